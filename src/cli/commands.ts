@@ -1,0 +1,132 @@
+import type { ParseArgsConfig } from 'node:util';
+import { down } from '../commands/down.ts';
+import { forget, ip, mac } from '../commands/identity.ts';
+import { plan } from '../commands/plan.ts';
+import { status } from '../commands/status.ts';
+import { up } from '../commands/up.ts';
+
+/** A command line that makes no sense: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface Values {
+  readonly config?: string;
+  readonly json: boolean;
+  readonly network?: string;
+  readonly nic: number;
+}
+
+type OptionName = 'network' | 'nic';
+
+/** One verb: the table of them is what is parsed, what is run and what the help says. */
+export interface Command {
+  readonly name: string;
+  readonly summary: string;
+  /** How the operands are written, and how many there are. */
+  readonly operands: { readonly text: string; readonly least: number; readonly most: number };
+  readonly options: readonly OptionName[];
+  readonly details: string;
+  readonly examples: readonly (readonly [command: string, meaning: string])[];
+  readonly needsRoot: boolean;
+  run(values: Values, operands: readonly string[]): Promise<number>;
+}
+
+const networks = { text: '[NETWORK…]', least: 0, most: Number.POSITIVE_INFINITY };
+const machine = { text: 'NAME', least: 1, most: 1 };
+const none = { text: '', least: 0, most: 0 };
+
+export const commands: readonly Command[] = [
+  {
+    name: 'up',
+    summary: 'establish networks; does nothing where all is right',
+    operands: networks,
+    options: [],
+    details: 'Without a name, all networks of virlan.ini. What fails half-way is undone.',
+    examples: [
+      ['virlan up', 'all networks'],
+      ['virlan up k8s-br0', 'this one'],
+    ],
+    needsRoot: true,
+    run: (values, names) => up(values, names),
+  },
+  {
+    name: 'down',
+    summary: 'take networks down and put back what was there before',
+    operands: networks,
+    options: [],
+    details: 'Reservations and leases are kept, so that the next "up" goes on with them.',
+    examples: [['virlan down k8s-br0', 'running machines lose their link until the next "virlan up"']],
+    needsRoot: true,
+    run: (values, names) => down(values, names),
+  },
+  {
+    name: 'plan',
+    summary: 'show what "up" would change; changes nothing',
+    operands: networks,
+    options: [],
+    details: 'Exit code 0: nothing to do. 3: there are changes.',
+    examples: [
+      ['virlan plan', 'the difference between virlan.ini and this host'],
+      ['virlan plan --config new.ini', 'try a configuration before it is used'],
+    ],
+    needsRoot: true,
+    run: (values, names) => plan(values, names),
+  },
+  {
+    name: 'status',
+    summary: 'networks, machines, addresses and leases, and what is wrong with them',
+    operands: none,
+    options: [],
+    details: '',
+    examples: [
+      ['virlan status', 'at a glance'],
+      ['virlan status --json', 'for programs; fields are added, never renamed'],
+    ],
+    needsRoot: true,
+    run: values => status(values),
+  },
+  {
+    name: 'mac',
+    summary: 'the MAC that a machine of this name has, or would get',
+    operands: machine,
+    options: ['network', 'nic'],
+    details: '',
+    examples: [['virsh attach-interface web bridge k8s-br0 --mac $(virlan mac web --nic 1)', 'a second NIC']],
+    needsRoot: true,
+    run: (values, [name = '']) => mac(values, name),
+  },
+  {
+    name: 'ip',
+    summary: 'the address that a machine of this name has, or would get',
+    operands: machine,
+    options: ['network', 'nic'],
+    details: '',
+    examples: [['ssh root@$(virlan ip web)', '']],
+    needsRoot: true,
+    run: (values, [name = '']) => ip(values, name),
+  },
+  {
+    name: 'forget',
+    summary: 'drop the reservations of a machine that is not running',
+    operands: machine,
+    options: [],
+    details: 'A machine of that name is a new one the next time it starts.',
+    examples: [['virlan forget old-web', '']],
+    needsRoot: true,
+    run: (values, [name = '']) => forget(values, name),
+  },
+];
+
+/** Options by name, as `parseArgs` and the help want them. */
+export const optionTable = {
+  config: { type: 'string', help: ['--config FILE', 'instead of /etc/virlan/virlan.ini'] },
+  json: { type: 'boolean', help: ['--json', 'for programs'] },
+  network: { type: 'string', help: ['--network N', 'the network, where virlan.ini has several (the first)'] },
+  nic: { type: 'string', help: ['--nic I', "which of the machine's NICs on the network, from 0 (0)"] },
+  help: { type: 'boolean', short: 'h', help: ['-h, --help', 'this help'] },
+  version: { type: 'boolean', short: 'V', help: ['-V, --version', ''] },
+} as const satisfies Record<
+  string,
+  NonNullable<ParseArgsConfig['options']>[string] & { help: readonly [string, string] }
+>;

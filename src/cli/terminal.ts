@@ -1,0 +1,52 @@
+import { styleText } from 'node:util';
+
+type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+
+/** Colour on a terminal; plain elsewhere, and with NO_COLOR. styleText of Node 20 asks neither. */
+export function style(text: string, ...styles: Style[]): string {
+  return isColoured(process.stdout) ? styleText(styles, text) : text;
+}
+
+function isColoured(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
+}
+
+export function print(...lines: readonly string[]): void {
+  process.stdout.write(lines.map(line => `${line}\n`).join(''));
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+/** What a person ought to know, but a program that reads the output ought not to meet there. */
+export function warn(message: string): void {
+  const prefix = isColoured(process.stderr) ? styleText('yellow', 'warning:') : 'warning:';
+  process.stderr.write(`virlan: ${prefix} ${message}\n`);
+}
+
+/** A cell: its text, and how it looks. */
+export type Cell = string | { readonly text: string; readonly styles: readonly Style[] };
+
+/** Rows under a header, each column as wide as its widest cell, none with white space at its end. */
+export function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
+  const all = [header.map(text => ({ text, styles: ['dim'] as const })), ...rows.map(row => row.map(asCell))];
+  const widths = header.map((_, column) => Math.max(...all.map(row => row[column]?.text.length ?? 0)));
+  return all.map(row => {
+    const last = row.findLastIndex(cell => cell.text !== '');
+    const cells = row.slice(0, last + 1).map(({ text, styles }, column) => {
+      const padding = column === last ? '' : ' '.repeat((widths[column] ?? 0) - text.length + 2);
+      return `${styles.length === 0 || text === '' ? text : style(text, ...styles)}${padding}`;
+    });
+    return cells.join('');
+  });
+}
+
+function asCell(cell: Cell): { text: string; styles: readonly Style[] } {
+  return typeof cell === 'string' ? { text: cell, styles: [] } : cell;
+}
+
+/** Hostile text as a terminal may show it: no control character, and none that turns the direction of writing. */
+export function forTerminal(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
+}

@@ -1,0 +1,66 @@
+import { type Cell, forTerminal, print, printJson, style, table } from '../cli/terminal.ts';
+import { loadConfig } from '../config/load.ts';
+import { collectStatus } from '../status/collect.ts';
+import { publishLeases } from '../status/publish-leases.ts';
+import type { MachineStatus, NetworkStatus, Status } from '../status/report.ts';
+
+/** `virlan status`. */
+export async function status(options: { config?: string; json: boolean }): Promise<number> {
+  const collected = await collectStatus(loadConfig(options.config));
+  for (const network of collected.networks) publishLeases(network.bridge);
+  if (options.json) printJson(collected);
+  else print(...formatStatus(collected));
+  return 0;
+}
+
+export function formatStatus({ virlan, watcher, networks }: Status): string[] {
+  const watching = watcher.running
+    ? style(`running, libvirt ${watcher.libvirt}`, 'green')
+    : style('not running', 'yellow');
+  return [
+    `virlan ${virlan}, watcher ${watching}`,
+    ...networks.flatMap(network => ['', ...formatNetwork(network)]),
+  ];
+}
+
+function formatNetwork(network: NetworkStatus): string[] {
+  const { name, bridge, subnet, gateway, up, firewall, dnsmasq, problems, machines } = network;
+  const facts = [
+    subnet,
+    `gateway ${gateway}`,
+    ...(bridge === name ? [] : [`bridge ${bridge}`]),
+    ...(firewall === null ? [] : [firewall]),
+    dnsmasq.pid === null ? style('no dnsmasq', 'red') : `dnsmasq ${dnsmasq.pid}`,
+  ];
+  return [
+    `${style(name, 'bold')}  ${up ? style('up', 'green') : style('down', 'red')}  ${facts.join('  ')}`,
+    ...problems.map(problem => `  ${style('!', 'yellow')} ${forTerminal(problem)}`),
+    ...(machines.length === 0
+      ? ['  no machines yet']
+      : table(header, machines.map(formatMachine)).map(line => `  ${line}`)),
+    ...machines
+      .filter(({ problem }) => problem !== null)
+      .map(machine => `  ${style('!', 'yellow')} ${shorten(machine)}: ${forTerminal(machine.problem ?? '')}`),
+  ];
+}
+
+const header = ['MACHINE', 'STATE', 'MAC', 'ADDRESS', 'LEASE'];
+
+function formatMachine(machine: MachineStatus): Cell[] {
+  const { state, mac, ip, lease } = machine;
+  const stateStyle = state === 'running' ? (['green'] as const) : (['dim'] as const);
+  const address = ip ?? (lease === null ? '-' : `(${lease.ip})`);
+  return [shorten(machine), { text: state, styles: stateStyle }, mac, address, formatLease(machine)];
+}
+
+function formatLease({ ip, lease }: MachineStatus): string {
+  if (lease === null) return '-';
+  const until = lease.expires === null ? 'for ever' : `until ${lease.expires.slice(11, 16)}Z`;
+  return lease.ip === ip || ip === null ? until : `${lease.ip} ${until}`;
+}
+
+/** The machine's name as a column bears it, with its NIC where it is not the first. */
+function shorten({ name, nic }: MachineStatus): string {
+  const text = forTerminal(name);
+  return `${text.length > 22 ? `${text.slice(0, 21)}…` : text}${nic === 0 ? '' : ` (NIC ${nic})`}`;
+}

@@ -1,0 +1,55 @@
+import { print, printJson, style, warn } from '../cli/terminal.ts';
+import { loadConfig } from '../config/load.ts';
+import { arrangeNetworks } from '../default-network/virsh.ts';
+import { openLog } from '../host/log.ts';
+import { describeStep } from '../network/describe.ts';
+import { establish, withNetworkLock } from '../network/establish.ts';
+import { publishLeases } from '../status/publish-leases.ts';
+import { selectNetworks } from './networks.ts';
+import { describeSteps } from './plan.ts';
+
+/** `virlan up`: establishes networks, and arranges libvirt's own. */
+export async function up(
+  options: { config?: string; json: boolean },
+  names: readonly string[],
+): Promise<number> {
+  const config = loadConfig(options.config);
+  const networks = selectNetworks(config, names);
+  const log = openLog();
+  const done = await withNetworkLock(async () => {
+    const results = [];
+    for (const network of networks) results.push({ network, ...(await establish(network)) });
+    return results;
+  });
+  for (const { network, steps } of done) {
+    if (steps.length > 0)
+      log.info(
+        { network: network.name, steps: steps.map(step => describeStep(step)) },
+        'network established',
+      );
+    publishLeases(network.bridge);
+  }
+  const libvirt = await arrangeNetworks(config);
+  for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
+
+  const warnings = [...done.flatMap(({ warnings }) => warnings), ...(libvirt?.problems ?? [])];
+  for (const warning of warnings) warn(warning);
+  const actions = (libvirt?.actions ?? [])
+    .filter(action => action.do !== 'keep')
+    .map(({ do: verb, name }) => `${verb} ${name}`);
+  if (options.json) {
+    const networksUp = done.map(({ network, steps }) => ({ name: network.name, changes: steps }));
+    printJson({ networks: networksUp, libvirt: libvirt === null ? null : actions, warnings });
+    return 0;
+  }
+  for (const { network, steps } of done) {
+    print(
+      `${style(network.name, 'bold')} is up${steps.length === 0 ? '; nothing had to be changed' : ':'}`,
+      ...describeSteps(steps),
+    );
+  }
+  if (libvirt === null)
+    print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
+  if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
+  return 0;
+}

@@ -1,0 +1,121 @@
+import * as v from 'valibot';
+import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ipv4.ts';
+import { parseMac } from '../address/mac.ts';
+import type { PortRange } from './config.ts';
+
+/** A value read by `parse`; `remedy` says what would be right when it gives null. */
+function parsed<T>(parse: (text: string) => T | null, remedy: string) {
+  return v.pipe(
+    v.string(),
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const value = parse(dataset.value);
+      if (value !== null) return value;
+      addIssue({ message: remedy });
+      return NEVER;
+    }),
+  );
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(...values: T) {
+  return v.picklist(values, `write one of: ${values.join(', ')}`);
+}
+
+function whole(least: number, most: number, what: string) {
+  return parsed(text => {
+    const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
+    return number >= least && number <= most ? number : null;
+  }, `write ${what} from ${least} to ${most}`);
+}
+
+function parseYesNo(text: string): boolean | null {
+  if (/^(yes|on|true|1)$/i.test(text)) return true;
+  return /^(no|off|false|0)$/i.test(text) ? false : null;
+}
+
+function parseRange(text: string): Ipv4Range | null {
+  const [first, last, ...more] = text.split('-').map(end => parseIpv4(end.trim()));
+  return first == null || last == null || more.length > 0 ? null : { first, last };
+}
+
+function parseList<T>(text: string, parse: (item: string) => T | null): T[] | null {
+  const items = text
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '')
+    .map(parse);
+  return items.every(item => item !== null) ? items : null;
+}
+
+function parsePorts(text: string): PortRange | null {
+  const [, protocol, from = '', to = from] = /^(tcp|udp)\/(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const [first, last] = [Number(from), Number(to)];
+  if ((protocol !== 'tcp' && protocol !== 'udp') || first < 1 || last > 65535 || first > last) return null;
+  return { protocol, first, last };
+}
+
+function parseDns(text: string): 'host' | Ipv4[] | null {
+  if (text === 'host') return text;
+  const servers = parseList(text, parseIpv4);
+  return servers === null || servers.length === 0 ? null : servers;
+}
+
+const secondsIn = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** dnsmasq takes no lease shorter than two minutes (option.c, "dhcp-range"). */
+function parseLeaseTime(text: string): number | 'infinite' | null {
+  if (text === 'infinite') return text;
+  const [, count, unit = 's'] = /^(\d{1,7})([smhdw])?$/.exec(text) ?? [];
+  const seconds = Number(count) * secondsIn[unit as keyof typeof secondsIn];
+  return seconds >= 120 && seconds < 2 ** 31 ? seconds : null;
+}
+
+function parseDomain(text: string): string | null {
+  const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
+  return text.length <= 253 && new RegExp(`^${label}(\\.${label})*$`, 'i').test(text)
+    ? text.toLowerCase()
+    : null;
+}
+
+/** dev_valid_name() of the kernel refuses 16 bytes and more, "/", ":", white space, "." and ".."; the rest is what nft, iptables and dnsmasq take unquoted. */
+function parseLinkName(text: string): string | null {
+  return /^[A-Za-z0-9_.-]{1,15}$/.test(text) && !/^\.+$/.test(text) && !text.startsWith('-') ? text : null;
+}
+
+export const bridgeName = parsed(
+  parseLinkName,
+  'no name for a bridge: the kernel takes 15 bytes at most; use letters, digits, ".", "_" and "-"',
+);
+
+/** The keys of a `[network.…]` section. Each is optional: see `defaults`. */
+export const networkSection = v.partial(
+  v.strictObject({
+    bridge: bridgeName,
+    subnet: parsed(parseAddressWithPrefix, 'write a network as 192.168.100.0/24'),
+    'dhcp-range': parsed(parseRange, 'write the first and the last address as 192.168.100.2-192.168.100.254'),
+    stp: parsed(parseYesNo, 'write yes or no'),
+    mtu: whole(68, 65_535, 'bytes'),
+    firewall: oneOf('auto', 'nftables', 'iptables'),
+    'host-access': oneOf('minimal', 'basic', 'all'),
+    'host-allow': parsed(
+      text => parseList(text, parsePorts),
+      'write ports as tcp/5000, udp/123, tcp/6000-6010',
+    ),
+    'host-firewall': oneOf('bridge', 'strict'),
+    domain: parsed(parseDomain, 'write a DNS domain as k8s.internal'),
+    dns: parsed(parseDns, 'write host, or addresses as 9.9.9.9, 1.1.1.1'),
+    mac: oneOf('assign', 'always', 'keep'),
+    'default-network': oneOf('auto', 'remove', 'replace', 'keep'),
+    'lease-time': parsed(parseLeaseTime, 'write 2m or more, as 30m, 1h, 7d, or infinite'),
+    'on-error': oneOf('start', 'abort'),
+  }),
+);
+
+/** The keys of a `[host.…]` section: all are needed. */
+export const hostSection = v.strictObject({
+  network: v.string(),
+  mac: parsed(parseMac, 'write a unicast MAC as 52:54:00:00:00:10'),
+  ip: parsed(parseIpv4, 'write an address as 192.168.100.10'),
+});
+
+export type NetworkSection = v.InferOutput<typeof networkSection>;
+export type HostSection = v.InferOutput<typeof hostSection>;

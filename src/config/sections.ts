@@ -1,0 +1,95 @@
+import { parse as parseIni } from 'ini';
+import type { ConfigProblem } from './config.ts';
+
+/** A key of a section and where it stands. */
+export interface Entry {
+  readonly value: string;
+  readonly line: number;
+}
+
+export interface Section {
+  readonly kind: 'network' | 'host';
+  readonly name: string;
+  readonly line: number;
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+/**
+ * Splits virlan.ini into its sections. `ini` decodes each line (quotes, escapes, comments); the walk over the lines is
+ * ours because `ini` forgets line numbers, takes the last of two equal keys in silence, does not know a section's
+ * header with a comment behind it, and makes dots in a name into nested sections.
+ */
+export function readSections(text: string): { sections: Section[]; problems: ConfigProblem[] } {
+  const sections: (Section & { entries: Map<string, Entry> })[] = [];
+  const problems: ConfigProblem[] = [];
+  let inBrokenSection = false;
+
+  for (const [index, raw] of text
+    .replace(/^\ufeff/, '')
+    .split(/\r\n|\r|\n/)
+    .entries()) {
+    const line = index + 1;
+    const trimmed = raw.trim();
+    if (trimmed === '' || /^[;#]/.test(trimmed)) continue;
+
+    if (trimmed.startsWith('[')) {
+      const section = readHeader(trimmed, line, sections);
+      inBrokenSection = 'message' in section;
+      if ('message' in section) problems.push(section);
+      else sections.push(section);
+      continue;
+    }
+    if (inBrokenSection) continue;
+
+    const [key = '', value = true] = Object.entries(parseIni(trimmed))[0] ?? [];
+    const entries = sections.at(-1)?.entries;
+    const before = entries?.get(key);
+    if (entries === undefined) {
+      problems.push({
+        line,
+        what: quote(trimmed),
+        message: 'stands before any section: put it below a [network.NAME] line',
+      });
+    } else if (value === true && !trimmed.includes('=')) {
+      problems.push({ line, what: quote(trimmed), message: 'has no value: write KEY = VALUE' });
+    } else if (before !== undefined) {
+      problems.push({
+        line,
+        what: key,
+        message: `is there twice, first in line ${before.line}: keep one of them`,
+      });
+    } else {
+      entries.set(key, { value: String(value), line });
+    }
+  }
+  return { sections, problems };
+}
+
+function readHeader(
+  text: string,
+  line: number,
+  earlier: readonly Section[],
+): (Section & { entries: Map<string, Entry> }) | ConfigProblem {
+  const [, header] = /^\[([^\]]*)\]\s*([;#].*)?$/.exec(text) ?? [];
+  const [, kind, name] = /^(network|host)\.([A-Za-z0-9_-]+)$/.exec(header?.trim() ?? '') ?? [];
+  if ((kind !== 'network' && kind !== 'host') || name === undefined) {
+    const message =
+      'is no section: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in the name';
+    return { line, what: quote(text), message };
+  }
+  const twin = earlier.find(section => section.kind === kind && section.name === name);
+  if (twin !== undefined) {
+    return {
+      line,
+      what: `[${kind}.${name}]`,
+      message: `is there twice, first in line ${twin.line}: make them one`,
+    };
+  }
+  return { kind, name, line, entries: new Map() };
+}
+
+/** As much of a line as an error message bears, without what could upset a terminal. */
+export function quote(text: string): string {
+  const printable = text.replace(/[^\x20-\x7e]/g, '?');
+  return printable.length > 60 ? `${printable.slice(0, 57)}...` : printable;
+}

@@ -1,0 +1,104 @@
+import type { Config, NetworkConfig } from '../config/config.ts';
+import type { Domain } from '../libvirt/domain-xml.ts';
+import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
+
+/** A libvirt network as libvirt tells of it. */
+export interface KnownNetwork extends LibvirtNetwork {
+  readonly xml: string;
+  readonly active: boolean;
+  readonly autostart: boolean;
+  readonly persistent: boolean;
+}
+
+/** One call of libvirt's network API. */
+export type NetworkAction =
+  | { readonly do: 'keep'; readonly network: KnownNetwork }
+  | { readonly do: 'destroy' | 'undefine' | 'start' | 'autostart'; readonly name: string }
+  | { readonly do: 'define'; readonly name: string; readonly xml: string };
+
+export interface NetworkDecision {
+  readonly actions: readonly NetworkAction[];
+  /** What could not be decided for the user, each as a line. */
+  readonly problems: readonly string[];
+}
+
+/** libvirt's own network, which packages define and which every new machine is on unless told otherwise. */
+export const defaultName = 'default';
+
+/**
+ * What becomes of libvirt's networks (section 6 of the reference): each virlan network is a pass-through network of its
+ * name, and `default` goes, or becomes a pass-through too where a defined machine still refers to it. A network with a
+ * running machine on it is left alone: the machine would lose its link.
+ */
+export function decideNetworks(
+  config: Config,
+  known: readonly KnownNetwork[],
+  defined: readonly Domain[],
+  running: readonly Domain[],
+): NetworkDecision {
+  const own = config.networks.map(network => passThrough(network.name, network.bridge, known));
+  const successor = config.networks.find(network => network.defaultNetwork !== 'keep');
+  const decisions =
+    successor === undefined ? own : [...own, decideDefault(successor, known, defined, running)];
+  return {
+    actions: decisions.flatMap(decision => decision.actions),
+    problems: decisions.flatMap(decision => decision.problems),
+  };
+}
+
+function decideDefault(
+  successor: NetworkConfig,
+  known: readonly KnownNetwork[],
+  defined: readonly Domain[],
+  running: readonly Domain[],
+): NetworkDecision {
+  const found = known.find(network => network.name === defaultName);
+  const isOurs = found !== undefined && isPassThrough(found, successor.bridge);
+  const usesIt = (domain: Domain) => domain.nics.some(nic => nic.network === defaultName);
+  const isReplaced =
+    successor.defaultNetwork === 'replace' ||
+    (successor.defaultNetwork === 'auto' && (isOurs || defined.some(usesIt)));
+  if (isOurs && isReplaced) return passThrough(defaultName, successor.bridge, known);
+
+  const users =
+    found?.active === true ? running.filter(usesIt).map(domain => JSON.stringify(domain.name)) : [];
+  if (users.length > 0) {
+    const problem = `libvirt's network default stays while machines run on it: ${users.join(', ')}: shut them down, then "virlan up"`;
+    return { actions: [], problems: [problem] };
+  }
+  const removal: NetworkAction[] = found === undefined ? [] : removeNetwork(found, isOurs);
+  const replacement = isReplaced ? passThrough(defaultName, successor.bridge, []).actions : [];
+  return { actions: [...removal, ...replacement], problems: [] };
+}
+
+function removeNetwork(network: KnownNetwork, isOurs: boolean): NetworkAction[] {
+  const { name, active, persistent } = network;
+  return [
+    ...(isOurs ? [] : [{ do: 'keep', network } as const]),
+    ...(active ? [{ do: 'destroy', name } as const] : []),
+    ...(persistent ? [{ do: 'undefine', name } as const] : []),
+  ];
+}
+
+function passThrough(name: string, bridge: string, known: readonly KnownNetwork[]): NetworkDecision {
+  const found = known.find(network => network.name === name);
+  if (found !== undefined && !isPassThrough(found, bridge)) {
+    const problem = `libvirt has a network ${name} of its own: virlan leaves it alone; rename one of them`;
+    return { actions: [], problems: [problem] };
+  }
+  const actions: NetworkAction[] = [];
+  if (found === undefined || !found.persistent)
+    actions.push({ do: 'define', name, xml: passThroughXml(name, bridge) });
+  if (!found?.active) actions.push({ do: 'start', name });
+  if (!found?.autostart) actions.push({ do: 'autostart', name });
+  return { actions, problems: [] };
+}
+
+export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean {
+  return network.forward === 'bridge' && network.bridge === bridge;
+}
+
+/** Name and bridge come from virlan.ini, whose schema allows nothing that XML would have to escape. */
+function passThroughXml(name: string, bridge: string): string {
+  return `<network>\n  <name>${name}</name>\n  <forward mode='bridge'/>\n  <bridge name='${bridge}'/>\n</network>\n`;
+}

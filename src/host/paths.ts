@@ -1,0 +1,28 @@
+/** Where programs of the system are looked for, whatever PATH the caller has. */
+export const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Where virlan keeps what, on every host: section 5 of the reference. One place for each. */
+export const paths = {
+  config: '/etc/virlan/virlan.ini',
+  /** Holds one directory per network with dnsmasq options of the user's own. */
+  dnsmasqExtras: '/etc/virlan/dnsmasq.d',
+  sysctl: '/etc/sysctl.d/60-virlan.conf',
+  ledger: '/var/lib/virlan/ledger.jsonl',
+  /** What the host was like before virlan changed it. */
+  before: '/var/lib/virlan/before.json',
+  keptDefault: '/var/lib/virlan/default-network.json',
+  log: '/var/log/virlan.log',
+  run: '/run/virlan',
+  networkLock: '/run/virlan/network.lock',
+  ledgerLock: '/run/virlan/ledger.lock',
+  machineId: '/etc/machine-id',
+} as const;
+
+/** libvirt's own files: virlan reads them in hooks, where libvirt must not be called. */
+export const libvirtPaths = {
+  domains: '/etc/libvirt/qemu',
+  runningDomains: '/run/libvirt/qemu',
+  networks: '/etc/libvirt/qemu/networks',
+  networkAutostart: '/etc/libvirt/qemu/networks/autostart',
+  leaseStatus: '/var/lib/libvirt/dnsmasq',
+} as const;

@@ -1,0 +1,86 @@
+import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ipv4.ts';
+import { type Mac, parseMac } from '../address/mac.ts';
+import type { Result } from '../result.ts';
+import { isLabel } from './label.ts';
+
+/** The tag that marks a line of virlan's. A line without it was written by hand, is kept to the letter, and goes first. */
+const mark = 'set:virlan';
+
+/** What one line of a dnsmasq hostsfile promises. */
+export interface Reservation {
+  readonly macs: readonly Mac[];
+  readonly ip: Ipv4;
+  readonly hostname: string;
+}
+
+/** A line written by hand, as far as virlan has to keep out of its way. */
+export interface HandLine {
+  readonly macs: readonly Mac[];
+  readonly ip: Ipv4 | null;
+  readonly hostname: string | null;
+}
+
+/** A hostsfile: its lines, of which virlan owns those with its mark. */
+export interface Hostsfile {
+  readonly ours: readonly string[];
+  readonly byHand: readonly string[];
+}
+
+/** Refuses what dnsmasq could not have been meant to read, so that it is never written over. */
+export function parseHostsfile(text: string): Result<Hostsfile> {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  const damage = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/.exec(text);
+  if (damage !== null) {
+    const line = text.slice(0, damage.index).split('\n').length;
+    return { ok: false, error: `line ${line} holds bytes that are no text` };
+  }
+  const lines = text.split('\n').filter((line, index, all) => line !== '' || index < all.length - 1);
+  const isOurs = (line: string) => line.includes(`,${mark},`);
+  return { ok: true, value: { ours: lines.filter(isOurs), byHand: lines.filter(line => !isOurs(line)) } };
+}
+
+export function formatHostsfile(hostsfile: Hostsfile): string {
+  return [...hostsfile.byHand, ...hostsfile.ours].map(line => `${line}\n`).join('');
+}
+
+/** `id:*` makes dnsmasq go by the MAC alone, so that clones with one machine-id keep apart. */
+export function reservationLine({ macs, ip, hostname }: Reservation): string {
+  return [...macs, 'id:*', mark, formatIpv4(ip), hostname].join(',');
+}
+
+/** The file with these lines of virlan's instead of those it has; null where they are the same, in whatever order. */
+export function withReservations(hostsfile: Hostsfile, lines: readonly string[]): Hostsfile | null {
+  const wanted = new Set(lines);
+  const same = hostsfile.ours.length === wanted.size && hostsfile.ours.every(line => wanted.has(line));
+  return same ? null : { byHand: hostsfile.byHand, ours: [...wanted] };
+}
+
+/** The file with these reservations put in place of any line of virlan's with one of their MACs or addresses; null where nothing changes. */
+export function withReservation(
+  hostsfile: Hostsfile,
+  reservations: readonly Reservation[],
+): Hostsfile | null {
+  const wanted = reservations.map(reservationLine);
+  const known = new Set(hostsfile.ours);
+  const displaced = reservations.flatMap(({ macs, ip }) => [...macs, formatIpv4(ip)]);
+  const clashes = hostsfile.ours.filter(
+    line => !wanted.includes(line) && displaced.some(field => `,${line},`.includes(`,${field},`)),
+  );
+  if (clashes.length === 0 && wanted.every(line => known.has(line))) return null;
+  const kept = hostsfile.ours.filter(line => !clashes.includes(line) && !wanted.includes(line));
+  return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };
+}
+
+/** What the lines written by hand speak for. Syntax: dnsmasq(8), --dhcp-host. */
+export function handLines(hostsfile: Hostsfile): HandLine[] {
+  return hostsfile.byHand.flatMap(line => {
+    const fields = line
+      .replace(/(^|\s)#.*$/, '')
+      .split(',')
+      .map(field => field.trim());
+    const macs = fields.flatMap(field => parseMac(field) ?? []);
+    const ip = fields.map(parseIpv4).find(address => address !== null) ?? null;
+    const hostname = fields.find(isLabel) ?? null;
+    return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname }];
+  });
+}

@@ -1,0 +1,195 @@
+import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ipv4.ts';
+import { type Mac, parseMac } from '../address/mac.ts';
+import type { Result } from '../result.ts';
+
+/** What was given to one NIC of one machine on one network. It wins over the formula. */
+export interface LedgerEntry {
+  readonly network: string;
+  readonly uuid: string;
+  /** The machine's name as its owner wrote it. */
+  readonly name: string;
+  /** The NIC's place when it was first seen. */
+  readonly nic: number;
+  /** The MAC it has, then those it had before and may come back to (a snapshot brings an old one). */
+  readonly macs: readonly Mac[];
+  /** Null when the pool had none left, or when the MAC is another machine's. */
+  readonly ip: Ipv4 | null;
+  readonly hostname: string;
+  readonly firstSeen: Date;
+  /** To the hour: a newer time alone is not worth a write at every start. */
+  readonly lastSeen: Date;
+  readonly booted: boolean;
+  /** When the machine was undefined; null while it is there. */
+  readonly retired: Date | null;
+  /** What the machine's owner ought to know: `status` shows it. */
+  readonly problem: string | null;
+}
+
+/** A line of the ledger that makes no sense. The file is left as it is. */
+export class DamagedLedger extends Error {
+  override readonly name = 'DamagedLedger';
+}
+
+const header = '{"virlan":"ledger","version":1}';
+
+/**
+ * All that was given, on all networks: a header, then one line of JSON for each NIC. It stays text in memory and a
+ * line is parsed when it is asked for, so that a hook does not pay for the ten thousand machines it is not about. That
+ * a search hits the right field is certain because JSON escapes the quotes of a hostile name, and is checked again on
+ * the parsed line.
+ */
+export class Ledger {
+  readonly #text: string;
+
+  private constructor(text: string) {
+    this.#text = text;
+  }
+
+  static readonly empty = new Ledger(`${header}\n`);
+
+  /** Checks the form of every line, and no line's content: see `entries`. */
+  static parse(text: string): Result<Ledger> {
+    if (text === '') return { ok: true, value: Ledger.empty };
+    const lines = text.split('\n');
+    if (lines[0] !== header) return { ok: false, error: `line 1 is not ${header}` };
+    if (lines.pop() !== '') return { ok: false, error: `line ${lines.length + 1} is cut short` };
+    const broken = lines.findIndex(line => !line.startsWith('{"') || !line.endsWith('}'));
+    if (broken !== -1) return { ok: false, error: `line ${broken + 1} is no entry` };
+    return { ok: true, value: new Ledger(text) };
+  }
+
+  format(): string {
+    return this.#text;
+  }
+
+  /** Every entry. Throws DamagedLedger. */
+  entries(): LedgerEntry[] {
+    return this.#text
+      .split('\n')
+      .slice(1, -1)
+      .map((line, index) => readLine(line, index + 2));
+  }
+
+  /** Throws DamagedLedger, as the searches below do when a line they hit is damaged. */
+  ofMachine(network: string, uuid: string): LedgerEntry[] {
+    return this.#find(`"uuid":${ascii(uuid)}`, entry => entry.network === network && entry.uuid === uuid);
+  }
+
+  named(network: string, name: string): LedgerEntry[] {
+    return this.#find(`"name":${ascii(name)}`, entry => entry.network === network && entry.name === name);
+  }
+
+  withMac(mac: Mac): LedgerEntry[] {
+    return this.#find(`"${mac}"`, entry => entry.macs.includes(mac));
+  }
+
+  withIp(ip: Ipv4): LedgerEntry[] {
+    return this.#find(`"ip":"${formatIpv4(ip)}"`, entry => entry.ip === ip);
+  }
+
+  withHostname(network: string, hostname: string): LedgerEntry[] {
+    return this.#find(
+      `"hostname":${ascii(hostname)}`,
+      entry => entry.network === network && entry.hostname === hostname,
+    );
+  }
+
+  /** Every address that any entry holds. */
+  addresses(): Set<Ipv4> {
+    const written = this.#text.matchAll(/"ip":"([\d.]+)"/g);
+    return new Set([...written].flatMap(([, ip = '']) => parseIpv4(ip) ?? []));
+  }
+
+  /** The ledger with `after` in place of `before`; a null adds or removes. */
+  replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
+    const added = after === null ? '' : `${formatLine(after)}\n`;
+    if (before === null) return new Ledger(this.#text + added);
+    const line = `\n${formatLine(before)}\n`;
+    const at = this.#text.indexOf(line);
+    if (at === -1) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
+    return new Ledger(`${this.#text.slice(0, at + 1)}${added}${this.#text.slice(at + line.length)}`);
+  }
+
+  #find(fragment: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
+    const found: LedgerEntry[] = [];
+    for (let at = this.#text.indexOf(fragment, header.length); at !== -1; ) {
+      const start = this.#text.lastIndexOf('\n', at) + 1;
+      const end = this.#text.indexOf('\n', at);
+      const entry = readLine(this.#text.slice(start, end), null);
+      if (isMeant(entry)) found.push(entry);
+      at = this.#text.indexOf(fragment, end);
+    }
+    return found;
+  }
+}
+
+/** JSON in ASCII alone, so that the text is one byte a character in memory and a line never holds an odd line break. */
+function ascii(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[^\x20-\x7e]/g,
+    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+function formatLine(entry: LedgerEntry): string {
+  const time = (date: Date | null) => date?.toISOString().replace(/\.\d+Z$/, 'Z') ?? null;
+  return ascii({
+    network: entry.network,
+    uuid: entry.uuid,
+    name: entry.name,
+    nic: entry.nic,
+    macs: entry.macs,
+    ip: entry.ip === null ? null : formatIpv4(entry.ip),
+    hostname: entry.hostname,
+    firstSeen: time(entry.firstSeen),
+    lastSeen: time(entry.lastSeen),
+    booted: entry.booted,
+    retired: time(entry.retired),
+    problem: entry.problem,
+  });
+}
+
+function readLine(line: string, number: number | null): LedgerEntry {
+  const damaged = (what: string) =>
+    new DamagedLedger(number === null ? `an entry ${what}: ${line.slice(0, 60)}…` : `line ${number} ${what}`);
+  let fields: Record<string, unknown>;
+  try {
+    fields = JSON.parse(line);
+  } catch {
+    throw damaged('is no JSON');
+  }
+  const read = <T>(key: string, parse: (value: unknown) => T | undefined): T => {
+    const value = parse(fields[key]);
+    if (value === undefined) throw damaged(`has no valid "${key}"`);
+    return value;
+  };
+  const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
+  const time = (value: unknown) =>
+    Number.isNaN(Date.parse(text(value) ?? '')) ? undefined : new Date(String(value));
+  const orNull =
+    <T>(parse: (value: unknown) => T | undefined) =>
+    (value: unknown) =>
+      value === null ? null : parse(value);
+  const entry: LedgerEntry = {
+    network: read('network', text),
+    uuid: read('uuid', text),
+    name: read('name', text),
+    nic: read('nic', value => (Number.isInteger(value) ? Number(value) : undefined)),
+    macs: read('macs', value => {
+      const macs = Array.isArray(value) ? value.map(mac => parseMac(String(mac))) : [null];
+      return macs.every(mac => mac !== null) ? macs : undefined;
+    }),
+    ip: read(
+      'ip',
+      orNull(value => parseIpv4(text(value) ?? '') ?? undefined),
+    ),
+    hostname: read('hostname', text),
+    firstSeen: read('firstSeen', time),
+    lastSeen: read('lastSeen', time),
+    booted: read('booted', value => (typeof value === 'boolean' ? value : undefined)),
+    retired: read('retired', orNull(time)),
+    problem: read('problem', orNull(text)),
+  };
+  if (formatLine(entry) !== line) throw damaged('was written by another program');
+  return entry;
+}

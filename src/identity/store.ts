@@ -1,0 +1,148 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { NetworkConfig } from '../config/config.ts';
+import { readFileOrNull, writeAtomically } from '../host/files.ts';
+import { withLock } from '../host/lock.ts';
+import { paths } from '../host/paths.ts';
+import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
+import { dnsmasqPaths } from '../network/dnsmasq.ts';
+import { tellDnsmasq } from '../network/dnsmasq-process.ts';
+import {
+  formatHostsfile,
+  type Hostsfile,
+  handLines,
+  parseHostsfile,
+  reservationLine,
+  withReservation,
+  withReservations,
+} from './hostsfile.ts';
+import { type Lease, parseLeases } from './leases.ts';
+import { Ledger } from './ledger.ts';
+import type { Machine } from './machine.ts';
+import { type Circumstances, type Reserved, reservationOf, reserve } from './reserve.ts';
+
+/** How long one process waits for another to be done with the ledger, in seconds: a machine's start waits meanwhile. */
+const patience = 5;
+
+/** The ledger; an empty one when there is none yet. Throws, naming file and line, for one that is damaged: it is never written over. */
+export function readLedger(): Ledger {
+  const parsed = Ledger.parse(readFileOrNull(paths.ledger) ?? '');
+  if (parsed.ok) return parsed.value;
+  throw new Error(
+    `${paths.ledger}: ${parsed.error}: mend that line, or move the file away to begin a new ledger`,
+  );
+}
+
+/** A network's hostsfile; an empty one when there is none yet. Throws for one that is damaged: it is never written over. */
+export function readHostsfile(bridge: string): Hostsfile {
+  const path = dnsmasqPaths(bridge).hostsfile;
+  const parsed = parseHostsfile(readFileOrNull(path) ?? '');
+  if (parsed.ok) return parsed.value;
+  throw new Error(`${path}: ${parsed.error}: mend that line, or move the file away`);
+}
+
+export function readLeases(bridge: string): Lease[] {
+  return parseLeases(readFileOrNull(dnsmasqPaths(bridge).leases) ?? '');
+}
+
+/** The lines that a ledger and the fixed hosts of a network call for. */
+export function wantedReservations(
+  { name, hosts }: Pick<NetworkConfig, 'name' | 'hosts'>,
+  ledger: Ledger,
+  hostsfile: Hostsfile,
+): string[] {
+  const byHand = handLines(hostsfile);
+  const fixed = hosts.filter(({ mac }) => !byHand.some(line => line.macs.includes(mac)));
+  const machines = ledger
+    .entries()
+    .filter(entry => entry.network === name)
+    .flatMap(entry => reservationOf(entry, byHand) ?? [])
+    .filter(({ macs }) => !hosts.some(host => macs.includes(host.mac)));
+  const reservations = [
+    ...fixed.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname })),
+    ...machines,
+  ];
+  return reservations.map(reservationLine);
+}
+
+/** Brings virlan's lines of a hostsfile in line with the ledger, and tells dnsmasq. */
+export async function syncHostsfile(
+  network: Pick<NetworkConfig, 'name' | 'hosts'>,
+  bridge: string,
+): Promise<void> {
+  await withLock(paths.ledgerLock, patience, () => {
+    const hostsfile = readHostsfile(bridge);
+    const changed = withReservations(hostsfile, wantedReservations(network, readLedger(), hostsfile));
+    if (changed !== null) writeHostsfile(bridge, changed);
+    tellDnsmasq(bridge);
+  });
+}
+
+/** What `changeLedger` works on. */
+export interface LedgerChange<T> {
+  readonly ledger: Ledger;
+  readonly result: T;
+}
+
+/** Changes the ledger while nobody else does, and writes it when it did change. */
+export async function changeLedger<T>(
+  change: (ledger: Ledger) => LedgerChange<T> | Promise<LedgerChange<T>>,
+): Promise<T> {
+  return withLock(paths.ledgerLock, patience, async () => {
+    const before = readLedger();
+    const { ledger, result } = await change(before);
+    writeLedger(before, ledger);
+    return result;
+  });
+}
+
+/** What a reservation came to, and whether dnsmasq runs and knows of it. */
+export interface Stored extends Reserved {
+  readonly told: boolean;
+}
+
+/**
+ * Gives a machine its reservations: when this returns they are on disk and dnsmasq has been told. The ledger is written
+ * first: what a killed process leaves out of the hostsfile, the next one finds missing there.
+ */
+export async function reserveMachine(
+  network: NetworkConfig,
+  machine: Machine,
+  moment: 'booting' | 'defined',
+): Promise<Stored> {
+  const { bridge } = network;
+  const hostsfile = readHostsfile(bridge);
+  const byHand = handLines(hostsfile);
+  let known: Set<string> | null = null;
+  const around: Circumstances = {
+    network,
+    byHand,
+    leases: () => readLeases(bridge),
+    isKnown: uuid => {
+      known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
+      return known.has(uuid);
+    },
+    now: new Date(),
+  };
+  return withLock(paths.ledgerLock, patience, () => {
+    const before = readLedger();
+    const reserved = reserve(before, machine, moment, around);
+    writeLedger(before, reserved.ledger);
+    const lines = reserved.entries.flatMap(entry => reservationOf(entry, byHand) ?? []);
+    const changed = withReservation(readHostsfile(bridge), lines);
+    if (changed !== null) writeHostsfile(bridge, changed);
+    return { ...reserved, told: tellDnsmasq(bridge) };
+  });
+}
+
+function writeLedger(before: Ledger, after: Ledger): void {
+  if (after.format() === before.format()) return;
+  mkdirSync(dirname(paths.ledger), { recursive: true, mode: 0o700 });
+  writeAtomically(paths.ledger, after.format(), 0o600);
+}
+
+function writeHostsfile(bridge: string, hostsfile: Hostsfile): void {
+  const path = dnsmasqPaths(bridge).hostsfile;
+  mkdirSync(dirname(path), { recursive: true });
+  writeAtomically(path, formatHostsfile(hostsfile));
+}

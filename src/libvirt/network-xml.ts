@@ -1,0 +1,64 @@
+import { type Mac, parseMac } from '../address/mac.ts';
+import type { Result } from '../result.ts';
+import { walkXml } from './xml.ts';
+
+/** A libvirt network, as far as it says where its machines' packets go. */
+export interface LibvirtNetwork {
+  readonly name: string;
+  /** `nat`, `route`, `bridge`, …; null for an isolated network. */
+  readonly forward: string | null;
+  readonly bridge: string | null;
+}
+
+/** A NIC that libvirt plugs into one of its networks. */
+export interface NetworkPort {
+  readonly network: LibvirtNetwork;
+  readonly owner: { readonly name: string; readonly uuid: string };
+  readonly mac: Mac;
+}
+
+/** Reads a network's XML. Never throws. */
+export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
+  const network = { name: '', forward: null as string | null, bridge: null as string | null };
+  const walked = walkXml(xml, networkVisitor('network', network));
+  if (!walked.ok) return walked;
+  return network.name === ''
+    ? { ok: false, error: 'XML of no network: it has no <name>' }
+    : { ok: true, value: network };
+}
+
+/** Reads what libvirt gives the network hook for `port-created` (networkRunHook in bridge_driver.c). Never throws. */
+export function parseNetworkPort(xml: string): Result<NetworkPort> {
+  const network = { name: '', forward: null as string | null, bridge: null as string | null };
+  const owner = { name: '', uuid: '' };
+  let mac: Mac | null = null;
+  const visitor = networkVisitor('hookData/network', network);
+  const walked = walkXml(xml, {
+    open(path, attributes, namespace) {
+      visitor.open(path, attributes, namespace);
+      if (path === 'hookData/networkport/mac') mac = parseMac(attributes.get('address') ?? '');
+    },
+    text(path, text) {
+      visitor.text(path, text);
+      if (path === 'hookData/networkport/owner/name') owner.name = text;
+      else if (path === 'hookData/networkport/owner/uuid') owner.uuid = text.toLowerCase();
+    },
+  });
+  if (!walked.ok) return walked;
+  if (mac === null || owner.name === '' || owner.uuid === '') {
+    return { ok: false, error: 'XML of no network port: it lacks its owner or its MAC' };
+  }
+  return { ok: true, value: { network, owner, mac } };
+}
+
+function networkVisitor(root: string, network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {
+  return {
+    open(path: string, attributes: ReadonlyMap<string, string>, _namespace: string) {
+      if (path === `${root}/forward`) network.forward = attributes.get('mode') ?? 'nat';
+      else if (path === `${root}/bridge`) network.bridge = attributes.get('name') ?? null;
+    },
+    text(path: string, text: string) {
+      if (path === `${root}/name`) network.name = text;
+    },
+  };
+}

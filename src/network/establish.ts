@@ -1,0 +1,112 @@
+import { rmSync } from 'node:fs';
+import type { NetworkConfig } from '../config/config.ts';
+import { withLock } from '../host/lock.ts';
+import { libvirtPaths, paths } from '../host/paths.ts';
+import { forgetApplied, readApplied, writeApplied } from './applied.ts';
+import { applySteps, applyWhatWorks } from './apply.ts';
+import { bootId, forgetBefore, hostBefore, readBefore, recordBefore } from './before.ts';
+import { absentNetwork, asDesired } from './desired.ts';
+import { formatAddress, type Step } from './plan.ts';
+import { type HostSurvey, type Survey, surveyAgainst, surveyHost, surveyNetwork } from './survey.ts';
+
+/** How long one virlan waits for another to be done with the network, in seconds: libvirtd's start waits meanwhile. */
+const patience = 30;
+
+/** What establishing a network did: the steps carried out, and what failed on the way without stopping it. */
+export interface Established {
+  readonly steps: readonly Step[];
+  readonly warnings: readonly string[];
+}
+
+/** Runs while no other virlan changes the network. */
+export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
+  return withLock(paths.networkLock, patience, work);
+}
+
+/**
+ * Establishes a network, or throws and leaves the host as it was: what had been done by then is undone by planning from
+ * what is there back to what was there. To be called with the network lock.
+ */
+export async function establish(network: NetworkConfig): Promise<Established> {
+  const host = surveyHost();
+  const survey = await surveyNetwork(network);
+  const [conflict] = survey.conflicts;
+  if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
+  const steps = [...host.steps, ...survey.steps];
+  if (steps.length > 0) {
+    const isFirst = readBefore()?.networks[network.bridge] === undefined;
+    record(host, survey);
+    try {
+      await applySteps(steps);
+    } catch (error) {
+      const outcome = await rollBack(host, survey);
+      if (isFirst) forgetRecords(network.bridge);
+      throw new Error(`${(error as Error).message}; ${outcome}`);
+    }
+  }
+  return { steps, warnings: survey.conflicts };
+}
+
+/** As `establish`, for a hook: keeps what works when something does not. */
+export async function establishWhatWorks(network: NetworkConfig): Promise<Established> {
+  const host = surveyHost();
+  const survey = await surveyNetwork(network);
+  const [conflict] = survey.conflicts;
+  if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
+  const steps = [...host.steps, ...survey.steps];
+  if (steps.length > 0) record(host, survey);
+  const failures = await applyWhatWorks(steps);
+  return { steps, warnings: [...survey.conflicts, ...failures.map(failure => failure.message)] };
+}
+
+/** Takes a network down and puts back what was there before it; gives the steps it took. To be called with the network lock. */
+export async function takeDown(name: string, bridge: string): Promise<readonly Step[]> {
+  const steps = await planTakeDown(name, bridge);
+  const failures = await applyWhatWorks(steps);
+  if (failures.length > 0) throw new Error(failures.map(failure => failure.message).join('; '));
+  rmSync(`${libvirtPaths.leaseStatus}/${bridge}.status`, { force: true });
+  forgetRecords(bridge);
+  return steps;
+}
+
+function forgetRecords(bridge: string): void {
+  forgetApplied(bridge);
+  forgetBefore(bridge);
+}
+
+async function planTakeDown(name: string, bridge: string): Promise<readonly Step[]> {
+  const before = readBefore();
+  const links = before?.networks[bridge];
+  const absent = absentNetwork(name, bridge);
+  const isOfThisBoot = links?.boot === bootId();
+  // A link that virlan never touched is not virlan's to remove.
+  const { observed } = await surveyAgainst(absent);
+  const kept = links === undefined ? { link: observed.link, nic: observed.nic } : { link: null, nic: null };
+  const { link, nic } = isOfThisBoot ? links : kept;
+  const { steps } = await surveyAgainst({ ...absent, link, nic: { name: absent.nic.name, state: nic } });
+  const isLast = before !== null && Object.keys(before.networks).every(other => other === bridge);
+  return isLast ? [...steps, ...surveyHost(hostBefore(before)).steps] : steps;
+}
+
+function record(host: HostSurvey, { network, desired, observed }: Survey): void {
+  recordBefore(host.observed, network.bridge, {
+    name: network.name,
+    boot: bootId(),
+    link: observed.link,
+    nic: observed.nic,
+  });
+  const applied = readApplied(network.bridge);
+  const addresses = (desired.link?.addresses ?? []).map(formatAddress);
+  writeApplied(network.bridge, { ...applied, addresses: [...new Set([...applied.addresses, ...addresses])] });
+}
+
+/** Puts back what was observed before; gives the end of the error message. */
+async function rollBack(host: HostSurvey, { desired, observed }: Survey): Promise<string> {
+  try {
+    const back = await surveyAgainst(asDesired(desired, observed));
+    await applySteps([...back.steps, ...surveyHost(host.observed).steps]);
+    return 'the host is as it was';
+  } catch (error) {
+    return `and putting the host back failed too: ${(error as Error).message}`;
+  }
+}

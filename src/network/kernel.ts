@@ -1,0 +1,99 @@
+import { parseAddressWithPrefix, parseIpv4, subnetOf } from '../address/ipv4.ts';
+import { type Mac, parseMac } from '../address/mac.ts';
+import { readFileOrNull } from '../host/files.ts';
+import { ask, run } from '../host/run.ts';
+import type { KnownSubnet } from './conflicts.ts';
+import { ownLines } from './firewall/iptables.ts';
+import { tableName } from './firewall/nftables.ts';
+import type { Backend, LinkAddress } from './state.ts';
+
+/** A link as `ip -j -d address` tells of it. */
+export interface Link {
+  readonly name: string;
+  readonly type: string | null;
+  readonly mac: Mac | null;
+  readonly mtu: number;
+  readonly up: boolean;
+  readonly master: string | null;
+  readonly stp: boolean;
+  /** In hundredths of a second. */
+  readonly forwardDelay: number;
+  readonly addresses: readonly LinkAddress[];
+  /** Whether somebody gave it an IPv6 address, beyond the one the kernel makes up for each link. */
+  readonly hasIpv6: boolean;
+}
+
+interface IpLink {
+  ifname: string;
+  address?: string;
+  mtu: number;
+  flags: string[];
+  master?: string;
+  linkinfo?: { info_kind?: string; info_data?: { stp_state?: number; forward_delay?: number } };
+  addr_info?: { family: string; scope?: string; local?: string; prefixlen?: number; broadcast?: string }[];
+}
+
+interface IpRoute {
+  dst: string;
+  dev?: string;
+  type?: string;
+}
+
+export async function readLinks(): Promise<Link[]> {
+  const links: IpLink[] = JSON.parse(await run('ip', ['-json', '-details', 'address', 'show']));
+  return links.map(link => ({
+    name: link.ifname,
+    type: link.linkinfo?.info_kind ?? null,
+    mac: parseMac(link.address ?? ''),
+    mtu: link.mtu,
+    up: link.flags.includes('UP'),
+    master: link.master ?? null,
+    stp: link.linkinfo?.info_data?.stp_state === 1,
+    forwardDelay: link.linkinfo?.info_data?.forward_delay ?? 0,
+    addresses: (link.addr_info ?? []).flatMap(readAddress),
+    hasIpv6: (link.addr_info ?? []).some(({ family, scope }) => family === 'inet6' && scope === 'global'),
+  }));
+}
+
+function readAddress({
+  family,
+  local = '',
+  prefixlen = 32,
+  broadcast = '',
+}: NonNullable<IpLink['addr_info']>[number]) {
+  const ip = parseIpv4(local);
+  return family !== 'inet' || ip === null ? [] : [{ ip, prefix: prefixlen, broadcast: parseIpv4(broadcast) }];
+}
+
+/** The IPv4 networks this host knows: of all its routing tables, VPNs' among them, and of its links' addresses. */
+export async function readKnownSubnets(links: readonly Link[]): Promise<KnownSubnet[]> {
+  const routes: IpRoute[] = JSON.parse(
+    (await run('ip', ['-4', '-json', 'route', 'show', 'table', 'all'])) || '[]',
+  );
+  const byAddress = links.flatMap(({ name, addresses }) =>
+    addresses.map(({ ip, prefix }) => ({ subnet: subnetOf(ip, prefix), link: name, by: 'address' as const })),
+  );
+  const byRoute = routes.flatMap(({ dst, dev, type = 'unicast' }) => {
+    const written = parseAddressWithPrefix(dst.includes('/') ? dst : `${dst}/32`);
+    if (written === null || ['local', 'broadcast', 'multicast', 'anycast'].includes(type)) return [];
+    return [{ subnet: subnetOf(written.address, written.prefix), link: dev ?? null, by: 'route' as const }];
+  });
+  return [...byAddress, ...byRoute];
+}
+
+/** A sysctl's value; null when this kernel, or this link, has none of that name. */
+export function readSysctl(key: string): string | null {
+  return readFileOrNull(sysctlPath(key))?.trim() ?? null;
+}
+
+/** As sysctl(8) writes it: in a key, "/" stands for a dot within a link's name. */
+export function sysctlPath(key: string): string {
+  return `/proc/sys/${key.replace(/[./]/g, char => (char === '.' ? '/' : '.'))}`;
+}
+
+/** What a backend lists of virlan's own rules for a bridge, without counters; no line when there is none. */
+export async function listRules(backend: Backend, bridge: string): Promise<string[]> {
+  if (backend === 'iptables') return ownLines(bridge, (await ask('iptables-save', [])) ?? '');
+  const listing = await ask('nft', ['--stateless', '--numeric', 'list', 'table', 'ip', tableName(bridge)]);
+  return (listing ?? '').split('\n').filter(line => line.trim() !== '');
+}

@@ -1,0 +1,78 @@
+import { formatIpv4 } from '../address/ipv4.ts';
+import { readFileOrNull } from '../host/files.ts';
+import { paths } from '../host/paths.ts';
+import { readHostsfile } from '../identity/store.ts';
+import { type Applied, readApplied } from './applied.ts';
+import { dnsmasqPaths } from './dnsmasq.ts';
+import { findDnsmasq } from './dnsmasq-process.ts';
+import { type Link, listRules, readSysctl } from './kernel.ts';
+import type { Backend, DesiredNetwork, FoundRules, HostState, ObservedNetwork } from './state.ts';
+
+/** What is there of just what is wanted. Throws when a link of that name is no bridge. */
+export async function observeNetwork(
+  desired: DesiredNetwork,
+  links: readonly Link[],
+  backends: readonly Backend[],
+): Promise<ObservedNetwork> {
+  const { bridge } = desired;
+  const applied = readApplied(bridge);
+  const [nftables, iptables] = await Promise.all([
+    findRules('nftables', bridge, backends, applied),
+    findRules('iptables', bridge, backends, applied),
+  ]);
+  const link = links.find(({ name }) => name === bridge);
+  const nic = links.find(({ name }) => name === desired.nic.name);
+  if (link !== undefined && (link.type !== 'bridge' || link.mac === null)) {
+    throw new Error(
+      `${bridge} is a link of type ${link.type ?? 'unknown'}, no bridge: rename it, or set bridge = in virlan.ini`,
+    );
+  }
+  return {
+    link: link === undefined || link.mac === null ? null : { ...link, mac: link.mac },
+    nic: nic === undefined || nic.mac === null ? null : { mac: nic.mac, up: nic.up, master: nic.master },
+    ownAddresses: (link?.addresses ?? []).filter(({ ip, prefix }) =>
+      applied.addresses.includes(`${formatIpv4(ip)}/${prefix}`),
+    ),
+    orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
+    sysctls: readSysctls(desired.sysctls.keys()),
+    rules: { nftables, iptables },
+    dnsmasq: { conf: readFileOrNull(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
+    reservations: desired.reservations === null ? [] : readHostsfile(bridge).ours,
+  };
+}
+
+export function observeHost(desired: HostState): HostState {
+  return { sysctls: readSysctls(desired.sysctls.keys()), sysctlFile: readFileOrNull(paths.sysctl) };
+}
+
+function readSysctls(keys: Iterable<string>): Map<string, string> {
+  return new Map(
+    [...keys].flatMap(key => {
+      const value = readSysctl(key);
+      return value === null ? [] : [[key, value] as const];
+    }),
+  );
+}
+
+async function findRules(
+  backend: Backend,
+  bridge: string,
+  backends: readonly Backend[],
+  applied: Applied,
+): Promise<FoundRules> {
+  if (!backends.includes(backend)) return { loaded: null, present: false, drift: [] };
+  const listing = await listRules(backend, bridge);
+  const record = applied.rules[backend];
+  return {
+    loaded: record?.script ?? null,
+    present: listing.length > 0,
+    drift: record === undefined || listing.length === 0 ? [] : compareLines(record.listing, listing),
+  };
+}
+
+function compareLines(before: readonly string[], now: readonly string[]): string[] {
+  const missing = before.filter(line => !now.includes(line)).map(line => `- ${line.trim()}`);
+  const added = now.filter(line => !before.includes(line)).map(line => `+ ${line.trim()}`);
+  const isMoved = missing.length + added.length === 0 && before.join('\n') !== now.join('\n');
+  return isMoved ? ['rules stand in another order, or twice'] : [...missing, ...added];
+}

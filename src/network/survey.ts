@@ -1,0 +1,108 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import type { NetworkConfig } from '../config/config.ts';
+import { listDirectory, readFileOrNull } from '../host/files.ts';
+import { paths, systemPath } from '../host/paths.ts';
+import { ask } from '../host/run.ts';
+import { machineOn } from '../identity/machine.ts';
+import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
+import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { findConflicts } from './conflicts.ts';
+import { desiredHost, desiredNetwork, type HostFacts, nicName } from './desired.ts';
+import type { DnsmasqHost } from './dnsmasq.ts';
+import { type Link, readKnownSubnets, readLinks } from './kernel.ts';
+import { observeHost, observeNetwork } from './observe.ts';
+import { planHost, planNetwork, type Step } from './plan.ts';
+import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
+
+/** A network as it is wanted, as it is, and what lies between. */
+export interface Survey {
+  readonly network: NetworkConfig;
+  readonly desired: DesiredNetwork;
+  readonly observed: ObservedNetwork;
+  readonly steps: readonly Step[];
+  /** What of the host overlaps its subnet. A network that is up already goes on in spite of it. */
+  readonly conflicts: readonly string[];
+}
+
+export interface HostSurvey {
+  readonly observed: HostState;
+  readonly steps: readonly Step[];
+}
+
+/** Reads the host and compares: changes nothing. Throws what keeps it from saying what would have to be done. */
+export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
+  const links = await readLinks();
+  const backends = availableBackends();
+  const [facts, known] = await Promise.all([gatherFacts(network, links, backends), readKnownSubnets(links)]);
+  const desired = desiredNetwork(network, facts);
+  const observed = await observeNetwork(desired, links, backends);
+  const conflicts = findConflicts(network, known);
+  return { network, desired, observed, steps: planNetwork(desired, observed), conflicts };
+}
+
+/** What of a network is on the host, compared with a state of one's own choice. */
+export async function surveyAgainst(
+  desired: DesiredNetwork,
+): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
+  const observed = await observeNetwork(desired, await readLinks(), availableBackends());
+  return { observed, steps: planNetwork(desired, observed) };
+}
+
+export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
+  const observed = observeHost(desired);
+  return { observed, steps: planHost(desired, observed, paths.sysctl) };
+}
+
+async function gatherFacts(
+  network: NetworkConfig,
+  links: readonly Link[],
+  backends: readonly Backend[],
+): Promise<HostFacts> {
+  const { name, bridge } = network;
+  const hostsfile = readHostsfile(bridge);
+  const passThrough = passThroughNetworks(name, bridge);
+  const onNetwork = runningDomains().flatMap(domain => {
+    const macs = machineOn(bridge, passThrough, domain).macs;
+    return domain.nics.filter(nic => nic.mac !== null && macs.includes(nic.mac));
+  });
+  return {
+    machineId: readFileOrNull(paths.machineId)?.trim() ?? '',
+    backends,
+    hasDummy: links.some(link => link.name === nicName(bridge)) || (await canMakeDummy()),
+    keepsIpv6Off:
+      existsSync('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),
+    taps: onNetwork.flatMap(nic => nic.tap ?? []),
+    reservations: wantedReservations(network, readLedger(), hostsfile),
+    user: dnsmasqUser(),
+    extras: readExtras(name),
+  };
+}
+
+/** The backends whose programs are on this host. */
+export function availableBackends(): Backend[] {
+  const programs = { nftables: ['nft'], iptables: ['iptables-restore', 'iptables-save'] } as const;
+  const isThere = (program: string) =>
+    systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
+  return (['nftables', 'iptables'] as const).filter(backend => programs[backend].every(isThere));
+}
+
+/** Whether the kernel has links of type dummy, or a module for them. */
+async function canMakeDummy(): Promise<boolean> {
+  return (
+    existsSync('/sys/module/dummy') || (await ask('modprobe', ['--dry-run', '--quiet', 'dummy'])) !== null
+  );
+}
+
+function dnsmasqUser(): string {
+  const users = readFileOrNull('/etc/passwd')?.split('\n') ?? [];
+  return users.some(line => line.startsWith('dnsmasq:')) ? 'dnsmasq' : 'nobody';
+}
+
+function readExtras(network: string): DnsmasqHost['extras'] {
+  const directory = `${paths.dnsmasqExtras}/${network}`;
+  const names = listDirectory(directory).filter(name => name.endsWith('.conf'));
+  if (names.length === 0) return null;
+  const content = names.map(name => `${name}\n${readFileOrNull(`${directory}/${name}`) ?? ''}`).join('\n');
+  return { directory, digest: createHash('sha256').update(content).digest('hex').slice(0, 16) };
+}

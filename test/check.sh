@@ -1,0 +1,7 @@
+#!/bin/sh
+# check.sh: types, lint and format of all that is here.
+set -eu
+cd "$(dirname "$0")/.."
+npx --no-install tsc --project .
+npx --no-install biome check --error-on-warnings .
+shellcheck hooks/* install/install.sh install/virlan.in test/*.sh test/*/*.sh .ci/run

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { handMadeNetwork } from './hand-made.ts';
+import {
+  define,
+  destroyMachine,
+  domainXml,
+  killLibvirtd,
+  leaseOf,
+  macsOf,
+  restartLibvirtd,
+  startLibvirtd,
+  startMachine,
+  stopLibvirtd,
+  undefine,
+  virsh,
+} from './host.ts';
+
+const machines = suite('machines');
+
+machines('libvirt is as packaged, with its default network', async () => {
+  await startLibvirtd();
+  assert.match(await virsh('net-list'), /default +active +yes/);
+  assert.equal((await virsh('list', '--all', '--name')).trim(), '');
+});
+
+machines('libvirtd comes back after a stop and after a crash', async () => {
+  await stopLibvirtd();
+  await assert.rejects(virsh('version'), /Failed to connect/);
+  await startLibvirtd();
+  await killLibvirtd();
+  await startLibvirtd();
+});
+
+machines('a machine with a hostile name boots, gets a lease, and outlives libvirtd', async () => {
+  const name = `it's <a> "vm" & $(more)`;
+  await handMadeNetwork();
+  const nics = [{ type: 'bridge' as const, source: 'k8s-br0', mac: '52:54:00:00:00:0a' }];
+  await define(domainXml({ name, nics, metadata: '<x:y xmlns:x="urn:x"/>' }));
+  assert.deepEqual(await macsOf(name), ['52:54:00:00:00:0a']);
+  await startMachine(name);
+  const lease = await leaseOf('52:54:00:00:00:0A');
+  assert.match(lease.ip, /^192\.168\.100\./);
+  assert(lease.expires > new Date());
+  await restartLibvirtd();
+  assert.equal((await virsh('domstate', '--domain', name)).trim(), 'running');
+  await destroyMachine(name);
+  await undefine(name);
+});
+
+machines('a lease that does not come is told of, with those that did', async () => {
+  await assert.rejects(leaseOf('52:54:00:00:00:0b', 0.1), /no lease for 52.*52:54:00:00:00:0a 192\.168\.100/);
+});
+
+machines.run();

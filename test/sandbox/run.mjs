@@ -1,0 +1,97 @@
+// run.mjs [--jobs N] [--limit SECONDS] [NAMEPART...]: runs the sandbox tests whose file name contains a NAMEPART.
+// Each *.test.ts runs in a private host of its own; each *.test.mjs looks at private hosts from outside.
+import { spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+
+const { values: options, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { jobs: { type: 'string', default: '2' }, limit: { type: 'string', default: '240' } },
+});
+const limitSeconds = Number(options.limit);
+const checkout = new URL('../..', import.meta.url).pathname;
+const built = `${checkout}build/sandbox`;
+
+const files = readdirSync(import.meta.dirname)
+  .filter(file => /\.test\.(ts|mjs)$/.test(file))
+  .filter(file => wanted.length === 0 || wanted.some(part => file.includes(part)));
+
+mkdirSync(built, { recursive: true });
+const inside = files.filter(file => file.endsWith('.ts'));
+await build({
+  entryPoints: inside.map(file => `${import.meta.dirname}/${file}`),
+  outdir: built,
+  outExtension: { '.js': '.cjs' },
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  sourcemap: 'inline',
+  logLevel: 'warning',
+  absWorkingDir: checkout,
+});
+
+const commandFor = file =>
+  file.endsWith('.ts')
+    ? ['test/sandbox/enter.sh', 'node', '--enable-source-maps', `${built}/${file.replace(/\.ts$/, '.cjs')}`]
+    : ['node', `test/sandbox/${file}`];
+
+// uvu exits 0 when a `before` throws or when the event loop runs dry, so its exit status says little: what counts
+// is that it came to its summary, and what stands there.
+const summary = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +\d+\n {2}Duration: .*\n/m;
+
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+/** Runs one file. Its end is uvu's summary: what a test left running is not waited for, but killed. */
+function runFile(file) {
+  const started = performance.now();
+  const [command, ...args] = commandFor(file);
+  const child = spawn(command, args, { cwd: checkout, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  let output = '';
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill('SIGKILL');
+  }, limitSeconds * 1000);
+  const collect = chunk => {
+    output += chunk;
+    if (summary.test(output)) child.kill('SIGKILL');
+  };
+  child.stdout.setEncoding('utf8').on('data', collect);
+  child.stderr.setEncoding('utf8').on('data', collect);
+  return new Promise(resolve => {
+    child.on('close', () => {
+      clearTimeout(timer);
+      running.delete(child);
+      const [, total = 0, passed = 0] = (summary.exec(output) ?? []).map(Number);
+      if (late) output += `\nkilled: not finished after ${limitSeconds} s\n`;
+      else if (total === 0) output += '\nno test was run to its end\n';
+      else if (passed < total && !output.includes(' FAIL ')) output += '\ntests not run: a before() threw\n';
+      const failed = total === 0 ? 1 : total - passed;
+      const seconds = ((performance.now() - started) / 1000).toFixed(1);
+      console.log(`--- ${file}: ${failed ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`);
+      resolve({ passed, failed });
+    });
+  });
+}
+
+const queue = [...files];
+const totals = { passed: 0, failed: 0 };
+async function work() {
+  for (let file = queue.shift(); file; file = queue.shift()) {
+    const { passed, failed } = await runFile(file);
+    totals.passed += passed;
+    totals.failed += failed;
+  }
+}
+await Promise.all(Array.from({ length: Number(options.jobs) }, work));
+
+writeFileSync(`${built}/totals.json`, `${JSON.stringify(totals)}\n`);
+console.log(`sandbox: ${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;

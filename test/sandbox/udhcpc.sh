@@ -1,0 +1,14 @@
+#!/bin/sh
+# What busybox udhcpc calls, with its event, and what the server offered in the environment. Prints the address.
+set -eu
+
+case $1 in
+  deconfig)
+    ip address flush dev "${interface:?}"
+    ;;
+  bound | renew)
+    ip address replace "${ip:?}/${mask:?}" dev "${interface:?}"
+    if [ -n "${router:-}" ]; then ip route replace default via "${router%% *}"; fi
+    echo "$ip"
+    ;;
+esac

@@ -1,0 +1,35 @@
+#!/bin/sh
+# setup.sh: gets a checkout ready to be built, tested and shown: Debian packages that are missing, npm's, the bundles.
+set -eu
+cd "$(dirname "$0")/.."
+
+packages='libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils ipxe-qemu seabios
+dnsmasq-base nftables iptables iproute2 procps kmod util-linux iputils-ping netcat-openbsd busybox-static tcpdump
+shellcheck python3-minimal'
+
+say() {
+  printf '>> %s\n' "$1" >&2
+}
+
+[ "$(id -u)" -eq 0 ] || { say 'needs root, for private hosts with networks of their own: use sudo'; exit 1; }
+
+missing=''
+for package in $packages; do
+  [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  say "installing Debian packages:$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update --quiet --quiet >&2
+  # shellcheck disable=SC2086 # one word a package
+  apt-get install --quiet --quiet --yes --no-install-recommends $missing >/dev/null
+fi
+
+# npm writes this file when it has installed all of package-lock.json.
+if [ ! -e node_modules/.package-lock.json ] || [ -n "$(find package-lock.json -newer node_modules/.package-lock.json)" ]; then
+  say 'installing npm packages'
+  npm ci --no-audit --no-fund --loglevel=error >&2
+fi
+
+say 'building'
+npm run --silent build
