@@ -30,7 +30,16 @@ export function leases(bridge = 'k8s-br0'): Lease[] {
  * Waits until dnsmasq has leased an address to this MAC. The bridge's dnsmasq directory must be there.
  * Throws with all leases there are when none has come in time.
  */
-export async function leaseOf(mac: string, timeoutSeconds = 40, bridge = 'k8s-br0'): Promise<Lease> {
+export function leaseOf(mac: string, timeoutSeconds = 40, bridge = 'k8s-br0'): Promise<Lease> {
+  return awaitLease(mac, new Date(0), timeoutSeconds, bridge);
+}
+
+/** Waits until the machine has asked again and its lease ends later than this one. */
+export function renewed(lease: Lease, timeoutSeconds = 40, bridge = 'k8s-br0'): Promise<Lease> {
+  return awaitLease(lease.mac, lease.expires, timeoutSeconds, bridge);
+}
+
+async function awaitLease(mac: string, after: Date, timeoutSeconds: number, bridge: string): Promise<Lease> {
   // The directory, since dnsmasq writes the file in place and virlan replaces it.
   const watcher = watch(`/var/lib/dnsmasq/${bridge}`);
   const cancelled = new AbortController();
@@ -39,7 +48,7 @@ export async function leaseOf(mac: string, timeoutSeconds = 40, bridge = 'k8s-br
   try {
     for (;;) {
       const changed = once(watcher, 'change');
-      const lease = leases(bridge).find(lease => lease.mac === mac.toLowerCase());
+      const lease = leases(bridge).find(lease => lease.mac === mac.toLowerCase() && lease.expires > after);
       if (lease) return lease;
       if ((await Promise.race([changed, timeUp])) === true) {
         const others = leases(bridge).map(lease => `${lease.mac} ${lease.ip}`);
