@@ -12,6 +12,7 @@ const entryPoints = {
   qemu: 'src/hooks/qemu.ts',
   network: 'src/hooks/network.ts',
   daemon: 'src/hooks/daemon.ts',
+  watch: 'src/watcher/watch.ts',
 };
 const ownFiles = {
   name: 'own files',
@@ -33,6 +34,8 @@ await build({
   target: 'node20',
   // CommonJS starts 4 ms sooner than an ES module, and unminified code keeps stack traces readable.
   format: 'cjs',
+  // As require(): Node's loader of ES modules alone takes 25 ms.
+  supported: { 'dynamic-import': false },
   define: { VIRLAN_VERSION: JSON.stringify(version) },
   plugins: [ownFiles],
   logLevel: 'warning',

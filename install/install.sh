@@ -63,6 +63,7 @@ install -d -m 755 "$library" "$destdir/usr/sbin" "$destdir/etc/virlan" "$destdir
 for file in "$source"/dist/*.cjs; do
   install -m 644 "$file" "$library/"
 done
+install -m 644 "$source/hooks/ask.sh" "$library/"
 launcher=$destdir/usr/sbin/virlan
 sed -e "s|@NODE@|$node|g" -e 's|@LIBDIR@|/usr/lib/virlan|g' "$source/install/virlan.in" >"$launcher.new"
 chmod 755 "$launcher.new"

@@ -1,9 +1,10 @@
 import type { ParseArgsConfig } from 'node:util';
 import { down } from '../commands/down.ts';
-import { forget, ip, mac } from '../commands/identity.ts';
+import { adopt, forget, ip, mac } from '../commands/identity.ts';
 import { plan } from '../commands/plan.ts';
 import { status } from '../commands/status.ts';
 import { up } from '../commands/up.ts';
+import { watch } from '../commands/watch.ts';
 
 /** A command line that makes no sense: exit code 2. */
 export class UsageError extends Error {
@@ -75,7 +76,7 @@ export const commands: readonly Command[] = [
   },
   {
     name: 'status',
-    summary: 'networks, machines, addresses and leases, and what is wrong with them',
+    summary: 'networks, machines, addresses, leases and what is wrong',
     operands: none,
     options: [],
     details: '',
@@ -85,6 +86,16 @@ export const commands: readonly Command[] = [
     ],
     needsRoot: true,
     run: values => status(values),
+  },
+  {
+    name: 'watch',
+    summary: 'follow libvirt in the foreground and keep all right',
+    operands: none,
+    options: [],
+    details: 'Gives machines their MAC as they are defined, and answers the hooks in milliseconds.',
+    examples: [['virlan watch', 'until it is interrupted; the network stays']],
+    needsRoot: true,
+    run: values => watch(values),
   },
   {
     name: 'mac',
@@ -105,6 +116,17 @@ export const commands: readonly Command[] = [
     examples: [['ssh root@$(virlan ip web)', '']],
     needsRoot: true,
     run: (values, [name = '']) => ip(values, name),
+  },
+  {
+    name: 'adopt',
+    summary: 'give a booted machine its formula MAC at its next start',
+    operands: machine,
+    options: [],
+    details:
+      'A machine keeps the MAC it first booted with, because its system may be bound to it; this is your word that it is not.',
+    examples: [['virlan adopt old-web', '']],
+    needsRoot: true,
+    run: (values, [name = '']) => adopt(values, name),
   },
   {
     name: 'forget',

@@ -14,7 +14,8 @@ export function programHelp(): string[] {
     style('Options of every command', 'bold'),
     ...columns((['config', 'json', 'help'] as const).map(name => optionTable[name].help)),
     '',
-    'Configuration: /etc/virlan/virlan.ini; none is needed. "virlan COMMAND --help" says more.',
+    'Configuration: /etc/virlan/virlan.ini; none is needed.',
+    '"virlan COMMAND --help" says more.',
   ];
 }
 
@@ -24,7 +25,7 @@ export function commandHelp(command: Command): string[] {
     `Usage: virlan ${`${name} ${operands.text}`.trim()} [OPTIONS]`,
     '',
     `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
-    ...(details === '' ? [] : [details]),
+    ...wrap(details),
     '',
     style('Options', 'bold'),
     ...columns(
@@ -36,6 +37,11 @@ export function commandHelp(command: Command): string[] {
     style('Examples', 'bold'),
     ...examples.flatMap(([line, meaning]) => [`  ${line}`, ...(meaning === '' ? [] : [`      ${meaning}`])]),
   ];
+}
+
+/** Text in lines that fit a terminal's 80 columns. */
+function wrap(text: string): string[] {
+  return text.match(/\S.{0,79}(?=\s|$)/g) ?? [];
 }
 
 function columns(rows: readonly (readonly [string, string])[]): string[] {

@@ -9,6 +9,7 @@ import { machineOn, noWishes } from '../identity/machine.ts';
 import { reserve } from '../identity/reserve.ts';
 import { changeLedger, readHostsfile, readLeases, readLedger, syncHostsfile } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { askWatcher } from '../watcher/ask.ts';
 import { selectNetworks } from './networks.ts';
 
 interface NicOptions {
@@ -69,6 +70,39 @@ export async function forget(options: { config?: string; json: boolean }, name: 
       dropped: dropped.map(({ network, nic, macs }, index) => ({ network, nic, macs, ip: addresses[index] })),
     });
   else print(`${name} is forgotten: ${addresses.join(', ')}`);
+  return 0;
+}
+
+/** `virlan adopt NAME`: has a machine that has booted already get its formula MAC at its next cold start. */
+export async function adopt(options: { config?: string; json: boolean }, name: string): Promise<number> {
+  const networks = loadConfig(options.config).networks.filter(network => network.mac !== 'keep');
+  const adopted = await changeLedger(ledger => {
+    const entries = networks
+      .flatMap(network => ledger.named(network.name, name))
+      .filter(entry => entry.retired === null);
+    const own = entries.filter(entry => entry.mac === 'own');
+    const result = own.reduce((rest, entry) => rest.replace(entry, { ...entry, mac: 'due' }), ledger);
+    return { ledger: result, result: entries };
+  });
+  if (adopted.length === 0) {
+    throw new Error(
+      `there is no machine ${JSON.stringify(name)} whose MAC virlan may change: see "virlan status"`,
+    );
+  }
+  const watcher = await askWatcher('POST', '/settle', name);
+  if (options.json)
+    printJson({
+      name,
+      adopted: adopted.map(({ network, nic }) => ({ network, nic })),
+      watcher: watcher !== null,
+    });
+  else {
+    const isRunning = runningDomains().some(domain => domain.name === name);
+    const when = isRunning ? 'when it is shut down' : 'now';
+    print(
+      `${name} gets the MAC of the formula ${watcher === null ? 'when the watcher runs: "virlan watch"' : when}`,
+    );
+  }
   return 0;
 }
 

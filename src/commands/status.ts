@@ -3,14 +3,27 @@ import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../status/collect.ts';
 import { publishLeases } from '../status/publish-leases.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../status/report.ts';
+import { askWatcher } from '../watcher/ask.ts';
 
 /** `virlan status`. */
 export async function status(options: { config?: string; json: boolean }): Promise<number> {
-  const collected = await collectStatus(loadConfig(options.config));
-  for (const network of collected.networks) publishLeases(network.bridge);
+  const collected = (await askStatus(options.config)) ?? (await readStatus(options.config));
   if (options.json) printJson(collected);
   else print(...formatStatus(collected));
   return 0;
+}
+
+/** The watcher's word; null when there is no watcher, or when another configuration than its own is asked about. */
+async function askStatus(config: string | undefined): Promise<Status | null> {
+  const answer = config === undefined ? await askWatcher('GET', '/status') : null;
+  return answer?.status === 200 ? JSON.parse(answer.body) : null;
+}
+
+/** Without a watcher nobody follows the leases, so this is when libvirt's own tools get to know of them. */
+async function readStatus(config: string | undefined): Promise<Status> {
+  const collected = await collectStatus(loadConfig(config));
+  for (const network of collected.networks) publishLeases(network.bridge);
+  return collected;
 }
 
 export function formatStatus({ virlan, watcher, networks }: Status): string[] {

@@ -1,6 +1,6 @@
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
-import { arrangeNetworks } from '../default-network/virsh.ts';
+import { arrangeNetworksOnce } from '../default-network/arrange.ts';
 import { openLog } from '../host/log.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
@@ -29,7 +29,7 @@ export async function up(
       );
     publishLeases(network.bridge);
   }
-  const libvirt = await arrangeNetworks(config);
+  const libvirt = await arrangeNetworksOnce(config);
   for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
 
   const warnings = [...done.flatMap(({ warnings }) => warnings), ...(libvirt?.problems ?? [])];

@@ -68,11 +68,10 @@ function hostClashes(networks: readonly Written[], hostSections: readonly Sectio
   const problems: ConfigProblem[] = [];
   const owners = new Map<string, Section>();
   for (const section of hostSections) {
-    const name = section.name.toLowerCase();
     const config = networks
       .map(network => network.config)
-      .find(({ hosts }) => hosts.some(host => host.name === name));
-    const host = config?.hosts.find(host => host.name === name);
+      .find(({ hosts }) => hosts.some(host => host.name === section.name));
+    const host = config?.hosts.find(host => host.name === section.name);
     if (config === undefined || host === undefined) continue;
     const { subnet, gateway } = config;
     const complain = (key: string, value: string, message: string) =>
@@ -91,7 +90,6 @@ function hostClashes(networks: readonly Written[], hostSections: readonly Sectio
     for (const [key, value] of [
       ['ip', ip],
       ['mac', host.mac],
-      ['name', name],
     ] as const) {
       const owner = owners.get(value);
       if (owner === undefined) owners.set(value, section);

@@ -28,7 +28,7 @@ export function parseConfig(text: string): ConfigResult {
     const values = readSection(section, hostSection, problems);
     if (values === null) continue;
     const { line } = section;
-    if (!isLabel(section.name.toLowerCase())) {
+    if (!isLabel(section.name)) {
       const message = 'is no host name: use letters, digits and "-", with a letter or digit at both ends';
       problems.push({ line, what: `[host.${section.name}]`, message });
     } else if (!sections.some(other => other.kind === 'network' && other.name === values.network)) {
@@ -39,7 +39,7 @@ export function parseConfig(text: string): ConfigResult {
         message: 'there is no section of that network',
       });
     } else {
-      const host = { name: section.name.toLowerCase(), mac: values.mac, ip: values.ip };
+      const host = { name: section.name, mac: values.mac, ip: values.ip };
       hosts.set(values.network, [...(hosts.get(values.network) ?? []), host]);
     }
   }
@@ -107,7 +107,10 @@ function makeNetwork(
   if (section.name === 'default')
     return complain('', "is the name of libvirt's own network: choose another, see default-network");
   if (values.bridge === undefined && !v.is(bridgeName, section.name)) {
-    return complain('', 'its name is no name for a bridge (15 bytes at most): give it one with bridge = …');
+    return complain(
+      '',
+      'its name is no name for a bridge (15 bytes at most, not all): give it one with bridge = …',
+    );
   }
   const written =
     values.subnet ?? (parseAddressWithPrefix('192.168.100.0/24') as NonNullable<typeof values.subnet>);

@@ -76,14 +76,17 @@ function parseDomain(text: string): string | null {
     : null;
 }
 
-/** dev_valid_name() of the kernel refuses 16 bytes and more, "/", ":", white space, "." and ".."; the rest is what nft, iptables and dnsmasq take unquoted. */
+/**
+ * dev_valid_name() of the kernel refuses 16 bytes and more, "/", ":", white space, "." and "..", and
+ * sysctl_dev_name_is_allowed() "all" and "default"; the rest is what nft, iptables and dnsmasq take unquoted.
+ */
 function parseLinkName(text: string): string | null {
-  return /^[A-Za-z0-9_.-]{1,15}$/.test(text) && !/^\.+$/.test(text) && !text.startsWith('-') ? text : null;
+  return /^[A-Za-z0-9_.-]{1,15}$/.test(text) && !/^(\.+|-.*|all|default)$/.test(text) ? text : null;
 }
 
 export const bridgeName = parsed(
   parseLinkName,
-  'no name for a bridge: the kernel takes 15 bytes at most; use letters, digits, ".", "_" and "-"',
+  'is no name for a bridge: write 15 letters, digits, ".", "_" and "-" at most, other than all and default',
 );
 
 /** The keys of a `[network.…]` section. Each is optional: see `defaults`. */

@@ -24,11 +24,9 @@ export function readSections(text: string): { sections: Section[]; problems: Con
   const problems: ConfigProblem[] = [];
   let inBrokenSection = false;
 
-  for (const [index, raw] of text
-    .replace(/^\ufeff/, '')
-    .split(/\r\n|\r|\n/)
-    .entries()) {
+  for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
     const line = index + 1;
+    // A byte order mark goes with the white space.
     const trimmed = raw.trim();
     if (trimmed === '' || /^[;#]/.test(trimmed)) continue;
 
@@ -41,7 +39,7 @@ export function readSections(text: string): { sections: Section[]; problems: Con
     }
     if (inBrokenSection) continue;
 
-    const [key = '', value = true] = Object.entries(parseIni(trimmed))[0] ?? [];
+    const [key = '', value = true] = Object.entries(parseIni(trimmed, { bracketedArray: false }))[0] ?? [];
     const entries = sections.at(-1)?.entries;
     const before = entries?.get(key);
     if (entries === undefined) {
@@ -50,12 +48,12 @@ export function readSections(text: string): { sections: Section[]; problems: Con
         what: quote(trimmed),
         message: 'stands before any section: put it below a [network.NAME] line',
       });
-    } else if (value === true && !trimmed.includes('=')) {
-      problems.push({ line, what: quote(trimmed), message: 'has no value: write KEY = VALUE' });
+    } else if (key === '' || (value === true && !trimmed.includes('='))) {
+      problems.push({ line, what: quote(trimmed), message: 'is no setting: write KEY = VALUE' });
     } else if (before !== undefined) {
       problems.push({
         line,
-        what: key,
+        what: quote(key),
         message: `is there twice, first in line ${before.line}: keep one of them`,
       });
     } else {
@@ -71,12 +69,14 @@ function readHeader(
   earlier: readonly Section[],
 ): (Section & { entries: Map<string, Entry> }) | ConfigProblem {
   const [, header] = /^\[([^\]]*)\]\s*([;#].*)?$/.exec(text) ?? [];
-  const [, kind, name] = /^(network|host)\.([A-Za-z0-9_-]+)$/.exec(header?.trim() ?? '') ?? [];
-  if ((kind !== 'network' && kind !== 'host') || name === undefined) {
+  const [, kind, written] = /^(network|host)\.([A-Za-z0-9_-]+)$/.exec(header?.trim() ?? '') ?? [];
+  if ((kind !== 'network' && kind !== 'host') || written === undefined) {
     const message =
       'is no section: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in the name';
     return { line, what: quote(text), message };
   }
+  // A link's name has upper and lower case, a host's has not.
+  const name = kind === 'host' ? written.toLowerCase() : written;
   const twin = earlier.find(section => section.kind === kind && section.name === name);
   if (twin !== undefined) {
     return {

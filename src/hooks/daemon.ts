@@ -1,4 +1,4 @@
-import type { NetworkConfig } from '../config/config.ts';
+import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { preventDefaultNetwork } from '../default-network/autostart.ts';
 import { describeStep } from '../network/describe.ts';
@@ -9,8 +9,7 @@ import { failure, type LogRecord, messageOf, type Outcome } from './outcome.ts';
  * libvirtd, or one of the modular daemons, starts or reloads: every network is established, and libvirt is kept from
  * starting its own. One network that cannot be established does not keep the others from it.
  */
-export async function startDaemon(): Promise<Outcome> {
-  const config = loadConfig();
+export async function startDaemon(config: Config = loadConfig()): Promise<Outcome> {
   const records: LogRecord[] = [];
   try {
     if (preventDefaultNetwork(config))

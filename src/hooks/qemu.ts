@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { NetworkConfig } from '../config/config.ts';
+import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
@@ -13,8 +13,7 @@ import { reserveRecords } from './reservations.ts';
  * A machine is about to start: its network is there and each of its NICs has its reservation when this returns. Throws
  * only where no network can be named, as with a broken configuration.
  */
-export async function prepareMachine(xml: string): Promise<Outcome> {
-  const { networks } = loadConfig();
+export async function prepareMachine(xml: string, { networks }: Config = loadConfig()): Promise<Outcome> {
   const domain = parseDomain(xml);
   if (!domain.ok) throw new Error(`libvirt gave no domain that could be read: ${domain.error}`);
   const records: LogRecord[] = [];

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { systemPath } from './paths.ts';
@@ -17,21 +16,35 @@ export async function withLock<T>(path: string, waitSeconds: number, work: () =>
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const file = openSync(path, 'a', 0o600);
   try {
-    const flock = spawnSync('flock', ['--exclusive', '--wait', String(waitSeconds), '3'], {
-      stdio: ['ignore', 'ignore', 'pipe', file],
-      env: { PATH: systemPath },
-      encoding: 'utf8',
-    });
-    if (flock.error !== undefined)
-      throw new Error(`flock is not on this host: install util-linux (${flock.error.message})`);
-    if (flock.status === 1 && flock.stderr === '') {
-      throw new LockTimeout(
-        `${path} was held by another virlan for ${waitSeconds} s: see who with "fuser ${path}"`,
-      );
-    }
-    if (flock.status !== 0) throw new Error(`flock on ${path}: ${flock.stderr.trim()}`);
+    await takeLock(path, file, waitSeconds);
     return await work();
   } finally {
     closeSync(file);
   }
+}
+
+async function takeLock(path: string, file: number, waitSeconds: number): Promise<void> {
+  // 2 ms to load, which a hook that needs no lock saves.
+  const { spawn } = await import('node:child_process');
+  const args = ['--exclusive', '--wait', String(waitSeconds), '3'];
+  const flock = spawn('flock', args, {
+    stdio: ['ignore', 'ignore', 'pipe', file],
+    env: { PATH: systemPath },
+  });
+  let said = '';
+  flock.stderr?.on('data', chunk => {
+    said += chunk;
+  });
+  const status = await new Promise<number | null>((resolve, reject) => {
+    flock.on('error', error =>
+      reject(new Error(`flock is not on this host: install util-linux (${error.message})`)),
+    );
+    flock.on('close', resolve);
+  });
+  if (status === 1 && said === '') {
+    throw new LockTimeout(
+      `${path} was held by another virlan for ${waitSeconds} s: see who with "fuser ${path}"`,
+    );
+  }
+  if (status !== 0) throw new Error(`flock on ${path}: ${said.trim()}`);
 }

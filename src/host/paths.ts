@@ -13,6 +13,8 @@ export const paths = {
   keptDefault: '/var/lib/virlan/default-network.json',
   log: '/var/log/virlan.log',
   run: '/run/virlan',
+  /** The watcher's socket: hooks and the command line ask there. */
+  socket: '/run/virlan/socket',
   networkLock: '/run/virlan/network.lock',
   ledgerLock: '/run/virlan/ledger.lock',
   machineId: '/etc/machine-id',

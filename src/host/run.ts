@@ -14,13 +14,16 @@ export class CommandFailed extends Error {
 
 const timeLimit = 10_000;
 
+/** How long after its end a program's output is waited for, in milliseconds: a daemon that it left running may hold the pipe for ever. */
+const lastWords = 1000;
+
 /**
  * Runs a program of the system with a list of arguments, never a shell, and gives its standard output. Throws
  * CommandFailed when it fails or has not ended after ten seconds.
  */
 export async function run(program: string, args: readonly string[], input = ''): Promise<string> {
   try {
-    const { stdout } = await execa(program, args, {
+    const child = execa(program, args, {
       env: { PATH: systemPath, LC_ALL: 'C' },
       extendEnv: false,
       input,
@@ -28,7 +31,13 @@ export async function run(program: string, args: readonly string[], input = ''):
       killSignal: 'SIGKILL',
       cwd: '/',
     });
-    return stdout;
+    child.once('exit', () => {
+      setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+      }, lastWords).unref();
+    });
+    return (await child).stdout;
   } catch (error) {
     if (!(error instanceof ExecaError)) throw error;
     const command = [program, ...args].join(' ');

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { Ipv4 } from '../address/ipv4.ts';
 import { kvmMac, type Mac } from '../address/mac.ts';
+import { digest } from './digest.ts';
 import { type Pool, poolAddress, poolSize } from './pool.ts';
 
 /** Which NIC of which machine on which network: what an identity is computed from. */
@@ -9,10 +9,6 @@ export interface NicKey {
   readonly machine: string;
   /** The NIC's place among the machine's NICs on this network, from 0, in XML order. */
   readonly nic: number;
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text, 'utf8').digest();
 }
 
 function keyDigest(what: 'mac' | 'ip', key: NicKey, attempt: number): Buffer {
@@ -25,6 +21,16 @@ export function formulaMac(key: NicKey, taken: (mac: Mac) => boolean): Mac {
     const mac = kvmMac(keyDigest('mac', key, attempt));
     if (!taken(mac)) return mac;
   }
+}
+
+/** How many attempts count as the formula's: a fourth machine with the same three bytes is beyond all likelihood. */
+const attemptsKnown = 4;
+
+/** Whether a MAC is one that the formula gives this key. */
+export function isFormulaMac(key: NicKey, mac: Mac): boolean {
+  return Array.from({ length: attemptsKnown }, (_, attempt) =>
+    kvmMac(keyDigest('mac', key, attempt)),
+  ).includes(mac);
 }
 
 /** The formula's address: from the key's place in the pool upwards, wrapping, the first that is not taken; null when all are. */

@@ -3,8 +3,12 @@ import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { isLabel } from './label.ts';
 
-/** The tag that marks a line of virlan's. A line without it was written by hand, is kept to the letter, and goes first. */
-const mark = 'set:virlan';
+/**
+ * The comment that marks a line of virlan's. A line without it was written by hand, is kept to the letter, and goes
+ * first. It is no tag (`set:virlan`), which would say the same to dnsmasq: 2.90 crashes on SIGHUP when a machine with a
+ * tag in its line holds a lease.
+ */
+const mark = ' # virlan';
 
 /** What one line of a dnsmasq hostsfile promises. */
 export interface Reservation {
@@ -35,7 +39,7 @@ export function parseHostsfile(text: string): Result<Hostsfile> {
     return { ok: false, error: `line ${line} holds bytes that are no text` };
   }
   const lines = text.split('\n').filter((line, index, all) => line !== '' || index < all.length - 1);
-  const isOurs = (line: string) => line.includes(`,${mark},`);
+  const isOurs = (line: string) => line.endsWith(mark);
   return { ok: true, value: { ours: lines.filter(isOurs), byHand: lines.filter(line => !isOurs(line)) } };
 }
 
@@ -45,7 +49,7 @@ export function formatHostsfile(hostsfile: Hostsfile): string {
 
 /** `id:*` makes dnsmasq go by the MAC alone, so that clones with one machine-id keep apart. */
 export function reservationLine({ macs, ip, hostname }: Reservation): string {
-  return [...macs, 'id:*', mark, formatIpv4(ip), hostname].join(',');
+  return `${[...macs, 'id:*', formatIpv4(ip), hostname].join(',')}${mark}`;
 }
 
 /** The file with these lines of virlan's instead of those it has; null where they are the same, in whatever order. */
@@ -60,11 +64,14 @@ export function withReservation(
   hostsfile: Hostsfile,
   reservations: readonly Reservation[],
 ): Hostsfile | null {
-  const wanted = reservations.map(reservationLine);
+  const wanted = [...new Set(reservations.map(reservationLine))];
   const known = new Set(hostsfile.ours);
-  const displaced = reservations.flatMap(({ macs, ip }) => [...macs, formatIpv4(ip)]);
+  const displaced = reservations.flatMap(({ macs, ip }) => [
+    ...macs.map(mac => `${mac},`),
+    `,${formatIpv4(ip)},`,
+  ]);
   const clashes = hostsfile.ours.filter(
-    line => !wanted.includes(line) && displaced.some(field => `,${line},`.includes(`,${field},`)),
+    line => !wanted.includes(line) && displaced.some(field => line.includes(field)),
   );
   if (clashes.length === 0 && wanted.every(line => known.has(line))) return null;
   const kept = hostsfile.ours.filter(line => !clashes.includes(line) && !wanted.includes(line));
@@ -80,7 +87,7 @@ export function handLines(hostsfile: Hostsfile): HandLine[] {
       .map(field => field.trim());
     const macs = fields.flatMap(field => parseMac(field) ?? []);
     const ip = fields.map(parseIpv4).find(address => address !== null) ?? null;
-    const hostname = fields.find(isLabel) ?? null;
+    const hostname = fields.map(field => field.toLowerCase()).find(isLabel) ?? null;
     return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname }];
   });
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { digest } from './digest.ts';
 
 /** The longest label of RFC 1123. */
 const longest = 63;
@@ -20,7 +20,7 @@ export function machineLabel(name: string, nic: number, taken: (label: string) =
   const label = withSuffix(plain, place);
   if (isLabel(label) && !taken(label)) return label;
   for (let attempt = 0; ; attempt++) {
-    const hash = createHash('sha256').update(`virlan:label:${name}:${attempt}`).digest('hex').slice(0, 6);
+    const hash = digest(`virlan:label:${name}:${attempt}`).toString('hex').slice(0, 6);
     const told = withSuffix(plain === '' ? 'vm' : plain, `-${hash}${place}`);
     if (!taken(told)) return told;
   }

@@ -2,6 +2,9 @@ import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ipv4.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 
+/** Whose choice a NIC's MAC was: the machine's own, virlan's by the formula, or its own and due to become the formula's. */
+export type MacOrigin = 'own' | 'given' | 'due';
+
 /** What was given to one NIC of one machine on one network. It wins over the formula. */
 export interface LedgerEntry {
   readonly network: string;
@@ -12,6 +15,7 @@ export interface LedgerEntry {
   readonly nic: number;
   /** The MAC it has, then those it had before and may come back to (a snapshot brings an old one). */
   readonly macs: readonly Mac[];
+  readonly mac: MacOrigin;
   /** Null when the pool had none left, or when the MAC is another machine's. */
   readonly ip: Ipv4 | null;
   readonly hostname: string;
@@ -24,6 +28,9 @@ export interface LedgerEntry {
   /** What the machine's owner ought to know: `status` shows it. */
   readonly problem: string | null;
 }
+
+/** What to do about a ledger that is damaged. */
+export const ledgerRemedy = 'mend that line, or move the file away to begin a new ledger';
 
 /** A line of the ledger that makes no sense. The file is left as it is. */
 export class DamagedLedger extends Error {
@@ -40,22 +47,24 @@ const header = '{"virlan":"ledger","version":1}';
  */
 export class Ledger {
   readonly #text: string;
+  readonly #file: string | null;
 
-  private constructor(text: string) {
+  private constructor(text: string, file: string | null) {
     this.#text = text;
+    this.#file = file;
   }
 
-  static readonly empty = new Ledger(`${header}\n`);
+  static readonly empty = new Ledger(`${header}\n`, null);
 
-  /** Checks the form of every line, and no line's content: see `entries`. */
-  static parse(text: string): Result<Ledger> {
+  /** Checks the form of every line, and no line's content: see `entries`. The file is named where a line is damaged. */
+  static parse(text: string, file: string | null = null): Result<Ledger> {
     if (text === '') return { ok: true, value: Ledger.empty };
     const lines = text.split('\n');
     if (lines[0] !== header) return { ok: false, error: `line 1 is not ${header}` };
     if (lines.pop() !== '') return { ok: false, error: `line ${lines.length + 1} is cut short` };
     const broken = lines.findIndex(line => !line.startsWith('{"') || !line.endsWith('}'));
     if (broken !== -1) return { ok: false, error: `line ${broken + 1} is no entry` };
-    return { ok: true, value: new Ledger(text) };
+    return { ok: true, value: new Ledger(text, file) };
   }
 
   format(): string {
@@ -67,7 +76,7 @@ export class Ledger {
     return this.#text
       .split('\n')
       .slice(1, -1)
-      .map((line, index) => readLine(line, index + 2));
+      .map((line, index) => this.#read(line, () => index + 2));
   }
 
   /** Throws DamagedLedger, as the searches below do when a line they hit is damaged. */
@@ -103,11 +112,12 @@ export class Ledger {
   /** The ledger with `after` in place of `before`; a null adds or removes. */
   replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
     const added = after === null ? '' : `${formatLine(after)}\n`;
-    if (before === null) return new Ledger(this.#text + added);
+    if (before === null) return new Ledger(this.#text + added, this.#file);
     const line = `\n${formatLine(before)}\n`;
     const at = this.#text.indexOf(line);
     if (at === -1) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
-    return new Ledger(`${this.#text.slice(0, at + 1)}${added}${this.#text.slice(at + line.length)}`);
+    const text = `${this.#text.slice(0, at + 1)}${added}${this.#text.slice(at + line.length)}`;
+    return new Ledger(text, this.#file);
   }
 
   #find(fragment: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
@@ -115,11 +125,21 @@ export class Ledger {
     for (let at = this.#text.indexOf(fragment, header.length); at !== -1; ) {
       const start = this.#text.lastIndexOf('\n', at) + 1;
       const end = this.#text.indexOf('\n', at);
-      const entry = readLine(this.#text.slice(start, end), null);
+      const entry = this.#read(
+        this.#text.slice(start, end),
+        () => this.#text.slice(0, start).split('\n').length,
+      );
       if (isMeant(entry)) found.push(entry);
       at = this.#text.indexOf(fragment, end);
     }
     return found;
+  }
+
+  #read(line: string, lineNumber: () => number): LedgerEntry {
+    return readLine(line, what => {
+      const damage = `line ${lineNumber()} ${what}`;
+      return new DamagedLedger(this.#file === null ? damage : `${this.#file}: ${damage}: ${ledgerRemedy}`);
+    });
   }
 }
 
@@ -139,6 +159,7 @@ function formatLine(entry: LedgerEntry): string {
     name: entry.name,
     nic: entry.nic,
     macs: entry.macs,
+    mac: entry.mac,
     ip: entry.ip === null ? null : formatIpv4(entry.ip),
     hostname: entry.hostname,
     firstSeen: time(entry.firstSeen),
@@ -149,9 +170,7 @@ function formatLine(entry: LedgerEntry): string {
   });
 }
 
-function readLine(line: string, number: number | null): LedgerEntry {
-  const damaged = (what: string) =>
-    new DamagedLedger(number === null ? `an entry ${what}: ${line.slice(0, 60)}…` : `line ${number} ${what}`);
+function readLine(line: string, damaged: (what: string) => DamagedLedger): LedgerEntry {
   let fields: Record<string, unknown>;
   try {
     fields = JSON.parse(line);
@@ -179,6 +198,7 @@ function readLine(line: string, number: number | null): LedgerEntry {
       const macs = Array.isArray(value) ? value.map(mac => parseMac(String(mac))) : [null];
       return macs.every(mac => mac !== null) ? macs : undefined;
     }),
+    mac: read('mac', value => (['own', 'given', 'due'] as const).find(origin => origin === value)),
     ip: read(
       'ip',
       orNull(value => parseIpv4(text(value) ?? '') ?? undefined),

@@ -1,11 +1,11 @@
 import { broadcastOf, formatIpv4, type Ipv4, subnetContains } from '../address/ipv4.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { formulaAddress, type NicKey } from './formula.ts';
+import { formulaAddress, isFormulaMac, type NicKey } from './formula.ts';
 import type { HandLine, Reservation } from './hostsfile.ts';
 import { machineLabel } from './label.ts';
 import { isCurrent, type Lease } from './leases.ts';
-import type { Ledger, LedgerEntry } from './ledger.ts';
+import type { Ledger, LedgerEntry, MacOrigin } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import { makePool, type Pool } from './pool.ts';
 
@@ -29,6 +29,8 @@ export interface Reserved {
   readonly ledger: Ledger;
   /** The machine's entries, one for each of its NICs on the network, in XML order. */
   readonly entries: readonly LedgerEntry[];
+  /** Entries of others that had to let go of a MAC or an address. */
+  readonly others: readonly LedgerEntry[];
   readonly events: readonly ReserveEvent[];
 }
 
@@ -49,21 +51,28 @@ export function reserve(
 ): Reserved {
   const before = matchEntries(ledger, machine, around);
   const entries: LedgerEntry[] = [];
+  const robbed: LedgerEntry[] = [];
   const events: ReserveEvent[] = [];
   let result = ledger;
+  // Settling one NIC may take a MAC or an address from the entry of another.
+  const asItIsNow = (entry: LedgerEntry) =>
+    result.ofMachine(entry.network, entry.uuid).find(other => isSame(other, entry)) ?? entry;
   for (const [nic, mac] of machine.macs.entries()) {
-    const found = before[nic] ?? null;
+    const matched = before[nic];
+    const found = matched === undefined ? null : asItIsNow(matched);
     const settled = settle(result, machine, { nic, mac, found, moment, twins: entries }, around);
     result = settled.ledger.replace(found, settled.entry);
     entries.push(settled.entry);
+    robbed.push(...settled.robbed);
     events.push(...settled.events);
   }
-  return { ledger: result, entries, events };
+  const others = robbed.filter(entry => ![...before, ...entries].some(own => own && isSame(own, entry)));
+  return { ledger: result, entries: entries.map(asItIsNow), others: others.map(asItIsNow), events };
 }
 
-/** The line of dnsmasq's hostsfile that an entry calls for; null when it has no address, or a line written by hand speaks for its MAC. */
-export function reservationOf(entry: LedgerEntry, byHand: readonly HandLine[]): Reservation | null {
-  const macs = entry.macs.filter(mac => !byHand.some(line => line.macs.includes(mac)));
+/** The line of dnsmasq's hostsfile that an entry calls for; null when it has no address, or another line speaks for its MAC. */
+export function reservationOf(entry: LedgerEntry, spokenFor: readonly HandLine[]): Reservation | null {
+  const macs = entry.macs.filter(mac => !spokenFor.some(line => line.macs.includes(mac)));
   return entry.ip === null || entry.retired !== null || macs.length === 0 || macs[0] !== entry.macs[0]
     ? null
     : { macs, ip: entry.ip, hostname: entry.hostname };
@@ -77,11 +86,14 @@ export function poolOf(network: NetworkConfig): Pool {
 function matchEntries(ledger: Ledger, machine: Machine, around: Circumstances): (LedgerEntry | undefined)[] {
   const { name } = around.network;
   const own = ledger.ofMachine(name, machine.uuid);
-  const matched: (LedgerEntry | undefined)[] = machine.macs.map(mac =>
-    own.find(entry => entry.macs.includes(mac)),
-  );
-  const free = () => own.filter(entry => !matched.includes(entry));
-  for (const nic of machine.macs.keys()) matched[nic] ??= free().find(entry => entry.nic === nic);
+  const matched: (LedgerEntry | undefined)[] = machine.macs.map(() => undefined);
+  const match = (isIts: (entry: LedgerEntry, nic: number, mac: Mac) => boolean) => {
+    for (const [nic, mac] of machine.macs.entries())
+      matched[nic] ??= own.find(entry => !matched.includes(entry) && isIts(entry, nic, mac));
+  };
+  match((entry, _, mac) => entry.macs[0] === mac);
+  match((entry, _, mac) => entry.macs.includes(mac));
+  match((entry, nic) => entry.nic === nic);
   if (own.length === 0) {
     const heritage = ledger
       .named(name, machine.name)
@@ -107,29 +119,32 @@ function settle(
   machine: Machine,
   { nic, mac, found, moment, twins }: NicAtHand,
   around: Circumstances,
-): { ledger: Ledger; entry: LedgerEntry; events: ReserveEvent[] } {
+): { ledger: Ledger; entry: LedgerEntry; robbed: LedgerEntry[]; events: ReserveEvent[] } {
   const { network, now } = around;
   const key: NicKey = { network: network.name, machine: machine.name, nic: found?.nic ?? nic };
   const claim = claimMac(ledger, mac, found, twins, around);
-  const hostname = chooseHostname(claim.ledger, machine, key, found, around);
+  const known = { key, mac, found };
+  const hostname = chooseHostname(claim.ledger, machine, known, around);
   const address: Chosen<Ipv4 | null> =
     claim.owner === null
-      ? chooseAddress(claim.ledger, machine, { key, mac, found }, around)
+      ? chooseAddress(claim.ledger, machine, known, around)
       : {
           value: null,
-          problem: `MAC ${mac} is also that of ${printable(claim.owner.name)}: give one of them another`,
+          problem: `MAC ${mac} is also that of ${holderName(claim.owner, machine)}: give one of them another`,
         };
   const ip = address.value;
 
   const problem =
     [address.problem, hostname.problem, ...machine.wishes.problems].find(text => text !== null) ?? null;
-  const earlierMacs = (found?.macs ?? []).filter(other => other !== mac);
+  const isAnothers = (own: Mac) => claim.ledger.withMac(own).some(other => !(found && isSame(other, found)));
+  const earlierMacs = (found?.macs ?? []).filter(own => own !== mac && !isAnothers(own));
   const entry: LedgerEntry = {
     network: network.name,
     uuid: machine.uuid,
     name: machine.name,
     nic: key.nic,
     macs: [mac, ...earlierMacs].slice(0, macsKept),
+    mac: macOrigin(key, mac, found),
     ip,
     hostname: hostname.value,
     firstSeen: found?.firstSeen ?? now,
@@ -140,8 +155,11 @@ function settle(
   };
 
   let result = claim.ledger;
+  const robbed = [...claim.robbed];
   for (const other of ip === null ? [] : result.withIp(ip)) {
-    if (!(found && isSame(other, found))) result = result.replace(other, { ...other, ip: null });
+    if (found && isSame(other, found)) continue;
+    result = result.replace(other, { ...other, ip: null });
+    robbed.push(other);
   }
 
   const events: ReserveEvent[] = [];
@@ -149,7 +167,13 @@ function settle(
   else if (found.ip !== ip || found.macs[0] !== mac || found.name !== machine.name)
     events.push({ event: 'changed', entry });
   if (problem !== null && problem !== found?.problem) events.push({ event: 'problem', entry, problem });
-  return { ledger: result, entry, events };
+  return { ledger: result, entry, robbed, events };
+}
+
+function macOrigin(key: NicKey, mac: Mac, found: LedgerEntry | null): MacOrigin {
+  if (found?.macs[0] === mac) return found.mac;
+  if (isFormulaMac(key, mac)) return 'given';
+  return found?.mac === 'due' ? 'due' : 'own';
 }
 
 /**
@@ -162,17 +186,19 @@ function claimMac(
   found: LedgerEntry | null,
   twins: readonly LedgerEntry[],
   around: Circumstances,
-): { ledger: Ledger; owner: LedgerEntry | null } {
+): { ledger: Ledger; owner: LedgerEntry | null; robbed: LedgerEntry[] } {
   let result = ledger;
+  const robbed: LedgerEntry[] = [];
   for (const other of ledger.withMac(mac)) {
     if (found !== null && isSame(other, found)) continue;
     const isThere =
       twins.some(twin => isSame(twin, other)) || (other.retired === null && around.isKnown(other.uuid));
-    if (isThere && other.macs[0] === mac && other.ip !== null) return { ledger, owner: other };
+    if (isThere && other.macs[0] === mac && other.ip !== null) return { ledger, owner: other, robbed: [] };
     if (isThere && other.macs[0] === mac) continue;
     result = result.replace(other, { ...other, macs: other.macs.filter(own => own !== mac) });
+    robbed.push(other);
   }
-  return { ledger: result, owner: null };
+  return { ledger: result, owner: null, robbed };
 }
 
 interface Chosen<T> {
@@ -183,13 +209,12 @@ interface Chosen<T> {
 function chooseHostname(
   ledger: Ledger,
   machine: Machine,
-  key: NicKey,
-  found: LedgerEntry | null,
+  { key, mac, found }: { key: NicKey; mac: Mac; found: LedgerEntry | null },
   { network, byHand }: Circumstances,
 ): Chosen<string> {
   const taken = (label: string) =>
-    network.hosts.some(host => host.name === label) ||
-    byHand.some(line => line.hostname === label && !found?.macs.some(mac => line.macs.includes(mac))) ||
+    network.hosts.some(host => host.name === label && host.mac !== mac) ||
+    byHand.some(line => line.hostname === label && !line.macs.includes(mac)) ||
     ledger
       .withHostname(network.name, label)
       .some(entry => entry.retired === null && !(found && isSame(entry, found)));
@@ -223,7 +248,10 @@ function chooseAddress(
   if (wish !== null) {
     const holder = holders(wish).find(entry => entry.retired === null);
     if (isUsable(wish) && holder === undefined) return { value: wish, problem: null };
-    const why = holder === undefined ? 'is not free on this network' : `is that of ${printable(holder.name)}`;
+    const why =
+      holder !== undefined && isUsable(wish)
+        ? `is that of ${holderName(holder, machine)}`
+        : 'is not free on this network';
     problem = `its address ${formatIpv4(wish)} ${why}: choose another in its metadata`;
   }
   if (found?.ip != null && isUsable(found.ip) && holders(found.ip).every(entry => entry.retired !== null)) {
@@ -261,13 +289,13 @@ function longestRetired(
   return retired.sort((a, b) => a.since.getTime() - b.since.getTime())[0]?.ip ?? null;
 }
 
+/** A place can be that of two NICs, one of which was there before the other came in front of it; then their names differ. */
 function isSame(a: LedgerEntry, b: LedgerEntry): boolean {
-  return (
-    a.network === b.network &&
-    a.uuid === b.uuid &&
-    a.nic === b.nic &&
-    a.firstSeen.getTime() === b.firstSeen.getTime()
-  );
+  return a.network === b.network && a.uuid === b.uuid && a.nic === b.nic && a.hostname === b.hostname;
+}
+
+function holderName(entry: LedgerEntry, machine: Machine): string {
+  return entry.uuid === machine.uuid ? 'another of its NICs' : printable(entry.name);
 }
 
 /** A hostile name as a message may hold it. */

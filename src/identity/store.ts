@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { readFileOrNull, writeAtomically } from '../host/files.ts';
@@ -9,6 +9,7 @@ import { dnsmasqPaths } from '../network/dnsmasq.ts';
 import { tellDnsmasq } from '../network/dnsmasq-process.ts';
 import {
   formatHostsfile,
+  type HandLine,
   type Hostsfile,
   handLines,
   parseHostsfile,
@@ -17,7 +18,7 @@ import {
   withReservations,
 } from './hostsfile.ts';
 import { type Lease, parseLeases } from './leases.ts';
-import { Ledger } from './ledger.ts';
+import { DamagedLedger, Ledger, ledgerRemedy } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import { type Circumstances, type Reserved, reservationOf, reserve } from './reserve.ts';
 
@@ -26,11 +27,9 @@ const patience = 5;
 
 /** The ledger; an empty one when there is none yet. Throws, naming file and line, for one that is damaged: it is never written over. */
 export function readLedger(): Ledger {
-  const parsed = Ledger.parse(readFileOrNull(paths.ledger) ?? '');
+  const parsed = Ledger.parse(readFileOrNull(paths.ledger) ?? '', paths.ledger);
   if (parsed.ok) return parsed.value;
-  throw new Error(
-    `${paths.ledger}: ${parsed.error}: mend that line, or move the file away to begin a new ledger`,
-  );
+  throw new DamagedLedger(`${paths.ledger}: ${parsed.error}: ${ledgerRemedy}`);
 }
 
 /** A network's hostsfile; an empty one when there is none yet. Throws for one that is damaged: it is never written over. */
@@ -53,16 +52,21 @@ export function wantedReservations(
 ): string[] {
   const byHand = handLines(hostsfile);
   const fixed = hosts.filter(({ mac }) => !byHand.some(line => line.macs.includes(mac)));
+  const spokenFor = [...byHand, ...fixedLines(hosts)];
   const machines = ledger
     .entries()
     .filter(entry => entry.network === name)
-    .flatMap(entry => reservationOf(entry, byHand) ?? [])
-    .filter(({ macs }) => !hosts.some(host => macs.includes(host.mac)));
+    .flatMap(entry => reservationOf(entry, spokenFor) ?? []);
   const reservations = [
     ...fixed.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname })),
     ...machines,
   ];
   return reservations.map(reservationLine);
+}
+
+/** What the fixed hosts of a network speak for, as if it were written by hand. */
+function fixedLines(hosts: NetworkConfig['hosts']): HandLine[] {
+  return hosts.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname }));
 }
 
 /** Brings virlan's lines of a hostsfile in line with the ledger, and tells dnsmasq. */
@@ -124,15 +128,37 @@ export async function reserveMachine(
     },
     now: new Date(),
   };
-  return withLock(paths.ledgerLock, patience, () => {
+  const decide = (): Decision => {
     const before = readLedger();
     const reserved = reserve(before, machine, moment, around);
-    writeLedger(before, reserved.ledger);
-    const lines = reserved.entries.flatMap(entry => reservationOf(entry, byHand) ?? []);
-    const changed = withReservation(readHostsfile(bridge), lines);
-    if (changed !== null) writeHostsfile(bridge, changed);
+    const spokenFor = [...byHand, ...fixedLines(network.hosts)];
+    const lines = [...reserved.entries, ...reserved.others].flatMap(
+      entry => reservationOf(entry, spokenFor) ?? [],
+    );
+    return { before, reserved, changed: withReservation(readHostsfile(bridge), lines) };
+  };
+  // Most machines start with all in its place: that is seen without the lock, since each file is replaced as a whole.
+  const { before, reserved, changed } = decide();
+  if (
+    reserved.ledger.format() === before.format() &&
+    changed === null &&
+    existsSync(dnsmasqPaths(bridge).hostsfile)
+  ) {
     return { ...reserved, told: tellDnsmasq(bridge) };
+  }
+  return withLock(paths.ledgerLock, patience, () => {
+    const decision = decide();
+    writeLedger(decision.before, decision.reserved.ledger);
+    if (decision.changed !== null) writeHostsfile(bridge, decision.changed);
+    return { ...decision.reserved, told: tellDnsmasq(bridge) };
   });
+}
+
+interface Decision {
+  readonly before: Ledger;
+  readonly reserved: Reserved;
+  /** The hostsfile as it has to be; null for one that is right. */
+  readonly changed: Hostsfile | null;
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {

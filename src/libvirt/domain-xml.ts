@@ -52,7 +52,7 @@ export function parseDomain(xml: string): Result<Domain> {
     text(path, text) {
       const at = local(path);
       if (at === 'domain/name') name = text;
-      else if (at === 'domain/uuid') uuid = text.toLowerCase();
+      else if (at === 'domain/uuid') uuid = text.trim().toLowerCase();
     },
     close(path) {
       if (local(path) !== 'domain/devices/interface' || nic === null) return;

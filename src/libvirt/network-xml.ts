@@ -41,7 +41,7 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
     text(path, text) {
       visitor.text(path, text);
       if (path === 'hookData/networkport/owner/name') owner.name = text;
-      else if (path === 'hookData/networkport/owner/uuid') owner.uuid = text.toLowerCase();
+      else if (path === 'hookData/networkport/owner/uuid') owner.uuid = text.trim().toLowerCase();
     },
   });
   if (!walked.ok) return walked;

@@ -4,11 +4,14 @@ import type { Result } from '../result.ts';
 /** libvirt itself passes no longer string (REMOTE_STRING_MAX in remote_protocol.x). */
 const longest = 4_194_304;
 
+/** libxml2, which libvirt reads XML with, goes no deeper (xmlParserMaxDepth in its parserInternals.h). */
+const deepest = 256;
+
 export interface Visitor {
   /** An element begins. `path` holds the local names from the root, joined by "/"; attributes go by local name. */
   open?(path: string, attributes: ReadonlyMap<string, string>, namespace: string): void;
   close?(path: string): void;
-  /** All the text directly within an element, entities resolved, white space at both ends gone. */
+  /** All the text directly within an element, entities resolved. */
   text?(path: string, text: string): void;
 }
 
@@ -26,6 +29,7 @@ export function walkXml(xml: string, visitor: Visitor): Result<null> {
     throw error;
   });
   parser.on('opentag', tag => {
+    if (open.length === deepest) throw new Error(`elements within elements, more than ${deepest} deep`);
     const path = open.length === 0 ? tag.local : `${open.at(-1)?.path}/${tag.local}`;
     open.push({ path, text: '' });
     const attributes = Object.values(tag.attributes).map(({ local, value }) => [local, value] as const);
@@ -36,7 +40,7 @@ export function walkXml(xml: string, visitor: Visitor): Result<null> {
   parser.on('closetag', () => {
     const element = open.pop();
     if (element === undefined) return;
-    visitor.text?.(element.path, element.text.trim());
+    visitor.text?.(element.path, element.text);
     visitor.close?.(element.path);
   });
   try {

@@ -4,20 +4,24 @@ import { readFileOrNull, writeAtomically } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import type { BridgeState, HostState, NicState } from './state.ts';
 
-/** What a network's links were before virlan first touched them since the host booted; links do not outlive a boot. */
-export interface LinksBefore {
+/** What was there of a network before virlan first touched it since the host booted; links do not outlive a boot. */
+export interface NetworkBefore {
   readonly name: string;
   readonly boot: string;
   readonly link: BridgeState | null;
   readonly nic: NicState | null;
+  /** Those of the bridge itself. */
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** A dnsmasq that somebody set up by hand at the same place. Its file outlives a boot. */
+  readonly dnsmasq: { readonly conf: string | null; readonly running: boolean };
 }
 
 /** What the host was like before virlan changed it: written down before the change, put back by `down`. */
 export interface Before {
   readonly sysctls: Readonly<Record<string, string>>;
   readonly sysctlFile: string | null;
-  /** Bridge → its links. */
-  readonly networks: Readonly<Record<string, LinksBefore>>;
+  /** By bridge. */
+  readonly networks: Readonly<Record<string, NetworkBefore>>;
 }
 
 /** The record, or null when virlan has changed nothing. Throws for a damaged one, which is never written over. */
@@ -33,14 +37,17 @@ export function readBefore(): Before | null {
 }
 
 /** Adds to the record what it does not know yet. */
-export function recordBefore(host: HostState, bridge: string, links: LinksBefore): void {
+export function recordBefore(host: HostState, bridge: string, network: NetworkBefore): void {
   const known = readBefore() ?? {
     sysctls: Object.fromEntries(host.sysctls),
     sysctlFile: host.sysctlFile,
     networks: {},
   };
-  if (known.networks[bridge]?.boot === links.boot) return;
-  writeBefore({ ...known, networks: { ...known.networks, [bridge]: links } });
+  const earlier = known.networks[bridge];
+  if (earlier?.boot === network.boot) return;
+  // The configuration that is there at a later boot is virlan's own.
+  const { dnsmasq } = earlier === undefined ? network : { dnsmasq: { ...earlier.dnsmasq, running: false } };
+  writeBefore({ ...known, networks: { ...known.networks, [bridge]: { ...network, dnsmasq } } });
 }
 
 /** Takes a network that is down out of the record, and with the last one the record itself. */

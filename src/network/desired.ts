@@ -57,7 +57,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
         : [],
     ),
     rules: desiredRules(network, host.backends),
-    dnsmasqConf: renderDnsmasqConf(network, host),
+    dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     reservations: host.reservations,
   };
 }
@@ -73,7 +73,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     taps: [],
     sysctls: new Map(),
     rules: { nftables: null, iptables: null },
-    dnsmasqConf: null,
+    dnsmasq: { conf: null, runs: false },
     reservations: null,
   };
 }
@@ -90,7 +90,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     taps: [],
     sysctls: before.sysctls,
     rules: { nftables: loaded('nftables'), iptables: loaded('iptables') },
-    dnsmasqConf: before.dnsmasq.conf,
+    dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
     reservations: null,
   };
 }

@@ -1,16 +1,53 @@
-import { readFileSync, statSync } from 'node:fs';
-import { isMissing, readFileOrNull, writeAtomically } from '../host/files.ts';
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 
-/** The process of a network's dnsmasq, or null. A pid file may be old, so the process must run with this network's configuration. */
+/**
+ * The process of a network's dnsmasq, or null. A pid file may be old, so the process must run with this network's
+ * configuration; and it may be lost, while the process goes on to hold the ports that another one would need.
+ */
 export function findDnsmasq(bridge: string): number | null {
-  const files = dnsmasqPaths(bridge);
-  const pid = Number(readFileOrNull(files.pid)?.trim());
-  if (!Number.isInteger(pid) || pid <= 1) return null;
+  const { pid, conf } = dnsmasqPaths(bridge);
+  const written = Number(readFileOrNull(pid)?.trim());
+  if (Number.isInteger(written) && written > 1 && isDnsmasq(written, conf)) return written;
+  const running = listDirectory('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(other => isDnsmasq(other, conf) && isOnThisHost(other));
+  // dnsmasq forks for each connection.
+  return running.find(other => !running.includes(Number(processStat(other)?.[1]))) ?? null;
+}
+
+/**
+ * Whether a process is gone, or a zombie that nobody has reaped. Before that it may hold its sockets still: dnsmasq
+ * removes its pid file first, and the kernel takes a process's command line away before its files.
+ */
+export function hasEnded(pid: number): boolean {
+  return ['Z', 'X'].includes(processStat(pid)?.[0] ?? 'X');
+}
+
+function isDnsmasq(pid: number, conf: string): boolean {
+  const [program = '', ...args] =
+    ofProcess(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.split('\0') ?? [];
+  return program.endsWith('dnsmasq') && args.includes(`--conf-file=${conf}`);
+}
+
+/** Not in a container, whose processes are seen from here, too. */
+function isOnThisHost(pid: number): boolean {
+  return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
+}
+
+/** State, parent and so on (proc(5), /proc/pid/stat); null when there is no such process. */
+function processStat(pid: number): string[] | null {
+  const stat = ofProcess(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  return stat === null ? null : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** What can be read of a process; null when it has ended. */
+function ofProcess<T>(read: () => T): T | null {
   try {
-    const [program = '', ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    return program.endsWith('dnsmasq') && args.includes(`--conf-file=${files.conf}`) ? pid : null;
+    return read();
   } catch (error) {
     if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH') return null;
     throw error;

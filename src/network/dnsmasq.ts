@@ -1,9 +1,12 @@
 import { broadcastOf, formatIpv4, netmaskOf } from '../address/ipv4.ts';
 import type { NetworkConfig } from '../config/config.ts';
 
+/** Below it, each bridge has a directory of its own. */
+export const dnsmasqRoot = '/var/lib/dnsmasq';
+
 /** Paths of a network's dnsmasq, as in the recipe that people follow by hand. */
 export function dnsmasqPaths(bridge: string) {
-  const directory = `/var/lib/dnsmasq/${bridge}`;
+  const directory = `${dnsmasqRoot}/${bridge}`;
   return {
     directory,
     conf: `${directory}/dnsmasq.conf`,

@@ -4,10 +4,18 @@ import { withLock } from '../host/lock.ts';
 import { libvirtPaths, paths } from '../host/paths.ts';
 import { forgetApplied, readApplied, writeApplied } from './applied.ts';
 import { applySteps, applyWhatWorks } from './apply.ts';
-import { bootId, forgetBefore, hostBefore, readBefore, recordBefore } from './before.ts';
+import { bootId, forgetBefore, hostBefore, type NetworkBefore, readBefore, recordBefore } from './before.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import { formatAddress, type Step } from './plan.ts';
-import { type HostSurvey, type Survey, surveyAgainst, surveyHost, surveyNetwork } from './survey.ts';
+import type { DesiredNetwork } from './state.ts';
+import {
+  type HostSurvey,
+  type Survey,
+  surveyAgainst,
+  surveyHost,
+  surveyNetwork,
+  surveyWhatCanBeRead,
+} from './survey.ts';
 
 /** How long one virlan waits for another to be done with the network, in seconds: libvirtd's start waits meanwhile. */
 const patience = 30;
@@ -50,13 +58,14 @@ export async function establish(network: NetworkConfig): Promise<Established> {
 /** As `establish`, for a hook: keeps what works when something does not. */
 export async function establishWhatWorks(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
-  const survey = await surveyNetwork(network);
+  const survey = await surveyWhatCanBeRead(network);
   const [conflict] = survey.conflicts;
   if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
   const steps = [...host.steps, ...survey.steps];
   if (steps.length > 0) record(host, survey);
   const failures = await applyWhatWorks(steps);
-  return { steps, warnings: [...survey.conflicts, ...failures.map(failure => failure.message)] };
+  const damage = survey.damage === null ? [] : [survey.damage];
+  return { steps, warnings: [...survey.conflicts, ...damage, ...failures.map(failure => failure.message)] };
 }
 
 /** Takes a network down and puts back what was there before it; gives the steps it took. To be called with the network lock. */
@@ -76,16 +85,39 @@ function forgetRecords(bridge: string): void {
 
 async function planTakeDown(name: string, bridge: string): Promise<readonly Step[]> {
   const before = readBefore();
-  const links = before?.networks[bridge];
-  const absent = absentNetwork(name, bridge);
-  const isOfThisBoot = links?.boot === bootId();
-  // A link that virlan never touched is not virlan's to remove.
-  const { observed } = await surveyAgainst(absent);
-  const kept = links === undefined ? { link: observed.link, nic: observed.nic } : { link: null, nic: null };
-  const { link, nic } = isOfThisBoot ? links : kept;
-  const { steps } = await surveyAgainst({ ...absent, link, nic: { name: absent.nic.name, state: nic } });
+  const network = before?.networks[bridge];
+  const { steps } = await surveyAgainst(await wantedBack(name, bridge, network));
   const isLast = before !== null && Object.keys(before.networks).every(other => other === bridge);
   return isLast ? [...steps, ...surveyHost(hostBefore(before)).steps] : steps;
+}
+
+/** What is to be there when virlan is gone from a bridge. */
+async function wantedBack(
+  name: string,
+  bridge: string,
+  before: NetworkBefore | undefined,
+): Promise<DesiredNetwork> {
+  const absent = absentNetwork(name, bridge);
+  if (before === undefined) {
+    // What virlan never touched is not virlan's to remove.
+    const { link, nic, dnsmasq } = (await surveyAgainst(absent)).observed;
+    const { conf, pid } = dnsmasq;
+    return {
+      ...absent,
+      link,
+      nic: { name: absent.nic.name, state: nic },
+      dnsmasq: { conf, runs: pid !== null },
+    };
+  }
+  const { conf, running } = before.dnsmasq;
+  if (before.boot !== bootId()) return { ...absent, dnsmasq: { conf, runs: false } };
+  return {
+    ...absent,
+    link: before.link,
+    nic: { name: absent.nic.name, state: before.nic },
+    sysctls: new Map(Object.entries(before.sysctls)),
+    dnsmasq: { conf, runs: running },
+  };
 }
 
 function record(host: HostSurvey, { network, desired, observed }: Survey): void {
@@ -94,6 +126,8 @@ function record(host: HostSurvey, { network, desired, observed }: Survey): void 
     boot: bootId(),
     link: observed.link,
     nic: observed.nic,
+    sysctls: observed.link === null ? {} : Object.fromEntries(observed.sysctls),
+    dnsmasq: { conf: observed.dnsmasq.conf, running: observed.dnsmasq.pid !== null },
   });
   const applied = readApplied(network.bridge);
   const addresses = (desired.link?.addresses ?? []).map(formatAddress);

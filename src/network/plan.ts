@@ -99,22 +99,28 @@ function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork)
   }
   const has = (list: readonly LinkAddress[], address: LinkAddress) =>
     list.some(other => sameAddress(other, address));
+  // The kernel changes no broadcast of an address that is there.
+  const isWantedOtherwise = ({ ip, prefix }: LinkAddress) =>
+    link.addresses.some(other => other.ip === ip && other.prefix === prefix);
   const missing = link.addresses.filter(address => !has(found.addresses, address));
   const stale = found.addresses.filter(
-    address => has(observed.ownAddresses, address) && !has(link.addresses, address),
+    address =>
+      !has(link.addresses, address) && (has(observed.ownAddresses, address) || isWantedOtherwise(address)),
   );
+  const stp = setLink(bridge, 'stp', onOff(found.stp), onOff(link.stp));
+  const delay = setLink(bridge, 'forward delay', String(found.forwardDelay), String(link.forwardDelay));
   return [
     ...setLink(bridge, 'mac', found.mac, link.mac),
     ...setLink(bridge, 'mtu', String(found.mtu), String(link.mtu)),
-    ...setLink(bridge, 'forward delay', String(found.forwardDelay), String(link.forwardDelay)),
-    ...setLink(bridge, 'stp', onOff(found.stp), onOff(link.stp)),
+    // With STP on, the kernel takes 2 to 30 s alone (br_set_forward_delay in net/bridge/br_stp.c).
+    ...(link.stp ? [...delay, ...stp] : [...stp, ...delay]),
     ...stale.map(address => ({ do: 'remove address', link: bridge, address }) as const),
     ...missing.map(address => ({ do: 'add address', link: bridge, address }) as const),
     ...setLink(bridge, 'state', found.up ? 'up' : 'down', link.up ? 'up' : 'down'),
   ];
 }
 
-function planNic({ bridge, nic: { name, state } }: DesiredNetwork, { nic: found }: ObservedNetwork): Step[] {
+function planNic({ nic: { name, state } }: DesiredNetwork, { nic: found }: ObservedNetwork): Step[] {
   if (state === null) return found === null ? [] : [{ do: 'remove link', link: name, type: 'dummy' }];
   if (found === null) {
     return [
@@ -125,7 +131,7 @@ function planNic({ bridge, nic: { name, state } }: DesiredNetwork, { nic: found 
   }
   return [
     ...setLink(name, 'mac', found.mac, state.mac),
-    ...setLink(name, 'bridge', found.master ?? '', state.master ?? bridge),
+    ...setLink(name, 'bridge', found.master ?? '', state.master ?? ''),
     ...setLink(name, 'state', found.up ? 'up' : 'down', state.up ? 'up' : 'down'),
   ];
 }
@@ -161,14 +167,14 @@ function planReservations(
 }
 
 function planDnsmasq(
-  { bridge, dnsmasqConf: wanted }: DesiredNetwork,
+  { bridge, dnsmasq: wanted }: DesiredNetwork,
   { dnsmasq: { conf, pid } }: ObservedNetwork,
 ): Step[] {
-  if (wanted === conf && (wanted === null) === (pid === null)) return [];
+  if (wanted.conf === conf && wanted.runs === (pid !== null)) return [];
   return [
     ...(pid === null ? [] : [{ do: 'stop dnsmasq', bridge, pid } as const]),
-    ...planFile(dnsmasqPaths(bridge).conf, wanted, conf),
-    ...(wanted === null ? [] : [{ do: 'start dnsmasq', bridge } as const]),
+    ...planFile(dnsmasqPaths(bridge).conf, wanted.conf, conf),
+    ...(wanted.runs ? [{ do: 'start dnsmasq', bridge } as const] : []),
   ];
 }
 

@@ -50,7 +50,7 @@ export interface DesiredNetwork {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Backend → script. */
   readonly rules: Readonly<Record<Backend, string | null>>;
-  readonly dnsmasqConf: string | null;
+  readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
   /** Lines of virlan's for the hostsfile; null leaves it as it is. */
   readonly reservations: readonly string[] | null;
 }

@@ -23,6 +23,8 @@ export interface Survey {
   readonly steps: readonly Step[];
   /** What of the host overlaps its subnet. A network that is up already goes on in spite of it. */
   readonly conflicts: readonly string[];
+  /** Why the reservations are not known, or null: the ledger or the hostsfile is damaged. */
+  readonly damage: string | null;
 }
 
 export interface HostSurvey {
@@ -32,13 +34,25 @@ export interface HostSurvey {
 
 /** Reads the host and compares: changes nothing. Throws what keeps it from saying what would have to be done. */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
+  const survey = await surveyWhatCanBeRead(network);
+  if (survey.damage !== null) throw new Error(survey.damage);
+  return survey;
+}
+
+/** As `surveyNetwork`, but for a hook, where a network without its reservations is better than none. */
+export async function surveyWhatCanBeRead(network: NetworkConfig): Promise<Survey> {
   const links = await readLinks();
   const backends = availableBackends();
-  const [facts, known] = await Promise.all([gatherFacts(network, links, backends), readKnownSubnets(links)]);
+  const reservations = readReservations(network);
+  const [facts, known] = await Promise.all([
+    gatherFacts(network, links, backends, reservations.lines),
+    readKnownSubnets(links),
+  ]);
   const desired = desiredNetwork(network, facts);
   const observed = await observeNetwork(desired, links, backends);
   const conflicts = findConflicts(network, known);
-  return { network, desired, observed, steps: planNetwork(desired, observed), conflicts };
+  const steps = planNetwork(desired, observed);
+  return { network, desired, observed, steps, conflicts, damage: reservations.damage };
 }
 
 /** What of a network is on the host, compared with a state of one's own choice. */
@@ -58,9 +72,9 @@ async function gatherFacts(
   network: NetworkConfig,
   links: readonly Link[],
   backends: readonly Backend[],
+  reservations: HostFacts['reservations'],
 ): Promise<HostFacts> {
   const { name, bridge } = network;
-  const hostsfile = readHostsfile(bridge);
   const passThrough = passThroughNetworks(name, bridge);
   const onNetwork = runningDomains().flatMap(domain => {
     const macs = machineOn(bridge, passThrough, domain).macs;
@@ -73,10 +87,19 @@ async function gatherFacts(
     keepsIpv6Off:
       existsSync('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),
     taps: onNetwork.flatMap(nic => nic.tap ?? []),
-    reservations: wantedReservations(network, readLedger(), hostsfile),
+    reservations,
     user: dnsmasqUser(),
     extras: readExtras(name),
   };
+}
+
+function readReservations(network: NetworkConfig): Pick<Survey, 'damage'> & { lines: string[] | null } {
+  try {
+    const hostsfile = readHostsfile(network.bridge);
+    return { lines: wantedReservations(network, readLedger(), hostsfile), damage: null };
+  } catch (error) {
+    return { lines: null, damage: (error as Error).message };
+  }
 }
 
 /** The backends whose programs are on this host. */

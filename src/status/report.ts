@@ -59,8 +59,8 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
   const tapOf = (uuid: string, mac: string) =>
     running.find(domain => domain.uuid === uuid)?.nics.find(nic => nic.mac === mac)?.tap ?? null;
   const leaseOf = (macs: readonly string[]) => {
-    const lease = leases.find(({ mac }) => macs.includes(mac));
-    if (lease === undefined || !isCurrent(lease, now)) return null;
+    const lease = leases.find(each => macs.includes(each.mac) && isCurrent(each, now));
+    if (lease === undefined) return null;
     const expires =
       lease.expires === 0 ? null : new Date(lease.expires * 1000).toISOString().replace('.000Z', 'Z');
     return { ip: formatIpv4(lease.ip), expires };

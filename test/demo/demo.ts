@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
-import { formatIpv4 } from '../../src/address/ipv4.ts';
-import { parseConfig } from '../../src/config/parse.ts';
-import { formulaAddress } from '../../src/identity/formula.ts';
-import { poolOf } from '../../src/identity/reserve.ts';
+import { formulaMac } from '../../src/identity/formula.ts';
+import { formulaAddressOf } from '../sandbox/formula.ts';
 import {
   define,
   destroyMachine,
@@ -19,6 +17,7 @@ import {
   virlan,
   virsh,
 } from '../sandbox/host.ts';
+import { startWatcher, stopWatcher, until } from '../sandbox/watcher.ts';
 
 const began = performance.now();
 
@@ -41,16 +40,7 @@ async function showVirsh(...args: string[]): Promise<void> {
   show(`virsh ${args.join(' ')}`, await virsh(...args));
 }
 
-/** The address that the formula alone gives a machine on a fresh host. */
-function formulaOf(machine: string): string {
-  const parsed = parseConfig('');
-  assert(parsed.ok);
-  const [network] = parsed.config.networks;
-  assert(network);
-  const address = formulaAddress({ network: network.name, machine, nic: 0 }, poolOf(network), () => false);
-  assert(address !== null);
-  return formatIpv4(address);
-}
+const formulaMacOf = (machine: string) => formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
 
 /** Starts a machine and waits until its DHCP client has an address. */
 async function boot(machine: string): Promise<Lease> {
@@ -65,19 +55,30 @@ async function main(): Promise<void> {
 
   say('libvirtd starts, and its hook establishes the network first.');
   await startLibvirtd();
-  show('ip -brief address show k8s-br0', (await execa('ip', ['-brief', 'address', 'show', 'k8s-br0'])).stdout);
+  show(
+    'ip -brief address show k8s-br0',
+    (await execa('ip', ['-brief', 'address', 'show', 'k8s-br0'])).stdout,
+  );
   await showVirsh('net-list', '--all');
 
-  say("libvirt's default network goes, and virlan's is known to libvirt.");
-  await showVirlan('up');
+  say("The watcher runs beside libvirtd: libvirt's default network goes, and virlan's comes.");
+  await startWatcher();
+  await until(async () => /k8s-br0 +active +yes/.test(await virsh('net-list', '--all')));
   await showVirsh('net-list', '--all');
 
   say('Two machines, one by the bridge and one by the libvirt network. Nothing but "virsh start".');
   await define(domainXml({ name: 'web', nics: [{ type: 'bridge', source: 'k8s-br0' }] }));
   await define(domainXml({ name: 'db', nics: [{ type: 'network', source: 'k8s-br0' }] }));
   const [web, db] = await Promise.all([boot('web'), boot('db')]);
-  assert.deepEqual([web.ip, db.ip], [formulaOf('web'), formulaOf('db')]);
-  console.log(`  web has ${web.ip}, db has ${db.ip}: both by the formula, from a real DHCP exchange.`);
+  assert.deepEqual([web.ip, db.ip], [formulaAddressOf('web'), formulaAddressOf('db')]);
+  assert.deepEqual([web.mac, db.mac], [formulaMacOf('web'), formulaMacOf('db')]);
+  console.log(`  web has ${web.ip} and ${web.mac}, db has ${db.ip} and ${db.mac}:`);
+  console.log('  all four by the formula, the addresses from a real DHCP exchange.');
+  await until(
+    async () =>
+      (await virsh('net-dhcp-leases', 'k8s-br0')).includes(db.ip) &&
+      (await virsh('net-dhcp-leases', 'k8s-br0')).includes(web.ip),
+  );
   await showVirlan('status');
   await showVirsh('net-dhcp-leases', 'k8s-br0');
   await showVirsh('domifaddr', 'db');
@@ -94,6 +95,7 @@ async function main(): Promise<void> {
   say('"virlan down" puts the host back as it was.');
   await destroyMachine('web');
   await destroyMachine('db');
+  await stopWatcher();
   await showVirlan('down');
   say('Done.');
 }

@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { virsh } from './libvirtd.ts';
+import { libvirtdLog, virsh } from './libvirtd.ts';
 
 export interface Nic {
   type: 'bridge' | 'network';
@@ -71,8 +72,14 @@ export const defineNetwork = (xml: string) => virshWithXml('net-define', xml);
 
 export const startMachine = (name: string) => virsh('start', '--domain', name);
 
-/** Pulls the machine's plug. */
-export const destroyMachine = (name: string) => virsh('destroy', '--domain', name);
+/** Pulls the machine's plug. Throws with the end of libvirtd's log when that fails, which says what the machine died of. */
+export async function destroyMachine(name: string): Promise<string> {
+  try {
+    return await virsh('destroy', '--domain', name);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${readFileSync(libvirtdLog, 'utf8').slice(-2000)}`);
+  }
+}
 
 export const undefine = (name: string) => virsh('undefine', '--domain', name);
 

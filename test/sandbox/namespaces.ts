@@ -69,16 +69,17 @@ async function forwarding(port: string): Promise<void> {
 
 /**
  * Has the guest ask for an address with udhcpc, and take it and the default route it was offered.
- * Returns the address, or throws when nobody answers in some 10 s.
+ * Returns the address, or throws when nobody answers in some 10 s. The client id is hex.
  */
 export async function dhcp(
   { name }: Guest,
-  { hostname = name }: { hostname?: string } = {},
+  { hostname = name, clientId }: { hostname?: string; clientId?: string } = {},
 ): Promise<string> {
   const script = `${checkout}/test/sandbox/udhcpc.sh`;
   const once = ['-f', '-n', '-q', '-t', '10', '-T', '1'];
   const request = ['-i', 'eth0', '-x', `hostname:${hostname}`, '-s', script];
-  return run({ name }, 'busybox', 'udhcpc', ...once, ...request);
+  const identity = clientId === undefined ? [] : ['-x', `0x3d:${clientId}`];
+  return run({ name }, 'busybox', 'udhcpc', ...once, ...request, ...identity);
 }
 
 /** Where internet() is, and where the private host's resolv.conf looks for a name server. */

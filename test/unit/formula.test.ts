@@ -1,16 +1,153 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
 import { suite } from 'uvu';
-import { kvmMac } from '../../src/address/mac.ts';
-import { formulaMac } from '../../src/identity/formula.ts';
+import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ipv4.ts';
+import type { Mac } from '../../src/address/mac.ts';
+import { formulaAddress, formulaMac, linkMac } from '../../src/identity/formula.ts';
+import { makePool } from '../../src/identity/pool.ts';
+import { poolOf } from '../../src/identity/reserve.ts';
+import { anyName, ip, mac, network } from './builders.ts';
 
 const formula = suite('formula');
 
+const manual = readFileSync('docs/identity.md', 'utf8');
+const none = () => false;
+
+/** The formula once more, from the words of docs/identity.md alone. */
+const byTheBook = {
+  hash: (text: string) => createHash('sha256').update(text).digest('hex'),
+  mac: (text: string) => `52:54:00:${byTheBook.hash(text).slice(0, 6).match(/../g)?.join(':')}`,
+  pool(range: string): string[] {
+    const [first = 0n, last = 0n] = range
+      .split('-')
+      .map(end => end.split('.').reduce((sum, part) => sum * 256n + BigInt(part), 0n));
+    return Array.from({ length: Number(last - first) + 1 }, (_, place) => {
+      const hex = (first + BigInt(place)).toString(16).padStart(8, '0');
+      return (hex.match(/../g) ?? []).map(pair => Number.parseInt(pair, 16)).join('.');
+    });
+  },
+  address(text: string, range: string): string | undefined {
+    const pool = byTheBook.pool(range);
+    return pool[Number(BigInt(`0x${byTheBook.hash(text).slice(0, 8)}`) % BigInt(pool.length))];
+  },
+};
+
+/** The rows of the table under a header that begins with a word, each cell without its back quotes. */
+function tableOf(word: string): string[][] {
+  const [, rows = ''] = new RegExp(`^\\| ${word} \\|.*\\n\\|[-|]+\\n((?:\\|.*\\n)+)`, 'm').exec(manual) ?? [];
+  return rows
+    .trimEnd()
+    .split('\n')
+    .map(row =>
+      row
+        .slice(2, -2)
+        .split(' | ')
+        .map(cell => cell.replace(/^`(.*)`$/, '$1')),
+    );
+}
+
+formula('the twenty examples of the manual, by its own words and by the program', () => {
+  const rows = tableOf('network');
+  assert.equal(rows.length, 20);
+  for (const [on = '', quoted = '', nic = '', range = '', documentedMac, documentedIp] of rows) {
+    const key = { network: on, machine: String(JSON.parse(quoted)), nic: Number(nic) };
+    const text = `${on}/${key.machine}/${nic}`;
+    const [first = '', last = ''] = range.split('-');
+    const pool = makePool({ first: ip(first), last: ip(last) }, []);
+    const address = formulaAddress(key, pool, none);
+
+    assert.equal(byTheBook.mac(`virlan:mac:${text}:0`), documentedMac, text);
+    assert.equal(byTheBook.address(`virlan:ip:${text}:0`, range), documentedIp, text);
+    assert.equal(formulaMac(key, none), documentedMac, text);
+    assert.equal(address && formatIpv4(address), documentedIp, text);
+  }
+});
+
+formula('the examples with shell in the manual', () => {
+  const commands = [...manual.matchAll(/\$ printf %s (\S+) \| sha256sum\n +(\w+)/g)];
+  assert.equal(commands.length, 2);
+  for (const [, text = '', hash] of commands) assert.equal(byTheBook.hash(text), hash);
+  const [, dividend, divisor, rest] = /\$\(\((0x\w+) % (\d+)\)\)\n +(\d+)/.exec(manual) ?? [];
+  assert.equal(Number(dividend) % Number(divisor), Number(rest));
+  assert.equal(`0x${commands[1]?.[2]?.slice(0, 8)}`, dividend);
+});
+
+formula('the bridge and its NIC', () => {
+  const rows = tableOf('machine-id');
+  assert.equal(rows.length, 3);
+  for (const [id = '', bridge = '', ofBridge, ofNic] of rows) {
+    assert.equal(byTheBook.mac(`virlan:bridge:${id}:${bridge}`), ofBridge);
+    assert.equal(byTheBook.mac(`virlan:nic:${id}:${bridge}`), ofNic);
+    assert.equal(linkMac('bridge', id, bridge), ofBridge);
+    assert.equal(linkMac('nic', id, bridge), ofNic);
+  }
+});
+
 formula('a MAC that is taken gives way to the next attempt', () => {
   const key = { network: 'k8s-br0', machine: 'web', nic: 0 };
-  const first = formulaMac(key, () => false);
-  const second = formulaMac(key, mac => mac === first);
-  assert.notEqual(second, first);
-  assert.equal(kvmMac(Buffer.from([1, 2, 255])), '52:54:00:01:02:ff');
+  const attempts = [0, 1, 2].map(attempt => byTheBook.mac(`virlan:mac:k8s-br0/web/0:${attempt}`));
+  for (const [count, expected] of attempts.entries()) {
+    assert.equal(
+      formulaMac(key, candidate => attempts.slice(0, count).includes(candidate)),
+      expected,
+    );
+  }
+  assert(manual.includes(`\`${attempts[1]}\``));
+});
+
+formula('an address that is taken gives way to the next one up, and the last to the first', () => {
+  const key = { network: 'lan', machine: 'web', nic: 0 };
+  fc.assert(
+    fc.property(
+      fc.nat(9),
+      fc.array(fc.nat(9)),
+      fc.array(fc.nat(9)),
+      anyName,
+      (length, gone, taken, machine) => {
+        const first = ip('10.0.0.10');
+        const at = (place: number) => ipv4After(first, place);
+        const pool = makePool({ first, last: at(length) }, gone.map(at));
+        const listed = Array.from({ length: length + 1 }, (_, place) => at(place)).filter(
+          one => !gone.map(at).includes(one),
+        );
+        const hash = BigInt(`0x${byTheBook.hash(`virlan:ip:lan/${machine}/0:0`).slice(0, 8)}`);
+        const start = listed.length === 0 ? 0 : Number(hash % BigInt(listed.length));
+        const turned = [...listed.slice(start), ...listed.slice(0, start)];
+        const expected = turned.find(one => !taken.map(at).includes(one)) ?? null;
+        const isTaken = (one: Ipv4) => taken.map(at).includes(one);
+        assert.equal(formulaAddress({ ...key, machine }, pool, isTaken), expected);
+      },
+    ),
+  );
+});
+
+formula('the pool of a network has neither the host nor the fixed hosts', () => {
+  const lan = network('[host.p]', 'network = k8s-br0', `mac = ${mac(1)}`, 'ip = 192.168.100.3');
+  const pool = poolOf({ ...lan, range: { first: lan.gateway, last: ip('192.168.100.5') } });
+  const given = new Set<Ipv4>();
+  for (let machine = 0; machine < 3; machine++) {
+    const found = formulaAddress({ network: lan.name, machine: `m${machine}`, nic: 0 }, pool, one =>
+      given.has(one),
+    );
+    if (found !== null) given.add(found);
+  }
+  assert.deepEqual([...given].sort().map(formatIpv4), ['192.168.100.2', '192.168.100.4', '192.168.100.5']);
+});
+
+formula('any name gives a MAC and an address, always the same', () => {
+  const { range } = network();
+  fc.assert(
+    fc.property(anyName, fc.nat(3), (machine, nic) => {
+      const key = { network: 'k8s-br0', machine, nic };
+      const found: Mac = formulaMac(key, none);
+      assert.match(found, /^52:54:00(:[0-9a-f]{2}){3}$/);
+      assert.equal(formulaMac({ ...key }, none), found);
+      const address = formulaAddress(key, makePool(range, []), none);
+      assert(address !== null && address >= range.first && address <= range.last);
+    }),
+  );
 });
 
 formula.run();

@@ -77,14 +77,14 @@ function inputRules(network: NetworkConfig): Rule[] {
   const { bridge, hostAccess, hostAllow } = network;
   const allowed = (protocol: 'tcp' | 'udp'): Rule[] => {
     const ports = hostAllow.filter(range => range.protocol === protocol);
-    return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, verdict: 'accept' }];
+    return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, tracked: ['new'], verdict: 'accept' }];
   };
   const fromMachines: Rule[] = [
     { from: bridge, protocol: 'udp', ports: dnsAndDhcp, verdict: 'accept' },
     { from: bridge, protocol: 'tcp', ports: dnsAndDhcp, verdict: 'accept' },
-    { from: bridge, protocol: 'icmp-echo-request', verdict: 'accept' },
+    { from: bridge, protocol: 'icmp-echo-request', tracked: ['new'], verdict: 'accept' },
     ...(hostAccess === 'basic'
-      ? [{ from: bridge, protocol: 'tcp', ports: [ssh], verdict: 'accept' } as const]
+      ? [{ from: bridge, protocol: 'tcp', ports: [ssh], tracked: ['new'], verdict: 'accept' } as const]
       : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: 'accept' } as const] : []),
     ...allowed('tcp'),

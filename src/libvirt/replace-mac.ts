@@ -1,0 +1,45 @@
+import { SaxesParser } from 'saxes';
+import type { Mac } from '../address/mac.ts';
+
+/**
+ * A domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else stays byte for
+ * byte, so that nothing of what libvirt wrote, passwords and the elements of other tools among it, can be lost. Throws
+ * when an interface of those has no MAC written down.
+ */
+export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string {
+  const spans = findMacs(xml);
+  let result = xml;
+  for (const [place, mac] of [...macs].sort(([a], [b]) => b - a)) {
+    const span = spans.get(place);
+    if (span === undefined) throw new Error(`interface ${place} of the domain has no <mac address=…>`);
+    result = `${result.slice(0, span.start)}${mac}${result.slice(span.end)}`;
+  }
+  return result;
+}
+
+/** Where the value of each interface's `<mac address>` stands, by the interface's place. */
+function findMacs(xml: string): Map<number, { start: number; end: number }> {
+  const parser = new SaxesParser();
+  const spans = new Map<number, { start: number; end: number }>();
+  const path: string[] = [];
+  let place = -1;
+  parser.on('error', error => {
+    throw error;
+  });
+  parser.on('opentagstart', tag => {
+    path.push(tag.name);
+    if (path.join('/') === 'domain/devices/interface') place++;
+  });
+  parser.on('attribute', ({ name, value }) => {
+    if (name !== 'address' || path.join('/') !== 'domain/devices/interface/mac') return;
+    // The parser stands behind the value's closing quote.
+    const end = parser.position - 1;
+    const start = end - value.length;
+    if (xml.slice(start, end) === value) spans.set(place, { start, end });
+  });
+  parser.on('closetag', () => {
+    path.pop();
+  });
+  parser.write(xml).close();
+  return spans;
+}

@@ -1,0 +1,73 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { ipv4After } from '../address/ipv4.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { isCurrent } from '../identity/leases.ts';
+import { poolSize } from '../identity/pool.ts';
+import { poolOf } from '../identity/reserve.ts';
+import { readLeases, readLedger } from '../identity/store.ts';
+
+/** What `GET /metrics` tells, in Prometheus' format. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #labels = { labelNames: ['network' as const], registers: [this.#registry] };
+  readonly #machines = new Gauge({
+    name: 'virlan_machines',
+    help: 'NICs with an entry in the ledger',
+    ...this.#labels,
+  });
+  readonly #leases = new Gauge({ name: 'virlan_leases', help: 'Leases at present', ...this.#labels });
+  readonly #free = new Gauge({
+    name: 'virlan_free_addresses',
+    help: 'Addresses of the pool that are nobody’s',
+    ...this.#labels,
+  });
+  readonly reservations = new Counter({
+    name: 'virlan_reservations_total',
+    help: 'Reservations made since the watcher started',
+    registers: [this.#registry],
+  });
+  readonly repairs = new Counter({
+    name: 'virlan_repairs_total',
+    help: 'Repairs of the network since the watcher started',
+    ...this.#labels,
+  });
+  readonly hookSeconds = new Histogram({
+    name: 'virlan_hook_seconds',
+    help: 'Time that the watcher took for a hook',
+    labelNames: ['hook'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5],
+    registers: [this.#registry],
+  });
+  readonly libvirtConnected = new Gauge({
+    name: 'virlan_libvirt_connected',
+    help: '1 while libvirt is connected',
+    registers: [this.#registry],
+  });
+  readonly lastReconcile = new Gauge({
+    name: 'virlan_last_reconcile_timestamp_seconds',
+    help: 'When all machines were last compared',
+    registers: [this.#registry],
+  });
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** The figures as text; those of a network are read from its files now. */
+  render(networks: readonly NetworkConfig[]): Promise<string> {
+    const entries = readLedger().entries();
+    const now = new Date();
+    for (const network of networks) {
+      const own = entries.filter(entry => entry.network === network.name && entry.retired === null);
+      const labels = { network: network.name };
+      this.#machines.set(labels, own.length);
+      this.#leases.set(labels, readLeases(network.bridge).filter(lease => isCurrent(lease, now)).length);
+      const { range } = network;
+      const inRange = own.filter(
+        ({ ip }) => ip !== null && ip >= range.first && ip < ipv4After(range.last, 1),
+      );
+      this.#free.set(labels, poolSize(poolOf(network)) - inRange.length);
+    }
+    return this.#registry.metrics();
+  }
+}

@@ -1,0 +1,70 @@
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { paths } from '../host/paths.ts';
+import { type Answer, askWatcher } from './ask.ts';
+
+/** `METHOD /path` → what answers it, given the request's body. */
+export type Routes = ReadonlyMap<string, (body: string) => Promise<Answer>>;
+
+export const plainText = 'text/plain; charset=utf-8';
+
+/** As long as the longest XML that libvirt passes, and a little. */
+const longestBody = 4_300_000;
+
+/**
+ * Serves on the watcher's socket, for root only. Throws when another watcher does already; a socket that a killed one
+ * left behind is taken over.
+ */
+export async function serve(routes: Routes): Promise<Server> {
+  if (await isServed()) throw new Error(`another virlan watch runs already: it answers on ${paths.socket}`);
+  mkdirSync(paths.run, { recursive: true, mode: 0o700 });
+  rmSync(paths.socket, { force: true });
+  const server = createServer((message, response) => {
+    answer(routes, message).then(
+      reply => send(response, reply),
+      (error: Error) => send(response, { status: 500, type: plainText, body: `${error.message}\n` }),
+    );
+  });
+  const umask = process.umask(0o177);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(paths.socket, resolve);
+    });
+  } finally {
+    process.umask(umask);
+  }
+  chmodSync(paths.socket, 0o600);
+  return server;
+}
+
+async function answer(routes: Routes, message: IncomingMessage): Promise<Answer> {
+  const route = routes.get(`${message.method} ${message.url}`);
+  if (route === undefined) return { status: 404, type: plainText, body: 'there is no such thing here\n' };
+  const body = await readBody(message);
+  return body === null ? { status: 413, type: plainText, body: 'too long\n' } : route(body);
+}
+
+async function readBody(message: IncomingMessage): Promise<string | null> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of message) {
+    length += chunk.length;
+    if (length > longestBody) return null;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function send(response: ServerResponse, { status, type, body }: Answer): void {
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  });
+  response.end(body);
+}
+
+async function isServed(): Promise<boolean> {
+  return (await askWatcher('GET', '/ping')) !== null;
+}

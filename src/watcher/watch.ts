@@ -1,0 +1,278 @@
+import { existsSync } from 'node:fs';
+import { type FSWatcher, watch as watchFiles } from 'chokidar';
+import type { Logger } from 'pino';
+import type { Config, NetworkConfig } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { arrangeNetworks } from '../default-network/arrange.ts';
+import { repair, startDaemon } from '../hooks/daemon.ts';
+import { plugNic } from '../hooks/network.ts';
+import { messageOf, type Outcome } from '../hooks/outcome.ts';
+import { prepareMachine } from '../hooks/qemu.ts';
+import { openLog } from '../host/log.ts';
+import { paths } from '../host/paths.ts';
+import { withReservations } from '../identity/hostsfile.ts';
+import { readHostsfile, readLedger, syncHostsfile, wantedReservations } from '../identity/store.ts';
+import { LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
+import { dnsmasqPaths, dnsmasqRoot } from '../network/dnsmasq.ts';
+import { findDnsmasq, tellDnsmasq } from '../network/dnsmasq-process.ts';
+import { takeDown, withNetworkLock } from '../network/establish.ts';
+import { collectStatus } from '../status/collect.ts';
+import { publishLeases } from '../status/publish-leases.ts';
+import type { Answer } from './ask.ts';
+import { refusals } from './configuration.ts';
+import { Machines } from './machines.ts';
+import { Metrics } from './metrics.ts';
+import { notifySystemd } from './notify.ts';
+import { Coalesced, Serial } from './serial.ts';
+import { plainText, type Routes, serve } from './server.ts';
+
+/** How often everything is compared although no event said so, in milliseconds: `virsh attach-device --config` is not signalled. */
+const reconcileEvery = 180_000;
+
+/** How often dnsmasq's process is looked for, in milliseconds: it is nobody's child, so its death tells nobody. */
+const dnsmasqEvery = 500;
+
+/**
+ * The watcher: follows libvirt's events, the configuration, the hostsfiles and the leases, and answers hooks and the
+ * command line. It holds no truth: all it knows can be read again, so it may be killed at any moment. What hooks ask
+ * is answered from files alone, never by way of libvirt, which waits for the hook.
+ */
+export class Watcher {
+  readonly #log: Logger = openLog();
+  readonly #client = new LibvirtClient();
+  readonly #metrics = new Metrics();
+  readonly #machines: Machines;
+  /** Calls to libvirt that depend on what they find go one after the other. */
+  readonly #libvirtWork = new Serial();
+  readonly #arrange = new Coalesced(() => this.#arrangeNetworks());
+  readonly #reload = new Coalesced(() => this.#readConfig());
+  #config: Config;
+  /** Why the configuration on disk is not the one in force; null when it is. */
+  #configProblem: string | null = null;
+  #libvirtProblems: readonly string[] = [];
+
+  constructor(private readonly configPath: string) {
+    this.#config = loadConfig(configPath);
+    this.#machines = new Machines(this.#client, this.#log, () => this.#config.networks);
+  }
+
+  /** Runs until the process is told to end. */
+  async run(): Promise<void> {
+    const server = await serve(this.#routes());
+    await this.#establish();
+    const files = this.#followFiles();
+    this.#followLibvirt();
+    const timers = [
+      setInterval(() => void this.#reconcile(), reconcileEvery),
+      setInterval(() => void this.#keepDnsmasq(), dnsmasqEvery),
+    ];
+    await notifySystemd('--ready', '--status=watching');
+    this.#log.info({ networks: this.#config.networks.map(({ name }) => name) }, 'watching');
+    await new Promise<void>(resolve => {
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+    });
+    for (const timer of timers) clearInterval(timer);
+    server.close();
+    await Promise.all([this.#client.close(), ...files.map(watched => watched.close())]);
+    this.#log.info('watcher ends; the network stays');
+  }
+
+  async #establish(): Promise<void> {
+    for (const network of this.#config.networks) {
+      this.#write(await repair(network));
+      publishLeases(network.bridge);
+    }
+  }
+
+  #write(records: Outcome['records']): void {
+    for (const { level, message, fields } of records) {
+      this.#log[level](fields, message);
+      if (message === 'network established') this.#metrics.repairs.inc({ network: String(fields.network) });
+      if (message === 'address reserved') this.#metrics.reservations.inc();
+    }
+  }
+
+  #followLibvirt(): void {
+    this.#client.on('connected', ({ drivers, socket }) => {
+      this.#metrics.libvirtConnected.set(1);
+      this.#log.info({ socket }, 'libvirt connected');
+      if (drivers.includes('network')) void this.#arrange.request();
+      if (drivers.includes('domain')) void this.#reconcile();
+    });
+    this.#client.on('disconnected', ({ socket, error }) => {
+      this.#metrics.libvirtConnected.set(0);
+      this.#log.warn({ socket }, `libvirt is gone: ${error.message}`);
+    });
+    this.#client.on('notice', notice => {
+      if (notice.kind !== 'connect-failed') this.#log.warn({ notice }, 'libvirt');
+    });
+    this.#client.on('event', event => this.#take(event));
+    this.#client.start();
+  }
+
+  #take(event: LibvirtEvent): void {
+    if (event.type === 'network-lifecycle') {
+      void this.#arrange.request();
+      return;
+    }
+    const { domain } = event;
+    const isRemoval =
+      event.type === 'domain-lifecycle' && event.event === 'undefined' && event.detail === 'removed';
+    // The old name of a renamed machine goes, then the new one comes, with the same uuid: only that says anything.
+    if (event.type === 'domain-lifecycle' && event.event === 'undefined' && event.detail === 'renamed')
+      return;
+    const isEnd = event.type === 'domain-lifecycle' && event.event === 'stopped';
+    void this.#libvirtWork
+      .run(async () => {
+        if (isRemoval || isEnd) await this.#machines.removed(domain);
+        if (!isRemoval) await this.#machines.settle(domain);
+      })
+      .catch(error => this.#log.error({ machine: domain.name }, `event not acted upon: ${messageOf(error)}`));
+    // Whether default is given to a pass-through depends on what machines refer to, and on whether they run.
+    if (isRemoval || isEnd || (event.type === 'domain-lifecycle' && event.event === 'defined'))
+      void this.#arrange.request();
+  }
+
+  async #reconcile(): Promise<void> {
+    try {
+      await this.#establish();
+      if (!this.#client.isConnected('domain')) return;
+      await this.#libvirtWork.run(() => this.#machines.settleAll());
+      this.#metrics.lastReconcile.setToCurrentTime();
+    } catch (error) {
+      this.#log.error(`not all could be compared: ${messageOf(error)}`);
+    }
+  }
+
+  async #arrangeNetworks(): Promise<void> {
+    try {
+      if (!this.#client.isConnected('network')) return;
+      const { actions, problems } = await arrangeNetworks(this.#client, this.#config);
+      for (const action of actions) this.#log.info({ action }, 'libvirt network');
+      this.#libvirtProblems = problems;
+    } catch (error) {
+      this.#log.error(`libvirt's networks: ${messageOf(error)}`);
+    }
+  }
+
+  async #keepDnsmasq(): Promise<void> {
+    for (const network of this.#config.networks) {
+      const wasEstablished = existsSync(`${paths.run}/${network.bridge}.applied.json`);
+      if (wasEstablished && findDnsmasq(network.bridge) === null) this.#write(await repair(network));
+    }
+  }
+
+  #followFiles(): FSWatcher[] {
+    // An editor may write a file in pieces, and dnsmasq writes its leases in place: a file is read when it has been left
+    // alone for a moment.
+    const options = { ignoreInitial: true, awaitWriteFinish: { stabilityThreshold: 60, pollInterval: 15 } };
+    const configuration = watchFiles([this.configPath, paths.dnsmasqExtras], options);
+    configuration.on('all', () => void this.#reload.request());
+    // The directory of all: a network that a new configuration brings has its own there.
+    const data = watchFiles(dnsmasqRoot, { ...options, depth: 1 });
+    data.on('all', (_, path) => {
+      const is = (kind: 'leases' | 'hostsfile') =>
+        this.#config.networks.find(({ bridge }) => dnsmasqPaths(bridge)[kind] === path);
+      const [leased, edited] = [is('leases'), is('hostsfile')];
+      const act = async () => {
+        if (leased !== undefined) publishLeases(leased.bridge);
+        if (edited !== undefined && existsSync(path)) await this.#handEdit(edited);
+      };
+      act().catch(error => this.#log.error({ path }, messageOf(error)));
+    });
+    return [configuration, data];
+  }
+
+  /** Somebody wrote the hostsfile. When it was virlan, all is in it and dnsmasq knows. */
+  async #handEdit(network: NetworkConfig): Promise<void> {
+    const hostsfile = readHostsfile(network.bridge);
+    const isRight =
+      withReservations(hostsfile, wantedReservations(network, readLedger(), hostsfile)) === null;
+    if (isRight) tellDnsmasq(network.bridge);
+    else await syncHostsfile(network, network.bridge);
+  }
+
+  async #readConfig(): Promise<void> {
+    const before = this.#config;
+    try {
+      const next = loadConfig(this.configPath);
+      const [refusal] = refusals(before, next);
+      if (refusal !== undefined) throw new Error(refusal);
+      this.#config = next;
+      this.#configProblem = null;
+      await withNetworkLock(async () => {
+        const gone = before.networks.filter(
+          ({ bridge }) => !next.networks.some(other => other.bridge === bridge),
+        );
+        for (const { name, bridge } of gone) await takeDown(name, bridge);
+      });
+      this.#log.info('configuration read');
+    } catch (error) {
+      const message = messageOf(error);
+      if (message !== this.#configProblem)
+        this.#log.error(`${message}; the configuration read before stays in force`);
+      this.#configProblem = message;
+      return;
+    }
+    await this.#reconcile();
+    await this.#arrange.request();
+  }
+
+  #routes(): Routes {
+    const timed = (hook: string, work: (xml: string) => Promise<Outcome>) => async (body: string) => {
+      const done = this.#metrics.hookSeconds.startTimer({ hook });
+      const outcome = await work(body).catch(
+        (error: Error): Outcome => ({
+          records: [{ level: 'error', message: error.message, fields: {} }],
+          abort: null,
+        }),
+      );
+      this.#write(outcome.records);
+      done();
+      return text(outcome.abort === null ? 'start\n' : `abort ${outcome.abort.replaceAll('\n', ' ')}\n`);
+    };
+    return new Map([
+      ['GET /ping', async () => text('virlan\n')],
+      ['POST /hook/qemu/prepare', timed('qemu prepare', xml => prepareMachine(xml, this.#config))],
+      ['POST /hook/network/port-created', timed('network port-created', xml => plugNic(xml, this.#config))],
+      ['POST /hook/daemon/start', timed('daemon start', () => startDaemon(this.#config))],
+      ['POST /settle', async name => text(`${await this.#settleNamed(name)}\n`)],
+      ['GET /status', async () => json(await this.#status())],
+      [
+        'GET /metrics',
+        async () => ({
+          status: 200,
+          type: this.#metrics.contentType,
+          body: await this.#metrics.render(this.#config.networks),
+        }),
+      ],
+    ]);
+  }
+
+  /** Looks at a machine again, because its entry in the ledger changed and no event says so. */
+  async #settleNamed(name: string): Promise<string> {
+    if (!this.#client.isConnected('domain')) return 'libvirt is not connected';
+    await this.#libvirtWork.run(async () =>
+      this.#machines.settle(await this.#client.domainLookupByName(name)),
+    );
+    return 'done';
+  }
+
+  async #status(): Promise<object> {
+    const status = await collectStatus(this.#config);
+    const libvirt = this.#client.isConnected('domain') ? 'connected' : 'disconnected';
+    const problems = [...(this.#configProblem?.split('\n') ?? []), ...this.#libvirtProblems];
+    const networks = status.networks.map((network, index) =>
+      index === 0 ? { ...network, problems: [...problems, ...network.problems] } : network,
+    );
+    return { ...status, watcher: { running: true, pid: process.pid, libvirt }, networks };
+  }
+}
+
+function text(body: string): Answer {
+  return { status: 200, type: plainText, body };
+}
+
+function json(value: unknown): Answer {
+  return { status: 200, type: 'application/json', body: `${JSON.stringify(value)}\n` };
+}

@@ -1,0 +1,409 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  watch,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { execa } from 'execa';
+import { ipv4After, parseIpv4 } from '../../src/address/ipv4.ts';
+import { parseMac } from '../../src/address/mac.ts';
+import { formulaMac } from '../../src/identity/formula.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import { LibvirtClient } from '../../src/libvirt/rpc/index.ts';
+import { hookEnvironment } from '../sandbox/hook-calls.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  restartLibvirtd,
+  startLibvirtd,
+  startMachine,
+  virlan,
+  virsh,
+} from '../sandbox/host.ts';
+import { get, startWatcher, stopWatcher, until, watcherPid } from '../sandbox/watcher.ts';
+
+/** One row of the table: what is measured, what against, and how many times as long it may take. */
+interface Row {
+  readonly what: string;
+  readonly against: string;
+  readonly atMost: number;
+  /** Medians in milliseconds. */
+  readonly ours: number;
+  readonly theirs: number;
+}
+
+type Measured = () => Promise<number> | number;
+
+const rows: Row[] = [];
+
+/** Figures that are against nothing, each a line. */
+const facts: string[] = [];
+
+/** Measures two things in turns, so that what else the machine does meets both alike. */
+async function compare(
+  what: string,
+  against: string,
+  atMost: number,
+  runs: number,
+  ours: Measured,
+  theirs: Measured,
+): Promise<void> {
+  process.stderr.write(`${what} …\n`);
+  const times: [number[], number[]] = [[], []];
+  for (let run = -1; run < runs; run++) {
+    const pair = [await ours(), await theirs()] as const;
+    // The first pair warms caches up.
+    if (run < 0) continue;
+    times[0].push(pair[0]);
+    times[1].push(pair[1]);
+  }
+  rows.push({ what, against, atMost, ours: median(times[0]), theirs: median(times[1]) });
+}
+
+function median(times: readonly number[]): number {
+  return [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;
+}
+
+/** Milliseconds that a command takes in the environment that libvirt gives a hook. */
+function timeCommand(command: string, args: readonly string[], input = ''): number {
+  const began = performance.now();
+  const { status, stderr } = spawnSync(command, args, { env: hookEnvironment, input, encoding: 'utf8' });
+  const time = performance.now() - began;
+  assert.equal(status, 0, `${command} ${args.join(' ')}: ${stderr}`);
+  return time;
+}
+
+async function timeAsync(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return performance.now() - began;
+}
+
+/** From nothing until dnsmasq has its ports and writes its pid file. */
+async function timeUp(): Promise<number> {
+  await virlan('down');
+  mkdirSync('/run/dnsmasq', { recursive: true });
+  const watcher = watch('/run/dnsmasq');
+  const began = performance.now();
+  const up = execa('/usr/sbin/virlan', ['up'], { env: hookEnvironment, extendEnv: false });
+  while (!existsSync('/run/dnsmasq/k8s-br0.pid')) await once(watcher, 'change');
+  const time = performance.now() - began;
+  watcher.close();
+  await up;
+  return time;
+}
+
+/** The first start of libvirt's network in its daemon's life, as at boot. */
+async function timeFirstNetStart(): Promise<number> {
+  await virsh('net-destroy', 'default').catch(() => '');
+  await restartLibvirtd();
+  return timeAsync(() => virsh('net-start', 'default'));
+}
+
+const nic = { type: 'bridge' as const, source: 'k8s-br0' };
+
+function machineXml(name: string, mac: string): string {
+  return domainXml({ name, uuid: randomUUID(), nics: [{ ...nic, mac }] });
+}
+
+function timePrepare(xml: string): number {
+  return timeCommand('/etc/libvirt/hooks/qemu', ['m', 'prepare', 'begin', '-'], xml);
+}
+
+/** A ledger of this many machines, and the hostsfile that goes with it. */
+async function fill(count: number): Promise<void> {
+  const now = new Date();
+  const first = parseIpv4('10.77.0.2');
+  assert(first !== null);
+  let ledger = '';
+  for (let index = 0; index < count; index++) {
+    const mac = parseMac(
+      `52:54:01:${[16, 8, 0].map(shift => ((index >> shift) & 255).toString(16).padStart(2, '0')).join(':')}`,
+    );
+    assert(mac !== null);
+    const entry = {
+      network: 'k8s-br0',
+      uuid: randomUUID(),
+      name: `machine-${index}`,
+      nic: 0,
+      macs: [mac],
+      ip: ipv4After(first, index),
+      hostname: `machine-${index}`,
+      firstSeen: now,
+      lastSeen: now,
+      mac: 'own' as const,
+      booted: true,
+      retired: null,
+      problem: null,
+    };
+    const line = Ledger.empty.replace(null, entry).format().split('\n')[1];
+    ledger += `${line}\n`;
+  }
+  await configure('[network.k8s-br0]\nsubnet = 10.77.0.0/16\ndefault-network = keep\n');
+  writeFileSync('/var/lib/virlan/ledger.jsonl', `${Ledger.empty.format()}${ledger}`);
+  assert.equal((await virlan('up')).exitCode, 0);
+}
+
+async function benchStart(watcherIs: string): Promise<void> {
+  const withoutHooks = async (work: () => Promise<number>) => {
+    renameSync('/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.away');
+    renameSync('/etc/libvirt/hooks/network', '/etc/libvirt/hooks/network.away');
+    const time = await work();
+    renameSync('/etc/libvirt/hooks/qemu.away', '/etc/libvirt/hooks/qemu');
+    renameSync('/etc/libvirt/hooks/network.away', '/etc/libvirt/hooks/network');
+    return time;
+  };
+  const timeStart = async (name: string) => {
+    const time = await timeAsync(() => startMachine(name));
+    await destroyMachine(name);
+    return time;
+  };
+  await compare(
+    `virsh start on virlan, with hooks, watcher ${watcherIs}`,
+    'on libvirt’s own network, without hooks',
+    1.05,
+    15,
+    () => timeStart('ours'),
+    () => withoutHooks(() => timeStart('theirs')),
+  );
+}
+
+async function main(): Promise<void> {
+  await installVirlan();
+  await configure('[network.k8s-br0]\ndefault-network = keep\n');
+  await startLibvirtd();
+  await compare(
+    'virlan up, from nothing until DHCP answers',
+    'first virsh net-start default',
+    0.5,
+    7,
+    timeUp,
+    timeFirstNetStart,
+  );
+
+  const node = () => timeCommand('node', ['-e', '0']);
+  await compare(
+    'qemu hook, operations without work',
+    'sh -c :',
+    3,
+    60,
+    () => timeCommand('/etc/libvirt/hooks/qemu', ['m', 'started', 'begin', '-']),
+    () => timeCommand('sh', ['-c', ':']),
+  );
+  const known = machineXml('known', '52:54:00:0b:00:01');
+  await compare(
+    'qemu hook prepare, watcher away, known machine',
+    'node -e 0',
+    1.5,
+    25,
+    () => timePrepare(known),
+    node,
+  );
+  let count = 0;
+  const fresh = () => machineXml(`new${count}`, `52:54:00:0c:00:${(count++).toString(16).padStart(2, '0')}`);
+  await compare(
+    'qemu hook prepare, watcher away, new machine',
+    'node -e 0',
+    1.5,
+    25,
+    () => timePrepare(fresh()),
+    node,
+  );
+  await compare(
+    'daemon hook, host already right, watcher away',
+    'node -e 0',
+    Number.POSITIVE_INFINITY,
+    11,
+    () => timeCommand('/etc/libvirt/hooks/daemon', ['-', 'start', '-', 'start']),
+    node,
+  );
+  await define(domainXml({ name: 'ours', nics: [nic] }));
+  await define(domainXml({ name: 'theirs', nics: [{ type: 'network', source: 'default' }] }));
+  await benchStart('away');
+
+  await startWatcher();
+  await benchStart('there');
+  const python = () => timeCommand('python3', ['-c', '0']);
+  await compare(
+    'daemon hook, host already right, watcher there',
+    'python3 -c 0',
+    1,
+    25,
+    () => timeCommand('/etc/libvirt/hooks/daemon', ['-', 'start', '-', 'start']),
+    python,
+  );
+  await compare(
+    'qemu hook prepare, watcher there, known machine',
+    'python3 -c 0',
+    1,
+    25,
+    () => timePrepare(known),
+    python,
+  );
+  await compare(
+    'qemu hook prepare, watcher there, new machine',
+    'python3 -c 0',
+    1,
+    25,
+    () => timePrepare(fresh()),
+    python,
+  );
+  await benchDefine();
+  await stopWatcher();
+
+  const sizes = [10, 10_000];
+  const medians: number[][] = [];
+  for (const size of sizes) {
+    process.stderr.write(`qemu hook prepare with ${size} reservations …\n`);
+    rmSync('/var/lib/virlan/ledger.jsonl', { force: true });
+    await virlan('down');
+    await fill(size);
+    timePrepare(known);
+    const runs = (xml: () => string) => median(Array.from({ length: 21 }, () => timePrepare(xml())));
+    medians.push([runs(() => known), runs(fresh)]);
+  }
+  for (const [index, kind] of ['known', 'new'].entries()) {
+    const [few = Number.NaN, many = Number.NaN] = medians.map(pair => pair[index] ?? Number.NaN);
+    rows.push({
+      what: `prepare, ${kind} machine, 10,000 reservations`,
+      against: 'with 10',
+      atMost: 1.5,
+      ours: many,
+      theirs: few,
+    });
+  }
+  rmSync('/var/lib/virlan/ledger.jsonl', { force: true });
+  await virlan('down');
+  await benchThousand();
+  report();
+}
+
+/** How often a machine that is started right behind its definition boots with its formula MAC, and how soon the MAC is there. */
+async function benchDefine(): Promise<void> {
+  process.stderr.write('virsh define && virsh start …\n');
+  const runs = 100;
+  let won = 0;
+  for (let run = 0; run < runs; run++) {
+    const name = `race${run}`;
+    const mac = `52:54:00:0d:00:${run.toString(16).padStart(2, '0')}`;
+    writeFileSync('/tmp/race.xml', domainXml({ name, nics: [{ ...nic, mac }] }));
+    timeCommand('virsh', ['-c', 'qemu:///system', 'define', '/tmp/race.xml']);
+    timeCommand('virsh', ['-c', 'qemu:///system', 'start', '--paused', name]);
+    if (
+      (await virsh('dumpxml', name)).includes(
+        formulaMac({ network: 'k8s-br0', machine: name, nic: 0 }, () => false),
+      )
+    )
+      won++;
+    await destroyMachine(name);
+    await virsh('undefine', '--domain', name);
+  }
+  facts.push(`virsh define && virsh start boots with the formula's MAC: ${won} of ${runs} times (99 wanted)`);
+
+  const client = new LibvirtClient();
+  const connected = new Promise(resolve => client.on('connected', resolve));
+  client.start();
+  await connected;
+  const times: number[] = [];
+  for (let run = 0; run < 30; run++) {
+    const xml = domainXml({ name: `soon${run}`, nics: [{ ...nic, mac: '52:54:00:0e:00:01' }] });
+    const redefined = new Promise<void>(resolve => {
+      const stop = client.on('event', event => {
+        if (event.type !== 'domain-lifecycle' || event.event !== 'defined' || event.detail !== 'updated')
+          return;
+        stop();
+        resolve();
+      });
+    });
+    const began = performance.now();
+    const domain = await client.domainDefineXmlFlags(xml);
+    await redefined;
+    times.push(performance.now() - began);
+    await virsh('undefine', '--domain', domain.name);
+  }
+  await client.close();
+  facts.push(
+    `from definition to the formula's MAC in it: ${median(times).toFixed(1)} ms (median of ${times.length})`,
+  );
+}
+
+/** What the watcher costs with a thousand machines. */
+async function benchThousand(): Promise<void> {
+  process.stderr.write('a thousand machines …\n');
+  await configure('[network.k8s-br0]\nsubnet = 10.77.0.0/16\ndefault-network = keep\n');
+  for (let index = 0; index < 1000; index++) {
+    writeFileSync(
+      `/etc/libvirt/qemu/many${index}.xml`,
+      domainXml({ name: `many${index}`, uuid: randomUUID(), nics: [nic] }),
+    );
+  }
+  await restartLibvirtd();
+  const began = performance.now();
+  await startWatcher();
+  await until(() => countLines('/var/lib/virlan/ledger.jsonl') > 1000, 120);
+  facts.push(
+    `a thousand machines defined while the watcher was away, all with MAC and reservation after: ${((performance.now() - began) / 1000).toFixed(1)} s`,
+  );
+  await stopWatcher();
+  const again = performance.now();
+  await startWatcher();
+  await until(async () => /last_reconcile_timestamp_seconds [1-9]/.test((await get('/metrics')) ?? ''), 60);
+  facts.push(
+    `start of the watcher and reconcile of a thousand machines: ${((performance.now() - again) / 1000).toFixed(1)} s`,
+  );
+  const cpu = () => {
+    const fields = readFileSync(`/proc/${watcherPid()}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  const before = cpu();
+  await new Promise(resolve => setTimeout(resolve, 60_000));
+  // In hundredths of a second (USER_HZ), over a minute.
+  facts.push(`idle watcher: ${((cpu() - before) / 60).toFixed(2)} % of one processor`);
+  const [, kilobytes = ''] =
+    /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${watcherPid()}/status`, 'utf8')) ?? [];
+  facts.push(
+    `watcher's memory with a thousand machines: ${(Number(kilobytes) / 1024).toFixed(0)} MiB (90 at most)`,
+  );
+  await stopWatcher();
+}
+
+function countLines(path: string): number {
+  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 2 : 0;
+}
+
+function report(): void {
+  const text = (number: number) => (Number.isFinite(number) ? number.toFixed(2) : '-');
+  console.log(
+    `${''.padEnd(50)}  ${'ms'.padStart(7)}  ${'ms'.padStart(7)}  ${'ratio'.padStart(6)}  ${'at most'.padStart(7)}`,
+  );
+  for (const { what, against, atMost, ours, theirs } of rows) {
+    const verdict = ours / theirs <= atMost ? '' : '  over';
+    console.log(
+      `${what.padEnd(50)}  ${ours.toFixed(1).padStart(7)}  ${theirs.toFixed(1).padStart(7)}  ${text(ours / theirs).padStart(6)}  ${text(atMost).padStart(7)}${verdict}`,
+    );
+    console.log(`    against ${against}`);
+  }
+  writeSync(
+    3,
+    `${JSON.stringify({ node: process.version, rows: rows.map(row => ({ ...row, ratio: row.ours / row.theirs })) }, null, 2)}\n`,
+  );
+}
+
+main().then(
+  () => process.exit(0),
+  (error: Error) => {
+    console.error(error.stack);
+    process.exit(1);
+  },
+);

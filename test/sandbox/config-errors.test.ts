@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import { bareHost } from './bare-host.ts';
+import { type HookRun, logLines, prepare, runHook } from './hook-calls.ts';
+import { configure, domainXml, installVirlan, type Outcome, virlan } from './host.ts';
+import { down, up } from './outcomes.ts';
+import { changesSince, processes, snapshot } from './snapshot.ts';
+
+const errors = suite('config errors');
+errors.after.each(bareHost);
+
+const ini = '/etc/virlan/virlan.ini';
+const verbs = ['up', 'plan', 'status'];
+const network = '[network.k8s-br0]\n';
+const host = '[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:00:10\nip = 192.168.100.10\n';
+const machine = {
+  name: 'web',
+  uuid: '00000000-0000-4000-8000-00000000000a',
+  nics: [{ type: 'bridge' as const, source: 'k8s-br0', mac: '52:54:00:00:00:0a' }],
+};
+const log = '/var/log/virlan.log';
+
+/** What stands in virlan.ini, the line that is wrong with it, and what is named of that line. */
+const broken: [text: string, line: number, what: string][] = [
+  ['stp = no\n', 1, 'stp = no'],
+  ['[netwrk.lab]\n', 1, '[netwrk.lab]'],
+  ['[network.]\n', 1, '[network.]'],
+  ['[network.default]\n', 1, '[network.default]'],
+  ['[network.much-too-long-a-name]\n', 1, '[network.much-too-long-a-name]'],
+  [`${network}${network}`, 2, '[network.k8s-br0]'],
+  [`${network}; a comment\n\nsubnt = 10.0.0.0/24\n`, 4, 'subnt'],
+  [`${network}stp\n`, 2, 'stp'],
+  [`${network}stp = no\nstp = yes\n`, 3, 'stp'],
+  ...[
+    'bridge = sixteen-bytes-xx',
+    'bridge = a/b',
+    'subnet = lan',
+    'subnet = 192.168.100.1/24',
+    'subnet = 192.168.100.0/30',
+    'subnet = fd00::/64',
+    'dhcp-range = 192.168.100.2',
+    'dhcp-range = 192.168.100.9-192.168.100.2',
+    'dhcp-range = 192.168.100.1-192.168.100.9',
+    'dhcp-range = 10.0.0.2-10.0.0.9',
+    'dhcp-range = 192.168.100.2-192.168.100.255',
+    'stp = maybe',
+    'mtu = 9',
+    'mtu = 70000',
+    'firewall = ufw',
+    'host-access = ssh',
+    'host-allow = 5000',
+    'host-allow = tcp/70000',
+    'host-firewall = lax',
+    'domain = two..dots',
+    'dns = nowhere',
+    'dns = 192.168.100.1',
+    'mac = random',
+    'default-network = never',
+    'lease-time = 30s',
+    'on-error = panic',
+  ].map((line): [string, number, string] => [`${network}${line}\n`, 2, line]),
+  [`${network}[network.lab]\n`, 2, 'subnet = 192.168.100.0/24'],
+  [`${network}[network.lab]\nsubnet = 192.168.0.0/16\n`, 3, 'subnet = 192.168.0.0/16'],
+  [`${network}[network.lab]\nsubnet = 10.0.0.0/24\nbridge = k8s-br0\n`, 4, 'bridge = k8s-br0'],
+  [host.replace('k8s-br0', 'lab'), 2, 'network = lab'],
+  [`${network}${host.replace(/mac.*\n/, '')}`, 2, '[host.printer]'],
+  [`${network}${host.replace('52', '53')}`, 4, 'mac = 53:54:00:00:00:10'],
+  [`${network}${host.replace('.100.10', '.101.10')}`, 5, 'ip = 192.168.101.10'],
+  [`${network}${host.replace('.100.10', '.100.1')}`, 5, 'ip = 192.168.100.1'],
+  [
+    `${network}${host}${host.replace('printer', 'scanner').replace('0:10', '0:11')}`,
+    9,
+    'ip = 192.168.100.10',
+  ],
+  [
+    `${network}${host}${host.replace('printer', 'scanner').replace('.10\n', '.11\n')}`,
+    8,
+    'mac = 52:54:00:00:00:10',
+  ],
+];
+
+/** Exit code 1, nothing on standard output, and one line on standard error that begins so and goes on. */
+function refused({ exitCode, stdout, stderr }: Outcome, beginning: string): void {
+  assert.deepEqual([exitCode, stdout, stderr.split('\n').length], [1, '', 1], stderr);
+  assert.equal(stderr.slice(0, beginning.length), beginning);
+  assert(stderr.length > beginning.length + 10, stderr);
+}
+
+/** Runs a hook, which ends well whatever is wrong, and gives the errors that it left in the log. */
+async function errorsOf(hook: () => Promise<HookRun>): Promise<unknown[]> {
+  writeFileSync(log, '');
+  const { exitCode, stderr } = await hook();
+  assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: '' });
+  return logLines()
+    .filter(({ level }) => level === 50)
+    .map(({ msg }) => msg);
+}
+
+async function hooksGoOn(says: RegExp): Promise<void> {
+  for (const hook of [() => runHook('daemon', ['-', 'start', '-', 'start']), () => prepare(machine)]) {
+    assert.match((await errorsOf(hook)).join('\n'), says);
+  }
+}
+
+errors('each mistake in virlan.ini is named with file, line and key, and nothing is done', async () => {
+  await installVirlan();
+  await configure('');
+  const before = await snapshot();
+  for (const [text, line, what] of broken) {
+    await configure(text);
+    const outcomes = await Promise.all(verbs.map(verb => virlan(verb)));
+    for (const outcome of outcomes) refused(outcome, `virlan: ${ini}:${line}: ${what}: `);
+  }
+  assert.deepEqual(await changesSince(before, /virlan.ini/), []);
+});
+
+errors('of several mistakes each has its line', async () => {
+  await configure(`${network}stp = maybe\nmtu = 9\n[host.printer]\n`);
+  const { exitCode, stderr } = await virlan('up');
+  const places = stderr.split('\n').map(line => /^virlan: \S+\.ini:(\d+): \S/.exec(line)?.[1]);
+  assert.deepEqual([exitCode, places], [1, ['2', '3', '4', '4', '4']]);
+});
+
+errors('a virlan.ini that cannot be read is no empty one', async () => {
+  rmSync(ini, { force: true });
+  mkdirSync(ini);
+  const before = await snapshot();
+  for (const verb of verbs) refused(await virlan(verb), `virlan: ${ini}: cannot be read: `);
+  assert.deepEqual(await changesSince(before), []);
+  await hooksGoOn(/virlan.ini: cannot be read/);
+});
+
+errors('a file that --config names must be there', async () => {
+  refused(
+    await virlan('plan', '--config', '/etc/virlan/none.ini'),
+    'virlan: /etc/virlan/none.ini: is not there: ',
+  );
+});
+
+errors('hooks go on with a broken virlan.ini, and say so in the log', async () => {
+  await configure(`${network}stp = maybe\n`);
+  const before = await snapshot();
+  await hooksGoOn(/virlan.ini:2: stp = maybe: /);
+  assert.deepEqual(await changesSince(before), []);
+});
+
+const ledger = '/var/lib/virlan/ledger.jsonl';
+const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
+const damages: { title: string; path: string; bytes: (sound: Buffer) => Buffer; line: number }[] = [
+  { title: 'ledger: garbage', path: ledger, bytes: () => Buffer.from([0, 255, 254, 10, 7]), line: 1 },
+  { title: 'ledger: cut short', path: ledger, bytes: sound => sound.subarray(0, -9), line: 2 },
+  {
+    title: 'ledger: a line that is no JSON',
+    path: ledger,
+    bytes: sound => Buffer.from(`${sound}`.replace('"nic":0', '"nic":zero')),
+    line: 2,
+  },
+  {
+    title: 'ledger: a zeroed block, as after a crash of the power',
+    path: ledger,
+    bytes: sound => Buffer.concat([sound, Buffer.alloc(512)]),
+    line: 3,
+  },
+  {
+    title: 'hostsfile: garbage',
+    path: hostsfile,
+    bytes: () => Buffer.from([49, 10, 0, 255, 254, 10, 7]),
+    line: 2,
+  },
+  {
+    title: 'hostsfile: no UTF-8',
+    path: hostsfile,
+    bytes: sound => Buffer.concat([sound, Buffer.from([0xc3, 0x28])]),
+    line: 2,
+  },
+];
+
+for (const { title, path, bytes, line } of damages) {
+  errors(`what is damaged is never written over: ${title}`, async () => {
+    await configure(`${network}stp = no\n`);
+    await up();
+    assert.equal((await prepare(machine)).exitCode, 0);
+    const damaged = bytes(readFileSync(path));
+    writeFileSync(path, damaged);
+    const place = new RegExp(`${path}: line ${line} `);
+    await hooksGoOn(place);
+    for (const verb of ['up', 'status', 'plan']) {
+      const { exitCode, stderr } = await virlan(verb);
+      assert.deepEqual([exitCode, stderr.split('\n').length], [1, 1]);
+      assert.match(stderr, place);
+    }
+    // Machines cannot start without their bridge.
+    await down();
+    await hooksGoOn(place);
+    assert(existsSync('/sys/class/net/k8s-br0/bridge'));
+    assert.equal(processes('dnsmasq').length, 1);
+    assert.deepEqual(readFileSync(path), damaged);
+  });
+}
+
+const xml = domainXml(machine);
+const documents: { title: string; text: string }[] = [
+  { title: 'nothing', text: '' },
+  { title: 'cut short', text: xml.slice(0, 200) },
+  { title: 'not XML', text: '\u0000\u0007{"name": "web"}' },
+  { title: 'of something else', text: '<network><name>web</name></network>' },
+  { title: '10 MiB', text: xml.replace('</name>', `${'x'.repeat(10 * 2 ** 20)}</name>`) },
+];
+
+errors('a machine starts whatever XML the hook gets', async () => {
+  await configure(`${network}stp = no\n`);
+  await up();
+  for (const { title, text } of documents) {
+    const before = await snapshot();
+    const logged = await errorsOf(() => runHook('qemu', ['web', 'prepare', 'begin', '-'], text));
+    assert.equal(logged.length, 1, `${title}: ${logged}`);
+    assert.deepEqual(await changesSince(before), []);
+  }
+});
+
+errors('wrong usage: exit code 2, and a line that says what would be right', async () => {
+  for (const line of [
+    '',
+    'nonsense',
+    'up --nonsense',
+    'up --nic 1',
+    'mac',
+    'mac one two',
+    'mac web --nic x',
+    'status k8s-br0',
+    'plan --config',
+    'forget',
+  ]) {
+    const { exitCode, stdout, stderr } = await virlan(...line.split(' ').filter(word => word !== ''));
+    assert.deepEqual([exitCode, stdout, stderr.split('\n').length], [2, '', 1], line);
+    assert.match(stderr, /^virlan: .*(virlan|count)/);
+  }
+});
+
+errors('help for every command, no line wider than a terminal', async () => {
+  const { stdout } = await virlan('--help');
+  const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name);
+  assert(commands.includes('up') && commands.includes('forget'));
+  for (const args of [[], ...commands.map(command => [command])]) {
+    const help = await virlan(...args, '--help');
+    assert.deepEqual([help.exitCode, help.stderr], [0, '']);
+    assert.match(help.stdout, /^Usage: virlan /);
+    assert.deepEqual(
+      help.stdout.split('\n').filter(line => [...line].length > 80),
+      [],
+    );
+  }
+});
+
+errors.run();

@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import { formatIpv4 } from '../../src/address/ipv4.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { formulaAddress } from '../../src/identity/formula.ts';
+import { poolOf } from '../../src/identity/reserve.ts';
+
+/** The address that the formula gives a machine on the first network of a configuration while nobody else has one. */
+export function formulaAddressOf(machine: string, nic = 0, config = ''): string {
+  const parsed = parseConfig(config);
+  assert(parsed.ok);
+  const [network] = parsed.config.networks;
+  assert(network);
+  const address = formulaAddress({ network: network.name, machine, nic }, poolOf(network), () => false);
+  assert(address !== null);
+  return formatIpv4(address);
+}

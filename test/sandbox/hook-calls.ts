@@ -1,0 +1,47 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { domainXml, type Machine } from './machine.ts';
+
+/** The environment that libvirt gives a hook (virCommandAddEnvPassCommon in libvirt's vircommand.c). */
+export const hookEnvironment = { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
+
+export interface HookRun {
+  readonly exitCode: number | undefined;
+  readonly stderr: string;
+  readonly signal: string | undefined;
+}
+
+/** Runs an installed hook as libvirt does, and resolves when nobody holds its output any more. */
+export async function runHook(
+  driver: string,
+  args: readonly string[],
+  input = '',
+  killAfterMs?: number,
+): Promise<HookRun> {
+  const run = await execa(`/etc/libvirt/hooks/${driver}`, args, {
+    env: hookEnvironment,
+    extendEnv: false,
+    input,
+    reject: false,
+    timeout: killAfterMs ?? 30_000,
+    killSignal: 'SIGKILL',
+    detached: true,
+  });
+  return { exitCode: run.exitCode, stderr: run.stderr, signal: run.signal };
+}
+
+/** `prepare` of a machine that libvirt need not know. */
+export function prepare(machine: Machine): Promise<HookRun> {
+  const xml = domainXml({ uuid: randomUUID(), ...machine });
+  return runHook('qemu', [machine.name, 'prepare', 'begin', '-'], xml);
+}
+
+/** The lines of virlan's log, parsed. */
+export function logLines(): Record<string, unknown>[] {
+  const text = readFileSync('/var/log/virlan.log', 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line));
+}

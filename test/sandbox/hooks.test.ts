@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import { parseHostsfile } from '../../src/identity/hostsfile.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import { formulaAddressOf } from './formula.ts';
+import { hookEnvironment, logLines, prepare, runHook } from './hook-calls.ts';
+import { configure, dhcp, domainXml, guest, installVirlan, remove, virlan } from './host.ts';
+
+const hooks = suite('hooks');
+const bridge = { type: 'bridge' as const, source: 'k8s-br0' };
+const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
+
+/** Ledger and hostsfile as they are; throws when one of them is not whole. */
+function readState() {
+  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'));
+  const hosts = parseHostsfile(readFileSync(hostsfile, 'utf8'));
+  assert(ledger.ok && hosts.ok);
+  return { entries: ledger.value.entries(), lines: hosts.value.ours };
+}
+
+function assertUnique(values: readonly unknown[]): void {
+  assert.equal(new Set(values).size, values.length);
+}
+
+hooks('the daemon hook establishes the network, and leaves nobody holding its output', async () => {
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\n');
+  const { exitCode, stderr } = await runHook('daemon', ['-', 'start', '-', 'start']);
+  assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: '' });
+  assert.equal((await virlan('plan')).exitCode, 0);
+});
+
+hooks('the daemon hook takes nothing down when libvirtd ends', async () => {
+  assert.equal((await runHook('daemon', ['-', 'shutdown', '-', 'shutdown'])).exitCode, 0);
+  assert.equal((await virlan('plan')).exitCode, 0);
+});
+
+hooks('eight daemons that start at once do no harm', async () => {
+  await virlan('down');
+  const runs = await Promise.all(
+    Array.from({ length: 8 }, () => runHook('daemon', ['-', 'start', '-', 'start'])),
+  );
+  assert(runs.every(({ exitCode }) => exitCode === 0));
+  assert.equal((await virlan('plan')).exitCode, 0);
+  assert.deepEqual(
+    logLines().filter(line => line.level === 50),
+    [],
+  );
+});
+
+hooks('when prepare returns, the machine gets its address from DHCP', async () => {
+  const mac = '52:54:00:12:34:56';
+  assert.equal((await prepare({ name: 'web', nics: [{ ...bridge, mac }] })).exitCode, 0);
+  const web = await guest('web', { mac });
+  assert.equal(await dhcp(web), formulaAddressOf('web'));
+  await remove(web);
+});
+
+hooks('two clones with one client id keep apart', async () => {
+  for (const index of [0, 1]) {
+    const [name, mac] = [`clone${index}`, `52:54:00:00:01:0${index}`];
+    await prepare({ name, nics: [{ ...bridge, mac }] });
+    const clone = await guest(name, { mac });
+    assert.equal(await dhcp(clone, { clientId: 'ff00112233' }), formulaAddressOf(name));
+  }
+  // The second one's exchange has left the first its lease.
+  const leases = readFileSync('/var/lib/dnsmasq/k8s-br0/leases', 'utf8');
+  for (const index of [0, 1]) {
+    assert.match(
+      leases,
+      new RegExp(`52:54:00:00:01:0${index} ${formulaAddressOf(`clone${index}`)} clone${index} `),
+    );
+    await remove({ name: `clone${index}`, port: `veth-clone${index}` });
+  }
+});
+
+hooks('fifty machines that start at once lose nothing and get nothing twice', async () => {
+  const machines = Array.from({ length: 50 }, (_, index) => ({
+    name: `crowd${index}`,
+    nics: [{ ...bridge, mac: `52:54:00:50:00:${index.toString(16).padStart(2, '0')}` }],
+  }));
+  const runs = await Promise.all(machines.map(prepare));
+  assert(runs.every(({ exitCode, stderr }) => exitCode === 0 && stderr === ''));
+  const { entries, lines } = readState();
+  for (const { name, nics } of machines) {
+    const entry = entries.find(each => each.name === name);
+    assert.deepEqual(entry?.macs, [nics[0]?.mac]);
+    assert(entry?.ip !== null && entry?.booted);
+    assert(lines.some(line => line.startsWith(`${nics[0]?.mac},id:*,`)));
+  }
+  assertUnique(entries.map(entry => entry.ip));
+  assertUnique(entries.map(entry => entry.hostname));
+});
+
+hooks('a hook killed at any point leaves files whole and the next one unhindered', async () => {
+  // From before the program is loaded until after it is done, in steps finer than any write takes.
+  for (let delay = 0; delay < 120; delay += 2) {
+    const name = `killed${delay}`;
+    const xml = domainXml({
+      name,
+      uuid: randomUUID(),
+      nics: [{ ...bridge, mac: `52:54:00:51:00:${delay.toString(16).padStart(2, '0')}` }],
+    });
+    const child = spawn('/etc/libvirt/hooks/qemu', [name, 'prepare', 'begin', '-'], {
+      env: hookEnvironment,
+      detached: true,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(xml);
+    const ended = once(child, 'close');
+    const timer = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), delay);
+    await ended;
+    clearTimeout(timer);
+    readState();
+  }
+  const began = performance.now();
+  assert.equal(
+    (await prepare({ name: 'after', nics: [{ ...bridge, mac: '52:54:00:52:00:00' }] })).exitCode,
+    0,
+  );
+  assert(performance.now() - began < 3000, 'a lock was left behind');
+  assert.equal((await virlan('up')).exitCode, 0);
+  const { entries, lines } = readState();
+  assertUnique(entries.map(entry => entry.ip));
+  assert.equal(entries.filter(entry => entry.ip !== null).length, lines.length);
+});
+
+hooks('prepare brings back a bridge that is gone', async () => {
+  await virlan('down');
+  assert.equal((await prepare({ name: 'web', nics: [{ ...bridge, mac: '52:54:00:12:34:56' }] })).exitCode, 0);
+  assert.equal((await virlan('plan')).exitCode, 0);
+});
+
+hooks('operations without work end at once, also with no program installed', async () => {
+  for (const operation of [
+    'start',
+    'started',
+    'stopped',
+    'release',
+    'reconnect',
+    'migrate',
+    'restore',
+    'attach',
+  ]) {
+    assert.deepEqual(await runHook('qemu', ['web', operation, 'begin', '-'], '<broken'), {
+      exitCode: 0,
+      stderr: '',
+      signal: undefined,
+    });
+  }
+});
+
+hooks.run();

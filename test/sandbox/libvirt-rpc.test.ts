@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer, connect as netConnect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { suite } from 'uvu';
+import { encodeFrame, type FrameHeader, FrameReader } from '../../src/libvirt/rpc/frame.ts';
+import {
+  type Connected,
+  ConnectionError,
+  type Disconnected,
+  DomainAffect,
+  DomainDefine,
+  DomainState,
+  DomainXml,
+  ErrorCode,
+  isNoDomain,
+  isNoDomainMetadata,
+  isNoNetwork,
+  isNoSuchProcedure,
+  LibvirtClient,
+  type LibvirtClientOptions,
+  type LibvirtEvent,
+  ListDomains,
+  ListNetworks,
+  MetadataType,
+  type Notice,
+} from '../../src/libvirt/rpc/index.ts';
+import {
+  create,
+  define,
+  destroyMachine,
+  domainXml,
+  killLibvirtd,
+  libvirtdLog,
+  startLibvirtd,
+  startMachine,
+  stopLibvirtd,
+  undefine,
+  virsh,
+} from './host.ts';
+
+/** A client, with everything that it ever told. */
+function watch(options: LibvirtClientOptions = {}) {
+  const client = new LibvirtClient({ reconnect: { minMs: 50, maxMs: 500 }, ...options });
+  const connected: Connected[] = [];
+  const disconnected: Disconnected[] = [];
+  const events: LibvirtEvent[] = [];
+  const notices: Notice[] = [];
+  client.on('connected', value => connected.push(value));
+  client.on('disconnected', value => disconnected.push(value));
+  client.on('event', value => events.push(value));
+  client.on('notice', value => notices.push(value));
+  client.start();
+  return { client, connected, disconnected, events, notices };
+}
+
+async function until(condition: () => unknown, what: string, limitMs = 10_000): Promise<void> {
+  const end = Date.now() + limitMs;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`not within ${limitMs} ms: ${what}`);
+    await sleep(5);
+  }
+}
+
+/** What events say, short enough to compare a list of them. */
+const short = (event: LibvirtEvent): string => {
+  switch (event.type) {
+    case 'domain-lifecycle':
+      return `${event.domain.name} ${event.event} ${event.detail}`;
+    case 'network-lifecycle':
+      return `${event.network.name} ${event.event}`;
+    case 'metadata-change':
+      return `${event.domain.name} metadata ${event.metadataType} ${event.uri}`;
+    default:
+      return `${event.domain.name} ${event.type} ${event.alias}`;
+  }
+};
+
+const seen = (events: LibvirtEvent[], ...wanted: string[]): Promise<void> =>
+  until(
+    () => wanted.every(text => events.some(event => short(event) === text)),
+    `${wanted.join(', ')} among ${events.map(short).join(', ')}`,
+  );
+
+const pidOfLibvirtd = (): number => Number(readFileSync('/run/libvirtd.pid', 'utf8'));
+
+const networkXml = `<network><name>n1</name><bridge name='n1br'/><ip address='10.77.0.1' netmask='255.255.255.0'/></network>`;
+
+const rpc = suite('libvirt-rpc');
+
+// One for most tests, connected through a good part of them.
+const main = watch({ keepalive: { intervalMs: 400, count: 2 } });
+const { client } = main;
+
+rpc('a client that is there before libvirtd waits for it, also while it starts slowly', async () => {
+  await until(() => main.notices.length >= 2, 'two attempts without a socket');
+  const attempts = main.notices.length;
+  for (const notice of main.notices) {
+    assert(notice.kind === 'connect-failed' && notice.error.failure === 'connect', JSON.stringify(notice));
+  }
+  await assert.rejects(client.connectListAllDomains(), { name: 'ConnectionError', failure: 'not-connected' });
+
+  // libvirtd autostarts the default network, and with it runs this, before it answers anybody.
+  writeFileSync('/etc/libvirt/hooks/network', '#!/bin/sh\n[ "$2" != start ] || sleep 3\n', { mode: 0o755 });
+  // It gives up a client that says nothing to its keepalive requests within 3 s.
+  writeFileSync('/etc/libvirt/libvirtd.conf', 'keepalive_interval = 1\nkeepalive_count = 2\n');
+  const started = startLibvirtd();
+  await until(() => existsSync('/run/libvirt/libvirt-sock'), 'the socket');
+  const socketThere = Date.now();
+  await until(() => main.connected.length > 0, 'connected');
+  assert(Date.now() - socketThere > 2_000, 'libvirtd was not slow at all');
+  assert(main.notices.length - attempts <= 2, 'the client kept on knocking while libvirtd started');
+  await started;
+  rmSync('/etc/libvirt/hooks/network');
+  assert.deepEqual(main.connected, [
+    { socket: '/run/libvirt/libvirt-sock', drivers: ['domain', 'network'], missingEvents: [] },
+  ]);
+});
+
+rpc('machines: every procedure', async () => {
+  const uuid = '6e1b0f4e-3f5d-4e8a-9d6c-0123456789ab';
+  const xml = domainXml({ name: 'ünï <code>', uuid, nics: [{ type: 'network', source: 'default' }] });
+  const dom = await client.domainDefineXmlFlags(xml, DomainDefine.VALIDATE);
+  assert.deepEqual(dom, { name: 'ünï <code>', uuid, id: -1 });
+  assert.deepEqual(await client.domainLookupByName(dom.name), dom);
+  assert.deepEqual(await client.domainLookupByUuid(uuid), dom);
+  assert.deepEqual(await client.connectListAllDomains(), [dom]);
+  assert.deepEqual(await client.connectListAllDomains(ListDomains.ACTIVE), []);
+  assert.equal(await client.domainIsActive(dom), false);
+  assert.equal(await client.domainIsPersistent(dom), true);
+  assert.equal(await client.domainHasManagedSaveImage(dom), false);
+  assert.equal((await client.domainGetState(dom)).state, DomainState.SHUTOFF);
+  assert.match(
+    await client.domainGetXmlDesc(dom, DomainXml.SECURE | DomainXml.INACTIVE),
+    /<domain type='qemu'>/,
+  );
+
+  const { ELEMENT, TITLE } = MetadataType;
+  await client.domainSetMetadata(dom, ELEMENT, '<note>é</note>', 'x', 'urn:x', DomainAffect.CONFIG);
+  assert.match(
+    await client.domainGetMetadata(dom, ELEMENT, 'urn:x', DomainAffect.CONFIG),
+    /<note.*>é<\/note>/,
+  );
+  await client.domainSetMetadata(dom, TITLE, 'a title', null, null, DomainAffect.CONFIG);
+  assert.equal(await client.domainGetMetadata(dom, TITLE, null), 'a title');
+  await client.domainSetMetadata(dom, ELEMENT, null, null, 'urn:x', DomainAffect.CONFIG);
+  await assert.rejects(client.domainGetMetadata(dom, ELEMENT, 'urn:x'), isNoDomainMetadata);
+
+  await virsh('start', '--domain', uuid);
+  const running = await client.domainLookupByUuid(uuid);
+  assert(running.id > 0);
+  assert.equal(await client.domainIsActive(dom), true);
+  assert.deepEqual(await client.domainGetState(dom), { state: DomainState.RUNNING, reason: 1 });
+  assert.deepEqual(await client.connectListAllDomains(ListDomains.ACTIVE), [running]);
+  await virsh('managedsave', uuid);
+  assert.equal(await client.domainHasManagedSaveImage(dom), true);
+  await virsh('undefine', '--managed-save', uuid);
+  await seen(
+    main.events,
+    'ünï <code> defined added',
+    'ünï <code> metadata 2 urn:x',
+    'ünï <code> metadata 1 null',
+    'ünï <code> started booted',
+    'ünï <code> stopped saved',
+    'ünï <code> undefined removed',
+  );
+});
+
+rpc('networks: every procedure, and their events', async () => {
+  assert.deepEqual(await client.connectGetLibVersion(), Number(await libraryVersion()));
+  const net = await client.networkDefineXml(networkXml);
+  assert.equal(net.name, 'n1');
+  assert.match(net.uuid, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+  assert.deepEqual(await client.networkLookupByName('n1'), net);
+  assert.equal(await client.networkIsActive(net), false);
+  assert.equal(await client.networkIsPersistent(net), true);
+  assert.equal(await client.networkGetAutostart(net), false);
+  await client.networkSetAutostart(net, true);
+  assert.equal(await client.networkGetAutostart(net), true);
+  assert.equal(await client.networkGetBridgeName(net), 'n1br');
+  assert.match(await client.networkGetXmlDesc(net), /<name>n1<\/name>/);
+  await client.networkCreate(net);
+  assert.equal(await client.networkIsActive(net), true);
+  const names = async (flags: number) =>
+    (await client.connectListAllNetworks(flags)).map(({ name }) => name).sort();
+  assert.deepEqual(await names(0), ['default', 'n1']);
+  assert.deepEqual(await names(ListNetworks.INACTIVE), []);
+  assert.deepEqual(await names(ListNetworks.ACTIVE), ['default', 'n1']);
+  await client.networkDestroy(net);
+  await client.networkUndefine(net);
+  await seen(main.events, 'n1 defined', 'n1 started', 'n1 stopped', 'n1 undefined');
+});
+
+/** As virsh sees it: "Using library: libvirt 9.0.0" */
+async function libraryVersion(): Promise<number> {
+  const [, major, minor, release] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(
+    await virsh('version', '--daemon'),
+  ) ?? ['', '0', '0', '0'];
+  return Number(major) * 1_000_000 + Number(minor) * 1_000 + Number(release);
+}
+
+rpc('the life of a machine in events, devices included', async () => {
+  main.events.length = 0;
+  const xml = domainXml({ name: 'vm1', nics: [] }).replace('</os>', '</os><features><acpi/></features>');
+  await define(xml);
+  await define(await client.domainGetXmlDesc(await client.domainLookupByName('vm1')));
+  await virsh('domrename', 'vm1', 'vm2');
+  await startMachine('vm2');
+  await virsh('suspend', 'vm2');
+  await virsh('resume', 'vm2');
+  writeFileSync(
+    '/tmp/nic.xml',
+    `<interface type='network'><source network='default'/><alias name='ua-nic'/></interface>`,
+  );
+  await virsh('attach-device', 'vm2', '/tmp/nic.xml', '--live');
+  await seen(main.events, 'vm2 device-added ua-nic');
+  // No system runs in the machine that would let the device go; then QEMU takes it at the next reset.
+  await virsh('detach-device-alias', 'vm2', 'ua-nic', '--live');
+  await virsh('reset', 'vm2');
+  await seen(main.events, 'vm2 device-removed ua-nic');
+  await destroyMachine('vm2');
+  await undefine('vm2');
+  await create(domainXml({ name: 'fleeting', nics: [] }));
+  await destroyMachine('fleeting');
+  await seen(main.events, 'fleeting stopped destroyed');
+  // Whether QEMU still tells of its shutdown before it is killed is a matter of luck.
+  const lifecycle = main.events
+    .filter(event => event.type === 'domain-lifecycle' && event.event !== 'shutdown')
+    .map(short);
+  assert.deepEqual(lifecycle, [
+    'vm1 defined added',
+    'vm1 defined updated',
+    'vm1 undefined renamed',
+    'vm2 defined renamed',
+    'vm2 resumed unpaused',
+    'vm2 started booted',
+    'vm2 suspended paused',
+    'vm2 resumed unpaused',
+    'vm2 stopped destroyed',
+    'vm2 undefined removed',
+    'fleeting resumed unpaused',
+    'fleeting started booted',
+    'fleeting stopped destroyed',
+  ]);
+});
+
+rpc('errors have the code and the text of libvirt', async () => {
+  const none = { name: 'none', uuid: '00000000-0000-4000-8000-000000000000', id: -1 };
+  await assert.rejects(client.domainLookupByName('none'), isNoDomain);
+  await assert.rejects(client.domainGetXmlDesc(none), isNoDomain);
+  await assert.rejects(client.networkLookupByName('none'), isNoNetwork);
+  await assert.rejects(client.domainLookupByName('none'), {
+    name: 'LibvirtError',
+    code: ErrorCode.NO_DOMAIN,
+    domain: 10,
+    message: "Domain not found: no domain with matching name 'none'",
+    procedure: { name: 'REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME', number: 23 },
+  });
+  await assert.rejects(client.domainDefineXmlFlags('no XML'), { name: 'LibvirtError', domain: 20, code: 35 });
+  await assert.rejects(client.domainLookupByUuid('no uuid'), { name: 'XdrError' });
+  await assert.rejects(client.domainLookupByName('a'.repeat(4194305)), { name: 'XdrError' });
+  // The connection has borne all of that.
+  assert.deepEqual(main.disconnected, []);
+});
+
+rpc('two hundred calls at once', async () => {
+  const lists = await Promise.all(Array.from({ length: 200 }, () => client.connectListAllNetworks()));
+  assert(lists.every(nets => nets.length === 1 && nets[0]?.name === 'default'));
+});
+
+rpc('a quiet client stays connected: it answers the keepalive requests of libvirtd', async () => {
+  const quiet = watch({ keepalive: { intervalMs: 3_600_000, count: 5 } });
+  await until(() => quiet.connected.length === 1, 'connected');
+  await sleep(6_000);
+  assert.deepEqual(quiet.disconnected, []);
+  await quiet.client.close();
+});
+
+/** Stands between a client and libvirtd. What `rewrite` makes of the client's frames, libvirtd gets. */
+function standBetween(directory: string, rewrite: (header: FrameHeader, payload: Buffer) => FrameHeader) {
+  mkdirSync(directory, { recursive: true });
+  const server = createServer(client => {
+    const daemon = netConnect('/run/libvirt/libvirt-sock');
+    const asked = new Map<number, number>();
+    const fromClient = new FrameReader();
+    const fromDaemon = new FrameReader();
+    client.on('data', chunk =>
+      fromClient.push(chunk, (header, payload) => {
+        asked.set(header.serial, header.procedure);
+        daemon.write(encodeFrame(rewrite(header, payload), payload));
+      }),
+    );
+    daemon.on('data', chunk =>
+      fromDaemon.push(chunk, (header, payload) => {
+        const procedure = (header.type === 1 ? asked.get(header.serial) : undefined) ?? header.procedure;
+        // The number that libvirtd complains of is the client's one, too: ": 9350" becomes ":  350".
+        const complaint = payload.indexOf(`: ${header.procedure}`);
+        if (complaint > 0) payload.write(' ', complaint + 2);
+        client.write(encodeFrame({ ...header, procedure }, payload));
+      }),
+    );
+    client.on('close', () => daemon.destroy()).on('error', () => {});
+    daemon.on('close', () => client.destroy()).on('error', () => {});
+  });
+  server.listen(`${directory}/libvirt-sock`);
+  return server;
+}
+
+rpc('a libvirtd without a procedure or an event is told of, and the rest works', async () => {
+  const unknown = [350, 60];
+  const server = standBetween('/tmp/older', (header, payload) => {
+    // An older libvirtd does not know METADATA_CHANGE.
+    if (header.procedure === 316 && payload.readInt32BE(0) === 23) payload.writeInt32BE(9999, 0);
+    return unknown.includes(header.procedure) ? { ...header, procedure: 9000 + header.procedure } : header;
+  });
+  const older = watch({ socketDirectory: '/tmp/older' });
+  await until(() => older.connected.length === 1, 'connected');
+  assert.deepEqual(older.connected[0]?.missingEvents, ['REMOTE_PROC_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE']);
+  assert.deepEqual(
+    older.notices.map(notice => notice.kind === 'unsupported' && [notice.what, notice.error.message]),
+    [
+      ['keepalive', 'unknown procedure:  060'],
+      ['REMOTE_PROC_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE', 'internal error: unsupported event ID 9999'],
+    ],
+  );
+  await assert.rejects(older.client.domainDefineXmlFlags('<domain/>'), isNoSuchProcedure);
+  await assert.rejects(older.client.domainLookupByName('none'), error => !isNoSuchProcedure(error));
+  await define(domainXml({ name: 'vm1', nics: [] }));
+  await seen(older.events, 'vm1 defined added');
+  await older.client.close();
+  server.close();
+});
+
+rpc('modular daemons: machines over one connection, networks over another', async () => {
+  // Debian has no modular daemons; libvirtd opens network:///system just as well.
+  mkdirSync('/tmp/modular');
+  symlinkSync('/run/libvirt/libvirt-sock', '/tmp/modular/virtqemud-sock');
+  const modular = watch({ socketDirectory: '/tmp/modular' });
+  await until(() => modular.connected.length === 1, 'machines connected');
+  await assert.rejects(modular.client.connectListAllNetworks(), { failure: 'not-connected' });
+  symlinkSync('/run/libvirt/libvirt-sock', '/tmp/modular/virtnetworkd-sock');
+  await until(() => modular.connected.length === 2, 'networks connected');
+  assert.deepEqual(modular.connected, [
+    { socket: '/tmp/modular/virtqemud-sock', drivers: ['domain'], missingEvents: [] },
+    { socket: '/tmp/modular/virtnetworkd-sock', drivers: ['network'], missingEvents: [] },
+  ]);
+  const net = await modular.client.networkDefineXml(networkXml);
+  await modular.client.networkUndefine(net);
+  await undefine('vm1');
+  await seen(modular.events, 'n1 defined', 'n1 undefined', 'vm1 undefined removed');
+  await modular.client.close();
+});
+
+rpc('a frozen libvirtd is noticed, and found again when it goes on', async () => {
+  const pid = pidOfLibvirtd();
+  process.kill(pid, 'SIGSTOP');
+  const calls = Promise.allSettled(Array.from({ length: 6 }, () => client.connectListAllDomains()));
+  await until(() => main.disconnected.length === 1, 'disconnected', 2_500);
+  assert.equal(main.disconnected[0]?.error.failure, 'keepalive');
+  for (const outcome of await calls) {
+    assert(outcome.status === 'rejected' && outcome.reason instanceof ConnectionError);
+    assert.equal(outcome.reason.failure, 'keepalive');
+  }
+  // The next connection waits for its first answer: a frozen libvirtd looks like one that starts.
+  await sleep(5_000);
+  assert.equal(main.connected.length, 1);
+  process.kill(pid, 'SIGCONT');
+  await until(() => main.connected.length === 2, 'connected again');
+  await define(domainXml({ name: 'after-the-freeze', nics: [] }));
+  await seen(main.events, 'after-the-freeze defined added');
+});
+
+rpc('libvirtd is restarted and killed under the client', async () => {
+  for (const end of [stopLibvirtd, killLibvirtd]) {
+    const before = main.connected.length;
+    const running = client.connectListAllDomains().catch(error => error);
+    await end();
+    await until(() => main.disconnected.length === before, 'disconnected');
+    assert.equal(main.disconnected.at(-1)?.error.failure, 'lost');
+    await running;
+    await assert.rejects(client.connectListAllDomains(), ConnectionError);
+    await startLibvirtd();
+    await until(() => main.connected.length === before + 1, 'connected again');
+    main.events.length = 0;
+    await virsh('net-destroy', 'default');
+    await virsh('net-start', 'default');
+    await seen(main.events, 'default stopped', 'default started');
+  }
+});
+
+rpc('a client that closes leaves nothing behind, and no error in the log of libvirtd', async () => {
+  const before = readFileSync(libvirtdLog, 'utf8');
+  await client.close();
+  await assert.rejects(client.connectListAllDomains(), { failure: 'not-connected' });
+  await sleep(200);
+  assert.equal(readFileSync(libvirtdLog, 'utf8').slice(before.length), '');
+});
+
+rpc.run();

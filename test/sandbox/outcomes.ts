@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { type Outcome, virlan } from './program.ts';
+
+/** Standard output of a run that ended well and had nothing to complain of. */
+export function succeeded({ exitCode, stdout, stderr }: Outcome): string {
+  assert.equal(`${stderr}${exitCode}`, '0');
+  return stdout;
+}
+
+/** Exit code 1, and one line on standard error that matches. */
+export function failed({ exitCode, stdout, stderr }: Outcome, line: RegExp): void {
+  assert.equal(stdout, '');
+  assert.match(stderr, line);
+  assert.deepEqual([exitCode, stderr.trim().split('\n').length], [1, 1]);
+}
+
+export async function up(): Promise<string> {
+  return succeeded(await virlan('up'));
+}
+
+export async function down(...networks: string[]): Promise<string> {
+  return succeeded(await virlan('down', ...networks));
+}
+
+/** The steps of `virlan plan`, and the lines that say more about one; columns are squeezed. Its exit code is checked. */
+export async function plan(): Promise<{ steps: string[]; details: string[] }> {
+  const { exitCode, stdout, stderr } = await virlan('plan');
+  const indented = (by: RegExp) =>
+    stdout
+      .split('\n')
+      .filter(line => by.test(line))
+      .map(line => line.trim().replace(/ {2,}/g, ' '));
+  const steps = indented(/^ {2}\S/);
+  assert.equal(`${stderr}${exitCode}`, steps.length === 0 ? '0' : '3');
+  return { steps, details: indented(/^ {3}/) };
+}
+
+export async function planned(): Promise<string[]> {
+  return (await plan()).steps;
+}

@@ -1,0 +1,3 @@
+import { testPackets } from './packet-cases.ts';
+
+testPackets('nftables');

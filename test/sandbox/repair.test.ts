@@ -1,0 +1,337 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { prepare } from './hook-calls.ts';
+import { configure, dhcp, domainXml, type Guest, guest, installVirlan, probe } from './host.ts';
+import { plan, planned, up } from './outcomes.ts';
+import { changesSince, processes, snapshot } from './snapshot.ts';
+
+interface Damage {
+  title: string;
+  /** What somebody did by hand, as a shell would. */
+  by: string;
+  /** The whole plan. */
+  plan: RegExp[];
+  /** A line that says more. */
+  detail?: RegExp;
+  /** What of the host is new after the repair, while all else is untouched. */
+  anew: RegExp;
+}
+
+const nothing = /^$/;
+const table = / nft .*"virlan-k8s-br0"/;
+const chains = (...tables: string[]) => new RegExp(` nft .*"table":"(${tables.join('|')})"| nft \\["table"`);
+const dnsmasq = / process \d+ dnsmasq|k8s-br0\.pid|dnsmasq\.conf|k8s-br0\.told/;
+const file = (path: string) => new RegExp(` file ${path} `);
+
+const inTable = (chain: string, pattern: string) =>
+  `nft --handle list chain ip virlan-k8s-br0 ${chain} | sed -n 's/.*${pattern}.* # handle //p' | head -n 1`;
+const jump = (hook: string, chain: string) =>
+  `${hook} -m comment --comment virlan-k8s-br0 -j VIRLAN-${chain}-k8s-br0`;
+
+const links: Damage[] = [
+  {
+    title: 'the bridge deleted',
+    by: 'ip link delete k8s-br0',
+    plan: [
+      /^\+ bridge k8s-br0 52:54:00:/,
+      /^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/,
+      /^~ link of k8s-br0 down → up$/,
+      /^~ veth-web into k8s-br0$/,
+      /^~ net.ipv6.conf.k8s-br0.disable_ipv6 1$/,
+      /^~ net.ipv6.conf.k8s-br0.accept_ra 0$/,
+      /^~ net.ipv6.conf.k8s-br0.autoconf 0$/,
+    ],
+    anew: / link .*"ifname":"(k8s-br0|veth-web)"/,
+  },
+  {
+    title: "a machine's port taken out of the bridge",
+    by: 'ip link set veth-web nomaster',
+    plan: [/^~ veth-web into k8s-br0$/],
+    anew: nothing,
+  },
+  {
+    title: 'the address removed',
+    by: 'ip address delete 192.168.100.1/24 dev k8s-br0',
+    plan: [/^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/],
+    anew: nothing,
+  },
+  {
+    title: 'another broadcast address',
+    by: `ip address delete 192.168.100.1/24 dev k8s-br0
+      ip address add 192.168.100.1/24 broadcast 192.168.100.7 dev k8s-br0`,
+    plan: [
+      /^- address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.7$/,
+      /^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/,
+    ],
+    anew: nothing,
+  },
+  {
+    title: 'link down',
+    by: 'ip link set k8s-br0 down',
+    plan: [/^~ link of k8s-br0 down → up$/],
+    anew: nothing,
+  },
+  {
+    title: 'another MAC',
+    by: 'ip link set k8s-br0 address 52:54:00:01:02:03',
+    plan: [/^~ mac of k8s-br0 52:54:00:01:02:03 → 52:54:00:/],
+    anew: nothing,
+  },
+  {
+    title: 'another MTU',
+    by: 'ip link set k8s-br0 mtu 1300',
+    plan: [/^~ mtu of k8s-br0 1300 → 1500$/],
+    anew: nothing,
+  },
+  {
+    title: 'another STP',
+    by: 'ip link set k8s-br0 type bridge stp_state 1',
+    plan: [/^~ stp of k8s-br0 on → off$/],
+    anew: nothing,
+  },
+  {
+    title: 'another forward delay',
+    by: 'ip link set k8s-br0 type bridge forward_delay 1500',
+    plan: [/^~ forward delay of k8s-br0 1500 → 200$/],
+    anew: nothing,
+  },
+  {
+    title: 'IPv6 on',
+    by: 'sysctl -q net.ipv6.conf.k8s-br0.disable_ipv6=0',
+    plan: [/^~ net.ipv6.conf.k8s-br0.disable_ipv6 0 → 1$/],
+    anew: nothing,
+  },
+];
+
+const hostWide: Damage[] = [
+  {
+    title: 'no forwarding',
+    by: 'sysctl -q net.ipv4.ip_forward=0',
+    plan: [/^~ net.ipv4.ip_forward 0 → 1$/, /^~ net.ipv4.conf.all.forwarding 0 → 1$/],
+    anew: nothing,
+  },
+  {
+    title: 'the file for sysctl removed',
+    by: 'rm /etc/sysctl.d/60-virlan.conf',
+    plan: [/^\+ \/etc\/sysctl.d\/60-virlan.conf$/],
+    anew: file('/etc/sysctl.d/60-virlan.conf'),
+  },
+  {
+    title: 'the file for sysctl edited',
+    by: 'sed -i s/ip_forward.*/ip_forward=0/ /etc/sysctl.d/60-virlan.conf',
+    plan: [/^~ \/etc\/sysctl.d\/60-virlan.conf$/],
+    detail: /^- net.ipv4.ip_forward=0$/,
+    anew: file('/etc/sysctl.d/60-virlan.conf'),
+  },
+];
+
+const conf = '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf';
+const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
+const services: Damage[] = [
+  {
+    title: 'dnsmasq killed',
+    by: 'kill -9 $(cat /run/dnsmasq/k8s-br0.pid)',
+    plan: [/^\+ dnsmasq DHCP and DNS on k8s-br0$/],
+    anew: dnsmasq,
+  },
+  {
+    title: "dnsmasq's configuration deleted",
+    by: `rm ${conf}`,
+    plan: [/^- dnsmasq process \d+$/, /^\+ .*dnsmasq.conf$/, /^\+ dnsmasq /],
+    anew: dnsmasq,
+  },
+  {
+    title: "dnsmasq's configuration edited",
+    by: `echo log-dhcp >> ${conf}`,
+    plan: [/^- dnsmasq process \d+$/, /^~ .*dnsmasq.conf$/, /^\+ dnsmasq /],
+    detail: /^- log-dhcp$/,
+    anew: dnsmasq,
+  },
+  {
+    title: "dnsmasq's pid file removed",
+    by: 'rm /run/dnsmasq/k8s-br0.pid',
+    plan: [],
+    anew: dnsmasq,
+  },
+  {
+    title: 'the hostsfile emptied',
+    by: `: > ${hostsfile}`,
+    plan: [/^~ .*hostsfile 1 of its lines$/],
+    detail: /^\+ 52:54:00:00:00:0a,.*web/,
+    anew: /hostsfile|k8s-br0\.told/,
+  },
+  {
+    title: 'the hostsfile removed',
+    by: `rm ${hostsfile}`,
+    plan: [/^~ .*hostsfile 1 of its lines$/],
+    anew: /hostsfile|k8s-br0\.told/,
+  },
+];
+
+const checksumRule: Damage[] = [
+  {
+    title: 'the chain of the checksum removed',
+    by: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}
+      iptables -t mangle -F VIRLAN-POST-k8s-br0
+      iptables -t mangle -X VIRLAN-POST-k8s-br0`,
+    plan: [/^\+ firewall \(iptables\) chains VIRLAN-…-k8s-br0, 1 rule$/],
+    anew: chains('mangle'),
+  },
+  {
+    title: 'its jump removed',
+    by: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}`,
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /^- -A POSTROUTING .*virlan-k8s-br0/,
+    anew: chains('mangle'),
+  },
+  {
+    title: 'its jump doubled',
+    by: `iptables -t mangle -A ${jump('POSTROUTING', 'POST')}`,
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /twice/,
+    anew: chains('mangle'),
+  },
+];
+
+const nftables: Damage[] = [
+  {
+    title: 'the table deleted',
+    by: 'nft delete table ip virlan-k8s-br0',
+    plan: [/^\+ firewall \(nftables\) table virlan-k8s-br0, \d+ rules$/],
+    anew: table,
+  },
+  {
+    title: 'all rules flushed',
+    by: 'nft flush table ip virlan-k8s-br0',
+    plan: [/^~ firewall \(nftables\) /],
+    anew: table,
+  },
+  {
+    title: 'one rule deleted',
+    by: `nft delete rule ip virlan-k8s-br0 forward handle $(${inTable('forward', 'oifname.*reject')})`,
+    plan: [/^~ firewall \(nftables\) /],
+    detail: /^- oifname "k8s-br0" reject/,
+    anew: table,
+  },
+  {
+    title: 'a rule added',
+    by: 'nft insert rule ip virlan-k8s-br0 input tcp dport 99 accept',
+    plan: [/^~ firewall \(nftables\) /],
+    detail: /^\+ tcp dport 99 accept$/,
+    anew: table,
+  },
+  {
+    title: 'a rule moved',
+    by: `nft delete rule ip virlan-k8s-br0 input handle $(${inTable('input', 'invalid.*drop')})
+      nft add rule ip virlan-k8s-br0 input ct state invalid drop`,
+    plan: [/^~ firewall \(nftables\) /],
+    detail: /another order/,
+    anew: table,
+  },
+  {
+    title: 'everything flushed, as a reload of nftables.service does',
+    by: 'nft flush ruleset',
+    plan: [/^\+ firewall \(nftables\) /, /^\+ firewall \(iptables\) /],
+    anew: / {2}nft| nft /,
+  },
+];
+
+const iptables: Damage[] = [
+  {
+    title: 'a chain flushed',
+    by: 'iptables -F VIRLAN-FWD-k8s-br0',
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /^- -A VIRLAN-FWD-k8s-br0 /,
+    anew: chains('filter', 'nat', 'mangle'),
+  },
+  {
+    title: 'all chains flushed, and the jumps with them',
+    by: 'iptables -F',
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /^- -A INPUT -i k8s-br0 .*virlan-k8s-br0/,
+    anew: chains('filter', 'nat', 'mangle'),
+  },
+  {
+    title: 'a rule added',
+    by: 'iptables -I VIRLAN-INP-k8s-br0 -p tcp --dport 99 -j ACCEPT',
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /^\+ -A VIRLAN-INP-k8s-br0 .*--dport 99 -j ACCEPT$/,
+    anew: chains('filter', 'nat', 'mangle'),
+  },
+  {
+    title: 'a jump removed',
+    by: `iptables -D ${jump('FORWARD', 'FWD')}`,
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /^- -A FORWARD .*virlan-k8s-br0/,
+    anew: chains('filter', 'nat', 'mangle'),
+  },
+  {
+    title: 'a jump doubled',
+    by: `iptables -t nat -I ${jump('POSTROUTING', 'POST')}`,
+    plan: [/^~ firewall \(iptables\) /],
+    detail: /twice/,
+    anew: chains('filter', 'nat', 'mangle'),
+  },
+  {
+    title: 'another rule before the jump',
+    by: 'iptables -I FORWARD -s 198.51.100.1 -j DROP',
+    plan: [],
+    anew: / (nft|iptables) .*FORWARD/,
+  },
+];
+
+const repair = suite('repair');
+let web: Guest;
+
+async function network(firewall: string): Promise<void> {
+  await configure(`[network.k8s-br0]\nstp = no\nfirewall = ${firewall}\n`);
+  await up();
+}
+
+repair('a network with a machine on it', async () => {
+  await installVirlan();
+  await network('nftables');
+  web = await guest('web', { mac: '52:54:00:00:00:0a' });
+  const machine = {
+    name: 'web',
+    uuid: '00000000-0000-4000-8000-00000000000a',
+    nics: [{ type: 'bridge' as const, source: 'k8s-br0', mac: web.mac }],
+  };
+  assert.equal((await prepare(machine)).exitCode, 0);
+  // libvirt's word on which port is the machine's.
+  mkdirSync('/run/libvirt/qemu', { recursive: true });
+  const running = domainXml(machine).replace('<model', `<target dev='${web.port}'/><model`);
+  writeFileSync('/run/libvirt/qemu/web.xml', `<domstatus state='running'>${running}</domstatus>`);
+  await dhcp(web);
+  assert.deepEqual(await planned(), []);
+});
+
+for (const [firewall, damages] of [
+  ['nftables', [...links, ...hostWide, ...services, ...nftables, ...checksumRule]],
+  ['iptables', iptables],
+] as const) {
+  for (const { title, by, plan: steps, detail, anew } of damages) {
+    repair(`${firewall}: ${title}`, async () => {
+      await network(firewall);
+      const before = await snapshot();
+      await execa('sh', ['-eu', '-c', by]);
+      const found = await plan();
+      assert.equal(found.steps.length, steps.length, found.steps.join('\n'));
+      for (const [index, step] of steps.entries()) assert.match(found.steps[index] ?? '', step);
+      if (detail !== undefined)
+        assert(
+          found.details.some(line => detail.test(line)),
+          found.details.join('\n'),
+        );
+      await up();
+      assert.deepEqual(await planned(), []);
+      assert.deepEqual(await changesSince(before, anew, /applied\.json/), []);
+      assert.equal(processes('dnsmasq').length, 1);
+      assert.match(readFileSync(hostsfile, 'utf8'), /web/);
+      assert.equal(await probe(web, { proto: 'udp', to: '192.168.100.1', port: 53 }), 'open');
+    });
+  }
+}
+repair.run();

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { formulaMac } from '../../src/identity/formula.ts';
+import { Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
+import { formulaAddressOf } from './formula.ts';
+import { logLines } from './hook-calls.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  killLibvirtd,
+  leaseOf,
+  macsOf,
+  type Nic,
+  startLibvirtd,
+  startMachine,
+  undefine,
+  virlan,
+  virsh,
+} from './host.ts';
+import { get, startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
+
+const watcher = suite('watcher');
+const config = '[network.k8s-br0]\nstp = no\n';
+const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
+const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
+
+const formulaMacOf = (machine: string, nic = 0) =>
+  formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
+
+function entriesOf(machine: string): LedgerEntry[] {
+  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'));
+  assert(ledger.ok);
+  return ledger.value.named('k8s-br0', machine);
+}
+
+async function hasMac(machine: string, mac: string): Promise<boolean> {
+  return (await macsOf(machine))[0] === mac;
+}
+
+watcher("libvirt's default network goes, and virlan's own comes, with no command", async () => {
+  await installVirlan();
+  await configure(config);
+  await startLibvirtd();
+  await startWatcher();
+  await until(async () => /k8s-br0 +active +yes/.test(await virsh('net-list', '--all')));
+  assert.doesNotMatch(await virsh('net-list', '--all'), /default/);
+  assert.equal((await virlan('plan')).exitCode, 0);
+});
+
+watcher('virsh define and virsh start boot a machine with its formula MAC and address', async () => {
+  await define(domainXml({ name: 'web', nics: [onBridge] }));
+  await startMachine('web');
+  assert.deepEqual(await macsOf('web'), [formulaMacOf('web')]);
+  const { ip, hostname } = await leaseOf(formulaMacOf('web'));
+  assert.deepEqual({ ip, hostname }, { ip: formulaAddressOf('web'), hostname: 'web' });
+  const { stdout } = await virlan('status', '--json');
+  const status = JSON.parse(stdout);
+  assert.deepEqual(status.watcher, { running: true, pid: watcherPid(), libvirt: 'connected' });
+});
+
+watcher("leases reach libvirt's own tools with no command", async () => {
+  await define(domainXml({ name: 'seen', nics: [{ type: 'network', source: 'k8s-br0' }] }));
+  await startMachine('seen');
+  await leaseOf(formulaMacOf('seen'));
+  await until(async () => (await virsh('domifaddr', 'seen')).includes(formulaAddressOf('seen')), 1);
+  await destroyMachine('seen');
+});
+
+watcher(
+  "what is not virlan's to change keeps its MAC: another prefix, metadata, a line written by hand",
+  async () => {
+    const byHand = '52:54:00:aa:00:01';
+    appendFileSync(hostsfile, `${byHand},192.168.100.60,mine\n`);
+    const wish = `<v:machine xmlns:v='urn:virlan:machine:1' mac='keep'/>`;
+    await define(domainXml({ name: 'prefix', nics: [{ ...onBridge, mac: '02:00:00:aa:00:01' }] }));
+    await define(
+      domainXml({ name: 'wish', nics: [{ ...onBridge, mac: '52:54:00:aa:00:02' }], metadata: wish }),
+    );
+    await define(domainXml({ name: 'hand', nics: [{ ...onBridge, mac: byHand }] }));
+    await define(domainXml({ name: 'last', nics: [onBridge] }));
+    await until(() => hasMac('last', formulaMacOf('last')));
+    assert.deepEqual(await macsOf('prefix'), ['02:00:00:aa:00:01']);
+    assert.deepEqual(await macsOf('wish'), ['52:54:00:aa:00:02']);
+    assert.deepEqual(await macsOf('hand'), [byHand]);
+    await until(() => entriesOf('hand')[0]?.ip !== undefined);
+    assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${byHand},192.168.100.60,mine$`, 'm'));
+  },
+);
+
+watcher('passwords and the rest of a definition survive the new MAC byte for byte', async () => {
+  const graphics = `<graphics type='vnc' port='-1' passwd='s3cret'/>`;
+  await define(
+    domainXml({ name: 'secret', nics: [onBridge] }).replace('</devices>', `${graphics}</devices>`),
+  );
+  await until(() => hasMac('secret', formulaMacOf('secret')));
+  assert.match(await virsh('dumpxml', '--security-info', '--inactive', 'secret'), /passwd='s3cret'/);
+});
+
+watcher("a machine that booted keeps its MAC; adopt gives it the formula's when it is shut off", async () => {
+  const mac = '52:54:00:bb:00:01';
+  // Define and start over one connection: the start is under way when the watcher hears of the definition.
+  writeFileSync('/tmp/raced.xml', domainXml({ name: 'raced', nics: [{ ...onBridge, mac }] }));
+  await execa('virsh', ['-c', 'qemu:///system', 'define /tmp/raced.xml; start raced']);
+  await leaseOf(mac);
+  assert.deepEqual(await macsOf('raced'), [mac]);
+  await destroyMachine('raced');
+  await startMachine('raced');
+  assert.deepEqual(await macsOf('raced'), [mac]);
+  assert.equal((await virlan('adopt', 'raced')).exitCode, 0);
+  assert.deepEqual(await macsOf('raced'), [mac]);
+  await destroyMachine('raced');
+  await until(() => hasMac('raced', formulaMacOf('raced')));
+  assert.equal(entriesOf('raced')[0]?.macs.includes(mac as never), true);
+});
+
+watcher(
+  "a rename keeps MAC and address; an undefine retires; the name's next machine has the address again",
+  async () => {
+    await define(domainXml({ name: 'before', nics: [onBridge] }));
+    await until(() => entriesOf('before').length === 1 && hasMac('before', formulaMacOf('before')));
+    await virsh('domrename', 'before', 'after');
+    await until(() => entriesOf('after').length === 1);
+    const [entry] = entriesOf('after');
+    assert.deepEqual([entry?.macs[0], entriesOf('before').length], [formulaMacOf('before'), 0]);
+    await undefine('after');
+    await until(() => entriesOf('after')[0]?.retired instanceof Date);
+    await until(() => !readFileSync(hostsfile, 'utf8').includes(',after '), 1);
+    await define(domainXml({ name: 'after', nics: [onBridge] }));
+    await until(() => entriesOf('after')[0]?.retired === null);
+    assert.equal(entriesOf('after')[0]?.ip, entry?.ip);
+  },
+);
+
+watcher("a NIC plugged into a running machine's bridge gets its reservation", async () => {
+  const mac = '52:54:00:bb:00:02';
+  const xml = domainXml({ name: 'hot', nics: [onBridge] }).replace(
+    '<devices>',
+    '<features><acpi/></features><devices>',
+  );
+  await define(xml);
+  await startMachine('hot');
+  await virsh('attach-interface', 'hot', 'bridge', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
+  await until(() => readFileSync(hostsfile, 'utf8').includes(mac), 1);
+  await destroyMachine('hot');
+});
+
+watcher('a default network that somebody brings back goes again within a second', async () => {
+  const xml = `<network><name>default</name><bridge name='virbr0'/><forward/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>`;
+  writeFileSync('/tmp/default.xml', xml);
+  await virsh('net-define', '/tmp/default.xml');
+  await until(async () => !/default/.test(await virsh('net-list', '--all')), 2);
+  assert(!existsSync('/sys/class/net/virbr0'));
+});
+
+watcher('dnsmasq is back within a second of its death', async () => {
+  const pid = Number(readFileSync('/run/dnsmasq/k8s-br0.pid', 'utf8'));
+  process.kill(pid, 'SIGKILL');
+  await until(
+    async () => JSON.parse((await virlan('status', '--json')).stdout).networks[0].dnsmasq.running,
+    2,
+  );
+});
+
+watcher('an edited configuration is applied live; a broken one is not, and status says so', async () => {
+  const tapsBefore = readFileSync('/sys/class/net/k8s-br0/address', 'utf8');
+  await configure(`${config}host-allow = tcp/5000\nlease-time = 2h\n`);
+  await until(
+    async () => (await execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'])).stdout.includes('5000'),
+    2,
+  );
+  await until(() => readFileSync('/var/lib/dnsmasq/k8s-br0/dnsmasq.conf', 'utf8').includes(',7200'), 5);
+  assert.equal(readFileSync('/sys/class/net/k8s-br0/address', 'utf8'), tapsBefore);
+  await configure(`${config}subnet = nonsense\n`);
+  await until(async () => /virlan\.ini:3: subnet = nonsense/.test((await virlan('status')).stdout), 2);
+  assert.equal(
+    logLines().some(line => String(line.msg).includes('stays in force')),
+    true,
+  );
+  await configure(`${config}subnet = 10.9.0.0/24\n`);
+  await until(
+    async () =>
+      /subnet of k8s-br0 cannot become 10\.9\.0\.0\/24.*"web"/.test((await virlan('status')).stdout),
+    2,
+  );
+  await configure(config);
+  await until(async () => !(await virlan('status')).stdout.includes('cannot become'), 2);
+  assert.equal((await virlan('plan')).exitCode, 0);
+});
+
+watcher('libvirtd may crash and come back: the watcher does too', async () => {
+  await killLibvirtd();
+  await until(async () => JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt === 'disconnected');
+  await startLibvirtd();
+  await until(async () => JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt === 'connected');
+  await define(domainXml({ name: 'later', nics: [onBridge] }));
+  await until(() => hasMac('later', formulaMacOf('later')));
+});
+
+watcher('hooks go on without the watcher, and when it hangs or talks nonsense', async () => {
+  process.kill(watcherPid(), 'SIGSTOP');
+  await define(domainXml({ name: 'alone', nics: [{ ...onBridge, mac: '52:54:00:bb:00:03' }] }));
+  await startMachine('alone');
+  assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:03,/m);
+  process.kill(watcherPid(), 'SIGCONT');
+  await stopWatcher('SIGKILL');
+  await destroyMachine('alone');
+  await define(domainXml({ name: 'quiet', nics: [{ ...onBridge, mac: '52:54:00:bb:00:04' }] }));
+  await startMachine('quiet');
+  assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:04,/m);
+  await destroyMachine('quiet');
+  // Somebody else's server on the socket the killed watcher left behind.
+  const nonsense = execa('nc', ['-lkU', '/run/virlan/socket'], {
+    input: 'SSH-2.0-nonsense\n',
+    reject: false,
+  });
+  await define(domainXml({ name: 'noise', nics: [{ ...onBridge, mac: '52:54:00:bb:00:05' }] }));
+  await startMachine('noise');
+  assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:05,/m);
+  nonsense.kill('SIGKILL');
+  await destroyMachine('noise');
+});
+
+watcher('what was defined while the watcher was away is settled when it is back', async () => {
+  await define(domainXml({ name: 'missed', nics: [{ ...onBridge, mac: '52:54:00:bb:00:06' }] }));
+  await startWatcher();
+  await until(() => hasMac('missed', formulaMacOf('missed')));
+  const metrics = (await get('/metrics')) ?? '';
+  assert.match(metrics, /^virlan_libvirt_connected 1$/m);
+  assert.match(metrics, /^virlan_machines\{network="k8s-br0"\} \d+$/m);
+});
+
+watcher.run();

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import {
+  broadcastOf,
+  formatIpv4,
+  formatSubnet,
+  type Ipv4,
+  ipv4After,
+  netmaskOf,
+  parseAddressWithPrefix,
+  parseIpv4,
+  rangeContains,
+  type Subnet,
+  subnetContains,
+  subnetOf,
+  subnetsOverlap,
+} from '../../src/address/ipv4.ts';
+import { kvmMac, parseMac } from '../../src/address/mac.ts';
+import { makePool, poolAddress, poolContains, poolSize } from '../../src/identity/pool.ts';
+import { ip } from './builders.ts';
+
+const address = suite('address');
+
+const anyIp = fc.nat(0xffffffff).map(number => number as Ipv4);
+const anySubnet = fc
+  .tuple(anyIp, fc.integer({ min: 0, max: 32 }))
+  .map(([at, prefix]) => subnetOf(at, prefix));
+
+/** The same by bits in a string: slow, and too plain to be wrong. */
+function bits(at: Ipv4): string {
+  return at.toString(2).padStart(32, '0');
+}
+
+function subnet(text: string): Subnet {
+  const read = parseAddressWithPrefix(text);
+  assert(read, text);
+  return subnetOf(read.address, read.prefix);
+}
+
+address('every address comes back from its text', () => {
+  fc.assert(fc.property(anyIp, at => assert.equal(parseIpv4(formatIpv4(at)), at)));
+  assert.equal(ip('255.255.255.255'), 0xffffffff);
+  assert.equal(ip('1.2.3.4'), 0x01020304);
+});
+
+address('what is no address is refused', () => {
+  const bad = [
+    '',
+    '1.2.3',
+    '1.2.3.4.5',
+    '256.1.1.1',
+    '1.2.3.04',
+    ' 1.2.3.4',
+    '1.2.3.4\n',
+    '1.2.3.-4',
+    '0x1.2.3.4',
+    '::1',
+  ];
+  for (const text of bad) assert.equal(parseIpv4(text), null, text);
+});
+
+address('an address with a prefix', () => {
+  assert.deepEqual(parseAddressWithPrefix('10.1.2.3/8'), { address: ip('10.1.2.3'), prefix: 8 });
+  assert.deepEqual(parseAddressWithPrefix('0.0.0.0/0'), { address: 0, prefix: 0 });
+  for (const text of [
+    '10.1.2.3',
+    '10.1.2.3/',
+    '10.1.2.3/33',
+    '10.1.2.3/08',
+    '10.1.2.3/-1',
+    '300.1.2.3/8',
+    '/8',
+    '10.1.2.3/8 ',
+  ]) {
+    assert.equal(parseAddressWithPrefix(text), null, text);
+  }
+});
+
+address('subnets at the edges', () => {
+  const cases: [text: string, network: string, broadcast: string, netmask: string][] = [
+    ['10.255.3.4/8', '10.0.0.0', '10.255.255.255', '255.0.0.0'],
+    ['192.168.100.15/29', '192.168.100.8', '192.168.100.15', '255.255.255.248'],
+    ['255.255.255.255/24', '255.255.255.0', '255.255.255.255', '255.255.255.0'],
+    ['255.255.255.255/32', '255.255.255.255', '255.255.255.255', '255.255.255.255'],
+    ['200.1.2.3/0', '0.0.0.0', '255.255.255.255', '0.0.0.0'],
+    ['128.0.0.1/1', '128.0.0.0', '255.255.255.255', '128.0.0.0'],
+  ];
+  for (const [text, network, broadcast, netmask] of cases) {
+    const found = subnet(text);
+    const texts = [found.network, broadcastOf(found), netmaskOf(found)].map(formatIpv4);
+    assert.deepEqual(texts, [network, broadcast, netmask], text);
+    assert.equal(formatSubnet(found), `${network}/${found.prefix}`);
+  }
+});
+
+address('a subnet holds just the addresses that begin with its bits', () => {
+  fc.assert(
+    fc.property(anySubnet, fc.oneof(anyIp, fc.integer({ min: -2, max: 2 })), (within, other) => {
+      const near = [ipv4After(within.network, other), ipv4After(broadcastOf(within), other), other as Ipv4];
+      for (const at of near.filter(number => number >= 0)) {
+        const same = bits(at).slice(0, within.prefix) === bits(within.network).slice(0, within.prefix);
+        assert.equal(subnetContains(within, at), same);
+      }
+    }),
+  );
+});
+
+address('subnets overlap when the shorter prefix is that of both', () => {
+  fc.assert(
+    fc.property(anySubnet, anySubnet, fc.boolean(), (a, other, isNear) => {
+      const b = isNear ? subnetOf(a.network, other.prefix) : other;
+      const shorter = Math.min(a.prefix, b.prefix);
+      const expected = bits(a.network).slice(0, shorter) === bits(b.network).slice(0, shorter);
+      assert.equal(subnetsOverlap(a, b), expected);
+      assert.equal(subnetsOverlap(b, a), expected);
+    }),
+  );
+  assert(!subnetsOverlap(subnet('10.0.0.0/25'), subnet('10.0.0.128/25')));
+});
+
+address('the next address wraps at the end', () => {
+  assert.equal(ipv4After(ip('255.255.255.255'), 1), 0);
+  assert.equal(ipv4After(ip('10.0.0.255'), 1), ip('10.0.1.0'));
+  assert.equal(ipv4After(ip('10.0.1.0'), -1), ip('10.0.0.255'));
+});
+
+address('a range holds both its ends', () => {
+  const range = { first: ip('10.0.0.2'), last: ip('10.0.0.4') };
+  const inside = [1, 2, 3, 4, 5].filter(byte => rangeContains(range, ip(`10.0.0.${byte}`)));
+  assert.deepEqual(inside, [2, 3, 4]);
+});
+
+address('a pool lists its range without what is spoken for', () => {
+  fc.assert(
+    fc.property(fc.nat(30), fc.array(fc.integer({ min: -3, max: 40 })), (length, gone) => {
+      const first = ip('10.0.0.10');
+      const reserved = gone.map(place => ipv4After(first, place));
+      const pool = makePool({ first, last: ipv4After(first, length) }, reserved);
+      const expected = Array.from({ length: length + 1 }, (_, place) => ipv4After(first, place)).filter(
+        at => !reserved.includes(at),
+      );
+      assert.equal(poolSize(pool), expected.length);
+      assert.deepEqual(
+        expected.map((_, place) => poolAddress(pool, place)),
+        expected,
+      );
+      assert(expected.every(at => poolContains(pool, at)) && !reserved.some(at => poolContains(pool, at)));
+    }),
+  );
+});
+
+address('a MAC is read in either case, and is no multicast one', () => {
+  assert.equal(parseMac('52:54:00:AB:cd:0F'), '52:54:00:ab:cd:0f');
+  const bad = [
+    '',
+    '52:54:00:ab:cd',
+    '52:54:00:ab:cd:0f:00',
+    '52-54-00-ab-cd-0f',
+    '525400abcd0f',
+    '52:54:00:ab:cd:0g',
+    ' 52:54:00:ab:cd:0f',
+    '01:00:5e:00:00:01',
+    'ff:ff:ff:ff:ff:ff',
+  ];
+  for (const text of bad) assert.equal(parseMac(text), null, text);
+});
+
+address('a MAC for KVM has the first three of some bytes', () => {
+  assert.equal(kvmMac(Buffer.from([1, 2, 255, 4])), '52:54:00:01:02:ff');
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 3, maxLength: 32 }), bytes => {
+      const made = kvmMac(bytes);
+      assert.equal(
+        made,
+        `52:54:00:${Buffer.from(bytes.subarray(0, 3))
+          .toString('hex')
+          .replace(/..(?=.)/g, '$&:')}`,
+      );
+      assert.equal(parseMac(made), made);
+    }),
+  );
+});
+
+address.run();

@@ -1,0 +1,104 @@
+import fc from 'fast-check';
+import { type Ipv4, parseIpv4 } from '../../src/address/ipv4.ts';
+import { type Mac, parseMac } from '../../src/address/mac.ts';
+import type { Config, NetworkConfig } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import type { LedgerEntry } from '../../src/identity/ledger.ts';
+
+// Why a property failed is otherwise told in its cause alone, which uvu does not print.
+fc.configureGlobal({ includeErrorInReport: true });
+
+export function ip(text: string): Ipv4 {
+  return sure(parseIpv4(text), text);
+}
+
+/** An address in full, or the last byte of one of libvirt's for KVM. */
+export function mac(text: string | number): Mac {
+  const full = typeof text === 'string' ? text : `52:54:00:00:00:${text.toString(16).padStart(2, '0')}`;
+  return sure(parseMac(full), full);
+}
+
+/** A good configuration. */
+export function config(text: string): Config {
+  const result = parseConfig(text);
+  return sure(result.ok ? result.config : null, JSON.stringify(result));
+}
+
+/** The default network with these lines in its section, and other sections behind them. */
+export function network(...lines: readonly string[]): NetworkConfig {
+  return sure(config(['[network.k8s-br0]', ...lines].join('\n')).networks[0], lines.join());
+}
+
+export const aDate = new Date('2026-11-22T10:00:00Z');
+
+export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
+  return {
+    network: 'k8s-br0',
+    uuid: uuid(1),
+    name: 'web',
+    nic: 0,
+    macs: [mac(1)],
+    ip: ip('192.168.100.7'),
+    hostname: 'web',
+    firstSeen: aDate,
+    lastSeen: aDate,
+    mac: 'own',
+    booted: false,
+    retired: null,
+    problem: null,
+    ...changes,
+  };
+}
+
+export function uuid(number: number): string {
+  return `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
+}
+
+/** Names that somebody could think of to break a file, a search, a command or a terminal. */
+export const hostileNames = [
+  '',
+  '-',
+  '...',
+  '7',
+  '24h',
+  'ignore',
+  'infinite',
+  'localhost',
+  'WEB.example.org',
+  'web,192.168.100.1',
+  'web,ignore',
+  'set:evil,web',
+  'x\n52:54:00:00:00:01,192.168.100.66',
+  'x\r\n#',
+  '#web',
+  ' # virlan',
+  'it\'s <a> "vm" & $(id)',
+  '","ip":"192.168.100.7',
+  '\\","uuid":"x',
+  '{"name":"web"}',
+  '\u202egnp.exe',
+  '\u001b[31mred',
+  'é=x',
+  'ПриветМир',
+  '虚拟机-7',
+  '💥',
+  '\ud800',
+  'a'.repeat(64),
+  `${'b'.repeat(62)}-c`,
+];
+
+/** Any name at all: known evil, any code points, any UTF-16 units, and short ones of few characters, which meet often. */
+export const anyName = fc.oneof(
+  fc.constantFrom(...hostileNames),
+  fc.string({ unit: 'binary', maxLength: 80 }),
+  fc.string({ unit: fc.nat(0xffff).map(unit => String.fromCharCode(unit)), maxLength: 80 }),
+  fc.string({
+    unit: fc.constantFrom('a', 'B', '7', 'h', '-', '.', ' ', ',', '"', '\\', '\n', 'İ'),
+    maxLength: 6,
+  }),
+);
+
+function sure<T>(value: T | null | undefined, what: string): T {
+  if (value == null) throw new Error(`a test wants what makes no sense: ${what}`);
+  return value;
+}

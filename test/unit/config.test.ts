@@ -1,0 +1,503 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { formatIpv4, formatSubnet } from '../../src/address/ipv4.ts';
+import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
+import { parseConfig } from '../../src/config/parse.ts';
+import { anyName, config, ip, mac, network } from './builders.ts';
+
+const configuration = suite('config');
+
+/** The example of the reference, which is what an empty file means too but for the printer. */
+const documented = `
+    [network.k8s-br0]             ; the section names the network and, unless bridge= says otherwise, its bridge
+    subnet = 192.168.100.0/24     ; the first address is the host's
+    dhcp-range = 192.168.100.2-192.168.100.254
+    stp = yes
+    mtu = 1500
+    firewall = auto               ; auto | nftables | iptables
+    host-access = basic           ; what machines may reach on the host itself: minimal (DHCP, DNS, ping) | basic (and SSH) | all
+    host-allow =                  ; more of it: tcp/5000, udp/123
+    host-firewall = bridge        ; bridge: only touch what comes from this bridge | strict: seed.md's whole INPUT policy
+    domain = k8s-br0.internal     ; DNS domain of the machines
+    dns = host                    ; upstream: host (as /etc/resolv.conf) | addresses
+    mac = assign                  ; assign | always | keep, see section 4
+    default-network = auto        ; libvirt's own: auto | remove | replace | keep, see section 6
+    lease-time = 1h
+    on-error = start              ; when virlan itself fails in a hook: start the machine anyway | abort its start
+
+    [host.printer]                ; a fixed reservation for something that is no libvirt machine
+    network = k8s-br0
+    mac = 52:54:00:00:00:10
+    ip = 192.168.100.10
+`;
+
+const defaults: NetworkConfig = {
+  name: 'k8s-br0',
+  bridge: 'k8s-br0',
+  subnet: { network: ip('192.168.100.0'), prefix: 24 },
+  gateway: ip('192.168.100.1'),
+  range: { first: ip('192.168.100.2'), last: ip('192.168.100.254') },
+  stp: true,
+  mtu: 1500,
+  firewall: 'auto',
+  hostAccess: 'basic',
+  hostAllow: [],
+  hostFirewall: 'bridge',
+  domain: 'k8s-br0.internal',
+  dns: 'host',
+  mac: 'assign',
+  defaultNetwork: 'auto',
+  leaseTime: 3600,
+  onError: 'start',
+  hosts: [],
+};
+
+const printer = { name: 'printer', mac: mac(0x10), ip: ip('192.168.100.10') };
+
+/** What is wrong with a text, as its user reads it: `line: what: message`. */
+function problems(...lines: readonly string[]): string[] {
+  const result = parseConfig(lines.join('\n'));
+  return result.ok
+    ? []
+    : result.problems.map(problem => formatConfigProblem('ini', problem).replace(/^ini:/, ''));
+}
+
+configuration('the documented example says what an empty file means', () => {
+  assert.deepEqual(config('').networks, [defaults]);
+  assert.deepEqual(config(documented).networks, [{ ...defaults, hosts: [printer] }]);
+});
+
+configuration('the file that is installed says the same, commented out or not', () => {
+  const installed = readFileSync('install/virlan.ini', 'utf8');
+  assert.deepEqual(config(installed).networks, [defaults]);
+  const used = installed.replace(/^; (?=\[|[a-z-]+ =)/gm, '');
+  assert.notEqual(used, installed);
+  assert.deepEqual(config(used).networks, [{ ...defaults, hosts: [printer] }]);
+});
+
+configuration('form: byte order mark, line ends, comments, quotes, white space', () => {
+  const text =
+    '\ufeff# first\r\n[network.lan] # a comment\r\n  mtu=9000;comment\r\n\tbridge = "br.1"\r\n;last';
+  const [found] = config(text).networks;
+  assert.deepEqual(
+    [found?.name, found?.mtu, found?.bridge, found?.domain],
+    ['lan', 9000, 'br.1', 'lan.internal'],
+  );
+});
+
+/** Key → values that are good and what they come to, and values that are bad. */
+const keys: Record<
+  string,
+  { good: [text: string, value: unknown][]; bad: string[]; field: keyof NetworkConfig }
+> = {
+  bridge: {
+    field: 'bridge',
+    good: [
+      ['br0', 'br0'],
+      ['a'.repeat(15), 'a'.repeat(15)],
+      ['br_0.1-x', 'br_0.1-x'],
+      ['...x', '...x'],
+    ],
+    // The kernel keeps all and default for its sysctls, which would be those of every link.
+    bad: [
+      '',
+      'a'.repeat(16),
+      'a/b',
+      'a b',
+      '.',
+      '..',
+      'ä',
+      'br*',
+      'br+',
+      '-br',
+      'a:1',
+      'a"b',
+      'all',
+      'default',
+    ],
+  },
+  subnet: {
+    field: 'subnet',
+    good: [
+      ['10.0.0.0/8', { network: ip('10.0.0.0'), prefix: 8 }],
+      ['192.168.7.8/29', { network: ip('192.168.7.8'), prefix: 29 }],
+    ],
+    bad: [
+      '',
+      '10.0.0.0',
+      '10.0.0.1/24',
+      '10.0.0.0/30',
+      '0.0.0.0/0',
+      '10.0.0.0/33',
+      '10.0.0/24',
+      'fd00::/64',
+      '010.0.0.0/8',
+    ],
+  },
+  'dhcp-range': {
+    field: 'range',
+    good: [
+      ['192.168.100.50-192.168.100.60', { first: ip('192.168.100.50'), last: ip('192.168.100.60') }],
+      ['192.168.100.9 - 192.168.100.9', { first: ip('192.168.100.9'), last: ip('192.168.100.9') }],
+    ],
+    bad: [
+      '',
+      '192.168.100.50',
+      '192.168.100.50-60',
+      '192.168.100.50,192.168.100.60',
+      '192.168.100.2-192.168.100.3-192.168.100.4',
+    ],
+  },
+  stp: {
+    field: 'stp',
+    good: [
+      ['no', false],
+      ['on', true],
+      ['TRUE', true],
+      ['0', false],
+    ],
+    bad: ['', 'maybe', '2', 'yes no'],
+  },
+  mtu: {
+    field: 'mtu',
+    good: [
+      ['68', 68],
+      ['65535', 65535],
+    ],
+    bad: ['', '67', '65536', '1500.5', '-1', '0x600', '1e3', '99999999999'],
+  },
+  firewall: {
+    field: 'firewall',
+    good: [
+      ['nftables', 'nftables'],
+      ['iptables', 'iptables'],
+    ],
+    bad: ['', 'nft', 'Auto', 'none'],
+  },
+  'host-access': {
+    field: 'hostAccess',
+    good: [
+      ['minimal', 'minimal'],
+      ['all', 'all'],
+    ],
+    bad: ['', 'none'],
+  },
+  'host-allow': {
+    field: 'hostAllow',
+    good: [
+      ['', []],
+      [
+        'tcp/5000, udp/123,tcp/6000-6010',
+        [
+          { protocol: 'tcp', first: 5000, last: 5000 },
+          { protocol: 'udp', first: 123, last: 123 },
+          { protocol: 'tcp', first: 6000, last: 6010 },
+        ],
+      ],
+    ],
+    bad: [
+      '5000',
+      'tcp/0',
+      'tcp/65536',
+      'sctp/1',
+      'tcp/20-10',
+      'tcp/1-2-3',
+      'TCP/1',
+      'tcp/ 1',
+      'tcp/http',
+      'tcp/1 udp/2',
+    ],
+  },
+  'host-firewall': { field: 'hostFirewall', good: [['strict', 'strict']], bad: ['', 'off'] },
+  domain: {
+    field: 'domain',
+    good: [
+      ['Lan.Example', 'lan.example'],
+      ['x', 'x'],
+    ],
+    bad: [
+      '',
+      '.',
+      'a..b',
+      '-a',
+      'a-',
+      'a b',
+      'a_b',
+      'a/b',
+      'ü.de',
+      `${'a'.repeat(64)}.b`,
+      `${'a.'.repeat(127)}a`,
+    ],
+  },
+  dns: {
+    field: 'dns',
+    good: [
+      ['9.9.9.9', [ip('9.9.9.9')]],
+      ['9.9.9.9, 1.1.1.1', [ip('9.9.9.9'), ip('1.1.1.1')]],
+    ],
+    bad: ['', ',', 'dns.example', '9.9.9', 'host, 9.9.9.9', '2620:fe::fe', '192.168.100.1'],
+  },
+  mac: {
+    field: 'mac',
+    good: [
+      ['always', 'always'],
+      ['keep', 'keep'],
+    ],
+    bad: ['', 'never'],
+  },
+  'default-network': {
+    field: 'defaultNetwork',
+    good: [
+      ['remove', 'remove'],
+      ['replace', 'replace'],
+      ['keep', 'keep'],
+    ],
+    bad: ['', 'no'],
+  },
+  'lease-time': {
+    field: 'leaseTime',
+    good: [
+      ['120', 120],
+      ['2m', 120],
+      ['12h', 43_200],
+      ['7d', 604_800],
+      ['2w', 1_209_600],
+      ['infinite', 'infinite'],
+    ],
+    bad: ['', '119', '1m', '1 h', '1y', '1.5h', '-1h', '9999999w'],
+  },
+  'on-error': { field: 'onError', good: [['abort', 'abort']], bad: ['', 'ignore'] },
+};
+
+configuration('every key: its good values, and its bad ones with line, key and remedy', () => {
+  for (const [key, { field, good, bad }] of Object.entries(keys)) {
+    for (const [text, value] of good)
+      assert.deepEqual(network(`${key} = ${text}`)[field], value, `${key} = ${text}`);
+    for (const text of bad) {
+      const [problem = '', ...more] = problems('; line 1', '[network.k8s-br0]', `${key} = ${text}`);
+      assert.deepEqual(more, []);
+      const shown = `3: ${key} = ${text.replace(/[^ -~]/g, '?')}`.slice(0, 40);
+      assert(problem.startsWith(shown), `${problem} does not begin with ${shown}`);
+      assert.match(problem, /: (.*)(write|use|leaves room|name another)/, problem);
+    }
+  }
+  assert.deepEqual(
+    Object.keys(keys).sort(),
+    [...(problems('[network.a]', 'x = 1')[0]?.split('there are ')[1]?.split(', ') ?? [])].sort(),
+  );
+});
+
+configuration('the range of a subnet is all of it but the host and the ends', () => {
+  const { gateway, range } = network('subnet = 10.0.0.8/29');
+  assert.deepEqual([gateway, range.first, range.last].map(formatIpv4), [
+    '10.0.0.9',
+    '10.0.0.10',
+    '10.0.0.14',
+  ]);
+  const wide = network('subnet = 10.0.0.0/8');
+  assert.deepEqual([wide.range.first, wide.range.last].map(formatIpv4), ['10.0.0.2', '10.255.255.254']);
+});
+
+configuration('a name that no bridge can have is good where the bridge is named', () => {
+  const [found] = config('[network.a-rather-long-name]\nbridge = br1').networks;
+  assert.deepEqual([found?.name, found?.bridge], ['a-rather-long-name', 'br1']);
+});
+
+configuration('several networks and hosts', () => {
+  const { networks } = config(`
+    [host.NAS]
+    network = lab_2
+    mac = 00:11:22:33:44:55
+    ip = 10.2.0.9
+    [network.lab1]
+    subnet = 10.1.0.0/16
+    [network.lab_2]
+    subnet = 10.2.0.0/16`);
+  assert.deepEqual(
+    networks.map(({ name, subnet, domain, hosts }) => [
+      name,
+      formatSubnet(subnet),
+      domain,
+      hosts.map(host => host.name),
+    ]),
+    [
+      ['lab1', '10.1.0.0/16', 'lab1.internal', []],
+      ['lab_2', '10.2.0.0/16', 'lab-2.internal', ['nas']],
+    ],
+  );
+});
+
+const lab = ['[network.a]', 'subnet = 10.0.0.0/24'];
+const host = (name: string, lastByte: number, ...change: string[]) =>
+  [`[host.${name}]`, 'network = a', `mac = ${mac(lastByte)}`, `ip = 10.0.0.${lastByte}`, ...change].join(
+    '\n',
+  );
+
+/** What cannot be together, and what is said of it: the beginning, and a word of the remedy. */
+const refused: [lines: string[], begins: string, remedy: RegExp][] = [
+  [['stray = 1'], '1: stray = 1: stands before any section', /put it below/],
+  [['[network.a]', 'mtu'], '2: mtu: is no setting', /write KEY = VALUE/],
+  [['[network.a]', 'colour = red'], '2: colour: is no key of a network', /there are bridge, subnet/],
+  [['[network.a]', 'stp[] = no'], '2: stp[]: is no key', /there are/],
+  [['[network.a]', '__proto__ = 1'], '2: __proto__ = 1: is no setting', /write KEY = VALUE/],
+  [['[network.a]', 'constructor = 1'], '2: constructor: is no key', /there are/],
+  [['[network.a]', '= 1'], '2: = 1: ', /write KEY = VALUE/],
+  [['[network.a]', 'mtu = 1500', 'mtu = 1500'], '3: mtu: is there twice, first in line 2', /keep one/],
+  [['[network.all]'], '1: [network.all]: its name is no name for a bridge', /bridge = /],
+  [['[network.a]', '[network.a]'], '2: [network.a]: is there twice, first in line 1', /make them one/],
+  [['[network.a', 'mtu = x'], '1: [network.a: is no section', /write \[network.NAME\]/],
+  [['[Network.a]'], '1: [Network.a]: is no section', /write/],
+  [['[network.a b]'], '1: [network.a b]: is no section', /write/],
+  [['[network.]'], '1: [network.]: is no section', /write/],
+  [['[machine.a]'], '1: [machine.a]: is no section', /write/],
+  [['[network.a] mtu = 1'], '1: [network.a] mtu = 1: is no section', /write/],
+  [['[network.default]'], "1: [network.default]: is the name of libvirt's own", /choose another/],
+  [
+    [`[network.${'a'.repeat(16)}]`],
+    '1: [network.aaaaaaaaaaaaaaaa]: its name is no name for a bridge',
+    /bridge = /,
+  ],
+  [
+    ['[network.a]', 'dhcp-range = 192.168.100.9-192.168.100.8'],
+    '2: dhcp-range = 192.168.100.9-192.168.100.8: ends before it begins',
+    /put the lower/,
+  ],
+  [
+    [...lab, 'dhcp-range = 10.0.1.2-10.0.1.9'],
+    '3: dhcp-range = 10.0.1.2-10.0.1.9: lies outside 10.0.0.0/24',
+    /keep it inside/,
+  ],
+  [
+    [...lab, 'dhcp-range = 9.9.9.9-10.0.0.9'],
+    '3: dhcp-range = 9.9.9.9-10.0.0.9: lies outside',
+    /keep it inside/,
+  ],
+  [
+    [...lab, 'dhcp-range = 10.0.0.0-10.0.0.0'],
+    '3: dhcp-range = 10.0.0.0-10.0.0.0: holds the lowest',
+    /no machine can/,
+  ],
+  [
+    [...lab, '[network.b]', 'subnet = 10.0.0.128/25'],
+    '4: subnet = 10.0.0.128/25: overlaps 10.0.0.0/24 of [network.a]',
+    /choose another/,
+  ],
+  [[...lab, host('p', 0)], "6: ip = 10.0.0.0: is the host's own, or the lowest", /choose another/],
+  [[...lab, host('p', 255)], "6: ip = 10.0.0.255: is the host's own, or the lowest", /choose another/],
+  [
+    [...lab, 'dhcp-range = 10.0.0.9-10.0.1.9'],
+    '3: dhcp-range = 10.0.0.9-10.0.1.9: lies outside',
+    /keep it inside/,
+  ],
+  [
+    [...lab, 'dhcp-range = 10.0.0.1-10.0.0.9'],
+    "3: dhcp-range = 10.0.0.1-10.0.0.9: holds the host's own address 10.0.0.1",
+    /begin after/,
+  ],
+  [
+    [...lab, 'dhcp-range = 10.0.0.9-10.0.0.255'],
+    '3: dhcp-range = 10.0.0.9-10.0.0.255: holds the lowest or highest',
+    /no machine can/,
+  ],
+  [
+    [...lab, '[network.b]', 'subnet = 10.0.0.0/16'],
+    '4: subnet = 10.0.0.0/16: overlaps 10.0.0.0/24 of [network.a]',
+    /choose another/,
+  ],
+  [
+    ['[network.a]', '[network.b]'],
+    '2: subnet = 192.168.100.0/24: overlaps 192.168.100.0/24',
+    /choose another/,
+  ],
+  [[...lab, '[network.b]', 'bridge = a'], '4: bridge = a: is the bridge of [network.a]', /choose another/],
+  [[...lab, host('p', 7), host('q', 8, 'mac = x')], '11: mac: is there twice', /keep one/],
+  [[...lab, '[host.p]', 'network = a'], '3: [host.p]: needs a line mac = …', /needs/],
+  [[...lab, host('p', 7, 'mtu = 1')], '7: mtu: is no key of a host', /there are network, mac, ip/],
+  [[...lab, host('-p', 7)], '3: [host.-p]: is no host name', /use letters/],
+  [[...lab, host('p_1', 7)], '3: [host.p_1]: is no host name', /use letters/],
+  [[...lab, host('24h', 7)], '3: [host.24h]: is no host name', /use letters/],
+  [
+    [...lab, host('p', 7).replace('= a', '= b')],
+    '4: network = b: there is no section',
+    /no section of that network/,
+  ],
+  [
+    [...lab, host('p', 7).replace(/52:54/, '01:00')],
+    '5: mac = 01:00:00:00:00:07: write a unicast MAC',
+    /write/,
+  ],
+  [[...lab, host('p', 7).replace('10.0.0.7', '10.0.0')], '6: ip = 10.0.0: write an address', /write/],
+  [
+    [...lab, host('p', 7).replace('10.0.0.7', '10.0.1.7')],
+    '6: ip = 10.0.1.7: lies outside 10.0.0.0/24',
+    /choose one inside/,
+  ],
+  [[...lab, host('p', 1)], "6: ip = 10.0.0.1: is the host's own", /choose another/],
+  [
+    [...lab, host('p', 7), host('q', 8).replace('10.0.0.8', '10.0.0.7')],
+    '10: ip = 10.0.0.7: is that of [host.p] in line 3',
+    /change one/,
+  ],
+  [
+    [...lab, host('p', 7), host('q', 8).replace(mac(8), mac(7))],
+    '9: mac = 52:54:00:00:00:07: is that of [host.p] in line 3',
+    /change one/,
+  ],
+  [[...lab, host('p', 7), host('P', 8)], '7: [host.p]: is there twice, first in line 3', /make them one/],
+];
+
+configuration('what is refused, in which line, and what to do', () => {
+  for (const [lines, begins, remedy] of refused) {
+    const [problem = '', ...more] = problems(...lines.flatMap(text => text.split('\n')));
+    assert(problem.startsWith(begins), `${problem} does not begin with ${begins}`);
+    assert.match(problem, remedy);
+    assert(
+      more.length === 0 || begins.includes('needs'),
+      `more than one problem: ${[problem, ...more].join('; ')}`,
+    );
+  }
+});
+
+configuration('all that is wrong is told at once, in the order of the lines', () => {
+  const found = problems(
+    '[network.a]',
+    'mtu = x',
+    'nonsense',
+    'stp = x',
+    '[network.default]',
+    '[host.p]',
+    'ip = 1',
+  );
+  assert.deepEqual(
+    found.map(problem => Number.parseInt(problem, 10)),
+    [2, 3, 4, 5, 6, 6, 7],
+  );
+});
+
+configuration('no text makes it throw, and every message is plain ASCII', () => {
+  const line = fc.oneof(
+    fc.constantFrom(
+      '[network.a]',
+      '[network.b]',
+      '[host.p]',
+      'network = a',
+      'ip = 10.0.0.7',
+      `mac = ${mac(7)}`,
+    ),
+    fc.tuple(fc.constantFrom(...Object.keys(keys)), anyName).map(([key, value]) => `${key} = ${value}`),
+    fc.tuple(anyName, anyName).map(([key, value]) => `${key}=${value}`),
+    anyName.map(name => `[network.${name}]`),
+    anyName,
+  );
+  fc.assert(
+    fc.property(fc.array(line), lines => {
+      for (const problem of problems(...lines, '[network.x]', ...lines, ...lines))
+        assert.doesNotMatch(problem, /[^ -~…]/);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+configuration.run();

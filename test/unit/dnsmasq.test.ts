@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { type DnsmasqHost, dnsmasqPaths, renderDnsmasqConf } from '../../src/network/dnsmasq.ts';
+import { network } from './builders.ts';
+import { assertGolden } from './golden.ts';
+
+const dnsmasq = suite('dnsmasq');
+
+const host: DnsmasqHost = { user: 'dnsmasq', extras: null };
+
+dnsmasq('its configuration', () => {
+  assertGolden('default.conf', renderDnsmasqConf(network(), host));
+  const odd = network(
+    'bridge = br.1',
+    'subnet = 10.0.0.0/8',
+    'mtu = 9000',
+    'dns = 9.9.9.9, 1.1.1.1',
+    'domain = Lan.example',
+    'lease-time = infinite',
+  );
+  const extras = { directory: '/etc/virlan/dnsmasq.d/k8s-br0', digest: '0123456789abcdef' };
+  assertGolden('odd.conf', renderDnsmasqConf(odd, { user: 'nobody', extras }));
+});
+
+dnsmasq('another content of the extras is another configuration, so that dnsmasq starts anew', () => {
+  const withDigest = (digest: string) =>
+    renderDnsmasqConf(network(), { ...host, extras: { directory: '/d', digest } });
+  assert.notEqual(withDigest('1'), withDigest('2'));
+});
+
+dnsmasq('its files are where the recipe has them', () => {
+  assert.deepEqual(dnsmasqPaths('k8s-br0'), {
+    directory: '/var/lib/dnsmasq/k8s-br0',
+    conf: '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf',
+    hostsfile: '/var/lib/dnsmasq/k8s-br0/hostsfile',
+    leases: '/var/lib/dnsmasq/k8s-br0/leases',
+    pid: '/run/dnsmasq/k8s-br0.pid',
+  });
+});
+
+dnsmasq.run();

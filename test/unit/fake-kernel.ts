@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import { dnsmasqPaths } from '../../src/network/dnsmasq.ts';
+import type { Step } from '../../src/network/plan.ts';
+import type {
+  Backend,
+  BridgeState,
+  DesiredNetwork,
+  FoundRules,
+  LinkAddress,
+  NicState,
+  ObservedNetwork,
+} from '../../src/network/state.ts';
+
+const noRules: FoundRules = { loaded: null, present: false, drift: [] };
+
+/** What a bridge has when it comes into being, as on a host that does not say otherwise. */
+const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
+
+/** A host, as far as one network's steps change it; it refuses what the kernel would refuse. */
+export class FakeKernel {
+  link: BridgeState | null = null;
+  nic: NicState | null = null;
+  /** Tap → the bridge it is in. */
+  taps = new Map<string, string | null>();
+  sysctls = new Map<string, string>();
+  rules: Record<Backend, FoundRules> = { nftables: noRules, iptables: noRules };
+  conf: string | null = null;
+  pid: number | null = null;
+  reservations: readonly string[] = [];
+  /** Addresses that virlan put there, or is about to: its record. */
+  own: readonly LinkAddress[] = [];
+
+  constructor(readonly bridge: string) {}
+
+  addBridge(state: BridgeState): void {
+    this.link = state;
+    for (const [key, value] of Object.entries(newBridgeSysctls)) this.sysctls.set(this.sysctl(key), value);
+  }
+
+  sysctl(key: string): string {
+    return `net.ipv6.conf.${this.bridge.replaceAll('.', '/')}.${key}`;
+  }
+
+  observe(desired: DesiredNetwork): ObservedNetwork {
+    return {
+      link: this.link,
+      nic: this.nic,
+      ownAddresses: (this.link?.addresses ?? []).filter(address =>
+        this.own.some(other => isSameAddress(other, address)),
+      ),
+      orphanTaps: desired.taps.filter(tap => this.taps.get(tap) === null),
+      sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
+      rules: { ...this.rules },
+      dnsmasq: { conf: this.conf, pid: this.pid },
+      reservations: desired.reservations === null ? [] : this.reservations,
+    };
+  }
+
+  /** Carries out steps towards what is desired, as virlan does: first it notes which addresses will be its own. */
+  establish(desired: DesiredNetwork, steps: readonly Step[]): void {
+    this.own = [...this.own, ...(desired.link?.addresses ?? [])];
+    this.apply(steps);
+  }
+
+  apply(steps: readonly Step[]): void {
+    for (const step of steps) this.#apply(step);
+  }
+
+  #apply(step: Step): void {
+    switch (step.do) {
+      case 'add bridge':
+        assert.equal(this.link, null, 'File exists');
+        this.addBridge({ ...step.state, up: false, addresses: [] });
+        return;
+      case 'add dummy':
+        assert.equal(this.nic, null, 'File exists');
+        this.nic = { mac: step.state.mac, up: false, master: null };
+        return;
+      case 'remove link':
+        this.#removeLink(step.type);
+        return;
+      case 'set link':
+        this.#setLink(step);
+        return;
+      case 'add address':
+      case 'remove address':
+        this.#changeAddress(step);
+        return;
+      case 'set sysctl':
+        assert(this.sysctls.has(step.key), `${step.key}: No such file or directory`);
+        this.sysctls.set(step.key, step.to);
+        return;
+      case 'write file':
+      case 'remove file':
+        assert.equal(step.path, dnsmasqPaths(this.bridge).conf);
+        assert.equal(step.from, this.conf);
+        assert.equal(this.pid, null, 'the configuration changed under a running dnsmasq');
+        this.conf = step.do === 'write file' ? step.to : null;
+        return;
+      case 'load rules':
+        this.rules[step.backend] = { loaded: step.rules, present: true, drift: [] };
+        return;
+      case 'remove rules':
+        this.rules[step.backend] = noRules;
+        return;
+      case 'write reservations':
+        this.reservations = [
+          ...this.reservations.filter(line => !step.stale.includes(line)),
+          ...step.missing,
+        ];
+        return;
+      case 'start dnsmasq':
+        assert.equal(this.pid, null, 'Address already in use');
+        assert.notEqual(this.conf, null, 'cannot read the configuration');
+        this.pid = 4711;
+        return;
+      case 'stop dnsmasq':
+        assert.equal(step.pid, this.pid, 'No such process');
+        this.pid = null;
+    }
+  }
+
+  #removeLink(type: 'bridge' | 'dummy'): void {
+    assert.notEqual(type === 'bridge' ? this.link : this.nic, null, 'Cannot find device');
+    if (type === 'dummy') {
+      this.nic = null;
+      return;
+    }
+    this.link = null;
+    this.sysctls.clear();
+    if (this.nic?.master === this.bridge) this.nic = { ...this.nic, master: null };
+    for (const [tap, master] of this.taps) if (master === this.bridge) this.taps.set(tap, null);
+  }
+
+  #setLink({ link, attribute, from, to }: Extract<Step, { do: 'set link' }>): void {
+    if (attribute === 'bridge') {
+      if (to === this.bridge) assert(this.link, 'Cannot find device');
+      const master = to === '' ? null : to;
+      if (this.taps.has(link)) this.taps.set(link, master);
+      else {
+        assert(this.nic && link !== this.bridge, 'Cannot find device');
+        // One whose bridge went earlier in the plan is in none by now.
+        if (this.link !== null) assert.equal(from, this.nic.master ?? '');
+        this.nic = { ...this.nic, master };
+      }
+    } else if (link !== this.bridge) {
+      assert(this.nic, 'Cannot find device');
+      this.nic = {
+        ...this.nic,
+        ...(attribute === 'mac' ? { mac: to as NicState['mac'] } : { up: to === 'up' }),
+      };
+    } else {
+      assert(this.link, 'Cannot find device');
+      this.link = { ...this.link, ...changeBridge(this.link, attribute, to) };
+    }
+  }
+
+  #changeAddress({ do: what, address }: Extract<Step, { do: 'add address' | 'remove address' }>): void {
+    assert(this.link, 'Cannot find device');
+    const others = this.link.addresses.filter(other => !isSameAddress(other, address));
+    const isThere = others.length < this.link.addresses.length;
+    if (what === 'remove address') assert(isThere, 'Cannot assign requested address');
+    // inet_rtm_newaddr() replaces nothing but lifetimes of an address that is there.
+    if (what === 'add address' && isThere) return;
+    this.link = { ...this.link, addresses: what === 'add address' ? [...others, address] : others };
+  }
+}
+
+function changeBridge(link: BridgeState, attribute: string, to: string): Partial<BridgeState> {
+  switch (attribute) {
+    case 'mac':
+      return { mac: to as BridgeState['mac'] };
+    case 'mtu':
+      return { mtu: Number(to) };
+    case 'state':
+      return { up: to === 'up' };
+    case 'stp':
+      // br_stp_start() lifts a delay that is too short for it.
+      return {
+        stp: to === 'on',
+        forwardDelay: to === 'on' ? Math.max(link.forwardDelay, 200) : link.forwardDelay,
+      };
+    default:
+      // br_set_forward_delay() wants 2 to 30 s while STP is on.
+      assert(!link.stp || (Number(to) >= 200 && Number(to) <= 3000), 'Numerical result out of range');
+      return { forwardDelay: Number(to) };
+  }
+}
+
+function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
+  return a.ip === b.ip && a.prefix === b.prefix;
+}

@@ -1,0 +1,13 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+
+/** Compares a text with test/unit/golden/NAME; with UPDATE_GOLDEN=1 the file is written instead, for a person to read what changed. */
+export function assertGolden(name: string, text: string): void {
+  const path = `test/unit/golden/${name}`;
+  if (process.env.UPDATE_GOLDEN === '1') writeFileSync(path, text);
+  assert.equal(
+    text,
+    existsSync(path) ? readFileSync(path, 'utf8') : '',
+    `${path}; to accept: UPDATE_GOLDEN=1`,
+  );
+}

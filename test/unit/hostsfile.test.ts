@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import {
+  formatHostsfile,
+  type HandLine,
+  type Hostsfile,
+  handLines,
+  parseHostsfile,
+  reservationLine,
+  withReservation,
+  withReservations,
+} from '../../src/identity/hostsfile.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import { noWishes } from '../../src/identity/machine.ts';
+import { reservationOf, reserve } from '../../src/identity/reserve.ts';
+import { aDate, anyName, ip, mac, network, uuid } from './builders.ts';
+
+const hostsfiles = suite('hostsfile');
+
+function read(text: string): Hostsfile {
+  const result = parseHostsfile(text);
+  assert(result.ok, text);
+  return result.value;
+}
+
+/** A reservation of the machine with this number, which is in its MAC, its address and its name. */
+const numbered = (number: number, at = number) => ({
+  macs: [mac(number)],
+  ip: ip(`10.0.0.${at}`),
+  hostname: `vm${number}`,
+});
+const line = (number: number, at = number) => reservationLine(numbered(number, at));
+
+const byHand = [
+  '# printers, and   odd spacing kept',
+  '',
+  '52:54:00:00:00:20,10.0.0.200,printer # by the window',
+  '\t52:54:00:00:00:21 , 10.0.0.201',
+  'set:red,52:54:00:00:00:22,net:virlan,12h',
+  'bücher,10.0.0.203',
+  '52:54:00:00:00:23 # virlan has no business here',
+];
+
+hostsfiles('a line of ours', () => {
+  assert.equal(
+    reservationLine({ macs: [mac(1), mac(2)], ip: ip('10.0.0.7'), hostname: 'web' }),
+    '52:54:00:00:00:01,52:54:00:00:00:02,id:*,10.0.0.7,web # virlan',
+  );
+});
+
+hostsfiles('lines written by hand are kept to the letter and in their order, before ours', () => {
+  const mixed = [byHand[0], line(1), ...byHand.slice(1, 4), line(2), ...byHand.slice(4)].join('\n');
+  const hostsfile = read(`${mixed}\n`);
+  assert.deepEqual(hostsfile, { byHand, ours: [line(1), line(2)] });
+  const text = formatHostsfile(hostsfile);
+  assert.equal(text, `${[...byHand, line(1), line(2)].join('\n')}\n`);
+  assert.equal(formatHostsfile(read(text)), text);
+
+  const changed = withReservation(hostsfile, [numbered(3)]);
+  assert(changed);
+  assert.deepEqual(changed.byHand, byHand);
+});
+
+hostsfiles('a file without a line break at its end, and one of nothing', () => {
+  assert.deepEqual(read('a\nb'), { byHand: ['a', 'b'], ours: [] });
+  assert.deepEqual(read(''), { byHand: [], ours: [] });
+  assert.equal(formatHostsfile(read('')), '');
+  assert.deepEqual(read('\n\na\n').byHand, ['', '', 'a']);
+});
+
+hostsfiles('what is no text is refused, with its line', () => {
+  for (const damage of ['\0', '\x1b[31m', '\x7f', Buffer.from([0xff, 0xfe]).toString(), '\x0c']) {
+    const result = parseHostsfile(`${line(1)}\nx${damage}\n`);
+    assert.deepEqual(result, { ok: false, error: 'line 2 holds bytes that are no text' });
+  }
+  assert(parseHostsfile('tab\tand\r\n').ok);
+});
+
+hostsfiles('what lines written by hand speak for', () => {
+  const cases: [line: string, ...expected: HandLine[]][] = [
+    ['# 52:54:00:00:00:01,10.0.0.7'],
+    ['   # comment'],
+    [''],
+    ['set:x,12h,ignore'],
+    ['52:54:00:00:00:01,10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
+    ['52:54:00:00:00:0A,WEB,10.0.0.7,infinite', { macs: [mac(10)], ip: ip('10.0.0.7'), hostname: 'web' }],
+    [' 52:54:00:00:00:01 , 52:54:00:00:00:02 ,web', { macs: [mac(1), mac(2)], ip: null, hostname: 'web' }],
+    ['10.0.0.7 # for 10.0.0.8', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
+    ['web,24h', { macs: [], ip: null, hostname: 'web' }],
+    ['52:54:00:00:00:01,ignore', { macs: [mac(1)], ip: null, hostname: null }],
+    ['id:52:54:00:00:00:01,10.0.0.7', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
+    ['52:54:00:00:00:01,[fd00::7],10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
+    ['52:54:00:00:00:01,10.0.0.7\r', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
+  ];
+  for (const [text, ...expected] of cases)
+    assert.deepEqual(handLines({ byHand: [text], ours: [] }), expected, text);
+});
+
+hostsfiles('all of ours at once, and nothing where they are right, in whatever order', () => {
+  const hostsfile = read(`${byHand.join('\n')}\n${line(1)}\n${line(2)}\n`);
+  assert.equal(withReservations(hostsfile, [line(2), line(1)]), null);
+  for (const lines of [[line(1)], [line(1), line(3)], [line(1), line(2), line(3)], []]) {
+    const changed = withReservations(hostsfile, lines);
+    assert.deepEqual(changed, { byHand, ours: lines });
+    assert.equal(changed && withReservations(changed, lines), null);
+  }
+  const twice = read(`${line(1)}\n${line(1)}\n`);
+  assert.deepEqual(withReservations(twice, [line(1)])?.ours, [line(1)]);
+});
+
+hostsfiles("one machine's lines, in place of those with its MACs or addresses", () => {
+  const hostsfile = read([line(1), line(2), line(3), line(10), ''].join('\n'));
+  const after = (...reservations: Parameters<typeof withReservation>[1]) =>
+    withReservation(hostsfile, reservations)?.ours ?? null;
+  assert.equal(after(numbered(2)), null);
+  assert.equal(after(), null);
+  assert.deepEqual(after(numbered(4), numbered(4))?.slice(4), [line(4)], 'twice the same');
+  assert.deepEqual(after(numbered(4)), [line(1), line(2), line(3), line(10), line(4)]);
+  assert.deepEqual(after(numbered(2, 9)), [line(1), line(3), line(10), line(2, 9)], 'its address changed');
+  assert.deepEqual(
+    after(numbered(4, 2)),
+    [line(1), line(3), line(10), line(4, 2)],
+    'an address changed hands',
+  );
+  assert.deepEqual(after(numbered(1, 2)), [line(3), line(10), line(1, 2)], 'both at once');
+  const moved = { ...numbered(4), macs: [mac(4), mac(3)] };
+  assert.deepEqual(after(moved), [line(1), line(2), line(10), reservationLine(moved)], 'a second MAC');
+});
+
+hostsfiles('putting a line in place twice changes nothing the second time', () => {
+  const reservation = fc
+    .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }))
+    .map(([a, b]) => numbered(a, b));
+  fc.assert(
+    fc.property(fc.array(reservation, { maxLength: 6 }), reservation, (before, wanted) => {
+      const hostsfile = read(before.map(one => `${reservationLine(one)}\n`).join(''));
+      const once = withReservation(hostsfile, [wanted]) ?? hostsfile;
+      assert.equal(withReservation(once, [wanted]), null);
+      assert.deepEqual(read(formatHostsfile(once)), once);
+      const wantedLine = reservationLine(wanted);
+      for (const other of once.ours.filter(text => text !== wantedLine)) {
+        assert(!other.includes(`${wanted.macs[0]},`) && !other.includes(`,10.0.0.${wanted.ip & 0xff},`));
+      }
+    }),
+  );
+});
+
+hostsfiles('whatever a machine is called, its line holds MACs, an address and a label', () => {
+  const lan = network();
+  fc.assert(
+    fc.property(
+      fc.array(anyName, { minLength: 1, maxLength: 5 }),
+      fc.integer({ min: 1, max: 3 }),
+      (names, nics) => {
+        let ledger = Ledger.empty;
+        const lines = names.flatMap((name, number) => {
+          const macs = Array.from({ length: nics }, (_, nic) => mac(number * 16 + nic));
+          const machine = { name, uuid: uuid(number), macs, wishes: noWishes };
+          const around = { network: lan, byHand: [], leases: () => [], isKnown: () => true, now: aDate };
+          const reserved = reserve(ledger, machine, 'booting', around);
+          ledger = reserved.ledger;
+          return reserved.entries.flatMap(one => reservationOf(one, []) ?? []).map(reservationLine);
+        });
+        assert.equal(lines.length, names.length * nics);
+        for (const text of lines) {
+          assert.match(
+            text,
+            /^52:54:00:00:00:[0-9a-f]{2},id:\*,192\.168\.100\.\d{1,3},[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])? # virlan$/,
+          );
+        }
+        assert.deepEqual(read(lines.map(text => `${text}\n`).join('')), { byHand: [], ours: lines });
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+hostsfiles.run();

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { isCurrent, type Lease, parseLeases } from '../../src/identity/leases.ts';
+import { formatLeaseStatus } from '../../src/libvirt/lease-status.ts';
+import { aDate, anyName, ip, mac } from './builders.ts';
+
+const leases = suite('leases');
+
+const lease: Lease = {
+  mac: mac(1),
+  ip: ip('10.0.0.7'),
+  hostname: 'web',
+  clientId: '01:52:54',
+  expires: 1_795_000_000,
+};
+
+leases('the file of dnsmasq, with IPv6 in it', () => {
+  const text = `1795000000 ${mac(1)} 10.0.0.7 web 01:52:54
+0 52:54:00:00:00:0A 10.0.0.8 * *
+duid 00:01:00:01:2f:6a:8c:3e:52:54:00:00:00:01
+1795000000 5505025 fd00::7 web 00:01:00:01:2f:6a
+1795000000 T5505025 fd00::8 * *
+`;
+  const endless = { mac: mac(10), ip: ip('10.0.0.8'), hostname: null, clientId: null, expires: 0 };
+  assert.deepEqual(parseLeases(text), [lease, endless]);
+});
+
+leases('a file cut short at any byte gives what is whole, and nothing else', () => {
+  const text = `1795000000 ${mac(1)} 10.0.0.7 web 01:52:54\n0 ${mac(2)} 10.0.0.89 * *\n`;
+  for (let length = 0; length < text.length; length++) {
+    for (const found of parseLeases(text.slice(0, length))) {
+      assert([mac(1), mac(2)].includes(found.mac));
+      assert(['10.0.0.7', '10.0.0.8', '10.0.0.89'].map(ip).includes(found.ip));
+    }
+  }
+  assert.deepEqual(parseLeases(''), []);
+});
+
+leases('what a guest calls itself stays in its field', () => {
+  fc.assert(
+    fc.property(anyName, anyName, (hostname, clientId) => {
+      const [first, ...more] = parseLeases(`5 ${mac(1)} 10.0.0.7 ${hostname} ${clientId}\n`);
+      if (/[ \n]/.test(hostname + clientId)) return;
+      assert.deepEqual(first, { ...lease, expires: 5, hostname, clientId });
+      assert.equal(more.length, 0);
+    }),
+  );
+  const forged = `x\n1795000000 ${mac(9)} 10.0.0.9 y`;
+  assert.equal(parseLeases(`nonsense\n-1 ${mac(1)} 10.0.0.7 a *\n1e3 ${mac(1)} 10.0.0.7 a *`).length, 0);
+  assert.equal(parseLeases(forged.replace('\n', ' ')).length, 0);
+});
+
+leases('a lease without an end is always current', () => {
+  const at = aDate.getTime() / 1000;
+  const current = [0, at - 1, at, at + 1].map(expires => isCurrent({ ...lease, expires }, aDate));
+  assert.deepEqual(current, [true, false, false, true]);
+});
+
+leases("libvirt's own format, whatever a guest calls itself", () => {
+  const bare = { ip: '10.0.0.8', mac: mac(2), hostname: null, clientId: null, expires: 6 };
+  assert.equal(
+    formatLeaseStatus([
+      { ip: '10.0.0.7', mac: mac(1), hostname: 'web', clientId: '01:52', expires: 5 },
+      bare,
+    ]),
+    `[
+  {
+    "ip-address": "10.0.0.7",
+    "mac-address": "52:54:00:00:00:01",
+    "hostname": "web",
+    "client-id": "01:52",
+    "expiry-time": 5
+  },
+  {
+    "ip-address": "10.0.0.8",
+    "mac-address": "52:54:00:00:00:02",
+    "expiry-time": 6
+  }
+]
+`,
+  );
+  assert.equal(formatLeaseStatus([]), '[]\n');
+  fc.assert(
+    fc.property(anyName, hostname => {
+      const [read, ...more] = JSON.parse(formatLeaseStatus([{ ...bare, hostname }]));
+      assert.equal(read.hostname, hostname);
+      assert.equal(more.length, 0);
+    }),
+  );
+});
+
+leases.run();

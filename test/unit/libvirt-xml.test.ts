@@ -1,0 +1,256 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { type Domain, parseDomain } from '../../src/libvirt/domain-xml.ts';
+import { parseLibvirtNetwork, parseNetworkPort } from '../../src/libvirt/network-xml.ts';
+import { anyName, mac } from './builders.ts';
+
+const xml = suite('libvirt XML');
+
+const id = '6b4a5c7e-3a0d-4f6e-9d51-0c8f6f1f2a3b';
+
+/** What the qemu hook is given at `prepare`, less what has nothing to do with networks. */
+const prepared = `<domain type='kvm' id='3'>
+  <name>it&apos;s &lt;a&gt; &quot;vm&quot; &amp; $(id)</name>
+  <uuid>${id}</uuid>
+  <metadata>
+    <libosinfo:libosinfo xmlns:libosinfo="http://libosinfo.org/xmlns/libvirt/domain/1.0">
+      <libosinfo:os id="http://debian.org/debian/12"/>
+    </libosinfo:libosinfo>
+    <v:machine xmlns:v="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname='web'>
+      <devices><interface type='bridge'><mac address='52:54:00:66:66:66'/></interface></devices>
+    </v:machine>
+    <second:machine xmlns:second="urn:virlan:machine:1" ip="10.0.0.1"/>
+  </metadata>
+  <memory unit='KiB'>131072</memory>
+  <!-- <interface type='bridge'><mac address='52:54:00:77:77:77'/></interface> -->
+  <description><![CDATA[<interface><mac address='52:54:00:88:88:88'/></interface> ]]]]><![CDATA[>]]></description>
+  <os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <interface type='bridge'>
+      <mac address='52:54:00:00:00:0A'/>
+      <source bridge='k8s-br0'/>
+      <model type='virtio'/>
+      <address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/>
+    </interface>
+    <interface type='network'>
+      <mac address='52:54:00:00:00:02'/>
+      <source network='default'/>
+    </interface>
+    <interface type='user'>
+      <mac address='01:00:5e:00:00:01'/>
+    </interface>
+  </devices>
+  <seclabel type='none'/>
+  <qemu:commandline xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+    <qemu:arg value='-S'/>
+  </qemu:commandline>
+</domain>
+`;
+
+/** A file of libvirt's under /run, where NICs have their taps. */
+const status = `<!--
+WARNING: THIS IS AN AUTO-GENERATED FILE.
+-->
+<domstatus state='running' reason='booted' pid='4711'>
+  <monitor path='/var/lib/libvirt/qemu/domain-3-web/monitor.sock' type='unix'/>
+  <domain type='kvm' id='3'>
+    <name> web\u00a0\u865a</name>
+    <uuid>
+      ${id.toUpperCase()}
+    </uuid>
+    <devices>
+      <interface type='network'>
+        <mac address='52:54:00:00:00:01'/>
+        <source network='k8s-br0' portid='6d4d53f1-5a6b-4b1a-9d4c-1f53b1a3a111' bridge='k8s-br0'/>
+        <target dev='vnet0'/>
+        <alias name='net0'/>
+      </interface>
+    </devices>
+  </domain>
+</domstatus>
+`;
+
+const port = `<hookData>
+  <network>
+    <name>lan</name>
+    <uuid>6d4d53f1-5a6b-4b1a-9d4c-1f53b1a3a222</uuid>
+    <forward mode='bridge'/>
+    <bridge name='k8s-br0'/>
+    <metadata><x:name xmlns:x='urn:x'>other</x:name></metadata>
+  </network>
+  <networkport>
+    <uuid>6d4d53f1-5a6b-4b1a-9d4c-1f53b1a3a111</uuid>
+    <owner>
+      <name>a &amp; b</name>
+      <uuid>${id}</uuid>
+    </owner>
+    <mac address='52:54:00:00:00:0B'/>
+    <plug type='bridge' bridge='k8s-br0'/>
+  </networkport>
+</hookData>
+`;
+
+function domain(text: string): Domain {
+  const result = parseDomain(text);
+  assert(result.ok, JSON.stringify(result));
+  return result.value;
+}
+
+const errorOf = (result: ReturnType<typeof parseDomain>) => (result.ok ? '' : result.error);
+
+xml('a domain as the hook gets it', () => {
+  const { metadata, ...rest } = domain(prepared);
+  assert.deepEqual(rest, {
+    name: `it's <a> "vm" & $(id)`,
+    uuid: id,
+    nics: [
+      { mac: mac(10), bridge: 'k8s-br0', network: null, tap: null },
+      { mac: mac(2), bridge: null, network: 'default', tap: null },
+      { mac: null, bridge: null, network: null, tap: null },
+    ],
+  });
+  assert.deepEqual(
+    metadata.get('urn:virlan:machine:1'),
+    new Map(
+      Object.entries({ v: 'urn:virlan:machine:1', mac: 'keep', ip: '192.168.100.50', hostname: 'web' }),
+    ),
+    'whatever its prefix, and the first of two',
+  );
+});
+
+xml('the status file of a running domain', () => {
+  assert.deepEqual(domain(status), {
+    name: ' web\u00a0\u865a',
+    uuid: id,
+    nics: [{ mac: mac(1), bridge: 'k8s-br0', network: 'k8s-br0', tap: 'vnet0' }],
+    metadata: new Map(),
+  });
+});
+
+xml('a port of a network as the hook gets it, and a network', () => {
+  const network = { name: 'lan', forward: 'bridge', bridge: 'k8s-br0' };
+  assert.deepEqual(parseNetworkPort(port), {
+    ok: true,
+    value: { network, owner: { name: 'a & b', uuid: id }, mac: mac(11) },
+  });
+  const cases: [text: string, forward: string | null, bridge: string | null][] = [
+    ["<network><name>n</name><forward/><bridge name='virbr0' stp='on'/></network>", 'nat', 'virbr0'],
+    ["<network><name>n</name><forward mode='route'/></network>", 'route', null],
+    ["<network connections='1'><name>n</name><bridge stp='on'/></network>", null, null],
+  ];
+  for (const [text, forward, bridge] of cases)
+    assert.deepEqual(parseLibvirtNetwork(text), { ok: true, value: { name: 'n', forward, bridge } });
+});
+
+xml('text in pieces', () => {
+  const name = 'a<![CDATA[<b>]]><!-- no -->&amp;<?no no?>&#x63;';
+  assert.equal(domain(`<domain><name>${name}</name><uuid>${id}</uuid></domain>`).name, 'a<b>&c');
+});
+
+xml('any name that XML can hold', () => {
+  const escaped = (text: string) => text.replace(/[<>&'"]/g, char => `&#${char.charCodeAt(0)};`);
+  fc.assert(
+    fc.property(anyName, name => {
+      if (name === '' || /[\p{Cc}\p{Cs}\ufffe\uffff]/u.test(name)) return;
+      assert.equal(domain(`<domain><name>${escaped(name)}</name><uuid>${id}</uuid></domain>`).name, name);
+    }),
+  );
+});
+
+xml('what is no domain, network or port is refused, and said to be', () => {
+  const cases: [text: string, error: RegExp][] = [
+    ['', /^not XML|no domain/],
+    ['web', /^not XML/],
+    ['<domain>', /^not XML/],
+    ['<domain/>', /it has no <name>/],
+    [`<domain><uuid>${id}</uuid></domain>`, /it has no <name>/],
+    ['<domain><name>web</name></domain>', /it has no <uuid>/],
+    ['<domain><name>web</name><uuid>../../x</uuid></domain>', /it has no <uuid>/],
+    [`<network><name>web</name><uuid>${id}</uuid></network>`, /no domain/],
+    [`<a><domain><name>web</name><uuid>${id}</uuid></domain></a>`, /no domain/],
+    [`<domain><name>&nbsp;</name><uuid>${id}</uuid></domain>`, /^not XML/],
+    [`<domain><x:name>web</x:name><uuid>${id}</uuid></domain>`, /^not XML/],
+  ];
+  for (const [text, error] of cases) assert.match(errorOf(parseDomain(text)), error, text);
+  assert(!parseLibvirtNetwork(prepared).ok && !parseLibvirtNetwork('<network/>').ok);
+  for (const missing of [/<mac .*\n/, /<owner>(.|\n)*<\/owner>/, /<name>a.*\n/])
+    assert(!parseNetworkPort(port.replace(missing, '')).ok, String(missing));
+});
+
+xml('entities that would grow, or read files, are not resolved', () => {
+  const laughs = Array.from({ length: 20 }, (_, i) => `<!ENTITY l${i + 1} "${`&l${i};`.repeat(10)}">`).join(
+    '',
+  );
+  const bomb = `<!DOCTYPE domain [<!ENTITY l0 "ha">${laughs}]><domain><name>&l20;</name><uuid>${id}</uuid></domain>`;
+  const file = `<!DOCTYPE domain [<!ENTITY f SYSTEM "file:///etc/passwd">]><domain><name>&f;</name><uuid>${id}</uuid></domain>`;
+  for (const text of [bomb, file]) assert.match(errorOf(parseDomain(text)), /^not XML: .*undefined entity/);
+});
+
+xml('more than libvirt passes on is refused at once, in length and in depth', () => {
+  const began = performance.now();
+  assert.match(errorOf(parseDomain(`<domain>${' '.repeat(4 * 2 ** 20)}</domain>`)), /limit is 4194304/);
+  assert.match(errorOf(parseDomain('<a>'.repeat(2 ** 20))), /more than 256 deep/);
+  assert(performance.now() - began < 1000);
+  const deep = (depth: number) =>
+    prepared.replace('<os>', `${'<a>'.repeat(depth)}${'</a>'.repeat(depth)}<os>`);
+  assert(parseDomain(deep(255)).ok && !parseDomain(deep(256)).ok);
+});
+
+const readers = [parseDomain, parseLibvirtNetwork, parseNetworkPort];
+
+xml('a document cut short anywhere is refused and never throws', () => {
+  for (const text of [prepared, status, port]) {
+    const whole = text.trimEnd().length;
+    for (let length = 0; length < whole; length++) {
+      for (const read of readers) assert(!read(text.slice(0, length)).ok, `${length} of ${whole}`);
+    }
+  }
+});
+
+xml('no text makes it throw', () => {
+  const piece = fc.oneof(
+    fc.constantFrom(
+      '<domain>',
+      '</domain>',
+      '<name>',
+      '<![CDATA[',
+      ']]>',
+      '<!--',
+      '-->',
+      '<?',
+      '?>',
+      '&lt;',
+      '&#0;',
+      '&',
+      '<a b=',
+      "'",
+      '<!DOCTYPE',
+      'xmlns:a="b"',
+    ),
+    anyName,
+  );
+  fc.assert(
+    fc.property(fc.array(piece), pieces => {
+      for (const read of readers) assert.equal(typeof read(pieces.join('')).ok, 'boolean');
+    }),
+    { numRuns: 1000 },
+  );
+  fc.assert(
+    fc.property(
+      fc.constantFrom(prepared, status, port),
+      fc.nat(),
+      fc.nat(40),
+      anyName,
+      (text, place, gone, put) => {
+        const at = place % text.length;
+        const changed = `${text.slice(0, at)}${put}${text.slice(at + gone)}`;
+        for (const read of readers) assert.equal(typeof read(changed).ok, 'boolean');
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+xml.run();

@@ -1,0 +1,450 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import {
+  absentNetwork,
+  asDesired,
+  desiredHost,
+  desiredNetwork,
+  type HostFacts,
+  nicName,
+} from '../../src/network/desired.ts';
+import { planHost, planNetwork, type Step } from '../../src/network/plan.ts';
+import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
+import { config, ip, mac, network } from './builders.ts';
+import { FakeKernel } from './fake-kernel.ts';
+
+const plans = suite('plan');
+
+const facts: HostFacts = {
+  machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
+  backends: ['nftables', 'iptables'],
+  hasDummy: true,
+  keepsIpv6Off: true,
+  taps: ['vnet0'],
+  reservations: ['a # virlan', 'b # virlan'],
+  user: 'dnsmasq',
+  extras: null,
+};
+
+const lan = network();
+const own: LinkAddress = { ip: lan.gateway, prefix: 24, broadcast: ip('192.168.100.255') };
+const stale: LinkAddress = { ip: ip('192.168.50.1'), prefix: 24, broadcast: ip('192.168.50.255') };
+const foreign: LinkAddress = { ip: ip('10.9.9.1'), prefix: 8, broadcast: null };
+
+/** Some network that somebody could want of some host. */
+const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
+  .record({
+    stp: fc.constantFrom('yes', 'no'),
+    mtu: fc.constantFrom(1500, 9000),
+    backends: fc.constantFrom<HostFacts['backends'][]>(['nftables'], ['iptables'], ['nftables', 'iptables']),
+    hasDummy: fc.boolean(),
+    keepsIpv6Off: fc.boolean(),
+    taps: fc.subarray(['vnet0', 'vnet1']),
+    reservations: fc.option(fc.subarray(['a # virlan', 'b # virlan'])),
+  })
+  .map(({ stp, mtu, ...host }) =>
+    desiredNetwork(network(`stp = ${stp}`, `mtu = ${mtu}`), { ...facts, ...host }),
+  );
+
+const foundBridge: fc.Arbitrary<BridgeState> = fc
+  .record(
+    {
+      mac: fc.constantFrom(mac(1), mac(2)),
+      mtu: fc.constantFrom(1500, 1400),
+      stp: fc.boolean(),
+      forwardDelay: fc.constantFrom(0, 200, 1500),
+      up: fc.boolean(),
+      addresses: fc
+        .subarray([own, { ...own, broadcast: null }, stale, foreign])
+        .map(addresses =>
+          addresses.filter(({ ip: at }, index) => addresses.findIndex(other => other.ip === at) === index),
+        ),
+    },
+    { noNullPrototype: true },
+  )
+  .map(link => (link.stp && link.forwardDelay === 0 ? { ...link, forwardDelay: 200 } : link));
+
+const foundRules = (script: string) =>
+  fc.constantFrom(
+    { loaded: null, present: false, drift: [] },
+    { loaded: script, present: false, drift: [] },
+    { loaded: script, present: true, drift: [] },
+    { loaded: script, present: true, drift: ['- rule'] },
+    { loaded: 'older', present: true, drift: [] },
+  );
+
+/** Some host on which somebody, or another virlan, has been at work. */
+const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
+  fc
+    .record({
+      link: fc.option(foundBridge),
+      nic: fc.option(
+        fc.record({
+          mac: fc.constantFrom(mac(3), mac(4)),
+          up: fc.boolean(),
+          master: fc.constantFrom(null, desired.bridge, 'br-other'),
+        }),
+      ),
+      taps: fc.dictionary(fc.constantFrom('vnet0', 'vnet1'), fc.constantFrom(null, desired.bridge)),
+      disableIpv6: fc.constantFrom('0', '1'),
+      nftables: foundRules(desired.rules.nftables ?? 'nft'),
+      iptables: foundRules(desired.rules.iptables ?? 'ipt'),
+      conf: fc.constantFrom(null, 'older', desired.dnsmasq.conf),
+      runs: fc.boolean(),
+      reservations: fc.subarray(['a # virlan', 'c # virlan']),
+      own: fc.constantFrom([], [own], [own, stale]),
+    })
+    .map(found => {
+      const kernel = new FakeKernel(desired.bridge);
+      if (found.link !== null) kernel.addBridge(found.link);
+      if (found.link !== null) kernel.sysctls.set(kernel.sysctl('disable_ipv6'), found.disableIpv6);
+      const isIn = (master: string | null) =>
+        found.link === null && master === desired.bridge ? null : master;
+      kernel.nic =
+        found.nic === null || desired.nic.state === null
+          ? null
+          : { ...found.nic, master: isIn(found.nic.master) };
+      kernel.taps = new Map(Object.entries(found.taps).map(([tap, master]) => [tap, isIn(master)]));
+      kernel.rules = { nftables: found.nftables, iptables: found.iptables };
+      kernel.conf = found.conf;
+      kernel.pid = found.runs && found.conf !== null ? 4000 : null;
+      kernel.reservations = found.reservations;
+      kernel.own = found.own;
+      return kernel;
+    });
+
+const anyCase = anyDesired.chain(desired =>
+  fc.record({ desired: fc.constant(desired), kernel: anyKernel(desired) }),
+);
+
+function plan(desired: DesiredNetwork, kernel: FakeKernel): Step[] {
+  return planNetwork(desired, kernel.observe(desired));
+}
+
+plans('after a plan is carried out there is nothing left to do', () => {
+  fc.assert(
+    fc.property(anyCase, ({ desired, kernel }) => {
+      const { link, ownAddresses } = kernel.observe(desired);
+      const foreigners =
+        link?.addresses.filter(address => !ownAddresses.includes(address) && address.ip !== own.ip) ?? [];
+      kernel.establish(desired, plan(desired, kernel));
+      assert.deepEqual(plan(desired, kernel), []);
+      const expected = [own.ip, ...foreigners.map(address => address.ip)];
+      assert.deepEqual(
+        kernel.link?.addresses.map(address => address.ip).sort(),
+        expected.sort(),
+        'what is not ours stays',
+      );
+      assert.notEqual(kernel.pid, null);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+plans('and on the way down nothing is left', () => {
+  fc.assert(
+    fc.property(anyCase, ({ desired, kernel }) => {
+      const absent = absentNetwork(desired.name, desired.bridge);
+      kernel.apply(plan(absent, kernel));
+      assert.deepEqual(plan(absent, kernel), []);
+      const { link, nic, conf, pid, rules } = kernel;
+      assert.deepEqual(
+        [link, nic, conf, pid, rules.nftables.present, rules.iptables.present],
+        [null, null, null, null, false, false],
+      );
+    }),
+  );
+});
+
+/** What a rollback has to bring back; taps stay where they were put, and the hostsfile is as the ledger has it. */
+function essence({ link, nic, sysctls, rules, dnsmasq }: ObservedNetwork) {
+  const addresses = [...(link?.addresses ?? [])].sort((a, b) => a.ip - b.ip);
+  const scripts = [rules.nftables, rules.iptables].map(({ loaded, present }) => (present ? loaded : null));
+  return {
+    link: link && { ...link, addresses },
+    nic,
+    sysctls: new Map([...sysctls].sort()),
+    scripts,
+    dnsmasq: { ...dnsmasq, pid: dnsmasq.pid !== null },
+  };
+}
+
+plans('from wherever a plan fails, the way back leads to where it began', () => {
+  fc.assert(
+    fc.property(anyCase, fc.nat(), ({ desired, kernel }, place) => {
+      const before = kernel.observe(desired);
+      const steps = planNetwork(desired, before);
+      kernel.establish(desired, steps.slice(0, place % (steps.length + 1)));
+      const back = asDesired(desired, before);
+      kernel.apply(plan(back, kernel));
+      assert.deepEqual(essence(kernel.observe(desired)), essence(before));
+      assert.deepEqual(plan(back, kernel), []);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+const isLinkStep = (step: Step) => 'link' in step;
+const place = (steps: readonly Step[], isMeant: (step: Step) => boolean) => ({
+  first: steps.findIndex(isMeant),
+  last: steps.findLastIndex(isMeant),
+});
+
+plans('no machine is ever reachable without rules', () => {
+  fc.assert(
+    fc.property(anyCase, ({ desired, kernel }) => {
+      const up = plan(desired, kernel);
+      const links = place(up, isLinkStep);
+      if (links.first !== -1) {
+        assert(place(up, step => step.do === 'load rules').last < links.first);
+        const removal = place(up, step => step.do === 'remove rules');
+        assert(removal.first === -1 || removal.first > links.last);
+      }
+      kernel.establish(desired, up);
+      const down = plan(absentNetwork(desired.name, desired.bridge), kernel);
+      const removal = place(down, step => step.do === 'remove rules');
+      assert(removal.first > place(down, isLinkStep).last);
+      assert(down.some(isLinkStep));
+    }),
+  );
+});
+
+plans('what a host without anything needs, in order', () => {
+  const desired = desiredNetwork(lan, facts);
+  const kernel = new FakeKernel(desired.bridge);
+  kernel.taps.set('vnet0', null);
+  const steps = plan(desired, kernel).map(step => step.do);
+  assert.deepEqual(steps, [
+    'load rules',
+    'load rules',
+    'add bridge',
+    'add address',
+    'set link',
+    'add dummy',
+    'set link',
+    'set link',
+    'set link',
+    'set sysctl',
+    'set sysctl',
+    'set sysctl',
+    'write reservations',
+    'write file',
+    'start dnsmasq',
+  ]);
+});
+
+/** A step in brief, so that a whole plan is one line of a table. */
+function brief(step: Step): string {
+  switch (step.do) {
+    case 'set link':
+      return `${step.link}: ${step.attribute} ${step.from} → ${step.to}`;
+    case 'add address':
+    case 'remove address':
+      return `${step.do} ${step.address.broadcast === null ? 'without broadcast' : step.address.prefix}`;
+    case 'set sysctl':
+      return `${step.key.split('.').at(-1)} ${step.from} → ${step.to}`;
+    case 'load rules':
+    case 'remove rules':
+      return `${step.do} ${step.backend}`;
+    case 'write reservations':
+      return `reservations +${step.missing} -${step.stale}`;
+    default:
+      return step.do;
+  }
+}
+
+plans('each thing that differs has just the steps that mend it', () => {
+  const link = (changes: Partial<BridgeState>) => (kernel: FakeKernel) => {
+    assert(kernel.link);
+    kernel.link = { ...kernel.link, ...changes };
+  };
+  const nic = (changes: Partial<NonNullable<FakeKernel['nic']>>) => (kernel: FakeKernel) => {
+    assert(kernel.nic);
+    kernel.nic = { ...kernel.nic, ...changes };
+  };
+  const rules = (backend: 'nftables' | 'iptables', changes: object) => (kernel: FakeKernel) => {
+    kernel.rules[backend] = { ...kernel.rules[backend], ...changes };
+  };
+  const { mac: bridgeMac } = desiredNetwork(lan, facts).link ?? {};
+  const { mac: nicMac } = desiredNetwork(lan, facts).nic.state ?? {};
+  const cases: [deviation: (kernel: FakeKernel) => unknown, ...steps: string[]][] = [
+    [() => {}],
+    [link({ mac: mac(9) }), `k8s-br0: mac ${mac(9)} → ${bridgeMac}`],
+    [link({ mtu: 1400 }), 'k8s-br0: mtu 1400 → 1500'],
+    [link({ stp: false }), 'k8s-br0: stp off → on'],
+    [link({ forwardDelay: 1500 }), 'k8s-br0: forward delay 1500 → 200'],
+    [link({ stp: false, forwardDelay: 0 }), 'k8s-br0: forward delay 0 → 200', 'k8s-br0: stp off → on'],
+    [link({ up: false }), 'k8s-br0: state down → up'],
+    [link({ addresses: [] }), 'add address 24'],
+    [link({ addresses: [own, foreign] })],
+    [link({ addresses: [own, stale] }), 'remove address 24'],
+    [
+      link({ addresses: [{ ...own, broadcast: null }] }),
+      'remove address without broadcast',
+      'add address 24',
+    ],
+    [nic({ mac: mac(9) }), `k8s-br0-nic: mac ${mac(9)} → ${nicMac}`],
+    [nic({ up: false }), 'k8s-br0-nic: state down → up'],
+    [nic({ master: null }), 'k8s-br0-nic: bridge  → k8s-br0'],
+    [nic({ master: 'docker0' }), 'k8s-br0-nic: bridge docker0 → k8s-br0'],
+    [
+      kernel => {
+        kernel.nic = null;
+      },
+      'add dummy',
+      'k8s-br0-nic: bridge  → k8s-br0',
+      'k8s-br0-nic: state down → up',
+    ],
+    [kernel => kernel.taps.set('vnet0', null), 'vnet0: bridge  → k8s-br0'],
+    [kernel => kernel.taps.set('vnet9', null)],
+    [kernel => kernel.taps.set('vnet0', 'br-other')],
+    [kernel => kernel.sysctls.set(kernel.sysctl('accept_ra'), '1'), 'accept_ra 1 → 0'],
+    [kernel => kernel.sysctls.delete(kernel.sysctl('accept_ra')), 'accept_ra null → 0'],
+    [rules('nftables', { present: false }), 'load rules nftables'],
+    [rules('nftables', { drift: ['+ rule'] }), 'load rules nftables'],
+    [rules('nftables', { loaded: 'older' }), 'load rules nftables'],
+    [rules('nftables', { loaded: null }), 'load rules nftables'],
+    [rules('iptables', { present: false }), 'load rules iptables'],
+    [
+      kernel => {
+        kernel.pid = null;
+      },
+      'start dnsmasq',
+    ],
+    [
+      kernel => {
+        kernel.conf = 'older';
+      },
+      'stop dnsmasq',
+      'write file',
+      'start dnsmasq',
+    ],
+    [
+      kernel => {
+        kernel.conf = null;
+      },
+      'stop dnsmasq',
+      'write file',
+      'start dnsmasq',
+    ],
+    [
+      kernel => {
+        kernel.reservations = ['a # virlan', 'c # virlan'];
+      },
+      'reservations +b # virlan -c # virlan',
+    ],
+    [
+      kernel => {
+        kernel.reservations = ['a # virlan', 'b # virlan', 'c # virlan'];
+      },
+      'reservations + -c # virlan',
+    ],
+    [
+      kernel => {
+        kernel.reservations = ['b # virlan', 'a # virlan'];
+      },
+    ],
+  ];
+  const desired = desiredNetwork(lan, facts);
+  for (const [deviate, ...expected] of cases) {
+    const kernel = new FakeKernel(desired.bridge);
+    kernel.own = [stale];
+    kernel.establish(desired, plan(desired, kernel));
+    deviate(kernel);
+    assert.deepEqual(plan(desired, kernel).map(brief), expected, String(deviate));
+  }
+});
+
+plans('rules of the backend that is no longer wanted are removed after the others are there', () => {
+  const kernel = new FakeKernel('k8s-br0');
+  kernel.apply(plan(desiredNetwork(lan, facts), kernel));
+  const steps = plan(desiredNetwork(network('firewall = iptables'), facts), kernel);
+  assert.deepEqual(steps.map(brief), ['load rules iptables', 'remove rules nftables']);
+});
+
+plans('a ledger that cannot be read leaves the hostsfile as it is', () => {
+  const kernel = new FakeKernel('k8s-br0');
+  kernel.apply(plan(desiredNetwork(lan, facts), kernel));
+  assert.deepEqual(plan(desiredNetwork(lan, { ...facts, reservations: null }), kernel), []);
+});
+
+plans('which firewall is taken', () => {
+  const both = ['nftables', 'iptables'] as const;
+  const cases: [wanted: string, there: HostFacts['backends'], taken: string | RegExp][] = [
+    ['auto', both, 'nftables+iptables'],
+    ['auto', ['nftables'], 'nftables'],
+    ['auto', ['iptables'], 'iptables'],
+    ['auto', [], /no iptables-restore on this host: install iptables/],
+    ['nftables', both, 'nftables+iptables'],
+    ['nftables', ['iptables'], /no nft on this host: install nftables/],
+    ['iptables', both, 'iptables'],
+    ['iptables', ['nftables'], /install iptables/],
+  ];
+  for (const [wanted, backends, taken] of cases) {
+    const rules = () => desiredNetwork(network(`firewall = ${wanted}`), { ...facts, backends }).rules;
+    if (typeof taken !== 'string') assert.throws(rules, taken);
+    else assert.equal(both.filter(backend => rules()[backend] !== null).join('+'), taken);
+  }
+  const { iptables } = desiredNetwork(lan, facts).rules;
+  assert.equal(iptables?.match(/^-A /gm)?.length, 1, 'beside nftables, iptables has the checksum alone');
+});
+
+plans('the NIC of a bridge has a name that the kernel takes, and another for each bridge', () => {
+  const names = ['br0', 'k8s-br0', 'a'.repeat(11), 'a'.repeat(12), 'a'.repeat(15), `${'a'.repeat(14)}b`];
+  const found = names.map(nicName);
+  assert.deepEqual(found.slice(0, 3), ['br0-nic', 'k8s-br0-nic', 'aaaaaaaaaaa-nic']);
+  assert.equal(new Set(found).size, found.length);
+  for (const name of found) assert.match(name, /^[a-z0-9-]{1,15}$/);
+});
+
+plans('sysctls of a bridge with dots in its name', () => {
+  const { sysctls } = desiredNetwork(network('bridge = br.1'), facts);
+  assert.deepEqual(
+    [...sysctls],
+    [
+      ['disable_ipv6', '1'],
+      ['accept_ra', '0'],
+      ['autoconf', '0'],
+    ].map(([key, value]) => [`net.ipv6.conf.br/1.${key}`, value]),
+  );
+});
+
+plans('what a network wants of its links', () => {
+  const [odd] = config('[network.lab]\nsubnet = 10.0.0.8/29\nbridge = br1\nstp = no\nmtu = 9000').networks;
+  assert(odd);
+  const { link, nic, name, bridge } = desiredNetwork(odd, facts);
+  const addresses = [{ ip: ip('10.0.0.9'), prefix: 29, broadcast: ip('10.0.0.15') }];
+  assert.deepEqual(
+    { ...link, mac: '' },
+    { mac: '', mtu: 9000, stp: false, forwardDelay: 200, up: true, addresses },
+  );
+  assert.deepEqual([name, bridge, nic.name, nic.state?.master], ['lab', 'br1', 'br1-nic', 'br1']);
+});
+
+plans('the host forwards, now and after a boot, and gets back what it had', () => {
+  const path = '/etc/sysctl.d/virlan.conf';
+  const wanted = desiredHost();
+  const before = {
+    sysctls: new Map([
+      ['net.ipv4.ip_forward', '0'],
+      ['net.ipv4.conf.all.forwarding', '1'],
+    ]),
+    sysctlFile: null,
+  };
+  assert.deepEqual(planHost(wanted, before, path), [
+    { do: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' },
+    { do: 'write file', path, from: null, to: wanted.sysctlFile },
+  ]);
+  assert.match(
+    wanted.sysctlFile ?? '',
+    /\nnet\.ipv4\.ip_forward = 1\nnet\.ipv4\.conf\.all\.forwarding = 1\n$/,
+  );
+  assert.deepEqual(planHost(wanted, wanted, path), []);
+  assert.deepEqual(planHost(before, wanted, path), [
+    { do: 'set sysctl', key: 'net.ipv4.ip_forward', from: '1', to: '0' },
+    { do: 'remove file', path, from: wanted.sysctlFile },
+  ]);
+});
+
+plans.run();

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { Lease } from '../../src/identity/leases.ts';
+import type { Domain } from '../../src/libvirt/domain-xml.ts';
+import { describeSubnet, type MachineSources, machinesOf } from '../../src/status/report.ts';
+import { aDate, entry, ip, mac, network, uuid } from './builders.ts';
+
+const report = suite('status report');
+
+const soon = aDate.getTime() / 1000 + 60;
+
+const nothing: MachineSources = {
+  entries: [],
+  defined: [],
+  running: [],
+  leases: [],
+  passThrough: new Set(['k8s-br0']),
+  now: aDate,
+};
+
+function domain(number: number, name: string, macs: readonly number[], tap: string | null = null): Domain {
+  const nics = macs.map(own => ({ mac: mac(own), bridge: 'k8s-br0', network: null, tap }));
+  return { name, uuid: uuid(number), nics, metadata: new Map() };
+}
+
+const lease = (number: number, expires: number, lastByte = 7): Lease => ({
+  mac: mac(number),
+  ip: ip(`192.168.100.${lastByte}`),
+  hostname: 'evil\u001b[31m',
+  clientId: null,
+  expires,
+});
+
+const machines = (sources: Partial<MachineSources>) => machinesOf(network(), { ...nothing, ...sources });
+
+report('a machine with its reservation, its tap and its lease', () => {
+  const running = [domain(1, 'web', [1], 'vnet0')];
+  assert.deepEqual(
+    machines({ entries: [entry({ problem: 'p' })], defined: running, running, leases: [lease(1, soon)] }),
+    [
+      {
+        name: 'web',
+        uuid: uuid(1),
+        nic: 0,
+        mac: mac(1),
+        ip: '192.168.100.7',
+        hostname: 'web',
+        state: 'running',
+        tap: 'vnet0',
+        lease: { ip: '192.168.100.7', expires: '2026-11-22T10:01:00Z' },
+        problem: 'p',
+      },
+    ],
+  );
+});
+
+report('machines that run without a reservation, or have one and are gone', () => {
+  const found = machines({
+    entries: [entry({ name: 'gone', uuid: uuid(3), ip: null })],
+    defined: [domain(1, 'off', [1, 2]), domain(2, 'on', [4])],
+    running: [domain(2, 'on', [4], 'vnet3')],
+  });
+  assert.deepEqual(
+    found.map(({ name, nic, ip: at, hostname, state, tap }) => [name, nic, at, hostname, state, tap]),
+    [
+      ['gone', 0, null, 'web', 'undefined', null],
+      ['off', 0, null, null, 'shut off', null],
+      ['off', 1, null, null, 'shut off', null],
+      ['on', 0, null, null, 'running', 'vnet3'],
+    ],
+  );
+});
+
+report('a machine on another network only is no machine of this one', () => {
+  const { nics: _, ...elsewhere } = domain(1, 'web', []);
+  const nics = [{ mac: mac(1), bridge: null, network: 'default', tap: null }];
+  assert.deepEqual(machines({ defined: [{ ...elsewhere, nics }] }), []);
+  assert.equal(machines({ defined: [{ ...elsewhere, nics }], passThrough: new Set(['default']) }).length, 1);
+});
+
+report('leases: past, endless, of another MAC, of an earlier MAC', () => {
+  const leaseOf = (...leases: Lease[]) =>
+    machines({ entries: [entry({ macs: [mac(2), mac(1)] })], leases })[0]?.lease;
+  assert.equal(leaseOf(), null);
+  assert.equal(leaseOf(lease(1, soon - 61)), null);
+  assert.equal(leaseOf(lease(9, soon)), null);
+  assert.deepEqual(leaseOf(lease(1, 0)), { ip: '192.168.100.7', expires: null });
+  assert.deepEqual(
+    leaseOf(lease(1, soon - 61), lease(2, soon, 8))?.ip,
+    '192.168.100.8',
+    'what is past hides nothing',
+  );
+});
+
+report('in the order of names, and of NICs', () => {
+  const entries = [
+    ['b', 1],
+    ['b', 0],
+    ['a', 0],
+    ['B', 0],
+  ].map(([name, nic]) => entry({ name: String(name), nic: Number(nic) }));
+  assert.deepEqual(
+    machines({ entries }).map(({ name, nic }) => `${name}${nic}`),
+    ['B0', 'a0', 'b0', 'b1'],
+  );
+});
+
+report('the subnet in words', () => {
+  assert.deepEqual(describeSubnet(network()), { subnet: '192.168.100.0/24', gateway: '192.168.100.1' });
+});
+
+report.run();
