@@ -10,15 +10,19 @@ import { failure, type LogRecord, messageOf, type Outcome } from './outcome.ts';
  * starting its own. One network that cannot be established does not keep the others from it.
  */
 export async function startDaemon(config: Config = loadConfig()): Promise<Outcome> {
-  const records: LogRecord[] = [];
-  try {
-    if (preventDefaultNetwork(config))
-      records.push({ level: 'info', message: "libvirt's default network starts no more", fields: {} });
-  } catch (error) {
-    records.push(failure(`libvirt's default network: ${messageOf(error)}`));
-  }
+  const records = preventDefault(config);
   for (const network of config.networks) records.push(...(await repair(network)));
   return { records, abort: null };
+}
+
+/** Keeps libvirt from starting its own network, as far as that can be done by files. */
+export function preventDefault(config: Config): LogRecord[] {
+  try {
+    const message = "libvirt's default network starts no more";
+    return preventDefaultNetwork(config) ? [{ level: 'info', message, fields: {} }] : [];
+  } catch (error) {
+    return [failure(`libvirt's default network: ${messageOf(error)}`)];
+  }
 }
 
 /** Establishes a network as far as that works. */

@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { parseDomain } from '../libvirt/domain-xml.ts';
-import { findDnsmasq } from '../network/dnsmasq-process.ts';
+import { isAlive } from '../network/dnsmasq-process.ts';
 import { failure, type LogRecord, messageOf, type Outcome } from './outcome.ts';
 import { reserveRecords } from './reservations.ts';
 
@@ -37,9 +36,7 @@ export async function prepareMachine(xml: string, { networks }: Config = loadCon
 }
 
 async function prepareOn(network: NetworkConfig, machine: Machine): Promise<LogRecord[]> {
-  const isThere =
-    existsSync(`/sys/class/net/${network.bridge}/bridge`) && findDnsmasq(network.bridge) !== null;
-  const records = isThere ? [] : await (await import('./daemon.ts')).repair(network);
+  const records = isAlive(network) ? [] : await (await import('./daemon.ts')).repair(network);
   const stored = await reserveMachine(network, machine, 'booting');
   records.push(...reserveRecords(stored.events));
   if (!stored.told)

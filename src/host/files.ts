@@ -13,9 +13,9 @@ import {
 import { dirname } from 'node:path';
 
 /** The text of a file, or null when there is none. Throws for one that is there and cannot be read. */
-export function readFileOrNull(path: string): string | null {
+export function readFileOrNull(path: string, encoding: BufferEncoding = 'utf8'): string | null {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path, encoding);
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
@@ -33,7 +33,7 @@ export function listDirectory(path: string): string[] {
 }
 
 /** Replaces a file in one step: whoever reads it sees the old text or the new, also after the power fails. */
-export function writeAtomically(path: string, text: string, mode = 0o644): void {
+export function writeAtomically(path: string, content: string | Buffer, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
   rmSync(temporary, { force: true });
   const file = openSync(
@@ -43,7 +43,7 @@ export function writeAtomically(path: string, text: string, mode = 0o644): void 
   );
   try {
     fchmodSync(file, mode);
-    const bytes = Buffer.from(text, 'utf8');
+    const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
     for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
     fsyncSync(file);
   } catch (error) {

@@ -32,15 +32,15 @@ export interface Hostsfile {
 
 /** Refuses what dnsmasq could not have been meant to read, so that it is never written over. */
 export function parseHostsfile(text: string): Result<Hostsfile> {
+  const ours: string[] = [];
+  const byHand: string[] = [];
+  const lines = text.split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  for (const line of lines) (line.endsWith(mark) ? ours : byHand).push(line);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  const damage = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/.exec(text);
-  if (damage !== null) {
-    const line = text.slice(0, damage.index).split('\n').length;
-    return { ok: false, error: `line ${line} holds bytes that are no text` };
-  }
-  const lines = text.split('\n').filter((line, index, all) => line !== '' || index < all.length - 1);
-  const isOurs = (line: string) => line.endsWith(mark);
-  return { ok: true, value: { ours: lines.filter(isOurs), byHand: lines.filter(line => !isOurs(line)) } };
+  const damage = byHand.find(line => /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/.test(line));
+  if (damage === undefined) return { ok: true, value: { ours, byHand } };
+  return { ok: false, error: `line ${lines.indexOf(damage) + 1} holds bytes that are no text` };
 }
 
 export function formatHostsfile(hostsfile: Hostsfile): string {
@@ -65,7 +65,6 @@ export function withReservation(
   reservations: readonly Reservation[],
 ): Hostsfile | null {
   const wanted = [...new Set(reservations.map(reservationLine))];
-  const known = new Set(hostsfile.ours);
   const displaced = reservations.flatMap(({ macs, ip }) => [
     ...macs.map(mac => `${mac},`),
     `,${formatIpv4(ip)},`,
@@ -73,7 +72,7 @@ export function withReservation(
   const clashes = hostsfile.ours.filter(
     line => !wanted.includes(line) && displaced.some(field => line.includes(field)),
   );
-  if (clashes.length === 0 && wanted.every(line => known.has(line))) return null;
+  if (clashes.length === 0 && wanted.every(line => hostsfile.ours.includes(line))) return null;
   const kept = hostsfile.ours.filter(line => !clashes.includes(line) && !wanted.includes(line));
   return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };
 }

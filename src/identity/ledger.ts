@@ -48,6 +48,8 @@ const header = '{"virlan":"ledger","version":1}';
 export class Ledger {
   readonly #text: string;
   readonly #file: string | null;
+  /** What was searched for already. */
+  readonly #found = new Map<string, LedgerEntry[]>();
 
   private constructor(text: string, file: string | null) {
     this.#text = text;
@@ -59,11 +61,16 @@ export class Ledger {
   /** Checks the form of every line, and no line's content: see `entries`. The file is named where a line is damaged. */
   static parse(text: string, file: string | null = null): Result<Ledger> {
     if (text === '') return { ok: true, value: Ledger.empty };
-    const lines = text.split('\n');
-    if (lines[0] !== header) return { ok: false, error: `line 1 is not ${header}` };
-    if (lines.pop() !== '') return { ok: false, error: `line ${lines.length + 1} is cut short` };
-    const broken = lines.findIndex(line => !line.startsWith('{"') || !line.endsWith('}'));
-    if (broken !== -1) return { ok: false, error: `line ${broken + 1} is no entry` };
+    const lineAt = (place: number) => text.slice(0, place).split('\n').length;
+    if (!text.startsWith(`${header}\n`) && text !== header)
+      return { ok: false, error: `line 1 is not ${header}` };
+    if (!text.endsWith('\n')) return { ok: false, error: `line ${lineAt(text.length)} is cut short` };
+    for (let start = header.length + 1; start < text.length; ) {
+      const end = text.indexOf('\n', start);
+      const isEntry = text.startsWith('{"', start) && text[end - 1] === '}';
+      if (!isEntry) return { ok: false, error: `line ${lineAt(start)} is no entry` };
+      start = end + 1;
+    }
     return { ok: true, value: new Ledger(text, file) };
   }
 
@@ -81,7 +88,7 @@ export class Ledger {
 
   /** Throws DamagedLedger, as the searches below do when a line they hit is damaged. */
   ofMachine(network: string, uuid: string): LedgerEntry[] {
-    return this.#find(`"uuid":${ascii(uuid)}`, entry => entry.network === network && entry.uuid === uuid);
+    return this.#find(`${uuid}"`, entry => entry.network === network && entry.uuid === uuid);
   }
 
   named(network: string, name: string): LedgerEntry[] {
@@ -89,11 +96,11 @@ export class Ledger {
   }
 
   withMac(mac: Mac): LedgerEntry[] {
-    return this.#find(`"${mac}"`, entry => entry.macs.includes(mac));
+    return this.#find(`${mac}"`, entry => entry.macs.includes(mac));
   }
 
   withIp(ip: Ipv4): LedgerEntry[] {
-    return this.#find(`"ip":"${formatIpv4(ip)}"`, entry => entry.ip === ip);
+    return this.#find(`${formatIpv4(ip)}"`, entry => entry.ip === ip);
   }
 
   withHostname(network: string, hostname: string): LedgerEntry[] {
@@ -103,10 +110,18 @@ export class Ledger {
     );
   }
 
-  /** Every address that any entry holds. */
-  addresses(): Set<Ipv4> {
-    const written = this.#text.matchAll(/"ip":"([\d.]+)"/g);
-    return new Set([...written].flatMap(([, ip = '']) => parseIpv4(ip) ?? []));
+  /**
+   * Whether an entry holds an address, for many addresses in turn: the first few are searched for, as a pool with room
+   * needs no more; then all are read once.
+   */
+  addressTest(): (ip: Ipv4) => boolean {
+    let searches = 16;
+    let all: Set<string> | null = null;
+    return ip => {
+      if (searches-- > 0) return this.#text.includes(`"ip":"${formatIpv4(ip)}"`);
+      all ??= new Set([...this.#text.matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
+      return all.has(formatIpv4(ip));
+    };
   }
 
   /** The ledger with `after` in place of `before`; a null adds or removes. */
@@ -114,6 +129,7 @@ export class Ledger {
     const added = after === null ? '' : `${formatLine(after)}\n`;
     if (before === null) return new Ledger(this.#text + added, this.#file);
     const line = `\n${formatLine(before)}\n`;
+    if (line === `\n${added}`) return this;
     const at = this.#text.indexOf(line);
     if (at === -1) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
     const text = `${this.#text.slice(0, at + 1)}${added}${this.#text.slice(at + line.length)}`;
@@ -121,15 +137,18 @@ export class Ledger {
   }
 
   #find(fragment: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
+    const found = this.#found.get(fragment) ?? this.#search(fragment);
+    this.#found.set(fragment, found);
+    return found.filter(isMeant);
+  }
+
+  #search(fragment: string): LedgerEntry[] {
     const found: LedgerEntry[] = [];
     for (let at = this.#text.indexOf(fragment, header.length); at !== -1; ) {
       const start = this.#text.lastIndexOf('\n', at) + 1;
       const end = this.#text.indexOf('\n', at);
-      const entry = this.#read(
-        this.#text.slice(start, end),
-        () => this.#text.slice(0, start).split('\n').length,
-      );
-      if (isMeant(entry)) found.push(entry);
+      const line = this.#text.slice(start, end);
+      found.push(this.#read(line, () => this.#text.slice(0, start).split('\n').length));
       at = this.#text.indexOf(fragment, end);
     }
     return found;

@@ -258,14 +258,14 @@ function chooseAddress(
     return { value: found.ip, problem };
   }
 
-  const given = ledger.addresses();
+  const isGiven = ledger.addressTest();
   const leased = new Set(
     around
       .leases()
       .filter(lease => lease.mac !== mac && isCurrent(lease, around.now))
       .map(lease => lease.ip),
   );
-  const free = formulaAddress(key, poolOf(network), ip => given.has(ip) || leased.has(ip) || isPromised(ip));
+  const free = formulaAddress(key, poolOf(network), ip => isGiven(ip) || leased.has(ip) || isPromised(ip));
   if (free !== null) return { value: free, problem };
   const oldest = longestRetired(ledger, network, ip => isUsable(ip) && !leased.has(ip));
   if (oldest !== null) return { value: oldest, problem };

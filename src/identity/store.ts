@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { readFileOrNull, writeAtomically } from '../host/files.ts';
@@ -25,9 +25,12 @@ import { type Circumstances, type Reserved, reservationOf, reserve } from './res
 /** How long one process waits for another to be done with the ledger, in seconds: a machine's start waits meanwhile. */
 const patience = 5;
 
+/** The ledger is ASCII, and what else a damaged line holds is to come back as it was, byte for byte. */
+const ledgerEncoding = 'latin1';
+
 /** The ledger; an empty one when there is none yet. Throws, naming file and line, for one that is damaged: it is never written over. */
 export function readLedger(): Ledger {
-  const parsed = Ledger.parse(readFileOrNull(paths.ledger) ?? '', paths.ledger);
+  const parsed = Ledger.parse(readFileOrNull(paths.ledger, ledgerEncoding) ?? '', paths.ledger);
   if (parsed.ok) return parsed.value;
   throw new DamagedLedger(`${paths.ledger}: ${parsed.error}: ${ledgerRemedy}`);
 }
@@ -115,7 +118,31 @@ export async function reserveMachine(
   moment: 'booting' | 'defined',
 ): Promise<Stored> {
   const { bridge } = network;
+  const first = decide(network, machine, moment);
+  // Most machines start with all in its place: that is seen without the lock, since each file is replaced as a whole.
+  if (isNothingToDo(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
+  return withLock(paths.ledgerLock, patience, () => {
+    const decision = first.version === versionOf(bridge) ? first : decide(network, machine, moment);
+    writeLedger(decision.before, decision.reserved.ledger);
+    if (decision.changed !== null) writeHostsfile(bridge, decision.changed);
+    return { ...decision.reserved, told: tellDnsmasq(bridge) };
+  });
+}
+
+interface Decision {
+  /** Which ledger and which hostsfile it rests on. */
+  readonly version: string;
+  readonly before: Ledger;
+  readonly reserved: Reserved;
+  /** The hostsfile as it has to be; null for one that is right. */
+  readonly changed: Hostsfile | null;
+}
+
+function decide(network: NetworkConfig, machine: Machine, moment: 'booting' | 'defined'): Decision {
+  const { bridge, hosts } = network;
+  const version = versionOf(bridge);
   const hostsfile = readHostsfile(bridge);
+  const before = readLedger();
   const byHand = handLines(hostsfile);
   let known: Set<string> | null = null;
   const around: Circumstances = {
@@ -128,43 +155,32 @@ export async function reserveMachine(
     },
     now: new Date(),
   };
-  const decide = (): Decision => {
-    const before = readLedger();
-    const reserved = reserve(before, machine, moment, around);
-    const spokenFor = [...byHand, ...fixedLines(network.hosts)];
-    const lines = [...reserved.entries, ...reserved.others].flatMap(
-      entry => reservationOf(entry, spokenFor) ?? [],
-    );
-    return { before, reserved, changed: withReservation(readHostsfile(bridge), lines) };
-  };
-  // Most machines start with all in its place: that is seen without the lock, since each file is replaced as a whole.
-  const { before, reserved, changed } = decide();
-  if (
-    reserved.ledger.format() === before.format() &&
-    changed === null &&
-    existsSync(dnsmasqPaths(bridge).hostsfile)
-  ) {
-    return { ...reserved, told: tellDnsmasq(bridge) };
-  }
-  return withLock(paths.ledgerLock, patience, () => {
-    const decision = decide();
-    writeLedger(decision.before, decision.reserved.ledger);
-    if (decision.changed !== null) writeHostsfile(bridge, decision.changed);
-    return { ...decision.reserved, told: tellDnsmasq(bridge) };
-  });
+  const reserved = reserve(before, machine, moment, around);
+  const spokenFor = [...byHand, ...fixedLines(hosts)];
+  const settled = [...reserved.entries, ...reserved.others];
+  const lines = settled.flatMap(entry => reservationOf(entry, spokenFor) ?? []);
+  return { version, before, reserved, changed: withReservation(hostsfile, lines) };
 }
 
-interface Decision {
-  readonly before: Ledger;
-  readonly reserved: Reserved;
-  /** The hostsfile as it has to be; null for one that is right. */
-  readonly changed: Hostsfile | null;
+function isNothingToDo({ version, before, reserved, changed }: Decision): boolean {
+  return !version.includes(missing) && changed === null && reserved.ledger.format() === before.format();
+}
+
+const missing = 'none';
+
+/** A text that is another one after either file was replaced. */
+function versionOf(bridge: string): string {
+  const versions = [paths.ledger, dnsmasqPaths(bridge).hostsfile].map(path => {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat === undefined ? missing : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
+  });
+  return versions.join(', ');
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {
   if (after.format() === before.format()) return;
   mkdirSync(dirname(paths.ledger), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.ledger, after.format(), 0o600);
+  writeAtomically(paths.ledger, Buffer.from(after.format(), ledgerEncoding), 0o600);
 }
 
 function writeHostsfile(bridge: string, hostsfile: Hostsfile): void {

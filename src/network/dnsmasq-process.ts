@@ -1,4 +1,4 @@
-import { readFileSync, readlinkSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
@@ -17,6 +17,11 @@ export function findDnsmasq(bridge: string): number | null {
     .filter(other => isDnsmasq(other, conf) && isOnThisHost(other));
   // dnsmasq forks for each connection.
   return running.find(other => !running.includes(Number(processStat(other)?.[1]))) ?? null;
+}
+
+/** Whether a network has its bridge and its dnsmasq: all of it that can be seen without running a program. */
+export function isAlive({ bridge }: { readonly bridge: string }): boolean {
+  return existsSync(`/sys/class/net/${bridge}/bridge`) && findDnsmasq(bridge) !== null;
 }
 
 /**

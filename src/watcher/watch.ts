@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { arrangeNetworks } from '../default-network/arrange.ts';
-import { repair, startDaemon } from '../hooks/daemon.ts';
+import { preventDefault, repair, startDaemon } from '../hooks/daemon.ts';
 import { plugNic } from '../hooks/network.ts';
 import { messageOf, type Outcome } from '../hooks/outcome.ts';
 import { prepareMachine } from '../hooks/qemu.ts';
@@ -14,7 +14,7 @@ import { withReservations } from '../identity/hostsfile.ts';
 import { readHostsfile, readLedger, syncHostsfile, wantedReservations } from '../identity/store.ts';
 import { LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../network/dnsmasq.ts';
-import { findDnsmasq, tellDnsmasq } from '../network/dnsmasq-process.ts';
+import { findDnsmasq, isAlive, tellDnsmasq } from '../network/dnsmasq-process.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
 import { collectStatus } from '../status/collect.ts';
 import { publishLeases } from '../status/publish-leases.ts';
@@ -235,7 +235,7 @@ export class Watcher {
       ['GET /ping', async () => text('virlan\n')],
       ['POST /hook/qemu/prepare', timed('qemu prepare', xml => prepareMachine(xml, this.#config))],
       ['POST /hook/network/port-created', timed('network port-created', xml => plugNic(xml, this.#config))],
-      ['POST /hook/daemon/start', timed('daemon start', () => startDaemon(this.#config))],
+      ['POST /hook/daemon/start', timed('daemon start', () => this.#greetDaemon())],
       ['POST /settle', async name => text(`${await this.#settleNamed(name)}\n`)],
       ['GET /status', async () => json(await this.#status())],
       [
@@ -247,6 +247,17 @@ export class Watcher {
         }),
       ],
     ]);
+  }
+
+  /**
+   * A daemon of libvirt's waits for this before it starts. Where all that can be seen without running a program is
+   * right, which the watcher has been looking after, it need not wait for the rest of the comparison.
+   */
+  async #greetDaemon(): Promise<Outcome> {
+    if (!this.#config.networks.every(isAlive)) return startDaemon(this.#config);
+    const records = preventDefault(this.#config);
+    void this.#establish().catch(error => this.#log.error(messageOf(error)));
+    return { records, abort: null };
   }
 
   /** Looks at a machine again, because its entry in the ledger changed and no event says so. */

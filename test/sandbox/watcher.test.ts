@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
 import { formulaAddressOf } from './formula.ts';
-import { logLines } from './hook-calls.ts';
+import { logLines, prepare, runHook } from './hook-calls.ts';
 import {
   configure,
   define,
@@ -214,14 +216,18 @@ watcher('hooks go on without the watcher, and when it hangs or talks nonsense', 
   assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:04,/m);
   await destroyMachine('quiet');
   // Somebody else's server on the socket the killed watcher left behind.
-  const nonsense = execa('nc', ['-lkU', '/run/virlan/socket'], {
-    input: 'SSH-2.0-nonsense\n',
-    reject: false,
-  });
+  rmSync('/run/virlan/socket');
+  let asked = 0;
+  const nonsense = createServer(socket => {
+    asked++;
+    socket.end('SSH-2.0-nonsense\r\n');
+  }).listen('/run/virlan/socket');
+  await once(nonsense, 'listening');
   await define(domainXml({ name: 'noise', nics: [{ ...onBridge, mac: '52:54:00:bb:00:05' }] }));
   await startMachine('noise');
   assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:05,/m);
-  nonsense.kill('SIGKILL');
+  assert(asked > 0);
+  nonsense.close();
   await destroyMachine('noise');
 });
 
@@ -232,6 +238,25 @@ watcher('what was defined while the watcher was away is settled when it is back'
   const metrics = (await get('/metrics')) ?? '';
   assert.match(metrics, /^virlan_libvirt_connected 1$/m);
   assert.match(metrics, /^virlan_machines\{network="k8s-br0"\} \d+$/m);
+});
+
+watcher('the watcher answers the hooks, by whichever program the host has to ask it', async () => {
+  const program = '/usr/sbin/virlan';
+  const whole = readFileSync(program);
+  // What would be run where the watcher is away says that it was.
+  writeFileSync(program, '#!/bin/sh\ntouch /run/fallen-back\n');
+  for (const [index, asker] of ['nc', 'socat', 'curl'].entries()) {
+    const missing = ['nc', 'socat', 'curl'].slice(0, index);
+    for (const each of missing) await execa('rm', ['-f', `/usr/bin/${each}`, `/bin/${each}`]);
+    const mac = `52:54:00:bb:01:0${index}`;
+    const { exitCode } = await prepare({ name: `by-${asker}`, nics: [{ ...onBridge, mac }] });
+    assert.equal(exitCode, 0);
+    assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${mac},`, 'm'));
+    assert(!existsSync('/run/fallen-back'), `${asker} did not reach the watcher`);
+  }
+  assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
+  assert(!existsSync('/run/fallen-back'));
+  writeFileSync(program, whole);
 });
 
 watcher.run();
