@@ -13,6 +13,8 @@ const entryPoints = {
   network: 'src/hooks/network.ts',
   daemon: 'src/hooks/daemon.ts',
   watch: 'src/watcher/watch.ts',
+  arrange: 'src/default-network/arrange.ts',
+  ask: 'src/watcher/ask.ts',
 };
 const ownFiles = {
   name: 'own files',

@@ -1,6 +1,5 @@
 import { print, printJson, style } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
-import { openLog } from '../host/log.ts';
 import { readBefore } from '../network/before.ts';
 import { describeStep } from '../network/describe.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
@@ -17,6 +16,7 @@ export async function down(
       results.push({ name, steps: await takeDown(name, bridge) });
     return results;
   });
+  const { openLog } = await import('../host/log.ts');
   const log = openLog();
   for (const { name, steps } of done) {
     if (steps.length > 0) log.info({ network: name, steps: steps.map(describeStep) }, 'network taken down');

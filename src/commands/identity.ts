@@ -9,7 +9,6 @@ import { machineOn, noWishes } from '../identity/machine.ts';
 import { reserve } from '../identity/reserve.ts';
 import { changeLedger, readHostsfile, readLeases, readLedger, syncHostsfile } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
-import { askWatcher } from '../watcher/ask.ts';
 import { selectNetworks } from './networks.ts';
 
 interface NicOptions {
@@ -89,6 +88,7 @@ export async function adopt(options: { config?: string; json: boolean }, name: s
       `there is no machine ${JSON.stringify(name)} whose MAC virlan may change: see "virlan status"`,
     );
   }
+  const { askWatcher } = await import('../watcher/ask.ts');
   const watcher = await askWatcher('POST', '/settle', name);
   if (options.json)
     printJson({

@@ -3,7 +3,6 @@ import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../status/collect.ts';
 import { publishLeases } from '../status/publish-leases.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../status/report.ts';
-import { askWatcher } from '../watcher/ask.ts';
 
 /** `virlan status`. */
 export async function status(options: { config?: string; json: boolean }): Promise<number> {
@@ -15,7 +14,9 @@ export async function status(options: { config?: string; json: boolean }): Promi
 
 /** The watcher's word; null when there is no watcher, or when another configuration than its own is asked about. */
 async function askStatus(config: string | undefined): Promise<Status | null> {
-  const answer = config === undefined ? await askWatcher('GET', '/status') : null;
+  if (config !== undefined) return null;
+  const { askWatcher } = await import('../watcher/ask.ts');
+  const answer = await askWatcher('GET', '/status');
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }
 

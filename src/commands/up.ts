@@ -1,7 +1,5 @@
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
-import { arrangeNetworksOnce } from '../default-network/arrange.ts';
-import { openLog } from '../host/log.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
 import { publishLeases } from '../status/publish-leases.ts';
@@ -15,12 +13,15 @@ export async function up(
 ): Promise<number> {
   const config = loadConfig(options.config);
   const networks = selectNetworks(config, names);
-  const log = openLog();
   const done = await withNetworkLock(async () => {
     const results = [];
     for (const network of networks) results.push({ network, ...(await establish(network)) });
     return results;
   });
+  // What the network itself does not wait for is loaded when it is up.
+  const { openLog } = await import('../host/log.ts');
+  const { arrangeNetworksOnce } = await import('../default-network/arrange.ts');
+  const log = openLog();
   for (const { network, steps } of done) {
     if (steps.length > 0)
       log.info(

@@ -19,31 +19,73 @@ type LinkStep = Extract<
   { do: 'add bridge' | 'add dummy' | 'remove link' | 'set link' | 'add address' | 'remove address' }
 >;
 
-/** Carries out steps in their order, all link steps that follow each other in one `ip -batch`. Throws at the first that fails. */
+/** A step that changes the rules of one backend. */
+type RulesStep = Extract<Step, { do: 'load rules' | 'remove rules' }>;
+
+/** Steps that follow each other and are one piece of work. */
+type Group =
+  | { readonly kind: 'links'; readonly steps: LinkStep[] }
+  | { readonly kind: 'rules'; readonly steps: RulesStep[] }
+  | { readonly kind: 'other'; readonly step: Exclude<Step, LinkStep | RulesStep> };
+
+/**
+ * Carries out steps in their order: link steps that follow each other in one `ip -batch`, the rules of both backends
+ * side by side. Throws at the first that fails.
+ */
 export async function applySteps(steps: readonly Step[]): Promise<void> {
-  for (const group of groupSteps(steps)) {
-    if (Array.isArray(group))
-      await run('ip', ['-batch', '-'], group.map(step => `${ipCommand(step)}\n`).join(''));
-    else await applyStep(group);
+  const listings: Promise<void>[] = [];
+  try {
+    for (const group of groupSteps(steps)) await applyGroup(group, listings);
+  } finally {
+    await Promise.all(listings);
   }
 }
 
 /** As `applySteps`, but goes on after a failure, for a hook, where half a network is better than none. Gives what failed. */
 export async function applyWhatWorks(steps: readonly Step[]): Promise<Error[]> {
   const failures: Error[] = [];
+  const listings: Promise<void>[] = [];
   for (const group of groupSteps(steps)) {
-    await applySteps(Array.isArray(group) ? group : [group]).catch(error => failures.push(error));
+    await applyGroup(group, listings).catch(error => failures.push(error));
   }
+  await Promise.all(listings);
   return failures;
 }
 
-function groupSteps(steps: readonly Step[]): (LinkStep[] | Exclude<Step, LinkStep>)[] {
-  const groups: (LinkStep[] | Exclude<Step, LinkStep>)[] = [];
+async function applyGroup(group: Group, listings: Promise<void>[]): Promise<void> {
+  switch (group.kind) {
+    case 'links': {
+      await run('ip', ['-batch', '-'], group.steps.map(step => `${ipCommand(step)}\n`).join(''));
+      return;
+    }
+    case 'rules': {
+      const loads = group.steps.map(async step => {
+        const script = step.do === 'load rules' ? step.rules : null;
+        await loadRules(step.backend, step.bridge, script);
+        // Nothing waits for what the kernel lists now but the next comparison.
+        listings.push(recordRules(step.backend, step.bridge, script));
+      });
+      const results = await Promise.allSettled(loads);
+      const failed = results.find(result => result.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+      return;
+    }
+    case 'other':
+      return applyStep(group.step);
+  }
+}
+
+function groupSteps(steps: readonly Step[]): Group[] {
+  const groups: Group[] = [];
   for (const step of steps) {
     const last = groups.at(-1);
-    if (!isLinkStep(step)) groups.push(step);
-    else if (Array.isArray(last)) last.push(step);
-    else groups.push([step]);
+    if (isLinkStep(step)) {
+      if (last?.kind === 'links') last.steps.push(step);
+      else groups.push({ kind: 'links', steps: [step] });
+    } else if (step.do === 'load rules' || step.do === 'remove rules') {
+      if (last?.kind === 'rules') last.steps.push(step);
+      else groups.push({ kind: 'rules', steps: [step] });
+    } else groups.push({ kind: 'other', step });
   }
   return groups;
 }
@@ -95,7 +137,7 @@ function linkOption(attribute: LinkAttribute, to: string): string {
   }
 }
 
-async function applyStep(step: Exclude<Step, LinkStep>): Promise<void> {
+async function applyStep(step: Exclude<Step, LinkStep | RulesStep>): Promise<void> {
   switch (step.do) {
     case 'set sysctl':
       return writeSysctl(step.key, step.to);
@@ -104,10 +146,6 @@ async function applyStep(step: Exclude<Step, LinkStep>): Promise<void> {
       return writeAtomically(step.path, step.to);
     case 'remove file':
       return rmSync(step.path, { force: true });
-    case 'load rules':
-      return loadRules(step.backend, step.bridge, step.rules);
-    case 'remove rules':
-      return loadRules(step.backend, step.bridge, null);
     case 'write reservations':
       return syncHostsfile(step.network, step.bridge);
     case 'start dnsmasq':
@@ -125,7 +163,7 @@ function writeSysctl(key: string, value: string): void {
   }
 }
 
-/** Loads a script, or removes the rules with a null, and notes what the kernel lists then: any later difference is drift. */
+/** Loads a script, or removes the rules with a null. */
 async function loadRules(backend: Backend, bridge: string, script: string | null): Promise<void> {
   if (backend === 'nftables') {
     await run('nft', ['-f', '-'], script ?? removeNftables(bridge));
@@ -133,9 +171,13 @@ async function loadRules(backend: Backend, bridge: string, script: string | null
     const transaction = replaceIptables(bridge, script, await listRules('iptables', bridge));
     await run('iptables-restore', ['--noflush', '--wait', '5'], transaction);
   }
+}
+
+/** Notes what the kernel lists right after a load: any later difference is drift. */
+async function recordRules(backend: Backend, bridge: string, script: string | null): Promise<void> {
+  const own = script === null ? {} : { [backend]: { script, listing: await listRules(backend, bridge) } };
   const applied = readApplied(bridge);
   const { [backend]: _, ...others } = applied.rules;
-  const own = script === null ? {} : { [backend]: { script, listing: await listRules(backend, bridge) } };
   writeApplied(bridge, { ...applied, rules: { ...others, ...own } });
 }
 

@@ -33,14 +33,23 @@ interface IpLink {
   addr_info?: { family: string; scope?: string; local?: string; prefixlen?: number; broadcast?: string }[];
 }
 
-interface IpRoute {
+/** A route as `ip -j route` tells of it. */
+export interface IpRoute {
   dst: string;
   dev?: string;
   type?: string;
 }
 
-export async function readLinks(): Promise<Link[]> {
-  const links: IpLink[] = JSON.parse(await run('ip', ['-json', '-details', 'address', 'show']));
+/** The host's links, and the routes of all its routing tables, VPNs' among them: one process for both. */
+export async function readLinksAndRoutes(): Promise<{ links: Link[]; routes: IpRoute[] }> {
+  const asked = 'address show\nroute show table all\n';
+  const [links = '[]', routes = '[]'] = (await run('ip', ['-json', '-details', '-batch', '-'], asked)).split(
+    '\n',
+  );
+  return { links: readLinks(JSON.parse(links)), routes: JSON.parse(routes || '[]') };
+}
+
+function readLinks(links: readonly IpLink[]): Link[] {
   return links.map(link => ({
     name: link.ifname,
     type: link.linkinfo?.info_kind ?? null,
@@ -65,11 +74,8 @@ function readAddress({
   return family !== 'inet' || ip === null ? [] : [{ ip, prefix: prefixlen, broadcast: parseIpv4(broadcast) }];
 }
 
-/** The IPv4 networks this host knows: of all its routing tables, VPNs' among them, and of its links' addresses. */
-export async function readKnownSubnets(links: readonly Link[]): Promise<KnownSubnet[]> {
-  const routes: IpRoute[] = JSON.parse(
-    (await run('ip', ['-4', '-json', 'route', 'show', 'table', 'all'])) || '[]',
-  );
+/** The IPv4 networks this host knows: by its routes, and by its links' addresses. */
+export function knownSubnets(links: readonly Link[], routes: readonly IpRoute[]): KnownSubnet[] {
   const byAddress = links.flatMap(({ name, addresses }) =>
     addresses.map(({ ip, prefix }) => ({ subnet: subnetOf(ip, prefix), link: name, by: 'address' as const })),
   );

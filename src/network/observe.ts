@@ -9,17 +9,13 @@ import { type Link, listRules, readSysctl } from './kernel.ts';
 import type { Backend, DesiredNetwork, FoundRules, HostState, ObservedNetwork } from './state.ts';
 
 /** What is there of just what is wanted. Throws when a link of that name is no bridge. */
-export async function observeNetwork(
+export function observeNetwork(
   desired: DesiredNetwork,
   links: readonly Link[],
-  backends: readonly Backend[],
-): Promise<ObservedNetwork> {
+  rules: ObservedNetwork['rules'],
+): ObservedNetwork {
   const { bridge } = desired;
   const applied = readApplied(bridge);
-  const [nftables, iptables] = await Promise.all([
-    findRules('nftables', bridge, backends, applied),
-    findRules('iptables', bridge, backends, applied),
-  ]);
   const link = links.find(({ name }) => name === bridge);
   const nic = links.find(({ name }) => name === desired.nic.name);
   if (link !== undefined && (link.type !== 'bridge' || link.mac === null)) {
@@ -35,7 +31,7 @@ export async function observeNetwork(
     ),
     orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
     sysctls: readSysctls(desired.sysctls.keys()),
-    rules: { nftables, iptables },
+    rules,
     dnsmasq: { conf: readFileOrNull(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
     reservations: desired.reservations === null ? [] : readHostsfile(bridge).ours,
   };
@@ -52,6 +48,19 @@ function readSysctls(keys: Iterable<string>): Map<string, string> {
       return value === null ? [] : [[key, value] as const];
     }),
   );
+}
+
+/** What each backend lists of virlan's rules for a bridge. */
+export async function observeRules(
+  bridge: string,
+  backends: readonly Backend[],
+): Promise<ObservedNetwork['rules']> {
+  const applied = readApplied(bridge);
+  const [nftables, iptables] = await Promise.all([
+    findRules('nftables', bridge, backends, applied),
+    findRules('iptables', bridge, backends, applied),
+  ]);
+  return { nftables, iptables };
 }
 
 async function findRules(

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { release } from 'node:os';
 import type { NetworkConfig } from '../config/config.ts';
 import { listDirectory, readFileOrNull } from '../host/files.ts';
 import { paths, systemPath } from '../host/paths.ts';
-import { ask } from '../host/run.ts';
 import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { readApplied } from './applied.ts';
 import { findConflicts } from './conflicts.ts';
 import { desiredHost, desiredNetwork, type HostFacts, nicName } from './desired.ts';
 import type { DnsmasqHost } from './dnsmasq.ts';
-import { type Link, readKnownSubnets, readLinks } from './kernel.ts';
-import { observeHost, observeNetwork } from './observe.ts';
+import { knownSubnets, type Link, readLinksAndRoutes } from './kernel.ts';
+import { observeHost, observeNetwork, observeRules } from './observe.ts';
 import { planHost, planNetwork, type Step } from './plan.ts';
 import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 
@@ -41,25 +42,34 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
 
 /** As `surveyNetwork`, but for a hook, where a network without its reservations is better than none. */
 export async function surveyWhatCanBeRead(network: NetworkConfig): Promise<Survey> {
-  const links = await readLinks();
+  const { bridge } = network;
   const backends = availableBackends();
-  const reservations = readReservations(network);
-  const [facts, known] = await Promise.all([
-    gatherFacts(network, links, backends, reservations.lines),
-    readKnownSubnets(links),
+  // What virlan has not loaded since the host booted it loads whole, whatever is there, so that nobody need look.
+  const isLoaded = Object.keys(readApplied(bridge).rules).length > 0;
+  const [{ links, routes }, rules] = await Promise.all([
+    readLinksAndRoutes(),
+    observeRules(bridge, isLoaded ? backends : []),
   ]);
-  const desired = desiredNetwork(network, facts);
-  const observed = await observeNetwork(desired, links, backends);
-  const conflicts = findConflicts(network, known);
-  const steps = planNetwork(desired, observed);
-  return { network, desired, observed, steps, conflicts, damage: reservations.damage };
+  const hasDummy = existsSync(`/sys/class/net/${nicName(bridge)}`) || canMakeDummy();
+  const { lines, damage } = readReservations(network);
+  const desired = desiredNetwork(
+    network,
+    gatherFacts(network, links, { backends, hasDummy, reservations: lines }),
+  );
+  const observed = observeNetwork(desired, links, rules);
+  const conflicts = findConflicts(network, knownSubnets(links, routes));
+  return { network, desired, observed, steps: planNetwork(desired, observed), conflicts, damage };
 }
 
 /** What of a network is on the host, compared with a state of one's own choice. */
 export async function surveyAgainst(
   desired: DesiredNetwork,
 ): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
-  const observed = await observeNetwork(desired, await readLinks(), availableBackends());
+  const [{ links }, rules] = await Promise.all([
+    readLinksAndRoutes(),
+    observeRules(desired.bridge, availableBackends()),
+  ]);
+  const observed = observeNetwork(desired, links, rules);
   return { observed, steps: planNetwork(desired, observed) };
 }
 
@@ -68,13 +78,11 @@ export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
   return { observed, steps: planHost(desired, observed, paths.sysctl) };
 }
 
-async function gatherFacts(
-  network: NetworkConfig,
+function gatherFacts(
+  { name, bridge }: NetworkConfig,
   links: readonly Link[],
-  backends: readonly Backend[],
-  reservations: HostFacts['reservations'],
-): Promise<HostFacts> {
-  const { name, bridge } = network;
+  known: Pick<HostFacts, 'backends' | 'hasDummy' | 'reservations'>,
+): HostFacts {
   const passThrough = passThroughNetworks(name, bridge);
   const onNetwork = runningDomains().flatMap(domain => {
     const macs = machineOn(bridge, passThrough, domain).macs;
@@ -82,12 +90,10 @@ async function gatherFacts(
   });
   return {
     machineId: readFileOrNull(paths.machineId)?.trim() ?? '',
-    backends,
-    hasDummy: links.some(link => link.name === nicName(bridge)) || (await canMakeDummy()),
+    ...known,
     keepsIpv6Off:
       existsSync('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),
     taps: onNetwork.flatMap(nic => nic.tap ?? []),
-    reservations,
     user: dnsmasqUser(),
     extras: readExtras(name),
   };
@@ -111,10 +117,10 @@ export function availableBackends(): Backend[] {
 }
 
 /** Whether the kernel has links of type dummy, or a module for them. */
-async function canMakeDummy(): Promise<boolean> {
-  return (
-    existsSync('/sys/module/dummy') || (await ask('modprobe', ['--dry-run', '--quiet', 'dummy'])) !== null
-  );
+function canMakeDummy(): boolean {
+  const modules = `/lib/modules/${release()}`;
+  const lists = ['modules.dep', 'modules.builtin'].map(list => readFileOrNull(`${modules}/${list}`) ?? '');
+  return existsSync('/sys/module/dummy') || lists.some(list => list.includes('/net/dummy.ko'));
 }
 
 function dnsmasqUser(): string {

@@ -394,9 +394,10 @@ function report(): void {
     );
     console.log(`    against ${against}`);
   }
+  for (const fact of facts) console.log(fact);
   writeSync(
     3,
-    `${JSON.stringify({ node: process.version, rows: rows.map(row => ({ ...row, ratio: row.ours / row.theirs })) }, null, 2)}\n`,
+    `${JSON.stringify({ node: process.version, facts, rows: rows.map(row => ({ ...row, ratio: row.ours / row.theirs })) }, null, 2)}\n`,
   );
 }
 

@@ -4,8 +4,8 @@ import { execa } from 'execa';
 /** All that virlan could change on a host, a line for each thing, so that two snapshots can be compared. */
 export type Snapshot = readonly string[];
 
-/** What comes and goes by itself, or is there to stay: kernel timers, locks and the log. */
-const volatile = /_timer$|^(topology_change|bridge_id|root_id|designated_|tentative)/;
+/** What comes and goes by itself, or is there to stay: kernel timers, the carrier that follows a link some time after, locks and the log. */
+const volatile = /_timer$|^(operstate$|topology_change|bridge_id|root_id|designated_|tentative)/;
 const lasting = /\.lock$|^\/var\/log\//;
 
 export async function snapshot(): Promise<Snapshot> {
@@ -18,7 +18,9 @@ export async function snapshot(): Promise<Snapshot> {
     output('sysctl', '--all', '--pattern', '^net\\.(ipv4|ipv6|bridge)\\.'),
   ]);
   return [
-    ...(links as object[]).map(link => `link ${JSON.stringify(link, steady)}`),
+    ...(links as object[]).map(
+      link => `link ${JSON.stringify(link, steady).replace(/"(NO-CARRIER|LOWER_UP)",?/g, '')}`,
+    ),
     ...[...(routes as object[]), ...(routes6 as object[])]
       .map(route => `route ${JSON.stringify(route, steady)}`)
       .filter(route => !route.includes('"fe80:')),
