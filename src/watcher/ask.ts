@@ -20,7 +20,11 @@ export function askWatcher(method: 'GET' | 'POST', path: string, body = ''): Pro
       response.on('error', () => resolve(null));
       response.on('end', () => {
         const type = response.headers['content-type'] ?? '';
-        resolve({ status: response.statusCode ?? 0, type, body: Buffer.concat(chunks).toString('utf8') });
+        void resolve({
+          status: response.statusCode ?? 0,
+          type,
+          body: Buffer.concat(chunks).toString('utf8'),
+        });
       });
     });
     message.on('timeout', () => message.destroy());

@@ -76,7 +76,7 @@ function runFile(file) {
       const failed = total === 0 ? 1 : total - passed;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       console.log(`--- ${file}: ${failed ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`);
-      resolve({ passed, failed });
+      void resolve({ passed, failed });
     });
   });
 }

@@ -33,7 +33,7 @@ export function get(path: string): Promise<string | null> {
   return new Promise(resolve => {
     const message = request({ socketPath: '/run/virlan/socket', path, timeout: 2000 }, async response => {
       const chunks = await response.toArray();
-      resolve(Buffer.concat(chunks).toString());
+      void resolve(Buffer.concat(chunks).toString());
     });
     message.on('error', () => resolve(null));
     message.on('timeout', () => message.destroy());
