@@ -25,12 +25,12 @@ type RulesStep = Extract<Step, { do: 'load rules' | 'remove rules' }>;
 /** Steps that follow each other and are one piece of work. */
 type Group =
   | { readonly kind: 'links'; readonly steps: LinkStep[] }
-  | { readonly kind: 'rules'; readonly steps: RulesStep[] }
+  | { readonly kind: 'rules'; readonly step: RulesStep }
   | { readonly kind: 'other'; readonly step: Exclude<Step, LinkStep | RulesStep> };
 
 /**
- * Carries out steps in their order: link steps that follow each other in one `ip -batch`, the rules of both backends
- * side by side. Throws at the first that fails.
+ * Carries out steps in their order, link steps that follow each other in one `ip -batch`. Throws at the first that
+ * fails. The rules of one backend follow those of the other: iptables-nft fails when nft changes rules meanwhile.
  */
 export async function applySteps(steps: readonly Step[]): Promise<void> {
   const listings: Promise<void>[] = [];
@@ -59,15 +59,11 @@ async function applyGroup(group: Group, listings: Promise<void>[]): Promise<void
       return;
     }
     case 'rules': {
-      const loads = group.steps.map(async step => {
-        const script = step.do === 'load rules' ? step.rules : null;
-        await loadRules(step.backend, step.bridge, script);
-        // Nothing waits for what the kernel lists now but the next comparison.
-        listings.push(recordRules(step.backend, step.bridge, script));
-      });
-      const results = await Promise.allSettled(loads);
-      const failed = results.find(result => result.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
+      const { backend, bridge } = group.step;
+      const script = group.step.do === 'load rules' ? group.step.rules : null;
+      await loadRules(backend, bridge, script);
+      // Nothing waits for what the kernel lists now but the next comparison.
+      listings.push(recordRules(backend, bridge, script));
       return;
     }
     case 'other':
@@ -83,8 +79,7 @@ function groupSteps(steps: readonly Step[]): Group[] {
       if (last?.kind === 'links') last.steps.push(step);
       else groups.push({ kind: 'links', steps: [step] });
     } else if (step.do === 'load rules' || step.do === 'remove rules') {
-      if (last?.kind === 'rules') last.steps.push(step);
-      else groups.push({ kind: 'rules', steps: [step] });
+      groups.push({ kind: 'rules', step });
     } else groups.push({ kind: 'other', step });
   }
   return groups;

@@ -2,10 +2,12 @@ import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { withLock } from '../host/lock.ts';
 import { libvirtPaths, paths } from '../host/paths.ts';
+import { run } from '../host/run.ts';
 import { forgetApplied, readApplied, writeApplied } from './applied.ts';
 import { applySteps, applyWhatWorks } from './apply.ts';
 import { bootId, forgetBefore, hostBefore, type NetworkBefore, readBefore, recordBefore } from './before.ts';
 import { absentNetwork, asDesired } from './desired.ts';
+import { dnsmasqPaths } from './dnsmasq.ts';
 import { formatAddress, type Step } from './plan.ts';
 import type { DesiredNetwork } from './state.ts';
 import {
@@ -41,6 +43,8 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   const [conflict] = survey.conflicts;
   if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
   const steps = [...host.steps, ...survey.steps];
+  const refusal = await refusedByDnsmasq(network, steps);
+  if (refusal !== null) throw new Error(refusal);
   if (steps.length > 0) {
     const isFirst = readBefore()?.networks[network.bridge] === undefined;
     record(host, survey);
@@ -61,11 +65,34 @@ export async function establishWhatWorks(network: NetworkConfig): Promise<Establ
   const survey = await surveyWhatCanBeRead(network);
   const [conflict] = survey.conflicts;
   if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
-  const steps = [...host.steps, ...survey.steps];
+  const planned = [...host.steps, ...survey.steps];
+  const refusal = await refusedByDnsmasq(network, planned);
+  const steps = refusal === null ? planned : planned.filter(step => !concernsDnsmasq(network, step));
   if (steps.length > 0) record(host, survey);
   const failures = await applyWhatWorks(steps);
-  const damage = survey.damage === null ? [] : [survey.damage];
-  return { steps, warnings: [...survey.conflicts, ...damage, ...failures.map(failure => failure.message)] };
+  const troubles = [survey.damage, refusal, ...failures.map(failure => failure.message)];
+  return { steps, warnings: [...survey.conflicts, ...troubles.filter(trouble => trouble !== null)] };
+}
+
+/**
+ * Why a dnsmasq that runs must not be restarted with the configuration that is planned: with a slip in an option of the
+ * user's own it would not come back, nor with the old configuration, which reads the same options.
+ */
+async function refusedByDnsmasq({ bridge }: NetworkConfig, steps: readonly Step[]): Promise<string | null> {
+  const isRestart = steps.some(step => step.do === 'stop dnsmasq');
+  const written = steps.find(step => step.do === 'write file' && step.path === dnsmasqPaths(bridge).conf);
+  if (!isRestart || written?.do !== 'write file') return null;
+  try {
+    await run('dnsmasq', ['--test', '--conf-file=-'], written.to);
+    return null;
+  } catch (error) {
+    return `dnsmasq goes on with its old configuration: ${(error as Error).message}`;
+  }
+}
+
+function concernsDnsmasq({ bridge }: NetworkConfig, step: Step): boolean {
+  const isFile = step.do === 'write file' && step.path === dnsmasqPaths(bridge).conf;
+  return isFile || step.do === 'stop dnsmasq' || step.do === 'start dnsmasq';
 }
 
 /** Takes a network down and puts back what was there before it; gives the steps it took. To be called with the network lock. */

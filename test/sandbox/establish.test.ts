@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { bareHost, standIn } from './bare-host.ts';
+import { logLines, runHook } from './hook-calls.ts';
 import { configure, host, installVirlan, serve, virlan } from './host.ts';
 import { down, failed, planned, up } from './outcomes.ts';
 import { followRecipe } from './recipe.ts';
@@ -303,6 +304,24 @@ establish("dnsmasq reads the user's own options, and anew when they change", asy
   await up();
 });
 
+establish("a slip in the user's own options does not cost the dnsmasq that runs", async () => {
+  const own = '/etc/virlan/dnsmasq.d/k8s-br0/own.conf';
+  await configure(network());
+  mkdirSync('/etc/virlan/dnsmasq.d/k8s-br0', { recursive: true });
+  writeFileSync(own, 'address=/own.example/198.51.100.1\n');
+  await up();
+  const before = await snapshot();
+  writeFileSync(own, 'no-such-option\n');
+  failed(await virlan('up'), /goes on with its old configuration: .*bad option.*own.conf$/);
+  assert.deepEqual(await changesSince(before, /own.conf/), []);
+  // A hook does what else there is to do.
+  await ip('link', 'set', 'k8s-br0', 'down');
+  await runHook('daemon', ['-', 'start', '-', 'start']);
+  assert.match(String(logLines().at(-1)?.msg), /goes on with its old configuration/);
+  assert.deepEqual(await changesSince(before, /own.conf|applied.json|default/), []);
+  rmSync('/etc/virlan/dnsmasq.d', { recursive: true });
+});
+
 establish('IPv6 stays on where somebody gave the bridge an address of it', async () => {
   await ip('link', 'add', 'k8s-br0', 'type', 'bridge');
   await ip('address', 'add', 'fd00::1/64', 'dev', 'k8s-br0');
@@ -387,9 +406,10 @@ establish('what fails half-way leaves a network that was up as it was, and up', 
   await up();
   const before = await snapshot();
   mkdirSync(options, { recursive: true });
-  writeFileSync(`${options}/own.conf`, 'no-such-option\n');
+  // What dnsmasq finds out only when it starts.
+  writeFileSync(`${options}/own.conf`, 'group=no-such-group\n');
   await configure(network('mtu = 1400', 'host-allow = tcp/5000', 'domain = lab.internal'));
-  failed(await virlan('up'), /dnsmasq .*bad option.*own.conf; the host is as it was$/);
+  failed(await virlan('up'), /dnsmasq .*no-such-group; the host is as it was$/);
   await configure(network());
   rmSync(options, { recursive: true });
   assert.deepEqual(await planned(), []);

@@ -138,6 +138,53 @@ watcher(
   },
 );
 
+watcher('what another tool writes into a definition meanwhile is not lost', async () => {
+  const uuid = '77777777-7777-4777-8777-777777777777';
+  const xml = domainXml({ name: 'shared', uuid, nics: [{ ...onBridge, mac: '52:54:00:bb:00:07' }] });
+  for (let title = 1; title <= 25; title++) {
+    await define(xml.replace('<memory', `<title>${title}</title><memory`));
+  }
+  await until(() => hasMac('shared', formulaMacOf('shared')));
+  assert.match(await virsh('dumpxml', 'shared'), /<title>25<\/title>/);
+  await undefine('shared');
+});
+
+watcher('with always a booted machine changes too, but not while it is saved', async () => {
+  const mac = '52:54:00:bb:00:08';
+  const reconfigure = async (text: string) => {
+    const read = () => logLines().filter(line => line.msg === 'configuration read').length;
+    const before = read();
+    await configure(text);
+    await until(() => read() > before);
+  };
+  await reconfigure(`${config}mac = keep\n`);
+  await define(domainXml({ name: 'saved', nics: [{ ...onBridge, mac }] }));
+  await startMachine('saved');
+  await reconfigure(`${config}mac = always\n`);
+  await virsh('managedsave', 'saved');
+  await define(domainXml({ name: 'marker', nics: [onBridge] }));
+  await until(() => hasMac('marker', formulaMacOf('marker')));
+  assert.deepEqual(await macsOf('saved'), [mac]);
+  await startMachine('saved');
+  await destroyMachine('saved');
+  await until(() => hasMac('saved', formulaMacOf('saved')));
+  await reconfigure(config);
+});
+
+watcher('systemd hears that the watcher is ready', async () => {
+  await stopWatcher();
+  const systemd = execa('socat', ['-u', 'UNIX-RECV:/run/notify', '-'], { reject: false });
+  await until(() => existsSync('/run/notify'));
+  process.env.NOTIFY_SOCKET = '/run/notify';
+  const heard = new Promise<string>(resolve =>
+    systemd.stdout.on('data', chunk => String(chunk).includes('READY=1') && resolve('ready')),
+  );
+  await startWatcher();
+  delete process.env.NOTIFY_SOCKET;
+  assert.equal(await heard, 'ready');
+  systemd.kill();
+});
+
 watcher("a NIC plugged into a running machine's bridge gets its reservation", async () => {
   const mac = '52:54:00:bb:00:02';
   const xml = domainXml({ name: 'hot', nics: [onBridge] }).replace(
