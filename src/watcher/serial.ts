@@ -9,14 +9,19 @@ export class Serial {
   }
 }
 
-/** Work for which only the latest request counts: asked for while it runs, it runs once more afterwards. */
+/**
+ * Work for which only the latest request counts: asked for while it runs, it runs once more afterwards, when it has
+ * rested for some milliseconds.
+ */
 export class Coalesced {
   #wanted = false;
   #running: Promise<void> | null = null;
   readonly #work: () => Promise<void>;
+  readonly #rest: number;
 
-  constructor(work: () => Promise<void>) {
+  constructor(work: () => Promise<void>, rest: number) {
     this.#work = work;
+    this.#rest = rest;
   }
 
   request(): Promise<void> {
@@ -30,6 +35,7 @@ export class Coalesced {
       while (this.#wanted) {
         this.#wanted = false;
         await this.#work();
+        if (this.#wanted) await new Promise(resolve => setTimeout(resolve, this.#rest));
       }
     } finally {
       this.#running = null;

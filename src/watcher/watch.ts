@@ -32,6 +32,9 @@ const reconcileEvery = 180_000;
 /** How often dnsmasq's process is looked for, in milliseconds: it is nobody's child, so its death tells nobody. */
 const dnsmasqEvery = 500;
 
+/** How long libvirt's networks are left alone after they were arranged, in milliseconds: with many machines that reads many files. */
+const arrangeRest = 300;
+
 /**
  * The watcher: follows libvirt's events, the configuration, the hostsfiles and the leases, and answers hooks and the
  * command line. It holds no truth: all it knows can be read again, so it may be killed at any moment. What hooks ask
@@ -44,8 +47,8 @@ export class Watcher {
   readonly #machines: Machines;
   /** Calls to libvirt that depend on what they find go one after the other. */
   readonly #libvirtWork = new Serial();
-  readonly #arrange = new Coalesced(() => this.#arrangeNetworks());
-  readonly #reload = new Coalesced(() => this.#readConfig());
+  readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangeRest);
+  readonly #reload = new Coalesced(() => this.#readConfig(), 0);
   #config: Config;
   /** Why the configuration on disk is not the one in force; null when it is. */
   #configProblem: string | null = null;

@@ -24,7 +24,7 @@ import {
   virlan,
   virsh,
 } from './host.ts';
-import { get, startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
+import { get, idle, startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
 
 const watcher = suite('watcher');
 const config = '[network.k8s-br0]\nstp = no\n';
@@ -251,6 +251,8 @@ watcher('libvirtd may crash and come back: the watcher does too', async () => {
 });
 
 watcher('hooks go on without the watcher, and when it hangs or talks nonsense', async () => {
+  // Stopped in the middle of its work it would hold the ledger's lock for as long.
+  await idle('later');
   process.kill(watcherPid(), 'SIGSTOP');
   await define(domainXml({ name: 'alone', nics: [{ ...onBridge, mac: '52:54:00:bb:00:03' }] }));
   await startMachine('alone');
@@ -288,6 +290,7 @@ watcher('what was defined while the watcher was away is settled when it is back'
 });
 
 watcher('the watcher answers the hooks, by whichever program the host has to ask it', async () => {
+  await idle('missed');
   const program = '/usr/sbin/virlan';
   const whole = readFileSync(program);
   // What would be run where the watcher is away says that it was.

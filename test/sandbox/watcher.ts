@@ -30,14 +30,24 @@ export function watcherPid(): number {
 
 /** The watcher's answer to GET, or null when it gives none. */
 export function get(path: string): Promise<string | null> {
+  return ask('GET', path, '', 2000);
+}
+
+/** Resolves when the watcher has done all that it had to do about machines; one of this name has to be there. */
+export async function idle(machine: string): Promise<void> {
+  if ((await ask('POST', '/settle', machine, 30_000)) !== 'done\n')
+    throw new Error('the watcher does not settle');
+}
+
+function ask(method: string, path: string, body: string, timeout: number): Promise<string | null> {
   return new Promise(resolve => {
-    const message = request({ socketPath: '/run/virlan/socket', path, timeout: 2000 }, async response => {
+    const message = request({ socketPath: '/run/virlan/socket', method, path, timeout }, async response => {
       const chunks = await response.toArray();
       void resolve(Buffer.concat(chunks).toString());
     });
     message.on('error', () => resolve(null));
     message.on('timeout', () => message.destroy());
-    message.end();
+    message.end(body);
   });
 }
 
