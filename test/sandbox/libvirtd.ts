@@ -63,6 +63,23 @@ async function endLibvirtd(signal: NodeJS.Signals): Promise<void> {
   libvirtd.kill(signal);
   await exited;
   libvirtd = undefined;
+  await monitorsLetGo();
+}
+
+/** In /proc/net/unix, a connected socket has state 03. */
+const connectedMonitor = /^\S+: (?:\S+ ){4}03 .*\/monitor\.sock$/m;
+
+/**
+ * Waits until each QEMU has seen that its monitor's peer is gone. It takes one connection at a time, refuses one that
+ * comes sooner, and libvirtd, which started again, kills the machine for that. Nothing tells, so it is looked at.
+ */
+async function monitorsLetGo(): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (connectedMonitor.test(readFileSync('/proc/net/unix', 'utf8'))) {
+    if (performance.now() > end)
+      throw new Error('a QEMU holds the connection of its monitor to a libvirtd that is gone');
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
 }
 
 /**
