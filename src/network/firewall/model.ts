@@ -42,7 +42,7 @@ export interface Ruleset {
 }
 
 const ssh = { first: 22, last: 22 };
-/** DNS and DHCP, as seed rules of libvirt networks have them for both protocols. */
+/** DNS and DHCP, both for both protocols, as in the recipe that people follow by hand. */
 const dnsAndDhcp = [
   { first: 53, last: 53 },
   { first: 67, last: 67 },
