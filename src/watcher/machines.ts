@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { LogRecord } from '../hooks/outcome.ts';
 import { reserveRecords } from '../hooks/reservations.ts';
 import { assignMacs } from '../identity/assign.ts';
 import { handLines } from '../identity/hostsfile.ts';
@@ -27,13 +28,21 @@ const attempts = 5;
 export class Machines {
   readonly #client: LibvirtClient;
   readonly #log: Logger;
+  readonly #write: (records: readonly LogRecord[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
   /** MACs of each defined machine, by uuid, as far as it has been looked at: so that none is given twice. */
   readonly #macs = new Map<string, ReadonlySet<Mac>>();
 
-  constructor(client: LibvirtClient, log: Logger, networks: () => readonly NetworkConfig[]) {
+  /** `write` is for what a hook would log too, and counts it. */
+  constructor(
+    client: LibvirtClient,
+    log: Logger,
+    write: (records: readonly LogRecord[]) => void,
+    networks: () => readonly NetworkConfig[],
+  ) {
     this.#client = client;
     this.#log = log;
+    this.#write = write;
     this.#networks = networks;
   }
 
@@ -188,7 +197,7 @@ export class Machines {
       const machine = machineOnNetwork(network, domain);
       if (machine.macs.length === 0) continue;
       const { events } = await reserveMachine(network, machine, moment);
-      for (const { level, fields, message } of reserveRecords(events)) this.#log[level](fields, message);
+      this.#write(reserveRecords(events));
     }
   }
 

@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import { arrangeNetworks } from '../default-network/arrange.ts';
 import { preventDefault, repair, startDaemon } from '../hooks/daemon.ts';
 import { plugNic } from '../hooks/network.ts';
-import { messageOf, type Outcome } from '../hooks/outcome.ts';
+import { type LogRecord, messageOf, type Outcome } from '../hooks/outcome.ts';
 import { prepareMachine } from '../hooks/qemu.ts';
 import { openLog } from '../host/log.ts';
 import { paths } from '../host/paths.ts';
@@ -56,7 +56,8 @@ export class Watcher {
 
   constructor(private readonly configPath: string) {
     this.#config = loadConfig(configPath);
-    this.#machines = new Machines(this.#client, this.#log, () => this.#config.networks);
+    const write = (records: readonly LogRecord[]) => this.#write(records);
+    this.#machines = new Machines(this.#client, this.#log, write, () => this.#config.networks);
   }
 
   /** Runs until the process is told to end. */
@@ -87,7 +88,7 @@ export class Watcher {
     }
   }
 
-  #write(records: Outcome['records']): void {
+  #write(records: readonly LogRecord[]): void {
     for (const { level, message, fields } of records) {
       this.#log[level](fields, message);
       if (message === 'network established') this.#metrics.repairs.inc({ network: String(fields.network) });

@@ -309,6 +309,8 @@ watcher('what was defined while the watcher was away is settled when it is back'
   await until(() => hasMac('missed', formulaMacOf('missed')));
   const metrics = (await get('/metrics')) ?? '';
   assert.match(metrics, /^virlan_libvirt_connected 1$/m);
+  // Those that the watcher itself made count, too.
+  assert.match(metrics, /^virlan_reservations_total [1-9]/m);
   assert.match(metrics, /^virlan_machines\{network="k8s-br0"\} \d+$/m);
 });
 
