@@ -6,6 +6,7 @@ const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.
 
 // What a file imports with import() becomes a file of its own: V8 need not even read past what it does not run.
 const entryPoints = {
+  start: 'src/start.ts',
   virlan: 'src/virlan.ts',
   hook: 'src/hook.ts',
   log: 'src/host/log.ts',

@@ -12,6 +12,8 @@ export const paths = {
   before: '/var/lib/virlan/before.json',
   keptDefault: '/var/lib/virlan/default-network.json',
   log: '/var/log/virlan.log',
+  /** What V8 made of the program's files: see start.ts. */
+  codeCache: '/var/cache/virlan',
   run: '/run/virlan',
   /** The watcher's socket: hooks and the command line ask there. */
   socket: '/run/virlan/socket',

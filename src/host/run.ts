@@ -1,4 +1,5 @@
-import { ExecaError, execa } from 'execa';
+import { type ExecFileException, execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { systemPath } from './paths.ts';
 
 /** A program of the system that could not be run, failed or took too long. Its message is one line. */
@@ -14,40 +15,40 @@ export class CommandFailed extends Error {
 
 const timeLimit = 10_000;
 
+/** The rulesets of others can be long. */
+const longestOutput = 2 ** 28;
+
 /** How long after its end a program's output is waited for, in milliseconds: a daemon that it left running may hold the pipe for ever. */
 const lastWords = 1000;
 
+const execute = promisify(execFile);
+
 /**
- * Runs a program of the system with a list of arguments, never a shell, and gives its standard output. Throws
- * CommandFailed when it fails or has not ended after ten seconds.
+ * Runs a program of the system with a list of arguments, never a shell, and gives its standard output without the line
+ * break at its end. Throws CommandFailed when it fails or has not ended after ten seconds.
  */
 export async function run(program: string, args: readonly string[], input = ''): Promise<string> {
+  const running = execute(program, [...args], {
+    env: { PATH: systemPath, LC_ALL: 'C' },
+    timeout: timeLimit,
+    killSignal: 'SIGKILL',
+    maxBuffer: longestOutput,
+    cwd: '/',
+  });
+  const { stdin, stdout, stderr } = running.child;
+  // A program need not read what it gets: how it ends says whether it had to.
+  stdin?.on('error', () => {});
+  stdin?.end(input);
+  running.child.once('exit', () => {
+    setTimeout(() => {
+      stdout?.destroy();
+      stderr?.destroy();
+    }, lastWords).unref();
+  });
   try {
-    const child = execa(program, args, {
-      env: { PATH: systemPath, LC_ALL: 'C' },
-      extendEnv: false,
-      input,
-      timeout: timeLimit,
-      killSignal: 'SIGKILL',
-      cwd: '/',
-    });
-    child.once('exit', () => {
-      setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
-      }, lastWords).unref();
-    });
-    return (await child).stdout;
+    return (await running).stdout.replace(/\n$/, '');
   } catch (error) {
-    if (!(error instanceof ExecaError)) throw error;
-    const command = [program, ...args].join(' ');
-    if (error.code === 'ENOENT') throw new CommandFailed(`${program} is not on this host: install it`, true);
-    const said = String(error.stderr ?? '')
-      .split('\n')
-      .map(line => line.trim())
-      .find(line => line !== '');
-    const outcome = error.timedOut ? `not done after ${timeLimit / 1000} s` : (said ?? error.shortMessage);
-    throw new CommandFailed(`${command}: ${outcome}`, false);
+    throw explain([program, ...args].join(' '), error as ExecFileException);
   }
 }
 
@@ -59,4 +60,20 @@ export async function ask(program: string, args: readonly string[]): Promise<str
     if (error instanceof CommandFailed) return null;
     throw error;
   }
+}
+
+function explain(
+  command: string,
+  { code, killed, signal, stderr = '', message }: ExecFileException,
+): CommandFailed {
+  const [program = ''] = command.split(' ');
+  if (code === 'ENOENT') return new CommandFailed(`${program} is not on this host: install it`, true);
+  const said = stderr
+    .split('\n')
+    .map(line => line.trim())
+    .find(line => line !== '');
+  const ending =
+    typeof code === 'number' ? `ended with ${code}` : signal ? `was ended by ${signal}` : message;
+  const outcome = killed ? `not done after ${timeLimit / 1000} s` : (said ?? ending);
+  return new CommandFailed(`${command}: ${outcome}`, false);
 }

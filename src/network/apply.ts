@@ -8,10 +8,9 @@ import { readApplied, writeApplied } from './applied.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 import { hasEnded } from './dnsmasq-process.ts';
 import { replaceIptables } from './firewall/iptables.ts';
-import { removeNftables } from './firewall/nftables.ts';
+import { createNftables, removeNftables, replaceNftables } from './firewall/nftables.ts';
 import { listRules, sysctlPath } from './kernel.ts';
 import { formatAddress, type LinkAttribute, type Step } from './plan.ts';
-import type { Backend } from './state.ts';
 
 /** A step that can be one line of `ip -batch`. */
 type LinkStep = Extract<
@@ -30,42 +29,43 @@ type Group =
 
 /**
  * Carries out steps in their order, link steps that follow each other in one `ip -batch`. Throws at the first that
- * fails. The rules of one backend follow those of the other: iptables-nft fails when nft changes rules meanwhile.
+ * fails.
  */
 export async function applySteps(steps: readonly Step[]): Promise<void> {
-  const listings: Promise<void>[] = [];
-  try {
-    for (const group of groupSteps(steps)) await applyGroup(group, listings);
-  } finally {
-    await Promise.all(listings);
-  }
+  const [failure] = await carryOut(steps, failures => failures.length === 0);
+  if (failure !== undefined) throw failure;
 }
 
 /** As `applySteps`, but goes on after a failure, for a hook, where half a network is better than none. Gives what failed. */
-export async function applyWhatWorks(steps: readonly Step[]): Promise<Error[]> {
+export function applyWhatWorks(steps: readonly Step[]): Promise<Error[]> {
+  return carryOut(steps, () => true);
+}
+
+async function carryOut(
+  steps: readonly Step[],
+  goesOn: (failures: readonly Error[]) => boolean,
+): Promise<Error[]> {
   const failures: Error[] = [];
-  const listings: Promise<void>[] = [];
+  const fail = (error: Error) => void failures.push(error);
+  const changedRules: RulesStep[] = [];
   for (const group of groupSteps(steps)) {
-    await applyGroup(group, listings).catch(error => failures.push(error));
+    if (!goesOn(failures)) break;
+    if (group.kind === 'rules') changedRules.push(group.step);
+    await applyGroup(group).catch(fail);
   }
-  await Promise.all(listings);
+  // What the kernel lists now only the next comparison wants to know.
+  await Promise.all(changedRules.map(step => recordRules(step).catch(fail)));
   return failures;
 }
 
-async function applyGroup(group: Group, listings: Promise<void>[]): Promise<void> {
+async function applyGroup(group: Group): Promise<void> {
   switch (group.kind) {
     case 'links': {
       await run('ip', ['-batch', '-'], group.steps.map(step => `${ipCommand(step)}\n`).join(''));
       return;
     }
-    case 'rules': {
-      const { backend, bridge } = group.step;
-      const script = group.step.do === 'load rules' ? group.step.rules : null;
-      await loadRules(backend, bridge, script);
-      // Nothing waits for what the kernel lists now but the next comparison.
-      listings.push(recordRules(backend, bridge, script));
-      return;
-    }
+    case 'rules':
+      return loadRules(group.step);
     case 'other':
       return applyStep(group.step);
   }
@@ -158,22 +158,32 @@ function writeSysctl(key: string, value: string): void {
   }
 }
 
-/** Loads a script, or removes the rules with a null. */
-async function loadRules(backend: Backend, bridge: string, script: string | null): Promise<void> {
-  if (backend === 'nftables') {
-    await run('nft', ['-f', '-'], script ?? removeNftables(bridge));
+async function loadRules(step: RulesStep): Promise<void> {
+  const { bridge } = step;
+  const script = scriptOf(step);
+  if (step.backend === 'nftables') {
+    const load = (text: string) => run('nft', ['-f', '-'], text);
+    if (script === null) await load(removeNftables(bridge));
+    else await load(createNftables(bridge, script)).catch(() => load(replaceNftables(bridge, script)));
   } else {
     const transaction = replaceIptables(bridge, script, await listRules('iptables', bridge));
     await run('iptables-restore', ['--noflush', '--wait', '5'], transaction);
   }
 }
 
-/** Notes what the kernel lists right after a load: any later difference is drift. */
-async function recordRules(backend: Backend, bridge: string, script: string | null): Promise<void> {
+/** Notes what the kernel lists after a load: any later difference is drift. */
+async function recordRules(step: RulesStep): Promise<void> {
+  const { backend, bridge } = step;
+  const script = scriptOf(step);
   const own = script === null ? {} : { [backend]: { script, listing: await listRules(backend, bridge) } };
   const applied = readApplied(bridge);
   const { [backend]: _, ...others } = applied.rules;
   writeApplied(bridge, { ...applied, rules: { ...others, ...own } });
+}
+
+/** Null for rules that go. */
+function scriptOf(step: RulesStep): string | null {
+  return step.do === 'load rules' ? step.rules : null;
 }
 
 async function startDnsmasq(bridge: string): Promise<void> {

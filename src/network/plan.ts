@@ -48,10 +48,13 @@ export type Step =
 
 /**
  * The difference between what is wanted of a network and what is there, as steps in an order in which no machine is
- * ever reachable without the rules: they come first and go last. dnsmasq stops before its configuration changes, so
- * that one left half-way is seen as stopped and not as right.
+ * ever reachable without the rules: they come first and go last. Beside nftables' table, iptables fills in checksums and
+ * no more: that comes at the end. dnsmasq stops before its configuration changes, so that one left half-way is seen as
+ * stopped and not as right.
  */
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
+  const isChecksum = (step: Step) =>
+    step.do === 'load rules' && step.backend === 'iptables' && desired.rules.nftables !== null;
   const rules = (['nftables', 'iptables'] as const).flatMap(backend => planRules(desired, observed, backend));
   const links = [
     ...planBridge(desired, observed),
@@ -67,12 +70,13 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   return desired.link === null
     ? [...dnsmasq, ...links, ...rules]
     : [
-        ...rules.filter(isLoad),
+        ...rules.filter(step => isLoad(step) && !isChecksum(step)),
         ...links,
         ...sysctls,
         ...rules.filter(step => !isLoad(step)),
         ...reservations,
         ...dnsmasq,
+        ...rules.filter(isChecksum),
       ];
 }
 

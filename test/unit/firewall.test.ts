@@ -8,7 +8,12 @@ import {
   replaceIptables,
 } from '../../src/network/firewall/iptables.ts';
 import { makeRuleset } from '../../src/network/firewall/model.ts';
-import { removeNftables, renderNftables } from '../../src/network/firewall/nftables.ts';
+import {
+  createNftables,
+  removeNftables,
+  renderNftables,
+  replaceNftables,
+} from '../../src/network/firewall/nftables.ts';
 import { network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 
@@ -60,7 +65,10 @@ COMMIT
 });
 
 firewall('the table goes as a whole, and is no error where there is none', () => {
-  assert.equal(removeNftables('k8s-br0'), 'table ip virlan-k8s-br0\ndelete table ip virlan-k8s-br0\n');
+  const removal = 'table ip virlan-k8s-br0\ndelete table ip virlan-k8s-br0\n';
+  assert.equal(removeNftables('k8s-br0'), removal);
+  assert.equal(replaceNftables('k8s-br0', 'RULES'), `${removal}RULES`);
+  assert.equal(createNftables('k8s-br0', 'RULES'), 'create table ip virlan-k8s-br0\nRULES');
 });
 
 const wanted = renderIptables(checksumRules('br0'));

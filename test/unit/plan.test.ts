@@ -197,7 +197,9 @@ plans('no machine is ever reachable without rules', () => {
       const up = plan(desired, kernel);
       const links = place(up, isLinkStep);
       if (links.first !== -1) {
-        assert(place(up, step => step.do === 'load rules').last < links.first);
+        // Beside nftables' table, iptables fills in checksums alone.
+        const filter = desired.rules.nftables === null ? 'iptables' : 'nftables';
+        assert(place(up, step => step.do === 'load rules' && step.backend === filter).last < links.first);
         const removal = place(up, step => step.do === 'remove rules');
         assert(removal.first === -1 || removal.first > links.last);
       }
@@ -217,7 +219,6 @@ plans('what a host without anything needs, in order', () => {
   const steps = plan(desired, kernel).map(step => step.do);
   assert.deepEqual(steps, [
     'load rules',
-    'load rules',
     'add bridge',
     'add address',
     'set link',
@@ -231,6 +232,7 @@ plans('what a host without anything needs, in order', () => {
     'write reservations',
     'write file',
     'start dnsmasq',
+    'load rules',
   ]);
 });
 

@@ -6,7 +6,7 @@ export function tableName(bridge: string): string {
   return `virlan-${bridge}`;
 }
 
-/** A script for `nft -f -` that puts the whole table in place in one transaction, whatever was there. */
+/** The rules as a script for `nft -f -` on a host that has no such table. */
 export function renderNftables(ruleset: Ruleset): string {
   const table = `table ip ${tableName(ruleset.bridge)}`;
   const { only } = ruleset.input;
@@ -27,7 +27,20 @@ export function renderNftables(ruleset: Ruleset): string {
     ([name, hook, rules]) =>
       `\tchain ${name} {\n${[hook, ...rules].map(line => `\t\t${line}\n`).join('')}\t}\n`,
   );
-  return `${removeNftables(ruleset.bridge)}${table} {\n${bodies.join('\n')}}\n`;
+  return `${table} {\n${bodies.join('\n')}}\n`;
+}
+
+/** As `createNftables`, whatever was there, in one transaction. */
+export function replaceNftables(bridge: string, rules: string): string {
+  return `${removeNftables(bridge)}${rules}`;
+}
+
+/**
+ * The script that puts the table in place, and fails where there is one. Without a removal, the kernel need not wait
+ * until no packet meets the old rules any more, which is most of the time that a load takes.
+ */
+export function createNftables(bridge: string, rules: string): string {
+  return `create table ip ${tableName(bridge)}\n${rules}`;
 }
 
 /** A script that removes the table, and is no error where there is none. */
