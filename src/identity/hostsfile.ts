@@ -69,11 +69,10 @@ export function withReservation(
     ...macs.map(mac => `${mac},`),
     `,${formatIpv4(ip)},`,
   ]);
-  const clashes = hostsfile.ours.filter(
-    line => !wanted.includes(line) && displaced.some(field => line.includes(field)),
-  );
-  if (clashes.length === 0 && wanted.every(line => hostsfile.ours.includes(line))) return null;
-  const kept = hostsfile.ours.filter(line => !clashes.includes(line) && !wanted.includes(line));
+  const isWanted = new Set(wanted);
+  const others = hostsfile.ours.filter(line => !isWanted.has(line));
+  const kept = others.filter(line => !displaced.some(field => line.includes(field)));
+  if (kept.length === others.length && wanted.every(line => hostsfile.ours.includes(line))) return null;
   return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };
 }
 

@@ -66,6 +66,8 @@ export function reserve(
     robbed.push(...settled.robbed);
     events.push(...settled.events);
   }
+  // Each look costs a search of the whole ledger, and a machine with one NIC that takes nothing from others is the rule.
+  if (entries.length === 1 && robbed.length === 0) return { ledger: result, entries, others: [], events };
   const others = robbed.filter(entry => ![...before, ...entries].some(own => own && isSame(own, entry)));
   return { ledger: result, entries: entries.map(asItIsNow), others: others.map(asItIsNow), events };
 }

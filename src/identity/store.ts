@@ -30,17 +30,37 @@ const ledgerEncoding = 'latin1';
 
 /** The ledger; an empty one when there is none yet. Throws, naming file and line, for one that is damaged: it is never written over. */
 export function readLedger(): Ledger {
-  const parsed = Ledger.parse(readFileOrNull(paths.ledger, ledgerEncoding) ?? '', paths.ledger);
-  if (parsed.ok) return parsed.value;
-  throw new DamagedLedger(`${paths.ledger}: ${parsed.error}: ${ledgerRemedy}`);
+  return ledgers(paths.ledger);
 }
 
 /** A network's hostsfile; an empty one when there is none yet. Throws for one that is damaged: it is never written over. */
 export function readHostsfile(bridge: string): Hostsfile {
-  const path = dnsmasqPaths(bridge).hostsfile;
+  return hostsfiles(dnsmasqPaths(bridge).hostsfile);
+}
+
+const ledgers = untilReplaced(path => {
+  const parsed = Ledger.parse(readFileOrNull(path, ledgerEncoding) ?? '', path);
+  if (parsed.ok) return parsed.value;
+  throw new DamagedLedger(`${path}: ${parsed.error}: ${ledgerRemedy}`);
+});
+
+const hostsfiles = untilReplaced(path => {
   const parsed = parseHostsfile(readFileOrNull(path) ?? '');
   if (parsed.ok) return parsed.value;
   throw new Error(`${path}: ${parsed.error}: mend that line, or move the file away`);
+});
+
+/** Reads a file once, until there is another in its place: the watcher asks for every machine. */
+function untilReplaced<T>(read: (path: string) => T): (path: string) => T {
+  const kept = new Map<string, { version: string; value: T }>();
+  return path => {
+    const version = versionOf(path);
+    const known = kept.get(path);
+    if (known?.version === version) return known.value;
+    const value = read(path);
+    kept.set(path, { version, value });
+    return value;
+  };
 }
 
 export function readLeases(bridge: string): Lease[] {
@@ -122,7 +142,7 @@ export async function reserveMachine(
   // Most machines start with all in its place: that is seen without the lock, since each file is replaced as a whole.
   if (isNothingToDo(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
   return withLock(paths.ledgerLock, patience, () => {
-    const decision = first.version === versionOf(bridge) ? first : decide(network, machine, moment);
+    const decision = first.version === versionsOf(bridge) ? first : decide(network, machine, moment);
     writeLedger(decision.before, decision.reserved.ledger);
     if (decision.changed !== null) writeHostsfile(bridge, decision.changed);
     return { ...decision.reserved, told: tellDnsmasq(bridge) };
@@ -140,7 +160,7 @@ interface Decision {
 
 function decide(network: NetworkConfig, machine: Machine, moment: 'booting' | 'defined'): Decision {
   const { bridge, hosts } = network;
-  const version = versionOf(bridge);
+  const version = versionsOf(bridge);
   const hostsfile = readHostsfile(bridge);
   const before = readLedger();
   const byHand = handLines(hostsfile);
@@ -169,12 +189,13 @@ function isNothingToDo({ version, before, reserved, changed }: Decision): boolea
 const missing = 'none';
 
 /** A text that is another one after either file was replaced. */
-function versionOf(bridge: string): string {
-  const versions = [paths.ledger, dnsmasqPaths(bridge).hostsfile].map(path => {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    return stat === undefined ? missing : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
-  });
-  return versions.join(', ');
+function versionsOf(bridge: string): string {
+  return [paths.ledger, dnsmasqPaths(bridge).hostsfile].map(versionOf).join(', ');
+}
+
+function versionOf(path: string): string {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat === undefined ? missing : `${stat.ino} ${stat.mtimeNs} ${stat.size}`;
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {

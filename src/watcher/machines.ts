@@ -11,6 +11,7 @@ import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
 import {
+  ErrorCode,
   isNoDomain,
   type LibvirtClient,
   LibvirtError,
@@ -23,6 +24,11 @@ const wholeDefinition = XmlFlags.SECURE | XmlFlags.INACTIVE;
 
 /** How often a definition that another tool changes under our hands is tried again. */
 const attempts = 5;
+
+/** A domain, and what it is to each network that it has a NIC on. */
+interface DomainOnNetworks extends DomainXml {
+  readonly machines: readonly { readonly network: NetworkConfig; readonly machine: Machine }[];
+}
 
 /** What the watcher does about machines: MACs into definitions, reservations into the ledger, and out of it. */
 export class Machines {
@@ -99,10 +105,11 @@ export class Machines {
       ]);
       const parsed = parseDomain(xml);
       if (!parsed.ok) throw new Error(`libvirt's XML cannot be read: ${parsed.error}`);
-      if (!active && persistent && (await this.#assign(remote, xml, parsed.value))) continue;
-      this.#macs.set(remote.uuid, macsOf(parsed.value));
-      if (active) await this.#reserve(await this.#live(remote), 'booting');
-      else await this.#reserve(parsed.value, 'defined');
+      const domain = this.#onNetworks(parsed.value);
+      if (!active && persistent && (await this.#assign(remote, xml, domain))) continue;
+      this.#macs.set(remote.uuid, macsOf(domain));
+      if (active) await this.#reserve(this.#onNetworks(await this.#live(remote)), 'booting');
+      else await this.#reserve(domain, 'defined');
       return;
     }
     throw new Error(
@@ -117,26 +124,35 @@ export class Machines {
     return parsed.value;
   }
 
+  #onNetworks(domain: DomainXml): DomainOnNetworks {
+    const machines = this.#networks().map(network => ({
+      network,
+      machine: machineOnNetwork(network, domain),
+    }));
+    return { ...domain, machines: machines.filter(({ machine }) => machine.macs.length > 0) };
+  }
+
   /** Writes formula MACs into the definition where that is due; true when the definition has to be looked at again. */
-  async #assign(remote: Remote, xml: string, domain: DomainXml): Promise<boolean> {
+  async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<boolean> {
     const changes = this.#chooseMacs(domain);
     if (changes.size === 0) return false;
-    // libvirt has no compare-and-swap: what was read must still hold right before it is written over.
-    const [again, active, hasManagedSave] = await Promise.all([
-      this.#client.domainGetXmlDesc(remote, wholeDefinition),
-      this.#client.domainIsActive(remote),
-      this.#client.domainHasManagedSaveImage(remote),
-    ]);
-    // A managed-save image holds the MAC it was saved with, which libvirt does not let anybody change.
-    if (hasManagedSave) return false;
-    if (again !== xml || active || this.#chooseMacs(domain).size === 0) return true;
     try {
+      // libvirt has no compare-and-swap: what was read must still hold right before it is written over.
+      const [again, active, hasManagedSave] = await Promise.all([
+        this.#client.domainGetXmlDesc(remote, wholeDefinition),
+        this.#client.domainIsActive(remote),
+        this.#client.domainHasManagedSaveImage(remote),
+      ]);
+      // A managed-save image holds the MAC it was saved with, which libvirt does not let anybody change.
+      if (hasManagedSave) return false;
+      if (again !== xml || active || this.#chooseMacs(domain).size === 0) return true;
       await this.#client.domainDefineXmlFlags(replaceMacs(xml, changes));
     } catch (error) {
-      if (!(error instanceof LibvirtError)) throw error;
+      if (!(error instanceof LibvirtError) || error.code === ErrorCode.NO_DOMAIN) throw error;
+      // One that refuses the new MAC, or is too old to be asked, leaves the machine the MAC it has: that gets an address.
       this.#log.error(
         { machine: domain.name, uuid: domain.uuid },
-        `libvirt refuses its new MAC: ${error.message}`,
+        `its MAC stays, libvirt does not take another: ${error.message}`,
       );
       return false;
     }
@@ -163,15 +179,13 @@ export class Machines {
   }
 
   /** Place among the domain's interfaces → the MAC it is to have, for those that are to have another. */
-  #chooseMacs(domain: DomainXml): Map<number, Mac> {
+  #chooseMacs({ uuid, nics, machines }: DomainOnNetworks): Map<number, Mac> {
     const changes = new Map<number, Mac>();
-    for (const network of this.#networks()) {
-      const machine = machineOnNetwork(network, domain);
-      if (machine.macs.length === 0) continue;
-      const places = domain.nics.flatMap(({ mac }, place) =>
+    for (const { network, machine } of machines) {
+      const places = nics.flatMap(({ mac }, place) =>
         mac !== null && machine.macs.includes(mac) ? [place] : [],
       );
-      for (const [nic, mac] of assignMacs(machine, this.#circumstances(network, domain.uuid))) {
+      for (const [nic, mac] of assignMacs(machine, this.#circumstances(network, uuid))) {
         const place = places[nic];
         if (place !== undefined) changes.set(place, mac);
       }
@@ -192,10 +206,8 @@ export class Machines {
     };
   }
 
-  async #reserve(domain: DomainXml, moment: 'booting' | 'defined'): Promise<void> {
-    for (const network of this.#networks()) {
-      const machine = machineOnNetwork(network, domain);
-      if (machine.macs.length === 0) continue;
+  async #reserve({ machines }: DomainOnNetworks, moment: 'booting' | 'defined'): Promise<void> {
+    for (const { network, machine } of machines) {
       const { events } = await reserveMachine(network, machine, moment);
       this.#write(reserveRecords(events));
     }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/identity/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
@@ -27,7 +28,8 @@ async function probeLibvirt(signal: AbortSignal): Promise<number> {
   let longest = 0;
   while (!signal.aborted) {
     const began = performance.now();
-    await virsh('list');
+    // Ahead of the QEMUs that start at the same time: what is asked is whether libvirtd is free to answer.
+    await execa('nice', ['-n', '-10', 'virsh', '-c', 'qemu:///system', 'list'], { timeout: 60_000 });
     longest = Math.max(longest, performance.now() - began);
     await pause(100);
   }
@@ -59,9 +61,9 @@ crowd(
     await Promise.all(Array.from({ length: 4 }, () => client(queue)));
     assert.equal(await killing, kills);
     done.abort();
-    // What is asserted is that no order of locks freezes the driver, so a busy machine's slow second is not a failure.
     const longest = await probing;
-    assert(longest < 5000, `virsh list took ${longest} ms`);
+    console.log(`longest virsh list: ${longest.toFixed(0)} ms`);
+    assert(longest < 1000, `virsh list took ${longest} ms`);
 
     const read = () => {
       const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'));

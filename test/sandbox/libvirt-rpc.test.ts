@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { createServer, connect as netConnect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
-import { encodeFrame, type FrameHeader, FrameReader } from '../../src/libvirt/rpc/frame.ts';
 import {
   type Connected,
   ConnectionError,
@@ -38,6 +36,7 @@ import {
   undefine,
   virsh,
 } from './host.ts';
+import { olderLibvirtd } from './older-libvirtd.ts';
 
 /** A client, with everything that it ever told. */
 function watch(options: LibvirtClientOptions = {}) {
@@ -276,43 +275,11 @@ rpc('a quiet client stays connected: it answers the keepalive requests of libvir
   await quiet.client.close();
 });
 
-/** Stands between a client and libvirtd. What `rewrite` makes of the client's frames, libvirtd gets. */
-function standBetween(directory: string, rewrite: (header: FrameHeader, payload: Buffer) => FrameHeader) {
-  mkdirSync(directory, { recursive: true });
-  const server = createServer(client => {
-    const daemon = netConnect('/run/libvirt/libvirt-sock');
-    const asked = new Map<number, number>();
-    const fromClient = new FrameReader();
-    const fromDaemon = new FrameReader();
-    client.on('data', chunk =>
-      fromClient.push(chunk, (header, payload) => {
-        asked.set(header.serial, header.procedure);
-        daemon.write(encodeFrame(rewrite(header, payload), payload));
-      }),
-    );
-    daemon.on('data', chunk =>
-      fromDaemon.push(chunk, (header, payload) => {
-        const procedure = (header.type === 1 ? asked.get(header.serial) : undefined) ?? header.procedure;
-        // The number that libvirtd complains of is the client's one, too: ": 9350" becomes ":  350".
-        const complaint = payload.indexOf(`: ${header.procedure}`);
-        if (complaint > 0) payload.write(' ', complaint + 2);
-        client.write(encodeFrame({ ...header, procedure }, payload));
-      }),
-    );
-    client.on('close', () => daemon.destroy()).on('error', () => {});
-    daemon.on('close', () => client.destroy()).on('error', () => {});
-  });
-  server.listen(`${directory}/libvirt-sock`);
-  return server;
-}
-
 rpc('a libvirtd without a procedure or an event is told of, and the rest works', async () => {
   const unknown = [350, 60];
-  const server = standBetween('/tmp/older', (header, payload) => {
-    // An older libvirtd does not know METADATA_CHANGE.
-    if (header.procedure === 316 && payload.readInt32BE(0) === 23) payload.writeInt32BE(9999, 0);
-    return unknown.includes(header.procedure) ? { ...header, procedure: 9000 + header.procedure } : header;
-  });
+  mkdirSync('/tmp/older');
+  // An older libvirtd does not know METADATA_CHANGE.
+  const server = olderLibvirtd('/run/libvirt/libvirt-sock', '/tmp/older/libvirt-sock', unknown, [23]);
   const older = watch({ socketDirectory: '/tmp/older' });
   await until(() => older.connected.length === 1, 'connected');
   assert.deepEqual(older.connected[0]?.missingEvents, ['REMOTE_PROC_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE']);
@@ -351,9 +318,12 @@ rpc('modular daemons: machines over one connection, networks over another', asyn
   await modular.client.close();
 });
 
-rpc('a frozen libvirtd is noticed, and found again when it goes on', async () => {
+rpc('a libvirtd that is frozen for a minute is noticed, and found again when it goes on', async () => {
+  const patient = watch();
+  await until(() => patient.connected.length === 1, 'connected');
   const pid = pidOfLibvirtd();
   process.kill(pid, 'SIGSTOP');
+  const frozen = Date.now();
   const calls = Promise.allSettled(Array.from({ length: 6 }, () => client.connectListAllDomains()));
   await until(() => main.disconnected.length === 1, 'disconnected', 2_500);
   assert.equal(main.disconnected[0]?.error.failure, 'keepalive');
@@ -361,13 +331,19 @@ rpc('a frozen libvirtd is noticed, and found again when it goes on', async () =>
     assert(outcome.status === 'rejected' && outcome.reason instanceof ConnectionError);
     assert.equal(outcome.reason.failure, 'keepalive');
   }
+  // One with the patience that it comes with takes half a minute to notice.
+  await until(() => patient.disconnected.length === 1, 'disconnected', 40_000);
+  assert.equal(patient.disconnected[0]?.error.failure, 'keepalive');
   // The next connection waits for its first answer: a frozen libvirtd looks like one that starts.
-  await sleep(5_000);
+  await sleep(60_000 - (Date.now() - frozen));
   assert.equal(main.connected.length, 1);
+  assert.equal(patient.connected.length, 1);
   process.kill(pid, 'SIGCONT');
-  await until(() => main.connected.length === 2, 'connected again');
+  await until(() => main.connected.length === 2 && patient.connected.length === 2, 'connected again');
   await define(domainXml({ name: 'after-the-freeze', nics: [] }));
   await seen(main.events, 'after-the-freeze defined added');
+  await seen(patient.events, 'after-the-freeze defined added');
+  await patient.client.close();
 });
 
 rpc('libvirtd is restarted and killed under the client', async () => {

@@ -1,0 +1,46 @@
+import { connect, createServer, type Server } from 'node:net';
+import { encodeFrame, FrameReader } from '../../src/libvirt/rpc/frame.ts';
+
+/** REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY */
+const registerEvent = 316;
+
+/**
+ * Listens at `socket` in the stead of a libvirtd that does not know some procedures and events of domains, by their
+ * numbers. Not a mock: the libvirtd at `real` answers all that it is asked, and is asked for numbers it does not know.
+ */
+export function olderLibvirtd(
+  real: string,
+  socket: string,
+  procedures: readonly number[],
+  events: readonly number[],
+): Server {
+  const server = createServer(client => {
+    const daemon = connect(real);
+    const asked = new Map<number, number>();
+    const fromClient = new FrameReader();
+    const fromDaemon = new FrameReader();
+    client.on('data', chunk =>
+      fromClient.push(chunk, (header, payload) => {
+        asked.set(header.serial, header.procedure);
+        if (header.procedure === registerEvent && events.includes(payload.readInt32BE(0)))
+          payload.writeInt32BE(9999, 0);
+        const isUnknown = procedures.includes(header.procedure);
+        daemon.write(
+          encodeFrame(isUnknown ? { ...header, procedure: 9000 + header.procedure } : header, payload),
+        );
+      }),
+    );
+    daemon.on('data', chunk =>
+      fromDaemon.push(chunk, (header, payload) => {
+        const procedure = (header.type === 1 ? asked.get(header.serial) : undefined) ?? header.procedure;
+        // The number that libvirtd complains of is the client's one, too: ": 9350" becomes ":  350".
+        const complaint = payload.indexOf(`: ${header.procedure}`);
+        if (complaint > 0) payload.write(' ', complaint + 2);
+        client.write(encodeFrame({ ...header, procedure }, payload));
+      }),
+    );
+    client.on('close', () => daemon.destroy()).on('error', () => {});
+    daemon.on('close', () => client.destroy()).on('error', () => {});
+  });
+  return server.listen(socket);
+}
