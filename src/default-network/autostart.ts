@@ -19,6 +19,7 @@ export function preventDefaultNetwork(config: Config): boolean {
   const parsed = parseLibvirtNetwork(xml);
   if (parsed.ok && isPassThrough(parsed.value, successor.bridge)) return false;
   keepNetwork({ xml, autostart: true });
-  rmSync(link);
+  // Another daemon's hook, at the same time, may have been quicker.
+  rmSync(link, { force: true });
   return true;
 }

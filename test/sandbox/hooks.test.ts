@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/identity/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
+import { standIn } from './bare-host.ts';
 import { formulaAddressOf } from './formula.ts';
 import { hookEnvironment, logLines, prepare, runHook } from './hook-calls.ts';
 import { configure, dhcp, domainXml, guest, installVirlan, remove, virlan } from './host.ts';
@@ -153,6 +154,23 @@ hooks('operations without work end at once, also with no program installed', asy
       signal: undefined,
     });
   }
+});
+
+hooks("another daemon's hook may be quicker to take the default network's link away", async () => {
+  const link = '/etc/libvirt/qemu/networks/autostart/default.xml';
+  symlinkSync('../default.xml', link);
+  // Virlan keeps the network before it takes the link away: in between, the link goes.
+  const other = `const fs = require('node:fs');
+    const { renameSync } = fs;
+    fs.renameSync = (from, to) => {
+      if (to.endsWith('/default-network.json')) fs.rmSync('${link}');
+      renameSync(from, to);
+    };`;
+  writeFileSync('/tmp/other.cjs', other);
+  standIn('node', 'exec "$original" --require /tmp/other.cjs "$@"');
+  assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
+  assert(!existsSync(link));
+  assert.equal(logLines().at(-1)?.msg, "libvirt's default network starts no more");
 });
 
 hooks.run();
