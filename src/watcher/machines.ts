@@ -11,6 +11,7 @@ import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
 import {
+  ConnectionError,
   ErrorCode,
   isNoDomain,
   type LibvirtClient,
@@ -52,12 +53,16 @@ export class Machines {
     this.#networks = networks;
   }
 
-  /** Looks at one machine as it is now, and does what is to do. One that is gone meanwhile is none of our business. */
+  /**
+   * Looks at one machine as it is now, and does what is to do. One that is gone meanwhile is none of our business. Throws
+   * ConnectionError when libvirt is gone: then no other machine can be looked at either.
+   */
   async settle(remote: Remote): Promise<void> {
     try {
       await this.#settle(remote);
     } catch (error) {
       if (isNoDomain(error)) return;
+      if (error instanceof ConnectionError) throw error;
       this.#log.error(
         { machine: remote.name, uuid: remote.uuid },
         `machine not settled: ${(error as Error).message}`,

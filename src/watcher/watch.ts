@@ -12,7 +12,7 @@ import { openLog } from '../host/log.ts';
 import { paths } from '../host/paths.ts';
 import { withReservations } from '../identity/hostsfile.ts';
 import { readHostsfile, readLedger, syncHostsfile, wantedReservations } from '../identity/store.ts';
-import { LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
+import { ConnectionError, LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../network/dnsmasq.ts';
 import { findDnsmasq, isAlive, tellDnsmasq } from '../network/dnsmasq-process.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
@@ -98,13 +98,13 @@ export class Watcher {
 
   #followLibvirt(): void {
     this.#client.on('connected', ({ drivers, socket }) => {
-      this.#metrics.libvirtConnected.set(1);
+      this.#countConnection();
       this.#log.info({ socket }, 'libvirt connected');
       if (drivers.includes('network')) void this.#arrange.request();
       if (drivers.includes('domain')) void this.#reconcile();
     });
     this.#client.on('disconnected', ({ socket, error }) => {
-      this.#metrics.libvirtConnected.set(0);
+      this.#countConnection();
       this.#log.warn({ socket }, `libvirt is gone: ${error.message}`);
     });
     this.#client.on('notice', notice => {
@@ -112,6 +112,11 @@ export class Watcher {
     });
     this.#client.on('event', event => this.#take(event));
     this.#client.start();
+  }
+
+  /** Where virtnetworkd has the networks, it may come and go, or be missing: what counts is who has the machines. */
+  #countConnection(): void {
+    this.#metrics.libvirtConnected.set(this.#client.isConnected('domain') ? 1 : 0);
   }
 
   #take(event: LibvirtEvent): void {
@@ -131,7 +136,7 @@ export class Watcher {
         if (isRemoval || isEnd) await this.#machines.removed(domain);
         if (!isRemoval) await this.#machines.settle(domain);
       })
-      .catch(error => this.#log.error({ machine: domain.name }, `event not acted upon: ${messageOf(error)}`));
+      .catch(error => this.#complain('event not acted upon', error, { machine: domain.name }));
     // Whether default is given to a pass-through depends on what machines refer to, and on whether they run.
     if (isRemoval || isEnd || (event.type === 'domain-lifecycle' && event.event === 'defined'))
       void this.#arrange.request();
@@ -144,7 +149,7 @@ export class Watcher {
       await this.#libvirtWork.run(() => this.#machines.settleAll());
       this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
-      this.#log.error(`not all could be compared: ${messageOf(error)}`);
+      this.#complain('not all could be compared', error);
     }
   }
 
@@ -155,8 +160,13 @@ export class Watcher {
       for (const action of actions) this.#log.info({ action }, 'libvirt network');
       this.#libvirtProblems = problems;
     } catch (error) {
-      this.#log.error(`libvirt's networks: ${messageOf(error)}`);
+      this.#complain("libvirt's networks", error);
     }
+  }
+
+  /** Logs what failed. That libvirt is gone has been logged once, and when it is back all is compared anew. */
+  #complain(what: string, error: unknown, fields: object = {}): void {
+    if (!(error instanceof ConnectionError)) this.#log.error(fields, `${what}: ${messageOf(error)}`);
   }
 
   async #keepDnsmasq(): Promise<void> {
