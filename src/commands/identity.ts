@@ -89,18 +89,18 @@ export async function adopt(options: { config?: string; json: boolean }, name: s
     );
   }
   const { askWatcher } = await import('../watcher/ask.ts');
-  const watcher = await askWatcher('POST', '/settle', name);
+  const isSettled = (await askWatcher('POST', '/settle', name))?.body === 'done\n';
   if (options.json)
     printJson({
       name,
       adopted: adopted.map(({ network, nic }) => ({ network, nic })),
-      watcher: watcher !== null,
+      watcher: isSettled,
     });
   else {
     const isRunning = runningDomains().some(domain => domain.name === name);
     const when = isRunning ? 'when it is shut down' : 'now';
     print(
-      `${name} gets the MAC of the formula ${watcher === null ? 'when the watcher runs: "virlan watch"' : when}`,
+      `${name} gets the MAC of the formula ${isSettled ? when : 'when the watcher runs and libvirt is there: "virlan watch"'}`,
     );
   }
   return 0;

@@ -1,7 +1,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
-import { readFileOrNull, writeAtomically } from '../host/files.ts';
+import { isMissing, readFileOrNull, writeAtomically } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
 import { paths } from '../host/paths.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
@@ -194,8 +194,13 @@ function versionsOf(bridge: string): string {
 }
 
 function versionOf(path: string): string {
-  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
-  return stat === undefined ? missing : `${stat.ino} ${stat.mtimeNs} ${stat.size}`;
+  try {
+    const { ino, mtimeNs, size } = statSync(path, { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  } catch (error) {
+    if (isMissing(error)) return missing;
+    throw error;
+  }
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {

@@ -72,12 +72,18 @@ export class Machines {
 
   /** Looks at all machines, and retires the entries of those that are gone. */
   async settleAll(): Promise<void> {
+    // One that gets an entry while the rest is looked at is in no list yet, and is not gone.
+    const known = new Set(
+      readLedger()
+        .entries()
+        .map(({ uuid, retired }) => (retired === null ? uuid : null)),
+    );
     const remotes = await this.#client.connectListAllDomains();
     // Definitions first, so that a MAC is known to be taken before it is given to another.
     for (const remote of remotes) await this.#remember(remote);
     for (const remote of remotes) await this.settle(remote);
     const there = new Set(remotes.map(({ uuid }) => uuid));
-    await this.#retire(uuid => !there.has(uuid));
+    await this.#retire(uuid => known.has(uuid) && !there.has(uuid));
   }
 
   /** A machine's definition is gone; one that still runs without it keeps what it has until it stops. */
