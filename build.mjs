@@ -15,6 +15,7 @@ const entryPoints = {
   daemon: 'src/hooks/daemon.ts',
   watch: 'src/watcher/watch.ts',
   arrange: 'src/default-network/arrange.ts',
+  restore: 'src/default-network/restore.ts',
   ask: 'src/watcher/ask.ts',
 };
 const ownFiles = {

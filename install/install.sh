@@ -1,15 +1,20 @@
 #!/bin/sh
-# Installs virlan on this host, or below a directory: program, hooks, example configuration. Run again, it upgrades.
+# Installs virlan on this host, from here. Run again, it upgrades. What fails is undone.
 set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}
 
 usage() {
   cat <<'END'
-Usage: install/install.sh --no-packages --no-start [--destdir DIR]
+Usage: sudo install/install.sh [OPTIONS]
 
-  --no-packages  install no packages of the system (they are: nodejs, dnsmasq-base,
-                 nftables or iptables, iproute2, libvirt-daemon-system)
-  --no-start     do not start anything, and do not tell libvirtd
-  --destdir DIR  put everything below DIR
+Installs virlan, establishes its network and starts it. Run again, it upgrades.
+
+  --default-network=V  what becomes of libvirt's own network default: auto, remove,
+                       replace or keep; written into /etc/virlan/virlan.ini
+  --dry-run            say what would be done, and do nothing
+  --no-packages        install no packages of the system that are missing
+  --no-start           start nothing, and do not tell libvirtd
+  --destdir DIR        copy the files below DIR, and nothing else
 END
 }
 
@@ -18,60 +23,196 @@ fail() {
   exit "${2:-1}"
 }
 
-destdir='' packages=yes start=yes
+source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+# shellcheck source=install/place.sh
+. "$source/install/place.sh"
+
+destdir='' packages=yes start=yes dry_run=no default_network='' node=''
 while [ $# -gt 0 ]; do
   case $1 in
+    --default-network=auto | --default-network=remove | --default-network=replace | --default-network=keep)
+      default_network=$1
+      ;;
+    --default-network | --default-network=*) fail 'write --default-network=auto, remove, replace or keep' 2 ;;
+    --dry-run) dry_run=yes ;;
     --no-packages) packages=no ;;
     --no-start) start=no ;;
-    --destdir) [ $# -ge 2 ] || fail '--destdir needs a directory' 2; destdir=$2; shift ;;
+    --destdir)
+      [ $# -ge 2 ] || fail '--destdir needs a directory' 2
+      destdir=$2
+      shift
+      ;;
     --destdir=*) destdir=${1#*=} ;;
-    -h | --help) usage; exit 0 ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
     *) fail "there is no option $1: see --help" 2 ;;
   esac
   shift
 done
-# Installing packages and starting services comes with a later version; better to say so than to leave them out in silence.
-[ "$packages$start" = nono ] || fail 'this version installs files only: call it with --no-packages --no-start' 2
 
-source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-[ -n "$destdir" ] || [ "$(id -u)" -eq 0 ] || fail 'needs root: call it with sudo, or with --destdir'
+# Checks.
 
 # A hook runs below libvirtd, whose AppArmor profile lets it execute programs of these directories only.
-node=''
-for directory in /usr/bin /bin /usr/sbin /sbin; do
-  [ -x "$directory/node" ] && node=$directory/node && break
-done
-[ -n "$node" ] || fail 'no node in /usr/bin, where a hook of libvirt may execute it: install nodejs, 20.19 or newer'
-"$node" -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
-  fail "$node is $("$node" --version): install nodejs 20.19 or newer"
+find_program() {
+  for directory in /usr/bin /bin /usr/sbin /sbin; do
+    for program; do
+      [ ! -x "$directory/$program" ] || { printf '%s\n' "$directory/$program" && return; }
+    done
+  done
+  return 1
+}
 
-if [ ! -f "$source/dist/virlan.cjs" ]; then
-  [ -d "$source/node_modules" ] || (cd "$source" && npm ci --no-audit --no-fund >&2)
-  (cd "$source" && npm run --silent build)
-fi
+# The packages that have what is missing here, by the names of a package manager.
+missing_packages() {
+  case $1 in
+    apt-get) set -- nodejs libvirt-daemon-system dnsmasq-base iproute2 nftables ;;
+    dnf) set -- nodejs libvirt-daemon-kvm dnsmasq iproute nftables ;;
+    zypper) set -- nodejs20 libvirt-daemon-qemu dnsmasq iproute2 nftables ;;
+    pacman) set -- nodejs libvirt dnsmasq iproute2 nftables ;;
+  esac
+  find_program node >/dev/null || printf ' %s' "$1"
+  find_program libvirtd virtqemud >/dev/null || printf ' %s' "$2"
+  find_program dnsmasq >/dev/null || printf ' %s' "$3"
+  find_program ip >/dev/null || printf ' %s' "$4"
+  find_program nft iptables-restore >/dev/null || printf ' %s' "$5"
+}
 
-# A hook that is not virlan's is the user's, and is never written over.
-hooks=$destdir/etc/libvirt/hooks
-for hook in daemon qemu network; do
-  if [ -e "$hooks/$hook" ] && ! grep -q '^# virlan: ' "$hooks/$hook"; then
-    fail "$hooks/$hook is a hook of your own: move it to $hooks/$hook.d/10-own, which libvirt 6.5 and newer runs too"
+install_command() {
+  case $1 in
+    zypper) printf 'zypper install' ;;
+    pacman) printf 'pacman -S' ;;
+    *) printf '%s install' "$1" ;;
+  esac
+}
+
+# Installs what is missing with apt-get, or names it for the package manager that is there.
+provide_packages() {
+  manager=$(find_program apt-get dnf zypper pacman) || return 0
+  manager=${manager##*/}
+  missing=$(missing_packages "$manager")
+  [ -n "$missing" ] || return 0
+  command="$(install_command "$manager")$missing"
+  [ "$manager$packages" = apt-getyes ] || fail "packages are missing: $command, then run this again"
+  if [ "$dry_run" = yes ]; then
+    printf 'would run: %s\n' "$command"
+    return
   fi
-done
+  printf 'Installing packages:%s\n' "$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086 # one word a package
+  { apt-get --quiet --quiet update && apt-get --quiet --quiet --yes install $missing; } >/dev/null ||
+    fail "apt-get could not install them: see why with $command, then run this again"
+}
 
-library=$destdir/usr/lib/virlan
-install -d -m 755 "$library" "$destdir/usr/sbin" "$destdir/etc/virlan" "$destdir/etc/virlan/dnsmasq.d" "$hooks"
-for file in "$source"/dist/*.cjs; do
-  install -m 644 "$file" "$library/"
-done
-install -m 644 "$source/hooks/ask.sh" "$library/"
-launcher=$destdir/usr/sbin/virlan
-sed -e "s|@NODE@|$node|g" -e 's|@LIBDIR@|/usr/lib/virlan|g' "$source/install/virlan.in" >"$launcher.new"
-chmod 755 "$launcher.new"
-mv "$launcher.new" "$launcher"
-[ -e "$destdir/etc/virlan/virlan.ini" ] || install -m 644 "$source/install/virlan.ini" "$destdir/etc/virlan/virlan.ini"
-for hook in daemon qemu network; do
-  install -m 755 "$source/hooks/$hook" "$hooks/$hook.new"
-  mv "$hooks/$hook.new" "$hooks/$hook"
-done
+check_node() {
+  node=$(find_program node) ||
+    fail 'there is no node in /usr/bin, where a hook of libvirt may execute it: install Node.js 20.19 or newer there'
+  "$node" -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
+    fail "$node is $("$node" --version), too old: install Node.js 20.19 or newer there (nodesource.com has packages)"
+}
 
-printf 'virlan is installed. It sets its network up when libvirtd starts; "virlan up" does so now.\n'
+check_programs() {
+  find_program libvirtd virtqemud >/dev/null || fail 'there is no libvirt on this host: install it'
+  find_program dnsmasq >/dev/null || fail 'there is no dnsmasq on this host: install it'
+  find_program ip >/dev/null || fail 'there is no ip on this host: install iproute2'
+  find_program nft iptables-restore >/dev/null || fail 'there is neither nft nor iptables on this host: install nftables'
+}
+
+# Files that belong to a package are its package manager's to replace.
+check_owner() {
+  if dpkg-query --search /usr/sbin/virlan >/dev/null 2>&1 || rpm --query --file /usr/sbin/virlan >/dev/null 2>&1; then
+    fail 'virlan is installed as a package: upgrade that, or remove it first'
+  fi
+}
+
+build() {
+  [ ! -f "$source/dist/start.cjs" ] || return 0
+  command -v npm >/dev/null || fail 'virlan is not built, and there is no npm to do so: install npm, or run "npm ci" and "npm run build" elsewhere'
+  { [ -d "$source/node_modules" ] || (cd "$source" && npm ci --no-audit --no-fund --loglevel=error); } >/dev/null ||
+    fail "npm could not install what virlan is built with: see why with \"npm ci\" in $source"
+  (cd "$source" && npm run --silent build) || fail "virlan could not be built: see why with \"npm run build\" in $source"
+}
+
+# Files.
+
+# One a line: mode, place here, place on the host.
+files() {
+  cat <<'END'
+644 install/systemd/virlan.service /usr/lib/systemd/system/virlan.service
+644 install/systemd/virlan-dnsmasq@.service /usr/lib/systemd/system/virlan-dnsmasq@.service
+END
+}
+
+stage_program() {
+  stage "$destdir/usr/lib/virlan"
+  mkdir -m 755 -- "$new" "$new/hooks"
+  install -m 644 -- "$source"/dist/*.cjs "$source/hooks/ask.sh" "$source/install/place.sh" "$new/"
+  install -m 755 -- "$source/install/setup" "$new/"
+  for driver in daemon qemu network; do install -m 755 -- "$source/hooks/$driver" "$new/hooks/"; done
+  stage "$destdir/usr/sbin/virlan"
+  sed -e "s|@NODE@|$node|g" -e 's|@LIBDIR@|/usr/lib/virlan|g' "$source/install/virlan.in" >"$new"
+  chmod 755 "$new"
+}
+
+stage_files() {
+  stage_program
+  while read -r mode from to; do
+    stage_file "$mode" "$source/$from" "$destdir$to"
+  done <<END
+$(files)
+END
+  make_directory "$destdir/etc/virlan/dnsmasq.d"
+  is_there "$destdir/etc/virlan/virlan.ini" || stage_file 644 "$source/install/virlan.ini" "$destdir/etc/virlan/virlan.ini"
+}
+
+undo() {
+  trap - EXIT
+  set +e
+  take_back
+  # An upgrade goes on with what was there before.
+  if [ -d /run/systemd/system ] && [ -e "$destdir/usr/lib/virlan/setup" ]; then
+    systemctl daemon-reload
+    systemctl try-restart virlan.service
+  fi
+  printf 'install.sh: nothing was installed; the host is as it was\n' >&2
+  exit 1
+}
+
+if [ -z "$destdir" ]; then
+  [ "$(id -u)" -eq 0 ] || fail 'needs root: call it with sudo, or with --destdir'
+  provide_packages
+  check_programs
+  check_owner
+else
+  mkdir -p -- "$destdir"
+  destdir=$(CDPATH='' cd -- "$destdir" && pwd)
+fi
+check_node
+if [ "$dry_run" = yes ]; then
+  printf 'would install /usr/lib/virlan /usr/sbin/virlan%s /etc/virlan/virlan.ini\n' "$(files | sed 's/.* / /' | tr -d '\n')"
+  [ ! -f "$source/dist/virlan.cjs" ] || "$node" "$source/dist/virlan.cjs" plan || [ $? -eq 3 ]
+  exit
+fi
+build
+
+trap undo EXIT
+stage_files
+put_in_place
+if [ -z "$destdir" ]; then
+  [ "$start" = yes ] || set -- --no-start
+  /usr/lib/virlan/setup configure ${default_network:+"$default_network"} "$@"
+fi
+trap - EXIT
+forget_old
+
+if [ -n "$destdir" ]; then
+  printf 'virlan is below %s; "setup configure" on that host does the rest.\n' "$destdir"
+elif [ "$start" = no ]; then
+  printf 'virlan is installed. Next: "virlan up", and start the service virlan, or have "virlan watch" kept running.\n'
+elif [ -d /run/systemd/system ]; then
+  printf 'virlan is installed and runs. Next: "virsh start" a machine on it; "virlan status" shows it.\n'
+else
+  printf 'virlan is installed and its network is up. Next: no systemd runs here, so have "virlan watch" kept running.\n'
+fi

@@ -31,7 +31,7 @@ export function parseCommandLine(argv: readonly string[]): Request {
   if (operands.length < least) throw new UsageError(`${command.name} needs a name; ${usage}`);
   if (operands.length > most)
     throw new UsageError(`${command.name} takes no ${JSON.stringify(operands[most])}; ${usage}`);
-  for (const option of ['network', 'nic'] as const) {
+  for (const option of ['network', 'nic', 'restore-default'] as const) {
     if (values[option] !== undefined && !command.options.includes(option)) {
       throw new UsageError(`${command.name} has no option --${option}: see "virlan ${command.name} --help"`);
     }
@@ -47,7 +47,12 @@ export function parseCommandLine(argv: readonly string[]): Request {
     kind: 'run',
     command,
     operands,
-    values: { ...given, json: values.json ?? false, nic: Number(nic) },
+    values: {
+      ...given,
+      json: values.json ?? false,
+      nic: Number(nic),
+      restoreDefault: values['restore-default'] ?? false,
+    },
   };
 }
 

@@ -16,9 +16,10 @@ export interface Values {
   readonly json: boolean;
   readonly network?: string;
   readonly nic: number;
+  readonly restoreDefault: boolean;
 }
 
-type OptionName = 'network' | 'nic';
+type OptionName = 'network' | 'nic' | 'restore-default';
 
 /** One verb: the table of them is what is parsed, what is run and what the help says. */
 export interface Command {
@@ -55,9 +56,12 @@ export const commands: readonly Command[] = [
     name: 'down',
     summary: 'take networks down and put back what was there before',
     operands: networks,
-    options: [],
+    options: ['restore-default'],
     details: 'Reservations and leases are kept, so that the next "up" goes on with them.',
-    examples: [['virlan down k8s-br0', 'running machines lose their link until the next "virlan up"']],
+    examples: [
+      ['virlan down k8s-br0', 'running machines lose their link until the next "virlan up"'],
+      ['virlan down --restore-default', 'and libvirt has its own network again'],
+    ],
     needsRoot: true,
     run: (values, names) => down(values, names),
   },
@@ -146,6 +150,10 @@ export const optionTable = {
   json: { type: 'boolean', help: ['--json', 'for programs'] },
   network: { type: 'string', help: ['--network N', 'the network, where virlan.ini has several (the first)'] },
   nic: { type: 'string', help: ['--nic I', "which of the machine's NICs on the network, from 0 (0)"] },
+  'restore-default': {
+    type: 'boolean',
+    help: ['--restore-default', "put libvirt's own networks back as they were before virlan"],
+  },
   help: { type: 'boolean', short: 'h', help: ['-h, --help', 'this help'] },
   version: { type: 'boolean', short: 'V', help: ['-V, --version', ''] },
 } as const satisfies Record<

@@ -1,13 +1,17 @@
-import { print, printJson, style } from '../cli/terminal.ts';
-import { loadConfig } from '../config/load.ts';
+import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { InvalidConfig, loadConfig } from '../config/load.ts';
 import { readBefore } from '../network/before.ts';
 import { describeStep } from '../network/describe.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
 import { describeSteps } from './plan.ts';
 
-/** `virlan down`: takes networks down, also those that virlan.ini no longer has. Ledger, hostsfile and leases stay. */
+/**
+ * `virlan down`: takes networks down, also those that virlan.ini no longer has. Ledger, hostsfile and leases stay.
+ * With restoreDefault libvirt's own networks are put back, too.
+ */
 export async function down(
-  options: { config?: string; json: boolean },
+  options: { config?: string; json: boolean; restoreDefault: boolean },
   names: readonly string[],
 ): Promise<number> {
   const done = await withNetworkLock(async () => {
@@ -21,16 +25,28 @@ export async function down(
   for (const { name, steps } of done) {
     if (steps.length > 0) log.info({ network: name, steps: steps.map(describeStep) }, 'network taken down');
   }
-  if (options.json) printJson({ networks: done.map(({ name, steps }) => ({ name, changes: steps })) });
-  else {
+  const libvirt = options.restoreDefault ? await restoreLibvirt() : null;
+  for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
+  for (const problem of libvirt?.problems ?? []) warn(problem);
+  const actions = (libvirt?.actions ?? []).map(({ do: verb, name }) => `${verb} ${name}`);
+  if (options.json) {
+    const networksDown = done.map(({ name, steps }) => ({ name, changes: steps }));
+    printJson({ networks: networksDown, ...(libvirt === null ? {} : { libvirt: actions }) });
+  } else {
     for (const { name, steps } of done) {
       print(
         `${style(name, 'bold')} ${steps.length === 0 ? 'was down already' : 'is down:'}`,
         ...describeSteps(steps),
       );
     }
+    if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
   }
   return 0;
+}
+
+async function restoreLibvirt() {
+  const { restoreNetworks } = await import('../default-network/restore.ts');
+  return restoreNetworks();
 }
 
 function selectKnown(
@@ -40,7 +56,7 @@ function selectKnown(
   const known = new Map(
     Object.entries(readBefore()?.networks ?? {}).map(([bridge, { name }]) => [name, bridge]),
   );
-  for (const { name, bridge } of loadConfig(configPath).networks)
+  for (const { name, bridge } of readNetworks(configPath, names.length === 0))
     if (!known.has(name)) known.set(name, bridge);
   const chosen = names.length === 0 ? [...known.keys()] : names;
   return chosen.map(name => {
@@ -51,4 +67,15 @@ function selectKnown(
       );
     return { name, bridge };
   });
+}
+
+/** Those of the configuration. A broken one does not keep all the networks up that virlan knows it established. */
+function readNetworks(configPath: string | undefined, isAll: boolean): readonly NetworkConfig[] {
+  try {
+    return loadConfig(configPath).networks;
+  } catch (error) {
+    if (!(error instanceof InvalidConfig) || !isAll) throw error;
+    warn(error.message);
+    return [];
+  }
 }

@@ -18,7 +18,7 @@ export function preventDefaultNetwork(config: Config): boolean {
   if (successor === undefined || xml === null || !existsSync(link)) return false;
   const parsed = parseLibvirtNetwork(xml);
   if (parsed.ok && isPassThrough(parsed.value, successor.bridge)) return false;
-  keepNetwork({ xml, autostart: true });
+  keepNetwork({ xml, autostart: true, active: true });
   // Another daemon's hook, at the same time, may have been quicker.
   rmSync(link, { force: true });
   return true;

@@ -10,11 +10,15 @@ export interface KnownNetwork extends LibvirtNetwork {
   readonly persistent: boolean;
 }
 
+/** libvirt's default network as it was before virlan took it away: for uninstall, which puts it back. */
+export type KeptNetwork = Pick<KnownNetwork, 'xml' | 'active' | 'autostart'>;
+
 /** One call of libvirt's network API. */
-export type NetworkAction =
-  | { readonly do: 'keep'; readonly network: KnownNetwork }
+export type NetworkChange =
   | { readonly do: 'destroy' | 'undefine' | 'start' | 'autostart'; readonly name: string }
   | { readonly do: 'define'; readonly name: string; readonly xml: string };
+
+export type NetworkAction = NetworkChange | { readonly do: 'keep'; readonly network: KnownNetwork };
 
 export interface NetworkDecision {
   readonly actions: readonly NetworkAction[];
@@ -66,15 +70,35 @@ function decideDefault(
     const problem = `libvirt's network default stays while machines run on it: ${users.join(', ')}: shut them down, then "virlan up"`;
     return { actions: [], problems: [problem] };
   }
-  const removal: NetworkAction[] = found === undefined ? [] : removeNetwork(found, isOurs);
+  const keep: NetworkAction[] = found === undefined || isOurs ? [] : [{ do: 'keep', network: found }];
+  const removal = found === undefined ? [] : removeNetwork(found);
   const replacement = isReplaced ? passThrough(defaultName, successor.bridge, []).actions : [];
-  return { actions: [...removal, ...replacement], problems: [] };
+  return { actions: [...keep, ...removal, ...replacement], problems: [] };
 }
 
-function removeNetwork(network: KnownNetwork, isOurs: boolean): NetworkAction[] {
-  const { name, active, persistent } = network;
+/** What puts libvirt's networks back: those that virlan defined go, and `default` is again as it was kept. */
+export function decideRestoration(
+  known: readonly KnownNetwork[],
+  kept: KeptNetwork | null,
+): readonly NetworkChange[] {
+  const removals = known.filter(isVirlans).flatMap(removeNetwork);
+  if (kept === null) return removals;
+  const found = known.find(network => network.name === defaultName && !isVirlans(network));
+  const name = defaultName;
   return [
-    ...(isOurs ? [] : [{ do: 'keep', network } as const]),
+    ...removals,
+    ...(found?.persistent === true ? [] : [{ do: 'define', name, xml: kept.xml } as const]),
+    ...(kept.autostart && found?.autostart !== true ? [{ do: 'autostart', name } as const] : []),
+    ...(kept.active && found?.active !== true ? [{ do: 'start', name } as const] : []),
+  ];
+}
+
+function isVirlans({ xml }: KnownNetwork): boolean {
+  return xml.includes(`'${mark}'`) || xml.includes(`"${mark}"`);
+}
+
+function removeNetwork({ name, active, persistent }: KnownNetwork): NetworkChange[] {
+  return [
     ...(active ? [{ do: 'destroy', name } as const] : []),
     ...(persistent ? [{ do: 'undefine', name } as const] : []),
   ];
@@ -98,7 +122,11 @@ export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean 
   return network.forward === 'bridge' && network.bridge === bridge;
 }
 
+/** The namespace of what marks a libvirt network as defined by virlan. */
+const mark = 'urn:virlan:network:1';
+
 /** Name and bridge come from virlan.ini, whose schema allows nothing that XML would have to escape. */
 function passThroughXml(name: string, bridge: string): string {
-  return `<network>\n  <name>${name}</name>\n  <forward mode='bridge'/>\n  <bridge name='${bridge}'/>\n</network>\n`;
+  const metadata = `<metadata>\n    <virlan:network xmlns:virlan='${mark}'/>\n  </metadata>`;
+  return `<network>\n  <name>${name}</name>\n  ${metadata}\n  <forward mode='bridge'/>\n  <bridge name='${bridge}'/>\n</network>\n`;
 }

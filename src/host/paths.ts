@@ -28,5 +28,6 @@ export const libvirtPaths = {
   runningDomains: '/run/libvirt/qemu',
   networks: '/etc/libvirt/qemu/networks',
   networkAutostart: '/etc/libvirt/qemu/networks/autostart',
+  activeNetworks: '/run/libvirt/network',
   leaseStatus: '/var/lib/libvirt/dnsmasq',
 } as const;

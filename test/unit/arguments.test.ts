@@ -1,21 +1,27 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseCommandLine } from '../../src/cli/arguments.ts';
-import { commands, UsageError } from '../../src/cli/commands.ts';
+import { commands, UsageError, type Values } from '../../src/cli/commands.ts';
 
 const commandLine = suite('command line');
+
+/** Without what nobody asked for. */
+function brief({ restoreDefault, ...values }: Values): object {
+  return restoreDefault ? { ...values, restoreDefault } : values;
+}
 
 /** A request in brief. */
 function request(line: string): string {
   const found = parseCommandLine(line.split(' ').filter(word => word !== ''));
   if (found.kind !== 'run')
     return `${found.kind} ${found.kind === 'help' ? (found.command?.name ?? '') : ''}`.trim();
-  return `${found.command.name} ${JSON.stringify(found.values)} ${found.operands.join(' ')}`.trim();
+  return `${found.command.name} ${JSON.stringify(brief(found.values))} ${found.operands.join(' ')}`.trim();
 }
 
 commandLine('what is asked for', () => {
   const cases: [line: string, request: string][] = [
     ['up', 'up {"json":false,"nic":0}'],
+    ['down --restore-default', 'down {"json":false,"nic":0,"restoreDefault":true}'],
     ['up a b', 'up {"json":false,"nic":0} a b'],
     ['--json status', 'status {"json":true,"nic":0}'],
     ['plan --config /x.ini', 'plan {"config":"/x.ini","json":false,"nic":0}'],
@@ -44,6 +50,7 @@ commandLine('what makes no sense is a usage error, which says what to write', ()
     ['mac a b', /^mac takes no "b"; write: virlan mac NAME$/],
     ['status a', /^status takes no "a"; write: virlan status$/],
     ['up --network a', /^up has no option --network: see "virlan up --help"$/],
+    ['up --restore-default', /^up has no option --restore-default/],
     ['status --nic 1', /^status has no option --nic/],
     ['mac a --nic x', /^--nic x is no number: NICs count from 0$/],
     ['mac a --nic=-1', /^--nic -1 is no number/],

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Takes virlan off this host, which is then as it was before: links, rules, sysctls, libvirt's default network, files.
+set -eu
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+usage() {
+  cat <<'END'
+Usage: sudo install/uninstall.sh [--keep-data]
+
+Takes virlan off this host and puts back what was there before.
+
+  --keep-data  keep /etc/virlan and the ledger, so that machines have the same
+               addresses when virlan is installed again
+END
+}
+
+fail() {
+  printf 'uninstall.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+keep_data=''
+for option; do
+  case $option in
+    --keep-data) keep_data=$option ;;
+    -h | --help)
+      usage
+      exit 0
+      ;;
+    *) fail "there is no option $option: see --help" 2 ;;
+  esac
+done
+[ "$(id -u)" -eq 0 ] || fail 'needs root: call it with sudo'
+if dpkg-query --search /usr/sbin/virlan >/dev/null 2>&1 || rpm --query --file /usr/sbin/virlan >/dev/null 2>&1; then
+  fail 'virlan is installed as a package: remove that'
+fi
+
+if [ -x /usr/lib/virlan/setup ]; then
+  /usr/lib/virlan/setup remove ${keep_data:+"$keep_data"} || fail 'virlan stays installed: mend that, and call this again'
+fi
+[ -n "$keep_data" ] || rm -rf /etc/virlan
+rm -rf /usr/lib/virlan
+rm -f /usr/sbin/virlan /usr/lib/systemd/system/virlan.service /usr/lib/systemd/system/virlan-dnsmasq@.service
+[ ! -d /run/systemd/system ] || systemctl daemon-reload
+printf 'virlan is gone.\n'
