@@ -5,8 +5,7 @@ import { writeAtomically } from '../host/files.ts';
 import { run } from '../host/run.ts';
 import { syncHostsfile } from '../identity/store.ts';
 import { readApplied, writeApplied } from './applied.ts';
-import { dnsmasqPaths } from './dnsmasq.ts';
-import { hasEnded } from './dnsmasq-process.ts';
+import { startDnsmasq, stopDnsmasq } from './dnsmasq-service.ts';
 import { replaceIptables } from './firewall/iptables.ts';
 import { createNftables, removeNftables, replaceNftables } from './firewall/nftables.ts';
 import { listRules, sysctlPath } from './kernel.ts';
@@ -184,27 +183,4 @@ async function recordRules(step: RulesStep): Promise<void> {
 /** Null for rules that go. */
 function scriptOf(step: RulesStep): string | null {
   return step.do === 'load rules' ? step.rules : null;
-}
-
-async function startDnsmasq(bridge: string): Promise<void> {
-  const { conf, pid, hostsfile } = dnsmasqPaths(bridge);
-  mkdirSync(dirname(pid), { recursive: true });
-
-  writeFileSync(hostsfile, '', { flag: 'a', mode: 0o644 });
-  // dnsmasq returns when it has bound its ports and reads requests. A configuration written by hand names no pid file.
-  await run('dnsmasq', [`--conf-file=${conf}`, `--pid-file=${pid}`]);
-}
-
-/** How long dnsmasq may take to end before it is killed, in milliseconds, and how often that is looked at: it is no child, so nothing tells. */
-const patience = { total: 2000, interval: 5 };
-
-async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
-  process.kill(pid, 'SIGTERM');
-  for (let waited = 0; !hasEnded(pid); waited += patience.interval) {
-    if (waited === patience.total) process.kill(pid, 'SIGKILL');
-    if (waited > 2 * patience.total)
-      throw new Error(`dnsmasq of ${bridge}, process ${pid}, does not end: kill it by hand`);
-    await new Promise(resolve => setTimeout(resolve, patience.interval));
-  }
-  rmSync(dnsmasqPaths(bridge).pid, { force: true });
 }

@@ -23,13 +23,20 @@ export interface DnsmasqHost {
   readonly extras: { readonly directory: string; readonly digest: string } | null;
 }
 
+const header = '# Written by virlan: changes here are lost. Options of your own go into';
+
+/** Whether this dnsmasq.conf is virlan's, and none that somebody made by hand. */
+export function isWrittenByVirlan(conf: string): boolean {
+  return conf.startsWith(header);
+}
+
 /** dnsmasq.conf of a network. No dhcp-script: it would run as root on what guests send. */
 export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): string {
   const files = dnsmasqPaths(network.bridge);
   const { range, subnet, leaseTime, dns, domain } = network;
   const ends = `${formatIpv4(range.first)},${formatIpv4(range.last)}`;
   const lines = [
-    '# Written by virlan: changes here are lost. Options of your own go into',
+    header,
     `# /etc/virlan/dnsmasq.d/${network.name}/*.conf`,
     `user=${host.user}`,
     `pid-file=${files.pid}`,

@@ -22,7 +22,7 @@ import type { Answer } from './ask.ts';
 import { refusals } from './configuration.ts';
 import { Machines } from './machines.ts';
 import { Metrics } from './metrics.ts';
-import { notifySystemd } from './notify.ts';
+import { notifySystemd, watchdogInterval } from './notify.ts';
 import { Coalesced, Serial } from './serial.ts';
 import { plainText, type Routes, serve } from './server.ts';
 
@@ -70,6 +70,8 @@ export class Watcher {
       setInterval(() => void this.#reconcile(), reconcileEvery),
       setInterval(() => void this.#keepDnsmasq(), dnsmasqEvery),
     ];
+    const watchdog = watchdogInterval();
+    if (watchdog !== null) timers.push(setInterval(() => void notifySystemd('WATCHDOG=1'), watchdog));
     await notifySystemd('--ready', '--status=watching');
     this.#log.info({ networks: this.#config.networks.map(({ name }) => name) }, 'watching');
     await new Promise<void>(resolve => {
