@@ -170,13 +170,13 @@ END
 undo() {
   trap - EXIT
   set +e
+  complain install.sh
   take_back
   # An upgrade goes on with what was there before.
   if [ -d /run/systemd/system ] && [ -e "$destdir/usr/lib/virlan/setup" ]; then
     systemctl daemon-reload
     systemctl try-restart virlan.service
   fi
-  printf 'install.sh: nothing was installed; the host is as it was\n' >&2
   exit 1
 }
 
@@ -198,8 +198,8 @@ fi
 build
 
 trap undo EXIT
-stage_files
-put_in_place
+noting stage_files
+noting put_in_place
 if [ -z "$destdir" ]; then
   [ "$start" = yes ] || set -- --no-start
   /usr/lib/virlan/setup configure ${default_network:+"$default_network"} "$@"

@@ -2,7 +2,26 @@
 # virlan: puts files into their places all together, or not at all. They are staged beside their places first, which is
 # where a full disk or a read-only file system shows. Putting them in place is renaming, and so is taking them back.
 
-staged='' in_place='' made=''
+staged='' in_place='' made='' notes=''
+
+# Runs a command and notes what goes wrong in it, so that one line can say it when all is taken back.
+noting() {
+  notes=$(mktemp) || return
+  "$@" 2>"$notes"
+  rm -f -- "$notes"
+  notes=''
+}
+
+# The line that says what went wrong, if it has not been said.
+complain() {
+  [ -n "$notes" ] || return 0
+  line=$(head -n 1 "$notes")
+  rm -f -- "$notes"
+  case $line in
+    "$1: "*) printf '%s\n' "$line" ;;
+    *) printf '%s: %s: see to that, and run this again; the host is as it was\n' "$1" "${line#*: }" ;;
+  esac >&2
+}
 
 # Where what becomes of a path waits, as kind new or old. Not in a directory of hooks: libvirt runs all that is there.
 waiting() {

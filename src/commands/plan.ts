@@ -1,4 +1,4 @@
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import { forTerminal, print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Description, describeStep } from '../network/describe.ts';
 import type { Step } from '../network/plan.ts';
@@ -13,7 +13,8 @@ export async function plan(
   options: { config?: string; json: boolean },
   names: readonly string[],
 ): Promise<number> {
-  const networks = selectNetworks(loadConfig(options.config), names);
+  const config = loadConfig(options.config);
+  const networks = selectNetworks(config, names);
   const host = surveyHost();
   const surveys = [];
   for (const network of networks) surveys.push(await surveyNetwork(network));
@@ -41,6 +42,9 @@ export async function plan(
     for (const { title, steps } of groups.filter(group => group.steps.length > 0))
       print(style(title, 'bold'), ...describeSteps(steps));
     print('', `${count} ${count === 1 ? 'change' : 'changes'}; none made. "virlan up" makes them.`);
+    const { defaultUsers } = await import('../default-network/arrange.ts');
+    const users = defaultUsers(config);
+    if (users !== null) print(forTerminal(users));
   }
   return count === 0 ? 0 : changesWanted;
 }

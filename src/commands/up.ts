@@ -1,4 +1,4 @@
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import { forTerminal, print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
@@ -20,7 +20,7 @@ export async function up(
   });
   // What the network itself does not wait for is loaded when it is up.
   const { openLog } = await import('../host/log.ts');
-  const { arrangeNetworksOnce } = await import('../default-network/arrange.ts');
+  const { arrangeNetworksOnce, defaultUsers } = await import('../default-network/arrange.ts');
   const log = openLog();
   for (const { network, steps } of done) {
     if (steps.length > 0)
@@ -52,5 +52,7 @@ export async function up(
   if (libvirt === null)
     print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
   if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
+  const users = actions.length > 0 ? defaultUsers(config) : null;
+  if (users !== null) print(forTerminal(users));
   return 0;
 }

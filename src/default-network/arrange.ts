@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import type { LibvirtClient } from '../libvirt/rpc/index.ts';
-import { decideNetworks, type NetworkAction } from './decide.ts';
+import { decideNetworks, describeDefaultUsers, type NetworkAction } from './decide.ts';
 import { carryOut, listNetworks, withLibvirt } from './libvirt-networks.ts';
 
 /** What was done about libvirt's networks, and what could not be. */
@@ -15,6 +15,11 @@ export async function arrangeNetworks(client: LibvirtClient, config: Config): Pr
   const decision = decideNetworks(config, await listNetworks(client), definedDomains(), runningDomains());
   for (const action of decision.actions) await carryOut(client, action);
   return decision;
+}
+
+/** What becomes of the machines that refer to libvirt's default network, as a line; null where there are none. */
+export function defaultUsers(config: Config): string | null {
+  return describeDefaultUsers(config, definedDomains());
 }
 
 /** As `arrangeNetworks`, with a connection of its own; null when no libvirtd answers. */

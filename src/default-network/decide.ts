@@ -41,13 +41,34 @@ export function decideNetworks(
   running: readonly Domain[],
 ): NetworkDecision {
   const own = config.networks.map(network => passThrough(network.name, network.bridge, known));
-  const successor = config.networks.find(network => network.defaultNetwork !== 'keep');
+  const successor = findSuccessor(config);
   const decisions =
     successor === undefined ? own : [...own, decideDefault(successor, known, defined, running)];
   return {
     actions: decisions.flatMap(decision => decision.actions),
     problems: decisions.flatMap(decision => decision.problems),
   };
+}
+
+/** What becomes of the machines that refer to libvirt's default network, as a line; null where there are none. */
+export function describeDefaultUsers(config: Config, defined: readonly Domain[]): string | null {
+  const users = defined.filter(usesDefault).map(domain => JSON.stringify(domain.name));
+  if (users.length === 0) return null;
+  const names = users.join(', ');
+  const successor = findSuccessor(config);
+  if (successor === undefined) return `machines on libvirt's network default stay there: ${names}`;
+  return successor.defaultNetwork === 'remove'
+    ? `machines on libvirt's network default start no more until "virsh edit" gives them ${successor.name}: ${names}`
+    : `machines on libvirt's network default start on ${successor.name} from now on: ${names}`;
+}
+
+/** The network that takes the place of libvirt's own. */
+function findSuccessor(config: Config): NetworkConfig | undefined {
+  return config.networks.find(network => network.defaultNetwork !== 'keep');
+}
+
+function usesDefault(domain: Domain): boolean {
+  return domain.nics.some(nic => nic.network === defaultName);
 }
 
 function decideDefault(
@@ -58,14 +79,13 @@ function decideDefault(
 ): NetworkDecision {
   const found = known.find(network => network.name === defaultName);
   const isOurs = found !== undefined && isPassThrough(found, successor.bridge);
-  const usesIt = (domain: Domain) => domain.nics.some(nic => nic.network === defaultName);
   const isReplaced =
     successor.defaultNetwork === 'replace' ||
-    (successor.defaultNetwork === 'auto' && (isOurs || defined.some(usesIt)));
+    (successor.defaultNetwork === 'auto' && (isOurs || defined.some(usesDefault)));
   if (isOurs && isReplaced) return passThrough(defaultName, successor.bridge, known);
 
   const users =
-    found?.active === true ? running.filter(usesIt).map(domain => JSON.stringify(domain.name)) : [];
+    found?.active === true ? running.filter(usesDefault).map(domain => JSON.stringify(domain.name)) : [];
   if (users.length > 0) {
     const problem = `libvirt's network default stays while machines run on it: ${users.join(', ')}: shut them down, then "virlan up"`;
     return { actions: [], problems: [problem] };

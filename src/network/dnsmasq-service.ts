@@ -20,9 +20,15 @@ export async function startDnsmasq(bridge: string): Promise<void> {
   const { conf, pid, hostsfile } = dnsmasqPaths(bridge);
   mkdirSync(dirname(pid), { recursive: true });
   writeFileSync(hostsfile, '', { flag: 'a', mode: 0o644 });
-  if (hasUnit(bridge)) return startUnit(unitOf(bridge));
-  // dnsmasq returns when it has bound its ports and reads requests. A configuration written by hand names no pid file.
-  await run('dnsmasq', [`--conf-file=${conf}`, `--pid-file=${pid}`]);
+  try {
+    if (hasUnit(bridge)) return await startUnit(unitOf(bridge));
+    // dnsmasq returns when it has bound its ports and reads requests. A configuration written by hand names no pid file.
+    await run('dnsmasq', [`--conf-file=${conf}`, `--pid-file=${pid}`]);
+  } catch (error) {
+    const { message } = error as Error;
+    if (!message.includes('in use')) throw error;
+    throw new Error(`${message}: stop what listens there, "ss -lntup" shows it`);
+  }
 }
 
 /** The unit has dnsmasq's own user; a configuration made by hand, or a host without that user, runs as it says itself. */
