@@ -48,7 +48,7 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
     fsyncSync(file);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw new Error(`${path} cannot be written: ${(error as Error).message}`);
   } finally {
     closeSync(file);
   }

@@ -206,10 +206,15 @@ install('--destdir copies, and nothing else', async () => {
   rmSync('/tmp/root', { recursive: true });
 });
 
-/** Mounts over a directory: a file system of so many bytes, or the directory itself, read-only. */
-async function cover(directory: string, size: string | null): Promise<{ stop: () => Promise<unknown> }> {
-  if (size !== null) await execa('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'none', directory]);
-  else {
+/** Mounts over a directory: a file system that is full, or the directory itself, read-only. */
+async function cover(
+  directory: string,
+  how: 'full' | 'read-only',
+): Promise<{ stop: () => Promise<unknown> }> {
+  if (how === 'full') {
+    await execa('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'none', directory]);
+    writeFileSync(`${directory}/filling`, Buffer.alloc(4096));
+  } else {
     await execa('mount', ['--bind', directory, directory]);
     await execa('mount', ['-o', 'remount,bind,ro', directory]);
   }
@@ -263,27 +268,27 @@ const obstacles: Obstacle[] = [
   {
     title: 'a read-only /etc',
     says: /\/etc.*Read-only file system: see to that/,
-    put: () => cover('/etc', null),
+    put: () => cover('/etc', 'read-only'),
   },
   {
     title: 'a read-only /usr',
     says: /\/usr.*Read-only file system: see to that/,
-    put: () => cover('/usr', null),
+    put: () => cover('/usr', 'read-only'),
   },
   {
     title: 'a full disk, while files are copied',
     says: /No space left on device: see to that/,
-    put: () => cover('/usr/lib/systemd/system', '4k'),
+    put: () => cover('/usr/lib/systemd/system', 'full'),
   },
   {
     title: 'a full disk, while hooks are placed',
     says: /No space left on device: see to that/,
-    put: () => cover(hooks, '8k'),
+    put: () => cover(hooks, 'full'),
   },
   {
     title: 'a full disk, while the network is established',
-    says: /no space left on device.*; the host is as it was$/i,
-    put: () => cover('/etc/sysctl.d', '4k'),
+    says: /sysctl.d\/60-virlan.conf cannot be written: .*no space left on device.*; the host is as it was$/,
+    put: () => cover('/etc/sysctl.d', 'full'),
   },
   {
     title: "a subnet of the host's LAN",
@@ -297,7 +302,7 @@ const obstacles: Obstacle[] = [
   },
   {
     title: "port 53 of the bridge's address, taken",
-    says: /port 53.*in use: stop what listens there, "ss -lntup" shows it; the host is as it was$/,
+    says: /192.168.100.1: Address already in use: stop what listens there, "ss -lntup" shows it; the host is as it was$/,
     put: () => serve(host, { proto: 'tcp', port: 53 }),
   },
   {
@@ -340,7 +345,7 @@ install('an upgrade that fails leaves the virlan that was there, and its network
   await installed();
   writeFileSync('/usr/lib/virlan/VERSION', 'the one before');
   const before = await snapshot();
-  standIn('ip', 'case $* in *route*) echo "no such luck" >&2; exit 1 ;; esac; exec "$original" "$@"');
+  standIn('ip', 'echo "no such luck" >&2; exit 1');
   const { exitCode, stderr } = await script('install.sh', '--no-packages');
   await execa('cp', ['-a', '--remove-destination', '/tmp/originals/.', '/']);
   assert.equal(exitCode, 1, stderr);

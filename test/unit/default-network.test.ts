@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import {
   decideNetworks,
+  decideRestoration,
+  describeDefaultUsers,
   isPassThrough,
+  type KeptNetwork,
   type KnownNetwork,
   type NetworkAction,
 } from '../../src/default-network/decide.ts';
@@ -141,6 +144,59 @@ defaultNetwork('of several networks, the first that does not keep it takes its p
     action.do === 'define' && action.name === 'default' ? ['', action.xml] : [],
   );
   assert.match(xml, /<bridge name='b'\/>/);
+});
+
+/** A network as virlan defines it. */
+function defined(text: string, name: string): KnownNetwork {
+  const { actions } = decideNetworks(config(text), [], [], []);
+  const [xml = ''] = actions.flatMap(action =>
+    action.do === 'define' && action.name === name ? action.xml : [],
+  );
+  return { ...passThrough, name, xml };
+}
+
+defaultNetwork('what puts it back', () => {
+  const replace = '[network.k8s-br0]\ndefault-network = replace';
+  const [ours, named] = [defined(replace, 'default'), defined(replace, 'k8s-br0')];
+  const kept = { xml: nat.xml, autostart: true, active: true };
+  const goes = (name: string) => [`destroy ${name}`, `undefine ${name}`];
+  const comes = ['define default', 'autostart default', 'start default'];
+  const off = { ...nat, active: false, autostart: false };
+  const cases: [known: KnownNetwork[], kept: KeptNetwork | null, expected: string[]][] = [
+    [[], null, []],
+    [[nat], null, []],
+    [[], kept, comes],
+    [[named], kept, [...goes('k8s-br0'), ...comes]],
+    [[named, ours], kept, [...goes('k8s-br0'), ...goes('default'), ...comes]],
+    [[named, ours], null, [...goes('k8s-br0'), ...goes('default')]],
+    [[], { ...kept, autostart: false }, ['define default', 'start default']],
+    [[], { ...kept, active: false }, ['define default', 'autostart default']],
+    // Half there: its autostart is gone, it itself is not.
+    [[off], kept, ['autostart default', 'start default']],
+    [[nat], kept, []],
+    // A pass-through that somebody else defined.
+    [[own], null, []],
+  ];
+  for (const [known, keptNetwork, expected] of cases) {
+    assert.deepEqual(decideRestoration(known, keptNetwork).map(brief), expected);
+  }
+  const [define] = decideRestoration([], kept);
+  assert.deepEqual(define, { do: 'define', name: 'default', xml: nat.xml });
+});
+
+defaultNetwork('what becomes of the machines that refer to it is said', () => {
+  const users = [user('web'), user('db', 'other'), user('a "b"')];
+  const said = (mode: string) =>
+    describeDefaultUsers(config(`[network.k8s-br0]\ndefault-network = ${mode}`), users);
+  const named = '"web", "a \\"b\\""';
+  for (const mode of ['auto', 'replace'])
+    assert.equal(said(mode), `machines on libvirt's network default start on k8s-br0 from now on: ${named}`);
+  assert.equal(
+    said('remove'),
+    `machines on libvirt's network default start no more until "virsh edit" gives them k8s-br0: ${named}`,
+  );
+  assert.equal(said('keep'), `machines on libvirt's network default stay there: ${named}`);
+  assert.equal(describeDefaultUsers(config(''), [user('db', 'other')]), null);
 });
 
 defaultNetwork('what counts as a pass-through', () => {
