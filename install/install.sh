@@ -137,14 +137,6 @@ build() {
 
 # Files.
 
-# One a line: mode, place here, place on the host.
-files() {
-  cat <<'END'
-644 install/systemd/virlan.service /usr/lib/systemd/system/virlan.service
-644 install/systemd/virlan-dnsmasq@.service /usr/lib/systemd/system/virlan-dnsmasq@.service
-END
-}
-
 stage_program() {
   stage "$destdir/usr/lib/virlan"
   mkdir -m 755 -- "$new" "$new/hooks"
@@ -158,11 +150,10 @@ stage_program() {
 
 stage_files() {
   stage_program
+  # One a line: mode, place here, place on the host.
   while read -r mode from to; do
     stage_file "$mode" "$source/$from" "$destdir$to"
-  done <<END
-$(files)
-END
+  done <"$source/install/files"
   make_directory "$destdir/etc/virlan/dnsmasq.d"
   is_there "$destdir/etc/virlan/virlan.ini" || stage_file 644 "$source/install/virlan.ini" "$destdir/etc/virlan/virlan.ini"
 }
@@ -191,7 +182,7 @@ else
 fi
 check_node
 if [ "$dry_run" = yes ]; then
-  printf 'would install /usr/lib/virlan /usr/sbin/virlan%s /etc/virlan/virlan.ini\n' "$(files | sed 's/.* / /' | tr -d '\n')"
+  printf 'would install /usr/lib/virlan /usr/sbin/virlan%s /etc/virlan/virlan.ini\n' "$(sed 's/.* / /' "$source/install/files" | tr -d '\n')"
   [ ! -f "$source/dist/virlan.cjs" ] || "$node" "$source/dist/virlan.cjs" plan || [ $? -eq 3 ]
   exit
 fi

@@ -19,6 +19,7 @@ fail() {
   exit "${2:-1}"
 }
 
+source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 keep_data=''
 for option; do
   case $option in
@@ -40,6 +41,7 @@ if [ -x /usr/lib/virlan/setup ]; then
 fi
 [ -n "$keep_data" ] || rm -rf /etc/virlan
 rm -rf /usr/lib/virlan
-rm -f /usr/sbin/virlan /usr/lib/systemd/system/virlan.service /usr/lib/systemd/system/virlan-dnsmasq@.service
+rm -f /usr/sbin/virlan
+while read -r _ _ installed; do rm -f -- "$installed"; done <"$source/install/files"
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
 printf 'virlan is gone.\n'

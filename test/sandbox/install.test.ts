@@ -12,6 +12,7 @@ import {
   type Outcome,
   serve,
   startLibvirtd,
+  startMachine,
   stopLibvirtd,
   virlan,
   virsh,
@@ -367,6 +368,10 @@ install(
     const said = await installed();
     assert.match(said, /machines on libvirt's network default start on k8s-br0 from now on: "old"/);
     assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='k8s-br0'\/>/);
+  // This libvirtd started without hooks; it has been told of them.
+  await startMachine('old');
+  assert.match(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'), /"old"/);
+  await virsh('destroy', 'old');
     await uninstalled();
     assert.equal(await networks(), before);
     assert(!existsSync('/var/lib/virlan'));
