@@ -164,9 +164,9 @@ undo() {
   complain install.sh
   take_back
   # An upgrade goes on with what was there before.
-  if [ -d /run/systemd/system ] && [ -e "$destdir/usr/lib/virlan/setup" ]; then
+  if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl try-restart virlan.service
+    systemctl --quiet try-restart virlan.service 2>/dev/null
   fi
   exit 1
 }
@@ -189,6 +189,7 @@ fi
 build
 
 trap undo EXIT
+trap 'exit 1' HUP INT TERM
 noting stage_files
 noting put_in_place
 if [ -z "$destdir" ]; then
