@@ -44,7 +44,7 @@ async function uninstalled(...args: string[]): Promise<string> {
 async function places(): Promise<Snapshot> {
   const program = ['/usr/lib/virlan', '/usr/lib/virlan.virlan-new', '/usr/lib/virlan.virlan-old'];
   const others = ['/etc/virlan', '/etc/systemd', '/etc/libvirt', '/usr/lib/systemd/system', '/usr/sbin'];
-  const data = ['/var/lib/virlan', '/var/lib/dnsmasq', '/var/cache', '/var/log', '/run'];
+  const data = ['/var/lib/virlan', '/var/lib/dnsmasq', '/var/cache/virlan', '/var/log/virlan.log', '/run'];
   const roots = [...program, ...others, ...data];
   const { stdout } = await execa('find', [...roots, '-printf', '%p %y %m %l\n'], { reject: false });
   return stdout.split('\n').filter(line => /^[^ ]*(virlan|dnsmasq\/|libvirt\/hooks)/.test(line));
@@ -368,10 +368,10 @@ install(
     const said = await installed();
     assert.match(said, /machines on libvirt's network default start on k8s-br0 from now on: "old"/);
     assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='k8s-br0'\/>/);
-  // This libvirtd started without hooks; it has been told of them.
-  await startMachine('old');
-  assert.match(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'), /"old"/);
-  await virsh('destroy', 'old');
+    // This libvirtd started without hooks; it has been told of them.
+    await startMachine('old');
+    assert.match(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'), /"old"/);
+    await virsh('destroy', 'old');
     await uninstalled();
     assert.equal(await networks(), before);
     assert(!existsSync('/var/lib/virlan'));
