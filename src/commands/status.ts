@@ -1,7 +1,7 @@
 import { type Cell, forTerminal, print, printJson, style, table } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../status/collect.ts';
-import { publishLeases } from '../status/publish-leases.ts';
+import { publishNetwork } from '../status/publish-leases.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../status/report.ts';
 
 /** `virlan status`. */
@@ -23,7 +23,7 @@ async function askStatus(config: string | undefined): Promise<Status | null> {
 /** Without a watcher nobody follows the leases, so this is when libvirt's own tools get to know of them. */
 async function readStatus(config: string | undefined): Promise<Status> {
   const collected = await collectStatus(loadConfig(config));
-  for (const network of collected.networks) publishLeases(network.bridge);
+  for (const network of collected.networks) publishNetwork(network);
   return collected;
 }
 

@@ -2,7 +2,7 @@ import { forTerminal, print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
-import { publishLeases } from '../status/publish-leases.ts';
+import { publishNetwork } from '../status/publish-leases.ts';
 import { selectNetworks } from './networks.ts';
 import { describeSteps } from './plan.ts';
 
@@ -28,7 +28,7 @@ export async function up(
         { network: network.name, steps: steps.map(step => describeStep(step)) },
         'network established',
       );
-    publishLeases(network.bridge);
+    publishNetwork(network);
   }
   const libvirt = await arrangeNetworksOnce(config);
   for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');

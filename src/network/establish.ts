@@ -100,7 +100,8 @@ export async function takeDown(name: string, bridge: string): Promise<readonly S
   const steps = await planTakeDown(name, bridge);
   const failures = await applyWhatWorks(steps);
   if (failures.length > 0) throw new Error(failures.map(failure => failure.message).join('; '));
-  rmSync(`${libvirtPaths.leaseStatus}/${bridge}.status`, { force: true });
+  for (const published of ['status', 'macs'])
+    rmSync(`${libvirtPaths.leaseStatus}/${bridge}.${published}`, { force: true });
   forgetRecords(bridge);
   return steps;
 }

@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import { formatIpv4 } from '../address/ipv4.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { readFileOrNull, writeAtomically } from '../host/files.ts';
 import { libvirtPaths } from '../host/paths.ts';
 import { isCurrent } from '../identity/leases.ts';
-import { readLeases } from '../identity/store.ts';
+import { DamagedLedger } from '../identity/ledger.ts';
+import { readLeases, readLedger } from '../identity/store.ts';
 import { formatLeaseStatus } from '../libvirt/lease-status.ts';
+import { formatMacMap } from '../libvirt/mac-map.ts';
 
 /** libvirt takes leases for past whose time is over, so one without an end gets the last second that its 32-bit readers know. */
 const endless = 2 ** 31 - 1;
@@ -12,9 +15,29 @@ const endless = 2 ** 31 - 1;
 /** What a guest may have put into a name or client id and libvirt's tools may print as it stands. */
 const harmless = /^[A-Za-z0-9._:*-]{1,255}$/;
 
-/** Writes a bridge's leases where libvirt's own tools look for them. Does nothing on a host without libvirt's directory, or when nothing changed. */
+/** Writes a network's leases and machines where libvirt's own tools look for them. */
+export function publishNetwork({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): void {
+  publishLeases(bridge);
+  try {
+    publish(`${bridge}.macs`, formatMacMap(macsOn(name)));
+  } catch (error) {
+    // Whoever decides anything by the ledger tells of its damage; what is published stays as it was.
+    if (!(error instanceof DamagedLedger)) throw error;
+  }
+}
+
+/** Name of a machine → MACs of its NICs on the network, and those they had before. */
+function macsOn(network: string): Map<string, readonly string[]> {
+  const macs = new Map<string, readonly string[]>();
+  for (const entry of readLedger().entries()) {
+    if (entry.network === network && entry.retired === null)
+      macs.set(entry.name, [...(macs.get(entry.name) ?? []), ...entry.macs]);
+  }
+  return macs;
+}
+
+/** The leases alone, which change more often. */
 export function publishLeases(bridge: string): void {
-  if (!existsSync(libvirtPaths.leaseStatus)) return;
   const now = new Date();
   const only = (text: string | null) => (text !== null && harmless.test(text) ? text : null);
   const leases = readLeases(bridge)
@@ -26,7 +49,12 @@ export function publishLeases(bridge: string): void {
       clientId: only(clientId),
       expires: expires === 0 ? endless : expires,
     }));
-  const path = `${libvirtPaths.leaseStatus}/${bridge}.status`;
-  const text = formatLeaseStatus(leases);
+  publish(`${bridge}.status`, formatLeaseStatus(leases));
+}
+
+/** Does nothing on a host without libvirt's directory, or when nothing changed. */
+function publish(file: string, text: string): void {
+  if (!existsSync(libvirtPaths.leaseStatus)) return;
+  const path = `${libvirtPaths.leaseStatus}/${file}`;
   if (readFileOrNull(path) !== text) writeAtomically(path, text);
 }

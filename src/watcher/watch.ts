@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type FSWatcher, watch as watchFiles } from 'chokidar';
 import type { Logger } from 'pino';
 import type { Config, NetworkConfig } from '../config/config.ts';
@@ -17,7 +18,7 @@ import { dnsmasqPaths, dnsmasqRoot } from '../network/dnsmasq.ts';
 import { findDnsmasq, isAlive, tellDnsmasq } from '../network/dnsmasq-process.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
 import { collectStatus } from '../status/collect.ts';
-import { publishLeases } from '../status/publish-leases.ts';
+import { publishLeases, publishNetwork } from '../status/publish-leases.ts';
 import type { Answer } from './ask.ts';
 import { refusals } from './configuration.ts';
 import { Machines } from './machines.ts';
@@ -86,7 +87,7 @@ export class Watcher {
   async #establish(): Promise<void> {
     for (const network of this.#config.networks) {
       this.#write(await repair(network));
-      publishLeases(network.bridge);
+      publishNetwork(network);
     }
   }
 
@@ -196,7 +197,17 @@ export class Watcher {
       };
       act().catch(error => this.#log.error({ path }, messageOf(error)));
     });
-    return [configuration, data];
+    // The directory, since a file that is replaced twice in a row may be lost sight of.
+    const state = watchFiles(dirname(paths.ledger), { ...options, depth: 0 });
+    state.on('all', (_, path) => {
+      if (path !== paths.ledger) return;
+      try {
+        for (const network of this.#config.networks) publishNetwork(network);
+      } catch (error) {
+        this.#log.error({ path }, messageOf(error));
+      }
+    });
+    return [configuration, data, state];
   }
 
   /** Somebody wrote the hostsfile. When it was virlan, all is in it and dnsmasq knows. */

@@ -40,7 +40,9 @@ export async function bareHost(): Promise<void> {
     '/run/virlan',
     '/run/dnsmasq',
     '/run/libvirt',
+    '/var/lib/libvirt/dnsmasq/k8s-br0.macs',
     '/var/lib/libvirt/dnsmasq/k8s-br0.status',
+    '/var/lib/libvirt/dnsmasq/lab.macs',
     '/var/lib/libvirt/dnsmasq/lab.status',
   ]) {
     rmSync(path, { recursive: true, force: true });

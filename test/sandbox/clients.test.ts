@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { formulaMac } from '../../src/identity/formula.ts';
+import { formulaAddressOf } from './formula.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  leaseOf,
+  macsOf,
+  renewed,
+  startLibvirtd,
+  startMachine,
+  undefine,
+  virlan,
+  virsh,
+} from './host.ts';
+import { idle, startWatcher, stopWatcher, until } from './watcher.ts';
+
+/** Programs that nobody here wrote: they do with libvirt what they always do, and find virlan's network in it. */
+const clients = suite('clients');
+
+const formulaMacOf = (machine: string) => formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
+
+const onBootNetwork = ['--import', '--boot', 'network'];
+
+/** Runs virt-install for a machine whose DHCP client is iPXE. Throws with its output when it fails. */
+const virtInstall = (name: string, ...args: string[]) =>
+  execa(
+    'virt-install',
+    [
+      ...['--connect', 'qemu:///system', '--virt-type', 'qemu', '--name', name, '--memory', '64'],
+      ...['--disk', 'none', '--graphics', 'none', '--osinfo', 'detect=off,require=off', '--noautoconsole'],
+      ...args,
+    ],
+    // It keeps a log in its home.
+    { timeout: 60_000, env: { HOME: '/tmp' } },
+  );
+
+/** The addresses that one of libnss-libvirt's two modules has for a name. */
+async function resolve(module: 'libvirt' | 'libvirt_guest', name: string): Promise<string[]> {
+  const { exitCode, stdout } = await execa('getent', ['-s', module, 'hosts', name], { reject: false });
+  assert([0, 2].includes(exitCode ?? -1), `getent ${name}: ${exitCode}`);
+  return stdout.split('\n').flatMap(line => line.split(/\s+/)[0] || []);
+}
+
+clients("default is virlan's, and so is k8s-br0", async () => {
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\ndefault-network = replace\n');
+  await startLibvirtd();
+  await startWatcher();
+  await until(async () => /default +active.*\n k8s-br0 +active/.test(await virsh('net-list')));
+});
+
+clients(
+  "virt-install boots a machine before it defines it: the address is its name's, and neither it nor the MAC moves",
+  async () => {
+    const forms: [string, string[]][] = [
+      ['by-network', ['--network', 'network=k8s-br0']],
+      ['by-bridge', ['--network', 'bridge=k8s-br0']],
+      ['by-default', []],
+    ];
+    await Promise.all(
+      forms.map(async ([name, network]) => {
+        await virtInstall(name, ...onBootNetwork, ...network);
+        const [mac = ''] = await macsOf(name);
+        assert.notEqual(mac, formulaMacOf(name));
+        const first = await leaseOf(mac);
+        assert.deepEqual([first.ip, first.hostname], [formulaAddressOf(name), name]);
+        await destroyMachine(name);
+        await idle(name);
+        await startMachine(name);
+        assert.equal((await renewed(first)).ip, first.ip);
+        assert.deepEqual(await macsOf(name), [mac]);
+      }),
+    );
+  },
+);
+
+clients(
+  'virt-install restarts what it installed: with the MAC and the address of the installation',
+  async () => {
+    const installation = virtInstall('pxe', '--pxe', '--network', 'network=k8s-br0', '--wait');
+    await until(async () => (await virsh('list', '--name', '--persistent')).includes('pxe'), 30);
+    const [mac = ''] = await macsOf('pxe');
+    const first = await leaseOf(mac);
+    await idle('pxe');
+    // As the installer's own reboot does: it ends the machine, and virt-install starts what it defined meanwhile.
+    await virsh('reset', 'pxe');
+    assert.match((await installation).stdout, /Restarting guest/);
+    const second = await renewed(first);
+    assert.deepEqual([second.ip, await macsOf('pxe')], [formulaAddressOf('pxe'), [mac]]);
+    await destroyMachine('pxe');
+  },
+);
+
+clients('what virt-install only defines boots with its formula MAC', async () => {
+  await virtInstall('defined', ...onBootNetwork, '--network', 'network=k8s-br0', '--noreboot');
+  await idle('defined');
+  assert.deepEqual(await macsOf('defined'), [formulaMacOf('defined')]);
+  await startMachine('defined');
+  assert.equal((await leaseOf(formulaMacOf('defined'))).ip, formulaAddressOf('defined'));
+  await destroyMachine('defined');
+});
+
+clients('a clone by virt-clone has a MAC and an address of its own, by its own name', async () => {
+  const before = await macsOf('defined');
+  await execa('virt-clone', ['--original', 'defined', '--name', 'copy', '--auto-clone'], {
+    env: { HOME: '/tmp' },
+  });
+  await idle('copy');
+  assert.deepEqual(await macsOf('copy'), [formulaMacOf('copy')]);
+  await startMachine('copy');
+  const { ip, hostname } = await leaseOf(formulaMacOf('copy'));
+  assert.deepEqual([ip, hostname], [formulaAddressOf('copy'), 'copy']);
+  assert.deepEqual(await macsOf('defined'), before);
+  await destroyMachine('copy');
+});
+
+clients('a machine with two NICs gets an address on each', async () => {
+  const nics = ['network=k8s-br0,model=virtio,boot.order=1', 'bridge=k8s-br0,model=virtio,boot.order=2'];
+  await virtInstall('two', '--import', ...nics.flatMap(nic => ['--network', nic]));
+  const macs = await macsOf('two');
+  const leases = await Promise.all(macs.map(mac => leaseOf(mac, 60)));
+  assert.deepEqual(
+    leases.map(({ ip }) => ip),
+    [formulaAddressOf('two', 0), formulaAddressOf('two', 1)],
+  );
+  await until(async () => (await resolve('libvirt_guest', 'two')).length === 2, 2);
+  await destroyMachine('two');
+});
+
+clients('a machine comes back from its managed save as it was', async () => {
+  const before = await macsOf('by-network');
+  await virsh('managedsave', 'by-network');
+  await idle('by-network');
+  await startMachine('by-network');
+  assert.match(await virsh('domstate', '--reason', 'by-network'), /running \(restored\)/);
+  assert.deepEqual(await macsOf('by-network'), before);
+  assert.match((await virlan('ip', 'by-network')).stdout, new RegExp(`^${formulaAddressOf('by-network')}$`));
+  await destroyMachine('by-network');
+});
+
+clients('one that was saved before virlan knew it comes back too, and has its MAC for good', async () => {
+  const mac = '52:54:00:cc:00:01';
+  await stopWatcher();
+  renameSync('/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.away');
+  await define(domainXml({ name: 'asleep', nics: [{ type: 'network', source: 'k8s-br0', mac }] }));
+  await startMachine('asleep');
+  await virsh('managedsave', 'asleep');
+  renameSync('/etc/libvirt/hooks/qemu.away', '/etc/libvirt/hooks/qemu');
+  await startWatcher();
+  await idle('asleep');
+  assert.deepEqual(await macsOf('asleep'), [mac]);
+  await startMachine('asleep');
+  assert.match(await virsh('domstate', '--reason', 'asleep'), /running \(restored\)/);
+  await destroyMachine('asleep');
+  await idle('asleep');
+  assert.deepEqual(await macsOf('asleep'), [mac]);
+});
+
+clients(
+  'libnss-libvirt resolves a machine by its host name and by its name, also by its new one',
+  async () => {
+    const nsswitch = readFileSync('/etc/nsswitch.conf', 'utf8');
+    writeFileSync(
+      '/etc/nsswitch.conf',
+      nsswitch.replace(/^hosts:.*$/m, 'hosts: files libvirt libvirt_guest dns'),
+    );
+    const ip = formulaAddressOf('Node_A');
+    await define(domainXml({ name: 'Node_A', nics: [{ type: 'network', source: 'k8s-br0' }] }));
+    await idle('Node_A');
+    await startMachine('Node_A');
+    await leaseOf(formulaMacOf('Node_A'));
+    await until(async () => (await resolve('libvirt', 'node-a')).includes(ip), 2);
+    assert.deepEqual(await resolve('libvirt', 'Node_A'), []);
+    assert.deepEqual(await resolve('libvirt_guest', 'Node_A'), [ip]);
+    assert.match((await execa('getent', ['ahostsv4', 'Node_A'])).stdout, new RegExp(`^${ip} `));
+
+    await destroyMachine('Node_A');
+    await virsh('domrename', 'Node_A', 'Node_B');
+    await until(async () => (await resolve('libvirt_guest', 'Node_B')).includes(ip), 2);
+    assert.deepEqual(await resolve('libvirt_guest', 'Node_A'), []);
+    await startMachine('Node_B');
+    await until(async () => (await resolve('libvirt', 'node-b')).includes(ip), 20);
+    assert.deepEqual(await macsOf('Node_B'), [formulaMacOf('Node_A')]);
+
+    await destroyMachine('Node_B');
+    await undefine('Node_B');
+    await until(async () => (await resolve('libvirt_guest', 'Node_B')).length === 0, 2);
+  },
+);
+
+clients('what virlan shows to libvirt goes with the network', async () => {
+  await stopWatcher();
+  await virlan('down');
+  for (const kind of ['status', 'macs']) assert(!existsSync(`/var/lib/libvirt/dnsmasq/k8s-br0.${kind}`));
+});
+
+clients.run();
