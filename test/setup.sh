@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 packages='libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils ipxe-qemu seabios
 dnsmasq-base nftables iptables iproute2 procps kmod util-linux iputils-ping netcat-openbsd socat curl busybox-static tcpdump
-shellcheck python3-minimal systemd virtinst libnss-libvirt'
+shellcheck python3-minimal systemd virtinst libnss-libvirt xorriso grub-pc-bin grub-common mtools'
 
 say() {
   printf '>> %s\n' "$1" >&2
@@ -23,6 +23,17 @@ if [ -n "$missing" ]; then
   apt-get update --quiet --quiet >&2
   # shellcheck disable=SC2086 # one word a package
   apt-get install --quiet --quiet --yes --no-install-recommends $missing >/dev/null
+fi
+
+# For machines that boot from a disk: unpacked only, not installed.
+if [ ! -e build/kernel ]; then
+  say 'fetching a kernel for the machines'
+  rm -rf build/kernel.new
+  mkdir -p build/kernel.new
+  apt-get update --quiet --quiet >&2
+  kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p')
+  (cd build/kernel.new && apt-get download --quiet --quiet "$kernel" && dpkg-deb --extract ./*.deb . && rm ./*.deb)
+  mv build/kernel.new build/kernel
 fi
 
 # npm writes this file when it has installed all of package-lock.json.

@@ -1,0 +1,7 @@
+#!/bin/sh
+# What udhcpc calls in the image of cloud-init.sh.
+[ "$1" = bound ] || exit 0
+ip address add "${ip:?}/${mask:?}" dev "${interface:?}"
+echo "$ip" > /address
+echo "${domain:?}" > /domain
+echo "nameserver ${dns:?}" > /etc/resolv.conf

@@ -1,0 +1,28 @@
+#!/bin/busybox sh
+# shellcheck shell=dash
+# The whole userland of the image that kubernetes.test.ts makes: does with a NoCloud seed the little of what cloud-init
+# does that shows here (host name, DHCP), looks for its neighbours by name, and says on the serial console what it found.
+/bin/busybox mkdir -p /dev /proc /sys /seed /etc
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t devtmpfs none /dev
+mount -t proc none /proc
+mount -t sysfs none /sys
+exec < /dev/ttyS0 > /dev/ttyS0 2>&1
+while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
+
+until seed=$(findfs LABEL=cidata 2> /dev/null); do sleep 1; done
+mount -t iso9660 -o ro "$seed" /seed
+name=$(sed -n 's/^local-hostname: //p' /seed/meta-data)
+hostname "$name"
+ip link set lo up
+ip link set eth0 up
+udhcpc -q -n -t 30 -i eth0 -x "hostname:$name" -s /dhcp.sh
+echo "NODE $name $(cat /sys/class/net/eth0/address) $(cat /address)"
+for peer in node-1 node-2 node-3; do
+  until address=$(nslookup -type=a "$peer.$(cat /domain)" | sed -n '/^Name:/,$s/^Address: //p') && [ -n "$address" ] &&
+    ping -q -c 1 "$address" > /dev/null; do sleep 1; done
+  echo "PEER $peer $address"
+done
+echo DONE
+while :; do sleep 1000; done
