@@ -47,8 +47,11 @@ export function reserve(
   ledger: Ledger,
   machine: Machine,
   moment: 'booting' | 'defined',
-  around: Circumstances,
+  circumstances: Circumstances,
 ): Reserved {
+  // The ledger keeps whole seconds, and an entry is the same before it is written and when it is read again.
+  const now = new Date(Math.floor(circumstances.now.getTime() / 1000) * 1000);
+  const around = { ...circumstances, now };
   const before = matchEntries(ledger, machine, around);
   const entries: LedgerEntry[] = [];
   const robbed: LedgerEntry[] = [];
