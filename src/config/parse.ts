@@ -1,12 +1,5 @@
 import * as v from 'valibot';
-import {
-  broadcastOf,
-  formatIpv4,
-  formatSubnet,
-  ipv4After,
-  parseAddressWithPrefix,
-  subnetOf,
-} from '../address/ipv4.ts';
+import { broadcastOf, formatIpv4, formatSubnet, ipv4After, subnetOf } from '../address/ipv4.ts';
 import { isLabel } from '../identity/label.ts';
 import { findClashes } from './clashes.ts';
 import type { ConfigProblem, ConfigResult, FixedHost, NetworkConfig } from './config.ts';
@@ -112,15 +105,13 @@ function makeNetwork(
       'its name is no name for a bridge (15 bytes at most, not all): give it one with bridge = …',
     );
   }
-  const written =
-    values.subnet ?? (parseAddressWithPrefix('192.168.100.0/24') as NonNullable<typeof values.subnet>);
+  const { dns, subnet: written } = values;
   const subnet = subnetOf(written.address, written.prefix);
   if (subnet.network !== written.address)
     return complain('subnet', `has host bits set: write ${formatSubnet(subnet)}`);
   if (subnet.prefix < 8 || subnet.prefix > 29) {
     return complain('subnet', 'a prefix from /8 to /29 leaves room for a host and its machines');
   }
-  const dns = values.dns ?? 'host';
   const gateway = ipv4After(subnet.network, 1);
   if (dns !== 'host' && dns.includes(gateway)) {
     return complain('dns', `${formatIpv4(gateway)} is this network's own DNS server: name another`);
@@ -131,18 +122,18 @@ function makeNetwork(
     subnet,
     gateway,
     range: values['dhcp-range'] ?? { first: ipv4After(gateway, 1), last: ipv4After(broadcastOf(subnet), -1) },
-    stp: values.stp ?? true,
-    mtu: values.mtu ?? 1500,
-    firewall: values.firewall ?? 'auto',
-    hostAccess: values['host-access'] ?? 'basic',
-    hostAllow: values['host-allow'] ?? [],
-    hostFirewall: values['host-firewall'] ?? 'bridge',
+    stp: values.stp,
+    mtu: values.mtu,
+    firewall: values.firewall,
+    hostAccess: values['host-access'],
+    hostAllow: values['host-allow'],
+    hostFirewall: values['host-firewall'],
     domain: values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`,
     dns,
-    mac: values.mac ?? 'assign',
-    defaultNetwork: values['default-network'] ?? 'auto',
-    leaseTime: values['lease-time'] ?? 3600,
-    onError: values['on-error'] ?? 'start',
+    mac: values.mac,
+    defaultNetwork: values['default-network'],
+    leaseTime: values['lease-time'],
+    onError: values['on-error'],
     hosts,
   };
 }

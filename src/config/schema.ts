@@ -3,7 +3,7 @@ import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '..
 import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 
-/** A value read by `parse`; `remedy` says what would be right when it gives null. */
+/** A value read by `parse`; `remedy`, its description too, says what would be right when it gives null: `write …`. */
 function parsed<T>(parse: (text: string) => T | null, remedy: string) {
   return v.pipe(
     v.string(),
@@ -13,6 +13,7 @@ function parsed<T>(parse: (text: string) => T | null, remedy: string) {
       addIssue({ message: remedy });
       return NEVER;
     }),
+    v.description(remedy),
   );
 }
 
@@ -86,36 +87,42 @@ function parseLinkName(text: string): string | null {
 
 export const bridgeName = parsed(
   parseLinkName,
-  'is no name for a bridge: write 15 letters, digits, ".", "_" and "-" at most, other than all and default',
+  'write 15 letters, digits, ".", "_" and "-" at most, other than all and default',
 );
 
-/** The keys of a `[network.…]` section. Each is optional: see `defaults`. */
-export const networkSection = v.partial(
-  v.strictObject({
-    bridge: bridgeName,
-    subnet: parsed(parseAddressWithPrefix, 'write a network as 192.168.100.0/24'),
-    'dhcp-range': parsed(parseRange, 'write the first and the last address as 192.168.100.2-192.168.100.254'),
-    stp: parsed(parseYesNo, 'write yes or no'),
-    mtu: whole(68, 65_535, 'bytes'),
-    firewall: oneOf('auto', 'nftables', 'iptables'),
-    'host-access': oneOf('minimal', 'basic', 'all'),
-    'host-allow': parsed(
-      text => parseList(text, parsePorts),
-      'write ports as tcp/5000, udp/123, tcp/6000-6010',
-    ),
-    'host-firewall': oneOf('bridge', 'strict'),
-    domain: parsed(parseDomain, 'write a DNS domain as k8s.internal'),
-    dns: parsed(parseDns, 'write host, or addresses as 9.9.9.9, 1.1.1.1'),
-    mac: oneOf('assign', 'always', 'keep'),
-    'default-network': oneOf('auto', 'remove', 'replace', 'keep'),
-    'lease-time': parsed(parseLeaseTime, 'write 2m or more, as 30m, 1h, 7d, or infinite'),
-    'on-error': oneOf('start', 'abort'),
-  }),
-);
+/**
+ * The keys of a `[network.…]` section, each with its default as text. Those without one follow from the section's name
+ * and subnet. What they mean is in keys.ts.
+ */
+export const networkSection = v.strictObject({
+  bridge: v.optional(bridgeName),
+  subnet: v.optional(
+    parsed(parseAddressWithPrefix, 'write a network as 192.168.100.0/24'),
+    '192.168.100.0/24',
+  ),
+  'dhcp-range': v.optional(
+    parsed(parseRange, 'write the first and the last address as 192.168.100.2-192.168.100.254'),
+  ),
+  stp: v.optional(parsed(parseYesNo, 'write yes or no'), 'yes'),
+  mtu: v.optional(whole(68, 65_535, 'bytes'), '1500'),
+  firewall: v.optional(oneOf('auto', 'nftables', 'iptables'), 'auto'),
+  'host-access': v.optional(oneOf('minimal', 'basic', 'all'), 'basic'),
+  'host-allow': v.optional(
+    parsed(text => parseList(text, parsePorts), 'write ports as tcp/5000, udp/123, tcp/6000-6010'),
+    '',
+  ),
+  'host-firewall': v.optional(oneOf('bridge', 'strict'), 'bridge'),
+  domain: v.optional(parsed(parseDomain, 'write a DNS domain as k8s.internal')),
+  dns: v.optional(parsed(parseDns, 'write host, or addresses as 9.9.9.9, 1.1.1.1'), 'host'),
+  mac: v.optional(oneOf('assign', 'always', 'keep'), 'assign'),
+  'default-network': v.optional(oneOf('auto', 'remove', 'replace', 'keep'), 'auto'),
+  'lease-time': v.optional(parsed(parseLeaseTime, 'write 2m or more, as 30m, 1h, 7d, or infinite'), '1h'),
+  'on-error': v.optional(oneOf('start', 'abort'), 'start'),
+});
 
 /** The keys of a `[host.…]` section: all are needed. */
 export const hostSection = v.strictObject({
-  network: v.string(),
+  network: parsed(text => text, 'write the name of a network section'),
   mac: parsed(parseMac, 'write a unicast MAC as 52:54:00:00:00:10'),
   ip: parsed(parseIpv4, 'write an address as 192.168.100.10'),
 });
