@@ -25,7 +25,7 @@ type OptionName = 'network' | 'nic' | 'restore-default';
 export interface Command {
   readonly name: string;
   readonly summary: string;
-  /** How the operands are written, and how many there are. */
+  /** How the operands are written, and how many there are. Shells complete NETWORK and NAME (of a machine). */
   readonly operands: { readonly text: string; readonly least: number; readonly most: number };
   readonly options: readonly OptionName[];
   readonly details: string;
@@ -144,6 +144,9 @@ export const commands: readonly Command[] = [
   },
 ];
 
+/** What every command takes. */
+export const commonOptions = ['config', 'json', 'help'] as const;
+
 /** Options by name, as `parseArgs` and the help want them. */
 export const optionTable = {
   config: { type: 'string', help: ['--config FILE', 'instead of /etc/virlan/virlan.ini'] },
@@ -155,7 +158,7 @@ export const optionTable = {
     help: ['--restore-default', "put libvirt's own networks back as they were before virlan"],
   },
   help: { type: 'boolean', short: 'h', help: ['-h, --help', 'this help'] },
-  version: { type: 'boolean', short: 'V', help: ['-V, --version', ''] },
+  version: { type: 'boolean', short: 'V', help: ['-V, --version', 'the version of virlan'] },
 } as const satisfies Record<
   string,
   NonNullable<ParseArgsConfig['options']>[string] & { help: readonly [string, string] }

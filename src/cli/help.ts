@@ -1,4 +1,4 @@
-import { type Command, commands, optionTable } from './commands.ts';
+import { type Command, commands, commonOptions, optionTable } from './commands.ts';
 import { style } from './terminal.ts';
 
 export function programHelp(): string[] {
@@ -12,7 +12,7 @@ export function programHelp(): string[] {
     ...columns(commands.map(({ name, operands, summary }) => [`${name} ${operands.text}`.trim(), summary])),
     '',
     style('Options of every command', 'bold'),
-    ...columns((['config', 'json', 'help'] as const).map(name => optionTable[name].help)),
+    ...columns(commonOptions.map(name => optionTable[name].help)),
     '',
     'Configuration: /etc/virlan/virlan.ini; none is needed.',
     '"virlan COMMAND --help" says more.',
@@ -28,11 +28,7 @@ export function commandHelp(command: Command): string[] {
     ...wrap(details),
     '',
     style('Options', 'bold'),
-    ...columns(
-      [...options, 'config' as const, 'json' as const, 'help' as const].map(
-        option => optionTable[option].help,
-      ),
-    ),
+    ...columns([...options, ...commonOptions].map(option => optionTable[option].help)),
     '',
     style('Examples', 'bold'),
     ...examples.flatMap(([line, meaning]) => [`  ${line}`, ...(meaning === '' ? [] : [`      ${meaning}`])]),

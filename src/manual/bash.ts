@@ -1,0 +1,88 @@
+import { commands } from '../cli/commands.ts';
+import {
+  generatedBy,
+  type Lookup,
+  listMachines,
+  listNetworks,
+  operandLookup,
+  optionsOf,
+  optionsWithValue,
+  valueLookup,
+} from './completion.ts';
+
+/** Completion for bash, with nothing of the package bash-completion. */
+export function renderBash(): string {
+  const withValue = optionsWithValue().map(option => `--${option}`);
+  return [
+    '# shellcheck shell=bash',
+    `# Completion of virlan for bash. ${generatedBy}`,
+    '',
+    '# Offers what begins with the word at the cursor, of what stands on stdin, one on a line. Names of machines are',
+    '# hostile: they are quoted, and nothing in them is expanded.',
+    '_virlan_offer() {',
+    '  local line word',
+    '  while IFS= read -r line; do',
+    '    [[ -n $line ]] || continue',
+    '    printf -v word %q "$line"',
+    '    [[ $word == "$cur"* || $line == "$cur"* ]] && COMPREPLY+=("$word")',
+    '  done',
+    '}',
+    '',
+    '_virlan_words() {',
+    '  _virlan_offer < <(printf \'%s\\n\' "$@")',
+    '}',
+    '',
+    '_virlan_files() {',
+    '  compopt -o filenames 2>/dev/null',
+    '  mapfile -t COMPREPLY < <(compgen -f -- "$cur")',
+    '}',
+    '',
+    '_virlan_networks() {',
+    '  local names',
+    `  names=$(${listNetworks})`,
+    `  _virlan_offer <<<"\${names:-k8s-br0}"`,
+    '}',
+    '',
+    '_virlan_machines() {',
+    `  _virlan_offer < <(${listMachines})`,
+    '}',
+    '',
+    '_virlan() {',
+    `  local cur=\${COMP_WORDS[COMP_CWORD]} command='' operands=0 index`,
+    '  COMPREPLY=()',
+    `  case \${COMP_WORDS[COMP_CWORD - 1]} in`,
+    ...optionsWithValue().map(option => `    --${option}) ${offer(valueLookup(option))}; return ;;`),
+    '  esac',
+    '  for ((index = 1; index < COMP_CWORD; index++)); do',
+    `    case \${COMP_WORDS[index]} in`,
+    `      ${withValue.join(' | ')}) ((index++)) ;;`,
+    '      -*) ;;',
+    `      *) if [[ -z $command ]]; then command=\${COMP_WORDS[index]}; else ((operands++)); fi ;;`,
+    '    esac',
+    '  done',
+    '  case $command:$cur in',
+    '    :-*) _virlan_words --help --version ;;',
+    `    :*) _virlan_words ${commands.map(({ name }) => name).join(' ')} ;;`,
+    ...commands.flatMap(command => [
+      `    ${command.name}:-*) _virlan_words ${optionsOf(command)
+        .map(option => `--${option}`)
+        .join(' ')} ;;`,
+      ...(operandLookup(command) === 'nothing'
+        ? []
+        : [
+            `    ${command.name}:*) ${
+              Number.isFinite(command.operands.most) ? `((operands < ${command.operands.most})) && ` : ''
+            }${offer(operandLookup(command))} ;;`,
+          ]),
+    ]),
+    '  esac',
+    '}',
+    '',
+    'complete -F _virlan virlan',
+    '',
+  ].join('\n');
+}
+
+function offer(lookup: Lookup | null): string {
+  return lookup === null || lookup === 'nothing' ? ':' : `_virlan_${lookup}`;
+}

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import { commands } from '../../src/cli/commands.ts';
+import { networkKeys } from '../../src/config/keys.ts';
+import { generatedFiles } from '../../src/manual/files.ts';
+import { paragraph } from '../../src/manual/roff.ts';
+
+const manual = suite('manual');
+
+for (const [path, render] of Object.entries(generatedFiles)) {
+  manual(`${path} is what the tables say`, () => {
+    assert.equal(readFileSync(path, 'utf8'), render(), 'out of date: npm run generate');
+  });
+}
+
+manual('each command and each key has its place on the pages', () => {
+  const page = (path: string) => generatedFiles[path]?.() ?? '';
+  for (const { name, summary } of commands) {
+    assert(page('install/man/virlan.8').includes(`\n.SS virlan ${name}`), name);
+    for (const shell of ['virlan.bash', '_virlan', 'virlan.fish'])
+      assert(page(`contrib/completions/${shell}`).includes(` ${name}`), `${shell}: ${name}`);
+    assert(page('contrib/completions/_virlan').includes(summary.replaceAll("'", "'\\''")), summary);
+  }
+  for (const key of Object.keys(networkKeys)) {
+    assert(page('docs/virlan.ini.md').includes(`\n### \`${key}\`\n`), key);
+    assert(page('install/virlan.ini').includes(`\n; ${key} =`), key);
+  }
+});
+
+manual('roff: nothing in a text is a request, an escape or a line too long', () => {
+  assert.deepEqual(paragraph('.so /etc/passwd'), ['\\&.so /etc/passwd']);
+  assert.deepEqual(paragraph("'a \\n"), ["\\&'a \\en"]);
+  assert.deepEqual(paragraph('`--json` it'), ['\\fB\\-\\-json\\fR it']);
+  assert.deepEqual(paragraph(' '), []);
+  for (const line of paragraph('`a-b` '.repeat(99))) assert(line.length <= 80, line);
+});
+
+manual.run();
