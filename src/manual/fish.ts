@@ -1,4 +1,4 @@
-import { type Command, commands, optionTable } from '../cli/commands.ts';
+import { type Command, commands, commonOptions, optionTable } from '../cli/commands.ts';
 import {
   generatedBy,
   type Lookup,
@@ -6,7 +6,7 @@ import {
   listNetworks,
   type Option,
   operandLookup,
-  optionsOf,
+  optionsWithValue,
   valueLookup,
 } from './completion.ts';
 
@@ -25,10 +25,23 @@ export function renderFish(): string {
     `    ${listMachines} | string match --regex '.+'`,
     'end',
     '',
+    '# Whether the command on the line is this one; without a name, whether there is none yet.',
+    'function __virlan_on',
+    '    set -l words (commandline -opc)[2..]',
+    '    while set -q words[1]; and string match --quiet -- "-*" $words[1]',
+    `        contains -- $words[1] ${optionsWithValue()
+      .map(name => `--${name}`)
+      .join(' ')}; and set -e words[1]`,
+    '        set -e words[1]',
+    '    end',
+    '    test "$words[1]" = "$argv[1]"',
+    'end',
+    '',
     'complete -c virlan -f',
-    ...(['help', 'version'] as const).map(name => option('__fish_use_subcommand', name)),
+    ...commonOptions.map(name => option(name)),
+    option('version', '__virlan_on'),
     ...commands.map(
-      ({ name, summary }) => `complete -c virlan -n __fish_use_subcommand -a ${name} -d ${quoted(summary)}`,
+      ({ name, summary }) => `complete -c virlan -n __virlan_on -a ${name} -d ${quoted(summary)}`,
     ),
     ...commands.flatMap(describe),
     '',
@@ -36,18 +49,19 @@ export function renderFish(): string {
 }
 
 function describe(command: Command): string[] {
-  const condition = quoted(`__fish_seen_subcommand_from ${command.name}`);
+  const condition = `__virlan_on ${command.name}`;
   const operands = operandLookup(command);
   return [
-    ...optionsOf(command).map(name => option(condition, name)),
-    ...(operands === 'nothing' ? [] : [`complete -c virlan -n ${condition} -a ${lookup(operands)}`]),
+    ...command.options.map(name => option(name, condition)),
+    ...(operands === 'nothing' ? [] : [`complete -c virlan -n '${condition}' -a ${lookup(operands)}`]),
   ];
 }
 
-function option(condition: string, name: Option): string {
+function option(name: Option, condition?: string): string {
   const value = valueLookup(name);
   const argument = value === null ? '' : value === 'files' ? ' -r -F' : ` -x -a ${lookup(value)}`;
-  return `complete -c virlan -n ${condition} -l ${name}${argument} -d ${quoted(optionTable[name].help[1])}`;
+  const where = condition === undefined ? '' : ` -n '${condition}'`;
+  return `complete -c virlan${where} -l ${name}${argument} -d ${quoted(optionTable[name].help[1])}`;
 }
 
 function lookup(what: Lookup): string {

@@ -1,4 +1,4 @@
-import { type Command, commands, optionTable } from '../cli/commands.ts';
+import { type Command, commands, commonOptions, optionTable } from '../cli/commands.ts';
 import {
   generatedBy,
   type Lookup,
@@ -37,7 +37,7 @@ export function renderZsh(): string {
     '  commands=(',
     ...commands.map(({ name, summary }) => `    ${quoted(`${name}:${summary}`)}`),
     '  )',
-    `  _arguments -C ${(['help', 'version'] as const).map(option).join(' ')} '1: :->command' '*:: :->rest'`,
+    `  _arguments -C ${[...commonOptions, 'version' as const].map(option).join(' ')} '1: :->command' '*:: :->rest'`,
     '  case $state in',
     '    command) _describe command commands ;;',
     '    rest)',
