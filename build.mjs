@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { build } from 'esbuild';
 
@@ -28,7 +28,7 @@ const ownFiles = {
 };
 
 rmSync(new URL('dist', import.meta.url), { recursive: true, force: true });
-await build({
+const { metafile } = await build({
   entryPoints,
   outdir: 'dist',
   outExtension: { '.js': '.cjs' },
@@ -43,4 +43,19 @@ await build({
   define: { VIRLAN_VERSION: JSON.stringify(version) },
   plugins: [ownFiles],
   logLevel: 'warning',
+  metafile: true,
 });
+
+// The licences of what is bundled ask for their text to go with it.
+const bundled = Object.keys(metafile.inputs).flatMap(
+  path => /^node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [],
+);
+const licences = [...new Set(bundled)].sort().map(name => {
+  const directory = new URL(`node_modules/${name}/`, import.meta.url);
+  const file = readdirSync(directory).find(each => /^licen[cs]e/i.test(each));
+  const { version, license, author } = JSON.parse(readFileSync(new URL('package.json', directory), 'utf8'));
+  const text =
+    file === undefined ? `${license}, by ${author}` : readFileSync(new URL(file, directory), 'utf8').trim();
+  return `---- ${name} ${version}\n\n${text}\n`;
+});
+writeFileSync(new URL('dist/licences', import.meta.url), licences.join('\n'));

@@ -1,4 +1,4 @@
-#!/bin/sh
+# shellcheck shell=sh
 # virlan: what the hooks share. ask PATH sends $body to the watcher and leaves its answer's last line in $answer. False
 # when there is no watcher, when it does not answer within three seconds, and when what it answers is no HTTP.
 

@@ -140,7 +140,7 @@ build() {
 stage_program() {
   stage "$destdir/usr/lib/virlan"
   mkdir -m 755 -- "$new" "$new/hooks"
-  install -m 644 -- "$source"/dist/*.cjs "$source/hooks/ask.sh" "$source/install/place.sh" "$new/"
+  install -m 644 -- "$source"/dist/*.cjs "$source/dist/licences" "$source/LICENSE" "$source/hooks/ask.sh" "$source/install/place.sh" "$new/"
   install -m 755 -- "$source/install/setup" "$new/"
   for driver in daemon qemu network; do install -m 755 -- "$source/hooks/$driver" "$new/hooks/"; done
   stage "$destdir/usr/sbin/virlan"
@@ -150,9 +150,19 @@ stage_program() {
 
 stage_files() {
   stage_program
+  make_directory "$destdir/usr/lib/systemd/system"
   # One a line: mode, place here, place on the host.
   while read -r mode from to; do
-    stage_file "$mode" "$source/$from" "$destdir$to"
+    # A shell that is not on this host has no directory for completions either, and none is made that would stay.
+    [ -n "$destdir" ] || [ -d "${to%/*}" ] || continue
+    case $to in
+      *.gz)
+        stage "$destdir$to"
+        gzip -9n <"$source/$from" >"$new"
+        chmod "$mode" "$new"
+        ;;
+      *) stage_file "$mode" "$source/$from" "$destdir$to" ;;
+    esac
   done <"$source/install/files"
   make_directory "$destdir/etc/virlan/dnsmasq.d"
   is_there "$destdir/etc/virlan/virlan.ini" || stage_file 644 "$source/install/virlan.ini" "$destdir/etc/virlan/virlan.ini"
