@@ -51,7 +51,7 @@ _virlan() {
     :*) _virlan_words up down plan status watch mac ip adopt forget ;;
     up:-*) _virlan_words --config --json --help ;;
     up:*) _virlan_networks ;;
-    down:-*) _virlan_words --config --json --help ;;
+    down:-*) _virlan_words --restore-default --config --json --help ;;
     down:*) _virlan_networks ;;
     plan:-*) _virlan_words --config --json --help ;;
     plan:*) _virlan_networks ;;

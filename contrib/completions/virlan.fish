@@ -35,6 +35,7 @@ complete -c virlan -n __virlan_on -a ip -d 'the address that a machine of this n
 complete -c virlan -n __virlan_on -a adopt -d 'give a booted machine its formula MAC at its next start'
 complete -c virlan -n __virlan_on -a forget -d 'drop the reservations of a machine that is not running'
 complete -c virlan -n '__virlan_on up' -a '(__virlan_networks)'
+complete -c virlan -n '__virlan_on down' -l restore-default -d 'put libvirt\'s own networks back as they were before virlan'
 complete -c virlan -n '__virlan_on down' -a '(__virlan_networks)'
 complete -c virlan -n '__virlan_on plan' -a '(__virlan_networks)'
 complete -c virlan -n '__virlan_on mac' -l network -x -a '(__virlan_networks)' -d 'the network, where virlan.ini has several (the first)'

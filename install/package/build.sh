@@ -1,10 +1,11 @@
 #!/bin/sh
-# build.sh [DIRECTORY]: packs what install.sh copies as a .deb and an .rpm, into DIRECTORY (build/packages). The same
-# source gives the same packages, byte by byte: their time is SOURCE_DATE_EPOCH, or that of the last commit.
+# build.sh [DIRECTORY]: packs what install.sh copies as a .deb and an .rpm, as far as there are dpkg-deb and rpmbuild, into
+# DIRECTORY (build/packages). The same source gives the same packages, byte by byte: their time is SOURCE_DATE_EPOCH, or
+# that of the last commit.
 set -eu
 umask 022
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-source=$here/../..
+source=$(dirname -- "$(dirname -- "$here")")
 output=${1:-$source/build/packages}
 
 fail() {
@@ -12,40 +13,37 @@ fail() {
   exit 1
 }
 
-for program in dpkg-deb rpmbuild; do
-  command -v "$program" >/dev/null || fail "needs $program: apt-get install dpkg rpm"
-done
-[ -f "$source/dist/virlan.cjs" ] || fail 'there is nothing to pack: run "npm run build" first'
+has() {
+  command -v "$1" >/dev/null
+}
 
-version=$(node -p 'require(process.argv[1]).version' "$source/package.json")
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$source" log -1 --format=%ct 2>/dev/null || stat -c %Y "$source/CHANGELOG.md")}
-export SOURCE_DATE_EPOCH
-# The virlan authors have no address; whoever publishes a package gives theirs, as to Debian's own tools.
-maintainer="${DEBFULLNAME:-The virlan authors} <${DEBEMAIL:-virlan@packages.invalid}>"
+copy_files() {
+  sh "$source/install/install.sh" --destdir "$1" >/dev/null
+}
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-tree=$work/tree
-sh "$source/install/install.sh" --no-packages --no-start --destdir "$tree" >/dev/null
-mkdir -p "$output"
+build_rpm() {
+  copy_files "$work/files"
+  rpmbuild --quiet -bb --target noarch \
+    --define "_topdir $work/rpm" --define "_rpmdir $output" \
+    --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' \
+    --define '_buildhost virlan' --define 'use_source_date_epoch_as_buildtime 1' \
+    --define 'clamp_mtime_to_source_date_epoch 1' \
+    --define "tree $work/files" --define "version $version" --define "changes $source/CHANGELOG.md" \
+    "$here/virlan.spec" >/dev/null
+  echo "$output/virlan-$version-1.noarch.rpm"
+}
 
-# What changed is another file in either world.
-rpm=virlan-$version-1.noarch.rpm
-rpmbuild --quiet -bb --target noarch \
-  --define "_topdir $work/rpm" --define "_rpmdir $work" --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' \
-  --define "_buildhost virlan" --define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
-  --define "tree $tree" --define "version $version" --define "changes $source/CHANGELOG.md" \
-  "$here/virlan.spec" >/dev/null
-mv "$work/$rpm" "$output/$rpm"
-
-doc=$tree/usr/share/doc/virlan
-cat >>"$doc/copyright" <<'END'
+build_deb() {
+  tree=$work/deb
+  copy_files "$tree"
+  doc=$tree/usr/share/doc/virlan
+  cat >>"$doc/copyright" <<'END'
 
 virlan's programs contain libraries under the MIT, ISC and Apache-2.0 licences, which /usr/lib/virlan/licences names
 with their texts. /usr/share/common-licenses/Apache-2.0 is the last of them.
 END
-gzip -9n <"$source/CHANGELOG.md" >"$doc/changelog.gz"
-gzip -9n >"$doc/changelog.Debian.gz" <<END
+  gzip -9n <"$source/CHANGELOG.md" >"$doc/changelog.gz"
+  gzip -9n >"$doc/changelog.Debian.gz" <<END
 virlan ($version-1) unstable; urgency=medium
 
   * Built from version $version: see changelog.gz.
@@ -53,16 +51,36 @@ virlan ($version-1) unstable; urgency=medium
  -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
 
-mkdir "$tree/DEBIAN"
-sed -e "s/@VERSION@/$version-1/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@SIZE@/$(du -sk --apparent-size "$tree" | cut -f 1)/" \
-  "$here/control.in" >"$tree/DEBIAN/control"
-echo /etc/virlan/virlan.ini >"$tree/DEBIAN/conffiles"
-for script in postinst prerm postrm; do
-  install -m 755 "$here/$script" "$tree/DEBIAN/$script"
-done
-(cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
-find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
-deb=virlan_$version-1_all.deb
-dpkg-deb --root-owner-group -Zxz --build "$tree" "$output/$deb" >/dev/null
+  mkdir "$tree/DEBIAN"
+  size=$(du -sk --apparent-size "$tree" | cut -f 1)
+  sed -e "s/@VERSION@/$version-1/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@SIZE@/$size/" \
+    "$here/control.in" >"$tree/DEBIAN/control"
+  echo /etc/virlan/virlan.ini >"$tree/DEBIAN/conffiles"
+  install -m 755 "$here/postinst" "$here/prerm" "$tree/DEBIAN/"
+  sed -n '/^purge() {/,/^}/p' "$source/install/setup" >"$work/purge"
+  sed -e "/^@PURGE@\$/{r $work/purge" -e 'd}' "$here/postrm.in" >"$tree/DEBIAN/postrm"
+  chmod 755 "$tree/DEBIAN/postrm"
+  (cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+  find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+  deb=$output/virlan_$version-1_all.deb
+  dpkg-deb --root-owner-group -Zxz --build "$tree" "$deb" >/dev/null
+  echo "$deb"
+}
 
-printf '%s\n' "$output/$deb" "$output/$rpm"
+has dpkg-deb || has rpmbuild || fail 'needs dpkg-deb for a .deb, rpmbuild for an .rpm: install dpkg or rpm-build'
+[ -f "$source/dist/virlan.cjs" ] || fail 'there is nothing to pack: run "npm run build" first'
+
+version=$(node -p 'require(process.argv[1]).version' "$source/package.json")
+if [ -z "${SOURCE_DATE_EPOCH-}" ]; then
+  SOURCE_DATE_EPOCH=$(git -C "$source" log -1 --format=%ct 2>/dev/null || stat -c %Y "$source/CHANGELOG.md")
+fi
+export SOURCE_DATE_EPOCH
+# The virlan authors have no address; whoever publishes a package gives theirs, as to Debian's own tools.
+maintainer="${DEBFULLNAME:-The virlan authors} <${DEBEMAIL:-virlan@packages.invalid}>"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$output"
+output=$(cd "$output" && pwd)
+! has dpkg-deb || build_deb
+! has rpmbuild || build_rpm
