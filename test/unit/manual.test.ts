@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import { commands } from '../../src/cli/commands.ts';
 import { networkKeys } from '../../src/config/keys.ts';
@@ -25,6 +26,16 @@ manual('each command and each key has its place on the pages', () => {
   for (const key of Object.keys(networkKeys)) {
     assert(page('docs/virlan.ini.md').includes(`\n### \`${key}\`\n`), key);
     assert(page('install/virlan.ini').includes(`\n; ${key} =`), key);
+  }
+});
+
+manual('README names each command, and no link between the documents leads nowhere', () => {
+  const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync('docs').map(name => `docs/${name}`)];
+  const texts = new Map(documents.map(path => [path, readFileSync(path, 'utf8')]));
+  for (const { name } of commands) assert(texts.get('README.md')?.includes(`\`virlan ${name}`), name);
+  for (const [path, text] of texts) {
+    for (const [link, target = ''] of text.matchAll(/\]\((?!https?:)([^)#]*)[^)]*\)/g))
+      assert(target === '' || existsSync(join(dirname(path), target)), `${path}: ${link}`);
   }
 });
 
