@@ -7,7 +7,7 @@ function __virlan_networks
 end
 
 function __virlan_machines
-    timeout 2 virsh --readonly --connect qemu:///system list --all --name </dev/null 2>/dev/null | string match --regex '.+'
+    timeout 2 virsh --readonly --connect qemu:///system list --all --name </dev/null 2>/dev/null
 end
 
 # Whether the command on the line is this one; without a name, whether there is none yet.

@@ -22,7 +22,7 @@ export function renderFish(): string {
     'end',
     '',
     'function __virlan_machines',
-    `    ${listMachines} | string match --regex '.+'`,
+    `    ${listMachines}`,
     'end',
     '',
     '# Whether the command on the line is this one; without a name, whether there is none yet.',

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
@@ -66,7 +74,9 @@ const bridge = () => readFileSync('/sys/class/net/k8s-br0/ifindex', 'utf8');
 /** All that has virlan in its name, but for what is the tests' own and what package managers remember. */
 async function traces(): Promise<string[]> {
   const found = await output('find', '/etc', '/run', '/usr', '/var', '-xdev', '-name', '*virlan*');
-  return found.split('\n').filter(path => path !== '' && !/virlan-test|^\/var\/(lib\/dpkg|log)\//.test(path));
+  return found
+    .split('\n')
+    .filter(path => path !== '' && !/virlan-test|^\/var\/(lib\/dpkg|log|tmp)\//.test(path));
 }
 
 function assertDown(): void {
@@ -124,6 +134,8 @@ packages('installed: network, hooks, manual pages, completions', async () => {
 
 packages('upgraded: virlan.ini is the user’s, and the network goes on', async () => {
   writeFileSync(ini, '[network.k8s-br0]\nhost-allow = tcp/5000\n');
+  mkdirSync('/etc/virlan/dnsmasq.d/k8s-br0');
+  writeFileSync('/etc/virlan/dnsmasq.d/k8s-br0/own.conf', 'log-queries\n');
   assert.equal((await virlan('up')).exitCode, 0);
   assert.equal((await prepare(machine)).exitCode, 0);
   const was = { dnsmasq: dnsmasq(), bridge: bridge(), ini: readFileSync(ini, 'utf8') };
