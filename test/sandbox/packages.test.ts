@@ -17,6 +17,8 @@ import { changesSince, processes, type Snapshot, snapshot } from './snapshot.ts'
 const packages = suite('packages');
 
 const ini = '/etc/virlan/virlan.ini';
+/** What Debian's maintainer scripts ask before they start anything. */
+const policy = '/usr/sbin/policy-rc.d';
 const hooks = ['daemon', 'qemu', 'network'].map(driver => `/etc/libvirt/hooks/${driver}`);
 const machine = {
   name: 'web',
@@ -92,6 +94,7 @@ packages.before(async () => {
   assert(deb !== '' && rpm !== '', built);
   // What becomes of libvirt's own network is tried with the installer.
   rmSync('/etc/libvirt/qemu/networks', { recursive: true });
+  rmSync(policy, { force: true });
   await startLibvirtd();
   before = await snapshot();
 });
@@ -111,6 +114,14 @@ packages('lintian finds no error', async () => {
     findings.filter(line => !line.includes('initial-upload-closes-no-bugs')),
     [],
   );
+});
+
+packages('installed where nothing may be started, as in an image: hooks, and no network yet', async () => {
+  writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  await dpkg('--install', deb);
+  assert.deepEqual([existsSync('/etc/libvirt/hooks/qemu'), await isUp()], [true, false]);
+  await dpkg('--purge', 'virlan');
+  rmSync(policy);
 });
 
 packages('installed: network, hooks, manual pages, completions', async () => {
