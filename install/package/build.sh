@@ -37,11 +37,13 @@ build_deb() {
   tree=$work/deb
   copy_files "$tree"
   doc=$tree/usr/share/doc/virlan
-  cat >>"$doc/copyright" <<'END'
+  mkdir -p "$doc"
+  cat "$source/LICENSE" - >"$doc/copyright" <<'END'
 
 virlan's programs contain libraries under the MIT, ISC and Apache-2.0 licences, which /usr/lib/virlan/licences names
 with their texts. /usr/share/common-licenses/Apache-2.0 is the last of them.
 END
+  rm "$tree/usr/lib/virlan/LICENSE"
   gzip -9n <"$source/CHANGELOG.md" >"$doc/changelog.gz"
   gzip -9n >"$doc/changelog.Debian.gz" <<END
 virlan ($version-1) unstable; urgency=medium
