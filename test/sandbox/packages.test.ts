@@ -131,7 +131,13 @@ packages('installed: network, hooks, manual pages, completions', async () => {
     hooks.filter(path => !existsSync(path)),
     [],
   );
-  for (const page of ['virlan', 'virlan.ini']) await output('man', '--warnings', '--where', page);
+  for (const page of ['man8/virlan.8', 'man5/virlan.ini.5']) {
+    // By its path, because man keeps formatted what it finds by name.
+    const { stdout, stderr } = await execa('man', ['--warnings', `/usr/share/man/${page}.gz`], {
+      timeout: 60_000,
+    });
+    assert.deepEqual([stdout.includes('SEE ALSO'), stderr], [true, '']);
+  }
   for (const path of [
     'bash-completion/completions/virlan',
     'zsh/vendor-completions/_virlan',
