@@ -4,8 +4,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 sh test/setup.sh || exit 1
 
-rm -rf build
-mkdir build
+rm -rf build/checked build/unit build/sandbox
+mkdir -p build
 sh test/check.sh && echo 'check: types, lint and format are right' >build/checked
 cat build/checked 2>/dev/null || echo 'check: FAILED'
 node test/unit/run.mjs

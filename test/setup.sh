@@ -37,6 +37,25 @@ if [ ! -e build/kernel ]; then
   mv build/kernel.new build/kernel
 fi
 
+# The other firewalls that tests put beside virlan: unpacked only, so that none of them starts here.
+if [ ! -e build/firewalls ]; then
+  say 'fetching firewalls for the tests'
+  rm -rf build/firewalls.new
+  mkdir -p build/firewalls.new
+  apt-get update --quiet --quiet >&2
+  needed=$(apt-get install --simulate --no-install-recommends ufw firewalld docker.io | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
+  if [ -n "$needed" ]; then
+    # shellcheck disable=SC2086 # one word a package
+    (
+      cd build/firewalls.new
+      apt-get download --quiet --quiet --option APT::Sandbox::User=root $needed
+      for package in *.deb; do dpkg-deb --extract "$package" .; done
+      rm ./*.deb
+    )
+  fi
+  mv build/firewalls.new build/firewalls
+fi
+
 # npm writes this file when it has installed all of package-lock.json.
 if [ ! -e node_modules/.package-lock.json ] || [ -n "$(find package-lock.json -newer node_modules/.package-lock.json)" ]; then
   say 'installing npm packages'

@@ -17,13 +17,17 @@ export async function down(
   const done = await withNetworkLock(async () => {
     const results = [];
     for (const { name, bridge } of selectKnown(options.config, names))
-      results.push({ name, steps: await takeDown(name, bridge) });
+      results.push({ name, ...(await takeDown(name, bridge)) });
     return results;
   });
   const { openLog } = await import('../host/log.ts');
   const log = openLog();
   for (const { name, steps } of done) {
     if (steps.length > 0) log.info({ network: name, steps: steps.map(describeStep) }, 'network taken down');
+  }
+  for (const warning of done.flatMap(({ warnings }) => warnings)) {
+    log.warn(warning);
+    warn(warning);
   }
   const libvirt = options.restoreDefault ? await restoreLibvirt() : null;
   for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');

@@ -18,10 +18,9 @@ export async function plan(
   const host = surveyHost();
   const surveys = [];
   for (const network of networks) surveys.push(await surveyNetwork(network));
-  for (const { observed, conflicts } of surveys) {
-    const [conflict] = conflicts;
-    if (conflict !== undefined && observed.link === null) throw new Error(conflict);
-    for (const line of conflicts) warn(line);
+  for (const { refusal, conflicts, obstacles } of surveys) {
+    if (refusal !== null) throw new Error(refusal);
+    for (const line of [...conflicts, ...obstacles]) warn(line);
   }
 
   const groups = [

@@ -38,7 +38,8 @@ export function formatStatus({ virlan, watcher, networks }: Status): string[] {
 }
 
 function formatNetwork(network: NetworkStatus): string[] {
-  const { name, bridge, subnet, gateway, up, firewall, dnsmasq, problems, machines } = network;
+  const { name, bridge, subnet, gateway, up, firewall, dnsmasq, otherFirewalls, problems, machines } =
+    network;
   const facts = [
     subnet,
     `gateway ${gateway}`,
@@ -48,6 +49,10 @@ function formatNetwork(network: NetworkStatus): string[] {
   ];
   return [
     `${style(name, 'bold')}  ${up ? style('up', 'green') : style('down', 'red')}  ${facts.join('  ')}`,
+    ...otherFirewalls.map(
+      ({ name: other, rules }) =>
+        `  beside ${other}${rules.length === 0 ? '' : `, which has ${count(rules.length, 'line')} of virlan's`}`,
+    ),
     ...problems.map(problem => `  ${style('!', 'yellow')} ${forTerminal(problem)}`),
     ...(machines.length === 0
       ? ['  no machines yet']
@@ -56,6 +61,10 @@ function formatNetwork(network: NetworkStatus): string[] {
       .filter(({ problem }) => problem !== null)
       .map(machine => `  ${style('!', 'yellow')} ${shorten(machine)}: ${forTerminal(machine.problem ?? '')}`),
   ];
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
 const header = ['MACHINE', 'STATE', 'MAC', 'ADDRESS', 'LEASE'];

@@ -34,7 +34,10 @@ export async function up(
   for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
 
   const warnings = [...done.flatMap(({ warnings }) => warnings), ...(libvirt?.problems ?? [])];
-  for (const warning of warnings) warn(warning);
+  for (const warning of warnings) {
+    log.warn(warning);
+    warn(warning);
+  }
   const actions = (libvirt?.actions ?? [])
     .filter(action => action.do !== 'keep')
     .map(({ do: verb, name }) => `${verb} ${name}`);

@@ -1,4 +1,5 @@
 import { type ExecFileException, execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { systemPath } from './paths.ts';
 
@@ -13,7 +14,8 @@ export class CommandFailed extends Error {
   }
 }
 
-const timeLimit = 10_000;
+/** How long a program may take that is given no other time, in seconds. */
+const timeLimit = 10;
 
 /** The rulesets of others can be long. */
 const longestOutput = 2 ** 28;
@@ -25,12 +27,17 @@ const execute = promisify(execFile);
 
 /**
  * Runs a program of the system with a list of arguments, never a shell, and gives its standard output without the line
- * break at its end. Throws CommandFailed when it fails or has not ended after ten seconds.
+ * break at its end. Throws CommandFailed when it fails or has not ended in time.
  */
-export async function run(program: string, args: readonly string[], input = ''): Promise<string> {
+export async function run(
+  program: string,
+  args: readonly string[],
+  input = '',
+  seconds = timeLimit,
+): Promise<string> {
   const running = execute(program, [...args], {
     env: { PATH: systemPath, LC_ALL: 'C' },
-    timeout: timeLimit,
+    timeout: seconds * 1000,
     killSignal: 'SIGKILL',
     maxBuffer: longestOutput,
     cwd: '/',
@@ -48,8 +55,13 @@ export async function run(program: string, args: readonly string[], input = ''):
   try {
     return (await running).stdout.replace(/\n$/, '');
   } catch (error) {
-    throw explain([program, ...args].join(' '), error as ExecFileException);
+    throw explain([program, ...args].join(' '), seconds, error as ExecFileException);
   }
+}
+
+/** Whether a program of the system is on this host. */
+export function isInstalled(program: string): boolean {
+  return systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
 }
 
 /** As `run`, but null when the program fails or is not there: for questions whose answer may be no. */
@@ -64,6 +76,7 @@ export async function ask(program: string, args: readonly string[]): Promise<str
 
 function explain(
   command: string,
+  seconds: number,
   { code, killed, signal, stderr = '', message }: ExecFileException,
 ): CommandFailed {
   const [program = ''] = command.split(' ');
@@ -74,6 +87,6 @@ function explain(
     .find(line => line !== '');
   const ending =
     typeof code === 'number' ? `ended with ${code}` : signal ? `was ended by ${signal}` : message;
-  const outcome = killed ? `not done after ${timeLimit / 1000} s` : (said ?? ending);
+  const outcome = killed ? `not done after ${seconds} s` : (said ?? ending);
   return new CommandFailed(`${command}: ${outcome}`, false);
 }

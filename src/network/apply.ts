@@ -8,6 +8,7 @@ import { readApplied, writeApplied } from './applied.ts';
 import { startDnsmasq, stopDnsmasq } from './dnsmasq-service.ts';
 import { replaceIptables } from './firewall/iptables.ts';
 import { createNftables, removeNftables, replaceNftables } from './firewall/nftables.ts';
+import { allowIn, withdrawFrom } from './foreign/places.ts';
 import { listRules, sysctlPath } from './kernel.ts';
 import { formatAddress, type LinkAttribute, type Step } from './plan.ts';
 
@@ -140,6 +141,10 @@ async function applyStep(step: Exclude<Step, LinkStep | RulesStep>): Promise<voi
       return writeAtomically(step.path, step.to);
     case 'remove file':
       return rmSync(step.path, { force: true });
+    case 'allow in':
+      return allowIn(step.firewall, step.bridge, step.lines);
+    case 'withdraw from':
+      return withdrawFrom(step.firewall, step.bridge, step.lines);
     case 'write reservations':
       return syncHostsfile(step.network, step.bridge);
     case 'start dnsmasq':

@@ -1,6 +1,7 @@
 import { formatIpv4 } from '../address/ipv4.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 import { tableName } from './firewall/nftables.ts';
+import { describeLine } from './foreign/needs.ts';
 import { formatAddress, type Step } from './plan.ts';
 import type { Backend } from './state.ts';
 
@@ -63,6 +64,16 @@ export function describeStep(step: Step): Description {
     }
     case 'remove rules':
       return line('-', `firewall (${step.backend})`, ownPlace(step.backend, step.bridge));
+    case 'allow in':
+    case 'withdraw from': {
+      const count = `${step.lines.length} ${step.lines.length === 1 ? 'line' : 'lines'}`;
+      const [sign, detail] =
+        step.do === 'allow in'
+          ? (['+', `lets ${step.bridge} pass, ${count}`] as const)
+          : (['-', `forgets ${step.bridge}, ${count}`] as const);
+      const lines = step.lines.map(each => describeLine(step.firewall, each));
+      return line(sign, step.firewall, detail, lines);
+    }
     case 'write reservations': {
       const lines = [...step.missing.map(text => `+ ${text}`), ...step.stale.map(text => `- ${text}`)];
       return line('~', dnsmasqPaths(step.bridge).hostsfile, `${lines.length} of its lines`, lines);

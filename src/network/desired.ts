@@ -3,14 +3,18 @@ import type { NetworkConfig } from '../config/config.ts';
 import { linkMac } from '../identity/formula.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from './dnsmasq.ts';
 import { checksumRules, iptablesRules, renderIptables } from './firewall/iptables.ts';
-import { makeRuleset } from './firewall/model.ts';
+import { makeRuleset, type Ruleset } from './firewall/model.ts';
 import { renderNftables } from './firewall/nftables.ts';
+import { type ForeignFirewalls, noForeignRules } from './foreign/found.ts';
+import { wantedForeign } from './foreign/needs.ts';
 import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 
 /** What virlan has to know of the host before it can say what it wants of it. */
 export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly Backend[];
+  /** The other firewalls on the host. */
+  readonly foreign: ForeignFirewalls;
   /** Whether the kernel has links of the type `dummy`. */
   readonly hasDummy: boolean;
   /** Whether IPv6 is to be kept off the bridge: the kernel has it, and nobody gave the bridge an address of it. */
@@ -32,6 +36,8 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
   const { bridge, subnet } = network;
   const ipv6 = `net.ipv6.conf.${bridge.replaceAll('.', '/')}`;
   const nicMac = linkMac('nic', host.machineId, bridge);
+  const backend = chooseBackend(network, host.backends);
+  const ruleset = makeRuleset(network);
   return {
     name: network.name,
     hosts: network.hosts,
@@ -56,7 +62,8 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
           ]
         : [],
     ),
-    rules: desiredRules(network, host.backends),
+    rules: desiredRules(ruleset, backend, host.backends),
+    foreign: wantedForeign(ruleset, backend, host.foreign),
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     reservations: host.reservations,
   };
@@ -73,6 +80,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     taps: [],
     sysctls: new Map(),
     rules: { nftables: null, iptables: null },
+    foreign: noForeignRules,
     dnsmasq: { conf: null, runs: false },
     reservations: null,
   };
@@ -90,6 +98,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     taps: [],
     sysctls: before.sysctls,
     rules: { nftables: loaded('nftables'), iptables: loaded('iptables') },
+    foreign: before.foreign,
     dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
     reservations: null,
   };
@@ -115,20 +124,22 @@ export function nicName(bridge: string): string {
     : `${bridge.slice(0, 4)}-${linkMac('nic', '', bridge).slice(9).replaceAll(':', '')}-nic`;
 }
 
-function desiredRules(network: NetworkConfig, backends: readonly Backend[]): Record<Backend, string | null> {
-  const backend =
-    network.firewall === 'auto'
-      ? backends.includes('nftables')
-        ? 'nftables'
-        : 'iptables'
-      : network.firewall;
-  if (!backends.includes(backend)) {
-    throw new Error(
-      `no ${backend === 'nftables' ? 'nft' : 'iptables-restore'} on this host: install ${backend}`,
-    );
-  }
-  const ruleset = makeRuleset(network);
+/** Throws when the host has no firewall that the configuration allows. */
+export function chooseBackend({ firewall }: NetworkConfig, backends: readonly Backend[]): Backend {
+  const preferred = backends.includes('nftables') ? 'nftables' : 'iptables';
+  const backend = firewall === 'auto' ? preferred : firewall;
+  if (backends.includes(backend)) return backend;
+  throw new Error(
+    `no ${backend === 'nftables' ? 'nft' : 'iptables-restore'} on this host: install ${backend}`,
+  );
+}
+
+function desiredRules(
+  ruleset: Ruleset,
+  backend: Backend,
+  backends: readonly Backend[],
+): Record<Backend, string | null> {
   if (backend === 'iptables') return { nftables: null, iptables: renderIptables(iptablesRules(ruleset)) };
-  const checksum = backends.includes('iptables') ? renderIptables(checksumRules(network.bridge)) : null;
+  const checksum = backends.includes('iptables') ? renderIptables(checksumRules(ruleset.bridge)) : null;
   return { nftables: renderNftables(ruleset), iptables: checksum };
 }

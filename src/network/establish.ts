@@ -8,7 +8,7 @@ import { applySteps, applyWhatWorks } from './apply.ts';
 import { bootId, forgetBefore, hostBefore, type NetworkBefore, readBefore, recordBefore } from './before.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
-import { formatAddress, type Step } from './plan.ts';
+import { formatAddress, isForeign, type Step } from './plan.ts';
 import type { DesiredNetwork } from './state.ts';
 import {
   type HostSurvey,
@@ -22,7 +22,7 @@ import {
 /** How long one virlan waits for another to be done with the network, in seconds: libvirtd's start waits meanwhile. */
 const patience = 30;
 
-/** What establishing a network did: the steps carried out, and what failed on the way without stopping it. */
+/** What establishing a network, or taking it down, did: the steps carried out, and what failed without stopping it. */
 export interface Established {
   readonly steps: readonly Step[];
   readonly warnings: readonly string[];
@@ -35,13 +35,13 @@ export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
 
 /**
  * Establishes a network, or throws and leaves the host as it was: what had been done by then is undone by planning from
- * what is there back to what was there. To be called with the network lock.
+ * what is there back to what was there. Another firewall that refuses its part is a warning. To be called with the
+ * network lock.
  */
 export async function establish(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
   const survey = await surveyNetwork(network);
-  const [conflict] = survey.conflicts;
-  if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
+  if (survey.refusal !== null) throw new Error(survey.refusal);
   const steps = [...host.steps, ...survey.steps];
   const refusal = await refusedByDnsmasq(network, steps);
   if (refusal !== null) throw new Error(refusal);
@@ -49,29 +49,36 @@ export async function establish(network: NetworkConfig): Promise<Established> {
     const isFirst = readBefore()?.networks[network.bridge] === undefined;
     record(host, survey);
     try {
-      await applySteps(steps);
+      await applySteps(steps.filter(step => !isForeign(step)));
     } catch (error) {
       const outcome = await rollBack(host, survey);
       if (isFirst) forgetRecords(network.bridge);
       throw new Error(`${(error as Error).message}; ${outcome}`);
     }
   }
-  return { steps, warnings: survey.conflicts };
+  const failures = await applyWhatWorks(steps.filter(isForeign));
+  return { steps, warnings: [...survey.conflicts, ...survey.obstacles, ...messages(failures)] };
 }
 
 /** As `establish`, for a hook: keeps what works when something does not. */
 export async function establishWhatWorks(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
   const survey = await surveyWhatCanBeRead(network);
-  const [conflict] = survey.conflicts;
-  if (conflict !== undefined && survey.observed.link === null) throw new Error(conflict);
+  if (survey.refusal !== null) throw new Error(survey.refusal);
   const planned = [...host.steps, ...survey.steps];
   const refusal = await refusedByDnsmasq(network, planned);
   const steps = refusal === null ? planned : planned.filter(step => !concernsDnsmasq(network, step));
   if (steps.length > 0) record(host, survey);
   const failures = await applyWhatWorks(steps);
-  const troubles = [survey.damage, refusal, ...failures.map(failure => failure.message)];
-  return { steps, warnings: [...survey.conflicts, ...troubles.filter(trouble => trouble !== null)] };
+  const troubles = [survey.damage, refusal].filter(trouble => trouble !== null);
+  return {
+    steps,
+    warnings: [...survey.conflicts, ...survey.obstacles, ...troubles, ...messages(failures)],
+  };
+}
+
+function messages(failures: readonly Error[]): string[] {
+  return failures.map(failure => failure.message);
 }
 
 /**
@@ -95,15 +102,19 @@ function concernsDnsmasq({ bridge }: NetworkConfig, step: Step): boolean {
   return isFile || step.do === 'stop dnsmasq' || step.do === 'start dnsmasq';
 }
 
-/** Takes a network down and puts back what was there before it; gives the steps it took. To be called with the network lock. */
-export async function takeDown(name: string, bridge: string): Promise<readonly Step[]> {
-  const steps = await planTakeDown(name, bridge);
-  const failures = await applyWhatWorks(steps);
-  if (failures.length > 0) throw new Error(failures.map(failure => failure.message).join('; '));
+/**
+ * Takes a network down and puts back what was there before it. Another firewall that does not let go of its part is a
+ * warning. To be called with the network lock.
+ */
+export async function takeDown(name: string, bridge: string): Promise<Established> {
+  const { steps, warnings } = await planTakeDown(name, bridge);
+  const refused = await applyWhatWorks(steps.filter(isForeign));
+  const failures = await applyWhatWorks(steps.filter(step => !isForeign(step)));
+  if (failures.length > 0) throw new Error([...messages(failures), ...messages(refused)].join('; '));
   for (const published of ['status', 'macs'])
     rmSync(`${libvirtPaths.leaseStatus}/${bridge}.${published}`, { force: true });
   forgetRecords(bridge);
-  return steps;
+  return { steps, warnings: [...warnings, ...messages(refused)] };
 }
 
 function forgetRecords(bridge: string): void {
@@ -111,12 +122,13 @@ function forgetRecords(bridge: string): void {
   forgetBefore(bridge);
 }
 
-async function planTakeDown(name: string, bridge: string): Promise<readonly Step[]> {
+async function planTakeDown(name: string, bridge: string): Promise<Established> {
   const before = readBefore();
   const network = before?.networks[bridge];
-  const { steps } = await surveyAgainst(await wantedBack(name, bridge, network));
+  const { steps, unread } = await surveyAgainst(await wantedBack(name, bridge, network));
   const isLast = before !== null && Object.keys(before.networks).every(other => other === bridge);
-  return isLast ? [...steps, ...surveyHost(hostBefore(before)).steps] : steps;
+  const hostSteps = isLast ? surveyHost(hostBefore(before)).steps : [];
+  return { steps: [...steps, ...hostSteps], warnings: unread };
 }
 
 /** What is to be there when virlan is gone from a bridge. */

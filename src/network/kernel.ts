@@ -97,9 +97,25 @@ export function sysctlPath(key: string): string {
   return `/proc/sys/${key.replace(/[./]/g, char => (char === '.' ? '/' : '.'))}`;
 }
 
+/** Gives what `iptables-save` prints, or null where it fails. */
+export type SavedRules = () => Promise<string | null>;
+
+/** One `iptables-save` for all who ask, run when the first does. */
+export function saveRulesOnce(): SavedRules {
+  let saved: Promise<string | null> | null = null;
+  return () => {
+    saved ??= ask('iptables-save', []);
+    return saved;
+  };
+}
+
 /** What a backend lists of virlan's own rules for a bridge, without counters; no line when there is none. */
-export async function listRules(backend: Backend, bridge: string): Promise<string[]> {
-  if (backend === 'iptables') return ownLines(bridge, (await ask('iptables-save', [])) ?? '');
+export async function listRules(
+  backend: Backend,
+  bridge: string,
+  save: SavedRules = saveRulesOnce(),
+): Promise<string[]> {
+  if (backend === 'iptables') return ownLines(bridge, (await save()) ?? '');
   const listing = await ask('nft', ['--stateless', '--numeric', 'list', 'table', 'ip', tableName(bridge)]);
   return (listing ?? '').split('\n').filter(line => line.trim() !== '');
 }

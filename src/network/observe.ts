@@ -5,7 +5,9 @@ import { readHostsfile } from '../identity/store.ts';
 import { type Applied, readApplied } from './applied.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 import { findDnsmasq } from './dnsmasq-process.ts';
-import { type Link, listRules, readSysctl } from './kernel.ts';
+import type { ForeignFirewalls } from './foreign/found.ts';
+import { foundForeign } from './foreign/needs.ts';
+import { type Link, listRules, readSysctl, type SavedRules } from './kernel.ts';
 import type { Backend, DesiredNetwork, FoundRules, HostState, ObservedNetwork } from './state.ts';
 
 /** What is there of just what is wanted. Throws when a link of that name is no bridge. */
@@ -13,6 +15,7 @@ export function observeNetwork(
   desired: DesiredNetwork,
   links: readonly Link[],
   rules: ObservedNetwork['rules'],
+  others: ForeignFirewalls,
 ): ObservedNetwork {
   const { bridge } = desired;
   const applied = readApplied(bridge);
@@ -32,6 +35,7 @@ export function observeNetwork(
     orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
     sysctls: readSysctls(desired.sysctls.keys()),
     rules,
+    foreign: foundForeign(bridge, others),
     dnsmasq: { conf: readFileOrNull(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
     reservations: desired.reservations === null ? [] : readHostsfile(bridge).ours,
   };
@@ -54,11 +58,12 @@ function readSysctls(keys: Iterable<string>): Map<string, string> {
 export async function observeRules(
   bridge: string,
   backends: readonly Backend[],
+  save: SavedRules,
 ): Promise<ObservedNetwork['rules']> {
   const applied = readApplied(bridge);
   const [nftables, iptables] = await Promise.all([
-    findRules('nftables', bridge, backends, applied),
-    findRules('iptables', bridge, backends, applied),
+    findRules('nftables', bridge, backends, applied, save),
+    findRules('iptables', bridge, backends, applied, save),
   ]);
   return { nftables, iptables };
 }
@@ -68,9 +73,10 @@ async function findRules(
   bridge: string,
   backends: readonly Backend[],
   applied: Applied,
+  save: SavedRules,
 ): Promise<FoundRules> {
   if (!backends.includes(backend)) return { loaded: null, present: false, drift: [] };
-  const listing = await listRules(backend, bridge);
+  const listing = await listRules(backend, bridge, save);
   const record = applied.rules[backend];
   return {
     loaded: record?.script ?? null,

@@ -1,5 +1,6 @@
 import { formatIpv4 } from '../address/ipv4.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
+import { type Firewall, firewalls } from './foreign/found.ts';
 import type {
   Backend,
   BridgeState,
@@ -37,6 +38,13 @@ export type Step =
     }
   | { readonly do: 'remove rules'; readonly backend: Backend; readonly bridge: string }
   | {
+      readonly do: 'allow in' | 'withdraw from';
+      readonly firewall: Firewall;
+      readonly bridge: string;
+      /** See `ForeignRules`. */
+      readonly lines: readonly string[];
+    }
+  | {
       readonly do: 'write reservations';
       readonly network: Pick<DesiredNetwork, 'name' | 'hosts'>;
       readonly bridge: string;
@@ -50,7 +58,7 @@ export type Step =
  * The difference between what is wanted of a network and what is there, as steps in an order in which no machine is
  * ever reachable without the rules: they come first and go last. Beside nftables' table, iptables fills in checksums and
  * no more: that comes at the end. dnsmasq stops before its configuration changes, so that one left half-way is seen as
- * stopped and not as right.
+ * stopped and not as right. Other firewalls, which may refuse or take their time, come last of all.
  */
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const isChecksum = (step: Step) =>
@@ -67,8 +75,9 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
       : planSysctls(desired.sysctls, observed.link === null ? new Map() : observed.sysctls);
   const reservations = planReservations(desired, observed);
   const dnsmasq = planDnsmasq(desired, observed);
+  const foreign = planForeign(desired, observed);
   return desired.link === null
-    ? [...dnsmasq, ...links, ...rules]
+    ? [...dnsmasq, ...links, ...foreign, ...rules]
     : [
         ...rules.filter(step => isLoad(step) && !isChecksum(step)),
         ...links,
@@ -77,6 +86,7 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
         ...reservations,
         ...dnsmasq,
         ...rules.filter(isChecksum),
+        ...foreign,
       ];
 }
 
@@ -156,6 +166,26 @@ function planRules({ bridge, rules }: DesiredNetwork, observed: ObservedNetwork,
   if (wanted === null) return found.present ? [{ do: 'remove rules', backend, bridge }] : [];
   const isRight = found.present && found.loaded === wanted && found.drift.length === 0;
   return isRight ? [] : [{ do: 'load rules', backend, bridge, rules: wanted, drift: found.drift }];
+}
+
+/** What is stale goes first: it may be an older form of what is missing. */
+function planForeign(
+  { bridge, foreign: wanted }: DesiredNetwork,
+  { foreign: found }: ObservedNetwork,
+): Step[] {
+  return firewalls.flatMap(firewall => {
+    const stale = found[firewall].filter(line => !wanted[firewall].includes(line));
+    const missing = wanted[firewall].filter(line => !found[firewall].includes(line));
+    return [
+      ...(stale.length === 0 ? [] : [{ do: 'withdraw from', firewall, bridge, lines: stale } as const]),
+      ...(missing.length === 0 ? [] : [{ do: 'allow in', firewall, bridge, lines: missing } as const]),
+    ];
+  });
+}
+
+/** Whether a step is in another firewall's place: that it fails must not keep virlan from its own. */
+export function isForeign(step: Step): boolean {
+  return step.do === 'allow in' || step.do === 'withdraw from';
 }
 
 function planReservations(

@@ -1,6 +1,7 @@
 import type { Ipv4 } from '../address/ipv4.ts';
 import type { Mac } from '../address/mac.ts';
 import type { FixedHost } from '../config/config.ts';
+import type { ForeignRules } from './foreign/found.ts';
 
 export interface LinkAddress {
   readonly ip: Ipv4;
@@ -50,6 +51,8 @@ export interface DesiredNetwork {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Backend → script. */
   readonly rules: Readonly<Record<Backend, string | null>>;
+  /** What machines need in the places of other firewalls. */
+  readonly foreign: ForeignRules;
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
   /** Lines of virlan's for the hostsfile; null leaves it as it is. */
   readonly reservations: readonly string[] | null;
@@ -65,6 +68,8 @@ export interface ObservedNetwork {
   readonly orphanTaps: readonly string[];
   readonly sysctls: ReadonlyMap<string, string>;
   readonly rules: Readonly<Record<Backend, FoundRules>>;
+  /** What is marked as virlan's in the places of other firewalls. */
+  readonly foreign: ForeignRules;
   readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
   /** Lines of virlan's in the hostsfile. */
   readonly reservations: readonly string[];

@@ -3,15 +3,19 @@ import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import type { NetworkConfig } from '../config/config.ts';
 import { listDirectory, readFileOrNull } from '../host/files.ts';
-import { paths, systemPath } from '../host/paths.ts';
+import { paths } from '../host/paths.ts';
+import { isInstalled } from '../host/run.ts';
 import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { readApplied } from './applied.ts';
+import { bootId, readBefore } from './before.ts';
 import { findConflicts } from './conflicts.ts';
-import { desiredHost, desiredNetwork, type HostFacts, nicName } from './desired.ts';
+import { chooseBackend, desiredHost, desiredNetwork, type HostFacts, nicName } from './desired.ts';
 import type { DnsmasqHost } from './dnsmasq.ts';
-import { knownSubnets, type Link, readLinksAndRoutes } from './kernel.ts';
+import type { ForeignFirewalls } from './foreign/found.ts';
+import { lookIntoStrangers, readForeign } from './foreign/read.ts';
+import { knownSubnets, type Link, readLinksAndRoutes, saveRulesOnce } from './kernel.ts';
 import { observeHost, observeNetwork, observeRules } from './observe.ts';
 import { planHost, planNetwork, type Step } from './plan.ts';
 import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
@@ -22,8 +26,14 @@ export interface Survey {
   readonly desired: DesiredNetwork;
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
-  /** What of the host overlaps its subnet. A network that is up already goes on in spite of it. */
+  /** What of the host overlaps its subnet. */
   readonly conflicts: readonly string[];
+  /** Why it must not be established, or null: a conflict that was there first. One that comes later cuts nothing. */
+  readonly refusal: string | null;
+  /** The other firewalls on the host. */
+  readonly foreign: ForeignFirewalls;
+  /** Which of them may drop what machines send, and where nothing is virlan's to do; and which could not be read. */
+  readonly obstacles: readonly string[];
   /** Why the reservations are not known, or null: the ledger or the hostsfile is damaged. */
   readonly damage: string | null;
 }
@@ -46,31 +56,40 @@ export async function surveyWhatCanBeRead(network: NetworkConfig): Promise<Surve
   const backends = availableBackends();
   // What virlan has not loaded since the host booted it loads whole, whatever is there, so that nobody need look.
   const isLoaded = Object.keys(readApplied(bridge).rules).length > 0;
-  const [{ links, routes }, rules] = await Promise.all([
+  const save = saveRulesOnce();
+  const [{ links, routes }, rules, foreign] = await Promise.all([
     readLinksAndRoutes(),
-    observeRules(bridge, isLoaded ? backends : []),
+    observeRules(bridge, isLoaded ? backends : [], save),
+    readForeign(bridge, save),
   ]);
   const hasDummy = existsSync(`/sys/class/net/${nicName(bridge)}`) || canMakeDummy();
   const { lines, damage } = readReservations(network);
   const desired = desiredNetwork(
     network,
-    gatherFacts(network, links, { backends, hasDummy, reservations: lines }),
+    gatherFacts(network, links, { backends, hasDummy, reservations: lines, foreign }),
   );
-  const observed = observeNetwork(desired, links, rules);
+  const observed = observeNetwork(desired, links, rules, foreign);
   const conflicts = findConflicts(network, knownSubnets(links, routes));
-  return { network, desired, observed, steps: planNetwork(desired, observed), conflicts, damage };
+  const isEstablished = observed.link !== null || readBefore()?.networks[bridge]?.boot === bootId();
+  const refusal = isEstablished ? null : (conflicts[0] ?? null);
+  const strangers = await lookIntoStrangers(bridge, chooseBackend(network, backends), foreign);
+  const obstacles = [...strangers, ...foreign.unread];
+  const steps = planNetwork(desired, observed);
+  return { network, desired, observed, steps, conflicts, refusal, foreign, obstacles, damage };
 }
 
 /** What of a network is on the host, compared with a state of one's own choice. */
 export async function surveyAgainst(
   desired: DesiredNetwork,
-): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
-  const [{ links }, rules] = await Promise.all([
+): Promise<{ observed: ObservedNetwork; steps: Step[]; unread: readonly string[] }> {
+  const save = saveRulesOnce();
+  const [{ links }, rules, foreign] = await Promise.all([
     readLinksAndRoutes(),
-    observeRules(desired.bridge, availableBackends()),
+    observeRules(desired.bridge, availableBackends(), save),
+    readForeign(desired.bridge, save),
   ]);
-  const observed = observeNetwork(desired, links, rules);
-  return { observed, steps: planNetwork(desired, observed) };
+  const observed = observeNetwork(desired, links, rules, foreign);
+  return { observed, steps: planNetwork(desired, observed), unread: foreign.unread };
 }
 
 export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
@@ -81,7 +100,7 @@ export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
 function gatherFacts(
   { name, bridge }: NetworkConfig,
   links: readonly Link[],
-  known: Pick<HostFacts, 'backends' | 'hasDummy' | 'reservations'>,
+  known: Pick<HostFacts, 'backends' | 'hasDummy' | 'reservations' | 'foreign'>,
 ): HostFacts {
   const passThrough = passThroughNetworks(name, bridge);
   const onNetwork = runningDomains().flatMap(domain => {
@@ -111,9 +130,7 @@ function readReservations(network: NetworkConfig): Pick<Survey, 'damage'> & { li
 /** The backends whose programs are on this host. */
 export function availableBackends(): Backend[] {
   const programs = { nftables: ['nft'], iptables: ['iptables-restore', 'iptables-save'] } as const;
-  const isThere = (program: string) =>
-    systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
-  return (['nftables', 'iptables'] as const).filter(backend => programs[backend].every(isThere));
+  return (['nftables', 'iptables'] as const).filter(backend => programs[backend].every(isInstalled));
 }
 
 /** Whether the kernel has links of type dummy, or a module for them. */

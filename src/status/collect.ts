@@ -4,6 +4,8 @@ import { readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { readBefore } from '../network/before.ts';
 import { describeStep } from '../network/describe.ts';
+import { firewalls, firewallsHere } from '../network/foreign/found.ts';
+import { describeLine } from '../network/foreign/needs.ts';
 import { type Survey, surveyHost, surveyNetwork } from '../network/survey.ts';
 import { version } from '../version.ts';
 import { describeSubnet, machinesOf, type NetworkStatus, type Status } from './report.ts';
@@ -41,12 +43,15 @@ async function collectNetwork(
     up: observed.link?.up === true && pid !== null,
     firewall: backend ?? null,
     dnsmasq: { running: pid !== null, pid },
+    otherFirewalls: firewalls
+      .filter(each => firewallsHere(survey.foreign).includes(each) || observed.foreign[each].length > 0)
+      .map(each => ({ name: each, rules: observed.foreign[each].map(line => describeLine(each, line)) })),
     problems: findProblems(survey),
     machines,
   };
 }
 
-function findProblems({ network, desired, observed, steps, conflicts }: Survey): string[] {
+function findProblems({ network, desired, observed, steps, conflicts, obstacles }: Survey): string[] {
   const isKnown = readBefore()?.networks[network.bridge] !== undefined;
   if (observed.link === null && !isKnown) return [...conflicts, 'not established: "virlan up" does that'];
   const pending = [...surveyHost().steps, ...steps].map(describeStep);
@@ -56,6 +61,7 @@ function findProblems({ network, desired, observed, steps, conflicts }: Survey):
   return [
     ...conflicts,
     ...(changes.length === 0 ? [] : [`not as it should be, "virlan up" mends it: ${changes.join('; ')}`]),
+    ...obstacles,
     ...(desired.nic.state === null
       ? ['this kernel has no dummy NICs; the bridge keeps its MAC without one']
       : []),

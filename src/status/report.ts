@@ -4,6 +4,7 @@ import { isCurrent, type Lease } from '../identity/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
+import type { Firewall } from '../network/foreign/found.ts';
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {
@@ -27,6 +28,8 @@ export interface NetworkStatus {
   readonly up: boolean;
   readonly firewall: string | null;
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
+  /** The other firewalls on the host that virlan knows, and what it has put into their places, line by line. */
+  readonly otherFirewalls: readonly { readonly name: Firewall; readonly rules: readonly string[] }[];
   readonly problems: readonly string[];
   readonly machines: readonly MachineStatus[];
 }

@@ -4,6 +4,7 @@ import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import type { LedgerEntry } from '../../src/identity/ledger.ts';
+import type { ForeignFirewalls } from '../../src/network/foreign/found.ts';
 
 // Why a property failed is otherwise told in its cause alone, which uvu does not print.
 fc.configureGlobal({ includeErrorInReport: true });
@@ -97,6 +98,15 @@ export const anyName = fc.oneof(
     maxLength: 6,
   }),
 );
+
+/** A host without any other firewall. */
+export const noFirewalls: ForeignFirewalls = {
+  chains: [],
+  iptables: [],
+  ufw: null,
+  firewalld: null,
+  unread: [],
+};
 
 function sure<T>(value: T | null | undefined, what: string): T {
   if (value == null) throw new Error(`a test wants what makes no sense: ${what}`);

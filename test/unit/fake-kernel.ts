@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { dnsmasqPaths } from '../../src/network/dnsmasq.ts';
+import { type ForeignRules, noForeignRules } from '../../src/network/foreign/found.ts';
+import { reload } from '../../src/network/foreign/ufw.ts';
 import type { Step } from '../../src/network/plan.ts';
 import type {
   Backend,
@@ -27,6 +29,7 @@ export class FakeKernel {
   conf: string | null = null;
   pid: number | null = null;
   reservations: readonly string[] = [];
+  foreign: ForeignRules = noForeignRules;
   /** Addresses that virlan put there, or is about to: its record. */
   own: readonly LinkAddress[] = [];
 
@@ -51,6 +54,7 @@ export class FakeKernel {
       orphanTaps: desired.taps.filter(tap => this.taps.get(tap) === null),
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
       rules: { ...this.rules },
+      foreign: this.foreign,
       dnsmasq: { conf: this.conf, pid: this.pid },
       reservations: desired.reservations === null ? [] : this.reservations,
     };
@@ -103,6 +107,18 @@ export class FakeKernel {
       case 'remove rules':
         this.rules[step.backend] = noRules;
         return;
+      case 'allow in':
+      case 'withdraw from': {
+        const { firewall, lines } = step;
+        const others = this.foreign[firewall].filter(line => !lines.includes(line));
+        const isAllowed = step.do === 'allow in';
+        const isThere = others.length < this.foreign[firewall].length;
+        assert.notEqual(isThere, isAllowed, isAllowed ? 'it is there already' : 'there is no such thing');
+        // ufw's reload leaves nothing that could be found.
+        const kept = isAllowed ? lines.filter(line => line !== reload) : [];
+        this.foreign = { ...this.foreign, [firewall]: [...others, ...kept] };
+        return;
+      }
       case 'write reservations':
         this.reservations = [
           ...this.reservations.filter(line => !step.stale.includes(line)),

@@ -11,7 +11,7 @@ import {
 } from '../../src/network/desired.ts';
 import { planHost, planNetwork, type Step } from '../../src/network/plan.ts';
 import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
-import { config, ip, mac, network } from './builders.ts';
+import { config, ip, mac, network, noFirewalls } from './builders.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
 const plans = suite('plan');
@@ -19,6 +19,7 @@ const plans = suite('plan');
 const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
   backends: ['nftables', 'iptables'],
+  foreign: noFirewalls,
   hasDummy: true,
   keepsIpv6Off: true,
   taps: ['vnet0'],

@@ -28,9 +28,27 @@ export function iptablesRules(ruleset: Ruleset): IptablesRules {
   return {
     bridge,
     chains: [
-      makeChain(bridge, 'filter', 'FORWARD', [], ruleset.forward.flatMap(renderRule)),
-      makeChain(bridge, 'filter', 'INPUT', only, input.rules.flatMap(renderRule)),
-      makeChain(bridge, 'nat', 'POSTROUTING', [], ruleset.postrouting.flatMap(renderRule)),
+      makeChain(
+        bridge,
+        'filter',
+        'FORWARD',
+        [],
+        ruleset.forward.flatMap(rule => renderRule(rule)),
+      ),
+      makeChain(
+        bridge,
+        'filter',
+        'INPUT',
+        only,
+        input.rules.flatMap(rule => renderRule(rule)),
+      ),
+      makeChain(
+        bridge,
+        'nat',
+        'POSTROUTING',
+        [],
+        ruleset.postrouting.flatMap(rule => renderRule(rule)),
+      ),
       ...checksumRules(bridge).chains,
     ],
   };
@@ -148,7 +166,8 @@ const verdicts: Record<Verdict, string> = {
 /** multiport takes 15 ports, a range counting for two (xt_multiport.h, XT_MULTI_PORTS), so a longer list becomes several rules. */
 const portsPerRule = 7;
 
-function renderRule(rule: Rule): string[] {
+/** One rule, or several where its ports need it, without the chain: with `marks` right before what becomes of the packet. */
+export function renderRule(rule: Rule, marks: readonly string[] = []): string[] {
   const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;
   const words: string[] = [];
   if (source !== undefined) words.push(`-s ${formatSubnet(source)}`);
@@ -162,13 +181,17 @@ function renderRule(rule: Rule): string[] {
   if (protocol === 'icmp-echo-request') words.push('-p icmp -m icmp --icmp-type 8');
   else if (protocol !== undefined) words.push(`-p ${protocol}`);
   const states = tracked === undefined ? [] : [`-m conntrack --ctstate ${tracked.join(',').toUpperCase()}`];
-  const tail = [...states, `-j ${verdicts[verdict]}`];
+  const tail = [...states, ...marks, `-j ${verdicts[verdict]}`];
   if (ports === undefined) return [[...words, ...tail].join(' ')];
+  return portLists(ports).map(list => [...words, `-m multiport --dports ${list}`, ...tail].join(' '));
+}
+
+/** Ports as `22,6000:6010`, in lists that are short enough for multiport. */
+export function portLists(ports: NonNullable<Rule['ports']>): string[] {
   const chunks = Array.from({ length: Math.ceil(ports.length / portsPerRule) }, (_, index) =>
     ports.slice(index * portsPerRule, (index + 1) * portsPerRule),
   );
-  return chunks.map(chunk => {
-    const listed = chunk.map(({ first, last }) => (first === last ? `${first}` : `${first}:${last}`));
-    return [...words, `-m multiport --dports ${listed.join(',')}`, ...tail].join(' ');
-  });
+  return chunks.map(chunk =>
+    chunk.map(({ first, last }) => (first === last ? `${first}` : `${first}:${last}`)).join(','),
+  );
 }
