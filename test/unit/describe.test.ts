@@ -67,6 +67,22 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '+ b',
     '- c',
   ],
+  [
+    {
+      do: 'allow in',
+      firewall: 'ufw',
+      bridge,
+      lines: ['route:allow any any 0.0.0.0/0 any 10.0.0.0/24 in_br0', 'reload'],
+    },
+    '+ ufw: lets br0 pass, 2 lines',
+    'ufw route allow in on br0 from 10.0.0.0/24 to 0.0.0.0/0',
+    'ufw reload',
+  ],
+  [
+    { do: 'withdraw from', firewall: 'docker', bridge, lines: ['-A DOCKER-USER -i br0 -j ACCEPT'] },
+    '- docker: forgets br0, 1 line',
+    'iptables -A DOCKER-USER -i br0 -j ACCEPT',
+  ],
   [{ do: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
   [{ do: 'stop dnsmasq', bridge, pid: 7 }, '- dnsmasq: process 7'],
 ];

@@ -9,6 +9,8 @@ import {
   type HostFacts,
   nicName,
 } from '../../src/network/desired.ts';
+import type { ForeignFirewalls } from '../../src/network/foreign/found.ts';
+import { reload } from '../../src/network/foreign/ufw.ts';
 import { planHost, planNetwork, type Step } from '../../src/network/plan.ts';
 import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
 import { config, ip, mac, network, noFirewalls } from './builders.ts';
@@ -33,6 +35,12 @@ const own: LinkAddress = { ip: lan.gateway, prefix: 24, broadcast: ip('192.168.1
 const stale: LinkAddress = { ip: ip('192.168.50.1'), prefix: 24, broadcast: ip('192.168.50.255') };
 const foreign: LinkAddress = { ip: ip('10.9.9.1'), prefix: 8, broadcast: null };
 
+const besideDocker: ForeignFirewalls = {
+  ...noFirewalls,
+  chains: [{ family: 'ip', table: 'filter', name: 'DOCKER-USER', hook: null, policy: null }],
+};
+const besideUfw: ForeignFirewalls = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
+
 /** Some network that somebody could want of some host. */
 const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
   .record({
@@ -43,6 +51,7 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     keepsIpv6Off: fc.boolean(),
     taps: fc.subarray(['vnet0', 'vnet1']),
     reservations: fc.option(fc.subarray(['a # virlan', 'b # virlan'])),
+    foreign: fc.constantFrom(noFirewalls, besideDocker, besideUfw),
   })
   .map(({ stp, mtu, ...host }) =>
     desiredNetwork(network(`stp = ${stp}`, `mtu = ${mtu}`), { ...facts, ...host }),
@@ -95,6 +104,8 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       runs: fc.boolean(),
       reservations: fc.subarray(['a # virlan', 'c # virlan']),
       own: fc.constantFrom([], [own], [own, stale]),
+      docker: fc.subarray([...desired.foreign.docker, 'an older form']),
+      ufw: fc.subarray([...desired.foreign.ufw.filter(line => line !== reload), 'an older form']),
     })
     .map(found => {
       const kernel = new FakeKernel(desired.bridge);
@@ -112,6 +123,7 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       kernel.pid = found.runs && found.conf !== null ? 4000 : null;
       kernel.reservations = found.reservations;
       kernel.own = found.own;
+      kernel.foreign = { docker: found.docker, ufw: found.ufw, firewalld: [] };
       return kernel;
     });
 

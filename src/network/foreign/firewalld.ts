@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { digest } from '../../identity/digest.ts';
 import { type ForeignFirewalls, isFirewalld, markOf } from './found.ts';
 
 /** What takes every packet, and is there in every firewalld (zones/trusted.xml). */
@@ -11,7 +11,7 @@ export const trusted = 'trusted';
 export function zoneName(bridge: string): string {
   const plain = markOf(bridge);
   if (plain.length <= 17 && !plain.includes('.')) return plain;
-  return `virlan-${createHash('sha256').update(bridge).digest('hex').slice(0, 10)}`;
+  return `virlan-${digest(bridge).toString('hex').slice(0, 10)}`;
 }
 
 /** The zone accepts everything: what machines may do virlan's own rules say, and no accept of others overrules them. */
