@@ -103,6 +103,7 @@ export const anyName = fc.oneof(
 export const noFirewalls: ForeignFirewalls = {
   chains: [],
   iptables: [],
+  docker: false,
   ufw: null,
   firewalld: null,
   unread: [],

@@ -78,6 +78,16 @@ foreign('Docker: accepts in its chain, and the way to it where somebody flushed 
   assert.deepEqual(wanted(put).docker, dockerRules, 'the jump is not needed beside its own');
 });
 
+foreign('Docker: where firewalld took its chains away, and left the policy', () => {
+  const robbed = { ...noFirewalls, chains: [chain('FORWARD', 'drop')], docker: true };
+  const rules = dockerRules.map(rule => rule.replace('DOCKER-USER', 'FORWARD'));
+  assert.deepEqual(wanted(robbed).docker, rules);
+  assert.deepEqual(foundForeign(bridge, { ...robbed, iptables: rules }).docker, rules);
+  assert.deepEqual(strangeChains('nftables', robbed), []);
+  assert.deepEqual(wanted({ ...robbed, chains: [chain('FORWARD', 'accept')] }).docker, []);
+  assert.deepEqual(wanted({ ...robbed, docker: false }).docker, [], 'somebody else wants it so');
+});
+
 foreign('Docker: what bears another mark, or is no accept, is not ours', () => {
   const others = [
     '-A DOCKER-USER -i k8s-br0 -j ACCEPT',
@@ -85,6 +95,7 @@ foreign('Docker: what bears another mark, or is no accept, is not ours', () => {
     '-A DOCKER-USER -i k8s-br0 -m comment --comment "virlan-k8s-br0 not" -j ACCEPT',
     '-A FORWARD -m comment --comment virlan-k8s-br0 -j VIRLAN-FWD-k8s-br0',
     '-A INPUT -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
+    '-A FORWARD -i k8s-br0 -m comment --comment virlan-k8s-br0-by-hand -j ACCEPT',
   ];
   assert.deepEqual(foundForeign(bridge, { ...docker, iptables: others }).docker, []);
 });
@@ -95,7 +106,7 @@ foreign("Docker's backend nftables speaks of its own bridges alone", () => {
     chain('filter-forward-in__docker0', null, { table: 'docker-bridges' }),
   ];
   assert.deepEqual(wanted({ ...noFirewalls, chains }).docker, []);
-  assert.deepEqual(strangeChains('nftables', { chains, ufw: null }), []);
+  assert.deepEqual(strangeChains('nftables', { ...noFirewalls, chains }), []);
 });
 
 foreign('ufw: routes and ports as its own commands', () => {

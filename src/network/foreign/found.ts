@@ -26,6 +26,8 @@ export interface ForeignFirewalls {
   readonly chains: readonly Chain[];
   /** What `iptables-save` lists; nothing where no chain says that it is worth a look. */
   readonly iptables: readonly string[];
+  /** Whether Docker runs, or has run. */
+  readonly docker: boolean;
   /** Null where ufw never was. */
   readonly ufw: {
     /** Whether its program is there and it is switched on. */
@@ -46,6 +48,11 @@ export interface ForeignFirewalls {
   readonly unread: readonly string[];
 }
 
+/** The mark of what people put into strangers' places by the command that virlan proposes. */
+export function proposedMarkOf(bridge: string): string {
+  return `${markOf(bridge)}-by-hand`;
+}
+
 /** The mark of all that virlan puts into somebody else's place. */
 export function markOf(bridge: string): string {
   return `virlan-${bridge}`;
@@ -54,7 +61,7 @@ export function markOf(bridge: string): string {
 /** Which of the known programs have, or had, a hand in this host's packets: their rules may outlive them. */
 export function firewallsHere(found: ForeignFirewalls): Firewall[] {
   const isHere: Record<Firewall, boolean> = {
-    docker: found.chains.some(isDockerUser),
+    docker: found.docker || found.chains.some(isDockerUser),
     ufw: found.ufw?.enabled === true,
     firewalld: found.chains.some(isFirewalld),
   };

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { listDirectory, readFileOrNull } from '../../host/files.ts';
 import { isInstalled, run } from '../../host/run.ts';
 import type { Backend } from '../state.ts';
@@ -10,13 +11,16 @@ import {
   isDockerUser,
   isFirewalld,
   isIptablesBuiltin,
-  markOf,
+  proposedMarkOf,
 } from './found.ts';
 import { askZone, firewalldZones, ufwFiles } from './places.ts';
 import { isSameChain, reportStranger, strangeChains } from './strangers.ts';
 
 /** How long each look at another firewall may take, in seconds: a hook waits for it. */
 const patience = 2;
+
+/** Its daemon's process, and the bridge that outlives it. */
+const dockerTraces = ['/run/docker.pid', '/sys/class/net/docker0'];
 
 /** How many chains of strangers are looked into for the rule that virlan proposed. */
 const mostStrangers = 8;
@@ -64,6 +68,7 @@ export async function readForeign(
   return {
     chains,
     iptables,
+    docker: dockerTraces.some(existsSync),
     ufw,
     firewalld: firewalld === null ? null : { ...firewalld, zone },
     unread,
@@ -123,7 +128,7 @@ function readFirewalld(
 
 async function isAnswered(bridge: string, chain: Chain, iptables: readonly string[]): Promise<boolean> {
   const { family, table, name } = chain;
-  const mark = markOf(bridge);
+  const mark = proposedMarkOf(bridge);
   if (isIptablesBuiltin(chain) && iptables.length > 0)
     return iptables.some(
       line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`),

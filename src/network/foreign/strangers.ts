@@ -5,7 +5,7 @@ import {
   isDockerUser,
   isFirewalld,
   isIptablesBuiltin,
-  markOf,
+  proposedMarkOf,
 } from './found.ts';
 
 /**
@@ -14,10 +14,10 @@ import {
  */
 export function strangeChains(
   backend: 'nftables' | 'iptables',
-  found: Pick<ForeignFirewalls, 'chains' | 'ufw'>,
+  found: Pick<ForeignFirewalls, 'chains' | 'docker' | 'ufw'>,
 ): Chain[] {
   const hasUfw = found.ufw?.enabled === true;
-  const hasDocker = found.chains.some(isDockerUser);
+  const hasDocker = found.docker || found.chains.some(isDockerUser);
   const isKnown = (chain: Chain) =>
     isFirewalld(chain) ||
     (isIptablesBuiltin(chain) &&
@@ -39,7 +39,7 @@ export function isSameChain(a: Chain, b: Chain): boolean {
 
 function remedy(bridge: string, chain: Chain): string {
   const { family, table, name, hook } = chain;
-  const mark = markOf(bridge);
+  const mark = proposedMarkOf(bridge);
   // A name with more in it than nft's own identifiers could say something else to a shell.
   if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word)))
     return `let what comes by ${bridge} pass there`;
