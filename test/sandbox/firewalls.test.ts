@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { renameSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
@@ -12,7 +12,7 @@ import {
   populate,
   servePorts,
 } from './beside.ts';
-import { installFirewalls, startDocker, startFirewalld, stop, ufw } from './firewalls.ts';
+import { installFirewalls, others } from './firewalls.ts';
 import { installVirlan } from './host.ts';
 import { down, planned, up } from './outcomes.ts';
 
@@ -23,40 +23,6 @@ firewalls.before(async () => {
   await servePorts();
 });
 firewalls.after.each(clear);
-
-interface Other {
-  readonly start: () => Promise<unknown>;
-  readonly reload: () => Promise<unknown>;
-  readonly restart: () => Promise<unknown>;
-  readonly stop: () => Promise<unknown>;
-  /** What becomes of machines' packets when it starts after virlan, before virlan has looked again. */
-  readonly atItsStart: 'open' | 'timeout';
-}
-
-const others: Record<'ufw' | 'firewalld' | 'docker', Other> = {
-  ufw: {
-    start: () => ufw('--force', 'enable'),
-    reload: () => ufw('reload'),
-    restart: () => ufw('disable').then(() => ufw('--force', 'enable')),
-    stop: () => ufw('disable'),
-    atItsStart: 'timeout',
-  },
-  firewalld: {
-    start: startFirewalld,
-    reload: () => execa('firewall-cmd', ['--reload']),
-    restart: () => stop('firewalld').then(startFirewalld),
-    stop: () => stop('firewalld'),
-    // It finds the zone that virlan has written.
-    atItsStart: 'open',
-  },
-  docker: {
-    start: startDocker,
-    reload: () => execa('sh', ['-c', 'kill -HUP "$(cat /run/docker.pid)"']),
-    restart: () => stop('dockerd').then(startDocker),
-    stop: () => stop('dockerd'),
-    atItsStart: 'timeout',
-  },
-};
 
 const linesIn = async (name: string) =>
   (await networkStatus()).otherFirewalls.find(other => other.name === name)?.rules.length;
@@ -129,50 +95,5 @@ for (const [name, other] of Object.entries(others)) {
     assert.deepEqual(await leftBehind(), []);
   });
 }
-
-for (const pair of [
-  ['ufw', 'docker'],
-  ['docker', 'firewalld'],
-  ['firewalld', 'ufw'],
-] as const) {
-  firewalls(`${pair.join(' and ')} together`, async () => {
-    const [first, second] = pair.map(name => others[name]) as [Other, Other];
-    await first.start();
-    await configureBackend('nftables');
-    await up();
-    const scene = await populate();
-    await second.start();
-    await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
-    await first.restart();
-    await second.reload();
-    await up();
-    await allIsWell(scene);
-    await second.stop();
-    await up();
-    await allIsWell(scene);
-    await down();
-    assert.deepEqual(await leftBehind(), []);
-  });
-}
-
-firewalls('a ufw that was removed without its configuration keeps nothing of virlan', async () => {
-  await ufw('allow', 'in', 'on', 'lo', 'comment', 'mine');
-  await ufw('--force', 'enable');
-  await configureBackend('nftables');
-  await up();
-  await ufw('disable');
-  const before = await execa('grep', ['-c', '^### tuple', '/etc/ufw/user.rules']);
-  assert(Number(before.stdout) > 1);
-  renameSync('/usr/sbin/ufw', '/usr/sbin/ufw-gone');
-  try {
-    await down();
-  } finally {
-    renameSync('/usr/sbin/ufw-gone', '/usr/sbin/ufw');
-  }
-  assert.deepEqual(await leftBehind(), []);
-  assert.match((await ufw('show', 'added')).stdout, /ufw allow in on lo comment 'mine'/);
-});
 
 firewalls.run();

@@ -100,3 +100,38 @@ export async function noFirewalls(): Promise<void> {
   for (const directory of ['/run/docker', '/run/docker-data', '/run/docker-exec'])
     rmSync(directory, { recursive: true, force: true });
 }
+
+/** What tests do with another firewall. */
+export interface Other {
+  readonly start: () => Promise<unknown>;
+  readonly reload: () => Promise<unknown>;
+  readonly restart: () => Promise<unknown>;
+  readonly stop: () => Promise<unknown>;
+  /** What becomes of machines' packets when it starts after virlan, before virlan has looked again. */
+  readonly atItsStart: 'open' | 'timeout';
+}
+
+export const others: Record<'ufw' | 'firewalld' | 'docker', Other> = {
+  ufw: {
+    start: () => ufw('--force', 'enable'),
+    reload: () => ufw('reload'),
+    restart: () => ufw('disable').then(() => ufw('--force', 'enable')),
+    stop: () => ufw('disable'),
+    atItsStart: 'timeout',
+  },
+  firewalld: {
+    start: startFirewalld,
+    reload: () => execa('firewall-cmd', ['--reload']),
+    restart: () => stop('firewalld').then(startFirewalld),
+    stop: () => stop('firewalld'),
+    // It finds the zone that virlan has written.
+    atItsStart: 'open',
+  },
+  docker: {
+    start: startDocker,
+    reload: () => execa('sh', ['-c', 'kill -HUP "$(cat /run/docker.pid)"']),
+    restart: () => stop('dockerd').then(startDocker),
+    stop: () => stop('dockerd'),
+    atItsStart: 'timeout',
+  },
+};
