@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { readFileOrNull, writeAtomically } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import type { Backend } from './state.ts';
@@ -14,6 +14,11 @@ const nothing: Applied = { rules: {}, addresses: [] };
 
 function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;
+}
+
+/** Whether virlan put the network of a bridge there since the host booted, and has not taken it down again. */
+export function isEstablished(bridge: string): boolean {
+  return existsSync(recordPath(bridge));
 }
 
 /** The record, or an empty one when there is none or it cannot be read: then rules are loaded anew, which harms nothing. */

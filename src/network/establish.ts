@@ -18,6 +18,7 @@ import {
   surveyNetwork,
   surveyWhatCanBeRead,
 } from './survey.ts';
+import { dnsmasqOf, thingsOf } from './things.ts';
 
 /** How long one virlan waits for another to be done with the network, in seconds: libvirtd's start waits meanwhile. */
 const patience = 30;
@@ -60,14 +61,22 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   return { steps, warnings: [...survey.conflicts, ...survey.obstacles, ...messages(failures)] };
 }
 
-/** As `establish`, for a hook: keeps what works when something does not. */
-export async function establishWhatWorks(network: NetworkConfig): Promise<Established> {
+/**
+ * As `establish`, for a hook: keeps what works when something does not. `choose` gets the plan and gives what of it is
+ * to be done.
+ */
+export async function establishWhatWorks(
+  network: NetworkConfig,
+  choose = (steps: readonly Step[]): readonly Step[] => steps,
+): Promise<Established> {
   const host = surveyHost();
   const survey = await surveyWhatCanBeRead(network);
   if (survey.refusal !== null) throw new Error(survey.refusal);
-  const planned = [...host.steps, ...survey.steps];
+  const planned = choose([...host.steps, ...survey.steps]);
   const refusal = await refusedByDnsmasq(network, planned);
-  const steps = refusal === null ? planned : planned.filter(step => !concernsDnsmasq(network, step));
+  const service =
+    refusal === null ? [] : (thingsOf(network.bridge, planned).get(dnsmasqOf(network.bridge)) ?? []);
+  const steps = planned.filter(step => !service.includes(step));
   if (steps.length > 0) record(host, survey);
   const failures = await applyWhatWorks(steps);
   const troubles = [survey.damage, refusal].filter(trouble => trouble !== null);
@@ -95,11 +104,6 @@ async function refusedByDnsmasq({ bridge }: NetworkConfig, steps: readonly Step[
   } catch (error) {
     return `dnsmasq goes on with its old configuration: ${(error as Error).message}`;
   }
-}
-
-function concernsDnsmasq({ bridge }: NetworkConfig, step: Step): boolean {
-  const isFile = step.do === 'write file' && step.path === dnsmasqPaths(bridge).conf;
-  return isFile || step.do === 'stop dnsmasq' || step.do === 'start dnsmasq';
 }
 
 /**

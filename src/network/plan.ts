@@ -64,11 +64,7 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   const isChecksum = (step: Step) =>
     step.do === 'load rules' && step.backend === 'iptables' && desired.rules.nftables !== null;
   const rules = (['nftables', 'iptables'] as const).flatMap(backend => planRules(desired, observed, backend));
-  const links = [
-    ...planBridge(desired, observed),
-    ...planNic(desired, observed),
-    ...planTaps(desired, observed),
-  ];
+  const links = planLinks(desired, observed);
   const sysctls =
     desired.link === null
       ? []
@@ -99,6 +95,24 @@ export function planHost(desired: HostState, observed: HostState, path: string):
 
 function isLoad(step: Step): boolean {
   return step.do === 'load rules';
+}
+
+/**
+ * A port that comes into a bridge with STP forwards nothing for twice the forward delay. Machines that were on the
+ * network already do not wait for that: STP starts when they are back, and a port that forwards goes on (br_stp_start
+ * in net/bridge/br_stp_if.c).
+ */
+function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
+  const { bridge, link } = desired;
+  const taps = planTaps(desired, observed);
+  const isDelayed = link?.stp === true && taps.length > 0;
+  const meanwhile = isDelayed ? { ...desired, link: { ...link, stp: false } } : desired;
+  return [
+    ...planBridge(meanwhile, observed),
+    ...planNic(desired, observed),
+    ...taps,
+    ...(isDelayed ? setLink(bridge, 'stp', 'off', 'on') : []),
+  ];
 }
 
 function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork): Step[] {

@@ -12,7 +12,7 @@ import { prepareMachine } from '../hooks/qemu.ts';
 import { openLog } from '../host/log.ts';
 import { paths } from '../host/paths.ts';
 import { withReservations } from '../identity/hostsfile.ts';
-import { readHostsfile, readLedger, syncHostsfile, wantedReservations } from '../identity/store.ts';
+import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { ConnectionError, LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../network/dnsmasq.ts';
 import { findDnsmasq, isAlive, tellDnsmasq } from '../network/dnsmasq-process.ts';
@@ -21,17 +21,20 @@ import { collectStatus } from '../status/collect.ts';
 import { publishLeases, publishNetwork } from '../status/publish-leases.ts';
 import type { Answer } from './ask.ts';
 import { refusals } from './configuration.ts';
+import { followKernel } from './kernel.ts';
+import { Lookout } from './lookout.ts';
 import { Machines } from './machines.ts';
 import { Metrics } from './metrics.ts';
 import { notifySystemd, watchdogInterval } from './notify.ts';
+import { Repairs } from './repairs.ts';
 import { Coalesced, Serial } from './serial.ts';
 import { plainText, type Routes, serve } from './server.ts';
 
 /** How often everything is compared although no event said so, in milliseconds: `virsh attach-device --config` is not signalled. */
 const reconcileEvery = 180_000;
 
-/** How often dnsmasq's process is looked for, in milliseconds: it is nobody's child, so its death tells nobody. */
-const dnsmasqEvery = 500;
+/** How often dnsmasq's process is looked for, in milliseconds: it is nobody's child, so its death tells nobody. That takes 50 µs. */
+const dnsmasqEvery = 200;
 
 /** How long libvirt's networks are left alone after they were arranged, in milliseconds: with many machines that reads many files. */
 const arrangeRest = 300;
@@ -46,6 +49,10 @@ export class Watcher {
   readonly #client = new LibvirtClient();
   readonly #metrics = new Metrics();
   readonly #machines: Machines;
+  readonly #repairs: Repairs;
+  readonly #lookout = new Lookout(() => this.#look());
+  /** Ends the pause of what is left alone. */
+  #retry: NodeJS.Timeout | undefined;
   /** Calls to libvirt that depend on what they find go one after the other. */
   readonly #libvirtWork = new Serial();
   readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangeRest);
@@ -58,18 +65,21 @@ export class Watcher {
   constructor(private readonly configPath: string) {
     this.#config = loadConfig(configPath);
     const write = (records: readonly LogRecord[]) => this.#write(records);
+    this.#repairs = new Repairs(write);
     this.#machines = new Machines(this.#client, this.#log, write, () => this.#config.networks);
   }
 
   /** Runs until the process is told to end. */
   async run(): Promise<void> {
     const server = await serve(this.#routes());
+    const bridges = () => this.#config.networks.map(({ bridge }) => bridge);
+    this.#lookout.listen(followKernel(bridges, () => this.#lookout.sign(), this.#log));
     await this.#establish();
     const files = this.#followFiles();
     this.#followLibvirt();
     const timers = [
       setInterval(() => void this.#reconcile(), reconcileEvery),
-      setInterval(() => void this.#keepDnsmasq(), dnsmasqEvery),
+      setInterval(() => this.#missDnsmasq(), dnsmasqEvery),
     ];
     const watchdog = watchdogInterval();
     if (watchdog !== null) timers.push(setInterval(() => void notifySystemd('WATCHDOG=1'), watchdog));
@@ -79,6 +89,7 @@ export class Watcher {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
     });
     for (const timer of timers) clearInterval(timer);
+    this.#lookout.stop();
     server.close();
     await Promise.all([this.#client.close(), ...files.map(watched => watched.close())]);
     this.#log.info('watcher ends; the network stays');
@@ -91,10 +102,32 @@ export class Watcher {
     }
   }
 
+  /** Puts right what somebody else changed; gives whether there was anything. */
+  async #look(): Promise<boolean> {
+    const repaired: NetworkConfig[] = [];
+    for (const network of this.#config.networks) {
+      if (await this.#repairs.mend(network)) repaired.push(network);
+    }
+    const next = this.#repairs.nextTry();
+    clearTimeout(this.#retry);
+    if (next !== null) {
+      this.#retry = setTimeout(() => this.#lookout.sign(), next - Date.now()).unref();
+    }
+    return repaired.length > 0;
+  }
+
+  /** dnsmasq's death is a sign, unless it dies so often that it is left alone. */
+  #missDnsmasq(): void {
+    const isMissed = (network: NetworkConfig) =>
+      findDnsmasq(network.bridge) === null && this.#repairs.keepsDnsmasq(network);
+    if (this.#config.networks.some(isMissed)) this.#lookout.sign();
+  }
+
   #write(records: readonly LogRecord[]): void {
     for (const { level, message, fields } of records) {
       this.#log[level](fields, message);
-      if (message === 'network established') this.#metrics.repairs.inc({ network: String(fields.network) });
+      if (message === 'network established' || message === 'network repaired')
+        this.#metrics.repairs.inc({ network: String(fields.network) });
       if (message === 'address reserved') this.#metrics.reservations.inc();
     }
   }
@@ -147,7 +180,8 @@ export class Watcher {
 
   async #reconcile(): Promise<void> {
     try {
-      await this.#establish();
+      this.#lookout.sign();
+      for (const { bridge } of this.#config.networks) publishLeases(bridge);
       if (!this.#client.isConnected('domain')) return;
       await this.#libvirtWork.run(() => this.#machines.settleAll());
       this.#metrics.lastReconcile.setToCurrentTime();
@@ -172,13 +206,6 @@ export class Watcher {
     if (!(error instanceof ConnectionError)) this.#log.error(fields, `${what}: ${messageOf(error)}`);
   }
 
-  async #keepDnsmasq(): Promise<void> {
-    for (const network of this.#config.networks) {
-      const wasEstablished = existsSync(`${paths.run}/${network.bridge}.applied.json`);
-      if (wasEstablished && findDnsmasq(network.bridge) === null) this.#write(await repair(network));
-    }
-  }
-
   #followFiles(): FSWatcher[] {
     // An editor may write a file in pieces, and dnsmasq writes its leases in place: a file is read when it has been left
     // alone for a moment.
@@ -188,14 +215,15 @@ export class Watcher {
     // The directory of all: a network that a new configuration brings has its own there.
     const data = watchFiles(dnsmasqRoot, { ...options, depth: 1 });
     data.on('all', (_, path) => {
-      const is = (kind: 'leases' | 'hostsfile') =>
-        this.#config.networks.find(({ bridge }) => dnsmasqPaths(bridge)[kind] === path);
-      const [leased, edited] = [is('leases'), is('hostsfile')];
-      const act = async () => {
-        if (leased !== undefined) publishLeases(leased.bridge);
-        if (edited !== undefined && existsSync(path)) await this.#handEdit(edited);
-      };
-      act().catch(error => this.#log.error({ path }, messageOf(error)));
+      const network = this.#config.networks.find(
+        ({ bridge }) => dirname(path) === dnsmasqPaths(bridge).directory,
+      );
+      if (network === undefined) return;
+      try {
+        this.#takeFile(network, path);
+      } catch (error) {
+        this.#log.error({ path }, messageOf(error));
+      }
     });
     // The directory, since a file that is replaced twice in a row may be lost sight of.
     const state = watchFiles(dirname(paths.ledger), { ...options, depth: 0 });
@@ -210,13 +238,22 @@ export class Watcher {
     return [configuration, data, state];
   }
 
-  /** Somebody wrote the hostsfile. When it was virlan, all is in it and dnsmasq knows. */
-  async #handEdit(network: NetworkConfig): Promise<void> {
+  /** A file of a network's dnsmasq changed, or is gone. */
+  #takeFile(network: NetworkConfig, path: string): void {
+    const { conf, hostsfile, leases } = dnsmasqPaths(network.bridge);
+    if (path === leases) publishLeases(network.bridge);
+    else if (path === conf) this.#lookout.sign();
+    else if (path === hostsfile) {
+      if (this.#isRight(network, hostsfile)) tellDnsmasq(network.bridge);
+      else this.#lookout.sign();
+    }
+  }
+
+  /** Whether a hostsfile has all that it should: then it was virlan that wrote it, or somebody added a line of his own. */
+  #isRight(network: NetworkConfig, path: string): boolean {
     const hostsfile = readHostsfile(network.bridge);
-    const isRight =
-      withReservations(hostsfile, wantedReservations(network, readLedger(), hostsfile)) === null;
-    if (isRight) tellDnsmasq(network.bridge);
-    else await syncHostsfile(network, network.bridge);
+    const wanted = wantedReservations(network, readLedger(), hostsfile);
+    return existsSync(path) && withReservations(hostsfile, wanted) === null;
   }
 
   async #readConfig(): Promise<void> {
@@ -241,6 +278,7 @@ export class Watcher {
       this.#configProblem = message;
       return;
     }
+    await this.#establish();
     await this.#reconcile();
     await this.#arrange.request();
   }
@@ -299,7 +337,11 @@ export class Watcher {
   async #status(): Promise<object> {
     const status = await collectStatus(this.#config);
     const libvirt = this.#client.isConnected('domain') ? 'connected' : 'disconnected';
-    const problems = [...(this.#configProblem?.split('\n') ?? []), ...this.#libvirtProblems];
+    const problems = [
+      ...(this.#configProblem?.split('\n') ?? []),
+      ...this.#libvirtProblems,
+      ...this.#repairs.problems(),
+    ];
     const networks = status.networks.map((network, index) =>
       index === 0 ? { ...network, problems: [...problems, ...network.problems] } : network,
     );

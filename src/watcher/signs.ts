@@ -1,0 +1,42 @@
+/*
+ * What the kernel and firewalld say of themselves, read for one question only: may something of a network have been
+ * changed? A sign too many costs one look at the host; nothing else is believed of these texts, into which anybody who
+ * writes rules and names links writes what he likes.
+ */
+
+/** Whether a line of `nft monitor` may be about rules. Elements of sets come and go, and none of virlan's rules has any. */
+export function isSignOfRules(line: string): boolean {
+  // When rules change faster than it reads, it says "# ERROR: We lost some netlink events!".
+  return line.startsWith('#') ? line.startsWith('# ERROR') : !/^(add|delete|destroy) element /.test(line);
+}
+
+/** Reads `ip -o monitor link address route netconf`. */
+export class SignsOfLinks {
+  /** Bridge → its last line, without what changes by itself when a machine is plugged in. */
+  readonly #known = new Map<string, string>();
+
+  /** Whether a line may be about one of these bridges, about forwarding, or about a subnet that could clash. */
+  isSign(line: string, bridges: readonly string[]): boolean {
+    const [, deleted, link = '', kind] = /^(Deleted )?\d+: ([^@:\s]+)\S*\s+(inet6?\b)?/.exec(line) ?? [];
+    if (link === '') return isSignOfHost(line);
+    if (kind === 'inet') return true;
+    if (kind === 'inet6') return bridges.includes(link);
+    if (deleted !== undefined) {
+      this.#known.delete(link);
+      // A port that leaves a bridge is deleted from it, and the line still names the bridge.
+      return bridges.some(bridge => bridge === link || line.includes(` master ${bridge} `));
+    }
+    if (!bridges.includes(link)) return false;
+    const lasting = line.replace(/NO-CARRIER,|,LOWER_UP| (qdisc|state) \S+| event [A-Z ]+/g, '');
+    const isNew = this.#known.get(link) !== lasting;
+    this.#known.set(link, lasting);
+    return isNew;
+  }
+}
+
+/** What is about no link: a sysctl (`inet all forwarding off`), or a route that came (`10.0.0.0/8 dev tun0`). */
+function isSignOfHost(line: string): boolean {
+  return (
+    line.startsWith('inet all forwarding off') || /^((unreachable|blackhole|prohibit) )?\d+\.\d/.test(line)
+  );
+}
