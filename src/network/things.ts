@@ -8,9 +8,15 @@ import type { Step } from './plan.ts';
  */
 export function thingsOf(bridge: string, steps: readonly Step[]): Map<string, Step[]> {
   const isNew = steps.some(step => step.do === 'add bridge');
+  const portsReturn = steps.some(step => isPort(bridge, step));
   const things = new Map<string, Step[]>();
   for (const step of steps) {
-    const thing = isNew && goesOnto(bridge, step) ? `bridge ${bridge}` : thingOf(bridge, step);
+    const thing =
+      isNew && goesOnto(bridge, step)
+        ? `bridge ${bridge}`
+        : portsReturn && (isPort(bridge, step) || isStp(step))
+          ? `ports of ${bridge}`
+          : thingOf(bridge, step);
     things.set(thing, [...(things.get(thing) ?? []), step]);
   }
   return things;
@@ -28,6 +34,15 @@ function goesOnto(bridge: string, step: Step): boolean {
     default:
       return false;
   }
+}
+
+function isPort(bridge: string, step: Step): boolean {
+  return step.do === 'set link' && step.attribute === 'bridge' && step.to === bridge;
+}
+
+/** It rests while ports come back. */
+function isStp(step: Step): boolean {
+  return step.do === 'set link' && step.attribute === 'stp';
 }
 
 function thingOf(bridge: string, step: Step): string {

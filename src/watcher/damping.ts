@@ -14,7 +14,7 @@ const minute = 60_000;
 const pauses = { first: minute, longest: 16 * minute };
 
 interface Record {
-  /** When it was repaired, within the last minute. */
+  /** When it was repaired. */
   repairs: readonly number[];
   fight: { readonly since: number; readonly until: number; readonly pause: number } | null;
 }
@@ -35,7 +35,11 @@ export class Damping {
 
   /** A thing was repaired, or its repair failed. True when it is left alone from now on. */
   count(thing: string, now: number): boolean {
-    const { repairs, fight } = this.#recordOf(thing, now);
+    for (const [other, record] of this.#records) {
+      const { repairs, fight } = upToDate(record, now);
+      if (repairs.length === 0 && fight === null) this.#records.delete(other);
+    }
+    const { repairs, fight } = upToDate(this.#records.get(thing) ?? { repairs: [], fight: null }, now);
     const recent = [...repairs, now];
     const goesOn = fight !== null;
     if (!goesOn && recent.length < tooMany) {
@@ -54,12 +58,11 @@ export class Damping {
       fight !== null && now < fight.until ? [{ thing, since: fight.since, until: fight.until }] : [],
     );
   }
+}
 
-  #recordOf(thing: string, now: number): Record {
-    const { repairs, fight } = this.#records.get(thing) ?? { repairs: [], fight: null };
-    return {
-      repairs: repairs.filter(time => now - time < minute),
-      fight: fight !== null && now - fight.until < minute ? fight : null,
-    };
-  }
+function upToDate({ repairs, fight }: Record, now: number): Record {
+  return {
+    repairs: repairs.filter(time => now - time < minute),
+    fight: fight !== null && now - fight.until < minute ? fight : null,
+  };
 }

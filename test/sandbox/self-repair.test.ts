@@ -54,7 +54,7 @@ const damages: Damage[] = [
   {
     title: "a machine's tap taken out of the bridge",
     by: 'ip link set veth-web nomaster',
-    missing: /veth-web/,
+    missing: /ports of k8s-br0/,
   },
 ];
 

@@ -225,6 +225,25 @@ plans('no machine is ever reachable without rules', () => {
   );
 });
 
+plans('machines that come back into a bridge do not wait for STP', () => {
+  fc.assert(
+    fc.property(anyCase, ({ desired, kernel }) => {
+      const steps = plan(desired, kernel);
+      const ports = place(
+        steps,
+        step => step.do === 'set link' && step.attribute === 'bridge' && desired.taps.includes(step.link),
+      );
+      if (ports.first === -1) return;
+      let stp = kernel.link?.stp ?? false;
+      for (const step of steps.slice(0, ports.last)) {
+        if (step.do === 'add bridge') stp = step.state.stp;
+        if (step.do === 'set link' && step.attribute === 'stp') stp = step.to === 'on';
+      }
+      assert.equal(stp, false);
+    }),
+  );
+});
+
 plans('what a host without anything needs, in order', () => {
   const desired = desiredNetwork(lan, facts);
   const kernel = new FakeKernel(desired.bridge);
@@ -236,6 +255,7 @@ plans('what a host without anything needs, in order', () => {
     'add address',
     'set link',
     'add dummy',
+    'set link',
     'set link',
     'set link',
     'set link',
@@ -311,7 +331,12 @@ plans('each thing that differs has just the steps that mend it', () => {
       'k8s-br0-nic: bridge  → k8s-br0',
       'k8s-br0-nic: state down → up',
     ],
-    [kernel => kernel.taps.set('vnet0', null), 'vnet0: bridge  → k8s-br0'],
+    [
+      kernel => kernel.taps.set('vnet0', null),
+      'k8s-br0: stp on → off',
+      'vnet0: bridge  → k8s-br0',
+      'k8s-br0: stp off → on',
+    ],
     [kernel => kernel.taps.set('vnet9', null)],
     [kernel => kernel.taps.set('vnet0', 'br-other')],
     [kernel => kernel.sysctls.set(kernel.sysctl('accept_ra'), '1'), 'accept_ra 1 → 0'],

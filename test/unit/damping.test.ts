@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { Damping } from '../../src/watcher/damping.ts';
+import { restAfter } from '../../src/watcher/lookout.ts';
+
+const damping = suite('damping');
+const second = 1000;
+const minute = 60 * second;
+const start = Date.parse('2026-11-22T10:00:00Z');
+
+/** Repairs at these seconds after the start; gives for each whether the thing is left alone from then on. */
+function repairAt(damp: Damping, ...seconds: readonly number[]): boolean[] {
+  return seconds.map(after => damp.count('rules', start + after * second));
+}
+
+damping('three repairs within a minute are too many, and one thing does not count for another', () => {
+  const damp = new Damping();
+  assert.deepEqual(repairAt(damp, 0, 10), [false, false]);
+  assert.equal(damp.count('address', start + 15 * second), false);
+  assert.equal(damp.allows('rules', start + 19 * second), true);
+  assert.deepEqual(damp.fights(start + 19 * second), []);
+  assert.deepEqual(repairAt(damp, 20), [true]);
+  assert.equal(damp.allows('rules', start + 21 * second), false);
+  assert.equal(damp.allows('address', start + 21 * second), true);
+  assert.deepEqual(damp.fights(start + 21 * second), [
+    { thing: 'rules', since: start, until: start + 20 * second + minute },
+  ]);
+});
+
+damping('repairs that are far apart are none too many', () => {
+  assert.deepEqual(repairAt(new Damping(), 0, 31, 61, 92, 122), [false, false, false, false, false]);
+});
+
+damping('after the pause it is tried again, and a fight that goes on pauses twice as long', () => {
+  const damp = new Damping();
+  repairAt(damp, 0, 1, 2);
+  assert.equal(damp.allows('rules', start + 61 * second), false);
+  assert.equal(damp.allows('rules', start + 62 * second), true);
+  assert.deepEqual(damp.fights(start + 62 * second), []);
+  assert.deepEqual(repairAt(damp, 62), [true]);
+  assert.deepEqual(damp.fights(start + 63 * second), [
+    { thing: 'rules', since: start, until: start + 62 * second + 2 * minute },
+  ]);
+  assert.deepEqual(repairAt(damp, 182), [true]);
+  assert.equal(damp.fights(start + 183 * second)[0]?.until, start + 182 * second + 4 * minute);
+});
+
+damping('a repair that lasts for a minute ends the fight', () => {
+  const damp = new Damping();
+  repairAt(damp, 0, 1, 2);
+  assert.deepEqual(repairAt(damp, 2 + 60 + 60, 123, 124), [false, false, true]);
+  assert.equal(damp.fights(start + 125 * second)[0]?.since, start + 122 * second);
+});
+
+damping('however hard somebody fights, a thing is repaired nine times in the first hour', () => {
+  const damp = new Damping();
+  let repairs = 0;
+  for (let now = start; now < start + 60 * minute; now += 200) {
+    if (!damp.allows('rules', now)) continue;
+    damp.count('rules', now);
+    repairs++;
+  }
+  assert.equal(repairs, 3 + 6);
+});
+
+damping('a pause is never longer than sixteen minutes', () => {
+  fc.assert(
+    fc.property(fc.array(fc.nat(20 * minute), { maxLength: 60 }), gaps => {
+      const damp = new Damping();
+      let now = start;
+      for (const gap of gaps) {
+        now += gap;
+        if (damp.allows('rules', now)) damp.count('rules', now);
+        for (const { until } of damp.fights(now)) assert(until - now <= 16 * minute);
+      }
+    }),
+  );
+});
+
+damping('looks that find nothing get rarer, down to a twentieth of the time', () => {
+  const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
+  assert.deepEqual(rests, [10, 20, 80, 160, 1280, 1600, 1600]);
+});
+
+damping.run();
