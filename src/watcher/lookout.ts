@@ -63,8 +63,8 @@ const enough = 3;
 
 /**
  * How long to rest after a look that took so long, as the last of some in a row that found nothing; in milliseconds.
- * Looks in vain get rarer, down to a twentieth of the time.
+ * Looks in vain get rarer, down to a tenth of the time.
  */
 export function restAfter(took: number, inVain: number): number {
-  return took * Math.min(2 ** (inVain - enough), 20);
+  return took * Math.min(2 ** (inVain - enough), 10);
 }

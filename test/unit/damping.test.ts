@@ -78,9 +78,9 @@ damping('a pause is never longer than sixteen minutes', () => {
   );
 });
 
-damping('looks that find nothing get rarer, down to a twentieth of the time', () => {
+damping('looks that find nothing get rarer, down to a tenth of the time', () => {
   const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
-  assert.deepEqual(rests, [10, 20, 80, 160, 1280, 1600, 1600]);
+  assert.deepEqual(rests, [10, 20, 80, 160, 800, 800, 800]);
 });
 
 damping.run();

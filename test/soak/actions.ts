@@ -1,0 +1,247 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  killLibvirtd,
+  leaseOf,
+  macsOf,
+  restartLibvirtd,
+  startLibvirtd,
+  startMachine,
+  undefine,
+  virsh,
+} from '../sandbox/host.ts';
+import { idle, until } from '../sandbox/watcher.ts';
+import { bridge, configuration, restartWatcher, type World } from './world.ts';
+
+/** Something that happens to a host. */
+export interface Action {
+  readonly name: string;
+  /** How often it is chosen, in proportion to others. */
+  readonly weight: number;
+  readonly isPossible: (world: World) => boolean;
+  /** Does it, and says to whom. */
+  readonly act: (world: World) => Promise<string>;
+}
+
+/** So many machines at a time, which take 64 MiB each when they run. */
+const mostMachines = 6;
+
+const names = ({ machines }: World, running: boolean) =>
+  [...machines].filter(([, machine]) => machine.running === running).map(([name]) => name);
+const hasOff = (world: World) => names(world, false).length > 0;
+const hasRunning = (world: World) => names(world, true).length > 0;
+
+function nextNumber(world: World): number {
+  world.count++;
+  return world.count;
+}
+
+function machineOf(world: World, name: string) {
+  const machine = world.machines.get(name);
+  if (machine === undefined) throw new Error(`the soak knows no machine ${name}`);
+  return machine;
+}
+
+const life: Action[] = [
+  {
+    name: 'define',
+    weight: 4,
+    isPossible: ({ machines }) => machines.size < mostMachines,
+    async act(world) {
+      const name = `soak${nextNumber(world)}`;
+      const xml = domainXml({ name, nics: [{ type: 'bridge', source: bridge }] });
+      await define(xml.replace('<devices>', '<features><acpi/></features><devices>'));
+      await idle(name);
+      world.machines.set(name, { running: false, nics: 1 });
+      return name;
+    },
+  },
+  {
+    name: 'start, stopped at its first instruction',
+    weight: 4,
+    isPossible: hasOff,
+    async act(world) {
+      const name = world.random.pick(names(world, false));
+      await virsh('start', '--paused', '--domain', name);
+      machineOf(world, name).running = true;
+      return name;
+    },
+  },
+  {
+    name: 'start, and wait for its lease',
+    weight: 2,
+    isPossible: hasOff,
+    async act(world) {
+      const name = world.random.pick(names(world, false));
+      await startMachine(name);
+      machineOf(world, name).running = true;
+      const [mac = ''] = await macsOf(name);
+      const { ip } = await leaseOf(mac, 60);
+      return `${name}, ${ip}`;
+    },
+  },
+  {
+    name: 'stop',
+    weight: 3,
+    isPossible: hasRunning,
+    async act(world) {
+      const name = world.random.pick(names(world, true));
+      await destroyMachine(name);
+      world.machines.set(name, { ...machineOf(world, name), running: false, nics: 1 });
+      return name;
+    },
+  },
+  {
+    name: 'rename',
+    weight: 2,
+    isPossible: hasOff,
+    async act(world) {
+      const name = world.random.pick(names(world, false));
+      const other = `renamed${nextNumber(world)}`;
+      await virsh('domrename', name, other);
+      await idle(other);
+      world.machines.set(other, machineOf(world, name));
+      world.machines.delete(name);
+      return `${name} to ${other}`;
+    },
+  },
+  {
+    name: 'undefine',
+    weight: 1,
+    isPossible: hasOff,
+    async act(world) {
+      const name = world.random.pick(names(world, false));
+      await undefine(name);
+      world.machines.delete(name);
+      return name;
+    },
+  },
+  {
+    name: 'plug a NIC in',
+    weight: 2,
+    isPossible: world => [...world.machines.values()].some(({ running, nics }) => running && nics < 3),
+    async act(world) {
+      const able = names(world, true).filter(name => machineOf(world, name).nics < 3);
+      const name = world.random.pick(able);
+      const number = nextNumber(world);
+      const mac = `52:54:00:dd:${[8, 0].map(shift => ((number >> shift) & 255).toString(16).padStart(2, '0')).join(':')}`;
+      await virsh('attach-interface', name, 'bridge', bridge, '--mac', mac, '--model', 'virtio', '--live');
+      machineOf(world, name).nics++;
+      await idle(name);
+      return `${name}, ${mac}`;
+    },
+  },
+];
+
+const daemons: Action[] = [
+  {
+    name: 'kill the watcher',
+    weight: 1,
+    isPossible: () => true,
+    async act(world) {
+      await restartWatcher(world, 'SIGKILL');
+      return '';
+    },
+  },
+  {
+    name: 'kill libvirtd',
+    weight: 1,
+    isPossible: () => true,
+    async act() {
+      await killLibvirtd();
+      await startLibvirtd();
+      return '';
+    },
+  },
+  {
+    name: 'restart libvirtd',
+    weight: 1,
+    isPossible: () => true,
+    async act() {
+      await restartLibvirtd();
+      return '';
+    },
+  },
+  {
+    name: 'reload libvirtd',
+    weight: 1,
+    isPossible: () => true,
+    async act() {
+      process.kill(Number(readFileSync('/run/libvirtd.pid', 'utf8')), 'SIGHUP');
+      await virsh('version');
+      return '';
+    },
+  },
+  {
+    name: 'edit virlan.ini',
+    weight: 1,
+    isPossible: () => true,
+    async act(world) {
+      world.opensPort = !world.opensPort;
+      await configure(configuration(world.opensPort));
+      await until(async () => (await listTable()).includes('5000') === world.opensPort, 5);
+      return world.opensPort ? 'a port opens' : 'a port closes';
+    },
+  },
+];
+
+async function listTable(): Promise<string> {
+  return (await execa('nft', ['list', 'table', 'ip', `virlan-${bridge}`], { reject: false })).stdout;
+}
+
+/** What somebody breaks, and which thing has to be repaired for it. */
+const damages: [thing: string, name: string, harm: (world: World) => Promise<unknown>][] = [
+  ['rules', 'nft flush ruleset', () => execa('nft', ['flush', 'ruleset'])],
+  ['rules', 'delete the table', () => execa('nft', ['delete', 'table', 'ip', `virlan-${bridge}`])],
+  ['address', 'remove the address', () => execa('ip', ['address', 'flush', 'dev', bridge])],
+  ['forwarding', 'forward no more', async () => writeFileSync('/proc/sys/net/ipv4/ip_forward', '0')],
+  [
+    'dnsmasq',
+    'kill dnsmasq',
+    async () => process.kill(Number(readFileSync(`/run/dnsmasq/${bridge}.pid`, 'utf8')), 'SIGKILL'),
+  ],
+  [
+    'dnsmasq',
+    "delete dnsmasq's configuration",
+    async () => rmSync(`/var/lib/dnsmasq/${bridge}/dnsmasq.conf`),
+  ],
+  ['hostsfile', 'empty the hostsfile', async () => writeFileSync(`/var/lib/dnsmasq/${bridge}/hostsfile`, '')],
+  [
+    'bridge',
+    'delete the bridge',
+    async ({ web }) => {
+      await execa('ip', ['link', 'delete', bridge]);
+      await until(
+        async () => (await execa('ip', ['link', 'show', bridge], { reject: false })).exitCode === 0,
+      );
+      // Its port is no tap of a machine's, so that it is not virlan's to bring back.
+      await execa('ip', ['link', 'set', web.port, 'master', bridge]);
+    },
+  ],
+];
+
+const harms: Action[] = damages.map(([thing, name, harm]) => ({
+  name,
+  weight: 1,
+  isPossible: () => true,
+  async act(world) {
+    const done = world.damages.get(thing) ?? 0;
+    // A third repair within a minute is the last for a while: a watcher that was started anew does not know of the others.
+    if (done === 2) await restartWatcher(world, 'SIGTERM');
+    await harm(world);
+    world.damages.set(thing, (world.damages.get(thing) ?? 0) + 1);
+    return '';
+  },
+}));
+
+export const actions: readonly Action[] = [...life, ...daemons, ...harms];
+
+/** The next action, by the seed and by what happened before. */
+export function chooseAction(world: World): Action {
+  const possible = actions.filter(action => action.isPossible(world));
+  return world.random.pick(possible.flatMap(action => Array.from({ length: action.weight }, () => action)));
+}
