@@ -32,6 +32,7 @@ import {
   virsh,
 } from '../sandbox/host.ts';
 import { get, startWatcher, stopWatcher, until, watcherPid } from '../sandbox/watcher.ts';
+import { benchRepairs } from './repairs.ts';
 
 /** One row of the table: what is measured, what against, and how many times as long it may take. */
 interface Row {
@@ -285,6 +286,7 @@ async function main(): Promise<void> {
   }
   rmSync('/var/lib/virlan/ledger.jsonl', { force: true });
   await virlan('down');
+  facts.push(...(await benchRepairs()));
   await benchThousand();
   report();
 }
