@@ -7,6 +7,7 @@ import { isInstalled } from './run.ts';
 export interface Listener {
   /** The program was started; what happened before, it does not tell. */
   started(): void;
+  /** A line that it said, to its standard output or error. */
   line(text: string): void;
   /** It ended, or cannot be started: one line for the log. It is tried again. */
   failed(message: string): void;
@@ -61,13 +62,17 @@ export class Follower {
 
   #start(): void {
     this.#timer = null;
+    if (!this.#isUseful()) {
+      this.#startLater(rests.longest);
+      return;
+    }
     const missing = ['setpriv', this.#command[0]].find(program => !isInstalled(program));
-    if (missing !== undefined && !this.#isMissing) {
-      this.#listener.failed(`${missing} is not on this host: install it`);
+    if (missing === undefined) this.#run();
+    else {
+      if (!this.#isMissing) this.#listener.failed(`${missing} is not on this host: install it`);
+      this.#startLater(rests.longest);
     }
     this.#isMissing = missing !== undefined;
-    if (this.#isMissing || !this.#isUseful()) this.#startLater(rests.longest);
-    else this.#run();
   }
 
   #run(): void {
@@ -78,14 +83,16 @@ export class Follower {
       cwd: '/',
     });
     this.#child = child;
-    const complaint = new Lines(longestLine);
     let said: string | undefined;
-    child.stderr.on('data', piece => {
-      said ??= complaint.push(piece)[0];
-    });
-    const lines = new Lines(longestLine);
+    const [output, errors] = [new Lines(longestLine), new Lines(longestLine)];
     child.stdout.on('data', piece => {
-      for (const line of lines.push(piece)) this.#listener.line(line);
+      for (const line of output.push(piece)) this.#listener.line(line);
+    });
+    child.stderr.on('data', piece => {
+      for (const line of errors.push(piece)) {
+        said ??= line;
+        this.#listener.line(line);
+      }
     });
     if (this.#isHeld) child.stdout.pause();
     const ended = (how: string) => {

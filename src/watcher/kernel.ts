@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
+import { readFileOrNull } from '../host/files.ts';
 import { Follower } from '../host/follow.ts';
+import { isInstalled } from '../host/run.ts';
 import { isSignOfRules, SignsOfLinks } from './signs.ts';
 
 /** How long a program takes at most to be all ears after its start, in milliseconds: then a look makes up for what it missed. */
@@ -38,7 +40,12 @@ export function followKernel(bridges: () => readonly string[], sign: () => void,
     new Follower(
       ['busctl', '--system', '--json=short', ...busMatches.map(match => `--match=${match}`), 'monitor'],
       hear(line => line.startsWith('{')),
-      () => existsSync(busSocket),
+      () => isInstalled('firewalld') && existsSync(busSocket),
     ),
   ];
+}
+
+/** Whether the kernel has rules by iptables' old interface (iptables-legacy), of whose changes nobody is told. */
+export function hasSilentRules(): boolean {
+  return (readFileOrNull('/proc/net/ip_tables_names') ?? '') !== '';
 }

@@ -61,10 +61,13 @@ export class Lookout {
 /** After so many looks in a row that found nothing, the rest is as long as the look was. */
 const enough = 3;
 
+/** The longest rest after a look that takes less time than that, in milliseconds. */
+const longestRest = 1000;
+
 /**
  * How long to rest after a look that took so long, as the last of some in a row that found nothing; in milliseconds.
- * Looks in vain get rarer, down to a tenth of the time.
+ * Looks in vain get rarer, down to one a second, or half of the time where a look takes long.
  */
 export function restAfter(took: number, inVain: number): number {
-  return took * Math.min(2 ** (inVain - enough), 10);
+  return Math.min(took * 2 ** (inVain - enough), Math.max(took, longestRest));
 }

@@ -10,6 +10,13 @@ export function isSignOfRules(line: string): boolean {
   return line.startsWith('#') ? line.startsWith('# ERROR') : !/^(add|delete|destroy) element /.test(line);
 }
 
+/** What `ip` says that is about no link: a sysctl, a route that came, or that it lost count. */
+const signsOfHost = [
+  /^inet all forwarding off/,
+  /^((unreachable|blackhole|prohibit) )?\d+\.\d/,
+  /^netlink receive error/,
+];
+
 /** Reads `ip -o monitor link address route netconf`. */
 export class SignsOfLinks {
   /** Bridge → its last line, without what changes by itself when a machine is plugged in. */
@@ -18,7 +25,7 @@ export class SignsOfLinks {
   /** Whether a line may be about one of these bridges, about forwarding, or about a subnet that could clash. */
   isSign(line: string, bridges: readonly string[]): boolean {
     const [, deleted, link = '', kind] = /^(Deleted )?\d+: ([^@:\s]+)\S*\s+(inet6?\b)?/.exec(line) ?? [];
-    if (link === '') return isSignOfHost(line);
+    if (link === '') return signsOfHost.some(sign => sign.test(line));
     if (kind === 'inet') return true;
     if (kind === 'inet6') return bridges.includes(link);
     if (deleted !== undefined) {
@@ -32,11 +39,4 @@ export class SignsOfLinks {
     this.#known.set(link, lasting);
     return isNew;
   }
-}
-
-/** What is about no link: a sysctl (`inet all forwarding off`), or a route that came (`10.0.0.0/8 dev tun0`). */
-function isSignOfHost(line: string): boolean {
-  return (
-    line.startsWith('inet all forwarding off') || /^((unreachable|blackhole|prohibit) )?\d+\.\d/.test(line)
-  );
 }

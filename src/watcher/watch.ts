@@ -21,7 +21,7 @@ import { collectStatus } from '../status/collect.ts';
 import { publishLeases, publishNetwork } from '../status/publish-leases.ts';
 import type { Answer } from './ask.ts';
 import { refusals } from './configuration.ts';
-import { followKernel } from './kernel.ts';
+import { followKernel, hasSilentRules } from './kernel.ts';
 import { Lookout } from './lookout.ts';
 import { Machines } from './machines.ts';
 import { Metrics } from './metrics.ts';
@@ -35,6 +35,9 @@ const reconcileEvery = 180_000;
 
 /** How often dnsmasq's process is looked for, in milliseconds: it is nobody's child, so its death tells nobody. That takes 50 µs. */
 const dnsmasqEvery = 200;
+
+/** How often the host is looked at where rules change in silence, in milliseconds. */
+const silentEvery = 5000;
 
 /** How long libvirt's networks are left alone after they were arranged, in milliseconds: with many machines that reads many files. */
 const arrangeRest = 300;
@@ -80,6 +83,7 @@ export class Watcher {
     const timers = [
       setInterval(() => void this.#reconcile(), reconcileEvery),
       setInterval(() => this.#missDnsmasq(), dnsmasqEvery),
+      setInterval(() => hasSilentRules() && this.#lookout.sign(), silentEvery),
     ];
     const watchdog = watchdogInterval();
     if (watchdog !== null) timers.push(setInterval(() => void notifySystemd('WATCHDOG=1'), watchdog));

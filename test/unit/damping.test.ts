@@ -78,9 +78,10 @@ damping('a pause is never longer than sixteen minutes', () => {
   );
 });
 
-damping('looks that find nothing get rarer, down to a tenth of the time', () => {
+damping('looks that find nothing get rarer, down to one a second', () => {
   const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
-  assert.deepEqual(rests, [10, 20, 80, 160, 800, 800, 800]);
+  assert.deepEqual(rests, [10, 20, 80, 160, 1000, 1000, 1000]);
+  assert.equal(restAfter(3000, 20), 3000);
 });
 
 damping.run();

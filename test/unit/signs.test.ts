@@ -22,6 +22,7 @@ const rules: [line: string, isSign: boolean][] = [
 /** As `ip -o monitor link address route netconf` says it. */
 const links: [line: string, isSign: boolean][] = [
   ['inet all forwarding off ', true],
+  ['netlink receive error No buffer space available (105)', true],
   ['inet default forwarding off ', false],
   ['inet all forwarding on ', false],
   [`Deleted 3: k8s-br0: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default ${ether}`, true],
