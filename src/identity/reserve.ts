@@ -29,7 +29,7 @@ export interface Reserved {
   readonly ledger: Ledger;
   /** The machine's entries, one for each of its NICs on the network, in XML order. */
   readonly entries: readonly LedgerEntry[];
-  /** Entries of others that had to let go of a MAC or an address. */
+  /** Other entries that changed: they had to let go of a MAC or an address, or their machine was renamed. */
   readonly others: readonly LedgerEntry[];
   readonly events: readonly ReserveEvent[];
 }
@@ -68,6 +68,14 @@ export function reserve(
     entries.push(settled.entry);
     robbed.push(...settled.robbed);
     events.push(...settled.events);
+  }
+  if (before.some(entry => entry?.uuid === machine.uuid && entry.name !== machine.name)) {
+    for (const entry of result.ofMachine(around.network.name, machine.uuid)) {
+      if (entry.retired !== null || entry.name === machine.name) continue;
+      const renamed = rename(result, machine, entry, around);
+      result = result.replace(entry, renamed);
+      robbed.push(renamed);
+    }
   }
   // Each look costs a search of the whole ledger, and a machine with one NIC that takes nothing from others is the rule.
   if (entries.length === 1 && robbed.length === 0) return { ledger: result, entries, others: [], events };
@@ -173,6 +181,16 @@ function settle(
     events.push({ event: 'changed', entry });
   if (problem !== null && problem !== found?.problem) events.push({ event: 'problem', entry, problem });
   return { ledger: result, entry, robbed, events };
+}
+
+/** The entry of a NIC that is not plugged in at present, by its machine's new name. */
+function rename(ledger: Ledger, machine: Machine, entry: LedgerEntry, around: Circumstances): LedgerEntry {
+  const { network, nic, macs, hostname } = entry;
+  const [mac] = macs;
+  const key: NicKey = { network, machine: machine.name, nic };
+  const chosen =
+    mac === undefined ? hostname : chooseHostname(ledger, machine, { key, mac, found: entry }, around).value;
+  return { ...entry, name: machine.name, hostname: chosen };
 }
 
 function macOrigin(key: NicKey, mac: Mac, found: LedgerEntry | null): MacOrigin {

@@ -168,6 +168,24 @@ reservations('a machine that is renamed keeps MAC and address, and is called by 
   assert.deepEqual(host.hostsfile.ours, [reservationLine({ macs: [mac(1)], ip: at(155), hostname: 'shop' })]);
 });
 
+reservations(
+  'a NIC that is not plugged in when its machine is renamed is called by the new name, too',
+  () => {
+    const host = new Host();
+    const [, second] = host.define(machine(1, 'web', [1, 2])).entries;
+    host.define(machine(1, 'web', [1]));
+    host.define(machine(1, 'shop', [1]));
+    const [, after] = host.of(machine(1, 'shop', []));
+    assert.deepEqual([after?.name, after?.hostname, after?.ip], ['shop', 'shop-1', second?.ip]);
+    assert(second?.ip);
+    const lines = [
+      { macs: [mac(1)], ip: at(155), hostname: 'shop' },
+      { macs: [mac(2)], ip: second.ip, hostname: 'shop-1' },
+    ];
+    assert.deepEqual([...host.hostsfile.ours].sort(), lines.map(reservationLine).sort());
+  },
+);
+
 reservations('taking out NIC 0 moves nothing, and a new one in its place gets its address back', () => {
   const host = new Host();
   const [first, second] = host.define(machine(1, 'web', [1, 2])).entries;
