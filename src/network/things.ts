@@ -9,16 +9,14 @@ import type { Step } from './plan.ts';
 export function thingsOf(bridge: string, steps: readonly Step[]): Map<string, Step[]> {
   const isNew = steps.some(step => step.do === 'add bridge');
   const portsReturn = steps.some(step => isPort(bridge, step));
+  const thingOf = (step: Step) => {
+    if (isNew && goesOnto(bridge, step)) return `bridge ${bridge}`;
+    // STP rests while ports come back.
+    if (portsReturn && (isPort(bridge, step) || isStp(step))) return `ports of ${bridge}`;
+    return thingAlone(bridge, step);
+  };
   const things = new Map<string, Step[]>();
-  for (const step of steps) {
-    const thing =
-      isNew && goesOnto(bridge, step)
-        ? `bridge ${bridge}`
-        : portsReturn && (isPort(bridge, step) || isStp(step))
-          ? `ports of ${bridge}`
-          : thingOf(bridge, step);
-    things.set(thing, [...(things.get(thing) ?? []), step]);
-  }
+  for (const step of steps) things.set(thingOf(step), [...(things.get(thingOf(step)) ?? []), step]);
   return things;
 }
 
@@ -40,12 +38,11 @@ function isPort(bridge: string, step: Step): boolean {
   return step.do === 'set link' && step.attribute === 'bridge' && step.to === bridge;
 }
 
-/** It rests while ports come back. */
 function isStp(step: Step): boolean {
   return step.do === 'set link' && step.attribute === 'stp';
 }
 
-function thingOf(bridge: string, step: Step): string {
+function thingAlone(bridge: string, step: Step): string {
   const { subject } = describeStep(step);
   switch (step.do) {
     case 'load rules':

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type { Logger } from 'pino';
+import type { NetworkConfig } from '../config/config.ts';
 import { readFileOrNull } from '../host/files.ts';
 import { Follower } from '../host/follow.ts';
 import { isInstalled } from '../host/run.ts';
@@ -21,7 +22,12 @@ const busMatches = [
  * Follows what changes the networks of a host from outside: its rules, its links, addresses, routes and forwarding, and
  * firewalld. Each sign of a change calls `sign`. A host without one of the programs goes on without it.
  */
-export function followKernel(bridges: () => readonly string[], sign: () => void, log: Logger): Follower[] {
+export function followKernel(
+  networks: () => readonly NetworkConfig[],
+  sign: () => void,
+  log: Logger,
+): Follower[] {
+  const bridges = () => networks().map(({ bridge }) => bridge);
   const links = new SignsOfLinks();
   const hear = (isSign: (line: string) => boolean) => ({
     started: () => void setTimeout(sign, untilItHears).unref(),

@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { type FSWatcher, watch as watchFiles } from 'chokidar';
 import type { Logger } from 'pino';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -10,17 +7,14 @@ import { plugNic } from '../hooks/network.ts';
 import { type LogRecord, messageOf, type Outcome } from '../hooks/outcome.ts';
 import { prepareMachine } from '../hooks/qemu.ts';
 import { openLog } from '../host/log.ts';
-import { paths } from '../host/paths.ts';
-import { withReservations } from '../identity/hostsfile.ts';
-import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { ConnectionError, LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
-import { dnsmasqPaths, dnsmasqRoot } from '../network/dnsmasq.ts';
-import { findDnsmasq, isAlive, tellDnsmasq } from '../network/dnsmasq-process.ts';
+import { findDnsmasq, isAlive } from '../network/dnsmasq-process.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
 import { collectStatus } from '../status/collect.ts';
-import { publishLeases, publishNetwork } from '../status/publish-leases.ts';
+import { publishNetwork } from '../status/publish-leases.ts';
 import type { Answer } from './ask.ts';
 import { refusals } from './configuration.ts';
+import { followConfiguration, followDnsmasqFiles, followLedger } from './files.ts';
 import { followKernel, hasSilentRules } from './kernel.ts';
 import { Lookout } from './lookout.ts';
 import { Machines } from './machines.ts';
@@ -75,15 +69,20 @@ export class Watcher {
   /** Runs until the process is told to end. */
   async run(): Promise<void> {
     const server = await serve(this.#routes());
-    const bridges = () => this.#config.networks.map(({ bridge }) => bridge);
-    this.#lookout.listen(followKernel(bridges, () => this.#lookout.sign(), this.#log));
+    const networks = () => this.#config.networks;
+    const sign = () => this.#lookout.sign();
+    this.#lookout.listen(followKernel(networks, sign, this.#log));
     await this.#establish();
-    const files = this.#followFiles();
+    const files = [
+      followConfiguration(this.configPath, () => void this.#reload.request()),
+      followDnsmasqFiles(networks, sign, this.#log),
+      followLedger(networks, this.#log),
+    ];
     this.#followLibvirt();
     const timers = [
       setInterval(() => void this.#reconcile(), reconcileEvery),
       setInterval(() => this.#missDnsmasq(), dnsmasqEvery),
-      setInterval(() => hasSilentRules() && this.#lookout.sign(), silentEvery),
+      setInterval(() => hasSilentRules() && sign(), silentEvery),
     ];
     const watchdog = watchdogInterval();
     if (watchdog !== null) timers.push(setInterval(() => void notifySystemd('WATCHDOG=1'), watchdog));
@@ -185,7 +184,7 @@ export class Watcher {
   async #reconcile(): Promise<void> {
     try {
       this.#lookout.sign();
-      for (const { bridge } of this.#config.networks) publishLeases(bridge);
+      for (const network of this.#config.networks) publishNetwork(network);
       if (!this.#client.isConnected('domain')) return;
       await this.#libvirtWork.run(() => this.#machines.settleAll());
       this.#metrics.lastReconcile.setToCurrentTime();
@@ -208,56 +207,6 @@ export class Watcher {
   /** Logs what failed. That libvirt is gone has been logged once, and when it is back all is compared anew. */
   #complain(what: string, error: unknown, fields: object = {}): void {
     if (!(error instanceof ConnectionError)) this.#log.error(fields, `${what}: ${messageOf(error)}`);
-  }
-
-  #followFiles(): FSWatcher[] {
-    // An editor may write a file in pieces, and dnsmasq writes its leases in place: a file is read when it has been left
-    // alone for a moment.
-    const options = { ignoreInitial: true, awaitWriteFinish: { stabilityThreshold: 60, pollInterval: 15 } };
-    const configuration = watchFiles([this.configPath, paths.dnsmasqExtras], options);
-    configuration.on('all', () => void this.#reload.request());
-    // The directory of all: a network that a new configuration brings has its own there.
-    const data = watchFiles(dnsmasqRoot, { ...options, depth: 1 });
-    data.on('all', (_, path) => {
-      const network = this.#config.networks.find(
-        ({ bridge }) => dirname(path) === dnsmasqPaths(bridge).directory,
-      );
-      if (network === undefined) return;
-      try {
-        this.#takeFile(network, path);
-      } catch (error) {
-        this.#log.error({ path }, messageOf(error));
-      }
-    });
-    // The directory, since a file that is replaced twice in a row may be lost sight of.
-    const state = watchFiles(dirname(paths.ledger), { ...options, depth: 0 });
-    state.on('all', (_, path) => {
-      if (path !== paths.ledger) return;
-      try {
-        for (const network of this.#config.networks) publishNetwork(network);
-      } catch (error) {
-        this.#log.error({ path }, messageOf(error));
-      }
-    });
-    return [configuration, data, state];
-  }
-
-  /** A file of a network's dnsmasq changed, or is gone. */
-  #takeFile(network: NetworkConfig, path: string): void {
-    const { conf, hostsfile, leases } = dnsmasqPaths(network.bridge);
-    if (path === leases) publishLeases(network.bridge);
-    else if (path === conf) this.#lookout.sign();
-    else if (path === hostsfile) {
-      if (this.#isRight(network, hostsfile)) tellDnsmasq(network.bridge);
-      else this.#lookout.sign();
-    }
-  }
-
-  /** Whether a hostsfile has all that it should: then it was virlan that wrote it, or somebody added a line of his own. */
-  #isRight(network: NetworkConfig, path: string): boolean {
-    const hostsfile = readHostsfile(network.bridge);
-    const wanted = wantedReservations(network, readLedger(), hostsfile);
-    return existsSync(path) && withReservations(hostsfile, wanted) === null;
   }
 
   async #readConfig(): Promise<void> {

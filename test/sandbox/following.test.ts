@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { Follower } from '../../src/host/follow.ts';
 import { logLines } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { processes } from './snapshot.ts';
@@ -32,7 +33,6 @@ function memory(pid: number): number {
 
 const isRight = async () => (await virlan('plan')).exitCode === 0;
 const repairs = () => logLines().filter(line => line.msg === 'network repaired');
-const problems = async () => (await virlan('status')).stdout;
 const sh = (script: string) => execa('sh', ['-eu', '-c', script]);
 
 following('the watcher follows the kernel by programs that end with it, however it ends', async () => {
@@ -60,6 +60,37 @@ following('one that ends is started again', async () => {
   await until(isRight, 2);
 });
 
+following('one that ends at once is started ever more rarely', async () => {
+  const times: number[] = [];
+  const failed = () => void times.push(performance.now());
+  const follower = new Follower(['false'], { started: () => {}, line: () => {}, failed });
+  await until(() => times.length === 4);
+  follower.stop();
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  for (const [index, gap] of gaps.entries()) assert(gap >= 100 * 2 ** index, `${gaps}`);
+});
+
+following('one that floods waits while nobody listens, and goes on afterwards', async () => {
+  let lines = 0;
+  const line = () => {
+    lines++;
+  };
+  const follower = new Follower(['yes', 'x'.repeat(10_000)], {
+    started: () => {},
+    line,
+    failed: assert.fail,
+  });
+  await until(() => lines > 0);
+  follower.hold();
+  const [pid = 0] = followers('yes');
+  // Asleep, as nobody empties its pipe.
+  await until(() => /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
+  const before = lines;
+  follower.goOn();
+  await until(() => lines > before);
+  follower.stop();
+});
+
 following('a network that was taken down stays down', async () => {
   const before = repairs().length;
   assert.equal((await virlan('down')).exitCode, 0);
@@ -68,30 +99,6 @@ following('a network that was taken down stays down', async () => {
   assert.equal(repairs().length, before);
   assert.doesNotMatch((await execa('ip', ['link'])).stdout, /k8s-br0/);
   assert.equal((await virlan('up')).exitCode, 0);
-});
-
-following('what another program fights for is left alone, and status names it', async () => {
-  const fighter = spawn('sh', [
-    '-c',
-    'while :; do read -r now < /proc/sys/net/ipv4/ip_forward; [ "$now" = 0 ] || echo 0 > /proc/sys/net/ipv4/ip_forward; sleep 0.05; done',
-  ]);
-  await until(
-    async () =>
-      /net\.ipv4\.ip_forward has had to be put right .* since 20.*Z: left alone until/.test(await problems()),
-    10,
-  );
-  const count = () => repairs().filter(line => String(line.missing).includes('ip_forward')).length;
-  assert.equal(count(), 3);
-  // All else is kept right meanwhile.
-  await sh('ip address delete 192.168.100.1/24 dev k8s-br0');
-  await until(
-    async () => (await execa('ip', ['address', 'show', 'k8s-br0'])).stdout.includes('192.168.100.1/24'),
-    2,
-  );
-  fighter.kill();
-  assert.equal(count(), 3);
-  assert.equal((await virlan('up')).exitCode, 0);
-  assert.match(await problems(), /ip_forward has had to/);
 });
 
 following(
