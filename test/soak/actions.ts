@@ -56,7 +56,7 @@ const life: Action[] = [
       const xml = domainXml({ name, nics: [{ type: 'bridge', source: bridge }] });
       await define(xml.replace('<devices>', '<features><acpi/></features><devices>'));
       await idle(name);
-      world.machines.set(name, { running: false, nics: 1 });
+      world.machines.set(name, { running: false, nics: 1, leased: null });
       return name;
     },
   },
@@ -81,6 +81,7 @@ const life: Action[] = [
       machineOf(world, name).running = true;
       const [mac = ''] = await macsOf(name);
       const { ip } = await leaseOf(mac, 60);
+      machineOf(world, name).leased = ip;
       return `${name}, ${ip}`;
     },
   },
@@ -91,7 +92,7 @@ const life: Action[] = [
     async act(world) {
       const name = world.random.pick(names(world, true));
       await destroyMachine(name);
-      world.machines.set(name, { ...machineOf(world, name), running: false, nics: 1 });
+      world.machines.set(name, { running: false, nics: 1, leased: null });
       return name;
     },
   },

@@ -24,7 +24,7 @@ export async function checkInvariants(world: World): Promise<void> {
     patience,
   );
   await checkMachines(world);
-  await checkLeases();
+  checkLeases(world);
   await checkReach(world);
   await checkLeftovers(world);
 }
@@ -70,9 +70,16 @@ async function checkMachines({ machines }: World): Promise<void> {
   }
 }
 
-/** No address is leased twice, and who has a reservation has no other address. */
-async function checkLeases(): Promise<void> {
+/** No address is leased twice, who has a reservation has no other address, and no machine that runs loses its lease. */
+function checkLeases({ machines }: World): void {
   const given = leases();
+  for (const [name, { leased }] of machines) {
+    if (leased !== null)
+      assert(
+        given.some(({ ip }) => ip === leased),
+        `${name} has lost ${leased}`,
+      );
+  }
   assert.equal(new Set(given.map(({ ip }) => ip)).size, given.length, 'a lease twice');
   for (const { ip, macs } of readBooks().entries) {
     const lease = given.find(({ mac }) => macs[0] === mac);

@@ -17,6 +17,8 @@ const mac = '52:54:00:cc:00:02';
 export interface Machine {
   running: boolean;
   nics: number;
+  /** The address it was seen to lease since it was started last. */
+  leased: string | null;
 }
 
 /** The private host, as the soak knows it. */
