@@ -3,14 +3,24 @@ import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../ho
 import { paths } from '../host/paths.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 
+/** Configuration → the process found last: where the pid file is lost, it need not be searched for again. */
+const found = new Map<string, number>();
+
 /**
  * The process of a network's dnsmasq, or null. A pid file may be old, so the process must run with this network's
  * configuration; and it may be lost, while the process goes on to hold the ports that another one would need.
  */
 export function findDnsmasq(bridge: string): number | null {
   const { pid, conf } = dnsmasqPaths(bridge);
-  const written = Number(readFileOrNull(pid)?.trim());
-  if (Number.isInteger(written) && written > 1 && isDnsmasq(written, conf)) return written;
+  const likely = [Number(readFileOrNull(pid)?.trim()), found.get(conf)];
+  const process =
+    likely.find(each => each !== undefined && each > 1 && isDnsmasq(each, conf)) ?? search(conf);
+  if (process === null) found.delete(conf);
+  else found.set(conf, process);
+  return process;
+}
+
+function search(conf: string): number | null {
   const running = listDirectory('/proc')
     .filter(name => /^\d+$/.test(name))
     .map(Number)

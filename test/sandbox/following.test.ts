@@ -127,7 +127,7 @@ following(
     console.log(`  MiB: ${pids.map(pid => memory(pid).toFixed(0))}`);
     await sh('nft delete table ip virlan-k8s-br0');
     const deleted = performance.now();
-    await until(async () => (await execa('nft', ['list', 'tables'])).stdout.includes('virlan-k8s-br0'), 10);
+    await until(async () => (await execa('nft', ['list', 'tables'])).stdout.includes('virlan-k8s-br0'), 20);
     console.log(`  repaired meanwhile after ${((performance.now() - deleted) / 1000).toFixed(1)} s`);
     rewriter.kill();
     assert((shares[0] ?? 1) < 0.3, `the watcher took ${shares[0]}`);

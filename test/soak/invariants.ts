@@ -11,7 +11,7 @@ import { get, until, watcherPid } from '../sandbox/watcher.ts';
 import { bridge, type World } from './world.ts';
 
 /** How long the watcher has to put things right, in seconds. A second is what it takes; the host does much else. */
-const patience = 10;
+const patience = 20;
 
 /** Descriptors that an idle watcher has: files, sockets, the pipes of its children. */
 const mostDescriptors = 60;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { virlan } from '../sandbox/host.ts';
 import { watcherPid } from '../sandbox/watcher.ts';
 import { chooseAction } from './actions.ts';
 import { checkInvariants } from './invariants.ts';
@@ -42,10 +43,19 @@ export async function soak(seed: number, seconds: number, say: (line: string) =>
       checkMemory(memory);
       counts.set(action.name, (counts.get(action.name) ?? 0) + 1);
     } catch (error) {
-      throw new Error(`seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}`);
+      throw new Error(
+        `seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}\n${await lastWords()}`,
+      );
     }
   }
   say([...counts].map(([name, count]) => `${count} × ${name}`).join(', '));
+}
+
+/** What virlan has to say of the host as it is now. */
+async function lastWords(): Promise<string> {
+  const outcomes = [await virlan('plan'), await virlan('status')];
+  const log = readFileSync('/var/log/virlan.log', 'utf8').trimEnd().split('\n').slice(-20);
+  return [...outcomes.map(({ stdout, stderr }) => `${stdout}${stderr}`), ...log].join('\n');
 }
 
 function checkMemory(memory: readonly number[]): void {
