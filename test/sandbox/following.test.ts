@@ -145,9 +145,10 @@ following('a reload of firewalld is a sign, by its signal on D-Bus', async () =>
   await sh('mkdir -p /run/dbus; dbus-daemon --system --fork');
   await startWatcher();
   await until(() => followers('busctl').length === 1);
+  // The looks after its start are over, and of this file the kernel says nothing.
   await new Promise(resolve => setTimeout(resolve, 1500));
-  // Of this file the kernel says nothing.
   rmSync(sysctlFile);
+  assert.equal((await virlan('plan')).exitCode, 3);
   await sh('dbus-send --system --type=signal / org.fedoraproject.FirewallD1.Reloaded');
   await until(isRight, 2);
 });

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { Damping } from '../../src/watcher/damping.ts';
-import { restAfter } from '../../src/watcher/lookout.ts';
 
 const damping = suite('damping');
 const second = 1000;
@@ -76,12 +75,6 @@ damping('a pause is never longer than sixteen minutes', () => {
       }
     }),
   );
-});
-
-damping('looks that find nothing get rarer, down to one a second', () => {
-  const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
-  assert.deepEqual(rests, [10, 20, 80, 160, 1000, 1000, 1000]);
-  assert.equal(restAfter(3000, 20), 3000);
 });
 
 damping.run();
