@@ -90,8 +90,3 @@ function explain(
   const outcome = killed ? `not done after ${seconds} s` : (said ?? ending);
   return new CommandFailed(`${command}: ${outcome}`, false);
 }
-
-/** Whether a program is where `run` looks for it. */
-export function isInstalled(program: string): boolean {
-  return systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
-}

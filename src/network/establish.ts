@@ -3,7 +3,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { withLock } from '../host/lock.ts';
 import { libvirtPaths, paths } from '../host/paths.ts';
 import { run } from '../host/run.ts';
-import { forgetApplied, isEstablished, readApplied, writeApplied } from './applied.ts';
+import { forgetApplied, readApplied, writeApplied } from './applied.ts';
 import { applySteps, applyWhatWorks } from './apply.ts';
 import { bootId, forgetBefore, hostBefore, type NetworkBefore, readBefore, recordBefore } from './before.ts';
 import { absentNetwork, asDesired } from './desired.ts';
