@@ -17,6 +17,9 @@ const entryPoints = {
   arrange: 'src/default-network/arrange.ts',
   restore: 'src/default-network/restore.ts',
   ask: 'src/watcher/ask.ts',
+  doctor: 'src/doctor/doctor.ts',
+  probe: 'src/probe/probe.ts',
+  'probe-guest': 'src/probe/guest.ts',
 };
 const ownFiles = {
   name: 'own files',

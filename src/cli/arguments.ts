@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { type Command, commands, optionTable, UsageError, type Values } from './commands.ts';
+import { type Command, commands, optionTable, someOptions, UsageError, type Values } from './commands.ts';
 
 /** What a command line asks for. */
 export type Request =
@@ -31,14 +31,14 @@ export function parseCommandLine(argv: readonly string[]): Request {
   if (operands.length < least) throw new UsageError(`${command.name} needs a name; ${usage}`);
   if (operands.length > most)
     throw new UsageError(`${command.name} takes no ${JSON.stringify(operands[most])}; ${usage}`);
-  for (const option of ['network', 'nic', 'restore-default'] as const) {
+  for (const option of someOptions) {
     if (values[option] !== undefined && !command.options.includes(option)) {
       throw new UsageError(`${command.name} has no option --${option}: see "virlan ${command.name} --help"`);
     }
   }
   const nic = values.nic ?? '0';
   if (!/^\d{1,3}$/.test(nic)) throw new UsageError(`--nic ${nic} is no number: NICs count from 0`);
-  const { config, network } = values;
+  const { config, network, json = false, fix = false, verbose = false } = values;
   const given = {
     ...(config === undefined ? {} : { config }),
     ...(network === undefined ? {} : { network }),
@@ -49,7 +49,9 @@ export function parseCommandLine(argv: readonly string[]): Request {
     operands,
     values: {
       ...given,
-      json: values.json ?? false,
+      json,
+      fix,
+      verbose,
       nic: Number(nic),
       restoreDefault: values['restore-default'] ?? false,
     },

@@ -1,5 +1,5 @@
 import { type Command, commands, commonOptions, optionTable } from './commands.ts';
-import { style } from './terminal.ts';
+import { style, wrap } from './terminal.ts';
 
 export function programHelp(): string[] {
   return [
@@ -25,7 +25,7 @@ export function commandHelp(command: Command): string[] {
     `Usage: virlan ${`${name} ${operands.text}`.trim()} [OPTIONS]`,
     '',
     `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
-    ...wrap(details),
+    ...wrap(details, 0),
     '',
     style('Options', 'bold'),
     ...columns([...options, ...commonOptions].map(option => optionTable[option].help)),
@@ -33,11 +33,6 @@ export function commandHelp(command: Command): string[] {
     style('Examples', 'bold'),
     ...examples.flatMap(([line, meaning]) => [`  ${line}`, ...(meaning === '' ? [] : [`      ${meaning}`])]),
   ];
-}
-
-/** Text in lines that fit a terminal's 80 columns. */
-function wrap(text: string): string[] {
-  return text.match(/\S.{0,79}(?=\s|$)/g) ?? [];
 }
 
 function columns(rows: readonly (readonly [string, string])[]): string[] {

@@ -1,4 +1,4 @@
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
@@ -40,6 +40,19 @@ export function table(header: readonly string[], rows: readonly (readonly Cell[]
     });
     return cells.join('');
   });
+}
+
+/** Text in lines that fit a terminal's 80 columns, the first as it begins, the others indented by this much. */
+export function wrap(text: string, indent: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.match(/\s*\S+/g) ?? []) {
+    const line = lines.at(-1);
+    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > 80;
+    if (line === undefined) lines.push(word);
+    else if (isFull) lines.push(`${' '.repeat(indent)}${word.trimStart()}`);
+    else lines[lines.length - 1] = line + word;
+  }
+  return lines;
 }
 
 function asCell(cell: Cell): { text: string; styles: readonly Style[] } {

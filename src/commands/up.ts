@@ -1,4 +1,5 @@
 import { forTerminal, print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
@@ -12,27 +13,7 @@ export async function up(
   names: readonly string[],
 ): Promise<number> {
   const config = loadConfig(options.config);
-  const networks = selectNetworks(config, names);
-  const done = await withNetworkLock(async () => {
-    const results = [];
-    for (const network of networks) results.push({ network, ...(await establish(network)) });
-    return results;
-  });
-  // What the network itself does not wait for is loaded when it is up.
-  const { openLog } = await import('../host/log.ts');
-  const { arrangeNetworksOnce, defaultUsers } = await import('../default-network/arrange.ts');
-  const log = openLog();
-  for (const { network, steps } of done) {
-    if (steps.length > 0)
-      log.info(
-        { network: network.name, steps: steps.map(step => describeStep(step)) },
-        'network established',
-      );
-    publishNetwork(network);
-  }
-  const libvirt = await arrangeNetworksOnce(config);
-  for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
-
+  const { done, libvirt } = await bringUp(config, selectNetworks(config, names));
   const warnings = [...done.flatMap(({ warnings }) => warnings), ...(libvirt?.problems ?? [])];
   for (const warning of warnings) {
     log.warn(warning);
@@ -55,7 +36,34 @@ export async function up(
   if (libvirt === null)
     print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
   if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
+  const { defaultUsers } = await import('../default-network/arrange.ts');
   const users = actions.length > 0 ? defaultUsers(config) : null;
   if (users !== null) print(forTerminal(users));
   return 0;
+}
+
+/** Establishes networks, takes away what a killed probe left on them, and arranges libvirt's own. Throws at the first that fails. */
+export async function bringUp(config: Config, networks: readonly NetworkConfig[]) {
+  const done = await withNetworkLock(async () => {
+    const results = [];
+    for (const network of networks) results.push({ network, ...(await establish(network)) });
+    return results;
+  });
+  // What the network itself does not wait for is loaded when it is up.
+  const { openLog } = await import('../host/log.ts');
+  const { arrangeNetworksOnce } = await import('../default-network/arrange.ts');
+  const { clearProbe } = await import('../probe/probe.ts');
+  const log = openLog();
+  for (const { network, steps } of done) {
+    if (steps.length > 0)
+      log.info(
+        { network: network.name, steps: steps.map(step => describeStep(step)) },
+        'network established',
+      );
+    publishNetwork(network);
+    await clearProbe(network);
+  }
+  const libvirt = await arrangeNetworksOnce(config);
+  for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
+  return { done, libvirt };
 }

@@ -19,6 +19,8 @@ export const paths = {
   socket: '/run/virlan/socket',
   networkLock: '/run/virlan/network.lock',
   ledgerLock: '/run/virlan/ledger.lock',
+  /** Held while a probe is on a network: there is one at a time. */
+  probeLock: '/run/virlan/probe.lock',
   machineId: '/etc/machine-id',
 } as const;
 

@@ -65,9 +65,9 @@ export function isInstalled(program: string): boolean {
 }
 
 /** As `run`, but null when the program fails or is not there: for questions whose answer may be no. */
-export async function ask(program: string, args: readonly string[]): Promise<string | null> {
+export async function ask(program: string, args: readonly string[], input = ''): Promise<string | null> {
   try {
-    return await run(program, args);
+    return await run(program, args, input);
   } catch (error) {
     if (error instanceof CommandFailed) return null;
     throw error;

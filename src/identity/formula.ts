@@ -45,7 +45,7 @@ export function formulaAddress(key: NicKey, pool: Pool, taken: (ip: Ipv4) => boo
   return null;
 }
 
-/** The MAC of a bridge, or of its dummy NIC: the same at every boot of this host, another on every other host. */
-export function linkMac(link: 'bridge' | 'nic', machineId: string, bridge: string): Mac {
+/** The MAC of a bridge, of its dummy NIC or of a probe on it: the same at every boot of this host, another on every other host. */
+export function linkMac(link: 'bridge' | 'nic' | 'probe', machineId: string, bridge: string): Mac {
   return kvmMac(digest(`virlan:${link}:${machineId}:${bridge}`));
 }

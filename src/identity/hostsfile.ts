@@ -10,6 +10,9 @@ import { isLabel } from './label.ts';
  */
 const mark = ' # virlan';
 
+/** The comment that marks the line of a probe. To all else it is one written by hand, so that nobody is given its address. */
+const probeMark = ' # virlan-probe';
+
 /** What one line of a dnsmasq hostsfile promises. */
 export interface Reservation {
   readonly macs: readonly Mac[];
@@ -48,8 +51,21 @@ export function formatHostsfile(hostsfile: Hostsfile): string {
 }
 
 /** `id:*` makes dnsmasq go by the MAC alone, so that clones with one machine-id keep apart. */
-export function reservationLine({ macs, ip, hostname }: Reservation): string {
-  return `${[...macs, 'id:*', formatIpv4(ip), hostname].join(',')}${mark}`;
+export function reservationLine(reservation: Reservation): string {
+  return `${promise(reservation)}${mark}`;
+}
+
+function promise({ macs, ip, hostname }: Reservation): string {
+  return [...macs, 'id:*', formatIpv4(ip), hostname].join(',');
+}
+
+/** The file with this line of a probe's and no other one; with a null, with none. Null where nothing changes. */
+export function withProbe(hostsfile: Hostsfile, probe: Reservation | null): Hostsfile | null {
+  const wanted = probe === null ? [] : [`${promise(probe)}${probeMark}`];
+  const found = hostsfile.byHand.filter(line => line.endsWith(probeMark));
+  if (found.join('\n') === wanted.join('\n')) return null;
+  const others = hostsfile.byHand.filter(line => !line.endsWith(probeMark));
+  return { ...hostsfile, byHand: [...others, ...wanted] };
 }
 
 /** The file with these lines of virlan's instead of those it has; null where they are the same, in whatever order. */

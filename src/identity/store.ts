@@ -1,5 +1,7 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Ipv4 } from '../address/ipv4.ts';
+import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isMissing, readFileOrNull, writeAtomically } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
@@ -14,13 +16,15 @@ import {
   handLines,
   parseHostsfile,
   reservationLine,
+  withProbe,
   withReservation,
   withReservations,
 } from './hostsfile.ts';
-import { type Lease, parseLeases } from './leases.ts';
+import { isCurrent, type Lease, parseLeases } from './leases.ts';
 import { DamagedLedger, Ledger, ledgerRemedy } from './ledger.ts';
 import type { Machine } from './machine.ts';
-import { type Circumstances, type Reserved, reservationOf, reserve } from './reserve.ts';
+import { lastFree } from './pool.ts';
+import { type Circumstances, poolOf, type Reserved, reservationOf, reserve } from './reserve.ts';
 
 /** How long one process waits for another to be done with the ledger, in seconds: a machine's start waits meanwhile. */
 const patience = 5;
@@ -146,6 +150,47 @@ export async function reserveMachine(
     writeLedger(decision.before, decision.reserved.ledger);
     if (decision.changed !== null) writeHostsfile(bridge, decision.changed);
     return { ...decision.reserved, told: tellDnsmasq(bridge) };
+  });
+}
+
+/**
+ * Reserves an address for a probe: one that is in no entry of the ledger, leased to nobody else and promised to nobody.
+ * It stands in the hostsfile alone, and until `dropProbe`. Null when none is free.
+ */
+export async function reserveProbe(
+  network: NetworkConfig,
+  { mac, hostname }: { mac: Mac; hostname: string },
+): Promise<{ readonly ip: Ipv4; readonly told: boolean } | null> {
+  const { bridge } = network;
+  return withLock(paths.ledgerLock, patience, () => {
+    const hostsfile = withProbe(readHostsfile(bridge), null) ?? readHostsfile(bridge);
+    const promised = handLines(hostsfile).map(line => line.ip);
+    const now = new Date();
+    const leased = readLeases(bridge).filter(lease => lease.mac !== mac && isCurrent(lease, now));
+    const isGiven = readLedger().addressTest();
+    const ip = lastFree(
+      poolOf(network),
+      each => isGiven(each) || promised.includes(each) || leased.some(lease => lease.ip === each),
+    );
+    if (ip === null) return null;
+    writeHostsfile(bridge, withProbe(hostsfile, { macs: [mac], ip, hostname }) ?? hostsfile);
+    return { ip, told: tellDnsmasq(bridge) };
+  });
+}
+
+/** Whether a hostsfile has a probe's line. */
+export function hasProbe(bridge: string): boolean {
+  return withProbe(readHostsfile(bridge), null) !== null;
+}
+
+/** Takes a probe's line out of a hostsfile again, where there is one. */
+export async function dropProbe(bridge: string): Promise<void> {
+  if (!hasProbe(bridge)) return;
+  await withLock(paths.ledgerLock, patience, () => {
+    const without = withProbe(readHostsfile(bridge), null);
+    if (without === null) return;
+    writeHostsfile(bridge, without);
+    tellDnsmasq(bridge);
   });
 }
 

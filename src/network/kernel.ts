@@ -1,7 +1,8 @@
-import { parseAddressWithPrefix, parseIpv4, subnetOf } from '../address/ipv4.ts';
+import { formatIpv4, type Ipv4, parseAddressWithPrefix, parseIpv4, subnetOf } from '../address/ipv4.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import { readFileOrNull } from '../host/files.ts';
-import { ask, run } from '../host/run.ts';
+import { paths } from '../host/paths.ts';
+import { ask, CommandFailed, run } from '../host/run.ts';
 import type { KnownSubnet } from './conflicts.ts';
 import { ownLines } from './firewall/iptables.ts';
 import { tableName } from './firewall/nftables.ts';
@@ -85,6 +86,29 @@ export function knownSubnets(links: readonly Link[], routes: readonly IpRoute[])
     return [{ subnet: subnetOf(written.address, written.prefix), link: dev ?? null, by: 'route' as const }];
   });
   return [...byAddress, ...byRoute];
+}
+
+/** Where packets of a machine go when they are for the outside: the link, and the next hop where there is one. */
+export type Uplink = { readonly dev: string; readonly gateway: string | null } | { readonly error: string };
+
+/** In TEST-NET-1 (RFC 5737), which is nobody's: where it would go goes what is for the outside. Nothing is sent there. */
+const anywhere = '192.0.2.1';
+
+/** How the kernel would forward what a machine sends to the outside: by all its rules and tables. */
+export async function readUplink(bridge: string, machine: Ipv4): Promise<Uplink> {
+  const asked = ['-json', 'route', 'get', anywhere, 'from', formatIpv4(machine), 'iif', bridge];
+  try {
+    const [route] = JSON.parse(await run('ip', asked));
+    return { dev: String(route.dev), gateway: route.gateway ?? null };
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    return { error: error.message.replace(/^.*(?:answers|Error): /, '') };
+  }
+}
+
+/** The identity that systemd gives a host; empty where it has none. */
+export function machineId(): string {
+  return readFileOrNull(paths.machineId)?.trim() ?? '';
 }
 
 /** A sysctl's value; null when this kernel, or this link, has none of that name. */

@@ -15,7 +15,7 @@ import { chooseBackend, desiredHost, desiredNetwork, type HostFacts, nicName } f
 import type { DnsmasqHost } from './dnsmasq.ts';
 import type { ForeignFirewalls } from './foreign/found.ts';
 import { lookIntoStrangers, readForeign } from './foreign/read.ts';
-import { knownSubnets, type Link, readLinksAndRoutes, saveRulesOnce } from './kernel.ts';
+import { knownSubnets, type Link, machineId, readLinksAndRoutes, saveRulesOnce } from './kernel.ts';
 import { observeHost, observeNetwork, observeRules } from './observe.ts';
 import { planHost, planNetwork, type Step } from './plan.ts';
 import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
@@ -108,7 +108,7 @@ function gatherFacts(
     return domain.nics.filter(nic => nic.mac !== null && macs.includes(nic.mac));
   });
   return {
-    machineId: readFileOrNull(paths.machineId)?.trim() ?? '',
+    machineId: machineId(),
     ...known,
     keepsIpv6Off:
       existsSync('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),

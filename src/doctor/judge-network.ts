@@ -1,0 +1,185 @@
+import { formatIpv4 } from '../address/ipv4.ts';
+import { type CheckId, type Finding, failed, mendable, ok, skipped, unclear, warning } from '../finding.ts';
+import { describeStep } from '../network/describe.ts';
+import type { Step } from '../network/plan.ts';
+import type { HostFacts, NetworkFacts } from './facts.ts';
+import { type Listener, takersOf } from './ports.ts';
+
+/** What concerns one network, in the order of a packet's way, so that the first failure is the cause of those behind it. */
+export function judgeNetwork(facts: NetworkFacts, host: Pick<HostFacts, 'listeners'>): Finding[] {
+  return [
+    judgeSubnet(facts),
+    judgeLedger(facts),
+    judgeDuplicates(facts),
+    ...judgePorts(facts, host),
+    ...judgeSteps(facts),
+    judgeLinkForwarding(facts),
+    judgeUplink(facts),
+    ...facts.probe,
+  ];
+}
+
+function judgeSubnet({ survey }: NetworkFacts): Finding {
+  const [conflict] = survey.conflicts;
+  return conflict === undefined
+    ? ok('subnet', 'nothing else on this host has it')
+    : unclear('subnet', conflict, 'ip route show table all');
+}
+
+function judgeLedger({ survey }: NetworkFacts): Finding {
+  return survey.damage === null
+    ? ok('ledger', 'whole')
+    : failed('ledger', `no reservation can be made: ${survey.damage}`, null);
+}
+
+function judgeDuplicates({ duplicates }: NetworkFacts): Finding {
+  const [twins] = duplicates;
+  if (twins === undefined) return ok('macs', 'each machine has its own');
+  const names = twins.names.map(name => JSON.stringify(name)).join(' and ');
+  return unclear(
+    'macs',
+    `${names} have one MAC, ${twins.mac}: give one of them another`,
+    `virsh edit -- ${quoted(twins.names.at(-1) ?? '')}`,
+  );
+}
+
+function judgePorts({ survey }: NetworkFacts, { listeners }: Pick<HostFacts, 'listeners'>): Finding[] {
+  const { network, observed } = survey;
+  const ip = formatIpv4(network.gateway);
+  const checks = [
+    ['dhcp-port', 67, 'DHCP'],
+    ['dns-port', 53, 'DNS'],
+  ] as const;
+  return checks.map(([check, port, what]) => {
+    if (listeners === null) return skipped(check, 'no ss here to ask: install iproute2');
+    const stranger = takersOf(listeners, port, ip, network.bridge).find(
+      ({ pid }) => pid !== observed.dnsmasq.pid,
+    );
+    if (stranger === undefined) return ok(check, 'nobody else has it');
+    const seen = `${nameOf(stranger)} has port ${port} of ${stranger.address}`;
+    const command = stranger.pid === null ? 'ss -lunp' : `systemctl status ${stranger.pid}`;
+    return observed.dnsmasq.pid === null
+      ? unclear(check, `${seen}: dnsmasq cannot serve ${what} on ${network.bridge}`, command)
+      : warning(check, `${seen} too: it may answer machines in dnsmasq's place`, command);
+  });
+}
+
+function nameOf({ program, pid }: Listener): string {
+  return program === null ? 'somebody' : `${program} (process ${pid})`;
+}
+
+/** What `virlan up` would change, by what it is about, each with what its absence means to machines. */
+const bySubject = [
+  ['rules', 'packets of machines are not let through and masqueraded as they should be'],
+  ['bridge', 'machines have no network'],
+  ['stp', 'a machine that starts waits for its port'],
+  ['taps', 'machines are not plugged in'],
+  ['settings', 'the network is not as virlan.ini wants it'],
+  ['reservations', 'machines do not get their own addresses'],
+  ['dnsmasq', 'machines get no address and no names'],
+] as const satisfies readonly (readonly [CheckId, string])[];
+
+type Subject = (typeof bySubject)[number][0];
+
+function judgeSteps({ survey }: NetworkFacts): Finding[] {
+  const { network, observed, steps } = survey;
+  return bySubject.map(([check, meaning]) => {
+    const own = steps.filter(step => subjectOf(step, network.bridge) === check);
+    const [first] = own;
+    if (first === undefined) return ok(check, 'as it should be');
+    const what = missing(first, network.bridge) ?? oneLine(first);
+    const others = own.length === 1 ? '' : ` (and ${own.length - 1} more)`;
+    const isNew = check === 'bridge' && observed.link === null && steps.some(isRulesAnew);
+    return mendable(check, `${what}${others}: ${isNew ? 'it is not established' : meaning}`);
+  });
+}
+
+function subjectOf(step: Step, bridge: string): Subject {
+  switch (step.do) {
+    case 'load rules':
+    case 'remove rules':
+      return 'rules';
+    case 'write reservations':
+      return 'reservations';
+    case 'start dnsmasq':
+    case 'stop dnsmasq':
+    case 'write file':
+    case 'remove file':
+      return 'dnsmasq';
+    case 'add bridge':
+    case 'add address':
+    case 'remove address':
+      return 'bridge';
+    case 'set link':
+      if (step.link !== bridge) return step.attribute === 'bridge' ? 'taps' : 'settings';
+      if (step.attribute === 'stp' || step.attribute === 'forward delay') return 'stp';
+      return 'bridge';
+    case 'add dummy':
+    case 'remove link':
+    case 'set sysctl':
+      return 'settings';
+  }
+}
+
+/** What is wrong, where that can be said better than by what would be done. */
+function missing(step: Step, bridge: string): string | null {
+  switch (step.do) {
+    case 'add bridge':
+      return `there is no bridge ${bridge}`;
+    case 'add address':
+      return `${bridge} lacks its ${describeStep(step).detail.replace(/,.*/, '')}`;
+    case 'set link':
+      if (step.attribute === 'state') return `${step.link} is ${step.from}`;
+      if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;
+      return `${step.attribute} of ${step.link} is ${step.from}, not ${step.to}`;
+    case 'load rules': {
+      const [drift] = step.drift;
+      const own = `virlan's rules (${step.backend})`;
+      if (drift === undefined) return `${own} are not there`;
+      return `${own} were changed: ${drift.replace(/^- /, 'missing: ').replace(/^\+ /, 'added: ')}`;
+    }
+    case 'write reservations':
+      return step.missing.length > 0
+        ? `the hostsfile lacks ${step.missing[0]?.replace(/ # .*/, '')}`
+        : `the hostsfile has a line too many: ${step.stale[0]?.replace(/ # .*/, '')}`;
+    case 'start dnsmasq':
+      return `no dnsmasq runs on ${bridge}`;
+    case 'stop dnsmasq':
+      return `dnsmasq does not run with the configuration that virlan.ini calls for`;
+    default:
+      return null;
+  }
+}
+
+function isRulesAnew(step: Step): boolean {
+  return step.do === 'load rules' && step.drift.length === 0;
+}
+
+function judgeLinkForwarding({ forwarding }: NetworkFacts): Finding {
+  const [off] = [...forwarding].filter(([, value]) => value === '0');
+  return off === undefined
+    ? ok('forwarding', 'on for each link on the way')
+    : failed('forwarding', `${off[0]} is 0: what comes in there is not forwarded`, `sysctl -w ${off[0]}=1`);
+}
+
+function judgeUplink({ uplink }: NetworkFacts): Finding {
+  if (uplink === null) return skipped('uplink', 'what comes from machines is not forwarded');
+  if ('error' in uplink)
+    return warning(
+      'uplink',
+      `this host itself has no way to the outside: ${uplink.error}`,
+      'ip route show default',
+    );
+  const via = uplink.gateway === null ? '' : ` by ${uplink.gateway}`;
+  return ok('uplink', `what machines send to the outside goes out on ${uplink.dev}${via}`);
+}
+
+function oneLine(step: Step): string {
+  const { subject, detail } = describeStep(step);
+  return `${subject}${detail === '' ? '' : ` ${detail}`}`;
+}
+
+/** A hostile name as one word for a shell. */
+export function quoted(name: string): string {
+  return /^[\w.-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+}
