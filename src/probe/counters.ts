@@ -34,7 +34,8 @@ export function renderCounters(
   { bridge, mac, ip, target }: { bridge: string; mac: Mac; ip: Ipv4; target: Ipv4 },
   traced: boolean,
 ): string {
-  const out = `ct direction original ct original ip saddr ${formatIpv4(ip)} ct original ip daddr ${formatIpv4(target)}`;
+  const out = `ip daddr ${formatIpv4(target)}`;
+  // Its destination by then is the host itself, or the machine again.
   const back = `ct direction reply ct original ip saddr ${formatIpv4(ip)} ct original ip daddr ${formatIpv4(target)}`;
   const trace = (match: string) => (traced ? [`${match} meta nftrace set 1`] : []);
   const chains = {
@@ -46,13 +47,13 @@ export function renderCounters(
       `oifname "${bridge}" ip daddr { ${formatIpv4(ip)}, 255.255.255.255 }`,
     ),
     'incoming { type filter hook prerouting priority -140; policy accept;': [
-      `iifname "${bridge}" ${out} counter comment "entered"`,
+      `iifname "${bridge}" ip saddr ${formatIpv4(ip)} ${out} counter comment "entered"`,
       ...trace(`iifname != "${bridge}" ${back}`),
       `iifname != "${bridge}" ${back} counter comment "returned"`,
     ],
     'outgoing { type filter hook postrouting priority 400; policy accept;': [
       `oifname != "${bridge}" ${out} ip saddr ${formatIpv4(ip)} counter comment "plain"`,
-      `oifname != "${bridge}" ${out} ip saddr != ${formatIpv4(ip)} counter comment "masqueraded"`,
+      `oifname != "${bridge}" ${out} ip saddr != ${formatIpv4(ip)} ct original ip saddr ${formatIpv4(ip)} counter comment "masqueraded"`,
     ],
   };
   const bodies = Object.entries(chains).map(

@@ -13,8 +13,8 @@ import { knock } from './knock.ts';
  */
 
 /** When a message of DHCP is sent again, in milliseconds after the first, and when it is given up. */
-const sendAt = [0, 400, 1000];
-const giveUpAt = 2000;
+const sendAt = [0, 300, 700];
+const giveUpAt = 1400;
 
 /** How long a question of DNS waits for its answer before it is asked again, and all in all, in milliseconds. */
 const dnsPatience = { once: 600, total: 1500 };

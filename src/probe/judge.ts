@@ -131,9 +131,10 @@ function judgeWayOut(facts: ProbeFacts, { answered }: Exchange): Finding[] {
   if (counters.plain > 0)
     return [
       forward,
-      mendable(
+      unclear(
         'probe-masquerade',
-        `packets leave by ${uplink.dev} with a machine's own address: nobody outside knows the way back`,
+        `packets leave by ${uplink.dev} with a machine's own address, to which nobody outside knows the way back: something keeps them from being masqueraded`,
+        'nft list ruleset',
       ),
       skipped('probe-return', 'nothing to come back to'),
     ];
@@ -179,25 +180,31 @@ function dropped(check: Finding['check'], what: string, drop: Drop, bridge: stri
 }
 
 /** The least that lets this bridge through, in the place of whoever drops. Null for names that no command should hold. */
-function remedyFor(check: Finding['check'], { family, table, chain }: Drop, bridge: string): string | null {
+function remedyFor(
+  check: Finding['check'],
+  { family, table, chain, rule }: Drop,
+  bridge: string,
+): string | null {
   const isForward = check === 'probe-forward' || check === 'probe-return';
   const port = check === 'probe-lease' ? 67 : 53;
+  const direction = check === 'probe-return' ? 'out' : 'in';
   if (![family, table, chain].every(name => /^[\w.-]+$/.test(name))) return null;
-  if (/^ufw6?-/.test(chain)) {
+  if (/^ufw6?-/.test(chain))
     return isForward
-      ? `ufw route allow ${check === 'probe-forward' ? 'in' : 'out'} on ${bridge}`
+      ? `ufw route allow ${direction} on ${bridge}`
       : `ufw allow in on ${bridge} to any port ${port}`;
-  }
   if (table === 'firewalld')
     return `firewall-cmd --permanent --zone=libvirt --add-interface=${bridge} && firewall-cmd --reload`;
+  // A policy drops whatever is not let through, so all of the bridge's has to be: virlan's own rules sort it out.
+  const matches = rule === null ? (isForward ? ['in', 'out'] : ['in']) : [direction];
+  const only = rule === null || isForward ? null : port;
   const isIptables = family === 'ip' && ['filter', 'mangle', 'raw', 'security'].includes(table);
-  const direction = check === 'probe-return' ? 'out' : 'in';
-  if (isIptables) {
-    const match = isForward ? `-${direction[0]} ${bridge}` : `-i ${bridge} -p udp --dport ${port}`;
-    return `iptables -t ${table} -I ${chain} ${match} -j ACCEPT`;
-  }
-  const match = isForward ? `${direction[0]}ifname ${bridge}` : `iifname ${bridge} udp dport ${port}`;
-  return `nft insert rule ${family} ${table} ${chain} ${match} accept`;
+  const commands = matches.map(way =>
+    isIptables
+      ? `iptables -t ${table} -I ${chain} -${way[0]} ${bridge}${only === null ? '' : ` -p udp --dport ${only}`} -j ACCEPT`
+      : `nft insert rule ${family} ${table} ${chain} ${way[0]}ifname ${bridge}${only === null ? '' : ` udp dport ${only}`} accept`,
+  );
+  return commands.join(' && ');
 }
 
 function seconds(milliseconds: number): string {

@@ -5,7 +5,7 @@ import { ask } from '../host/run.ts';
 const tracePort = 33434;
 
 /** How long an answer is waited for, in seconds. */
-const patience = 2;
+const patience = 1;
 
 /** Whether a host answers: a ping, where this host has ping(8), or a datagram to a port that it does not serve. */
 export async function knock(ip: string): Promise<boolean> {

@@ -93,6 +93,13 @@ export async function serve(
   return { stop: () => ended(server, 'SIGTERM') };
 }
 
+/** A name server in a namespace that knows no name but answers each question. Resolves when it listens. */
+export async function nameServer(namespace: Namespace, address: string): Promise<Server> {
+  const server = spawn(...within(namespace, 'node', [agent, 'dns', address]));
+  await announced(server, server.stdout, 'listening');
+  return { stop: () => ended(server, 'SIGTERM') };
+}
+
 export interface Capture {
   /** The lines so far: each packet's header, and indented below it what it says. */
   lines: string[];

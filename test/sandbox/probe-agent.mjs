@@ -1,4 +1,5 @@
 // probe-agent.mjs serve PROTO PORT ADDRESS: answers everybody with the address and port that it sees them at.
+// probe-agent.mjs dns ADDRESS: a name server that knows no name but answers each question.
 // probe-agent.mjs probe|ask PROTO ADDRESS PORT SOURCE-PORT SECONDS: prints what came of one attempt: timeout,
 // tcp-reset, icmp-port-unreachable or an error's code, else a probe prints "open" and a question the answer.
 // SOURCE-PORT 0 is any port. All end with their standard input.
@@ -19,6 +20,21 @@ function serve(proto, port, address) {
     socket.on('message', (_, peer) => socket.send(`${peer.address} ${peer.port}`, peer.port, peer.address));
     socket.bind(port, address, listening);
   }
+}
+
+function serveDns(address) {
+  const socket = createSocket('udp4');
+  socket.on('message', (question, peer) => {
+    const answer = Buffer.from(question);
+    // QR: this is a response. Of code 0, so the name is there, and has no record of that type.
+    answer[2] |= 0x80;
+    answer[3] = 0x80;
+    // A response may not hold what EDNS added to the question.
+    const end = answer.indexOf(0, 12) + 5;
+    answer.fill(0, 6, 12);
+    socket.send(answer.subarray(0, end), peer.port, peer.address);
+  });
+  socket.bind(53, address, () => console.log('listening'));
 }
 
 // What even a name server answers: the DNS question for the server's version, version.bind TXT CH.
@@ -59,4 +75,5 @@ function unreachablesReceived() {
 process.stdin.on('end', () => process.exit()).resume();
 const [role, proto, ...args] = process.argv.slice(2);
 if (role === 'serve') serve(proto, Number(args[0]), args[1]);
+else if (role === 'dns') serveDns(proto);
 else attempt(role, proto, args[0], ...args.slice(1).map(Number));
