@@ -155,7 +155,7 @@ export async function reserveMachine(
 
 /**
  * Reserves an address for a probe: one that is in no entry of the ledger, leased to nobody else and promised to nobody.
- * It stands in the hostsfile alone, and until `dropProbe`. Null when none is free.
+ * It stands in the hostsfile alone, and until `dropProbe`. Null when none can be spared.
  */
 export async function reserveProbe(
   network: NetworkConfig,
@@ -168,11 +168,12 @@ export async function reserveProbe(
     const now = new Date();
     const leased = readLeases(bridge).filter(lease => lease.mac !== mac && isCurrent(lease, now));
     const isGiven = readLedger().addressTest();
-    const ip = lastFree(
-      poolOf(network),
-      each => isGiven(each) || promised.includes(each) || leased.some(lease => lease.ip === each),
-    );
-    if (ip === null) return null;
+    const pool = poolOf(network);
+    const isTaken = (each: Ipv4) =>
+      isGiven(each) || promised.includes(each) || leased.some(lease => lease.ip === each);
+    const ip = lastFree(pool, isTaken);
+    // The very last one is left to a machine that may start meanwhile.
+    if (ip === null || lastFree(pool, each => each === ip || isTaken(each)) === null) return null;
     writeHostsfile(bridge, withProbe(hostsfile, { macs: [mac], ip, hostname }) ?? hostsfile);
     return { ip, told: tellDnsmasq(bridge) };
   });

@@ -68,7 +68,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   await run('ip', ['netns', 'add', place]);
   const mac = probeMac(bridge);
   const reserved = await reserveProbe(network, { mac, hostname: place });
-  if (reserved === null) return unprobed('no address of dhcp-range is free for a probe');
+  if (reserved === null) return unprobed('no address of dhcp-range is to spare for a probe');
   const { ip, told } = reserved;
   await plugIn(network, mac);
   const [waited, uplink] = await Promise.all([portForwards(), readUplink(bridge, ip)]);

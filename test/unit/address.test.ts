@@ -17,7 +17,7 @@ import {
   subnetsOverlap,
 } from '../../src/address/ipv4.ts';
 import { kvmMac, parseMac } from '../../src/address/mac.ts';
-import { makePool, poolAddress, poolContains, poolSize } from '../../src/identity/pool.ts';
+import { lastFree, makePool, poolAddress, poolContains, poolSize } from '../../src/identity/pool.ts';
 import { ip } from './builders.ts';
 
 const address = suite('address');
@@ -129,6 +129,23 @@ address('a range holds both its ends', () => {
   const range = { first: ip('10.0.0.2'), last: ip('10.0.0.4') };
   const inside = [1, 2, 3, 4, 5].filter(byte => rangeContains(range, ip(`10.0.0.${byte}`)));
   assert.deepEqual(inside, [2, 3, 4]);
+});
+
+address('the last free address of a pool is looked for from its end', () => {
+  const range = { first: 10 as Ipv4, last: 15 as Ipv4 };
+  const pool = makePool(range, [15 as Ipv4]);
+  assert.equal(
+    lastFree(pool, () => false),
+    14,
+  );
+  assert.equal(
+    lastFree(pool, ip => ip > 11),
+    11,
+  );
+  assert.equal(
+    lastFree(pool, () => true),
+    null,
+  );
 });
 
 address('a pool lists its range without what is spoken for', () => {

@@ -6,8 +6,8 @@ import { commands, UsageError, type Values } from '../../src/cli/commands.ts';
 const commandLine = suite('command line');
 
 /** Without what nobody asked for. */
-function brief({ restoreDefault, ...values }: Values): object {
-  return restoreDefault ? { ...values, restoreDefault } : values;
+function brief(values: Values): object {
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== false || name === 'json'));
 }
 
 /** A request in brief. */
@@ -22,6 +22,8 @@ commandLine('what is asked for', () => {
   const cases: [line: string, request: string][] = [
     ['up', 'up {"json":false,"nic":0}'],
     ['down --restore-default', 'down {"json":false,"nic":0,"restoreDefault":true}'],
+    ['doctor', 'doctor {"json":false,"nic":0}'],
+    ['doctor web --fix -v', 'doctor {"json":false,"nic":0,"fix":true,"verbose":true} web'],
     ['up a b', 'up {"json":false,"nic":0} a b'],
     ['--json status', 'status {"json":true,"nic":0}'],
     ['plan --config /x.ini', 'plan {"config":"/x.ini","json":false,"nic":0}'],
@@ -51,6 +53,8 @@ commandLine('what makes no sense is a usage error, which says what to write', ()
     ['status a', /^status takes no "a"; write: virlan status$/],
     ['up --network a', /^up has no option --network: see "virlan up --help"$/],
     ['up --restore-default', /^up has no option --restore-default/],
+    ['up --fix', /^up has no option --fix/],
+    ['doctor a b', /^doctor takes no "b"; write: virlan doctor \[NAME\]$/],
     ['status --nic 1', /^status has no option --nic/],
     ['mac a --nic x', /^--nic x is no number: NICs count from 0$/],
     ['mac a --nic=-1', /^--nic -1 is no number/],

@@ -8,6 +8,7 @@ import {
   handLines,
   parseHostsfile,
   reservationLine,
+  withProbe,
   withReservation,
   withReservations,
 } from '../../src/identity/hostsfile.ts';
@@ -47,6 +48,21 @@ hostsfiles('a line of ours', () => {
     reservationLine({ macs: [mac(1), mac(2)], ip: ip('10.0.0.7'), hostname: 'web' }),
     '52:54:00:00:00:01,52:54:00:00:00:02,id:*,10.0.0.7,web # virlan',
   );
+});
+
+hostsfiles('the line of a probe counts as written by hand, and goes as it came', () => {
+  const before = read(`${byHand.join('\n')}\n${line(1)}\n`);
+  const probing = withProbe(before, numbered(9));
+  assert(probing !== null);
+  assert.equal(probing.byHand.at(-1), '52:54:00:00:00:09,id:*,10.0.0.9,vm9 # virlan-probe');
+  assert.deepEqual(read(formatHostsfile(probing)), probing);
+  assert.deepEqual(handLines(probing).at(-1), { macs: [mac(9)], ip: ip('10.0.0.9'), hostname: 'vm9' });
+  assert.equal(withProbe(probing, numbered(9)), null);
+  // Of two there is one at most, whatever a killed one left.
+  assert.equal(withProbe(probing, numbered(8))?.byHand.length, byHand.length + 1);
+  assert.deepEqual(withProbe(probing, null), before);
+  assert.equal(withProbe(before, null), null);
+  assert.deepEqual(withReservations(probing, [line(2)]), { ...probing, ours: [line(2)] });
 });
 
 hostsfiles('lines written by hand are kept to the letter and in their order, before ours', () => {

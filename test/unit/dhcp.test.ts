@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { decodeDhcp, dhcpType, encodeDhcp } from '../../src/probe/dhcp.ts';
+import { ip, mac } from './builders.ts';
+
+const dhcp = suite('DHCP messages');
+const server = ip('192.168.100.1');
+const own = ip('192.168.100.254');
+
+/** A server's reply to a message, as dnsmasq makes it: the same form, with an address. */
+function reply(type: number, ...options: number[]): Buffer {
+  const message = encodeDhcp({ type, transaction: 7, mac: mac(1) });
+  message[0] = 2;
+  message.writeUInt32BE(own, 16);
+  message.fill(0, 240);
+  message.set([53, 1, type, ...options, 255], 240);
+  return message;
+}
+
+dhcp('a request says who asks, for what, and that it hears broadcasts only', () => {
+  const message = encodeDhcp({
+    type: dhcpType.request,
+    transaction: 0x01020304,
+    mac: mac(1),
+    ip: own,
+    server,
+  });
+  assert.equal(message.length, 300);
+  assert.equal(message.subarray(0, 12).toString('hex'), '010106000102030400008000');
+  assert.equal(message.subarray(28, 34).toString('hex'), '525400000001');
+  const options = '63825363 350103 330400000078 3204c0a864fe 3604c0a86401 ff'.replaceAll(' ', '');
+  assert.equal(message.subarray(236, 236 + options.length / 2).toString('hex'), options);
+});
+
+dhcp('a release names its address in the header, and asks for nothing', () => {
+  const message = encodeDhcp({ type: dhcpType.release, transaction: 0, mac: mac(1), ip: own, server });
+  assert.equal(message.subarray(10, 16).toString('hex'), '0000c0a864fe');
+  assert.equal(message.subarray(240, 250).toString('hex'), '3501073604c0a86401ff');
+});
+
+dhcp('a reply is read, with padding between its options', () => {
+  const read = decodeDhcp(reply(dhcpType.offer, 0, 0, 54, 4, 192, 168, 100, 1));
+  assert.deepEqual(read, { type: 2, transaction: 7, ip: '192.168.100.254', server: '192.168.100.1' });
+  assert.equal(decodeDhcp(reply(dhcpType.offer))?.server, null);
+});
+
+dhcp('what is no reply is none', () => {
+  const request = encodeDhcp({ type: dhcpType.discover, transaction: 7, mac: mac(1) });
+  const otherCookie = reply(dhcpType.offer);
+  otherCookie[236] = 0;
+  const noType = reply(dhcpType.offer);
+  noType.fill(255, 240);
+  for (const message of [Buffer.alloc(0), request, otherCookie, noType, reply(2).subarray(0, 239)])
+    assert.equal(decodeDhcp(message), null);
+  // An option that says it is longer than the message, and one that is too short to be an address.
+  assert.equal(decodeDhcp(reply(dhcpType.ack, 54, 255))?.server, null);
+  assert.equal(decodeDhcp(reply(dhcpType.ack, 54, 2, 1, 1))?.server, null);
+});
+
+dhcp('whatever somebody sends is read without a fault', () => {
+  const header = reply(dhcpType.ack).subarray(0, 240);
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, whole) => {
+      const read = decodeDhcp(whole ? Buffer.from(bytes) : Buffer.concat([header, bytes]));
+      if (read !== null) assert.match(read.server ?? '0.0.0.0', /^\d+\.\d+\.\d+\.\d+$/);
+    }),
+  );
+});
+
+dhcp.run();
