@@ -9,16 +9,16 @@ import type { Finding } from '../finding.ts';
 import { LockTimeout, withLock } from '../host/lock.ts';
 import { paths } from '../host/paths.ts';
 import { ask, run } from '../host/run.ts';
-import { linkMac } from '../identity/formula.ts';
 import { dropProbe, hasProbe, readLeases, reserveProbe } from '../identity/store.ts';
 import { findDnsmasq } from '../network/dnsmasq-process.ts';
-import { machineId, readUplink } from '../network/kernel.ts';
+import { readUplink } from '../network/kernel.ts';
 import { availableBackends } from '../network/survey.ts';
 import { counterTable, findDrop, parseCounters, removeCounters, renderCounters } from './counters.ts';
 import { dhcpType, encodeDhcp } from './dhcp.ts';
 import type { Errand, Exchange } from './exchange.ts';
 import { judgeProbe, type ProbeFacts, unprobed } from './judge.ts';
 import { knock } from './knock.ts';
+import { probeMac } from './mac.ts';
 import { traced } from './trace.ts';
 
 /** The probe's network namespace, the host's end of its link, and its host name. */
@@ -167,10 +167,6 @@ function findDrops(lines: readonly string[], { gateway, target }: Errand): Probe
     out: findDrop(lines, packet => has(packet, `ip daddr ${target}`)),
     back: findDrop(lines, packet => has(packet, `ip saddr ${target}`)),
   };
-}
-
-function probeMac(bridge: string): Mac {
-  return linkMac('probe', machineId(), bridge);
 }
 
 function hasRemains({ bridge }: NetworkConfig): boolean {

@@ -47,6 +47,7 @@ async function collectNetwork(
       .filter(each => firewallsHere(survey.foreign).includes(each) || observed.foreign[each].length > 0)
       .map(each => ({ name: each, rules: observed.foreign[each].map(line => describeLine(each, line)) })),
     problems: findProblems(survey),
+    probe: null,
     machines,
   };
 }

@@ -8,6 +8,7 @@ import { DamagedLedger } from '../identity/ledger.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import { formatLeaseStatus } from '../libvirt/lease-status.ts';
 import { formatMacMap } from '../libvirt/mac-map.ts';
+import { probeMac } from '../probe/mac.ts';
 
 /** libvirt takes leases for past whose time is over, so one without an end gets the last second that its 32-bit readers know. */
 const endless = 2 ** 31 - 1;
@@ -39,9 +40,10 @@ function macsOn(network: string): Map<string, readonly string[]> {
 /** The leases alone, which change more often. */
 export function publishLeases(bridge: string): void {
   const now = new Date();
+  const probe = probeMac(bridge);
   const only = (text: string | null) => (text !== null && harmless.test(text) ? text : null);
   const leases = readLeases(bridge)
-    .filter(lease => isCurrent(lease, now))
+    .filter(lease => isCurrent(lease, now) && lease.mac !== probe)
     .map(({ ip, mac, hostname, clientId, expires }) => ({
       ip: formatIpv4(ip),
       mac,

@@ -5,6 +5,7 @@ import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { Firewall } from '../network/foreign/found.ts';
+import type { ProbeStatus } from '../probe/background.ts';
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {
@@ -31,6 +32,8 @@ export interface NetworkStatus {
   /** The other firewalls on the host that virlan knows, and what it has put into their places, line by line. */
   readonly otherFirewalls: readonly { readonly name: Firewall; readonly rules: readonly string[] }[];
   readonly problems: readonly string[];
+  /** What the watcher's last probe came to; null without one. */
+  readonly probe: ProbeStatus | null;
   readonly machines: readonly MachineStatus[];
 }
 

@@ -10,6 +10,8 @@ import { openLog } from '../host/log.ts';
 import { ConnectionError, LibvirtClient, type LibvirtEvent } from '../libvirt/rpc/index.ts';
 import { findDnsmasq, isAlive } from '../network/dnsmasq-process.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
+import { BackgroundProbes } from '../probe/background.ts';
+import { probe } from '../probe/probe.ts';
 import { collectStatus } from '../status/collect.ts';
 import { publishNetwork } from '../status/publish-leases.ts';
 import type { Answer } from './ask.ts';
@@ -54,6 +56,11 @@ export class Watcher {
   readonly #libvirtWork = new Serial();
   readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangeRest);
   readonly #reload = new Coalesced(() => this.#readConfig(), 0);
+  readonly #probes = new BackgroundProbes(probe, ({ name }, { passed, seen }) => {
+    const fields = { network: name };
+    if (passed) this.#log.info(fields, 'probe: a machine gets its lease, names and the outside');
+    else this.#log.warn(fields, `probe: ${seen}`);
+  });
   #config: Config;
   /** Why the configuration on disk is not the one in force; null when it is. */
   #configProblem: string | null = null;
@@ -73,6 +80,7 @@ export class Watcher {
     const sign = () => this.#lookout.sign();
     this.#lookout.listen(followKernel(networks, sign, this.#log));
     await this.#establish();
+    for (const network of this.#config.networks) this.#probes.request(network);
     const files = [
       followConfiguration(this.configPath, () => void this.#reload.request()),
       followDnsmasqFiles(networks, sign, this.#log),
@@ -93,6 +101,7 @@ export class Watcher {
     });
     for (const timer of timers) clearInterval(timer);
     this.#lookout.stop();
+    this.#probes.stop();
     server.close();
     await Promise.all([this.#client.close(), ...files.map(watched => watched.close())]);
     this.#log.info('watcher ends; the network stays');
@@ -130,9 +139,16 @@ export class Watcher {
     for (const { level, message, fields } of records) {
       this.#log[level](fields, message);
       if (message === 'network established' || message === 'network repaired')
-        this.#metrics.repairs.inc({ network: String(fields.network) });
+        this.#repaired(String(fields.network));
       if (message === 'address reserved') this.#metrics.reservations.inc();
     }
+  }
+
+  /** Whether a machine gets through what was put right, a probe shows. */
+  #repaired(name: string): void {
+    this.#metrics.repairs.inc({ network: name });
+    const network = this.#config.networks.find(other => other.name === name);
+    if (network !== undefined) this.#probes.request(network);
   }
 
   #followLibvirt(): void {
@@ -295,9 +311,12 @@ export class Watcher {
       ...this.#libvirtProblems,
       ...this.#repairs.problems(),
     ];
-    const networks = status.networks.map((network, index) =>
-      index === 0 ? { ...network, problems: [...problems, ...network.problems] } : network,
-    );
+    const networks = status.networks.map((network, index) => {
+      const last = this.#probes.last(network.name);
+      const probed = last?.passed === false ? [`probe at ${last.at}: ${last.seen}; see "virlan doctor"`] : [];
+      const all = [...(index === 0 ? problems : []), ...network.problems, ...probed];
+      return { ...network, problems: all, probe: last };
+    });
     return { ...status, watcher: { running: true, pid: process.pid, libvirt }, networks };
   }
 }

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { prepare } from './hook-calls.ts';
+import { logLines, prepare } from './hook-calls.ts';
 import {
   configure,
   guest,
@@ -16,11 +16,12 @@ import {
   leases,
   nameServer,
   run,
+  startLibvirtd,
   virlan,
 } from './host.ts';
 import { planned, up } from './outcomes.ts';
 import { changesSince, snapshot } from './snapshot.ts';
-import { until } from './watcher.ts';
+import { get, startWatcher, stopWatcher, until } from './watcher.ts';
 
 interface Check {
   check: string;
@@ -193,5 +194,24 @@ probes('without nft it does not count, and says so', async () => {
   assert.equal(stages['probe-forward'], 'skipped: no nft here to count packets with');
   assert.equal(stages['probe-return'], `ok: ${internetAddress} answers`);
 });
+
+probes(
+  'the watcher sends one when it has established the network, and status says what came of it',
+  async () => {
+    await network('stp = no');
+    await execa('iptables', ['-P', 'FORWARD', 'DROP']);
+    await startLibvirtd();
+    await startWatcher();
+    const status = async () => JSON.parse((await get('/status')) ?? '{}').networks?.[0];
+    await until(async () => (await status())?.probe != null, 20);
+    const { probe, problems } = await status();
+    assert.equal(probe.passed, false);
+    assert.equal(probe.seen, `a packet to ${internetAddress} is dropped by the policy of ip filter FORWARD`);
+    assert(problems.some((line: string) => line.includes(probe.seen) && line.includes('virlan doctor')));
+    assert(logLines().some(({ msg }) => msg === `probe: ${probe.seen}`));
+    await stopWatcher();
+    assert(!isOut());
+  },
+);
 
 probes.run();

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { BackgroundProbes } from '../../src/probe/background.ts';
 import { findDrop, parseCounters, renderCounters } from '../../src/probe/counters.ts';
 import type { Exchange } from '../../src/probe/exchange.ts';
 import { judgeProbe, type ProbeFacts, unprobed } from '../../src/probe/judge.ts';
-import { ip, mac } from './builders.ts';
+import { ip, mac, network } from './builders.ts';
 
 const probe = suite('probe');
 
@@ -287,5 +288,61 @@ probe('one that could not be sent says why at each stage', () => {
   );
   assert(findings.every(({ state, seen }) => state === 'skipped' && seen === 'no room'));
 });
+
+const resting = { settle: 5, between: 40 };
+
+/** Resolves when the condition holds. What the timers do, no event tells. */
+async function until(condition: () => boolean): Promise<void> {
+  for (const end = performance.now() + 5000; !condition(); ) {
+    if (performance.now() > end) throw new Error(`not so after 5 s: ${condition}`);
+    await new Promise(resolve => setTimeout(resolve, 1));
+  }
+}
+
+probe('in the background, many requests make one probe, and those that follow keep a distance', async () => {
+  const began: number[] = [];
+  const told: (boolean | null)[] = [];
+  const background = new BackgroundProbes(
+    async () => {
+      began.push(performance.now());
+      return judgeProbe(facts);
+    },
+    (_, { passed }) => told.push(passed),
+    resting,
+  );
+  for (let count = 0; count < 5; count++) background.request(network());
+  await until(() => began.length === 1 && background.last('k8s-br0') !== null);
+  assert.equal(background.last('k8s-br0')?.passed, true);
+  assert.equal(background.last('lab'), null);
+  for (let count = 0; count < 5; count++) background.request(network());
+  await until(() => began.length === 2);
+  // A timer may ring a millisecond early.
+  assert((began[1] ?? 0) - (began[0] ?? 0) >= resting.between - 1);
+  // The same result is told of once.
+  assert.deepEqual(told, [true]);
+});
+
+probe(
+  'in the background, one that failed is tried again; one that was not sent, or was stopped, is not',
+  async () => {
+    const failing = judgeProbe({ ...facts, waited: null, exchange: null });
+    const results = [failing, failing, unprobed('no room')];
+    const told: string[] = [];
+    let left = results.length;
+    const background = new BackgroundProbes(
+      async () => results[results.length - left--] ?? [],
+      (_, { passed, seen }) => told.push(`${passed} ${seen}`),
+      resting,
+    );
+    background.request(network());
+    await until(() => left === 0 && told.length === 2);
+    assert.match(told[0] ?? '', /^false k8s-br0 keeps a new port/);
+    assert.equal(told[1], 'null no room');
+    background.stop();
+    background.request(network());
+    await new Promise(resolve => setTimeout(resolve, 2 * resting.between));
+    assert.equal(left, 0);
+  },
+);
 
 probe.run();
