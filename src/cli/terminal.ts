@@ -25,6 +25,11 @@ export function warn(message: string): void {
   process.stderr.write(`virlan: ${prefix} ${message}\n`);
 }
 
+/** What a person who waits ought to know meanwhile; nobody reads it who does not sit at a terminal. */
+export function note(message: string): void {
+  if (process.stderr.isTTY === true) process.stderr.write(`virlan: ${message}\n`);
+}
+
 /** A cell: its text, and how it looks. */
 export type Cell = string | { readonly text: string; readonly styles: readonly Style[] };
 

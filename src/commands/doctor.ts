@@ -1,4 +1,4 @@
-import { forTerminal, print, printJson, style, wrap } from '../cli/terminal.ts';
+import { forTerminal, note, print, printJson, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../doctor/doctor.ts';
@@ -15,6 +15,9 @@ interface DoctorOptions {
 export async function doctor(options: DoctorOptions, name: string | null): Promise<number> {
   const config = readConfig(options.config);
   if ('problem' in config) return tell(options, [config.problem], null);
+  const slow = config.networks.filter(({ stp }) => stp).map(each => each.name);
+  if (slow.length > 0)
+    note(`STP keeps the port of the probe from forwarding for four seconds: ${slow.join(', ')}`);
   const { examine } = await import('../doctor/doctor.ts');
   const checks = await examine(config, name);
   const due = checks.filter(({ state, fix }) => state === 'fail' && fix?.ours);

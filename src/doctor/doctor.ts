@@ -3,7 +3,7 @@ import { type Finding, failed } from '../finding.ts';
 import { machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
-import type { MachineFacts } from './facts.ts';
+import type { HostFacts, MachineFacts } from './facts.ts';
 import { gatherHost, gatherMachine, gatherNetwork } from './gather.ts';
 import { judgeHost } from './judge-host.ts';
 import { judgeMachine, judgeNic } from './judge-machine.ts';
@@ -50,12 +50,9 @@ function networksOf({ networks }: Config, machine: MachineFacts | null): readonl
   return own.length === 0 ? networks : own;
 }
 
-async function examineNetwork(
-  network: NetworkConfig,
-  host: Parameters<typeof judgeNetwork>[1],
-): Promise<Finding[]> {
+async function examineNetwork(network: NetworkConfig, host: HostFacts): Promise<Finding[]> {
   try {
-    return judgeNetwork(await gatherNetwork(network), host);
+    return judgeNetwork(await gatherNetwork(network, host), host);
   } catch (error) {
     return [failed('bridge', (error as Error).message, null)];
   }

@@ -4,6 +4,7 @@ import type { Finding } from '../finding.ts';
 import type { Lease } from '../identity/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import type { Uplink } from '../network/kernel.ts';
+import type { ObservedNetwork } from '../network/state.ts';
 import type { HostSurvey, Survey } from '../network/survey.ts';
 import type { Listener } from './ports.ts';
 
@@ -25,7 +26,9 @@ export interface HostFacts {
 export type HookState = 'ours' | 'missing' | 'not executable';
 
 export interface NetworkFacts {
-  readonly survey: Survey;
+  readonly survey: Pick<Survey, 'network' | 'steps' | 'conflicts' | 'damage'> & {
+    readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq'>;
+  };
   /** Sysctl → value, of links that packets of machines pass. */
   readonly forwarding: ReadonlyMap<string, string>;
   /** Null where it could not be asked: without a bridge, or without forwarding. */

@@ -46,15 +46,22 @@ export async function gatherHost(): Promise<HostFacts> {
 }
 
 /** Throws what keeps virlan from saying what would have to be there. */
-export async function gatherNetwork(network: NetworkConfig): Promise<NetworkFacts> {
+export async function gatherNetwork(
+  network: NetworkConfig,
+  { nftTrouble }: Pick<HostFacts, 'nftTrouble'>,
+): Promise<NetworkFacts> {
   const { bridge } = network;
   const survey = await surveyWhatCanBeRead(network);
   const { link, dnsmasq } = survey.observed;
   const forwards = readSysctl('net.ipv4.ip_forward') === '1' && readForwarding(bridge) !== '0';
   const uplink = link === null || !forwards ? null : await readUplink(bridge, network.range.last);
   const dev = uplink !== null && 'dev' in uplink ? [uplink.dev] : [];
-  const idle =
-    link?.up !== true ? `there is no ${bridge} that is up` : dnsmasq.pid === null ? 'no dnsmasq runs' : null;
+  const reasons = [
+    nftTrouble === null ? null : 'nft does not work',
+    link?.up === true ? null : `there is no ${bridge} that is up`,
+    dnsmasq.pid === null ? 'no dnsmasq runs' : null,
+  ];
+  const idle = reasons.find(reason => reason !== null) ?? null;
   return {
     survey,
     forwarding: new Map(

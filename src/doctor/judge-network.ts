@@ -71,6 +71,7 @@ function nameOf({ program, pid }: Listener): string {
 /** What `virlan up` would change, by what it is about, each with what its absence means to machines. */
 const bySubject = [
   ['rules', 'packets of machines are not let through and masqueraded as they should be'],
+  ['foreign', 'another firewall does not let machines through'],
   ['bridge', 'machines have no network'],
   ['stp', 'a machine that starts waits for its port'],
   ['taps', 'machines are not plugged in'],
@@ -118,6 +119,9 @@ function subjectOf(step: Step, bridge: string): Subject {
     case 'remove link':
     case 'set sysctl':
       return 'settings';
+    // What is put into the places of other firewalls.
+    default:
+      return 'foreign';
   }
 }
 

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { dnsmasqVersion, openHoles } from '../../src/doctor/dnsmasq-holes.ts';
-import type { HostFacts, MachineFacts, NicFacts } from '../../src/doctor/facts.ts';
+import type { HostFacts, MachineFacts, NetworkFacts, NicFacts } from '../../src/doctor/facts.ts';
 import { judgeHost } from '../../src/doctor/judge-host.ts';
 import { judgeMachine, judgeNic } from '../../src/doctor/judge-machine.ts';
-import { quoted } from '../../src/doctor/judge-network.ts';
+import { judgeNetwork, quoted } from '../../src/doctor/judge-network.ts';
 import { parseListeners, takersOf } from '../../src/doctor/ports.ts';
 import type { Finding } from '../../src/finding.ts';
-import { entry, hostileNames, ip, mac } from './builders.ts';
+import type { LinkAttribute, Step } from '../../src/network/plan.ts';
+import { entry, hostileNames, ip, mac, network } from './builders.ts';
 
 const doctor = suite('doctor');
 
@@ -98,6 +99,78 @@ for (const [facts, check, state, seen, command] of hosts) {
     if (command !== undefined) assert.match(found?.fix?.command ?? '', command);
   });
 }
+
+const networkFacts: NetworkFacts = {
+  survey: {
+    network: network(),
+    observed: { link: null, dnsmasq: { conf: null, pid: 86 } },
+    steps: [],
+    conflicts: [],
+    damage: null,
+  },
+  forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),
+  uplink: { dev: 'eth0', gateway: null },
+  duplicates: [],
+  probe: [],
+};
+
+const step = (one: Step): Partial<NetworkFacts> => ({ survey: { ...networkFacts.survey, steps: [one] } });
+const rules = (drift: string[]) =>
+  step({ do: 'load rules', backend: 'nftables', bridge: 'k8s-br0', rules: '', drift });
+const link = (attribute: LinkAttribute, from: string, to: string, name = 'k8s-br0') =>
+  step({ do: 'set link', link: name, attribute, from, to });
+const lines = (missing: string[], stale: string[]) =>
+  step({ do: 'write reservations', network: network(), bridge: 'k8s-br0', missing, stale });
+
+const networks: [Partial<NetworkFacts>, Finding['check'], state: string, RegExp][] = [
+  [{ uplink: { error: 'No route to host' } }, 'uplink', 'warn', /no way to the outside: No route to host/],
+  [{ survey: { ...networkFacts.survey, damage: 'line 7' } }, 'ledger', 'fail', /line 7/],
+  [
+    { forwarding: new Map([['net.ipv4.conf.eth0.forwarding', '0']]) },
+    'forwarding',
+    'fail',
+    /eth0\.forwarding is 0/,
+  ],
+  [{ duplicates: [{ mac: mac(1), names: ['a', 'b\n'] }] }, 'macs', 'fail', /^"a" and "b\\n" have one MAC/],
+  [rules(['- one']), 'rules', 'fail', /were changed: missing: one: packets of machines/],
+  [rules(['+ two']), 'rules', 'fail', /were changed: added: two/],
+  [rules([]), 'rules', 'fail', /are not there/],
+  [
+    link('mtu', '1300', '1500'),
+    'bridge',
+    'fail',
+    /^mtu of k8s-br0 is 1300, not 1500: machines have no network/,
+  ],
+  [link('stp', 'off', 'on'), 'stp', 'fail', /^stp of k8s-br0 is off, not on/],
+  [link('bridge', '', 'k8s-br0', 'vnet7'), 'taps', 'fail', /^vnet7 is not in k8s-br0/],
+  [link('state', 'down', 'up', 'k8s-br0-nic'), 'settings', 'fail', /^k8s-br0-nic is down/],
+  [step({ do: 'set sysctl', key: 'a.b', from: '0', to: '1' }), 'settings', 'fail', /^a\.b 0 → 1/],
+  [lines([], ['x # virlan']), 'reservations', 'fail', /a line too many: x: /],
+  [step({ do: 'stop dnsmasq', bridge: 'k8s-br0', pid: 1 }), 'dnsmasq', 'fail', /with the configuration/],
+];
+
+doctor('a good network has no trouble, nor has one whose forwarding is known to be off', () => {
+  assert.equal(trouble(judgeNetwork(networkFacts, { listeners: [] })), null);
+  assert.equal(trouble(judgeNetwork({ ...networkFacts, uplink: null }, { listeners: null })), null);
+});
+
+for (const [facts, check, state, seen] of networks) {
+  doctor(`a network with trouble: ${seen.source}`, () => {
+    const found = trouble(judgeNetwork({ ...networkFacts, ...facts }, { listeners: [] }));
+    assert.deepEqual([found?.check, found?.state], [check, state]);
+    assert.match(found?.seen ?? '', seen);
+  });
+}
+
+doctor('somebody else on a port is a warning while dnsmasq runs, and a failure when it does not', () => {
+  const listeners = parseListeners('udp UNCONN 0 0 0.0.0.0:67 0.0.0.0:* users:(("dhcpd",pid=7,fd=1))');
+  const beside = trouble(judgeNetwork(networkFacts, { listeners }));
+  assert.deepEqual([beside?.check, beside?.state], ['dhcp-port', 'warn']);
+  assert.match(beside?.seen ?? '', /^dhcpd \(process 7\) has port 67 of 0\.0\.0\.0 too/);
+  const { survey } = networkFacts;
+  const alone = { ...survey, observed: { link: null, dnsmasq: { conf: null, pid: null } } };
+  assert.equal(trouble(judgeNetwork({ ...networkFacts, survey: alone }, { listeners }))?.state, 'fail');
+});
 
 const lease = { mac: mac(1), ip: ip('192.168.100.7'), hostname: 'web', clientId: null, expires: 0 };
 const nic: NicFacts = {
