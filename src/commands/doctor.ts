@@ -82,7 +82,9 @@ function tell(
   const shown = checks.filter(({ state }) => verbose || first !== undefined || state === 'warn');
   print(...formatChecks(shown));
   if (first === undefined) {
-    print(style('All is well.', 'green'));
+    print(
+      shown.some(({ state }) => state === 'warn') ? 'Nothing else is wrong.' : style('All is well.', 'green'),
+    );
     return 0;
   }
   const { about, seen, fix } = first;

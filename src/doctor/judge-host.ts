@@ -1,17 +1,10 @@
-import { type Finding, failed, mendable, ok, skipped, warning } from '../finding.ts';
-import { describeStep } from '../network/describe.ts';
+import { type Finding, failed, ok, skipped, warning } from '../finding.ts';
 import { openHoles } from './dnsmasq-holes.ts';
 import type { HostFacts } from './facts.ts';
 
 /** What concerns all networks of the host. */
 export function judgeHost(facts: HostFacts): Finding[] {
-  return [
-    judgeKernel(facts),
-    judgeForwarding(facts),
-    judgeForeign(facts),
-    judgeHooks(facts),
-    judgeDnsmasqVersion(facts),
-  ];
+  return [judgeKernel(facts), judgeHooks(facts), judgeDnsmasqVersion(facts)];
 }
 
 function judgeKernel({ nftTrouble, tracked }: HostFacts): Finding {
@@ -24,24 +17,6 @@ function judgeKernel({ nftTrouble, tracked }: HostFacts): Finding {
       `sysctl -w net.netfilter.nf_conntrack_max=${tracked.most * 2}`,
     );
   return ok('kernel', 'has what the networks need');
-}
-
-function judgeForwarding({ survey }: HostFacts): Finding {
-  const [step] = survey.steps;
-  if (step === undefined) return ok('forwarding', 'on, and on again after a boot');
-  return step.do === 'set sysctl'
-    ? mendable('forwarding', `${step.key} is ${step.from}: nothing gets from machines to the outside`)
-    : mendable(
-        'forwarding',
-        `${describeStep(step).subject} is not as it should be: forwarding is off after the next boot`,
-      );
-}
-
-/** A policy that drops is no failure as long as its owner lets machines through: the probe tells. */
-function judgeForeign({ droppers }: HostFacts): Finding {
-  return droppers.length === 0
-    ? ok('foreign', 'no other firewall drops by policy')
-    : ok('foreign', `dropping by policy: ${droppers.join(', ')}`);
 }
 
 function judgeHooks({ hooks }: HostFacts): Finding {

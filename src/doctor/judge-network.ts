@@ -6,14 +6,27 @@ import type { HostFacts, NetworkFacts } from './facts.ts';
 import { type Listener, takersOf } from './ports.ts';
 
 /** What concerns one network, in the order of a packet's way, so that the first failure is the cause of those behind it. */
-export function judgeNetwork(facts: NetworkFacts, host: Pick<HostFacts, 'listeners'>): Finding[] {
+export function judgeNetwork(facts: NetworkFacts, host: HostFacts): Finding[] {
+  const subject = (check: Subject, isRight = 'as it should be') => judgeSubject(facts, check, isRight);
+  const { droppers } = host;
   return [
     judgeSubnet(facts),
     judgeLedger(facts),
     judgeDuplicates(facts),
     ...judgePorts(facts, host),
-    ...judgeSteps(facts),
-    judgeLinkForwarding(facts),
+    subject('bridge'),
+    subject('stp'),
+    subject('taps'),
+    subject('settings'),
+    subject('reservations'),
+    subject('dnsmasq'),
+    judgeForwarding(facts, host),
+    subject('rules'),
+    // A policy that drops is no failure as long as its owner lets machines through: the probe tells.
+    subject(
+      'foreign',
+      droppers.length === 0 ? 'nobody else drops by policy' : `dropping by policy: ${droppers.join(', ')}`,
+    ),
     judgeUplink(facts),
     ...facts.probe,
   ];
@@ -69,30 +82,28 @@ function nameOf({ program, pid }: Listener): string {
 }
 
 /** What `virlan up` would change, by what it is about, each with what its absence means to machines. */
-const bySubject = [
-  ['rules', 'packets of machines are not let through and masqueraded as they should be'],
-  ['foreign', 'another firewall does not let machines through'],
-  ['bridge', 'machines have no network'],
-  ['stp', 'a machine that starts waits for its port'],
-  ['taps', 'machines are not plugged in'],
-  ['settings', 'the network is not as virlan.ini wants it'],
-  ['reservations', 'machines do not get their own addresses'],
-  ['dnsmasq', 'machines get no address and no names'],
-] as const satisfies readonly (readonly [CheckId, string])[];
+const subjects = {
+  bridge: 'machines have no network',
+  stp: 'a machine that starts waits for its port',
+  taps: 'machines are not plugged in',
+  settings: 'the network is not as virlan.ini wants it',
+  reservations: 'machines do not get their own addresses',
+  dnsmasq: 'machines get no address and no names',
+  rules: 'packets of machines are not let through and masqueraded as they should be',
+  foreign: 'another firewall does not let machines through',
+} as const satisfies Partial<Record<CheckId, string>>;
 
-type Subject = (typeof bySubject)[number][0];
+type Subject = keyof typeof subjects;
 
-function judgeSteps({ survey }: NetworkFacts): Finding[] {
+function judgeSubject({ survey }: NetworkFacts, check: Subject, isRight: string): Finding {
   const { network, observed, steps } = survey;
-  return bySubject.map(([check, meaning]) => {
-    const own = steps.filter(step => subjectOf(step, network.bridge) === check);
-    const [first] = own;
-    if (first === undefined) return ok(check, 'as it should be');
-    const what = missing(first, network.bridge) ?? oneLine(first);
-    const others = own.length === 1 ? '' : ` (and ${own.length - 1} more)`;
-    const isNew = check === 'bridge' && observed.link === null && steps.some(isRulesAnew);
-    return mendable(check, `${what}${others}: ${isNew ? 'it is not established' : meaning}`);
-  });
+  const own = steps.filter(step => subjectOf(step, network.bridge) === check);
+  const [first] = own;
+  if (first === undefined) return ok(check, isRight);
+  const what = whatIsWrong(first, network.bridge);
+  const others = own.length === 1 ? '' : ` (and ${own.length - 1} more)`;
+  const isNew = check === 'bridge' && observed.link === null && steps.some(isRulesAnew);
+  return mendable(check, `${what}${others}: ${isNew ? 'it is not established' : subjects[check]}`);
 }
 
 function subjectOf(step: Step, bridge: string): Subject {
@@ -126,7 +137,7 @@ function subjectOf(step: Step, bridge: string): Subject {
 }
 
 /** What is wrong, where that can be said better than by what would be done. */
-function missing(step: Step, bridge: string): string | null {
+function whatIsWrong(step: Step, bridge: string): string {
   switch (step.do) {
     case 'add bridge':
       return `there is no bridge ${bridge}`;
@@ -136,6 +147,8 @@ function missing(step: Step, bridge: string): string | null {
       if (step.attribute === 'state') return `${step.link} is ${step.from}`;
       if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;
       return `${step.attribute} of ${step.link} is ${step.from}, not ${step.to}`;
+    case 'set sysctl':
+      return step.from === null ? `${step.key} is not set` : `${step.key} is ${step.from}, not ${step.to}`;
     case 'load rules': {
       const [drift] = step.drift;
       const own = `virlan's rules (${step.backend})`;
@@ -149,9 +162,13 @@ function missing(step: Step, bridge: string): string | null {
     case 'start dnsmasq':
       return `no dnsmasq runs on ${bridge}`;
     case 'stop dnsmasq':
-      return `dnsmasq does not run with the configuration that virlan.ini calls for`;
-    default:
-      return null;
+      return 'dnsmasq does not run with the configuration that virlan.ini calls for';
+    case 'write file':
+      return `${step.path} is ${step.from === null ? 'not there' : 'not what virlan.ini calls for'}`;
+    default: {
+      const { subject, detail } = describeStep(step);
+      return `${subject}${detail === '' ? '' : ` ${detail}`}`;
+    }
   }
 }
 
@@ -159,10 +176,18 @@ function isRulesAnew(step: Step): boolean {
   return step.do === 'load rules' && step.drift.length === 0;
 }
 
-function judgeLinkForwarding({ forwarding }: NetworkFacts): Finding {
+function judgeForwarding({ forwarding }: NetworkFacts, { survey }: HostFacts): Finding {
+  const [step] = survey.steps;
+  if (step?.do === 'set sysctl')
+    return mendable('forwarding', `${step.key} is ${step.from}: nothing gets from machines to the outside`);
+  if (step !== undefined)
+    return mendable(
+      'forwarding',
+      `${describeStep(step).subject} is not as it should be: forwarding is off after the next boot`,
+    );
   const [off] = [...forwarding].filter(([, value]) => value === '0');
   return off === undefined
-    ? ok('forwarding', 'on for each link on the way')
+    ? ok('forwarding', 'on for each link on the way, and on again after a boot')
     : failed('forwarding', `${off[0]} is 0: what comes in there is not forwarded`, `sysctl -w ${off[0]}=1`);
 }
 
@@ -176,11 +201,6 @@ function judgeUplink({ uplink }: NetworkFacts): Finding {
     );
   const via = uplink.gateway === null ? '' : ` by ${uplink.gateway}`;
   return ok('uplink', `what machines send to the outside goes out on ${uplink.dev}${via}`);
-}
-
-function oneLine(step: Step): string {
-  const { subject, detail } = describeStep(step);
-  return `${subject}${detail === '' ? '' : ` ${detail}`}`;
 }
 
 /** A hostile name as one word for a shell. */
