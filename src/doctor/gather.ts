@@ -48,7 +48,7 @@ export async function gatherHost(): Promise<HostFacts> {
 /** Throws what keeps virlan from saying what would have to be there. */
 export async function gatherNetwork(
   network: NetworkConfig,
-  { nftTrouble }: Pick<HostFacts, 'nftTrouble'>,
+  host: Promise<Pick<HostFacts, 'nftTrouble'>>,
 ): Promise<NetworkFacts> {
   const { bridge } = network;
   const survey = await surveyWhatCanBeRead(network);
@@ -57,7 +57,7 @@ export async function gatherNetwork(
   const uplink = link === null || !forwards ? null : await readUplink(bridge, network.range.last);
   const dev = uplink !== null && 'dev' in uplink ? [uplink.dev] : [];
   const reasons = [
-    nftTrouble === null ? null : 'nft does not work',
+    (await host).nftTrouble === null ? null : 'nft does not work',
     link?.up === true ? null : `there is no ${bridge} that is up`,
     dnsmasq.pid === null ? 'no dnsmasq runs' : null,
   ];

@@ -1,4 +1,4 @@
-import { type Finding, failed, ok, skipped, warning } from '../finding.ts';
+import { type Finding, failed, ok, skipped, unclear, warning } from '../finding.ts';
 import { openHoles } from './dnsmasq-holes.ts';
 import type { HostFacts } from './facts.ts';
 
@@ -9,7 +9,11 @@ export function judgeHost(facts: HostFacts): Finding[] {
 
 function judgeKernel({ nftTrouble, tracked }: HostFacts): Finding {
   if (nftTrouble !== null)
-    return failed('kernel', `nft does not work on this kernel: ${nftTrouble}`, 'modprobe nf_tables');
+    return unclear(
+      'kernel',
+      `nft does not work on this host: ${nftTrouble}`,
+      'modprobe nf_tables && nft list tables',
+    );
   if (tracked !== null && tracked.count >= tracked.most)
     return failed(
       'kernel',

@@ -74,8 +74,8 @@ const onHost: Broken[] = [
       printf '#!/bin/sh\\necho "nft: Operation not supported" >&2\\nexit 1\\n' > /usr/sbin/nft
       chmod 755 /usr/sbin/nft`,
     check: 'kernel',
-    seen: /nft does not work on this kernel: .*Operation not supported/,
-    mends: /^modprobe nf_tables$/,
+    seen: /nft does not work on this host: .*Operation not supported/,
+    mends: null,
     undo: 'mv /usr/sbin/nft.real /usr/sbin/nft; virlan up',
   },
   {
