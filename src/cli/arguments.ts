@@ -50,9 +50,9 @@ export function parseCommandLine(argv: readonly string[]): Request {
     values: {
       ...given,
       json,
+      nic: Number(nic),
       fix,
       verbose,
-      nic: Number(nic),
       restoreDefault: values['restore-default'] ?? false,
     },
   };

@@ -19,17 +19,16 @@ export interface Check extends Finding {
  * the cause, as far as it can be seen.
  */
 export async function examine(config: Config, machine: string | null): Promise<Check[]> {
-  const [host, patient] = await Promise.all([
-    gatherHost(),
-    machine === null ? null : gatherMachine(machine, config),
-  ]);
-  const networks = await Promise.all(
-    networksOf(config, patient).map(async network => ({
+  const patient = machine === null ? null : await gatherMachine(machine, config);
+  const host = gatherHost();
+  const groups = await Promise.all([
+    host.then(facts => ({ about: 'host', findings: judgeHost(facts) })),
+    ...networksOf(config, patient).map(async network => ({
       about: `network ${network.name}`,
       findings: await examineNetwork(network, host),
     })),
-  );
-  const groups = [{ about: 'host', findings: judgeHost(host) }, ...networks, ...examineMachine(patient)];
+    ...examineMachine(patient),
+  ]);
   return groups.flatMap(({ about, findings }) => findings.map(finding => ({ about, ...finding })));
 }
 
@@ -50,9 +49,9 @@ function networksOf({ networks }: Config, machine: MachineFacts | null): readonl
   return own.length === 0 ? networks : own;
 }
 
-async function examineNetwork(network: NetworkConfig, host: HostFacts): Promise<Finding[]> {
+async function examineNetwork(network: NetworkConfig, host: Promise<HostFacts>): Promise<Finding[]> {
   try {
-    return judgeNetwork(await gatherNetwork(network, host), host);
+    return judgeNetwork(await gatherNetwork(network, host), await host);
   } catch (error) {
     return [failed('bridge', (error as Error).message, null)];
   }

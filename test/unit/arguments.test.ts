@@ -7,7 +7,9 @@ const commandLine = suite('command line');
 
 /** Without what nobody asked for. */
 function brief(values: Values): object {
-  return Object.fromEntries(Object.entries(values).filter(([name, value]) => value !== false || name === 'json'));
+  return Object.fromEntries(
+    Object.entries(values).filter(([name, value]) => value !== false || name === 'json'),
+  );
 }
 
 /** A request in brief. */
