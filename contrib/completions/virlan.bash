@@ -48,7 +48,7 @@ _virlan() {
   done
   case $command:$cur in
     :-*) _virlan_words --help --version ;;
-    :*) _virlan_words up down plan status watch mac ip adopt forget ;;
+    :*) _virlan_words up down plan status doctor watch mac ip adopt forget ;;
     up:-*) _virlan_words --config --json --help ;;
     up:*) _virlan_networks ;;
     down:-*) _virlan_words --restore-default --config --json --help ;;
@@ -56,6 +56,8 @@ _virlan() {
     plan:-*) _virlan_words --config --json --help ;;
     plan:*) _virlan_networks ;;
     status:-*) _virlan_words --config --json --help ;;
+    doctor:-*) _virlan_words --fix --verbose --config --json --help ;;
+    doctor:*) ((operands < 1)) && _virlan_machines ;;
     watch:-*) _virlan_words --config --json --help ;;
     mac:-*) _virlan_words --network --nic --config --json --help ;;
     mac:*) ((operands < 1)) && _virlan_machines ;;

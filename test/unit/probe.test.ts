@@ -289,7 +289,7 @@ probe('one that could not be sent says why at each stage', () => {
   assert(findings.every(({ state, seen }) => state === 'skipped' && seen === 'no room'));
 });
 
-const resting = { settle: 5, between: 40 };
+const resting = { settle: 5, between: 200 };
 
 /** Resolves when the condition holds. What the timers do, no event tells. */
 async function until(condition: () => boolean): Promise<void> {
@@ -316,8 +316,8 @@ probe('in the background, many requests make one probe, and those that follow ke
   assert.equal(background.last('lab'), null);
   for (let count = 0; count < 5; count++) background.request(network());
   await until(() => began.length === 2);
-  // A timer may ring a millisecond early.
-  assert((began[1] ?? 0) - (began[0] ?? 0) >= resting.between - 1);
+  // The first may be noted late on a busy machine; without the rest, it would be `settle` alone.
+  assert((began[1] ?? 0) - (began[0] ?? 0) > resting.between / 2);
   // The same result is told of once.
   assert.deepEqual(told, [true]);
 });
