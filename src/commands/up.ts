@@ -13,12 +13,8 @@ export async function up(
   names: readonly string[],
 ): Promise<number> {
   const config = loadConfig(options.config);
-  const { done, libvirt } = await bringUp(config, selectNetworks(config, names));
-  const warnings = [...done.flatMap(({ warnings }) => warnings), ...(libvirt?.problems ?? [])];
-  for (const warning of warnings) {
-    log.warn(warning);
-    warn(warning);
-  }
+  const { done, libvirt, warnings } = await bringUp(config, selectNetworks(config, names));
+  for (const warning of warnings) warn(warning);
   const actions = (libvirt?.actions ?? [])
     .filter(action => action.do !== 'keep')
     .map(({ do: verb, name }) => `${verb} ${name}`);
@@ -65,5 +61,7 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
   }
   const libvirt = await arrangeNetworksOnce(config);
   for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
-  return { done, libvirt };
+  const warnings = [...done.flatMap(each => each.warnings), ...(libvirt?.problems ?? [])];
+  for (const warning of warnings) log.warn(warning);
+  return { done, libvirt, warnings };
 }
