@@ -14,12 +14,17 @@ const anywhere = '0.0.0.0/0';
 /**
  * What ufw needs, as the tuples of its file user.rules. It accepts answers and pings by itself (before.rules), and drops
  * or rejects what no rule of its own accepts. Where the kernel has lost ufw's rules and goes on to drop, ufw has to load
- * them again, which does not bring back the jumps to them (ufw_start in ufw-init-functions).
+ * them again, which does not bring back the jumps to them (ufw_start in ufw-init-functions). One that is switched off
+ * keeps what it has: a restart looks the same.
  */
 export function wantedInUfw(ruleset: Ruleset, found: ForeignFirewalls): string[] {
-  if (found.ufw?.enabled !== true) return [];
+  if (found.ufw === null) return [];
   const { bridge } = ruleset;
   const tuples = [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)];
+  if (!found.ufw.enabled) {
+    const known = foundTuples(bridge, found.ufw.rules);
+    return tuples.filter(tuple => known.includes(tuple));
+  }
   if (!found.chains.some(chain => isIptablesBuiltin(chain) && dropsByPolicy(chain))) return tuples;
   const jumps = (['FORWARD', 'INPUT'] as const).flatMap(chain => {
     const place = `ufw-before-${chain.toLowerCase()}`;
