@@ -152,8 +152,10 @@ foreign('ufw: what is in its file and marked is ours, and what the kernel lost i
   ]);
   // Nobody drops anything: that was somebody's wish.
   assert.deepEqual(wanted({ ...ufw(file), chains: [] }).ufw, tuples);
+  const off = { enabled: false, rules: file };
+  assert.deepEqual(wanted({ ...ufw(file, ...jumps), ufw: off }).ufw, [...jumps, ...tuples]);
   // A ufw that is off keeps what it has, and gets no more.
-  assert.deepEqual(wanted({ ...ufw(file), ufw: { enabled: false, rules: file } }).ufw, tuples);
+  assert.deepEqual(wanted({ ...ufw(file), ufw: off }).ufw, tuples);
   assert.deepEqual(wanted({ ...ufw(file), ufw: { enabled: false, rules: '' } }).ufw, []);
   assert.equal(withoutTuples(bridge, file), `${file.split('\n').slice(0, 3).join('\n')}\n### END RULES ###`);
 });

@@ -72,6 +72,11 @@ export function isDockerUser({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && name === 'DOCKER-USER';
 }
 
+/** Whether it is a chain of ufw's that leads to all its rules for the host, or for what is forwarded. */
+export function isUfwPlace({ family, table, name }: Chain): boolean {
+  return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
+}
+
 /** Of its backend nftables, or of iptables (firewalld's core/ipXtables.py). */
 export function isFirewalld({ family, table, name }: Chain): boolean {
   return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');

@@ -11,6 +11,7 @@ import {
   isDockerUser,
   isFirewalld,
   isIptablesBuiltin,
+  isUfwPlace,
   proposedMarkOf,
 } from './found.ts';
 import { askZone, firewalldZones, ufwFiles } from './places.ts';
@@ -95,7 +96,7 @@ export async function lookIntoStrangers(
 
 /** Whether a chain says that it is worth while to read all rules of iptables. */
 function isWorthALook(chain: Chain): boolean {
-  return isDockerUser(chain) || (isIptablesBuiltin(chain) && dropsByPolicy(chain));
+  return isDockerUser(chain) || isUfwPlace(chain) || (isIptablesBuiltin(chain) && dropsByPolicy(chain));
 }
 
 /** Whether the kernel has tables of iptables that nft does not list. */

@@ -2,7 +2,7 @@ import { formatSubnet, type Subnet } from '../../address/ipv4.ts';
 import { portLists } from '../firewall/iptables.ts';
 import type { Rule, Ruleset } from '../firewall/model.ts';
 import { lostJump, markedRules } from './filter.ts';
-import { dropsByPolicy, type ForeignFirewalls, isIptablesBuiltin, markOf } from './found.ts';
+import { dropsByPolicy, type ForeignFirewalls, isIptablesBuiltin, isUfwPlace, markOf } from './found.ts';
 
 /** Stands for what makes ufw's rules those of the kernel again. */
 export const reload = 'reload';
@@ -20,18 +20,20 @@ const anywhere = '0.0.0.0/0';
 export function wantedInUfw(ruleset: Ruleset, found: ForeignFirewalls): string[] {
   if (found.ufw === null) return [];
   const { bridge } = ruleset;
-  const tuples = [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)];
-  if (!found.ufw.enabled) {
-    const known = foundTuples(bridge, found.ufw.rules);
-    return tuples.filter(tuple => known.includes(tuple));
-  }
-  if (!found.chains.some(chain => isIptablesBuiltin(chain) && dropsByPolicy(chain))) return tuples;
+  const { enabled } = found.ufw;
+  const isThere = (line: string) => foundInUfw(bridge, found).includes(line);
+  const drops = found.chains.some(chain => isIptablesBuiltin(chain) && dropsByPolicy(chain));
   const jumps = (['FORWARD', 'INPUT'] as const).flatMap(chain => {
     const place = `ufw-before-${chain.toLowerCase()}`;
-    const isThere = found.chains.some(({ table, name }) => table === 'filter' && name === place);
-    return isThere ? lostJump(bridge, found.iptables, chain, place) : [];
+    const hasPlace = found.chains.some(each => isUfwPlace(each) && each.name === place);
+    return hasPlace ? lostJump(bridge, found.iptables, chain, place) : [];
   });
-  return [...jumps, ...tuples, ...(isInForce(bridge, found) ? [] : [reload])];
+  const tuples = [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)];
+  return [
+    ...jumps.filter(line => isThere(line) || (enabled && drops)),
+    ...tuples.filter(line => isThere(line) || enabled),
+    ...(enabled && drops && !isInForce(bridge, found) ? [reload] : []),
+  ];
 }
 
 export function foundInUfw(bridge: string, found: ForeignFirewalls): string[] {
