@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import {
+  allIsWell,
+  askInternet,
+  clear,
+  configureBackend,
+  leftBehind,
+  populate,
+  servePorts,
+} from './beside.ts';
+import { installFirewalls, others } from './firewalls.ts';
+import { installVirlan, virlan } from './host.ts';
+import { down } from './outcomes.ts';
+import { get, until } from './watcher.ts';
+
+const watched = suite('firewalls, watched');
+watched.before(async () => {
+  await installVirlan();
+  await installFirewalls();
+  await servePorts();
+});
+watched.after.each(clear);
+
+/** Between the steps of another program status may well have something to say. */
+const isRight = async () => (await virlan('plan')).exitCode === 0;
+
+for (const [name, other] of Object.entries(others)) {
+  watched(`${name} comes, is flushed and restarts, and nobody types a command`, async () => {
+    await configureBackend('nftables');
+    const watcher = spawn('/usr/sbin/virlan', ['watch'], { stdio: 'ignore' });
+    await until(async () => (await get('/ping')) !== null && (await isRight()));
+    const scene = await populate();
+    await allIsWell(scene);
+    const isMended = () => until(async () => (await isRight()) && (await askInternet(scene)) === 'open');
+
+    // Docker forwards nothing but its own where it had to switch forwarding on.
+    writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
+    await other.start();
+    await isMended();
+    await allIsWell(scene);
+    for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
+    await isMended();
+    await allIsWell(scene);
+    await other.restart();
+    await isMended();
+    await allIsWell(scene);
+
+    const ended = once(watcher, 'exit');
+    watcher.kill('SIGTERM');
+    await ended;
+    await down();
+    assert.deepEqual(await leftBehind(), []);
+  });
+}
+
+watched.run();
