@@ -6,6 +6,7 @@ import { run } from '../host/run.ts';
 import { syncHostsfile } from '../identity/store.ts';
 import { readApplied, writeApplied } from './applied.ts';
 import { startDnsmasq, stopDnsmasq } from './dnsmasq-service.ts';
+import { countRules } from './firewall/count.ts';
 import { replaceIptables } from './firewall/iptables.ts';
 import { createNftables, removeNftables, replaceNftables } from './firewall/nftables.ts';
 import { allowIn, withdrawFrom } from './foreign/places.ts';
@@ -179,10 +180,16 @@ async function loadRules(step: RulesStep): Promise<void> {
 async function recordRules(step: RulesStep): Promise<void> {
   const { backend, bridge } = step;
   const script = scriptOf(step);
-  const own = script === null ? {} : { [backend]: { script, listing: await listRules(backend, bridge) } };
+  const own = script === null ? {} : { [backend]: { script, listing: await listLoaded(step, script) } };
   const applied = readApplied(bridge);
   const { [backend]: _, ...others } = applied.rules;
   writeApplied(bridge, { ...applied, rules: { ...others, ...own } });
+}
+
+/** What is listed of a script that was just loaded; nothing when somebody took rules away since, so that it is seen as drift. */
+async function listLoaded({ backend, bridge }: RulesStep, script: string): Promise<readonly string[]> {
+  const listing = await listRules(backend, bridge);
+  return countRules(backend, listing) < countRules(backend, script.split('\n')) ? [] : listing;
 }
 
 /** Null for rules that go. */

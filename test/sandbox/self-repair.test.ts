@@ -131,6 +131,7 @@ for (const damage of damages) repair(damage.title, () => mends(damage));
 repair('another firewall of virlan', async () => {
   await configure('[network.k8s-br0]\nfirewall = iptables\n');
   await until(async () => (await execa('iptables-save')).stdout.includes('VIRLAN-FWD'), 5);
+  await until(async () => (await virlan('plan')).exitCode === 0, 5);
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);
 });
 
