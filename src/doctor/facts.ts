@@ -13,8 +13,6 @@ export interface HostFacts {
   readonly survey: HostSurvey;
   /** Why nft does not work; null where it does, or where the host has none. */
   readonly nftTrouble: string | null;
-  /** Chains of others that drop what they do not accept, among those that packets of machines pass; their names are hostile. */
-  readonly droppers: readonly string[];
   /** Connections that the kernel tracks, and how many it can. */
   readonly tracked: { readonly count: number; readonly most: number } | null;
   readonly listeners: readonly Listener[] | null;
@@ -29,6 +27,10 @@ export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'conflicts' | 'damage'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq'>;
   };
+  /** Chains of others that drop what they do not accept, among those that packets of machines pass; their names are hostile. */
+  readonly droppers: readonly string[];
+  /** Other firewalls that could not be read, and why. */
+  readonly unread: readonly string[];
   /** Sysctl → value, of links that packets of machines pass. */
   readonly forwarding: ReadonlyMap<string, string>;
   /** Null where it could not be asked: without a bridge, or without forwarding. */

@@ -22,6 +22,7 @@ import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
+import { dropsByPolicy } from '../network/foreign/found.ts';
 import { readSysctl, readUplink } from '../network/kernel.ts';
 import { availableBackends, surveyHost, surveyWhatCanBeRead } from '../network/survey.ts';
 import { unprobed } from '../probe/judge.ts';
@@ -31,13 +32,17 @@ import type { HookState, HostFacts, MachineFacts, NetworkFacts, NicFacts, Port }
 import { parseListeners } from './ports.ts';
 
 export async function gatherHost(): Promise<HostFacts> {
-  const [chains, listeners, dnsmasq] = await Promise.all([readDroppers(), readListeners(), readDnsmasq()]);
+  const [nftTrouble, listeners, dnsmasq] = await Promise.all([
+    readNftTrouble(),
+    readListeners(),
+    readDnsmasq(),
+  ]);
   const [count, most] = ['count', 'max'].map(what =>
     readFileOrNull(`/proc/sys/net/netfilter/nf_conntrack_${what}`),
   );
   return {
     survey: surveyHost(),
-    ...chains,
+    nftTrouble,
     tracked: count == null || most == null ? null : { count: Number(count), most: Number(most) },
     listeners,
     dnsmasq,
@@ -64,6 +69,10 @@ export async function gatherNetwork(
   const idle = reasons.find(reason => reason !== null) ?? null;
   return {
     survey,
+    droppers: survey.foreign.chains
+      .filter(dropsByPolicy)
+      .map(({ family, table, name }) => `${family} ${table} ${name}`),
+    unread: survey.foreign.unread,
     forwarding: new Map(
       [bridge, ...dev].flatMap(name => {
         const value = readForwarding(name);
@@ -197,19 +206,16 @@ function readForwarding(link: string): string | null {
   return readSysctl(forwardingKey(link));
 }
 
-async function readDroppers(): Promise<Pick<HostFacts, 'nftTrouble' | 'droppers'>> {
-  if (!availableBackends().includes('nftables')) return { nftTrouble: null, droppers: [] };
+/** How long nft may take to say what tables there are, in seconds. */
+const nftPatience = 5;
+
+async function readNftTrouble(): Promise<string | null> {
+  if (!availableBackends().includes('nftables')) return null;
   try {
-    const { nftables } = JSON.parse(await run('nft', ['--json', 'list', 'chains']));
-    const droppers = (nftables as { chain?: Record<string, string> }[]).flatMap(({ chain }) =>
-      chain?.policy === 'drop' && ['forward', 'input'].includes(chain.hook ?? '')
-        ? [`${chain.family} ${chain.table} ${chain.name}`]
-        : [],
-    );
-    return { nftTrouble: null, droppers };
+    await run('nft', ['list', 'tables'], '', nftPatience);
+    return null;
   } catch (error) {
-    const isSyntax = error instanceof SyntaxError;
-    return { nftTrouble: isSyntax ? null : (error as Error).message, droppers: [] };
+    return (error as Error).message;
   }
 }
 

@@ -7,8 +7,7 @@ import { type Listener, takersOf } from './ports.ts';
 
 /** What concerns one network, in the order of a packet's way, so that the first failure is the cause of those behind it. */
 export function judgeNetwork(facts: NetworkFacts, host: HostFacts): Finding[] {
-  const subject = (check: Subject, isRight = 'as it should be') => judgeSubject(facts, check, isRight);
-  const { droppers } = host;
+  const subject = (check: Subject) => judgeSubject(facts, check) ?? ok(check, 'as it should be');
   return [
     judgeSubnet(facts),
     judgeLedger(facts),
@@ -22,11 +21,7 @@ export function judgeNetwork(facts: NetworkFacts, host: HostFacts): Finding[] {
     subject('dnsmasq'),
     judgeForwarding(facts, host),
     subject('rules'),
-    // A policy that drops is no failure as long as its owner lets machines through: the probe tells.
-    subject(
-      'foreign',
-      droppers.length === 0 ? 'nobody else drops by policy' : `dropping by policy: ${droppers.join(', ')}`,
-    ),
+    judgeForeign(facts),
     judgeUplink(facts),
     ...facts.probe,
   ];
@@ -95,11 +90,12 @@ const subjects = {
 
 type Subject = keyof typeof subjects;
 
-function judgeSubject({ survey }: NetworkFacts, check: Subject, isRight: string): Finding {
+/** What is wrong about a subject; null where nothing is. */
+function judgeSubject({ survey }: NetworkFacts, check: Subject): Finding | null {
   const { network, observed, steps } = survey;
   const own = steps.filter(step => subjectOf(step, network.bridge) === check);
   const [first] = own;
-  if (first === undefined) return ok(check, isRight);
+  if (first === undefined) return null;
   const what = whatIsWrong(first, network.bridge);
   const others = own.length === 1 ? '' : ` (and ${own.length - 1} more)`;
   const isNew = check === 'bridge' && observed.link === null && steps.some(isRulesAnew);
@@ -130,8 +126,8 @@ function subjectOf(step: Step, bridge: string): Subject {
     case 'remove link':
     case 'set sysctl':
       return 'settings';
-    // What is put into the places of other firewalls.
-    default:
+    case 'allow in':
+    case 'withdraw from':
       return 'foreign';
   }
 }
@@ -155,6 +151,10 @@ function whatIsWrong(step: Step, bridge: string): string {
       if (drift === undefined) return `${own} are not there`;
       return `${own} were changed: ${drift.replace(/^- /, 'missing: ').replace(/^\+ /, 'added: ')}`;
     }
+    case 'allow in':
+      return `${step.firewall} has not been told to let ${step.bridge} through`;
+    case 'withdraw from':
+      return `${step.firewall} has more of ${step.bridge} than is needed`;
     case 'write reservations':
       return step.missing.length > 0
         ? `the hostsfile lacks ${step.missing[0]?.replace(/ # .*/, '')}`
@@ -189,6 +189,18 @@ function judgeForwarding({ forwarding }: NetworkFacts, { survey }: HostFacts): F
   return off === undefined
     ? ok('forwarding', 'on for each link on the way, and on again after a boot')
     : failed('forwarding', `${off[0]} is 0: what comes in there is not forwarded`, `sysctl -w ${off[0]}=1`);
+}
+
+/** A policy that drops is no failure as long as its owner lets machines through: the probe tells. */
+function judgeForeign(facts: NetworkFacts): Finding {
+  const { droppers, unread } = facts;
+  const [silent] = unread;
+  const drops =
+    droppers.length === 0 ? 'nobody else drops by policy' : `dropping by policy: ${droppers.join(', ')}`;
+  return (
+    judgeSubject(facts, 'foreign') ??
+    (silent === undefined ? ok('foreign', drops) : warning('foreign', silent))
+  );
 }
 
 function judgeUplink({ uplink }: NetworkFacts): Finding {

@@ -3,6 +3,8 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
 import { formatIpv4 } from '../../src/address/ipv4.ts';
+import { withLock } from '../../src/host/lock.ts';
+import { paths } from '../../src/host/paths.ts';
 import { parseHostsfile } from '../../src/identity/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { internetAddress, leases, probe, virlan, virsh } from '../sandbox/host.ts';
@@ -26,7 +28,8 @@ export async function checkInvariants(world: World): Promise<void> {
   await checkMachines(world);
   checkLeases(world);
   await checkReach(world);
-  await checkLeftovers(world);
+  // Whoever holds this lock knows that no probe is out.
+  await withLock(paths.probeLock, patience, () => checkLeftovers(world));
 }
 
 function readBooks() {

@@ -48,7 +48,6 @@ doctor("dnsmasq's holes are those of its version, less what its package says is 
 const host: HostFacts = {
   survey: { observed: { sysctls: new Map(), sysctlFile: null }, steps: [] },
   nftTrouble: null,
-  droppers: [],
   tracked: { count: 10, most: 65_536 },
   listeners: [],
   dnsmasq: { version: '2.93', changelog: null },
@@ -104,6 +103,8 @@ const networkFacts: NetworkFacts = {
     conflicts: [],
     damage: null,
   },
+  droppers: [],
+  unread: [],
   forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),
   uplink: { dev: 'eth0', gateway: null },
   duplicates: [],
@@ -147,6 +148,13 @@ const networks: [Partial<NetworkFacts>, Finding['check'], state: string, RegExp]
     /^a\.b is 0, not 1: the network/,
   ],
   [lines([], ['x # virlan']), 'reservations', 'fail', /a line too many: x: /],
+  [
+    step({ do: 'allow in', firewall: 'docker', bridge: 'k8s-br0', lines: ['-i k8s-br0'] }),
+    'foreign',
+    'fail',
+    /^docker has not been told to let k8s-br0 through: another firewall does not let machines through$/,
+  ],
+  [{ unread: ['firewalld does not answer'] }, 'foreign', 'warn', /^firewalld does not answer$/],
   [step({ do: 'stop dnsmasq', bridge: 'k8s-br0', pid: 1 }), 'dnsmasq', 'fail', /with the configuration/],
 ];
 
@@ -154,7 +162,7 @@ doctor('a good network has no trouble, nor has one whose forwarding is known to 
   assert.equal(trouble(judgeNetwork(networkFacts, host)), null);
   assert.equal(trouble(judgeNetwork({ ...networkFacts, uplink: null }, { ...host, listeners: null })), null);
   // Another's policy that drops is told of, and is no failure: the probe says whether machines get through.
-  const beside = judgeNetwork(networkFacts, { ...host, droppers: ['ip filter FORWARD'] });
+  const beside = judgeNetwork({ ...networkFacts, droppers: ['ip filter FORWARD'] }, host);
   assert.equal(trouble(beside), null);
   assert(beside.some(({ check, seen }) => check === 'foreign' && seen.includes('ip filter FORWARD')));
 });
