@@ -24,7 +24,7 @@ const cases: [line: string, words: string[]][] = [
   ['virlan fo', ['forget']],
   ['virlan up ', ['lab1', 'lab2']],
   ['virlan up lab1 ', ['lab1', 'lab2']],
-  ['virlan --config /tmp/machine.xml do', ['down']],
+  ['virlan --config /tmp/machine.xml do', ['doctor', 'down']],
   ['virlan status ', []],
   ['virlan mac w', ['web', 'worker']],
   ['virlan ip ', machines],
