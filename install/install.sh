@@ -110,7 +110,7 @@ check_node() {
   node=$(find_program node) ||
     fail 'there is no node in /usr/bin, where a hook of libvirt may execute it: install Node.js 20.19 or newer there'
   "$node" -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
-    fail "$node is $("$node" --version), too old: install Node.js 20.19 or newer there (nodesource.com has packages)"
+    fail "$node is $("$node" --version), too old: install Node.js 20.19 or newer there (NodeSource has packages)"
 }
 
 check_programs() {
