@@ -56,7 +56,7 @@ const scene = (
     const connection = new Connection({
       socket: peer.socket,
       uri: 'qemu:///system',
-      handshakeTimeoutMs: 5_000,
+      handshakeTimeoutMs: 30_000,
       callTimeoutMs: 5_000,
       keepalive: { intervalMs: 60_000, count: 5 },
       notice: notice => notices.push(notice),
