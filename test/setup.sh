@@ -1,5 +1,6 @@
 #!/bin/sh
-# setup.sh: gets a checkout ready to be built, tested and shown: Debian packages that are missing, npm's, the bundles.
+# setup.sh [PACKAGE...]: gets a checkout ready to be built, tested and shown: Debian packages that are missing, and
+# whatever else is named, npm's, the bundles.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -15,7 +16,7 @@ say() {
 [ "$(id -u)" -eq 0 ] || { say 'needs root, for private hosts with networks of their own: use sudo'; exit 1; }
 
 missing=''
-for package in $packages; do
+for package in $packages "$@"; do
   [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
 done
 if [ -n "$missing" ]; then

@@ -84,9 +84,9 @@ async function monitorsLetGo(): Promise<void> {
 
 /**
  * Runs virsh on the system's libvirtd and returns what it prints.
- * Throws with its standard error when it fails or takes longer than a minute.
+ * Throws with its standard error when it fails or takes longer than an emulated host needs, four minutes.
  */
 export async function virsh(...args: string[]): Promise<string> {
-  const { stdout } = await execa('virsh', ['-c', 'qemu:///system', ...args], { timeout: 60_000 });
+  const { stdout } = await execa('virsh', ['-c', 'qemu:///system', ...args], { timeout: 240_000 });
   return stdout;
 }

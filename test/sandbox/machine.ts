@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { libvirtdLog, virsh } from './libvirtd.ts';
 
@@ -51,6 +51,9 @@ export const domainXml = ({ name, uuid, nics, metadata }: Machine) => `<domain t
 </domain>
 `;
 
+/** A machine whose NICs can be plugged in and out while it runs. */
+export const withHotplug = (xml: string) => xml.replace('<devices>', '<features><acpi/></features><devices>');
+
 /** Hands XML to a virsh command that reads a file: virsh cannot open the socket that Node makes of stdin. */
 async function virshWithXml(command: string, xml: string): Promise<void> {
   const directory = await mkdtemp('/tmp/xml-');
@@ -77,7 +80,8 @@ export async function destroyMachine(name: string): Promise<string> {
   try {
     return await virsh('destroy', '--domain', name);
   } catch (error) {
-    throw new Error(`${(error as Error).message}\n${readFileSync(libvirtdLog, 'utf8').slice(-2000)}`);
+    const log = existsSync(libvirtdLog) ? readFileSync(libvirtdLog, 'utf8').slice(-2000) : '';
+    throw new Error(`${(error as Error).message}\n${log}`);
   }
 }
 

@@ -15,9 +15,9 @@ export async function installVirlan(): Promise<void> {
   await execa('sh', [`${checkout}/install/install.sh`, '--no-packages', '--no-start'], { timeout: 60_000 });
 }
 
-/** Runs the installed virlan for a minute at most. A failure is an outcome, too. */
+/** Runs the installed virlan, for as long as an emulated host needs at most. A failure is an outcome, too. */
 export async function virlan(...args: string[]): Promise<Outcome> {
-  const run = await execa('/usr/sbin/virlan', args, { reject: false, timeout: 60_000 });
+  const run = await execa('/usr/sbin/virlan', args, { reject: false, timeout: 240_000 });
   if (run.exitCode === undefined) throw new Error(`virlan ${args.join(' ')}: ${run.shortMessage}`);
   return { exitCode: run.exitCode, stdout: run.stdout, stderr: run.stderr };
 }

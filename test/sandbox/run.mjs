@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
+import { isComplete, totalsOf } from '../summary.mjs';
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
@@ -37,10 +38,6 @@ const commandFor = file =>
     ? ['test/sandbox/enter.sh', 'node', '--enable-source-maps', `${built}/${file.replace(/\.ts$/, '.cjs')}`]
     : ['node', `test/sandbox/${file}`];
 
-// uvu exits 0 when a `before` throws or when the event loop runs dry, so its exit status says little: what counts
-// is that it came to its summary, and what stands there.
-const summary = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +\d+\n {2}Duration: .*\n/m;
-
 const running = new Set();
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL');
@@ -61,7 +58,7 @@ function runFile(file) {
   }, limitSeconds * 1000);
   const collect = chunk => {
     output += chunk;
-    if (summary.test(output)) child.kill('SIGKILL');
+    if (isComplete(output)) child.kill('SIGKILL');
   };
   child.stdout.setEncoding('utf8').on('data', collect);
   child.stderr.setEncoding('utf8').on('data', collect);
@@ -69,11 +66,8 @@ function runFile(file) {
     child.on('close', () => {
       clearTimeout(timer);
       running.delete(child);
-      const [, total = 0, passed = 0] = (summary.exec(output) ?? []).map(Number);
-      if (late) output += `\nkilled: not finished after ${limitSeconds} s\n`;
-      else if (total === 0) output += '\nno test was run to its end\n';
-      else if (passed < total && !output.includes(' FAIL ')) output += '\ntests not run: a before() threw\n';
-      const failed = total === 0 ? 1 : total - passed;
+      const { passed, failed, remark } = totalsOf(output);
+      output += late ? `\nkilled: not finished after ${limitSeconds} s\n` : `\n${remark}\n`;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       console.log(`--- ${file}: ${failed ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`);
       void resolve({ passed, failed });

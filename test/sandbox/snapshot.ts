@@ -9,6 +9,17 @@ const volatile = /_timer$|^(operstate$|topology_change|bridge_id|root_id|designa
 const lasting = /\.lock$|^\/var\/log\//;
 
 export async function snapshot(): Promise<Snapshot> {
+  return [
+    ...(await kernelState()),
+    ...['/etc', '/run', '/usr/lib/virlan', '/var/lib/virlan', '/var/lib/dnsmasq', '/var/lib/libvirt'].flatMap(
+      filesIn,
+    ),
+    ...processes('dnsmasq').map(({ pid, command }) => `process ${pid} ${command}`),
+  ].sort();
+}
+
+/** Links, routes, rules and sysctls. */
+export async function kernelState(): Promise<Snapshot> {
   const [links, routes, routes6, rules, iptables, sysctls] = await Promise.all([
     json('ip', '-json', '-details', 'address', 'show'),
     json('ip', '-4', '-json', 'route', 'show', 'table', 'all'),
@@ -28,11 +39,7 @@ export async function snapshot(): Promise<Snapshot> {
     ...iptables.filter(line => /^-A |^:.* - /.test(line)).map(line => `iptables ${line}`),
     // The kernel makes that key when somebody first listens.
     ...sysctls.filter(line => !line.includes('fastopen_key')).map(line => `sysctl ${line}`),
-    ...['/etc', '/run', '/usr/lib/virlan', '/var/lib/virlan', '/var/lib/dnsmasq', '/var/lib/libvirt'].flatMap(
-      filesIn,
-    ),
-    ...processes('dnsmasq').map(({ pid, command }) => `process ${pid} ${command}`),
-  ].sort();
+  ];
 }
 
 /** What was there before and is no more, and what is new: of equal lines, too. */

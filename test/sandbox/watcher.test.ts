@@ -23,6 +23,7 @@ import {
   undefine,
   virlan,
   virsh,
+  withHotplug,
 } from './host.ts';
 import { olderLibvirtd } from './older-libvirtd.ts';
 import { get, idle, startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
@@ -211,11 +212,7 @@ watcher('systemd hears that the watcher is ready', async () => {
 
 watcher("a NIC plugged into a running machine's bridge gets its reservation", async () => {
   const mac = '52:54:00:bb:00:02';
-  const xml = domainXml({ name: 'hot', nics: [onBridge] }).replace(
-    '<devices>',
-    '<features><acpi/></features><devices>',
-  );
-  await define(xml);
+  await define(withHotplug(domainXml({ name: 'hot', nics: [onBridge] })));
   await startMachine('hot');
   await virsh('attach-interface', 'hot', 'bridge', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
   await until(() => readFileSync(hostsfile, 'utf8').includes(mac), 1);

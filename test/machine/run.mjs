@@ -1,0 +1,146 @@
+// run.mjs [--limit SECONDS] [debian12] [debian13]: installs virlan on whole machines that boot, and looks at them.
+//
+// A machine is an image that image.sh builds, once, and a copy-on-write layer over it for each run. Each *.test.ts is
+// what happens in one boot: the machine boots, runs it, and shuts down for the next one, in the order of their names.
+// The second disk is a tar file of this checkout; what the tests print comes out of a virtio port into
+// build/machine/MACHINE-TEST.log.
+import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+import { totalsOf } from '../summary.mjs';
+
+const suites = { debian12: 'bookworm', debian13: 'trixie' };
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  // Of one boot, which takes most of it on a host that emulates its machines.
+  options: { limit: { type: 'string', default: '1200' } },
+});
+const names = positionals.length > 0 ? positionals : Object.keys(suites);
+const unknown = names.find(name => !(name in suites));
+if (unknown) throw new Error(`there is no machine ${unknown}, but ${Object.keys(suites).join(' and ')}`);
+
+const checkout = new URL('../..', import.meta.url).pathname;
+const built = `${checkout}build/machine`;
+const cache = '/var/cache/virlan-test';
+
+const running = new Set();
+const layers = mkdtempSync('/var/tmp/virlan-machines-');
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+  rmSync(layers, { recursive: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+const files = readdirSync(import.meta.dirname)
+  .filter(file => file.endsWith('.test.ts'))
+  .sort();
+rmSync(built, { recursive: true, force: true });
+mkdirSync(built, { recursive: true });
+await build({
+  entryPoints: files.map(file => `${import.meta.dirname}/${file}`),
+  outdir: built,
+  outExtension: { '.js': '.cjs' },
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  sourcemap: 'inline',
+  logLevel: 'warning',
+  absWorkingDir: checkout,
+});
+const tar = `${layers}/checkout.tar`;
+const tracked = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+  cwd: checkout,
+});
+execFileSync(
+  'tar',
+  ['-cf', tar, '--owner=0', '--group=0', 'dist', 'build/machine', '--null', '--files-from=-'],
+  {
+    cwd: checkout,
+    input: tracked,
+  },
+);
+
+/** The directory of a machine's image, which is built when there is none yet that was built in this way. */
+function imageOf(name) {
+  const script = `${import.meta.dirname}/image.sh`;
+  const key = createHash('sha256')
+    .update(readFileSync(script))
+    .update(process.version)
+    .digest('hex')
+    .slice(0, 16);
+  const image = `${cache}/${name}-${key}`;
+  if (!existsSync(image)) {
+    console.log(`>> building ${image}`);
+    rmSync(`${image}.new`, { recursive: true, force: true });
+    execFileSync('sh', [script, suites[name], process.execPath, `${image}.new`], { stdio: ['ignore', 2, 2] });
+    renameSync(`${image}.new`, image);
+  }
+  return image;
+}
+
+const qemu = ({ name, image, test, log }) => [
+  // Debian 13 panics at random in the emulation of QEMU 7.2: when it finds cx16 or la57, and when one processor patches
+  // the code that another one runs.
+  ...'-accel tcg -cpu max,cx16=off,la57=off -smp 1 -m 2560 -nodefaults -display none -no-reboot'.split(' '),
+  ...'-nic user,model=virtio-net-pci -device virtio-rng-pci -device virtio-serial-pci'.split(' '),
+  ...['-chardev', `file,id=output,path=${log}`, '-device', 'virtserialport,chardev=output,name=output'],
+  ...['-serial', `file:${layers}/${name}.console`],
+  ...['-drive', `file=${layers}/${name}.qcow2,if=virtio,format=qcow2,cache=unsafe`],
+  ...['-drive', `file=${tar},if=virtio,format=raw,readonly=on`],
+  ...['-kernel', `${image}/vmlinuz`, '-initrd', `${image}/initrd.img`],
+  ...[
+    '-append',
+    `console=ttyS0 panic=1 root=/dev/vda rw quiet mitigations=off net.ifnames=0 virlan.test=${test}`,
+  ],
+];
+
+/** Boots a machine for one test file, and resolves when it has shut down. */
+function boot(name, image, file) {
+  const started = performance.now();
+  const test = file.replace(/\.ts$/, '');
+  const log = `${built}/${name}-${test}.log`;
+  const child = spawn('qemu-system-x86_64', qemu({ name, image, test, log }), {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  running.add(child);
+  let late = 0;
+  const timer = setTimeout(() => {
+    late = 1;
+    child.kill('SIGKILL');
+  }, Number(options.limit) * 1000);
+  return new Promise(resolve => {
+    child.on('close', () => {
+      clearTimeout(timer);
+      running.delete(child);
+      const said = readFileSync(log, 'utf8');
+      const { passed, failed, remark } = totalsOf(said);
+      let output = `${said}\n${late ? `killed: it had not shut down after ${options.limit} s` : remark}\n`;
+      if (failed + late > 0) output += readFileSync(`${layers}/${name}.console`, 'utf8').slice(-3000);
+      const seconds = ((performance.now() - started) / 1000).toFixed(0);
+      console.log(
+        `--- ${name}, ${file}: ${failed + late ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`,
+      );
+      void resolve({ passed, failed: failed + late });
+    });
+  });
+}
+
+const totals = { passed: 0, failed: 0 };
+async function live({ name, image }) {
+  const layer = `create -q -f qcow2 -b ${image}/disk.img -F raw ${layers}/${name}.qcow2`;
+  execFileSync('qemu-img', layer.split(' '));
+  for (const file of files) {
+    const { passed, failed } = await boot(name, image, file);
+    totals.passed += passed;
+    totals.failed += failed;
+    // What the next boots look at would not be there.
+    if (passed === 0) return;
+  }
+}
+await Promise.all(names.map(name => ({ name, image: imageOf(name) })).map(live));
+
+console.log(`${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;

@@ -1,0 +1,58 @@
+import { createHash } from 'node:crypto';
+import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { execa } from 'execa';
+import { virsh } from '../sandbox/libvirtd.ts';
+import { kernelState, processes, type Snapshot } from '../sandbox/snapshot.ts';
+
+/** All that an installed virlan could leave on a machine, in a form that a reboot does not change. */
+export async function traces(): Promise<Snapshot> {
+  return [
+    ...(await kernelState()).map(withoutNumbers),
+    ...['/etc', '/usr', '/var', '/opt', '/srv', '/boot'].flatMap(filesIn),
+    ...readdirSync('/run').map(name => `run ${name}`),
+    ...(await networks()),
+    ...(await systemctl('list-unit-files')).map(line => `unit ${line}`),
+    ...(await systemctl('list-units', '--failed')).map(line => `failed ${line}`),
+    ...processes('dnsmasq').map(({ command }) => `process ${command}`),
+  ].sort();
+}
+
+/**
+ * What the kernel counts up, what a lease of the host's own NIC has left, and how long a bridge remembers: less for a
+ * while after a port came or went.
+ */
+const withoutNumbers = (line: string) =>
+  line.replace(/"(handle|ifindex|expires|valid_life_time|preferred_life_time|ageing_time)":\d+,?/g, '');
+
+/** What a host writes by itself. */
+const ownMatters = /^\/var\/(log|tmp|cache)$|^\/var\/lib\/(systemd|private)$/;
+
+function filesIn(directory: string): string[] {
+  if (ownMatters.test(directory)) return [];
+  return readdirSync(directory, { withFileTypes: true }).flatMap(entry =>
+    describe(`${directory}/${entry.name}`, entry),
+  );
+}
+
+function describe(path: string, entry: Dirent): string[] {
+  const { mode, uid, gid, mtimeMs } = lstatSync(path);
+  const line = `file ${path} ${mode.toString(8)} ${uid}:${gid}`;
+  if (entry.isDirectory()) return [line, ...filesIn(path)];
+  if (entry.isSymbolicLink()) return [`${line} → ${readlinkSync(path)}`];
+  // What is in them would take an emulated processor long to read.
+  if (path.startsWith('/usr/') || path.startsWith('/boot/')) return [`${line} ${mtimeMs}`];
+  return [entry.isFile() ? `${line} ${createHash('sha256').update(readFileSync(path)).digest('hex')}` : line];
+}
+
+async function networks(): Promise<string[]> {
+  const names = (await virsh('net-list', '--all', '--name')).split('\n').filter(name => name !== '');
+  const described = await Promise.all(
+    names.map(async name => [await virsh('net-info', name), await virsh('net-dumpxml', '--inactive', name)]),
+  );
+  return described.flat().flatMap(text => text.split('\n').map(line => `network ${line.trim()}`));
+}
+
+async function systemctl(...args: string[]): Promise<string[]> {
+  const { stdout } = await execa('systemctl', [...args, '--no-legend', '--no-pager', '--plain']);
+  return stdout.split('\n').map(line => line.replace(/ +/g, ' ').trim());
+}
