@@ -46,15 +46,18 @@ export class Lookout {
 
   async #lookAndRest(): Promise<void> {
     for (const source of this.#sources) source.hold();
-    await pause(burst, undefined, { ref: false });
-    const began = performance.now();
-    const isRepair = await this.#look();
-    const took = performance.now() - began;
-    const isFirst = began - this.#ended > quiet;
-    this.#inVain = isRepair ? 0 : isFirst ? 1 : this.#inVain + 1;
-    await pause(restAfter(took, this.#inVain), undefined, { ref: false });
-    this.#ended = performance.now();
-    for (const source of this.#sources) source.goOn();
+    try {
+      await pause(burst, undefined, { ref: false });
+      const began = performance.now();
+      const isRepair = await this.#look();
+      const took = performance.now() - began;
+      const isFirst = began - this.#ended > quiet;
+      this.#inVain = isRepair ? 0 : isFirst ? 1 : this.#inVain + 1;
+      await pause(restAfter(took, this.#inVain), undefined, { ref: false });
+    } finally {
+      this.#ended = performance.now();
+      for (const source of this.#sources) source.goOn();
+    }
   }
 }
 
