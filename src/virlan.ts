@@ -14,7 +14,7 @@ async function perform(request: Request): Promise<number> {
       return 0;
     case 'run': {
       const { command, values, operands } = request;
-      if (command.needsRoot && process.getuid?.() !== 0)
+      if (process.getuid?.() !== 0)
         throw new Error(`${command.name} needs root: sudo virlan ${command.name}`);
       return command.run(values, operands);
     }

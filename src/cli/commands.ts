@@ -36,7 +36,6 @@ export interface Command {
   readonly options: readonly OptionName[];
   readonly details: string;
   readonly examples: readonly (readonly [command: string, meaning: string])[];
-  readonly needsRoot: boolean;
   run(values: Values, operands: readonly string[]): Promise<number>;
 }
 
@@ -55,7 +54,6 @@ export const commands: readonly Command[] = [
       ['virlan up', 'all networks'],
       ['virlan up k8s-br0', 'this one'],
     ],
-    needsRoot: true,
     run: (values, names) => up(values, names),
   },
   {
@@ -68,7 +66,6 @@ export const commands: readonly Command[] = [
       ['virlan down k8s-br0', 'running machines lose their link until the next "virlan up"'],
       ['virlan down --restore-default', 'and libvirt has its own network again'],
     ],
-    needsRoot: true,
     run: (values, names) => down(values, names),
   },
   {
@@ -81,7 +78,6 @@ export const commands: readonly Command[] = [
       ['virlan plan', 'the difference between virlan.ini and this host'],
       ['virlan plan --config new.ini', 'try a configuration before it is used'],
     ],
-    needsRoot: true,
     run: (values, names) => plan(values, names),
   },
   {
@@ -94,7 +90,6 @@ export const commands: readonly Command[] = [
       ['virlan status', 'at a glance'],
       ['virlan status --json', 'for programs; fields are added, never renamed'],
     ],
-    needsRoot: true,
     run: values => status(values),
   },
   {
@@ -109,7 +104,6 @@ export const commands: readonly Command[] = [
       ['virlan doctor web', 'and the way of the packets of the machine web'],
       ['virlan doctor web --fix', 'mend what virlan can mend, and look again'],
     ],
-    needsRoot: true,
     run: (values, [name]) => doctor(values, name ?? null),
   },
   {
@@ -119,7 +113,6 @@ export const commands: readonly Command[] = [
     options: [],
     details: 'Gives machines their MAC as they are defined, and answers the hooks in milliseconds.',
     examples: [['virlan watch', 'until it is interrupted; the network stays']],
-    needsRoot: true,
     run: values => watch(values),
   },
   {
@@ -129,7 +122,6 @@ export const commands: readonly Command[] = [
     options: ['network', 'nic'],
     details: '',
     examples: [['virsh attach-interface web bridge k8s-br0 --mac $(virlan mac web --nic 1)', 'a second NIC']],
-    needsRoot: true,
     run: (values, [name = '']) => mac(values, name),
   },
   {
@@ -139,7 +131,6 @@ export const commands: readonly Command[] = [
     options: ['network', 'nic'],
     details: '',
     examples: [['ssh root@$(virlan ip web)', '']],
-    needsRoot: true,
     run: (values, [name = '']) => ip(values, name),
   },
   {
@@ -150,7 +141,6 @@ export const commands: readonly Command[] = [
     details:
       'A machine keeps the MAC it first booted with, because its system may be bound to it; this is your word that it is not.',
     examples: [['virlan adopt old-web', '']],
-    needsRoot: true,
     run: (values, [name = '']) => adopt(values, name),
   },
   {
@@ -160,7 +150,6 @@ export const commands: readonly Command[] = [
     options: [],
     details: 'A machine of that name is a new one the next time it starts.',
     examples: [['virlan forget old-web', '']],
-    needsRoot: true,
     run: (values, [name = '']) => forget(values, name),
   },
 ];

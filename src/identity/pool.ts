@@ -26,10 +26,6 @@ export function poolAddress(pool: Pool, place: number): Ipv4 {
   return address;
 }
 
-export function poolContains(pool: Pool, ip: Ipv4): boolean {
-  return rangeContains(pool.range, ip) && !pool.excluded.includes(ip);
-}
-
 /** The last address of the pool that is free: as far as can be from those that machines are given first. */
 export function lastFree(pool: Pool, isTaken: (ip: Ipv4) => boolean): Ipv4 | null {
   for (let place = poolSize(pool) - 1; place >= 0; place--) {

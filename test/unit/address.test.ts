@@ -17,7 +17,7 @@ import {
   subnetsOverlap,
 } from '../../src/address/ipv4.ts';
 import { kvmMac, parseMac } from '../../src/address/mac.ts';
-import { lastFree, makePool, poolAddress, poolContains, poolSize } from '../../src/identity/pool.ts';
+import { lastFree, makePool, poolAddress, poolSize } from '../../src/identity/pool.ts';
 import { ip } from './builders.ts';
 
 const address = suite('address');
@@ -162,7 +162,6 @@ address('a pool lists its range without what is spoken for', () => {
         expected.map((_, place) => poolAddress(pool, place)),
         expected,
       );
-      assert(expected.every(at => poolContains(pool, at)) && !reserved.some(at => poolContains(pool, at)));
     }),
   );
 });
