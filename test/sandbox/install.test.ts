@@ -70,11 +70,15 @@ install('without libvirtd: established, and gone without trace, also a second ti
   await installed();
   const anew = /\/usr\/lib\/virlan\/|\/etc\/libvirt\/hooks\/|before.json/;
   assert.deepEqual(await changesSince(established, anew), []);
+  // The first probe makes the directory of network namespaces.
+  await virlan('doctor');
+  assert(existsSync('/run/netns'));
 
   for (let times = 0; times < 2; times += 1) {
     assert.match(await uninstalled(), /virlan is gone/);
     assert.deepEqual(difference(before.state, await snapshot()), []);
     assert.deepEqual(difference(before.files, await places()), []);
+    assert(!existsSync('/run/netns'));
   }
 });
 
