@@ -36,7 +36,7 @@ export function recall(): Memory {
  * machine that never booted on virlan's network has got the formula's MAC.
  */
 const ofMachines =
-  /^[-+] file (\/etc\/libvirt\/qemu\/(old\.xml|autostart) |\/etc\/apparmor\.d\/libvirt\/libvirt-|\/var\/lib\/libvirt\/dnsmasq\/virbr0\.macs |\/var\/lib\/libvirt\/qemu\/(channel\/target\/)?domain-\d+-)/;
+  /^[-+] (run virtlogd\.pid|file (\/etc\/libvirt\/qemu\/(old\.xml|autostart) |\/etc\/apparmor\.d\/libvirt\/libvirt-|\/var\/lib\/libvirt\/dnsmasq\/virbr0\.macs |\/var\/lib\/libvirt\/qemu\/(channel\/target\/)?domain-\d+-))/;
 
 /** What is not as it was before the installation. */
 export async function differences(): Promise<string[]> {
