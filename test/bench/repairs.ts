@@ -77,7 +77,7 @@ async function timeRepair(harm: () => unknown): Promise<number> {
   const { size } = statSync(log);
   const began = performance.now();
   await harm();
-  const isRepaired = () => readFileSync(log, 'utf8').slice(size).includes('"network repaired"');
+  const isRepaired = () => readFileSync(log).subarray(size).includes('"network repaired"');
   return until(isRepaired).then(
     () => performance.now() - began,
     () => Number.POSITIVE_INFINITY,
