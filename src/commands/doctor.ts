@@ -104,7 +104,7 @@ const signs = {
 };
 
 /** A line for each check, under a line for what they are about; what is too long goes on below. */
-export function formatChecks(checks: readonly Check[]): string[] {
+function formatChecks(checks: readonly Check[]): string[] {
   const width = Math.max(0, ...checks.map(({ check }) => check.length));
   return checks.flatMap(({ about, check, state, seen, fix }, index) => {
     const indent = width + 6;

@@ -27,7 +27,7 @@ async function readStatus(config: string | undefined): Promise<Status> {
   return collected;
 }
 
-export function formatStatus({ virlan, watcher, networks }: Status): string[] {
+function formatStatus({ virlan, watcher, networks }: Status): string[] {
   const watching = watcher.running
     ? style(`running, libvirt ${watcher.libvirt}`, 'green')
     : style('not running', 'yellow');

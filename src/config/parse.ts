@@ -7,7 +7,7 @@ import { bridgeName, hostSection, type NetworkSection, networkSection } from './
 import { quote, readSections, type Section } from './sections.ts';
 
 /** The network of a host without a configuration. */
-export const defaultNetworkName = 'k8s-br0';
+const defaultNetworkName = 'k8s-br0';
 
 /** Text of virlan.ini → typed configuration, or all that is wrong with it. An empty text gives the default network. */
 export function parseConfig(text: string): ConfigResult {

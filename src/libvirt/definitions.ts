@@ -53,7 +53,7 @@ export function runningDomains(): Domain[] {
   return running.read();
 }
 
-export function definedNetworks(): LibvirtNetwork[] {
+function definedNetworks(): LibvirtNetwork[] {
   return networks.read();
 }
 
