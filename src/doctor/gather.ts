@@ -23,7 +23,7 @@ import { readHostsfile, readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import { dropsByPolicy } from '../network/foreign/found.ts';
-import { readSysctl, readUplink } from '../network/kernel.ts';
+import { readSysctl, readUplink, rulesPatience } from '../network/kernel.ts';
 import { availableBackends, surveyHost, surveyWhatCanBeRead } from '../network/survey.ts';
 import { unprobed } from '../probe/judge.ts';
 import { probe } from '../probe/probe.ts';
@@ -206,13 +206,10 @@ function readForwarding(link: string): string | null {
   return readSysctl(forwardingKey(link));
 }
 
-/** How long nft may take to say what tables there are, in seconds. */
-const nftPatience = 5;
-
 async function readNftTrouble(): Promise<string | null> {
   if (!availableBackends().includes('nftables')) return null;
   try {
-    await run('nft', ['list', 'tables'], '', nftPatience);
+    await run('nft', ['list', 'tables'], '', rulesPatience);
     return null;
   } catch (error) {
     return (error as Error).message;

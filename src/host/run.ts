@@ -8,7 +8,8 @@ export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
   constructor(
     message: string,
-    readonly missing: boolean,
+    /** Whether it was ended because it took too long: what it was asked is not known, rather than answered with no. */
+    readonly ranOutOfTime: boolean,
   ) {
     super(message);
   }
@@ -80,7 +81,7 @@ function explain(
   { code, killed, signal, stderr = '', message }: ExecFileException,
 ): CommandFailed {
   const [program = ''] = command.split(' ');
-  if (code === 'ENOENT') return new CommandFailed(`${program} is not on this host: install it`, true);
+  if (code === 'ENOENT') return new CommandFailed(`${program} is not on this host: install it`, false);
   const said = stderr
     .split('\n')
     .map(line => line.trim())
@@ -88,5 +89,5 @@ function explain(
   const ending =
     typeof code === 'number' ? `ended with ${code}` : signal ? `was ended by ${signal}` : message;
   const outcome = killed ? `not done after ${seconds} s` : (said ?? ending);
-  return new CommandFailed(`${command}: ${outcome}`, false);
+  return new CommandFailed(`${command}: ${outcome}`, killed === true);
 }

@@ -2,7 +2,7 @@ import { formatIpv4, type Ipv4, parseAddressWithPrefix, parseIpv4, subnetOf } fr
 import { type Mac, parseMac } from '../address/mac.ts';
 import { readFileOrNull } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
-import { ask, CommandFailed, run } from '../host/run.ts';
+import { CommandFailed, run } from '../host/run.ts';
 import type { KnownSubnet } from './conflicts.ts';
 import { ownLines } from './firewall/iptables.ts';
 import { tableName } from './firewall/nftables.ts';
@@ -121,25 +121,38 @@ export function sysctlPath(key: string): string {
   return `/proc/sys/${key.replace(/[./]/g, char => (char === '.' ? '/' : '.'))}`;
 }
 
-/** Gives what `iptables-save` prints, or null where it fails. */
-export type SavedRules = () => Promise<string | null>;
+/** How long a look at rules of the kernel may take, in seconds: a hook waits for it. */
+export const rulesPatience = 2;
+
+/** Gives what `iptables-save` prints; nothing where it fails. Throws CommandFailed when it does not end in time. */
+export type SavedRules = () => Promise<string>;
 
 /** One `iptables-save` for all who ask, run when the first does. */
 export function saveRulesOnce(): SavedRules {
-  let saved: Promise<string | null> | null = null;
+  let saved: Promise<string> | null = null;
   return () => {
-    saved ??= ask('iptables-save', []);
+    saved ??= list('iptables-save', []);
     return saved;
   };
 }
 
-/** What a backend lists of virlan's own rules for a bridge, without counters; no line when there is none. */
+/** What a backend lists of virlan's own rules for a bridge, without counters; no line when there is none. Throws CommandFailed when it does not answer in time. */
 export async function listRules(
   backend: Backend,
   bridge: string,
   save: SavedRules = saveRulesOnce(),
 ): Promise<string[]> {
-  if (backend === 'iptables') return ownLines(bridge, (await save()) ?? '');
-  const listing = await ask('nft', ['--stateless', '--numeric', 'list', 'table', 'ip', tableName(bridge)]);
-  return (listing ?? '').split('\n').filter(line => line.trim() !== '');
+  if (backend === 'iptables') return ownLines(bridge, await save());
+  const listing = await list('nft', ['--stateless', '--numeric', 'list', 'table', 'ip', tableName(bridge)]);
+  return listing.split('\n').filter(line => line.trim() !== '');
+}
+
+/** What fails has nothing to list; what hangs must not be taken for that, or rules that are there would be loaded anew. */
+async function list(program: string, args: readonly string[]): Promise<string> {
+  try {
+    return await run(program, args, '', rulesPatience);
+  } catch (error) {
+    if (error instanceof CommandFailed && !error.ranOutOfTime) return '';
+    throw error;
+  }
 }

@@ -17,7 +17,7 @@ export function standIn(program: string, script: string): void {
 }
 
 /** Takes the stand-ins away again. */
-function noStandIns(): void {
+export function noStandIns(): void {
   if (existsSync(originals)) execaSync('cp', ['-a', '--remove-destination', `${originals}/.`, '/']);
   rmSync(originals, { recursive: true, force: true });
 }

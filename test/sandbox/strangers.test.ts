@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { standIn } from './bare-host.ts';
+import { noStandIns, standIn } from './bare-host.ts';
 import {
   allIsWell,
   clear,
@@ -150,6 +150,24 @@ for (const { title, program, script, word } of badAnswers) {
     assert.deepEqual(await leftBehind(), []);
   });
 }
+
+strangers('an nft that hangs over everything is named, and holds nobody up', async () => {
+  await configureBackend('nftables');
+  await up();
+  standIn('nft', 'exec sleep 60');
+  const word = /nft .*: not done after 2 s/;
+  const { exitCode, stdout } = await inTime(() => virlan('doctor', '--json'));
+  const { check, seen } = JSON.parse(stdout).explanation;
+  assert.deepEqual([exitCode, check], [1, 'kernel']);
+  assert.match(seen, word);
+  const again = await inTime(() => virlan('up'));
+  assert.equal(again.exitCode, 1);
+  assert.match(again.stderr, word);
+  assert.equal((await inTime(() => runHook('daemon', ['-', 'start', '-', 'start']))).exitCode, 0);
+  assert(logLines().some(({ msg, err }) => word.test(`${msg} ${err}`)));
+  noStandIns();
+  assert.deepEqual(await planned(), []);
+});
 
 const brokenFirewallds = {
   'does not answer': () => process.kill(firewalldPid(), 'SIGSTOP'),

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { listDirectory, readFileOrNull } from '../../host/files.ts';
 import { isInstalled, run } from '../../host/run.ts';
+import { rulesPatience, type SavedRules } from '../kernel.ts';
 import type { Backend } from '../state.ts';
 import { filterLines, parseNftChains, parseSavedChains } from './chains.ts';
 import { zoneName } from './firewalld.ts';
@@ -17,9 +18,6 @@ import {
 import { askZone, firewalldZones, ufwFiles } from './places.ts';
 import { isSameChain, reportStranger, strangeChains } from './strangers.ts';
 
-/** How long each look at another firewall may take, in seconds: a hook waits for it. */
-const patience = 2;
-
 /** Its daemon's process, and the bridge that outlives it. */
 const dockerTraces = ['/run/docker.pid', '/sys/class/net/docker0'];
 
@@ -31,10 +29,7 @@ const mostStrangers = 8;
  * process that lists names of chains, which takes no longer with many rules. What cannot be read is passed over with a
  * word. `save` gives what `iptables-save` prints, and runs it when it is first asked.
  */
-export async function readForeign(
-  bridge: string,
-  save: () => Promise<string | null>,
-): Promise<ForeignFirewalls> {
+export async function readForeign(bridge: string, save: SavedRules): Promise<ForeignFirewalls> {
   const unread: string[] = [];
   const tryTo = async <T>(what: string, fallback: T, work: () => Promise<T>): Promise<T> => {
     try {
@@ -47,13 +42,13 @@ export async function readForeign(
   const isOnNft = isInstalled('nft');
   const listed = isOnNft
     ? await tryTo('other firewalls cannot be seen', null, async () =>
-        parseNftChains(await run('nft', ['--json', 'list', 'chains'], '', patience)),
+        parseNftChains(await run('nft', ['--json', 'list', 'chains'], '', rulesPatience)),
       )
     : null;
   const ufw = readUfw();
   const iptables =
     listed === null || ufw?.enabled === true || hasLegacyRules() || listed.some(isWorthALook)
-      ? filterLines((await save()) ?? '')
+      ? filterLines(await tryTo('rules of iptables cannot be seen', '', save))
       : [];
   const others = parseSavedChains(iptables).filter(
     chain => !listed?.some(other => isSameChain(other, chain)),
@@ -63,7 +58,7 @@ export async function readForeign(
   const zone =
     firewalld !== null && chains.some(isFirewalld)
       ? await tryTo('firewalld is passed over, it does not say in which zone it has the bridge', null, () =>
-          askZone(bridge, patience),
+          askZone(bridge, rulesPatience),
         )
       : null;
   return {
@@ -134,6 +129,6 @@ async function isAnswered(bridge: string, chain: Chain, iptables: readonly strin
     return iptables.some(
       line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`),
     );
-  const listing = await run('nft', ['--stateless', 'list', 'chain', family, table, name], '', patience);
+  const listing = await run('nft', ['--stateless', 'list', 'chain', family, table, name], '', rulesPatience);
   return listing.includes(`accept comment "${mark}"`);
 }
