@@ -117,6 +117,7 @@ function subjectOf(step: Step, bridge: string): Subject {
     case 'add bridge':
     case 'add address':
     case 'remove address':
+    case 'add route':
       return 'bridge';
     case 'set link':
       if (step.link !== bridge) return step.attribute === 'bridge' ? 'taps' : 'settings';
@@ -139,6 +140,8 @@ function whatIsWrong(step: Step, bridge: string): string {
       return `there is no bridge ${bridge}`;
     case 'add address':
       return `${bridge} lacks its ${describeStep(step).detail.replace(/,.*/, '')}`;
+    case 'add route':
+      return `no route to ${describeStep(step).detail} leads to ${bridge}`;
     case 'set link':
       if (step.attribute === 'state') return `${step.link} is ${step.from}`;
       if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { formatIpv4 } from '../address/ipv4.ts';
+import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
 import { writeAtomically } from '../host/files.ts';
 import { run } from '../host/run.ts';
 import { syncHostsfile } from '../identity/store.ts';
@@ -16,7 +16,16 @@ import { formatAddress, type LinkAttribute, type Step } from './plan.ts';
 /** A step that can be one line of `ip -batch`. */
 type LinkStep = Extract<
   Step,
-  { do: 'add bridge' | 'add dummy' | 'remove link' | 'set link' | 'add address' | 'remove address' }
+  {
+    do:
+      | 'add bridge'
+      | 'add dummy'
+      | 'remove link'
+      | 'set link'
+      | 'add address'
+      | 'remove address'
+      | 'add route';
+  }
 >;
 
 /** A step that changes the rules of one backend. */
@@ -87,9 +96,15 @@ function groupSteps(steps: readonly Step[]): Group[] {
 }
 
 function isLinkStep(step: Step): step is LinkStep {
-  return ['add bridge', 'add dummy', 'remove link', 'set link', 'add address', 'remove address'].includes(
-    step.do,
-  );
+  return [
+    'add bridge',
+    'add dummy',
+    'remove link',
+    'set link',
+    'add address',
+    'remove address',
+    'add route',
+  ].includes(step.do);
 }
 
 function ipCommand(step: LinkStep): string {
@@ -113,6 +128,12 @@ function ipCommand(step: LinkStep): string {
     }
     case 'remove address':
       return `address delete ${formatAddress(step.address)} dev ${step.link}`;
+    case 'add route': {
+      const { ip, prefix } = step.address;
+      // As the kernel writes it when the address comes (fib_add_ifaddr in net/ipv4/fib_frontend.c).
+      const options = `proto kernel scope link src ${formatIpv4(ip)}`;
+      return `route replace ${formatSubnet(subnetOf(ip, prefix))} dev ${step.link} ${options}`;
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { formatIpv4 } from '../address/ipv4.ts';
+import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 import { tableName } from './firewall/nftables.ts';
 import { describeLine } from './foreign/needs.ts';
@@ -47,6 +47,8 @@ export function describeStep(step: Step): Description {
         `${formatAddress(step.address)}${broadcast}`,
       );
     }
+    case 'add route':
+      return line('+', `route on ${step.link}`, formatSubnet(subnetOf(step.address.ip, step.address.prefix)));
     case 'set sysctl':
       return line('~', step.key, `${step.from === null ? '' : `${step.from} → `}${step.to}`);
     case 'write file':

@@ -42,6 +42,19 @@ export function hasEnded(pid: number): boolean {
   return ['Z', 'X'].includes(processStat(pid)?.[0] ?? 'X');
 }
 
+/**
+ * A network's dnsmasq that was killed and has not ended, or null. The kernel has taken its command line away and waits
+ * (net/packet and others call synchronize_net()) before it closes the last of its sockets.
+ */
+export function findDyingDnsmasq(bridge: string): number | null {
+  const pid = Number(readFileOrNull(dnsmasqPaths(bridge).pid)?.trim());
+  if (!(pid > 1)) return null;
+  const [name, commandLine] = ['comm', 'cmdline'].map(what =>
+    ofProcess(() => readFileSync(`/proc/${pid}/${what}`, 'utf8')),
+  );
+  return name === 'dnsmasq\n' && commandLine === '' && !hasEnded(pid) ? pid : null;
+}
+
 function isDnsmasq(pid: number, conf: string): boolean {
   const [program = '', ...args] =
     ofProcess(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.split('\0') ?? [];

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { readFileOrNull } from '../host/files.ts';
 import { ask, run } from '../host/run.ts';
 import { dnsmasqPaths, isWrittenByVirlan } from './dnsmasq.ts';
-import { hasEnded } from './dnsmasq-process.ts';
+import { findDyingDnsmasq, hasEnded } from './dnsmasq-process.ts';
 
 /** There where systemd is process 1: sd_booted(3). */
 const systemdRuns = '/run/systemd/system';
@@ -20,6 +20,8 @@ export async function startDnsmasq(bridge: string): Promise<void> {
   const { conf, pid, hostsfile } = dnsmasqPaths(bridge);
   mkdirSync(dirname(pid), { recursive: true });
   writeFileSync(hostsfile, '', { flag: 'a', mode: 0o644 });
+  const dying = findDyingDnsmasq(bridge);
+  if (dying !== null) await endsInTime(dying);
   try {
     if (hasUnit(bridge)) return await startUnit(unitOf(bridge));
     // dnsmasq returns when it has bound its ports and reads requests. A configuration written by hand names no pid file.
@@ -59,6 +61,14 @@ async function lastWords(unit: string): Promise<string | null> {
 /** How long dnsmasq may take to end before it is killed, in milliseconds, and how often that is looked at: it is no child, so nothing tells. */
 const patience = { total: 2000, interval: 5 };
 
+async function endsInTime(pid: number): Promise<boolean> {
+  for (let waited = 0; !hasEnded(pid); waited += patience.interval) {
+    if (waited === patience.total) return false;
+    await new Promise(resolve => setTimeout(resolve, patience.interval));
+  }
+  return true;
+}
+
 /** Ends a network's dnsmasq. It holds no port any more when this returns. */
 export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
   // systemd would start again what is killed.
@@ -67,11 +77,10 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
     return;
   }
   process.kill(pid, 'SIGTERM');
-  for (let waited = 0; !hasEnded(pid); waited += patience.interval) {
-    if (waited === patience.total) process.kill(pid, 'SIGKILL');
-    if (waited > 2 * patience.total)
+  if (!(await endsInTime(pid))) {
+    process.kill(pid, 'SIGKILL');
+    if (!(await endsInTime(pid)))
       throw new Error(`dnsmasq of ${bridge}, process ${pid}, does not end: kill it by hand`);
-    await new Promise(resolve => setTimeout(resolve, patience.interval));
   }
   rmSync(dnsmasqPaths(bridge).pid, { force: true });
 }

@@ -41,8 +41,14 @@ export interface IpRoute {
   type?: string;
 }
 
-/** The host's links, and the routes of all its routing tables, VPNs' among them: one process for both. */
-export async function readLinksAndRoutes(): Promise<{ links: Link[]; routes: IpRoute[] }> {
+/** The host's links, and the routes of all its routing tables, VPNs' among them. */
+export interface LinksAndRoutes {
+  readonly links: readonly Link[];
+  readonly routes: readonly IpRoute[];
+}
+
+/** One process for both. */
+export async function readLinksAndRoutes(): Promise<LinksAndRoutes> {
   const asked = 'address show\nroute show table all\n';
   const [links = '[]', routes = '[]'] = (await run('ip', ['-json', '-details', '-batch', '-'], asked)).split(
     '\n',
@@ -76,7 +82,7 @@ function readAddress({
 }
 
 /** The IPv4 networks this host knows: by its routes, and by its links' addresses. */
-export function knownSubnets(links: readonly Link[], routes: readonly IpRoute[]): KnownSubnet[] {
+export function knownSubnets({ links, routes }: LinksAndRoutes): KnownSubnet[] {
   const byAddress = links.flatMap(({ name, addresses }) =>
     addresses.map(({ ip, prefix }) => ({ subnet: subnetOf(ip, prefix), link: name, by: 'address' as const })),
   );

@@ -1,4 +1,4 @@
-import { formatIpv4 } from '../address/ipv4.ts';
+import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
 import { readFileOrNull } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { readHostsfile } from '../identity/store.ts';
@@ -7,13 +7,28 @@ import { dnsmasqPaths } from './dnsmasq.ts';
 import { findDnsmasq } from './dnsmasq-process.ts';
 import type { ForeignFirewalls } from './foreign/found.ts';
 import { foundForeign } from './foreign/needs.ts';
-import { type Link, listRules, readSysctl, type SavedRules } from './kernel.ts';
-import type { Backend, DesiredNetwork, FoundRules, HostState, ObservedNetwork } from './state.ts';
+import {
+  type IpRoute,
+  type Link,
+  type LinksAndRoutes,
+  listRules,
+  readSysctl,
+  type SavedRules,
+} from './kernel.ts';
+import type {
+  Backend,
+  BridgeState,
+  DesiredNetwork,
+  FoundRules,
+  HostState,
+  LinkAddress,
+  ObservedNetwork,
+} from './state.ts';
 
 /** What is there of just what is wanted. Throws when a link of that name is no bridge. */
 export function observeNetwork(
   desired: DesiredNetwork,
-  links: readonly Link[],
+  { links, routes }: LinksAndRoutes,
   rules: ObservedNetwork['rules'],
   others: ForeignFirewalls,
 ): ObservedNetwork {
@@ -32,6 +47,7 @@ export function observeNetwork(
     ownAddresses: (link?.addresses ?? []).filter(({ ip, prefix }) =>
       applied.addresses.includes(`${formatIpv4(ip)}/${prefix}`),
     ),
+    unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
     orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
     sysctls: readSysctls(desired.sysctls.keys()),
     rules,
@@ -39,6 +55,20 @@ export function observeNetwork(
     dnsmasq: { conf: readFileOrNull(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
     reservations: desired.reservations === null ? [] : readHostsfile(bridge).ours,
   };
+}
+
+/** The kernel keeps routes only while the link is up. */
+function findUnrouted(
+  wanted: BridgeState,
+  found: Link | undefined,
+  routes: readonly IpRoute[],
+): LinkAddress[] {
+  if (found?.up !== true || !wanted.up) return [];
+  return wanted.addresses.filter(({ ip, prefix }) => {
+    const subnet = formatSubnet(subnetOf(ip, prefix));
+    const isThere = found.addresses.some(other => other.ip === ip && other.prefix === prefix);
+    return isThere && !routes.some(({ dst, dev }) => dst === subnet && dev === found.name);
+  });
 }
 
 export function observeHost(desired: HostState): HostState {

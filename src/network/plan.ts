@@ -26,6 +26,8 @@ export type Step =
       readonly to: string;
     }
   | { readonly do: 'add address' | 'remove address'; readonly link: string; readonly address: LinkAddress }
+  /** The route to the subnet of an address that the link has. */
+  | { readonly do: 'add route'; readonly link: string; readonly address: LinkAddress }
   | { readonly do: 'set sysctl'; readonly key: string; readonly from: string | null; readonly to: string }
   | { readonly do: 'write file'; readonly path: string; readonly from: string | null; readonly to: string }
   | { readonly do: 'remove file'; readonly path: string; readonly from: string }
@@ -145,6 +147,7 @@ function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork)
     ...stale.map(address => ({ do: 'remove address', link: bridge, address }) as const),
     ...missing.map(address => ({ do: 'add address', link: bridge, address }) as const),
     ...setLink(bridge, 'state', found.up ? 'up' : 'down', link.up ? 'up' : 'down'),
+    ...observed.unrouted.map(address => ({ do: 'add route', link: bridge, address }) as const),
   ];
 }
 

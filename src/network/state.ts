@@ -64,6 +64,8 @@ export interface ObservedNetwork {
   readonly nic: NicState | null;
   /** Addresses on the bridge that virlan put there: another one found there is not virlan's to remove. */
   readonly ownAddresses: readonly LinkAddress[];
+  /** Those of the desired addresses that are on the bridge, which is up, without the route that the kernel makes for each. */
+  readonly unrouted: readonly LinkAddress[];
   /** Those of the desired taps that exist and are in no bridge. */
   readonly orphanTaps: readonly string[];
   readonly sysctls: ReadonlyMap<string, string>;

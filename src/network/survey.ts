@@ -57,7 +57,7 @@ export async function surveyWhatCanBeRead(network: NetworkConfig): Promise<Surve
   // What virlan has not loaded since the host booted it loads whole, whatever is there, so that nobody need look.
   const isLoaded = Object.keys(readApplied(bridge).rules).length > 0;
   const save = saveRulesOnce();
-  const [{ links, routes }, rules, foreign] = await Promise.all([
+  const [host, rules, foreign] = await Promise.all([
     readLinksAndRoutes(),
     observeRules(bridge, isLoaded ? backends : [], save),
     readForeign(bridge, save),
@@ -66,10 +66,10 @@ export async function surveyWhatCanBeRead(network: NetworkConfig): Promise<Surve
   const { lines, damage } = readReservations(network);
   const desired = desiredNetwork(
     network,
-    gatherFacts(network, links, { backends, hasDummy, reservations: lines, foreign }),
+    gatherFacts(network, host.links, { backends, hasDummy, reservations: lines, foreign }),
   );
-  const observed = observeNetwork(desired, links, rules, foreign);
-  const conflicts = findConflicts(network, knownSubnets(links, routes));
+  const observed = observeNetwork(desired, host, rules, foreign);
+  const conflicts = findConflicts(network, knownSubnets(host));
   const isEstablished = observed.link !== null || readBefore()?.networks[bridge]?.boot === bootId();
   const refusal = isEstablished ? null : (conflicts[0] ?? null);
   const strangers = await lookIntoStrangers(bridge, chooseBackend(network, backends), foreign);
@@ -83,12 +83,12 @@ export async function surveyAgainst(
   desired: DesiredNetwork,
 ): Promise<{ observed: ObservedNetwork; steps: Step[]; unread: readonly string[] }> {
   const save = saveRulesOnce();
-  const [{ links }, rules, foreign] = await Promise.all([
+  const [host, rules, foreign] = await Promise.all([
     readLinksAndRoutes(),
     observeRules(desired.bridge, availableBackends(), save),
     readForeign(desired.bridge, save),
   ]);
-  const observed = observeNetwork(desired, links, rules, foreign);
+  const observed = observeNetwork(desired, host, rules, foreign);
   return { observed, steps: planNetwork(desired, observed), unread: foreign.unread };
 }
 

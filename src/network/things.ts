@@ -25,6 +25,7 @@ function goesOnto(bridge: string, step: Step): boolean {
     case 'add bridge':
     case 'add dummy':
     case 'add address':
+    case 'add route':
     case 'set link':
       return true;
     case 'set sysctl':

@@ -25,7 +25,7 @@ export class SignsOfLinks {
   /** Whether a line may be about one of these bridges, about forwarding, or about a subnet that could clash. */
   isSign(line: string, bridges: readonly string[]): boolean {
     const [, deleted, link = '', kind] = /^(Deleted )?\d+: ([^@:\s]+)\S*\s+(inet6?\b)?/.exec(line) ?? [];
-    if (link === '') return signsOfHost.some(sign => sign.test(line));
+    if (link === '') return signsOfHost.some(sign => sign.test(line)) || isLostRoute(line, bridges);
     if (kind === 'inet') return true;
     if (kind === 'inet6') return bridges.includes(link);
     if (deleted !== undefined) {
@@ -39,4 +39,9 @@ export class SignsOfLinks {
     this.#known.set(link, lasting);
     return isNew;
   }
+}
+
+/** A route of another link that goes takes nothing away from a network. */
+function isLostRoute(line: string, bridges: readonly string[]): boolean {
+  return /^Deleted \d/.test(line) && bridges.some(bridge => line.includes(` dev ${bridge} `));
 }

@@ -211,6 +211,13 @@ const onNetwork: Broken[] = [
     mends: 'virlan',
   },
   {
+    title: 'the route to the machines gone',
+    by: 'ip route delete 192.168.100.0/24 dev k8s-br0',
+    check: 'bridge',
+    seen: /^no route to 192\.168\.100\.0\/24 leads to k8s-br0/,
+    mends: 'virlan',
+  },
+  {
     title: 'STP that nobody asked for',
     by: 'ip link set k8s-br0 type bridge forward_delay 3000',
     check: 'stp',

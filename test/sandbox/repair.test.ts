@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
@@ -6,6 +7,7 @@ import { prepare } from './hook-calls.ts';
 import { configure, dhcp, domainXml, type Guest, guest, installVirlan, probe } from './host.ts';
 import { plan, planned, up } from './outcomes.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
+import { until } from './watcher.ts';
 
 interface Damage {
   title: string;
@@ -55,6 +57,12 @@ const links: Damage[] = [
     title: 'the address removed',
     by: 'ip address delete 192.168.100.1/24 dev k8s-br0',
     plan: [/^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/],
+    anew: nothing,
+  },
+  {
+    title: 'the route to the machines deleted',
+    by: 'ip route delete 192.168.100.0/24 dev k8s-br0',
+    plan: [/^\+ route on k8s-br0 192.168.100.0\/24$/],
     anew: nothing,
   },
   {
@@ -305,6 +313,41 @@ repair('a network with a machine on it', async () => {
   const running = domainXml(machine).replace('<model', `<target dev='${web.port}'/><model`);
   writeFileSync('/run/libvirt/qemu/web.xml', `<domstatus state='running'>${running}</domstatus>`);
   await dhcp(web);
+  assert.deepEqual(await planned(), []);
+});
+
+/**
+ * Stands in for a dnsmasq that the kernel is slow to end, which is left to chance: no command line any more (PR_SET_MM_MAP
+ * of prctl(2), with the fields of proc(5)'s stat), a port for a while.
+ */
+const dying = `
+import ctypes, socket, struct, time
+libc = ctypes.CDLL(None)
+libc.sbrk.restype = ctypes.c_void_p
+stat = open("/proc/self/stat").read().rsplit(")", 1)[1].split()
+code, data, brk, stack = (26, 27), (45, 46), 47, 28
+arguments, environment = (48, 48), (50, 51)
+fields = [int(stat[field - 3]) for field in (*code, *data, brk, stack, *arguments, *environment)]
+fields.insert(5, libc.sbrk(0))
+layout = struct.pack("12QIi", *fields, 0, 0, -1)
+assert libc.prctl(35, 14, layout, ctypes.c_ulong(len(layout)), 0) == 0
+assert libc.prctl(15, b"dnsmasq", 0, 0, 0) == 0
+port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+port.bind(("192.168.100.1", 53))
+print("bound", flush=True)
+time.sleep(1)
+`;
+
+repair('dnsmasq killed where the kernel takes its time over its sockets', async () => {
+  const [dnsmasq] = processes('dnsmasq');
+  assert(dnsmasq);
+  process.kill(dnsmasq.pid, 'SIGKILL');
+  await until(() => processes('dnsmasq').length === 0);
+  const slow = execa('python3', ['-c', dying]);
+  await once(slow.stdout, 'data');
+  writeFileSync('/run/dnsmasq/k8s-br0.pid', `${slow.pid}\n`);
+  await up();
+  await slow;
   assert.deepEqual(await planned(), []);
 });
 

@@ -43,6 +43,11 @@ const damages: Damage[] = [
     by: 'ip address delete 192.168.100.1/24 dev k8s-br0',
     missing: /address on k8s-br0/,
   },
+  {
+    title: 'the route to the machines deleted',
+    by: 'ip route delete 192.168.100.0/24 dev k8s-br0',
+    missing: /route on k8s-br0/,
+  },
   { title: 'no forwarding', by: 'sysctl -q net.ipv4.ip_forward=0', missing: /net.ipv4.ip_forward/ },
   {
     title: 'dnsmasq killed',

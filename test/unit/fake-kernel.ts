@@ -22,6 +22,8 @@ const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
 export class FakeKernel {
   link: BridgeState | null = null;
   nic: NicState | null = null;
+  /** Addresses of the bridge whose route somebody took away. */
+  unrouted: readonly LinkAddress[] = [];
   /** Tap → the bridge it is in. */
   taps = new Map<string, string | null>();
   sysctls = new Map<string, string>();
@@ -51,6 +53,7 @@ export class FakeKernel {
       ownAddresses: (this.link?.addresses ?? []).filter(address =>
         this.own.some(other => isSameAddress(other, address)),
       ),
+      unrouted: this.#findUnrouted(desired.link),
       orphanTaps: desired.taps.filter(tap => this.taps.get(tap) === null),
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
       rules: { ...this.rules },
@@ -58,6 +61,14 @@ export class FakeKernel {
       dnsmasq: { conf: this.conf, pid: this.pid },
       reservations: desired.reservations === null ? [] : this.reservations,
     };
+  }
+
+  #findUnrouted(wanted: BridgeState | null): LinkAddress[] {
+    const found = this.link;
+    if (!found?.up || !wanted?.up) return [];
+    const isIn = (list: readonly LinkAddress[], address: LinkAddress) =>
+      list.some(other => isSameAddress(other, address));
+    return wanted.addresses.filter(address => isIn(found.addresses, address) && isIn(this.unrouted, address));
   }
 
   /** Carries out steps towards what is desired, as virlan does: first it notes which addresses will be its own. */
@@ -89,6 +100,14 @@ export class FakeKernel {
       case 'add address':
       case 'remove address':
         this.#changeAddress(step);
+        return;
+      case 'add route':
+        assert(this.link?.up, 'Network is down');
+        assert(
+          this.link.addresses.some(other => isSameAddress(other, step.address)),
+          'Invalid argument',
+        );
+        this.unrouted = this.unrouted.filter(lost => !isSameAddress(lost, step.address));
         return;
       case 'set sysctl':
         assert(this.sysctls.has(step.key), `${step.key}: No such file or directory`);
@@ -143,6 +162,7 @@ export class FakeKernel {
       return;
     }
     this.link = null;
+    this.unrouted = [];
     this.sysctls.clear();
     if (this.nic?.master === this.bridge) this.nic = { ...this.nic, master: null };
     for (const [tap, master] of this.taps) if (master === this.bridge) this.taps.set(tap, null);
@@ -167,6 +187,8 @@ export class FakeKernel {
       };
     } else {
       assert(this.link, 'Cannot find device');
+      // Routes go with a link that goes down, and come again with it.
+      if (attribute === 'state') this.unrouted = [];
       this.link = { ...this.link, ...changeBridge(this.link, attribute, to) };
     }
   }
@@ -178,6 +200,7 @@ export class FakeKernel {
     if (what === 'remove address') assert(isThere, 'Cannot assign requested address');
     // inet_rtm_newaddr() replaces nothing but lifetimes of an address that is there.
     if (what === 'add address' && isThere) return;
+    this.unrouted = this.unrouted.filter(lost => !isSameAddress(lost, address));
     this.link = { ...this.link, addresses: what === 'add address' ? [...others, address] : others };
   }
 }

@@ -104,6 +104,7 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       runs: fc.boolean(),
       reservations: fc.subarray(['a # virlan', 'c # virlan']),
       own: fc.constantFrom([], [own], [own, stale]),
+      unrouted: fc.subarray([own]),
       docker: fc.subarray([...desired.foreign.docker, 'an older form']),
       ufw: fc.subarray([...desired.foreign.ufw.filter(line => line !== reload), 'an older form']),
     })
@@ -123,6 +124,7 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       kernel.pid = found.runs && found.conf !== null ? 4000 : null;
       kernel.reservations = found.reservations;
       kernel.own = found.own;
+      kernel.unrouted = found.unrouted;
       kernel.foreign = { docker: found.docker, ufw: found.ufw, firewalld: [] };
       return kernel;
     });

@@ -41,6 +41,7 @@ const links: [line: string, isSign: boolean][] = [
   ['192.168.0.0/16 dev tun0 proto static ', true],
   ['unreachable 10.0.0.0/8 proto bird ', true],
   ['Deleted 10.9.0.0/24 dev tun0 proto kernel scope link src 10.9.0.1 ', false],
+  ['Deleted 192.168.100.0/24 dev k8s-br0 proto kernel scope link src 192.168.100.1 ', true],
   ['local 10.9.0.1 dev tun0 table local proto kernel scope host src 10.9.0.1 ', false],
   ['default via 192.0.2.1 dev eth0 ', false],
   ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
