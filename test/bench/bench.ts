@@ -91,9 +91,15 @@ async function timeAsync(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
+/** libvirt leaves its chains when its network ends, and finds them at the next start: at boot there are none. */
+async function noRules(): Promise<void> {
+  await execa('nft', ['flush', 'ruleset']);
+}
+
 /** From nothing until dnsmasq has its ports and writes its pid file. */
 async function timeUp(): Promise<number> {
   await virlan('down');
+  await noRules();
   mkdirSync('/run/dnsmasq', { recursive: true });
   const watcher = watch('/run/dnsmasq');
   const began = performance.now();
@@ -108,6 +114,7 @@ async function timeUp(): Promise<number> {
 /** The first start of libvirt's network in its daemon's life, as at boot. */
 async function timeFirstNetStart(): Promise<number> {
   await virsh('net-destroy', 'default').catch(() => '');
+  await noRules();
   await restartLibvirtd();
   return timeAsync(() => virsh('net-start', 'default'));
 }
