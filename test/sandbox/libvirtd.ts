@@ -39,7 +39,17 @@ export async function startLibvirtd(): Promise<void> {
   } finally {
     watcher.close();
   }
-  await virsh('version');
+  await machinesAreFound();
+}
+
+/**
+ * Waits until libvirtd has its machines' monitors again, by asking each for something: one that is destroyed sooner is
+ * killed under the hands of libvirtd, which says then that it does not run.
+ */
+async function machinesAreFound(): Promise<void> {
+  const running = (await virsh('list', '--uuid')).split('\n').filter(uuid => uuid !== '');
+  // One that has ended meanwhile is none to wait for.
+  await Promise.all(running.map(uuid => virsh('dommemstat', '--domain', uuid).catch(() => '')));
 }
 
 /** Ends libvirtd as `systemctl stop` does, and resolves when it has exited. Machines run on. */
