@@ -199,6 +199,7 @@ const damages: [thing: string, name: string, harm: (world: World) => Promise<unk
   ['rules', 'nft flush ruleset', () => execa('nft', ['flush', 'ruleset'])],
   ['rules', 'delete the table', () => execa('nft', ['delete', 'table', 'ip', `virlan-${bridge}`])],
   ['address', 'remove the address', () => execa('ip', ['address', 'flush', 'dev', bridge])],
+  ['route', 'delete the route', () => execa('ip', ['route', 'flush', 'dev', bridge, 'proto', 'kernel'])],
   ['forwarding', 'forward no more', async () => writeFileSync('/proc/sys/net/ipv4/ip_forward', '0')],
   [
     'dnsmasq',

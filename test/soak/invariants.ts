@@ -35,7 +35,7 @@ export async function checkInvariants(world: World): Promise<void> {
 function readBooks() {
   const path = '/var/lib/virlan/ledger.jsonl';
   // The first machine brings it.
-  const ledger = Ledger.parse(existsSync(path) ? readFileSync(path, 'utf8') : '');
+  const ledger = Ledger.parse(existsSync(path) ? readFileSync(path) : Buffer.alloc(0));
   const hostsfile = parseHostsfile(readFileSync(`/var/lib/dnsmasq/${bridge}/hostsfile`, 'utf8'));
   assert(ledger.ok, 'the ledger is whole');
   assert(hostsfile.ok, 'the hostsfile is whole');
