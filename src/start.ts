@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { Script } from 'node:vm';
-import { readFileOrNull, writeAtomically } from './host/files.ts';
+import { readBytesOrNull, writeAtomically } from './host/files.ts';
 import { paths } from './host/paths.ts';
 
 /**
@@ -37,8 +37,8 @@ function keptPath(file: string): string {
 }
 
 function readKept(file: string, key: string): Buffer | null {
-  const text = readFileOrNull(keptPath(file), 'latin1');
-  return text?.startsWith(key) ? Buffer.from(text.slice(key.length), 'latin1') : null;
+  const bytes = readBytesOrNull(keptPath(file));
+  return bytes?.toString('latin1', 0, key.length) === key ? bytes.subarray(key.length) : null;
 }
 
 /** By now V8 has compiled just those functions that were called. */

@@ -13,9 +13,14 @@ import {
 import { dirname } from 'node:path';
 
 /** The text of a file, or null when there is none. Throws for one that is there and cannot be read. */
-export function readFileOrNull(path: string, encoding: BufferEncoding = 'utf8'): string | null {
+export function readFileOrNull(path: string): string | null {
+  return readBytesOrNull(path)?.toString('utf8') ?? null;
+}
+
+/** As `readFileOrNull`, for what is no text, or so much of it that it is better searched as it is. */
+export function readBytesOrNull(path: string): Buffer | null {
   try {
-    return readFileSync(path, encoding);
+    return readFileSync(path);
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;

@@ -47,7 +47,8 @@ export function parseHostsfile(text: string): Result<Hostsfile> {
 }
 
 export function formatHostsfile(hostsfile: Hostsfile): string {
-  return [...hostsfile.byHand, ...hostsfile.ours].map(line => `${line}\n`).join('');
+  const lines = [...hostsfile.byHand, ...hostsfile.ours];
+  return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
 /** `id:*` makes dnsmasq go by the MAC alone, so that clones with one machine-id keep apart. */
@@ -85,8 +86,7 @@ export function withReservation(
     ...macs.map(mac => `${mac},`),
     `,${formatIpv4(ip)},`,
   ]);
-  const isWanted = new Set(wanted);
-  const others = hostsfile.ours.filter(line => !isWanted.has(line));
+  const others = hostsfile.ours.filter(line => !wanted.includes(line));
   const kept = others.filter(line => !displaced.some(field => line.includes(field)));
   if (kept.length === others.length && wanted.every(line => hostsfile.ours.includes(line))) return null;
   return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };

@@ -39,48 +39,57 @@ export class DamagedLedger extends Error {
 
 const header = '{"virlan":"ledger","version":1}';
 
+/** One byte a character: the ledger is ASCII, and what else a damaged line holds comes back as it was. */
+const encoding = 'latin1';
+
+const lineBreak = 0x0a;
+const opening = Buffer.from('{"', encoding);
+const closing = '}'.charCodeAt(0);
+
 /**
- * All that was given, on all networks: a header, then one line of JSON for each NIC. It stays text in memory and a
- * line is parsed when it is asked for, so that a hook does not pay for the ten thousand machines it is not about. That
- * a search hits the right field is certain because JSON escapes the quotes of a hostile name, and is checked again on
- * the parsed line.
+ * All that was given, on all networks: a header, then one line of JSON for each NIC. In memory it stays the bytes of
+ * the file, and a line is parsed when it is asked for, so that a hook does not pay for the ten thousand machines it is
+ * not about. That a search hits the right field is certain because JSON escapes the quotes of a hostile name, and is
+ * checked again on the parsed line.
  */
 export class Ledger {
-  readonly #text: string;
+  /** As they are in the file: not to be changed. */
+  readonly bytes: Buffer;
   readonly #file: string | null;
   /** What was searched for already. */
   readonly #found = new Map<string, LedgerEntry[]>();
 
-  private constructor(text: string, file: string | null) {
-    this.#text = text;
+  private constructor(bytes: Buffer, file: string | null) {
+    this.bytes = bytes;
     this.#file = file;
   }
 
-  static readonly empty = new Ledger(`${header}\n`, null);
+  static readonly empty = new Ledger(Buffer.from(`${header}\n`, encoding), null);
 
   /** Checks the form of every line, and no line's content: see `entries`. The file is named where a line is damaged. */
-  static parse(text: string, file: string | null = null): Result<Ledger> {
-    if (text === '') return { ok: true, value: Ledger.empty };
-    const lineAt = (place: number) => text.slice(0, place).split('\n').length;
-    if (!text.startsWith(`${header}\n`) && text !== header)
-      return { ok: false, error: `line 1 is not ${header}` };
-    if (!text.endsWith('\n')) return { ok: false, error: `line ${lineAt(text.length)} is cut short` };
-    for (let start = header.length + 1; start < text.length; ) {
-      const end = text.indexOf('\n', start);
-      const isEntry = text.startsWith('{"', start) && text[end - 1] === '}';
-      if (!isEntry) return { ok: false, error: `line ${lineAt(start)} is no entry` };
-      start = end + 1;
+  static parse(bytes: Buffer, file: string | null = null): Result<Ledger> {
+    if (bytes.length === 0) return { ok: true, value: Ledger.empty };
+    const [first = ''] = bytes.toString(encoding, 0, header.length + 1).split('\n');
+    if (first !== header) return { ok: false, error: `line 1 is not ${header}` };
+    if (bytes.at(-1) !== lineBreak) {
+      return { ok: false, error: `line ${lineNumber(bytes, bytes.length)} is cut short` };
     }
-    return { ok: true, value: new Ledger(text, file) };
+    for (let at = header.length + 1; at < bytes.length; ) {
+      const next = bytes.indexOf(lineBreak, at);
+      const isEntry = bytes[at] === opening[0] && bytes[at + 1] === opening[1] && bytes[next - 1] === closing;
+      if (!isEntry) return { ok: false, error: `line ${lineNumber(bytes, at)} is no entry` };
+      at = next + 1;
+    }
+    return { ok: true, value: new Ledger(bytes, file) };
   }
 
-  format(): string {
-    return this.#text;
+  isSameAs(other: Ledger): boolean {
+    return this.bytes === other.bytes || this.bytes.equals(other.bytes);
   }
 
   /** Every entry. Throws DamagedLedger. */
   entries(): LedgerEntry[] {
-    return this.#text
+    return this.#text()
       .split('\n')
       .slice(1, -1)
       .map((line, index) => this.#read(line, () => index + 2));
@@ -118,22 +127,26 @@ export class Ledger {
     let searches = 16;
     let all: Set<string> | null = null;
     return ip => {
-      if (searches-- > 0) return this.#text.includes(`"ip":"${formatIpv4(ip)}"`);
-      all ??= new Set([...this.#text.matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
+      if (searches-- > 0) return this.bytes.includes(`"ip":"${formatIpv4(ip)}"`, 0, encoding);
+      all ??= new Set([...this.#text().matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
       return all.has(formatIpv4(ip));
     };
   }
 
   /** The ledger with `after` in place of `before`; a null adds or removes. */
   replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
-    const added = after === null ? '' : `${formatLine(after)}\n`;
-    if (before === null) return new Ledger(this.#text + added, this.#file);
-    const line = `\n${formatLine(before)}\n`;
-    if (line === `\n${added}`) return this;
-    const at = this.#text.indexOf(line);
-    if (at === -1) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
-    const text = `${this.#text.slice(0, at + 1)}${added}${this.#text.slice(at + line.length)}`;
-    return new Ledger(text, this.#file);
+    const added = Buffer.from(after === null ? '' : `${formatLine(after)}\n`, encoding);
+    if (before === null) return new Ledger(Buffer.concat([this.bytes, added]), this.#file);
+    const line = Buffer.from(`${formatLine(before)}\n`, encoding);
+    if (line.equals(added)) return this;
+    const at = this.bytes.indexOf(`\n${formatLine(before)}\n`, 0, encoding) + 1;
+    if (at === 0) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
+    const parts = [this.bytes.subarray(0, at), added, this.bytes.subarray(at + line.length)];
+    return new Ledger(Buffer.concat(parts), this.#file);
+  }
+
+  #text(): string {
+    return this.bytes.toString(encoding);
   }
 
   #find(fragment: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
@@ -144,22 +157,27 @@ export class Ledger {
 
   #search(fragment: string): LedgerEntry[] {
     const found: LedgerEntry[] = [];
-    for (let at = this.#text.indexOf(fragment, header.length); at !== -1; ) {
-      const start = this.#text.lastIndexOf('\n', at) + 1;
-      const end = this.#text.indexOf('\n', at);
-      const line = this.#text.slice(start, end);
-      found.push(this.#read(line, () => this.#text.slice(0, start).split('\n').length));
-      at = this.#text.indexOf(fragment, end);
+    for (let at = this.bytes.indexOf(fragment, header.length, encoding); at !== -1; ) {
+      const first = this.bytes.lastIndexOf(lineBreak, at) + 1;
+      const behind = this.bytes.indexOf(lineBreak, at);
+      const line = this.bytes.toString(encoding, first, behind);
+      found.push(this.#read(line, () => lineNumber(this.bytes, first)));
+      at = this.bytes.indexOf(fragment, behind, encoding);
     }
     return found;
   }
 
-  #read(line: string, lineNumber: () => number): LedgerEntry {
+  #read(line: string, number: () => number): LedgerEntry {
     return readLine(line, what => {
-      const damage = `line ${lineNumber()} ${what}`;
+      const damage = `line ${number()} ${what}`;
       return new DamagedLedger(this.#file === null ? damage : `${this.#file}: ${damage}: ${ledgerRemedy}`);
     });
   }
+}
+
+/** Of the line that a place is in, from 1. */
+function lineNumber(bytes: Buffer, place: number): number {
+  return bytes.toString(encoding, 0, place).split('\n').length;
 }
 
 /** JSON in ASCII alone, so that the text is one byte a character in memory and a line never holds an odd line break. */

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { Ipv4 } from '../address/ipv4.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { isMissing, readFileOrNull, writeAtomically } from '../host/files.ts';
+import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../host/files.ts';
 import { withLock } from '../host/lock.ts';
 import { paths } from '../host/paths.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
@@ -29,9 +29,6 @@ import { type Circumstances, poolOf, type Reserved, reservationOf, reserve } fro
 /** How long one process waits for another to be done with the ledger, in seconds: a machine's start waits meanwhile. */
 const patience = 5;
 
-/** The ledger is ASCII, and what else a damaged line holds is to come back as it was, byte for byte. */
-const ledgerEncoding = 'latin1';
-
 /** The ledger; an empty one when there is none yet. Throws, naming file and line, for one that is damaged: it is never written over. */
 export function readLedger(): Ledger {
   return ledgers(paths.ledger);
@@ -43,7 +40,7 @@ export function readHostsfile(bridge: string): Hostsfile {
 }
 
 const ledgers = untilReplaced(path => {
-  const parsed = Ledger.parse(readFileOrNull(path, ledgerEncoding) ?? '', path);
+  const parsed = Ledger.parse(readBytesOrNull(path) ?? Buffer.alloc(0), path);
   if (parsed.ok) return parsed.value;
   throw new DamagedLedger(`${path}: ${parsed.error}: ${ledgerRemedy}`);
 });
@@ -229,7 +226,7 @@ function decide(network: NetworkConfig, machine: Machine, moment: 'booting' | 'd
 }
 
 function isNothingToDo({ version, before, reserved, changed }: Decision): boolean {
-  return !version.includes(missing) && changed === null && reserved.ledger.format() === before.format();
+  return !version.includes(missing) && changed === null && reserved.ledger.isSameAs(before);
 }
 
 const missing = 'none';
@@ -250,9 +247,9 @@ function versionOf(path: string): string {
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {
-  if (after.format() === before.format()) return;
+  if (after.isSameAs(before)) return;
   mkdirSync(dirname(paths.ledger), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.ledger, Buffer.from(after.format(), ledgerEncoding), 0o600);
+  writeAtomically(paths.ledger, after.bytes, 0o600);
 }
 
 function writeHostsfile(bridge: string, hostsfile: Hostsfile): void {

@@ -155,11 +155,11 @@ async function fill(count: number): Promise<void> {
       retired: null,
       problem: null,
     };
-    const line = Ledger.empty.replace(null, entry).format().split('\n')[1];
+    const line = Ledger.empty.replace(null, entry).bytes.toString().split('\n')[1];
     ledger += `${line}\n`;
   }
   await configure('[network.k8s-br0]\nsubnet = 10.77.0.0/16\ndefault-network = keep\n');
-  writeFileSync('/var/lib/virlan/ledger.jsonl', `${Ledger.empty.format()}${ledger}`);
+  writeFileSync('/var/lib/virlan/ledger.jsonl', `${Ledger.empty.bytes}${ledger}`);
   assert.equal((await virlan('up')).exitCode, 0);
 }
 

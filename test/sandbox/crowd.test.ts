@@ -66,7 +66,7 @@ crowd(
     assert(longest < 1000, `virsh list took ${longest} ms`);
 
     const read = () => {
-      const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'));
+      const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
       const hostsfile = parseHostsfile(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'));
       assert(ledger.ok && hostsfile.ok);
       return {

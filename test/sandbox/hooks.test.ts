@@ -17,7 +17,7 @@ const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 
 /** Ledger and hostsfile as they are; throws when one of them is not whole. */
 function readState() {
-  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'));
+  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
   const hosts = parseHostsfile(readFileSync(hostsfile, 'utf8'));
   assert(ledger.ok && hosts.ok);
   return { entries: ledger.value.entries(), lines: hosts.value.ours };

@@ -37,7 +37,7 @@ const formulaMacOf = (machine: string, nic = 0) =>
   formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
 
 function entriesOf(machine: string): LedgerEntry[] {
-  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'));
+  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
   assert(ledger.ok);
   return ledger.value.named('k8s-br0', machine);
 }

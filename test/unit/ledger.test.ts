@@ -13,7 +13,7 @@ function ledgerOf(...entries: readonly LedgerEntry[]): Ledger {
 
 /** As a later process reads it from disk. */
 function reread(ledger: Ledger): Ledger {
-  const result = Ledger.parse(ledger.format());
+  const result = Ledger.parse(ledger.bytes);
   assert(result.ok);
   return result.value;
 }
@@ -44,8 +44,8 @@ ledgers('what is written is read again, in plain ASCII, a line for each entry', 
     fc.property(fc.array(anyEntry), entries => {
       const ledger = ledgerOf(...entries);
       assert.deepEqual(reread(ledger).entries(), entries);
-      assert.match(ledger.format(), /^[\x20-\x7e\n]*$/);
-      assert.equal(ledger.format().split('\n').length, entries.length + 2);
+      assert.match(ledger.bytes.toString(), /^[\x20-\x7e\n]*$/);
+      assert.equal(ledger.bytes.toString().split('\n').length, entries.length + 2);
     }),
   );
 });
@@ -117,7 +117,7 @@ ledgers('an entry is put in place of another, added and removed', () => {
   assert.deepEqual(ledger.replace(a, c).entries(), [c, b]);
   assert.deepEqual(ledger.replace(b, null).entries(), [a]);
   assert.deepEqual(ledger.replace(null, c).entries(), [a, b, c]);
-  assert.deepEqual(ledger.replace(null, null).format(), ledger.format());
+  assert.deepEqual(ledger.replace(null, null).bytes.toString(), ledger.bytes.toString());
   assert.deepEqual(ledger.entries(), [a, b], 'the ledger itself never changes');
   assert.throws(() => ledger.replace(c, a), /no such entry/);
 });
@@ -127,11 +127,11 @@ ledgers('times are kept to the second', () => {
   assert.deepEqual(reread(ledger).entries(), [entry()]);
 });
 
-const [header = '', line = ''] = ledgerOf(entry()).format().split('\n');
+const [header = '', line = ''] = ledgerOf(entry()).bytes.toString().split('\n');
 
 ledgers('an empty file is an empty ledger', () => {
-  const result = Ledger.parse('');
-  assert(result.ok && result.value.format() === `${header}\n`);
+  const result = Ledger.parse(Buffer.from(''));
+  assert(result.ok && result.value.bytes.toString() === `${header}\n`);
 });
 
 ledgers('a file that is no ledger, or is cut short, is refused with the line that is wrong', () => {
@@ -148,13 +148,13 @@ ledgers('a file that is no ledger, or is cut short, is refused with the line tha
     [`${header}\n${line}\n\0\0\0\0\n`, /^line 3 is no entry/],
   ];
   for (const [text, error] of cases) {
-    const result = Ledger.parse(text);
+    const result = Ledger.parse(Buffer.from(text));
     assert(!result.ok, text);
     assert.match(result.error, error);
   }
   const whole = `${header}\n${line}\n`;
   for (let length = 1; length < whole.length; length++) {
-    const result = Ledger.parse(whole.slice(0, length));
+    const result = Ledger.parse(Buffer.from(whole.slice(0, length)));
     // Cut behind the header's line break, nothing says that there was more.
     assert.equal(result.ok, length === header.length + 1, `cut after ${length} bytes`);
   }
@@ -182,7 +182,7 @@ ledgers('damage within a line is never taken for an entry', () => {
   for (const [from, to] of damages) {
     const damaged = line.replace(from, to);
     assert.notEqual(damaged, line);
-    const result = Ledger.parse(`${header}\n${line}\n${damaged}\n`);
+    const result = Ledger.parse(Buffer.from(`${header}\n${line}\n${damaged}\n`));
     assert(result.ok, damaged);
     assert.throws(() => result.value.entries(), /^DamagedLedger: line 3 /, damaged);
     assert.throws(() => result.value.ofMachine('k8s-br0', uuid(1)), DamagedLedger, damaged);
@@ -193,11 +193,11 @@ ledgers('one byte changed anywhere gives another entry in full or none', () => {
   fc.assert(
     fc.property(fc.nat(line.length - 1), fc.integer({ min: 0x20, max: 0x7e }), (at, byte) => {
       const changed = `${line.slice(0, at)}${String.fromCharCode(byte)}${line.slice(at + 1)}`;
-      const result = Ledger.parse(`${header}\n${changed}\n`);
+      const result = Ledger.parse(Buffer.from(`${header}\n${changed}\n`));
       if (!result.ok) return;
       try {
         const found = result.value.entries();
-        assert.equal(ledgerOf(...found).format(), `${header}\n${changed}\n`);
+        assert.equal(ledgerOf(...found).bytes.toString(), `${header}\n${changed}\n`);
       } catch (error) {
         assert(error instanceof DamagedLedger, String(error));
       }
@@ -208,12 +208,12 @@ ledgers('one byte changed anywhere gives another entry in full or none', () => {
 
 ledgers('a damaged line that nobody asks for is carried along to the letter', () => {
   const damaged = '{"name":"gone \\ud83d \\x, "ip":"10.9.9.9"}';
-  const result = Ledger.parse(`${header}\n${line}\n${damaged}\n`);
+  const result = Ledger.parse(Buffer.from(`${header}\n${line}\n${damaged}\n`));
   assert(result.ok);
   const other = entry({ uuid: uuid(2), name: 'db', macs: [mac(2)], ip: ip('192.168.100.8') });
   const changed = result.value.replace(entry(), entry({ booted: true })).replace(null, other);
   assert.deepEqual(changed.ofMachine('k8s-br0', uuid(1)), [entry({ booted: true })]);
-  assert(changed.format().includes(`\n${damaged}\n`));
+  assert(changed.bytes.toString().includes(`\n${damaged}\n`));
   assert(changed.addressTest()(ip('10.9.9.9')), 'nor is its address given to another');
 });
 
