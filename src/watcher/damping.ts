@@ -10,8 +10,11 @@ export interface Fight {
 const tooMany = 3;
 const minute = 60_000;
 
-/** How long a thing is left alone, in milliseconds; twice as long each time the fight goes on afterwards. */
-const pauses = { first: minute, longest: 16 * minute };
+/**
+ * How long a thing is left alone, in milliseconds; twice as long each time the fight goes on afterwards. The first is
+ * short because it may be no fight: a firewall that writes its rules again and again as it starts is soon done.
+ */
+const pauses = { first: minute / 4, longest: 16 * minute };
 
 interface Record {
   /** When it was repaired. */

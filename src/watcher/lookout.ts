@@ -61,6 +61,12 @@ export class Lookout {
   }
 }
 
+/**
+ * How long to rest after a look that found something, in milliseconds: who wrote there mostly goes on, as Docker does
+ * three times in 300 ms when it starts, and one repair more is to make good for all the rest.
+ */
+const restAfterRepair = 400;
+
 /** After so many looks in a row that found nothing, the rest is as long as the look was. */
 const enough = 3;
 
@@ -68,9 +74,11 @@ const enough = 3;
 const longestRest = 1000;
 
 /**
- * How long to rest after a look that took so long, as the last of some in a row that found nothing; in milliseconds.
+ * How long to rest after a look that took so long, as the last of some in a row that found nothing, or of none where it
+ * found something; in milliseconds.
  * Looks in vain get rarer, down to one a second, or half of the time where a look takes long.
  */
 export function restAfter(took: number, inVain: number): number {
+  if (inVain === 0) return restAfterRepair;
   return Math.min(took * 2 ** (inVain - enough), Math.max(took, longestRest));
 }

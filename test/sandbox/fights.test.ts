@@ -36,9 +36,12 @@ fights(
   },
 );
 
-fights('after a minute it is put right again, with nothing done, and status has forgotten', async () => {
-  await until(() => repairs().length === 4, 75);
-  assert.equal(readFileSync(forwarding, 'utf8'), '1\n');
-});
+fights(
+  'after a quarter of a minute it is put right again, with nothing done, and status has forgotten',
+  async () => {
+    await until(() => repairs().length === 4, 30);
+    assert.equal(readFileSync(forwarding, 'utf8'), '1\n');
+  },
+);
 
 fights.run();

@@ -47,8 +47,8 @@ for (const [name, other] of Object.entries(others)) {
     let watcher = await watch();
     const scene = await populate();
     await allIsWell(scene);
-    // Long enough for one that writes its rules again and again as it starts, which is left alone for a minute then.
-    const isMended = () => until(async () => (await isRight()) && (await askInternet(scene)) === 'open', 90);
+    // Long enough for one that writes its rules again and again as it starts on a busy host: it is left alone for a while.
+    const isMended = () => until(async () => (await isRight()) && (await askInternet(scene)) === 'open', 40);
 
     // Docker forwards nothing but its own where it had to switch forwarding on.
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');

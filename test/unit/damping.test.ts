@@ -23,7 +23,7 @@ damping('three repairs within a minute are too many, and one thing does not coun
   assert.equal(damp.allows('rules', start + 21 * second), false);
   assert.equal(damp.allows('address', start + 21 * second), true);
   assert.deepEqual(damp.fights(start + 21 * second), [
-    { thing: 'rules', since: start, until: start + 20 * second + minute },
+    { thing: 'rules', since: start, until: start + 35 * second },
   ]);
 });
 
@@ -34,25 +34,25 @@ damping('repairs that are far apart are none too many', () => {
 damping('after the pause it is tried again, and a fight that goes on pauses twice as long', () => {
   const damp = new Damping();
   repairAt(damp, 0, 1, 2);
-  assert.equal(damp.allows('rules', start + 61 * second), false);
-  assert.equal(damp.allows('rules', start + 62 * second), true);
-  assert.deepEqual(damp.fights(start + 62 * second), []);
-  assert.deepEqual(repairAt(damp, 62), [true]);
-  assert.deepEqual(damp.fights(start + 63 * second), [
-    { thing: 'rules', since: start, until: start + 62 * second + 2 * minute },
+  assert.equal(damp.allows('rules', start + 16 * second), false);
+  assert.equal(damp.allows('rules', start + 17 * second), true);
+  assert.deepEqual(damp.fights(start + 17 * second), []);
+  assert.deepEqual(repairAt(damp, 17), [true]);
+  assert.deepEqual(damp.fights(start + 18 * second), [
+    { thing: 'rules', since: start, until: start + 47 * second },
   ]);
-  assert.deepEqual(repairAt(damp, 182), [true]);
-  assert.equal(damp.fights(start + 183 * second)[0]?.until, start + 182 * second + 4 * minute);
+  assert.deepEqual(repairAt(damp, 47), [true]);
+  assert.equal(damp.fights(start + 48 * second)[0]?.until, start + 47 * second + minute);
 });
 
 damping('a repair that lasts for a minute ends the fight', () => {
   const damp = new Damping();
   repairAt(damp, 0, 1, 2);
-  assert.deepEqual(repairAt(damp, 2 + 60 + 60, 123, 124), [false, false, true]);
-  assert.equal(damp.fights(start + 125 * second)[0]?.since, start + 122 * second);
+  assert.deepEqual(repairAt(damp, 2 + 15 + 60, 78, 79), [false, false, true]);
+  assert.equal(damp.fights(start + 80 * second)[0]?.since, start + 77 * second);
 });
 
-damping('however hard somebody fights, a thing is repaired nine times in the first hour', () => {
+damping('however hard somebody fights, a thing is repaired eleven times in the first hour', () => {
   const damp = new Damping();
   let repairs = 0;
   for (let now = start; now < start + 60 * minute; now += 200) {
@@ -60,7 +60,7 @@ damping('however hard somebody fights, a thing is repaired nine times in the fir
     damp.count('rules', now);
     repairs++;
   }
-  assert.equal(repairs, 3 + 6);
+  assert.equal(repairs, 3 + 8);
 });
 
 damping('a pause is never longer than sixteen minutes', () => {

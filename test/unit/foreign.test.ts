@@ -6,7 +6,7 @@ import { filterLines, parseNftChains, parseSavedChains } from '../../src/network
 import { zoneFile, zoneName } from '../../src/network/foreign/firewalld.ts';
 import { type Chain, type ForeignFirewalls, firewallsHere } from '../../src/network/foreign/found.ts';
 import { describeLine, foundForeign, wantedForeign } from '../../src/network/foreign/needs.ts';
-import { reportStranger, strangeChains } from '../../src/network/foreign/strangers.ts';
+import { isSameChain, reportStranger, strangeChains } from '../../src/network/foreign/strangers.ts';
 import { ufwArguments, withoutTuples } from '../../src/network/foreign/ufw.ts';
 import { network, noFirewalls } from './builders.ts';
 
@@ -222,6 +222,22 @@ foreign('strangers: what drops by policy and has no known owner', () => {
     chain('filter_FORWARD', 'drop', { family: 'inet', table: 'firewalld', hook: 'forward' }),
   ];
   assert.deepEqual(strange('nftables', { ...noFirewalls, chains: harmless }), []);
+});
+
+foreign('chains are known by family, table and name, all three', () => {
+  const own = chain('FORWARD', 'drop');
+  assert(isSameChain(own, chain('FORWARD')));
+  for (const more of [{ family: 'inet' }, { table: 'corp' }, { name: 'INPUT' }])
+    assert(!isSameChain(own, { ...own, ...more }), JSON.stringify(more));
+
+  const remedy = (found: Chain) => reportStranger(bridge, found).replace(/^.* accepts it: /, '');
+  assert.match(remedy(own), /^iptables -I FORWARD /);
+  assert.match(remedy({ ...own, table: 'corp' }), /^nft 'insert rule ip corp FORWARD /);
+  assert.match(remedy({ ...own, family: 'inet' }), /^nft 'insert rule inet filter FORWARD /);
+
+  const zones = chain('INPUT_ZONES');
+  assert.deepEqual(firewallsHere({ ...noFirewalls, chains: [zones] }), ['firewalld']);
+  assert.deepEqual(firewallsHere({ ...noFirewalls, chains: [{ ...zones, table: 'corp' }] }), []);
 });
 
 foreign("strangers: a name of theirs never gets into a command's words", () => {

@@ -57,10 +57,13 @@ lookout('a sign that comes during a look is looked after', async () => {
   assert.equal(events.at(-1), 'stop');
 });
 
-lookout('looks that find nothing get rarer, down to one a second', () => {
-  const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
-  assert.deepEqual(rests, [10, 20, 80, 160, 1000, 1000, 1000]);
-  assert.equal(restAfter(3000, 20), 3000);
-});
+lookout(
+  'who changed something is given time for more; looks that find nothing get rarer, down to one a second',
+  () => {
+    const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
+    assert.deepEqual(rests, [400, 20, 80, 160, 1000, 1000, 1000]);
+    assert.equal(restAfter(3000, 20), 3000);
+  },
+);
 
 lookout.run();

@@ -56,6 +56,21 @@ signs('what ip says is a sign when it may be about a bridge, forwarding or a sub
     assert.equal(new SignsOfLinks().isSign(line, ['k8s-br0']), isSign, line);
 });
 
+signs('each of some bridges is listened to', () => {
+  const bridges = ['lab', 'k8s-br0'];
+  const isSign = (line: string) => new SignsOfLinks().isSign(line, bridges);
+  for (const bridge of bridges) {
+    assert(
+      isSign(`Deleted 192.168.100.0/24 dev ${bridge} proto kernel scope link src 192.168.100.1 `),
+      bridge,
+    );
+    assert(
+      isSign(`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master ${bridge} state UP ${ether}`),
+      bridge,
+    );
+  }
+});
+
 signs('a bridge that a machine is plugged into says much that is no sign; one that was set is one', () => {
   const seen = new SignsOfLinks();
   const say = (flags: string, mtu: number, state: string) =>
