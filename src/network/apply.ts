@@ -2,7 +2,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
 import { writeAtomically } from '../host/files.ts';
-import { run } from '../host/run.ts';
+import { type CommandFailed, run } from '../host/run.ts';
 import { syncHostsfile } from '../identity/store.ts';
 import { readApplied, writeApplied } from './applied.ts';
 import { startDnsmasq, stopDnsmasq } from './dnsmasq-service.ts';
@@ -190,7 +190,11 @@ async function loadRules(step: RulesStep): Promise<void> {
   if (step.backend === 'nftables') {
     const load = (text: string) => run('nft', ['-f', '-'], text);
     if (script === null) await load(removeNftables(bridge));
-    else await load(createNftables(bridge, script)).catch(() => load(replaceNftables(bridge, script)));
+    else
+      await load(createNftables(bridge, script)).catch((error: CommandFailed) => {
+        if (error.ranOutOfTime) throw error;
+        return load(replaceNftables(bridge, script));
+      });
   } else {
     const transaction = replaceIptables(bridge, script, await listRules('iptables', bridge));
     await run('iptables-restore', ['--noflush', '--wait', '5'], transaction);

@@ -52,8 +52,12 @@ export async function establish(network: NetworkConfig): Promise<Established> {
     try {
       await applySteps(steps.filter(step => !isForeign(step)));
     } catch (error) {
-      const outcome = await rollBack(host, survey);
-      if (isFirst) forgetRecords(network.bridge);
+      const left = await rollBack(host, survey);
+      if (isFirst && left.length === 0) forgetRecords(network.bridge);
+      const outcome =
+        left.length === 0
+          ? 'the host is as it was'
+          : `putting the host back failed too: ${left.join('; ')}: "virlan down" does it when that works again`;
       throw new Error(`${(error as Error).message}; ${outcome}`);
     }
   }
@@ -178,13 +182,13 @@ function record(host: HostSurvey, { network, desired, observed }: Survey): void 
   writeApplied(network.bridge, { ...applied, addresses: [...new Set([...applied.addresses, ...addresses])] });
 }
 
-/** Puts back what was observed before; gives the end of the error message. */
-async function rollBack(host: HostSurvey, { desired, observed }: Survey): Promise<string> {
-  try {
-    const back = await surveyAgainst(asDesired(desired, observed));
-    await applySteps([...back.steps, ...surveyHost(host.observed).steps]);
-    return 'the host is as it was';
-  } catch (error) {
-    return `and putting the host back failed too: ${(error as Error).message}`;
-  }
+/** Puts back what was observed before, the host's part also where the network's fails; gives what failed, each a line. */
+async function rollBack(host: HostSurvey, { desired, observed }: Survey): Promise<string[]> {
+  const parts = [
+    async () => applySteps((await surveyAgainst(asDesired(desired, observed))).steps),
+    () => applySteps(surveyHost(host.observed).steps),
+  ];
+  const failures: string[] = [];
+  for (const putBack of parts) await putBack().catch((error: Error) => failures.push(error.message));
+  return failures;
 }

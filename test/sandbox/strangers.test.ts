@@ -15,6 +15,7 @@ import { firewalldPid, installFirewalls, startFirewalld } from './firewalls.ts';
 import { logLines, runHook } from './hook-calls.ts';
 import { installVirlan, virlan } from './host.ts';
 import { down, planned, up } from './outcomes.ts';
+import { changesSince, snapshot } from './snapshot.ts';
 
 const strangers = suite('strangers');
 strangers.before(async () => {
@@ -167,6 +168,23 @@ strangers('an nft that hangs over everything is named, and holds nobody up', asy
   assert(logLines().some(({ msg, err }) => word.test(`${msg} ${err}`)));
   noStandIns();
   assert.deepEqual(await planned(), []);
+});
+
+strangers('an nft that hangs from the start leaves the host as it was', async () => {
+  await configureBackend('nftables');
+  const before = await snapshot();
+  standIn('nft', 'exec sleep 60');
+  const { exitCode, stderr } = await virlan('up');
+  assert.equal(exitCode, 1);
+  assert.match(
+    stderr,
+    /nft -f -: not done after 10 s; putting the host back failed too: nft .* "virlan down" /,
+  );
+  // What was there before is remembered as long as nobody knows what nft did.
+  noStandIns();
+  assert.deepEqual(await changesSince(before, /before\.json|applied\.json/), []);
+  assert.equal((await virlan('down')).exitCode, 0);
+  assert.deepEqual(await changesSince(before), []);
 });
 
 const brokenFirewallds = {
