@@ -333,7 +333,12 @@ layout = struct.pack("12QIi", *fields, 0, 0, -1)
 assert libc.prctl(35, 14, layout, ctypes.c_ulong(len(layout)), 0) == 0
 assert libc.prctl(15, b"dnsmasq", 0, 0, 0) == 0
 port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-port.bind(("192.168.100.1", 53))
+while True:
+  try:
+    port.bind(("192.168.100.1", 53))
+    break
+  except OSError:
+    time.sleep(0.01)
 print("bound", flush=True)
 time.sleep(1)
 `;
