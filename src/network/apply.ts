@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
+import { formatIpv4 } from '../address/ipv4.ts';
 import { writeAtomically } from '../host/files.ts';
 import { type CommandFailed, run } from '../host/run.ts';
 import { syncHostsfile } from '../identity/store.ts';
@@ -11,7 +11,7 @@ import { replaceIptables } from './firewall/iptables.ts';
 import { createNftables, removeNftables, replaceNftables } from './firewall/nftables.ts';
 import { allowIn, withdrawFrom } from './foreign/places.ts';
 import { listRules, sysctlPath } from './kernel.ts';
-import { formatAddress, type LinkAttribute, type Step } from './plan.ts';
+import { formatAddress, formatDestination, type LinkAttribute, type Step } from './plan.ts';
 
 /** A step that can be one line of `ip -batch`. */
 type LinkStep = Extract<
@@ -129,10 +129,9 @@ function ipCommand(step: LinkStep): string {
     case 'remove address':
       return `address delete ${formatAddress(step.address)} dev ${step.link}`;
     case 'add route': {
-      const { ip, prefix } = step.address;
       // As the kernel writes it when the address comes (fib_add_ifaddr in net/ipv4/fib_frontend.c).
-      const options = `proto kernel scope link src ${formatIpv4(ip)}`;
-      return `route replace ${formatSubnet(subnetOf(ip, prefix))} dev ${step.link} ${options}`;
+      const options = `proto kernel scope link src ${formatIpv4(step.address.ip)}`;
+      return `route replace ${formatDestination(step.address)} dev ${step.link} ${options}`;
     }
   }
 }

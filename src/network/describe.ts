@@ -1,8 +1,8 @@
-import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
+import { formatIpv4 } from '../address/ipv4.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 import { tableName } from './firewall/nftables.ts';
 import { describeLine } from './foreign/needs.ts';
-import { formatAddress, type Step } from './plan.ts';
+import { formatAddress, formatDestination, type Step } from './plan.ts';
 import type { Backend } from './state.ts';
 
 /** A step as a person would want to read it. */
@@ -48,7 +48,7 @@ export function describeStep(step: Step): Description {
       );
     }
     case 'add route':
-      return line('+', `route on ${step.link}`, formatSubnet(subnetOf(step.address.ip, step.address.prefix)));
+      return line('+', `route on ${step.link}`, formatDestination(step.address));
     case 'set sysctl':
       return line('~', step.key, `${step.from === null ? '' : `${step.from} → `}${step.to}`);
     case 'write file':

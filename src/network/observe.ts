@@ -1,4 +1,3 @@
-import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
 import { readFileOrNull } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { readHostsfile } from '../identity/store.ts';
@@ -15,6 +14,7 @@ import {
   readSysctl,
   type SavedRules,
 } from './kernel.ts';
+import { formatAddress, formatDestination } from './plan.ts';
 import type {
   Backend,
   BridgeState,
@@ -44,8 +44,8 @@ export function observeNetwork(
   return {
     link: link === undefined || link.mac === null ? null : { ...link, mac: link.mac },
     nic: nic === undefined || nic.mac === null ? null : { mac: nic.mac, up: nic.up, master: nic.master },
-    ownAddresses: (link?.addresses ?? []).filter(({ ip, prefix }) =>
-      applied.addresses.includes(`${formatIpv4(ip)}/${prefix}`),
+    ownAddresses: (link?.addresses ?? []).filter(address =>
+      applied.addresses.includes(formatAddress(address)),
     ),
     unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
     orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
@@ -64,10 +64,10 @@ function findUnrouted(
   routes: readonly IpRoute[],
 ): LinkAddress[] {
   if (found?.up !== true || !wanted.up) return [];
-  return wanted.addresses.filter(({ ip, prefix }) => {
-    const subnet = formatSubnet(subnetOf(ip, prefix));
-    const isThere = found.addresses.some(other => other.ip === ip && other.prefix === prefix);
-    return isThere && !routes.some(({ dst, dev }) => dst === subnet && dev === found.name);
+  return wanted.addresses.filter(address => {
+    const isThere = found.addresses.some(other => formatAddress(other) === formatAddress(address));
+    const destination = formatDestination(address);
+    return isThere && !routes.some(({ dst, dev }) => dst === destination && dev === found.name);
   });
 }
 

@@ -1,4 +1,4 @@
-import { formatIpv4 } from '../address/ipv4.ts';
+import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
 import { dnsmasqPaths } from './dnsmasq.ts';
 import { type Firewall, firewalls } from './foreign/found.ts';
 import type {
@@ -249,4 +249,9 @@ function onOff(value: boolean): string {
 
 export function formatAddress({ ip, prefix }: LinkAddress): string {
   return `${formatIpv4(ip)}/${prefix}`;
+}
+
+/** The subnet of an address, which the route that comes with it leads to. */
+export function formatDestination({ ip, prefix }: LinkAddress): string {
+  return formatSubnet(subnetOf(ip, prefix));
 }

@@ -25,7 +25,6 @@ function goesOnto(bridge: string, step: Step): boolean {
     case 'add bridge':
     case 'add dummy':
     case 'add address':
-    case 'add route':
     case 'set link':
       return true;
     case 'set sysctl':

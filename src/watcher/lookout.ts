@@ -75,8 +75,8 @@ const longestRest = 1000;
 
 /**
  * How long to rest after a look that took so long, as the last of some in a row that found nothing, or of none where it
- * found something; in milliseconds.
- * Looks in vain get rarer, down to one a second, or half of the time where a look takes long.
+ * found something; in milliseconds. Looks in vain get rarer, down to one a second, or half of the time where a look takes
+ * long.
  */
 export function restAfter(took: number, inVain: number): number {
   if (inVain === 0) return restAfterRepair;
