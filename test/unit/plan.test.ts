@@ -137,6 +137,14 @@ function plan(desired: DesiredNetwork, kernel: FakeKernel): Step[] {
   return planNetwork(desired, kernel.observe(desired));
 }
 
+plans('a route that somebody took away is all that comes back', () => {
+  const kernel = new FakeKernel(lan.bridge);
+  const desired = desiredNetwork(lan, { ...facts, taps: [] });
+  kernel.establish(desired, plan(desired, kernel));
+  kernel.unrouted = [own];
+  assert.deepEqual(plan(desired, kernel), [{ do: 'add route', link: lan.bridge, address: own }]);
+});
+
 plans('after a plan is carried out there is nothing left to do', () => {
   fc.assert(
     fc.property(anyCase, ({ desired, kernel }) => {
