@@ -6,20 +6,20 @@ const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.
 
 // What a file imports with import() becomes a file of its own: V8 need not even read past what it does not run.
 const entryPoints = {
-  start: 'src/start.ts',
-  virlan: 'src/virlan.ts',
-  hook: 'src/hook.ts',
-  log: 'src/host/log.ts',
-  qemu: 'src/hooks/qemu.ts',
-  network: 'src/hooks/network.ts',
-  daemon: 'src/hooks/daemon.ts',
+  start: 'src/bin/start.ts',
+  virlan: 'src/bin/virlan.ts',
+  hook: 'src/bin/hook.ts',
+  'probe-guest': 'src/bin/probe-guest.ts',
+  log: 'src/system/log.ts',
+  'prepare-machine': 'src/operations/prepare-machine.ts',
+  'plug-nic': 'src/operations/plug-nic.ts',
+  'start-daemon': 'src/operations/start-daemon.ts',
   watch: 'src/watcher/watch.ts',
-  arrange: 'src/default-network/arrange.ts',
-  restore: 'src/default-network/restore.ts',
-  ask: 'src/watcher/ask.ts',
-  doctor: 'src/doctor/doctor.ts',
-  probe: 'src/probe/probe.ts',
-  'probe-guest': 'src/probe/guest.ts',
+  client: 'src/watcher/client.ts',
+  arrange: 'src/libvirt-networks/arrange.ts',
+  restore: 'src/libvirt-networks/restore.ts',
+  doctor: 'src/diagnosis/doctor/doctor.ts',
+  probe: 'src/diagnosis/probe/probe.ts',
 };
 const ownFiles = {
   name: 'own files',

@@ -8,7 +8,7 @@ import { build } from 'esbuild';
 const root = import.meta.dirname;
 const outfile = `${root}/build/generate.cjs`;
 await build({
-  entryPoints: [`${root}/src/manual/files.ts`],
+  entryPoints: [`${root}/src/manual/generated-files.ts`],
   outfile,
   bundle: true,
   platform: 'node',

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { type Command, commands, optionTable, someOptions, UsageError, type Values } from './commands.ts';
+import { type Command, commands, optionTable, someOptions, UsageError, type Values } from './table.ts';
 
 /** What a command line asks for. */
 export type Request =

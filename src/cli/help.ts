@@ -1,4 +1,4 @@
-import { type Command, commands, commonOptions, optionTable } from './commands.ts';
+import { type Command, commands, commonOptions, optionTable } from './table.ts';
 import { style, wrap } from './terminal.ts';
 
 export function programHelp(): string[] {

@@ -1,7 +1,7 @@
 import { forTerminal, note, print, printJson, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
-import type { Check } from '../doctor/doctor.ts';
+import type { Check } from '../diagnosis/doctor/doctor.ts';
 import { bringUp } from './up.ts';
 
 interface DoctorOptions {
@@ -18,7 +18,7 @@ export async function doctor(options: DoctorOptions, name: string | null): Promi
   const slow = config.networks.filter(({ stp }) => stp).map(each => each.name);
   if (slow.length > 0)
     note(`STP keeps the port of the probe from forwarding for four seconds: ${slow.join(', ')}`);
-  const { examine } = await import('../doctor/doctor.ts');
+  const { examine } = await import('../diagnosis/doctor/doctor.ts');
   const checks = await examine(config, name);
   const due = checks.filter(({ state, fix }) => state === 'fail' && fix?.ours);
   if (!options.fix || due.length === 0) return tell(options, checks, options.fix ? [] : null);
@@ -46,7 +46,7 @@ function readConfig(path: string | undefined): Config | { problem: Check } {
 /** Does what virlan can do; a finding where that fails. */
 async function mend(config: Config, name: string | null): Promise<Check | null> {
   try {
-    const { reserveFor } = await import('../doctor/doctor.ts');
+    const { reserveFor } = await import('../diagnosis/doctor/doctor.ts');
     await bringUp(config, config.networks);
     if (name !== null) await reserveFor(config, name);
     return null;

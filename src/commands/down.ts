@@ -1,9 +1,9 @@
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
-import { readBefore } from '../network/before.ts';
 import { describeStep } from '../network/describe.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
+import { readBefore } from '../network/original-state.ts';
 import { describeSteps } from './plan.ts';
 
 /**
@@ -20,7 +20,7 @@ export async function down(
       results.push({ name, ...(await takeDown(name, bridge)) });
     return results;
   });
-  const { openLog } = await import('../host/log.ts');
+  const { openLog } = await import('../system/log.ts');
   const log = openLog();
   for (const { name, steps } of done) {
     if (steps.length > 0) log.info({ network: name, steps: steps.map(describeStep) }, 'network taken down');
@@ -49,7 +49,7 @@ export async function down(
 }
 
 async function restoreLibvirt() {
-  const { restoreNetworks } = await import('../default-network/restore.ts');
+  const { restoreNetworks } = await import('../libvirt-networks/restore.ts');
   return restoreNetworks();
 }
 

@@ -1,9 +1,9 @@
-import { formatIpv4 } from '../address/ipv4.ts';
+import { formatIpv4 } from '../address/ip.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { handLines } from '../dnsmasq/hostsfile.ts';
 import { formulaMac } from '../identity/formula.ts';
-import { handLines } from '../identity/hostsfile.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import { machineOn, noWishes } from '../identity/machine.ts';
 import { reserve } from '../identity/reserve.ts';
@@ -88,7 +88,7 @@ export async function adopt(options: { config?: string; json: boolean }, name: s
       `there is no machine ${JSON.stringify(name)} whose MAC virlan may change: see "virlan status"`,
     );
   }
-  const { askWatcher } = await import('../watcher/ask.ts');
+  const { askWatcher } = await import('../watcher/client.ts');
   const isSettled = (await askWatcher('POST', '/settle', name))?.body === 'done\n';
   if (options.json)
     printJson({

@@ -41,7 +41,7 @@ export async function plan(
     for (const { title, steps } of groups.filter(group => group.steps.length > 0))
       print(style(title, 'bold'), ...describeSteps(steps));
     print('', `${count} ${count === 1 ? 'change' : 'changes'}; none made. "virlan up" makes them.`);
-    const { defaultUsers } = await import('../default-network/arrange.ts');
+    const { defaultUsers } = await import('../libvirt-networks/arrange.ts');
     const users = defaultUsers(config);
     if (users !== null) print(forTerminal(users));
   }

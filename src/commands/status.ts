@@ -1,8 +1,8 @@
 import { type Cell, forTerminal, print, printJson, style, table } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
-import { collectStatus } from '../status/collect.ts';
-import { publishNetwork } from '../status/publish-leases.ts';
-import type { MachineStatus, NetworkStatus, Status } from '../status/report.ts';
+import { collectStatus } from '../operations/collect-status.ts';
+import { publishNetwork } from '../operations/publish.ts';
+import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
 
 /** `virlan status`. */
 export async function status(options: { config?: string; json: boolean }): Promise<number> {
@@ -15,7 +15,7 @@ export async function status(options: { config?: string; json: boolean }): Promi
 /** The watcher's word; null when there is no watcher, or when another configuration than its own is asked about. */
 async function askStatus(config: string | undefined): Promise<Status | null> {
   if (config !== undefined) return null;
-  const { askWatcher } = await import('../watcher/ask.ts');
+  const { askWatcher } = await import('../watcher/client.ts');
   const answer = await askWatcher('GET', '/status');
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }

@@ -3,7 +3,7 @@ import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
-import { publishNetwork } from '../status/publish-leases.ts';
+import { publishNetwork } from '../operations/publish.ts';
 import { selectNetworks } from './networks.ts';
 import { describeSteps } from './plan.ts';
 
@@ -32,7 +32,7 @@ export async function up(
   if (libvirt === null)
     print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
   if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
-  const { defaultUsers } = await import('../default-network/arrange.ts');
+  const { defaultUsers } = await import('../libvirt-networks/arrange.ts');
   const users = actions.length > 0 ? defaultUsers(config) : null;
   if (users !== null) print(forTerminal(users));
   return 0;
@@ -46,9 +46,9 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
     return results;
   });
   // What the network itself does not wait for is loaded when it is up.
-  const { openLog } = await import('../host/log.ts');
-  const { arrangeNetworksOnce } = await import('../default-network/arrange.ts');
-  const { clearProbe } = await import('../probe/probe.ts');
+  const { openLog } = await import('../system/log.ts');
+  const { arrangeNetworksOnce } = await import('../libvirt-networks/arrange.ts');
+  const { clearProbe } = await import('../diagnosis/probe/probe.ts');
   const log = openLog();
   for (const { network, steps } of done) {
     if (steps.length > 0)

@@ -1,4 +1,4 @@
-import { paths } from '../host/paths.ts';
+import { paths } from '../system/paths.ts';
 
 /** `virlan watch`: runs until it is told to end. What only the watcher needs is a file of its own, loaded here. */
 export async function watch(options: { config?: string }): Promise<number> {

@@ -5,7 +5,7 @@ import {
   rangeContains,
   subnetContains,
   subnetsOverlap,
-} from '../address/ipv4.ts';
+} from '../address/ip.ts';
 import type { ConfigProblem, NetworkConfig } from './config.ts';
 import type { Section } from './sections.ts';
 

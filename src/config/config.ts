@@ -1,4 +1,4 @@
-import type { Ipv4, Ipv4Range, Subnet } from '../address/ipv4.ts';
+import type { Ipv4, Ipv4Range, Subnet } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
 /** A port, or a range of ports, of one protocol. */

@@ -1,5 +1,5 @@
-import { isMissing, readFileOrNull } from '../host/files.ts';
-import { paths } from '../host/paths.ts';
+import { isMissing, readFileOrNull } from '../system/files.ts';
+import { paths } from '../system/paths.ts';
 import { type Config, formatConfigProblem } from './config.ts';
 import { parseConfig } from './parse.ts';
 

@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { broadcastOf, formatIpv4, formatSubnet, ipv4After, subnetOf } from '../address/ipv4.ts';
-import { isLabel } from '../identity/label.ts';
+import { broadcastOf, formatIpv4, formatSubnet, ipv4After, subnetOf } from '../address/ip.ts';
+import { isLabel } from '../names/label.ts';
 import { findClashes } from './clashes.ts';
 import type { ConfigProblem, ConfigResult, FixedHost, NetworkConfig } from './config.ts';
 import { bridgeName, hostSection, type NetworkSection, networkSection } from './schema.ts';

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ipv4.ts';
+import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 

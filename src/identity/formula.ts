@@ -1,6 +1,6 @@
-import type { Ipv4 } from '../address/ipv4.ts';
+import type { Ipv4 } from '../address/ip.ts';
 import { kvmMac, type Mac } from '../address/mac.ts';
-import { digest } from './digest.ts';
+import { digest } from '../names/digest.ts';
 import { type Pool, poolAddress, poolSize } from './pool.ts';
 
 /** Which NIC of which machine on which network: what an identity is computed from. */

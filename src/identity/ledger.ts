@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ipv4.ts';
+import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 

@@ -1,7 +1,7 @@
-import { type Ipv4, parseIpv4 } from '../address/ipv4.ts';
+import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import { isLabel } from './label.ts';
+import { isLabel } from '../names/label.ts';
 
 /** The namespace of a machine's own wishes in its `<metadata>`. */
 export const machineNamespace = 'urn:virlan:machine:1';

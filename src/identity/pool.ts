@@ -1,4 +1,4 @@
-import { type Ipv4, type Ipv4Range, ipv4After, rangeContains } from '../address/ipv4.ts';
+import { type Ipv4, type Ipv4Range, ipv4After, rangeContains } from '../address/ip.ts';
 
 /** The addresses virlan gives out: a range less what is spoken for, kept as arithmetic because a range may hold millions. */
 export interface Pool {

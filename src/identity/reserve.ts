@@ -1,10 +1,10 @@
-import { broadcastOf, formatIpv4, type Ipv4, subnetContains } from '../address/ipv4.ts';
+import { broadcastOf, formatIpv4, type Ipv4, subnetContains } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { HandLine, Reservation } from '../dnsmasq/hostsfile.ts';
+import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
+import { machineLabel } from '../names/label.ts';
 import { formulaAddress, isFormulaMac, type NicKey } from './formula.ts';
-import type { HandLine, Reservation } from './hostsfile.ts';
-import { machineLabel } from './label.ts';
-import { isCurrent, type Lease } from './leases.ts';
 import type { Ledger, LedgerEntry, MacOrigin } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import { makePool, type Pool } from './pool.ts';

@@ -1,14 +1,9 @@
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Ipv4 } from '../address/ipv4.ts';
+import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../host/files.ts';
-import { withLock } from '../host/lock.ts';
-import { paths } from '../host/paths.ts';
-import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { dnsmasqPaths } from '../network/dnsmasq.ts';
-import { tellDnsmasq } from '../network/dnsmasq-process.ts';
+import { dnsmasqPaths } from '../dnsmasq/conf.ts';
 import {
   formatHostsfile,
   type HandLine,
@@ -19,8 +14,13 @@ import {
   withProbe,
   withReservation,
   withReservations,
-} from './hostsfile.ts';
-import { isCurrent, type Lease, parseLeases } from './leases.ts';
+} from '../dnsmasq/hostsfile.ts';
+import { isCurrent, type Lease, parseLeases } from '../dnsmasq/leases.ts';
+import { tellDnsmasq } from '../dnsmasq/process.ts';
+import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
+import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../system/files.ts';
+import { withLock } from '../system/lock.ts';
+import { paths } from '../system/paths.ts';
 import { DamagedLedger, Ledger, ledgerRemedy } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import { lastFree } from './pool.ts';

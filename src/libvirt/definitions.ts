@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
-import { listDirectory, readFileOrNull } from '../host/files.ts';
-import { libvirtPaths } from '../host/paths.ts';
+import { listDirectory, readFileOrNull } from '../system/files.ts';
+import { libvirtPaths } from '../system/paths.ts';
 import { type Domain, parseDomain } from './domain-xml.ts';
 import { type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 

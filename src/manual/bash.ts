@@ -1,4 +1,4 @@
-import { commands } from '../cli/commands.ts';
+import { commands } from '../cli/table.ts';
 import {
   generatedBy,
   type Lookup,

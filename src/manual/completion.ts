@@ -1,4 +1,4 @@
-import { type Command, commonOptions, optionTable } from '../cli/commands.ts';
+import { type Command, commonOptions, optionTable } from '../cli/table.ts';
 
 /** What the completions of all shells know. */
 

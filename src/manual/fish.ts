@@ -1,4 +1,4 @@
-import { type Command, commands, commonOptions, optionTable } from '../cli/commands.ts';
+import { type Command, commands, commonOptions, optionTable } from '../cli/table.ts';
 import {
   generatedBy,
   type Lookup,

@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatIpv4 } from '../address/ipv4.ts';
+import { formatIpv4 } from '../address/ip.ts';
 import { hostKeys, networkKeys } from '../config/keys.ts';
 import { parseConfig } from '../config/parse.ts';
 import { hostSection, networkSection } from '../config/schema.ts';

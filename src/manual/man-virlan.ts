@@ -1,4 +1,4 @@
-import { type Command, commands, optionTable } from '../cli/commands.ts';
+import { type Command, commands, optionTable } from '../cli/table.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
 type Option = keyof typeof optionTable;

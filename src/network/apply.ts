@@ -1,16 +1,16 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { formatIpv4 } from '../address/ipv4.ts';
-import { writeAtomically } from '../host/files.ts';
-import { type CommandFailed, run } from '../host/run.ts';
+import { formatIpv4 } from '../address/ip.ts';
+import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
+import { countRules } from '../firewall/count.ts';
+import { replaceIptables } from '../firewall/iptables.ts';
+import { createNftables, removeNftables, replaceNftables } from '../firewall/nftables.ts';
 import { syncHostsfile } from '../identity/store.ts';
-import { readApplied, writeApplied } from './applied.ts';
-import { startDnsmasq, stopDnsmasq } from './dnsmasq-service.ts';
-import { countRules } from './firewall/count.ts';
-import { replaceIptables } from './firewall/iptables.ts';
-import { createNftables, removeNftables, replaceNftables } from './firewall/nftables.ts';
-import { allowIn, withdrawFrom } from './foreign/places.ts';
-import { listRules, sysctlPath } from './kernel.ts';
+import { allowIn, withdrawFrom } from '../other-firewalls/apply.ts';
+import { writeAtomically } from '../system/files.ts';
+import { type CommandFailed, run } from '../system/run.ts';
+import { readApplied, writeApplied } from './applied-record.ts';
+import { listRules, sysctlPath } from './links.ts';
 import { formatAddress, formatDestination, type LinkAttribute, type Step } from './plan.ts';
 
 /** A step that can be one line of `ip -batch`. */

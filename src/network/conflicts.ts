@@ -1,4 +1,4 @@
-import { formatSubnet, type Subnet, subnetsOverlap } from '../address/ipv4.ts';
+import { formatSubnet, type Subnet, subnetsOverlap } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 
 /** A network the host knows already: by an address of one of its links, or by a route. */

@@ -1,7 +1,7 @@
-import { formatIpv4 } from '../address/ipv4.ts';
-import { dnsmasqPaths } from './dnsmasq.ts';
-import { tableName } from './firewall/nftables.ts';
-import { describeLine } from './foreign/needs.ts';
+import { formatIpv4 } from '../address/ip.ts';
+import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { tableName } from '../firewall/nftables.ts';
+import { describeLine } from '../other-firewalls/desired.ts';
 import { formatAddress, formatDestination, type Step } from './plan.ts';
 import type { Backend } from './state.ts';
 

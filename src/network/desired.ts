@@ -1,12 +1,12 @@
-import { broadcastOf } from '../address/ipv4.ts';
+import { broadcastOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
+import { checksumRules, iptablesRules, renderIptables } from '../firewall/iptables.ts';
+import { makeRuleset, type Ruleset } from '../firewall/model.ts';
+import { renderNftables } from '../firewall/nftables.ts';
 import { linkMac } from '../identity/formula.ts';
-import { type DnsmasqHost, renderDnsmasqConf } from './dnsmasq.ts';
-import { checksumRules, iptablesRules, renderIptables } from './firewall/iptables.ts';
-import { makeRuleset, type Ruleset } from './firewall/model.ts';
-import { renderNftables } from './firewall/nftables.ts';
-import { type ForeignFirewalls, noForeignRules } from './foreign/found.ts';
-import { wantedForeign } from './foreign/needs.ts';
+import { wantedForeign } from '../other-firewalls/desired.ts';
+import { type ForeignFirewalls, noForeignRules } from '../other-firewalls/model.ts';
 import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 
 /** What virlan has to know of the host before it can say what it wants of it. */

@@ -1,14 +1,22 @@
 import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
-import { withLock } from '../host/lock.ts';
-import { libvirtPaths, paths } from '../host/paths.ts';
-import { run } from '../host/run.ts';
-import { forgetApplied, readApplied, writeApplied } from './applied.ts';
+import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { withLock } from '../system/lock.ts';
+import { libvirtPaths, paths } from '../system/paths.ts';
+import { run } from '../system/run.ts';
+import { forgetApplied, readApplied, writeApplied } from './applied-record.ts';
 import { applySteps, applyWhatWorks } from './apply.ts';
-import { bootId, forgetBefore, hostBefore, type NetworkBefore, readBefore, recordBefore } from './before.ts';
 import { absentNetwork, asDesired } from './desired.ts';
-import { dnsmasqPaths } from './dnsmasq.ts';
+import {
+  bootId,
+  forgetBefore,
+  hostBefore,
+  type NetworkBefore,
+  readBefore,
+  recordBefore,
+} from './original-state.ts';
 import { formatAddress, isForeign, type Step } from './plan.ts';
+import { dnsmasqOf, thingsOf } from './repair-units.ts';
 import type { DesiredNetwork } from './state.ts';
 import {
   type HostSurvey,
@@ -18,7 +26,6 @@ import {
   surveyNetwork,
   surveyWhatCanBeRead,
 } from './survey.ts';
-import { dnsmasqOf, thingsOf } from './things.ts';
 
 /** How long one virlan waits for another to be done with the network, in seconds: libvirtd's start waits meanwhile. */
 const patience = 30;

@@ -1,11 +1,11 @@
-import { readFileOrNull } from '../host/files.ts';
-import { paths } from '../host/paths.ts';
+import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { findDnsmasq } from '../dnsmasq/process.ts';
 import { readHostsfile } from '../identity/store.ts';
-import { type Applied, readApplied } from './applied.ts';
-import { dnsmasqPaths } from './dnsmasq.ts';
-import { findDnsmasq } from './dnsmasq-process.ts';
-import type { ForeignFirewalls } from './foreign/found.ts';
-import { foundForeign } from './foreign/needs.ts';
+import { foundForeign } from '../other-firewalls/desired.ts';
+import type { ForeignFirewalls } from '../other-firewalls/model.ts';
+import { readFileOrNull } from '../system/files.ts';
+import { paths } from '../system/paths.ts';
+import { type Applied, readApplied } from './applied-record.ts';
 import {
   type IpRoute,
   type Link,
@@ -13,7 +13,7 @@ import {
   listRules,
   readSysctl,
   type SavedRules,
-} from './kernel.ts';
+} from './links.ts';
 import { formatAddress, formatDestination } from './plan.ts';
 import type {
   Backend,

@@ -1,6 +1,6 @@
-import { formatIpv4, formatSubnet, subnetOf } from '../address/ipv4.ts';
-import { dnsmasqPaths } from './dnsmasq.ts';
-import { type Firewall, firewalls } from './foreign/found.ts';
+import { formatIpv4, formatSubnet, subnetOf } from '../address/ip.ts';
+import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { type Firewall, firewalls } from '../other-firewalls/model.ts';
 import type {
   Backend,
   BridgeState,

@@ -1,7 +1,7 @@
-import type { Ipv4 } from '../address/ipv4.ts';
+import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { FixedHost } from '../config/config.ts';
-import type { ForeignRules } from './foreign/found.ts';
+import type { ForeignRules } from '../other-firewalls/model.ts';
 
 export interface LinkAddress {
   readonly ip: Ipv4;

@@ -1,4 +1,4 @@
-import { formatSubnet } from '../address/ipv4.ts';
+import { formatSubnet } from '../address/ip.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { machineOn } from '../identity/machine.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';

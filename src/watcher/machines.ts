@@ -1,10 +1,8 @@
 import type { Logger } from 'pino';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import type { LogRecord } from '../hooks/outcome.ts';
-import { reserveRecords } from '../hooks/reservations.ts';
+import { handLines } from '../dnsmasq/hostsfile.ts';
 import { assignMacs } from '../identity/assign.ts';
-import { handLines } from '../identity/hostsfile.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { changeLedger, readHostsfile, readLedger, reserveMachine, syncHostsfile } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
@@ -18,7 +16,9 @@ import {
   LibvirtError,
   type Domain as Remote,
   DomainXml as XmlFlags,
-} from '../libvirt/rpc/index.ts';
+} from '../node-libvirt/src/index.ts';
+import type { LogRecord } from '../report/outcome.ts';
+import { reserveRecords } from '../report/reservations.ts';
 
 /** libvirt's XML with all that a redefinition has to hand back, passwords among it. */
 const wholeDefinition = XmlFlags.SECURE | XmlFlags.INACTIVE;

@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { ipv4After } from '../address/ipv4.ts';
+import { ipv4After } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { isCurrent } from '../identity/leases.ts';
+import { isCurrent } from '../dnsmasq/leases.ts';
 import { poolSize } from '../identity/pool.ts';
 import { poolOf } from '../identity/reserve.ts';
 import { readLeases, readLedger } from '../identity/store.ts';

@@ -1,4 +1,4 @@
-import { ask } from '../host/run.ts';
+import { ask } from '../system/run.ts';
 
 /** Tells systemd that the service is ready, or what it does, where systemd wants to know (sd_notify(3)). Node has no datagram sockets of the unix family. */
 export async function notifySystemd(...states: readonly string[]): Promise<void> {

@@ -1,11 +1,11 @@
 import type { NetworkConfig } from '../config/config.ts';
-import { failure, type LogRecord, messageOf } from '../hooks/outcome.ts';
-import { isEstablished } from '../network/applied.ts';
+import { isEstablished } from '../network/applied-record.ts';
 import { describeStep } from '../network/describe.ts';
 import { type Established, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import type { Step } from '../network/plan.ts';
-import { dnsmasqOf, thingsOf } from '../network/things.ts';
-import { Damping, type Fight } from './damping.ts';
+import { dnsmasqOf, thingsOf } from '../network/repair-units.ts';
+import { failure, type LogRecord, messageOf } from '../report/outcome.ts';
+import { Damping, type Fight } from './fight-limiter.ts';
 
 /** Puts networks right again, and leaves alone for a while what has to be put right too often. */
 export class Repairs {

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { paths } from '../host/paths.ts';
-import { type Answer, askWatcher } from './ask.ts';
+import { paths } from '../system/paths.ts';
+import { type Answer, askWatcher } from './client.ts';
 
 /** `METHOD /path` → what answers it, given the request's body. */
 export type Routes = ReadonlyMap<string, (body: string) => Promise<Answer>>;

@@ -13,11 +13,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { execa } from 'execa';
-import { ipv4After, parseIpv4 } from '../../src/address/ipv4.ts';
+import { ipv4After, parseIpv4 } from '../../src/address/ip.ts';
 import { parseMac } from '../../src/address/mac.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
-import { LibvirtClient } from '../../src/libvirt/rpc/index.ts';
+import { LibvirtClient } from '../../src/node-libvirt/src/index.ts';
 import { hookEnvironment } from '../sandbox/hook-calls.ts';
 import {
   configure,

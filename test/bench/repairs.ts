@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
-import { withLock } from '../../src/host/lock.ts';
-import { paths } from '../../src/host/paths.ts';
+import { withLock } from '../../src/system/lock.ts';
+import { paths } from '../../src/system/paths.ts';
 import { configure, virlan } from '../sandbox/host.ts';
 import { startWatcher, stopWatcher, until } from '../sandbox/watcher.ts';
 

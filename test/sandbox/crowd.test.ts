@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { parseHostsfile } from '../../src/identity/hostsfile.ts';
+import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { configure, define, domainXml, installVirlan, startLibvirtd, virsh } from './host.ts';
 import { startWatcher, stopWatcher, until } from './watcher.ts';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { Follower } from '../../src/host/follow.ts';
+import { Follower } from '../../src/system/follow.ts';
 import { logLines } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { processes } from './snapshot.ts';

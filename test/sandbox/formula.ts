@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { formatIpv4 } from '../../src/address/ipv4.ts';
+import { formatIpv4 } from '../../src/address/ip.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { formulaAddress } from '../../src/identity/formula.ts';
 import { poolOf } from '../../src/identity/reserve.ts';

@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { parseHostsfile } from '../../src/identity/hostsfile.ts';
+import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { standIn } from './bare-host.ts';
 import { formulaAddressOf } from './formula.ts';

@@ -22,7 +22,7 @@ import {
   ListNetworks,
   MetadataType,
   type Notice,
-} from '../../src/libvirt/rpc/index.ts';
+} from '../../src/node-libvirt/src/index.ts';
 import {
   create,
   define,

@@ -15,7 +15,7 @@ import {
   subnetContains,
   subnetOf,
   subnetsOverlap,
-} from '../../src/address/ipv4.ts';
+} from '../../src/address/ip.ts';
 import { kvmMac, parseMac } from '../../src/address/mac.ts';
 import { lastFree, makePool, poolAddress, poolSize } from '../../src/identity/pool.ts';
 import { ip } from './builders.ts';

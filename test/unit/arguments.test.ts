@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseCommandLine } from '../../src/cli/arguments.ts';
-import { commands, UsageError, type Values } from '../../src/cli/commands.ts';
+import { commands, UsageError, type Values } from '../../src/cli/table.ts';
 
 const commandLine = suite('command line');
 

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
-import { type Ipv4, parseIpv4 } from '../../src/address/ipv4.ts';
+import { type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import type { LedgerEntry } from '../../src/identity/ledger.ts';
-import type { ForeignFirewalls } from '../../src/network/foreign/found.ts';
+import type { ForeignFirewalls } from '../../src/other-firewalls/model.ts';
 
 // Why a property failed is otherwise told in its cause alone, which uvu does not print.
 fc.configureGlobal({ includeErrorInReport: true });

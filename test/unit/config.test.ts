@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIpv4, formatSubnet } from '../../src/address/ipv4.ts';
+import { formatIpv4, formatSubnet } from '../../src/address/ip.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { anyName, config, ip, mac, network } from './builders.ts';

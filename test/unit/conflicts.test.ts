@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { parseAddressWithPrefix, subnetOf } from '../../src/address/ipv4.ts';
+import { parseAddressWithPrefix, subnetOf } from '../../src/address/ip.ts';
 import { findConflicts, type KnownSubnet } from '../../src/network/conflicts.ts';
 import { network } from './builders.ts';
 

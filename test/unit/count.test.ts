@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { countRules } from '../../src/network/firewall/count.ts';
-import { iptablesRules, renderIptables } from '../../src/network/firewall/iptables.ts';
-import { makeRuleset } from '../../src/network/firewall/model.ts';
+import { countRules } from '../../src/firewall/count.ts';
+import { iptablesRules, renderIptables } from '../../src/firewall/iptables.ts';
+import { makeRuleset } from '../../src/firewall/model.ts';
 import { network } from './builders.ts';
 
 const count = suite('count');

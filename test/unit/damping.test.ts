@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { Damping } from '../../src/watcher/damping.ts';
+import { Damping } from '../../src/watcher/fight-limiter.ts';
 
 const damping = suite('damping');
 const second = 1000;

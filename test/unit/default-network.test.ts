@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import type { Domain } from '../../src/libvirt/domain-xml.ts';
+import { parseLibvirtNetwork } from '../../src/libvirt/network-xml.ts';
 import {
   decideNetworks,
   decideRestoration,
@@ -8,9 +10,7 @@ import {
   type KeptNetwork,
   type KnownNetwork,
   type NetworkAction,
-} from '../../src/default-network/decide.ts';
-import type { Domain } from '../../src/libvirt/domain-xml.ts';
-import { parseLibvirtNetwork } from '../../src/libvirt/network-xml.ts';
+} from '../../src/libvirt-networks/decide.ts';
 import { config, mac, uuid } from './builders.ts';
 
 const defaultNetwork = suite('default network');

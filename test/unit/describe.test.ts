@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { checksumRules, renderIptables } from '../../src/firewall/iptables.ts';
+import { makeRuleset } from '../../src/firewall/model.ts';
+import { renderNftables } from '../../src/firewall/nftables.ts';
 import { describeStep } from '../../src/network/describe.ts';
-import { checksumRules, renderIptables } from '../../src/network/firewall/iptables.ts';
-import { makeRuleset } from '../../src/network/firewall/model.ts';
-import { renderNftables } from '../../src/network/firewall/nftables.ts';
 import type { Step } from '../../src/network/plan.ts';
 import { ip, mac, network } from './builders.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { decodeDhcp, dhcpType, encodeDhcp } from '../../src/probe/dhcp.ts';
+import { decodeDhcp, dhcpType, encodeDhcp } from '../../src/diagnosis/probe/dhcp.ts';
 import { ip, mac } from './builders.ts';
 
 const dhcp = suite('DHCP messages');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type DnsmasqHost, dnsmasqPaths, renderDnsmasqConf } from '../../src/network/dnsmasq.ts';
+import { type DnsmasqHost, dnsmasqPaths, renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
 import { network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 

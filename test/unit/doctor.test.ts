@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { dnsmasqVersion, openHoles } from '../../src/doctor/dnsmasq-holes.ts';
-import type { HostFacts, MachineFacts, NetworkFacts, NicFacts } from '../../src/doctor/facts.ts';
-import { judgeHost } from '../../src/doctor/judge-host.ts';
-import { judgeMachine, judgeNic } from '../../src/doctor/judge-machine.ts';
-import { judgeNetwork, quoted } from '../../src/doctor/judge-network.ts';
-import { parseListeners, takersOf } from '../../src/doctor/ports.ts';
-import type { Finding } from '../../src/finding.ts';
+import { dnsmasqVersion, openHoles } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
+import type { HostFacts, MachineFacts, NetworkFacts, NicFacts } from '../../src/diagnosis/doctor/facts.ts';
+import { judgeHost } from '../../src/diagnosis/doctor/judge-host.ts';
+import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine.ts';
+import { judgeNetwork, quoted } from '../../src/diagnosis/doctor/judge-network.ts';
+import { parseListeners, takersOf } from '../../src/diagnosis/doctor/ports.ts';
+import type { Finding } from '../../src/diagnosis/finding.ts';
 import type { LinkAttribute, Step } from '../../src/network/plan.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';
 

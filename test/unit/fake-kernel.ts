@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { dnsmasqPaths } from '../../src/network/dnsmasq.ts';
-import { type ForeignRules, noForeignRules } from '../../src/network/foreign/found.ts';
-import { reload } from '../../src/network/foreign/ufw.ts';
+import { dnsmasqPaths } from '../../src/dnsmasq/conf.ts';
 import type { Step } from '../../src/network/plan.ts';
 import type {
   Backend,
@@ -12,6 +10,8 @@ import type {
   NicState,
   ObservedNetwork,
 } from '../../src/network/state.ts';
+import { type ForeignRules, noForeignRules } from '../../src/other-firewalls/model.ts';
+import { reload } from '../../src/other-firewalls/ufw.ts';
 
 const noRules: FoundRules = { loaded: null, present: false, drift: [] };
 

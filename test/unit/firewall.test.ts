@@ -6,14 +6,14 @@ import {
   ownLines,
   renderIptables,
   replaceIptables,
-} from '../../src/network/firewall/iptables.ts';
-import { makeRuleset } from '../../src/network/firewall/model.ts';
+} from '../../src/firewall/iptables.ts';
+import { makeRuleset } from '../../src/firewall/model.ts';
 import {
   createNftables,
   removeNftables,
   renderNftables,
   replaceNftables,
-} from '../../src/network/firewall/nftables.ts';
+} from '../../src/firewall/nftables.ts';
 import { network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 

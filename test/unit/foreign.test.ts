@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { makeRuleset } from '../../src/network/firewall/model.ts';
-import { filterLines, parseNftChains, parseSavedChains } from '../../src/network/foreign/chains.ts';
-import { zoneFile, zoneName } from '../../src/network/foreign/firewalld.ts';
-import { type Chain, type ForeignFirewalls, firewallsHere } from '../../src/network/foreign/found.ts';
-import { describeLine, foundForeign, wantedForeign } from '../../src/network/foreign/needs.ts';
-import { isSameChain, reportStranger, strangeChains } from '../../src/network/foreign/strangers.ts';
-import { ufwArguments, withoutTuples } from '../../src/network/foreign/ufw.ts';
+import { makeRuleset } from '../../src/firewall/model.ts';
+import { filterLines, parseNftChains, parseSavedChains } from '../../src/other-firewalls/chains.ts';
+import { describeLine, foundForeign, wantedForeign } from '../../src/other-firewalls/desired.ts';
+import { zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
+import { type Chain, type ForeignFirewalls, firewallsHere } from '../../src/other-firewalls/model.ts';
+import { ufwArguments, withoutTuples } from '../../src/other-firewalls/ufw.ts';
+import { isSameChain, reportStranger, strangeChains } from '../../src/other-firewalls/unknown-chains.ts';
 import { network, noFirewalls } from './builders.ts';
 
 const foreign = suite('foreign firewalls');

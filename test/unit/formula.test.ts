@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ipv4.ts';
+import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import { formulaAddress, formulaMac, linkMac } from '../../src/identity/formula.ts';
 import { makePool } from '../../src/identity/pool.ts';

@@ -11,7 +11,7 @@ import {
   withProbe,
   withReservation,
   withReservations,
-} from '../../src/identity/hostsfile.ts';
+} from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { noWishes } from '../../src/identity/machine.ts';
 import { reservationOf, reserve } from '../../src/identity/reserve.ts';

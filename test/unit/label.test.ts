@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { isLabel, machineLabel } from '../../src/identity/label.ts';
+import { isLabel, machineLabel } from '../../src/names/label.ts';
 import { anyName } from './builders.ts';
 
 const labels = suite('label');

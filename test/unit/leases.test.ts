@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { isCurrent, type Lease, parseLeases } from '../../src/identity/leases.ts';
+import { isCurrent, type Lease, parseLeases } from '../../src/dnsmasq/leases.ts';
 import { formatLeaseStatus } from '../../src/libvirt/lease-status.ts';
 import { aDate, anyName, ip, mac } from './builders.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import type { Ipv4 } from '../../src/address/ipv4.ts';
+import type { Ipv4 } from '../../src/address/ip.ts';
 import { DamagedLedger, Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
 import { aDate, anyName, entry, hostileNames, ip, mac, uuid } from './builders.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { backoffDelay } from '../../src/libvirt/rpc/backoff.ts';
+import { backoffDelay } from '../../src/node-libvirt/src/backoff.ts';
 import {
   type Connected,
   type Disconnected,
@@ -10,7 +10,7 @@ import {
   type LibvirtClientOptions,
   type LibvirtEvent,
   type Notice,
-} from '../../src/libvirt/rpc/index.ts';
+} from '../../src/node-libvirt/src/index.ts';
 import { type Answer, domain, lifecycle, network, Peer, u32, until } from './libvirt-rpc-peer.ts';
 
 const test = suite('libvirt RPC client');

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { Connection, type ConnectionOptions } from '../../src/libvirt/rpc/connection.ts';
-import { ConnectionError, isNoDomain, isNoSuchProcedure } from '../../src/libvirt/rpc/errors.ts';
-import type { LibvirtEvent } from '../../src/libvirt/rpc/events.ts';
-import type { Notice } from '../../src/libvirt/rpc/notices.ts';
-import { eventsOf, type RemoteEventName } from '../../src/libvirt/rpc/procedures.ts';
+import { Connection, type ConnectionOptions } from '../../src/node-libvirt/src/connection.ts';
+import { ConnectionError, isNoDomain, isNoSuchProcedure } from '../../src/node-libvirt/src/errors.ts';
+import type { LibvirtEvent } from '../../src/node-libvirt/src/events.ts';
+import type { Notice } from '../../src/node-libvirt/src/notices.ts';
+import { eventsOf, type RemoteEventName } from '../../src/node-libvirt/src/procedures.ts';
 import {
   type Answer,
   type Answers,

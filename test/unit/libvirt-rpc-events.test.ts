@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type Arrival, decodeEvent } from '../../src/libvirt/rpc/events.ts';
+import { type Arrival, decodeEvent } from '../../src/node-libvirt/src/events.ts';
 import { bytes, domain, network, u32, xdrString } from './libvirt-rpc-peer.ts';
 
 const test = suite('libvirt RPC events');

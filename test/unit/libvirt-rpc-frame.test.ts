@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { encode } from '../../src/libvirt/rpc/codec.ts';
-import { FrameError } from '../../src/libvirt/rpc/errors.ts';
-import { encodeFrame, type FrameHeader, FrameReader } from '../../src/libvirt/rpc/frame.ts';
-import { type ArgsOf, type ProcedureName, procedureOf } from '../../src/libvirt/rpc/procedures.ts';
+import { encode } from '../../src/node-libvirt/src/codec.ts';
+import { FrameError } from '../../src/node-libvirt/src/errors.ts';
+import { encodeFrame, type FrameHeader, FrameReader } from '../../src/node-libvirt/src/frame.ts';
+import { type ArgsOf, type ProcedureName, procedureOf } from '../../src/node-libvirt/src/procedures.ts';
 import { bytes } from './libvirt-rpc-peer.ts';
 
 const test = suite('libvirt RPC frame');

@@ -3,16 +3,16 @@
 
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { decode } from '../../src/libvirt/rpc/codec.ts';
-import { FrameError, XdrError } from '../../src/libvirt/rpc/errors.ts';
-import { decodeEvent } from '../../src/libvirt/rpc/events.ts';
-import { FrameReader } from '../../src/libvirt/rpc/frame.ts';
+import { decode } from '../../src/node-libvirt/src/codec.ts';
+import { FrameError, XdrError } from '../../src/node-libvirt/src/errors.ts';
+import { decodeEvent } from '../../src/node-libvirt/src/events.ts';
+import { FrameReader } from '../../src/node-libvirt/src/frame.ts';
 import {
   type ProcedureName,
   procedures,
   remoteError as remoteErrorCodec,
   remoteEvents,
-} from '../../src/libvirt/rpc/procedures.ts';
+} from '../../src/node-libvirt/src/procedures.ts';
 import { domain, frame, lifecycle, network, remoteError, u32, xdrString } from './libvirt-rpc-peer.ts';
 
 const test = suite('libvirt RPC fuzz');

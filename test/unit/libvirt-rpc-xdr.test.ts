@@ -14,8 +14,8 @@ import {
   uhyper,
   uint,
   uuid,
-} from '../../src/libvirt/rpc/codec.ts';
-import { XdrError } from '../../src/libvirt/rpc/errors.ts';
+} from '../../src/node-libvirt/src/codec.ts';
+import { XdrError } from '../../src/node-libvirt/src/errors.ts';
 import { bytes } from './libvirt-rpc-peer.ts';
 
 const test = suite('libvirt RPC xdr');

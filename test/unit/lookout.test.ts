@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { Lookout, restAfter } from '../../src/watcher/lookout.ts';
+import { Lookout, restAfter } from '../../src/watcher/rescan.ts';
 
 const lookout = suite('lookout');
 

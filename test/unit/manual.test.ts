@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
-import { commands } from '../../src/cli/commands.ts';
+import { commands } from '../../src/cli/table.ts';
 import { networkKeys } from '../../src/config/keys.ts';
-import { generatedFiles } from '../../src/manual/files.ts';
+import { generatedFiles } from '../../src/manual/generated-files.ts';
 import { paragraph } from '../../src/manual/roff.ts';
 
 const manual = suite('manual');

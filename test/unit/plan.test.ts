@@ -9,10 +9,10 @@ import {
   type HostFacts,
   nicName,
 } from '../../src/network/desired.ts';
-import type { ForeignFirewalls } from '../../src/network/foreign/found.ts';
-import { reload } from '../../src/network/foreign/ufw.ts';
 import { planHost, planNetwork, type Step } from '../../src/network/plan.ts';
 import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
+import type { ForeignFirewalls } from '../../src/other-firewalls/model.ts';
+import { reload } from '../../src/other-firewalls/ufw.ts';
 import { config, ip, mac, network, noFirewalls } from './builders.ts';
 import { FakeKernel } from './fake-kernel.ts';
 

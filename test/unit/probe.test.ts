@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { BackgroundProbes } from '../../src/probe/background.ts';
-import { findDrop, parseCounters, renderCounters } from '../../src/probe/counters.ts';
-import type { Exchange } from '../../src/probe/exchange.ts';
-import { judgeProbe, type ProbeFacts, unprobed } from '../../src/probe/judge.ts';
+import { findDrop, parseCounters, renderCounters } from '../../src/diagnosis/probe/counters.ts';
+import { judgeProbe, type ProbeFacts, unprobed } from '../../src/diagnosis/probe/judge.ts';
+import type { Exchange } from '../../src/diagnosis/probe/protocol.ts';
+import { BackgroundProbes } from '../../src/watcher/background-probes.ts';
 import { ip, mac, network } from './builders.ts';
 
 const probe = suite('probe');

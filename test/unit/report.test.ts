@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import type { Lease } from '../../src/identity/leases.ts';
+import type { Lease } from '../../src/dnsmasq/leases.ts';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
-import { describeSubnet, type MachineSources, machinesOf } from '../../src/status/report.ts';
+import { describeSubnet, type MachineSources, machinesOf } from '../../src/report/status.ts';
 import { aDate, entry, ip, mac, network, uuid } from './builders.ts';
 
 const report = suite('status report');

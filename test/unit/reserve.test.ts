@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ipv4.ts';
+import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import {
@@ -11,8 +11,8 @@ import {
   reservationLine,
   withReservation,
   withReservations,
-} from '../../src/identity/hostsfile.ts';
-import type { Lease } from '../../src/identity/leases.ts';
+} from '../../src/dnsmasq/hostsfile.ts';
+import type { Lease } from '../../src/dnsmasq/leases.ts';
 import { Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
 import {
   type Machine,

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { Lines } from '../../src/host/lines.ts';
-import { isSignOfRules, SignsOfLinks } from '../../src/watcher/signs.ts';
+import { Lines } from '../../src/system/lines.ts';
+import { isSignOfRules, SignsOfLinks } from '../../src/watcher/monitor-lines.ts';
 
 const signs = suite('signs');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';

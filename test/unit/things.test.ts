@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Step } from '../../src/network/plan.ts';
-import { thingsOf } from '../../src/network/things.ts';
+import { thingsOf } from '../../src/network/repair-units.ts';
 import { ip, mac } from './builders.ts';
 
 const things = suite('things');

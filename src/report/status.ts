@@ -1,0 +1,112 @@
+import { formatIpv4, formatSubnet } from '../address/ip.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
+import type { LedgerEntry } from '../identity/ledger.ts';
+import { machineOn } from '../identity/machine.ts';
+import type { Domain } from '../libvirt/domain-xml.ts';
+import type { Firewall } from '../other-firewalls/model.ts';
+import type { ProbeStatus } from '../watcher/background-probes.ts';
+
+/** One NIC of one machine, as `virlan status --json` shows it. */
+export interface MachineStatus {
+  readonly name: string;
+  readonly uuid: string;
+  readonly nic: number;
+  readonly mac: string;
+  readonly ip: string | null;
+  readonly hostname: string | null;
+  readonly state: 'running' | 'shut off' | 'undefined';
+  readonly tap: string | null;
+  readonly lease: { readonly ip: string; readonly expires: string | null } | null;
+  readonly problem: string | null;
+}
+
+export interface NetworkStatus {
+  readonly name: string;
+  readonly bridge: string;
+  readonly subnet: string;
+  readonly gateway: string;
+  readonly up: boolean;
+  readonly firewall: string | null;
+  readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
+  /** The other firewalls on the host that virlan knows, and what it has put into their places, line by line. */
+  readonly otherFirewalls: readonly { readonly name: Firewall; readonly rules: readonly string[] }[];
+  readonly problems: readonly string[];
+  /** What the watcher's last probe came to; null without one. */
+  readonly probe: ProbeStatus | null;
+  readonly machines: readonly MachineStatus[];
+}
+
+/** The form of `virlan status --json`: fields may be added, never renamed. */
+export interface Status {
+  readonly virlan: string;
+  readonly watcher: { readonly running: boolean; readonly pid: number | null; readonly libvirt: string };
+  readonly networks: readonly NetworkStatus[];
+}
+
+/** What was read of machines, from which a network's are put together. */
+export interface MachineSources {
+  /** Of this network, those not retired. */
+  readonly entries: readonly LedgerEntry[];
+  readonly defined: readonly Domain[];
+  readonly running: readonly Domain[];
+  readonly leases: readonly Lease[];
+  readonly passThrough: ReadonlySet<string>;
+  readonly now: Date;
+}
+
+/** The machines of a network: those with a reservation, and those on it that have none. */
+export function machinesOf(network: NetworkConfig, sources: MachineSources): MachineStatus[] {
+  const { entries, defined, running, leases, passThrough, now } = sources;
+  const isRunning = new Set(running.map(domain => domain.uuid));
+  const isDefined = new Set(defined.map(domain => domain.uuid));
+  const stateOf = (uuid: string): MachineStatus['state'] =>
+    isRunning.has(uuid) ? 'running' : isDefined.has(uuid) ? 'shut off' : 'undefined';
+  const tapOf = (uuid: string, mac: string) =>
+    running.find(domain => domain.uuid === uuid)?.nics.find(nic => nic.mac === mac)?.tap ?? null;
+  const leaseOf = (macs: readonly string[]) => {
+    const lease = leases.find(each => macs.includes(each.mac) && isCurrent(each, now));
+    if (lease === undefined) return null;
+    const expires =
+      lease.expires === 0 ? null : new Date(lease.expires * 1000).toISOString().replace('.000Z', 'Z');
+    return { ip: formatIpv4(lease.ip), expires };
+  };
+
+  const reserved = entries.map(({ name, uuid, nic, macs, ip, hostname, problem }) => ({
+    name,
+    uuid,
+    nic,
+    mac: macs[0] ?? '',
+    ip: ip === null ? null : formatIpv4(ip),
+    hostname,
+    state: stateOf(uuid),
+    tap: tapOf(uuid, macs[0] ?? ''),
+    lease: leaseOf(macs),
+    problem,
+  }));
+  const unknown = [...running, ...defined.filter(domain => !isRunning.has(domain.uuid))]
+    .filter(({ uuid }) => !entries.some(entry => entry.uuid === uuid))
+    .flatMap(domain =>
+      machineOn(network.bridge, passThrough, domain).macs.map((mac, nic) => ({
+        name: domain.name,
+        uuid: domain.uuid,
+        nic,
+        mac,
+        ip: null,
+        hostname: null,
+        state: stateOf(domain.uuid),
+        tap: tapOf(domain.uuid, mac),
+        lease: leaseOf([mac]),
+        problem: null,
+      })),
+    );
+  return [...reserved, ...unknown].sort((a, b) => compare(a.name, b.name) || a.nic - b.nic);
+}
+
+export function describeSubnet({ subnet, gateway }: NetworkConfig): { subnet: string; gateway: string } {
+  return { subnet: formatSubnet(subnet), gateway: formatIpv4(gateway) };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
