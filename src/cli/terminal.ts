@@ -63,8 +63,3 @@ export function wrap(text: string, indent: number): string[] {
 function asCell(cell: Cell): { text: string; styles: readonly Style[] } {
   return typeof cell === 'string' ? { text: cell, styles: [] } : cell;
 }
-
-/** Hostile text as a terminal may show it: no control character, and none that turns the direction of writing. */
-export function forTerminal(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?');
-}

@@ -1,7 +1,8 @@
-import { forTerminal, note, print, printJson, style, wrap } from '../cli/terminal.ts';
+import { note, print, printJson, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
+import { forTerminal } from '../text.ts';
 import { bringUp } from './up.ts';
 
 interface DoctorOptions {

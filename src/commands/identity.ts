@@ -1,4 +1,4 @@
-import { formatIpv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -39,7 +39,7 @@ export async function ip(options: NicOptions, name: string): Promise<number> {
   const address = known.entry?.ip ?? wouldGet(network, name, options.nic);
   if (address === null)
     throw new Error(`${name} would get no address: dhcp-range of ${network.name} is used up: widen it`);
-  const text = formatIpv4(address);
+  const text = formatIp(address);
   return answer(
     options,
     { name, network: network.name, nic: options.nic, ip: text, given: known.entry?.ip != null },
@@ -62,7 +62,7 @@ export async function forget(options: { config?: string; json: boolean }, name: 
   for (const network of networks.filter(({ name: on }) => dropped.some(entry => entry.network === on))) {
     await syncHostsfile(network, network.bridge);
   }
-  const addresses = dropped.map(entry => (entry.ip === null ? 'no address' : formatIpv4(entry.ip)));
+  const addresses = dropped.map(entry => (entry.ip === null ? 'no address' : formatIp(entry.ip)));
   if (options.json)
     printJson({
       name,

@@ -1,8 +1,9 @@
-import { forTerminal, print, printJson, style, warn } from '../cli/terminal.ts';
+import { print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Description, describeStep } from '../network/describe.ts';
 import type { Step } from '../network/plan.ts';
 import { surveyHost, surveyNetwork } from '../network/survey.ts';
+import { forTerminal } from '../text.ts';
 import { selectNetworks } from './networks.ts';
 
 /** Exit code of `plan` when there is something to do. */

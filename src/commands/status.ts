@@ -1,8 +1,9 @@
-import { type Cell, forTerminal, print, printJson, style, table } from '../cli/terminal.ts';
+import { type Cell, print, printJson, style, table } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
+import { forTerminal } from '../text.ts';
 
 /** `virlan status`. */
 export async function status(options: { config?: string; json: boolean }): Promise<number> {

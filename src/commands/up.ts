@@ -1,9 +1,10 @@
-import { forTerminal, print, printJson, style, warn } from '../cli/terminal.ts';
+import { print, printJson, style, warn } from '../cli/terminal.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
 import { publishNetwork } from '../operations/publish.ts';
+import { forTerminal } from '../text.ts';
 import { selectNetworks } from './networks.ts';
 import { describeSteps } from './plan.ts';
 

@@ -1,10 +1,10 @@
 import {
   broadcastOf,
-  formatIpv4,
-  formatSubnet,
+  formatIp,
+  formatPrefix,
+  prefixContains,
+  prefixesOverlap,
   rangeContains,
-  subnetContains,
-  subnetsOverlap,
 } from '../address/ip.ts';
 import type { ConfigProblem, NetworkConfig } from './config.ts';
 import type { Section } from './sections.ts';
@@ -27,21 +27,21 @@ export function findClashes(networks: readonly Written[], hostSections: readonly
 
 function rangeClashes({ config, section }: Written): ConfigProblem[] {
   const { subnet, range, gateway } = config;
-  const text = `${formatIpv4(range.first)}-${formatIpv4(range.last)}`;
+  const text = `${formatIp(range.first)}-${formatIp(range.last)}`;
   const at = { line: section.entries.get('dhcp-range')?.line ?? section.line, what: `dhcp-range = ${text}` };
   if (range.first > range.last)
     return [{ ...at, message: 'ends before it begins: put the lower address first' }];
-  if (!subnetContains(subnet, range.first) || !subnetContains(subnet, range.last)) {
-    return [{ ...at, message: `lies outside ${formatSubnet(subnet)}: keep it inside, or change subnet` }];
+  if (!prefixContains(subnet, range.first) || !prefixContains(subnet, range.last)) {
+    return [{ ...at, message: `lies outside ${formatPrefix(subnet)}: keep it inside, or change subnet` }];
   }
   if (rangeContains(range, gateway)) {
-    return [{ ...at, message: `holds the host's own address ${formatIpv4(gateway)}: begin after it` }];
+    return [{ ...at, message: `holds the host's own address ${formatIp(gateway)}: begin after it` }];
   }
   if (range.first === subnet.network || range.last === broadcastOf(subnet)) {
     return [
       {
         ...at,
-        message: `holds the lowest or highest address of ${formatSubnet(subnet)}, which no machine can have`,
+        message: `holds the lowest or highest address of ${formatPrefix(subnet)}, which no machine can have`,
       },
     ];
   }
@@ -52,9 +52,9 @@ function pairClashes(earlier: Written, later: Written): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const other = `[network.${earlier.config.name}]`;
   const lineOf = (key: string) => later.section.entries.get(key)?.line ?? later.section.line;
-  if (subnetsOverlap(earlier.config.subnet, later.config.subnet)) {
-    const what = `subnet = ${formatSubnet(later.config.subnet)}`;
-    const message = `overlaps ${formatSubnet(earlier.config.subnet)} of ${other}: choose another`;
+  if (prefixesOverlap(earlier.config.subnet, later.config.subnet)) {
+    const what = `subnet = ${formatPrefix(later.config.subnet)}`;
+    const message = `overlaps ${formatPrefix(earlier.config.subnet)} of ${other}: choose another`;
     problems.push({ line: lineOf('subnet'), what, message });
   }
   if (earlier.config.bridge === later.config.bridge) {
@@ -81,9 +81,9 @@ function hostClashes(networks: readonly Written[], hostSections: readonly Sectio
         message,
       });
 
-    const ip = formatIpv4(host.ip);
-    if (!subnetContains(subnet, host.ip)) {
-      complain('ip', ip, `lies outside ${formatSubnet(subnet)} of its network: choose one inside`);
+    const ip = formatIp(host.ip);
+    if (!prefixContains(subnet, host.ip)) {
+      complain('ip', ip, `lies outside ${formatPrefix(subnet)} of its network: choose one inside`);
     } else if ([gateway, subnet.network, broadcastOf(subnet)].includes(host.ip)) {
       complain('ip', ip, "is the host's own, or the lowest or highest of the subnet: choose another");
     }

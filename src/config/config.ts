@@ -1,4 +1,4 @@
-import type { Ipv4, Ipv4Range, Subnet } from '../address/ip.ts';
+import type { Ipv4, Ipv4Range, Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
 /** A port, or a range of ports, of one protocol. */
@@ -12,7 +12,7 @@ export interface PortRange {
 export interface NetworkConfig {
   readonly name: string;
   readonly bridge: string;
-  readonly subnet: Subnet;
+  readonly subnet: Prefix<Ipv4>;
   /** The host's own address on the bridge: the first of the subnet. */
   readonly gateway: Ipv4;
   readonly range: Ipv4Range;

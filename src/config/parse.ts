@@ -1,10 +1,11 @@
 import * as v from 'valibot';
-import { broadcastOf, formatIpv4, formatSubnet, ipv4After, subnetOf } from '../address/ip.ts';
+import { broadcastOf, formatIp, formatPrefix, ipv4After, prefixOf } from '../address/ip.ts';
 import { isLabel } from '../names/label.ts';
+import { excerpt } from '../text.ts';
 import { findClashes } from './clashes.ts';
 import type { ConfigProblem, ConfigResult, FixedHost, NetworkConfig } from './config.ts';
 import { bridgeName, hostSection, type NetworkSection, networkSection } from './schema.ts';
-import { quote, readSections, type Section } from './sections.ts';
+import { maxExcerpt, readSections, type Section } from './sections.ts';
 
 /** The network of a host without a configuration. */
 const defaultNetworkName = 'k8s-br0';
@@ -25,7 +26,7 @@ export function parseConfig(text: string): ConfigResult {
       const message = 'is no host name: use letters, digits and "-", with a letter or digit at both ends';
       problems.push({ line, what: `[host.${section.name}]`, message });
     } else if (!sections.some(other => other.kind === 'network' && other.name === values.network)) {
-      const what = `network = ${quote(values.network)}`;
+      const what = `network = ${excerpt(values.network, maxExcerpt)}`;
       problems.push({
         line: section.entries.get('network')?.line ?? line,
         what,
@@ -74,11 +75,15 @@ function readSection<TSchema extends v.GenericSchema>(
       const known = Object.keys((schema as unknown as { entries: object }).entries).join(', ');
       problems.push({
         line: entry.line,
-        what: quote(key),
+        what: excerpt(key, maxExcerpt),
         message: `is no key of a ${section.kind}: there are ${known}`,
       });
     } else {
-      problems.push({ line: entry.line, what: quote(`${key} = ${entry.value}`), message: issue.message });
+      problems.push({
+        line: entry.line,
+        what: excerpt(`${key} = ${entry.value}`, maxExcerpt),
+        message: issue.message,
+      });
     }
   }
   return null;
@@ -92,7 +97,8 @@ function makeNetwork(
 ): NetworkConfig | null {
   const complain = (key: string, message: string) => {
     const entry = section.entries.get(key);
-    const what = entry === undefined ? `[network.${section.name}]` : quote(`${key} = ${entry.value}`);
+    const what =
+      entry === undefined ? `[network.${section.name}]` : excerpt(`${key} = ${entry.value}`, maxExcerpt);
     problems.push({ line: entry?.line ?? section.line, what, message });
     return null;
   };
@@ -106,15 +112,15 @@ function makeNetwork(
     );
   }
   const { dns, subnet: written } = values;
-  const subnet = subnetOf(written.address, written.prefix);
+  const subnet = prefixOf(written.address, written.length);
   if (subnet.network !== written.address)
-    return complain('subnet', `has host bits set: write ${formatSubnet(subnet)}`);
-  if (subnet.prefix < 8 || subnet.prefix > 29) {
+    return complain('subnet', `has host bits set: write ${formatPrefix(subnet)}`);
+  if (subnet.length < 8 || subnet.length > 29) {
     return complain('subnet', 'a prefix from /8 to /29 leaves room for a host and its machines');
   }
   const gateway = ipv4After(subnet.network, 1);
   if (dns !== 'host' && dns.includes(gateway)) {
-    return complain('dns', `${formatIpv4(gateway)} is this network's own DNS server: name another`);
+    return complain('dns', `${formatIp(gateway)} is this network's own DNS server: name another`);
   }
   return {
     name: section.name,

@@ -33,6 +33,11 @@ function parseYesNo(text: string): boolean | null {
   return /^(no|off|false|0)$/i.test(text) ? false : null;
 }
 
+function parseSubnet(text: string): { address: Ipv4; length: number } | null {
+  const read = parseAddressWithPrefix(text);
+  return typeof read?.address === 'number' ? { address: read.address, length: read.length } : null;
+}
+
 function parseRange(text: string): Ipv4Range | null {
   const [first, last, ...more] = text.split('-').map(end => parseIpv4(end.trim()));
   return first == null || last == null || more.length > 0 ? null : { first, last };
@@ -96,10 +101,7 @@ export const bridgeName = parsed(
  */
 export const networkSection = v.strictObject({
   bridge: v.optional(bridgeName),
-  subnet: v.optional(
-    parsed(parseAddressWithPrefix, 'write a network as 192.168.100.0/24'),
-    '192.168.100.0/24',
-  ),
+  subnet: v.optional(parsed(parseSubnet, 'write a network as 192.168.100.0/24'), '192.168.100.0/24'),
   'dhcp-range': v.optional(
     parsed(parseRange, 'write the first and the last address as 192.168.100.2-192.168.100.254'),
   ),

@@ -1,4 +1,5 @@
 import { parse as parseIni } from 'ini';
+import { excerpt } from '../text.ts';
 import type { ConfigProblem } from './config.ts';
 
 /** A key of a section and where it stands. */
@@ -6,6 +7,9 @@ export interface Entry {
   readonly value: string;
   readonly line: number;
 }
+
+/** Longest part of a line that an error message repeats. */
+export const maxExcerpt = 60;
 
 export interface Section {
   readonly kind: 'network' | 'host';
@@ -45,15 +49,19 @@ export function readSections(text: string): { sections: Section[]; problems: Con
     if (entries === undefined) {
       problems.push({
         line,
-        what: quote(trimmed),
+        what: excerpt(trimmed, maxExcerpt),
         message: 'stands before any section: put it below a [network.NAME] line',
       });
     } else if (key === '' || (value === true && !trimmed.includes('='))) {
-      problems.push({ line, what: quote(trimmed), message: 'is no setting: write KEY = VALUE' });
+      problems.push({
+        line,
+        what: excerpt(trimmed, maxExcerpt),
+        message: 'is no setting: write KEY = VALUE',
+      });
     } else if (before !== undefined) {
       problems.push({
         line,
-        what: quote(key),
+        what: excerpt(key, maxExcerpt),
         message: `is there twice, first in line ${before.line}: keep one of them`,
       });
     } else {
@@ -73,7 +81,7 @@ function readHeader(
   if ((kind !== 'network' && kind !== 'host') || written === undefined) {
     const message =
       'is no section: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in the name';
-    return { line, what: quote(text), message };
+    return { line, what: excerpt(text, maxExcerpt), message };
   }
   // A link's name has upper and lower case, a host's has not.
   const name = kind === 'host' ? written.toLowerCase() : written;
@@ -86,10 +94,4 @@ function readHeader(
     };
   }
   return { kind, name, line, entries: new Map() };
-}
-
-/** As much of a line as an error message bears, without what could upset a terminal. */
-export function quote(text: string): string {
-  const printable = text.replace(/[^\x20-\x7e]/g, '?');
-  return printable.length > 60 ? `${printable.slice(0, 57)}...` : printable;
 }

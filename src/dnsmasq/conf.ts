@@ -1,4 +1,4 @@
-import { broadcastOf, formatIpv4, netmaskOf } from '../address/ip.ts';
+import { broadcastOf, formatIp, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 
 /** Below it, each bridge has a directory of its own. */
@@ -34,7 +34,7 @@ export function isWrittenByVirlan(conf: string): boolean {
 export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): string {
   const files = dnsmasqPaths(network.bridge);
   const { range, subnet, leaseTime, dns, domain } = network;
-  const ends = `${formatIpv4(range.first)},${formatIpv4(range.last)}`;
+  const ends = `${formatIp(range.first)},${formatIp(range.last)}`;
   const lines = [
     header,
     `# /etc/virlan/dnsmasq.d/${network.name}/*.conf`,
@@ -46,7 +46,7 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     `interface=${network.bridge}`,
     'bind-dynamic',
     '',
-    `dhcp-range=${ends},${formatIpv4(netmaskOf(subnet))},${formatIpv4(broadcastOf(subnet))},${leaseTime}`,
+    `dhcp-range=${ends},${formatIp(netmaskOf(subnet))},${formatIp(broadcastOf(subnet))},${leaseTime}`,
     `dhcp-lease-max=${Math.max(1000, range.last - range.first + 1)}`,
     `dhcp-leasefile=${files.leases}`,
     `dhcp-hostsfile=${files.hostsfile}`,
@@ -65,7 +65,7 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     ...(dns === 'host'
       ? ['# Ask the servers of /etc/resolv.conf in their order.', 'strict-order']
       : ['no-resolv']),
-    ...(dns === 'host' ? [] : dns.map(server => `server=${formatIpv4(server)}`)),
+    ...(dns === 'host' ? [] : dns.map(server => `server=${formatIp(server)}`)),
     ...(host.extras === null
       ? []
       : ['', `# Their content: ${host.extras.digest}`, `conf-dir=${host.extras.directory},*.conf`]),

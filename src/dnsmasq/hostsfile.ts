@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ip.ts';
+import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
@@ -57,7 +57,7 @@ export function reservationLine(reservation: Reservation): string {
 }
 
 function promise({ macs, ip, hostname }: Reservation): string {
-  return [...macs, 'id:*', formatIpv4(ip), hostname].join(',');
+  return [...macs, 'id:*', formatIp(ip), hostname].join(',');
 }
 
 /** The file with this line of a probe's and no other one; with a null, with none. Null where nothing changes. */
@@ -84,7 +84,7 @@ export function withReservation(
   const wanted = [...new Set(reservations.map(reservationLine))];
   const displaced = reservations.flatMap(({ macs, ip }) => [
     ...macs.map(mac => `${mac},`),
-    `,${formatIpv4(ip)},`,
+    `,${formatIp(ip)},`,
   ]);
   const others = hostsfile.ours.filter(line => !wanted.includes(line));
   const kept = others.filter(line => !displaced.some(field => line.includes(field)));

@@ -1,4 +1,4 @@
-import { formatSubnet } from '../address/ip.ts';
+import { formatPrefix } from '../address/ip.ts';
 import type { Rule, Ruleset, Verdict } from './model.ts';
 
 const tableNames = ['filter', 'nat', 'mangle'] as const;
@@ -170,10 +170,10 @@ const portsPerRule = 7;
 export function renderRule(rule: Rule, marks: readonly string[] = []): string[] {
   const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;
   const words: string[] = [];
-  if (source !== undefined) words.push(`-s ${formatSubnet(source)}`);
+  if (source !== undefined) words.push(`-s ${formatPrefix(source)}`);
   if (destination !== undefined) {
     words.push(
-      'not' in destination ? `! -d ${formatSubnet(destination.not)}` : `-d ${formatSubnet(destination)}`,
+      'not' in destination ? `! -d ${formatPrefix(destination.not)}` : `-d ${formatPrefix(destination)}`,
     );
   }
   if (from !== undefined) words.push(`-i ${from}`);

@@ -1,4 +1,4 @@
-import type { Subnet } from '../address/ip.ts';
+import type { Prefix } from '../address/ip.ts';
 import type { NetworkConfig, PortRange } from '../config/config.ts';
 
 /** What a packet has to be for a rule to speak of it; what is not named does not matter. */
@@ -6,8 +6,8 @@ export interface Match {
   /** The link it comes in by, by name and never by index, which another bridge of that name would not have. */
   readonly from?: string;
   readonly to?: string;
-  readonly source?: Subnet;
-  readonly destination?: Subnet | { readonly not: Subnet };
+  readonly source?: Prefix;
+  readonly destination?: Prefix | { readonly not: Prefix };
   readonly protocol?: 'tcp' | 'udp' | 'icmp-echo-request';
   readonly ports?: readonly Omit<PortRange, 'protocol'>[];
   readonly tracked?: readonly ('established' | 'related' | 'invalid' | 'new')[];
@@ -47,8 +47,8 @@ const dnsAndDhcp = [
   { first: 53, last: 53 },
   { first: 67, last: 67 },
 ];
-const multicast = { network: 0xe0000000, prefix: 24 } as Subnet;
-const broadcast = { network: 0xffffffff, prefix: 32 } as Subnet;
+const multicast = { network: 0xe0000000, length: 24 } as Prefix;
+const broadcast = { network: 0xffffffff, length: 32 } as Prefix;
 
 export function makeRuleset(network: NetworkConfig): Ruleset {
   const { bridge, subnet } = network;

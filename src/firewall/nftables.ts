@@ -1,4 +1,4 @@
-import { formatSubnet } from '../address/ip.ts';
+import { formatPrefix } from '../address/ip.ts';
 import type { Rule, Ruleset, Verdict } from './model.ts';
 
 /** The table of a network: virlan's own, so that no other program's rules are ever read or removed. */
@@ -64,12 +64,12 @@ function renderRule(rule: Rule): string {
   const words: string[] = [];
   if (from !== undefined) words.push(`iifname "${from}"`);
   if (to !== undefined) words.push(`oifname "${to}"`);
-  if (source !== undefined) words.push(`ip saddr ${formatSubnet(source)}`);
+  if (source !== undefined) words.push(`ip saddr ${formatPrefix(source)}`);
   if (destination !== undefined) {
     words.push(
       'not' in destination
-        ? `ip daddr != ${formatSubnet(destination.not)}`
-        : `ip daddr ${formatSubnet(destination)}`,
+        ? `ip daddr != ${formatPrefix(destination.not)}`
+        : `ip daddr ${formatPrefix(destination)}`,
     );
   }
   if (tracked !== undefined) words.push(`ct state ${tracked.join(',')}`);

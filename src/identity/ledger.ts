@@ -1,6 +1,7 @@
-import { formatIpv4, type Ipv4, parseIpv4 } from '../address/ip.ts';
+import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
+import { isoSeconds } from '../text.ts';
 
 /** Whose choice a NIC's MAC was: the machine's own, virlan's by the formula, or its own and due to become the formula's. */
 export type MacOrigin = 'own' | 'given' | 'due';
@@ -109,7 +110,7 @@ export class Ledger {
   }
 
   withIp(ip: Ipv4): LedgerEntry[] {
-    return this.#find(`${formatIpv4(ip)}"`, entry => entry.ip === ip);
+    return this.#find(`${formatIp(ip)}"`, entry => entry.ip === ip);
   }
 
   withHostname(network: string, hostname: string): LedgerEntry[] {
@@ -127,9 +128,9 @@ export class Ledger {
     let searches = 16;
     let all: Set<string> | null = null;
     return ip => {
-      if (searches-- > 0) return this.bytes.includes(`"ip":"${formatIpv4(ip)}"`, 0, encoding);
+      if (searches-- > 0) return this.bytes.includes(`"ip":"${formatIp(ip)}"`, 0, encoding);
       all ??= new Set([...this.#text().matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
-      return all.has(formatIpv4(ip));
+      return all.has(formatIp(ip));
     };
   }
 
@@ -189,7 +190,7 @@ function ascii(value: unknown): string {
 }
 
 function formatLine(entry: LedgerEntry): string {
-  const time = (date: Date | null) => date?.toISOString().replace(/\.\d+Z$/, 'Z') ?? null;
+  const time = (date: Date | null) => (date === null ? null : isoSeconds(date));
   return ascii({
     network: entry.network,
     uuid: entry.uuid,
@@ -197,7 +198,7 @@ function formatLine(entry: LedgerEntry): string {
     nic: entry.nic,
     macs: entry.macs,
     mac: entry.mac,
-    ip: entry.ip === null ? null : formatIpv4(entry.ip),
+    ip: entry.ip === null ? null : formatIp(entry.ip),
     hostname: entry.hostname,
     firstSeen: time(entry.firstSeen),
     lastSeen: time(entry.lastSeen),

@@ -1,9 +1,10 @@
-import { broadcastOf, formatIpv4, type Ipv4, subnetContains } from '../address/ip.ts';
+import { broadcastOf, formatIp, type Ipv4, prefixContains } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { HandLine, Reservation } from '../dnsmasq/hostsfile.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import { machineLabel } from '../names/label.ts';
+import { excerpt } from '../text.ts';
 import { formulaAddress, isFormulaMac, type NicKey } from './formula.ts';
 import type { Ledger, LedgerEntry, MacOrigin } from './ledger.ts';
 import type { Machine } from './machine.ts';
@@ -38,6 +39,9 @@ export interface Reserved {
 const macsKept = 4;
 
 const hour = 3_600_000;
+
+/** Longest name that a message repeats. */
+const maxNameLength = 40;
 
 /**
  * Gives each NIC of a machine its reservation, or finds the one it has. `booting` says that it starts right now with
@@ -264,7 +268,7 @@ function chooseAddress(
   const isPromised = (ip: Ipv4) =>
     network.hosts.some(host => host.ip === ip) || byHand.some(line => line.ip === ip);
   const holders = (ip: Ipv4) => ledger.withIp(ip).filter(entry => found === null || !isSame(entry, found));
-  const isUsable = (ip: Ipv4) => subnetContains(network.subnet, ip) && !isTheHosts(ip) && !isPromised(ip);
+  const isUsable = (ip: Ipv4) => prefixContains(network.subnet, ip) && !isTheHosts(ip) && !isPromised(ip);
 
   const wish = key.nic === 0 ? machine.wishes.ip : null;
   let problem: string | null = null;
@@ -275,7 +279,7 @@ function chooseAddress(
       holder !== undefined && isUsable(wish)
         ? `is that of ${holderName(holder, machine)}`
         : 'is not free on this network';
-    problem = `its address ${formatIpv4(wish)} ${why}: choose another in its metadata`;
+    problem = `its address ${formatIp(wish)} ${why}: choose another in its metadata`;
   }
   if (found?.ip != null && isUsable(found.ip) && holders(found.ip).every(entry => entry.retired !== null)) {
     return { value: found.ip, problem };
@@ -318,11 +322,5 @@ function isSame(a: LedgerEntry, b: LedgerEntry): boolean {
 }
 
 function holderName(entry: LedgerEntry, machine: Machine): string {
-  return entry.uuid === machine.uuid ? 'another of its NICs' : printable(entry.name);
-}
-
-/** A hostile name as a message may hold it. */
-export function printable(name: string): string {
-  const text = name.replace(/[^\x20-\x7e]/g, '?');
-  return text.length > 40 ? `${text.slice(0, 37)}...` : text;
+  return entry.uuid === machine.uuid ? 'another of its NICs' : excerpt(entry.name, maxNameLength);
 }

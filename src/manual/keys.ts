@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatIpv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import { hostKeys, networkKeys } from '../config/keys.ts';
 import { parseConfig } from '../config/parse.ts';
 import { hostSection, networkSection } from '../config/schema.ts';
@@ -27,7 +27,7 @@ export function networkReference(): { name: string; keys: Key[] } {
   const following: Record<string, string> = {
     bridge,
     domain,
-    'dhcp-range': `${formatIpv4(range.first)}-${formatIpv4(range.last)}`,
+    'dhcp-range': `${formatIp(range.first)}-${formatIp(range.last)}`,
   };
   const keys = Object.entries(networkKeys).map(([key, explanation]) => {
     const schema = networkSection.entries[key as keyof typeof networkKeys];

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { formatIpv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { countRules } from '../firewall/count.ts';
 import { replaceIptables } from '../firewall/iptables.ts';
@@ -123,14 +123,14 @@ function ipCommand(step: LinkStep): string {
       return `link set dev ${step.link} ${linkOption(step.attribute, step.to)}`;
     case 'add address': {
       const broadcast =
-        step.address.broadcast === null ? '' : ` broadcast ${formatIpv4(step.address.broadcast)}`;
+        step.address.broadcast === null ? '' : ` broadcast ${formatIp(step.address.broadcast)}`;
       return `address replace ${formatAddress(step.address)}${broadcast} dev ${step.link}`;
     }
     case 'remove address':
       return `address delete ${formatAddress(step.address)} dev ${step.link}`;
     case 'add route': {
       // As the kernel writes it when the address comes (fib_add_ifaddr in net/ipv4/fib_frontend.c).
-      const options = `proto kernel scope link src ${formatIpv4(step.address.ip)}`;
+      const options = `proto kernel scope link src ${formatIp(step.address.ip)}`;
       return `route replace ${formatDestination(step.address)} dev ${step.link} ${options}`;
     }
   }

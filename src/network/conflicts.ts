@@ -1,9 +1,9 @@
-import { formatSubnet, type Subnet, subnetsOverlap } from '../address/ip.ts';
+import { formatPrefix, type Prefix, prefixesOverlap } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 
 /** A network the host knows already: by an address of one of its links, or by a route. */
 export interface KnownSubnet {
-  readonly subnet: Subnet;
+  readonly subnet: Prefix;
   /** The link it is behind; null for a route without one, as a blackhole. */
   readonly link: string | null;
   readonly by: 'address' | 'route';
@@ -16,12 +16,12 @@ export interface KnownSubnet {
 export function findConflicts(network: NetworkConfig, known: readonly KnownSubnet[]): string[] {
   const overlapping = known.filter(
     ({ subnet, link }) =>
-      link !== network.bridge && subnet.prefix > 1 && subnetsOverlap(subnet, network.subnet),
+      link !== network.bridge && subnet.length > 1 && prefixesOverlap(subnet, network.subnet),
   );
   const lines = overlapping.map(({ subnet, link, by }) => {
     const place = link === null ? 'a route without a link' : `${by === 'route' ? 'a route on ' : ''}${link}`;
     const remedy = `choose another subnet for [network.${network.name}] in virlan.ini, or take that one away`;
-    return `subnet ${formatSubnet(network.subnet)} overlaps ${formatSubnet(subnet)} of ${place}: ${remedy}`;
+    return `subnet ${formatPrefix(network.subnet)} overlaps ${formatPrefix(subnet)} of ${place}: ${remedy}`;
   });
   // A link's address and its route say the same twice.
   const byLink = new Map(

@@ -1,4 +1,4 @@
-import { formatIpv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import { dnsmasqPaths } from '../dnsmasq/conf.ts';
 import { tableName } from '../firewall/nftables.ts';
 import { describeLine } from '../other-firewalls/desired.ts';
@@ -40,7 +40,7 @@ export function describeStep(step: Step): Description {
     case 'add address':
     case 'remove address': {
       const broadcast =
-        step.address.broadcast === null ? '' : `, broadcast ${formatIpv4(step.address.broadcast)}`;
+        step.address.broadcast === null ? '' : `, broadcast ${formatIp(step.address.broadcast)}`;
       return line(
         step.do === 'add address' ? '+' : '-',
         `address on ${step.link}`,

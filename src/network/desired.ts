@@ -48,7 +48,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
       stp: network.stp,
       forwardDelay,
       up: true,
-      addresses: [{ ip: network.gateway, prefix: subnet.prefix, broadcast: broadcastOf(subnet) }],
+      addresses: [{ ip: network.gateway, prefix: subnet.length, broadcast: broadcastOf(subnet) }],
     },
     nic: { name: nicName(bridge), state: host.hasDummy ? { mac: nicMac, up: true, master: bridge } : null },
     taps: host.taps,

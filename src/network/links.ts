@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4, parseAddressWithPrefix, parseIpv4, subnetOf } from '../address/ip.ts';
+import { formatIp, type Ipv4, parseAddressWithPrefix, parseIpv4, prefixOf } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import { ownLines } from '../firewall/iptables.ts';
 import { tableName } from '../firewall/nftables.ts';
@@ -84,12 +84,12 @@ function readAddress({
 /** The IPv4 networks this host knows: by its routes, and by its links' addresses. */
 export function knownSubnets({ links, routes }: LinksAndRoutes): KnownSubnet[] {
   const byAddress = links.flatMap(({ name, addresses }) =>
-    addresses.map(({ ip, prefix }) => ({ subnet: subnetOf(ip, prefix), link: name, by: 'address' as const })),
+    addresses.map(({ ip, prefix }) => ({ subnet: prefixOf(ip, prefix), link: name, by: 'address' as const })),
   );
   const byRoute = routes.flatMap(({ dst, dev, type = 'unicast' }) => {
     const written = parseAddressWithPrefix(dst.includes('/') ? dst : `${dst}/32`);
     if (written === null || ['local', 'broadcast', 'multicast', 'anycast'].includes(type)) return [];
-    return [{ subnet: subnetOf(written.address, written.prefix), link: dev ?? null, by: 'route' as const }];
+    return [{ subnet: prefixOf(written.address, written.length), link: dev ?? null, by: 'route' as const }];
   });
   return [...byAddress, ...byRoute];
 }
@@ -102,7 +102,7 @@ const anywhere = '192.0.2.1';
 
 /** How the kernel would forward what a machine sends to the outside: by all its rules and tables. */
 export async function readUplink(bridge: string, machine: Ipv4): Promise<Uplink> {
-  const asked = ['-json', 'route', 'get', anywhere, 'from', formatIpv4(machine), 'iif', bridge];
+  const asked = ['-json', 'route', 'get', anywhere, 'from', formatIp(machine), 'iif', bridge];
   try {
     const [route] = JSON.parse(await run('ip', asked));
     return { dev: String(route.dev), gateway: route.gateway ?? null };

@@ -1,4 +1,4 @@
-import { formatIpv4, formatSubnet, subnetOf } from '../address/ip.ts';
+import { formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
 import { dnsmasqPaths } from '../dnsmasq/conf.ts';
 import { type Firewall, firewalls } from '../other-firewalls/model.ts';
 import type {
@@ -248,10 +248,10 @@ function onOff(value: boolean): string {
 }
 
 export function formatAddress({ ip, prefix }: LinkAddress): string {
-  return `${formatIpv4(ip)}/${prefix}`;
+  return `${formatIp(ip)}/${prefix}`;
 }
 
 /** The subnet of an address, which the route that comes with it leads to. */
 export function formatDestination({ ip, prefix }: LinkAddress): string {
-  return formatSubnet(subnetOf(ip, prefix));
+  return formatPrefix(prefixOf(ip, prefix));
 }

@@ -1,11 +1,12 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { isAlive } from '../dnsmasq/process.ts';
+import { messageOf } from '../errors.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { parseDomain } from '../libvirt/domain-xml.ts';
-import { failure, type LogRecord, messageOf, type Outcome } from '../report/outcome.ts';
+import { failure, type LogRecord, type Outcome } from '../report/outcome.ts';
 import { reserveRecords } from '../report/reservations.ts';
 
 /**

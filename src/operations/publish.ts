@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { formatIpv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { probeMac } from '../diagnosis/probe/mac.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
@@ -45,7 +45,7 @@ export function publishLeases(bridge: string): void {
   const leases = readLeases(bridge)
     .filter(lease => isCurrent(lease, now) && lease.mac !== probe)
     .map(({ ip, mac, hostname, clientId, expires }) => ({
-      ip: formatIpv4(ip),
+      ip: formatIp(ip),
       mac,
       hostname: only(hostname),
       clientId: only(clientId),

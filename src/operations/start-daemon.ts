@@ -1,9 +1,10 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { messageOf } from '../errors.ts';
 import { preventDefaultNetwork } from '../libvirt-networks/autostart.ts';
 import { describeStep } from '../network/describe.ts';
 import { type Established, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
-import { failure, type LogRecord, messageOf, type Outcome } from '../report/outcome.ts';
+import { failure, type LogRecord, type Outcome } from '../report/outcome.ts';
 
 /**
  * libvirtd, or one of the modular daemons, starts or reloads: every network is established, and libvirt is kept from

@@ -1,4 +1,4 @@
-import { formatSubnet, type Subnet } from '../address/ip.ts';
+import { formatPrefix, type Prefix } from '../address/ip.ts';
 import { portLists } from '../firewall/iptables.ts';
 import type { Rule, Ruleset } from '../firewall/model.ts';
 import { lostJump, markedRules } from './marked-rules.ts';
@@ -114,10 +114,10 @@ function formatTuple(
   action: string,
   protocol: string,
   ports: string,
-  source: Subnet | undefined,
+  source: Prefix | undefined,
   links: string,
 ): string {
-  const from = source === undefined ? anywhere : formatSubnet(source);
+  const from = source === undefined ? anywhere : formatPrefix(source);
   return [action, protocol, ports, anywhere, 'any', from, links].join(' ');
 }
 

@@ -15,7 +15,3 @@ export interface Outcome {
 export function failure(message: string, fields: Record<string, unknown> = {}): LogRecord {
   return { level: 'error', message, fields };
 }
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -1,4 +1,4 @@
-import { formatIpv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { LogRecord } from './outcome.ts';
 
@@ -6,7 +6,7 @@ import type { LogRecord } from './outcome.ts';
 export function reserveRecords(events: readonly ReserveEvent[]): LogRecord[] {
   return events.map(event => {
     const { network, name, uuid, nic, macs, ip, hostname } = event.entry;
-    const address = ip === null ? null : formatIpv4(ip);
+    const address = ip === null ? null : formatIp(ip);
     const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname };
     return event.event === 'problem'
       ? { level: 'warn', message: event.problem, fields }

@@ -1,10 +1,11 @@
-import { formatIpv4, formatSubnet } from '../address/ip.ts';
+import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { Firewall } from '../other-firewalls/model.ts';
+import { isoSeconds } from '../text.ts';
 import type { ProbeStatus } from '../watcher/background-probes.ts';
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
@@ -67,9 +68,8 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
   const leaseOf = (macs: readonly string[]) => {
     const lease = leases.find(each => macs.includes(each.mac) && isCurrent(each, now));
     if (lease === undefined) return null;
-    const expires =
-      lease.expires === 0 ? null : new Date(lease.expires * 1000).toISOString().replace('.000Z', 'Z');
-    return { ip: formatIpv4(lease.ip), expires };
+    const expires = lease.expires === 0 ? null : isoSeconds(lease.expires * 1000);
+    return { ip: formatIp(lease.ip), expires };
   };
 
   const reserved = entries.map(({ name, uuid, nic, macs, ip, hostname, problem }) => ({
@@ -77,7 +77,7 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
     uuid,
     nic,
     mac: macs[0] ?? '',
-    ip: ip === null ? null : formatIpv4(ip),
+    ip: ip === null ? null : formatIp(ip),
     hostname,
     state: stateOf(uuid),
     tap: tapOf(uuid, macs[0] ?? ''),
@@ -104,7 +104,7 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
 }
 
 export function describeSubnet({ subnet, gateway }: NetworkConfig): { subnet: string; gateway: string } {
-  return { subnet: formatSubnet(subnet), gateway: formatIpv4(gateway) };
+  return { subnet: formatPrefix(subnet), gateway: formatIp(gateway) };
 }
 
 function compare(a: string, b: string): number {

@@ -1,5 +1,6 @@
 import type { NetworkConfig } from '../config/config.ts';
 import type { Finding } from '../diagnosis/finding.ts';
+import { isoSeconds } from '../text.ts';
 
 /** What the last probe of a network came to, as `virlan status --json` shows it. */
 export interface ProbeStatus {
@@ -69,7 +70,7 @@ export class BackgroundProbes {
 }
 
 function summarize(findings: readonly Finding[], now: Date): ProbeStatus {
-  const at = now.toISOString().replace(/\.\d+Z$/, 'Z');
+  const at = isoSeconds(now);
   const failure = findings.find(({ state }) => state === 'fail');
   if (failure !== undefined) return { at, passed: false, seen: failure.seen };
   const unsent = findings.every(({ state }) => state === 'skipped') ? findings[0] : undefined;

@@ -1,4 +1,4 @@
-import { formatSubnet } from '../address/ip.ts';
+import { formatPrefix } from '../address/ip.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { machineOn } from '../identity/machine.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
@@ -21,8 +21,8 @@ export function refusals(now: Config, next: Config): string[] {
 function describeChange(network: NetworkConfig, next: NetworkConfig | undefined): string | null {
   if (next === undefined) return `network ${network.name} cannot go`;
   if (next.bridge !== network.bridge) return `the bridge of ${network.name} cannot become ${next.bridge}`;
-  const subnet = formatSubnet(next.subnet);
-  return subnet === formatSubnet(network.subnet)
+  const subnet = formatPrefix(next.subnet);
+  return subnet === formatPrefix(network.subnet)
     ? null
     : `the subnet of ${network.name} cannot become ${subnet}`;
 }

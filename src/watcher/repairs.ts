@@ -1,10 +1,12 @@
 import type { NetworkConfig } from '../config/config.ts';
+import { messageOf } from '../errors.ts';
 import { isEstablished } from '../network/applied-record.ts';
 import { describeStep } from '../network/describe.ts';
 import { type Established, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import type { Step } from '../network/plan.ts';
 import { dnsmasqOf, thingsOf } from '../network/repair-units.ts';
-import { failure, type LogRecord, messageOf } from '../report/outcome.ts';
+import { failure, type LogRecord } from '../report/outcome.ts';
+import { isoSeconds } from '../text.ts';
 import { Damping, type Fight } from './fight-limiter.ts';
 
 /** Puts networks right again, and leaves alone for a while what has to be put right too often. */
@@ -82,6 +84,6 @@ export class Repairs {
 }
 
 function describeFight({ thing, since, until }: Fight): string {
-  const [from, to] = [since, until].map(time => new Date(time).toISOString().replace(/\.\d+Z$/, 'Z'));
+  const [from, to] = [since, until].map(isoSeconds);
   return `${thing} has had to be put right again and again since ${from}: left alone until ${to}; find out what changes it`;
 }

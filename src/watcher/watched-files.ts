@@ -6,9 +6,9 @@ import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/conf.ts';
 import { withReservations } from '../dnsmasq/hostsfile.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
+import { messageOf } from '../errors.ts';
 import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
-import { messageOf } from '../report/outcome.ts';
 import { paths } from '../system/paths.ts';
 
 /**

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { formatIpv4 } from '../../src/address/ip.ts';
+import { formatIp } from '../../src/address/ip.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { formulaAddress } from '../../src/identity/formula.ts';
 import { poolOf } from '../../src/identity/reserve.ts';
@@ -12,5 +12,5 @@ export function formulaAddressOf(machine: string, nic = 0, config = ''): string 
   assert(network);
   const address = formulaAddress({ network: network.name, machine, nic }, poolOf(network), () => false);
   assert(address !== null);
-  return formatIpv4(address);
+  return formatIp(address);
 }

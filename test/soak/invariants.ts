@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
-import { formatIpv4 } from '../../src/address/ip.ts';
+import { formatIp } from '../../src/address/ip.ts';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { withLock } from '../../src/system/lock.ts';
@@ -49,7 +49,7 @@ async function checkMachines({ machines }: World): Promise<void> {
   const wanted = [...machines.keys()].sort().join();
   await until(() => known() === wanted, patience).catch(() => assert.equal(known(), wanted));
 
-  const addresses = current().flatMap(({ ip }) => (ip === null ? [] : [formatIpv4(ip)]));
+  const addresses = current().flatMap(({ ip }) => (ip === null ? [] : [formatIp(ip)]));
   assert.equal(new Set(addresses).size, addresses.length, `an address twice: ${addresses}`);
 
   for (const [name, { running, nics }] of machines) {
@@ -65,7 +65,7 @@ async function checkMachines({ machines }: World): Promise<void> {
       const entry = current().find(each => each.macs.includes(mac as never));
       assert(entry?.ip, `${name} has an address for ${mac}`);
       const line = lines.find(each => each.includes(mac));
-      assert(line?.includes(`,${formatIpv4(entry.ip)},`), `the line of ${name}: ${line}`);
+      assert(line?.includes(`,${formatIp(entry.ip)},`), `the line of ${name}: ${line}`);
     }
     for (const tap of taps ?? []) {
       assert.equal(basename(readlinkSync(`/sys/class/net/${tap}/master`)), bridge, `${tap} of ${name}`);
@@ -86,7 +86,7 @@ function checkLeases({ machines }: World): void {
   assert.equal(new Set(given.map(({ ip }) => ip)).size, given.length, 'a lease twice');
   for (const { ip, macs } of readBooks().entries) {
     const lease = given.find(({ mac }) => macs[0] === mac);
-    if (ip !== null && lease !== undefined) assert.equal(lease.ip, formatIpv4(ip), `the lease of ${macs[0]}`);
+    if (ip !== null && lease !== undefined) assert.equal(lease.ip, formatIp(ip), `the lease of ${macs[0]}`);
   }
 }
 

@@ -3,18 +3,22 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import {
   broadcastOf,
-  formatIpv4,
-  formatSubnet,
+  familyOf,
+  formatIp,
+  formatPrefix,
   type Ipv4,
+  type Ipv6,
   ipv4After,
   netmaskOf,
+  type Prefix,
   parseAddressWithPrefix,
+  parseIp,
   parseIpv4,
+  parseIpv6,
+  prefixContains,
+  prefixesOverlap,
+  prefixOf,
   rangeContains,
-  type Subnet,
-  subnetContains,
-  subnetOf,
-  subnetsOverlap,
 } from '../../src/address/ip.ts';
 import { kvmMac, parseMac } from '../../src/address/mac.ts';
 import { lastFree, makePool, poolAddress, poolSize } from '../../src/identity/pool.ts';
@@ -25,21 +29,27 @@ const address = suite('address');
 const anyIp = fc.nat(0xffffffff).map(number => number as Ipv4);
 const anySubnet = fc
   .tuple(anyIp, fc.integer({ min: 0, max: 32 }))
-  .map(([at, prefix]) => subnetOf(at, prefix));
+  .map(([at, length]) => prefixOf(at, length));
 
 /** The same by bits in a string: slow, and too plain to be wrong. */
 function bits(at: Ipv4): string {
   return at.toString(2).padStart(32, '0');
 }
 
-function subnet(text: string): Subnet {
+function prefix(text: string): Prefix {
   const read = parseAddressWithPrefix(text);
   assert(read, text);
-  return subnetOf(read.address, read.prefix);
+  return prefixOf(read.address, read.length);
+}
+
+function subnet(text: string): Prefix<Ipv4> {
+  const { network, length } = prefix(text);
+  assert(typeof network === 'number', text);
+  return { network, length };
 }
 
 address('every address comes back from its text', () => {
-  fc.assert(fc.property(anyIp, at => assert.equal(parseIpv4(formatIpv4(at)), at)));
+  fc.assert(fc.property(anyIp, at => assert.equal(parseIpv4(formatIp(at)), at)));
   assert.equal(ip('255.255.255.255'), 0xffffffff);
   assert.equal(ip('1.2.3.4'), 0x01020304);
 });
@@ -61,8 +71,8 @@ address('what is no address is refused', () => {
 });
 
 address('an address with a prefix', () => {
-  assert.deepEqual(parseAddressWithPrefix('10.1.2.3/8'), { address: ip('10.1.2.3'), prefix: 8 });
-  assert.deepEqual(parseAddressWithPrefix('0.0.0.0/0'), { address: 0, prefix: 0 });
+  assert.deepEqual(parseAddressWithPrefix('10.1.2.3/8'), { address: ip('10.1.2.3'), length: 8 });
+  assert.deepEqual(parseAddressWithPrefix('0.0.0.0/0'), { address: 0, length: 0 });
   for (const text of [
     '10.1.2.3',
     '10.1.2.3/',
@@ -77,6 +87,54 @@ address('an address with a prefix', () => {
   }
 });
 
+address('IPv6 addresses are written in the form of RFC 5952, and come back from it', () => {
+  const cases: [text: string, canonical: string][] = [
+    ['::', '::'],
+    ['0:0:0:0:0:0:0:1', '::1'],
+    ['FD00:0:0:0:0192:168:100:155', 'fd00::192:168:100:155'],
+    ['fe80::1:0:0:0:1', 'fe80:0:0:1::1'],
+    ['::ffff:192.0.2.1', '::ffff:c000:201'],
+    ['ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff', 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'],
+  ];
+  for (const [text, canonical] of cases) {
+    const read = parseIp(text);
+    assert(read !== null && familyOf(read) === 'ipv6', text);
+    assert.equal(formatIp(read), canonical);
+  }
+  const anyIpv6 = fc.bigInt({ min: 0n, max: 2n ** 128n - 1n }).map(number => number as Ipv6);
+  fc.assert(fc.property(anyIpv6, at => assert.equal(parseIpv6(formatIp(at)), at)));
+  for (const text of [
+    '',
+    ':',
+    ':::',
+    '1::2::3',
+    'fe80::1%eth0',
+    '1:2:3:4:5:6:7',
+    'g::',
+    '::1 ',
+    '[::1]',
+    '1.2.3.4',
+  ])
+    assert.equal(parseIpv6(text), null, text);
+});
+
+address('prefixes of IPv6 contain, and overlap, as those of IPv4 do, and never across families', () => {
+  const ula = prefix('fd12:3456:789a::1/64');
+  assert.equal(formatPrefix(ula), 'fd12:3456:789a::/64');
+  const inside = parseIp('fd12:3456:789a::ffff');
+  const outside = parseIp('fd12:3456:789a:1::');
+  assert(inside !== null && outside !== null);
+  assert.equal(prefixContains(ula, inside), true);
+  assert.equal(prefixContains(ula, outside), false);
+  assert.equal(prefixContains(prefix('::/0'), inside), true);
+  assert.equal(prefixContains(prefix('::/0'), ip('10.0.0.1')), false);
+  assert.equal(prefixesOverlap(prefix('fd00::/8'), ula), true);
+  assert.equal(prefixesOverlap(prefix('fd12:3456:789b::/48'), ula), false);
+  assert.equal(prefixesOverlap(prefix('::/0'), prefix('0.0.0.0/0')), false);
+  for (const text of ['::/129', '10.0.0.0/33', 'fd00::/064', 'fd00::/', '::1'])
+    assert.equal(parseAddressWithPrefix(text), null, text);
+});
+
 address('subnets at the edges', () => {
   const cases: [text: string, network: string, broadcast: string, netmask: string][] = [
     ['10.255.3.4/8', '10.0.0.0', '10.255.255.255', '255.0.0.0'],
@@ -88,9 +146,9 @@ address('subnets at the edges', () => {
   ];
   for (const [text, network, broadcast, netmask] of cases) {
     const found = subnet(text);
-    const texts = [found.network, broadcastOf(found), netmaskOf(found)].map(formatIpv4);
+    const texts = [found.network, broadcastOf(found), netmaskOf(found)].map(formatIp);
     assert.deepEqual(texts, [network, broadcast, netmask], text);
-    assert.equal(formatSubnet(found), `${network}/${found.prefix}`);
+    assert.equal(formatPrefix(found), `${network}/${found.length}`);
   }
 });
 
@@ -99,8 +157,8 @@ address('a subnet holds just the addresses that begin with its bits', () => {
     fc.property(anySubnet, fc.oneof(anyIp, fc.integer({ min: -2, max: 2 })), (within, other) => {
       const near = [ipv4After(within.network, other), ipv4After(broadcastOf(within), other), other as Ipv4];
       for (const at of near.filter(number => number >= 0)) {
-        const same = bits(at).slice(0, within.prefix) === bits(within.network).slice(0, within.prefix);
-        assert.equal(subnetContains(within, at), same);
+        const same = bits(at).slice(0, within.length) === bits(within.network).slice(0, within.length);
+        assert.equal(prefixContains(within, at), same);
       }
     }),
   );
@@ -109,14 +167,14 @@ address('a subnet holds just the addresses that begin with its bits', () => {
 address('subnets overlap when the shorter prefix is that of both', () => {
   fc.assert(
     fc.property(anySubnet, anySubnet, fc.boolean(), (a, other, isNear) => {
-      const b = isNear ? subnetOf(a.network, other.prefix) : other;
-      const shorter = Math.min(a.prefix, b.prefix);
+      const b = isNear ? prefixOf(a.network, other.length) : other;
+      const shorter = Math.min(a.length, b.length);
       const expected = bits(a.network).slice(0, shorter) === bits(b.network).slice(0, shorter);
-      assert.equal(subnetsOverlap(a, b), expected);
-      assert.equal(subnetsOverlap(b, a), expected);
+      assert.equal(prefixesOverlap(a, b), expected);
+      assert.equal(prefixesOverlap(b, a), expected);
     }),
   );
-  assert(!subnetsOverlap(subnet('10.0.0.0/25'), subnet('10.0.0.128/25')));
+  assert(!prefixesOverlap(subnet('10.0.0.0/25'), subnet('10.0.0.128/25')));
 });
 
 address('the next address wraps at the end', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIpv4, formatSubnet } from '../../src/address/ip.ts';
+import { formatIp, formatPrefix } from '../../src/address/ip.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { anyName, config, ip, mac, network } from './builders.ts';
@@ -36,7 +36,7 @@ const documented = `
 const defaults: NetworkConfig = {
   name: 'k8s-br0',
   bridge: 'k8s-br0',
-  subnet: { network: ip('192.168.100.0'), prefix: 24 },
+  subnet: { network: ip('192.168.100.0'), length: 24 },
   gateway: ip('192.168.100.1'),
   range: { first: ip('192.168.100.2'), last: ip('192.168.100.254') },
   stp: true,
@@ -121,8 +121,8 @@ const keys: Record<
   subnet: {
     field: 'subnet',
     good: [
-      ['10.0.0.0/8', { network: ip('10.0.0.0'), prefix: 8 }],
-      ['192.168.7.8/29', { network: ip('192.168.7.8'), prefix: 29 }],
+      ['10.0.0.0/8', { network: ip('10.0.0.0'), length: 8 }],
+      ['192.168.7.8/29', { network: ip('192.168.7.8'), length: 29 }],
     ],
     bad: [
       '',
@@ -291,13 +291,9 @@ configuration('every key: its good values, and its bad ones with line, key and r
 
 configuration('the range of a subnet is all of it but the host and the ends', () => {
   const { gateway, range } = network('subnet = 10.0.0.8/29');
-  assert.deepEqual([gateway, range.first, range.last].map(formatIpv4), [
-    '10.0.0.9',
-    '10.0.0.10',
-    '10.0.0.14',
-  ]);
+  assert.deepEqual([gateway, range.first, range.last].map(formatIp), ['10.0.0.9', '10.0.0.10', '10.0.0.14']);
   const wide = network('subnet = 10.0.0.0/8');
-  assert.deepEqual([wide.range.first, wide.range.last].map(formatIpv4), ['10.0.0.2', '10.255.255.254']);
+  assert.deepEqual([wide.range.first, wide.range.last].map(formatIp), ['10.0.0.2', '10.255.255.254']);
 });
 
 configuration('a name that no bridge can have is good where the bridge is named', () => {
@@ -318,7 +314,7 @@ configuration('several networks and hosts', () => {
   assert.deepEqual(
     networks.map(({ name, subnet, domain, hosts }) => [
       name,
-      formatSubnet(subnet),
+      formatPrefix(subnet),
       domain,
       hosts.map(host => host.name),
     ]),

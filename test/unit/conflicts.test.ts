@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { parseAddressWithPrefix, subnetOf } from '../../src/address/ip.ts';
+import { parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
 import { findConflicts, type KnownSubnet } from '../../src/network/conflicts.ts';
 import { network } from './builders.ts';
 
@@ -9,7 +9,7 @@ const conflicts = suite('conflicts');
 function known(text: string, link: string | null, by: KnownSubnet['by']): KnownSubnet {
   const read = parseAddressWithPrefix(text);
   assert(read, text);
-  return { subnet: subnetOf(read.address, read.prefix), link, by };
+  return { subnet: prefixOf(read.address, read.length), link, by };
 }
 
 conflicts('what overlaps 192.168.100.0/24 is named, with the link that it is behind', () => {

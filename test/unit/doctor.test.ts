@@ -4,10 +4,11 @@ import { dnsmasqVersion, openHoles } from '../../src/diagnosis/doctor/dnsmasq-cv
 import type { HostFacts, MachineFacts, NetworkFacts, NicFacts } from '../../src/diagnosis/doctor/facts.ts';
 import { judgeHost } from '../../src/diagnosis/doctor/judge-host.ts';
 import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine.ts';
-import { judgeNetwork, quoted } from '../../src/diagnosis/doctor/judge-network.ts';
+import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
 import { parseListeners, takersOf } from '../../src/diagnosis/doctor/ports.ts';
 import type { Finding } from '../../src/diagnosis/finding.ts';
 import type { LinkAttribute, Step } from '../../src/network/plan.ts';
+import { shellQuoted } from '../../src/text.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';
 
 const doctor = suite('doctor');
@@ -281,7 +282,7 @@ doctor('a machine is there, runs, and is on the network, or not', () => {
 
 doctor('a hostile name is one word of a command, and never its option', () => {
   for (const name of hostileNames) {
-    const word = quoted(name);
+    const word = shellQuoted(name);
     assert.match(word, /^([\w.-]+|'[^']*('\\''[^']*)*')$/s);
     const command = trouble(judgeMachine({ ...machine, name, state: 'shut off' }))?.fix?.command;
     assert.equal(command, `virsh start -- ${word}`);

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ip.ts';
+import { formatIp, type Ipv4, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import { formulaAddress, formulaMac, linkMac } from '../../src/identity/formula.ts';
 import { makePool } from '../../src/identity/pool.ts';
@@ -61,7 +61,7 @@ formula('the twenty examples of the manual, by its own words and by the program'
     assert.equal(byTheBook.mac(`virlan:mac:${text}:0`), documentedMac, text);
     assert.equal(byTheBook.address(`virlan:ip:${text}:0`, range), documentedIp, text);
     assert.equal(formulaMac(key, none), documentedMac, text);
-    assert.equal(address && formatIpv4(address), documentedIp, text);
+    assert.equal(address && formatIp(address), documentedIp, text);
   }
 });
 
@@ -133,7 +133,7 @@ formula('the pool of a network has neither the host nor the fixed hosts', () => 
     );
     if (found !== null) given.add(found);
   }
-  assert.deepEqual([...given].sort().map(formatIpv4), ['192.168.100.2', '192.168.100.4', '192.168.100.5']);
+  assert.deepEqual([...given].sort().map(formatIp), ['192.168.100.2', '192.168.100.4', '192.168.100.5']);
 });
 
 formula('any name gives a MAC and an address, always the same', () => {

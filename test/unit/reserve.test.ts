@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIpv4, type Ipv4, ipv4After } from '../../src/address/ip.ts';
+import { formatIp, type Ipv4, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import {
@@ -21,8 +21,9 @@ import {
   noWishes,
   type Wishes,
 } from '../../src/identity/machine.ts';
-import { printable, type Reserved, reservationOf, reserve } from '../../src/identity/reserve.ts';
+import { type Reserved, reservationOf, reserve } from '../../src/identity/reserve.ts';
 import { wantedReservations } from '../../src/identity/store.ts';
+import { excerpt } from '../../src/text.ts';
 import { aDate, ip, mac, network, uuid } from './builders.ts';
 
 const reservations = suite('reserve');
@@ -463,7 +464,7 @@ reservations('what metadata asks for', () => {
     host.define(machine(2, 'db', [2]));
     const [first, second] = host.define(machine(1, 'web', [1, 3], wishes)).entries;
     assert.deepEqual(
-      [first && formatIpv4(first.ip ?? (0 as Ipv4)), first?.hostname],
+      [first && formatIp(first.ip ?? (0 as Ipv4)), first?.hostname],
       [`192.168.100.${lastByte}`, hostname],
     );
     if (problem === null) assert.equal(first?.problem, null);
@@ -545,8 +546,8 @@ reservations('which NICs are on a network', () => {
 });
 
 reservations('a hostile name in a message', () => {
-  assert.equal(printable('a\nb\u001b[31m\u202e'), 'a?b?[31m?');
-  assert.equal(printable('x'.repeat(41)).length, 40);
+  assert.equal(excerpt('a\nb\u001b[31m\u202e', 40), 'a?b?[31m?');
+  assert.equal(excerpt('x'.repeat(41), 40).length, 40);
 });
 
 /** Something that happens on a host. */

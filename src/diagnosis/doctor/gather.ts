@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
-import { formatIpv4, type Ipv4 } from '../../address/ip.ts';
+import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { handLines } from '../../dnsmasq/hostsfile.ts';
@@ -169,7 +169,7 @@ const discard = 9;
 
 /** Has the kernel ask who has an address, forgetting what it knew. */
 async function askNeighbour(ip: Ipv4, bridge: string): Promise<{ mac: string | null }> {
-  const address = formatIpv4(ip);
+  const address = formatIp(ip);
   await ask('ip', ['neigh', 'flush', 'to', address, 'dev', bridge]);
   const socket = createSocket('udp4');
   socket.on('error', () => {});

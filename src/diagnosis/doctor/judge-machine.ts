@@ -1,13 +1,13 @@
-import { formatIpv4 } from '../../address/ip.ts';
+import { formatIp } from '../../address/ip.ts';
+import { shellQuoted } from '../../text.ts';
 import { type CheckId, type Finding, failed, mendable, ok, skipped, unclear } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
-import { quoted } from './judge-network.ts';
 
 const path = ['tap', 'port', 'discover', 'reservation', 'ack', 'arp'] as const satisfies readonly CheckId[];
 
 /** Whether a machine is there, runs, and has a NIC on a network of virlan's. */
 export function judgeMachine({ name, state, elsewhere, nics }: MachineFacts): Finding[] {
-  const own = quoted(name);
+  const own = shellQuoted(name);
   if (state === 'unknown')
     return [unclear('machine', `libvirt has no machine ${JSON.stringify(name)}`, 'virsh list --all')];
   const plugged =
@@ -40,7 +40,7 @@ export function judgeNic(machine: string, nic: NicFacts): Finding[] {
 
 function judgeTap(machine: string, { bridge, tap, port }: NicFacts): Finding {
   if (port === null) {
-    const own = quoted(machine);
+    const own = shellQuoted(machine);
     return failed(
       'tap',
       `its port ${tap} is gone from this host`,
@@ -74,14 +74,14 @@ function judgeReservation(machine: string, { network, mac, entry, promised }: Ni
     return mendable(
       'reservation',
       `no address is reserved for ${mac} on ${network}`,
-      `virlan doctor --fix -- ${quoted(machine)}`,
+      `virlan doctor --fix -- ${shellQuoted(machine)}`,
     );
   if (promised === null)
     return mendable(
       'reservation',
-      `dnsmasq's hostsfile does not have ${mac}, for which ${formatIpv4(entry.ip)} is reserved`,
+      `dnsmasq's hostsfile does not have ${mac}, for which ${formatIp(entry.ip)} is reserved`,
     );
-  return ok('reservation', formatIpv4(promised));
+  return ok('reservation', formatIp(promised));
 }
 
 /** What dnsmasq writes in its log of what clients send (log_packet in its rfc2131.c). */
@@ -94,7 +94,7 @@ function judgeDiscover(machine: string, { tap, mac, port, lease, log }: NicFacts
     return unclear(
       'discover',
       `${JSON.stringify(machine)} has not sent a single frame on ${tap}: its system has not come up, or does not use this NIC`,
-      `virsh console -- ${quoted(machine)}`,
+      `virsh console -- ${shellQuoted(machine)}`,
     );
   const seen = `it sends, but dnsmasq has given ${mac} no lease`;
   return log === null
@@ -113,12 +113,12 @@ function judgeAck(machine: string, { mac, lease, promised, log }: NicFacts): Fin
       ? skipped('ack', 'no lease')
       : failed('ack', `dnsmasq refuses it: ${said}`, null);
   }
-  const has = formatIpv4(lease.ip);
+  const has = formatIp(lease.ip);
   if (promised !== null && lease.ip !== promised)
     return failed(
       'ack',
-      `${mac} has leased ${has} before ${formatIpv4(promised)} was reserved for it, and keeps it until it asks anew`,
-      `virsh reboot -- ${quoted(machine)}`,
+      `${mac} has leased ${has} before ${formatIp(promised)} was reserved for it, and keeps it until it asks anew`,
+      `virsh reboot -- ${shellQuoted(machine)}`,
     );
   return ok('ack', `${has} leased`);
 }
@@ -126,14 +126,14 @@ function judgeAck(machine: string, { mac, lease, promised, log }: NicFacts): Fin
 function judgeArp(machine: string, { mac, lease, promised, neighbour }: NicFacts): Finding {
   const ip = lease?.ip ?? promised;
   if (ip === null || neighbour === null) return skipped('arp', 'no address to ask for');
-  const text = formatIpv4(ip);
+  const text = formatIp(ip);
   if (neighbour.mac === null)
     return unclear(
       'arp',
       lease === null
         ? `nobody answers for ${text}`
         : `${JSON.stringify(machine)} does not answer for ${text}, though it leased it: its system is down, or uses another address`,
-      `virsh console -- ${quoted(machine)}`,
+      `virsh console -- ${shellQuoted(machine)}`,
     );
   if (neighbour.mac !== mac)
     return unclear(

@@ -1,6 +1,7 @@
-import { formatIpv4 } from '../../address/ip.ts';
+import { formatIp } from '../../address/ip.ts';
 import { describeStep } from '../../network/describe.ts';
 import type { Step } from '../../network/plan.ts';
+import { shellQuoted } from '../../text.ts';
 import { type CheckId, type Finding, failed, mendable, ok, skipped, unclear, warning } from '../finding.ts';
 import type { HostFacts, NetworkFacts } from './facts.ts';
 import { type Listener, takersOf } from './ports.ts';
@@ -47,13 +48,13 @@ function judgeDuplicates({ duplicates }: NetworkFacts): Finding {
   return unclear(
     'macs',
     `${names} have one MAC, ${twins.mac}: give one of them another`,
-    `virsh edit -- ${quoted(twins.names.at(-1) ?? '')}`,
+    `virsh edit -- ${shellQuoted(twins.names.at(-1) ?? '')}`,
   );
 }
 
 function judgePorts({ survey }: NetworkFacts, { listeners }: Pick<HostFacts, 'listeners'>): Finding[] {
   const { network, observed } = survey;
-  const ip = formatIpv4(network.gateway);
+  const ip = formatIp(network.gateway);
   const checks = [
     ['dhcp-port', 67, 'DHCP'],
     ['dns-port', 53, 'DNS'],
@@ -216,9 +217,4 @@ function judgeUplink({ uplink }: NetworkFacts): Finding {
     );
   const via = uplink.gateway === null ? '' : ` by ${uplink.gateway}`;
   return ok('uplink', `what machines send to the outside goes out on ${uplink.dev}${via}`);
-}
-
-/** A hostile name as one word for a shell. */
-export function quoted(name: string): string {
-  return /^[\w.-]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
 }

@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4 } from '../../address/ip.ts';
+import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 
 /** No bridge's table has that name: theirs begin with `virlan-`. */
@@ -34,9 +34,9 @@ export function renderCounters(
   { bridge, mac, ip, target }: { bridge: string; mac: Mac; ip: Ipv4; target: Ipv4 },
   traced: boolean,
 ): string {
-  const out = `ip daddr ${formatIpv4(target)}`;
+  const out = `ip daddr ${formatIp(target)}`;
   // Its destination by then is the host itself, or the machine again.
-  const back = `ct direction reply ct original ip saddr ${formatIpv4(ip)} ct original ip daddr ${formatIpv4(target)}`;
+  const back = `ct direction reply ct original ip saddr ${formatIp(ip)} ct original ip daddr ${formatIp(target)}`;
   const trace = (match: string) => (traced ? [`${match} meta nftrace set 1`] : []);
   const chains = {
     'earliest { type filter hook prerouting priority -400; policy accept;': trace(
@@ -44,16 +44,16 @@ export function renderCounters(
     ),
     // What the host itself says to the probe.
     'answers { type filter hook output priority -400; policy accept;': trace(
-      `oifname "${bridge}" ip daddr { ${formatIpv4(ip)}, 255.255.255.255 }`,
+      `oifname "${bridge}" ip daddr { ${formatIp(ip)}, 255.255.255.255 }`,
     ),
     'incoming { type filter hook prerouting priority -140; policy accept;': [
-      `iifname "${bridge}" ip saddr ${formatIpv4(ip)} ${out} counter comment "entered"`,
+      `iifname "${bridge}" ip saddr ${formatIp(ip)} ${out} counter comment "entered"`,
       ...trace(`iifname != "${bridge}" ${back}`),
       `iifname != "${bridge}" ${back} counter comment "returned"`,
     ],
     'outgoing { type filter hook postrouting priority 400; policy accept;': [
-      `oifname != "${bridge}" ${out} ip saddr ${formatIpv4(ip)} counter comment "plain"`,
-      `oifname != "${bridge}" ${out} ip saddr != ${formatIpv4(ip)} ct original ip saddr ${formatIpv4(ip)} counter comment "masqueraded"`,
+      `oifname != "${bridge}" ${out} ip saddr ${formatIp(ip)} counter comment "plain"`,
+      `oifname != "${bridge}" ${out} ip saddr != ${formatIp(ip)} ct original ip saddr ${formatIp(ip)} counter comment "masqueraded"`,
     ],
   };
   const bodies = Object.entries(chains).map(

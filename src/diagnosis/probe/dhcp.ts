@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4 } from '../../address/ip.ts';
+import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 
 /** RFC 2132, section 9.6: what a DHCP message is. */
@@ -80,5 +80,5 @@ function bytesOf(number: number): number[] {
 }
 
 function addressAt(bytes: Buffer, place: number): string {
-  return formatIpv4(bytes.readUInt32BE(place) as Ipv4);
+  return formatIp(bytes.readUInt32BE(place) as Ipv4);
 }

@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { formatIpv4, type Ipv4, parseIpv4 } from '../../address/ip.ts';
+import { formatIp, type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { findDnsmasq } from '../../dnsmasq/process.ts';
@@ -76,8 +76,8 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const counting = { bridge, mac, ip, target: parseIpv4(target ?? '') ?? network.gateway };
   const errand: Errand = {
     mac,
-    prefix: network.subnet.prefix,
-    gateway: formatIpv4(network.gateway),
+    prefix: network.subnet.length,
+    gateway: formatIp(network.gateway),
     name: `${place}.${network.domain}`,
     target,
     asksUpstream: true,
@@ -85,7 +85,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const facts: ProbeFacts = {
     bridge,
     gateway: errand.gateway,
-    ip: formatIpv4(ip),
+    ip: formatIp(ip),
     told,
     waited,
     uplink,
@@ -199,6 +199,6 @@ async function release({ bridge, gateway }: NetworkConfig, ip: Ipv4): Promise<vo
   });
   const socket = createSocket('udp4');
   socket.on('error', () => {});
-  await new Promise<void>(resolve => socket.send(message, 67, formatIpv4(gateway), () => resolve()));
+  await new Promise<void>(resolve => socket.send(message, 67, formatIp(gateway), () => resolve()));
   socket.close();
 }

@@ -1,0 +1,47 @@
+// Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the message.
+
+export type VirlanErrorCode =
+  /** virlan.ini, or a configuration named with --config, cannot be used. */
+  | 'invalid-config'
+  /** Establishing the network would harm what the host has already. */
+  | 'refused'
+  /** A step of a plan failed; the host was put back as it was, or the message says what was not. */
+  | 'apply-failed'
+  /** None of the firewall programs that the configuration allows is installed. */
+  | 'no-backend'
+  /** dnsmasq cannot bind a port because another program has it. */
+  | 'port-in-use'
+  /** A file that virlan keeps, or shares with others, does not have the form it should have. */
+  | 'damaged-file'
+  /** Another virlan process held a lock for too long. */
+  | 'lock-timeout'
+  /** A program of the system is not installed, failed, or did not end in time. */
+  | 'command'
+  /** libvirt passed XML that cannot be read. */
+  | 'unreadable-xml'
+  /** The network, machine or link that was named does not exist, or is not what it has to be. */
+  | 'unknown-network'
+  | 'unknown-machine'
+  | 'wrong-link'
+  /** The pool has no free address. */
+  | 'pool-exhausted'
+  /** What was asked for is not possible in the present state, for example while a machine runs. */
+  | 'wrong-state'
+  /** The command needs root. */
+  | 'not-root';
+
+/** A failure with a stable code. Its message is one line: what failed, on which object, why, and what to do. */
+export class VirlanError extends Error {
+  override readonly name: string = 'VirlanError';
+  readonly code: VirlanErrorCode;
+
+  constructor(code: VirlanErrorCode, message: string, options?: { readonly cause: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Returns the message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
