@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readFileOrNull } from '../system/files.ts';
-import { ask, run } from '../system/run.ts';
+import { run, runOrNull } from '../system/run.ts';
 import { dnsmasqPaths, isWrittenByVirlan } from './conf.ts';
 import { findDyingDnsmasq, hasEnded } from './process.ts';
 
@@ -46,15 +46,15 @@ async function startUnit(unit: string): Promise<void> {
   } catch (error) {
     const said = await lastWords(unit);
     // It would be tried again for ever.
-    await ask('systemctl', ['stop', unit]);
+    await runOrNull('systemctl', ['stop', unit]);
     throw said === null ? error : new Error(`${unit}: ${said}`);
   }
 }
 
 /** What dnsmasq said on its standard error when it failed; systemd tells the exit code alone. */
 async function lastWords(unit: string): Promise<string | null> {
-  await ask('journalctl', ['--sync']);
-  const journal = await ask('journalctl', ['--quiet', '--output=cat', '--lines=10', '--unit', unit]);
+  await runOrNull('journalctl', ['--sync']);
+  const journal = await runOrNull('journalctl', ['--quiet', '--output=cat', '--lines=10', '--unit', unit]);
   return journal?.split('\n').findLast(line => line.startsWith('dnsmasq: ')) ?? null;
 }
 

@@ -8,7 +8,7 @@ import { createNftables, removeNftables, replaceNftables } from '../firewall/nft
 import { syncHostsfile } from '../identity/store.ts';
 import { allowIn, withdrawFrom } from '../other-firewalls/apply.ts';
 import { writeAtomically } from '../system/files.ts';
-import { type CommandFailed, run } from '../system/run.ts';
+import { type CommandError, run } from '../system/run.ts';
 import { readApplied, writeApplied } from './applied-record.ts';
 import { listRules, sysctlPath } from './links.ts';
 import { formatAddress, formatDestination, type LinkAttribute, type Step } from './plan.ts';
@@ -190,8 +190,8 @@ async function loadRules(step: RulesStep): Promise<void> {
     const load = (text: string) => run('nft', ['-f', '-'], text);
     if (script === null) await load(removeNftables(bridge));
     else
-      await load(createNftables(bridge, script)).catch((error: CommandFailed) => {
-        if (error.ranOutOfTime) throw error;
+      await load(createNftables(bridge, script)).catch((error: CommandError) => {
+        if (error.reason === 'timeout') throw error;
         return load(replaceNftables(bridge, script));
       });
   } else {

@@ -4,7 +4,7 @@ import { ownLines } from '../firewall/iptables.ts';
 import { tableName } from '../firewall/nftables.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { CommandFailed, run } from '../system/run.ts';
+import { CommandError, run } from '../system/run.ts';
 import type { KnownSubnet } from './conflicts.ts';
 import type { Backend, LinkAddress } from './state.ts';
 
@@ -107,7 +107,7 @@ export async function readUplink(bridge: string, machine: Ipv4): Promise<Uplink>
     const [route] = JSON.parse(await run('ip', asked));
     return { dev: String(route.dev), gateway: route.gateway ?? null };
   } catch (error) {
-    if (!(error instanceof CommandFailed)) throw error;
+    if (!(error instanceof CommandError)) throw error;
     return { error: error.message.replace(/^.*(?:answers|Error): /, '') };
   }
 }
@@ -130,7 +130,7 @@ export function sysctlPath(key: string): string {
 /** How long a look at rules of the kernel may take, in seconds: a hook waits for it. */
 export const rulesPatience = 2;
 
-/** Gives what `iptables-save` prints; nothing where it fails. Throws CommandFailed when it does not end in time. */
+/** Gives what `iptables-save` prints; nothing where it fails. Throws CommandError when it does not end in time. */
 export type SavedRules = () => Promise<string>;
 
 /** One `iptables-save` for all who ask, run when the first does. */
@@ -142,7 +142,7 @@ export function saveRulesOnce(): SavedRules {
   };
 }
 
-/** What a backend lists of virlan's own rules for a bridge, without counters; no line when there is none. Throws CommandFailed when it does not answer in time. */
+/** What a backend lists of virlan's own rules for a bridge, without counters; no line when there is none. Throws CommandError when it does not answer in time. */
 export async function listRules(
   backend: Backend,
   bridge: string,
@@ -158,7 +158,7 @@ async function list(program: string, args: readonly string[]): Promise<string> {
   try {
     return await run(program, args, '', rulesPatience);
   } catch (error) {
-    if (error instanceof CommandFailed && !error.ranOutOfTime) return '';
+    if (error instanceof CommandError && error.reason !== 'timeout') return '';
     throw error;
   }
 }

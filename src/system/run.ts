@@ -3,15 +3,16 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { systemPath } from './paths.ts';
 
+/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
+export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
+
 /** A program of the system that could not be run, failed or took too long. Its message is one line. */
-export class CommandFailed extends Error {
-  override readonly name = 'CommandFailed';
-  constructor(
-    message: string,
-    /** Whether it was ended because it took too long: what it was asked is not known, rather than answered with no. */
-    readonly ranOutOfTime: boolean,
-  ) {
+export class CommandError extends Error {
+  override readonly name = 'CommandError';
+  readonly reason: CommandFailure;
+  constructor(message: string, reason: CommandFailure) {
     super(message);
+    this.reason = reason;
   }
 }
 
@@ -28,7 +29,7 @@ const execute = promisify(execFile);
 
 /**
  * Runs a program of the system with a list of arguments, never a shell, and gives its standard output without the line
- * break at its end. Throws CommandFailed when it fails or has not ended in time.
+ * break at its end. Throws CommandError when it fails or has not ended in time.
  */
 export async function run(
   program: string,
@@ -66,11 +67,15 @@ export function isInstalled(program: string): boolean {
 }
 
 /** As `run`, but null when the program fails or is not there: for questions whose answer may be no. */
-export async function ask(program: string, args: readonly string[], input = ''): Promise<string | null> {
+export async function runOrNull(
+  program: string,
+  args: readonly string[],
+  input = '',
+): Promise<string | null> {
   try {
     return await run(program, args, input);
   } catch (error) {
-    if (error instanceof CommandFailed) return null;
+    if (error instanceof CommandError) return null;
     throw error;
   }
 }
@@ -79,9 +84,9 @@ function explain(
   command: string,
   seconds: number,
   { code, killed, signal, stderr = '', message }: ExecFileException,
-): CommandFailed {
+): CommandError {
   const [program = ''] = command.split(' ');
-  if (code === 'ENOENT') return new CommandFailed(`${program} is not on this host: install it`, false);
+  if (code === 'ENOENT') return new CommandError(`${program} is not on this host: install it`, 'missing');
   const said = stderr
     .split('\n')
     .map(line => line.trim())
@@ -89,5 +94,6 @@ function explain(
   const ending =
     typeof code === 'number' ? `ended with ${code}` : signal ? `was ended by ${signal}` : message;
   const outcome = killed ? `not done after ${seconds} s` : (said ?? ending);
-  return new CommandFailed(`${command}: ${outcome}`, killed === true);
+  const reason = killed ? 'timeout' : signal ? 'killed' : 'failed';
+  return new CommandError(`${command}: ${outcome}`, reason);
 }

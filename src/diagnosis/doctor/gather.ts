@@ -24,7 +24,7 @@ import { readSysctl, readUplink, rulesPatience } from '../../network/links.ts';
 import { availableBackends, surveyHost, surveyWhatCanBeRead } from '../../network/survey.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';
 import { readFileOrNull } from '../../system/files.ts';
-import { ask, run } from '../../system/run.ts';
+import { run, runOrNull } from '../../system/run.ts';
 import { unprobed } from '../probe/judge.ts';
 import { probe } from '../probe/probe.ts';
 import { dnsmasqVersion } from './dnsmasq-cves.ts';
@@ -170,13 +170,13 @@ const discard = 9;
 /** Has the kernel ask who has an address, forgetting what it knew. */
 async function askNeighbour(ip: Ipv4, bridge: string): Promise<{ mac: string | null }> {
   const address = formatIp(ip);
-  await ask('ip', ['neigh', 'flush', 'to', address, 'dev', bridge]);
+  await runOrNull('ip', ['neigh', 'flush', 'to', address, 'dev', bridge]);
   const socket = createSocket('udp4');
   socket.on('error', () => {});
   await new Promise<void>(resolve => socket.send('', discard, address, () => resolve()));
   socket.close();
   for (let waited = 0; waited < arpPatience.total; waited += arpPatience.interval) {
-    const said = (await ask('ip', ['-json', 'neigh', 'show', 'to', address, 'dev', bridge])) ?? '';
+    const said = (await runOrNull('ip', ['-json', 'neigh', 'show', 'to', address, 'dev', bridge])) ?? '';
     const mac = /"lladdr":"([0-9a-f:]+)"/.exec(said)?.[1];
     if (mac !== undefined) return { mac };
     await pause(arpPatience.interval);
@@ -218,12 +218,12 @@ async function readNftTrouble(): Promise<string | null> {
 
 async function readListeners(): Promise<HostFacts['listeners']> {
   const options = ['--no-header', '--listening', '--numeric', '--tcp', '--udp', '--processes'];
-  const said = await ask('ss', [...options, '( sport = :53 or sport = :67 )']);
+  const said = await runOrNull('ss', [...options, '( sport = :53 or sport = :67 )']);
   return said === null ? null : parseListeners(said);
 }
 
 async function readDnsmasq(): Promise<HostFacts['dnsmasq']> {
-  const version = dnsmasqVersion((await ask('dnsmasq', ['--version'])) ?? '');
+  const version = dnsmasqVersion((await runOrNull('dnsmasq', ['--version'])) ?? '');
   return version === null ? null : { version, changelog: await readChangelog() };
 }
 
@@ -231,7 +231,7 @@ async function readDnsmasq(): Promise<HostFacts['dnsmasq']> {
 async function readChangelog(): Promise<string | null> {
   const debian = '/usr/share/doc/dnsmasq-base/changelog.Debian.gz';
   if (existsSync(debian)) return gunzipSync(readFileSync(debian)).toString('utf8');
-  return ask('rpm', ['--query', '--changelog', 'dnsmasq']);
+  return runOrNull('rpm', ['--query', '--changelog', 'dnsmasq']);
 }
 
 function readHooks(): Record<string, HookState> {
@@ -260,7 +260,7 @@ const logTail = 262_144;
 async function readDnsmasqLog(mac: Mac): Promise<string[] | null> {
   if (['/run/log/journal', '/var/log/journal'].some(existsSync)) {
     const which = ['--identifier=dnsmasq-dhcp', `--grep=${mac}`, '--since=-1h', '--lines=20'];
-    const said = await ask('journalctl', ['--quiet', '--reverse', '--output=cat', ...which]);
+    const said = await runOrNull('journalctl', ['--quiet', '--reverse', '--output=cat', ...which]);
     // It fails where nothing matches.
     return (said ?? '').split('\n').filter(line => line !== '');
   }

@@ -11,7 +11,7 @@ import { readUplink } from '../../network/links.ts';
 import { availableBackends } from '../../network/survey.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
-import { ask, run } from '../../system/run.ts';
+import { run, runOrNull } from '../../system/run.ts';
 import type { Finding } from '../finding.ts';
 import { counterTable, findDrop, parseCounters, removeCounters, renderCounters } from './counters.ts';
 import { dhcpType, encodeDhcp } from './dhcp.ts';
@@ -140,7 +140,7 @@ async function perform(errand: Errand): Promise<Exchange> {
 }
 
 async function readCounters(): Promise<ProbeFacts['counters']> {
-  return parseCounters((await ask('nft', ['--json', 'list', 'table', 'ip', counterTable])) ?? '');
+  return parseCounters((await runOrNull('nft', ['--json', 'list', 'table', 'ip', counterTable])) ?? '');
 }
 
 /** Whether something was lost that the kernel may tell of. */
@@ -182,9 +182,9 @@ async function clearRemains(network: NetworkConfig): Promise<void> {
   await dropProbe(bridge);
   if (!existsSync(`/run/netns/${place}`)) return;
   if (existsSync(`/sys/class/net/${place}`))
-    await ask('ip', ['link', 'delete', 'dev', place, 'type', 'veth']);
-  if (availableBackends().includes('nftables')) await ask('nft', ['-f', '-'], removeCounters);
-  await ask('ip', ['netns', 'delete', place]);
+    await runOrNull('ip', ['link', 'delete', 'dev', place, 'type', 'veth']);
+  if (availableBackends().includes('nftables')) await runOrNull('nft', ['-f', '-'], removeCounters);
+  await runOrNull('ip', ['netns', 'delete', place]);
 }
 
 /** Gives the lease back in the probe's name. dnsmasq takes that from the host, too, and answers nothing. */

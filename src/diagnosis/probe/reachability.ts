@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { ask } from '../../system/run.ts';
+import { runOrNull } from '../../system/run.ts';
 
 /** Where traceroute(8) begins: a port that nobody serves, so that the host there says so. */
 const tracePort = 33434;
@@ -10,7 +10,7 @@ const patience = 1;
 /** Whether a host answers: a ping, where this host has ping(8), or a datagram to a port that it does not serve. */
 export async function knock(ip: string): Promise<boolean> {
   const hurry = new AbortController();
-  const pinged = ask('ping', ['-n', '-c', '1', '-W', String(patience), ip]).then(said => said !== null);
+  const pinged = runOrNull('ping', ['-n', '-c', '1', '-W', String(patience), ip]).then(said => said !== null);
   const refused = isRefused(ip, hurry.signal);
   try {
     const first = await Promise.race([pinged, refused]);

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { systemPath } from '../../system/paths.ts';
-import { ask, run } from '../../system/run.ts';
+import { run, runOrNull } from '../../system/run.ts';
 import { counterTable, removeCounters } from './counters.ts';
 
 /** How long the kernel is listened to at most, in milliseconds. */
@@ -38,7 +38,7 @@ export async function traced(table: string, act: () => Promise<unknown>): Promis
     do await run('nft', ['-f', '-'], table);
     while ((await Promise.race([listens, pause(100, null)])) === null);
     await act();
-    await ask('nft', ['-f', '-'], removeCounters);
+    await runOrNull('nft', ['-f', '-'], removeCounters);
     await said(`delete table ip ${counterTable}`);
   } finally {
     monitor.kill('SIGKILL');
