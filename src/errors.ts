@@ -41,6 +41,34 @@ export class VirlanError extends Error {
   }
 }
 
+/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
+export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
+
+/** A program of the system that could not be run, failed or took too long. */
+export class CommandError extends VirlanError {
+  override readonly name = 'CommandError';
+  readonly reason: CommandFailure;
+  /** Null when the program did not run to its end. */
+  readonly exitCode: number | null;
+  /** All that it wrote to standard error. */
+  readonly stderr: string;
+
+  constructor(
+    message: string,
+    details: {
+      readonly reason: CommandFailure;
+      readonly exitCode: number | null;
+      readonly stderr: string;
+      readonly cause?: unknown;
+    },
+  ) {
+    super('command', message, { cause: details.cause });
+    this.reason = details.reason;
+    this.exitCode = details.exitCode;
+    this.stderr = details.stderr;
+  }
+}
+
 /** Returns the message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

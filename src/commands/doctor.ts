@@ -2,8 +2,8 @@ import { note, print, printJson, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
+import { bringUp } from '../operations/establish-networks.ts';
 import { forTerminal } from '../text.ts';
-import { bringUp } from './up.ts';
 
 interface DoctorOptions {
   readonly config?: string;

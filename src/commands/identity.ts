@@ -88,8 +88,8 @@ export async function adopt(options: { config?: string; json: boolean }, name: s
       `there is no machine ${JSON.stringify(name)} whose MAC virlan may change: see "virlan status"`,
     );
   }
-  const { askWatcher } = await import('../watcher/client.ts');
-  const isSettled = (await askWatcher('POST', '/settle', name))?.body === 'done\n';
+  const { requestWatcher } = await import('../watcher/client.ts');
+  const isSettled = (await requestWatcher('POST', '/settle', name))?.body === 'done\n';
   if (options.json)
     printJson({
       name,

@@ -16,8 +16,8 @@ export async function status(options: { config?: string; json: boolean }): Promi
 /** The watcher's word; null when there is no watcher, or when another configuration than its own is asked about. */
 async function askStatus(config: string | undefined): Promise<Status | null> {
   if (config !== undefined) return null;
-  const { askWatcher } = await import('../watcher/client.ts');
-  const answer = await askWatcher('GET', '/status');
+  const { requestWatcher } = await import('../watcher/client.ts');
+  const answer = await requestWatcher('GET', '/status');
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }
 

@@ -1,20 +1,8 @@
 import { type ExecFileException, execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { CommandError } from '../errors.ts';
 import { systemPath } from './paths.ts';
-
-/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
-export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
-
-/** A program of the system that could not be run, failed or took too long. Its message is one line. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError';
-  readonly reason: CommandFailure;
-  constructor(message: string, reason: CommandFailure) {
-    super(message);
-    this.reason = reason;
-  }
-}
 
 /** How long a program may take that is given no other time, in seconds. */
 const timeLimit = 10;
@@ -86,7 +74,12 @@ function explain(
   { code, killed, signal, stderr = '', message }: ExecFileException,
 ): CommandError {
   const [program = ''] = command.split(' ');
-  if (code === 'ENOENT') return new CommandError(`${program} is not on this host: install it`, 'missing');
+  if (code === 'ENOENT')
+    return new CommandError(`${program} is not installed on this host: install it`, {
+      reason: 'missing',
+      exitCode: null,
+      stderr,
+    });
   const said = stderr
     .split('\n')
     .map(line => line.trim())
@@ -95,5 +88,6 @@ function explain(
     typeof code === 'number' ? `ended with ${code}` : signal ? `was ended by ${signal}` : message;
   const outcome = killed ? `not done after ${seconds} s` : (said ?? ending);
   const reason = killed ? 'timeout' : signal ? 'killed' : 'failed';
-  return new CommandError(`${command}: ${outcome}`, reason);
+  const exitCode = typeof code === 'number' ? code : null;
+  return new CommandError(`${command}: ${outcome}`, { reason, exitCode, stderr });
 }

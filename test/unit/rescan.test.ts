@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { Lookout, restAfter } from '../../src/watcher/rescan.ts';
+import { pauseAfter, Rescan } from '../../src/watcher/rescan.ts';
 
-const lookout = suite('lookout');
+const rescan = suite('rescan');
 
-/** A lookout with one source, and what happens to it in order. */
+/** A rescan with one source, and what happens to it in order. */
 function watched(findings: readonly boolean[] = []) {
   const events: string[] = [];
   let looks = 0;
   const after: (() => void)[] = [];
-  const out = new Lookout(async () => {
+  const out = new Rescan(async () => {
     events.push('look');
     after.shift()?.();
     return findings[looks++] ?? false;
@@ -23,7 +23,7 @@ function watched(findings: readonly boolean[] = []) {
     },
     stop: () => void events.push('stop'),
   };
-  out.listen([source]);
+  out.pauseWhileScanning([source]);
   /** Resolves when the source was told so many times to go on. */
   const rounds = (count: number) =>
     new Promise<void>(resolve => {
@@ -38,32 +38,32 @@ function watched(findings: readonly boolean[] = []) {
   return { out, events, after, rounds };
 }
 
-lookout('a burst of signs is one look, and nobody listens meanwhile', async () => {
+rescan('a burst of signs is one look, and nobody listens meanwhile', async () => {
   const { out, events, rounds } = watched();
   const done = rounds(1);
-  for (let sign = 0; sign < 100; sign++) out.sign();
+  for (let sign = 0; sign < 100; sign++) out.request();
   await done;
   assert.deepEqual(events, ['hold', 'look', 'go on']);
 });
 
-lookout('a sign that comes during a look is looked after', async () => {
+rescan('a sign that comes during a look is looked after', async () => {
   const { out, events, after, rounds } = watched([true]);
-  after.push(() => out.sign());
+  after.push(() => out.request());
   const done = rounds(2);
-  out.sign();
+  out.request();
   await done;
   assert.deepEqual(events, ['hold', 'look', 'go on', 'hold', 'look', 'go on']);
   out.stop();
   assert.equal(events.at(-1), 'stop');
 });
 
-lookout(
+rescan(
   'who changed something is given time for more; looks that find nothing get rarer, down to one a second',
   () => {
-    const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => restAfter(80, inVain));
+    const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => pauseAfter(80, inVain));
     assert.deepEqual(rests, [400, 20, 80, 160, 1000, 1000, 1000]);
-    assert.equal(restAfter(3000, 20), 3000);
+    assert.equal(pauseAfter(3000, 20), 3000);
   },
 );
 
-lookout.run();
+rescan.run();

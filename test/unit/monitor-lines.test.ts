@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { Lines } from '../../src/system/lines.ts';
-import { isSignOfRules, SignsOfLinks } from '../../src/watcher/monitor-lines.ts';
+import { isRulesChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
 
-const signs = suite('signs');
+const monitorLines = suite('monitor lines');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';
 
 /** As `nft monitor` says it. */
@@ -47,18 +47,18 @@ const links: [line: string, isSign: boolean][] = [
   ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
 ];
 
-signs('what nft says is a sign when it may be about rules', () => {
-  for (const [line, isSign] of rules) assert.equal(isSignOfRules(line), isSign, line);
+monitorLines('what nft says is a sign when it may be about rules', () => {
+  for (const [line, isSign] of rules) assert.equal(isRulesChange(line), isSign, line);
 });
 
-signs('what ip says is a sign when it may be about a bridge, forwarding or a subnet', () => {
+monitorLines('what ip says is a sign when it may be about a bridge, forwarding or a subnet', () => {
   for (const [line, isSign] of links)
-    assert.equal(new SignsOfLinks().isSign(line, ['k8s-br0']), isSign, line);
+    assert.equal(new LinkChanges().isChange(line, ['k8s-br0']), isSign, line);
 });
 
-signs('each of some bridges is listened to', () => {
+monitorLines('each of some bridges is listened to', () => {
   const bridges = ['lab', 'k8s-br0'];
-  const isSign = (line: string) => new SignsOfLinks().isSign(line, bridges);
+  const isSign = (line: string) => new LinkChanges().isChange(line, bridges);
   for (const bridge of bridges) {
     assert(
       isSign(`Deleted 192.168.100.0/24 dev ${bridge} proto kernel scope link src 192.168.100.1 `),
@@ -71,29 +71,32 @@ signs('each of some bridges is listened to', () => {
   }
 });
 
-signs('a bridge that a machine is plugged into says much that is no sign; one that was set is one', () => {
-  const seen = new SignsOfLinks();
-  const say = (flags: string, mtu: number, state: string) =>
-    seen.isSign(`3: k8s-br0: <${flags}> mtu ${mtu} qdisc noqueue state ${state} group default ${ether}`, [
-      'k8s-br0',
-    ]);
-  assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), true);
-  assert.equal(say('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, 'UP'), false);
-  assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), false);
-  assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1400, 'DOWN'), true);
-  assert.equal(say('BROADCAST,MULTICAST', 1400, 'DOWN'), true);
-});
+monitorLines(
+  'a bridge that a machine is plugged into says much that is no sign; one that was set is one',
+  () => {
+    const seen = new LinkChanges();
+    const say = (flags: string, mtu: number, state: string) =>
+      seen.isChange(`3: k8s-br0: <${flags}> mtu ${mtu} qdisc noqueue state ${state} group default ${ether}`, [
+        'k8s-br0',
+      ]);
+    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), true);
+    assert.equal(say('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, 'UP'), false);
+    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), false);
+    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1400, 'DOWN'), true);
+    assert.equal(say('BROADCAST,MULTICAST', 1400, 'DOWN'), true);
+  },
+);
 
-signs('no text is too wild to be read', () => {
+monitorLines('no text is too wild to be read', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), text => {
-      isSignOfRules(text);
-      new SignsOfLinks().isSign(text, ['k8s-br0']);
+      isRulesChange(text);
+      new LinkChanges().isChange(text, ['k8s-br0']);
     }),
   );
 });
 
-signs('lines come out as they went in, however they are cut into pieces', () => {
+monitorLines('lines come out as they went in, however they are cut into pieces', () => {
   fc.assert(
     fc.property(
       fc.array(fc.stringMatching(/^[ -~]{0,20}$/)),
@@ -110,10 +113,10 @@ signs('lines come out as they went in, however they are cut into pieces', () => 
   );
 });
 
-signs('of a line without an end only the beginning is kept', () => {
+monitorLines('of a line without an end only the beginning is kept', () => {
   const cutter = new Lines(10);
   for (let piece = 0; piece < 100; piece++) assert.deepEqual(cutter.push(Buffer.alloc(65536, 'a')), []);
   assert.deepEqual(cutter.push(Buffer.from('b\nnext\n')), ['aaaaaaaaaa', 'next']);
 });
 
-signs.run();
+monitorLines.run();

@@ -1,16 +1,28 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { makeRuleset } from '../../src/firewall/model.ts';
+import { makeRuleset } from '../../src/firewall/ruleset.ts';
 import { filterLines, parseNftChains, parseSavedChains } from '../../src/other-firewalls/chains.ts';
-import { describeLine, foundForeign, wantedForeign } from '../../src/other-firewalls/desired.ts';
 import { zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
-import { type Chain, type ForeignFirewalls, firewallsHere } from '../../src/other-firewalls/model.ts';
+import {
+  type Chain,
+  isSameChain,
+  type OtherFirewallsReading,
+  type RuleOf,
+  type RulesByFirewall,
+} from '../../src/other-firewalls/model.ts';
+import {
+  describeRules,
+  foundRules,
+  presentFirewalls,
+  wantedRules,
+} from '../../src/other-firewalls/registry.ts';
 import { ufwArguments, withoutTuples } from '../../src/other-firewalls/ufw.ts';
-import { isSameChain, reportStranger, strangeChains } from '../../src/other-firewalls/unknown-chains.ts';
+import { proposedCommand, unknownChains } from '../../src/other-firewalls/unknown-chains.ts';
+import { warningText } from '../../src/report/warning-text.ts';
 import { network, noFirewalls } from './builders.ts';
 
-const foreign = suite('foreign firewalls');
+const others = suite('other firewalls');
 
 const bridge = 'k8s-br0';
 const comment = Buffer.from('virlan-k8s-br0').toString('hex');
@@ -23,7 +35,7 @@ const chain = (name: string, policy: string | null = null, more: Partial<Chain> 
   ...more,
 });
 
-const docker: ForeignFirewalls = {
+const docker: OtherFirewallsReading = {
   ...noFirewalls,
   chains: [chain('FORWARD', 'drop'), chain('DOCKER-USER')],
   iptables: [':FORWARD DROP [0:0]', '-A FORWARD -j DOCKER-USER', '-A DOCKER-USER -j RETURN'],
@@ -35,7 +47,7 @@ const dockerRules = [
 ];
 const dockerJump = '-A FORWARD -m comment --comment virlan-k8s-br0 -j DOCKER-USER';
 
-const ufw = (rules: string, ...iptables: string[]): ForeignFirewalls => ({
+const ufw = (rules: string, ...iptables: string[]): OtherFirewallsReading => ({
   ...noFirewalls,
   chains: [
     chain('FORWARD', 'drop'),
@@ -52,7 +64,7 @@ const ufwLoaded = [
   '-A ufw-before-forward -j ufw-user-forward',
 ];
 
-const firewalld = (found: Partial<NonNullable<ForeignFirewalls['firewalld']>>, runs = true) => ({
+const firewalld = (found: Partial<NonNullable<OtherFirewallsReading['firewalld']>>, runs = true) => ({
   ...noFirewalls,
   chains: runs
     ? [chain('filter_INPUT', 'accept', { family: 'inet', table: 'firewalld', hook: 'input' })]
@@ -60,35 +72,51 @@ const firewalld = (found: Partial<NonNullable<ForeignFirewalls['firewalld']>>, r
   firewalld: { zoneFile: null, claimedBy: null, zone: runs ? '' : null, ...found },
 });
 
-const wanted = (found: ForeignFirewalls, ...lines: string[]) =>
-  wantedForeign(makeRuleset(network(...lines)), 'nftables', found);
+const wanted = (found: OtherFirewallsReading, ...lines: string[]) =>
+  wantedRules(makeRuleset(network(...lines)), 'nftables', found);
 
-foreign('a host without any needs nothing', () => {
+/** Returns rules in the form that a table of a test has: the text of a rule or tuple, or `reload`. */
+function rulesOf(rules: readonly (RuleOf<'ufw'> | RuleOf<'docker'>)[]): string[] {
+  return rules.map(ruleText);
+}
+
+function ruleText(rule: RuleOf<'ufw'>): string {
+  switch (rule.kind) {
+    case 'iptables-rule':
+      return rule.rule;
+    case 'tuple':
+      return rule.tuple;
+    case 'reload':
+      return rule.kind;
+  }
+}
+
+others('a host without any needs nothing', () => {
   assert.deepEqual(wanted(noFirewalls), { docker: [], ufw: [], firewalld: [] });
-  assert.deepEqual(firewallsHere(noFirewalls), []);
+  assert.deepEqual(presentFirewalls(noFirewalls), []);
 });
 
-foreign('Docker: accepts in its chain, and the way to it where somebody flushed that', () => {
-  assert.deepEqual(firewallsHere(docker), ['docker']);
-  assert.deepEqual(wanted(docker).docker, dockerRules);
+others('Docker: accepts in its chain, and the way to it where somebody flushed that', () => {
+  assert.deepEqual(presentFirewalls(docker), ['docker']);
+  assert.deepEqual(rulesOf(wanted(docker).docker), dockerRules);
   const flushed = { ...docker, iptables: [':FORWARD DROP [0:0]'] };
-  assert.deepEqual(wanted(flushed).docker, [dockerJump, ...dockerRules]);
+  assert.deepEqual(rulesOf(wanted(flushed).docker), [dockerJump, ...dockerRules]);
   const put = { ...docker, iptables: [...docker.iptables, dockerJump, ...dockerRules] };
-  assert.deepEqual(foundForeign(bridge, put).docker, [dockerJump, ...dockerRules]);
-  assert.deepEqual(wanted(put).docker, dockerRules, 'the jump is not needed beside its own');
+  assert.deepEqual(rulesOf(foundRules(bridge, put).docker), [dockerJump, ...dockerRules]);
+  assert.deepEqual(rulesOf(wanted(put).docker), dockerRules, 'the jump is not needed beside its own');
 });
 
-foreign('Docker: where firewalld took its chains away, and left the policy', () => {
-  const robbed = { ...noFirewalls, chains: [chain('FORWARD', 'drop')], docker: true };
+others('Docker: where firewalld took its chains away, and left the policy', () => {
+  const robbed = { ...noFirewalls, chains: [chain('FORWARD', 'drop')], docker: { hasRun: true } };
   const rules = dockerRules.map(rule => rule.replace('DOCKER-USER', 'FORWARD'));
-  assert.deepEqual(wanted(robbed).docker, rules);
-  assert.deepEqual(foundForeign(bridge, { ...robbed, iptables: rules }).docker, rules);
-  assert.deepEqual(strangeChains('nftables', robbed), []);
+  assert.deepEqual(rulesOf(wanted(robbed).docker), rules);
+  assert.deepEqual(rulesOf(foundRules(bridge, { ...robbed, iptables: rules }).docker), rules);
+  assert.deepEqual(unknownChains('nftables', robbed), []);
   assert.deepEqual(wanted({ ...robbed, chains: [chain('FORWARD', 'accept')] }).docker, []);
-  assert.deepEqual(wanted({ ...robbed, docker: false }).docker, [], 'somebody else wants it so');
+  assert.deepEqual(wanted({ ...robbed, docker: { hasRun: false } }).docker, [], 'somebody else wants it so');
 });
 
-foreign('Docker: what bears another mark, or is no accept, is not ours', () => {
+others('Docker: what bears another mark, or is no accept, is not ours', () => {
   const others = [
     '-A DOCKER-USER -i k8s-br0 -j ACCEPT',
     '-A DOCKER-USER -i k8s-br01 -m comment --comment virlan-k8s-br01 -j ACCEPT',
@@ -97,21 +125,21 @@ foreign('Docker: what bears another mark, or is no accept, is not ours', () => {
     '-A INPUT -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
     '-A FORWARD -i k8s-br0 -m comment --comment virlan-k8s-br0-by-hand -j ACCEPT',
   ];
-  assert.deepEqual(foundForeign(bridge, { ...docker, iptables: others }).docker, []);
+  assert.deepEqual(foundRules(bridge, { ...docker, iptables: others }).docker, []);
 });
 
-foreign("Docker's backend nftables speaks of its own bridges alone", () => {
+others("Docker's backend nftables speaks of its own bridges alone", () => {
   const chains = [
     chain('filter-FORWARD', 'accept', { table: 'docker-bridges', hook: 'forward' }),
     chain('filter-forward-in__docker0', null, { table: 'docker-bridges' }),
   ];
   assert.deepEqual(wanted({ ...noFirewalls, chains }).docker, []);
-  assert.deepEqual(strangeChains('nftables', { ...noFirewalls, chains }), []);
+  assert.deepEqual(unknownChains('nftables', { ...noFirewalls, chains }), []);
 });
 
-foreign('ufw: routes and ports as its own commands', () => {
+others('ufw: routes and ports as its own commands', () => {
   const commands = (...lines: string[]) =>
-    wanted(ufw('', ...ufwLoaded), ...lines).ufw.map(line => describeLine('ufw', line));
+    describeRules({ firewall: 'ufw', rules: wanted(ufw('', ...ufwLoaded), ...lines).ufw });
   const routes = [
     'ufw route allow in on k8s-br0 out on k8s-br0',
     'ufw route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0',
@@ -132,8 +160,8 @@ foreign('ufw: routes and ports as its own commands', () => {
   ]);
 });
 
-foreign('ufw: what is in its file and marked is ours, and what the kernel lost is loaded again', () => {
-  const tuples = wanted(ufw('', ...ufwLoaded)).ufw;
+others('ufw: what is in its file and marked is ours, and what the kernel lost is loaded again', () => {
+  const tuples = rulesOf(wanted(ufw('', ...ufwLoaded)).ufw);
   const file = [
     '### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0',
     '-A ufw-user-input -i k8s-br0 -p tcp --dport 22 -j ACCEPT',
@@ -142,34 +170,34 @@ foreign('ufw: what is in its file and marked is ours, and what the kernel lost i
     '### END RULES ###',
   ].join('\n');
   const live = tuples.map(() => '-A ufw-user-input -i k8s-br0 -j ACCEPT');
-  assert.deepEqual(foundForeign(bridge, ufw(file)).ufw, tuples);
-  assert.deepEqual(wanted(ufw(file, ...ufwLoaded, ...live)).ufw, tuples);
-  assert.deepEqual(wanted(ufw(file, ...ufwLoaded)).ufw, [...tuples, 'reload']);
-  const jumps = wanted(ufw(file)).ufw.filter(line => line.startsWith('-A '));
+  assert.deepEqual(rulesOf(foundRules(bridge, ufw(file)).ufw), tuples);
+  assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded, ...live)).ufw), tuples);
+  assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded)).ufw), [...tuples, 'reload']);
+  const jumps = rulesOf(wanted(ufw(file)).ufw).filter(line => line.startsWith('-A '));
   assert.deepEqual(jumps, [
     '-A FORWARD -m comment --comment virlan-k8s-br0 -j ufw-before-forward',
     '-A INPUT -m comment --comment virlan-k8s-br0 -j ufw-before-input',
   ]);
   // Nobody drops anything: that was somebody's wish.
-  assert.deepEqual(wanted({ ...ufw(file), chains: [] }).ufw, tuples);
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file), chains: [] }).ufw), tuples);
   const off = { enabled: false, rules: file };
-  assert.deepEqual(wanted({ ...ufw(file, ...jumps), ufw: off }).ufw, [...jumps, ...tuples]);
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file, ...jumps), ufw: off }).ufw), [...jumps, ...tuples]);
   // A ufw that is off keeps what it has, and gets no more.
-  assert.deepEqual(wanted({ ...ufw(file), ufw: off }).ufw, tuples);
-  assert.deepEqual(wanted({ ...ufw(file), ufw: { enabled: false, rules: '' } }).ufw, []);
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: off }).ufw), tuples);
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: { enabled: false, rules: '' } }).ufw), []);
   assert.equal(withoutTuples(bridge, file), `${file.split('\n').slice(0, 3).join('\n')}\n### END RULES ###`);
 });
 
-foreign('ufw: a tuple and its command say the same', () => {
+others('ufw: a tuple and its command say the same', () => {
   assert.deepEqual(ufwArguments('allow udp 53,67 0.0.0.0/0 any 10.0.0.0/8 in_br0'), [
     ...['allow', 'in', 'on', 'br0', 'proto', 'udp', 'from', '10.0.0.0/8', 'to', '0.0.0.0/0', 'port', '53,67'],
   ]);
 });
 
-foreign('firewalld: a zone for good, and until it is read one that is there', () => {
+others('firewalld: a zone for good, and until it is read one that is there', () => {
   const own = 'virlan-k8s-br0';
   const file = zoneFile(bridge);
-  const cases: [ForeignFirewalls, wanted: string[], found: string[]][] = [
+  const cases: [OtherFirewallsReading, wanted: string[], found: string[]][] = [
     [firewalld({}, false), [`permanent zone ${own}`], []],
     [firewalld({}), [`permanent zone ${own}`, `runtime zone ${own}`], []],
     [
@@ -191,22 +219,23 @@ foreign('firewalld: a zone for good, and until it is read one that is there', ()
     [firewalld({ zone: null }), [`permanent zone ${own}`], []],
   ];
   for (const [found, needs, marked] of cases) {
-    assert.deepEqual(wanted(found).firewalld, needs);
-    assert.deepEqual(foundForeign(bridge, found).firewalld, marked);
+    const texts = ({ firewalld: rules }: RulesByFirewall) => describeRules({ firewall: 'firewalld', rules });
+    assert.deepEqual(texts(wanted(found)), needs);
+    assert.deepEqual(texts(foundRules(bridge, found)), marked);
   }
 });
 
-foreign('firewalld: names of zones are short, of its letters, and one a bridge', () => {
+others('firewalld: names of zones are short, of its letters, and one a bridge', () => {
   const bridges = ['k8s-br0', 'a.b', 'a_b', 'fifteen-letters', 'fifteen_letters'];
   const names = bridges.map(zoneName);
   assert.equal(new Set(names).size, bridges.length);
   for (const name of names) assert.match(name, /^[A-Za-z0-9_-]{1,17}$/);
 });
 
-foreign('strangers: what drops by policy and has no known owner', () => {
+others('strangers: what drops by policy and has no known owner', () => {
   const corp = chain('fw', 'drop', { family: 'inet', table: 'corp', hook: 'forward' });
-  const strange = (backend: 'nftables' | 'iptables', found: ForeignFirewalls) =>
-    strangeChains(backend, found).map(({ name }) => name);
+  const strange = (backend: 'nftables' | 'iptables', found: OtherFirewallsReading) =>
+    unknownChains(backend, found).map(({ name }) => name);
   assert.deepEqual(strange('nftables', { ...docker, chains: [...docker.chains, corp] }), ['fw']);
   assert.deepEqual(strange('nftables', ufw('')), []);
   const plain = { ...noFirewalls, chains: [chain('FORWARD', 'drop'), chain('INPUT', 'drop')] };
@@ -224,28 +253,30 @@ foreign('strangers: what drops by policy and has no known owner', () => {
   assert.deepEqual(strange('nftables', { ...noFirewalls, chains: harmless }), []);
 });
 
-foreign('chains are known by family, table and name, all three', () => {
+others('chains are known by family, table and name, all three', () => {
   const own = chain('FORWARD', 'drop');
   assert(isSameChain(own, chain('FORWARD')));
   for (const more of [{ family: 'inet' }, { table: 'corp' }, { name: 'INPUT' }])
     assert(!isSameChain(own, { ...own, ...more }), JSON.stringify(more));
 
-  const remedy = (found: Chain) => reportStranger(bridge, found).replace(/^.* accepts it: /, '');
+  const remedy = (found: Chain) => proposedCommand(bridge, found) ?? '';
   assert.match(remedy(own), /^iptables -I FORWARD /);
   assert.match(remedy({ ...own, table: 'corp' }), /^nft 'insert rule ip corp FORWARD /);
   assert.match(remedy({ ...own, family: 'inet' }), /^nft 'insert rule inet filter FORWARD /);
 
   const zones = chain('INPUT_ZONES');
-  assert.deepEqual(firewallsHere({ ...noFirewalls, chains: [zones] }), ['firewalld']);
-  assert.deepEqual(firewallsHere({ ...noFirewalls, chains: [{ ...zones, table: 'corp' }] }), []);
+  assert.deepEqual(presentFirewalls({ ...noFirewalls, chains: [zones] }), ['firewalld']);
+  assert.deepEqual(presentFirewalls({ ...noFirewalls, chains: [{ ...zones, table: 'corp' }] }), []);
 });
 
-foreign("strangers: a name of theirs never gets into a command's words", () => {
-  const evil = reportStranger(bridge, chain("x'; reboot; '", 'drop', { table: 'filter', hook: 'forward' }));
-  assert.match(evil, /: let what comes by k8s-br0 pass there$/);
+others("strangers: a name of theirs never gets into a command's words", () => {
+  const evil = chain("x'; reboot; '", 'drop', { table: 'filter', hook: 'forward' });
+  assert.equal(proposedCommand(bridge, evil), null);
+  const text = warningText({ kind: 'unknown-chain', bridge, found: { chain: evil, unreadable: null } });
+  assert.match(text, /: let packets from k8s-br0 pass there$/);
 });
 
-foreign('what nft and iptables list is read as far as it is known', () => {
+others('what nft and iptables list is read as far as it is known', () => {
   const listed = {
     nftables: [
       { metainfo: { version: '9.9' } },
@@ -267,7 +298,7 @@ foreign('what nft and iptables list is read as far as it is known', () => {
   assert.deepEqual(filterLines(''), []);
 });
 
-foreign('whatever others write, it is read or refused, and never taken for ours', () => {
+others('whatever others write, it is read or refused, and never taken for ours', () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string({ unit: 'binary' })), text => {
       try {
@@ -278,11 +309,11 @@ foreign('whatever others write, it is read or refused, and never taken for ours'
       const lines = text.split('\n');
       const chains = parseSavedChains(lines);
       const found = { ...ufw(text, ...lines), chains: [...chains, chain('DOCKER-USER')] };
-      assert.deepEqual(foundForeign(bridge, found), { docker: [], ufw: [], firewalld: [] });
+      assert.deepEqual(foundRules(bridge, found), { docker: [], ufw: [], firewalld: [] });
       wanted(found);
-      for (const each of strangeChains('nftables', found)) reportStranger(bridge, each);
+      for (const each of unknownChains('nftables', found)) proposedCommand(bridge, each);
     }),
   );
 });
 
-foreign.run();
+others.run();
