@@ -48,7 +48,7 @@ await build({
 
 /** Runs the bundle. Returns its output and the numbers of tests. */
 async function runUnder(node) {
-  const { stdout, stderr, exitCode, shortMessage } = await execa(
+  const { stdout, stderr, exitCode, shortMessage, code } = await execa(
     node,
     ['--enable-source-maps', `${built}/all.cjs`],
     { cwd: checkout, reject: false, timeout: 240_000 },
@@ -58,26 +58,25 @@ async function runUnder(node) {
     Number,
   );
   const failed = total === 0 ? 1 : total - passed || (exitCode === 0 ? 0 : 1);
-  return { output: [stdout, stderr, exitCode === 0 ? '' : shortMessage].join('\n').trim(), passed, failed };
+  const output = [stdout, stderr, exitCode === 0 ? '' : shortMessage].join('\n').trim();
+  return { output, passed, failed, isFound: code !== 'ENOENT' };
 }
 
-/** Runs the bundle under a Node of test/nodes: one test. */
-async function runUnderFurther(name) {
-  const { output, passed, failed } = await runUnder(`${checkout}test/nodes/node_modules/${name}/bin/node`);
-  const remark = output.includes('ENOENT') ? `\n${name} is missing: run "npm ci --prefix test/nodes"` : '';
-  console.log(
-    failed === 0 ? `${name}: ${passed} unit tests passed` : `--- ${name}: FAILED\n${output}${remark}`,
-  );
-  return failed === 0;
-}
-
-const [own, ...others] = await Promise.all([
-  runUnder(process.execPath),
-  ...furtherNodes.map(name => runUnderFurther(name)),
-]);
+const paths = [
+  process.execPath,
+  ...furtherNodes.map(name => `${checkout}test/nodes/node_modules/${name}/bin/node`),
+];
+const [own, ...further] = await Promise.all(paths.map(runUnder));
 console.log(own.output);
-const passed = own.passed + others.filter(Boolean).length;
-const failed = own.failed + others.filter(isPassed => !isPassed).length;
+for (const [index, { output, passed, failed, isFound }] of further.entries()) {
+  const name = furtherNodes[index];
+  if (!isFound) console.log(`${name} is missing: run "npm ci --prefix test/nodes"`);
+  else if (failed === 0) console.log(`${name}: ${passed} unit tests passed`);
+  // What fails under every Node is in the output above.
+  else console.log(`${name}: FAILED${own.failed > 0 ? ', too' : `\n${output}`}`);
+}
+const passed = own.passed + further.filter(run => run.failed === 0).length;
+const failed = own.failed + further.filter(run => run.failed > 0).length;
 writeFileSync(`${built}/totals.json`, `${JSON.stringify({ passed, failed })}\n`);
 console.log(`unit: ${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
