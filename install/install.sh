@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs virlan on this host, from here. Run again, it upgrades. What fails is undone.
+# install.sh: installs virlan on this host from this checkout, or upgrades it. Undoes everything if a step fails.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}
 
@@ -54,7 +54,7 @@ done
 
 # Checks.
 
-# A hook runs below libvirtd, whose AppArmor profile lets it execute programs of these directories only.
+# A hook is a child of libvirtd, whose AppArmor profile allows programs in these directories only.
 find_program() {
   for directory in /usr/bin /bin /usr/sbin /sbin; do
     for program; do
@@ -64,7 +64,7 @@ find_program() {
   return 1
 }
 
-# The packages that have what is missing here, by the names of a package manager.
+# Prints the packages that contain the missing programs, as the given package manager names them.
 missing_packages() {
   case $1 in
     apt-get) set -- nodejs libvirt-daemon-system dnsmasq-base iproute2 nftables ;;
@@ -87,7 +87,7 @@ install_command() {
   esac
 }
 
-# Installs what is missing with apt-get, or names it for the package manager that is there.
+# Installs missing packages with apt-get; with another package manager it prints the command and fails.
 provide_packages() {
   manager=$(find_program apt-get dnf zypper pacman) || return 0
   manager=${manager##*/}
@@ -120,7 +120,7 @@ check_programs() {
   find_program nft iptables-restore >/dev/null || fail 'there is neither nft nor iptables on this host: install nftables'
 }
 
-# Files that belong to a package are its package manager's to replace.
+# Fails if virlan's files belong to a package: only the package manager may replace them.
 check_owner() {
   if dpkg-query --search /usr/sbin/virlan >/dev/null 2>&1 || rpm --query --file /usr/sbin/virlan >/dev/null 2>&1; then
     fail 'virlan is installed as a package: upgrade that, or remove it first'
@@ -128,7 +128,7 @@ check_owner() {
 }
 
 build() {
-  [ ! -f "$source/dist/start.cjs" ] || return 0
+  [ ! -f "$source/dist/bin/start.cjs" ] || return 0
   command -v npm >/dev/null || fail 'virlan is not built, and there is no npm to do so: install npm, or run "npm ci" and "npm run build" elsewhere'
   { [ -d "$source/node_modules" ] || (cd "$source" && npm ci --no-audit --no-fund --loglevel=error); } >/dev/null ||
     fail "npm could not install what virlan is built with: see why with \"npm ci\" in $source"
@@ -139,8 +139,11 @@ build() {
 
 stage_program() {
   stage "$destdir/usr/lib/virlan"
-  mkdir -m 755 -- "$new" "$new/hooks"
-  install -m 644 -- "$source"/dist/*.cjs "$source/dist/licences" "$source/LICENSE" "$source/hooks/ask.sh" "$source/install/place.sh" "$new/"
+  mkdir -m 755 -- "$new"
+  cp -R -- "$source/dist/." "$new"
+  chmod -R u=rwX,go=rX -- "$new"
+  mkdir -m 755 -- "$new/hooks"
+  install -m 644 -- "$source/LICENSE" "$source/hooks/ask.sh" "$source/install/place.sh" "$source/install/purge.sh" "$new/"
   install -m 755 -- "$source/install/setup" "$new/"
   for driver in daemon qemu network; do install -m 755 -- "$source/hooks/$driver" "$new/hooks/"; done
   stage "$destdir/usr/sbin/virlan"
@@ -151,9 +154,9 @@ stage_program() {
 stage_files() {
   stage_program
   make_directory "$destdir/usr/lib/systemd/system"
-  # One a line: mode, place here, place on the host.
+  # Each line: mode, path in this checkout, path on the host.
   while read -r mode from to; do
-    # A shell that is not on this host has no directory for completions either, and none is made that would stay.
+    # A missing directory for completions means that the shell is not installed. It would stay after removal.
     [ -n "$destdir" ] || [ -d "${to%/*}" ] || continue
     case $to in
       *.gz)
@@ -173,7 +176,7 @@ undo() {
   set +e
   complain install.sh
   take_back
-  # An upgrade goes on with what was there before.
+  # After a failed upgrade the previous version runs again.
   if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     systemctl --quiet try-restart virlan.service 2>/dev/null
@@ -193,7 +196,7 @@ fi
 check_node
 if [ "$dry_run" = yes ]; then
   printf 'would install /usr/lib/virlan /usr/sbin/virlan%s /etc/virlan/virlan.ini\n' "$(sed 's/.* / /' "$source/install/files" | tr -d '\n')"
-  [ ! -f "$source/dist/virlan.cjs" ] || "$node" "$source/dist/virlan.cjs" plan || [ $? -eq 3 ]
+  [ ! -f "$source/dist/bin/virlan.cjs" ] || "$node" "$source/dist/bin/virlan.cjs" plan || [ $? -eq 3 ]
   exit
 fi
 build

@@ -1,10 +1,11 @@
 # shellcheck shell=sh
-# virlan: puts files into their places all together, or not at all. They are staged beside their places first, which is
-# where a full disk or a read-only file system shows. Putting them in place is renaming, and so is taking them back.
+# place.sh: replaces files all together or not at all. Files are first staged beside their targets, where a full disk or
+# a read-only file system shows; then they are renamed to their targets, and renamed back if a later step fails.
+# Sourced by install.sh and setup; state is in the variables staged, in_place, made, notes and new.
 
 staged='' in_place='' made='' notes=''
 
-# Runs a command and notes what goes wrong in it, so that one line can say it when all is taken back.
+# Runs a command and keeps its stderr, from which complain makes one line after all is undone.
 noting() {
   notes=$(mktemp) || return
   "$@" 2>"$notes"
@@ -12,7 +13,7 @@ noting() {
   notes=''
 }
 
-# The line that says what went wrong, if it has not been said.
+# Prints the first line of the kept stderr, if there is one.
 complain() {
   [ -n "$notes" ] || return 0
   line=$(head -n 1 "$notes")
@@ -23,7 +24,8 @@ complain() {
   esac >&2
 }
 
-# Where what becomes of a path waits, as kind new or old. Not in a directory of hooks: libvirt runs all that is there.
+# Prints the path of the staged (new) or previous (old) version of a target. Never in a directory of hooks: libvirt runs
+# every program there.
 waiting() {
   case $1 in
     */hooks/*.d/*)
@@ -46,7 +48,7 @@ make_directory() {
 $made"
 }
 
-# Says that a path is going to be replaced; the caller writes what waits as new.
+# Registers a target that will be replaced. The caller writes the new version to $new.
 stage() {
   make_directory "${1%/*}"
   new=$(waiting "$1" new)
@@ -71,7 +73,7 @@ put_in_place() {
     if [ -d "$target" ]; then
       mv -T -- "$target" "$old"
     elif is_there "$target"; then
-      # As a link, so that there is no moment without a file.
+      # A link: the target exists at every moment.
       ln -P -- "$target" "$old"
     fi
     mv -fT -- "$(waiting "$target" new)" "$target"
@@ -109,7 +111,7 @@ $made
 END
 }
 
-# All went well: what was there before goes.
+# Deletes the previous versions after a success.
 forget_old() {
   while IFS= read -r target; do
     [ -z "$target" ] || rm -rf -- "$(waiting "$target" old)"

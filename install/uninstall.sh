@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes virlan off this host, which is then as it was before: links, rules, sysctls, libvirt's default network, files.
+# uninstall.sh: removes virlan and restores what the host had before: links, rules, sysctls, libvirt's default network.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -7,7 +7,7 @@ usage() {
   cat <<'END'
 Usage: sudo install/uninstall.sh [--keep-data]
 
-Takes virlan off this host and puts back what was there before.
+Removes virlan from this host and restores what was there before.
 
   --keep-data  keep /etc/virlan and the ledger, so that machines have the same
                addresses when virlan is installed again

@@ -1,6 +1,5 @@
 import { createSocket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { formatIp, type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
@@ -135,7 +134,7 @@ async function portForwards(): Promise<number | null> {
 
 /** Runs the errand within the namespace. */
 async function perform(errand: Errand): Promise<Exchange> {
-  const program = join(dirname(process.argv[1] ?? ''), 'probe-guest.cjs');
+  const program = require.resolve('../../bin/probe-guest.ts');
   const args = ['netns', 'exec', place, process.execPath, program];
   return JSON.parse(await run('ip', args, JSON.stringify(errand)));
 }
