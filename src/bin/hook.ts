@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { loadConfig } from '../config/load.ts';
 import type { LogRecord, Outcome } from '../report/outcome.ts';
+import { paths } from '../system/paths.ts';
 
 /**
  * What libvirt's hooks run: `hook qemu|network|daemon ARGS…`, libvirt's own arguments behind the driver and its XML on
@@ -12,15 +14,15 @@ const abortStart = 75;
 async function dispatch(driver: string, operation: string): Promise<Outcome> {
   if (driver === 'qemu' && operation === 'prepare') {
     const { prepareMachine } = await import('../operations/prepare-machine.ts');
-    return prepareMachine(readFileSync(0, 'utf8'));
+    return prepareMachine(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'network' && operation === 'port-created') {
     const { plugNic } = await import('../operations/plug-nic.ts');
-    return plugNic(readFileSync(0, 'utf8'));
+    return plugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
     const { startDaemon } = await import('../operations/start-daemon.ts');
-    return startDaemon();
+    return startDaemon(loadConfig(paths.config));
   }
   return { records: [], abort: null };
 }

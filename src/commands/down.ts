@@ -1,4 +1,5 @@
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
@@ -10,16 +11,14 @@ import { describeSteps } from './plan.ts';
  * `virlan down`: takes networks down, also those that virlan.ini no longer has. Ledger, hostsfile and leases stay.
  * With restoreDefault libvirt's own networks are put back, too.
  */
-export async function down(
-  options: { config?: string; json: boolean; restoreDefault: boolean },
-  names: readonly string[],
-): Promise<number> {
-  const done = await withNetworkLock(async () => {
+export async function down(options: Values, names: readonly string[]): Promise<number> {
+  const taking = withNetworkLock(async () => {
     const results = [];
     for (const { name, bridge } of selectKnown(options.config, names))
       results.push({ name, ...(await takeDown(name, bridge)) });
     return results;
   });
+  const done = await progress('taking networks down', taking);
   const { openLog } = await import('../system/log.ts');
   const log = openLog();
   for (const { name, steps } of done) {
@@ -53,10 +52,7 @@ async function restoreLibvirt() {
   return restoreNetworks();
 }
 
-function selectKnown(
-  configPath: string | undefined,
-  names: readonly string[],
-): { name: string; bridge: string }[] {
+function selectKnown(configPath: string, names: readonly string[]): { name: string; bridge: string }[] {
   const known = new Map(
     Object.entries(readBefore()?.networks ?? {}).map(([bridge, { name }]) => [name, bridge]),
   );
@@ -74,7 +70,7 @@ function selectKnown(
 }
 
 /** Those of the configuration. A broken one does not keep all the networks up that virlan knows it established. */
-function readNetworks(configPath: string | undefined, isAll: boolean): readonly NetworkConfig[] {
+function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] {
   try {
     return loadConfig(configPath).networks;
   } catch (error) {

@@ -1,4 +1,5 @@
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { type Description, describeStep } from '../network/describe.ts';
 import type { Step } from '../network/plan.ts';
@@ -10,15 +11,13 @@ import { selectNetworks } from './networks.ts';
 const changesWanted = 3;
 
 /** `virlan plan`: what `up` would change. */
-export async function plan(
-  options: { config?: string; json: boolean },
-  names: readonly string[],
-): Promise<number> {
+export async function plan(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
   const networks = selectNetworks(config, names);
   const host = surveyHost();
   const surveys = [];
-  for (const network of networks) surveys.push(await surveyNetwork(network));
+  for (const network of networks)
+    surveys.push(await progress(`looking at network ${network.name}`, surveyNetwork(network)));
   for (const { refusal, conflicts, obstacles } of surveys) {
     if (refusal !== null) throw new Error(refusal);
     for (const line of [...conflicts, ...obstacles]) warn(line);

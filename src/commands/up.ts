@@ -1,4 +1,5 @@
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeStep } from '../network/describe.ts';
@@ -9,12 +10,12 @@ import { selectNetworks } from './networks.ts';
 import { describeSteps } from './plan.ts';
 
 /** `virlan up`: establishes networks, and arranges libvirt's own. */
-export async function up(
-  options: { config?: string; json: boolean },
-  names: readonly string[],
-): Promise<number> {
+export async function up(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
-  const { done, libvirt, warnings } = await bringUp(config, selectNetworks(config, names));
+  const { done, libvirt, warnings } = await progress(
+    'setting up networks',
+    bringUp(config, selectNetworks(config, names)),
+  );
   for (const warning of warnings) warn(warning);
   const actions = (libvirt?.actions ?? [])
     .filter(action => action.do !== 'keep')

@@ -1,5 +1,4 @@
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { machineOn, noWishes } from '../identity/machine.ts';
 import { readLedger, reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
@@ -11,7 +10,7 @@ import { reserveRecords } from '../report/reservations.ts';
  * libvirt plugs a NIC into one of its networks. When a machine starts, `prepare` has seen all its NICs; so this gives a
  * reservation to one that is plugged into a running machine.
  */
-export async function plugNic(xml: string, { networks }: Config = loadConfig()): Promise<Outcome> {
+export async function plugNic(xml: string, { networks }: Config): Promise<Outcome> {
   const port = parseNetworkPort(xml);
   if (!port.ok) throw new Error(`libvirt gave no network port that could be read: ${port.error}`);
   const { owner, mac, network: on } = port.value;

@@ -1,5 +1,4 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf } from '../errors.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
@@ -13,7 +12,7 @@ import { reserveRecords } from '../report/reservations.ts';
  * A machine is about to start: its network is there and each of its NICs has its reservation when this returns. Throws
  * only where no network can be named, as with a broken configuration.
  */
-export async function prepareMachine(xml: string, { networks }: Config = loadConfig()): Promise<Outcome> {
+export async function prepareMachine(xml: string, { networks }: Config): Promise<Outcome> {
   const domain = parseDomain(xml);
   if (!domain.ok) throw new Error(`libvirt gave no domain that could be read: ${domain.error}`);
   const records: LogRecord[] = [];

@@ -1,5 +1,4 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { messageOf } from '../errors.ts';
 import { preventDefaultNetwork } from '../libvirt-networks/autostart.ts';
 import { describeStep } from '../network/describe.ts';
@@ -10,7 +9,7 @@ import { failure, type LogRecord, type Outcome } from '../report/outcome.ts';
  * libvirtd, or one of the modular daemons, starts or reloads: every network is established, and libvirt is kept from
  * starting its own. One network that cannot be established does not keep the others from it.
  */
-export async function startDaemon(config: Config = loadConfig()): Promise<Outcome> {
+export async function startDaemon(config: Config): Promise<Outcome> {
   const records = preventDefault(config);
   for (const network of config.networks) records.push(...(await repair(network)));
   return { records, abort: null };
