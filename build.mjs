@@ -11,8 +11,6 @@ const entryPoints = {
   hook: 'src/bin/hook.ts',
   'probe-guest': 'src/bin/probe-guest.ts',
   log: 'src/system/log.ts',
-  'prepare-machine': 'src/operations/prepare-machine.ts',
-  'plug-nic': 'src/operations/plug-nic.ts',
   'start-daemon': 'src/operations/start-daemon.ts',
   watch: 'src/watcher/watch.ts',
   client: 'src/watcher/client.ts',

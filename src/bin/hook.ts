@@ -1,23 +1,23 @@
+// What libvirt's hooks run: `hook qemu|network|daemon ARGS…`, with libvirt's own arguments behind the driver and its XML
+// on standard input. If something fails, a machine starts nevertheless: the exit code is 0, or 75 if the configuration
+// says `on-error = abort`. A machine's start waits for this program, so code that it rarely needs is in a bundle of its
+// own, loaded when it is needed. Reading the configuration and reserving addresses share a bundle: both need most of it.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
-import type { LogRecord, Outcome } from '../report/outcome.ts';
+import { messageOf } from '../errors.ts';
+import { plugNic } from '../operations/plug-nic.ts';
+import { prepareMachine } from '../operations/prepare-machine.ts';
+import { failure, type LogRecord, type Outcome } from '../report/outcome.ts';
 import { paths } from '../system/paths.ts';
 
-/**
- * What libvirt's hooks run: `hook qemu|network|daemon ARGS…`, libvirt's own arguments behind the driver and its XML on
- * standard input. Whatever goes wrong, a machine starts: the exit code is 0, or 75 where the configuration says that
- * the start be aborted. Kept apart from the rest because a machine's start waits for it: what it needs seldom is a file
- * of its own, loaded when it is needed.
- */
-const abortStart = 75;
+/** The exit code that tells hooks/qemu to keep the machine from starting. */
+const abortExitCode = 75;
 
 async function dispatch(driver: string, operation: string): Promise<Outcome> {
   if (driver === 'qemu' && operation === 'prepare') {
-    const { prepareMachine } = await import('../operations/prepare-machine.ts');
     return prepareMachine(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'network' && operation === 'port-created') {
-    const { plugNic } = await import('../operations/plug-nic.ts');
     return plugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
@@ -36,18 +36,17 @@ async function writeLog(records: readonly LogRecord[], hook: string): Promise<vo
 
 async function main(): Promise<number> {
   const [driver = '', , operation = ''] = process.argv.slice(3);
-  const hook = `${driver} ${operation}`;
   const outcome = await dispatch(driver, operation).catch(
-    (error: Error): Outcome => ({
-      records: [{ level: 'error', message: error.message, fields: {} }],
-      abort: null,
-    }),
+    (error: unknown): Outcome => ({ records: [failure(messageOf(error))], abort: null }),
   );
-  const lost = await writeLog(outcome.records, hook).catch((error: Error) => error);
-  if (lost instanceof Error) process.stderr.write(`virlan: the log cannot be written: ${lost.message}\n`);
+  try {
+    await writeLog(outcome.records, `${driver} ${operation}`);
+  } catch (error) {
+    process.stderr.write(`virlan: the log cannot be written: ${messageOf(error)}\n`);
+  }
   if (outcome.abort === null) return 0;
   process.stderr.write(`virlan: ${outcome.abort}\n`);
-  return abortStart;
+  return abortExitCode;
 }
 
 void main().then(code => {

@@ -45,7 +45,7 @@ export const options = {
     short: null,
     value: { kind: 'file', placeholder: 'FILE', default: paths.config },
     scope: 'each-command',
-    help: `read this file instead of ${paths.config}`,
+    help: `configuration file (default: ${paths.config})`,
   },
   json: {
     flag: 'json',
@@ -59,14 +59,14 @@ export const options = {
     short: null,
     value: { kind: 'network', placeholder: 'NETWORK' },
     scope: 'some-commands',
-    help: 'which network (default: the first in virlan.ini)',
+    help: 'network (default: the first in virlan.ini)',
   },
   nic: {
     flag: 'nic',
     short: null,
     value: { kind: 'index', placeholder: 'N', default: 0 },
     scope: 'some-commands',
-    help: "which of the machine's NICs on the network, from 0 (default: 0)",
+    help: 'NIC of the machine on that network (default: 0, the first)',
   },
   restoreDefault: {
     flag: 'restore-default',
@@ -87,7 +87,7 @@ export const options = {
     short: 'v',
     value: { kind: 'flag' },
     scope: 'some-commands',
-    help: 'show every check (doctor), or the reasons for the answer (mac, ip)',
+    help: 'show the checks or reasons behind the result',
   },
   help: {
     flag: 'help',
@@ -215,11 +215,11 @@ const rows = [
     options: [],
     details:
       'The service virlan.service runs this command. It gives machines their MAC when they are defined, repairs what others break, and answers the hooks within milliseconds.',
-    examples: [['virlan watch', 'until Ctrl-C; the networks stay up']],
+    examples: [['virlan watch', 'stop it with Ctrl-C; the networks stay up']],
   },
   {
     name: 'mac',
-    summary: 'print the MAC that this machine has or would get',
+    summary: 'print the MAC that the machine has or would get',
     operands: machine,
     options: ['network', 'nic', 'verbose'],
     details: '',
@@ -227,7 +227,7 @@ const rows = [
   },
   {
     name: 'ip',
-    summary: 'print the address that this machine has or would get',
+    summary: 'print the address that the machine has or would get',
     operands: machine,
     options: ['network', 'nic', 'verbose'],
     details: '',
@@ -243,7 +243,7 @@ const rows = [
     options: [],
     details:
       'A machine keeps the MAC that it first booted with, because its system may depend on it. With this command you say that it does not: the machine gets the MAC of the formula at its next start from power-off.',
-    examples: [['virlan adopt old-web', 'old-web gets its formula MAC when it is started the next time']],
+    examples: [['virlan adopt old-web', 'it takes effect when old-web is started the next time']],
   },
   {
     name: 'forget',

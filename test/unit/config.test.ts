@@ -385,7 +385,11 @@ const refused: [lines: string[], begins: string, remedy: RegExp][] = [
     /choose another/,
   ],
   [[...lab, host('p', 0)], "6: ip = 10.0.0.0: is the host's own address, or the lowest", /choose another/],
-  [[...lab, host('p', 255)], "6: ip = 10.0.0.255: is the host's own address, or the lowest", /choose another/],
+  [
+    [...lab, host('p', 255)],
+    "6: ip = 10.0.0.255: is the host's own address, or the lowest",
+    /choose another/,
+  ],
   [
     [...lab, 'dhcp-range = 10.0.0.9-10.0.1.9'],
     '3: dhcp-range = 10.0.0.9-10.0.1.9: is not inside',
