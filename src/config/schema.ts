@@ -4,17 +4,17 @@ import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '..
 import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 
-/** Returns a schema for text that `parse` reads; null from `parse` is an error. `remedy` is its message: `write …`. */
-function parsed<T>(parse: (text: string) => T | null, remedy: string) {
+/** Returns a schema for text that `parse` reads; null from `parse` is an error. `form` says in words what to write. */
+function parsed<T>(parse: (text: string) => T | null, form: string) {
   return v.pipe(
     v.string(),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const value = parse(dataset.value);
       if (value !== null) return value;
-      addIssue({ message: remedy });
+      addIssue({ message: `write ${form}` });
       return NEVER;
     }),
-    v.description(remedy),
+    v.description(form),
   );
 }
 
@@ -22,11 +22,11 @@ function oneOf<const T extends readonly [string, ...string[]]>(...values: T) {
   return v.picklist(values, `write one of: ${values.join(', ')}`);
 }
 
-function wholeNumber(min: number, max: number, unit: string) {
+function numberOfBytes(min: number, max: number) {
   return parsed(text => {
     const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
     return number >= min && number <= max ? number : null;
-  }, `write ${unit} from ${min} to ${max}`);
+  }, `a number of bytes from ${min} to ${max}`);
 }
 
 function parseYesNo(text: string): boolean | null {
@@ -94,7 +94,7 @@ function parseLinkName(text: string): string | null {
 
 export const bridgeName = parsed(
   parseLinkName,
-  'write at most 15 letters, digits, ".", "_" and "-", but not all or default',
+  'at most 15 letters, digits, ".", "_" and "-", but not all or default',
 );
 
 /**
@@ -103,25 +103,25 @@ export const bridgeName = parsed(
  */
 export const networkSection = v.strictObject({
   bridge: v.optional(bridgeName),
-  subnet: v.optional(parsed(parseSubnet, 'write a network such as 192.168.100.0/24'), '192.168.100.0/24'),
+  subnet: v.optional(parsed(parseSubnet, 'a network such as 192.168.100.0/24'), '192.168.100.0/24'),
   'dhcp-range': v.optional(
-    parsed(parseRange, 'write the first and the last address, such as 192.168.100.2-192.168.100.254'),
+    parsed(parseRange, 'the first and the last address, such as 192.168.100.2-192.168.100.254'),
   ),
-  stp: v.optional(parsed(parseYesNo, 'write yes or no'), 'yes'),
-  mtu: v.optional(wholeNumber(68, 65_535, 'bytes'), '1500'),
+  stp: v.optional(parsed(parseYesNo, 'yes or no'), 'yes'),
+  mtu: v.optional(numberOfBytes(68, 65_535), '1500'),
   firewall: v.optional(oneOf('auto', 'nftables', 'iptables'), 'auto'),
   'host-access': v.optional(oneOf('minimal', 'basic', 'all'), 'basic'),
   'host-allow': v.optional(
-    parsed(text => parseList(text, parsePorts), 'write ports such as tcp/5000, udp/123, tcp/6000-6010'),
+    parsed(text => parseList(text, parsePorts), 'ports such as tcp/5000, udp/123, tcp/6000-6010'),
     '',
   ),
   'host-firewall': v.optional(oneOf('bridge', 'strict'), 'bridge'),
-  domain: v.optional(parsed(parseDomain, 'write a DNS domain such as k8s.internal')),
-  dns: v.optional(parsed(parseDns, 'write host, or addresses such as 9.9.9.9, 1.1.1.1'), 'host'),
+  domain: v.optional(parsed(parseDomain, 'a DNS domain such as k8s.internal')),
+  dns: v.optional(parsed(parseDns, 'host, or addresses such as 9.9.9.9, 1.1.1.1'), 'host'),
   mac: v.optional(oneOf('assign', 'always', 'keep'), 'assign'),
   'default-network': v.optional(oneOf('auto', 'remove', 'replace', 'keep'), 'auto'),
   'lease-time': v.optional(
-    parsed(parseLeaseTime, 'write a time of at least 2m, such as 30m, 1h or 7d, or write infinite'),
+    parsed(parseLeaseTime, 'a time of at least 2m, such as 30m, 1h or 7d, or the word infinite'),
     '1h',
   ),
   'on-error': v.optional(oneOf('start', 'abort'), 'start'),
@@ -129,9 +129,9 @@ export const networkSection = v.strictObject({
 
 /** The keys of a `[host.NAME]` section; all are required. */
 export const hostSection = v.strictObject({
-  network: parsed(text => text, 'write the NAME of a [network.NAME] section'),
-  mac: parsed(parseMac, 'write a unicast MAC such as 52:54:00:00:00:10'),
-  ip: parsed(parseIpv4, 'write an address such as 192.168.100.10'),
+  network: parsed(text => text, 'the NAME of a [network.NAME] section'),
+  mac: parsed(parseMac, 'a unicast MAC such as 52:54:00:00:00:10'),
+  ip: parsed(parseIpv4, 'an address such as 192.168.100.10'),
 });
 
 export type NetworkSection = v.InferOutput<typeof networkSection>;

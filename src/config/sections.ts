@@ -22,8 +22,8 @@ export interface Section {
 }
 
 /**
- * Returns the sections, and the problems of lines that belong to none. The package `ini` decodes single lines (quotes,
- * escapes, comments) but does not walk over them: it drops line numbers, silently takes the last of two equal keys,
+ * Returns the sections, and the problems of single lines. The package `ini` only decodes lines here (quotes, escapes,
+ * comments). It cannot parse the whole file, because it drops line numbers, silently takes the last of two equal keys,
  * does not accept a comment behind a header, and turns dots in a header into nested sections.
  */
 export function readSections(text: string): { sections: Section[]; problems: ConfigProblem[] } {

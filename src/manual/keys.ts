@@ -56,6 +56,6 @@ function reference(
   value: string,
   defaultText: string | null,
 ): Key {
-  const form = (v.getDescription(schema) ?? '').replace(/^write /, '');
+  const form = v.getDescription(schema) ?? '';
   return { name, value, defaultText, form, choices: Object.entries(more.choices ?? {}), note, text };
 }

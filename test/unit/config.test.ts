@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp, formatPrefix } from '../../src/address/ip.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
+import { InvalidConfig, loadConfig } from '../../src/config/load.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { anyName, config, ip, mac, network } from './builders.ts';
 
@@ -510,6 +511,33 @@ configuration('no text makes it throw, and every message is plain ASCII', () => 
     }),
     { numRuns: 2000 },
   );
+});
+
+/** The error that loading a path throws. */
+function loadError(path: string): InvalidConfig {
+  try {
+    loadConfig(path);
+  } catch (error) {
+    if (error instanceof InvalidConfig) return error;
+    throw error;
+  }
+  throw new Error(`${path} was loaded`);
+}
+
+configuration('a file that cannot be used is an error with a code, its problems and its cause', () => {
+  const missing = loadError('test/unit/none.ini');
+  assert.equal(missing.code, 'invalid-config');
+  assert.deepEqual(
+    missing.problems.map(({ line, what }) => [line, what]),
+    [[0, '']],
+  );
+  assert.match(missing.message, /^test\/unit\/none.ini: does not exist: name an existing file/);
+  const unreadable = loadError('test/unit');
+  assert.match(unreadable.message, /^test\/unit: cannot be read: /);
+  assert(unreadable.cause instanceof Error);
+  const broken = loadError('package.json');
+  assert(broken.problems.length > 1);
+  assert.equal(broken.message.split('\n').length, broken.problems.length);
 });
 
 configuration.run();
