@@ -1,7 +1,8 @@
-// What libvirt's hooks run: `hook qemu|network|daemon ARGS…`, with libvirt's own arguments behind the driver and its XML
-// on standard input. If something fails, a machine starts nevertheless: the exit code is 0, or 75 if the configuration
-// says `on-error = abort`. A machine's start waits for this program, so code that it rarely needs is in a bundle of its
-// own, loaded when it is needed. Reading the configuration and reserving addresses share a bundle: both need most of it.
+// What libvirt's hooks run: `hook qemu|network|daemon ARGS…`, with libvirt's own arguments behind the driver
+// and its XML on standard input. If something fails, a machine starts nevertheless: the exit code is 0, or 75
+// if the configuration says `on-error = abort`. A machine's start waits for this program, so code that it
+// rarely needs is in a bundle of its own, loaded when it is needed. Reading the configuration and reserving
+// addresses share a bundle: both need most of it.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
 import { messageOf } from '../errors.ts';

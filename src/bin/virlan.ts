@@ -1,4 +1,4 @@
-// The command line: reads the arguments, runs the command, prints errors. Exit codes: 0 done, 1 failed, 2 wrong usage.
+// The command line: parses arguments, runs the command, prints errors. Exit codes: 0 done, 1 failed, 2 usage.
 import { parseCommandLine, type Request } from '../cli/arguments.ts';
 import { failureLines, stackLines } from '../cli/failure.ts';
 import { commandHelp, programHelp } from '../cli/help.ts';

@@ -1,4 +1,4 @@
-// Reads a command line: `virlan ip web --nic 1` becomes a command, the values of its options, and its operands.
+// Reads a command line: `virlan ip web --nic 1` is a command, an operand and the value of an option.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { messageOf, VirlanError } from '../errors.ts';
 import {

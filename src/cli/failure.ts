@@ -2,7 +2,9 @@
 import { messageOf } from '../errors.ts';
 import { forTerminal } from '../text.ts';
 
-/** Returns the message of what was thrown in lines for a terminal. Only an invalid configuration has several. */
+/**
+ * Returns the message of what was thrown in lines for a terminal. Only an invalid configuration has several.
+ */
 export function failureLines(error: unknown): string[] {
   return messageOf(error)
     .split('\n')

@@ -38,7 +38,7 @@ export interface Option {
   readonly help: string;
 }
 
-/** The options, by their name in `Values`. A new option is one row here, and its name in the commands that take it. */
+/** The options, by name in `Values`. A new option is a row here, and its name at the commands that take it. */
 export const options = {
   config: {
     flag: 'config',

@@ -9,7 +9,10 @@ const progressDelayMs = 1000;
 /** The width that text is wrapped to, in columns. */
 const textWidth = 80;
 
-/** Returns text with styles if standard output is a terminal; styleText of Node 20 checks neither that nor NO_COLOR. */
+/**
+ * Returns text with styles if standard output is a terminal; styleText of Node 20 checks neither that nor
+ * NO_COLOR.
+ */
 export function style(text: string, ...styles: Style[]): string {
   return isColoured(process.stdout) ? styleText(styles, text) : text;
 }
@@ -34,7 +37,9 @@ export function warn(message: string): void {
   process.stderr.write(`virlan: ${prefix} ${message}\n`);
 }
 
-/** Awaits work; if it takes longer than a second and standard error is a terminal, says what virlan is doing. */
+/**
+ * Awaits work; if it takes longer than a second and standard error is a terminal, says what virlan is doing.
+ */
 export async function progress<T>(message: string, work: Promise<T>): Promise<T> {
   if (process.stderr.isTTY !== true) return work;
   const timer = setTimeout(() => process.stderr.write(`virlan: ${message} …\n`), progressDelayMs);

@@ -1,4 +1,4 @@
-// The function of each command. The table of commands is in src/cli/table.ts; the compiler says which one is missing.
+// The function of each command in src/cli/table.ts. The compiler says which one is missing.
 import type { CommandName, Values } from '../cli/table.ts';
 import { doctor } from './doctor.ts';
 import { down } from './down.ts';

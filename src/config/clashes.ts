@@ -1,4 +1,4 @@
-// Problems between settings that are each valid: ranges outside their subnet, networks that overlap, addresses in use twice.
+// Problems between valid settings: ranges outside their subnet, overlapping networks, addresses used twice.
 import {
   broadcastOf,
   formatIp,

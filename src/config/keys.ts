@@ -1,7 +1,7 @@
 // The explanation of each key of virlan.ini. Allowed values and defaults are in schema.ts.
 import type { HostSection, NetworkSection } from './schema.ts';
 
-/** The texts about a key, for virlan.ini itself, its manual page and its page in docs. `code` is between back quotes. */
+/** The texts about a key, for virlan.ini, its manual page and docs. `code` is between back quotes. */
 export type Explanation<Value> = {
   /** A few words behind the key in virlan.ini. */
   readonly note: string;

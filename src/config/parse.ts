@@ -11,7 +11,7 @@ import { maxExcerptLength, readSections, type Section } from './sections.ts';
 /** The name of the network that exists without a configuration. */
 export const defaultNetworkName = 'k8s-br0';
 
-/** Returns the configuration, or its problems in the order of their lines. An empty text means the default network. */
+/** Returns the configuration, or its problems in order of lines. An empty text means the default network. */
 export function parseConfig(text: string): ConfigResult {
   const { sections, problems } = readSections(text);
   if (!sections.some(section => section.kind === 'network') && problems.length === 0) {

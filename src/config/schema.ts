@@ -4,7 +4,10 @@ import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '..
 import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 
-/** Returns a schema for text that `parse` reads; null from `parse` is an error. `form` says in words what to write. */
+/**
+ * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` says in words what to
+ * write.
+ */
 function parsed<T>(parse: (text: string) => T | null, form: string) {
   return v.pipe(
     v.string(),
@@ -84,9 +87,9 @@ function parseDomain(text: string): string | null {
 }
 
 /**
- * Accepts what the kernel accepts and nft, iptables and dnsmasq read without quotes. The kernel's dev_valid_name()
- * refuses 16 bytes and more, "/", ":", white space, "." and ".."; its sysctl_dev_name_is_allowed() refuses "all" and
- * "default".
+ * Accepts what the kernel accepts and nft, iptables and dnsmasq read without quotes. The kernel's
+ * dev_valid_name() refuses 16 bytes and more, "/", ":", white space, "." and ".."; its
+ * sysctl_dev_name_is_allowed() refuses "all" and "default".
  */
 function parseLinkName(text: string): string | null {
   return /^[A-Za-z0-9_.-]{1,15}$/.test(text) && !/^(\.+|-.*|all|default)$/.test(text) ? text : null;
@@ -98,8 +101,8 @@ export const bridgeName = parsed(
 );
 
 /**
- * The keys of a `[network.NAME]` section, with defaults as text. Keys without a default here get one from the section's
- * name or its subnet (parse.ts). Explanations are in keys.ts.
+ * The keys of a `[network.NAME]` section, with defaults as text. Keys without a default here get one from the
+ * section's name or its subnet (parse.ts). Explanations are in keys.ts.
  */
 export const networkSection = v.strictObject({
   bridge: v.optional(bridgeName),

@@ -22,9 +22,10 @@ export interface Section {
 }
 
 /**
- * Returns the sections, and the problems of single lines. The package `ini` only decodes lines here (quotes, escapes,
- * comments). It cannot parse the whole file, because it drops line numbers, silently takes the last of two equal keys,
- * does not accept a comment behind a header, and turns dots in a header into nested sections.
+ * Returns the sections, and the problems of single lines. The package `ini` only decodes lines here (quotes,
+ * escapes, comments). It cannot parse the whole file, because it drops line numbers, silently takes the last
+ * of two equal keys, does not accept a comment behind a header, and turns dots in a header into nested
+ * sections.
  */
 export function readSections(text: string): { sections: Section[]; problems: ConfigProblem[] } {
   const sections: (Section & { entries: Map<string, Entry> })[] = [];

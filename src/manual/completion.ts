@@ -9,7 +9,7 @@ export const generatedBy = 'Written by "npm run generate" from src/cli/table.ts:
 /** A command that prints the names of the networks in virlan.ini, one on a line. */
 export const listNetworks = `sed -n 's/^[[:space:]]*\\[network\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' ${options.config.value.default} 2>/dev/null`;
 
-/** A command that prints the names of the machines, one on a line. It never asks for a password and ends within 2 s. */
+/** A command that prints the names of the machines, one on a line: without a password prompt, within 2 s. */
 export const listMachines =
   'timeout 2 virsh --readonly --connect qemu:///system list --all --name </dev/null 2>/dev/null';
 

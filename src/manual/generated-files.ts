@@ -22,8 +22,8 @@ const renderers: Readonly<Record<string, (date: string) => string>> = {
 export const generatedPaths: readonly string[] = Object.keys(renderers);
 
 /**
- * Returns the text of a generated file. A manual page keeps the date of its present text as long as nothing else in it
- * changes; otherwise its date is `today`. `present` is empty for a file that does not exist.
+ * Returns the text of a generated file. A manual page keeps the date of its present text as long as nothing
+ * else in it changes; otherwise its date is `today`. `present` is empty for a file that does not exist.
  */
 export function renderFile(path: string, present: string, today: string): string {
   const render = renderers[path];
