@@ -1,6 +1,8 @@
 // Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the message.
 
 export type VirlanErrorCode =
+  /** The command line is not valid: exit code 2. */
+  | 'usage'
   /** virlan.ini, or a configuration named with --config, cannot be used. */
   | 'invalid-config'
   /** Establishing the network would harm what the host has already. */

@@ -1,21 +1,22 @@
 // What libvirt's hooks run: `virlan hook qemu|network|daemon ARGS…` with libvirt's own arguments and its XML on standard
 // input. Whatever goes wrong, a machine starts: the exit code is 0, or 75 where virlan.ini says that the start be aborted.
-// A machine's start waits for this program, so code that is seldom needed is loaded when it is needed.
+// A machine's start waits for this program, so code that is seldom needed is in a bundle of its own, loaded when needed.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
 import { messageOf } from '../errors.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
+import { plugNic } from '../operations/plug-nic.ts';
+import { prepareMachine } from '../operations/prepare-machine.ts';
 import { paths } from '../system/paths.ts';
 
-const abortStart = 75;
+/** The exit code that tells hooks/qemu to keep the machine from starting. */
+const abortExitCode = 75;
 
 async function dispatch(driver: string, operation: string): Promise<HookOutcome> {
   if (driver === 'qemu' && operation === 'prepare') {
-    const { prepareMachine } = await import('../operations/prepare-machine.ts');
     return prepareMachine(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'network' && operation === 'port-created') {
-    const { plugNic } = await import('../operations/plug-nic.ts');
     return plugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
@@ -41,7 +42,7 @@ async function main(): Promise<number> {
   );
   if (outcome.abort === null) return 0;
   process.stderr.write(`virlan: ${outcome.abort.message}\n`);
-  return abortStart;
+  return abortExitCode;
 }
 
 void main().then(code => {

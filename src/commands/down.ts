@@ -1,5 +1,6 @@
 // `virlan down`: takes networks down. Ledger, hostsfile and leases stay.
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
 import { selectKnownNetworks, takeDownNetworks } from '../operations/take-down-networks.ts';
@@ -8,12 +9,12 @@ import { warningText } from '../report/warning-text.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
 /** With `restoreDefault`, libvirt's own networks are restored, too. */
-export async function down(
-  options: { config?: string; json: boolean; restoreDefault: boolean },
-  names: readonly string[],
-): Promise<number> {
+export async function down(options: Values, names: readonly string[]): Promise<number> {
   const configured = readNetworks(options.config, names.length === 0);
-  const networks = await takeDownNetworks(selectKnownNetworks(configured, names));
+  const networks = await progress(
+    'taking networks down',
+    takeDownNetworks(selectKnownNetworks(configured, names)),
+  );
   for (const { failed, warnings } of networks) {
     for (const { error } of failed) warn(error.message);
     for (const warning of warnings) warn(warningText(warning));
@@ -44,7 +45,7 @@ async function restoreLibvirt() {
 }
 
 /** An invalid configuration does not keep up the networks that virlan knows it established. */
-function readNetworks(configPath: string | undefined, isAll: boolean): readonly NetworkConfig[] {
+function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] {
   try {
     return loadConfig(configPath).networks;
   } catch (error) {

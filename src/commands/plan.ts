@@ -1,5 +1,6 @@
 // `virlan plan`: shows what `up` would change, and changes nothing.
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';
 import { conflictText } from '../network/conflicts.ts';
@@ -12,14 +13,12 @@ import { stepJson, stepLines } from './step-list.ts';
 /** Exit code when there are changes to make. */
 const changesWanted = 3;
 
-export async function plan(
-  options: { config?: string; json: boolean },
-  names: readonly string[],
-): Promise<number> {
+export async function plan(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
   const host = surveyHost();
   const surveys = [];
-  for (const network of selectNetworks(config, names)) surveys.push(await surveyNetwork(network));
+  for (const network of selectNetworks(config, names))
+    surveys.push(await progress(`reading network ${network.name}`, surveyNetwork(network)));
   for (const { refusal, damage, warnings } of surveys) {
     if (refusal !== null) throw new VirlanError('refused', conflictText(refusal));
     if (damage !== null) throw damage;

@@ -1,5 +1,6 @@
 // `virlan up`: establishes networks, and arranges libvirt's own.
-import { print, printJson, style, warn } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { bringUp } from '../operations/establish-networks.ts';
 import { warningText } from '../report/warning-text.ts';
@@ -7,12 +8,12 @@ import { forTerminal } from '../text.ts';
 import { selectNetworks } from './networks.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
-export async function up(
-  options: { config?: string; json: boolean },
-  names: readonly string[],
-): Promise<number> {
+export async function up(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
-  const { networks, libvirt } = await bringUp(config, selectNetworks(config, names));
+  const { networks, libvirt } = await progress(
+    'setting up networks',
+    bringUp(config, selectNetworks(config, names)),
+  );
   const warnings = [
     ...networks.flatMap(({ failed }) => failed.map(({ error }) => error.message)),
     ...networks.flatMap(each => each.warnings.map(warningText)),

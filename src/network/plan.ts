@@ -2,8 +2,15 @@
 import { dnsmasqPaths } from '../dnsmasq/conf.ts';
 import type { RulesScript } from '../firewall/backend.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
-import type { DesiredNetwork, FoundRules, HostState, LinkAddress, ObservedNetwork } from './state.ts';
-import type { LinkChange, Step } from './steps.ts';
+import type {
+  DesiredNetwork,
+  FoundRules,
+  HostState,
+  LinkAddress,
+  LinkChange,
+  ObservedNetwork,
+} from './state.ts';
+import type { Step } from './steps.ts';
 
 /**
  * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules: primary rules

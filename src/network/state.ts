@@ -30,6 +30,17 @@ export interface DummyState {
   readonly master: string | null;
 }
 
+/** A changed attribute of a link, with the old value for people who read the plan. */
+export type LinkChange =
+  | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
+  | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
+  | { readonly attribute: 'stp'; readonly from: boolean; readonly to: boolean }
+  /** In hundredths of a second. */
+  | { readonly attribute: 'forward delay'; readonly from: number; readonly to: number }
+  | { readonly attribute: 'state'; readonly from: 'up' | 'down'; readonly to: 'up' | 'down' }
+  /** The bridge that the link is in; null for none. */
+  | { readonly attribute: 'bridge'; readonly from: string | null; readonly to: string | null };
+
 /** A difference between virlan's rules in the kernel and those it loaded. */
 export type RuleDrift =
   | { readonly kind: 'missing' | 'added'; readonly rule: string }

@@ -2,26 +2,14 @@
 // repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending. apply.ts executes
 // them.
 import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
-import type { Mac } from '../address/mac.ts';
 import type { FixedHost } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/conf.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
-import type { BridgeState, DummyState, LinkAddress, RuleDrift } from './state.ts';
+import type { BridgeState, DummyState, LinkAddress, LinkChange, RuleDrift } from './state.ts';
 import { sysctlName } from './sysctl.ts';
 import { type Unit, unitKey } from './units.ts';
-
-/** A changed attribute of a link, with the old value for people who read the plan. */
-export type LinkChange =
-  | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
-  | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
-  | { readonly attribute: 'stp'; readonly from: boolean; readonly to: boolean }
-  /** In hundredths of a second. */
-  | { readonly attribute: 'forward delay'; readonly from: number; readonly to: number }
-  | { readonly attribute: 'state'; readonly from: 'up' | 'down'; readonly to: 'up' | 'down' }
-  /** The bridge that the link is in; null for none. */
-  | { readonly attribute: 'bridge'; readonly from: string | null; readonly to: string | null };
 
 /** The fields of each kind of step. */
 interface StepFields {

@@ -3,7 +3,7 @@
 import type { Family } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
-import type { LinkChange } from './steps.ts';
+import type { LinkChange } from './state.ts';
 
 export type Unit =
   /** The bridge and all that is configured on it; used while the bridge does not exist. */

@@ -1,13 +1,7 @@
 // Requests to the watcher on its socket.
 import { request } from 'node:http';
 import { paths } from '../system/paths.ts';
-
-/** An answer of the watcher, as an HTTP status code and a text. */
-export interface Answer {
-  readonly status: number;
-  readonly type: string;
-  readonly body: string;
-}
+import type { Answer } from './answers.ts';
 
 /** Longest wait of the command line for the watcher before it reads the files itself. */
 const requestTimeoutMs = 5000;

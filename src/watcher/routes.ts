@@ -1,8 +1,7 @@
 // What the watcher answers on its socket: hooks and the command line ask there.
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import type { Status } from '../report/status.ts';
-import type { Answer } from './client.ts';
-import { plainText, type Routes } from './server.ts';
+import { type Answer, plainText, type Routes } from './answers.ts';
 
 /** The work behind the routes. */
 export interface RouteHandlers {

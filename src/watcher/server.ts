@@ -3,12 +3,8 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VirlanError } from '../errors.ts';
 import { paths } from '../system/paths.ts';
-import { type Answer, requestWatcher } from './client.ts';
-
-/** Handlers by `METHOD /path`, given the request's body. */
-export type Routes = ReadonlyMap<string, (body: string) => Promise<Answer>>;
-
-export const plainText = 'text/plain; charset=utf-8';
+import { type Answer, plainText, type Routes } from './answers.ts';
+import { requestWatcher } from './client.ts';
 
 /** The longest XML that libvirt passes, and a little more; in bytes. */
 const maxBodyBytes = 4_300_000;

@@ -7,8 +7,8 @@ import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine
 import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
 import { parseListeners, takersOf } from '../../src/diagnosis/doctor/ports.ts';
 import type { Finding } from '../../src/diagnosis/finding.ts';
-import type { RuleDrift } from '../../src/network/state.ts';
-import type { LinkChange, Step } from '../../src/network/steps.ts';
+import type { LinkChange, RuleDrift } from '../../src/network/state.ts';
+import type { Step } from '../../src/network/steps.ts';
 import { shellQuoted } from '../../src/text.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';
 
