@@ -65,3 +65,4 @@ fi
 
 say 'building'
 npm run --silent build
+npm run --silent build --workspace node-libvirt

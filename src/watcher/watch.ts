@@ -1,3 +1,4 @@
+import { ConnectionError, LibvirtClient, type LibvirtEvent } from 'node-libvirt';
 import type { Logger } from 'pino';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -6,7 +7,6 @@ import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { messageOf } from '../errors.ts';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
-import { ConnectionError, LibvirtClient, type LibvirtEvent } from '../node-libvirt/src/index.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { plugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
@@ -176,17 +176,17 @@ export class Watcher {
   }
 
   #take(event: LibvirtEvent): void {
-    if (event.type === 'network-lifecycle') {
+    if (event.kind === 'network-lifecycle') {
       void this.#arrange.request();
       return;
     }
     const { domain } = event;
     const isRemoval =
-      event.type === 'domain-lifecycle' && event.event === 'undefined' && event.detail === 'removed';
+      event.kind === 'domain-lifecycle' && event.event === 'undefined' && event.detail === 'removed';
     // The old name of a renamed machine goes, then the new one comes, with the same uuid: only that says anything.
-    if (event.type === 'domain-lifecycle' && event.event === 'undefined' && event.detail === 'renamed')
+    if (event.kind === 'domain-lifecycle' && event.event === 'undefined' && event.detail === 'renamed')
       return;
-    const isEnd = event.type === 'domain-lifecycle' && event.event === 'stopped';
+    const isEnd = event.kind === 'domain-lifecycle' && event.event === 'stopped';
     void this.#libvirtWork
       .run(async () => {
         if (isRemoval || isEnd) await this.#machines.removed(domain);
@@ -194,7 +194,7 @@ export class Watcher {
       })
       .catch(error => this.#complain('event not acted upon', error, { machine: domain.name }));
     // Whether default is given to a pass-through depends on what machines refer to, and on whether they run.
-    if (isRemoval || isEnd || (event.type === 'domain-lifecycle' && event.event === 'defined'))
+    if (isRemoval || isEnd || (event.kind === 'domain-lifecycle' && event.event === 'defined'))
       void this.#arrange.request();
   }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { suite } from 'uvu';
 import {
   type Connected,
   ConnectionError,
@@ -22,7 +21,8 @@ import {
   ListNetworks,
   MetadataType,
   type Notice,
-} from '../../src/node-libvirt/src/index.ts';
+} from 'node-libvirt';
+import { suite } from 'uvu';
 import {
   create,
   define,
@@ -63,7 +63,7 @@ async function until(condition: () => unknown, what: string, limitMs = 10_000): 
 
 /** What events say, short enough to compare a list of them. */
 const short = (event: LibvirtEvent): string => {
-  switch (event.type) {
+  switch (event.kind) {
     case 'domain-lifecycle':
       return `${event.domain.name} ${event.event} ${event.detail}`;
     case 'network-lifecycle':
@@ -71,7 +71,7 @@ const short = (event: LibvirtEvent): string => {
     case 'metadata-change':
       return `${event.domain.name} metadata ${event.metadataType} ${event.uri}`;
     default:
-      return `${event.domain.name} ${event.type} ${event.alias}`;
+      return `${event.domain.name} ${event.kind} ${event.alias}`;
   }
 };
 
@@ -224,7 +224,7 @@ rpc('the life of a machine in events, devices included', async () => {
   await seen(main.events, 'fleeting stopped destroyed');
   // Whether QEMU still tells of its shutdown before it is killed is a matter of luck.
   const lifecycle = main.events
-    .filter(event => event.type === 'domain-lifecycle' && event.event !== 'shutdown')
+    .filter(event => event.kind === 'domain-lifecycle' && event.event !== 'shutdown')
     .map(short);
   assert.deepEqual(lifecycle, [
     'vm1 defined added',

@@ -1,5 +1,5 @@
 import { connect, createServer, type Server } from 'node:net';
-import { encodeFrame, FrameReader } from '../../src/node-libvirt/src/frame.ts';
+import { encodeFrame, FrameReader } from 'node-libvirt/frame';
 
 /** REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY */
 const registerEvent = 316;
