@@ -1,6 +1,8 @@
+// node-libvirt against a real libvirtd: every call, every event, and a libvirtd that hangs, restarts or dies.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
 import {
   type Connected,
   ConnectionError,
@@ -24,6 +26,7 @@ import {
 } from 'node-libvirt';
 import { suite } from 'uvu';
 import {
+  checkout,
   create,
   define,
   destroyMachine,
@@ -241,6 +244,21 @@ rpc('the life of a machine in events, devices included', async () => {
     'fleeting started booted',
     'fleeting stopped destroyed',
   ]);
+});
+
+rpc('the example of node-libvirt, as built, lists a machine and prints its events', async () => {
+  await define(domainXml({ name: 'listed', nics: [] }));
+  const example = execa('node', ['src/node-libvirt/examples/follow.mjs'], { cwd: checkout, reject: false });
+  let printed = '';
+  example.stdout.on('data', chunk => {
+    printed += chunk;
+  });
+  await until(() => printed === 'domain listed does not run\n', 'the list');
+  await undefine('listed');
+  await until(() => printed.includes('\ndomain listed: undefined, removed\n'), 'the event');
+  example.kill('SIGINT');
+  const { exitCode, stderr } = await example;
+  assert.deepEqual([exitCode, stderr], [0, '']);
 });
 
 rpc('errors have the code and the text of libvirt', async () => {

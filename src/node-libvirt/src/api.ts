@@ -1,5 +1,6 @@
-// libvirt's API on top of the procedures. Names are derived from libvirt's by one rule: virDomainGetXMLDesc is
-// domainGetXmlDesc. libvirt's documentation applies (https://libvirt.org/html/); comments here state the differences.
+// libvirt's API on top of the procedures. Names are derived from libvirt's by one rule: virDomainGetXMLDesc
+// is domainGetXmlDesc. libvirt's documentation applies (https://libvirt.org/html/); comments here state the
+// differences.
 
 import type { Call, Domain, Network } from './procedures.ts';
 
@@ -12,13 +13,18 @@ export const NetworkXml = { INACTIVE: 1 } as const;
 /** Which domains to list (virConnectListAllDomainsFlags). */
 export const ListDomains = { ACTIVE: 1, INACTIVE: 2 } as const;
 
-/** Which networks to list (virConnectListAllNetworksFlags). The numbers differ from those of `ListDomains`. */
+/**
+ * Which networks to list (virConnectListAllNetworksFlags). The numbers differ from those of `ListDomains`.
+ */
 export const ListNetworks = { INACTIVE: 1, ACTIVE: 2 } as const;
 
 /** Flags for the definition of a domain (virDomainDefineFlags). */
 export const DomainDefine = { VALIDATE: 1 } as const;
 
-/** Whether the running domain, its definition or the current one of both is meant (virDomainModificationImpact). */
+/**
+ * Whether the running domain, its definition or the current one of both is meant
+ * (virDomainModificationImpact).
+ */
 export const DomainAffect = { CURRENT: 0, LIVE: 1, CONFIG: 2 } as const;
 
 /** Which metadata of a domain is meant (virDomainMetadataType). */
@@ -148,8 +154,8 @@ export class LibvirtApi {
   }
 
   /**
-   * Returns the title, the description or one element of the metadata of a domain; rejected with an error of which
-   * `isNoDomainMetadata` is true if there is none.
+   * Returns the title, the description or one element of the metadata of a domain; rejected with an error of
+   * which `isNoDomainMetadata` is true if there is none.
    */
   async domainGetMetadata(dom: Domain, type: number, uri: string | null, flags = 0): Promise<string> {
     return (await this.#domains('REMOTE_PROC_DOMAIN_GET_METADATA', { dom, type, uri, flags })).metadata;

@@ -9,8 +9,9 @@ export interface BackoffOptions {
 }
 
 /**
- * Returns the delay before the next attempt, in milliseconds, after `failures` attempts in a row have failed. Up to
- * half of it is random, so that the clients of a restarted daemon do not all connect at the same moment.
+ * Returns the delay before the next attempt, in milliseconds, after `failures` attempts in a row have failed.
+ * Up to half of it is random, so that the clients of a restarted daemon do not all connect at the same
+ * moment.
  */
 export function backoffDelay(
   { minMs, maxMs }: BackoffOptions,

@@ -1,4 +1,5 @@
-// The calls of one connection: which reply belongs to which call, how many are in flight, and how long each may take.
+// The calls of one connection: which reply belongs to which call, how many are in flight, and how long each
+// may take.
 
 import { decode, encode } from './codec.ts';
 import { CallTimeoutError, FrameError, LibvirtError, type ProcedureId } from './errors.ts';
@@ -14,8 +15,8 @@ import {
 } from './procedures.ts';
 
 /**
- * libvirtd stops reading from a client that has `max_client_requests` calls outstanding, and then does not see its
- * keepalive requests either; the default is 5.
+ * libvirtd stops reading from a client that has `max_client_requests` calls outstanding, and then does not
+ * see its keepalive requests either; the default is 5.
  */
 const inFlightMax = 4;
 
@@ -43,8 +44,8 @@ export class Calls {
   /**
    * Calls a procedure, as soon as fewer than `inFlightMax` calls are in flight.
    *
-   * When the time of a call in flight is over, its promise is rejected, but it still counts as in flight until its
-   * reply comes: for libvirtd it is outstanding.
+   * When the time of a call in flight is over, its promise is rejected, but it still counts as in flight
+   * until its reply comes: for libvirtd it is outstanding.
    *
    * @param timeoutMs limit for waiting and reply together; null for none
    */
@@ -83,8 +84,8 @@ export class Calls {
   /**
    * Takes a reply.
    *
-   * @throws FrameError or XdrError if it is not the valid reply to a call in flight; such a call stays in flight and is
-   *   rejected by `failAll`
+   * @throws FrameError or XdrError if it is not the valid reply to a call in flight; such a call stays in
+   *   flight and is rejected by `failAll`
    */
   settle(header: FrameHeader, payload: Buffer): void {
     const call = this.#inFlight.get(header.serial);

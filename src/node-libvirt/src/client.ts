@@ -1,5 +1,5 @@
-// The client: one connection to libvirtd, or one to virtqemud and one to virtnetworkd, reconnected until the client is
-// closed.
+// The client: one connection to libvirtd, or one to virtqemud and one to virtnetworkd, reconnected until the
+// client is closed.
 
 import { LibvirtApi } from './api.ts';
 import type { BackoffOptions } from './backoff.ts';
@@ -46,8 +46,9 @@ export interface Disconnected {
 /** The events of a client, and what their listeners are called with. */
 export interface LibvirtClientEvents {
   /**
-   * A daemon was connected. Listeners should list everything they follow: libvirt does not keep events for a client
-   * that is not connected. Events received since the registration follow after the listeners have returned.
+   * A daemon was connected. Listeners should list everything they follow: libvirt does not keep events for a
+   * client that is not connected. Events received since the registration follow after the listeners have
+   * returned.
    */
   readonly connected: Connected;
   /** A connection has ended. The client connects again. */
@@ -71,8 +72,8 @@ const defaults = {
 } as const satisfies LibvirtClientOptions;
 
 /**
- * A client of the libvirt daemons of this host. It connects when it is started, and again whenever a connection ends,
- * until it is closed. The calls are those of `LibvirtApi`.
+ * A client of the libvirt daemons of this host. It connects when it is started, and again whenever a
+ * connection ends, until it is closed. The calls are those of `LibvirtApi`.
  */
 export class LibvirtClient extends LibvirtApi {
   readonly #options: Required<LibvirtClientOptions>;
@@ -95,8 +96,8 @@ export class LibvirtClient extends LibvirtApi {
   }
 
   /**
-   * Calls a listener at each event of the given name, until the returned function is called. What a listener throws is
-   * reported as a notice of the kind 'listener-failed' and does no other harm.
+   * Calls a listener at each event of the given name, until the returned function is called. What a listener
+   * throws is reported as a notice of the kind 'listener-failed' and does no other harm.
    */
   on<E extends keyof LibvirtClientEvents>(
     event: E,
@@ -106,8 +107,8 @@ export class LibvirtClient extends LibvirtApi {
   }
 
   /**
-   * Starts to connect. Success is reported by the event `connected`, failure by a notice of the kind 'connect-failed';
-   * attempts go on until the client is closed.
+   * Starts to connect. Success is reported by the event `connected`, failure by a notice of the kind
+   * 'connect-failed'; attempts go on until the client is closed.
    */
   start(): void {
     const { socketDirectory, layout } = this.#options;

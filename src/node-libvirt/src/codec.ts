@@ -1,5 +1,5 @@
-// Codecs: how a type of remote_protocol.x is encoded and decoded. Those of structures are composed of smaller ones, so
-// that the table of procedures is a declaration.
+// Codecs: how a type of remote_protocol.x is encoded and decoded. Those of structures are composed of smaller
+// ones, so that the table of procedures is a declaration.
 
 import { Buffer } from 'node:buffer';
 import { XdrError } from './errors.ts';
@@ -115,7 +115,9 @@ export function encode<T>(codec: Codec<T>, value: T): Buffer {
   return writer.finish();
 }
 
-/** Returns the one value that `bytes` encode. Throws XdrError if they encode none, or if some are left over. */
+/**
+ * Returns the one value that `bytes` encode. Throws XdrError if they encode none, or if some are left over.
+ */
 export function decode<T>(codec: Codec<T>, bytes: Buffer): T {
   const reader = new XdrReader(bytes);
   const value = codec.decode(reader);

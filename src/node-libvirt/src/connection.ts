@@ -1,4 +1,5 @@
-// One connection to one daemon, from connect() to its end. It does not reconnect; link.ts does, with a new connection.
+// One connection to one daemon, from connect() to its end. It does not reconnect; link.ts does, with a new
+// connection.
 
 import { connect, type Socket } from 'node:net';
 import { Calls } from './calls.ts';
@@ -35,9 +36,10 @@ const closeTimeoutMs = 1_000;
 /** How long to wait for a daemon. */
 export interface ConnectionLimits {
   /**
-   * Limit from connect() to the last reply of the opening calls. A daemon that has just started accepts no client until
-   * its drivers are initialized and its domains with autostart have been started (virNetDaemonUpdateServices):
-   * connect() succeeds at once, as the socket has a backlog, and the first reply may come minutes later.
+   * Limit from connect() to the last reply of the opening calls. A daemon that has just started accepts no
+   * client until its drivers are initialized and its domains with autostart have been started
+   * (virNetDaemonUpdateServices): connect() succeeds at once, as the socket has a backlog, and the first
+   * reply may come minutes later.
    */
   readonly handshakeTimeoutMs: number;
   /** Limit for each call after that. */
@@ -93,8 +95,8 @@ export class Connection {
   }
 
   /**
-   * Authenticates, opens the URI and registers for events: before any other call, as a change between a listing and a
-   * later registration would be missed. To be called once, right after construction.
+   * Authenticates, opens the URI and registers for events: before any other call, as a change between a
+   * listing and a later registration would be missed. To be called once, right after construction.
    *
    * @returns the events that the daemon does not have
    * @throws LibvirtError or ConnectionError; the connection has then ended
@@ -135,7 +137,9 @@ export class Connection {
     return this.#calls.submit(name, args, this.#options.callTimeoutMs);
   }
 
-  /** Calls `listener` with each event received since the registration, and from then on with each as it comes. */
+  /**
+   * Calls `listener` with each event received since the registration, and from then on with each as it comes.
+   */
   deliverEvents(listener: (event: LibvirtEvent) => void): void {
     if (this.#state === 'open') this.#guard(() => this.#gate.open(listener));
   }
@@ -219,7 +223,10 @@ export class Connection {
     if (procedure === keepalivePing) this.#sendKeepalive(keepalivePong);
   }
 
-  /** Only the type tells replies from events: libvirtd sends events with serial 1 (remoteDispatchObjectEventSend). */
+  /**
+   * Only the type tells replies from events: libvirtd sends events with serial 1
+   * (remoteDispatchObjectEventSend).
+   */
   #onRemote(header: FrameHeader, payload: Buffer): void {
     const { version, type, status, procedure } = header;
     if (version !== remoteVersion) throw new FrameError(`a frame of protocol version ${version}`);

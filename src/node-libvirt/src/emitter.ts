@@ -1,5 +1,5 @@
-// Calls listeners. One that throws stops neither the other listeners nor the caller, which is the code that reads from
-// the socket.
+// Calls listeners. One that throws stops neither the other listeners nor the caller, which is the code that
+// reads from the socket.
 
 /** Removes the listener that `on` added. */
 export type Unsubscribe = () => void;

@@ -1,5 +1,5 @@
-// Which daemon serves which driver. A host runs either libvirtd, which serves all of them, or one daemon per driver:
-// virtqemud and virtnetworkd (https://libvirt.org/daemons.html).
+// Which daemon serves which driver. A host runs either libvirtd, which serves all of them, or one daemon per
+// driver: virtqemud and virtnetworkd (https://libvirt.org/daemons.html).
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,8 +19,8 @@ export interface Endpoint {
 }
 
 /**
- * Returns the daemon that serves domains. 'auto' decides as libvirt's own client does (remoteGetUNIXSocket): the
- * modular daemon if its socket file exists, whether a process listens on it or not.
+ * Returns the daemon that serves domains. 'auto' decides as libvirt's own client does (remoteGetUNIXSocket):
+ * the modular daemon if its socket file exists, whether a process listens on it or not.
  */
 export function locateDomains(socketDirectory: string, layout: Layout): Endpoint {
   const modular = join(socketDirectory, 'virtqemud-sock');
@@ -31,9 +31,9 @@ export function locateDomains(socketDirectory: string, layout: Layout): Endpoint
 }
 
 /**
- * Returns the daemon that serves networks on a host with modular daemons. virtqemud would forward network calls, but
- * keeps its own connection to virtnetworkd when that restarts, and then network events stop without an error
- * (remoteGetNetworkConn).
+ * Returns the daemon that serves networks on a host with modular daemons. virtqemud would forward network
+ * calls, but keeps its own connection to virtnetworkd when that restarts, and then network events stop
+ * without an error (remoteGetNetworkConn).
  */
 export function locateNetworks(socketDirectory: string): Endpoint {
   return {

@@ -1,5 +1,5 @@
-// Every way in which a call or a connection can fail, one class each. Callers tell them apart with `instanceof`, a code
-// or a predicate, never by the text.
+// Every way in which a call or a connection can fail, one class each. Callers tell them apart with
+// `instanceof`, a code or a predicate, never by the text.
 
 /** The members of libvirt's virErrorNumber (include/libvirt/virterror.h) that callers usually branch on. */
 export const ErrorCode = {
@@ -23,8 +23,8 @@ export interface ProcedureId {
 }
 
 /**
- * The error that libvirt returned in place of a result (virNetMessageError). `message` is libvirt's own text, in the
- * language of the daemon. The connection is not affected.
+ * The error that libvirt returned in place of a result (virNetMessageError). `message` is libvirt's own text,
+ * in the language of the daemon. The connection is not affected.
  */
 export class LibvirtError extends Error {
   override readonly name = 'LibvirtError';
@@ -63,8 +63,9 @@ export type ConnectionFailure =
   | 'closed';
 
 /**
- * There is no connection. Every call in flight is rejected with this error when a connection ends; whether such a call
- * took effect is unknown. `failure` is the reason, `cause` the underlying error where there is one.
+ * There is no connection. Every call in flight is rejected with this error when a connection ends; whether
+ * such a call took effect is unknown. `failure` is the reason, `cause` the underlying error where there is
+ * one.
  */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
@@ -90,8 +91,8 @@ export class CallTimeoutError extends Error {
 }
 
 /**
- * A call's arguments cannot be encoded (a malformed UUID, a string with a NUL or of more than 4 MiB), and nothing was
- * sent; or, as the `cause` of a ConnectionError, received bytes do not decode.
+ * A call's arguments cannot be encoded (a malformed UUID, a string with a NUL or of more than 4 MiB), and
+ * nothing was sent; or, as the `cause` of a ConnectionError, received bytes do not decode.
  */
 export class XdrError extends Error {
   override readonly name = 'XdrError';
@@ -122,12 +123,13 @@ export function isNoDomainMetadata(error: unknown): error is LibvirtError {
 }
 
 /**
- * Tells whether the daemon, or its driver, does not have the procedure: it is older or newer than this package.
+ * Tells whether the daemon, or its driver, does not have the procedure: it is older or newer than this
+ * package.
  *
  * To a number that it does not know, the daemon answers VIR_ERR_RPC "unknown procedure: 9999"
- * (virNetServerProgramDispatchCall), a code that it also uses for other failures. libvirt's own client searches for
- * these words (virNetClientProgramDispatchError); a daemon with another locale translates them, so this function
- * searches for the number.
+ * (virNetServerProgramDispatchCall), a code that it also uses for other failures. libvirt's own client
+ * searches for these words (virNetClientProgramDispatchError); a daemon with another locale translates them,
+ * so this function searches for the number.
  */
 export function isNoSuchProcedure(error: unknown): error is LibvirtError {
   return (

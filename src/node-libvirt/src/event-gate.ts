@@ -1,6 +1,7 @@
-// Decides when an event may be delivered. libvirtd can send the first events of a registration before the reply that
-// contains its callback ID (remoteRelayDomainEvent… runs beside the thread that replies), and the owner of the
-// connection wants to list everything before it receives changes. Such events are held here, in order.
+// Decides when an event may be delivered. libvirtd can send the first events of a registration before the
+// reply that contains its callback ID (remoteRelayDomainEvent… runs beside the thread that replies), and the
+// owner of the connection wants to list everything before it receives changes. Such events are held here, in
+// order.
 
 import { FrameError } from './errors.ts';
 import type { Arrival, LibvirtEvent } from './events.ts';
@@ -26,8 +27,8 @@ export class EventGate {
   }
 
   /**
-   * Delivers the held events, and from then on each event as it arrives. To be called when no registration is under
-   * way.
+   * Delivers the held events, and from then on each event as it arrives. To be called when no registration is
+   * under way.
    *
    * @throws FrameError for an event with a callback ID that is not registered
    */
@@ -46,7 +47,8 @@ export class EventGate {
   /**
    * Takes an event that arrived.
    *
-   * @throws FrameError if the gate is open and the callback ID is not registered, or if too many events are held
+   * @throws FrameError if the gate is open and the callback ID is not registered, or if too many events are
+   *   held
    */
   push(arrival: Arrival): void {
     if (this.#deliver !== null) {

@@ -11,8 +11,8 @@ import {
 } from './procedures.ts';
 
 /**
- * virDomainEventType and, for each, the virDomainEvent…DetailType (include/libvirt/libvirt-domain.h), both in the order
- * of their numbers.
+ * virDomainEventType and, for each, the virDomainEvent…DetailType (include/libvirt/libvirt-domain.h), both in
+ * the order of their numbers.
  */
 const domainLifecycles = {
   defined: ['added', 'updated', 'renamed', 'from-snapshot'],
@@ -61,7 +61,9 @@ export type DomainLifecycleEvent =
       readonly detail: 'unknown';
     };
 
-/** A device was added to a running domain or removed from it; `alias` is its alias in the XML of that domain. */
+/**
+ * A device was added to a running domain or removed from it; `alias` is its alias in the XML of that domain.
+ */
 export interface DeviceEvent {
   readonly kind: 'device-added' | 'device-removed';
   readonly domain: Domain;

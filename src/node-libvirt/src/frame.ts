@@ -71,7 +71,9 @@ function decodeHeader(frame: Buffer): FrameHeader {
 
 /** Assembles frames from the pieces in which a stream delivers them. */
 export class FrameReader {
-  /** Received and not consumed; joined only when the frame is complete, so that a large frame is copied once. */
+  /**
+   * Received and not consumed; joined only when the frame is complete, so that a large frame is copied once.
+   */
   #pieces: Buffer[] = [];
   #buffered = 0;
   /** The number of bytes needed before there is something to do. */
@@ -80,8 +82,8 @@ export class FrameReader {
   /**
    * Takes the next piece of the stream and calls `onFrame` with each frame that it completes.
    *
-   * @throws FrameError for an impossible length. The next frame cannot be found after that, so the reader must not be
-   *   used again.
+   * @throws FrameError for an impossible length. The next frame cannot be found after that, so the reader
+   *   must not be used again.
    */
   push(piece: Buffer, onFrame: (header: FrameHeader, payload: Buffer) => void): void {
     this.#pieces.push(piece);

@@ -1,6 +1,6 @@
-// Detects a daemon that no longer answers although its socket is open, as libvirt does (src/rpc/virkeepalive.c): any
-// packet counts as an answer; after `intervalMs` without a packet a request is sent; after `count` requests without a
-// packet the connection is given up.
+// Detects a daemon that no longer answers although its socket is open, as libvirt does
+// (src/rpc/virkeepalive.c): any packet counts as an answer; after `intervalMs` without a packet a request is
+// sent; after `count` requests without a packet the connection is given up.
 
 /** How a dead peer is detected. */
 export interface KeepaliveOptions {
@@ -31,8 +31,8 @@ export class Keepalive {
   /** Starts sending requests. */
   start(): void {
     this.#timer = setInterval(() => {
-      // Requests are counted instead of time measured: if this process or the whole host was suspended, only one
-      // interval has passed, and what the peer sent meanwhile is read before the next one.
+      // Requests are counted instead of time measured: if this process or the whole host was suspended, only
+      // one interval has passed, and what the peer sent meanwhile is read before the next one.
       if (this.#unanswered >= this.#options.count) {
         this.#dead();
         return;

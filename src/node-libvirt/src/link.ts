@@ -1,4 +1,5 @@
-// Keeps one daemon connected: connects, registers for events, waits for the end of the connection, and starts again.
+// Keeps one daemon connected: connects, registers for events, waits for the end of the connection, and starts
+// again.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type BackoffOptions, backoffDelay } from './backoff.ts';

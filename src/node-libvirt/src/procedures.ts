@@ -1,6 +1,6 @@
-// The table of procedures and events, by their names in libvirt's src/remote/remote_protocol.x, with their numbers and
-// structures. Both are the same in libvirt 9.0.0 and 11.3.0: existing ones do not change, new ones get new numbers
-// (libvirt's own test of that is src/remote_protocol-structs).
+// The table of procedures and events, by their names in libvirt's src/remote/remote_protocol.x, with their
+// numbers and structures. Both are the same in libvirt 9.0.0 and 11.3.0: existing ones do not change, new
+// ones get new numbers (libvirt's own test of that is src/remote_protocol-structs).
 
 import {
   array,
@@ -20,7 +20,9 @@ import {
 export const remoteProgram = 0x20008086;
 export const remoteVersion = 1;
 
-/** KEEPALIVE_PROGRAM and KEEPALIVE_PROTOCOL_VERSION (src/rpc/virkeepaliveprotocol.x), and its two procedures. */
+/**
+ * KEEPALIVE_PROGRAM and KEEPALIVE_PROTOCOL_VERSION (src/rpc/virkeepaliveprotocol.x), and its two procedures.
+ */
 export const keepaliveProgram = 0x6b656570;
 export const keepaliveVersion = 1;
 export const keepalivePing = 1;
@@ -156,7 +158,10 @@ export type ArgsOf<N extends ProcedureName> = ValueOf<(typeof procedures)[N]['ar
 /** The reply of a procedure. */
 export type ReplyOf<N extends ProcedureName> = ValueOf<(typeof procedures)[N]['reply']>;
 
-/** Returns an entry of the table with the types of that procedure, which an access by a type parameter would lose. */
+/**
+ * Returns an entry of the table with the types of that procedure, which an access by a type parameter would
+ * lose.
+ */
 export function procedureOf<N extends ProcedureName>(name: N): Procedure<ArgsOf<N>, ReplyOf<N>> {
   const table: { [K in ProcedureName]: Procedure<ArgsOf<K>, ReplyOf<K>> } = procedures;
   return table[name];

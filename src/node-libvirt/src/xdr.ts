@@ -1,5 +1,5 @@
-// The part of XDR (RFC 4506) that libvirt's remote protocol uses: every value is big-endian and a multiple of 4 bytes
-// long. Every read is checked against the bytes available, every write against the range of the type.
+// The part of XDR (RFC 4506) that libvirt's remote protocol uses: every value is big-endian and a multiple of
+// 4 bytes long. Every read is checked against the bytes available, every write against the range of the type.
 
 import { Buffer } from 'node:buffer';
 import { XdrError } from './errors.ts';
@@ -8,7 +8,9 @@ function paddingOf(length: number): number {
   return -length & 3;
 }
 
-/** Reads XDR values from a buffer, in order. Every method throws XdrError if the bytes are not such a value. */
+/**
+ * Reads XDR values from a buffer, in order. Every method throws XdrError if the bytes are not such a value.
+ */
 export class XdrReader {
   readonly #bytes: Buffer;
   #offset = 0;
@@ -42,8 +44,8 @@ export class XdrReader {
   }
 
   /**
-   * Reads a string. Bytes that are not UTF-8 become U+FFFD: libvirt sends error messages in the encoding of the
-   * daemon's locale, and one such message must not end the connection.
+   * Reads a string. Bytes that are not UTF-8 become U+FFFD: libvirt sends error messages in the encoding of
+   * the daemon's locale, and one such message must not end the connection.
    */
   string(maxLength: number): string {
     return this.opaque(this.count(maxLength)).toString('utf8');
@@ -78,7 +80,10 @@ function inRange(value: number, min: number, max: number): number {
   return value;
 }
 
-/** Writes XDR values, in order, into a buffer that grows. Throws XdrError for a value outside the type's range. */
+/**
+ * Writes XDR values, in order, into a buffer that grows. Throws XdrError for a value outside the type's
+ * range.
+ */
 export class XdrWriter {
   #bytes = Buffer.allocUnsafe(256);
   #length = 0;

@@ -1,4 +1,5 @@
-// A connection to a scripted daemon: the opening calls, replies, events, keepalive, and everything that ends it.
+// A connection to a scripted daemon: the opening calls, replies, events, keepalive, and everything that ends
+// it.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { Connection, type ConnectionOptions } from '../src/connection.ts';

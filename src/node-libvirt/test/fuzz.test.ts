@@ -1,4 +1,5 @@
-// 100,000 random inputs for everything that decodes: only the two errors that a connection handles may be thrown.
+// 100,000 random inputs for everything that decodes: only the two errors that a connection handles may be
+// thrown.
 
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';

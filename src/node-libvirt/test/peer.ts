@@ -1,5 +1,5 @@
-// A scripted daemon for tests. It builds its frames without the code under test, so that a mistake there cannot cancel
-// itself out.
+// A scripted daemon for tests. It builds its frames without the code under test, so that a mistake there
+// cannot cancel itself out.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
