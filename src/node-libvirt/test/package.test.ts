@@ -25,6 +25,19 @@ test('package: has the built files of all sources, and nothing else', () => {
   assert.deepEqual(paths, ['LICENSE', 'README.md', 'package.json', ...built].sort());
 });
 
+test('package: its sources import each other and Node alone', () => {
+  const imports = readdirSync(`${folder}/src`).flatMap(file =>
+    [...readFileSync(`${folder}/src/${file}`, 'utf8').matchAll(/(?:from|import) '([^']+)'/g)].map(
+      ([, module]) => module,
+    ),
+  );
+  assert(imports.length > 0);
+  assert.deepEqual(
+    imports.filter(module => !/^(\.\/[a-z-]+\.ts|node:.+)$/.test(module ?? '')),
+    [],
+  );
+});
+
 test('package: plain Node imports what the sources export', () => {
   const program = `
     const names = async module => Object.keys(await import(module));
