@@ -70,3 +70,4 @@ install_npm_packages test/nodes
 
 say 'building'
 npm run --silent build
+npm run --silent build --workspace node-libvirt

@@ -1,6 +1,6 @@
+import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import type { LibvirtClient } from '../node-libvirt/src/index.ts';
 import { carryOut, listNetworks, withLibvirt } from './client.ts';
 import { decideNetworks, describeDefaultUsers, type NetworkAction } from './decide.ts';
 

@@ -1,4 +1,3 @@
-import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import {
   ConnectionError,
   isNoNetwork,
@@ -6,7 +5,8 @@ import {
   ListNetworks,
   type Network,
   NetworkXml,
-} from '../node-libvirt/src/index.ts';
+} from 'node-libvirt';
+import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import type { KnownNetwork, NetworkAction } from './decide.ts';
 import { keepNetwork } from './saved-network.ts';
 

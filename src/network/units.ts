@@ -26,6 +26,13 @@ export type Unit =
   /** dnsmasq and its configuration: either changes only together with the other. */
   | { readonly kind: 'dnsmasq'; readonly bridge: string };
 
+/** A unit that was repaired so often that it is left alone: another program fights for it. Times in ms since 1970. */
+export interface Fight {
+  readonly unit: Unit;
+  readonly since: number;
+  readonly until: number;
+}
+
 /** Returns a text that is equal for equal units, for use as a key. */
 export function unitKey(unit: Unit): string {
   return JSON.stringify(Object.entries(unit).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -1,25 +1,19 @@
 // Everything that happens and is worth a log line, as values. Hooks, the watcher and commands produce events; log-line.ts
 // makes text from them, and the watcher's metrics and probes act on them.
+
+import type { Notice } from 'node-libvirt';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { NetworkAction } from '../libvirt-networks/decide.ts';
 import type { FailedStep } from '../network/apply.ts';
 import type { Step } from '../network/steps.ts';
-import type { Unit } from '../network/units.ts';
+import type { Fight, Unit } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
-import type { Notice } from '../node-libvirt/src/index.ts';
 import type { ProbeStatus } from './status.ts';
 
 /** A machine as a log names it. */
 export interface MachineId {
   readonly name: string;
   readonly uuid: string;
-}
-
-/** A unit that was repaired so often that it is left alone: another program fights for it. Times in ms since 1970. */
-export interface Fight {
-  readonly unit: Unit;
-  readonly since: number;
-  readonly until: number;
 }
 
 export type NetworkEvent =

@@ -2,8 +2,9 @@
 import { formatIp } from '../address/ip.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import { describeStep } from '../network/steps.ts';
+import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
-import type { Event, FailureEvent, Fight } from './event.ts';
+import type { Event, FailureEvent } from './event.ts';
 import type { ProbeStatus } from './status.ts';
 import { unitText } from './unit-text.ts';
 import { warningText } from './warning-text.ts';

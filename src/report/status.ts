@@ -5,10 +5,10 @@ import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { Step } from '../network/steps.ts';
+import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import { isoSeconds } from '../text.ts';
-import type { Fight } from './event.ts';
 
 /** What the last probe of a network came to, as `virlan status --json` shows it. */
 export interface ProbeStatus {

@@ -1,6 +1,5 @@
 // Limits repairs, so that a tug-of-war with another program does not use up the CPU. Pure: times are passed in.
-import { type Unit, unitKey } from '../network/units.ts';
-import type { Fight } from '../report/event.ts';
+import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
 /** So many repairs of one unit within a minute are not a coincidence. */
 const maxRepairsPerMinute = 3;

@@ -1,3 +1,12 @@
+import {
+  ConnectionError,
+  ErrorCode,
+  isNoDomain,
+  type LibvirtClient,
+  LibvirtError,
+  type Domain as Remote,
+  DomainXml as XmlFlags,
+} from 'node-libvirt';
 import type { Logger } from 'pino';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -8,15 +17,6 @@ import { changeLedger, readHostsfile, readLedger, reserveMachine, syncHostsfile 
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
-import {
-  ConnectionError,
-  ErrorCode,
-  isNoDomain,
-  type LibvirtClient,
-  LibvirtError,
-  type Domain as Remote,
-  DomainXml as XmlFlags,
-} from '../node-libvirt/src/index.ts';
 import type { Event } from '../report/event.ts';
 
 /** libvirt's XML with all that a redefinition has to hand back, passwords among it. */

@@ -1,5 +1,5 @@
 // Which event of libvirt calls for what. Pure.
-import type { Domain, LibvirtEvent } from '../node-libvirt/src/index.ts';
+import type { Domain, LibvirtEvent } from 'node-libvirt';
 
 export type Reaction =
   /** Compare the machine with its reservations, and its definition with its MACs. */
@@ -11,10 +11,10 @@ export type Reaction =
 
 /** Returns what to do about an event, in this order. */
 export function reactionsTo(event: LibvirtEvent): Reaction[] {
-  if (event.type === 'network-lifecycle') return [{ kind: 'arrange-networks' }];
+  if (event.kind === 'network-lifecycle') return [{ kind: 'arrange-networks' }];
   const { domain } = event;
   const settle = { kind: 'settle-machine', domain } as const;
-  if (event.type !== 'domain-lifecycle') return [settle];
+  if (event.kind !== 'domain-lifecycle') return [settle];
   // Whether `default` is given to a pass-through network depends on which machines refer to it, and which of them run.
   const arrange = { kind: 'arrange-networks' } as const;
   const retire = { kind: 'retire-machine', domain } as const;

@@ -1,8 +1,9 @@
 // Repairs networks, and leaves alone for a while what has to be repaired too often.
 import type { NetworkConfig } from '../config/config.ts';
 import { isEstablished } from '../network/applied-record.ts';
+import type { Fight } from '../network/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
-import type { Fight, NetworkEvent } from '../report/event.ts';
+import type { NetworkEvent } from '../report/event.ts';
 import { FightLimiter } from './fight-limiter.ts';
 
 export class Repairs {

@@ -1,10 +1,11 @@
 // The watcher: follows libvirt's events, the configuration, the hostsfiles, the leases and the kernel, and answers hooks
 // and the command line. It holds no truth: all it knows can be read again, so it may be killed at any moment. Hooks are
 // answered from files alone, never by way of libvirt, which waits for the hook.
+
+import { ConnectionError, LibvirtClient } from 'node-libvirt';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
-import { ConnectionError, LibvirtClient } from '../node-libvirt/src/index.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';

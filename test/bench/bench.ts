@@ -13,11 +13,11 @@ import {
   writeSync,
 } from 'node:fs';
 import { execa } from 'execa';
+import { LibvirtClient } from 'node-libvirt';
 import { ipv4After, parseIpv4 } from '../../src/address/ip.ts';
 import { parseMac } from '../../src/address/mac.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
-import { LibvirtClient } from '../../src/node-libvirt/src/index.ts';
 import { hookEnvironment } from '../sandbox/hook-calls.ts';
 import {
   configure,
@@ -329,7 +329,7 @@ async function benchDefine(): Promise<void> {
     const xml = domainXml({ name: `soon${run}`, nics: [{ ...nic, mac: '52:54:00:0e:00:01' }] });
     const redefined = new Promise<void>(resolve => {
       const stop = client.on('event', event => {
-        if (event.type !== 'domain-lifecycle' || event.event !== 'defined' || event.detail !== 'updated')
+        if (event.kind !== 'domain-lifecycle' || event.event !== 'defined' || event.detail !== 'updated')
           return;
         stop();
         resolve();

@@ -1,4 +1,4 @@
-// run.mjs [NAMEPART...]: runs the unit tests whose file name contains a NAMEPART, as one bundle, under this Node and
+// run.mjs [NAMEPART...]: runs the unit tests whose path contains a NAMEPART, those of node-libvirt included, as one bundle, under this Node and
 // under each of test/nodes. A test counts once; each further Node counts as one test, which passes if all tests pass.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
@@ -9,13 +9,14 @@ const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/unit`;
 const furtherNodes = ['node22', 'node24'];
 const wanted = process.argv.slice(2);
-const files = readdirSync(import.meta.dirname)
+const files = ['test/unit', 'src/node-libvirt/test']
+  .flatMap(folder => readdirSync(`${checkout}${folder}`).map(file => `${folder}/${file}`))
   .filter(file => file.endsWith('.test.ts'))
   .filter(file => wanted.length === 0 || wanted.some(part => file.includes(part)));
 
 // A file that forgets to run its suite would pass without a word.
 for (const file of files) {
-  const text = readFileSync(`${import.meta.dirname}/${file}`, 'utf8');
+  const text = readFileSync(`${checkout}${file}`, 'utf8');
   const suites = text.match(/= suite\(/g)?.length ?? 0;
   const runs = text.match(/^[a-z]\w*\.run\(\);$/gim)?.length ?? 0;
   if (suites === 0 || suites !== runs) throw new Error(`${file}: ${suites} suites, ${runs} of them run`);
@@ -34,7 +35,7 @@ writeFileSync(
   ),
 );
 await build({
-  stdin: { contents: files.map(file => `import './${file}';`).join('\n'), resolveDir: import.meta.dirname },
+  stdin: { contents: files.map(file => `import './${file}';`).join('\n'), resolveDir: checkout },
   outfile: `${built}/all.cjs`,
   bundle: true,
   platform: 'node',

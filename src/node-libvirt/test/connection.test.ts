@@ -1,10 +1,12 @@
+// A connection to a scripted daemon: the opening calls, replies, events, keepalive, and everything that ends
+// it.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { Connection, type ConnectionOptions } from '../../src/node-libvirt/src/connection.ts';
-import { ConnectionError, isNoDomain, isNoSuchProcedure } from '../../src/node-libvirt/src/errors.ts';
-import type { LibvirtEvent } from '../../src/node-libvirt/src/events.ts';
-import type { Notice } from '../../src/node-libvirt/src/notices.ts';
-import { eventsOf, type RemoteEventName } from '../../src/node-libvirt/src/procedures.ts';
+import { Connection, type ConnectionOptions } from '../src/connection.ts';
+import { ConnectionError, isNoDomain, isNoSuchProcedure } from '../src/errors.ts';
+import type { LibvirtEvent } from '../src/events.ts';
+import type { Notice } from '../src/notices.ts';
+import { eventsOf, type RemoteEventName } from '../src/procedures.ts';
 import {
   type Answer,
   type Answers,
@@ -12,30 +14,31 @@ import {
   type Conversation,
   domain,
   frame,
-  KEEPALIVE,
+  keepaliveProgram,
   lifecycle,
   network,
   Peer,
   type Received,
   remoteError,
-  UUID,
+  sampleUuid,
   u32,
   until,
   xdrString,
-} from './libvirt-rpc-peer.ts';
+} from './peer.ts';
 
-const test = suite('libvirt RPC connection');
+const test = suite('node-libvirt connection');
 
-const vm1 = { name: 'vm1', uuid: UUID, id: -1 };
-const LIFECYCLE = 'REMOTE_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE';
-const ping = frame({ program: KEEPALIVE, procedure: 1, type: 2 });
-const pong = frame({ program: KEEPALIVE, procedure: 2, type: 2 });
+const vm1 = { name: 'vm1', uuid: sampleUuid, id: -1 };
+const lifecycleEvent = 'REMOTE_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE';
+const ping = frame({ program: keepaliveProgram, procedure: 1, type: 2 });
+const pong = frame({ program: keepaliveProgram, procedure: 2, type: 2 });
 const silent: Answer = () => {};
 
-const xml = (connection: Connection, name = 'vm1'): Promise<string> =>
-  connection
+function xml(connection: Connection, name = 'vm1'): Promise<string> {
+  return connection
     .call('REMOTE_PROC_DOMAIN_GET_XML_DESC', { dom: { ...vm1, name }, flags: 0 })
     .then(reply => reply.xml);
+}
 
 interface Scene {
   readonly peer: Peer;
@@ -43,13 +46,13 @@ interface Scene {
   readonly notices: Notice[];
 }
 
-/** A test with a connection to a scripted daemon, which it has yet to open. */
-const scene = (
+/** Adds a test with a connection to a scripted daemon; the test opens it. */
+function scene(
   name: string,
   answers: Answers,
   run: (scene: Scene) => Promise<void>,
   options: Partial<ConnectionOptions> = {},
-): void => {
+): void {
   test(`connection: ${name}`, async () => {
     const peer = await new Peer(answers).listen();
     const notices: Notice[] = [];
@@ -69,7 +72,7 @@ const scene = (
       peer.close();
     }
   });
-};
+}
 
 scene('the opening calls, byte by byte', {}, async ({ peer, connection }) => {
   assert.deepEqual(await connection.open(eventsOf(['domain', 'network'])), []);
@@ -92,7 +95,7 @@ scene('the opening calls, byte by byte', {}, async ({ peer, connection }) => {
 });
 
 scene(
-  'polkit, where the daemon wants it',
+  'polkit, where the daemon requires it',
   {
     66: (peer, call) => peer.reply(call, u32(1) + u32(2)),
     70: (peer, call) => peer.reply(call, u32(1)),
@@ -107,7 +110,7 @@ scene(
 );
 
 scene(
-  'polkit says no',
+  'polkit refuses',
   {
     66: (peer, call) => peer.reply(call, u32(1) + u32(2)),
     70: (peer, call) => peer.refuse(call, 45, 'authentication failed'),
@@ -122,7 +125,7 @@ scene(
 );
 
 scene(
-  'an authentication that this library does not have',
+  'an authentication that this package does not have',
   { 66: (peer, call) => peer.reply(call, u32(1) + u32(1)) },
   async ({ connection }) => {
     await assert.rejects(connection.open([]), { failure: 'refused', message: /authentication of type 1/ });
@@ -130,7 +133,7 @@ scene(
 );
 
 scene(
-  'a daemon that does not let us in',
+  'a daemon that refuses to open the URI',
   { 1: (peer, call) => peer.refuse(call, 38, 'no connection driver available') },
   async ({ connection }) => {
     await assert.rejects(connection.open([]), { name: 'LibvirtError', code: 38 });
@@ -139,7 +142,7 @@ scene(
 );
 
 scene(
-  'a daemon that is busy with its start: no keepalive requests, but a limit',
+  'a daemon that is still starting: no keepalive requests, but a limit',
   { 66: silent },
   async ({ peer, connection }) => {
     await assert.rejects(connection.open([]), { name: 'ConnectionError', failure: 'handshake-timeout' });
@@ -163,15 +166,17 @@ scene(
     );
     assert(notices.every(notice => notice.kind === 'unsupported' && isNoSuchProcedure(notice.error)));
     await new Promise(resolve => setTimeout(resolve, 60));
-    assert(peer.conversation.received.every(({ program }) => program !== KEEPALIVE));
+    assert(peer.conversation.received.every(({ program }) => program !== keepaliveProgram));
   },
   { keepalive: { intervalMs: 5, count: 2 } },
 );
 
-const held = (): { answer: Answer; flush: (order: number[]) => void; calls: () => string[] } => {
+/** Holds calls, so that a test can reply to them in an order of its own. */
+function held(): { answer: Answer; flush: (order: number[]) => void; calls: () => string[] } {
   const waiting: Parameters<Answer>[] = [];
-  const nameOf = ([, call]: Parameters<Answer>) =>
-    call.payload.toString('utf8', 4, 4 + call.payload.readUInt32BE(0));
+  function nameOf([, call]: Parameters<Answer>): string {
+    return call.payload.toString('utf8', 4, 4 + call.payload.readUInt32BE(0));
+  }
   return {
     answer: (...held) => waiting.push(held),
     flush: order => {
@@ -182,7 +187,7 @@ const held = (): { answer: Answer; flush: (order: number[]) => void; calls: () =
     },
     calls: () => waiting.map(nameOf),
   };
-};
+}
 
 const order = held();
 scene('replies in any order', { 14: order.answer }, async ({ connection }) => {
@@ -199,7 +204,10 @@ scene('never more than four calls in flight', { 14: five.answer }, async ({ peer
   const calls = Array.from('abcdefg', name => xml(connection, name));
   // A keepalive request that is answered proves that nothing else was sent before.
   peer.conversation.send(ping);
-  await until(() => peer.conversation.received.at(-1)?.program === KEEPALIVE, 'the answer to the request');
+  await until(
+    () => peer.conversation.received.at(-1)?.program === keepaliveProgram,
+    'the answer to the request',
+  );
   assert.deepEqual(five.calls(), ['a', 'b', 'c', 'd']);
   five.flush([3]);
   await until(() => five.calls().length === 5, 'the fifth call');
@@ -261,7 +269,7 @@ scene(
   },
 );
 
-scene('what cannot be sent fails alone', {}, async ({ connection }) => {
+scene('what cannot be encoded is rejected and does not end the connection', {}, async ({ connection }) => {
   await connection.open([]);
   await assert.rejects(xml(connection, 'a\0b'), { name: 'XdrError' });
   await assert.rejects(connection.call('REMOTE_PROC_DOMAIN_LOOKUP_BY_UUID', { uuid: 'none' }), {
@@ -269,7 +277,7 @@ scene('what cannot be sent fails alone', {}, async ({ connection }) => {
   });
 });
 
-// Everything below ends the connection. The one call in flight is of procedure 14 and has this serial.
+// All of these end the connection. The only call in flight is of procedure 14 and has this serial.
 const serial = 5;
 const nonsense: [name: string, failure: string, sent: Buffer][] = [
   ['a length of 0', 'protocol', bytes(u32(0))],
@@ -284,9 +292,9 @@ const nonsense: [name: string, failure: string, sent: Buffer][] = [
   [
     'an unknown keepalive version',
     'protocol',
-    frame({ program: KEEPALIVE, version: 2, procedure: 1, type: 2 }),
+    frame({ program: keepaliveProgram, version: 2, procedure: 1, type: 2 }),
   ],
-  ['a keepalive call', 'protocol', frame({ program: KEEPALIVE, procedure: 1, type: 0 })],
+  ['a keepalive call', 'protocol', frame({ program: keepaliveProgram, procedure: 1, type: 0 })],
   ['a call', 'protocol', frame({ procedure: 14, type: 0, serial })],
   ['a stream', 'protocol', frame({ procedure: 14, type: 3, serial })],
   ['a reply with file descriptors', 'protocol', frame({ procedure: 14, type: 5, serial })],
@@ -331,7 +339,7 @@ for (const [name, failure, sent] of nonsense) {
       },
     },
     async ({ connection }) => {
-      await connection.open([LIFECYCLE]);
+      await connection.open([lifecycleEvent]);
       let delivered = 0;
       connection.deliverEvents(() => delivered++);
       const call = xml(connection);
@@ -358,7 +366,7 @@ for (const [procedure, payload] of [
         peer.send(frame({ procedure, type: 1, serial: call.serial }, payload), bytes(u32(0))),
     },
     async ({ connection }) => {
-      await assert.rejects(connection.open([LIFECYCLE]), { failure: 'protocol' });
+      await assert.rejects(connection.open([lifecycleEvent]), { failure: 'protocol' });
       assert.equal((await connection.closed).failure, 'protocol');
       await assert.rejects(xml(connection), { failure: 'not-connected' });
     },
@@ -366,7 +374,7 @@ for (const [procedure, payload] of [
 }
 
 scene(
-  'an event of an unknown number is left out and told of',
+  'an event of an unknown number is ignored and reported',
   {
     14: (peer, call) => {
       peer.send(frame({ procedure: 9999, type: 2 }, u32(1)));
@@ -380,8 +388,9 @@ scene(
   },
 );
 
-const describe = (event: LibvirtEvent): string =>
-  event.type === 'domain-lifecycle' ? `${event.domain.name} ${event.event}` : event.type;
+function describe(event: LibvirtEvent): string {
+  return event.kind === 'domain-lifecycle' ? `${event.domain.name} ${event.event}` : event.kind;
+}
 
 scene(
   'events that come before the reply to their registration are kept, in order',
@@ -397,7 +406,7 @@ scene(
     },
   },
   async ({ connection }) => {
-    await connection.open([LIFECYCLE]);
+    await connection.open([lifecycleEvent]);
     await xml(connection);
     const events: string[] = [];
     connection.deliverEvents(event => events.push(describe(event)));
@@ -420,7 +429,7 @@ scene(
     },
   },
   async ({ connection }) => {
-    await connection.open(eventsOf(['network']).concat(LIFECYCLE));
+    await connection.open(eventsOf(['network']).concat(lifecycleEvent));
     const events: string[] = [];
     connection.deliverEvents(event => events.push(describe(event)));
     await until(() => events.length === 1, 'the event');
@@ -429,22 +438,22 @@ scene(
 );
 
 scene(
-  'more events before their time than can be right end it',
+  'too many events before they may be delivered end it',
   { 316: peer => peer.send(...Array.from({ length: 10_001 }, () => lifecycle(1, 'a', 0, 0))) },
   async ({ connection }) => {
-    await assert.rejects(connection.open([LIFECYCLE]), { failure: 'protocol' });
+    await assert.rejects(connection.open([lifecycleEvent]), { failure: 'protocol' });
   },
 );
 
 scene('keepalive requests are answered, byte by byte', {}, async ({ peer, connection }) => {
   await connection.open([]);
-  peer.conversation.send(ping, pong, frame({ program: KEEPALIVE, procedure: 3, type: 2 }), ping);
+  peer.conversation.send(ping, pong, frame({ program: keepaliveProgram, procedure: 3, type: 2 }), ping);
   await until(() => peer.conversation.received.length === 5, 'two answers');
   for (const { bytes } of peer.conversation.received.slice(3)) assert.deepEqual(bytes, pong);
 });
 
 scene(
-  'a daemon that stops answering is given up',
+  'the connection to a daemon that stops answering is given up',
   { 14: silent },
   async ({ peer, connection }) => {
     const started = Date.now();
@@ -454,7 +463,7 @@ scene(
     assert.equal(failure, 'keepalive');
     await assert.rejects(call, ConnectionError);
     assert(Date.now() - started >= 4 * 30);
-    const requests = peer.conversation.received.filter(({ program }) => program === KEEPALIVE);
+    const requests = peer.conversation.received.filter(({ program }) => program === keepaliveProgram);
     assert.deepEqual(
       requests.map(({ bytes }) => bytes),
       [ping, ping, ping],
@@ -464,7 +473,7 @@ scene(
 );
 
 scene(
-  'a daemon that answers every keepalive request is not given up',
+  'the connection to a daemon that answers every keepalive request is kept',
   { ping: peer => peer.send(pong) },
   async ({ peer, connection }) => {
     await connection.open([]);
@@ -476,7 +485,7 @@ scene(
 );
 
 scene(
-  'any packet is a sign of life',
+  'any packet counts as an answer to a keepalive request',
   {},
   async ({ peer, connection }) => {
     let closed = false;
@@ -493,7 +502,7 @@ scene(
   { keepalive: { intervalMs: 150, count: 1 } },
 );
 
-scene('it says goodbye', {}, async ({ peer, connection }) => {
+scene('closing sends CONNECT_CLOSE', {}, async ({ peer, connection }) => {
   await connection.open([]);
   connection.close();
   await assert.rejects(xml(connection), { failure: 'not-connected' });
@@ -502,7 +511,7 @@ scene('it says goodbye', {}, async ({ peer, connection }) => {
 });
 
 scene(
-  'a daemon that closes in answer to the goodbye has not failed',
+  'a daemon that closes the socket in reply to CONNECT_CLOSE has not failed',
   { 2: peer => peer.end() },
   async ({ connection }) => {
     await connection.open([]);
@@ -512,7 +521,7 @@ scene(
 );
 
 scene(
-  'a daemon that does not answer the goodbye is left',
+  'a daemon that does not reply to CONNECT_CLOSE is disconnected from',
   { 2: silent, 14: silent },
   async ({ connection }) => {
     await connection.open([]);

@@ -1,15 +1,17 @@
+// Events: as libvirtd sent them, and every number of libvirt's headers.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type Arrival, decodeEvent } from '../../src/node-libvirt/src/events.ts';
-import { bytes, domain, network, u32, xdrString } from './libvirt-rpc-peer.ts';
+import { type Arrival, decodeEvent } from '../src/events.ts';
+import { bytes, domain, network, u32, xdrString } from './peer.ts';
 
-const test = suite('libvirt RPC events');
+const test = suite('node-libvirt events');
 
 const vm1 = { name: 'vm1', uuid: '6e1b0f4e-3f5d-4e8a-9d6c-0123456789ab', id: -1 };
 const net1 = { name: 'net1', uuid: vm1.uuid };
 
-const decoded = (procedure: number, ...hex: string[]): Arrival | undefined =>
-  decodeEvent(procedure, bytes(...hex));
+function decoded(procedure: number, ...hex: string[]): Arrival | null {
+  return decodeEvent(procedure, bytes(...hex));
+}
 
 test('events: a machine is defined, as libvirtd 9.0.0 sent it', () => {
   assert.deepEqual(
@@ -25,7 +27,7 @@ test('events: a machine is defined, as libvirtd 9.0.0 sent it', () => {
     {
       name: 'REMOTE_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE',
       callbackId: 0,
-      event: { type: 'domain-lifecycle', domain: vm1, event: 'defined', detail: 'added' },
+      event: { kind: 'domain-lifecycle', domain: vm1, event: 'defined', detail: 'added' },
     },
   );
 });
@@ -44,7 +46,7 @@ test('events: a network stops, as libvirtd 9.0.0 sent it', () => {
       name: 'REMOTE_PROC_NETWORK_EVENT_LIFECYCLE',
       callbackId: 0,
       event: {
-        type: 'network-lifecycle',
+        kind: 'network-lifecycle',
         network: { name: 'default', uuid: '34f03fbc-d558-4cb1-8016-7e8488127435' },
         event: 'stopped',
       },
@@ -66,15 +68,15 @@ test('events: metadata changes, as libvirtd 9.0.0 sent it', () => {
     {
       name: 'REMOTE_PROC_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE',
       callbackId: 3,
-      event: { type: 'metadata-change', domain: vm1, metadataType: 2, uri: 'urn:x' },
+      event: { kind: 'metadata-change', domain: vm1, metadataType: 2, uri: 'urn:x' },
     },
   );
 });
 
 test('events: devices', () => {
   const payload = [u32(9), domain('vm1'), xdrString('net1')];
-  assert.deepEqual(decoded(354, ...payload)?.event, { type: 'device-added', domain: vm1, alias: 'net1' });
-  assert.deepEqual(decoded(333, ...payload)?.event, { type: 'device-removed', domain: vm1, alias: 'net1' });
+  assert.deepEqual(decoded(354, ...payload)?.event, { kind: 'device-added', domain: vm1, alias: 'net1' });
+  assert.deepEqual(decoded(333, ...payload)?.event, { kind: 'device-removed', domain: vm1, alias: 'net1' });
 });
 
 test('events: every number of libvirt-domain.h and libvirt-network.h, and those beyond', () => {
@@ -94,7 +96,7 @@ test('events: every number of libvirt-domain.h and libvirt-network.h, and those 
     const [event, ...details] = line.split(' ');
     for (const [detail, name] of details.entries()) {
       assert.deepEqual(decoded(318, u32(0), domain('vm1'), u32(number), u32(detail))?.event, {
-        type: 'domain-lifecycle',
+        kind: 'domain-lifecycle',
         domain: vm1,
         event,
         detail: name,
@@ -103,21 +105,21 @@ test('events: every number of libvirt-domain.h and libvirt-network.h, and those 
   }
   for (const [number, event] of ['defined', 'undefined', 'started', 'stopped', 'unknown'].entries()) {
     assert.deepEqual(decoded(315, u32(0), network('net1'), u32(number), u32(0))?.event, {
-      type: 'network-lifecycle',
+      kind: 'network-lifecycle',
       network: net1,
       event,
     });
   }
   assert.deepEqual(decoded(318, u32(0), domain('vm1'), u32(-1), u32(-1))?.event, {
-    type: 'domain-lifecycle',
+    kind: 'domain-lifecycle',
     domain: vm1,
     event: 'unknown',
     detail: 'unknown',
   });
 });
 
-test('events: a number that is not in the table is no event', () => {
-  assert.equal(decoded(9999), undefined);
+test('events: a number that is not in the table is not decoded', () => {
+  assert.equal(decoded(9999), null);
 });
 
 test.run();

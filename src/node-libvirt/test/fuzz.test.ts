@@ -1,38 +1,43 @@
-// 100,000 inputs for everything that decodes: whatever comes in, nothing but the two errors that a connection expects
-// may come out.
+// 100,000 random inputs for everything that decodes: only the two errors that a connection handles may be
+// thrown.
 
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { decode } from '../../src/node-libvirt/src/codec.ts';
-import { FrameError, XdrError } from '../../src/node-libvirt/src/errors.ts';
-import { decodeEvent } from '../../src/node-libvirt/src/events.ts';
-import { FrameReader } from '../../src/node-libvirt/src/frame.ts';
+import { decode } from '../src/codec.ts';
+import { FrameError, XdrError } from '../src/errors.ts';
+import { decodeEvent } from '../src/events.ts';
+import { FrameReader } from '../src/frame.ts';
 import {
   type ProcedureName,
   procedures,
   remoteError as remoteErrorCodec,
   remoteEvents,
-} from '../../src/node-libvirt/src/procedures.ts';
-import { domain, frame, lifecycle, network, remoteError, u32, xdrString } from './libvirt-rpc-peer.ts';
+} from '../src/procedures.ts';
+import { domain, frame, lifecycle, network, remoteError, u32, xdrString } from './peer.ts';
 
-const test = suite('libvirt RPC fuzz');
+const test = suite('node-libvirt fuzz');
 
-const INPUTS = 100_000;
+const inputs = 100_000;
 
-/** mulberry32: the same inputs at every run. */
-const randomFrom = (seed: number) => (): number => {
-  seed = (seed + 0x6d2b79f5) | 0;
-  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-};
+/** Returns a generator of numbers from 0 to 1 (mulberry32), so that every run has the same inputs. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
 
-const event = (procedure: number, ...payload: string[]): Buffer =>
-  frame({ procedure, type: 2, serial: 1 }, payload.join(''));
-const reply = (procedure: number, ...payload: string[]): Buffer =>
-  frame({ procedure, type: 1, serial: 5 }, payload.join(''));
+function event(procedure: number, ...payload: string[]): Buffer {
+  return frame({ procedure, type: 2, serial: 1 }, payload.join(''));
+}
+function reply(procedure: number, ...payload: string[]): Buffer {
+  return frame({ procedure, type: 1, serial: 5 }, payload.join(''));
+}
 
-/** What libvirtd could have sent. */
+/** Frames that libvirtd could send. */
 const seeds: Buffer[] = [
   reply(66, u32(1), u32(0)),
   reply(316, u32(0)),
@@ -57,15 +62,19 @@ const names = Object.keys(procedures) as ProcedureName[];
 const replyCodecs = new Map(names.map(name => [procedures[name].number as number, procedures[name].reply]));
 const eventNumbers = Object.values(remoteEvents).map(({ number }) => number);
 
-test(`fuzz: ${INPUTS} inputs`, () => {
+test(`fuzz: ${inputs} inputs`, () => {
   const random = randomFrom(20008086);
-  const below = (limit: number): number => Math.floor(random() * limit);
-  const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T;
+  function below(limit: number): number {
+    return Math.floor(random() * limit);
+  }
+  function pick<T>(items: readonly T[]): T {
+    return items[below(items.length)] as T;
+  }
   const nastyNumbers = [
     0, 1, 3, 4, 27, 28, 0x400001, 0x2000004, 0x2000005, 0x7fffffff, 0x80000000, 0xffffffff,
   ];
 
-  const mutate = (input: Buffer): Buffer => {
+  function mutate(input: Buffer): Buffer {
     let bytes = Buffer.from(input);
     for (let times = 1 + below(4); times > 0; times--) {
       const at = below(bytes.length);
@@ -81,14 +90,16 @@ test(`fuzz: ${INPUTS} inputs`, () => {
       else bytes = Buffer.concat([bytes, pick(seeds)]);
       if (bytes.length === 0) return bytes;
     }
-    // Mostly a length that fits, to get past the first check.
+    // Usually a correct length, to get past the first check.
     if (below(4) > 0 && bytes.length >= 28) bytes.writeUInt32BE(bytes.length, 0);
     return bytes;
-  };
-  const garbage = (): Buffer => Buffer.from(Array.from({ length: below(120) }, () => below(256)));
+  }
+  function garbage(): Buffer {
+    return Buffer.from(Array.from({ length: below(120) }, () => below(256)));
+  }
 
   const outcomes = { frames: 0, values: 0, XdrError: 0, FrameError: 0 };
-  const expectOnly = (run: () => void): void => {
+  function expectOnly(run: () => void): void {
     try {
       run();
     } catch (error) {
@@ -96,8 +107,8 @@ test(`fuzz: ${INPUTS} inputs`, () => {
       else if (error instanceof FrameError) outcomes.FrameError++;
       else throw error;
     }
-  };
-  const decodeAll = (procedure: number, payload: Buffer): void => {
+  }
+  function decodeAll(procedure: number, payload: Buffer): void {
     const codec = replyCodecs.get(procedure) ?? procedures[pick(names)].reply;
     expectOnly(() => {
       decode<unknown>(codec as Parameters<typeof decode<unknown>>[0], payload);
@@ -111,9 +122,9 @@ test(`fuzz: ${INPUTS} inputs`, () => {
       decodeEvent(eventNumbers.includes(procedure as never) ? procedure : pick(eventNumbers), payload);
       outcomes.values++;
     });
-  };
+  }
 
-  for (let i = 0; i < INPUTS; i++) {
+  for (let i = 0; i < inputs; i++) {
     const input = below(10) === 0 ? garbage() : mutate(pick(seeds));
     const cut = below(input.length + 1);
     expectOnly(() => {
@@ -128,7 +139,7 @@ test(`fuzz: ${INPUTS} inputs`, () => {
   }
   // The inputs reach every part of the decoder.
   for (const [outcome, count] of Object.entries(outcomes))
-    assert(count > INPUTS / 20, `${outcome}: ${count}`);
+    assert(count > inputs / 20, `${outcome}: ${count}`);
 });
 
 test.run();

@@ -1,26 +1,31 @@
-// The other side of the socket for tests: a scripted daemon that says exactly what it is told to. It builds its frames
-// by itself, so that a mistake in the code under test cannot hide in both sides.
+// A scripted daemon for tests. It builds its frames without the code under test, so that a mistake there
+// cannot cancel itself out.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-export const REMOTE = 0x20008086;
-export const KEEPALIVE = 0x6b656570;
+export const remoteProgram = 0x20008086;
+export const keepaliveProgram = 0x6b656570;
 
-/** 32 bits, big-endian, as hex digits. */
-export const u32 = (value: number): string => (value >>> 0).toString(16).padStart(8, '0');
+/** Returns 32 bits, big-endian, as hex digits. */
+export function u32(value: number): string {
+  return (value >>> 0).toString(16).padStart(8, '0');
+}
 
-/** Hex digits with any spaces between them, as bytes. */
-export const bytes = (...hex: string[]): Buffer => Buffer.from(hex.join('').replaceAll(/\s/g, ''), 'hex');
+/** Converts hex digits, with any spaces between them, to bytes. */
+export function bytes(...hex: string[]): Buffer {
+  return Buffer.from(hex.join('').replaceAll(/\s/g, ''), 'hex');
+}
 
-/** An XDR string: length, UTF-8, padding. */
-export const xdrString = (text: string): string => {
+/** Returns an XDR string as hex digits: length, UTF-8, padding. */
+export function xdrString(text: string): string {
   const utf8 = Buffer.from(text);
   return u32(utf8.length) + utf8.toString('hex') + '00'.repeat(-utf8.length & 3);
-};
+}
 
+/** The header of a frame; what is left out is 0, or the remote program and its version. */
 export interface Header {
   program?: number;
   version?: number;
@@ -30,16 +35,16 @@ export interface Header {
   status?: number;
 }
 
-/** A frame, its length filled in. */
-export const frame = (header: Header, payload = ''): Buffer => {
-  const { program = REMOTE, version = 1, procedure, type, serial = 0, status = 0 } = header;
+/** Builds a frame with its length. */
+export function frame(header: Header, payload = ''): Buffer {
+  const { program = remoteProgram, version = 1, procedure, type, serial = 0, status = 0 } = header;
   const rest = bytes([program, version, procedure, type, serial, status].map(u32).join(''), payload);
   return Buffer.concat([bytes(u32(rest.length + 4)), rest]);
-};
+}
 
-/** A virNetMessageError without anything that is optional but its message. */
-export const remoteError = (code: number, domain: number, message: string): string =>
-  [
+/** Returns a virNetMessageError whose only optional field is its message. */
+export function remoteError(code: number, domain: number, message: string): string {
+  return [
     u32(code),
     u32(domain),
     u32(1),
@@ -49,20 +54,31 @@ export const remoteError = (code: number, domain: number, message: string): stri
     u32(0).repeat(2),
     u32(0),
   ].join('');
+}
 
-export const UUID = '6e1b0f4e-3f5d-4e8a-9d6c-0123456789ab';
-const UUID_BYTES = UUID.replaceAll('-', '');
+/** The UUID of every domain and network here. */
+export const sampleUuid = '6e1b0f4e-3f5d-4e8a-9d6c-0123456789ab';
+const uuidHex = sampleUuid.replaceAll('-', '');
 
-/** A remote_nonnull_domain that does not run. */
-export const domain = (name: string): string => xdrString(name) + UUID_BYTES + u32(-1);
+/** Returns a remote_nonnull_domain that does not run. */
+export function domain(name: string): string {
+  return xdrString(name) + uuidHex + u32(-1);
+}
 
-/** A remote_nonnull_network. */
-export const network = (name: string): string => xdrString(name) + UUID_BYTES;
+/** Returns a remote_nonnull_network. */
+export function network(name: string): string {
+  return xdrString(name) + uuidHex;
+}
 
-/** DOMAIN_EVENT_CALLBACK_LIFECYCLE */
-export const lifecycle = (callbackId: number, name: string, event: number, detail: number): Buffer =>
-  frame({ procedure: 318, type: 2, serial: 1 }, u32(callbackId) + domain(name) + u32(event) + u32(detail));
+/** Builds a DOMAIN_EVENT_CALLBACK_LIFECYCLE. */
+export function lifecycle(callbackId: number, name: string, event: number, detail: number): Buffer {
+  return frame(
+    { procedure: 318, type: 2, serial: 1 },
+    u32(callbackId) + domain(name) + u32(event) + u32(detail),
+  );
+}
 
+/** A frame that came from the client. */
 export interface Received {
   program: number;
   procedure: number;
@@ -119,12 +135,13 @@ export class Conversation {
     this.#socket.end();
   }
 
-  /** How many calls of this procedure came. */
+  /** Returns the number of calls of this procedure. */
   count(procedure: number): number {
     return this.received.filter(frame => frame.type === 0 && frame.procedure === procedure).length;
   }
 }
 
+/** Answers a call. */
 export type Answer = (conversation: Conversation, call: Received) => void;
 
 const register: Answer = (conversation, call) => {
@@ -135,8 +152,8 @@ const register: Answer = (conversation, call) => {
 /** By procedure number; `ping` is for keepalive requests. */
 export type Answers = Record<number, Answer> & { ping?: Answer };
 
-/** What a willing daemon answers, by procedure number. Callback IDs begin with 7. */
-const willing: Record<number, Answer> = {
+/** The answers of a daemon without faults, by procedure number. Callback IDs begin with 7. */
+const defaultAnswers: Record<number, Answer> = {
   1: (conversation, call) => conversation.reply(call),
   2: (conversation, call) => conversation.reply(call),
   60: (conversation, call) => conversation.reply(call, u32(1)),
@@ -145,15 +162,16 @@ const willing: Record<number, Answer> = {
   316: register,
 };
 
+/** A daemon that answers as it is told to. */
 export class Peer {
   readonly directory = mkdtempSync(join(tmpdir(), 'libvirt-rpc-'));
   readonly conversations: Conversation[] = [];
   readonly #server;
   readonly #sockets = new Set<Socket>();
 
-  /** @param answers what to answer instead of or besides what a willing daemon does */
+  /** @param answers replace or add to those of a daemon without faults */
   constructor(answers: Answers = {}) {
-    const all: Answers = { ...willing, ...answers };
+    const all: Answers = { ...defaultAnswers, ...answers };
     this.#server = createServer(socket => {
       this.#sockets.add(socket);
       const conversation = new Conversation(socket, (self, received) => {
@@ -164,7 +182,7 @@ export class Peer {
     });
   }
 
-  /** Listens on a socket with this name in the directory. */
+  /** Starts to listen on a socket with this name in the directory. */
   listen(name = 'libvirt-sock'): Promise<this> {
     return this.listenAt(join(this.directory, name));
   }
@@ -180,7 +198,7 @@ export class Peer {
   /** The latest connection. */
   get conversation(): Conversation {
     const latest = this.conversations.at(-1);
-    if (latest === undefined) throw new Error('nobody has connected');
+    if (latest === undefined) throw new Error('no client has connected');
     return latest;
   }
 
@@ -191,11 +209,11 @@ export class Peer {
   }
 }
 
-/** Waits for a condition that the other side of a socket brings about. */
-export const until = async (condition: () => unknown, what: string): Promise<void> => {
+/** Waits until a condition holds that the other side of a socket fulfils; rejected after 5 s. */
+export async function until(condition: () => unknown, what: string): Promise<void> {
   const end = Date.now() + 5_000;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`waited in vain: ${what}`);
+    if (Date.now() > end) throw new Error(`not within 5 s: ${what}`);
     await new Promise(resolve => setTimeout(resolve, 1));
   }
-};
+}

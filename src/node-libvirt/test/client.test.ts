@@ -1,8 +1,9 @@
+// The client against a scripted daemon: reconnection, layouts, listeners that fail.
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { backoffDelay } from '../../src/node-libvirt/src/backoff.ts';
+import { backoffDelay } from '../src/backoff.ts';
 import {
   type Connected,
   type Disconnected,
@@ -10,17 +11,17 @@ import {
   type LibvirtClientOptions,
   type LibvirtEvent,
   type Notice,
-} from '../../src/node-libvirt/src/index.ts';
-import { type Answer, domain, lifecycle, network, Peer, u32, until } from './libvirt-rpc-peer.ts';
+} from '../src/index.ts';
+import { type Answer, domain, lifecycle, network, Peer, u32, until } from './peer.ts';
 
-const test = suite('libvirt RPC client');
+const test = suite('node-libvirt client');
 
 const quick: LibvirtClientOptions = {
   reconnect: { minMs: 2, maxMs: 20 },
   keepalive: { intervalMs: 60_000, count: 5 },
 };
 
-const watch = (directory: string, options: LibvirtClientOptions = {}) => {
+function watch(directory: string, options: LibvirtClientOptions = {}) {
   const client = new LibvirtClient({ ...quick, socketDirectory: directory, ...options });
   const connected: Connected[] = [];
   const disconnected: Disconnected[] = [];
@@ -32,9 +33,11 @@ const watch = (directory: string, options: LibvirtClientOptions = {}) => {
   client.on('notice', value => notices.push(value));
   client.start();
   return { client, connected, disconnected, events, notices };
-};
+}
 
-const dead = (name: string): Buffer => lifecycle(8, name, 1, 0);
+function dead(name: string): Buffer {
+  return lifecycle(8, name, 1, 0);
+}
 
 test('client: events follow `connected`, and go on after each reconnection', async () => {
   const peer = await new Peer({
@@ -47,7 +50,7 @@ test('client: events follow `connected`, and go on after each reconnection', asy
   const told: string[] = [];
   const { client, disconnected, notices } = watch(peer.directory);
   client.on('connected', ({ drivers }) => told.push(`connected ${drivers}`));
-  client.on('event', event => told.push(event.type));
+  client.on('event', event => told.push(event.kind));
   client.on('disconnected', ({ error }) => told.push(`disconnected ${error.failure}`));
   const round = ['connected domain,network', 'domain-lifecycle', 'disconnected protocol'];
   for (let rounds = 1; rounds <= 5; rounds++) {
@@ -69,16 +72,16 @@ test('client: events follow `connected`, and go on after each reconnection', asy
 
 test('client: a hundred connections of garbage, then a good one', async () => {
   let seed = 1;
-  const noise = () => {
+  function noise(): number {
     seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff;
     return seed >> 16;
-  };
+  }
   let rounds = 0;
   const peer = await new Peer({
     66: (conversation, call) => {
       if (++rounds > 100) return conversation.reply(call, u32(1) + u32(0));
       const garbage = Buffer.from(Array.from({ length: 1 + (noise() % 60) }, noise));
-      // Half of it with a length that fits, so that more than the length is looked at.
+      // Half of it has a correct length, so that more than the length is checked.
       if (garbage.length >= 4 && rounds % 2) garbage.writeUInt32BE(garbage.length, 0);
       conversation.send(garbage);
       conversation.end();
@@ -91,7 +94,7 @@ test('client: a hundred connections of garbage, then a good one', async () => {
   peer.close();
 });
 
-test('client: listeners that fail hurt nobody but themselves', async () => {
+test('client: a listener that fails affects neither the others nor the connection', async () => {
   const peer = await new Peer({
     273: (conversation, call) => {
       conversation.send(dead('a'));
@@ -140,7 +143,7 @@ test('client: closing works at any time, and for good', async () => {
   peer.close();
 });
 
-test('client: modular daemons, and the change to a monolithic one under it', async () => {
+test('client: modular daemons, replaced by a monolithic one while it runs', async () => {
   const lists: Record<number, Answer> = {
     273: (conversation, call) => conversation.reply(call, u32(1) + domain('vm1') + u32(1)),
     283: (conversation, call) => conversation.reply(call, u32(1) + network('n1') + u32(1)),
@@ -151,8 +154,9 @@ test('client: modular daemons, and the change to a monolithic one under it', asy
   const libvirtd = new Peer(lists);
   const told: string[] = [];
   const client = new LibvirtClient({ ...quick, socketDirectory: directory });
-  const tell = ({ socket, drivers }: Connected | Disconnected, what: string) =>
+  function tell({ socket, drivers }: Connected | Disconnected, what: string): void {
     told.push(`${what} ${socket.slice(directory.length + 1)} ${drivers}`);
+  }
   client.on('connected', value => tell(value, '+'));
   client.on('disconnected', value => tell(value, '-'));
   client.start();
@@ -188,7 +192,7 @@ test('client: modular daemons, and the change to a monolithic one under it', asy
   for (const peer of [virtnetworkd, libvirtd, virtqemud]) peer.close();
 });
 
-test('client: the layout can be given instead of found out', async () => {
+test('client: the layout can be set instead of detected', async () => {
   const peer = await new Peer().listen();
   const modular = watch(peer.directory, { layout: 'modular' });
   await until(() => modular.notices.length > 0, 'a failure');
@@ -200,7 +204,7 @@ test('client: the layout can be given instead of found out', async () => {
   peer.close();
 });
 
-test('backoff: doubles up to the maximum, at most half of it left to chance', () => {
+test('backoff: doubles up to the maximum, and at most half of it is random', () => {
   const options = { minMs: 100, maxMs: 5_000 };
   const longest = Array.from({ length: 8 }, (_, failures) => backoffDelay(options, failures, () => 0));
   assert.deepEqual(longest, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);

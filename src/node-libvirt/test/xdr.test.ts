@@ -1,3 +1,4 @@
+// XDR: known bytes, values that cannot be represented, and a property over all types.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -14,14 +15,14 @@ import {
   uhyper,
   uint,
   uuid,
-} from '../../src/node-libvirt/src/codec.ts';
-import { XdrError } from '../../src/node-libvirt/src/errors.ts';
-import { bytes } from './libvirt-rpc-peer.ts';
+} from '../src/codec.ts';
+import { XdrError } from '../src/errors.ts';
+import { bytes } from './peer.ts';
 
-const test = suite('libvirt RPC xdr');
+const test = suite('node-libvirt xdr');
 
-/** A value and the bytes that RFC 4506 has for it; any cut and any addition must be noticed. */
-const sample = <T>(name: string, codec: Codec<T>, value: T, wire: string): void => {
+/** Tests a value and its bytes by RFC 4506; too few or too many bytes must be an error. */
+function sample<T>(name: string, codec: Codec<T>, value: T, wire: string): void {
   test(`xdr: ${name}`, () => {
     const expected = bytes(wire);
     assert.deepEqual(encode(codec, value), expected);
@@ -31,7 +32,7 @@ const sample = <T>(name: string, codec: Codec<T>, value: T, wire: string): void 
     }
     assert.throws(() => decode(codec, Buffer.concat([expected, Buffer.alloc(4)])), XdrError);
   });
-};
+}
 
 sample('int', int, 42, '0000002a');
 sample('negative int', int, -1, 'ffffffff');
@@ -49,12 +50,12 @@ sample('pointer', optional(int), 7, '00000001 00000007');
 sample('empty array', array(int, 3), [], '00000000');
 sample('array', array(int, 3), [1, 2], '00000002 00000001 00000002');
 sample('struct', struct({ a: int, b: string }), { a: 1, b: 'x' }, '00000001 00000001 78000000');
-sample('nothing', nothing, undefined, '');
+sample('nothing', nothing, null, '');
 
 test('xdr: what cannot be written is refused', () => {
-  const refused = <T>(codec: Codec<T>, ...values: T[]) => {
+  function refused<T>(codec: Codec<T>, ...values: T[]): void {
     for (const value of values) assert.throws(() => encode(codec, value), XdrError, String(value));
-  };
+  }
   refused(int, 0x80000000, -0x80000001, 1.5, Number.NaN);
   refused(uint, -1, 0x100000000);
   refused(uhyper, -1n, 2n ** 64n);
@@ -64,8 +65,9 @@ test('xdr: what cannot be written is refused', () => {
 });
 
 test('xdr: what cannot be read is refused', () => {
-  const refused = <T>(codec: Codec<T>, wire: string) =>
+  function refused<T>(codec: Codec<T>, wire: string): void {
     assert.throws(() => decode(codec, bytes(wire)), XdrError);
+  }
   refused(optional(int), '00000002 00000000');
   refused(string, '00400001'); // one byte above REMOTE_STRING_MAX
   refused(string, 'ffffffff 00000000');

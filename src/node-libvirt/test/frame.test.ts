@@ -1,18 +1,19 @@
+// Frames: known bytes, and streams cut at every place.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { encode } from '../../src/node-libvirt/src/codec.ts';
-import { FrameError } from '../../src/node-libvirt/src/errors.ts';
-import { encodeFrame, type FrameHeader, FrameReader } from '../../src/node-libvirt/src/frame.ts';
-import { type ArgsOf, type ProcedureName, procedureOf } from '../../src/node-libvirt/src/procedures.ts';
-import { bytes } from './libvirt-rpc-peer.ts';
+import { encode } from '../src/codec.ts';
+import { FrameError } from '../src/errors.ts';
+import { encodeFrame, type FrameHeader, FrameReader } from '../src/frame.ts';
+import { type ArgsOf, type ProcedureName, procedureOf } from '../src/procedures.ts';
+import { bytes } from './peer.ts';
 
-const test = suite('libvirt RPC frame');
+const test = suite('node-libvirt frame');
 
 const header = { program: 0x20008086, version: 1, procedure: 66, type: 0, serial: 1, status: 0 };
 
-/** Calls as libvirtd 9.0.0 was given them. */
-const call = <N extends ProcedureName>(name: N, serial: number, args: ArgsOf<N>, ...wire: string[]): void => {
+/** Tests a call against the bytes that libvirtd 9.0.0 accepted. */
+function call<N extends ProcedureName>(name: N, serial: number, args: ArgsOf<N>, ...wire: string[]): void {
   test(`frame: ${name}`, () => {
     const procedure = procedureOf(name);
     const frame = encodeFrame(
@@ -21,12 +22,12 @@ const call = <N extends ProcedureName>(name: N, serial: number, args: ArgsOf<N>,
     );
     assert.deepEqual(frame, bytes(...wire));
   });
-};
+}
 
 call(
   'REMOTE_PROC_AUTH_LIST',
   1,
-  undefined,
+  null,
   '0000001c', // length: 28, nothing but the header
   '20008086', // program: remote
   '00000001', // version
@@ -113,8 +114,8 @@ test('frame: a keepalive request', () => {
   );
 });
 
-/** Everything that a reader makes of these pieces. */
-const read = (...pieces: Buffer[]): [FrameHeader, string][] => {
+/** Returns the frames in these pieces. */
+function read(...pieces: Buffer[]): [FrameHeader, string][] {
   const reader = new FrameReader();
   const frames: [FrameHeader, string][] = [];
   for (const piece of pieces) {
@@ -122,7 +123,7 @@ const read = (...pieces: Buffer[]): [FrameHeader, string][] => {
   }
   assert.equal(reader.midFrame, false);
   return frames;
-};
+}
 
 const first = encodeFrame(header, bytes('01020304'));
 const second = encodeFrame({
