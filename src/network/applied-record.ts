@@ -53,8 +53,13 @@ export function isEstablished(bridge: string): boolean {
 /** Returns the record; an empty one when there is none or it is damaged, so that rules are loaded anew. */
 export function readApplied(bridge: string): AppliedRecord {
   const text = readFileOrNull(recordPath(bridge));
-  const parsed = text === null ? null : parseRecord(text, format);
-  return parsed?.ok ? parsed.value : empty;
+  return text === null ? empty : parseApplied(text);
+}
+
+/** Reads a record of any version; a damaged one is read as empty. */
+export function parseApplied(text: string): AppliedRecord {
+  const parsed = parseRecord(text, format);
+  return parsed.ok ? parsed.value : empty;
 }
 
 export function writeApplied(bridge: string, applied: AppliedRecord): void {

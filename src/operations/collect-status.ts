@@ -4,14 +4,14 @@ import type { Ledger } from '../identity/ledger.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { readOriginalState } from '../network/original-state.ts';
-import { type Survey, surveyHost, surveyNetwork } from '../network/survey.ts';
+import { surveyHost, surveyNetwork } from '../network/survey.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts';
+import { findProblems } from '../report/network-problems.ts';
 import {
   describeSubnet,
   type MachineSources,
   machinesOf,
-  type NetworkProblem,
   type NetworkStatus,
   type Status,
 } from '../report/status.ts';
@@ -44,6 +44,7 @@ async function collectNetwork(
     now: new Date(),
   });
   const { pid } = observed.dnsmasq;
+  const isKnown = readOriginalState()?.networks[bridge] !== undefined;
   const present = presentFirewalls(otherFirewalls);
   return {
     name,
@@ -58,22 +59,8 @@ async function collectNetwork(
         name: firewall,
         rules: describeRules({ firewall, rules: observed.otherFirewallRules[firewall] }),
       })),
-    problems: findProblems(survey).map(networkProblemText),
+    problems: findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps }).map(networkProblemText),
     probe: null,
     machines,
   };
-}
-
-function findProblems({ network, desired, observed, steps, warnings }: Survey): NetworkProblem[] {
-  const isKnown = readOriginalState()?.networks[network.bridge] !== undefined;
-  const asWarning = (warning: (typeof warnings)[number]) => ({ kind: 'warning', warning }) as const;
-  const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asWarning);
-  if (observed.link === null && !isKnown) return [...conflicts, { kind: 'not-established' }];
-  const pending = [...surveyHost().steps, ...steps];
-  const problems: NetworkProblem[] = [...conflicts];
-  if (pending.length > 0) problems.push({ kind: 'drift', steps: pending });
-  problems.push(...warnings.filter(({ kind }) => kind !== 'conflict').map(asWarning));
-  if (desired.dummy.state === null) problems.push({ kind: 'no-dummy' });
-  if (!desired.rules.some(({ backend }) => backend === 'iptables')) problems.push({ kind: 'no-checksum' });
-  return problems;
 }

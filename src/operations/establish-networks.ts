@@ -7,6 +7,7 @@ import { type Established, establish, establishWhatWorks, withNetworkLock } from
 import { groupByUnit, type Step } from '../network/steps.ts';
 import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
+import { changeEvents } from '../report/network-events.ts';
 import { publishNetwork } from './publish.ts';
 import { writeEvents } from './write-events.ts';
 
@@ -29,7 +30,7 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
   });
   writeEvents(
     results.flatMap(({ network, ...established }) =>
-      establishedEvents(network, 'network-established', established),
+      changeEvents(network, 'network-established', established),
     ),
   );
   for (const { network } of results) {
@@ -45,7 +46,7 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
 export async function establishForHook(network: NetworkConfig): Promise<NetworkEvent[]> {
   try {
     const established = await withNetworkLock(() => establishWhatWorks(network, steps => steps));
-    return establishedEvents(network, 'network-established', established);
+    return changeEvents(network, 'network-established', established);
   } catch (error) {
     return [{ kind: 'network-failed', network: network.name, error: error as Error }];
   }
@@ -74,28 +75,13 @@ export async function repairNetwork(
       const established = await establishWhatWorks(network, choose);
       const tried = [...established.done, ...established.failed.map(({ step }) => step)];
       return {
-        events: establishedEvents(network, 'network-repaired', established),
+        events: changeEvents(network, 'network-repaired', established),
         units: unitsOf(bridge, tried),
       };
     });
   } catch (error) {
     return { events: [{ kind: 'network-failed', network: network.name, error: error as Error }], units: [] };
   }
-}
-
-/** Returns the events of a change: nothing is "established" or "repaired" unless a step took effect. */
-function establishedEvents(
-  { name, bridge }: NetworkConfig,
-  kind: 'network-established' | 'network-repaired',
-  { done, failed, warnings }: Established,
-): NetworkEvent[] {
-  const changed: NetworkEvent[] =
-    done.length === 0 ? [] : [{ kind, network: name, done, units: unitsOf(bridge, done) }];
-  return [
-    ...changed,
-    ...failed.map(each => ({ kind: 'step-failed', network: name, failed: each }) as const),
-    ...warnings.map(warning => ({ kind: 'network-warning', network: name, warning }) as const),
-  ];
 }
 
 function unitsOf(bridge: string, steps: readonly Step[]): Unit[] {

@@ -3,8 +3,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import { type Established, takeDown, withNetworkLock } from '../network/establish.ts';
 import { readOriginalState } from '../network/original-state.ts';
-import { groupByUnit } from '../network/steps.ts';
-import type { NetworkEvent } from '../report/event.ts';
+import { changeEvents } from '../report/network-events.ts';
 import { writeEvents } from './write-events.ts';
 
 /** A network by its name and bridge. */
@@ -17,7 +16,7 @@ export async function takeDownNetworks(networks: readonly NetworkId[]): Promise<
     for (const { name, bridge } of networks) down.push({ name, bridge, ...(await takeDown(name, bridge)) });
     return down;
   });
-  writeEvents(results.flatMap(takenDownEvents));
+  writeEvents(results.flatMap(result => changeEvents(result, 'network-taken-down', result)));
   return results;
 }
 
@@ -39,13 +38,4 @@ export function selectKnownNetworks(
     const message = `network ${JSON.stringify(name)} does not exist: known are ${[...known.keys()].join(', ')}`;
     throw new VirlanError('unknown-network', message);
   });
-}
-
-function takenDownEvents({ name, bridge, done, failed, warnings }: NetworkId & Established): NetworkEvent[] {
-  const units = groupByUnit(bridge, done).map(({ unit }) => unit);
-  return [
-    ...(done.length === 0 ? [] : [{ kind: 'network-taken-down', network: name, done, units } as const]),
-    ...failed.map(each => ({ kind: 'step-failed', network: name, failed: each }) as const),
-    ...warnings.map(warning => ({ kind: 'network-warning', network: name, warning }) as const),
-  ];
 }
