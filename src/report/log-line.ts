@@ -15,8 +15,13 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Returns the log line of an event. */
+/** Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch on it. */
 export function logLine(event: Event): LogLine {
+  const { level, message, fields } = lineOf(event);
+  return { level, message, fields: { code: event.kind, ...fields } };
+}
+
+function lineOf(event: Event): LogLine {
   switch (event.kind) {
     case 'network-established':
       return info('network established', { network: event.network, steps: event.done.map(describeStep) });
