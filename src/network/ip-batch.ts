@@ -26,7 +26,12 @@ export async function runIpBatch(
       result.done.push(...indices(first, commands.length));
       return result;
     }
-    const line = failedLine(error.stderr) ?? 1;
+    const line = failedLine(error.stderr);
+    if (line === null) {
+      // Which of the commands took effect is not known.
+      result.failed.push(...indices(first, commands.length).map(index => ({ index, error })));
+      return result;
+    }
     const index = first + line - 1;
     result.done.push(...indices(first, index));
     result.failed.push({ index, error: describeFailure(error, commands[index] ?? '') });

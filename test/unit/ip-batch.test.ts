@@ -56,6 +56,13 @@ batches('a failure names its command and what ip said, not the batch', async () 
   assert(failure?.error.cause instanceof CommandError);
 });
 
+batches('where ip does not tell which command failed, all that could have failed are reported', async () => {
+  const stderr = 'Error: any valid prefix is expected rather than "x".\n';
+  const run = () => Promise.reject(new CommandError('ip', { reason: 'failed', exitCode: 1, stderr }));
+  const { done, failed } = await runIpBatch({ run }, ['a', 'b'], 'continue');
+  assert.deepEqual([done, failed.map(({ index }) => index)], [[], [0, 1]]);
+});
+
 batches('an ip that hangs or is missing fails as a whole', async () => {
   for (const reason of ['timeout', 'missing'] as const) {
     const run = () => Promise.reject(new CommandError('ip', { reason, exitCode: null, stderr: '' }));
