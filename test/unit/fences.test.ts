@@ -12,7 +12,7 @@ const fences = suite('fences');
 /** Modules of Node and packages that compute and do nothing else. All others have effects. */
 const purePackages = [
   ...['node:buffer', 'node:crypto', 'node:events', 'node:path', 'node:util', 'node:zlib'],
-  ...['ini', 'ipaddr.js', 'saxes', 'valibot'],
+  ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
 ];
 
 /** The files of src/ that read or change the host, or load a file that does; a folder stands for all of its files. */
@@ -44,12 +44,16 @@ const effects = [
   'src/node-libvirt/src/endpoints.ts',
   'src/node-libvirt/src/index.ts',
   'src/node-libvirt/src/link.ts',
+  'src/other-firewalls/apply.ts',
+  'src/other-firewalls/observe.ts',
+  'src/system/execa.ts',
   'src/system/files.ts',
   'src/system/follow.ts',
   'src/system/lock.ts',
   'src/system/machine-id.ts',
   'src/system/system.ts',
   'src/system/log.ts',
+  'src/system/logger.ts',
   'src/system/run.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
