@@ -44,8 +44,6 @@ const effects = [
   'src/node-libvirt/src/endpoints.ts',
   'src/node-libvirt/src/index.ts',
   'src/node-libvirt/src/link.ts',
-  'src/other-firewalls/apply.ts',
-  'src/other-firewalls/observe.ts',
   'src/system/execa.ts',
   'src/system/files.ts',
   'src/system/follow.ts',
@@ -68,8 +66,8 @@ const effects = [
   'src/watcher/watched-files.ts',
 ];
 
-/** In bytes, of all bundles in `hookSources` together: 180 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
-const hookBudgetBytes = 190_000;
+/** In bytes, of all bundles in `hookSources` together: 192 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
+const hookBudgetBytes = 200_000;
 
 const sources = readSources();
 const imports = readImports(sources);
