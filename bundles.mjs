@@ -1,6 +1,7 @@
 // bundles.mjs: which files virlan's program consists of. dist/bin/start.cjs is src/bin/start.ts with all that it imports.
 import { dirname, relative, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { fastExeca } from './build-execa.mjs';
 
 const root = import.meta.dirname;
 
@@ -52,7 +53,7 @@ async function bundle(source, version, onReference) {
     // As require(): Node's loader of ES modules alone takes 25 ms.
     supported: { 'dynamic-import': false },
     define: { VIRLAN_VERSION: JSON.stringify(version) },
-    plugins: [ownFiles],
+    plugins: [fastExeca, ownFiles],
     logLevel: 'warning',
     metafile: true,
   });

@@ -1,5 +1,4 @@
 // Surveys: reads the host, and compares it with what is desired of a network. Changes nothing.
-import { createHash } from 'node:crypto';
 import { release } from 'node:os';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, dnsmasqPaths } from '../dnsmasq/conf.ts';
@@ -10,6 +9,7 @@ import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts
 import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { digest } from '../names/digest.ts';
 import type { OtherFirewallsReading } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
@@ -153,8 +153,10 @@ function gatherFacts(
   links: readonly Link[],
   known: Pick<HostFacts, 'backends' | 'reservations' | 'otherFirewalls'>,
 ): HostFacts {
-  const passThrough = passThroughNetworks(name, bridge);
-  const onNetwork = runningDomains().flatMap(domain => {
+  const running = runningDomains();
+  // At boot no machine runs, and to read the XML of libvirt's networks takes 5 ms.
+  const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
+  const onNetwork = running.flatMap(domain => {
     const macs = machineOn(bridge, passThrough, domain).macs;
     return domain.nics.filter(nic => nic.mac !== null && macs.includes(nic.mac));
   });
@@ -200,5 +202,5 @@ function readExtras(network: string): DnsmasqHost['extras'] {
   const names = system.listDirectory(directory).filter(name => name.endsWith('.conf'));
   if (names.length === 0) return null;
   const content = names.map(name => `${name}\n${system.readFile(`${directory}/${name}`) ?? ''}`).join('\n');
-  return { directory, digest: createHash('sha256').update(content).digest('hex').slice(0, 16) };
+  return { directory, digest: digest(content).toString('hex').slice(0, 16) };
 }

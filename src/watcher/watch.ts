@@ -18,7 +18,7 @@ import { hasLegacyRules } from '../other-firewalls/observe.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
-import { openLog } from '../system/log.ts';
+import { openLog } from '../system/logger.ts';
 import { system } from '../system/system.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';

@@ -12,7 +12,7 @@ const fences = suite('fences');
 /** Modules of Node and packages that compute and do nothing else. All others have effects. */
 const purePackages = [
   ...['node:buffer', 'node:crypto', 'node:events', 'node:path', 'node:util', 'node:zlib'],
-  ...['ini', 'ipaddr.js', 'saxes', 'valibot'],
+  ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
 ];
 
 /** The files of src/ that read or change the host, or load a file that does; a folder stands for all of its files. */
@@ -44,12 +44,14 @@ const effects = [
   'src/node-libvirt/src/endpoints.ts',
   'src/node-libvirt/src/index.ts',
   'src/node-libvirt/src/link.ts',
+  'src/system/execa.ts',
   'src/system/files.ts',
   'src/system/follow.ts',
   'src/system/lock.ts',
   'src/system/machine-id.ts',
   'src/system/system.ts',
   'src/system/log.ts',
+  'src/system/logger.ts',
   'src/system/run.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
@@ -64,8 +66,8 @@ const effects = [
   'src/watcher/watched-files.ts',
 ];
 
-/** In bytes, of all bundles in `hookSources` together: 180 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
-const hookBudgetBytes = 190_000;
+/** In bytes, of all bundles in `hookSources` together: 192 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
+const hookBudgetBytes = 200_000;
 
 const sources = readSources();
 const imports = readImports(sources);
