@@ -1,6 +1,7 @@
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
+import { actionFields, changeText, problemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/describe.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
 import { readBefore } from '../network/original-state.ts';
@@ -30,9 +31,9 @@ export async function down(
     warn(warning);
   }
   const libvirt = options.restoreDefault ? await restoreLibvirt() : null;
-  for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
-  for (const problem of libvirt?.problems ?? []) warn(problem);
-  const actions = (libvirt?.actions ?? []).map(({ do: verb, name }) => `${verb} ${name}`);
+  for (const action of libvirt?.actions ?? []) log.info({ action: actionFields(action) }, 'libvirt network');
+  for (const problem of libvirt?.problems ?? []) warn(problemText(problem));
+  const actions = (libvirt?.actions ?? []).map(changeText);
   if (options.json) {
     const networksDown = done.map(({ name, steps }) => ({ name, changes: steps }));
     printJson({ networks: networksDown, ...(libvirt === null ? {} : { libvirt: actions }) });

@@ -1,5 +1,6 @@
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
+import { defaultUsersText } from '../libvirt-networks/words.ts';
 import { type Description, describeStep } from '../network/describe.ts';
 import type { Step } from '../network/plan.ts';
 import { surveyHost, surveyNetwork } from '../network/survey.ts';
@@ -42,9 +43,9 @@ export async function plan(
     for (const { title, steps } of groups.filter(group => group.steps.length > 0))
       print(style(title, 'bold'), ...describeSteps(steps));
     print('', `${count} ${count === 1 ? 'change' : 'changes'}; none made. "virlan up" makes them.`);
-    const { defaultUsers } = await import('../libvirt-networks/arrange.ts');
-    const users = defaultUsers(config);
-    if (users !== null) print(forTerminal(users));
+    const { readDefaultUsers } = await import('../libvirt-networks/arrange.ts');
+    const users = readDefaultUsers(config);
+    if (users !== null) print(forTerminal(defaultUsersText(users)));
   }
   return count === 0 ? 0 : changesWanted;
 }

@@ -1,6 +1,7 @@
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
+import { actionFields, changeText, defaultUsersText, problemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/describe.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
 import { publishNetwork } from '../operations/publish.ts';
@@ -16,9 +17,7 @@ export async function up(
   const config = loadConfig(options.config);
   const { done, libvirt, warnings } = await bringUp(config, selectNetworks(config, names));
   for (const warning of warnings) warn(warning);
-  const actions = (libvirt?.actions ?? [])
-    .filter(action => action.do !== 'keep')
-    .map(({ do: verb, name }) => `${verb} ${name}`);
+  const actions = (libvirt?.actions ?? []).filter(action => action.kind !== 'save').map(changeText);
   if (options.json) {
     const networksUp = done.map(({ network, steps }) => ({ name: network.name, changes: steps }));
     printJson({ networks: networksUp, libvirt: libvirt === null ? null : actions, warnings });
@@ -33,9 +32,9 @@ export async function up(
   if (libvirt === null)
     print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
   if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
-  const { defaultUsers } = await import('../libvirt-networks/arrange.ts');
-  const users = actions.length > 0 ? defaultUsers(config) : null;
-  if (users !== null) print(forTerminal(users));
+  const { readDefaultUsers } = await import('../libvirt-networks/arrange.ts');
+  const users = actions.length > 0 ? readDefaultUsers(config) : null;
+  if (users !== null) print(forTerminal(defaultUsersText(users)));
   return 0;
 }
 
@@ -61,8 +60,8 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
     await clearProbe(network);
   }
   const libvirt = await arrangeNetworksOnce(config);
-  for (const action of libvirt?.actions ?? []) log.info({ action }, 'libvirt network');
-  const warnings = [...done.flatMap(each => each.warnings), ...(libvirt?.problems ?? [])];
+  for (const action of libvirt?.actions ?? []) log.info({ action: actionFields(action) }, 'libvirt network');
+  const warnings = [...done.flatMap(each => each.warnings), ...(libvirt?.problems ?? []).map(problemText)];
   for (const warning of warnings) log.warn(warning);
   return { done, libvirt, warnings };
 }

@@ -5,6 +5,7 @@ import { probe } from '../diagnosis/probe/probe.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { messageOf } from '../errors.ts';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
+import { actionFields, problemText } from '../libvirt-networks/words.ts';
 import { takeDown, withNetworkLock } from '../network/establish.ts';
 import { ConnectionError, LibvirtClient, type LibvirtEvent } from '../node-libvirt/src/index.ts';
 import { collectStatus } from '../operations/collect-status.ts';
@@ -214,8 +215,8 @@ export class Watcher {
     try {
       if (!this.#client.isConnected('network')) return;
       const { actions, problems } = await arrangeNetworks(this.#client, this.#config);
-      for (const action of actions) this.#log.info({ action }, 'libvirt network');
-      this.#libvirtProblems = problems;
+      for (const action of actions) this.#log.info({ action: actionFields(action) }, 'libvirt network');
+      this.#libvirtProblems = problems.map(problemText);
     } catch (error) {
       this.#complain("libvirt's networks", error);
     }
