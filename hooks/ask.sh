@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# virlan: what the hooks share. ask PATH sends $body to the watcher and leaves its answer's last line in $answer. False
-# when there is no watcher, when it does not answer within three seconds, and when what it answers is no HTTP.
+# virlan: functions that the hooks share; each hook sources this file. A hook sets body, calls `ask PATH`, and
+# reads answer.
 
 socket=/run/virlan/socket
 
@@ -9,9 +9,10 @@ request() {
   printf 'POST %s HTTP/1.0\r\nContent-Length: %s\r\n\r\n%s' "$1" "${#body}" "$body"
 }
 
-# From the fastest of the programs that can, whichever the host has. An nc without -U fails at once. None closes its half
-# of the connection when the request is out: the watcher would take that for an end of it all.
-converse() {
+# Sends the request and prints the response, with the fastest program that the host has; an nc without -U
+# fails at once. No program may close its sending half after the request: the watcher would take that for the
+# end of the connection.
+exchange() {
   if command -v nc >/dev/null && request "$1" | nc -U -w 3 "$socket" 2>/dev/null; then
     return 0
   elif command -v socat >/dev/null; then
@@ -24,14 +25,16 @@ converse() {
   fi
 }
 
+# ask PATH: posts $body to the watcher and sets answer to the last line of its response. Fails when no watcher
+# runs, when it does not answer within three seconds, and when the response is not HTTP with status 200.
 ask() {
   [ -S "$socket" ] || return 1
-  reply=$(LC_ALL=C converse "$1") || return 1
-  case $reply in
+  response=$(LC_ALL=C exchange "$1") || return 1
+  case $response in
     'HTTP/1.'[01]' 200 '*) ;;
     *) return 1 ;;
   esac
   # shellcheck disable=SC2034 # the hook reads answer
-  answer=${reply##*"
+  answer=${response##*"
 "}
 }

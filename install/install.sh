@@ -1,5 +1,5 @@
 #!/bin/sh
-# install.sh: installs virlan on this host from this checkout, or upgrades it. Undoes everything if a step fails.
+# Installs virlan on this host from this source tree, or upgrades it. A failed installation is undone.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin${PATH:+:$PATH}
 
@@ -7,14 +7,14 @@ usage() {
   cat <<'END'
 Usage: sudo install/install.sh [OPTIONS]
 
-Installs virlan, establishes its network and starts it. Run again, it upgrades.
+Installs virlan, establishes its network and starts it. Run it again to upgrade.
 
   --default-network=V  what becomes of libvirt's own network default: auto, remove,
-                       replace or keep; written into /etc/virlan/virlan.ini
-  --dry-run            say what would be done, and do nothing
-  --no-packages        install no packages of the system that are missing
-  --no-start           start nothing, and do not tell libvirtd
-  --destdir DIR        copy the files below DIR, and nothing else
+                       replace or keep; written to /etc/virlan/virlan.ini
+  --dry-run            print what would be done, and change nothing
+  --no-packages        do not install missing packages of the system
+  --no-start           do not start anything, and do not notify libvirtd
+  --destdir DIR        only copy the files, below DIR
 END
 }
 
@@ -54,7 +54,8 @@ done
 
 # Checks.
 
-# A hook is a child of libvirtd, whose AppArmor profile allows programs in these directories only.
+# find_program NAME…: prints the path of the first program that exists. libvirtd's AppArmor profile lets hooks
+# execute programs of these directories only.
 find_program() {
   for directory in /usr/bin /bin /usr/sbin /sbin; do
     for program; do
@@ -64,7 +65,7 @@ find_program() {
   return 1
 }
 
-# Prints the packages that contain the missing programs, as the given package manager names them.
+# missing_packages MANAGER: prints the packages to install, as this package manager names them.
 missing_packages() {
   case $1 in
     apt-get) set -- nodejs libvirt-daemon-system dnsmasq-base iproute2 nftables ;;
@@ -87,7 +88,7 @@ install_command() {
   esac
 }
 
-# Installs missing packages with apt-get; with another package manager it prints the command and fails.
+# Installs missing packages with apt-get. With another package manager it fails with the command to run.
 provide_packages() {
   manager=$(find_program apt-get dnf zypper pacman) || return 0
   manager=${manager##*/}
@@ -101,26 +102,28 @@ provide_packages() {
   fi
   printf 'Installing packages:%s\n' "$missing"
   export DEBIAN_FRONTEND=noninteractive
-  # shellcheck disable=SC2086 # one word a package
+  # shellcheck disable=SC2086 # each word is a package
   { apt-get --quiet --quiet update && apt-get --quiet --quiet --yes install $missing; } >/dev/null ||
-    fail "apt-get could not install them: see why with $command, then run this again"
+    fail "apt-get could not install them: run $command to see why, then run this again"
 }
 
 check_node() {
   node=$(find_program node) ||
-    fail 'there is no node in /usr/bin, where a hook of libvirt may execute it: install Node.js 20.19 or newer there'
-  "$node" -e 'const [major, minor] = process.versions.node.split(".").map(Number); process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)' ||
+    fail 'node is not in /usr/bin, where libvirt hooks may execute it: install Node.js 20.19 or newer there'
+  "$node" -e '
+    const [major, minor] = process.versions.node.split(".").map(Number);
+    process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1);' ||
     fail "$node is $("$node" --version), too old: install Node.js 20.19 or newer there (NodeSource has packages)"
 }
 
 check_programs() {
-  find_program libvirtd virtqemud >/dev/null || fail 'there is no libvirt on this host: install it'
-  find_program dnsmasq >/dev/null || fail 'there is no dnsmasq on this host: install it'
-  find_program ip >/dev/null || fail 'there is no ip on this host: install iproute2'
-  find_program nft iptables-restore >/dev/null || fail 'there is neither nft nor iptables on this host: install nftables'
+  find_program libvirtd virtqemud >/dev/null || fail 'libvirt is not installed: install it'
+  find_program dnsmasq >/dev/null || fail 'dnsmasq is not installed: install it'
+  find_program ip >/dev/null || fail 'ip is not installed: install iproute2'
+  find_program nft iptables-restore >/dev/null || fail 'neither nft nor iptables is installed: install nftables'
 }
 
-# Fails if virlan's files belong to a package: only the package manager may replace them.
+# Only the package manager may replace the files of a package.
 check_owner() {
   if dpkg-query --search /usr/sbin/virlan >/dev/null 2>&1 || rpm --query --file /usr/sbin/virlan >/dev/null 2>&1; then
     fail 'virlan is installed as a package: upgrade that, or remove it first'
@@ -129,16 +132,19 @@ check_owner() {
 
 build() {
   [ ! -f "$source/dist/bin/start.cjs" ] || return 0
-  command -v npm >/dev/null || fail 'virlan is not built, and there is no npm to do so: install npm, or run "npm ci" and "npm run build" elsewhere'
+  command -v npm >/dev/null ||
+    fail 'virlan is not built and npm is not installed: install npm, or run "npm ci" and "npm run build" elsewhere'
   { [ -d "$source/node_modules" ] || (cd "$source" && npm ci --no-audit --no-fund --loglevel=error); } >/dev/null ||
-    fail "npm could not install what virlan is built with: see why with \"npm ci\" in $source"
-  (cd "$source" && npm run --silent build) || fail "virlan could not be built: see why with \"npm run build\" in $source"
+    fail "npm could not install virlan's build tools: run \"npm ci\" in $source to see why"
+  (cd "$source" && npm run --silent build) ||
+    fail "virlan could not be built: run \"npm run build\" in $source to see why"
 }
 
 # Files.
 
 stage_program() {
   stage "$destdir/usr/lib/virlan"
+  new=$(new_path "$destdir/usr/lib/virlan")
   mkdir -m 755 -- "$new"
   cp -R -- "$source/dist/." "$new"
   chmod -R u=rwX,go=rX -- "$new"
@@ -147,6 +153,7 @@ stage_program() {
   install -m 755 -- "$source/install/setup" "$new/"
   for driver in daemon qemu network; do install -m 755 -- "$source/hooks/$driver" "$new/hooks/"; done
   stage "$destdir/usr/sbin/virlan"
+  new=$(new_path "$destdir/usr/sbin/virlan")
   sed -e "s|@NODE@|$node|g" -e 's|@LIBDIR@|/usr/lib/virlan|g' "$source/install/virlan.in" >"$new"
   chmod 755 "$new"
 }
@@ -154,13 +161,14 @@ stage_program() {
 stage_files() {
   stage_program
   make_directory "$destdir/usr/lib/systemd/system"
-  # Each line: mode, path in this checkout, path on the host.
+  # Each line of install/files: mode, path in the source tree, path on the host.
   while read -r mode from to; do
-    # A missing directory for completions means that the shell is not installed. It would stay after removal.
+    # On this host, completions are only for shells that are installed: those have the directory.
     [ -n "$destdir" ] || [ -d "${to%/*}" ] || continue
     case $to in
       *.gz)
         stage "$destdir$to"
+        new=$(new_path "$destdir$to")
         gzip -9n <"$source/$from" >"$new"
         chmod "$mode" "$new"
         ;;
@@ -168,15 +176,16 @@ stage_files() {
     esac
   done <"$source/install/files"
   make_directory "$destdir/etc/virlan/dnsmasq.d"
-  is_there "$destdir/etc/virlan/virlan.ini" || stage_file 644 "$source/install/virlan.ini" "$destdir/etc/virlan/virlan.ini"
+  config=$destdir/etc/virlan/virlan.ini
+  is_there "$config" || stage_file 644 "$source/install/virlan.ini" "$config"
 }
 
 undo() {
   trap - EXIT
   set +e
-  complain install.sh
-  take_back
-  # After a failed upgrade the previous version runs again.
+  report_failure install.sh
+  roll_back
+  # After a failed upgrade the earlier version runs again.
   if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     systemctl --quiet try-restart virlan.service 2>/dev/null
@@ -185,7 +194,7 @@ undo() {
 }
 
 if [ -z "$destdir" ]; then
-  [ "$(id -u)" -eq 0 ] || fail 'needs root: call it with sudo, or with --destdir'
+  [ "$(id -u)" -eq 0 ] || fail 'needs root: run it with sudo, or with --destdir'
   provide_packages
   check_programs
   check_owner
@@ -203,21 +212,21 @@ build
 
 trap undo EXIT
 trap 'exit 1' HUP INT TERM
-noting stage_files
-noting put_in_place
+capture_errors stage_files
+capture_errors commit_staged
 if [ -z "$destdir" ]; then
   [ "$start" = yes ] || set -- --no-start
   /usr/lib/virlan/setup configure ${default_network:+"$default_network"} "$@"
 fi
 trap - EXIT
-forget_old
+discard_old
 
 if [ -n "$destdir" ]; then
-  printf 'virlan is below %s; "setup configure" on that host does the rest.\n' "$destdir"
+  printf 'virlan is below %s; run "setup configure" on its host to finish the installation.\n' "$destdir"
 elif [ "$start" = no ]; then
-  printf 'virlan is installed. Next: "virlan up", and start the service virlan, or have "virlan watch" kept running.\n'
+  printf 'virlan is installed. Next: run "virlan up", and start the service virlan, or keep "virlan watch" running.\n'
 elif [ -d /run/systemd/system ]; then
-  printf 'virlan is installed and runs. Next: "virsh start" a machine on it; "virlan status" shows it.\n'
+  printf 'virlan is installed and runs. Next: "virsh start" a machine on its network; "virlan status" shows it.\n'
 else
-  printf 'virlan is installed and its network is up. Next: no systemd runs here, so have "virlan watch" kept running.\n'
+  printf 'virlan is installed and its network is up. Next: systemd does not run here, so keep "virlan watch" running.\n'
 fi

@@ -1,32 +1,48 @@
 # shellcheck shell=sh
-# place.sh: replaces files all together or not at all. Files are first staged beside their targets, where a full disk or
-# a read-only file system shows; then they are renamed to their targets, and renamed back if a later step fails.
-# Sourced by install.sh and setup; state is in the variables staged, in_place, made, notes and new.
+# virlan: replaces files all together or not at all. install.sh and setup source this file and call, in this
+# order:
+#
+#   stage TARGET                    announces a target; the caller then writes "$(new_path TARGET)"
+#   stage_file MODE SOURCE TARGET   stages a copy of a file
+#   commit_staged                   renames all that is staged to its target, and keeps what was there before
+#   roll_back | discard_old         restores what was there before | removes it
+#
+# Staging writes to the file systems of the targets, so a full or read-only one fails before any target is
+# changed. The lists below are the state of one run, each with one path a line; no other file reads or sets
+# them.
 
-staged='' in_place='' made='' notes=''
+staged_targets='' replaced_targets='' made_directories='' error_file=''
 
-# Runs a command and keeps its stderr, from which complain makes one line after all is undone.
-noting() {
-  notes=$(mktemp) || return
-  "$@" 2>"$notes"
-  rm -f -- "$notes"
-  notes=''
+# capture_errors COMMAND [ARGUMENT…]: runs a command, and keeps its stderr for report_failure.
+capture_errors() {
+  error_file=$(mktemp) || return
+  "$@" 2>"$error_file"
+  rm -f -- "$error_file"
+  error_file=''
 }
 
-# Prints the first line of the kept stderr, if there is one.
-complain() {
-  [ -n "$notes" ] || return 0
-  line=$(head -n 1 "$notes")
-  rm -f -- "$notes"
+# report_failure NAME: prints one line about a failure within capture_errors; nothing about any other.
+report_failure() {
+  [ -n "$error_file" ] || return 0
+  line=$(head -n 1 "$error_file")
+  rm -f -- "$error_file"
   case $line in
     "$1: "*) printf '%s\n' "$line" ;;
     *) printf '%s: %s: see to that, and run this again; the host is as it was\n' "$1" "${line#*: }" ;;
   esac >&2
 }
 
-# Prints the path of the staged (new) or previous (old) version of a target. Never in a directory of hooks: libvirt runs
-# every program there.
-waiting() {
+new_path() {
+  path_beside "$1" new
+}
+
+old_path() {
+  path_beside "$1" old
+}
+
+# path_beside TARGET new|old: prints a path on the target's file system. It is never in a directory
+# hooks/DRIVER.d, where libvirt runs every executable.
+path_beside() {
   case $1 in
     */hooks/*.d/*)
       parent=${1%/*}
@@ -36,86 +52,81 @@ waiting() {
   esac
 }
 
+# Whether a path exists, be it a broken link.
 is_there() {
   [ -e "$1" ] || [ -L "$1" ]
 }
 
+# Makes a directory and its parents, which roll_back removes again.
 make_directory() {
   [ -d "$1" ] && return
   make_directory "${1%/*}"
   mkdir -m 755 -- "$1"
-  made="$1
-$made"
+  made_directories="$1
+$made_directories"
 }
 
-# Registers a target that will be replaced. The caller writes the new version to $new.
 stage() {
   make_directory "${1%/*}"
-  new=$(waiting "$1" new)
-  rm -rf -- "$new"
-  staged="$staged$1
+  rm -rf -- "$(new_path "$1")"
+  staged_targets="$staged_targets$1
 "
 }
 
-# stage_file MODE SOURCE TARGET
 stage_file() {
   stage "$3"
-  install -m "$1" -- "$2" "$new"
+  install -m "$1" -- "$2" "$(new_path "$3")"
 }
 
-put_in_place() {
+commit_staged() {
   while IFS= read -r target; do
     [ -n "$target" ] || continue
-    old=$(waiting "$target" old)
+    old=$(old_path "$target")
     rm -rf -- "$old"
-    in_place="$in_place$target
+    replaced_targets="$replaced_targets$target
 "
     if [ -d "$target" ]; then
       mv -T -- "$target" "$old"
     elif is_there "$target"; then
-      # A link: the target exists at every moment.
+      # A hard link, so that the target exists at every moment.
       ln -P -- "$target" "$old"
     fi
-    mv -fT -- "$(waiting "$target" new)" "$target"
+    mv -fT -- "$(new_path "$target")" "$target"
   done <<END
-$staged
+$staged_targets
 END
 }
 
-take_back() {
+roll_back() {
   while IFS= read -r target; do
     [ -n "$target" ] || continue
-    old=$(waiting "$target" old)
+    old=$(old_path "$target")
     if is_there "$old"; then
       [ ! -d "$target" ] || rm -rf -- "$target"
       mv -fT -- "$old" "$target"
-    elif ! is_there "$(waiting "$target" new)"; then
+    elif ! is_there "$(new_path "$target")"; then
+      # It did not exist before.
       rm -rf -- "$target"
     fi
   done <<END
-$in_place
+$replaced_targets
 END
   while IFS= read -r target; do
-    [ -z "$target" ] || rm -rf -- "$(waiting "$target" new)"
+    [ -z "$target" ] || rm -rf -- "$(new_path "$target")"
   done <<END
-$staged
+$staged_targets
 END
-  remove_made
-}
-
-remove_made() {
   while IFS= read -r directory; do
     [ -z "$directory" ] || rmdir -- "$directory" 2>/dev/null || :
   done <<END
-$made
+$made_directories
 END
 }
 
-# Deletes the previous versions after a success.
-forget_old() {
+discard_old() {
   while IFS= read -r target; do
-    [ -z "$target" ] || rm -rf -- "$(waiting "$target" old)"
+    [ -z "$target" ] || rm -rf -- "$(old_path "$target")"
   done <<END
-$in_place
+$replaced_targets
 END
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# uninstall.sh: removes virlan and restores what the host had before: links, rules, sysctls, libvirt's default network.
+# Removes virlan and restores the host as it was before: links, rules, sysctls, libvirt's default network,
+# files.
 set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -7,7 +8,7 @@ usage() {
   cat <<'END'
 Usage: sudo install/uninstall.sh [--keep-data]
 
-Removes virlan from this host and restores what was there before.
+Removes virlan and restores the host as it was before.
 
   --keep-data  keep /etc/virlan and the ledger, so that machines have the same
                addresses when virlan is installed again
@@ -31,17 +32,17 @@ for option; do
     *) fail "there is no option $option: see --help" 2 ;;
   esac
 done
-[ "$(id -u)" -eq 0 ] || fail 'needs root: call it with sudo'
+[ "$(id -u)" -eq 0 ] || fail 'needs root: run it with sudo'
 if dpkg-query --search /usr/sbin/virlan >/dev/null 2>&1 || rpm --query --file /usr/sbin/virlan >/dev/null 2>&1; then
-  fail 'virlan is installed as a package: remove that'
+  fail 'virlan is installed as a package: remove that package instead'
 fi
 
 if [ -x /usr/lib/virlan/setup ]; then
-  /usr/lib/virlan/setup remove ${keep_data:+"$keep_data"} || fail 'virlan stays installed: mend that, and call this again'
+  /usr/lib/virlan/setup remove ${keep_data:+"$keep_data"} || fail 'virlan stays installed: correct that, and run this again'
 fi
 [ -n "$keep_data" ] || rm -rf /etc/virlan
 rm -rf /usr/lib/virlan
 rm -f /usr/sbin/virlan
 while read -r _ _ installed; do rm -f -- "$installed"; done <"$source/install/files"
 [ ! -d /run/systemd/system ] || systemctl daemon-reload
-printf 'virlan is gone.\n'
+printf 'virlan is removed.\n'

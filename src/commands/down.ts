@@ -3,6 +3,7 @@ import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
+import { changeText, problemText } from '../libvirt-networks/words.ts';
 import { selectKnownNetworks, takeDownNetworks } from '../operations/take-down-networks.ts';
 import { writeEvents } from '../operations/write-events.ts';
 import { warningText } from '../report/warning-text.ts';
@@ -20,7 +21,7 @@ export async function down(options: Values, names: readonly string[]): Promise<n
     for (const warning of warnings) warn(warningText(warning));
   }
   const libvirt = options.restoreDefault ? await restoreLibvirt() : null;
-  const actions = (libvirt?.actions ?? []).map(({ do: verb, name }) => `${verb} ${name}`);
+  const actions = (libvirt?.actions ?? []).map(changeText);
   if (options.json) {
     const networksDown = networks.map(({ name, done }) => ({ name, changes: done.map(stepJson) }));
     printJson({ networks: networksDown, ...(libvirt === null ? {} : { libvirt: actions }) });
@@ -40,7 +41,7 @@ async function restoreLibvirt() {
   const { restoreNetworks } = await import('../libvirt-networks/restore.ts');
   const restored = await restoreNetworks();
   writeEvents(restored.actions.map(action => ({ kind: 'libvirt-network-changed', action })));
-  for (const problem of restored.problems) warn(problem);
+  for (const problem of restored.problems) warn(problemText(problem));
   return restored;
 }
 

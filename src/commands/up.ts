@@ -2,6 +2,7 @@
 import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
+import { changeText, defaultUsersText, problemText } from '../libvirt-networks/words.ts';
 import { bringUp } from '../operations/establish-networks.ts';
 import { warningText } from '../report/warning-text.ts';
 import { forTerminal } from '../text.ts';
@@ -17,12 +18,12 @@ export async function up(options: Values, names: readonly string[]): Promise<num
   const warnings = [
     ...networks.flatMap(({ failed }) => failed.map(({ error }) => error.message)),
     ...networks.flatMap(each => each.warnings.map(warningText)),
-    ...(libvirt?.problems ?? []),
+    ...(libvirt?.problems ?? []).map(problemText),
   ];
   for (const warning of warnings) warn(warning);
-  const actions = (libvirt?.actions ?? [])
-    .filter(action => action.do !== 'keep')
-    .map(({ do: verb, name }) => `${verb} ${name}`);
+  const actions = (libvirt?.actions ?? []).flatMap(action =>
+    action.kind === 'save' ? [] : [changeText(action)],
+  );
   if (options.json) {
     const up = networks.map(({ network, done }) => ({ name: network.name, changes: done.map(stepJson) }));
     printJson({ networks: up, libvirt: libvirt === null ? null : actions, warnings });
@@ -37,8 +38,8 @@ export async function up(options: Values, names: readonly string[]): Promise<num
   if (libvirt === null)
     print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
   if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
-  const { defaultUsers } = await import('../libvirt-networks/arrange.ts');
-  const users = actions.length > 0 ? defaultUsers(config) : null;
-  if (users !== null) print(forTerminal(users));
+  const { readDefaultUsers } = await import('../libvirt-networks/arrange.ts');
+  const users = actions.length > 0 ? readDefaultUsers(config) : null;
+  if (users !== null) print(forTerminal(defaultUsersText(users)));
   return 0;
 }

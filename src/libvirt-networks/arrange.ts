@@ -1,28 +1,29 @@
+// Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook, where libvirt
+// must not be called.
+
 import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { carryOut, listNetworks, withLibvirt } from './client.ts';
-import { decideNetworks, describeDefaultUsers, type NetworkAction } from './decide.ts';
+import { type DefaultUsersFate, decideDefaultUsers, decideNetworks, type NetworkDecision } from './decide.ts';
+import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
+import { saveNetwork } from './saved-network.ts';
 
-/** What was done about libvirt's networks, and what could not be. */
-export interface Arranged {
-  readonly actions: readonly NetworkAction[];
-  readonly problems: readonly string[];
-}
-
-/** Brings libvirt's networks in line with the configuration. Never to be called in a hook. */
-export async function arrangeNetworks(client: LibvirtClient, config: Config): Promise<Arranged> {
+/** Carries out what the configuration asks of libvirt's networks; returns what was done, and what could not be. */
+export async function arrangeNetworks(client: LibvirtClient, config: Config): Promise<NetworkDecision> {
   const decision = decideNetworks(config, await listNetworks(client), definedDomains(), runningDomains());
-  for (const action of decision.actions) await carryOut(client, action);
+  for (const action of decision.actions) {
+    if (action.kind === 'save') saveNetwork(action.network);
+    else await changeNetwork(client, action);
+  }
   return decision;
 }
 
-/** What becomes of the machines that refer to libvirt's default network, as a line; null where there are none. */
-export function defaultUsers(config: Config): string | null {
-  return describeDefaultUsers(config, definedDomains());
+/** Does the same as `arrangeNetworks` with a connection of its own; null when libvirtd does not answer. */
+export function arrangeNetworksOnce(config: Config): Promise<NetworkDecision | null> {
+  return withLibvirt(client => arrangeNetworks(client, config));
 }
 
-/** As `arrangeNetworks`, with a connection of its own; null when no libvirtd answers. */
-export function arrangeNetworksOnce(config: Config): Promise<Arranged | null> {
-  return withLibvirt(client => arrangeNetworks(client, config));
+/** Returns what happens to the defined machines that refer to `default`; null when there are none. */
+export function readDefaultUsers(config: Config): DefaultUsersFate | null {
+  return decideDefaultUsers(config, definedDomains());
 }

@@ -1,8 +1,9 @@
+// Decides what happens to libvirt's networks, from the configuration and from what libvirt has. Pure.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 
-/** A libvirt network as libvirt tells of it. */
+/** A network that libvirt has. */
 export interface KnownNetwork extends LibvirtNetwork {
   readonly xml: string;
   readonly active: boolean;
@@ -10,29 +11,54 @@ export interface KnownNetwork extends LibvirtNetwork {
   readonly persistent: boolean;
 }
 
-/** libvirt's default network as it was before virlan took it away: for uninstall, which puts it back. */
-export type KeptNetwork = Pick<KnownNetwork, 'xml' | 'active' | 'autostart'>;
+/** libvirt's network `default` as it was before virlan removed it. Uninstalling virlan restores it. */
+export interface SavedNetwork {
+  readonly xml: string;
+  readonly active: boolean;
+  readonly autostart: boolean;
+}
 
 /** One call of libvirt's network API. */
 export type NetworkChange =
-  | { readonly do: 'destroy' | 'undefine' | 'start' | 'autostart'; readonly name: string }
-  | { readonly do: 'define'; readonly name: string; readonly xml: string };
+  | { readonly kind: 'destroy' | 'undefine' | 'start' | 'autostart'; readonly name: string }
+  | { readonly kind: 'define'; readonly name: string; readonly xml: string };
 
-export type NetworkAction = NetworkChange | { readonly do: 'keep'; readonly network: KnownNetwork };
+/** A change, or the saving of a network that the next changes remove. */
+export type NetworkAction =
+  | NetworkChange
+  | { readonly kind: 'save'; readonly name: string; readonly network: SavedNetwork };
+
+/** Why a network was left as it is. Names of machines are hostile text. */
+export type NetworkProblem =
+  /** Running machines are on `default`: without it they would lose their link. */
+  | { readonly kind: 'default-in-use'; readonly users: readonly string[] }
+  /** libvirt has a network of this name that virlan did not define. */
+  | { readonly kind: 'name-taken'; readonly name: string }
+  /** The network is defined again, but libvirt could not start it. */
+  | { readonly kind: 'start-failed'; readonly name: string; readonly error: string };
 
 export interface NetworkDecision {
   readonly actions: readonly NetworkAction[];
-  /** What could not be decided for the user, each as a line. */
-  readonly problems: readonly string[];
+  readonly problems: readonly NetworkProblem[];
 }
 
-/** libvirt's own network, which packages define and which every new machine is on unless told otherwise. */
+/** What happens to the defined machines that refer to `default`, by name. Names are hostile text. */
+export type DefaultUsersFate =
+  | { readonly kind: 'stay'; readonly users: readonly string[] }
+  /** They start on this network of virlan's, or do not start until their definition refers to it. */
+  | {
+      readonly kind: 'move' | 'start-no-longer';
+      readonly network: string;
+      readonly users: readonly string[];
+    };
+
+/** libvirt's own network: packages define it, and a new machine is on it unless its creator says otherwise. */
 export const defaultName = 'default';
 
 /**
- * What becomes of libvirt's networks (section 6 of the reference): each virlan network is a pass-through network of its
- * name, and `default` goes, or becomes a pass-through too where a defined machine still refers to it. A network with a
- * running machine on it is left alone: the machine would lose its link.
+ * Decides how to bring libvirt's networks in line with the configuration. Each network of virlan's becomes a
+ * pass-through network of the same name. `default` is removed, or becomes a pass-through network too where a defined
+ * machine refers to it (docs/default-network.md).
  */
 export function decideNetworks(
   config: Config,
@@ -40,35 +66,36 @@ export function decideNetworks(
   defined: readonly Domain[],
   running: readonly Domain[],
 ): NetworkDecision {
-  const own = config.networks.map(network => passThrough(network.name, network.bridge, known));
+  const own = config.networks.map(network => decidePassThrough(network.name, network.bridge, known));
   const successor = findSuccessor(config);
-  const decisions =
-    successor === undefined ? own : [...own, decideDefault(successor, known, defined, running)];
+  const decisions = successor === null ? own : [...own, decideDefault(successor, known, defined, running)];
   return {
     actions: decisions.flatMap(decision => decision.actions),
     problems: decisions.flatMap(decision => decision.problems),
   };
 }
 
-/** What becomes of the machines that refer to libvirt's default network, as a line; null where there are none. */
-export function describeDefaultUsers(config: Config, defined: readonly Domain[]): string | null {
-  const users = defined.filter(usesDefault).map(domain => JSON.stringify(domain.name));
+/** Decides what happens to the machines that refer to `default`; null when there are none. */
+export function decideDefaultUsers(config: Config, defined: readonly Domain[]): DefaultUsersFate | null {
+  const users = namesOf(defined.filter(usesDefault));
   if (users.length === 0) return null;
-  const names = users.join(', ');
   const successor = findSuccessor(config);
-  if (successor === undefined) return `machines on libvirt's network default stay there: ${names}`;
-  return successor.defaultNetwork === 'remove'
-    ? `machines on libvirt's network default start no more until "virsh edit" gives them ${successor.name}: ${names}`
-    : `machines on libvirt's network default start on ${successor.name} from now on: ${names}`;
+  if (successor === null) return { kind: 'stay', users };
+  const kind = successor.defaultNetwork === 'remove' ? 'start-no-longer' : 'move';
+  return { kind, network: successor.name, users };
 }
 
-/** The network that takes the place of libvirt's own. */
-function findSuccessor(config: Config): NetworkConfig | undefined {
-  return config.networks.find(network => network.defaultNetwork !== 'keep');
+/** Returns the network that takes the place of `default`: the first that is not configured to keep it. */
+export function findSuccessor(config: Config): NetworkConfig | null {
+  return config.networks.find(network => network.defaultNetwork !== 'keep') ?? null;
 }
 
 function usesDefault(domain: Domain): boolean {
   return domain.nics.some(nic => nic.network === defaultName);
+}
+
+function namesOf(domains: readonly Domain[]): string[] {
+  return domains.map(domain => domain.name);
 }
 
 function decideDefault(
@@ -77,76 +104,81 @@ function decideDefault(
   defined: readonly Domain[],
   running: readonly Domain[],
 ): NetworkDecision {
-  const found = known.find(network => network.name === defaultName);
-  const isOurs = found !== undefined && isPassThrough(found, successor.bridge);
+  const found = known.find(network => network.name === defaultName) ?? null;
+  const isOurs = found !== null && isPassThrough(found, successor.bridge);
   const isReplaced =
     successor.defaultNetwork === 'replace' ||
     (successor.defaultNetwork === 'auto' && (isOurs || defined.some(usesDefault)));
-  if (isOurs && isReplaced) return passThrough(defaultName, successor.bridge, known);
+  if (isOurs && isReplaced) return decidePassThrough(defaultName, successor.bridge, known);
 
-  const users =
-    found?.active === true ? running.filter(usesDefault).map(domain => JSON.stringify(domain.name)) : [];
-  if (users.length > 0) {
-    const problem = `libvirt's network default stays while machines run on it: ${users.join(', ')}: shut them down, then "virlan up"`;
-    return { actions: [], problems: [problem] };
-  }
-  const keep: NetworkAction[] = found === undefined || isOurs ? [] : [{ do: 'keep', network: found }];
-  const removal = found === undefined ? [] : removeNetwork(found);
-  const replacement = isReplaced ? passThrough(defaultName, successor.bridge, []).actions : [];
-  return { actions: [...keep, ...removal, ...replacement], problems: [] };
+  const users = found?.active === true ? namesOf(running.filter(usesDefault)) : [];
+  if (users.length > 0) return { actions: [], problems: [{ kind: 'default-in-use', users }] };
+  const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, []).actions : [];
+  if (found === null) return { actions: replacement, problems: [] };
+  const saving = isOurs ? [] : [saveNetwork(found)];
+  return { actions: [...saving, ...removeNetwork(found), ...replacement], problems: [] };
 }
 
-/** What puts libvirt's networks back: those that virlan defined go, and `default` is again as it was kept. */
+/** Decides how to restore libvirt's networks: virlan's are removed, and `default` becomes as it was saved. */
 export function decideRestoration(
   known: readonly KnownNetwork[],
-  kept: KeptNetwork | null,
+  saved: SavedNetwork | null,
 ): readonly NetworkChange[] {
   const removals = known.filter(isVirlans).flatMap(removeNetwork);
-  if (kept === null) return removals;
-  const found = known.find(network => network.name === defaultName && !isVirlans(network));
+  if (saved === null) return removals;
+  const found = known.find(network => network.name === defaultName && !isVirlans(network)) ?? null;
   const name = defaultName;
   return [
     ...removals,
-    ...(found?.persistent === true ? [] : [{ do: 'define', name, xml: kept.xml } as const]),
-    ...(kept.autostart && found?.autostart !== true ? [{ do: 'autostart', name } as const] : []),
-    ...(kept.active && found?.active !== true ? [{ do: 'start', name } as const] : []),
+    ...(found?.persistent === true ? [] : [{ kind: 'define', name, xml: saved.xml } as const]),
+    ...(saved.autostart && found?.autostart !== true ? [{ kind: 'autostart', name } as const] : []),
+    ...(saved.active && found?.active !== true ? [{ kind: 'start', name } as const] : []),
   ];
 }
 
 function isVirlans({ xml }: KnownNetwork): boolean {
-  return xml.includes(`'${mark}'`) || xml.includes(`"${mark}"`);
+  return xml.includes(`'${virlanNamespace}'`) || xml.includes(`"${virlanNamespace}"`);
+}
+
+function saveNetwork({ name, xml, active, autostart }: KnownNetwork): NetworkAction {
+  return { kind: 'save', name, network: { xml, active, autostart } };
 }
 
 function removeNetwork({ name, active, persistent }: KnownNetwork): NetworkChange[] {
   return [
-    ...(active ? [{ do: 'destroy', name } as const] : []),
-    ...(persistent ? [{ do: 'undefine', name } as const] : []),
+    ...(active ? [{ kind: 'destroy', name } as const] : []),
+    ...(persistent ? [{ kind: 'undefine', name } as const] : []),
   ];
 }
 
-function passThrough(name: string, bridge: string, known: readonly KnownNetwork[]): NetworkDecision {
-  const found = known.find(network => network.name === name);
-  if (found !== undefined && !isPassThrough(found, bridge)) {
-    const problem = `libvirt has a network ${name} of its own: virlan leaves it alone; rename one of them`;
-    return { actions: [], problems: [problem] };
-  }
+function decidePassThrough(name: string, bridge: string, known: readonly KnownNetwork[]): NetworkDecision {
+  const found = known.find(network => network.name === name) ?? null;
+  if (found !== null && !isPassThrough(found, bridge))
+    return { actions: [], problems: [{ kind: 'name-taken', name }] };
   const actions: NetworkAction[] = [];
-  if (found === undefined || !found.persistent)
-    actions.push({ do: 'define', name, xml: passThroughXml(name, bridge) });
-  if (!found?.active) actions.push({ do: 'start', name });
-  if (!found?.autostart) actions.push({ do: 'autostart', name });
+  if (found === null || !found.persistent)
+    actions.push({ kind: 'define', name, xml: passThroughXml(name, bridge) });
+  if (!found?.active) actions.push({ kind: 'start', name });
+  if (!found?.autostart) actions.push({ kind: 'autostart', name });
   return { actions, problems: [] };
 }
 
+/** Whether a network puts its machines on this bridge and does nothing else. */
 export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean {
   return network.forward === 'bridge' && network.bridge === bridge;
 }
 
-/** The namespace of what marks a libvirt network as defined by virlan. */
-const mark = 'urn:virlan:network:1';
+/** The XML namespace of the metadata that marks a libvirt network as defined by virlan. */
+const virlanNamespace = 'urn:virlan:network:1';
 
-/** Name and bridge come from virlan.ini, whose schema allows nothing that XML would have to escape. */
+/** Name and bridge come from virlan.ini, whose schema allows no character that XML would have to escape. */
 function passThroughXml(name: string, bridge: string): string {
-  const metadata = `<metadata>\n    <virlan:network xmlns:virlan='${mark}'/>\n  </metadata>`;
-  return `<network>\n  <name>${name}</name>\n  ${metadata}\n  <forward mode='bridge'/>\n  <bridge name='${bridge}'/>\n</network>\n`;
+  const metadata = `<metadata>\n    <virlan:network xmlns:virlan='${virlanNamespace}'/>\n  </metadata>`;
+  const elements = [
+    `<name>${name}</name>`,
+    metadata,
+    `<forward mode='bridge'/>`,
+    `<bridge name='${bridge}'/>`,
+  ];
+  return `<network>\n${elements.map(element => `  ${element}\n`).join('')}</network>\n`;
 }

@@ -1,38 +1,54 @@
+// Restores libvirt's networks when virlan is uninstalled: by calls to libvirt, or by its files where libvirtd is down.
 import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import { messageOf } from '../errors.ts';
 import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import { listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
-import { carryOut, listNetworks, withLibvirt } from './client.ts';
-import { decideRestoration, type KnownNetwork, type NetworkChange } from './decide.ts';
-import { forgetKeptNetwork, readKeptNetwork } from './saved-network.ts';
+import { decideRestoration, type KnownNetwork, type NetworkChange, type NetworkProblem } from './decide.ts';
+import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
+import { readSavedNetwork, removeSavedNetwork } from './saved-network.ts';
 
-/** What was done to put libvirt's networks back, and what could not be. */
+/** The changes that were made, and what could not be done. */
 export interface Restored {
   readonly actions: readonly NetworkChange[];
-  readonly problems: readonly string[];
+  readonly problems: readonly NetworkProblem[];
 }
 
-/** Puts libvirt's networks back as they were before virlan: by libvirt, or by its files where it does not run. */
+/**
+ * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is damaged, and
+ * what libvirt or the file system refused.
+ */
 export async function restoreNetworks(): Promise<Restored> {
-  const kept = readKeptNetwork();
-  const restored =
-    (await withLibvirt(async client => {
-      const actions = decideRestoration(await listNetworks(client), kept);
-      const problems: string[] = [];
-      for (const action of actions) {
-        await carryOut(client, action).catch((error: Error) => {
-          // The network is defined again: that its address is taken now, say, is for the user to look at.
-          if (action.do !== 'start') throw error;
-          problems.push(`libvirt's network ${action.name} is back, but does not start: ${error.message}`);
-        });
-      }
-      return { actions, problems };
-    })) ?? restoreByFiles(decideRestoration(networksOnDisk(), kept));
-  forgetKeptNetwork();
+  const saved = readSavedNetwork();
+  const byLibvirt = await withLibvirt(async client =>
+    restoreBy(decideRestoration(await listNetworks(client), saved), change => changeNetwork(client, change)),
+  );
+  const restored = byLibvirt ?? restoreByFiles(decideRestoration(readNetworkFiles(), saved));
+  removeSavedNetwork();
   return restored;
 }
 
-function networksOnDisk(): KnownNetwork[] {
+/** Makes changes one after the other. A network that does not start is a problem; any other failure is thrown. */
+export async function restoreBy(
+  changes: readonly NetworkChange[],
+  makeChange: (change: NetworkChange) => Promise<void>,
+): Promise<Restored> {
+  const actions: NetworkChange[] = [];
+  const problems: NetworkProblem[] = [];
+  for (const change of changes) {
+    try {
+      await makeChange(change);
+      actions.push(change);
+    } catch (error) {
+      // It is defined again. Why it does not start, for example because its address is in use, is for the user.
+      if (change.kind !== 'start') throw error;
+      problems.push({ kind: 'start-failed', name: change.name, error: messageOf(error) });
+    }
+  }
+  return { actions, problems };
+}
+
+function readNetworkFiles(): KnownNetwork[] {
   const files = listDirectory(libvirtPaths.networks).filter(name => name.endsWith('.xml'));
   return files.flatMap(file => {
     const xml = readFileOrNull(`${libvirtPaths.networks}/${file}`) ?? '';
@@ -44,7 +60,7 @@ function networksOnDisk(): KnownNetwork[] {
   });
 }
 
-/** A libvirtd that starts takes its networks from these (networkStateInitialize in libvirt's bridge_driver.c). */
+/** Files from which a starting libvirtd reads its networks (networkStateInitialize in libvirt's bridge_driver.c). */
 function filesOf(name: string) {
   return {
     definition: `${libvirtPaths.networks}/${name}.xml`,
@@ -53,27 +69,30 @@ function filesOf(name: string) {
   };
 }
 
-function restoreByFiles(actions: readonly NetworkChange[]): Restored {
-  for (const action of actions) {
-    const { definition, autostart, active } = filesOf(action.name);
-    switch (action.do) {
-      case 'destroy':
-        rmSync(active, { force: true });
-        break;
-      case 'undefine':
-        for (const path of [autostart, definition]) rmSync(path, { force: true });
-        break;
-      case 'define':
-        writeAtomically(definition, action.xml, 0o600);
-        break;
-      case 'autostart':
-        mkdirSync(libvirtPaths.networkAutostart, { recursive: true });
-        symlinkSync(definition, autostart);
-        break;
-      case 'start':
-        // That it was active comes of its autostart, which libvirtd sees to when it starts.
-        break;
-    }
-  }
+/** Only libvirtd can start a network: it starts an autostarted one when it starts itself. */
+function restoreByFiles(changes: readonly NetworkChange[]): Restored {
+  const actions = changes.filter(({ kind }) => kind !== 'start');
+  for (const change of actions) changeFiles(change);
   return { actions, problems: [] };
+}
+
+function changeFiles(change: NetworkChange): void {
+  const { definition, autostart, active } = filesOf(change.name);
+  switch (change.kind) {
+    case 'destroy':
+      rmSync(active, { force: true });
+      return;
+    case 'undefine':
+      for (const path of [autostart, definition]) rmSync(path, { force: true });
+      return;
+    case 'define':
+      writeAtomically(definition, change.xml, 0o600);
+      return;
+    case 'autostart':
+      mkdirSync(libvirtPaths.networkAutostart, { recursive: true });
+      symlinkSync(definition, autostart);
+      return;
+    case 'start':
+      return;
+  }
 }

@@ -1,7 +1,8 @@
 // Establishes networks: completely for `virlan up`, as far as possible for hooks and repairs.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
-import { type Arranged, arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
+import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
+import type { NetworkDecision } from '../libvirt-networks/decide.ts';
 import { isEstablished } from '../network/applied-record.ts';
 import { type Established, establish, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import { groupByUnit, type Step } from '../network/steps.ts';
@@ -15,7 +16,7 @@ import { writeEvents } from './write-events.ts';
 export interface BroughtUp {
   readonly networks: readonly ({ readonly network: NetworkConfig } & Established)[];
   /** Null when no libvirtd answers. */
-  readonly libvirt: Arranged | null;
+  readonly libvirt: NetworkDecision | null;
 }
 
 /**

@@ -1,6 +1,7 @@
 // Words of the log: the only place that makes log lines from events. Pure.
 import { formatIp } from '../address/ip.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
+import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
@@ -54,7 +55,7 @@ function lineOf(event: Event): LogLine {
         machine: event.machine.name,
       });
     case 'libvirt-network-changed':
-      return info('libvirt network', { action: event.action });
+      return info('libvirt network', { action: actionFields(event.action) });
     case 'default-autostart-removed':
       return info("libvirt's default network does not start any more", {});
     case 'default-autostart-failed':

@@ -1,4 +1,5 @@
 // Words for the problems that `virlan status` lists under a network. Pure.
+import { problemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import { fightText } from './log-line.ts';
 import type { NetworkProblem } from './status.ts';
@@ -24,8 +25,9 @@ export function networkProblemText(problem: NetworkProblem): string {
     case 'fight':
       return fightText(problem.fight);
     case 'configuration':
-    case 'libvirt-network':
       return problem.text;
+    case 'libvirt-network':
+      return problemText(problem.problem);
     case 'probe':
       return `probe at ${problem.at}: ${problem.seen}; see "virlan doctor"`;
   }

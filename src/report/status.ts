@@ -4,6 +4,7 @@ import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
+import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
@@ -60,7 +61,7 @@ export type NetworkProblem =
   | { readonly kind: 'fight'; readonly fight: Fight }
   /** The configuration on disk was rejected: one line of the error. */
   | { readonly kind: 'configuration'; readonly text: string }
-  | { readonly kind: 'libvirt-network'; readonly text: string }
+  | { readonly kind: 'libvirt-network'; readonly problem: LibvirtNetworkProblem }
   | { readonly kind: 'probe'; readonly at: string; readonly seen: string };
 
 /** The form of `virlan status --json`: fields may be added, never renamed. */

@@ -1,4 +1,5 @@
 // What the watcher adds to the status that is read from the host. Pure.
+import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkProblem, ProbeStatus, Status } from '../report/status.ts';
 import { networkProblemText } from '../report/status-text.ts';
@@ -8,7 +9,7 @@ export interface WatcherState {
   readonly libvirt: 'connected' | 'disconnected';
   /** Why the configuration on disk is not in force; null when it is. */
   readonly configurationProblem: Error | null;
-  readonly libvirtProblems: readonly string[];
+  readonly libvirtProblems: readonly LibvirtNetworkProblem[];
   readonly fights: readonly Fight[];
   /** The last probe of a network; null before the first. */
   lastProbe(network: string): ProbeStatus | null;
@@ -20,7 +21,7 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     ...(watcher.configurationProblem?.message.split('\n') ?? []).map(
       text => ({ kind: 'configuration', text }) as const,
     ),
-    ...watcher.libvirtProblems.map(text => ({ kind: 'libvirt-network', text }) as const),
+    ...watcher.libvirtProblems.map(problem => ({ kind: 'libvirt-network', problem }) as const),
     ...watcher.fights.map(fight => ({ kind: 'fight', fight }) as const),
   ];
   const networks = status.networks.map((network, index) => {

@@ -6,6 +6,7 @@ import { ConnectionError, LibvirtClient } from 'node-libvirt';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
+import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
@@ -64,7 +65,7 @@ export class Watcher {
   readonly #probes = new BackgroundProbes(probe, ({ name }, status) =>
     this.#report([{ kind: 'probed', network: name, status }]),
   );
-  #libvirtProblems: readonly string[] = [];
+  #libvirtProblems: readonly LibvirtNetworkProblem[] = [];
 
   /** Throws InvalidConfig. */
   constructor(configPath: string) {

@@ -1,9 +1,8 @@
+// A network set up with ip and dnsmasq alone, to test the harness without virlan.
 import { mkdirSync } from 'node:fs';
 import { execa } from 'execa';
 
-/**
- * The network that virlan would set up, by hand: what the harness is tested with. No STP, so ports forward at once.
- */
+/** Sets up a network like virlan's. Its bridge runs without STP, so ports forward at once. */
 export async function handMadeNetwork(): Promise<void> {
   await execa('ip', ['link', 'add', 'k8s-br0', 'type', 'bridge']);
   await execa('ip', ['address', 'add', '192.168.100.1/24', 'dev', 'k8s-br0']);

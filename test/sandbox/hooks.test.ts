@@ -186,7 +186,7 @@ hooks('prepare of a machine that has its reservation loads three bundles, and no
 hooks("another daemon's hook may be quicker to take the default network's link away", async () => {
   const link = '/etc/libvirt/qemu/networks/autostart/default.xml';
   symlinkSync('../default.xml', link);
-  // Virlan keeps the network before it takes the link away: in between, the link goes.
+  // virlan saves the network before it removes the link: in between, the link disappears.
   const other = `const fs = require('node:fs');
     const { renameSync } = fs;
     fs.renameSync = (from, to) => {
@@ -199,5 +199,22 @@ hooks("another daemon's hook may be quicker to take the default network's link a
   assert(!existsSync(link));
   assert.equal(logLines().at(-1)?.msg, "libvirt's default network starts no more");
 });
+
+hooks(
+  'a damaged record of the default network is reported, and neither it nor the link is changed',
+  async () => {
+    const path = '/var/lib/virlan/default-network.json';
+    const link = '/etc/libvirt/qemu/networks/autostart/default.xml';
+    symlinkSync('../default.xml', link);
+    writeFileSync(path, '{"xml": "<network');
+    assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
+    assert.match(
+      String(logLines().at(-1)?.msg),
+      /default-network\.json: not a JSON object: repair it, or remove it/,
+    );
+    assert.equal(readFileSync(path, 'utf8'), '{"xml": "<network');
+    assert(existsSync(link));
+  },
+);
 
 hooks.run();

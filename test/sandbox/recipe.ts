@@ -1,9 +1,8 @@
+// The network as administrators set it up by hand, from the instructions that virlan replaces:
+// https://jamielinux.com/docs/libvirt-networking-handbook/custom-nat-based-network.html
 import { execa } from 'execa';
 
-/**
- * The network as people set it up by hand before there was virlan, without its dummy NIC: not every kernel has those.
- * https://jamielinux.com/docs/libvirt-networking-handbook/custom-nat-based-network.html
- */
+/** Without the dummy NIC of the instructions, which not every kernel supports. */
 const recipe = `
 ip link add name k8s-br0 address 52:54:00:aa:bb:cc type bridge
 ip link set k8s-br0 type bridge stp_state 1
@@ -54,4 +53,7 @@ END
 dnsmasq --conf-file=/var/lib/dnsmasq/k8s-br0/dnsmasq.conf --pid-file=/var/run/dnsmasq/k8s-br0.pid
 `;
 
-export const followRecipe = () => execa('sh', ['-eu', '-c', recipe]);
+/** Sets up the network. */
+export async function followRecipe(): Promise<void> {
+  await execa('sh', ['-eu', '-c', recipe]);
+}

@@ -1,16 +1,25 @@
+// What virlan decides about libvirt's networks, how it restores them, and the record of the saved one.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
 import { parseLibvirtNetwork } from '../../src/libvirt/network-xml.ts';
 import {
+  decideDefaultUsers,
   decideNetworks,
   decideRestoration,
-  describeDefaultUsers,
   isPassThrough,
-  type KeptNetwork,
   type KnownNetwork,
   type NetworkAction,
+  type NetworkProblem,
+  type SavedNetwork,
 } from '../../src/libvirt-networks/decide.ts';
+import { restoreBy } from '../../src/libvirt-networks/restore.ts';
+import {
+  formatSavedNetwork,
+  parseSavedNetwork,
+  updateSavedNetwork,
+} from '../../src/libvirt-networks/saved-network.ts';
+import { actionFields, changeText, defaultUsersText, problemText } from '../../src/libvirt-networks/words.ts';
 import { config, mac, uuid } from './builders.ts';
 
 const defaultNetwork = suite('default network');
@@ -36,40 +45,38 @@ function user(name: string, network = 'default'): Domain {
   };
 }
 
-function brief(action: NetworkAction): string {
-  return `${action.do} ${'network' in action ? action.network.name : action.name}`;
+function brief({ kind, name }: NetworkAction): string {
+  return `${kind} ${name}`;
 }
 
-/** What is decided, in brief, on a host where virlan's own network is right already. */
+/** Returns what is decided: actions in brief, then problems. */
 function decide(
   text: string,
   known: readonly KnownNetwork[],
   defined: readonly Domain[] = [],
   running: readonly Domain[] = [],
-) {
+): (string | NetworkProblem)[] {
   const { actions, problems } = decideNetworks(config(text), known, defined, running);
   return [...actions.map(brief), ...problems];
 }
 
-const gone = ['keep default', 'destroy default', 'undefine default'];
+const gone = ['save default', 'destroy default', 'undefine default'];
 const replaced = [...gone, 'define default', 'start default', 'autostart default'];
-const stays = [
-  `libvirt's network default stays while machines run on it: "web": shut them down, then "virlan up"`,
-];
+const stays: NetworkProblem[] = [{ kind: 'default-in-use', users: ['web'] }];
 
-defaultNetwork('what becomes of it', () => {
+defaultNetwork('default is removed, replaced or left, by configuration and by use', () => {
   const web = [user('web')];
   const cases: [
     mode: string,
     found: KnownNetwork | null,
     defined: Domain[],
     running: Domain[],
-    expected: string[],
+    expected: (string | NetworkProblem)[],
   ][] = [
     ['auto', null, [], [], []],
     ['auto', nat, [], [], gone],
-    ['auto', { ...nat, active: false }, [], [], ['keep default', 'undefine default']],
-    ['auto', { ...nat, persistent: false }, [], [], ['keep default', 'destroy default']],
+    ['auto', { ...nat, active: false }, [], [], ['save default', 'undefine default']],
+    ['auto', { ...nat, persistent: false }, [], [], ['save default', 'destroy default']],
     ['auto', nat, web, [], replaced],
     ['auto', nat, [user('db', 'other')], [], gone],
     ['auto', nat, web, web, stays],
@@ -106,12 +113,13 @@ defaultNetwork('what becomes of it', () => {
   }
 });
 
-defaultNetwork('it is kept as it was before it is taken away', () => {
+defaultNetwork('default is saved as it was before it is removed', () => {
   const { actions } = decideNetworks(config(''), [own, nat], [], []);
-  assert.deepEqual(actions[0], { do: 'keep', network: nat });
+  const network = { xml: nat.xml, active: true, autostart: true };
+  assert.deepEqual(actions[0], { kind: 'save', name: 'default', network });
 });
 
-defaultNetwork('each network of virlan’s is one of libvirt’s of its name', () => {
+defaultNetwork('each network of virlan’s is a libvirt network of the same name', () => {
   const text =
     '[network.k8s-br0]\ndefault-network = keep\n[network.lab]\nsubnet = 10.0.0.0/24\nbridge = br1\ndefault-network = keep';
   assert.deepEqual(decide(text, [own]), ['define lab', 'start lab', 'autostart lab']);
@@ -124,79 +132,177 @@ defaultNetwork('each network of virlan’s is one of libvirt’s of its name', (
   );
   const { actions } = decideNetworks(config(text), [own], [], []);
   const [defined] = actions.flatMap(action =>
-    action.do === 'define' ? parseLibvirtNetwork(action.xml) : [],
+    action.kind === 'define' ? parseLibvirtNetwork(action.xml) : [],
   );
   assert.deepEqual(defined, { ok: true, value: { name: 'lab', forward: 'bridge', bridge: 'br1' } });
 });
 
-defaultNetwork('a network of somebody else’s with that name is left alone, and told of', () => {
+defaultNetwork('a network of that name that virlan did not define is left alone, and reported', () => {
   const theirs = { ...nat, name: 'k8s-br0' };
-  assert.deepEqual(decide('', [theirs]), [
-    'libvirt has a network k8s-br0 of its own: virlan leaves it alone; rename one of them',
-  ]);
+  assert.deepEqual(decide('', [theirs]), [{ kind: 'name-taken', name: 'k8s-br0' }]);
 });
 
-defaultNetwork('of several networks, the first that does not keep it takes its place', () => {
+defaultNetwork('of several networks, the first that does not keep default takes its place', () => {
   const text =
     '[network.a]\ndefault-network = keep\n[network.b]\nsubnet = 10.0.0.0/24\ndefault-network = replace';
   const { actions } = decideNetworks(config(text), [nat], [], []);
   const [, xml = ''] = actions.flatMap(action =>
-    action.do === 'define' && action.name === 'default' ? ['', action.xml] : [],
+    action.kind === 'define' && action.name === 'default' ? ['', action.xml] : [],
   );
   assert.match(xml, /<bridge name='b'\/>/);
 });
 
-/** A network as virlan defines it. */
+/** Returns a network as virlan defines it. */
 function defined(text: string, name: string): KnownNetwork {
   const { actions } = decideNetworks(config(text), [], [], []);
   const [xml = ''] = actions.flatMap(action =>
-    action.do === 'define' && action.name === name ? action.xml : [],
+    action.kind === 'define' && action.name === name ? action.xml : [],
   );
   return { ...passThrough, name, xml };
 }
 
-defaultNetwork('what puts it back', () => {
+defaultNetwork('restoration removes virlan’s networks and defines default as it was', () => {
   const replace = '[network.k8s-br0]\ndefault-network = replace';
   const [ours, named] = [defined(replace, 'default'), defined(replace, 'k8s-br0')];
-  const kept = { xml: nat.xml, autostart: true, active: true };
+  const saved = { xml: nat.xml, autostart: true, active: true };
   const goes = (name: string) => [`destroy ${name}`, `undefine ${name}`];
   const comes = ['define default', 'autostart default', 'start default'];
   const off = { ...nat, active: false, autostart: false };
-  const cases: [known: KnownNetwork[], kept: KeptNetwork | null, expected: string[]][] = [
+  const cases: [known: KnownNetwork[], saved: SavedNetwork | null, expected: string[]][] = [
     [[], null, []],
     [[nat], null, []],
-    [[], kept, comes],
-    [[named], kept, [...goes('k8s-br0'), ...comes]],
-    [[named, ours], kept, [...goes('k8s-br0'), ...goes('default'), ...comes]],
+    [[], saved, comes],
+    [[named], saved, [...goes('k8s-br0'), ...comes]],
+    [[named, ours], saved, [...goes('k8s-br0'), ...goes('default'), ...comes]],
     [[named, ours], null, [...goes('k8s-br0'), ...goes('default')]],
-    [[], { ...kept, autostart: false }, ['define default', 'start default']],
-    [[], { ...kept, active: false }, ['define default', 'autostart default']],
-    // Half there: its autostart is gone, it itself is not.
-    [[off], kept, ['autostart default', 'start default']],
-    [[nat], kept, []],
+    [[], { ...saved, autostart: false }, ['define default', 'start default']],
+    [[], { ...saved, active: false }, ['define default', 'autostart default']],
+    // It is still defined, but not autostarted any more.
+    [[off], saved, ['autostart default', 'start default']],
+    [[nat], saved, []],
     // A pass-through that somebody else defined.
     [[own], null, []],
   ];
-  for (const [known, keptNetwork, expected] of cases) {
-    assert.deepEqual(decideRestoration(known, keptNetwork).map(brief), expected);
+  for (const [known, savedNetwork, expected] of cases) {
+    assert.deepEqual(decideRestoration(known, savedNetwork).map(brief), expected);
   }
-  const [define] = decideRestoration([], kept);
-  assert.deepEqual(define, { do: 'define', name: 'default', xml: nat.xml });
+  const [define] = decideRestoration([], saved);
+  assert.deepEqual(define, { kind: 'define', name: 'default', xml: nat.xml });
 });
 
-defaultNetwork('what becomes of the machines that refer to it is said', () => {
-  const users = [user('web'), user('db', 'other'), user('a "b"')];
-  const said = (mode: string) =>
-    describeDefaultUsers(config(`[network.k8s-br0]\ndefault-network = ${mode}`), users);
-  const named = '"web", "a \\"b\\""';
+defaultNetwork(
+  'a restored network that does not start is a problem, and not reported as started',
+  async () => {
+    const [define, autostart, start] = decideRestoration([], {
+      xml: '<network/>',
+      autostart: true,
+      active: true,
+    });
+    assert(define !== undefined && autostart !== undefined && start !== undefined);
+    const refused = new Error('address in use');
+    const failAt = (failing: string) =>
+      restoreBy([define, autostart, start], async ({ kind }) => {
+        if (kind === failing) throw refused;
+      });
+    assert.deepEqual(await failAt('nothing'), { actions: [define, autostart, start], problems: [] });
+    assert.deepEqual(await failAt('start'), {
+      actions: [define, autostart],
+      problems: [{ kind: 'start-failed', name: 'default', error: 'address in use' }],
+    });
+    await assert.rejects(failAt('define'), refused);
+  },
+);
+
+defaultNetwork('the fate of the machines that refer to default', () => {
+  const fate = (mode: string, domains: readonly Domain[]) =>
+    decideDefaultUsers(config(`[network.k8s-br0]\ndefault-network = ${mode}`), domains);
+  const machines = [user('web'), user('db', 'other'), user('a "b"')];
+  const users = ['web', 'a "b"'];
   for (const mode of ['auto', 'replace'])
-    assert.equal(said(mode), `machines on libvirt's network default start on k8s-br0 from now on: ${named}`);
+    assert.deepEqual(fate(mode, machines), { kind: 'move', network: 'k8s-br0', users });
+  assert.deepEqual(fate('remove', machines), { kind: 'start-no-longer', network: 'k8s-br0', users });
+  assert.deepEqual(fate('keep', machines), { kind: 'stay', users });
+  assert.equal(fate('auto', [user('db', 'other')]), null);
+});
+
+defaultNetwork('each problem and each fate is one line, with names quoted', () => {
+  const users = ['web', 'a "b"\n'];
+  const named = '"web", "a \\"b\\"\\n"';
   assert.equal(
-    said('remove'),
-    `machines on libvirt's network default start no more until "virsh edit" gives them k8s-br0: ${named}`,
+    problemText({ kind: 'default-in-use', users }),
+    `libvirt's network default stays while machines run on it: ${named}: shut them down, then "virlan up"`,
   );
-  assert.equal(said('keep'), `machines on libvirt's network default stay there: ${named}`);
-  assert.equal(describeDefaultUsers(config(''), [user('db', 'other')]), null);
+  assert.equal(
+    problemText({ kind: 'name-taken', name: 'lab' }),
+    'libvirt has a network lab of its own: virlan leaves it alone; rename one of them',
+  );
+  assert.equal(
+    problemText({ kind: 'start-failed', name: 'default', error: 'address in use' }),
+    "libvirt's network default is defined again, but does not start: address in use",
+  );
+  const machines = "machines on libvirt's network default";
+  assert.equal(defaultUsersText({ kind: 'stay', users }), `${machines} stay there: ${named}`);
+  assert.equal(
+    defaultUsersText({ kind: 'move', network: 'k8s-br0', users }),
+    `${machines} start on k8s-br0 from now on: ${named}`,
+  );
+  assert.equal(
+    defaultUsersText({ kind: 'start-no-longer', network: 'k8s-br0', users }),
+    `${machines} do not start until "virsh edit" moves them to k8s-br0: ${named}`,
+  );
+});
+
+defaultNetwork('commands and log print actions as before they had a kind', () => {
+  assert.equal(changeText({ kind: 'define', name: 'lab', xml: '' }), 'define lab');
+  assert.deepEqual(actionFields({ kind: 'define', name: 'lab', xml: '' }), { do: 'define', name: 'lab' });
+  const network = { xml: '', active: true, autostart: true };
+  assert.deepEqual(actionFields({ kind: 'save', name: 'default', network }), { do: 'keep', name: 'default' });
+});
+
+const recordPath = '/var/lib/virlan/default-network.json';
+
+defaultNetwork('a record without a version, as first released, is read', () => {
+  const text = '{\n  "xml": "<network/>",\n  "autostart": true,\n  "active": false\n}\n';
+  const record = { xml: '<network/>', autostart: true, active: false };
+  assert.deepEqual(parseSavedNetwork(text, recordPath), record);
+  assert.deepEqual(JSON.parse(formatSavedNetwork(record)), { ...record, version: 1 });
+});
+
+defaultNetwork(
+  'an updated record keeps fields that virlan does not know, and that default was active',
+  () => {
+    const earlier = parseSavedNetwork(
+      '{"xml": "<old/>", "autostart": true, "active": true, "version": 1, "later": [1]}',
+      recordPath,
+    );
+    const updated = updateSavedNetwork(earlier, { xml: '<new/>', autostart: false, active: false });
+    assert.deepEqual(JSON.parse(formatSavedNetwork(updated)), {
+      xml: '<new/>',
+      autostart: true,
+      active: true,
+      version: 1,
+      later: [1],
+    });
+    const fresh = { xml: '<new/>', autostart: false, active: true };
+    assert.deepEqual(updateSavedNetwork(null, fresh), fresh);
+  },
+);
+
+defaultNetwork('a damaged record is an error that names the file and what to do', () => {
+  for (const text of [
+    '',
+    '{"xml": "<network/>"',
+    '[]',
+    '{"xml": 1, "autostart": true, "active": true}',
+    '{"xml": "<network/>", "active": true}',
+    '{"xml": "<network/>", "autostart": true, "active": true, "version": 2}',
+    '{"xml": "<network/>", "autostart": true, "active": true, "version": "1"}',
+  ]) {
+    assert.throws(() => parseSavedNetwork(text, recordPath), {
+      code: 'damaged-file',
+      message: /^\/var\/lib\/virlan\/default-network\.json: .*: repair it, or remove it if/,
+    });
+  }
 });
 
 defaultNetwork('what counts as a pass-through', () => {

@@ -97,7 +97,7 @@ const all: Event[] = [
   { kind: 'dnsmasq-missing', network: 'lan', machine },
   {
     kind: 'libvirt-network-changed',
-    action: { do: 'start', name: 'k8s-br0' },
+    action: { kind: 'start', name: 'k8s-br0' },
   },
   { kind: 'default-autostart-removed' },
   { kind: 'default-autostart-failed', error },

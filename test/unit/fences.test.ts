@@ -30,7 +30,7 @@ const effects = [
   'src/identity/store.ts',
   'src/libvirt-networks/arrange.ts',
   'src/libvirt-networks/autostart.ts',
-  'src/libvirt-networks/client.ts',
+  'src/libvirt-networks/network-calls.ts',
   'src/libvirt-networks/restore.ts',
   'src/libvirt-networks/saved-network.ts',
   'src/libvirt/definitions.ts',

@@ -85,14 +85,14 @@ watcher('problems of the host come first under the first network, and probes und
   const { networks } = mergeStatus(collected, {
     ...quiet,
     configurationProblem: new Error('virlan.ini:1: one\nvirlan.ini:2: two'),
-    libvirtProblems: ['libvirt has a network a'],
+    libvirtProblems: [{ kind: 'name-taken', name: 'a' }],
     fights: [{ unit: { kind: 'dnsmasq', bridge: 'a' }, since, until: since + 15_000 }],
     lastProbe: name => (name === 'b' ? failed : passed),
   });
   assert.deepEqual(networks[0]?.problems, [
     'virlan.ini:1: one',
     'virlan.ini:2: two',
-    'libvirt has a network a',
+    'libvirt has a network a of its own: virlan leaves it alone; rename one of them',
     'dnsmasq of a had to be repaired again and again since 2026-11-22T10:00:00Z: left alone until 2026-11-22T10:00:15Z; find out what changes it',
     'own',
   ]);

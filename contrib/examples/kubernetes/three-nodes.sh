@@ -1,9 +1,10 @@
 #!/bin/sh
-# three-nodes.sh IMAGE [PUBLIC-KEY]: node-1, node-2 and node-3 from one cloud image, as kubeadm wants them.
+# three-nodes.sh IMAGE [PUBLIC-KEY]: creates the machines node-1, node-2 and node-3 for kubeadm from one cloud
+# image.
 #
-# IMAGE is a disk image with cloud-init in it, PUBLIC-KEY a file whose key lets you in by SSH. The image is copied and
-# nothing is downloaded. What the machines are like can be set by MEMORY (MiB), GROWTH (of the disk), DIRECTORY, NETWORK
-# and VIRT_TYPE (kvm, or qemu where there is none).
+# IMAGE is a disk image with cloud-init, PUBLIC-KEY a file with the key for SSH. The image is copied; nothing
+# is downloaded. Variables of the environment: MEMORY (MiB), GROWTH (added to the disk), DIRECTORY (of the
+# disks), NETWORK, and VIRT_TYPE (kvm, or qemu on a host without KVM).
 set -eu
 
 nodes='node-1 node-2 node-3'
@@ -24,25 +25,25 @@ case $# in
 esac
 image=$1
 key=''
-[ -r "$image" ] || fail "there is no image $image"
+[ -r "$image" ] || fail "$image cannot be read"
 if [ $# -eq 2 ]; then key=$(cat "$2"); fi
 for program in virlan virsh virt-install qemu-img xorrisofs; do
-  command -v "$program" > /dev/null || fail "$program is not there: install it"
+  command -v "$program" > /dev/null || fail "$program is not installed: install it"
 done
 virsh --connect qemu:///system net-info "$network" > /dev/null || fail "libvirt has no network $network: see virlan status"
 for node in $nodes; do
-  # A question to libvirt that fails need not mean that there is no such machine.
+  # A failed query must not count as "no such machine", so it is a command of its own.
   names=$(virsh --connect qemu:///system list --all --name)
-  ! printf '%s\n' "$names" | grep -qx "$node" || fail "there is a machine $node already: virsh undefine $node"
+  ! printf '%s\n' "$names" | grep -qx "$node" || fail "a machine $node exists already: virsh undefine $node"
   for file in "$directory/$node.qcow2" "$directory/$node-seed.iso"; do
-    [ ! -e "$file" ] || fail "$file is there already: remove it"
+    [ ! -e "$file" ] || fail "$file exists already: remove it"
   done
 done
 
 seed=$(mktemp -d)
 trap 'rm -rf "$seed"' EXIT
 
-# What kubeadm looks for on a node before it begins.
+# kubeadm's preflight checks ask for this module and this sysctl.
 cat > "$seed/user-data" << END
 #cloud-config
 ssh_authorized_keys: [${key:+"$key"}]
@@ -53,7 +54,7 @@ runcmd:
   - [modprobe, br_netfilter]
   - [sysctl, --system]
 END
-# Without this cloud-init pins the guest's configuration to the MAC that it finds at its first boot.
+# By default cloud-init ties the guest's network configuration to the MAC of its first boot.
 cat > "$seed/network-config" << END
 version: 2
 ethernets:
@@ -62,12 +63,12 @@ END
 
 for node in $nodes; do
   printf 'instance-id: %s\nlocal-hostname: %s\n' "$node" "$node" > "$seed/meta-data"
-  said=$(xorrisofs -quiet -volid cidata -joliet -rock -output "$directory/$node-seed.iso" "$seed" 2>&1) || fail "$said"
+  output=$(xorrisofs -quiet -volid cidata -joliet -rock -output "$directory/$node-seed.iso" "$seed" 2>&1) || fail "$output"
   qemu-img convert -O qcow2 "$image" "$directory/$node.qcow2"
   qemu-img resize -q "$directory/$node.qcow2" "+$growth"
-  # virt-install boots a machine before it defines it, so virlan could not give it its MAC before the first boot.
+  # virt-install boots a machine before it defines it, so virlan cannot set the MAC before the first boot.
   mac=$(virlan mac "$node" --network "$network")
-  # The seed is a virtio disk: the kernels of many cloud images know no CD drive.
+  # The seed is a virtio disk because the kernels of many cloud images have no driver for a CD drive.
   virt-install --connect qemu:///system --virt-type "$virt_type" --name "$node" --memory "$memory" \
     --vcpus 2 --osinfo linux2022 --import \
     --disk "path=$directory/$node.qcow2,bus=virtio" --disk "path=$directory/$node-seed.iso,bus=virtio,readonly=on" \
