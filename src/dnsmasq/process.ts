@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { dnsmasqPaths } from './conf.ts';
+import { dnsmasqPaths } from './paths.ts';
 
 /** Configuration → the process found last: where the pid file is lost, it need not be searched for again. */
 const found = new Map<string, number>();

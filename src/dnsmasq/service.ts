@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { readFileOrNull } from '../system/files.ts';
 import { run, runOrNull } from '../system/run.ts';
-import { dnsmasqPaths, isWrittenByVirlan } from './conf.ts';
+import { isWrittenByVirlan } from './conf.ts';
+import { dnsmasqPaths } from './paths.ts';
 import { findDyingDnsmasq, hasEnded } from './process.ts';
 
 /** There where systemd is process 1: sd_booted(3). */

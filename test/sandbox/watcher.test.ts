@@ -5,7 +5,8 @@ import { createServer } from 'node:net';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { formulaAddressOf } from './formula.ts';
 import { logLines, prepare, runHook } from './hook-calls.ts';
 import {
@@ -38,8 +39,7 @@ const formulaMacOf = (machine: string, nic = 0) =>
 
 function entriesOf(machine: string): LedgerEntry[] {
   const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
-  assert(ledger.ok);
-  return ledger.value.named('k8s-br0', machine);
+  return ledger.named('k8s-br0', machine);
 }
 
 async function hasMac(machine: string, mac: string): Promise<boolean> {

@@ -34,6 +34,7 @@ const effects = [
   'src/libvirt-networks/restore.ts',
   'src/libvirt-networks/saved-network.ts',
   'src/libvirt/definitions.ts',
+  'src/libvirt/redefine.ts',
   'src/network/applied-record.ts',
   'src/network/apply.ts',
   'src/network/establish.ts',
