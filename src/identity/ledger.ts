@@ -42,6 +42,7 @@ export class Ledger {
   readonly #bodyStart: number;
   /** Text searched for → the lines that contain it. */
   readonly #found = new Map<string, readonly Line[]>();
+  #wasAskedForIp = false;
   #addresses: ReadonlySet<string> | null = null;
 
   private constructor(bytes: Buffer, path: string | null) {
@@ -116,12 +117,18 @@ export class Ledger {
     );
   }
 
-  /** Whether an entry of any network has this address, also in a line that is otherwise damaged. Reads the file once. */
+  /**
+   * Whether an entry of any network has this address, also in a line that is otherwise damaged. The first call searches
+   * for it, which is enough while the pool has room; the second reads all addresses, which takes ten times as long.
+   */
   hasIp(ip: Ipv4): boolean {
-    this.#addresses ??= new Set(
-      [...this.bytes.toString(encoding).matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written),
-    );
-    return this.#addresses.has(formatIp(ip));
+    const written = formatIp(ip);
+    if (!this.#wasAskedForIp) {
+      this.#wasAskedForIp = true;
+      return this.bytes.includes(`"ip":"${written}"`, this.#bodyStart, encoding);
+    }
+    this.#addresses ??= readAddresses(this.bytes.toString(encoding));
+    return this.#addresses.has(written);
   }
 
   /**
@@ -184,4 +191,8 @@ export class Ledger {
       this.#path === null ? damage : `${this.#path}: ${damage}: ${remedy}`,
     );
   }
+}
+
+function readAddresses(text: string): ReadonlySet<string> {
+  return new Set([...text.matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
 }
