@@ -94,13 +94,13 @@ function parseTime(text: string): Date | null {
 const timeSchema = canonical(parseTime, isoSeconds);
 const macSchema = canonical(parseMac, mac => mac);
 const addressSchema = canonical(parseIpv4, formatIp);
-const holderSchema = v.variant('kind', [
+const holderSchema = v.union([
   v.object({ kind: v.literal('own-nic') }),
   v.object({ kind: v.literal('machine'), machine: v.string() }),
 ]);
 
 /** The address of a problem is called `address`, so that a search for `"ip":"…"` does not find it. */
-const problemSchema = v.variant('kind', [
+const problemSchema = v.union([
   v.object({ kind: v.literal('mac-taken'), mac: macSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-taken'), address: addressSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-unusable'), address: addressSchema }),
@@ -125,9 +125,9 @@ const entrySchema = v.object({
   firstSeen: timeSchema,
   lastSeen: timeSchema,
   booted: v.boolean(),
-  retired: v.nullish(timeSchema, null),
+  retired: v.optional(v.nullable(timeSchema), null),
   // A kind that only a newer virlan knows is no damage: problems are found again at the machine's next start.
-  problem: v.nullish(v.fallback(v.nullable(v.union([legacyProblem, problemSchema])), null), null),
+  problem: v.optional(v.fallback(v.nullable(v.union([legacyProblem, problemSchema])), null), null),
 });
 
 export type ReadLine =

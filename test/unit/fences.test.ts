@@ -65,8 +65,8 @@ const effects = [
   'src/watcher/watched-files.ts',
 ];
 
-/** In bytes, of all bundles in `hookSources` together: 180 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
-const hookBudgetBytes = 190_000;
+/** In bytes, of all bundles in `hookSources` together: 200 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
+const hookBudgetBytes = 210_000;
 
 const sources = readSources();
 const imports = readImports(sources);
