@@ -106,8 +106,8 @@ async function startUnit(unit: string): Promise<StartFailure | null> {
 
 /** Returns the exit code of the unit's command: of a forking service systemd keeps it with ExecStart alone. */
 async function unitExitCode(unit: string): Promise<number | null> {
-  const shown = await runOrNull('systemctl', ['show', '--property=ExecStart', unit]);
-  const [, status] = /; status=(\d+)/.exec(shown ?? '') ?? [];
+  const shown = await runOrNull('systemctl', ['show', unit, '--property=ExecStart']);
+  const [, status] = /code=exited ; status=(\d+)/.exec(shown ?? '') ?? [];
   return status === undefined ? null : Number(status);
 }
 

@@ -67,6 +67,49 @@ watcher('virsh define and virsh start boot a machine with its formula MAC and ad
   assert.deepEqual(status.watcher, { running: true, pid: watcherPid(), libvirt: 'connected' });
 });
 
+watcher(
+  'a MAC of the formula that a [host.…] section has: virlan mac foretells what is assigned',
+  async () => {
+    const section = (name: string, machine: string, lastByte: number) =>
+      `[host.${name}]\nnetwork = k8s-br0\nmac = ${formulaMacOf(machine)}\nip = 192.168.100.${lastByte}\n`;
+    const sections = [section('own', 'own', 61), section('printer', 'other', 62)];
+    await configure(`${config}${sections.join('')}`);
+    await until(() => logLines().some(line => line.msg === 'configuration read'));
+    const next = formulaMac(
+      { network: 'k8s-br0', machine: 'other', nic: 0 },
+      mac => mac === formulaMacOf('other'),
+    );
+    for (const [name, expected] of [
+      ['own', formulaMacOf('own')],
+      ['other', next],
+    ] as const) {
+      const foretold = (await virlan('mac', name)).stdout;
+      assert.equal(foretold, expected, `${name}: foretold`);
+      await define(domainXml({ name, nics: [onBridge] }));
+      await until(() => hasMac(name, foretold));
+    }
+    await until(() =>
+      readFileSync(hostsfile, 'utf8').includes(`${formulaMacOf('own')},id:*,192.168.100.61,own`),
+    );
+    const { stdout } = await virlan('ip', 'never-defined', '--verbose');
+    const address = formulaAddressOf('never-defined', 0, `${config}${sections.join('')}`);
+    assert.equal(stdout.split('\n')[0], address);
+    assert.match(stdout, new RegExp(`^ {2}address ${address}: by the formula$`, 'm'));
+    const { why } = JSON.parse((await virlan('ip', 'own', '--verbose', '--json')).stdout);
+    assert.deepEqual(
+      why.map(({ kind, address: at, reason }: Record<string, string>) => [kind, at, reason]),
+      [['address', '192.168.100.61', 'ledger']],
+    );
+    const before = logLines().length;
+    await configure(config);
+    await until(() =>
+      logLines()
+        .slice(before)
+        .some(line => line.msg === 'configuration read'),
+    );
+  },
+);
+
 watcher("leases reach libvirt's own tools with no command", async () => {
   await define(domainXml({ name: 'seen', nics: [{ type: 'network', source: 'k8s-br0' }] }));
   await startMachine('seen');
