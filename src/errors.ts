@@ -15,6 +15,8 @@ export type VirlanErrorCode =
   | 'port-in-use'
   /** A file that virlan keeps, or shares with others, does not have the form it should have. */
   | 'damaged-file'
+  /** A file that virlan keeps was written by a newer virlan, in a version of its format that is not known. */
+  | 'newer-format'
   /** Another virlan process held a lock for too long. */
   | 'lock-timeout'
   /** A program of the system is not installed, failed, or did not end in time. */

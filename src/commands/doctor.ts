@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
 import { bringUp } from '../operations/establish-networks.ts';
+import { reserveRunning } from '../operations/reserve-running.ts';
 import { forTerminal } from '../text.ts';
 
 /** `virlan doctor`: why a machine has no address or no internet, and what mends it. */
@@ -46,9 +47,8 @@ function readConfig(path: string): Config | { problem: Check } {
 /** Does what virlan can do; a finding where that fails. */
 async function mend(config: Config, name: string | null): Promise<Check | null> {
   try {
-    const { reserveFor } = await import('../diagnosis/doctor/doctor.ts');
     await bringUp(config, config.networks);
-    if (name !== null) await reserveFor(config, name);
+    if (name !== null) await reserveRunning(config, name);
     return null;
   } catch (error) {
     return { about: 'host', check: 'settings', state: 'fail', seen: (error as Error).message, fix: null };

@@ -1,8 +1,11 @@
 // The function of each command in src/cli/table.ts. The compiler says which one is missing.
 import type { CommandName, Values } from '../cli/table.ts';
+import { adopt } from './adopt.ts';
 import { doctor } from './doctor.ts';
 import { down } from './down.ts';
-import { adopt, forget, ip, mac } from './identity.ts';
+import { forget } from './forget.ts';
+import { ip } from './ip.ts';
+import { mac } from './mac.ts';
 import { plan } from './plan.ts';
 import { status } from './status.ts';
 import { up } from './up.ts';

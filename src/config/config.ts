@@ -26,7 +26,8 @@ export interface NetworkConfig {
   readonly hostFirewall: 'bridge' | 'strict';
   readonly domain: string;
   readonly dns: 'host' | readonly Ipv4[];
-  readonly mac: 'assign' | 'always' | 'keep';
+  /** `mac =` in virlan.ini: what happens to a machine's own MAC. */
+  readonly macPolicy: 'assign' | 'always' | 'keep';
   readonly defaultNetwork: 'auto' | 'remove' | 'replace' | 'keep';
   readonly leaseTimeSeconds: number | 'infinite';
   readonly onError: 'start' | 'abort';

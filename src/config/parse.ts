@@ -140,7 +140,7 @@ function makeNetwork(
     hostFirewall: values['host-firewall'],
     domain: values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`,
     dns,
-    mac: values.mac,
+    macPolicy: values.mac,
     defaultNetwork: values['default-network'],
     leaseTimeSeconds: values['lease-time'],
     onError: values['on-error'],

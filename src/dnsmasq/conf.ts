@@ -1,36 +1,24 @@
+// dnsmasq.conf of a network.
 import { broadcastOf, formatIp, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { dnsmasqPaths } from './paths.ts';
 
-/** Below it, each bridge has a directory of its own. */
-export const dnsmasqRoot = '/var/lib/dnsmasq';
-
-/** Paths of a network's dnsmasq, as in the recipe that people follow by hand. */
-export function dnsmasqPaths(bridge: string) {
-  const directory = `${dnsmasqRoot}/${bridge}`;
-  return {
-    directory,
-    conf: `${directory}/dnsmasq.conf`,
-    hostsfile: `${directory}/hostsfile`,
-    leases: `${directory}/leases`,
-    pid: `/run/dnsmasq/${bridge}.pid`,
-  };
-}
-
+/** What the file depends on beside the configuration. */
 export interface DnsmasqHost {
-  /** The unprivileged user that dnsmasq turns into. */
+  /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
-  /** The directory of the user's own options; null when it holds none. `digest` changes with them. */
+  /** The directory of the user's own options, null when it holds none. `digest` changes with their content. */
   readonly extras: { readonly directory: string; readonly digest: string } | null;
 }
 
 const header = '# Written by virlan: changes here are lost. Options of your own go into';
 
-/** Whether this dnsmasq.conf is virlan's, and none that somebody made by hand. */
+/** Whether virlan wrote this dnsmasq.conf, not the user by hand. */
 export function isWrittenByVirlan(conf: string): boolean {
   return conf.startsWith(header);
 }
 
-/** dnsmasq.conf of a network. No dhcp-script: it would run as root on what guests send. */
+/** Returns the text of the file. It has no dhcp-script, which would run as root with what guests send. */
 export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): string {
   const files = dnsmasqPaths(network.bridge);
   const { range, subnet, leaseTimeSeconds, dns, domain } = network;

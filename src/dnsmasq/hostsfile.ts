@@ -1,49 +1,50 @@
+// dnsmasq's hostsfile: lines written by hand, then virlan's. Syntax: dnsmasq(8), --dhcp-host.
+//   52:54:00:c5:f2:a7,id:*,192.168.100.155,web # virlan
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
 
 /**
- * The comment that marks a line of virlan's. A line without it was written by hand, is kept to the letter, and goes
- * first. It is no tag (`set:virlan`), which would say the same to dnsmasq: 2.90 crashes on SIGHUP when a machine with a
- * tag in its line holds a lease.
+ * The comment that marks virlan's lines. A line without it was written by hand, and is kept byte for byte. A tag
+ * (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a machine whose line has a tag holds a lease.
  */
 const mark = ' # virlan';
 
-/** The comment that marks the line of a probe. To all else it is one written by hand, so that nobody is given its address. */
+/** The comment that marks the line of a probe. It counts as written by hand, so that no machine gets its address. */
 const probeMark = ' # virlan-probe';
 
-/** What one line of a dnsmasq hostsfile promises. */
+/** What a line gives: an address and a name for MACs. */
 export interface Reservation {
   readonly macs: readonly Mac[];
   readonly ip: Ipv4;
   readonly hostname: string;
 }
 
-/** A line written by hand, as far as virlan has to keep out of its way. */
+/** A line written by hand: what virlan must not give to another NIC. */
 export interface HandLine {
   readonly macs: readonly Mac[];
   readonly ip: Ipv4 | null;
   readonly hostname: string | null;
 }
 
-/** A hostsfile: its lines, of which virlan owns those with its mark. */
+/** The lines of a hostsfile. `ours` have virlan's mark. */
 export interface Hostsfile {
   readonly ours: readonly string[];
   readonly byHand: readonly string[];
 }
 
-/** Refuses what dnsmasq could not have been meant to read, so that it is never written over. */
+/** Reads a hostsfile. One that is not text is an error, so that it is never written over. */
 export function parseHostsfile(text: string): Result<Hostsfile> {
   const ours: string[] = [];
   const byHand: string[] = [];
   const lines = text.split('\n');
   if (lines.at(-1) === '') lines.pop();
   for (const line of lines) (line.endsWith(mark) ? ours : byHand).push(line);
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: it searches for them
   const damage = byHand.find(line => /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/.test(line));
   if (damage === undefined) return { ok: true, value: { ours, byHand } };
-  return { ok: false, error: `line ${lines.indexOf(damage) + 1} holds bytes that are no text` };
+  return { ok: false, error: `line ${lines.indexOf(damage) + 1} holds bytes that are not text` };
 }
 
 export function formatHostsfile(hostsfile: Hostsfile): string {
@@ -51,32 +52,36 @@ export function formatHostsfile(hostsfile: Hostsfile): string {
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
 }
 
-/** `id:*` makes dnsmasq go by the MAC alone, so that clones with one machine-id keep apart. */
+/** Returns virlan's line for a reservation. */
 export function reservationLine(reservation: Reservation): string {
-  return `${promise(reservation)}${mark}`;
+  return `${hostLine(reservation)}${mark}`;
 }
 
-function promise({ macs, ip, hostname }: Reservation): string {
+/** `id:*` makes dnsmasq ignore the client id: clones with one machine-id are told apart by MAC. */
+function hostLine({ macs, ip, hostname }: Reservation): string {
   return [...macs, 'id:*', formatIp(ip), hostname].join(',');
 }
 
-/** The file with this line of a probe's and no other one; with a null, with none. Null where nothing changes. */
+/** Returns the file with this line as its only probe's line, or without any (null). Null when nothing changes. */
 export function withProbe(hostsfile: Hostsfile, probe: Reservation | null): Hostsfile | null {
-  const wanted = probe === null ? [] : [`${promise(probe)}${probeMark}`];
+  const wanted = probe === null ? [] : [`${hostLine(probe)}${probeMark}`];
   const found = hostsfile.byHand.filter(line => line.endsWith(probeMark));
   if (found.join('\n') === wanted.join('\n')) return null;
   const others = hostsfile.byHand.filter(line => !line.endsWith(probeMark));
   return { ...hostsfile, byHand: [...others, ...wanted] };
 }
 
-/** The file with these lines of virlan's instead of those it has; null where they are the same, in whatever order. */
+/** Returns the file with these as virlan's lines; null when they are the same in any order. */
 export function withReservations(hostsfile: Hostsfile, lines: readonly string[]): Hostsfile | null {
   const wanted = new Set(lines);
   const same = hostsfile.ours.length === wanted.size && hostsfile.ours.every(line => wanted.has(line));
   return same ? null : { byHand: hostsfile.byHand, ours: [...wanted] };
 }
 
-/** The file with these reservations put in place of any line of virlan's with one of their MACs or addresses; null where nothing changes. */
+/**
+ * Returns the file with these reservations, in place of virlan's lines that have one of their MACs or addresses. Null
+ * when nothing changes.
+ */
 export function withReservation(
   hostsfile: Hostsfile,
   reservations: readonly Reservation[],
@@ -92,7 +97,7 @@ export function withReservation(
   return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };
 }
 
-/** What the lines written by hand speak for. Syntax: dnsmasq(8), --dhcp-host. */
+/** Returns the MACs, addresses and names in the lines written by hand. */
 export function handLines(hostsfile: Hostsfile): HandLine[] {
   return hostsfile.byHand.flatMap(line => {
     const fields = line

@@ -1,20 +1,21 @@
+// Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { dnsmasqPaths } from './conf.ts';
+import { dnsmasqPaths } from './paths.ts';
 
-/** Configuration → the process found last: where the pid file is lost, it need not be searched for again. */
+/** Configuration → the process found last, which is not searched for again if the pid file is lost. */
 const found = new Map<string, number>();
 
 /**
- * The process of a network's dnsmasq, or null. A pid file may be old, so the process must run with this network's
- * configuration; and it may be lost, while the process goes on to hold the ports that another one would need.
+ * Returns the process of a network's dnsmasq, or null. The pid file may be outdated, so the process must run with this
+ * network's configuration; and it may be lost, while the process still holds the ports that another one would need.
  */
 export function findDnsmasq(bridge: string): number | null {
   const { pid, conf } = dnsmasqPaths(bridge);
-  const likely = [Number(readFileOrNull(pid)?.trim()), found.get(conf)];
+  const candidates = [Number(readFileOrNull(pid)?.trim()), found.get(conf)];
   const process =
-    likely.find(each => each !== undefined && each > 1 && isDnsmasq(each, conf)) ?? search(conf);
+    candidates.find(each => each !== undefined && each > 1 && isDnsmasq(each, conf)) ?? search(conf);
   if (process === null) found.delete(conf);
   else found.set(conf, process);
   return process;
@@ -29,22 +30,22 @@ function search(conf: string): number | null {
   return running.find(other => !running.includes(Number(processStat(other)?.[1]))) ?? null;
 }
 
-/** Whether a network has its bridge and its dnsmasq: all of it that can be seen without running a program. */
+/** Whether a network has its bridge and its dnsmasq: what can be seen without running a program. */
 export function isAlive({ bridge }: { readonly bridge: string }): boolean {
   return existsSync(`/sys/class/net/${bridge}/bridge`) && findDnsmasq(bridge) !== null;
 }
 
 /**
- * Whether a process is gone, or a zombie that nobody has reaped. Before that it may hold its sockets still: dnsmasq
- * removes its pid file first, and the kernel takes a process's command line away before its files.
+ * Whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its pid file
+ * first, and the kernel removes a process's command line before it closes its files.
  */
 export function hasEnded(pid: number): boolean {
   return ['Z', 'X'].includes(processStat(pid)?.[0] ?? 'X');
 }
 
 /**
- * A network's dnsmasq that was killed and has not ended, or null. The kernel has taken its command line away and waits
- * (net/packet and others call synchronize_net()) before it closes the last of its sockets.
+ * Returns the process of a network's dnsmasq that was killed and has not ended, or null. The kernel has removed its
+ * command line and waits (net/packet and others call synchronize_net()) before it closes the last of its sockets.
  */
 export function findDyingDnsmasq(bridge: string): number | null {
   const pid = Number(readFileOrNull(dnsmasqPaths(bridge).pid)?.trim());
@@ -61,18 +62,18 @@ function isDnsmasq(pid: number, conf: string): boolean {
   return program.endsWith('dnsmasq') && args.includes(`--conf-file=${conf}`);
 }
 
-/** Not in a container, whose processes are seen from here, too. */
+/** Whether it is not in a container, whose processes are visible here, too. */
 function isOnThisHost(pid: number): boolean {
   return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
 }
 
-/** State, parent and so on (proc(5), /proc/pid/stat); null when there is no such process. */
+/** Returns state, parent and so on (proc(5), /proc/pid/stat); null when there is no such process. */
 function processStat(pid: number): string[] | null {
   const stat = ofProcess(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
   return stat === null ? null : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
-/** What can be read of a process; null when it has ended. */
+/** Returns what `read` returns; null when the process has ended. */
 function ofProcess<T>(read: () => T): T | null {
   try {
     return read();
@@ -83,9 +84,9 @@ function ofProcess<T>(read: () => T): T | null {
 }
 
 /**
- * Makes sure that dnsmasq has read the hostsfile as it is now. Which version it was told of last is kept in a file, so
- * that a process killed between writing and telling leaves the telling to the next. False when no dnsmasq runs; it
- * reads the hostsfile itself when it starts.
+ * Has dnsmasq read the hostsfile, unless it has read it as it is now. The version that it was told of last is in a file,
+ * so that a process killed between writing and telling leaves the telling to the next. Returns false when no dnsmasq
+ * runs: it reads the hostsfile when it starts.
  */
 export function tellDnsmasq(bridge: string): boolean {
   const told = `${paths.run}/${bridge}.told`;

@@ -1,48 +1,77 @@
+// Which MACs the definition of a machine that is shut off gets. See "MAC" in docs/identity.md.
 import { kvmPrefix, type Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { formulaMac } from './formula.ts';
-import type { LedgerEntry } from './ledger.ts';
+import { formulaMac, type NicKey } from './formula.ts';
+import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
+import { type MacSources, macHolder } from './taken-macs.ts';
+import type { SkippedMac, TrailStep } from './trail.ts';
 
-/** What the choice of a machine's MACs rests on. */
-export interface AssignCircumstances {
+/** What the choice of a machine's MACs depends on. */
+export interface AssignContext extends MacSources {
   readonly network: NetworkConfig;
-  /** The machine's entries in the ledger. */
-  readonly entries: readonly LedgerEntry[];
-  /** MACs that virlan.ini or a line written by hand in the hostsfile names: the user's choice. */
-  readonly chosen: ReadonlySet<Mac>;
-  /** Whether another machine has this MAC. */
-  readonly taken: (mac: Mac) => boolean;
 }
 
 /**
- * The MACs that the definition of a machine that is shut off is to have instead of those it has (section 4 of the reference): place among its
- * NICs on the network → new MAC. Empty when all are right or not virlan's to change.
+ * Returns which NICs of a machine that is shut off get another MAC: place among its NICs on the network → new MAC.
+ * Empty when all are right, or not virlan's to change.
  */
-export function assignMacs(machine: Machine, around: AssignCircumstances): Map<number, Mac> {
-  const { network, entries, chosen } = around;
+export function assignMacs(machine: Machine, context: AssignContext): Map<number, Mac> {
+  const { network, ledger } = context;
   const changes = new Map<number, Mac>();
-  if (network.mac === 'keep' || machine.wishes.mac === 'keep') return changes;
+  if (network.macPolicy === 'keep' || machine.wishes.keepsMac) return changes;
+  const entries = ledger.ofMachine(network.name, machine.uuid);
   const given = new Set<Mac>();
   for (const [place, mac] of machine.macs.entries()) {
     const entry = entries.find(each => each.macs.includes(mac)) ?? entries.find(each => each.nic === place);
-    const isUsers = !mac.startsWith(`${kvmPrefix}:`) || chosen.has(mac);
-    const isSettled = entry !== undefined && isSettledWith(entry, mac, network.mac);
-    if (isUsers || isSettled) continue;
+    const isFinal = entry !== undefined && isFinalMac(entry, mac, network.macPolicy);
+    if (isUsersChoice(mac, context) || isFinal) continue;
     const key = { network: network.name, machine: machine.name, nic: entry?.nic ?? place };
-    const formula = formulaMac(
-      key,
-      candidate => candidate !== mac && (given.has(candidate) || around.taken(candidate)),
-    );
-    given.add(formula);
-    if (formula !== mac) changes.set(place, formula);
+    const chosen = chooseMac({ key, uuid: machine.uuid, current: mac, siblings: given }, context).mac;
+    given.add(chosen);
+    if (chosen !== mac) changes.set(place, chosen);
   }
   return changes;
 }
 
-/** What virlan gave once stays, also when a rename would have the formula say otherwise; so does, with `assign`, what a machine booted with. */
-function isSettledWith(entry: LedgerEntry, mac: Mac, policy: NetworkConfig['mac']): boolean {
-  if (entry.mac === 'due') return false;
-  const isGiven = entry.mac === 'given' && entry.macs[0] === mac;
+/** A NIC that gets a MAC by the formula. */
+export interface MacRequest {
+  readonly key: NicKey;
+  /** Null for a machine that does not exist yet. */
+  readonly uuid: string | null;
+  /** The MAC in its definition, which stays if the formula has it, whoever else uses it; null for none. */
+  readonly current: Mac | null;
+  /** The MACs that other NICs of the machine get. */
+  readonly siblings: ReadonlySet<Mac>;
+}
+
+/** Returns the formula's MAC for a NIC, and which candidates were not free. */
+export function chooseMac(
+  { key, uuid, current, siblings }: MacRequest,
+  sources: MacSources,
+): { readonly mac: Mac; readonly why: TrailStep } {
+  const skipped: SkippedMac[] = [];
+  const mac = formulaMac(key, candidate => {
+    if (candidate === current) return false;
+    const holder = siblings.has(candidate) ? 'sibling' : macHolder(candidate, sources, { key, uuid });
+    if (holder !== null) skipped.push({ mac: candidate, holder });
+    return holder !== null;
+  });
+  return { mac, why: { kind: 'mac', mac, reason: 'formula', skipped } };
+}
+
+/** A MAC with another prefix than libvirt's, or one that virlan.ini or a line written by hand has. */
+function isUsersChoice(mac: Mac, { network, byHand }: AssignContext): boolean {
+  return (
+    !mac.startsWith(`${kvmPrefix}:`) ||
+    network.hosts.some(host => host.mac === mac) ||
+    byHand.some(line => line.macs.includes(mac))
+  );
+}
+
+/** What virlan gave stays, also after a rename; with `assign`, so does what a machine booted with. */
+function isFinalMac(entry: LedgerEntry, mac: Mac, policy: NetworkConfig['macPolicy']): boolean {
+  if (entry.macOrigin === 'due') return false;
+  const isGiven = entry.macOrigin === 'given' && entry.macs[0] === mac;
   return isGiven || (policy === 'assign' && entry.booted);
 }

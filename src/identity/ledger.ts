@@ -1,102 +1,99 @@
-import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
-import { type Mac, parseMac } from '../address/mac.ts';
-import type { Result } from '../result.ts';
-import { isoSeconds } from '../text.ts';
+// The ledger in memory: what was given to every NIC of every machine on every network. See ledger-format.ts.
+import { isDeepStrictEqual } from 'node:util';
+import { formatIp, type Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import { VirlanError } from '../errors.ts';
+import {
+  ascii,
+  encoding,
+  type Fields,
+  formatLine,
+  header,
+  type LedgerEntry,
+  ledgerVersion,
+  migrateLine,
+  readLine,
+  readVersion,
+} from './ledger-format.ts';
 
-/** Whose choice a NIC's MAC was: the machine's own, virlan's by the formula, or its own and due to become the formula's. */
-export type MacOrigin = 'own' | 'given' | 'due';
-
-/** What was given to one NIC of one machine on one network. It wins over the formula. */
-export interface LedgerEntry {
-  readonly network: string;
-  readonly uuid: string;
-  /** The machine's name as its owner wrote it. */
-  readonly name: string;
-  /** The NIC's place when it was first seen. */
-  readonly nic: number;
-  /** The MAC it has, then those it had before and may come back to (a snapshot brings an old one). */
-  readonly macs: readonly Mac[];
-  readonly mac: MacOrigin;
-  /** Null when the pool had none left, or when the MAC is another machine's. */
-  readonly ip: Ipv4 | null;
-  readonly hostname: string;
-  readonly firstSeen: Date;
-  /** To the hour: a newer time alone is not worth a write at every start. */
-  readonly lastSeen: Date;
-  readonly booted: boolean;
-  /** When the machine was undefined; null while it is there. */
-  readonly retired: Date | null;
-  /** What the machine's owner ought to know: `status` shows it. */
-  readonly problem: string | null;
-}
-
-/** What to do about a ledger that is damaged. */
-export const ledgerRemedy = 'mend that line, or move the file away to begin a new ledger';
-
-/** A line of the ledger that makes no sense. The file is left as it is. */
-export class DamagedLedger extends Error {
-  override readonly name = 'DamagedLedger';
-}
-
-const header = '{"virlan":"ledger","version":1}';
-
-/** One byte a character: the ledger is ASCII, and what else a damaged line holds comes back as it was. */
-const encoding = 'latin1';
+const remedy = 'mend that line, or move the file away to begin a new ledger';
 
 const lineBreak = 0x0a;
 const opening = Buffer.from('{"', encoding);
 const closing = '}'.charCodeAt(0);
 
+/** An entry, and where its line is in the file; `behind` is the place of its line break. */
+interface Line {
+  readonly start: number;
+  readonly behind: number;
+  readonly fields: Fields;
+  readonly entry: LedgerEntry;
+}
+
 /**
- * All that was given, on all networks: a header, then one line of JSON for each NIC. In memory it stays the bytes of
- * the file, and a line is parsed when it is asked for, so that a hook does not pay for the ten thousand machines it is
- * not about. That a search hits the right field is certain because JSON escapes the quotes of a hostile name, and is
- * checked again on the parsed line.
+ * A ledger that never changes. It holds the bytes of the file and parses a line when it is asked for, so that a hook
+ * does not pay for ten thousand machines that it does not start. A search finds only the right field because JSON
+ * escapes the quotes of a hostile name, and the parsed line is checked again.
  */
 export class Ledger {
-  /** As they are in the file: not to be changed. */
+  /** The content of the file. Do not change it. */
   readonly bytes: Buffer;
-  readonly #file: string | null;
-  /** What was searched for already. */
-  readonly #found = new Map<string, LedgerEntry[]>();
+  readonly #path: string | null;
+  readonly #bodyStart: number;
+  /** Text searched for → the lines that contain it. */
+  readonly #found = new Map<string, readonly Line[]>();
+  #wasAskedForIp = false;
+  #addresses: ReadonlySet<string> | null = null;
 
-  private constructor(bytes: Buffer, file: string | null) {
+  private constructor(bytes: Buffer, path: string | null) {
     this.bytes = bytes;
-    this.#file = file;
+    this.#path = path;
+    this.#bodyStart = bytes.indexOf(lineBreak) + 1;
   }
 
   static readonly empty = new Ledger(Buffer.from(`${header}\n`, encoding), null);
 
-  /** Checks the form of every line, and no line's content: see `entries`. The file is named where a line is damaged. */
-  static parse(bytes: Buffer, file: string | null = null): Result<Ledger> {
-    if (bytes.length === 0) return { ok: true, value: Ledger.empty };
-    const [first = ''] = bytes.toString(encoding, 0, header.length + 1).split('\n');
-    if (first !== header) return { ok: false, error: `line 1 is not ${header}` };
-    if (bytes.at(-1) !== lineBreak) {
-      return { ok: false, error: `line ${lineNumber(bytes, bytes.length)} is cut short` };
+  /**
+   * Reads a file; one without content is an empty ledger. Checks the form of every line, and the content of none (see
+   * `entries`). `path` is for messages. Throws VirlanError: 'damaged-file', or 'newer-format' for a version that only a
+   * newer virlan knows.
+   */
+  static parse(bytes: Buffer, path: string | null = null): Ledger {
+    if (bytes.length === 0) return Ledger.empty;
+    const ledger = new Ledger(bytes, path);
+    if (bytes.at(-1) !== lineBreak) throw ledger.#damaged(bytes.length, 'is cut short');
+    const version = readVersion(bytes.toString(encoding, 0, ledger.#bodyStart - 1));
+    if (version === null) throw ledger.#damaged(0, `is not ${header}`);
+    if (version > ledgerVersion) {
+      const known = `this virlan knows versions up to ${ledgerVersion}`;
+      const message = `the ledger has version ${version}, ${known}: install a newer virlan`;
+      throw new VirlanError('newer-format', path === null ? message : `${path}: ${message}`);
     }
-    for (let at = header.length + 1; at < bytes.length; ) {
-      const next = bytes.indexOf(lineBreak, at);
-      const isEntry = bytes[at] === opening[0] && bytes[at + 1] === opening[1] && bytes[next - 1] === closing;
-      if (!isEntry) return { ok: false, error: `line ${lineNumber(bytes, at)} is no entry` };
-      at = next + 1;
+    for (let start = ledger.#bodyStart; start < bytes.length; ) {
+      const behind = bytes.indexOf(lineBreak, start);
+      const isEntry =
+        bytes[start] === opening[0] && bytes[start + 1] === opening[1] && bytes[behind - 1] === closing;
+      if (!isEntry) throw ledger.#damaged(start, 'is not an entry');
+      start = behind + 1;
     }
-    return { ok: true, value: new Ledger(bytes, file) };
+    return version === ledgerVersion ? ledger : ledger.#migrated(version);
   }
 
   isSameAs(other: Ledger): boolean {
     return this.bytes === other.bytes || this.bytes.equals(other.bytes);
   }
 
-  /** Every entry. Throws DamagedLedger. */
+  /** Returns every entry. Throws VirlanError 'damaged-file', as the searches below do for the lines they find. */
   entries(): LedgerEntry[] {
-    return this.#text()
-      .split('\n')
-      .slice(1, -1)
-      .map((line, index) => this.#read(line, () => index + 2));
+    const entries: LedgerEntry[] = [];
+    for (let start = this.#bodyStart; start < this.bytes.length; ) {
+      const line = this.#readAt(start);
+      entries.push(line.entry);
+      start = line.behind + 1;
+    }
+    return entries;
   }
 
-  /** Throws DamagedLedger, as the searches below do when a line they hit is damaged. */
   ofMachine(network: string, uuid: string): LedgerEntry[] {
     return this.#find(`${uuid}"`, entry => entry.network === network && entry.uuid === uuid);
   }
@@ -121,133 +118,81 @@ export class Ledger {
   }
 
   /**
-   * Whether an entry holds an address, for many addresses in turn: the first few are searched for, as a pool with room
-   * needs no more; then all are read once.
+   * Whether an entry of any network has this address, also in a line that is otherwise damaged. The first call searches
+   * for it, which is enough while the pool has room; the second reads all addresses, which takes ten times as long.
    */
-  addressTest(): (ip: Ipv4) => boolean {
-    let searches = 16;
-    let all: Set<string> | null = null;
-    return ip => {
-      if (searches-- > 0) return this.bytes.includes(`"ip":"${formatIp(ip)}"`, 0, encoding);
-      all ??= new Set([...this.#text().matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
-      return all.has(formatIp(ip));
-    };
-  }
-
-  /** The ledger with `after` in place of `before`; a null adds or removes. */
-  replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
-    const added = Buffer.from(after === null ? '' : `${formatLine(after)}\n`, encoding);
-    if (before === null) return new Ledger(Buffer.concat([this.bytes, added]), this.#file);
-    const line = Buffer.from(`${formatLine(before)}\n`, encoding);
-    if (line.equals(added)) return this;
-    const at = this.bytes.indexOf(`\n${formatLine(before)}\n`, 0, encoding) + 1;
-    if (at === 0) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
-    const parts = [this.bytes.subarray(0, at), added, this.bytes.subarray(at + line.length)];
-    return new Ledger(Buffer.concat(parts), this.#file);
-  }
-
-  #text(): string {
-    return this.bytes.toString(encoding);
-  }
-
-  #find(fragment: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
-    const found = this.#found.get(fragment) ?? this.#search(fragment);
-    this.#found.set(fragment, found);
-    return found.filter(isMeant);
-  }
-
-  #search(fragment: string): LedgerEntry[] {
-    const found: LedgerEntry[] = [];
-    for (let at = this.bytes.indexOf(fragment, header.length, encoding); at !== -1; ) {
-      const first = this.bytes.lastIndexOf(lineBreak, at) + 1;
-      const behind = this.bytes.indexOf(lineBreak, at);
-      const line = this.bytes.toString(encoding, first, behind);
-      found.push(this.#read(line, () => lineNumber(this.bytes, first)));
-      at = this.bytes.indexOf(fragment, behind, encoding);
+  hasIp(ip: Ipv4): boolean {
+    const written = formatIp(ip);
+    if (!this.#wasAskedForIp) {
+      this.#wasAskedForIp = true;
+      return this.bytes.includes(`"ip":"${written}"`, this.#bodyStart, encoding);
     }
+    this.#addresses ??= readAddresses(this.bytes.toString(encoding));
+    return this.#addresses.has(written);
+  }
+
+  /**
+   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null adds or removes. Throws
+   * when no entry equals `before`.
+   */
+  replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
+    if (before === null) {
+      return after === null ? this : this.#splice(this.bytes.length, this.bytes.length, formatLine(after));
+    }
+    if (after !== null && isDeepStrictEqual(before, after)) return this;
+    const line = this.#search(`${before.uuid}"`).find(({ entry }) => isDeepStrictEqual(entry, before));
+    if (line === undefined) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
+    const text = after === null ? null : formatLine(after, line.fields);
+    return this.#splice(line.start, line.behind + 1, text);
+  }
+
+  #splice(start: number, end: number, line: string | null): Ledger {
+    const added = Buffer.from(line === null ? '' : `${line}\n`, encoding);
+    const parts = [this.bytes.subarray(0, start), added, this.bytes.subarray(end)];
+    return new Ledger(Buffer.concat(parts), this.#path);
+  }
+
+  #migrated(version: number): Ledger {
+    const lines = this.bytes.toString(encoding, this.#bodyStart).split('\n').slice(0, -1);
+    const migrated = lines.map(line => migrateLine(line, version));
+    return new Ledger(Buffer.from(`${[header, ...migrated].join('\n')}\n`, encoding), this.#path);
+  }
+
+  #find(text: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
+    return this.#search(text)
+      .map(({ entry }) => entry)
+      .filter(isMeant);
+  }
+
+  #search(text: string): readonly Line[] {
+    const known = this.#found.get(text);
+    if (known !== undefined) return known;
+    const found: Line[] = [];
+    for (let at = this.bytes.indexOf(text, this.#bodyStart, encoding); at !== -1; ) {
+      const line = this.#readAt(this.bytes.lastIndexOf(lineBreak, at) + 1);
+      found.push(line);
+      at = this.bytes.indexOf(text, line.behind, encoding);
+    }
+    this.#found.set(text, found);
     return found;
   }
 
-  #read(line: string, number: () => number): LedgerEntry {
-    return readLine(line, what => {
-      const damage = `line ${number()} ${what}`;
-      return new DamagedLedger(this.#file === null ? damage : `${this.#file}: ${damage}: ${ledgerRemedy}`);
-    });
+  #readAt(start: number): Line {
+    const behind = this.bytes.indexOf(lineBreak, start);
+    const read = readLine(this.bytes.toString(encoding, start, behind));
+    if (read.kind === 'damaged') throw this.#damaged(start, read.what);
+    return { start, behind, fields: read.fields, entry: read.entry };
+  }
+
+  #damaged(place: number, what: string): VirlanError {
+    const damage = `line ${this.bytes.toString(encoding, 0, place).split('\n').length} ${what}`;
+    return new VirlanError(
+      'damaged-file',
+      this.#path === null ? damage : `${this.#path}: ${damage}: ${remedy}`,
+    );
   }
 }
 
-/** Of the line that a place is in, from 1. */
-function lineNumber(bytes: Buffer, place: number): number {
-  return bytes.toString(encoding, 0, place).split('\n').length;
-}
-
-/** JSON in ASCII alone, so that the text is one byte a character in memory and a line never holds an odd line break. */
-function ascii(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[^\x20-\x7e]/g,
-    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
-
-function formatLine(entry: LedgerEntry): string {
-  const time = (date: Date | null) => (date === null ? null : isoSeconds(date));
-  return ascii({
-    network: entry.network,
-    uuid: entry.uuid,
-    name: entry.name,
-    nic: entry.nic,
-    macs: entry.macs,
-    mac: entry.mac,
-    ip: entry.ip === null ? null : formatIp(entry.ip),
-    hostname: entry.hostname,
-    firstSeen: time(entry.firstSeen),
-    lastSeen: time(entry.lastSeen),
-    booted: entry.booted,
-    retired: time(entry.retired),
-    problem: entry.problem,
-  });
-}
-
-function readLine(line: string, damaged: (what: string) => DamagedLedger): LedgerEntry {
-  let fields: Record<string, unknown>;
-  try {
-    fields = JSON.parse(line);
-  } catch {
-    throw damaged('is no JSON');
-  }
-  const read = <T>(key: string, parse: (value: unknown) => T | undefined): T => {
-    const value = parse(fields[key]);
-    if (value === undefined) throw damaged(`has no valid "${key}"`);
-    return value;
-  };
-  const text = (value: unknown) => (typeof value === 'string' ? value : undefined);
-  const time = (value: unknown) =>
-    Number.isNaN(Date.parse(text(value) ?? '')) ? undefined : new Date(String(value));
-  const orNull =
-    <T>(parse: (value: unknown) => T | undefined) =>
-    (value: unknown) =>
-      value === null ? null : parse(value);
-  const entry: LedgerEntry = {
-    network: read('network', text),
-    uuid: read('uuid', text),
-    name: read('name', text),
-    nic: read('nic', value => (Number.isInteger(value) ? Number(value) : undefined)),
-    macs: read('macs', value => {
-      const macs = Array.isArray(value) ? value.map(mac => parseMac(String(mac))) : [null];
-      return macs.every(mac => mac !== null) ? macs : undefined;
-    }),
-    mac: read('mac', value => (['own', 'given', 'due'] as const).find(origin => origin === value)),
-    ip: read(
-      'ip',
-      orNull(value => parseIpv4(text(value) ?? '') ?? undefined),
-    ),
-    hostname: read('hostname', text),
-    firstSeen: read('firstSeen', time),
-    lastSeen: read('lastSeen', time),
-    booted: read('booted', value => (typeof value === 'boolean' ? value : undefined)),
-    retired: read('retired', orNull(time)),
-    problem: read('problem', orNull(text)),
-  };
-  if (formatLine(entry) !== line) throw damaged('was written by another program');
-  return entry;
+function readAddresses(text: string): ReadonlySet<string> {
+  return new Set([...text.matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
 }

@@ -1,6 +1,8 @@
+// The pool: the addresses of a network that virlan gives out, in order.
 import { type Ipv4, type Ipv4Range, ipv4After, rangeContains } from '../address/ip.ts';
+import type { NetworkConfig } from '../config/config.ts';
 
-/** The addresses virlan gives out: a range less what is spoken for, kept as arithmetic because a range may hold millions. */
+/** A range without the addresses that are given out otherwise; arithmetic, because a range may hold millions. */
 export interface Pool {
   readonly range: Ipv4Range;
   /** Ascending, without repetition, all inside the range. */
@@ -12,11 +14,16 @@ export function makePool(range: Ipv4Range, reserved: readonly Ipv4[]): Pool {
   return { range, excluded: inside.sort((a, b) => a - b) };
 }
 
+/** Returns `dhcp-range` without the gateway and the addresses of `[host.…]` sections. */
+export function poolOf({ range, gateway, hosts }: Pick<NetworkConfig, 'range' | 'gateway' | 'hosts'>): Pool {
+  return makePool(range, [gateway, ...hosts.map(host => host.ip)]);
+}
+
 export function poolSize(pool: Pool): number {
   return pool.range.last - pool.range.first + 1 - pool.excluded.length;
 }
 
-/** The address at a place of the pool, counted from 0 up to `poolSize` less one. */
+/** Returns the address at a place of the pool, from 0 to `poolSize` - 1. */
 export function poolAddress(pool: Pool, place: number): Ipv4 {
   let address = ipv4After(pool.range.first, place);
   for (const excluded of pool.excluded) {
@@ -26,7 +33,7 @@ export function poolAddress(pool: Pool, place: number): Ipv4 {
   return address;
 }
 
-/** The last address of the pool that is free: as far as can be from those that machines are given first. */
+/** Returns the last address of the pool that is not taken; null when all are. */
 export function lastFree(pool: Pool, isTaken: (ip: Ipv4) => boolean): Ipv4 | null {
   for (let place = poolSize(pool) - 1; place >= 0; place--) {
     const ip = poolAddress(pool, place);

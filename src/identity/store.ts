@@ -1,104 +1,80 @@
+// The ledger and the hostsfiles on disk: read through a cache, locked, written as a whole.
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { dnsmasqPaths } from '../dnsmasq/conf.ts';
 import {
   formatHostsfile,
-  type HandLine,
   type Hostsfile,
-  handLines,
   parseHostsfile,
-  reservationLine,
   withProbe,
-  withReservation,
   withReservations,
 } from '../dnsmasq/hostsfile.ts';
-import { isCurrent, type Lease, parseLeases } from '../dnsmasq/leases.ts';
+import { type Lease, parseLeases } from '../dnsmasq/leases.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
+import { VirlanError } from '../errors.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
-import { DamagedLedger, Ledger, ledgerRemedy } from './ledger.ts';
+import type { Moment } from './context.ts';
+import { chooseProbeAddress, type Decision, decide, type Reading, wantedReservations } from './decision.ts';
+import { Ledger } from './ledger.ts';
 import type { Machine } from './machine.ts';
-import { lastFree } from './pool.ts';
-import { type Circumstances, poolOf, type Reserved, reservationOf, reserve } from './reserve.ts';
+import type { Reserved } from './reserve.ts';
 
-/** How long one process waits for another to be done with the ledger, in seconds: a machine's start waits meanwhile. */
-const patience = 5;
+/** A machine's start waits as long as this for another process to finish with the ledger. */
+const lockTimeoutSeconds = 5;
 
-/** The ledger; an empty one when there is none yet. Throws, naming file and line, for one that is damaged: it is never written over. */
-export function readLedger(): Ledger {
-  return ledgers(paths.ledger);
-}
+const readLedgerFile = cached(path => Ledger.parse(readBytesOrNull(path) ?? Buffer.alloc(0), path));
 
-/** A network's hostsfile; an empty one when there is none yet. Throws for one that is damaged: it is never written over. */
-export function readHostsfile(bridge: string): Hostsfile {
-  return hostsfiles(dnsmasqPaths(bridge).hostsfile);
-}
-
-const ledgers = untilReplaced(path => {
-  const parsed = Ledger.parse(readBytesOrNull(path) ?? Buffer.alloc(0), path);
-  if (parsed.ok) return parsed.value;
-  throw new DamagedLedger(`${path}: ${parsed.error}: ${ledgerRemedy}`);
-});
-
-const hostsfiles = untilReplaced(path => {
+const readHostsfileOf = cached(path => {
   const parsed = parseHostsfile(readFileOrNull(path) ?? '');
   if (parsed.ok) return parsed.value;
-  throw new Error(`${path}: ${parsed.error}: mend that line, or move the file away`);
+  const message = `${path}: ${parsed.error}: mend that line, or move the file away`;
+  throw new VirlanError('damaged-file', message);
 });
 
-/** Reads a file once, until there is another in its place: the watcher asks for every machine. */
-function untilReplaced<T>(read: (path: string) => T): (path: string) => T {
-  const kept = new Map<string, { version: string; value: T }>();
-  return path => {
-    const version = versionOf(path);
-    const known = kept.get(path);
-    if (known?.version === version) return known.value;
-    const value = read(path);
-    kept.set(path, { version, value });
-    return value;
-  };
+/**
+ * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format': such a
+ * file is never written over.
+ */
+export function readLedger(): Ledger {
+  return readLedgerFile(paths.ledger);
 }
 
+/** Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file', as above. */
+export function readHostsfile(bridge: string): Hostsfile {
+  return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
+}
+
+/** Reads the leases that dnsmasq has given, those that are over included. */
 export function readLeases(bridge: string): Lease[] {
   return parseLeases(readFileOrNull(dnsmasqPaths(bridge).leases) ?? '');
 }
 
-/** The lines that a ledger and the fixed hosts of a network call for. */
-export function wantedReservations(
-  { name, hosts }: Pick<NetworkConfig, 'name' | 'hosts'>,
-  ledger: Ledger,
-  hostsfile: Hostsfile,
-): string[] {
-  const byHand = handLines(hostsfile);
-  const fixed = hosts.filter(({ mac }) => !byHand.some(line => line.macs.includes(mac)));
-  const spokenFor = [...byHand, ...fixedLines(hosts)];
-  const machines = ledger
-    .entries()
-    .filter(entry => entry.network === name)
-    .flatMap(entry => reservationOf(entry, spokenFor) ?? []);
-  const reservations = [
-    ...fixed.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname })),
-    ...machines,
-  ];
-  return reservations.map(reservationLine);
+/** Reads what decisions on a network's machines depend on. */
+export function readReading(bridge: string): Reading {
+  let known: ReadonlySet<string> | null = null;
+  return {
+    ledger: readLedger(),
+    hostsfile: readHostsfile(bridge),
+    leases: () => readLeases(bridge),
+    isKnown: uuid => {
+      known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
+      return known.has(uuid);
+    },
+  };
 }
 
-/** What the fixed hosts of a network speak for, as if it were written by hand. */
-function fixedLines(hosts: NetworkConfig['hosts']): HandLine[] {
-  return hosts.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname }));
-}
-
-/** Brings virlan's lines of a hostsfile in line with the ledger, and tells dnsmasq. */
+/** Writes virlan's lines of a hostsfile as the ledger has them, and tells dnsmasq. */
 export async function syncHostsfile(
   network: Pick<NetworkConfig, 'name' | 'hosts'>,
   bridge: string,
 ): Promise<void> {
-  await withLock(paths.ledgerLock, patience, () => {
+  await withLedgerLock(() => {
     const hostsfile = readHostsfile(bridge);
     const changed = withReservations(hostsfile, wantedReservations(network, readLedger(), hostsfile));
     if (changed !== null) writeHostsfile(bridge, changed);
@@ -112,11 +88,11 @@ export interface LedgerChange<T> {
   readonly result: T;
 }
 
-/** Changes the ledger while nobody else does, and writes it when it did change. */
+/** Changes the ledger while no other process does. Writes it when it changed. */
 export async function changeLedger<T>(
   change: (ledger: Ledger) => LedgerChange<T> | Promise<LedgerChange<T>>,
 ): Promise<T> {
-  return withLock(paths.ledgerLock, patience, async () => {
+  return withLedgerLock(async () => {
     const before = readLedger();
     const { ledger, result } = await change(before);
     writeLedger(before, ledger);
@@ -124,67 +100,62 @@ export async function changeLedger<T>(
   });
 }
 
-/** What a reservation came to, and whether dnsmasq runs and knows of it. */
+/** What was reserved, and whether dnsmasq runs and has been told. */
 export interface Stored extends Reserved {
   readonly told: boolean;
 }
 
 /**
- * Gives a machine its reservations: when this returns they are on disk and dnsmasq has been told. The ledger is written
- * first: what a killed process leaves out of the hostsfile, the next one finds missing there.
+ * Reserves addresses for a machine: they are on disk, and dnsmasq has been told, when this returns. The ledger is
+ * written first: a process that is killed leaves the hostsfile to the next one.
  */
 export async function reserveMachine(
   network: NetworkConfig,
   machine: Machine,
-  moment: 'booting' | 'defined',
+  moment: Moment,
 ): Promise<Stored> {
   const { bridge } = network;
-  const first = decide(network, machine, moment);
-  // Most machines start with all in its place: that is seen without the lock, since each file is replaced as a whole.
-  if (isNothingToDo(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
-  return withLock(paths.ledgerLock, patience, () => {
-    const decision = first.version === versionsOf(bridge) ? first : decide(network, machine, moment);
-    writeLedger(decision.before, decision.reserved.ledger);
-    if (decision.changed !== null) writeHostsfile(bridge, decision.changed);
-    return { ...decision.reserved, told: tellDnsmasq(bridge) };
+  const attempt = (): Attempt => {
+    const version = versionsOf(bridge);
+    const reading = readReading(bridge);
+    return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
+  };
+  const first = attempt();
+  // Most machines start with all in place. That is seen without the lock, because each file is replaced as a whole.
+  if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
+  return withLedgerLock(() => {
+    const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
+    writeLedger(now.reading.ledger, now.reserved.ledger);
+    if (now.hostsfile !== null) writeHostsfile(bridge, now.hostsfile);
+    return { ...now.reserved, told: tellDnsmasq(bridge) };
   });
 }
 
-/**
- * Reserves an address for a probe: one that is in no entry of the ledger, leased to nobody else and promised to nobody.
- * It stands in the hostsfile alone, and until `dropProbe`. Null when none can be spared.
- */
+/** Reserves an address for a probe, in the hostsfile alone and until `dropProbe`. Null when none can be spared. */
 export async function reserveProbe(
   network: NetworkConfig,
-  { mac, hostname }: { mac: Mac; hostname: string },
+  { mac, hostname }: { readonly mac: Mac; readonly hostname: string },
 ): Promise<{ readonly ip: Ipv4; readonly told: boolean } | null> {
   const { bridge } = network;
-  return withLock(paths.ledgerLock, patience, () => {
-    const hostsfile = withProbe(readHostsfile(bridge), null) ?? readHostsfile(bridge);
-    const promised = handLines(hostsfile).map(line => line.ip);
-    const now = new Date();
-    const leased = readLeases(bridge).filter(lease => lease.mac !== mac && isCurrent(lease, now));
-    const isGiven = readLedger().addressTest();
-    const pool = poolOf(network);
-    const isTaken = (each: Ipv4) =>
-      isGiven(each) || promised.includes(each) || leased.some(lease => lease.ip === each);
-    const ip = lastFree(pool, isTaken);
-    // The very last one is left to a machine that may start meanwhile.
-    if (ip === null || lastFree(pool, each => each === ip || isTaken(each)) === null) return null;
+  return withLedgerLock(() => {
+    const reading = readReading(bridge);
+    const hostsfile = withProbe(reading.hostsfile, null) ?? reading.hostsfile;
+    const ip = chooseProbeAddress(network, mac, { ...reading, hostsfile }, new Date());
+    if (ip === null) return null;
     writeHostsfile(bridge, withProbe(hostsfile, { macs: [mac], ip, hostname }) ?? hostsfile);
     return { ip, told: tellDnsmasq(bridge) };
   });
 }
 
-/** Whether a hostsfile has a probe's line. */
+/** Whether a hostsfile has the line of a probe. */
 export function hasProbe(bridge: string): boolean {
   return withProbe(readHostsfile(bridge), null) !== null;
 }
 
-/** Takes a probe's line out of a hostsfile again, where there is one. */
+/** Removes the line of a probe from a hostsfile, if there is one. */
 export async function dropProbe(bridge: string): Promise<void> {
   if (!hasProbe(bridge)) return;
-  await withLock(paths.ledgerLock, patience, () => {
+  await withLedgerLock(() => {
     const without = withProbe(readHostsfile(bridge), null);
     if (without === null) return;
     writeHostsfile(bridge, without);
@@ -192,58 +163,56 @@ export async function dropProbe(bridge: string): Promise<void> {
   });
 }
 
-interface Decision {
-  /** Which ledger and which hostsfile it rests on. */
-  readonly version: string;
-  readonly before: Ledger;
-  readonly reserved: Reserved;
-  /** The hostsfile as it has to be; null for one that is right. */
-  readonly changed: Hostsfile | null;
+/** A decision, what it was made from, and which versions of the files that was. */
+interface Attempt extends Decision {
+  readonly version: FilesVersion;
+  readonly reading: Reading;
 }
 
-function decide(network: NetworkConfig, machine: Machine, moment: 'booting' | 'defined'): Decision {
-  const { bridge, hosts } = network;
-  const version = versionsOf(bridge);
-  const hostsfile = readHostsfile(bridge);
-  const before = readLedger();
-  const byHand = handLines(hostsfile);
-  let known: Set<string> | null = null;
-  const around: Circumstances = {
-    network,
-    byHand,
-    leases: () => readLeases(bridge),
-    isKnown: uuid => {
-      known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
-      return known.has(uuid);
-    },
-    now: new Date(),
-  };
-  const reserved = reserve(before, machine, moment, around);
-  const spokenFor = [...byHand, ...fixedLines(hosts)];
-  const settled = [...reserved.entries, ...reserved.others];
-  const lines = settled.flatMap(entry => reservationOf(entry, spokenFor) ?? []);
-  return { version, before, reserved, changed: withReservation(hostsfile, lines) };
+function needsNoWrite({ version, reading, reserved, hostsfile }: Attempt): boolean {
+  const exist = version.ledger !== null && version.hostsfile !== null;
+  return exist && hostsfile === null && reserved.ledger.isSameAs(reading.ledger);
 }
 
-function isNothingToDo({ version, before, reserved, changed }: Decision): boolean {
-  return !version.includes(missing) && changed === null && reserved.ledger.isSameAs(before);
+/** For each file a text that differs after it was replaced; null when it does not exist. */
+interface FilesVersion {
+  readonly ledger: string | null;
+  readonly hostsfile: string | null;
 }
 
-const missing = 'none';
-
-/** A text that is another one after either file was replaced. */
-function versionsOf(bridge: string): string {
-  return [paths.ledger, dnsmasqPaths(bridge).hostsfile].map(versionOf).join(', ');
+function versionsOf(bridge: string): FilesVersion {
+  return { ledger: versionOf(paths.ledger), hostsfile: versionOf(dnsmasqPaths(bridge).hostsfile) };
 }
 
-function versionOf(path: string): string {
+function isSameVersion(a: FilesVersion, b: FilesVersion): boolean {
+  return a.ledger === b.ledger && a.hostsfile === b.hostsfile;
+}
+
+function versionOf(path: string): string | null {
   try {
     const { ino, mtimeNs, size } = statSync(path, { bigint: true });
     return `${ino} ${mtimeNs} ${size}`;
   } catch (error) {
-    if (isMissing(error)) return missing;
+    if (isMissing(error)) return null;
     throw error;
   }
+}
+
+/** Reads a file again only after it was replaced: the watcher asks for every machine. */
+function cached<T>(read: (path: string) => T): (path: string) => T {
+  const kept = new Map<string, { readonly version: string | null; readonly value: T }>();
+  return path => {
+    const version = versionOf(path);
+    const known = kept.get(path);
+    if (known !== undefined && known.version === version) return known.value;
+    const value = read(path);
+    kept.set(path, { version, value });
+    return value;
+  };
+}
+
+function withLedgerLock<T>(work: () => T | Promise<T>): Promise<T> {
+  return withLock(paths.ledgerLock, lockTimeoutSeconds, work);
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {

@@ -1,24 +1,26 @@
+// libvirt's files about domains and networks: hooks read them, because they must not call libvirt.
 import { statSync } from 'node:fs';
+import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
 import { type Domain, parseDomain } from './domain-xml.ts';
 import { type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
 /**
- * The XML files of a directory. What one says is remembered until the file is replaced, as libvirt does whenever it
- * changes something: the watcher looks at the same hundreds of machines again and again.
+ * The XML files of a directory. A file is parsed again only after it was replaced, which libvirt does at every change:
+ * the watcher reads the same hundreds of machines again and again.
  */
 class XmlDirectory<T> {
   #known = new Map<string, { readonly version: string; readonly value: T[] }>();
   readonly #directory: string;
-  readonly #parse: (xml: string) => { ok: true; value: T } | { ok: false };
+  readonly #parse: (xml: string) => Result<T>;
 
-  constructor(directory: string, parse: (xml: string) => { ok: true; value: T } | { ok: false }) {
+  constructor(directory: string, parse: (xml: string) => Result<T>) {
     this.#directory = directory;
     this.#parse = parse;
   }
 
-  /** What the files say. One that makes no sense is passed over. */
+  /** Returns what the files hold. One that cannot be read is left out. */
   read(): T[] {
     const paths = listDirectory(this.#directory).filter(name => name.endsWith('.xml'));
     const now = paths.flatMap(name => {
@@ -43,12 +45,12 @@ const defined = new XmlDirectory(libvirtPaths.domains, parseDomain);
 const running = new XmlDirectory(libvirtPaths.runningDomains, parseDomain);
 const networks = new XmlDirectory(libvirtPaths.networks, parseLibvirtNetwork);
 
-/** What libvirt keeps on disk, read without asking libvirt: a hook must not. */
+/** Returns the domains that have a definition, as they are when they start next. */
 export function definedDomains(): Domain[] {
   return defined.read();
 }
 
-/** Domains with a process, as their status files tell: these name their taps. */
+/** Returns the domains that run, from their status files, which name their taps. */
 export function runningDomains(): Domain[] {
   return running.read();
 }
@@ -57,7 +59,7 @@ function definedNetworks(): LibvirtNetwork[] {
   return networks.read();
 }
 
-/** Names of libvirt networks that pass through to a bridge: its virlan network's own name, and whatever else is defined so. */
+/** Returns the names of the libvirt networks that pass through to a bridge: the virlan network's own, and others. */
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
   const others = definedNetworks().filter(({ forward, bridge: to }) => forward === 'bridge' && to === bridge);
   return new Set([network, ...others.map(({ name }) => name)]);

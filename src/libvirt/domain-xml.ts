@@ -1,3 +1,6 @@
+// A domain's XML: its name, its uuid, its NICs and its metadata.
+//   <domain><name>web</name><uuid>6b4a5c7e-…</uuid><metadata>…</metadata>
+//     <devices><interface type='bridge'><mac address='52:54:00:c5:f2:a7'/><source bridge='k8s-br0'/></interface>…
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
@@ -13,55 +16,133 @@ export interface Nic {
   readonly tap: string | null;
 }
 
+/** An element of `<metadata>`, where other tools keep what they like: hostile. */
+export interface MetadataElement {
+  /** Without its prefix. */
+  readonly name: string;
+  readonly namespace: string;
+  /** By local name. */
+  readonly attributes: ReadonlyMap<string, string>;
+  readonly children: readonly MetadataElement[];
+  /** All text directly within it, entities resolved. */
+  readonly text: string;
+}
+
 export interface Domain {
   /** As its owner wrote it: hostile, see `machineLabel`. */
   readonly name: string;
   /** Lower-case, with dashes. */
   readonly uuid: string;
   readonly nics: readonly Nic[];
-  /** The first element of each namespace in `<metadata>`: namespace → attributes by name. */
-  readonly metadata: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** The children of `<metadata>`; the first one of each namespace, as libvirt itself keeps one. */
+  readonly metadata: readonly MetadataElement[];
 }
+
+/** How many elements are kept of each child of `<metadata>`: libvirt's longest XML holds a million. */
+const maxElementsKept = 1000;
 
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** The root of a running domain's file below /run/libvirt/qemu. */
+const statusRoot = /^domstatus\//;
+
 /** Reads a domain's XML, or the `<domstatus>` file of a running one. Never throws, whatever the text. */
 export function parseDomain(xml: string): Result<Domain> {
-  let name = '';
-  let uuid = '';
-  let nic: { mac: Mac | null; bridge: string | null; network: string | null; tap: string | null } | null =
-    null;
-  const nics: Nic[] = [];
-  const metadata = new Map<string, ReadonlyMap<string, string>>();
-  const local = (path: string) => path.replace(/^domstatus\//, '');
-
+  const identity = { name: '', uuid: '' };
+  const nics = new NicReader();
+  const metadata = new MetadataReader();
   const walked = walkXml(xml, {
     open(path, attributes, namespace) {
-      const at = local(path);
-      if (at === 'domain/devices/interface') nic = { mac: null, bridge: null, network: null, tap: null };
-      else if (/^domain\/metadata\/[^/]+$/.test(at) && !metadata.has(namespace))
-        metadata.set(namespace, attributes);
-      if (nic === null) return;
-      if (at === 'domain/devices/interface/mac') nic.mac = parseMac(attributes.get('address') ?? '');
-      else if (at === 'domain/devices/interface/target') nic.tap = attributes.get('dev') ?? null;
-      else if (at === 'domain/devices/interface/source') {
-        nic.bridge = attributes.get('bridge') ?? null;
-        nic.network = attributes.get('network') ?? null;
-      }
+      const at = path.replace(statusRoot, '');
+      nics.open(at, attributes);
+      metadata.open(at, attributes, namespace);
     },
     text(path, text) {
-      const at = local(path);
-      if (at === 'domain/name') name = text;
-      else if (at === 'domain/uuid') uuid = text.trim().toLowerCase();
+      const at = path.replace(statusRoot, '');
+      if (at === 'domain/name') identity.name = text;
+      else if (at === 'domain/uuid') identity.uuid = text.trim().toLowerCase();
+      metadata.text(text);
     },
     close(path) {
-      if (local(path) !== 'domain/devices/interface' || nic === null) return;
-      nics.push(nic);
-      nic = null;
+      nics.close(path.replace(statusRoot, ''));
+      metadata.close();
     },
   });
   if (!walked.ok) return walked;
-  if (name === '') return { ok: false, error: 'XML of no domain: it has no <name>' };
-  if (!uuidForm.test(uuid)) return { ok: false, error: 'XML of no domain: it has no <uuid>' };
-  return { ok: true, value: { name, uuid, nics, metadata } };
+  const { name, uuid } = identity;
+  if (name === '') return { ok: false, error: 'not the XML of a domain: it has no <name>' };
+  if (!uuidForm.test(uuid)) return { ok: false, error: 'not the XML of a domain: it has no <uuid>' };
+  return { ok: true, value: { name, uuid, nics: nics.nics, metadata: metadata.roots } };
+}
+
+class NicReader {
+  readonly nics: Nic[] = [];
+  #nic: { -readonly [K in keyof Nic]: Nic[K] } | null = null;
+
+  open(path: string, attributes: ReadonlyMap<string, string>): void {
+    if (path === 'domain/devices/interface')
+      this.#nic = { mac: null, bridge: null, network: null, tap: null };
+    if (this.#nic === null) return;
+    if (path === 'domain/devices/interface/mac') this.#nic.mac = parseMac(attributes.get('address') ?? '');
+    else if (path === 'domain/devices/interface/target') this.#nic.tap = attributes.get('dev') ?? null;
+    else if (path === 'domain/devices/interface/source') {
+      this.#nic.bridge = attributes.get('bridge') ?? null;
+      this.#nic.network = attributes.get('network') ?? null;
+    }
+  }
+
+  close(path: string): void {
+    if (path !== 'domain/devices/interface' || this.#nic === null) return;
+    this.nics.push(this.#nic);
+    this.#nic = null;
+  }
+}
+
+interface OpenElement extends MetadataElement {
+  readonly children: MetadataElement[];
+  text: string;
+}
+
+/** Builds the elements within `<metadata>`: of each namespace the first, with at most `maxElementsKept` in all. */
+class MetadataReader {
+  readonly roots: MetadataElement[] = [];
+  readonly #namespaces = new Set<string>();
+  /** The elements that are open; a null stands for one that is not kept. */
+  readonly #open: (OpenElement | null)[] = [];
+  /** How many elements of the present child of `<metadata>` are kept. */
+  #kept = 0;
+
+  open(path: string, attributes: ReadonlyMap<string, string>, namespace: string): void {
+    if (!path.startsWith('domain/metadata/')) return;
+    const siblings = this.#siblings(namespace);
+    const name = path.slice(path.lastIndexOf('/') + 1);
+    const element =
+      siblings === null || this.#kept === maxElementsKept
+        ? null
+        : { name, namespace, attributes, children: [], text: '' };
+    this.#open.push(element);
+    if (element === null) return;
+    this.#kept++;
+    siblings?.push(element);
+  }
+
+  /** Takes the text of the element that closes next. */
+  text(text: string): void {
+    const element = this.#open.at(-1) ?? null;
+    if (element !== null) element.text = text;
+  }
+
+  close(): void {
+    this.#open.pop();
+  }
+
+  /** Returns the list that a new element belongs to; null when it is not kept. */
+  #siblings(namespace: string): MetadataElement[] | null {
+    const parent = this.#open.at(-1);
+    if (parent !== undefined) return parent?.children ?? null;
+    this.#kept = 0;
+    if (this.#namespaces.has(namespace)) return null;
+    this.#namespaces.add(namespace);
+    return this.roots;
+  }
 }

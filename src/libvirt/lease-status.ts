@@ -1,4 +1,8 @@
-/** One lease as libvirt's leaseshelper writes it (src/network/leaseshelper.c): what `virsh net-dhcp-leases` and libnss-libvirt read. */
+// BRIDGE.status: leases as libvirt's leaseshelper writes them (src/network/leaseshelper.c), for `virsh net-dhcp-leases`
+// and libnss-libvirt.
+//   [{"ip-address": "192.168.100.155", "mac-address": "52:54:00:c5:f2:a7", "expiry-time": 1795000000}]
+
+/** One lease. */
 export interface LeaseStatus {
   readonly ip: string;
   readonly mac: string;
@@ -8,7 +12,7 @@ export interface LeaseStatus {
   readonly expires: number;
 }
 
-/** The `.status` file of a bridge in libvirt's own format. */
+/** Returns the text of the file. */
 export function formatLeaseStatus(leases: readonly LeaseStatus[]): string {
   const entries = leases.map(({ ip, mac, hostname, clientId, expires }) => ({
     'ip-address': ip,

@@ -1,8 +1,8 @@
-/**
- * The `.macs` file of a bridge as libvirt's network driver writes it (src/util/virmacmap.c), which it does not do for a
- * pass-through: by it libnss_libvirt_guest finds the leases of a machine, whatever name the guest itself goes by. libvirt
- * wants each machine in it once.
- */
+// BRIDGE.macs: MACs of each machine as libvirt's network driver writes them (src/util/virmacmap.c), except for a
+// pass-through network. libnss_libvirt_guest finds a machine's leases by it, whatever host name the guest uses.
+//   [{"domain": "web", "macs": ["52:54:00:c5:f2:a7"]}]
+
+/** Returns the text of the file, which has each machine once. */
 export function formatMacMap(macs: ReadonlyMap<string, readonly string[]>): string {
   const entries = [...macs].map(([domain, own]) => ({ domain, macs: own }));
   return `${JSON.stringify(entries, null, 2)}\n`;

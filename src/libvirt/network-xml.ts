@@ -1,3 +1,6 @@
+// A libvirt network's XML, and what libvirt gives the network hook about a port.
+//   <network><name>lan</name><forward mode='bridge'/><bridge name='k8s-br0'/></network>
+//   <hookData><network>…</network><networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
@@ -23,11 +26,11 @@ export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
   const walked = walkXml(xml, networkVisitor('network', network));
   if (!walked.ok) return walked;
   return network.name === ''
-    ? { ok: false, error: 'XML of no network: it has no <name>' }
+    ? { ok: false, error: 'not the XML of a network: it has no <name>' }
     : { ok: true, value: network };
 }
 
-/** Reads what libvirt gives the network hook for `port-created` (networkRunHook in bridge_driver.c). Never throws. */
+/** Reads the XML that the network hook gets for `port-created` (networkRunHook in bridge_driver.c). Never throws. */
 export function parseNetworkPort(xml: string): Result<NetworkPort> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
   const owner = { name: '', uuid: '' };
@@ -46,7 +49,7 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
   });
   if (!walked.ok) return walked;
   if (mac === null || owner.name === '' || owner.uuid === '') {
-    return { ok: false, error: 'XML of no network port: it lacks its owner or its MAC' };
+    return { ok: false, error: 'not the XML of a network port: its owner or its MAC is missing' };
   }
   return { ok: true, value: { network, owner, mac } };
 }

@@ -1,10 +1,11 @@
+// Replaces MACs in a domain's XML and nothing else.
 import { SaxesParser } from 'saxes';
 import type { Mac } from '../address/mac.ts';
 
 /**
- * A domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else stays byte for
- * byte, so that nothing of what libvirt wrote, passwords and the elements of other tools among it, can be lost. Throws
- * when an interface of those has no MAC written down.
+ * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else stays
+ * byte for byte, so that nothing that libvirt wrote is lost, like passwords and elements of other tools. Throws when such
+ * an interface has no `<mac>`.
  */
 export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string {
   const spans = findMacs(xml);
@@ -17,7 +18,7 @@ export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string
   return result;
 }
 
-/** Where the value of each interface's `<mac address>` stands, by the interface's place. */
+/** Returns place of an interface → where the value of its `<mac address>` is in the text. */
 function findMacs(xml: string): Map<number, { start: number; end: number }> {
   const parser = new SaxesParser();
   const spans = new Map<number, { start: number; end: number }>();

@@ -1,24 +1,25 @@
+// Walks XML that libvirt wrote around what others chose: hostile, so length and depth are limited.
 import { SaxesParser } from 'saxes';
 import type { Result } from '../result.ts';
 
-/** libvirt itself passes no longer string (REMOTE_STRING_MAX in remote_protocol.x). */
-const longest = 4_194_304;
+/** In characters: the longest string that libvirt passes (REMOTE_STRING_MAX in remote_protocol.x). */
+const maxLength = 4_194_304;
 
-/** libxml2, which libvirt reads XML with, goes no deeper (xmlParserMaxDepth in its parserInternals.h). */
-const deepest = 256;
+/** The limit of libxml2, which libvirt reads XML with (xmlParserMaxDepth in its parserInternals.h). */
+const maxDepth = 256;
 
 export interface Visitor {
-  /** An element begins. `path` holds the local names from the root, joined by "/"; attributes go by local name. */
+  /** Called when an element begins. `path`: local names from the root, joined by "/". Attributes: by local name. */
   open?(path: string, attributes: ReadonlyMap<string, string>, namespace: string): void;
   close?(path: string): void;
-  /** All the text directly within an element, entities resolved. */
+  /** Called right before `close`, with all text directly within the element, entities resolved. */
   text?(path: string, text: string): void;
 }
 
-/** Walks an XML document of libvirt's. Entities of a DTD are not resolved, so that none can grow; names keep no prefix. */
+/** Walks an XML document. Names have no prefix. Entities of a DTD are an error: they could grow without limit. */
 export function walkXml(xml: string, visitor: Visitor): Result<null> {
-  if (xml.length > longest)
-    return { ok: false, error: `XML of ${xml.length} bytes, libvirt's own limit is ${longest}` };
+  if (xml.length > maxLength)
+    return { ok: false, error: `XML of ${xml.length} bytes, libvirt's own limit is ${maxLength}` };
   const parser = new SaxesParser({ xmlns: true });
   const open: { path: string; text: string }[] = [];
   const addText = (text: string) => {
@@ -29,7 +30,7 @@ export function walkXml(xml: string, visitor: Visitor): Result<null> {
     throw error;
   });
   parser.on('opentag', tag => {
-    if (open.length === deepest) throw new Error(`elements within elements, more than ${deepest} deep`);
+    if (open.length === maxDepth) throw new Error(`elements within elements, more than ${maxDepth} deep`);
     const path = open.length === 0 ? tag.local : `${open.at(-1)?.path}/${tag.local}`;
     open.push({ path, text: '' });
     const attributes = Object.values(tag.attributes).map(({ local, value }) => [local, value] as const);

@@ -1,32 +1,33 @@
+// Labels: host names of machines, made from names that may hold anything.
 import { digest } from './digest.ts';
 
 /** The longest label of RFC 1123. */
-const longest = 63;
+const maxLength = 63;
 
-/** Names with a meaning of their own on a network, and words that dnsmasq reads as options in a hostsfile (option.c, LOPT_DHCP_HOST). */
+/** Names that mean something on a network, and words that dnsmasq takes for options (option.c, LOPT_DHCP_HOST). */
 const reserved = new Set(['localhost', 'wpad', 'isatap', 'gateway', 'ignore', 'infinite']);
 
-/** What dnsmasq takes for a lease time where a name may stand: `7`, `24h`. */
+/** What dnsmasq takes for a lease time in the place of a name: `7`, `24h`. */
 const leaseTime = /^\d+[wdhms]?$/;
 
 /**
- * The RFC 1123 label of a machine: its name where that is one already, else the nearest. Names are hostile, so nothing
- * but what comes out of here goes into a file of dnsmasq. The first of the name's candidates that is not taken: the
- * plain label, then the label with a hash of the whole name behind it, so that two names with one label are told apart.
+ * Returns the RFC 1123 label of a machine's NIC: the name if that is a label, else the nearest one. Names are hostile:
+ * only what this returns goes into a file of dnsmasq. If the plain label is taken, it gets a hash of the whole name
+ * appended, so that two names with one label are told apart.
  */
-export function machineLabel(name: string, nic: number, taken: (label: string) => boolean): string {
+export function machineLabel(name: string, nic: number, isTaken: (label: string) => boolean): string {
   const place = nic === 0 ? '' : `-${nic}`;
   const plain = sanitized(name);
   const label = withSuffix(plain, place);
-  if (isLabel(label) && !taken(label)) return label;
+  if (isLabel(label) && !isTaken(label)) return label;
   for (let attempt = 0; ; attempt++) {
     const hash = digest(`virlan:label:${name}:${attempt}`).toString('hex').slice(0, 6);
-    const told = withSuffix(plain === '' ? 'vm' : plain, `-${hash}${place}`);
-    if (!taken(told)) return told;
+    const distinct = withSuffix(plain === '' ? 'vm' : plain, `-${hash}${place}`);
+    if (!isTaken(distinct)) return distinct;
   }
 }
 
-/** Whether a text is a label as it stands, as `hostname=` of a machine's metadata has to be. */
+/** Whether a text is a label, as `hostname=` of a machine's metadata has to be. */
 export function isLabel(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) && !reserved.has(text) && !leaseTime.test(text);
 }
@@ -36,7 +37,7 @@ function sanitized(name: string): string {
 }
 
 function withSuffix(label: string, suffix: string): string {
-  return trimDashes(label.slice(0, longest - suffix.length)) + suffix;
+  return trimDashes(label.slice(0, maxLength - suffix.length)) + suffix;
 }
 
 function trimDashes(text: string): string {

@@ -1,7 +1,7 @@
 // Establishes networks and takes them down: survey, plan, apply, and the way back when a step fails.
 import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
-import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import { withLock } from '../system/lock.ts';
 import { libvirtPaths, paths } from '../system/paths.ts';

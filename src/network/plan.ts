@@ -1,5 +1,5 @@
 // The planner: desired state and observed state in, ordered steps out. Pure.
-import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { RulesScript } from '../firewall/backend.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
 import type {

@@ -3,7 +3,7 @@
 // them.
 import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
 import type { FixedHost } from '../config/config.ts';
-import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';

@@ -1,13 +1,15 @@
 // Surveys: reads the host, and compares it with what is desired of a network. Changes nothing.
 import { release } from 'node:os';
 import type { NetworkConfig } from '../config/config.ts';
-import { type DnsmasqHost, dnsmasqPaths } from '../dnsmasq/conf.ts';
+import type { DnsmasqHost } from '../dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq } from '../dnsmasq/process.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { availableBackends, type BackendChoice, backends, rulesFamilies } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
+import { wantedReservations } from '../identity/decision.ts';
 import { machineOn } from '../identity/machine.ts';
-import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
+import { readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
 import type { OtherFirewallsReading } from '../other-firewalls/model.ts';

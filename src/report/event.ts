@@ -2,6 +2,7 @@
 // makes text from them, and the watcher's metrics and probes act on them.
 
 import type { Notice } from 'node-libvirt';
+import type { Mac } from '../address/mac.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { NetworkAction } from '../libvirt-networks/decide.ts';
 import type { FailedStep } from '../network/apply.ts';
@@ -39,7 +40,14 @@ export type MachineEvent =
       readonly error: Error;
     }
   /** No dnsmasq runs to learn of a reservation. */
-  | { readonly kind: 'dnsmasq-missing'; readonly network: string; readonly machine: MachineId };
+  | { readonly kind: 'dnsmasq-missing'; readonly network: string; readonly machine: MachineId }
+  | { readonly kind: 'reservation-retired'; readonly network: string; readonly machine: MachineId }
+  /** MACs were written into the machine's definition. */
+  | { readonly kind: 'macs-assigned'; readonly machine: MachineId; readonly macs: readonly Mac[] }
+  /** The machine was started before its MAC could be assigned: it keeps its own. */
+  | { readonly kind: 'mac-assigned-too-late'; readonly machine: MachineId }
+  | { readonly kind: 'mac-refused-by-libvirt'; readonly machine: MachineId; readonly error: Error }
+  | { readonly kind: 'machine-failed'; readonly machine: MachineId; readonly error: Error };
 
 export type LibvirtNetworkEvent =
   | { readonly kind: 'libvirt-network-changed'; readonly action: NetworkAction }

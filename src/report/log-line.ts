@@ -5,7 +5,8 @@ import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
-import type { Event, FailureEvent } from './event.ts';
+import type { Event, FailureEvent, MachineId } from './event.ts';
+import { problemText } from './problem-text.ts';
 import type { ProbeStatus } from './status.ts';
 import { unitText } from './unit-text.ts';
 import { warningText } from './warning-text.ts';
@@ -54,6 +55,20 @@ function lineOf(event: Event): LogLine {
         network: event.network,
         machine: event.machine.name,
       });
+    case 'reservation-retired':
+      return info('reservation retired', { network: event.network, ...machineFields(event.machine) });
+    case 'macs-assigned':
+      return info('MAC assigned', { ...machineFields(event.machine), macs: event.macs });
+    case 'mac-assigned-too-late': {
+      const message = 'started before its MAC could be assigned: keeps its own';
+      return info(message, machineFields(event.machine));
+    }
+    case 'mac-refused-by-libvirt': {
+      const message = `its MAC stays, libvirt does not take another: ${event.error.message}`;
+      return failure(message, machineFields(event.machine));
+    }
+    case 'machine-failed':
+      return failure(`machine not settled: ${event.error.message}`, machineFields(event.machine));
     case 'libvirt-network-changed':
       return info('libvirt network', { action: actionFields(event.action) });
     case 'default-autostart-removed':
@@ -94,17 +109,21 @@ function probeLine(network: string, { passed, seen }: ProbeStatus): LogLine {
     : warning(`probe: ${seen}`, { network });
 }
 
+function machineFields({ name, uuid }: MachineId): LogLine['fields'] {
+  return { machine: name, uuid };
+}
+
 function reservationLine(event: ReserveEvent): LogLine {
   const { network, name, uuid, nic, macs, ip, hostname } = event.entry;
   const address = ip === null ? null : formatIp(ip);
   const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname };
-  switch (event.event) {
+  switch (event.kind) {
     case 'reserved':
       return info('address reserved', fields);
     case 'changed':
       return info('reservation changed', fields);
     case 'problem':
-      return warning(event.problem, fields);
+      return warning(problemText(event.problem), fields);
   }
 }
 

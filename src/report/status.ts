@@ -1,7 +1,7 @@
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
-import type { LedgerEntry } from '../identity/ledger.ts';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
@@ -10,6 +10,7 @@ import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import { isoSeconds } from '../text.ts';
+import { problemText } from './problem-text.ts';
 
 /** What the last probe of a network came to, as `virlan status --json` shows it. */
 export interface ProbeStatus {
@@ -108,7 +109,7 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
     state: stateOf(uuid),
     tap: tapOf(uuid, macs[0] ?? ''),
     lease: leaseOf(macs),
-    problem,
+    problem: problem === null ? null : problemText(problem),
   }));
   const unknown = [...running, ...defined.filter(domain => !isRunning.has(domain.uuid))]
     .filter(({ uuid }) => !entries.some(entry => entry.uuid === uuid))

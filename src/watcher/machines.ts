@@ -1,91 +1,82 @@
+// What the watcher does about machines: MACs into definitions, reservations into the ledger, and out of it.
+
 import {
   ConnectionError,
-  ErrorCode,
   isNoDomain,
   type LibvirtClient,
-  LibvirtError,
   type Domain as Remote,
   DomainXml as XmlFlags,
 } from 'node-libvirt';
-import type { Logger } from 'pino';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
-import { assignMacs } from '../identity/assign.ts';
+import { VirlanError } from '../errors.ts';
+import { type AssignContext, assignMacs } from '../identity/assign.ts';
+import type { Moment } from '../identity/context.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
-import { changeLedger, readHostsfile, readLedger, reserveMachine, syncHostsfile } from '../identity/store.ts';
+import { readHostsfile, readLedger, reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
-import { replaceMacs } from '../libvirt/replace-mac.ts';
-import type { Event } from '../report/event.ts';
+import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
+import { retireMachines } from '../operations/retire-machines.ts';
+import type { Event, MachineId } from '../report/event.ts';
 
-/** libvirt's XML with all that a redefinition has to hand back, passwords among it. */
-const wholeDefinition = XmlFlags.SECURE | XmlFlags.INACTIVE;
-
-/** How often a definition that another tool changes under our hands is tried again. */
-const attempts = 5;
+/** How often a definition is tried again that another tool changes at the same time. */
+const maxAttempts = 5;
 
 /** A domain, and what it is to each network that it has a NIC on. */
 interface DomainOnNetworks extends DomainXml {
   readonly machines: readonly { readonly network: NetworkConfig; readonly machine: Machine }[];
 }
 
-/** What the watcher does about machines: MACs into definitions, reservations into the ledger, and out of it. */
 export class Machines {
   readonly #client: LibvirtClient;
-  readonly #log: Logger;
   readonly #report: (events: readonly Event[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
-  /** MACs of each defined machine, by uuid, as far as it has been looked at: so that none is given twice. */
+  /** The MACs of each defined machine seen so far, by uuid, so that none is given twice. */
   readonly #macs = new Map<string, ReadonlySet<Mac>>();
 
-  /** `report` is for events that a hook would report, too. */
   constructor(
     client: LibvirtClient,
-    log: Logger,
     report: (events: readonly Event[]) => void,
     networks: () => readonly NetworkConfig[],
   ) {
     this.#client = client;
-    this.#log = log;
     this.#report = report;
     this.#networks = networks;
   }
 
   /**
-   * Looks at one machine as it is now, and does what is to do. One that is gone meanwhile is none of our business. Throws
-   * ConnectionError when libvirt is gone: then no other machine can be looked at either.
+   * Assigns a machine's MACs and reserves its addresses, as it is now. A machine that no longer exists is ignored, and
+   * a failure is reported. Throws ConnectionError when libvirt is gone: then no other machine can be reconciled either.
    */
-  async settle(remote: Remote): Promise<void> {
+  async reconcile(remote: Remote): Promise<void> {
     try {
-      await this.#settle(remote);
+      await this.#reconcile(remote);
     } catch (error) {
       if (isNoDomain(error)) return;
       if (error instanceof ConnectionError) throw error;
-      this.#log.error(
-        { machine: remote.name, uuid: remote.uuid },
-        `machine not settled: ${(error as Error).message}`,
-      );
+      this.#report([{ kind: 'machine-failed', machine: idOf(remote), error: error as Error }]);
     }
   }
 
-  /** Looks at all machines, and retires the entries of those that are gone. */
-  async settleAll(): Promise<void> {
-    // One that gets an entry while the rest is looked at is in no list yet, and is not gone.
+  /** Reconciles all machines, and retires the entries of those that no longer exist. */
+  async reconcileAll(): Promise<void> {
+    // A machine that gets its entry while the others are reconciled is missing from the list, but exists.
     const known = new Set(
       readLedger()
         .entries()
         .map(({ uuid, retired }) => (retired === null ? uuid : null)),
     );
     const remotes = await this.#client.connectListAllDomains();
-    // Definitions first, so that a MAC is known to be taken before it is given to another.
+    // Definitions first, so that a MAC is known to be taken before it is given to another machine.
     for (const remote of remotes) await this.#remember(remote);
-    for (const remote of remotes) await this.settle(remote);
-    const there = new Set(remotes.map(({ uuid }) => uuid));
-    await this.#retire(uuid => known.has(uuid) && !there.has(uuid));
+    for (const remote of remotes) await this.reconcile(remote);
+    const existing = new Set(remotes.map(({ uuid }) => uuid));
+    await this.#retire(uuid => known.has(uuid) && !existing.has(uuid));
   }
 
-  /** A machine's definition is gone; one that still runs without it keeps what it has until it stops. */
+  /** Retires a machine whose definition was removed; one that still runs keeps its entries until it stops. */
   async removed(remote: Remote): Promise<void> {
     try {
       await this.#client.domainLookupByUuid(remote.uuid);
@@ -105,97 +96,71 @@ export class Machines {
     }
   }
 
-  async #settle(remote: Remote): Promise<void> {
-    for (let attempt = 0; attempt < attempts; attempt++) {
-      // All at once: a start asked for right behind a definition is a race.
+  async #reconcile(remote: Remote): Promise<void> {
+    for (let attempt = 0; attempt < maxAttempts; attempt++) {
+      // All at once: a start that was requested right behind the definition is a race.
       const [xml, active, persistent] = await Promise.all([
         this.#client.domainGetXmlDesc(remote, wholeDefinition),
         this.#client.domainIsActive(remote),
         this.#client.domainIsPersistent(remote),
       ]);
-      const parsed = parseDomain(xml);
-      if (!parsed.ok) throw new Error(`libvirt's XML cannot be read: ${parsed.error}`);
-      const domain = this.#onNetworks(parsed.value);
+      const domain = this.#onNetworks(readDomain(xml));
       if (!active && persistent && (await this.#assign(remote, xml, domain))) continue;
       this.#macs.set(remote.uuid, macsOf(domain));
       if (active) await this.#reserve(this.#onNetworks(await this.#live(remote)), 'booting');
       else await this.#reserve(domain, 'defined');
       return;
     }
-    throw new Error(
-      `its definition changed ${attempts} times while virlan wrote its MAC into it: another tool rewrites it`,
-    );
+    const message = `its definition changed ${maxAttempts} times while virlan wrote its MAC into it`;
+    throw new VirlanError('wrong-state', `${message}: another tool rewrites it`);
   }
 
-  /** The machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. */
+  /** Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. */
   async #live(remote: Remote): Promise<DomainXml> {
-    const parsed = parseDomain(await this.#client.domainGetXmlDesc(remote));
-    if (!parsed.ok) throw new Error(`libvirt's XML cannot be read: ${parsed.error}`);
-    return parsed.value;
+    return readDomain(await this.#client.domainGetXmlDesc(remote));
   }
 
   #onNetworks(domain: DomainXml): DomainOnNetworks {
-    const machines = this.#networks().map(network => ({
-      network,
-      machine: machineOnNetwork(network, domain),
-    }));
+    const machines = this.#networks().map(network => {
+      const passThrough = passThroughNetworks(network.name, network.bridge);
+      return { network, machine: machineOn(network.bridge, passThrough, domain) };
+    });
     return { ...domain, machines: machines.filter(({ machine }) => machine.macs.length > 0) };
   }
 
-  /** Writes formula MACs into the definition where that is due; true when the definition has to be looked at again. */
+  /** Writes formula MACs into the definition where they are due. Returns whether it has to be read again. */
   async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<boolean> {
-    const changes = this.#chooseMacs(domain);
-    if (changes.size === 0) return false;
-    try {
-      // libvirt has no compare-and-swap: what was read must still hold right before it is written over.
-      const [again, active, hasManagedSave] = await Promise.all([
-        this.#client.domainGetXmlDesc(remote, wholeDefinition),
-        this.#client.domainIsActive(remote),
-        this.#client.domainHasManagedSaveImage(remote),
-      ]);
-      // A managed-save image holds the MAC it was saved with, which libvirt does not let anybody change.
-      if (hasManagedSave) return false;
-      if (again !== xml || active || this.#chooseMacs(domain).size === 0) return true;
-      await this.#client.domainDefineXmlFlags(replaceMacs(xml, changes));
-    } catch (error) {
-      if (!(error instanceof LibvirtError) || error.code === ErrorCode.NO_DOMAIN) throw error;
-      // One that refuses the new MAC, or is too old to be asked, leaves the machine the MAC it has: that gets an address.
-      this.#log.error(
-        { machine: domain.name, uuid: domain.uuid },
-        `its MAC stays, libvirt does not take another: ${error.message}`,
-      );
-      return false;
+    const macs = this.#chooseMacs(domain);
+    if (macs.size === 0) return false;
+    const isWanted = () => this.#chooseMacs(domain).size > 0;
+    const done = await redefineMacs(this.#client, remote, xml, macs, isWanted);
+    const machine = idOf(domain);
+    switch (done.kind) {
+      case 'written':
+        this.#report([{ kind: 'macs-assigned', machine, macs: [...macs.values()] }]);
+        return true;
+      case 'started':
+        this.#report([{ kind: 'mac-assigned-too-late', machine }]);
+        return true;
+      case 'outdated':
+        return true;
+      case 'has-saved-image':
+        return false;
+      case 'refused':
+        // The machine keeps the MAC it has, and that gets an address.
+        this.#report([{ kind: 'mac-refused-by-libvirt', machine, error: done.error }]);
+        return false;
     }
-    if (await this.#hasBootedBehind(remote, changes)) {
-      await this.#client.domainDefineXmlFlags(xml);
-      this.#log.info(
-        { machine: domain.name, uuid: domain.uuid },
-        'started before its MAC could be assigned: keeps its own',
-      );
-    } else {
-      this.#log.info(
-        { machine: domain.name, uuid: domain.uuid, macs: [...changes.values()] },
-        'MAC assigned',
-      );
-    }
-    return true;
   }
 
-  /** Whether a start that was under way when the definition changed has left the machine running with other MACs. */
-  async #hasBootedBehind(remote: Remote, changes: ReadonlyMap<number, Mac>): Promise<boolean> {
-    if (!(await this.#client.domainIsActive(remote))) return false;
-    const live = await this.#live(remote);
-    return [...changes].some(([place, mac]) => live.nics[place]?.mac !== mac);
-  }
-
-  /** Place among the domain's interfaces → the MAC it is to have, for those that are to have another. */
-  #chooseMacs({ uuid, nics, machines }: DomainOnNetworks): Map<number, Mac> {
+  /** Returns place among the domain's interfaces → new MAC, for those that get one. */
+  #chooseMacs({ nics, machines }: DomainOnNetworks): Map<number, Mac> {
     const changes = new Map<number, Mac>();
     for (const { network, machine } of machines) {
       const places = nics.flatMap(({ mac }, place) =>
         mac !== null && machine.macs.includes(mac) ? [place] : [],
       );
-      for (const [nic, mac] of assignMacs(machine, this.#circumstances(network, uuid))) {
+      for (const [nic, mac] of assignMacs(machine, this.#assignContext(network))) {
         const place = places[nic];
         if (place !== undefined) changes.set(place, mac);
       }
@@ -203,20 +168,12 @@ export class Machines {
     return changes;
   }
 
-  #circumstances(network: NetworkConfig, uuid: string) {
-    const ledger = readLedger();
-    const byHand = handLines(readHostsfile(network.bridge)).flatMap(line => line.macs);
-    return {
-      network,
-      entries: ledger.ofMachine(network.name, uuid),
-      chosen: new Set([...byHand, ...network.hosts.map(host => host.mac)]),
-      taken: (mac: Mac) =>
-        [...this.#macs].some(([other, macs]) => other !== uuid && macs.has(mac)) ||
-        ledger.withMac(mac).some(entry => entry.uuid !== uuid && entry.retired === null),
-    };
+  #assignContext(network: NetworkConfig): AssignContext {
+    const byHand = handLines(readHostsfile(network.bridge));
+    return { network, byHand, ledger: readLedger(), domains: this.#macs };
   }
 
-  async #reserve({ machines }: DomainOnNetworks, moment: 'booting' | 'defined'): Promise<void> {
+  async #reserve({ machines }: DomainOnNetworks, moment: Moment): Promise<void> {
     for (const { network, machine } of machines) {
       const { events } = await reserveMachine(network, machine, moment);
       this.#report(events.map(event => ({ kind: 'reservation', event })));
@@ -224,28 +181,21 @@ export class Machines {
   }
 
   async #retire(isGone: (uuid: string) => boolean): Promise<void> {
-    const networks = this.#networks();
-    const now = new Date();
-    const retired = await changeLedger(ledger => {
-      const gone = ledger.entries().filter(entry => entry.retired === null && isGone(entry.uuid));
-      const result = gone.reduce(
-        (rest, entry) => rest.replace(entry, { ...entry, retired: now, problem: null }),
-        ledger,
-      );
-      return { ledger: result, result: gone };
-    });
-    for (const network of networks) {
-      const gone = retired.filter(entry => entry.network === network.name);
-      if (gone.length === 0) continue;
-      await syncHostsfile(network, network.bridge);
-      for (const { name, uuid } of gone)
-        this.#log.info({ network: network.name, machine: name, uuid }, 'reservation retired');
-    }
+    const retired = await retireMachines(this.#networks(), isGone);
+    this.#report(
+      retired.map(entry => ({ kind: 'reservation-retired', network: entry.network, machine: idOf(entry) })),
+    );
   }
 }
 
-function machineOnNetwork({ name, bridge }: NetworkConfig, domain: DomainXml): Machine {
-  return machineOn(bridge, passThroughNetworks(name, bridge), domain);
+function readDomain(xml: string): DomainXml {
+  const parsed = parseDomain(xml);
+  if (parsed.ok) return parsed.value;
+  throw new VirlanError('unreadable-xml', `libvirt's XML cannot be read: ${parsed.error}`);
+}
+
+function idOf({ name, uuid }: MachineId): MachineId {
+  return { name, uuid };
 }
 
 function macsOf(domain: DomainXml): Set<Mac> {

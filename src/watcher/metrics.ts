@@ -2,8 +2,7 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ipv4After } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
-import { poolSize } from '../identity/pool.ts';
-import { poolOf } from '../identity/reserve.ts';
+import { poolOf, poolSize } from '../identity/pool.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 
@@ -55,7 +54,7 @@ export class Metrics {
   count(event: Event): void {
     if (event.kind === 'network-established' || event.kind === 'network-repaired')
       this.repairs.inc({ network: event.network });
-    if (event.kind === 'reservation' && event.event.event === 'reserved') this.reservations.inc();
+    if (event.kind === 'reservation' && event.event.kind === 'reserved') this.reservations.inc();
   }
 
   get contentType(): string {

@@ -72,7 +72,6 @@ export class Watcher {
     this.#configuration = new Configuration(configPath);
     this.#machines = new Machines(
       this.#client,
-      this.#log,
       events => this.#report(events),
       () => this.#configuration.networks,
     );
@@ -193,7 +192,9 @@ export class Watcher {
       case 'retire-machine': {
         const { domain } = reaction;
         const work = () =>
-          reaction.kind === 'settle-machine' ? this.#machines.settle(domain) : this.#machines.removed(domain);
+          reaction.kind === 'settle-machine'
+            ? this.#machines.reconcile(domain)
+            : this.#machines.removed(domain);
         this.#libvirtWork.run(work).catch(error => this.#reportFailure('libvirt-event', error, domain.name));
       }
     }
@@ -209,7 +210,7 @@ export class Watcher {
       this.#rescan.request();
       for (const network of this.#configuration.networks) publishNetwork(network);
       if (!this.#client.isConnected('domain')) return;
-      await this.#libvirtWork.run(() => this.#machines.settleAll());
+      await this.#libvirtWork.run(() => this.#machines.reconcileAll());
       this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
       this.#reportFailure('reconcile', error);
@@ -283,7 +284,7 @@ export class Watcher {
   async #settleNamed(name: string): Promise<boolean> {
     if (!this.#client.isConnected('domain')) return false;
     await this.#libvirtWork.run(async () =>
-      this.#machines.settle(await this.#client.domainLookupByName(name)),
+      this.#machines.reconcile(await this.#client.domainLookupByName(name)),
     );
     return true;
   }

@@ -2,10 +2,11 @@
 import { dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
-import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/conf.ts';
 import { withReservations } from '../dnsmasq/hostsfile.ts';
+import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
-import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
+import { wantedReservations } from '../identity/decision.ts';
+import { readHostsfile, readLedger } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
 import type { Event } from '../report/event.ts';
 import { paths } from '../system/paths.ts';

@@ -150,7 +150,7 @@ async function fill(count: number): Promise<void> {
       hostname: `machine-${index}`,
       firstSeen: now,
       lastSeen: now,
-      mac: 'own' as const,
+      macOrigin: 'own' as const,
       booted: true,
       retired: null,
       problem: null,

@@ -20,13 +20,17 @@ const systemctl = `
 echo "$*" >>${calls}
 case $2 in virlan-dnsmasq@*) ;; *) exit 0 ;; esac
 bridge=\${2#virlan-dnsmasq@} bridge=\${bridge%.service}
+if [ "$1" = show ]; then echo "ExecStart={ path=/usr/sbin/dnsmasq ; code=exited ; status=$(cat /tmp/unit-status) }"; fi
 [ "$1" = start ] || exit 0
 unit() { sed -n "s/%i/$bridge/g; s/^$1=//p" '${directory}/virlan-dnsmasq@.service'; }
 unit ExecStartPre | sed 's/^+//' | sh -e || exit 1
 chown "$(unit User)" /run/dnsmasq
 caps=$(unit AmbientCapabilities | tr '[:upper:]' '[:lower:]' | sed 's/cap_/+/g; s/ /,/g')
-exec setpriv --reuid "$(unit User)" --clear-groups --no-new-privs --inh-caps="-all,$caps" \\
+setpriv --reuid "$(unit User)" --clear-groups --no-new-privs --inh-caps="-all,$caps" \\
   --ambient-caps="-all,$caps" --bounding-set="-all,$caps" $(unit ExecStart) 2>/tmp/journal
+status=$?
+echo $status >/tmp/unit-status
+exit $status
 `;
 
 units.before(async () => {

@@ -5,7 +5,8 @@ import { createServer } from 'node:net';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { formulaAddressOf } from './formula.ts';
 import { logLines, prepare, runHook } from './hook-calls.ts';
 import {
@@ -38,8 +39,7 @@ const formulaMacOf = (machine: string, nic = 0) =>
 
 function entriesOf(machine: string): LedgerEntry[] {
   const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
-  assert(ledger.ok);
-  return ledger.value.named('k8s-br0', machine);
+  return ledger.named('k8s-br0', machine);
 }
 
 async function hasMac(machine: string, mac: string): Promise<boolean> {
@@ -66,6 +66,49 @@ watcher('virsh define and virsh start boot a machine with its formula MAC and ad
   const status = JSON.parse(stdout);
   assert.deepEqual(status.watcher, { running: true, pid: watcherPid(), libvirt: 'connected' });
 });
+
+watcher(
+  'a MAC of the formula that a [host.…] section has: virlan mac foretells what is assigned',
+  async () => {
+    const section = (name: string, machine: string, lastByte: number) =>
+      `[host.${name}]\nnetwork = k8s-br0\nmac = ${formulaMacOf(machine)}\nip = 192.168.100.${lastByte}\n`;
+    const sections = [section('own', 'own', 61), section('printer', 'other', 62)];
+    await configure(`${config}${sections.join('')}`);
+    await until(() => logLines().some(line => line.msg === 'configuration read'));
+    const next = formulaMac(
+      { network: 'k8s-br0', machine: 'other', nic: 0 },
+      mac => mac === formulaMacOf('other'),
+    );
+    for (const [name, expected] of [
+      ['own', formulaMacOf('own')],
+      ['other', next],
+    ] as const) {
+      const foretold = (await virlan('mac', name)).stdout;
+      assert.equal(foretold, expected, `${name}: foretold`);
+      await define(domainXml({ name, nics: [onBridge] }));
+      await until(() => hasMac(name, foretold));
+    }
+    await until(() =>
+      readFileSync(hostsfile, 'utf8').includes(`${formulaMacOf('own')},id:*,192.168.100.61,own`),
+    );
+    const { stdout } = await virlan('ip', 'never-defined', '--verbose');
+    const address = formulaAddressOf('never-defined', 0, `${config}${sections.join('')}`);
+    assert.equal(stdout.split('\n')[0], address);
+    assert.match(stdout, new RegExp(`^ {2}address ${address}: by the formula$`, 'm'));
+    const { why } = JSON.parse((await virlan('ip', 'own', '--verbose', '--json')).stdout);
+    assert.deepEqual(
+      why.map(({ kind, address: at, reason }: Record<string, string>) => [kind, at, reason]),
+      [['address', '192.168.100.61', 'ledger']],
+    );
+    const before = logLines().length;
+    await configure(config);
+    await until(() =>
+      logLines()
+        .slice(before)
+        .some(line => line.msg === 'configuration read'),
+    );
+  },
+);
 
 watcher("leases reach libvirt's own tools with no command", async () => {
   await define(domainXml({ name: 'seen', nics: [{ type: 'network', source: 'k8s-br0' }] }));

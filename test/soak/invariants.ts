@@ -37,9 +37,8 @@ function readBooks() {
   // The first machine brings it.
   const ledger = Ledger.parse(existsSync(path) ? readFileSync(path) : Buffer.alloc(0));
   const hostsfile = parseHostsfile(readFileSync(`/var/lib/dnsmasq/${bridge}/hostsfile`, 'utf8'));
-  assert(ledger.ok, 'the ledger is whole');
   assert(hostsfile.ok, 'the hostsfile is whole');
-  return { entries: ledger.value.entries(), lines: hostsfile.value.ours };
+  return { entries: ledger.entries(), lines: hostsfile.value.ours };
 }
 
 /** Each machine has its entry and no other has; one that runs has its line for each NIC, and its taps in the bridge. */

@@ -2,70 +2,142 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
-import { assignMacs } from '../../src/identity/assign.ts';
+import type { NetworkConfig } from '../../src/config/config.ts';
+import type { HandLine } from '../../src/dnsmasq/hostsfile.ts';
+import { type AssignContext, assignMacs } from '../../src/identity/assign.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { noWishes } from '../../src/identity/machine.ts';
+import { predictMac } from '../../src/identity/predict.ts';
 import { parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { replaceMacs } from '../../src/libvirt/replace-mac.ts';
-import { entry, mac, network } from './builders.ts';
+import { entry, ip, mac, network, uuid } from './builders.ts';
 
 const assign = suite('assign');
 
 const formula = (nic = 0, taken: (other: Mac) => boolean = () => false) =>
   formulaMac({ network: 'k8s-br0', machine: 'web', nic }, taken);
 const machine = (...macs: Mac[]) => ({ name: 'web', uuid: entry().uuid, macs, wishes: noWishes });
-const around = { network: network(), entries: [], chosen: new Set<Mac>(), taken: () => false };
+const context: AssignContext = { network: network(), ledger: Ledger.empty, domains: [], byHand: [] };
+const recorded = (...entries: readonly LedgerEntry[]) => ({
+  ledger: entries.reduce((ledger, one) => ledger.replace(null, one), Ledger.empty),
+});
 const other = '02:00:00:00:00:01' as Mac;
+const second = formula(0, each => each === formula());
+const line = (own: Mac, hostname: string | null): HandLine => ({
+  macs: [own],
+  ip: ip('192.168.100.50'),
+  hostname,
+});
+
+/** The network with one `[host.…]` section. */
+function withHost(name: string, own: Mac): NetworkConfig {
+  return network(`[host.${name}]`, 'network = k8s-br0', `mac = ${own}`, 'ip = 192.168.100.50');
+}
 
 assign('who gets the formula’s MAC, and who keeps its own', () => {
-  const own = entry({ macs: [mac(1)], mac: 'own' });
-  const given = entry({ macs: [mac(1)], mac: 'given', name: 'old-name' });
+  const own = entry({ macs: [mac(1)], macOrigin: 'own' });
+  const given = entry({ macs: [mac(1)], macOrigin: 'given', name: 'old-name' });
   const policy = (text: 'assign' | 'always' | 'keep') => ({
-    ...around,
-    network: { ...network(), mac: text },
+    ...context,
+    network: { ...network(), macPolicy: text },
   });
   const cases: [string, ReturnType<typeof machine>, Parameters<typeof assignMacs>[1], Mac | null][] = [
-    ['one that is new', machine(mac(1)), around, formula()],
-    ['one that has it', machine(formula()), around, null],
-    ['one with another prefix', machine(other), around, null],
-    ['one that the user names', machine(mac(1)), { ...around, chosen: new Set([mac(1)]) }, null],
-    ['one that never booted', machine(mac(1)), { ...around, entries: [own] }, formula()],
-    ['one that booted', machine(mac(1)), { ...around, entries: [{ ...own, booted: true }] }, null],
+    ['one that is new', machine(mac(1)), context, formula()],
+    ['one that has it', machine(formula()), context, null],
+    ['one with another prefix', machine(other), context, null],
+    [
+      'one that a line written by hand has',
+      machine(mac(1)),
+      { ...context, byHand: [line(mac(1), null)] },
+      null,
+    ],
+    ['one that virlan.ini has', machine(mac(1)), { ...context, network: withHost('x', mac(1)) }, null],
+    ['one that never booted', machine(mac(1)), { ...context, ...recorded(own) }, formula()],
+    ['one that booted', machine(mac(1)), { ...context, ...recorded({ ...own, booted: true }) }, null],
     [
       'one that booted, with always',
       machine(mac(1)),
-      { ...policy('always'), entries: [{ ...own, booted: true }] },
+      { ...policy('always'), ...recorded({ ...own, booted: true }) },
       formula(),
     ],
     [
       'one that is adopted',
       machine(mac(1)),
-      { ...around, entries: [{ ...own, booted: true, mac: 'due' }] },
+      { ...context, ...recorded({ ...own, booted: true, macOrigin: 'due' }) },
       formula(),
     ],
-    ['one that was renamed', machine(mac(1)), { ...around, entries: [given] }, null],
-    ['one that was renamed, with always', machine(mac(1)), { ...policy('always'), entries: [given] }, null],
+    ['one that was renamed', machine(mac(1)), { ...context, ...recorded(given) }, null],
+    ['one that was renamed, with always', machine(mac(1)), { ...policy('always'), ...recorded(given) }, null],
     ['with keep', machine(mac(1)), policy('keep'), null],
     [
       'one that wishes to keep it',
-      { ...machine(mac(1)), wishes: { ...noWishes, mac: 'keep' } },
-      around,
+      { ...machine(mac(1)), wishes: { ...noWishes, keepsMac: true } },
+      context,
       null,
     ],
     [
       'whose MAC is another’s',
       machine(mac(1)),
-      { ...around, taken: each => each === formula() },
+      { ...context, domains: [[uuid(2), new Set([formula()])]] },
       formula(0, each => each === formula()),
     ],
   ];
-  for (const [who, which, circumstances, expected] of cases) {
-    assert.deepEqual([...assignMacs(which, circumstances)], expected === null ? [] : [[0, expected]], who);
+  for (const [who, which, given, expected] of cases) {
+    assert.deepEqual([...assignMacs(which, given)], expected === null ? [] : [[0, expected]], who);
+  }
+});
+
+assign('the MAC that is assigned is the one that was foretold, whoever else has the formula’s', () => {
+  const mine = formula();
+  const cases: [who: string, given: Partial<AssignContext>, expected: Mac][] = [
+    ['nobody', {}, mine],
+    ['another definition', { domains: [[uuid(2), new Set([mine])]] }, second],
+    ['its own definition', { domains: [[uuid(1), new Set([mine])]] }, mine],
+    ['another entry', recorded(entry({ uuid: uuid(2), name: 'db', macs: [mac(7), mine] })), second],
+    [
+      'a retired entry',
+      recorded(entry({ uuid: uuid(2), name: 'db', macs: [mine], retired: new Date(0) })),
+      mine,
+    ],
+    ['another device', { network: withHost('printer', mine) }, second],
+    ['a section of its own name', { network: withHost('web', mine) }, mine],
+    ['a line of another name', { byHand: [line(mine, 'printer')] }, second],
+    ['a line of its own name', { byHand: [line(mine, 'web')] }, mine],
+    ['a line without a name', { byHand: [line(mine, null)] }, mine],
+  ];
+  for (const [who, given, expected] of cases) {
+    const { network: lan, ...sources } = { ...context, ...given };
+    const assigned = assignMacs(machine(mac(1)), { ...sources, network: lan }).get(0);
+    const reading = {
+      ...sources,
+      hostsfile: {
+        ours: [],
+        byHand: sources.byHand.map(each => [...each.macs, each.hostname ?? ''].join(',')),
+      },
+      leases: () => [],
+      isKnown: () => true,
+      machine: null,
+    };
+    // `virlan mac web` before the machine is defined; afterwards libvirt has its definition.
+    const isDefined = who === 'its own definition';
+    const foretold = predictMac(
+      lan,
+      { name: 'web', nic: 0 },
+      isDefined ? { ...reading, machine: machine(mine) } : reading,
+    );
+    assert.equal(assigned, expected, `${who}: assigned`);
+    assert.equal(foretold.mac, expected, `${who}: foretold`);
+    const [step] = foretold.why;
+    assert(step?.kind === 'mac');
+    assert.equal(step.reason, isDefined ? 'definition' : 'formula');
+    assert.equal(step.skipped.length, expected === second ? 1 : 0, who);
   }
 });
 
 assign('two NICs of one machine get two MACs', () => {
-  const changes = assignMacs(machine(mac(1), mac(2)), around);
+  const changes = assignMacs(machine(mac(1), mac(2)), context);
   assert.deepEqual(
     [...changes],
     [

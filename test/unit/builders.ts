@@ -3,7 +3,7 @@ import { type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import type { LedgerEntry } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 
 // Why a property failed is otherwise told in its cause alone, which uvu does not print.
@@ -43,7 +43,7 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     hostname: 'web',
     firstSeen: aDate,
     lastSeen: aDate,
-    mac: 'own',
+    macOrigin: 'own',
     booted: false,
     retired: null,
     problem: null,

@@ -48,7 +48,7 @@ const defaults: NetworkConfig = {
   hostFirewall: 'bridge',
   domain: 'k8s-br0.internal',
   dns: 'host',
-  mac: 'assign',
+  macPolicy: 'assign',
   defaultNetwork: 'auto',
   leaseTimeSeconds: 3600,
   onError: 'start',
@@ -241,7 +241,7 @@ const keys: Record<
     bad: ['', ',', 'dns.example', '9.9.9', 'host, 9.9.9.9', '2620:fe::fe', '192.168.100.1'],
   },
   mac: {
-    field: 'mac',
+    field: 'macPolicy',
     good: [
       ['always', 'always'],
       ['keep', 'keep'],

@@ -41,7 +41,7 @@ function user(name: string, network = 'default'): Domain {
     name,
     uuid: uuid(1),
     nics: [{ mac: mac(1), bridge: null, network, tap: null }],
-    metadata: new Map(),
+    metadata: [],
   };
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type DnsmasqHost, dnsmasqPaths, renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
+import { type DnsmasqHost, renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import { network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 

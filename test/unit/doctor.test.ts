@@ -261,7 +261,16 @@ const nics: [Partial<NicFacts>, Finding['check'] | null, RegExp?, command?: RegE
     null,
   ],
   [{ ...silent, log: ['DHCPREQUEST(k8s-br0) 192.168.100.9 52:54:00:00:00:01'] }, null],
-  [{ entry: entry({ problem: 'its MAC is that of db' }) }, 'reservation', /that of db/, null],
+  [
+    {
+      entry: entry({
+        problem: { kind: 'mac-taken', mac: mac(1), holder: { kind: 'machine', machine: 'db' } },
+      }),
+    },
+    'reservation',
+    /also that of db/,
+    null,
+  ],
   [{ entry: null }, 'reservation', /no address is reserved/, /^virlan doctor --fix -- web$/],
   [{ entry: entry({ ip: null }) }, 'reservation', /no address is reserved/],
   [

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { dnsmasqPaths } from '../../src/dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
 import type {
   BridgeState,

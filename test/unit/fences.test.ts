@@ -34,6 +34,7 @@ const effects = [
   'src/libvirt-networks/restore.ts',
   'src/libvirt-networks/saved-network.ts',
   'src/libvirt/definitions.ts',
+  'src/libvirt/redefine.ts',
   'src/network/applied-record.ts',
   'src/network/apply.ts',
   'src/network/establish.ts',
@@ -66,8 +67,8 @@ const effects = [
   'src/watcher/watched-files.ts',
 ];
 
-/** In bytes, of all bundles in `hookSources` together: 192 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
-const hookBudgetBytes = 200_000;
+/** In bytes, of all bundles in `hookSources` together: 200 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
+const hookBudgetBytes = 220_000;
 
 const sources = readSources();
 const imports = readImports(sources);

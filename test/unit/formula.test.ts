@@ -6,8 +6,7 @@ import { suite } from 'uvu';
 import { formatIp, type Ipv4, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import { formulaAddress, formulaMac, linkMac } from '../../src/identity/formula.ts';
-import { makePool } from '../../src/identity/pool.ts';
-import { poolOf } from '../../src/identity/reserve.ts';
+import { makePool, poolOf } from '../../src/identity/pool.ts';
 import { anyName, ip, mac, network } from './builders.ts';
 
 const formula = suite('formula');

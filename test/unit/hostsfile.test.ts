@@ -12,9 +12,10 @@ import {
   withReservation,
   withReservations,
 } from '../../src/dnsmasq/hostsfile.ts';
+import { reservationOf } from '../../src/identity/decision.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { noWishes } from '../../src/identity/machine.ts';
-import { reservationOf, reserve } from '../../src/identity/reserve.ts';
+import { reserve } from '../../src/identity/reserve.ts';
 import { aDate, anyName, ip, mac, network, uuid } from './builders.ts';
 
 const hostsfiles = suite('hostsfile');
@@ -88,7 +89,7 @@ hostsfiles('a file without a line break at its end, and one of nothing', () => {
 hostsfiles('what is no text is refused, with its line', () => {
   for (const damage of ['\0', '\x1b[31m', '\x7f', Buffer.from([0xff, 0xfe]).toString(), '\x0c']) {
     const result = parseHostsfile(`${line(1)}\nx${damage}\n`);
-    assert.deepEqual(result, { ok: false, error: 'line 2 holds bytes that are no text' });
+    assert.deepEqual(result, { ok: false, error: 'line 2 holds bytes that are not text' });
   }
   assert(parseHostsfile('tab\tand\r\n').ok);
 });
@@ -173,8 +174,8 @@ hostsfiles('whatever a machine is called, its line holds MACs, an address and a 
         const lines = names.flatMap((name, number) => {
           const macs = Array.from({ length: nics }, (_, nic) => mac(number * 16 + nic));
           const machine = { name, uuid: uuid(number), macs, wishes: noWishes };
-          const around = { network: lan, byHand: [], leases: () => [], isKnown: () => true, now: aDate };
-          const reserved = reserve(ledger, machine, 'booting', around);
+          const context = { network: lan, byHand: [], leases: () => [], isKnown: () => true, now: aDate };
+          const reserved = reserve(ledger, machine, 'booting', context);
           ledger = reserved.ledger;
           return reserved.entries.flatMap(one => reservationOf(one, []) ?? []).map(reservationLine);
         });

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { Ipv4 } from '../../src/address/ip.ts';
-import { DamagedLedger, Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
+import { VirlanError } from '../../src/errors.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import { type LedgerEntry, migrateLine, readLine } from '../../src/identity/ledger-format.ts';
+import type { ReservationProblem } from '../../src/identity/problem.ts';
 import { aDate, anyName, entry, hostileNames, ip, mac, uuid } from './builders.ts';
 
 const ledgers = suite('ledger');
@@ -13,10 +17,39 @@ function ledgerOf(...entries: readonly LedgerEntry[]): Ledger {
 
 /** As a later process reads it from disk. */
 function reread(ledger: Ledger): Ledger {
-  const result = Ledger.parse(ledger.bytes);
-  assert(result.ok);
-  return result.value;
+  return parse(ledger.bytes.toString());
 }
+
+function parse(text: string): Ledger {
+  return Ledger.parse(Buffer.from(text));
+}
+
+/** Whether an error has this code and a message that matches. */
+function isError(code: VirlanError['code'], message: RegExp) {
+  return (error: unknown) =>
+    error instanceof VirlanError && error.code === code && message.test(error.message);
+}
+
+const anyHolder = fc.oneof(
+  fc.constant({ kind: 'own-nic' } as const),
+  anyName.map(name => ({ kind: 'machine', machine: name }) as const),
+);
+const anyAddress = fc.nat(0xffffffff).map(number => number as Ipv4);
+
+const anyProblem: fc.Arbitrary<ReservationProblem> = fc
+  .oneof(
+    fc.record({ kind: fc.constant('mac-taken' as const), mac: fc.nat(9).map(mac), holder: anyHolder }),
+    fc.record({ kind: fc.constant('address-taken' as const), address: anyAddress, holder: anyHolder }),
+    fc.record({ kind: fc.constant('address-unusable' as const), address: anyAddress }),
+    fc.record({ kind: fc.constant('hostname-taken' as const), label: fc.constantFrom('web', 'db') }),
+    fc.constant({ kind: 'pool-exhausted' as const }),
+    fc.record({
+      kind: fc.constant('metadata-invalid' as const),
+      attribute: fc.constantFrom('mac' as const, 'ip' as const, 'hostname' as const),
+    }),
+    fc.record({ kind: fc.constant('legacy' as const), text: anyName }),
+  )
+  .map(problem => structuredClone(problem));
 
 const anyDate = fc.nat(2 ** 31).map(seconds => new Date(seconds * 1000));
 
@@ -27,14 +60,14 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
     name: anyName,
     nic: fc.nat(3),
     macs: fc.array(fc.nat(9).map(mac), { maxLength: 4 }),
-    ip: fc.option(fc.nat(0xffffffff).map(number => number as Ipv4)),
+    ip: fc.option(anyAddress),
     hostname: fc.constantFrom('web', 'db', 'web-1'),
     firstSeen: anyDate,
     lastSeen: anyDate,
-    mac: fc.constantFrom('own' as const, 'given' as const, 'due' as const),
+    macOrigin: fc.constantFrom('own' as const, 'given' as const, 'due' as const),
     booted: fc.boolean(),
     retired: fc.option(anyDate),
-    problem: fc.option(anyName),
+    problem: fc.option(anyProblem),
   },
   { noNullPrototype: true },
 );
@@ -79,11 +112,12 @@ ledgers('searches find just what a look at every entry finds', () => {
           ledger.withIp(wanted.ip),
           same(one => one.ip === wanted.ip),
         );
-      const isGiven = ledger.addressTest();
-      // More than are searched for one by one, and some twice.
-      for (const one of [...entries, ...entries, ...entries])
-        assert.equal(one.ip === null || isGiven(one.ip), true);
-      assert.equal(isGiven(ip('172.31.255.1')), false);
+      for (const one of entries) assert.equal(one.ip === null || ledger.hasIp(one.ip), true);
+      const free = ip('172.31.255.1');
+      assert.equal(
+        ledger.hasIp(free),
+        entries.some(one => one.ip === free),
+      );
     }),
   );
 });
@@ -99,7 +133,14 @@ ledgers('a name that looks like a field of another entry is found as a name only
   ];
   const ledger = ledgerOf(
     ...names.map((name, at) =>
-      entry({ uuid: uuid(at + 2), name, problem: name, macs: [], ip: null, hostname: 'vm' }),
+      entry({
+        uuid: uuid(at + 2),
+        name,
+        problem: { kind: 'legacy', text: name },
+        macs: [],
+        ip: null,
+        hostname: 'vm',
+      }),
     ),
   );
   for (const [at, name] of names.entries())
@@ -107,7 +148,7 @@ ledgers('a name that looks like a field of another entry is found as a name only
   assert.deepEqual(ledger.withMac(mac(1)), []);
   assert.deepEqual(ledger.withIp(ip('192.168.100.7')), []);
   assert.deepEqual(ledger.ofMachine('k8s-br0', uuid(1)), []);
-  assert.equal(ledger.addressTest()(ip('192.168.100.7')), false);
+  assert.equal(ledger.hasIp(ip('192.168.100.7')), false);
 });
 
 ledgers('an entry is put in place of another, added and removed', () => {
@@ -130,34 +171,38 @@ ledgers('times are kept to the second', () => {
 const [header = '', line = ''] = ledgerOf(entry()).bytes.toString().split('\n');
 
 ledgers('an empty file is an empty ledger', () => {
-  const result = Ledger.parse(Buffer.from(''));
-  assert(result.ok && result.value.bytes.toString() === `${header}\n`);
+  assert.equal(parse('').bytes.toString(), `${header}\n`);
 });
 
-ledgers('a file that is no ledger, or is cut short, is refused with the line that is wrong', () => {
+ledgers('a file that is not a ledger, or is cut short, is refused with the line that is wrong', () => {
   const cases: [text: string, error: RegExp][] = [
     ['\n', /^line 1 is not/],
     [`${line}\n`, /^line 1 is not/],
-    [`${header.replace('1', '2')}\n`, /^line 1 is not/],
+    [`${header.replace('ledger', 'lodger')}\n`, /^line 1 is not/],
+    [`${header.replace('1', '0')}\n`, /^line 1 is not/],
+    [`${header.replace('1', '"1"')}\n`, /^line 1 is not/],
     [`\ufeff${header}\n`, /^line 1 is not/],
     [header, /^line 1 is cut short/],
     [`${header}\n${line}`, /^line 2 is cut short/],
-    [`${header}\n${line}\n\n${line}\n`, /^line 3 is no entry/],
-    [`${header}\n${line}\nrm -rf\n`, /^line 3 is no entry/],
-    [`${header}\n${line}\r\n`, /^line 2 is no entry/],
-    [`${header}\n${line}\n\0\0\0\0\n`, /^line 3 is no entry/],
+    [`${header}\n${line}\n\n${line}\n`, /^line 3 is not an entry/],
+    [`${header}\n${line}\nrm -rf\n`, /^line 3 is not an entry/],
+    [`${header}\n${line}\r\n`, /^line 2 is not an entry/],
+    [`${header}\n${line}\n\0\0\0\0\n`, /^line 3 is not an entry/],
   ];
-  for (const [text, error] of cases) {
-    const result = Ledger.parse(Buffer.from(text));
-    assert(!result.ok, text);
-    assert.match(result.error, error);
-  }
+  for (const [text, error] of cases) assert.throws(() => parse(text), isError('damaged-file', error), text);
   const whole = `${header}\n${line}\n`;
   for (let length = 1; length < whole.length; length++) {
-    const result = Ledger.parse(Buffer.from(whole.slice(0, length)));
     // Cut behind the header's line break, nothing says that there was more.
-    assert.equal(result.ok, length === header.length + 1, `cut after ${length} bytes`);
+    if (length === header.length + 1) assert.deepEqual(parse(whole.slice(0, length)).entries(), []);
+    else
+      assert.throws(() => parse(whole.slice(0, length)), isError('damaged-file', /^line/), `${length} bytes`);
   }
+});
+
+ledgers('a ledger of a newer version is refused, and the message says so', () => {
+  const newer = isError('newer-format', /^the ledger has version 2, .* up to 1: install a newer virlan$/);
+  assert.throws(() => parse(`${header.replace('1', '2')}\n`), newer);
+  assert.throws(() => parse(`${header.replace('1', '2')}\n{"another":"form"}\n`), newer);
 });
 
 ledgers('damage within a line is never taken for an entry', () => {
@@ -169,37 +214,46 @@ ledgers('damage within a line is never taken for an entry', () => {
     ['192.168.100.7', '192.168.100.777'],
     ['192.168.100.7', '192.168.100.07'],
     [mac(1), 'ff:ff:ff:ff:ff:ff'],
+    [mac(10), mac(10).toUpperCase()],
     ['"macs":["', '"macs":["x","'],
     ['"booted":false', '"booted":null'],
     ['2026-11-22T10', '2026-13-22T10'],
     ['2026-11-22T10', '2026-11-22 10'],
-    ['"problem":null', '"problem":null,"more":1'],
+    ['"retired":null', '"retired":"yesterday"'],
     ['"name":"web"', '"name":"w\\u0065b"'],
+    ['"name":"web"', '"name":"web","name":"web"'],
     ['"network":', '"network": '],
     [/}$/, ',}'],
     [/"hostname".*$/, '}'],
   ];
+  const whole = line.replace(`"${mac(1)}"`, `"${mac(1)}","${mac(10)}"`);
   for (const [from, to] of damages) {
-    const damaged = line.replace(from, to);
-    assert.notEqual(damaged, line);
-    const result = Ledger.parse(Buffer.from(`${header}\n${line}\n${damaged}\n`));
-    assert(result.ok, damaged);
-    assert.throws(() => result.value.entries(), /^DamagedLedger: line 3 /, damaged);
-    assert.throws(() => result.value.ofMachine('k8s-br0', uuid(1)), DamagedLedger, damaged);
+    const damaged = whole.replace(from, to);
+    assert.notEqual(damaged, whole);
+    const ledger = parse(`${header}\n${line}\n${damaged}\n`);
+    assert.throws(() => ledger.entries(), isError('damaged-file', /^line 3 /), damaged);
+    assert.throws(() => ledger.ofMachine('k8s-br0', uuid(1)), isError('damaged-file', /^line 3 /), damaged);
   }
 });
 
-ledgers('one byte changed anywhere gives another entry in full or none', () => {
+ledgers('one byte changed anywhere gives an entry that loses nothing of the line, or none', () => {
   fc.assert(
     fc.property(fc.nat(line.length - 1), fc.integer({ min: 0x20, max: 0x7e }), (at, byte) => {
       const changed = `${line.slice(0, at)}${String.fromCharCode(byte)}${line.slice(at + 1)}`;
-      const result = Ledger.parse(Buffer.from(`${header}\n${changed}\n`));
-      if (!result.ok) return;
       try {
-        const found = result.value.entries();
-        assert.equal(ledgerOf(...found).bytes.toString(), `${header}\n${changed}\n`);
+        const ledger = parse(`${header}\n${changed}\n`);
+        const [found] = ledger.entries();
+        assert(found);
+        const there = ledger.replace(found, { ...found, booted: !found.booted });
+        const [rewritten = ''] = there
+          .replace({ ...found, booted: !found.booted }, found)
+          .bytes.toString()
+          .split('\n')
+          .slice(1);
+        const fields = JSON.parse(changed);
+        assert.deepEqual({ ...JSON.parse(rewritten), ...fields }, JSON.parse(rewritten));
       } catch (error) {
-        assert(error instanceof DamagedLedger, String(error));
+        assert(error instanceof VirlanError, String(error));
       }
     }),
     { numRuns: 2000 },
@@ -208,13 +262,87 @@ ledgers('one byte changed anywhere gives another entry in full or none', () => {
 
 ledgers('a damaged line that nobody asks for is carried along to the letter', () => {
   const damaged = '{"name":"gone \\ud83d \\x, "ip":"10.9.9.9"}';
-  const result = Ledger.parse(Buffer.from(`${header}\n${line}\n${damaged}\n`));
-  assert(result.ok);
+  const ledger = parse(`${header}\n${line}\n${damaged}\n`);
   const other = entry({ uuid: uuid(2), name: 'db', macs: [mac(2)], ip: ip('192.168.100.8') });
-  const changed = result.value.replace(entry(), entry({ booted: true })).replace(null, other);
+  const changed = ledger.replace(entry(), entry({ booted: true })).replace(null, other);
   assert.deepEqual(changed.ofMachine('k8s-br0', uuid(1)), [entry({ booted: true })]);
   assert(changed.bytes.toString().includes(`\n${damaged}\n`));
-  assert(changed.addressTest()(ip('10.9.9.9')), 'nor is its address given to another');
+  assert(changed.hasIp(ip('10.9.9.9')), 'nor is its address given to another');
+});
+
+ledgers('fields of a later version survive, in the header and in an entry that is written again', () => {
+  const later = header.replace('}', ',"cluster":"a"}');
+  const ownLine = line
+    .replace('"nic":0', '"nic":0,"guard":{"allow":["10.0.0.7"]}')
+    .replace(/}$/, ',"ipv6":true}');
+  const other = line.replaceAll(uuid(1), uuid(2)).replace(/}$/, ',"ipv6":false}');
+  const ledger = parse(`${later}\n${ownLine}\n${other}\n`);
+  assert.deepEqual(ledger.ofMachine('k8s-br0', uuid(1)), [entry()]);
+  const changed = ledger.replace(entry(), entry({ booted: true, uuid: uuid(3) }));
+  const written = ownLine.replace('"booted":false', '"booted":true').replace(uuid(1), uuid(3));
+  assert.equal(changed.bytes.toString(), `${later}\n${written}\n${other}\n`);
+});
+
+ledgers('optional fields that are missing have their defaults', () => {
+  const short = line.replace(',"retired":null,"problem":null', '');
+  assert.deepEqual(parse(`${header}\n${short}\n`).entries(), [entry()]);
+  const unknown = line.replace('"problem":null', '"problem":{"kind":"of-tomorrow"}');
+  assert.deepEqual(parse(`${header}\n${unknown}\n`).entries(), [entry()], 'a problem is found again');
+});
+
+ledgers('lines of an older version are migrated step by step', () => {
+  const steps = ['second', 'third'].map(key => (fields: object) => ({ ...fields, [key]: true }));
+  assert.equal(migrateLine('{"a":1}', 1, steps), '{"a":1,"second":true,"third":true}');
+  assert.equal(migrateLine('{"a":1}', 2, steps), '{"a":1,"third":true}');
+  assert.equal(migrateLine('{"a":1}', 3, steps), '{"a":1}');
+  assert.equal(migrateLine('{"a":', 1, steps), '{"a":', 'damage stays, for whoever asks for that line');
+});
+
+ledgers('a ledger as virlan 0.1.0 wrote it is read, and only the changed entry is written anew', () => {
+  const text = readFileSync('test/unit/fixtures/ledger-version-1.jsonl', 'utf8');
+  const ledger = parse(text);
+  const entries = ledger.entries();
+  assert.deepEqual(
+    entries.map(({ network, nic, macOrigin, booted, retired, ip: at }) => [
+      network,
+      nic,
+      macOrigin,
+      booted,
+      retired !== null,
+      at !== null,
+    ]),
+    [
+      ['k8s-br0', 0, 'given', true, false, true],
+      ['k8s-br0', 1, 'given', false, false, true],
+      ['k8s-br0', 0, 'due', true, false, true],
+      ['k8s-br0', 0, 'own', false, true, true],
+      ['k8s-br0', 0, 'own', true, false, false],
+      ['k8s-br0', 0, 'own', false, false, true],
+      ['k8s-br0', 0, 'own', false, false, false],
+      ['lab', 0, 'given', false, false, true],
+    ],
+  );
+  assert.deepEqual(entries[4]?.problem, {
+    kind: 'legacy',
+    text: 'MAC 52:54:00:c5:f2:a7 is also that of web: give one of them another',
+  });
+  for (const [index, before] of entries.entries()) {
+    const lines = text.split('\n');
+    const changed = ledger.replace(before, { ...before, booted: !before.booted });
+    const expected = lines.with(
+      index + 1,
+      (lines[index + 1] ?? '').replace(`"booted":${before.booted}`, `"booted":${!before.booted}`),
+    );
+    assert.equal(changed.bytes.toString(), expected.join('\n'));
+    assert.equal(ledger.replace(before, { ...before }), ledger, 'entries are compared by value');
+  }
+  assert.equal(ledger.bytes.toString(), text);
+});
+
+ledgers('a line is read without throwing, whatever it is', () => {
+  for (const text of ['', 'null', '[]', '7', '{}', '"', '{"network":7}']) {
+    assert.equal(readLine(text).kind, 'damaged', text);
+  }
 });
 
 ledgers.run();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { type Domain, parseDomain } from '../../src/libvirt/domain-xml.ts';
+import { type Domain, type MetadataElement, parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { parseLibvirtNetwork, parseNetworkPort } from '../../src/libvirt/network-xml.ts';
 import { anyName, mac } from './builders.ts';
 
@@ -111,12 +111,32 @@ xml('a domain as the hook gets it', () => {
       { mac: null, bridge: null, network: null, tap: null },
     ],
   });
+  const tree = (name: string, attributes: Record<string, string>, ...children: object[]) => ({
+    name,
+    attributes: new Map(Object.entries(attributes)),
+    children,
+  });
+  const withoutText = ({ name, attributes, children }: MetadataElement): object => ({
+    name,
+    attributes,
+    children: children.map(withoutText),
+  });
   assert.deepEqual(
-    metadata.get('urn:virlan:machine:1'),
-    new Map(
-      Object.entries({ v: 'urn:virlan:machine:1', mac: 'keep', ip: '192.168.100.50', hostname: 'web' }),
+    metadata.map(({ namespace }) => namespace),
+    ['http://libosinfo.org/xmlns/libvirt/domain/1.0', 'urn:virlan:machine:1'],
+    'whatever the prefix, and the first of two',
+  );
+  const machine = metadata[1];
+  assert(machine);
+  const attributes = { v: 'urn:virlan:machine:1', mac: 'keep', ip: '192.168.100.50', hostname: 'web' };
+  const plugged = { type: 'bridge' };
+  assert.deepEqual(
+    withoutText(machine),
+    tree(
+      'machine',
+      attributes,
+      tree('devices', {}, tree('interface', plugged, tree('mac', { address: '52:54:00:66:66:66' }))),
     ),
-    'whatever its prefix, and the first of two',
   );
 });
 
@@ -125,7 +145,7 @@ xml('the status file of a running domain', () => {
     name: ' web\u00a0\u865a',
     uuid: id,
     nics: [{ mac: mac(1), bridge: 'k8s-br0', network: 'k8s-br0', tap: 'vnet0' }],
-    metadata: new Map(),
+    metadata: [],
   });
 });
 
@@ -142,6 +162,50 @@ xml('a port of a network as the hook gets it, and a network', () => {
   ];
   for (const [text, forward, bridge] of cases)
     assert.deepEqual(parseLibvirtNetwork(text), { ok: true, value: { name: 'n', forward, bridge } });
+});
+
+xml('metadata is a tree, with lists and text', () => {
+  const forwards = ['8443', '2222'].map(
+    port => `<f:forward port='${port}'>to ${port}<!-- --> &amp;</f:forward>`,
+  );
+  const [machine] = domain(
+    `<domain><name>a</name><uuid>${id}</uuid><metadata><f:m xmlns:f='urn:f'> <f:x/>${forwards.join('')}</f:m></metadata></domain>`,
+  ).metadata;
+  assert.deepEqual(
+    machine?.children.map(({ name, namespace, attributes, text }) => [
+      name,
+      namespace,
+      attributes.get('port'),
+      text,
+    ]),
+    [
+      ['x', 'urn:f', undefined, ''],
+      ['forward', 'urn:f', '8443', 'to 8443 &'],
+      ['forward', 'urn:f', '2222', 'to 2222 &'],
+    ],
+  );
+});
+
+xml('of metadata that is too large a part is kept, and no other tool crowds virlan out', () => {
+  const many = (count: number) => '<a><b/></a>'.repeat(count / 2);
+  const crowd = Array.from(
+    { length: 1000 },
+    (_, index) => `<x:x xmlns:x='urn:${index}'>${many(40)}</x:x>`,
+  ).join('');
+  const own = `<v:machine xmlns:v='urn:virlan:machine:1' mac='keep'>${many(100_000)}</v:machine>`;
+  const again = `<v:machine xmlns:v='urn:virlan:machine:1'>${many(100)}</v:machine>`;
+  const began = performance.now();
+  const { metadata } = domain(
+    `<domain><name>a</name><uuid>${id}</uuid><metadata>${crowd}${own}${again}</metadata></domain>`,
+  );
+  assert(performance.now() - began < 5000);
+  const count = ({ children }: MetadataElement): number =>
+    children.reduce((sum, child) => sum + count(child), 1);
+  assert.equal(metadata.length, 1001);
+  const machine = metadata.at(-1);
+  assert(machine?.namespace === 'urn:virlan:machine:1' && machine.attributes.get('mac') === 'keep');
+  assert.equal(count(machine), 1000);
+  assert(metadata.slice(0, 1000).every(each => count(each) === 41));
 });
 
 xml('text in pieces', () => {
@@ -161,15 +225,15 @@ xml('any name that XML can hold', () => {
 
 xml('what is no domain, network or port is refused, and said to be', () => {
   const cases: [text: string, error: RegExp][] = [
-    ['', /^not XML|no domain/],
+    ['', /^not XML|not the XML/],
     ['web', /^not XML/],
     ['<domain>', /^not XML/],
     ['<domain/>', /it has no <name>/],
     [`<domain><uuid>${id}</uuid></domain>`, /it has no <name>/],
     ['<domain><name>web</name></domain>', /it has no <uuid>/],
     ['<domain><name>web</name><uuid>../../x</uuid></domain>', /it has no <uuid>/],
-    [`<network><name>web</name><uuid>${id}</uuid></network>`, /no domain/],
-    [`<a><domain><name>web</name><uuid>${id}</uuid></domain></a>`, /no domain/],
+    [`<network><name>web</name><uuid>${id}</uuid></network>`, /not the XML of a domain/],
+    [`<a><domain><name>web</name><uuid>${id}</uuid></domain></a>`, /not the XML of a domain/],
     [`<domain><name>&nbsp;</name><uuid>${id}</uuid></domain>`, /^not XML/],
     [`<domain><x:name>web</x:name><uuid>${id}</uuid></domain>`, /^not XML/],
   ];

@@ -20,7 +20,7 @@ const nothing: MachineSources = {
 
 function domain(number: number, name: string, macs: readonly number[], tap: string | null = null): Domain {
   const nics = macs.map(own => ({ mac: mac(own), bridge: 'k8s-br0', network: null, tap }));
-  return { name, uuid: uuid(number), nics, metadata: new Map() };
+  return { name, uuid: uuid(number), nics, metadata: [] };
 }
 
 const lease = (number: number, expires: number, lastByte = 7): Lease => ({
@@ -36,7 +36,12 @@ const machines = (sources: Partial<MachineSources>) => machinesOf(network(), { .
 report('a machine with its reservation, its tap and its lease', () => {
   const running = [domain(1, 'web', [1], 'vnet0')];
   assert.deepEqual(
-    machines({ entries: [entry({ problem: 'p' })], defined: running, running, leases: [lease(1, soon)] }),
+    machines({
+      entries: [entry({ problem: { kind: 'legacy', text: 'p' } })],
+      defined: running,
+      running,
+      leases: [lease(1, soon)],
+    }),
     [
       {
         name: 'web',

@@ -9,11 +9,12 @@ import {
   handLines,
   parseHostsfile,
   reservationLine,
-  withReservation,
   withReservations,
 } from '../../src/dnsmasq/hostsfile.ts';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
-import { Ledger, type LedgerEntry } from '../../src/identity/ledger.ts';
+import { chooseProbeAddress, decide, wantedReservations } from '../../src/identity/decision.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import {
   type Machine,
   machineNamespace,
@@ -21,8 +22,9 @@ import {
   noWishes,
   type Wishes,
 } from '../../src/identity/machine.ts';
-import { type Reserved, reservationOf, reserve } from '../../src/identity/reserve.ts';
-import { wantedReservations } from '../../src/identity/store.ts';
+import { type Reserved, reserve } from '../../src/identity/reserve.ts';
+import { problemText } from '../../src/report/problem-text.ts';
+import { trailJson, trailText } from '../../src/report/trail-text.ts';
 import { excerpt } from '../../src/text.ts';
 import { aDate, ip, mac, network, uuid } from './builders.ts';
 
@@ -62,24 +64,19 @@ class Host {
 
   define(machine: Machine, moment: 'booting' | 'defined' = 'defined'): Reserved {
     this.machines.set(machine.uuid, machine);
-    const around = {
-      network: this.network,
-      byHand: this.byHand,
+    const { reserved, hostsfile } = decide(this.network, machine, moment, this.reading(), this.now);
+    this.ledger = reserved.ledger;
+    this.hostsfile = hostsfile ?? this.hostsfile;
+    return reserved;
+  }
+
+  reading() {
+    return {
+      ledger: this.ledger,
+      hostsfile: this.hostsfile,
       leases: () => this.leases,
       isKnown: (id: string) => this.machines.has(id),
-      now: this.now,
     };
-    const reserved = reserve(this.ledger, machine, moment, around);
-    this.ledger = reserved.ledger;
-    const spokenFor = [
-      ...this.byHand,
-      ...this.network.hosts.map(host => ({ macs: [host.mac], ip: host.ip, hostname: host.name })),
-    ];
-    const lines = [...reserved.entries, ...reserved.others].flatMap(
-      entry => reservationOf(entry, spokenFor) ?? [],
-    );
-    this.hostsfile = withReservation(this.hostsfile, lines) ?? this.hostsfile;
-    return reserved;
   }
 
   undefine(id: string): void {
@@ -109,6 +106,10 @@ function machine(
 ): Machine {
   const own = macs.map(one => (typeof one === 'number' ? mac(one) : one));
   return { name, uuid: uuid(number), macs: own, wishes: { ...noWishes, ...wishes } };
+}
+
+function textOf(entry: LedgerEntry | undefined): string {
+  return entry === undefined || entry.problem === null ? '' : problemText(entry.problem);
 }
 
 reservations('a machine gets its address by the formula, and has it from then on', () => {
@@ -149,7 +150,7 @@ reservations('the time it was last seen is worth a write once an hour', () => {
 
 reservations('what is told of a decision', () => {
   const host = new Host(tiny(1));
-  const told = (reserved: Reserved) => reserved.events.map(({ event }) => event);
+  const told = (reserved: Reserved) => reserved.events.map(({ kind }) => kind);
   assert.deepEqual(told(host.define(machine(1, 'web', [1]))), ['reserved']);
   assert.deepEqual(told(host.define(machine(1, 'web', [1]))), []);
   assert.deepEqual(told(host.define(machine(1, 'www', [1]))), ['changed']);
@@ -252,11 +253,11 @@ reservations(
     const [first] = host.define(machine(1, 'web', [1])).entries;
     const { entries, events } = host.define(machine(2, 'db', [1]), 'booting');
     assert.deepEqual(
-      entries.map(entry => [entry.ip, entry.problem]),
+      entries.map(entry => [entry.ip, textOf(entry)]),
       [[null, 'MAC 52:54:00:00:00:01 is also that of web: give one of them another']],
     );
     assert.deepEqual(
-      events.map(({ event }) => event),
+      events.map(({ kind }) => kind),
       ['reserved', 'problem'],
     );
     assert.deepEqual(host.define(machine(1, 'web', [1])).entries, [first]);
@@ -277,16 +278,16 @@ reservations(
   () => {
     const host = new Host();
     const twice = machine(1, 'web', [1, 1]);
-    const around = {
+    const context = {
       network: host.network,
       byHand: [],
       leases: () => [],
       isKnown: () => false,
       now: host.now,
     };
-    const [first, second] = reserve(host.ledger, twice, 'booting', around).entries;
+    const [first, second] = reserve(host.ledger, twice, 'booting', context).entries;
     assert.deepEqual([first?.ip, second?.ip], [at(155), null]);
-    assert.match(second?.problem ?? '', /also that of another of its NICs/);
+    assert.match(textOf(second), /also that of another of its NICs/);
     const { ledger, entries } = host.define(twice);
     assert.deepEqual(
       entries.map(entry => entry.ip),
@@ -343,10 +344,7 @@ reservations('when the pool is used up, the longest retired gives way, and never
   assert.equal(ipOf(2), null);
   assert.equal(host.define(machine(5, 'vm5', [5])).entries[0]?.ip, second);
   const [none] = host.define(machine(6, 'vm6', [6])).entries;
-  assert.deepEqual(
-    [none?.ip, none?.problem],
-    [null, 'no address is free in dhcp-range: widen it, or forget machines that are gone'],
-  );
+  assert.deepEqual([none?.ip, none?.problem], [null, { kind: 'pool-exhausted' }]);
   assert.equal(ipOf(1), first);
   assert(!host.hostsfile.ours.some(line => line.includes(mac(6))));
   host.undefine(uuid(1));
@@ -457,7 +455,12 @@ reservations('what metadata asks for', () => {
     [{ ip: ip('10.0.0.7') }, 155, 'web', /not free/],
     [{ hostname: 'db' }, 155, 'web', /^its hostname db is taken: choose another/],
     [{ hostname: 'left' }, 155, 'web', /taken/],
-    [{ problems: ["its metadata's ip makes no sense"] }, 155, 'web', /makes no sense/],
+    [
+      { problems: [{ kind: 'metadata-invalid', attribute: 'ip' }] },
+      155,
+      'web',
+      /^its metadata's ip is not valid: /,
+    ],
   ];
   for (const [wishes, lastByte, hostname, problem] of cases) {
     const host = new Host([], [`${mac(20)},192.168.100.20,left`]);
@@ -468,9 +471,9 @@ reservations('what metadata asks for', () => {
       [`192.168.100.${lastByte}`, hostname],
     );
     if (problem === null) assert.equal(first?.problem, null);
-    else assert.match(first?.problem ?? '', problem);
+    else assert.match(textOf(first), problem);
     assert.deepEqual([second?.ip, second?.hostname], [at(152), 'web-1'], 'a wish is for the first NIC');
-    assert.equal(second?.problem, wishes.problems?.[0] ?? null);
+    assert.deepEqual(second?.problem, wishes.problems?.[0] ?? null);
   }
 });
 
@@ -496,12 +499,20 @@ reservations('wishes as they stand in the definition', () => {
     name: 'web',
     uuid: uuid(1),
     nics: [],
-    metadata: new Map([[machineNamespace, new Map(Object.entries(attributes))]]),
+    metadata: [
+      {
+        name: 'machine',
+        namespace: machineNamespace,
+        attributes: new Map(Object.entries(attributes)),
+        children: [],
+        text: '',
+      },
+    ],
   });
   const wishesOf = (attributes: Record<string, string>) =>
     machineOn('k8s-br0', new Set(), domain(attributes)).wishes;
   assert.deepEqual(wishesOf({ mac: 'keep', ip: '10.0.0.7', hostname: 'web' }), {
-    mac: 'keep',
+    keepsMac: true,
     ip: ip('10.0.0.7'),
     hostname: 'web',
     problems: [],
@@ -516,8 +527,8 @@ reservations('wishes as they stand in the definition', () => {
     ['hostname', 'Web'],
   ] as const) {
     const { problems, ...wishes } = wishesOf({ [key]: value });
-    assert.deepEqual(wishes, { mac: null, ip: null, hostname: null });
-    assert.match(problems.join(), new RegExp(`^its metadata's ${key} makes no sense: `));
+    assert.deepEqual(wishes, { keepsMac: false, ip: null, hostname: null });
+    assert.deepEqual(problems, [{ kind: 'metadata-invalid', attribute: key }]);
   }
 });
 
@@ -531,7 +542,7 @@ reservations('which NICs are on a network', () => {
   const domain = {
     name: 'web',
     uuid: uuid(1),
-    metadata: new Map(),
+    metadata: [],
     nics: [
       nic(1, 'k8s-br0', null),
       nic(2, null, 'k8s-br0'),
@@ -548,6 +559,94 @@ reservations('which NICs are on a network', () => {
 reservations('a hostile name in a message', () => {
   assert.equal(excerpt('a\nb\u001b[31m\u202e', 40), 'a?b?[31m?');
   assert.equal(excerpt('x'.repeat(41), 40).length, 40);
+});
+
+reservations('each decision says why', () => {
+  /** The reasons for a machine's first NIC, without what was passed over. */
+  const reasons = ({ why }: Reserved, nic = 0) =>
+    why[nic]?.map(step =>
+      step.kind === 'claim' ? `claim: ${step.outcome}` : `${step.kind}: ${step.reason}`,
+    );
+  const host = new Host([
+    ...tiny(3),
+    '[host.printer]',
+    'network = k8s-br0',
+    `mac = ${mac(9)}`,
+    'ip = 192.168.100.11',
+  ]);
+  assert.deepEqual(reasons(host.define(machine(1, 'web', [1]))), [
+    'entry: none',
+    'hostname: machine-name',
+    'address: formula',
+  ]);
+  assert.deepEqual(reasons(host.define(machine(1, 'web', [1]))), [
+    'entry: current-mac',
+    'hostname: ledger',
+    'address: ledger',
+  ]);
+  assert.deepEqual(reasons(host.define(machine(1, 'web', [2])))?.[0], 'entry: place');
+  assert.deepEqual(reasons(host.define(machine(1, 'web', [1])))?.[0], 'entry: earlier-mac');
+  assert.deepEqual(reasons(host.define(machine(2, 'db', [1]))), [
+    'entry: none',
+    'claim: held',
+    'hostname: machine-name',
+    'address: mac-taken',
+  ]);
+  assert.deepEqual(reasons(host.define(machine(2, 'db', [2]))), [
+    'entry: place',
+    'claim: released',
+    'hostname: ledger',
+    'address: formula',
+  ]);
+  assert.deepEqual(reasons(host.define(machine(3, 'x', [3])))?.at(-1), 'address: none');
+  host.undefine(uuid(1));
+  assert.deepEqual(reasons(host.define(machine(3, 'x', [3])))?.at(-1), 'address: retired-reused');
+  assert.deepEqual(reasons(host.define(machine(4, 'web', [4])))?.[0], 'entry: name');
+  assert.deepEqual(reasons(host.define(machine(5, 'printer', [9])))?.at(-1), 'address: fixed-host');
+  const wish = machine(6, 'wish', [6], { ip: at(50), hostname: 'shop' });
+  assert.deepEqual(reasons(host.define(wish))?.slice(1), ['hostname: metadata', 'address: metadata']);
+  host.hostsfile = { ...host.hostsfile, byHand: [`${mac(7)},192.168.100.60`] };
+  assert.deepEqual(reasons(host.define(machine(7, 'hand', [7])))?.at(-1), 'address: hostsfile');
+});
+
+reservations('an address that is not the formula’s says which ones were passed over', () => {
+  const host = new Host([], ['192.168.100.156']);
+  host.leases = [{ mac: mac(8), ip: at(155), hostname: null, clientId: null, expires: 0 }];
+  const { why } = host.define(machine(1, 'web', [1]));
+  const step = why[0]?.at(-1);
+  assert(step?.kind === 'address');
+  assert.equal(step.reason, 'next-free');
+  const skipped = step.skipped.map(({ address, reason }) => `${formatIp(address)} ${reason}`);
+  assert.deepEqual(skipped, ['192.168.100.155 leased', '192.168.100.156 fixed']);
+  assert.equal(
+    trailText(step),
+    "address 192.168.100.157: the first free one after the formula's; 192.168.100.155 is not free (leased to another MAC); 192.168.100.156 is not free (a [host.…] section or a line written by hand has it)",
+  );
+  const [first] = Object.entries(JSON.parse(JSON.stringify(trailJson(step)))).filter(
+    ([key]) => key === 'address',
+  );
+  assert.deepEqual(first, ['address', '192.168.100.157']);
+});
+
+reservations('a trail lists a few of the addresses passed over, and counts all', () => {
+  const host = new Host(tiny(20));
+  for (let number = 1; number <= 20; number++) host.define(machine(number, `vm${number}`, [number]));
+  const step = host.define(machine(21, 'last', [21])).why[0]?.at(-1);
+  assert(step?.kind === 'address' && step.reason === 'none');
+  assert.deepEqual([step.skipped.length, step.skippedCount], [8, 20]);
+  assert.match(trailText(step), /^no address: dhcp-range is used up; .*; 12 more are not free$/);
+});
+
+reservations('a probe gets the last free address, and never the last of all', () => {
+  const probeAddress = (host: Host) => chooseProbeAddress(host.network, mac(99), host.reading(), host.now);
+  const host = new Host(tiny(3), ['192.168.100.12']);
+  assert.equal(probeAddress(host), at(11));
+  host.leases = [{ mac: mac(8), ip: at(11), hostname: null, clientId: null, expires: 0 }];
+  assert.equal(probeAddress(host), null, 'the one that is left is for a machine');
+  host.leases = [{ mac: mac(99), ip: at(11), hostname: null, clientId: null, expires: 0 }];
+  assert.equal(probeAddress(host), at(11), 'its own lease is no obstacle');
+  host.define(machine(1, 'web', [1]));
+  assert.equal(probeAddress(host), null);
 });
 
 /** Something that happens on a host. */
@@ -672,7 +771,7 @@ function assertSound(host: Host): void {
   for (const entry of live.filter(one => host.machines.has(one.uuid))) {
     const fixed = host.network.hosts.find(one => one.ip === entry.ip);
     assert(fixed === undefined || fixed.mac === entry.macs[0], "a fixed host's address");
-    if (entry.ip === null) assert.match(entry.problem ?? '', /is also that of|no address is free/);
+    if (entry.ip === null) assert(['mac-taken', 'pool-exhausted'].includes(entry.problem?.kind ?? ''));
   }
 
   const wanted = host.wantedLines();
@@ -744,12 +843,12 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
     );
     if (isClash) {
       assert.equal(entry.ip, null);
-      assert.match(entry.problem ?? '', /is also that of/);
+      assert.equal(entry.problem?.kind, 'mac-taken');
       continue;
     }
     const same = own.find(one => one.macs[0] === current);
     if (same?.ip != null && !isPromised(same.ip)) assert.equal(entry.ip, same.ip, 'an address moved');
-    const heritage =
+    const predecessors =
       own.length > 0
         ? []
         : was.filter(
@@ -758,7 +857,7 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
               one.nic === nic &&
               (one.retired !== null || !host.machines.has(one.uuid)),
           );
-    const inherited = heritage[0]?.ip;
+    const inherited = predecessors[0]?.ip;
     if (inherited != null && !isPromised(inherited)) {
       // Where the pool is used up, another NIC of the machine itself may have it.
       assert(
@@ -766,7 +865,7 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
         'a name did not get its address back',
       );
     }
-    if (own.length > 0 || heritage.length > 0 || wanted.macs.length > 1) continue;
+    if (own.length > 0 || predecessors.length > 0 || wanted.macs.length > 1) continue;
 
     // A machine never seen before, with one NIC.
     const pool = Array.from({ length: lan.range.last - lan.range.first + 1 }, (_, place) =>
@@ -788,7 +887,7 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
       );
     } else {
       assert.equal(entry.ip, null);
-      assert.match(entry.problem ?? '', /^no address is free/);
+      assert.equal(entry.problem?.kind, 'pool-exhausted');
     }
   }
 }

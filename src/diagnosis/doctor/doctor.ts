@@ -1,7 +1,4 @@
 import type { Config, NetworkConfig } from '../../config/config.ts';
-import { machineOn } from '../../identity/machine.ts';
-import { reserveMachine } from '../../identity/store.ts';
-import { passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { type Finding, failed } from '../finding.ts';
 import type { HostFacts, MachineFacts } from './facts.ts';
 import { gatherHost, gatherMachine, gatherNetwork } from './gather.ts';
@@ -30,17 +27,6 @@ export async function examine(config: Config, machine: string | null): Promise<C
     ...examineMachine(patient),
   ]);
   return groups.flatMap(({ about, findings }) => findings.map(finding => ({ about, ...finding })));
-}
-
-/** Gives a machine that runs the reservations it lacks. */
-export async function reserveFor({ networks }: Config, name: string): Promise<void> {
-  const domain = runningDomains().find(other => other.name === name);
-  if (domain === undefined) return;
-  for (const network of networks) {
-    const passThrough = passThroughNetworks(network.name, network.bridge);
-    const machine = machineOn(network.bridge, passThrough, domain);
-    if (machine.macs.length > 0) await reserveMachine(network, machine, 'booting');
-  }
 }
 
 /** Those that a machine is on, or all. */

@@ -1,7 +1,7 @@
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
-import type { LedgerEntry } from '../../identity/ledger.ts';
+import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
 import type { HostSurvey, Survey } from '../../network/survey.ts';
 import type { Uplink } from '../../network/uplink.ts';

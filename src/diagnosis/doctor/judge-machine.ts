@@ -1,4 +1,5 @@
 import { formatIp } from '../../address/ip.ts';
+import { problemText } from '../../report/problem-text.ts';
 import { shellQuoted } from '../../text.ts';
 import { type CheckId, type Finding, failed, mendable, ok, skipped, unclear } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
@@ -69,7 +70,7 @@ function judgePort({ tap, bridge, port }: NicFacts): Finding {
 }
 
 function judgeReservation(machine: string, { network, mac, entry, promised }: NicFacts): Finding {
-  if (entry?.problem != null) return failed('reservation', entry.problem, null);
+  if (entry?.problem != null) return failed('reservation', problemText(entry.problem), null);
   if (entry === null || entry.ip === null)
     return mendable(
       'reservation',

@@ -1,0 +1,34 @@
+// `virlan ip NAME`.
+import { formatIp } from '../address/ip.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson } from '../cli/terminal.ts';
+import { loadConfig } from '../config/load.ts';
+import { VirlanError } from '../errors.ts';
+import { predictNicAddress } from '../operations/predict-identity.ts';
+import { problemText } from '../report/problem-text.ts';
+import { trailJson, trailText } from '../report/trail-text.ts';
+import { forTerminal } from '../text.ts';
+import { selectNetwork } from './networks.ts';
+
+/** Prints the address that a NIC of the machine has, or would get; with --verbose also why. */
+export async function ip(options: Values, name: string): Promise<number> {
+  const { json, nic, verbose } = options;
+  const network = selectNetwork(loadConfig(options.config), options.network);
+  const { address, given, problem, why } = predictNicAddress(network, { name, nic });
+  if (address === null) {
+    const message = `${name} would get no address: dhcp-range of ${network.name} is used up: widen it`;
+    throw new VirlanError('pool-exhausted', message);
+  }
+  const text = formatIp(address);
+  if (json) {
+    const trail = verbose ? { why: why.map(trailJson) } : {};
+    printJson({ name, network: network.name, nic, ip: text, given, ...trail });
+    return 0;
+  }
+  print(text);
+  if (verbose) {
+    const problems = problem === null ? [] : [problemText(problem)];
+    print(...[...why.map(trailText), ...problems].map(line => `  ${forTerminal(line)}`));
+  }
+  return 0;
+}

@@ -1,0 +1,152 @@
+// Which address a NIC gets, and why.
+import { broadcastOf, type Ipv4, prefixContains } from '../address/ip.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { isCurrent } from '../dnsmasq/leases.ts';
+import { holderOf, othersThan, type ReserveContext } from './context.ts';
+import { formulaAddress } from './formula.ts';
+import type { Ledger } from './ledger.ts';
+import type { Nic } from './nic.ts';
+import { poolOf } from './pool.ts';
+import type { ReservationProblem } from './problem.ts';
+import {
+  type AddressReason,
+  maxSkipsListed,
+  type SkippedAddress,
+  type SkipReason,
+  type TrailStep,
+} from './trail.ts';
+
+export interface ChosenAddress {
+  readonly address: Ipv4 | null;
+  readonly problem: ReservationProblem | null;
+  readonly why: TrailStep;
+}
+
+/**
+ * Chooses, in this order: what a line written by hand or a `[host.…]` section has for the MAC, what the metadata asks
+ * for (of NIC 0), what the NIC has already, a free one by the formula, and that of the entry retired longest ago.
+ */
+export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext): ChosenAddress {
+  const fixed = fixedAddress(nic, context);
+  if (fixed !== null) return fixed;
+  const problem = wishProblem(ledger, nic, context);
+  const wish = wishOf(nic);
+  if (wish !== null && problem === null) return chosen(wish, 'metadata', null);
+  const { found } = nic;
+  if (found !== null && found.ip !== null && isAvailable(found.ip, ledger, nic, context)) {
+    return chosen(found.ip, 'ledger', problem);
+  }
+  return newAddress(ledger, nic, context, problem);
+}
+
+function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): ChosenAddress | null {
+  const byLine = byHand.find(line => line.macs.includes(mac))?.ip ?? null;
+  if (byLine !== null) return chosen(byLine, 'hostsfile', null);
+  const host = network.hosts.find(each => each.mac === mac);
+  return host === undefined ? null : chosen(host.ip, 'fixed-host', null);
+}
+
+/** A wish is for the machine's first NIC. */
+function wishOf({ key, wishes }: Nic): Ipv4 | null {
+  return key.nic === 0 ? wishes.ip : null;
+}
+
+/** Returns why the address that the metadata asks for cannot be given; null when it can, or none is asked for. */
+function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): ReservationProblem | null {
+  const address = wishOf(nic);
+  if (address === null) return null;
+  if (!isUsable(address, context)) return { kind: 'address-unusable', address };
+  const holder = othersThan(nic.found, ledger.withIp(address)).find(entry => entry.retired === null);
+  return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
+}
+
+/** Whether a NIC may have or keep an address: only entries of machines that no longer exist have it, too. */
+function isAvailable(address: Ipv4, ledger: Ledger, { found }: Nic, context: ReserveContext): boolean {
+  return (
+    isUsable(address, context) &&
+    othersThan(found, ledger.withIp(address)).every(entry => entry.retired !== null)
+  );
+}
+
+function isUsable(address: Ipv4, context: ReserveContext): boolean {
+  const { network } = context;
+  return (
+    prefixContains(network.subnet, address) && !isHostAddress(address, network) && !isFixed(address, context)
+  );
+}
+
+/** Whether it is the host's own address, or the lowest or the highest of the subnet. */
+function isHostAddress(address: Ipv4, { gateway, subnet }: NetworkConfig): boolean {
+  return [gateway, subnet.network, broadcastOf(subnet)].includes(address);
+}
+
+/** Whether a `[host.…]` section or a line written by hand has it. */
+function isFixed(address: Ipv4, { network, byHand }: ReserveContext): boolean {
+  return network.hosts.some(host => host.ip === address) || byHand.some(line => line.ip === address);
+}
+
+function newAddress(
+  ledger: Ledger,
+  { key, mac }: Nic,
+  context: ReserveContext,
+  wish: ReservationProblem | null,
+): ChosenAddress {
+  const { network, now } = context;
+  const leases = context.leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
+  const leased = new Set(leases.map(lease => lease.ip));
+  const skips = new Skips();
+  const reasonToSkip = (address: Ipv4): SkipReason | null => {
+    if (ledger.hasIp(address)) return 'reserved';
+    if (leased.has(address)) return 'leased';
+    return isFixed(address, context) ? 'fixed' : null;
+  };
+  const free = formulaAddress(key, poolOf(network), address => skips.add(address, reasonToSkip(address)));
+  if (free !== null) return chosen(free, skips.count === 0 ? 'formula' : 'next-free', wish, skips);
+  const reused = longestRetired(
+    ledger,
+    network,
+    address => isUsable(address, context) && !leased.has(address),
+  );
+  return reused === null
+    ? chosen(null, 'none', { kind: 'pool-exhausted' }, skips)
+    : chosen(reused, 'retired-reused', wish, skips);
+}
+
+/** Collects the addresses that are passed over. */
+class Skips {
+  readonly listed: SkippedAddress[] = [];
+  count = 0;
+
+  /** Returns whether there is a reason to pass over the address. */
+  add(address: Ipv4, reason: SkipReason | null): boolean {
+    if (reason === null) return false;
+    this.count++;
+    if (this.listed.length < maxSkipsListed) this.listed.push({ address, reason });
+    return true;
+  }
+}
+
+function chosen(
+  address: Ipv4 | null,
+  reason: AddressReason,
+  problem: ReservationProblem | null,
+  skips: Pick<Skips, 'listed' | 'count'> = { listed: [], count: 0 },
+): ChosenAddress {
+  const why = { kind: 'address', address, reason, skipped: skips.listed, skippedCount: skips.count } as const;
+  return { address, problem, why };
+}
+
+/** Returns the address of the entry that was retired longest ago and that no entry of an existing machine has. */
+function longestRetired(
+  ledger: Ledger,
+  network: NetworkConfig,
+  isCandidate: (address: Ipv4) => boolean,
+): Ipv4 | null {
+  const retired = ledger
+    .entries()
+    .flatMap(({ network: on, ip, retired: since }) =>
+      on === network.name && ip !== null && since !== null ? [{ ip, since }] : [],
+    )
+    .filter(({ ip }) => isCandidate(ip) && ledger.withIp(ip).every(entry => entry.retired !== null));
+  return retired.sort((a, b) => a.since.getTime() - b.since.getTime())[0]?.ip ?? null;
+}

@@ -1,0 +1,37 @@
+// Which host name a NIC gets: what DNS finds it by.
+import { machineLabel } from '../names/label.ts';
+import { othersThan, type ReserveContext } from './context.ts';
+import type { Ledger } from './ledger.ts';
+import type { Nic } from './nic.ts';
+import type { ReservationProblem } from './problem.ts';
+import type { TrailStep } from './trail.ts';
+
+export interface ChosenHostname {
+  readonly hostname: string;
+  readonly problem: ReservationProblem | null;
+  readonly why: TrailStep;
+}
+
+/** Chooses what the metadata asks for (of NIC 0), else what the NIC has, else a label made from the machine's name. */
+export function chooseHostname(
+  ledger: Ledger,
+  nic: Nic,
+  { network, byHand }: ReserveContext,
+): ChosenHostname {
+  const { key, mac, found, wishes } = nic;
+  const isTaken = (label: string) =>
+    network.hosts.some(host => host.name === label && host.mac !== mac) ||
+    byHand.some(line => line.hostname === label && !line.macs.includes(mac)) ||
+    othersThan(found, ledger.withHostname(network.name, label)).some(entry => entry.retired === null);
+  const wish = key.nic === 0 ? wishes.hostname : null;
+  if (wish !== null && !isTaken(wish)) {
+    return { hostname: wish, problem: null, why: { kind: 'hostname', hostname: wish, reason: 'metadata' } };
+  }
+  const problem = wish === null ? null : ({ kind: 'hostname-taken', label: wish } as const);
+  if (found !== null && found.name === key.machine && !isTaken(found.hostname)) {
+    const { hostname } = found;
+    return { hostname, problem, why: { kind: 'hostname', hostname, reason: 'ledger' } };
+  }
+  const hostname = machineLabel(key.machine, key.nic, isTaken);
+  return { hostname, problem, why: { kind: 'hostname', hostname, reason: 'machine-name' } };
+}

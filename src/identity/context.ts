@@ -1,0 +1,38 @@
+// What a decision on a machine's reservations depends on.
+import type { NetworkConfig } from '../config/config.ts';
+import type { HandLine } from '../dnsmasq/hostsfile.ts';
+import type { Lease } from '../dnsmasq/leases.ts';
+import type { LedgerEntry } from './ledger-format.ts';
+import type { Holder } from './problem.ts';
+
+/** `booting`: the machine starts now with the MACs it has. `defined`: its definition was read. */
+export type Moment = 'booting' | 'defined';
+
+export interface ReserveContext {
+  readonly network: NetworkConfig;
+  /** The lines of the hostsfile that were written by hand. */
+  readonly byHand: readonly HandLine[];
+  /** Called only when a new address is chosen. */
+  readonly leases: () => readonly Lease[];
+  /** Whether libvirt still knows the machine; called only when another machine's entry is in the way. */
+  readonly isKnown: (uuid: string) => boolean;
+  readonly now: Date;
+}
+
+/**
+ * Whether two entries are those of one NIC. Two entries of a machine may have one place, after a NIC was put in front
+ * of another: then their host names differ.
+ */
+export function isSameNic(a: LedgerEntry, b: LedgerEntry): boolean {
+  return a.network === b.network && a.uuid === b.uuid && a.nic === b.nic && a.hostname === b.hostname;
+}
+
+/** Returns those entries that are not `own`'s. */
+export function othersThan(own: LedgerEntry | null, entries: readonly LedgerEntry[]): LedgerEntry[] {
+  return entries.filter(entry => own === null || !isSameNic(entry, own));
+}
+
+/** Returns who an entry belongs to, as a NIC of the machine with this uuid sees it. */
+export function holderOf(entry: LedgerEntry, uuid: string): Holder {
+  return entry.uuid === uuid ? { kind: 'own-nic' } : { kind: 'machine', machine: entry.name };
+}

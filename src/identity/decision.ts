@@ -1,0 +1,102 @@
+// What a machine's start changes in the ledger and in the hostsfile. Pure: everything it depends on is an argument.
+import type { Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import {
+  type HandLine,
+  type Hostsfile,
+  handLines,
+  type Reservation,
+  reservationLine,
+  withReservation,
+} from '../dnsmasq/hostsfile.ts';
+import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
+import type { Moment } from './context.ts';
+import type { Ledger } from './ledger.ts';
+import type { LedgerEntry } from './ledger-format.ts';
+import type { Machine } from './machine.ts';
+import { lastFree, poolOf } from './pool.ts';
+import { type Reserved, reserve } from './reserve.ts';
+
+/** What was read of the host. */
+export interface Reading {
+  readonly ledger: Ledger;
+  readonly hostsfile: Hostsfile;
+  /** Called only when a new address is chosen. */
+  leases(): readonly Lease[];
+  /** Whether libvirt knows a machine; called only when another machine's entry is in the way. */
+  isKnown(uuid: string): boolean;
+}
+
+export interface Decision {
+  readonly reserved: Reserved;
+  /** The hostsfile as it has to be; null when it needs no change. */
+  readonly hostsfile: Hostsfile | null;
+}
+
+/** The name of a network, and its `[host.…]` sections. */
+type NamedHosts = Pick<NetworkConfig, 'name' | 'hosts'>;
+
+/** Decides on the reservations of a machine. Throws VirlanError 'damaged-file' for a line of the ledger. */
+export function decide(
+  network: NetworkConfig,
+  machine: Machine,
+  moment: Moment,
+  { ledger, hostsfile, leases, isKnown }: Reading,
+  now: Date,
+): Decision {
+  const byHand = handLines(hostsfile);
+  const reserved = reserve(ledger, machine, moment, { network, byHand, leases, isKnown, now });
+  const claimed = [...byHand, ...fixedLines(network.hosts)];
+  const lines = [...reserved.entries, ...reserved.displaced].flatMap(
+    entry => reservationOf(entry, claimed) ?? [],
+  );
+  return { reserved, hostsfile: withReservation(hostsfile, lines) };
+}
+
+/** Returns virlan's lines of a network's hostsfile: those of its fixed hosts and of its entries in the ledger. */
+export function wantedReservations(network: NamedHosts, ledger: Ledger, hostsfile: Hostsfile): string[] {
+  const byHand = handLines(hostsfile);
+  const fixed = fixedLines(network.hosts);
+  const reservations: Reservation[] = [
+    ...fixed.filter(({ macs: [mac] }) => mac !== undefined && !byHand.some(line => line.macs.includes(mac))),
+    ...ledger
+      .entries()
+      .filter(entry => entry.network === network.name)
+      .flatMap(entry => reservationOf(entry, [...byHand, ...fixed]) ?? []),
+  ];
+  return reservations.map(reservationLine);
+}
+
+/** Returns the line of an entry; null when it has no address, or a line in `claimed` has its MAC. */
+export function reservationOf(entry: LedgerEntry, claimed: readonly HandLine[]): Reservation | null {
+  const macs = entry.macs.filter(mac => !claimed.some(line => line.macs.includes(mac)));
+  return entry.ip === null || entry.retired !== null || macs.length === 0 || macs[0] !== entry.macs[0]
+    ? null
+    : { macs, ip: entry.ip, hostname: entry.hostname };
+}
+
+function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
+  return hosts.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname }));
+}
+
+/**
+ * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is none, or only
+ * one, which is left to a machine that may start meanwhile.
+ */
+export function chooseProbeAddress(
+  network: NetworkConfig,
+  mac: Mac,
+  { ledger, hostsfile, leases }: Omit<Reading, 'isKnown'>,
+  now: Date,
+): Ipv4 | null {
+  const claimed = handLines(hostsfile).map(line => line.ip);
+  const leased = leases()
+    .filter(lease => lease.mac !== mac && isCurrent(lease, now))
+    .map(lease => lease.ip);
+  const isTaken = (address: Ipv4) =>
+    ledger.hasIp(address) || claimed.includes(address) || leased.includes(address);
+  const pool = poolOf(network);
+  const chosen = lastFree(pool, isTaken);
+  return lastFree(pool, address => address === chosen || isTaken(address)) === null ? null : chosen;
+}

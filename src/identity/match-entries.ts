@@ -1,0 +1,95 @@
+// Which ledger entry is which NIC's, and who owns a MAC.
+import type { Mac } from '../address/mac.ts';
+import { holderOf, isSameNic, othersThan, type ReserveContext } from './context.ts';
+import type { Ledger } from './ledger.ts';
+import type { LedgerEntry } from './ledger-format.ts';
+import type { Machine } from './machine.ts';
+import type { TrailStep } from './trail.ts';
+
+export interface EntryMatch {
+  readonly entry: LedgerEntry | null;
+  readonly why: Extract<TrailStep, { kind: 'entry' }>;
+}
+
+/**
+ * Returns the entry of each of a machine's NICs: known by the MAC it has, then by one that it had, then by its place.
+ * A machine without any entry inherits those of a machine of its name that no longer exists.
+ */
+export function matchEntries(ledger: Ledger, machine: Machine, context: ReserveContext): EntryMatch[] {
+  const { name } = context.network;
+  const own = ledger.ofMachine(name, machine.uuid);
+  const matches = new Map<number, EntryMatch>();
+  const match = (
+    reason: EntryMatch['why']['reason'],
+    candidates: readonly LedgerEntry[],
+    isIts: (entry: LedgerEntry, nic: number, mac: Mac) => boolean,
+  ) => {
+    for (const [nic, mac] of machine.macs.entries()) {
+      if (matches.has(nic)) continue;
+      const matched = [...matches.values()].map(({ entry }) => entry);
+      const entry = candidates.find(each => !matched.includes(each) && isIts(each, nic, mac));
+      if (entry !== undefined) matches.set(nic, { entry, why: { kind: 'entry', reason } });
+    }
+  };
+  match('current-mac', own, (entry, _, mac) => entry.macs[0] === mac);
+  match('earlier-mac', own, (entry, _, mac) => entry.macs.includes(mac));
+  match('place', own, (entry, nic) => entry.nic === nic);
+  if (own.length === 0)
+    match('name', predecessors(ledger, machine, context), (entry, nic) => entry.nic === nic);
+  return machine.macs.map(
+    (_, nic) => matches.get(nic) ?? { entry: null, why: { kind: 'entry', reason: 'none' } },
+  );
+}
+
+/** Returns the entries of machines of the same name that no longer exist. */
+function predecessors(ledger: Ledger, machine: Machine, context: ReserveContext): LedgerEntry[] {
+  return ledger
+    .named(context.network.name, machine.name)
+    .filter(entry => entry.uuid !== machine.uuid && (entry.retired !== null || !context.isKnown(entry.uuid)));
+}
+
+export interface Claim {
+  readonly ledger: Ledger;
+  /** The entry that keeps the MAC, so that this NIC cannot have an address; null when the NIC has it. */
+  readonly owner: LedgerEntry | null;
+  /** The entries that released it, as they were before. */
+  readonly displaced: readonly LedgerEntry[];
+  readonly why: readonly TrailStep[];
+}
+
+/** The NIC that claims a MAC: its machine, its entry if it has one, and those of the machine's earlier NICs. */
+export interface Claimant {
+  readonly uuid: string;
+  readonly found: LedgerEntry | null;
+  readonly siblings: readonly LedgerEntry[];
+}
+
+/**
+ * Decides whose a MAC is. An entry that had it earlier, or whose machine no longer exists, releases it; one that has it
+ * now and has an address with it keeps it.
+ */
+export function claimMac(
+  ledger: Ledger,
+  mac: Mac,
+  { uuid, found, siblings }: Claimant,
+  context: ReserveContext,
+): Claim {
+  let result = ledger;
+  const displaced: LedgerEntry[] = [];
+  const why: TrailStep[] = [];
+  for (const other of othersThan(found, ledger.withMac(mac))) {
+    const exists =
+      siblings.some(sibling => isSameNic(sibling, other)) ||
+      (other.retired === null && context.isKnown(other.uuid));
+    const hasItNow = exists && other.macs[0] === mac;
+    const step = { kind: 'claim', mac, holder: holderOf(other, uuid) } as const;
+    if (hasItNow && other.ip !== null) {
+      return { ledger, owner: other, displaced: [], why: [{ ...step, outcome: 'held' }] };
+    }
+    if (hasItNow) continue;
+    result = result.replace(other, { ...other, macs: other.macs.filter(own => own !== mac) });
+    displaced.push(other);
+    why.push({ ...step, outcome: 'released' });
+  }
+  return { ledger: result, owner: null, displaced, why };
+}

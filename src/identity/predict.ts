@@ -1,0 +1,110 @@
+// Which MAC and which address a NIC has, or would get if its machine were defined now, and why.
+import type { Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { handLines } from '../dnsmasq/hostsfile.ts';
+import { chooseMac } from './assign.ts';
+import { decide, type Reading } from './decision.ts';
+import type { LedgerEntry } from './ledger-format.ts';
+import { type Machine, noWishes } from './machine.ts';
+import type { ReservationProblem } from './problem.ts';
+import type { MacSources } from './taken-macs.ts';
+import type { TrailStep } from './trail.ts';
+
+/** A NIC by the name of its machine, which need not exist. */
+export interface NamedNic {
+  readonly name: string;
+  readonly nic: number;
+}
+
+export interface PredictReading extends Reading {
+  readonly domains: MacSources['domains'];
+  /** The machine of this name that libvirt knows, as the network sees it; null for none. */
+  readonly machine: Machine | null;
+}
+
+export interface PredictedMac {
+  readonly mac: Mac;
+  /** Whether the NIC has it already. */
+  readonly given: boolean;
+  readonly why: readonly TrailStep[];
+}
+
+/** Returns the MAC of a NIC: that in the ledger, else that in its definition, else the formula's. */
+export function predictMac(network: NetworkConfig, named: NamedNic, reading: PredictReading): PredictedMac {
+  const [recorded] = entryOf(network, named, reading)?.macs ?? [];
+  if (recorded !== undefined) return knownMac(recorded, 'ledger');
+  const defined = reading.machine?.macs[named.nic];
+  if (defined !== undefined) return knownMac(defined, 'definition');
+  const { mac, why } = formulaMacs(network, named, reading);
+  return { mac, given: false, why: [why] };
+}
+
+export interface PredictedAddress {
+  /** Null when the pool is used up. */
+  readonly address: Ipv4 | null;
+  /** Whether it is reserved already. */
+  readonly given: boolean;
+  readonly problem: ReservationProblem | null;
+  readonly why: readonly TrailStep[];
+}
+
+/** Returns the address of a NIC: that in the ledger, else what would be decided at its machine's first start. */
+export function predictAddress(
+  network: NetworkConfig,
+  named: NamedNic,
+  reading: PredictReading,
+  now: Date,
+): PredictedAddress {
+  const entry = entryOf(network, named, reading);
+  if (entry !== null && entry.ip !== null) {
+    const why = {
+      kind: 'address',
+      address: entry.ip,
+      reason: 'ledger',
+      skipped: [],
+      skippedCount: 0,
+    } as const;
+    return { address: entry.ip, given: true, problem: entry.problem, why: [why] };
+  }
+  const { mac, siblings, why } = formulaMacs(network, named, reading);
+  const machine = { name: named.name, uuid: noUuid, macs: [...siblings, mac], wishes: noWishes };
+  const { reserved } = decide(network, machine, 'defined', { ...reading, isKnown: () => false }, now);
+  const last = reserved.entries.at(-1);
+  return {
+    address: last?.ip ?? null,
+    given: false,
+    problem: last?.problem ?? null,
+    why: [why, ...(reserved.why.at(-1) ?? [])],
+  };
+}
+
+/** The uuid of a machine that does not exist. */
+const noUuid = '00000000-0000-0000-0000-000000000000';
+
+/** Returns the entry of a NIC by its machine's name: one of an existing machine before a retired one. */
+function entryOf(
+  network: NetworkConfig,
+  { name, nic }: NamedNic,
+  { ledger }: PredictReading,
+): LedgerEntry | null {
+  const entries = ledger.named(network.name, name).filter(entry => entry.nic === nic);
+  return entries.find(entry => entry.retired === null) ?? entries[0] ?? null;
+}
+
+function knownMac(mac: Mac, reason: 'ledger' | 'definition'): PredictedMac {
+  return { mac, given: true, why: [{ kind: 'mac', mac, reason, skipped: [] }] };
+}
+
+/** Returns the formula's MAC for a NIC, and those for the machine's NICs in front of it. */
+function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictReading) {
+  const sources = { ...reading, network, byHand: handLines(reading.hostsfile) };
+  const uuid = reading.machine?.uuid ?? null;
+  const siblings = new Set<Mac>();
+  const choose = (place: number) => {
+    const key = { network: network.name, machine: name, nic: place };
+    return chooseMac({ key, uuid, current: null, siblings }, sources);
+  };
+  for (let place = 0; place < nic; place++) siblings.add(choose(place).mac);
+  return { ...choose(nic), siblings };
+}

@@ -1,0 +1,40 @@
+// Whether a MAC is free for a NIC: the one rule, for the MACs that the watcher assigns and for `virlan mac`.
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import type { HandLine } from '../dnsmasq/hostsfile.ts';
+import { machineLabel } from '../names/label.ts';
+import type { NicKey } from './formula.ts';
+import type { Ledger } from './ledger.ts';
+import type { MacHolder } from './trail.ts';
+
+/** Who may have a MAC. */
+export interface MacSources {
+  readonly ledger: Ledger;
+  /** Machines that libvirt knows, by uuid, with their MACs on any network. */
+  readonly domains: Iterable<readonly [uuid: string, macs: ReadonlySet<Mac>]>;
+  readonly network: Pick<NetworkConfig, 'hosts'>;
+  /** The lines of the hostsfile that were written by hand. */
+  readonly byHand: readonly HandLine[];
+}
+
+/** The NIC that is to get the MAC. `uuid` is null for a machine that does not exist yet. */
+export interface MacCandidateFor {
+  readonly key: NicKey;
+  readonly uuid: string | null;
+}
+
+/**
+ * Returns who has a MAC already; null when it is free for this NIC. Not free is the MAC of another machine: of an entry
+ * in the ledger that is not retired, or of a definition; and that of another device: of a `[host.…]` section, or of a
+ * line written by hand, under another name. A section or line under the NIC's own host name is about this NIC, and so
+ * is a line without a name: it gives an address to the machine that has the MAC.
+ */
+export function macHolder(mac: Mac, sources: MacSources, { key, uuid }: MacCandidateFor): MacHolder | null {
+  const { ledger, domains, network, byHand } = sources;
+  if (ledger.withMac(mac).some(entry => entry.uuid !== uuid && entry.retired === null)) return 'ledger';
+  for (const [other, macs] of domains) if (other !== uuid && macs.has(mac)) return 'definition';
+  const own = machineLabel(key.machine, key.nic, () => false);
+  if (network.hosts.some(host => host.mac === mac && host.name !== own)) return 'fixed-host';
+  const isOther = (line: HandLine) => line.hostname !== null && line.hostname !== own;
+  return byHand.some(line => line.macs.includes(mac) && isOther(line)) ? 'hostsfile' : null;
+}

@@ -1,0 +1,63 @@
+// Writes other MACs into a domain's definition. libvirt has no compare-and-swap: a start, or another tool, may be
+// under way at the same time.
+
+import { type Domain, DomainXml, ErrorCode, type LibvirtClient, LibvirtError } from 'node-libvirt';
+import type { Mac } from '../address/mac.ts';
+import { VirlanError } from '../errors.ts';
+import { parseDomain } from './domain-xml.ts';
+import { replaceMacs } from './replace-mac.ts';
+
+/** libvirt's XML with all that a redefinition has to hand back, passwords included. */
+export const wholeDefinition = DomainXml.SECURE | DomainXml.INACTIVE;
+
+export type Redefinition =
+  | { readonly kind: 'written' }
+  /** The definition or the machine's state is no longer what it was: nothing was written. */
+  | { readonly kind: 'outdated' }
+  /** A managed-save image holds the MAC it was saved with, which libvirt does not let anybody change. */
+  | { readonly kind: 'has-saved-image' }
+  /** libvirt refuses the new MAC, or is too old for a call that this needs. */
+  | { readonly kind: 'refused'; readonly error: LibvirtError }
+  /** The machine was started meanwhile with its old MAC: the old definition was put back. */
+  | { readonly kind: 'started' };
+
+/**
+ * Puts other MACs (place among the domain's interfaces → MAC) into a definition that was read as `xml`. `isWanted` is
+ * called right before it is written. Throws what the client throws when the domain or libvirt is gone.
+ */
+export async function redefineMacs(
+  client: LibvirtClient,
+  domain: Domain,
+  xml: string,
+  macs: ReadonlyMap<number, Mac>,
+  isWanted: () => boolean,
+): Promise<Redefinition> {
+  try {
+    const [again, active, hasManagedSave] = await Promise.all([
+      client.domainGetXmlDesc(domain, wholeDefinition),
+      client.domainIsActive(domain),
+      client.domainHasManagedSaveImage(domain),
+    ]);
+    if (hasManagedSave) return { kind: 'has-saved-image' };
+    if (again !== xml || active || !isWanted()) return { kind: 'outdated' };
+    await client.domainDefineXmlFlags(replaceMacs(xml, macs));
+  } catch (error) {
+    if (!(error instanceof LibvirtError) || error.code === ErrorCode.NO_DOMAIN) throw error;
+    return { kind: 'refused', error };
+  }
+  if (!(await runsWithOthers(client, domain, macs))) return { kind: 'written' };
+  await client.domainDefineXmlFlags(xml);
+  return { kind: 'started' };
+}
+
+/** Whether a start that was under way when the definition changed left the machine running with other MACs. */
+async function runsWithOthers(
+  client: LibvirtClient,
+  domain: Domain,
+  macs: ReadonlyMap<number, Mac>,
+): Promise<boolean> {
+  if (!(await client.domainIsActive(domain))) return false;
+  const live = parseDomain(await client.domainGetXmlDesc(domain));
+  if (!live.ok) throw new VirlanError('unreadable-xml', `libvirt's XML cannot be read: ${live.error}`);
+  return [...macs].some(([place, mac]) => live.value.nics[place]?.mac !== mac);
+}

@@ -1,0 +1,40 @@
+// Reads what virlan and libvirt know of a machine by its name, to tell its MAC and its address.
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { machineOn } from '../identity/machine.ts';
+import {
+  type NamedNic,
+  type PredictedAddress,
+  type PredictedMac,
+  type PredictReading,
+  predictAddress,
+  predictMac,
+} from '../identity/predict.ts';
+import { readReading } from '../identity/store.ts';
+import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import type { Domain } from '../libvirt/domain-xml.ts';
+
+/** Returns the MAC that a NIC of a machine has, or would get. */
+export function predictNicMac(network: NetworkConfig, named: NamedNic): PredictedMac {
+  return predictMac(network, named, readFor(network, named));
+}
+
+/** Returns the address that a NIC of a machine has, or would get. */
+export function predictNicAddress(network: NetworkConfig, named: NamedNic): PredictedAddress {
+  return predictAddress(network, named, readFor(network, named), new Date());
+}
+
+function readFor(network: NetworkConfig, { name }: NamedNic): PredictReading {
+  const domains = [...runningDomains(), ...definedDomains()];
+  const domain = domains.find(other => other.name === name);
+  const passThrough = passThroughNetworks(network.name, network.bridge);
+  return {
+    ...readReading(network.bridge),
+    domains: domains.map(other => [other.uuid, macsOf(other)] as const),
+    machine: domain === undefined ? null : machineOn(network.bridge, passThrough, domain),
+  };
+}
+
+function macsOf({ nics }: Domain): ReadonlySet<Mac> {
+  return new Set(nics.flatMap(({ mac }) => mac ?? []));
+}

@@ -1,0 +1,16 @@
+// Reserves addresses for a machine that runs without them, as after a start while virlan was not installed.
+import type { Config } from '../config/config.ts';
+import { machineOn } from '../identity/machine.ts';
+import { reserveMachine } from '../identity/store.ts';
+import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+
+/** Gives a running machine the reservations that it does not have. Does nothing for a machine that does not run. */
+export async function reserveRunning({ networks }: Config, name: string): Promise<void> {
+  const domain = runningDomains().find(other => other.name === name);
+  if (domain === undefined) return;
+  for (const network of networks) {
+    const passThrough = passThroughNetworks(network.name, network.bridge);
+    const machine = machineOn(network.bridge, passThrough, domain);
+    if (machine.macs.length > 0) await reserveMachine(network, machine, 'booting');
+  }
+}

@@ -1,0 +1,42 @@
+// The words for problems of reservations: in `virlan status`, in the log and in the doctor's findings.
+import { formatIp } from '../address/ip.ts';
+import type { Holder, ReservationProblem, WishAttribute } from '../identity/problem.ts';
+import { excerpt } from '../text.ts';
+
+/** Longest machine name that a message repeats, in characters. */
+const maxNameLength = 40;
+
+const wishRemedies: Readonly<Record<WishAttribute, string>> = {
+  mac: 'only mac="keep" is valid',
+  ip: 'write an address',
+  hostname: 'write a host name of a-z, 0-9 and "-"',
+};
+
+/** Returns one line: what is wrong and what to do. Names in it are printable ASCII. */
+export function problemText(problem: ReservationProblem): string {
+  switch (problem.kind) {
+    case 'mac-taken':
+      return `MAC ${problem.mac} is also that of ${holderText(problem.holder)}: give one of them another`;
+    case 'address-taken':
+      return addressText(problem.address, `is that of ${holderText(problem.holder)}`);
+    case 'address-unusable':
+      return addressText(problem.address, 'is not free on this network');
+    case 'hostname-taken':
+      return `its hostname ${problem.label} is taken: choose another in its metadata`;
+    case 'pool-exhausted':
+      return 'no address is free in dhcp-range: widen it, or forget machines that no longer exist';
+    case 'metadata-invalid':
+      return `its metadata's ${problem.attribute} is not valid: ${wishRemedies[problem.attribute]}`;
+    case 'legacy':
+      return problem.text;
+  }
+}
+
+/** Returns how a message names a holder. */
+export function holderText(holder: Holder): string {
+  return holder.kind === 'own-nic' ? 'another of its NICs' : excerpt(holder.machine, maxNameLength);
+}
+
+function addressText(address: Parameters<typeof formatIp>[0], why: string): string {
+  return `its address ${formatIp(address)} ${why}: choose another in its metadata`;
+}
