@@ -1,5 +1,6 @@
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
@@ -10,15 +11,6 @@ import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import { isoSeconds } from '../text.ts';
-
-/** What the last probe of a network came to, as `virlan status --json` shows it. */
-export interface ProbeStatus {
-  readonly at: string;
-  /** Null when it could not be sent. */
-  readonly passed: boolean | null;
-  /** What it failed at, or why it was not sent; null when it passed. */
-  readonly seen: string | null;
-}
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {

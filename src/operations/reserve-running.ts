@@ -1,0 +1,16 @@
+// Reserves addresses for a machine that runs.
+import type { Config } from '../config/config.ts';
+import { machineOn } from '../identity/machine.ts';
+import { reserveMachine } from '../identity/store.ts';
+import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+
+/** Makes the reservations that a running machine lacks. Does nothing where no machine of that name runs. */
+export async function reserveRunning({ networks }: Config, name: string): Promise<void> {
+  const domain = runningDomains().find(other => other.name === name);
+  if (domain === undefined) return;
+  for (const network of networks) {
+    const passThrough = passThroughNetworks(network.name, network.bridge);
+    const machine = machineOn(network.bridge, passThrough, domain);
+    if (machine.macs.length > 0) await reserveMachine(network, machine, 'booting');
+  }
+}
