@@ -1,44 +1,51 @@
+// The program in a probe's network namespace, in place of a machine: takes a lease, asks for a name and sends
+// a packet to the outside. Reads a ProbeRequest from stdin and writes a ProbeReport to stdout.
 import { createSocket, type Socket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
-import { type Ipv4, parseIpv4 } from '../address/ip.ts';
+import { parseIpv4 } from '../address/ip.ts';
 import { type DhcpReply, decodeDhcp, dhcpType, encodeDhcp } from '../diagnosis/probe/dhcp.ts';
-import type { Errand, Exchange } from '../diagnosis/probe/protocol.ts';
-import { knock } from '../diagnosis/probe/reachability.ts';
+import type {
+  DnsReport,
+  LeaseReport,
+  ProbeReport,
+  ProbeRequest,
+  UpstreamReport,
+} from '../diagnosis/probe/protocol.ts';
+import { isReachable } from '../diagnosis/probe/reachability.ts';
+import { messageOf } from '../errors.ts';
 import { run } from '../system/run.ts';
 
-/**
- * What the probe runs within its network namespace, in a machine's stead: takes a lease, asks the gateway for a name, and
- * sends a packet to the outside. The errand is JSON on standard input, what came of it JSON on standard output.
- */
+/** When a DHCP message is sent, the first time and again, and when its answer is given up. */
+const dhcpSendTimesMs = [0, 300, 700];
+const dhcpTimeoutMs = 1400;
 
-/** When a message of DHCP is sent again, in milliseconds after the first, and when it is given up. */
-const sendAt = [0, 300, 700];
-const giveUpAt = 1400;
+/** How long one try of a DNS question waits for its answer, and how long all tries together. */
+const dnsTryTimeoutMs = 600;
+const dnsTries = 2;
+const dnsTimeoutMs = 1500;
 
-/** How long a question of DNS waits for its answer before it is asked again, and all in all, in milliseconds. */
-const dnsPatience = { once: 600, total: 1500 };
+/** The process that started this one may be gone, so this one ends by itself. */
+const totalTimeoutMs = 8000;
 
-/** All in all no probe takes longer: whoever started it may be gone. */
-const longest = 8000;
-
-async function perform(errand: Errand): Promise<Exchange> {
-  const lease = await takeLease(errand);
-  if (!('ip' in lease)) return { lease, dns: null, upstream: null, answered: null };
-  const setUp = [
-    `address replace ${lease.ip}/${errand.prefix} dev eth0`,
-    `route replace default via ${errand.gateway} dev eth0`,
+async function carryOut(request: ProbeRequest): Promise<ProbeReport> {
+  const lease = await takeLease(request);
+  if (lease.kind !== 'leased') return { lease, dns: null, upstream: null, nextHopAnswers: null };
+  const { prefix, gateway, nextHop, asksUpstream } = request;
+  const setup = [
+    `address replace ${lease.ip}/${prefix} dev eth0`,
+    `route replace default via ${gateway} dev eth0`,
   ];
-  await run('ip', ['-batch', '-'], setUp.map(line => `${line}\n`).join(''));
-  const [dns, upstream, answered] = await Promise.all([
-    resolveName(errand),
-    errand.asksUpstream ? askUpstream(errand) : null,
-    errand.target === null ? null : knock(errand.target),
+  await run('ip', ['-batch', '-'], setup.map(line => `${line}\n`).join(''));
+  const [dns, upstream, nextHopAnswers] = await Promise.all([
+    resolveName(request),
+    asksUpstream ? askUpstream(request) : null,
+    nextHop === null ? null : isReachable(nextHop),
   ]);
-  return { lease, dns, upstream, answered };
+  return { lease, dns, upstream, nextHopAnswers };
 }
 
-async function takeLease({ mac }: Errand): Promise<Exchange['lease']> {
+async function takeLease({ mac }: ProbeRequest): Promise<LeaseReport> {
   const transaction = process.getBuiltinModule('node:crypto').randomInt(2 ** 32);
   const socket = createSocket('udp4');
   await new Promise<void>((resolve, reject) => {
@@ -50,11 +57,11 @@ async function takeLease({ mac }: Errand): Promise<Exchange['lease']> {
     const discover = encodeDhcp({ type: dhcpType.discover, transaction, mac });
     const offer = await ask(socket, discover, reply => isFor(reply, transaction, dhcpType.offer));
     const [ip, server] = [parseIpv4(offer?.ip ?? ''), parseIpv4(offer?.server ?? '')];
-    if (ip === null || server === null) return { silentAfter: 'DISCOVER' };
-    const request = encodeDhcp({ type: dhcpType.request, transaction, mac, ip: ip as Ipv4, server });
+    if (ip === null || server === null) return { kind: 'silent', after: 'DISCOVER' };
+    const request = encodeDhcp({ type: dhcpType.request, transaction, mac, ip, server });
     const answer = await ask(socket, request, reply => isFor(reply, transaction, dhcpType.ack, dhcpType.nak));
-    if (answer === null) return { silentAfter: 'REQUEST' };
-    return answer.type === dhcpType.nak ? { nak: true } : { ip: answer.ip };
+    if (answer === null) return { kind: 'silent', after: 'REQUEST' };
+    return answer.type === dhcpType.nak ? { kind: 'refused' } : { kind: 'leased', ip: answer.ip };
   } finally {
     socket.close();
   }
@@ -64,7 +71,7 @@ function isFor(reply: DhcpReply, transaction: number, ...types: readonly number[
   return reply.transaction === transaction && types.includes(reply.type);
 }
 
-/** Sends a message until a reply of the right kind comes; null when none does. */
+/** Sends a message until a reply that `isMeant` arrives. Returns null when none does in time. */
 function ask(
   socket: Socket,
   message: Buffer,
@@ -72,7 +79,7 @@ function ask(
 ): Promise<DhcpReply | null> {
   return new Promise(resolve => {
     const send = () => socket.send(message, 67, '255.255.255.255', () => {});
-    const timers = sendAt.map(delay => setTimeout(send, delay));
+    const timers = dhcpSendTimesMs.map(delayMs => setTimeout(send, delayMs));
     const done = (reply: DhcpReply | null) => {
       for (const timer of timers) clearTimeout(timer);
       socket.off('message', take);
@@ -82,34 +89,35 @@ function ask(
       const reply = decodeDhcp(bytes);
       if (reply !== null && isMeant(reply)) done(reply);
     };
-    timers.push(setTimeout(done, giveUpAt, null));
+    timers.push(setTimeout(done, dhcpTimeoutMs, null));
     socket.on('message', take);
   });
 }
 
-async function resolveName({ gateway, name }: Errand): Promise<Exchange['dns']> {
+async function resolveName({ gateway, name }: ProbeRequest): Promise<DnsReport> {
   try {
-    return { addresses: await askDns(gateway, resolver => resolver.resolve4(name)) };
+    return { kind: 'answered', addresses: await askDns(gateway, resolver => resolver.resolve4(name)) };
   } catch (error) {
-    return { error: codeOf(error) };
+    return { kind: 'failed', code: codeOf(error) };
   }
 }
 
-/** The root's name servers: every server of the world knows them, and nobody learns anything from the question. */
-async function askUpstream({ gateway }: Errand): Promise<string> {
+/** Asks for the root's name servers: every DNS server knows them, and the question discloses nothing. */
+async function askUpstream({ gateway }: ProbeRequest): Promise<UpstreamReport> {
   try {
     await askDns(gateway, resolver => resolver.resolveNs('.'));
-    return 'answered';
+    return { kind: 'answered' };
   } catch (error) {
-    // A no is an answer, too.
-    return ['ENODATA', 'ENOTFOUND'].includes(codeOf(error)) ? 'answered' : codeOf(error);
+    const code = codeOf(error);
+    // A negative answer is an answer.
+    return ['ENODATA', 'ENOTFOUND'].includes(code) ? { kind: 'answered' } : { kind: 'failed', code };
   }
 }
 
 async function askDns<T>(server: string, question: (resolver: Resolver) => Promise<T>): Promise<T> {
-  const resolver = new Resolver({ timeout: dnsPatience.once, tries: 2 });
+  const resolver = new Resolver({ timeout: dnsTryTimeoutMs, tries: dnsTries });
   resolver.setServers([server]);
-  const timer = setTimeout(() => resolver.cancel(), dnsPatience.total);
+  const timer = setTimeout(() => resolver.cancel(), dnsTimeoutMs);
   try {
     return await question(resolver);
   } finally {
@@ -117,18 +125,19 @@ async function askDns<T>(server: string, question: (resolver: Resolver) => Promi
   }
 }
 
+/** Returns the error code of c-ares. The question was cancelled because it took too long. */
 function codeOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
-  return code === 'ECANCELLED' ? 'ETIMEOUT' : (code ?? String(error));
+  return code === 'ECANCELLED' ? 'ETIMEOUT' : (code ?? messageOf(error));
 }
 
-function fail(message: string): void {
+function exitWith(message: string): void {
   process.stderr.write(`${message}\n`, () => process.exit(1));
 }
 
-setTimeout(fail, longest, `the probe was not done after ${longest / 1000} s`).unref();
-perform(JSON.parse(readFileSync(0, 'utf8'))).then(
-  // A question of DNS that was given up may keep the process for longer.
-  exchange => process.stdout.write(JSON.stringify(exchange), () => process.exit(0)),
-  (error: Error) => fail(error.message),
+setTimeout(exitWith, totalTimeoutMs, `the probe was not done after ${totalTimeoutMs / 1000} s`).unref();
+carryOut(JSON.parse(readFileSync(0, 'utf8'))).then(
+  // A DNS question that was given up may keep the process running: end it.
+  report => process.stdout.write(JSON.stringify(report), () => process.exit(0)),
+  (error: unknown) => exitWith(messageOf(error)),
 );

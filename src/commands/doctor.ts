@@ -1,28 +1,33 @@
+// `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
 import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
+import { type Fix, fail, type State } from '../diagnosis/finding.ts';
+import { fixFor, seen } from '../diagnosis/words/words.ts';
+import { messageOf } from '../errors.ts';
 import { bringUp } from '../operations/establish-networks.ts';
 import { reserveRunning } from '../operations/reserve-running.ts';
 import { forTerminal } from '../text.ts';
 
-/** `virlan doctor`: why a machine has no address or no internet, and what mends it. */
+/** Finds out why a machine has no address or no internet. Returns the exit code: 1 after a failure. */
 export async function doctor(options: Values, name: string | null): Promise<number> {
-  const config = readConfig(options.config);
-  if ('problem' in config) return tell(options, [config.problem], null);
+  const read = readConfig(options.config);
+  if (read.kind === 'unreadable') return report(options, [read.check], null);
+  const { config } = read;
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
   const checks = await progress(describeWait(config), examine(config, name));
-  const due = checks.filter(({ state, fix }) => state === 'fail' && fix?.ours);
-  if (!options.fix || due.length === 0) return tell(options, checks, options.fix ? [] : null);
-  const trouble = await progress('repairing', mend(config, name));
+  const due = checks.filter(isRepairable);
+  if (!options.fix || due.length === 0) return report(options, checks, options.fix ? [] : null);
+  const failures = await progress('repairing', repair(config, name));
   const again = await progress(describeWait(config), examine(config, name));
-  const isStill = ({ about, check }: Check) =>
+  const stillFails = ({ about, check }: Check) =>
     again.some(other => other.about === about && other.check === check && other.state === 'fail');
-  return tell(
+  return report(
     options,
-    trouble === null ? again : [...again, trouble],
-    due.filter(each => !isStill(each)),
+    [...again, ...failures],
+    due.filter(each => !stillFails(each)),
   );
 }
 
@@ -34,82 +39,113 @@ function describeWait({ networks }: Config): string {
     : `checking; because of STP a probe takes 4 s longer on ${slow.join(', ')}`;
 }
 
-/** A configuration that cannot be read is a finding like any other. */
-function readConfig(path: string): Config | { problem: Check } {
+type ConfigReading =
+  | { readonly kind: 'read'; readonly config: Config }
+  | { readonly kind: 'unreadable'; readonly check: Check };
+
+/** Reads the configuration. An error in it is a finding like any other. */
+function readConfig(path: string): ConfigReading {
   try {
-    return loadConfig(path);
+    return { kind: 'read', config: loadConfig(path) };
   } catch (error) {
-    const seen = (error as Error).message;
-    return { problem: { about: 'host', check: 'config', state: 'fail', seen, fix: null } };
+    const finding = fail('config', { kind: 'config-unreadable', message: messageOf(error) });
+    return { kind: 'unreadable', check: { about: 'host', ...finding } };
   }
 }
 
-/** Does what virlan can do; a finding where that fails. */
-async function mend(config: Config, name: string | null): Promise<Check | null> {
+function isRepairable({ state, detail }: Check): boolean {
+  return state === 'fail' && fixFor(detail)?.ours === true;
+}
+
+/** Repairs what virlan can repair. Returns a check for what prevented that. */
+async function repair(config: Config, name: string | null): Promise<Check[]> {
   try {
     await bringUp(config, config.networks);
     if (name !== null) await reserveRunning(config, name);
-    return null;
+    return [];
   } catch (error) {
-    return { about: 'host', check: 'settings', state: 'fail', seen: (error as Error).message, fix: null };
+    return [{ about: 'host', ...fail('settings', { kind: 'fix-failed', message: messageOf(error) }) }];
   }
 }
 
-/** `mended` is what `--fix` mended; null where nobody asked. */
-function tell({ json, verbose }: Values, checks: readonly Check[], mended: readonly Check[] | null): number {
-  const failures = checks.filter(({ state }) => state === 'fail');
-  const [first] = failures;
-  if (json) {
-    const explanation =
-      first === undefined
-        ? null
-        : { about: first.about, check: first.check, seen: first.seen, fix: first.fix };
-    printJson({
-      well: first === undefined,
-      explanation,
-      ...(mended === null
-        ? {}
-        : { mended: mended.map(({ about, check, seen }) => ({ about, check, seen })) }),
-      checks,
-    });
-    return first === undefined ? 0 : 1;
+/** Prints the checks and returns the exit code. `repaired`: what `--fix` repaired; null without `--fix`. */
+function report(
+  { json, verbose }: Values,
+  checks: readonly Check[],
+  repaired: readonly Check[] | null,
+): number {
+  const [cause = null] = checks.filter(({ state }) => state === 'fail');
+  if (json) printJson(reportJson(checks, cause, repaired));
+  else printReport(checks, cause, repaired, verbose);
+  return cause === null ? 0 : 1;
+}
+
+/** The form of `virlan doctor --json`: fields may be added, never renamed. */
+function reportJson(
+  checks: readonly Check[],
+  cause: Check | null,
+  repaired: readonly Check[] | null,
+): object {
+  const named = ({ about, check, detail }: Check) => ({
+    about,
+    check,
+    code: detail.kind,
+    seen: seen(detail),
+  });
+  const withFix = (check: Check) => ({ ...named(check), fix: fixFor(check.detail) });
+  return {
+    well: cause === null,
+    explanation: cause === null ? null : withFix(cause),
+    ...(repaired === null ? {} : { mended: repaired.map(named) }),
+    checks: checks.map(check => ({ ...withFix(check), state: check.state })),
+  };
+}
+
+function printReport(
+  checks: readonly Check[],
+  cause: Check | null,
+  repaired: readonly Check[] | null,
+  verbose: boolean,
+): void {
+  for (const { detail } of repaired ?? [])
+    print(...wrap(`${style('mended', 'green')}  ${forTerminal(seen(detail))}`, 8));
+  const shown = checks.filter(({ state }) => verbose || cause !== null || state === 'warn');
+  print(...formatChecks(shown, verbose));
+  if (cause === null) {
+    const hasWarning = shown.some(({ state }) => state === 'warn');
+    print(hasWarning ? 'Nothing else is wrong.' : style('All is well.', 'green'));
+    return;
   }
-  for (const { seen } of mended ?? []) print(...wrap(`${style('mended', 'green')}  ${forTerminal(seen)}`, 8));
-  const shown = checks.filter(({ state }) => verbose || first !== undefined || state === 'warn');
-  print(...formatChecks(shown));
-  if (first === undefined) {
-    print(
-      shown.some(({ state }) => state === 'warn') ? 'Nothing else is wrong.' : style('All is well.', 'green'),
-    );
-    return 0;
-  }
-  const { about, seen, fix } = first;
-  print('', ...wrap(`${style(forTerminal(about), 'bold')}: ${forTerminal(seen)}.`, 0));
+  const { about, detail } = cause;
+  print('', ...wrap(`${style(forTerminal(about), 'bold')}: ${forTerminal(seen(detail))}.`, 0));
+  const fix = fixFor(detail);
   if (fix !== null)
     print(`${fix.mends ? 'Mend it with' : 'See more with'}:  ${style(forTerminal(fix.command), 'bold')}`);
-  if (failures.some(each => each.fix?.ours) && mended === null)
+  if (repaired === null && checks.some(isRepairable))
     print('What virlan can mend by itself, "virlan doctor --fix" does.');
-  return 1;
 }
 
-const signs = {
+const signs: Readonly<Record<State, string>> = {
   ok: style('✓', 'green'),
   warn: style('!', 'yellow'),
   fail: style('✗', 'red'),
   skipped: style('-', 'dim'),
 };
 
-/** A line for each check, under a line for what they are about; what is too long goes on below. */
-function formatChecks(checks: readonly Check[]): string[] {
+/** Returns a line for each check, wrapped where it is too long, under a line for its subject. */
+function formatChecks(checks: readonly Check[], verbose: boolean): string[] {
   const width = Math.max(0, ...checks.map(({ check }) => check.length));
-  return checks.flatMap(({ about, check, state, seen, fix }, index) => {
-    const indent = width + 6;
-    const lines = wrap(`  ${signs[state]} ${check.padEnd(width)}  ${forTerminal(seen)}`, indent);
-    const isShown = fix !== null && state === 'warn';
-    return [
-      ...(checks[index - 1]?.about === about ? [] : [style(forTerminal(about), 'bold')]),
-      ...lines,
-      ...(isShown ? [`${' '.repeat(indent)}${forTerminal(fix.command)}`] : []),
-    ];
-  });
+  const indent = width + 6;
+  const indented = (line: string) => `${' '.repeat(indent)}${forTerminal(line)}`;
+  return checks.flatMap(({ about, check, state, detail, trail = [] }, index) => [
+    ...(checks[index - 1]?.about === about ? [] : [style(forTerminal(about), 'bold')]),
+    ...wrap(`  ${signs[state]} ${check.padEnd(width)}  ${forTerminal(seen(detail))}`, indent),
+    ...commandOf(state, fixFor(detail)).map(indented),
+    ...(verbose ? trail.map(indented) : []),
+  ]);
+}
+
+/** Only a warning has its command in its line: that of the cause is printed last. */
+function commandOf(state: State, fix: Fix | null): string[] {
+  return state === 'warn' && fix !== null ? [fix.command] : [];
 }

@@ -46,6 +46,19 @@ export interface Unread {
   readonly error: Error;
 }
 
+/** Describes what could not be read of another firewall. */
+export function unreadText({ subject, error }: Unread): string {
+  return `${unreadSubjects[subject]}: ${error.message}`;
+}
+
+const unreadSubjects: Readonly<Record<Unread['subject'], string>> = {
+  chains: 'other firewalls cannot be seen',
+  iptables: 'rules of iptables cannot be seen',
+  docker: 'Docker is left out, its state cannot be read',
+  ufw: 'ufw is left out, its state cannot be read',
+  firewalld: 'firewalld is left out, it does not say which zone the bridge is in',
+};
+
 /** Everything read of other firewalls, with regard to one bridge. */
 export interface OtherFirewallsReading {
   readonly chains: readonly Chain[];

@@ -3,13 +3,13 @@
 
 import type { Notice } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
+import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { NetworkAction } from '../libvirt-networks/decide.ts';
 import type { FailedStep } from '../network/apply.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
-import type { ProbeStatus } from './status.ts';
 
 /** A machine as a log names it. */
 export interface MachineId {
@@ -75,6 +75,6 @@ export type WatcherEvent =
   | { readonly kind: 'configuration-rejected'; readonly error: Error }
   /** A program that reports changes of the kernel ended or is missing. */
   | { readonly kind: 'monitor-failed'; readonly error: Error }
-  | { readonly kind: 'probed'; readonly network: string; readonly status: ProbeStatus };
+  | { readonly kind: 'probed'; readonly network: string; readonly result: ProbeResult };
 
 export type Event = NetworkEvent | MachineEvent | LibvirtNetworkEvent | WatcherEvent | FailureEvent;

@@ -1,13 +1,15 @@
 // Words of the log: the only place that makes log lines from events. Pure.
 import { formatIp } from '../address/ip.ts';
+import type { Finding } from '../diagnosis/finding.ts';
+import type { ProbeResult } from '../diagnosis/probe/result.ts';
+import { seen } from '../diagnosis/words/words.ts';
+import { problemText } from '../identity/problem-text.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
 import type { Event, FailureEvent, MachineId } from './event.ts';
-import { problemText } from './problem-text.ts';
-import type { ProbeStatus } from './status.ts';
 import { unitText } from './unit-text.ts';
 import { warningText } from './warning-text.ts';
 
@@ -92,7 +94,7 @@ function lineOf(event: Event): LogLine {
     case 'monitor-failed':
       return warning(`changes by others are noticed late: ${event.error.message}`, {});
     case 'probed':
-      return probeLine(event.network, event.status);
+      return probeLine(event.network, event.result);
     case 'failed':
       return failureLine(event);
   }
@@ -103,10 +105,19 @@ export function fightText({ unit, since, until }: Fight): string {
   return `${unitText(unit)} had to be repaired again and again since ${isoSeconds(since)}: left alone until ${isoSeconds(until)}; find out what changes it`;
 }
 
-function probeLine(network: string, { passed, seen }: ProbeStatus): LogLine {
-  return passed
-    ? info('probe: a machine gets its lease, names and the outside', { network })
-    : warning(`probe: ${seen}`, { network });
+/** Says which stages a probe tested: without an uplink a machine reaches no more than the host. */
+function probeLine(network: string, result: ProbeResult): LogLine {
+  if (result.kind !== 'passed') return warning(`probe: ${seen(result.detail)}`, { network });
+  const { outside, warnings } = result;
+  const passed =
+    outside === null
+      ? 'a machine gets its lease, names and the outside'
+      : `a machine gets its lease and names; the outside was ${outsideText(outside)}`;
+  return info(`probe: ${[passed, ...warnings.map(detail => seen(detail))].join('; ')}`, { network });
+}
+
+function outsideText({ state, detail }: Finding): string {
+  return `${state === 'skipped' ? 'not tested' : 'not confirmed'}: ${seen(detail)}`;
 }
 
 function machineFields({ name, uuid }: MachineId): LogLine['fields'] {

@@ -1,8 +1,10 @@
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
+import { problemText } from '../identity/problem-text.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Step } from '../network/steps.ts';
@@ -10,16 +12,6 @@ import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import { isoSeconds } from '../text.ts';
-import { problemText } from './problem-text.ts';
-
-/** What the last probe of a network came to, as `virlan status --json` shows it. */
-export interface ProbeStatus {
-  readonly at: string;
-  /** Null when it could not be sent. */
-  readonly passed: boolean | null;
-  /** What it failed at, or why it was not sent; null when it passed. */
-  readonly seen: string | null;
-}
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {

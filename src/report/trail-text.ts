@@ -1,7 +1,7 @@
 // The words for decision trails: `virlan ip NAME --verbose` prints one line for each step.
 import { formatIp } from '../address/ip.ts';
+import { holderText } from '../identity/problem-text.ts';
 import type { AddressReason, MacHolder, SkipReason, TrailStep } from '../identity/trail.ts';
-import { holderText } from './problem-text.ts';
 
 const macReasons = {
   ledger: 'the ledger has it',

@@ -1,7 +1,7 @@
 // Words for warnings about a network. Pure.
 import { conflictText } from '../network/conflicts.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
-import type { Unread } from '../other-firewalls/model.ts';
+import { unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
 
 /** Describes a warning in one line, with the remedy. Names of other programs' chains in it are hostile. */
@@ -18,19 +18,6 @@ export function warningText(warning: NetworkWarning): string {
       return warning.error.message;
   }
 }
-
-/** Describes what could not be read of another firewall. */
-export function unreadText({ subject, error }: Unread): string {
-  return `${unreadSubjects[subject]}: ${error.message}`;
-}
-
-const unreadSubjects: Readonly<Record<Unread['subject'], string>> = {
-  chains: 'other firewalls cannot be seen',
-  iptables: 'rules of iptables cannot be seen',
-  docker: 'Docker is left out, its state cannot be read',
-  ufw: 'ufw is left out, its state cannot be read',
-  firewalld: 'firewalld is left out, it does not say which zone the bridge is in',
-};
 
 function unknownChainText(bridge: string, { chain, unreadable }: UnknownChain): string {
   const { family, table, name, hook } = chain;

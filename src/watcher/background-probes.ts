@@ -1,47 +1,55 @@
+// Probes that the watcher sends by itself, after it established or repaired a network.
+import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Finding } from '../diagnosis/finding.ts';
-import type { ProbeStatus } from '../report/status.ts';
-import { isoSeconds } from '../text.ts';
+import { type ProbeResult, type ProbeStatus, probeStatus, resultOf } from '../diagnosis/probe/result.ts';
 
-/** How long a network is left to settle before it is probed, and from one probe to the next, in milliseconds. */
-export interface ProbeRests {
-  readonly settle: number;
-  readonly between: number;
+/** Pauses between a request and its probe, and between the starts of two probes of one network. */
+export interface ProbePauses {
+  /** A network that was just established needs this long to settle. */
+  readonly settleMs: number;
+  readonly betweenMs: number;
 }
 
-/** Probes networks on request, none more often than it can bear, and keeps what came of it. One that failed is tried again. */
+/**
+ * Probes networks on request, each no more often than the pauses allow, and keeps the last result of each. A
+ * probe that failed is repeated until it passes or cannot be sent.
+ */
 export class BackgroundProbes {
-  readonly #last = new Map<string, ProbeStatus>();
+  readonly #last = new Map<string, { readonly result: ProbeResult; readonly at: Date }>();
+  /** When the last probe of a network began, by `performance.now()`. */
   readonly #began = new Map<string, number>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #probe: (network: NetworkConfig) => Promise<readonly Finding[]>;
-  readonly #tell: (network: NetworkConfig, status: ProbeStatus) => void;
-  readonly #rests: ProbeRests;
+  readonly #onChange: (network: NetworkConfig, result: ProbeResult) => void;
+  readonly #pauses: ProbePauses;
   #hasStopped = false;
 
-  /** `probe` does not throw; `tell` hears of a result that differs from the one before. */
+  /** `probe` must not throw. `onChange` is called with a result that differs from the one before. */
   constructor(
     probe: (network: NetworkConfig) => Promise<readonly Finding[]>,
-    tell: (network: NetworkConfig, status: ProbeStatus) => void,
-    rests: ProbeRests = { settle: 1000, between: 60_000 },
+    onChange: (network: NetworkConfig, result: ProbeResult) => void,
+    pauses: ProbePauses = { settleMs: 1000, betweenMs: 60_000 },
   ) {
     this.#probe = probe;
-    this.#tell = tell;
-    this.#rests = rests;
+    this.#onChange = onChange;
+    this.#pauses = pauses;
   }
 
-  /** Has a network probed soon; once, however often that is asked for meanwhile. */
+  /** Has a network probed soon; once, however often it is requested until then. */
   request(network: NetworkConfig): void {
     if (this.#hasStopped || this.#timers.has(network.name)) return;
     const began = this.#began.get(network.name);
-    const left = began === undefined ? 0 : began + this.#rests.between - performance.now();
+    const { settleMs, betweenMs } = this.#pauses;
+    const leftMs = began === undefined ? 0 : began + betweenMs - performance.now();
     const send = () => void this.#send(network);
-    this.#timers.set(network.name, setTimeout(send, Math.max(this.#rests.settle, left)).unref());
+    this.#timers.set(network.name, setTimeout(send, Math.max(settleMs, leftMs)).unref());
   }
 
-  /** What the last probe of a network came to; null before the first. */
+  /** Returns the result of the last probe of a network; null before the first. */
   last(network: string): ProbeStatus | null {
-    return this.#last.get(network) ?? null;
+    const last = this.#last.get(network);
+    return last === undefined ? null : probeStatus(last.result, last.at);
   }
 
   stop(): void {
@@ -53,18 +61,10 @@ export class BackgroundProbes {
     const { name } = network;
     this.#timers.delete(name);
     this.#began.set(name, performance.now());
-    const status = summarize(await this.#probe(network), new Date());
-    const before = this.last(name);
-    this.#last.set(name, status);
-    if (before?.passed !== status.passed || before.seen !== status.seen) this.#tell(network, status);
-    if (status.passed === false) this.request(network);
+    const result = resultOf(await this.#probe(network));
+    const before = this.#last.get(name);
+    this.#last.set(name, { result, at: new Date() });
+    if (!isDeepStrictEqual(before?.result, result)) this.#onChange(network, result);
+    if (result.kind === 'failed') this.request(network);
   }
-}
-
-function summarize(findings: readonly Finding[], now: Date): ProbeStatus {
-  const at = isoSeconds(now);
-  const failure = findings.find(({ state }) => state === 'fail');
-  if (failure !== undefined) return { at, passed: false, seen: failure.seen };
-  const unsent = findings.every(({ state }) => state === 'skipped') ? findings[0] : undefined;
-  return { at, passed: unsent === undefined ? true : null, seen: unsent?.seen ?? null };
 }

@@ -62,8 +62,8 @@ export class Watcher {
   readonly #libvirtWork = new Serial();
   readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangePauseMs);
   readonly #reload = new Coalesced(() => this.#reloadConfiguration(), 0);
-  readonly #probes = new BackgroundProbes(probe, ({ name }, status) =>
-    this.#report([{ kind: 'probed', network: name, status }]),
+  readonly #probes = new BackgroundProbes(probe, ({ name }, result) =>
+    this.#report([{ kind: 'probed', network: name, result }]),
   );
   #libvirtProblems: readonly LibvirtNetworkProblem[] = [];
 

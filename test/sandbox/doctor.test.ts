@@ -25,9 +25,19 @@ import { changesSince, snapshot } from './snapshot.ts';
 
 interface Report {
   well: boolean;
-  explanation: { about: string; check: string; seen: string; fix: Fix | null } | null;
+  explanation: Omit<Check, 'state'> | null;
   mended?: { about: string; check: string }[];
-  checks: { about: string; check: string; state: string; seen: string; fix: Fix | null }[];
+  checks: Check[];
+}
+
+interface Check {
+  about: string;
+  check: string;
+  state: string;
+  /** A stable word for what was seen. */
+  code: string;
+  seen: string;
+  fix: Fix | null;
 }
 
 interface Fix {
@@ -82,7 +92,7 @@ const onHost: Broken[] = [
     title: 'forwarding off',
     by: 'sysctl -q net.ipv4.ip_forward=0',
     check: 'forwarding',
-    seen: /^net\.ipv4\.ip_forward is 0: nothing gets from machines to the outside$/,
+    seen: /^net\.ipv4\.ip_forward is 0: no packet gets from machines to the outside$/,
     mends: 'virlan',
   },
   {
@@ -118,7 +128,7 @@ const onHost: Broken[] = [
     title: 'a dnsmasq with known holes, of which its package does not speak',
     by: 'mv /usr/share/doc/dnsmasq-base /tmp/doc',
     check: 'dnsmasq-version',
-    seen: /dnsmasq 2\..* is older than the mending of CVE-2026-2291, CVE-2026-4890 and 4 more/,
+    seen: /dnsmasq 2\..* is older than the fixes for CVE-2026-2291, CVE-2026-4890 and 4 more/,
     mends: null,
     undo: 'mv /tmp/doc /usr/share/doc/dnsmasq-base',
     warns: true,
@@ -179,7 +189,7 @@ const onNetwork: Broken[] = [
     title: 'the rules flushed',
     by: 'nft flush ruleset',
     check: 'rules',
-    seen: /^virlan's rules \(nftables\) are not there \(and 1 more\): packets of machines are not let through/,
+    seen: /^virlan's rules \(nftables\) are missing \(and 1 more\): packets of machines are not let through/,
     mends: 'virlan',
   },
   {
@@ -348,7 +358,7 @@ const onMachine: Broken[] = [
     by: 'sed -e "s/<name>web/<name>lost/; s/000a<.uuid/000c<\\/uuid/; s/bridge=.k8s-br0./bridge=\'br1\'/; s/:0a/:0c/" /etc/libvirt/qemu/web.xml > /etc/libvirt/qemu/lost.xml; cp /etc/libvirt/qemu/lost.xml /run/libvirt/qemu/',
     machine: 'lost',
     check: 'nic',
-    seen: /^"lost" has no NIC on a network of virlan's: it is on bridge br1$/,
+    seen: /^"lost" has no NIC on a network of virlan: it is on bridge br1$/,
     mends: null,
     undo: 'rm /etc/libvirt/qemu/lost.xml /run/libvirt/qemu/lost.xml',
   },
@@ -401,7 +411,7 @@ const onMachine: Broken[] = [
     title: "another machine with the machine's address",
     by: 'ip -n web address flush dev eth0; ip -n db address add $WEB/24 dev eth0',
     check: 'arp',
-    seen: /^52:54:00:00:00:0b answers for [\d.]+, which is 52:54:00:00:00:0a's: two have one address$/,
+    seen: /^52:54:00:00:00:0b answers for [\d.]+, which belongs to 52:54:00:00:00:0a: two machines use one address$/,
     mends: null,
     undo: 'ip -n db address flush dev eth0; ip -n web address add $WEB/24 dev eth0',
   },
@@ -502,6 +512,7 @@ for (const { title, by, check, seen, mends, undo, machine = 'web', warns } of [
       const first = warns ? found : report.explanation;
       assert.equal(first?.check, check, JSON.stringify(first));
       assert.match(first?.seen ?? '', seen);
+      assert.match(first?.code ?? '', /^[a-z]+(-[a-z]+)*$/);
       assert.deepEqual([exitCode, report.well, found?.state], warns ? [0, true, 'warn'] : [1, false, 'fail']);
 
       const fix = first?.fix ?? null;

@@ -86,7 +86,7 @@ probes('goes all the way, waits for STP and says so, and leaves nothing', async 
       'probe-port': '',
       'probe-lease': 'ok: 192.168.100.254 leased as reserved',
       'probe-dns': 'ok: 192.168.100.1 knows the probe by its name',
-      'probe-forward': 'ok: goes out by uplink',
+      'probe-forward': 'ok: leaves by uplink',
       'probe-masquerade': 'ok: leaves with the address of the host',
       'probe-return': `ok: ${internetAddress} answers`,
       'upstream-dns': 'ok: names of the outside resolve',
@@ -167,7 +167,7 @@ probes('a machine that starts meanwhile gets an address of its own', async () =>
 probes('a pool with no address to spare is not probed, and that is no failure', async () => {
   await network('stp = no', 'dhcp-range = 192.168.100.2-192.168.100.3');
   const stages = await probed();
-  assert.match(stages['probe-lease'] ?? '', /^skipped: no address of dhcp-range is to spare/);
+  assert.match(stages['probe-lease'] ?? '', /^skipped: no address of dhcp-range is free/);
   await network('stp = no');
 });
 
@@ -194,7 +194,7 @@ probes('without nft it does not count, and says so', async () => {
   await execa('mv', ['/usr/sbin/nft', '/usr/sbin/nft.away']);
   const stages = await probed();
   await execa('mv', ['/usr/sbin/nft.away', '/usr/sbin/nft']);
-  assert.equal(stages['probe-forward'], 'skipped: no nft here to count packets with');
+  assert.equal(stages['probe-forward'], 'skipped: nft is not on this host: packets cannot be counted');
   assert.equal(stages['probe-return'], `ok: ${internetAddress} answers`);
 });
 
@@ -214,6 +214,24 @@ probes(
     assert(logLines().some(({ msg }) => msg === `probe: ${probe.seen}`));
     await stopWatcher();
     assert(!isOut());
+  },
+);
+
+probes(
+  'the log of the watcher says that the outside was not tested on a host without an uplink',
+  async () => {
+    await execa('iptables', ['-P', 'FORWARD', 'ACCEPT']);
+    await execa('ip', ['route', 'delete', 'default']);
+    await startWatcher();
+    const about = () => logLines().filter(({ msg }) => String(msg).startsWith('probe: a machine'));
+    await until(() => about().length > 0, 20);
+    assert.equal(
+      about()[0]?.msg,
+      'probe: a machine gets its lease and names; the outside was not tested: ' +
+        'this host has no way to the outside',
+    );
+    await stopWatcher();
+    await execa('ip', ['route', 'add', 'default', 'via', internetAddress]);
   },
 );
 

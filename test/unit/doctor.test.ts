@@ -1,12 +1,30 @@
+// The doctor's judges: facts → codes of findings. The sentences are in words.test.ts.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { dnsmasqVersion, openHoles } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
-import type { HostFacts, MachineFacts, NetworkFacts, NicFacts } from '../../src/diagnosis/doctor/facts.ts';
+import { prefixOf } from '../../src/address/ip.ts';
+import type { Detail, DetailKind } from '../../src/diagnosis/details.ts';
+import { dnsmasqVersion, unpatchedCves } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
+import { sharedMacs } from '../../src/diagnosis/doctor/duplicates.ts';
+import type {
+  DoctorHostFacts,
+  MachineFacts,
+  NetworkFacts,
+  NicFacts,
+} from '../../src/diagnosis/doctor/facts.ts';
+import {
+  hookDrivers,
+  hookMark,
+  hookNameBesideOthers,
+  hookPlaces,
+  hookStateOf,
+} from '../../src/diagnosis/doctor/hooks.ts';
 import { judgeHost } from '../../src/diagnosis/doctor/judge-host.ts';
 import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine.ts';
 import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
-import { parseListeners, takersOf } from '../../src/diagnosis/doctor/ports.ts';
-import type { Finding } from '../../src/diagnosis/finding.ts';
+import { parsePortOwners, receiversOf } from '../../src/diagnosis/doctor/ports.ts';
+import type { CheckId, Finding, State } from '../../src/diagnosis/finding.ts';
+import { fixFor } from '../../src/diagnosis/words/words.ts';
 import type { LinkChange, RuleDrift } from '../../src/network/state.ts';
 import type { Step } from '../../src/network/steps.ts';
 import { shellQuoted } from '../../src/text.ts';
@@ -23,82 +41,139 @@ tcp LISTEN 0 32 [::]:53 [::]:*
 tcp LISTEN 0 32 10.0.0.1:53 0.0.0.0:*
 garbage`;
 
-doctor('who has a port is read from ss, and who takes what is sent to the bridge', () => {
-  const listeners = parseListeners(listening);
-  assert.equal(listeners.length, 7);
-  assert.deepEqual(listeners[4], { protocol: 'tcp', address: '*', port: 53, program: 'na me', pid: 7 });
-  const takers = (port: number) =>
-    takersOf(listeners, port, '192.168.100.1', 'k8s-br0').map(({ address, pid }) => `${address} ${pid}`);
-  assert.deepEqual(takers(53), ['192.168.100.1 86', '* 7', '[::] null']);
-  assert.deepEqual(takers(67), ['0.0.0.0%k8s-br0 86']);
-});
+doctor(
+  'the owners of a port are read from ss, and those that receive what is sent to the bridge are found',
+  () => {
+    const owners = parsePortOwners(listening);
+    assert.equal(owners.length, 7);
+    assert.deepEqual(owners[4], { protocol: 'tcp', address: '*', port: 53, program: 'na me', pid: 7 });
+    const receivers = (port: number) =>
+      receiversOf(owners, port, '192.168.100.1', 'k8s-br0').map(({ address, pid }) => `${address} ${pid}`);
+    assert.deepEqual(receivers(53), ['192.168.100.1 86', '* 7', '[::] null']);
+    assert.deepEqual(receivers(67), ['0.0.0.0%k8s-br0 86']);
+  },
+);
 
-doctor("dnsmasq's holes are those of its version, less what its package says is mended", () => {
+doctor('the CVEs of a dnsmasq are those of its version, without those that its changelog names', () => {
   assert.equal(dnsmasqVersion('Dnsmasq version 2.92rel2  Copyright (c) 2000-2026'), '2.92rel2');
   assert.equal(dnsmasqVersion('dnsmasq: not found'), null);
-  assert.deepEqual(openHoles('2.92rel2', ''), []);
-  assert.deepEqual(openHoles('2.93', ''), []);
-  assert.deepEqual(openHoles('3.0', ''), []);
-  assert.equal(openHoles('2.92', '').length, 6);
-  assert.equal(openHoles('2.90', '').length, 6);
-  assert.equal(openHoles('2.89', '').length, 8);
-  assert.equal(openHoles('2.9', '').length, openHoles('2.10', '').length);
-  const mended = 'CVE-2026-2291 CVE-2026-4890 CVE-2026-4891 CVE-2026-4893 CVE-2026-5172';
-  assert.deepEqual(openHoles('2.90', mended), ['CVE-2026-4892']);
+  assert.deepEqual(unpatchedCves('2.92rel2', ''), []);
+  assert.deepEqual(unpatchedCves('2.93', ''), []);
+  assert.deepEqual(unpatchedCves('3.0', ''), []);
+  assert.equal(unpatchedCves('2.92', '').length, 6);
+  assert.equal(unpatchedCves('2.90', '').length, 6);
+  assert.equal(unpatchedCves('2.89', '').length, 8);
+  assert.equal(unpatchedCves('2.9', '').length, unpatchedCves('2.10', '').length);
+  const changelog = 'CVE-2026-2291 CVE-2026-4890 CVE-2026-4891 CVE-2026-4893 CVE-2026-5172';
+  assert.deepEqual(unpatchedCves('2.90', changelog), ['CVE-2026-4892']);
 });
 
-const host: HostFacts = {
+doctor('a MAC of several machines is found, with their names', () => {
+  const machines = [
+    { name: 'a', macs: [mac(1), mac(2)] },
+    { name: 'b', macs: [mac(3)] },
+    { name: 'c', macs: [mac(2)] },
+  ];
+  assert.deepEqual(sharedMacs(machines), [{ mac: mac(2), machines: ['a', 'c'] }]);
+});
+
+doctor('the first file with the mark is the hook of a driver', () => {
+  const [main = '', beside = ''] = hookPlaces('qemu');
+  assert.deepEqual([main, beside], ['/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.d/50-virlan']);
+  const own = `#!/bin/sh\n${hookMark}libvirt's hook`;
+  const users = { path: main, text: '#!/bin/sh\n#virlan: no\n', isExecutable: true };
+  assert.deepEqual(hookStateOf([]), { kind: 'missing' });
+  assert.deepEqual(hookStateOf([users]), { kind: 'missing' });
+  assert.deepEqual(hookStateOf([users, { path: beside, text: own, isExecutable: true }]), {
+    kind: 'installed',
+  });
+  assert.deepEqual(hookStateOf([users, { path: beside, text: own, isExecutable: false }]), {
+    kind: 'not-executable',
+    path: beside,
+  });
+});
+
+doctor('the installer and the hooks have the mark and the name by which the doctor finds them', () => {
+  for (const driver of hookDrivers) {
+    const lines = readFileSync(`hooks/${driver}`, 'utf8').split('\n');
+    assert(
+      lines.some(line => line.startsWith(hookMark)),
+      driver,
+    );
+  }
+  const setup = readFileSync('install/setup', 'utf8');
+  assert(setup.includes(`grep -q '^${hookMark}'`));
+  assert.deepEqual(new Set(setup.match(/\b\d+-virlan\b/g)), new Set([hookNameBesideOthers]));
+});
+
+const host: DoctorHostFacts = {
   survey: { observed: { sysctls: new Map(), sysctlFile: null }, steps: [] },
-  nftTrouble: null,
-  tracked: { count: 10, most: 65_536 },
-  listeners: [],
+  nftError: null,
+  conntrack: { count: 10, max: 65_536 },
+  portOwners: [],
   dnsmasq: { version: '2.93', changelog: null },
-  hooks: { daemon: 'ours', qemu: 'ours', network: 'ours' },
+  hooks: { daemon: { kind: 'installed' }, qemu: { kind: 'installed' }, network: { kind: 'installed' } },
 };
 
-/** The one finding of these that is neither well nor skipped; null for none. */
+/** Returns the only finding of these that is a failure or a warning; null where there is none. */
 function trouble(findings: readonly Finding[]): Finding | null {
   const found = findings.filter(({ state }) => state === 'fail' || state === 'warn');
   assert(found.length <= 1, JSON.stringify(found));
   return found[0] ?? null;
 }
 
-const hosts: [Partial<HostFacts>, Finding['check'], state: string, RegExp, command?: RegExp][] = [
+function summary(findings: readonly Finding[]): [CheckId, State, DetailKind] | null {
+  const found = trouble(findings);
+  return found === null ? null : [found.check, found.state, found.detail.kind];
+}
+
+/** Returns the detail of a finding without its kind. */
+function fieldsOf(finding: Finding | null): object {
+  const { kind: _, ...fields } = finding?.detail ?? { kind: null };
+  return fields;
+}
+
+const hosts: [Partial<DoctorHostFacts>, CheckId, State, DetailKind, fields: object][] = [
+  [{ conntrack: { count: 65_536, max: 65_536 } }, 'kernel', 'fail', 'conntrack-full', { max: 65_536 }],
+  [{ nftError: 'nft: no' }, 'kernel', 'fail', 'nft-fails', { message: 'nft: no' }],
+  [{ hooks: { qemu: { kind: 'missing' } } }, 'hooks', 'fail', 'hook-missing', { driver: 'qemu' }],
   [
-    { tracked: { count: 65_536, most: 65_536 } },
-    'kernel',
+    { hooks: { daemon: { kind: 'not-executable', path: '/x' } } },
+    'hooks',
     'fail',
-    /as many connections as it can, 65536/,
-    /nf_conntrack_max=131072$/,
+    'hook-not-executable',
+    { driver: 'daemon', path: '/x' },
   ],
-  [{ nftTrouble: 'nft: no' }, 'kernel', 'fail', /nft: no/, /^modprobe nf_tables && nft list tables$/],
-  [{ hooks: { daemon: 'ours', qemu: 'missing' } }, 'hooks', 'fail', /hook qemu is missing/],
-  [{ hooks: { daemon: 'not executable' } }, 'hooks', 'fail', /hook daemon is not executable/, /^chmod 755/],
   [
     { dnsmasq: { version: '2.91', changelog: null } },
     'dnsmasq-version',
     'warn',
-    /of CVE-2026-2291, CVE-2026-4890 and 4 more; .* cannot be seen here/,
+    'dnsmasq-unpatched',
+    { version: '2.91', cves: unpatchedCves('2.91', ''), hasChangelog: false },
   ],
   [
-    { dnsmasq: { version: '2.91', changelog: 'nothing' } },
+    { dnsmasq: { version: '2.89', changelog: 'CVE-2026-2291 CVE-2026-4890 CVE-2026-4891 CVE-2026-4892' } },
     'dnsmasq-version',
     'warn',
-    /changelog does not speak/,
+    'dnsmasq-unpatched',
+    {
+      version: '2.89',
+      cves: ['CVE-2026-4893', 'CVE-2026-5172', 'CVE-2023-50387', 'CVE-2023-50868'],
+      hasChangelog: true,
+    },
   ],
 ];
 
 doctor('a good host, one without libvirt, and one that cannot be asked have no trouble', () => {
   assert.equal(trouble(judgeHost(host)), null);
-  assert.equal(trouble(judgeHost({ ...host, hooks: null, dnsmasq: null, tracked: null })), null);
+  assert.equal(trouble(judgeHost({ ...host, hooks: null, dnsmasq: null, conntrack: null })), null);
 });
 
-for (const [facts, check, state, seen, command] of hosts) {
-  doctor(`a host with trouble: ${seen.source}`, () => {
-    const found = trouble(judgeHost({ ...host, ...facts }));
-    assert.deepEqual([found?.check, found?.state], [check, state]);
-    assert.match(found?.seen ?? '', seen);
-    if (command !== undefined) assert.match(found?.fix?.command ?? '', command);
+for (const [facts, check, state, kind, fields] of hosts) {
+  doctor(`a host with trouble: ${kind} ${JSON.stringify(fields)}`, () => {
+    const findings = judgeHost({ ...host, ...facts });
+    assert.deepEqual(summary(findings), [check, state, kind]);
+    assert.deepEqual(fieldsOf(trouble(findings)), fields);
   });
 }
 
@@ -110,157 +185,214 @@ const networkFacts: NetworkFacts = {
     warnings: [],
     damage: null,
   },
-  droppers: [],
-  unread: [],
+  droppingChains: [],
+  unreadFirewalls: [],
   forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),
   uplink: { kind: 'via', dev: 'eth0', gateway: null },
-  duplicates: [],
+  sharedMacs: [],
   probe: [],
 };
 
-const step = (one: Step): Partial<NetworkFacts> => ({ survey: { ...networkFacts.survey, steps: [one] } });
-const rules = (drift: RuleDrift[]) =>
-  step({ kind: 'load rules', backend: 'nftables', family: 'ipv4', bridge: 'k8s-br0', script: '', drift });
-const link = (change: LinkChange, name = 'k8s-br0') => step({ kind: 'set link', link: name, ...change });
-const lines = (missing: string[], stale: string[]) =>
-  step({
-    kind: 'write reservations',
-    network: { name: 'k8s-br0', fixedReservations: [] },
-    bridge: 'k8s-br0',
-    missing,
-    stale,
-  });
+const surveyed = (survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> => ({
+  survey: { ...networkFacts.survey, ...survey },
+});
+const link = (change: LinkChange, name = 'k8s-br0'): Step => ({ kind: 'set link', link: name, ...change });
 
-const networks: [Partial<NetworkFacts>, Finding['check'], state: string, RegExp][] = [
+const conflict = (subnet: string) => ({
+  network: network(),
+  other: { subnet: prefixOf(ip(subnet), 24), link: null, by: 'route' as const },
+});
+const unread = { subject: 'firewalld', error: new Error('no answer') } as const;
+
+const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: object][] = [
   [
     { uplink: { kind: 'unreachable', reason: 'No route to host' } },
     'uplink',
     'warn',
-    /no way to the outside: No route to host/,
+    'uplink-missing',
+    { reason: 'No route to host' },
   ],
-  [{ survey: { ...networkFacts.survey, damage: new Error('line 7') } }, 'ledger', 'fail', /line 7/],
+  [surveyed({ damage: new Error('line 7') }), 'ledger', 'fail', 'ledger-damaged', { message: 'line 7' }],
+  [
+    surveyed({
+      warnings: [
+        { kind: 'unread', unread },
+        { kind: 'conflict', conflict: conflict('10.0.0.0') },
+        { kind: 'conflict', conflict: conflict('10.0.1.0') },
+      ],
+    }),
+    'subnet',
+    'fail',
+    'subnet-conflict',
+    conflict('10.0.0.0'),
+  ],
   [
     { forwarding: new Map([['net.ipv4.conf.eth0.forwarding', '0']]) },
     'forwarding',
     'fail',
-    /eth0\.forwarding is 0/,
-  ],
-  [{ duplicates: [{ mac: mac(1), names: ['a', 'b\n'] }] }, 'macs', 'fail', /^"a" and "b\\n" have one MAC/],
-  [
-    rules([{ kind: 'missing', rule: 'one' }]),
-    'rules',
-    'fail',
-    /were changed: missing: one: packets of machines/,
-  ],
-  [rules([{ kind: 'added', rule: 'two' }]), 'rules', 'fail', /were changed: added: two/],
-  [rules([]), 'rules', 'fail', /are missing/],
-  [
-    link({ attribute: 'mtu', from: 1300, to: 1500 }),
-    'bridge',
-    'fail',
-    /^mtu of k8s-br0 is 1300, not 1500: machines have no network/,
-  ],
-  [link({ attribute: 'stp', from: false, to: true }), 'stp', 'fail', /^stp of k8s-br0 is off, not on/],
-  [
-    link({ attribute: 'bridge', from: null, to: 'k8s-br0' }, 'vnet7'),
-    'taps',
-    'fail',
-    /^vnet7 is not in k8s-br0/,
+    'link-forwarding-off',
+    { key: 'net.ipv4.conf.eth0.forwarding' },
   ],
   [
-    link({ attribute: 'state', from: 'down', to: 'up' }, 'k8s-br0-nic'),
-    'settings',
+    { sharedMacs: [{ mac: mac(1), machines: ['a', 'b\n'] }] },
+    'macs',
     'fail',
-    /^k8s-br0-nic is down/,
+    'mac-shared',
+    { mac: mac(1), machines: ['a', 'b\n'] },
   ],
-  [
-    step({ kind: 'set sysctl', key: 'a.b', from: '0', to: '1' }),
-    'settings',
-    'fail',
-    /^a\.b is 0, not 1: the network/,
-  ],
-  [lines([], ['x # virlan']), 'reservations', 'fail', /a surplus line: x: /],
-  [
-    step({
-      kind: 'allow in',
-      firewall: 'docker',
-      bridge: 'k8s-br0',
-      rules: [{ kind: 'iptables-rule', rule: '-i k8s-br0' }],
-    }),
-    'foreign',
-    'fail',
-    /^docker has not been told to let k8s-br0 through: another firewall does not let machines through$/,
-  ],
-  [{ unread: ['firewalld does not answer'] }, 'foreign', 'warn', /^firewalld does not answer$/],
-  [step({ kind: 'stop dnsmasq', bridge: 'k8s-br0', pid: 1 }), 'dnsmasq', 'fail', /with the configuration/],
+  [{ unreadFirewalls: [unread] }, 'foreign', 'warn', 'other-firewall-unreadable', unread],
 ];
 
 doctor('a good network has no trouble, nor has one whose forwarding is known to be off', () => {
   assert.equal(trouble(judgeNetwork(networkFacts, host)), null);
-  assert.equal(trouble(judgeNetwork({ ...networkFacts, uplink: null }, { ...host, listeners: null })), null);
-  // Another's policy that drops is told of, and is no failure: the probe says whether machines get through.
-  const beside = judgeNetwork({ ...networkFacts, droppers: ['ip filter FORWARD'] }, host);
+  assert.equal(trouble(judgeNetwork({ ...networkFacts, uplink: null }, { ...host, portOwners: null })), null);
+  // Another program's policy that drops is not a failure: the probe finds out whether machines get through.
+  const chains = [{ family: 'ip', table: 'filter', name: 'FORWARD' }];
+  const beside = judgeNetwork({ ...networkFacts, droppingChains: chains }, host);
   assert.equal(trouble(beside), null);
-  assert(beside.some(({ check, seen }) => check === 'foreign' && seen.includes('ip filter FORWARD')));
+  const foreign = beside.find(({ check }) => check === 'foreign');
+  assert.deepEqual(foreign?.detail, { kind: 'other-policies', chains });
 });
 
-for (const [facts, check, state, seen] of networks) {
-  doctor(`a network with trouble: ${seen.source}`, () => {
-    const found = trouble(judgeNetwork({ ...networkFacts, ...facts }, host));
-    assert.deepEqual([found?.check, found?.state], [check, state]);
-    assert.match(found?.seen ?? '', seen);
+for (const [facts, check, state, kind, fields] of networks) {
+  doctor(`a network with trouble: ${kind}`, () => {
+    const findings = judgeNetwork({ ...networkFacts, ...facts }, host);
+    assert.deepEqual(summary(findings), [check, state, kind]);
+    assert.deepEqual(fieldsOf(trouble(findings)), fields);
   });
 }
 
-doctor('somebody else on a port is a warning while dnsmasq runs, and a failure when it does not', () => {
-  const listeners = parseListeners('udp UNCONN 0 0 0.0.0.0:67 0.0.0.0:* users:(("dhcpd",pid=7,fd=1))');
-  const beside = trouble(judgeNetwork(networkFacts, { ...host, listeners }));
-  assert.deepEqual([beside?.check, beside?.state], ['dhcp-port', 'warn']);
-  assert.match(beside?.seen ?? '', /^dhcpd \(process 7\) has port 67 of 0\.0\.0\.0 too/);
-  const { survey } = networkFacts;
-  const alone = { ...survey, observed: { link: null, dnsmasq: { conf: null, pid: null } } };
-  assert.equal(
-    trouble(judgeNetwork({ ...networkFacts, survey: alone }, { ...host, listeners }))?.state,
-    'fail',
-  );
+const bridge = 'k8s-br0';
+const rules = (...drift: RuleDrift[]): Step => ({
+  kind: 'load rules',
+  backend: 'nftables',
+  family: 'ipv4',
+  bridge,
+  script: '',
+  drift,
+});
+const ruleMissing = { kind: 'missing', rule: 'one' } as const;
+const otherMtu = link({ attribute: 'mtu', from: 1300, to: 1500 });
+const linkDown = link({ attribute: 'state', from: 'down', to: 'up' });
+const sysctl: Step = { kind: 'set sysctl', key: 'a.b', from: '0', to: '1' };
+const noDnsmasq: Step = { kind: 'start dnsmasq', bridge };
+const subjects: [CheckId, Step][] = [
+  ['rules', rules(ruleMissing)],
+  ['rules', { kind: 'remove rules', backend: 'iptables', family: 'ipv4', bridge }],
+  ['bridge', otherMtu],
+  ['bridge', linkDown],
+  ['stp', link({ attribute: 'stp', from: false, to: true })],
+  ['stp', link({ attribute: 'forward delay', from: 200, to: 1500 })],
+  ['taps', link({ attribute: 'bridge', from: null, to: bridge }, 'vnet7')],
+  ['settings', link({ attribute: 'state', from: 'down', to: 'up' }, 'k8s-br0-nic')],
+  ['settings', sysctl],
+  [
+    'reservations',
+    {
+      kind: 'write reservations',
+      network: { name: bridge, fixedReservations: [] },
+      bridge,
+      missing: [],
+      stale: ['x'],
+    },
+  ],
+  ['dnsmasq', { kind: 'stop dnsmasq', bridge, pid: 1 }],
+  ['dnsmasq', noDnsmasq],
+  ['foreign', { kind: 'allow in', firewall: 'docker', bridge, rules: [] }],
+];
+
+for (const [subject, step] of subjects) {
+  doctor(`a step of the plan is a failure of its subject: ${step.kind}, ${subject}`, () => {
+    const findings = judgeNetwork({ ...networkFacts, ...surveyed({ steps: [step] }) }, host);
+    assert.deepEqual(summary(findings), [subject, 'fail', 'plan-step']);
+    assert.deepEqual(fieldsOf(trouble(findings)), { subject, bridge, step, others: 0 });
+  });
+}
+
+doctor('of several steps about one subject the first is told, and how many others there are', () => {
+  const steps = [noDnsmasq, otherMtu, linkDown];
+  const findings = judgeNetwork({ ...networkFacts, ...surveyed({ steps }) }, host);
+  const details = findings.filter(({ state }) => state === 'fail').map(({ detail }) => detail);
+  assert.deepEqual(details, [
+    { kind: 'plan-step', subject: 'bridge', bridge, step: otherMtu, others: 1 },
+    { kind: 'plan-step', subject: 'dnsmasq', bridge, step: noDnsmasq, others: 0 },
+  ]);
+});
+
+doctor(
+  'a bridge that is missing while its rules are there was deleted; without them nothing was set up',
+  () => {
+    const steps: Step[] = [linkDown];
+    const of = (...more: Step[]) =>
+      judgeNetwork({ ...networkFacts, ...surveyed({ steps: [...steps, ...more] }) }, host).find(
+        ({ check }) => check === 'bridge',
+      )?.detail.kind;
+    assert.equal(of(), 'plan-step');
+    assert.equal(of(rules(ruleMissing)), 'plan-step');
+    assert.equal(of(rules()), 'not-established');
+  },
+);
+
+doctor('forwarding is off now, or after the next boot', () => {
+  const of = (...steps: Step[]) =>
+    trouble(judgeNetwork(networkFacts, { ...host, survey: { ...host.survey, steps } }))?.detail;
+  const file: Step = { kind: 'write file', path: '/etc/x', from: null, to: '' };
+  assert.deepEqual(of(sysctl, file), { kind: 'forwarding-off', key: 'a.b', value: '0' });
+  assert.deepEqual(of(file), { kind: 'forwarding-off-after-boot', path: '/etc/x' });
+});
+
+doctor('another program on a port is a warning while dnsmasq runs, and a failure when it does not', () => {
+  const portOwners = parsePortOwners('udp UNCONN 0 0 0.0.0.0:67 0.0.0.0:* users:(("dhcpd",pid=7,fd=1))');
+  const [owner] = portOwners;
+  const beside = trouble(judgeNetwork(networkFacts, { ...host, portOwners }));
+  assert.deepEqual(beside, { check: 'dhcp-port', state: 'warn', detail: { kind: 'port-shared', owner } });
+  const stopped = surveyed({ observed: { link: null, dnsmasq: { conf: null, pid: null } } });
+  assert.deepEqual(trouble(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {
+    check: 'dhcp-port',
+    state: 'fail',
+    detail: { kind: 'port-taken', service: 'DHCP', bridge, owner },
+  });
 });
 
 const lease = { mac: mac(1), ip: ip('192.168.100.7'), hostname: 'web', clientId: null, expires: 0 };
+const port = { master: 'k8s-br0', up: true, state: 3, framesSent: 9 };
 const nic: NicFacts = {
   network: 'k8s-br0',
   bridge: 'k8s-br0',
   mac: mac(1),
   tap: 'vnet0',
-  port: { master: 'k8s-br0', up: true, state: 3, sent: 9 },
+  port,
   entry: entry(),
   promised: ip('192.168.100.7'),
   lease,
   log: null,
   neighbour: { mac: mac(1) },
 };
-const port = { master: 'k8s-br0', up: true, state: 3, sent: 9 };
 const silent = { lease: null, neighbour: null };
+const [tap, own, other] = ['vnet0', ip('192.168.100.7'), ip('192.168.100.8')];
+const noAddress = 'DHCPDISCOVER(k8s-br0) 52:54:00:00:00:01 no address available';
 
-const nics: [Partial<NicFacts>, Finding['check'] | null, RegExp?, command?: RegExp | null][] = [
-  [{}, null],
-  [{ tap: null, port: null, lease: null, neighbour: null }, null],
-  [{ port: null }, 'tap', /vnet0 is gone/, /^virsh destroy -- web; virsh start -- web$/],
-  [{ port: { ...port, master: null } }, 'tap', /in no bridge/, /^virlan up$/],
-  [{ port: { ...port, master: 'virbr0' } }, 'tap', /in virbr0, not in k8s-br0/, /master k8s-br0$/],
-  [{ port: { ...port, up: false } }, 'tap', /is down/, /up$/],
-  [{ port: { ...port, state: 1 } }, 'port', /STP does not let vnet0 forward yet/],
-  [{ port: { ...port, state: 4 } }, 'port', /blocked/, /state 3$/],
-  [{ port: { ...port, state: 0 } }, 'port', /disabled/, /state 3$/],
-  [{ ...silent, port: { ...port, sent: 0 } }, 'discover', /not sent a single frame/, /^virsh console/],
-  [{ ...silent, log: null }, 'discover', /its system may not ask by DHCP/, /^tcpdump -ni vnet0/],
-  [{ ...silent, log: [] }, 'discover', /has not heard it ask/, /^tcpdump/],
+const nics: [Partial<NicFacts>, CheckId, Detail][] = [
+  [{ port: null }, 'tap', { kind: 'tap-gone', tap, machine: 'web' }],
+  [{ port: { ...port, master: null } }, 'tap', { kind: 'tap-unplugged', tap }],
   [
-    { ...silent, log: ['DHCPDISCOVER(k8s-br0) 52:54:00:00:00:01 no address available'] },
-    'ack',
-    /no address available/,
-    null,
+    { port: { ...port, master: 'virbr0' } },
+    'tap',
+    { kind: 'tap-in-other-bridge', tap, bridge, found: 'virbr0' },
   ],
-  [{ ...silent, log: ['DHCPREQUEST(k8s-br0) 192.168.100.9 52:54:00:00:00:01'] }, null],
+  [{ port: { ...port, up: false } }, 'tap', { kind: 'tap-down', tap }],
+  [{ port: { ...port, state: 1 } }, 'port', { kind: 'port-waits-for-stp', tap }],
+  [{ port: { ...port, state: 2 } }, 'port', { kind: 'port-waits-for-stp', tap }],
+  [{ port: { ...port, state: 4 } }, 'port', { kind: 'port-blocked', tap }],
+  [{ port: { ...port, state: 0 } }, 'port', { kind: 'port-disabled', tap }],
+  [
+    { ...silent, port: { ...port, framesSent: 0 } },
+    'discover',
+    { kind: 'nothing-sent', machine: 'web', tap },
+  ],
+  [{ ...silent, log: null }, 'discover', { kind: 'no-lease-given', mac: mac(1), tap }],
+  [{ ...silent, log: [] }, 'discover', { kind: 'request-missing', mac: mac(1), tap }],
+  [{ ...silent, log: [noAddress] }, 'ack', { kind: 'lease-refused', logged: noAddress }],
   [
     {
       entry: entry({
@@ -268,64 +400,74 @@ const nics: [Partial<NicFacts>, Finding['check'] | null, RegExp?, command?: RegE
       }),
     },
     'reservation',
-    /also that of db/,
-    null,
+    {
+      kind: 'reservation-problem',
+      problem: { kind: 'mac-taken', mac: mac(1), holder: { kind: 'machine', machine: 'db' } },
+    },
   ],
-  [{ entry: null }, 'reservation', /no address is reserved/, /^virlan doctor --fix -- web$/],
-  [{ entry: entry({ ip: null }) }, 'reservation', /no address is reserved/],
+  [{ entry: null }, 'reservation', { kind: 'not-reserved', machine: 'web', mac: mac(1), network: 'k8s-br0' }],
   [
-    { promised: null },
+    { entry: entry({ ip: null }) },
     'reservation',
-    /hostsfile does not have 52:54:00:00:00:01, for which 192\.168\.100\.7/,
-    /^virlan up$/,
+    { kind: 'not-reserved', machine: 'web', mac: mac(1), network: 'k8s-br0' },
   ],
+  [{ promised: null }, 'reservation', { kind: 'not-in-hostsfile', mac: mac(1), ip: own }],
   [
-    { promised: ip('192.168.100.8') },
+    { promised: other },
     'ack',
-    /leased 192\.168\.100\.7 before 192\.168\.100\.8/,
-    /^virsh reboot/,
+    { kind: 'leased-before-reserved', machine: 'web', mac: mac(1), leased: own, reserved: other },
   ],
-  [{ neighbour: { mac: null } }, 'arp', /does not answer for 192\.168\.100\.7/, /^virsh console/],
+  [{ neighbour: { mac: null } }, 'arp', { kind: 'leased-but-silent', machine: 'web', ip: own }],
   [
     { neighbour: { mac: mac(9) } },
     'arp',
-    /52:54:00:00:00:09 answers for .* two have one address/,
-    /^bridge fdb/,
+    { kind: 'address-duplicate', ip: own, mac: mac(1), answeredBy: mac(9) },
   ],
 ];
 
-for (const [facts, check, seen, command] of nics) {
-  doctor(`a NIC: ${seen?.source ?? JSON.stringify(facts)}`, () => {
+const good: Partial<NicFacts>[] = [
+  {},
+  { tap: null, port: null, lease: null, neighbour: null },
+  { ...silent, log: ['DHCPREQUEST(k8s-br0) 192.168.100.9 52:54:00:00:00:01'] },
+];
+
+for (const facts of good) {
+  doctor(`a NIC without trouble: ${JSON.stringify(facts)}`, () => {
+    assert.equal(trouble(judgeNic('web', { ...nic, ...facts })), null);
+  });
+}
+
+for (const [facts, check, detail] of nics) {
+  doctor(`a NIC with trouble: ${detail.kind} ${JSON.stringify(facts)}`, () => {
     const findings = judgeNic('web', { ...nic, ...facts });
     assert.deepEqual(
       findings.map(each => each.check),
       ['tap', 'port', 'discover', 'reservation', 'ack', 'arp'],
     );
-    const found = trouble(findings);
-    assert.equal(found?.check ?? null, check);
-    assert.match(found?.seen ?? '', seen ?? /^$/);
-    if (command === null) assert.equal(found?.fix, null);
-    else if (command !== undefined) assert.match(found?.fix?.command ?? '', command);
+    assert.deepEqual(trouble(findings), { check, state: 'fail', detail });
   });
 }
 
 const machine: MachineFacts = { name: 'web', state: 'running', elsewhere: [], nics: [nic] };
 
-doctor('a machine is there, runs, and is on the network, or not', () => {
-  assert.equal(trouble(judgeMachine(machine)), null);
-  assert.match(trouble(judgeMachine({ ...machine, state: 'shut off' }))?.seen ?? '', /"web" is shut off/);
-  assert.match(trouble(judgeMachine({ ...machine, nics: [] }))?.seen ?? '', /no NIC at all/);
-  const elsewhere = { ...machine, nics: [], elsewhere: ['network default'] };
-  assert.match(trouble(judgeMachine(elsewhere))?.seen ?? '', /on network default/);
-  assert.match(trouble(judgeMachine({ ...machine, state: 'unknown' }))?.seen ?? '', /no machine "web"/);
+doctor('a machine exists, runs, and is on the network, or not', () => {
+  const of = (facts: Partial<MachineFacts>) =>
+    trouble(judgeMachine({ ...machine, ...facts }))?.detail ?? null;
+  assert.equal(of({}), null);
+  assert.deepEqual(of({ state: 'shut off' }), { kind: 'machine-shut-off', machine: 'web' });
+  assert.deepEqual(of({ state: 'unknown', nics: [] }), { kind: 'machine-unknown', machine: 'web' });
+  assert.deepEqual(of({ nics: [] }), { kind: 'no-nic', machine: 'web' });
+  const places = [{ kind: 'network', name: 'default' } as const];
+  assert.deepEqual(of({ nics: [], elsewhere: places }), { kind: 'nics-elsewhere', machine: 'web', places });
 });
 
 doctor('a hostile name is one word of a command, and never its option', () => {
   for (const name of hostileNames) {
     const word = shellQuoted(name);
     assert.match(word, /^([\w.-]+|'[^']*('\\''[^']*)*')$/s);
-    const command = trouble(judgeMachine({ ...machine, name, state: 'shut off' }))?.fix?.command;
-    assert.equal(command, `virsh start -- ${word}`);
+    const detail = trouble(judgeMachine({ ...machine, name, state: 'shut off' }))?.detail;
+    assert(detail !== undefined);
+    assert.equal(fixFor(detail)?.command, `virsh start -- ${word}`);
   }
 });
 

@@ -19,8 +19,12 @@ const purePackages = [
 const effects = [
   ...['src/bin/', 'src/commands/', 'src/operations/'],
   'src/config/load.ts',
+  'src/diagnosis/doctor/ask-neighbour.ts',
   'src/diagnosis/doctor/doctor.ts',
-  'src/diagnosis/doctor/gather.ts',
+  'src/diagnosis/doctor/read-dnsmasq.ts',
+  'src/diagnosis/doctor/read-host.ts',
+  'src/diagnosis/doctor/read-machine.ts',
+  'src/diagnosis/doctor/read-network.ts',
   'src/diagnosis/probe/mac.ts',
   'src/diagnosis/probe/probe.ts',
   'src/diagnosis/probe/reachability.ts',

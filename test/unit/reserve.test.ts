@@ -22,8 +22,8 @@ import {
   noWishes,
   type Wishes,
 } from '../../src/identity/machine.ts';
+import { problemText } from '../../src/identity/problem-text.ts';
 import { type Reserved, reserve } from '../../src/identity/reserve.ts';
-import { problemText } from '../../src/report/problem-text.ts';
 import { trailJson, trailText } from '../../src/report/trail-text.ts';
 import { excerpt } from '../../src/text.ts';
 import { aDate, ip, mac, network, uuid } from './builders.ts';

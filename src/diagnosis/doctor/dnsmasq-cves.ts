@@ -1,8 +1,10 @@
-/** Holes of dnsmasq, and the version that has none of them any more: the project's CHANGELOG, CERT VU#471747 and VU#434904. */
-const holes: readonly { readonly fixedIn: string; readonly names: readonly string[] }[] = [
+// Known vulnerabilities of dnsmasq, by version. Sources: its CHANGELOG, CERT VU#471747 and VU#434904.
+
+/** Each with the first version that has the fixes. */
+const fixes: readonly { readonly fixedIn: string; readonly cves: readonly string[] }[] = [
   {
     fixedIn: '2.92rel2',
-    names: [
+    cves: [
       'CVE-2026-2291',
       'CVE-2026-4890',
       'CVE-2026-4891',
@@ -11,29 +13,29 @@ const holes: readonly { readonly fixedIn: string; readonly names: readonly strin
       'CVE-2026-5172',
     ],
   },
-  { fixedIn: '2.90', names: ['CVE-2023-50387', 'CVE-2023-50868'] },
-  { fixedIn: '2.87', names: ['CVE-2022-0934'] },
-  { fixedIn: '2.83', names: ['CVE-2020-25681', 'CVE-2020-25682', 'CVE-2020-25683', 'CVE-2020-25687'] },
-  { fixedIn: '2.78', names: ['CVE-2017-14491', 'CVE-2017-14492', 'CVE-2017-14493', 'CVE-2017-14496'] },
+  { fixedIn: '2.90', cves: ['CVE-2023-50387', 'CVE-2023-50868'] },
+  { fixedIn: '2.87', cves: ['CVE-2022-0934'] },
+  { fixedIn: '2.83', cves: ['CVE-2020-25681', 'CVE-2020-25682', 'CVE-2020-25683', 'CVE-2020-25687'] },
+  { fixedIn: '2.78', cves: ['CVE-2017-14491', 'CVE-2017-14492', 'CVE-2017-14493', 'CVE-2017-14496'] },
 ];
 
-/** The version in `dnsmasq --version`; null when it says none. */
-export function dnsmasqVersion(said: string): string | null {
-  return /^Dnsmasq version (\d[\w.]*)/i.exec(said)?.[1] ?? null;
+/** Reads the version, such as `2.92rel2`, from `dnsmasq --version`; null where it has none. */
+export function dnsmasqVersion(output: string): string | null {
+  return /^Dnsmasq version (\d[\w.]*)/i.exec(output)?.[1] ?? null;
 }
 
-/** Holes that a version has, but for those that its package's changelog says are mended: distributions backport. */
-export function openHoles(version: string, changelog: string): string[] {
-  return holes
+/** Returns the CVEs of a version, except those in its package's changelog: those fixes were backported. */
+export function unpatchedCves(version: string, changelog: string): string[] {
+  return fixes
     .filter(({ fixedIn }) => isOlder(version, fixedIn))
-    .flatMap(({ names }) => names)
-    .filter(name => !changelog.includes(name));
+    .flatMap(({ cves }) => cves)
+    .filter(cve => !changelog.includes(cve));
 }
 
 function isOlder(version: string, other: string): boolean {
   const [mine, theirs] = [numbersOf(version), numbersOf(other)];
-  for (const [place, number] of theirs.entries()) {
-    if ((mine[place] ?? 0) !== number) return (mine[place] ?? 0) < number;
+  for (const [index, number] of theirs.entries()) {
+    if ((mine[index] ?? 0) !== number) return (mine[index] ?? 0) < number;
   }
   return false;
 }

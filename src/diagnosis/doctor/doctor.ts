@@ -1,54 +1,59 @@
+// The checks of `virlan doctor`: reads facts and has them judged.
 import type { Config, NetworkConfig } from '../../config/config.ts';
-import { type Finding, failed } from '../finding.ts';
-import type { HostFacts, MachineFacts } from './facts.ts';
-import { gatherHost, gatherMachine, gatherNetwork } from './gather.ts';
+import { messageOf } from '../../errors.ts';
+import { type Finding, fail } from '../finding.ts';
+import type { DoctorHostFacts, MachineFacts } from './facts.ts';
 import { judgeHost } from './judge-host.ts';
 import { judgeMachine, judgeNic } from './judge-machine.ts';
 import { judgeNetwork } from './judge-network.ts';
+import { readHostFacts } from './read-host.ts';
+import { readMachineFacts } from './read-machine.ts';
+import { readNetworkFacts } from './read-network.ts';
 
-/** A finding, and what it is about: `host`, `network k8s-br0`, `machine web`. A machine's name is hostile. */
+/** A finding and its subject: `host`, `network k8s-br0`, `machine web`. A machine's name is hostile. */
 export interface Check extends Finding {
   readonly about: string;
+  /** The decisions that led to what was found, for `--verbose`. */
+  readonly trail?: readonly string[];
 }
 
 /**
- * Looks at the host, at networks and, where one is named, at a machine, in the order of a packet's way: the first failure is
- * the cause, as far as it can be seen.
+ * Checks the host, the networks and, where one is named, a machine. The checks are in the order of a packet's
+ * way, so that the first failure is the cause of the others, as far as it can be seen.
  */
-export async function examine(config: Config, machine: string | null): Promise<Check[]> {
-  const patient = machine === null ? null : await gatherMachine(machine, config);
-  const host = gatherHost();
+export async function examine(config: Config, machineName: string | null): Promise<Check[]> {
+  const machine = machineName === null ? null : await readMachineFacts(machineName, config);
+  const host = readHostFacts();
   const groups = await Promise.all([
     host.then(facts => ({ about: 'host', findings: judgeHost(facts) })),
-    ...networksOf(config, patient).map(async network => ({
+    ...networksOf(config, machine).map(async network => ({
       about: `network ${network.name}`,
       findings: await examineNetwork(network, host),
     })),
-    ...examineMachine(patient),
+    ...(machine === null ? [] : examineMachine(machine)),
   ]);
   return groups.flatMap(({ about, findings }) => findings.map(finding => ({ about, ...finding })));
 }
 
-/** Those that a machine is on, or all. */
+/** Returns the networks that a machine is on; all of them without a machine, or with one that is on none. */
 function networksOf({ networks }: Config, machine: MachineFacts | null): readonly NetworkConfig[] {
   const own = networks.filter(({ name }) => machine?.nics.some(nic => nic.network === name));
   return own.length === 0 ? networks : own;
 }
 
-async function examineNetwork(network: NetworkConfig, host: Promise<HostFacts>): Promise<Finding[]> {
+async function examineNetwork(network: NetworkConfig, host: Promise<DoctorHostFacts>): Promise<Finding[]> {
   try {
-    return judgeNetwork(await gatherNetwork(network, host), await host);
+    return judgeNetwork(await readNetworkFacts(network, host), await host);
   } catch (error) {
-    return [failed('bridge', (error as Error).message, null)];
+    return [fail('bridge', { kind: 'network-unreadable', message: messageOf(error) })];
   }
 }
 
-function examineMachine(machine: MachineFacts | null): { about: string; findings: Finding[] }[] {
-  if (machine === null) return [];
-  const about = `machine ${machine.name}`;
-  const nics = machine.nics.map((nic, index) => ({
-    about: machine.nics.length === 1 ? about : `${about} NIC ${index} (${nic.mac})`,
-    findings: judgeNic(machine.name, nic),
+function examineMachine({ name, ...facts }: MachineFacts): { about: string; findings: Finding[] }[] {
+  const about = `machine ${name}`;
+  const nics = facts.nics.map((nic, index) => ({
+    about: facts.nics.length === 1 ? about : `${about} NIC ${index} (${nic.mac})`,
+    findings: judgeNic(name, nic),
   }));
-  return [{ about, findings: judgeMachine(machine) }, ...nics];
+  return [{ about, findings: judgeMachine({ name, ...facts }) }, ...nics];
 }

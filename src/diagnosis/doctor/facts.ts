@@ -1,3 +1,4 @@
+// Facts that the doctor reads of the host, of networks and of machines: input of the judges.
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
@@ -5,48 +6,50 @@ import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
 import type { HostSurvey, Survey } from '../../network/survey.ts';
 import type { Uplink } from '../../network/uplink.ts';
+import type { Chain, Unread } from '../../other-firewalls/model.ts';
+import type { NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { Finding } from '../finding.ts';
-import type { Listener } from './ports.ts';
+import type { HookState } from './hooks.ts';
 
-/** What the doctor reads of the host. Each null is something that could not be read. */
-export interface HostFacts {
+/** Facts about the host. Null stands for a fact that could not be read. */
+export interface DoctorHostFacts {
   readonly survey: HostSurvey;
-  /** Why nft does not work; null where it does, or where the host has none. */
-  readonly nftTrouble: string | null;
-  /** Connections that the kernel tracks, and how many it can. */
-  readonly tracked: { readonly count: number; readonly most: number } | null;
-  readonly listeners: readonly Listener[] | null;
+  /** The error of nft; null where it works, or is not installed. */
+  readonly nftError: string | null;
+  /** How many connections the kernel tracks, and how many it can. */
+  readonly conntrack: { readonly count: number; readonly max: number } | null;
+  readonly portOwners: readonly PortOwner[] | null;
   readonly dnsmasq: { readonly version: string; readonly changelog: string | null } | null;
-  /** By libvirt's driver; null where there is no libvirt. */
+  /** By libvirt's driver; null where libvirt is not installed. */
   readonly hooks: Readonly<Record<string, HookState>> | null;
 }
 
-export type HookState = 'ours' | 'missing' | 'not executable';
-
+/** Facts about one network. */
 export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq'>;
   };
-  /** Chains of others that drop what they do not accept, among those that packets of machines pass; their names are hostile. */
-  readonly droppers: readonly string[];
-  /** Other firewalls that could not be read, and why. */
-  readonly unread: readonly string[];
-  /** Sysctl → value, of links that packets of machines pass. */
+  /** Chains of other programs on the way of packets that drop by policy. Their names are hostile. */
+  readonly droppingChains: readonly Pick<Chain, 'family' | 'table' | 'name'>[];
+  readonly unreadFirewalls: readonly Unread[];
+  /** Sysctl → value, of the links that packets of machines pass. */
   readonly forwarding: ReadonlyMap<string, string>;
-  /** Null where it could not be asked: without a bridge, or without forwarding. */
+  /** Null where the kernel was not asked: without a bridge, or without forwarding. */
   readonly uplink: Uplink | null;
-  /** MACs that more than one machine has. */
-  readonly duplicates: readonly { readonly mac: Mac; readonly names: readonly string[] }[];
-  /** What the probe met; empty when none was sent. */
+  readonly sharedMacs: readonly SharedMac[];
+  /** The findings of the probe's stages. */
   readonly probe: readonly Finding[];
 }
 
-/** A machine, by libvirt's files. */
+/** A MAC of more than one machine. */
+export type SharedMac = NetworkDetails['mac-shared'];
+
+/** A machine, as read from libvirt's files. */
 export interface MachineFacts {
   readonly name: string;
   readonly state: 'running' | 'shut off' | 'unknown';
-  /** NICs that are on no network of virlan's, as `network default`. */
-  readonly elsewhere: readonly string[];
+  /** Where those of its NICs are that are on no network of virlan's. */
+  readonly elsewhere: readonly OtherPlace[];
   readonly nics: readonly NicFacts[];
 }
 
@@ -55,25 +58,25 @@ export interface NicFacts {
   readonly network: string;
   readonly bridge: string;
   readonly mac: Mac;
-  /** The name by which libvirt knows its port; null where it does not run. */
+  /** The name by which libvirt knows its port; null where the machine does not run. */
   readonly tap: string | null;
   /** That port as the kernel has it; null where there is none. */
-  readonly port: Port | null;
+  readonly port: BridgePort | null;
   readonly entry: LedgerEntry | null;
-  /** The address that the hostsfile promises its MAC; null for none. */
+  /** The address that the hostsfile reserves for its MAC. */
   readonly promised: Ipv4 | null;
   readonly lease: Lease | null;
-  /** What dnsmasq logged of its MAC last, newest first; null where no log can be read. */
+  /** The last lines of dnsmasq's log with its MAC, newest first; null where there is no log. */
   readonly log: readonly string[] | null;
-  /** Who answers ARP for its address. */
+  /** Who answers ARP for its address: null where it was not asked, `mac: null` where nobody answers. */
   readonly neighbour: { readonly mac: string | null } | null;
 }
 
-export interface Port {
+export interface BridgePort {
   readonly master: string | null;
   readonly up: boolean;
   /** BR_STATE_… of linux/if_bridge.h: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking. */
   readonly state: number | null;
   /** How many frames the machine has sent. */
-  readonly sent: number;
+  readonly framesSent: number;
 }

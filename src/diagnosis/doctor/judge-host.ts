@@ -1,55 +1,41 @@
-import { type Finding, failed, ok, skipped, unclear, warning } from '../finding.ts';
-import { openHoles } from './dnsmasq-cves.ts';
-import type { HostFacts } from './facts.ts';
+// Findings about the host.
+import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
+import { unpatchedCves } from './dnsmasq-cves.ts';
+import type { DoctorHostFacts } from './facts.ts';
 
-/** What concerns all networks of the host. */
-export function judgeHost(facts: HostFacts): Finding[] {
+/** Judges what concerns all networks of the host. */
+export function judgeHost(facts: DoctorHostFacts): Finding[] {
   return [judgeKernel(facts), judgeHooks(facts), judgeDnsmasqVersion(facts)];
 }
 
-function judgeKernel({ nftTrouble, tracked }: HostFacts): Finding {
-  if (nftTrouble !== null)
-    return unclear(
-      'kernel',
-      `nft does not work on this host: ${nftTrouble}`,
-      'modprobe nf_tables && nft list tables',
-    );
-  if (tracked !== null && tracked.count >= tracked.most)
-    return failed(
-      'kernel',
-      `the kernel tracks as many connections as it can, ${tracked.most}: new ones are dropped`,
-      `sysctl -w net.netfilter.nf_conntrack_max=${tracked.most * 2}`,
-    );
-  return ok('kernel', 'has what the networks need');
+function judgeKernel({ nftError, conntrack }: DoctorHostFacts): Finding {
+  if (nftError !== null) return fail('kernel', { kind: 'nft-fails', message: nftError });
+  if (conntrack !== null && conntrack.count >= conntrack.max)
+    return fail('kernel', { kind: 'conntrack-full', max: conntrack.max });
+  return ok('kernel', { kind: 'kernel-ready' });
 }
 
-function judgeHooks({ hooks }: HostFacts): Finding {
-  if (hooks === null) return skipped('hooks', 'no libvirt here');
-  const [wrong] = Object.entries(hooks).filter(([, state]) => state !== 'ours');
-  if (wrong === undefined) return ok('hooks', 'libvirt calls virlan');
-  const [driver, state] = wrong;
-  return state === 'missing'
-    ? failed(
-        'hooks',
-        `libvirt's hook ${driver} is missing: libvirt does not call virlan`,
-        '/usr/lib/virlan/setup configure',
-      )
-    : failed(
-        'hooks',
-        `libvirt's hook ${driver} is not executable: libvirt does not call virlan`,
-        `chmod 755 /etc/libvirt/hooks/${driver}`,
-      );
+function judgeHooks({ hooks }: DoctorHostFacts): Finding {
+  if (hooks === null) return skipped('hooks', { kind: 'libvirt-absent' });
+  for (const [driver, state] of Object.entries(hooks)) {
+    switch (state.kind) {
+      case 'installed':
+        continue;
+      case 'missing':
+        return fail('hooks', { kind: 'hook-missing', driver });
+      case 'not-executable':
+        return fail('hooks', { kind: 'hook-not-executable', driver, path: state.path });
+    }
+  }
+  return ok('hooks', { kind: 'hooks-installed' });
 }
 
-function judgeDnsmasqVersion({ dnsmasq }: HostFacts): Finding {
-  if (dnsmasq === null) return skipped('dnsmasq-version', 'no dnsmasq that tells its version');
-  const open = openHoles(dnsmasq.version, dnsmasq.changelog ?? '');
-  if (open.length === 0) return ok('dnsmasq-version', `${dnsmasq.version}, with no hole that is known here`);
-  const known = `dnsmasq ${dnsmasq.version} is older than the mending of ${open.slice(0, 2).join(', ')}`;
-  const more = open.length > 2 ? ` and ${open.length - 2} more` : '';
-  const backport =
-    dnsmasq.changelog === null
-      ? 'whether its distribution mended it cannot be seen here'
-      : "its package's changelog does not speak of it";
-  return warning('dnsmasq-version', `${known}${more}; ${backport}: update it`);
+function judgeDnsmasqVersion({ dnsmasq }: DoctorHostFacts): Finding {
+  const check = 'dnsmasq-version';
+  if (dnsmasq === null) return skipped(check, { kind: 'dnsmasq-version-unknown' });
+  const { version, changelog } = dnsmasq;
+  const cves = unpatchedCves(version, changelog ?? '');
+  return cves.length === 0
+    ? ok(check, { kind: 'dnsmasq-patched', version })
+    : warn(check, { kind: 'dnsmasq-unpatched', version, cves, hasChangelog: changelog !== null });
 }

@@ -1,18 +1,17 @@
+// Findings about one network.
 import { formatIp } from '../../address/ip.ts';
-import { conflictText } from '../../network/conflicts.ts';
-import { checkOf, describeStep, faultOf, type Step } from '../../network/steps.ts';
-import { shellQuoted } from '../../text.ts';
-import { type CheckId, type Finding, failed, mendable, ok, skipped, unclear, warning } from '../finding.ts';
-import type { HostFacts, NetworkFacts } from './facts.ts';
-import { type Listener, takersOf } from './ports.ts';
+import { checkOf, type Step, type StepCheck } from '../../network/steps.ts';
+import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
+import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
+import { receiversOf } from './ports.ts';
 
-/** What concerns one network, in the order of a packet's way, so that the first failure is the cause of those behind it. */
-export function judgeNetwork(facts: NetworkFacts, host: HostFacts): Finding[] {
-  const subject = (check: Subject) => judgeSubject(facts, check) ?? ok(check, 'as it should be');
+/** Judges one network in the order of a packet's way: the first failure causes those after it. */
+export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Finding[] {
+  const subject = (check: StepCheck) => judgeSubject(facts, check) ?? ok(check, { kind: 'as-configured' });
   return [
     judgeSubnet(facts),
     judgeLedger(facts),
-    judgeDuplicates(facts),
+    judgeMacs(facts),
     ...judgePorts(facts, host),
     subject('bridge'),
     subject('stp'),
@@ -28,120 +27,95 @@ export function judgeNetwork(facts: NetworkFacts, host: HostFacts): Finding[] {
   ];
 }
 
-function judgeSubnet({ survey }: NetworkFacts): Finding {
-  const [conflict] = survey.warnings.filter(warning => warning.kind === 'conflict');
-  return conflict === undefined
-    ? ok('subnet', 'nothing else on this host has it')
-    : unclear('subnet', conflictText(conflict.conflict), 'ip route show table all');
+function judgeSubnet({ survey: { warnings } }: NetworkFacts): Finding {
+  const [first] = warnings.filter(warning => warning.kind === 'conflict');
+  return first === undefined
+    ? ok('subnet', { kind: 'subnet-unique' })
+    : fail('subnet', { kind: 'subnet-conflict', ...first.conflict });
 }
 
-function judgeLedger({ survey }: NetworkFacts): Finding {
-  return survey.damage === null
-    ? ok('ledger', 'whole')
-    : failed('ledger', `no reservation can be made: ${survey.damage.message}`, null);
+function judgeLedger({ survey: { damage } }: NetworkFacts): Finding {
+  return damage === null
+    ? ok('ledger', { kind: 'ledger-intact' })
+    : fail('ledger', { kind: 'ledger-damaged', message: damage.message });
 }
 
-function judgeDuplicates({ duplicates }: NetworkFacts): Finding {
-  const [twins] = duplicates;
-  if (twins === undefined) return ok('macs', 'each machine has its own');
-  const names = twins.names.map(name => JSON.stringify(name)).join(' and ');
-  return unclear(
-    'macs',
-    `${names} have one MAC, ${twins.mac}: give one of them another`,
-    `virsh edit -- ${shellQuoted(twins.names.at(-1) ?? '')}`,
-  );
+function judgeMacs({ sharedMacs: [shared] }: NetworkFacts): Finding {
+  return shared === undefined
+    ? ok('macs', { kind: 'macs-unique' })
+    : fail('macs', { kind: 'mac-shared', ...shared });
 }
 
-function judgePorts({ survey }: NetworkFacts, { listeners }: Pick<HostFacts, 'listeners'>): Finding[] {
-  const { network, observed } = survey;
-  const ip = formatIp(network.gateway);
-  const checks = [
-    ['dhcp-port', 67, 'DHCP'],
-    ['dns-port', 53, 'DNS'],
-  ] as const;
-  return checks.map(([check, port, what]) => {
-    if (listeners === null) return skipped(check, 'no ss here to ask: install iproute2');
-    const stranger = takersOf(listeners, port, ip, network.bridge).find(
-      ({ pid }) => pid !== observed.dnsmasq.pid,
-    );
-    if (stranger === undefined) return ok(check, 'nobody else has it');
-    const seen = `${nameOf(stranger)} has port ${port} of ${stranger.address}`;
-    const command = stranger.pid === null ? 'ss -lunp' : `systemctl status ${stranger.pid}`;
-    return observed.dnsmasq.pid === null
-      ? unclear(check, `${seen}: dnsmasq cannot serve ${what} on ${network.bridge}`, command)
-      : warning(check, `${seen} too: it may answer machines in dnsmasq's place`, command);
+/** The services of dnsmasq. */
+const services = [
+  { check: 'dhcp-port', port: 67, service: 'DHCP' },
+  { check: 'dns-port', port: 53, service: 'DNS' },
+] as const;
+
+function judgePorts({ survey }: NetworkFacts, { portOwners }: DoctorHostFacts): Finding[] {
+  const { bridge, gateway } = survey.network;
+  const { pid: ownPid } = survey.observed.dnsmasq;
+  return services.map(({ check, port, service }) => {
+    if (portOwners === null) return skipped(check, { kind: 'ss-missing' });
+    const receivers = receiversOf(portOwners, port, formatIp(gateway), bridge);
+    const owner = receivers.find(({ pid }) => pid !== ownPid);
+    if (owner === undefined) return ok(check, { kind: 'port-free' });
+    return ownPid === null
+      ? fail(check, { kind: 'port-taken', service, bridge, owner })
+      : warn(check, { kind: 'port-shared', owner });
   });
 }
 
-function nameOf({ program, pid }: Listener): string {
-  return program === null ? 'somebody' : `${program} (process ${pid})`;
-}
-
-/** What `virlan up` would change, by what it is about, each with what its absence means to machines. */
-const subjects = {
-  bridge: 'machines have no network',
-  stp: 'a machine that starts waits for its port',
-  taps: 'machines are not plugged in',
-  settings: 'the network is not as virlan.ini wants it',
-  reservations: 'machines do not get their own addresses',
-  dnsmasq: 'machines get no address and no names',
-  rules: 'packets of machines are not let through and masqueraded as they should be',
-  foreign: 'another firewall does not let machines through',
-} as const satisfies Partial<Record<CheckId, string>>;
-
-type Subject = keyof typeof subjects;
-
-/** What is wrong about a subject; null where nothing is. */
-function judgeSubject({ survey }: NetworkFacts, check: Subject): Finding | null {
+/** Returns the failure of a subject that `virlan up` would change; null where it would change nothing. */
+function judgeSubject({ survey }: NetworkFacts, check: StepCheck): Finding | null {
   const { network, observed, steps } = survey;
-  const own = steps.filter(step => checkOf(step, network.bridge) === check);
-  const [first] = own;
-  if (first === undefined) return null;
-  const what = faultOf(first, network.bridge);
-  const others = own.length === 1 ? '' : ` (and ${own.length - 1} more)`;
-  const isNew = check === 'bridge' && observed.link === null && steps.some(isRulesAnew);
-  return mendable(check, `${what}${others}: ${isNew ? 'it is not established' : subjects[check]}`);
+  const { bridge } = network;
+  const [step, ...rest] = steps.filter(each => checkOf(each, bridge) === check);
+  if (step === undefined) return null;
+  const others = rest.length;
+  // Rules without a bridge are those of an established network whose bridge was deleted.
+  const isEstablished = observed.link !== null || !steps.some(isFirstLoad);
+  return check === 'bridge' && !isEstablished
+    ? fail(check, { kind: 'not-established', bridge, others })
+    : fail(check, { kind: 'plan-step', subject: check, bridge, step, others });
 }
 
-function isRulesAnew(step: Step): boolean {
+function isFirstLoad(step: Step): boolean {
   return step.kind === 'load rules' && step.drift.length === 0;
 }
 
-function judgeForwarding({ forwarding }: NetworkFacts, { survey }: HostFacts): Finding {
-  const [step] = survey.steps;
-  if (step?.kind === 'set sysctl')
-    return mendable('forwarding', `${step.key} is ${step.from}: nothing gets from machines to the outside`);
-  if (step !== undefined)
-    return mendable(
-      'forwarding',
-      `${describeStep(step).subject} is not as it should be: forwarding is off after the next boot`,
-    );
-  const [off] = [...forwarding].filter(([, value]) => value === '0');
-  return off === undefined
-    ? ok('forwarding', 'on for each link on the way, and on again after a boot')
-    : failed('forwarding', `${off[0]} is 0: what comes in there is not forwarded`, `sysctl -w ${off[0]}=1`);
+function judgeForwarding({ forwarding }: NetworkFacts, { survey }: DoctorHostFacts): Finding {
+  for (const step of survey.steps) {
+    if (step.kind === 'set sysctl')
+      return fail('forwarding', { kind: 'forwarding-off', key: step.key, value: step.from });
+    if (step.kind === 'write file' || step.kind === 'remove file')
+      return fail('forwarding', { kind: 'forwarding-off-after-boot', path: step.path });
+  }
+  const [key] = [...forwarding].flatMap(([each, value]) => (value === '0' ? [each] : []));
+  return key === undefined
+    ? ok('forwarding', { kind: 'forwarding-on' })
+    : fail('forwarding', { kind: 'link-forwarding-off', key });
 }
 
-/** A policy that drops is no failure as long as its owner lets machines through: the probe tells. */
+/** A policy that drops is not a failure as long as its owner lets machines through: the probe finds out. */
 function judgeForeign(facts: NetworkFacts): Finding {
-  const { droppers, unread } = facts;
-  const [silent] = unread;
-  const drops =
-    droppers.length === 0 ? 'nobody else drops by policy' : `dropping by policy: ${droppers.join(', ')}`;
-  return (
-    judgeSubject(facts, 'foreign') ??
-    (silent === undefined ? ok('foreign', drops) : warning('foreign', silent))
+  const { droppingChains: chains, unreadFirewalls } = facts;
+  const [unread] = unreadFirewalls;
+  const wrong = judgeSubject(facts, 'foreign');
+  if (wrong !== null) return wrong;
+  if (unread !== undefined) return warn('foreign', { kind: 'other-firewall-unreadable', ...unread });
+  return ok(
+    'foreign',
+    chains.length === 0 ? { kind: 'no-other-policy' } : { kind: 'other-policies', chains },
   );
 }
 
 function judgeUplink({ uplink }: NetworkFacts): Finding {
-  if (uplink === null) return skipped('uplink', 'what comes from machines is not forwarded');
-  if (uplink.kind === 'unreachable')
-    return warning(
-      'uplink',
-      `this host itself has no way to the outside: ${uplink.reason}`,
-      'ip route show default',
-    );
-  const via = uplink.gateway === null ? '' : ` by ${uplink.gateway}`;
-  return ok('uplink', `what machines send to the outside goes out on ${uplink.dev}${via}`);
+  if (uplink === null) return skipped('uplink', { kind: 'uplink-not-asked' });
+  switch (uplink.kind) {
+    case 'unreachable':
+      return warn('uplink', { kind: 'uplink-missing', reason: uplink.reason });
+    case 'via':
+      return ok('uplink', { kind: 'uplink-found', dev: uplink.dev, gateway: uplink.gateway });
+  }
 }

@@ -1,16 +1,9 @@
-/** Who listens on a port: a line of ss(8). */
-export interface Listener {
-  readonly protocol: 'udp' | 'tcp';
-  /** `0.0.0.0`, `*`, `[::]`, an address; with `%LINK` where it is bound to a link. */
-  readonly address: string;
-  readonly port: number;
-  /** The program's name, which it chose itself; null where ss does not see it. */
-  readonly program: string | null;
-  readonly pid: number | null;
-}
+// Which program has a port, by the output of ss(8):
+// `udp UNCONN 0 0 0.0.0.0%k8s-br0:67 0.0.0.0:* users:(("dnsmasq",pid=86,fd=4))`
+import type { PortOwner } from '../details.ts';
 
-/** Reads `ss --no-header --listening --numeric --processes` of TCP and UDP. A line of any other form is passed over. */
-export function parseListeners(text: string): Listener[] {
+/** Reads `ss --no-header --listening --numeric --processes`. Ignores lines of any other form. */
+export function parsePortOwners(text: string): PortOwner[] {
   return text.split('\n').flatMap(line => {
     const [protocol = '', , , , local = '', , ...users] = line.trim().split(/\s+/);
     const [, address = '', port = ''] = /^(.*):(\d+)$/.exec(local) ?? [];
@@ -20,10 +13,15 @@ export function parseListeners(text: string): Listener[] {
   });
 }
 
-/** Those that take what is sent to an address of a link: bound to it, or to all. */
-export function takersOf(listeners: readonly Listener[], port: number, ip: string, link: string): Listener[] {
-  return listeners.filter(({ port: own, address }) => {
-    const [bound = '', on = link] = address.split('%');
-    return own === port && on === link && [ip, '0.0.0.0', '*', '[::]'].includes(bound);
+/** Returns those that receive what is sent to an address of a link, bound to it or to all. */
+export function receiversOf(
+  owners: readonly PortOwner[],
+  port: number,
+  ip: string,
+  link: string,
+): PortOwner[] {
+  return owners.filter(({ port: own, address }) => {
+    const [bound = '', boundLink = link] = address.split('%');
+    return own === port && boundLink === link && [ip, '0.0.0.0', '*', '[::]'].includes(bound);
   });
 }

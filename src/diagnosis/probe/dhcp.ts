@@ -1,22 +1,26 @@
+// Messages of DHCP (RFC 2131 and RFC 2132), as far as a probe needs them.
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 
-/** RFC 2132, section 9.6: what a DHCP message is. */
+/** The DHCP message type of RFC 2132, section 9.6. */
 export const dhcpType = { discover: 1, offer: 2, request: 3, ack: 5, nak: 6, release: 7 } as const;
 
-/** The shortest lease that dnsmasq gives (calc_time in its rfc2131.c), in seconds: what a killed probe leaves ends by itself. */
+/** The shortest lease of dnsmasq (calc_time in its rfc2131.c): the lease of a killed probe ends by itself. */
 const leaseSeconds = 120;
 
-/** Offsets and lengths of RFC 2131, section 2; the options begin behind the magic cookie. */
+/** Offsets and lengths of RFC 2131, section 2; the options begin after the magic cookie. */
 const at = { transaction: 4, flags: 10, own: 12, offered: 16, hardware: 28, cookie: 236, options: 240 };
-const leastLength = 300;
+const minLength = 300;
 const cookie = 0x63825363;
+
+/** Options of RFC 2132. */
+const optionCode = { requestedAddress: 50, leaseTime: 51, messageType: 53, server: 54, pad: 0, end: 255 };
 
 export interface DhcpRequest {
   readonly type: number;
   readonly transaction: number;
   readonly mac: Mac;
-  /** The address that is asked for, or given back. */
+  /** The address that is asked for, or released. */
   readonly ip?: Ipv4;
   readonly server?: Ipv4;
 }
@@ -28,18 +32,18 @@ export interface DhcpReply {
   readonly server: string | null;
 }
 
-/** A message of a DHCP client that hears broadcasts only, as one without an address has to. */
+/** Returns a client's message that asks for a broadcast answer, since the client has no address yet. */
 export function encodeDhcp({ type, transaction, mac, ip, server }: DhcpRequest): Buffer {
   const isRelease = type === dhcpType.release;
   const options = [
-    ...option(53, [type]),
-    ...(isRelease ? [] : option(51, bytesOf(leaseSeconds))),
-    ...(ip === undefined || isRelease ? [] : option(50, bytesOf(ip))),
-    ...(server === undefined ? [] : option(54, bytesOf(server))),
-    255,
+    ...option(optionCode.messageType, [type]),
+    ...(isRelease ? [] : option(optionCode.leaseTime, bytesOf(leaseSeconds))),
+    ...(ip === undefined || isRelease ? [] : option(optionCode.requestedAddress, bytesOf(ip))),
+    ...(server === undefined ? [] : option(optionCode.server, bytesOf(server))),
+    optionCode.end,
   ];
-  const message = Buffer.alloc(Math.max(leastLength, at.options + options.length));
-  // A request, over Ethernet, whose addresses have six bytes.
+  const message = Buffer.alloc(Math.max(minLength, at.options + options.length));
+  // BOOTREQUEST, Ethernet, addresses of six bytes.
   message.set([1, 1, 6]);
   message.writeUInt32BE(transaction, at.transaction);
   if (isRelease && ip !== undefined) message.writeUInt32BE(ip, at.own);
@@ -50,25 +54,31 @@ export function encodeDhcp({ type, transaction, mac, ip, server }: DhcpRequest):
   return message;
 }
 
-/** Reads a server's reply; null for what is none. Whatever is on the bridge may send it. */
+/** Reads a server's reply; null for anything else. Hostile: any machine on the bridge may send it. */
 export function decodeDhcp(message: Buffer): DhcpReply | null {
   if (message.length < at.options || message[0] !== 2 || message.readUInt32BE(at.cookie) !== cookie)
     return null;
-  const options = new Map<number, Buffer>();
-  for (let place = at.options; place + 1 < message.length && message[place] !== 255; ) {
-    const [code = 0, length = 0] = message.subarray(place, place + 2);
-    if (code !== 0) options.set(code, message.subarray(place + 2, place + 2 + length));
-    place += code === 0 ? 1 : 2 + length;
-  }
-  const type = options.get(53)?.[0];
+  const options = parseOptions(message.subarray(at.options));
+  const type = options.get(optionCode.messageType)?.[0];
   if (type === undefined) return null;
-  const server = options.get(54);
+  const server = options.get(optionCode.server);
   return {
     type,
     transaction: message.readUInt32BE(at.transaction),
     ip: addressAt(message, at.offered),
     server: server?.length === 4 ? addressAt(server, 0) : null,
   };
+}
+
+/** Returns each option's value by its code, up to the end or to where the message is cut off. */
+function parseOptions(bytes: Buffer): Map<number, Buffer> {
+  const options = new Map<number, Buffer>();
+  for (let offset = 0; offset + 1 < bytes.length && bytes[offset] !== optionCode.end; ) {
+    const [code = 0, length = 0] = bytes.subarray(offset, offset + 2);
+    if (code !== optionCode.pad) options.set(code, bytes.subarray(offset + 2, offset + 2 + length));
+    offset += code === optionCode.pad ? 1 : 2 + length;
+  }
+  return options;
 }
 
 function option(code: number, value: readonly number[]): number[] {
@@ -79,6 +89,6 @@ function bytesOf(number: number): number[] {
   return [24, 16, 8, 0].map(shift => (number >>> shift) & 0xff);
 }
 
-function addressAt(bytes: Buffer, place: number): string {
-  return formatIp(bytes.readUInt32BE(place) as Ipv4);
+function addressAt(bytes: Buffer, offset: number): string {
+  return formatIp(bytes.readUInt32BE(offset) as Ipv4);
 }

@@ -1,213 +1,195 @@
+// Findings of a probe: the stages of a machine's way to the outside.
 import type { Uplink } from '../../network/uplink.ts';
-import { type Finding, failed, mendable, ok, skipped, unclear, warning } from '../finding.ts';
-import type { Counters, Drop } from './counters.ts';
-import type { Exchange } from './protocol.ts';
+import type { Detail, Drop, Packet } from '../details.ts';
+import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
+import type { Counters } from './counters.ts';
+import type { Drops } from './drops.ts';
+import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
 
-/** All that a probe found. */
+/** The facts that a probe found. */
 export interface ProbeFacts {
   readonly bridge: string;
   readonly gateway: string;
-  /** The address that was reserved for it. */
+  /** The address that was reserved for the probe. */
   readonly ip: string;
-  /** Whether dnsmasq ran to hear of the reservation. */
-  readonly told: boolean;
-  /** How long the bridge kept the probe's port from forwarding, in milliseconds; null when it did to the end. */
-  readonly waited: number | null;
-  readonly exchange: Exchange | null;
+  /** Whether dnsmasq ran and was told of the reservation. */
+  readonly dnsmasqTold: boolean;
+  /** How long the bridge kept the probe's port from forwarding; null when it did until the probe gave up. */
+  readonly portWaitedMs: number | null;
+  readonly report: ProbeReport | null;
   readonly uplink: Uplink;
-  /** Null where there is no nft to count with. */
+  /** Null where nft is not installed. */
   readonly counters: Counters | null;
-  /** Whether the host itself gets an answer from where its packets go next; null when it was not asked. */
+  /** Whether the next hop answers the host itself; null where it was not asked. */
   readonly hostAnswered: boolean | null;
-  /** What dropped a packet of which stage, when that was looked at. */
-  readonly drops: Readonly<Partial<Record<'lease' | 'dns' | 'out' | 'back', Drop | null>>>;
+  /** Empty where packets were not traced. */
+  readonly drops: Drops;
 }
 
-/** The stages of a machine's way, in its order, and what the probe met at each. */
-export function judgeProbe(facts: ProbeFacts): Finding[] {
-  const { bridge, waited, exchange } = facts;
-  const port: Finding =
-    waited === null
-      ? unclear(
-          'probe-port',
-          `${bridge} keeps a new port from forwarding: it waits too long for STP`,
-          `bridge -d link show; ip -d link show ${bridge}`,
-        )
-      : ok('probe-port', waited < 100 ? 'forwards at once' : `forwards after ${seconds(waited)} of STP`);
-  if (waited === null || exchange === null) {
-    const reason = 'the probe came no further';
-    return [port, ...later.map(check => skipped(check, reason))];
-  }
-  const lease = judgeLease(facts, exchange);
-  if (!('ip' in exchange.lease)) {
-    const reason = 'the probe has no lease';
-    return [port, lease, ...later.slice(1).map(check => skipped(check, reason))];
-  }
-  return [port, lease, judgeDns(facts, exchange), ...judgeWayOut(facts, exchange), judgeUpstream(exchange)];
-}
-
-/** Those of a probe that could not be sent out. */
-export function unprobed(reason: string): Finding[] {
-  return (['probe-port', ...later] as const).map(check => skipped(check, reason));
-}
-
-const later = [
+const stages = [
+  'probe-port',
   'probe-lease',
   'probe-dns',
   'probe-forward',
   'probe-masquerade',
   'probe-return',
   'upstream-dns',
-] as const;
+] as const satisfies readonly CheckId[];
 
-function judgeLease({ bridge, gateway, ip, told, drops }: ProbeFacts, { lease }: Exchange): Finding {
-  if ('ip' in lease) {
-    return lease.ip === ip
-      ? ok('probe-lease', `${ip} leased as reserved`)
-      : unclear(
-          'probe-lease',
-          `dnsmasq leased ${lease.ip} where ${ip} was reserved: another DHCP server answers on ${bridge}, or dnsmasq does not read its hostsfile`,
-          `tcpdump -ni ${bridge} udp port 67`,
-        );
-  }
-  if ('nak' in lease)
-    return unclear(
-      'probe-lease',
-      `a DHCP server on ${bridge} refuses what was offered`,
-      `tcpdump -ni ${bridge} udp port 67`,
-    );
-  if (drops.lease != null) return dropped('probe-lease', 'the DHCP request', drops.lease, bridge);
-  return told
-    ? unclear(
+type Stage = (typeof stages)[number];
+
+/** Judges each stage, in the order of a machine's way. */
+export function judgeProbe(facts: ProbeFacts): Finding[] {
+  const { report, portWaitedMs } = facts;
+  const port = judgePort(facts);
+  if (portWaitedMs === null || report === null)
+    return [port, ...skipAfter('probe-port', { kind: 'not-reached' })];
+  const lease = judgeLease(facts, report.lease);
+  if (report.lease.kind !== 'leased')
+    return [port, lease, ...skipAfter('probe-lease', { kind: 'probe-not-leased' })];
+  return [
+    port,
+    lease,
+    judgeDns(facts, report.dns),
+    ...judgeWayOut(facts, report),
+    judgeUpstream(report.dns, report.upstream),
+  ];
+}
+
+/** Returns the findings of a probe that was not sent, for the reason given. */
+export function notSent(reason: Detail): Finding[] {
+  return stages.map(check => skipped(check, reason));
+}
+
+/** Skips the stages that follow one. */
+function skipAfter(stage: Stage, reason: Detail): Finding[] {
+  return stages.slice(stages.indexOf(stage) + 1).map(check => skipped(check, reason));
+}
+
+function judgePort({ bridge, portWaitedMs }: ProbeFacts): Finding {
+  return portWaitedMs === null
+    ? fail('probe-port', { kind: 'probe-port-waits', bridge })
+    : ok('probe-port', { kind: 'probe-port-forwards', waitedMs: portWaitedMs });
+}
+
+function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
+  const { bridge, gateway, ip, dnsmasqTold, drops } = facts;
+  switch (lease.kind) {
+    case 'leased':
+      return lease.ip === ip
+        ? ok('probe-lease', { kind: 'probe-leased', ip })
+        : fail('probe-lease', { kind: 'wrong-lease', bridge, leased: lease.ip, reserved: ip });
+    case 'refused':
+      return fail('probe-lease', { kind: 'offer-withdrawn', bridge });
+    case 'silent': {
+      const { after } = lease;
+      if (drops.dhcp != null) return dropped('probe-lease', { kind: 'dhcp' }, drops.dhcp, bridge);
+      return fail(
         'probe-lease',
-        `nobody answers a DHCP ${lease.silentAfter} on ${bridge}, though dnsmasq runs there`,
-        `tcpdump -ni ${bridge} udp port 67`,
-      )
-    : mendable('probe-lease', `nobody answers a DHCP ${lease.silentAfter}: no dnsmasq runs for ${gateway}`);
+        dnsmasqTold ? { kind: 'dhcp-silent', bridge, after } : { kind: 'dhcp-not-running', gateway, after },
+      );
+    }
+  }
 }
 
-function judgeDns({ bridge, gateway, ip, drops }: ProbeFacts, { dns }: Exchange): Finding {
-  if (dns === null) return skipped('probe-dns', 'the probe came no further');
-  if ('addresses' in dns)
-    return dns.addresses.includes(ip)
-      ? ok('probe-dns', `${gateway} knows the probe by its name`)
-      : mendable('probe-dns', `the DNS of ${gateway} does not know a name that has just got its lease`);
-  if (drops.dns != null) return dropped('probe-dns', `a DNS question to ${gateway}`, drops.dns, bridge);
-  return unclear(
-    'probe-dns',
-    `the DNS of ${gateway} does not answer a machine: ${dns.error}`,
-    `ss -lunp sport = :53`,
+function judgeDns({ bridge, gateway, ip, drops }: ProbeFacts, dns: DnsReport | null): Finding {
+  if (dns === null) return skipped('probe-dns', { kind: 'not-reached' });
+  switch (dns.kind) {
+    case 'answered':
+      return dns.addresses.includes(ip)
+        ? ok('probe-dns', { kind: 'probe-name-known', gateway })
+        : fail('probe-dns', { kind: 'probe-name-unknown', gateway });
+    case 'failed':
+      return drops.dns == null
+        ? fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
+        : dropped('probe-dns', { kind: 'dns', gateway }, drops.dns, bridge);
+  }
+}
+
+/** Judges the stages `probe-forward`, `probe-masquerade` and `probe-return`. */
+function judgeWayOut(facts: ProbeFacts, { nextHopAnswers }: ProbeReport): Finding[] {
+  const { uplink, counters } = facts;
+  if (uplink.kind === 'unreachable') return skipWayOut({ kind: 'outside-unreachable' });
+  const { dev, gateway: nextHop } = uplink;
+  if (nextHop === null) return skipWayOut({ kind: 'next-hop-unknown', dev });
+  const way = { ...facts, dev, nextHop, nextHopAnswers: nextHopAnswers === true };
+  return counters === null ? judgeUncounted(way) : judgeCounted({ ...way, counters });
+}
+
+function skipWayOut(reason: Detail): Finding[] {
+  return (['probe-forward', 'probe-masquerade', 'probe-return'] as const).map(check =>
+    skipped(check, reason),
   );
 }
 
-function judgeWayOut(facts: ProbeFacts, { answered }: Exchange): Finding[] {
-  const { bridge, uplink, counters, hostAnswered, drops } = facts;
-  if (uplink.kind === 'unreachable' || uplink.gateway === null) {
-    const reason =
-      uplink.kind === 'unreachable' ? 'this host has no way out' : `${uplink.dev} has no next hop to ask`;
-    return later.slice(2, 5).map(check => skipped(check, reason));
-  }
-  const to = uplink.gateway;
-  const outside = `a packet to ${to}`;
-  if (counters === null) {
-    const reason = 'no nft here to count packets with';
-    const back = answered
-      ? ok('probe-return', `${to} answers`)
-      : warning('probe-return', `${to} does not answer a machine, and there is no nft to see why`);
-    return [skipped('probe-forward', reason), skipped('probe-masquerade', reason), back];
-  }
-  const passed = counters.plain + counters.masqueraded;
-  if (passed === 0) {
-    const seen =
-      counters.entered === 0
-        ? `${outside} does not get from its port to the host: a rule of the bridge family, or of ebtables, is in its way`
-        : `${outside} comes in by ${bridge} and does not leave by ${uplink.dev}`;
-    const forward =
-      drops.out != null
-        ? dropped('probe-forward', outside, drops.out, bridge)
-        : unclear('probe-forward', seen, 'nft list ruleset');
-    return [forward, ...later.slice(3, 5).map(check => skipped(check, 'nothing gets out'))];
-  }
-  const forward = ok('probe-forward', `goes out by ${uplink.dev}`);
-  if (counters.plain > 0)
+/** A probe with a next hop to ask. */
+interface WayOut extends ProbeFacts {
+  readonly dev: string;
+  readonly nextHop: string;
+  readonly nextHopAnswers: boolean;
+}
+
+interface CountedWayOut extends WayOut {
+  readonly counters: Counters;
+}
+
+function judgeUncounted({ nextHop, nextHopAnswers }: WayOut): Finding[] {
+  return [
+    skipped('probe-forward', { kind: 'packets-not-counted' }),
+    skipped('probe-masquerade', { kind: 'packets-not-counted' }),
+    nextHopAnswers
+      ? ok('probe-return', { kind: 'next-hop-answers', nextHop })
+      : warn('probe-return', { kind: 'silence-unexplained', nextHop }),
+  ];
+}
+
+function judgeCounted(way: CountedWayOut): Finding[] {
+  const { dev, counters } = way;
+  if (counters.plain + counters.masqueraded === 0)
     return [
-      forward,
-      unclear(
-        'probe-masquerade',
-        `packets leave by ${uplink.dev} with a machine's own address, to which nobody outside knows the way back: something keeps them from being masqueraded`,
-        'nft list ruleset',
-      ),
-      skipped('probe-return', 'nothing to come back to'),
+      judgeNotForwarded(way),
+      skipped('probe-masquerade', { kind: 'nothing-forwarded' }),
+      skipped('probe-return', { kind: 'nothing-forwarded' }),
     ];
-  const masquerade = ok('probe-masquerade', 'leaves with the address of the host');
-  return [forward, masquerade, judgeReturn()];
-
-  function judgeReturn(): Finding {
-    if (answered) return ok('probe-return', `${to} answers`);
-    if (drops.back != null) return dropped('probe-return', `the answer of ${to}`, drops.back, bridge);
-    if (counters !== null && counters.returned > 0)
-      return unclear(
-        'probe-return',
-        `${to} answers, and the answer is lost on this host`,
-        'nft list ruleset',
-      );
-    if (hostAnswered)
-      return unclear(
-        'probe-return',
-        `${to} answers this host, and not what comes from machines`,
-        `tcpdump -ni ${uplink.kind === 'via' ? uplink.dev : 'any'} host ${to}`,
-      );
-    return ok('probe-return', `${to} answers neither a machine nor this host; packets leave as they should`);
-  }
+  const forwarded = ok('probe-forward', { kind: 'forwarded', dev });
+  return counters.plain > 0
+    ? [
+        forwarded,
+        fail('probe-masquerade', { kind: 'not-masqueraded', dev }),
+        skipped('probe-return', { kind: 'no-return-possible' }),
+      ]
+    : [forwarded, ok('probe-masquerade', { kind: 'masqueraded' }), judgeReturn(way)];
 }
 
-function judgeUpstream({ dns, upstream }: Exchange): Finding {
-  if (upstream === null || (dns !== null && 'error' in dns))
-    return skipped('upstream-dns', 'the DNS of the gateway does not answer');
-  return upstream === 'answered'
-    ? ok('upstream-dns', 'names of the outside resolve')
-    : warning(
-        'upstream-dns',
-        `names of the outside do not resolve (${upstream}): the name servers that dnsmasq asks do not answer`,
-        'cat /etc/resolv.conf',
-      );
-}
-
-function dropped(check: Finding['check'], what: string, drop: Drop, bridge: string): Finding {
-  const { family, table, chain, rule } = drop;
-  const place = `${family} ${table} ${chain}`;
-  const by = rule === null ? `the policy of ${place}` : `a rule of ${place}: ${rule.slice(0, 120)}`;
-  return failed(check, `${what} is dropped by ${by}`, remedyFor(check, drop, bridge));
-}
-
-/** The least that lets this bridge through, in the place of whoever drops. Null for names that no command should hold. */
-function remedyFor(
-  check: Finding['check'],
-  { family, table, chain, rule }: Drop,
-  bridge: string,
-): string | null {
-  const isForward = check === 'probe-forward' || check === 'probe-return';
-  const port = check === 'probe-lease' ? 67 : 53;
-  const direction = check === 'probe-return' ? 'out' : 'in';
-  if (![family, table, chain].every(name => /^[\w.-]+$/.test(name))) return null;
-  if (/^ufw6?-/.test(chain))
-    return isForward
-      ? `ufw route allow ${direction} on ${bridge}`
-      : `ufw allow in on ${bridge} to any port ${port}`;
-  if (table === 'firewalld')
-    return `firewall-cmd --permanent --zone=libvirt --add-interface=${bridge} && firewall-cmd --reload`;
-  // A policy drops whatever is not let through, so all of the bridge's has to be: virlan's own rules sort it out.
-  const matches = rule === null ? (isForward ? ['in', 'out'] : ['in']) : [direction];
-  const only = rule === null || isForward ? null : port;
-  const isIptables = family === 'ip' && ['filter', 'mangle', 'raw', 'security'].includes(table);
-  const commands = matches.map(way =>
-    isIptables
-      ? `iptables -t ${table} -I ${chain} -${way[0]} ${bridge}${only === null ? '' : ` -p udp --dport ${only}`} -j ACCEPT`
-      : `nft insert rule ${family} ${table} ${chain} ${way[0]}ifname ${bridge}${only === null ? '' : ` udp dport ${only}`} accept`,
+function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedWayOut): Finding {
+  if (drops.outgoing != null)
+    return dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge);
+  return fail(
+    'probe-forward',
+    counters.entered === 0
+      ? { kind: 'lost-before-host', nextHop }
+      : { kind: 'lost-in-host', nextHop, bridge, dev },
   );
-  return commands.join(' && ');
 }
 
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(1)} s`;
+function judgeReturn(way: CountedWayOut): Finding {
+  const { bridge, dev, nextHop, nextHopAnswers, counters, hostAnswered, drops } = way;
+  if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
+  if (drops.returning != null)
+    return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
+  if (counters.returned > 0) return fail('probe-return', { kind: 'answer-lost', nextHop });
+  if (hostAnswered) return fail('probe-return', { kind: 'answers-host-only', nextHop, dev });
+  return ok('probe-return', { kind: 'next-hop-silent', nextHop });
+}
+
+function judgeUpstream(dns: DnsReport | null, upstream: UpstreamReport | null): Finding {
+  if (upstream === null || dns?.kind === 'failed')
+    return skipped('upstream-dns', { kind: 'gateway-dns-silent' });
+  return upstream.kind === 'answered'
+    ? ok('upstream-dns', { kind: 'outside-names-resolve' })
+    : warn('upstream-dns', { kind: 'outside-names-fail', code: upstream.code });
+}
+
+function dropped(check: Stage, packet: Packet, drop: Drop, bridge: string): Finding {
+  return fail(check, { kind: 'packet-dropped', packet, drop, bridge });
 }

@@ -1,3 +1,4 @@
+// Sends a probe through a network: a network namespace on its bridge that behaves like a machine.
 import { createSocket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -5,6 +6,7 @@ import { formatIp, type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { findDnsmasq } from '../../dnsmasq/process.ts';
+import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, reserveProbe } from '../../identity/store.ts';
 import { readUplink } from '../../network/uplink.ts';
@@ -13,33 +15,41 @@ import { paths } from '../../system/paths.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
-import { counterTable, findDrop, parseCounters, removeCounters, renderCounters } from './counters.ts';
+import {
+  type Counters,
+  counterTable,
+  parseCounters,
+  removeCounters,
+  renderCounters,
+  renderTracedCounters,
+} from './counters.ts';
 import { dhcpType, encodeDhcp } from './dhcp.ts';
-import { judgeProbe, type ProbeFacts, unprobed } from './judge.ts';
+import { findDrops } from './drops.ts';
+import { judgeProbe, notSent, type ProbeFacts } from './judge.ts';
 import { probeMac } from './mac.ts';
-import type { Errand, Exchange } from './protocol.ts';
-import { knock } from './reachability.ts';
+import type { ProbeReport, ProbeRequest } from './protocol.ts';
+import { isReachable } from './reachability.ts';
 import { traced } from './trace.ts';
 
-/** The probe's network namespace, the host's end of its link, and its host name. */
-const place = 'virlan-probe';
+/** The name of the network namespace, of the host's end of its link, and of the DHCP client. */
+const probeNamespace = 'virlan-probe';
 
-/** How long one probe waits for another, in seconds. */
-const patience = 20;
+/** How long one probe waits for another. */
+const probeLockTimeoutSeconds = 20;
 
-/** The longest that a port is waited for, in milliseconds: STP at its fastest takes 4 s (see `forwardDelay` in network/desired.ts). */
-const portPatience = 5000;
+/** STP at its fastest takes 4 s: see `forwardDelay` in network/desired.ts. */
+const portTimeoutMs = 5000;
 
-/** How often a port's state is looked at, in milliseconds: the kernel tells of it by netlink only. */
-const portEvery = 20;
+/** How often a port's state is read: the kernel reports changes by netlink only. */
+const portIntervalMs = 20;
 
 /**
- * Sends a probe through a network: a network namespace on its bridge, as good as a machine, that takes a lease from an
- * address reserved for it, asks for a name and sends a packet to the outside. Gone afterwards, whatever happens.
+ * Sends a probe: it takes a lease of an address that is reserved for it, asks for a name and sends a packet
+ * to the outside. Removes all of it afterwards, also after an error. Does not throw: an error is a finding.
  */
 export async function probe(network: NetworkConfig): Promise<Finding[]> {
   try {
-    return await withLock(paths.probeLock, patience, async () => {
+    return await withLock(paths.probeLock, probeLockTimeoutSeconds, async () => {
       await clearRemains(network);
       try {
         return await sendProbe(network);
@@ -48,11 +58,11 @@ export async function probe(network: NetworkConfig): Promise<Finding[]> {
       }
     });
   } catch (error) {
-    return unprobed((error as Error).message);
+    return notSent({ kind: 'probe-error', message: messageOf(error) });
   }
 }
 
-/** Takes away what a probe left that was killed. One that is out is let be. */
+/** Removes what a killed probe left behind. A probe that is running is left alone. */
 export async function clearProbe(network: NetworkConfig): Promise<void> {
   if (!hasRemains(network)) return;
   try {
@@ -64,132 +74,115 @@ export async function clearProbe(network: NetworkConfig): Promise<void> {
 
 async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const { bridge } = network;
-  // The first to come and the last to go: while anything of a probe is there, it is.
-  await run('ip', ['netns', 'add', place]);
+  // Created first and deleted last: without the namespace, nothing of a probe is left.
+  await run('ip', ['netns', 'add', probeNamespace]);
   const mac = probeMac(bridge);
-  const reserved = await reserveProbe(network, { mac, hostname: place });
-  if (reserved === null) return unprobed('no address of dhcp-range is to spare for a probe');
+  const reserved = await reserveProbe(network, { mac, hostname: probeNamespace });
+  if (reserved === null) return notSent({ kind: 'probe-without-address' });
   const { ip, told } = reserved;
   await plugIn(network, mac);
-  const [waited, uplink] = await Promise.all([portForwards(), readUplink(system, bridge, ip)]);
-  const target = uplink.kind === 'via' ? uplink.gateway : null;
-  const counting = { bridge, mac, ip, target: parseIpv4(target ?? '') ?? network.gateway };
-  const errand: Errand = {
+  const [portWaitedMs, uplink] = await Promise.all([waitForPort(), readUplink(system, bridge, ip)]);
+  const nextHop = uplink.kind === 'via' ? uplink.gateway : null;
+  const request: ProbeRequest = {
     mac,
     prefix: network.subnet.length,
     gateway: formatIp(network.gateway),
-    name: `${place}.${network.domain}`,
-    target,
+    name: `${probeNamespace}.${network.domain}`,
+    nextHop,
     asksUpstream: true,
   };
   const facts: ProbeFacts = {
     bridge,
-    gateway: errand.gateway,
+    gateway: request.gateway,
     ip: formatIp(ip),
-    told,
-    waited,
+    dnsmasqTold: told,
+    portWaitedMs,
     uplink,
-    exchange: null,
+    report: null,
     counters: null,
     hostAnswered: null,
     drops: {},
   };
-  if (waited === null) return judgeProbe(facts);
+  if (portWaitedMs === null) return judgeProbe(facts);
 
+  const counted = { bridge, mac, ip, nextHop: parseIpv4(nextHop ?? '') ?? network.gateway };
   const canCount = availableBackends(system.isInstalled).includes('nftables');
-  if (canCount) await run('nft', ['-f', '-'], renderCounters(counting, false));
-  const exchange = await perform(errand);
+  if (canCount) await run('nft', ['-f', '-'], renderCounters(counted));
+  const report = await runGuest(request);
   const counters = canCount ? await readCounters() : null;
-  const hostAnswered = exchange.answered === false && target !== null ? await knock(target) : null;
-  const seen = { ...facts, exchange, counters, hostAnswered };
-  if (!canCount || !isWorthTracing(seen)) return judgeProbe(seen);
-  const lines = await traced(renderCounters(counting, true), () =>
-    perform({ ...errand, asksUpstream: false }),
+  const hostAnswered =
+    report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
+  const found = { ...facts, report, counters, hostAnswered };
+  if (counters === null || !isWorthTracing(report, counters)) return judgeProbe(found);
+  const lines = await traced(renderTracedCounters(counted), () =>
+    runGuest({ ...request, asksUpstream: false }),
   );
-  return judgeProbe({ ...seen, drops: findDrops(lines, errand) });
+  return judgeProbe({ ...found, drops: findDrops(lines, request) });
 }
 
 async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
+  const peer = `name eth0 address ${mac} mtu ${mtu} netns ${probeNamespace}`;
   const outer = [
-    `link add name ${place} mtu ${mtu} type veth peer name eth0 address ${mac} mtu ${mtu} netns ${place}`,
-    `link set dev ${place} master ${bridge} up`,
+    `link add name ${probeNamespace} mtu ${mtu} type veth peer ${peer}`,
+    `link set dev ${probeNamespace} master ${bridge} up`,
   ];
-  // Without an address of its own, only a route lets it send a broadcast.
+  // Without an address, only a route lets it send a broadcast.
   const inner = ['link set dev lo up', 'link set dev eth0 up', 'route add default dev eth0'];
   await run('ip', ['-batch', '-'], outer.map(line => `${line}\n`).join(''));
-  await run('ip', ['-netns', place, '-batch', '-'], inner.map(line => `${line}\n`).join(''));
+  await run('ip', ['-netns', probeNamespace, '-batch', '-'], inner.map(line => `${line}\n`).join(''));
 }
 
-/** How long it took until the bridge forwards what the probe sends, in milliseconds; null when it does not in time. */
-async function portForwards(): Promise<number | null> {
+/** Waits until the bridge forwards for the probe. Returns how long that took; null after the timeout. */
+async function waitForPort(): Promise<number | null> {
   const began = performance.now();
   for (;;) {
-    const waited = performance.now() - began;
-    // 3 is BR_STATE_FORWARDING in linux/if_bridge.h. The kernel lets nobody set it where it runs STP itself.
-    if (readFileSync(`/sys/class/net/${place}/brport/state`, 'utf8').trim() === '3') return waited;
-    if (waited > portPatience) return null;
-    await pause(portEvery);
+    const waitedMs = performance.now() - began;
+    // 3 is BR_STATE_FORWARDING of linux/if_bridge.h. It cannot be set while the kernel runs STP.
+    if (readFileSync(`/sys/class/net/${probeNamespace}/brport/state`, 'utf8').trim() === '3') return waitedMs;
+    if (waitedMs > portTimeoutMs) return null;
+    await pause(portIntervalMs);
   }
 }
 
-/** Runs the errand within the namespace. */
-async function perform(errand: Errand): Promise<Exchange> {
+/** Runs the guest's program in the namespace. Throws CommandError when it fails. */
+async function runGuest(request: ProbeRequest): Promise<ProbeReport> {
   const program = require.resolve('../../bin/probe-guest.ts');
-  const args = ['netns', 'exec', place, process.execPath, program];
-  return JSON.parse(await run('ip', args, JSON.stringify(errand)));
+  const args = ['netns', 'exec', probeNamespace, process.execPath, program];
+  return JSON.parse(await run('ip', args, JSON.stringify(request)));
 }
 
-async function readCounters(): Promise<ProbeFacts['counters']> {
+async function readCounters(): Promise<Counters | null> {
   return parseCounters((await runOrNull('nft', ['--json', 'list', 'table', 'ip', counterTable])) ?? '');
 }
 
-/** Whether something was lost that the kernel may tell of. */
-function isWorthTracing({ exchange, counters }: ProbeFacts): boolean {
-  if (exchange === null || counters === null) return false;
-  const { lease, dns, answered } = exchange;
-  const isLost = !('ip' in lease) || (dns !== null && 'error' in dns);
-  const isLostOnTheWay =
-    answered === false && (counters.plain + counters.masqueraded === 0 || counters.returned > 0);
-  return isLost || isLostOnTheWay;
-}
-
-function findDrops(lines: readonly string[], { gateway, target }: Errand): ProbeFacts['drops'] {
-  const has = (packet: string, ...words: readonly string[]) =>
-    words.every(word => packet.includes(` ${word} `));
-  return {
-    lease: findDrop(lines, packet => has(packet, 'udp dport 67') || has(packet, 'udp sport 67')),
-    dns: findDrop(
-      lines,
-      packet =>
-        has(packet, `ip daddr ${gateway}`, 'udp dport 53') ||
-        has(packet, `ip saddr ${gateway}`, 'udp sport 53'),
-    ),
-    out: findDrop(lines, packet => has(packet, `ip daddr ${target}`)),
-    back: findDrop(lines, packet => has(packet, `ip saddr ${target}`)),
-  };
+/** Returns whether a packet was lost for a reason that a trace may show. */
+function isWorthTracing({ lease, dns, nextHopAnswers }: ProbeReport, counters: Counters): boolean {
+  const isServiceSilent = lease.kind !== 'leased' || dns?.kind === 'failed';
+  const isLostInHost = counters.plain + counters.masqueraded === 0 || counters.returned > 0;
+  return isServiceSilent || (nextHopAnswers === false && isLostInHost);
 }
 
 function hasRemains({ bridge }: NetworkConfig): boolean {
   const isLeased = readLeases(bridge).some(({ mac }) => mac === probeMac(bridge));
-  return existsSync(`/run/netns/${place}`) || isLeased || hasProbe(bridge);
+  return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge);
 }
 
-/** Goes on where something fails: what is still there then, the next probe takes away. */
+/** Continues after a failure: the next probe removes what is still there. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
   for (const lease of readLeases(bridge).filter(({ mac }) => mac === probeMac(bridge)))
-    await release(network, lease.ip);
+    await releaseLease(network, lease.ip);
   await dropProbe(bridge);
-  if (!existsSync(`/run/netns/${place}`)) return;
-  if (existsSync(`/sys/class/net/${place}`))
-    await runOrNull('ip', ['link', 'delete', 'dev', place, 'type', 'veth']);
+  if (!existsSync(`/run/netns/${probeNamespace}`)) return;
+  if (existsSync(`/sys/class/net/${probeNamespace}`))
+    await runOrNull('ip', ['link', 'delete', 'dev', probeNamespace, 'type', 'veth']);
   if (availableBackends(system.isInstalled).includes('nftables'))
     await runOrNull('nft', ['-f', '-'], removeCounters);
-  await runOrNull('ip', ['netns', 'delete', place]);
+  await runOrNull('ip', ['netns', 'delete', probeNamespace]);
 }
 
-/** Gives the lease back in the probe's name. dnsmasq takes that from the host, too, and answers nothing. */
-async function release({ bridge, gateway }: NetworkConfig, ip: Ipv4): Promise<void> {
+/** Releases the probe's lease. dnsmasq accepts that from the host as well, and does not answer. */
+async function releaseLease({ bridge, gateway }: NetworkConfig, ip: Ipv4): Promise<void> {
   if (findDnsmasq(bridge) === null) return;
   const message = encodeDhcp({
     type: dhcpType.release,

@@ -1,29 +1,42 @@
+// JSON between a probe and the program in its network namespace (bin/probe-guest.ts). Addresses are text.
 import type { Mac } from '../../address/mac.ts';
 
-/** What the program within the probe's namespace is to do. Addresses are written out, because it travels as JSON. */
-export interface Errand {
+/** The task of the guest. */
+export interface ProbeRequest {
   readonly mac: Mac;
+  /** Length of the subnet's prefix. */
   readonly prefix: number;
   readonly gateway: string;
   /** A name that the gateway's DNS knows while the probe has its lease. */
   readonly name: string;
-  /** Where packets for the outside go next; null when there is no such place. */
-  readonly target: string | null;
-  /** Whether to ask the gateway's DNS for something that it has to pass on. */
+  /** The next hop of packets for the outside; null where there is none to ask. */
+  readonly nextHop: string | null;
+  /** Whether to ask the gateway's DNS a question that it has to forward. */
   readonly asksUpstream: boolean;
 }
 
-/** What came of it. What the probe did not come to is null. */
-export interface Exchange {
-  /** The address that was leased; the message after which nobody answered; or the server's no. */
-  readonly lease:
-    | { readonly ip: string }
-    | { readonly silentAfter: 'DISCOVER' | 'REQUEST' }
-    | { readonly nak: true };
-  /** What the gateway's DNS said to the name. */
-  readonly dns: { readonly addresses: readonly string[] } | { readonly error: string } | null;
-  /** What it said to a question that it has to pass on: `answered`, or the error's code of c-ares. */
-  readonly upstream: string | null;
-  /** Whether the target answered. */
-  readonly answered: boolean | null;
+/** The guest's result. Null stands for a stage that it did not reach, or was not asked for. */
+export interface ProbeReport {
+  readonly lease: LeaseReport;
+  /** The answer of the gateway's DNS to the name. */
+  readonly dns: DnsReport | null;
+  /** Its answer to a question that it has to forward. */
+  readonly upstream: UpstreamReport | null;
+  readonly nextHopAnswers: boolean | null;
 }
+
+export type LeaseReport =
+  | { readonly kind: 'leased'; readonly ip: string }
+  /** The message to which no server answered. */
+  | { readonly kind: 'silent'; readonly after: 'DISCOVER' | 'REQUEST' }
+  /** The server offered an address and then sent a DHCPNAK. */
+  | { readonly kind: 'refused' };
+
+/** `code`: an error code of c-ares, such as ETIMEOUT. */
+export type DnsReport =
+  | { readonly kind: 'answered'; readonly addresses: readonly string[] }
+  | { readonly kind: 'failed'; readonly code: string };
+
+export type UpstreamReport =
+  | { readonly kind: 'answered' }
+  | { readonly kind: 'failed'; readonly code: string };

@@ -1,26 +1,27 @@
+// Whether another host answers.
 import { createSocket } from 'node:dgram';
 import { runOrNull } from '../../system/run.ts';
 
-/** Where traceroute(8) begins: a port that nobody serves, so that the host there says so. */
-const tracePort = 33434;
+/** Where traceroute(8) begins: no program listens there, so a host answers with an ICMP error. */
+const traceroutePort = 33434;
 
-/** How long an answer is waited for, in seconds. */
-const patience = 1;
+const answerTimeoutSeconds = 1;
 
-/** Whether a host answers: a ping, where this host has ping(8), or a datagram to a port that it does not serve. */
-export async function knock(ip: string): Promise<boolean> {
-  const hurry = new AbortController();
-  const pinged = runOrNull('ping', ['-n', '-c', '1', '-W', String(patience), ip]).then(said => said !== null);
-  const refused = isRefused(ip, hurry.signal);
+/** Returns whether a host answers a ping (where ping is installed) or a datagram to a closed port. */
+export async function isReachable(ip: string): Promise<boolean> {
+  const abort = new AbortController();
+  const args = ['-n', '-c', '1', '-W', String(answerTimeoutSeconds), ip];
+  const answersPing = runOrNull('ping', args).then(output => output !== null);
+  const answersDatagram = sendDatagram(ip, abort.signal);
   try {
-    const first = await Promise.race([pinged, refused]);
-    return first || (await pinged) || (await refused);
+    const first = await Promise.race([answersPing, answersDatagram]);
+    return first || (await answersPing) || (await answersDatagram);
   } finally {
-    hurry.abort();
+    abort.abort();
   }
 }
 
-function isRefused(ip: string, hurry: AbortSignal): Promise<boolean> {
+function sendDatagram(ip: string, abort: AbortSignal): Promise<boolean> {
   return new Promise(resolve => {
     const socket = createSocket('udp4');
     const done = (answered: boolean) => {
@@ -30,11 +31,11 @@ function isRefused(ip: string, hurry: AbortSignal): Promise<boolean> {
       socket.close();
       void resolve(answered);
     };
-    const timer = setTimeout(done, patience * 1000, false);
-    hurry.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    const timer = setTimeout(done, answerTimeoutSeconds * 1000, false);
+    abort.addEventListener('abort', () => clearTimeout(timer), { once: true });
     // Only a connected socket is told of ICMP errors: see udp(7).
     socket.on('error', (error: NodeJS.ErrnoException) => done(error.code === 'ECONNREFUSED'));
     socket.on('message', () => done(true));
-    socket.connect(tracePort, ip, () => socket.send('virlan'));
+    socket.connect(traceroutePort, ip, () => socket.send('virlan'));
   });
 }

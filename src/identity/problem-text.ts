@@ -1,7 +1,7 @@
 // The words for problems of reservations: in `virlan status`, in the log and in the doctor's findings.
 import { formatIp } from '../address/ip.ts';
-import type { Holder, ReservationProblem, WishAttribute } from '../identity/problem.ts';
 import { excerpt } from '../text.ts';
+import type { Holder, ReservationProblem, WishAttribute } from './problem.ts';
 
 /** Longest machine name that a message repeats, in characters. */
 const maxNameLength = 40;

@@ -1,0 +1,202 @@
+// Everything that a finding can say: kind → its fields. A kind is a stable code for programs: kinds are
+// added, never renamed. The sentence and the command for each kind are in words/.
+
+import type { Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { ReservationProblem } from '../identity/problem.ts';
+import type { Conflict } from '../network/conflicts.ts';
+import type { Step, StepCheck } from '../network/steps.ts';
+import type { Chain, Unread } from '../other-firewalls/model.ts';
+
+/** The fields of a kind that has none. */
+type None = object;
+
+/** Details about the configuration and the host. Each `message` is that of an error. */
+export interface HostDetails {
+  'config-unreadable': { readonly message: string };
+  'fix-failed': { readonly message: string };
+  'kernel-ready': None;
+  'nft-fails': { readonly message: string };
+  /** `max`: how many connections the kernel can track. */
+  'conntrack-full': { readonly max: number };
+  'libvirt-absent': None;
+  'hooks-installed': None;
+  'hook-missing': { readonly driver: string };
+  'hook-not-executable': { readonly driver: string; readonly path: string };
+  'dnsmasq-version-unknown': None;
+  'dnsmasq-patched': { readonly version: string };
+  'dnsmasq-unpatched': {
+    readonly version: string;
+    readonly cves: readonly string[];
+    /** Whether the package's changelog could be read: distributions fix bugs without changing the version. */
+    readonly hasChangelog: boolean;
+  };
+}
+
+/** A program that listens on a port. */
+export interface PortOwner {
+  readonly protocol: 'udp' | 'tcp';
+  /** `0.0.0.0`, `*`, `[::]` or an address; with `%LINK` behind it where the socket is bound to a link. */
+  readonly address: string;
+  readonly port: number;
+  /** The program's name, which it chooses itself: hostile. Null where ss does not see it. */
+  readonly program: string | null;
+  readonly pid: number | null;
+}
+
+/** Details about one network. */
+export interface NetworkDetails {
+  'network-unreadable': { readonly message: string };
+  'subnet-unique': None;
+  'subnet-conflict': Conflict;
+  'ledger-intact': None;
+  'ledger-damaged': { readonly message: string };
+  'macs-unique': None;
+  /** The names are hostile. */
+  'mac-shared': { readonly mac: Mac; readonly machines: readonly string[] };
+  'ss-missing': None;
+  'port-free': None;
+  /** Another program has a port that dnsmasq needs, and dnsmasq does not run. */
+  'port-taken': { readonly service: 'DHCP' | 'DNS'; readonly bridge: string; readonly owner: PortOwner };
+  /** Another program has the port as well as dnsmasq. */
+  'port-shared': { readonly owner: PortOwner };
+  'as-configured': None;
+  'not-established': { readonly bridge: string; readonly others: number };
+  /** What `virlan up` would change: the first step about a subject, and how many others there are. */
+  'plan-step': {
+    readonly subject: StepCheck;
+    readonly bridge: string;
+    readonly step: Step;
+    readonly others: number;
+  };
+  'forwarding-on': None;
+  'forwarding-off': { readonly key: string; readonly value: string | null };
+  'forwarding-off-after-boot': { readonly path: string };
+  'link-forwarding-off': { readonly key: string };
+  'no-other-policy': None;
+  /** Chains of other programs that drop by policy; their names are hostile. */
+  'other-policies': { readonly chains: readonly Pick<Chain, 'family' | 'table' | 'name'>[] };
+  'other-firewall-unreadable': Unread;
+  'uplink-not-asked': None;
+  'uplink-missing': { readonly reason: string };
+  'uplink-found': { readonly dev: string; readonly gateway: string | null };
+}
+
+/** Where a NIC is plugged in that is on no network of virlan's. */
+export type OtherPlace =
+  | { readonly kind: 'network' | 'bridge'; readonly name: string }
+  /** User-mode networking, a device of the host passed through, or another type that names no link. */
+  | { readonly kind: 'other' };
+
+/** Details about one machine and its NICs. `machine` is its name: hostile. */
+export interface MachineDetails {
+  'machine-unknown': { readonly machine: string };
+  'machine-shut-off': { readonly machine: string };
+  'machine-runs': None;
+  'nics-found': { readonly nics: readonly { readonly mac: Mac; readonly network: string }[] };
+  'no-nic': { readonly machine: string };
+  'nics-elsewhere': { readonly machine: string; readonly places: readonly OtherPlace[] };
+  'not-running': None;
+  'tap-plugged-in': { readonly tap: string; readonly bridge: string };
+  'tap-gone': { readonly tap: string; readonly machine: string };
+  'tap-unplugged': { readonly tap: string };
+  'tap-in-other-bridge': { readonly tap: string; readonly bridge: string; readonly found: string };
+  'tap-down': { readonly tap: string };
+  'port-forwards': None;
+  'port-outside-bridge': { readonly tap: string };
+  'port-waits-for-stp': { readonly tap: string };
+  'port-blocked': { readonly tap: string };
+  'port-disabled': { readonly tap: string };
+  'request-answered': None;
+  'request-heard': None;
+  'nothing-sent': { readonly machine: string; readonly tap: string };
+  /** It sends frames; whether it asks by DHCP is not known without dnsmasq's log. */
+  'no-lease-given': { readonly mac: Mac; readonly tap: string };
+  /** It sends frames, and by dnsmasq's log it does not ask by DHCP. */
+  'request-missing': { readonly mac: Mac; readonly tap: string };
+  reserved: { readonly ip: Ipv4 };
+  'not-reserved': { readonly machine: string; readonly mac: Mac; readonly network: string };
+  'reservation-problem': { readonly problem: ReservationProblem };
+  'not-in-hostsfile': { readonly mac: Mac; readonly ip: Ipv4 };
+  leased: { readonly ip: Ipv4 };
+  'not-leased': None;
+  /** `logged`: the line of dnsmasq's log. */
+  'lease-refused': { readonly logged: string };
+  'leased-before-reserved': {
+    readonly machine: string;
+    readonly mac: Mac;
+    readonly leased: Ipv4;
+    readonly reserved: Ipv4;
+  };
+  'answers-arp': { readonly ip: Ipv4 };
+  'no-address': None;
+  'address-unused': { readonly machine: string; readonly ip: Ipv4 };
+  'leased-but-silent': { readonly machine: string; readonly ip: Ipv4 };
+  'address-duplicate': { readonly ip: Ipv4; readonly mac: Mac; readonly answeredBy: string };
+}
+
+/** A packet of the probe, or one that answers it. */
+export type Packet =
+  | { readonly kind: 'dhcp' }
+  | { readonly kind: 'dns'; readonly gateway: string }
+  | { readonly kind: 'outgoing'; readonly to: string }
+  | { readonly kind: 'returning'; readonly from: string };
+
+/** The chain or rule that dropped a packet. Its names were chosen by the author of the rule: hostile. */
+export interface Drop {
+  readonly family: string;
+  readonly table: string;
+  readonly chain: string;
+  /** The rule's text; null where the chain's policy dropped the packet. */
+  readonly rule: string | null;
+}
+
+/** Details about a probe and its stages. Addresses are text, as the probe's guest reports them. */
+export interface ProbeDetails {
+  'probe-without-nft': None;
+  'probe-without-bridge': { readonly bridge: string };
+  'probe-without-dnsmasq': None;
+  'probe-without-address': None;
+  'probe-error': { readonly message: string };
+  'not-reached': None;
+  'probe-not-leased': None;
+  'probe-port-forwards': { readonly waitedMs: number };
+  'probe-port-waits': { readonly bridge: string };
+  'probe-leased': { readonly ip: string };
+  'wrong-lease': { readonly bridge: string; readonly leased: string; readonly reserved: string };
+  'offer-withdrawn': { readonly bridge: string };
+  'dhcp-silent': { readonly bridge: string; readonly after: 'DISCOVER' | 'REQUEST' };
+  'dhcp-not-running': { readonly gateway: string; readonly after: 'DISCOVER' | 'REQUEST' };
+  'packet-dropped': { readonly packet: Packet; readonly drop: Drop; readonly bridge: string };
+  'probe-name-known': { readonly gateway: string };
+  'probe-name-unknown': { readonly gateway: string };
+  /** `code`: an error code of c-ares. */
+  'dns-silent': { readonly gateway: string; readonly code: string };
+  'outside-unreachable': None;
+  'next-hop-unknown': { readonly dev: string };
+  'packets-not-counted': None;
+  'silence-unexplained': { readonly nextHop: string };
+  'lost-before-host': { readonly nextHop: string };
+  'lost-in-host': { readonly nextHop: string; readonly bridge: string; readonly dev: string };
+  'nothing-forwarded': None;
+  forwarded: { readonly dev: string };
+  'not-masqueraded': { readonly dev: string };
+  masqueraded: None;
+  'no-return-possible': None;
+  'next-hop-answers': { readonly nextHop: string };
+  'answer-lost': { readonly nextHop: string };
+  'answers-host-only': { readonly nextHop: string; readonly dev: string };
+  'next-hop-silent': { readonly nextHop: string };
+  'outside-names-resolve': None;
+  'gateway-dns-silent': None;
+  'outside-names-fail': { readonly code: string };
+}
+
+export interface Details extends HostDetails, NetworkDetails, MachineDetails, ProbeDetails {}
+
+export type DetailKind = keyof Details;
+
+/** A detail of one kind, or of any of several: `{ kind: 'hook-missing', driver: 'qemu' }`. */
+export type Detail<K extends DetailKind = DetailKind> = {
+  [Each in K]: { readonly kind: Each } & Details[Each];
+}[K];

@@ -1,0 +1,36 @@
+// Where virlan's hooks for libvirt may be, and how a file is recognised as one. install/setup puts them there
+// and has the same mark and the same name: a unit test compares them.
+
+/** The beginning of the line that marks a hook as virlan's: `# virlan: libvirt's daemon hook. …` */
+export const hookMark = '# virlan: ';
+
+/** The file beside a hook of the user's own, in the directory whose programs libvirt runs too. */
+export const hookNameBesideOthers = '50-virlan';
+
+/** The drivers of libvirt whose hooks virlan needs. */
+export const hookDrivers = ['daemon', 'qemu', 'network'] as const;
+
+export type HookState =
+  | { readonly kind: 'installed' }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'not-executable'; readonly path: string };
+
+/** A file that was found in one of a hook's places. */
+export interface HookFile {
+  readonly path: string;
+  readonly text: string;
+  readonly isExecutable: boolean;
+}
+
+/** Returns the paths at which a driver's hook may be, in the order in which they count. */
+export function hookPlaces(driver: string): string[] {
+  const main = `/etc/libvirt/hooks/${driver}`;
+  return [main, `${main}.d/${hookNameBesideOthers}`];
+}
+
+/** Judges the files in a hook's places: the first with virlan's mark counts. */
+export function hookStateOf(files: readonly HookFile[]): HookState {
+  const own = files.find(({ text }) => text.split('\n').some(line => line.startsWith(hookMark)));
+  if (own === undefined) return { kind: 'missing' };
+  return own.isExecutable ? { kind: 'installed' } : { kind: 'not-executable', path: own.path };
+}

@@ -1,0 +1,54 @@
+// Reads what the host knows of dnsmasq: the version and changelog of its package, and its log.
+import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import type { Mac } from '../../address/mac.ts';
+import { runOrNull } from '../../system/run.ts';
+import { dnsmasqVersion } from './dnsmasq-cves.ts';
+import type { DoctorHostFacts } from './facts.ts';
+
+/** Returns null where dnsmasq is not installed, or does not tell its version. */
+export async function readDnsmasqPackage(): Promise<DoctorHostFacts['dnsmasq']> {
+  const version = dnsmasqVersion((await runOrNull('dnsmasq', ['--version'])) ?? '');
+  return version === null ? null : { version, changelog: await readChangelog() };
+}
+
+/** Reads what the distribution changed in its package; null where that cannot be read. */
+async function readChangelog(): Promise<string | null> {
+  const debian = '/usr/share/doc/dnsmasq-base/changelog.Debian.gz';
+  if (existsSync(debian)) return gunzipSync(readFileSync(debian)).toString('utf8');
+  return runOrNull('rpm', ['--query', '--changelog', 'dnsmasq']);
+}
+
+const journals = ['/run/log/journal', '/var/log/journal'];
+
+/** Where daemons log on a host without systemd's journal: the first that exists counts. */
+const logFiles = ['/var/log/daemon.log', '/var/log/syslog', '/var/log/messages'];
+
+/** How much of the end of such a file is read. */
+const logTailBytes = 262_144;
+
+/** Returns the recent lines of dnsmasq's log that name a MAC, newest first; null where there is no log. */
+export async function readDnsmasqLog(mac: Mac): Promise<string[] | null> {
+  if (journals.some(existsSync)) {
+    const which = ['--identifier=dnsmasq-dhcp', `--grep=${mac}`, '--since=-1h', '--lines=20'];
+    // journalctl fails where no line matches.
+    const output = await runOrNull('journalctl', ['--quiet', '--reverse', '--output=cat', ...which]);
+    return (output ?? '').split('\n').filter(line => line !== '');
+  }
+  const file = logFiles.find(existsSync);
+  if (file === undefined) return null;
+  const lines = readEnd(file).split('\n');
+  return lines.filter(line => line.includes('dnsmasq') && line.includes(mac)).reverse();
+}
+
+function readEnd(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const { size } = fstatSync(file);
+    const bytes = Buffer.alloc(Math.min(size, logTailBytes));
+    readSync(file, bytes, 0, bytes.length, size - bytes.length);
+    return bytes.toString('utf8');
+  } finally {
+    closeSync(file);
+  }
+}

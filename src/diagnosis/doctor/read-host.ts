@@ -1,0 +1,71 @@
+// Reads what the doctor judges of the host.
+import { accessSync, constants, existsSync } from 'node:fs';
+import { messageOf } from '../../errors.ts';
+import { availableBackends } from '../../firewall/backends.ts';
+import { listTimeoutSeconds } from '../../firewall/rules-reader.ts';
+import { surveyHost } from '../../network/survey.ts';
+import { readFileOrNull } from '../../system/files.ts';
+import { run, runOrNull } from '../../system/run.ts';
+import { system } from '../../system/system.ts';
+import type { DoctorHostFacts } from './facts.ts';
+import { type HookFile, type HookState, hookDrivers, hookPlaces, hookStateOf } from './hooks.ts';
+import { parsePortOwners } from './ports.ts';
+import { readDnsmasqPackage } from './read-dnsmasq.ts';
+
+export async function readHostFacts(): Promise<DoctorHostFacts> {
+  const [nftError, portOwners, dnsmasq] = await Promise.all([
+    readNftError(),
+    readPortOwners(),
+    readDnsmasqPackage(),
+  ]);
+  return {
+    survey: surveyHost(),
+    nftError,
+    conntrack: readConntrack(),
+    portOwners,
+    dnsmasq,
+    hooks: existsSync('/etc/libvirt') ? readHooks() : null,
+  };
+}
+
+async function readNftError(): Promise<string | null> {
+  if (!availableBackends(system.isInstalled).includes('nftables')) return null;
+  try {
+    await run('nft', ['list', 'tables'], '', listTimeoutSeconds);
+    return null;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
+async function readPortOwners(): Promise<DoctorHostFacts['portOwners']> {
+  const options = ['--no-header', '--listening', '--numeric', '--tcp', '--udp', '--processes'];
+  const output = await runOrNull('ss', [...options, '( sport = :53 or sport = :67 )']);
+  return output === null ? null : parsePortOwners(output);
+}
+
+function readConntrack(): DoctorHostFacts['conntrack'] {
+  const count = readFileOrNull('/proc/sys/net/netfilter/nf_conntrack_count');
+  const max = readFileOrNull('/proc/sys/net/netfilter/nf_conntrack_max');
+  return count === null || max === null ? null : { count: Number(count), max: Number(max) };
+}
+
+function readHooks(): Record<string, HookState> {
+  return Object.fromEntries(
+    hookDrivers.map(driver => [driver, hookStateOf(hookPlaces(driver).flatMap(readHookFile))]),
+  );
+}
+
+function readHookFile(path: string): HookFile[] {
+  const text = readFileOrNull(path);
+  return text === null ? [] : [{ path, text, isExecutable: isExecutable(path) }];
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,97 @@
+// Reads what the doctor judges of one machine and its NICs, without asking libvirt.
+import { existsSync } from 'node:fs';
+import type { Ipv4 } from '../../address/ip.ts';
+import type { Mac } from '../../address/mac.ts';
+import type { Config, NetworkConfig } from '../../config/config.ts';
+import { handLines } from '../../dnsmasq/hostsfile.ts';
+import { isCurrent } from '../../dnsmasq/leases.ts';
+import type { LedgerEntry } from '../../identity/ledger-format.ts';
+import { machineOn } from '../../identity/machine.ts';
+import { readHostsfile, readLeases, readLedger } from '../../identity/store.ts';
+import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
+import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
+import { readFileOrNull } from '../../system/files.ts';
+import type { OtherPlace } from '../details.ts';
+import { askNeighbour } from './ask-neighbour.ts';
+import type { BridgePort, MachineFacts, NicFacts } from './facts.ts';
+import { readDnsmasqLog } from './read-dnsmasq.ts';
+
+export async function readMachineFacts(name: string, { networks }: Config): Promise<MachineFacts> {
+  const running = runningDomains().find(domain => domain.name === name);
+  const domain = running ?? definedDomains().find(other => other.name === name);
+  if (domain === undefined) return { name, state: 'unknown', elsewhere: [], nics: [] };
+  const onNetworks = networks.flatMap(network => {
+    const passThrough = passThroughNetworks(network.name, network.bridge);
+    return machineOn(network.bridge, passThrough, domain).macs.map(mac => ({ network, mac }));
+  });
+  const elsewhere = domain.nics.filter(nic => !onNetworks.some(({ mac }) => mac === nic.mac));
+  return {
+    name,
+    state: running === undefined ? 'shut off' : 'running',
+    elsewhere: elsewhere.map(placeOf),
+    nics: await Promise.all(onNetworks.map(({ network, mac }) => readNicFacts(network, domain, mac))),
+  };
+}
+
+function placeOf({ network, bridge }: Nic): OtherPlace {
+  if (network !== null) return { kind: 'network', name: network };
+  return bridge === null ? { kind: 'other' } : { kind: 'bridge', name: bridge };
+}
+
+async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): Promise<NicFacts> {
+  const { name, bridge } = network;
+  const tap = domain.nics.find(nic => nic.mac === mac)?.tap ?? null;
+  const promised = promisedTo(mac, bridge);
+  const now = new Date();
+  const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
+  const ip = lease?.ip ?? promised;
+  const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
+  const [neighbour, log] = await Promise.all([
+    ip === null || !canAsk ? null : askNeighbour(ip, bridge),
+    readDnsmasqLog(mac),
+  ]);
+  return {
+    network: name,
+    bridge,
+    mac,
+    tap,
+    port: tap === null ? null : readPort(tap),
+    entry: entryOf(name, domain.uuid, mac),
+    promised,
+    lease,
+    log,
+    neighbour,
+  };
+}
+
+/** Returns null also where the ledger is damaged: the check `ledger` reports that. */
+function entryOf(network: string, uuid: string, mac: Mac): LedgerEntry | null {
+  try {
+    const entries = readLedger().ofMachine(network, uuid);
+    return entries.find(entry => entry.macs.includes(mac)) ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Returns the address that a bridge's hostsfile reserves for a MAC, by a line of virlan's or by hand. */
+function promisedTo(mac: Mac, bridge: string): Ipv4 | null {
+  const { ours, byHand } = readHostsfile(bridge);
+  const lines = handLines({ ours: [], byHand: [...byHand, ...ours] });
+  return lines.find(line => line.macs.includes(mac))?.ip ?? null;
+}
+
+/** Reads a link from sysfs. Its received frames are those that the machine has sent. */
+function readPort(tap: string): BridgePort | null {
+  const directory = `/sys/class/net/${tap}`;
+  if (!existsSync(directory)) return null;
+  const read = (path: string) => readFileOrNull(`${directory}/${path}`)?.trim() ?? null;
+  const state = read('brport/state');
+  return {
+    master: /^INTERFACE=(.*)$/m.exec(read('master/uevent') ?? '')?.[1] ?? null,
+    // IFF_UP of linux/if.h.
+    up: (Number(read('flags')) & 1) === 1,
+    state: state === null ? null : Number(state),
+    framesSent: Number(read('statistics/rx_packets')),
+  };
+}

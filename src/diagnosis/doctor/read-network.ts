@@ -1,0 +1,66 @@
+// Reads what the doctor judges of one network, and sends a probe through it.
+import type { NetworkConfig } from '../../config/config.ts';
+import { machineOn } from '../../identity/machine.ts';
+import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
+import { type Survey, surveyNetwork } from '../../network/survey.ts';
+import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
+import { readUplink, type Uplink } from '../../network/uplink.ts';
+import { dropsByPolicy } from '../../other-firewalls/model.ts';
+import { system } from '../../system/system.ts';
+import type { Finding } from '../finding.ts';
+import { notSent } from '../probe/judge.ts';
+import { probe } from '../probe/probe.ts';
+import { sharedMacs } from './duplicates.ts';
+import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
+
+/** Throws where virlan cannot tell what the network should be. */
+export async function readNetworkFacts(
+  network: NetworkConfig,
+  host: Promise<Pick<DoctorHostFacts, 'nftError'>>,
+): Promise<NetworkFacts> {
+  const { bridge } = network;
+  const survey = await surveyNetwork(network);
+  const ownForwarding = readSysctls([ipForward, forwardingKey(bridge)], system.readFile);
+  const forwards = ownForwarding.get(ipForward) === '1' && ownForwarding.get(forwardingKey(bridge)) !== '0';
+  const isAsked = survey.observed.link !== null && forwards;
+  const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
+  return {
+    survey,
+    droppingChains: survey.otherFirewalls.chains.filter(dropsByPolicy),
+    unreadFirewalls: survey.otherFirewalls.unread,
+    forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
+    uplink,
+    sharedMacs: readSharedMacs(network),
+    probe: await probeIfUseful(survey, await host),
+  };
+}
+
+function linksOf(uplink: Uplink | null): string[] {
+  return uplink?.kind === 'via' ? [uplink.dev] : [];
+}
+
+/** A probe cannot say more where one of these is wrong, which other checks report. */
+async function probeIfUseful(
+  { network, observed: { link, dnsmasq } }: Survey,
+  { nftError }: Pick<DoctorHostFacts, 'nftError'>,
+): Promise<readonly Finding[]> {
+  const { bridge } = network;
+  if (nftError !== null) return notSent({ kind: 'probe-without-nft' });
+  if (link?.up !== true) return notSent({ kind: 'probe-without-bridge', bridge });
+  if (dnsmasq.pid === null) return notSent({ kind: 'probe-without-dnsmasq' });
+  return probe(network);
+}
+
+function readSharedMacs({ name, bridge }: NetworkConfig): NetworkFacts['sharedMacs'] {
+  const passThrough = passThroughNetworks(name, bridge);
+  const running = runningDomains();
+  const isRunning = new Set(running.map(({ uuid }) => uuid));
+  const domains = [...running, ...definedDomains().filter(({ uuid }) => !isRunning.has(uuid))];
+  return sharedMacs(domains.map(domain => machineOn(bridge, passThrough, domain)));
+}
+
+const ipForward = 'net.ipv4.ip_forward';
+
+function forwardingKey(link: string): string {
+  return linkSysctl('ipv4', link, 'forwarding');
+}

@@ -1,0 +1,40 @@
+// Which chain or rule dropped a packet, by the lines of `nft monitor`:
+// `trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)`
+import type { Drop, Packet } from '../details.ts';
+import type { ProbeRequest } from './protocol.ts';
+
+/** For each packet of the probe what dropped it; null, or no entry, where nothing is known to have. */
+export type Drops = Readonly<Partial<Record<Packet['kind'], Drop | null>>>;
+
+/** Returns what dropped each packet of a probe. */
+export function findDrops(lines: readonly string[], { gateway, nextHop }: ProbeRequest): Drops {
+  const has = (packet: string, ...fields: readonly string[]) =>
+    fields.every(field => packet.includes(` ${field} `));
+  return {
+    dhcp: findDrop(lines, packet => has(packet, 'udp dport 67') || has(packet, 'udp sport 67')),
+    dns: findDrop(
+      lines,
+      packet =>
+        has(packet, `ip daddr ${gateway}`, 'udp dport 53') ||
+        has(packet, `ip saddr ${gateway}`, 'udp sport 53'),
+    ),
+    outgoing: findDrop(lines, packet => has(packet, `ip daddr ${nextHop}`)),
+    returning: findDrop(lines, packet => has(packet, `ip saddr ${nextHop}`)),
+  };
+}
+
+/** Returns the first drop of a packet whose line `isMeant` accepts; null where there is none. */
+export function findDrop(lines: readonly string[], isMeant: (packet: string) => boolean): Drop | null {
+  /** By the number that the kernel gives a packet on its way through one hook. */
+  const packets = new Map<string, string>();
+  for (const line of lines) {
+    const [, id = '', family = '', table = '', chain = '', event = ''] =
+      /^trace id (\w+) (\S+) (\S+) (\S+) (.*)$/.exec(line) ?? [];
+    if (event.startsWith('packet: ')) packets.set(id, event);
+    const isPolicy = /^policy drop\b/.test(event);
+    const [, rule = ''] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(event) ?? [];
+    if ((isPolicy || rule !== '') && isMeant(packets.get(id) ?? ''))
+      return { family, table, chain, rule: isPolicy ? null : rule.trim() };
+  }
+  return null;
+}

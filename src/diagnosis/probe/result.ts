@@ -1,0 +1,52 @@
+// The result of a whole probe, as the watcher keeps it and shows it in `virlan status --json`.
+import { isoSeconds } from '../../text.ts';
+import type { Detail } from '../details.ts';
+import type { Finding } from '../finding.ts';
+import { seen } from '../words/words.ts';
+
+export type ProbeResult =
+  | { readonly kind: 'failed'; readonly detail: Detail }
+  | { readonly kind: 'not-sent'; readonly detail: Detail }
+  | {
+      readonly kind: 'passed';
+      /** Null when the next hop answered; otherwise the finding that says why that is not known. */
+      readonly outside: Finding | null;
+      /** What is worth knowing although it is not a failure. */
+      readonly warnings: readonly Detail[];
+    };
+
+/** The result of the last probe of a network in `virlan status --json`. */
+export interface ProbeStatus {
+  readonly at: string;
+  /** Null when the probe was not sent. */
+  readonly passed: boolean | null;
+  /** The failure, or why the probe was not sent; null when it passed. */
+  readonly seen: string | null;
+}
+
+/** Reduces the findings of a probe's stages to one result. A stage that was skipped does not make it fail. */
+export function resultOf(findings: readonly Finding[]): ProbeResult {
+  const failure = findings.find(({ state }) => state === 'fail');
+  if (failure !== undefined) return { kind: 'failed', detail: failure.detail };
+  const [first] = findings;
+  if (first !== undefined && findings.every(({ state }) => state === 'skipped'))
+    return { kind: 'not-sent', detail: first.detail };
+  const outside = findings.find(({ check }) => check === 'probe-return') ?? null;
+  const warnings = findings.filter(finding => finding.state === 'warn' && finding !== outside);
+  return {
+    kind: 'passed',
+    outside: outside?.detail.kind === 'next-hop-answers' ? null : outside,
+    warnings: warnings.map(({ detail }) => detail),
+  };
+}
+
+export function probeStatus(result: ProbeResult, at: Date): ProbeStatus {
+  switch (result.kind) {
+    case 'passed':
+      return { at: isoSeconds(at), passed: true, seen: null };
+    case 'failed':
+      return { at: isoSeconds(at), passed: false, seen: seen(result.detail) };
+    case 'not-sent':
+      return { at: isoSeconds(at), passed: null, seen: seen(result.detail) };
+  }
+}

@@ -1,0 +1,42 @@
+// The words for findings about the configuration and the host.
+import type { HostDetails } from '../details.ts';
+import { repairs, showsMore, type Words } from './row.ts';
+
+/** How many CVEs are named; of the others their number is given. */
+const namedCves = 2;
+
+export const hostWords: Words<keyof HostDetails> = {
+  'config-unreadable': { seen: ({ message }) => message },
+  'fix-failed': { seen: ({ message }) => message },
+  'kernel-ready': { seen: () => 'has what the networks need' },
+  'nft-fails': {
+    seen: ({ message }) => `nft does not work on this host: ${message}`,
+    fix: () => showsMore('modprobe nf_tables && nft list tables'),
+  },
+  'conntrack-full': {
+    seen: ({ max }) => `the kernel tracks as many connections as it can, ${max}: new ones are dropped`,
+    fix: ({ max }) => repairs(`sysctl -w net.netfilter.nf_conntrack_max=${max * 2}`),
+  },
+  'libvirt-absent': { seen: () => 'libvirt is not on this host' },
+  'hooks-installed': { seen: () => 'libvirt calls virlan' },
+  'hook-missing': {
+    seen: ({ driver }) => `libvirt's hook ${driver} is missing: libvirt does not call virlan`,
+    fix: () => repairs('/usr/lib/virlan/setup configure'),
+  },
+  'hook-not-executable': {
+    seen: ({ driver }) => `libvirt's hook ${driver} is not executable: libvirt does not call virlan`,
+    fix: ({ path }) => repairs(`chmod 755 ${path}`),
+  },
+  'dnsmasq-version-unknown': { seen: () => 'dnsmasq is not installed, or does not tell its version' },
+  'dnsmasq-patched': { seen: ({ version }) => `${version}, without a vulnerability that is known here` },
+  'dnsmasq-unpatched': {
+    seen: ({ version, cves, hasChangelog }) => {
+      const more = cves.length > namedCves ? ` and ${cves.length - namedCves} more` : '';
+      const backport = hasChangelog
+        ? "its package's changelog does not mention them"
+        : 'whether its distribution fixed them cannot be seen here';
+      const named = cves.slice(0, namedCves).join(', ');
+      return `dnsmasq ${version} is older than the fixes for ${named}${more}; ${backport}: update it`;
+    },
+  },
+};

@@ -1,0 +1,129 @@
+// The words for findings about one machine and its NICs. A machine's name is hostile, and always quoted.
+
+import { formatIp } from '../../address/ip.ts';
+import { problemText } from '../../identity/problem-text.ts';
+import { shellQuoted } from '../../text.ts';
+import type { MachineDetails, OtherPlace } from '../details.ts';
+import type { Fix } from '../finding.ts';
+import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
+
+export const machineWords: Words<keyof MachineDetails> = {
+  'machine-unknown': {
+    seen: ({ machine }) => `libvirt has no machine ${quoted(machine)}`,
+    fix: () => showsMore('virsh list --all'),
+  },
+  'machine-shut-off': {
+    seen: ({ machine }) => `${quoted(machine)} is shut off`,
+    fix: ({ machine }) => repairs(`virsh start -- ${shellQuoted(machine)}`),
+  },
+  'machine-runs': { seen: () => 'runs' },
+  'nics-found': { seen: ({ nics }) => nics.map(({ mac, network }) => `${mac} on ${network}`).join(', ') },
+  'no-nic': { seen: ({ machine }) => `${quoted(machine)} has no NIC`, fix: edit },
+  'nics-elsewhere': {
+    seen: ({ machine, places }) => {
+      const list = places.map(describePlace).join(', ');
+      return `${quoted(machine)} has no NIC on a network of virlan: it is on ${list}`;
+    },
+    fix: edit,
+  },
+  'not-running': { seen: () => 'the machine does not run' },
+  'tap-plugged-in': { seen: ({ tap, bridge }) => `${tap} in ${bridge}` },
+  'tap-gone': {
+    seen: ({ tap }) => `its port ${tap} is gone from this host`,
+    fix: ({ machine }) =>
+      repairs(`virsh destroy -- ${shellQuoted(machine)}; virsh start -- ${shellQuoted(machine)}`),
+  },
+  'tap-unplugged': { seen: ({ tap }) => `its port ${tap} is in no bridge`, fix: () => virlanRepairs() },
+  'tap-in-other-bridge': {
+    seen: ({ tap, bridge, found }) => `its port ${tap} is in ${found}, not in ${bridge}`,
+    fix: ({ tap, bridge }) => repairs(`ip link set dev ${tap} master ${bridge}`),
+  },
+  'tap-down': {
+    seen: ({ tap }) => `its port ${tap} is down`,
+    fix: ({ tap }) => repairs(`ip link set dev ${tap} up`),
+  },
+  'port-forwards': { seen: () => 'forwards' },
+  'port-outside-bridge': { seen: ({ tap }) => `${tap} is not in the bridge` },
+  'port-waits-for-stp': {
+    seen: ({ tap }) => `STP does not let ${tap} forward yet: wait four seconds`,
+    fix: () => repairs('sleep 4'),
+  },
+  'port-blocked': { seen: ({ tap }) => `${tap} is blocked in its bridge`, fix: letForward },
+  'port-disabled': { seen: ({ tap }) => `${tap} is disabled in its bridge`, fix: letForward },
+  'request-answered': { seen: () => 'it has asked and was answered' },
+  'request-heard': { seen: () => 'dnsmasq has heard it ask' },
+  'nothing-sent': {
+    seen: ({ machine, tap }) =>
+      `${quoted(machine)} has not sent a single frame on ${tap}: its system has not come up, ` +
+      'or does not use this NIC',
+    fix: openConsole,
+  },
+  'no-lease-given': {
+    seen: ({ mac }) => `it sends, but ${mac} has no lease from dnsmasq: its system may not ask by DHCP`,
+    fix: watchDhcp,
+  },
+  'request-missing': {
+    seen: ({ mac }) =>
+      `it sends, but ${mac} has no lease from dnsmasq, which has not heard it ask: ` +
+      'its system does not use DHCP',
+    fix: watchDhcp,
+  },
+  reserved: { seen: ({ ip }) => formatIp(ip) },
+  'not-reserved': {
+    seen: ({ mac, network }) => `no address is reserved for ${mac} on ${network}`,
+    fix: ({ machine }) => virlanRepairs(`virlan doctor --fix -- ${shellQuoted(machine)}`),
+  },
+  'reservation-problem': { seen: ({ problem }) => problemText(problem) },
+  'not-in-hostsfile': {
+    seen: ({ mac, ip }) => `dnsmasq's hostsfile does not have ${mac}, for which ${formatIp(ip)} is reserved`,
+    fix: () => virlanRepairs(),
+  },
+  leased: { seen: ({ ip }) => `${formatIp(ip)} leased` },
+  'not-leased': { seen: () => 'no lease' },
+  'lease-refused': { seen: ({ logged }) => `dnsmasq refuses it: ${logged}` },
+  'leased-before-reserved': {
+    seen: ({ mac, leased, reserved }) =>
+      `${mac} has leased ${formatIp(leased)} before ${formatIp(reserved)} was reserved for it, ` +
+      'and keeps it until it asks anew',
+    fix: ({ machine }) => repairs(`virsh reboot -- ${shellQuoted(machine)}`),
+  },
+  'answers-arp': { seen: ({ ip }) => `answers for ${formatIp(ip)}` },
+  'no-address': { seen: () => 'no address to ask for' },
+  'address-unused': { seen: ({ ip }) => `nothing answers for ${formatIp(ip)}`, fix: openConsole },
+  'leased-but-silent': {
+    seen: ({ machine, ip }) =>
+      `${quoted(machine)} does not answer for ${formatIp(ip)}, though it leased it: ` +
+      'its system is down, or uses another address',
+    fix: openConsole,
+  },
+  'address-duplicate': {
+    seen: ({ ip, mac, answeredBy }) =>
+      `${answeredBy} answers for ${formatIp(ip)}, which belongs to ${mac}: two machines use one address`,
+    fix: ({ answeredBy }) => showsMore(`bridge fdb show | grep ${answeredBy}`),
+  },
+};
+
+function quoted(name: string): string {
+  return JSON.stringify(name);
+}
+
+function describePlace(place: OtherPlace): string {
+  return place.kind === 'other' ? 'a link of another type' : `${place.kind} ${place.name}`;
+}
+
+function edit({ machine }: { readonly machine: string }): Fix {
+  return showsMore(`virsh edit -- ${shellQuoted(machine)}`);
+}
+
+function openConsole({ machine }: { readonly machine: string }): Fix {
+  return showsMore(`virsh console -- ${shellQuoted(machine)}`);
+}
+
+function watchDhcp({ tap }: { readonly tap: string }): Fix {
+  return showsMore(`tcpdump -ni ${tap} udp port 67`);
+}
+
+/** 3 is BR_STATE_FORWARDING of linux/if_bridge.h. */
+function letForward({ tap }: { readonly tap: string }): Fix {
+  return repairs(`bridge link set dev ${tap} state 3`);
+}

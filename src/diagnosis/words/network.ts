@@ -1,0 +1,104 @@
+// The words for findings about one network.
+import { conflictText } from '../../network/conflicts.ts';
+import { faultOf, type StepCheck } from '../../network/steps.ts';
+import { unreadText } from '../../other-firewalls/model.ts';
+import { shellQuoted } from '../../text.ts';
+import type { NetworkDetails, PortOwner } from '../details.ts';
+import type { Fix } from '../finding.ts';
+import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
+
+/** What it means for machines that something is not as configured. */
+const consequences: Readonly<Record<StepCheck, string>> = {
+  bridge: 'machines have no network',
+  stp: 'a machine that starts waits for its port',
+  taps: 'machines are not plugged in',
+  settings: 'the network is not as virlan.ini wants it',
+  reservations: 'machines do not get their own addresses',
+  dnsmasq: 'machines get no address and no names',
+  rules: 'packets of machines are not let through and masqueraded as they should be',
+  foreign: 'another firewall does not let machines through',
+};
+
+export const networkWords: Words<keyof NetworkDetails> = {
+  'network-unreadable': { seen: ({ message }) => message },
+  'subnet-unique': { seen: () => 'nothing else on this host uses it' },
+  'subnet-conflict': {
+    seen: conflictText,
+    fix: () => showsMore('ip route show table all'),
+  },
+  'ledger-intact': { seen: () => 'intact' },
+  'ledger-damaged': { seen: ({ message }) => `no reservation can be made: ${message}` },
+  'macs-unique': { seen: () => 'each machine has its own' },
+  'mac-shared': {
+    seen: ({ mac, machines }) => {
+      const names = machines.map(name => JSON.stringify(name)).join(' and ');
+      return `${names} have one MAC, ${mac}: give one of them another`;
+    },
+    fix: ({ machines }) => showsMore(`virsh edit -- ${shellQuoted(machines.at(-1) ?? '')}`),
+  },
+  'ss-missing': { seen: () => 'ss is not on this host: install iproute2' },
+  'port-free': { seen: () => 'no other program has it' },
+  'port-taken': {
+    seen: ({ service, bridge, owner }) =>
+      `${possession(owner)}: dnsmasq cannot serve ${service} on ${bridge}`,
+    fix: showOwner,
+  },
+  'port-shared': {
+    seen: ({ owner }) => `${possession(owner)} too: it may answer machines in dnsmasq's place`,
+    fix: showOwner,
+  },
+  'as-configured': { seen: () => 'as it should be' },
+  'not-established': {
+    seen: ({ bridge, others }) =>
+      `there is no bridge ${bridge}${andMore(others)}: the network is not established`,
+    fix: () => virlanRepairs(),
+  },
+  'plan-step': {
+    seen: ({ subject, bridge, step, others }) =>
+      `${faultOf(step, bridge)}${andMore(others)}: ${consequences[subject]}`,
+    fix: () => virlanRepairs(),
+  },
+  'forwarding-on': { seen: () => 'on for each link on the way, and on again after a boot' },
+  'forwarding-off': {
+    seen: ({ key, value }) => `${key} is ${value ?? 'not set'}: no packet gets from machines to the outside`,
+    fix: () => virlanRepairs(),
+  },
+  'forwarding-off-after-boot': {
+    seen: ({ path }) => `${path} is not as it should be: forwarding is off after the next boot`,
+    fix: () => virlanRepairs(),
+  },
+  'link-forwarding-off': {
+    seen: ({ key }) => `${key} is 0: what comes in there is not forwarded`,
+    fix: ({ key }) => repairs(`sysctl -w ${key}=1`),
+  },
+  'no-other-policy': { seen: () => 'no other firewall drops by policy' },
+  'other-policies': {
+    seen: ({ chains }) => {
+      const list = chains.map(({ family, table, name }) => `${family} ${table} ${name}`).join(', ');
+      return `dropping by policy: ${list}`;
+    },
+  },
+  'other-firewall-unreadable': { seen: unreadText },
+  'uplink-not-asked': { seen: () => 'packets of machines are not forwarded' },
+  'uplink-missing': {
+    seen: ({ reason }) => `this host itself has no way to the outside: ${reason}`,
+    fix: () => showsMore('ip route show default'),
+  },
+  'uplink-found': {
+    seen: ({ dev, gateway }) =>
+      `what machines send to the outside leaves by ${dev}${gateway === null ? '' : ` through ${gateway}`}`,
+  },
+};
+
+function possession({ program, pid, port, address }: PortOwner): string {
+  const name = program === null ? 'another program' : `${program} (process ${pid})`;
+  return `${name} has port ${port} of ${address}`;
+}
+
+function showOwner({ owner: { pid } }: { readonly owner: PortOwner }): Fix {
+  return showsMore(pid === null ? 'ss -lunp' : `systemctl status ${pid}`);
+}
+
+function andMore(others: number): string {
+  return others === 0 ? '' : ` (and ${others} more)`;
+}

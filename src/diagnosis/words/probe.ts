@@ -1,0 +1,136 @@
+// The words for findings of a probe.
+import type { Drop, Packet, ProbeDetails } from '../details.ts';
+import type { Fix } from '../finding.ts';
+import { commandAgainst } from './drop-remedy.ts';
+import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
+
+/** How many characters of another program's rule are shown. */
+const maxRuleLength = 120;
+
+/** Below this a port counts as forwarding at once: STP takes seconds. */
+const atOnceMs = 100;
+
+export const probeWords: Words<keyof ProbeDetails> = {
+  'probe-without-nft': { seen: () => 'nft does not work' },
+  'probe-without-bridge': { seen: ({ bridge }) => `${bridge} is not there, or not up` },
+  'probe-without-dnsmasq': { seen: () => 'dnsmasq does not run' },
+  'probe-without-address': { seen: () => 'no address of dhcp-range is free for a probe' },
+  'probe-error': { seen: ({ message }) => message },
+  'not-reached': { seen: () => 'the probe did not get this far' },
+  'probe-not-leased': { seen: () => 'the probe has no lease' },
+  'probe-port-forwards': {
+    seen: ({ waitedMs }) =>
+      waitedMs < atOnceMs ? 'forwards at once' : `forwards after ${(waitedMs / 1000).toFixed(1)} s of STP`,
+  },
+  'probe-port-waits': {
+    seen: ({ bridge }) => `${bridge} keeps a new port from forwarding: it waits too long for STP`,
+    fix: ({ bridge }) => showsMore(`bridge -d link show; ip -d link show ${bridge}`),
+  },
+  'probe-leased': { seen: ({ ip }) => `${ip} leased as reserved` },
+  'wrong-lease': {
+    seen: ({ bridge, leased, reserved }) =>
+      `dnsmasq leased ${leased} where ${reserved} was reserved: another DHCP server answers on ${bridge}, ` +
+      'or dnsmasq does not read its hostsfile',
+    fix: watchDhcp,
+  },
+  'offer-withdrawn': {
+    seen: ({ bridge }) => `a DHCP server on ${bridge} refuses the address that was offered`,
+    fix: watchDhcp,
+  },
+  'dhcp-silent': {
+    seen: ({ bridge, after }) => `no answer to a DHCP ${after} on ${bridge}, though dnsmasq runs there`,
+    fix: watchDhcp,
+  },
+  'dhcp-not-running': {
+    seen: ({ gateway, after }) => `no answer to a DHCP ${after}: no dnsmasq runs for ${gateway}`,
+    fix: () => virlanRepairs(),
+  },
+  'packet-dropped': {
+    seen: ({ packet, drop }) => `${named(packet)} is dropped by ${place(drop)}`,
+    fix: ({ packet, drop, bridge }) => {
+      const command = commandAgainst(drop, packet.kind, bridge);
+      return command === null ? null : repairs(command);
+    },
+  },
+  'probe-name-known': { seen: ({ gateway }) => `${gateway} knows the probe by its name` },
+  'probe-name-unknown': {
+    seen: ({ gateway }) => `the DNS of ${gateway} does not know a name that has just got its lease`,
+    fix: () => virlanRepairs(),
+  },
+  'dns-silent': {
+    seen: ({ gateway, code }) => `the DNS of ${gateway} does not answer a machine: ${code}`,
+    fix: () => showsMore('ss -lunp sport = :53'),
+  },
+  'outside-unreachable': { seen: () => 'this host has no way to the outside' },
+  'next-hop-unknown': { seen: ({ dev }) => `${dev} has no next hop to ask` },
+  'packets-not-counted': { seen: () => 'nft is not on this host: packets cannot be counted' },
+  'silence-unexplained': {
+    seen: ({ nextHop }) => `${nextHop} does not answer a machine, and without nft the reason cannot be seen`,
+  },
+  'lost-before-host': {
+    seen: ({ nextHop }) =>
+      `a packet to ${nextHop} does not get from its port to the host: ` +
+      'a rule of the bridge family, or of ebtables, stops it',
+    fix: listRules,
+  },
+  'lost-in-host': {
+    seen: ({ nextHop, bridge, dev }) =>
+      `a packet to ${nextHop} comes in by ${bridge} and does not leave by ${dev}`,
+    fix: listRules,
+  },
+  'nothing-forwarded': { seen: () => 'no packet is forwarded' },
+  forwarded: { seen: ({ dev }) => `leaves by ${dev}` },
+  'not-masqueraded': {
+    seen: ({ dev }) =>
+      `packets leave by ${dev} with a machine's own address, to which the outside has no route: ` +
+      'something keeps them from being masqueraded',
+    fix: listRules,
+  },
+  masqueraded: { seen: () => 'leaves with the address of the host' },
+  'no-return-possible': { seen: () => 'no answer can come back' },
+  'next-hop-answers': { seen: ({ nextHop }) => `${nextHop} answers` },
+  'answer-lost': {
+    seen: ({ nextHop }) => `${nextHop} answers, and the answer is lost on this host`,
+    fix: listRules,
+  },
+  'answers-host-only': {
+    seen: ({ nextHop }) => `${nextHop} answers this host, but not what comes from machines`,
+    fix: ({ nextHop, dev }) => showsMore(`tcpdump -ni ${dev} host ${nextHop}`),
+  },
+  'next-hop-silent': {
+    seen: ({ nextHop }) => `${nextHop} answers neither a machine nor this host; packets leave as they should`,
+  },
+  'outside-names-resolve': { seen: () => 'names of the outside resolve' },
+  'gateway-dns-silent': { seen: () => 'the DNS of the gateway does not answer' },
+  'outside-names-fail': {
+    seen: ({ code }) =>
+      `names of the outside do not resolve (${code}): the name servers that dnsmasq asks do not answer`,
+    fix: () => showsMore('cat /etc/resolv.conf'),
+  },
+};
+
+function named(packet: Packet): string {
+  switch (packet.kind) {
+    case 'dhcp':
+      return 'the DHCP request';
+    case 'dns':
+      return `a DNS question to ${packet.gateway}`;
+    case 'outgoing':
+      return `a packet to ${packet.to}`;
+    case 'returning':
+      return `the answer of ${packet.from}`;
+  }
+}
+
+function place({ family, table, chain, rule }: Drop): string {
+  const name = `${family} ${table} ${chain}`;
+  return rule === null ? `the policy of ${name}` : `a rule of ${name}: ${rule.slice(0, maxRuleLength)}`;
+}
+
+function watchDhcp({ bridge }: { readonly bridge: string }): Fix {
+  return showsMore(`tcpdump -ni ${bridge} udp port 67`);
+}
+
+function listRules(): Fix {
+  return showsMore('nft list ruleset');
+}

@@ -1,0 +1,231 @@
+// The sentences and commands of all kinds of findings, as golden files.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import { prefixOf } from '../../src/address/ip.ts';
+import type { DetailKind, Details } from '../../src/diagnosis/details.ts';
+import { fixFor, seen } from '../../src/diagnosis/words/words.ts';
+import { hostileNames, ip, mac, network } from './builders.ts';
+import { assertGolden } from './golden.ts';
+
+const words = suite('words');
+
+const message = 'MESSAGE';
+const [machine, bridge, tap, dev] = ['web', 'k8s-br0', 'vnet0', 'eth0'];
+const [gateway, nextHop] = ['192.168.100.1', '203.0.113.2'];
+const [leased, reserved] = [ip('192.168.100.7'), ip('192.168.100.8')];
+const address = { ip: ip('192.168.100.1'), prefixLength: 24, broadcast: ip('192.168.100.255') };
+const owner = { protocol: 'udp', address: '0.0.0.0', port: 67, program: 'dhcpd', pid: 7 } as const;
+const dropped = {
+  packet: { kind: 'dhcp' },
+  drop: { family: 'ip', table: 'filter', chain: 'INPUT', rule: null },
+  bridge,
+} as const;
+
+/** Fields for each kind; of some several, where the words differ. */
+const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K][]] } = {
+  'config-unreadable': [{ message }],
+  'fix-failed': [{ message }],
+  'kernel-ready': [{}],
+  'nft-fails': [{ message }],
+  'conntrack-full': [{ max: 65_536 }],
+  'libvirt-absent': [{}],
+  'hooks-installed': [{}],
+  'hook-missing': [{ driver: 'qemu' }],
+  'hook-not-executable': [{ driver: 'qemu', path: '/etc/libvirt/hooks/qemu.d/50-virlan' }],
+  'dnsmasq-version-unknown': [{}],
+  'dnsmasq-patched': [{ version: '2.93' }],
+  'dnsmasq-unpatched': [
+    { version: '2.91', cves: ['CVE-1', 'CVE-2'], hasChangelog: false },
+    { version: '2.91', cves: ['CVE-1', 'CVE-2', 'CVE-3', 'CVE-4'], hasChangelog: true },
+  ],
+  'network-unreadable': [{ message }],
+  'subnet-unique': [{}],
+  'subnet-conflict': [
+    {
+      network: network(),
+      other: { subnet: prefixOf(ip('192.168.100.128'), 25), link: 'tun0', by: 'route' },
+    },
+  ],
+  'ledger-intact': [{}],
+  'ledger-damaged': [{ message }],
+  'macs-unique': [{}],
+  'mac-shared': [{ mac: mac(1), machines: ['a', 'b\n;'] }],
+  'ss-missing': [{}],
+  'port-free': [{}],
+  'port-taken': [
+    { service: 'DHCP', bridge, owner },
+    { service: 'DNS', bridge, owner: { ...owner, port: 53, program: null, pid: null } },
+  ],
+  'port-shared': [{ owner }],
+  'as-configured': [{}],
+  'not-established': [{ bridge, others: 8 }],
+  'plan-step': [
+    { subject: 'dnsmasq', bridge, step: { kind: 'start dnsmasq', bridge }, others: 0 },
+    { subject: 'bridge', bridge, step: { kind: 'add route', link: bridge, address }, others: 1 },
+    {
+      subject: 'foreign',
+      bridge,
+      step: { kind: 'allow in', firewall: 'ufw', bridge, rules: [] },
+      others: 0,
+    },
+  ],
+  'forwarding-on': [{}],
+  'forwarding-off': [
+    { key: 'net.ipv4.ip_forward', value: '0' },
+    { key: 'a.b', value: null },
+  ],
+  'forwarding-off-after-boot': [{ path: '/etc/sysctl.d/60-virlan.conf' }],
+  'link-forwarding-off': [{ key: 'net.ipv4.conf.eth0.forwarding' }],
+  'no-other-policy': [{}],
+  'other-policies': [
+    {
+      chains: [
+        { family: 'ip', table: 'filter', name: 'FORWARD' },
+        { family: 'inet', table: 'corp', name: 'fw' },
+      ],
+    },
+  ],
+  'other-firewall-unreadable': [{ subject: 'ufw', error: new Error(message) }],
+  'uplink-not-asked': [{}],
+  'uplink-missing': [{ reason: 'Network is unreachable' }],
+  'uplink-found': [
+    { dev, gateway: nextHop },
+    { dev: 'ppp0', gateway: null },
+  ],
+  'machine-unknown': [{ machine }],
+  'machine-shut-off': [{ machine }, { machine: "x'; reboot" }],
+  'machine-runs': [{}],
+  'nics-found': [
+    {
+      nics: [
+        { mac: mac(1), network: bridge },
+        { mac: mac(2), network: 'lab' },
+      ],
+    },
+  ],
+  'no-nic': [{ machine }],
+  'nics-elsewhere': [
+    {
+      machine,
+      places: [{ kind: 'network', name: 'default' }, { kind: 'bridge', name: 'br1' }, { kind: 'other' }],
+    },
+  ],
+  'not-running': [{}],
+  'tap-plugged-in': [{ tap, bridge }],
+  'tap-gone': [{ tap, machine }],
+  'tap-unplugged': [{ tap }],
+  'tap-in-other-bridge': [{ tap, bridge, found: 'virbr0' }],
+  'tap-down': [{ tap }],
+  'port-forwards': [{}],
+  'port-outside-bridge': [{ tap }],
+  'port-waits-for-stp': [{ tap }],
+  'port-blocked': [{ tap }],
+  'port-disabled': [{ tap }],
+  'request-answered': [{}],
+  'request-heard': [{}],
+  'nothing-sent': [{ machine, tap }],
+  'no-lease-given': [{ mac: mac(1), tap }],
+  'request-missing': [{ mac: mac(1), tap }],
+  reserved: [{ ip: reserved }],
+  'not-reserved': [{ machine, mac: mac(1), network: bridge }],
+  'reservation-problem': [
+    { problem: { kind: 'mac-taken', mac: mac(1), holder: { kind: 'machine', machine: 'db' } } },
+  ],
+  'not-in-hostsfile': [{ mac: mac(1), ip: reserved }],
+  leased: [{ ip: leased }],
+  'not-leased': [{}],
+  'lease-refused': [{ logged: 'DHCPNAK(k8s-br0) 192.168.100.9' }],
+  'leased-before-reserved': [{ machine, mac: mac(1), leased, reserved }],
+  'answers-arp': [{ ip: leased }],
+  'no-address': [{}],
+  'address-unused': [{ machine, ip: reserved }],
+  'leased-but-silent': [{ machine, ip: leased }],
+  'address-duplicate': [{ ip: leased, mac: mac(1), answeredBy: '52:54:00:00:00:09' }],
+  'probe-without-nft': [{}],
+  'probe-without-bridge': [{ bridge }],
+  'probe-without-dnsmasq': [{}],
+  'probe-without-address': [{}],
+  'probe-error': [{ message }],
+  'not-reached': [{}],
+  'probe-not-leased': [{}],
+  'probe-port-forwards': [{ waitedMs: 20 }, { waitedMs: 4012 }],
+  'probe-port-waits': [{ bridge }],
+  'probe-leased': [{ ip: '192.168.100.254' }],
+  'wrong-lease': [{ bridge, leased: '10.0.0.9', reserved: '192.168.100.254' }],
+  'offer-withdrawn': [{ bridge }],
+  'dhcp-silent': [{ bridge, after: 'REQUEST' }],
+  'dhcp-not-running': [{ gateway, after: 'DISCOVER' }],
+  'packet-dropped': [
+    dropped,
+    { ...dropped, drop: { ...dropped.drop, table: '$(reboot)' } },
+    { ...dropped, packet: { kind: 'dns', gateway }, drop: { ...dropped.drop, rule: 'r'.repeat(200) } },
+    {
+      ...dropped,
+      packet: { kind: 'outgoing', to: nextHop },
+      drop: { ...dropped.drop, chain: 'ufw-user-forward' },
+    },
+    {
+      ...dropped,
+      packet: { kind: 'returning', from: nextHop },
+      drop: { family: 'inet', table: 'firewalld', chain: 'filter_FORWARD', rule: 'reject' },
+    },
+  ],
+  'probe-name-known': [{ gateway }],
+  'probe-name-unknown': [{ gateway }],
+  'dns-silent': [{ gateway, code: 'ETIMEOUT' }],
+  'outside-unreachable': [{}],
+  'next-hop-unknown': [{ dev: 'ppp0' }],
+  'packets-not-counted': [{}],
+  'silence-unexplained': [{ nextHop }],
+  'lost-before-host': [{ nextHop }],
+  'lost-in-host': [{ nextHop, bridge, dev }],
+  'nothing-forwarded': [{}],
+  forwarded: [{ dev }],
+  'not-masqueraded': [{ dev }],
+  masqueraded: [{}],
+  'no-return-possible': [{}],
+  'next-hop-answers': [{ nextHop }],
+  'answer-lost': [{ nextHop }],
+  'answers-host-only': [{ nextHop, dev }],
+  'next-hop-silent': [{ nextHop }],
+  'outside-names-resolve': [{}],
+  'gateway-dns-silent': [{}],
+  'outside-names-fail': [{ code: 'ESERVFAIL' }],
+};
+
+/** Returns the code of a kind, and under it a line for each sentence and command of its samples. */
+function inWords<K extends DetailKind>(kind: K): string[] {
+  const sentences = samples[kind].flatMap(fields => {
+    const detail = { kind, ...fields };
+    const fix = fixFor<K>(detail);
+    const does = fix?.ours ? 'virlan doctor --fix does' : fix?.mends ? 'repairs it' : 'shows more';
+    return [`    ${seen<K>(detail)}`, ...(fix === null ? [] : [`        ${does}: ${fix.command}`])];
+  });
+  return [kind, ...sentences];
+}
+
+words('each kind of finding has its sentence and its command', () => {
+  const kinds = Object.keys(samples) as DetailKind[];
+  assertGolden('findings.txt', `${kinds.flatMap(kind => inWords(kind)).join('\n')}\n`);
+});
+
+words('docs/doctor.md names each code, and no other one', () => {
+  const tables = readFileSync('docs/doctor.md', 'utf8').split('## Checks')[1]?.split('## The probe')[0] ?? '';
+  const rows = tables.split('\n').map(line => line.split('|').at(-2) ?? '');
+  const named = [...rows.join().matchAll(/`([a-z-]+)`/g)].map(([, code]) => code);
+  const kinds = Object.keys(samples).filter(kind => kind !== 'fix-failed');
+  assert.deepEqual([...new Set(named)].sort(), kinds.sort());
+});
+
+words('a hostile name of a machine is one word of each command', () => {
+  const tidy = (command: string | undefined) => command?.replaceAll(/'[^']*('\\''[^']*)*'/gs, 'web');
+  for (const name of hostileNames.filter(each => !/^[\w.-]+$/.test(each))) {
+    for (const kind of ['machine-shut-off', 'no-nic', 'leased-but-silent', 'tap-gone'] as const) {
+      const of = (each: string) => fixFor({ kind, machine: each, tap, ip: leased })?.command;
+      assert.equal(tidy(of(name)), of('web'));
+    }
+  }
+});
+
+words.run();
