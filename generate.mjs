@@ -1,6 +1,6 @@
-// generate.mjs: writes the files that follow from the tables of keys and of commands. They are committed; a unit test
+// generate.mjs: writes the files that are made from the tables of keys and of commands. They are committed; a unit test
 // fails when they are out of date.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, resolve } from 'node:path';
 import { build } from 'esbuild';
@@ -18,8 +18,11 @@ await build({
   logLevel: 'warning',
 });
 
-const { generatedFiles } = createRequire(import.meta.url)(outfile);
-for (const [path, render] of Object.entries(generatedFiles)) {
-  mkdirSync(dirname(resolve(root, path)), { recursive: true });
-  writeFileSync(resolve(root, path), render());
+const { generatedPaths, renderFile } = createRequire(import.meta.url)(outfile);
+const today = new Date().toISOString().slice(0, 10);
+for (const path of generatedPaths) {
+  const file = resolve(root, path);
+  const present = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, renderFile(path, present, today));
 }

@@ -131,7 +131,7 @@ check_owner() {
 }
 
 build() {
-  [ ! -f "$source/dist/start.cjs" ] || return 0
+  [ ! -f "$source/dist/bin/start.cjs" ] || return 0
   command -v npm >/dev/null ||
     fail 'virlan is not built and npm is not installed: install npm, or run "npm ci" and "npm run build" elsewhere'
   { [ -d "$source/node_modules" ] || (cd "$source" && npm ci --no-audit --no-fund --loglevel=error); } >/dev/null ||
@@ -145,9 +145,11 @@ build() {
 stage_program() {
   stage "$destdir/usr/lib/virlan"
   new=$(new_path "$destdir/usr/lib/virlan")
-  mkdir -m 755 -- "$new" "$new/hooks"
-  install -m 644 -- "$source"/dist/*.cjs "$source/dist/licences" "$source/LICENSE" "$new/"
-  install -m 644 -- "$source/hooks/ask.sh" "$source/install/place.sh" "$new/"
+  mkdir -m 755 -- "$new"
+  cp -R -- "$source/dist/." "$new"
+  chmod -R u=rwX,go=rX -- "$new"
+  mkdir -m 755 -- "$new/hooks"
+  install -m 644 -- "$source/LICENSE" "$source/hooks/ask.sh" "$source/install/place.sh" "$source/install/purge.sh" "$new/"
   install -m 755 -- "$source/install/setup" "$new/"
   for driver in daemon qemu network; do install -m 755 -- "$source/hooks/$driver" "$new/hooks/"; done
   stage "$destdir/usr/sbin/virlan"
@@ -203,7 +205,7 @@ fi
 check_node
 if [ "$dry_run" = yes ]; then
   printf 'would install /usr/lib/virlan /usr/sbin/virlan%s /etc/virlan/virlan.ini\n' "$(sed 's/.* / /' "$source/install/files" | tr -d '\n')"
-  [ ! -f "$source/dist/virlan.cjs" ] || "$node" "$source/dist/virlan.cjs" plan || [ $? -eq 3 ]
+  [ ! -f "$source/dist/bin/virlan.cjs" ] || "$node" "$source/dist/bin/virlan.cjs" plan || [ $? -eq 3 ]
   exit
 fi
 build

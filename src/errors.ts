@@ -1,6 +1,8 @@
 // Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the message.
 
 export type VirlanErrorCode =
+  /** The command line is not valid: exit code 2. */
+  | 'usage'
   /** virlan.ini, or a configuration named with --config, cannot be used. */
   | 'invalid-config'
   /** Establishing the network would harm what the host has already. */
@@ -38,6 +40,34 @@ export class VirlanError extends Error {
   constructor(code: VirlanErrorCode, message: string, options?: { readonly cause: unknown }) {
     super(message, options);
     this.code = code;
+  }
+}
+
+/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
+export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
+
+/** A program of the system that could not be run, failed or took too long. */
+export class CommandError extends VirlanError {
+  override readonly name = 'CommandError';
+  readonly reason: CommandFailure;
+  /** Null when the program did not run to its end. */
+  readonly exitCode: number | null;
+  /** All that it wrote to standard error. */
+  readonly stderr: string;
+
+  constructor(
+    message: string,
+    details: {
+      readonly reason: CommandFailure;
+      readonly exitCode: number | null;
+      readonly stderr: string;
+      readonly cause?: unknown;
+    },
+  ) {
+    super('command', message, { cause: details.cause });
+    this.reason = details.reason;
+    this.exitCode = details.exitCode;
+    this.stderr = details.stderr;
   }
 }
 

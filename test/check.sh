@@ -1,9 +1,9 @@
 #!/bin/sh
-# check.sh: types, lint and format of all that is here.
+# check.sh: checks types, lint and format of the whole tree; exits 0 if there is nothing to report.
 set -eu
 cd "$(dirname "$0")/.."
 npx --no-install tsc --project .
 npx --no-install biome check --error-on-warnings .
 shellcheck -x hooks/* install/*.sh install/setup install/virlan.in install/package/build.sh install/package/p* \
-  contrib/examples/*/*.sh contrib/completions/virlan.bash test/*.sh test/*/*.sh .ci/run
+  contrib/examples/*/*.sh contrib/completions/virlan.bash contrib/githooks/* test/*.sh test/*/*.sh .ci/run
 mandoc -Tlint -Wall install/man/*

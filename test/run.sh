@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh: what `npm test` runs. Sets everything up, then checks and runs all tests; its last line sums them up.
+# run.sh: `npm test`. Installs and builds everything, then runs the checks and all tests; its last line is the totals.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 sh test/setup.sh || exit 1

@@ -1,6 +1,6 @@
 #!/bin/sh
-# setup.sh [PACKAGE...]: gets a checkout ready to be built, tested and shown: Debian packages that are missing, and
-# whatever else is named, npm's, the bundles.
+# setup.sh [PACKAGE...]: prepares a checkout for tests and the demo: installs missing Debian packages, the given ones
+# included, and npm packages, fetches a kernel and other firewalls, and builds the bundles.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ say() {
   printf '>> %s\n' "$1" >&2
 }
 
-[ "$(id -u)" -eq 0 ] || { say 'needs root, for private hosts with networks of their own: use sudo'; exit 1; }
+[ "$(id -u)" -eq 0 ] || { say 'needs root, for namespaces with networks of their own: use sudo'; exit 1; }
 
 missing=''
 for package in $packages "$@"; do
@@ -23,11 +23,11 @@ if [ -n "$missing" ]; then
   say "installing Debian packages:$missing"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update --quiet --quiet >&2
-  # shellcheck disable=SC2086 # one word a package
+  # shellcheck disable=SC2086 # one word per package
   apt-get install --quiet --quiet --yes --no-install-recommends $missing >/dev/null
 fi
 
-# For machines that boot from a disk: unpacked only, not installed.
+# The kernel of machines that boot from a disk: unpacked, not installed.
 if [ ! -e build/kernel ]; then
   say 'fetching a kernel for the machines'
   rm -rf build/kernel.new
@@ -38,7 +38,7 @@ if [ ! -e build/kernel ]; then
   mv build/kernel.new build/kernel
 fi
 
-# The other firewalls that tests put beside virlan: unpacked only, so that none of them starts here.
+# The other firewalls that tests run beside virlan: unpacked, not installed, so that none of them starts here.
 if [ ! -e build/firewalls ]; then
   say 'fetching firewalls for the tests'
   rm -rf build/firewalls.new
@@ -46,7 +46,7 @@ if [ ! -e build/firewalls ]; then
   apt-get update --quiet --quiet >&2
   needed=$(apt-get install --simulate --no-install-recommends ufw firewalld docker.io | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
   if [ -n "$needed" ]; then
-    # shellcheck disable=SC2086 # one word a package
+    # shellcheck disable=SC2086 # one word per package
     (
       cd build/firewalls.new
       apt-get download --quiet --quiet --option APT::Sandbox::User=root $needed
@@ -57,11 +57,17 @@ if [ ! -e build/firewalls ]; then
   mv build/firewalls.new build/firewalls
 fi
 
-# npm writes this file when it has installed all of package-lock.json.
-if [ ! -e node_modules/.package-lock.json ] || [ -n "$(find package-lock.json -newer node_modules/.package-lock.json)" ]; then
-  say 'installing npm packages'
-  npm ci --no-audit --no-fund --loglevel=error >&2
-fi
+# install_npm_packages DIRECTORY: unless npm's own record of a complete "npm ci" is newer than the lock file.
+install_npm_packages() {
+  record=$1/node_modules/.package-lock.json
+  [ -e "$record" ] && [ -z "$(find "$1/package-lock.json" -newer "$record")" ] && return
+  say "installing the npm packages of $1/package.json"
+  npm ci --prefix "$1" --no-audit --no-fund --loglevel=error >&2
+}
+install_npm_packages .
+# In a directory of their own: 370 MB that no build needs, and a node_modules/.bin/node that npm would run scripts with.
+install_npm_packages test/nodes
 
 say 'building'
 npm run --silent build
+npm run --silent build --workspace node-libvirt

@@ -1,4 +1,5 @@
-// sum.mjs: the totals of all parts of a test run in one line; a part that did not come to its end counts as failed.
+// sum.mjs: prints the totals of a whole test run in one line, from the totals.json of each part. A part without this
+// file, which it writes last, counts as one failed test.
 import { existsSync, readFileSync } from 'node:fs';
 
 const built = new URL('../build/', import.meta.url);
@@ -7,6 +8,10 @@ const parts = ['unit', 'sandbox'].map(part => {
   return existsSync(totals) ? JSON.parse(readFileSync(totals, 'utf8')) : { passed: 0, failed: 1 };
 });
 const check = existsSync(new URL('checked', built)) ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
-const sum = key => [check, ...parts].reduce((total, part) => total + part[key], 0);
+
+function sum(key) {
+  return [check, ...parts].reduce((total, part) => total + part[key], 0);
+}
+
 console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
 process.exitCode = sum('failed') === 0 ? 0 : 1;

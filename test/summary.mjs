@@ -1,13 +1,19 @@
-// summary.mjs: what a run of a bundled test file says of itself.
+// summary.mjs: reads uvu's summary from the output of a test file:
+//   Total:     11
+//   Passed:    11
+//   Skipped:   0
+//   Duration:  9386.86ms
 
-// uvu exits 0 when a `before` throws or when the event loop runs dry, so its exit status says little: what counts
-// is that it came to its summary, and what stands there.
+// uvu exits with 0 when a `before` throws or when the event loop becomes empty, so the exit code is not a result. Only
+// the summary is.
 const summary = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +\d+\n {2}Duration: .*\n/m;
 
-/** Whether a file's tests have come to their end: what runs on is left over from them. */
-export const isComplete = output => summary.test(output);
+/** Returns whether all tests have ended. Processes that still run then are left over. */
+export function isComplete(output) {
+  return summary.test(output);
+}
 
-/** How many tests passed and failed, and a remark for what uvu's own lines do not show. */
+/** Returns the numbers of passed and failed tests, and a remark on failures that uvu does not print; '' if there are none. */
 export function totalsOf(output) {
   const [, total = 0, passed = 0] = (summary.exec(output) ?? []).map(Number);
   if (total === 0) return { passed, failed: 1, remark: 'no test was run to its end' };

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Completion of virlan for bash. Written by "npm run generate" from src/cli/commands.ts: changes here are lost.
+# Completion of virlan for bash. Written by "npm run generate" from src/cli/table.ts: changes here are lost.
 
-# Offers what begins with the word at the cursor, of what stands on stdin, one on a line. Names of machines are
-# hostile: they are quoted, and nothing in them is expanded.
+# Reads words from stdin, one on a line, and offers those that begin with the word at the cursor. Names of machines
+# are hostile: they are quoted, and nothing in them is expanded.
 _virlan_offer() {
   local line word
   while IFS= read -r line; do
@@ -47,7 +47,7 @@ _virlan() {
     esac
   done
   case $command:$cur in
-    :-*) _virlan_words --help --version ;;
+    :-*) _virlan_words --config --json --help --version ;;
     :*) _virlan_words up down plan status doctor watch mac ip adopt forget ;;
     up:-*) _virlan_words --config --json --help ;;
     up:*) _virlan_networks ;;
@@ -59,9 +59,9 @@ _virlan() {
     doctor:-*) _virlan_words --fix --verbose --config --json --help ;;
     doctor:*) ((operands < 1)) && _virlan_machines ;;
     watch:-*) _virlan_words --config --json --help ;;
-    mac:-*) _virlan_words --network --nic --config --json --help ;;
+    mac:-*) _virlan_words --network --nic --verbose --config --json --help ;;
     mac:*) ((operands < 1)) && _virlan_machines ;;
-    ip:-*) _virlan_words --network --nic --config --json --help ;;
+    ip:-*) _virlan_words --network --nic --verbose --config --json --help ;;
     ip:*) ((operands < 1)) && _virlan_machines ;;
     adopt:-*) _virlan_words --config --json --help ;;
     adopt:*) ((operands < 1)) && _virlan_machines ;;

@@ -1,7 +1,7 @@
 #!/bin/sh
-# build.sh [DIRECTORY]: packs what install.sh copies as a .deb and an .rpm, as far as there are dpkg-deb and rpmbuild, into
-# DIRECTORY (build/packages). The same source gives the same packages, byte by byte: their time is SOURCE_DATE_EPOCH, or
-# that of the last commit.
+# build.sh [DIRECTORY]: packs the files that install.sh copies into DIRECTORY (default: build/packages): as a .deb if
+# dpkg-deb is installed, as an .rpm if rpmbuild is. The same source results in the same packages, byte by byte: their time
+# stamps are SOURCE_DATE_EPOCH, or the time of the last commit.
 set -eu
 umask 022
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -59,8 +59,7 @@ END
     "$here/control.in" >"$tree/DEBIAN/control"
   echo /etc/virlan/virlan.ini >"$tree/DEBIAN/conffiles"
   install -m 755 "$here/postinst" "$here/prerm" "$tree/DEBIAN/"
-  sed -n '/^purge() {/,/^}/p' "$source/install/setup" >"$work/purge"
-  sed -e "/^@PURGE@\$/{r $work/purge" -e 'd}' "$here/postrm.in" >"$tree/DEBIAN/postrm"
+  sed -e "/^@PURGE@\$/{r $source/install/purge.sh" -e 'd}' "$here/postrm.in" >"$tree/DEBIAN/postrm"
   chmod 755 "$tree/DEBIAN/postrm"
   (cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
   find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
@@ -70,14 +69,14 @@ END
 }
 
 has dpkg-deb || has rpmbuild || fail 'needs dpkg-deb for a .deb, rpmbuild for an .rpm: install dpkg or rpm-build'
-[ -f "$source/dist/virlan.cjs" ] || fail 'there is nothing to pack: run "npm run build" first'
+[ -f "$source/dist/bin/virlan.cjs" ] || fail 'there is nothing to pack: run "npm run build" first'
 
 version=$(node -p 'require(process.argv[1]).version' "$source/package.json")
 if [ -z "${SOURCE_DATE_EPOCH-}" ]; then
   SOURCE_DATE_EPOCH=$(git -C "$source" log -1 --format=%ct 2>/dev/null || stat -c %Y "$source/CHANGELOG.md")
 fi
 export SOURCE_DATE_EPOCH
-# The virlan authors have no address; whoever publishes a package gives theirs, as to Debian's own tools.
+# The virlan authors have no address. A publisher sets the variables of Debian's own tools.
 maintainer="${DEBFULLNAME:-The virlan authors} <${DEBEMAIL:-virlan@packages.invalid}>"
 
 work=$(mktemp -d)

@@ -1,51 +1,48 @@
+// What libvirt's hooks run: `virlan hook qemu|network|daemon ARGS…` with libvirt's own arguments and its XML on standard
+// input. Whatever goes wrong, a machine starts: the exit code is 0, or 75 where virlan.ini says that the start be aborted.
+// A machine's start waits for this program, so code that is seldom needed is in a bundle of its own, loaded when needed.
 import { readFileSync } from 'node:fs';
-import type { LogRecord, Outcome } from '../report/outcome.ts';
+import { loadConfig } from '../config/load.ts';
+import { messageOf } from '../errors.ts';
+import type { HookOutcome } from '../operations/hook-outcome.ts';
+import { plugNic } from '../operations/plug-nic.ts';
+import { prepareMachine } from '../operations/prepare-machine.ts';
+import { paths } from '../system/paths.ts';
 
-/**
- * What libvirt's hooks run: `hook qemu|network|daemon ARGS…`, libvirt's own arguments behind the driver and its XML on
- * standard input. Whatever goes wrong, a machine starts: the exit code is 0, or 75 where the configuration says that
- * the start be aborted. Kept apart from the rest because a machine's start waits for it: what it needs seldom is a file
- * of its own, loaded when it is needed.
- */
-const abortStart = 75;
+/** The exit code that tells hooks/qemu to keep the machine from starting. */
+const abortExitCode = 75;
 
-async function dispatch(driver: string, operation: string): Promise<Outcome> {
+async function dispatch(driver: string, operation: string): Promise<HookOutcome> {
   if (driver === 'qemu' && operation === 'prepare') {
-    const { prepareMachine } = await import('../operations/prepare-machine.ts');
-    return prepareMachine(readFileSync(0, 'utf8'));
+    return prepareMachine(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'network' && operation === 'port-created') {
-    const { plugNic } = await import('../operations/plug-nic.ts');
-    return plugNic(readFileSync(0, 'utf8'));
+    return plugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
     const { startDaemon } = await import('../operations/start-daemon.ts');
-    return startDaemon();
+    return startDaemon(loadConfig(paths.config));
   }
-  return { records: [], abort: null };
+  return { events: [], abort: null };
 }
 
-async function writeLog(records: readonly LogRecord[], hook: string): Promise<void> {
-  if (records.length === 0) return;
-  const { openLog } = await import('../system/log.ts');
-  const log = openLog();
-  for (const { level, message, fields } of records) log[level]({ hook, ...fields }, message);
+async function writeLog({ events }: HookOutcome, hook: string): Promise<void> {
+  if (events.length === 0) return;
+  const { writeEvents } = await import('../operations/write-events.ts');
+  writeEvents(events, { hook });
 }
 
 async function main(): Promise<number> {
   const [driver = '', , operation = ''] = process.argv.slice(3);
-  const hook = `${driver} ${operation}`;
   const outcome = await dispatch(driver, operation).catch(
-    (error: Error): Outcome => ({
-      records: [{ level: 'error', message: error.message, fields: {} }],
-      abort: null,
-    }),
+    (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
   );
-  const lost = await writeLog(outcome.records, hook).catch((error: Error) => error);
-  if (lost instanceof Error) process.stderr.write(`virlan: the log cannot be written: ${lost.message}\n`);
+  await writeLog(outcome, `${driver} ${operation}`).catch((error: unknown) =>
+    process.stderr.write(`virlan: the log cannot be written: ${messageOf(error)}\n`),
+  );
   if (outcome.abort === null) return 0;
-  process.stderr.write(`virlan: ${outcome.abort}\n`);
-  return abortStart;
+  process.stderr.write(`virlan: ${outcome.abort.message}\n`);
+  return abortExitCode;
 }
 
 void main().then(code => {

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { Script } from 'node:vm';
 import { readBytesOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
@@ -12,6 +12,8 @@ import { paths } from '../system/paths.ts';
  * 22.1 on: `module.enableCompileCache`.)
  */
 const nodeRequire = createRequire(__filename);
+/** The directory that holds the bundles, each in the folder of its source. */
+const bundles = dirname(__dirname);
 const uncached = new Map<string, { key: string; script: Script }>();
 const loaded = new Map<string, { exports: unknown }>();
 
@@ -27,13 +29,15 @@ function load(file: string): unknown {
   if (kept === null || script.cachedDataRejected === true) uncached.set(file, { key, script });
   const module = { exports: {} };
   loaded.set(file, module);
-  const require = (id: string) => (id.startsWith('./') ? load(join(dirname(file), id)) : nodeRequire(id));
-  script.runInThisContext()(module.exports, require, module, file, dirname(file));
+  const directory = dirname(file);
+  const require = (id: string) => (id.startsWith('.') ? load(join(directory, id)) : nodeRequire(id));
+  require.resolve = (id: string) => join(directory, id);
+  script.runInThisContext()(module.exports, require, module, file, directory);
   return module.exports;
 }
 
 function keptPath(file: string): string {
-  return `${paths.codeCache}/${basename(file)}.v8`;
+  return `${paths.codeCache}/${relative(bundles, file)}.v8`;
 }
 
 function readKept(file: string, key: string): Buffer | null {
@@ -44,8 +48,8 @@ function readKept(file: string, key: string): Buffer | null {
 /** By now V8 has compiled just those functions that were called. */
 function keep(): void {
   try {
-    mkdirSync(paths.codeCache, { recursive: true, mode: 0o700 });
     for (const [file, { key, script }] of uncached) {
+      mkdirSync(dirname(keptPath(file)), { recursive: true, mode: 0o700 });
       writeAtomically(keptPath(file), Buffer.concat([Buffer.from(key), script.createCachedData()]), 0o600);
     }
   } catch {

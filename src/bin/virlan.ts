@@ -1,7 +1,10 @@
+// The command line: parses arguments, runs the command, prints errors. Exit codes: 0 done, 1 failed, 2 usage.
 import { parseCommandLine, type Request } from '../cli/arguments.ts';
+import { failureLines, stackLines } from '../cli/failure.ts';
 import { commandHelp, programHelp } from '../cli/help.ts';
-import { UsageError } from '../cli/table.ts';
 import { print } from '../cli/terminal.ts';
+import { runners } from '../commands/index.ts';
+import { VirlanError } from '../errors.ts';
 import { version } from '../version.ts';
 
 async function perform(request: Request): Promise<number> {
@@ -15,22 +18,16 @@ async function perform(request: Request): Promise<number> {
     case 'run': {
       const { command, values, operands } = request;
       if (process.getuid?.() !== 0)
-        throw new Error(`${command.name} needs root: sudo virlan ${command.name}`);
-      return command.run(values, operands);
+        throw new VirlanError('not-root', `${command.name} needs root: sudo virlan ${command.name}`);
+      return runners[command.name](values, operands);
     }
   }
 }
 
 function fail(error: unknown): number {
-  const message = error instanceof Error ? error.message : String(error);
-  const stack = process.env.VIRLAN_DEBUG !== undefined && error instanceof Error ? `\n${error.stack}` : '';
-  process.stderr.write(
-    `${message
-      .split('\n')
-      .map(line => `virlan: ${line}\n`)
-      .join('')}${stack}`,
-  );
-  return error instanceof UsageError ? 2 : 1;
+  const stack = process.env.VIRLAN_DEBUG === undefined ? [] : stackLines(error);
+  process.stderr.write([...failureLines(error), ...stack].map(line => `${line}\n`).join(''));
+  return error instanceof VirlanError && error.code === 'usage' ? 2 : 1;
 }
 
 async function main(): Promise<number> {
@@ -41,7 +38,7 @@ async function main(): Promise<number> {
   }
 }
 
-// A reader that has seen enough, as `head`, is no error.
+// A reader that stops reading, as `head` does, is not an error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);

@@ -1,7 +1,17 @@
-import { parseArgs } from 'node:util';
-import { type Command, commands, optionTable, someOptions, UsageError, type Values } from './table.ts';
+// Reads a command line: `virlan ip web --nic 1` is a command, an operand and the value of an option.
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { messageOf, VirlanError } from '../errors.ts';
+import {
+  type Command,
+  commands,
+  type Option,
+  type OptionName,
+  optionNames,
+  options,
+  optionsOf,
+  type Values,
+} from './table.ts';
 
-/** What a command line asks for. */
 export type Request =
   | {
       readonly kind: 'run';
@@ -9,59 +19,85 @@ export type Request =
       readonly values: Values;
       readonly operands: readonly string[];
     }
+  /** The command is null for the help of virlan itself. */
   | { readonly kind: 'help'; readonly command: Command | null }
   | { readonly kind: 'version' };
 
-/** Reads a command line, without the program's own name. Throws UsageError. */
+/** What `parseArgs` returns for one option; undefined if it was not given. */
+type Given = string | boolean | undefined;
+
+/** Reads the arguments after the program's own name. Throws VirlanError `usage`. */
 export function parseCommandLine(argv: readonly string[]): Request {
-  const { values, positionals } = parse(argv);
+  const { given, positionals } = splitArguments(argv);
   const [name, ...operands] = positionals;
-  const command = commands.find(each => each.name === name) ?? null;
-  if (values.version) return { kind: 'version' };
-  if (name === 'help')
-    return { kind: 'help', command: commands.find(each => each.name === operands[0]) ?? null };
+  if (given('version') === true) return { kind: 'version' };
+  if (name === 'help') return { kind: 'help', command: findCommand(operands[0]) };
+  const command = findCommand(name);
   if (command === null && name !== undefined)
-    throw new UsageError(`there is no command ${name}: see "virlan --help"`);
-  if (values.help || command === null) {
-    if (!values.help) throw new UsageError('which command? See "virlan --help"');
-    return { kind: 'help', command };
+    throw new VirlanError('usage', `there is no command ${JSON.stringify(name)}: see "virlan --help"`);
+  if (given('help') === true) return { kind: 'help', command };
+  if (command === null) throw new VirlanError('usage', 'a command is missing: see "virlan --help"');
+
+  checkOperands(command, operands);
+  const foreign = optionNames.find(
+    option => given(option) !== undefined && !optionsOf(command).includes(option),
+  );
+  if (foreign !== undefined) {
+    const message = `${command.name} has no option --${options[foreign].flag}: see "virlan ${command.name} --help"`;
+    throw new VirlanError('usage', message);
   }
-  const { least, most, text } = command.operands;
-  const usage = `write: virlan ${`${command.name} ${text}`.trim()}`;
-  if (operands.length < least) throw new UsageError(`${command.name} needs a name; ${usage}`);
-  if (operands.length > most)
-    throw new UsageError(`${command.name} takes no ${JSON.stringify(operands[most])}; ${usage}`);
-  for (const option of someOptions) {
-    if (values[option] !== undefined && !command.options.includes(option)) {
-      throw new UsageError(`${command.name} has no option --${option}: see "virlan ${command.name} --help"`);
-    }
-  }
-  const nic = values.nic ?? '0';
-  if (!/^\d{1,3}$/.test(nic)) throw new UsageError(`--nic ${nic} is no number: NICs count from 0`);
-  const { config, network, json = false, fix = false, verbose = false } = values;
-  const given = {
-    ...(config === undefined ? {} : { config }),
-    ...(network === undefined ? {} : { network }),
-  };
-  return {
-    kind: 'run',
-    command,
-    operands,
-    values: {
-      ...given,
-      json,
-      nic: Number(nic),
-      fix,
-      verbose,
-      restoreDefault: values['restore-default'] ?? false,
-    },
-  };
+  const values = Object.fromEntries(
+    optionNames.map(option => [option, readValue(options[option], given(option))]),
+  );
+  // The table gives each option the type that readValue returns for its kind.
+  return { kind: 'run', command, operands, values: values as Values };
 }
 
-function parse(argv: readonly string[]) {
+function splitArguments(argv: readonly string[]) {
+  const config = Object.fromEntries(
+    optionNames.map(name => {
+      const { flag, short, value }: Option = options[name];
+      const type = value.kind === 'flag' ? 'boolean' : 'string';
+      return [flag, { type, ...(short === null ? {} : { short }) }] as const;
+    }),
+  ) satisfies ParseArgsConfig['options'];
   try {
-    return parseArgs({ args: [...argv], options: optionTable, allowPositionals: true });
+    const { values, positionals } = parseArgs({ args: [...argv], options: config, allowPositionals: true });
+    return { given: (name: OptionName): Given => values[options[name].flag], positionals };
   } catch (error) {
-    throw new UsageError(`${(error as Error).message.split('. ')[0]}: see "virlan --help"`);
+    // Node puts advice that does not fit into sentences of its own behind the first.
+    const [first] = messageOf(error).split('. ');
+    throw new VirlanError('usage', `${first}: see "virlan --help"`, { cause: error });
   }
+}
+
+function findCommand(name: string | undefined): Command | null {
+  return commands.find(command => command.name === name) ?? null;
+}
+
+function checkOperands({ name, operands }: Command, given: readonly string[]): void {
+  const usage = `usage: virlan ${`${name} ${operands.text}`.trim()}`;
+  if (given.length < operands.min) throw new VirlanError('usage', `${name} needs a name; ${usage}`);
+  if (given.length > operands.max) {
+    const unexpected = JSON.stringify(given[operands.max]);
+    throw new VirlanError('usage', `${name}: unexpected argument ${unexpected}; ${usage}`);
+  }
+}
+
+function readValue({ flag, value }: Option, given: Given): Values[OptionName] {
+  switch (value.kind) {
+    case 'flag':
+      return given === true;
+    case 'file':
+      return typeof given === 'string' ? given : value.default;
+    case 'network':
+      return typeof given === 'string' ? given : null;
+    case 'index':
+      return typeof given === 'string' ? readIndex(flag, given) : value.default;
+  }
+}
+
+function readIndex(flag: string, text: string): number {
+  if (/^\d{1,3}$/.test(text)) return Number(text);
+  throw new VirlanError('usage', `--${flag} ${JSON.stringify(text)} is not a number from 0 to 999`);
 }

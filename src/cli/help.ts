@@ -1,41 +1,63 @@
-import { type Command, commands, commonOptions, optionTable } from './table.ts';
+// The texts of `virlan --help` and `virlan COMMAND --help`, made from the table of commands.
+import { paths } from '../system/paths.ts';
+import {
+  type Command,
+  commands,
+  type OptionName,
+  options,
+  optionsWithScope,
+  writtenOption,
+} from './table.ts';
 import { style, wrap } from './terminal.ts';
 
 export function programHelp(): string[] {
   return [
     'Usage: virlan COMMAND [OPTIONS]',
     '',
-    'A NAT network for the machines of this libvirt host, which sets itself up:',
+    'A NAT network for the machines of this libvirt host. It sets itself up, and',
     'each machine has the same MAC and the same address at every boot.',
     '',
     style('Commands', 'bold'),
-    ...columns(commands.map(({ name, operands, summary }) => [`${name} ${operands.text}`.trim(), summary])),
+    ...columns(commands.map(command => [usage(command), command.summary])),
     '',
-    style('Options of every command', 'bold'),
-    ...columns(commonOptions.map(name => optionTable[name].help)),
+    style('Options', 'bold'),
+    ...optionLines([...optionsWithScope('each-command'), ...optionsWithScope('program')]),
     '',
-    'Configuration: /etc/virlan/virlan.ini; none is needed.',
-    '"virlan COMMAND --help" says more.',
+    `All commands need root. Configuration: ${paths.config} (optional).`,
+    'More: "virlan COMMAND --help", man virlan, man virlan.ini.',
   ];
 }
 
 export function commandHelp(command: Command): string[] {
-  const { name, operands, summary, details, options, examples } = command;
+  const { summary, details, examples } = command;
   return [
-    `Usage: virlan ${`${name} ${operands.text}`.trim()} [OPTIONS]`,
+    `Usage: virlan ${usage(command)} [OPTIONS]`,
     '',
     `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`,
-    ...wrap(details, 0),
     '',
+    ...(details === '' ? [] : [...wrap(details, 0), '']),
     style('Options', 'bold'),
-    ...columns([...options, ...commonOptions].map(option => optionTable[option].help)),
+    ...optionLines([...command.options, ...optionsWithScope('each-command')]),
     '',
     style('Examples', 'bold'),
-    ...examples.flatMap(([line, meaning]) => [`  ${line}`, ...(meaning === '' ? [] : [`      ${meaning}`])]),
+    ...examples.flatMap(([line, meaning]) => [`  ${line}`, `      ${meaning}`]),
   ];
+}
+
+function usage({ name, operands }: Command): string {
+  return `${name} ${operands.text}`.trim();
+}
+
+function optionLines(names: readonly OptionName[]): string[] {
+  return columns(
+    names.map(name => {
+      const indent = options[name].short === null ? '    ' : '';
+      return [indent + writtenOption(name), options[name].help];
+    }),
+  );
 }
 
 function columns(rows: readonly (readonly [string, string])[]): string[] {
   const width = Math.max(...rows.map(([left]) => left.length));
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd());
+  return rows.flatMap(([left, right]) => wrap(`  ${left.padEnd(width)}  ${right}`, width + 4));
 }

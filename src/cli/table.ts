@@ -1,181 +1,281 @@
-import type { ParseArgsConfig } from 'node:util';
-import { doctor } from '../commands/doctor.ts';
-import { down } from '../commands/down.ts';
-import { adopt, forget, ip, mac } from '../commands/identity.ts';
-import { plan } from '../commands/plan.ts';
-import { status } from '../commands/status.ts';
-import { up } from '../commands/up.ts';
-import { watch } from '../commands/watch.ts';
+// The commands and options of virlan as data. Parser, help, manual page and completions are made from it.
+import { paths } from '../system/paths.ts';
 
-/** A command line that makes no sense: exit code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
+/** An option that takes no value. */
+interface Flag {
+  readonly kind: 'flag';
 }
 
-export interface Values {
-  readonly config?: string;
-  readonly json: boolean;
-  readonly fix: boolean;
-  readonly verbose: boolean;
-  readonly network?: string;
-  readonly nic: number;
-  readonly restoreDefault: boolean;
+/** An option whose value is the path of a file. */
+interface FileValue {
+  readonly kind: 'file';
+  readonly placeholder: string;
+  readonly default: string;
 }
 
-/** Those that not every command has. */
-export const someOptions = ['network', 'nic', 'restore-default', 'fix', 'verbose'] as const;
+/** An option whose value is the name of a network; null if it is not given. */
+interface NetworkValue {
+  readonly kind: 'network';
+  readonly placeholder: string;
+}
 
-type OptionName = (typeof someOptions)[number];
+/** An option whose value is a number that counts from 0. */
+interface IndexValue {
+  readonly kind: 'index';
+  readonly placeholder: string;
+  readonly default: number;
+}
 
-/** One verb: the table of them is what is parsed, what is run and what the help says. */
-export interface Command {
+export interface Option {
+  /** Without the dashes. */
+  readonly flag: string;
+  /** The one-letter form, without the dash. */
+  readonly short: string | null;
+  readonly value: Flag | FileValue | NetworkValue | IndexValue;
+  /** Accepted by each command, only by those that list it, or only by `virlan` without a command. */
+  readonly scope: 'each-command' | 'some-commands' | 'program';
+  /** A few words for help, completions and, as a sentence, the manual page. */
+  readonly help: string;
+}
+
+/** The options, by name in `Values`. A new option is a row here, and its name at the commands that take it. */
+export const options = {
+  config: {
+    flag: 'config',
+    short: null,
+    value: { kind: 'file', placeholder: 'FILE', default: paths.config },
+    scope: 'each-command',
+    help: `configuration file (default: ${paths.config})`,
+  },
+  json: {
+    flag: 'json',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'each-command',
+    help: 'print JSON, for programs',
+  },
+  network: {
+    flag: 'network',
+    short: null,
+    value: { kind: 'network', placeholder: 'NETWORK' },
+    scope: 'some-commands',
+    help: 'network (default: the first in virlan.ini)',
+  },
+  nic: {
+    flag: 'nic',
+    short: null,
+    value: { kind: 'index', placeholder: 'N', default: 0 },
+    scope: 'some-commands',
+    help: 'NIC of the machine on that network (default: 0, the first)',
+  },
+  restoreDefault: {
+    flag: 'restore-default',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: "also restore libvirt's own networks as they were before",
+  },
+  fix: {
+    flag: 'fix',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'repair what virlan can repair, then check again',
+  },
+  verbose: {
+    flag: 'verbose',
+    short: 'v',
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'show the checks or reasons behind the result',
+  },
+  help: {
+    flag: 'help',
+    short: 'h',
+    value: { kind: 'flag' },
+    scope: 'each-command',
+    help: 'show this help',
+  },
+  version: {
+    flag: 'version',
+    short: 'V',
+    value: { kind: 'flag' },
+    scope: 'program',
+    help: 'show the version of virlan',
+  },
+} as const satisfies Record<string, Option>;
+
+export type OptionName = keyof typeof options;
+
+/** The names of all options, in the order of the table. */
+export const optionNames = Object.keys(options) as OptionName[];
+
+/** The type of an option's value, by the kind of the option. */
+interface ValueTypes {
+  readonly flag: boolean;
+  readonly file: string;
+  readonly network: string | null;
+  readonly index: number;
+}
+
+/** The value of each option: the one that was given, or its default. */
+export type Values = {
+  readonly [Name in OptionName]: ValueTypes[(typeof options)[Name]['value']['kind']];
+};
+
+/** What follows a command's name. */
+interface Operands {
+  /** As the usage line shows it. */
+  readonly text: string;
+  readonly kind: 'network' | 'machine' | 'none';
+  readonly min: number;
+  readonly max: number;
+}
+
+interface CommandRow {
   readonly name: string;
+  /** A few words, without a capital and a full stop. */
   readonly summary: string;
-  /** How the operands are written, and how many there are. Shells complete NETWORK and NAME (of a machine). */
-  readonly operands: { readonly text: string; readonly least: number; readonly most: number };
+  readonly operands: Operands;
+  /** Those it takes beside the options of each command. */
   readonly options: readonly OptionName[];
+  /** Sentences; empty if the summary is enough. */
   readonly details: string;
   readonly examples: readonly (readonly [command: string, meaning: string])[];
-  run(values: Values, operands: readonly string[]): Promise<number>;
 }
 
-const networks = { text: '[NETWORK…]', least: 0, most: Number.POSITIVE_INFINITY };
-const machine = { text: 'NAME', least: 1, most: 1 };
-const none = { text: '', least: 0, most: 0 };
+const networks = { text: '[NETWORK…]', kind: 'network', min: 0, max: Number.POSITIVE_INFINITY } as const;
+const machine = { text: 'NAME', kind: 'machine', min: 1, max: 1 } as const;
+const optionalMachine = { text: '[NAME]', kind: 'machine', min: 0, max: 1 } as const;
+const none = { text: '', kind: 'none', min: 0, max: 0 } as const;
 
-export const commands: readonly Command[] = [
+const rows = [
   {
     name: 'up',
-    summary: 'establish networks; does nothing where all is right',
+    summary: 'set up networks; changes nothing that is already right',
     operands: networks,
     options: [],
-    details: 'Without a name, all networks of virlan.ini. What fails half-way is undone.',
+    details: 'Without a name: all networks in virlan.ini. If a step fails, the steps before it are undone.',
     examples: [
       ['virlan up', 'all networks'],
-      ['virlan up k8s-br0', 'this one'],
+      ['virlan up k8s-br0', 'only this network'],
     ],
-    run: (values, names) => up(values, names),
   },
   {
     name: 'down',
-    summary: 'take networks down and put back what was there before',
+    summary: 'take networks down and restore what was there before',
     operands: networks,
-    options: ['restore-default'],
-    details: 'Reservations and leases are kept, so that the next "up" goes on with them.',
+    options: ['restoreDefault'],
+    details:
+      'Without a name: all networks. Reservations and leases are kept for the next "virlan up". Until then running machines have no network.',
     examples: [
-      ['virlan down k8s-br0', 'running machines lose their link until the next "virlan up"'],
-      ['virlan down --restore-default', 'and libvirt has its own network again'],
+      ['virlan down k8s-br0', 'only this network'],
+      ['virlan down --restore-default', "all networks; libvirt gets its network 'default' back"],
     ],
-    run: (values, names) => down(values, names),
   },
   {
     name: 'plan',
-    summary: 'show what "up" would change; changes nothing',
+    summary: 'show what "virlan up" would change; changes nothing',
     operands: networks,
     options: [],
-    details: 'Exit code 0: nothing to do. 3: there are changes.',
+    details: 'Exit code 0: nothing to change. Exit code 3: there are changes.',
     examples: [
-      ['virlan plan', 'the difference between virlan.ini and this host'],
-      ['virlan plan --config new.ini', 'try a configuration before it is used'],
+      ['virlan plan', 'compare virlan.ini with this host'],
+      ['virlan plan --config new.ini', 'try a configuration before you use it'],
     ],
-    run: (values, names) => plan(values, names),
   },
   {
     name: 'status',
-    summary: 'networks, machines, addresses, leases and what is wrong',
+    summary: 'show networks, machines, addresses, leases and problems',
     operands: none,
     options: [],
     details: '',
     examples: [
-      ['virlan status', 'at a glance'],
-      ['virlan status --json', 'for programs; fields are added, never renamed'],
+      ['virlan status', 'an overview'],
+      ['virlan status --json', 'for programs; fields may be added but are never renamed'],
     ],
-    run: values => status(values),
   },
   {
     name: 'doctor',
-    summary: 'say why a machine has no address or no internet, and mend it',
-    operands: { text: '[NAME]', least: 0, most: 1 },
+    summary: 'find out why a machine has no address or no internet',
+    operands: optionalMachine,
     options: ['fix', 'verbose'],
     details:
-      "Sends a probe through each network: a namespace in a machine's stead, gone afterwards. With STP its port takes four seconds to forward. Exit code 0: all is well, 1: something is wrong.",
+      'Checks the host and each network. A probe does what a machine would do: it gets a lease, looks up a name and sends a packet to the outside. On a bridge with STP this takes four seconds longer. Exit code 0: no failure. Exit code 1: something failed.',
     examples: [
-      ['virlan doctor', 'this host and its networks'],
-      ['virlan doctor web', 'and the way of the packets of the machine web'],
-      ['virlan doctor web --fix', 'mend what virlan can mend, and look again'],
+      ['virlan doctor', 'check this host and its networks'],
+      ['virlan doctor web', 'and the path of the packets of the machine web'],
+      ['virlan doctor web --fix', 'repair what virlan can repair, and check again'],
     ],
-    run: (values, [name]) => doctor(values, name ?? null),
   },
   {
     name: 'watch',
-    summary: 'follow libvirt in the foreground and keep all right',
+    summary: 'follow libvirt and repair the networks, in the foreground',
     operands: none,
     options: [],
-    details: 'Gives machines their MAC as they are defined, and answers the hooks in milliseconds.',
-    examples: [['virlan watch', 'until it is interrupted; the network stays']],
-    run: values => watch(values),
+    details:
+      'The service virlan.service runs this command. It gives machines their MAC when they are defined, repairs what others break, and answers the hooks within milliseconds.',
+    examples: [['virlan watch', 'stop it with Ctrl-C; the networks stay up']],
   },
   {
     name: 'mac',
-    summary: 'the MAC that a machine of this name has, or would get',
+    summary: 'print the MAC that the machine has or would get',
     operands: machine,
-    options: ['network', 'nic'],
+    options: ['network', 'nic', 'verbose'],
     details: '',
     examples: [['virsh attach-interface web bridge k8s-br0 --mac $(virlan mac web --nic 1)', 'a second NIC']],
-    run: (values, [name = '']) => mac(values, name),
   },
   {
     name: 'ip',
-    summary: 'the address that a machine of this name has, or would get',
+    summary: 'print the address that the machine has or would get',
     operands: machine,
-    options: ['network', 'nic'],
+    options: ['network', 'nic', 'verbose'],
     details: '',
-    examples: [['ssh root@$(virlan ip web)', '']],
-    run: (values, [name = '']) => ip(values, name),
+    examples: [
+      ['ssh root@$(virlan ip web)', 'log in to a machine by its name'],
+      ['virlan ip web --verbose', 'why it has this address'],
+    ],
   },
   {
     name: 'adopt',
-    summary: 'give a booted machine its formula MAC at its next start',
+    summary: 'give a machine that has booted its formula MAC',
     operands: machine,
     options: [],
     details:
-      'A machine keeps the MAC it first booted with, because its system may be bound to it; this is your word that it is not.',
-    examples: [['virlan adopt old-web', '']],
-    run: (values, [name = '']) => adopt(values, name),
+      'A machine keeps the MAC that it first booted with, because its system may depend on it. With this command you say that it does not: the machine gets the MAC of the formula at its next start from power-off.',
+    examples: [['virlan adopt old-web', 'it takes effect when old-web is started the next time']],
   },
   {
     name: 'forget',
-    summary: 'drop the reservations of a machine that is not running',
+    summary: 'delete the reservations of a machine that is not running',
     operands: machine,
     options: [],
-    details: 'A machine of that name is a new one the next time it starts.',
-    examples: [['virlan forget old-web', '']],
-    run: (values, [name = '']) => forget(values, name),
+    details: 'The next time a machine of that name starts, it counts as a new one.',
+    examples: [['virlan forget old-web', 'the address of old-web is free again']],
   },
-];
+] as const satisfies readonly CommandRow[];
 
-/** What every command takes. */
-export const commonOptions = ['config', 'json', 'help'] as const;
+export type CommandName = (typeof rows)[number]['name'];
 
-/** Options by name, as `parseArgs` and the help want them. */
-export const optionTable = {
-  config: { type: 'string', help: ['--config FILE', 'instead of /etc/virlan/virlan.ini'] },
-  json: { type: 'boolean', help: ['--json', 'for programs'] },
-  network: { type: 'string', help: ['--network N', 'the network, where virlan.ini has several (the first)'] },
-  nic: { type: 'string', help: ['--nic I', "which of the machine's NICs on the network, from 0 (0)"] },
-  'restore-default': {
-    type: 'boolean',
-    help: ['--restore-default', "put libvirt's own networks back as they were before virlan"],
-  },
-  fix: { type: 'boolean', help: ['--fix', 'mend what virlan can mend, then look again'] },
-  verbose: {
-    type: 'boolean',
-    short: 'v',
-    help: ['-v, --verbose', 'show each check, also where all is well'],
-  },
-  help: { type: 'boolean', short: 'h', help: ['-h, --help', 'this help'] },
-  version: { type: 'boolean', short: 'V', help: ['-V, --version', 'the version of virlan'] },
-} as const satisfies Record<
-  string,
-  NonNullable<ParseArgsConfig['options']>[string] & { help: readonly [string, string] }
->;
+export interface Command extends CommandRow {
+  readonly name: CommandName;
+}
+
+export const commands: readonly Command[] = rows;
+
+/** Returns the names of the options with this scope, in the order of the table. */
+export function optionsWithScope(scope: Option['scope']): OptionName[] {
+  return optionNames.filter(name => options[name].scope === scope);
+}
+
+/** Returns the names of all options that a command takes: its own first. */
+export function optionsOf(command: Command): OptionName[] {
+  return [...command.options, ...optionsWithScope('each-command')];
+}
+
+/** Returns an option as it is typed: `-v, --verbose`, `--network NETWORK`. */
+export function writtenOption(name: OptionName): string {
+  const { flag, short, value }: Option = options[name];
+  const letter = short === null ? '' : `-${short}, `;
+  return `${letter}--${flag}${value.kind === 'flag' ? '' : ` ${value.placeholder}`}`;
+}

@@ -1,8 +1,18 @@
+// Output for a person at a terminal: colours, tables, wrapped text, warnings and progress.
 import { stripVTControlCharacters, styleText } from 'node:util';
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** Colour on a terminal; plain elsewhere, and with NO_COLOR. styleText of Node 20 asks neither. */
+/** How long work may take before a message says what virlan is doing. */
+const progressDelayMs = 1000;
+
+/** The width that text is wrapped to, in columns. */
+const textWidth = 80;
+
+/**
+ * Returns text with styles if standard output is a terminal; styleText of Node 20 checks neither that nor
+ * NO_COLOR.
+ */
 export function style(text: string, ...styles: Style[]): string {
   return isColoured(process.stdout) ? styleText(styles, text) : text;
 }
@@ -11,29 +21,39 @@ function isColoured(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb';
 }
 
+/** Writes lines to standard output. */
 export function print(...lines: readonly string[]): void {
   process.stdout.write(lines.map(line => `${line}\n`).join(''));
 }
 
+/** Writes a value to standard output as indented JSON. */
 export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
-/** What a person ought to know, but a program that reads the output ought not to meet there. */
+/** Writes a warning to standard error, so that programs that read standard output do not see it. */
 export function warn(message: string): void {
   const prefix = isColoured(process.stderr) ? styleText('yellow', 'warning:') : 'warning:';
   process.stderr.write(`virlan: ${prefix} ${message}\n`);
 }
 
-/** What a person who waits ought to know meanwhile; nobody reads it who does not sit at a terminal. */
-export function note(message: string): void {
-  if (process.stderr.isTTY === true) process.stderr.write(`virlan: ${message}\n`);
+/**
+ * Awaits work; if it takes longer than a second and standard error is a terminal, says what virlan is doing.
+ */
+export async function progress<T>(message: string, work: Promise<T>): Promise<T> {
+  if (process.stderr.isTTY !== true) return work;
+  const timer = setTimeout(() => process.stderr.write(`virlan: ${message} …\n`), progressDelayMs);
+  try {
+    return await work;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
-/** A cell: its text, and how it looks. */
+/** A cell of a table: its text, and its styles. */
 export type Cell = string | { readonly text: string; readonly styles: readonly Style[] };
 
-/** Rows under a header, each column as wide as its widest cell, none with white space at its end. */
+/** Returns the lines of a table. Each column is as wide as its widest cell; no line ends with white space. */
 export function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string[] {
   const all = [header.map(text => ({ text, styles: ['dim'] as const })), ...rows.map(row => row.map(asCell))];
   const widths = header.map((_, column) => Math.max(...all.map(row => row[column]?.text.length ?? 0)));
@@ -47,12 +67,12 @@ export function table(header: readonly string[], rows: readonly (readonly Cell[]
   });
 }
 
-/** Text in lines that fit a terminal's 80 columns, the first as it begins, the others indented by this much. */
+/** Returns text in lines of at most 80 columns. All but the first are indented by `indent` columns. */
 export function wrap(text: string, indent: number): string[] {
   const lines: string[] = [];
   for (const word of text.match(/\s*\S+/g) ?? []) {
     const line = lines.at(-1);
-    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > 80;
+    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > textWidth;
     if (line === undefined) lines.push(word);
     else if (isFull) lines.push(`${' '.repeat(indent)}${word.trimStart()}`);
     else lines[lines.length - 1] = line + word;

@@ -1,30 +1,21 @@
-import { note, print, printJson, style, wrap } from '../cli/terminal.ts';
+import type { Values } from '../cli/table.ts';
+import { print, printJson, progress, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
+import { bringUp } from '../operations/establish-networks.ts';
 import { forTerminal } from '../text.ts';
-import { bringUp } from './up.ts';
-
-interface DoctorOptions {
-  readonly config?: string;
-  readonly json: boolean;
-  readonly fix: boolean;
-  readonly verbose: boolean;
-}
 
 /** `virlan doctor`: why a machine has no address or no internet, and what mends it. */
-export async function doctor(options: DoctorOptions, name: string | null): Promise<number> {
+export async function doctor(options: Values, name: string | null): Promise<number> {
   const config = readConfig(options.config);
   if ('problem' in config) return tell(options, [config.problem], null);
-  const slow = config.networks.filter(({ stp }) => stp).map(each => each.name);
-  if (slow.length > 0)
-    note(`STP keeps the port of the probe from forwarding for four seconds: ${slow.join(', ')}`);
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
-  const checks = await examine(config, name);
+  const checks = await progress(describeWait(config), examine(config, name));
   const due = checks.filter(({ state, fix }) => state === 'fail' && fix?.ours);
   if (!options.fix || due.length === 0) return tell(options, checks, options.fix ? [] : null);
-  const trouble = await mend(config, name);
-  const again = await examine(config, name);
+  const trouble = await progress('repairing', mend(config, name));
+  const again = await progress(describeWait(config), examine(config, name));
   const isStill = ({ about, check }: Check) =>
     again.some(other => other.about === about && other.check === check && other.state === 'fail');
   return tell(
@@ -34,8 +25,16 @@ export async function doctor(options: DoctorOptions, name: string | null): Promi
   );
 }
 
+/** Says what takes so long: a port in a bridge with STP forwards nothing for its first four seconds. */
+function describeWait({ networks }: Config): string {
+  const slow = networks.filter(({ stp }) => stp).map(({ name }) => name);
+  return slow.length === 0
+    ? 'checking'
+    : `checking; because of STP a probe takes 4 s longer on ${slow.join(', ')}`;
+}
+
 /** A configuration that cannot be read is a finding like any other. */
-function readConfig(path: string | undefined): Config | { problem: Check } {
+function readConfig(path: string): Config | { problem: Check } {
   try {
     return loadConfig(path);
   } catch (error) {
@@ -57,11 +56,7 @@ async function mend(config: Config, name: string | null): Promise<Check | null> 
 }
 
 /** `mended` is what `--fix` mended; null where nobody asked. */
-function tell(
-  { json, verbose }: DoctorOptions,
-  checks: readonly Check[],
-  mended: readonly Check[] | null,
-): number {
+function tell({ json, verbose }: Values, checks: readonly Check[], mended: readonly Check[] | null): number {
   const failures = checks.filter(({ state }) => state === 'fail');
   const [first] = failures;
   if (json) {

@@ -1,4 +1,5 @@
 import { formatIp } from '../address/ip.ts';
+import type { Values } from '../cli/table.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -11,15 +12,8 @@ import { changeLedger, readHostsfile, readLeases, readLedger, syncHostsfile } fr
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { selectNetworks } from './networks.ts';
 
-interface NicOptions {
-  readonly config?: string;
-  readonly json: boolean;
-  readonly network?: string;
-  readonly nic: number;
-}
-
 /** `virlan mac NAME`: the MAC that the machine has on a network, or would get. */
-export async function mac(options: NicOptions, name: string): Promise<number> {
+export async function mac(options: Values, name: string): Promise<number> {
   const network = chooseNetwork(options);
   const known = findNic(network, name, options.nic);
   const found =
@@ -33,7 +27,7 @@ export async function mac(options: NicOptions, name: string): Promise<number> {
 }
 
 /** `virlan ip NAME`: the address that the machine has on a network, or would get. */
-export async function ip(options: NicOptions, name: string): Promise<number> {
+export async function ip(options: Values, name: string): Promise<number> {
   const network = chooseNetwork(options);
   const known = findNic(network, name, options.nic);
   const address = known.entry?.ip ?? wouldGet(network, name, options.nic);
@@ -48,7 +42,7 @@ export async function ip(options: NicOptions, name: string): Promise<number> {
 }
 
 /** `virlan forget NAME`: drops the reservations of a machine that is not running. */
-export async function forget(options: { config?: string; json: boolean }, name: string): Promise<number> {
+export async function forget(options: Values, name: string): Promise<number> {
   const { networks } = loadConfig(options.config);
   if (runningDomains().some(domain => domain.name === name)) {
     throw new Error(`${name} is running and keeps its reservation: shut it down first`);
@@ -73,7 +67,7 @@ export async function forget(options: { config?: string; json: boolean }, name: 
 }
 
 /** `virlan adopt NAME`: has a machine that has booted already get its formula MAC at its next cold start. */
-export async function adopt(options: { config?: string; json: boolean }, name: string): Promise<number> {
+export async function adopt(options: Values, name: string): Promise<number> {
   const networks = loadConfig(options.config).networks.filter(network => network.mac !== 'keep');
   const adopted = await changeLedger(ledger => {
     const entries = networks
@@ -88,8 +82,8 @@ export async function adopt(options: { config?: string; json: boolean }, name: s
       `there is no machine ${JSON.stringify(name)} whose MAC virlan may change: see "virlan status"`,
     );
   }
-  const { askWatcher } = await import('../watcher/client.ts');
-  const isSettled = (await askWatcher('POST', '/settle', name))?.body === 'done\n';
+  const { requestWatcher } = await import('../watcher/client.ts');
+  const isSettled = (await requestWatcher('POST', '/settle', name))?.body === 'done\n';
   if (options.json)
     printJson({
       name,
@@ -106,16 +100,16 @@ export async function adopt(options: { config?: string; json: boolean }, name: s
   return 0;
 }
 
-function chooseNetwork(options: NicOptions): NetworkConfig {
+function chooseNetwork(options: Values): NetworkConfig {
   const [network] = selectNetworks(
     loadConfig(options.config),
-    options.network === undefined ? [] : [options.network],
+    options.network === null ? [] : [options.network],
   );
   if (network === undefined) throw new Error('virlan.ini has no network');
   return network;
 }
 
-function answer({ json }: NicOptions, report: object, text: string): number {
+function answer({ json }: Values, report: object, text: string): number {
   if (json) printJson(report);
   else print(text);
   return 0;

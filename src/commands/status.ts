@@ -1,12 +1,14 @@
+import type { Values } from '../cli/table.ts';
 import { type Cell, print, printJson, style, table } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
+import { paths } from '../system/paths.ts';
 import { forTerminal } from '../text.ts';
 
 /** `virlan status`. */
-export async function status(options: { config?: string; json: boolean }): Promise<number> {
+export async function status(options: Values): Promise<number> {
   const collected = (await askStatus(options.config)) ?? (await readStatus(options.config));
   if (options.json) printJson(collected);
   else print(...formatStatus(collected));
@@ -14,15 +16,15 @@ export async function status(options: { config?: string; json: boolean }): Promi
 }
 
 /** The watcher's word; null when there is no watcher, or when another configuration than its own is asked about. */
-async function askStatus(config: string | undefined): Promise<Status | null> {
-  if (config !== undefined) return null;
-  const { askWatcher } = await import('../watcher/client.ts');
-  const answer = await askWatcher('GET', '/status');
+async function askStatus(config: string): Promise<Status | null> {
+  if (config !== paths.config) return null;
+  const { requestWatcher } = await import('../watcher/client.ts');
+  const answer = await requestWatcher('GET', '/status');
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }
 
 /** Without a watcher nobody follows the leases, so this is when libvirt's own tools get to know of them. */
-async function readStatus(config: string | undefined): Promise<Status> {
+async function readStatus(config: string): Promise<Status> {
   const collected = await collectStatus(loadConfig(config));
   for (const network of collected.networks) publishNetwork(network);
   return collected;

@@ -1,3 +1,4 @@
+// Problems between valid settings: ranges outside their subnet, overlapping networks, addresses used twice.
 import {
   broadcastOf,
   formatIp,
@@ -9,13 +10,17 @@ import {
 import type { ConfigProblem, NetworkConfig } from './config.ts';
 import type { Section } from './sections.ts';
 
-interface Written {
+/** A network with the section that defines it. */
+interface NetworkSource {
   readonly config: NetworkConfig;
   readonly section: Section;
 }
 
-/** What each section says is right by itself, but does not go together. */
-export function findClashes(networks: readonly Written[], hostSections: readonly Section[]): ConfigProblem[] {
+/** Returns the conflicts between settings, within a network and between networks and hosts. */
+export function findClashes(
+  networks: readonly NetworkSource[],
+  hostSections: readonly Section[],
+): ConfigProblem[] {
   return [
     ...networks.flatMap(rangeClashes),
     ...networks.flatMap((network, index) =>
@@ -25,46 +30,50 @@ export function findClashes(networks: readonly Written[], hostSections: readonly
   ];
 }
 
-function rangeClashes({ config, section }: Written): ConfigProblem[] {
+function rangeClashes({ config, section }: NetworkSource): ConfigProblem[] {
   const { subnet, range, gateway } = config;
   const text = `${formatIp(range.first)}-${formatIp(range.last)}`;
   const at = { line: section.entries.get('dhcp-range')?.line ?? section.line, what: `dhcp-range = ${text}` };
   if (range.first > range.last)
     return [{ ...at, message: 'ends before it begins: put the lower address first' }];
   if (!prefixContains(subnet, range.first) || !prefixContains(subnet, range.last)) {
-    return [{ ...at, message: `lies outside ${formatPrefix(subnet)}: keep it inside, or change subnet` }];
+    return [{ ...at, message: `is not inside ${formatPrefix(subnet)}: change it, or change subnet` }];
   }
   if (rangeContains(range, gateway)) {
-    return [{ ...at, message: `holds the host's own address ${formatIp(gateway)}: begin after it` }];
+    return [{ ...at, message: `includes the host's own address ${formatIp(gateway)}: begin after it` }];
   }
   if (range.first === subnet.network || range.last === broadcastOf(subnet)) {
     return [
       {
         ...at,
-        message: `holds the lowest or highest address of ${formatPrefix(subnet)}, which no machine can have`,
+        message: `includes the lowest or highest address of ${formatPrefix(subnet)}, which no machine can have: leave it out`,
       },
     ];
   }
   return [];
 }
 
-function pairClashes(earlier: Written, later: Written): ConfigProblem[] {
+function pairClashes(earlier: NetworkSource, later: NetworkSource): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const other = `[network.${earlier.config.name}]`;
   const lineOf = (key: string) => later.section.entries.get(key)?.line ?? later.section.line;
   if (prefixesOverlap(earlier.config.subnet, later.config.subnet)) {
     const what = `subnet = ${formatPrefix(later.config.subnet)}`;
-    const message = `overlaps ${formatPrefix(earlier.config.subnet)} of ${other}: choose another`;
+    const message = `overlaps ${formatPrefix(earlier.config.subnet)} of ${other}: choose another subnet`;
     problems.push({ line: lineOf('subnet'), what, message });
   }
   if (earlier.config.bridge === later.config.bridge) {
     const what = `bridge = ${later.config.bridge}`;
-    problems.push({ line: lineOf('bridge'), what, message: `is the bridge of ${other} too: choose another` });
+    problems.push({
+      line: lineOf('bridge'),
+      what,
+      message: `is also the bridge of ${other}: choose another`,
+    });
   }
   return problems;
 }
 
-function hostClashes(networks: readonly Written[], hostSections: readonly Section[]): ConfigProblem[] {
+function hostClashes(networks: readonly NetworkSource[], hostSections: readonly Section[]): ConfigProblem[] {
   const problems: ConfigProblem[] = [];
   const owners = new Map<string, Section>();
   for (const section of hostSections) {
@@ -74,7 +83,7 @@ function hostClashes(networks: readonly Written[], hostSections: readonly Sectio
     const host = config?.hosts.find(host => host.name === section.name);
     if (config === undefined || host === undefined) continue;
     const { subnet, gateway } = config;
-    const complain = (key: string, value: string, message: string) =>
+    const addProblem = (key: string, value: string, message: string) =>
       problems.push({
         line: section.entries.get(key)?.line ?? section.line,
         what: `${key} = ${value}`,
@@ -83,9 +92,17 @@ function hostClashes(networks: readonly Written[], hostSections: readonly Sectio
 
     const ip = formatIp(host.ip);
     if (!prefixContains(subnet, host.ip)) {
-      complain('ip', ip, `lies outside ${formatPrefix(subnet)} of its network: choose one inside`);
+      addProblem(
+        'ip',
+        ip,
+        `is not inside ${formatPrefix(subnet)}, the subnet of its network: choose an address inside`,
+      );
     } else if ([gateway, subnet.network, broadcastOf(subnet)].includes(host.ip)) {
-      complain('ip', ip, "is the host's own, or the lowest or highest of the subnet: choose another");
+      addProblem(
+        'ip',
+        ip,
+        "is the host's own address, or the lowest or highest of the subnet: choose another",
+      );
     }
     for (const [key, value] of [
       ['ip', ip],
@@ -94,7 +111,11 @@ function hostClashes(networks: readonly Written[], hostSections: readonly Sectio
       const owner = owners.get(value);
       if (owner === undefined) owners.set(value, section);
       else
-        complain(key, value, `is that of [host.${owner.name}] in line ${owner.line} too: change one of them`);
+        addProblem(
+          key,
+          value,
+          `is also that of [host.${owner.name}] in line ${owner.line}: change one of them`,
+        );
     }
   }
   return problems;

@@ -1,14 +1,15 @@
+// The configuration as typed values, and what can be wrong with it.
 import type { Ipv4, Ipv4Range, Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
-/** A port, or a range of ports, of one protocol. */
+/** A range of ports of one protocol; of a single port, `first` equals `last`. */
 export interface PortRange {
   readonly protocol: 'tcp' | 'udp';
   readonly first: number;
   readonly last: number;
 }
 
-/** One `[network.…]` section, checked and with its defaults filled in. */
+/** A `[network.NAME]` section, checked and with its defaults filled in. */
 export interface NetworkConfig {
   readonly name: string;
   readonly bridge: string;
@@ -27,13 +28,12 @@ export interface NetworkConfig {
   readonly dns: 'host' | readonly Ipv4[];
   readonly mac: 'assign' | 'always' | 'keep';
   readonly defaultNetwork: 'auto' | 'remove' | 'replace' | 'keep';
-  /** In seconds. */
-  readonly leaseTime: number | 'infinite';
+  readonly leaseTimeSeconds: number | 'infinite';
   readonly onError: 'start' | 'abort';
   readonly hosts: readonly FixedHost[];
 }
 
-/** One `[host.…]` section: a reservation for something that is no libvirt machine. */
+/** A `[host.NAME]` section: a reservation for a device that is not a libvirt machine. */
 export interface FixedHost {
   readonly name: string;
   readonly mac: Mac;
@@ -44,11 +44,13 @@ export interface Config {
   readonly networks: readonly NetworkConfig[];
 }
 
-/** Something wrong in virlan.ini, and what would be right. Line 0 speaks of the file as a whole. */
+/** A mistake in virlan.ini. */
 export interface ConfigProblem {
+  /** Counts from 1; 0 if the problem is the file as a whole. */
   readonly line: number;
-  /** What stands there: `subnet = 10.0.0.1/24`, or a section's header. */
+  /** The setting or the section's header: `subnet = 10.0.0.1/24`; empty for the file as a whole. */
   readonly what: string;
+  /** What is wrong, and what to write instead. */
   readonly message: string;
 }
 
@@ -56,7 +58,7 @@ export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
-/** One line: file, line, key, what is wrong and what would be right. */
+/** Returns one line: `virlan.ini:3: mtu = 9: write bytes from 68 to 65535`. */
 export function formatConfigProblem(file: string, problem: ConfigProblem): string {
   const place = problem.line === 0 ? file : `${file}:${problem.line}`;
   return `${place}: ${problem.what === '' ? '' : `${problem.what}: `}${problem.message}`;

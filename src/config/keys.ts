@@ -1,18 +1,16 @@
+// The explanation of each key of virlan.ini. Allowed values and defaults are in schema.ts.
 import type { HostSection, NetworkSection } from './schema.ts';
 
-/**
- * What is said of a key where it is explained: virlan.ini itself, its manual page and its page in docs. What may be
- * written and the default are in schema.ts. Texts are plain sentences, with `code` between back quotes.
- */
+/** The texts about a key, for virlan.ini, its manual page and docs. `code` is between back quotes. */
 export type Explanation<Value> = {
-  /** Behind the key in virlan.ini. */
+  /** A few words behind the key in virlan.ini. */
   readonly note: string;
   readonly text: string;
-  /** The default in words, where it follows from something else. */
-  readonly follows?: string;
+  /** The default in words, if it depends on other settings. */
+  readonly derivedFrom?: string;
 } & (IsChoice<Value> extends true ? { readonly choices: Readonly<Record<Value & string, string>> } : unknown);
 
-/** Whether a value is one of several words: a record of them has keys that must be there. */
+/** Whether a value is one of several words. Only then a record of its values has required keys. */
 type IsChoice<Value> = [Value] extends [string]
   ? Record<never, 1> extends Record<Value, 1>
     ? false
@@ -23,104 +21,104 @@ type Explanations<Section> = { readonly [Key in keyof Section]-?: Explanation<No
 
 export const networkKeys: Explanations<NetworkSection> = {
   bridge: {
-    note: 'of Linux; the name of the section where it is left out',
-    text: 'The bridge of the network, which virlan makes. Needed only where the name of the section can be no name of a link.',
-    follows: 'the name of the section',
+    note: 'default: the name of the section',
+    text: 'The Linux bridge that virlan creates for the network. Needed only if the name of the section cannot be the name of a network interface.',
+    derivedFrom: 'the name of the section',
   },
   subnet: {
-    note: "the first address is the host's",
-    text: 'The addresses of the network. The first of them is that of the host, which is gateway and DNS server of the machines. A prefix of /8 to /29; it must overlap neither another network of virlan.ini nor one that the host has a route to.',
+    note: 'the host gets the first address',
+    text: 'The addresses of the network, with a prefix from /8 to /29. The host gets the first address, and is gateway and DNS server of the machines. The subnet must not overlap another network in virlan.ini or a network that the host has a route to.',
   },
   'dhcp-range': {
     note: '',
-    text: "What machines get addresses from: the first and the last one. Inside of `subnet`, without the host's own and the lowest and highest address.",
-    follows: 'all of `subnet` behind the address of the host',
+    text: "The first and the last address that machines may get. Both are inside `subnet`; the range must not include the host's own address, nor the lowest or highest address of the subnet.",
+    derivedFrom: "all of `subnet` after the host's own address",
   },
   stp: {
     note: '',
-    text: 'Whether the bridge speaks the spanning tree protocol. With it, a machine that starts waits some four seconds for its link.',
+    text: 'Whether the bridge uses the spanning tree protocol. If it does, the network interface of a machine works about four seconds after the machine starts.',
   },
   mtu: {
-    note: '',
-    text: 'Of the bridge, in bytes. Machines are told it by DHCP where it is another than 1500.',
+    note: 'in bytes',
+    text: 'The MTU of the bridge, in bytes. If it is not 1500, machines are told it by DHCP.',
   },
   firewall: {
     note: '',
-    text: 'What the rules are loaded with.',
+    text: 'The firewall program that loads the rules.',
     choices: {
-      auto: 'nftables where it is there, else iptables',
-      nftables: 'a table of its own, `table ip virlan-BRIDGE`',
-      iptables: 'chains of its own, and one jump into them from each chain of the system',
+      auto: 'nftables if it is installed, otherwise iptables',
+      nftables: 'a separate table, `table ip virlan-BRIDGE`',
+      iptables: 'separate chains, and one jump to them from each built-in chain',
     },
   },
   'host-access': {
-    note: 'what machines may reach on the host itself',
-    text: 'What machines may reach on the host itself. The rest is rejected, and what is invalid is dropped.',
+    note: 'what machines may reach on the host',
+    text: 'What machines may reach on the host itself. Other packets are rejected; invalid packets are dropped.',
     choices: {
       minimal: 'DHCP, DNS and ping',
-      basic: 'these and SSH',
+      basic: 'DHCP, DNS, ping and SSH',
       all: 'everything',
     },
   },
   'host-allow': {
-    note: 'more of it: tcp/5000, udp/123',
-    text: 'Ports of the host that machines may reach beyond `host-access`: one, or a range, of TCP or UDP, separated by commas.',
+    note: 'more ports: tcp/5000, udp/123',
+    text: 'Ports of the host that machines may reach in addition to `host-access`: TCP or UDP, single ports or ranges, separated by commas.',
   },
   'host-firewall': {
-    note: 'whose packets to the host are judged',
-    text: 'Whose packets to the host virlan judges.',
+    note: 'which packets to the host are filtered',
+    text: 'Which packets to the host virlan filters.',
     choices: {
-      bridge: 'only those that come from this bridge',
-      strict: 'all: what comes from elsewhere is rejected too, but ping, SSH and answers',
+      bridge: 'only packets from this bridge',
+      strict: 'packets from other interfaces too: all are rejected except ping, SSH and replies',
     },
   },
   domain: {
     note: 'DNS domain of the machines',
-    text: 'The DNS domain of the machines: `web` is found as `web` and as `web.k8s-br0.internal`.',
-    follows: 'the name of the section and `.internal`',
+    text: 'The DNS domain of the machines. With the default, the machine `web` is found as `web` and as `web.k8s-br0.internal`.',
+    derivedFrom: 'the name of the section with `.internal`',
   },
   dns: {
-    note: 'upstream: host (as /etc/resolv.conf) | addresses',
-    text: 'Who is asked what virlan does not know itself: `host` stands for the servers of `/etc/resolv.conf`, and addresses separated by commas for themselves.',
+    note: 'upstream servers: host (from /etc/resolv.conf) | addresses',
+    text: 'The DNS servers that resolve all other names: `host` for those in `/etc/resolv.conf`, or addresses separated by commas.',
   },
   mac: {
-    note: '',
-    text: "When a machine gets the MAC of the formula. One outside of 52:54:00, or one that virlan.ini or a hand-written line of the hostsfile names, is the user's choice and always kept.",
+    note: 'when a machine gets its formula MAC',
+    text: 'When a machine gets the MAC of the formula. A MAC that does not begin with 52:54:00, or that is in virlan.ini or in a line that you wrote into the hostsfile, is your choice and is never changed.',
     choices: {
-      assign: 'when it is defined and has never booted on this network',
-      always: 'also when it has booted: at its next cold start',
+      assign: 'when it is defined, if it has never booted on this network',
+      always: 'even if it has booted: the next time it starts from power-off',
       keep: 'never',
     },
   },
   'default-network': {
-    note: "libvirt's own",
-    text: "What becomes of libvirt's own network `default`. Its definition is kept, and put back when virlan is uninstalled.",
+    note: "libvirt's own network",
+    text: "What virlan does with libvirt's own network `default`. Its definition is kept, and is restored when virlan is uninstalled.",
     choices: {
-      auto: 'removed; but where a defined machine refers to it, its name is given to this network',
-      remove: 'removed, whatever refers to it',
-      replace: 'its name is given to this network',
-      keep: 'left alone',
+      auto: '`replace` if a defined machine uses it, otherwise `remove`',
+      remove: 'removed, even if machines use it',
+      replace: 'replaced: machines that use the name `default` are connected to this network',
+      keep: 'left as it is',
     },
   },
   'lease-time': {
     note: '',
-    text: 'How long a machine holds its address without asking again: two minutes at least, with `s`, `m`, `h`, `d` or `w` behind the number, or `infinite`.',
+    text: 'How long a DHCP lease is valid: a number with `s`, `m`, `h`, `d` or `w`, at least two minutes, or `infinite`.',
   },
   'on-error': {
-    note: 'when virlan itself fails in a hook',
-    text: 'What becomes of a machine that is about to start when virlan itself fails in the hook.',
+    note: 'if virlan fails in a hook',
+    text: 'What happens to a machine that is being started if virlan fails in the hook.',
     choices: {
       start: 'it starts anyway',
-      abort: 'it does not start, and libvirt says why',
+      abort: 'it does not start, and libvirt shows the reason',
     },
   },
 };
 
 export const hostKeys: Explanations<HostSection> = {
-  network: { note: '', text: 'The network it is in: the name of a `[network.…]` section.' },
-  mac: { note: '', text: 'The MAC it has.' },
+  network: { note: '', text: 'The network that the device is on: the name of a `[network.NAME]` section.' },
+  mac: { note: '', text: 'The MAC of the device.' },
   ip: {
     note: '',
-    text: "The address it gets: one of the subnet, inside `dhcp-range` or outside, that is not the host's and that no other `[host.…]` section has.",
+    text: "The address for the device: any address of the subnet, inside or outside `dhcp-range`, that is neither the host's own nor that of another `[host.NAME]` section.",
   },
 };

@@ -1,27 +1,44 @@
-import { isMissing, readFileOrNull } from '../system/files.ts';
+// Reads virlan.ini from disk.
+import { messageOf, VirlanError } from '../errors.ts';
+import { readFileOrNull } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { type Config, formatConfigProblem } from './config.ts';
+import { type Config, type ConfigProblem, formatConfigProblem } from './config.ts';
 import { parseConfig } from './parse.ts';
 
-/** A configuration that cannot be used. Its message has a line for each thing that is wrong. */
-export class InvalidConfig extends Error {
+/** A configuration that cannot be used. Its message has one line for each problem. */
+export class InvalidConfig extends VirlanError {
   override readonly name = 'InvalidConfig';
-}
+  readonly problems: readonly ConfigProblem[];
 
-/** The configuration; the default one when there is no file at the usual place. Throws InvalidConfig. */
-export function loadConfig(path: string = paths.config): Config {
-  const result = parseConfig(readConfig(path));
-  if (result.ok) return result.config;
-  throw new InvalidConfig(result.problems.map(problem => formatConfigProblem(path, problem)).join('\n'));
-}
-
-function readConfig(path: string): string {
-  try {
-    const text = readFileOrNull(path);
-    if (text !== null) return text;
-  } catch (error) {
-    if (!isMissing(error)) throw new InvalidConfig(`${path}: cannot be read: ${(error as Error).message}`);
+  constructor(path: string, problems: readonly ConfigProblem[], options?: { readonly cause: unknown }) {
+    const message = problems.map(problem => formatConfigProblem(path, problem)).join('\n');
+    super('invalid-config', message, options);
+    this.problems = problems;
   }
+}
+
+/** Reads the configuration. Only the file at the usual place may be missing. Throws InvalidConfig. */
+export function loadConfig(path: string): Config {
+  const result = parseConfig(readText(path));
+  if (result.ok) return result.config;
+  throw new InvalidConfig(path, result.problems);
+}
+
+function readText(path: string): string {
+  const text = readOptional(path);
+  if (text !== null) return text;
   if (path === paths.config) return '';
-  throw new InvalidConfig(`${path}: is not there: name an existing file with --config`);
+  throw new InvalidConfig(path, [aboutFile('does not exist: name an existing file with --config')]);
+}
+
+function readOptional(path: string): string | null {
+  try {
+    return readFileOrNull(path);
+  } catch (error) {
+    throw new InvalidConfig(path, [aboutFile(`cannot be read: ${messageOf(error)}`)], { cause: error });
+  }
+}
+
+function aboutFile(message: string): ConfigProblem {
+  return { line: 0, what: '', message };
 }

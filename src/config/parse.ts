@@ -1,3 +1,4 @@
+// Turns the text of virlan.ini into the typed configuration.
 import * as v from 'valibot';
 import { broadcastOf, formatIp, formatPrefix, ipv4After, prefixOf } from '../address/ip.ts';
 import { isLabel } from '../names/label.ts';
@@ -5,12 +6,12 @@ import { excerpt } from '../text.ts';
 import { findClashes } from './clashes.ts';
 import type { ConfigProblem, ConfigResult, FixedHost, NetworkConfig } from './config.ts';
 import { bridgeName, hostSection, type NetworkSection, networkSection } from './schema.ts';
-import { maxExcerpt, readSections, type Section } from './sections.ts';
+import { maxExcerptLength, readSections, type Section } from './sections.ts';
 
-/** The network of a host without a configuration. */
-const defaultNetworkName = 'k8s-br0';
+/** The name of the network that exists without a configuration. */
+export const defaultNetworkName = 'k8s-br0';
 
-/** Text of virlan.ini → typed configuration, or all that is wrong with it. An empty text gives the default network. */
+/** Returns the configuration, or its problems in order of lines. An empty text means the default network. */
 export function parseConfig(text: string): ConfigResult {
   const { sections, problems } = readSections(text);
   if (!sections.some(section => section.kind === 'network') && problems.length === 0) {
@@ -23,14 +24,15 @@ export function parseConfig(text: string): ConfigResult {
     if (values === null) continue;
     const { line } = section;
     if (!isLabel(section.name)) {
-      const message = 'is no host name: use letters, digits and "-", with a letter or digit at both ends';
+      const message =
+        'cannot be a host name: use letters, digits and "-", with a letter or digit at both ends';
       problems.push({ line, what: `[host.${section.name}]`, message });
     } else if (!sections.some(other => other.kind === 'network' && other.name === values.network)) {
-      const what = `network = ${excerpt(values.network, maxExcerpt)}`;
+      const what = `network = ${excerpt(values.network, maxExcerptLength)}`;
       problems.push({
         line: section.entries.get('network')?.line ?? line,
         what,
-        message: 'there is no section of that network',
+        message: 'names a network that has no section: write the NAME of a [network.NAME] section',
       });
     } else {
       const host = { name: section.name, mac: values.mac, ip: values.ip };
@@ -57,7 +59,7 @@ export function parseConfig(text: string): ConfigResult {
   return { ok: true, config: { networks: networks.map(({ config }) => config) } };
 }
 
-function readSection<TSchema extends v.GenericSchema>(
+function readSection<TSchema extends v.GenericSchema & { readonly entries: object }>(
   section: Section,
   schema: TSchema,
   problems: ConfigProblem[],
@@ -69,19 +71,19 @@ function readSection<TSchema extends v.GenericSchema>(
     const key = String(issue.path?.[0]?.key ?? '');
     const entry = section.entries.get(key);
     if (entry === undefined) {
-      const message = `needs a line ${key} = …`;
+      const message = `has no ${key}: add a line ${key} = …`;
       problems.push({ line: section.line, what: `[${section.kind}.${section.name}]`, message });
     } else if (issue.type === 'strict_object') {
-      const known = Object.keys((schema as unknown as { entries: object }).entries).join(', ');
+      const known = Object.keys(schema.entries).join(', ');
       problems.push({
         line: entry.line,
-        what: excerpt(key, maxExcerpt),
-        message: `is no key of a ${section.kind}: there are ${known}`,
+        what: excerpt(key, maxExcerptLength),
+        message: `is not a key of a ${section.kind} section; its keys are ${known}`,
       });
     } else {
       problems.push({
         line: entry.line,
-        what: excerpt(`${key} = ${entry.value}`, maxExcerpt),
+        what: excerpt(`${key} = ${entry.value}`, maxExcerptLength),
         message: issue.message,
       });
     }
@@ -95,32 +97,34 @@ function makeNetwork(
   hosts: readonly FixedHost[],
   problems: ConfigProblem[],
 ): NetworkConfig | null {
-  const complain = (key: string, message: string) => {
+  const reject = (key: string, message: string) => {
     const entry = section.entries.get(key);
     const what =
-      entry === undefined ? `[network.${section.name}]` : excerpt(`${key} = ${entry.value}`, maxExcerpt);
+      entry === undefined
+        ? `[network.${section.name}]`
+        : excerpt(`${key} = ${entry.value}`, maxExcerptLength);
     problems.push({ line: entry?.line ?? section.line, what, message });
     return null;
   };
 
   if (section.name === 'default')
-    return complain('', "is the name of libvirt's own network: choose another, see default-network");
+    return reject('', "is the name of libvirt's own network: choose another name (see default-network)");
   if (values.bridge === undefined && !v.is(bridgeName, section.name)) {
-    return complain(
+    return reject(
       '',
-      'its name is no name for a bridge (15 bytes at most, not all): give it one with bridge = …',
+      'its name cannot be that of a bridge (at most 15 bytes, not "all"): name one with bridge = …',
     );
   }
   const { dns, subnet: written } = values;
   const subnet = prefixOf(written.address, written.length);
   if (subnet.network !== written.address)
-    return complain('subnet', `has host bits set: write ${formatPrefix(subnet)}`);
+    return reject('subnet', `has host bits set: write ${formatPrefix(subnet)}`);
   if (subnet.length < 8 || subnet.length > 29) {
-    return complain('subnet', 'a prefix from /8 to /29 leaves room for a host and its machines');
+    return reject('subnet', 'is too large or too small: use a prefix from /8 to /29');
   }
   const gateway = ipv4After(subnet.network, 1);
   if (dns !== 'host' && dns.includes(gateway)) {
-    return complain('dns', `${formatIp(gateway)} is this network's own DNS server: name another`);
+    return reject('dns', `${formatIp(gateway)} is the DNS server of this network itself: name another`);
   }
   return {
     name: section.name,
@@ -138,7 +142,7 @@ function makeNetwork(
     dns,
     mac: values.mac,
     defaultNetwork: values['default-network'],
-    leaseTime: values['lease-time'],
+    leaseTimeSeconds: values['lease-time'],
     onError: values['on-error'],
     hosts,
   };

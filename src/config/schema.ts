@@ -1,19 +1,23 @@
+// The keys of virlan.ini: how each value is read, and its default.
 import * as v from 'valibot';
 import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 
-/** A value read by `parse`; `remedy`, its description too, says what would be right when it gives null: `write …`. */
-function parsed<T>(parse: (text: string) => T | null, remedy: string) {
+/**
+ * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` says in words what to
+ * write.
+ */
+function parsed<T>(parse: (text: string) => T | null, form: string) {
   return v.pipe(
     v.string(),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       const value = parse(dataset.value);
       if (value !== null) return value;
-      addIssue({ message: remedy });
+      addIssue({ message: `write ${form}` });
       return NEVER;
     }),
-    v.description(remedy),
+    v.description(form),
   );
 }
 
@@ -21,11 +25,11 @@ function oneOf<const T extends readonly [string, ...string[]]>(...values: T) {
   return v.picklist(values, `write one of: ${values.join(', ')}`);
 }
 
-function whole(least: number, most: number, what: string) {
+function numberOfBytes(min: number, max: number) {
   return parsed(text => {
     const number = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-    return number >= least && number <= most ? number : null;
-  }, `write ${what} from ${least} to ${most}`);
+    return number >= min && number <= max ? number : null;
+  }, `a number of bytes from ${min} to ${max}`);
 }
 
 function parseYesNo(text: string): boolean | null {
@@ -67,7 +71,7 @@ function parseDns(text: string): 'host' | Ipv4[] | null {
 
 const secondsIn = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
-/** dnsmasq takes no lease shorter than two minutes (option.c, "dhcp-range"). */
+/** Returns seconds. dnsmasq does not accept a lease shorter than two minutes (option.c, "dhcp-range"). */
 function parseLeaseTime(text: string): number | 'infinite' | null {
   if (text === 'infinite') return text;
   const [, count, unit = 's'] = /^(\d{1,7})([smhdw])?$/.exec(text) ?? [];
@@ -83,8 +87,9 @@ function parseDomain(text: string): string | null {
 }
 
 /**
- * dev_valid_name() of the kernel refuses 16 bytes and more, "/", ":", white space, "." and "..", and
- * sysctl_dev_name_is_allowed() "all" and "default"; the rest is what nft, iptables and dnsmasq take unquoted.
+ * Accepts what the kernel accepts and nft, iptables and dnsmasq read without quotes. The kernel's
+ * dev_valid_name() refuses 16 bytes and more, "/", ":", white space, "." and ".."; its
+ * sysctl_dev_name_is_allowed() refuses "all" and "default".
  */
 function parseLinkName(text: string): string | null {
   return /^[A-Za-z0-9_.-]{1,15}$/.test(text) && !/^(\.+|-.*|all|default)$/.test(text) ? text : null;
@@ -92,41 +97,44 @@ function parseLinkName(text: string): string | null {
 
 export const bridgeName = parsed(
   parseLinkName,
-  'write 15 letters, digits, ".", "_" and "-" at most, other than all and default',
+  'at most 15 letters, digits, ".", "_" and "-", but not all or default',
 );
 
 /**
- * The keys of a `[network.…]` section, each with its default as text. Those without one follow from the section's name
- * and subnet. What they mean is in keys.ts.
+ * The keys of a `[network.NAME]` section, with defaults as text. Keys without a default here get one from the
+ * section's name or its subnet (parse.ts). Explanations are in keys.ts.
  */
 export const networkSection = v.strictObject({
   bridge: v.optional(bridgeName),
-  subnet: v.optional(parsed(parseSubnet, 'write a network as 192.168.100.0/24'), '192.168.100.0/24'),
+  subnet: v.optional(parsed(parseSubnet, 'a network such as 192.168.100.0/24'), '192.168.100.0/24'),
   'dhcp-range': v.optional(
-    parsed(parseRange, 'write the first and the last address as 192.168.100.2-192.168.100.254'),
+    parsed(parseRange, 'the first and the last address, such as 192.168.100.2-192.168.100.254'),
   ),
-  stp: v.optional(parsed(parseYesNo, 'write yes or no'), 'yes'),
-  mtu: v.optional(whole(68, 65_535, 'bytes'), '1500'),
+  stp: v.optional(parsed(parseYesNo, 'yes or no'), 'yes'),
+  mtu: v.optional(numberOfBytes(68, 65_535), '1500'),
   firewall: v.optional(oneOf('auto', 'nftables', 'iptables'), 'auto'),
   'host-access': v.optional(oneOf('minimal', 'basic', 'all'), 'basic'),
   'host-allow': v.optional(
-    parsed(text => parseList(text, parsePorts), 'write ports as tcp/5000, udp/123, tcp/6000-6010'),
+    parsed(text => parseList(text, parsePorts), 'ports such as tcp/5000, udp/123, tcp/6000-6010'),
     '',
   ),
   'host-firewall': v.optional(oneOf('bridge', 'strict'), 'bridge'),
-  domain: v.optional(parsed(parseDomain, 'write a DNS domain as k8s.internal')),
-  dns: v.optional(parsed(parseDns, 'write host, or addresses as 9.9.9.9, 1.1.1.1'), 'host'),
+  domain: v.optional(parsed(parseDomain, 'a DNS domain such as k8s.internal')),
+  dns: v.optional(parsed(parseDns, 'host, or addresses such as 9.9.9.9, 1.1.1.1'), 'host'),
   mac: v.optional(oneOf('assign', 'always', 'keep'), 'assign'),
   'default-network': v.optional(oneOf('auto', 'remove', 'replace', 'keep'), 'auto'),
-  'lease-time': v.optional(parsed(parseLeaseTime, 'write 2m or more, as 30m, 1h, 7d, or infinite'), '1h'),
+  'lease-time': v.optional(
+    parsed(parseLeaseTime, 'a time of at least 2m, such as 30m, 1h or 7d, or the word infinite'),
+    '1h',
+  ),
   'on-error': v.optional(oneOf('start', 'abort'), 'start'),
 });
 
-/** The keys of a `[host.…]` section: all are needed. */
+/** The keys of a `[host.NAME]` section; all are required. */
 export const hostSection = v.strictObject({
-  network: parsed(text => text, 'write the name of a network section'),
-  mac: parsed(parseMac, 'write a unicast MAC as 52:54:00:00:00:10'),
-  ip: parsed(parseIpv4, 'write an address as 192.168.100.10'),
+  network: parsed(text => text, 'the NAME of a [network.NAME] section'),
+  mac: parsed(parseMac, 'a unicast MAC such as 52:54:00:00:00:10'),
+  ip: parsed(parseIpv4, 'an address such as 192.168.100.10'),
 });
 
 export type NetworkSection = v.InferOutput<typeof networkSection>;

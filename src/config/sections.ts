@@ -1,15 +1,18 @@
+// Splits the text of virlan.ini into sections:
+//   [network.k8s-br0]   ; a comment
+//   mtu = 1500
 import { parse as parseIni } from 'ini';
 import { excerpt } from '../text.ts';
 import type { ConfigProblem } from './config.ts';
 
-/** A key of a section and where it stands. */
+/** The value of a key, and its line. */
 export interface Entry {
   readonly value: string;
   readonly line: number;
 }
 
-/** Longest part of a line that an error message repeats. */
-export const maxExcerpt = 60;
+/** The length of the longest part of a line that an error message repeats, in characters. */
+export const maxExcerptLength = 60;
 
 export interface Section {
   readonly kind: 'network' | 'host';
@@ -19,9 +22,10 @@ export interface Section {
 }
 
 /**
- * Splits virlan.ini into its sections. `ini` decodes each line (quotes, escapes, comments); the walk over the lines is
- * ours because `ini` forgets line numbers, takes the last of two equal keys in silence, does not know a section's
- * header with a comment behind it, and makes dots in a name into nested sections.
+ * Returns the sections, and the problems of single lines. The package `ini` only decodes lines here (quotes,
+ * escapes, comments). It cannot parse the whole file, because it drops line numbers, silently takes the last
+ * of two equal keys, does not accept a comment behind a header, and turns dots in a header into nested
+ * sections.
  */
 export function readSections(text: string): { sections: Section[]; problems: ConfigProblem[] } {
   const sections: (Section & { entries: Map<string, Entry> })[] = [];
@@ -30,39 +34,39 @@ export function readSections(text: string): { sections: Section[]; problems: Con
 
   for (const [index, raw] of text.split(/\r\n|\r|\n/).entries()) {
     const line = index + 1;
-    // A byte order mark goes with the white space.
+    // This removes a byte order mark too.
     const trimmed = raw.trim();
     if (trimmed === '' || /^[;#]/.test(trimmed)) continue;
 
     if (trimmed.startsWith('[')) {
-      const section = readHeader(trimmed, line, sections);
-      inBrokenSection = 'message' in section;
-      if ('message' in section) problems.push(section);
-      else sections.push(section);
+      const header = readHeader(trimmed, line, sections);
+      inBrokenSection = !header.ok;
+      if (header.ok) sections.push({ ...header.section, line, entries: new Map() });
+      else problems.push(header.problem);
       continue;
     }
     if (inBrokenSection) continue;
 
     const [key = '', value = true] = Object.entries(parseIni(trimmed, { bracketedArray: false }))[0] ?? [];
     const entries = sections.at(-1)?.entries;
-    const before = entries?.get(key);
+    const earlier = entries?.get(key);
     if (entries === undefined) {
       problems.push({
         line,
-        what: excerpt(trimmed, maxExcerpt),
-        message: 'stands before any section: put it below a [network.NAME] line',
+        what: excerpt(trimmed, maxExcerptLength),
+        message: 'is not in a section: put it below a [network.NAME] line',
       });
     } else if (key === '' || (value === true && !trimmed.includes('='))) {
       problems.push({
         line,
-        what: excerpt(trimmed, maxExcerpt),
-        message: 'is no setting: write KEY = VALUE',
+        what: excerpt(trimmed, maxExcerptLength),
+        message: 'is not a setting: write KEY = VALUE',
       });
-    } else if (before !== undefined) {
+    } else if (earlier !== undefined) {
       problems.push({
         line,
-        what: excerpt(key, maxExcerpt),
-        message: `is there twice, first in line ${before.line}: keep one of them`,
+        what: excerpt(key, maxExcerptLength),
+        message: `is set twice, first in line ${earlier.line}: keep one of them`,
       });
     } else {
       entries.set(key, { value: String(value), line });
@@ -71,27 +75,24 @@ export function readSections(text: string): { sections: Section[]; problems: Con
   return { sections, problems };
 }
 
-function readHeader(
-  text: string,
-  line: number,
-  earlier: readonly Section[],
-): (Section & { entries: Map<string, Entry> }) | ConfigProblem {
+type Header =
+  | { readonly ok: true; readonly section: Pick<Section, 'kind' | 'name'> }
+  | { readonly ok: false; readonly problem: ConfigProblem };
+
+function readHeader(text: string, line: number, earlier: readonly Section[]): Header {
   const [, header] = /^\[([^\]]*)\]\s*([;#].*)?$/.exec(text) ?? [];
   const [, kind, written] = /^(network|host)\.([A-Za-z0-9_-]+)$/.exec(header?.trim() ?? '') ?? [];
   if ((kind !== 'network' && kind !== 'host') || written === undefined) {
     const message =
-      'is no section: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in the name';
-    return { line, what: excerpt(text, maxExcerpt), message };
+      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME';
+    return { ok: false, problem: { line, what: excerpt(text, maxExcerptLength), message } };
   }
-  // A link's name has upper and lower case, a host's has not.
+  // Names of interfaces are case sensitive, host names are not.
   const name = kind === 'host' ? written.toLowerCase() : written;
   const twin = earlier.find(section => section.kind === kind && section.name === name);
   if (twin !== undefined) {
-    return {
-      line,
-      what: `[${kind}.${name}]`,
-      message: `is there twice, first in line ${twin.line}: make them one`,
-    };
+    const message = `exists twice, first in line ${twin.line}: merge the two sections`;
+    return { ok: false, problem: { line, what: `[${kind}.${name}]`, message } };
   }
-  return { kind, name, line, entries: new Map() };
+  return { ok: true, section: { kind, name } };
 }

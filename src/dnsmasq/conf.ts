@@ -33,7 +33,7 @@ export function isWrittenByVirlan(conf: string): boolean {
 /** dnsmasq.conf of a network. No dhcp-script: it would run as root on what guests send. */
 export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): string {
   const files = dnsmasqPaths(network.bridge);
-  const { range, subnet, leaseTime, dns, domain } = network;
+  const { range, subnet, leaseTimeSeconds, dns, domain } = network;
   const ends = `${formatIp(range.first)},${formatIp(range.last)}`;
   const lines = [
     header,
@@ -46,7 +46,7 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     `interface=${network.bridge}`,
     'bind-dynamic',
     '',
-    `dhcp-range=${ends},${formatIp(netmaskOf(subnet))},${formatIp(broadcastOf(subnet))},${leaseTime}`,
+    `dhcp-range=${ends},${formatIp(netmaskOf(subnet))},${formatIp(broadcastOf(subnet))},${leaseTimeSeconds}`,
     `dhcp-lease-max=${Math.max(1000, range.last - range.first + 1)}`,
     `dhcp-leasefile=${files.leases}`,
     `dhcp-hostsfile=${files.hostsfile}`,

@@ -1,82 +1,101 @@
-import { formatPrefix } from '../address/ip.ts';
-import type { Rule, Ruleset, Verdict } from './model.ts';
+// The iptables backend: chains of virlan's own and one jump into each, loaded by `iptables-restore --noflush`.
+//
+//   *filter
+//   :VIRLAN-FWD-k8s-br0 - [0:0]
+//   -I FORWARD 1 -m comment --comment virlan-k8s-br0 -j VIRLAN-FWD-k8s-br0
+//   -A VIRLAN-FWD-k8s-br0 -i k8s-br0 -o k8s-br0 -j ACCEPT
+//   COMMIT
+import { type Family, formatPrefix } from '../address/ip.ts';
+import type { Backend } from './backend.ts';
+import { iptablesPrefix } from './rules-reader.ts';
+import type { Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
 
 const tableNames = ['filter', 'nat', 'mangle'] as const;
 
 type Table = (typeof tableNames)[number];
 
-/** A chain of virlan's own, and the single jump into it. */
+/** Chains of iptables that virlan hooks into, each with the part of the own chain's name that stands for it. */
+const hooks = { FORWARD: 'FWD', INPUT: 'INP', POSTROUTING: 'POST' } as const;
+
+type Hook = keyof typeof hooks;
+
+const ownName = `VIRLAN-(?:${Object.values(hooks).join('|')})-(\\S+)`;
+const ownChainLine = new RegExp(`^(?::|-A )${ownName}`);
+const jumpLine = new RegExp(`^-A (?!VIRLAN-).* -j ${ownName}$`);
+
+/** One of virlan's chains, and the single jump into it. */
 interface Chain {
   readonly table: Table;
   readonly name: string;
-  readonly hook: string;
-  /** Matches of the jump. */
+  readonly hook: Hook;
+  /** Conditions of the jump. */
   readonly jump: readonly string[];
   readonly rules: readonly string[];
 }
 
-/** The chains of one network, rule by rule, as `iptables-restore` reads them. */
-export interface IptablesRules {
-  readonly bridge: string;
-  readonly chains: readonly Chain[];
+export const iptables: Backend = {
+  name: 'iptables',
+  programs: family => [`${iptablesPrefix[family]}-restore`, `${iptablesPrefix[family]}-save`],
+  render: ruleset => renderChains(ruleset.bridge, chainsOf(ruleset)),
+  companions: () => [],
+  async load(system, reader, place, script) {
+    const listing = await iptables.list(reader, place);
+    await restore(system.run, place.family, replaceScript(place.bridge, script, listing));
+  },
+  async remove(system, reader, place) {
+    const listing = await iptables.list(reader, place);
+    await restore(system.run, place.family, replaceScript(place.bridge, null, listing));
+  },
+  list: async (reader, { bridge, family }) => ownLines(bridge, await reader.savedIptables(family)),
+  countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
+  describePlace: bridge => `chains VIRLAN-…-${bridge}`,
+};
+
+async function restore(
+  run: (program: string, args: readonly string[], input: string) => Promise<string>,
+  family: Family,
+  script: string,
+): Promise<void> {
+  await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], script);
 }
 
-/** The same rules as `renderNftables`, and the checksum of DHCP replies. */
-export function iptablesRules(ruleset: Ruleset): IptablesRules {
-  const { bridge, input } = ruleset;
+function chainsOf(ruleset: Ruleset): Chain[] {
+  const { bridge, family, input } = ruleset;
   const only = input.only === null ? [] : ['-i', input.only];
-  return {
-    bridge,
-    chains: [
-      makeChain(
-        bridge,
-        'filter',
-        'FORWARD',
-        [],
-        ruleset.forward.flatMap(rule => renderRule(rule)),
-      ),
-      makeChain(
-        bridge,
-        'filter',
-        'INPUT',
-        only,
-        input.rules.flatMap(rule => renderRule(rule)),
-      ),
-      makeChain(
-        bridge,
-        'nat',
-        'POSTROUTING',
-        [],
-        ruleset.postrouting.flatMap(rule => renderRule(rule)),
-      ),
-      ...checksumRules(bridge).chains,
-    ],
-  };
+  const render = (rules: readonly Rule[]) => rules.flatMap(rule => renderRule(rule, [], family));
+  return [
+    makeChain(bridge, 'filter', 'FORWARD', [], render(ruleset.forward)),
+    makeChain(bridge, 'filter', 'INPUT', only, render(input.rules)),
+    makeChain(bridge, 'nat', 'POSTROUTING', [], render(ruleset.postrouting)),
+    ...(family === 'ipv4' ? [checksumChain(bridge)] : []),
+  ];
+}
+
+/** Returns the script of the checksum rule alone, for a host whose other rules are in nftables. */
+export function checksumScript(bridge: string): string {
+  return renderChains(bridge, [checksumChain(bridge)]);
 }
 
 /**
- * Has the kernel fill in the UDP checksum of DHCP replies, which a virtual link leaves to its other end and which old
- * DHCP clients refuse to miss. nftables has no word for it, so that its backend uses this one rule too; `tc … action
- * csum`, libvirt's way since 11, needs a module that not every kernel has.
+ * Fills in the UDP checksum of DHCP replies, which a virtual link leaves to the receiver and which old DHCP clients
+ * require. libvirt since 11 uses `tc … action csum`, which needs a module that not every kernel has.
  */
-export function checksumRules(bridge: string): IptablesRules {
+function checksumChain(bridge: string): Chain {
   const rule = `-o ${bridge} -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill`;
-  return { bridge, chains: [makeChain(bridge, 'mangle', 'POSTROUTING', [], [rule])] };
+  return makeChain(bridge, 'mangle', 'POSTROUTING', [], [rule]);
 }
 
 function makeChain(
   bridge: string,
   table: Table,
-  hook: string,
+  hook: Hook,
   jump: readonly string[],
   rules: readonly string[],
 ): Chain {
-  const short = { FORWARD: 'FWD', INPUT: 'INP', POSTROUTING: 'POST' }[hook] ?? hook;
-  return { table, name: `VIRLAN-${short}-${bridge}`, hook, jump, rules };
+  return { table, name: `VIRLAN-${hooks[hook]}-${bridge}`, hook, jump, rules };
 }
 
-/** The rules as a script for `iptables-restore --noflush` on a host that has none of them yet. */
-export function renderIptables({ bridge, chains }: IptablesRules): string {
+function renderChains(bridge: string, chains: readonly Chain[]): string {
   const blocks = tableNames.map(table => {
     const own = chains.filter(chain => chain.table === table);
     return [
@@ -91,10 +110,10 @@ export function renderIptables({ bridge, chains }: IptablesRules): string {
 }
 
 /**
- * The script that brings a host from what `listing` shows to `rules` (null for none): a transaction a table, in which
- * the jumps that are there go before the new ones come, so that each stays single.
+ * Returns the script that brings a host from `listing` to `rules` (null for none): one transaction per table, in which
+ * existing jumps are deleted before new ones are inserted, so that each stays single.
  */
-export function replaceIptables(bridge: string, rules: string | null, listing: readonly string[]): string {
+export function replaceScript(bridge: string, rules: string | null, listing: readonly string[]): string {
   const wanted = splitTables((rules ?? '').split('\n'));
   const present = splitTables(listing);
   const blocks = tableNames.map(table => {
@@ -121,13 +140,13 @@ function formatTables(blocks: readonly (readonly string[])[]): string {
     .join('');
 }
 
-/** The lines of `iptables-save` that are virlan's for this bridge, and the tables they stand in, without counters. */
+/** Returns virlan's lines for a bridge in the output of `iptables-save`, with their tables and without counters. */
 export function ownLines(bridge: string, save: string): string[] {
   const own: string[] = [];
   let table: string | null = null;
   for (const line of save.split('\n')) {
     if (line.startsWith('*')) table = line;
-    const isOwn = /^(:|-A )VIRLAN-(FWD|INP|POST)-(\S+)/.exec(line)?.[3] === bridge || isJump(bridge, line);
+    const isOwn = ownChainLine.exec(line)?.[1] === bridge || isJump(bridge, line);
     if (!isOwn) continue;
     if (table !== null) own.push(table);
     table = null;
@@ -137,8 +156,7 @@ export function ownLines(bridge: string, save: string): string[] {
 }
 
 function isJump(bridge: string, line: string): boolean {
-  const [, target] = /^-A (?!VIRLAN-).* -j VIRLAN-(?:FWD|INP|POST)-(\S+)$/.exec(line) ?? [];
-  return target === bridge;
+  return jumpLine.exec(line)?.[1] === bridge;
 }
 
 function splitTables(listing: readonly string[]): Map<string, string[]> {
@@ -153,41 +171,57 @@ function splitTables(listing: readonly string[]): Map<string, string[]> {
   return tables;
 }
 
-const verdicts: Record<Verdict, string> = {
-  accept: 'ACCEPT',
-  drop: 'DROP',
-  return: 'RETURN',
-  reset: 'REJECT --reject-with tcp-reset',
-  'port-unreachable': 'REJECT --reject-with icmp-port-unreachable',
-  masquerade: 'MASQUERADE',
-  'masquerade-high-ports': 'MASQUERADE --to-ports 1024-65535',
-};
-
-/** multiport takes 15 ports, a range counting for two (xt_multiport.h, XT_MULTI_PORTS), so a longer list becomes several rules. */
+/** multiport takes 15 ports, a range counting for two (XT_MULTI_PORTS in xt_multiport.h): longer lists are split. */
 const portsPerRule = 7;
 
-/** One rule, or several where its ports need it, without the chain: with `marks` right before what becomes of the packet. */
-export function renderRule(rule: Rule, marks: readonly string[] = []): string[] {
+const icmpEchoRequest: Readonly<Record<Family, string>> = {
+  ipv4: '-p icmp -m icmp --icmp-type 8',
+  ipv6: '-p ipv6-icmp -m icmp6 --icmpv6-type 128',
+};
+
+/**
+ * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports need it. `marks` are
+ * conditions that stand right before the verdict.
+ */
+export function renderRule(rule: Rule, marks: readonly string[], family: Family): string[] {
   const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;
+  const address = (option: string, { kind, prefix }: PrefixMatch) =>
+    `${kind === 'not-in' ? '! ' : ''}${option} ${formatPrefix(prefix)}`;
   const words: string[] = [];
-  if (source !== undefined) words.push(`-s ${formatPrefix(source)}`);
-  if (destination !== undefined) {
-    words.push(
-      'not' in destination ? `! -d ${formatPrefix(destination.not)}` : `-d ${formatPrefix(destination)}`,
-    );
-  }
+  if (source !== undefined) words.push(address('-s', source));
+  if (destination !== undefined) words.push(address('-d', destination));
   if (from !== undefined) words.push(`-i ${from}`);
   if (to !== undefined) words.push(`-o ${to}`);
-  if (protocol === 'icmp-echo-request') words.push('-p icmp -m icmp --icmp-type 8');
+  if (protocol === 'icmp-echo-request') words.push(icmpEchoRequest[family]);
   else if (protocol !== undefined) words.push(`-p ${protocol}`);
   const states = tracked === undefined ? [] : [`-m conntrack --ctstate ${tracked.join(',').toUpperCase()}`];
-  const tail = [...states, ...marks, `-j ${verdicts[verdict]}`];
+  const tail = [...states, ...marks, `-j ${renderVerdict(family, verdict)}`];
   if (ports === undefined) return [[...words, ...tail].join(' ')];
   return portLists(ports).map(list => [...words, `-m multiport --dports ${list}`, ...tail].join(' '));
 }
 
-/** Ports as `22,6000:6010`, in lists that are short enough for multiport. */
-export function portLists(ports: NonNullable<Rule['ports']>): string[] {
+const portUnreachable: Readonly<Record<Family, string>> = {
+  ipv4: 'icmp-port-unreachable',
+  ipv6: 'icmp6-port-unreachable',
+};
+
+function renderVerdict(family: Family, verdict: Verdict): string {
+  switch (verdict.kind) {
+    case 'accept':
+    case 'drop':
+    case 'return':
+      return verdict.kind.toUpperCase();
+    case 'reject':
+      return `REJECT --reject-with ${verdict.with === 'tcp-reset' ? verdict.with : portUnreachable[family]}`;
+    case 'masquerade':
+      return verdict.ports === null
+        ? 'MASQUERADE'
+        : `MASQUERADE --to-ports ${verdict.ports.first}-${verdict.ports.last}`;
+  }
+}
+
+/** Returns ports as `22,6000:6010`, in lists short enough for multiport. */
+export function portLists(ports: readonly Ports[]): string[] {
   const chunks = Array.from({ length: Math.ceil(ports.length / portsPerRule) }, (_, index) =>
     ports.slice(index * portsPerRule, (index + 1) * portsPerRule),
   );

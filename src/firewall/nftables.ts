@@ -1,83 +1,141 @@
+// The nftables backend: one table per bridge and family, loaded as a whole by `nft -f -`.
+//
+//   table ip virlan-k8s-br0 {
+//     chain forward {
+//       type filter hook forward priority filter; policy accept;
+//       iifname "k8s-br0" oifname "k8s-br0" accept
 import { formatPrefix } from '../address/ip.ts';
-import type { Rule, Ruleset, Verdict } from './model.ts';
+import { CommandError } from '../errors.ts';
+import type { Backend, RulesPlace } from './backend.ts';
+import { checksumScript } from './iptables.ts';
+import { nftFamily } from './rules-reader.ts';
+import type { PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
 
-/** The table of a network: virlan's own, so that no other program's rules are ever read or removed. */
-export function tableName(bridge: string): string {
+export const nftables: Backend = {
+  name: 'nftables',
+  programs: () => ['nft'],
+  render: renderNftables,
+  // nftables has no statement that fills in checksums.
+  companions: (ruleset, available) =>
+    available.includes('iptables') && ruleset.family === 'ipv4'
+      ? [
+          {
+            ...placeOf(ruleset),
+            backend: 'iptables',
+            role: 'companion',
+            script: checksumScript(ruleset.bridge),
+          },
+        ]
+      : [],
+  async load(system, _reader, place, script) {
+    const load = (text: string) => system.run('nft', ['-f', '-'], text);
+    try {
+      await load(createScript(place, script));
+    } catch (error) {
+      if (error instanceof CommandError && error.reason === 'timeout') throw error;
+      await load(replaceScript(place, script));
+    }
+  },
+  async remove(system, _reader, place) {
+    await system.run('nft', ['-f', '-'], removeScript(place));
+  },
+  async list(reader, { family, bridge }) {
+    const listing = await reader.nftTable(family, tableName(bridge));
+    return listing.split('\n').filter(line => line.trim() !== '');
+  },
+  countRules: lines => lines.filter(line => /^\t\t(?!type )[^\t ]/.test(line)).length,
+  describePlace: bridge => `table ${tableName(bridge)}`,
+};
+
+/** The table of a network. Only tables of this name are ever read or removed. */
+function tableName(bridge: string): string {
   return `virlan-${bridge}`;
 }
 
-/** The rules as a script for `nft -f -` on a host that has no such table. */
-export function renderNftables(ruleset: Ruleset): string {
-  const table = `table ip ${tableName(ruleset.bridge)}`;
+function placeOf({ bridge, family }: Ruleset): RulesPlace {
+  return { bridge, family };
+}
+
+function tableOf({ family, bridge }: RulesPlace): string {
+  return `table ${nftFamily[family]} ${tableName(bridge)}`;
+}
+
+function renderNftables(ruleset: Ruleset): string {
   const { only } = ruleset.input;
+  const render = (rule: Rule) => renderRule(ruleset, rule);
   const chains = [
-    ['forward', 'type filter hook forward priority filter; policy accept;', ruleset.forward.map(renderRule)],
+    ['forward', 'type filter hook forward priority filter; policy accept;', ruleset.forward.map(render)],
     [
       'input',
       'type filter hook input priority filter; policy accept;',
-      [...(only === null ? [] : [`iifname != "${only}" return`]), ...ruleset.input.rules.map(renderRule)],
+      [...(only === null ? [] : [`iifname != "${only}" return`]), ...ruleset.input.rules.map(render)],
     ],
     [
       'postrouting',
       'type nat hook postrouting priority srcnat; policy accept;',
-      ruleset.postrouting.map(renderRule),
+      ruleset.postrouting.map(render),
     ],
   ] as const;
   const bodies = chains.map(
     ([name, hook, rules]) =>
       `\tchain ${name} {\n${[hook, ...rules].map(line => `\t\t${line}\n`).join('')}\t}\n`,
   );
-  return `${table} {\n${bodies.join('\n')}}\n`;
-}
-
-/** As `createNftables`, whatever was there, in one transaction. */
-export function replaceNftables(bridge: string, rules: string): string {
-  return `${removeNftables(bridge)}${rules}`;
+  return `${tableOf(ruleset)} {\n${bodies.join('\n')}}\n`;
 }
 
 /**
- * The script that puts the table in place, and fails where there is one. Without a removal, the kernel need not wait
- * until no packet meets the old rules any more, which is most of the time that a load takes.
+ * Returns a script that adds the table, and fails where one exists. Without a removal the kernel does not wait for a
+ * grace period, which is most of the time that a load takes.
  */
-export function createNftables(bridge: string, rules: string): string {
-  return `create table ip ${tableName(bridge)}\n${rules}`;
+export function createScript(place: RulesPlace, rules: string): string {
+  return `create ${tableOf(place)}\n${rules}`;
 }
 
-/** A script that removes the table, and is no error where there is none. */
-export function removeNftables(bridge: string): string {
-  const table = `table ip ${tableName(bridge)}`;
+/** Returns a script that loads the table in place of an existing one, in one transaction. */
+export function replaceScript(place: RulesPlace, rules: string): string {
+  return `${removeScript(place)}${rules}`;
+}
+
+/** Returns a script that removes the table, if it exists. */
+export function removeScript(place: RulesPlace): string {
+  const table = tableOf(place);
   return `${table}\ndelete ${table}\n`;
 }
 
-const verdicts: Record<Verdict, string> = {
-  accept: 'accept',
-  drop: 'drop',
-  return: 'return',
-  reset: 'reject with tcp reset',
-  'port-unreachable': 'reject with icmp type port-unreachable',
-  masquerade: 'masquerade',
-  'masquerade-high-ports': 'masquerade to :1024-65535',
-};
-
-function renderRule(rule: Rule): string {
+function renderRule({ family }: Ruleset, rule: Rule): string {
   const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;
+  const address = (side: 'saddr' | 'daddr', { kind, prefix }: PrefixMatch) =>
+    `${nftFamily[family]} ${side} ${kind === 'not-in' ? '!= ' : ''}${formatPrefix(prefix)}`;
   const words: string[] = [];
   if (from !== undefined) words.push(`iifname "${from}"`);
   if (to !== undefined) words.push(`oifname "${to}"`);
-  if (source !== undefined) words.push(`ip saddr ${formatPrefix(source)}`);
-  if (destination !== undefined) {
-    words.push(
-      'not' in destination
-        ? `ip daddr != ${formatPrefix(destination.not)}`
-        : `ip daddr ${formatPrefix(destination)}`,
-    );
-  }
+  if (source !== undefined) words.push(address('saddr', source));
+  if (destination !== undefined) words.push(address('daddr', destination));
   if (tracked !== undefined) words.push(`ct state ${tracked.join(',')}`);
-  if (protocol === 'icmp-echo-request') words.push('icmp type echo-request');
+  if (protocol === 'icmp-echo-request') words.push(`${icmp[family]} type echo-request`);
   else if (protocol !== undefined && ports === undefined) words.push(`meta l4proto ${protocol}`);
   else if (protocol !== undefined && ports !== undefined) {
     const listed = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
     words.push(`${protocol} dport { ${listed.join(', ')} }`);
   }
-  return [...words, verdicts[verdict]].join(' ');
+  return [...words, renderVerdict(family, verdict)].join(' ');
+}
+
+const icmp = { ipv4: 'icmp', ipv6: 'icmpv6' } as const;
+
+function renderVerdict(family: Ruleset['family'], verdict: Verdict): string {
+  switch (verdict.kind) {
+    case 'accept':
+    case 'drop':
+    case 'return':
+      return verdict.kind;
+    case 'reject':
+      return verdict.with === 'tcp-reset'
+        ? 'reject with tcp reset'
+        : `reject with ${icmp[family]} type port-unreachable`;
+    case 'masquerade':
+      return verdict.ports === null
+        ? 'masquerade'
+        : `masquerade to :${verdict.ports.first}-${verdict.ports.last}`;
+  }
 }

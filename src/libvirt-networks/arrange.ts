@@ -1,8 +1,9 @@
 // Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook, where libvirt
 // must not be called.
+
+import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import type { LibvirtClient } from '../node-libvirt/src/index.ts';
 import { type DefaultUsersFate, decideDefaultUsers, decideNetworks, type NetworkDecision } from './decide.ts';
 import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
 import { saveNetwork } from './saved-network.ts';

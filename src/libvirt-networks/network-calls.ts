@@ -1,5 +1,5 @@
 // Calls of libvirt's network API: lists networks and changes them. Never called in a hook.
-import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
+
 import {
   ConnectionError,
   isNoNetwork,
@@ -7,7 +7,8 @@ import {
   ListNetworks,
   type Network,
   NetworkXml,
-} from '../node-libvirt/src/index.ts';
+} from 'node-libvirt';
+import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import type { KnownNetwork, NetworkChange } from './decide.ts';
 
 /** How long to wait for a libvirtd that accepts the connection but does not answer. */

@@ -1,24 +1,29 @@
-import { commands } from '../cli/table.ts';
+// contrib/completions/virlan.bash: completion for bash.
+import { commands, optionsOf, optionsWithScope } from '../cli/table.ts';
+import { defaultNetworkName } from '../config/parse.ts';
 import {
   generatedBy,
   type Lookup,
   listMachines,
   listNetworks,
+  longOption,
   operandLookup,
-  optionsOf,
   optionsWithValue,
   valueLookup,
 } from './completion.ts';
 
-/** Completion for bash, with nothing of the package bash-completion. */
+/** Returns the script. It does not need the package bash-completion. */
 export function renderBash(): string {
-  const withValue = optionsWithValue().map(option => `--${option}`);
+  const withValue = optionsWithValue().map(longOption);
+  const programOptions = [...optionsWithScope('each-command'), ...optionsWithScope('program')].map(
+    longOption,
+  );
   return [
     '# shellcheck shell=bash',
     `# Completion of virlan for bash. ${generatedBy}`,
     '',
-    '# Offers what begins with the word at the cursor, of what stands on stdin, one on a line. Names of machines are',
-    '# hostile: they are quoted, and nothing in them is expanded.',
+    '# Reads words from stdin, one on a line, and offers those that begin with the word at the cursor. Names of machines',
+    '# are hostile: they are quoted, and nothing in them is expanded.',
     '_virlan_offer() {',
     '  local line word',
     '  while IFS= read -r line; do',
@@ -40,7 +45,7 @@ export function renderBash(): string {
     '_virlan_networks() {',
     '  local names',
     `  names=$(${listNetworks})`,
-    `  _virlan_offer <<<"\${names:-k8s-br0}"`,
+    `  _virlan_offer <<<"\${names:-${defaultNetworkName}}"`,
     '}',
     '',
     '_virlan_machines() {',
@@ -51,7 +56,9 @@ export function renderBash(): string {
     `  local cur=\${COMP_WORDS[COMP_CWORD]} command='' operands=0 index`,
     '  COMPREPLY=()',
     `  case \${COMP_WORDS[COMP_CWORD - 1]} in`,
-    ...optionsWithValue().map(option => `    --${option}) ${offer(valueLookup(option))}; return ;;`),
+    ...optionsWithValue().map(
+      option => `    ${longOption(option)}) ${offer(valueLookup(option))}; return ;;`,
+    ),
     '  esac',
     '  for ((index = 1; index < COMP_CWORD; index++)); do',
     `    case \${COMP_WORDS[index]} in`,
@@ -61,17 +68,15 @@ export function renderBash(): string {
     '    esac',
     '  done',
     '  case $command:$cur in',
-    '    :-*) _virlan_words --help --version ;;',
+    `    :-*) _virlan_words ${programOptions.join(' ')} ;;`,
     `    :*) _virlan_words ${commands.map(({ name }) => name).join(' ')} ;;`,
     ...commands.flatMap(command => [
-      `    ${command.name}:-*) _virlan_words ${optionsOf(command)
-        .map(option => `--${option}`)
-        .join(' ')} ;;`,
+      `    ${command.name}:-*) _virlan_words ${optionsOf(command).map(longOption).join(' ')} ;;`,
       ...(operandLookup(command) === 'nothing'
         ? []
         : [
             `    ${command.name}:*) ${
-              Number.isFinite(command.operands.most) ? `((operands < ${command.operands.most})) && ` : ''
+              Number.isFinite(command.operands.max) ? `((operands < ${command.operands.max})) && ` : ''
             }${offer(operandLookup(command))} ;;`,
           ]),
     ]),

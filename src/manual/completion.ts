@@ -1,43 +1,50 @@
-import { type Command, commonOptions, optionTable } from '../cli/table.ts';
+// What the completions of all shells have in common: which words an option or an operand is completed with.
+import { type Command, type Option, type OptionName, optionNames, options } from '../cli/table.ts';
 
-/** What the completions of all shells know. */
-
-export type Option = keyof typeof optionTable;
-
-/** What stands for a word that is to be completed by looking something up. */
+/** What a word is completed with. */
 export type Lookup = 'files' | 'networks' | 'machines' | 'nothing';
 
-export const generatedBy = 'Written by "npm run generate" from src/cli/commands.ts: changes here are lost.';
+export const generatedBy = 'Written by "npm run generate" from src/cli/table.ts: changes here are lost.';
 
-/** Prints the names of the networks, one on a line. */
-export const listNetworks =
-  "sed -n 's/^[[:space:]]*\\[network\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' /etc/virlan/virlan.ini 2>/dev/null";
+/** A command that prints the names of the networks in virlan.ini, one on a line. */
+export const listNetworks = `sed -n 's/^[[:space:]]*\\[network\\.\\([A-Za-z0-9_-]*\\)\\].*/\\1/p' ${options.config.value.default} 2>/dev/null`;
 
-/** Prints the names of the machines, one on a line. It asks nobody for a password, and waits no longer than a person does. */
+/** A command that prints the names of the machines, one on a line: without a password prompt, within 2 s. */
 export const listMachines =
   'timeout 2 virsh --readonly --connect qemu:///system list --all --name </dev/null 2>/dev/null';
 
-export function optionsOf(command: Command): Option[] {
-  return [...command.options, ...commonOptions];
-}
+const operandLookups: Record<Command['operands']['kind'], Lookup> = {
+  network: 'networks',
+  machine: 'machines',
+  none: 'nothing',
+};
+
+const valueLookups: Record<Option['value']['kind'], Lookup | null> = {
+  flag: null,
+  file: 'files',
+  network: 'networks',
+  index: 'nothing',
+};
 
 export function operandLookup({ operands }: Command): Lookup {
-  if (operands.text.includes('NETWORK')) return 'networks';
-  return operands.text.includes('NAME') ? 'machines' : 'nothing';
+  return operandLookups[operands.kind];
 }
 
-/** What follows an option; null where nothing does. */
-export function valueLookup(option: Option): Lookup | null {
-  if (optionTable[option].type === 'boolean') return null;
-  if (option === 'config') return 'files';
-  return option === 'network' ? 'networks' : 'nothing';
+/** Returns what the value of an option is completed with; null if the option takes no value. */
+export function valueLookup(option: OptionName): Lookup | null {
+  return valueLookups[options[option].value.kind];
 }
 
-export function optionsWithValue(): Option[] {
-  return (Object.keys(optionTable) as Option[]).filter(option => valueLookup(option) !== null);
+export function optionsWithValue(): OptionName[] {
+  return optionNames.filter(option => valueLookup(option) !== null);
 }
 
-/** A word in single quotes, as bash and zsh read it. */
+/** Returns the long form of an option: `--nic`. */
+export function longOption(option: OptionName): string {
+  return `--${options[option].flag}`;
+}
+
+/** Returns a text as a word in single quotes, for bash and zsh. */
 export function quoted(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
 }

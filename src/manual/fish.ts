@@ -1,23 +1,25 @@
-import { type Command, commands, commonOptions, optionTable } from '../cli/table.ts';
+// contrib/completions/virlan.fish: completion for fish.
+import { type Command, commands, type OptionName, options, optionsWithScope } from '../cli/table.ts';
+import { defaultNetworkName } from '../config/parse.ts';
 import {
   generatedBy,
   type Lookup,
   listMachines,
   listNetworks,
-  type Option,
+  longOption,
   operandLookup,
   optionsWithValue,
   valueLookup,
 } from './completion.ts';
 
-/** Completion for fish. */
+/** Returns the script. */
 export function renderFish(): string {
   return [
     `# Completion of virlan for fish. ${generatedBy}`,
     '',
     'function __virlan_networks',
     `    set -l names (${listNetworks})`,
-    '    set -q names[1]; or set names k8s-br0',
+    `    set -q names[1]; or set names ${defaultNetworkName}`,
     "    printf '%s\\n' $names",
     'end',
     '',
@@ -25,21 +27,19 @@ export function renderFish(): string {
     `    ${listMachines}`,
     'end',
     '',
-    '# Whether the command on the line is this one; without a name, whether there is none yet.',
+    '# Succeeds if the command on the line is $argv[1]; without an argument, if there is no command yet.',
     'function __virlan_on',
     '    set -l words (commandline -opc)[2..]',
     '    while set -q words[1]; and string match --quiet -- "-*" $words[1]',
-    `        contains -- $words[1] ${optionsWithValue()
-      .map(name => `--${name}`)
-      .join(' ')}; and set -e words[1]`,
+    `        contains -- $words[1] ${optionsWithValue().map(longOption).join(' ')}; and set -e words[1]`,
     '        set -e words[1]',
     '    end',
     '    test "$words[1]" = "$argv[1]"',
     'end',
     '',
     'complete -c virlan -f',
-    ...commonOptions.map(name => option(name)),
-    option('version', '__virlan_on'),
+    ...optionsWithScope('each-command').map(name => option(name)),
+    ...optionsWithScope('program').map(name => option(name, '__virlan_on')),
     ...commands.map(
       ({ name, summary }) => `complete -c virlan -n __virlan_on -a ${name} -d ${quoted(summary)}`,
     ),
@@ -57,18 +57,18 @@ function describe(command: Command): string[] {
   ];
 }
 
-function option(name: Option, condition?: string): string {
+function option(name: OptionName, condition?: string): string {
   const value = valueLookup(name);
   const argument = value === null ? '' : value === 'files' ? ' -r -F' : ` -x -a ${lookup(value)}`;
   const where = condition === undefined ? '' : ` -n '${condition}'`;
-  return `complete -c virlan${where} -l ${name}${argument} -d ${quoted(optionTable[name].help[1])}`;
+  return `complete -c virlan${where} -l ${options[name].flag}${argument} -d ${quoted(options[name].help)}`;
 }
 
 function lookup(what: Lookup): string {
   return what === 'nothing' ? "''" : `'(__virlan_${what})'`;
 }
 
-/** A word in single quotes, as fish reads it. */
+/** Returns a text as a word in single quotes, for fish. */
 function quoted(text: string): string {
   return `'${text.replace(/[\\']/g, '\\$&')}'`;
 }

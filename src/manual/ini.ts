@@ -1,19 +1,16 @@
+// install/virlan.ini: every key with its default, commented out.
+//   ; mtu = 1500                    ; in bytes
 import { hostReference, type Key, networkReference } from './keys.ts';
 
-/** virlan.ini as it is installed: every key with its default, commented out. */
 export function renderIni(): string {
   const { name, keys } = networkReference();
   return [
-    "; virlan's configuration. All of it may stay commented out: then there is one network as shown here.",
-    '; "man virlan.ini" explains each key. "virlan plan" shows what a change comes to, "virlan up" does it.',
+    '; Configuration of virlan. All lines may stay commented out: then there is one network, as shown here.',
+    '; "man virlan.ini" explains each key. "virlan plan" shows what a change would do, "virlan up" applies it.',
     '',
-    ...section(`network.${name}`, 'names the network', keys),
+    ...section(`network.${name}`, 'the name of the network', keys),
     '',
-    ...section(
-      'host.printer',
-      'a fixed reservation for something that is no libvirt machine',
-      hostReference(),
-    ),
+    ...section('host.printer', 'a fixed address for a device that is not a libvirt machine', hostReference()),
     '',
   ].join('\n');
 }

@@ -1,35 +1,36 @@
+// install/man/virlan.ini.5: the manual page virlan.ini(5).
 import { hostReference, type Key, networkReference } from './keys.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
-/** virlan.ini(5). */
-export function renderManIni(): string {
+/** Returns the page; the date is its day of change, `2026-11-25`. */
+export function renderManIni(date: string): string {
   const { name, keys } = networkReference();
   return [
-    title('virlan.ini', 5, 'File formats'),
+    title('virlan.ini', 5, date, 'File formats'),
     heading('Name'),
     'virlan.ini \\- configuration of virlan',
     heading('Synopsis'),
     '.I /etc/virlan/virlan.ini',
     heading('Description'),
     ...paragraph(
-      `Without this file, or with an empty one, there is one network, \`${name}\`, with the defaults below. A line is \`key = value\` below the \`[header]\` of its section; what stands behind \`;\` or \`#\` is a comment. What is not known or makes no sense is an error that names file, line and key: \`virlan plan\` shows it and touches nothing.`,
+      `Without this file, or if it is empty, there is one network, \`${name}\`, with the defaults below. Each line is \`key = value\`, below the \`[header]\` of its section. A comment begins with \`;\` or \`#\`. Unknown keys and invalid values are errors with file, line and key; \`virlan plan\` shows them and changes nothing.`,
     ),
     '.PP',
     ...paragraph(
-      'While `virlan watch` runs, a change is applied as the file is saved; `virlan up` does it too.',
+      'While `virlan watch` runs, a change is applied when the file is saved; otherwise `virlan up` applies it.',
     ),
     heading('Network sections'),
     ...paragraph(
-      'Each section `[network.NAME]` makes a network of that name: letters, digits, `-` and `_`. Its keys:',
+      'Each section `[network.NAME]` defines a network. NAME has letters, digits, `-` and `_`. Its keys:',
     ),
     ...keys.flatMap(entry),
     heading('Host sections'),
     ...paragraph(
-      'Each section `[host.NAME]` is a fixed reservation for something in the network that is no libvirt machine. All keys are needed:',
+      'Each section `[host.NAME]` reserves an address for a device on the network that is not a libvirt machine. All keys are required:',
     ),
     ...hostReference().flatMap(entry),
     heading('Examples'),
-    ...paragraph('Two networks, one of them for a printer too:'),
+    ...paragraph('Two networks, and a printer on the first:'),
     ...example([
       `[network.${name}]`,
       'host-allow = tcp/5000',
@@ -47,7 +48,7 @@ export function renderManIni(): string {
   ].join('\n');
 }
 
-function entry({ name, text, choices, form, standard }: Key): string[] {
+function entry({ name, text, choices, form, defaultText }: Key): string[] {
   return [
     ...item(`\`${name}\``, paragraph(text)),
     ...(choices.length === 0
@@ -57,6 +58,6 @@ function entry({ name, text, choices, form, standard }: Key): string[] {
           ...choices.flatMap(([value, meaning]) => item(`\`${value}\``, paragraph(`${meaning}.`))),
           '.RE',
         ]),
-    ...(standard === null ? [] : ['.IP', ...paragraph(`Default: ${standard}.`)]),
+    ...(defaultText === null ? [] : ['.IP', ...paragraph(`Default: ${defaultText}.`)]),
   ];
 }

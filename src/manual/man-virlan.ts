@@ -1,12 +1,18 @@
-import { type Command, commands, optionTable } from '../cli/table.ts';
+// install/man/virlan.8: the manual page virlan(8).
+import {
+  type Command,
+  commands,
+  type OptionName,
+  options,
+  optionsWithScope,
+  writtenOption,
+} from '../cli/table.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
-type Option = keyof typeof optionTable;
-
-/** virlan(8). */
-export function renderManVirlan(): string {
+/** Returns the page; the date is its day of change, `2026-11-25`. */
+export function renderManVirlan(date: string): string {
   return [
-    title('virlan', 8, 'System administration'),
+    title('virlan', 8, date, 'System administration'),
     heading('Name'),
     'virlan \\- a NAT network for libvirt machines that sets itself up',
     heading('Synopsis'),
@@ -15,20 +21,25 @@ export function renderManVirlan(): string {
     '[\\fIOPTIONS\\fR]',
     heading('Description'),
     ...paragraph(
-      'virlan gives the machines of a libvirt host a network of their own: a bridge, firewall rules and a DHCP and DNS server. It is established when libvirtd starts, by a hook of libvirt, and each machine has the same MAC and the same address at every boot. `virsh start` is all there is to type; the commands below are for looking, and for what goes beyond.',
+      'virlan gives the machines of a libvirt host a network of their own: a bridge, firewall rules, and a DHCP and DNS server. A hook sets it up when libvirtd starts, and each machine has the same MAC and the same address at every boot. `virsh start` is all you need to type; the commands below show what is there and do what goes beyond that. All of them need root.',
     ),
     heading('Commands'),
     ...commands.flatMap(describe),
     heading('Options'),
-    ...(['config', 'json', 'help', 'version'] as const).flatMap(option),
+    ...[...optionsWithScope('each-command'), ...optionsWithScope('program')].flatMap(option),
     heading('Exit status'),
     ...item('0', ['Done.']),
-    ...item('1', paragraph('Failed: a line on standard error says what, where, and what to do.')),
-    ...item('2', ['The command line makes no sense.']),
-    ...item('3', paragraph('There are changes to make: of `virlan plan` only.')),
+    ...item('1', paragraph('Failed. A line on standard error says what failed, where, and what to do.')),
+    ...item('2', ['The command line is not valid.']),
+    ...item('3', paragraph('There are changes to make (`virlan plan` only).')),
     heading('Environment'),
-    ...item('`NO_COLOR`', ['No colour on a terminal.']),
-    ...item('`VIRLAN_DEBUG`', ['An error shows where in the program it came from.']),
+    ...item('`NO_COLOR`', ['Turns off colours.']),
+    ...item(
+      '`VIRLAN_DEBUG`',
+      paragraph(
+        'With an error, also prints where in the program it was raised, and the errors that caused it.',
+      ),
+    ),
     heading('Files'),
     ...Object.entries(files).flatMap(([path, text]) => item(`\`${path}\``, paragraph(text))),
     heading('See also'),
@@ -41,27 +52,27 @@ export function renderManVirlan(): string {
 }
 
 const files = {
-  '/etc/virlan/virlan.ini': 'The configuration. None is needed.',
-  '/etc/virlan/dnsmasq.d/NETWORK/*.conf': "Options of dnsmasq of the user's own.",
-  '/var/lib/dnsmasq/BRIDGE/': 'What dnsmasq reads, and its leases. A line written into `hostsfile` is kept.',
-  '/var/lib/virlan/': 'Who was given which address, and what the host was like before.',
+  [options.config.value.default]: 'The configuration. It is optional.',
+  '/etc/virlan/dnsmasq.d/NETWORK/*.conf': 'Options that you add for dnsmasq.',
+  '/var/lib/dnsmasq/BRIDGE/':
+    'The files of dnsmasq, and its leases. Lines that you write into `hostsfile` are kept.',
+  '/var/lib/virlan/': 'Which machine has which address, and how the host was before virlan.',
   '/run/virlan/socket':
-    'Where the hooks and the commands ask the watcher; HTTP, with figures for Prometheus at `/metrics`.',
-  '/var/log/virlan.log': 'What virlan did, one JSON object a line.',
+    'Where hooks and commands reach the watcher, by HTTP. `/metrics` has figures for Prometheus.',
+  '/var/log/virlan.log': 'What virlan did, one JSON object per line.',
 };
 
-function describe({ name, operands, summary, details, options, examples }: Command): string[] {
+function describe({ name, operands, summary, details, options: own, examples }: Command): string[] {
   return [
     `.SS virlan ${name} ${operands.text}`.trimEnd().replace('…', ' ...'),
     ...paragraph(`${sentence(summary)} ${details}`),
-    ...options.flatMap(option),
-    ...example(examples.flatMap(([line, meaning]) => (meaning === '' ? [line] : [line, `    ${meaning}`]))),
+    ...own.flatMap(option),
+    ...example(examples.flatMap(([line, meaning]) => [line, `    ${meaning}`])),
   ];
 }
 
-function option(name: Option): string[] {
-  const [written, meaning] = optionTable[name].help;
-  return item(`\`${written}\``, paragraph(sentence(meaning)));
+function option(name: OptionName): string[] {
+  return item(`\`${writtenOption(name)}\``, paragraph(sentence(options[name].help)));
 }
 
 function sentence(text: string): string {

@@ -1,6 +1,6 @@
+// docs/virlan.ini.md: the reference of virlan.ini.
 import { hostReference, type Key, networkReference } from './keys.ts';
 
-/** docs/virlan.ini.md. */
 export function renderPage(): string {
   const { name, keys } = networkReference();
   return [
@@ -8,29 +8,29 @@ export function renderPage(): string {
     '',
     '<!-- Written by "npm run generate" from src/config: changes here are lost. -->',
     '',
-    `\`/etc/virlan/virlan.ini\` may be left out or empty: then there is one network, \`${name}\`, with the defaults below.`,
-    'A line is `key = value` below the `[header]` of its section; what stands behind `;` or `#` is a comment. What is not',
-    'known or makes no sense is an error that names file, line and key: `virlan plan` shows it and touches nothing.',
+    `\`/etc/virlan/virlan.ini\` is optional. Without it, or if it is empty, there is one network, \`${name}\`, with the`,
+    'defaults below. Each line is `key = value`, below the `[header]` of its section. A comment begins with `;` or `#`.',
+    'Unknown keys and invalid values are errors with file, line and key; `virlan plan` shows them and changes nothing.',
     '',
     '## `[network.NAME]`',
     '',
-    'A network of that name: letters, digits, `-` and `_`. Several sections make several networks.',
+    'Defines a network. NAME has letters, digits, `-` and `_`. There may be several such sections.',
     '',
     ...keys.flatMap(entry),
     '## `[host.NAME]`',
     '',
-    'A fixed reservation for something in the network that is no libvirt machine. All keys are needed.',
+    'Reserves an address for a device on the network that is not a libvirt machine. All keys are required.',
     '',
     ...hostReference().flatMap(entry),
     '## More',
     '',
-    'Options of dnsmasq go into `/etc/virlan/dnsmasq.d/NETWORK/*.conf`. What a single machine asks for goes into its',
+    'Options of dnsmasq go into `/etc/virlan/dnsmasq.d/NETWORK/*.conf`. Settings of a single machine go into its',
     'definition: see [who gets which address](identity.md#when-it-is-otherwise).',
     '',
   ].join('\n');
 }
 
-function entry({ name, text, choices, form, standard }: Key): string[] {
+function entry({ name, text, choices, form, defaultText }: Key): string[] {
   return [
     `### \`${name}\``,
     '',
@@ -39,7 +39,7 @@ function entry({ name, text, choices, form, standard }: Key): string[] {
     ...(choices.length === 0
       ? [`- Value: ${form}`]
       : choices.map(([value, meaning]) => `- \`${value}\`: ${meaning}`)),
-    ...(standard === null ? [] : [`- Default: ${standard}`]),
+    ...(defaultText === null ? [] : [`- Default: ${defaultText}`]),
     '',
   ];
 }

@@ -1,17 +1,25 @@
-import { type Command, commands, commonOptions, optionTable } from '../cli/table.ts';
+// contrib/completions/_virlan: completion for zsh.
+import {
+  type Command,
+  commands,
+  type OptionName,
+  options,
+  optionsOf,
+  optionsWithScope,
+} from '../cli/table.ts';
+import { defaultNetworkName } from '../config/parse.ts';
 import {
   generatedBy,
   type Lookup,
   listMachines,
   listNetworks,
-  type Option,
+  longOption,
   operandLookup,
-  optionsOf,
   quoted,
   valueLookup,
 } from './completion.ts';
 
-/** Completion for zsh. */
+/** Returns the script. */
 export function renderZsh(): string {
   return [
     '#compdef virlan',
@@ -20,7 +28,7 @@ export function renderZsh(): string {
     '_virlan_networks() {',
     '  local -a names expl',
     `  names=(\${(f)"$(${listNetworks})"})`,
-    `  (( $#names )) || names=(k8s-br0)`,
+    `  (( $#names )) || names=(${defaultNetworkName})`,
     '  _wanted networks expl network compadd -a names',
     '}',
     '',
@@ -37,7 +45,7 @@ export function renderZsh(): string {
     '  commands=(',
     ...commands.map(({ name, summary }) => `    ${quoted(`${name}:${summary}`)}`),
     '  )',
-    `  _arguments -C ${[...commonOptions, 'version' as const].map(option).join(' ')} '1: :->command' '*:: :->rest'`,
+    `  _arguments -C ${[...optionsWithScope('each-command'), ...optionsWithScope('program')].map(option).join(' ')} '1: :->command' '*:: :->rest'`,
     '  case $state in',
     '    command) _describe command commands ;;',
     '    rest)',
@@ -62,17 +70,17 @@ const actions: Record<Lookup, string> = {
 
 function specifications(command: Command): string[] {
   const operands = operandLookup(command);
-  const place = Number.isFinite(command.operands.most) ? '1' : '*';
+  const place = Number.isFinite(command.operands.max) ? '1' : '*';
   return [
     ...optionsOf(command).map(option),
     ...(operands === 'nothing' ? [] : [quoted(`${place}:${actions[operands]}`)]),
   ];
 }
 
-function option(name: Option): string {
+function option(name: OptionName): string {
   const value = valueLookup(name);
-  const meaning = optionTable[name].help[1].replace(/[\\:[\]]/g, '\\$&');
+  const meaning = options[name].help.replace(/[\\:[\]]/g, '\\$&');
   return quoted(
-    `--${name}${value === null ? '' : '='}[${meaning}]${value === null ? '' : `:${actions[value]}`}`,
+    `${longOption(name)}${value === null ? '' : '='}[${meaning}]${value === null ? '' : `:${actions[value]}`}`,
   );
 }

@@ -1,222 +1,237 @@
+// Executes steps: the only code that changes the network of the host.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatIp } from '../address/ip.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
-import { countRules } from '../firewall/count.ts';
-import { replaceIptables } from '../firewall/iptables.ts';
-import { createNftables, removeNftables, replaceNftables } from '../firewall/nftables.ts';
+import { messageOf } from '../errors.ts';
+import { backends } from '../firewall/backends.ts';
+import { createRulesReader } from '../firewall/rules-reader.ts';
 import { syncHostsfile } from '../identity/store.ts';
-import { allowIn, withdrawFrom } from '../other-firewalls/apply.ts';
+import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { writeAtomically } from '../system/files.ts';
-import { type CommandError, run } from '../system/run.ts';
+import { system } from '../system/system.ts';
 import { readApplied, writeApplied } from './applied-record.ts';
-import { listRules, sysctlPath } from './links.ts';
-import { formatAddress, formatDestination, type LinkAttribute, type Step } from './plan.ts';
+import { runIpBatch } from './ip-batch.ts';
+import { formatAddress, formatDestination, type Step, type StepName, type StepOf } from './steps.ts';
+import { sysctlPath } from './sysctl.ts';
 
-/** A step that can be one line of `ip -batch`. */
-type LinkStep = Extract<
-  Step,
-  {
-    do:
-      | 'add bridge'
-      | 'add dummy'
-      | 'remove link'
-      | 'set link'
-      | 'add address'
-      | 'remove address'
-      | 'add route';
-  }
->;
+export interface FailedStep {
+  readonly step: Step;
+  readonly error: Error;
+}
 
-/** A step that changes the rules of one backend. */
-type RulesStep = Extract<Step, { do: 'load rules' | 'remove rules' }>;
+/** What became of each step of a plan. */
+export interface Applied {
+  readonly done: readonly Step[];
+  readonly failed: readonly FailedStep[];
+  /** Not tried, because an earlier step failed. */
+  readonly skipped: readonly Step[];
+}
 
-/** Steps that follow each other and are one piece of work. */
-type Group =
-  | { readonly kind: 'links'; readonly steps: LinkStep[] }
-  | { readonly kind: 'rules'; readonly step: RulesStep }
-  | { readonly kind: 'other'; readonly step: Exclude<Step, LinkStep | RulesStep> };
+/** How a kind of step is executed: as a command of ip(8), of which consecutive ones share a process, or by itself. */
+type Executor<Name extends StepName> =
+  | { readonly kind: 'ip'; command(step: StepOf<Name>): string }
+  | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
+
+const executors: { readonly [Name in StepName]: Executor<Name> } = {
+  'add bridge': {
+    kind: 'ip',
+    command({ link, state: { mac, mtu, forwardDelay, stp } }) {
+      // Given at creation, the MAC is left alone by udev's MACAddressPolicy=persistent.
+      const options = `forward_delay ${forwardDelay} stp_state ${stp ? 1 : 0}`;
+      return `link add name ${link} address ${mac} mtu ${mtu} type bridge ${options}`;
+    },
+  },
+  'add dummy': {
+    kind: 'ip',
+    command: ({ link, state }) => `link add name ${link} address ${state.mac} type dummy`,
+  },
+  'remove link': { kind: 'ip', command: ({ link, type }) => `link delete dev ${link} type ${type}` },
+  'set link': { kind: 'ip', command: step => `link set dev ${step.link} ${linkOption(step)}` },
+  'add address': {
+    kind: 'ip',
+    command({ link, address }) {
+      const broadcast = address.broadcast === null ? '' : ` broadcast ${formatIp(address.broadcast)}`;
+      return `address replace ${formatAddress(address)}${broadcast} dev ${link}`;
+    },
+  },
+  'remove address': {
+    kind: 'ip',
+    command: ({ link, address }) => `address delete ${formatAddress(address)} dev ${link}`,
+  },
+  'add route': {
+    kind: 'ip',
+    // As the kernel adds it together with the address (fib_add_ifaddr in net/ipv4/fib_frontend.c).
+    command: ({ link, address }) =>
+      `route replace ${formatDestination(address)} dev ${link} proto kernel scope link src ${formatIp(address.ip)}`,
+  },
+  'set sysctl': { kind: 'single', run: writeSysctl },
+  'write file': {
+    kind: 'single',
+    run({ path, to }) {
+      mkdirSync(dirname(path), { recursive: true });
+      writeAtomically(path, to);
+    },
+  },
+  'remove file': { kind: 'single', run: ({ path }) => rmSync(path, { force: true }) },
+  'load rules': {
+    kind: 'single',
+    run: ({ backend, family, bridge, script }) =>
+      backends[backend].load(system, createRulesReader(system), { bridge, family }, script),
+  },
+  'remove rules': {
+    kind: 'single',
+    run: ({ backend, family, bridge }) =>
+      backends[backend].remove(system, createRulesReader(system), { bridge, family }),
+  },
+  'allow in': { kind: 'single', run: step => allow(system, step) },
+  'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
+  'write reservations': {
+    kind: 'single',
+    run: ({ network: { name, fixedReservations }, bridge }) =>
+      syncHostsfile({ name, hosts: fixedReservations }, bridge),
+  },
+  'start dnsmasq': { kind: 'single', run: ({ bridge }) => startDnsmasq(bridge) },
+  'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
+};
 
 /**
- * Carries out steps in their order, link steps that follow each other in one `ip -batch`. Throws at the first that
- * fails.
+ * Executes steps in their order, and returns what became of each. With `onFailure` 'stop' the steps behind the first that
+ * fails are skipped; with 'continue' all are tried.
  */
-export async function applySteps(steps: readonly Step[]): Promise<void> {
-  const [failure] = await carryOut(steps, failures => failures.length === 0);
-  if (failure !== undefined) throw failure;
-}
-
-/** As `applySteps`, but goes on after a failure, for a hook, where half a network is better than none. Gives what failed. */
-export function applyWhatWorks(steps: readonly Step[]): Promise<Error[]> {
-  return carryOut(steps, () => true);
-}
-
-async function carryOut(
-  steps: readonly Step[],
-  goesOn: (failures: readonly Error[]) => boolean,
-): Promise<Error[]> {
-  const failures: Error[] = [];
-  const fail = (error: Error) => void failures.push(error);
-  const changedRules: RulesStep[] = [];
+export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'continue'): Promise<Applied> {
+  const done: Step[] = [];
+  const failed: FailedStep[] = [];
+  const skipped: Step[] = [];
   for (const group of groupSteps(steps)) {
-    if (!goesOn(failures)) break;
-    if (group.kind === 'rules') changedRules.push(group.step);
-    await applyGroup(group).catch(fail);
+    if (failed.length > 0 && onFailure === 'stop') {
+      skipped.push(...group.steps);
+      continue;
+    }
+    const result = await group.run(onFailure);
+    done.push(...result.done);
+    failed.push(...result.failed);
+    skipped.push(...result.skipped);
   }
-  // What the kernel lists now only the next comparison wants to know.
-  await Promise.all(changedRules.map(step => recordRules(step).catch(fail)));
-  return failures;
+  // Only the next comparison needs the listing, so DHCP answers before it is read.
+  const loaded = done.filter(isRulesStep);
+  const recorded = await Promise.allSettled(loaded.map(recordRules));
+  for (const [index, result] of recorded.entries()) {
+    const step = loaded[index];
+    if (result.status === 'rejected' && step !== undefined) failed.push({ step, error: result.reason });
+  }
+  return { done: done.filter(step => !failed.some(each => each.step === step)), failed, skipped };
 }
 
-async function applyGroup(group: Group): Promise<void> {
-  switch (group.kind) {
-    case 'links': {
-      await run('ip', ['-batch', '-'], group.steps.map(step => `${ipCommand(step)}\n`).join(''));
-      return;
-    }
-    case 'rules':
-      return loadRules(group.step);
-    case 'other':
-      return applyStep(group.step);
-  }
+interface Group {
+  readonly steps: readonly Step[];
+  run(onFailure: 'stop' | 'continue'): Promise<Applied>;
 }
 
 function groupSteps(steps: readonly Step[]): Group[] {
   const groups: Group[] = [];
+  let commands: { step: Step; command: string }[] = [];
+  const flush = () => {
+    const batch = commands;
+    if (batch.length > 0)
+      groups.push({ steps: batch.map(({ step }) => step), run: onFailure => runBatch(batch, onFailure) });
+    commands = [];
+  };
   for (const step of steps) {
-    const last = groups.at(-1);
-    if (isLinkStep(step)) {
-      if (last?.kind === 'links') last.steps.push(step);
-      else groups.push({ kind: 'links', steps: [step] });
-    } else if (step.do === 'load rules' || step.do === 'remove rules') {
-      groups.push({ kind: 'rules', step });
-    } else groups.push({ kind: 'other', step });
+    const command = ipCommand(step);
+    if (command !== null) commands.push({ step, command });
+    else {
+      flush();
+      groups.push({ steps: [step], run: () => runSingle(step) });
+    }
   }
+  flush();
   return groups;
 }
 
-function isLinkStep(step: Step): step is LinkStep {
-  return [
-    'add bridge',
-    'add dummy',
-    'remove link',
-    'set link',
-    'add address',
-    'remove address',
-    'add route',
-  ].includes(step.do);
+function ipCommand<Name extends StepName>(step: StepOf<Name>): string | null {
+  const executor: Executor<Name> = executors[step.kind];
+  return executor.kind === 'ip' ? executor.command(step) : null;
 }
 
-function ipCommand(step: LinkStep): string {
-  switch (step.do) {
-    case 'add bridge': {
-      const { mac, mtu, forwardDelay, stp } = step.state;
-      // The MAC comes with the creation: udev's MACAddressPolicy=persistent leaves one alone that was set from the start.
-      const options = `forward_delay ${forwardDelay} stp_state ${stp ? 1 : 0}`;
-      return `link add name ${step.link} address ${mac} mtu ${mtu} type bridge ${options}`;
-    }
-    case 'add dummy':
-      return `link add name ${step.link} address ${step.state.mac} type dummy`;
-    case 'remove link':
-      return `link delete dev ${step.link} type ${step.type}`;
-    case 'set link':
-      return `link set dev ${step.link} ${linkOption(step.attribute, step.to)}`;
-    case 'add address': {
-      const broadcast =
-        step.address.broadcast === null ? '' : ` broadcast ${formatIp(step.address.broadcast)}`;
-      return `address replace ${formatAddress(step.address)}${broadcast} dev ${step.link}`;
-    }
-    case 'remove address':
-      return `address delete ${formatAddress(step.address)} dev ${step.link}`;
-    case 'add route': {
-      // As the kernel writes it when the address comes (fib_add_ifaddr in net/ipv4/fib_frontend.c).
-      const options = `proto kernel scope link src ${formatIp(step.address.ip)}`;
-      return `route replace ${formatDestination(step.address)} dev ${step.link} ${options}`;
-    }
-  }
-}
-
-function linkOption(attribute: LinkAttribute, to: string): string {
-  switch (attribute) {
-    case 'mac':
-      return `address ${to}`;
-    case 'mtu':
-      return `mtu ${to}`;
-    case 'stp':
-      return `type bridge stp_state ${to === 'on' ? 1 : 0}`;
-    case 'forward delay':
-      return `type bridge forward_delay ${to}`;
-    case 'state':
-      return to;
-    case 'bridge':
-      return to === '' ? 'nomaster' : `master ${to}`;
-  }
-}
-
-async function applyStep(step: Exclude<Step, LinkStep | RulesStep>): Promise<void> {
-  switch (step.do) {
-    case 'set sysctl':
-      return writeSysctl(step.key, step.to);
-    case 'write file':
-      mkdirSync(dirname(step.path), { recursive: true });
-      return writeAtomically(step.path, step.to);
-    case 'remove file':
-      return rmSync(step.path, { force: true });
-    case 'allow in':
-      return allowIn(step.firewall, step.bridge, step.lines);
-    case 'withdraw from':
-      return withdrawFrom(step.firewall, step.bridge, step.lines);
-    case 'write reservations':
-      return syncHostsfile(step.network, step.bridge);
-    case 'start dnsmasq':
-      return startDnsmasq(step.bridge);
-    case 'stop dnsmasq':
-      return stopDnsmasq(step.pid, step.bridge);
-  }
-}
-
-function writeSysctl(key: string, value: string): void {
+async function runBatch(
+  batch: readonly { step: Step; command: string }[],
+  onFailure: 'stop' | 'continue',
+): Promise<Applied> {
+  const stepAt = (index: number) => batch.slice(index, index + 1).map(({ step }) => step);
   try {
-    writeFileSync(sysctlPath(key), value);
+    const { done, failed, skipped } = await runIpBatch(
+      system,
+      batch.map(({ command }) => command),
+      onFailure,
+    );
+    return {
+      done: done.flatMap(stepAt),
+      failed: failed.flatMap(({ index, error }) => stepAt(index).map(step => ({ step, error }))),
+      skipped: skipped.flatMap(stepAt),
+    };
   } catch (error) {
-    throw new Error(`sysctl ${key} = ${value}: ${(error as Error).message}`);
+    // ip is missing or hangs: which of the commands took effect is not known.
+    return { done: [], failed: batch.map(({ step }) => ({ step, error: error as Error })), skipped: [] };
   }
 }
 
-async function loadRules(step: RulesStep): Promise<void> {
-  const { bridge } = step;
-  const script = scriptOf(step);
-  if (step.backend === 'nftables') {
-    const load = (text: string) => run('nft', ['-f', '-'], text);
-    if (script === null) await load(removeNftables(bridge));
-    else
-      await load(createNftables(bridge, script)).catch((error: CommandError) => {
-        if (error.reason === 'timeout') throw error;
-        return load(replaceNftables(bridge, script));
-      });
-  } else {
-    const transaction = replaceIptables(bridge, script, await listRules('iptables', bridge));
-    await run('iptables-restore', ['--noflush', '--wait', '5'], transaction);
+async function runSingle<Name extends StepName>(step: StepOf<Name> & Step): Promise<Applied> {
+  const executor: Executor<Name> = executors[step.kind as Name];
+  try {
+    if (executor.kind === 'single') await executor.run(step);
+    return { done: [step], failed: [], skipped: [] };
+  } catch (error) {
+    return { done: [], failed: [{ step, error: error as Error }], skipped: [] };
   }
 }
 
-/** Notes what the kernel lists after a load: any later difference is drift. */
+function linkOption(step: StepOf<'set link'>): string {
+  switch (step.attribute) {
+    case 'mac':
+      return `address ${step.to}`;
+    case 'mtu':
+      return `mtu ${step.to}`;
+    case 'stp':
+      return `type bridge stp_state ${step.to ? 1 : 0}`;
+    case 'forward delay':
+      return `type bridge forward_delay ${step.to}`;
+    case 'state':
+      return step.to;
+    case 'bridge':
+      return step.to === null ? 'nomaster' : `master ${step.to}`;
+  }
+}
+
+function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
+  try {
+    writeFileSync(sysctlPath(key), to);
+  } catch (cause) {
+    throw new Error(`sysctl ${key} = ${to}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+type RulesStep = StepOf<'load rules'> | StepOf<'remove rules'>;
+
+function isRulesStep(step: Step): step is RulesStep {
+  return step.kind === 'load rules' || step.kind === 'remove rules';
+}
+
+/** Records what the kernel lists after a change of rules: any later difference is drift. */
 async function recordRules(step: RulesStep): Promise<void> {
-  const { backend, bridge } = step;
-  const script = scriptOf(step);
-  const own = script === null ? {} : { [backend]: { script, listing: await listLoaded(step, script) } };
+  const { backend, family, bridge } = step;
+  const loaded =
+    step.kind === 'remove rules'
+      ? []
+      : [{ backend, family, script: step.script, listing: await listLoaded(step) }];
   const applied = readApplied(bridge);
-  const { [backend]: _, ...others } = applied.rules;
-  writeApplied(bridge, { ...applied, rules: { ...others, ...own } });
+  const others = applied.rules.filter(rules => rules.backend !== backend || rules.family !== family);
+  writeApplied(bridge, { ...applied, rules: [...others, ...loaded] });
 }
 
-/** What is listed of a script that was just loaded; nothing when somebody took rules away since, so that it is seen as drift. */
-async function listLoaded({ backend, bridge }: RulesStep, script: string): Promise<readonly string[]> {
-  const listing = await listRules(backend, bridge);
-  return countRules(backend, listing) < countRules(backend, script.split('\n')) ? [] : listing;
-}
-
-/** Null for rules that go. */
-function scriptOf(step: RulesStep): string | null {
-  return step.do === 'load rules' ? step.rules : null;
+/** Returns the listing; none when somebody removed rules meanwhile, so that the next comparison sees drift. */
+async function listLoaded({ backend, family, bridge, script }: StepOf<'load rules'>): Promise<string[]> {
+  const { list, countRules } = backends[backend];
+  const listing = await list(createRulesReader(system), { bridge, family });
+  return countRules(listing) < countRules(script.split('\n')) ? [] : listing;
 }

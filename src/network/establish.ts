@@ -1,186 +1,208 @@
+// Establishes networks and takes them down: survey, plan, apply, and the way back when a step fails.
 import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { messageOf, VirlanError } from '../errors.ts';
 import { withLock } from '../system/lock.ts';
 import { libvirtPaths, paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
-import { forgetApplied, readApplied, writeApplied } from './applied-record.ts';
-import { applySteps, applyWhatWorks } from './apply.ts';
+import { readApplied, removeApplied, writeApplied } from './applied-record.ts';
+import { type Applied, applySteps } from './apply.ts';
+import { conflictText } from './conflicts.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import {
   bootId,
-  forgetBefore,
-  hostBefore,
-  type NetworkBefore,
-  readBefore,
-  recordBefore,
+  type OriginalNetwork,
+  originalHost,
+  readOriginalState,
+  recordOriginalState,
+  removeOriginalState,
 } from './original-state.ts';
-import { formatAddress, isForeign, type Step } from './plan.ts';
-import { dnsmasqOf, thingsOf } from './repair-units.ts';
 import type { DesiredNetwork } from './state.ts';
-import {
-  type HostSurvey,
-  type Survey,
-  surveyAgainst,
-  surveyHost,
-  surveyNetwork,
-  surveyWhatCanBeRead,
-} from './survey.ts';
+import { formatAddress, groupByUnit, isInOtherFirewall, type Step, type StepOf } from './steps.ts';
+import { type HostSurvey, type Survey, surveyAgainst, surveyHost, surveyNetwork } from './survey.ts';
+import type { NetworkWarning } from './warnings.ts';
 
-/** How long one virlan waits for another to be done with the network, in seconds: libvirtd's start waits meanwhile. */
-const patience = 30;
+/** Longest wait for another virlan process that changes a network, in seconds: libvirtd's start waits meanwhile. */
+const networkLockTimeoutSeconds = 30;
 
-/** What establishing a network, or taking it down, did: the steps carried out, and what failed without stopping it. */
-export interface Established {
-  readonly steps: readonly Step[];
-  readonly warnings: readonly string[];
+/** What establishing a network, or taking it down, changed, and what virlan cannot put right. */
+export interface Established extends Applied {
+  readonly warnings: readonly NetworkWarning[];
 }
 
-/** Runs while no other virlan changes the network. */
+/** Runs work while no other virlan process changes a network. Throws VirlanError 'lock-timeout'. */
 export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
-  return withLock(paths.networkLock, patience, work);
+  return withLock(paths.networkLock, networkLockTimeoutSeconds, work);
 }
 
 /**
- * Establishes a network, or throws and leaves the host as it was: what had been done by then is undone by planning from
- * what is there back to what was there. Another firewall that refuses its part is a warning. To be called with the
- * network lock.
+ * Establishes a network completely, or throws VirlanError and leaves the host as it was, by planning from what is there
+ * back to what was there. Another firewall that refuses its part does not count. Needs the network lock.
  */
 export async function establish(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
   const survey = await surveyNetwork(network);
-  if (survey.refusal !== null) throw new Error(survey.refusal);
+  if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
+  if (survey.damage !== null) throw survey.damage;
   const steps = [...host.steps, ...survey.steps];
-  const refusal = await refusedByDnsmasq(network, steps);
-  if (refusal !== null) throw new Error(refusal);
-  if (steps.length > 0) {
-    const isFirst = readBefore()?.networks[network.bridge] === undefined;
-    record(host, survey);
-    try {
-      await applySteps(steps.filter(step => !isForeign(step)));
-    } catch (error) {
-      const left = await rollBack(host, survey);
-      if (isFirst && left.length === 0) forgetRecords(network.bridge);
-      const outcome =
-        left.length === 0
-          ? 'the host is as it was'
-          : `putting the host back failed too: ${left.join('; ')}: "virlan down" does it when that works again`;
-      throw new Error(`${(error as Error).message}; ${outcome}`);
-    }
+  const rejected = await findRejectedConfiguration(network, steps);
+  if (rejected !== null) throw rejected;
+  const isFirst = readOriginalState()?.networks[network.bridge] === undefined;
+  if (steps.length > 0) record(host, survey);
+  const own = await applySteps(
+    steps.filter(step => !isInOtherFirewall(step)),
+    'stop',
+  );
+  const [failure] = own.failed;
+  if (failure !== undefined) {
+    const remaining = await rollBack(host, survey);
+    if (isFirst && remaining.length === 0) removeRecords(network.bridge);
+    const outcome =
+      remaining.length === 0
+        ? 'the host is as it was'
+        : `restoring the host failed too: ${remaining.map(messageOf).join('; ')}: "virlan down" does it when that works again`;
+    throw new VirlanError('apply-failed', `${failure.error.message}; ${outcome}`, { cause: failure.error });
   }
-  const failures = await applyWhatWorks(steps.filter(isForeign));
-  return { steps, warnings: [...survey.conflicts, ...survey.obstacles, ...messages(failures)] };
+  const others = await applySteps(steps.filter(isInOtherFirewall), 'continue');
+  return { ...join(own, others), warnings: survey.warnings };
 }
 
 /**
- * As `establish`, for a hook: keeps what works when something does not. `choose` gets the plan and gives what of it is
- * to be done.
+ * Establishes as much of a network as works, for hooks and repairs, where half a network is better than none. `choose`
+ * selects the steps to take from the plan. Throws VirlanError when the network must not be established. Needs the network
+ * lock.
  */
 export async function establishWhatWorks(
   network: NetworkConfig,
-  choose = (steps: readonly Step[]): readonly Step[] => steps,
+  choose: (steps: readonly Step[]) => readonly Step[],
 ): Promise<Established> {
   const host = surveyHost();
-  const survey = await surveyWhatCanBeRead(network);
-  if (survey.refusal !== null) throw new Error(survey.refusal);
+  const survey = await surveyNetwork(network);
+  if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
   const planned = choose([...host.steps, ...survey.steps]);
-  const refusal = await refusedByDnsmasq(network, planned);
-  const service =
-    refusal === null ? [] : (thingsOf(network.bridge, planned).get(dnsmasqOf(network.bridge)) ?? []);
-  const steps = planned.filter(step => !service.includes(step));
+  const rejected = await findRejectedConfiguration(network, planned);
+  const left = rejected === null ? [] : dnsmasqSteps(network.bridge, planned);
+  const steps = planned.filter(step => !left.includes(step));
   if (steps.length > 0) record(host, survey);
-  const failures = await applyWhatWorks(steps);
-  const troubles = [survey.damage, refusal].filter(trouble => trouble !== null);
-  return {
-    steps,
-    warnings: [...survey.conflicts, ...survey.obstacles, ...troubles, ...messages(failures)],
-  };
+  const applied = await applySteps(steps, 'continue');
+  const warnings: NetworkWarning[] = [...survey.warnings];
+  if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
+  if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });
+  return { ...applied, skipped: [...applied.skipped, ...left], warnings };
 }
 
-function messages(failures: readonly Error[]): string[] {
-  return failures.map(failure => failure.message);
+/** Returns the steps of the repair unit of dnsmasq. */
+function dnsmasqSteps(bridge: string, steps: readonly Step[]): readonly Step[] {
+  return groupByUnit(bridge, steps)
+    .filter(({ unit }) => unit.kind === 'dnsmasq')
+    .flatMap(group => group.steps);
 }
 
 /**
- * Why a dnsmasq that runs must not be restarted with the configuration that is planned: with a slip in an option of the
- * user's own it would not come back, nor with the old configuration, which reads the same options.
+ * Returns why a running dnsmasq must not be restarted with the planned configuration: with an error in an option of the
+ * administrator's it would not start again, nor with the old configuration, which reads the same options.
  */
-async function refusedByDnsmasq({ bridge }: NetworkConfig, steps: readonly Step[]): Promise<string | null> {
-  const isRestart = steps.some(step => step.do === 'stop dnsmasq');
-  const written = steps.find(step => step.do === 'write file' && step.path === dnsmasqPaths(bridge).conf);
-  if (!isRestart || written?.do !== 'write file') return null;
+async function findRejectedConfiguration(
+  { bridge }: NetworkConfig,
+  steps: readonly Step[],
+): Promise<Error | null> {
+  const isRestart = steps.some(step => step.kind === 'stop dnsmasq');
+  const written = steps.find(
+    (step): step is StepOf<'write file'> =>
+      step.kind === 'write file' && step.path === dnsmasqPaths(bridge).conf,
+  );
+  if (!isRestart || written === undefined) return null;
   try {
     await run('dnsmasq', ['--test', '--conf-file=-'], written.to);
     return null;
-  } catch (error) {
-    return `dnsmasq goes on with its old configuration: ${(error as Error).message}`;
+  } catch (cause) {
+    return new Error(`dnsmasq keeps its old configuration: ${messageOf(cause)}`, { cause });
   }
 }
 
 /**
- * Takes a network down and puts back what was there before it. Another firewall that does not let go of its part is a
- * warning. To be called with the network lock.
+ * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another firewall that
+ * refuses its part does not count. Needs the network lock.
  */
 export async function takeDown(name: string, bridge: string): Promise<Established> {
   const { steps, warnings } = await planTakeDown(name, bridge);
-  const refused = await applyWhatWorks(steps.filter(isForeign));
-  const failures = await applyWhatWorks(steps.filter(step => !isForeign(step)));
-  if (failures.length > 0) throw new Error([...messages(failures), ...messages(refused)].join('; '));
+  const others = await applySteps(steps.filter(isInOtherFirewall), 'continue');
+  const own = await applySteps(
+    steps.filter(step => !isInOtherFirewall(step)),
+    'continue',
+  );
+  const [failure] = own.failed;
+  if (failure !== undefined) {
+    const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
+    throw new VirlanError('apply-failed', messages.join('; '), { cause: failure.error });
+  }
   for (const published of ['status', 'macs'])
     rmSync(`${libvirtPaths.leaseStatus}/${bridge}.${published}`, { force: true });
-  forgetRecords(bridge);
-  return { steps, warnings: [...warnings, ...messages(refused)] };
+  removeRecords(bridge);
+  return { ...join(others, own), warnings };
 }
 
-function forgetRecords(bridge: string): void {
-  forgetApplied(bridge);
-  forgetBefore(bridge);
+function join(first: Applied, second: Applied): Applied {
+  return {
+    done: [...first.done, ...second.done],
+    failed: [...first.failed, ...second.failed],
+    skipped: [...first.skipped, ...second.skipped],
+  };
 }
 
-async function planTakeDown(name: string, bridge: string): Promise<Established> {
-  const before = readBefore();
-  const network = before?.networks[bridge];
-  const { steps, unread } = await surveyAgainst(await wantedBack(name, bridge, network));
-  const isLast = before !== null && Object.keys(before.networks).every(other => other === bridge);
-  const hostSteps = isLast ? surveyHost(hostBefore(before)).steps : [];
-  return { steps: [...steps, ...hostSteps], warnings: unread };
+function removeRecords(bridge: string): void {
+  removeApplied(bridge);
+  removeOriginalState(bridge);
 }
 
-/** What is to be there when virlan is gone from a bridge. */
-async function wantedBack(
+async function planTakeDown(
   name: string,
   bridge: string,
-  before: NetworkBefore | undefined,
+): Promise<{ steps: Step[]; warnings: readonly NetworkWarning[] }> {
+  const original = readOriginalState();
+  const goal = await originalNetwork(name, bridge, original?.networks[bridge]);
+  const { steps, warnings } = await surveyAgainst(goal);
+  const isLast = original !== null && Object.keys(original.networks).every(other => other === bridge);
+  const hostSteps = isLast ? surveyHost(originalHost(original)).steps : [];
+  return { steps: [...steps, ...hostSteps], warnings };
+}
+
+/** Returns what is to exist once virlan has left a bridge. */
+async function originalNetwork(
+  name: string,
+  bridge: string,
+  original: OriginalNetwork | undefined,
 ): Promise<DesiredNetwork> {
   const absent = absentNetwork(name, bridge);
-  if (before === undefined) {
-    // What virlan never touched is not virlan's to remove.
-    const { link, nic, dnsmasq } = (await surveyAgainst(absent)).observed;
+  if (original === undefined) {
+    // virlan never changed this bridge, so it removes nothing of it.
+    const { link, dummy, dnsmasq } = (await surveyAgainst(absent)).observed;
     const { conf, pid } = dnsmasq;
     return {
       ...absent,
       link,
-      nic: { name: absent.nic.name, state: nic },
+      dummy: { name: absent.dummy.name, state: dummy },
       dnsmasq: { conf, runs: pid !== null },
     };
   }
-  const { conf, running } = before.dnsmasq;
-  if (before.boot !== bootId()) return { ...absent, dnsmasq: { conf, runs: false } };
+  const { conf, running } = original.dnsmasq;
+  if (original.boot !== bootId()) return { ...absent, dnsmasq: { conf, runs: false } };
   return {
     ...absent,
-    link: before.link,
-    nic: { name: absent.nic.name, state: before.nic },
-    sysctls: new Map(Object.entries(before.sysctls)),
+    link: original.link,
+    dummy: { name: absent.dummy.name, state: original.dummy },
+    sysctls: new Map(Object.entries(original.sysctls)),
     dnsmasq: { conf, runs: running },
   };
 }
 
 function record(host: HostSurvey, { network, desired, observed }: Survey): void {
-  recordBefore(host.observed, network.bridge, {
+  recordOriginalState(host.observed, network.bridge, {
     name: network.name,
     boot: bootId(),
-    link: observed.link,
-    nic: observed.nic,
+    link: observed.link === null ? null : { ...observed.link, addresses: [...observed.link.addresses] },
+    dummy: observed.dummy === null ? null : { ...observed.dummy },
     sysctls: observed.link === null ? {} : Object.fromEntries(observed.sysctls),
     dnsmasq: { conf: observed.dnsmasq.conf, running: observed.dnsmasq.pid !== null },
   });
@@ -189,13 +211,17 @@ function record(host: HostSurvey, { network, desired, observed }: Survey): void 
   writeApplied(network.bridge, { ...applied, addresses: [...new Set([...applied.addresses, ...addresses])] });
 }
 
-/** Puts back what was observed before, the host's part also where the network's fails; gives what failed, each a line. */
-async function rollBack(host: HostSurvey, { desired, observed }: Survey): Promise<string[]> {
-  const parts = [
-    async () => applySteps((await surveyAgainst(asDesired(desired, observed))).steps),
-    () => applySteps(surveyHost(host.observed).steps),
-  ];
-  const failures: string[] = [];
-  for (const putBack of parts) await putBack().catch((error: Error) => failures.push(error.message));
+/** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */
+async function rollBack(host: HostSurvey, { desired, observed }: Survey): Promise<Error[]> {
+  const restoreNetwork = async () =>
+    applySteps((await surveyAgainst(asDesired(desired, observed))).steps, 'stop');
+  const restoreHost = () => applySteps(surveyHost(host.observed).steps, 'stop');
+  const failures: Error[] = [];
+  for (const restore of [restoreNetwork, restoreHost]) {
+    await restore().then(
+      ({ failed }) => failures.push(...failed.map(({ error }) => error)),
+      (error: Error) => failures.push(error),
+    );
+  }
   return failures;
 }

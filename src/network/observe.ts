@@ -1,123 +1,111 @@
-import { dnsmasqPaths } from '../dnsmasq/conf.ts';
-import { findDnsmasq } from '../dnsmasq/process.ts';
-import { readHostsfile } from '../identity/store.ts';
-import { foundForeign } from '../other-firewalls/desired.ts';
-import type { ForeignFirewalls } from '../other-firewalls/model.ts';
-import { readFileOrNull } from '../system/files.ts';
-import { paths } from '../system/paths.ts';
-import { type Applied, readApplied } from './applied-record.ts';
-import {
-  type IpRoute,
-  type Link,
-  type LinksAndRoutes,
-  listRules,
-  readSysctl,
-  type SavedRules,
-} from './links.ts';
-import { formatAddress, formatDestination } from './plan.ts';
+// Readings of the host in, observed state of a network out. Pure.
+
+import { VirlanError } from '../errors.ts';
+import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
+import type { OtherFirewallsReading } from '../other-firewalls/model.ts';
+import { foundRules } from '../other-firewalls/registry.ts';
+import type { Link, LinksAndRoutes, Route } from './links.ts';
 import type {
-  Backend,
   BridgeState,
   DesiredNetwork,
   FoundRules,
-  HostState,
   LinkAddress,
   ObservedNetwork,
+  RuleDrift,
 } from './state.ts';
+import { formatAddress, formatDestination } from './steps.ts';
 
-/** What is there of just what is wanted. Throws when a link of that name is no bridge. */
-export function observeNetwork(
-  desired: DesiredNetwork,
-  { links, routes }: LinksAndRoutes,
-  rules: ObservedNetwork['rules'],
-  others: ForeignFirewalls,
-): ObservedNetwork {
+/** virlan's rules of one backend and family, as the kernel lists them. */
+export interface RulesListing extends Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {
+  readonly lines: readonly string[];
+}
+
+/** What virlan put on the host, according to its own record. */
+export interface Applied {
+  readonly rules: readonly (Pick<RulesScript, 'backend' | 'family' | 'script'> & {
+    readonly listing: readonly string[];
+  })[];
+  /** As `ADDRESS/LENGTH`. */
+  readonly addresses: readonly string[];
+}
+
+/** Everything read of the host for one network. */
+export interface HostReading extends LinksAndRoutes {
+  readonly rules: readonly RulesListing[];
+  readonly applied: Applied;
+  readonly otherFirewalls: OtherFirewallsReading;
+  /** Value by key; a key that does not exist is missing. */
+  readonly sysctls: ReadonlyMap<string, string>;
+  readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
+  /** virlan's lines of the hostsfile. */
+  readonly reservations: readonly string[];
+}
+
+/** Returns what exists of the desired objects. Throws VirlanError when the bridge's name is that of another kind of link. */
+export function observeNetwork(desired: DesiredNetwork, reading: HostReading): ObservedNetwork {
   const { bridge } = desired;
-  const applied = readApplied(bridge);
+  const { links, routes, applied } = reading;
   const link = links.find(({ name }) => name === bridge);
-  const nic = links.find(({ name }) => name === desired.nic.name);
+  const dummy = links.find(({ name }) => name === desired.dummy.name);
   if (link !== undefined && (link.type !== 'bridge' || link.mac === null)) {
-    throw new Error(
-      `${bridge} is a link of type ${link.type ?? 'unknown'}, no bridge: rename it, or set bridge = in virlan.ini`,
+    throw new VirlanError(
+      'wrong-link',
+      `${bridge} is a link of type ${link.type ?? 'unknown'}, not a bridge: rename it, or set bridge = in virlan.ini`,
     );
   }
   return {
     link: link === undefined || link.mac === null ? null : { ...link, mac: link.mac },
-    nic: nic === undefined || nic.mac === null ? null : { mac: nic.mac, up: nic.up, master: nic.master },
+    dummy:
+      dummy === undefined || dummy.mac === null
+        ? null
+        : { mac: dummy.mac, up: dummy.up, master: dummy.master },
     ownAddresses: (link?.addresses ?? []).filter(address =>
       applied.addresses.includes(formatAddress(address)),
     ),
     unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
     orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
-    sysctls: readSysctls(desired.sysctls.keys()),
-    rules,
-    foreign: foundForeign(bridge, others),
-    dnsmasq: { conf: readFileOrNull(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
-    reservations: desired.reservations === null ? [] : readHostsfile(bridge).ours,
+    sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
+    rules: reading.rules.map(listing => observeRules(listing, applied)),
+    otherFirewallRules: foundRules(bridge, reading.otherFirewalls),
+    dnsmasq: reading.dnsmasq,
+    reservations: desired.reservations.kind === 'leave' ? [] : reading.reservations,
   };
 }
 
-/** The kernel keeps routes only while the link is up. */
-function findUnrouted(
+/** Returns desired addresses of the link without their route. The kernel keeps routes only while the link is up. */
+export function findUnrouted(
   wanted: BridgeState,
   found: Link | undefined,
-  routes: readonly IpRoute[],
+  routes: readonly Route[],
 ): LinkAddress[] {
   if (found?.up !== true || !wanted.up) return [];
   return wanted.addresses.filter(address => {
     const isThere = found.addresses.some(other => formatAddress(other) === formatAddress(address));
-    const destination = formatDestination(address);
-    return isThere && !routes.some(({ dst, dev }) => dst === destination && dev === found.name);
+    const target = formatDestination(address);
+    return isThere && !routes.some(({ destination, link }) => destination === target && link === found.name);
   });
 }
 
-export function observeHost(desired: HostState): HostState {
-  return { sysctls: readSysctls(desired.sysctls.keys()), sysctlFile: readFileOrNull(paths.sysctl) };
-}
-
-function readSysctls(keys: Iterable<string>): Map<string, string> {
-  return new Map(
-    [...keys].flatMap(key => {
-      const value = readSysctl(key);
-      return value === null ? [] : [[key, value] as const];
-    }),
-  );
-}
-
-/** What each backend lists of virlan's rules for a bridge. */
-export async function observeRules(
-  bridge: string,
-  backends: readonly Backend[],
-  save: SavedRules,
-): Promise<ObservedNetwork['rules']> {
-  const applied = readApplied(bridge);
-  const [nftables, iptables] = await Promise.all([
-    findRules('nftables', bridge, backends, applied, save),
-    findRules('iptables', bridge, backends, applied, save),
-  ]);
-  return { nftables, iptables };
-}
-
-async function findRules(
-  backend: Backend,
-  bridge: string,
-  backends: readonly Backend[],
-  applied: Applied,
-  save: SavedRules,
-): Promise<FoundRules> {
-  if (!backends.includes(backend)) return { loaded: null, present: false, drift: [] };
-  const listing = await listRules(backend, bridge, save);
-  const record = applied.rules[backend];
+function observeRules({ backend, family, lines }: RulesListing, { rules }: Applied): FoundRules {
+  const record = rules.find(loaded => loaded.backend === backend && loaded.family === family);
+  const isComparable = record !== undefined && lines.length > 0;
   return {
+    backend,
+    family,
     loaded: record?.script ?? null,
-    present: listing.length > 0,
-    drift: record === undefined || listing.length === 0 ? [] : compareLines(record.listing, listing),
+    present: lines.length > 0,
+    drift: isComparable ? compareListings(record.listing, lines) : [],
   };
 }
 
-function compareLines(before: readonly string[], now: readonly string[]): string[] {
-  const missing = before.filter(line => !now.includes(line)).map(line => `- ${line.trim()}`);
-  const added = now.filter(line => !before.includes(line)).map(line => `+ ${line.trim()}`);
-  const isMoved = missing.length + added.length === 0 && before.join('\n') !== now.join('\n');
-  return isMoved ? ['rules stand in another order, or twice'] : [...missing, ...added];
+/** Returns how a listing differs from the one right after loading. */
+export function compareListings(before: readonly string[], now: readonly string[]): RuleDrift[] {
+  const missing = before
+    .filter(line => !now.includes(line))
+    .map(line => ({ kind: 'missing', rule: line.trim() }) as const);
+  const added = now
+    .filter(line => !before.includes(line))
+    .map(line => ({ kind: 'added', rule: line.trim() }) as const);
+  const isReordered = missing.length + added.length === 0 && before.join('\n') !== now.join('\n');
+  return isReordered ? [{ kind: 'reordered' }] : [...missing, ...added];
 }

@@ -1,74 +1,129 @@
+// The record of the host's state before virlan first changed it: /var/lib/virlan/before.json. `down` restores it.
+//
+//   {"sysctls": {"net.ipv4.ip_forward": "0"}, "sysctlFile": null, "networks": {"k8s-br0": {"name": "k8s-br0",
+//    "boot": "5cf9…", "link": null, "dummy": null, "sysctls": {}, "dnsmasq": {"conf": null, "running": false}}},
+//    "version": 2}
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
+import * as v from 'valibot';
+import { formatIp, type Ipv4 } from '../address/ip.ts';
+import { VirlanError } from '../errors.ts';
+import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
 import { readFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import type { BridgeState, HostState, NicState } from './state.ts';
+import { bridgeFields, bridgeSchema, dummySchema } from './record-schemas.ts';
+import type { HostState } from './state.ts';
 
-/** What was there of a network before virlan first touched it since the host booted; links do not outlive a boot. */
-export interface NetworkBefore {
-  readonly name: string;
-  readonly boot: string;
-  readonly link: BridgeState | null;
-  readonly nic: NicState | null;
+/** One network before virlan first changed it since the host booted; links do not survive a boot. */
+const networkSchema = v.looseObject({
+  name: v.string(),
+  boot: v.string(),
+  link: v.nullable(bridgeSchema),
+  dummy: v.nullable(dummySchema),
   /** Those of the bridge itself. */
-  readonly sysctls: Readonly<Record<string, string>>;
-  /** A dnsmasq that somebody set up by hand at the same place. Its file outlives a boot. */
-  readonly dnsmasq: { readonly conf: string | null; readonly running: boolean };
-}
+  sysctls: v.record(v.string(), v.string()),
+  /** A dnsmasq that the administrator set up at the same place. Its file survives a boot. */
+  dnsmasq: v.looseObject({ conf: v.nullable(v.string()), running: v.boolean() }),
+});
 
-/** What the host was like before virlan changed it: written down before the change, put back by `down`. */
-export interface Before {
-  readonly sysctls: Readonly<Record<string, string>>;
-  readonly sysctlFile: string | null;
+const schema = v.looseObject({
+  sysctls: v.record(v.string(), v.string()),
+  sysctlFile: v.nullable(v.string()),
   /** By bridge. */
-  readonly networks: Readonly<Record<string, NetworkBefore>>;
+  networks: v.record(v.string(), networkSchema),
+});
+
+const format: RecordFormat<typeof schema> = {
+  version: 2,
+  migrations: [
+    ({ networks, ...others }) => ({
+      ...others,
+      networks: Object.fromEntries(
+        Object.entries(networks ?? {}).map(([bridge, network]) => [bridge, migrateNetwork(network)]),
+      ),
+    }),
+  ],
+  schema,
+};
+
+export type OriginalNetwork = v.InferOutput<typeof networkSchema>;
+
+export type OriginalState = v.InferOutput<typeof schema>;
+
+interface NetworkOfVersion1 {
+  readonly link: {
+    readonly addresses?: readonly { ip: Ipv4; prefix: number; broadcast: Ipv4 | null }[];
+  } | null;
+  readonly nic: unknown;
 }
 
-/** The record, or null when virlan has changed nothing. Throws for a damaged one, which is never written over. */
-export function readBefore(): Before | null {
+/** Version 1 called the dummy NIC `nic` and kept addresses as numbers. */
+function migrateNetwork({ link, nic, ...others }: NetworkOfVersion1) {
+  const addresses = (link?.addresses ?? []).map(({ ip, prefix, broadcast }) => ({
+    address: `${formatIp(ip)}/${prefix}`,
+    broadcast: broadcast === null ? null : formatIp(broadcast),
+  }));
+  return { ...others, link: link === null ? null : { ...link, addresses }, dummy: nic };
+}
+
+/** Reads the record of any version from its text. Throws VirlanError for a damaged one. */
+export function parseOriginalState(text: string, path: string): OriginalState {
+  const parsed = parseRecord(text, format);
+  if (parsed.ok) return parsed.value;
+  const remedy = 'repair it, or remove it if the host need not be restored to its earlier state';
+  throw new VirlanError('damaged-file', `${path}: ${parsed.error}: ${remedy}`);
+}
+
+/** Returns the record, or null when virlan has changed nothing. Throws VirlanError for a damaged one. */
+export function readOriginalState(): OriginalState | null {
   const text = readFileOrNull(paths.before);
-  if (text === null) return null;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    const remedy = 'mend it, or remove it if the host need not be put back as it was';
-    throw new Error(`${paths.before}: ${(error as Error).message}: ${remedy}`);
-  }
+  return text === null ? null : parseOriginalState(text, paths.before);
 }
 
-/** Adds to the record what it does not know yet. */
-export function recordBefore(host: HostState, bridge: string, network: NetworkBefore): void {
-  const known = readBefore() ?? {
+/** Adds to the record what it does not contain yet. Throws VirlanError for a damaged one. */
+export function recordOriginalState(host: HostState, bridge: string, network: OriginalNetwork): void {
+  const known = readOriginalState() ?? {
     sysctls: Object.fromEntries(host.sysctls),
     sysctlFile: host.sysctlFile,
     networks: {},
   };
   const earlier = known.networks[bridge];
   if (earlier?.boot === network.boot) return;
-  // The configuration that is there at a later boot is virlan's own.
-  const { dnsmasq } = earlier === undefined ? network : { dnsmasq: { ...earlier.dnsmasq, running: false } };
-  writeBefore({ ...known, networks: { ...known.networks, [bridge]: { ...network, dnsmasq } } });
+  // A configuration that is found at a later boot is virlan's own.
+  const dnsmasq = earlier === undefined ? network.dnsmasq : { ...earlier.dnsmasq, running: false };
+  write({ ...known, networks: { ...known.networks, [bridge]: { ...network, dnsmasq } } });
 }
 
-/** Takes a network that is down out of the record, and with the last one the record itself. */
-export function forgetBefore(bridge: string): void {
-  const known = readBefore();
+/** Removes a network that is down from the record, and with the last one the record itself. */
+export function removeOriginalState(bridge: string): void {
+  const known = readOriginalState();
   if (known === null) return;
   const { [bridge]: _, ...networks } = known.networks;
-  if (Object.keys(networks).length > 0) writeBefore({ ...known, networks });
+  if (Object.keys(networks).length > 0) write({ ...known, networks });
   else rmSync(paths.before, { force: true });
 }
 
-export function hostBefore(before: Before): HostState {
-  return { sysctls: new Map(Object.entries(before.sysctls)), sysctlFile: before.sysctlFile };
+export function originalHost({ sysctls, sysctlFile }: OriginalState): HostState {
+  return { sysctls: new Map(Object.entries(sysctls)), sysctlFile };
 }
 
-/** A name for the time since the host booted. */
+/** Returns an identifier of the time since the host booted. */
 export function bootId(): string {
   return readFileOrNull('/proc/sys/kernel/random/boot_id')?.trim() ?? '';
 }
 
-function writeBefore(before: Before): void {
+/** Returns the record's text in the present version. */
+export function formatOriginalState(state: OriginalState): string {
+  const networks = Object.fromEntries(
+    Object.entries(state.networks).map(([bridge, network]) => [
+      bridge,
+      { ...network, link: network.link === null ? null : bridgeFields(network.link) },
+    ]),
+  );
+  return formatRecord({ ...state, networks }, format);
+}
+
+function write(state: OriginalState): void {
   mkdirSync(dirname(paths.before), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.before, `${JSON.stringify(before, null, 2)}\n`, 0o600);
+  writeAtomically(paths.before, formatOriginalState(state), 0o600);
 }

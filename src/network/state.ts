@@ -1,16 +1,20 @@
-import type { Ipv4 } from '../address/ip.ts';
+// Desired and observed state of one network on the host, and of the host as a whole, as plain values.
+import type { Family, IpAddress, Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { FixedHost } from '../config/config.ts';
-import type { ForeignRules } from '../other-firewalls/model.ts';
+import type { BackendName, RulesScript } from '../firewall/backend.ts';
+import type { RulesByFirewall } from '../other-firewalls/model.ts';
 
 export interface LinkAddress {
-  readonly ip: Ipv4;
-  readonly prefix: number;
+  readonly ip: IpAddress;
+  readonly prefixLength: number;
+  /** Null for none, and always for IPv6. */
   readonly broadcast: Ipv4 | null;
 }
 
 export interface BridgeState {
   readonly mac: Mac;
+  /** In bytes. */
   readonly mtu: number;
   readonly stp: boolean;
   /** In hundredths of a second, as the kernel counts it. */
@@ -20,66 +24,84 @@ export interface BridgeState {
 }
 
 /** The dummy NIC, which keeps the bridge's carrier up while no machine is plugged in. */
-export interface NicState {
+export interface DummyState {
   readonly mac: Mac;
   readonly up: boolean;
   readonly master: string | null;
 }
 
-export type Backend = 'nftables' | 'iptables';
+/** A changed attribute of a link, with the old value for people who read the plan. */
+export type LinkChange =
+  | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
+  | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
+  | { readonly attribute: 'stp'; readonly from: boolean; readonly to: boolean }
+  /** In hundredths of a second. */
+  | { readonly attribute: 'forward delay'; readonly from: number; readonly to: number }
+  | { readonly attribute: 'state'; readonly from: 'up' | 'down'; readonly to: 'up' | 'down' }
+  /** The bridge that the link is in; null for none. */
+  | { readonly attribute: 'bridge'; readonly from: string | null; readonly to: string | null };
 
-/** The rules of one backend as they were found. */
+/** A difference between virlan's rules in the kernel and those it loaded. */
+export type RuleDrift =
+  | { readonly kind: 'missing' | 'added'; readonly rule: string }
+  /** The same rules in another order, or twice. */
+  | { readonly kind: 'reordered' };
+
+/** virlan's rules of one backend and family as found. */
 export interface FoundRules {
+  readonly backend: BackendName;
+  readonly family: Family;
   /** The script that virlan loaded last; null when it is not known. */
   readonly loaded: string | null;
   readonly present: boolean;
-  /** What the kernel lists differently than right after loading: `- rule` is missing, `+ rule` was added. */
-  readonly drift: readonly string[];
+  readonly drift: readonly RuleDrift[];
 }
 
-/** What virlan wants of a network on the host. A null is something that is not to be there. */
+/** Whether virlan's lines of the hostsfile are to be changed. */
+export type DesiredReservations =
+  | { readonly kind: 'leave' }
+  | { readonly kind: 'exactly'; readonly lines: readonly string[] };
+
+/** What virlan wants of one network. A null means that the object must not exist. */
 export interface DesiredNetwork {
   readonly name: string;
-  /** Fixed reservations of its configuration. */
-  readonly hosts: readonly FixedHost[];
+  readonly fixedReservations: readonly FixedHost[];
   readonly bridge: string;
   readonly link: BridgeState | null;
-  readonly nic: { readonly name: string; readonly state: NicState | null };
+  readonly dummy: { readonly name: string; readonly state: DummyState | null };
   /** Taps of running machines that belong into the bridge. */
   readonly taps: readonly string[];
-  /** Sysctl → value; only those of the bridge itself, which go with it. */
+  /** Value by sysctl key; only those of the bridge itself, which disappear with it. */
   readonly sysctls: ReadonlyMap<string, string>;
-  /** Backend → script. */
-  readonly rules: Readonly<Record<Backend, string | null>>;
-  /** What machines need in the places of other firewalls. */
-  readonly foreign: ForeignRules;
+  readonly rules: readonly RulesScript[];
+  readonly otherFirewallRules: RulesByFirewall;
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
-  /** Lines of virlan's for the hostsfile; null leaves it as it is. */
-  readonly reservations: readonly string[] | null;
+  readonly reservations: DesiredReservations;
 }
 
-/** What was found, of just the things that a desired network speaks of. */
+/** What exists of the objects that a desired network names. */
 export interface ObservedNetwork {
   readonly link: BridgeState | null;
-  readonly nic: NicState | null;
-  /** Addresses on the bridge that virlan put there: another one found there is not virlan's to remove. */
+  readonly dummy: DummyState | null;
+  /** Addresses of the bridge that virlan added: it removes no others. */
   readonly ownAddresses: readonly LinkAddress[];
-  /** Those of the desired addresses that are on the bridge, which is up, without the route that the kernel makes for each. */
+  /** Desired addresses that the bridge has, without the route that the kernel adds for each while the link is up. */
   readonly unrouted: readonly LinkAddress[];
-  /** Those of the desired taps that exist and are in no bridge. */
+  /** Desired taps that exist and are in no bridge. */
   readonly orphanTaps: readonly string[];
   readonly sysctls: ReadonlyMap<string, string>;
-  readonly rules: Readonly<Record<Backend, FoundRules>>;
-  /** What is marked as virlan's in the places of other firewalls. */
-  readonly foreign: ForeignRules;
+  /** One entry for each backend and family. */
+  readonly rules: readonly FoundRules[];
+  /** virlan's rules in the places of other firewalls. */
+  readonly otherFirewallRules: RulesByFirewall;
   readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
-  /** Lines of virlan's in the hostsfile. */
+  /** virlan's lines of the hostsfile. */
   readonly reservations: readonly string[];
 }
 
-/** What the host as a whole needs while any network is up, and what it has. Same shape, so that it can be put back. */
+/** What the host needs while any network is up, and what it has: the same shape, so that it can be put back. */
 export interface HostState {
   readonly sysctls: ReadonlyMap<string, string>;
-  /** Content of virlan's file under /etc/sysctl.d; null for none. */
+  /** Text of virlan's file under /etc/sysctl.d; null for none. */
   readonly sysctlFile: string | null;
 }

@@ -1,41 +1,47 @@
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+// Surveys: reads the host, and compares it with what is desired of a network. Changes nothing.
 import { release } from 'node:os';
 import type { NetworkConfig } from '../config/config.ts';
-import type { DnsmasqHost } from '../dnsmasq/conf.ts';
+import { type DnsmasqHost, dnsmasqPaths } from '../dnsmasq/conf.ts';
+import { findDnsmasq } from '../dnsmasq/process.ts';
+import type { BackendName } from '../firewall/backend.ts';
+import { availableBackends, type BackendChoice, backends, rulesFamilies } from '../firewall/backends.ts';
+import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger, wantedReservations } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
-import type { ForeignFirewalls } from '../other-firewalls/model.ts';
-import { lookIntoStrangers, readForeign } from '../other-firewalls/observe.ts';
-import { listDirectory, readFileOrNull } from '../system/files.ts';
+import { digest } from '../names/digest.ts';
+import type { OtherFirewallsReading } from '../other-firewalls/model.ts';
+import { readOtherFirewalls } from '../other-firewalls/observe.ts';
+import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
+import { machineId } from '../system/machine-id.ts';
 import { paths } from '../system/paths.ts';
-import { isInstalled } from '../system/run.ts';
+import { type System, system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
-import { findConflicts } from './conflicts.ts';
-import { chooseBackend, desiredHost, desiredNetwork, type HostFacts, nicName } from './desired.ts';
-import { knownSubnets, type Link, machineId, readLinksAndRoutes, saveRulesOnce } from './links.ts';
-import { observeHost, observeNetwork, observeRules } from './observe.ts';
-import { bootId, readBefore } from './original-state.ts';
-import { planHost, planNetwork, type Step } from './plan.ts';
-import type { Backend, DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
+import { type Conflict, findConflicts } from './conflicts.ts';
+import { desiredHost, desiredNetwork, dummyName, type HostFacts } from './desired.ts';
+import { knownSubnets, type Link, type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
+import { type HostReading, observeNetwork, type RulesListing } from './observe.ts';
+import { bootId, readOriginalState } from './original-state.ts';
+import { planHost, planNetwork } from './plan.ts';
+import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
+import type { Step } from './steps.ts';
+import { readSysctls } from './sysctl.ts';
+import type { NetworkWarning } from './warnings.ts';
 
-/** A network as it is wanted, as it is, and what lies between. */
+/** A network as it is desired, as it is, and the steps in between. */
 export interface Survey {
   readonly network: NetworkConfig;
   readonly desired: DesiredNetwork;
+  /** The firewall backend, and why it was chosen. */
+  readonly backend: BackendChoice;
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
-  /** What of the host overlaps its subnet. */
-  readonly conflicts: readonly string[];
-  /** Why it must not be established, or null: a conflict that was there first. One that comes later cuts nothing. */
-  readonly refusal: string | null;
-  /** The other firewalls on the host. */
-  readonly foreign: ForeignFirewalls;
-  /** Which of them may drop what machines send, and where nothing is virlan's to do; and which could not be read. */
-  readonly obstacles: readonly string[];
-  /** Why the reservations are not known, or null: the ledger or the hostsfile is damaged. */
-  readonly damage: string | null;
+  /** Why the network must not be established; null when it may. Only a conflict that was there first prevents it. */
+  readonly refusal: Conflict | null;
+  readonly otherFirewalls: OtherFirewallsReading;
+  readonly warnings: readonly NetworkWarning[];
+  /** Why the reservations are not known: the ledger or the hostsfile is damaged. Null when they are. */
+  readonly damage: Error | null;
 }
 
 export interface HostSurvey {
@@ -43,112 +49,158 @@ export interface HostSurvey {
   readonly steps: readonly Step[];
 }
 
-/** Reads the host and compares: changes nothing. Throws what keeps it from saying what would have to be done. */
+/** Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall backend. */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
-  const survey = await surveyWhatCanBeRead(network);
-  if (survey.damage !== null) throw new Error(survey.damage);
-  return survey;
-}
-
-/** As `surveyNetwork`, but for a hook, where a network without its reservations is better than none. */
-export async function surveyWhatCanBeRead(network: NetworkConfig): Promise<Survey> {
   const { bridge } = network;
-  const backends = availableBackends();
-  // What virlan has not loaded since the host booted it loads whole, whatever is there, so that nobody need look.
-  const isLoaded = Object.keys(readApplied(bridge).rules).length > 0;
-  const save = saveRulesOnce();
-  const [host, rules, foreign] = await Promise.all([
-    readLinksAndRoutes(),
-    observeRules(bridge, isLoaded ? backends : [], save),
-    readForeign(bridge, save),
-  ]);
-  const hasDummy = existsSync(`/sys/class/net/${nicName(bridge)}`) || canMakeDummy();
-  const { lines, damage } = readReservations(network);
-  const desired = desiredNetwork(
+  const available = availableBackends(system.isInstalled);
+  // Rules that virlan has not loaded since the host booted are loaded in any case: no need to list them.
+  const listed = readApplied(bridge).rules.length > 0 ? available : [];
+  const kernel = await readKernel(bridge, listed);
+  const reservations = readReservations(network);
+  const facts = gatherFacts(network, kernel.links, {
+    backends: available,
+    otherFirewalls: kernel.otherFirewalls,
+    reservations: reservations.kind === 'known' ? reservations.lines : null,
+  });
+  const { network: desired, backend } = desiredNetwork(network, facts);
+  const observed = observeNetwork(desired, readRest(kernel, desired));
+  const conflicts = findConflicts(network, knownSubnets(kernel));
+  const isEstablished = observed.link !== null || readOriginalState()?.networks[bridge]?.boot === bootId();
+  const unknown = await findUnknownChains(system, bridge, backend.chosen, kernel.otherFirewalls);
+  return {
     network,
-    gatherFacts(network, host.links, { backends, hasDummy, reservations: lines, foreign }),
-  );
-  const observed = observeNetwork(desired, host, rules, foreign);
-  const conflicts = findConflicts(network, knownSubnets(host));
-  const isEstablished = observed.link !== null || readBefore()?.networks[bridge]?.boot === bootId();
-  const refusal = isEstablished ? null : (conflicts[0] ?? null);
-  const strangers = await lookIntoStrangers(bridge, chooseBackend(network, backends), foreign);
-  const obstacles = [...strangers, ...foreign.unread];
-  const steps = planNetwork(desired, observed);
-  return { network, desired, observed, steps, conflicts, refusal, foreign, obstacles, damage };
+    desired,
+    backend,
+    observed,
+    steps: planNetwork(desired, observed),
+    refusal: isEstablished ? null : (conflicts[0] ?? null),
+    otherFirewalls: kernel.otherFirewalls,
+    warnings: [
+      ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
+      ...unknown.map(found => ({ kind: 'unknown-chain', bridge, found }) as const),
+      ...kernel.otherFirewalls.unread.map(unread => ({ kind: 'unread', unread }) as const),
+    ],
+    damage: reservations.kind === 'known' ? null : reservations.error,
+  };
 }
 
-/** What of a network is on the host, compared with a state of one's own choice. */
+/** Compares a network with a state of the caller's choice. */
 export async function surveyAgainst(
   desired: DesiredNetwork,
-): Promise<{ observed: ObservedNetwork; steps: Step[]; unread: readonly string[] }> {
-  const save = saveRulesOnce();
-  const [host, rules, foreign] = await Promise.all([
-    readLinksAndRoutes(),
-    observeRules(desired.bridge, availableBackends(), save),
-    readForeign(desired.bridge, save),
-  ]);
-  const observed = observeNetwork(desired, host, rules, foreign);
-  return { observed, steps: planNetwork(desired, observed), unread: foreign.unread };
+): Promise<{ observed: ObservedNetwork; steps: Step[]; warnings: readonly NetworkWarning[] }> {
+  const kernel = await readKernel(desired.bridge, availableBackends(system.isInstalled));
+  const observed = observeNetwork(desired, readRest(kernel, desired));
+  const warnings = kernel.otherFirewalls.unread.map(unread => ({ kind: 'unread', unread }) as const);
+  return { observed, steps: planNetwork(desired, observed), warnings };
 }
 
+/** Compares the host as a whole with what it needs while a network is up, or with a state of the caller's choice. */
 export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
-  const observed = observeHost(desired);
+  const observed: HostState = {
+    sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
+    sysctlFile: system.readFile(paths.sysctl),
+  };
   return { observed, steps: planHost(desired, observed, paths.sysctl) };
+}
+
+type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules' | 'otherFirewalls'>;
+
+/** Runs the programs that list the kernel's state, all at once. */
+async function readKernel(bridge: string, listed: readonly BackendName[]): Promise<KernelReading> {
+  const reader = createRulesReader(system);
+  const [linksAndRoutes, rules, otherFirewalls] = await Promise.all([
+    readLinksAndRoutes(system),
+    listRules(reader, bridge, listed),
+    readOtherFirewalls(system, bridge, reader),
+  ]);
+  return { ...linksAndRoutes, rules, otherFirewalls };
+}
+
+async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
+  const queries = 'address show\nroute show table all\n';
+  return parseLinksAndRoutes(await run('ip', ['-json', '-details', '-batch', '-'], queries));
+}
+
+async function listRules(
+  reader: RulesReader,
+  bridge: string,
+  listed: readonly BackendName[],
+): Promise<RulesListing[]> {
+  const places = listed.flatMap(backend => rulesFamilies.map(family => ({ backend, family })));
+  return Promise.all(
+    places.map(async ({ backend, family }) => ({
+      backend,
+      family,
+      lines: await backends[backend].list(reader, { bridge, family }),
+    })),
+  );
+}
+
+/** Adds what is read from files, of just the objects that are desired. */
+function readRest(kernel: KernelReading, desired: DesiredNetwork): HostReading {
+  const { bridge } = desired;
+  return {
+    ...kernel,
+    applied: readApplied(bridge),
+    sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
+    dnsmasq: { conf: system.readFile(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
+    reservations: desired.reservations.kind === 'leave' ? [] : readHostsfile(bridge).ours,
+  };
 }
 
 function gatherFacts(
   { name, bridge }: NetworkConfig,
   links: readonly Link[],
-  known: Pick<HostFacts, 'backends' | 'hasDummy' | 'reservations' | 'foreign'>,
+  known: Pick<HostFacts, 'backends' | 'reservations' | 'otherFirewalls'>,
 ): HostFacts {
-  const passThrough = passThroughNetworks(name, bridge);
-  const onNetwork = runningDomains().flatMap(domain => {
+  const running = runningDomains();
+  // At boot no machine runs, and to read the XML of libvirt's networks takes 5 ms.
+  const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
+  const onNetwork = running.flatMap(domain => {
     const macs = machineOn(bridge, passThrough, domain).macs;
     return domain.nics.filter(nic => nic.mac !== null && macs.includes(nic.mac));
   });
   return {
     machineId: machineId(),
     ...known,
+    hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off:
-      existsSync('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),
+      system.exists('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),
     taps: onNetwork.flatMap(nic => nic.tap ?? []),
     user: dnsmasqUser(),
     extras: readExtras(name),
   };
 }
 
-function readReservations(network: NetworkConfig): Pick<Survey, 'damage'> & { lines: string[] | null } {
+function readReservations(
+  network: NetworkConfig,
+):
+  | { readonly kind: 'known'; readonly lines: string[] }
+  | { readonly kind: 'damaged'; readonly error: Error } {
   try {
     const hostsfile = readHostsfile(network.bridge);
-    return { lines: wantedReservations(network, readLedger(), hostsfile), damage: null };
+    return { kind: 'known', lines: wantedReservations(network, readLedger(), hostsfile) };
   } catch (error) {
-    return { lines: null, damage: (error as Error).message };
+    return { kind: 'damaged', error: error as Error };
   }
-}
-
-/** The backends whose programs are on this host. */
-export function availableBackends(): Backend[] {
-  const programs = { nftables: ['nft'], iptables: ['iptables-restore', 'iptables-save'] } as const;
-  return (['nftables', 'iptables'] as const).filter(backend => programs[backend].every(isInstalled));
 }
 
 /** Whether the kernel has links of type dummy, or a module for them. */
 function canMakeDummy(): boolean {
   const modules = `/lib/modules/${release()}`;
-  const lists = ['modules.dep', 'modules.builtin'].map(list => readFileOrNull(`${modules}/${list}`) ?? '');
-  return existsSync('/sys/module/dummy') || lists.some(list => list.includes('/net/dummy.ko'));
+  const lists = ['modules.dep', 'modules.builtin'].map(list => system.readFile(`${modules}/${list}`) ?? '');
+  return system.exists('/sys/module/dummy') || lists.some(list => list.includes('/net/dummy.ko'));
 }
 
 function dnsmasqUser(): string {
-  const users = readFileOrNull('/etc/passwd')?.split('\n') ?? [];
+  const users = system.readFile('/etc/passwd')?.split('\n') ?? [];
   return users.some(line => line.startsWith('dnsmasq:')) ? 'dnsmasq' : 'nobody';
 }
 
 function readExtras(network: string): DnsmasqHost['extras'] {
   const directory = `${paths.dnsmasqExtras}/${network}`;
-  const names = listDirectory(directory).filter(name => name.endsWith('.conf'));
+  const names = system.listDirectory(directory).filter(name => name.endsWith('.conf'));
   if (names.length === 0) return null;
-  const content = names.map(name => `${name}\n${readFileOrNull(`${directory}/${name}`) ?? ''}`).join('\n');
-  return { directory, digest: createHash('sha256').update(content).digest('hex').slice(0, 16) };
+  const content = names.map(name => `${name}\n${system.readFile(`${directory}/${name}`) ?? ''}`).join('\n');
+  return { directory, digest: digest(content).toString('hex').slice(0, 16) };
 }

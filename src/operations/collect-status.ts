@@ -1,16 +1,24 @@
+// Reads what `virlan status` shows from the kernel and from files, without asking libvirt.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
-import { describeStep } from '../network/describe.ts';
-import { readBefore } from '../network/original-state.ts';
-import { type Survey, surveyHost, surveyNetwork } from '../network/survey.ts';
-import { describeLine } from '../other-firewalls/desired.ts';
-import { firewalls, firewallsHere } from '../other-firewalls/model.ts';
-import { describeSubnet, machinesOf, type NetworkStatus, type Status } from '../report/status.ts';
+import { readOriginalState } from '../network/original-state.ts';
+import { surveyHost, surveyNetwork } from '../network/survey.ts';
+import { otherFirewallNames } from '../other-firewalls/model.ts';
+import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts';
+import { findProblems } from '../report/network-problems.ts';
+import {
+  describeSubnet,
+  type MachineSources,
+  machinesOf,
+  type NetworkStatus,
+  type Status,
+} from '../report/status.ts';
+import { networkProblemText } from '../report/status-text.ts';
 import { version } from '../version.ts';
 
-/** Reads the host as it is, from the kernel and from files, without asking libvirt. */
+/** Reads the status. Throws when the ledger is damaged. */
 export async function collectStatus(config: Config): Promise<Status> {
   const ledger = readLedger();
   const domains = { defined: definedDomains(), running: runningDomains() };
@@ -22,11 +30,12 @@ export async function collectStatus(config: Config): Promise<Status> {
 async function collectNetwork(
   network: NetworkConfig,
   ledger: Ledger,
-  domains: Pick<Parameters<typeof machinesOf>[1], 'defined' | 'running'>,
+  domains: Pick<MachineSources, 'defined' | 'running'>,
 ): Promise<NetworkStatus> {
   const { name, bridge } = network;
   const survey = await surveyNetwork(network);
-  const { observed } = survey;
+  if (survey.damage !== null) throw survey.damage;
+  const { observed, otherFirewalls } = survey;
   const machines = machinesOf(network, {
     ...domains,
     entries: ledger.entries().filter(entry => entry.network === name && entry.retired === null),
@@ -35,39 +44,23 @@ async function collectNetwork(
     now: new Date(),
   });
   const { pid } = observed.dnsmasq;
-  const backend = (['nftables', 'iptables'] as const).find(each => survey.desired.rules[each] !== null);
+  const isKnown = readOriginalState()?.networks[bridge] !== undefined;
+  const present = presentFirewalls(otherFirewalls);
   return {
     name,
     bridge,
     ...describeSubnet(network),
     up: observed.link?.up === true && pid !== null,
-    firewall: backend ?? null,
+    firewall: survey.backend.chosen,
     dnsmasq: { running: pid !== null, pid },
-    otherFirewalls: firewalls
-      .filter(each => firewallsHere(survey.foreign).includes(each) || observed.foreign[each].length > 0)
-      .map(each => ({ name: each, rules: observed.foreign[each].map(line => describeLine(each, line)) })),
-    problems: findProblems(survey),
+    otherFirewalls: otherFirewallNames
+      .filter(each => present.includes(each) || observed.otherFirewallRules[each].length > 0)
+      .map(firewall => ({
+        name: firewall,
+        rules: describeRules({ firewall, rules: observed.otherFirewallRules[firewall] }),
+      })),
+    problems: findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps }).map(networkProblemText),
     probe: null,
     machines,
   };
-}
-
-function findProblems({ network, desired, observed, steps, conflicts, obstacles }: Survey): string[] {
-  const isKnown = readBefore()?.networks[network.bridge] !== undefined;
-  if (observed.link === null && !isKnown) return [...conflicts, 'not established: "virlan up" does that'];
-  const pending = [...surveyHost().steps, ...steps].map(describeStep);
-  const changes = pending.map(
-    ({ sign, subject, detail }) => `${sign} ${subject}${detail === '' ? '' : ` ${detail}`}`,
-  );
-  return [
-    ...conflicts,
-    ...(changes.length === 0 ? [] : [`not as it should be, "virlan up" mends it: ${changes.join('; ')}`]),
-    ...obstacles,
-    ...(desired.nic.state === null
-      ? ['this kernel has no dummy NICs; the bridge keeps its MAC without one']
-      : []),
-    ...(desired.rules.iptables === null
-      ? ['no iptables here to fill in the checksum of DHCP replies: install iptables']
-      : []),
-  ];
 }

@@ -1,36 +1,39 @@
+// libvirt plugs a NIC into one of its networks.
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { VirlanError } from '../errors.ts';
 import { machineOn, noWishes } from '../identity/machine.ts';
 import { readLedger, reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { parseNetworkPort } from '../libvirt/network-xml.ts';
-import type { Outcome } from '../report/outcome.ts';
-import { reserveRecords } from '../report/reservations.ts';
+import type { HookOutcome } from './hook-outcome.ts';
+
+const nothingToDo: HookOutcome = { events: [], abort: null };
 
 /**
- * libvirt plugs a NIC into one of its networks. When a machine starts, `prepare` has seen all its NICs; so this gives a
- * reservation to one that is plugged into a running machine.
+ * Reserves an address for a NIC that is plugged into a running machine. When a machine starts, `prepareMachine` has seen
+ * all its NICs already. Throws VirlanError when the XML cannot be read.
  */
-export async function plugNic(xml: string, { networks }: Config = loadConfig()): Promise<Outcome> {
+export async function plugNic(xml: string, { networks }: Config): Promise<HookOutcome> {
   const port = parseNetworkPort(xml);
-  if (!port.ok) throw new Error(`libvirt gave no network port that could be read: ${port.error}`);
-  const { owner, mac, network: on } = port.value;
+  if (!port.ok)
+    throw new VirlanError(
+      'unreadable-xml',
+      `libvirt passed a network port that cannot be read: ${port.error}`,
+    );
+  const { owner, mac, network: target } = port.value;
   const network = networks.find(
-    ({ name, bridge }) => on.name === name || (on.forward === 'bridge' && on.bridge === bridge),
+    ({ name, bridge }) => target.name === name || (target.forward === 'bridge' && target.bridge === bridge),
   );
-  if (network === undefined) return { records: [], abort: null };
+  if (network === undefined) return nothingToDo;
 
   const known = readLedger().ofMachine(network.name, owner.uuid);
-  if (known.some(entry => entry.macs[0] === mac)) return { records: [], abort: null };
+  if (known.some(entry => entry.macs[0] === mac)) return nothingToDo;
   const passThrough = passThroughNetworks(network.name, network.bridge);
   const running = runningDomains().find(domain => domain.uuid === owner.uuid);
   const plugged = running === undefined ? null : machineOn(network.bridge, passThrough, running);
   const before = plugged?.macs ?? known.flatMap(entry => entry.macs.slice(0, 1));
   const macs = [...before.filter(other => other !== mac), mac];
-  const stored = await reserveMachine(
-    network,
-    { ...owner, macs, wishes: plugged?.wishes ?? noWishes },
-    'booting',
-  );
-  return { records: reserveRecords(stored.events), abort: null };
+  const machine = { ...owner, macs, wishes: plugged?.wishes ?? noWishes };
+  const { events } = await reserveMachine(network, machine, 'booting');
+  return { events: events.map(event => ({ kind: 'reservation', event })), abort: null };
 }

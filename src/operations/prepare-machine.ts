@@ -1,23 +1,21 @@
+// A machine is about to start: its networks are there and each of its NICs has its reservation when this returns.
 import type { Config, NetworkConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
 import { isAlive } from '../dnsmasq/process.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, VirlanError } from '../errors.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { parseDomain } from '../libvirt/domain-xml.ts';
-import { failure, type LogRecord, type Outcome } from '../report/outcome.ts';
-import { reserveRecords } from '../report/reservations.ts';
+import type { Event } from '../report/event.ts';
+import type { HookOutcome } from './hook-outcome.ts';
 
-/**
- * A machine is about to start: its network is there and each of its NICs has its reservation when this returns. Throws
- * only where no network can be named, as with a broken configuration.
- */
-export async function prepareMachine(xml: string, { networks }: Config = loadConfig()): Promise<Outcome> {
+/** Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read. */
+export async function prepareMachine(xml: string, { networks }: Config): Promise<HookOutcome> {
   const domain = parseDomain(xml);
-  if (!domain.ok) throw new Error(`libvirt gave no domain that could be read: ${domain.error}`);
-  const records: LogRecord[] = [];
-  let abort: string | null = null;
+  if (!domain.ok)
+    throw new VirlanError('unreadable-xml', `libvirt passed a domain that cannot be read: ${domain.error}`);
+  const events: Event[] = [];
+  let abort: Error | null = null;
   for (const network of networks) {
     const needsNetworks = domain.value.nics.some(nic => nic.network !== null && nic.network !== network.name);
     const passThrough = needsNetworks
@@ -26,23 +24,32 @@ export async function prepareMachine(xml: string, { networks }: Config = loadCon
     const machine = machineOn(network.bridge, passThrough, domain.value);
     if (machine.macs.length === 0) continue;
     try {
-      records.push(...(await prepareOn(network, machine)));
-    } catch (error) {
-      const message = `no reservation for ${JSON.stringify(machine.name)} on ${network.name}: ${messageOf(error)}`;
-      records.push(failure(message, { network: network.name, machine: machine.name, uuid: machine.uuid }));
-      if (network.onError === 'abort') abort ??= message;
+      events.push(...(await prepareOn(network, machine)));
+    } catch (cause) {
+      const { name, uuid } = machine;
+      const error = cause as Error;
+      events.push({ kind: 'reservation-failed', network: network.name, machine: { name, uuid }, error });
+      if (network.onError === 'abort') abort ??= abortion(network, machine, error);
     }
   }
-  return { records, abort };
+  return { events, abort };
 }
 
-async function prepareOn(network: NetworkConfig, machine: Machine): Promise<LogRecord[]> {
-  const records = isAlive(network) ? [] : await (await import('./start-daemon.ts')).repair(network);
-  const stored = await reserveMachine(network, machine, 'booting');
-  records.push(...reserveRecords(stored.events));
-  if (!stored.told)
-    records.push(
-      failure('no dnsmasq runs to hear of the reservation', { network: network.name, machine: machine.name }),
-    );
-  return records;
+async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Event[]> {
+  const events: Event[] = [];
+  if (!isAlive(network)) {
+    // Loaded when needed: a start on a network that is up does not wait for this code.
+    const { establishForHook } = await import('./establish-networks.ts');
+    events.push(...(await establishForHook(network)));
+  }
+  const { events: reserved, told } = await reserveMachine(network, machine, 'booting');
+  events.push(...reserved.map(event => ({ kind: 'reservation', event }) as const));
+  const { name, uuid } = machine;
+  if (!told) events.push({ kind: 'dnsmasq-missing', network: network.name, machine: { name, uuid } });
+  return events;
+}
+
+function abortion(network: NetworkConfig, machine: Machine, cause: Error): Error {
+  const message = `no reservation for ${JSON.stringify(machine.name)} on ${network.name}: ${messageOf(cause)}`;
+  return new Error(message, { cause });
 }

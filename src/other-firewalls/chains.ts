@@ -1,3 +1,4 @@
+// Reads chains of the kernel from the output of nft and of iptables-save.
 import type { Chain } from './model.ts';
 
 /** Reads what `nft --json list chains` prints. Throws for what is no such thing; what it does not know it leaves out. */

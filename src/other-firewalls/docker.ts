@@ -1,33 +1,53 @@
+// Docker: drops forwarded packets that no rule accepts (policy DROP of FORWARD) and keeps what it finds in its chain
+// DOCKER-USER. https://docs.docker.com/engine/network/firewall-iptables/
 import { renderRule } from '../firewall/iptables.ts';
-import type { Ruleset } from '../firewall/model.ts';
-import { lostJump, markedRules, marking } from './marked-rules.ts';
-import { dropsByPolicy, type ForeignFirewalls, isDockerUser, isIptablesBuiltin } from './model.ts';
+import { changeRules, lostJump, markedRules, marking } from './iptables-rules.ts';
+import { type Chain, dropsByPolicy, isIptablesBuiltin, type OtherFirewallsReading } from './model.ts';
+import type { OtherFirewall } from './other-firewall.ts';
 
-/**
- * What Docker's own place for rules of others needs, as `iptables-save` writes it. Docker lets nothing be forwarded that
- * no rule accepts (policy DROP), keeps what it finds in DOCKER-USER, and with its backend nftables needs nothing: its
- * chains there speak of its own bridges alone. https://docs.docker.com/engine/network/firewall-iptables/
- */
-export function wantedInDocker({ bridge, forward }: Ruleset, found: ForeignFirewalls): string[] {
-  const place = findPlace(found);
-  if (place === null) return [];
-  const accepts = forward
-    .filter(rule => rule.verdict === 'accept')
-    .flatMap(rule => renderRule(rule, [marking(bridge)]))
-    // The order in which `iptables-save` lists states.
-    .map(rule => `-A ${place} ${rule.replace('ESTABLISHED,RELATED', 'RELATED,ESTABLISHED')}`);
-  return place === 'FORWARD' ? accepts : [...lostJump(bridge, found.iptables, 'FORWARD', place), ...accepts];
+/** The process of its daemon, and the bridge that outlives it. */
+const traces = ['/run/docker.pid', '/sys/class/net/docker0'];
+
+export const docker: OtherFirewall<'docker'> = {
+  name: 'docker',
+  needsIptables: (_system, chains) =>
+    chains.some(chain => isDockerUser(chain) || (isIptablesBuiltin(chain) && dropsByPolicy(chain))),
+  read: async system => ({ hasRun: traces.some(system.exists) }),
+  isPresent,
+  answersFor: (chain, reading) => isIptablesBuiltin(chain) && chain.hook === 'forward' && isPresent(reading),
+  wanted({ bridge, family, forward }, backend, reading) {
+    // virlan's chains of iptables come before the policy. Docker's nftables backend decides about its own bridges only.
+    const place = backend === 'iptables' ? null : findPlace(reading);
+    if (place === null) return [];
+    const accepts = forward
+      .filter(({ verdict }) => verdict.kind === 'accept')
+      .flatMap(rule => renderRule(rule, [marking(bridge)], family))
+      // `iptables-save` lists states in this order.
+      .map(rule => `-A ${place} ${rule.replace('ESTABLISHED,RELATED', 'RELATED,ESTABLISHED')}`)
+      .map(rule => ({ kind: 'iptables-rule', rule }) as const);
+    const jump = place === 'FORWARD' ? [] : lostJump(bridge, reading.iptables, 'FORWARD', place);
+    return [...jump, ...accepts];
+  },
+  found: (bridge, { iptables }) =>
+    markedRules(bridge, iptables, /^-A (DOCKER-USER|FORWARD) .* -j (ACCEPT|DOCKER-USER)$/),
+  allow: (system, _bridge, rules) => changeRules(system, rules, []),
+  withdraw: (system, _bridge, rules) => changeRules(system, [], rules),
+  describe: ({ rule }) => `iptables ${rule}`,
+};
+
+function isPresent({ docker: seen, chains }: OtherFirewallsReading): boolean {
+  return seen.hasRun || chains.some(isDockerUser);
 }
 
-/** A firewalld that starts takes all chains of Docker's away, and leaves the policy: Docker comes back when it restarts. */
-function findPlace({ chains, docker }: ForeignFirewalls): 'DOCKER-USER' | 'FORWARD' | null {
+/** firewalld's start removes Docker's chains and leaves the policy; Docker restores them when it restarts. */
+function findPlace({ chains, docker: seen }: OtherFirewallsReading): 'DOCKER-USER' | 'FORWARD' | null {
   if (chains.some(isDockerUser)) return 'DOCKER-USER';
   const drops = chains.some(
     chain => isIptablesBuiltin(chain) && chain.hook === 'forward' && dropsByPolicy(chain),
   );
-  return docker && drops ? 'FORWARD' : null;
+  return seen.hasRun && drops ? 'FORWARD' : null;
 }
 
-export function foundInDocker(bridge: string, { iptables }: ForeignFirewalls): string[] {
-  return markedRules(bridge, iptables, /^-A (DOCKER-USER|FORWARD) .* -j (ACCEPT|DOCKER-USER)$/);
+function isDockerUser({ family, table, name }: Chain): boolean {
+  return family === 'ip' && table === 'filter' && name === 'DOCKER-USER';
 }

@@ -1,20 +1,90 @@
+// firewalld: the bridge gets a zone of its own that accepts everything, since virlan's rules decide and an accept of
+// firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads. Until then the bridge
+// is in a zone that firewalld has already: a reload now would discard the runtime settings of others.
+
+import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { digest } from '../names/digest.ts';
-import { type ForeignFirewalls, isFirewalld, markOf } from './model.ts';
+import type { System } from '../system/system.ts';
+import { type Chain, type FirewalldSeen, markOf, type RuleOf } from './model.ts';
+import type { OtherFirewall } from './other-firewall.ts';
 
-/** What takes every packet, and is there in every firewalld (zones/trusted.xml). */
-export const trusted = 'trusted';
+const zonesDirectory = '/etc/firewalld/zones';
 
-/**
- * The zone of a network's own. Its name goes into the names of chains, which leaves it 17 characters (firewalld.zone(5)),
- * and takes no dot.
- */
+const configurationFile = '/etc/firewalld/firewalld.conf';
+
+/** A zone that every firewalld has and that accepts everything (zones/trusted.xml). */
+const trusted = 'trusted';
+
+/** Longest time for one change, in seconds. */
+const changeTimeoutSeconds = 4;
+
+export const firewalld: OtherFirewall<'firewalld'> = {
+  name: 'firewalld',
+  needsIptables: () => false,
+  async read(system, bridge, { chains }, unread) {
+    const files = readFiles(system, bridge);
+    if (files === null) return null;
+    if (!chains.some(isFirewalldChain)) return { ...files, zone: null };
+    try {
+      return { ...files, zone: await readZone(system, bridge) };
+    } catch (error) {
+      unread(error as Error);
+      return { ...files, zone: null };
+    }
+  },
+  isPresent: ({ chains }) => chains.some(isFirewalldChain),
+  answersFor: isFirewalldChain,
+  wanted({ bridge }, _backend, { firewalld: seen, chains }) {
+    if (seen === null || seen.claimedBy !== null) return [];
+    const own = zoneName(bridge);
+    const file = { kind: 'zone-file', zone: own, changed: false } as const;
+    if (!chains.some(isFirewalldChain) || seen.zone === null) return [file];
+    if (seen.zone === '') return [file, { kind: 'runtime-zone', zone: own }];
+    return isOurs(bridge, seen) ? [file, { kind: 'runtime-zone', zone: seen.zone }] : [];
+  },
+  found(bridge, { firewalld: seen }) {
+    if (seen === null) return [];
+    const own = zoneName(bridge);
+    const changed = seen.zoneFile !== zoneFile(bridge);
+    const found: RuleOf<'firewalld'>[] = [];
+    if (seen.zoneFile !== null) found.push({ kind: 'zone-file', zone: own, changed });
+    if (seen.zone !== null && isOurs(bridge, seen)) found.push({ kind: 'runtime-zone', zone: seen.zone });
+    return found;
+  },
+  async allow(system, bridge, rules) {
+    for (const { kind, zone } of rules) {
+      if (kind === 'zone-file') system.writeFile(zonePath(zone), zoneFile(bridge));
+      else await joinZone(system, bridge, zone);
+    }
+  },
+  async withdraw(system, bridge, rules) {
+    for (const { kind, zone } of rules) {
+      if (kind === 'zone-file') system.removeFile(zonePath(zone));
+      else await callZone(system, 'removeInterface', [zone, bridge], changeTimeoutSeconds);
+    }
+  },
+  describe(rule) {
+    switch (rule.kind) {
+      case 'zone-file':
+        return `permanent zone ${rule.zone}${rule.changed ? ' (changed)' : ''}`;
+      case 'runtime-zone':
+        return `runtime zone ${rule.zone}`;
+    }
+  },
+};
+
+/** Whether a chain is firewalld's: of its nftables backend, or of its iptables backend (core/ipXtables.py). */
+function isFirewalldChain({ family, table, name }: Chain): boolean {
+  return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
+}
+
+/** Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)), no dot. */
 export function zoneName(bridge: string): string {
   const plain = markOf(bridge);
   if (plain.length <= 17 && !plain.includes('.')) return plain;
   return `virlan-${digest(bridge).toString('hex').slice(0, 10)}`;
 }
 
-/** The zone accepts everything: what machines may do virlan's own rules say, and no accept of others overrules them. */
 export function zoneFile(bridge: string): string {
   return `<?xml version="1.0" encoding="utf-8"?>
 <zone target="ACCEPT">
@@ -25,48 +95,66 @@ export function zoneFile(bridge: string): string {
 `;
 }
 
-/**
- * What firewalld needs: the file of a zone, which it reads when it starts or reloads, and until then the bridge in a zone
- * that it has already. A reload now would cost others what they told it only for the time being. A bridge that somebody
- * gave to another zone stays there.
- */
-export function wantedInFirewalld(bridge: string, { firewalld, chains }: ForeignFirewalls): string[] {
-  if (firewalld === null || firewalld.claimedBy !== null) return [];
-  const own = zoneName(bridge);
-  const { zone } = firewalld;
-  if (!chains.some(isFirewalld) || zone === null) return [permanent(own)];
-  if (zone === '') return [permanent(own), runtime(own)];
-  return isOurs(bridge, firewalld) ? [permanent(own), runtime(zone)] : [];
+function zonePath(zone: string): string {
+  return `${zonesDirectory}/${zone}.xml`;
 }
 
-export function foundInFirewalld(bridge: string, { firewalld }: ForeignFirewalls): string[] {
-  if (firewalld === null) return [];
-  const { zoneFile: file, zone } = firewalld;
-  const isChanged = file !== null && file !== zoneFile(bridge);
-  return [
-    ...(file === null ? [] : [`${permanent(zoneName(bridge))}${isChanged ? ' (changed)' : ''}`]),
-    ...(zone !== null && isOurs(bridge, firewalld) ? [runtime(zone)] : []),
-  ];
-}
-
-/** Reads a line of the above. */
-export function parseZoneLine(line: string): { readonly zone: string; readonly lasts: boolean } {
-  const [when, , zone = ''] = line.split(' ');
-  return { zone, lasts: when === 'permanent' };
-}
-
-/** In `trusted` at the time being, and nowhere else for good: virlan did that. */
-function isOurs(
+function readFiles(
+  system: System,
   bridge: string,
-  { zone, zoneFile: file, claimedBy }: NonNullable<ForeignFirewalls['firewalld']>,
-): boolean {
+): Pick<NonNullable<FirewalldSeen>, 'zoneFile' | 'claimedBy'> | null {
+  const own = zoneName(bridge);
+  const zones = system
+    .listDirectory(zonesDirectory)
+    .filter(name => name.endsWith('.xml'))
+    .map(name => name.replace(/\.xml$/, ''));
+  if (system.readFile(configurationFile) === null && !zones.includes(own)) return null;
+  const claimedBy = zones.find(
+    zone => zone !== own && system.readFile(zonePath(zone))?.includes(`<interface name="${bridge}"/>`),
+  );
+  return { zoneFile: system.readFile(zonePath(own)), claimedBy: claimedBy ?? null };
+}
+
+/** Whether virlan put the bridge into its present zone: in `trusted` at runtime only, nobody else has done that. */
+function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable<FirewalldSeen>): boolean {
   return zone === zoneName(bridge) || (zone === trusted && file !== null && claimedBy === null);
 }
 
-function permanent(zone: string): string {
-  return `permanent zone ${zone}`;
+/** Returns the zone of a link, '' for none. Throws when firewalld does not answer in time. */
+async function readZone(system: System, link: string): Promise<string> {
+  const reply: unknown = JSON.parse(await callZone(system, 'getZoneOfInterface', [link], listTimeoutSeconds));
+  const zone = (reply as { data?: unknown[] } | null)?.data?.[0];
+  if (typeof zone !== 'string') throw new Error('firewalld replied without a zone');
+  return zone;
 }
 
-function runtime(zone: string): string {
-  return `runtime zone ${zone}`;
+/** Adds the bridge to a zone. firewalld knows the network's own zone only after it has read the file. */
+async function joinZone(system: System, bridge: string, zone: string): Promise<void> {
+  const known = await zoneNames(system);
+  await callZone(
+    system,
+    'addInterface',
+    [known.includes(zone) ? zone : trusted, bridge],
+    changeTimeoutSeconds,
+  );
+}
+
+async function zoneNames(system: System): Promise<readonly unknown[]> {
+  const reply: unknown = JSON.parse(await callZone(system, 'getZones', [], changeTimeoutSeconds));
+  const zones = (reply as { data?: unknown[] } | null)?.data?.[0];
+  return Array.isArray(zones) ? zones : [];
+}
+
+/** Calls a method of firewalld's zone interface (firewalld.dbus(5)) and returns the reply as JSON. */
+function callZone(
+  system: System,
+  method: string,
+  args: readonly string[],
+  timeoutSeconds: number,
+): Promise<string> {
+  const name = 'org.fedoraproject.FirewallD1';
+  const signature = args.length === 0 ? [] : ['s'.repeat(args.length)];
+  const call = [name, '/org/fedoraproject/FirewallD1', `${name}.zone`, method, ...signature];
+  const options = ['--json=short', '--auto-start=no', `--timeout=${timeoutSeconds}`];
+  return system.run('busctl', [...options, 'call', ...call, ...args], '', timeoutSeconds);
 }

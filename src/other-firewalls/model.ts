@@ -1,94 +1,106 @@
-/** The programs in whose places virlan puts what its machines need; any other firewall is a stranger. */
-export const firewalls = ['docker', 'ufw', 'firewalld'] as const;
+// What virlan knows of firewalls of other programs: chains of the kernel, what was read of each program, and the rules
+// that virlan puts into their places. All that is read here was written by others and cannot be trusted.
 
-export type Firewall = (typeof firewalls)[number];
+/** Programs whose rules virlan extends. A firewall of any other program is only reported. */
+export const otherFirewallNames = ['docker', 'ufw', 'firewalld'] as const;
 
-/**
- * What is in each program's place, a line a thing, in words that tell it apart: a rule of iptables for Docker, a tuple
- * of its rules file for ufw, a zone for firewalld.
- */
-export type ForeignRules = Readonly<Record<Firewall, readonly string[]>>;
+export type OtherFirewallName = (typeof otherFirewallNames)[number];
 
-export const noForeignRules: ForeignRules = { docker: [], ufw: [], firewalld: [] };
-
-/** A chain that the kernel has, whoever made it. */
+/** A chain in the kernel. */
 export interface Chain {
   readonly family: string;
   readonly table: string;
   readonly name: string;
-  /** The kernel's hook, and what becomes of a packet that no rule speaks of; null for a chain that is only jumped to. */
+  /** The kernel's hook; null for a chain that is only jumped to. */
   readonly hook: string | null;
+  /** Verdict for a packet that no rule decides; null for a chain without a hook. */
   readonly policy: string | null;
 }
 
-/** What was read of the other firewalls on a host, with regard to one bridge. Nothing in it can be trusted. */
-export interface ForeignFirewalls {
+export interface DockerSeen {
+  /** Whether Docker runs, or has run since the host booted. */
+  readonly hasRun: boolean;
+}
+
+/** Null where ufw was never installed. */
+export type UfwSeen = {
+  /** Whether its program is installed and it is switched on. */
+  readonly enabled: boolean;
+  /** Text of its file user.rules. */
+  readonly rules: string;
+} | null;
+
+/** Null where firewalld was never installed. */
+export type FirewalldSeen = {
+  /** Text of the file of the bridge's own zone; null when it does not exist. */
+  readonly zoneFile: string | null;
+  /** Another zone that the administrator gave the bridge to. */
+  readonly claimedBy: string | null;
+  /** The zone that the bridge is in at present, '' for none; null when firewalld does not run or does not answer. */
+  readonly zone: string | null;
+} | null;
+
+/** Something that could not be read and was left out. */
+export interface Unread {
+  readonly subject: 'chains' | 'iptables' | OtherFirewallName;
+  readonly error: Error;
+}
+
+/** Everything read of other firewalls, with regard to one bridge. */
+export interface OtherFirewallsReading {
   readonly chains: readonly Chain[];
-  /** What `iptables-save` lists; nothing where no chain says that it is worth a look. */
+  /** Table `filter` of `iptables-save`; empty where no program asked for it. */
   readonly iptables: readonly string[];
-  /** Whether Docker runs, or has run. */
-  readonly docker: boolean;
-  /** Null where ufw never was. */
-  readonly ufw: {
-    /** Whether its program is there and it is switched on. */
-    readonly enabled: boolean;
-    /** Its file user.rules. */
-    readonly rules: string;
-  } | null;
-  /** Null where firewalld never was. */
-  readonly firewalld: {
-    /** The file of the bridge's own zone. */
-    readonly zoneFile: string | null;
-    /** Another zone that somebody gave the bridge to in firewalld's configuration. */
-    readonly claimedBy: string | null;
-    /** The zone that the bridge is in by now, '' for none; null when firewalld does not run, or does not say. */
-    readonly zone: string | null;
-  } | null;
-  /** What could not be read and is passed over, a line each. */
-  readonly unread: readonly string[];
+  readonly docker: DockerSeen;
+  readonly ufw: UfwSeen;
+  readonly firewalld: FirewalldSeen;
+  readonly unread: readonly Unread[];
 }
 
-/** The mark of what people put into strangers' places by the command that virlan proposes. */
-export function proposedMarkOf(bridge: string): string {
-  return `${markOf(bridge)}-by-hand`;
+/** Rules of virlan's in the place of each program. */
+export interface OtherFirewallRules {
+  /** A rule as `iptables-save` writes it. */
+  readonly docker: { readonly kind: 'iptables-rule'; readonly rule: string };
+  readonly ufw:
+    | { readonly kind: 'iptables-rule'; readonly rule: string }
+    /** A tuple of its file user.rules, as `allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0`. */
+    | { readonly kind: 'tuple'; readonly tuple: string }
+    /** `ufw reload`: the kernel does not have what ufw's files say. */
+    | { readonly kind: 'reload' };
+  readonly firewalld: /** Membership of the bridge in a zone until firewalld reloads or restarts. */
+    | { readonly kind: 'runtime-zone'; readonly zone: string }
+    /** The file of a zone. `changed`: somebody edited it. */
+    | { readonly kind: 'zone-file'; readonly zone: string; readonly changed: boolean };
 }
 
-/** The mark of all that virlan puts into somebody else's place. */
+export type RuleOf<Name extends OtherFirewallName> = OtherFirewallRules[Name];
+
+/** Rules by program. */
+export type RulesByFirewall = { readonly [Name in OtherFirewallName]: readonly RuleOf<Name>[] };
+
+export const noOtherRules: RulesByFirewall = { docker: [], ufw: [], firewalld: [] };
+
+/** Marks everything that virlan puts into another program's place. */
 export function markOf(bridge: string): string {
   return `virlan-${bridge}`;
 }
 
-/** Which of the known programs have, or had, a hand in this host's packets: their rules may outlive them. */
-export function firewallsHere(found: ForeignFirewalls): Firewall[] {
-  const isHere: Record<Firewall, boolean> = {
-    docker: found.docker || found.chains.some(isDockerUser),
-    ufw: found.ufw?.enabled === true,
-    firewalld: found.chains.some(isFirewalld),
-  };
-  return firewalls.filter(firewall => isHere[firewall]);
+/** Marks the rules of the command that virlan proposes for chains of unknown programs. */
+export function proposedMarkOf(bridge: string): string {
+  return `${markOf(bridge)}-by-hand`;
 }
 
-export function isDockerUser({ family, table, name }: Chain): boolean {
-  return family === 'ip' && table === 'filter' && name === 'DOCKER-USER';
-}
-
-/** Whether it is a chain of ufw's that leads to all its rules for the host, or for what is forwarded. */
-export function isUfwPlace({ family, table, name }: Chain): boolean {
-  return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
-}
-
-/** Of its backend nftables, or of iptables (firewalld's core/ipXtables.py). */
-export function isFirewalld({ family, table, name }: Chain): boolean {
-  return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
-}
-
-/** Whether it is one of the chains that each table `filter` of iptables begins with. */
+/** Whether it is a chain that each table `filter` of iptables begins with. */
 export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
-/** Whether a packet that no rule of it accepts ends in this chain, on its way to the host or through it. */
+/** Whether a forwarded packet, or one to the host, that no rule of the chain accepts is dropped there. */
 export function dropsByPolicy({ family, hook, policy }: Chain): boolean {
   const isOnTheWay = hook === 'forward' || hook === 'input';
   return ['ip', 'inet', 'bridge'].includes(family) && isOnTheWay && policy === 'drop';
+}
+
+export function isSameChain(a: Chain, b: Chain): boolean {
+  return a.family === b.family && a.table === b.table && a.name === b.name;
 }

@@ -1,46 +1,128 @@
-import { formatPrefix, type Prefix } from '../address/ip.ts';
+// ufw: accepts replies and pings by itself (before.rules) and drops or rejects what no rule of its own accepts. virlan adds
+// rules by the program ufw, found again by their comment in /etc/ufw/user.rules:
+//
+//   ### tuple ### allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0 comment=7669726c616e2d6b38732d627230
+import { formatPrefix } from '../address/ip.ts';
 import { portLists } from '../firewall/iptables.ts';
-import type { Rule, Ruleset } from '../firewall/model.ts';
-import { lostJump, markedRules } from './marked-rules.ts';
-import { dropsByPolicy, type ForeignFirewalls, isIptablesBuiltin, isUfwPlace, markOf } from './model.ts';
+import type { Ports, PrefixMatch, Rule, Ruleset } from '../firewall/ruleset.ts';
+import type { System } from '../system/system.ts';
+import { changeRules, type IptablesRule, lostJump, markedRules } from './iptables-rules.ts';
+import {
+  type Chain,
+  dropsByPolicy,
+  isIptablesBuiltin,
+  markOf,
+  type OtherFirewallsReading,
+  type RuleOf,
+} from './model.ts';
+import type { OtherFirewall } from './other-firewall.ts';
 
-/** Stands for what makes ufw's rules those of the kernel again. */
-export const reload = 'reload';
+type UfwRule = RuleOf<'ufw'>;
 
-type Ports = NonNullable<Rule['ports']>[number];
+const files = {
+  conf: '/etc/ufw/ufw.conf',
+  rules: '/etc/ufw/user.rules',
+  rules6: '/etc/ufw/user6.rules',
+} as const;
 
 const anywhere = '0.0.0.0/0';
 
+export const ufw: OtherFirewall<'ufw'> = {
+  name: 'ufw',
+  needsIptables: (system, chains) => isEnabled(system) || chains.some(isUfwPlace),
+  async read(system) {
+    const rules = system.readFile(files.rules);
+    return rules === null ? null : { enabled: isEnabled(system), rules };
+  },
+  isPresent: ({ ufw: seen }) => seen?.enabled === true,
+  answersFor: (chain, { ufw: seen }) => isIptablesBuiltin(chain) && seen?.enabled === true,
+  wanted: (ruleset, backend, reading) => (backend === 'iptables' ? [] : wantedRules(ruleset, reading)),
+  found: foundRules,
+  async allow(system, bridge, rules) {
+    await changeRules(system, rules.filter(isIptablesRule), []);
+    for (const rule of rules) {
+      if (rule.kind === 'tuple')
+        await system.run('ufw', [...ufwArguments(rule.tuple), 'comment', markOf(bridge)]);
+      else if (rule.kind === 'reload') await system.run('ufw', ['reload']);
+    }
+  },
+  async withdraw(system, bridge, rules) {
+    await changeRules(system, [], rules.filter(isIptablesRule));
+    const tuples = rules.flatMap(rule => (rule.kind === 'tuple' ? [rule.tuple] : []));
+    if (system.isInstalled('ufw')) for (const tuple of tuples) await deleteTuple(system, tuple);
+    // ufw was removed without its configuration, which a later installation would find.
+    else if (tuples.length > 0) removeFromFiles(system, bridge);
+  },
+  describe(rule) {
+    switch (rule.kind) {
+      case 'iptables-rule':
+        return `iptables ${rule.rule}`;
+      case 'tuple':
+        return `ufw ${ufwArguments(rule.tuple).join(' ')}`;
+      case 'reload':
+        return 'ufw reload';
+    }
+  },
+};
+
+function isEnabled(system: System): boolean {
+  const isOn = /^\s*ENABLED\s*=\s*"?yes"?\s*$/im.test(system.readFile(files.conf) ?? '');
+  return isOn && system.isInstalled('ufw');
+}
+
+/** Whether a chain of ufw leads to all its rules for the host, or for forwarded packets. */
+function isUfwPlace({ family, table, name }: Chain): boolean {
+  return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
+}
+
+function isIptablesRule(rule: UfwRule): rule is IptablesRule {
+  return rule.kind === 'iptables-rule';
+}
+
 /**
- * What ufw needs, as the tuples of its file user.rules. It accepts answers and pings by itself (before.rules), and drops
- * or rejects what no rule of its own accepts. Where the kernel has lost ufw's rules and goes on to drop, ufw has to load
- * them again, which does not bring back the jumps to them (ufw_start in ufw-init-functions). One that is switched off
- * keeps what it has: a restart looks the same.
+ * Where the kernel lost ufw's rules and still drops by policy, ufw has to load them again, which does not restore the
+ * jumps to them (ufw_start in ufw-init-functions). A ufw that is switched off keeps what it has: it may be restarting.
  */
-export function wantedInUfw(ruleset: Ruleset, found: ForeignFirewalls): string[] {
-  if (found.ufw === null) return [];
+function wantedRules(ruleset: Ruleset, reading: OtherFirewallsReading): UfwRule[] {
+  const { ufw: seen, chains, iptables } = reading;
+  if (seen === null) return [];
   const { bridge } = ruleset;
-  const { enabled } = found.ufw;
-  const isThere = (line: string) => foundInUfw(bridge, found).includes(line);
-  const drops = found.chains.some(chain => isIptablesBuiltin(chain) && dropsByPolicy(chain));
+  const found = foundRules(bridge, reading);
+  const isThere = (rule: UfwRule) => found.some(other => isSameRule(other, rule));
+  const drops = chains.some(chain => isIptablesBuiltin(chain) && dropsByPolicy(chain));
   const jumps = (['FORWARD', 'INPUT'] as const).flatMap(chain => {
     const place = `ufw-before-${chain.toLowerCase()}`;
-    const hasPlace = found.chains.some(each => isUfwPlace(each) && each.name === place);
-    return hasPlace ? lostJump(bridge, found.iptables, chain, place) : [];
+    const hasPlace = chains.some(each => isUfwPlace(each) && each.name === place);
+    return hasPlace ? lostJump(bridge, iptables, chain, place) : [];
   });
-  const tuples = [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)];
+  const tuples = [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)].map(
+    tuple => ({ kind: 'tuple', tuple }) as const,
+  );
   return [
-    ...jumps.filter(line => isThere(line) || (enabled && drops)),
-    ...tuples.filter(line => isThere(line) || enabled),
-    ...(enabled && drops && !isInForce(bridge, found) ? [reload] : []),
+    ...jumps.filter(rule => isThere(rule) || (seen.enabled && drops)),
+    ...tuples.filter(rule => isThere(rule) || seen.enabled),
+    ...(seen.enabled && drops && !isInForce(bridge, reading) ? [{ kind: 'reload' } as const] : []),
   ];
 }
 
-export function foundInUfw(bridge: string, found: ForeignFirewalls): string[] {
+function foundRules(bridge: string, { ufw: seen, iptables }: OtherFirewallsReading): UfwRule[] {
   return [
-    ...markedRules(bridge, found.iptables, /^-A (FORWARD|INPUT) .* -j ufw-before-(forward|input)$/),
-    ...foundTuples(bridge, found.ufw?.rules ?? ''),
+    ...markedRules(bridge, iptables, /^-A (FORWARD|INPUT) .* -j ufw-before-(forward|input)$/),
+    ...foundTuples(bridge, seen?.rules ?? '').map(tuple => ({ kind: 'tuple', tuple }) as const),
   ];
+}
+
+function isSameRule(a: UfwRule, b: UfwRule): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Whether the kernel has what ufw's files say. */
+function isInForce(bridge: string, { iptables, ufw: seen }: OtherFirewallsReading): boolean {
+  const loaded = iptables.filter(line => line.startsWith('-A ufw-user-') && line.includes(` -i ${bridge} `));
+  return (
+    iptables.some(line => line.startsWith('-A ufw-before-forward ')) &&
+    loaded.length >= foundTuples(bridge, seen?.rules ?? '').length
+  );
 }
 
 function foundTuples(bridge: string, rules: string): string[] {
@@ -48,12 +130,24 @@ function foundTuples(bridge: string, rules: string): string[] {
   return rules.split('\n').flatMap(line => tuple.exec(line)?.[1] ?? []);
 }
 
-/** As ufw writes a comment behind a tuple. */
+/** Returns the comment as ufw writes it behind a tuple. */
 function commentOf(bridge: string): string {
   return ` comment=${Buffer.from(markOf(bridge)).toString('hex')}`;
 }
 
-/** Arguments of ufw(8) that make a tuple, or with `delete` before them take it away. */
+async function deleteTuple(system: System, tuple: string): Promise<void> {
+  const [first = '', ...rest] = ufwArguments(tuple);
+  await system.run('ufw', first === 'route' ? ['route', 'delete', ...rest] : ['delete', first, ...rest]);
+}
+
+function removeFromFiles(system: System, bridge: string): void {
+  for (const path of [files.rules, files.rules6]) {
+    const rules = system.readFile(path);
+    if (rules !== null) system.writeFile(path, withoutTuples(bridge, rules));
+  }
+}
+
+/** Returns the arguments of ufw(8) that add a tuple, or remove it behind `delete`. */
 export function ufwArguments(tuple: string): string[] {
   const [action = '', protocol = '', ports = '', destination = '', , source = '', links = ''] =
     tuple.split(' ');
@@ -70,7 +164,7 @@ export function ufwArguments(tuple: string): string[] {
   ];
 }
 
-/** The text of user.rules, or user6.rules, without the rules of these tuples. */
+/** Returns the text of user.rules or user6.rules without the bridge's tuples. */
 export function withoutTuples(bridge: string, rules: string): string {
   const comment = commentOf(bridge);
   const blocks = rules.split(/^(?=### )/m);
@@ -80,7 +174,7 @@ export function withoutTuples(bridge: string, rules: string): string {
 }
 
 function routeTuple({ from, to, source, tracked, verdict }: Rule): string[] {
-  if (verdict !== 'accept' || from === undefined || tracked !== undefined) return [];
+  if (verdict.kind !== 'accept' || from === undefined || tracked !== undefined) return [];
   const links = to === undefined ? `in_${from}` : `in_${from}!out_${to}`;
   return [formatTuple('route:allow', 'any', 'any', source, links)];
 }
@@ -88,7 +182,7 @@ function routeTuple({ from, to, source, tracked, verdict }: Rule): string[] {
 function inputTuples({ bridge, input }: Ruleset): string[] {
   const accepts = input.rules.filter(
     ({ from, verdict, protocol }) =>
-      from === bridge && verdict === 'accept' && protocol !== 'icmp-echo-request',
+      from === bridge && verdict.kind === 'accept' && protocol !== 'icmp-echo-request',
   );
   const link = `in_${bridge}`;
   if (accepts.some(({ protocol }) => protocol === undefined))
@@ -99,13 +193,13 @@ function inputTuples({ bridge, input }: Ruleset): string[] {
   });
 }
 
-/** In ufw's order, and each port once: DNS may be in host-allow too. */
+/** Sorts ports as ufw does and lists each once: DNS may be in host-allow too. */
 function mergePorts(ports: readonly Ports[]): Ports[] {
   const merged: Ports[] = [];
   for (const { first, last } of [...ports].sort((a, b) => a.first - b.first)) {
-    const before = merged.at(-1);
-    if (before === undefined || first > before.last) merged.push({ first, last });
-    else merged[merged.length - 1] = { first: before.first, last: Math.max(before.last, last) };
+    const previous = merged.at(-1);
+    if (previous === undefined || first > previous.last) merged.push({ first, last });
+    else merged[merged.length - 1] = { first: previous.first, last: Math.max(previous.last, last) };
   }
   return merged;
 }
@@ -114,18 +208,9 @@ function formatTuple(
   action: string,
   protocol: string,
   ports: string,
-  source: Prefix | undefined,
+  source: PrefixMatch | undefined,
   links: string,
 ): string {
-  const from = source === undefined ? anywhere : formatPrefix(source);
+  const from = source === undefined ? anywhere : formatPrefix(source.prefix);
   return [action, protocol, ports, anywhere, 'any', from, links].join(' ');
-}
-
-/** Whether the kernel has what ufw's files say. */
-function isInForce(bridge: string, { iptables, ufw }: ForeignFirewalls): boolean {
-  const loaded = iptables.filter(line => line.startsWith('-A ufw-user-') && line.includes(` -i ${bridge} `));
-  return (
-    iptables.some(line => line.startsWith('-A ufw-before-forward ')) &&
-    loaded.length >= foundTuples(bridge, ufw?.rules ?? '').length
-  );
 }

@@ -1,57 +1,92 @@
+// Chains of programs that virlan does not know and that drop what none of their rules accepts. virlan changes nothing
+// there; it names the chain, and a command that lets machines pass.
+import type { BackendName } from '../firewall/backend.ts';
+import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
+import type { System } from '../system/system.ts';
 import {
   type Chain,
   dropsByPolicy,
-  type ForeignFirewalls,
-  isDockerUser,
-  isFirewalld,
   isIptablesBuiltin,
+  type OtherFirewallsReading,
+  otherFirewallNames,
   proposedMarkOf,
 } from './model.ts';
+import { otherFirewalls } from './registry.ts';
+
+/** Most chains that are searched for the rule of the proposed command. */
+const maxChains = 8;
+
+/** A chain that packets of machines meet and may not pass. Its names are hostile. */
+export interface UnknownChain {
+  readonly chain: Chain;
+  /** Why its rules could not be read; null when they were, and none of them lets machines pass. */
+  readonly unreadable: Error | null;
+}
 
 /**
- * Chains of nobody known that drop what none of their rules accepts, where an accept of virlan's own cannot help. With
- * the backend iptables virlan's rules stand in iptables' own chains, before their policy.
+ * Returns the chains that drop by policy and for which no known program answers. With the backend iptables, virlan's rules
+ * come before the policy of iptables' own chains.
  */
-export function strangeChains(
-  backend: 'nftables' | 'iptables',
-  found: Pick<ForeignFirewalls, 'chains' | 'docker' | 'ufw'>,
-): Chain[] {
-  const hasUfw = found.ufw?.enabled === true;
-  const hasDocker = found.docker || found.chains.some(isDockerUser);
-  const isKnown = (chain: Chain) =>
-    isFirewalld(chain) ||
-    (isIptablesBuiltin(chain) &&
-      (backend === 'iptables' || hasUfw || (hasDocker && chain.hook === 'forward')));
-  return found.chains.filter(chain => dropsByPolicy(chain) && !isKnown(chain));
+export function unknownChains(backend: BackendName, reading: OtherFirewallsReading): Chain[] {
+  const isAnswered = (chain: Chain) =>
+    (backend === 'iptables' && isIptablesBuiltin(chain)) ||
+    otherFirewallNames.some(name => otherFirewalls[name].answersFor(chain, reading));
+  return reading.chains.filter(chain => dropsByPolicy(chain) && !isAnswered(chain));
 }
 
-/** What to tell of a chain that machines' packets will meet, with the command that lets them pass. */
-export function reportStranger(bridge: string, chain: Chain): string {
-  const { family, table, name, hook } = chain;
-  const what = hook === 'forward' ? 'what machines send on' : 'what machines send to this host';
-  const place = `chain ${name} of table ${family} ${table}`;
-  return `${place} drops ${what} unless a rule of its own accepts it: ${remedy(bridge, chain)}`;
+/** Returns the unknown chains that lack the rule of the command that virlan proposes. */
+export async function findUnknownChains(
+  system: System,
+  bridge: string,
+  backend: BackendName,
+  reading: OtherFirewallsReading,
+): Promise<UnknownChain[]> {
+  const found = unknownChains(backend, reading)
+    .slice(0, maxChains)
+    .map(async chain => {
+      try {
+        const hasRule = await hasProposedRule(system, bridge, chain, reading.iptables);
+        return hasRule ? [] : [{ chain, unreadable: null }];
+      } catch (error) {
+        return [{ chain, unreadable: error as Error }];
+      }
+    });
+  return (await Promise.all(found)).flat();
 }
 
-export function isSameChain(a: Chain, b: Chain): boolean {
-  return a.family === b.family && a.table === b.table && a.name === b.name;
+async function hasProposedRule(
+  system: System,
+  bridge: string,
+  chain: Chain,
+  iptables: readonly string[],
+): Promise<boolean> {
+  const { family, table, name } = chain;
+  const mark = proposedMarkOf(bridge);
+  if (isIptablesBuiltin(chain) && iptables.length > 0)
+    return iptables.some(
+      line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`),
+    );
+  const args = ['--stateless', 'list', 'chain', family, table, name];
+  return (await system.run('nft', args, '', listTimeoutSeconds)).includes(`accept comment "${mark}"`);
 }
 
-function remedy(bridge: string, chain: Chain): string {
+/**
+ * Returns a command that lets the bridge's packets pass the chain; null when a name in it holds more than nft's
+ * identifiers may, and could mean something else to a shell.
+ */
+export function proposedCommand(bridge: string, chain: Chain): string | null {
   const { family, table, name, hook } = chain;
   const mark = proposedMarkOf(bridge);
-  // A name with more in it than nft's own identifiers could say something else to a shell.
-  if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word)))
-    return `let what comes by ${bridge} pass there`;
+  if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
   if (isIptablesBuiltin(chain)) {
     const insert = (match: string) => `iptables -I ${name} ${match} -m comment --comment ${mark} -j ACCEPT`;
-    const answers = insert(`-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`);
-    return hook === 'forward' ? `${answers} && ${insert(`-i ${bridge}`)}` : insert(`-i ${bridge}`);
+    const replies = insert(`-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`);
+    return hook === 'forward' ? `${replies} && ${insert(`-i ${bridge}`)}` : insert(`-i ${bridge}`);
   }
   const link = family === 'bridge' ? { from: 'ibrname', to: 'obrname' } : { from: 'iifname', to: 'oifname' };
   const insert = (match: string) =>
     `insert rule ${family} ${table} ${name} ${match} accept comment "${mark}"`;
-  const comes = insert(`${link.from} "${bridge}"`);
-  const answers = insert(`${link.to} "${bridge}" ct state established,related`);
-  return `nft '${hook === 'forward' && family !== 'bridge' ? `${answers}; ${comes}` : comes}'`;
+  const requests = insert(`${link.from} "${bridge}"`);
+  const replies = insert(`${link.to} "${bridge}" ct state established,related`);
+  return `nft '${hook === 'forward' && family !== 'bridge' ? `${replies}; ${requests}` : requests}'`;
 }

@@ -4,9 +4,21 @@ import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import type { Firewall } from '../other-firewalls/model.ts';
+import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { Step } from '../network/steps.ts';
+import type { Fight } from '../network/units.ts';
+import type { NetworkWarning } from '../network/warnings.ts';
+import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import { isoSeconds } from '../text.ts';
-import type { ProbeStatus } from '../watcher/background-probes.ts';
+
+/** What the last probe of a network came to, as `virlan status --json` shows it. */
+export interface ProbeStatus {
+  readonly at: string;
+  /** Null when it could not be sent. */
+  readonly passed: boolean | null;
+  /** What it failed at, or why it was not sent; null when it passed. */
+  readonly seen: string | null;
+}
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {
@@ -31,12 +43,26 @@ export interface NetworkStatus {
   readonly firewall: string | null;
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
   /** The other firewalls on the host that virlan knows, and what it has put into their places, line by line. */
-  readonly otherFirewalls: readonly { readonly name: Firewall; readonly rules: readonly string[] }[];
+  readonly otherFirewalls: readonly { readonly name: OtherFirewallName; readonly rules: readonly string[] }[];
   readonly problems: readonly string[];
   /** What the watcher's last probe came to; null without one. */
   readonly probe: ProbeStatus | null;
   readonly machines: readonly MachineStatus[];
 }
+
+/** What is wrong with a network, before it is put into words. */
+export type NetworkProblem =
+  | { readonly kind: 'warning'; readonly warning: NetworkWarning }
+  | { readonly kind: 'not-established' }
+  /** The host differs from the configuration. */
+  | { readonly kind: 'drift'; readonly steps: readonly Step[] }
+  | { readonly kind: 'no-dummy' }
+  | { readonly kind: 'no-checksum' }
+  | { readonly kind: 'fight'; readonly fight: Fight }
+  /** The configuration on disk was rejected: one line of the error. */
+  | { readonly kind: 'configuration'; readonly text: string }
+  | { readonly kind: 'libvirt-network'; readonly problem: LibvirtNetworkProblem }
+  | { readonly kind: 'probe'; readonly at: string; readonly seen: string };
 
 /** The form of `virlan status --json`: fields may be added, never renamed. */
 export interface Status {

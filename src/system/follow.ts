@@ -1,114 +1,123 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+// Follows a program that prints a line for each event, such as `ip monitor`, for as long as this process lives.
 import { Lines } from './lines.ts';
-import { systemPath } from './paths.ts';
 import { isInstalled } from './run.ts';
 
-/** What is said of a program that is followed. */
-export interface Listener {
-  /** The program was started; what happened before, it does not tell. */
+/** What the owner of a Follower is told. */
+export interface FollowerEvents {
+  /** The program was started. What happened before is not reported. */
   started(): void;
-  /** A line that it said, to its standard output or error. */
+  /** A line of its standard output or error. */
   line(text: string): void;
-  /** It ended, or cannot be started: one line for the log. It is tried again. */
+  /** It ended, or cannot be started: one line for the log. It is started again. */
   failed(message: string): void;
 }
 
-/** Rests before a program is started again, in milliseconds: from the first on, each twice the one before. */
-const rests = { first: 100, longest: 60_000 };
+/** Before a program is started again: each delay is twice the one before. */
+const restartDelayMs = { first: 100, longest: 60_000 };
 
-/** The longest beginning of a line that anybody looks at, in bytes. */
-const longestLine = 4096;
+/** The longest beginning of a line that is looked at, in bytes. execa's own lines have no limit. */
+const maxLineBytes = 4096;
+
+/** The program that runs now. */
+interface RunningProgram {
+  readonly stdout: { pause(): unknown; resume(): unknown };
+  kill(): boolean;
+}
 
 /**
- * Follows a program that says a line whenever something happens, for as long as this process lives. One that ends is
- * started again. The kernel ends it together with this process, however this one ends (setpriv(1), --pdeathsig).
+ * Runs a program and reports its lines. A program that ends is started again. The kernel ends it together with this
+ * process, however this process ends (setpriv(1), --pdeathsig).
  */
 export class Follower {
   readonly #command: readonly [string, ...string[]];
-  readonly #listener: Listener;
-  /** What has to be there for the program to be of use: asked before each start. */
+  readonly #events: FollowerEvents;
+  /** Returns whether it makes sense to run the program now; called before each start. */
   readonly #isUseful: () => boolean;
-  #child: ChildProcess | null = null;
+  #running: RunningProgram | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #rest = rests.first;
+  #delayMs = restartDelayMs.first;
   #isHeld = false;
   #isMissing = false;
+  #isStopped = false;
 
-  constructor(command: readonly [string, ...string[]], listener: Listener, isUseful = () => true) {
+  constructor(command: readonly [string, ...string[]], events: FollowerEvents, isUseful = () => true) {
     this.#command = command;
-    this.#listener = listener;
+    this.#events = events;
     this.#isUseful = isUseful;
     this.#start();
   }
 
-  /** Stops listening for a while. What the program says meanwhile waits in its pipe, and when that is full it waits, too. */
+  /** Stops reading for a while. The program's output stays in its pipe; when that is full, the program waits. */
   hold(): void {
     this.#isHeld = true;
-    this.#child?.stdout?.pause();
+    this.#running?.stdout.pause();
   }
 
   goOn(): void {
     this.#isHeld = false;
-    this.#child?.stdout?.resume();
+    this.#running?.stdout.resume();
   }
 
   stop(): void {
+    this.#isStopped = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    this.#child?.removeAllListeners();
-    this.#child?.kill('SIGKILL');
-    this.#child = null;
+    this.#running?.kill();
+    this.#running = null;
   }
 
   #start(): void {
     this.#timer = null;
     if (!this.#isUseful()) {
-      this.#startLater(rests.longest);
+      this.#startLater(restartDelayMs.longest);
       return;
     }
     const missing = ['setpriv', this.#command[0]].find(program => !isInstalled(program));
-    if (missing === undefined) this.#run();
+    if (missing === undefined) void this.#run();
     else {
-      if (!this.#isMissing) this.#listener.failed(`${missing} is not on this host: install it`);
-      this.#startLater(rests.longest);
+      if (!this.#isMissing) this.#events.failed(`${missing} is not on this host: install it`);
+      this.#startLater(restartDelayMs.longest);
     }
     this.#isMissing = missing !== undefined;
   }
 
-  #run(): void {
+  async #run(): Promise<void> {
+    const { startProgram } = await import('./execa.ts');
+    if (this.#isStopped) return;
     const began = performance.now();
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...this.#command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: systemPath, LC_ALL: 'C' },
-      cwd: '/',
+    const program = startProgram('setpriv', ['--pdeathsig', 'KILL', ...this.#command], {
+      stdin: 'ignore',
+      buffer: false,
+      reject: false,
     });
-    this.#child = child;
-    let said: string | undefined;
-    const [output, errors] = [new Lines(longestLine), new Lines(longestLine)];
-    child.stdout.on('data', piece => {
-      for (const line of output.push(piece)) this.#listener.line(line);
+    this.#running = program;
+    let firstError: string | null = null;
+    const [output, errors] = [new Lines(maxLineBytes), new Lines(maxLineBytes)];
+    program.stdout.on('data', (chunk: Buffer) => {
+      for (const line of output.push(chunk)) this.#report(line);
     });
-    child.stderr.on('data', piece => {
-      for (const line of errors.push(piece)) {
-        said ??= line;
-        this.#listener.line(line);
+    program.stderr.on('data', (chunk: Buffer) => {
+      for (const line of errors.push(chunk)) {
+        firstError ??= line;
+        this.#report(line);
       }
     });
-    if (this.#isHeld) child.stdout.pause();
-    const ended = (how: string) => {
-      if (this.#child !== child) return;
-      this.#child = null;
-      this.#listener.failed(`${this.#command.join(' ')} ended: ${said ?? how}`);
-      if (performance.now() - began > rests.longest) this.#rest = rests.first;
-      this.#startLater(this.#rest);
-      this.#rest = Math.min(2 * this.#rest, rests.longest);
-    };
-    child.on('error', error => ended(error.message));
-    child.on('close', (status, signal) => ended(signal ?? `exit status ${status}`));
-    this.#listener.started();
+    if (this.#isHeld) program.stdout.pause();
+    this.#events.started();
+    const { exitCode, signal, originalMessage } = await program;
+    if (this.#isStopped) return;
+    this.#running = null;
+    const reason = firstError ?? originalMessage ?? signal ?? `exit status ${exitCode}`;
+    this.#events.failed(`${this.#command.join(' ')} ended: ${reason}`);
+    if (performance.now() - began > restartDelayMs.longest) this.#delayMs = restartDelayMs.first;
+    this.#startLater(this.#delayMs);
+    this.#delayMs = Math.min(2 * this.#delayMs, restartDelayMs.longest);
   }
 
-  #startLater(rest: number): void {
-    this.#timer = setTimeout(() => this.#start(), rest).unref();
+  #report(line: string): void {
+    if (!this.#isStopped) this.#events.line(line);
+  }
+
+  #startLater(delayMs: number): void {
+    this.#timer = setTimeout(() => this.#start(), delayMs).unref();
   }
 }

@@ -1,24 +1,25 @@
+// Splits a program's output into lines of bounded length.
+
 /**
- * Cuts what a program says into lines as it comes. Of a line that is longer than the limit only its beginning is kept,
- * so that no text, however long and whoever wrote it, fills the memory.
+ * Splits output into lines as it arrives. Only the beginning of a line longer than the limit is kept, so that no output
+ * fills the memory, however long a line is and whoever wrote it.
  */
 export class Lines {
   #line = '';
-  readonly #longest: number;
+  readonly #maxBytes: number;
 
-  /** `longest` is in bytes. */
-  constructor(longest: number) {
-    this.#longest = longest;
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
   }
 
-  /** The lines that end in this piece, each byte a character. */
-  push(piece: Buffer): string[] {
-    const [first = '', ...rest] = piece.toString('latin1').split('\n');
-    this.#line += first.slice(0, this.#longest - this.#line.length);
+  /** Returns the lines that end in this chunk, one character per byte (latin1). */
+  push(chunk: Buffer): string[] {
+    const [first = '', ...rest] = chunk.toString('latin1').split('\n');
+    this.#line += first.slice(0, this.#maxBytes - this.#line.length);
     const lines: string[] = [];
     for (const next of rest) {
       lines.push(this.#line);
-      this.#line = next.slice(0, this.#longest);
+      this.#line = next.slice(0, this.#maxBytes);
     }
     return lines;
   }

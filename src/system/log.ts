@@ -1,21 +1,47 @@
-import { chmodSync, existsSync, fstatSync } from 'node:fs';
-import { destination, type Logger, pino } from 'pino';
+// virlan's log: JSON lines, in the journal or in a file, such as
+// {"level":30,"time":"2024-05-01T10:00:00.000Z","pid":42,"network":"k8s-br0","msg":"network established"}
+import { appendFileSync, chmodSync, existsSync, fstatSync, mkdirSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { paths } from './paths.ts';
 
-/**
- * virlan's log, as JSON lines: to the journal where systemd gave this process its stderr, else to a file. Nothing is
- * buffered, so that a killed hook has said what it did.
- */
-export function openLog(): Logger {
-  const stderr = fstatSync(2);
+interface LogLine {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** As pino numbers its levels. */
+const levelNumbers: Readonly<Record<LogLine['level'], number>> = { info: 30, warn: 40, error: 50 };
+
+const stderr = 2;
+
+/** Returns whether systemd connected stderr to the journal, so that the log goes there instead of to a file. */
+export function logsToJournal(): boolean {
+  const { dev, ino } = fstatSync(stderr);
   // A child of a service inherits the variable, not always the stream: systemd.exec(5), $JOURNAL_STREAM.
-  const toJournal = process.env.JOURNAL_STREAM === `${stderr.dev}:${stderr.ino}`;
-  const target = toJournal
-    ? destination({ fd: 2, sync: true })
-    : destination({ dest: paths.log, sync: true, mkdir: true });
-  if (!toJournal && existsSync(paths.log)) chmodSync(paths.log, 0o640);
-  return pino(
-    { base: { pid: process.pid }, timestamp: () => `,"time":"${new Date().toISOString()}"` },
-    target,
-  );
+  return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
+}
+
+/** Keeps the log file from users other than root and its group. */
+export function protectLogFile(): void {
+  if (existsSync(paths.log)) chmodSync(paths.log, 0o640);
+}
+
+/**
+ * Writes lines to the log, in the format of `openLog` in logger.ts. Throws when the log cannot be written. It does not
+ * load pino, which takes 5 ms: a machine's start waits for a hook, and a hook has all of its lines at its end.
+ */
+export function writeLog(lines: readonly LogLine[]): void {
+  const text = lines.map(line => `${JSON.stringify(format(line))}\n`).join('');
+  if (logsToJournal()) writeSync(stderr, text);
+  else {
+    mkdirSync(dirname(paths.log), { recursive: true });
+    appendFileSync(paths.log, text);
+    protectLogFile();
+  }
+}
+
+function format({ level, message, fields }: LogLine) {
+  const time = new Date().toISOString();
+  return { level: levelNumbers[level], time, pid: process.pid, ...fields, msg: message };
 }

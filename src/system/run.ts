@@ -1,72 +1,52 @@
-import { type ExecFileException, execFile } from 'node:child_process';
+// Runs programs of the system to their end.
 import { existsSync } from 'node:fs';
-import { promisify } from 'node:util';
+import type { ExecaError } from 'execa';
+import { CommandError, type CommandFailure } from '../errors.ts';
 import { systemPath } from './paths.ts';
+import { tellingLine } from './stderr.ts';
 
-/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
-export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
+/** The time limit of a program that is given no other. */
+const defaultTimeoutSeconds = 10;
 
-/** A program of the system that could not be run, failed or took too long. Its message is one line. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError';
-  readonly reason: CommandFailure;
-  constructor(message: string, reason: CommandFailure) {
-    super(message);
-    this.reason = reason;
-  }
-}
+/** In characters, for each stream: the rulesets of others can be long. */
+const maxOutput = 2 ** 28;
 
-/** How long a program may take that is given no other time, in seconds. */
-const timeLimit = 10;
-
-/** The rulesets of others can be long. */
-const longestOutput = 2 ** 28;
-
-/** How long after its end a program's output is waited for, in milliseconds: a daemon that it left running may hold the pipe for ever. */
-const lastWords = 1000;
-
-const execute = promisify(execFile);
+/** How long output is awaited after a program's end: a daemon that it started may hold the pipe open for ever. */
+const outputGraceMs = 1000;
 
 /**
- * Runs a program of the system with a list of arguments, never a shell, and gives its standard output without the line
- * break at its end. Throws CommandError when it fails or has not ended in time.
+ * Runs a program of the system with a list of arguments, never a shell. Returns its standard output without the line
+ * break at its end. Throws CommandError when it is missing, fails or has not ended in time.
  */
 export async function run(
   program: string,
   args: readonly string[],
   input = '',
-  seconds = timeLimit,
+  timeoutSeconds = defaultTimeoutSeconds,
 ): Promise<string> {
-  const running = execute(program, [...args], {
-    env: { PATH: systemPath, LC_ALL: 'C' },
-    timeout: seconds * 1000,
-    killSignal: 'SIGKILL',
-    maxBuffer: longestOutput,
-    cwd: '/',
+  // 11 ms to load: a hook without work runs no program.
+  const { startProgram } = await import('./execa.ts');
+  const running = startProgram(program, args, {
+    stdin: input === '' ? 'ignore' : 'pipe',
+    timeout: timeoutSeconds * 1000,
+    maxBuffer: maxOutput,
   });
-  const { stdin, stdout, stderr } = running.child;
-  // A program need not read what it gets: how it ends says whether it had to.
-  stdin?.on('error', () => {});
-  stdin?.end(input);
-  running.child.once('exit', () => {
+  // A program need not read its input. execa's own option `input` makes a stream of it, which takes 2 ms.
+  running.stdin?.end(input);
+  running.once('exit', () => {
     setTimeout(() => {
-      stdout?.destroy();
-      stderr?.destroy();
-    }, lastWords).unref();
+      running.stdout.destroy();
+      running.stderr.destroy();
+    }, outputGraceMs).unref();
   });
   try {
-    return (await running).stdout.replace(/\n$/, '');
+    return (await running).stdout;
   } catch (error) {
-    throw explain([program, ...args].join(' '), seconds, error as ExecFileException);
+    throw commandError(program, args, timeoutSeconds, error as ExecaError);
   }
 }
 
-/** Whether a program of the system is on this host. */
-export function isInstalled(program: string): boolean {
-  return systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
-}
-
-/** As `run`, but null when the program fails or is not there: for questions whose answer may be no. */
+/** As `run`, but returns null when the program fails or is missing: for questions whose answer may be no. */
 export async function runOrNull(
   program: string,
   args: readonly string[],
@@ -80,20 +60,34 @@ export async function runOrNull(
   }
 }
 
-function explain(
-  command: string,
-  seconds: number,
-  { code, killed, signal, stderr = '', message }: ExecFileException,
+/** Returns whether a program of the system is on this host. */
+export function isInstalled(program: string): boolean {
+  return systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
+}
+
+function commandError(
+  program: string,
+  args: readonly string[],
+  timeoutSeconds: number,
+  cause: ExecaError,
 ): CommandError {
-  const [program = ''] = command.split(' ');
-  if (code === 'ENOENT') return new CommandError(`${program} is not on this host: install it`, 'missing');
-  const said = stderr
-    .split('\n')
-    .map(line => line.trim())
-    .find(line => line !== '');
-  const ending =
-    typeof code === 'number' ? `ended with ${code}` : signal ? `was ended by ${signal}` : message;
-  const outcome = killed ? `not done after ${seconds} s` : (said ?? ending);
-  const reason = killed ? 'timeout' : signal ? 'killed' : 'failed';
-  return new CommandError(`${command}: ${outcome}`, reason);
+  const reason = reasonOf(cause);
+  const stderr = String(cause.stderr ?? '');
+  const details = { reason, exitCode: cause.exitCode ?? null, stderr, cause };
+  if (reason === 'missing')
+    return new CommandError(`${program} is not installed on this host: install it`, details);
+  const outcome =
+    reason === 'timeout' ? `not done after ${timeoutSeconds} s` : (tellingLine(stderr) ?? endingOf(cause));
+  return new CommandError(`${[program, ...args].join(' ')}: ${outcome}`, details);
+}
+
+function reasonOf({ code, timedOut, signal }: ExecaError): CommandFailure {
+  if (code === 'ENOENT') return 'missing';
+  if (timedOut) return 'timeout';
+  return signal === undefined ? 'failed' : 'killed';
+}
+
+function endingOf({ exitCode, signal, originalMessage }: ExecaError): string {
+  if (exitCode !== undefined) return `ended with ${exitCode}`;
+  return signal === undefined ? (originalMessage ?? 'failed') : `was ended by ${signal}`;
 }

@@ -1,15 +1,7 @@
 import type { NetworkConfig } from '../config/config.ts';
 import type { Finding } from '../diagnosis/finding.ts';
+import type { ProbeStatus } from '../report/status.ts';
 import { isoSeconds } from '../text.ts';
-
-/** What the last probe of a network came to, as `virlan status --json` shows it. */
-export interface ProbeStatus {
-  readonly at: string;
-  /** Null when it could not be sent. */
-  readonly passed: boolean | null;
-  /** What it failed at, or why it was not sent; null when it passed. */
-  readonly seen: string | null;
-}
 
 /** How long a network is left to settle before it is probed, and from one probe to the next, in milliseconds. */
 export interface ProbeRests {

@@ -1,35 +1,108 @@
+// The configuration in force, and the rules by which a changed file takes its place.
 import { formatPrefix } from '../address/ip.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { VirlanError } from '../errors.ts';
 import { machineOn } from '../identity/machine.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 
-/**
- * What a new configuration would take away from machines that run: each a line that names them. Empty when it can be
- * applied without dropping anybody's traffic.
- */
-export function refusals(now: Config, next: Config): string[] {
+/** What reading the file again came to. */
+export type Reloaded =
+  | { readonly kind: 'applied'; readonly removed: readonly NetworkConfig[] }
+  /** `isNew`: it was not rejected for the same reason before. */
+  | { readonly kind: 'rejected'; readonly error: Error; readonly isNew: boolean };
+
+export class Configuration {
+  readonly path: string;
+  #current: Config;
+  #problem: Error | null = null;
+
+  /** Throws InvalidConfig. */
+  constructor(path: string) {
+    this.path = path;
+    this.#current = loadConfig(path);
+  }
+
+  get current(): Config {
+    return this.#current;
+  }
+
+  get networks(): readonly NetworkConfig[] {
+    return this.#current.networks;
+  }
+
+  /** Why the configuration on disk is not in force; null when it is. */
+  get problem(): Error | null {
+    return this.#problem;
+  }
+
+  /** Reads the file, and puts it in force unless it is invalid or would cut off machines that run. */
+  reload(): Reloaded {
+    try {
+      const next = loadConfig(this.path);
+      const [refused] = findRefusedChanges(this.#current, next, machinesRunningOn);
+      if (refused !== undefined) throw new VirlanError('refused', refusedChangeText(refused));
+      const removed = this.networks.filter(
+        ({ bridge }) => !next.networks.some(other => other.bridge === bridge),
+      );
+      this.#current = next;
+      this.#problem = null;
+      return { kind: 'applied', removed };
+    } catch (thrown) {
+      const error = thrown as Error;
+      const isNew = this.#problem?.message !== error.message;
+      this.#problem = error;
+      return { kind: 'rejected', error, isNew };
+    }
+  }
+}
+
+/** A change that would cut off machines that run. Their names are hostile. */
+export interface RefusedChange {
+  readonly network: string;
+  readonly change: { readonly kind: 'removed' } | { readonly kind: 'bridge' | 'subnet'; readonly to: string };
+  readonly machines: readonly string[];
+}
+
+/** Returns the changes between two configurations that must wait until machines are shut down. */
+export function findRefusedChanges(
+  now: Config,
+  next: Config,
+  machinesOn: (network: NetworkConfig) => readonly string[],
+): RefusedChange[] {
   return now.networks.flatMap(network => {
-    const successor = next.networks.find(other => other.name === network.name);
-    const change = describeChange(network, successor);
-    const machines = change === null ? [] : machinesRunningOn(network);
-    return change === null || machines.length === 0
-      ? []
-      : [`${change} while machines run on it: ${machines.join(', ')}: shut them down first`];
+    const change = compareNetwork(
+      network,
+      next.networks.find(other => other.name === network.name),
+    );
+    const machines = change === null ? [] : machinesOn(network);
+    return change === null || machines.length === 0 ? [] : [{ network: network.name, change, machines }];
   });
 }
 
-function describeChange(network: NetworkConfig, next: NetworkConfig | undefined): string | null {
-  if (next === undefined) return `network ${network.name} cannot go`;
-  if (next.bridge !== network.bridge) return `the bridge of ${network.name} cannot become ${next.bridge}`;
+/** Describes a refused change in one line, with the remedy. */
+export function refusedChangeText({ network, change, machines }: RefusedChange): string {
+  const what =
+    change.kind === 'removed'
+      ? `network ${network} cannot be removed`
+      : `the ${change.kind} of ${network} cannot become ${change.to}`;
+  const names = machines.map(name => JSON.stringify(name)).join(', ');
+  return `${what} while machines run on it: ${names}: shut them down first`;
+}
+
+function compareNetwork(
+  network: NetworkConfig,
+  next: NetworkConfig | undefined,
+): RefusedChange['change'] | null {
+  if (next === undefined) return { kind: 'removed' };
+  if (next.bridge !== network.bridge) return { kind: 'bridge', to: next.bridge };
   const subnet = formatPrefix(next.subnet);
-  return subnet === formatPrefix(network.subnet)
-    ? null
-    : `the subnet of ${network.name} cannot become ${subnet}`;
+  return subnet === formatPrefix(network.subnet) ? null : { kind: 'subnet', to: subnet };
 }
 
 function machinesRunningOn({ name, bridge }: NetworkConfig): string[] {
   const passThrough = passThroughNetworks(name, bridge);
   return runningDomains()
     .filter(domain => machineOn(bridge, passThrough, domain).macs.length > 0)
-    .map(domain => JSON.stringify(domain.name));
+    .map(domain => domain.name);
 }

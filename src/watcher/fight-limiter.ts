@@ -1,71 +1,69 @@
-/** Something that was repaired so often that it is left alone for a while: another program fights for it. */
-export interface Fight {
-  readonly thing: string;
-  /** Both in milliseconds since 1970. */
-  readonly since: number;
-  readonly until: number;
-}
+// Limits repairs, so that a tug-of-war with another program does not use up the CPU. Pure: times are passed in.
+import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
-/** So many repairs of one thing within a minute are no accident. */
-const tooMany = 3;
-const minute = 60_000;
+/** So many repairs of one unit within a minute are not a coincidence. */
+const maxRepairsPerMinute = 3;
+const minuteMs = 60_000;
 
 /**
- * How long a thing is left alone, in milliseconds; twice as long each time the fight goes on afterwards. The first is
- * short because it may be no fight: a firewall that writes its rules again and again as it starts is soon done.
+ * How long a unit is left alone; twice as long each time the fight continues afterwards. The first pause is short because
+ * it may not be a fight: a firewall that writes its rules several times as it starts is soon done.
  */
-const pauses = { first: minute / 4, longest: 16 * minute };
+const firstPauseMs = minuteMs / 4;
+const longestPauseMs = 16 * minuteMs;
 
-interface Record {
-  /** When it was repaired. */
-  repairs: readonly number[];
-  fight: { readonly since: number; readonly until: number; readonly pause: number } | null;
+interface History {
+  readonly unit: Unit;
+  /** Times of repairs. */
+  readonly repairs: readonly number[];
+  readonly fight: { readonly since: number; readonly until: number; readonly pauseMs: number } | null;
 }
 
 /**
- * Keeps count of repairs, so that two programs that will have a thing differently do not burn the host. What is left
- * alone is tried again after the pause; when that repair lasts for a minute, the fight is over. Times are in
- * milliseconds since 1970.
+ * Counts repairs per unit. A unit that is left alone is repaired again after the pause; when that repair lasts for a minute,
+ * the fight is over. Times are milliseconds since 1970.
  */
-export class Damping {
-  readonly #records = new Map<string, Record>();
+export class FightLimiter {
+  readonly #histories = new Map<string, History>();
 
-  /** Whether a thing may be repaired now. */
-  allows(thing: string, now: number): boolean {
-    const fight = this.#records.get(thing)?.fight ?? null;
+  /** Whether a unit may be repaired now. */
+  allows(unit: Unit, now: number): boolean {
+    const fight = this.#histories.get(unitKey(unit))?.fight ?? null;
     return fight === null || now >= fight.until;
   }
 
-  /** A thing was repaired, or its repair failed. True when it is left alone from now on. */
-  count(thing: string, now: number): boolean {
-    for (const [other, record] of this.#records) {
-      const { repairs, fight } = upToDate(record, now);
-      if (repairs.length === 0 && fight === null) this.#records.delete(other);
+  /** Counts a repair, or an attempt that failed. Returns the fight when the unit is left alone from now on. */
+  count(unit: Unit, now: number): Fight | null {
+    for (const [key, history] of this.#histories) {
+      const { repairs, fight } = forget(history, now);
+      if (repairs.length === 0 && fight === null) this.#histories.delete(key);
     }
-    const { repairs, fight } = upToDate(this.#records.get(thing) ?? { repairs: [], fight: null }, now);
+    const key = unitKey(unit);
+    const { repairs, fight } = forget(this.#histories.get(key) ?? { unit, repairs: [], fight: null }, now);
     const recent = [...repairs, now];
-    const goesOn = fight !== null;
-    if (!goesOn && recent.length < tooMany) {
-      this.#records.set(thing, { repairs: recent, fight: null });
-      return false;
+    if (fight === null && recent.length < maxRepairsPerMinute) {
+      this.#histories.set(key, { unit, repairs: recent, fight: null });
+      return null;
     }
-    const pause = goesOn ? Math.min(2 * fight.pause, pauses.longest) : pauses.first;
-    const since = goesOn ? fight.since : (recent[0] ?? now);
-    this.#records.set(thing, { repairs: [], fight: { since, until: now + pause, pause } });
-    return true;
+    const pauseMs = fight === null ? firstPauseMs : Math.min(2 * fight.pauseMs, longestPauseMs);
+    const since = fight === null ? (recent[0] ?? now) : fight.since;
+    const until = now + pauseMs;
+    this.#histories.set(key, { unit, repairs: [], fight: { since, until, pauseMs } });
+    return { unit, since, until };
   }
 
-  /** What is left alone at present. */
+  /** Returns the units that are left alone at present. */
   fights(now: number): Fight[] {
-    return [...this.#records].flatMap(([thing, { fight }]) =>
-      fight !== null && now < fight.until ? [{ thing, since: fight.since, until: fight.until }] : [],
+    return [...this.#histories.values()].flatMap(({ unit, fight }) =>
+      fight !== null && now < fight.until ? [{ unit, since: fight.since, until: fight.until }] : [],
     );
   }
 }
 
-function upToDate({ repairs, fight }: Record, now: number): Record {
+function forget({ unit, repairs, fight }: History, now: number): History {
   return {
-    repairs: repairs.filter(time => now - time < minute),
-    fight: fight !== null && now - fight.until < minute ? fight : null,
+    unit,
+    repairs: repairs.filter(time => now - time < minuteMs),
+    fight: fight !== null && now - fight.until < minuteMs ? fight : null,
   };
 }

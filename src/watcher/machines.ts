@@ -1,3 +1,12 @@
+import {
+  ConnectionError,
+  ErrorCode,
+  isNoDomain,
+  type LibvirtClient,
+  LibvirtError,
+  type Domain as Remote,
+  DomainXml as XmlFlags,
+} from 'node-libvirt';
 import type { Logger } from 'pino';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -8,17 +17,7 @@ import { changeLedger, readHostsfile, readLedger, reserveMachine, syncHostsfile 
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
-import {
-  ConnectionError,
-  ErrorCode,
-  isNoDomain,
-  type LibvirtClient,
-  LibvirtError,
-  type Domain as Remote,
-  DomainXml as XmlFlags,
-} from '../node-libvirt/src/index.ts';
-import type { LogRecord } from '../report/outcome.ts';
-import { reserveRecords } from '../report/reservations.ts';
+import type { Event } from '../report/event.ts';
 
 /** libvirt's XML with all that a redefinition has to hand back, passwords among it. */
 const wholeDefinition = XmlFlags.SECURE | XmlFlags.INACTIVE;
@@ -35,21 +34,21 @@ interface DomainOnNetworks extends DomainXml {
 export class Machines {
   readonly #client: LibvirtClient;
   readonly #log: Logger;
-  readonly #write: (records: readonly LogRecord[]) => void;
+  readonly #report: (events: readonly Event[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
   /** MACs of each defined machine, by uuid, as far as it has been looked at: so that none is given twice. */
   readonly #macs = new Map<string, ReadonlySet<Mac>>();
 
-  /** `write` is for what a hook would log too, and counts it. */
+  /** `report` is for events that a hook would report, too. */
   constructor(
     client: LibvirtClient,
     log: Logger,
-    write: (records: readonly LogRecord[]) => void,
+    report: (events: readonly Event[]) => void,
     networks: () => readonly NetworkConfig[],
   ) {
     this.#client = client;
     this.#log = log;
-    this.#write = write;
+    this.#report = report;
     this.#networks = networks;
   }
 
@@ -220,7 +219,7 @@ export class Machines {
   async #reserve({ machines }: DomainOnNetworks, moment: 'booting' | 'defined'): Promise<void> {
     for (const { network, machine } of machines) {
       const { events } = await reserveMachine(network, machine, moment);
-      this.#write(reserveRecords(events));
+      this.#report(events.map(event => ({ kind: 'reservation', event })));
     }
   }
 

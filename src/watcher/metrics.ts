@@ -5,8 +5,10 @@ import { isCurrent } from '../dnsmasq/leases.ts';
 import { poolSize } from '../identity/pool.ts';
 import { poolOf } from '../identity/reserve.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
+import type { Event } from '../report/event.ts';
 
-/** What `GET /metrics` tells, in Prometheus' format. */
+// Metrics of `GET /metrics`, in the format of Prometheus.
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #labels = { labelNames: ['network' as const], registers: [this.#registry] };
@@ -49,11 +51,18 @@ export class Metrics {
     registers: [this.#registry],
   });
 
+  /** Counts an event. A repair that changed nothing is not one. */
+  count(event: Event): void {
+    if (event.kind === 'network-established' || event.kind === 'network-repaired')
+      this.repairs.inc({ network: event.network });
+    if (event.kind === 'reservation' && event.event.event === 'reserved') this.reservations.inc();
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }
 
-  /** The figures as text; those of a network are read from its files now. */
+  /** Returns the metrics as text; those of a network are read from its files now. */
   render(networks: readonly NetworkConfig[]): Promise<string> {
     const entries = readLedger().entries();
     const now = new Date();

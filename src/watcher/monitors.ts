@@ -1,17 +1,16 @@
-import { existsSync } from 'node:fs';
-import type { Logger } from 'pino';
+// Programs that report changes of the kernel and of firewalld, and what they report.
 import type { NetworkConfig } from '../config/config.ts';
-import { readFileOrNull } from '../system/files.ts';
+import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
-import { isInstalled } from '../system/run.ts';
-import { isSignOfRules, SignsOfLinks } from './monitor-lines.ts';
+import { system } from '../system/system.ts';
+import { isRulesChange, LinkChanges } from './monitor-lines.ts';
 
-/** How long a program takes at most to be all ears after its start, in milliseconds: then a look makes up for what it missed. */
-const untilItHears = 300;
+/** A monitor misses events until it has subscribed: scan once this long after starting it. */
+const monitorStartupMs = 300;
 
 const busSocket = '/run/dbus/system_bus_socket';
 
-/** The two signals of D-Bus that matter: firewalld read its configuration anew, or came or went. */
+/** The two D-Bus signals that matter: firewalld has read its configuration again, or has come or gone. */
 const firewalld = 'org.fedoraproject.FirewallD1';
 const busMatches = [
   `type='signal',interface='${firewalld}',member='Reloaded'`,
@@ -19,39 +18,34 @@ const busMatches = [
 ];
 
 /**
- * Follows what changes the networks of a host from outside: its rules, its links, addresses, routes and forwarding, and
- * firewalld. Each sign of a change calls `sign`. A host without one of the programs goes on without it.
+ * Follows changes of rules, links, addresses, routes and forwarding, and of firewalld; each change that may concern a
+ * network calls `changed`. A host without one of the programs does without it.
  */
 export function followKernel(
   networks: () => readonly NetworkConfig[],
-  sign: () => void,
-  log: Logger,
+  changed: () => void,
+  report: (event: Event) => void,
 ): Follower[] {
   const bridges = () => networks().map(({ bridge }) => bridge);
-  const links = new SignsOfLinks();
-  const hear = (isSign: (line: string) => boolean) => ({
-    started: () => void setTimeout(sign, untilItHears).unref(),
+  const links = new LinkChanges();
+  const onLine = (isChange: (line: string) => boolean) => ({
+    started: () => void setTimeout(changed, monitorStartupMs).unref(),
     line: (text: string) => {
-      if (isSign(text)) sign();
+      if (isChange(text)) changed();
     },
-    failed: (message: string) => log.warn(`changes from outside are seen late: ${message}`),
+    failed: (message: string) => report({ kind: 'monitor-failed', error: new Error(message) }),
   });
   return [
-    new Follower(['nft', 'monitor'], hear(isSignOfRules)),
+    new Follower(['nft', 'monitor'], onLine(isRulesChange)),
     new Follower(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf'],
-      hear(line => links.isSign(line, bridges())),
+      onLine(line => links.isChange(line, bridges())),
     ),
-    // Whatever it prints is one of the two.
+    // Each object that it prints is one of the two signals.
     new Follower(
       ['busctl', '--system', '--json=short', ...busMatches.map(match => `--match=${match}`), 'monitor'],
-      hear(line => line.startsWith('{')),
-      () => isInstalled('firewalld') && existsSync(busSocket),
+      onLine(line => line.startsWith('{')),
+      () => system.isInstalled('firewalld') && system.exists(busSocket),
     ),
   ];
-}
-
-/** Whether the kernel has rules by iptables' old interface (iptables-legacy), of whose changes nobody is told. */
-export function hasSilentRules(): boolean {
-  return (readFileOrNull('/proc/net/ip_tables_names') ?? '') !== '';
 }

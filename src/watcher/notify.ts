@@ -1,6 +1,10 @@
+// Notifications to systemd.
 import { runOrNull } from '../system/run.ts';
 
-/** Tells systemd that the service is ready, or what it does, where systemd wants to know (sd_notify(3)). Node has no datagram sockets of the unix family. */
+/**
+ * Tells systemd that the service is ready, or what it does (sd_notify(3)), if it runs as a service. systemd-notify sends it,
+ * because Node has no unix datagram sockets.
+ */
 export async function notifySystemd(...states: readonly string[]): Promise<void> {
   const socket = process.env.NOTIFY_SOCKET;
   if (socket === undefined) return;
@@ -8,10 +12,10 @@ export async function notifySystemd(...states: readonly string[]): Promise<void>
 }
 
 /**
- * How often systemd wants a sign of life, in milliseconds, or null when it wants none of this process
- * (sd_watchdog_enabled(3)): twice in the time after which it would restart the service.
+ * Returns how often to report to systemd's watchdog, in milliseconds: twice in the time after which it restarts the
+ * service. Null when it does not watch this process (sd_watchdog_enabled(3)).
  */
-export function watchdogInterval(environment: NodeJS.ProcessEnv = process.env): number | null {
+export function watchdogIntervalMs(environment: NodeJS.ProcessEnv = process.env): number | null {
   const { WATCHDOG_USEC, WATCHDOG_PID = String(process.pid) } = environment;
   const microseconds = Number(WATCHDOG_USEC);
   return microseconds > 0 && WATCHDOG_PID === String(process.pid) ? microseconds / 2000 : null;

@@ -1,84 +1,86 @@
+// When to scan the host: after a burst of changes, and less and less often where scans find nothing.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Coalesced } from './serial.ts';
 
-/** What says that something may have changed, and can be told to wait. */
-interface Source {
+/** A monitor of the host that can be told to wait. */
+interface Monitor {
   hold(): void;
   goOn(): void;
   stop(): void;
 }
 
-/** How long a burst of changes is waited out before the host is looked at, in milliseconds. */
-const burst = 20;
+/** Wait before a scan, so that one scan covers a burst of changes. */
+const burstMs = 20;
 
-/** After how many milliseconds without a sign those that came before are forgotten. */
-const quiet = 1000;
+/** Scans without effect are forgotten after this long without a request. */
+const quietMs = 1000;
 
 /**
- * Looks at the host when there is a sign that something may have changed; one look for a burst of them. Nobody listens
- * while a look and the rest after it last: what is said meanwhile waits, and is a sign then. So a host that changes all
- * the time is looked at for a part of the time only, and nothing piles up.
+ * Scans the host on request; one scan for a burst of requests. Monitors are held while a scan and the pause after it last:
+ * what they report meanwhile waits, and requests a scan then. A host that changes all the time is scanned for a part of the
+ * time only, and nothing piles up.
  */
-export class Lookout {
-  readonly #look: () => Promise<boolean>;
-  readonly #round = new Coalesced(() => this.#lookAndRest(), 0);
-  #sources: readonly Source[] = [];
-  /** How many looks in a row found nothing. */
-  #inVain = 0;
-  #ended = 0;
+export class Rescan {
+  readonly #scan: () => Promise<boolean>;
+  readonly #round = new Coalesced(() => this.#scanAndPause(), 0);
+  #monitors: readonly Monitor[] = [];
+  /** Scans in a row that repaired nothing. */
+  #idleScans = 0;
+  #endedAt = 0;
 
-  /** `look` gives whether there was something to put right. */
-  constructor(look: () => Promise<boolean>) {
-    this.#look = look;
+  /** `scan` returns whether it repaired something. */
+  constructor(scan: () => Promise<boolean>) {
+    this.#scan = scan;
   }
 
-  listen(sources: readonly Source[]): void {
-    this.#sources = sources;
+  pauseWhileScanning(monitors: readonly Monitor[]): void {
+    this.#monitors = monitors;
   }
 
-  sign(): void {
+  request(): void {
     void this.#round.request();
   }
 
+  /** Stops the monitors. */
   stop(): void {
-    for (const source of this.#sources) source.stop();
+    for (const monitor of this.#monitors) monitor.stop();
   }
 
-  async #lookAndRest(): Promise<void> {
-    for (const source of this.#sources) source.hold();
+  async #scanAndPause(): Promise<void> {
+    for (const monitor of this.#monitors) monitor.hold();
     try {
-      await pause(burst, undefined, { ref: false });
-      const began = performance.now();
-      const isRepair = await this.#look();
-      const took = performance.now() - began;
-      const isFirst = began - this.#ended > quiet;
-      this.#inVain = isRepair ? 0 : isFirst ? 1 : this.#inVain + 1;
-      await pause(restAfter(took, this.#inVain), undefined, { ref: false });
+      await pause(burstMs, undefined, { ref: false });
+      const startedAt = performance.now();
+      const isRepair = await this.#scan();
+      const tookMs = performance.now() - startedAt;
+      const isFirst = startedAt - this.#endedAt > quietMs;
+      this.#idleScans = isRepair ? 0 : isFirst ? 1 : this.#idleScans + 1;
+      await pause(pauseAfter(tookMs, this.#idleScans), undefined, { ref: false });
     } finally {
-      this.#ended = performance.now();
-      for (const source of this.#sources) source.goOn();
+      this.#endedAt = performance.now();
+      for (const monitor of this.#monitors) monitor.goOn();
     }
   }
 }
 
 /**
- * How long to rest after a look that found something, in milliseconds: who wrote there mostly goes on, as Docker does
- * three times in 300 ms when it starts, and one repair more is to make good for all the rest.
+ * Pause after a scan that repaired something: whoever wrote there mostly goes on, as Docker does three times in 300 ms when
+ * it starts, and one more repair then covers the rest.
  */
-const restAfterRepair = 400;
+const pauseAfterRepairMs = 400;
 
-/** After so many looks in a row that found nothing, the rest is as long as the look was. */
-const enough = 3;
+/** After so many scans that repaired nothing, the pause is as long as the scan took. */
+const warmUpScans = 3;
 
-/** The longest rest after a look that takes less time than that, in milliseconds. */
-const longestRest = 1000;
+/** Longest pause after a scan that takes less time than that. */
+const longestPauseMs = 1000;
 
 /**
- * How long to rest after a look that took so long, as the last of some in a row that found nothing, or of none where it
- * found something; in milliseconds. Looks in vain get rarer, down to one a second, or half of the time where a look takes
- * long.
+ * Returns the pause after a scan in ms. `tookMs`: how long it ran. `idleScans`: scans in a row that repaired nothing, this
+ * one included; 0 if it repaired something. Idle scans become rarer, down to one a second, or to half of the time where a
+ * scan takes long.
  */
-export function restAfter(took: number, inVain: number): number {
-  if (inVain === 0) return restAfterRepair;
-  return Math.min(took * 2 ** (inVain - enough), Math.max(took, longestRest));
+export function pauseAfter(tookMs: number, idleScans: number): number {
+  if (idleScans === 0) return pauseAfterRepairMs;
+  return Math.min(tookMs * 2 ** (idleScans - warmUpScans), Math.max(tookMs, longestPauseMs));
 }

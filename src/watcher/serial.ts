@@ -1,4 +1,6 @@
-/** Runs pieces of work one after the other, in the order they came. A piece that fails does not hold up the next. */
+// Order of asynchronous work: one after the other, or once for many requests.
+
+/** Runs work one after the other, in the order of the requests. Work that fails does not stop the next. */
 export class Serial {
   #last: Promise<unknown> = Promise.resolve();
 
@@ -9,19 +11,16 @@ export class Serial {
   }
 }
 
-/**
- * Work for which only the latest request counts: asked for while it runs, it runs once more afterwards, when it has
- * rested for some milliseconds.
- */
+/** Work for which only the latest request counts: requested while it runs, it runs once more after a pause. */
 export class Coalesced {
   #wanted = false;
   #running: Promise<void> | null = null;
   readonly #work: () => Promise<void>;
-  readonly #rest: number;
+  readonly #pauseMs: number;
 
-  constructor(work: () => Promise<void>, rest: number) {
+  constructor(work: () => Promise<void>, pauseMs: number) {
     this.#work = work;
-    this.#rest = rest;
+    this.#pauseMs = pauseMs;
   }
 
   request(): Promise<void> {
@@ -35,7 +34,7 @@ export class Coalesced {
       while (this.#wanted) {
         this.#wanted = false;
         await this.#work();
-        if (this.#wanted) await new Promise(resolve => setTimeout(resolve, this.#rest));
+        if (this.#wanted) await new Promise(resolve => setTimeout(resolve, this.#pauseMs));
       }
     } finally {
       this.#running = null;

@@ -1,22 +1,18 @@
+// The watcher's HTTP server on a unix socket, for root only.
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { VirlanError } from '../errors.ts';
 import { paths } from '../system/paths.ts';
-import { type Answer, askWatcher } from './client.ts';
+import { type Answer, plainText, type Routes } from './answers.ts';
+import { requestWatcher } from './client.ts';
 
-/** `METHOD /path` → what answers it, given the request's body. */
-export type Routes = ReadonlyMap<string, (body: string) => Promise<Answer>>;
+/** The longest XML that libvirt passes, and a little more; in bytes. */
+const maxBodyBytes = 4_300_000;
 
-export const plainText = 'text/plain; charset=utf-8';
-
-/** As long as the longest XML that libvirt passes, and a little. */
-const longestBody = 4_300_000;
-
-/**
- * Serves on the watcher's socket, for root only. Throws when another watcher does already; a socket that a killed one
- * left behind is taken over.
- */
+/** Serves on the watcher's socket. Throws when another watcher does; the socket of a killed one is taken over. */
 export async function serve(routes: Routes): Promise<Server> {
-  if (await isServed()) throw new Error(`another virlan watch runs already: it answers on ${paths.socket}`);
+  if (await isServed())
+    throw new VirlanError('wrong-state', `another virlan watch runs already: it answers on ${paths.socket}`);
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   rmSync(paths.socket, { force: true });
   const server = createServer((message, response) => {
@@ -40,7 +36,7 @@ export async function serve(routes: Routes): Promise<Server> {
 
 async function answer(routes: Routes, message: IncomingMessage): Promise<Answer> {
   const route = routes.get(`${message.method} ${message.url}`);
-  if (route === undefined) return { status: 404, type: plainText, body: 'there is no such thing here\n' };
+  if (route === undefined) return { status: 404, type: plainText, body: 'not found\n' };
   const body = await readBody(message);
   return body === null ? { status: 413, type: plainText, body: 'too long\n' } : route(body);
 }
@@ -50,7 +46,7 @@ async function readBody(message: IncomingMessage): Promise<string | null> {
   let length = 0;
   for await (const chunk of message) {
     length += chunk.length;
-    if (length > longestBody) return null;
+    if (length > maxBodyBytes) return null;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
@@ -66,5 +62,5 @@ function send(response: ServerResponse, { status, type, body }: Answer): void {
 }
 
 async function isServed(): Promise<boolean> {
-  return (await askWatcher('GET', '/ping')) !== null;
+  return (await requestWatcher('GET', '/ping')) !== null;
 }

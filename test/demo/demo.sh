@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh: what `npm run demo` runs: a private host on which virlan does all it promises, and then nothing of it is left.
+# demo.sh: `npm run demo`: shows virlan's features on a private host, and checks that nothing of it is left afterwards.
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh

@@ -1,9 +1,9 @@
 #!/bin/sh
-# image.sh SUITE NODE DIRECTORY: makes a Debian machine that can be booted, as DIRECTORY/{disk.img,vmlinuz,initrd.img}.
-# NODE is the program to install as /usr/bin/node where Debian's own is older than virlan needs.
+# image.sh SUITE NODE DIRECTORY: makes a bootable Debian machine, as DIRECTORY/{disk.img,vmlinuz,initrd.img}. NODE is the
+# program that becomes /usr/bin/node if Debian's own is too old for virlan.
 #
-# The machine is a libvirt host as a person has it before virlan: default network autostarted, AppArmor enforcing. At the
-# end of its boot it runs test/machine/inside.sh of the checkout that is its second disk, a tar file.
+# The machine is a usual libvirt host without virlan: default network autostarted, AppArmor enforcing. At the end of its
+# boot it runs test/machine/inside.sh of the checkout on its second disk, a tar file.
 set -eu
 
 suite=$1 node=$2 directory=$3
@@ -26,20 +26,21 @@ chroot "$root" /usr/bin/node --version >/dev/null || { echo "image.sh: $node doe
 echo virlan-test >"$root/etc/hostname"
 echo 00112233445566778899aabbccddeeff >"$root/etc/machine-id"
 echo '/dev/vda / ext4 defaults 0 1' >"$root/etc/fstab"
-# QEMU's own network and name server, for the host itself. iPXE knows no wish to be shut down.
+# The host itself uses QEMU's network and name server. iPXE ignores requests to shut down, so that the timeout is short.
 rm -f "$root/etc/resolv.conf"
 echo 'nameserver 10.0.2.3' >"$root/etc/resolv.conf"
 printf '[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n' >"$root/etc/systemd/network/80-eth0.network"
 printf 'SHUTDOWN_TIMEOUT=1\n' >"$root/etc/default/libvirt-guests"
 ln -s /etc/libvirt/qemu/networks/default.xml "$root/etc/libvirt/qemu/networks/autostart/default.xml"
-# Debian has dnsmasq's profile complain only. The others are of no use here, and take a minute to load in emulation.
+# Debian's profile of dnsmasq only complains; here it is enforced. The other profiles are unused, and take a minute to
+# load in emulation.
 find "$root/etc/apparmor.d" -maxdepth 1 -type f ! -name 'usr.*libvirt*' ! -name usr.sbin.dnsmasq -delete
 sed -i -e 's/flags=(complain,/flags=(/' -e 's/ flags=(complain)//' "$root/etc/apparmor.d/usr.sbin.dnsmasq"
 
-# Each link that comes and goes is written down from before libvirtd on.
+# A service that starts before libvirtd records all changes of links.
 cat >"$root/etc/systemd/system/link-watch.service" <<'END'
 [Unit]
-Description=Writes down each link that comes and goes
+Description=Records all changes of links
 DefaultDependencies=no
 Before=sysinit.target
 
@@ -53,7 +54,7 @@ WantedBy=sysinit.target
 END
 cat >"$root/etc/systemd/system/virlan-test.service" <<'END'
 [Unit]
-Description=Runs what the second disk says
+Description=Runs the test of the second disk
 Requires=dev-vdb.device dev-virtio\x2dports-output.device
 After=multi-user.target dev-vdb.device dev-virtio\x2dports-output.device
 
@@ -69,7 +70,7 @@ WantedBy=multi-user.target
 END
 chroot "$root" systemctl --quiet enable link-watch.service virlan-test.service systemd-networkd.service
 chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer getty@tty1.service serial-getty@ttyS0.service
-# Emulated on a busy host, a device may be long in coming.
+# In emulation on a busy host, a device may take minutes to appear.
 mkdir "$root/etc/systemd/system.conf.d"
 printf '[Manager]\nDefaultTimeoutStartSec=15min\n' >"$root/etc/systemd/system.conf.d/emulated.conf"
 [ "$suite" = bookworm ] || echo 'DefaultDeviceTimeoutSec=15min' >>"$root/etc/systemd/system.conf.d/emulated.conf"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# inside.sh: what a machine runs at the end of its boot: the test file that the kernel's command line names. Then it
-# reboots, which QEMU takes for its own end.
+# inside.sh: runs at the end of a machine's boot: the test file that the kernel's command line names. Then reboots the
+# machine, upon which QEMU exits.
 set -u
 test=$(sed -n 's/.* virlan\.test=\([^ ]*\).*/\1/p' /proc/cmdline)
 cd /root/virlan || exit 1

@@ -1,9 +1,8 @@
-// run.mjs [--limit SECONDS] [debian12] [debian13]: installs virlan on whole machines that boot, and looks at them.
+// run.mjs [--limit SECONDS] [debian12] [debian13]: installs virlan on whole machines that boot, and tests it there.
 //
-// A machine is an image that image.sh builds, once, and a copy-on-write layer over it for each run. Each *.test.ts is
-// what happens in one boot: the machine boots, runs it, and shuts down for the next one, in the order of their names.
-// The second disk is a tar file of this checkout; what the tests print comes out of a virtio port into
-// build/machine/MACHINE-TEST.log.
+// A machine has an image, which image.sh builds once, and a copy-on-write layer for each run. It boots once for each
+// *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of this checkout. The
+// output of the tests comes out of a virtio port into build/machine/MACHINE-TEST.log.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -14,12 +13,13 @@ import { totalsOf } from '../summary.mjs';
 const suites = { debian12: 'bookworm', debian13: 'trixie' };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  // Of one boot, which takes most of it on a host that emulates its machines.
+  // For one boot. A host without KVM needs most of it.
   options: { limit: { type: 'string', default: '1200' } },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(suites);
 const unknown = names.find(name => !(name in suites));
-if (unknown) throw new Error(`there is no machine ${unknown}, but ${Object.keys(suites).join(' and ')}`);
+if (unknown)
+  throw new Error(`there is no machine ${unknown}: choose from ${Object.keys(suites).join(' and ')}`);
 
 const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/machine`;
@@ -63,7 +63,7 @@ execFileSync(
   },
 );
 
-/** The directory of a machine's image, which is built when there is none yet that was built in this way. */
+/** Returns the directory of a machine's image. Builds the image if image.sh or Node has changed since. */
 function imageOf(name) {
   const script = `${import.meta.dirname}/image.sh`;
   const key = createHash('sha256')
@@ -81,28 +81,31 @@ function imageOf(name) {
   return image;
 }
 
-const qemu = ({ name, image, test, log }) => [
-  // Debian 13 panics at random in the emulation of QEMU 7.2: when it finds cx16 or la57, and when one processor patches
-  // the code that another one runs.
-  ...'-accel tcg -cpu max,cx16=off,la57=off -smp 1 -m 2560 -nodefaults -display none -no-reboot'.split(' '),
-  ...'-nic user,model=virtio-net-pci -device virtio-rng-pci -device virtio-serial-pci'.split(' '),
-  ...['-chardev', `file,id=output,path=${log}`, '-device', 'virtserialport,chardev=output,name=output'],
-  ...['-serial', `file:${layers}/${name}.console`],
-  ...['-drive', `file=${layers}/${name}.qcow2,if=virtio,format=qcow2,cache=unsafe`],
-  ...['-drive', `file=${tar},if=virtio,format=raw,readonly=on`],
-  ...['-kernel', `${image}/vmlinuz`, '-initrd', `${image}/initrd.img`],
-  ...[
-    '-append',
-    `console=ttyS0 panic=1 root=/dev/vda rw quiet mitigations=off net.ifnames=0 virlan.test=${test}`,
-  ],
-];
+/** Returns the arguments of QEMU for one boot. */
+function qemuArguments({ name, image, test, log }) {
+  return [
+    // Debian 13 panics at random in QEMU 7.2's emulation: with cx16 or la57, and when one processor patches code that
+    // another one runs.
+    ...'-accel tcg -cpu max,cx16=off,la57=off -smp 1 -m 2560 -nodefaults -display none -no-reboot'.split(' '),
+    ...'-nic user,model=virtio-net-pci -device virtio-rng-pci -device virtio-serial-pci'.split(' '),
+    ...['-chardev', `file,id=output,path=${log}`, '-device', 'virtserialport,chardev=output,name=output'],
+    ...['-serial', `file:${layers}/${name}.console`],
+    ...['-drive', `file=${layers}/${name}.qcow2,if=virtio,format=qcow2,cache=unsafe`],
+    ...['-drive', `file=${tar},if=virtio,format=raw,readonly=on`],
+    ...['-kernel', `${image}/vmlinuz`, '-initrd', `${image}/initrd.img`],
+    ...[
+      '-append',
+      `console=ttyS0 panic=1 root=/dev/vda rw quiet mitigations=off net.ifnames=0 virlan.test=${test}`,
+    ],
+  ];
+}
 
-/** Boots a machine for one test file, and resolves when it has shut down. */
+/** Boots a machine for one test file. Resolves when it has shut down, with the numbers of tests. */
 function boot(name, image, file) {
   const started = performance.now();
   const test = file.replace(/\.ts$/, '');
   const log = `${built}/${name}-${test}.log`;
-  const child = spawn('qemu-system-x86_64', qemu({ name, image, test, log }), {
+  const child = spawn('qemu-system-x86_64', qemuArguments({ name, image, test, log }), {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   running.add(child);
@@ -136,7 +139,7 @@ async function live({ name, image }) {
     const { passed, failed } = await boot(name, image, file);
     totals.passed += passed;
     totals.failed += failed;
-    // What the next boots look at would not be there.
+    // The next boots test the result of this one.
     if (passed === 0) return;
   }
 }

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# The whole userland of the image that kubernetes.test.ts makes: does with a NoCloud seed the little of what cloud-init
-# does that shows here (host name, DHCP), looks for its neighbours by name, and says on the serial console what it found.
+# cloud-init.sh: the init process of the image that kubernetes.test.ts makes. Applies host name and DHCP settings of a
+# NoCloud seed as cloud-init does, resolves the names of its neighbours, and prints the results on the serial console.
 /bin/busybox mkdir -p /dev /proc /sys /seed /etc
 /bin/busybox --install -s /bin
 export PATH=/bin

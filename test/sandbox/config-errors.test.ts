@@ -122,7 +122,7 @@ errors('of several mistakes each has its line', async () => {
   assert.deepEqual([exitCode, places], [1, ['2', '3', '4', '4', '4']]);
 });
 
-errors('a virlan.ini that cannot be read is no empty one', async () => {
+errors('a virlan.ini that cannot be read does not count as empty', async () => {
   rmSync(ini, { force: true });
   mkdirSync(ini);
   const before = await snapshot();
@@ -134,7 +134,7 @@ errors('a virlan.ini that cannot be read is no empty one', async () => {
 errors('a file that --config names must be there', async () => {
   refused(
     await virlan('plan', '--config', '/etc/virlan/none.ini'),
-    'virlan: /etc/virlan/none.ini: is not there: ',
+    'virlan: /etc/virlan/none.ini: does not exist: ',
   );
 });
 
@@ -219,7 +219,7 @@ errors('a machine starts whatever XML the hook gets', async () => {
   }
 });
 
-errors('wrong usage: exit code 2, and a line that says what would be right', async () => {
+errors('wrong usage: exit code 2, and a line that says what to write', async () => {
   for (const line of [
     '',
     'nonsense',
@@ -234,7 +234,7 @@ errors('wrong usage: exit code 2, and a line that says what would be right', asy
   ]) {
     const { exitCode, stdout, stderr } = await virlan(...line.split(' ').filter(word => word !== ''));
     assert.deepEqual([exitCode, stdout, stderr.split('\n').length], [2, '', 1], line);
-    assert.match(stderr, /^virlan: .*(virlan|count)/);
+    assert.match(stderr, /^virlan: .*(virlan |from 0 to 999)/);
   }
 });
 

@@ -239,7 +239,7 @@ establish('a link of that name that is no bridge is left alone', async () => {
   await ip('link', 'add', 'k8s-br0', 'type', 'veth', 'peer', 'name', 'other');
   const before = await snapshot();
   for (const verb of ['plan', 'up']) {
-    failed(await virlan(verb), /k8s-br0 is a link of type veth, no bridge: .*bridge = in virlan.ini/);
+    failed(await virlan(verb), /k8s-br0 is a link of type veth, not a bridge: .*bridge = in virlan.ini/);
     assert.deepEqual(await changesSince(before), []);
   }
 });
@@ -312,12 +312,12 @@ establish("a slip in the user's own options does not cost the dnsmasq that runs"
   await up();
   const before = await snapshot();
   writeFileSync(own, 'no-such-option\n');
-  failed(await virlan('up'), /goes on with its old configuration: .*bad option.*own.conf$/);
+  failed(await virlan('up'), /keeps its old configuration: .*bad option.*own.conf$/);
   assert.deepEqual(await changesSince(before, /own.conf/), []);
   // A hook does what else there is to do.
   await ip('link', 'set', 'k8s-br0', 'down');
   await runHook('daemon', ['-', 'start', '-', 'start']);
-  assert.match(String(logLines().at(-1)?.msg), /goes on with its old configuration/);
+  assert.match(String(logLines().at(-1)?.msg), /keeps its old configuration/);
   assert.deepEqual(await changesSince(before, /own.conf|applied.json|default/), []);
   rmSync('/etc/virlan/dnsmasq.d', { recursive: true });
 });

@@ -1,3 +1,4 @@
+// harness-outside.test.mjs: tests enter.sh and init.sh from outside: nothing of a private host is left when it ends.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,20 +9,21 @@ import { suite } from 'uvu';
 const enter = 'test/sandbox/enter.sh';
 const outside = suite('outside');
 
-/** The namespaces of a process, by kind. */
-const namespacesOf = pid =>
-  Object.fromEntries(
+/** Returns the namespaces of a process, by kind. */
+function namespacesOf(pid) {
+  return Object.fromEntries(
     ['mnt', 'net', 'pid', 'ipc', 'uts'].map(kind => [kind, readlinkSync(`/proc/${pid}/ns/${kind}`)]),
   );
+}
 
-/** Every namespace that some process is in. */
+/** Returns every namespace that contains a process. */
 function namespacesInUse() {
   const inUse = new Set();
   for (const pid of readdirSync('/proc').filter(entry => /^\d+$/.test(entry))) {
     try {
       for (const namespace of Object.values(namespacesOf(pid))) inUse.add(namespace);
     } catch {
-      // It has ended meanwhile, or is above this system.
+      // The process has ended, or belongs to the system outside this container.
     }
   }
   return inUse;
@@ -47,7 +49,7 @@ outside('nothing is left of a private host that ended or was killed', async () =
   const paths = ['/etc', '/usr/sbin', '/var/lib', '/run', '/tmp', '/dev/shm'].map(
     parent => `${parent}/${token}`,
   );
-  // `setsid` as daemons do: only the end of the PID namespace ends these.
+  // With `setsid`, as daemons do: these processes end only with the PID namespace.
   const script = `
     touch ${paths.join(' ')} && rm /usr/bin/env && ip netns add ${token} && ip link add br0 type bridge || exit 1
     touch ${process.cwd()}/${token} 2> /dev/null && exit 1

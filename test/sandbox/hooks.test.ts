@@ -6,7 +6,8 @@ import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
-import { standIn } from './bare-host.ts';
+import { hookSources } from '../hook-bundles.ts';
+import { noStandIns, standIn } from './bare-host.ts';
 import { formulaAddressOf } from './formula.ts';
 import { hookEnvironment, logLines, prepare, runHook } from './hook-calls.ts';
 import { configure, dhcp, domainXml, guest, installVirlan, remove, virlan } from './host.ts';
@@ -154,6 +155,32 @@ hooks('operations without work end at once, also with no program installed', asy
       signal: undefined,
     });
   }
+});
+
+hooks('prepare of a machine that has its reservation loads three bundles, and no other', async () => {
+  // The loader of virlan reads bundles by itself; Node's own has its modules in require.cache.
+  const recorder = `const fs = require('node:fs');
+    const { readFileSync } = fs;
+    const loaded = new Set();
+    fs.readFileSync = (path, ...rest) => {
+      loaded.add(path);
+      return readFileSync(path, ...rest);
+    };
+    process.on('exit', () => {
+      for (const path of Object.keys(require.cache)) loaded.add(path);
+      fs.writeFileSync('/tmp/loaded', [...loaded].join('\\n'));
+    });`;
+  writeFileSync('/tmp/recorder.cjs', recorder);
+  const machine = { name: 'web', uuid: randomUUID(), nics: [{ ...bridge, mac: '52:54:00:12:34:56' }] };
+  assert.equal((await prepare(machine)).exitCode, 0);
+  standIn('node', 'exec "$original" --require /tmp/recorder.cjs "$@"');
+  assert.equal((await prepare(machine)).exitCode, 0);
+  noStandIns();
+  const loaded = readFileSync('/tmp/loaded', 'utf8').split('\n');
+  assert.deepEqual(
+    loaded.filter(path => path.startsWith('/usr/lib/virlan/')).sort(),
+    hookSources.map(source => source.replace(/^src(.*)\.ts$/, '/usr/lib/virlan$1.cjs')).sort(),
+  );
 });
 
 hooks("another daemon's hook may be quicker to take the default network's link away", async () => {

@@ -1,14 +1,14 @@
 #!/bin/sh
 # init.sh CHECKOUT DIRECTORY CMD ARGS...: process 1 of a private host. enter.sh starts it in fresh namespaces.
-# It furnishes the host, runs CMD in DIRECTORY, and reaps the daemons that CMD orphans; the kernel ends
-# whatever is still alive when it exits.
+# Prepares the host, runs CMD in DIRECTORY, and reaps the daemons that CMD orphans. When it exits, the kernel kills all
+# other processes.
 set -eu
 
 checkout=$1
 directory=$2
 shift 2
 
-# Held as the working directory, the checkout stays reachable when a mount covers the path to it.
+# As the working directory, the checkout stays reachable when a mount covers its path.
 cd "$checkout"
 
 mount -t tmpfs -o mode=755 private /run
@@ -16,13 +16,13 @@ for tree in /etc /usr /var; do
   mkdir -p "/run/upper$tree" "/run/work$tree"
   mount -t overlay -o "lowerdir=$tree,upperdir=/run/upper$tree,workdir=/run/work$tree" private "$tree"
 done
-# The overlays keep their layers; a second mount takes these out of everybody's sight.
+# The overlays keep their layers; a second mount hides them.
 mount -t tmpfs -o mode=755 private /run
 mkdir /run/lock
 mount -t tmpfs -o mode=1777 private /tmp
 mount -t tmpfs -o mode=1777 private /dev/shm
 
-# sysfs shows the network namespace it was mounted in. With the old one go the real host's cgroups, which
+# sysfs shows the network namespace that it was mounted in. The old one also contains the real host's cgroups, which
 # libvirt would try to use.
 umount --recursive --lazy /sys
 mount -t sysfs private /sys
@@ -31,9 +31,9 @@ mkdir -p "$checkout"
 mount --no-canonicalize --rbind . "$checkout"
 mount -o remount,bind,ro "$checkout"
 
-# No trace of the real host's libvirt, nor of a virlan that is installed there.
+# Removes all traces of the real host's libvirt and virlan.
 rm -rf /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
-rm -rf /etc/virlan /var/lib/virlan /var/lib/dnsmasq /usr/lib/virlan /usr/sbin/virlan
+rm -rf /etc/virlan /var/lib/virlan /var/cache/virlan /var/log/virlan.log /var/lib/dnsmasq /usr/lib/virlan /usr/sbin/virlan
 rm -f /etc/systemd/system/virlan* /usr/lib/systemd/system/virlan*
 mkdir -p /etc/libvirt/hooks /etc/libvirt/qemu/networks/autostart /var/lib/libvirt/dnsmasq /var/log/libvirt
 cat > /etc/libvirt/qemu.conf <<'END'
@@ -57,15 +57,15 @@ END
 chmod 600 /etc/libvirt/qemu.conf /etc/libvirt/qemu/networks/default.xml
 ln -s /etc/libvirt/qemu/networks/default.xml /etc/libvirt/qemu/networks/autostart/default.xml
 
-# The same on every machine that runs the tests. The name server is where host.ts puts the internet.
+# Equal on every machine that runs the tests. The name server has the address that host.ts gives the internet.
 echo sandbox > /proc/sys/kernel/hostname
 rm -f /etc/machine-id /etc/resolv.conf
 echo 00112233445566778899aabbccddeeff > /etc/machine-id
 echo nameserver 203.0.113.2 > /etc/resolv.conf
 ip link set lo up
-# A new network namespace copies this from the first one.
+# New network namespaces copy this setting from the first one.
 echo 0 > /proc/sys/net/ipv4/ip_forward
-# Otherwise the kernel sends a peer one ICMP error a second after the first six, and a reject looks like a drop.
+# By default the kernel sends a peer six ICMP errors, then one per second: a reject would look like a drop.
 echo 0 > /proc/sys/net/ipv4/icmp_ratelimit
 
 cd "$directory" 2> /dev/null || cd /

@@ -1,7 +1,8 @@
+// node-libvirt against a real libvirtd: every call, every event, and a libvirtd that hangs, restarts or dies.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { suite } from 'uvu';
+import { execa } from 'execa';
 import {
   type Connected,
   ConnectionError,
@@ -22,8 +23,10 @@ import {
   ListNetworks,
   MetadataType,
   type Notice,
-} from '../../src/node-libvirt/src/index.ts';
+} from 'node-libvirt';
+import { suite } from 'uvu';
 import {
+  checkout,
   create,
   define,
   destroyMachine,
@@ -38,7 +41,7 @@ import {
 } from './host.ts';
 import { olderLibvirtd } from './older-libvirtd.ts';
 
-/** A client, with everything that it ever told. */
+/** Starts a client; its events of each kind are collected in arrays. */
 function watch(options: LibvirtClientOptions = {}) {
   const client = new LibvirtClient({ reconnect: { minMs: 50, maxMs: 500 }, ...options });
   const connected: Connected[] = [];
@@ -61,37 +64,42 @@ async function until(condition: () => unknown, what: string, limitMs = 10_000): 
   }
 }
 
-/** What events say, short enough to compare a list of them. */
-const short = (event: LibvirtEvent): string => {
-  switch (event.type) {
+/** Returns an event as a short text, to compare lists of them. */
+function short(event: LibvirtEvent): string {
+  switch (event.kind) {
     case 'domain-lifecycle':
       return `${event.domain.name} ${event.event} ${event.detail}`;
     case 'network-lifecycle':
       return `${event.network.name} ${event.event}`;
     case 'metadata-change':
       return `${event.domain.name} metadata ${event.metadataType} ${event.uri}`;
-    default:
-      return `${event.domain.name} ${event.type} ${event.alias}`;
+    case 'device-added':
+    case 'device-removed':
+      return `${event.domain.name} ${event.kind} ${event.alias}`;
   }
-};
+}
 
-const seen = (events: LibvirtEvent[], ...wanted: string[]): Promise<void> =>
-  until(
+/** Waits until all of the wanted events have come. */
+function seen(events: LibvirtEvent[], ...wanted: string[]): Promise<void> {
+  return until(
     () => wanted.every(text => events.some(event => short(event) === text)),
     `${wanted.join(', ')} among ${events.map(short).join(', ')}`,
   );
+}
 
-const pidOfLibvirtd = (): number => Number(readFileSync('/run/libvirtd.pid', 'utf8'));
+function pidOfLibvirtd(): number {
+  return Number(readFileSync('/run/libvirtd.pid', 'utf8'));
+}
 
 const networkXml = `<network><name>n1</name><bridge name='n1br'/><ip address='10.77.0.1' netmask='255.255.255.0'/></network>`;
 
 const rpc = suite('libvirt-rpc');
 
-// One for most tests, connected through a good part of them.
+// The client of most tests; it stays connected until libvirtd is frozen.
 const main = watch({ keepalive: { intervalMs: 400, count: 2 } });
 const { client } = main;
 
-rpc('a client that is there before libvirtd waits for it, also while it starts slowly', async () => {
+rpc('a client that is started before libvirtd waits for it, also while it starts slowly', async () => {
   await until(() => main.notices.length >= 2, 'two attempts without a socket');
   const attempts = main.notices.length;
   for (const notice of main.notices) {
@@ -99,16 +107,16 @@ rpc('a client that is there before libvirtd waits for it, also while it starts s
   }
   await assert.rejects(client.connectListAllDomains(), { name: 'ConnectionError', failure: 'not-connected' });
 
-  // libvirtd autostarts the default network, and with it runs this, before it answers anybody.
+  // libvirtd autostarts the default network, and runs this hook for it, before it answers any client.
   writeFileSync('/etc/libvirt/hooks/network', '#!/bin/sh\n[ "$2" != start ] || sleep 3\n', { mode: 0o755 });
-  // It gives up a client that says nothing to its keepalive requests within 3 s.
+  // It disconnects a client that does not answer its keepalive requests within 3 s.
   writeFileSync('/etc/libvirt/libvirtd.conf', 'keepalive_interval = 1\nkeepalive_count = 2\n');
   const started = startLibvirtd();
   await until(() => existsSync('/run/libvirt/libvirt-sock'), 'the socket');
   const socketThere = Date.now();
   await until(() => main.connected.length > 0, 'connected');
   assert(Date.now() - socketThere > 2_000, 'libvirtd was not slow at all');
-  assert(main.notices.length - attempts <= 2, 'the client kept on knocking while libvirtd started');
+  assert(main.notices.length - attempts <= 2, 'the client kept on connecting while libvirtd started');
   await started;
   rmSync('/etc/libvirt/hooks/network');
   assert.deepEqual(main.connected, [
@@ -190,7 +198,7 @@ rpc('networks: every procedure, and their events', async () => {
   await seen(main.events, 'n1 defined', 'n1 started', 'n1 stopped', 'n1 undefined');
 });
 
-/** As virsh sees it: "Using library: libvirt 9.0.0" */
+/** Returns the version that virsh prints: "Running against daemon: 9.0.0". */
 async function libraryVersion(): Promise<number> {
   const [, major, minor, release] = /Running against daemon: (\d+)\.(\d+)\.(\d+)/.exec(
     await virsh('version', '--daemon'),
@@ -198,7 +206,7 @@ async function libraryVersion(): Promise<number> {
   return Number(major) * 1_000_000 + Number(minor) * 1_000 + Number(release);
 }
 
-rpc('the life of a machine in events, devices included', async () => {
+rpc('events of a machine from its definition to its removal, devices included', async () => {
   main.events.length = 0;
   const xml = domainXml({ name: 'vm1', nics: [] }).replace('</os>', '</os><features><acpi/></features>');
   await define(xml);
@@ -213,7 +221,7 @@ rpc('the life of a machine in events, devices included', async () => {
   );
   await virsh('attach-device', 'vm2', '/tmp/nic.xml', '--live');
   await seen(main.events, 'vm2 device-added ua-nic');
-  // No system runs in the machine that would let the device go; then QEMU takes it at the next reset.
+  // No guest system runs that would release the device; QEMU then removes it at the next reset.
   await virsh('detach-device-alias', 'vm2', 'ua-nic', '--live');
   await virsh('reset', 'vm2');
   await seen(main.events, 'vm2 device-removed ua-nic');
@@ -222,9 +230,9 @@ rpc('the life of a machine in events, devices included', async () => {
   await create(domainXml({ name: 'fleeting', nics: [] }));
   await destroyMachine('fleeting');
   await seen(main.events, 'fleeting stopped destroyed');
-  // Whether QEMU still tells of its shutdown before it is killed is a matter of luck.
+  // Whether QEMU reports its shutdown before it is killed depends on timing.
   const lifecycle = main.events
-    .filter(event => event.type === 'domain-lifecycle' && event.event !== 'shutdown')
+    .filter(event => event.kind === 'domain-lifecycle' && event.event !== 'shutdown')
     .map(short);
   assert.deepEqual(lifecycle, [
     'vm1 defined added',
@@ -243,6 +251,21 @@ rpc('the life of a machine in events, devices included', async () => {
   ]);
 });
 
+rpc('the example of node-libvirt, as built, lists a machine and prints its events', async () => {
+  await define(domainXml({ name: 'listed', nics: [] }));
+  const example = execa('node', ['src/node-libvirt/examples/follow.mjs'], { cwd: checkout, reject: false });
+  let printed = '';
+  example.stdout.on('data', chunk => {
+    printed += chunk;
+  });
+  await until(() => printed === 'domain listed does not run\n', 'the list');
+  await undefine('listed');
+  await until(() => printed.includes('\ndomain listed: undefined, removed\n'), 'the event');
+  example.kill('SIGINT');
+  const { exitCode, stderr } = await example;
+  assert.deepEqual([exitCode, stderr], [0, '']);
+});
+
 rpc('errors have the code and the text of libvirt', async () => {
   const none = { name: 'none', uuid: '00000000-0000-4000-8000-000000000000', id: -1 };
   await assert.rejects(client.domainLookupByName('none'), isNoDomain);
@@ -258,7 +281,7 @@ rpc('errors have the code and the text of libvirt', async () => {
   await assert.rejects(client.domainDefineXmlFlags('no XML'), { name: 'LibvirtError', domain: 20, code: 35 });
   await assert.rejects(client.domainLookupByUuid('no uuid'), { name: 'XdrError' });
   await assert.rejects(client.domainLookupByName('a'.repeat(4194305)), { name: 'XdrError' });
-  // The connection has borne all of that.
+  // None of these ended the connection.
   assert.deepEqual(main.disconnected, []);
 });
 
@@ -275,7 +298,7 @@ rpc('a quiet client stays connected: it answers the keepalive requests of libvir
   await quiet.client.close();
 });
 
-rpc('a libvirtd without a procedure or an event is told of, and the rest works', async () => {
+rpc('a libvirtd without a procedure or an event is reported, and the rest works', async () => {
   const unknown = [350, 60];
   mkdirSync('/tmp/older');
   // An older libvirtd does not know METADATA_CHANGE.
@@ -318,35 +341,38 @@ rpc('modular daemons: machines over one connection, networks over another', asyn
   await modular.client.close();
 });
 
-rpc('a libvirtd that is frozen for a minute is noticed, and found again when it goes on', async () => {
-  const patient = watch();
-  await until(() => patient.connected.length === 1, 'connected');
-  const pid = pidOfLibvirtd();
-  process.kill(pid, 'SIGSTOP');
-  const frozen = Date.now();
-  const calls = Promise.allSettled(Array.from({ length: 6 }, () => client.connectListAllDomains()));
-  await until(() => main.disconnected.length === 1, 'disconnected', 2_500);
-  assert.equal(main.disconnected[0]?.error.failure, 'keepalive');
-  for (const outcome of await calls) {
-    assert(outcome.status === 'rejected' && outcome.reason instanceof ConnectionError);
-    assert.equal(outcome.reason.failure, 'keepalive');
-  }
-  // One with the patience that it comes with takes half a minute to notice.
-  await until(() => patient.disconnected.length === 1, 'disconnected', 40_000);
-  assert.equal(patient.disconnected[0]?.error.failure, 'keepalive');
-  // The next connection waits for its first answer: a frozen libvirtd looks like one that starts.
-  await sleep(60_000 - (Date.now() - frozen));
-  assert.equal(main.connected.length, 1);
-  assert.equal(patient.connected.length, 1);
-  process.kill(pid, 'SIGCONT');
-  await until(() => main.connected.length === 2 && patient.connected.length === 2, 'connected again');
-  await define(domainXml({ name: 'after-the-freeze', nics: [] }));
-  await seen(main.events, 'after-the-freeze defined added');
-  await seen(patient.events, 'after-the-freeze defined added');
-  await patient.client.close();
-});
+rpc(
+  'a client notices a libvirtd that is frozen for a minute, and connects again when it goes on',
+  async () => {
+    const unhurried = watch();
+    await until(() => unhurried.connected.length === 1, 'connected');
+    const pid = pidOfLibvirtd();
+    process.kill(pid, 'SIGSTOP');
+    const frozen = Date.now();
+    const calls = Promise.allSettled(Array.from({ length: 6 }, () => client.connectListAllDomains()));
+    await until(() => main.disconnected.length === 1, 'disconnected', 2_500);
+    assert.equal(main.disconnected[0]?.error.failure, 'keepalive');
+    for (const outcome of await calls) {
+      assert(outcome.status === 'rejected' && outcome.reason instanceof ConnectionError);
+      assert.equal(outcome.reason.failure, 'keepalive');
+    }
+    // A client with the default options notices after half a minute.
+    await until(() => unhurried.disconnected.length === 1, 'disconnected', 40_000);
+    assert.equal(unhurried.disconnected[0]?.error.failure, 'keepalive');
+    // The next connection waits for its first reply: a frozen libvirtd cannot be told from one that starts.
+    await sleep(60_000 - (Date.now() - frozen));
+    assert.equal(main.connected.length, 1);
+    assert.equal(unhurried.connected.length, 1);
+    process.kill(pid, 'SIGCONT');
+    await until(() => main.connected.length === 2 && unhurried.connected.length === 2, 'connected again');
+    await define(domainXml({ name: 'after-the-freeze', nics: [] }));
+    await seen(main.events, 'after-the-freeze defined added');
+    await seen(unhurried.events, 'after-the-freeze defined added');
+    await unhurried.client.close();
+  },
+);
 
-rpc('libvirtd is restarted and killed under the client', async () => {
+rpc('libvirtd is restarted and killed while a client is connected', async () => {
   for (const end of [stopLibvirtd, killLibvirtd]) {
     const before = main.connected.length;
     const running = client.connectListAllDomains().catch(error => error);
@@ -364,7 +390,7 @@ rpc('libvirtd is restarted and killed under the client', async () => {
   }
 });
 
-rpc('a client that closes leaves nothing behind, and no error in the log of libvirtd', async () => {
+rpc('a client that closes causes no error in the log of libvirtd', async () => {
   const before = readFileSync(libvirtdLog, 'utf8');
   await client.close();
   await assert.rejects(client.connectListAllDomains(), { failure: 'not-connected' });

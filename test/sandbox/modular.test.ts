@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { FrameReader } from 'node-libvirt/frame';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { FrameReader } from '../../src/node-libvirt/src/frame.ts';
-import { procedureOf } from '../../src/node-libvirt/src/procedures.ts';
 import { logLines } from './hook-calls.ts';
 import { configure, define, domainXml, installVirlan, macsOf, startLibvirtd, virsh } from './host.ts';
 import { get, startWatcher, until } from './watcher.ts';
@@ -12,7 +11,9 @@ import { get, startWatcher, until } from './watcher.ts';
 // Debian has no modular daemons. A relay to libvirtd, which opens qemu:///system and network:///system just as well,
 // is what the watcher and virsh see of one, and can go alone.
 const modular = suite('modular');
-const xmlDesc = procedureOf('REMOTE_PROC_DOMAIN_GET_XML_DESC').number;
+
+/** REMOTE_PROC_DOMAIN_GET_XML_DESC */
+const xmlDesc = 14;
 
 /** The socket of a modular daemon. It stays, as systemd keeps it, while the daemon comes and goes. */
 class Relay {

@@ -1,12 +1,14 @@
+// A relay to libvirtd that hides some of its procedures and events.
 import { connect, createServer, type Server } from 'node:net';
-import { encodeFrame, FrameReader } from '../../src/node-libvirt/src/frame.ts';
+import { encodeFrame, FrameReader } from 'node-libvirt/frame';
 
 /** REMOTE_PROC_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY */
 const registerEvent = 316;
 
 /**
- * Listens at `socket` in the stead of a libvirtd that does not know some procedures and events of domains, by their
- * numbers. Not a mock: the libvirtd at `real` answers all that it is asked, and is asked for numbers it does not know.
+ * Listens on `socket` and relays to the libvirtd at `real`, as a libvirtd that lacks some procedures and
+ * events of domains, given by their numbers: in calls of these it replaces the number by one that no libvirtd
+ * has, so that libvirtd itself returns the error.
  */
 export function olderLibvirtd(
   real: string,
@@ -33,9 +35,9 @@ export function olderLibvirtd(
     daemon.on('data', chunk =>
       fromDaemon.push(chunk, (header, payload) => {
         const procedure = (header.type === 1 ? asked.get(header.serial) : undefined) ?? header.procedure;
-        // The number that libvirtd complains of is the client's one, too: ": 9350" becomes ":  350".
-        const complaint = payload.indexOf(`: ${header.procedure}`);
-        if (complaint > 0) payload.write(' ', complaint + 2);
+        // The number in libvirtd's error text must be the client's, too: ": 9350" becomes ":  350".
+        const errorText = payload.indexOf(`: ${header.procedure}`);
+        if (errorText > 0) payload.write(' ', errorText + 2);
         client.write(encodeFrame({ ...header, procedure }, payload));
       }),
     );

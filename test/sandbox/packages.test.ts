@@ -58,7 +58,7 @@ async function nextVersion(): Promise<string> {
   await output('dpkg-deb', '--raw-extract', deb, tree);
   const control = readFileSync(`${tree}/DEBIAN/control`, 'utf8');
   writeFileSync(`${tree}/DEBIAN/control`, control.replace(/^Version: .*/m, 'Version: 9.0.0-1'));
-  appendFileSync(`${tree}/usr/lib/virlan/hook.cjs`, '// next\n');
+  appendFileSync(`${tree}/usr/lib/virlan/bin/hook.cjs`, '// next\n');
   appendFileSync(`${tree}${ini}`, '; A line that is new in this version.\n');
   await output('dpkg-deb', '--build', tree, '/tmp/next.deb');
   return '/tmp/next.deb';
@@ -158,7 +158,7 @@ packages('upgraded: virlan.ini is the user’s, and the network goes on', async 
   const was = { dnsmasq: dnsmasq(), bridge: bridge(), ini: readFileSync(ini, 'utf8') };
   await dpkg('--install', await nextVersion());
   assert.match(await output('dpkg-query', '--show', 'virlan'), /9\.0\.0-1$/);
-  assert.match(readFileSync('/usr/lib/virlan/hook.cjs', 'utf8'), /\/\/ next\n$/);
+  assert.match(readFileSync('/usr/lib/virlan/bin/hook.cjs', 'utf8'), /\/\/ next\n$/);
   assert.deepEqual({ dnsmasq: dnsmasq(), bridge: bridge(), ini: readFileSync(ini, 'utf8') }, was);
   assert.equal((await virlan('plan')).exitCode, 0);
 });

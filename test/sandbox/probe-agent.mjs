@@ -1,8 +1,9 @@
-// probe-agent.mjs serve PROTO PORT ADDRESS: answers everybody with the address and port that it sees them at.
-// probe-agent.mjs dns ADDRESS: a name server that knows no name but answers each question.
-// probe-agent.mjs probe|ask PROTO ADDRESS PORT SOURCE-PORT SECONDS: prints what came of one attempt: timeout,
-// tcp-reset, icmp-port-unreachable or an error's code, else a probe prints "open" and a question the answer.
-// SOURCE-PORT 0 is any port. All end with their standard input.
+// probe-agent.mjs: the two ends of the packets that tests send. Each form ends when its standard input does.
+//   serve PROTO PORT ADDRESS      answers each client with the address and port that it is seen at
+//   dns ADDRESS                   a name server that answers every question with an empty result
+//   probe|ask PROTO ADDRESS PORT SOURCE-PORT SECONDS
+//                                 prints the result of one attempt: timeout, tcp-reset, icmp-port-unreachable or an
+//                                 error's code; after a success "open" (probe) or the answer (ask). SOURCE-PORT 0: any
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -26,10 +27,10 @@ function serveDns(address) {
   const socket = createSocket('udp4');
   socket.on('message', (question, peer) => {
     const answer = Buffer.from(question);
-    // QR: this is a response. Of code 0, so the name is there, and has no record of that type.
+    // The QR bit: a response. Code 0 without records: the name exists, without a record of that type.
     answer[2] |= 0x80;
     answer[3] = 0x80;
-    // A response may not hold what EDNS added to the question.
+    // A response must not contain the records that EDNS added to the question.
     const end = answer.indexOf(0, 12) + 5;
     answer.fill(0, 6, 12);
     socket.send(answer.subarray(0, end), peer.port, peer.address);
@@ -37,7 +38,7 @@ function serveDns(address) {
   socket.bind(53, address, () => console.log('listening'));
 }
 
-// What even a name server answers: the DNS question for the server's version, version.bind TXT CH.
+// The DNS question for the server's version (version.bind TXT CH), which every name server answers.
 const question = Buffer.from('0001010000010000000000000776657273696f6e0462696e640000100003', 'hex');
 
 function attempt(role, proto, address, port, sourcePort, seconds) {
@@ -49,23 +50,23 @@ function attempt(role, proto, address, port, sourcePort, seconds) {
   const answered = answer => done(role === 'ask' ? answer : 'open');
   const failed = ({ code }) => {
     if (code !== 'ECONNREFUSED') done(code);
-    // A port unreachable gives the error of a reset. ICMP's other reasons give other errors.
+    // ICMP's port unreachable causes the same error as a reset. Its other codes cause other errors.
     done(unreachablesReceived() > unreachablesBefore ? 'icmp-port-unreachable' : 'tcp-reset');
   };
   setTimeout(done, seconds * 1000, 'timeout');
   if (proto === 'tcp') {
     const localPort = sourcePort || undefined;
     const socket = connect({ host: address, port, localPort }).on('error', failed);
-    // Not every server speaks first.
+    // Some servers wait for the client to speak first.
     socket.on(role === 'ask' ? 'data' : 'connect', answered);
   } else {
-    // Only a connected UDP socket is told of ICMP errors.
+    // The kernel reports ICMP errors to connected UDP sockets only.
     const socket = createSocket('udp4').on('error', failed).on('message', answered);
     socket.bind(sourcePort, () => socket.connect(port, address, () => socket.send(question)));
   }
 }
 
-/** How many ICMP destination unreachable messages this namespace has received. */
+/** Returns the number of ICMP destination unreachable messages that this namespace has received. */
 function unreachablesReceived() {
   const lines = readFileSync('/proc/net/snmp', 'utf8').split('\n');
   const [names, counts] = lines.filter(line => line.startsWith('Icmp: ')).map(line => line.split(' '));

@@ -1,5 +1,5 @@
 // run.mjs [--jobs N] [--limit SECONDS] [NAMEPART...]: runs the sandbox tests whose file name contains a NAMEPART.
-// Each *.test.ts runs in a private host of its own; each *.test.mjs looks at private hosts from outside.
+// Each *.test.ts runs in a private host of its own; each *.test.mjs observes private hosts from outside.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -33,10 +33,11 @@ await build({
   absWorkingDir: checkout,
 });
 
-const commandFor = file =>
-  file.endsWith('.ts')
+function commandFor(file) {
+  return file.endsWith('.ts')
     ? ['test/sandbox/enter.sh', 'node', '--enable-source-maps', `${built}/${file.replace(/\.ts$/, '.cjs')}`]
     : ['node', `test/sandbox/${file}`];
+}
 
 const running = new Set();
 process.on('exit', () => {
@@ -44,7 +45,7 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
-/** Runs one file. Its end is uvu's summary: what a test left running is not waited for, but killed. */
+/** Runs one file until uvu prints its summary; kills processes that the tests left running. */
 function runFile(file) {
   const started = performance.now();
   const [command, ...args] = commandFor(file);
@@ -76,8 +77,8 @@ function runFile(file) {
 }
 
 /**
- * Nothing else runs beside these: two say how long something may take, and the third looks for namespaces that are left,
- * whose numbers the kernel gives to the next private host at once.
+ * Files that run alone: two measure durations, and the third looks for namespaces that are left behind, whose numbers the
+ * kernel reuses at once for the next private host.
  */
 const alone = ['crowd.test.ts', 'self-repair.test.ts', 'harness-outside.test.mjs'];
 

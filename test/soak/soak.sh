@@ -1,6 +1,6 @@
 #!/bin/sh
-# soak.sh [--seed N] [--seconds N]: what `npm run soak` runs, on a private host: half an hour of whatever may happen to a
-# host, in an order that a seed decides. Prints the seed first; the same seed does the same again.
+# soak.sh [--seed N] [--seconds N]: `npm run soak`, on a private host: for half an hour, or --seconds, events that may
+# happen to a host, in an order that follows from the seed. Prints the seed first; the same seed repeats the run.
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh

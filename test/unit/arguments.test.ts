@@ -1,37 +1,53 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseCommandLine } from '../../src/cli/arguments.ts';
-import { commands, UsageError, type Values } from '../../src/cli/table.ts';
+import { commands, type Option, optionNames, options, optionsOf, type Values } from '../../src/cli/table.ts';
+import { VirlanError } from '../../src/errors.ts';
 
 const commandLine = suite('command line');
 
-/** Without what nobody asked for. */
-function brief(values: Values): object {
+/** What a command gets when no option is given. */
+const defaults: Values = {
+  config: '/etc/virlan/virlan.ini',
+  json: false,
+  network: null,
+  nic: 0,
+  restoreDefault: false,
+  fix: false,
+  verbose: false,
+  help: false,
+  version: false,
+};
+
+/** The values that differ from their defaults. */
+function given(values: Values): object {
   return Object.fromEntries(
-    Object.entries(values).filter(([name, value]) => value !== false || name === 'json'),
+    optionNames.flatMap(name => (values[name] === defaults[name] ? [] : [[name, values[name]]])),
   );
 }
 
-/** A request in brief. */
+/** A request on one line. */
 function request(line: string): string {
   const found = parseCommandLine(line.split(' ').filter(word => word !== ''));
   if (found.kind !== 'run')
     return `${found.kind} ${found.kind === 'help' ? (found.command?.name ?? '') : ''}`.trim();
-  return `${found.command.name} ${JSON.stringify(brief(found.values))} ${found.operands.join(' ')}`.trim();
+  return `${found.command.name} ${JSON.stringify(given(found.values))} ${found.operands.join(' ')}`.trim();
 }
 
 commandLine('what is asked for', () => {
   const cases: [line: string, request: string][] = [
-    ['up', 'up {"json":false,"nic":0}'],
-    ['down --restore-default', 'down {"json":false,"nic":0,"restoreDefault":true}'],
-    ['doctor', 'doctor {"json":false,"nic":0}'],
-    ['doctor web --fix -v', 'doctor {"json":false,"nic":0,"fix":true,"verbose":true} web'],
-    ['up a b', 'up {"json":false,"nic":0} a b'],
-    ['--json status', 'status {"json":true,"nic":0}'],
-    ['plan --config /x.ini', 'plan {"config":"/x.ini","json":false,"nic":0}'],
-    ['mac web --network lab --nic 1', 'mac {"network":"lab","json":false,"nic":1} web'],
-    ['ip web --nic=007', 'ip {"json":false,"nic":7} web'],
-    ['ip -- --odd', 'ip {"json":false,"nic":0} --odd'],
+    ['up', 'up {}'],
+    ['down --restore-default', 'down {"restoreDefault":true}'],
+    ['doctor', 'doctor {}'],
+    ['doctor web --fix -v', 'doctor {"fix":true,"verbose":true} web'],
+    ['up a b', 'up {} a b'],
+    ['--json status', 'status {"json":true}'],
+    ['plan --config /x.ini', 'plan {"config":"/x.ini"}'],
+    ['mac web --network lab --nic 1', 'mac {"network":"lab","nic":1} web'],
+    ['mac web --verbose', 'mac {"verbose":true} web'],
+    ['ip web -v', 'ip {"verbose":true} web'],
+    ['ip web --nic=007', 'ip {"nic":7} web'],
+    ['ip -- --odd', 'ip {} --odd'],
     ['--version', 'version'],
     ['-V up', 'version'],
     ['--help', 'help'],
@@ -44,23 +60,25 @@ commandLine('what is asked for', () => {
   for (const [line, expected] of cases) assert.equal(request(line), expected, line);
 });
 
-commandLine('what makes no sense is a usage error, which says what to write', () => {
+commandLine('a command line that is not valid is a usage error that says what to write', () => {
   const cases: [line: string, message: RegExp][] = [
-    ['', /^which command\? See "virlan --help"$/],
-    ['--json', /^which command\?/],
-    ['uup', /^there is no command uup: see "virlan --help"$/],
-    ['uup --help', /^there is no command uup/],
-    ['mac', /^mac needs a name; write: virlan mac NAME$/],
-    ['mac a b', /^mac takes no "b"; write: virlan mac NAME$/],
-    ['status a', /^status takes no "a"; write: virlan status$/],
+    ['', /^a command is missing: see "virlan --help"$/],
+    ['--json', /^a command is missing/],
+    ['uup', /^there is no command "uup": see "virlan --help"$/],
+    ['uup --help', /^there is no command "uup"/],
+    ['mac', /^mac needs a name; usage: virlan mac NAME$/],
+    ['mac a b', /^mac: unexpected argument "b"; usage: virlan mac NAME$/],
+    ['status a', /^status: unexpected argument "a"; usage: virlan status$/],
     ['up --network a', /^up has no option --network: see "virlan up --help"$/],
     ['up --restore-default', /^up has no option --restore-default/],
     ['up --fix', /^up has no option --fix/],
-    ['doctor a b', /^doctor takes no "b"; write: virlan doctor \[NAME\]$/],
+    ['doctor a b', /^doctor: unexpected argument "b"; usage: virlan doctor \[NAME\]$/],
     ['status --nic 1', /^status has no option --nic/],
-    ['mac a --nic x', /^--nic x is no number: NICs count from 0$/],
-    ['mac a --nic=-1', /^--nic -1 is no number/],
-    ['mac a --nic 1000', /^--nic 1000 is no number/],
+    ['up -v', /^up has no option --verbose/],
+    ['up --version=1', /^Option '-V, --version' does not take an argument: see/],
+    ['mac a --nic x', /^--nic "x" is not a number from 0 to 999$/],
+    ['mac a --nic=-1', /^--nic "-1" is not a number/],
+    ['mac a --nic 1000', /^--nic "1000" is not a number/],
     ['up --nonsense', /^Unknown option '--nonsense': see "virlan --help"$/],
     ['up --config', /^Option '--config <value>' argument missing: see/],
     ['up --json=x', /^Option '--json' does not take an argument: see/],
@@ -70,7 +88,7 @@ commandLine('what makes no sense is a usage error, which says what to write', ()
     assert.throws(
       () => request(line),
       error => {
-        assert(error instanceof UsageError, line);
+        assert(error instanceof VirlanError && error.code === 'usage', line);
         assert.match(error.message, message);
         return true;
       },
@@ -78,11 +96,36 @@ commandLine('what makes no sense is a usage error, which says what to write', ()
   }
 });
 
-commandLine('every command is found under its name, and explains itself', () => {
+commandLine('every command is found under its name and has a summary and examples', () => {
   for (const command of commands) {
     assert.equal(request(`help ${command.name}`), `help ${command.name}`);
     assert(command.summary !== '' && command.examples.length > 0);
     for (const [example] of command.examples) assert(example.includes(`virlan ${command.name}`), example);
+  }
+});
+
+commandLine('an option that is not given has its default', () => {
+  for (const { name, operands } of commands) {
+    const found = parseCommandLine([name, ...Array<string>(operands.min).fill('web')]);
+    assert.deepEqual(found.kind === 'run' ? found.values : null, defaults, name);
+  }
+});
+
+commandLine('each command takes the options in its row and no others', () => {
+  const values = { file: ['/x.ini'], network: ['lab'], index: ['1'], flag: [] };
+  for (const command of commands) {
+    for (const option of optionNames.filter(name => name !== 'help' && name !== 'version')) {
+      const { flag, value }: Option = options[option];
+      const line = [
+        command.name,
+        ...Array<string>(command.operands.min).fill('web'),
+        `--${flag}`,
+        ...values[value.kind],
+      ];
+      if (optionsOf(command).includes(option))
+        assert.equal(parseCommandLine(line).kind, 'run', line.join(' '));
+      else assert.throws(() => parseCommandLine(line), /has no option/, line.join(' '));
+    }
   }
 });
 

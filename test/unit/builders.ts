@@ -4,7 +4,7 @@ import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import type { LedgerEntry } from '../../src/identity/ledger.ts';
-import type { ForeignFirewalls } from '../../src/other-firewalls/model.ts';
+import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 
 // Why a property failed is otherwise told in its cause alone, which uvu does not print.
 fc.configureGlobal({ includeErrorInReport: true });
@@ -100,10 +100,10 @@ export const anyName = fc.oneof(
 );
 
 /** A host without any other firewall. */
-export const noFirewalls: ForeignFirewalls = {
+export const noFirewalls: OtherFirewallsReading = {
   chains: [],
   iptables: [],
-  docker: false,
+  docker: { hasRun: false },
   ufw: null,
   firewalld: null,
   unread: [],

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp, formatPrefix } from '../../src/address/ip.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
+import { InvalidConfig, loadConfig } from '../../src/config/load.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { anyName, config, ip, mac, network } from './builders.ts';
 
@@ -49,7 +50,7 @@ const defaults: NetworkConfig = {
   dns: 'host',
   mac: 'assign',
   defaultNetwork: 'auto',
-  leaseTime: 3600,
+  leaseTimeSeconds: 3600,
   onError: 'start',
   hosts: [],
 };
@@ -257,7 +258,7 @@ const keys: Record<
     bad: ['', 'no'],
   },
   'lease-time': {
-    field: 'leaseTime',
+    field: 'leaseTimeSeconds',
     good: [
       ['120', 120],
       ['2m', 120],
@@ -280,12 +281,12 @@ configuration('every key: its good values, and its bad ones with line, key and r
       assert.deepEqual(more, []);
       const shown = `3: ${key} = ${text.replace(/[^ -~]/g, '?')}`.slice(0, 40);
       assert(problem.startsWith(shown), `${problem} does not begin with ${shown}`);
-      assert.match(problem, /: (.*)(write|use|leaves room|name another)/, problem);
+      assert.match(problem, /: (.*)(write|use|name another)/, problem);
     }
   }
   assert.deepEqual(
     Object.keys(keys).sort(),
-    [...(problems('[network.a]', 'x = 1')[0]?.split('there are ')[1]?.split(', ') ?? [])].sort(),
+    [...(problems('[network.a]', 'x = 1')[0]?.split('its keys are ')[1]?.split(', ') ?? [])].sort(),
   );
 });
 
@@ -333,26 +334,30 @@ const host = (name: string, lastByte: number, ...change: string[]) =>
 
 /** What cannot be together, and what is said of it: the beginning, and a word of the remedy. */
 const refused: [lines: string[], begins: string, remedy: RegExp][] = [
-  [['stray = 1'], '1: stray = 1: stands before any section', /put it below/],
-  [['[network.a]', 'mtu'], '2: mtu: is no setting', /write KEY = VALUE/],
-  [['[network.a]', 'colour = red'], '2: colour: is no key of a network', /there are bridge, subnet/],
-  [['[network.a]', 'stp[] = no'], '2: stp[]: is no key', /there are/],
-  [['[network.a]', '__proto__ = 1'], '2: __proto__ = 1: is no setting', /write KEY = VALUE/],
-  [['[network.a]', 'constructor = 1'], '2: constructor: is no key', /there are/],
+  [['stray = 1'], '1: stray = 1: is not in a section', /put it below/],
+  [['[network.a]', 'mtu'], '2: mtu: is not a setting', /write KEY = VALUE/],
+  [
+    ['[network.a]', 'colour = red'],
+    '2: colour: is not a key of a network section',
+    /its keys are bridge, subnet/,
+  ],
+  [['[network.a]', 'stp[] = no'], '2: stp[]: is not a key', /its keys are/],
+  [['[network.a]', '__proto__ = 1'], '2: __proto__ = 1: is not a setting', /write KEY = VALUE/],
+  [['[network.a]', 'constructor = 1'], '2: constructor: is not a key', /its keys are/],
   [['[network.a]', '= 1'], '2: = 1: ', /write KEY = VALUE/],
-  [['[network.a]', 'mtu = 1500', 'mtu = 1500'], '3: mtu: is there twice, first in line 2', /keep one/],
-  [['[network.all]'], '1: [network.all]: its name is no name for a bridge', /bridge = /],
-  [['[network.a]', '[network.a]'], '2: [network.a]: is there twice, first in line 1', /make them one/],
-  [['[network.a', 'mtu = x'], '1: [network.a: is no section', /write \[network.NAME\]/],
-  [['[Network.a]'], '1: [Network.a]: is no section', /write/],
-  [['[network.a b]'], '1: [network.a b]: is no section', /write/],
-  [['[network.]'], '1: [network.]: is no section', /write/],
-  [['[machine.a]'], '1: [machine.a]: is no section', /write/],
-  [['[network.a] mtu = 1'], '1: [network.a] mtu = 1: is no section', /write/],
+  [['[network.a]', 'mtu = 1500', 'mtu = 1500'], '3: mtu: is set twice, first in line 2', /keep one/],
+  [['[network.all]'], '1: [network.all]: its name cannot be that of a bridge', /bridge = /],
+  [['[network.a]', '[network.a]'], '2: [network.a]: exists twice, first in line 1', /merge the two/],
+  [['[network.a', 'mtu = x'], '1: [network.a: is not a section header', /write \[network.NAME\]/],
+  [['[Network.a]'], '1: [Network.a]: is not a section header', /write/],
+  [['[network.a b]'], '1: [network.a b]: is not a section header', /write/],
+  [['[network.]'], '1: [network.]: is not a section header', /write/],
+  [['[machine.a]'], '1: [machine.a]: is not a section header', /write/],
+  [['[network.a] mtu = 1'], '1: [network.a] mtu = 1: is not a section header', /write/],
   [['[network.default]'], "1: [network.default]: is the name of libvirt's own", /choose another/],
   [
     [`[network.${'a'.repeat(16)}]`],
-    '1: [network.aaaaaaaaaaaaaaaa]: its name is no name for a bridge',
+    '1: [network.aaaaaaaaaaaaaaaa]: its name cannot be that of a bridge',
     /bridge = /,
   ],
   [
@@ -362,40 +367,44 @@ const refused: [lines: string[], begins: string, remedy: RegExp][] = [
   ],
   [
     [...lab, 'dhcp-range = 10.0.1.2-10.0.1.9'],
-    '3: dhcp-range = 10.0.1.2-10.0.1.9: lies outside 10.0.0.0/24',
-    /keep it inside/,
+    '3: dhcp-range = 10.0.1.2-10.0.1.9: is not inside 10.0.0.0/24',
+    /change it, or change subnet/,
   ],
   [
     [...lab, 'dhcp-range = 9.9.9.9-10.0.0.9'],
-    '3: dhcp-range = 9.9.9.9-10.0.0.9: lies outside',
-    /keep it inside/,
+    '3: dhcp-range = 9.9.9.9-10.0.0.9: is not inside',
+    /change it, or change subnet/,
   ],
   [
     [...lab, 'dhcp-range = 10.0.0.0-10.0.0.0'],
-    '3: dhcp-range = 10.0.0.0-10.0.0.0: holds the lowest',
-    /no machine can/,
+    '3: dhcp-range = 10.0.0.0-10.0.0.0: includes the lowest',
+    /leave it out/,
   ],
   [
     [...lab, '[network.b]', 'subnet = 10.0.0.128/25'],
     '4: subnet = 10.0.0.128/25: overlaps 10.0.0.0/24 of [network.a]',
     /choose another/,
   ],
-  [[...lab, host('p', 0)], "6: ip = 10.0.0.0: is the host's own, or the lowest", /choose another/],
-  [[...lab, host('p', 255)], "6: ip = 10.0.0.255: is the host's own, or the lowest", /choose another/],
+  [[...lab, host('p', 0)], "6: ip = 10.0.0.0: is the host's own address, or the lowest", /choose another/],
+  [
+    [...lab, host('p', 255)],
+    "6: ip = 10.0.0.255: is the host's own address, or the lowest",
+    /choose another/,
+  ],
   [
     [...lab, 'dhcp-range = 10.0.0.9-10.0.1.9'],
-    '3: dhcp-range = 10.0.0.9-10.0.1.9: lies outside',
-    /keep it inside/,
+    '3: dhcp-range = 10.0.0.9-10.0.1.9: is not inside',
+    /change it, or change subnet/,
   ],
   [
     [...lab, 'dhcp-range = 10.0.0.1-10.0.0.9'],
-    "3: dhcp-range = 10.0.0.1-10.0.0.9: holds the host's own address 10.0.0.1",
+    "3: dhcp-range = 10.0.0.1-10.0.0.9: includes the host's own address 10.0.0.1",
     /begin after/,
   ],
   [
     [...lab, 'dhcp-range = 10.0.0.9-10.0.0.255'],
-    '3: dhcp-range = 10.0.0.9-10.0.0.255: holds the lowest or highest',
-    /no machine can/,
+    '3: dhcp-range = 10.0.0.9-10.0.0.255: includes the lowest or highest',
+    /leave it out/,
   ],
   [
     [...lab, '[network.b]', 'subnet = 10.0.0.0/16'],
@@ -407,17 +416,25 @@ const refused: [lines: string[], begins: string, remedy: RegExp][] = [
     '2: subnet = 192.168.100.0/24: overlaps 192.168.100.0/24',
     /choose another/,
   ],
-  [[...lab, '[network.b]', 'bridge = a'], '4: bridge = a: is the bridge of [network.a]', /choose another/],
-  [[...lab, host('p', 7), host('q', 8, 'mac = x')], '11: mac: is there twice', /keep one/],
-  [[...lab, '[host.p]', 'network = a'], '3: [host.p]: needs a line mac = …', /needs/],
-  [[...lab, host('p', 7, 'mtu = 1')], '7: mtu: is no key of a host', /there are network, mac, ip/],
-  [[...lab, host('-p', 7)], '3: [host.-p]: is no host name', /use letters/],
-  [[...lab, host('p_1', 7)], '3: [host.p_1]: is no host name', /use letters/],
-  [[...lab, host('24h', 7)], '3: [host.24h]: is no host name', /use letters/],
+  [
+    [...lab, '[network.b]', 'bridge = a'],
+    '4: bridge = a: is also the bridge of [network.a]',
+    /choose another/,
+  ],
+  [[...lab, host('p', 7), host('q', 8, 'mac = x')], '11: mac: is set twice', /keep one/],
+  [[...lab, '[host.p]', 'network = a'], '3: [host.p]: has no mac: add a line mac = …', /add a line/],
+  [
+    [...lab, host('p', 7, 'mtu = 1')],
+    '7: mtu: is not a key of a host section',
+    /its keys are network, mac, ip/,
+  ],
+  [[...lab, host('-p', 7)], '3: [host.-p]: cannot be a host name', /use letters/],
+  [[...lab, host('p_1', 7)], '3: [host.p_1]: cannot be a host name', /use letters/],
+  [[...lab, host('24h', 7)], '3: [host.24h]: cannot be a host name', /use letters/],
   [
     [...lab, host('p', 7).replace('= a', '= b')],
-    '4: network = b: there is no section',
-    /no section of that network/,
+    '4: network = b: names a network that has no section',
+    /write the NAME/,
   ],
   [
     [...lab, host('p', 7).replace(/52:54/, '01:00')],
@@ -427,21 +444,21 @@ const refused: [lines: string[], begins: string, remedy: RegExp][] = [
   [[...lab, host('p', 7).replace('10.0.0.7', '10.0.0')], '6: ip = 10.0.0: write an address', /write/],
   [
     [...lab, host('p', 7).replace('10.0.0.7', '10.0.1.7')],
-    '6: ip = 10.0.1.7: lies outside 10.0.0.0/24',
-    /choose one inside/,
+    '6: ip = 10.0.1.7: is not inside 10.0.0.0/24',
+    /choose an address inside/,
   ],
   [[...lab, host('p', 1)], "6: ip = 10.0.0.1: is the host's own", /choose another/],
   [
     [...lab, host('p', 7), host('q', 8).replace('10.0.0.8', '10.0.0.7')],
-    '10: ip = 10.0.0.7: is that of [host.p] in line 3',
+    '10: ip = 10.0.0.7: is also that of [host.p] in line 3',
     /change one/,
   ],
   [
     [...lab, host('p', 7), host('q', 8).replace(mac(8), mac(7))],
-    '9: mac = 52:54:00:00:00:07: is that of [host.p] in line 3',
+    '9: mac = 52:54:00:00:00:07: is also that of [host.p] in line 3',
     /change one/,
   ],
-  [[...lab, host('p', 7), host('P', 8)], '7: [host.p]: is there twice, first in line 3', /make them one/],
+  [[...lab, host('p', 7), host('P', 8)], '7: [host.p]: exists twice, first in line 3', /merge the two/],
 ];
 
 configuration('what is refused, in which line, and what to do', () => {
@@ -450,7 +467,7 @@ configuration('what is refused, in which line, and what to do', () => {
     assert(problem.startsWith(begins), `${problem} does not begin with ${begins}`);
     assert.match(problem, remedy);
     assert(
-      more.length === 0 || begins.includes('needs'),
+      more.length === 0 || begins.includes('has no mac'),
       `more than one problem: ${[problem, ...more].join('; ')}`,
     );
   }
@@ -494,6 +511,33 @@ configuration('no text makes it throw, and every message is plain ASCII', () => 
     }),
     { numRuns: 2000 },
   );
+});
+
+/** The error that loading a path throws. */
+function loadError(path: string): InvalidConfig {
+  try {
+    loadConfig(path);
+  } catch (error) {
+    if (error instanceof InvalidConfig) return error;
+    throw error;
+  }
+  throw new Error(`${path} was loaded`);
+}
+
+configuration('a file that cannot be used is an error with a code, its problems and its cause', () => {
+  const missing = loadError('test/unit/none.ini');
+  assert.equal(missing.code, 'invalid-config');
+  assert.deepEqual(
+    missing.problems.map(({ line, what }) => [line, what]),
+    [[0, '']],
+  );
+  assert.match(missing.message, /^test\/unit\/none.ini: does not exist: name an existing file/);
+  const unreadable = loadError('test/unit');
+  assert.match(unreadable.message, /^test\/unit: cannot be read: /);
+  assert(unreadable.cause instanceof Error);
+  const broken = loadError('package.json');
+  assert(broken.problems.length > 1);
+  assert.equal(broken.message.split('\n').length, broken.problems.length);
 });
 
 configuration.run();

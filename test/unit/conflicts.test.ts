@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
-import { findConflicts, type KnownSubnet } from '../../src/network/conflicts.ts';
+import { conflictText, findConflicts } from '../../src/network/conflicts.ts';
+import type { KnownSubnet } from '../../src/network/links.ts';
 import { network } from './builders.ts';
 
 const conflicts = suite('conflicts');
@@ -29,7 +30,7 @@ conflicts('what overlaps 192.168.100.0/24 is named, with the link that it is beh
     [['192.168.100.0/24', 'k8s-br0', 'route'], null],
   ];
   for (const [found, said] of cases) {
-    const lines = findConflicts(network(), [known(...found)]);
+    const lines = findConflicts(network(), [known(...found)]).map(conflictText);
     const remedy = 'choose another subnet for [network.k8s-br0] in virlan.ini, or take that one away';
     assert.deepEqual(
       lines,
@@ -44,7 +45,7 @@ conflicts('a link is named once, by its address', () => {
     known('192.168.100.7/24', 'eth0', 'address'),
     known('192.168.100.0/24', 'eth0', 'route'),
     known('192.168.100.0/25', 'eth1', 'route'),
-  ]);
+  ]).map(conflictText);
   assert.deepEqual(
     lines.map(line => / of (.*?):/.exec(line)?.[1]),
     ['eth0', 'a route on eth1'],

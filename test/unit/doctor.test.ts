@@ -7,7 +7,8 @@ import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine
 import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
 import { parseListeners, takersOf } from '../../src/diagnosis/doctor/ports.ts';
 import type { Finding } from '../../src/diagnosis/finding.ts';
-import type { LinkAttribute, Step } from '../../src/network/plan.ts';
+import type { LinkChange, RuleDrift } from '../../src/network/state.ts';
+import type { Step } from '../../src/network/steps.ts';
 import { shellQuoted } from '../../src/text.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';
 
@@ -106,28 +107,38 @@ const networkFacts: NetworkFacts = {
     network: network(),
     observed: { link: null, dnsmasq: { conf: null, pid: 86 } },
     steps: [],
-    conflicts: [],
+    warnings: [],
     damage: null,
   },
   droppers: [],
   unread: [],
   forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),
-  uplink: { dev: 'eth0', gateway: null },
+  uplink: { kind: 'via', dev: 'eth0', gateway: null },
   duplicates: [],
   probe: [],
 };
 
 const step = (one: Step): Partial<NetworkFacts> => ({ survey: { ...networkFacts.survey, steps: [one] } });
-const rules = (drift: string[]) =>
-  step({ do: 'load rules', backend: 'nftables', bridge: 'k8s-br0', rules: '', drift });
-const link = (attribute: LinkAttribute, from: string, to: string, name = 'k8s-br0') =>
-  step({ do: 'set link', link: name, attribute, from, to });
+const rules = (drift: RuleDrift[]) =>
+  step({ kind: 'load rules', backend: 'nftables', family: 'ipv4', bridge: 'k8s-br0', script: '', drift });
+const link = (change: LinkChange, name = 'k8s-br0') => step({ kind: 'set link', link: name, ...change });
 const lines = (missing: string[], stale: string[]) =>
-  step({ do: 'write reservations', network: network(), bridge: 'k8s-br0', missing, stale });
+  step({
+    kind: 'write reservations',
+    network: { name: 'k8s-br0', fixedReservations: [] },
+    bridge: 'k8s-br0',
+    missing,
+    stale,
+  });
 
 const networks: [Partial<NetworkFacts>, Finding['check'], state: string, RegExp][] = [
-  [{ uplink: { error: 'No route to host' } }, 'uplink', 'warn', /no way to the outside: No route to host/],
-  [{ survey: { ...networkFacts.survey, damage: 'line 7' } }, 'ledger', 'fail', /line 7/],
+  [
+    { uplink: { kind: 'unreachable', reason: 'No route to host' } },
+    'uplink',
+    'warn',
+    /no way to the outside: No route to host/,
+  ],
+  [{ survey: { ...networkFacts.survey, damage: new Error('line 7') } }, 'ledger', 'fail', /line 7/],
   [
     { forwarding: new Map([['net.ipv4.conf.eth0.forwarding', '0']]) },
     'forwarding',
@@ -135,33 +146,53 @@ const networks: [Partial<NetworkFacts>, Finding['check'], state: string, RegExp]
     /eth0\.forwarding is 0/,
   ],
   [{ duplicates: [{ mac: mac(1), names: ['a', 'b\n'] }] }, 'macs', 'fail', /^"a" and "b\\n" have one MAC/],
-  [rules(['- one']), 'rules', 'fail', /were changed: missing: one: packets of machines/],
-  [rules(['+ two']), 'rules', 'fail', /were changed: added: two/],
-  [rules([]), 'rules', 'fail', /are not there/],
   [
-    link('mtu', '1300', '1500'),
+    rules([{ kind: 'missing', rule: 'one' }]),
+    'rules',
+    'fail',
+    /were changed: missing: one: packets of machines/,
+  ],
+  [rules([{ kind: 'added', rule: 'two' }]), 'rules', 'fail', /were changed: added: two/],
+  [rules([]), 'rules', 'fail', /are missing/],
+  [
+    link({ attribute: 'mtu', from: 1300, to: 1500 }),
     'bridge',
     'fail',
     /^mtu of k8s-br0 is 1300, not 1500: machines have no network/,
   ],
-  [link('stp', 'off', 'on'), 'stp', 'fail', /^stp of k8s-br0 is off, not on/],
-  [link('bridge', '', 'k8s-br0', 'vnet7'), 'taps', 'fail', /^vnet7 is not in k8s-br0/],
-  [link('state', 'down', 'up', 'k8s-br0-nic'), 'settings', 'fail', /^k8s-br0-nic is down/],
+  [link({ attribute: 'stp', from: false, to: true }), 'stp', 'fail', /^stp of k8s-br0 is off, not on/],
   [
-    step({ do: 'set sysctl', key: 'a.b', from: '0', to: '1' }),
+    link({ attribute: 'bridge', from: null, to: 'k8s-br0' }, 'vnet7'),
+    'taps',
+    'fail',
+    /^vnet7 is not in k8s-br0/,
+  ],
+  [
+    link({ attribute: 'state', from: 'down', to: 'up' }, 'k8s-br0-nic'),
+    'settings',
+    'fail',
+    /^k8s-br0-nic is down/,
+  ],
+  [
+    step({ kind: 'set sysctl', key: 'a.b', from: '0', to: '1' }),
     'settings',
     'fail',
     /^a\.b is 0, not 1: the network/,
   ],
-  [lines([], ['x # virlan']), 'reservations', 'fail', /a line too many: x: /],
+  [lines([], ['x # virlan']), 'reservations', 'fail', /a surplus line: x: /],
   [
-    step({ do: 'allow in', firewall: 'docker', bridge: 'k8s-br0', lines: ['-i k8s-br0'] }),
+    step({
+      kind: 'allow in',
+      firewall: 'docker',
+      bridge: 'k8s-br0',
+      rules: [{ kind: 'iptables-rule', rule: '-i k8s-br0' }],
+    }),
     'foreign',
     'fail',
     /^docker has not been told to let k8s-br0 through: another firewall does not let machines through$/,
   ],
   [{ unread: ['firewalld does not answer'] }, 'foreign', 'warn', /^firewalld does not answer$/],
-  [step({ do: 'stop dnsmasq', bridge: 'k8s-br0', pid: 1 }), 'dnsmasq', 'fail', /with the configuration/],
+  [step({ kind: 'stop dnsmasq', bridge: 'k8s-br0', pid: 1 }), 'dnsmasq', 'fail', /with the configuration/],
 ];
 
 doctor('a good network has no trouble, nor has one whose forwarding is known to be off', () => {

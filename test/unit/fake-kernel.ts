@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict';
 import { dnsmasqPaths } from '../../src/dnsmasq/conf.ts';
-import type { Step } from '../../src/network/plan.ts';
+import type { BackendName } from '../../src/firewall/backend.ts';
 import type {
-  Backend,
   BridgeState,
   DesiredNetwork,
+  DummyState,
   FoundRules,
   LinkAddress,
-  NicState,
   ObservedNetwork,
 } from '../../src/network/state.ts';
-import { type ForeignRules, noForeignRules } from '../../src/other-firewalls/model.ts';
-import { reload } from '../../src/other-firewalls/ufw.ts';
+import type { Step, StepOf } from '../../src/network/steps.ts';
+import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
 
-const noRules: FoundRules = { loaded: null, present: false, drift: [] };
+type FoundHere = Omit<FoundRules, 'backend' | 'family'>;
+
+const noRules: FoundHere = { loaded: null, present: false, drift: [] };
 
 /** What a bridge has when it comes into being, as on a host that does not say otherwise. */
 const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
@@ -21,17 +22,17 @@ const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
 /** A host, as far as one network's steps change it; it refuses what the kernel would refuse. */
 export class FakeKernel {
   link: BridgeState | null = null;
-  nic: NicState | null = null;
+  dummy: DummyState | null = null;
   /** Addresses of the bridge whose route somebody took away. */
   unrouted: readonly LinkAddress[] = [];
   /** Tap → the bridge it is in. */
   taps = new Map<string, string | null>();
   sysctls = new Map<string, string>();
-  rules: Record<Backend, FoundRules> = { nftables: noRules, iptables: noRules };
+  rules: Record<BackendName, FoundHere> = { nftables: noRules, iptables: noRules };
   conf: string | null = null;
   pid: number | null = null;
   reservations: readonly string[] = [];
-  foreign: ForeignRules = noForeignRules;
+  otherFirewallRules: RulesByFirewall = noOtherRules;
   /** Addresses that virlan put there, or is about to: its record. */
   own: readonly LinkAddress[] = [];
 
@@ -49,17 +50,21 @@ export class FakeKernel {
   observe(desired: DesiredNetwork): ObservedNetwork {
     return {
       link: this.link,
-      nic: this.nic,
+      dummy: this.dummy,
       ownAddresses: (this.link?.addresses ?? []).filter(address =>
         this.own.some(other => isSameAddress(other, address)),
       ),
       unrouted: this.#findUnrouted(desired.link),
       orphanTaps: desired.taps.filter(tap => this.taps.get(tap) === null),
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
-      rules: { ...this.rules },
-      foreign: this.foreign,
+      rules: (['nftables', 'iptables'] as const).map(backend => ({
+        backend,
+        family: 'ipv4' as const,
+        ...this.rules[backend],
+      })),
+      otherFirewallRules: this.otherFirewallRules,
       dnsmasq: { conf: this.conf, pid: this.pid },
-      reservations: desired.reservations === null ? [] : this.reservations,
+      reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
     };
   }
 
@@ -82,14 +87,14 @@ export class FakeKernel {
   }
 
   #apply(step: Step): void {
-    switch (step.do) {
+    switch (step.kind) {
       case 'add bridge':
         assert.equal(this.link, null, 'File exists');
         this.addBridge({ ...step.state, up: false, addresses: [] });
         return;
       case 'add dummy':
-        assert.equal(this.nic, null, 'File exists');
-        this.nic = { mac: step.state.mac, up: false, master: null };
+        assert.equal(this.dummy, null, 'File exists');
+        this.dummy = { mac: step.state.mac, up: false, master: null };
         return;
       case 'remove link':
         this.#removeLink(step.type);
@@ -118,24 +123,26 @@ export class FakeKernel {
         assert.equal(step.path, dnsmasqPaths(this.bridge).conf);
         assert.equal(step.from, this.conf);
         assert.equal(this.pid, null, 'the configuration changed under a running dnsmasq');
-        this.conf = step.do === 'write file' ? step.to : null;
+        this.conf = step.kind === 'write file' ? step.to : null;
         return;
       case 'load rules':
-        this.rules[step.backend] = { loaded: step.rules, present: true, drift: [] };
+        this.rules[step.backend] = { loaded: step.script, present: true, drift: [] };
         return;
       case 'remove rules':
         this.rules[step.backend] = noRules;
         return;
       case 'allow in':
       case 'withdraw from': {
-        const { firewall, lines } = step;
-        const others = this.foreign[firewall].filter(line => !lines.includes(line));
-        const isAllowed = step.do === 'allow in';
-        const isThere = others.length < this.foreign[firewall].length;
-        assert.notEqual(isThere, isAllowed, isAllowed ? 'it is there already' : 'there is no such thing');
+        const { firewall } = step;
+        const texts = step.rules.map(rule => JSON.stringify(rule));
+        const before = this.otherFirewallRules[firewall];
+        const others = before.filter(rule => !texts.includes(JSON.stringify(rule)));
+        const isAllowed = step.kind === 'allow in';
+        const isThere = others.length < before.length;
+        assert.notEqual(isThere, isAllowed, isAllowed ? 'it is there already' : 'there is no such rule');
         // ufw's reload leaves nothing that could be found.
-        const kept = isAllowed ? lines.filter(line => line !== reload) : [];
-        this.foreign = { ...this.foreign, [firewall]: [...others, ...kept] };
+        const added = isAllowed ? step.rules.filter(rule => rule.kind !== 'reload') : [];
+        this.otherFirewallRules = { ...this.otherFirewallRules, [firewall]: [...others, ...added] };
         return;
       }
       case 'write reservations':
@@ -156,76 +163,79 @@ export class FakeKernel {
   }
 
   #removeLink(type: 'bridge' | 'dummy'): void {
-    assert.notEqual(type === 'bridge' ? this.link : this.nic, null, 'Cannot find device');
+    assert.notEqual(type === 'bridge' ? this.link : this.dummy, null, 'Cannot find device');
     if (type === 'dummy') {
-      this.nic = null;
+      this.dummy = null;
       return;
     }
     this.link = null;
     this.unrouted = [];
     this.sysctls.clear();
-    if (this.nic?.master === this.bridge) this.nic = { ...this.nic, master: null };
+    if (this.dummy?.master === this.bridge) this.dummy = { ...this.dummy, master: null };
     for (const [tap, master] of this.taps) if (master === this.bridge) this.taps.set(tap, null);
   }
 
-  #setLink({ link, attribute, from, to }: Extract<Step, { do: 'set link' }>): void {
-    if (attribute === 'bridge') {
-      if (to === this.bridge) assert(this.link, 'Cannot find device');
-      const master = to === '' ? null : to;
-      if (this.taps.has(link)) this.taps.set(link, master);
+  #setLink(step: StepOf<'set link'>): void {
+    const { link } = step;
+    if (step.attribute === 'bridge') {
+      if (step.to === this.bridge) assert(this.link, 'Cannot find device');
+      if (this.taps.has(link)) this.taps.set(link, step.to);
       else {
-        assert(this.nic && link !== this.bridge, 'Cannot find device');
+        assert(this.dummy && link !== this.bridge, 'Cannot find device');
         // One whose bridge went earlier in the plan is in none by now.
-        if (this.link !== null) assert.equal(from, this.nic.master ?? '');
-        this.nic = { ...this.nic, master };
+        if (this.link !== null) assert.equal(step.from, this.dummy.master);
+        this.dummy = { ...this.dummy, master: step.to };
       }
     } else if (link !== this.bridge) {
-      assert(this.nic, 'Cannot find device');
-      this.nic = {
-        ...this.nic,
-        ...(attribute === 'mac' ? { mac: to as NicState['mac'] } : { up: to === 'up' }),
+      assert(this.dummy, 'Cannot find device');
+      assert(step.attribute === 'mac' || step.attribute === 'state', step.attribute);
+      this.dummy = {
+        ...this.dummy,
+        ...(step.attribute === 'mac' ? { mac: step.to } : { up: step.to === 'up' }),
       };
     } else {
       assert(this.link, 'Cannot find device');
       // Routes go with a link that goes down, and come again with it.
-      if (attribute === 'state') this.unrouted = [];
-      this.link = { ...this.link, ...changeBridge(this.link, attribute, to) };
+      if (step.attribute === 'state') this.unrouted = [];
+      this.link = { ...this.link, ...changeBridge(this.link, step) };
     }
   }
 
-  #changeAddress({ do: what, address }: Extract<Step, { do: 'add address' | 'remove address' }>): void {
+  #changeAddress({ kind, address }: StepOf<'add address' | 'remove address'>): void {
     assert(this.link, 'Cannot find device');
     const others = this.link.addresses.filter(other => !isSameAddress(other, address));
     const isThere = others.length < this.link.addresses.length;
-    if (what === 'remove address') assert(isThere, 'Cannot assign requested address');
+    if (kind === 'remove address') assert(isThere, 'Cannot assign requested address');
     // inet_rtm_newaddr() replaces nothing but lifetimes of an address that is there.
-    if (what === 'add address' && isThere) return;
+    if (kind === 'add address' && isThere) return;
     this.unrouted = this.unrouted.filter(lost => !isSameAddress(lost, address));
-    this.link = { ...this.link, addresses: what === 'add address' ? [...others, address] : others };
+    this.link = { ...this.link, addresses: kind === 'add address' ? [...others, address] : others };
   }
 }
 
-function changeBridge(link: BridgeState, attribute: string, to: string): Partial<BridgeState> {
-  switch (attribute) {
+function changeBridge(link: BridgeState, step: StepOf<'set link'>): Partial<BridgeState> {
+  switch (step.attribute) {
     case 'mac':
-      return { mac: to as BridgeState['mac'] };
+      return { mac: step.to };
     case 'mtu':
-      return { mtu: Number(to) };
+      return { mtu: step.to };
     case 'state':
-      return { up: to === 'up' };
+      return { up: step.to === 'up' };
     case 'stp':
       // br_stp_start() lifts a delay that is too short for it.
       return {
-        stp: to === 'on',
-        forwardDelay: to === 'on' ? Math.max(link.forwardDelay, 200) : link.forwardDelay,
+        stp: step.to,
+        forwardDelay: step.to ? Math.max(link.forwardDelay, 200) : link.forwardDelay,
       };
-    default:
-      // br_set_forward_delay() wants 2 to 30 s while STP is on.
-      assert(!link.stp || (Number(to) >= 200 && Number(to) <= 3000), 'Numerical result out of range');
-      return { forwardDelay: Number(to) };
+    case 'forward delay':
+      // br_set_forward_delay() accepts 2 to 30 s while STP is on.
+      assert(!link.stp || (step.to >= 200 && step.to <= 3000), 'Numerical result out of range');
+      return { forwardDelay: step.to };
+    case 'bridge':
+      assert.fail('a bridge in a bridge: Too many levels of symbolic links');
   }
 }
 
 function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
-  return a.ip === b.ip && a.prefix === b.prefix;
+  return a.ip === b.ip && a.prefixLength === b.prefixLength;
 }

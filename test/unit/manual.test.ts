@@ -4,19 +4,28 @@ import { dirname, join } from 'node:path';
 import { suite } from 'uvu';
 import { commands } from '../../src/cli/table.ts';
 import { networkKeys } from '../../src/config/keys.ts';
-import { generatedFiles } from '../../src/manual/generated-files.ts';
-import { paragraph } from '../../src/manual/roff.ts';
+import { generatedPaths, renderFile } from '../../src/manual/generated-files.ts';
+import { dateOf, paragraph } from '../../src/manual/roff.ts';
 
 const manual = suite('manual');
 
-for (const [path, render] of Object.entries(generatedFiles)) {
+for (const path of generatedPaths) {
   manual(`${path} is what the tables say`, () => {
-    assert.equal(readFileSync(path, 'utf8'), render(), 'out of date: npm run generate');
+    const present = readFileSync(path, 'utf8');
+    assert.equal(present, renderFile(path, present, '2000-01-01'), 'out of date: npm run generate');
   });
 }
 
+manual('a page has the date of the day on which it last changed', () => {
+  const path = 'install/man/virlan.8';
+  const page = renderFile(path, '', '2026-01-01');
+  assert.equal(dateOf(page), '2026-01-01');
+  assert.equal(renderFile(path, page, '2026-02-02'), page);
+  assert.equal(dateOf(renderFile(path, `${page}.PP\nmore\n`, '2026-02-02')), '2026-02-02');
+});
+
 manual('each command and each key has its place on the pages', () => {
-  const page = (path: string) => generatedFiles[path]?.() ?? '';
+  const page = (path: string) => renderFile(path, '', '2026-01-01');
   for (const { name, summary } of commands) {
     assert(page('install/man/virlan.8').includes(`\n.SS virlan ${name}`), name);
     for (const shell of ['virlan.bash', '_virlan', 'virlan.fish'])

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { watchdogInterval } from '../../src/watcher/notify.ts';
+import { watchdogIntervalMs } from '../../src/watcher/notify.ts';
 
 const notify = suite('notify');
 
@@ -17,7 +17,7 @@ notify(
       [{ WATCHDOG_USEC: 'soon' }, null],
     ];
     for (const [environment, milliseconds] of cases)
-      assert.equal(watchdogInterval(environment), milliseconds, JSON.stringify(environment));
+      assert.equal(watchdogIntervalMs(environment), milliseconds, JSON.stringify(environment));
   },
 );
 

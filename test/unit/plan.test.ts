@@ -1,18 +1,20 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import type { NetworkConfig } from '../../src/config/config.ts';
+import type { BackendName } from '../../src/firewall/backend.ts';
 import {
   absentNetwork,
   asDesired,
   desiredHost,
-  desiredNetwork,
+  desiredNetwork as desiredWithBackend,
+  dummyName,
   type HostFacts,
-  nicName,
 } from '../../src/network/desired.ts';
-import { planHost, planNetwork, type Step } from '../../src/network/plan.ts';
+import { planHost, planNetwork } from '../../src/network/plan.ts';
 import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
-import type { ForeignFirewalls } from '../../src/other-firewalls/model.ts';
-import { reload } from '../../src/other-firewalls/ufw.ts';
+import type { Step } from '../../src/network/steps.ts';
+import type { OtherFirewallsReading, RuleOf } from '../../src/other-firewalls/model.ts';
 import { config, ip, mac, network, noFirewalls } from './builders.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
@@ -21,7 +23,7 @@ const plans = suite('plan');
 const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
   backends: ['nftables', 'iptables'],
-  foreign: noFirewalls,
+  otherFirewalls: noFirewalls,
   hasDummy: true,
   keepsIpv6Off: true,
   taps: ['vnet0'],
@@ -30,16 +32,21 @@ const facts: HostFacts = {
   extras: null,
 };
 
-const lan = network();
-const own: LinkAddress = { ip: lan.gateway, prefix: 24, broadcast: ip('192.168.100.255') };
-const stale: LinkAddress = { ip: ip('192.168.50.1'), prefix: 24, broadcast: ip('192.168.50.255') };
-const foreign: LinkAddress = { ip: ip('10.9.9.1'), prefix: 8, broadcast: null };
+/** The desired network alone. */
+function desiredNetwork(config: NetworkConfig, host: HostFacts): DesiredNetwork {
+  return desiredWithBackend(config, host).network;
+}
 
-const besideDocker: ForeignFirewalls = {
+const lan = network();
+const own: LinkAddress = { ip: lan.gateway, prefixLength: 24, broadcast: ip('192.168.100.255') };
+const stale: LinkAddress = { ip: ip('192.168.50.1'), prefixLength: 24, broadcast: ip('192.168.50.255') };
+const foreign: LinkAddress = { ip: ip('10.9.9.1'), prefixLength: 8, broadcast: null };
+
+const besideDocker: OtherFirewallsReading = {
   ...noFirewalls,
   chains: [{ family: 'ip', table: 'filter', name: 'DOCKER-USER', hook: null, policy: null }],
 };
-const besideUfw: ForeignFirewalls = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
+const besideUfw: OtherFirewallsReading = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
 
 /** Some network that somebody could want of some host. */
 const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
@@ -51,7 +58,7 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     keepsIpv6Off: fc.boolean(),
     taps: fc.subarray(['vnet0', 'vnet1']),
     reservations: fc.option(fc.subarray(['a # virlan', 'b # virlan'])),
-    foreign: fc.constantFrom(noFirewalls, besideDocker, besideUfw),
+    otherFirewalls: fc.constantFrom(noFirewalls, besideDocker, besideUfw),
   })
   .map(({ stp, mtu, ...host }) =>
     desiredNetwork(network(`stp = ${stp}`, `mtu = ${mtu}`), { ...facts, ...host }),
@@ -76,20 +83,25 @@ const foundBridge: fc.Arbitrary<BridgeState> = fc
   .map(link => (link.stp && link.forwardDelay === 0 ? { ...link, forwardDelay: 200 } : link));
 
 const foundRules = (script: string) =>
-  fc.constantFrom(
+  fc.constantFrom<FakeKernel['rules']['nftables'][]>(
     { loaded: null, present: false, drift: [] },
     { loaded: script, present: false, drift: [] },
     { loaded: script, present: true, drift: [] },
-    { loaded: script, present: true, drift: ['- rule'] },
+    { loaded: script, present: true, drift: [{ kind: 'missing', rule: 'rule' }] },
     { loaded: 'older', present: true, drift: [] },
   );
+
+/** Returns the script that is wanted of a backend; null for none. */
+function scriptOf({ rules }: DesiredNetwork, backend: BackendName): string | null {
+  return rules.find(each => each.backend === backend)?.script ?? null;
+}
 
 /** Some host on which somebody, or another virlan, has been at work. */
 const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
   fc
     .record({
       link: fc.option(foundBridge),
-      nic: fc.option(
+      dummy: fc.option(
         fc.record({
           mac: fc.constantFrom(mac(3), mac(4)),
           up: fc.boolean(),
@@ -98,15 +110,21 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       ),
       taps: fc.dictionary(fc.constantFrom('vnet0', 'vnet1'), fc.constantFrom(null, desired.bridge)),
       disableIpv6: fc.constantFrom('0', '1'),
-      nftables: foundRules(desired.rules.nftables ?? 'nft'),
-      iptables: foundRules(desired.rules.iptables ?? 'ipt'),
+      nftables: foundRules(scriptOf(desired, 'nftables') ?? 'nft'),
+      iptables: foundRules(scriptOf(desired, 'iptables') ?? 'ipt'),
       conf: fc.constantFrom(null, 'older', desired.dnsmasq.conf),
       runs: fc.boolean(),
       reservations: fc.subarray(['a # virlan', 'c # virlan']),
       own: fc.constantFrom([], [own], [own, stale]),
       unrouted: fc.subarray([own]),
-      docker: fc.subarray([...desired.foreign.docker, 'an older form']),
-      ufw: fc.subarray([...desired.foreign.ufw.filter(line => line !== reload), 'an older form']),
+      docker: fc.subarray<RuleOf<'docker'>>([
+        ...desired.otherFirewallRules.docker,
+        { kind: 'iptables-rule', rule: 'older' },
+      ]),
+      ufw: fc.subarray<RuleOf<'ufw'>>([
+        ...desired.otherFirewallRules.ufw.filter(rule => rule.kind !== 'reload'),
+        { kind: 'tuple', tuple: 'an older form' },
+      ]),
     })
     .map(found => {
       const kernel = new FakeKernel(desired.bridge);
@@ -114,10 +132,10 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       if (found.link !== null) kernel.sysctls.set(kernel.sysctl('disable_ipv6'), found.disableIpv6);
       const isIn = (master: string | null) =>
         found.link === null && master === desired.bridge ? null : master;
-      kernel.nic =
-        found.nic === null || desired.nic.state === null
+      kernel.dummy =
+        found.dummy === null || desired.dummy.state === null
           ? null
-          : { ...found.nic, master: isIn(found.nic.master) };
+          : { ...found.dummy, master: isIn(found.dummy.master) };
       kernel.taps = new Map(Object.entries(found.taps).map(([tap, master]) => [tap, isIn(master)]));
       kernel.rules = { nftables: found.nftables, iptables: found.iptables };
       kernel.conf = found.conf;
@@ -125,7 +143,7 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       kernel.reservations = found.reservations;
       kernel.own = found.own;
       kernel.unrouted = found.unrouted;
-      kernel.foreign = { docker: found.docker, ufw: found.ufw, firewalld: [] };
+      kernel.otherFirewallRules = { docker: found.docker, ufw: found.ufw, firewalld: [] };
       return kernel;
     });
 
@@ -142,7 +160,7 @@ plans('a route that somebody took away is all that comes back', () => {
   const desired = desiredNetwork(lan, { ...facts, taps: [] });
   kernel.establish(desired, plan(desired, kernel));
   kernel.unrouted = [own];
-  assert.deepEqual(plan(desired, kernel), [{ do: 'add route', link: lan.bridge, address: own }]);
+  assert.deepEqual(plan(desired, kernel), [{ kind: 'add route', link: lan.bridge, address: own }]);
 });
 
 plans('after a plan is carried out there is nothing left to do', () => {
@@ -171,9 +189,9 @@ plans('and on the way down nothing is left', () => {
       const absent = absentNetwork(desired.name, desired.bridge);
       kernel.apply(plan(absent, kernel));
       assert.deepEqual(plan(absent, kernel), []);
-      const { link, nic, conf, pid, rules } = kernel;
+      const { link, dummy, conf, pid, rules } = kernel;
       assert.deepEqual(
-        [link, nic, conf, pid, rules.nftables.present, rules.iptables.present],
+        [link, dummy, conf, pid, rules.nftables.present, rules.iptables.present],
         [null, null, null, null, false, false],
       );
     }),
@@ -181,12 +199,12 @@ plans('and on the way down nothing is left', () => {
 });
 
 /** What a rollback has to bring back; taps stay where they were put, and the hostsfile is as the ledger has it. */
-function essence({ link, nic, sysctls, rules, dnsmasq }: ObservedNetwork) {
-  const addresses = [...(link?.addresses ?? [])].sort((a, b) => a.ip - b.ip);
-  const scripts = [rules.nftables, rules.iptables].map(({ loaded, present }) => (present ? loaded : null));
+function essence({ link, dummy, sysctls, rules, dnsmasq }: ObservedNetwork) {
+  const addresses = [...(link?.addresses ?? [])].sort((a, b) => Number(a.ip) - Number(b.ip));
+  const scripts = rules.map(({ loaded, present }) => (present ? loaded : null));
   return {
     link: link && { ...link, addresses },
-    nic,
+    dummy,
     sysctls: new Map([...sysctls].sort()),
     scripts,
     dnsmasq: { ...dnsmasq, pid: dnsmasq.pid !== null },
@@ -221,14 +239,14 @@ plans('no machine is ever reachable without rules', () => {
       const links = place(up, isLinkStep);
       if (links.first !== -1) {
         // Beside nftables' table, iptables fills in checksums alone.
-        const filter = desired.rules.nftables === null ? 'iptables' : 'nftables';
-        assert(place(up, step => step.do === 'load rules' && step.backend === filter).last < links.first);
-        const removal = place(up, step => step.do === 'remove rules');
+        const filter = desired.rules.find(({ role }) => role === 'primary')?.backend;
+        assert(place(up, step => step.kind === 'load rules' && step.backend === filter).last < links.first);
+        const removal = place(up, step => step.kind === 'remove rules');
         assert(removal.first === -1 || removal.first > links.last);
       }
       kernel.establish(desired, up);
       const down = plan(absentNetwork(desired.name, desired.bridge), kernel);
-      const removal = place(down, step => step.do === 'remove rules');
+      const removal = place(down, step => step.kind === 'remove rules');
       assert(removal.first > place(down, isLinkStep).last);
       assert(down.some(isLinkStep));
     }),
@@ -241,13 +259,13 @@ plans('machines that come back into a bridge do not wait for STP', () => {
       const steps = plan(desired, kernel);
       const ports = place(
         steps,
-        step => step.do === 'set link' && step.attribute === 'bridge' && desired.taps.includes(step.link),
+        step => step.kind === 'set link' && step.attribute === 'bridge' && desired.taps.includes(step.link),
       );
       if (ports.first === -1) return;
       let stp = kernel.link?.stp ?? false;
       for (const step of steps.slice(0, ports.last)) {
-        if (step.do === 'add bridge') stp = step.state.stp;
-        if (step.do === 'set link' && step.attribute === 'stp') stp = step.to === 'on';
+        if (step.kind === 'add bridge') stp = step.state.stp;
+        if (step.kind === 'set link' && step.attribute === 'stp') stp = step.to;
       }
       assert.equal(stp, false);
     }),
@@ -258,7 +276,7 @@ plans('what a host without anything needs, in order', () => {
   const desired = desiredNetwork(lan, facts);
   const kernel = new FakeKernel(desired.bridge);
   kernel.taps.set('vnet0', null);
-  const steps = plan(desired, kernel).map(step => step.do);
+  const steps = plan(desired, kernel).map(step => step.kind);
   assert.deepEqual(steps, [
     'load rules',
     'add bridge',
@@ -279,23 +297,27 @@ plans('what a host without anything needs, in order', () => {
   ]);
 });
 
+function brieflyValue(value: string | number | boolean | null): string {
+  return typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value ?? '');
+}
+
 /** A step in brief, so that a whole plan is one line of a table. */
 function brief(step: Step): string {
-  switch (step.do) {
+  switch (step.kind) {
     case 'set link':
-      return `${step.link}: ${step.attribute} ${step.from} → ${step.to}`;
+      return `${step.link}: ${step.attribute} ${brieflyValue(step.from)} → ${brieflyValue(step.to)}`;
     case 'add address':
     case 'remove address':
-      return `${step.do} ${step.address.broadcast === null ? 'without broadcast' : step.address.prefix}`;
+      return `${step.kind} ${step.address.broadcast === null ? 'without broadcast' : step.address.prefixLength}`;
     case 'set sysctl':
       return `${step.key.split('.').at(-1)} ${step.from} → ${step.to}`;
     case 'load rules':
     case 'remove rules':
-      return `${step.do} ${step.backend}`;
+      return `${step.kind} ${step.backend}`;
     case 'write reservations':
       return `reservations +${step.missing} -${step.stale}`;
     default:
-      return step.do;
+      return step.kind;
   }
 }
 
@@ -304,15 +326,15 @@ plans('each thing that differs has just the steps that mend it', () => {
     assert(kernel.link);
     kernel.link = { ...kernel.link, ...changes };
   };
-  const nic = (changes: Partial<NonNullable<FakeKernel['nic']>>) => (kernel: FakeKernel) => {
-    assert(kernel.nic);
-    kernel.nic = { ...kernel.nic, ...changes };
+  const dummy = (changes: Partial<NonNullable<FakeKernel['dummy']>>) => (kernel: FakeKernel) => {
+    assert(kernel.dummy);
+    kernel.dummy = { ...kernel.dummy, ...changes };
   };
   const rules = (backend: 'nftables' | 'iptables', changes: object) => (kernel: FakeKernel) => {
     kernel.rules[backend] = { ...kernel.rules[backend], ...changes };
   };
   const { mac: bridgeMac } = desiredNetwork(lan, facts).link ?? {};
-  const { mac: nicMac } = desiredNetwork(lan, facts).nic.state ?? {};
+  const { mac: dummyMac } = desiredNetwork(lan, facts).dummy.state ?? {};
   const cases: [deviation: (kernel: FakeKernel) => unknown, ...steps: string[]][] = [
     [() => {}],
     [link({ mac: mac(9) }), `k8s-br0: mac ${mac(9)} → ${bridgeMac}`],
@@ -329,13 +351,13 @@ plans('each thing that differs has just the steps that mend it', () => {
       'remove address without broadcast',
       'add address 24',
     ],
-    [nic({ mac: mac(9) }), `k8s-br0-nic: mac ${mac(9)} → ${nicMac}`],
-    [nic({ up: false }), 'k8s-br0-nic: state down → up'],
-    [nic({ master: null }), 'k8s-br0-nic: bridge  → k8s-br0'],
-    [nic({ master: 'docker0' }), 'k8s-br0-nic: bridge docker0 → k8s-br0'],
+    [dummy({ mac: mac(9) }), `k8s-br0-nic: mac ${mac(9)} → ${dummyMac}`],
+    [dummy({ up: false }), 'k8s-br0-nic: state down → up'],
+    [dummy({ master: null }), 'k8s-br0-nic: bridge  → k8s-br0'],
+    [dummy({ master: 'docker0' }), 'k8s-br0-nic: bridge docker0 → k8s-br0'],
     [
       kernel => {
-        kernel.nic = null;
+        kernel.dummy = null;
       },
       'add dummy',
       'k8s-br0-nic: bridge  → k8s-br0',
@@ -352,7 +374,7 @@ plans('each thing that differs has just the steps that mend it', () => {
     [kernel => kernel.sysctls.set(kernel.sysctl('accept_ra'), '1'), 'accept_ra 1 → 0'],
     [kernel => kernel.sysctls.delete(kernel.sysctl('accept_ra')), 'accept_ra null → 0'],
     [rules('nftables', { present: false }), 'load rules nftables'],
-    [rules('nftables', { drift: ['+ rule'] }), 'load rules nftables'],
+    [rules('nftables', { drift: [{ kind: 'added', rule: 'rule' }] }), 'load rules nftables'],
     [rules('nftables', { loaded: 'older' }), 'load rules nftables'],
     [rules('nftables', { loaded: null }), 'load rules nftables'],
     [rules('iptables', { present: false }), 'load rules iptables'],
@@ -425,24 +447,30 @@ plans('which firewall is taken', () => {
     ['auto', both, 'nftables+iptables'],
     ['auto', ['nftables'], 'nftables'],
     ['auto', ['iptables'], 'iptables'],
-    ['auto', [], /no iptables-restore on this host: install iptables/],
+    ['auto', [], /iptables-restore is not installed on this host: install iptables/],
     ['nftables', both, 'nftables+iptables'],
-    ['nftables', ['iptables'], /no nft on this host: install nftables/],
+    ['nftables', ['iptables'], /nft is not installed on this host: install nftables/],
     ['iptables', both, 'iptables'],
     ['iptables', ['nftables'], /install iptables/],
   ];
   for (const [wanted, backends, taken] of cases) {
     const rules = () => desiredNetwork(network(`firewall = ${wanted}`), { ...facts, backends }).rules;
     if (typeof taken !== 'string') assert.throws(rules, taken);
-    else assert.equal(both.filter(backend => rules()[backend] !== null).join('+'), taken);
+    else
+      assert.equal(
+        rules()
+          .map(({ backend }) => backend)
+          .join('+'),
+        taken,
+      );
   }
-  const { iptables } = desiredNetwork(lan, facts).rules;
+  const iptables = scriptOf(desiredNetwork(lan, facts), 'iptables');
   assert.equal(iptables?.match(/^-A /gm)?.length, 1, 'beside nftables, iptables has the checksum alone');
 });
 
 plans('the NIC of a bridge has a name that the kernel takes, and another for each bridge', () => {
   const names = ['br0', 'k8s-br0', 'a'.repeat(11), 'a'.repeat(12), 'a'.repeat(15), `${'a'.repeat(14)}b`];
-  const found = names.map(nicName);
+  const found = names.map(dummyName);
   assert.deepEqual(found.slice(0, 3), ['br0-nic', 'k8s-br0-nic', 'aaaaaaaaaaa-nic']);
   assert.equal(new Set(found).size, found.length);
   for (const name of found) assert.match(name, /^[a-z0-9-]{1,15}$/);
@@ -463,13 +491,13 @@ plans('sysctls of a bridge with dots in its name', () => {
 plans('what a network wants of its links', () => {
   const [odd] = config('[network.lab]\nsubnet = 10.0.0.8/29\nbridge = br1\nstp = no\nmtu = 9000').networks;
   assert(odd);
-  const { link, nic, name, bridge } = desiredNetwork(odd, facts);
-  const addresses = [{ ip: ip('10.0.0.9'), prefix: 29, broadcast: ip('10.0.0.15') }];
+  const { link, dummy, name, bridge } = desiredNetwork(odd, facts);
+  const addresses = [{ ip: ip('10.0.0.9'), prefixLength: 29, broadcast: ip('10.0.0.15') }];
   assert.deepEqual(
     { ...link, mac: '' },
     { mac: '', mtu: 9000, stp: false, forwardDelay: 200, up: true, addresses },
   );
-  assert.deepEqual([name, bridge, nic.name, nic.state?.master], ['lab', 'br1', 'br1-nic', 'br1']);
+  assert.deepEqual([name, bridge, dummy.name, dummy.state?.master], ['lab', 'br1', 'br1-nic', 'br1']);
 });
 
 plans('the host forwards, now and after a boot, and gets back what it had', () => {
@@ -483,8 +511,8 @@ plans('the host forwards, now and after a boot, and gets back what it had', () =
     sysctlFile: null,
   };
   assert.deepEqual(planHost(wanted, before, path), [
-    { do: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' },
-    { do: 'write file', path, from: null, to: wanted.sysctlFile },
+    { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' },
+    { kind: 'write file', path, from: null, to: wanted.sysctlFile },
   ]);
   assert.match(
     wanted.sysctlFile ?? '',
@@ -492,8 +520,8 @@ plans('the host forwards, now and after a boot, and gets back what it had', () =
   );
   assert.deepEqual(planHost(wanted, wanted, path), []);
   assert.deepEqual(planHost(before, wanted, path), [
-    { do: 'set sysctl', key: 'net.ipv4.ip_forward', from: '1', to: '0' },
-    { do: 'remove file', path, from: wanted.sysctlFile },
+    { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '1', to: '0' },
+    { kind: 'remove file', path, from: wanted.sysctlFile },
   ]);
 });
 

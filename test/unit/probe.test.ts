@@ -99,7 +99,7 @@ const facts: ProbeFacts = {
   told: true,
   waited: 2,
   exchange: well,
-  uplink: { dev: 'eth0', gateway: '203.0.113.2' },
+  uplink: { kind: 'via', dev: 'eth0', gateway: '203.0.113.2' },
   counters: { entered: 2, plain: 0, masqueraded: 2, returned: 1 },
   hostAnswered: null,
   drops: {},
@@ -191,12 +191,15 @@ const cases: [title: string, Partial<ProbeFacts>, states: string, seen?: RegExp,
     ],
     [
       'no uplink',
-      { uplink: { error: 'Network is unreachable' }, exchange: { ...well, answered: null } },
+      {
+        uplink: { kind: 'unreachable', reason: 'Network is unreachable' },
+        exchange: { ...well, answered: null },
+      },
       'ooossso',
     ],
     [
       'an uplink without a next hop',
-      { uplink: { dev: 'ppp0', gateway: null }, exchange: { ...well, answered: null } },
+      { uplink: { kind: 'via', dev: 'ppp0', gateway: null }, exchange: { ...well, answered: null } },
       'ooossso',
     ],
     ['lost before the host', { exchange: noAnswer, counters: none }, 'ooofsso', /bridge family/, /^nft list/],
@@ -320,7 +323,7 @@ probe('in the background, many requests make one probe, and those that follow ke
     async () => {
       began.push(performance.now());
       // A stage that is skipped does not make the others fail.
-      const uplink = { error: 'Network is unreachable' };
+      const uplink = { kind: 'unreachable', reason: 'Network is unreachable' } as const;
       return judgeProbe({ ...facts, uplink, exchange: { ...well, answered: null } });
     },
     (_, { passed }) => told.push(passed),

@@ -2,9 +2,9 @@ import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../../identity/ledger.ts';
-import type { Uplink } from '../../network/links.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
 import type { HostSurvey, Survey } from '../../network/survey.ts';
+import type { Uplink } from '../../network/uplink.ts';
 import type { Finding } from '../finding.ts';
 import type { Listener } from './ports.ts';
 
@@ -24,7 +24,7 @@ export interface HostFacts {
 export type HookState = 'ours' | 'missing' | 'not executable';
 
 export interface NetworkFacts {
-  readonly survey: Pick<Survey, 'network' | 'steps' | 'conflicts' | 'damage'> & {
+  readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq'>;
   };
   /** Chains of others that drop what they do not accept, among those that packets of machines pass; their names are hostile. */

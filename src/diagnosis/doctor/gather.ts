@@ -16,15 +16,20 @@ import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { handLines } from '../../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../../dnsmasq/leases.ts';
+import { availableBackends } from '../../firewall/backends.ts';
+import { listTimeoutSeconds } from '../../firewall/rules-reader.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLeases, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import type { Domain } from '../../libvirt/domain-xml.ts';
-import { readSysctl, readUplink, rulesPatience } from '../../network/links.ts';
-import { availableBackends, surveyHost, surveyWhatCanBeRead } from '../../network/survey.ts';
+import { surveyHost, surveyNetwork } from '../../network/survey.ts';
+import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
+import { readUplink } from '../../network/uplink.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';
+import { unreadText } from '../../report/warning-text.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { run, runOrNull } from '../../system/run.ts';
+import { system } from '../../system/system.ts';
 import { unprobed } from '../probe/judge.ts';
 import { probe } from '../probe/probe.ts';
 import { dnsmasqVersion } from './dnsmasq-cves.ts';
@@ -56,11 +61,11 @@ export async function gatherNetwork(
   host: Promise<Pick<HostFacts, 'nftTrouble'>>,
 ): Promise<NetworkFacts> {
   const { bridge } = network;
-  const survey = await surveyWhatCanBeRead(network);
+  const survey = await surveyNetwork(network);
   const { link, dnsmasq } = survey.observed;
   const forwards = readSysctl('net.ipv4.ip_forward') === '1' && readForwarding(bridge) !== '0';
-  const uplink = link === null || !forwards ? null : await readUplink(bridge, network.range.last);
-  const dev = uplink !== null && 'dev' in uplink ? [uplink.dev] : [];
+  const uplink = link === null || !forwards ? null : await readUplink(system, bridge, network.range.last);
+  const dev = uplink?.kind === 'via' ? [uplink.dev] : [];
   const reasons = [
     (await host).nftTrouble === null ? null : 'nft does not work',
     link?.up === true ? null : `there is no ${bridge} that is up`,
@@ -69,10 +74,10 @@ export async function gatherNetwork(
   const idle = reasons.find(reason => reason !== null) ?? null;
   return {
     survey,
-    droppers: survey.foreign.chains
+    droppers: survey.otherFirewalls.chains
       .filter(dropsByPolicy)
       .map(({ family, table, name }) => `${family} ${table} ${name}`),
-    unread: survey.foreign.unread,
+    unread: survey.otherFirewalls.unread.map(unreadText),
     forwarding: new Map(
       [bridge, ...dev].flatMap(name => {
         const value = readForwarding(name);
@@ -199,7 +204,11 @@ function findDuplicates({ name, bridge }: NetworkConfig): NetworkFacts['duplicat
 }
 
 function forwardingKey(link: string): string {
-  return `net.ipv4.conf.${link.replaceAll('.', '/')}.forwarding`;
+  return linkSysctl('ipv4', link, 'forwarding');
+}
+
+function readSysctl(key: string): string | null {
+  return readSysctls([key], system.readFile).get(key) ?? null;
 }
 
 function readForwarding(link: string): string | null {
@@ -207,9 +216,9 @@ function readForwarding(link: string): string | null {
 }
 
 async function readNftTrouble(): Promise<string | null> {
-  if (!availableBackends().includes('nftables')) return null;
+  if (!availableBackends(system.isInstalled).includes('nftables')) return null;
   try {
-    await run('nft', ['list', 'tables'], '', rulesPatience);
+    await run('nft', ['list', 'tables'], '', listTimeoutSeconds);
     return null;
   } catch (error) {
     return (error as Error).message;

@@ -1,6 +1,6 @@
 import { formatIp } from '../../address/ip.ts';
-import { describeStep } from '../../network/describe.ts';
-import type { Step } from '../../network/plan.ts';
+import { conflictText } from '../../network/conflicts.ts';
+import { checkOf, describeStep, faultOf, type Step } from '../../network/steps.ts';
 import { shellQuoted } from '../../text.ts';
 import { type CheckId, type Finding, failed, mendable, ok, skipped, unclear, warning } from '../finding.ts';
 import type { HostFacts, NetworkFacts } from './facts.ts';
@@ -29,16 +29,16 @@ export function judgeNetwork(facts: NetworkFacts, host: HostFacts): Finding[] {
 }
 
 function judgeSubnet({ survey }: NetworkFacts): Finding {
-  const [conflict] = survey.conflicts;
+  const [conflict] = survey.warnings.filter(warning => warning.kind === 'conflict');
   return conflict === undefined
     ? ok('subnet', 'nothing else on this host has it')
-    : unclear('subnet', conflict, 'ip route show table all');
+    : unclear('subnet', conflictText(conflict.conflict), 'ip route show table all');
 }
 
 function judgeLedger({ survey }: NetworkFacts): Finding {
   return survey.damage === null
     ? ok('ledger', 'whole')
-    : failed('ledger', `no reservation can be made: ${survey.damage}`, null);
+    : failed('ledger', `no reservation can be made: ${survey.damage.message}`, null);
 }
 
 function judgeDuplicates({ duplicates }: NetworkFacts): Finding {
@@ -94,95 +94,22 @@ type Subject = keyof typeof subjects;
 /** What is wrong about a subject; null where nothing is. */
 function judgeSubject({ survey }: NetworkFacts, check: Subject): Finding | null {
   const { network, observed, steps } = survey;
-  const own = steps.filter(step => subjectOf(step, network.bridge) === check);
+  const own = steps.filter(step => checkOf(step, network.bridge) === check);
   const [first] = own;
   if (first === undefined) return null;
-  const what = whatIsWrong(first, network.bridge);
+  const what = faultOf(first, network.bridge);
   const others = own.length === 1 ? '' : ` (and ${own.length - 1} more)`;
   const isNew = check === 'bridge' && observed.link === null && steps.some(isRulesAnew);
   return mendable(check, `${what}${others}: ${isNew ? 'it is not established' : subjects[check]}`);
 }
 
-function subjectOf(step: Step, bridge: string): Subject {
-  switch (step.do) {
-    case 'load rules':
-    case 'remove rules':
-      return 'rules';
-    case 'write reservations':
-      return 'reservations';
-    case 'start dnsmasq':
-    case 'stop dnsmasq':
-    case 'write file':
-    case 'remove file':
-      return 'dnsmasq';
-    case 'add bridge':
-    case 'add address':
-    case 'remove address':
-    case 'add route':
-      return 'bridge';
-    case 'set link':
-      if (step.link !== bridge) return step.attribute === 'bridge' ? 'taps' : 'settings';
-      if (step.attribute === 'stp' || step.attribute === 'forward delay') return 'stp';
-      return 'bridge';
-    case 'add dummy':
-    case 'remove link':
-    case 'set sysctl':
-      return 'settings';
-    case 'allow in':
-    case 'withdraw from':
-      return 'foreign';
-  }
-}
-
-/** What is wrong, where that can be said better than by what would be done. */
-function whatIsWrong(step: Step, bridge: string): string {
-  switch (step.do) {
-    case 'add bridge':
-      return `there is no bridge ${bridge}`;
-    case 'add address':
-      return `${bridge} lacks its ${describeStep(step).detail.replace(/,.*/, '')}`;
-    case 'add route':
-      return `no route to ${describeStep(step).detail} leads to ${bridge}`;
-    case 'set link':
-      if (step.attribute === 'state') return `${step.link} is ${step.from}`;
-      if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;
-      return `${step.attribute} of ${step.link} is ${step.from}, not ${step.to}`;
-    case 'set sysctl':
-      return step.from === null ? `${step.key} is not set` : `${step.key} is ${step.from}, not ${step.to}`;
-    case 'load rules': {
-      const [drift] = step.drift;
-      const own = `virlan's rules (${step.backend})`;
-      if (drift === undefined) return `${own} are not there`;
-      return `${own} were changed: ${drift.replace(/^- /, 'missing: ').replace(/^\+ /, 'added: ')}`;
-    }
-    case 'allow in':
-      return `${step.firewall} has not been told to let ${step.bridge} through`;
-    case 'withdraw from':
-      return `${step.firewall} has more of ${step.bridge} than is needed`;
-    case 'write reservations':
-      return step.missing.length > 0
-        ? `the hostsfile lacks ${step.missing[0]?.replace(/ # .*/, '')}`
-        : `the hostsfile has a line too many: ${step.stale[0]?.replace(/ # .*/, '')}`;
-    case 'start dnsmasq':
-      return `no dnsmasq runs on ${bridge}`;
-    case 'stop dnsmasq':
-      return 'dnsmasq does not run with the configuration that virlan.ini calls for';
-    case 'write file':
-      return `${step.path} is ${step.from === null ? 'not there' : 'not what virlan.ini calls for'}`;
-    default: {
-      const { subject, detail } = describeStep(step);
-      return `${subject}${detail === '' ? '' : ` ${detail}`}`;
-    }
-  }
-}
-
 function isRulesAnew(step: Step): boolean {
-  return step.do === 'load rules' && step.drift.length === 0;
+  return step.kind === 'load rules' && step.drift.length === 0;
 }
 
 function judgeForwarding({ forwarding }: NetworkFacts, { survey }: HostFacts): Finding {
   const [step] = survey.steps;
-  if (step?.do === 'set sysctl')
+  if (step?.kind === 'set sysctl')
     return mendable('forwarding', `${step.key} is ${step.from}: nothing gets from machines to the outside`);
   if (step !== undefined)
     return mendable(
@@ -209,10 +136,10 @@ function judgeForeign(facts: NetworkFacts): Finding {
 
 function judgeUplink({ uplink }: NetworkFacts): Finding {
   if (uplink === null) return skipped('uplink', 'what comes from machines is not forwarded');
-  if ('error' in uplink)
+  if (uplink.kind === 'unreachable')
     return warning(
       'uplink',
-      `this host itself has no way to the outside: ${uplink.error}`,
+      `this host itself has no way to the outside: ${uplink.reason}`,
       'ip route show default',
     );
   const via = uplink.gateway === null ? '' : ` by ${uplink.gateway}`;

@@ -1,4 +1,4 @@
-import type { Uplink } from '../../network/links.ts';
+import type { Uplink } from '../../network/uplink.ts';
 import { type Finding, failed, mendable, ok, skipped, unclear, warning } from '../finding.ts';
 import type { Counters, Drop } from './counters.ts';
 import type { Exchange } from './protocol.ts';
@@ -102,8 +102,9 @@ function judgeDns({ bridge, gateway, ip, drops }: ProbeFacts, { dns }: Exchange)
 
 function judgeWayOut(facts: ProbeFacts, { answered }: Exchange): Finding[] {
   const { bridge, uplink, counters, hostAnswered, drops } = facts;
-  if ('error' in uplink || uplink.gateway === null) {
-    const reason = 'error' in uplink ? 'this host has no way out' : `${uplink.dev} has no next hop to ask`;
+  if (uplink.kind === 'unreachable' || uplink.gateway === null) {
+    const reason =
+      uplink.kind === 'unreachable' ? 'this host has no way out' : `${uplink.dev} has no next hop to ask`;
     return later.slice(2, 5).map(check => skipped(check, reason));
   }
   const to = uplink.gateway;
@@ -154,7 +155,7 @@ function judgeWayOut(facts: ProbeFacts, { answered }: Exchange): Finding[] {
       return unclear(
         'probe-return',
         `${to} answers this host, and not what comes from machines`,
-        `tcpdump -ni ${'dev' in uplink ? uplink.dev : 'any'} host ${to}`,
+        `tcpdump -ni ${uplink.kind === 'via' ? uplink.dev : 'any'} host ${to}`,
       );
     return ok('probe-return', `${to} answers neither a machine nor this host; packets leave as they should`);
   }

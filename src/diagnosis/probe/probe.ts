@@ -1,17 +1,17 @@
 import { createSocket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { formatIp, type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { findDnsmasq } from '../../dnsmasq/process.ts';
+import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, reserveProbe } from '../../identity/store.ts';
-import { readUplink } from '../../network/links.ts';
-import { availableBackends } from '../../network/survey.ts';
+import { readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
 import { run, runOrNull } from '../../system/run.ts';
+import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
 import { counterTable, findDrop, parseCounters, removeCounters, renderCounters } from './counters.ts';
 import { dhcpType, encodeDhcp } from './dhcp.ts';
@@ -71,8 +71,8 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   if (reserved === null) return unprobed('no address of dhcp-range is to spare for a probe');
   const { ip, told } = reserved;
   await plugIn(network, mac);
-  const [waited, uplink] = await Promise.all([portForwards(), readUplink(bridge, ip)]);
-  const target = 'gateway' in uplink ? uplink.gateway : null;
+  const [waited, uplink] = await Promise.all([portForwards(), readUplink(system, bridge, ip)]);
+  const target = uplink.kind === 'via' ? uplink.gateway : null;
   const counting = { bridge, mac, ip, target: parseIpv4(target ?? '') ?? network.gateway };
   const errand: Errand = {
     mac,
@@ -96,7 +96,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   };
   if (waited === null) return judgeProbe(facts);
 
-  const canCount = availableBackends().includes('nftables');
+  const canCount = availableBackends(system.isInstalled).includes('nftables');
   if (canCount) await run('nft', ['-f', '-'], renderCounters(counting, false));
   const exchange = await perform(errand);
   const counters = canCount ? await readCounters() : null;
@@ -134,7 +134,7 @@ async function portForwards(): Promise<number | null> {
 
 /** Runs the errand within the namespace. */
 async function perform(errand: Errand): Promise<Exchange> {
-  const program = join(dirname(process.argv[1] ?? ''), 'probe-guest.cjs');
+  const program = require.resolve('../../bin/probe-guest.ts');
   const args = ['netns', 'exec', place, process.execPath, program];
   return JSON.parse(await run('ip', args, JSON.stringify(errand)));
 }
@@ -183,7 +183,8 @@ async function clearRemains(network: NetworkConfig): Promise<void> {
   if (!existsSync(`/run/netns/${place}`)) return;
   if (existsSync(`/sys/class/net/${place}`))
     await runOrNull('ip', ['link', 'delete', 'dev', place, 'type', 'veth']);
-  if (availableBackends().includes('nftables')) await runOrNull('nft', ['-f', '-'], removeCounters);
+  if (availableBackends(system.isInstalled).includes('nftables'))
+    await runOrNull('nft', ['-f', '-'], removeCounters);
   await runOrNull('ip', ['netns', 'delete', place]);
 }
 

@@ -1,48 +1,52 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
+// Which rules the packets of a probe meet: lines of `nft monitor`, such as
+// `trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)`.
 import { setTimeout as pause } from 'node:timers/promises';
-import { systemPath } from '../../system/paths.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { counterTable, removeCounters } from './counters.ts';
 
-/** How long the kernel is listened to at most, in milliseconds. */
-const patience = 9000;
+/** For all of a trace: a rescan waits for the probe that it belongs to. */
+const traceTimeoutMs = 9000;
+
+/** How often the table is loaded until `nft monitor` reports it. */
+const reloadIntervalMs = 100;
 
 /**
- * What the kernel tells of the packets that `act` sends, while a table that has it do so is loaded: lines of `nft monitor`.
- * Those that there are, when nft does not go on.
+ * Loads a table that has the kernel report packets, and runs `act`, which sends them. Returns the lines of `nft monitor`;
+ * those until its end when it ends early or takes too long.
  */
 export async function traced(table: string, act: () => Promise<unknown>): Promise<readonly string[]> {
-  const monitor = spawn('nft', ['monitor'], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-    env: { PATH: systemPath, LC_ALL: 'C' },
-    cwd: '/',
+  const { startProgram } = await import('../../system/execa.ts');
+  const monitor = startProgram('nft', ['monitor'], {
+    stdin: 'ignore',
+    stderr: 'ignore',
+    buffer: false,
+    reject: false,
+    timeout: traceTimeoutMs,
   });
-  const timeUp = AbortSignal.timeout(patience);
-  timeUp.addEventListener('abort', () => monitor.kill('SIGKILL'));
-  monitor.on('error', () => monitor.stdout.destroy());
   const lines: string[] = [];
-  const reader = createInterface(monitor.stdout).on('line', line => lines.push(line));
-  const ended = once(reader, 'close').then(() => false);
-  const said = async (start: string): Promise<boolean> => {
-    while (!lines.some(line => line.startsWith(start))) {
-      const next = once(reader, 'line', { signal: timeUp }).then(() => true);
-      if (!(await Promise.race([next.catch(() => false), ended]))) return false;
+  let phase: 'starting' | 'listening' | 'over' = 'starting';
+  const read = async () => {
+    for await (const line of monitor) {
+      lines.push(line);
+      if (phase === 'starting' && line.startsWith(`add table ip ${counterTable}`)) phase = 'listening';
+      // The last line that matters.
+      if (phase === 'over' && line.startsWith(`delete table ip ${counterTable}`)) monitor.kill();
     }
-    return true;
   };
+  const reading = read();
   try {
-    // nft says nothing when it begins to listen, so it is given something to tell of until it does.
-    const listens = said(`add table ip ${counterTable}`);
-    do await run('nft', ['-f', '-'], table);
-    while ((await Promise.race([listens, pause(100, null)])) === null);
+    // nft does not report when it begins to listen: the table is loaded again until it is reported.
+    do {
+      await run('nft', ['-f', '-'], table);
+      await Promise.race([reading, pause(reloadIntervalMs)]);
+    } while (phase === 'starting' && monitor.exitCode === null && monitor.signalCode === null);
     await act();
+    phase = 'over';
     await runOrNull('nft', ['-f', '-'], removeCounters);
-    await said(`delete table ip ${counterTable}`);
+    await reading;
   } finally {
-    monitor.kill('SIGKILL');
-    await ended;
+    monitor.kill();
+    await reading;
   }
   return lines;
 }

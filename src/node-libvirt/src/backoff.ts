@@ -1,17 +1,22 @@
-/** How long to wait between attempts to connect. */
+// The delay between attempts to connect.
+
+/** How long to wait between attempts to connect, in milliseconds. */
 export interface BackoffOptions {
   /** Before the first new attempt. */
   readonly minMs: number;
-  /** The delay doubles with each attempt up to this. */
+  /** The delay doubles with each attempt up to this value. */
   readonly maxMs: number;
 }
 
 /**
- * The delay before a new attempt, when `failures` attempts in a row have failed before. A part of it, up to a half, is
- * random, so that many clients of a daemon that comes back do not all come at once.
+ * Returns the delay before the next attempt, in milliseconds, after `failures` attempts in a row have failed.
+ * Up to half of it is random, so that the clients of a restarted daemon do not all connect at the same
+ * moment.
  */
-export const backoffDelay = (
+export function backoffDelay(
   { minMs, maxMs }: BackoffOptions,
   failures: number,
   random: () => number = Math.random,
-): number => Math.round(Math.min(maxMs, minMs * 2 ** failures) * (1 - random() / 2));
+): number {
+  return Math.round(Math.min(maxMs, minMs * 2 ** failures) * (1 - random() / 2));
+}

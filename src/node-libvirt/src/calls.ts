@@ -1,4 +1,5 @@
-// The calls of one connection: which reply belongs to which, how many are under way, and how long each may take.
+// The calls of one connection: which reply belongs to which call, how many are in flight, and how long each
+// may take.
 
 import { decode, encode } from './codec.ts';
 import { CallTimeoutError, FrameError, LibvirtError, type ProcedureId } from './errors.ts';
@@ -7,17 +8,17 @@ import {
   type ArgsOf,
   type ProcedureName,
   procedureOf,
-  REMOTE_PROGRAM,
-  REMOTE_VERSION,
   type ReplyOf,
   remoteError,
+  remoteProgram,
+  remoteVersion,
 } from './procedures.ts';
 
 /**
- * libvirtd stops reading from a client that has `max_client_requests` calls outstanding, keepalive requests then
- * included; the default is 5.
+ * libvirtd stops reading from a client that has `max_client_requests` calls outstanding, and then does not
+ * see its keepalive requests either; the default is 5.
  */
-const IN_FLIGHT_MAX = 4;
+const inFlightMax = 4;
 
 interface PendingCall {
   readonly procedure: ProcedureId;
@@ -27,48 +28,49 @@ interface PendingCall {
   readonly fail: (error: Error) => void;
 }
 
+/** Sends calls and matches replies to them. */
 export class Calls {
   readonly #write: (frame: Buffer) => void;
   readonly #inFlight = new Map<number, PendingCall>();
   readonly #waiting = new Set<PendingCall>();
   #lastSerial = 0;
-  #failure: Error | undefined;
+  #failure: Error | null = null;
 
+  /** @param write sends a frame */
   constructor(write: (frame: Buffer) => void) {
     this.#write = write;
   }
 
   /**
-   * Calls a procedure, now or as soon as there is room.
+   * Calls a procedure, as soon as fewer than `inFlightMax` calls are in flight.
    *
-   * A call that is in flight when its time is over fails towards its caller, but keeps its place until its reply comes:
-   * for libvirtd it is still outstanding.
+   * When the time of a call in flight is over, its promise is rejected, but it still counts as in flight
+   * until its reply comes: for libvirtd it is outstanding.
    *
-   * @param timeoutMs limit for waiting and answer together; undefined for none
+   * @param timeoutMs limit for waiting and reply together; null for none
    */
-  submit<N extends ProcedureName>(
-    name: N,
-    args: ArgsOf<N>,
-    timeoutMs: number | undefined,
-  ): Promise<ReplyOf<N>> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+  submit<N extends ProcedureName>(name: N, args: ArgsOf<N>, timeoutMs: number | null): Promise<ReplyOf<N>> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       const codecs = procedureOf(name);
       const procedure = { name, number: codecs.number };
-      let timer: NodeJS.Timeout | undefined;
+      let timer: NodeJS.Timeout | null = null;
+      const clearTimer = () => {
+        if (timer !== null) clearTimeout(timer);
+      };
       const call: PendingCall = {
         procedure,
         args: encode(codecs.args, args),
         succeed: payload => {
           resolve(decode(codecs.reply, payload));
-          clearTimeout(timer);
+          clearTimer();
         },
         fail: error => {
           reject(error);
-          clearTimeout(timer);
+          clearTimer();
         },
       };
-      if (timeoutMs !== undefined) {
+      if (timeoutMs !== null) {
         timer = setTimeout(() => {
           this.#waiting.delete(call);
           call.fail(new CallTimeoutError(procedure, timeoutMs));
@@ -82,14 +84,17 @@ export class Calls {
   /**
    * Takes a reply.
    *
-   * @throws FrameError or XdrError if it is not the reply to a call in flight; that call, if there is one, stays in
-   *   flight and is left to `failAll`
+   * @throws FrameError or XdrError if it is not the valid reply to a call in flight; such a call stays in
+   *   flight and is rejected by `failAll`
    */
   settle(header: FrameHeader, payload: Buffer): void {
     const call = this.#inFlight.get(header.serial);
-    if (call === undefined) throw new FrameError(`a reply to serial ${header.serial}, which is no call's`);
+    if (call === undefined)
+      throw new FrameError(`a reply with serial ${header.serial}, which no call in flight has`);
     if (header.procedure !== call.procedure.number) {
-      throw new FrameError(`a reply of procedure ${header.procedure} to a call of ${call.procedure.number}`);
+      throw new FrameError(
+        `a reply of procedure ${header.procedure} to a call of procedure ${call.procedure.number}`,
+      );
     }
     if (header.status === MessageStatus.OK) {
       call.succeed(payload);
@@ -103,7 +108,7 @@ export class Calls {
     this.#sendWaiting();
   }
 
-  /** The connection is gone: fails all calls there are and all that will be. */
+  /** Rejects all calls, those made later included: the connection has ended. */
   failAll(error: Error): void {
     this.#failure = error;
     const calls = [...this.#inFlight.values(), ...this.#waiting];
@@ -114,13 +119,13 @@ export class Calls {
 
   #sendWaiting(): void {
     for (const call of this.#waiting) {
-      if (this.#inFlight.size >= IN_FLIGHT_MAX) return;
+      if (this.#inFlight.size >= inFlightMax) return;
       this.#waiting.delete(call);
       const serial = this.#nextSerial();
       this.#inFlight.set(serial, call);
       const header = {
-        program: REMOTE_PROGRAM,
-        version: REMOTE_VERSION,
+        program: remoteProgram,
+        version: remoteVersion,
         procedure: call.procedure.number,
         type: MessageType.CALL,
         serial,
@@ -130,7 +135,7 @@ export class Calls {
     }
   }
 
-  /** 32 bits on the wire; a call may outlive a turn of the counter, so a serial in use is passed over. */
+  /** Returns the next 32-bit serial that no call in flight has. */
   #nextSerial(): number {
     do {
       this.#lastSerial = (this.#lastSerial % 0xffffffff) + 1;

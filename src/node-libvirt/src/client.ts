@@ -1,95 +1,104 @@
-// The long-lived client: one connection to libvirtd, or one to virtqemud and one to virtnetworkd, kept up for as long
-// as the client lives.
+// The client: one connection to libvirtd, or one to virtqemud and one to virtnetworkd, reconnected until the
+// client is closed.
 
 import { LibvirtApi } from './api.ts';
 import type { BackoffOptions } from './backoff.ts';
 import type { ConnectionLimits } from './connection.ts';
 import { Emitter, type Unsubscribe } from './emitter.ts';
-import { type Layout, locateDomains, locateNetworks } from './endpoints.ts';
+import { type Endpoint, type Layout, locateDomains, locateNetworks } from './endpoints.ts';
 import { ConnectionError } from './errors.ts';
 import type { LibvirtEvent } from './events.ts';
-import { type Endpoint, Link, type LinkOptions } from './link.ts';
+import { Link, type LinkOptions } from './link.ts';
 import type { Notice } from './notices.ts';
 import type { Call, Driver, RemoteEventName } from './procedures.ts';
 
+/** Options of a client; each has a default. */
 export interface LibvirtClientOptions extends Partial<ConnectionLimits> {
-  /** Where the daemons have their sockets. Default: /run/libvirt */
+  /** The directory of the daemons' sockets. Default: /run/libvirt */
   readonly socketDirectory?: string;
-  /** Default: 'auto' */
+  /** Which daemons the host runs. Default: 'auto' */
   readonly layout?: Layout;
-  /** Default: 0.1 s, doubling up to 5 s */
+  /** The delay between attempts to connect. Default: 0.1 s, doubling up to 5 s */
   readonly reconnect?: BackoffOptions;
 }
 
-/** A daemon is connected, and will send events from now on. */
+/** A daemon was connected, and sends events from now on. */
 export interface Connected {
+  /** Path of the daemon's socket. */
   readonly socket: string;
-  /** What is served by this daemon; nothing that was known about it before holds any more. */
+  /** What this daemon serves. All of it may have changed since the last connection. */
   readonly drivers: readonly Driver[];
-  /** Events that this daemon does not offer, under their names in remote_protocol.x. */
+  /** The events that this daemon does not have, by their names in remote_protocol.x. */
   readonly missingEvents: readonly RemoteEventName[];
 }
 
-/** A daemon that was connected no longer is. */
+/** A connection to a daemon has ended. */
 export interface Disconnected {
+  /** Path of the daemon's socket. */
   readonly socket: string;
   readonly drivers: readonly Driver[];
+  /** The reason. */
   readonly error: ConnectionError;
+  /** The next attempt to connect is made after this time. */
   readonly retryInMs: number;
 }
 
+/** The events of a client, and what their listeners are called with. */
 export interface LibvirtClientEvents {
   /**
-   * The time to list and compare everything: events are not kept while there is no connection. Those that came since
-   * the registration follow right after the listeners have returned.
+   * A daemon was connected. Listeners should list everything they follow: libvirt does not keep events for a
+   * client that is not connected. Events received since the registration follow after the listeners have
+   * returned.
    */
   readonly connected: Connected;
+  /** A connection has ended. The client connects again. */
   readonly disconnected: Disconnected;
+  /** Something happened to a domain or a network. */
   readonly event: LibvirtEvent;
+  /** Something worth a line in a log. */
   readonly notice: Notice;
 }
 
-const DEFAULTS = {
+const defaults = {
   socketDirectory: '/run/libvirt',
   layout: 'auto',
   reconnect: { minMs: 100, maxMs: 5_000 },
-  // libvirtd starts the machines with autostart one after the other before it answers anybody.
+  // libvirtd starts the domains with autostart one after the other before it answers any client.
   handshakeTimeoutMs: 15 * 60_000,
-  // libvirt itself gives up after 30 s if another job keeps a machine busy; its answer should come first.
+  // libvirt returns an error after 30 s if another job keeps a domain busy; that error should come first.
   callTimeoutMs: 45_000,
   // As in libvirt's own client and daemon.
   keepalive: { intervalMs: 5_000, count: 5 },
 } as const satisfies LibvirtClientOptions;
 
+/**
+ * A client of the libvirt daemons of this host. It connects when it is started, and again whenever a
+ * connection ends, until it is closed. The calls are those of `LibvirtApi`.
+ */
 export class LibvirtClient extends LibvirtApi {
   readonly #options: Required<LibvirtClientOptions>;
   readonly #emitter: Emitter<LibvirtClientEvents>;
-  #domains: Link | undefined;
-  /** Only while the daemons are modular. */
-  #networks: Link | undefined;
+  #domains: Link | null = null;
+  /** Null unless the daemons are modular. */
+  #networks: Link | null = null;
   #closed = false;
 
   constructor(options: LibvirtClientOptions = {}) {
-    const callThrough =
-      (link: () => Link | undefined): Call =>
-      (name, args) => {
-        const connection = link()?.connection;
-        return connection === undefined
-          ? Promise.reject(new ConnectionError('not-connected', 'not connected to libvirt'))
-          : connection.call(name, args);
-      };
     super(
       callThrough(() => this.#domains),
       callThrough(() => this.#networks ?? this.#domains),
     );
-    this.#options = { ...DEFAULTS, ...options };
+    this.#options = { ...defaults, ...options };
     this.#emitter = new Emitter((event, error) => {
-      // A listener for notices that fails cannot be told so by a notice: ignoring.
+      // The failure of a listener for notices cannot be reported by a notice and is ignored.
       if (event !== 'notice') this.#emitter.emit('notice', { kind: 'listener-failed', event, error });
     });
   }
 
-  /** Calls the listener at each such event, until the returned function is called. */
+  /**
+   * Calls a listener at each event of the given name, until the returned function is called. What a listener
+   * throws is reported as a notice of the kind 'listener-failed' and does no other harm.
+   */
   on<E extends keyof LibvirtClientEvents>(
     event: E,
     listener: (payload: LibvirtClientEvents[E]) => unknown,
@@ -97,23 +106,26 @@ export class LibvirtClient extends LibvirtApi {
     return this.#emitter.on(event, listener);
   }
 
-  /** Begins to connect. `connected` tells of the outcome, also of later ones; failures are retried for ever. */
+  /**
+   * Starts to connect. Success is reported by the event `connected`, failure by a notice of the kind
+   * 'connect-failed'; attempts go on until the client is closed.
+   */
   start(): void {
     const { socketDirectory, layout } = this.#options;
-    if (this.#closed || this.#domains !== undefined) return;
+    if (this.#closed || this.#domains !== null) return;
     this.#domains = this.#link(
       () => locateDomains(socketDirectory, layout),
       endpoint => this.#followLayout(endpoint),
     );
   }
 
-  /** Whether calls to this driver are possible at this moment. */
+  /** Tells whether calls to this driver can be sent at this moment. */
   isConnected(driver: Driver): boolean {
     const link = driver === 'domain' ? this.#domains : (this.#networks ?? this.#domains);
-    return link?.connection !== undefined;
+    return link !== null && link.connection !== null;
   }
 
-  /** Ends all connections; calls under way fail. The client cannot be started again. */
+  /** Ends all connections; calls in flight are rejected. A closed client cannot be started again. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([this.#domains?.stop(), this.#networks?.stop()]);
@@ -135,11 +147,11 @@ export class LibvirtClient extends LibvirtApi {
     return new Link({ ...this.#options, locate, ...callbacks });
   }
 
-  /** The daemon of the machines tells whether the networks have one of their own; that may change with a restart. */
+  /** Which daemon serves domains shows whether networks have their own daemon; a restart may change it. */
   #followLayout({ drivers }: Endpoint): void {
     if (drivers.includes('network')) {
       void this.#networks?.stop();
-      this.#networks = undefined;
+      this.#networks = null;
     } else {
       this.#networks ??= this.#link(
         () => locateNetworks(this.#options.socketDirectory),
@@ -147,4 +159,14 @@ export class LibvirtClient extends LibvirtApi {
       );
     }
   }
+}
+
+/** Makes calls over the connection that a link has at that moment. */
+function callThrough(link: () => Link | null): Call {
+  return (name, args) => {
+    const connection = link()?.connection ?? null;
+    return connection === null
+      ? Promise.reject(new ConnectionError('not-connected', 'not connected to libvirt'))
+      : connection.call(name, args);
+  };
 }

@@ -1,19 +1,22 @@
-// Calls listeners without being at their mercy: one that throws stops neither the others nor the caller, which here is
-// the code that reads from the socket.
+// Calls listeners. One that throws stops neither the other listeners nor the caller, which is the code that
+// reads from the socket.
 
-/** Stops the calls that `on` began. */
+/** Removes the listener that `on` added. */
 export type Unsubscribe = () => void;
 
 type Listener<T> = (payload: T) => unknown;
 
+/** Holds the listeners of each event; `Events` maps the name of an event to its payload. */
 export class Emitter<Events extends object> {
   readonly #listeners = new Map<keyof Events, Set<Listener<never>>>();
   readonly #onError: (event: keyof Events & string, error: unknown) => void;
 
+  /** @param onError called with what a listener threw, or what its promise was rejected with */
   constructor(onError: (event: keyof Events & string, error: unknown) => void) {
     this.#onError = onError;
   }
 
+  /** Adds a listener. */
   on<E extends keyof Events>(event: E, listener: Listener<Events[E]>): Unsubscribe {
     const listeners = this.#listeners.get(event) ?? new Set();
     this.#listeners.set(event, listeners);
@@ -21,12 +24,13 @@ export class Emitter<Events extends object> {
     return () => void listeners.delete(listener);
   }
 
+  /** Calls the listeners of an event in the order in which they were added. Never throws. */
   emit<E extends keyof Events & string>(event: E, payload: Events[E]): void {
     const listeners = (this.#listeners.get(event) ?? new Set()) as Set<Listener<Events[E]>>;
     for (const listener of [...listeners]) {
       try {
         const result = listener(payload);
-        // The rejection of a listener's promise would end the process if nobody took it.
+        // An unhandled rejection would end the process.
         if (result instanceof Promise) result.catch(error => this.#onError(event, error));
       } catch (error) {
         this.#onError(event, error);

@@ -1,31 +1,44 @@
-// Which daemon serves what. There is either libvirtd, which does everything, or one daemon per driver: virtqemud and
-// virtnetworkd (https://libvirt.org/daemons.html).
+// Which daemon serves which driver. A host runs either libvirtd, which serves all of them, or one daemon per
+// driver: virtqemud and virtnetworkd (https://libvirt.org/daemons.html).
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Endpoint } from './link.ts';
+import type { Driver } from './procedures.ts';
 
-/** Which kind of daemons a host has; 'auto' looks. */
+/** Which daemons a host runs: libvirtd ('monolithic') or one per driver ('modular'); 'auto' detects it. */
 export type Layout = 'auto' | 'monolithic' | 'modular';
 
+/** A daemon's socket and what it is used for. */
+export interface Endpoint {
+  /** Path of the daemon's socket. */
+  readonly socket: string;
+  /** The connection URI to open on it. */
+  readonly uri: string;
+  /** The drivers this daemon is used for; they decide which events are registered for. */
+  readonly drivers: readonly Driver[];
+}
+
 /**
- * Where the machines are. 'auto' decides as libvirt's own client does (remoteGetUNIXSocket): the modular daemon if its
- * socket is there, whether anybody listens or not.
+ * Returns the daemon that serves domains. 'auto' decides as libvirt's own client does (remoteGetUNIXSocket):
+ * the modular daemon if its socket file exists, whether a process listens on it or not.
  */
-export const locateDomains = (socketDirectory: string, layout: Layout): Endpoint => {
+export function locateDomains(socketDirectory: string, layout: Layout): Endpoint {
   const modular = join(socketDirectory, 'virtqemud-sock');
   const uri = 'qemu:///system';
   return layout === 'modular' || (layout === 'auto' && existsSync(modular))
     ? { socket: modular, uri, drivers: ['domain'] }
     : { socket: join(socketDirectory, 'libvirt-sock'), uri, drivers: ['domain', 'network'] };
-};
+}
 
 /**
- * Where the networks are on a host with modular daemons. virtqemud would pass network calls on, but keeps its own
- * connection to virtnetworkd when that restarts, and then network events silently stop (remoteGetNetworkConn).
+ * Returns the daemon that serves networks on a host with modular daemons. virtqemud would forward network
+ * calls, but keeps its own connection to virtnetworkd when that restarts, and then network events stop
+ * without an error (remoteGetNetworkConn).
  */
-export const locateNetworks = (socketDirectory: string): Endpoint => ({
-  socket: join(socketDirectory, 'virtnetworkd-sock'),
-  uri: 'network:///system',
-  drivers: ['network'],
-});
+export function locateNetworks(socketDirectory: string): Endpoint {
+  return {
+    socket: join(socketDirectory, 'virtnetworkd-sock'),
+    uri: 'network:///system',
+    drivers: ['network'],
+  };
+}

@@ -1,7 +1,7 @@
 // Every way in which a call or a connection can fail, one class each. Callers tell them apart with
 // `instanceof`, a code or a predicate, never by the text.
 
-/** The codes of libvirt's virErrorNumber (include/libvirt/virterror.h) that callers usually branch on. */
+/** The members of libvirt's virErrorNumber (include/libvirt/virterror.h) that callers usually branch on. */
 export const ErrorCode = {
   INTERNAL_ERROR: 1,
   NO_SUPPORT: 3,
@@ -15,19 +15,24 @@ export const ErrorCode = {
   NO_DOMAIN_METADATA: 80,
 } as const;
 
-/** The procedure that an error speaks of, under its name and number in remote_protocol.x. */
+/** The procedure that an error refers to, by its name and number in libvirt's remote_protocol.x. */
 export interface ProcedureId {
+  /** Such as REMOTE_PROC_DOMAIN_LOOKUP_BY_NAME. */
   readonly name: string;
   readonly number: number;
 }
 
-/** What libvirt answered instead of a result (virNetMessageError). `message` is libvirt's own text. */
+/**
+ * The error that libvirt returned in place of a result (virNetMessageError). `message` is libvirt's own text,
+ * in the language of the daemon. The connection is not affected.
+ */
 export class LibvirtError extends Error {
   override readonly name = 'LibvirtError';
-  /** virErrorNumber, see `ErrorCode`. */
+  /** A virErrorNumber, see `ErrorCode`. */
   readonly code: number;
-  /** virErrorDomain: the part of libvirt that raised the error. */
+  /** A virErrorDomain: the part of libvirt that raised the error. */
   readonly domain: number;
+  /** The procedure that was called. */
   readonly procedure: ProcedureId;
 
   constructor(message: string, code: number, domain: number, procedure: ProcedureId) {
@@ -38,42 +43,45 @@ export class LibvirtError extends Error {
   }
 }
 
-/** Why a connection is not there (any more). */
+/** Why there is no connection. */
 export type ConnectionFailure =
-  /** No call was possible: the client is not connected at this moment. */
+  /** The call was not sent: the client is not connected at this moment. */
   | 'not-connected'
-  /** connect() failed, or no socket is there. */
+  /** connect() failed, for example because the socket does not exist or permission is denied. */
   | 'connect'
-  /** The daemon refused the connection after connect(): an error in reply to the opening calls. */
+  /** The daemon answered an opening call with an error, or requires an authentication other than polkit. */
   | 'refused'
-  /** The opening calls were not answered in time. */
+  /** The opening calls were not answered within `handshakeTimeoutMs`. */
   | 'handshake-timeout'
   /** The daemon closed the connection, or the socket failed. */
   | 'lost'
-  /** The daemon sent something that makes no sense. */
+  /** The daemon sent something that violates the protocol; `cause` is a FrameError or an XdrError. */
   | 'protocol'
-  /** The daemon no longer answers keepalive requests. */
+  /** The daemon did not answer keepalive requests. */
   | 'keepalive'
   /** This side closed the connection. */
   | 'closed';
 
 /**
- * The connection is gone, and with it every call under way. Whether a call that was under way took effect is not
- * known.
+ * There is no connection. Every call in flight is rejected with this error when a connection ends; whether
+ * such a call took effect is unknown. `failure` is the reason, `cause` the underlying error where there is
+ * one.
  */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
+  /** The reason. */
   readonly failure: ConnectionFailure;
 
-  constructor(failure: ConnectionFailure, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(failure: ConnectionFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
     this.failure = failure;
   }
 }
 
-/** A call was not answered within its time limit. It may still take effect: libvirt has no way to take it back. */
+/** A call was not answered within `callTimeoutMs`. It may still take effect: libvirt cannot cancel it. */
 export class CallTimeoutError extends Error {
   override readonly name = 'CallTimeoutError';
+  /** The procedure that was called. */
   readonly procedure: ProcedureId;
 
   constructor(procedure: ProcedureId, timeoutMs: number) {
@@ -82,37 +90,50 @@ export class CallTimeoutError extends Error {
   }
 }
 
-/** Bytes that are not the XDR they should be, or a value that XDR cannot carry. */
+/**
+ * A call's arguments cannot be encoded (a malformed UUID, a string with a NUL or of more than 4 MiB), and
+ * nothing was sent; or, as the `cause` of a ConnectionError, received bytes do not decode.
+ */
 export class XdrError extends Error {
   override readonly name = 'XdrError';
 }
 
-/** A frame that makes no sense; what follows it in the stream cannot be trusted. */
+/** A received frame is invalid, and what follows it in the stream cannot be trusted. */
 export class FrameError extends Error {
   override readonly name = 'FrameError';
 }
 
-const hasCode = (error: unknown, code: number): error is LibvirtError =>
-  error instanceof LibvirtError && error.code === code;
+function hasCode(error: unknown, code: number): error is LibvirtError {
+  return error instanceof LibvirtError && error.code === code;
+}
 
-/** Whether the domain that a call was about does not exist (any more). */
-export const isNoDomain = (error: unknown): error is LibvirtError => hasCode(error, ErrorCode.NO_DOMAIN);
+/** Tells whether the domain of the failed call does not exist. */
+export function isNoDomain(error: unknown): error is LibvirtError {
+  return hasCode(error, ErrorCode.NO_DOMAIN);
+}
 
-/** Whether the network that a call was about does not exist (any more). */
-export const isNoNetwork = (error: unknown): error is LibvirtError => hasCode(error, ErrorCode.NO_NETWORK);
+/** Tells whether the network of the failed call does not exist. */
+export function isNoNetwork(error: unknown): error is LibvirtError {
+  return hasCode(error, ErrorCode.NO_NETWORK);
+}
 
-/** Whether the domain has no metadata of the kind asked for. */
-export const isNoDomainMetadata = (error: unknown): error is LibvirtError =>
-  hasCode(error, ErrorCode.NO_DOMAIN_METADATA);
+/** Tells whether the domain does not have the requested metadata. */
+export function isNoDomainMetadata(error: unknown): error is LibvirtError {
+  return hasCode(error, ErrorCode.NO_DOMAIN_METADATA);
+}
 
 /**
- * Whether the daemon, older or newer than this library, does not have the procedure, or its driver does not.
+ * Tells whether the daemon, or its driver, does not have the procedure: it is older or newer than this
+ * package.
  *
- * For a number that it does not know, the daemon answers VIR_ERR_RPC "unknown procedure: 9999"
- * (virNetServerProgramDispatchCall) and shares that code with other failures. libvirt's own client looks for those
- * words (virNetClientProgramDispatchError); a daemon that runs in another language translates them, so the number is
- * what is looked for here.
+ * To a number that it does not know, the daemon answers VIR_ERR_RPC "unknown procedure: 9999"
+ * (virNetServerProgramDispatchCall), a code that it also uses for other failures. libvirt's own client
+ * searches for these words (virNetClientProgramDispatchError); a daemon with another locale translates them,
+ * so this function searches for the number.
  */
-export const isNoSuchProcedure = (error: unknown): error is LibvirtError =>
-  hasCode(error, ErrorCode.NO_SUPPORT) ||
-  (hasCode(error, ErrorCode.RPC) && new RegExp(`\\b${error.procedure.number}\\b`).test(error.message));
+export function isNoSuchProcedure(error: unknown): error is LibvirtError {
+  return (
+    hasCode(error, ErrorCode.NO_SUPPORT) ||
+    (hasCode(error, ErrorCode.RPC) && new RegExp(`\\b${error.procedure.number}\\b`).test(error.message))
+  );
+}

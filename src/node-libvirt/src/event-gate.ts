@@ -1,30 +1,37 @@
-// Decides when an event may be delivered. libvirtd can send the first events of a registration before the reply that
-// tells its callback ID (remoteRelayDomainEvent… runs beside the thread that replies), and the owner of the
-// connection wants to list what there is before it hears of changes. Such events wait here, in their order.
+// Decides when an event may be delivered. libvirtd can send the first events of a registration before the
+// reply that contains its callback ID (remoteRelayDomainEvent… runs beside the thread that replies), and the
+// owner of the connection wants to list everything before it receives changes. Such events are held here, in
+// order.
 
 import { FrameError } from './errors.ts';
 import type { Arrival, LibvirtEvent } from './events.ts';
 import type { RemoteEventName } from './procedures.ts';
 
-/** More waiting events than that mean that something is wrong: better to connect again and list everything. */
-const HELD_MAX = 10_000;
+/** With more held events than this, connecting again and listing everything is cheaper. */
+const heldMax = 10_000;
 
+/** Holds the events of one connection until they may be delivered, and checks their callback IDs. */
 export class EventGate {
   readonly #registrations = new Map<RemoteEventName, number>();
   #held: Arrival[] = [];
-  #deliver: ((event: LibvirtEvent) => void) | undefined;
+  #deliver: ((event: LibvirtEvent) => void) | null = null;
 
-  /** A registration succeeded. */
+  /** Records that a registration succeeded. */
   registered(name: RemoteEventName, callbackId: number): void {
     this.#registrations.set(name, callbackId);
   }
 
-  /** A registration failed: what came for it meanwhile is not for us. */
+  /** Records that a registration failed, and drops the events held for it. */
   refused(name: RemoteEventName): void {
     this.#held = this.#held.filter(arrival => arrival.name !== name);
   }
 
-  /** From now on, events are delivered: first those that wait. To be called when no registration is under way. */
+  /**
+   * Delivers the held events, and from then on each event as it arrives. To be called when no registration is
+   * under way.
+   *
+   * @throws FrameError for an event with a callback ID that is not registered
+   */
   open(deliver: (event: LibvirtEvent) => void): void {
     this.#deliver = deliver;
     const held = this.#held;
@@ -32,19 +39,25 @@ export class EventGate {
     for (const arrival of held) this.#pass(arrival);
   }
 
-  /** Nothing is delivered any more. */
+  /** Stops the delivery. */
   close(): void {
-    this.#deliver = undefined;
+    this.#deliver = null;
   }
 
-  /** @throws FrameError for an event that nobody registered for, now or when the gate is opened */
+  /**
+   * Takes an event that arrived.
+   *
+   * @throws FrameError if the gate is open and the callback ID is not registered, or if too many events are
+   *   held
+   */
   push(arrival: Arrival): void {
-    if (this.#deliver !== undefined) {
+    if (this.#deliver !== null) {
       this.#pass(arrival);
       return;
     }
     this.#held.push(arrival);
-    if (this.#held.length > HELD_MAX) throw new FrameError(`more than ${HELD_MAX} events before their time`);
+    if (this.#held.length > heldMax)
+      throw new FrameError(`more than ${heldMax} events before they were asked for`);
   }
 
   #pass({ name, callbackId, event }: Arrival): void {

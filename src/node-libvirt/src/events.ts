@@ -1,4 +1,4 @@
-// Events as the users of this library see them, made from what remote_protocol.x sends.
+// Events in the form in which listeners receive them, decoded from the messages of remote_protocol.x.
 
 import { decode } from './codec.ts';
 import {
@@ -11,10 +11,10 @@ import {
 } from './procedures.ts';
 
 /**
- * virDomainEventType and, for each, the virDomainEvent…DetailType (include/libvirt/libvirt-domain.h), both in the order
- * of their numbers.
+ * virDomainEventType and, for each, the virDomainEvent…DetailType (include/libvirt/libvirt-domain.h), both in
+ * the order of their numbers.
  */
-const DOMAIN_LIFECYCLE = {
+const domainLifecycles = {
   defined: ['added', 'updated', 'renamed', 'from-snapshot'],
   undefined: ['removed', 'renamed'],
   started: ['booted', 'migrated', 'restored', 'from-snapshot', 'wakeup'],
@@ -37,93 +37,99 @@ const DOMAIN_LIFECYCLE = {
 } as const;
 
 /** virNetworkEventLifecycleType */
-const NETWORK_LIFECYCLE = ['defined', 'undefined', 'started', 'stopped'] as const;
+const networkLifecycles = ['defined', 'undefined', 'started', 'stopped'] as const;
 
-type DomainLifecycle = typeof DOMAIN_LIFECYCLE;
+type DomainLifecycles = typeof domainLifecycles;
 
-/** Something happened to a domain. Numbers that a newer libvirt may have added are 'unknown'. */
+/**
+ * The state or the definition of a domain changed. `event` is a virDomainEventType, `detail` its
+ * virDomainEvent…DetailType; numbers that a newer libvirt has added are 'unknown'.
+ */
 export type DomainLifecycleEvent =
   | {
-      [E in keyof DomainLifecycle]: {
-        readonly type: 'domain-lifecycle';
+      [E in keyof DomainLifecycles]: {
+        readonly kind: 'domain-lifecycle';
         readonly domain: Domain;
         readonly event: E;
-        readonly detail: DomainLifecycle[E][number] | 'unknown';
+        readonly detail: DomainLifecycles[E][number] | 'unknown';
       };
-    }[keyof DomainLifecycle]
+    }[keyof DomainLifecycles]
   | {
-      readonly type: 'domain-lifecycle';
+      readonly kind: 'domain-lifecycle';
       readonly domain: Domain;
       readonly event: 'unknown';
       readonly detail: 'unknown';
     };
 
-/** A device was plugged into a running domain, or is gone from it; the alias is that in the live XML. */
+/**
+ * A device was added to a running domain or removed from it; `alias` is its alias in the XML of that domain.
+ */
 export interface DeviceEvent {
-  readonly type: 'device-added' | 'device-removed';
+  readonly kind: 'device-added' | 'device-removed';
   readonly domain: Domain;
   readonly alias: string;
 }
 
-/** Metadata of a domain changed; `uri` is the namespace for elements, null for title and description. */
+/** Metadata of a domain changed. `uri` is the XML namespace of an element, null for title and description. */
 export interface MetadataChangeEvent {
-  readonly type: 'metadata-change';
+  readonly kind: 'metadata-change';
   readonly domain: Domain;
-  /** virDomainMetadataType, see `MetadataType`. */
+  /** A virDomainMetadataType, see `MetadataType`. */
   readonly metadataType: number;
   readonly uri: string | null;
 }
 
-/** Something happened to a network. */
+/** The state or the definition of a network changed. */
 export interface NetworkLifecycleEvent {
-  readonly type: 'network-lifecycle';
+  readonly kind: 'network-lifecycle';
   readonly network: Network;
-  readonly event: (typeof NETWORK_LIFECYCLE)[number] | 'unknown';
+  readonly event: (typeof networkLifecycles)[number] | 'unknown';
 }
 
+/** An event of libvirt, told apart by `kind`. */
 export type LibvirtEvent = DomainLifecycleEvent | DeviceEvent | MetadataChangeEvent | NetworkLifecycleEvent;
 
-const DOMAIN_LIFECYCLE_EVENTS = Object.keys(DOMAIN_LIFECYCLE) as (keyof DomainLifecycle)[];
+const domainLifecycleNames = Object.keys(domainLifecycles) as (keyof DomainLifecycles)[];
 
-const domainLifecycle = (domain: Domain, number: number, detail: number): DomainLifecycleEvent => {
-  const event = DOMAIN_LIFECYCLE_EVENTS[number];
-  if (event === undefined) return { type: 'domain-lifecycle', domain, event: 'unknown', detail: 'unknown' };
-  // The compiler cannot follow that event and detail come from the same entry.
+function domainLifecycle(domain: Domain, number: number, detail: number): DomainLifecycleEvent {
+  const event = domainLifecycleNames[number];
+  if (event === undefined) return { kind: 'domain-lifecycle', domain, event: 'unknown', detail: 'unknown' };
+  // The compiler cannot see that event and detail are from the same entry.
   return {
-    type: 'domain-lifecycle',
+    kind: 'domain-lifecycle',
     domain,
     event,
-    detail: DOMAIN_LIFECYCLE[event][detail] ?? 'unknown',
+    detail: domainLifecycles[event][detail] ?? 'unknown',
   } as DomainLifecycleEvent;
-};
+}
 
 const converters: { [N in RemoteEventName]: (message: MessageOf<N>) => LibvirtEvent } = {
   REMOTE_PROC_NETWORK_EVENT_LIFECYCLE: ({ net, event }) => ({
-    type: 'network-lifecycle',
+    kind: 'network-lifecycle',
     network: net,
-    event: NETWORK_LIFECYCLE[event] ?? 'unknown',
+    event: networkLifecycles[event] ?? 'unknown',
   }),
   REMOTE_PROC_DOMAIN_EVENT_CALLBACK_LIFECYCLE: ({ dom, event, detail }) =>
     domainLifecycle(dom, event, detail),
   REMOTE_PROC_DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED: ({ dom, devAlias }) => ({
-    type: 'device-removed',
+    kind: 'device-removed',
     domain: dom,
     alias: devAlias,
   }),
   REMOTE_PROC_DOMAIN_EVENT_CALLBACK_DEVICE_ADDED: ({ dom, devAlias }) => ({
-    type: 'device-added',
+    kind: 'device-added',
     domain: dom,
     alias: devAlias,
   }),
   REMOTE_PROC_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE: ({ dom, type, nsuri }) => ({
-    type: 'metadata-change',
+    kind: 'metadata-change',
     domain: dom,
     metadataType: type,
     uri: nsuri,
   }),
 };
 
-/** One event as it came, before it is known whether its registration is this connection's. */
+/** A decoded event whose callback ID is not checked yet. */
 export interface Arrival {
   readonly name: RemoteEventName;
   readonly callbackId: number;
@@ -134,13 +140,17 @@ const eventNames = new Map(
   (Object.keys(remoteEvents) as RemoteEventName[]).map(name => [remoteEvents[name].number, name]),
 );
 
-const decodeAs = <N extends RemoteEventName>(name: N, payload: Buffer): Arrival => {
+function decodeAs<N extends RemoteEventName>(name: N, payload: Buffer): Arrival {
   const message = decode(remoteEventOf(name).message, payload);
   return { name, callbackId: message.callbackID, event: converters[name](message) };
-};
+}
 
-/** Decodes the event with this procedure number; undefined if it is none of the table's. */
-export const decodeEvent = (procedure: number, payload: Buffer): Arrival | undefined => {
+/**
+ * Decodes the event with this procedure number; null if the number is not in the table.
+ *
+ * @throws XdrError if the payload does not decode
+ */
+export function decodeEvent(procedure: number, payload: Buffer): Arrival | null {
   const name = eventNames.get(procedure);
-  return name === undefined ? undefined : decodeAs(name, payload);
-};
+  return name === undefined ? null : decodeAs(name, payload);
+}

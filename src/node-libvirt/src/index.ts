@@ -1,11 +1,10 @@
-// What this library offers to its users.
+// What this package exports to its users; the wire format alone is exported by frame.ts.
 
 export {
   DomainAffect,
   DomainDefine,
   DomainState,
   DomainXml,
-  LibvirtApi,
   ListDomains,
   ListNetworks,
   MetadataType,
@@ -19,6 +18,7 @@ export {
   type LibvirtClientEvents,
   type LibvirtClientOptions,
 } from './client.ts';
+export type { ConnectionLimits } from './connection.ts';
 export type { Unsubscribe } from './emitter.ts';
 export type { Layout } from './endpoints.ts';
 export {
@@ -26,6 +26,7 @@ export {
   ConnectionError,
   type ConnectionFailure,
   ErrorCode,
+  FrameError,
   isNoDomain,
   isNoDomainMetadata,
   isNoNetwork,

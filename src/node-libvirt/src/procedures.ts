@@ -1,7 +1,6 @@
-// The one table of what is spoken: each procedure and each event under its name in libvirt's
-// src/remote/remote_protocol.x, with its number and its structures there. Numbers and structures are the same in
-// libvirt 9.0.0 and 11.3.0: existing ones are not changed, new ones get new numbers (src/remote_protocol-structs is
-// libvirt's own test of that).
+// The table of procedures and events, by their names in libvirt's src/remote/remote_protocol.x, with their
+// numbers and structures. Both are the same in libvirt 9.0.0 and 11.3.0: existing ones do not change, new
+// ones get new numbers (libvirt's own test of that is src/remote_protocol-structs).
 
 import {
   array,
@@ -18,24 +17,26 @@ import {
 } from './codec.ts';
 
 /** REMOTE_PROGRAM and REMOTE_PROTOCOL_VERSION */
-export const REMOTE_PROGRAM = 0x20008086;
-export const REMOTE_VERSION = 1;
+export const remoteProgram = 0x20008086;
+export const remoteVersion = 1;
 
-/** KEEPALIVE_PROGRAM and KEEPALIVE_PROTOCOL_VERSION (src/rpc/virkeepaliveprotocol.x), and its two procedures. */
-export const KEEPALIVE_PROGRAM = 0x6b656570;
-export const KEEPALIVE_VERSION = 1;
-export const KEEPALIVE_PROC_PING = 1;
-export const KEEPALIVE_PROC_PONG = 2;
+/**
+ * KEEPALIVE_PROGRAM and KEEPALIVE_PROTOCOL_VERSION (src/rpc/virkeepaliveprotocol.x), and its two procedures.
+ */
+export const keepaliveProgram = 0x6b656570;
+export const keepaliveVersion = 1;
+export const keepalivePing = 1;
+export const keepalivePong = 2;
 
-/** remote_nonnull_domain */
+/** A domain: a virtual machine (remote_nonnull_domain). */
 export interface Domain {
   readonly name: string;
   readonly uuid: string;
-  /** Of the running machine; -1 for one that does not run. */
+  /** A number while the domain runs; -1 otherwise. */
   readonly id: number;
 }
 
-/** remote_nonnull_network */
+/** A virtual network (remote_nonnull_network). */
 export interface Network {
   readonly name: string;
   readonly uuid: string;
@@ -45,12 +46,12 @@ const domain: Codec<Domain> = struct({ name: string, uuid, id: int });
 const network: Codec<Network> = struct({ name: string, uuid });
 
 /** REMOTE_DOMAIN_LIST_MAX and REMOTE_NETWORK_LIST_MAX */
-const LIST_MAX = 16384;
+const listMax = 16384;
 
 /** REMOTE_AUTH_TYPE_LIST_MAX */
-const AUTH_TYPE_LIST_MAX = 20;
+const authTypeListMax = 20;
 
-/** virNetMessageError: what a reply carries instead of its structure if its status is ERROR. */
+/** virNetMessageError: the payload of a reply with the status ERROR. */
 export const remoteError = struct({
   code: int,
   domain: int,
@@ -65,17 +66,16 @@ export const remoteError = struct({
   net: optional(network),
 });
 
+/** A procedure with the types of its arguments and its reply. */
 export interface Procedure<A, R> {
   readonly number: number;
   readonly args: Codec<A>;
   readonly reply: Codec<R>;
 }
 
-const procedure = <A, R>(number: number, args: Codec<A>, reply: Codec<R>): Procedure<A, R> => ({
-  number,
-  args,
-  reply,
-});
+function procedure<A, R>(number: number, args: Codec<A>, reply: Codec<R>): Procedure<A, R> {
+  return { number, args, reply };
+}
 
 const ofDomain = struct({ dom: domain });
 const ofDomainWithFlags = struct({ dom: domain, flags: uint });
@@ -83,6 +83,7 @@ const ofNetwork = struct({ net: network });
 const ofNetworkWithFlags = struct({ net: network, flags: uint });
 const listArgs = struct({ need_results: int, flags: uint });
 
+/** The procedures. */
 export const procedures = {
   REMOTE_PROC_CONNECT_OPEN: procedure(1, struct({ name: optional(string), flags: uint }), nothing),
   REMOTE_PROC_CONNECT_CLOSE: procedure(2, nothing, nothing),
@@ -99,7 +100,7 @@ export const procedures = {
   REMOTE_PROC_NETWORK_SET_AUTOSTART: procedure(48, struct({ net: network, autostart: int }), nothing),
   REMOTE_PROC_NETWORK_UNDEFINE: procedure(49, ofNetwork, nothing),
   REMOTE_PROC_CONNECT_SUPPORTS_FEATURE: procedure(60, struct({ feature: int }), struct({ supported: int })),
-  REMOTE_PROC_AUTH_LIST: procedure(66, nothing, struct({ types: array(int, AUTH_TYPE_LIST_MAX) })),
+  REMOTE_PROC_AUTH_LIST: procedure(66, nothing, struct({ types: array(int, authTypeListMax) })),
   REMOTE_PROC_AUTH_POLKIT: procedure(70, nothing, struct({ complete: int })),
   REMOTE_PROC_DOMAIN_IS_ACTIVE: procedure(150, ofDomain, struct({ active: int })),
   REMOTE_PROC_DOMAIN_IS_PERSISTENT: procedure(151, ofDomain, struct({ persistent: int })),
@@ -128,12 +129,12 @@ export const procedures = {
   REMOTE_PROC_CONNECT_LIST_ALL_DOMAINS: procedure(
     273,
     listArgs,
-    struct({ domains: array(domain, LIST_MAX), ret: uint }),
+    struct({ domains: array(domain, listMax), ret: uint }),
   ),
   REMOTE_PROC_CONNECT_LIST_ALL_NETWORKS: procedure(
     283,
     listArgs,
-    struct({ nets: array(network, LIST_MAX), ret: uint }),
+    struct({ nets: array(network, listMax), ret: uint }),
   ),
   REMOTE_PROC_CONNECT_NETWORK_EVENT_REGISTER_ANY: procedure(
     313,
@@ -148,43 +149,46 @@ export const procedures = {
   REMOTE_PROC_DOMAIN_DEFINE_XML_FLAGS: procedure(350, struct({ xml: string, flags: uint }), ofDomain),
 } as const;
 
+/** The name of a procedure. */
 export type ProcedureName = keyof typeof procedures;
 
-/** What a procedure is called with. */
+/** The arguments of a procedure. */
 export type ArgsOf<N extends ProcedureName> = ValueOf<(typeof procedures)[N]['args']>;
 
-/** What a procedure answers. */
+/** The reply of a procedure. */
 export type ReplyOf<N extends ProcedureName> = ValueOf<(typeof procedures)[N]['reply']>;
 
-/** An entry of the table, its types tied to its name; an access by a type parameter alone would lose that. */
-export const procedureOf = <N extends ProcedureName>(name: N): Procedure<ArgsOf<N>, ReplyOf<N>> => {
+/**
+ * Returns an entry of the table with the types of that procedure, which an access by a type parameter would
+ * lose.
+ */
+export function procedureOf<N extends ProcedureName>(name: N): Procedure<ArgsOf<N>, ReplyOf<N>> {
   const table: { [K in ProcedureName]: Procedure<ArgsOf<K>, ReplyOf<K>> } = procedures;
   return table[name];
-};
+}
 
 /** Calls one procedure of the table. */
 export type Call = <N extends ProcedureName>(name: N, args: ArgsOf<N>) => Promise<ReplyOf<N>>;
 
-/** The two halves of libvirt that are used; with modular daemons, each is one daemon's. */
+/** A driver of libvirt that this package uses. Modular daemons serve one each. */
 export type Driver = 'domain' | 'network';
 
+/** An event with the type of its message. */
 export interface RemoteEvent<M> {
   readonly number: number;
   readonly driver: Driver;
-  /** virDomainEventID or virNetworkEventID: what to register for. */
+  /** The virDomainEventID or virNetworkEventID to register for. */
   readonly eventId: number;
   readonly message: Codec<M>;
 }
 
-const event = <M>(number: number, driver: Driver, eventId: number, message: Codec<M>): RemoteEvent<M> => ({
-  number,
-  driver,
-  eventId,
-  message,
-});
+function event<M>(number: number, driver: Driver, eventId: number, message: Codec<M>): RemoteEvent<M> {
+  return { number, driver, eventId, message };
+}
 
 const device = struct({ callbackID: int, dom: domain, devAlias: string });
 
+/** The events. */
 export const remoteEvents = {
   REMOTE_PROC_NETWORK_EVENT_LIFECYCLE: event(
     315,
@@ -208,19 +212,20 @@ export const remoteEvents = {
   ),
 } as const;
 
+/** The name of an event in remote_protocol.x. */
 export type RemoteEventName = keyof typeof remoteEvents;
 
-/** What an event carries. */
+/** The message of an event. */
 export type MessageOf<N extends RemoteEventName> = ValueOf<(typeof remoteEvents)[N]['message']>;
 
-/** As `procedureOf`. */
-export const remoteEventOf = <N extends RemoteEventName>(name: N): RemoteEvent<MessageOf<N>> => {
+/** Returns an entry of the table with the type of that event, as `procedureOf`. */
+export function remoteEventOf<N extends RemoteEventName>(name: N): RemoteEvent<MessageOf<N>> {
   const table: { [K in RemoteEventName]: RemoteEvent<MessageOf<K>> } = remoteEvents;
   return table[name];
-};
+}
 
-/** The events of the given drivers. */
-export const eventsOf = (drivers: readonly Driver[]): readonly RemoteEventName[] =>
-  (Object.keys(remoteEvents) as RemoteEventName[]).filter(name =>
-    drivers.includes(remoteEvents[name].driver),
-  );
+/** Returns the events of the given drivers. */
+export function eventsOf(drivers: readonly Driver[]): readonly RemoteEventName[] {
+  const names = Object.keys(remoteEvents) as RemoteEventName[];
+  return names.filter(name => drivers.includes(remoteEvents[name].driver));
+}

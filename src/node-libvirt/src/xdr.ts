@@ -1,12 +1,16 @@
-// XDR (RFC 4506), as much of it as libvirt's remote protocol uses: everything is big-endian and a multiple of 4 bytes.
-// Every read is checked against what is there, every write against what XDR can carry.
+// The part of XDR (RFC 4506) that libvirt's remote protocol uses: every value is big-endian and a multiple of
+// 4 bytes long. Every read is checked against the bytes available, every write against the range of the type.
 
 import { Buffer } from 'node:buffer';
 import { XdrError } from './errors.ts';
 
-const paddingOf = (length: number): number => -length & 3;
+function paddingOf(length: number): number {
+  return -length & 3;
+}
 
-/** Reads XDR values from a buffer, in order. */
+/**
+ * Reads XDR values from a buffer, in order. Every method throws XdrError if the bytes are not such a value.
+ */
 export class XdrReader {
   readonly #bytes: Buffer;
   #offset = 0;
@@ -33,28 +37,28 @@ export class XdrReader {
     return value === 1;
   }
 
-  /** A view of `length` bytes, not a copy. What they are padded with is not looked at, as in libtirpc. */
+  /** Returns a view of `length` bytes, not a copy. The padding is not checked, as in libtirpc. */
   opaque(length: number): Buffer {
     const start = this.#advance(length + paddingOf(length));
     return this.#bytes.subarray(start, start + length);
   }
 
   /**
-   * Bytes that are not UTF-8 become U+FFFD: libvirt passes on error messages in whatever the daemon's locale uses,
-   * and one such message is no reason to give up the connection.
+   * Reads a string. Bytes that are not UTF-8 become U+FFFD: libvirt sends error messages in the encoding of
+   * the daemon's locale, and one such message must not end the connection.
    */
   string(maxLength: number): string {
     return this.opaque(this.count(maxLength)).toString('utf8');
   }
 
-  /** The number of bytes or elements that follow. */
+  /** Reads the number of bytes or elements that follow. */
   count(max: number): number {
     const count = this.uint();
     if (count > max) throw new XdrError(`${count} where at most ${max} are allowed`);
     return count;
   }
 
-  /** To be called after the last value: bytes left over mean that both sides disagree on the structure. */
+  /** Checks that no bytes are left: left-over bytes mean that both sides disagree on the structure. */
   end(): void {
     const left = this.#bytes.length - this.#offset;
     if (left > 0) throw new XdrError(`${left} bytes left over`);
@@ -63,20 +67,23 @@ export class XdrReader {
   #advance(length: number): number {
     const start = this.#offset;
     const left = this.#bytes.length - start;
-    if (length > left) throw new XdrError(`${length} bytes wanted, ${left} there`);
+    if (length > left) throw new XdrError(`${length} bytes expected, ${left} available`);
     this.#offset = start + length;
     return start;
   }
 }
 
-const inRange = (value: number, min: number, max: number): number => {
+function inRange(value: number, min: number, max: number): number {
   if (!Number.isInteger(value) || value < min || value > max) {
     throw new XdrError(`${value} is not an integer from ${min} to ${max}`);
   }
   return value;
-};
+}
 
-/** Writes XDR values one after the other into a buffer that grows. */
+/**
+ * Writes XDR values, in order, into a buffer that grows. Throws XdrError for a value outside the type's
+ * range.
+ */
 export class XdrWriter {
   #bytes = Buffer.allocUnsafe(256);
   #length = 0;
@@ -114,24 +121,24 @@ export class XdrWriter {
     return this;
   }
 
-  /** The daemon takes strings as C strings: a NUL would cut the rest off unseen, so it is refused here. */
+  /** The daemon reads strings as C strings: a NUL would silently cut off the rest, so it is an error here. */
   string(value: string, maxLength: number): this {
-    if (value.includes('\0')) throw new XdrError('a string with a NUL in it');
+    if (value.includes('\0')) throw new XdrError('a string that contains a NUL');
     const bytes = Buffer.from(value, 'utf8');
     return this.count(bytes.length, maxLength).opaque(bytes);
   }
 
-  /** The number of bytes or elements that follow. */
+  /** Writes the number of bytes or elements that follow. */
   count(count: number, max: number): this {
     return this.uint(inRange(count, 0, max));
   }
 
-  /** Everything written so far. */
+  /** Returns everything written so far. */
   finish(): Buffer {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Makes room for `length` bytes and returns where they begin. Doubling keeps the copying linear. */
+  /** Makes room for `length` bytes and returns their offset. Doubling keeps the cost of copying linear. */
   #grow(length: number): number {
     const start = this.#length;
     this.#length += length;

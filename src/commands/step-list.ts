@@ -1,0 +1,33 @@
+// Steps of a plan as commands print them.
+import { style } from '../cli/terminal.ts';
+import { type Description, describeStep, type Step } from '../network/steps.ts';
+
+const maxLineLength = 72;
+
+/** Returns steps as an indented list. */
+export function stepLines(steps: readonly Step[]): string[] {
+  const descriptions = steps.map(step => describeStep(step));
+  const width = Math.max(
+    ...descriptions.filter(({ detail }) => detail !== '').map(({ subject }) => subject.length),
+    0,
+  );
+  const colours = { '+': 'green', '~': 'yellow', '-': 'red' } as const;
+  return descriptions.flatMap(({ sign, subject, detail, lines }) => [
+    `  ${style(sign, colours[sign])} ${detail === '' ? subject : `${subject.padEnd(width)}  ${detail}`}`,
+    ...lines.map(line => `      ${shorten(line)}`),
+  ]);
+}
+
+/** Returns a step as JSON output shows it: its fields, with `do` for the kind, and a description. */
+export function stepJson(step: Step): object {
+  const { kind, ...fields } = step;
+  return { do: kind, ...fields, text: oneLine(describeStep(step)) };
+}
+
+function oneLine({ sign, subject, detail }: Description): string {
+  return `${sign} ${subject}${detail === '' ? '' : `: ${detail}`}`;
+}
+
+function shorten(line: string): string {
+  return line.length > maxLineLength ? `${line.slice(0, maxLineLength - 1)}…` : line;
+}

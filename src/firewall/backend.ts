@@ -1,0 +1,41 @@
+// The interface of a firewall backend: a program that loads virlan's rules into the kernel. One file implements one backend.
+import type { Family } from '../address/ip.ts';
+import type { System } from '../system/system.ts';
+import type { RulesReader } from './rules-reader.ts';
+import type { Ruleset } from './ruleset.ts';
+
+export type BackendName = 'nftables' | 'iptables';
+
+/** Where rules live: one bridge and one address family. */
+export interface RulesPlace {
+  readonly bridge: string;
+  readonly family: Family;
+}
+
+/** Rules of one place as a script of one backend. */
+export interface RulesScript extends RulesPlace {
+  readonly backend: BackendName;
+  /** `primary`: all rules of the place. `companion`: what the primary backend cannot express. */
+  readonly role: 'primary' | 'companion';
+  readonly script: string;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  /** Programs that must be installed. */
+  programs(family: Family): readonly string[];
+  /** Returns a script that loads the rules on a host that has none of them. */
+  render(ruleset: Ruleset): string;
+  /** Returns what other backends must load for this one, as far as they are available. */
+  companions(ruleset: Ruleset, available: readonly BackendName[]): RulesScript[];
+  /** Loads a script in one transaction in place of whatever virlan has there. Throws CommandError. */
+  load(system: System, reader: RulesReader, place: RulesPlace, script: string): Promise<void>;
+  /** Removes virlan's rules. Throws CommandError. */
+  remove(system: System, reader: RulesReader, place: RulesPlace): Promise<void>;
+  /** Returns virlan's own rules as the kernel lists them, without counters; no line when there are none. */
+  list(reader: RulesReader, place: RulesPlace): Promise<string[]>;
+  /** Counts the rules, jumps included, in the lines of a script or of a listing. */
+  countRules(lines: readonly string[]): number;
+  /** Names the place for people: `table virlan-k8s-br0`. */
+  describePlace(bridge: string): string;
+}

@@ -1,0 +1,43 @@
+// Lists rules of the kernel, and each iptables listing at most once for all who need it.
+import type { Family } from '../address/ip.ts';
+import { CommandError } from '../errors.ts';
+import type { System } from '../system/system.ts';
+
+/** Longest time for listing rules, in seconds: a hook waits for it. */
+export const listTimeoutSeconds = 2;
+
+export interface RulesReader {
+  /** Returns one nftables table as text; empty when there is none. Throws CommandError when nft hangs. */
+  nftTable(family: Family, table: string): Promise<string>;
+  /** Returns the output of iptables-save, read when first asked for; empty when it fails. Throws as above. */
+  savedIptables(family: Family): Promise<string>;
+}
+
+/** nft's names of the families. */
+export const nftFamily: Readonly<Record<Family, string>> = { ipv4: 'ip', ipv6: 'ip6' };
+
+/** Prefix of the iptables programs of each family. */
+export const iptablesPrefix: Readonly<Record<Family, string>> = { ipv4: 'iptables', ipv6: 'ip6tables' };
+
+export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
+  const saved = new Map<Family, Promise<string>>();
+  return {
+    nftTable: (family, table) =>
+      list(system, 'nft', ['--stateless', '--numeric', 'list', 'table', nftFamily[family], table]),
+    savedIptables(family) {
+      const listing = saved.get(family) ?? list(system, `${iptablesPrefix[family]}-save`, []);
+      saved.set(family, listing);
+      return listing;
+    },
+  };
+}
+
+/** A failing program means "no rules". A hanging one throws: taken for "no rules", it would make virlan reload them. */
+async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
+  try {
+    return await system.run(program, args, '', listTimeoutSeconds);
+  } catch (error) {
+    if (error instanceof CommandError && error.reason !== 'timeout') return '';
+    throw error;
+  }
+}

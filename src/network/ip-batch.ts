@@ -1,0 +1,76 @@
+// Runs commands of ip(8) in one process, and tells which of them failed.
+import { CommandError } from '../errors.ts';
+import type { System } from '../system/system.ts';
+
+/** Results of a batch, by the commands' places. */
+export interface BatchResult {
+  readonly done: number[];
+  readonly failed: { readonly index: number; readonly error: Error }[];
+  readonly skipped: number[];
+}
+
+/**
+ * Runs commands in their order. `ip -batch` ends at the first that fails; with `onFailure` 'continue' the rest is run by
+ * another process. (`ip -force -batch` would go on by itself, but tells of the failures only as text among the rest.)
+ */
+export async function runIpBatch(
+  { run }: Pick<System, 'run'>,
+  commands: readonly string[],
+  onFailure: 'stop' | 'continue',
+): Promise<BatchResult> {
+  const result: BatchResult = { done: [], failed: [], skipped: [] };
+  for (let first = 0; first < commands.length; ) {
+    const rest = commands.slice(first);
+    const error = await runUntilFailure(run, rest);
+    if (error === null) {
+      result.done.push(...indices(first, commands.length));
+      return result;
+    }
+    const line = failedLine(error.stderr);
+    if (line === null) {
+      // Which of the commands took effect is not known.
+      result.failed.push(...indices(first, commands.length).map(index => ({ index, error })));
+      return result;
+    }
+    const index = first + line - 1;
+    result.done.push(...indices(first, index));
+    result.failed.push({ index, error: describeFailure(error, commands[index] ?? '') });
+    first = index + 1;
+    if (onFailure === 'stop') {
+      result.skipped.push(...indices(first, commands.length));
+      return result;
+    }
+  }
+  return result;
+}
+
+async function runUntilFailure(
+  run: System['run'],
+  commands: readonly string[],
+): Promise<CommandError | null> {
+  try {
+    await run('ip', ['-batch', '-'], commands.map(command => `${command}\n`).join(''));
+    return null;
+  } catch (error) {
+    if (error instanceof CommandError && error.reason === 'failed') return error;
+    throw error;
+  }
+}
+
+/** Reads the number of the failed line, from 1: `Command failed -:3` (do_batch in iproute2's lib/utils.c). */
+function failedLine(stderr: string): number | null {
+  const [, line] = /^Command failed -:(\d+)$/m.exec(stderr) ?? [];
+  return line === undefined ? null : Number(line);
+}
+
+function describeFailure(cause: CommandError, command: string): CommandError {
+  const [said = ''] = cause.stderr
+    .split('\n')
+    .filter(line => line !== '' && !line.startsWith('Command failed'));
+  const { reason, exitCode, stderr } = cause;
+  return new CommandError(`ip ${command}: ${said}`, { reason, exitCode, stderr, cause });
+}
+
+function indices(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, offset) => from + offset);
+}

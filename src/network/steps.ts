@@ -1,0 +1,368 @@
+// Steps: single changes of the host. This file declares every kind of step, and for each how it is described, which
+// repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending. apply.ts executes
+// them.
+import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
+import type { FixedHost } from '../config/config.ts';
+import { dnsmasqPaths } from '../dnsmasq/conf.ts';
+import type { BackendName } from '../firewall/backend.ts';
+import { backends } from '../firewall/backends.ts';
+import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
+import type { BridgeState, DummyState, LinkAddress, LinkChange, RuleDrift } from './state.ts';
+import { sysctlName } from './sysctl.ts';
+import { type Unit, unitKey } from './units.ts';
+
+/** The fields of each kind of step. */
+interface StepFields {
+  'add bridge': { readonly link: string; readonly state: BridgeState };
+  'add dummy': { readonly link: string; readonly state: DummyState };
+  'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' };
+  'set link': { readonly link: string } & LinkChange;
+  'add address': { readonly link: string; readonly address: LinkAddress };
+  'remove address': { readonly link: string; readonly address: LinkAddress };
+  /** Adds the route to the network of an address that the link has. */
+  'add route': { readonly link: string; readonly address: LinkAddress };
+  'set sysctl': { readonly key: string; readonly from: string | null; readonly to: string };
+  'write file': { readonly path: string; readonly from: string | null; readonly to: string };
+  'remove file': { readonly path: string; readonly from: string };
+  'load rules': {
+    readonly backend: BackendName;
+    readonly family: Family;
+    readonly bridge: string;
+    readonly script: string;
+    readonly drift: readonly RuleDrift[];
+  };
+  'remove rules': { readonly backend: BackendName; readonly family: Family; readonly bridge: string };
+  /** Adds rules in the place of another program's firewall. */
+  'allow in': OtherFirewallChange;
+  'withdraw from': OtherFirewallChange;
+  'write reservations': {
+    readonly network: { readonly name: string; readonly fixedReservations: readonly FixedHost[] };
+    readonly bridge: string;
+    readonly missing: readonly string[];
+    readonly stale: readonly string[];
+  };
+  'start dnsmasq': { readonly bridge: string };
+  'stop dnsmasq': { readonly bridge: string; readonly pid: number };
+}
+
+export type StepName = keyof StepFields;
+
+export type StepOf<Name extends StepName> = { readonly kind: Name } & StepFields[Name];
+
+/** One change of the host. */
+export type Step = { [Name in StepName]: StepOf<Name> }[StepName];
+
+/** A step as a person reads it in a plan. */
+export interface Description {
+  readonly sign: '+' | '~' | '-';
+  readonly subject: string;
+  readonly detail: string;
+  /** Contents of the step, where one line does not tell it. */
+  readonly lines: readonly string[];
+}
+
+/** The check of `virlan doctor` that fails while a step is pending. */
+export type StepCheck =
+  | 'bridge'
+  | 'stp'
+  | 'taps'
+  | 'settings'
+  | 'reservations'
+  | 'dnsmasq'
+  | 'rules'
+  | 'foreign';
+
+/** The declaration of one kind of step. `bridge` is that of the network whose plan the step is in. */
+interface StepKind<S> {
+  describe(step: S): Description;
+  unit(step: S, bridge: string): Unit;
+  check(step: S, bridge: string): StepCheck;
+  /** Says what is wrong with the host while the step is pending. */
+  fault(step: S, bridge: string): string;
+}
+
+const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
+  'add bridge': {
+    describe: ({ link, state: { mac, mtu, stp } }) =>
+      line('+', `bridge ${link}`, `${mac}, MTU ${mtu}, STP ${onOff(stp)}`),
+    unit: ({ link }) => ({ kind: 'bridge', bridge: link }),
+    check: () => 'bridge',
+    fault: ({ link }) => `there is no bridge ${link}`,
+  },
+  'add dummy': {
+    describe: ({ link, state }) => line('+', `dummy NIC ${link}`, state.mac),
+    unit: ({ link }) => ({ kind: 'dummy', link }),
+    check: () => 'settings',
+    fault: ({ link }) => `there is no dummy NIC ${link}`,
+  },
+  'remove link': {
+    describe: ({ link, type }) => line('-', `${type === 'dummy' ? 'dummy NIC' : 'bridge'} ${link}`),
+    unit: ({ link, type }) => (type === 'dummy' ? { kind: 'dummy', link } : { kind: 'bridge', bridge: link }),
+    check: () => 'settings',
+    fault: ({ link }) => `${link} is not needed`,
+  },
+  'set link': {
+    describe: describeLinkChange,
+    unit: ({ link, attribute }) => ({ kind: 'link-attribute', link, attribute }),
+    check({ link, attribute }, bridge) {
+      if (link !== bridge) return attribute === 'bridge' ? 'taps' : 'settings';
+      return attribute === 'stp' || attribute === 'forward delay' ? 'stp' : 'bridge';
+    },
+    fault(step, bridge) {
+      if (step.attribute === 'state') return `${step.link} is ${step.from}`;
+      if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;
+      const { from, to } = linkValues(step);
+      return `${step.attribute} of ${step.link} is ${from}, not ${to}`;
+    },
+  },
+  'add address': {
+    describe: ({ link, address }) => line('+', `address on ${link}`, describeAddress(address)),
+    unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
+    check: () => 'bridge',
+    fault: ({ link, address }) => `${link} lacks its ${formatAddress(address)}`,
+  },
+  'remove address': {
+    describe: ({ link, address }) => line('-', `address on ${link}`, describeAddress(address)),
+    unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
+    check: () => 'bridge',
+    fault: ({ link, address }) => `${link} has ${formatAddress(address)}, which is not configured`,
+  },
+  'add route': {
+    describe: ({ link, address }) => line('+', `route on ${link}`, formatDestination(address)),
+    unit: ({ link, address }) => ({ kind: 'route', link, family: familyOf(address.ip) }),
+    check: () => 'bridge',
+    fault: ({ link, address }) => `no route to ${formatDestination(address)} leads to ${link}`,
+  },
+  'set sysctl': {
+    describe: ({ key, from, to }) => line('~', key, `${from === null ? '' : `${from} → `}${to}`),
+    unit: ({ key }) => ({ kind: 'sysctl', key }),
+    check: () => 'settings',
+    fault: ({ key, from, to }) => (from === null ? `${key} is not set` : `${key} is ${from}, not ${to}`),
+  },
+  'write file': {
+    describe: ({ path, from, to }) => line(from === null ? '+' : '~', path, '', compareText(from, to)),
+    unit: fileUnit,
+    check: () => 'dnsmasq',
+    fault: ({ path, from }) =>
+      `${path} ${from === null ? 'does not exist' : 'is not what virlan.ini calls for'}`,
+  },
+  'remove file': {
+    describe: ({ path }) => line('-', path),
+    unit: fileUnit,
+    check: () => 'dnsmasq',
+    fault: ({ path }) => `${path} is not needed`,
+  },
+  'load rules': {
+    describe: ({ backend, bridge, script, drift }) =>
+      line(
+        drift.length === 0 ? '+' : '~',
+        `firewall (${backend})`,
+        `${backends[backend].describePlace(bridge)}, ${countOf(script, backend)}`,
+        drift.map(describeDrift),
+      ),
+    unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
+    check: () => 'rules',
+    fault({ backend, drift: [first] }) {
+      const own = `virlan's rules (${backend})`;
+      return first === undefined ? `${own} are missing` : `${own} were changed: ${driftFault(first)}`;
+    },
+  },
+  'remove rules': {
+    describe: ({ backend, bridge }) =>
+      line('-', `firewall (${backend})`, backends[backend].describePlace(bridge)),
+    unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
+    check: () => 'rules',
+    fault: ({ backend }) => `virlan's rules (${backend}) are not needed`,
+  },
+  'allow in': {
+    describe: step =>
+      line('+', step.firewall, `lets ${step.bridge} pass, ${lineCount(step)}`, describeRules(step)),
+    unit: otherFirewallUnit,
+    check: () => 'foreign',
+    fault: ({ firewall, bridge }) => `${firewall} has not been told to let ${bridge} through`,
+  },
+  'withdraw from': {
+    describe: step =>
+      line('-', step.firewall, `forgets ${step.bridge}, ${lineCount(step)}`, describeRules(step)),
+    unit: otherFirewallUnit,
+    check: () => 'foreign',
+    fault: ({ firewall, bridge }) => `${firewall} has more rules for ${bridge} than needed`,
+  },
+  'write reservations': {
+    describe({ bridge, missing, stale }) {
+      const lines = [...missing.map(text => `+ ${text}`), ...stale.map(text => `- ${text}`)];
+      return line('~', dnsmasqPaths(bridge).hostsfile, `${lines.length} of its lines`, lines);
+    },
+    unit: ({ bridge }) => ({ kind: 'reservations', bridge }),
+    check: () => 'reservations',
+    fault({ missing: [lacking], stale: [surplus = ''] }) {
+      const text = (written: string) => written.replace(/ # .*/, '');
+      return lacking === undefined
+        ? `the hostsfile has a surplus line: ${text(surplus)}`
+        : `the hostsfile lacks ${text(lacking)}`;
+    },
+  },
+  'start dnsmasq': {
+    describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
+    unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
+    check: () => 'dnsmasq',
+    fault: ({ bridge }) => `no dnsmasq runs on ${bridge}`,
+  },
+  'stop dnsmasq': {
+    describe: ({ pid }) => line('-', 'dnsmasq', `process ${pid}`),
+    unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
+    check: () => 'dnsmasq',
+    fault: () => 'dnsmasq does not run with the configuration that virlan.ini calls for',
+  },
+};
+
+function kindOf<Name extends StepName>(step: StepOf<Name>): StepKind<StepOf<Name>> {
+  return kinds[step.kind];
+}
+
+/** Describes a step for people. */
+export function describeStep<Name extends StepName>(step: StepOf<Name>): Description {
+  return kindOf(step).describe(step);
+}
+
+/** Returns the check of the doctor that fails while a step is pending. */
+export function checkOf<Name extends StepName>(step: StepOf<Name>, bridge: string): StepCheck {
+  return kindOf(step).check(step, bridge);
+}
+
+/** Says what is wrong with the host while a step is pending. */
+export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: string): string {
+  return kindOf(step).fault(step, bridge);
+}
+
+/** Whether a step changes another program's firewall: its failure must not keep virlan from its own work. */
+export function isInOtherFirewall(step: Step): step is StepOf<'allow in' | 'withdraw from'> {
+  return step.kind === 'allow in' || step.kind === 'withdraw from';
+}
+
+/**
+ * Groups the steps of a plan by repair unit. While the bridge does not exist, all that goes onto it belongs to it; while
+ * ports return, STP, which waits for them, belongs to them.
+ */
+export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
+  const isNew = steps.some(step => step.kind === 'add bridge');
+  const portsReturn = steps.some(step => isReturningPort(bridge, step));
+  const unitOf = (step: Step): Unit => {
+    if (isNew && goesOntoBridge(bridge, step)) return { kind: 'bridge', bridge };
+    if (portsReturn && (isReturningPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
+    return unitAlone(step, bridge);
+  };
+  const groups = new Map<string, { unit: Unit; steps: Step[] }>();
+  for (const step of steps) {
+    const unit = unitOf(step);
+    const key = unitKey(unit);
+    const group = groups.get(key) ?? { unit, steps: [] };
+    group.steps.push(step);
+    groups.set(key, group);
+  }
+  return [...groups.values()];
+}
+
+function unitAlone<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
+  return kindOf(step).unit(step, bridge);
+}
+
+function goesOntoBridge(bridge: string, step: Step): boolean {
+  return (
+    ['add bridge', 'add dummy', 'add address', 'set link'].includes(step.kind) ||
+    (step.kind === 'set sysctl' && step.key.includes(`.${sysctlName(bridge)}.`))
+  );
+}
+
+function isReturningPort(bridge: string, step: Step): boolean {
+  return step.kind === 'set link' && step.attribute === 'bridge' && step.to === bridge;
+}
+
+function isStp(step: Step): boolean {
+  return step.kind === 'set link' && step.attribute === 'stp';
+}
+
+export function formatAddress({ ip, prefixLength }: LinkAddress): string {
+  return `${formatIp(ip)}/${prefixLength}`;
+}
+
+/** Returns the network of an address, which the route that comes with the address leads to. */
+export function formatDestination({ ip, prefixLength }: LinkAddress): string {
+  return formatPrefix(prefixOf(ip, prefixLength));
+}
+
+function fileUnit({ path }: { readonly path: string }, bridge: string): Unit {
+  return path === dnsmasqPaths(bridge).conf ? { kind: 'dnsmasq', bridge } : { kind: 'file', path };
+}
+
+function otherFirewallUnit({ firewall, bridge }: OtherFirewallChange): Unit {
+  return { kind: 'other-firewall', firewall, bridge };
+}
+
+function line(
+  sign: Description['sign'],
+  subject: string,
+  detail = '',
+  lines: readonly string[] = [],
+): Description {
+  return { sign, subject, detail, lines };
+}
+
+function describeLinkChange(step: StepOf<'set link'>): Description {
+  const { link, attribute } = step;
+  if (step.attribute === 'bridge') {
+    const leaves = step.from === null ? '' : `, out of ${step.from}`;
+    return line('~', link, step.to === null ? `out of ${step.from}` : `into ${step.to}${leaves}`);
+  }
+  const { from, to } = linkValues(step);
+  return line('~', `${attribute === 'state' ? 'link' : attribute} of ${link}`, `${from} → ${to}`);
+}
+
+function linkValues(step: LinkChange): { from: string; to: string } {
+  const text = (value: string | number | boolean | null) =>
+    typeof value === 'boolean' ? onOff(value) : String(value ?? '');
+  return { from: text(step.from), to: text(step.to) };
+}
+
+function describeAddress(address: LinkAddress): string {
+  const broadcast = address.broadcast === null ? '' : `, broadcast ${formatIp(address.broadcast)}`;
+  return `${formatAddress(address)}${broadcast}`;
+}
+
+function describeDrift(drift: RuleDrift): string {
+  switch (drift.kind) {
+    case 'missing':
+      return `- ${drift.rule}`;
+    case 'added':
+      return `+ ${drift.rule}`;
+    case 'reordered':
+      return 'rules are in another order, or duplicated';
+  }
+}
+
+function driftFault(drift: RuleDrift): string {
+  return drift.kind === 'reordered' ? describeDrift(drift) : `${drift.kind}: ${drift.rule}`;
+}
+
+function countOf(script: string, backend: BackendName): string {
+  const rules = backends[backend].countRules(script.split('\n'));
+  return `${rules} ${rules === 1 ? 'rule' : 'rules'}`;
+}
+
+function lineCount({ rules }: OtherFirewallChange): string {
+  return `${rules.length} ${rules.length === 1 ? 'line' : 'lines'}`;
+}
+
+function onOff(value: boolean): string {
+  return value ? 'on' : 'off';
+}
+
+/** Returns the lines that come and go; none for a file that is new as a whole. */
+function compareText(from: string | null, to: string): string[] {
+  if (from === null) return [];
+  const [before, after] = [from.split('\n'), to.split('\n')];
+  return [
+    ...before.filter(text => !after.includes(text)).map(text => `- ${text}`),
+    ...after.filter(text => !before.includes(text)).map(text => `+ ${text}`),
+  ];
+}

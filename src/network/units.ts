@@ -1,0 +1,39 @@
+// Repair units: the smallest things that are repaired, and left alone, together. Another program fights for a unit, not
+// for a single step.
+import type { Family } from '../address/ip.ts';
+import type { BackendName } from '../firewall/backend.ts';
+import type { OtherFirewallName } from '../other-firewalls/model.ts';
+import type { LinkChange } from './state.ts';
+
+export type Unit =
+  /** The bridge and all that is configured on it; used while the bridge does not exist. */
+  | { readonly kind: 'bridge'; readonly bridge: string }
+  /** Taps that return to the bridge. */
+  | { readonly kind: 'ports'; readonly bridge: string }
+  | { readonly kind: 'dummy'; readonly link: string }
+  | { readonly kind: 'link-attribute'; readonly link: string; readonly attribute: LinkChange['attribute'] }
+  | { readonly kind: 'address' | 'route'; readonly link: string; readonly family: Family }
+  | { readonly kind: 'sysctl'; readonly key: string }
+  | { readonly kind: 'file'; readonly path: string }
+  | {
+      readonly kind: 'rules';
+      readonly backend: BackendName;
+      readonly family: Family;
+      readonly bridge: string;
+    }
+  | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
+  | { readonly kind: 'reservations'; readonly bridge: string }
+  /** dnsmasq and its configuration: either changes only together with the other. */
+  | { readonly kind: 'dnsmasq'; readonly bridge: string };
+
+/** A unit that was repaired so often that it is left alone: another program fights for it. Times in ms since 1970. */
+export interface Fight {
+  readonly unit: Unit;
+  readonly since: number;
+  readonly until: number;
+}
+
+/** Returns a text that is equal for equal units, for use as a key. */
+export function unitKey(unit: Unit): string {
+  return JSON.stringify(Object.entries(unit).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

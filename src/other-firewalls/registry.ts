@@ -1,0 +1,107 @@
+// All firewalls of other programs that virlan extends, and what it does with each of them in turn.
+import type { BackendName } from '../firewall/backend.ts';
+import type { Ruleset } from '../firewall/ruleset.ts';
+import type { System } from '../system/system.ts';
+import { docker } from './docker.ts';
+import { firewalld } from './firewalld.ts';
+import {
+  type OtherFirewallName,
+  type OtherFirewallsReading,
+  otherFirewallNames,
+  type RuleOf,
+  type RulesByFirewall,
+} from './model.ts';
+import type { OtherFirewall } from './other-firewall.ts';
+import { ufw } from './ufw.ts';
+
+export const otherFirewalls: { readonly [Name in OtherFirewallName]: OtherFirewall<Name> } = {
+  docker,
+  ufw,
+  firewalld,
+};
+
+/** A change of virlan's rules in the place of one program. */
+export type OtherFirewallChange<Name extends OtherFirewallName = OtherFirewallName> = {
+  readonly [Each in Name]: {
+    readonly firewall: Each;
+    readonly bridge: string;
+    readonly rules: readonly RuleOf<Each>[];
+  };
+}[Name];
+
+/** Returns the rules that machines need in the places of all programs. */
+export function wantedRules(
+  ruleset: Ruleset,
+  backend: BackendName,
+  reading: OtherFirewallsReading,
+): RulesByFirewall {
+  return {
+    docker: docker.wanted(ruleset, backend, reading),
+    ufw: ufw.wanted(ruleset, backend, reading),
+    firewalld: firewalld.wanted(ruleset, backend, reading),
+  };
+}
+
+/** Returns the rules of virlan's that are in the places of all programs. */
+export function foundRules(bridge: string, reading: OtherFirewallsReading): RulesByFirewall {
+  return {
+    docker: docker.found(bridge, reading),
+    ufw: ufw.found(bridge, reading),
+    firewalld: firewalld.found(bridge, reading),
+  };
+}
+
+/** Returns those of the programs that take part in this host's packets. */
+export function presentFirewalls(reading: OtherFirewallsReading): OtherFirewallName[] {
+  return otherFirewallNames.filter(name => otherFirewalls[name].isPresent(reading));
+}
+
+/** Returns what has to be removed and what has to be added, per program. */
+export function compareRules(
+  bridge: string,
+  wanted: RulesByFirewall,
+  found: RulesByFirewall,
+): { stale: OtherFirewallChange[]; missing: OtherFirewallChange[] } {
+  return {
+    stale: otherFirewallNames.flatMap(name => difference(name, bridge, found, wanted)),
+    missing: otherFirewallNames.flatMap(name => difference(name, bridge, wanted, found)),
+  };
+}
+
+function difference<Name extends OtherFirewallName>(
+  firewall: Name,
+  bridge: string,
+  of: RulesByFirewall,
+  without: RulesByFirewall,
+): OtherFirewallChange<Name>[] {
+  const others = new Set(without[firewall].map(rule => JSON.stringify(rule)));
+  const rules = of[firewall].filter(rule => !others.has(JSON.stringify(rule)));
+  return rules.length === 0 ? [] : [{ firewall, bridge, rules } as OtherFirewallChange<Name>];
+}
+
+/** Adds rules in the place of a program. Throws when the program refuses them. */
+export function allow<Name extends OtherFirewallName>(
+  system: System,
+  { firewall, bridge, rules }: OtherFirewallChange<Name>,
+): Promise<void> {
+  const program: OtherFirewall<Name> = otherFirewalls[firewall];
+  return program.allow(system, bridge, rules);
+}
+
+/** Removes rules from the place of a program. Throws when the program refuses. */
+export function withdraw<Name extends OtherFirewallName>(
+  system: System,
+  { firewall, bridge, rules }: OtherFirewallChange<Name>,
+): Promise<void> {
+  const program: OtherFirewall<Name> = otherFirewalls[firewall];
+  return program.withdraw(system, bridge, rules);
+}
+
+/** Returns each rule of a change as the command or object that an administrator knows. */
+export function describeRules<Name extends OtherFirewallName>({
+  firewall,
+  rules,
+}: Pick<OtherFirewallChange<Name>, 'firewall' | 'rules'>): string[] {
+  const program: OtherFirewall<Name> = otherFirewalls[firewall];
+  return rules.map(rule => program.describe(rule));
+}

@@ -1,0 +1,142 @@
+// Words of the log: the only place that makes log lines from events. Pure.
+import { formatIp } from '../address/ip.ts';
+import type { ReserveEvent } from '../identity/reserve.ts';
+import { actionFields } from '../libvirt-networks/words.ts';
+import { describeStep } from '../network/steps.ts';
+import type { Fight } from '../network/units.ts';
+import { isoSeconds } from '../text.ts';
+import type { Event, FailureEvent } from './event.ts';
+import type { ProbeStatus } from './status.ts';
+import { unitText } from './unit-text.ts';
+import { warningText } from './warning-text.ts';
+
+export interface LogLine {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch on it. */
+export function logLine(event: Event): LogLine {
+  const { level, message, fields } = lineOf(event);
+  return { level, message, fields: { code: event.kind, ...fields } };
+}
+
+function lineOf(event: Event): LogLine {
+  switch (event.kind) {
+    case 'network-established':
+      return info('network established', { network: event.network, steps: event.done.map(describeStep) });
+    case 'network-repaired':
+      return info('network repaired', {
+        network: event.network,
+        missing: event.units.map(unitText),
+        steps: event.done.map(describeStep),
+      });
+    case 'network-taken-down':
+      return info('network taken down', { network: event.network, steps: event.done.map(describeStep) });
+    case 'step-failed':
+      return ofNetwork(event.network, event.failed.error.message);
+    case 'network-failed':
+      return ofNetwork(event.network, event.error.message);
+    case 'network-warning':
+      return ofNetwork(event.network, warningText(event.warning));
+    case 'unit-left-alone':
+      return ofNetwork(event.network, fightText(event.fight));
+    case 'reservation':
+      return reservationLine(event.event);
+    case 'reservation-failed': {
+      const { network, machine, error } = event;
+      const message = `no reservation for ${JSON.stringify(machine.name)} on ${network}: ${error.message}`;
+      return failure(message, { network, machine: machine.name, uuid: machine.uuid });
+    }
+    case 'dnsmasq-missing':
+      return failure('no dnsmasq runs to learn of the reservation', {
+        network: event.network,
+        machine: event.machine.name,
+      });
+    case 'libvirt-network-changed':
+      return info('libvirt network', { action: actionFields(event.action) });
+    case 'default-autostart-removed':
+      return info("libvirt's default network does not start any more", {});
+    case 'default-autostart-failed':
+      return failure(`libvirt's default network: ${event.error.message}`, {});
+    case 'watcher-started':
+      return info('watching', { networks: event.networks });
+    case 'watcher-stopped':
+      return info('watcher ends; the network stays', {});
+    case 'libvirt-connected':
+      return info('libvirt connected', { socket: event.socket });
+    case 'libvirt-disconnected':
+      return warning(`libvirt is gone: ${event.error.message}`, { socket: event.socket });
+    case 'libvirt-notice':
+      return warning('libvirt', { notice: event.notice });
+    case 'configuration-applied':
+      return info('configuration read', {});
+    case 'configuration-rejected':
+      return failure(`${event.error.message}; the configuration read before stays in force`, {});
+    case 'monitor-failed':
+      return warning(`changes by others are noticed late: ${event.error.message}`, {});
+    case 'probed':
+      return probeLine(event.network, event.status);
+    case 'failed':
+      return failureLine(event);
+  }
+}
+
+/** Describes a fight in one line. */
+export function fightText({ unit, since, until }: Fight): string {
+  return `${unitText(unit)} had to be repaired again and again since ${isoSeconds(since)}: left alone until ${isoSeconds(until)}; find out what changes it`;
+}
+
+function probeLine(network: string, { passed, seen }: ProbeStatus): LogLine {
+  return passed
+    ? info('probe: a machine gets its lease, names and the outside', { network })
+    : warning(`probe: ${seen}`, { network });
+}
+
+function reservationLine(event: ReserveEvent): LogLine {
+  const { network, name, uuid, nic, macs, ip, hostname } = event.entry;
+  const address = ip === null ? null : formatIp(ip);
+  const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname };
+  switch (event.event) {
+    case 'reserved':
+      return info('address reserved', fields);
+    case 'changed':
+      return info('reservation changed', fields);
+    case 'problem':
+      return warning(event.problem, fields);
+  }
+}
+
+const attempts: Readonly<Record<FailureEvent['during'], string | null>> = {
+  hook: null,
+  'libvirt-event': 'event not acted upon',
+  reconcile: 'not everything could be compared',
+  'libvirt-networks': "libvirt's networks",
+  'file-change': null,
+};
+
+function failureLine({ during, error, machine, path }: FailureEvent): LogLine {
+  const attempt = attempts[during];
+  const message = attempt === null ? error.message : `${attempt}: ${error.message}`;
+  return failure(message, {
+    ...(machine === undefined ? {} : { machine }),
+    ...(path === undefined ? {} : { path }),
+  });
+}
+
+function ofNetwork(network: string, message: string): LogLine {
+  return failure(`network ${network}: ${message}`, { network });
+}
+
+function info(message: string, fields: LogLine['fields']): LogLine {
+  return { level: 'info', message, fields };
+}
+
+function warning(message: string, fields: LogLine['fields']): LogLine {
+  return { level: 'warn', message, fields };
+}
+
+function failure(message: string, fields: LogLine['fields']): LogLine {
+  return { level: 'error', message, fields };
+}

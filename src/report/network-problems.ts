@@ -1,0 +1,36 @@
+// Which problems `virlan status` lists under a network. Pure.
+import type { DesiredNetwork, ObservedNetwork } from '../network/state.ts';
+import type { Step } from '../network/steps.ts';
+import type { NetworkWarning } from '../network/warnings.ts';
+import type { NetworkProblem } from './status.ts';
+
+export interface ProblemSources {
+  readonly desired: Pick<DesiredNetwork, 'dummy' | 'rules'>;
+  readonly observed: Pick<ObservedNetwork, 'link'>;
+  /** Steps of the network, and of the host as a whole, that are pending. */
+  readonly steps: readonly Step[];
+  readonly hostSteps: readonly Step[];
+  readonly warnings: readonly NetworkWarning[];
+  /** Whether virlan has established the network before. */
+  readonly isKnown: boolean;
+}
+
+/** Returns the problems in the order of their weight. A network that was never established has no other. */
+export function findProblems(sources: ProblemSources): NetworkProblem[] {
+  const { desired, observed, steps, hostSteps, warnings, isKnown } = sources;
+  const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asProblem);
+  if (observed.link === null && !isKnown) return [...conflicts, { kind: 'not-established' }];
+  const pending = [...hostSteps, ...steps];
+  const hasIptables = desired.rules.some(({ backend }) => backend === 'iptables');
+  return [
+    ...conflicts,
+    ...(pending.length === 0 ? [] : [{ kind: 'drift', steps: pending } as const]),
+    ...warnings.filter(({ kind }) => kind !== 'conflict').map(asProblem),
+    ...(desired.dummy.state === null ? [{ kind: 'no-dummy' } as const] : []),
+    ...(hasIptables ? [] : [{ kind: 'no-checksum' } as const]),
+  ];
+}
+
+function asProblem(warning: NetworkWarning): NetworkProblem {
+  return { kind: 'warning', warning };
+}

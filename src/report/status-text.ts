@@ -1,0 +1,34 @@
+// Words for the problems that `virlan status` lists under a network. Pure.
+import { problemText } from '../libvirt-networks/words.ts';
+import { describeStep } from '../network/steps.ts';
+import { fightText } from './log-line.ts';
+import type { NetworkProblem } from './status.ts';
+import { warningText } from './warning-text.ts';
+
+/** Describes a problem in one line, with the remedy. It may contain hostile names. */
+export function networkProblemText(problem: NetworkProblem): string {
+  switch (problem.kind) {
+    case 'warning':
+      return warningText(problem.warning);
+    case 'not-established':
+      return 'not established: "virlan up" does that';
+    case 'drift': {
+      const changes = problem.steps
+        .map(step => describeStep(step))
+        .map(({ sign, subject, detail }) => `${sign} ${subject}${detail === '' ? '' : ` ${detail}`}`);
+      return `not as it should be, "virlan up" repairs it: ${changes.join('; ')}`;
+    }
+    case 'no-dummy':
+      return 'this kernel has no dummy NICs; the bridge keeps its MAC without one';
+    case 'no-checksum':
+      return 'iptables, which fills in the checksum of DHCP replies, is not installed: install iptables';
+    case 'fight':
+      return fightText(problem.fight);
+    case 'configuration':
+      return problem.text;
+    case 'libvirt-network':
+      return problemText(problem.problem);
+    case 'probe':
+      return `probe at ${problem.at}: ${problem.seen}; see "virlan doctor"`;
+  }
+}

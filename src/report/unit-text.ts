@@ -1,0 +1,31 @@
+// Words for repair units. Pure.
+import type { Unit } from '../network/units.ts';
+
+/** Names a unit for people: `dnsmasq of k8s-br0`. */
+export function unitText(unit: Unit): string {
+  switch (unit.kind) {
+    case 'bridge':
+      return `bridge ${unit.bridge}`;
+    case 'ports':
+      return `ports of ${unit.bridge}`;
+    case 'dummy':
+      return `dummy NIC ${unit.link}`;
+    case 'link-attribute':
+      return `${unit.attribute === 'state' ? 'link' : unit.attribute} of ${unit.link}`;
+    case 'address':
+    case 'route':
+      return `${unit.kind} on ${unit.link}`;
+    case 'sysctl':
+      return unit.key;
+    case 'file':
+      return unit.path;
+    case 'rules':
+      return `firewall (${unit.backend}) of ${unit.bridge}`;
+    case 'other-firewall':
+      return `rules for ${unit.bridge} in ${unit.firewall}`;
+    case 'reservations':
+      return `hostsfile of ${unit.bridge}`;
+    case 'dnsmasq':
+      return `dnsmasq of ${unit.bridge}`;
+  }
+}

@@ -1,0 +1,34 @@
+// The operating system as a value. Code that decides receives it as an argument, so that tests can pass a model of a host.
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { listDirectory, readFileOrNull, writeAtomically } from './files.ts';
+import { isInstalled, run } from './run.ts';
+
+export interface System {
+  /** Runs a program without a shell and returns its standard output. Throws CommandError. */
+  run(program: string, args: readonly string[], input?: string, timeoutSeconds?: number): Promise<string>;
+  isInstalled(program: string): boolean;
+  exists(path: string): boolean;
+  /** Returns the text of a file, or null when it does not exist. */
+  readFile(path: string): string | null;
+  /** Returns the sorted names in a directory; none when it does not exist. */
+  listDirectory(path: string): string[];
+  /** Replaces a file atomically, its directory included. Keeps the mode of a file that exists. */
+  writeFile(path: string, content: string): void;
+  /** Removes a file, if it exists. */
+  removeFile(path: string): void;
+}
+
+export const system: System = {
+  run,
+  isInstalled,
+  exists: existsSync,
+  readFile: readFileOrNull,
+  listDirectory,
+  writeFile(path, content) {
+    mkdirSync(dirname(path), { recursive: true });
+    const mode = statSync(path, { throwIfNoEntry: false })?.mode;
+    writeAtomically(path, content, mode === undefined ? 0o644 : mode & 0o777);
+  },
+  removeFile: path => rmSync(path, { force: true }),
+};

@@ -1,0 +1,40 @@
+// What the watcher adds to the status that is read from the host. Pure.
+import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { Fight } from '../network/units.ts';
+import type { NetworkProblem, ProbeStatus, Status } from '../report/status.ts';
+import { networkProblemText } from '../report/status-text.ts';
+
+export interface WatcherState {
+  readonly pid: number;
+  readonly libvirt: 'connected' | 'disconnected';
+  /** Why the configuration on disk is not in force; null when it is. */
+  readonly configurationProblem: Error | null;
+  readonly libvirtProblems: readonly LibvirtNetworkProblem[];
+  readonly fights: readonly Fight[];
+  /** The last probe of a network; null before the first. */
+  lastProbe(network: string): ProbeStatus | null;
+}
+
+/** Returns the status with the watcher's part. Problems of the host as a whole are listed under the first network. */
+export function mergeStatus(status: Status, watcher: WatcherState): Status {
+  const ofHost: NetworkProblem[] = [
+    ...(watcher.configurationProblem?.message.split('\n') ?? []).map(
+      text => ({ kind: 'configuration', text }) as const,
+    ),
+    ...watcher.libvirtProblems.map(problem => ({ kind: 'libvirt-network', problem }) as const),
+    ...watcher.fights.map(fight => ({ kind: 'fight', fight }) as const),
+  ];
+  const networks = status.networks.map((network, index) => {
+    const probe = watcher.lastProbe(network.name);
+    const failedProbe: NetworkProblem[] =
+      probe?.passed === false ? [{ kind: 'probe', at: probe.at, seen: probe.seen ?? '' }] : [];
+    const problems = [
+      ...(index === 0 ? ofHost.map(networkProblemText) : []),
+      ...network.problems,
+      ...failedProbe.map(networkProblemText),
+    ];
+    return { ...network, problems, probe };
+  });
+  const { pid, libvirt } = watcher;
+  return { ...status, watcher: { running: true, pid, libvirt }, networks };
+}

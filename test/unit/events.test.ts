@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { Established } from '../../src/network/establish.ts';
+import type { Step } from '../../src/network/steps.ts';
+import type { Event } from '../../src/report/event.ts';
+import { logLine } from '../../src/report/log-line.ts';
+import { changeEvents } from '../../src/report/network-events.ts';
+import { findProblems, type ProblemSources } from '../../src/report/network-problems.ts';
+import { networkProblemText } from '../../src/report/status-text.ts';
+import { entry, ip, network } from './builders.ts';
+import { assertGolden } from './golden.ts';
+
+const events = suite('events');
+
+const lan = network();
+const start: Step = { kind: 'start dnsmasq', bridge: 'k8s-br0' };
+const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' };
+const inUse = new Error('dnsmasq: port 67 is in use');
+const nothing: Established = { done: [], failed: [], skipped: [], warnings: [] };
+
+events('nothing was repaired or established where no step took effect', () => {
+  const failed = changeEvents(lan, 'network-repaired', {
+    ...nothing,
+    failed: [{ step: start, error: inUse }],
+    skipped: [forwarding],
+  });
+  assert.deepEqual(failed, [
+    { kind: 'step-failed', network: 'k8s-br0', failed: { step: start, error: inUse } },
+  ]);
+  assert.deepEqual(changeEvents(lan, 'network-established', nothing), []);
+});
+
+events('a change names the steps that took effect and their units, beside what failed', () => {
+  const [changed, failure] = changeEvents(lan, 'network-repaired', {
+    ...nothing,
+    done: [forwarding],
+    failed: [{ step: start, error: inUse }],
+  });
+  assert.deepEqual(changed, {
+    kind: 'network-repaired',
+    network: 'k8s-br0',
+    done: [forwarding],
+    units: [{ kind: 'sysctl', key: 'net.ipv4.ip_forward' }],
+  });
+  assert.equal(failure?.kind, 'step-failed');
+});
+
+const since = Date.parse('2026-11-22T10:00:00Z');
+const chain = { family: 'inet', table: 'corp', name: 'fw', hook: 'forward', policy: 'drop' };
+const conflict = {
+  network: lan,
+  other: { subnet: { network: ip('192.168.0.0'), length: 16 }, link: 'tun0', by: 'route' },
+} as const;
+const error = new Error('reason');
+const machine = { name: 'web', uuid: entry().uuid };
+
+/** Every kind of event. The compiler cannot list them: a missing kind is one that the golden file lacks. */
+const all: Event[] = [
+  { kind: 'network-established', network: 'lan', done: [start], units: [] },
+  {
+    kind: 'network-repaired',
+    network: 'lan',
+    done: [start],
+    units: [{ kind: 'dnsmasq', bridge: 'k8s-br0' }],
+  },
+  { kind: 'network-taken-down', network: 'lan', done: [start], units: [] },
+  { kind: 'step-failed', network: 'lan', failed: { step: start, error: inUse } },
+  { kind: 'network-failed', network: 'lan', error },
+  { kind: 'network-warning', network: 'lan', warning: { kind: 'conflict', conflict } },
+  {
+    kind: 'network-warning',
+    network: 'lan',
+    warning: { kind: 'unknown-chain', bridge: 'k8s-br0', found: { chain, unreadable: null } },
+  },
+  {
+    kind: 'network-warning',
+    network: 'lan',
+    warning: { kind: 'unknown-chain', bridge: 'k8s-br0', found: { chain, unreadable: error } },
+  },
+  {
+    kind: 'network-warning',
+    network: 'lan',
+    warning: { kind: 'unread', unread: { subject: 'firewalld', error } },
+  },
+  { kind: 'network-warning', network: 'lan', warning: { kind: 'dnsmasq-keeps-configuration', error } },
+  { kind: 'network-warning', network: 'lan', warning: { kind: 'reservations-unknown', error } },
+  {
+    kind: 'unit-left-alone',
+    network: 'lan',
+    fight: {
+      unit: { kind: 'rules', backend: 'nftables', family: 'ipv4', bridge: 'k8s-br0' },
+      since,
+      until: since + 15_000,
+    },
+  },
+  { kind: 'reservation-failed', network: 'lan', machine, error },
+  { kind: 'dnsmasq-missing', network: 'lan', machine },
+  {
+    kind: 'libvirt-network-changed',
+    action: { kind: 'start', name: 'k8s-br0' },
+  },
+  { kind: 'default-autostart-removed' },
+  { kind: 'default-autostart-failed', error },
+  { kind: 'watcher-started', networks: ['lan'] },
+  { kind: 'watcher-stopped' },
+  { kind: 'libvirt-connected', socket: '/run/libvirt/libvirt-sock' },
+  { kind: 'libvirt-disconnected', socket: '/run/libvirt/libvirt-sock', error },
+  { kind: 'libvirt-notice', notice: { kind: 'unknown-event', procedure: 999 } },
+  { kind: 'configuration-applied' },
+  { kind: 'configuration-rejected', error },
+  { kind: 'monitor-failed', error },
+  { kind: 'failed', during: 'hook', error },
+  { kind: 'failed', during: 'libvirt-event', error, machine: 'web' },
+  { kind: 'failed', during: 'reconcile', error },
+  { kind: 'failed', during: 'libvirt-networks', error },
+  { kind: 'failed', during: 'file-change', error, path: '/x' },
+];
+
+events('each event has its line in the log', () => {
+  const lines = all.map(event => {
+    const { level, message, fields } = logLine(event);
+    return `${event.kind}\n  ${level}: ${message}\n  ${JSON.stringify(fields)}\n`;
+  });
+  assertGolden('log-lines.txt', lines.join(''));
+});
+
+const up: ProblemSources = {
+  desired: {
+    dummy: { name: 'k8s-br0-nic', state: null },
+    rules: [],
+  },
+  observed: { link: null },
+  steps: [start],
+  hostSteps: [forwarding],
+  warnings: [
+    { kind: 'unread', unread: { subject: 'chains', error } },
+    { kind: 'conflict', conflict },
+  ],
+  isKnown: true,
+};
+
+events('problems of a network, by their weight', () => {
+  const texts = (sources: ProblemSources) => findProblems(sources).map(networkProblemText);
+  assert.deepEqual(
+    findProblems(up).map(({ kind }) => kind),
+    ['warning', 'drift', 'warning', 'no-dummy', 'no-checksum'],
+  );
+  assert.match(
+    texts(up)[0] ?? '',
+    /^subnet 192\.168\.100\.0\/24 overlaps 192\.168\.0\.0\/16 of a route on tun0/,
+  );
+  assert.equal(
+    texts(up)[1],
+    'not as it should be, "virlan up" repairs it: ~ net.ipv4.ip_forward 0 → 1; + dnsmasq DHCP and DNS on k8s-br0',
+  );
+  assert.deepEqual(
+    findProblems({ ...up, isKnown: false }).map(({ kind }) => kind),
+    ['warning', 'not-established'],
+    'a network that was never established lacks everything',
+  );
+  assert.deepEqual(findProblems({ ...up, steps: [], hostSteps: [], warnings: [] }).slice(0, 1), [
+    { kind: 'no-dummy' },
+  ]);
+});
+
+events.run();

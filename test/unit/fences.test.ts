@@ -1,0 +1,194 @@
+// fences.test.ts: proves the layers of src/: folders depend on each other in one direction, only the listed files have
+// effects, and the bundles that a machine's start waits for are small.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { suite } from 'uvu';
+import { hookSources } from '../hook-bundles.ts';
+import { effectful, findCycle, type Import, readImports, readSources } from './import-graph.ts';
+
+const fences = suite('fences');
+
+/** Modules of Node and packages that compute and do nothing else. All others have effects. */
+const purePackages = [
+  ...['node:buffer', 'node:crypto', 'node:events', 'node:path', 'node:util', 'node:zlib'],
+  ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
+];
+
+/** The files of src/ that read or change the host, or load a file that does; a folder stands for all of its files. */
+const effects = [
+  ...['src/bin/', 'src/commands/', 'src/operations/'],
+  'src/config/load.ts',
+  'src/diagnosis/doctor/doctor.ts',
+  'src/diagnosis/doctor/gather.ts',
+  'src/diagnosis/probe/mac.ts',
+  'src/diagnosis/probe/probe.ts',
+  'src/diagnosis/probe/reachability.ts',
+  'src/diagnosis/probe/trace.ts',
+  'src/dnsmasq/process.ts',
+  'src/dnsmasq/service.ts',
+  'src/identity/store.ts',
+  'src/libvirt-networks/arrange.ts',
+  'src/libvirt-networks/autostart.ts',
+  'src/libvirt-networks/network-calls.ts',
+  'src/libvirt-networks/restore.ts',
+  'src/libvirt-networks/saved-network.ts',
+  'src/libvirt/definitions.ts',
+  'src/network/applied-record.ts',
+  'src/network/apply.ts',
+  'src/network/establish.ts',
+  'src/network/original-state.ts',
+  'src/network/survey.ts',
+  'src/node-libvirt/src/client.ts',
+  'src/node-libvirt/src/connection.ts',
+  'src/node-libvirt/src/endpoints.ts',
+  'src/node-libvirt/src/index.ts',
+  'src/node-libvirt/src/link.ts',
+  'src/system/execa.ts',
+  'src/system/files.ts',
+  'src/system/follow.ts',
+  'src/system/lock.ts',
+  'src/system/machine-id.ts',
+  'src/system/system.ts',
+  'src/system/log.ts',
+  'src/system/logger.ts',
+  'src/system/run.ts',
+  'src/watcher/client.ts',
+  'src/watcher/configuration.ts',
+  'src/watcher/machines.ts',
+  'src/watcher/metrics.ts',
+  'src/watcher/monitors.ts',
+  'src/watcher/notify.ts',
+  'src/watcher/repairs.ts',
+  'src/watcher/rescan.ts',
+  'src/watcher/server.ts',
+  'src/watcher/watch.ts',
+  'src/watcher/watched-files.ts',
+];
+
+/** In bytes, of all bundles in `hookSources` together: 192 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
+const hookBudgetBytes = 200_000;
+
+const sources = readSources();
+const imports = readImports(sources);
+
+function arrow({ from, to }: Import): string {
+  return `${from} -> ${to}`;
+}
+
+function isEffectPackage(name: string): boolean {
+  return !purePackages.includes(name);
+}
+
+function hasEffects(source: string): boolean {
+  return effects.some(entry => (entry.endsWith('/') ? source.startsWith(entry) : source === entry));
+}
+
+/** A bundle as test/unit/run.mjs describes it; the keys of `inputs` are the files in it. */
+interface Bundle {
+  readonly source: string;
+  readonly bytes: number;
+  readonly inputs: Record<
+    string,
+    { readonly imports: readonly { readonly path: string; readonly kind: string }[] }
+  >;
+}
+
+function readBundles(): Bundle[] {
+  return JSON.parse(readFileSync('build/unit/bundles.json', 'utf8'));
+}
+
+/** Returns the folder of a source; a file directly in src/ is a unit of its own. */
+function folderOf(source: string): string {
+  return dirname(source) === 'src' ? source : dirname(source);
+}
+
+/** Returns the folder directly in src/ that contains a source. */
+function topFolderOf(source: string): string {
+  return source.split('/').slice(0, 2).join('/');
+}
+
+for (const [units, unitOf] of [
+  ['folders', folderOf],
+  ['top folders', topFolderOf],
+  ['files', (source: string) => source],
+] as const) {
+  fences(`no cycle of imports between ${units}, type imports included`, () => {
+    const cycle = findCycle(imports, unitOf);
+    assert.deepEqual(cycle?.map(arrow) ?? [], []);
+  });
+}
+
+fences('only files with effects load a package or a file that has effects', () => {
+  const breaches = imports.filter(
+    ({ kind, from, to }) =>
+      kind === 'value' && !hasEffects(from) && (to.startsWith('src/') ? hasEffects(to) : isEffectPackage(to)),
+  );
+  assert.deepEqual(breaches.map(arrow).sort(), []);
+});
+
+fences('the list of files with effects has no entry too many', () => {
+  const found = [...effectful(imports, isEffectPackage)];
+  const superfluous = effects.filter(entry => !found.some(source => source.startsWith(entry)));
+  assert.deepEqual(superfluous, []);
+});
+
+fences('the imports read from the text include those that the bundler sees', () => {
+  const known = new Set(imports.map(arrow));
+  const seen = readBundles().flatMap(({ inputs }) =>
+    Object.entries(inputs)
+      .filter(([from]) => sources.includes(from))
+      .flatMap(([from, { imports }]) => imports.map(({ path }) => `${from} -> ${path}`))
+      .filter(each => sources.some(source => each.endsWith(` -> ${source}`))),
+  );
+  assert(seen.length > 500, `${seen.length} imports seen`);
+  assert.deepEqual(
+    seen.filter(each => !known.has(each)),
+    [],
+  );
+});
+
+fences("what a machine's start loads is small, and runs no program", () => {
+  const bundles = readBundles().filter(({ source }) => hookSources.includes(source));
+  assert.equal(bundles.length, hookSources.length);
+  const files = bundles.flatMap(({ inputs }) => Object.keys(inputs));
+  assert.deepEqual(
+    files.filter(file => /^node_modules\/(execa|pino|chokidar|prom-client)\//.test(file)),
+    [],
+  );
+  const bytes = bundles.reduce((sum, bundle) => sum + bundle.bytes, 0);
+  assert(bytes <= hookBudgetBytes, `${bytes} bytes of at most ${hookBudgetBytes}`);
+});
+
+/** Type imports have the kind `type`; all is in the folders a, b and c of src. */
+function graph(...arrows: readonly string[]): Import[] {
+  return arrows.map(each => {
+    const [from = '', how, to = ''] = each.split(' ');
+    const target = to.includes('/') ? `src/${to}` : to;
+    return { kind: how === '->' ? 'value' : 'type', from: `src/${from}`, to: target };
+  });
+}
+
+fences('a cycle is found wherever it is, and only its own steps are shown', () => {
+  const cyclic = graph('d/x -> a/x', 'a/x -> b/x', 'b/y ..> c/x', 'c/x -> a/y', 'b/x -> e/x');
+  assert.deepEqual(findCycle(cyclic, folderOf)?.map(arrow), [
+    'src/a/x -> src/b/x',
+    'src/b/y -> src/c/x',
+    'src/c/x -> src/a/y',
+  ]);
+  assert.equal(
+    findCycle(cyclic, source => source),
+    null,
+  );
+  assert.equal(findCycle(graph('a/x -> b/x', 'a/x -> c/x', 'b/x -> c/x', 'c/x -> c/y'), folderOf), null);
+});
+
+fences('an effect is found through other files, and not through types', () => {
+  const found = effectful(
+    graph('a/x -> b/x', 'b/x -> node:fs', 'c/x ..> b/x', 'c/y -> saxes'),
+    isEffectPackage,
+  );
+  assert.deepEqual([...found].sort(), ['src/a/x', 'src/b/x']);
+});
+
+fences.run();

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { Lines } from '../../src/system/lines.ts';
+import { isRulesChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
+
+const monitorLines = suite('monitor lines');
+const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';
+
+/** As `nft monitor` says it. */
+const rules: [line: string, isSign: boolean][] = [
+  ['add table ip virlan-k8s-br0', true],
+  ['delete rule ip filter FORWARD handle 2', true],
+  ['add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }', true],
+  ['insert rule inet firewalld filter_FWD iifname "k8s-br0" drop', true],
+  ['# new generation 8 by process 28483 (nft)', false],
+  ['# ERROR: We lost some netlink events!', true],
+  ['add element ip crowdsec blacklist { 192.0.2.7 expires 4h }', false],
+  ['delete element ip crowdsec blacklist { 192.0.2.7 }', false],
+];
+
+/** As `ip -o monitor link address route netconf` says it. */
+const links: [line: string, isSign: boolean][] = [
+  ['inet all forwarding off ', true],
+  ['netlink receive error No buffer space available (105)', true],
+  ['inet default forwarding off ', false],
+  ['inet all forwarding on ', false],
+  [`Deleted 3: k8s-br0: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default ${ether}`, true],
+  [`Deleted 4: br-other: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default ${ether}`, false],
+  ['Deleted 3: k8s-br0    inet 192.168.100.1/24 scope global k8s-br0\\       valid_lft forever', true],
+  ['5: tun0    inet 192.168.100.9/24 scope global tun0\\       valid_lft forever', true],
+  ['6: veth0    inet6 fe80::1/64 scope link \\       valid_lft forever preferred_lft forever', false],
+  ['Deleted 3: k8s-br0    inet6 fe80::1/64 scope link tentative \\       valid_lft forever', true],
+  [`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master k8s-br0 state UP ${ether}`, true],
+  [`Deleted 4: veth9@if2: <BROADCAST,UP> mtu 1500 master k8s-br0 state UP ${ether}`, true],
+  [`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master k8s-br00 state UP ${ether}`, false],
+  [
+    `4: vnet0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master k8s-br0 state UP ${ether}`,
+    false,
+  ],
+  ['192.168.0.0/16 dev tun0 proto static ', true],
+  ['unreachable 10.0.0.0/8 proto bird ', true],
+  ['Deleted 10.9.0.0/24 dev tun0 proto kernel scope link src 10.9.0.1 ', false],
+  ['Deleted 192.168.100.0/24 dev k8s-br0 proto kernel scope link src 192.168.100.1 ', true],
+  ['local 10.9.0.1 dev tun0 table local proto kernel scope host src 10.9.0.1 ', false],
+  ['default via 192.0.2.1 dev eth0 ', false],
+  ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
+];
+
+monitorLines('what nft says is a sign when it may be about rules', () => {
+  for (const [line, isSign] of rules) assert.equal(isRulesChange(line), isSign, line);
+});
+
+monitorLines('what ip says is a sign when it may be about a bridge, forwarding or a subnet', () => {
+  for (const [line, isSign] of links)
+    assert.equal(new LinkChanges().isChange(line, ['k8s-br0']), isSign, line);
+});
+
+monitorLines('each of some bridges is listened to', () => {
+  const bridges = ['lab', 'k8s-br0'];
+  const isSign = (line: string) => new LinkChanges().isChange(line, bridges);
+  for (const bridge of bridges) {
+    assert(
+      isSign(`Deleted 192.168.100.0/24 dev ${bridge} proto kernel scope link src 192.168.100.1 `),
+      bridge,
+    );
+    assert(
+      isSign(`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master ${bridge} state UP ${ether}`),
+      bridge,
+    );
+  }
+});
+
+monitorLines(
+  'a bridge that a machine is plugged into says much that is no sign; one that was set is one',
+  () => {
+    const seen = new LinkChanges();
+    const say = (flags: string, mtu: number, state: string) =>
+      seen.isChange(`3: k8s-br0: <${flags}> mtu ${mtu} qdisc noqueue state ${state} group default ${ether}`, [
+        'k8s-br0',
+      ]);
+    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), true);
+    assert.equal(say('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, 'UP'), false);
+    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), false);
+    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1400, 'DOWN'), true);
+    assert.equal(say('BROADCAST,MULTICAST', 1400, 'DOWN'), true);
+  },
+);
+
+monitorLines('no text is too wild to be read', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), text => {
+      isRulesChange(text);
+      new LinkChanges().isChange(text, ['k8s-br0']);
+    }),
+  );
+});
+
+monitorLines('lines come out as they went in, however they are cut into pieces', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.stringMatching(/^[ -~]{0,20}$/)),
+      fc.integer({ min: 1, max: 7 }),
+      (lines, size) => {
+        const whole = Buffer.from(lines.map(line => `${line}\n`).join(''));
+        const cutter = new Lines(20);
+        const out: string[] = [];
+        for (let at = 0; at < whole.length; at += size)
+          out.push(...cutter.push(whole.subarray(at, at + size)));
+        assert.deepEqual(out, lines);
+      },
+    ),
+  );
+});
+
+monitorLines('of a line without an end only the beginning is kept', () => {
+  const cutter = new Lines(10);
+  for (let piece = 0; piece < 100; piece++) assert.deepEqual(cutter.push(Buffer.alloc(65536, 'a')), []);
+  assert.deepEqual(cutter.push(Buffer.from('b\nnext\n')), ['aaaaaaaaaa', 'next']);
+});
+
+monitorLines.run();

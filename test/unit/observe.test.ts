@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { formatPrefix } from '../../src/address/ip.ts';
+import { absentNetwork } from '../../src/network/desired.ts';
+import { knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
+import {
+  compareListings,
+  findUnrouted,
+  type HostReading,
+  observeNetwork,
+} from '../../src/network/observe.ts';
+import type { BridgeState, DesiredNetwork } from '../../src/network/state.ts';
+import { ip, mac, noFirewalls } from './builders.ts';
+
+const observes = suite('observe');
+
+/** As `ip -json -details -batch -` prints it. */
+const output = [
+  JSON.stringify([
+    { ifname: 'lo', mtu: 65_536, flags: ['LOOPBACK', 'UP'], address: '00:00:00:00:00:00', addr_info: [] },
+    {
+      ifname: 'br0',
+      mtu: 1500,
+      flags: ['BROADCAST', 'UP'],
+      address: '52:54:00:00:00:01',
+      linkinfo: { info_kind: 'bridge', info_data: { stp_state: 1, forward_delay: 200 } },
+      addr_info: [
+        { family: 'inet', local: '10.0.0.1', prefixlen: 24, broadcast: '10.0.0.255' },
+        { family: 'inet6', scope: 'link', local: 'fe80::1', prefixlen: 64 },
+      ],
+    },
+    {
+      ifname: 'vnet0',
+      mtu: 1500,
+      flags: ['UP'],
+      address: 'fe:54:00:00:00:02',
+      linkinfo: { info_kind: 'tun' },
+    },
+    {
+      ifname: 'br0-nic',
+      mtu: 1500,
+      flags: [],
+      address: '52:54:00:00:00:03',
+      master: 'br0',
+      linkinfo: { info_kind: 'dummy' },
+      addr_info: [{ family: 'inet6', scope: 'global', local: '2001:db8::7', prefixlen: 64 }],
+    },
+  ]),
+  JSON.stringify([
+    { dst: 'default', dev: 'eth0' },
+    { dst: '10.0.0.0/24', dev: 'br0' },
+    { dst: '172.16.0.9', dev: 'wg0' },
+    { dst: '10.66.0.0/16', type: 'blackhole' },
+    { dst: '10.0.0.255', dev: 'br0', type: 'broadcast' },
+    { dst: 'fd00::/64', dev: 'br0' },
+  ]),
+].join('\n');
+
+const reading = parseLinksAndRoutes(output);
+
+observes('links and routes as ip tells of them', () => {
+  const [, bridge, tap, dummy] = reading.links;
+  assert.deepEqual(bridge, {
+    name: 'br0',
+    type: 'bridge',
+    mac: mac(1),
+    mtu: 1500,
+    up: true,
+    master: null,
+    stp: true,
+    forwardDelay: 200,
+    addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
+    hasIpv6: false,
+  });
+  assert.deepEqual([tap?.type, tap?.addresses, tap?.hasIpv6], ['tun', [], false]);
+  assert.deepEqual([dummy?.up, dummy?.master, dummy?.hasIpv6], [false, 'br0', true]);
+  assert.deepEqual(parseLinksAndRoutes(''), { links: [], routes: [] });
+});
+
+observes('networks of the host: by address and by route, of both families, without local routes', () => {
+  const found = knownSubnets(reading).map(({ subnet, link, by }) => `${formatPrefix(subnet)} ${link} ${by}`);
+  assert.deepEqual(found, [
+    '10.0.0.0/24 br0 address',
+    '10.0.0.0/24 br0 route',
+    '172.16.0.9/32 wg0 route',
+    '10.66.0.0/16 null route',
+    'fd00::/64 br0 route',
+  ]);
+});
+
+observes('drift is the difference of two listings, and their order', () => {
+  const before = ['table ip x {', '\t\taccept', '\t\tdrop', '}'];
+  assert.deepEqual(compareListings(before, before), []);
+  assert.deepEqual(compareListings(before, ['table ip x {', '\t\taccept', '\t\treturn', '}']), [
+    { kind: 'missing', rule: 'drop' },
+    { kind: 'added', rule: 'return' },
+  ]);
+  assert.deepEqual(compareListings(before, [...before, '\t\tlog']), [{ kind: 'added', rule: 'log' }]);
+  assert.deepEqual(compareListings(before, []), [
+    { kind: 'missing', rule: 'table ip x {' },
+    { kind: 'missing', rule: 'accept' },
+    { kind: 'missing', rule: 'drop' },
+    { kind: 'missing', rule: '}' },
+  ]);
+  const moved = ['table ip x {', '\t\tdrop', '\t\taccept', '}'];
+  assert.deepEqual(compareListings(before, moved), [{ kind: 'reordered' }]);
+  const doubled = ['table ip x {', '\t\taccept', '\t\taccept', '\t\tdrop', '}'];
+  assert.deepEqual(compareListings(before, doubled), [{ kind: 'reordered' }]);
+});
+
+const wanted: BridgeState = {
+  mac: mac(1),
+  mtu: 1500,
+  stp: true,
+  forwardDelay: 200,
+  up: true,
+  addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
+};
+
+observes('a route is missed only where its address is, on a link that is up', () => {
+  const bridge = reading.links.find(({ name }) => name === 'br0');
+  assert(bridge);
+  assert.deepEqual(findUnrouted(wanted, bridge, reading.routes), []);
+  const others = reading.routes.filter(({ destination }) => destination !== '10.0.0.0/24');
+  assert.deepEqual(findUnrouted(wanted, bridge, others), wanted.addresses);
+  const elsewhere = [...others, { destination: '10.0.0.0/24', link: 'eth0', type: 'unicast' }];
+  assert.deepEqual(findUnrouted(wanted, bridge, elsewhere), wanted.addresses);
+  assert.deepEqual(findUnrouted(wanted, { ...bridge, up: false }, others), []);
+  assert.deepEqual(findUnrouted({ ...wanted, up: false }, bridge, others), []);
+  assert.deepEqual(findUnrouted(wanted, { ...bridge, addresses: [] }, others), []);
+  assert.deepEqual(findUnrouted(wanted, undefined, others), []);
+});
+
+const host: HostReading = {
+  ...reading,
+  rules: [
+    { backend: 'nftables', family: 'ipv4', lines: ['table ip virlan-br0 {', '\t\taccept', '}'] },
+    { backend: 'iptables', family: 'ipv4', lines: [] },
+  ],
+  applied: {
+    rules: [
+      {
+        backend: 'nftables',
+        family: 'ipv4',
+        script: 'SCRIPT',
+        listing: ['table ip virlan-br0 {', '\t\taccept', '\t\tdrop', '}'],
+      },
+    ],
+    addresses: ['10.0.0.1/24'],
+  },
+  otherFirewalls: noFirewalls,
+  sysctls: new Map([
+    ['a', '1'],
+    ['b', '2'],
+  ]),
+  dnsmasq: { conf: null, pid: null },
+  reservations: ['line'],
+};
+
+const desired: DesiredNetwork = {
+  ...absentNetwork('lan', 'br0'),
+  link: wanted,
+  taps: ['vnet0', 'vnet1', 'br0-nic'],
+  sysctls: new Map([['a', '1']]),
+  reservations: { kind: 'exactly', lines: [] },
+};
+
+observes('of the host only what is desired, with the drift of rules', () => {
+  const observed = observeNetwork(desired, host);
+  assert.equal(observed.link?.mac, mac(1));
+  assert.deepEqual(observed.dummy, { mac: mac(3), up: false, master: 'br0' });
+  assert.deepEqual(observed.ownAddresses, wanted.addresses);
+  assert.deepEqual(observed.orphanTaps, ['vnet0'], 'a tap that is gone, or in a bridge, is none');
+  assert.deepEqual([...observed.sysctls], [['a', '1']]);
+  assert.deepEqual(observed.rules, [
+    {
+      backend: 'nftables',
+      family: 'ipv4',
+      loaded: 'SCRIPT',
+      present: true,
+      drift: [{ kind: 'missing', rule: 'drop' }],
+    },
+    { backend: 'iptables', family: 'ipv4', loaded: null, present: false, drift: [] },
+  ]);
+  assert.deepEqual(observed.reservations, ['line']);
+  const leaving: DesiredNetwork = { ...desired, reservations: { kind: 'leave' } };
+  assert.deepEqual(observeNetwork(leaving, host).reservations, []);
+});
+
+observes('a link of the bridge’s name that is not a bridge is an error with a remedy', () => {
+  const links = reading.links.map(link => (link.name === 'br0' ? { ...link, type: 'bond' } : link));
+  assert.throws(
+    () => observeNetwork(desired, { ...host, links }),
+    (error: { code?: string; message?: string }) =>
+      error.code === 'wrong-link' && /^br0 is a link of type bond, not a bridge: /.test(error.message ?? ''),
+  );
+});
+
+observes.run();

@@ -1,0 +1,319 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import { makeRuleset } from '../../src/firewall/ruleset.ts';
+import { filterLines, parseNftChains, parseSavedChains } from '../../src/other-firewalls/chains.ts';
+import { zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
+import {
+  type Chain,
+  isSameChain,
+  type OtherFirewallsReading,
+  type RuleOf,
+  type RulesByFirewall,
+} from '../../src/other-firewalls/model.ts';
+import {
+  describeRules,
+  foundRules,
+  presentFirewalls,
+  wantedRules,
+} from '../../src/other-firewalls/registry.ts';
+import { ufwArguments, withoutTuples } from '../../src/other-firewalls/ufw.ts';
+import { proposedCommand, unknownChains } from '../../src/other-firewalls/unknown-chains.ts';
+import { warningText } from '../../src/report/warning-text.ts';
+import { network, noFirewalls } from './builders.ts';
+
+const others = suite('other firewalls');
+
+const bridge = 'k8s-br0';
+const comment = Buffer.from('virlan-k8s-br0').toString('hex');
+const chain = (name: string, policy: string | null = null, more: Partial<Chain> = {}): Chain => ({
+  family: 'ip',
+  table: 'filter',
+  name,
+  hook: policy === null ? null : name.toLowerCase(),
+  policy,
+  ...more,
+});
+
+const docker: OtherFirewallsReading = {
+  ...noFirewalls,
+  chains: [chain('FORWARD', 'drop'), chain('DOCKER-USER')],
+  iptables: [':FORWARD DROP [0:0]', '-A FORWARD -j DOCKER-USER', '-A DOCKER-USER -j RETURN'],
+};
+const dockerRules = [
+  '-A DOCKER-USER -i k8s-br0 -o k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
+  '-A DOCKER-USER -d 192.168.100.0/24 -o k8s-br0 -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment virlan-k8s-br0 -j ACCEPT',
+  '-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
+];
+const dockerJump = '-A FORWARD -m comment --comment virlan-k8s-br0 -j DOCKER-USER';
+
+const ufw = (rules: string, ...iptables: string[]): OtherFirewallsReading => ({
+  ...noFirewalls,
+  chains: [
+    chain('FORWARD', 'drop'),
+    chain('INPUT', 'drop'),
+    chain('ufw-before-forward'),
+    chain('ufw-before-input'),
+  ],
+  iptables,
+  ufw: { enabled: true, rules },
+});
+const ufwLoaded = [
+  '-A FORWARD -j ufw-before-forward',
+  '-A INPUT -j ufw-before-input',
+  '-A ufw-before-forward -j ufw-user-forward',
+];
+
+const firewalld = (found: Partial<NonNullable<OtherFirewallsReading['firewalld']>>, runs = true) => ({
+  ...noFirewalls,
+  chains: runs
+    ? [chain('filter_INPUT', 'accept', { family: 'inet', table: 'firewalld', hook: 'input' })]
+    : [],
+  firewalld: { zoneFile: null, claimedBy: null, zone: runs ? '' : null, ...found },
+});
+
+const wanted = (found: OtherFirewallsReading, ...lines: string[]) =>
+  wantedRules(makeRuleset(network(...lines)), 'nftables', found);
+
+/** Returns rules in the form that a table of a test has: the text of a rule or tuple, or `reload`. */
+function rulesOf(rules: readonly (RuleOf<'ufw'> | RuleOf<'docker'>)[]): string[] {
+  return rules.map(ruleText);
+}
+
+function ruleText(rule: RuleOf<'ufw'>): string {
+  switch (rule.kind) {
+    case 'iptables-rule':
+      return rule.rule;
+    case 'tuple':
+      return rule.tuple;
+    case 'reload':
+      return rule.kind;
+  }
+}
+
+others('a host without any needs nothing', () => {
+  assert.deepEqual(wanted(noFirewalls), { docker: [], ufw: [], firewalld: [] });
+  assert.deepEqual(presentFirewalls(noFirewalls), []);
+});
+
+others('Docker: accepts in its chain, and the way to it where somebody flushed that', () => {
+  assert.deepEqual(presentFirewalls(docker), ['docker']);
+  assert.deepEqual(rulesOf(wanted(docker).docker), dockerRules);
+  const flushed = { ...docker, iptables: [':FORWARD DROP [0:0]'] };
+  assert.deepEqual(rulesOf(wanted(flushed).docker), [dockerJump, ...dockerRules]);
+  const put = { ...docker, iptables: [...docker.iptables, dockerJump, ...dockerRules] };
+  assert.deepEqual(rulesOf(foundRules(bridge, put).docker), [dockerJump, ...dockerRules]);
+  assert.deepEqual(rulesOf(wanted(put).docker), dockerRules, 'the jump is not needed beside its own');
+});
+
+others('Docker: where firewalld took its chains away, and left the policy', () => {
+  const robbed = { ...noFirewalls, chains: [chain('FORWARD', 'drop')], docker: { hasRun: true } };
+  const rules = dockerRules.map(rule => rule.replace('DOCKER-USER', 'FORWARD'));
+  assert.deepEqual(rulesOf(wanted(robbed).docker), rules);
+  assert.deepEqual(rulesOf(foundRules(bridge, { ...robbed, iptables: rules }).docker), rules);
+  assert.deepEqual(unknownChains('nftables', robbed), []);
+  assert.deepEqual(wanted({ ...robbed, chains: [chain('FORWARD', 'accept')] }).docker, []);
+  assert.deepEqual(wanted({ ...robbed, docker: { hasRun: false } }).docker, [], 'somebody else wants it so');
+});
+
+others('Docker: what bears another mark, or is no accept, is not ours', () => {
+  const others = [
+    '-A DOCKER-USER -i k8s-br0 -j ACCEPT',
+    '-A DOCKER-USER -i k8s-br01 -m comment --comment virlan-k8s-br01 -j ACCEPT',
+    '-A DOCKER-USER -i k8s-br0 -m comment --comment "virlan-k8s-br0 not" -j ACCEPT',
+    '-A FORWARD -m comment --comment virlan-k8s-br0 -j VIRLAN-FWD-k8s-br0',
+    '-A INPUT -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
+    '-A FORWARD -i k8s-br0 -m comment --comment virlan-k8s-br0-by-hand -j ACCEPT',
+  ];
+  assert.deepEqual(foundRules(bridge, { ...docker, iptables: others }).docker, []);
+});
+
+others("Docker's backend nftables speaks of its own bridges alone", () => {
+  const chains = [
+    chain('filter-FORWARD', 'accept', { table: 'docker-bridges', hook: 'forward' }),
+    chain('filter-forward-in__docker0', null, { table: 'docker-bridges' }),
+  ];
+  assert.deepEqual(wanted({ ...noFirewalls, chains }).docker, []);
+  assert.deepEqual(unknownChains('nftables', { ...noFirewalls, chains }), []);
+});
+
+others('ufw: routes and ports as its own commands', () => {
+  const commands = (...lines: string[]) =>
+    describeRules({ firewall: 'ufw', rules: wanted(ufw('', ...ufwLoaded), ...lines).ufw });
+  const routes = [
+    'ufw route allow in on k8s-br0 out on k8s-br0',
+    'ufw route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0',
+  ];
+  assert.deepEqual(commands(), [
+    ...routes,
+    'ufw allow in on k8s-br0 proto udp from 0.0.0.0/0 to 0.0.0.0/0 port 53,67',
+    'ufw allow in on k8s-br0 proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 22,53,67',
+  ]);
+  assert.deepEqual(commands('host-access = minimal', 'host-allow = tcp/6000-6010, tcp/53, udp/5'), [
+    ...routes,
+    'ufw allow in on k8s-br0 proto udp from 0.0.0.0/0 to 0.0.0.0/0 port 5,53,67',
+    'ufw allow in on k8s-br0 proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 53,67,6000:6010',
+  ]);
+  assert.deepEqual(commands('host-access = all'), [
+    ...routes,
+    'ufw allow in on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0',
+  ]);
+});
+
+others('ufw: what is in its file and marked is ours, and what the kernel lost is loaded again', () => {
+  const tuples = rulesOf(wanted(ufw('', ...ufwLoaded)).ufw);
+  const file = [
+    '### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0',
+    '-A ufw-user-input -i k8s-br0 -p tcp --dport 22 -j ACCEPT',
+    '',
+    ...tuples.flatMap(tuple => [`### tuple ### ${tuple} comment=${comment}`, '-A ufw-user-input …', '']),
+    '### END RULES ###',
+  ].join('\n');
+  const live = tuples.map(() => '-A ufw-user-input -i k8s-br0 -j ACCEPT');
+  assert.deepEqual(rulesOf(foundRules(bridge, ufw(file)).ufw), tuples);
+  assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded, ...live)).ufw), tuples);
+  assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded)).ufw), [...tuples, 'reload']);
+  const jumps = rulesOf(wanted(ufw(file)).ufw).filter(line => line.startsWith('-A '));
+  assert.deepEqual(jumps, [
+    '-A FORWARD -m comment --comment virlan-k8s-br0 -j ufw-before-forward',
+    '-A INPUT -m comment --comment virlan-k8s-br0 -j ufw-before-input',
+  ]);
+  // Nobody drops anything: that was somebody's wish.
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file), chains: [] }).ufw), tuples);
+  const off = { enabled: false, rules: file };
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file, ...jumps), ufw: off }).ufw), [...jumps, ...tuples]);
+  // A ufw that is off keeps what it has, and gets no more.
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: off }).ufw), tuples);
+  assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: { enabled: false, rules: '' } }).ufw), []);
+  assert.equal(withoutTuples(bridge, file), `${file.split('\n').slice(0, 3).join('\n')}\n### END RULES ###`);
+});
+
+others('ufw: a tuple and its command say the same', () => {
+  assert.deepEqual(ufwArguments('allow udp 53,67 0.0.0.0/0 any 10.0.0.0/8 in_br0'), [
+    ...['allow', 'in', 'on', 'br0', 'proto', 'udp', 'from', '10.0.0.0/8', 'to', '0.0.0.0/0', 'port', '53,67'],
+  ]);
+});
+
+others('firewalld: a zone for good, and until it is read one that is there', () => {
+  const own = 'virlan-k8s-br0';
+  const file = zoneFile(bridge);
+  const cases: [OtherFirewallsReading, wanted: string[], found: string[]][] = [
+    [firewalld({}, false), [`permanent zone ${own}`], []],
+    [firewalld({}), [`permanent zone ${own}`, `runtime zone ${own}`], []],
+    [
+      firewalld({ zoneFile: file, zone: 'trusted' }),
+      [`permanent zone ${own}`, 'runtime zone trusted'],
+      [`permanent zone ${own}`, 'runtime zone trusted'],
+    ],
+    [
+      firewalld({ zoneFile: '<zone/>', zone: own }),
+      [`permanent zone ${own}`, `runtime zone ${own}`],
+      [`permanent zone ${own} (changed)`, `runtime zone ${own}`],
+    ],
+    // Somebody's own choice.
+    [firewalld({ zone: 'libvirt' }), [], []],
+    [firewalld({ zone: 'trusted' }), [], []],
+    [firewalld({ claimedBy: 'work', zone: 'work' }), [], []],
+    [firewalld({ zoneFile: file, claimedBy: 'trusted', zone: 'trusted' }), [], [`permanent zone ${own}`]],
+    // It does not answer.
+    [firewalld({ zone: null }), [`permanent zone ${own}`], []],
+  ];
+  for (const [found, needs, marked] of cases) {
+    const texts = ({ firewalld: rules }: RulesByFirewall) => describeRules({ firewall: 'firewalld', rules });
+    assert.deepEqual(texts(wanted(found)), needs);
+    assert.deepEqual(texts(foundRules(bridge, found)), marked);
+  }
+});
+
+others('firewalld: names of zones are short, of its letters, and one a bridge', () => {
+  const bridges = ['k8s-br0', 'a.b', 'a_b', 'fifteen-letters', 'fifteen_letters'];
+  const names = bridges.map(zoneName);
+  assert.equal(new Set(names).size, bridges.length);
+  for (const name of names) assert.match(name, /^[A-Za-z0-9_-]{1,17}$/);
+});
+
+others('strangers: what drops by policy and has no known owner', () => {
+  const corp = chain('fw', 'drop', { family: 'inet', table: 'corp', hook: 'forward' });
+  const strange = (backend: 'nftables' | 'iptables', found: OtherFirewallsReading) =>
+    unknownChains(backend, found).map(({ name }) => name);
+  assert.deepEqual(strange('nftables', { ...docker, chains: [...docker.chains, corp] }), ['fw']);
+  assert.deepEqual(strange('nftables', ufw('')), []);
+  const plain = { ...noFirewalls, chains: [chain('FORWARD', 'drop'), chain('INPUT', 'drop')] };
+  assert.deepEqual(strange('nftables', plain), ['FORWARD', 'INPUT']);
+  assert.deepEqual(strange('iptables', plain), []);
+  assert.deepEqual(strange('nftables', { ...docker, chains: [...docker.chains, chain('INPUT', 'drop')] }), [
+    'INPUT',
+  ]);
+  const harmless = [
+    chain('out', 'drop', { family: 'inet', hook: 'output' }),
+    chain('six', 'drop', { family: 'ip6', hook: 'forward' }),
+    chain('on', 'accept', { family: 'inet', hook: 'forward' }),
+    chain('filter_FORWARD', 'drop', { family: 'inet', table: 'firewalld', hook: 'forward' }),
+  ];
+  assert.deepEqual(strange('nftables', { ...noFirewalls, chains: harmless }), []);
+});
+
+others('chains are known by family, table and name, all three', () => {
+  const own = chain('FORWARD', 'drop');
+  assert(isSameChain(own, chain('FORWARD')));
+  for (const more of [{ family: 'inet' }, { table: 'corp' }, { name: 'INPUT' }])
+    assert(!isSameChain(own, { ...own, ...more }), JSON.stringify(more));
+
+  const remedy = (found: Chain) => proposedCommand(bridge, found) ?? '';
+  assert.match(remedy(own), /^iptables -I FORWARD /);
+  assert.match(remedy({ ...own, table: 'corp' }), /^nft 'insert rule ip corp FORWARD /);
+  assert.match(remedy({ ...own, family: 'inet' }), /^nft 'insert rule inet filter FORWARD /);
+
+  const zones = chain('INPUT_ZONES');
+  assert.deepEqual(presentFirewalls({ ...noFirewalls, chains: [zones] }), ['firewalld']);
+  assert.deepEqual(presentFirewalls({ ...noFirewalls, chains: [{ ...zones, table: 'corp' }] }), []);
+});
+
+others("strangers: a name of theirs never gets into a command's words", () => {
+  const evil = chain("x'; reboot; '", 'drop', { table: 'filter', hook: 'forward' });
+  assert.equal(proposedCommand(bridge, evil), null);
+  const text = warningText({ kind: 'unknown-chain', bridge, found: { chain: evil, unreadable: null } });
+  assert.match(text, /: let packets from k8s-br0 pass there$/);
+});
+
+others('what nft and iptables list is read as far as it is known', () => {
+  const listed = {
+    nftables: [
+      { metainfo: { version: '9.9' } },
+      { chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' } },
+      { chain: { family: 'inet', table: 't', name: 'c', prio: {} } },
+      { chain: { family: 7, table: 't', name: 'c' } },
+      { marvel: true },
+      null,
+    ],
+  };
+  assert.deepEqual(parseNftChains(JSON.stringify(listed)), [
+    chain('FORWARD', 'drop'),
+    chain('c', null, { family: 'inet', table: 't' }),
+  ]);
+  const save =
+    '*nat\n:FORWARD DROP [0:0]\nCOMMIT\n*filter\n:FORWARD DROP [1:2]\n:X - [0:0]\n-A X -j DROP\nCOMMIT\n';
+  assert.deepEqual(filterLines(save), [':FORWARD DROP [1:2]', ':X - [0:0]', '-A X -j DROP']);
+  assert.deepEqual(parseSavedChains(filterLines(save)), [chain('FORWARD', 'drop'), chain('X')]);
+  assert.deepEqual(filterLines(''), []);
+});
+
+others('whatever others write, it is read or refused, and never taken for ours', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.json(), fc.string({ unit: 'binary' })), text => {
+      try {
+        parseNftChains(text);
+      } catch (error) {
+        assert(error instanceof Error);
+      }
+      const lines = text.split('\n');
+      const chains = parseSavedChains(lines);
+      const found = { ...ufw(text, ...lines), chains: [...chains, chain('DOCKER-USER')] };
+      assert.deepEqual(foundRules(bridge, found), { docker: [], ufw: [], firewalld: [] });
+      wanted(found);
+      for (const each of unknownChains('nftables', found)) proposedCommand(bridge, each);
+    }),
+  );
+});
+
+others.run();

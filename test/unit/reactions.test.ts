@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import type { LibvirtEvent } from 'node-libvirt';
+import { suite } from 'uvu';
+import { reactionsTo } from '../../src/watcher/reactions.ts';
+
+const reactions = suite('reactions');
+
+const domain = { name: 'web', uuid: '00000000-0000-4000-8000-000000000001', id: -1 };
+const network = { name: 'default', uuid: '00000000-0000-4000-8000-000000000002' };
+
+/** What an event's name and detail call for. */
+const lifecycle: [event: string, detail: string, ...reactions: string[]][] = [
+  ['defined', 'added', 'settle-machine', 'arrange-networks'],
+  ['defined', 'updated', 'settle-machine', 'arrange-networks'],
+  ['defined', 'renamed', 'settle-machine', 'arrange-networks'],
+  ['defined', 'from-snapshot', 'settle-machine', 'arrange-networks'],
+  ['undefined', 'removed', 'retire-machine', 'arrange-networks'],
+  ['undefined', 'renamed'],
+  ['undefined', 'unknown', 'settle-machine'],
+  ['started', 'booted', 'settle-machine'],
+  ['started', 'migrated', 'settle-machine'],
+  ['suspended', 'paused', 'settle-machine'],
+  ['resumed', 'unpaused', 'settle-machine'],
+  ['stopped', 'shutdown', 'retire-machine', 'settle-machine', 'arrange-networks'],
+  ['stopped', 'failed', 'retire-machine', 'settle-machine', 'arrange-networks'],
+  ['shutdown', 'finished', 'settle-machine'],
+  ['pmsuspended', 'memory', 'settle-machine'],
+  ['crashed', 'panicked', 'settle-machine'],
+  ['unknown', 'unknown', 'settle-machine'],
+];
+
+reactions('each event of a domain’s life', () => {
+  for (const [event, detail, ...expected] of lifecycle) {
+    const found = reactionsTo({ kind: 'domain-lifecycle', domain, event, detail } as LibvirtEvent);
+    assert.deepEqual(
+      found.map(({ kind }) => kind),
+      expected,
+      `${event} ${detail}`,
+    );
+    for (const reaction of found)
+      if (reaction.kind !== 'arrange-networks') assert.equal(reaction.domain, domain);
+  }
+});
+
+reactions('devices, metadata and networks', () => {
+  const cases: [LibvirtEvent, string][] = [
+    [{ kind: 'device-added', domain, alias: 'net1' }, 'settle-machine'],
+    [{ kind: 'device-removed', domain, alias: 'net1' }, 'settle-machine'],
+    [{ kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' }, 'settle-machine'],
+    [{ kind: 'network-lifecycle', network, event: 'started' }, 'arrange-networks'],
+    [{ kind: 'network-lifecycle', network, event: 'unknown' }, 'arrange-networks'],
+  ];
+  for (const [event, expected] of cases)
+    assert.deepEqual(
+      reactionsTo(event).map(({ kind }) => kind),
+      [expected],
+      event.kind,
+    );
+});
+
+reactions.run();

@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as v from 'valibot';
+import { parseApplied } from '../../src/network/applied-record.ts';
+import { formatOriginalState, parseOriginalState } from '../../src/network/original-state.ts';
+import { formatRecord, parseRecord, type RecordFormat } from '../../src/records/record.ts';
+import { ip, mac } from './builders.ts';
+
+const records = suite('records');
+
+function fixture(name: string): string {
+  return readFileSync(`test/unit/fixtures/${name}`, 'utf8');
+}
+
+records('the original state that version 1 recorded is read', () => {
+  const state = parseOriginalState(fixture('before-version-1.json'), 'before.json');
+  assert.deepEqual(state.sysctls, { 'net.ipv4.ip_forward': '0', 'net.ipv4.conf.all.forwarding': '0' });
+  assert.equal(state.networks['k8s-br0']?.link, null);
+  assert.equal(state.networks['k8s-br0']?.dummy, null);
+  const lab = state.networks.br1;
+  assert.deepEqual(lab?.link?.addresses, [
+    { ip: ip('192.168.100.1'), prefixLength: 24, broadcast: ip('192.168.100.255') },
+    { ip: ip('10.0.0.1'), prefixLength: 8, broadcast: null },
+  ]);
+  assert.deepEqual([lab?.link?.mac, lab?.link?.forwardDelay], [mac('52:54:00:aa:bb:cc'), 1500]);
+  assert.deepEqual({ ...lab?.dummy }, { mac: mac('52:54:00:aa:bb:cd'), up: true, master: 'br1' });
+  assert.deepEqual({ ...lab?.dnsmasq }, { conf: 'interface=br1\n', running: true });
+});
+
+records('an original state is the same after it is written and read, with fields of a later version', () => {
+  const written = JSON.parse(formatOriginalState(parseOriginalState(fixture('before-version-1.json'), '')));
+  written.later = { a: 1 };
+  written.networks.br1.later = true;
+  written.networks.br1.dnsmasq.later = 'x';
+  const again = JSON.parse(formatOriginalState(parseOriginalState(JSON.stringify(written), '')));
+  assert.deepEqual(again, written);
+  assert.equal(again.version, 2);
+  assert.deepEqual(again.networks.br1.link.addresses[0], {
+    address: '192.168.100.1/24',
+    broadcast: '192.168.100.255',
+  });
+});
+
+records('a damaged original state is an error that names the file, the field and the remedy', () => {
+  const damaged: [text: string, error: RegExp][] = [
+    ['', /^before\.json: not a JSON object: repair it, or remove it/],
+    ['[]', /not a JSON object/],
+    ['{"networks": {}}', /^before\.json: sysctls: /],
+    ['{"sysctls": {}, "sysctlFile": null, "networks": {"br0": 7}}', /networks\.br0/],
+    ['{"version": 3, "sysctls": {}, "sysctlFile": null, "networks": {}}', /written by a newer virlan/],
+    ['{"version": "2", "sysctls": {}, "sysctlFile": null, "networks": {}}', /"version" is not/],
+  ];
+  for (const [text, error] of damaged) {
+    assert.throws(
+      () => parseOriginalState(text, 'before.json'),
+      (thrown: { code?: string; message?: string }) =>
+        thrown.code === 'damaged-file' && error.test(thrown.message ?? ''),
+      text,
+    );
+  }
+});
+
+records('rules that version 1 recorded are read, and a damaged record is empty', () => {
+  const { rules, addresses } = parseApplied(fixture('applied-version-1.json'));
+  assert.deepEqual(
+    rules.map(({ backend, family, listing }) => [backend, family, listing.length]),
+    [
+      ['nftables', 'ipv4', 2],
+      ['iptables', 'ipv4', 1],
+    ],
+  );
+  assert.deepEqual(addresses, ['192.168.100.1/24']);
+  for (const text of ['', 'null', '{"rules": 7, "version": 2}', '{"version": 99}', '{"rules": {"nft": 1}}'])
+    assert.deepEqual(parseApplied(text), { rules: [], addresses: [] }, text);
+});
+
+records('migrations run in order, from the version that a record has', () => {
+  const schema = v.looseObject({ trail: v.string() });
+  const format: RecordFormat<typeof schema> = {
+    version: 3,
+    migrations: [
+      fields => ({ ...fields, trail: `${fields.trail ?? ''}a` }),
+      fields => ({ ...fields, trail: `${fields.trail}b` }),
+    ],
+    schema,
+  };
+  const read = (text: string) => {
+    const result = parseRecord(text, format);
+    return result.ok ? result.value.trail : result.error;
+  };
+  assert.equal(read('{}'), 'ab');
+  assert.equal(read('{"version": 2, "trail": "x"}'), 'xb');
+  assert.equal(read('{"version": 3, "trail": "x"}'), 'x');
+  assert.match(read('{"version": 4, "trail": "x"}'), /newer/);
+  assert.match(read('{"version": 0}'), /positive/);
+  assert.equal(JSON.parse(formatRecord({ trail: 'x', version: 1 }, format)).version, 3);
+});
+
+records.run();

@@ -1,0 +1,123 @@
+// Programs of the system: their output, time limits and errors.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { suite } from 'uvu';
+import { CommandError } from '../../src/errors.ts';
+import { LockTimeout, withLock } from '../../src/system/lock.ts';
+import { run, runOrNull } from '../../src/system/run.ts';
+import { tellingLine } from '../../src/system/stderr.ts';
+
+const running = suite('run');
+
+async function failureOf(work: Promise<unknown>): Promise<CommandError> {
+  const error = await work.then(
+    () => assert.fail('did not fail'),
+    (reason: unknown) => reason,
+  );
+  assert(error instanceof CommandError);
+  return error;
+}
+
+const sh = (script: string, input = '', timeoutSeconds = 10) =>
+  run('sh', ['-c', script], input, timeoutSeconds);
+
+running('returns the output without the line break at its end', async () => {
+  assert.equal(await sh('echo a; echo; echo'), 'a\n\n');
+  assert.equal(await sh('cat', 'input\n'), 'input');
+  assert.equal(await sh('cat'), '');
+});
+
+running('has a fixed PATH and locale, / as directory, and nothing else of this process', async () => {
+  process.env.VIRLAN_TEST = 'inherited';
+  const lines = (await run('env', [])).split('\n').sort();
+  delete process.env.VIRLAN_TEST;
+  assert.deepEqual(lines, ['LC_ALL=C', 'PATH=/usr/sbin:/usr/bin:/sbin:/bin']);
+  assert.equal(await run('pwd', []), '/');
+});
+
+running('a program need not read its input', async () => {
+  assert.equal(await sh('exec <&-; echo done', 'x'.repeat(1_000_000)), 'done');
+});
+
+running('a warning printed first does not hide the error', async () => {
+  const warning = '# Warning: iptables-legacy tables present, use iptables-legacy to see them';
+  const error = await failureOf(sh(`echo '${warning}' >&2; echo 'line 3: No such table' >&2; exit 4`));
+  assert.match(error.message, /: line 3: No such table$/);
+  assert.equal(error.reason, 'failed');
+  assert.equal(error.exitCode, 4);
+  assert.equal(error.stderr, `${warning}\nline 3: No such table`);
+  assert(error.cause instanceof Error);
+});
+
+running('a program that says nothing fails with its exit code', async () => {
+  assert.match((await failureOf(sh('exit 3'))).message, /^sh -c exit 3: ended with 3$/);
+});
+
+running('a missing, a killed and a slow program are told apart', async () => {
+  const missing = await failureOf(run('no-such-program', []));
+  assert.equal(missing.reason, 'missing');
+  assert.equal(missing.message, 'no-such-program is not installed on this host: install it');
+  const killed = await failureOf(sh('kill -TERM $$'));
+  assert.equal(killed.reason, 'killed');
+  assert.match(killed.message, /was ended by SIGTERM$/);
+  const began = performance.now();
+  const slow = await failureOf(sh('trap "" TERM; echo wait >&2; exec sleep 60', '', 0.2));
+  assert.equal(slow.reason, 'timeout');
+  assert.equal(slow.exitCode, null);
+  assert.equal(slow.stderr, 'wait');
+  assert.match(slow.message, /: not done after 0.2 s$/);
+  assert(performance.now() - began < 5000);
+});
+
+running('a daemon that holds the output open does not hold up its starter', async () => {
+  const began = performance.now();
+  assert.equal(await sh('sleep 20 & echo started'), 'started');
+  const error = await failureOf(sh('sleep 20 & echo wrong >&2; exit 1'));
+  assert.match(error.message, /: wrong$/);
+  assert(performance.now() - began < 5000);
+});
+
+running('a question whose answer is no is null', async () => {
+  assert.equal(await runOrNull('false', []), null);
+  assert.equal(await runOrNull('no-such-program', []), null);
+  assert.equal(await runOrNull('cat', [], 'yes'), 'yes');
+});
+
+running('the most telling line of standard error', () => {
+  const cases = [
+    ['', null],
+    [
+      '\n\ndnsmasq: failed to bind: Address already in use\n',
+      'dnsmasq: failed to bind: Address already in use',
+    ],
+    [
+      '/dev/stdin:1:1-3: Error: syntax error, unexpected foo\nfoo\n^^^\n',
+      '/dev/stdin:1:1-3: Error: syntax error, unexpected foo',
+    ],
+    ['RTNETLINK answers: File exists\nCommand failed -:1\n', 'RTNETLINK answers: File exists'],
+    ['Using /etc/x\nError: y\n', 'Error: y'],
+    ['Warning: unit changed on disk\nJob for x failed\nSee journalctl\n', 'Job for x failed'],
+    ['iptables-save: note: old kernel\n', 'iptables-save: note: old kernel'],
+    ['# Warning: an error: whatever\nno table\n', 'no table'],
+  ] as const;
+  for (const [stderr, line] of cases) assert.equal(tellingLine(stderr), line);
+});
+
+running('a lock is held by one at a time', async () => {
+  const directory = mkdtempSync(`${tmpdir()}/virlan-lock-`);
+  const path = `${directory}/below/lock`;
+  const order: string[] = [];
+  await withLock(path, 5, async () => {
+    await assert.rejects(
+      withLock(path, 0, () => order.push('never')),
+      (error: unknown) => error instanceof LockTimeout && error.message.includes('fuser'),
+    );
+    order.push('first');
+  });
+  assert.equal(await withLock(path, 0, () => order.push('second')), 2);
+  assert.deepEqual(order, ['first', 'second']);
+  rmSync(directory, { recursive: true });
+});
+
+running.run();

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { checksumScript } from '../../src/firewall/iptables.ts';
+import { nftables } from '../../src/firewall/nftables.ts';
+import { makeRuleset } from '../../src/firewall/ruleset.ts';
+import { describeStep, type Step } from '../../src/network/steps.ts';
+import { ip, mac, network } from './builders.ts';
+
+const describe = suite('describe');
+
+const link = 'br0';
+const bridge = 'br0';
+const path = '/var/lib/dnsmasq/br0/dnsmasq.conf';
+const state = { mac: mac(1), mtu: 1500, stp: true, forwardDelay: 200, up: true, addresses: [] };
+const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
+const nft = nftables.render(makeRuleset(network()));
+const checksum = checksumScript(bridge);
+const on = { name: 'lan', fixedReservations: [] };
+
+/** Every kind of step, at least once, and what a person reads. */
+const cases: [step: Step, line: string, ...more: string[]][] = [
+  [{ kind: 'add bridge', link, state }, '+ bridge br0: 52:54:00:00:00:01, MTU 1500, STP on'],
+  [
+    { kind: 'add bridge', link, state: { ...state, stp: false } },
+    '+ bridge br0: 52:54:00:00:00:01, MTU 1500, STP off',
+  ],
+  [
+    { kind: 'add dummy', link: 'br0-nic', state: { mac: mac(2), up: true, master: link } },
+    '+ dummy NIC br0-nic: 52:54:00:00:00:02',
+  ],
+  [{ kind: 'remove link', link, type: 'bridge' }, '- bridge br0: '],
+  [{ kind: 'remove link', link: 'br0-nic', type: 'dummy' }, '- dummy NIC br0-nic: '],
+  [{ kind: 'set link', link, attribute: 'state', from: 'down', to: 'up' }, '~ link of br0: down → up'],
+  [
+    { kind: 'set link', link, attribute: 'forward delay', from: 1500, to: 200 },
+    '~ forward delay of br0: 1500 → 200',
+  ],
+  [{ kind: 'set link', link: 'vnet0', attribute: 'bridge', from: null, to: link }, '~ vnet0: into br0'],
+  [
+    { kind: 'set link', link: 'vnet0', attribute: 'bridge', from: 'br1', to: link },
+    '~ vnet0: into br0, out of br1',
+  ],
+  [{ kind: 'set link', link: 'vnet0', attribute: 'bridge', from: 'br1', to: null }, '~ vnet0: out of br1'],
+  [{ kind: 'add address', link, address }, '+ address on br0: 10.0.0.1/24, broadcast 10.0.0.255'],
+  [
+    { kind: 'remove address', link, address: { ...address, broadcast: null } },
+    '- address on br0: 10.0.0.1/24',
+  ],
+  [{ kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' }, '~ net.ipv4.ip_forward: 0 → 1'],
+  [{ kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: null, to: '1' }, '~ net.ipv4.ip_forward: 1'],
+  [{ kind: 'write file', path, from: null, to: 'a\n' }, `+ ${path}: `],
+  [{ kind: 'write file', path, from: 'a\nb\n', to: 'b\nc\n' }, `~ ${path}: `, '- a', '+ c'],
+  [{ kind: 'remove file', path, from: 'a\n' }, `- ${path}: `],
+  [
+    { kind: 'load rules', backend: 'nftables', family: 'ipv4', bridge, script: nft, drift: [] },
+    '+ firewall (nftables): table virlan-br0, 19 rules',
+  ],
+  [
+    {
+      kind: 'load rules',
+      backend: 'iptables',
+      family: 'ipv4',
+      bridge,
+      script: checksum,
+      drift: [{ kind: 'missing', rule: 'x' }],
+    },
+    '~ firewall (iptables): chains VIRLAN-…-br0, 2 rules',
+    '- x',
+  ],
+  [
+    { kind: 'remove rules', backend: 'nftables', family: 'ipv4', bridge },
+    '- firewall (nftables): table virlan-br0',
+  ],
+  [
+    { kind: 'remove rules', backend: 'iptables', family: 'ipv4', bridge },
+    '- firewall (iptables): chains VIRLAN-…-br0',
+  ],
+  [
+    { kind: 'write reservations', network: on, bridge, missing: ['a', 'b'], stale: ['c'] },
+    '~ /var/lib/dnsmasq/br0/hostsfile: 3 of its lines',
+    '+ a',
+    '+ b',
+    '- c',
+  ],
+  [
+    {
+      kind: 'allow in',
+      firewall: 'ufw',
+      bridge,
+      rules: [
+        { kind: 'tuple', tuple: 'route:allow any any 0.0.0.0/0 any 10.0.0.0/24 in_br0' },
+        { kind: 'reload' },
+      ],
+    },
+    '+ ufw: lets br0 pass, 2 lines',
+    'ufw route allow in on br0 from 10.0.0.0/24 to 0.0.0.0/0',
+    'ufw reload',
+  ],
+  [
+    {
+      kind: 'withdraw from',
+      firewall: 'docker',
+      bridge,
+      rules: [{ kind: 'iptables-rule', rule: '-A DOCKER-USER -i br0 -j ACCEPT' }],
+    },
+    '- docker: forgets br0, 1 line',
+    'iptables -A DOCKER-USER -i br0 -j ACCEPT',
+  ],
+  [{ kind: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
+  [{ kind: 'stop dnsmasq', bridge, pid: 7 }, '- dnsmasq: process 7'],
+];
+
+describe('every kind of step, as a person reads it', () => {
+  for (const [step, line, ...more] of cases) {
+    const { sign, subject, detail, lines } = describeStep(step);
+    assert.equal(`${sign} ${subject}: ${detail}`, line);
+    assert.deepEqual(lines, more);
+  }
+});
+
+describe.run();

@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { groupByUnit, type Step } from '../../src/network/steps.ts';
+import { unitText } from '../../src/report/unit-text.ts';
+import { ip, mac } from './builders.ts';
+
+const units = suite('units');
+const state = { mac: mac(1), mtu: 1500, stp: true, forwardDelay: 200, up: true, addresses: [] };
+const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
+const conf = '/var/lib/dnsmasq/br0/dnsmasq.conf';
+
+const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' };
+const ipv6: Step = { kind: 'set sysctl', key: 'net.ipv6.conf.br0.disable_ipv6', from: null, to: '1' };
+const rules: Step = {
+  kind: 'load rules',
+  backend: 'nftables',
+  family: 'ipv4',
+  bridge: 'br0',
+  script: '',
+  drift: [],
+};
+const bridge: Step = { kind: 'add bridge', link: 'br0', state };
+const addressStep: Step = { kind: 'add address', link: 'br0', address };
+const tap: Step = { kind: 'set link', link: 'vnet0', attribute: 'bridge', from: null, to: 'br0' };
+const stop: Step = { kind: 'stop dnsmasq', bridge: 'br0', pid: 7 };
+const write: Step = { kind: 'write file', path: conf, from: null, to: 'x' };
+const start: Step = { kind: 'start dnsmasq', bridge: 'br0' };
+
+function told(...steps: Step[]): Record<string, Step[]> {
+  return Object.fromEntries(groupByUnit('br0', steps).map(({ unit, steps: own }) => [unitText(unit), own]));
+}
+
+units('each thing has its steps, and dnsmasq its configuration', () => {
+  assert.deepEqual(told(forwarding, rules, addressStep, tap, ipv6, stop, write, start), {
+    'net.ipv4.ip_forward': [forwarding],
+    'firewall (nftables) of br0': [rules],
+    'address on br0': [addressStep],
+    'ports of br0': [tap],
+    'net.ipv6.conf.br0.disable_ipv6': [ipv6],
+    'dnsmasq of br0': [stop, write, start],
+  });
+});
+
+units('STP, which rests while ports come back, is theirs then', () => {
+  const stp = (from: boolean, to: boolean): Step => ({
+    kind: 'set link',
+    link: 'br0',
+    attribute: 'stp',
+    from,
+    to,
+  });
+  const [off, on] = [stp(true, false), stp(false, true)];
+  assert.deepEqual(told(off, tap, on), { 'ports of br0': [off, tap, on] });
+  assert.deepEqual(told(on), { 'stp of br0': [on] });
+});
+
+units('what goes onto a bridge that is not there is part of the bridge', () => {
+  assert.deepEqual(told(forwarding, rules, bridge, addressStep, tap, ipv6, start), {
+    'net.ipv4.ip_forward': [forwarding],
+    'firewall (nftables) of br0': [rules],
+    'bridge br0': [bridge, addressStep, tap, ipv6],
+    'dnsmasq of br0': [start],
+  });
+});
+
+units.run();

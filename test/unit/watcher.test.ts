@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import type { NetworkConfig } from '../../src/config/config.ts';
+import type { NetworkStatus, Status } from '../../src/report/status.ts';
+import { findRefusedChanges, refusedChangeText } from '../../src/watcher/configuration.ts';
+import { mergeStatus, type WatcherState } from '../../src/watcher/status.ts';
+import { config } from './builders.ts';
+
+const watcher = suite('watcher');
+
+const two = '[network.a]\nsubnet = 10.0.0.0/24\n[network.b]\nsubnet = 10.0.1.0/24';
+const on =
+  (...machines: readonly string[]) =>
+  ({ name }: NetworkConfig) =>
+    name === 'a' ? machines : [];
+
+watcher('a configuration that would cut off running machines is refused', () => {
+  const cases: [next: string, machines: string[], text: string | null][] = [
+    [two, ['web'], null],
+    ['[network.b]\nsubnet = 10.0.1.0/24', [], null],
+    [
+      '[network.b]\nsubnet = 10.0.1.0/24',
+      ['web', 'd"b'],
+      'network a cannot be removed while machines run on it: "web", "d\\"b": shut them down first',
+    ],
+    [
+      two.replace('10.0.0.0/24', '10.0.9.0/24'),
+      ['web'],
+      'the subnet of a cannot become 10.0.9.0/24 while machines run on it: "web": shut them down first',
+    ],
+    [
+      two.replace('[network.a]', '[network.a]\nbridge = br7'),
+      ['web'],
+      'the bridge of a cannot become br7 while machines run on it: "web": shut them down first',
+    ],
+    [two.replace('10.0.1.0/24', '10.0.9.0/24'), ['web'], null],
+    [two.replace('[network.a]', '[network.a]\nmtu = 9000'), ['web'], null],
+  ];
+  for (const [next, machines, text] of cases) {
+    const [refused] = findRefusedChanges(config(two), config(next), on(...machines));
+    assert.equal(refused === undefined ? null : refusedChangeText(refused), text, next);
+  }
+});
+
+const network = (name: string, ...problems: string[]): NetworkStatus => ({
+  name,
+  bridge: name,
+  subnet: '10.0.0.0/24',
+  gateway: '10.0.0.1',
+  up: true,
+  firewall: 'nftables',
+  dnsmasq: { running: true, pid: 7 },
+  otherFirewalls: [],
+  problems,
+  probe: null,
+  machines: [],
+});
+
+const collected: Status = {
+  virlan: '1.2.3',
+  watcher: { running: false, pid: null, libvirt: 'unknown' },
+  networks: [network('a', 'own'), network('b')],
+};
+
+const quiet: WatcherState = {
+  pid: 812,
+  libvirt: 'connected',
+  configurationProblem: null,
+  libvirtProblems: [],
+  fights: [],
+  lastProbe: () => null,
+};
+
+watcher('a watcher without problems adds itself to the status', () => {
+  assert.deepEqual(mergeStatus(collected, quiet), {
+    ...collected,
+    watcher: { running: true, pid: 812, libvirt: 'connected' },
+  });
+});
+
+watcher('problems of the host come first under the first network, and probes under their own', () => {
+  const failed = { at: '2026-11-22T10:00:00Z', passed: false, seen: 'no lease' };
+  const passed = { at: '2026-11-22T10:00:00Z', passed: true, seen: null };
+  const since = Date.parse('2026-11-22T10:00:00Z');
+  const { networks } = mergeStatus(collected, {
+    ...quiet,
+    configurationProblem: new Error('virlan.ini:1: one\nvirlan.ini:2: two'),
+    libvirtProblems: [{ kind: 'name-taken', name: 'a' }],
+    fights: [{ unit: { kind: 'dnsmasq', bridge: 'a' }, since, until: since + 15_000 }],
+    lastProbe: name => (name === 'b' ? failed : passed),
+  });
+  assert.deepEqual(networks[0]?.problems, [
+    'virlan.ini:1: one',
+    'virlan.ini:2: two',
+    'libvirt has a network a of its own: virlan leaves it alone; rename one of them',
+    'dnsmasq of a had to be repaired again and again since 2026-11-22T10:00:00Z: left alone until 2026-11-22T10:00:15Z; find out what changes it',
+    'own',
+  ]);
+  assert.deepEqual(networks[1]?.problems, ['probe at 2026-11-22T10:00:00Z: no lease; see "virlan doctor"']);
+  assert.deepEqual([networks[0]?.probe, networks[1]?.probe], [passed, failed]);
+});
+
+watcher.run();
