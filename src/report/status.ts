@@ -4,7 +4,7 @@ import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
