@@ -1,5 +1,6 @@
 # shellcheck shell=sh
-# purge.sh: deletes virlan's data. Sourced by setup; part of the .deb's postrm, which runs when the other files are gone.
+# purge.sh: deletes virlan's data. Sourced by setup; part of the .deb's postrm, which runs when the other
+# files are gone.
 
 # Deletes reservations, records, caches and logs. Keeps the lines of a hostsfile that were written by hand.
 purge() {

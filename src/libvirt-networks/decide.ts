@@ -29,7 +29,7 @@ export type NetworkAction =
   | { readonly kind: 'save'; readonly name: string; readonly network: SavedNetwork };
 
 /** Why a network was left as it is. Names of machines are hostile text. */
-export type NetworkProblem =
+export type LibvirtNetworkProblem =
   /** Running machines are on `default`: without it they would lose their link. */
   | { readonly kind: 'default-in-use'; readonly users: readonly string[] }
   /** libvirt has a network of this name that virlan did not define. */
@@ -39,7 +39,7 @@ export type NetworkProblem =
 
 export interface NetworkDecision {
   readonly actions: readonly NetworkAction[];
-  readonly problems: readonly NetworkProblem[];
+  readonly problems: readonly LibvirtNetworkProblem[];
 }
 
 /** What happens to the defined machines that refer to `default`, by name. Names are hostile text. */

@@ -4,14 +4,19 @@ import { messageOf } from '../errors.ts';
 import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import { listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
-import { decideRestoration, type KnownNetwork, type NetworkChange, type NetworkProblem } from './decide.ts';
+import {
+  decideRestoration,
+  type KnownNetwork,
+  type LibvirtNetworkProblem,
+  type NetworkChange,
+} from './decide.ts';
 import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
 import { readSavedNetwork, removeSavedNetwork } from './saved-network.ts';
 
 /** The changes that were made, and what could not be done. */
 export interface Restored {
   readonly actions: readonly NetworkChange[];
-  readonly problems: readonly NetworkProblem[];
+  readonly problems: readonly LibvirtNetworkProblem[];
 }
 
 /**
@@ -34,7 +39,7 @@ export async function restoreBy(
   makeChange: (change: NetworkChange) => Promise<void>,
 ): Promise<Restored> {
   const actions: NetworkChange[] = [];
-  const problems: NetworkProblem[] = [];
+  const problems: LibvirtNetworkProblem[] = [];
   for (const change of changes) {
     try {
       await makeChange(change);

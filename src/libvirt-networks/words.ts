@@ -1,8 +1,8 @@
 // Texts and log fields about libvirt's networks, made from the values of decide.ts. Pure.
-import type { DefaultUsersFate, NetworkAction, NetworkChange, NetworkProblem } from './decide.ts';
+import type { DefaultUsersFate, LibvirtNetworkProblem, NetworkAction, NetworkChange } from './decide.ts';
 
 /** Returns a problem as a line: what is wrong, and what to do. */
-export function problemText(problem: NetworkProblem): string {
+export function problemText(problem: LibvirtNetworkProblem): string {
   switch (problem.kind) {
     case 'default-in-use': {
       const users = quotedNames(problem.users);

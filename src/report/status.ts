@@ -6,7 +6,7 @@ import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
 import { problemText } from '../identity/problem-text.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';

@@ -1,6 +1,6 @@
 // What the watcher adds to the status that is read from the host. Pure.
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
-import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { networkProblemText } from '../report/status-text.ts';

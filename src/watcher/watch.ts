@@ -6,7 +6,7 @@ import { ConnectionError, LibvirtClient } from 'node-libvirt';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
-import type { NetworkProblem as LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';

@@ -58,7 +58,7 @@ kubernetes('without a network, or an image, the example says so and makes nothin
   await startWatcher();
   await until(async () => /k8s-br0 +active/.test(await virsh('net-list')));
   const noImage = await threeNodes('/nowhere.img');
-  assert.deepEqual([noImage.exitCode, noImage.stderr], [1, 'three-nodes.sh: there is no image /nowhere.img']);
+  assert.deepEqual([noImage.exitCode, noImage.stderr], [1, 'three-nodes.sh: /nowhere.img cannot be read']);
   assert.equal((await threeNodes()).exitCode, 2);
   assert.deepEqual(readdirSync(images), []);
 });
@@ -84,7 +84,7 @@ kubernetes('they are the same after a cold start', async () => {
 kubernetes('nodes that are there are not written over', async () => {
   const { exitCode, stderr } = await threeNodes(image);
   assert.equal(exitCode, 1);
-  assert.match(stderr, /there is a machine node-1 already/);
+  assert.match(stderr, /a machine node-1 exists already/);
 });
 
 kubernetes.run();

@@ -9,8 +9,8 @@ import {
   decideRestoration,
   isPassThrough,
   type KnownNetwork,
+  type LibvirtNetworkProblem,
   type NetworkAction,
-  type NetworkProblem,
   type SavedNetwork,
 } from '../../src/libvirt-networks/decide.ts';
 import { restoreBy } from '../../src/libvirt-networks/restore.ts';
@@ -55,14 +55,14 @@ function decide(
   known: readonly KnownNetwork[],
   defined: readonly Domain[] = [],
   running: readonly Domain[] = [],
-): (string | NetworkProblem)[] {
+): (string | LibvirtNetworkProblem)[] {
   const { actions, problems } = decideNetworks(config(text), known, defined, running);
   return [...actions.map(brief), ...problems];
 }
 
 const gone = ['save default', 'destroy default', 'undefine default'];
 const replaced = [...gone, 'define default', 'start default', 'autostart default'];
-const stays: NetworkProblem[] = [{ kind: 'default-in-use', users: ['web'] }];
+const stays: LibvirtNetworkProblem[] = [{ kind: 'default-in-use', users: ['web'] }];
 
 defaultNetwork('default is removed, replaced or left, by configuration and by use', () => {
   const web = [user('web')];
@@ -71,7 +71,7 @@ defaultNetwork('default is removed, replaced or left, by configuration and by us
     found: KnownNetwork | null,
     defined: Domain[],
     running: Domain[],
-    expected: (string | NetworkProblem)[],
+    expected: (string | LibvirtNetworkProblem)[],
   ][] = [
     ['auto', null, [], [], []],
     ['auto', nat, [], [], gone],
