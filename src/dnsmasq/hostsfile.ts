@@ -6,12 +6,16 @@ import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
 
 /**
- * The comment that marks virlan's lines. A line without it was written by hand, and is kept byte for byte. A tag
- * (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a machine whose line has a tag holds a lease.
+ * The comment that marks virlan's lines. A line without it was written by hand, and is kept byte for byte. A
+ * tag (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a machine whose line has a tag
+ * holds a lease.
  */
 const mark = ' # virlan';
 
-/** The comment that marks the line of a probe. It counts as written by hand, so that no machine gets its address. */
+/**
+ * The comment that marks the line of a probe. It counts as written by hand, so that no machine gets its
+ * address.
+ */
 const probeMark = ' # virlan-probe';
 
 /** What a line gives: an address and a name for MACs. */
@@ -62,7 +66,9 @@ function hostLine({ macs, ip, hostname }: Reservation): string {
   return [...macs, 'id:*', formatIp(ip), hostname].join(',');
 }
 
-/** Returns the file with this line as its only probe's line, or without any (null). Null when nothing changes. */
+/**
+ * Returns the file with this line as its only probe's line, or without any (null). Null when nothing changes.
+ */
 export function withProbe(hostsfile: Hostsfile, probe: Reservation | null): Hostsfile | null {
   const wanted = probe === null ? [] : [`${hostLine(probe)}${probeMark}`];
   const found = hostsfile.byHand.filter(line => line.endsWith(probeMark));
@@ -79,8 +85,8 @@ export function withReservations(hostsfile: Hostsfile, lines: readonly string[])
 }
 
 /**
- * Returns the file with these reservations, in place of virlan's lines that have one of their MACs or addresses. Null
- * when nothing changes.
+ * Returns the file with these reservations, in place of virlan's lines that have one of their MACs or
+ * addresses. Null when nothing changes.
  */
 export function withReservation(
   hostsfile: Hostsfile,

@@ -8,8 +8,9 @@ import { dnsmasqPaths } from './paths.ts';
 const found = new Map<string, number>();
 
 /**
- * Returns the process of a network's dnsmasq, or null. The pid file may be outdated, so the process must run with this
- * network's configuration; and it may be lost, while the process still holds the ports that another one would need.
+ * Returns the process of a network's dnsmasq, or null. The pid file may be outdated, so the process must run
+ * with this network's configuration; and it may be lost, while the process still holds the ports that another
+ * one would need.
  */
 export function findDnsmasq(bridge: string): number | null {
   const { pid, conf } = dnsmasqPaths(bridge);
@@ -36,16 +37,17 @@ export function isAlive({ bridge }: { readonly bridge: string }): boolean {
 }
 
 /**
- * Whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its pid file
- * first, and the kernel removes a process's command line before it closes its files.
+ * Whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its
+ * pid file first, and the kernel removes a process's command line before it closes its files.
  */
 export function hasEnded(pid: number): boolean {
   return ['Z', 'X'].includes(processStat(pid)?.[0] ?? 'X');
 }
 
 /**
- * Returns the process of a network's dnsmasq that was killed and has not ended, or null. The kernel has removed its
- * command line and waits (net/packet and others call synchronize_net()) before it closes the last of its sockets.
+ * Returns the process of a network's dnsmasq that was killed and has not ended, or null. The kernel has
+ * removed its command line and waits (net/packet and others call synchronize_net()) before it closes the last
+ * of its sockets.
  */
 export function findDyingDnsmasq(bridge: string): number | null {
   const pid = Number(readFileOrNull(dnsmasqPaths(bridge).pid)?.trim());
@@ -84,9 +86,9 @@ function ofProcess<T>(read: () => T): T | null {
 }
 
 /**
- * Has dnsmasq read the hostsfile, unless it has read it as it is now. The version that it was told of last is in a file,
- * so that a process killed between writing and telling leaves the telling to the next. Returns false when no dnsmasq
- * runs: it reads the hostsfile when it starts.
+ * Has dnsmasq read the hostsfile, unless it has read it as it is now. The version that it was told of last is
+ * in a file, so that a process killed between writing and telling leaves the telling to the next. Returns
+ * false when no dnsmasq runs: it reads the hostsfile when it starts.
  */
 export function tellDnsmasq(bridge: string): boolean {
   const told = `${paths.run}/${bridge}.told`;

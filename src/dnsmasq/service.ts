@@ -13,7 +13,9 @@ const systemdDirectory = '/run/systemd/system';
 
 const unitFile = '/usr/lib/systemd/system/virlan-dnsmasq@.service';
 
-/** dnsmasq(8), EXIT CODES: "A problem with network access occurred", as with a port that another program has. */
+/**
+ * dnsmasq(8), EXIT CODES: "A problem with network access occurred", as with a port that another program has.
+ */
 const networkAccessExitCode = 2;
 
 /** How long dnsmasq may take to end before it is killed. */
@@ -30,8 +32,8 @@ interface StartFailure {
 }
 
 /**
- * Starts a network's dnsmasq. It answers requests when this returns. Throws VirlanError 'port-in-use' when it cannot use
- * a port, and CommandError when it fails otherwise.
+ * Starts a network's dnsmasq. It answers requests when this returns. Throws VirlanError 'port-in-use' when it
+ * cannot use a port, and CommandError when it fails otherwise.
  */
 export async function startDnsmasq(bridge: string): Promise<void> {
   const { pid, hostsfile } = dnsmasqPaths(bridge);
@@ -47,7 +49,9 @@ export async function startDnsmasq(bridge: string): Promise<void> {
   throw new VirlanError('port-in-use', `${message}: ${remedy}`, { cause });
 }
 
-/** Ends a network's dnsmasq. It holds no port any more when this returns. Throws VirlanError 'wrong-state'. */
+/**
+ * Ends a network's dnsmasq. It holds no port any more when this returns. Throws VirlanError 'wrong-state'.
+ */
 export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
   // systemd would start again what is killed.
   if (readFileOrNull(`/proc/${pid}/cgroup`)?.includes(`/${unitOf(bridge)}`)) {
@@ -70,7 +74,10 @@ function unitOf(bridge: string): string {
   return `virlan-dnsmasq@${bridge}.service`;
 }
 
-/** The unit runs as dnsmasq's own user; with a configuration made by hand, or without that user, it is not used. */
+/**
+ * The unit runs as dnsmasq's own user; with a configuration made by hand, or without that user, it is not
+ * used.
+ */
 function hasUnit(bridge: string): boolean {
   if (!existsSync(systemdDirectory) || !existsSync(unitFile)) return false;
   const conf = readFileOrNull(dnsmasqPaths(bridge).conf) ?? '';
@@ -104,7 +111,9 @@ async function startUnit(unit: string): Promise<StartFailure | null> {
   }
 }
 
-/** Returns the exit code of the unit's command: of a forking service systemd keeps it with ExecStart alone. */
+/**
+ * Returns the exit code of the unit's command: of a forking service systemd keeps it with ExecStart alone.
+ */
 async function unitExitCode(unit: string): Promise<number | null> {
   const shown = await runOrNull('systemctl', ['show', unit, '--property=ExecStart']);
   const [, status] = /code=exited ; status=(\d+)/.exec(shown ?? '') ?? [];

@@ -13,8 +13,8 @@ export interface AssignContext extends MacSources {
 }
 
 /**
- * Returns which NICs of a machine that is shut off get another MAC: place among its NICs on the network → new MAC.
- * Empty when all are right, or not virlan's to change.
+ * Returns which NICs of a machine that is shut off get another MAC: place among its NICs on the network → new
+ * MAC. Empty when all are right, or not virlan's to change.
  */
 export function assignMacs(machine: Machine, context: AssignContext): Map<number, Mac> {
   const { network, ledger } = context;

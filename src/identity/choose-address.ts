@@ -23,8 +23,9 @@ export interface ChosenAddress {
 }
 
 /**
- * Chooses, in this order: what a line written by hand or a `[host.…]` section has for the MAC, what the metadata asks
- * for (of NIC 0), what the NIC has already, a free one by the formula, and that of the entry retired longest ago.
+ * Chooses, in this order: what a line written by hand or a `[host.…]` section has for the MAC, what the
+ * metadata asks for (of NIC 0), what the NIC has already, a free one by the formula, and that of the entry
+ * retired longest ago.
  */
 export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext): ChosenAddress {
   const fixed = fixedAddress(nic, context);
@@ -51,7 +52,9 @@ function wishOf({ key, wishes }: Nic): Ipv4 | null {
   return key.nic === 0 ? wishes.ip : null;
 }
 
-/** Returns why the address that the metadata asks for cannot be given; null when it can, or none is asked for. */
+/**
+ * Returns why the address that the metadata asks for cannot be given; null when it can, or none is asked for.
+ */
 function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): ReservationProblem | null {
   const address = wishOf(nic);
   if (address === null) return null;
@@ -136,7 +139,9 @@ function chosen(
   return { address, problem, why };
 }
 
-/** Returns the address of the entry that was retired longest ago and that no entry of an existing machine has. */
+/**
+ * Returns the address of the entry that was retired longest ago and that no entry of an existing machine has.
+ */
 function longestRetired(
   ledger: Ledger,
   network: NetworkConfig,

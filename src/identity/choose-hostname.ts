@@ -12,7 +12,10 @@ export interface ChosenHostname {
   readonly why: TrailStep;
 }
 
-/** Chooses what the metadata asks for (of NIC 0), else what the NIC has, else a label made from the machine's name. */
+/**
+ * Chooses what the metadata asks for (of NIC 0), else what the NIC has, else a label made from the machine's
+ * name.
+ */
 export function chooseHostname(
   ledger: Ledger,
   nic: Nic,

@@ -20,8 +20,8 @@ export interface ReserveContext {
 }
 
 /**
- * Whether two entries are those of one NIC. Two entries of a machine may have one place, after a NIC was put in front
- * of another: then their host names differ.
+ * Whether two entries are those of one NIC. Two entries of a machine may have one place, after a NIC was put
+ * in front of another: then their host names differ.
  */
 export function isSameNic(a: LedgerEntry, b: LedgerEntry): boolean {
   return a.network === b.network && a.uuid === b.uuid && a.nic === b.nic && a.hostname === b.hostname;

@@ -1,4 +1,5 @@
-// What a machine's start changes in the ledger and in the hostsfile. Pure: everything it depends on is an argument.
+// What a machine's start changes in the ledger and in the hostsfile. Pure: everything it depends on is an
+// argument.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -54,7 +55,9 @@ export function decide(
   return { reserved, hostsfile: withReservation(hostsfile, lines) };
 }
 
-/** Returns virlan's lines of a network's hostsfile: those of its fixed hosts and of its entries in the ledger. */
+/**
+ * Returns virlan's lines of a network's hostsfile: those of its fixed hosts and of its entries in the ledger.
+ */
 export function wantedReservations(network: NamedHosts, ledger: Ledger, hostsfile: Hostsfile): string[] {
   const byHand = handLines(hostsfile);
   const fixed = fixedLines(network.hosts);
@@ -81,8 +84,8 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
 }
 
 /**
- * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is none, or only
- * one, which is left to a machine that may start meanwhile.
+ * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is
+ * none, or only one, which is left to a machine that may start meanwhile.
  */
 export function chooseProbeAddress(
   network: NetworkConfig,

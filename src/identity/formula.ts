@@ -1,4 +1,5 @@
-// The published formula: MACs and addresses from names. docs/identity.md describes it; a test compares the two.
+// The published formula: MACs and addresses from names. docs/identity.md describes it; a test compares the
+// two.
 import type { Ipv4 } from '../address/ip.ts';
 import { kvmMac, type Mac } from '../address/mac.ts';
 import { digest } from '../names/digest.ts';
@@ -29,7 +30,10 @@ export function isFormulaMac(key: NicKey, mac: Mac): boolean {
   return candidates.includes(mac);
 }
 
-/** Returns the first address that is not taken, from the key's place in the pool upwards, wrapping; null for none. */
+/**
+ * Returns the first address that is not taken, from the key's place in the pool upwards, wrapping; null for
+ * none.
+ */
 export function formulaAddress(key: NicKey, pool: Pool, isTaken: (ip: Ipv4) => boolean): Ipv4 | null {
   const size = poolSize(pool);
   if (size === 0) return null;
@@ -41,7 +45,9 @@ export function formulaAddress(key: NicKey, pool: Pool, isTaken: (ip: Ipv4) => b
   return null;
 }
 
-/** Returns the MAC of a link on this host: the same at every boot, and a different one on every other host. */
+/**
+ * Returns the MAC of a link on this host: the same at every boot, and a different one on every other host.
+ */
 export function linkMac(link: 'bridge' | 'nic' | 'probe', machineId: string, bridge: string): Mac {
   return kvmMac(digest(`virlan:${link}:${machineId}:${bridge}`));
 }

@@ -1,8 +1,8 @@
 // The ledger's file format: a header, then one line of JSON in ASCII for each NIC.
 //   {"virlan":"ledger","version":1}
-//   {"network":"k8s-br0","uuid":"6b4a5c7e-…","name":"web","nic":0,"macs":["52:54:00:c5:f2:a7"],"mac":"given",
-//    "ip":"192.168.100.155","hostname":"web","firstSeen":"2026-11-22T10:00:00Z","lastSeen":"2026-11-22T10:00:00Z",
-//    "booted":true,"retired":null,"problem":null}                                (on one line, without spaces)
+//   {"network":"k8s-br0","uuid":"6b4a5c7e-…","name":"web","nic":0,"macs":["52:54:00:c5:f2:a7"],
+//    "mac":"given","ip":"192.168.100.155","hostname":"web","firstSeen":"2026-11-22T10:00:00Z",
+//    "lastSeen":"2026-11-22T10:00:00Z","booted":true,"retired":null,"problem":null}     (all in one line)
 // Fields that this version does not know are kept. An optional field that is missing has its default.
 import * as v from 'valibot';
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
@@ -10,7 +10,10 @@ import { type Mac, parseMac } from '../address/mac.ts';
 import { isoSeconds } from '../text.ts';
 import type { ReservationProblem } from './problem.ts';
 
-/** Who chose a NIC's MAC: its owner, virlan by the formula, or its owner and it is due to become the formula's. */
+/**
+ * Who chose a NIC's MAC: its owner, virlan by the formula, or its owner and it is due to become the
+ * formula's.
+ */
 export type MacOrigin = 'own' | 'given' | 'due';
 
 /** What was given to one NIC of one machine on one network. It takes precedence over the formula. */
@@ -52,7 +55,10 @@ export const ledgerVersion = migrations.length + 1;
 
 export const header = `{"virlan":"ledger","version":${ledgerVersion}}`;
 
-/** One byte for each character: the ledger is ASCII, and what else a damaged line holds is written back unchanged. */
+/**
+ * One byte for each character: the ledger is ASCII, and what else a damaged line holds is written back
+ * unchanged.
+ */
 export const encoding = 'latin1';
 
 const headerSchema = v.object({
@@ -171,7 +177,9 @@ export function formatLine(entry: LedgerEntry, earlier: Fields = {}): string {
   });
 }
 
-/** Returns JSON in ASCII alone, so that a character is a byte in memory and a line never holds a line break. */
+/**
+ * Returns JSON in ASCII alone, so that a character is a byte in memory and a line never holds a line break.
+ */
 export function ascii(value: unknown): string {
   return JSON.stringify(value).replace(
     /[^\x20-\x7e]/g,

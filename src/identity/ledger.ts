@@ -31,9 +31,9 @@ interface Line {
 }
 
 /**
- * A ledger that never changes. It holds the bytes of the file and parses a line when it is asked for, so that a hook
- * does not pay for ten thousand machines that it does not start. A search finds only the right field because JSON
- * escapes the quotes of a hostile name, and the parsed line is checked again.
+ * A ledger that never changes. It holds the bytes of the file and parses a line when it is asked for, so that
+ * a hook does not pay for ten thousand machines that it does not start. A search finds only the right field
+ * because JSON escapes the quotes of a hostile name, and the parsed line is checked again.
  */
 export class Ledger {
   /** The content of the file. Do not change it. */
@@ -54,16 +54,17 @@ export class Ledger {
   static readonly empty = new Ledger(Buffer.from(`${header}\n`, encoding), null);
 
   /**
-   * Reads a file; one without content is an empty ledger. Checks the form of every line, and the content of none (see
-   * `entries`). `path` is for messages. Throws VirlanError: 'damaged-file', or 'newer-format' for a version that only a
-   * newer virlan knows.
+   * Reads a file; one without content is an empty ledger. Checks the form of every line, and the content of
+   * none (see `entries`). `path` is for messages. Throws VirlanError: 'damaged-file', or 'newer-format' for a
+   * version that only a newer virlan knows.
    */
   static parse(bytes: Buffer, path: string | null = null): Ledger {
     if (bytes.length === 0) return Ledger.empty;
     const ledger = new Ledger(bytes, path);
-    if (bytes.at(-1) !== lineBreak) throw ledger.#damaged(bytes.length, 'is cut short');
-    const version = readVersion(bytes.toString(encoding, 0, ledger.#bodyStart - 1));
+    const [first = ''] = bytes.toString(encoding, 0, ledger.#bodyStart || bytes.length).split('\n');
+    const version = readVersion(first);
     if (version === null) throw ledger.#damaged(0, `is not ${header}`);
+    if (bytes.at(-1) !== lineBreak) throw ledger.#damaged(bytes.length, 'is cut short');
     if (version > ledgerVersion) {
       const known = `this virlan knows versions up to ${ledgerVersion}`;
       const message = `the ledger has version ${version}, ${known}: install a newer virlan`;
@@ -83,7 +84,9 @@ export class Ledger {
     return this.bytes === other.bytes || this.bytes.equals(other.bytes);
   }
 
-  /** Returns every entry. Throws VirlanError 'damaged-file', as the searches below do for the lines they find. */
+  /**
+   * Returns every entry. Throws VirlanError 'damaged-file', as the searches below do for the lines they find.
+   */
   entries(): LedgerEntry[] {
     const entries: LedgerEntry[] = [];
     for (let start = this.#bodyStart; start < this.bytes.length; ) {
@@ -118,8 +121,9 @@ export class Ledger {
   }
 
   /**
-   * Whether an entry of any network has this address, also in a line that is otherwise damaged. The first call searches
-   * for it, which is enough while the pool has room; the second reads all addresses, which takes ten times as long.
+   * Whether an entry of any network has this address, also in a line that is otherwise damaged. The first
+   * call searches for it, which is enough while the pool has room; the second reads all addresses, which
+   * takes ten times as long.
    */
   hasIp(ip: Ipv4): boolean {
     const written = formatIp(ip);
@@ -132,8 +136,8 @@ export class Ledger {
   }
 
   /**
-   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null adds or removes. Throws
-   * when no entry equals `before`.
+   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null adds or
+   * removes. Throws when no entry equals `before`.
    */
   replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
     if (before === null) {

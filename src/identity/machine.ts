@@ -27,7 +27,10 @@ export interface Wishes {
 
 export const noWishes: Wishes = { keepsMac: false, ip: null, hostname: null, problems: [] };
 
-/** Returns a domain with its NICs on a network: on its bridge, or on a libvirt network that passes through to it. */
+/**
+ * Returns a domain with its NICs on a network: on its bridge, or on a libvirt network that passes through to
+ * it.
+ */
 export function machineOn(bridge: string, passThrough: ReadonlySet<string>, domain: Domain): Machine {
   const nics = domain.nics.filter(
     nic =>

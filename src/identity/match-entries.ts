@@ -12,8 +12,8 @@ export interface EntryMatch {
 }
 
 /**
- * Returns the entry of each of a machine's NICs: known by the MAC it has, then by one that it had, then by its place.
- * A machine without any entry inherits those of a machine of its name that no longer exists.
+ * Returns the entry of each of a machine's NICs: known by the MAC it has, then by one that it had, then by
+ * its place. A machine without any entry inherits those of a machine of its name that no longer exists.
  */
 export function matchEntries(ledger: Ledger, machine: Machine, context: ReserveContext): EntryMatch[] {
   const { name } = context.network;
@@ -57,7 +57,9 @@ export interface Claim {
   readonly why: readonly TrailStep[];
 }
 
-/** The NIC that claims a MAC: its machine, its entry if it has one, and those of the machine's earlier NICs. */
+/**
+ * The NIC that claims a MAC: its machine, its entry if it has one, and those of the machine's earlier NICs.
+ */
 export interface Claimant {
   readonly uuid: string;
   readonly found: LedgerEntry | null;
@@ -65,8 +67,8 @@ export interface Claimant {
 }
 
 /**
- * Decides whose a MAC is. An entry that had it earlier, or whose machine no longer exists, releases it; one that has it
- * now and has an address with it keeps it.
+ * Decides whose a MAC is. An entry that had it earlier, or whose machine no longer exists, releases it; one
+ * that has it now and has an address with it keeps it.
  */
 export function claimMac(
   ledger: Ledger,

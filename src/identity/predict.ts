@@ -49,7 +49,9 @@ export interface PredictedAddress {
   readonly why: readonly TrailStep[];
 }
 
-/** Returns the address of a NIC: that in the ledger, else what would be decided at its machine's first start. */
+/**
+ * Returns the address of a NIC: that in the ledger, else what would be decided at its machine's first start.
+ */
 export function predictAddress(
   network: NetworkConfig,
   named: NamedNic,

@@ -38,14 +38,17 @@ const readHostsfileOf = cached(path => {
 });
 
 /**
- * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format': such a
- * file is never written over.
+ * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format':
+ * such a file is never written over.
  */
 export function readLedger(): Ledger {
   return readLedgerFile(paths.ledger);
 }
 
-/** Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file', as above. */
+/**
+ * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file', as
+ * above.
+ */
 export function readHostsfile(bridge: string): Hostsfile {
   return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
 }
@@ -106,8 +109,8 @@ export interface Stored extends Reserved {
 }
 
 /**
- * Reserves addresses for a machine: they are on disk, and dnsmasq has been told, when this returns. The ledger is
- * written first: a process that is killed leaves the hostsfile to the next one.
+ * Reserves addresses for a machine: they are on disk, and dnsmasq has been told, when this returns. The
+ * ledger is written first: a process that is killed leaves the hostsfile to the next one.
  */
 export async function reserveMachine(
   network: NetworkConfig,
@@ -121,7 +124,8 @@ export async function reserveMachine(
     return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
   };
   const first = attempt();
-  // Most machines start with all in place. That is seen without the lock, because each file is replaced as a whole.
+  // Most machines start with all in place. That is seen without the lock, because each file is replaced as a
+  // whole.
   if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
   return withLedgerLock(() => {
     const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
@@ -131,7 +135,10 @@ export async function reserveMachine(
   });
 }
 
-/** Reserves an address for a probe, in the hostsfile alone and until `dropProbe`. Null when none can be spared. */
+/**
+ * Reserves an address for a probe, in the hostsfile alone and until `dropProbe`. Null when none can be
+ * spared.
+ */
 export async function reserveProbe(
   network: NetworkConfig,
   { mac, hostname }: { readonly mac: Mac; readonly hostname: string },

@@ -24,10 +24,11 @@ export interface MacCandidateFor {
 }
 
 /**
- * Returns who has a MAC already; null when it is free for this NIC. Not free is the MAC of another machine: of an entry
- * in the ledger that is not retired, or of a definition; and that of another device: of a `[host.…]` section, or of a
- * line written by hand, under another name. A section or line under the NIC's own host name is about this NIC, and so
- * is a line without a name: it gives an address to the machine that has the MAC.
+ * Returns who has a MAC already; null when it is free for this NIC. Not free is the MAC of another machine:
+ * of an entry in the ledger that is not retired, or of a definition; and that of another device: of a
+ * `[host.…]` section, or of a line written by hand, under another name. A section or line under the NIC's own
+ * host name is about this NIC, and so is a line without a name: it gives an address to the machine that has
+ * the MAC.
  */
 export function macHolder(mac: Mac, sources: MacSources, { key, uuid }: MacCandidateFor): MacHolder | null {
   const { ledger, domains, network, byHand } = sources;

@@ -1,9 +1,13 @@
-// Decision trail: why a NIC has its MAC, its host name and its address. `src/report/trail-text.ts` has the words.
+// Decision trail: why a NIC has its MAC, its host name and its address. `src/report/trail-text.ts` has the
+// words.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Holder } from './problem.ts';
 
-/** Why an address of the pool was passed over: another NIC has it, another MAC leases it, or a fixed line has it. */
+/**
+ * Why an address of the pool was passed over: another NIC has it, another MAC leases it, or a fixed line has
+ * it.
+ */
 export type SkipReason = 'reserved' | 'leased' | 'fixed';
 
 /** Why the formula's MAC was passed over. */

@@ -7,8 +7,8 @@ import { type Domain, parseDomain } from './domain-xml.ts';
 import { type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
 /**
- * The XML files of a directory. A file is parsed again only after it was replaced, which libvirt does at every change:
- * the watcher reads the same hundreds of machines again and again.
+ * The XML files of a directory. A file is parsed again only after it was replaced, which libvirt does at
+ * every change: the watcher reads the same hundreds of machines again and again.
  */
 class XmlDirectory<T> {
   #known = new Map<string, { readonly version: string; readonly value: T[] }>();
@@ -59,7 +59,10 @@ function definedNetworks(): LibvirtNetwork[] {
   return networks.read();
 }
 
-/** Returns the names of the libvirt networks that pass through to a bridge: the virlan network's own, and others. */
+/**
+ * Returns the names of the libvirt networks that pass through to a bridge: the virlan network's own, and
+ * others.
+ */
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
   const others = definedNetworks().filter(({ forward, bridge: to }) => forward === 'bridge' && to === bridge);
   return new Set([network, ...others.map(({ name }) => name)]);

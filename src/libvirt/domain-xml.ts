@@ -103,7 +103,10 @@ interface OpenElement extends MetadataElement {
   text: string;
 }
 
-/** Builds the elements within `<metadata>`: of each namespace the first, with at most `maxElementsKept` in all. */
+/**
+ * Builds the elements within `<metadata>`: of each namespace the first, with at most `maxElementsKept` in
+ * all.
+ */
 class MetadataReader {
   readonly roots: MetadataElement[] = [];
   readonly #namespaces = new Set<string>();

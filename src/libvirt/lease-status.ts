@@ -1,5 +1,5 @@
-// BRIDGE.status: leases as libvirt's leaseshelper writes them (src/network/leaseshelper.c), for `virsh net-dhcp-leases`
-// and libnss-libvirt.
+// BRIDGE.status: leases as libvirt's leaseshelper writes them (src/network/leaseshelper.c), for `virsh
+// net-dhcp-leases` and libnss-libvirt.
 //   [{"ip-address": "192.168.100.155", "mac-address": "52:54:00:c5:f2:a7", "expiry-time": 1795000000}]
 
 /** One lease. */

@@ -1,5 +1,6 @@
-// BRIDGE.macs: MACs of each machine as libvirt's network driver writes them (src/util/virmacmap.c), except for a
-// pass-through network. libnss_libvirt_guest finds a machine's leases by it, whatever host name the guest uses.
+// BRIDGE.macs: MACs of each machine as libvirt's network driver writes them (src/util/virmacmap.c), except
+// for a pass-through network. libnss_libvirt_guest finds a machine's leases by it, whatever host name the
+// guest uses.
 //   [{"domain": "web", "macs": ["52:54:00:c5:f2:a7"]}]
 
 /** Returns the text of the file, which has each machine once. */

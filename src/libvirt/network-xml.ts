@@ -1,6 +1,7 @@
 // A libvirt network's XML, and what libvirt gives the network hook about a port.
 //   <network><name>lan</name><forward mode='bridge'/><bridge name='k8s-br0'/></network>
-//   <hookData><network>…</network><networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
+//   <hookData><network>…</network>
+//     <networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
@@ -30,7 +31,10 @@ export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
     : { ok: true, value: network };
 }
 
-/** Reads the XML that the network hook gets for `port-created` (networkRunHook in bridge_driver.c). Never throws. */
+/**
+ * Reads the XML that the network hook gets for `port-created` (networkRunHook in bridge_driver.c). Never
+ * throws.
+ */
 export function parseNetworkPort(xml: string): Result<NetworkPort> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
   const owner = { name: '', uuid: '' };

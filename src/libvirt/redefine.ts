@@ -1,5 +1,5 @@
-// Writes other MACs into a domain's definition. libvirt has no compare-and-swap: a start, or another tool, may be
-// under way at the same time.
+// Writes other MACs into a domain's definition. libvirt has no compare-and-swap: a start, or another tool,
+// may be under way at the same time.
 
 import { type Domain, DomainXml, ErrorCode, type LibvirtClient, LibvirtError } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
@@ -22,8 +22,9 @@ export type Redefinition =
   | { readonly kind: 'started' };
 
 /**
- * Puts other MACs (place among the domain's interfaces → MAC) into a definition that was read as `xml`. `isWanted` is
- * called right before it is written. Throws what the client throws when the domain or libvirt is gone.
+ * Puts other MACs (place among the domain's interfaces → MAC) into a definition that was read as `xml`.
+ * `isWanted` is called right before it is written. Throws what the client throws when the domain or libvirt
+ * is gone.
  */
 export async function redefineMacs(
   client: LibvirtClient,
@@ -50,7 +51,9 @@ export async function redefineMacs(
   return { kind: 'started' };
 }
 
-/** Whether a start that was under way when the definition changed left the machine running with other MACs. */
+/**
+ * Whether a start that was under way when the definition changed left the machine running with other MACs.
+ */
 async function runsWithOthers(
   client: LibvirtClient,
   domain: Domain,

@@ -3,9 +3,9 @@ import { SaxesParser } from 'saxes';
 import type { Mac } from '../address/mac.ts';
 
 /**
- * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else stays
- * byte for byte, so that nothing that libvirt wrote is lost, like passwords and elements of other tools. Throws when such
- * an interface has no `<mac>`.
+ * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else
+ * stays byte for byte, so that nothing that libvirt wrote is lost, like passwords and elements of other
+ * tools. Throws when such an interface has no `<mac>`.
  */
 export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string {
   const spans = findMacs(xml);

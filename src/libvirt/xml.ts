@@ -9,14 +9,19 @@ const maxLength = 4_194_304;
 const maxDepth = 256;
 
 export interface Visitor {
-  /** Called when an element begins. `path`: local names from the root, joined by "/". Attributes: by local name. */
+  /**
+   * Called when an element begins. `path`: local names from the root, joined by "/". Attributes: by local
+   * name.
+   */
   open?(path: string, attributes: ReadonlyMap<string, string>, namespace: string): void;
   close?(path: string): void;
   /** Called right before `close`, with all text directly within the element, entities resolved. */
   text?(path: string, text: string): void;
 }
 
-/** Walks an XML document. Names have no prefix. Entities of a DTD are an error: they could grow without limit. */
+/**
+ * Walks an XML document. Names have no prefix. Entities of a DTD are an error: they could grow without limit.
+ */
 export function walkXml(xml: string, visitor: Visitor): Result<null> {
   if (xml.length > maxLength)
     return { ok: false, error: `XML of ${xml.length} bytes, libvirt's own limit is ${maxLength}` };

@@ -25,7 +25,7 @@ export function renderPage(): string {
     '## More',
     '',
     'Options of dnsmasq go into `/etc/virlan/dnsmasq.d/NETWORK/*.conf`. Settings of a single machine go into its',
-    'definition: see [who gets which address](identity.md#when-it-is-otherwise).',
+    'definition: see [who gets which address](identity.md#when-the-formula-does-not-apply).',
     '',
   ].join('\n');
 }

@@ -4,16 +4,19 @@ import { digest } from './digest.ts';
 /** The longest label of RFC 1123. */
 const maxLength = 63;
 
-/** Names that mean something on a network, and words that dnsmasq takes for options (option.c, LOPT_DHCP_HOST). */
+/**
+ * Names that mean something on a network, and words that dnsmasq takes for options (option.c,
+ * LOPT_DHCP_HOST).
+ */
 const reserved = new Set(['localhost', 'wpad', 'isatap', 'gateway', 'ignore', 'infinite']);
 
 /** What dnsmasq takes for a lease time in the place of a name: `7`, `24h`. */
 const leaseTime = /^\d+[wdhms]?$/;
 
 /**
- * Returns the RFC 1123 label of a machine's NIC: the name if that is a label, else the nearest one. Names are hostile:
- * only what this returns goes into a file of dnsmasq. If the plain label is taken, it gets a hash of the whole name
- * appended, so that two names with one label are told apart.
+ * Returns the RFC 1123 label of a machine's NIC: the name if that is a label, else the nearest one. Names are
+ * hostile: only what this returns goes into a file of dnsmasq. If the plain label is taken, it gets a hash of
+ * the whole name appended, so that two names with one label are told apart.
  */
 export function machineLabel(name: string, nic: number, isTaken: (label: string) => boolean): string {
   const place = nic === 0 ? '' : `-${nic}`;

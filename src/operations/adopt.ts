@@ -5,9 +5,9 @@ import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger } from '../identity/store.ts';
 
 /**
- * Marks the MACs that a machine's owner chose as due to become the formula's, which they do while the machine is shut
- * off. Returns the machine's entries on networks whose MACs virlan may change. Throws VirlanError 'unknown-machine' when
- * there are none.
+ * Marks the MACs that a machine's owner chose as due to become the formula's, which they do while the machine
+ * is shut off. Returns the machine's entries on networks whose MACs virlan may change. Throws VirlanError
+ * 'unknown-machine' when there are none.
  */
 export async function adoptMachine({ networks }: Config, name: string): Promise<readonly LedgerEntry[]> {
   const changeable = networks.filter(network => network.macPolicy !== 'keep');

@@ -11,7 +11,9 @@ import { formatMacMap } from '../libvirt/mac-map.ts';
 import { readFileOrNull, writeAtomically } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
 
-/** libvirt takes an expiry of 0 as past: an infinite lease gets the largest time that its 32-bit readers know. */
+/**
+ * libvirt takes an expiry of 0 as past: an infinite lease gets the largest time that its 32-bit readers know.
+ */
 const maxExpiry = 2 ** 31 - 1;
 
 /** What a guest may put into a host name or client id so that libvirt's tools may print it. */

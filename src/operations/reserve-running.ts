@@ -4,7 +4,10 @@ import { machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 
-/** Gives a running machine the reservations that it does not have. Does nothing for a machine that does not run. */
+/**
+ * Gives a running machine the reservations that it does not have. Does nothing for a machine that does not
+ * run.
+ */
 export async function reserveRunning({ networks }: Config, name: string): Promise<void> {
   const domain = runningDomains().find(other => other.name === name);
   if (domain === undefined) return;

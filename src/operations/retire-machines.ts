@@ -1,4 +1,5 @@
-// Retires the reservations of machines that were undefined: their addresses stay theirs as long as the pool has others.
+// Retires the reservations of machines that were undefined: their addresses stay theirs as long as the pool
+// has others.
 import type { NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger, syncHostsfile } from '../identity/store.ts';

@@ -47,8 +47,9 @@ export class Machines {
   }
 
   /**
-   * Assigns a machine's MACs and reserves its addresses, as it is now. A machine that no longer exists is ignored, and
-   * a failure is reported. Throws ConnectionError when libvirt is gone: then no other machine can be reconciled either.
+   * Assigns a machine's MACs and reserves its addresses, as it is now. A machine that no longer exists is
+   * ignored, and a failure is reported. Throws ConnectionError when libvirt is gone: then no other machine
+   * can be reconciled either.
    */
   async reconcile(remote: Remote): Promise<void> {
     try {

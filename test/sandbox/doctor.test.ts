@@ -157,7 +157,7 @@ const onNetwork: Broken[] = [
     title: 'a damaged ledger',
     by: `echo damaged >> ${ledger}`,
     check: 'ledger',
-    seen: /ledger\.jsonl: line \d is no entry/,
+    seen: /ledger\.jsonl: line \d is not an entry/,
     mends: null,
     undo: `sed -i /damaged/d ${ledger}`,
   },

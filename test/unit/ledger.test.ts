@@ -182,6 +182,7 @@ ledgers('a file that is not a ledger, or is cut short, is refused with the line 
     [`${header.replace('1', '0')}\n`, /^line 1 is not/],
     [`${header.replace('1', '"1"')}\n`, /^line 1 is not/],
     [`\ufeff${header}\n`, /^line 1 is not/],
+    ['\0\u00ff\n\x07', /^line 1 is not/],
     [header, /^line 1 is cut short/],
     [`${header}\n${line}`, /^line 2 is cut short/],
     [`${header}\n${line}\n\n${line}\n`, /^line 3 is not an entry/],
