@@ -7,7 +7,7 @@ import type { Check } from '../diagnosis/doctor/doctor.ts';
 import { type Fix, fail, type State } from '../diagnosis/finding.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { messageOf } from '../errors.ts';
-import { bringUp } from '../operations/establish-networks.ts';
+import { bringUp } from '../operations/bring-up.ts';
 import { reserveRunning } from '../operations/reserve-running.ts';
 import { forTerminal } from '../text.ts';
 

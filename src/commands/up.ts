@@ -3,7 +3,7 @@ import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { changeText, defaultUsersText, problemText } from '../libvirt-networks/words.ts';
-import { bringUp } from '../operations/establish-networks.ts';
+import { bringUp } from '../operations/bring-up.ts';
 import { warningText } from '../report/warning-text.ts';
 import { forTerminal } from '../text.ts';
 import { selectNetworks } from './networks.ts';

@@ -1,47 +1,11 @@
-// Establishes networks: completely for `virlan up`, as far as possible for hooks and repairs.
-import type { Config, NetworkConfig } from '../config/config.ts';
-import { clearProbe } from '../diagnosis/probe/probe.ts';
-import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
-import type { NetworkDecision } from '../libvirt-networks/decide.ts';
+// Establishes as much of a network as works, for hooks and repairs.
+import type { NetworkConfig } from '../config/config.ts';
 import { isEstablished } from '../network/applied-record.ts';
-import { type Established, establish, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
+import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import { groupByUnit, type Step } from '../network/steps.ts';
 import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';
-import { publishNetwork } from './publish.ts';
-import { writeEvents } from './write-events.ts';
-
-/** What `virlan up` came to. */
-export interface BroughtUp {
-  readonly networks: readonly ({ readonly network: NetworkConfig } & Established)[];
-  /** Null when no libvirtd answers. */
-  readonly libvirt: NetworkDecision | null;
-}
-
-/**
- * Establishes networks completely, removes what an interrupted probe left on them, and arranges libvirt's own networks.
- * Throws at the first network that cannot be established.
- */
-export async function bringUp(config: Config, networks: readonly NetworkConfig[]): Promise<BroughtUp> {
-  const results = await withNetworkLock(async () => {
-    const established = [];
-    for (const network of networks) established.push({ network, ...(await establish(network)) });
-    return established;
-  });
-  writeEvents(
-    results.flatMap(({ network, ...established }) =>
-      changeEvents(network, 'network-established', established),
-    ),
-  );
-  for (const { network } of results) {
-    publishNetwork(network);
-    await clearProbe(network);
-  }
-  const libvirt = await arrangeNetworksOnce(config);
-  writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
-  return { networks: results, libvirt };
-}
 
 /** Establishes as much of a network as works. Failures are events. */
 export async function establishForHook(network: NetworkConfig): Promise<NetworkEvent[]> {

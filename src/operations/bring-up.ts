@@ -1,0 +1,28 @@
+// Establishes networks completely, or not at all: `virlan up`.
+import type { Config, NetworkConfig } from '../config/config.ts';
+import type { NetworkDecision } from '../libvirt-networks/decide.ts';
+import { type Established, establish, withNetworkLock } from '../network/establish.ts';
+
+export type EstablishedNetwork = { readonly network: NetworkConfig } & Established;
+
+/** What `virlan up` came to. */
+export interface BroughtUp {
+  readonly networks: readonly EstablishedNetwork[];
+  /** Null when no libvirtd answers. */
+  readonly libvirt: NetworkDecision | null;
+}
+
+/**
+ * Establishes networks, removes what an interrupted probe left on them, and arranges libvirt's own networks. Throws at the
+ * first network that cannot be established.
+ */
+export async function bringUp(config: Config, networks: readonly NetworkConfig[]): Promise<BroughtUp> {
+  const established = await withNetworkLock(async () => {
+    const results: EstablishedNetwork[] = [];
+    for (const network of networks) results.push({ network, ...(await establish(network)) });
+    return results;
+  });
+  // DHCP answers by now: it does not wait for this code to load.
+  const { finishUp } = await import('./finish-up.ts');
+  return { networks: established, libvirt: await finishUp(config, established) };
+}

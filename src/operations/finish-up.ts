@@ -1,0 +1,26 @@
+// What `virlan up` does once networks are established: log, libvirt's files and networks, remains of probes.
+import type { Config } from '../config/config.ts';
+import { clearProbe } from '../diagnosis/probe/probe.ts';
+import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
+import type { NetworkDecision } from '../libvirt-networks/decide.ts';
+import { changeEvents } from '../report/network-events.ts';
+import type { EstablishedNetwork } from './bring-up.ts';
+import { publishNetwork } from './publish.ts';
+import { writeEvents } from './write-events.ts';
+
+/** Returns what was arranged of libvirt's networks; null when no libvirtd answers. */
+export async function finishUp(
+  config: Config,
+  established: readonly EstablishedNetwork[],
+): Promise<NetworkDecision | null> {
+  writeEvents(
+    established.flatMap(({ network, ...change }) => changeEvents(network, 'network-established', change)),
+  );
+  for (const { network } of established) {
+    publishNetwork(network);
+    await clearProbe(network);
+  }
+  const libvirt = await arrangeNetworksOnce(config);
+  writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
+  return libvirt;
+}
