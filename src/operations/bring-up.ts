@@ -1,9 +1,8 @@
 // Establishes networks completely, or not at all: `virlan up`.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
-import { type Established, establish, withNetworkLock } from '../network/establish.ts';
-
-export type EstablishedNetwork = { readonly network: NetworkConfig } & Established;
+import { establish, withNetworkLock } from '../network/establish.ts';
+import type { EstablishedNetwork } from './finish-up.ts';
 
 /** What `virlan up` came to. */
 export interface BroughtUp {

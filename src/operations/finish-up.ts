@@ -1,12 +1,14 @@
 // What `virlan up` does once networks are established: log, libvirt's files and networks, remains of probes.
-import type { Config } from '../config/config.ts';
+import type { Config, NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
+import type { Established } from '../network/establish.ts';
 import { changeEvents } from '../report/network-events.ts';
-import type { EstablishedNetwork } from './bring-up.ts';
 import { publishNetwork } from './publish.ts';
 import { writeEvents } from './write-events.ts';
+
+export type EstablishedNetwork = { readonly network: NetworkConfig } & Established;
 
 /** Returns what was arranged of libvirt's networks; null when no libvirtd answers. */
 export async function finishUp(
