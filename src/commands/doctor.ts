@@ -8,18 +8,21 @@ import { type Fix, fail, type State } from '../diagnosis/finding.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { messageOf } from '../errors.ts';
 import { bringUp } from '../operations/bring-up.ts';
+import { type Decisions, explainDecisions } from '../operations/explain-decisions.ts';
 import { reserveRunning } from '../operations/reserve-running.ts';
+import { trailJson, trailText } from '../report/trail-text.ts';
 import { forTerminal } from '../text.ts';
 
 /** Finds out why a machine has no address or no internet. Returns the exit code: 1 after a failure. */
 export async function doctor(options: Values, name: string | null): Promise<number> {
   const read = readConfig(options.config);
-  if (read.kind === 'unreadable') return report(options, [read.check], null);
+  if (read.kind === 'unreadable') return report(options, [read.check], null, []);
   const { config } = read;
+  const decisions = options.verbose ? explainDecisions(config, name) : [];
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
   const checks = await progress(describeWait(config), examine(config, name));
   const due = checks.filter(isRepairable);
-  if (!options.fix || due.length === 0) return report(options, checks, options.fix ? [] : null);
+  if (!options.fix || due.length === 0) return report(options, checks, options.fix ? [] : null, decisions);
   const failures = await progress('repairing', repair(config, name));
   const again = await progress(describeWait(config), examine(config, name));
   const stillFails = ({ about, check }: Check) =>
@@ -28,6 +31,7 @@ export async function doctor(options: Values, name: string | null): Promise<numb
     options,
     [...again, ...failures],
     due.filter(each => !stillFails(each)),
+    decisions,
   );
 }
 
@@ -73,10 +77,11 @@ function report(
   { json, verbose }: Values,
   checks: readonly Check[],
   repaired: readonly Check[] | null,
+  decisions: readonly Decisions[],
 ): number {
   const [cause = null] = checks.filter(({ state }) => state === 'fail');
-  if (json) printJson(reportJson(checks, cause, repaired));
-  else printReport(checks, cause, repaired, verbose);
+  if (json) printJson({ ...reportJson(checks, cause, repaired), ...decisionsJson(decisions) });
+  else printReport(checks, cause, repaired, verbose, decisions);
   return cause === null ? 0 : 1;
 }
 
@@ -106,11 +111,13 @@ function printReport(
   cause: Check | null,
   repaired: readonly Check[] | null,
   verbose: boolean,
+  decisions: readonly Decisions[],
 ): void {
   for (const { detail } of repaired ?? [])
     print(...wrap(`${style('mended', 'green')}  ${forTerminal(seen(detail))}`, 8));
   const shown = checks.filter(({ state }) => verbose || cause !== null || state === 'warn');
-  print(...formatChecks(shown, verbose));
+  print(...formatChecks(shown));
+  print(...formatDecisions(decisions));
   if (cause === null) {
     const hasWarning = shown.some(({ state }) => state === 'warn');
     print(hasWarning ? 'Nothing else is wrong.' : style('All is well.', 'green'));
@@ -133,16 +140,28 @@ const signs: Readonly<Record<State, string>> = {
 };
 
 /** Returns a line for each check, wrapped where it is too long, under a line for its subject. */
-function formatChecks(checks: readonly Check[], verbose: boolean): string[] {
+function formatChecks(checks: readonly Check[]): string[] {
   const width = Math.max(0, ...checks.map(({ check }) => check.length));
   const indent = width + 6;
   const indented = (line: string) => `${' '.repeat(indent)}${forTerminal(line)}`;
-  return checks.flatMap(({ about, check, state, detail, trail = [] }, index) => [
+  return checks.flatMap(({ about, check, state, detail }, index) => [
     ...(checks[index - 1]?.about === about ? [] : [style(forTerminal(about), 'bold')]),
     ...wrap(`  ${signs[state]} ${check.padEnd(width)}  ${forTerminal(seen(detail))}`, indent),
     ...commandOf(state, fixFor(detail)).map(indented),
-    ...(verbose ? trail.map(indented) : []),
   ]);
+}
+
+/** Returns why virlan decided as it did, a line for each step. */
+function formatDecisions(decisions: readonly Decisions[]): string[] {
+  return decisions.flatMap(({ about, trail }) => [
+    style(forTerminal(`decisions: ${about}`), 'bold'),
+    ...trail.flatMap(step => wrap(`  ${forTerminal(trailText(step))}`, 4)),
+  ]);
+}
+
+function decisionsJson(decisions: readonly Decisions[]): object {
+  if (decisions.length === 0) return {};
+  return { decisions: decisions.map(({ about, trail }) => ({ about, why: trail.map(trailJson) })) };
 }
 
 /** Only a warning has its command in its line: that of the cause is printed last. */

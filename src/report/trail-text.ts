@@ -1,5 +1,6 @@
-// The words for decision trails: `virlan ip NAME --verbose` prints one line for each step.
+// The words for decision trails: `virlan ip --verbose` and `virlan doctor --verbose` print one line for each step.
 import { formatIp } from '../address/ip.ts';
+import type { BackendChoice } from '../firewall/backends.ts';
 import { holderText } from '../identity/problem-text.ts';
 import type { AddressReason, MacHolder, SkipReason, TrailStep } from '../identity/trail.ts';
 
@@ -43,6 +44,12 @@ const addressReasons: Readonly<Record<AddressReason, string>> = {
   'mac-taken': 'another NIC has its MAC',
 };
 
+const backendReasons: Readonly<Record<BackendChoice['reason'], string>> = {
+  configured: 'virlan.ini says so',
+  preferred: 'preferred where it is installed',
+  'only-one-installed': 'the only one that is installed',
+};
+
 const skipReasons: Readonly<Record<SkipReason, string>> = {
   reserved: 'reserved for another NIC',
   leased: 'leased to another MAC',
@@ -50,8 +57,10 @@ const skipReasons: Readonly<Record<SkipReason, string>> = {
 };
 
 /** Returns one line for a step: what was decided, and why. Names in it are printable ASCII. */
-export function trailText(step: TrailStep): string {
+export function trailText(step: TrailStep | BackendChoice): string {
   switch (step.kind) {
+    case 'backend':
+      return `firewall ${step.chosen}: ${backendReasons[step.reason]}; installed: ${step.available.join(', ')}`;
     case 'entry':
       return `entry: ${entryReasons[step.reason]}`;
     case 'mac': {
@@ -76,7 +85,7 @@ export function trailText(step: TrailStep): string {
 }
 
 /** Returns a step for JSON: addresses as text, and the step in words. Fields may be added, never renamed. */
-export function trailJson(step: TrailStep): object {
+export function trailJson(step: TrailStep | BackendChoice): object {
   const text = trailText(step);
   if (step.kind !== 'address') return { ...step, text };
   const skipped = step.skipped.map(({ address, reason }) => ({ address: formatIp(address), reason }));

@@ -9,7 +9,7 @@ import { startWatcher, until } from './watcher.ts';
 
 const fights = suite('fights');
 const forwarding = '/proc/sys/net/ipv4/ip_forward';
-const problem = /net\.ipv4\.ip_forward has had to be put right .* since 20.*Z: left alone until 20.*Z/;
+const problem = /net\.ipv4\.ip_forward had to be repaired .* since 20.*Z: left alone until 20.*Z/;
 
 const repairs = () =>
   logLines().filter(

@@ -13,8 +13,6 @@ import { readNetworkFacts } from './read-network.ts';
 /** A finding and its subject: `host`, `network k8s-br0`, `machine web`. A machine's name is hostile. */
 export interface Check extends Finding {
   readonly about: string;
-  /** The decisions that led to what was found, for `--verbose`. */
-  readonly trail?: readonly string[];
 }
 
 /**
