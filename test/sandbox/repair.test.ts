@@ -184,7 +184,7 @@ const checksumRule: Damage[] = [
     by: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}
       iptables -t mangle -F VIRLAN-POST-k8s-br0
       iptables -t mangle -X VIRLAN-POST-k8s-br0`,
-    plan: [/^\+ firewall \(iptables\) chains VIRLAN-…-k8s-br0, 1 rule$/],
+    plan: [/^\+ firewall \(iptables\) chains VIRLAN-…-k8s-br0, 2 rules$/],
     anew: chains('mangle'),
   },
   {
@@ -198,7 +198,7 @@ const checksumRule: Damage[] = [
     title: 'its jump doubled',
     by: `iptables -t mangle -A ${jump('POSTROUTING', 'POST')}`,
     plan: [/^~ firewall \(iptables\) /],
-    detail: /twice/,
+    detail: /duplicated/,
     anew: chains('mangle'),
   },
 ];
@@ -279,7 +279,7 @@ const iptables: Damage[] = [
     title: 'a jump doubled',
     by: `iptables -t nat -I ${jump('POSTROUTING', 'POST')}`,
     plan: [/^~ firewall \(iptables\) /],
-    detail: /twice/,
+    detail: /duplicated/,
     anew: chains('filter', 'nat', 'mangle'),
   },
   {

@@ -30,7 +30,9 @@ const nft = (input: string) => execa('nft', ['-f', '-'], { input });
 /** Commands that status proposes, one a chain. */
 async function proposals(): Promise<string[]> {
   const { problems } = await networkStatus();
-  return problems.flatMap(problem => / unless a rule of its own accepts it: (.*)$/.exec(problem)?.[1] ?? []);
+  return problems.flatMap(
+    problem => / unless a rule of its own accepts them: (.*)$/.exec(problem)?.[1] ?? [],
+  );
 }
 
 const strangeFirewalls = {
@@ -176,10 +178,7 @@ strangers('an nft that hangs from the start leaves the host as it was', async ()
   standIn('nft', 'exec sleep 60');
   const { exitCode, stderr } = await virlan('up');
   assert.equal(exitCode, 1);
-  assert.match(
-    stderr,
-    /nft -f -: not done after 10 s; putting the host back failed too: nft .* "virlan down" /,
-  );
+  assert.match(stderr, /nft -f -: not done after 10 s; restoring the host failed too: nft .* "virlan down" /);
   // What was there before is remembered as long as nobody knows what nft did.
   noStandIns();
   assert.deepEqual(await changesSince(before, /before\.json|applied\.json/), []);
