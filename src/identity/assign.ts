@@ -1,4 +1,5 @@
-// Which MACs the definition of a machine that is shut off gets. See "MAC" in docs/identity.md.
+// Which MACs the definition of a machine that is shut off gets. See "The MAC" in docs/identity.md.
+// virt-install boots a machine before it defines it: such a machine keeps the random MAC of its first boot.
 import { kvmPrefix, type Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { formulaMac, type NicKey } from './formula.ts';

@@ -1,7 +1,9 @@
+// Paths on the host: virlan's own, libvirt's, and where programs are looked for.
+
 /** Where programs of the system are looked for, whatever PATH the caller has. */
 export const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Where virlan keeps what, on every host: section 5 of the reference. One place for each. */
+/** virlan's own files. docs/how-it-works.md has those that concern users. */
 export const paths = {
   config: '/etc/virlan/virlan.ini',
   /** Holds one directory per network with dnsmasq options of the user's own. */
@@ -17,6 +19,7 @@ export const paths = {
   run: '/run/virlan',
   /** The watcher's socket: hooks and the command line ask there. */
   socket: '/run/virlan/socket',
+  /** Locks are taken in this order: that of the network, then that of the ledger. */
   networkLock: '/run/virlan/network.lock',
   ledgerLock: '/run/virlan/ledger.lock',
   /** Held while a probe is on a network: there is one at a time. */

@@ -50,6 +50,7 @@ const arrangePauseMs = 300;
 
 export class Watcher {
   readonly #log = openLog();
+  /** While it is connected, virtqemud and virtnetworkd do not end for being idle. */
   readonly #client = new LibvirtClient();
   readonly #metrics = new Metrics();
   readonly #configuration: Configuration;

@@ -1,3 +1,4 @@
+// crowd.test.ts: a hundred machines start while the watcher is killed ten times: each has its own MAC and address.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';

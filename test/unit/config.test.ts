@@ -10,7 +10,7 @@ import { anyName, config, ip, mac, network } from './builders.ts';
 
 const configuration = suite('config');
 
-/** The example of the reference, which is what an empty file means too but for the printer. */
+/** All keys with their defaults, and a printer. */
 const documented = `
     [network.k8s-br0]             ; the section names the network and, unless bridge= says otherwise, its bridge
     subnet = 192.168.100.0/24     ; the first address is the host's
@@ -23,8 +23,8 @@ const documented = `
     host-firewall = bridge        ; bridge: only touch what comes from this bridge | strict: reject all else to the host but ping and SSH
     domain = k8s-br0.internal     ; DNS domain of the machines
     dns = host                    ; upstream: host (as /etc/resolv.conf) | addresses
-    mac = assign                  ; assign | always | keep, see section 4
-    default-network = auto        ; libvirt's own: auto | remove | replace | keep, see section 6
+    mac = assign                  ; assign | always | keep
+    default-network = auto        ; libvirt's own: auto | remove | replace | keep
     lease-time = 1h
     on-error = start              ; when virlan itself fails in a hook: start the machine anyway | abort its start
 
