@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import type { Established } from '../../src/network/establish.ts';
 import type { Step } from '../../src/network/steps.ts';
@@ -122,6 +123,11 @@ events('each event has its line in the log', () => {
     return `${event.kind}\n  ${level}: ${message}\n  ${JSON.stringify(fields)}\n`;
   });
   assertGolden('log-lines.txt', lines.join(''));
+});
+
+events('docs/json.md names the code of each', () => {
+  const page = readFileSync('docs/json.md', 'utf8').split('## The log')[1] ?? '';
+  for (const { kind } of all) assert(page.includes(`\`${kind}\``), kind);
 });
 
 const up: ProblemSources = {

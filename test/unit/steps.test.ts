@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
@@ -46,6 +47,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     { kind: 'remove address', link, address: { ...address, broadcast: null } },
     '- address on br0: 10.0.0.1/24',
   ],
+  [{ kind: 'add route', link, address }, '+ route on br0: 10.0.0.0/24'],
   [{ kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' }, '~ net.ipv4.ip_forward: 0 → 1'],
   [{ kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: null, to: '1' }, '~ net.ipv4.ip_forward: 1'],
   [{ kind: 'write file', path, from: null, to: 'a\n' }, `+ ${path}: `],
@@ -116,6 +118,15 @@ describe('every kind of step, as a person reads it', () => {
     assert.equal(`${sign} ${subject}: ${detail}`, line);
     assert.deepEqual(lines, more);
   }
+});
+
+describe('docs/json.md names every kind of step, and no other', () => {
+  const table = /\| `do` \|[\s\S]*?\n\n/.exec(readFileSync('docs/json.md', 'utf8'))?.[0] ?? '';
+  const rows = table.split('\n').slice(2);
+  const named = rows.flatMap(row =>
+    [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, kind]) => kind),
+  );
+  assert.deepEqual(named.sort(), [...new Set(cases.map(([{ kind }]) => kind))].sort());
 });
 
 describe.run();
