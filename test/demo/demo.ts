@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from '../sandbox/formula.ts';
+import { formulaAddressOf } from '../sandbox/formula-values.ts';
 import {
   define,
   destroyMachine,

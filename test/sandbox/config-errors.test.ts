@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { bareHost } from './bare-host.ts';
 import { type HookRun, logLines, prepare, runHook } from './hook-calls.ts';
 import { configure, domainXml, installVirlan, type Outcome, virlan } from './host.ts';
-import { down, up } from './outcomes.ts';
+import { bareHost } from './reset-host.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
+import { down, up } from './virlan-commands.ts';
 
 const errors = suite('config errors');
 errors.after.each(bareHost);

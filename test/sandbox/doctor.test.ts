@@ -20,8 +20,8 @@ import {
   serve,
   virlan,
 } from './host.ts';
-import { up } from './outcomes.ts';
 import { changesSince, snapshot } from './snapshot.ts';
+import { up } from './virlan-commands.ts';
 
 interface Report {
   well: boolean;

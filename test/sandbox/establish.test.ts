@@ -3,12 +3,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { bareHost, standIn } from './bare-host.ts';
+import { followRecipe } from './handbook-network.ts';
 import { logLines, runHook } from './hook-calls.ts';
 import { configure, host, installVirlan, serve, virlan } from './host.ts';
-import { down, failed, planned, up } from './outcomes.ts';
-import { followRecipe } from './recipe.ts';
+import { bareHost, standIn } from './reset-host.ts';
 import { changesSince, difference, processes, snapshot } from './snapshot.ts';
+import { down, failed, planned, up } from './virlan-commands.ts';
 
 const establish = suite('establish');
 establish.after.each(bareHost);

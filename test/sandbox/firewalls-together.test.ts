@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { allIsWell, clear, configureBackend, leftBehind, populate, servePorts } from './beside.ts';
+import { allIsWell, clear, configureBackend, leftBehind, populate, servePorts } from './firewall-scenario.ts';
 import { installFirewalls, type Other, others, ufw } from './firewalls.ts';
 import { installVirlan } from './host.ts';
-import { down, planned, up } from './outcomes.ts';
+import { down, planned, up } from './virlan-commands.ts';
 
 const together = suite('firewalls together');
 together.before(async () => {

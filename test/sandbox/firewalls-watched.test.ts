@@ -12,10 +12,10 @@ import {
   leftBehind,
   populate,
   servePorts,
-} from './beside.ts';
+} from './firewall-scenario.ts';
 import { installFirewalls, others } from './firewalls.ts';
 import { installVirlan, virlan } from './host.ts';
-import { down } from './outcomes.ts';
+import { down } from './virlan-commands.ts';
 import { get, until } from './watcher.ts';
 
 const watched = suite('firewalls, watched');

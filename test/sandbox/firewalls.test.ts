@@ -11,10 +11,10 @@ import {
   networkStatus,
   populate,
   servePorts,
-} from './beside.ts';
+} from './firewall-scenario.ts';
 import { installFirewalls, others } from './firewalls.ts';
 import { installVirlan } from './host.ts';
-import { down, planned, up } from './outcomes.ts';
+import { down, planned, up } from './virlan-commands.ts';
 
 const firewalls = suite('firewalls');
 firewalls.before(async () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 import { until } from './watcher.ts';
 
 /** Where setup.sh has unpacked them. */

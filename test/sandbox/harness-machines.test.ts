@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { handMadeNetwork } from './hand-made.ts';
 import {
   define,
   destroyMachine,
@@ -15,6 +14,7 @@ import {
   undefine,
   virsh,
 } from './host.ts';
+import { handMadeNetwork } from './plain-network.ts';
 
 const machines = suite('machines');
 

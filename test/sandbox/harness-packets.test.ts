@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { handMadeNetwork } from './hand-made.ts';
 import {
   capture,
   dhcp,
@@ -17,6 +16,7 @@ import {
   seenAs,
   serve,
 } from './host.ts';
+import { handMadeNetwork } from './plain-network.ts';
 
 const packets = suite('packets');
 const gateway = '192.168.100.1';

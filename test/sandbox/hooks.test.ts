@@ -7,10 +7,10 @@ import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { hookSources } from '../hook-bundles.ts';
-import { noStandIns, standIn } from './bare-host.ts';
-import { formulaAddressOf } from './formula.ts';
+import { formulaAddressOf } from './formula-values.ts';
 import { hookEnvironment, logLines, prepare, runHook } from './hook-calls.ts';
 import { configure, dhcp, domainXml, guest, installVirlan, remove, virlan } from './host.ts';
+import { noStandIns, standIn } from './reset-host.ts';
 
 const hooks = suite('hooks');
 const bridge = { type: 'bridge' as const, source: 'k8s-br0' };

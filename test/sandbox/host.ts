@@ -4,4 +4,4 @@ export * from './libvirtd.ts';
 export * from './machine.ts';
 export * from './namespaces.ts';
 export * from './packets.ts';
-export * from './program.ts';
+export * from './virlan.ts';

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { bareHost, standIn } from './bare-host.ts';
 import {
   checkout,
   configure,
@@ -17,6 +16,7 @@ import {
   virlan,
   virsh,
 } from './host.ts';
+import { bareHost, standIn } from './reset-host.ts';
 import { changesSince, difference, type Snapshot, snapshot } from './snapshot.ts';
 
 const install = suite('install');

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from './formula.ts';
+import { makeCloudImage } from './cloud-image.ts';
+import { formulaAddressOf } from './formula-values.ts';
 import { configure, destroyMachine, installVirlan, startLibvirtd, startMachine, virsh } from './host.ts';
-import { makeCloudImage } from './image.ts';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 import { startWatcher, until } from './watcher.ts';
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from './formula.ts';
+import { formulaAddressOf } from './formula-values.ts';
 import { logLines } from './hook-calls.ts';
 import {
   configure,

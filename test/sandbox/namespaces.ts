@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 
 /** A network namespace to send and receive from. */
 export interface Namespace {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { type Namespace, run, within } from './namespaces.ts';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 
 const agent = `${checkout}/test/sandbox/probe-agent.mjs`;
 

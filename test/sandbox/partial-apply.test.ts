@@ -9,7 +9,7 @@ import { applySteps } from '../../src/network/apply.ts';
 import type { Step } from '../../src/network/steps.ts';
 import { logLines, runHook } from './hook-calls.ts';
 import { configure, installVirlan } from './host.ts';
-import { up } from './outcomes.ts';
+import { up } from './virlan-commands.ts';
 import { until } from './watcher.ts';
 
 const applies = suite('partial apply');

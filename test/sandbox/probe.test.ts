@@ -19,8 +19,8 @@ import {
   startLibvirtd,
   virlan,
 } from './host.ts';
-import { planned, up } from './outcomes.ts';
 import { changesSince, snapshot } from './snapshot.ts';
+import { planned, up } from './virlan-commands.ts';
 import { get, startWatcher, stopWatcher, until } from './watcher.ts';
 
 interface Check {

@@ -5,8 +5,8 @@ import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
 import { configure, dhcp, domainXml, type Guest, guest, installVirlan, probe } from './host.ts';
-import { plan, planned, up } from './outcomes.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
+import { plan, planned, up } from './virlan-commands.ts';
 import { until } from './watcher.ts';
 
 interface Damage {

@@ -80,7 +80,7 @@ function runFile(file) {
  * Files that run alone: two measure durations, and the third looks for namespaces that are left behind, whose numbers the
  * kernel reuses at once for the next private host.
  */
-const alone = ['crowd.test.ts', 'self-repair.test.ts', 'harness-outside.test.mjs'];
+const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
 
 const totals = { passed: 0, failed: 0 };
 async function work(queue) {

@@ -7,7 +7,7 @@ import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
-import { formulaAddressOf } from './formula.ts';
+import { formulaAddressOf } from './formula-values.ts';
 import { logLines, prepare, runHook } from './hook-calls.ts';
 import {
   configure,

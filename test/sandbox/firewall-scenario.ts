@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
-import { bareHost } from './bare-host.ts';
 import { noFirewalls } from './firewalls.ts';
 import { prepare } from './hook-calls.ts';
 import {
@@ -20,6 +19,7 @@ import {
   type Verdict,
   virlan,
 } from './host.ts';
+import { bareHost } from './reset-host.ts';
 
 /** Two machines and the internet, on a host with virlan and other firewalls. */
 export interface Scene {

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { bareHost, standIn } from './bare-host.ts';
 import { configure, dhcp, guest, host, installVirlan, serve, virlan } from './host.ts';
-import { down, failed, planned, up } from './outcomes.ts';
+import { bareHost, standIn } from './reset-host.ts';
 import { processes } from './snapshot.ts';
+import { down, failed, planned, up } from './virlan-commands.ts';
 
 const units = suite('units');
 const directory = '/usr/lib/systemd/system';

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { noStandIns, standIn } from './bare-host.ts';
 import {
   allIsWell,
   clear,
@@ -10,12 +9,13 @@ import {
   networkStatus,
   populate,
   servePorts,
-} from './beside.ts';
+} from './firewall-scenario.ts';
 import { firewalldPid, installFirewalls, startFirewalld } from './firewalls.ts';
 import { logLines, runHook } from './hook-calls.ts';
 import { installVirlan, virlan } from './host.ts';
-import { down, planned, up } from './outcomes.ts';
+import { noStandIns, standIn } from './reset-host.ts';
 import { changesSince, snapshot } from './snapshot.ts';
+import { down, planned, up } from './virlan-commands.ts';
 
 const strangers = suite('strangers');
 strangers.before(async () => {

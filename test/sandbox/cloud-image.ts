@@ -1,7 +1,7 @@
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 
 /** Debian's cloud kernel, as setup.sh unpacked it. */
 const kernel = `${checkout}/build/kernel`;

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from './formula.ts';
+import { formulaAddressOf } from './formula-values.ts';
 import {
   configure,
   define,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type Outcome, virlan } from './program.ts';
+import { type Outcome, virlan } from './virlan.ts';
 
 /** Standard output of a run that ended well and had nothing to complain of. */
 export function succeeded({ exitCode, stdout, stderr }: Outcome): string {
