@@ -17,7 +17,8 @@ import {
   virlan,
   virsh,
 } from '../sandbox/host.ts';
-import { startWatcher, stopWatcher, until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { startWatcher, stopWatcher } from '../sandbox/watcher.ts';
 
 const began = performance.now();
 

@@ -5,9 +5,9 @@ import { formulaAddressOf } from '../sandbox/formula-values.ts';
 import { leaseOf } from '../sandbox/leases.ts';
 import { virsh } from '../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../sandbox/machine.ts';
+import { until } from '../sandbox/until.ts';
 import { virlan } from '../sandbox/virlan.ts';
 import { succeeded } from '../sandbox/virlan-commands.ts';
-import { until } from '../sandbox/watcher.ts';
 import {
   bridgeLinks,
   confinementOf,

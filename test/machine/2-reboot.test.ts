@@ -7,8 +7,8 @@ import { type Lease, leaseOf, leases, renewed } from '../sandbox/leases.ts';
 import { virsh } from '../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../sandbox/machine.ts';
 import { processes } from '../sandbox/snapshot.ts';
+import { until } from '../sandbox/until.ts';
 import { virlan } from '../sandbox/virlan.ts';
-import { until } from '../sandbox/watcher.ts';
 import {
   bridgeLinks,
   denials,

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { type HookRun, logLines, prepare, runHook } from './hook-calls.ts';
+import { type HookRun, prepare, runHook } from './hook-calls.ts';
 import { configure, domainXml, installVirlan, type Outcome, virlan } from './host.ts';
-import { bareHost } from './reset-host.ts';
+import { logLines } from './log.ts';
+import { resetHost } from './reset-host.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
 import { down, up } from './virlan-commands.ts';
 
 const errors = suite('config errors');
-errors.after.each(bareHost);
+errors.after.each(resetHost);
 
 const ini = '/etc/virlan/virlan.ini';
 const verbs = ['up', 'plan', 'status'];

@@ -3,15 +3,17 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { followRecipe } from './handbook-network.ts';
-import { logLines, runHook } from './hook-calls.ts';
+import { setUpHandbookNetwork } from './handbook-network.ts';
+import { runHook } from './hook-calls.ts';
 import { configure, host, installVirlan, serve, virlan } from './host.ts';
-import { bareHost, standIn } from './reset-host.ts';
+import { logLines } from './log.ts';
+import { stubProgram } from './program-stubs.ts';
+import { resetHost } from './reset-host.ts';
 import { changesSince, difference, processes, snapshot } from './snapshot.ts';
-import { down, failed, planned, up } from './virlan-commands.ts';
+import { assertFailure, down, plannedSteps, up } from './virlan-commands.ts';
 
 const establish = suite('establish');
-establish.after.each(bareHost);
+establish.after.each(resetHost);
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const machineId = '00112233445566778899aabbccddeeff';
@@ -40,7 +42,7 @@ establish('from nothing to what is wanted, and no trace of it after `down`', asy
   await installVirlan();
   writeFileSync('/etc/dnsmasq.conf', 'nonsense\n');
   const before = await snapshot();
-  assert((await planned()).length > 0);
+  assert((await plannedSteps()).length > 0);
   assert.deepEqual(difference(before, await snapshot()), []);
 
   await up();
@@ -69,7 +71,7 @@ establish('from nothing to what is wanted, and no trace of it after `down`', asy
   assert.deepEqual(uid, [user, user]);
   assert.doesNotMatch(`${dnsmasq?.command}${read(conf)}`, /dhcp-script/);
 
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   const established = await snapshot();
   assert.match(await up(), /nothing had to be changed/);
   assert.deepEqual(difference(established, await snapshot()), []);
@@ -118,7 +120,7 @@ establish(
 );
 
 establish('a network made by hand is taken over, and after `down` its bridge is as it was', async () => {
-  await followRecipe();
+  await setUpHandbookNetwork();
   const before = await snapshot();
   const [byHand] = processes('dnsmasq');
   const recipeConf = read(conf);
@@ -132,7 +134,7 @@ establish('a network made by hand is taken over, and after `down` its bridge is 
     lost.filter(line => !/^- (link|sysctl net\.ipv6\.conf\.k8s-br0\.) ?/.test(line)),
     [],
   );
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 
   await down();
   assert.deepEqual(await changesSince(before, /dnsmasq/), []);
@@ -167,7 +169,7 @@ establish('another firewall takes the place of the one before', async () => {
   for (const firewall of firewalls) {
     await configure(network(`firewall = ${firewall}`));
     await up();
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
     const save = (await execa('iptables-save')).stdout.split('\n');
     const tables = (await execa('nft', ['list', 'tables'])).stdout;
     const chains = save.filter(line => line.startsWith(':VIRLAN')).length;
@@ -196,11 +198,11 @@ establish('a changed key changes just what it speaks of', async () => {
     await configure(network());
     await up();
     await configure(network(line));
-    const plan = await planned();
+    const plan = await plannedSteps();
     assert.equal(plan.length, steps.length, `${line}:\n${plan.join('\n')}`);
     for (const [index, step] of steps.entries()) assert.match(plan[index] ?? '', step);
     await up();
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
   }
   assert.match(read(conf), /^domain=k8s-br0.internal$/m);
   assert.match(
@@ -213,13 +215,13 @@ establish('another subnet: the old address goes, one that the user added stays',
   await configure(network());
   await up();
   await ip('address', 'add', '198.51.100.9/24', 'dev', 'k8s-br0');
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   await configure(network('subnet = 192.168.77.0/24'));
   await up();
   const addresses = (await linkOf('k8s-br0')).addr_info.map(({ local }: { local: string }) => local);
   assert.deepEqual(addresses.sort(), ['192.168.77.1', '198.51.100.9']);
   assert.doesNotMatch((await execa('nft', ['list', 'ruleset'])).stdout, /192\.168\.100/);
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 });
 
 establish('a bridge may have a name of 15 bytes, or one with dots', async () => {
@@ -227,7 +229,7 @@ establish('a bridge may have a name of 15 bytes, or one with dots', async () => 
     for (const firewall of ['nftables', 'iptables']) {
       await configure(`[network.lab]\nbridge = ${name}\nstp = no\nfirewall = ${firewall}\n`);
       await up();
-      assert.deepEqual(await planned(), []);
+      assert.deepEqual(await plannedSteps(), []);
     }
     assert.equal((await linkOf(name)).address, formulaMac(name));
     assert.equal(read(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`).trim(), '1');
@@ -239,7 +241,10 @@ establish('a link of that name that is no bridge is left alone', async () => {
   await ip('link', 'add', 'k8s-br0', 'type', 'veth', 'peer', 'name', 'other');
   const before = await snapshot();
   for (const verb of ['plan', 'up']) {
-    failed(await virlan(verb), /k8s-br0 is a link of type veth, not a bridge: .*bridge = in virlan.ini/);
+    assertFailure(
+      await virlan(verb),
+      /k8s-br0 is a link of type veth, not a bridge: .*bridge = in virlan.ini/,
+    );
     assert.deepEqual(await changesSince(before), []);
   }
 });
@@ -268,7 +273,7 @@ establish('a subnet that the host knows already is refused, by `plan` as by `up`
     await ip(...command.split(' '));
     const before = await snapshot();
     for (const verb of ['plan', 'up']) {
-      failed(
+      assertFailure(
         await virlan(verb),
         new RegExp(`192.168.100.0/24 overlaps 192.168.\\S+ of .*${link}: choose another`),
       );
@@ -283,7 +288,7 @@ establish('neighbours and default routes, whole or in halves, are no conflict', 
   await addWan();
   await ip('address', 'add', '192.168.101.1/24', 'dev', 'wan');
   for (const route of ['default', '0.0.0.0/1', '128.0.0.0/1']) await ip('route', 'add', route, 'dev', 'wan');
-  assert((await planned()).length > 0);
+  assert((await plannedSteps()).length > 0);
 });
 
 establish("dnsmasq reads the user's own options, and anew when they change", async () => {
@@ -292,10 +297,10 @@ establish("dnsmasq reads the user's own options, and anew when they change", asy
   mkdirSync('/etc/virlan/dnsmasq.d/k8s-br0', { recursive: true });
   for (const address of ['198.51.100.1', '198.51.100.2']) {
     writeFileSync('/etc/virlan/dnsmasq.d/k8s-br0/own.conf', `address=/own.example/${address}\n`);
-    const plan = await planned();
+    const plan = await plannedSteps();
     for (const [index, step] of restart.entries()) assert.match(plan[index] ?? '', step);
     await up();
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
     const { stdout } = await execa('busybox', ['nslookup', '-type=a', 'own.example', '192.168.100.1']);
     assert(stdout.split('\n').includes(`Address: ${address}`), stdout);
   }
@@ -312,7 +317,7 @@ establish("a slip in the user's own options does not cost the dnsmasq that runs"
   await up();
   const before = await snapshot();
   writeFileSync(own, 'no-such-option\n');
-  failed(await virlan('up'), /keeps its old configuration: .*bad option.*own.conf$/);
+  assertFailure(await virlan('up'), /keeps its old configuration: .*bad option.*own.conf$/);
   assert.deepEqual(await changesSince(before, /own.conf/), []);
   // A hook does what else there is to do.
   await ip('link', 'set', 'k8s-br0', 'down');
@@ -342,25 +347,25 @@ esac
 echo "$batch" | "$original" "$@"`;
 
 const obstacles: { title: string; says: RegExp; put: () => unknown; config?: string }[] = [
-  { title: 'nft', says: /nft -f -: no such luck/, put: () => standIn('nft', refuse('*-f*', ':')) },
+  { title: 'nft', says: /nft -f -: no such luck/, put: () => stubProgram('nft', refuse('*-f*', ':')) },
   {
     title: 'iptables-restore',
     says: /iptables-restore .*: no such luck/,
-    put: () => standIn('iptables-restore', refuse('*', ':')),
+    put: () => stubProgram('iptables-restore', refuse('*', ':')),
   },
   {
     title: 'iptables-restore, the only firewall',
     config: 'firewall = iptables',
     says: /iptables-restore .*: no such luck/,
-    put: () => standIn('iptables-restore', refuse('*', ':')),
+    put: () => stubProgram('iptables-restore', refuse('*', ':')),
   },
-  { title: 'ip', says: /ip -batch -: no such luck/, put: () => standIn('ip', refuse('-batch*', ':')) },
+  { title: 'ip', says: /ip -batch -: no such luck/, put: () => stubProgram('ip', refuse('-batch*', ':')) },
   {
     title: 'ip, when the bridge is there already',
     says: /ip -batch -: no such luck/,
-    put: () => standIn('ip', addsTheBridgeAndFails),
+    put: () => stubProgram('ip', addsTheBridgeAndFails),
   },
-  { title: 'dnsmasq', says: /dnsmasq .*: no such luck/, put: () => standIn('dnsmasq', refuse('*', ':')) },
+  { title: 'dnsmasq', says: /dnsmasq .*: no such luck/, put: () => stubProgram('dnsmasq', refuse('*', ':')) },
   {
     title: 'UDP port 67, taken',
     says: /dnsmasq .*in use/,
@@ -394,7 +399,7 @@ for (const { title, says, put, config = '' } of obstacles) {
     const outcome = await virlan('up');
     const changed = await changesSince(before, kept);
     await obstacle?.stop?.();
-    failed(outcome, says);
+    assertFailure(outcome, says);
     assert.match(outcome.stderr, /; the host is as it was$/);
     assert.deepEqual(changed, []);
   });
@@ -409,10 +414,10 @@ establish('what fails half-way leaves a network that was up as it was, and up', 
   // What dnsmasq finds out only when it starts.
   writeFileSync(`${options}/own.conf`, 'group=no-such-group\n');
   await configure(network('mtu = 1400', 'host-allow = tcp/5000', 'domain = lab.internal'));
-  failed(await virlan('up'), /dnsmasq .*no-such-group; the host is as it was$/);
+  assertFailure(await virlan('up'), /dnsmasq .*no-such-group; the host is as it was$/);
   await configure(network());
   rmSync(options, { recursive: true });
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   const anew = /dnsmasq|virlan.ini|applied.json|before.json/;
   assert.deepEqual(await changesSince(before, anew, / nft /), []);
 });
@@ -422,7 +427,7 @@ for (const directory of ['/var/lib/virlan', '/run/virlan']) {
     await configure(network());
     writeFileSync(directory, '');
     const before = await snapshot();
-    failed(await virlan('up'), new RegExp(directory));
+    assertFailure(await virlan('up'), new RegExp(directory));
     assert.deepEqual(await changesSince(before), []);
   });
 }
@@ -434,7 +439,7 @@ for (const count of [2, 10]) {
     const idle = outcomes.filter(stdout => stdout.includes('nothing had to be changed'));
     assert.equal(idle.length, count - 1);
     assert.equal(processes('dnsmasq').length, 1);
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
   });
 }
 

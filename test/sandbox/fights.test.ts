@@ -3,9 +3,10 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { logLines } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
-import { startWatcher, until } from './watcher.ts';
+import { logLines } from './log.ts';
+import { until } from './until.ts';
+import { startWatcher } from './watcher.ts';
 
 const fights = suite('fights');
 const forwarding = '/proc/sys/net/ipv4/ip_forward';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
-import { noFirewalls } from './firewalls.ts';
+import { removeFirewallState } from './firewalls.ts';
 import { prepare } from './hook-calls.ts';
 import {
   configure,
@@ -19,10 +19,10 @@ import {
   type Verdict,
   virlan,
 } from './host.ts';
-import { bareHost } from './reset-host.ts';
+import { resetHost } from './reset-host.ts';
 
 /** Two machines and the internet, on a host with virlan and other firewalls. */
-export interface Scene {
+export interface Scenario {
   readonly web: Guest;
   readonly db: Guest;
   readonly outside: Linked;
@@ -37,12 +37,12 @@ export function configureBackend(backend: 'nftables' | 'iptables'): Promise<void
 }
 
 /** The ports of the host that machines ask for: one that they may reach, and one that they may not. */
-export async function servePorts(): Promise<void> {
+export async function serveHostPorts(): Promise<void> {
   await Promise.all([5000, 8080].map(port => serve(host, { proto: 'tcp', port })));
 }
 
 /** Puts machines on the network, which is up, and the internet behind the host. */
-export async function populate(): Promise<Scene> {
+export async function addMachines(): Promise<Scenario> {
   const outside = await internet();
   const [web, db] = [await newGuest('web', 'a'), await newGuest('db', 'b')];
   const resolver = [
@@ -68,7 +68,7 @@ async function newGuest(name: string, digit: string): Promise<Guest> {
 }
 
 /** All that a machine is there for, and what nobody may do. */
-export async function allIsWell({ web, db, outside }: Scene): Promise<void> {
+export async function assertConnectivity({ web, db, outside }: Scenario): Promise<void> {
   // With Docker or Kubernetes there, frames between machines meet the rules for what is forwarded.
   assert.equal(readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8'), '1\n');
   const [address, neighbour] = await Promise.all([dhcp(web), dhcp(db)]);
@@ -101,7 +101,7 @@ async function reaches(from: Guest | Linked, to: string, port: number): Promise<
 }
 
 /** What a machine meets on its way to the internet; ufw would let pings pass in any case. */
-export function askInternet({ web }: Scene): Promise<Verdict> {
+export function probeInternet({ web }: Scenario): Promise<Verdict> {
   return probe(web, { proto: 'tcp', to: internetAddress, port: 80, seconds: 0.4 });
 }
 
@@ -109,7 +109,7 @@ export function askInternet({ web }: Scene): Promise<Verdict> {
  * All that speaks of the bridge in other programs' places and in the kernel. A firewalld that runs keeps the chains of a
  * zone that it has no more until it reloads, with nothing that leads to them.
  */
-export async function leftBehind(): Promise<string[]> {
+export async function leftoverRules(): Promise<string[]> {
   const zones = '/etc/firewalld/zones';
   const files = [
     '/etc/ufw/user.rules',
@@ -141,9 +141,9 @@ export async function networkStatus(): Promise<{ otherFirewalls: OtherFirewalls[
 }
 
 /** Takes all of it away again. */
-export async function clear(): Promise<void> {
-  await noFirewalls();
+export async function resetScenario(): Promise<void> {
+  await removeFirewallState();
   for (const name of ['web', 'db', 'internet'])
     await execa('ip', ['netns', 'delete', name], { reject: false });
-  await bareHost();
+  await resetHost();
 }

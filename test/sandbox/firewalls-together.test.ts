@@ -2,18 +2,25 @@ import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { allIsWell, clear, configureBackend, leftBehind, populate, servePorts } from './firewall-scenario.ts';
+import {
+  addMachines,
+  assertConnectivity,
+  configureBackend,
+  leftoverRules,
+  resetScenario,
+  serveHostPorts,
+} from './firewall-scenario.ts';
 import { installFirewalls, type Other, others, ufw } from './firewalls.ts';
 import { installVirlan } from './host.ts';
-import { down, planned, up } from './virlan-commands.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
 
 const together = suite('firewalls together');
 together.before(async () => {
   await installVirlan();
   await installFirewalls();
-  await servePorts();
+  await serveHostPorts();
 });
-together.after.each(clear);
+together.after.each(resetScenario);
 
 for (const pair of [
   ['ufw', 'docker'],
@@ -25,20 +32,20 @@ for (const pair of [
     await first.start();
     await configureBackend('nftables');
     await up();
-    const scene = await populate();
+    const scenario = await addMachines();
     await second.start();
     await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
     await first.restart();
     await second.reload();
     await up();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
     await second.stop();
     await up();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
     await down();
-    assert.deepEqual(await leftBehind(), []);
+    assert.deepEqual(await leftoverRules(), []);
   });
 }
 
@@ -56,7 +63,7 @@ together('a ufw that was removed without its configuration keeps nothing of virl
   } finally {
     renameSync('/usr/sbin/ufw-gone', '/usr/sbin/ufw');
   }
-  assert.deepEqual(await leftBehind(), []);
+  assert.deepEqual(await leftoverRules(), []);
   assert.match((await ufw('show', 'added')).stdout, /ufw allow in on lo comment 'mine'/);
 });
 

@@ -5,26 +5,27 @@ import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
-  allIsWell,
-  askInternet,
-  clear,
+  addMachines,
+  assertConnectivity,
   configureBackend,
-  leftBehind,
-  populate,
-  servePorts,
+  leftoverRules,
+  probeInternet,
+  resetScenario,
+  serveHostPorts,
 } from './firewall-scenario.ts';
 import { installFirewalls, others } from './firewalls.ts';
 import { installVirlan, virlan } from './host.ts';
+import { until } from './until.ts';
 import { down } from './virlan-commands.ts';
-import { get, until } from './watcher.ts';
+import { get } from './watcher.ts';
 
 const watched = suite('firewalls, watched');
 watched.before(async () => {
   await installVirlan();
   await installFirewalls();
-  await servePorts();
+  await serveHostPorts();
 });
-watched.after.each(clear);
+watched.after.each(resetScenario);
 
 /** Between the steps of another program status may well have something to say. */
 const isRight = async () => (await virlan('plan')).exitCode === 0;
@@ -45,29 +46,30 @@ for (const [name, other] of Object.entries(others)) {
   watched(`${name} comes, is flushed and restarts, and nobody types a command`, async () => {
     await configureBackend('nftables');
     let watcher = await watch();
-    const scene = await populate();
-    await allIsWell(scene);
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
     // Long enough for one that writes its rules again and again as it starts on a busy host: it is left alone for a while.
-    const isMended = () => until(async () => (await isRight()) && (await askInternet(scene)) === 'open', 40);
+    const isMended = () =>
+      until(async () => (await isRight()) && (await probeInternet(scenario)) === 'open', 40);
 
     // Docker forwards nothing but its own where it had to switch forwarding on.
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     await other.start();
     await isMended();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
     for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
     await isMended();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
     // One that has repaired a thing three times within a minute would leave it alone.
     await end(watcher);
     watcher = await watch();
     await other.restart();
     await isMended();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
 
     await end(watcher);
     await down();
-    assert.deepEqual(await leftBehind(), []);
+    assert.deepEqual(await leftoverRules(), []);
   });
 }
 

@@ -3,26 +3,26 @@ import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
-  allIsWell,
-  askInternet,
-  clear,
+  addMachines,
+  assertConnectivity,
   configureBackend,
-  leftBehind,
+  leftoverRules,
   networkStatus,
-  populate,
-  servePorts,
+  probeInternet,
+  resetScenario,
+  serveHostPorts,
 } from './firewall-scenario.ts';
 import { installFirewalls, others } from './firewalls.ts';
 import { installVirlan } from './host.ts';
-import { down, planned, up } from './virlan-commands.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
 
 const firewalls = suite('firewalls');
 firewalls.before(async () => {
   await installVirlan();
   await installFirewalls();
-  await servePorts();
+  await serveHostPorts();
 });
-firewalls.after.each(clear);
+firewalls.after.each(resetScenario);
 
 const linesIn = async (name: string) =>
   (await networkStatus()).otherFirewalls.find(other => other.name === name)?.rules.length;
@@ -34,65 +34,65 @@ for (const [name, other] of Object.entries(others)) {
       await other.start();
       await configureBackend('nftables');
       await up();
-      const scene = await populate();
-      await allIsWell(scene);
-      assert.deepEqual(await planned(), []);
+      const scenario = await addMachines();
+      await assertConnectivity(scenario);
+      assert.deepEqual(await plannedSteps(), []);
       assert(Number(await linesIn(name)) > 0);
       await other.reload();
-      await allIsWell(scene);
+      await assertConnectivity(scenario);
       await other.restart();
-      await allIsWell(scene);
+      await assertConnectivity(scenario);
       // firewalld flushes the tables of iptables when it starts, and the rule for the checksum with them.
       await up();
-      assert.deepEqual(await planned(), []);
+      assert.deepEqual(await plannedSteps(), []);
       await other.stop();
-      await allIsWell(scene);
+      await assertConnectivity(scenario);
       await down();
-      assert.deepEqual(await leftBehind(), []);
+      assert.deepEqual(await leftoverRules(), []);
     },
   );
 
   firewalls(`${name} comes later, is flushed, and is told to forget while it runs`, async () => {
     await configureBackend('nftables');
     await up();
-    const scene = await populate();
-    await allIsWell(scene);
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
     // Docker forwards nothing but its own where it had to switch forwarding on.
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     await other.start();
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
-    assert.equal(await askInternet(scene), other.atItsStart);
+    assert.equal(await probeInternet(scenario), other.atItsStart);
     await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
 
     for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
     await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
     await execa('nft', ['flush', 'ruleset']);
     await up();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
 
     await other.restart();
     await up();
-    await allIsWell(scene);
+    await assertConnectivity(scenario);
     await down();
-    assert.deepEqual(await leftBehind(), []);
+    assert.deepEqual(await leftoverRules(), []);
   });
 
   firewalls(`${name} beside virlan's rules of iptables`, async () => {
     await other.start();
     await configureBackend('iptables');
     await up();
-    const scene = await populate();
-    await allIsWell(scene);
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
     await other.restart();
     await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
     await down();
-    assert.deepEqual(await leftBehind(), []);
+    assert.deepEqual(await leftoverRules(), []);
   });
 }
 

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
+import { until } from './until.ts';
 import { checkout } from './virlan.ts';
-import { until } from './watcher.ts';
 
 /** Where setup.sh has unpacked them. */
 const unpacked = `${checkout}/build/firewalls`;
@@ -92,7 +92,7 @@ export async function stop(daemon: 'firewalld' | 'dockerd'): Promise<void> {
 }
 
 /** Stops all of them, and takes away what they were told. */
-export async function noFirewalls(): Promise<void> {
+export async function removeFirewallState(): Promise<void> {
   await stop('dockerd');
   await stop('firewalld');
   await ufw('--force', 'reset');

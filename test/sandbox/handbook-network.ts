@@ -54,6 +54,6 @@ dnsmasq --conf-file=/var/lib/dnsmasq/k8s-br0/dnsmasq.conf --pid-file=/var/run/dn
 `;
 
 /** Sets up the network. */
-export async function followRecipe(): Promise<void> {
+export async function setUpHandbookNetwork(): Promise<void> {
   await execa('sh', ['-eu', '-c', recipe]);
 }

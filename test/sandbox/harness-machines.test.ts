@@ -14,7 +14,7 @@ import {
   undefine,
   virsh,
 } from './host.ts';
-import { handMadeNetwork } from './plain-network.ts';
+import { setUpPlainNetwork } from './plain-network.ts';
 
 const machines = suite('machines');
 
@@ -34,7 +34,7 @@ machines('libvirtd comes back after a stop and after a crash', async () => {
 
 machines('a machine with a hostile name boots, gets a lease, and outlives libvirtd', async () => {
   const name = `it's <a> "vm" & $(more)`;
-  await handMadeNetwork();
+  await setUpPlainNetwork();
   const nics = [{ type: 'bridge' as const, source: 'k8s-br0', mac: '52:54:00:00:00:0a' }];
   await define(domainXml({ name, nics, metadata: '<x:y xmlns:x="urn:x"/>' }));
   assert.deepEqual(await macsOf(name), ['52:54:00:00:00:0a']);

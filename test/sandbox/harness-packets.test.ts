@@ -16,7 +16,7 @@ import {
   seenAs,
   serve,
 } from './host.ts';
-import { handMadeNetwork } from './plain-network.ts';
+import { setUpPlainNetwork } from './plain-network.ts';
 
 const packets = suite('packets');
 const gateway = '192.168.100.1';
@@ -27,7 +27,7 @@ let outside: Linked;
 const nft = (rules: string) => execa('nft', ['-f', '-'], { input: rules });
 
 packets('guests lease addresses of dnsmasq', async () => {
-  await handMadeNetwork();
+  await setUpPlainNetwork();
   a = await guest('a', { mac: '52:54:00:00:00:0a' });
   b = await guest('b', { mac: '52:54:00:00:00:0b' });
   const address = await dhcp(a, { hostname: 'alpha' });

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { domainXml, type Machine } from './machine.ts';
 
@@ -35,13 +34,4 @@ export async function runHook(
 export function prepare(machine: Machine): Promise<HookRun> {
   const xml = domainXml({ uuid: randomUUID(), ...machine });
   return runHook('qemu', [machine.name, 'prepare', 'begin', '-'], xml);
-}
-
-/** The lines of virlan's log, parsed. */
-export function logLines(): Record<string, unknown>[] {
-  const text = readFileSync('/var/log/virlan.log', 'utf8');
-  return text
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line));
 }

@@ -8,9 +8,10 @@ import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { hookSources } from '../hook-bundles.ts';
 import { formulaAddressOf } from './formula-values.ts';
-import { hookEnvironment, logLines, prepare, runHook } from './hook-calls.ts';
+import { hookEnvironment, prepare, runHook } from './hook-calls.ts';
 import { configure, dhcp, domainXml, guest, installVirlan, remove, virlan } from './host.ts';
-import { noStandIns, standIn } from './reset-host.ts';
+import { logLines } from './log.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
 
 const hooks = suite('hooks');
 const bridge = { type: 'bridge' as const, source: 'k8s-br0' };
@@ -173,9 +174,9 @@ hooks('prepare of a machine that has its reservation loads three bundles, and no
   writeFileSync('/tmp/recorder.cjs', recorder);
   const machine = { name: 'web', uuid: randomUUID(), nics: [{ ...bridge, mac: '52:54:00:12:34:56' }] };
   assert.equal((await prepare(machine)).exitCode, 0);
-  standIn('node', 'exec "$original" --require /tmp/recorder.cjs "$@"');
+  stubProgram('node', 'exec "$original" --require /tmp/recorder.cjs "$@"');
   assert.equal((await prepare(machine)).exitCode, 0);
-  noStandIns();
+  restorePrograms();
   const loaded = readFileSync('/tmp/loaded', 'utf8').split('\n');
   assert.deepEqual(
     loaded.filter(path => path.startsWith('/usr/lib/virlan/')).sort(),
@@ -194,7 +195,7 @@ hooks("another daemon's hook may be quicker to take the default network's link a
       renameSync(from, to);
     };`;
   writeFileSync('/tmp/other.cjs', other);
-  standIn('node', 'exec "$original" --require /tmp/other.cjs "$@"');
+  stubProgram('node', 'exec "$original" --require /tmp/other.cjs "$@"');
   assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
   assert(!existsSync(link));
   assert.equal(logLines().at(-1)?.code, 'default-autostart-removed');

@@ -16,7 +16,8 @@ import {
   virlan,
   virsh,
 } from './host.ts';
-import { bareHost, standIn } from './reset-host.ts';
+import { stubProgram } from './program-stubs.ts';
+import { resetHost } from './reset-host.ts';
 import { changesSince, difference, type Snapshot, snapshot } from './snapshot.ts';
 
 const install = suite('install');
@@ -56,7 +57,7 @@ async function wholeHost(): Promise<{ state: Snapshot; files: Snapshot }> {
 
 install.after.each(async () => {
   await script('uninstall.sh');
-  await bareHost();
+  await resetHost();
 });
 
 install('without libvirtd: established, and gone without trace, also a second time', async () => {
@@ -146,7 +147,7 @@ install('beside a hook of the user’s own, which stays as it is', async () => {
 
 install('a libvirt that runs only one hook: refused, until the user’s own calls virlan’s', async () => {
   writeFileSync(`${hooks}/qemu`, own, { mode: 0o755 });
-  standIn('libvirtd', 'echo "libvirtd (libvirt) 6.4.0"');
+  stubProgram('libvirtd', 'echo "libvirtd (libvirt) 6.4.0"');
   const before = await wholeHost();
   const { exitCode, stderr } = await script('install.sh', '--no-packages', '--no-start');
   assert.equal(exitCode, 1);
@@ -350,7 +351,7 @@ install('an upgrade that fails leaves the virlan that was there, and its network
   await installed();
   writeFileSync('/usr/lib/virlan/VERSION', 'the one before');
   const before = await snapshot();
-  standIn('ip', 'echo "no such luck" >&2; exit 1');
+  stubProgram('ip', 'echo "no such luck" >&2; exit 1');
   const { exitCode, stderr } = await script('install.sh', '--no-packages');
   await execa('cp', ['-a', '--remove-destination', '/tmp/originals/.', '/']);
   assert.equal(exitCode, 1, stderr);

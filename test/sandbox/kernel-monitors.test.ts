@@ -4,10 +4,11 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { Follower } from '../../src/system/follow.ts';
-import { logLines } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
+import { logLines } from './log.ts';
 import { processes } from './snapshot.ts';
-import { startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
+import { until } from './until.ts';
+import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const following = suite('following');
 const sysctlFile = '/etc/sysctl.d/60-virlan.conf';

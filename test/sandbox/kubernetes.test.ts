@@ -6,8 +6,9 @@ import { formulaMac } from '../../src/identity/formula.ts';
 import { makeCloudImage } from './cloud-image.ts';
 import { formulaAddressOf } from './formula-values.ts';
 import { configure, destroyMachine, installVirlan, startLibvirtd, startMachine, virsh } from './host.ts';
+import { until } from './until.ts';
 import { checkout } from './virlan.ts';
-import { startWatcher, until } from './watcher.ts';
+import { startWatcher } from './watcher.ts';
 
 /**
  * The example of three nodes, with an image made here. It shows that a machine which boots from its disk, reads its

@@ -19,7 +19,8 @@ import {
   virlan,
   virsh,
 } from './host.ts';
-import { idle, startWatcher, stopWatcher, until } from './watcher.ts';
+import { until } from './until.ts';
+import { idle, startWatcher, stopWatcher } from './watcher.ts';
 
 /** Programs that nobody here wrote: they do with libvirt what they always do, and find virlan's network in it. */
 const clients = suite('clients');

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { formulaAddressOf } from './formula-values.ts';
-import { logLines } from './hook-calls.ts';
 import {
   configure,
   create,
@@ -22,6 +21,7 @@ import {
   virlan,
   virsh,
 } from './host.ts';
+import { logLines } from './log.ts';
 
 const machines = suite('machines');
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };

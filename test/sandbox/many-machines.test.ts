@@ -7,7 +7,8 @@ import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { configure, define, domainXml, installVirlan, startLibvirtd, virsh } from './host.ts';
-import { startWatcher, stopWatcher, until } from './watcher.ts';
+import { until } from './until.ts';
+import { startWatcher, stopWatcher } from './watcher.ts';
 
 const crowd = suite('crowd');
 const count = 100;

@@ -4,9 +4,10 @@ import { connect, createServer, type Socket } from 'node:net';
 import { FrameReader } from 'node-libvirt/frame';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { logLines } from './hook-calls.ts';
 import { configure, define, domainXml, installVirlan, macsOf, startLibvirtd, virsh } from './host.ts';
-import { get, startWatcher, until } from './watcher.ts';
+import { logLines } from './log.ts';
+import { until } from './until.ts';
+import { get, startWatcher } from './watcher.ts';
 
 // Debian has no modular daemons. A relay to libvirtd, which opens qemu:///system and network:///system just as well,
 // is what the watcher and virsh see of one, and can go alone.

@@ -7,10 +7,11 @@ import { suite } from 'uvu';
 import { parseIpv4 } from '../../src/address/ip.ts';
 import { applySteps } from '../../src/network/apply.ts';
 import type { Step } from '../../src/network/steps.ts';
-import { logLines, runHook } from './hook-calls.ts';
+import { runHook } from './hook-calls.ts';
 import { configure, installVirlan } from './host.ts';
+import { logLines } from './log.ts';
+import { until } from './until.ts';
 import { up } from './virlan-commands.ts';
-import { until } from './watcher.ts';
 
 const applies = suite('partial apply');
 

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { logLines, prepare } from './hook-calls.ts';
+import { prepare } from './hook-calls.ts';
 import {
   configure,
   guest,
@@ -19,9 +19,11 @@ import {
   startLibvirtd,
   virlan,
 } from './host.ts';
+import { logLines } from './log.ts';
 import { changesSince, snapshot } from './snapshot.ts';
-import { planned, up } from './virlan-commands.ts';
-import { get, startWatcher, stopWatcher, until } from './watcher.ts';
+import { until } from './until.ts';
+import { plannedSteps, up } from './virlan-commands.ts';
+import { get, startWatcher, stopWatcher } from './watcher.ts';
 
 interface Check {
   check: string;
@@ -126,7 +128,7 @@ probes('killed at any point it leaves files whole, and nothing after up', async 
   await up();
   assert(!isOut());
   await until(() => !isLeased());
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   assert.deepEqual(await changesSince(before, ...meant), []);
   assert.equal((await probed())['probe-lease'], 'ok: 192.168.100.254 leased as reserved');
 });

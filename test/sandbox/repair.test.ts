@@ -6,8 +6,7 @@ import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
 import { configure, dhcp, domainXml, type Guest, guest, installVirlan, probe } from './host.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
-import { plan, planned, up } from './virlan-commands.ts';
-import { until } from './watcher.ts';
+import { plan, plannedSteps, up } from './virlan-commands.ts';
 
 interface Damage {
   title: string;
@@ -313,7 +312,7 @@ repair('a network with a machine on it', async () => {
   const running = domainXml(machine).replace('<model', `<target dev='${web.port}'/><model`);
   writeFileSync('/run/libvirt/qemu/web.xml', `<domstatus state='running'>${running}</domstatus>`);
   await dhcp(web);
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 });
 
 /**
@@ -343,6 +342,8 @@ print("bound", flush=True)
 time.sleep(1)
 `;
 
+import { until } from './until.ts';
+
 repair('dnsmasq killed where the kernel takes its time over its sockets', async () => {
   const [dnsmasq] = processes('dnsmasq');
   assert(dnsmasq);
@@ -353,7 +354,7 @@ repair('dnsmasq killed where the kernel takes its time over its sockets', async 
   writeFileSync('/run/dnsmasq/k8s-br0.pid', `${slow.pid}\n`);
   await up();
   await slow;
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 });
 
 for (const [firewall, damages] of [
@@ -374,7 +375,7 @@ for (const [firewall, damages] of [
           found.details.join('\n'),
         );
       await up();
-      assert.deepEqual(await planned(), []);
+      assert.deepEqual(await plannedSteps(), []);
       assert.deepEqual(await changesSince(before, anew, /applied\.json/), []);
       assert.equal(processes('dnsmasq').length, 1);
       assert.match(readFileSync(hostsfile, 'utf8'), /web/);

@@ -1,30 +1,11 @@
-import { chmodSync, cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { execa, execaSync } from 'execa';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { restorePrograms } from './program-stubs.ts';
 import { processes } from './snapshot.ts';
 
-const originals = '/tmp/originals';
-
-/** Puts a shell script in the place of a program of the system, which it can call as "$original". */
-export function standIn(program: string, script: string): void {
-  const path = ['/usr/sbin', '/usr/bin'].map(directory => `${directory}/${program}`).find(existsSync);
-  if (path === undefined) throw new Error(`no ${program} on this host`);
-  const original = `${originals}${path}`;
-  // Programs that look at the name they are called by are links.
-  cpSync(path, original, { verbatimSymlinks: true });
-  rmSync(path);
-  writeFileSync(path, `#!/bin/sh\noriginal=${original}\n${script}\n`);
-  chmodSync(path, 0o755);
-}
-
-/** Takes the stand-ins away again. */
-export function noStandIns(): void {
-  if (existsSync(originals)) execaSync('cp', ['-a', '--remove-destination', `${originals}/.`, '/']);
-  rmSync(originals, { recursive: true, force: true });
-}
-
 /** Makes the private host bare again, whatever a test or virlan left on it: what is installed stays. */
-export async function bareHost(): Promise<void> {
-  noStandIns();
+export async function resetHost(): Promise<void> {
+  restorePrograms();
   for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');
   const links = readdirSync('/sys/class/net').filter(link => link !== 'lo');
   // One of a pair takes the other with it.

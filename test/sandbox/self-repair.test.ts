@@ -3,7 +3,6 @@ import { mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { logLines } from './hook-calls.ts';
 import {
   configure,
   define,
@@ -22,8 +21,10 @@ import {
   virlan,
   virsh,
 } from './host.ts';
+import { logLines } from './log.ts';
 import { startPinging } from './pinger.ts';
-import { idle, startWatcher, until } from './watcher.ts';
+import { until } from './until.ts';
+import { idle, startWatcher } from './watcher.ts';
 
 /** What somebody does to the host by hand, as a shell would, and the things that virlan has to put right then. */
 interface Damage {

@@ -3,9 +3,10 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { configure, dhcp, guest, host, installVirlan, serve, virlan } from './host.ts';
-import { bareHost, standIn } from './reset-host.ts';
+import { stubProgram } from './program-stubs.ts';
+import { resetHost } from './reset-host.ts';
 import { processes } from './snapshot.ts';
-import { down, failed, planned, up } from './virlan-commands.ts';
+import { assertFailure, down, plannedSteps, up } from './virlan-commands.ts';
 
 const units = suite('units');
 const directory = '/usr/lib/systemd/system';
@@ -38,14 +39,14 @@ units.before(async () => {
 });
 units.after.each(async () => {
   rmSync('/run/systemd', { recursive: true, force: true });
-  await bareHost();
+  await resetHost();
 });
 
 async function withSystemd(): Promise<void> {
   mkdirSync('/run/systemd/system', { recursive: true });
   writeFileSync(calls, '');
-  standIn('systemctl', systemctl);
-  standIn('journalctl', 'cat /tmp/journal');
+  stubProgram('systemctl', systemctl);
+  stubProgram('journalctl', 'cat /tmp/journal');
   await configure(config);
 }
 
@@ -80,7 +81,7 @@ units('dnsmasq runs in its unit, as its user from the start, and serves', async 
   assert.match(status, new RegExp(`^Uid:\\t${uid}\\t${uid}\\t${uid}\\t`, 'm'));
   // NET_BIND_SERVICE, NET_ADMIN and NET_RAW.
   assert.match(status, /^CapBnd:\t0000000000003400$/m);
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   const web = await guest('web', { mac: '52:54:00:00:00:0a' });
   assert.match(await dhcp(web), /^192\.168\.100\./);
   assert.match(readFileSync('/var/lib/dnsmasq/k8s-br0/leases', 'utf8'), /52:54:00:00:00:0a/);
@@ -90,7 +91,7 @@ units('dnsmasq runs in its unit, as its user from the start, and serves', async 
 units('why dnsmasq does not start in its unit is said', async () => {
   await withSystemd();
   const taken = await serve(host, { proto: 'tcp', port: 53 });
-  failed(
+  assertFailure(
     await virlan('up'),
     /virlan-dnsmasq@k8s-br0.service: dnsmasq: .*already in use: stop what .*as it was$/,
   );

@@ -2,28 +2,29 @@ import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
-  allIsWell,
-  clear,
+  addMachines,
+  assertConnectivity,
   configureBackend,
-  leftBehind,
+  leftoverRules,
   networkStatus,
-  populate,
-  servePorts,
+  resetScenario,
+  serveHostPorts,
 } from './firewall-scenario.ts';
 import { firewalldPid, installFirewalls, startFirewalld } from './firewalls.ts';
-import { logLines, runHook } from './hook-calls.ts';
+import { runHook } from './hook-calls.ts';
 import { installVirlan, virlan } from './host.ts';
-import { noStandIns, standIn } from './reset-host.ts';
+import { logLines } from './log.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
 import { changesSince, snapshot } from './snapshot.ts';
-import { down, planned, up } from './virlan-commands.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
 
 const strangers = suite('strangers');
 strangers.before(async () => {
   await installVirlan();
   await installFirewalls();
-  await servePorts();
+  await serveHostPorts();
 });
-strangers.after.each(clear);
+strangers.after.each(resetScenario);
 
 const nft = (input: string) => execa('nft', ['-f', '-'], { input });
 
@@ -69,10 +70,10 @@ for (const [name, { start, list, chains }] of Object.entries(strangeFirewalls)) 
     for (const command of commands) assert(stderr.includes(command));
     assert.equal(await list(), before);
     for (const command of commands) await execa('sh', ['-c', command]);
-    const scene = await populate();
-    await allIsWell(scene);
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
     assert.deepEqual(await proposals(), []);
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
     await down();
   });
 }
@@ -82,11 +83,11 @@ strangers("the policies of iptables are no obstacle to virlan's own rules of ipt
   await execa('iptables', ['-P', 'INPUT', 'DROP']);
   await configureBackend('iptables');
   await up();
-  const scene = await populate();
+  const scenario = await addMachines();
   assert.deepEqual(await proposals(), []);
   // The host itself has nothing to answer the tests with.
   await execa('iptables', ['-P', 'INPUT', 'ACCEPT']);
-  await allIsWell(scene);
+  await assertConnectivity(scenario);
 });
 
 /** How long no foreign ruleset, and no firewall that hangs, may hold virlan up, in milliseconds. */
@@ -140,7 +141,7 @@ const badAnswers: { title: string; program: string; script: string; word: RegExp
 
 for (const { title, program, script, word } of badAnswers) {
   strangers(`${title} is passed over with a word`, async () => {
-    standIn(program, script);
+    stubProgram(program, script);
     await configureBackend('nftables');
     const { exitCode, stderr } = await inTime(() => virlan('up'));
     assert.deepEqual([exitCode, stderr.trim().split('\n').length], [0, 1]);
@@ -148,14 +149,14 @@ for (const { title, program, script, word } of badAnswers) {
     assert(logLines().some(({ msg }) => word.test(String(msg))));
     assert.equal((await networkStatus()).problems.filter(problem => word.test(problem)).length, 1);
     assert.equal((await virlan('down')).exitCode, 0);
-    assert.deepEqual(await leftBehind(), []);
+    assert.deepEqual(await leftoverRules(), []);
   });
 }
 
 strangers('an nft that hangs over everything is named, and holds nobody up', async () => {
   await configureBackend('nftables');
   await up();
-  standIn('nft', 'exec sleep 60');
+  stubProgram('nft', 'exec sleep 60');
   const word = /nft .*: not done after 2 s/;
   const { exitCode, stdout } = await inTime(() => virlan('doctor', '--json'));
   const { check, seen } = JSON.parse(stdout).explanation;
@@ -166,14 +167,14 @@ strangers('an nft that hangs over everything is named, and holds nobody up', asy
   assert.match(again.stderr, word);
   assert.equal((await inTime(() => runHook('daemon', ['-', 'start', '-', 'start']))).exitCode, 0);
   assert(logLines().some(({ msg, err }) => word.test(`${msg} ${err}`)));
-  noStandIns();
-  assert.deepEqual(await planned(), []);
+  restorePrograms();
+  assert.deepEqual(await plannedSteps(), []);
 });
 
 strangers('an nft that hangs from the start leaves the host as it was', async () => {
   await configureBackend('nftables');
   const before = await snapshot();
-  standIn('nft', 'exec sleep 60');
+  stubProgram('nft', 'exec sleep 60');
   const { exitCode, stderr } = await virlan('up');
   assert.equal(exitCode, 1);
   assert.match(
@@ -181,7 +182,7 @@ strangers('an nft that hangs from the start leaves the host as it was', async ()
     /nft -f -: not done after 10 s; putting the host back failed too: nft .* "virlan down" /,
   );
   // What was there before is remembered as long as nobody knows what nft did.
-  noStandIns();
+  restorePrograms();
   assert.deepEqual(await changesSince(before, /before\.json|applied\.json/), []);
   assert.equal((await virlan('down')).exitCode, 0);
   assert.deepEqual(await changesSince(before), []);
@@ -189,8 +190,8 @@ strangers('an nft that hangs from the start leaves the host as it was', async ()
 
 const brokenFirewallds = {
   'does not answer': () => process.kill(firewalldPid(), 'SIGSTOP'),
-  'answers with an error': () => standIn('busctl', 'echo "Call failed: COMMAND_FAILED" >&2; exit 1'),
-  'answers with nonsense': () => standIn('busctl', `echo '{"type":"s","data":{}}'`),
+  'answers with an error': () => stubProgram('busctl', 'echo "Call failed: COMMAND_FAILED" >&2; exit 1'),
+  'answers with nonsense': () => stubProgram('busctl', `echo '{"type":"s","data":{}}'`),
 };
 
 for (const [what, breakIt] of Object.entries(brokenFirewallds)) {
@@ -211,8 +212,8 @@ for (const [what, breakIt] of Object.entries(brokenFirewallds)) {
 strangers('a subnet that overlaps and comes later is told of, and cuts nothing', async () => {
   await configureBackend('nftables');
   await up();
-  const scene = await populate();
-  await allIsWell(scene);
+  const scenario = await addMachines();
+  await assertConnectivity(scenario);
   await execa('ip', ['link', 'add', 'vpn0', 'type', 'veth', 'peer', 'name', 'vpn1']);
   await execa('ip', ['link', 'set', 'vpn0', 'up']);
   await execa('ip', ['link', 'set', 'vpn1', 'up']);
@@ -226,13 +227,14 @@ strangers('a subnet that overlaps and comes later is told of, and cuts nothing',
   const again = await virlan('up');
   assert.equal(again.exitCode, 0);
   assert.match(again.stderr, word);
-  await allIsWell(scene);
+  await assertConnectivity(scenario);
 
   // Not even where it has to be built anew.
   await execa('ip', ['link', 'delete', 'k8s-br0']);
   assert.equal((await virlan('up')).exitCode, 0);
-  for (const { port } of [scene.web, scene.db]) await execa('ip', ['link', 'set', port, 'master', 'k8s-br0']);
-  await allIsWell(scene);
+  for (const { port } of [scenario.web, scenario.db])
+    await execa('ip', ['link', 'set', port, 'master', 'k8s-br0']);
+  await assertConnectivity(scenario);
   await down();
   const refused = await virlan('up');
   assert.equal(refused.exitCode, 1);

@@ -8,7 +8,7 @@ export function succeeded({ exitCode, stdout, stderr }: Outcome): string {
 }
 
 /** Exit code 1, and one line on standard error that matches. */
-export function failed({ exitCode, stdout, stderr }: Outcome, line: RegExp): void {
+export function assertFailure({ exitCode, stdout, stderr }: Outcome, line: RegExp): void {
   assert.equal(stdout, '');
   assert.match(stderr, line);
   assert.deepEqual([exitCode, stderr.trim().split('\n').length], [1, 1]);
@@ -35,6 +35,6 @@ export async function plan(): Promise<{ steps: string[]; details: string[] }> {
   return { steps, details: indented(/^ {3}/) };
 }
 
-export async function planned(): Promise<string[]> {
+export async function plannedSteps(): Promise<string[]> {
   return (await plan()).steps;
 }

@@ -8,7 +8,7 @@ import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { formulaAddressOf } from './formula-values.ts';
-import { logLines, prepare, runHook } from './hook-calls.ts';
+import { prepare, runHook } from './hook-calls.ts';
 import {
   configure,
   define,
@@ -26,8 +26,10 @@ import {
   virsh,
   withHotplug,
 } from './host.ts';
+import { logLines } from './log.ts';
 import { olderLibvirtd } from './older-libvirtd.ts';
-import { get, idle, startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
+import { until } from './until.ts';
+import { get, idle, startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const watcher = suite('watcher');
 const config = '[network.k8s-br0]\nstp = no\n';

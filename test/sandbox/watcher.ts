@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { until } from './until.ts';
 
 let watcher: ChildProcess | undefined;
 
@@ -59,16 +60,4 @@ interface WatcherStatus {
 async function watcherStatus(): Promise<WatcherStatus | null> {
   const text = await get('/status');
   return text === null ? null : JSON.parse(text);
-}
-
-/**
- * Resolves when the condition holds, and throws when it does not within a time. What the watcher does shows in many
- * places (files, libvirt, the kernel), of which no one event tells, so it is looked at in short steps.
- */
-export async function until(condition: () => Promise<boolean> | boolean, seconds = 10): Promise<void> {
-  const end = performance.now() + seconds * 1000;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not so after ${seconds} s: ${condition}`);
-    await new Promise(resolve => setTimeout(resolve, 10));
-  }
 }
