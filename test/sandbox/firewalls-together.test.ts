@@ -1,3 +1,4 @@
+// virlan beside two other firewalls at once, and after the removal of one.
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { execa } from 'execa';
@@ -10,7 +11,7 @@ import {
   resetScenario,
   serveHostPorts,
 } from './firewall-scenario.ts';
-import { installFirewalls, type Other, others, ufw } from './firewalls.ts';
+import { installFirewalls, type OtherFirewall, otherFirewalls, ufw } from './firewalls.ts';
 import { installVirlan } from './host.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
 
@@ -28,7 +29,7 @@ for (const pair of [
   ['firewalld', 'ufw'],
 ] as const) {
   together(`${pair.join(' and ')} together`, async () => {
-    const [first, second] = pair.map(name => others[name]) as [Other, Other];
+    const [first, second] = pair.map(name => otherFirewalls[name]) as [OtherFirewall, OtherFirewall];
     await first.start();
     await configureBackend('nftables');
     await up();
@@ -49,7 +50,7 @@ for (const pair of [
   });
 }
 
-together('a ufw that was removed without its configuration keeps nothing of virlan', async () => {
+together('down removes virlan from the configuration of a ufw that was uninstalled', async () => {
   await ufw('allow', 'in', 'on', 'lo', 'comment', 'mine');
   await ufw('--force', 'enable');
   await configureBackend('nftables');

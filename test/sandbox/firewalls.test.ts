@@ -1,3 +1,4 @@
+// virlan beside ufw, firewalld and Docker: started before or after virlan, reloaded, restarted and stopped.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
@@ -12,7 +13,7 @@ import {
   resetScenario,
   serveHostPorts,
 } from './firewall-scenario.ts';
-import { installFirewalls, others } from './firewalls.ts';
+import { installFirewalls, otherFirewalls } from './firewalls.ts';
 import { installVirlan } from './host.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
 
@@ -24,64 +25,66 @@ firewalls.before(async () => {
 });
 firewalls.after.each(resetScenario);
 
-const linesIn = async (name: string) =>
-  (await networkStatus()).otherFirewalls.find(other => other.name === name)?.rules.length;
+/** Returns the number of virlan's rules in another firewall. */
+async function ruleCount(name: string): Promise<number> {
+  return (await networkStatus()).otherFirewalls.find(other => other.name === name)?.rules.length ?? 0;
+}
 
-for (const [name, other] of Object.entries(others)) {
+for (const [name, other] of Object.entries(otherFirewalls)) {
+  firewalls(`${name} started before virlan: connectivity holds across reload, restart and stop`, async () => {
+    await other.start();
+    await configureBackend('nftables');
+    await up();
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
+    assert((await ruleCount(name)) > 0);
+    await other.reload();
+    await assertConnectivity(scenario);
+    await other.restart();
+    await assertConnectivity(scenario);
+    // At its start firewalld flushes the tables of iptables, and the checksum rule with them.
+    await up();
+    assert.deepEqual(await plannedSteps(), []);
+    await other.stop();
+    await assertConnectivity(scenario);
+    await down();
+    assert.deepEqual(await leftoverRules(), []);
+  });
+
   firewalls(
-    `${name} is there first, reloads, restarts, stops, and is forgotten when it is gone`,
+    `${name} started after virlan: up restores connectivity, and down removes virlan's rules from it`,
     async () => {
-      await other.start();
       await configureBackend('nftables');
       await up();
       const scenario = await addMachines();
       await assertConnectivity(scenario);
-      assert.deepEqual(await plannedSteps(), []);
-      assert(Number(await linesIn(name)) > 0);
-      await other.reload();
-      await assertConnectivity(scenario);
-      await other.restart();
-      await assertConnectivity(scenario);
-      // firewalld flushes the tables of iptables when it starts, and the rule for the checksum with them.
+      // If Docker itself switches forwarding on, it sets the policy of FORWARD to DROP.
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
+      await other.start();
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
+      assert.equal(await probeInternet(scenario), other.verdictAfterStart);
       await up();
+      await assertConnectivity(scenario);
       assert.deepEqual(await plannedSteps(), []);
-      await other.stop();
+
+      for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
+      await up();
+      await assertConnectivity(scenario);
+      assert.deepEqual(await plannedSteps(), []);
+      await execa('nft', ['flush', 'ruleset']);
+      await up();
+      await assertConnectivity(scenario);
+
+      await other.restart();
+      await up();
       await assertConnectivity(scenario);
       await down();
       assert.deepEqual(await leftoverRules(), []);
     },
   );
 
-  firewalls(`${name} comes later, is flushed, and is told to forget while it runs`, async () => {
-    await configureBackend('nftables');
-    await up();
-    const scenario = await addMachines();
-    await assertConnectivity(scenario);
-    // Docker forwards nothing but its own where it had to switch forwarding on.
-    writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
-    await other.start();
-    writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
-    assert.equal(await probeInternet(scenario), other.atItsStart);
-    await up();
-    await assertConnectivity(scenario);
-    assert.deepEqual(await plannedSteps(), []);
-
-    for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
-    await up();
-    await assertConnectivity(scenario);
-    assert.deepEqual(await plannedSteps(), []);
-    await execa('nft', ['flush', 'ruleset']);
-    await up();
-    await assertConnectivity(scenario);
-
-    await other.restart();
-    await up();
-    await assertConnectivity(scenario);
-    await down();
-    assert.deepEqual(await leftoverRules(), []);
-  });
-
-  firewalls(`${name} beside virlan's rules of iptables`, async () => {
+  firewalls(`${name} beside virlan's iptables backend`, async () => {
     await other.start();
     await configureBackend('iptables');
     await up();

@@ -57,7 +57,7 @@ END
 chmod 600 /etc/libvirt/qemu.conf /etc/libvirt/qemu/networks/default.xml
 ln -s /etc/libvirt/qemu/networks/default.xml /etc/libvirt/qemu/networks/autostart/default.xml
 
-# Equal on every machine that runs the tests. The name server has the address that host.ts gives the internet.
+# Equal on every machine that runs the tests. The name server's address is internetAddress of namespaces.ts.
 echo sandbox > /proc/sys/kernel/hostname
 rm -f /etc/machine-id /etc/resolv.conf
 echo 00112233445566778899aabbccddeeff > /etc/machine-id

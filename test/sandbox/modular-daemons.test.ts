@@ -1,26 +1,27 @@
+// The watcher with modular daemons: virtqemud for machines, virtnetworkd for networks.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { FrameReader } from 'node-libvirt/frame';
 import { suite } from 'uvu';
-import { formulaMac } from '../../src/identity/formula.ts';
+import { formulaMacOf } from './formula-values.ts';
 import { configure, define, domainXml, installVirlan, macsOf, startLibvirtd, virsh } from './host.ts';
-import { logLines } from './log.ts';
+import { errorLines, logLinesOf } from './log.ts';
 import { until } from './until.ts';
 import { get, startWatcher } from './watcher.ts';
 
-// Debian has no modular daemons. A relay to libvirtd, which opens qemu:///system and network:///system just as well,
-// is what the watcher and virsh see of one, and can go alone.
-const modular = suite('modular');
+// Debian has no modular daemons. Each is replaced by a relay to libvirtd, which accepts qemu:///system and
+// network:///system too. A relay can be stopped by itself.
+const modular = suite('modular daemons');
 
 /** REMOTE_PROC_DOMAIN_GET_XML_DESC */
 const xmlDesc = 14;
 
-/** The socket of a modular daemon. It stays, as systemd keeps it, while the daemon comes and goes. */
+/** The socket of a modular daemon. It exists, as under systemd, also while the daemon is stopped. */
 class Relay {
   readonly #connections = new Set<Socket>();
   #isUp = false;
-  /** Asked for each call with its procedure; true ends its connection instead of passing it on. */
+  /** Called for each call with its procedure; true closes the connection instead of relaying the call. */
   cutsAt: (procedure: number) => boolean = () => false;
 
   async listen(daemon: 'virtqemud' | 'virtnetworkd'): Promise<void> {
@@ -59,23 +60,34 @@ class Relay {
 const machines = new Relay();
 const networks = new Relay();
 
-const hasFormulaMac = async (name: string) =>
-  (await macsOf(name))[0] === formulaMac({ network: 'k8s-br0', machine: name, nic: 0 }, () => false);
-
-const defineMachine = (name: string) =>
-  define(domainXml({ name, nics: [{ type: 'network', source: 'k8s-br0' }] }));
-
-/** What the watcher says of libvirt: in its status, and in its figures. */
-async function said(): Promise<unknown[]> {
-  const [, figure] = /^virlan_libvirt_connected (\d)$/m.exec((await get('/metrics')) ?? '') ?? [];
-  return [JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt, figure];
+async function hasFormulaMac(name: string): Promise<boolean> {
+  return (await macsOf(name))[0] === formulaMacOf(name);
 }
 
-const logged = (message: RegExp) => logLines().filter(({ msg }) => message.test(String(msg)));
-const connections = (daemon: string) =>
-  logged(/^libvirt connected$/).filter(({ socket }) => socket === `/run/libvirt/${daemon}-sock`).length;
+function defineMachine(name: string): Promise<void> {
+  return define(domainXml({ name, nics: [{ type: 'network', source: 'k8s-br0' }] }));
+}
 
-modular('machines and networks are followed, each over its own daemon', async () => {
+/** Returns the watcher's connection to libvirt as its status and its metrics show it. */
+async function shownConnection(): Promise<unknown[]> {
+  const [, metric] = /^virlan_libvirt_connected (\d)$/m.exec((await get('/metrics')) ?? '') ?? [];
+  return [JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt, metric];
+}
+
+/** Returns how often the watcher has connected to a daemon. */
+function connectCount(daemon: string): number {
+  return logLinesOf('libvirt-connected').filter(({ socket }) => socket === socketOf(daemon)).length;
+}
+
+function hasDisconnected(daemon: string): boolean {
+  return logLinesOf('libvirt-disconnected').some(({ socket }) => socket === socketOf(daemon));
+}
+
+function socketOf(daemon: string): string {
+  return `/run/libvirt/${daemon}-sock`;
+}
+
+modular('the watcher follows machines and networks over their own daemons', async () => {
   await installVirlan();
   await configure('[network.k8s-br0]\nstp = no\n');
   await startLibvirtd();
@@ -88,55 +100,55 @@ modular('machines and networks are followed, each over its own daemon', async ()
   await until(async () => !/default/.test(await virsh('net-list', '--all')));
   await defineMachine('web');
   await until(() => hasFormulaMac('web'));
-  assert.deepEqual(await said(), ['connected', '1']);
+  assert.deepEqual(await shownConnection(), ['connected', '1']);
 });
 
 modular(
-  'without virtnetworkd machines are followed; what became of networks is seen when it is back',
+  'without virtnetworkd the watcher follows machines, and compares networks when it is back',
   async () => {
-    const before = connections('virtnetworkd');
+    const before = connectCount('virtnetworkd');
     networks.stop();
-    await until(() => logged(/^libvirt is gone: .*virtnetworkd-sock/).length > 0);
-    assert.deepEqual(await said(), ['connected', '1']);
+    await until(() => hasDisconnected('virtnetworkd'));
+    assert.deepEqual(await shownConnection(), ['connected', '1']);
     await defineMachine('db');
     await until(() => hasFormulaMac('db'));
     await virsh('net-destroy', 'k8s-br0');
     networks.start();
-    await until(() => connections('virtnetworkd') > before);
+    await until(() => connectCount('virtnetworkd') > before);
     await until(async () => /k8s-br0 +active/.test(await virsh('net-list', '--all')));
   },
 );
 
-modular('without virtqemud libvirt is not connected, whatever virtnetworkd does', async () => {
-  machines.stop();
-  await until(() => logged(/^libvirt is gone: .*virtqemud-sock/).length > 0);
-  const before = connections('virtnetworkd');
-  networks.stop();
-  networks.start();
-  await until(() => connections('virtnetworkd') > before);
-  assert.deepEqual(await said(), ['disconnected', '0']);
-  machines.start();
-  await until(async () => (await said())[1] === '1');
-  assert.deepEqual(await said(), ['connected', '1']);
-});
+modular(
+  'without virtqemud the watcher reports libvirt as disconnected, also when virtnetworkd restarts',
+  async () => {
+    machines.stop();
+    await until(() => hasDisconnected('virtqemud'));
+    const before = connectCount('virtnetworkd');
+    networks.stop();
+    networks.start();
+    await until(() => connectCount('virtnetworkd') > before);
+    assert.deepEqual(await shownConnection(), ['disconnected', '0']);
+    machines.start();
+    await until(async () => (await shownConnection())[1] === '1');
+    assert.deepEqual(await shownConnection(), ['connected', '1']);
+  },
+);
 
-modular('a virtqemud that goes in the middle of a comparison is no error for each machine', async () => {
+modular('a virtqemud that stops during a comparison does not cause an error for each machine', async () => {
   const names = Array.from({ length: 10 }, (_, index) => `many${index}`);
   for (const name of names) await defineMachine(name);
   for (const name of names) await until(() => hasFormulaMac(name));
   machines.stop();
-  // Web, db and these are all read once before the first is looked at. The connection ends at the third.
+  // All machines, web and db included, are read once before the first is compared. The connection ends at the third.
   let left = names.length + 2 + 2;
   machines.cutsAt = procedure => procedure === xmlDesc && left-- === 0;
   machines.start();
   await until(() => left < 0);
-  await until(async () => (await said())[1] === '1');
+  await until(async () => (await shownConnection())[1] === '1');
   await defineMachine('last');
   await until(() => hasFormulaMac('last'));
-  assert.deepEqual(
-    logLines().filter(({ level }) => level === 50),
-    [],
-  );
+  assert.deepEqual(errorLines(), []);
 });
 
 modular.run();

@@ -1,14 +1,15 @@
+// Returns the private host to its state before a test.
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { restorePrograms } from './program-stubs.ts';
 import { processes } from './snapshot.ts';
 
-/** Makes the private host bare again, whatever a test or virlan left on it: what is installed stays. */
+/** Removes networks, rules and state that a test or virlan left on the private host. Installed files stay. */
 export async function resetHost(): Promise<void> {
   restorePrograms();
   for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');
   const links = readdirSync('/sys/class/net').filter(link => link !== 'lo');
-  // One of a pair takes the other with it.
+  // Deleting one end of a veth pair deletes the other too, so later deletions may fail.
   for (const link of links) await execa('ip', ['link', 'delete', link], { reject: false });
   await execa('ip', ['route', 'flush', 'type', 'blackhole']);
   await execa('nft', ['flush', 'ruleset']);

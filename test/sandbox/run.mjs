@@ -45,7 +45,7 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
-/** Runs one file until uvu prints its summary; kills processes that the tests left running. */
+/** Runs one file until uvu prints its summary, then kills processes that the tests left running. */
 function runFile(file) {
   const started = performance.now();
   const [command, ...args] = commandFor(file);
@@ -77,7 +77,7 @@ function runFile(file) {
 }
 
 /**
- * Files that run alone: two measure durations, and the third looks for namespaces that are left behind, whose numbers the
+ * Files that run alone: two measure durations, and the third searches for namespaces that remain, whose numbers the
  * kernel reuses at once for the next private host.
  */
 const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
