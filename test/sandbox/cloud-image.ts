@@ -22,7 +22,9 @@ const modules = [
   'fs/isofs/isofs',
 ];
 
-/** Creates a disk image with a boot loader and cloud-init.sh as its init process, which reads a NoCloud seed. */
+/**
+ * Creates a disk image with a boot loader and cloud-init.sh as its init process, which reads a NoCloud seed.
+ */
 export async function makeCloudImage(path: string): Promise<void> {
   const root = '/tmp/image-root';
   const files = '/tmp/image-files';

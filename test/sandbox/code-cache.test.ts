@@ -1,4 +1,4 @@
-// The code that V8 compiled is kept between starts, and nothing that is wrong with it keeps virlan from starting.
+// The cache of code compiled by V8, which must never prevent virlan from starting.
 import assert from 'node:assert/strict';
 import {
   chmodSync,
@@ -14,63 +14,63 @@ import { execa } from 'execa';
 import { suite } from 'uvu';
 import { installVirlan } from './host.ts';
 
-const start = suite('start');
+const cached = suite('code cache');
 const cache = '/var/cache/virlan';
-const kept = `${cache}/bin/virlan.cjs.v8`;
+const cacheFile = `${cache}/bin/virlan.cjs.v8`;
 const bundle = '/usr/lib/virlan/bin/virlan.cjs';
 
 async function startVirlan(): Promise<void> {
   assert.match((await execa('/usr/sbin/virlan', ['--version'])).stdout, /^virlan \d/);
 }
 
-/** The end of the header: the commands whose code is kept. */
-function keptParts(): string[] {
-  return readFileSync(kept).toString('latin1').split('\n')[0]?.split(' ').slice(3) ?? [];
+/** Returns the commands whose code is cached, from the end of the file's header. */
+function cachedCommands(): string[] {
+  return readFileSync(cacheFile).toString('latin1').split('\n')[0]?.split(' ').slice(3) ?? [];
 }
 
-start('the code of the first start is kept, readable by root alone', async () => {
+cached('the code of the first start is cached, readable only by root', async () => {
   await installVirlan();
   rmSync(cache, { recursive: true, force: true });
   await startVirlan();
-  assert.deepEqual(keptParts(), ['--version']);
+  assert.deepEqual(cachedCommands(), ['--version']);
   for (const path of [cache, `${cache}/bin`]) assert.equal(statSync(path).mode & 0o777, 0o700);
-  assert.equal(statSync(kept).mode & 0o777, 0o600);
-  const before = statSync(kept);
+  assert.equal(statSync(cacheFile).mode & 0o777, 0o600);
+  const before = statSync(cacheFile);
   await startVirlan();
-  assert.equal(statSync(kept).ino, before.ino, 'written again');
+  assert.equal(statSync(cacheFile).ino, before.ino, 'written again');
 });
 
-start('the functions that another command calls are added', async () => {
-  const { size } = statSync(kept);
+cached('another command adds its functions', async () => {
+  const { size } = statSync(cacheFile);
   await execa('/usr/sbin/virlan', ['plan'], { reject: false });
-  assert.deepEqual(keptParts(), ['--version', 'plan']);
-  assert(statSync(kept).size > size);
+  assert.deepEqual(cachedCommands(), ['--version', 'plan']);
+  assert(statSync(cacheFile).size > size);
 });
 
-start('a command line that makes no sense does not make it grow for ever', async () => {
+cached('invalid command lines do not let the cache grow without limit', async () => {
   for (let run = 0; run < 25; run++) await execa('/usr/sbin/virlan', [`x${run}`], { reject: false });
-  assert.equal(keptParts().length, 20);
+  assert.equal(cachedCommands().length, 20);
 });
 
-start('a bundle that was replaced gets code of its own', async () => {
+cached('a replaced bundle is compiled again', async () => {
   utimesSync(bundle, new Date(), new Date(0));
   await startVirlan();
-  assert.deepEqual(keptParts(), ['--version']);
+  assert.deepEqual(cachedCommands(), ['--version']);
 });
 
-start('damaged code is made anew', async () => {
-  const [header = ''] = readFileSync(kept).toString('latin1').split('\n');
+cached('a damaged cache is replaced', async () => {
+  const [header = ''] = readFileSync(cacheFile).toString('latin1').split('\n');
   for (const content of ['', 'x', `${header}\n`, `${header}\n${'x'.repeat(10_000)}`]) {
-    writeFileSync(kept, content);
+    writeFileSync(cacheFile, content);
     await startVirlan();
-    assert.deepEqual(keptParts(), ['--version']);
-    assert(statSync(kept).size > 10_000, JSON.stringify(content.slice(0, 100)));
+    assert.deepEqual(cachedCommands(), ['--version']);
+    assert(statSync(cacheFile).size > 10_000, JSON.stringify(content.slice(0, 100)));
   }
 });
 
-start('where nothing can be kept virlan starts all the same', async () => {
+cached('virlan starts where the cache cannot be written', async () => {
   rmSync(cache, { recursive: true, force: true });
-  writeFileSync(cache, 'a file in its place');
+  writeFileSync(cache, 'not a directory');
   await startVirlan();
   rmSync(cache);
   assert(!existsSync(cache));
@@ -79,4 +79,4 @@ start('where nothing can be kept virlan starts all the same', async () => {
   assert.deepEqual(readdirSync(cache), ['bin']);
 });
 
-start.run();
+cached.run();

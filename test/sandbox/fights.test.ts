@@ -26,7 +26,7 @@ async function addresses(): Promise<string> {
 }
 
 fights(
-  'a setting that another program fights for is left alone; everything else is repaired, and status shows the fight',
+  'a setting that another program keeps changing is left alone, and status shows it; the rest is repaired',
   async () => {
     await installVirlan();
     await configure('[network.k8s-br0]\nstp = no\n');

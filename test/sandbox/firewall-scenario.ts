@@ -1,4 +1,5 @@
-// The scenario of the firewall tests: two machines and the internet, on a host with virlan and other firewalls.
+// The scenario of the firewall tests: two machines and the internet, on a host with virlan and other
+// firewalls.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
@@ -31,7 +32,8 @@ export interface Scenario {
 const gateway = '192.168.100.1';
 
 /**
- * Writes a configuration that lets machines reach one more port of the host. STP is off because it would delay guests.
+ * Writes a configuration that lets machines reach one more port of the host. STP is off because it would
+ * delay guests.
  */
 export function configureBackend(backend: 'nftables' | 'iptables'): Promise<void> {
   const lines = ['[network.k8s-br0]', 'stp = no', `firewall = ${backend}`, 'host-allow = tcp/5000', ''];
@@ -69,7 +71,10 @@ async function newGuest(name: string, digit: string): Promise<Guest> {
   return guest(name, { mac });
 }
 
-/** Asserts that machines have DHCP, DNS, each other and the internet, and that forbidden ports are unreachable. */
+/**
+ * Asserts that machines have DHCP, DNS, each other and the internet, and that forbidden ports are
+ * unreachable.
+ */
 export async function assertConnectivity({ web, db, outside }: Scenario): Promise<void> {
   // Docker and Kubernetes set this, and then frames between machines pass the rules of the forward hook.
   assert.equal(readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8'), '1\n');
@@ -108,8 +113,9 @@ export function probeInternet({ web }: Scenario): Promise<Verdict> {
 }
 
 /**
- * Returns the lines of the kernel's rules and of other firewalls' files that name the bridge or virlan. A running
- * firewalld keeps the chains of a removed zone until it reloads, but no rule jumps to them: they are left out.
+ * Returns the lines of the kernel's rules and of other firewalls' files that name the bridge or virlan. A
+ * running firewalld keeps the chains of a removed zone until it reloads, but no rule jumps to them: they are
+ * left out.
  */
 export async function leftoverRules(): Promise<string[]> {
   const zones = '/etc/firewalld/zones';

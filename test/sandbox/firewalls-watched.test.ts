@@ -51,7 +51,8 @@ for (const [name, other] of Object.entries(otherFirewalls)) {
     let watcher = await startWatcher();
     const scenario = await addMachines();
     await assertConnectivity(scenario);
-    // On a busy host a firewall may write its rules several times at its start, and virlan leaves them alone for a while.
+    // On a busy host a firewall may write its rules several times at its start, and virlan leaves them alone
+    // for a while.
     const isRepaired = () =>
       until(async () => (await hasEmptyPlan()) && (await probeInternet(scenario)) === 'open', 40);
 

@@ -10,7 +10,9 @@ import { checkout } from './virlan.ts';
 /** The directory where setup.sh has unpacked their packages. */
 const unpacked = `${checkout}/build/firewalls`;
 
-/** Installs ufw, firewalld and Docker without starting them. Programs that the machine already has are kept. */
+/**
+ * Installs ufw, firewalld and Docker without starting them. Programs that the machine already has are kept.
+ */
 export async function installFirewalls(): Promise<void> {
   // Links, because Docker's programs take 250 MB, too much for the overlay in memory.
   for (const programs of ['bin', 'sbin'])
@@ -65,7 +67,9 @@ export function firewalldPid(): number {
   return running.get('firewalld')?.pid ?? 0;
 }
 
-/** Starts Docker's daemon without containers. Resolves when it answers; throws with its output if it exits. */
+/**
+ * Starts Docker's daemon without containers. Resolves when it answers; throws with its output if it exits.
+ */
 export async function startDocker(): Promise<void> {
   const state = ['--data-root', '/run/docker-data', '--exec-root', '/run/docker-exec'];
   const dockerd = spawn('dockerd', ['--storage-driver=vfs', ...state, '-H', 'unix:///run/docker.sock'], {

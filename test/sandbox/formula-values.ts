@@ -5,7 +5,10 @@ import { parseConfig } from '../../src/config/parse.ts';
 import { formulaAddress, formulaMac } from '../../src/identity/formula.ts';
 import { poolOf } from '../../src/identity/pool.ts';
 
-/** Returns the formula's address for a NIC on the first network of a configuration, with no other address taken. */
+/**
+ * Returns the formula's address for a NIC on the first network of a configuration, with no other address
+ * taken.
+ */
 export function formulaAddressOf(machine: string, nic = 0, config = ''): string {
   const parsed = parseConfig(config);
   assert(parsed.ok);

@@ -12,7 +12,10 @@ export interface HookRun {
   readonly signal: string | undefined;
 }
 
-/** Runs an installed hook as libvirt does. Resolves when every process that inherited its output has closed it. */
+/**
+ * Runs an installed hook as libvirt does. Resolves when every process that inherited its output has closed
+ * it.
+ */
 export async function runHook(
   driver: string,
   args: readonly string[],

@@ -1,7 +1,7 @@
 #!/bin/sh
 # init.sh CHECKOUT DIRECTORY CMD ARGS...: process 1 of a private host. enter.sh starts it in fresh namespaces.
-# Prepares the host, runs CMD in DIRECTORY, and reaps the daemons that CMD orphans. When it exits, the kernel kills all
-# other processes.
+# Prepares the host, runs CMD in DIRECTORY, and reaps the daemons that CMD orphans. When it exits, the kernel kills
+# all other processes.
 set -eu
 
 checkout=$1
@@ -22,8 +22,8 @@ mkdir /run/lock
 mount -t tmpfs -o mode=1777 private /tmp
 mount -t tmpfs -o mode=1777 private /dev/shm
 
-# sysfs shows the network namespace that it was mounted in. The old one also contains the real host's cgroups, which
-# libvirt would try to use.
+# sysfs shows the network namespace that it was mounted in. The old one also contains the real host's cgroups,
+# which libvirt would try to use.
 umount --recursive --lazy /sys
 mount -t sysfs private /sys
 

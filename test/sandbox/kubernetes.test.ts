@@ -10,7 +10,8 @@ import { until } from './until.ts';
 import { checkout } from './virlan.ts';
 import { startWatcher } from './watcher.ts';
 
-// These tests cover booting from disk, the NoCloud seed and the address; not a distribution's cloud-init or kubeadm.
+// These tests cover booting from disk, the NoCloud seed and the address; not a distribution's cloud-init or
+// kubeadm.
 const kubernetes = suite('kubernetes');
 
 const nodes = ['node-1', 'node-2', 'node-3'];

@@ -28,8 +28,8 @@ export function leases(bridge = 'k8s-br0'): Lease[] {
 }
 
 /**
- * Waits until dnsmasq has leased an address to this MAC. The bridge's dnsmasq directory must exist. Throws with the
- * other leases if there is none in time.
+ * Waits until dnsmasq has leased an address to this MAC. The bridge's dnsmasq directory must exist. Throws
+ * with the other leases if there is none in time.
  */
 export function leaseOf(mac: string, timeoutSeconds = 40, bridge = 'k8s-br0'): Promise<Lease> {
   return awaitLease(mac, new Date(0), timeoutSeconds, bridge);

@@ -13,8 +13,9 @@ export const libvirtdLog = '/var/log/libvirt/libvirtd.log';
 let libvirtd: ChildProcess | undefined;
 
 /**
- * Starts virtlogd, unless it runs, and libvirtd, with the environment that systemd would set. Resolves when libvirtd
- * answers, which is after it has autostarted networks and machines. Throws with libvirtd's log if libvirtd exits.
+ * Starts virtlogd, unless it runs, and libvirtd, with the environment that systemd would set. Resolves when
+ * libvirtd answers, which is after it has autostarted networks and machines. Throws with libvirtd's log if
+ * libvirtd exits.
  */
 export async function startLibvirtd(): Promise<void> {
   mkdirSync(sockets, { recursive: true });
@@ -43,8 +44,8 @@ export async function startLibvirtd(): Promise<void> {
 }
 
 /**
- * Waits until libvirtd is connected to the monitor of each running machine again, by a request to each monitor. If a
- * machine is destroyed before that, libvirtd reports that the machine is not running.
+ * Waits until libvirtd is connected to the monitor of each running machine again, by a request to each
+ * monitor. If a machine is destroyed before that, libvirtd reports that the machine is not running.
  */
 async function monitorsAreConnected(): Promise<void> {
   const running = (await virsh('list', '--uuid')).split('\n').filter(uuid => uuid !== '');
@@ -80,8 +81,9 @@ async function endLibvirtd(signal: NodeJS.Signals): Promise<void> {
 const connectedMonitor = /^\S+: (?:\S+ ){4}03 .*\/monitor\.sock$/m;
 
 /**
- * Waits until each QEMU has closed its monitor connection to the old libvirtd. QEMU accepts one connection at a time,
- * and a new libvirtd that is refused kills the machine. There is no event for it, so the state is polled.
+ * Waits until each QEMU has closed its monitor connection to the old libvirtd. QEMU accepts one connection at
+ * a time, and a new libvirtd that is refused kills the machine. There is no event for it, so the state is
+ * polled.
  */
 async function monitorsAreReleased(): Promise<void> {
   const end = performance.now() + 10_000;
@@ -93,8 +95,8 @@ async function monitorsAreReleased(): Promise<void> {
 }
 
 /**
- * Runs virsh on the system's libvirtd and returns its standard output. Throws with its standard error if it fails or
- * takes longer than four minutes, which is enough on an emulated host.
+ * Runs virsh on the system's libvirtd and returns its standard output. Throws with its standard error if it
+ * fails or takes longer than four minutes, which is enough on an emulated host.
  */
 export async function virsh(...args: string[]): Promise<string> {
   const { stdout } = await execa('virsh', ['-c', 'qemu:///system', ...args], { timeout: 240_000 });

@@ -1,4 +1,5 @@
-// The log of virlan, one JSON object per line: {"level":30,"code":"network-repaired","msg":"network repaired",…}
+// The log of virlan, one JSON object per line: {"level":30,"code":"network-repaired","msg":"network
+// repaired",…}
 import { readFileSync } from 'node:fs';
 import type { Event } from '../../src/report/event.ts';
 

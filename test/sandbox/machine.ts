@@ -40,7 +40,10 @@ function nicXml({ type, source, mac }: Nic): string {
     </interface>`;
 }
 
-/** Returns the XML of a machine without disk or operating system. Its DHCP client is iPXE, the option ROM of its NICs. */
+/**
+ * Returns the XML of a machine without disk or operating system. Its DHCP client is iPXE, the option ROM of
+ * its NICs.
+ */
 export function domainXml({ name, uuid, nics, metadata }: Machine): string {
   return `<domain type='qemu'>
   <name>${escaped(name)}</name>
@@ -92,7 +95,10 @@ export function startMachine(name: string): Promise<string> {
   return virsh('start', '--domain', name);
 }
 
-/** Powers a machine off. If that fails, throws with the end of libvirtd's log, which says why the machine ended. */
+/**
+ * Powers a machine off. If that fails, throws with the end of libvirtd's log, which says why the machine
+ * ended.
+ */
 export async function destroyMachine(name: string): Promise<string> {
   try {
     return await virsh('destroy', '--domain', name);
@@ -106,7 +112,10 @@ export function undefine(name: string): Promise<string> {
   return virsh('undefine', '--domain', name);
 }
 
-/** Returns the MACs of a machine's NICs from its persistent definition or, for a transient machine, its live one. */
+/**
+ * Returns the MACs of a machine's NICs from its persistent definition or, for a transient machine, its live
+ * one.
+ */
 export async function macsOf(name: string): Promise<string[]> {
   const xml = await virsh('dumpxml', '--inactive', '--domain', name);
   return [...xml.matchAll(/<mac address='([^']+)'/g)].map(match => match[1] ?? '');

@@ -140,7 +140,8 @@ modular('a virtqemud that stops during a comparison does not cause an error for 
   for (const name of names) await defineMachine(name);
   for (const name of names) await until(() => hasFormulaMac(name));
   machines.stop();
-  // All machines, web and db included, are read once before the first is compared. The connection ends at the third.
+  // All machines, web and db included, are read once before the first is compared. The connection ends at the
+  // third.
   let left = names.length + 2 + 2;
   machines.cutsAt = procedure => procedure === xmlDesc && left-- === 0;
   machines.start();

@@ -41,8 +41,8 @@ async function ip(...args: string[]): Promise<void> {
 }
 
 /**
- * Adds a guest to a bridge. Resolves when the bridge forwards its frames: at once without STP, otherwise after twice
- * the bridge's forward delay. The name has at most 10 characters.
+ * Adds a guest to a bridge. Resolves when the bridge forwards its frames: at once without STP, otherwise
+ * after twice the bridge's forward delay. The name has at most 10 characters.
  */
 export async function guest(
   name: string,
@@ -58,7 +58,10 @@ export async function guest(
   return { name, mac, port };
 }
 
-/** Waits until a port forwards. The kernel announces this only by netlink, which Node cannot read, so it is polled. */
+/**
+ * Waits until a port forwards. The kernel announces this only by netlink, which Node cannot read, so it is
+ * polled.
+ */
 async function portForwards(port: string): Promise<void> {
   const stateFile = `/sys/class/net/${port}/brport/state`;
   const deadline = Date.now() + 40_000;
@@ -69,8 +72,8 @@ async function portForwards(port: string): Promise<void> {
 }
 
 /**
- * Requests an address for the guest with udhcpc and applies it with the offered default route. Returns the address.
- * Throws if there is no answer within about 10 s. The client ID is hexadecimal.
+ * Requests an address for the guest with udhcpc and applies it with the offered default route. Returns the
+ * address. Throws if there is no answer within about 10 s. The client ID is hexadecimal.
  */
 export async function dhcp(
   { name }: Guest,
@@ -88,7 +91,8 @@ export const internetAddress = '203.0.113.2';
 
 /**
  * Connects the host to an internet: a namespace with 203.0.113.2/24, the host's default route. The host has
- * 203.0.113.1. The default route of the internet leads to the host, so only the firewall protects machines from it.
+ * 203.0.113.1. The default route of the internet leads to the host, so only the firewall protects machines
+ * from it.
  */
 export async function internet(): Promise<Linked> {
   const name = 'internet';

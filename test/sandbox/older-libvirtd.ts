@@ -6,9 +6,9 @@ import { encodeFrame, FrameReader } from 'node-libvirt/frame';
 const registerEvent = 316;
 
 /**
- * Listens on `socket` and relays to the libvirtd at `real`, as a libvirtd without some procedures and domain events,
- * given by their numbers: in calls of these it replaces the number by one that no libvirtd knows, so that libvirtd
- * itself returns the error.
+ * Listens on `socket` and relays to the libvirtd at `real`, as a libvirtd without some procedures and domain
+ * events, given by their numbers: in calls of these it replaces the number by one that no libvirtd knows, so
+ * that libvirtd itself returns the error.
  */
 export function olderLibvirtd(
   real: string,

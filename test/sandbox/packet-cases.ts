@@ -1,4 +1,5 @@
-// The packet tests of both firewall backends: which packets reach their target, and how the others are rejected.
+// The packet tests of both firewall backends: which packets reach their target, and how the others are
+// rejected.
 import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
@@ -148,7 +149,9 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
   let outside: Linked;
   let addresses: Record<Target, string>;
 
-  /** Establishes the network with additional lines in its section. STP is off because it would delay guests. */
+  /**
+   * Establishes the network with additional lines in its section. STP is off because it would delay guests.
+   */
   async function up(...lines: string[]): Promise<void> {
     await configure(['[network.k8s-br0]', 'stp = no', `firewall = ${firewall}`, ...lines, ''].join('\n'));
     const { exitCode, stderr } = await virlan('up');

@@ -33,8 +33,9 @@ export interface Peer {
 }
 
 /**
- * Sends a packet and returns the verdict. A TCP port is open if it accepts; a UDP port if it answers a DNS question, as
- * name servers and serve() do; an address if it answers a ping. Throws on any other answer, such as another ICMP error.
+ * Sends a packet and returns the verdict. A TCP port is open if it accepts; a UDP port if it answers a DNS
+ * question, as name servers and serve() do; an address if it answers a ping. Throws on any other answer, such
+ * as another ICMP error.
  */
 export async function probe(namespace: Namespace, target: Probe): Promise<Verdict> {
   if (target.proto === 'icmp') return inTurn(namespace, () => ping(namespace, target));
@@ -44,7 +45,10 @@ export async function probe(namespace: Namespace, target: Probe): Promise<Verdic
   throw new Error(`${target.proto} to ${target.to}:${target.port}: ${outcome}`);
 }
 
-/** Returns the address and port at which a server started by serve() sees this namespace. Throws without an answer. */
+/**
+ * Returns the address and port at which a server started by serve() sees this namespace. Throws without an
+ * answer.
+ */
 export async function seenAs(namespace: Namespace, target: PortTarget): Promise<Peer> {
   const answer = await attempt(namespace, 'ask', target);
   const [address, port] = answer.split(' ');
@@ -81,8 +85,8 @@ export interface Server {
 }
 
 /**
- * Starts a server in a namespace, on all of its addresses or one, that answers each client with the client's address
- * and port. Resolves when it listens; throws if it cannot.
+ * Starts a server in a namespace, on all of its addresses or one, that answers each client with the client's
+ * address and port. Resolves when it listens; throws if it cannot.
  */
 export async function serve(
   namespace: Namespace,
@@ -93,7 +97,10 @@ export async function serve(
   return { stop: () => ended(server, 'SIGTERM') };
 }
 
-/** Starts a name server in a namespace that answers every question with an empty result. Resolves when it listens. */
+/**
+ * Starts a name server in a namespace that answers every question with an empty result. Resolves when it
+ * listens.
+ */
 export async function nameServer(namespace: Namespace, address: string): Promise<Server> {
   const server = spawn(...within(namespace, 'node', [agent, 'dns', address]));
   await announced(server, server.stdout, 'listening');
@@ -103,13 +110,17 @@ export async function nameServer(namespace: Namespace, address: string): Promise
 export interface Capture {
   /** The lines so far: each packet's header, and its content indented below. */
   lines: string[];
-  /** Resolves to the first matching line, past or future. Throws if there is none in time (10 s by default). */
+  /**
+   * Resolves to the first matching line, past or future. Throws if there is none in time (10 s by default).
+   */
   seen(pattern: RegExp, timeoutSeconds?: number): Promise<string>;
   /** Ends the capture and returns the lines. Await seen() first for packets that were sent just before. */
   stop(): Promise<string[]>;
 }
 
-/** Captures the packets of an interface with `tcpdump -n -vvv` and its filter. Resolves when tcpdump listens. */
+/**
+ * Captures the packets of an interface with `tcpdump -n -vvv` and its filter. Resolves when tcpdump listens.
+ */
 export async function capture(namespace: Namespace, iface: string, filter = ''): Promise<Capture> {
   const args = ['-i', iface, '-n', '-vvv', '-l', '--immediate-mode', filter];
   const tcpdump = spawn(...within(namespace, 'tcpdump', args));

@@ -41,7 +41,7 @@ async function showBridge(): Promise<{ isUp: boolean; addresses: string[] }> {
   };
 }
 
-applies('a link step that the kernel refuses does not prevent the steps behind it', async () => {
+applies('a link step that the kernel refuses does not prevent later steps', async () => {
   await execa('ip', ['link', 'add', 'br7', 'type', 'bridge']);
   const { done, failed, skipped } = await applySteps([refused, address, linkUp], 'continue');
   assert.deepEqual(done, [address, linkUp]);
@@ -54,7 +54,7 @@ applies('a link step that the kernel refuses does not prevent the steps behind i
   assert.deepEqual(await showBridge(), { isUp: true, addresses: ['10.77.0.1'] });
 });
 
-applies('with the strict form they are skipped, and nothing else changes', async () => {
+applies('with the strict form later steps are skipped, and nothing changes', async () => {
   await execa('ip', ['link', 'delete', 'br7']);
   await execa('ip', ['link', 'add', 'br7', 'type', 'bridge']);
   const { done, failed, skipped } = await applySteps([refused, address, linkUp], 'stop');

@@ -5,7 +5,9 @@ import { execa } from 'execa';
 /** One line for each link, route, rule, sysctl, file and process that virlan could change. */
 export type Snapshot = readonly string[];
 
-/** Keys whose values change without virlan: kernel timers, and the carrier, which follows a link with a delay. */
+/**
+ * Keys whose values change without virlan: kernel timers, and the carrier, which follows a link with a delay.
+ */
 const volatile = /_timer$|^(operstate$|topology_change|bridge_id|root_id|designated_|tentative)/;
 /** Files that virlan never removes: locks and the log. */
 const lasting = /\.lock$|^\/var\/log\//;
@@ -45,7 +47,10 @@ export async function kernelState(): Promise<Snapshot> {
   ];
 }
 
-/** Returns the lines only in `before`, with "- ", and only in `after`, with "+ ". Equal lines count separately. */
+/**
+ * Returns the lines only in `before`, with "- ", and only in `after`, with "+ ". Equal lines count
+ * separately.
+ */
 export function difference(before: Snapshot, after: Snapshot): string[] {
   const lost = [...before];
   const found = after.filter(line => {
@@ -94,7 +99,10 @@ type Entry = Record<
   { table?: string; chain?: string; name?: string; policy?: string; hook?: string }
 >;
 
-/** Returns tables, chains and rules, without the empty chains and tables that iptables creates and never removes. */
+/**
+ * Returns tables, chains and rules, without the empty chains and tables that iptables creates and never
+ * removes.
+ */
 function nftLines({ nftables }: { nftables: Entry[] }): string[] {
   const all = nftables.flatMap(entry => Object.entries(entry)).filter(([kind]) => kind !== 'metainfo');
   const isUsed = ([kind, { table, name, hook, policy }]: (typeof all)[number]): boolean => {

@@ -1,4 +1,5 @@
-// virlan beside chains of unknown origin that drop, beside broken firewall programs, and an overlapping subnet.
+// virlan beside chains of unknown origin that drop, beside broken firewall programs, and an overlapping
+// subnet.
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';

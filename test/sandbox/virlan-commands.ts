@@ -24,8 +24,8 @@ export async function down(...networks: string[]): Promise<string> {
 }
 
 /**
- * Returns the steps of `virlan plan` and the detail lines below them, with runs of spaces replaced by one. Asserts the
- * exit code that belongs to them.
+ * Returns the steps of `virlan plan` and the detail lines below them, with runs of spaces replaced by one.
+ * Asserts the exit code that belongs to them.
  */
 export async function plan(): Promise<{ steps: string[]; details: string[] }> {
   const { exitCode, stdout, stderr } = await virlan('plan');

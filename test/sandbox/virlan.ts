@@ -2,7 +2,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { execa } from 'execa';
 
-/** The checkout, at its real path but read-only. It is the directory that run.mjs enters the private host from. */
+/**
+ * The checkout, at its real path but read-only. It is the directory that run.mjs enters the private host
+ * from.
+ */
 export const checkout = process.cwd();
 
 export interface Outcome {
@@ -17,8 +20,8 @@ export async function installVirlan(): Promise<void> {
 }
 
 /**
- * Runs the installed virlan and returns its outcome, also if it fails. Throws after four minutes, which is enough on an
- * emulated host.
+ * Runs the installed virlan and returns its outcome, also if it fails. Throws after four minutes, which is
+ * enough on an emulated host.
  */
 export async function virlan(...args: string[]): Promise<Outcome> {
   const run = await execa('/usr/sbin/virlan', args, { reject: false, timeout: 240_000 });
