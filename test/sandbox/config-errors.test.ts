@@ -225,8 +225,8 @@ errors('the hook succeeds with any XML', async () => {
 errors('wrong usage: exit code 2 and one line with the right usage', async () => {
   for (const line of [
     '',
-    'nonsense',
-    'up --nonsense',
+    'unknown',
+    'up --unknown',
     'up --nic 1',
     'mac',
     'mac one two',

@@ -1,5 +1,4 @@
-// The scenario of the firewall tests: two machines and the internet, on a host with virlan and other
-// firewalls.
+// The scenario of the firewall tests: two machines and the internet, on a host with several firewalls.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';

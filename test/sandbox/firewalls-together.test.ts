@@ -58,11 +58,11 @@ together('down removes virlan from the configuration of a ufw that was uninstall
   await ufw('disable');
   const before = await execa('grep', ['-c', '^### tuple', '/etc/ufw/user.rules']);
   assert(Number(before.stdout) > 1);
-  renameSync('/usr/sbin/ufw', '/usr/sbin/ufw-gone');
+  renameSync('/usr/sbin/ufw', '/usr/sbin/ufw.hidden');
   try {
     await down();
   } finally {
-    renameSync('/usr/sbin/ufw-gone', '/usr/sbin/ufw');
+    renameSync('/usr/sbin/ufw.hidden', '/usr/sbin/ufw');
   }
   assert.deepEqual(await leftoverRules(), []);
   assert.match((await ufw('show', 'added')).stdout, /ufw allow in on lo comment 'mine'/);

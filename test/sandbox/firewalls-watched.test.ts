@@ -53,22 +53,22 @@ for (const [name, other] of Object.entries(otherFirewalls)) {
     await assertConnectivity(scenario);
     // On a busy host a firewall may write its rules several times at its start, and virlan leaves them alone
     // for a while.
-    const isRepaired = () =>
+    const waitForRepair = () =>
       until(async () => (await hasEmptyPlan()) && (await probeInternet(scenario)) === 'open', 40);
 
     // If Docker itself switches forwarding on, it sets the policy of FORWARD to DROP.
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
     await other.start();
-    await isRepaired();
+    await waitForRepair();
     await assertConnectivity(scenario);
     for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
-    await isRepaired();
+    await waitForRepair();
     await assertConnectivity(scenario);
     // A new watcher, since one that has repaired a unit three times within a minute leaves it alone.
     await stopWatcher(watcher);
     watcher = await startWatcher();
     await other.restart();
-    await isRepaired();
+    await waitForRepair();
     await assertConnectivity(scenario);
 
     await stopWatcher(watcher);

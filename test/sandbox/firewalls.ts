@@ -47,6 +47,7 @@ async function prepareCgroups(): Promise<void> {
   await execa('mount', ['-t', 'cgroup', '-o', 'devices', 'private', `${root}/devices`]);
 }
 
+/** Runs ufw. */
 export function ufw(...args: string[]) {
   return execa('ufw', args);
 }
@@ -63,6 +64,7 @@ export async function startFirewalld(): Promise<void> {
   await until(async () => (await execa('firewall-cmd', ['--state'], { reject: false })).exitCode === 0);
 }
 
+/** Returns the PID of the started firewalld, or 0. */
 export function firewalldPid(): number {
   return running.get('firewalld')?.pid ?? 0;
 }
@@ -88,6 +90,7 @@ export async function startDocker(): Promise<void> {
   throw new Error(`dockerd: ${output.slice(-5).join('\n')}`);
 }
 
+/** Stops a daemon, also if it is suspended. Does nothing if it does not run. */
 export async function stop(daemon: 'firewalld' | 'dockerd'): Promise<void> {
   const child = running.get(daemon);
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

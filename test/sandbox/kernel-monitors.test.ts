@@ -141,7 +141,7 @@ monitors(
     const deleted = Date.now();
     await until(() => repairs().length > count);
     const repairMs = Date.parse(String(repairs()[count]?.time)) - deleted;
-    console.log(`  repaired meanwhile after ${repairMs} ms`);
+    console.log(`  repaired after ${repairMs} ms`);
     rewriter.kill();
     assert((shares[0] ?? 1) < 0.3, `the watcher took ${shares[0]}`);
     assert(repairMs < 5000);

@@ -63,6 +63,7 @@ export async function killLibvirtd(): Promise<void> {
   await endLibvirtd('SIGKILL');
 }
 
+/** Stops libvirtd and starts it again. */
 export async function restartLibvirtd(): Promise<void> {
   await stopLibvirtd();
   await startLibvirtd();

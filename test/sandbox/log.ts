@@ -1,5 +1,4 @@
-// The log of virlan, one JSON object per line: {"level":30,"code":"network-repaired","msg":"network
-// repaired",…}
+// The log of virlan, one JSON object per line: {"level":30,"code":"network-repaired","network":"k8s-br0",…}
 import { readFileSync } from 'node:fs';
 import type { Event } from '../../src/report/event.ts';
 

@@ -87,10 +87,12 @@ export function create(xml: string): Promise<void> {
   return virshWithXml('create', xml);
 }
 
+/** Defines a network of libvirt. */
 export function defineNetwork(xml: string): Promise<void> {
   return virshWithXml('net-define', xml);
 }
 
+/** Starts a defined machine. */
 export function startMachine(name: string): Promise<string> {
   return virsh('start', '--domain', name);
 }
@@ -108,6 +110,7 @@ export async function destroyMachine(name: string): Promise<string> {
   }
 }
 
+/** Removes a machine's definition. */
 export function undefine(name: string): Promise<string> {
   return virsh('undefine', '--domain', name);
 }

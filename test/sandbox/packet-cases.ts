@@ -1,5 +1,4 @@
-// The packet tests of both firewall backends: which packets reach their target, and how the others are
-// rejected.
+// The packet tests of both firewall backends: packets, their targets, and the expected verdicts.
 import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';

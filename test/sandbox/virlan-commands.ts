@@ -15,10 +15,12 @@ export function assertFailure({ exitCode, stdout, stderr }: Outcome, line: RegEx
   assert.deepEqual([exitCode, stderr.trim().split('\n').length], [1, 1]);
 }
 
+/** Runs `virlan up`, asserts that it succeeds without a warning, and returns its output. */
 export async function up(): Promise<string> {
   return succeeded(await virlan('up'));
 }
 
+/** Runs `virlan down`, asserts that it succeeds without a warning, and returns its output. */
 export async function down(...networks: string[]): Promise<string> {
   return succeeded(await virlan('down', ...networks));
 }
@@ -39,6 +41,7 @@ export async function plan(): Promise<{ steps: string[]; details: string[] }> {
   return { steps, details: indented(/^ {3}/) };
 }
 
+/** Returns the steps of `virlan plan`. */
 export async function plannedSteps(): Promise<string[]> {
   return (await plan()).steps;
 }

@@ -25,6 +25,7 @@ export async function stopWatcher(signal: NodeJS.Signals = 'SIGTERM'): Promise<v
   watcher = undefined;
 }
 
+/** Returns the PID of the watcher that startWatcher() started. */
 export function watcherPid(): number {
   if (watcher?.pid === undefined) throw new Error('the watcher was not started');
   return watcher.pid;
