@@ -31,7 +31,8 @@ import {
   virlan,
   virsh,
 } from '../sandbox/host.ts';
-import { get, startWatcher, stopWatcher, until, watcherPid } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { get, startWatcher, stopWatcher, watcherPid } from '../sandbox/watcher.ts';
 import { benchRepairs } from './repairs.ts';
 
 /** One row of the table: what is measured, what against, and how many times as long it may take. */

@@ -5,7 +5,8 @@ import { execa } from 'execa';
 import { withLock } from '../../src/system/lock.ts';
 import { paths } from '../../src/system/paths.ts';
 import { configure, virlan } from '../sandbox/host.ts';
-import { startWatcher, stopWatcher, until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { startWatcher, stopWatcher } from '../sandbox/watcher.ts';
 
 const runs = 20;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from '../sandbox/formula.ts';
+import { formulaAddressOf } from '../sandbox/formula-values.ts';
 import {
   define,
   destroyMachine,
@@ -17,7 +17,8 @@ import {
   virlan,
   virsh,
 } from '../sandbox/host.ts';
-import { startWatcher, stopWatcher, until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { startWatcher, stopWatcher } from '../sandbox/watcher.ts';
 
 const began = performance.now();
 

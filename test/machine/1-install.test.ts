@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../sandbox/formula.ts';
+import { formulaAddressOf } from '../sandbox/formula-values.ts';
 import { leaseOf } from '../sandbox/leases.ts';
 import { virsh } from '../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../sandbox/machine.ts';
-import { succeeded } from '../sandbox/outcomes.ts';
-import { virlan } from '../sandbox/program.ts';
-import { until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { virlan } from '../sandbox/virlan.ts';
+import { succeeded } from '../sandbox/virlan-commands.ts';
 import {
   bridgeLinks,
   confinementOf,

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../sandbox/formula.ts';
+import { formulaAddressOf } from '../sandbox/formula-values.ts';
 import { type Lease, leaseOf, leases, renewed } from '../sandbox/leases.ts';
 import { virsh } from '../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../sandbox/machine.ts';
-import { virlan } from '../sandbox/program.ts';
 import { processes } from '../sandbox/snapshot.ts';
-import { until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { virlan } from '../sandbox/virlan.ts';
 import {
   bridgeLinks,
   denials,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { virsh } from '../sandbox/libvirtd.ts';
 import { startMachine } from '../sandbox/machine.ts';
-import { until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
 import { differences, linksEverSeen, patience } from './booted.ts';
 
 const removed = suite('third boot: virlan is gone');

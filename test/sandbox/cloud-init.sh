@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# cloud-init.sh: the init process of the image that kubernetes.test.ts makes. Applies host name and DHCP settings of a
-# NoCloud seed as cloud-init does, resolves the names of its neighbours, and prints the results on the serial console.
+# cloud-init.sh: the init process of the image that cloud-image.ts creates. Applies host name and DHCP settings of
+# a NoCloud seed as cloud-init does, resolves the names of the other nodes, and prints the results on the serial
+# console.
 /bin/busybox mkdir -p /dev /proc /sys /seed /etc
 /bin/busybox --install -s /bin
 export PATH=/bin

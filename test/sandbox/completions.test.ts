@@ -1,3 +1,4 @@
+// The completions of bash, zsh and fish, run in the real shells.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
@@ -18,7 +19,7 @@ completions.before(async () => {
   await configure('[network.lab1]\n[network.lab2] ; another\nsubnet = 10.0.0.0/24\n; [network.no]\n');
 });
 
-/** A line up to the cursor, and what may come at its end. */
+/** A command line up to the cursor, and the expected completions. */
 const cases: [line: string, words: string[]][] = [
   ['virlan st', ['status']],
   ['virlan fo', ['forget']],
@@ -35,10 +36,8 @@ const cases: [line: string, words: string[]][] = [
   ['virlan --ver', ['--version']],
 ];
 
-type Shell = (line: string) => Promise<string[]>;
-
-/** Runs a shell's script at /tmp and gives the lines it prints, sorted. */
-async function linesOf(
+/** Runs a shell script in /tmp and returns the lines that it prints, sorted. */
+async function sortedLines(
   program: string,
   args: string[],
   script: string,
@@ -55,12 +54,12 @@ async function linesOf(
     .sort();
 }
 
-/** What bash and zsh put on the line is read again, as it would be at Enter. */
-const bash: Shell = line => {
+/** Returns bash's completions. As in zsh, each is evaluated as the shell would do at Enter. */
+function bash(line: string): Promise<string[]> {
   const words = line.split(' ');
   const script = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _virlan
     for reply in "\${COMPREPLY[@]}"; do eval "word=$reply"; printf '%s\\n' "$word"; done`;
-  return linesOf(
+  return sortedLines(
     'bash',
     ['--norc', '-c'],
     script,
@@ -68,15 +67,15 @@ const bash: Shell = line => {
     `${checkout}/contrib/completions/virlan.bash`,
     ...words,
   );
-};
+}
 
-const fish: Shell = async line => {
+async function fish(line: string): Promise<string[]> {
   const script = `source ${checkout}/contrib/completions/virlan.fish; complete -C $argv[1]`;
-  const lines = await linesOf('fish', ['--no-config', '-c'], script, line);
+  const lines = await sortedLines('fish', ['--no-config', '-c'], script, line);
   return lines.map(each => each.split('\t')[0] ?? '');
-};
+}
 
-/** zsh completes on a terminal only. There a compadd in the place of its own writes down what is offered. */
+/** zsh completes only on a terminal, where a replaced compadd writes the offers to a file. */
 const zshrc = `
 fpath=(${checkout}/contrib/completions $fpath)
 autoload -Uz compinit && compinit -u -d /tmp/zsh/dump
@@ -90,16 +89,16 @@ compadd() {
 }
 comppostfuncs=(exit)
 `;
-const zsh: Shell = async line => {
+async function zsh(line: string): Promise<string[]> {
   mkdirSync('/tmp/zsh', { recursive: true });
   writeFileSync('/tmp/zsh/.zshrc', zshrc);
   const script = `: >/tmp/zsh/offers; zmodload zsh/zpty; export ZDOTDIR=/tmp/zsh; zpty terminal zsh -i
     zpty -w -n terminal "$1"$'\\t'; while zpty -r terminal; do :; done >/dev/null
     while read -r offer; do eval "word=$offer"; print -r -- $word; done </tmp/zsh/offers`;
-  const offers = await linesOf('zsh', ['-f', '-c'], script, 'zsh', line);
-  // It offers options where nothing else can stand.
+  const offers = await sortedLines('zsh', ['-f', '-c'], script, 'zsh', line);
+  // zsh also offers options where no other completion exists.
   return line.includes(' --') ? offers : offers.filter(offer => !offer.startsWith('--'));
-};
+}
 
 for (const [name, shell] of Object.entries({ bash, fish, zsh })) {
   for (const [line, words] of cases) {
@@ -107,7 +106,7 @@ for (const [name, shell] of Object.entries({ bash, fish, zsh })) {
   }
 }
 
-completions('nothing in a name of a machine was run', () => {
+completions('no command in the name of a machine was run', () => {
   assert(!existsSync('/tmp/pwned'));
 });
 

@@ -1,14 +1,16 @@
+// Invalid configuration, damaged state files, malformed hook input and wrong usage.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { bareHost } from './bare-host.ts';
-import { type HookRun, logLines, prepare, runHook } from './hook-calls.ts';
+import { type HookRun, prepare, runHook } from './hook-calls.ts';
 import { configure, domainXml, installVirlan, type Outcome, virlan } from './host.ts';
-import { down, up } from './outcomes.ts';
+import { errorLines } from './log.ts';
+import { resetHost } from './reset-host.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
+import { down, up } from './virlan-commands.ts';
 
 const errors = suite('config errors');
-errors.after.each(bareHost);
+errors.after.each(resetHost);
 
 const ini = '/etc/virlan/virlan.ini';
 const verbs = ['up', 'plan', 'status'];
@@ -21,8 +23,11 @@ const machine = {
 };
 const log = '/var/log/virlan.log';
 
-/** What stands in virlan.ini, the line that is wrong with it, and what is named of that line. */
-const broken: [text: string, line: number, what: string][] = [
+/**
+ * Invalid virlan.ini files: text, line number of the mistake, and the part of the line that the message
+ * quotes.
+ */
+const invalidFiles: [text: string, line: number, quoted: string][] = [
   ['stp = no\n', 1, 'stp = no'],
   ['[netwrk.lab]\n', 1, '[netwrk.lab]'],
   ['[network.]\n', 1, '[network.]'],
@@ -80,111 +85,109 @@ const broken: [text: string, line: number, what: string][] = [
   ],
 ];
 
-/** Exit code 1, nothing on standard output, and one line on standard error that begins so and goes on. */
-function refused({ exitCode, stdout, stderr }: Outcome, beginning: string): void {
+/** Asserts exit code 1, no standard output, and one line on standard error: `beginning` and more text. */
+function assertRefused({ exitCode, stdout, stderr }: Outcome, beginning: string): void {
   assert.deepEqual([exitCode, stdout, stderr.split('\n').length], [1, '', 1], stderr);
   assert.equal(stderr.slice(0, beginning.length), beginning);
   assert(stderr.length > beginning.length + 10, stderr);
 }
 
-/** Runs a hook, which ends well whatever is wrong, and gives the errors that it left in the log. */
-async function errorsOf(hook: () => Promise<HookRun>): Promise<unknown[]> {
+/** Runs a hook, asserts that it succeeds, and returns the error messages that it logged. */
+async function loggedErrors(hook: () => Promise<HookRun>): Promise<unknown[]> {
   writeFileSync(log, '');
   const { exitCode, stderr } = await hook();
   assert.deepEqual({ exitCode, stderr }, { exitCode: 0, stderr: '' });
-  return logLines()
-    .filter(({ level }) => level === 50)
-    .map(({ msg }) => msg);
+  return errorLines().map(({ msg }) => msg);
 }
 
-async function hooksGoOn(says: RegExp): Promise<void> {
+async function assertHooksSucceed(logged: RegExp): Promise<void> {
   for (const hook of [() => runHook('daemon', ['-', 'start', '-', 'start']), () => prepare(machine)]) {
-    assert.match((await errorsOf(hook)).join('\n'), says);
+    assert.match((await loggedErrors(hook)).join('\n'), logged);
   }
 }
 
-errors('each mistake in virlan.ini is named with file, line and key, and nothing is done', async () => {
+errors('each mistake in virlan.ini is reported with file, line and key, and nothing is changed', async () => {
   await installVirlan();
   await configure('');
   const before = await snapshot();
-  for (const [text, line, what] of broken) {
+  for (const [text, line, quoted] of invalidFiles) {
     await configure(text);
     const outcomes = await Promise.all(verbs.map(verb => virlan(verb)));
-    for (const outcome of outcomes) refused(outcome, `virlan: ${ini}:${line}: ${what}: `);
+    for (const outcome of outcomes) assertRefused(outcome, `virlan: ${ini}:${line}: ${quoted}: `);
   }
   assert.deepEqual(await changesSince(before, /virlan.ini/), []);
 });
 
-errors('of several mistakes each has its line', async () => {
+errors('several mistakes are reported with a line each', async () => {
   await configure(`${network}stp = maybe\nmtu = 9\n[host.printer]\n`);
   const { exitCode, stderr } = await virlan('up');
   const places = stderr.split('\n').map(line => /^virlan: \S+\.ini:(\d+): \S/.exec(line)?.[1]);
   assert.deepEqual([exitCode, places], [1, ['2', '3', '4', '4', '4']]);
 });
 
-errors('a virlan.ini that cannot be read does not count as empty', async () => {
+errors('an unreadable virlan.ini is not taken for an empty one', async () => {
   rmSync(ini, { force: true });
   mkdirSync(ini);
   const before = await snapshot();
-  for (const verb of verbs) refused(await virlan(verb), `virlan: ${ini}: cannot be read: `);
+  for (const verb of verbs) assertRefused(await virlan(verb), `virlan: ${ini}: cannot be read: `);
   assert.deepEqual(await changesSince(before), []);
-  await hooksGoOn(/virlan.ini: cannot be read/);
+  await assertHooksSucceed(/virlan.ini: cannot be read/);
 });
 
-errors('a file that --config names must be there', async () => {
-  refused(
+errors('the file of --config must exist', async () => {
+  assertRefused(
     await virlan('plan', '--config', '/etc/virlan/none.ini'),
     'virlan: /etc/virlan/none.ini: does not exist: ',
   );
 });
 
-errors('hooks go on with a broken virlan.ini, and say so in the log', async () => {
+errors('hooks succeed with an invalid virlan.ini and log the mistake', async () => {
   await configure(`${network}stp = maybe\n`);
   const before = await snapshot();
-  await hooksGoOn(/virlan.ini:2: stp = maybe: /);
+  await assertHooksSucceed(/virlan.ini:2: stp = maybe: /);
   assert.deepEqual(await changesSince(before), []);
 });
 
 const ledger = '/var/lib/virlan/ledger.jsonl';
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
-const damages: { title: string; path: string; bytes: (sound: Buffer) => Buffer; line: number }[] = [
-  { title: 'ledger: garbage', path: ledger, bytes: () => Buffer.from([0, 255, 254, 10, 7]), line: 1 },
-  { title: 'ledger: cut short', path: ledger, bytes: sound => sound.subarray(0, -9), line: 2 },
+const damages: { title: string; path: string; damage: (intact: Buffer) => Buffer; line: number }[] = [
+  { title: 'ledger: garbage', path: ledger, damage: () => Buffer.from([0, 255, 254, 10, 7]), line: 1 },
+  { title: 'ledger: truncated', path: ledger, damage: intact => intact.subarray(0, -9), line: 2 },
   {
-    title: 'ledger: a line that is no JSON',
+    title: 'ledger: a line that is not JSON',
     path: ledger,
-    bytes: sound => Buffer.from(`${sound}`.replace('"nic":0', '"nic":zero')),
+    damage: intact => Buffer.from(`${intact}`.replace('"nic":0', '"nic":zero')),
     line: 2,
   },
   {
-    title: 'ledger: a zeroed block, as after a crash of the power',
+    title: 'ledger: a block of zeros, as after a power failure',
     path: ledger,
-    bytes: sound => Buffer.concat([sound, Buffer.alloc(512)]),
+    damage: intact => Buffer.concat([intact, Buffer.alloc(512)]),
     line: 3,
   },
   {
     title: 'hostsfile: garbage',
     path: hostsfile,
-    bytes: () => Buffer.from([49, 10, 0, 255, 254, 10, 7]),
+    damage: () => Buffer.from([49, 10, 0, 255, 254, 10, 7]),
     line: 2,
   },
   {
-    title: 'hostsfile: no UTF-8',
+    title: 'hostsfile: not UTF-8',
     path: hostsfile,
-    bytes: sound => Buffer.concat([sound, Buffer.from([0xc3, 0x28])]),
+    damage: intact => Buffer.concat([intact, Buffer.from([0xc3, 0x28])]),
     line: 2,
   },
 ];
 
-for (const { title, path, bytes, line } of damages) {
-  errors(`what is damaged is never written over: ${title}`, async () => {
+for (const { title, path, damage, line } of damages) {
+  errors(`a damaged file is never overwritten: ${title}`, async () => {
     await configure(`${network}stp = no\n`);
     await up();
     assert.equal((await prepare(machine)).exitCode, 0);
-    const damaged = bytes(readFileSync(path));
+    const damaged = damage(readFileSync(path));
     writeFileSync(path, damaged);
     const place = new RegExp(`${path}: line ${line} `);
-    await hooksGoOn(place);
+    await assertHooksSucceed(place);
     for (const verb of ['up', 'status', 'plan']) {
       const { exitCode, stderr } = await virlan(verb);
       assert.deepEqual([exitCode, stderr.split('\n').length], [1, 1]);
@@ -192,7 +195,7 @@ for (const { title, path, bytes, line } of damages) {
     }
     // Machines cannot start without their bridge.
     await down();
-    await hooksGoOn(place);
+    await assertHooksSucceed(place);
     assert(existsSync('/sys/class/net/k8s-br0/bridge'));
     assert.equal(processes('dnsmasq').length, 1);
     assert.deepEqual(readFileSync(path), damaged);
@@ -202,28 +205,28 @@ for (const { title, path, bytes, line } of damages) {
 const xml = domainXml(machine);
 const documents: { title: string; text: string }[] = [
   { title: 'nothing', text: '' },
-  { title: 'cut short', text: xml.slice(0, 200) },
+  { title: 'truncated', text: xml.slice(0, 200) },
   { title: 'not XML', text: '\u0000\u0007{"name": "web"}' },
-  { title: 'of something else', text: '<network><name>web</name></network>' },
+  { title: 'XML of a network', text: '<network><name>web</name></network>' },
   { title: '10 MiB', text: xml.replace('</name>', `${'x'.repeat(10 * 2 ** 20)}</name>`) },
 ];
 
-errors('a machine starts whatever XML the hook gets', async () => {
+errors('the hook succeeds with any XML', async () => {
   await configure(`${network}stp = no\n`);
   await up();
   for (const { title, text } of documents) {
     const before = await snapshot();
-    const logged = await errorsOf(() => runHook('qemu', ['web', 'prepare', 'begin', '-'], text));
+    const logged = await loggedErrors(() => runHook('qemu', ['web', 'prepare', 'begin', '-'], text));
     assert.equal(logged.length, 1, `${title}: ${logged}`);
     assert.deepEqual(await changesSince(before), []);
   }
 });
 
-errors('wrong usage: exit code 2, and a line that says what to write', async () => {
+errors('wrong usage: exit code 2 and one line with the right usage', async () => {
   for (const line of [
     '',
-    'nonsense',
-    'up --nonsense',
+    'unknown',
+    'up --unknown',
     'up --nic 1',
     'mac',
     'mac one two',
@@ -238,7 +241,7 @@ errors('wrong usage: exit code 2, and a line that says what to write', async () 
   }
 });
 
-errors('help for every command, no line wider than a terminal', async () => {
+errors('help for every command, in lines of at most 80 columns', async () => {
   const { stdout } = await virlan('--help');
   const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name = '']) => name);
   assert(commands.includes('up') && commands.includes('forget'));

@@ -1,9 +1,9 @@
 #!/bin/sh
 # enter.sh CMD ARGS...: runs CMD as root in a private host and exits with its status.
 #
-# A private host has its own namespaces, a writable copy of /etc, /usr and /var that is invisible outside, and a newly
-# installed libvirt. When CMD ends, its changes are discarded and its processes killed. To stop a private host from
-# outside, send SIGKILL to this process: unshare defers other signals until its child has ended.
+# A private host has its own namespaces, a writable copy of /etc, /usr and /var that is invisible outside, and a
+# newly installed libvirt. When CMD ends, its changes are discarded and its processes killed. To stop a private host
+# from outside, send SIGKILL to this process: unshare defers other signals until its child has ended.
 set -eu
 
 if [ $# -eq 0 ]; then

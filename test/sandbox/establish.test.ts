@@ -1,31 +1,46 @@
+// `virlan up` and `virlan down`: what they create, keep and restore, and what happens when a step fails.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { bareHost, standIn } from './bare-host.ts';
-import { logLines, runHook } from './hook-calls.ts';
+import { setUpHandbookNetwork } from './handbook-network.ts';
+import { runHook } from './hook-calls.ts';
 import { configure, host, installVirlan, serve, virlan } from './host.ts';
-import { down, failed, planned, up } from './outcomes.ts';
-import { followRecipe } from './recipe.ts';
+import { logLines } from './log.ts';
+import { stubProgram } from './program-stubs.ts';
+import { resetHost } from './reset-host.ts';
 import { changesSince, difference, processes, snapshot } from './snapshot.ts';
+import { assertFailure, down, plannedSteps, up } from './virlan-commands.ts';
 
 const establish = suite('establish');
-establish.after.each(bareHost);
-
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-const machineId = '00112233445566778899aabbccddeeff';
-const pairs = (digits: string) => (digits.match(/../g) ?? []).join(':');
-const formulaMac = (bridge: string) =>
-  `52:54:00:${pairs(sha256(`virlan:bridge:${machineId}:${bridge}`).slice(0, 6))}`;
-
-/** A network without STP, which would keep its port from forwarding for a while and be no use here. */
-const network = (...lines: string[]) => ['[network.k8s-br0]', 'stp = no', ...lines, ''].join('\n');
+establish.after.each(resetHost);
 
 const conf = '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf';
-const ip = (...args: string[]) => execa('ip', args);
-const read = (path: string) => readFileSync(path, 'utf8');
-const sysctl = (key: string) => read(`/proc/sys/${key.replaceAll('.', '/')}`).trim();
+const machineId = '00112233445566778899aabbccddeeff';
+
+/** Returns the bridge's MAC, computed independently of virlan's sources. */
+function bridgeMac(bridge: string): string {
+  const digest = createHash('sha256').update(`virlan:bridge:${machineId}:${bridge}`).digest('hex');
+  return `52:54:00:${(digest.slice(0, 6).match(/../g) ?? []).join(':')}`;
+}
+
+/** Returns a configuration without STP, which would only delay its ports. */
+function network(...lines: string[]): string {
+  return ['[network.k8s-br0]', 'stp = no', ...lines, ''].join('\n');
+}
+
+function ip(...args: string[]) {
+  return execa('ip', args);
+}
+
+function read(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+function sysctl(key: string): string {
+  return read(`/proc/sys/${key.replaceAll('.', '/')}`).trim();
+}
 
 async function linkOf(bridge: string) {
   const { stdout } = await ip('-json', '-details', 'address', 'show', 'dev', bridge);
@@ -33,19 +48,19 @@ async function linkOf(bridge: string) {
   return link;
 }
 
-/** What stays after `down`, so that the next `up` goes on with it. */
+/** Files that `down` keeps for the next `up`. */
 const kept = /^\+ file \/var\/lib\/dnsmasq\/[^/]+\/(hostsfile|leases) /;
 
-establish('from nothing to what is wanted, and no trace of it after `down`', async () => {
+establish('up establishes the network, and down leaves no trace of it', async () => {
   await installVirlan();
   writeFileSync('/etc/dnsmasq.conf', 'nonsense\n');
   const before = await snapshot();
-  assert((await planned()).length > 0);
+  assert((await plannedSteps()).length > 0);
   assert.deepEqual(difference(before, await snapshot()), []);
 
   await up();
   const link = await linkOf('k8s-br0');
-  assert.equal(link.address, formulaMac('k8s-br0'));
+  assert.equal(link.address, bridgeMac('k8s-br0'));
   assert.deepEqual([link.mtu, link.flags.includes('UP')], [1500, true]);
   const { stp_state, forward_delay } = link.linkinfo.info_data;
   assert.deepEqual([stp_state, forward_delay], [1, 200]);
@@ -69,7 +84,7 @@ establish('from nothing to what is wanted, and no trace of it after `down`', asy
   assert.deepEqual(uid, [user, user]);
   assert.doesNotMatch(`${dnsmasq?.command}${read(conf)}`, /dhcp-script/);
 
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   const established = await snapshot();
   assert.match(await up(), /nothing had to be changed/);
   assert.deepEqual(difference(established, await snapshot()), []);
@@ -81,7 +96,7 @@ establish('from nothing to what is wanted, and no trace of it after `down`', asy
 });
 
 establish(
-  'what the host had before is there during and after: forwarding, rules, a file of that name',
+  "the host's own forwarding, rules and sysctl file are kept while the network is up and after down",
   async () => {
     writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
     writeFileSync('/etc/sysctl.d/60-virlan.conf', '# mine\n');
@@ -117,30 +132,30 @@ establish(
   },
 );
 
-establish('a network made by hand is taken over, and after `down` its bridge is as it was', async () => {
-  await followRecipe();
+establish('up takes over a network made by hand, and down restores it', async () => {
+  await setUpHandbookNetwork();
   const before = await snapshot();
-  const [byHand] = processes('dnsmasq');
-  const recipeConf = read(conf);
+  const [handMade] = processes('dnsmasq');
+  const confBefore = read(conf);
   await up();
   const link = await linkOf('k8s-br0');
-  assert.deepEqual([link.address, link.linkinfo.info_data.forward_delay], [formulaMac('k8s-br0'), 200]);
+  assert.deepEqual([link.address, link.linkinfo.info_data.forward_delay], [bridgeMac('k8s-br0'), 200]);
   assert.equal(processes('dnsmasq').length, 1);
-  assert.notEqual(processes('dnsmasq')[0]?.pid, byHand?.pid);
+  assert.notEqual(processes('dnsmasq')[0]?.pid, handMade?.pid);
   const lost = (await changesSince(before, /dnsmasq/)).filter(line => line.startsWith('-'));
   assert.deepEqual(
     lost.filter(line => !/^- (link|sysctl net\.ipv6\.conf\.k8s-br0\.) ?/.test(line)),
     [],
   );
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 
   await down();
   assert.deepEqual(await changesSince(before, /dnsmasq/), []);
-  assert.equal(read(conf), recipeConf);
+  assert.equal(read(conf), confBefore);
   assert.equal(processes('dnsmasq').length, 1);
 });
 
-establish('of two networks one goes down, and the other and forwarding stay', async () => {
+establish('taking one of two networks down keeps the other, and forwarding', async () => {
   const before = await snapshot();
   await configure(`${network()}[network.lab]\nsubnet = 10.20.0.0/16\nstp = no\n`);
   await up();
@@ -161,13 +176,13 @@ establish('of two networks one goes down, and the other and forwarding stay', as
   assert.deepEqual(await changesSince(before, kept, /virlan.ini/), []);
 });
 
-establish('another firewall takes the place of the one before', async () => {
+establish('a changed firewall backend replaces the previous one', async () => {
   const firewalls = ['nftables', 'iptables', 'nftables'];
   const listings: string[] = [];
   for (const firewall of firewalls) {
     await configure(network(`firewall = ${firewall}`));
     await up();
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
     const save = (await execa('iptables-save')).stdout.split('\n');
     const tables = (await execa('nft', ['list', 'tables'])).stdout;
     const chains = save.filter(line => line.startsWith(':VIRLAN')).length;
@@ -191,16 +206,16 @@ const changes: { line: string; steps: RegExp[] }[] = [
   },
 ];
 
-establish('a changed key changes just what it speaks of', async () => {
+establish('a changed key changes only what depends on it', async () => {
   for (const { line, steps } of changes) {
     await configure(network());
     await up();
     await configure(network(line));
-    const plan = await planned();
+    const plan = await plannedSteps();
     assert.equal(plan.length, steps.length, `${line}:\n${plan.join('\n')}`);
     for (const [index, step] of steps.entries()) assert.match(plan[index] ?? '', step);
     await up();
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
   }
   assert.match(read(conf), /^domain=k8s-br0.internal$/m);
   assert.match(
@@ -209,66 +224,71 @@ establish('a changed key changes just what it speaks of', async () => {
   );
 });
 
-establish('another subnet: the old address goes, one that the user added stays', async () => {
+establish('another subnet: the old address is removed, an address that the user added stays', async () => {
   await configure(network());
   await up();
   await ip('address', 'add', '198.51.100.9/24', 'dev', 'k8s-br0');
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   await configure(network('subnet = 192.168.77.0/24'));
   await up();
   const addresses = (await linkOf('k8s-br0')).addr_info.map(({ local }: { local: string }) => local);
   assert.deepEqual(addresses.sort(), ['192.168.77.1', '198.51.100.9']);
   assert.doesNotMatch((await execa('nft', ['list', 'ruleset'])).stdout, /192\.168\.100/);
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 });
 
-establish('a bridge may have a name of 15 bytes, or one with dots', async () => {
+establish('a bridge name may have 15 bytes, or dots', async () => {
   for (const name of ['fifteen-bytes-x', 'br.0_x']) {
     for (const firewall of ['nftables', 'iptables']) {
       await configure(`[network.lab]\nbridge = ${name}\nstp = no\nfirewall = ${firewall}\n`);
       await up();
-      assert.deepEqual(await planned(), []);
+      assert.deepEqual(await plannedSteps(), []);
     }
-    assert.equal((await linkOf(name)).address, formulaMac(name));
+    assert.equal((await linkOf(name)).address, bridgeMac(name));
     assert.equal(read(`/proc/sys/net/ipv6/conf/${name}/disable_ipv6`).trim(), '1');
     await down();
   }
 });
 
-establish('a link of that name that is no bridge is left alone', async () => {
+establish('a link of that name that is not a bridge is not changed', async () => {
   await ip('link', 'add', 'k8s-br0', 'type', 'veth', 'peer', 'name', 'other');
   const before = await snapshot();
   for (const verb of ['plan', 'up']) {
-    failed(await virlan(verb), /k8s-br0 is a link of type veth, not a bridge: .*bridge = in virlan.ini/);
+    assertFailure(
+      await virlan(verb),
+      /k8s-br0 is a link of type veth, not a bridge: .*bridge = in virlan.ini/,
+    );
     assert.deepEqual(await changesSince(before), []);
   }
 });
 
-/** A link of the host's that settles at once: with its other end up, and without the address that IPv6 makes up. */
+/**
+ * Adds a link whose state does not change later: with its peer up, and without an IPv6 link-local address.
+ */
 async function addWan(): Promise<void> {
   await ip('link', 'add', 'wan', 'type', 'veth', 'peer', 'name', 'peer');
   for (const link of ['wan', 'peer']) await ip('link', 'set', link, 'up', 'addrgenmode', 'none');
 }
 
-const conflicts: { title: string; link?: string; with: string }[] = [
-  { title: 'a part of it', with: 'address add 192.168.100.130/25 dev wan' },
-  { title: 'a larger one', with: 'address add 192.168.3.4/16 dev wan' },
-  { title: 'a route', with: 'route add 192.168.100.64/26 dev wan' },
-  { title: "a VPN's route, in a table of its own", with: 'route add 192.168.0.0/16 dev wan table 51820' },
+const conflicts: { title: string; link?: string; command: string }[] = [
+  { title: 'a part of the subnet', command: 'address add 192.168.100.130/25 dev wan' },
+  { title: 'a larger subnet', command: 'address add 192.168.3.4/16 dev wan' },
+  { title: 'a route', command: 'route add 192.168.100.64/26 dev wan' },
+  { title: "a VPN's route, in a table of its own", command: 'route add 192.168.0.0/16 dev wan table 51820' },
   {
-    title: 'a route to nowhere',
-    with: 'route add blackhole 192.168.100.0/24',
+    title: 'a blackhole route',
+    command: 'route add blackhole 192.168.100.0/24',
     link: 'a route without a link',
   },
 ];
 
-establish('a subnet that the host knows already is refused, by `plan` as by `up`', async () => {
-  for (const { title, with: command, link = 'wan' } of conflicts) {
+establish('plan and up refuse a subnet that the host already uses', async () => {
+  for (const { title, command, link = 'wan' } of conflicts) {
     await addWan();
     await ip(...command.split(' '));
     const before = await snapshot();
     for (const verb of ['plan', 'up']) {
-      failed(
+      assertFailure(
         await virlan(verb),
         new RegExp(`192.168.100.0/24 overlaps 192.168.\\S+ of .*${link}: choose another`),
       );
@@ -279,32 +299,32 @@ establish('a subnet that the host knows already is refused, by `plan` as by `up`
   }
 });
 
-establish('neighbours and default routes, whole or in halves, are no conflict', async () => {
+establish('adjacent subnets and default routes, also in halves, are not conflicts', async () => {
   await addWan();
   await ip('address', 'add', '192.168.101.1/24', 'dev', 'wan');
   for (const route of ['default', '0.0.0.0/1', '128.0.0.0/1']) await ip('route', 'add', route, 'dev', 'wan');
-  assert((await planned()).length > 0);
+  assert((await plannedSteps()).length > 0);
 });
 
-establish("dnsmasq reads the user's own options, and anew when they change", async () => {
+establish("dnsmasq reads the user's own options, and is restarted when they change", async () => {
   await configure(network());
   await up();
   mkdirSync('/etc/virlan/dnsmasq.d/k8s-br0', { recursive: true });
   for (const address of ['198.51.100.1', '198.51.100.2']) {
     writeFileSync('/etc/virlan/dnsmasq.d/k8s-br0/own.conf', `address=/own.example/${address}\n`);
-    const plan = await planned();
+    const plan = await plannedSteps();
     for (const [index, step] of restart.entries()) assert.match(plan[index] ?? '', step);
     await up();
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
     const { stdout } = await execa('busybox', ['nslookup', '-type=a', 'own.example', '192.168.100.1']);
     assert(stdout.split('\n').includes(`Address: ${address}`), stdout);
   }
-  // With this dnsmasq keeps the standard error that it was started with.
+  // With this option dnsmasq keeps its inherited standard error open.
   writeFileSync('/etc/virlan/dnsmasq.d/k8s-br0/own.conf', 'log-facility=-\n');
   await up();
 });
 
-establish("a slip in the user's own options does not cost the dnsmasq that runs", async () => {
+establish("an invalid option of the user's own does not stop the running dnsmasq", async () => {
   const own = '/etc/virlan/dnsmasq.d/k8s-br0/own.conf';
   await configure(network());
   mkdirSync('/etc/virlan/dnsmasq.d/k8s-br0', { recursive: true });
@@ -312,9 +332,9 @@ establish("a slip in the user's own options does not cost the dnsmasq that runs"
   await up();
   const before = await snapshot();
   writeFileSync(own, 'no-such-option\n');
-  failed(await virlan('up'), /keeps its old configuration: .*bad option.*own.conf$/);
+  assertFailure(await virlan('up'), /keeps its old configuration: .*bad option.*own.conf$/);
   assert.deepEqual(await changesSince(before, /own.conf/), []);
-  // A hook does what else there is to do.
+  // A hook applies the other steps.
   await ip('link', 'set', 'k8s-br0', 'down');
   await runHook('daemon', ['-', 'start', '-', 'start']);
   assert.match(String(logLines().at(-1)?.msg), /keeps its old configuration/);
@@ -322,7 +342,7 @@ establish("a slip in the user's own options does not cost the dnsmasq that runs"
   rmSync('/etc/virlan/dnsmasq.d', { recursive: true });
 });
 
-establish('IPv6 stays on where somebody gave the bridge an address of it', async () => {
+establish('IPv6 stays enabled on a bridge that has an IPv6 address', async () => {
   await ip('link', 'add', 'k8s-br0', 'type', 'bridge');
   await ip('address', 'add', 'fd00::1/64', 'dev', 'k8s-br0');
   await configure(network());
@@ -331,9 +351,12 @@ establish('IPv6 stays on where somebody gave the bridge an address of it', async
   assert.match((await ip('-6', 'address', 'show', 'dev', 'k8s-br0')).stdout, /fd00::1\/64/);
 });
 
-const refuse = (when: string, what: string) =>
-  `case $* in ${when}) ${what}; echo 'no such luck' >&2; exit 1;; esac; exec "$original" "$@"`;
-const addsTheBridgeAndFails = `
+/** Returns the script of a stub that fails if its arguments match, and otherwise runs the program. */
+function failOn(pattern: string): string {
+  return `case $* in ${pattern}) echo 'no such luck' >&2; exit 1;; esac; exec "$original" "$@"`;
+}
+
+const addBridgeThenFail = `
 case $* in -batch*) ;; *) exec "$original" "$@" ;; esac
 batch=$(cat)
 case $batch in
@@ -341,100 +364,100 @@ case $batch in
 esac
 echo "$batch" | "$original" "$@"`;
 
-const obstacles: { title: string; says: RegExp; put: () => unknown; config?: string }[] = [
-  { title: 'nft', says: /nft -f -: no such luck/, put: () => standIn('nft', refuse('*-f*', ':')) },
+const faults: { title: string; message: RegExp; cause: () => unknown; config?: string }[] = [
+  { title: 'nft', message: /nft -f -: no such luck/, cause: () => stubProgram('nft', failOn('*-f*')) },
   {
     title: 'iptables-restore',
-    says: /iptables-restore .*: no such luck/,
-    put: () => standIn('iptables-restore', refuse('*', ':')),
+    message: /iptables-restore .*: no such luck/,
+    cause: () => stubProgram('iptables-restore', failOn('*')),
   },
   {
     title: 'iptables-restore, the only firewall',
     config: 'firewall = iptables',
-    says: /iptables-restore .*: no such luck/,
-    put: () => standIn('iptables-restore', refuse('*', ':')),
+    message: /iptables-restore .*: no such luck/,
+    cause: () => stubProgram('iptables-restore', failOn('*')),
   },
-  { title: 'ip', says: /ip -batch -: no such luck/, put: () => standIn('ip', refuse('-batch*', ':')) },
+  { title: 'ip', message: /ip -batch -: no such luck/, cause: () => stubProgram('ip', failOn('-batch*')) },
   {
-    title: 'ip, when the bridge is there already',
-    says: /ip -batch -: no such luck/,
-    put: () => standIn('ip', addsTheBridgeAndFails),
+    title: 'ip, after it has added the bridge',
+    message: /ip -batch -: no such luck/,
+    cause: () => stubProgram('ip', addBridgeThenFail),
   },
-  { title: 'dnsmasq', says: /dnsmasq .*: no such luck/, put: () => standIn('dnsmasq', refuse('*', ':')) },
+  { title: 'dnsmasq', message: /dnsmasq .*: no such luck/, cause: () => stubProgram('dnsmasq', failOn('*')) },
   {
     title: 'UDP port 67, taken',
-    says: /dnsmasq .*in use/,
-    put: () => serve(host, { proto: 'udp', port: 67 }),
+    message: /dnsmasq .*in use/,
+    cause: () => serve(host, { proto: 'udp', port: 67 }),
   },
   {
     title: 'TCP port 53, taken',
-    says: /dnsmasq .*in use/,
-    put: () => serve(host, { proto: 'tcp', port: 53 }),
+    message: /dnsmasq .*in use/,
+    cause: () => serve(host, { proto: 'tcp', port: 53 }),
   },
   {
     title: '/var/lib/dnsmasq, a file',
-    says: /var\/lib\/dnsmasq/,
-    put: () => writeFileSync('/var/lib/dnsmasq', ''),
+    message: /var\/lib\/dnsmasq/,
+    cause: () => writeFileSync('/var/lib/dnsmasq', ''),
   },
   {
     title: '/etc/sysctl.d, read-only',
-    says: /etc\/sysctl.d/,
-    put: async () => {
+    message: /etc\/sysctl.d/,
+    cause: async () => {
       await execa('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', '/etc/sysctl.d']);
       return { stop: () => execa('umount', ['/etc/sysctl.d']) };
     },
   },
 ];
 
-for (const { title, says, put, config = '' } of obstacles) {
-  establish(`what fails half-way leaves the host as it was: ${title}`, async () => {
+for (const { title, message, cause, config = '' } of faults) {
+  establish(`a failed up leaves the host unchanged: ${title}`, async () => {
     await configure(network(config));
-    const obstacle = (await put()) as { stop?: () => Promise<unknown> } | undefined;
+    const fault = (await cause()) as { stop?: () => Promise<unknown> } | undefined;
     const before = await snapshot();
     const outcome = await virlan('up');
     const changed = await changesSince(before, kept);
-    await obstacle?.stop?.();
-    failed(outcome, says);
+    await fault?.stop?.();
+    assertFailure(outcome, message);
     assert.match(outcome.stderr, /; the host is as it was$/);
     assert.deepEqual(changed, []);
   });
 }
 
-establish('what fails half-way leaves a network that was up as it was, and up', async () => {
+establish('a failed change leaves a network that was up unchanged and up', async () => {
   const options = '/etc/virlan/dnsmasq.d/k8s-br0';
   await configure(network());
   await up();
   const before = await snapshot();
   mkdirSync(options, { recursive: true });
-  // What dnsmasq finds out only when it starts.
+  // dnsmasq detects this mistake only when it starts.
   writeFileSync(`${options}/own.conf`, 'group=no-such-group\n');
   await configure(network('mtu = 1400', 'host-allow = tcp/5000', 'domain = lab.internal'));
-  failed(await virlan('up'), /dnsmasq .*no-such-group; the host is as it was$/);
+  assertFailure(await virlan('up'), /dnsmasq .*no-such-group; the host is as it was$/);
   await configure(network());
   rmSync(options, { recursive: true });
-  assert.deepEqual(await planned(), []);
-  const anew = /dnsmasq|virlan.ini|applied.json|before.json/;
-  assert.deepEqual(await changesSince(before, anew, / nft /), []);
+  assert.deepEqual(await plannedSteps(), []);
+  const expected = /dnsmasq|virlan.ini|applied.json|before.json/;
+  assert.deepEqual(await changesSince(before, expected, / nft /), []);
 });
 
 for (const directory of ['/var/lib/virlan', '/run/virlan']) {
-  establish(`nothing is begun without a place for the record: ${directory}, a file`, async () => {
+  establish(`nothing is changed if the record cannot be written: ${directory} is a file`, async () => {
     await configure(network());
     writeFileSync(directory, '');
     const before = await snapshot();
-    failed(await virlan('up'), new RegExp(directory));
+    assertFailure(await virlan('up'), new RegExp(directory));
     assert.deepEqual(await changesSince(before), []);
   });
 }
 
 for (const count of [2, 10]) {
-  establish(`${count} at once: one does it, the others find nothing to do`, async () => {
+  establish(`${count} times up at once: one establishes the network, the others change nothing`, async () => {
     await configure(network());
     const outcomes = await Promise.all(Array.from({ length: count }, up));
     const idle = outcomes.filter(stdout => stdout.includes('nothing had to be changed'));
     assert.equal(idle.length, count - 1);
     assert.equal(processes('dnsmasq').length, 1);
-    assert.deepEqual(await planned(), []);
+    assert.deepEqual(await plannedSteps(), []);
   });
 }
 

@@ -1,98 +1,101 @@
+// virlan beside ufw, firewalld and Docker: started before or after virlan, reloaded, restarted and stopped.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
-  allIsWell,
-  askInternet,
-  clear,
+  addMachines,
+  assertConnectivity,
   configureBackend,
-  leftBehind,
+  leftoverRules,
   networkStatus,
-  populate,
-  servePorts,
-} from './beside.ts';
-import { installFirewalls, others } from './firewalls.ts';
+  probeInternet,
+  resetScenario,
+  serveHostPorts,
+} from './firewall-scenario.ts';
+import { installFirewalls, otherFirewalls } from './firewalls.ts';
 import { installVirlan } from './host.ts';
-import { down, planned, up } from './outcomes.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
 
 const firewalls = suite('firewalls');
 firewalls.before(async () => {
   await installVirlan();
   await installFirewalls();
-  await servePorts();
+  await serveHostPorts();
 });
-firewalls.after.each(clear);
+firewalls.after.each(resetScenario);
 
-const linesIn = async (name: string) =>
-  (await networkStatus()).otherFirewalls.find(other => other.name === name)?.rules.length;
+/** Returns the number of virlan's rules in another firewall. */
+async function ruleCount(name: string): Promise<number> {
+  return (await networkStatus()).otherFirewalls.find(other => other.name === name)?.rules.length ?? 0;
+}
 
-for (const [name, other] of Object.entries(others)) {
+for (const [name, other] of Object.entries(otherFirewalls)) {
+  firewalls(`${name} started before virlan: connectivity holds across reload, restart and stop`, async () => {
+    await other.start();
+    await configureBackend('nftables');
+    await up();
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
+    assert((await ruleCount(name)) > 0);
+    await other.reload();
+    await assertConnectivity(scenario);
+    await other.restart();
+    await assertConnectivity(scenario);
+    // At its start firewalld flushes the tables of iptables, and the checksum rule with them.
+    await up();
+    assert.deepEqual(await plannedSteps(), []);
+    await other.stop();
+    await assertConnectivity(scenario);
+    await down();
+    assert.deepEqual(await leftoverRules(), []);
+  });
+
   firewalls(
-    `${name} is there first, reloads, restarts, stops, and is forgotten when it is gone`,
+    `${name} started after virlan: up restores connectivity, and down removes virlan's rules from it`,
     async () => {
-      await other.start();
       await configureBackend('nftables');
       await up();
-      const scene = await populate();
-      await allIsWell(scene);
-      assert.deepEqual(await planned(), []);
-      assert(Number(await linesIn(name)) > 0);
-      await other.reload();
-      await allIsWell(scene);
-      await other.restart();
-      await allIsWell(scene);
-      // firewalld flushes the tables of iptables when it starts, and the rule for the checksum with them.
+      const scenario = await addMachines();
+      await assertConnectivity(scenario);
+      // If Docker itself switches forwarding on, it sets the policy of FORWARD to DROP.
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
+      await other.start();
+      writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
+      assert.equal(await probeInternet(scenario), other.verdictAfterStart);
       await up();
-      assert.deepEqual(await planned(), []);
-      await other.stop();
-      await allIsWell(scene);
+      await assertConnectivity(scenario);
+      assert.deepEqual(await plannedSteps(), []);
+
+      for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
+      await up();
+      await assertConnectivity(scenario);
+      assert.deepEqual(await plannedSteps(), []);
+      await execa('nft', ['flush', 'ruleset']);
+      await up();
+      await assertConnectivity(scenario);
+
+      await other.restart();
+      await up();
+      await assertConnectivity(scenario);
       await down();
-      assert.deepEqual(await leftBehind(), []);
+      assert.deepEqual(await leftoverRules(), []);
     },
   );
 
-  firewalls(`${name} comes later, is flushed, and is told to forget while it runs`, async () => {
-    await configureBackend('nftables');
-    await up();
-    const scene = await populate();
-    await allIsWell(scene);
-    // Docker forwards nothing but its own where it had to switch forwarding on.
-    writeFileSync('/proc/sys/net/ipv4/ip_forward', '0');
-    await other.start();
-    writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
-    assert.equal(await askInternet(scene), other.atItsStart);
-    await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
-
-    for (const table of ['filter', 'nat', 'mangle']) await execa('iptables', ['-t', table, '-F']);
-    await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
-    await execa('nft', ['flush', 'ruleset']);
-    await up();
-    await allIsWell(scene);
-
-    await other.restart();
-    await up();
-    await allIsWell(scene);
-    await down();
-    assert.deepEqual(await leftBehind(), []);
-  });
-
-  firewalls(`${name} beside virlan's rules of iptables`, async () => {
+  firewalls(`${name} beside virlan's iptables backend`, async () => {
     await other.start();
     await configureBackend('iptables');
     await up();
-    const scene = await populate();
-    await allIsWell(scene);
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
     await other.restart();
     await up();
-    await allIsWell(scene);
-    assert.deepEqual(await planned(), []);
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
     await down();
-    assert.deepEqual(await leftBehind(), []);
+    assert.deepEqual(await leftoverRules(), []);
   });
 }
 

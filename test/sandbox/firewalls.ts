@@ -1,17 +1,20 @@
+// ufw, firewalld and Docker on the private host.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
-import { checkout } from './program.ts';
-import { until } from './watcher.ts';
+import { until } from './until.ts';
+import { checkout } from './virlan.ts';
 
-/** Where setup.sh has unpacked them. */
+/** The directory where setup.sh has unpacked their packages. */
 const unpacked = `${checkout}/build/firewalls`;
 
-/** Puts ufw, firewalld and Docker on the private host, none of them running. What of them the machine has already stays. */
+/**
+ * Installs ufw, firewalld and Docker without starting them. Programs that the machine already has are kept.
+ */
 export async function installFirewalls(): Promise<void> {
-  // Docker's programs fill a quarter of a gigabyte, too much to copy into memory.
+  // Links, because Docker's programs take 250 MB, too much for the overlay in memory.
   for (const programs of ['bin', 'sbin'])
     await execa('cp', ['-rsf', `${unpacked}/usr/${programs}/.`, `/usr/${programs}/`], { reject: false });
   for (const [from, to] of [
@@ -25,13 +28,13 @@ export async function installFirewalls(): Promise<void> {
     '-c',
     'cp /usr/share/ufw/iptables/*.rules /usr/share/ufw/ufw.conf /usr/share/ufw/*.init /etc/ufw/',
   ]);
-  // What its postinst does: https://manpages.debian.org/update-alternatives
+  // The package's postinst does this with update-alternatives.
   const policy = '/usr/share/polkit-1/actions/org.fedoraproject.FirewallD1';
   if (!existsSync(`${policy}.policy`)) symlinkSync(`${policy}.server.policy.choice`, `${policy}.policy`);
   await prepareCgroups();
 }
 
-/** dockerd wants the controller of devices, wherever this kernel has it. */
+/** Mounts the cgroup hierarchy that has the devices controller, which dockerd needs. */
 async function prepareCgroups(): Promise<void> {
   const root = '/sys/fs/cgroup';
   const isFirstVersion = /^devices\t[1-9]/m.test(readFileSync('/proc/cgroups', 'utf8'));
@@ -44,11 +47,14 @@ async function prepareCgroups(): Promise<void> {
   await execa('mount', ['-t', 'cgroup', '-o', 'devices', 'private', `${root}/devices`]);
 }
 
-export const ufw = (...args: string[]) => execa('ufw', args);
+/** Runs ufw. */
+export function ufw(...args: string[]) {
+  return execa('ufw', args);
+}
 
 const running = new Map<'firewalld' | 'dockerd', ChildProcess>();
 
-/** Starts a system bus, once, and firewalld, and resolves when it answers. */
+/** Starts a system bus, unless it runs, and firewalld. Resolves when firewalld answers. */
 export async function startFirewalld(): Promise<void> {
   if (!existsSync('/run/dbus/system_bus_socket')) {
     mkdirSync('/run/dbus', { recursive: true });
@@ -58,29 +64,33 @@ export async function startFirewalld(): Promise<void> {
   await until(async () => (await execa('firewall-cmd', ['--state'], { reject: false })).exitCode === 0);
 }
 
+/** Returns the PID of the started firewalld, or 0. */
 export function firewalldPid(): number {
   return running.get('firewalld')?.pid ?? 0;
 }
 
-/** Starts Docker's daemon, without any container, and resolves when it answers. */
+/**
+ * Starts Docker's daemon without containers. Resolves when it answers; throws with its output if it exits.
+ */
 export async function startDocker(): Promise<void> {
   const state = ['--data-root', '/run/docker-data', '--exec-root', '/run/docker-exec'];
   const dockerd = spawn('dockerd', ['--storage-driver=vfs', ...state, '-H', 'unix:///run/docker.sock'], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   running.set('dockerd', dockerd);
-  const said: string[] = [];
+  const output: string[] = [];
   for await (const line of createInterface(dockerd.stderr)) {
-    said.push(line);
+    output.push(line);
     if (line.includes('API listen on')) {
-      // Somebody has to read on, or it stands still when the pipe is full.
+      // The pipe must be drained, or dockerd blocks when it is full.
       dockerd.stderr.resume();
       return;
     }
   }
-  throw new Error(`dockerd: ${said.slice(-5).join('\n')}`);
+  throw new Error(`dockerd: ${output.slice(-5).join('\n')}`);
 }
 
+/** Stops a daemon, also if it is suspended. Does nothing if it does not run. */
 export async function stop(daemon: 'firewalld' | 'dockerd'): Promise<void> {
   const child = running.get(daemon);
   if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -91,8 +101,8 @@ export async function stop(daemon: 'firewalld' | 'dockerd'): Promise<void> {
   running.delete(daemon);
 }
 
-/** Stops all of them, and takes away what they were told. */
-export async function noFirewalls(): Promise<void> {
+/** Stops all of them and removes their configuration and state. */
+export async function removeFirewallState(): Promise<void> {
   await stop('dockerd');
   await stop('firewalld');
   await ufw('--force', 'reset');
@@ -101,37 +111,37 @@ export async function noFirewalls(): Promise<void> {
     rmSync(directory, { recursive: true, force: true });
 }
 
-/** What tests do with another firewall. */
-export interface Other {
+/** What tests do with a firewall other than virlan's. */
+export interface OtherFirewall {
   readonly start: () => Promise<unknown>;
   readonly reload: () => Promise<unknown>;
   readonly restart: () => Promise<unknown>;
   readonly stop: () => Promise<unknown>;
-  /** What becomes of machines' packets when it starts after virlan, before virlan has looked again. */
-  readonly atItsStart: 'open' | 'timeout';
+  /** The verdict on machines' packets when it starts after virlan, until virlan repairs. */
+  readonly verdictAfterStart: 'open' | 'timeout';
 }
 
-export const others: Record<'ufw' | 'firewalld' | 'docker', Other> = {
+export const otherFirewalls: Record<'ufw' | 'firewalld' | 'docker', OtherFirewall> = {
   ufw: {
     start: () => ufw('--force', 'enable'),
     reload: () => ufw('reload'),
     restart: () => ufw('disable').then(() => ufw('--force', 'enable')),
     stop: () => ufw('disable'),
-    atItsStart: 'timeout',
+    verdictAfterStart: 'timeout',
   },
   firewalld: {
     start: startFirewalld,
     reload: () => execa('firewall-cmd', ['--reload']),
     restart: () => stop('firewalld').then(startFirewalld),
     stop: () => stop('firewalld'),
-    // It finds the zone that virlan has written.
-    atItsStart: 'open',
+    // It loads the zone that virlan has written.
+    verdictAfterStart: 'open',
   },
   docker: {
     start: startDocker,
     reload: () => execa('sh', ['-c', 'kill -HUP "$(cat /run/docker.pid)"']),
     restart: () => stop('dockerd').then(startDocker),
     stop: () => stop('dockerd'),
-    atItsStart: 'timeout',
+    verdictAfterStart: 'timeout',
   },
 };

@@ -1,6 +1,6 @@
+// Tests of the test helpers: libvirtd, machines and leases, without virlan.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { handMadeNetwork } from './hand-made.ts';
 import {
   define,
   destroyMachine,
@@ -15,16 +15,17 @@ import {
   undefine,
   virsh,
 } from './host.ts';
+import { setUpPlainNetwork } from './plain-network.ts';
 
 const machines = suite('machines');
 
-machines('libvirt is as packaged, with its default network', async () => {
+machines('libvirt has its packaged default network', async () => {
   await startLibvirtd();
   assert.match(await virsh('net-list'), /default +active +yes/);
   assert.equal((await virsh('list', '--all', '--name')).trim(), '');
 });
 
-machines('libvirtd comes back after a stop and after a crash', async () => {
+machines('libvirtd starts again after a stop and after a crash', async () => {
   await stopLibvirtd();
   await assert.rejects(virsh('version'), /Failed to connect/);
   await startLibvirtd();
@@ -32,23 +33,26 @@ machines('libvirtd comes back after a stop and after a crash', async () => {
   await startLibvirtd();
 });
 
-machines('a machine with a hostile name boots, gets a lease, and outlives libvirtd', async () => {
-  const name = `it's <a> "vm" & $(more)`;
-  await handMadeNetwork();
-  const nics = [{ type: 'bridge' as const, source: 'k8s-br0', mac: '52:54:00:00:00:0a' }];
-  await define(domainXml({ name, nics, metadata: '<x:y xmlns:x="urn:x"/>' }));
-  assert.deepEqual(await macsOf(name), ['52:54:00:00:00:0a']);
-  await startMachine(name);
-  const lease = await leaseOf('52:54:00:00:00:0A');
-  assert.match(lease.ip, /^192\.168\.100\./);
-  assert(lease.expires > new Date());
-  await restartLibvirtd();
-  assert.equal((await virsh('domstate', '--domain', name)).trim(), 'running');
-  await destroyMachine(name);
-  await undefine(name);
-});
+machines(
+  'a machine with a hostile name boots, gets a lease, and keeps running while libvirtd restarts',
+  async () => {
+    const name = `it's <a> "vm" & $(more)`;
+    await setUpPlainNetwork();
+    const nics = [{ type: 'bridge' as const, source: 'k8s-br0', mac: '52:54:00:00:00:0a' }];
+    await define(domainXml({ name, nics, metadata: '<x:y xmlns:x="urn:x"/>' }));
+    assert.deepEqual(await macsOf(name), ['52:54:00:00:00:0a']);
+    await startMachine(name);
+    const lease = await leaseOf('52:54:00:00:00:0A');
+    assert.match(lease.ip, /^192\.168\.100\./);
+    assert(lease.expires > new Date());
+    await restartLibvirtd();
+    assert.equal((await virsh('domstate', '--domain', name)).trim(), 'running');
+    await destroyMachine(name);
+    await undefine(name);
+  },
+);
 
-machines('a lease that does not come is told of, with those that did', async () => {
+machines('the error for a missing lease lists the others', async () => {
   await assert.rejects(leaseOf('52:54:00:00:00:0b', 0.1), /no lease for 52.*52:54:00:00:00:0a 192\.168\.100/);
 });
 

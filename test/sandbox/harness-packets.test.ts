@@ -1,7 +1,7 @@
+// Tests of the test helpers: guests, probes, servers and captures, without virlan.
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { handMadeNetwork } from './hand-made.ts';
 import {
   capture,
   dhcp,
@@ -17,6 +17,7 @@ import {
   seenAs,
   serve,
 } from './host.ts';
+import { setUpPlainNetwork } from './plain-network.ts';
 
 const packets = suite('packets');
 const gateway = '192.168.100.1';
@@ -24,10 +25,12 @@ let a: Guest;
 let b: Guest;
 let outside: Linked;
 
-const nft = (rules: string) => execa('nft', ['-f', '-'], { input: rules });
+function nft(rules: string) {
+  return execa('nft', ['-f', '-'], { input: rules });
+}
 
-packets('guests lease addresses of dnsmasq', async () => {
-  await handMadeNetwork();
+packets('guests lease addresses from dnsmasq', async () => {
+  await setUpPlainNetwork();
   a = await guest('a', { mac: '52:54:00:00:00:0a' });
   b = await guest('b', { mac: '52:54:00:00:00:0b' });
   const address = await dhcp(a, { hostname: 'alpha' });
@@ -36,7 +39,7 @@ packets('guests lease addresses of dnsmasq', async () => {
   assert.notEqual(await dhcp(b), address);
 });
 
-packets('a guest of an STP bridge is there when its port forwards', async () => {
+packets('guest() on a bridge with STP resolves when its port forwards', async () => {
   await execa('ip', ['link', 'add', 'stp0', 'type', 'bridge', 'stp_state', '1', 'forward_delay', '200']);
   await execa('ip', ['address', 'add', '192.168.101.1/24', 'dev', 'stp0']);
   await execa('ip', ['link', 'set', 'stp0', 'up']);
@@ -46,7 +49,7 @@ packets('a guest of an STP bridge is there when its port forwards', async () => 
   await remove(slow);
 });
 
-packets('probes tell open, reset, unreachable and silence apart', async () => {
+packets('probes distinguish open, reset, unreachable and timeout', async () => {
   await serve(host, { proto: 'tcp', port: 22 });
   await serve(host, { proto: 'udp', port: 123, address: gateway });
   await nft(`table inet harness {
@@ -81,13 +84,13 @@ packets('probes tell open, reset, unreachable and silence apart', async () => {
   ]);
 });
 
-packets('dnsmasq is seen to serve names', async () => {
+packets('the DNS port of dnsmasq is open', async () => {
   for (const proto of ['tcp', 'udp'] as const) {
     assert.equal(await probe(a, { proto, to: gateway, port: 53 }), 'open');
   }
 });
 
-packets('a ping tells a reject from a drop, and every one of many is rejected', async () => {
+packets('a ping distinguishes reject from drop, also for many pings at once', async () => {
   await nft('add rule inet harness input ip protocol icmp reject with icmp port-unreachable');
   const echo = { proto: 'icmp', to: gateway, seconds: 1 } as const;
   const verdicts = await Promise.all(Array.from({ length: 20 }, () => probe(b, echo)));
@@ -97,37 +100,40 @@ packets('a ping tells a reject from a drop, and every one of many is rejected', 
   await nft('delete table inet harness');
 });
 
-packets('guests and the internet reach each other through the host, and see who asks', async () => {
-  outside = await internet();
-  const server = await serve(outside, { proto: 'tcp', port: 80 });
-  await serve(outside, { proto: 'udp', port: 53 });
-  const to = internetAddress;
-  const alpha = (await leaseOf(a.mac)).ip;
-  assert.deepEqual(await seenAs(a, { proto: 'tcp', to, port: 80, from: 600 }), {
-    address: alpha,
-    port: 600,
-  });
-  assert.equal(await probe(outside, { proto: 'icmp', to: alpha }), 'open');
+packets(
+  'guests and the internet reach each other through the host, and servers see the client address',
+  async () => {
+    outside = await internet();
+    const server = await serve(outside, { proto: 'tcp', port: 80 });
+    await serve(outside, { proto: 'udp', port: 53 });
+    const to = internetAddress;
+    const alpha = (await leaseOf(a.mac)).ip;
+    assert.deepEqual(await seenAs(a, { proto: 'tcp', to, port: 80, from: 600 }), {
+      address: alpha,
+      port: 600,
+    });
+    assert.equal(await probe(outside, { proto: 'icmp', to: alpha }), 'open');
 
-  await nft(`table ip harness {
+    await nft(`table ip harness {
   chain post {
     type nat hook postrouting priority srcnat;
     ip saddr 192.168.100.0/24 oifname uplink meta l4proto { tcp, udp } masquerade to :1024-65535
   }
 }`);
-  for (const [proto, port] of [
-    ['tcp', 80],
-    ['udp', 53],
-  ] as const) {
-    const peer = await seenAs(a, { proto, to, port, from: 601 });
-    assert.equal(peer.address, '203.0.113.1');
-    assert(peer.port >= 1024);
-  }
-  await server.stop();
-  assert.equal(await probe(a, { proto: 'tcp', to, port: 80 }), 'tcp-reset');
-});
+    for (const [proto, port] of [
+      ['tcp', 80],
+      ['udp', 53],
+    ] as const) {
+      const peer = await seenAs(a, { proto, to, port, from: 601 });
+      assert.equal(peer.address, '203.0.113.1');
+      assert(peer.port >= 1024);
+    }
+    await server.stop();
+    assert.equal(await probe(a, { proto: 'tcp', to, port: 80 }), 'tcp-reset');
+  },
+);
 
-packets('a capture shows the DHCP checksum that the kernel left out, then iptables fills in', async () => {
+packets('a capture shows the DHCP checksum missing, and filled in by an iptables rule', async () => {
   const wire = await capture(b, 'eth0', 'udp and dst port 68');
   await dhcp(b);
   await wire.seen(/bad udp cksum/);
@@ -138,7 +144,7 @@ packets('a capture shows the DHCP checksum that the kernel left out, then iptabl
   assert((await wire.stop()).some(line => line.includes('BOOTP/DHCP, Reply')));
 });
 
-packets('removed namespaces are gone with their links', async () => {
+packets('remove() removes namespaces with their links', async () => {
   for (const namespace of [a, b, outside]) await remove(namespace);
   assert.equal((await execa('ip', ['netns', 'list'])).stdout, '');
   assert.doesNotMatch((await execa('ip', ['link'])).stdout, /veth|uplink/);

@@ -1,9 +1,9 @@
+// Calls of the installed hooks, as libvirt makes them.
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { domainXml, type Machine } from './machine.ts';
 
-/** The environment that libvirt gives a hook (virCommandAddEnvPassCommon in libvirt's vircommand.c). */
+/** The environment in which libvirt runs a hook (virCommandAddEnvPassCommon in libvirt's vircommand.c). */
 export const hookEnvironment = { LC_ALL: 'C', PATH: '/usr/sbin:/usr/bin:/sbin:/bin' };
 
 export interface HookRun {
@@ -12,7 +12,10 @@ export interface HookRun {
   readonly signal: string | undefined;
 }
 
-/** Runs an installed hook as libvirt does, and resolves when nobody holds its output any more. */
+/**
+ * Runs an installed hook as libvirt does. Resolves when every process that inherited its output has closed
+ * it.
+ */
 export async function runHook(
   driver: string,
   args: readonly string[],
@@ -31,17 +34,8 @@ export async function runHook(
   return { exitCode: run.exitCode, stderr: run.stderr, signal: run.signal };
 }
 
-/** `prepare` of a machine that libvirt need not know. */
+/** Calls the qemu hook's `prepare` for a machine, which libvirt need not know. */
 export function prepare(machine: Machine): Promise<HookRun> {
   const xml = domainXml({ uuid: randomUUID(), ...machine });
   return runHook('qemu', [machine.name, 'prepare', 'begin', '-'], xml);
-}
-
-/** The lines of virlan's log, parsed. */
-export function logLines(): Record<string, unknown>[] {
-  const text = readFileSync('/var/log/virlan.log', 'utf8');
-  return text
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line));
 }

@@ -1,3 +1,4 @@
+// The installed hooks, called as libvirt calls them: concurrently, killed, and with damaged state.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -7,16 +8,17 @@ import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { hookSources } from '../hook-bundles.ts';
-import { noStandIns, standIn } from './bare-host.ts';
-import { formulaAddressOf } from './formula.ts';
-import { hookEnvironment, logLines, prepare, runHook } from './hook-calls.ts';
+import { formulaAddressOf } from './formula-values.ts';
+import { hookEnvironment, prepare, runHook } from './hook-calls.ts';
 import { configure, dhcp, domainXml, guest, installVirlan, remove, virlan } from './host.ts';
+import { errorLines, logLines } from './log.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
 
 const hooks = suite('hooks');
 const bridge = { type: 'bridge' as const, source: 'k8s-br0' };
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 
-/** Ledger and hostsfile as they are; throws when one of them is not whole. */
+/** Reads ledger and hostsfile. Throws if one of them is damaged. */
 function readState() {
   const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
   const hosts = parseHostsfile(readFileSync(hostsfile, 'utf8'));
@@ -28,7 +30,7 @@ function assertUnique(values: readonly unknown[]): void {
   assert.equal(new Set(values).size, values.length);
 }
 
-hooks('the daemon hook establishes the network, and leaves nobody holding its output', async () => {
+hooks('the daemon hook establishes the network, and no process keeps its output open', async () => {
   await installVirlan();
   await configure('[network.k8s-br0]\nstp = no\n');
   const { exitCode, stderr } = await runHook('daemon', ['-', 'start', '-', 'start']);
@@ -36,25 +38,22 @@ hooks('the daemon hook establishes the network, and leaves nobody holding its ou
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
-hooks('the daemon hook takes nothing down when libvirtd ends', async () => {
+hooks('the daemon hook keeps the network when libvirtd stops', async () => {
   assert.equal((await runHook('daemon', ['-', 'shutdown', '-', 'shutdown'])).exitCode, 0);
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
-hooks('eight daemons that start at once do no harm', async () => {
+hooks('eight daemon hooks at once succeed without an error', async () => {
   await virlan('down');
   const runs = await Promise.all(
     Array.from({ length: 8 }, () => runHook('daemon', ['-', 'start', '-', 'start'])),
   );
   assert(runs.every(({ exitCode }) => exitCode === 0));
   assert.equal((await virlan('plan')).exitCode, 0);
-  assert.deepEqual(
-    logLines().filter(line => line.level === 50),
-    [],
-  );
+  assert.deepEqual(errorLines(), []);
 });
 
-hooks('when prepare returns, the machine gets its address from DHCP', async () => {
+hooks('a machine gets its address from DHCP as soon as prepare has returned', async () => {
   const mac = '52:54:00:12:34:56';
   assert.equal((await prepare({ name: 'web', nics: [{ ...bridge, mac }] })).exitCode, 0);
   const web = await guest('web', { mac });
@@ -62,14 +61,14 @@ hooks('when prepare returns, the machine gets its address from DHCP', async () =
   await remove(web);
 });
 
-hooks('two clones with one client id keep apart', async () => {
+hooks('two clones with one client ID get their own addresses', async () => {
   for (const index of [0, 1]) {
     const [name, mac] = [`clone${index}`, `52:54:00:00:01:0${index}`];
     await prepare({ name, nics: [{ ...bridge, mac }] });
     const clone = await guest(name, { mac });
     assert.equal(await dhcp(clone, { clientId: 'ff00112233' }), formulaAddressOf(name));
   }
-  // The second one's exchange has left the first its lease.
+  // The second exchange has not replaced the first lease.
   const leases = readFileSync('/var/lib/dnsmasq/k8s-br0/leases', 'utf8');
   for (const index of [0, 1]) {
     assert.match(
@@ -80,9 +79,9 @@ hooks('two clones with one client id keep apart', async () => {
   }
 });
 
-hooks('fifty machines that start at once lose nothing and get nothing twice', async () => {
+hooks('fifty machines that start at once all get unique reservations', async () => {
   const machines = Array.from({ length: 50 }, (_, index) => ({
-    name: `crowd${index}`,
+    name: `machine${index}`,
     nics: [{ ...bridge, mac: `52:54:00:50:00:${index.toString(16).padStart(2, '0')}` }],
   }));
   const runs = await Promise.all(machines.map(prepare));
@@ -98,14 +97,14 @@ hooks('fifty machines that start at once lose nothing and get nothing twice', as
   assertUnique(entries.map(entry => entry.hostname));
 });
 
-hooks('a hook killed at any point leaves files whole and the next one unhindered', async () => {
-  // From before the program is loaded until after it is done, in steps finer than any write takes.
-  for (let delay = 0; delay < 120; delay += 2) {
-    const name = `killed${delay}`;
+hooks('a hook killed at any point leaves files intact and does not block the next hook', async () => {
+  // From before the program is loaded until after it has ended, in steps shorter than a write.
+  for (let delayMs = 0; delayMs < 120; delayMs += 2) {
+    const name = `killed${delayMs}`;
     const xml = domainXml({
       name,
       uuid: randomUUID(),
-      nics: [{ ...bridge, mac: `52:54:00:51:00:${delay.toString(16).padStart(2, '0')}` }],
+      nics: [{ ...bridge, mac: `52:54:00:51:00:${delayMs.toString(16).padStart(2, '0')}` }],
     });
     const child = spawn('/etc/libvirt/hooks/qemu', [name, 'prepare', 'begin', '-'], {
       env: hookEnvironment,
@@ -115,7 +114,7 @@ hooks('a hook killed at any point leaves files whole and the next one unhindered
     child.stdin?.on('error', () => {});
     child.stdin?.end(xml);
     const ended = once(child, 'close');
-    const timer = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), delay);
+    const timer = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), delayMs);
     await ended;
     clearTimeout(timer);
     readState();
@@ -132,33 +131,36 @@ hooks('a hook killed at any point leaves files whole and the next one unhindered
   assert.equal(entries.filter(entry => entry.ip !== null).length, lines.length);
 });
 
-hooks('prepare brings back a bridge that is gone', async () => {
+hooks('prepare establishes a network that is down', async () => {
   await virlan('down');
   assert.equal((await prepare({ name: 'web', nics: [{ ...bridge, mac: '52:54:00:12:34:56' }] })).exitCode, 0);
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
-hooks('operations without work end at once, also with no program installed', async () => {
-  for (const operation of [
-    'start',
-    'started',
-    'stopped',
-    'release',
-    'reconnect',
-    'migrate',
-    'restore',
-    'attach',
-  ]) {
-    assert.deepEqual(await runHook('qemu', ['web', operation, 'begin', '-'], '<broken'), {
-      exitCode: 0,
-      stderr: '',
-      signal: undefined,
-    });
-  }
-});
+hooks(
+  'operations that virlan does not handle succeed without output, also with malformed input',
+  async () => {
+    for (const operation of [
+      'start',
+      'started',
+      'stopped',
+      'release',
+      'reconnect',
+      'migrate',
+      'restore',
+      'attach',
+    ]) {
+      assert.deepEqual(await runHook('qemu', ['web', operation, 'begin', '-'], '<broken'), {
+        exitCode: 0,
+        stderr: '',
+        signal: undefined,
+      });
+    }
+  },
+);
 
-hooks('prepare of a machine that has its reservation loads three bundles, and no other', async () => {
-  // The loader of virlan reads bundles by itself; Node's own has its modules in require.cache.
+hooks('prepare of a machine with a reservation loads the three bundles of the hook only', async () => {
+  // virlan's loader reads bundles with readFileSync; modules of Node's loader are in require.cache.
   const recorder = `const fs = require('node:fs');
     const { readFileSync } = fs;
     const loaded = new Set();
@@ -173,9 +175,9 @@ hooks('prepare of a machine that has its reservation loads three bundles, and no
   writeFileSync('/tmp/recorder.cjs', recorder);
   const machine = { name: 'web', uuid: randomUUID(), nics: [{ ...bridge, mac: '52:54:00:12:34:56' }] };
   assert.equal((await prepare(machine)).exitCode, 0);
-  standIn('node', 'exec "$original" --require /tmp/recorder.cjs "$@"');
+  stubProgram('node', 'exec "$original" --require /tmp/recorder.cjs "$@"');
   assert.equal((await prepare(machine)).exitCode, 0);
-  noStandIns();
+  restorePrograms();
   const loaded = readFileSync('/tmp/loaded', 'utf8').split('\n');
   assert.deepEqual(
     loaded.filter(path => path.startsWith('/usr/lib/virlan/')).sort(),
@@ -183,18 +185,18 @@ hooks('prepare of a machine that has its reservation loads three bundles, and no
   );
 });
 
-hooks("another daemon's hook may be quicker to take the default network's link away", async () => {
+hooks("the hook of another daemon may remove the default network's link first", async () => {
   const link = '/etc/libvirt/qemu/networks/autostart/default.xml';
   symlinkSync('../default.xml', link);
   // virlan saves the network before it removes the link: in between, the link disappears.
-  const other = `const fs = require('node:fs');
+  const removeLink = `const fs = require('node:fs');
     const { renameSync } = fs;
     fs.renameSync = (from, to) => {
       if (to.endsWith('/default-network.json')) fs.rmSync('${link}');
       renameSync(from, to);
     };`;
-  writeFileSync('/tmp/other.cjs', other);
-  standIn('node', 'exec "$original" --require /tmp/other.cjs "$@"');
+  writeFileSync('/tmp/remove-link.cjs', removeLink);
+  stubProgram('node', 'exec "$original" --require /tmp/remove-link.cjs "$@"');
   assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
   assert(!existsSync(link));
   assert.equal(logLines().at(-1)?.code, 'default-autostart-removed');

@@ -1,7 +1,7 @@
 #!/bin/sh
 # init.sh CHECKOUT DIRECTORY CMD ARGS...: process 1 of a private host. enter.sh starts it in fresh namespaces.
-# Prepares the host, runs CMD in DIRECTORY, and reaps the daemons that CMD orphans. When it exits, the kernel kills all
-# other processes.
+# Prepares the host, runs CMD in DIRECTORY, and reaps the daemons that CMD orphans. When it exits, the kernel kills
+# all other processes.
 set -eu
 
 checkout=$1
@@ -22,8 +22,8 @@ mkdir /run/lock
 mount -t tmpfs -o mode=1777 private /tmp
 mount -t tmpfs -o mode=1777 private /dev/shm
 
-# sysfs shows the network namespace that it was mounted in. The old one also contains the real host's cgroups, which
-# libvirt would try to use.
+# sysfs shows the network namespace that it was mounted in. The old one also contains the real host's cgroups,
+# which libvirt would try to use.
 umount --recursive --lazy /sys
 mount -t sysfs private /sys
 
@@ -57,7 +57,7 @@ END
 chmod 600 /etc/libvirt/qemu.conf /etc/libvirt/qemu/networks/default.xml
 ln -s /etc/libvirt/qemu/networks/default.xml /etc/libvirt/qemu/networks/autostart/default.xml
 
-# Equal on every machine that runs the tests. The name server has the address that host.ts gives the internet.
+# Equal on every machine that runs the tests. The name server's address is internetAddress of namespaces.ts.
 echo sandbox > /proc/sys/kernel/hostname
 rm -f /etc/machine-id /etc/resolv.conf
 echo 00112233445566778899aabbccddeeff > /etc/machine-id

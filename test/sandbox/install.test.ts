@@ -1,8 +1,8 @@
+// install.sh and uninstall.sh: what they install, keep, refuse and remove.
 import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { bareHost, standIn } from './bare-host.ts';
 import {
   checkout,
   configure,
@@ -17,31 +17,36 @@ import {
   virlan,
   virsh,
 } from './host.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
+import { resetHost } from './reset-host.ts';
 import { changesSince, difference, type Snapshot, snapshot } from './snapshot.ts';
 
 const install = suite('install');
 const hooks = '/etc/libvirt/hooks';
 const config = '[network.k8s-br0]\nstp = no\n';
 
+/** Runs a script of install/ and returns its outcome. */
 async function script(name: string, ...args: string[]): Promise<Outcome> {
   const run = await execa('sh', [`${checkout}/install/${name}`, ...args], { reject: false, timeout: 60_000 });
   return { exitCode: run.exitCode ?? -1, stdout: run.stdout, stderr: run.stderr };
 }
 
-async function installed(...args: string[]): Promise<string> {
+/** Runs install.sh, asserts that it succeeds without a warning, and returns its output. */
+async function runInstall(...args: string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await script('install.sh', '--no-packages', ...args);
   assert.equal(`${stderr}${exitCode}`, '0');
   return stdout;
 }
 
-async function uninstalled(...args: string[]): Promise<string> {
+/** Runs uninstall.sh, asserts that it succeeds without a warning, and returns its output. */
+async function runUninstall(...args: string[]): Promise<string> {
   const { exitCode, stdout, stderr } = await script('uninstall.sh', ...args);
   assert.equal(`${stderr}${exitCode}`, '0');
   return stdout;
 }
 
-/** All that virlan installs or writes down, also where a snapshot does not look. */
-async function places(): Promise<Snapshot> {
+/** Returns a line for each file of virlan, also in directories that snapshot() does not cover. */
+async function virlanFiles(): Promise<Snapshot> {
   const program = ['/usr/lib/virlan', '/usr/lib/virlan.virlan-new', '/usr/lib/virlan.virlan-old'];
   const others = ['/etc/virlan', '/etc/systemd', '/etc/libvirt', '/usr/lib/systemd/system', '/usr/sbin'];
   const data = ['/var/lib/virlan', '/var/lib/dnsmasq', '/var/cache/virlan', '/var/log/virlan.log', '/run'];
@@ -51,40 +56,43 @@ async function places(): Promise<Snapshot> {
 }
 
 async function wholeHost(): Promise<{ state: Snapshot; files: Snapshot }> {
-  return { state: await snapshot(), files: await places() };
+  return { state: await snapshot(), files: await virlanFiles() };
 }
 
 install.after.each(async () => {
   await script('uninstall.sh');
-  await bareHost();
+  await resetHost();
 });
 
-install('without libvirtd: established, and gone without trace, also a second time', async () => {
-  const before = await wholeHost();
-  assert.match(
-    await installed(),
-    /^k8s-br0 is up:[\s\S]*Next: systemd does not run here, so keep "virlan watch"/,
-  );
-  assert.equal((await virlan('plan')).exitCode, 0);
-  const established = await snapshot();
-  await installed();
-  const anew = /\/usr\/lib\/virlan\/|\/etc\/libvirt\/hooks\/|before.json/;
-  assert.deepEqual(await changesSince(established, anew), []);
-  // The first probe makes the directory of network namespaces.
-  await virlan('doctor');
-  assert(existsSync('/run/netns'));
+install(
+  'without libvirtd: install establishes the network, uninstall leaves no trace; each works twice',
+  async () => {
+    const before = await wholeHost();
+    assert.match(
+      await runInstall(),
+      /^k8s-br0 is up:[\s\S]*Next: systemd does not run here, so keep "virlan watch"/,
+    );
+    assert.equal((await virlan('plan')).exitCode, 0);
+    const established = await snapshot();
+    await runInstall();
+    const expected = /\/usr\/lib\/virlan\/|\/etc\/libvirt\/hooks\/|before.json/;
+    assert.deepEqual(await changesSince(established, expected), []);
+    // The first probe creates the directory of network namespaces.
+    await virlan('doctor');
+    assert(existsSync('/run/netns'));
 
-  for (let times = 0; times < 2; times += 1) {
-    assert.match(await uninstalled(), /virlan is removed/);
-    assert.deepEqual(difference(before.state, await snapshot()), []);
-    assert.deepEqual(difference(before.files, await places()), []);
-    assert(!existsSync('/run/netns'));
-  }
-});
+    for (let times = 0; times < 2; times += 1) {
+      assert.match(await runUninstall(), /virlan is removed/);
+      assert.deepEqual(difference(before.state, await snapshot()), []);
+      assert.deepEqual(difference(before.files, await virlanFiles()), []);
+      assert(!existsSync('/run/netns'));
+    }
+  },
+);
 
-install('a network that is half there, and a broken virlan.ini, hinder no removal', async () => {
+install('uninstall works with a partly removed network and an invalid virlan.ini', async () => {
   const before = await wholeHost();
-  await installed();
+  await runInstall();
   await execa('ip', ['link', 'delete', 'k8s-br0']);
   await execa('nft', ['flush', 'ruleset']);
   rmSync('/run/virlan', { recursive: true });
@@ -93,13 +101,13 @@ install('a network that is half there, and a broken virlan.ini, hinder no remova
   assert.equal(exitCode, 0);
   assert.match(stderr, /^virlan: warning: .*virlan.ini:2: /);
   assert.deepEqual(difference(before.state, await snapshot()), []);
-  assert.deepEqual(difference(before.files, await places()), []);
+  assert.deepEqual(difference(before.files, await virlanFiles()), []);
 });
 
 install('--keep-data keeps the ledger, the reservations and the configuration', async () => {
-  await installed();
+  await runInstall();
   writeFileSync('/var/lib/virlan/ledger.jsonl', '');
-  await uninstalled('--keep-data');
+  await runUninstall('--keep-data');
   for (const path of [
     '/var/lib/virlan/ledger.jsonl',
     '/etc/virlan/virlan.ini',
@@ -111,54 +119,54 @@ install('--keep-data keeps the ledger, the reservations and the configuration', 
     assert(!existsSync(path), path);
 });
 
-install('a line of the hostsfile that somebody wrote by hand outlives virlan', async () => {
+install('a line of the hostsfile written by hand is kept by uninstall', async () => {
   const line = '52:54:00:00:00:99,192.168.100.99,mine\n';
   mkdirSync('/var/lib/dnsmasq/k8s-br0', { recursive: true });
   writeFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', line);
   await configure(
     `${config}[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:00:10\nip = 192.168.100.10\n`,
   );
-  await installed();
+  await runInstall();
   assert.match(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'), /printer/);
-  await uninstalled();
+  await runUninstall();
   assert.equal(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'), line);
 });
 
 const own = '#!/bin/sh\n# my own hook\n';
 
-install('beside a hook of the user’s own, which stays as it is', async () => {
+install("beside a hook of the user's own, which is not changed", async () => {
   writeFileSync(`${hooks}/qemu`, own, { mode: 0o755 });
   mkdirSync(`${hooks}/qemu.d/web/prepare`, { recursive: true });
-  await installed('--no-start');
-  await installed('--no-start');
+  await runInstall('--no-start');
+  await runInstall('--no-start');
   assert.equal(readFileSync(`${hooks}/qemu`, 'utf8'), own);
   const { stdout } = await execa('find', [hooks, '-type', 'f', '-perm', '755']);
   assert.deepEqual(
     stdout.split('\n').sort(),
     ['daemon', 'network', 'qemu', 'qemu.d/50-virlan'].map(path => `${hooks}/${path}`),
   );
-  await uninstalled();
+  await runUninstall();
   const { stdout: left } = await execa('find', [hooks, '-type', 'f']);
   assert.equal(left, `${hooks}/qemu`);
   rmSync(hooks, { recursive: true });
   mkdirSync(hooks);
 });
 
-install('a libvirt that runs only one hook: refused, until the user’s own calls virlan’s', async () => {
+install("a libvirt that runs only one hook: refused until the user's own hook calls virlan's", async () => {
   writeFileSync(`${hooks}/qemu`, own, { mode: 0o755 });
-  standIn('libvirtd', 'echo "libvirtd (libvirt) 6.4.0"');
+  stubProgram('libvirtd', 'echo "libvirtd (libvirt) 6.4.0"');
   const before = await wholeHost();
   const { exitCode, stderr } = await script('install.sh', '--no-packages', '--no-start');
   assert.equal(exitCode, 1);
   const [, line = ''] = /runs only one: add the line {2}(.*) {2}to it/.exec(stderr) ?? [];
   assert.equal(stderr.trim().split('\n').length, 1);
   assert.deepEqual(difference(before.state, await snapshot()), []);
-  assert.deepEqual(difference(before.files, await places()), []);
+  assert.deepEqual(difference(before.files, await virlanFiles()), []);
 
   writeFileSync(`${hooks}/qemu`, `${own}${line}\necho own\n`);
-  // Without virlan the line does nothing; with it the hook is called and says that there is nothing to do.
+  // Without virlan the line has no effect; with virlan its hook runs and succeeds.
   assert.equal((await execa(`${hooks}/qemu`, ['web', 'started', 'begin', '-'])).stdout, 'own');
-  await installed('--no-start');
+  await runInstall('--no-start');
   assert.equal((await execa(`${hooks}/qemu`, ['web', 'started', 'begin', '-'])).stdout, 'own');
   assert(!existsSync(`${hooks}/qemu.d`));
   rmSync(`${hooks}/qemu`);
@@ -177,10 +185,10 @@ const keys: [before: string, after: string][] = [
   ],
 ];
 
-install('--default-network writes the key, and leaves the rest of the file as it is', async () => {
+install('--default-network writes the key and keeps the rest of the file', async () => {
   for (const [before, after] of keys) {
     await configure(before);
-    await installed('--no-start', '--default-network=keep');
+    await runInstall('--no-start', '--default-network=keep');
     assert.equal(readFileSync('/etc/virlan/virlan.ini', 'utf8'), after);
     assert.equal((await virlan('plan')).exitCode, 3);
   }
@@ -188,15 +196,15 @@ install('--default-network writes the key, and leaves the rest of the file as it
   assert.deepEqual([outcome.exitCode, outcome.stdout], [2, '']);
 });
 
-install('--dry-run says what would be done, and does nothing', async () => {
+install('--dry-run prints what would be done and changes nothing', async () => {
   const before = await wholeHost();
-  const said = await installed('--dry-run');
-  assert.match(said, /^would install \/usr\/lib\/virlan [\s\S]*\+ bridge k8s-br0 [\s\S]*none made/);
+  const output = await runInstall('--dry-run');
+  assert.match(output, /^would install \/usr\/lib\/virlan [\s\S]*\+ bridge k8s-br0 [\s\S]*none made/);
   assert.deepEqual(difference(before.state, await snapshot()), []);
-  assert.deepEqual(difference(before.files, await places()), []);
+  assert.deepEqual(difference(before.files, await virlanFiles()), []);
 });
 
-install('--destdir copies, and nothing else', async () => {
+install('--destdir only copies files', async () => {
   const before = await wholeHost();
   const { exitCode } = await script('install.sh', '--destdir', '/tmp/root');
   assert.equal(exitCode, 0);
@@ -211,7 +219,7 @@ install('--destdir copies, and nothing else', async () => {
   rmSync('/tmp/root', { recursive: true });
 });
 
-/** Mounts over a directory: a file system that is full, or the directory itself, read-only. */
+/** Mounts a full file system over a directory, or makes the directory read-only. */
 async function cover(
   directory: string,
   how: 'full' | 'read-only',
@@ -226,31 +234,31 @@ async function cover(
   return { stop: () => execa('umount', ['--lazy', directory]) };
 }
 
-/** Takes a program off the host for a while. */
+/** Hides a file until stop() is called. */
 function hide(path: string): { stop: () => Promise<unknown> } {
   renameSync(path, `${path}.hidden`);
   return { stop: async () => renameSync(`${path}.hidden`, path) };
 }
 
-interface Obstacle {
+interface Fault {
   title: string;
-  says: RegExp;
-  /** Gives what takes it away again, where it does not go with the bare host. */
-  put(): unknown;
-  as?: string;
+  message: RegExp;
+  /** Causes the fault. Returns an object that removes it with stop() if resetHost() does not. */
+  cause(): unknown;
+  user?: string;
 }
 
-const obstacles: Obstacle[] = [
-  { title: 'no root', says: /needs root: run it with sudo/, as: 'nobody', put: () => {} },
+const faults: Fault[] = [
+  { title: 'not root', message: /needs root: run it with sudo/, user: 'nobody', cause: () => {} },
   {
     title: 'no Node',
-    says: /packages are missing: apt-get install nodejs/,
-    put: () => hide('/usr/bin/node'),
+    message: /packages are missing: apt-get install nodejs/,
+    cause: () => hide('/usr/bin/node'),
   },
   {
-    title: 'too old a Node',
-    says: /node is v18.20.4, too old: install Node.js 20.19 or newer/,
-    put: () => {
+    title: 'a Node that is too old',
+    message: /node is v18.20.4, too old: install Node.js 20.19 or newer/,
+    cause: () => {
       const hidden = hide('/usr/bin/node');
       writeFileSync(
         '/usr/bin/node',
@@ -262,43 +270,45 @@ const obstacles: Obstacle[] = [
   },
   {
     title: 'no libvirt',
-    says: /packages are missing: apt-get install libvirt-daemon-system/,
-    put: () => hide('/usr/sbin/libvirtd'),
+    message: /packages are missing: apt-get install libvirt-daemon-system/,
+    cause: () => hide('/usr/sbin/libvirtd'),
   },
   {
     title: 'no dnsmasq',
-    says: /packages are missing: apt-get install dnsmasq-base/,
-    put: () => hide('/usr/sbin/dnsmasq'),
+    message: /packages are missing: apt-get install dnsmasq-base/,
+    cause: () => hide('/usr/sbin/dnsmasq'),
   },
   {
     title: 'a read-only /etc',
-    says: /\/etc.*Read-only file system: see to that/,
-    put: () => cover('/etc', 'read-only'),
+    message: /\/etc.*Read-only file system: see to that/,
+    cause: () => cover('/etc', 'read-only'),
   },
   {
     title: 'a read-only /usr',
-    says: /\/usr.*Read-only file system: see to that/,
-    put: () => cover('/usr', 'read-only'),
+    message: /\/usr.*Read-only file system: see to that/,
+    cause: () => cover('/usr', 'read-only'),
   },
   {
-    title: 'a full disk, while files are copied',
-    says: /No space left on device: see to that/,
-    put: () => cover('/usr/lib/systemd/system', 'full'),
+    title: 'a full disk while files are copied',
+    message: /No space left on device: see to that/,
+    cause: () => cover('/usr/lib/systemd/system', 'full'),
   },
   {
     title: 'a full disk, while hooks are placed',
-    says: /No space left on device: see to that/,
-    put: () => cover(hooks, 'full'),
+    message: /No space left on device: see to that/,
+    cause: () => cover(hooks, 'full'),
   },
   {
     title: 'a full disk, while the network is established',
-    says: /sysctl.d\/60-virlan.conf cannot be written: .*no space left on device.*; the host is as it was$/,
-    put: () => cover('/etc/sysctl.d', 'full'),
+    message:
+      /sysctl.d\/60-virlan.conf cannot be written: .*no space left on device.*; the host is as it was$/,
+    cause: () => cover('/etc/sysctl.d', 'full'),
   },
   {
-    title: "a subnet of the host's LAN",
-    says: /192.168.100.0\/24 overlaps 192.168.0.0\/16 of wan: choose another subnet .*; nothing was installed$/,
-    put: async () => {
+    title: "a subnet that overlaps the host's LAN",
+    message:
+      /192.168.100.0\/24 overlaps 192.168.0.0\/16 of wan: choose another subnet .*; nothing was installed$/,
+    cause: async () => {
       await execa('ip', ['link', 'add', 'wan', 'type', 'veth', 'peer', 'name', 'peer']);
       for (const link of ['wan', 'peer'])
         await execa('ip', ['link', 'set', link, 'up', 'addrgenmode', 'none']);
@@ -307,18 +317,19 @@ const obstacles: Obstacle[] = [
   },
   {
     title: "port 53 of the bridge's address, taken",
-    says: /192.168.100.1: Address already in use: stop what listens there, "ss -lntup" shows it; the host is as it was$/,
-    put: () => serve(host, { proto: 'tcp', port: 53 }),
+    message:
+      /192.168.100.1: Address already in use: stop what listens there, "ss -lntup" shows it; the host is as it was$/,
+    cause: () => serve(host, { proto: 'tcp', port: 53 }),
   },
   {
     title: 'a broken virlan.ini',
-    says: /virlan.ini:2: .*; nothing was installed$/,
-    put: () => configure('[network.k8s-br0]\nnonsense\n'),
+    message: /virlan.ini:2: .*; nothing was installed$/,
+    cause: () => configure('[network.k8s-br0]\nnonsense\n'),
   },
   {
-    title: 'a file of the user’s own where the hook would go',
-    says: /50-virlan is a file of your own: rename it/,
-    put: () => {
+    title: "a file of the user's own in the place of the hook",
+    message: /50-virlan is a file of your own: rename it/,
+    cause: () => {
       mkdirSync(`${hooks}/qemu.d`);
       for (const path of ['qemu', 'qemu.d/50-virlan'])
         writeFileSync(`${hooks}/${path}`, own, { mode: 0o755 });
@@ -326,33 +337,33 @@ const obstacles: Obstacle[] = [
   },
 ];
 
-for (const { title, says, put, as } of obstacles) {
-  install(`one line, and nothing half-done: ${title}`, async () => {
-    const obstacle = (await put()) as { stop?: () => unknown } | undefined;
+for (const { title, message, cause, user } of faults) {
+  install(`a failed install prints one line and changes nothing: ${title}`, async () => {
+    const fault = (await cause()) as { stop?: () => unknown } | undefined;
     const before = await wholeHost();
     const command = ['sh', `${checkout}/install/install.sh`, '--no-packages'];
-    const [program = '', ...args] = as === undefined ? command : ['setpriv', `--reuid=${as}`, ...command];
+    const [program = '', ...args] = user === undefined ? command : ['setpriv', `--reuid=${user}`, ...command];
     const { exitCode, stdout, stderr } = await execa(program, args, { reject: false });
     const after = await wholeHost();
-    await obstacle?.stop?.();
+    await fault?.stop?.();
     rmSync(`${hooks}/qemu`, { force: true });
     rmSync(`${hooks}/qemu.d`, { recursive: true, force: true });
     assert.equal(stdout, '');
-    assert.match(stderr, says);
+    assert.match(stderr, message);
     assert.deepEqual([exitCode, stderr.trim().split('\n').length], [1, 1], stderr);
     assert.deepEqual(difference(before.state, after.state), []);
     assert.deepEqual(difference(before.files, after.files), []);
   });
 }
 
-install('an upgrade that fails leaves the virlan that was there, and its network', async () => {
+install('a failed upgrade keeps the installed virlan and its network', async () => {
   await configure(config);
-  await installed();
+  await runInstall();
   writeFileSync('/usr/lib/virlan/VERSION', 'the one before');
   const before = await snapshot();
-  standIn('ip', 'echo "no such luck" >&2; exit 1');
+  stubProgram('ip', 'echo "no such luck" >&2; exit 1');
   const { exitCode, stderr } = await script('install.sh', '--no-packages');
-  await execa('cp', ['-a', '--remove-destination', '/tmp/originals/.', '/']);
+  restorePrograms();
   assert.equal(exitCode, 1, stderr);
   assert.equal(readFileSync('/usr/lib/virlan/VERSION', 'utf8'), 'the one before');
   assert.deepEqual(await changesSince(before), []);
@@ -364,34 +375,34 @@ async function networks(): Promise<string> {
 }
 
 install(
-  "with libvirtd: default's machines are named, and libvirt's networks come back as they were",
+  "with libvirtd: machines on default are reported, and uninstall restores libvirt's networks",
   async () => {
     await startLibvirtd();
     await define(domainXml({ name: 'old', nics: [{ type: 'network', source: 'default' }] }));
     const before = await networks();
-    const said = await installed();
-    assert.match(said, /machines on libvirt's network default start on k8s-br0 from now on: "old"/);
+    const output = await runInstall();
+    assert.match(output, /machines on libvirt's network default start on k8s-br0 from now on: "old"/);
     assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='k8s-br0'\/>/);
-    // This libvirtd started without hooks; it has been told of them.
+    // This libvirtd started without hooks; the installer has made it load them.
     await startMachine('old');
     assert.match(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'), /"old"/);
     await virsh('destroy', 'old');
-    await uninstalled();
+    await runUninstall();
     assert.equal(await networks(), before);
     assert(!existsSync('/var/lib/virlan'));
 
-    await installed();
+    await runInstall();
     await stopLibvirtd();
-    // Without libvirtd the network is defined again, but not started.
-    assert.match(await uninstalled(), /, define default, autostart default\n/);
+    // Without libvirtd uninstall defines the network again but cannot start it.
+    assert.match(await runUninstall(), /, define default, autostart default\n/);
     assert(!existsSync('/etc/libvirt/qemu/networks/k8s-br0.xml'));
     rmSync('/run/libvirt/network/autostarted', { force: true });
     await startLibvirtd();
     assert.equal(await networks(), before);
 
-    await installed('--default-network=remove');
+    await runInstall('--default-network=remove');
     assert.doesNotMatch(await virsh('net-list', '--all'), /default/);
-    await uninstalled();
+    await runUninstall();
     assert.equal(await networks(), before);
     await virsh('undefine', 'old');
     await stopLibvirtd();

@@ -1,48 +1,48 @@
+// The example contrib/examples/kubernetes: three nodes, with an image made here.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from './formula.ts';
+import { makeCloudImage } from './cloud-image.ts';
+import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
 import { configure, destroyMachine, installVirlan, startLibvirtd, startMachine, virsh } from './host.ts';
-import { makeCloudImage } from './image.ts';
-import { checkout } from './program.ts';
-import { startWatcher, until } from './watcher.ts';
+import { until } from './until.ts';
+import { checkout } from './virlan.ts';
+import { startWatcher } from './watcher.ts';
 
-/**
- * The example of three nodes, with an image made here. It shows that a machine which boots from its disk, reads its
- * seed and asks for an address is what the example promises; it does not show a distribution's cloud-init, nor kubeadm.
- */
+// These tests cover booting from disk, the NoCloud seed and the address; not a distribution's cloud-init or
+// kubeadm.
 const kubernetes = suite('kubernetes');
 
 const nodes = ['node-1', 'node-2', 'node-3'];
 const images = '/var/lib/libvirt/images';
 const image = '/tmp/cloud.img';
 
-const formulaMacOf = (machine: string) => formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
-
-const threeNodes = (...args: string[]) =>
-  execa(`${checkout}/contrib/examples/kubernetes/three-nodes.sh`, args, {
+function threeNodes(...args: string[]) {
+  return execa(`${checkout}/contrib/examples/kubernetes/three-nodes.sh`, args, {
     env: { HOME: '/tmp', MEMORY: '256', GROWTH: '1M', VIRT_TYPE: 'qemu' },
     reject: false,
     timeout: 120_000,
   });
+}
 
-/** What a node says on its console from one boot, when it has found the others. */
+/** Waits until a node has found the others. Returns the NODE and PEER lines of its console. */
 async function reportOf(node: string): Promise<string[]> {
   const read = () => readFileSync(`${images}/${node}.log`, 'utf8');
   await until(() => /^DONE\r?$/m.test(read()), 90).catch(error => {
-    throw new Error(`${error.message}; ${node} said:\n${read()}`);
+    throw new Error(`${error.message}; console of ${node}:\n${read()}`);
   });
   return read()
     .split(/\r?\n/)
     .filter(line => /^(NODE|PEER) /.test(line));
 }
 
-const expected = (node: string) => [
-  `NODE ${node} ${formulaMacOf(node)} ${formulaAddressOf(node)}`,
-  ...nodes.map(peer => `PEER ${peer} ${formulaAddressOf(peer)}`),
-];
+function expectedReport(node: string): string[] {
+  return [
+    `NODE ${node} ${formulaMacOf(node)} ${formulaAddressOf(node)}`,
+    ...nodes.map(peer => `PEER ${peer} ${formulaAddressOf(peer)}`),
+  ];
+}
 
 kubernetes.before(async () => {
   await execa('mkdir', ['-p', images]);
@@ -51,7 +51,7 @@ kubernetes.before(async () => {
   await startLibvirtd();
 });
 
-kubernetes('without a network, or an image, the example says so and makes nothing', async () => {
+kubernetes('without a network or an image the example reports it and creates nothing', async () => {
   const noNetwork = await threeNodes('/etc/hostname');
   assert.equal(noNetwork.exitCode, 1);
   assert.match(noNetwork.stderr, /libvirt has no network k8s-br0/);
@@ -63,25 +63,22 @@ kubernetes('without a network, or an image, the example says so and makes nothin
   assert.deepEqual(readdirSync(images), []);
 });
 
-kubernetes(
-  'three nodes boot from one image, each with the MAC, address and name that it is told to have',
-  async () => {
-    await makeCloudImage(image);
-    const { exitCode, stdout, stderr } = await threeNodes(image);
-    assert.equal(exitCode, 0, stderr);
-    for (const node of nodes)
-      assert.match(stdout, new RegExp(`^${node} +${formulaMacOf(node)} +${formulaAddressOf(node)}$`, 'm'));
-    for (const node of nodes) assert.deepEqual(await reportOf(node), expected(node));
-  },
-);
-
-kubernetes('they are the same after a cold start', async () => {
-  await Promise.all(nodes.map(destroyMachine));
-  await Promise.all(nodes.map(startMachine));
-  for (const node of nodes) assert.deepEqual(await reportOf(node), expected(node));
+kubernetes('three nodes boot from one image, each with its own MAC, address and name', async () => {
+  await makeCloudImage(image);
+  const { exitCode, stdout, stderr } = await threeNodes(image);
+  assert.equal(exitCode, 0, stderr);
+  for (const node of nodes)
+    assert.match(stdout, new RegExp(`^${node} +${formulaMacOf(node)} +${formulaAddressOf(node)}$`, 'm'));
+  for (const node of nodes) assert.deepEqual(await reportOf(node), expectedReport(node));
 });
 
-kubernetes('nodes that are there are not written over', async () => {
+kubernetes('a cold start does not change MACs, addresses and names', async () => {
+  await Promise.all(nodes.map(destroyMachine));
+  await Promise.all(nodes.map(startMachine));
+  for (const node of nodes) assert.deepEqual(await reportOf(node), expectedReport(node));
+});
+
+kubernetes('existing nodes are not overwritten', async () => {
   const { exitCode, stderr } = await threeNodes(image);
   assert.equal(exitCode, 1);
   assert.match(stderr, /a machine node-1 exists already/);

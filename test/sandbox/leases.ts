@@ -1,3 +1,4 @@
+// The lease file of dnsmasq, one lease per line: "1700000000 52:54:00:00:00:0a 192.168.100.9 web 01:52:…"
 import { once } from 'node:events';
 import { existsSync, readFileSync, watch } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -5,42 +6,42 @@ import { setTimeout } from 'node:timers/promises';
 export interface Lease {
   ip: string;
   mac: string;
-  /** As the guest sent it, or undefined. */
-  hostname: string | undefined;
+  /** As the guest sent it. */
+  hostname: string | null;
   expires: Date;
 }
 
-function parseLease(line: string): Lease | undefined {
+function parseLease(line: string): Lease | null {
   const [seconds, mac, ip, hostname] = line.split(' ');
-  if (!seconds || !mac?.includes(':') || !ip || !hostname) return;
-  return { ip, mac, hostname: hostname === '*' ? undefined : hostname, expires: new Date(+seconds * 1000) };
+  if (!seconds || !mac?.includes(':') || !ip || !hostname) return null;
+  return { ip, mac, hostname: hostname === '*' ? null : hostname, expires: new Date(+seconds * 1000) };
 }
 
-/** The leases that dnsmasq has written down for a bridge: none while it has no lease file. */
+/** Returns the leases in a bridge's lease file; none if there is no file. */
 export function leases(bridge = 'k8s-br0'): Lease[] {
   const file = `/var/lib/dnsmasq/${bridge}/leases`;
   if (!existsSync(file)) return [];
   return readFileSync(file, 'utf8')
     .split('\n')
     .map(parseLease)
-    .filter(lease => lease !== undefined);
+    .filter(lease => lease !== null);
 }
 
 /**
- * Waits until dnsmasq has leased an address to this MAC. The bridge's dnsmasq directory must be there.
- * Throws with all leases there are when none has come in time.
+ * Waits until dnsmasq has leased an address to this MAC. The bridge's dnsmasq directory must exist. Throws
+ * with the other leases if there is none in time.
  */
 export function leaseOf(mac: string, timeoutSeconds = 40, bridge = 'k8s-br0'): Promise<Lease> {
   return awaitLease(mac, new Date(0), timeoutSeconds, bridge);
 }
 
-/** Waits until the machine has asked again and its lease ends later than this one. */
+/** Waits until the machine has a lease that expires later than this one. */
 export function renewed(lease: Lease, timeoutSeconds = 40, bridge = 'k8s-br0'): Promise<Lease> {
   return awaitLease(lease.mac, lease.expires, timeoutSeconds, bridge);
 }
 
 async function awaitLease(mac: string, after: Date, timeoutSeconds: number, bridge: string): Promise<Lease> {
-  // The directory, since dnsmasq writes the file in place and virlan replaces it.
+  // The directory is watched because dnsmasq writes the file in place and virlan replaces it.
   const watcher = watch(`/var/lib/dnsmasq/${bridge}`);
   const cancelled = new AbortController();
   const timeUp = setTimeout(timeoutSeconds * 1000, true, { signal: cancelled.signal });
@@ -52,9 +53,7 @@ async function awaitLease(mac: string, after: Date, timeoutSeconds: number, brid
       if (lease) return lease;
       if ((await Promise.race([changed, timeUp])) === true) {
         const others = leases(bridge).map(lease => `${lease.mac} ${lease.ip}`);
-        throw new Error(
-          `no lease for ${mac} in ${timeoutSeconds} s; there are: ${others.join(', ') || 'none'}`,
-        );
+        throw new Error(`no lease for ${mac} in ${timeoutSeconds} s; others: ${others.join(', ') || 'none'}`);
       }
     }
   } finally {

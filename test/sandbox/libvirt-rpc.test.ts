@@ -1,4 +1,4 @@
-// node-libvirt against a real libvirtd: every call, every event, and a libvirtd that hangs, restarts or dies.
+// node-libvirt with a real libvirtd: every call and event, and a libvirtd that hangs, restarts or crashes.
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,6 +56,7 @@ function watch(options: LibvirtClientOptions = {}) {
   return { client, connected, disconnected, events, notices };
 }
 
+/** Waits until the condition holds; throws with `what` if it does not in time. */
 async function until(condition: () => unknown, what: string, limitMs = 10_000): Promise<void> {
   const end = Date.now() + limitMs;
   while (!condition()) {
@@ -79,7 +80,7 @@ function short(event: LibvirtEvent): string {
   }
 }
 
-/** Waits until all of the wanted events have come. */
+/** Waits until all of the wanted events have arrived. */
 function seen(events: LibvirtEvent[], ...wanted: string[]): Promise<void> {
   return until(
     () => wanted.every(text => events.some(event => short(event) === text)),
@@ -113,9 +114,9 @@ rpc('a client that is started before libvirtd waits for it, also while it starts
   writeFileSync('/etc/libvirt/libvirtd.conf', 'keepalive_interval = 1\nkeepalive_count = 2\n');
   const started = startLibvirtd();
   await until(() => existsSync('/run/libvirt/libvirt-sock'), 'the socket');
-  const socketThere = Date.now();
+  const socketCreated = Date.now();
   await until(() => main.connected.length > 0, 'connected');
-  assert(Date.now() - socketThere > 2_000, 'libvirtd was not slow at all');
+  assert(Date.now() - socketCreated > 2_000, 'libvirtd did not start slowly');
   assert(main.notices.length - attempts <= 2, 'the client kept on connecting while libvirtd started');
   await started;
   rmSync('/etc/libvirt/hooks/network');
@@ -285,7 +286,7 @@ rpc('errors have the code and the text of libvirt', async () => {
   assert.deepEqual(main.disconnected, []);
 });
 
-rpc('two hundred calls at once', async () => {
+rpc('two hundred concurrent calls', async () => {
   const lists = await Promise.all(Array.from({ length: 200 }, () => client.connectListAllNetworks()));
   assert(lists.every(nets => nets.length === 1 && nets[0]?.name === 'default'));
 });
@@ -342,7 +343,7 @@ rpc('modular daemons: machines over one connection, networks over another', asyn
 });
 
 rpc(
-  'a client notices a libvirtd that is frozen for a minute, and connects again when it goes on',
+  'a client notices a libvirtd that is frozen for a minute, and connects again when it continues',
   async () => {
     const unhurried = watch();
     await until(() => unhurried.connected.length === 1, 'connected');

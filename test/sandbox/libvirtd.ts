@@ -1,10 +1,11 @@
+// libvirtd of the private host: start, stop, virsh.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, watch } from 'node:fs';
 import { execa } from 'execa';
 
 const sockets = '/run/libvirt';
-/** libvirtd makes this socket last: when it is there, the others listen. */
+/** libvirtd creates this socket last: when it exists, the others listen. */
 const lastSocket = `${sockets}/libvirt-admin-sock`;
 
 export const libvirtdLog = '/var/log/libvirt/libvirtd.log';
@@ -12,9 +13,9 @@ export const libvirtdLog = '/var/log/libvirt/libvirtd.log';
 let libvirtd: ChildProcess | undefined;
 
 /**
- * Starts virtlogd, where it isn't running, and libvirtd, with the environment that systemd gives it.
- * Resolves when libvirtd answers, which is after networks and machines have been autostarted.
- * Throws with libvirtd's log when it ends instead.
+ * Starts virtlogd, unless it runs, and libvirtd, with the environment that systemd would set. Resolves when
+ * libvirtd answers, which is after it has autostarted networks and machines. Throws with libvirtd's log if
+ * libvirtd exits.
  */
 export async function startLibvirtd(): Promise<void> {
   mkdirSync(sockets, { recursive: true });
@@ -33,35 +34,36 @@ export async function startLibvirtd(): Promise<void> {
     while (!existsSync(lastSocket)) {
       await Promise.race([once(watcher, 'change'), once(daemon, 'exit')]);
       if (daemon.exitCode !== null || daemon.signalCode) {
-        throw new Error(`libvirtd ended at its start:\n${readFileSync(libvirtdLog, 'utf8')}`);
+        throw new Error(`libvirtd exited at its start:\n${readFileSync(libvirtdLog, 'utf8')}`);
       }
     }
   } finally {
     watcher.close();
   }
-  await machinesAreFound();
+  await monitorsAreConnected();
 }
 
 /**
- * Waits until libvirtd has its machines' monitors again, by asking each for something: one that is destroyed sooner is
- * killed under the hands of libvirtd, which says then that it does not run.
+ * Waits until libvirtd is connected to the monitor of each running machine again, by a request to each
+ * monitor. If a machine is destroyed before that, libvirtd reports that the machine is not running.
  */
-async function machinesAreFound(): Promise<void> {
+async function monitorsAreConnected(): Promise<void> {
   const running = (await virsh('list', '--uuid')).split('\n').filter(uuid => uuid !== '');
-  // One that has ended meanwhile is none to wait for.
+  // A machine that has ended meanwhile is ignored.
   await Promise.all(running.map(uuid => virsh('dommemstat', '--domain', uuid).catch(() => '')));
 }
 
-/** Ends libvirtd as `systemctl stop` does, and resolves when it has exited. Machines run on. */
+/** Stops libvirtd as `systemctl stop` does, and resolves when it has exited. Machines keep running. */
 export async function stopLibvirtd(): Promise<void> {
   await endLibvirtd('SIGTERM');
 }
 
-/** Kills libvirtd without a chance to call its hooks. */
+/** Kills libvirtd, so that it cannot call its hooks. */
 export async function killLibvirtd(): Promise<void> {
   await endLibvirtd('SIGKILL');
 }
 
+/** Stops libvirtd and starts it again. */
 export async function restartLibvirtd(): Promise<void> {
   await stopLibvirtd();
   await startLibvirtd();
@@ -73,28 +75,29 @@ async function endLibvirtd(signal: NodeJS.Signals): Promise<void> {
   libvirtd.kill(signal);
   await exited;
   libvirtd = undefined;
-  await monitorsLetGo();
+  await monitorsAreReleased();
 }
 
 /** In /proc/net/unix, a connected socket has state 03. */
 const connectedMonitor = /^\S+: (?:\S+ ){4}03 .*\/monitor\.sock$/m;
 
 /**
- * Waits until each QEMU has seen that its monitor's peer is gone. It takes one connection at a time, refuses one that
- * comes sooner, and libvirtd, which started again, kills the machine for that. Nothing tells, so it is looked at.
+ * Waits until each QEMU has closed its monitor connection to the old libvirtd. QEMU accepts one connection at
+ * a time, and a new libvirtd that is refused kills the machine. There is no event for it, so the state is
+ * polled.
  */
-async function monitorsLetGo(): Promise<void> {
+async function monitorsAreReleased(): Promise<void> {
   const end = performance.now() + 10_000;
   while (connectedMonitor.test(readFileSync('/proc/net/unix', 'utf8'))) {
     if (performance.now() > end)
-      throw new Error('a QEMU holds the connection of its monitor to a libvirtd that is gone');
+      throw new Error('a QEMU still holds the monitor connection to the old libvirtd');
     await new Promise(resolve => setTimeout(resolve, 5));
   }
 }
 
 /**
- * Runs virsh on the system's libvirtd and returns what it prints.
- * Throws with its standard error when it fails or takes longer than an emulated host needs, four minutes.
+ * Runs virsh on the system's libvirtd and returns its standard output. Throws with its standard error if it
+ * fails or takes longer than four minutes, which is enough on an emulated host.
  */
 export async function virsh(...args: string[]): Promise<string> {
   const { stdout } = await execa('virsh', ['-c', 'qemu:///system', ...args], { timeout: 240_000 });

@@ -1,3 +1,4 @@
+// Machines of libvirt: their XML, and virsh commands on them.
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { libvirtdLog, virsh } from './libvirtd.ts';
@@ -13,7 +14,7 @@ export interface Machine {
   name: string;
   uuid?: string;
   nics: Nic[];
-  /** XML, put into `<metadata>` as it is. */
+  /** XML, inserted into `<metadata>` unescaped. */
   metadata?: string;
 }
 
@@ -26,17 +27,25 @@ const entities: Record<string, string> = {
   '\n': '&#10;',
 };
 
-const escaped = (text: string) => text.replace(/[&<>"'\n]/g, character => entities[character] ?? character);
+function escaped(text: string): string {
+  return text.replace(/[&<>"'\n]/g, character => entities[character] ?? character);
+}
 
-const nicXml = ({ type, source, mac }: Nic) => `
+function nicXml({ type, source, mac }: Nic): string {
+  return `
     <interface type='${type}'>
       ${mac ? `<mac address='${mac}'/>` : ''}
       <source ${type}='${escaped(source)}'/>
       <model type='virtio'/>
     </interface>`;
+}
 
-/** A machine without disk or operating system. Its DHCP client is iPXE, the option ROM of its NICs. */
-export const domainXml = ({ name, uuid, nics, metadata }: Machine) => `<domain type='qemu'>
+/**
+ * Returns the XML of a machine without disk or operating system. Its DHCP client is iPXE, the option ROM of
+ * its NICs.
+ */
+export function domainXml({ name, uuid, nics, metadata }: Machine): string {
+  return `<domain type='qemu'>
   <name>${escaped(name)}</name>
   ${uuid ? `<uuid>${uuid}</uuid>` : ''}
   ${metadata ? `<metadata>${metadata}</metadata>` : ''}
@@ -50,11 +59,14 @@ export const domainXml = ({ name, uuid, nics, metadata }: Machine) => `<domain t
   </devices>
 </domain>
 `;
+}
 
-/** A machine whose NICs can be plugged in and out while it runs. */
-export const withHotplug = (xml: string) => xml.replace('<devices>', '<features><acpi/></features><devices>');
+/** Returns a machine's XML with ACPI, which NIC hotplug needs. */
+export function withHotplug(xml: string): string {
+  return xml.replace('<devices>', '<features><acpi/></features><devices>');
+}
 
-/** Hands XML to a virsh command that reads a file: virsh cannot open the socket that Node makes of stdin. */
+/** Passes XML to a virsh command in a file: Node's stdin for a child is a socket, which virsh cannot open. */
 async function virshWithXml(command: string, xml: string): Promise<void> {
   const directory = await mkdtemp('/tmp/xml-');
   try {
@@ -65,17 +77,30 @@ async function virshWithXml(command: string, xml: string): Promise<void> {
   }
 }
 
-/** Defines a machine, or redefines the one with its name and uuid. */
-export const define = (xml: string) => virshWithXml('define', xml);
+/** Defines a machine, or redefines the machine with this name and UUID. */
+export function define(xml: string): Promise<void> {
+  return virshWithXml('define', xml);
+}
 
-/** Starts a machine that is never defined (`virsh create`): the one way to a name with a newline in it. */
-export const create = (xml: string) => virshWithXml('create', xml);
+/** Starts a transient machine (`virsh create`). Only these can have a newline in their name. */
+export function create(xml: string): Promise<void> {
+  return virshWithXml('create', xml);
+}
 
-export const defineNetwork = (xml: string) => virshWithXml('net-define', xml);
+/** Defines a network of libvirt. */
+export function defineNetwork(xml: string): Promise<void> {
+  return virshWithXml('net-define', xml);
+}
 
-export const startMachine = (name: string) => virsh('start', '--domain', name);
+/** Starts a defined machine. */
+export function startMachine(name: string): Promise<string> {
+  return virsh('start', '--domain', name);
+}
 
-/** Pulls the machine's plug. Throws with the end of libvirtd's log when that fails, which says what the machine died of. */
+/**
+ * Powers a machine off. If that fails, throws with the end of libvirtd's log, which says why the machine
+ * ended.
+ */
 export async function destroyMachine(name: string): Promise<string> {
   try {
     return await virsh('destroy', '--domain', name);
@@ -85,9 +110,15 @@ export async function destroyMachine(name: string): Promise<string> {
   }
 }
 
-export const undefine = (name: string) => virsh('undefine', '--domain', name);
+/** Removes a machine's definition. */
+export function undefine(name: string): Promise<string> {
+  return virsh('undefine', '--domain', name);
+}
 
-/** The MACs of a machine's NICs, as its persistent definition or, when it has none, its running one says. */
+/**
+ * Returns the MACs of a machine's NICs from its persistent definition or, for a transient machine, its live
+ * one.
+ */
 export async function macsOf(name: string): Promise<string[]> {
   const xml = await virsh('dumpxml', '--inactive', '--domain', name);
   return [...xml.matchAll(/<mac address='([^']+)'/g)].map(match => match[1] ?? '');

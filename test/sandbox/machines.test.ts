@@ -1,8 +1,8 @@
+// Real machines with virlan's hooks and commands, without the watcher.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from './formula.ts';
-import { logLines } from './hook-calls.ts';
+import { formulaAddressOf } from './formula-values.ts';
 import {
   configure,
   create,
@@ -21,7 +21,9 @@ import {
   undefine,
   virlan,
   virsh,
+  withHotplug,
 } from './host.ts';
+import { logLines } from './log.ts';
 
 const machines = suite('machines');
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
@@ -51,7 +53,7 @@ async function boot(name: string, nics: Nic[], metadata?: string): Promise<Lease
   return leaseOf(mac);
 }
 
-machines("when libvirtd starts its default network stays away and virlan's is there", async () => {
+machines("at libvirtd's start its default network does not start and virlan's is established", async () => {
   await installVirlan();
   await configure(config);
   await startLibvirtd();
@@ -61,7 +63,7 @@ machines("when libvirtd starts its default network stays away and virlan's is th
 });
 
 machines(
-  "up gives default's name to a pass-through while a machine refers to it, and lets libvirt know its own",
+  'up defines k8s-br0 in libvirt, and default as a pass-through while a machine refers to it',
   async () => {
     await define(domainXml({ name: 'old', nics: [{ type: 'network', source: 'default' }] }));
     const { exitCode, stdout } = await virlan('up');
@@ -103,24 +105,21 @@ machines('each form of NIC gets its formula address from DHCP', async () => {
   );
 });
 
-machines(
-  'a machine that is destroyed, undefined and made anew under its name has its address again',
-  async () => {
-    const before = await leaseOf((await macsOf('on-bridge'))[0] ?? '');
-    await restartLibvirtd();
-    await destroyMachine('on-bridge');
-    await startMachine('on-bridge');
-    assert.equal((await renewed(before)).ip, before.ip);
-    await destroyMachine('on-bridge');
-    await undefine('on-bridge');
-    const anew = await boot('on-bridge', [onBridge]);
-    assert.equal(anew.ip, before.ip);
-    assert.notEqual(anew.mac, before.mac);
-  },
-);
+machines('a machine that is undefined and defined again under its name gets its address again', async () => {
+  const before = await leaseOf((await macsOf('on-bridge'))[0] ?? '');
+  await restartLibvirtd();
+  await destroyMachine('on-bridge');
+  await startMachine('on-bridge');
+  assert.equal((await renewed(before)).ip, before.ip);
+  await destroyMachine('on-bridge');
+  await undefine('on-bridge');
+  const recreated = await boot('on-bridge', [onBridge]);
+  assert.equal(recreated.ip, before.ip);
+  assert.notEqual(recreated.mac, before.mac);
+});
 
 machines(
-  'a machine with two NICs has an address on each, and keeps the second when the first is taken out',
+  'a machine with two NICs has an address on each, and keeps the second when the first is removed',
   async () => {
     const [first, second] = ['52:54:00:0a:00:01', '52:54:00:0a:00:02'];
     const nics = [first, second].map(mac => ({ ...onBridge, mac }));
@@ -142,32 +141,32 @@ machines(
   },
 );
 
-machines('hostile names boot, and bring nothing into the hostsfile but a label', async () => {
+machines('machines with hostile names boot, and only a label of the name enters the hostsfile', async () => {
   const names = ['a,192.168.100.1 "$(touch pwned)" é=x', '24h'];
   for (const name of names) {
-    const { hostname = '' } = await boot(name, [onBridge]);
-    assert.match(hostname, /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+    const { hostname } = await boot(name, [onBridge]);
+    assert.match(hostname ?? '', /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
     await destroyMachine(name);
   }
-  // Only `virsh create` lets a newline through.
-  const evil = 'x\n52:54:00:00:00:66,192.168.100.66';
-  await create(domainXml({ name: evil, nics: [{ ...onBridge, mac: '52:54:00:0a:00:05' }] }));
+  // Only `virsh create` accepts a newline.
+  const hostile = 'x\n52:54:00:00:00:66,192.168.100.66';
+  await create(domainXml({ name: hostile, nics: [{ ...onBridge, mac: '52:54:00:0a:00:05' }] }));
   assert.match((await leaseOf('52:54:00:0a:00:05')).hostname ?? '', /^x-52-54/);
   assert.doesNotMatch(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'), /^(?!.* # virlan$)./m);
   assert(!existsSync('/pwned'));
   const { stdout } = await virlan('status');
   assert.doesNotMatch(stdout, /^52:54/m);
-  await virsh('destroy', '--domain', evil);
+  await virsh('destroy', '--domain', hostile);
 });
 
-machines('metadata chooses address and host name', async () => {
-  const wish = `<v:machine xmlns:v='urn:virlan:machine:1' ip='192.168.100.50' hostname='chosen'/>`;
-  const { ip, hostname } = await boot('wisher', [onBridge], wish);
+machines('metadata sets address and host name', async () => {
+  const metadata = `<v:machine xmlns:v='urn:virlan:machine:1' ip='192.168.100.50' hostname='chosen'/>`;
+  const { ip, hostname } = await boot('chooser', [onBridge], metadata);
   assert.deepEqual({ ip, hostname }, { ip: '192.168.100.50', hostname: 'chosen' });
-  await destroyMachine('wisher');
+  await destroyMachine('chooser');
 });
 
-machines('of two machines with one MAC the second starts too, and status names the problem', async () => {
+machines('of two machines with one MAC the second starts too, and status shows the problem', async () => {
   const twins = { ...onBridge, mac: '52:54:00:0a:00:07' };
   await boot('first-twin', [twins]);
   await define(domainXml({ name: 'second-twin', nics: [twins] }));
@@ -181,11 +180,7 @@ machines('of two machines with one MAC the second starts too, and status names t
 
 machines('a NIC plugged into a running machine gets a reservation', async () => {
   const mac = '52:54:00:0a:00:08';
-  const xml = domainXml({ name: 'hot', nics: [onBridge] }).replace(
-    '<devices>',
-    '<features><acpi/></features><devices>',
-  );
-  await define(xml);
+  await define(withHotplug(domainXml({ name: 'hot', nics: [onBridge] })));
   await startMachine('hot');
   await virsh('attach-interface', 'hot', 'network', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
   const plugged = (await statusOf('hot')).find(entry => entry.mac === mac);
@@ -193,7 +188,7 @@ machines('a NIC plugged into a running machine gets a reservation', async () => 
   await destroyMachine('hot');
 });
 
-machines('forget refuses a running machine, and drops one that is not', async () => {
+machines('forget refuses a running machine, and forgets one that is shut off', async () => {
   const refused = await virlan('forget', 'on-network');
   assert.equal(refused.exitCode, 1);
   assert.match(refused.stderr, /running/);
@@ -203,7 +198,7 @@ machines('forget refuses a running machine, and drops one that is not', async ()
   assert.equal((await virlan('forget', 'on-network')).exitCode, 1);
 });
 
-machines('a bridge that was deleted under a running machine comes back with its tap', async () => {
+machines('up adds the tap of a running machine to a bridge that was deleted', async () => {
   const [before] = await statusOf('on-default');
   const tap = before?.tap ?? '';
   await virlan('down');
@@ -212,9 +207,9 @@ machines('a bridge that was deleted under a running machine comes back with its 
   assert(existsSync(`/sys/class/net/k8s-br0/brif/${tap}`));
 });
 
-machines('when virlan fails, a machine starts, or not, as on-error says', async () => {
+machines('when virlan fails, on-error decides whether the machine starts', async () => {
   const ledger = '/var/lib/virlan/ledger.jsonl';
-  const whole = readFileSync(ledger);
+  const intact = readFileSync(ledger);
   writeFileSync(ledger, 'damaged\n');
   await startMachine('on-network');
   await destroyMachine('on-network');
@@ -222,7 +217,7 @@ machines('when virlan fails, a machine starts, or not, as on-error says', async 
   await configure(`${config}on-error = abort\n`);
   await assert.rejects(startMachine('on-network'), /virlan: no reservation for .*ledger\.jsonl: line 1/);
   assert.equal(readFileSync(ledger, 'utf8'), 'damaged\n');
-  writeFileSync(ledger, whole);
+  writeFileSync(ledger, intact);
   await startMachine('on-network');
 });
 

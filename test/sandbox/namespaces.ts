@@ -1,35 +1,36 @@
+// Network namespaces linked with the private host: guests in place of machines, and the internet.
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 
-/** A network namespace to send and receive from. */
+/** A network namespace that sends and receives packets. */
 export interface Namespace {
-  /** Its name for `ip netns`; the private host itself has none. */
+  /** Name for `ip netns`; absent for the private host itself. */
   name?: string;
 }
 
 /** The private host itself. */
 export const host: Namespace = {};
 
-/** A network namespace that is linked with the host. Its own end of the link is eth0. */
+/** A network namespace connected to the host by a link. Its own end of the link is eth0. */
 export interface Linked extends Namespace {
   name: string;
-  /** The host's end of the link. */
+  /** Name of the host's end of the link. */
   port: string;
 }
 
-/** A network namespace on a bridge, in a machine's stead. Its port is what a tap is to a machine. */
+/** A network namespace on a bridge, in place of a machine. Its port corresponds to a machine's tap. */
 export interface Guest extends Linked {
   mac: string;
 }
 
-/** The command line that runs a command in a namespace. */
+/** Returns the command line that runs a command in a namespace. */
 export function within({ name }: Namespace, command: string, args: string[]): [string, string[]] {
   return name ? ['ip', ['netns', 'exec', name, command, ...args]] : [command, args];
 }
 
-/** Runs a command in a namespace and returns what it prints. Throws when it fails. */
+/** Runs a command in a namespace and returns its standard output. Throws if it fails. */
 export async function run(namespace: Namespace, command: string, ...args: string[]): Promise<string> {
   const { stdout } = await execa(...within(namespace, command, args), { timeout: 60_000 });
   return stdout;
@@ -40,8 +41,8 @@ async function ip(...args: string[]): Promise<void> {
 }
 
 /**
- * Adds a guest to a bridge, and resolves when the bridge forwards its frames: at once, or after twice the bridge's
- * forward delay where it speaks STP. The name has 10 characters at most.
+ * Adds a guest to a bridge. Resolves when the bridge forwards its frames: at once without STP, otherwise
+ * after twice the bridge's forward delay. The name has at most 10 characters.
  */
 export async function guest(
   name: string,
@@ -53,12 +54,15 @@ export async function guest(
   await ip('link', 'add', port, 'type', 'veth', 'peer', 'name', 'eth0', 'address', mac, 'netns', name);
   await ip('-n', name, 'link', 'set', 'eth0', 'up');
   await ip('link', 'set', port, 'master', bridge, 'up');
-  await forwarding(port);
+  await portForwards(port);
   return { name, mac, port };
 }
 
-/** The kernel tells of a port's state by netlink only, which Node cannot hear; reading it costs 20 µs. */
-async function forwarding(port: string): Promise<void> {
+/**
+ * Waits until a port forwards. The kernel announces this only by netlink, which Node cannot read, so it is
+ * polled.
+ */
+async function portForwards(port: string): Promise<void> {
   const stateFile = `/sys/class/net/${port}/brport/state`;
   const deadline = Date.now() + 40_000;
   while (readFileSync(stateFile, 'utf8').trim() !== '3') {
@@ -68,8 +72,8 @@ async function forwarding(port: string): Promise<void> {
 }
 
 /**
- * Has the guest ask for an address with udhcpc, and take it and the default route it was offered.
- * Returns the address, or throws when nobody answers in some 10 s. The client id is hex.
+ * Requests an address for the guest with udhcpc and applies it with the offered default route. Returns the
+ * address. Throws if there is no answer within about 10 s. The client ID is hexadecimal.
  */
 export async function dhcp(
   { name }: Guest,
@@ -82,12 +86,13 @@ export async function dhcp(
   return run({ name }, 'busybox', 'udhcpc', ...once, ...request, ...identity);
 }
 
-/** Where internet() is, and where the private host's resolv.conf looks for a name server. */
+/** The address of internet(), which the private host's resolv.conf names as its name server. */
 export const internetAddress = '203.0.113.2';
 
 /**
- * The world behind the host: 203.0.113.2/24, where the host is 203.0.113.1 and has its default route to.
- * Its own default route leads to the host, so it can send to machines, too: whether it may is the firewall's to say.
+ * Connects the host to an internet: a namespace with 203.0.113.2/24, the host's default route. The host has
+ * 203.0.113.1. The default route of the internet leads to the host, so only the firewall protects machines
+ * from it.
  */
 export async function internet(): Promise<Linked> {
   const name = 'internet';
@@ -104,9 +109,9 @@ export async function internet(): Promise<Linked> {
   return { name, port };
 }
 
-/** Removes a guest or the internet, with its link. */
+/** Removes a guest or the internet with its link. */
 export async function remove({ name, port }: Linked): Promise<void> {
-  // Left to the kernel, the link would go some time after the namespace.
+  // The kernel would remove the link some time after the namespace.
   await ip('link', 'delete', port);
   await ip('netns', 'delete', name);
 }

@@ -6,9 +6,9 @@ import { encodeFrame, FrameReader } from 'node-libvirt/frame';
 const registerEvent = 316;
 
 /**
- * Listens on `socket` and relays to the libvirtd at `real`, as a libvirtd that lacks some procedures and
- * events of domains, given by their numbers: in calls of these it replaces the number by one that no libvirtd
- * has, so that libvirtd itself returns the error.
+ * Listens on `socket` and relays to the libvirtd at `real`, as a libvirtd without some procedures and domain
+ * events, given by their numbers: in calls of these it replaces the number by one that no libvirtd knows, so
+ * that libvirtd itself returns the error.
  */
 export function olderLibvirtd(
   real: string,
@@ -35,7 +35,7 @@ export function olderLibvirtd(
     daemon.on('data', chunk =>
       fromDaemon.push(chunk, (header, payload) => {
         const procedure = (header.type === 1 ? asked.get(header.serial) : undefined) ?? header.procedure;
-        // The number in libvirtd's error text must be the client's, too: ": 9350" becomes ":  350".
+        // libvirtd's error text must contain the client's number: ": 9350" becomes ":  350".
         const errorText = payload.indexOf(`: ${header.procedure}`);
         if (errorText > 0) payload.write(' ', errorText + 2);
         client.write(encodeFrame({ ...header, procedure }, payload));

@@ -1,3 +1,4 @@
+// The .deb and .rpm packages: build, installation, upgrade, removal, purge.
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
@@ -17,7 +18,7 @@ import { changesSince, processes, type Snapshot, snapshot } from './snapshot.ts'
 const packages = suite('packages');
 
 const ini = '/etc/virlan/virlan.ini';
-/** What Debian's maintainer scripts ask before they start anything. */
+/** Debian's maintainer scripts run this before they start a service. */
 const policy = '/usr/sbin/policy-rc.d';
 const hooks = ['daemon', 'qemu', 'network'].map(driver => `/etc/libvirt/hooks/${driver}`);
 const machine = {
@@ -29,17 +30,19 @@ let deb = '';
 let rpm = '';
 let before: Snapshot = [];
 
-/** Runs a program for a minute at most. Throws with what it said when it fails. */
+/**
+ * Runs a program and returns its output. Throws with the output if it fails or takes longer than a minute.
+ */
 async function output(program: string, ...args: string[]): Promise<string> {
   return (await execa(program, args, { timeout: 60_000, all: true, env: { TMPDIR: '/tmp' } })).all;
 }
 
 /**
- * The node of a test machine need not be a package, small machines are told to leave documents out, and man-db's trigger
- * takes longer than all the rest.
+ * Runs dpkg without dependencies (node need not be a package here), with documents (containers exclude them),
+ * and without triggers (man-db's takes most of the time).
  */
-const dpkg = (...args: string[]) =>
-  output(
+function dpkg(...args: string[]): Promise<string> {
+  return output(
     'dpkg',
     '--force-depends',
     '--force-confdef',
@@ -47,13 +50,14 @@ const dpkg = (...args: string[]) =>
     '--no-triggers',
     ...args,
   );
+}
 
 function build(directory: string): Promise<string> {
   return output('sh', `${checkout}/install/package/build.sh`, directory);
 }
 
-/** The package as its next version: with another program and another virlan.ini. */
-async function nextVersion(): Promise<string> {
+/** Builds the package of a next version, with a changed program and virlan.ini, and returns its path. */
+async function buildNextVersion(): Promise<string> {
   const tree = '/tmp/next';
   await output('dpkg-deb', '--raw-extract', deb, tree);
   const control = readFileSync(`${tree}/DEBIAN/control`, 'utf8');
@@ -70,11 +74,16 @@ async function isUp(): Promise<boolean> {
   return JSON.parse(stdout).networks[0].up;
 }
 
-const dnsmasq = () => processes('dnsmasq').map(({ pid }) => pid);
-const bridge = () => readFileSync('/sys/class/net/k8s-br0/ifindex', 'utf8');
+function dnsmasqPids(): number[] {
+  return processes('dnsmasq').map(({ pid }) => pid);
+}
 
-/** All that has virlan in its name, but for what is the tests' own and what package managers remember. */
-async function traces(): Promise<string[]> {
+function bridgeIndex(): string {
+  return readFileSync('/sys/class/net/k8s-br0/ifindex', 'utf8');
+}
+
+/** Returns the paths with virlan in their name, without those of tests, logs and the package database. */
+async function remainingPaths(): Promise<string[]> {
   const found = await output('find', '/etc', '/run', '/usr', '/var', '-xdev', '-name', '*virlan*');
   return found
     .split('\n')
@@ -83,7 +92,7 @@ async function traces(): Promise<string[]> {
 
 function assertDown(): void {
   assert(!existsSync('/sys/class/net/k8s-br0'));
-  assert.deepEqual(dnsmasq(), []);
+  assert.deepEqual(dnsmasqPids(), []);
   assert.deepEqual(hooks.filter(existsSync), []);
 }
 
@@ -92,14 +101,14 @@ packages.before(async () => {
   deb = /^.*\.deb$/m.exec(built)?.[0] ?? '';
   rpm = /^.*\.rpm$/m.exec(built)?.[0] ?? '';
   assert(deb !== '' && rpm !== '', built);
-  // What becomes of libvirt's own network is tried with the installer.
+  // install.test.ts covers libvirt's default network.
   rmSync('/etc/libvirt/qemu/networks', { recursive: true });
   rmSync(policy, { force: true });
   await startLibvirtd();
   before = await snapshot();
 });
 
-packages('the same source gives the same packages', async () => {
+packages('two builds of one source are identical', async () => {
   await build('/tmp/again');
   for (const name of readdirSync('/tmp/packages'))
     assert(readFileSync(`/tmp/packages/${name}`).equals(readFileSync(`/tmp/again/${name}`)), name);
@@ -109,20 +118,23 @@ packages('the same source gives the same packages', async () => {
 packages('lintian finds no error', async () => {
   const { stdout } = await execa('lintian', [deb], { reject: false, timeout: 60_000 });
   const findings = stdout.split('\n').filter(line => /^[EW]:/.test(line));
-  // The package is not uploaded to Debian, so there is nobody to ask for it.
+  // The package is not uploaded to Debian, so no bug requests it.
   assert.deepEqual(
     findings.filter(line => !line.includes('initial-upload-closes-no-bugs')),
     [],
   );
 });
 
-packages('installed where nothing may be started, as in an image: hooks, and no network yet', async () => {
-  writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-  await dpkg('--install', deb);
-  assert.deepEqual([existsSync('/etc/libvirt/hooks/qemu'), await isUp()], [true, false]);
-  await dpkg('--purge', 'virlan');
-  rmSync(policy);
-});
+packages(
+  'installed where policy-rc.d forbids starting services, as in an image: hooks, but no network',
+  async () => {
+    writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+    await dpkg('--install', deb);
+    assert.deepEqual([existsSync('/etc/libvirt/hooks/qemu'), await isUp()], [true, false]);
+    await dpkg('--purge', 'virlan');
+    rmSync(policy);
+  },
+);
 
 packages('installed: network, hooks, manual pages, completions', async () => {
   await dpkg('--install', deb);
@@ -132,7 +144,7 @@ packages('installed: network, hooks, manual pages, completions', async () => {
     [],
   );
   for (const page of ['man8/virlan.8', 'man5/virlan.ini.5']) {
-    // By its path, because man keeps formatted what it finds by name.
+    // By path, because man caches pages that it finds by name.
     const { stdout, stderr } = await execa('man', ['--warnings', `/usr/share/man/${page}.gz`], {
       timeout: 60_000,
     });
@@ -149,52 +161,52 @@ packages('installed: network, hooks, manual pages, completions', async () => {
   assert.equal((await output('dpkg', '--verify', 'virlan')).trim(), '');
 });
 
-packages('upgraded: virlan.ini is the user’s, and the network goes on', async () => {
+packages("upgraded: the user's virlan.ini is kept, and the network stays up", async () => {
   writeFileSync(ini, '[network.k8s-br0]\nhost-allow = tcp/5000\n');
   mkdirSync('/etc/virlan/dnsmasq.d/k8s-br0');
   writeFileSync('/etc/virlan/dnsmasq.d/k8s-br0/own.conf', 'log-queries\n');
   assert.equal((await virlan('up')).exitCode, 0);
   assert.equal((await prepare(machine)).exitCode, 0);
-  const was = { dnsmasq: dnsmasq(), bridge: bridge(), ini: readFileSync(ini, 'utf8') };
-  await dpkg('--install', await nextVersion());
+  const expected = { dnsmasq: dnsmasqPids(), bridge: bridgeIndex(), ini: readFileSync(ini, 'utf8') };
+  await dpkg('--install', await buildNextVersion());
   assert.match(await output('dpkg-query', '--show', 'virlan'), /9\.0\.0-1$/);
   assert.match(readFileSync('/usr/lib/virlan/bin/hook.cjs', 'utf8'), /\/\/ next\n$/);
-  assert.deepEqual({ dnsmasq: dnsmasq(), bridge: bridge(), ini: readFileSync(ini, 'utf8') }, was);
+  assert.deepEqual(
+    { dnsmasq: dnsmasqPids(), bridge: bridgeIndex(), ini: readFileSync(ini, 'utf8') },
+    expected,
+  );
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
-packages(
-  'removed: nothing works any more, and what the user wrote and machines were given is kept',
-  async () => {
-    await dpkg('--remove', 'virlan');
-    assertDown();
-    assert.deepEqual([ini, '/var/lib/virlan/ledger.jsonl', '/usr/lib/virlan'].map(existsSync), [
-      true,
-      true,
-      false,
-    ]);
-  },
-);
+packages('removed: no network and no hooks; configuration and ledger are kept', async () => {
+  await dpkg('--remove', 'virlan');
+  assertDown();
+  assert.deepEqual([ini, '/var/lib/virlan/ledger.jsonl', '/usr/lib/virlan'].map(existsSync), [
+    true,
+    true,
+    false,
+  ]);
+});
 
-packages('purged: nothing is left', async () => {
+packages('purged: no file is left', async () => {
   await dpkg('--purge', 'virlan');
-  assert.deepEqual(await traces(), []);
+  assert.deepEqual(await remainingPaths(), []);
   assert.deepEqual(await changesSince(before, /nwfilter\.leases/), []);
 });
 
-packages('the .rpm holds the same files, and its scripts do the same', async () => {
+packages('the .rpm contains the same files, and its scripts do the same', async () => {
   const query = (...args: string[]) => output('rpm', '--query', '--package', ...args, rpm);
   assert.equal(await query('--configfiles'), ini);
   // Directories of the system belong to no .rpm.
   const inDeb = (await output('dpkg-deb', '--contents', deb))
     .split('\n')
     .map(line => line.replace(/^.* \./, ''));
-  const expected = inDeb
+  const expectedPaths = inDeb
     .filter(path => !path.endsWith('/') && !/\/(changelog|copyright)/.test(path))
     .map(path => path.replace('zsh/vendor-completions', 'zsh/site-functions'));
   const inRpm = (await query('--list')).split('\n');
   assert.deepEqual(
-    expected.filter(path => !inRpm.includes(path)),
+    expectedPaths.filter(path => !inRpm.includes(path)),
     [],
   );
   const manage = (...args: string[]) => output('rpm', '--dbpath', '/tmp/rpmdb', '--nodeps', ...args);

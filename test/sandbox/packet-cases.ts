@@ -1,3 +1,4 @@
+// The packet tests of both firewall backends: packets, their targets, and the expected verdicts.
 import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
@@ -24,10 +25,10 @@ import {
 
 type Place = 'web' | 'db' | 'internet' | 'host';
 type Target = Place | 'gateway' | 'uplink' | 'lo';
-/** Who asks whom, for what, and what comes of it. */
-type Case = readonly [way: `${Place} → ${Target}`, what: 'icmp' | `${'tcp' | 'udp'}/${number}`, Verdict];
+/** Sender and target, protocol and port, and the expected verdict. */
+type Case = readonly [route: `${Place} → ${Target}`, what: 'icmp' | `${'tcp' | 'udp'}/${number}`, Verdict];
 
-/** What holds whatever the configuration says of the host: the first three rows of the table, and the fixed part of the fourth. */
+/** Cases that hold for every configuration of the host's access. */
 const always: Case[] = [
   ['web → db', 'tcp/7000', 'open'],
   ['web → db', 'udp/7001', 'open'],
@@ -44,15 +45,15 @@ const always: Case[] = [
   ['db → uplink', 'icmp', 'open'],
 ];
 
-const sshAlone: Case[] = [
+const sshOnly: Case[] = [
   ['web → gateway', 'tcp/22', 'open'],
   ['web → gateway', 'tcp/8080', 'tcp-reset'],
   ['db → uplink', 'tcp/8080', 'tcp-reset'],
   ['web → gateway', 'udp/123', 'icmp-port-unreachable'],
 ];
 
-/** host-firewall = bridge: only what comes from the bridge is virlan's business. */
-const hostUntouched: Case[] = [
+/** host-firewall = bridge: virlan filters only packets from the bridge. */
+const hostUnfiltered: Case[] = [
   ['internet → uplink', 'icmp', 'open'],
   ['internet → uplink', 'tcp/22', 'open'],
   ['internet → uplink', 'tcp/8080', 'open'],
@@ -63,37 +64,37 @@ const configurations: { title: string; lines: string[]; cases: Case[] }[] = [
   {
     title: 'host-access = minimal: no SSH',
     lines: ['host-access = minimal'],
-    cases: [...sshAlone.slice(1), ['web → gateway', 'tcp/22', 'tcp-reset'], ...hostUntouched],
+    cases: [...sshOnly.slice(1), ['web → gateway', 'tcp/22', 'tcp-reset'], ...hostUnfiltered],
   },
   {
-    title: 'host-access = all: whatever the host serves',
+    title: 'host-access = all: every port of the host',
     lines: ['host-access = all'],
     cases: [
       ['web → gateway', 'tcp/22', 'open'],
       ['web → gateway', 'tcp/8080', 'open'],
       ['db → gateway', 'udp/123', 'open'],
-      ...hostUntouched,
+      ...hostUnfiltered,
     ],
   },
   {
-    title: 'host-allow: ports and ranges, of the protocol that is named',
-    // More than one rule of iptables' multiport holds.
+    title: 'host-allow: ports and ranges of the given protocol',
+    // More ports than one rule of iptables' multiport can contain.
     lines: [`host-allow = tcp/5000-5001, udp/123, ${range(9000, 9020).map(port => `tcp/${port}`)}`],
     cases: [
-      ...sshAlone.slice(0, 3),
+      ...sshOnly.slice(0, 3),
       ['web → gateway', 'tcp/5000', 'open'],
       ['web → gateway', 'tcp/5001', 'open'],
       ['web → gateway', 'udp/5000', 'icmp-port-unreachable'],
       ['db → gateway', 'udp/123', 'open'],
       ['db → gateway', 'tcp/9020', 'open'],
-      ...hostUntouched,
+      ...hostUnfiltered,
     ],
   },
   {
-    title: 'host-firewall = strict: ping and SSH from outside, all on lo, and answers',
+    title: 'host-firewall = strict: ping and SSH from outside, everything on lo, and replies',
     lines: ['host-firewall = strict', 'host-access = minimal'],
     cases: [
-      ...sshAlone.slice(1),
+      ...sshOnly.slice(1),
       ['web → gateway', 'tcp/22', 'tcp-reset'],
       ['internet → uplink', 'icmp', 'open'],
       ['internet → uplink', 'tcp/22', 'open'],
@@ -107,7 +108,7 @@ const configurations: { title: string; lines: string[]; cases: Case[] }[] = [
   },
 ];
 
-/** Sends a TCP packet from a guest's address and prints how many packets come back within a second. */
+/** Sends a TCP packet from a guest's address and prints the number of replies within a second. */
 const craftTcp = `
 import socket, struct, sys, time
 source, target, port, flags = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -129,7 +130,7 @@ print(answers)
 `;
 const [fin, syn] = [1, 2];
 
-/** A guest in a machine's stead, with the reservation it has when it starts. */
+/** Adds a guest in place of a machine, with the reservation that a machine gets at its start. */
 async function reservedGuest(name: string, digit: string): Promise<Guest> {
   const mac = `52:54:00:00:00:0${digit}`;
   const nics = [{ type: 'bridge' as const, source: 'k8s-br0', mac }];
@@ -137,7 +138,7 @@ async function reservedGuest(name: string, digit: string): Promise<Guest> {
   return guest(name, { mac });
 }
 
-/** Section by section what a packet meets, with one backend: the tests of both are the same. */
+/** Runs the packet tests with one backend. */
 export function testPackets(firewall: 'nftables' | 'iptables'): void {
   const packets = suite(`packets, ${firewall}`);
   const gateway = '192.168.100.1';
@@ -147,30 +148,32 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
   let outside: Linked;
   let addresses: Record<Target, string>;
 
-  /** Has virlan establish the network with these lines more in its section. STP would keep guests waiting. */
+  /**
+   * Establishes the network with additional lines in its section. STP is off because it would delay guests.
+   */
   async function up(...lines: string[]): Promise<void> {
     await configure(['[network.k8s-br0]', 'stp = no', `firewall = ${firewall}`, ...lines, ''].join('\n'));
     const { exitCode, stderr } = await virlan('up');
     assert.equal(`${stderr}${exitCode}`, '0');
   }
 
-  async function meets(cases: readonly Case[]): Promise<void> {
+  async function assertVerdicts(cases: readonly Case[]): Promise<void> {
     const places = { web, db, internet: outside, host };
-    const met = await Promise.all(
-      cases.map(async ([way, what]) => {
-        const [from, target] = way.split(' → ') as [Place, Target];
+    const verdicts = await Promise.all(
+      cases.map(async ([route, what]) => {
+        const [from, target] = route.split(' → ') as [Place, Target];
         const [proto, port] = what.split('/') as ['icmp' | 'tcp' | 'udp', string];
         const to = addresses[target];
         return probe(places[from], proto === 'icmp' ? { proto, to } : { proto, to, port: Number(port) });
       }),
     );
     assert.deepEqual(
-      met.map((verdict, index) => [...(cases[index]?.slice(0, 2) ?? []), verdict]),
+      verdicts.map((verdict, index) => [...(cases[index]?.slice(0, 2) ?? []), verdict]),
       cases,
     );
   }
 
-  packets('machines get addresses, in replies whose checksum is right on the wire', async () => {
+  packets('machines get addresses in DHCP replies with a correct checksum', async () => {
     await installVirlan();
     await up();
     outside = await internet();
@@ -197,7 +200,7 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
     };
   });
 
-  packets('host-access = basic and host-firewall = bridge, as without a configuration', async () => {
+  packets('the defaults: host-access = basic and host-firewall = bridge', async () => {
     await Promise.all([
       ...[web, db].map(machine => serve(machine, { proto: 'tcp', port: 7000 })),
       ...[web, db].map(machine => serve(machine, { proto: 'udp', port: 7001 })),
@@ -206,13 +209,13 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
       ...[22, 5000, 5001, 8080, 9020].map(port => serve(host, { proto: 'tcp', port })),
       ...[gateway, uplink, '127.0.0.1'].map(address => serve(host, { proto: 'udp', port: 123, address })),
     ]);
-    await meets([...always, ...sshAlone, ...hostUntouched]);
+    await assertVerdicts([...always, ...sshOnly, ...hostUnfiltered]);
   });
 
   packets(
-    "answers of the outside that are errors come back, and the host's own name server is the machines' alone",
+    "errors from outside reach machines, and the network's name server is not reachable from outside",
     () =>
-      meets([
+      assertVerdicts([
         ['web → internet', 'tcp/81', 'tcp-reset'],
         ['db → internet', 'udp/81', 'icmp-port-unreachable'],
         ['internet → uplink', 'tcp/53', 'tcp-reset'],
@@ -222,34 +225,34 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
 
   const hasBridgeNetfilter = existsSync('/proc/sys/net/bridge/bridge-nf-call-iptables');
   if (hasBridgeNetfilter) {
-    packets(
-      'machines reach each other, too, when the bridge hands their frames to the firewall',
-      async () => {
-        const setting = '/proc/sys/net/bridge/bridge-nf-call-iptables';
-        writeFileSync(setting, '1');
-        await meets(always);
-        writeFileSync(setting, '0');
-      },
-    );
+    packets('machines reach each other when the bridge passes their frames to iptables', async () => {
+      const setting = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+      writeFileSync(setting, '1');
+      await assertVerdicts(always);
+      writeFileSync(setting, '0');
+    });
   }
 
-  packets('machines are seen outside at the address of the uplink and at a high port', async () => {
-    for (const [proto, port] of [
-      ['tcp', 80],
-      ['udp', 123],
-    ] as const) {
-      const seen = await seenAs(web, { proto, to: internetAddress, port, from: 100 });
-      assert.equal(seen.address, uplink);
-      assert(seen.port >= 1024, `${proto} from port ${seen.port}`);
-    }
-    const wire = await capture(outside, 'eth0', 'icmp');
-    await run(web, 'ping', '-n', '-c', '1', internetAddress);
-    await wire.seen(/203\.0\.113\.1 > 203\.0\.113\.2: ICMP echo request/);
-    await wire.stop();
-  });
+  packets(
+    'connections of machines are masqueraded to the address of the uplink and a high port',
+    async () => {
+      for (const [proto, port] of [
+        ['tcp', 80],
+        ['udp', 123],
+      ] as const) {
+        const seen = await seenAs(web, { proto, to: internetAddress, port, from: 100 });
+        assert.equal(seen.address, uplink);
+        assert(seen.port >= 1024, `${proto} from port ${seen.port}`);
+      }
+      const wire = await capture(outside, 'eth0', 'icmp');
+      await run(web, 'ping', '-n', '-c', '1', internetAddress);
+      await wire.seen(/203\.0\.113\.1 > 203\.0\.113\.2: ICMP echo request/);
+      await wire.stop();
+    },
+  );
 
-  packets('what goes to 224.0.0.0/24 and to everybody keeps its source', async () => {
-    // No router forwards these: they come from the host's own address on the bridge.
+  packets('packets to 224.0.0.0/24 and to broadcast addresses keep their source', async () => {
+    // Routers do not forward these, so they are sent from the host's own address on the bridge.
     const wire = await capture(outside, 'eth0', 'icmp');
     for (const [to, source] of [
       ['224.0.0.251', gateway],
@@ -265,33 +268,36 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
     await wire.stop();
   });
 
-  packets('a packet of no connection is dropped, not rejected', async () => {
+  packets('an invalid packet is dropped, not rejected', async () => {
     const answers = (flags: number) =>
       run(web, 'python3', '-c', craftTcp, addresses.web, gateway, '8080', `${flags}`);
     assert.deepEqual(await Promise.all([answers(syn), answers(syn | fin)]), ['1', '0']);
   });
 
-  packets('a source that is not of the subnet is rejected, and nothing of it gets out', async () => {
-    const wire = await capture(outside, 'eth0', 'tcp dst port 80 or udp dst port 123');
-    const spoofed = '198.51.100.7';
-    await run(db, 'ip', 'address', 'add', `${spoofed}/32`, 'dev', 'eth0');
-    await run(db, 'ip', 'route', 'add', internetAddress, 'via', gateway, 'src', spoofed);
-    // The way back for the rejection.
-    await run(host, 'ip', 'route', 'add', spoofed, 'dev', 'k8s-br0');
-    await meets([
-      ['db → internet', 'tcp/80', 'icmp-port-unreachable'],
-      ['db → internet', 'udp/123', 'icmp-port-unreachable'],
-    ]);
-    await run(db, 'ip', 'route', 'delete', internetAddress);
-    await run(db, 'ip', 'address', 'delete', `${spoofed}/32`, 'dev', 'eth0');
-    await run(host, 'ip', 'route', 'delete', spoofed);
-    await meets([['db → internet', 'udp/123', 'open']]);
-    await wire.seen(/203\.0\.113\.1\.\d+ > 203\.0\.113\.2\.123/);
-    assert.equal((await wire.stop()).filter(line => line.includes(' > 203.0.113.2')).length, 1);
-  });
+  packets(
+    'a packet with a source outside of the subnet is rejected and does not leave the host',
+    async () => {
+      const wire = await capture(outside, 'eth0', 'tcp dst port 80 or udp dst port 123');
+      const spoofed = '198.51.100.7';
+      await run(db, 'ip', 'address', 'add', `${spoofed}/32`, 'dev', 'eth0');
+      await run(db, 'ip', 'route', 'add', internetAddress, 'via', gateway, 'src', spoofed);
+      // The route for the rejection.
+      await run(host, 'ip', 'route', 'add', spoofed, 'dev', 'k8s-br0');
+      await assertVerdicts([
+        ['db → internet', 'tcp/80', 'icmp-port-unreachable'],
+        ['db → internet', 'udp/123', 'icmp-port-unreachable'],
+      ]);
+      await run(db, 'ip', 'route', 'delete', internetAddress);
+      await run(db, 'ip', 'address', 'delete', `${spoofed}/32`, 'dev', 'eth0');
+      await run(host, 'ip', 'route', 'delete', spoofed);
+      await assertVerdicts([['db → internet', 'udp/123', 'open']]);
+      await wire.seen(/203\.0\.113\.1\.\d+ > 203\.0\.113\.2\.123/);
+      assert.equal((await wire.stop()).filter(line => line.includes(' > 203.0.113.2')).length, 1);
+    },
+  );
 
-  packets("machines resolve each other's names and the world's", async () => {
-    const own = [
+  packets("machines resolve each other's names and external names", async () => {
+    const resolver = [
       '--no-resolv',
       '--no-hosts',
       '--port=53',
@@ -299,7 +305,7 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
       '--pid-file',
       '--conf-file=/dev/null',
     ];
-    await run(outside, 'dnsmasq', ...own, '--address=/upstream.example/198.51.100.80');
+    await run(outside, 'dnsmasq', ...resolver, '--address=/upstream.example/198.51.100.80');
     const lookup = (name: string) => run(db, 'busybox', 'nslookup', '-type=a', name, gateway);
     assert((await lookup('web.k8s-br0.internal')).split('\n').includes(`Address: ${addresses.web}`));
     assert.match(await lookup('upstream.example'), /^Address: 198\.51\.100\.80$/m);
@@ -309,7 +315,7 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
   for (const { title, lines, cases } of configurations) {
     packets(title, async () => {
       await up(...lines);
-      await meets([...always, ...cases]);
+      await assertVerdicts([...always, ...cases]);
     });
   }
 

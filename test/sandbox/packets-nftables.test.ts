@@ -1,3 +1,4 @@
+// The packet tests with firewall = nftables.
 import { testPackets } from './packet-cases.ts';
 
 testPackets('nftables');

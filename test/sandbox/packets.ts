@@ -1,9 +1,10 @@
+// Packets between namespaces: probes, servers, captures. Sent and answered by probe-agent.mjs.
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { type Namespace, run, within } from './namespaces.ts';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 
 const agent = `${checkout}/test/sandbox/probe-agent.mjs`;
 
@@ -13,14 +14,14 @@ export type Verdict = (typeof verdicts)[number];
 export interface Target {
   /** The address to send to. */
   to: string;
-  /** How long silence must last to be a timeout: 1.5 s where not given. */
+  /** The time without an answer that counts as a timeout; 1.5 s by default. */
   seconds?: number;
 }
 
 export interface PortTarget extends Target {
   proto: 'tcp' | 'udp';
   port: number;
-  /** The port to send from, where it matters. */
+  /** The source port; any by default. */
   from?: number;
 }
 
@@ -32,9 +33,9 @@ export interface Peer {
 }
 
 /**
- * Sends a packet and tells what it met. A TCP port is open when it accepts; a UDP port when it answers a DNS
- * question, as name servers and serve() do; an address when it answers a ping. Throws on anything else that comes
- * back, like another kind of ICMP error.
+ * Sends a packet and returns the verdict. A TCP port is open if it accepts; a UDP port if it answers a DNS
+ * question, as name servers and serve() do; an address if it answers a ping. Throws on any other answer, such
+ * as another ICMP error.
  */
 export async function probe(namespace: Namespace, target: Probe): Promise<Verdict> {
   if (target.proto === 'icmp') return inTurn(namespace, () => ping(namespace, target));
@@ -44,7 +45,10 @@ export async function probe(namespace: Namespace, target: Probe): Promise<Verdic
   throw new Error(`${target.proto} to ${target.to}:${target.port}: ${outcome}`);
 }
 
-/** Asks a server started by serve() whom it sees. Throws when there is no answer. */
+/**
+ * Returns the address and port at which a server started by serve() sees this namespace. Throws without an
+ * answer.
+ */
 export async function seenAs(namespace: Namespace, target: PortTarget): Promise<Peer> {
   const answer = await attempt(namespace, 'ask', target);
   const [address, port] = answer.split(' ');
@@ -60,7 +64,7 @@ function attempt(namespace: Namespace, role: 'probe' | 'ask', target: PortTarget
 
 const lastTurn = new Map<string | undefined, Promise<unknown>>();
 
-/** One attempt at a time from each namespace: the count of ICMP errors does not say whose they are. */
+/** Runs one attempt at a time per namespace: the counter of ICMP errors does not tell attempts apart. */
 function inTurn<T>({ name }: Namespace, act: () => Promise<T>): Promise<T> {
   const turn = (lastTurn.get(name) ?? Promise.resolve()).then(act, act);
   lastTurn.set(name, turn);
@@ -81,8 +85,8 @@ export interface Server {
 }
 
 /**
- * Serves a port in a namespace, on all its addresses or one: answers with the address and port it sees the asker
- * at. Resolves when it listens; throws when it cannot.
+ * Starts a server in a namespace, on all of its addresses or one, that answers each client with the client's
+ * address and port. Resolves when it listens; throws if it cannot.
  */
 export async function serve(
   namespace: Namespace,
@@ -93,7 +97,10 @@ export async function serve(
   return { stop: () => ended(server, 'SIGTERM') };
 }
 
-/** A name server in a namespace that knows no name but answers each question. Resolves when it listens. */
+/**
+ * Starts a name server in a namespace that answers every question with an empty result. Resolves when it
+ * listens.
+ */
 export async function nameServer(namespace: Namespace, address: string): Promise<Server> {
   const server = spawn(...within(namespace, 'node', [agent, 'dns', address]));
   await announced(server, server.stdout, 'listening');
@@ -101,15 +108,19 @@ export async function nameServer(namespace: Namespace, address: string): Promise
 }
 
 export interface Capture {
-  /** The lines so far: each packet's header, and indented below it what it says. */
+  /** The lines so far: each packet's header, and its content indented below. */
   lines: string[];
-  /** Resolves to the first line that matches, past or to come. Throws when none comes in time: 10 s where not given. */
-  seen(pattern: RegExp, seconds?: number): Promise<string>;
-  /** Ends the capture and returns the lines. Packets just sent may be missing: await seen() for these. */
+  /**
+   * Resolves to the first matching line, past or future. Throws if there is none in time (10 s by default).
+   */
+  seen(pattern: RegExp, timeoutSeconds?: number): Promise<string>;
+  /** Ends the capture and returns the lines. Await seen() first for packets that were sent just before. */
   stop(): Promise<string[]>;
 }
 
-/** Listens to an interface with `tcpdump -n -vvv`, and resolves when it does. The filter is tcpdump's. */
+/**
+ * Captures the packets of an interface with `tcpdump -n -vvv` and its filter. Resolves when tcpdump listens.
+ */
 export async function capture(namespace: Namespace, iface: string, filter = ''): Promise<Capture> {
   const args = ['-i', iface, '-n', '-vvv', '-l', '--immediate-mode', filter];
   const tcpdump = spawn(...within(namespace, 'tcpdump', args));
@@ -117,13 +128,13 @@ export async function capture(namespace: Namespace, iface: string, filter = ''):
   const reader = createInterface(tcpdump.stdout).on('line', line => lines.push(line));
   await announced(tcpdump, tcpdump.stderr, 'listening on');
 
-  async function seen(pattern: RegExp, seconds = 10): Promise<string> {
-    const signal = AbortSignal.timeout(seconds * 1000);
+  async function seen(pattern: RegExp, timeoutSeconds = 10): Promise<string> {
+    const signal = AbortSignal.timeout(timeoutSeconds * 1000);
     for (;;) {
       const found = lines.find(line => pattern.test(line));
       if (found !== undefined) return found;
       await once(reader, 'line', { signal }).catch(() => {
-        throw new Error(`${pattern} not seen in ${seconds} s:\n${lines.join('\n')}`);
+        throw new Error(`${pattern} not seen in ${timeoutSeconds} s:\n${lines.join('\n')}`);
       });
     }
   }
@@ -136,17 +147,17 @@ export async function capture(namespace: Namespace, iface: string, filter = ''):
   return { lines, seen, stop };
 }
 
-/** Waits until a process has said a word; throws what it said instead when it ends without. */
+/** Waits until a process prints a word. Throws with its output if it ends without. */
 async function announced(child: ChildProcessWithoutNullStreams, stream: NodeJS.ReadableStream, word: string) {
-  let said = '';
+  let text = '';
   for (const output of [child.stdout, child.stderr]) {
     output.setEncoding('utf8').on('data', chunk => {
-      said += chunk;
+      text += chunk;
     });
   }
-  while (!said.includes(word)) {
+  while (!text.includes(word)) {
     await Promise.race([once(stream, 'data'), once(child, 'close')]);
-    if (child.exitCode !== null || child.signalCode) throw new Error(`${child.spawnargs.join(' ')}: ${said}`);
+    if (child.exitCode !== null || child.signalCode) throw new Error(`${child.spawnargs.join(' ')}: ${text}`);
   }
 }
 

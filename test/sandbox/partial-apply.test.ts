@@ -7,10 +7,11 @@ import { suite } from 'uvu';
 import { parseIpv4 } from '../../src/address/ip.ts';
 import { applySteps } from '../../src/network/apply.ts';
 import type { Step } from '../../src/network/steps.ts';
-import { logLines, runHook } from './hook-calls.ts';
+import { runHook } from './hook-calls.ts';
 import { configure, installVirlan } from './host.ts';
-import { up } from './outcomes.ts';
-import { until } from './watcher.ts';
+import { logLines } from './log.ts';
+import { until } from './until.ts';
+import { up } from './virlan-commands.ts';
 
 const applies = suite('partial apply');
 
@@ -40,7 +41,7 @@ async function showBridge(): Promise<{ isUp: boolean; addresses: string[] }> {
   };
 }
 
-applies('a link step that the kernel refuses does not prevent the steps behind it', async () => {
+applies('a link step that the kernel refuses does not prevent later steps', async () => {
   await execa('ip', ['link', 'add', 'br7', 'type', 'bridge']);
   const { done, failed, skipped } = await applySteps([refused, address, linkUp], 'continue');
   assert.deepEqual(done, [address, linkUp]);
@@ -53,7 +54,7 @@ applies('a link step that the kernel refuses does not prevent the steps behind i
   assert.deepEqual(await showBridge(), { isUp: true, addresses: ['10.77.0.1'] });
 });
 
-applies('with the strict form they are skipped, and nothing else changes', async () => {
+applies('with the strict form later steps are skipped, and nothing changes', async () => {
   await execa('ip', ['link', 'delete', 'br7']);
   await execa('ip', ['link', 'add', 'br7', 'type', 'bridge']);
   const { done, failed, skipped } = await applySteps([refused, address, linkUp], 'stop');

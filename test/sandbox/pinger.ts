@@ -1,3 +1,4 @@
+// Continuous pings from a namespace, with a count of the lost ones.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -5,15 +6,14 @@ import { type Namespace, within } from './namespaces.ts';
 
 const perSecond = 20;
 
-/** A machine that pings outwards without a rest. */
 export interface Pinger {
-  /** Resolves with the next answer. Throws when none comes in time. */
-  answer(seconds: number): Promise<void>;
-  /** Ends it; gives how many pings were not answered, of how many. */
+  /** Resolves at the next answer. Throws if there is none in time. */
+  answer(timeoutSeconds: number): Promise<void>;
+  /** Ends the pings. Returns how many were sent and how many of them were not answered. */
   stop(): Promise<{ lost: number; sent: number }>;
 }
 
-/** Pings an address from a namespace, 20 times a second, and resolves with the first answer. */
+/** Pings an address from a namespace 20 times a second. Resolves at the first answer. */
 export async function startPinging(namespace: Namespace, address: string): Promise<Pinger> {
   const args = ['-n', '-i', String(1 / perSecond), address];
   const ping: ChildProcessWithoutNullStreams = spawn(...within(namespace, 'ping', args));
@@ -25,14 +25,14 @@ export async function startPinging(namespace: Namespace, address: string): Promi
   });
   ping.stderr.resume();
 
-  async function answer(seconds: number): Promise<void> {
-    await once(lines, 'answer', { signal: AbortSignal.timeout(seconds * 1000) }).catch(() => {
-      throw new Error(`no ping of ${address} answered in ${seconds} s: ${text.slice(-300)}`);
+  async function answer(timeoutSeconds: number): Promise<void> {
+    await once(lines, 'answer', { signal: AbortSignal.timeout(timeoutSeconds * 1000) }).catch(() => {
+      throw new Error(`no ping of ${address} answered in ${timeoutSeconds} s: ${text.slice(-300)}`);
     });
   }
 
   async function stop(): Promise<{ lost: number; sent: number }> {
-    // The last one sent is answered before the summary.
+    // The answer to the last ping arrives before the summary.
     await answer(5);
     const closed = once(lines, 'close');
     ping.kill('SIGINT');

@@ -2,8 +2,8 @@
 //   serve PROTO PORT ADDRESS      answers each client with the address and port that it is seen at
 //   dns ADDRESS                   a name server that answers every question with an empty result
 //   probe|ask PROTO ADDRESS PORT SOURCE-PORT SECONDS
-//                                 prints the result of one attempt: timeout, tcp-reset, icmp-port-unreachable or an
-//                                 error's code; after a success "open" (probe) or the answer (ask). SOURCE-PORT 0: any
+//       prints the result of one attempt: timeout, tcp-reset, icmp-port-unreachable or an error's code; after a
+//       success "open" (probe) or the answer (ask). SOURCE-PORT 0: any
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';

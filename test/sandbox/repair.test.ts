@@ -1,3 +1,4 @@
+// Damage of each kind: `virlan plan` shows exactly the missing steps, and `virlan up` changes nothing else.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -5,37 +6,47 @@ import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
 import { configure, dhcp, domainXml, type Guest, guest, installVirlan, probe } from './host.ts';
-import { plan, planned, up } from './outcomes.ts';
 import { changesSince, processes, snapshot } from './snapshot.ts';
-import { until } from './watcher.ts';
+import { plan, plannedSteps, up } from './virlan-commands.ts';
 
 interface Damage {
   title: string;
-  /** What somebody did by hand, as a shell would. */
-  by: string;
-  /** The whole plan. */
+  /** The shell script that causes it. */
+  script: string;
+  /** All steps of the plan. */
   plan: RegExp[];
-  /** A line that says more. */
+  /** A detail line of the plan. */
   detail?: RegExp;
-  /** What of the host is new after the repair, while all else is untouched. */
-  anew: RegExp;
+  /** The only lines of the snapshot that may differ after the repair. */
+  changed: RegExp;
 }
 
 const nothing = /^$/;
 const table = / nft .*"virlan-k8s-br0"/;
-const chains = (...tables: string[]) => new RegExp(` nft .*"table":"(${tables.join('|')})"| nft \\["table"`);
 const dnsmasq = / process \d+ dnsmasq|k8s-br0\.pid|dnsmasq\.conf|k8s-br0\.told/;
-const file = (path: string) => new RegExp(` file ${path} `);
 
-const inTable = (chain: string, pattern: string) =>
-  `nft --handle list chain ip virlan-k8s-br0 ${chain} | sed -n 's/.*${pattern}.* # handle //p' | head -n 1`;
-const jump = (hook: string, chain: string) =>
-  `${hook} -m comment --comment virlan-k8s-br0 -j VIRLAN-${chain}-k8s-br0`;
+function chains(...tables: string[]): RegExp {
+  return new RegExp(` nft .*"table":"(${tables.join('|')})"| nft \\["table"`);
+}
+
+function file(path: string): RegExp {
+  return new RegExp(` file ${path} `);
+}
+
+/** Returns the command that prints the handle of a rule. */
+function handleOf(chain: string, pattern: string): string {
+  return `nft --handle list chain ip virlan-k8s-br0 ${chain} | sed -n 's/.*${pattern}.* # handle //p' | head -n 1`;
+}
+
+/** Returns the arguments of iptables for a jump to one of virlan's chains. */
+function jump(hook: string, chain: string): string {
+  return `${hook} -m comment --comment virlan-k8s-br0 -j VIRLAN-${chain}-k8s-br0`;
+}
 
 const links: Damage[] = [
   {
     title: 'the bridge deleted',
-    by: 'ip link delete k8s-br0',
+    script: 'ip link delete k8s-br0',
     plan: [
       /^\+ bridge k8s-br0 52:54:00:/,
       /^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/,
@@ -45,93 +56,93 @@ const links: Damage[] = [
       /^~ net.ipv6.conf.k8s-br0.accept_ra 0$/,
       /^~ net.ipv6.conf.k8s-br0.autoconf 0$/,
     ],
-    anew: / link .*"ifname":"(k8s-br0|veth-web)"/,
+    changed: / link .*"ifname":"(k8s-br0|veth-web)"/,
   },
   {
-    title: "a machine's port taken out of the bridge",
-    by: 'ip link set veth-web nomaster',
+    title: "a machine's port removed from the bridge",
+    script: 'ip link set veth-web nomaster',
     plan: [/^~ veth-web into k8s-br0$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'the address removed',
-    by: 'ip address delete 192.168.100.1/24 dev k8s-br0',
+    script: 'ip address delete 192.168.100.1/24 dev k8s-br0',
     plan: [/^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'the route to the machines deleted',
-    by: 'ip route delete 192.168.100.0/24 dev k8s-br0',
+    script: 'ip route delete 192.168.100.0/24 dev k8s-br0',
     plan: [/^\+ route on k8s-br0 192.168.100.0\/24$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'another broadcast address',
-    by: `ip address delete 192.168.100.1/24 dev k8s-br0
+    script: `ip address delete 192.168.100.1/24 dev k8s-br0
       ip address add 192.168.100.1/24 broadcast 192.168.100.7 dev k8s-br0`,
     plan: [
       /^- address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.7$/,
       /^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/,
     ],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'link down',
-    by: 'ip link set k8s-br0 down',
+    script: 'ip link set k8s-br0 down',
     plan: [/^~ link of k8s-br0 down → up$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'another MAC',
-    by: 'ip link set k8s-br0 address 52:54:00:01:02:03',
+    script: 'ip link set k8s-br0 address 52:54:00:01:02:03',
     plan: [/^~ mac of k8s-br0 52:54:00:01:02:03 → 52:54:00:/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'another MTU',
-    by: 'ip link set k8s-br0 mtu 1300',
+    script: 'ip link set k8s-br0 mtu 1300',
     plan: [/^~ mtu of k8s-br0 1300 → 1500$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'another STP',
-    by: 'ip link set k8s-br0 type bridge stp_state 1',
+    script: 'ip link set k8s-br0 type bridge stp_state 1',
     plan: [/^~ stp of k8s-br0 on → off$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'another forward delay',
-    by: 'ip link set k8s-br0 type bridge forward_delay 1500',
+    script: 'ip link set k8s-br0 type bridge forward_delay 1500',
     plan: [/^~ forward delay of k8s-br0 1500 → 200$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
     title: 'IPv6 on',
-    by: 'sysctl -q net.ipv6.conf.k8s-br0.disable_ipv6=0',
+    script: 'sysctl -q net.ipv6.conf.k8s-br0.disable_ipv6=0',
     plan: [/^~ net.ipv6.conf.k8s-br0.disable_ipv6 0 → 1$/],
-    anew: nothing,
+    changed: nothing,
   },
 ];
 
 const hostWide: Damage[] = [
   {
-    title: 'no forwarding',
-    by: 'sysctl -q net.ipv4.ip_forward=0',
+    title: 'forwarding off',
+    script: 'sysctl -q net.ipv4.ip_forward=0',
     plan: [/^~ net.ipv4.ip_forward 0 → 1$/, /^~ net.ipv4.conf.all.forwarding 0 → 1$/],
-    anew: nothing,
+    changed: nothing,
   },
   {
-    title: 'the file for sysctl removed',
-    by: 'rm /etc/sysctl.d/60-virlan.conf',
+    title: 'the sysctl file removed',
+    script: 'rm /etc/sysctl.d/60-virlan.conf',
     plan: [/^\+ \/etc\/sysctl.d\/60-virlan.conf$/],
-    anew: file('/etc/sysctl.d/60-virlan.conf'),
+    changed: file('/etc/sysctl.d/60-virlan.conf'),
   },
   {
-    title: 'the file for sysctl edited',
-    by: 'sed -i s/ip_forward.*/ip_forward=0/ /etc/sysctl.d/60-virlan.conf',
+    title: 'the sysctl file edited',
+    script: 'sed -i s/ip_forward.*/ip_forward=0/ /etc/sysctl.d/60-virlan.conf',
     plan: [/^~ \/etc\/sysctl.d\/60-virlan.conf$/],
     detail: /^- net.ipv4.ip_forward=0$/,
-    anew: file('/etc/sysctl.d/60-virlan.conf'),
+    changed: file('/etc/sysctl.d/60-virlan.conf'),
   },
 ];
 
@@ -140,153 +151,153 @@ const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 const services: Damage[] = [
   {
     title: 'dnsmasq killed',
-    by: 'kill -9 $(cat /run/dnsmasq/k8s-br0.pid)',
+    script: 'kill -9 $(cat /run/dnsmasq/k8s-br0.pid)',
     plan: [/^\+ dnsmasq DHCP and DNS on k8s-br0$/],
-    anew: dnsmasq,
+    changed: dnsmasq,
   },
   {
     title: "dnsmasq's configuration deleted",
-    by: `rm ${conf}`,
+    script: `rm ${conf}`,
     plan: [/^- dnsmasq process \d+$/, /^\+ .*dnsmasq.conf$/, /^\+ dnsmasq /],
-    anew: dnsmasq,
+    changed: dnsmasq,
   },
   {
     title: "dnsmasq's configuration edited",
-    by: `echo log-dhcp >> ${conf}`,
+    script: `echo log-dhcp >> ${conf}`,
     plan: [/^- dnsmasq process \d+$/, /^~ .*dnsmasq.conf$/, /^\+ dnsmasq /],
     detail: /^- log-dhcp$/,
-    anew: dnsmasq,
+    changed: dnsmasq,
   },
   {
     title: "dnsmasq's pid file removed",
-    by: 'rm /run/dnsmasq/k8s-br0.pid',
+    script: 'rm /run/dnsmasq/k8s-br0.pid',
     plan: [],
-    anew: dnsmasq,
+    changed: dnsmasq,
   },
   {
     title: 'the hostsfile emptied',
-    by: `: > ${hostsfile}`,
+    script: `: > ${hostsfile}`,
     plan: [/^~ .*hostsfile 1 of its lines$/],
     detail: /^\+ 52:54:00:00:00:0a,.*web/,
-    anew: /hostsfile|k8s-br0\.told/,
+    changed: /hostsfile|k8s-br0\.told/,
   },
   {
     title: 'the hostsfile removed',
-    by: `rm ${hostsfile}`,
+    script: `rm ${hostsfile}`,
     plan: [/^~ .*hostsfile 1 of its lines$/],
-    anew: /hostsfile|k8s-br0\.told/,
+    changed: /hostsfile|k8s-br0\.told/,
   },
 ];
 
 const checksumRule: Damage[] = [
   {
-    title: 'the chain of the checksum removed',
-    by: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}
+    title: 'the chain of the checksum rule removed',
+    script: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}
       iptables -t mangle -F VIRLAN-POST-k8s-br0
       iptables -t mangle -X VIRLAN-POST-k8s-br0`,
     plan: [/^\+ firewall \(iptables\) chains VIRLAN-…-k8s-br0, 2 rules$/],
-    anew: chains('mangle'),
+    changed: chains('mangle'),
   },
   {
-    title: 'its jump removed',
-    by: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}`,
+    title: 'the jump to the checksum chain removed',
+    script: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}`,
     plan: [/^~ firewall \(iptables\) /],
     detail: /^- -A POSTROUTING .*virlan-k8s-br0/,
-    anew: chains('mangle'),
+    changed: chains('mangle'),
   },
   {
-    title: 'its jump doubled',
-    by: `iptables -t mangle -A ${jump('POSTROUTING', 'POST')}`,
+    title: 'the jump to the checksum chain doubled',
+    script: `iptables -t mangle -A ${jump('POSTROUTING', 'POST')}`,
     plan: [/^~ firewall \(iptables\) /],
     detail: /duplicated/,
-    anew: chains('mangle'),
+    changed: chains('mangle'),
   },
 ];
 
 const nftables: Damage[] = [
   {
     title: 'the table deleted',
-    by: 'nft delete table ip virlan-k8s-br0',
+    script: 'nft delete table ip virlan-k8s-br0',
     plan: [/^\+ firewall \(nftables\) table virlan-k8s-br0, \d+ rules$/],
-    anew: table,
+    changed: table,
   },
   {
     title: 'all rules flushed',
-    by: 'nft flush table ip virlan-k8s-br0',
+    script: 'nft flush table ip virlan-k8s-br0',
     plan: [/^~ firewall \(nftables\) /],
-    anew: table,
+    changed: table,
   },
   {
     title: 'one rule deleted',
-    by: `nft delete rule ip virlan-k8s-br0 forward handle $(${inTable('forward', 'oifname.*reject')})`,
+    script: `nft delete rule ip virlan-k8s-br0 forward handle $(${handleOf('forward', 'oifname.*reject')})`,
     plan: [/^~ firewall \(nftables\) /],
     detail: /^- oifname "k8s-br0" reject/,
-    anew: table,
+    changed: table,
   },
   {
     title: 'a rule added',
-    by: 'nft insert rule ip virlan-k8s-br0 input tcp dport 99 accept',
+    script: 'nft insert rule ip virlan-k8s-br0 input tcp dport 99 accept',
     plan: [/^~ firewall \(nftables\) /],
     detail: /^\+ tcp dport 99 accept$/,
-    anew: table,
+    changed: table,
   },
   {
     title: 'a rule moved',
-    by: `nft delete rule ip virlan-k8s-br0 input handle $(${inTable('input', 'invalid.*drop')})
+    script: `nft delete rule ip virlan-k8s-br0 input handle $(${handleOf('input', 'invalid.*drop')})
       nft add rule ip virlan-k8s-br0 input ct state invalid drop`,
     plan: [/^~ firewall \(nftables\) /],
     detail: /another order/,
-    anew: table,
+    changed: table,
   },
   {
-    title: 'everything flushed, as a reload of nftables.service does',
-    by: 'nft flush ruleset',
+    title: 'the ruleset flushed, as by a reload of nftables.service',
+    script: 'nft flush ruleset',
     plan: [/^\+ firewall \(nftables\) /, /^\+ firewall \(iptables\) /],
-    anew: / {2}nft| nft /,
+    changed: / {2}nft| nft /,
   },
 ];
 
 const iptables: Damage[] = [
   {
     title: 'a chain flushed',
-    by: 'iptables -F VIRLAN-FWD-k8s-br0',
+    script: 'iptables -F VIRLAN-FWD-k8s-br0',
     plan: [/^~ firewall \(iptables\) /],
     detail: /^- -A VIRLAN-FWD-k8s-br0 /,
-    anew: chains('filter', 'nat', 'mangle'),
+    changed: chains('filter', 'nat', 'mangle'),
   },
   {
     title: 'all chains flushed, and the jumps with them',
-    by: 'iptables -F',
+    script: 'iptables -F',
     plan: [/^~ firewall \(iptables\) /],
     detail: /^- -A INPUT -i k8s-br0 .*virlan-k8s-br0/,
-    anew: chains('filter', 'nat', 'mangle'),
+    changed: chains('filter', 'nat', 'mangle'),
   },
   {
     title: 'a rule added',
-    by: 'iptables -I VIRLAN-INP-k8s-br0 -p tcp --dport 99 -j ACCEPT',
+    script: 'iptables -I VIRLAN-INP-k8s-br0 -p tcp --dport 99 -j ACCEPT',
     plan: [/^~ firewall \(iptables\) /],
     detail: /^\+ -A VIRLAN-INP-k8s-br0 .*--dport 99 -j ACCEPT$/,
-    anew: chains('filter', 'nat', 'mangle'),
+    changed: chains('filter', 'nat', 'mangle'),
   },
   {
     title: 'a jump removed',
-    by: `iptables -D ${jump('FORWARD', 'FWD')}`,
+    script: `iptables -D ${jump('FORWARD', 'FWD')}`,
     plan: [/^~ firewall \(iptables\) /],
     detail: /^- -A FORWARD .*virlan-k8s-br0/,
-    anew: chains('filter', 'nat', 'mangle'),
+    changed: chains('filter', 'nat', 'mangle'),
   },
   {
     title: 'a jump doubled',
-    by: `iptables -t nat -I ${jump('POSTROUTING', 'POST')}`,
+    script: `iptables -t nat -I ${jump('POSTROUTING', 'POST')}`,
     plan: [/^~ firewall \(iptables\) /],
     detail: /duplicated/,
-    anew: chains('filter', 'nat', 'mangle'),
+    changed: chains('filter', 'nat', 'mangle'),
   },
   {
     title: 'another rule before the jump',
-    by: 'iptables -I FORWARD -s 198.51.100.1 -j DROP',
+    script: 'iptables -I FORWARD -s 198.51.100.1 -j DROP',
     plan: [],
-    anew: / (nft|iptables) .*FORWARD/,
+    changed: / (nft|iptables) .*FORWARD/,
   },
 ];
 
@@ -308,19 +319,20 @@ repair('a network with a machine on it', async () => {
     nics: [{ type: 'bridge' as const, source: 'k8s-br0', mac: web.mac }],
   };
   assert.equal((await prepare(machine)).exitCode, 0);
-  // libvirt's word on which port is the machine's.
+  // The file by which libvirt names the machine's port.
   mkdirSync('/run/libvirt/qemu', { recursive: true });
   const running = domainXml(machine).replace('<model', `<target dev='${web.port}'/><model`);
   writeFileSync('/run/libvirt/qemu/web.xml', `<domstatus state='running'>${running}</domstatus>`);
   await dhcp(web);
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
 });
 
 /**
- * Stands in for a dnsmasq that the kernel is slow to end, which is left to chance: no command line any more (PR_SET_MM_MAP
- * of prctl(2), with the fields of proc(5)'s stat), a port for a while.
+ * Simulates a killed dnsmasq that the kernel is slow to end, which cannot be provoked: a process without a
+ * command line (PR_SET_MM_MAP of prctl(2), with the fields of stat in proc(5)) that keeps the port for a
+ * second.
  */
-const dying = `
+const dyingDnsmasq = `
 import ctypes, socket, struct, time
 libc = ctypes.CDLL(None)
 libc.sbrk.restype = ctypes.c_void_p
@@ -343,28 +355,30 @@ print("bound", flush=True)
 time.sleep(1)
 `;
 
-repair('dnsmasq killed where the kernel takes its time over its sockets', async () => {
+import { until } from './until.ts';
+
+repair('dnsmasq killed while the kernel still holds its sockets', async () => {
   const [dnsmasq] = processes('dnsmasq');
   assert(dnsmasq);
   process.kill(dnsmasq.pid, 'SIGKILL');
   await until(() => processes('dnsmasq').length === 0);
-  const slow = execa('python3', ['-c', dying]);
-  await once(slow.stdout, 'data');
-  writeFileSync('/run/dnsmasq/k8s-br0.pid', `${slow.pid}\n`);
+  const dying = execa('python3', ['-c', dyingDnsmasq]);
+  await once(dying.stdout, 'data');
+  writeFileSync('/run/dnsmasq/k8s-br0.pid', `${dying.pid}\n`);
   await up();
-  await slow;
-  assert.deepEqual(await planned(), []);
+  await dying;
+  assert.deepEqual(await plannedSteps(), []);
 });
 
 for (const [firewall, damages] of [
   ['nftables', [...links, ...hostWide, ...services, ...nftables, ...checksumRule]],
   ['iptables', iptables],
 ] as const) {
-  for (const { title, by, plan: steps, detail, anew } of damages) {
+  for (const { title, script, plan: steps, detail, changed } of damages) {
     repair(`${firewall}: ${title}`, async () => {
       await network(firewall);
       const before = await snapshot();
-      await execa('sh', ['-eu', '-c', by]);
+      await execa('sh', ['-eu', '-c', script]);
       const found = await plan();
       assert.equal(found.steps.length, steps.length, found.steps.join('\n'));
       for (const [index, step] of steps.entries()) assert.match(found.steps[index] ?? '', step);
@@ -374,8 +388,8 @@ for (const [firewall, damages] of [
           found.details.join('\n'),
         );
       await up();
-      assert.deepEqual(await planned(), []);
-      assert.deepEqual(await changesSince(before, anew, /applied\.json/), []);
+      assert.deepEqual(await plannedSteps(), []);
+      assert.deepEqual(await changesSince(before, changed, /applied\.json/), []);
       assert.equal(processes('dnsmasq').length, 1);
       assert.match(readFileSync(hostsfile, 'utf8'), /web/);
       assert.equal(await probe(web, { proto: 'udp', to: '192.168.100.1', port: 53 }), 'open');

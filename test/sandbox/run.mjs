@@ -1,4 +1,4 @@
-// run.mjs [--jobs N] [--limit SECONDS] [NAMEPART...]: runs the sandbox tests whose file name contains a NAMEPART.
+// run.mjs [--jobs N] [--limit SECONDS] [NAMEPART...]: runs the sandbox tests whose file name has a NAMEPART.
 // Each *.test.ts runs in a private host of its own; each *.test.mjs observes private hosts from outside.
 import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
@@ -45,16 +45,16 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
-/** Runs one file until uvu prints its summary; kills processes that the tests left running. */
+/** Runs one file until uvu prints its summary, then kills processes that the tests left running. */
 function runFile(file) {
   const started = performance.now();
   const [command, ...args] = commandFor(file);
   const child = spawn(command, args, { cwd: checkout, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
   let output = '';
-  let late = false;
+  let isLate = false;
   const timer = setTimeout(() => {
-    late = true;
+    isLate = true;
     child.kill('SIGKILL');
   }, limitSeconds * 1000);
   const collect = chunk => {
@@ -68,7 +68,7 @@ function runFile(file) {
       clearTimeout(timer);
       running.delete(child);
       const { passed, failed, remark } = totalsOf(output);
-      output += late ? `\nkilled: not finished after ${limitSeconds} s\n` : `\n${remark}\n`;
+      output += isLate ? `\nkilled: not finished after ${limitSeconds} s\n` : `\n${remark}\n`;
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
       console.log(`--- ${file}: ${failed ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`);
       void resolve({ passed, failed });
@@ -77,10 +77,10 @@ function runFile(file) {
 }
 
 /**
- * Files that run alone: two measure durations, and the third looks for namespaces that are left behind, whose numbers the
- * kernel reuses at once for the next private host.
+ * Files that run alone: two measure durations, and the third searches for namespaces that remain, whose
+ * numbers the kernel reuses at once for the next private host.
  */
-const alone = ['crowd.test.ts', 'self-repair.test.ts', 'harness-outside.test.mjs'];
+const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
 
 const totals = { passed: 0, failed: 0 };
 async function work(queue) {

@@ -1,13 +1,18 @@
+// Snapshots of the host's state that virlan could change, and their differences.
 import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { execa } from 'execa';
 
-/** All that virlan could change on a host, a line for each thing, so that two snapshots can be compared. */
+/** One line for each link, route, rule, sysctl, file and process that virlan could change. */
 export type Snapshot = readonly string[];
 
-/** What comes and goes by itself, or is there to stay: kernel timers, the carrier that follows a link some time after, locks and the log. */
+/**
+ * Keys whose values change without virlan: kernel timers, and the carrier, which follows a link with a delay.
+ */
 const volatile = /_timer$|^(operstate$|topology_change|bridge_id|root_id|designated_|tentative)/;
+/** Files that virlan never removes: locks and the log. */
 const lasting = /\.lock$|^\/var\/log\//;
 
+/** Takes a snapshot of the kernel's state, of files and of dnsmasq. */
 export async function snapshot(): Promise<Snapshot> {
   return [
     ...(await kernelState()),
@@ -18,7 +23,7 @@ export async function snapshot(): Promise<Snapshot> {
   ].sort();
 }
 
-/** Links, routes, rules and sysctls. */
+/** Returns a line for each link, route, rule and sysctl. */
 export async function kernelState(): Promise<Snapshot> {
   const [links, routes, routes6, rules, iptables, sysctls] = await Promise.all([
     json('ip', '-json', '-details', 'address', 'show'),
@@ -37,12 +42,15 @@ export async function kernelState(): Promise<Snapshot> {
       .filter(route => !route.includes('"fe80:')),
     ...nftLines(rules as { nftables: Entry[] }),
     ...iptables.filter(line => /^-A |^:.* - /.test(line)).map(line => `iptables ${line}`),
-    // The kernel makes that key when somebody first listens.
+    // The kernel creates this key when a process first listens.
     ...sysctls.filter(line => !line.includes('fastopen_key')).map(line => `sysctl ${line}`),
   ];
 }
 
-/** What was there before and is no more, and what is new: of equal lines, too. */
+/**
+ * Returns the lines only in `before`, with "- ", and only in `after`, with "+ ". Equal lines count
+ * separately.
+ */
 export function difference(before: Snapshot, after: Snapshot): string[] {
   const lost = [...before];
   const found = after.filter(line => {
@@ -53,11 +61,12 @@ export function difference(before: Snapshot, after: Snapshot): string[] {
   return [...lost.map(line => `- ${line}`), ...found.map(line => `+ ${line}`)];
 }
 
-/** What differs from a snapshot by now, except for what is meant to. */
-export async function changesSince(before: Snapshot, ...meant: RegExp[]): Promise<string[]> {
-  return difference(before, await snapshot()).filter(line => !meant.some(pattern => pattern.test(line)));
+/** Returns the differences between a snapshot and the present state, without lines that match `expected`. */
+export async function changesSince(before: Snapshot, ...expected: RegExp[]): Promise<string[]> {
+  return difference(before, await snapshot()).filter(line => !expected.some(pattern => pattern.test(line)));
 }
 
+/** Returns the processes whose program has this name. */
 export function processes(program: string): { pid: number; command: string }[] {
   return readdirSync('/proc').flatMap(entry => {
     if (!/^\d+$/.test(entry)) return [];
@@ -65,7 +74,7 @@ export function processes(program: string): { pid: number; command: string }[] {
       const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
       return command.split(' ')[0]?.endsWith(program) ? [{ pid: Number(entry), command }] : [];
     } catch {
-      // It has ended meanwhile.
+      // The process has ended meanwhile.
       return [];
     }
   });
@@ -80,7 +89,7 @@ async function json(program: string, ...args: string[]): Promise<unknown> {
 }
 
 function steady(key: string, value: unknown): unknown {
-  // The kernel makes up such an address for each link, some time after it has come up.
+  // The kernel adds a link-local address to each link, some time after it came up.
   if (key === 'addr_info') return (value as { scope: string }[]).filter(({ scope }) => scope !== 'link');
   return volatile.test(key) || key === 'packets' || key === 'bytes' ? undefined : value;
 }
@@ -90,7 +99,10 @@ type Entry = Record<
   { table?: string; chain?: string; name?: string; policy?: string; hook?: string }
 >;
 
-/** Tables, chains and rules, without the empty chains and tables that iptables makes and never takes away. */
+/**
+ * Returns tables, chains and rules, without the empty chains and tables that iptables creates and never
+ * removes.
+ */
 function nftLines({ nftables }: { nftables: Entry[] }): string[] {
   const all = nftables.flatMap(entry => Object.entries(entry)).filter(([kind]) => kind !== 'metainfo');
   const isUsed = ([kind, { table, name, hook, policy }]: (typeof all)[number]): boolean => {

@@ -1,14 +1,15 @@
+// One minute of the soak test.
 import { randomInt } from 'node:crypto';
 import { suite } from 'uvu';
 import { soak } from '../soak/soak.ts';
 
 const soaking = suite('soak');
 
-/** Half an hour of it is `npm run soak`. */
-const seconds = 60;
+/** `npm run soak` takes half an hour. */
+const durationSeconds = 60;
 
-soaking('a minute of whatever may happen to a host, and all is right after each step', async () => {
-  await soak(randomInt(2 ** 32), seconds, line => console.log(`  ${line}`));
+soaking('all invariants hold after each random action of a minute', async () => {
+  await soak(randomInt(2 ** 32), durationSeconds, line => console.log(`  ${line}`));
 });
 
 soaking.run();

@@ -1,5 +1,6 @@
 #!/bin/sh
-# udhcpc.sh EVENT: the script that busybox udhcpc calls, with the server's offer in the environment. Prints the address.
+# udhcpc.sh EVENT: the script that busybox udhcpc calls, with the server's offer in the environment. Prints the
+# address.
 set -eu
 
 case $1 in

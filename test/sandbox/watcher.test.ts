@@ -1,3 +1,4 @@
+// The watcher with a real libvirtd: MACs, addresses, configuration, and the daemons around it failing.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,8 +8,8 @@ import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
-import { formulaAddressOf } from './formula.ts';
-import { logLines, prepare, runHook } from './hook-calls.ts';
+import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
+import { prepare, runHook } from './hook-calls.ts';
 import {
   configure,
   define,
@@ -26,16 +27,15 @@ import {
   virsh,
   withHotplug,
 } from './host.ts';
+import { logLines, logLinesOf } from './log.ts';
 import { olderLibvirtd } from './older-libvirtd.ts';
-import { get, idle, startWatcher, stopWatcher, until, watcherPid } from './watcher.ts';
+import { until } from './until.ts';
+import { get, idle, startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const watcher = suite('watcher');
 const config = '[network.k8s-br0]\nstp = no\n';
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
-
-const formulaMacOf = (machine: string, nic = 0) =>
-  formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
 
 function entriesOf(machine: string): LedgerEntry[] {
   const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
@@ -46,7 +46,14 @@ async function hasMac(machine: string, mac: string): Promise<boolean> {
   return (await macsOf(machine))[0] === mac;
 }
 
-watcher("libvirt's default network goes, and virlan's own comes, with no command", async () => {
+/** Writes virlan.ini and waits until the watcher has applied it. */
+async function reconfigure(text: string): Promise<void> {
+  const before = logLinesOf('configuration-applied').length;
+  await configure(text);
+  await until(() => logLinesOf('configuration-applied').length > before);
+}
+
+watcher("the watcher removes libvirt's default network and establishes virlan's", async () => {
   await installVirlan();
   await configure(config);
   await startLibvirtd();
@@ -56,7 +63,7 @@ watcher("libvirt's default network goes, and virlan's own comes, with no command
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
-watcher('virsh define and virsh start boot a machine with its formula MAC and address', async () => {
+watcher('a machine that virsh defines and starts boots with its formula MAC and address', async () => {
   await define(domainXml({ name: 'web', nics: [onBridge] }));
   await startMachine('web');
   assert.deepEqual(await macsOf('web'), [formulaMacOf('web')]);
@@ -68,13 +75,13 @@ watcher('virsh define and virsh start boot a machine with its formula MAC and ad
 });
 
 watcher(
-  'a MAC of the formula that a [host.…] section has: virlan mac foretells what is assigned',
+  'virlan mac predicts the assigned MAC, also where a [host.…] section has the formula MAC',
   async () => {
     const section = (name: string, machine: string, lastByte: number) =>
       `[host.${name}]\nnetwork = k8s-br0\nmac = ${formulaMacOf(machine)}\nip = 192.168.100.${lastByte}\n`;
     const sections = [section('own', 'own', 61), section('printer', 'other', 62)];
     await configure(`${config}${sections.join('')}`);
-    await until(() => logLines().some(line => line.msg === 'configuration read'));
+    await until(() => logLinesOf('configuration-applied').length > 0);
     const next = formulaMac(
       { network: 'k8s-br0', machine: 'other', nic: 0 },
       mac => mac === formulaMacOf('other'),
@@ -83,10 +90,10 @@ watcher(
       ['own', formulaMacOf('own')],
       ['other', next],
     ] as const) {
-      const foretold = (await virlan('mac', name)).stdout;
-      assert.equal(foretold, expected, `${name}: foretold`);
+      const predicted = (await virlan('mac', name)).stdout;
+      assert.equal(predicted, expected, name);
       await define(domainXml({ name, nics: [onBridge] }));
-      await until(() => hasMac(name, foretold));
+      await until(() => hasMac(name, predicted));
     }
     await until(() =>
       readFileSync(hostsfile, 'utf8').includes(`${formulaMacOf('own')},id:*,192.168.100.61,own`),
@@ -100,17 +107,11 @@ watcher(
       why.map(({ kind, address: at, reason }: Record<string, string>) => [kind, at, reason]),
       [['address', '192.168.100.61', 'ledger']],
     );
-    const before = logLines().length;
-    await configure(config);
-    await until(() =>
-      logLines()
-        .slice(before)
-        .some(line => line.msg === 'configuration read'),
-    );
+    await reconfigure(config);
   },
 );
 
-watcher("leases reach libvirt's own tools with no command", async () => {
+watcher('virsh domifaddr shows leases without a command of virlan', async () => {
   await define(domainXml({ name: 'seen', nics: [{ type: 'network', source: 'k8s-br0' }] }));
   await startMachine('seen');
   await leaseOf(formulaMacOf('seen'));
@@ -119,27 +120,25 @@ watcher("leases reach libvirt's own tools with no command", async () => {
 });
 
 watcher(
-  "what is not virlan's to change keeps its MAC: another prefix, metadata, a line written by hand",
+  'a MAC with another prefix, one kept by metadata, and one in a line written by hand do not change',
   async () => {
     const byHand = '52:54:00:aa:00:01';
     appendFileSync(hostsfile, `${byHand},192.168.100.60,mine\n`);
-    const wish = `<v:machine xmlns:v='urn:virlan:machine:1' mac='keep'/>`;
+    const metadata = `<v:machine xmlns:v='urn:virlan:machine:1' mac='keep'/>`;
     await define(domainXml({ name: 'prefix', nics: [{ ...onBridge, mac: '02:00:00:aa:00:01' }] }));
-    await define(
-      domainXml({ name: 'wish', nics: [{ ...onBridge, mac: '52:54:00:aa:00:02' }], metadata: wish }),
-    );
+    await define(domainXml({ name: 'kept', nics: [{ ...onBridge, mac: '52:54:00:aa:00:02' }], metadata }));
     await define(domainXml({ name: 'hand', nics: [{ ...onBridge, mac: byHand }] }));
     await define(domainXml({ name: 'last', nics: [onBridge] }));
     await until(() => hasMac('last', formulaMacOf('last')));
     assert.deepEqual(await macsOf('prefix'), ['02:00:00:aa:00:01']);
-    assert.deepEqual(await macsOf('wish'), ['52:54:00:aa:00:02']);
+    assert.deepEqual(await macsOf('kept'), ['52:54:00:aa:00:02']);
     assert.deepEqual(await macsOf('hand'), [byHand]);
     await until(() => entriesOf('hand')[0]?.ip !== undefined);
     assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${byHand},192.168.100.60,mine$`, 'm'));
   },
 );
 
-watcher('passwords and the rest of a definition survive the new MAC byte for byte', async () => {
+watcher('a new MAC leaves the passwords of a definition unchanged', async () => {
   const graphics = `<graphics type='vnc' port='-1' passwd='s3cret'/>`;
   await define(
     domainXml({ name: 'secret', nics: [onBridge] }).replace('</devices>', `${graphics}</devices>`),
@@ -149,34 +148,37 @@ watcher('passwords and the rest of a definition survive the new MAC byte for byt
 });
 
 /**
- * Defines and starts a machine over one connection: the start is under way when the watcher hears of the definition. On
- * a busy host the watcher may be the quicker, and then another machine tries.
+ * Defines and starts a machine over one connection, so that it starts before the watcher can assign a MAC.
+ * Tries again with another machine if the watcher was faster, which happens on a busy host.
  */
-async function bootsUnnoticed(attempt = 1): Promise<{ name: string; mac: string }> {
+async function bootBeforeAssignment(attempt = 1): Promise<{ name: string; mac: string }> {
   const [name, mac] = [`raced${attempt}`, `52:54:00:bb:00:0${attempt}`];
   writeFileSync('/tmp/raced.xml', domainXml({ name, nics: [{ ...onBridge, mac }] }));
   await execa('virsh', ['-c', 'qemu:///system', `define /tmp/raced.xml; start ${name}`]);
   if ((await macsOf(name)).includes(mac)) return { name, mac };
   await destroyMachine(name);
-  return bootsUnnoticed(attempt + 1);
+  return bootBeforeAssignment(attempt + 1);
 }
 
-watcher("a machine that booted keeps its MAC; adopt gives it the formula's when it is shut off", async () => {
-  const { name, mac } = await bootsUnnoticed();
-  await leaseOf(mac);
-  assert.deepEqual(await macsOf(name), [mac]);
-  await destroyMachine(name);
-  await startMachine(name);
-  assert.deepEqual(await macsOf(name), [mac]);
-  assert.equal((await virlan('adopt', name)).exitCode, 0);
-  assert.deepEqual(await macsOf(name), [mac]);
-  await destroyMachine(name);
-  await until(() => hasMac(name, formulaMacOf(name)));
-  assert.equal(entriesOf(name)[0]?.macs.includes(mac as never), true);
-});
+watcher(
+  'a machine that has booted keeps its MAC; after adopt it gets the formula MAC when it is shut off',
+  async () => {
+    const { name, mac } = await bootBeforeAssignment();
+    await leaseOf(mac);
+    assert.deepEqual(await macsOf(name), [mac]);
+    await destroyMachine(name);
+    await startMachine(name);
+    assert.deepEqual(await macsOf(name), [mac]);
+    assert.equal((await virlan('adopt', name)).exitCode, 0);
+    assert.deepEqual(await macsOf(name), [mac]);
+    await destroyMachine(name);
+    await until(() => hasMac(name, formulaMacOf(name)));
+    assert.equal(entriesOf(name)[0]?.macs.includes(mac as never), true);
+  },
+);
 
 watcher(
-  "a rename keeps MAC and address; an undefine retires; the name's next machine has the address again",
+  'a rename keeps MAC and address; after undefine a new machine of the name gets the address again',
   async () => {
     await define(domainXml({ name: 'before', nics: [onBridge] }));
     await until(() => entriesOf('before').length === 1 && hasMac('before', formulaMacOf('before')));
@@ -193,7 +195,7 @@ watcher(
   },
 );
 
-watcher('what another tool writes into a definition meanwhile is not lost', async () => {
+watcher('a concurrent change of a definition by another tool is not lost', async () => {
   const uuid = '77777777-7777-4777-8777-777777777777';
   const xml = domainXml({ name: 'shared', uuid, nics: [{ ...onBridge, mac: '52:54:00:bb:00:07' }] });
   for (let title = 1; title <= 25; title++) {
@@ -204,30 +206,27 @@ watcher('what another tool writes into a definition meanwhile is not lost', asyn
   await undefine('shared');
 });
 
-watcher('with always a booted machine changes too, but not while it is saved', async () => {
-  const mac = '52:54:00:bb:00:08';
-  const reconfigure = async (text: string) => {
-    const read = () => logLines().filter(line => line.msg === 'configuration read').length;
-    const before = read();
-    await configure(text);
-    await until(() => read() > before);
-  };
-  await reconfigure(`${config}mac = keep\n`);
-  await define(domainXml({ name: 'saved', nics: [{ ...onBridge, mac }] }));
-  await startMachine('saved');
-  await reconfigure(`${config}mac = always\n`);
-  await virsh('managedsave', 'saved');
-  await define(domainXml({ name: 'marker', nics: [onBridge] }));
-  await until(() => hasMac('marker', formulaMacOf('marker')));
-  assert.deepEqual(await macsOf('saved'), [mac]);
-  await startMachine('saved');
-  await destroyMachine('saved');
-  await until(() => hasMac('saved', formulaMacOf('saved')));
-  await reconfigure(config);
-});
+watcher(
+  'with mac = always a booted machine gets the formula MAC, but not while it has a managed save',
+  async () => {
+    const mac = '52:54:00:bb:00:08';
+    await reconfigure(`${config}mac = keep\n`);
+    await define(domainXml({ name: 'saved', nics: [{ ...onBridge, mac }] }));
+    await startMachine('saved');
+    await reconfigure(`${config}mac = always\n`);
+    await virsh('managedsave', 'saved');
+    await define(domainXml({ name: 'marker', nics: [onBridge] }));
+    await until(() => hasMac('marker', formulaMacOf('marker')));
+    assert.deepEqual(await macsOf('saved'), [mac]);
+    await startMachine('saved');
+    await destroyMachine('saved');
+    await until(() => hasMac('saved', formulaMacOf('saved')));
+    await reconfigure(config);
+  },
+);
 
 watcher(
-  'a snapshot that brings an old MAC back loses neither the address nor the MAC it is to have',
+  'after a revert to a snapshot with an old MAC, the hostsfile line has both MACs and the same address',
   async () => {
     const mac = '52:54:00:bb:00:09';
     await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '/tmp/snapped.qcow2', '1M']);
@@ -242,24 +241,24 @@ watcher(
     await destroyMachine('snapped');
     await virsh('snapshot-revert', 'snapped', 'early');
     await idle('snapped');
-    // It has booted, so its MAC is the snapshot's from now on; the line speaks for both.
+    // The machine has booted, so it keeps the snapshot's MAC from now on.
     assert.deepEqual(await macsOf('snapped'), [mac]);
     const line = `${mac},${formulaMacOf('snapped')},id:*,${formulaAddressOf('snapped')},snapped `;
     assert(readFileSync(hostsfile, 'utf8').includes(line));
   },
 );
 
-watcher('systemd hears that the watcher is ready', async () => {
+watcher('the watcher notifies systemd that it is ready', async () => {
   await stopWatcher();
   const systemd = execa('socat', ['-u', 'UNIX-RECV:/run/notify', '-'], { reject: false });
   await until(() => existsSync('/run/notify'));
   process.env.NOTIFY_SOCKET = '/run/notify';
-  const heard = new Promise<string>(resolve =>
+  const notified = new Promise<string>(resolve =>
     systemd.stdout.on('data', chunk => String(chunk).includes('READY=1') && resolve('ready')),
   );
   await startWatcher();
   delete process.env.NOTIFY_SOCKET;
-  assert.equal(await heard, 'ready');
+  assert.equal(await notified, 'ready');
   systemd.kill();
 });
 
@@ -272,7 +271,7 @@ watcher("a NIC plugged into a running machine's bridge gets its reservation", as
   await destroyMachine('hot');
 });
 
-watcher('a default network that somebody brings back goes again within a second', async () => {
+watcher('a default network that is defined again is removed within a second', async () => {
   const xml = `<network><name>default</name><bridge name='virbr0'/><forward/><ip address='192.168.122.1' netmask='255.255.255.0'/></network>`;
   writeFileSync('/tmp/default.xml', xml);
   await virsh('net-define', '/tmp/default.xml');
@@ -280,7 +279,7 @@ watcher('a default network that somebody brings back goes again within a second'
   assert(!existsSync('/sys/class/net/virbr0'));
 });
 
-watcher('dnsmasq is back within a second of its death', async () => {
+watcher('a killed dnsmasq is started again within a second', async () => {
   const pid = Number(readFileSync('/run/dnsmasq/k8s-br0.pid', 'utf8'));
   process.kill(pid, 'SIGKILL');
   await until(
@@ -289,33 +288,33 @@ watcher('dnsmasq is back within a second of its death', async () => {
   );
 });
 
-watcher('an edited configuration is applied live; a broken one is not, and status says so', async () => {
-  const tapsBefore = readFileSync('/sys/class/net/k8s-br0/address', 'utf8');
-  await configure(`${config}host-allow = tcp/5000\nlease-time = 2h\n`);
-  await until(
-    async () => (await execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'])).stdout.includes('5000'),
-    2,
-  );
-  await until(() => readFileSync('/var/lib/dnsmasq/k8s-br0/dnsmasq.conf', 'utf8').includes(',7200'), 5);
-  assert.equal(readFileSync('/sys/class/net/k8s-br0/address', 'utf8'), tapsBefore);
-  await configure(`${config}subnet = nonsense\n`);
-  await until(async () => /virlan\.ini:3: subnet = nonsense/.test((await virlan('status')).stdout), 2);
-  assert.equal(
-    logLines().some(line => String(line.msg).includes('stays in force')),
-    true,
-  );
-  await configure(`${config}subnet = 10.9.0.0/24\n`);
-  await until(
-    async () =>
-      /subnet of k8s-br0 cannot become 10\.9\.0\.0\/24.*"web"/.test((await virlan('status')).stdout),
-    2,
-  );
-  await configure(config);
-  await until(async () => !(await virlan('status')).stdout.includes('cannot become'), 2);
-  await until(async () => (await virlan('plan')).exitCode === 0);
-});
+watcher(
+  'a changed configuration is applied at once; an invalid one is not, and status shows it',
+  async () => {
+    const addressBefore = readFileSync('/sys/class/net/k8s-br0/address', 'utf8');
+    await configure(`${config}host-allow = tcp/5000\nlease-time = 2h\n`);
+    await until(
+      async () => (await execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'])).stdout.includes('5000'),
+      2,
+    );
+    await until(() => readFileSync('/var/lib/dnsmasq/k8s-br0/dnsmasq.conf', 'utf8').includes(',7200'), 5);
+    assert.equal(readFileSync('/sys/class/net/k8s-br0/address', 'utf8'), addressBefore);
+    await configure(`${config}subnet = nonsense\n`);
+    await until(async () => /virlan\.ini:3: subnet = nonsense/.test((await virlan('status')).stdout), 2);
+    assert(logLinesOf('configuration-rejected').length > 0);
+    await configure(`${config}subnet = 10.9.0.0/24\n`);
+    await until(
+      async () =>
+        /subnet of k8s-br0 cannot become 10\.9\.0\.0\/24.*"web"/.test((await virlan('status')).stdout),
+      2,
+    );
+    await configure(config);
+    await until(async () => !(await virlan('status')).stdout.includes('cannot become'), 2);
+    await until(async () => (await virlan('plan')).exitCode === 0);
+  },
+);
 
-watcher('libvirtd may crash and come back: the watcher does too', async () => {
+watcher('the watcher connects again after a crash of libvirtd', async () => {
   await killLibvirtd();
   await until(async () => JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt === 'disconnected');
   await startLibvirtd();
@@ -324,7 +323,7 @@ watcher('libvirtd may crash and come back: the watcher does too', async () => {
   await until(() => hasMac('later', formulaMacOf('later')));
 });
 
-watcher('a libvirtd that lacks a procedure and events: logged, skipped, carried on', async () => {
+watcher('a libvirtd without a procedure and events: the watcher logs them and does what it can', async () => {
   await stopWatcher();
   const socket = '/run/libvirt/libvirt-sock';
   renameSync(socket, '/run/libvirt/real-sock');
@@ -337,17 +336,17 @@ watcher('a libvirtd that lacks a procedure and events: logged, skipped, carried 
   assert.deepEqual(await macsOf('elder'), ['52:54:00:bb:02:01']);
   await undefine('elder');
   await until(() => entriesOf('elder')[0]?.retired !== null);
-  const said = JSON.stringify(logLines().slice(before));
+  const logged = JSON.stringify(logLines().slice(before));
   for (const what of ['DEVICE_ADDED', 'METADATA_CHANGE', 'unknown procedure:  183'])
-    assert(said.includes(what), what);
+    assert(logged.includes(what), what);
   await stopWatcher();
   server.close();
   renameSync('/run/libvirt/real-sock', socket);
   await startWatcher();
 });
 
-watcher('hooks go on without the watcher, and when it hangs or talks nonsense', async () => {
-  // Stopped in the middle of its work it would hold the ledger's lock for as long.
+watcher('hooks work without the watcher, and when it hangs or answers with malformed data', async () => {
+  // Stopped during its work it would hold the ledger's lock meanwhile.
   await idle('later');
   process.kill(watcherPid(), 'SIGSTOP');
   await define(domainXml({ name: 'alone', nics: [{ ...onBridge, mac: '52:54:00:bb:00:03' }] }));
@@ -360,39 +359,39 @@ watcher('hooks go on without the watcher, and when it hangs or talks nonsense', 
   await startMachine('quiet');
   assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:04,/m);
   await destroyMachine('quiet');
-  // Somebody else's server on the socket the killed watcher left behind.
+  // Another server on the socket that the killed watcher left behind.
   rmSync('/run/virlan/socket');
-  let asked = 0;
-  const nonsense = createServer(socket => {
-    asked++;
+  let requestCount = 0;
+  const otherServer = createServer(socket => {
+    requestCount++;
     socket.end('SSH-2.0-nonsense\r\n');
   }).listen('/run/virlan/socket');
-  await once(nonsense, 'listening');
+  await once(otherServer, 'listening');
   await define(domainXml({ name: 'noise', nics: [{ ...onBridge, mac: '52:54:00:bb:00:05' }] }));
   await startMachine('noise');
   assert.match(readFileSync(hostsfile, 'utf8'), /^52:54:00:bb:00:05,/m);
-  assert(asked > 0);
-  nonsense.close();
+  assert(requestCount > 0);
+  otherServer.close();
   await destroyMachine('noise');
 });
 
-watcher('what was defined while the watcher was away is settled when it is back', async () => {
+watcher('a machine defined while the watcher was stopped gets its MAC when it starts', async () => {
   await define(domainXml({ name: 'missed', nics: [{ ...onBridge, mac: '52:54:00:bb:00:06' }] }));
   await startWatcher();
   await until(() => hasMac('missed', formulaMacOf('missed')));
   await idle('missed');
   const metrics = (await get('/metrics')) ?? '';
   assert.match(metrics, /^virlan_libvirt_connected 1$/m);
-  // Those that the watcher itself made count, too.
+  // Reservations made by the watcher itself are counted too.
   assert.match(metrics, /^virlan_reservations_total [1-9]/m);
   assert.match(metrics, /^virlan_machines\{network="k8s-br0"\} \d+$/m);
 });
 
-watcher('the watcher answers the hooks, by whichever program the host has to ask it', async () => {
+watcher('hooks reach the watcher with nc, socat or curl', async () => {
   await idle('missed');
   const program = '/usr/sbin/virlan';
-  const whole = readFileSync(program);
-  // What would be run where the watcher is away says that it was.
+  const original = readFileSync(program);
+  // The program that a hook runs if it cannot reach the watcher records that it ran.
   writeFileSync(program, '#!/bin/sh\ntouch /run/fallen-back\n');
   for (const [index, asker] of ['nc', 'socat', 'curl'].entries()) {
     const missing = ['nc', 'socat', 'curl'].slice(0, index);
@@ -405,7 +404,7 @@ watcher('the watcher answers the hooks, by whichever program the host has to ask
   }
   assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
   assert(!existsSync('/run/fallen-back'));
-  writeFileSync(program, whole);
+  writeFileSync(program, original);
 });
 
 watcher.run();

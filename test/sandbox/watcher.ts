@@ -1,20 +1,22 @@
+// The watcher process: start, stop, requests to its socket.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
+import { until } from './until.ts';
 
 let watcher: ChildProcess | undefined;
 
-/** Starts `virlan watch` and resolves when it is connected to libvirt; libvirtd has to run. */
+/** Starts `virlan watch` and resolves when it is connected to libvirt. libvirtd must run. */
 export async function startWatcher(): Promise<void> {
   watcher = spawn('/usr/sbin/virlan', ['watch'], { stdio: ['ignore', 'inherit', 'inherit'] });
   const ended = once(watcher, 'exit');
   await Promise.race([
     until(async () => (await watcherStatus())?.watcher.libvirt === 'connected'),
-    ended.then(() => Promise.reject(new Error('virlan watch ended at its start'))),
+    ended.then(() => Promise.reject(new Error('virlan watch exited at its start'))),
   ]);
 }
 
-/** Ends the watcher with a signal and resolves when it is gone. */
+/** Sends the watcher a signal and resolves when it has exited. */
 export async function stopWatcher(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (watcher === undefined) throw new Error('the watcher was not started');
   const ended = once(watcher, 'exit');
@@ -23,28 +25,32 @@ export async function stopWatcher(signal: NodeJS.Signals = 'SIGTERM'): Promise<v
   watcher = undefined;
 }
 
+/** Returns the PID of the watcher that startWatcher() started. */
 export function watcherPid(): number {
   if (watcher?.pid === undefined) throw new Error('the watcher was not started');
   return watcher.pid;
 }
 
-/** The watcher's answer to GET, or null when it gives none. */
+/** Returns the watcher's answer to a GET request, or null if it does not answer. */
 export function get(path: string): Promise<string | null> {
   return ask('GET', path, '', 2000);
 }
 
-/** Resolves when the watcher has done all that it had to do about machines; one of this name has to be there. */
+/** Resolves when the watcher has processed all events of machines. A machine of this name must exist. */
 export async function idle(machine: string): Promise<void> {
   if ((await ask('POST', '/settle', machine, 30_000)) !== 'done\n')
-    throw new Error('the watcher does not settle');
+    throw new Error('the watcher has not processed all events');
 }
 
-function ask(method: string, path: string, body: string, timeout: number): Promise<string | null> {
+function ask(method: string, path: string, body: string, timeoutMs: number): Promise<string | null> {
   return new Promise(resolve => {
-    const message = request({ socketPath: '/run/virlan/socket', method, path, timeout }, async response => {
-      const chunks = await response.toArray();
-      void resolve(Buffer.concat(chunks).toString());
-    });
+    const message = request(
+      { socketPath: '/run/virlan/socket', method, path, timeout: timeoutMs },
+      async response => {
+        const chunks = await response.toArray();
+        void resolve(Buffer.concat(chunks).toString());
+      },
+    );
     message.on('error', () => resolve(null));
     message.on('timeout', () => message.destroy());
     message.end(body);
@@ -59,16 +65,4 @@ interface WatcherStatus {
 async function watcherStatus(): Promise<WatcherStatus | null> {
   const text = await get('/status');
   return text === null ? null : JSON.parse(text);
-}
-
-/**
- * Resolves when the condition holds, and throws when it does not within a time. What the watcher does shows in many
- * places (files, libvirt, the kernel), of which no one event tells, so it is looked at in short steps.
- */
-export async function until(condition: () => Promise<boolean> | boolean, seconds = 10): Promise<void> {
-  const end = performance.now() + seconds * 1000;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`not so after ${seconds} s: ${condition}`);
-    await new Promise(resolve => setTimeout(resolve, 10));
-  }
 }

@@ -14,7 +14,8 @@ import {
   undefine,
   virsh,
 } from '../sandbox/host.ts';
-import { idle, until } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { idle } from '../sandbox/watcher.ts';
 import { bridge, configuration, restartWatcher, type World } from './world.ts';
 
 /** Something that happens to a host. */

@@ -9,7 +9,8 @@ import { withLock } from '../../src/system/lock.ts';
 import { paths } from '../../src/system/paths.ts';
 import { internetAddress, leases, probe, virlan, virsh } from '../sandbox/host.ts';
 import { processes } from '../sandbox/snapshot.ts';
-import { get, until, watcherPid } from '../sandbox/watcher.ts';
+import { until } from '../sandbox/until.ts';
+import { get, watcherPid } from '../sandbox/watcher.ts';
 import { bridge, type World } from './world.ts';
 
 /** How long the watcher has to put things right, in seconds. A second is what it takes; the host does much else. */

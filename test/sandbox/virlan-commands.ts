@@ -1,28 +1,34 @@
+// Commands of virlan with assertions on their outcome.
 import assert from 'node:assert/strict';
-import { type Outcome, virlan } from './program.ts';
+import { type Outcome, virlan } from './virlan.ts';
 
-/** Standard output of a run that ended well and had nothing to complain of. */
+/** Asserts exit code 0 and an empty standard error. Returns standard output. */
 export function succeeded({ exitCode, stdout, stderr }: Outcome): string {
   assert.equal(`${stderr}${exitCode}`, '0');
   return stdout;
 }
 
-/** Exit code 1, and one line on standard error that matches. */
-export function failed({ exitCode, stdout, stderr }: Outcome, line: RegExp): void {
+/** Asserts exit code 1, no standard output, and one matching line on standard error. */
+export function assertFailure({ exitCode, stdout, stderr }: Outcome, line: RegExp): void {
   assert.equal(stdout, '');
   assert.match(stderr, line);
   assert.deepEqual([exitCode, stderr.trim().split('\n').length], [1, 1]);
 }
 
+/** Runs `virlan up`, asserts that it succeeds without a warning, and returns its output. */
 export async function up(): Promise<string> {
   return succeeded(await virlan('up'));
 }
 
+/** Runs `virlan down`, asserts that it succeeds without a warning, and returns its output. */
 export async function down(...networks: string[]): Promise<string> {
   return succeeded(await virlan('down', ...networks));
 }
 
-/** The steps of `virlan plan`, and the lines that say more about one; columns are squeezed. Its exit code is checked. */
+/**
+ * Returns the steps of `virlan plan` and the detail lines below them, with runs of spaces replaced by one.
+ * Asserts the exit code that belongs to them.
+ */
 export async function plan(): Promise<{ steps: string[]; details: string[] }> {
   const { exitCode, stdout, stderr } = await virlan('plan');
   const indented = (by: RegExp) =>
@@ -35,6 +41,7 @@ export async function plan(): Promise<{ steps: string[]; details: string[] }> {
   return { steps, details: indented(/^ {3}/) };
 }
 
-export async function planned(): Promise<string[]> {
+/** Returns the steps of `virlan plan`. */
+export async function plannedSteps(): Promise<string[]> {
   return (await plan()).steps;
 }

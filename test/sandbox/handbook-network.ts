@@ -1,9 +1,9 @@
-// The network as administrators set it up by hand, from the instructions that virlan replaces:
+// The network that administrators set up by hand, with the instructions that virlan replaces:
 // https://jamielinux.com/docs/libvirt-networking-handbook/custom-nat-based-network.html
 import { execa } from 'execa';
 
-/** Without the dummy NIC of the instructions, which not every kernel supports. */
-const recipe = `
+/** The instructions, without their dummy NIC, which not every kernel supports. */
+const script = `
 ip link add name k8s-br0 address 52:54:00:aa:bb:cc type bridge
 ip link set k8s-br0 type bridge stp_state 1
 ip addr add 192.168.100.1/24 dev k8s-br0 broadcast 192.168.100.255
@@ -53,7 +53,7 @@ END
 dnsmasq --conf-file=/var/lib/dnsmasq/k8s-br0/dnsmasq.conf --pid-file=/var/run/dnsmasq/k8s-br0.pid
 `;
 
-/** Sets up the network. */
-export async function followRecipe(): Promise<void> {
-  await execa('sh', ['-eu', '-c', recipe]);
+/** Sets up the network by the instructions. */
+export async function setUpHandbookNetwork(): Promise<void> {
+  await execa('sh', ['-eu', '-c', script]);
 }

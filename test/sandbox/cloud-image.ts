@@ -1,12 +1,13 @@
+// A small bootable disk image that stands for a distribution's cloud image.
 import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
-import { checkout } from './program.ts';
+import { checkout } from './virlan.ts';
 
-/** Debian's cloud kernel, as setup.sh unpacked it. */
+/** Debian's cloud kernel, unpacked by setup.sh. */
 const kernel = `${checkout}/build/kernel`;
 
-/** What it has as modules and the image needs, each after those that it needs itself. */
+/** The kernel modules that the image needs, each after its dependencies. */
 const modules = [
   'drivers/virtio/virtio_ring',
   'drivers/virtio/virtio',
@@ -21,7 +22,9 @@ const modules = [
   'fs/isofs/isofs',
 ];
 
-/** Makes a disk image that boots by its own boot loader into cloud-init.sh, which reads a NoCloud seed. */
+/**
+ * Creates a disk image with a boot loader and cloud-init.sh as its init process, which reads a NoCloud seed.
+ */
 export async function makeCloudImage(path: string): Promise<void> {
   const root = '/tmp/image-root';
   const files = '/tmp/image-files';

@@ -1,10 +1,14 @@
+// The address and MAC that virlan's formula assigns to a machine, for comparison with what it really gets.
 import assert from 'node:assert/strict';
 import { formatIp } from '../../src/address/ip.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { formulaAddress } from '../../src/identity/formula.ts';
+import { formulaAddress, formulaMac } from '../../src/identity/formula.ts';
 import { poolOf } from '../../src/identity/pool.ts';
 
-/** The address that the formula gives a machine on the first network of a configuration while nobody else has one. */
+/**
+ * Returns the formula's address for a NIC on the first network of a configuration, with no other address
+ * taken.
+ */
 export function formulaAddressOf(machine: string, nic = 0, config = ''): string {
   const parsed = parseConfig(config);
   assert(parsed.ok);
@@ -13,4 +17,9 @@ export function formulaAddressOf(machine: string, nic = 0, config = ''): string 
   const address = formulaAddress({ network: network.name, machine, nic }, poolOf(network), () => false);
   assert(address !== null);
   return formatIp(address);
+}
+
+/** Returns the formula's MAC for a NIC on network k8s-br0, with no other MAC taken. */
+export function formulaMacOf(machine: string, nic = 0): string {
+  return formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
 }

@@ -1,9 +1,9 @@
-// A network set up with ip and dnsmasq alone, to test the harness without virlan.
+// A network made with ip and dnsmasq only, to test the test helpers without virlan.
 import { mkdirSync } from 'node:fs';
 import { execa } from 'execa';
 
-/** Sets up a network like virlan's. Its bridge runs without STP, so ports forward at once. */
-export async function handMadeNetwork(): Promise<void> {
+/** Sets up a network like virlan's. Its bridge has no STP, so ports forward at once. */
+export async function setUpPlainNetwork(): Promise<void> {
   await execa('ip', ['link', 'add', 'k8s-br0', 'type', 'bridge']);
   await execa('ip', ['address', 'add', '192.168.100.1/24', 'dev', 'k8s-br0']);
   await execa('ip', ['link', 'set', 'k8s-br0', 'up']);

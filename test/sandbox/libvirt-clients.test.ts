@@ -1,9 +1,9 @@
+// virt-install, virt-clone and libnss-libvirt with virlan's network and watcher.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from './formula.ts';
+import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
 import {
   configure,
   define,
@@ -19,36 +19,35 @@ import {
   virlan,
   virsh,
 } from './host.ts';
-import { idle, startWatcher, stopWatcher, until } from './watcher.ts';
+import { until } from './until.ts';
+import { idle, startWatcher, stopWatcher } from './watcher.ts';
 
-/** Programs that nobody here wrote: they do with libvirt what they always do, and find virlan's network in it. */
 const clients = suite('clients');
-
-const formulaMacOf = (machine: string) => formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
 
 const onBootNetwork = ['--import', '--boot', 'network'];
 
-/** Runs virt-install for a machine whose DHCP client is iPXE. Throws with its output when it fails. */
-const virtInstall = (name: string, ...args: string[]) =>
-  execa(
+/** Runs virt-install for a machine whose DHCP client is iPXE. Throws with its output if it fails. */
+function virtInstall(name: string, ...args: string[]) {
+  return execa(
     'virt-install',
     [
       ...['--connect', 'qemu:///system', '--virt-type', 'qemu', '--name', name, '--memory', '64'],
       ...['--disk', 'none', '--graphics', 'none', '--osinfo', 'detect=off,require=off', '--noautoconsole'],
       ...args,
     ],
-    // It keeps a log in its home.
+    // It writes a log below its home directory.
     { timeout: 60_000, env: { HOME: '/tmp' } },
   );
+}
 
-/** The addresses that one of libnss-libvirt's two modules has for a name. */
+/** Returns the addresses to which one of libnss-libvirt's two modules resolves a name. */
 async function resolve(module: 'libvirt' | 'libvirt_guest', name: string): Promise<string[]> {
   const { exitCode, stdout } = await execa('getent', ['-s', module, 'hosts', name], { reject: false });
   assert([0, 2].includes(exitCode ?? -1), `getent ${name}: ${exitCode}`);
   return stdout.split('\n').flatMap(line => line.split(/\s+/)[0] || []);
 }
 
-clients("default is virlan's, and so is k8s-br0", async () => {
+clients("default and k8s-br0 are virlan's network", async () => {
   await installVirlan();
   await configure('[network.k8s-br0]\nstp = no\ndefault-network = replace\n');
   await startLibvirtd();
@@ -57,7 +56,7 @@ clients("default is virlan's, and so is k8s-br0", async () => {
 });
 
 clients(
-  "virt-install boots a machine before it defines it: the address is its name's, and neither it nor the MAC moves",
+  'a machine that virt-install boots before it is defined keeps its MAC and the address of its name',
   async () => {
     const forms: [string, string[]][] = [
       ['by-network', ['--network', 'network=k8s-br0']],
@@ -82,14 +81,15 @@ clients(
 );
 
 clients(
-  'virt-install restarts what it installed: with the MAC and the address of the installation',
+  'virt-install restarts an installed machine with the MAC and address of the installation',
   async () => {
     const installation = virtInstall('pxe', '--pxe', '--network', 'network=k8s-br0', '--wait');
     await until(async () => (await virsh('list', '--name', '--persistent')).includes('pxe'), 30);
     const [mac = ''] = await macsOf('pxe');
     const first = await leaseOf(mac);
     await idle('pxe');
-    // As the installer's own reboot does: it ends the machine, and virt-install starts what it defined meanwhile.
+    // Like a reboot by the installer: the machine ends, and virt-install starts the machine defined
+    // meanwhile.
     await virsh('reset', 'pxe');
     assert.match((await installation).stdout, /Restarting guest/);
     const second = await renewed(first);
@@ -98,7 +98,7 @@ clients(
   },
 );
 
-clients('what virt-install only defines boots with its formula MAC', async () => {
+clients('a machine that virt-install only defines boots with its formula MAC', async () => {
   await virtInstall('defined', ...onBootNetwork, '--network', 'network=k8s-br0', '--noreboot');
   await idle('defined');
   assert.deepEqual(await macsOf('defined'), [formulaMacOf('defined')]);
@@ -107,7 +107,7 @@ clients('what virt-install only defines boots with its formula MAC', async () =>
   await destroyMachine('defined');
 });
 
-clients('a clone by virt-clone has a MAC and an address of its own, by its own name', async () => {
+clients('a clone by virt-clone has the MAC and address of its own name', async () => {
   const before = await macsOf('defined');
   await execa('virt-clone', ['--original', 'defined', '--name', 'copy', '--auto-clone'], {
     env: { HOME: '/tmp' },
@@ -134,7 +134,7 @@ clients('a machine with two NICs gets an address on each', async () => {
   await destroyMachine('two');
 });
 
-clients('a machine comes back from its managed save as it was', async () => {
+clients('a machine is restored from its managed save with its MAC and address', async () => {
   const before = await macsOf('by-network');
   await virsh('managedsave', 'by-network');
   await idle('by-network');
@@ -145,14 +145,14 @@ clients('a machine comes back from its managed save as it was', async () => {
   await destroyMachine('by-network');
 });
 
-clients('one that was saved before virlan knew it comes back too, and has its MAC for good', async () => {
+clients('a machine saved before virlan knew it is restored too and keeps its MAC', async () => {
   const mac = '52:54:00:cc:00:01';
   await stopWatcher();
-  renameSync('/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.away');
+  renameSync('/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.disabled');
   await define(domainXml({ name: 'asleep', nics: [{ type: 'network', source: 'k8s-br0', mac }] }));
   await startMachine('asleep');
   await virsh('managedsave', 'asleep');
-  renameSync('/etc/libvirt/hooks/qemu.away', '/etc/libvirt/hooks/qemu');
+  renameSync('/etc/libvirt/hooks/qemu.disabled', '/etc/libvirt/hooks/qemu');
   await startWatcher();
   await idle('asleep');
   assert.deepEqual(await macsOf('asleep'), [mac]);
@@ -163,39 +163,36 @@ clients('one that was saved before virlan knew it comes back too, and has its MA
   assert.deepEqual(await macsOf('asleep'), [mac]);
 });
 
-clients(
-  'libnss-libvirt resolves a machine by its host name and by its name, also by its new one',
-  async () => {
-    const nsswitch = readFileSync('/etc/nsswitch.conf', 'utf8');
-    writeFileSync(
-      '/etc/nsswitch.conf',
-      nsswitch.replace(/^hosts:.*$/m, 'hosts: files libvirt libvirt_guest dns'),
-    );
-    const ip = formulaAddressOf('Node_A');
-    await define(domainXml({ name: 'Node_A', nics: [{ type: 'network', source: 'k8s-br0' }] }));
-    await idle('Node_A');
-    await startMachine('Node_A');
-    await leaseOf(formulaMacOf('Node_A'));
-    await until(async () => (await resolve('libvirt', 'node-a')).includes(ip), 2);
-    assert.deepEqual(await resolve('libvirt', 'Node_A'), []);
-    assert.deepEqual(await resolve('libvirt_guest', 'Node_A'), [ip]);
-    assert.match((await execa('getent', ['ahostsv4', 'Node_A'])).stdout, new RegExp(`^${ip} `));
+clients('libnss-libvirt resolves a machine by its host name and its name, also after a rename', async () => {
+  const nsswitch = readFileSync('/etc/nsswitch.conf', 'utf8');
+  writeFileSync(
+    '/etc/nsswitch.conf',
+    nsswitch.replace(/^hosts:.*$/m, 'hosts: files libvirt libvirt_guest dns'),
+  );
+  const ip = formulaAddressOf('Node_A');
+  await define(domainXml({ name: 'Node_A', nics: [{ type: 'network', source: 'k8s-br0' }] }));
+  await idle('Node_A');
+  await startMachine('Node_A');
+  await leaseOf(formulaMacOf('Node_A'));
+  await until(async () => (await resolve('libvirt', 'node-a')).includes(ip), 2);
+  assert.deepEqual(await resolve('libvirt', 'Node_A'), []);
+  assert.deepEqual(await resolve('libvirt_guest', 'Node_A'), [ip]);
+  assert.match((await execa('getent', ['ahostsv4', 'Node_A'])).stdout, new RegExp(`^${ip} `));
 
-    await destroyMachine('Node_A');
-    await virsh('domrename', 'Node_A', 'Node_B');
-    await until(async () => (await resolve('libvirt_guest', 'Node_B')).includes(ip), 2);
-    assert.deepEqual(await resolve('libvirt_guest', 'Node_A'), []);
-    await startMachine('Node_B');
-    await until(async () => (await resolve('libvirt', 'node-b')).includes(ip), 20);
-    assert.deepEqual(await macsOf('Node_B'), [formulaMacOf('Node_A')]);
+  await destroyMachine('Node_A');
+  await virsh('domrename', 'Node_A', 'Node_B');
+  await until(async () => (await resolve('libvirt_guest', 'Node_B')).includes(ip), 2);
+  assert.deepEqual(await resolve('libvirt_guest', 'Node_A'), []);
+  await startMachine('Node_B');
+  await until(async () => (await resolve('libvirt', 'node-b')).includes(ip), 20);
+  assert.deepEqual(await macsOf('Node_B'), [formulaMacOf('Node_A')]);
 
-    await destroyMachine('Node_B');
-    await undefine('Node_B');
-    await until(async () => (await resolve('libvirt_guest', 'Node_B')).length === 0, 2);
-  },
-);
+  await destroyMachine('Node_B');
+  await undefine('Node_B');
+  await until(async () => (await resolve('libvirt_guest', 'Node_B')).length === 0, 2);
+});
 
-clients('what virlan shows to libvirt goes with the network', async () => {
+clients("down removes the files that virlan writes for libvirt's tools", async () => {
   await stopWatcher();
   await virlan('down');
   for (const kind of ['status', 'macs']) assert(!existsSync(`/var/lib/libvirt/dnsmasq/k8s-br0.${kind}`));

@@ -1,20 +1,22 @@
+// The systemd units, with a script in place of systemctl because systemd is not process 1 here.
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { bareHost, standIn } from './bare-host.ts';
 import { configure, dhcp, guest, host, installVirlan, serve, virlan } from './host.ts';
-import { down, failed, planned, up } from './outcomes.ts';
+import { stubProgram } from './program-stubs.ts';
+import { resetHost } from './reset-host.ts';
 import { processes } from './snapshot.ts';
+import { assertFailure, down, plannedSteps, up } from './virlan-commands.ts';
 
-const units = suite('units');
+const units = suite('systemd units');
 const directory = '/usr/lib/systemd/system';
 const calls = '/tmp/systemctl-calls';
 const config = '[network.k8s-br0]\nstp = no\n';
 
 /**
- * systemd in small: starts what the unit of dnsmasq says, as its user and with its capabilities, where systemd is not
- * process 1. What the unit confines beyond that needs the real one.
+ * Replaces systemctl: starts the unit of dnsmasq with its user and capabilities. The unit's other
+ * restrictions need a real systemd.
  */
 const systemctl = `
 echo "$*" >>${calls}
@@ -38,19 +40,19 @@ units.before(async () => {
 });
 units.after.each(async () => {
   rmSync('/run/systemd', { recursive: true, force: true });
-  await bareHost();
+  await resetHost();
 });
 
-async function withSystemd(): Promise<void> {
+async function simulateSystemd(): Promise<void> {
   mkdirSync('/run/systemd/system', { recursive: true });
   writeFileSync(calls, '');
-  standIn('systemctl', systemctl);
-  standIn('journalctl', 'cat /tmp/journal');
+  stubProgram('systemctl', systemctl);
+  stubProgram('journalctl', 'cat /tmp/journal');
   await configure(config);
 }
 
-units('systemd finds nothing wrong with them, and they are as closed as they were', async () => {
-  // It looks for the programs they start, and for the page of the manual that a package brings.
+units('systemd-analyze finds no error, and the exposure level is not higher than before', async () => {
+  // --man=no because only the packages install the manual pages.
   copyFileSync(`${directory}/virlan-dnsmasq@.service`, '/tmp/virlan-dnsmasq@k8s-br0.service');
   const files = [`${directory}/virlan.service`, '/tmp/virlan-dnsmasq@k8s-br0.service'];
   const { all } = await execa('systemd-analyze', ['verify', '--man=no', ...files], {
@@ -70,8 +72,8 @@ units('systemd finds nothing wrong with them, and they are as closed as they wer
   }
 });
 
-units('dnsmasq runs in its unit, as its user from the start, and serves', async () => {
-  await withSystemd();
+units('dnsmasq runs in its unit as its user from the start, and serves', async () => {
+  await simulateSystemd();
   await up();
   assert.deepEqual(readFileSync(calls, 'utf8'), 'start virlan-dnsmasq@k8s-br0.service\n');
   const [dnsmasq] = processes('dnsmasq');
@@ -80,26 +82,26 @@ units('dnsmasq runs in its unit, as its user from the start, and serves', async 
   assert.match(status, new RegExp(`^Uid:\\t${uid}\\t${uid}\\t${uid}\\t`, 'm'));
   // NET_BIND_SERVICE, NET_ADMIN and NET_RAW.
   assert.match(status, /^CapBnd:\t0000000000003400$/m);
-  assert.deepEqual(await planned(), []);
+  assert.deepEqual(await plannedSteps(), []);
   const web = await guest('web', { mac: '52:54:00:00:00:0a' });
   assert.match(await dhcp(web), /^192\.168\.100\./);
   assert.match(readFileSync('/var/lib/dnsmasq/k8s-br0/leases', 'utf8'), /52:54:00:00:00:0a/);
   await down();
 });
 
-units('why dnsmasq does not start in its unit is said', async () => {
-  await withSystemd();
-  const taken = await serve(host, { proto: 'tcp', port: 53 });
-  failed(
+units('the reason why dnsmasq does not start in its unit is reported', async () => {
+  await simulateSystemd();
+  const occupant = await serve(host, { proto: 'tcp', port: 53 });
+  assertFailure(
     await virlan('up'),
     /virlan-dnsmasq@k8s-br0.service: dnsmasq: .*already in use: stop what .*as it was$/,
   );
   assert.match(readFileSync(calls, 'utf8'), /^stop virlan-dnsmasq@k8s-br0.service$/m);
-  await taken.stop();
+  await occupant.stop();
 });
 
-units('without its user dnsmasq runs as it is, without a unit', async () => {
-  await withSystemd();
+units('without its user dnsmasq runs without a unit', async () => {
+  await simulateSystemd();
   const users = readFileSync('/etc/passwd', 'utf8');
   writeFileSync('/etc/passwd', users.replace(/^dnsmasq:.*\n/m, ''));
   await up();
@@ -108,23 +110,23 @@ units('without its user dnsmasq runs as it is, without a unit', async () => {
   assert.equal(processes('dnsmasq').length, 1);
 });
 
-units('the watcher tells systemd that it is ready, and that it lives', async () => {
-  const said = '/tmp/notified';
-  writeFileSync('/usr/bin/systemd-notify', `#!/bin/sh\necho "$*" >>${said}\n`);
+units('the watcher notifies systemd when it is ready and then of its liveness', async () => {
+  const notifications = '/tmp/notified';
+  writeFileSync('/usr/bin/systemd-notify', `#!/bin/sh\necho "$*" >>${notifications}\n`);
   chmodSync('/usr/bin/systemd-notify', 0o755);
   const env = { NOTIFY_SOCKET: '/run/none', WATCHDOG_USEC: '200000' };
   const watcher = execa('/usr/sbin/virlan', ['watch'], { env, reject: false });
   const end = performance.now() + 20_000;
-  const seen = () => (processes('node').length > 0 ? readIfThere(said) : '');
-  while (!/--ready[\s\S]*WATCHDOG=1[\s\S]*WATCHDOG=1/.test(seen())) {
-    assert(performance.now() < end, readIfThere(said));
+  const received = () => (processes('node').length > 0 ? readOrEmpty(notifications) : '');
+  while (!/--ready[\s\S]*WATCHDOG=1[\s\S]*WATCHDOG=1/.test(received())) {
+    assert(performance.now() < end, readOrEmpty(notifications));
     await new Promise(resolve => setTimeout(resolve, 20));
   }
   watcher.kill();
   await watcher;
 });
 
-function readIfThere(path: string): string {
+function readOrEmpty(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch {

@@ -1,4 +1,4 @@
-// harness-outside.test.mjs: tests enter.sh and init.sh from outside: nothing of a private host is left when it ends.
+// harness-isolation.test.mjs: tests enter.sh and init.sh from outside: a private host leaves nothing behind.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +7,7 @@ import { cp } from 'node:fs/promises';
 import { suite } from 'uvu';
 
 const enter = 'test/sandbox/enter.sh';
-const outside = suite('outside');
+const isolation = suite('isolation');
 
 /** Returns the namespaces of a process, by kind. */
 function namespacesOf(pid) {
@@ -29,22 +29,25 @@ function namespacesInUse() {
   return inUse;
 }
 
-outside('the command has its standard input, its directory, its status, and a small environment', () => {
-  const script = 'cat; pwd; env; exit 7';
-  const env = { PATH: process.env.PATH, NODE_OPTIONS: '--no-warnings', NODE_EXTRA_CA_CERTS: '/nowhere' };
-  const { status, stdout } = spawnSync(enter, ['sh', '-c', script], {
-    env,
-    input: 'hello\n',
-    encoding: 'utf8',
-  });
-  assert.equal(status, 7);
-  const [input, directory, ...variables] = stdout.trim().split('\n');
-  assert.deepEqual([input, directory], ['hello', process.cwd()]);
-  const names = variables.map(variable => variable.split('=')[0]).sort();
-  assert.deepEqual(names, ['HOME', 'LC_ALL', 'PATH', 'PWD', 'TERM']);
-});
+isolation(
+  'the command keeps its standard input, directory and exit status, and gets a small environment',
+  () => {
+    const script = 'cat; pwd; env; exit 7';
+    const env = { PATH: process.env.PATH, NODE_OPTIONS: '--no-warnings', NODE_EXTRA_CA_CERTS: '/nowhere' };
+    const { status, stdout } = spawnSync(enter, ['sh', '-c', script], {
+      env,
+      input: 'hello\n',
+      encoding: 'utf8',
+    });
+    assert.equal(status, 7);
+    const [input, directory, ...variables] = stdout.trim().split('\n');
+    assert.deepEqual([input, directory], ['hello', process.cwd()]);
+    const names = variables.map(variable => variable.split('=')[0]).sort();
+    assert.deepEqual(names, ['HOME', 'LC_ALL', 'PATH', 'PWD', 'TERM']);
+  },
+);
 
-outside('nothing is left of a private host that ended or was killed', async () => {
+isolation('a private host that ended or was killed leaves nothing behind', async () => {
   const token = `trace-${process.pid}`;
   const paths = ['/etc', '/usr/sbin', '/var/lib', '/run', '/tmp', '/dev/shm'].map(
     parent => `${parent}/${token}`,
@@ -71,11 +74,11 @@ outside('nothing is left of a private host that ended or was killed', async () =
       if (output.endsWith('ready\n')) child.kill(signal ?? 0);
     }
     assert.deepEqual(await closed, [code, signal]);
-    const its = output.trim().split('\n').slice(0, -1);
-    assert.equal(its.length, 5);
+    const namespaces = output.trim().split('\n').slice(0, -1);
+    assert.equal(namespaces.length, 5);
     const inUse = namespacesInUse();
     assert.deepEqual(
-      its.filter(namespace => inUse.has(namespace)),
+      namespaces.filter(namespace => inUse.has(namespace)),
       [],
     );
     assert.deepEqual(paths.filter(existsSync), []);
@@ -84,7 +87,7 @@ outside('nothing is left of a private host that ended or was killed', async () =
   }
 });
 
-outside('the checkout is there when it lies below a directory that is covered', async () => {
+isolation('the checkout is reachable when another mount covers its parent directory', async () => {
   for (const parent of ['/tmp', '/var/tmp', '/run', '/dev/shm']) {
     const checkout = mkdtempSync(`${parent}/checkout-`);
     try {
@@ -98,4 +101,4 @@ outside('the checkout is there when it lies below a directory that is covered', 
   }
 });
 
-outside.run();
+isolation.run();

@@ -1,8 +1,8 @@
+// The scenario of the firewall tests: two machines and the internet, on a host with several firewalls.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
-import { bareHost } from './bare-host.ts';
-import { noFirewalls } from './firewalls.ts';
+import { removeFirewallState } from './firewalls.ts';
 import { prepare } from './hook-calls.ts';
 import {
   configure,
@@ -20,9 +20,9 @@ import {
   type Verdict,
   virlan,
 } from './host.ts';
+import { resetHost } from './reset-host.ts';
 
-/** Two machines and the internet, on a host with virlan and other firewalls. */
-export interface Scene {
+export interface Scenario {
   readonly web: Guest;
   readonly db: Guest;
   readonly outside: Linked;
@@ -30,19 +30,22 @@ export interface Scene {
 
 const gateway = '192.168.100.1';
 
-/** Writes a configuration that lets machines reach one port more of the host. STP would keep guests waiting. */
+/**
+ * Writes a configuration that lets machines reach one more port of the host. STP is off because it would
+ * delay guests.
+ */
 export function configureBackend(backend: 'nftables' | 'iptables'): Promise<void> {
   const lines = ['[network.k8s-br0]', 'stp = no', `firewall = ${backend}`, 'host-allow = tcp/5000', ''];
   return configure(lines.join('\n'));
 }
 
-/** The ports of the host that machines ask for: one that they may reach, and one that they may not. */
-export async function servePorts(): Promise<void> {
+/** Serves two ports of the host: machines may reach 5000, but not 8080. */
+export async function serveHostPorts(): Promise<void> {
   await Promise.all([5000, 8080].map(port => serve(host, { proto: 'tcp', port })));
 }
 
-/** Puts machines on the network, which is up, and the internet behind the host. */
-export async function populate(): Promise<Scene> {
+/** Connects two machines to the network, which must be up, and the host to the internet. */
+export async function addMachines(): Promise<Scenario> {
   const outside = await internet();
   const [web, db] = [await newGuest('web', 'a'), await newGuest('db', 'b')];
   const resolver = [
@@ -67,9 +70,12 @@ async function newGuest(name: string, digit: string): Promise<Guest> {
   return guest(name, { mac });
 }
 
-/** All that a machine is there for, and what nobody may do. */
-export async function allIsWell({ web, db, outside }: Scene): Promise<void> {
-  // With Docker or Kubernetes there, frames between machines meet the rules for what is forwarded.
+/**
+ * Asserts that machines have DHCP, DNS, each other and the internet, and that forbidden ports are
+ * unreachable.
+ */
+export async function assertConnectivity({ web, db, outside }: Scenario): Promise<void> {
+  // Docker and Kubernetes set this, and then frames between machines pass the rules of the forward hook.
   assert.equal(readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8'), '1\n');
   const [address, neighbour] = await Promise.all([dhcp(web), dhcp(db)]);
   const [reserved, resolved, seen, ...verdicts] = await Promise.all([
@@ -89,27 +95,28 @@ export async function allIsWell({ web, db, outside }: Scene): Promise<void> {
   assert.equal(await reaches(outside, neighbour, 7000), false);
 }
 
-/** Whether a TCP port lets one in; by whom it is kept shut, and how, does not matter. */
+/** Returns whether a TCP connection succeeds. How it is refused does not matter. */
 async function reaches(from: Guest | Linked, to: string, port: number): Promise<boolean> {
   try {
     return (await probe(from, { proto: 'tcp', to, port, seconds: 0.4 })) === 'open';
   } catch (error) {
-    // firewalld's own way to say no.
+    // firewalld rejects with icmp-admin-prohibited, which TCP reports as EHOSTUNREACH.
     if ((error as Error).message.endsWith('EHOSTUNREACH')) return false;
     throw error;
   }
 }
 
-/** What a machine meets on its way to the internet; ufw would let pings pass in any case. */
-export function askInternet({ web }: Scene): Promise<Verdict> {
+/** Probes the internet from a machine, by TCP: ufw lets pings pass in any case. */
+export function probeInternet({ web }: Scenario): Promise<Verdict> {
   return probe(web, { proto: 'tcp', to: internetAddress, port: 80, seconds: 0.4 });
 }
 
 /**
- * All that speaks of the bridge in other programs' places and in the kernel. A firewalld that runs keeps the chains of a
- * zone that it has no more until it reloads, with nothing that leads to them.
+ * Returns the lines of the kernel's rules and of other firewalls' files that name the bridge or virlan. A
+ * running firewalld keeps the chains of a removed zone until it reloads, but no rule jumps to them: they are
+ * left out.
  */
-export async function leftBehind(): Promise<string[]> {
+export async function leftoverRules(): Promise<string[]> {
   const zones = '/etc/firewalld/zones';
   const files = [
     '/etc/ufw/user.rules',
@@ -135,15 +142,15 @@ interface OtherFirewalls {
   readonly rules: readonly string[];
 }
 
-/** What `virlan status` says of the network. */
+/** Returns the network's part of `virlan status --json`. */
 export async function networkStatus(): Promise<{ otherFirewalls: OtherFirewalls[]; problems: string[] }> {
   return JSON.parse((await virlan('status', '--json')).stdout).networks[0];
 }
 
-/** Takes all of it away again. */
-export async function clear(): Promise<void> {
-  await noFirewalls();
+/** Removes the machines, the internet, the firewalls and virlan's network. */
+export async function resetScenario(): Promise<void> {
+  await removeFirewallState();
   for (const name of ['web', 'db', 'internet'])
     await execa('ip', ['netns', 'delete', name], { reject: false });
-  await bareHost();
+  await resetHost();
 }
