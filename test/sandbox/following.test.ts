@@ -86,7 +86,7 @@ following('one that floods waits while nobody listens, and goes on afterwards', 
   // Asleep, as nobody empties its pipe.
   await until(() => /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
   const before = lines;
-  follower.goOn();
+  follower.resume();
   await until(() => lines > before);
   follower.stop();
 });
