@@ -35,8 +35,8 @@ export function get(path: string): Promise<string | null> {
 
 /** Resolves when the watcher has done all that it had to do about machines; one of this name has to be there. */
 export async function idle(machine: string): Promise<void> {
-  if ((await ask('POST', '/settle', machine, 30_000)) !== 'done\n')
-    throw new Error('the watcher does not settle');
+  if ((await ask('POST', '/reconcile', machine, 30_000)) !== 'done\n')
+    throw new Error('the watcher does not reconcile');
 }
 
 function ask(method: string, path: string, body: string, timeout: number): Promise<string | null> {
