@@ -1,4 +1,4 @@
-// libvirtd, or one of the modular daemons, starts or reloads.
+// Handles the start or reload of libvirtd or of a modular daemon.
 import type { Config } from '../config/config.ts';
 import { preventDefaultNetwork } from '../libvirt-networks/autostart.ts';
 import type { LibvirtNetworkEvent } from '../report/event.ts';
