@@ -95,7 +95,7 @@ modular(
   async () => {
     const before = connections('virtnetworkd');
     networks.stop();
-    await until(() => logged(/^libvirt is gone: .*virtnetworkd-sock/).length > 0);
+    await until(() => logged(/^libvirt disconnected: .*virtnetworkd-sock/).length > 0);
     assert.deepEqual(await said(), ['connected', '1']);
     await defineMachine('db');
     await until(() => hasFormulaMac('db'));
@@ -108,7 +108,7 @@ modular(
 
 modular('without virtqemud libvirt is not connected, whatever virtnetworkd does', async () => {
   machines.stop();
-  await until(() => logged(/^libvirt is gone: .*virtqemud-sock/).length > 0);
+  await until(() => logged(/^libvirt disconnected: .*virtqemud-sock/).length > 0);
   const before = connections('virtnetworkd');
   networks.stop();
   networks.start();
