@@ -1,6 +1,7 @@
-// firewalld: the bridge gets a zone of its own that accepts everything, since virlan's rules decide and an accept of
-// firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads. Until then the bridge
-// is in a zone that firewalld has already: a reload now would discard the runtime settings of others.
+// firewalld: the bridge gets a zone of its own that accepts everything, since virlan's rules decide and an
+// accept of firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads.
+// Until then the bridge is in a zone that firewalld has already: a reload now would discard the runtime
+// settings of others.
 import { VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { digest } from '../names/digest.ts';
@@ -73,12 +74,18 @@ export const firewalld: OtherFirewall<'firewalld'> = {
   },
 };
 
-/** Returns whether a chain is firewalld's: of its nftables backend, or of its iptables backend (core/ipXtables.py). */
+/**
+ * Returns whether a chain is firewalld's: of its nftables backend, or of its iptables backend
+ * (core/ipXtables.py).
+ */
 function isFirewalldChain({ family, table, name }: Chain): boolean {
   return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
 }
 
-/** Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)), no dot. */
+/**
+ * Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)),
+ * no dot.
+ */
 export function zoneName(bridge: string): string {
   const plain = markOf(bridge);
   if (plain.length <= 17 && !plain.includes('.')) return plain;
