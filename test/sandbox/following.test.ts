@@ -81,7 +81,7 @@ following('one that floods waits while nobody listens, and goes on afterwards', 
     failed: assert.fail,
   });
   await until(() => lines > 0);
-  follower.hold();
+  follower.pause();
   const [pid = 0] = followers('yes');
   // Asleep, as nobody empties its pipe.
   await until(() => /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
