@@ -1,11 +1,12 @@
-// Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the message.
+// Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the
+// message.
 
 export type VirlanErrorCode =
   /** The command line is not valid: exit code 2. */
   | 'usage'
   /** virlan.ini, or a configuration named with --config, cannot be used. */
   | 'invalid-config'
-  /** Establishing the network would harm what the host has already. */
+  /** Establishing the network would conflict with another network of the host. */
   | 'refused'
   /** A step of a plan failed; the host was put back as it was, or the message says what was not. */
   | 'apply-failed'
@@ -15,13 +16,23 @@ export type VirlanErrorCode =
   | 'port-in-use'
   /** A file that virlan keeps, or shares with others, does not have the form it should have. */
   | 'damaged-file'
+  /** A file or a sysctl cannot be written. */
+  | 'write-failed'
   /** A file that virlan keeps was written by a newer virlan, in a version of its format that is not known. */
   | 'newer-format'
+  /** A machine has no reservation, and its network is configured not to start it then (on-error = abort). */
+  | 'reservation-failed'
+  /** dnsmasq rejects its new configuration. */
+  | 'rejected-configuration'
+  /** Another firewall's program, or the tool that lists its rules, replied in an unknown form. */
+  | 'unreadable-firewall'
+  /** A program that reports changes of the host ended or is missing. */
+  | 'monitor-failed'
   /** Another virlan process held a lock for too long. */
   | 'lock-timeout'
   /** A program of the system is not installed, failed, or did not end in time. */
   | 'command'
-  /** libvirt passed XML that cannot be read. */
+  /** libvirt passed XML that cannot be read, or that lacks an element that virlan has to change. */
   | 'unreadable-xml'
   /** The network, machine or link that was named does not exist, or is not what it has to be. */
   | 'unknown-network'
@@ -29,12 +40,14 @@ export type VirlanErrorCode =
   | 'wrong-link'
   /** The pool has no free address. */
   | 'pool-exhausted'
-  /** What was asked for is not possible in the present state, for example while a machine runs. */
+  /** The request is not possible in the present state, for example while a machine runs. */
   | 'wrong-state'
   /** The command needs root. */
   | 'not-root';
 
-/** A failure with a stable code. Its message is one line: what failed, on which object, why, and what to do. */
+/**
+ * A failure with a stable code. Its message is one line: what failed, on which object, why, and what to do.
+ */
 export class VirlanError extends Error {
   override readonly name: string = 'VirlanError';
   readonly code: VirlanErrorCode;
@@ -45,7 +58,7 @@ export class VirlanError extends Error {
   }
 }
 
-/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
+/** The reason of a CommandError: the program is not installed, took too long, failed, or was killed. */
 export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
 
 /** A program of the system that could not be run, failed or took too long. */
@@ -54,7 +67,7 @@ export class CommandError extends VirlanError {
   readonly reason: CommandFailure;
   /** Null when the program did not run to its end. */
   readonly exitCode: number | null;
-  /** All that it wrote to standard error. */
+  /** The program's standard error. */
   readonly stderr: string;
 
   constructor(

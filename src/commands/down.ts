@@ -3,13 +3,13 @@ import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
-import { changeText, problemText } from '../libvirt-networks/words.ts';
+import { changeText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { selectKnownNetworks, takeDownNetworks } from '../operations/take-down-networks.ts';
 import { writeEvents } from '../operations/write-events.ts';
 import { warningText } from '../report/warning-text.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
-/** With `restoreDefault`, libvirt's own networks are restored, too. */
+/** Takes networks down; with `restoreDefault` also restores libvirt's own. Returns the exit code. */
 export async function down(options: Values, names: readonly string[]): Promise<number> {
   const configured = readNetworks(options.config, names.length === 0);
   const networks = await progress(
@@ -41,11 +41,14 @@ async function restoreLibvirt() {
   const { restoreNetworks } = await import('../libvirt-networks/restore.ts');
   const restored = await restoreNetworks();
   writeEvents(restored.actions.map(action => ({ kind: 'libvirt-network-changed', action })));
-  for (const problem of restored.problems) warn(problemText(problem));
+  for (const problem of restored.problems) warn(libvirtNetworkProblemText(problem));
   return restored;
 }
 
-/** An invalid configuration does not keep up the networks that virlan knows it established. */
+/**
+ * Returns the configured networks; none if the configuration is invalid and all networks are to be taken
+ * down.
+ */
 function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] {
   try {
     return loadConfig(configPath).networks;

@@ -1,4 +1,5 @@
-// The iptables backend: chains of virlan's own and one jump into each, loaded by `iptables-restore --noflush`.
+// The iptables backend: chains of virlan's own and one jump into each, loaded by `iptables-restore
+// --noflush`.
 //
 //   *filter
 //   :VIRLAN-FWD-k8s-br0 - [0:0]
@@ -6,6 +7,7 @@
 //   -A VIRLAN-FWD-k8s-br0 -i k8s-br0 -o k8s-br0 -j ACCEPT
 //   COMMIT
 import { type Family, formatPrefix } from '../address/ip.ts';
+import type { System } from '../system/system.ts';
 import type { Backend } from './backend.ts';
 import { iptablesPrefix } from './rules-reader.ts';
 import type { Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
@@ -14,7 +16,7 @@ const tableNames = ['filter', 'nat', 'mangle'] as const;
 
 type Table = (typeof tableNames)[number];
 
-/** Chains of iptables that virlan hooks into, each with the part of the own chain's name that stands for it. */
+/** Built-in chains with a jump to virlan's own, and the part of the own chain's name that stands for each. */
 const hooks = { FORWARD: 'FWD', INPUT: 'INP', POSTROUTING: 'POST' } as const;
 
 type Hook = keyof typeof hooks;
@@ -40,23 +42,19 @@ export const iptables: Backend = {
   companions: () => [],
   async load(system, reader, place, script) {
     const listing = await iptables.list(reader, place);
-    await restore(system.run, place.family, replaceScript(place.bridge, script, listing));
+    await restore(system, place.family, replaceScript(place.bridge, script, listing));
   },
   async remove(system, reader, place) {
     const listing = await iptables.list(reader, place);
-    await restore(system.run, place.family, replaceScript(place.bridge, null, listing));
+    await restore(system, place.family, replaceScript(place.bridge, null, listing));
   },
   list: async (reader, { bridge, family }) => ownLines(bridge, await reader.savedIptables(family)),
   countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
   describePlace: bridge => `chains VIRLAN-…-${bridge}`,
 };
 
-async function restore(
-  run: (program: string, args: readonly string[], input: string) => Promise<string>,
-  family: Family,
-  script: string,
-): Promise<void> {
-  await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], script);
+async function restore({ run }: Pick<System, 'run'>, family: Family, script: string): Promise<void> {
+  await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], { input: script });
 }
 
 function chainsOf(ruleset: Ruleset): Chain[] {
@@ -77,8 +75,8 @@ export function checksumScript(bridge: string): string {
 }
 
 /**
- * Fills in the UDP checksum of DHCP replies, which a virtual link leaves to the receiver and which old DHCP clients
- * require. libvirt since 11 uses `tc … action csum`, which needs a module that not every kernel has.
+ * Fills in the UDP checksum of DHCP replies, which a virtual link leaves to the receiver and which old DHCP
+ * clients require. libvirt since 11 uses `tc … action csum`, which needs a module that not every kernel has.
  */
 function checksumChain(bridge: string): Chain {
   const rule = `-o ${bridge} -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill`;
@@ -110,8 +108,8 @@ function renderChains(bridge: string, chains: readonly Chain[]): string {
 }
 
 /**
- * Returns the script that brings a host from `listing` to `rules` (null for none): one transaction per table, in which
- * existing jumps are deleted before new ones are inserted, so that each stays single.
+ * Returns the script that brings a host from `listing` to `rules` (null for none): one transaction per table,
+ * in which existing jumps are deleted before new ones are inserted, so that each stays single.
  */
 export function replaceScript(bridge: string, rules: string | null, listing: readonly string[]): string {
   const wanted = splitTables((rules ?? '').split('\n'));
@@ -140,7 +138,10 @@ function formatTables(blocks: readonly (readonly string[])[]): string {
     .join('');
 }
 
-/** Returns virlan's lines for a bridge in the output of `iptables-save`, with their tables and without counters. */
+/**
+ * Returns virlan's lines for a bridge in the output of `iptables-save`, with their tables and without
+ * counters.
+ */
 export function ownLines(bridge: string, save: string): string[] {
   const own: string[] = [];
   let table: string | null = null;
@@ -171,7 +172,10 @@ function splitTables(listing: readonly string[]): Map<string, string[]> {
   return tables;
 }
 
-/** multiport takes 15 ports, a range counting for two (XT_MULTI_PORTS in xt_multiport.h): longer lists are split. */
+/**
+ * multiport takes 15 ports, a range counting for two (XT_MULTI_PORTS in xt_multiport.h): longer lists are
+ * split.
+ */
 const portsPerRule = 7;
 
 const icmpEchoRequest: Readonly<Record<Family, string>> = {
@@ -180,8 +184,8 @@ const icmpEchoRequest: Readonly<Record<Family, string>> = {
 };
 
 /**
- * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports need it. `marks` are
- * conditions that stand right before the verdict.
+ * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports need it.
+ * `marks` are conditions that stand right before the verdict.
  */
 export function renderRule(rule: Rule, marks: readonly string[], family: Family): string[] {
   const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;

@@ -28,7 +28,7 @@ export const nftables: Backend = {
         ]
       : [],
   async load(system, _reader, place, script) {
-    const load = (text: string) => system.run('nft', ['-f', '-'], text);
+    const load = (text: string) => system.run('nft', ['-f', '-'], { input: text });
     try {
       await load(createScript(place, script));
     } catch (error) {
@@ -37,7 +37,7 @@ export const nftables: Backend = {
     }
   },
   async remove(system, _reader, place) {
-    await system.run('nft', ['-f', '-'], removeScript(place));
+    await system.run('nft', ['-f', '-'], { input: removeScript(place) });
   },
   async list(reader, { family, bridge }) {
     const listing = await reader.nftTable(family, tableName(bridge));
@@ -84,8 +84,8 @@ function renderNftables(ruleset: Ruleset): string {
 }
 
 /**
- * Returns a script that adds the table, and fails where one exists. Without a removal the kernel does not wait for a
- * grace period, which is most of the time that a load takes.
+ * Returns a script that adds the table, and fails where one exists. Without a removal the kernel does not
+ * wait for a grace period, which is most of the time that a load takes.
  */
 export function createScript(place: RulesPlace, rules: string): string {
   return `create ${tableOf(place)}\n${rules}`;

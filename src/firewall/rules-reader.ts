@@ -1,9 +1,9 @@
-// Lists rules of the kernel, and each iptables listing at most once for all who need it.
+// Lists rules of the kernel. Each iptables listing is read at most once per reader.
 import type { Family } from '../address/ip.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
 
-/** Longest time for listing rules, in seconds: a hook waits for it. */
+/** Longest time for listing rules: a hook waits for it. */
 export const listTimeoutSeconds = 2;
 
 export interface RulesReader {
@@ -19,6 +19,7 @@ export const nftFamily: Readonly<Record<Family, string>> = { ipv4: 'ip', ipv6: '
 /** Prefix of the iptables programs of each family. */
 export const iptablesPrefix: Readonly<Record<Family, string>> = { ipv4: 'iptables', ipv6: 'ip6tables' };
 
+/** Returns a reader that keeps iptables listings: use it for one reading of the host only. */
 export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   const saved = new Map<Family, Promise<string>>();
   return {
@@ -32,10 +33,12 @@ export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   };
 }
 
-/** A failing program means "no rules". A hanging one throws: taken for "no rules", it would make virlan reload them. */
+/**
+ * A failing program means "no rules". A hanging one throws, because "no rules" would make virlan reload them.
+ */
 async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
   try {
-    return await system.run(program, args, '', listTimeoutSeconds);
+    return await system.run(program, args, { timeoutSeconds: listTimeoutSeconds });
   } catch (error) {
     if (error instanceof CommandError && error.reason !== 'timeout') return '';
     throw error;

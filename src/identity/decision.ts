@@ -1,5 +1,5 @@
-// What a machine's start changes in the ledger and in the hostsfile. Pure: everything it depends on is an
-// argument.
+// Decides the changes of the ledger and the hostsfile for a machine. Pure: its whole input is in the
+// arguments.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -19,19 +19,19 @@ import type { Machine } from './machine.ts';
 import { lastFree, poolOf } from './pool.ts';
 import { type Reserved, reserve } from './reserve.ts';
 
-/** What was read of the host. */
-export interface Reading {
+/** The input that was read from the host. */
+export interface DecisionInput {
   readonly ledger: Ledger;
   readonly hostsfile: Hostsfile;
   /** Called only when a new address is chosen. */
   leases(): readonly Lease[];
-  /** Whether libvirt knows a machine; called only when another machine's entry is in the way. */
+  /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
   isKnown(uuid: string): boolean;
 }
 
 export interface Decision {
   readonly reserved: Reserved;
-  /** The hostsfile as it has to be; null when it needs no change. */
+  /** The changed hostsfile; null when it needs no change. */
   readonly hostsfile: Hostsfile | null;
 }
 
@@ -43,7 +43,7 @@ export function decide(
   network: NetworkConfig,
   machine: Machine,
   moment: Moment,
-  { ledger, hostsfile, leases, isKnown }: Reading,
+  { ledger, hostsfile, leases, isKnown }: DecisionInput,
   now: Date,
 ): Decision {
   const byHand = handLines(hostsfile);
@@ -90,7 +90,7 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
 export function chooseProbeAddress(
   network: NetworkConfig,
   mac: Mac,
-  { ledger, hostsfile, leases }: Omit<Reading, 'isKnown'>,
+  { ledger, hostsfile, leases }: Omit<DecisionInput, 'isKnown'>,
   now: Date,
 ): Ipv4 | null {
   const claimed = handLines(hostsfile).map(line => line.ip);

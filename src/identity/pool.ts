@@ -1,16 +1,15 @@
-// The pool: the addresses of a network that virlan gives out, in order.
+// The pool: the addresses of a network that virlan gives to machines, in order.
 import { type Ipv4, type Ipv4Range, ipv4After, rangeContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 
-/**
- * A range without the addresses that are given out otherwise; arithmetic, because a range may hold millions.
- */
+/** A range without excluded addresses. Not a list of addresses, because a range may hold millions. */
 export interface Pool {
   readonly range: Ipv4Range;
   /** Ascending, without repetition, all inside the range. */
   readonly excluded: readonly Ipv4[];
 }
 
+/** Returns a range without these addresses. */
 export function makePool(range: Ipv4Range, reserved: readonly Ipv4[]): Pool {
   const inside = [...new Set(reserved)].filter(ip => rangeContains(range, ip));
   return { range, excluded: inside.sort((a, b) => a - b) };
@@ -21,6 +20,7 @@ export function poolOf({ range, gateway, hosts }: Pick<NetworkConfig, 'range' | 
   return makePool(range, [gateway, ...hosts.map(host => host.ip)]);
 }
 
+/** Returns the number of addresses in the pool. */
 export function poolSize(pool: Pool): number {
   return pool.range.last - pool.range.first + 1 - pool.excluded.length;
 }

@@ -1,10 +1,10 @@
-// Which MAC and which address a NIC has, or would get if its machine were defined now, and why.
+// Predicts the MAC and the address of a NIC: those it has, or would get if its machine were defined now.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { chooseMac } from './assign.ts';
-import { decide, type Reading } from './decision.ts';
+import { type DecisionInput, decide } from './decision.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import { type Machine, noWishes } from './machine.ts';
 import type { ReservationProblem } from './problem.ts';
@@ -17,7 +17,7 @@ export interface NamedNic {
   readonly nic: number;
 }
 
-export interface PredictReading extends Reading {
+export interface PredictInput extends DecisionInput {
   readonly domains: MacSources['domains'];
   /** The machine of this name that libvirt knows, as the network sees it; null for none. */
   readonly machine: Machine | null;
@@ -25,13 +25,13 @@ export interface PredictReading extends Reading {
 
 export interface PredictedMac {
   readonly mac: Mac;
-  /** Whether the NIC has it already. */
+  /** True if the NIC has it already. */
   readonly given: boolean;
   readonly why: readonly TrailStep[];
 }
 
 /** Returns the MAC of a NIC: that in the ledger, else that in its definition, else the formula's. */
-export function predictMac(network: NetworkConfig, named: NamedNic, reading: PredictReading): PredictedMac {
+export function predictMac(network: NetworkConfig, named: NamedNic, reading: PredictInput): PredictedMac {
   const [recorded] = entryOf(network, named, reading)?.macs ?? [];
   if (recorded !== undefined) return knownMac(recorded, 'ledger');
   const defined = reading.machine?.macs[named.nic];
@@ -43,7 +43,7 @@ export function predictMac(network: NetworkConfig, named: NamedNic, reading: Pre
 export interface PredictedAddress {
   /** Null when the pool is used up. */
   readonly address: Ipv4 | null;
-  /** Whether it is reserved already. */
+  /** True if it is reserved already. */
   readonly given: boolean;
   readonly problem: ReservationProblem | null;
   readonly why: readonly TrailStep[];
@@ -55,7 +55,7 @@ export interface PredictedAddress {
 export function predictAddress(
   network: NetworkConfig,
   named: NamedNic,
-  reading: PredictReading,
+  reading: PredictInput,
   now: Date,
 ): PredictedAddress {
   const entry = entryOf(network, named, reading);
@@ -84,11 +84,14 @@ export function predictAddress(
 /** The uuid of a machine that does not exist. */
 const noUuid = '00000000-0000-0000-0000-000000000000';
 
-/** Returns the entry of a NIC by its machine's name: one of an existing machine before a retired one. */
+/**
+ * Returns the entry of a NIC by its machine's name; that of an existing machine is preferred to a retired
+ * one.
+ */
 function entryOf(
   network: NetworkConfig,
   { name, nic }: NamedNic,
-  { ledger }: PredictReading,
+  { ledger }: PredictInput,
 ): LedgerEntry | null {
   const entries = ledger.named(network.name, name).filter(entry => entry.nic === nic);
   return entries.find(entry => entry.retired === null) ?? entries[0] ?? null;
@@ -98,15 +101,15 @@ function knownMac(mac: Mac, reason: 'ledger' | 'definition'): PredictedMac {
   return { mac, given: true, why: [{ kind: 'mac', mac, reason, skipped: [] }] };
 }
 
-/** Returns the formula's MAC for a NIC, and those for the machine's NICs in front of it. */
-function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictReading) {
+/** Returns the formula's MAC for a NIC, and the MACs for the machine's NICs with a smaller index. */
+function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictInput) {
   const sources = { ...reading, network, byHand: handLines(reading.hostsfile) };
   const uuid = reading.machine?.uuid ?? null;
   const siblings = new Set<Mac>();
-  const choose = (place: number) => {
-    const key = { network: network.name, machine: name, nic: place };
+  const choose = (index: number) => {
+    const key = { network: network.name, machine: name, nic: index };
     return chooseMac({ key, uuid, current: null, siblings }, sources);
   };
-  for (let place = 0; place < nic; place++) siblings.add(choose(place).mac);
+  for (let index = 0; index < nic; index++) siblings.add(choose(index).mac);
   return { ...choose(nic), siblings };
 }

@@ -1,4 +1,4 @@
-// Decides what happens to libvirt's networks, from the configuration and from what libvirt has. Pure.
+// Decides the changes of libvirt's networks, from the configuration and the networks that exist. Pure.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
@@ -28,7 +28,7 @@ export type NetworkAction =
   | NetworkChange
   | { readonly kind: 'save'; readonly name: string; readonly network: SavedNetwork };
 
-/** Why a network was left as it is. Names of machines are hostile text. */
+/** The reason why a network was left as it is. Names of machines are hostile text. */
 export type LibvirtNetworkProblem =
   /** Running machines are on `default`: without it they would lose their link. */
   | { readonly kind: 'default-in-use'; readonly users: readonly string[] }
@@ -42,7 +42,7 @@ export interface NetworkDecision {
   readonly problems: readonly LibvirtNetworkProblem[];
 }
 
-/** What happens to the defined machines that refer to `default`, by name. Names are hostile text. */
+/** The consequence for the defined machines that refer to `default`, by name. Names are hostile text. */
 export type DefaultUsersFate =
   | { readonly kind: 'stay'; readonly users: readonly string[] }
   /** They start on this network of virlan's, or do not start until their definition refers to it. */
@@ -52,13 +52,15 @@ export type DefaultUsersFate =
       readonly users: readonly string[];
     };
 
-/** libvirt's own network: packages define it, and a new machine is on it unless its creator says otherwise. */
+/**
+ * libvirt's own network: packages define it, and a new machine is on it unless its creator says otherwise.
+ */
 export const defaultName = 'default';
 
 /**
  * Decides how to bring libvirt's networks in line with the configuration. Each network of virlan's becomes a
- * pass-through network of the same name. `default` is removed, or becomes a pass-through network too where a defined
- * machine refers to it (docs/default-network.md).
+ * pass-through network of the same name. `default` is removed, or becomes a pass-through network too where a
+ * defined machine refers to it (docs/default-network.md).
  */
 export function decideNetworks(
   config: Config,
@@ -115,8 +117,8 @@ function decideDefault(
   if (users.length > 0) return { actions: [], problems: [{ kind: 'default-in-use', users }] };
   const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, []).actions : [];
   if (found === null) return { actions: replacement, problems: [] };
-  const saving = isOurs ? [] : [saveNetwork(found)];
-  return { actions: [...saving, ...removeNetwork(found), ...replacement], problems: [] };
+  const saving = isOurs ? [] : [saveAction(found)];
+  return { actions: [...saving, ...removalChanges(found), ...replacement], problems: [] };
 }
 
 /** Decides how to restore libvirt's networks: virlan's are removed, and `default` becomes as it was saved. */
@@ -124,7 +126,7 @@ export function decideRestoration(
   known: readonly KnownNetwork[],
   saved: SavedNetwork | null,
 ): readonly NetworkChange[] {
-  const removals = known.filter(isVirlans).flatMap(removeNetwork);
+  const removals = known.filter(isVirlans).flatMap(removalChanges);
   if (saved === null) return removals;
   const found = known.find(network => network.name === defaultName && !isVirlans(network)) ?? null;
   const name = defaultName;
@@ -140,11 +142,11 @@ function isVirlans({ xml }: KnownNetwork): boolean {
   return xml.includes(`'${virlanNamespace}'`) || xml.includes(`"${virlanNamespace}"`);
 }
 
-function saveNetwork({ name, xml, active, autostart }: KnownNetwork): NetworkAction {
+function saveAction({ name, xml, active, autostart }: KnownNetwork): NetworkAction {
   return { kind: 'save', name, network: { xml, active, autostart } };
 }
 
-function removeNetwork({ name, active, persistent }: KnownNetwork): NetworkChange[] {
+function removalChanges({ name, active, persistent }: KnownNetwork): NetworkChange[] {
   return [
     ...(active ? [{ kind: 'destroy', name } as const] : []),
     ...(persistent ? [{ kind: 'undefine', name } as const] : []),
@@ -163,7 +165,7 @@ function decidePassThrough(name: string, bridge: string, known: readonly KnownNe
   return { actions, problems: [] };
 }
 
-/** Whether a network puts its machines on this bridge and does nothing else. */
+/** Returns whether a network only connects its machines to this bridge. */
 export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean {
   return network.forward === 'bridge' && network.bridge === bridge;
 }

@@ -30,8 +30,9 @@ export function formatSavedNetwork(record: SavedNetworkRecord): string {
 }
 
 /**
- * Returns the record with what was seen now. A network that was once active or autostarted stays so: the daemon hook
- * removes the autostart link before the watcher sees the network, and libvirt then does not start it.
+ * Returns the record with what was seen now. A network that was once active or autostarted stays so: the
+ * daemon hook removes the autostart link before the watcher sees the network, and libvirt then does not start
+ * it.
  */
 export function updateSavedNetwork(
   earlier: SavedNetworkRecord | null,
@@ -45,19 +46,22 @@ export function updateSavedNetwork(
   };
 }
 
-/** Returns the record, or null when virlan has not removed `default`. Throws VirlanError for a damaged one. */
+/**
+ * Returns the record, or null when virlan has not removed `default`. Throws VirlanError for a damaged one.
+ */
 export function readSavedNetwork(): SavedNetworkRecord | null {
-  const text = readFileOrNull(paths.keptDefault);
-  return text === null ? null : parseSavedNetwork(text, paths.keptDefault);
+  const text = readFileOrNull(paths.savedDefault);
+  return text === null ? null : parseSavedNetwork(text, paths.savedDefault);
 }
 
 /** Writes the record. Throws VirlanError, and leaves the file as it is, when the earlier one is damaged. */
 export function saveNetwork(network: SavedNetwork): void {
   const record = updateSavedNetwork(readSavedNetwork(), network);
-  mkdirSync(dirname(paths.keptDefault), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.keptDefault, formatSavedNetwork(record), 0o600);
+  mkdirSync(dirname(paths.savedDefault), { recursive: true, mode: 0o700 });
+  writeAtomically(paths.savedDefault, formatSavedNetwork(record), 0o600);
 }
 
+/** Removes the record. */
 export function removeSavedNetwork(): void {
-  rmSync(paths.keptDefault, { force: true });
+  rmSync(paths.savedDefault, { force: true });
 }

@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatIp } from '../address/ip.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, VirlanError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { syncHostsfile } from '../identity/store.ts';
@@ -20,15 +20,18 @@ export interface FailedStep {
   readonly error: Error;
 }
 
-/** What became of each step of a plan. */
+/** The outcome of each step of a plan. */
 export interface Applied {
   readonly done: readonly Step[];
   readonly failed: readonly FailedStep[];
-  /** Not tried, because an earlier step failed. */
+  /** Steps that were not tried, because an earlier one failed. */
   readonly skipped: readonly Step[];
 }
 
-/** How a kind of step is executed: as a command of ip(8), of which consecutive ones share a process, or by itself. */
+/**
+ * The execution of a kind of step: a command of ip(8), of which consecutive ones share a process, or a
+ * function.
+ */
 type Executor<Name extends StepName> =
   | { readonly kind: 'ip'; command(step: StepOf<Name>): string }
   | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
@@ -61,7 +64,8 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'add route': {
     kind: 'ip',
-    // As the kernel adds it together with the address (fib_add_ifaddr in net/ipv4/fib_frontend.c).
+    // The same route that the kernel adds together with the address (fib_add_ifaddr in
+    // net/ipv4/fib_frontend.c).
     command: ({ link, address }) =>
       `route replace ${formatDestination(address)} dev ${link} proto kernel scope link src ${formatIp(address.ip)}`,
   },
@@ -96,8 +100,8 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
 };
 
 /**
- * Executes steps in their order, and returns what became of each. With `onFailure` 'stop' the steps behind the first that
- * fails are skipped; with 'continue' all are tried.
+ * Executes steps in their order, and returns the outcome of each. With `onFailure` 'stop' the steps after the
+ * first that fails are skipped; with 'continue' all are tried.
  */
 export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'continue'): Promise<Applied> {
   const done: Step[] = [];
@@ -171,7 +175,7 @@ async function runBatch(
       skipped: skipped.flatMap(stepAt),
     };
   } catch (error) {
-    // ip is missing or hangs: which of the commands took effect is not known.
+    // ip is missing or hangs: which of the commands took effect is unknown.
     return { done: [], failed: batch.map(({ step }) => ({ step, error: error as Error })), skipped: [] };
   }
 }
@@ -207,7 +211,7 @@ function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
   try {
     writeFileSync(sysctlPath(key), to);
   } catch (cause) {
-    throw new Error(`sysctl ${key} = ${to}: ${messageOf(cause)}`, { cause });
+    throw new VirlanError('write-failed', `sysctl ${key} = ${to}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -229,7 +233,10 @@ async function recordRules(step: RulesStep): Promise<void> {
   writeApplied(bridge, { ...applied, rules: [...others, ...loaded] });
 }
 
-/** Returns the listing; none when somebody removed rules meanwhile, so that the next comparison sees drift. */
+/**
+ * Returns the listing; none when another program removed rules meanwhile, so that the next comparison sees
+ * drift.
+ */
 async function listLoaded({ backend, family, bridge, script }: StepOf<'load rules'>): Promise<string[]> {
   const { list, countRules } = backends[backend];
   const listing = await list(createRulesReader(system), { bridge, family });

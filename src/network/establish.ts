@@ -3,8 +3,10 @@ import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import { leaseStatusPath } from '../libvirt/lease-status.ts';
+import { macMapPath } from '../libvirt/mac-map.ts';
 import { withLock } from '../system/lock.ts';
-import { libvirtPaths, paths } from '../system/paths.ts';
+import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
 import { readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import { type Applied, applySteps } from './apply.ts';
@@ -23,10 +25,10 @@ import { formatAddress, groupByUnit, isInOtherFirewall, type Step, type StepOf }
 import { type HostSurvey, type Survey, surveyAgainst, surveyHost, surveyNetwork } from './survey.ts';
 import type { NetworkWarning } from './warnings.ts';
 
-/** Longest wait for another virlan process that changes a network, in seconds: libvirtd's start waits meanwhile. */
+/** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
 const networkLockTimeoutSeconds = 30;
 
-/** What establishing a network, or taking it down, changed, and what virlan cannot put right. */
+/** The changes made by establishing a network or taking it down, and problems that virlan cannot repair. */
 export interface Established extends Applied {
   readonly warnings: readonly NetworkWarning[];
 }
@@ -37,8 +39,9 @@ export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Establishes a network completely, or throws VirlanError and leaves the host as it was, by planning from what is there
- * back to what was there. Another firewall that refuses its part does not count. Needs the network lock.
+ * Establishes a network completely, or throws VirlanError and leaves the host as it was, by planning from
+ * what is there back to what was there. Another firewall that refuses its part does not count. Needs the
+ * network lock.
  */
 export async function establish(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
@@ -69,9 +72,9 @@ export async function establish(network: NetworkConfig): Promise<Established> {
 }
 
 /**
- * Establishes as much of a network as works, for hooks and repairs, where half a network is better than none. `choose`
- * selects the steps to take from the plan. Throws VirlanError when the network must not be established. Needs the network
- * lock.
+ * Establishes as much of a network as works, for hooks and repairs, where half a network is better than none.
+ * `choose` selects the steps to take from the plan. Throws VirlanError when the network must not be
+ * established. Needs the network lock.
  */
 export async function establishWhatWorks(
   network: NetworkConfig,
@@ -100,8 +103,9 @@ function dnsmasqSteps(bridge: string, steps: readonly Step[]): readonly Step[] {
 }
 
 /**
- * Returns why a running dnsmasq must not be restarted with the planned configuration: with an error in an option of the
- * administrator's it would not start again, nor with the old configuration, which reads the same options.
+ * Returns why a running dnsmasq must not be restarted with the planned configuration: with an error in an
+ * option of the administrator's it would not start again, nor with the old configuration, which reads the
+ * same options.
  */
 async function findRejectedConfiguration(
   { bridge }: NetworkConfig,
@@ -114,16 +118,17 @@ async function findRejectedConfiguration(
   );
   if (!isRestart || written === undefined) return null;
   try {
-    await run('dnsmasq', ['--test', '--conf-file=-'], written.to);
+    await run('dnsmasq', ['--test', '--conf-file=-'], { input: written.to });
     return null;
   } catch (cause) {
-    return new Error(`dnsmasq keeps its old configuration: ${messageOf(cause)}`, { cause });
+    const message = `dnsmasq keeps its old configuration: ${messageOf(cause)}`;
+    return new VirlanError('rejected-configuration', message, { cause });
   }
 }
 
 /**
- * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another firewall that
- * refuses its part does not count. Needs the network lock.
+ * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another
+ * firewall that refuses its part does not count. Needs the network lock.
  */
 export async function takeDown(name: string, bridge: string): Promise<Established> {
   const { steps, warnings } = await planTakeDown(name, bridge);
@@ -137,8 +142,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
     throw new VirlanError('apply-failed', messages.join('; '), { cause: failure.error });
   }
-  for (const published of ['status', 'macs'])
-    rmSync(`${libvirtPaths.leaseStatus}/${bridge}.${published}`, { force: true });
+  for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
   removeRecords(bridge);
   return { ...join(others, own), warnings };
 }

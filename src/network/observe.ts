@@ -1,4 +1,4 @@
-// Readings of the host in, observed state of a network out. Pure.
+// Derives the observed state of a network from readings of the host. Pure.
 
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
@@ -20,19 +20,19 @@ export interface RulesListing extends Pick<RulesPlace, 'family'>, Pick<RulesScri
   readonly lines: readonly string[];
 }
 
-/** What virlan put on the host, according to its own record. */
-export interface Applied {
+/** The rules and addresses that virlan put on the host, according to its record. */
+export interface AppliedState {
   readonly rules: readonly (Pick<RulesScript, 'backend' | 'family' | 'script'> & {
     readonly listing: readonly string[];
   })[];
-  /** As `ADDRESS/LENGTH`. */
+  /** In the form `ADDRESS/LENGTH`. */
   readonly addresses: readonly string[];
 }
 
 /** Everything read of the host for one network. */
 export interface HostReading extends LinksAndRoutes {
   readonly rules: readonly RulesListing[];
-  readonly applied: Applied;
+  readonly applied: AppliedState;
   readonly otherFirewalls: OtherFirewallsReading;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
@@ -41,7 +41,10 @@ export interface HostReading extends LinksAndRoutes {
   readonly reservations: readonly string[];
 }
 
-/** Returns what exists of the desired objects. Throws VirlanError when the bridge's name is that of another kind of link. */
+/**
+ * Returns what exists of the desired objects. Throws VirlanError 'wrong-link' for a link that is not a
+ * bridge.
+ */
 export function observeNetwork(desired: DesiredNetwork, reading: HostReading): ObservedNetwork {
   const { bridge } = desired;
   const { links, routes, applied } = reading;
@@ -72,7 +75,10 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
   };
 }
 
-/** Returns desired addresses of the link without their route. The kernel keeps routes only while the link is up. */
+/**
+ * Returns desired addresses of the link without their route. The kernel keeps routes only while the link is
+ * up.
+ */
 export function findUnrouted(
   wanted: BridgeState,
   found: Link | undefined,
@@ -86,7 +92,7 @@ export function findUnrouted(
   });
 }
 
-function observeRules({ backend, family, lines }: RulesListing, { rules }: Applied): FoundRules {
+function observeRules({ backend, family, lines }: RulesListing, { rules }: AppliedState): FoundRules {
   const record = rules.find(loaded => loaded.backend === backend && loaded.family === family);
   const isComparable = record !== undefined && lines.length > 0;
   return {

@@ -1,4 +1,5 @@
-// The record of the host's state before virlan first changed it: /var/lib/virlan/before.json. `down` restores it.
+// The record of the host's state before virlan first changed it: /var/lib/virlan/before.json. `down` restores
+// it.
 //
 //   {"sysctls": {"net.ipv4.ip_forward": "0"}, "sysctlFile": null, "networks": {"k8s-br0": {"name": "k8s-br0",
 //    "boot": "5cf9…", "link": null, "dummy": null, "sysctls": {}, "dnsmasq": {"conf": null, "running": false}}},
@@ -20,7 +21,7 @@ const networkSchema = v.looseObject({
   boot: v.string(),
   link: v.nullable(bridgeSchema),
   dummy: v.nullable(dummySchema),
-  /** Those of the bridge itself. */
+  /** The sysctls of the bridge itself. */
   sysctls: v.record(v.string(), v.string()),
   /** A dnsmasq that the administrator set up at the same place. Its file survives a boot. */
   dnsmasq: v.looseObject({ conf: v.nullable(v.string()), running: v.boolean() }),
@@ -74,13 +75,15 @@ export function parseOriginalState(text: string, path: string): OriginalState {
   throw new VirlanError('damaged-file', `${path}: ${parsed.error}: ${remedy}`);
 }
 
-/** Returns the record, or null when virlan has changed nothing. Throws VirlanError for a damaged one. */
+/** Returns the record; null when virlan has changed nothing. Throws VirlanError for a damaged one. */
 export function readOriginalState(): OriginalState | null {
-  const text = readFileOrNull(paths.before);
-  return text === null ? null : parseOriginalState(text, paths.before);
+  const text = readFileOrNull(paths.originalState);
+  return text === null ? null : parseOriginalState(text, paths.originalState);
 }
 
-/** Adds to the record what it does not contain yet. Throws VirlanError for a damaged one. */
+/**
+ * Adds the host and a network to the record, unless it contains them. Throws VirlanError for a damaged one.
+ */
 export function recordOriginalState(host: HostState, bridge: string, network: OriginalNetwork): void {
   const known = readOriginalState() ?? {
     sysctls: Object.fromEntries(host.sysctls),
@@ -100,9 +103,10 @@ export function removeOriginalState(bridge: string): void {
   if (known === null) return;
   const { [bridge]: _, ...networks } = known.networks;
   if (Object.keys(networks).length > 0) write({ ...known, networks });
-  else rmSync(paths.before, { force: true });
+  else rmSync(paths.originalState, { force: true });
 }
 
+/** Returns the host's part of the record. */
 export function originalHost({ sysctls, sysctlFile }: OriginalState): HostState {
   return { sysctls: new Map(Object.entries(sysctls)), sysctlFile };
 }
@@ -124,6 +128,6 @@ export function formatOriginalState(state: OriginalState): string {
 }
 
 function write(state: OriginalState): void {
-  mkdirSync(dirname(paths.before), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.before, formatOriginalState(state), 0o600);
+  mkdirSync(dirname(paths.originalState), { recursive: true, mode: 0o700 });
+  writeAtomically(paths.originalState, formatOriginalState(state), 0o600);
 }

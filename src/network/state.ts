@@ -30,7 +30,10 @@ export interface DummyState {
   readonly master: string | null;
 }
 
-/** A changed attribute of a link, with the old value for people who read the plan. */
+/**
+ * A changed attribute of a link, with the old value for the text of the plan. `attribute` is the
+ * discriminant, because the step that contains it has a `kind` already.
+ */
 export type LinkChange =
   | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
   | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
@@ -57,12 +60,12 @@ export interface FoundRules {
   readonly drift: readonly RuleDrift[];
 }
 
-/** Whether virlan's lines of the hostsfile are to be changed. */
+/** virlan's lines of the hostsfile: left as they are, or exactly these. */
 export type DesiredReservations =
   | { readonly kind: 'leave' }
   | { readonly kind: 'exactly'; readonly lines: readonly string[] };
 
-/** What virlan wants of one network. A null means that the object must not exist. */
+/** The desired state of one network. A null means that the object must not exist. */
 export interface DesiredNetwork {
   readonly name: string;
   readonly fixedReservations: readonly FixedHost[];
@@ -79,13 +82,16 @@ export interface DesiredNetwork {
   readonly reservations: DesiredReservations;
 }
 
-/** What exists of the objects that a desired network names. */
+/** The observed state of the objects that a desired network names. */
 export interface ObservedNetwork {
   readonly link: BridgeState | null;
   readonly dummy: DummyState | null;
   /** Addresses of the bridge that virlan added: it removes no others. */
   readonly ownAddresses: readonly LinkAddress[];
-  /** Desired addresses that the bridge has, without the route that the kernel adds for each while the link is up. */
+  /**
+   * Desired addresses that the bridge has, without the route that the kernel adds for each while the link is
+   * up.
+   */
   readonly unrouted: readonly LinkAddress[];
   /** Desired taps that exist and are in no bridge. */
   readonly orphanTaps: readonly string[];
@@ -99,7 +105,9 @@ export interface ObservedNetwork {
   readonly reservations: readonly string[];
 }
 
-/** What the host needs while any network is up, and what it has: the same shape, so that it can be put back. */
+/**
+ * The settings of the host as a whole: desired while any network is up, observed, or recorded to be restored.
+ */
 export interface HostState {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Text of virlan's file under /etc/sysctl.d; null for none. */

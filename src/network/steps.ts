@@ -1,8 +1,9 @@
-// Steps: single changes of the host. This file declares every kind of step, and for each how it is described, which
-// repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending. apply.ts executes
-// them.
+// Steps: single changes of the host. This file declares every kind of step, and for each how it is described,
+// which repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending.
+// apply.ts executes them.
 import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
 import type { FixedHost } from '../config/config.ts';
+import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
@@ -52,12 +53,12 @@ export type StepOf<Name extends StepName> = { readonly kind: Name } & StepFields
 /** One change of the host. */
 export type Step = { [Name in StepName]: StepOf<Name> }[StepName];
 
-/** A step as a person reads it in a plan. */
+/** The text of a step in a plan. */
 export interface Description {
   readonly sign: '+' | '~' | '-';
   readonly subject: string;
   readonly detail: string;
-  /** Contents of the step, where one line does not tell it. */
+  /** Details, one line each; mostly none. */
   readonly lines: readonly string[];
 }
 
@@ -77,7 +78,7 @@ interface StepKind<S> {
   describe(step: S): Description;
   unit(step: S, bridge: string): Unit;
   check(step: S, bridge: string): StepCheck;
-  /** Says what is wrong with the host while the step is pending. */
+  /** Describes the fault of the host while the step is pending. */
   fault(step: S, bridge: string): string;
 }
 
@@ -195,12 +196,10 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     },
     unit: ({ bridge }) => ({ kind: 'reservations', bridge }),
     check: () => 'reservations',
-    fault({ missing: [lacking], stale: [surplus = ''] }) {
-      const text = (written: string) => written.replace(/ # .*/, '');
-      return lacking === undefined
-        ? `the hostsfile has a surplus line: ${text(surplus)}`
-        : `the hostsfile lacks ${text(lacking)}`;
-    },
+    fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
+      lacking === undefined
+        ? `the hostsfile has a surplus line: ${withoutMark(surplus)}`
+        : `the hostsfile lacks ${withoutMark(lacking)}`,
   },
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
@@ -230,19 +229,19 @@ export function checkOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).check(step, bridge);
 }
 
-/** Says what is wrong with the host while a step is pending. */
+/** Describes the fault of the host while a step is pending. */
 export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: string): string {
   return kindOf(step).fault(step, bridge);
 }
 
-/** Whether a step changes another program's firewall: its failure must not keep virlan from its own work. */
+/** Returns whether a step changes another program's firewall: its failure must not stop the other steps. */
 export function isInOtherFirewall(step: Step): step is StepOf<'allow in' | 'withdraw from'> {
   return step.kind === 'allow in' || step.kind === 'withdraw from';
 }
 
 /**
- * Groups the steps of a plan by repair unit. While the bridge does not exist, all that goes onto it belongs to it; while
- * ports return, STP, which waits for them, belongs to them.
+ * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one
+ * unit. While ports return, STP is part of their unit, because it starts after them.
  */
 export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
   const isNew = steps.some(step => step.kind === 'add bridge');
@@ -250,7 +249,7 @@ export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Uni
   const unitOf = (step: Step): Unit => {
     if (isNew && goesOntoBridge(bridge, step)) return { kind: 'bridge', bridge };
     if (portsReturn && (isReturningPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
-    return unitAlone(step, bridge);
+    return unitOfStep(step, bridge);
   };
   const groups = new Map<string, { unit: Unit; steps: Step[] }>();
   for (const step of steps) {
@@ -263,7 +262,7 @@ export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Uni
   return [...groups.values()];
 }
 
-function unitAlone<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
+function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
   return kindOf(step).unit(step, bridge);
 }
 
@@ -282,6 +281,7 @@ function isStp(step: Step): boolean {
   return step.kind === 'set link' && step.attribute === 'stp';
 }
 
+/** Returns `ADDRESS/LENGTH`. */
 export function formatAddress({ ip, prefixLength }: LinkAddress): string {
   return `${formatIp(ip)}/${prefixLength}`;
 }
@@ -357,7 +357,7 @@ function onOff(value: boolean): string {
   return value ? 'on' : 'off';
 }
 
-/** Returns the lines that come and go; none for a file that is new as a whole. */
+/** Returns the lines that are removed and added; none for a new file. */
 function compareText(from: string | null, to: string): string[] {
   if (from === null) return [];
   const [before, after] = [from.split('\n'), to.split('\n')];

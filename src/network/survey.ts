@@ -38,11 +38,17 @@ export interface Survey {
   readonly backend: BackendChoice;
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
-  /** Why the network must not be established; null when it may. Only a conflict that was there first prevents it. */
+  /**
+   * The conflict because of which the network must not be established; null for none, or if the network
+   * exists already.
+   */
   readonly refusal: Conflict | null;
   readonly otherFirewalls: OtherFirewallsReading;
   readonly warnings: readonly NetworkWarning[];
-  /** Why the reservations are not known: the ledger or the hostsfile is damaged. Null when they are. */
+  /**
+   * The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for
+   * none.
+   */
   readonly damage: Error | null;
 }
 
@@ -51,7 +57,10 @@ export interface HostSurvey {
   readonly steps: readonly Step[];
 }
 
-/** Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall backend. */
+/**
+ * Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall
+ * backend.
+ */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
   const { bridge } = network;
   const available = availableBackends(system.isInstalled);
@@ -96,7 +105,10 @@ export async function surveyAgainst(
   return { observed, steps: planNetwork(desired, observed), warnings };
 }
 
-/** Compares the host as a whole with what it needs while a network is up, or with a state of the caller's choice. */
+/**
+ * Compares the host as a whole with what it needs while a network is up, or with a state of the caller's
+ * choice.
+ */
 export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
   const observed: HostState = {
     sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
@@ -119,8 +131,8 @@ async function readKernel(bridge: string, listed: readonly BackendName[]): Promi
 }
 
 async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
-  const queries = 'address show\nroute show table all\n';
-  return parseLinksAndRoutes(await run('ip', ['-json', '-details', '-batch', '-'], queries));
+  const input = 'address show\nroute show table all\n';
+  return parseLinksAndRoutes(await run('ip', ['-json', '-details', '-batch', '-'], { input }));
 }
 
 async function listRules(
@@ -138,7 +150,7 @@ async function listRules(
   );
 }
 
-/** Adds what is read from files, of just the objects that are desired. */
+/** Adds the readings from files, only of the desired objects. */
 function readRest(kernel: KernelReading, desired: DesiredNetwork): HostReading {
   const { bridge } = desired;
   return {
@@ -156,7 +168,7 @@ function gatherFacts(
   known: Pick<HostFacts, 'backends' | 'reservations' | 'otherFirewalls'>,
 ): HostFacts {
   const running = runningDomains();
-  // At boot no machine runs, and to read the XML of libvirt's networks takes 5 ms.
+  // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
   const onNetwork = running.flatMap(domain => {
     const macs = machineOn(bridge, passThrough, domain).macs;
@@ -187,7 +199,7 @@ function readReservations(
   }
 }
 
-/** Whether the kernel has links of type dummy, or a module for them. */
+/** Returns whether the kernel has links of type dummy, or a module for them. */
 function canMakeDummy(): boolean {
   const modules = `/lib/modules/${release()}`;
   const lists = ['modules.dep', 'modules.builtin'].map(list => system.readFile(`${modules}/${list}`) ?? '');

@@ -1,4 +1,4 @@
-// Establishes as much of a network as works, for hooks and repairs.
+// Establishes a network as far as possible, for hooks and repairs.
 import type { NetworkConfig } from '../config/config.ts';
 import { isEstablished } from '../network/applied-record.ts';
 import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
@@ -7,7 +7,7 @@ import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';
 
-/** Establishes as much of a network as works. Failures are events. */
+/** Establishes a network as far as possible. Failures are events. */
 export async function establishForHook(network: NetworkConfig): Promise<NetworkEvent[]> {
   try {
     const established = await withNetworkLock(() => establishWhatWorks(network, steps => steps));
@@ -17,13 +17,16 @@ export async function establishForHook(network: NetworkConfig): Promise<NetworkE
   }
 }
 
-/** What a repair came to: events, and the units that needed it, whether or not it succeeded. */
+/** The result of a repair: events, and the units that needed it, whether or not it succeeded. */
 export interface Repair {
   readonly events: readonly NetworkEvent[];
   readonly units: readonly Unit[];
 }
 
-/** Repairs those units of an established network that `mayRepair` allows. A network that was taken down stays down. */
+/**
+ * Repairs those units of an established network that `mayRepair` allows. A network that was taken down stays
+ * down.
+ */
 export async function repairNetwork(
   network: NetworkConfig,
   mayRepair: (unit: Unit) => boolean,

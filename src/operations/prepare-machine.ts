@@ -1,4 +1,5 @@
-// A machine is about to start: its networks are there and each of its NICs has its reservation when this returns.
+// Prepares the start of a machine: establishes its networks where needed, and reserves an address for each
+// NIC.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
@@ -9,7 +10,9 @@ import { parseDomain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
-/** Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read. */
+/**
+ * Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read.
+ */
 export async function prepareMachine(xml: string, { networks }: Config): Promise<HookOutcome> {
   const domain = parseDomain(xml);
   if (!domain.ok)
@@ -29,7 +32,7 @@ export async function prepareMachine(xml: string, { networks }: Config): Promise
       const { name, uuid } = machine;
       const error = cause as Error;
       events.push({ kind: 'reservation-failed', network: network.name, machine: { name, uuid }, error });
-      if (network.onError === 'abort') abort ??= abortion(network, machine, error);
+      if (network.onError === 'abort') abort ??= abortError(network, machine, error);
     }
   }
   return { events, abort };
@@ -49,7 +52,7 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
   return events;
 }
 
-function abortion(network: NetworkConfig, machine: Machine, cause: Error): Error {
+function abortError(network: NetworkConfig, machine: Machine, cause: Error): VirlanError {
   const message = `no reservation for ${JSON.stringify(machine.name)} on ${network.name}: ${messageOf(cause)}`;
-  return new Error(message, { cause });
+  return new VirlanError('reservation-failed', message, { cause });
 }

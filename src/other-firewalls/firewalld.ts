@@ -1,8 +1,9 @@
-// firewalld: the bridge gets a zone of its own that accepts everything, since virlan's rules decide and an accept of
-// firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads. Until then the bridge
-// is in a zone that firewalld has already: a reload now would discard the runtime settings of others.
-// When firewalld starts or reloads it flushes the tables of iptables, with virlan's rules and Docker's chains in them.
-
+// firewalld: the bridge gets a zone of its own that accepts everything, since virlan's rules decide and an
+// accept of firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads.
+// Until then the bridge is in a zone that firewalld has already: a reload now would discard the runtime
+// settings of others.
+// When firewalld starts or reloads it flushes the tables of iptables, with virlan's rules and Docker's chains.
+import { VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { digest } from '../names/digest.ts';
 import type { System } from '../system/system.ts';
@@ -16,7 +17,7 @@ const configurationFile = '/etc/firewalld/firewalld.conf';
 /** A zone that every firewalld has and that accepts everything (zones/trusted.xml). */
 const trusted = 'trusted';
 
-/** Longest time for one change, in seconds. */
+/** Longest time for one change. */
 const changeTimeoutSeconds = 4;
 
 export const firewalld: OtherFirewall<'firewalld'> = {
@@ -74,18 +75,25 @@ export const firewalld: OtherFirewall<'firewalld'> = {
   },
 };
 
-/** Whether a chain is firewalld's: of its nftables backend, or of its iptables backend (core/ipXtables.py). */
+/**
+ * Returns whether a chain is firewalld's: of its nftables backend, or of its iptables backend
+ * (core/ipXtables.py).
+ */
 function isFirewalldChain({ family, table, name }: Chain): boolean {
   return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
 }
 
-/** Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)), no dot. */
+/**
+ * Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)),
+ * no dot.
+ */
 export function zoneName(bridge: string): string {
   const plain = markOf(bridge);
   if (plain.length <= 17 && !plain.includes('.')) return plain;
   return `virlan-${digest(bridge).toString('hex').slice(0, 10)}`;
 }
 
+/** Returns the text of the file of a bridge's own zone. */
 export function zoneFile(bridge: string): string {
   return `<?xml version="1.0" encoding="utf-8"?>
 <zone target="ACCEPT">
@@ -116,7 +124,7 @@ function readFiles(
   return { zoneFile: system.readFile(zonePath(own)), claimedBy: claimedBy ?? null };
 }
 
-/** Whether virlan put the bridge into its present zone: in `trusted` at runtime only, nobody else has done that. */
+/** Returns whether virlan put the bridge into its present zone; into `trusted` it does so only at runtime. */
 function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable<FirewalldSeen>): boolean {
   return zone === zoneName(bridge) || (zone === trusted && file !== null && claimedBy === null);
 }
@@ -125,7 +133,8 @@ function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable
 async function readZone(system: System, link: string): Promise<string> {
   const reply: unknown = JSON.parse(await callZone(system, 'getZoneOfInterface', [link], listTimeoutSeconds));
   const zone = (reply as { data?: unknown[] } | null)?.data?.[0];
-  if (typeof zone !== 'string') throw new Error('firewalld replied without a zone');
+  if (typeof zone !== 'string')
+    throw new VirlanError('unreadable-firewall', 'firewalld replied without a zone');
   return zone;
 }
 
@@ -157,5 +166,5 @@ function callZone(
   const signature = args.length === 0 ? [] : ['s'.repeat(args.length)];
   const call = [name, '/org/fedoraproject/FirewallD1', `${name}.zone`, method, ...signature];
   const options = ['--json=short', '--auto-start=no', `--timeout=${timeoutSeconds}`];
-  return system.run('busctl', [...options, 'call', ...call, ...args], '', timeoutSeconds);
+  return system.run('busctl', [...options, 'call', ...call, ...args], { timeoutSeconds });
 }

@@ -1,4 +1,4 @@
-// Reads what other firewalls have in the kernel and in their files.
+// Reads other programs' firewalls from the kernel and from their files.
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { filterLines, parseNftChains, parseSavedChains } from './chains.ts';
@@ -9,8 +9,9 @@ import { otherFirewalls } from './registry.ts';
 import { ufw } from './ufw.ts';
 
 /**
- * Reads all other firewalls with regard to one bridge. On a host without any, this runs one process that lists chains,
- * which takes the same time whatever the number of rules. Anything that cannot be read is left out and listed in `unread`.
+ * Reads all other firewalls with regard to one bridge. On a host without any, this runs one process that
+ * lists chains, which takes the same time whatever the number of rules. Anything that cannot be read is left
+ * out and listed in `unread`.
  */
 export async function readOtherFirewalls(
   system: System,
@@ -27,7 +28,9 @@ export async function readOtherFirewalls(
     }
   };
   const listChains = async () =>
-    parseNftChains(await system.run('nft', ['--json', 'list', 'chains'], '', listTimeoutSeconds));
+    parseNftChains(
+      await system.run('nft', ['--json', 'list', 'chains'], { timeoutSeconds: listTimeoutSeconds }),
+    );
   const listed = system.isInstalled('nft') ? await attempt('chains', listChains, null) : null;
   const needsIptables =
     listed === null ||
@@ -49,7 +52,10 @@ export async function readOtherFirewalls(
   };
 }
 
-/** Whether the kernel has tables of iptables-legacy, which nft does not list and of whose changes nobody is told. */
+/**
+ * Returns whether the kernel has tables of iptables-legacy: nft does not list them, and their changes are not
+ * reported.
+ */
 export function hasLegacyRules(readFile: (path: string) => string | null): boolean {
   return (readFile('/proc/net/ip_tables_names') ?? '') !== '';
 }

@@ -1,5 +1,5 @@
-// Chains of programs that virlan does not know and that drop what none of their rules accepts. virlan changes nothing
-// there; it names the chain, and a command that lets machines pass.
+// Chains of programs that virlan does not know and that drop what none of their rules accepts. virlan changes
+// nothing there; it names the chain, and a command that lets machines pass.
 import type { BackendName } from '../firewall/backend.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
@@ -19,13 +19,13 @@ const maxChains = 8;
 /** A chain that packets of machines meet and may not pass. Its names are hostile. */
 export interface UnknownChain {
   readonly chain: Chain;
-  /** Why its rules could not be read; null when they were, and none of them lets machines pass. */
+  /** The error because of which its rules could not be read; null when they lack the proposed rule. */
   readonly unreadable: Error | null;
 }
 
 /**
- * Returns the chains that drop by policy and for which no known program answers. With the backend iptables, virlan's rules
- * come before the policy of iptables' own chains.
+ * Returns the chains that drop by policy and for which no known program answers. With the backend iptables,
+ * virlan's rules come before the policy of iptables' own chains.
  */
 export function unknownChains(backend: BackendName, reading: OtherFirewallsReading): Chain[] {
   const isAnswered = (chain: Chain) =>
@@ -67,12 +67,13 @@ async function hasProposedRule(
       line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`),
     );
   const args = ['--stateless', 'list', 'chain', family, table, name];
-  return (await system.run('nft', args, '', listTimeoutSeconds)).includes(`accept comment "${mark}"`);
+  const listing = await system.run('nft', args, { timeoutSeconds: listTimeoutSeconds });
+  return listing.includes(`accept comment "${mark}"`);
 }
 
 /**
- * Returns a command that lets the bridge's packets pass the chain; null when a name in it holds more than nft's
- * identifiers may, and could mean something else to a shell.
+ * Returns a command that lets the bridge's packets pass the chain; null when a name in it holds more than
+ * nft's identifiers may, and could mean something else to a shell.
  */
 export function proposedCommand(bridge: string, chain: Chain): string | null {
   const { family, table, name, hook } = chain;

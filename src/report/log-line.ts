@@ -1,4 +1,4 @@
-// Words of the log: the only place that makes log lines from events. Pure.
+// The texts of the log: the only place that makes log lines from events. Pure.
 import { formatIp } from '../address/ip.ts';
 import type { Finding } from '../diagnosis/finding.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
@@ -19,12 +19,16 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch on it. */
+/**
+ * Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch
+ * on it.
+ */
 export function logLine(event: Event): LogLine {
   const { level, message, fields } = lineOf(event);
   return { level, message, fields: { code: event.kind, ...fields } };
 }
 
+/** The table of texts: one case for each kind of event. */
 function lineOf(event: Event): LogLine {
   switch (event.kind) {
     case 'network-established':
@@ -53,7 +57,7 @@ function lineOf(event: Event): LogLine {
       return failure(message, { network, machine: machine.name, uuid: machine.uuid });
     }
     case 'dnsmasq-missing':
-      return failure('no dnsmasq runs to learn of the reservation', {
+      return failure('no dnsmasq runs that could be told of the reservation', {
         network: event.network,
         machine: event.machine.name,
       });
@@ -62,15 +66,15 @@ function lineOf(event: Event): LogLine {
     case 'macs-assigned':
       return info('MAC assigned', { ...machineFields(event.machine), macs: event.macs });
     case 'mac-assigned-too-late': {
-      const message = 'started before its MAC could be assigned: keeps its own';
+      const message = 'started before its MAC could be assigned: it keeps its own';
       return info(message, machineFields(event.machine));
     }
     case 'mac-refused-by-libvirt': {
-      const message = `its MAC stays, libvirt does not take another: ${event.error.message}`;
+      const message = `it keeps its MAC, because libvirt refuses another: ${event.error.message}`;
       return failure(message, machineFields(event.machine));
     }
     case 'machine-failed':
-      return failure(`machine not settled: ${event.error.message}`, machineFields(event.machine));
+      return failure(`machine not reconciled: ${event.error.message}`, machineFields(event.machine));
     case 'libvirt-network-changed':
       return info('libvirt network', { action: actionFields(event.action) });
     case 'default-autostart-removed':
@@ -84,7 +88,7 @@ function lineOf(event: Event): LogLine {
     case 'libvirt-connected':
       return info('libvirt connected', { socket: event.socket });
     case 'libvirt-disconnected':
-      return warning(`libvirt is gone: ${event.error.message}`, { socket: event.socket });
+      return warning(`libvirt disconnected: ${event.error.message}`, { socket: event.socket });
     case 'libvirt-notice':
       return warning('libvirt', { notice: event.notice });
     case 'configuration-applied':
@@ -92,7 +96,7 @@ function lineOf(event: Event): LogLine {
     case 'configuration-rejected':
       return failure(`${event.error.message}; the configuration read before stays in force`, {});
     case 'monitor-failed':
-      return warning(`changes by others are noticed late: ${event.error.message}`, {});
+      return warning(`changes by other programs are noticed late: ${event.error.message}`, {});
     case 'probed':
       return probeLine(event.network, event.result);
     case 'failed':
@@ -105,7 +109,10 @@ export function fightText({ unit, since, until }: Fight): string {
   return `${unitText(unit)} had to be repaired again and again since ${isoSeconds(since)}: left alone until ${isoSeconds(until)}; find out what changes it`;
 }
 
-/** Says which stages a probe tested: without an uplink a machine reaches no more than the host. */
+/**
+ * Returns the line of a probe, with the stages that it tested: without an uplink a machine reaches only the
+ * host.
+ */
 function probeLine(network: string, result: ProbeResult): LogLine {
   if (result.kind !== 'passed') return warning(`probe: ${seen(result.detail)}`, { network });
   const { outside, warnings } = result;
@@ -140,8 +147,8 @@ function reservationLine(event: ReserveEvent): LogLine {
 
 const attempts: Readonly<Record<FailureEvent['during'], string | null>> = {
   hook: null,
-  'libvirt-event': 'event not acted upon',
-  reconcile: 'not everything could be compared',
+  'libvirt-event': 'reaction to an event of libvirt failed',
+  reconcile: 'reconciliation failed',
   'libvirt-networks': "libvirt's networks",
   'file-change': null,
 };

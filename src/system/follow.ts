@@ -1,8 +1,9 @@
-// Follows a program that prints a line for each event, such as `ip monitor`, for as long as this process lives.
+// Follows a program that prints a line for each event, such as `ip monitor`, for as long as this process
+// lives.
 import { Lines } from './lines.ts';
 import { isInstalled } from './run.ts';
 
-/** What the owner of a Follower is told. */
+/** Callbacks of a Follower. */
 export interface FollowerEvents {
   /** The program was started. What happened before is not reported. */
   started(): void;
@@ -12,10 +13,11 @@ export interface FollowerEvents {
   failed(message: string): void;
 }
 
-/** Before a program is started again: each delay is twice the one before. */
-const restartDelayMs = { first: 100, longest: 60_000 };
+/** Delay before a program is started again: each is twice the one before. */
+const minRestartDelayMs = 100;
+const maxRestartDelayMs = 60_000;
 
-/** The longest beginning of a line that is looked at, in bytes. execa's own lines have no limit. */
+/** The part of a line that is kept. execa's own lines have no limit. */
 const maxLineBytes = 4096;
 
 /** The program that runs now. */
@@ -25,18 +27,18 @@ interface RunningProgram {
 }
 
 /**
- * Runs a program and reports its lines. A program that ends is started again. The kernel ends it together with this
- * process, however this process ends (setpriv(1), --pdeathsig).
+ * Runs a program and reports its lines. A program that ends is started again. The kernel ends it together
+ * with this process, however this process ends (setpriv(1), --pdeathsig).
  */
 export class Follower {
   readonly #command: readonly [string, ...string[]];
   readonly #events: FollowerEvents;
-  /** Returns whether it makes sense to run the program now; called before each start. */
+  /** Returns whether the program can report anything now; called before each start. */
   readonly #isUseful: () => boolean;
   #running: RunningProgram | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #delayMs = restartDelayMs.first;
-  #isHeld = false;
+  #delayMs = minRestartDelayMs;
+  #isPaused = false;
   #isMissing = false;
   #isStopped = false;
 
@@ -47,14 +49,17 @@ export class Follower {
     this.#start();
   }
 
-  /** Stops reading for a while. The program's output stays in its pipe; when that is full, the program waits. */
-  hold(): void {
-    this.#isHeld = true;
+  /**
+   * Stops reading for a while. The program's output stays in its pipe; when that is full, the program waits.
+   */
+  pause(): void {
+    this.#isPaused = true;
     this.#running?.stdout.pause();
   }
 
-  goOn(): void {
-    this.#isHeld = false;
+  /** Reads on after `hold`. */
+  resume(): void {
+    this.#isPaused = false;
     this.#running?.stdout.resume();
   }
 
@@ -68,14 +73,14 @@ export class Follower {
   #start(): void {
     this.#timer = null;
     if (!this.#isUseful()) {
-      this.#startLater(restartDelayMs.longest);
+      this.#startLater(maxRestartDelayMs);
       return;
     }
     const missing = ['setpriv', this.#command[0]].find(program => !isInstalled(program));
     if (missing === undefined) void this.#run();
     else {
       if (!this.#isMissing) this.#events.failed(`${missing} is not on this host: install it`);
-      this.#startLater(restartDelayMs.longest);
+      this.#startLater(maxRestartDelayMs);
     }
     this.#isMissing = missing !== undefined;
   }
@@ -101,16 +106,16 @@ export class Follower {
         this.#report(line);
       }
     });
-    if (this.#isHeld) program.stdout.pause();
+    if (this.#isPaused) program.stdout.pause();
     this.#events.started();
     const { exitCode, signal, originalMessage } = await program;
     if (this.#isStopped) return;
     this.#running = null;
     const reason = firstError ?? originalMessage ?? signal ?? `exit status ${exitCode}`;
     this.#events.failed(`${this.#command.join(' ')} ended: ${reason}`);
-    if (performance.now() - began > restartDelayMs.longest) this.#delayMs = restartDelayMs.first;
+    if (performance.now() - began > maxRestartDelayMs) this.#delayMs = minRestartDelayMs;
     this.#startLater(this.#delayMs);
-    this.#delayMs = Math.min(2 * this.#delayMs, restartDelayMs.longest);
+    this.#delayMs = Math.min(2 * this.#delayMs, maxRestartDelayMs);
   }
 
   #report(line: string): void {

@@ -1,15 +1,15 @@
-// What programs write to their standard error, such as
+// Finds the reason of a failure in a program's standard error, such as
 // `# Warning: iptables-legacy tables present, use iptables-legacy to see them`, followed by the error.
 
-/** As nft and ip mark an error. */
+/** Errors as nft and ip mark them. */
 const errorLine = /\b(error|fatal)\s*:/i;
 
-/** `# Warning: iptables-legacy tables present, …`, `Warning: The unit file … changed on disk.` */
+/** Warnings: `# Warning: iptables-legacy tables present, …`, `Warning: The unit file … changed on disk.` */
 const warningLine = /^(#\s*)?([\w./-]+:\s*)?(warning|note|notice|info|hint)\b/i;
 
 /**
- * Returns the line of a program's standard error that says best why it failed: one that is marked as an error, else the
- * first that is not a warning, else the first. Null when there is none.
+ * Returns the line of a program's standard error that says best why it failed: one that is marked as an
+ * error, else the first that is not a warning, else the first. Null when there is none.
  */
 export function tellingLine(stderr: string): string | null {
   const lines = stderr

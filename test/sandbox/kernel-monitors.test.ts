@@ -92,12 +92,12 @@ monitors('a program that floods is blocked while the follower holds, and continu
     failed: assert.fail,
   });
   await until(() => lines > 0);
-  follower.hold();
+  follower.pause();
   const [pid = 0] = pidsOf('yes');
   // It sleeps because its pipe is full.
   await until(() => /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
   const before = lines;
-  follower.goOn();
+  follower.resume();
   await until(() => lines > before);
   follower.stop();
 });

@@ -19,7 +19,7 @@ const purePackages = [
 const effects = [
   ...['src/bin/', 'src/commands/', 'src/operations/'],
   'src/config/load.ts',
-  'src/diagnosis/doctor/ask-neighbour.ts',
+  'src/diagnosis/doctor/find-neighbour.ts',
   'src/diagnosis/doctor/doctor.ts',
   'src/diagnosis/doctor/read-dnsmasq.ts',
   'src/diagnosis/doctor/read-host.ts',
@@ -60,6 +60,7 @@ const effects = [
   'src/system/run.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
+  'src/watcher/libvirt-follower.ts',
   'src/watcher/machines.ts',
   'src/watcher/metrics.ts',
   'src/watcher/monitors.ts',
@@ -67,6 +68,7 @@ const effects = [
   'src/watcher/repairs.ts',
   'src/watcher/rescan.ts',
   'src/watcher/server.ts',
+  'src/watcher/timers.ts',
   'src/watcher/watch.ts',
   'src/watcher/watched-files.ts',
 ];

@@ -36,18 +36,18 @@ import { traced } from './trace.ts';
 /** The name of the network namespace, of the host's end of its link, and of the DHCP client. */
 const probeNamespace = 'virlan-probe';
 
-/** How long one probe waits for another. */
+/** Longest wait for another probe. */
 const probeLockTimeoutSeconds = 20;
 
 /** STP at its fastest takes 4 s: see `forwardDelay` in network/desired.ts. */
 const portTimeoutMs = 5000;
 
-/** How often a port's state is read: the kernel reports changes by netlink only. */
+/** Interval of reading a port's state: the kernel reports changes only by netlink. */
 const portIntervalMs = 20;
 
 /**
- * Sends a probe: it takes a lease of an address that is reserved for it, asks for a name and sends a packet
- * to the outside. Removes all of it afterwards, also after an error. Does not throw: an error is a finding.
+ * Sends a probe: it takes a lease of an address that is reserved for it, looks up a name and sends a packet
+ * to the outside. Removes everything afterwards, also after an error. Does not throw: an error is a finding.
  */
 export async function probe(network: NetworkConfig): Promise<Finding[]> {
   try {
@@ -64,7 +64,7 @@ export async function probe(network: NetworkConfig): Promise<Finding[]> {
   }
 }
 
-/** Removes what a killed probe left behind. A probe that is running is left alone. */
+/** Removes the remains of a killed probe. A probe that is running is left alone. */
 export async function clearProbe(network: NetworkConfig): Promise<void> {
   if (!hasRemains(network)) return;
   try {
@@ -109,7 +109,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
 
   const counted = { bridge, mac, ip, nextHop: parseIpv4(nextHop ?? '') ?? network.gateway };
   const canCount = availableBackends(system.isInstalled).includes('nftables');
-  if (canCount) await run('nft', ['-f', '-'], renderCounters(counted));
+  if (canCount) await run('nft', ['-f', '-'], { input: renderCounters(counted) });
   const report = await runGuest(request);
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
@@ -128,10 +128,11 @@ async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
     `link add name ${probeNamespace} mtu ${mtu} type veth peer ${peer}`,
     `link set dev ${probeNamespace} master ${bridge} up`,
   ];
-  // Without an address, only a route lets it send a broadcast.
+  // Without an address, a broadcast can be sent only with a route.
   const inner = ['link set dev lo up', 'link set dev eth0 up', 'route add default dev eth0'];
-  await run('ip', ['-batch', '-'], outer.map(line => `${line}\n`).join(''));
-  await run('ip', ['-netns', probeNamespace, '-batch', '-'], inner.map(line => `${line}\n`).join(''));
+  const batch = (lines: readonly string[]) => ({ input: lines.map(line => `${line}\n`).join('') });
+  await run('ip', ['-batch', '-'], batch(outer));
+  await run('ip', ['-netns', probeNamespace, '-batch', '-'], batch(inner));
 }
 
 /** Waits until the bridge forwards for the probe. Returns how long that took; null after the timeout. */
@@ -150,7 +151,7 @@ async function waitForPort(): Promise<number | null> {
 async function runGuest(request: ProbeRequest): Promise<ProbeReport> {
   const program = require.resolve('../../bin/probe-guest.ts');
   const args = ['netns', 'exec', probeNamespace, process.execPath, program];
-  return JSON.parse(await run('ip', args, JSON.stringify(request)));
+  return JSON.parse(await run('ip', args, { input: JSON.stringify(request) }));
 }
 
 async function readCounters(): Promise<Counters | null> {
@@ -169,7 +170,7 @@ function hasRemains({ bridge }: NetworkConfig): boolean {
   return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge);
 }
 
-/** Continues after a failure: the next probe removes what is still there. */
+/** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
   for (const lease of readLeases(bridge).filter(({ mac }) => mac === probeMac(bridge)))
@@ -179,7 +180,7 @@ async function clearRemains(network: NetworkConfig): Promise<void> {
   if (existsSync(`/sys/class/net/${probeNamespace}`))
     await runOrNull('ip', ['link', 'delete', 'dev', probeNamespace, 'type', 'veth']);
   if (availableBackends(system.isInstalled).includes('nftables'))
-    await runOrNull('nft', ['-f', '-'], removeCounters);
+    await runOrNull('nft', ['-f', '-'], { input: removeCounters });
   await runOrNull('ip', ['netns', 'delete', probeNamespace]);
 }
 

@@ -1,4 +1,5 @@
-// JSON between a probe and the program in its network namespace (bin/probe-guest.ts). Addresses are text.
+// JSON between a probe and the program in its network namespace (bin/probe-guest.ts), with addresses as text:
+//   {"lease": {"kind": "leased", "ip": "192.168.100.254"}, "dns": …, "upstream": …, "nextHopAnswers": true}
 import type { Mac } from '../../address/mac.ts';
 
 /** The task of the guest. */
@@ -11,7 +12,7 @@ export interface ProbeRequest {
   readonly name: string;
   /** The next hop of packets for the outside; null where there is none to ask. */
   readonly nextHop: string | null;
-  /** Whether to ask the gateway's DNS a question that it has to forward. */
+  /** True to ask the gateway's DNS a question that it has to forward. */
   readonly asksUpstream: boolean;
 }
 
