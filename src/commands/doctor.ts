@@ -21,8 +21,9 @@ export async function doctor(options: Values, name: string | null): Promise<numb
   const decisions = options.verbose ? explainDecisions(config, name) : [];
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
   const checks = await progress(describeWait(config), examine(config, name));
-  const due = checks.filter(isRepairable);
-  if (!options.fix || due.length === 0) return report(options, checks, options.fix ? [] : null, decisions);
+  const repairable = checks.filter(isRepairable);
+  if (!options.fix || repairable.length === 0)
+    return report(options, checks, options.fix ? [] : null, decisions);
   const failures = await progress('repairing', repair(config, name));
   const again = await progress(describeWait(config), examine(config, name));
   const stillFails = ({ about, check }: Check) =>
@@ -30,12 +31,12 @@ export async function doctor(options: Values, name: string | null): Promise<numb
   return report(
     options,
     [...again, ...failures],
-    due.filter(each => !stillFails(each)),
+    repairable.filter(each => !stillFails(each)),
     decisions,
   );
 }
 
-/** Says what takes so long: a port in a bridge with STP forwards nothing for its first four seconds. */
+/** Returns the progress message: a port in a bridge with STP forwards nothing for its first four seconds. */
 function describeWait({ networks }: Config): string {
   const slow = networks.filter(({ stp }) => stp).map(({ name }) => name);
   return slow.length === 0
@@ -61,7 +62,7 @@ function isRepairable({ state, detail }: Check): boolean {
   return state === 'fail' && fixFor(detail)?.ours === true;
 }
 
-/** Repairs what virlan can repair. Returns a check for what prevented that. */
+/** Repairs what virlan can repair. Returns a failed check if that was not possible. */
 async function repair(config: Config, name: string | null): Promise<Check[]> {
   try {
     await bringUp(config, config.networks);
@@ -85,7 +86,7 @@ function report(
   return cause === null ? 0 : 1;
 }
 
-/** The form of `virlan doctor --json`: fields may be added, never renamed. */
+/** Returns the form of `virlan doctor --json`: fields may be added, never renamed. */
 function reportJson(
   checks: readonly Check[],
   cause: Check | null,
@@ -114,7 +115,7 @@ function printReport(
   decisions: readonly Decisions[],
 ): void {
   for (const { detail } of repaired ?? [])
-    print(...wrap(`${style('mended', 'green')}  ${forTerminal(seen(detail))}`, 8));
+    print(...wrap(`${style('repaired', 'green')}  ${forTerminal(seen(detail))}`, 10));
   const shown = checks.filter(({ state }) => verbose || cause !== null || state === 'warn');
   print(...formatChecks(shown));
   print(...formatDecisions(decisions));
@@ -127,9 +128,9 @@ function printReport(
   print('', ...wrap(`${style(forTerminal(about), 'bold')}: ${forTerminal(seen(detail))}.`, 0));
   const fix = fixFor(detail);
   if (fix !== null)
-    print(`${fix.mends ? 'Mend it with' : 'See more with'}:  ${style(forTerminal(fix.command), 'bold')}`);
+    print(`${fix.mends ? 'Repair it with' : 'See more with'}:  ${style(forTerminal(fix.command), 'bold')}`);
   if (repaired === null && checks.some(isRepairable))
-    print('What virlan can mend by itself, "virlan doctor --fix" does.');
+    print('"virlan doctor --fix" repairs what virlan can repair.');
 }
 
 const signs: Readonly<Record<State, string>> = {
@@ -151,7 +152,7 @@ function formatChecks(checks: readonly Check[]): string[] {
   ]);
 }
 
-/** Returns why virlan decided as it did, a line for each step. */
+/** Returns the decisions of virlan as text, one line for each step. */
 function formatDecisions(decisions: readonly Decisions[]): string[] {
   return decisions.flatMap(({ about, trail }) => [
     style(forTerminal(`decisions: ${about}`), 'bold'),
@@ -164,7 +165,7 @@ function decisionsJson(decisions: readonly Decisions[]): object {
   return { decisions: decisions.map(({ about, trail }) => ({ about, why: trail.map(trailJson) })) };
 }
 
-/** Only a warning has its command in its line: that of the cause is printed last. */
+/** Returns the command below a warning. The command of the cause is printed last, those of other failures are not. */
 function commandOf(state: State, fix: Fix | null): string[] {
   return state === 'warn' && fix !== null ? [fix.command] : [];
 }

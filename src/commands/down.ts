@@ -9,7 +9,7 @@ import { writeEvents } from '../operations/write-events.ts';
 import { warningText } from '../report/warning-text.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
-/** With `restoreDefault`, libvirt's own networks are restored, too. */
+/** Takes networks down; with `restoreDefault` also restores libvirt's own. Returns the exit code. */
 export async function down(options: Values, names: readonly string[]): Promise<number> {
   const configured = readNetworks(options.config, names.length === 0);
   const networks = await progress(
@@ -45,7 +45,7 @@ async function restoreLibvirt() {
   return restored;
 }
 
-/** An invalid configuration does not keep up the networks that virlan knows it established. */
+/** Returns the configured networks; none if the configuration is invalid and all networks are to be taken down. */
 function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] {
   try {
     return loadConfig(configPath).networks;

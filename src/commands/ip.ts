@@ -1,4 +1,4 @@
-// `virlan ip NAME`.
+// `virlan ip NAME`: prints an address of a machine.
 import { formatIp } from '../address/ip.ts';
 import type { Values } from '../cli/table.ts';
 import { print, printJson } from '../cli/terminal.ts';
@@ -10,7 +10,7 @@ import { trailJson, trailText } from '../report/trail-text.ts';
 import { forTerminal } from '../text.ts';
 import { selectNetwork } from './networks.ts';
 
-/** Prints the address that a NIC of the machine has, or would get; with --verbose also why. */
+/** Prints the address that a NIC of a machine has or would get; with --verbose also why. Returns the exit code. */
 export async function ip(options: Values, name: string): Promise<number> {
   const { json, nic, verbose } = options;
   const network = selectNetwork(loadConfig(options.config), options.network);

@@ -1,4 +1,4 @@
-// Networks that a command line names.
+// Finds the networks that a command line names.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 

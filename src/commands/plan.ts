@@ -12,8 +12,9 @@ import { selectNetworks } from './networks.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
 /** Exit code when there are changes to make. */
-const changesWanted = 3;
+const changesExitCode = 3;
 
+/** Prints the steps that `virlan up` would take. Returns the exit code. */
 export async function plan(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
   const host = surveyHost();
@@ -44,5 +45,5 @@ export async function plan(options: Values, names: readonly string[]): Promise<n
     const users = readDefaultUsers(config);
     if (users !== null) print(forTerminal(defaultUsersText(users)));
   }
-  return count === 0 ? 0 : changesWanted;
+  return count === 0 ? 0 : changesExitCode;
 }

@@ -1,3 +1,4 @@
+// `virlan status`: shows networks, machines, addresses, leases and problems.
 import type { Values } from '../cli/table.ts';
 import { type Cell, print, printJson, style, table } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
@@ -7,23 +8,23 @@ import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
 import { paths } from '../system/paths.ts';
 import { forTerminal } from '../text.ts';
 
-/** `virlan status`. */
+/** Prints the status. Returns the exit code. */
 export async function status(options: Values): Promise<number> {
-  const collected = (await askStatus(options.config)) ?? (await readStatus(options.config));
+  const collected = (await requestStatus(options.config)) ?? (await readStatus(options.config));
   if (options.json) printJson(collected);
   else print(...formatStatus(collected));
   return 0;
 }
 
-/** The watcher's word; null when there is no watcher, or when another configuration than its own is asked about. */
-async function askStatus(config: string): Promise<Status | null> {
+/** Returns the watcher's status; null without a watcher, or for a configuration other than the watcher's. */
+async function requestStatus(config: string): Promise<Status | null> {
   if (config !== paths.config) return null;
   const { requestWatcher } = await import('../watcher/client.ts');
   const answer = await requestWatcher('GET', '/status');
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }
 
-/** Without a watcher nobody follows the leases, so this is when libvirt's own tools get to know of them. */
+/** Reads the status from the host. Publishes the leases to libvirt's tools too: without a watcher nothing else does. */
 async function readStatus(config: string): Promise<Status> {
   const collected = await collectStatus(loadConfig(config));
   for (const network of collected.networks) publishNetwork(network);
@@ -66,8 +67,8 @@ function formatNetwork(network: NetworkStatus): string[] {
   ];
 }
 
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
 const header = ['MACHINE', 'STATE', 'MAC', 'ADDRESS', 'LEASE'];
@@ -85,7 +86,7 @@ function formatLease({ ip, lease }: MachineStatus): string {
   return lease.ip === ip || ip === null ? until : `${lease.ip} ${until}`;
 }
 
-/** The machine's name as a column bears it, with its NIC where it is not the first. */
+/** Returns a machine's name, shortened for a column, and the NIC if it is not the first. */
 function shorten({ name, nic }: MachineStatus): string {
   const text = forTerminal(name);
   return `${text.length > 22 ? `${text.slice(0, 21)}…` : text}${nic === 0 ? '' : ` (NIC ${nic})`}`;

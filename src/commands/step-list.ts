@@ -1,7 +1,8 @@
-// Steps of a plan as commands print them.
+// Prints steps of a plan as text or JSON: `  + bridge k8s-br0  52:54:00:5e:00:01, MTU 1500, STP on`.
 import { style } from '../cli/terminal.ts';
 import { type Description, describeStep, type Step } from '../network/steps.ts';
 
+/** In columns. */
 const maxLineLength = 72;
 
 /** Returns steps as an indented list. */

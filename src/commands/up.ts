@@ -9,6 +9,7 @@ import { forTerminal } from '../text.ts';
 import { selectNetworks } from './networks.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
+/** Establishes networks and prints what changed. Returns the exit code. */
 export async function up(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
   const { networks, libvirt } = await progress(

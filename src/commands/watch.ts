@@ -1,6 +1,7 @@
+// `virlan watch`: runs the watcher in the foreground.
 import type { Values } from '../cli/table.ts';
 
-/** `virlan watch`: runs until it is told to end. What only the watcher needs is a file of its own, loaded here. */
+/** Runs the watcher until a signal ends it. Its code is a bundle of its own: no other command loads it. */
 export async function watch({ config }: Values): Promise<number> {
   const { Watcher } = await import('../watcher/watch.ts');
   await new Watcher(config).run();

@@ -1,7 +1,7 @@
-// The result of one check, as a typed value. words.ts makes its sentence and its command from the detail.
+// The result of one check as a typed value. words/words.ts makes its sentence and its command.
 import type { Detail } from './details.ts';
 
-/** The subject of a check, by a name that programs may rely on: names are added, never changed. */
+/** The name of a check, as `virlan doctor --json` has it: names are added, never changed. */
 export type CheckId =
   | 'config'
   | 'kernel'
@@ -50,7 +50,7 @@ export interface Finding {
 /** A command to type about a finding. */
 export interface Fix {
   readonly command: string;
-  /** Whether it repairs the failure; otherwise it shows more about it. */
+  /** Whether it repairs the failure; otherwise it shows more about it. The name is that of the field in JSON. */
   readonly mends: boolean;
   /** Whether `virlan doctor --fix` does it. */
   readonly ours: boolean;

@@ -16,7 +16,7 @@ import {
   readVersion,
 } from './ledger-format.ts';
 
-const remedy = 'mend that line, or move the file away to begin a new ledger';
+const remedy = 'repair that line, or move the file away to begin a new ledger';
 
 const lineBreak = 0x0a;
 const opening = Buffer.from('{"', encoding);

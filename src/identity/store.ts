@@ -33,7 +33,7 @@ const readLedgerFile = cached(path => Ledger.parse(readBytesOrNull(path) ?? Buff
 const readHostsfileOf = cached(path => {
   const parsed = parseHostsfile(readFileOrNull(path) ?? '');
   if (parsed.ok) return parsed.value;
-  const message = `${path}: ${parsed.error}: mend that line, or move the file away`;
+  const message = `${path}: ${parsed.error}: repair that line, or move the file away`;
   throw new VirlanError('damaged-file', message);
 });
 
