@@ -15,13 +15,23 @@ export type VirlanErrorCode =
   | 'port-in-use'
   /** A file that virlan keeps, or shares with others, does not have the form it should have. */
   | 'damaged-file'
+  /** A file or a sysctl cannot be written. */
+  | 'write-failed'
   /** A file that virlan keeps was written by a newer virlan, in a version of its format that is not known. */
   | 'newer-format'
+  /** A machine has no reservation, and its network is configured not to start it then (on-error = abort). */
+  | 'reservation-failed'
+  /** dnsmasq rejects its new configuration. */
+  | 'rejected-configuration'
+  /** Another firewall's program, or the tool that lists its rules, replied in an unknown form. */
+  | 'unreadable-firewall'
+  /** A program that reports changes of the host ended or is missing. */
+  | 'monitor-failed'
   /** Another virlan process held a lock for too long. */
   | 'lock-timeout'
   /** A program of the system is not installed, failed, or did not end in time. */
   | 'command'
-  /** libvirt passed XML that cannot be read. */
+  /** libvirt passed XML that cannot be read, or that lacks an element that virlan has to change. */
   | 'unreadable-xml'
   /** The network, machine or link that was named does not exist, or is not what it has to be. */
   | 'unknown-network'

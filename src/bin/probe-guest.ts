@@ -36,7 +36,7 @@ async function carryOut(request: ProbeRequest): Promise<ProbeReport> {
     `address replace ${lease.ip}/${prefix} dev eth0`,
     `route replace default via ${gateway} dev eth0`,
   ];
-  await run('ip', ['-batch', '-'], setup.map(line => `${line}\n`).join(''));
+  await run('ip', ['-batch', '-'], { input: setup.map(line => `${line}\n`).join('') });
   const [dns, upstream, nextHopAnswers] = await Promise.all([
     resolveName(request),
     asksUpstream ? askUpstream(request) : null,

@@ -6,6 +6,7 @@
 //   -A VIRLAN-FWD-k8s-br0 -i k8s-br0 -o k8s-br0 -j ACCEPT
 //   COMMIT
 import { type Family, formatPrefix } from '../address/ip.ts';
+import type { System } from '../system/system.ts';
 import type { Backend } from './backend.ts';
 import { iptablesPrefix } from './rules-reader.ts';
 import type { Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
@@ -40,23 +41,19 @@ export const iptables: Backend = {
   companions: () => [],
   async load(system, reader, place, script) {
     const listing = await iptables.list(reader, place);
-    await restore(system.run, place.family, replaceScript(place.bridge, script, listing));
+    await restore(system, place.family, replaceScript(place.bridge, script, listing));
   },
   async remove(system, reader, place) {
     const listing = await iptables.list(reader, place);
-    await restore(system.run, place.family, replaceScript(place.bridge, null, listing));
+    await restore(system, place.family, replaceScript(place.bridge, null, listing));
   },
   list: async (reader, { bridge, family }) => ownLines(bridge, await reader.savedIptables(family)),
   countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
   describePlace: bridge => `chains VIRLAN-…-${bridge}`,
 };
 
-async function restore(
-  run: (program: string, args: readonly string[], input: string) => Promise<string>,
-  family: Family,
-  script: string,
-): Promise<void> {
-  await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], script);
+async function restore({ run }: Pick<System, 'run'>, family: Family, script: string): Promise<void> {
+  await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], { input: script });
 }
 
 function chainsOf(ruleset: Ruleset): Chain[] {

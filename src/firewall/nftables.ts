@@ -28,7 +28,7 @@ export const nftables: Backend = {
         ]
       : [],
   async load(system, _reader, place, script) {
-    const load = (text: string) => system.run('nft', ['-f', '-'], text);
+    const load = (text: string) => system.run('nft', ['-f', '-'], { input: text });
     try {
       await load(createScript(place, script));
     } catch (error) {
@@ -37,7 +37,7 @@ export const nftables: Backend = {
     }
   },
   async remove(system, _reader, place) {
-    await system.run('nft', ['-f', '-'], removeScript(place));
+    await system.run('nft', ['-f', '-'], { input: removeScript(place) });
   },
   async list(reader, { family, bridge }) {
     const listing = await reader.nftTable(family, tableName(bridge));

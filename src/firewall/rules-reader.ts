@@ -3,7 +3,7 @@ import type { Family } from '../address/ip.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
 
-/** Longest time for listing rules, in seconds: a hook waits for it. */
+/** Longest time for listing rules: a hook waits for it. */
 export const listTimeoutSeconds = 2;
 
 export interface RulesReader {
@@ -35,7 +35,7 @@ export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
 /** A failing program means "no rules". A hanging one throws: taken for "no rules", it would make virlan reload them. */
 async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
   try {
-    return await system.run(program, args, '', listTimeoutSeconds);
+    return await system.run(program, args, { timeoutSeconds: listTimeoutSeconds });
   } catch (error) {
     if (error instanceof CommandError && error.reason !== 'timeout') return '';
     throw error;

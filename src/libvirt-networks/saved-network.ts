@@ -47,17 +47,17 @@ export function updateSavedNetwork(
 
 /** Returns the record, or null when virlan has not removed `default`. Throws VirlanError for a damaged one. */
 export function readSavedNetwork(): SavedNetworkRecord | null {
-  const text = readFileOrNull(paths.keptDefault);
-  return text === null ? null : parseSavedNetwork(text, paths.keptDefault);
+  const text = readFileOrNull(paths.savedDefault);
+  return text === null ? null : parseSavedNetwork(text, paths.savedDefault);
 }
 
 /** Writes the record. Throws VirlanError, and leaves the file as it is, when the earlier one is damaged. */
 export function saveNetwork(network: SavedNetwork): void {
   const record = updateSavedNetwork(readSavedNetwork(), network);
-  mkdirSync(dirname(paths.keptDefault), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.keptDefault, formatSavedNetwork(record), 0o600);
+  mkdirSync(dirname(paths.savedDefault), { recursive: true, mode: 0o700 });
+  writeAtomically(paths.savedDefault, formatSavedNetwork(record), 0o600);
 }
 
 export function removeSavedNetwork(): void {
-  rmSync(paths.keptDefault, { force: true });
+  rmSync(paths.savedDefault, { force: true });
 }

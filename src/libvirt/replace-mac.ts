@@ -1,18 +1,22 @@
 // Replaces MACs in a domain's XML and nothing else.
 import { SaxesParser } from 'saxes';
 import type { Mac } from '../address/mac.ts';
+import { VirlanError } from '../errors.ts';
 
 /**
  * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else
  * stays byte for byte, so that nothing that libvirt wrote is lost, like passwords and elements of other
- * tools. Throws when such an interface has no `<mac>`.
+ * tools. Throws VirlanError 'unreadable-xml' when such an interface has no `<mac>`.
  */
 export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string {
   const spans = findMacs(xml);
   let result = xml;
   for (const [place, mac] of [...macs].sort(([a], [b]) => b - a)) {
     const span = spans.get(place);
-    if (span === undefined) throw new Error(`interface ${place} of the domain has no <mac address=…>`);
+    if (span === undefined) {
+      const message = `interface ${place} of the domain has no <mac address=…>`;
+      throw new VirlanError('unreadable-xml', message);
+    }
     result = `${result.slice(0, span.start)}${mac}${result.slice(span.end)}`;
   }
   return result;

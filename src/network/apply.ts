@@ -3,7 +3,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatIp } from '../address/ip.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, VirlanError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { syncHostsfile } from '../identity/store.ts';
@@ -20,7 +20,7 @@ export interface FailedStep {
   readonly error: Error;
 }
 
-/** What became of each step of a plan. */
+/** The outcome of each step of a plan. */
 export interface Applied {
   readonly done: readonly Step[];
   readonly failed: readonly FailedStep[];
@@ -96,7 +96,7 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
 };
 
 /**
- * Executes steps in their order, and returns what became of each. With `onFailure` 'stop' the steps behind the first that
+ * Executes steps in their order, and returns the outcome of each. With `onFailure` 'stop' the steps after the first that
  * fails are skipped; with 'continue' all are tried.
  */
 export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'continue'): Promise<Applied> {
@@ -207,7 +207,7 @@ function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
   try {
     writeFileSync(sysctlPath(key), to);
   } catch (cause) {
-    throw new Error(`sysctl ${key} = ${to}: ${messageOf(cause)}`, { cause });
+    throw new VirlanError('write-failed', `sysctl ${key} = ${to}: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -229,7 +229,7 @@ async function recordRules(step: RulesStep): Promise<void> {
   writeApplied(bridge, { ...applied, rules: [...others, ...loaded] });
 }
 
-/** Returns the listing; none when somebody removed rules meanwhile, so that the next comparison sees drift. */
+/** Returns the listing; none when another program removed rules meanwhile, so that the next comparison sees drift. */
 async function listLoaded({ backend, family, bridge, script }: StepOf<'load rules'>): Promise<string[]> {
   const { list, countRules } = backends[backend];
   const listing = await list(createRulesReader(system), { bridge, family });

@@ -114,10 +114,11 @@ async function findRejectedConfiguration(
   );
   if (!isRestart || written === undefined) return null;
   try {
-    await run('dnsmasq', ['--test', '--conf-file=-'], written.to);
+    await run('dnsmasq', ['--test', '--conf-file=-'], { input: written.to });
     return null;
   } catch (cause) {
-    return new Error(`dnsmasq keeps its old configuration: ${messageOf(cause)}`, { cause });
+    const message = `dnsmasq keeps its old configuration: ${messageOf(cause)}`;
+    return new VirlanError('rejected-configuration', message, { cause });
   }
 }
 

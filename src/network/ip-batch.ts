@@ -49,7 +49,7 @@ async function runUntilFailure(
   commands: readonly string[],
 ): Promise<CommandError | null> {
   try {
-    await run('ip', ['-batch', '-'], commands.map(command => `${command}\n`).join(''));
+    await run('ip', ['-batch', '-'], { input: commands.map(command => `${command}\n`).join('') });
     return null;
   } catch (error) {
     if (error instanceof CommandError && error.reason === 'failed') return error;

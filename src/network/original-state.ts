@@ -76,8 +76,8 @@ export function parseOriginalState(text: string, path: string): OriginalState {
 
 /** Returns the record, or null when virlan has changed nothing. Throws VirlanError for a damaged one. */
 export function readOriginalState(): OriginalState | null {
-  const text = readFileOrNull(paths.before);
-  return text === null ? null : parseOriginalState(text, paths.before);
+  const text = readFileOrNull(paths.originalState);
+  return text === null ? null : parseOriginalState(text, paths.originalState);
 }
 
 /** Adds to the record what it does not contain yet. Throws VirlanError for a damaged one. */
@@ -100,7 +100,7 @@ export function removeOriginalState(bridge: string): void {
   if (known === null) return;
   const { [bridge]: _, ...networks } = known.networks;
   if (Object.keys(networks).length > 0) write({ ...known, networks });
-  else rmSync(paths.before, { force: true });
+  else rmSync(paths.originalState, { force: true });
 }
 
 export function originalHost({ sysctls, sysctlFile }: OriginalState): HostState {
@@ -124,6 +124,6 @@ export function formatOriginalState(state: OriginalState): string {
 }
 
 function write(state: OriginalState): void {
-  mkdirSync(dirname(paths.before), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.before, formatOriginalState(state), 0o600);
+  mkdirSync(dirname(paths.originalState), { recursive: true, mode: 0o700 });
+  writeAtomically(paths.originalState, formatOriginalState(state), 0o600);
 }

@@ -119,8 +119,8 @@ async function readKernel(bridge: string, listed: readonly BackendName[]): Promi
 }
 
 async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
-  const queries = 'address show\nroute show table all\n';
-  return parseLinksAndRoutes(await run('ip', ['-json', '-details', '-batch', '-'], queries));
+  const input = 'address show\nroute show table all\n';
+  return parseLinksAndRoutes(await run('ip', ['-json', '-details', '-batch', '-'], { input }));
 }
 
 async function listRules(

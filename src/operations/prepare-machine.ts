@@ -1,4 +1,4 @@
-// A machine is about to start: its networks are there and each of its NICs has its reservation when this returns.
+// Prepares the start of a machine: establishes its networks where needed, and reserves an address for each NIC.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
@@ -29,7 +29,7 @@ export async function prepareMachine(xml: string, { networks }: Config): Promise
       const { name, uuid } = machine;
       const error = cause as Error;
       events.push({ kind: 'reservation-failed', network: network.name, machine: { name, uuid }, error });
-      if (network.onError === 'abort') abort ??= abortion(network, machine, error);
+      if (network.onError === 'abort') abort ??= abortError(network, machine, error);
     }
   }
   return { events, abort };
@@ -49,7 +49,7 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
   return events;
 }
 
-function abortion(network: NetworkConfig, machine: Machine, cause: Error): Error {
+function abortError(network: NetworkConfig, machine: Machine, cause: Error): VirlanError {
   const message = `no reservation for ${JSON.stringify(machine.name)} on ${network.name}: ${messageOf(cause)}`;
-  return new Error(message, { cause });
+  return new VirlanError('reservation-failed', message, { cause });
 }

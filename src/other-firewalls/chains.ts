@@ -1,11 +1,12 @@
 // Reads chains of the kernel from the output of nft and of iptables-save.
+import { VirlanError } from '../errors.ts';
 import type { Chain } from './model.ts';
 
-/** Reads what `nft --json list chains` prints. Throws for what is no such thing; what it does not know it leaves out. */
+/** Reads the output of `nft --json list chains`, without entries of unknown form. Throws when it is not a list. */
 export function parseNftChains(text: string): Chain[] {
   const listed: unknown = JSON.parse(text);
   const entries = (listed as { nftables?: unknown } | null)?.nftables;
-  if (!Array.isArray(entries)) throw new Error('no list of chains');
+  if (!Array.isArray(entries)) throw new VirlanError('unreadable-firewall', 'nft printed no list of chains');
   return entries.flatMap((entry: { chain?: Partial<Record<string, unknown>> } | null) => {
     const { family, table, name, hook, policy } = entry?.chain ?? {};
     if (typeof family !== 'string' || typeof table !== 'string' || typeof name !== 'string') return [];
@@ -13,7 +14,7 @@ export function parseNftChains(text: string): Chain[] {
   });
 }
 
-/** Those of table `filter` in what `iptables-save` prints. */
+/** Reads the chains of table `filter` from lines of `iptables-save`. */
 export function parseSavedChains(lines: readonly string[]): Chain[] {
   return lines.flatMap(line => {
     const [, name, policy] = /^:(\S+) (\S+)/.exec(line) ?? [];
@@ -31,7 +32,7 @@ export function parseSavedChains(lines: readonly string[]): Chain[] {
   });
 }
 
-/** The lines of table `filter` in what `iptables-save` prints. */
+/** Returns the lines of table `filter` in the output of `iptables-save`. */
 export function filterLines(save: string): string[] {
   const [, rest = ''] = save.split(/^\*filter$/m);
   return (

@@ -2,7 +2,7 @@
 // firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads. Until then the bridge
 // is in a zone that firewalld has already: a reload now would discard the runtime settings of others.
 // When firewalld starts or reloads it flushes the tables of iptables, with virlan's rules and Docker's chains in them.
-
+import { VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { digest } from '../names/digest.ts';
 import type { System } from '../system/system.ts';
@@ -16,7 +16,7 @@ const configurationFile = '/etc/firewalld/firewalld.conf';
 /** A zone that every firewalld has and that accepts everything (zones/trusted.xml). */
 const trusted = 'trusted';
 
-/** Longest time for one change, in seconds. */
+/** Longest time for one change. */
 const changeTimeoutSeconds = 4;
 
 export const firewalld: OtherFirewall<'firewalld'> = {
@@ -125,7 +125,8 @@ function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable
 async function readZone(system: System, link: string): Promise<string> {
   const reply: unknown = JSON.parse(await callZone(system, 'getZoneOfInterface', [link], listTimeoutSeconds));
   const zone = (reply as { data?: unknown[] } | null)?.data?.[0];
-  if (typeof zone !== 'string') throw new Error('firewalld replied without a zone');
+  if (typeof zone !== 'string')
+    throw new VirlanError('unreadable-firewall', 'firewalld replied without a zone');
   return zone;
 }
 
@@ -157,5 +158,5 @@ function callZone(
   const signature = args.length === 0 ? [] : ['s'.repeat(args.length)];
   const call = [name, '/org/fedoraproject/FirewallD1', `${name}.zone`, method, ...signature];
   const options = ['--json=short', '--auto-start=no', `--timeout=${timeoutSeconds}`];
-  return system.run('busctl', [...options, 'call', ...call, ...args], '', timeoutSeconds);
+  return system.run('busctl', [...options, 'call', ...call, ...args], { timeoutSeconds });
 }

@@ -41,5 +41,5 @@ export async function changeRules(
     ...missing.map(({ rule }) => rule.replace(/^-A (\S+) /, '-I $1 1 ')),
   ];
   const script = ['*filter', ...changes, 'COMMIT', ''].join('\n');
-  await system.run('iptables-restore', ['--noflush', '--wait', '5'], script);
+  await system.run('iptables-restore', ['--noflush', '--wait', '5'], { input: script });
 }

@@ -27,7 +27,9 @@ export async function readOtherFirewalls(
     }
   };
   const listChains = async () =>
-    parseNftChains(await system.run('nft', ['--json', 'list', 'chains'], '', listTimeoutSeconds));
+    parseNftChains(
+      await system.run('nft', ['--json', 'list', 'chains'], { timeoutSeconds: listTimeoutSeconds }),
+    );
   const listed = system.isInstalled('nft') ? await attempt('chains', listChains, null) : null;
   const needsIptables =
     listed === null ||

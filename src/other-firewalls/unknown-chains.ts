@@ -67,7 +67,8 @@ async function hasProposedRule(
       line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`),
     );
   const args = ['--stateless', 'list', 'chain', family, table, name];
-  return (await system.run('nft', args, '', listTimeoutSeconds)).includes(`accept comment "${mark}"`);
+  const listing = await system.run('nft', args, { timeoutSeconds: listTimeoutSeconds });
+  return listing.includes(`accept comment "${mark}"`);
 }
 
 /**

@@ -1,3 +1,4 @@
+// Reads files that may be missing, and replaces files atomically.
 import {
   closeSync,
   constants,
@@ -11,13 +12,14 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { messageOf, VirlanError } from '../errors.ts';
 
-/** The text of a file, or null when there is none. Throws for one that is there and cannot be read. */
+/** Returns the text of a file; null when it does not exist. Throws when it exists and cannot be read. */
 export function readFileOrNull(path: string): string | null {
   return readBytesOrNull(path)?.toString('utf8') ?? null;
 }
 
-/** As `readFileOrNull`, for what is no text, or so much of it that it is better searched as it is. */
+/** Returns the bytes of a file; null when it does not exist. Throws when it exists and cannot be read. */
 export function readBytesOrNull(path: string): Buffer | null {
   try {
     return readFileSync(path);
@@ -27,7 +29,7 @@ export function readBytesOrNull(path: string): Buffer | null {
   }
 }
 
-/** Names in a directory, sorted; none when it is not there. */
+/** Returns the sorted names in a directory; none when it does not exist. */
 export function listDirectory(path: string): string[] {
   try {
     return readdirSync(path).sort();
@@ -37,7 +39,10 @@ export function listDirectory(path: string): string[] {
   }
 }
 
-/** Replaces a file in one step: whoever reads it sees the old text or the new, also after the power fails. */
+/**
+ * Replaces a file in one step: a reader sees the old text or the new, also after a power failure. Throws VirlanError
+ * 'write-failed' when the new text cannot be stored, for example on a full disk.
+ */
 export function writeAtomically(path: string, content: string | Buffer, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
   rmSync(temporary, { force: true });
@@ -53,7 +58,7 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
     fsyncSync(file);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw new Error(`${path} cannot be written: ${(error as Error).message}`);
+    throw new VirlanError('write-failed', `${path} cannot be written: ${messageOf(error)}`, { cause: error });
   } finally {
     closeSync(file);
   }
@@ -66,6 +71,7 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
   }
 }
 
+/** Tells whether an error of the file system means that the file or a directory of its path does not exist. */
 export function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
   return code === 'ENOENT' || code === 'ENOTDIR';

@@ -2,7 +2,7 @@
 import { Lines } from './lines.ts';
 import { isInstalled } from './run.ts';
 
-/** What the owner of a Follower is told. */
+/** Callbacks of a Follower. */
 export interface FollowerEvents {
   /** The program was started. What happened before is not reported. */
   started(): void;
@@ -12,10 +12,11 @@ export interface FollowerEvents {
   failed(message: string): void;
 }
 
-/** Before a program is started again: each delay is twice the one before. */
-const restartDelayMs = { first: 100, longest: 60_000 };
+/** Delay before a program is started again: each is twice the one before. */
+const minRestartDelayMs = 100;
+const maxRestartDelayMs = 60_000;
 
-/** The longest beginning of a line that is looked at, in bytes. execa's own lines have no limit. */
+/** The part of a line that is kept. execa's own lines have no limit. */
 const maxLineBytes = 4096;
 
 /** The program that runs now. */
@@ -31,11 +32,11 @@ interface RunningProgram {
 export class Follower {
   readonly #command: readonly [string, ...string[]];
   readonly #events: FollowerEvents;
-  /** Returns whether it makes sense to run the program now; called before each start. */
+  /** Tells whether the program can report anything now; called before each start. */
   readonly #isUseful: () => boolean;
   #running: RunningProgram | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #delayMs = restartDelayMs.first;
+  #delayMs = minRestartDelayMs;
   #isHeld = false;
   #isMissing = false;
   #isStopped = false;
@@ -53,7 +54,8 @@ export class Follower {
     this.#running?.stdout.pause();
   }
 
-  goOn(): void {
+  /** Reads on after `hold`. */
+  resume(): void {
     this.#isHeld = false;
     this.#running?.stdout.resume();
   }
@@ -68,14 +70,14 @@ export class Follower {
   #start(): void {
     this.#timer = null;
     if (!this.#isUseful()) {
-      this.#startLater(restartDelayMs.longest);
+      this.#startLater(maxRestartDelayMs);
       return;
     }
     const missing = ['setpriv', this.#command[0]].find(program => !isInstalled(program));
     if (missing === undefined) void this.#run();
     else {
       if (!this.#isMissing) this.#events.failed(`${missing} is not on this host: install it`);
-      this.#startLater(restartDelayMs.longest);
+      this.#startLater(maxRestartDelayMs);
     }
     this.#isMissing = missing !== undefined;
   }
@@ -108,9 +110,9 @@ export class Follower {
     this.#running = null;
     const reason = firstError ?? originalMessage ?? signal ?? `exit status ${exitCode}`;
     this.#events.failed(`${this.#command.join(' ')} ended: ${reason}`);
-    if (performance.now() - began > restartDelayMs.longest) this.#delayMs = restartDelayMs.first;
+    if (performance.now() - began > maxRestartDelayMs) this.#delayMs = minRestartDelayMs;
     this.#startLater(this.#delayMs);
-    this.#delayMs = Math.min(2 * this.#delayMs, restartDelayMs.longest);
+    this.#delayMs = Math.min(2 * this.#delayMs, maxRestartDelayMs);
   }
 
   #report(line: string): void {

@@ -10,12 +10,12 @@ export class LockTimeout extends VirlanError {
 
   constructor(path: string, lockTimeoutSeconds: number, cause: unknown) {
     const held = `${path} was held by another virlan for ${lockTimeoutSeconds} s`;
-    super('lock-timeout', `${held}: see who with "fuser ${path}"`, { cause });
+    super('lock-timeout', `${held}: see which process with "fuser ${path}"`, { cause });
   }
 }
 
 /** flock(1) ends with it when the lock is not free in time; its errors are those of sysexits.h, from 64 on. */
-const lockIsHeld = 1;
+const lockHeldExitCode = 1;
 
 /**
  * Runs `work` while no other process does so with the same lock file, and returns its result. Node cannot flock(2), so
@@ -41,12 +41,12 @@ async function takeLock(path: string, file: number, lockTimeoutSeconds: number):
   const { startProgram } = await import('./execa.ts');
   const args = ['--exclusive', '--wait', String(lockTimeoutSeconds), '0'];
   try {
-    // execa's types know the descriptors up to 9 only. To read stderr would take 4 ms, and a machine's start waits: what
-    // flock(1) says goes where this process's own errors go.
+    // execa's types know the descriptors up to 9 only. stderr is inherited because a pipe for it takes 4 ms, and a machine's
+    // start waits.
     await startProgram('flock', args, { stdin: file as 3, stdout: 'ignore', stderr: 'inherit' });
   } catch (cause) {
     const { code, exitCode = null, signal } = cause as ExecaError;
-    if (exitCode === lockIsHeld) throw new LockTimeout(path, lockTimeoutSeconds, cause);
+    if (exitCode === lockHeldExitCode) throw new LockTimeout(path, lockTimeoutSeconds, cause);
     const details = { exitCode, stderr: '', cause };
     if (code === 'ENOENT')
       throw new CommandError('flock is not on this host: install util-linux', {

@@ -10,14 +10,14 @@ interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** As pino numbers its levels. */
+/** pino's numbers of the levels. */
 const levelNumbers: Readonly<Record<LogLine['level'], number>> = { info: 30, warn: 40, error: 50 };
 
-const stderr = 2;
+const stderrDescriptor = 2;
 
 /** Returns whether systemd connected stderr to the journal, so that the log goes there instead of to a file. */
 export function logsToJournal(): boolean {
-  const { dev, ino } = fstatSync(stderr);
+  const { dev, ino } = fstatSync(stderrDescriptor);
   // A child of a service inherits the variable, not always the stream: systemd.exec(5), $JOURNAL_STREAM.
   return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
 }
@@ -33,7 +33,7 @@ export function protectLogFile(): void {
  */
 export function writeLog(lines: readonly LogLine[]): void {
   const text = lines.map(line => `${JSON.stringify(format(line))}\n`).join('');
-  if (logsToJournal()) writeSync(stderr, text);
+  if (logsToJournal()) writeSync(stderrDescriptor, text);
   else {
     mkdirSync(dirname(paths.log), { recursive: true });
     appendFileSync(paths.log, text);

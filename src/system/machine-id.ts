@@ -1,4 +1,4 @@
-// The identity that systemd gives a host (machine-id(5)).
+// The machine id of a host (machine-id(5)).
 import { readFileOrNull } from './files.ts';
 import { paths } from './paths.ts';
 

@@ -1,23 +1,24 @@
-// Paths on the host: virlan's own, libvirt's, and where programs are looked for.
+// The paths of files: virlan's own, and those of libvirt that virlan reads or writes.
 
-/** Where programs of the system are looked for, whatever PATH the caller has. */
+/** The directories in which programs of the system are searched for, whatever PATH the caller has. */
 export const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** virlan's own files. docs/how-it-works.md has those that concern users. */
+/** virlan's own files, the same on every host. docs/how-it-works.md has those that concern users. */
 export const paths = {
   config: '/etc/virlan/virlan.ini',
-  /** Holds one directory per network with dnsmasq options of the user's own. */
+  /** Holds one directory per network, for dnsmasq options that the administrator adds. */
   dnsmasqExtras: '/etc/virlan/dnsmasq.d',
   sysctl: '/etc/sysctl.d/60-virlan.conf',
   ledger: '/var/lib/virlan/ledger.jsonl',
-  /** What the host was like before virlan changed it. */
-  before: '/var/lib/virlan/before.json',
-  keptDefault: '/var/lib/virlan/default-network.json',
+  /** The state of the host before virlan first changed it: network/original-state.ts. */
+  originalState: '/var/lib/virlan/before.json',
+  /** libvirt's network `default` before virlan removed it: libvirt-networks/saved-network.ts. */
+  savedDefault: '/var/lib/virlan/default-network.json',
   log: '/var/log/virlan.log',
-  /** What V8 made of the program's files: see start.ts. */
+  /** Code that V8 compiled: bin/start.ts. */
   codeCache: '/var/cache/virlan',
   run: '/run/virlan',
-  /** The watcher's socket: hooks and the command line ask there. */
+  /** The watcher's socket, for hooks and the command line. hooks/ and install/setup name it too: a test compares. */
   socket: '/run/virlan/socket',
   /** Locks are taken in this order: that of the network, then that of the ledger. */
   networkLock: '/run/virlan/network.lock',
@@ -27,7 +28,7 @@ export const paths = {
   machineId: '/etc/machine-id',
 } as const;
 
-/** libvirt's own files: virlan reads them in hooks, where libvirt must not be called. */
+/** libvirt's files. Hooks read them, because a hook must not call libvirt. */
 export const libvirtPaths = {
   domains: '/etc/libvirt/qemu',
   runningDomains: '/run/libvirt/qemu',

@@ -8,11 +8,18 @@ import { tellingLine } from './stderr.ts';
 /** The time limit of a program that is given no other. */
 const defaultTimeoutSeconds = 10;
 
-/** In characters, for each stream: the rulesets of others can be long. */
-const maxOutput = 2 ** 28;
+/** For each stream: the rulesets of other programs can be long. */
+const maxOutputCharacters = 2 ** 28;
 
-/** How long output is awaited after a program's end: a daemon that it started may hold the pipe open for ever. */
+/** Output is awaited this long after a program's end: a daemon that it started may hold the pipe open for ever. */
 const outputGraceMs = 1000;
+
+export interface RunOptions {
+  /** Text for the program's standard input; empty by default. */
+  readonly input?: string;
+  /** The program is killed when it has not ended after this time. The default is 10 s. */
+  readonly timeoutSeconds?: number;
+}
 
 /**
  * Runs a program of the system with a list of arguments, never a shell. Returns its standard output without the line
@@ -21,15 +28,14 @@ const outputGraceMs = 1000;
 export async function run(
   program: string,
   args: readonly string[],
-  input = '',
-  timeoutSeconds = defaultTimeoutSeconds,
+  { input = '', timeoutSeconds = defaultTimeoutSeconds }: RunOptions = {},
 ): Promise<string> {
   // 11 ms to load: a hook without work runs no program.
   const { startProgram } = await import('./execa.ts');
   const running = startProgram(program, args, {
     stdin: input === '' ? 'ignore' : 'pipe',
     timeout: timeoutSeconds * 1000,
-    maxBuffer: maxOutput,
+    maxBuffer: maxOutputCharacters,
   });
   // A program need not read its input. execa's own option `input` makes a stream of it, which takes 2 ms.
   running.stdin?.end(input);
@@ -46,14 +52,14 @@ export async function run(
   }
 }
 
-/** As `run`, but returns null when the program fails or is missing: for questions whose answer may be no. */
+/** Runs a program like `run`, but returns null when it is missing, fails or has not ended in time. */
 export async function runOrNull(
   program: string,
   args: readonly string[],
-  input = '',
+  options: RunOptions = {},
 ): Promise<string | null> {
   try {
-    return await run(program, args, input);
+    return await run(program, args, options);
   } catch (error) {
     if (error instanceof CommandError) return null;
     throw error;

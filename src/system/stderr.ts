@@ -1,10 +1,10 @@
-// What programs write to their standard error, such as
+// Finds the reason of a failure in a program's standard error, such as
 // `# Warning: iptables-legacy tables present, use iptables-legacy to see them`, followed by the error.
 
-/** As nft and ip mark an error. */
+/** Errors as nft and ip mark them. */
 const errorLine = /\b(error|fatal)\s*:/i;
 
-/** `# Warning: iptables-legacy tables present, …`, `Warning: The unit file … changed on disk.` */
+/** Warnings: `# Warning: iptables-legacy tables present, …`, `Warning: The unit file … changed on disk.` */
 const warningLine = /^(#\s*)?([\w./-]+:\s*)?(warning|note|notice|info|hint)\b/i;
 
 /**

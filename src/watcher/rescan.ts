@@ -5,7 +5,7 @@ import { Coalesced } from './serial.ts';
 /** A monitor of the host that can be told to wait. */
 interface Monitor {
   hold(): void;
-  goOn(): void;
+  resume(): void;
   stop(): void;
 }
 
@@ -58,7 +58,7 @@ export class Rescan {
       await pause(pauseAfter(tookMs, this.#idleScans), undefined, { ref: false });
     } finally {
       this.#endedAt = performance.now();
-      for (const monitor of this.#monitors) monitor.goOn();
+      for (const monitor of this.#monitors) monitor.resume();
     }
   }
 }

@@ -97,7 +97,7 @@ monitors('a program that floods is blocked while the follower holds, and continu
   // It sleeps because its pipe is full.
   await until(() => /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
   const before = lines;
-  follower.goOn();
+  follower.resume();
   await until(() => lines > before);
   follower.stop();
 });

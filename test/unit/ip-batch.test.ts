@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
 import { runIpBatch } from '../../src/network/ip-batch.ts';
+import type { RunOptions } from '../../src/system/run.ts';
 
 const batches = suite('ip batch');
 
@@ -10,7 +11,11 @@ class FakeIp {
   readonly executed: string[] = [];
   processes = 0;
 
-  run = async (program: string, args: readonly string[], input = ''): Promise<string> => {
+  run = async (
+    program: string,
+    args: readonly string[],
+    { input = '' }: RunOptions = {},
+  ): Promise<string> => {
     assert.deepEqual([program, ...args], ['ip', '-batch', '-']);
     this.processes++;
     for (const [index, command] of input.split('\n').slice(0, -1).entries()) {

@@ -14,12 +14,12 @@ function watched(findings: readonly boolean[] = []) {
     after.shift()?.();
     return findings[looks++] ?? false;
   });
-  let goOn = () => {};
+  let resume = () => {};
   const source = {
     hold: () => void events.push('hold'),
-    goOn: () => {
+    resume: () => {
       events.push('go on');
-      goOn();
+      resume();
     },
     stop: () => void events.push('stop'),
   };
@@ -29,7 +29,7 @@ function watched(findings: readonly boolean[] = []) {
     new Promise<void>(resolve => {
       // Its own timers keep no process alive.
       const alive = setInterval(() => {}, 1000);
-      goOn = () => {
+      resume = () => {
         if (events.filter(event => event === 'go on').length < count) return;
         clearInterval(alive);
         resolve();

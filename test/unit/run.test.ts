@@ -20,7 +20,7 @@ async function failureOf(work: Promise<unknown>): Promise<CommandError> {
 }
 
 const sh = (script: string, input = '', timeoutSeconds = 10) =>
-  run('sh', ['-c', script], input, timeoutSeconds);
+  run('sh', ['-c', script], { input, timeoutSeconds });
 
 running('returns the output without the line break at its end', async () => {
   assert.equal(await sh('echo a; echo; echo'), 'a\n\n');
@@ -81,7 +81,7 @@ running('a daemon that holds the output open does not hold up its starter', asyn
 running('a question whose answer is no is null', async () => {
   assert.equal(await runOrNull('false', []), null);
   assert.equal(await runOrNull('no-such-program', []), null);
-  assert.equal(await runOrNull('cat', [], 'yes'), 'yes');
+  assert.equal(await runOrNull('cat', [], { input: 'yes' }), 'yes');
 });
 
 running('the most telling line of standard error', () => {

@@ -31,7 +31,7 @@ export async function readHostFacts(): Promise<DoctorHostFacts> {
 async function readNftError(): Promise<string | null> {
   if (!availableBackends(system.isInstalled).includes('nftables')) return null;
   try {
-    await run('nft', ['list', 'tables'], '', listTimeoutSeconds);
+    await run('nft', ['list', 'tables'], { timeoutSeconds: listTimeoutSeconds });
     return null;
   } catch (error) {
     return messageOf(error);

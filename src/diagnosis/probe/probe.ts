@@ -109,7 +109,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
 
   const counted = { bridge, mac, ip, nextHop: parseIpv4(nextHop ?? '') ?? network.gateway };
   const canCount = availableBackends(system.isInstalled).includes('nftables');
-  if (canCount) await run('nft', ['-f', '-'], renderCounters(counted));
+  if (canCount) await run('nft', ['-f', '-'], { input: renderCounters(counted) });
   const report = await runGuest(request);
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
@@ -130,8 +130,9 @@ async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
   ];
   // Without an address, only a route lets it send a broadcast.
   const inner = ['link set dev lo up', 'link set dev eth0 up', 'route add default dev eth0'];
-  await run('ip', ['-batch', '-'], outer.map(line => `${line}\n`).join(''));
-  await run('ip', ['-netns', probeNamespace, '-batch', '-'], inner.map(line => `${line}\n`).join(''));
+  const batch = (lines: readonly string[]) => ({ input: lines.map(line => `${line}\n`).join('') });
+  await run('ip', ['-batch', '-'], batch(outer));
+  await run('ip', ['-netns', probeNamespace, '-batch', '-'], batch(inner));
 }
 
 /** Waits until the bridge forwards for the probe. Returns how long that took; null after the timeout. */
@@ -150,7 +151,7 @@ async function waitForPort(): Promise<number | null> {
 async function runGuest(request: ProbeRequest): Promise<ProbeReport> {
   const program = require.resolve('../../bin/probe-guest.ts');
   const args = ['netns', 'exec', probeNamespace, process.execPath, program];
-  return JSON.parse(await run('ip', args, JSON.stringify(request)));
+  return JSON.parse(await run('ip', args, { input: JSON.stringify(request) }));
 }
 
 async function readCounters(): Promise<Counters | null> {
@@ -179,7 +180,7 @@ async function clearRemains(network: NetworkConfig): Promise<void> {
   if (existsSync(`/sys/class/net/${probeNamespace}`))
     await runOrNull('ip', ['link', 'delete', 'dev', probeNamespace, 'type', 'veth']);
   if (availableBackends(system.isInstalled).includes('nftables'))
-    await runOrNull('nft', ['-f', '-'], removeCounters);
+    await runOrNull('nft', ['-f', '-'], { input: removeCounters });
   await runOrNull('ip', ['netns', 'delete', probeNamespace]);
 }
 

@@ -37,12 +37,12 @@ export async function traced(table: string, act: () => Promise<unknown>): Promis
   try {
     // nft does not report when it begins to listen: the table is loaded again until it is reported.
     do {
-      await run('nft', ['-f', '-'], table);
+      await run('nft', ['-f', '-'], { input: table });
       await Promise.race([reading, pause(reloadIntervalMs)]);
     } while (phase === 'starting' && monitor.exitCode === null && monitor.signalCode === null);
     await act();
     phase = 'over';
-    await runOrNull('nft', ['-f', '-'], removeCounters);
+    await runOrNull('nft', ['-f', '-'], { input: removeCounters });
     await reading;
   } finally {
     monitor.kill();
