@@ -1,16 +1,15 @@
-// `virlan adopt NAME`.
-
+// `virlan adopt NAME`: lets virlan change the MAC of a machine that has booted.
 import type { Values } from '../cli/table.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
 import { adoptMachine } from '../operations/adopt.ts';
 
-/** Has a machine that has booted get its formula MAC at its next cold start. */
+/** Marks the MACs of a machine as due to become the formula's, and has the watcher act on it. Returns the exit code. */
 export async function adopt({ config, json }: Values, name: string): Promise<number> {
   const adopted = await adoptMachine(loadConfig(config), name);
   const { requestWatcher } = await import('../watcher/client.ts');
-  const isDone = (await requestWatcher('POST', '/settle', name))?.body === 'done\n';
+  const isDone = (await requestWatcher('POST', '/reconcile', name))?.body === 'done\n';
   if (json) {
     const nics = adopted.map(({ network, nic }) => ({ network, nic }));
     printJson({ name, adopted: nics, watcher: isDone });

@@ -1,5 +1,6 @@
 // Programs that report changes of the kernel and of firewalld, and what they report.
 import type { NetworkConfig } from '../config/config.ts';
+import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
 import { system } from '../system/system.ts';
@@ -33,7 +34,8 @@ export function followKernel(
     line: (text: string) => {
       if (isChange(text)) changed();
     },
-    failed: (message: string) => report({ kind: 'monitor-failed', error: new Error(message) }),
+    failed: (message: string) =>
+      report({ kind: 'monitor-failed', error: new VirlanError('monitor-failed', message) }),
   });
   return [
     new Follower(['nft', 'monitor'], onLine(isRulesChange)),

@@ -1,20 +1,20 @@
-// Which event of libvirt calls for what. Pure.
+// Decides the watcher's reactions to an event of libvirt. Pure.
 import type { Domain, LibvirtEvent } from 'node-libvirt';
 
 export type Reaction =
-  /** Compare the machine with its reservations, and its definition with its MACs. */
-  | { readonly kind: 'settle-machine'; readonly domain: Domain }
+  /** Assign the machine's MACs and reserve its addresses. */
+  | { readonly kind: 'reconcile-machine'; readonly domain: Domain }
   /** Retire the machine's reservations if it is gone. */
   | { readonly kind: 'retire-machine'; readonly domain: Domain }
   /** Compare libvirt's networks with the configuration. */
   | { readonly kind: 'arrange-networks' };
 
-/** Returns what to do about an event, in this order. */
+/** Returns the reactions to an event, in their order. */
 export function reactionsTo(event: LibvirtEvent): Reaction[] {
   if (event.kind === 'network-lifecycle') return [{ kind: 'arrange-networks' }];
   const { domain } = event;
-  const settle = { kind: 'settle-machine', domain } as const;
-  if (event.kind !== 'domain-lifecycle') return [settle];
+  const reconcile = { kind: 'reconcile-machine', domain } as const;
+  if (event.kind !== 'domain-lifecycle') return [reconcile];
   // Whether `default` is given to a pass-through network depends on which machines refer to it, and which of them run.
   const arrange = { kind: 'arrange-networks' } as const;
   const retire = { kind: 'retire-machine', domain } as const;
@@ -22,11 +22,11 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
     case 'undefined':
       // A rename arrives as undefined(old name) and defined(new name) with one UUID: only the second matters.
       if (event.detail === 'renamed') return [];
-      return event.detail === 'removed' ? [retire, arrange] : [settle];
+      return event.detail === 'removed' ? [retire, arrange] : [reconcile];
     case 'stopped':
-      return [retire, settle, arrange];
+      return [retire, reconcile, arrange];
     case 'defined':
-      return [settle, arrange];
+      return [reconcile, arrange];
     case 'started':
     case 'suspended':
     case 'resumed':
@@ -34,6 +34,6 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
     case 'pmsuspended':
     case 'crashed':
     case 'unknown':
-      return [settle];
+      return [reconcile];
   }
 }

@@ -1,5 +1,6 @@
-// Repairs networks, and leaves alone for a while what has to be repaired too often.
+// Repairs networks, and leaves a unit alone for a while that had to be repaired too often.
 import type { NetworkConfig } from '../config/config.ts';
+import { findDnsmasq } from '../dnsmasq/process.ts';
 import { isEstablished } from '../network/applied-record.ts';
 import type { Fight } from '../network/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
@@ -8,7 +9,7 @@ import { FightLimiter } from './fight-limiter.ts';
 
 export class Repairs {
   readonly #limiter = new FightLimiter();
-  /** By network: what was reported of the last scan, so that it is reported once. */
+  /** By network: the conditions that the last scan reported, so that each is reported once. */
   readonly #reported = new Map<string, ReadonlySet<string>>();
   readonly #report: (events: readonly NetworkEvent[]) => void;
 
@@ -28,9 +29,10 @@ export class Repairs {
     return events.some(({ kind }) => kind === 'network-repaired');
   }
 
-  /** Whether its dnsmasq, when it is gone, would be started again. */
-  keepsDnsmasq({ bridge }: NetworkConfig): boolean {
-    return isEstablished(bridge) && this.#limiter.allows({ kind: 'dnsmasq', bridge }, Date.now());
+  /** Returns whether a network's dnsmasq has ended and may be started again now. */
+  isDnsmasqDue({ bridge }: NetworkConfig): boolean {
+    if (findDnsmasq(bridge) !== null || !isEstablished(bridge)) return false;
+    return this.#limiter.allows({ kind: 'dnsmasq', bridge }, Date.now());
   }
 
   /** Returns the units that are left alone at present. */
@@ -44,7 +46,7 @@ export class Repairs {
     return ends.length === 0 ? null : Math.min(...ends);
   }
 
-  /** Leaves out failures and warnings that the scan before had, too. */
+  /** Returns the events without failures and warnings that the previous scan reported. */
   #selectNew({ name }: NetworkConfig, events: readonly NetworkEvent[]): NetworkEvent[] {
     const before = this.#reported.get(name) ?? new Set();
     const keys = events.map(conditionKey);
@@ -71,7 +73,7 @@ function conditionKey(event: NetworkEvent): string | null {
   }
 }
 
-/** JSON of an Error is `{}`, and JSON of a bigint is an exception. */
+/** Replaces values that JSON cannot represent: an Error becomes `{}`, and a bigint throws. */
 function replaceForKey(_key: string, value: unknown): unknown {
   if (value instanceof Error) return value.message;
   return typeof value === 'bigint' ? String(value) : value;

@@ -1,39 +1,49 @@
-// What the watcher answers on its socket: hooks and the command line ask there.
+// The routes of the watcher's socket, such as `POST /hook/qemu/prepare`. hooks/ask.sh and client.ts send requests there.
 import type { HookOutcome } from '../operations/hook-outcome.ts';
+import type { Event } from '../report/event.ts';
 import type { Status } from '../report/status.ts';
 import { type Answer, plainText, type Routes } from './answers.ts';
 
-/** The work behind the routes. */
+/** The work of the routes. */
 export interface RouteHandlers {
-  /** Called around each hook; reports the outcome's events. */
-  timeHook(hook: string, work: () => Promise<HookOutcome>): Promise<HookOutcome>;
+  /** Starts to measure a hook's time; the returned function stops. */
+  startHookTimer(hook: string): () => void;
+  report(events: readonly Event[]): void;
   prepareMachine(xml: string): Promise<HookOutcome>;
   plugNic(xml: string): Promise<HookOutcome>;
   startDaemon(): Promise<HookOutcome>;
-  /** Compares a machine again because its reservation changed without an event. False while libvirt is not connected. */
-  settleMachine(name: string): Promise<boolean>;
+  /** Reconciles a machine whose reservation changed without an event. Returns false while libvirt is not connected. */
+  reconcileMachine(name: string): Promise<boolean>;
   status(): Promise<Status>;
   metrics(): Promise<{ type: string; body: string }>;
 }
 
+/** Returns the handlers of all routes. */
 export function createRoutes(handlers: RouteHandlers): Routes {
-  const hook = (name: string, work: (xml: string) => Promise<HookOutcome>) => async (body: string) =>
-    text(hookAnswer(await handlers.timeHook(name, () => work(body))));
+  const hook = (name: string, work: (xml: string) => Promise<HookOutcome>) => async (body: string) => {
+    const stopTimer = handlers.startHookTimer(name);
+    const outcome = await work(body).catch(
+      (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
+    );
+    handlers.report(outcome.events);
+    stopTimer();
+    return text(hookAnswer(outcome));
+  };
   return new Map([
     ['GET /ping', async () => text('virlan\n')],
     ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
     ['POST /hook/network/port-created', hook('network port-created', xml => handlers.plugNic(xml))],
     ['POST /hook/daemon/start', hook('daemon start', () => handlers.startDaemon())],
     [
-      'POST /settle',
-      async name => text((await handlers.settleMachine(name)) ? 'done\n' : 'libvirt is not connected\n'),
+      'POST /reconcile',
+      async name => text((await handlers.reconcileMachine(name)) ? 'done\n' : 'libvirt is not connected\n'),
     ],
     ['GET /status', async () => json(await handlers.status())],
     ['GET /metrics', async () => ({ status: 200, ...(await handlers.metrics()) })],
   ]);
 }
 
-/** One line for the hook script, which is read by the shell: see hooks/qemu. */
+/** Returns the line that hooks/qemu reads: `start`, or `abort REASON`. */
 function hookAnswer({ abort }: HookOutcome): string {
   return abort === null ? 'start\n' : `abort ${abort.message.replaceAll('\n', ' ')}\n`;
 }

@@ -38,7 +38,7 @@ export function get(path: string): Promise<string | null> {
 
 /** Resolves when the watcher has processed all events of machines. A machine of this name must exist. */
 export async function idle(machine: string): Promise<void> {
-  if ((await ask('POST', '/settle', machine, 30_000)) !== 'done\n')
+  if ((await ask('POST', '/reconcile', machine, 30_000)) !== 'done\n')
     throw new Error('the watcher has not processed all events');
 }
 

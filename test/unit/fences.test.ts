@@ -60,6 +60,7 @@ const effects = [
   'src/system/run.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
+  'src/watcher/libvirt-follower.ts',
   'src/watcher/machines.ts',
   'src/watcher/metrics.ts',
   'src/watcher/monitors.ts',
@@ -67,6 +68,7 @@ const effects = [
   'src/watcher/repairs.ts',
   'src/watcher/rescan.ts',
   'src/watcher/server.ts',
+  'src/watcher/timers.ts',
   'src/watcher/watch.ts',
   'src/watcher/watched-files.ts',
 ];

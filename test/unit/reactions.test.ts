@@ -10,23 +10,23 @@ const network = { name: 'default', uuid: '00000000-0000-4000-8000-000000000002' 
 
 /** What an event's name and detail call for. */
 const lifecycle: [event: string, detail: string, ...reactions: string[]][] = [
-  ['defined', 'added', 'settle-machine', 'arrange-networks'],
-  ['defined', 'updated', 'settle-machine', 'arrange-networks'],
-  ['defined', 'renamed', 'settle-machine', 'arrange-networks'],
-  ['defined', 'from-snapshot', 'settle-machine', 'arrange-networks'],
+  ['defined', 'added', 'reconcile-machine', 'arrange-networks'],
+  ['defined', 'updated', 'reconcile-machine', 'arrange-networks'],
+  ['defined', 'renamed', 'reconcile-machine', 'arrange-networks'],
+  ['defined', 'from-snapshot', 'reconcile-machine', 'arrange-networks'],
   ['undefined', 'removed', 'retire-machine', 'arrange-networks'],
   ['undefined', 'renamed'],
-  ['undefined', 'unknown', 'settle-machine'],
-  ['started', 'booted', 'settle-machine'],
-  ['started', 'migrated', 'settle-machine'],
-  ['suspended', 'paused', 'settle-machine'],
-  ['resumed', 'unpaused', 'settle-machine'],
-  ['stopped', 'shutdown', 'retire-machine', 'settle-machine', 'arrange-networks'],
-  ['stopped', 'failed', 'retire-machine', 'settle-machine', 'arrange-networks'],
-  ['shutdown', 'finished', 'settle-machine'],
-  ['pmsuspended', 'memory', 'settle-machine'],
-  ['crashed', 'panicked', 'settle-machine'],
-  ['unknown', 'unknown', 'settle-machine'],
+  ['undefined', 'unknown', 'reconcile-machine'],
+  ['started', 'booted', 'reconcile-machine'],
+  ['started', 'migrated', 'reconcile-machine'],
+  ['suspended', 'paused', 'reconcile-machine'],
+  ['resumed', 'unpaused', 'reconcile-machine'],
+  ['stopped', 'shutdown', 'retire-machine', 'reconcile-machine', 'arrange-networks'],
+  ['stopped', 'failed', 'retire-machine', 'reconcile-machine', 'arrange-networks'],
+  ['shutdown', 'finished', 'reconcile-machine'],
+  ['pmsuspended', 'memory', 'reconcile-machine'],
+  ['crashed', 'panicked', 'reconcile-machine'],
+  ['unknown', 'unknown', 'reconcile-machine'],
 ];
 
 reactions('each event of a domain’s life', () => {
@@ -44,9 +44,9 @@ reactions('each event of a domain’s life', () => {
 
 reactions('devices, metadata and networks', () => {
   const cases: [LibvirtEvent, string][] = [
-    [{ kind: 'device-added', domain, alias: 'net1' }, 'settle-machine'],
-    [{ kind: 'device-removed', domain, alias: 'net1' }, 'settle-machine'],
-    [{ kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' }, 'settle-machine'],
+    [{ kind: 'device-added', domain, alias: 'net1' }, 'reconcile-machine'],
+    [{ kind: 'device-removed', domain, alias: 'net1' }, 'reconcile-machine'],
+    [{ kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' }, 'reconcile-machine'],
     [{ kind: 'network-lifecycle', network, event: 'started' }, 'arrange-networks'],
     [{ kind: 'network-lifecycle', network, event: 'unknown' }, 'arrange-networks'],
   ];

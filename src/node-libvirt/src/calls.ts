@@ -87,7 +87,7 @@ export class Calls {
    * @throws FrameError or XdrError if it is not the valid reply to a call in flight; such a call stays in
    *   flight and is rejected by `failAll`
    */
-  settle(header: FrameHeader, payload: Buffer): void {
+  takeReply(header: FrameHeader, payload: Buffer): void {
     const call = this.#inFlight.get(header.serial);
     if (call === undefined)
       throw new FrameError(`a reply with serial ${header.serial}, which no call in flight has`);

@@ -231,7 +231,7 @@ export class Connection {
     const { version, type, status, procedure } = header;
     if (version !== remoteVersion) throw new FrameError(`a frame of protocol version ${version}`);
     if (type === MessageType.REPLY) {
-      this.#calls.settle(header, payload);
+      this.#calls.takeReply(header, payload);
     } else if (type === MessageType.MESSAGE) {
       if (status !== MessageStatus.OK) throw new FrameError(`an event with status ${status}`);
       const arrival = decodeEvent(procedure, payload);

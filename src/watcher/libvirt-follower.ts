@@ -1,0 +1,138 @@
+// Follows libvirt: connects to it, reacts to its events, and keeps its networks and machines as they are configured.
+import { ConnectionError, type Domain, LibvirtClient } from 'node-libvirt';
+import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
+import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { Event, FailureEvent } from '../report/event.ts';
+import type { Configuration } from './configuration.ts';
+import { Machines } from './machines.ts';
+import { type Reaction, reactionsTo } from './reactions.ts';
+import { Coalesced, Serial } from './serial.ts';
+
+/** Pause after arranging libvirt's networks, which reads many files on a host with many machines. */
+const arrangePauseMs = 300;
+
+/** Callbacks of a LibvirtFollower. */
+export interface LibvirtFollowerEvents {
+  report(events: readonly Event[]): void;
+  /** A daemon was connected or disconnected. `isConnected` is about the daemon that serves machines. */
+  connectionChanged(isConnected: boolean): void;
+  /** The daemon that serves machines was connected: any machine may have changed. */
+  machinesChanged(): void;
+}
+
+export class LibvirtFollower {
+  /** While it is connected, virtqemud and virtnetworkd do not end for being idle. */
+  readonly #client = new LibvirtClient();
+  readonly #configuration: Configuration;
+  readonly #events: LibvirtFollowerEvents;
+  readonly #machines: Machines;
+  /** Calls to libvirt that depend on what they find run one after the other. */
+  readonly #work = new Serial();
+  readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangePauseMs);
+  #problems: readonly LibvirtNetworkProblem[] = [];
+
+  constructor(configuration: Configuration, events: LibvirtFollowerEvents) {
+    this.#configuration = configuration;
+    this.#events = events;
+    this.#machines = new Machines(
+      this.#client,
+      machineEvents => events.report(machineEvents),
+      () => configuration.networks,
+    );
+  }
+
+  /** With modular daemons virtnetworkd may be absent: only the daemon that serves machines counts. */
+  get isConnected(): boolean {
+    return this.#client.isConnected('domain');
+  }
+
+  /** The networks of libvirt that were left as they are, and why. */
+  get problems(): readonly LibvirtNetworkProblem[] {
+    return this.#problems;
+  }
+
+  /** Starts to connect; connects again whenever a connection ends. */
+  start(): void {
+    this.#client.on('connected', ({ drivers, socket }) => {
+      this.#events.connectionChanged(this.isConnected);
+      this.#events.report([{ kind: 'libvirt-connected', socket }]);
+      if (drivers.includes('network')) void this.arrangeNetworks();
+      if (drivers.includes('domain')) this.#events.machinesChanged();
+    });
+    this.#client.on('disconnected', ({ socket, error }) => {
+      this.#events.connectionChanged(this.isConnected);
+      this.#events.report([{ kind: 'libvirt-disconnected', socket, error }]);
+    });
+    this.#client.on('notice', notice => {
+      if (notice.kind !== 'connect-failed') this.#events.report([{ kind: 'libvirt-notice', notice }]);
+    });
+    this.#client.on('event', event => {
+      for (const reaction of reactionsTo(event)) this.#react(reaction);
+    });
+    this.#client.start();
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  /** Brings libvirt's networks in line with the configuration. Failures are reported. */
+  arrangeNetworks(): Promise<void> {
+    return this.#arrange.request();
+  }
+
+  /** Reconciles all machines. Returns whether that was done: not without a connection. Failures are reported. */
+  async reconcileAll(): Promise<boolean> {
+    if (!this.isConnected) return false;
+    try {
+      await this.#work.run(() => this.#machines.reconcileAll());
+      return true;
+    } catch (error) {
+      this.#reportFailure('reconcile', error);
+      return false;
+    }
+  }
+
+  /** Reconciles the machine of this name. Returns false without a connection. Throws when there is no such machine. */
+  async reconcileNamed(name: string): Promise<boolean> {
+    if (!this.isConnected) return false;
+    await this.#work.run(async () => this.#machines.reconcile(await this.#client.domainLookupByName(name)));
+    return true;
+  }
+
+  #react(reaction: Reaction): void {
+    switch (reaction.kind) {
+      case 'arrange-networks':
+        void this.arrangeNetworks();
+        return;
+      case 'reconcile-machine':
+        this.#queue(reaction.domain, () => this.#machines.reconcile(reaction.domain));
+        return;
+      case 'retire-machine':
+        this.#queue(reaction.domain, () => this.#machines.removed(reaction.domain));
+        return;
+    }
+  }
+
+  #queue({ name }: Domain, work: () => Promise<void>): void {
+    this.#work.run(work).catch(error => this.#reportFailure('libvirt-event', error, name));
+  }
+
+  async #arrangeNetworks(): Promise<void> {
+    try {
+      if (!this.#client.isConnected('network')) return;
+      const { actions, problems } = await arrangeNetworks(this.#client, this.#configuration.current);
+      this.#events.report(actions.map(action => ({ kind: 'libvirt-network-changed', action })));
+      this.#problems = problems;
+    } catch (error) {
+      this.#reportFailure('libvirt-networks', error);
+    }
+  }
+
+  /** Reports a failure. A lost connection has been reported, and everything is compared when it is back. */
+  #reportFailure(during: FailureEvent['during'], error: unknown, machine?: string): void {
+    if (error instanceof ConnectionError) return;
+    const subject = machine === undefined ? {} : { machine };
+    this.#events.report([{ kind: 'failed', during, error: error as Error, ...subject }]);
+  }
+}

@@ -1,0 +1,34 @@
+// The watcher's timers, for changes that no event announces.
+import { hasLegacyRules } from '../other-firewalls/observe.ts';
+import { system } from '../system/system.ts';
+import { notifySystemd, watchdogIntervalMs } from './notify.ts';
+
+/** Interval of comparing everything without an event: `virsh attach-device --config` sends none. */
+const reconcileIntervalMs = 180_000;
+
+/** Interval of searching dnsmasq's process, which takes 50 µs: it is not a child, so its end is not announced. */
+const dnsmasqIntervalMs = 200;
+
+/** Interval of scans on a host with iptables-legacy, whose changes the kernel does not report. */
+const legacyRulesIntervalMs = 5000;
+
+/** The work of the timers. */
+export interface TimedWork {
+  reconcile(): void;
+  checkDnsmasq(): void;
+  rescan(): void;
+}
+
+/** Starts all timers, the report to systemd's watchdog included. Returns a function that stops them. */
+export function startTimers({ reconcile, checkDnsmasq, rescan }: TimedWork): () => void {
+  const watchdogMs = watchdogIntervalMs();
+  const timers = [
+    setInterval(reconcile, reconcileIntervalMs),
+    setInterval(checkDnsmasq, dnsmasqIntervalMs),
+    setInterval(() => hasLegacyRules(system.readFile) && rescan(), legacyRulesIntervalMs),
+    ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),
+  ];
+  return () => {
+    for (const timer of timers) clearInterval(timer);
+  };
+}
