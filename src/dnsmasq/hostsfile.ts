@@ -6,11 +6,11 @@ import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
 
 /**
- * The comment that marks virlan's lines. A line without it was written by hand, and is kept byte for byte. A
- * tag (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a machine whose line has a tag
+ * The comment that marks virlan's lines; install/purge.sh has it too. A line without it was written by hand, and is
+ * kept byte for byte. A tag (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a machine whose line has a tag
  * holds a lease.
  */
-const mark = ' # virlan';
+export const reservationMark = ' # virlan';
 
 /**
  * The comment that marks the line of a probe. It counts as written by hand, so that no machine gets its
@@ -18,14 +18,14 @@ const mark = ' # virlan';
  */
 const probeMark = ' # virlan-probe';
 
-/** What a line gives: an address and a name for MACs. */
+/** The content of a line: the address and the name for MACs. */
 export interface Reservation {
   readonly macs: readonly Mac[];
   readonly ip: Ipv4;
   readonly hostname: string;
 }
 
-/** A line written by hand: what virlan must not give to another NIC. */
+/** The content of a line written by hand: virlan must not give these to another NIC. */
 export interface HandLine {
   readonly macs: readonly Mac[];
   readonly ip: Ipv4 | null;
@@ -38,19 +38,20 @@ export interface Hostsfile {
   readonly byHand: readonly string[];
 }
 
-/** Reads a hostsfile. One that is not text is an error, so that it is never written over. */
+/** Reads a hostsfile. A file that is not text is an error, so that it is never overwritten. */
 export function parseHostsfile(text: string): Result<Hostsfile> {
   const ours: string[] = [];
   const byHand: string[] = [];
   const lines = text.split('\n');
   if (lines.at(-1) === '') lines.pop();
-  for (const line of lines) (line.endsWith(mark) ? ours : byHand).push(line);
+  for (const line of lines) (line.endsWith(reservationMark) ? ours : byHand).push(line);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: it searches for them
   const damage = byHand.find(line => /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/.test(line));
   if (damage === undefined) return { ok: true, value: { ours, byHand } };
   return { ok: false, error: `line ${lines.indexOf(damage) + 1} holds bytes that are not text` };
 }
 
+/** Returns the text of a hostsfile. */
 export function formatHostsfile(hostsfile: Hostsfile): string {
   const lines = [...hostsfile.byHand, ...hostsfile.ours];
   return lines.length === 0 ? '' : `${lines.join('\n')}\n`;
@@ -58,16 +59,22 @@ export function formatHostsfile(hostsfile: Hostsfile): string {
 
 /** Returns virlan's line for a reservation. */
 export function reservationLine(reservation: Reservation): string {
-  return `${hostLine(reservation)}${mark}`;
+  return `${hostLine(reservation)}${reservationMark}`;
 }
 
-/** `id:*` makes dnsmasq ignore the client id: clones with one machine-id are told apart by MAC. */
+/** Returns one of virlan's lines without its mark. */
+export function withoutMark(line: string): string {
+  return line.endsWith(reservationMark) ? line.slice(0, -reservationMark.length) : line;
+}
+
+/** Returns a line without a mark. `id:*` makes dnsmasq ignore the client id: clones with one machine-id are told apart by MAC. */
 function hostLine({ macs, ip, hostname }: Reservation): string {
   return [...macs, 'id:*', formatIp(ip), hostname].join(',');
 }
 
 /**
- * Returns the file with this line as its only probe's line, or without any (null). Null when nothing changes.
+ * Returns the file with this line as its only line of a probe, or with none (`probe` is null). Null when nothing
+ * changes.
  */
 export function withProbe(hostsfile: Hostsfile, probe: Reservation | null): Hostsfile | null {
   const wanted = probe === null ? [] : [`${hostLine(probe)}${probeMark}`];

@@ -1,6 +1,8 @@
-// Where the files of a network's dnsmasq are: the places of the recipe that people follow by hand.
+// The paths of the files of a network's dnsmasq. They are those of the manual recipe that virlan replaces.
 
-/** Below it, each bridge has its own directory. */
+import { paths } from '../system/paths.ts';
+
+/** Contains one directory per bridge. install/purge.sh names it too. */
 export const dnsmasqRoot = '/var/lib/dnsmasq';
 
 export interface DnsmasqPaths {
@@ -11,8 +13,11 @@ export interface DnsmasqPaths {
   /** Leases, see leases.ts. */
   readonly leases: string;
   readonly pid: string;
+  /** The version of the hostsfile that dnsmasq was told of last, see `tellDnsmasq` in process.ts. */
+  readonly told: string;
 }
 
+/** Returns the paths for the dnsmasq of one bridge. */
 export function dnsmasqPaths(bridge: string): DnsmasqPaths {
   const directory = `${dnsmasqRoot}/${bridge}`;
   return {
@@ -21,5 +26,6 @@ export function dnsmasqPaths(bridge: string): DnsmasqPaths {
     hostsfile: `${directory}/hostsfile`,
     leases: `${directory}/leases`,
     pid: `/run/dnsmasq/${bridge}.pid`,
+    told: `${paths.run}/${bridge}.told`,
   };
 }

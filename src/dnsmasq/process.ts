@@ -1,10 +1,12 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
-import { paths } from '../system/paths.ts';
 import { dnsmasqPaths } from './paths.ts';
 
-/** Configuration → the process found last, which is not searched for again if the pid file is lost. */
+/**
+ * Cache of this process: configuration file → the process found last, so that /proc is not searched again if the pid
+ * file is lost. Each entry is verified before it is used.
+ */
 const found = new Map<string, number>();
 
 /**
@@ -31,13 +33,13 @@ function search(conf: string): number | null {
   return running.find(other => !running.includes(Number(processStat(other)?.[1]))) ?? null;
 }
 
-/** Whether a network has its bridge and its dnsmasq: what can be seen without running a program. */
+/** Tells whether a network has its bridge and its dnsmasq, without running a program. */
 export function isAlive({ bridge }: { readonly bridge: string }): boolean {
   return existsSync(`/sys/class/net/${bridge}/bridge`) && findDnsmasq(bridge) !== null;
 }
 
 /**
- * Whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its
+ * Tells whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its
  * pid file first, and the kernel removes a process's command line before it closes its files.
  */
 export function hasEnded(pid: number): boolean {
@@ -64,12 +66,12 @@ function isDnsmasq(pid: number, conf: string): boolean {
   return program.endsWith('dnsmasq') && args.includes(`--conf-file=${conf}`);
 }
 
-/** Whether it is not in a container, whose processes are visible here, too. */
+/** Tells whether a process is in this host's network namespace: processes in containers are visible in /proc too. */
 function isOnThisHost(pid: number): boolean {
   return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
 }
 
-/** Returns state, parent and so on (proc(5), /proc/pid/stat); null when there is no such process. */
+/** Returns state, parent and so on (proc(5), /proc/pid/stat); null when the process does not exist. */
 function processStat(pid: number): string[] | null {
   const stat = ofProcess(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
   return stat === null ? null : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -86,13 +88,13 @@ function ofProcess<T>(read: () => T): T | null {
 }
 
 /**
- * Has dnsmasq read the hostsfile, unless it has read it as it is now. The version that it was told of last is
- * in a file, so that a process killed between writing and telling leaves the telling to the next. Returns
- * false when no dnsmasq runs: it reads the hostsfile when it starts.
+ * Makes dnsmasq read the hostsfile by SIGHUP, unless it has read this version. The version is kept in a file, so that
+ * after a virlan process was killed between writing and telling, the next one tells. Returns false when no dnsmasq
+ * runs: it reads the hostsfile when it starts.
  */
 export function tellDnsmasq(bridge: string): boolean {
-  const told = `${paths.run}/${bridge}.told`;
-  const { ino, mtimeNs } = statSync(dnsmasqPaths(bridge).hostsfile, { bigint: true });
+  const { hostsfile, told } = dnsmasqPaths(bridge);
+  const { ino, mtimeNs } = statSync(hostsfile, { bigint: true });
   const pid = findDnsmasq(bridge);
   const version = `${pid} ${ino} ${mtimeNs}\n`;
   if (pid === null) return false;

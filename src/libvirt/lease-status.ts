@@ -2,6 +2,13 @@
 // net-dhcp-leases` and libnss-libvirt.
 //   [{"ip-address": "192.168.100.155", "mac-address": "52:54:00:c5:f2:a7", "expiry-time": 1795000000}]
 
+import { libvirtPaths } from '../system/paths.ts';
+
+/** Returns the path of a bridge's file. */
+export function leaseStatusPath(bridge: string): string {
+  return `${libvirtPaths.leaseStatus}/${bridge}.status`;
+}
+
 /** One lease. */
 export interface LeaseStatus {
   readonly ip: string;

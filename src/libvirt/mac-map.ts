@@ -3,6 +3,13 @@
 // guest uses.
 //   [{"domain": "web", "macs": ["52:54:00:c5:f2:a7"]}]
 
+import { libvirtPaths } from '../system/paths.ts';
+
+/** Returns the path of a bridge's file. */
+export function macMapPath(bridge: string): string {
+  return `${libvirtPaths.leaseStatus}/${bridge}.macs`;
+}
+
 /** Returns the text of the file, which has each machine once. */
 export function formatMacMap(macs: ReadonlyMap<string, readonly string[]>): string {
   const entries = [...macs].map(([domain, own]) => ({ domain, macs: own }));

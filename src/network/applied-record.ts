@@ -5,6 +5,7 @@
 //    "addresses": ["192.168.100.1/24"], "version": 2}
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
 import { readFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
@@ -45,7 +46,7 @@ function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;
 }
 
-/** Whether virlan established the network of a bridge since the host booted, and has not taken it down. */
+/** Tells whether virlan established the network of a bridge since the host booted, and has not taken it down. */
 export function isEstablished(bridge: string): boolean {
   return existsSync(recordPath(bridge));
 }
@@ -62,12 +63,13 @@ export function parseApplied(text: string): AppliedRecord {
   return parsed.ok ? parsed.value : empty;
 }
 
+/** Writes the record. */
 export function writeApplied(bridge: string, applied: AppliedRecord): void {
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   writeAtomically(recordPath(bridge), formatRecord(applied, format), 0o600);
 }
 
-/** Removes the record, and the note of which hostsfile dnsmasq has read. */
+/** Removes the record, and the version of the hostsfile that dnsmasq was told of. */
 export function removeApplied(bridge: string): void {
-  for (const path of [recordPath(bridge), `${paths.run}/${bridge}.told`]) rmSync(path, { force: true });
+  for (const path of [recordPath(bridge), dnsmasqPaths(bridge).told]) rmSync(path, { force: true });
 }

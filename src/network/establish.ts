@@ -3,8 +3,10 @@ import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import { leaseStatusPath } from '../libvirt/lease-status.ts';
+import { macMapPath } from '../libvirt/mac-map.ts';
 import { withLock } from '../system/lock.ts';
-import { libvirtPaths, paths } from '../system/paths.ts';
+import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
 import { readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import { type Applied, applySteps } from './apply.ts';
@@ -23,10 +25,10 @@ import { formatAddress, groupByUnit, isInOtherFirewall, type Step, type StepOf }
 import { type HostSurvey, type Survey, surveyAgainst, surveyHost, surveyNetwork } from './survey.ts';
 import type { NetworkWarning } from './warnings.ts';
 
-/** Longest wait for another virlan process that changes a network, in seconds: libvirtd's start waits meanwhile. */
+/** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
 const networkLockTimeoutSeconds = 30;
 
-/** What establishing a network, or taking it down, changed, and what virlan cannot put right. */
+/** The changes made by establishing a network or taking it down, and problems that virlan cannot repair. */
 export interface Established extends Applied {
   readonly warnings: readonly NetworkWarning[];
 }
@@ -138,8 +140,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
     throw new VirlanError('apply-failed', messages.join('; '), { cause: failure.error });
   }
-  for (const published of ['status', 'macs'])
-    rmSync(`${libvirtPaths.leaseStatus}/${bridge}.${published}`, { force: true });
+  for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
   removeRecords(bridge);
   return { ...join(others, own), warnings };
 }

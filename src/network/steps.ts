@@ -3,6 +3,7 @@
 // them.
 import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
 import type { FixedHost } from '../config/config.ts';
+import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
@@ -57,7 +58,7 @@ export interface Description {
   readonly sign: '+' | '~' | '-';
   readonly subject: string;
   readonly detail: string;
-  /** Contents of the step, where one line does not tell it. */
+  /** Details, one line each; mostly none. */
   readonly lines: readonly string[];
 }
 
@@ -195,12 +196,10 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     },
     unit: ({ bridge }) => ({ kind: 'reservations', bridge }),
     check: () => 'reservations',
-    fault({ missing: [lacking], stale: [surplus = ''] }) {
-      const text = (written: string) => written.replace(/ # .*/, '');
-      return lacking === undefined
-        ? `the hostsfile has a surplus line: ${text(surplus)}`
-        : `the hostsfile lacks ${text(lacking)}`;
-    },
+    fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
+      lacking === undefined
+        ? `the hostsfile has a surplus line: ${withoutMark(surplus)}`
+        : `the hostsfile lacks ${withoutMark(lacking)}`,
   },
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
@@ -235,14 +234,14 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).fault(step, bridge);
 }
 
-/** Whether a step changes another program's firewall: its failure must not keep virlan from its own work. */
+/** Tells whether a step changes another program's firewall: its failure must not stop the other steps. */
 export function isInOtherFirewall(step: Step): step is StepOf<'allow in' | 'withdraw from'> {
   return step.kind === 'allow in' || step.kind === 'withdraw from';
 }
 
 /**
- * Groups the steps of a plan by repair unit. While the bridge does not exist, all that goes onto it belongs to it; while
- * ports return, STP, which waits for them, belongs to them.
+ * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one
+ * unit. While ports return, STP is part of their unit, because it starts after them.
  */
 export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
   const isNew = steps.some(step => step.kind === 'add bridge');
@@ -250,7 +249,7 @@ export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Uni
   const unitOf = (step: Step): Unit => {
     if (isNew && goesOntoBridge(bridge, step)) return { kind: 'bridge', bridge };
     if (portsReturn && (isReturningPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
-    return unitAlone(step, bridge);
+    return unitOfStep(step, bridge);
   };
   const groups = new Map<string, { unit: Unit; steps: Step[] }>();
   for (const step of steps) {
@@ -263,7 +262,7 @@ export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Uni
   return [...groups.values()];
 }
 
-function unitAlone<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
+function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
   return kindOf(step).unit(step, bridge);
 }
 
@@ -282,6 +281,7 @@ function isStp(step: Step): boolean {
   return step.kind === 'set link' && step.attribute === 'stp';
 }
 
+/** Returns `ADDRESS/LENGTH`. */
 export function formatAddress({ ip, prefixLength }: LinkAddress): string {
   return `${formatIp(ip)}/${prefixLength}`;
 }
@@ -357,7 +357,7 @@ function onOff(value: boolean): string {
   return value ? 'on' : 'off';
 }
 
-/** Returns the lines that come and go; none for a file that is new as a whole. */
+/** Returns the lines that are removed and added; none for a new file. */
 function compareText(from: string | null, to: string): string[] {
   if (from === null) return [];
   const [before, after] = [from.split('\n'), to.split('\n')];

@@ -1,14 +1,15 @@
-// The uplink: where packets of machines go when they leave for the outside.
+// The uplink: the link and the next hop by which packets of machines leave for the outside.
 import { formatIp, type IpAddress } from '../address/ip.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
+import { ipErrorReason } from './ip-error.ts';
 
 export type Uplink =
   | { readonly kind: 'via'; readonly dev: string; readonly gateway: string | null }
   /** This host itself cannot reach the outside. */
   | { readonly kind: 'unreachable'; readonly reason: string };
 
-/** In TEST-NET-1 (RFC 5737), which nobody owns: only the route to it is asked for, nothing is sent there. */
+/** In TEST-NET-1 (RFC 5737), reserved for documentation: the kernel is asked for the route to it, and nothing is sent there. */
 const anywhere = '192.0.2.1';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
@@ -20,6 +21,6 @@ export async function readUplink(system: System, bridge: string, machine: IpAddr
     return { kind: 'via', dev: route.dev, gateway: route.gateway ?? null };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    return { kind: 'unreachable', reason: error.message.replace(/^.*(?:answers|Error): /, '') };
+    return { kind: 'unreachable', reason: ipErrorReason(error.stderr) ?? error.message };
   }
 }

@@ -1,38 +1,37 @@
-// Writes a network's leases and machines where libvirt's own tools look for them.
+// Publishes a network's leases and machines in the files that libvirt's own tools read.
 import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { formatIp } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { probeMac } from '../diagnosis/probe/mac.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
 import { VirlanError } from '../errors.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
-import { formatLeaseStatus } from '../libvirt/lease-status.ts';
-import { formatMacMap } from '../libvirt/mac-map.ts';
+import { formatLeaseStatus, leaseStatusPath } from '../libvirt/lease-status.ts';
+import { formatMacMap, macMapPath } from '../libvirt/mac-map.ts';
 import { readFileOrNull, writeAtomically } from '../system/files.ts';
-import { libvirtPaths } from '../system/paths.ts';
 
 /**
  * libvirt takes an expiry of 0 as past: an infinite lease gets the largest time that its 32-bit readers know.
  */
 const maxExpiry = 2 ** 31 - 1;
 
-/** What a guest may put into a host name or client id so that libvirt's tools may print it. */
+/** Host names and client ids that libvirt's tools may print: guests choose them. */
 const safeForTerminal = /^[A-Za-z0-9._:*-]{1,255}$/;
 
 /** Writes the leases and the MACs of a network's machines. */
 export function publishNetwork({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): void {
   publishLeases(bridge);
   try {
-    publish(`${bridge}.macs`, formatMacMap(macsOn(name)));
+    publish(macMapPath(bridge), formatMacMap(macsOn(name)));
   } catch (error) {
-    // Each decision made from the ledger reports its damage; what is published stays as it was.
-    const isUnreadable = error instanceof VirlanError && isOfLedger(error);
-    if (!isUnreadable) throw error;
+    // Decisions made from the ledger report its damage; the published file stays as it was.
+    if (!isLedgerError(error)) throw error;
   }
 }
 
-function isOfLedger({ code }: VirlanError): boolean {
-  return code === 'damaged-file' || code === 'newer-format';
+function isLedgerError(error: unknown): boolean {
+  return error instanceof VirlanError && (error.code === 'damaged-file' || error.code === 'newer-format');
 }
 
 /** Returns name of a machine → MACs of its NICs on the network, and those they had before. */
@@ -59,12 +58,11 @@ export function publishLeases(bridge: string): void {
       clientId: ifSafe(clientId),
       expires: expires === 0 ? maxExpiry : expires,
     }));
-  publish(`${bridge}.status`, formatLeaseStatus(leases));
+  publish(leaseStatusPath(bridge), formatLeaseStatus(leases));
 }
 
-/** Writes a file that differs. Does nothing on a host without libvirt's directory. */
-function publish(file: string, text: string): void {
-  if (!existsSync(libvirtPaths.leaseStatus)) return;
-  const path = `${libvirtPaths.leaseStatus}/${file}`;
+/** Writes a file if its text differs. Does nothing on a host without libvirt's directory. */
+function publish(path: string, text: string): void {
+  if (!existsSync(dirname(path))) return;
   if (readFileOrNull(path) !== text) writeAtomically(path, text);
 }

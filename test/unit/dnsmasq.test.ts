@@ -36,6 +36,7 @@ dnsmasq('its files are where the recipe has them', () => {
     hostsfile: '/var/lib/dnsmasq/k8s-br0/hostsfile',
     leases: '/var/lib/dnsmasq/k8s-br0/leases',
     pid: '/run/dnsmasq/k8s-br0.pid',
+    told: '/run/virlan/k8s-br0.told',
   });
 });
 

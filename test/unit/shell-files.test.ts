@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { suite } from 'uvu';
+import { reservationMark } from '../../src/dnsmasq/hostsfile.ts';
+import { dnsmasqRoot } from '../../src/dnsmasq/paths.ts';
+import { paths } from '../../src/system/paths.ts';
+import { createRoutes } from '../../src/watcher/routes.ts';
+
+const shell = suite('shell files');
+
+const files = [
+  'hooks/ask.sh',
+  'hooks/daemon',
+  'hooks/network',
+  'hooks/qemu',
+  'install/setup',
+  'install/purge.sh',
+];
+
+function read(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+shell('name only files and directories of virlan that the program has', () => {
+  const known = new Set(Object.values(paths).flatMap(path => [path, dirname(path)]));
+  for (const file of files) {
+    const named = read(file).match(/\/(?:run|etc|var\/(?:lib|log|cache))\/virlan[\w./-]*/g) ?? [];
+    for (const path of named) assert(known.has(path), `${file} names ${path}`);
+  }
+});
+
+shell('the hooks and the installer look for the socket of the watcher', () => {
+  for (const file of ['hooks/ask.sh', 'hooks/qemu', 'install/setup'])
+    assert(read(file).includes(paths.socket), file);
+});
+
+shell('the hooks post to routes of the watcher', () => {
+  const missing = () => assert.fail('not called');
+  const routes = createRoutes({
+    startHookTimer: missing,
+    report: missing,
+    prepareMachine: missing,
+    plugNic: missing,
+    startDaemon: missing,
+    reconcileMachine: missing,
+    status: missing,
+    metrics: missing,
+  });
+  const posted = files.flatMap(file => read(file).match(/(?<=\bask )\/hook\/[\w/-]+/g) ?? []);
+  assert.deepEqual(
+    posted.map(path => `POST ${path}`).sort(),
+    [...routes.keys()].filter(route => route.includes('/hook/')).sort(),
+  );
+});
+
+shell('a purge deletes the data of virlan and its lines in hostsfiles', () => {
+  const purge = read('install/purge.sh');
+  const directories = [dirname(paths.ledger), paths.codeCache, paths.run];
+  assert(purge.includes(`rm -rf ${directories.join(' ')}\n`));
+  assert(purge.includes(`rm -f ${paths.log}\n`));
+  assert(purge.includes(`in ${dnsmasqRoot}/*/;`));
+  assert(purge.includes(`sed -i '/${reservationMark}$/d'`));
+});
+
+shell.run();
