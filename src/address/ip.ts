@@ -101,12 +101,12 @@ export function netmaskOf(subnet: Prefix<Ipv4>): Ipv4 {
   return (2 ** 32 - 2 ** (32 - subnet.length)) as Ipv4;
 }
 
-/** Whether an address lies in a network; never one of the other family. */
+/** Returns whether an address lies in a network; never one of the other family. */
 export function prefixContains({ network, length }: Prefix, address: IpAddress): boolean {
   return prefixOf(address, length).network === network;
 }
 
-/** Whether two networks share an address; never those of different families. */
+/** Returns whether two networks share an address; never those of different families. */
 export function prefixesOverlap(a: Prefix, b: Prefix): boolean {
   if (familyOf(a.network) !== familyOf(b.network)) return false;
   return a.length <= b.length ? prefixContains(a, b.network) : prefixContains(b, a.network);

@@ -10,7 +10,7 @@ export type Explanation<Value> = {
   readonly derivedFrom?: string;
 } & (IsChoice<Value> extends true ? { readonly choices: Readonly<Record<Value & string, string>> } : unknown);
 
-/** Whether a value is one of several words. Only then a record of its values has required keys. */
+/** True if a value is one of several words: only then a record of its values has required keys. */
 type IsChoice<Value> = [Value] extends [string]
   ? Record<never, 1> extends Record<Value, 1>
     ? false

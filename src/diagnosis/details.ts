@@ -28,7 +28,7 @@ export interface HostDetails {
   'dnsmasq-unpatched': {
     readonly version: string;
     readonly cves: readonly string[];
-    /** Whether the package's changelog could be read: distributions fix bugs without changing the version. */
+    /** True if the package's changelog could be read: distributions fix bugs without changing the version. */
     readonly hasChangelog: boolean;
   };
 }

@@ -15,7 +15,7 @@ export interface DnsmasqHost {
 
 const header = '# Written by virlan: changes here are lost. Options of your own go into';
 
-/** Whether virlan wrote this dnsmasq.conf, not the user by hand. */
+/** Returns whether virlan wrote this dnsmasq.conf, not the user by hand. */
 export function isWrittenByVirlan(conf: string): boolean {
   return conf.startsWith(header);
 }

@@ -25,7 +25,7 @@ export function parseLeases(text: string): Lease[] {
   });
 }
 
-/** Whether a lease has not expired. */
+/** Returns whether a lease has not expired. */
 export function isCurrent(lease: Lease, now: Date): boolean {
   return lease.expires === 0 || lease.expires * 1000 > now.getTime();
 }

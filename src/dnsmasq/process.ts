@@ -33,13 +33,13 @@ function search(conf: string): number | null {
   return running.find(other => !running.includes(Number(processStat(other)?.[1]))) ?? null;
 }
 
-/** Tells whether a network has its bridge and its dnsmasq, without running a program. */
+/** Returns whether a network has its bridge and its dnsmasq, without running a program. */
 export function isAlive({ bridge }: { readonly bridge: string }): boolean {
   return existsSync(`/sys/class/net/${bridge}/bridge`) && findDnsmasq(bridge) !== null;
 }
 
 /**
- * Tells whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its
+ * Returns whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its
  * pid file first, and the kernel removes a process's command line before it closes its files.
  */
 export function hasEnded(pid: number): boolean {
@@ -66,7 +66,7 @@ function isDnsmasq(pid: number, conf: string): boolean {
   return program.endsWith('dnsmasq') && args.includes(`--conf-file=${conf}`);
 }
 
-/** Tells whether a process is in this host's network namespace: processes in containers are visible in /proc too. */
+/** Returns whether a process is in this host's network namespace: processes in containers are visible in /proc too. */
 function isOnThisHost(pid: number): boolean {
   return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
 }

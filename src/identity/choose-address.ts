@@ -1,4 +1,4 @@
-// Which address a NIC gets, and why.
+// Chooses the address of a NIC, with the reasons.
 import { broadcastOf, type Ipv4, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
@@ -23,8 +23,8 @@ export interface ChosenAddress {
 }
 
 /**
- * Chooses, in this order: what a line written by hand or a `[host.…]` section has for the MAC, what the
- * metadata asks for (of NIC 0), what the NIC has already, a free one by the formula, and that of the entry
+ * Chooses, in this order: the address that a line written by hand or a `[host.…]` section has for the MAC, the address
+ * in the metadata (for NIC 0), the address that the NIC has, a free one by the formula, and the address of the entry
  * retired longest ago.
  */
 export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext): ChosenAddress {
@@ -47,13 +47,13 @@ function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): Chosen
   return host === undefined ? null : chosen(host.ip, 'fixed-host', null);
 }
 
-/** A wish is for the machine's first NIC. */
+/** Returns the address in the metadata, which is for the machine's first NIC. */
 function wishOf({ key, wishes }: Nic): Ipv4 | null {
   return key.nic === 0 ? wishes.ip : null;
 }
 
 /**
- * Returns why the address that the metadata asks for cannot be given; null when it can, or none is asked for.
+ * Returns the reason why the address in the metadata cannot be given; null when it can, or the metadata has none.
  */
 function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): ReservationProblem | null {
   const address = wishOf(nic);
@@ -63,7 +63,7 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
   return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
 }
 
-/** Whether a NIC may have or keep an address: only entries of machines that no longer exist have it, too. */
+/** Returns whether a NIC may have an address: it is usable, and no entry of another existing machine has it. */
 function isAvailable(address: Ipv4, ledger: Ledger, { found }: Nic, context: ReserveContext): boolean {
   return (
     isUsable(address, context) &&
@@ -78,12 +78,12 @@ function isUsable(address: Ipv4, context: ReserveContext): boolean {
   );
 }
 
-/** Whether it is the host's own address, or the lowest or the highest of the subnet. */
+/** Returns whether an address is the host's own, or the lowest or the highest of the subnet. */
 function isHostAddress(address: Ipv4, { gateway, subnet }: NetworkConfig): boolean {
   return [gateway, subnet.network, broadcastOf(subnet)].includes(address);
 }
 
-/** Whether a `[host.…]` section or a line written by hand has it. */
+/** Returns whether a `[host.…]` section or a line written by hand has an address. */
 function isFixed(address: Ipv4, { network, byHand }: ReserveContext): boolean {
   return network.hosts.some(host => host.ip === address) || byHand.some(line => line.ip === address);
 }
@@ -115,12 +115,12 @@ function newAddress(
     : chosen(reused, 'retired-reused', wish, skips);
 }
 
-/** Collects the addresses that are passed over. */
+/** Collects the addresses that are skipped. */
 class Skips {
   readonly listed: SkippedAddress[] = [];
   count = 0;
 
-  /** Returns whether there is a reason to pass over the address. */
+  /** Adds an address if there is a reason to skip it. Returns whether there is. */
   add(address: Ipv4, reason: SkipReason | null): boolean {
     if (reason === null) return false;
     this.count++;

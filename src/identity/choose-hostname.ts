@@ -1,4 +1,4 @@
-// Which host name a NIC gets: what DNS finds it by.
+// Chooses the host name of a NIC, its name in DNS.
 import { machineLabel } from '../names/label.ts';
 import { othersThan, type ReserveContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
@@ -13,7 +13,7 @@ export interface ChosenHostname {
 }
 
 /**
- * Chooses what the metadata asks for (of NIC 0), else what the NIC has, else a label made from the machine's
+ * Chooses the name in the metadata (for NIC 0), else the name that the NIC has, else a label made from the machine's
  * name.
  */
 export function chooseHostname(

@@ -1,4 +1,4 @@
-// What a decision on a machine's reservations depends on.
+// The input of decisions on a machine's reservations.
 import type { NetworkConfig } from '../config/config.ts';
 import type { HandLine } from '../dnsmasq/hostsfile.ts';
 import type { Lease } from '../dnsmasq/leases.ts';
@@ -14,25 +14,25 @@ export interface ReserveContext {
   readonly byHand: readonly HandLine[];
   /** Called only when a new address is chosen. */
   readonly leases: () => readonly Lease[];
-  /** Whether libvirt still knows the machine; called only when another machine's entry is in the way. */
+  /** Returns whether libvirt still knows the machine; called only when another machine's entry is in the way. */
   readonly isKnown: (uuid: string) => boolean;
   readonly now: Date;
 }
 
 /**
- * Whether two entries are those of one NIC. Two entries of a machine may have one place, after a NIC was put
- * in front of another: then their host names differ.
+ * Returns whether two entries are those of one NIC. Two entries of a machine may have the same index after a
+ * NIC was inserted before another: then their host names differ.
  */
 export function isSameNic(a: LedgerEntry, b: LedgerEntry): boolean {
   return a.network === b.network && a.uuid === b.uuid && a.nic === b.nic && a.hostname === b.hostname;
 }
 
-/** Returns those entries that are not `own`'s. */
+/** Returns the entries of other NICs than that of `own`. */
 export function othersThan(own: LedgerEntry | null, entries: readonly LedgerEntry[]): LedgerEntry[] {
   return entries.filter(entry => own === null || !isSameNic(entry, own));
 }
 
-/** Returns who an entry belongs to, as a NIC of the machine with this uuid sees it. */
+/** Returns the holder of an entry, from the view of a NIC of the machine with this uuid. */
 export function holderOf(entry: LedgerEntry, uuid: string): Holder {
   return entry.uuid === uuid ? { kind: 'own-nic' } : { kind: 'machine', machine: entry.name };
 }

@@ -1,5 +1,4 @@
-// What a machine's start changes in the ledger and in the hostsfile. Pure: everything it depends on is an
-// argument.
+// Decides the changes of the ledger and the hostsfile for a machine. Pure: its whole input is in the arguments.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -19,19 +18,19 @@ import type { Machine } from './machine.ts';
 import { lastFree, poolOf } from './pool.ts';
 import { type Reserved, reserve } from './reserve.ts';
 
-/** What was read of the host. */
+/** The input that was read from the host. */
 export interface Reading {
   readonly ledger: Ledger;
   readonly hostsfile: Hostsfile;
   /** Called only when a new address is chosen. */
   leases(): readonly Lease[];
-  /** Whether libvirt knows a machine; called only when another machine's entry is in the way. */
+  /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
   isKnown(uuid: string): boolean;
 }
 
 export interface Decision {
   readonly reserved: Reserved;
-  /** The hostsfile as it has to be; null when it needs no change. */
+  /** The changed hostsfile; null when it needs no change. */
   readonly hostsfile: Hostsfile | null;
 }
 
@@ -84,8 +83,8 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
 }
 
 /**
- * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is
- * none, or only one, which is left to a machine that may start meanwhile.
+ * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is none,
+ * or only one, which is left to a machine that may start meanwhile.
  */
 export function chooseProbeAddress(
   network: NetworkConfig,

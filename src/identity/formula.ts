@@ -1,20 +1,19 @@
-// The published formula: MACs and addresses from names. docs/identity.md describes it; a test compares the
-// two.
+// The published formula: MACs and addresses from names. docs/identity.md describes it; a test compares the two.
 import type { Ipv4 } from '../address/ip.ts';
 import { kvmMac, type Mac } from '../address/mac.ts';
 import { digest } from '../names/digest.ts';
 import { type Pool, poolAddress, poolSize } from './pool.ts';
 
-/** A NIC of a machine on a network: what its MAC and address are computed from. */
+/** A NIC of a machine on a network: the input of the formula. */
 export interface NicKey {
   readonly network: string;
   readonly machine: string;
-  /** The NIC's place among the machine's NICs on this network, from 0, in XML order. */
+  /** The NIC's index among the machine's NICs on this network, from 0, in XML order. */
   readonly nic: number;
 }
 
-/** How many candidates `isFormulaMac` compares: that three are taken by chance is practically impossible. */
-const candidatesCompared = 4;
+/** Candidates that `isFormulaMac` compares: that three are taken by chance is practically impossible. */
+const comparedCandidates = 4;
 
 /** Returns the first of the key's MACs that is not taken. */
 export function formulaMac(key: NicKey, isTaken: (mac: Mac) => boolean): Mac {
@@ -24,15 +23,15 @@ export function formulaMac(key: NicKey, isTaken: (mac: Mac) => boolean): Mac {
   }
 }
 
-/** Whether a MAC is one of the key's first candidates. */
+/** Returns whether a MAC is one of the key's first candidates. */
 export function isFormulaMac(key: NicKey, mac: Mac): boolean {
-  const candidates = Array.from({ length: candidatesCompared }, (_, attempt) => candidateMac(key, attempt));
+  const candidates = Array.from({ length: comparedCandidates }, (_, attempt) => candidateMac(key, attempt));
   return candidates.includes(mac);
 }
 
 /**
- * Returns the first address that is not taken, from the key's place in the pool upwards, wrapping; null for
- * none.
+ * Returns the first address that is not taken, searching upwards from the key's place in the pool and then from its
+ * beginning; null when all are taken.
  */
 export function formulaAddress(key: NicKey, pool: Pool, isTaken: (ip: Ipv4) => boolean): Ipv4 | null {
   const size = poolSize(pool);

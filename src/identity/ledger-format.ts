@@ -11,18 +11,18 @@ import { isoSeconds } from '../text.ts';
 import type { ReservationProblem } from './problem.ts';
 
 /**
- * Who chose a NIC's MAC: its owner, virlan by the formula, or its owner and it is due to become the
- * formula's.
+ * The origin of a NIC's MAC: `own`, chosen by the machine's owner; `given`, by the formula; `due`, the owner's and to be
+ * replaced by the formula's.
  */
 export type MacOrigin = 'own' | 'given' | 'due';
 
-/** What was given to one NIC of one machine on one network. It takes precedence over the formula. */
+/** The MACs, the address and the names of one NIC of one machine on one network. An entry has precedence over the formula. */
 export interface LedgerEntry {
   readonly network: string;
   readonly uuid: string;
   /** The machine's name as its owner wrote it: hostile. */
   readonly name: string;
-  /** The NIC's place when it was first seen. */
+  /** The NIC's index when it was first seen. */
   readonly nic: number;
   /** The MAC it has, then those it had before and may have again (a snapshot restores an old one). */
   readonly macs: readonly Mac[];
@@ -37,7 +37,7 @@ export interface LedgerEntry {
   readonly booted: boolean;
   /** When the machine was undefined; null while it exists. */
   readonly retired: Date | null;
-  /** What the machine's owner should know: `status` shows it. */
+  /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;
 }
 
@@ -55,10 +55,7 @@ export const ledgerVersion = migrations.length + 1;
 
 export const header = `{"virlan":"ledger","version":${ledgerVersion}}`;
 
-/**
- * One byte for each character: the ledger is ASCII, and what else a damaged line holds is written back
- * unchanged.
- */
+/** One byte per character: the ledger is ASCII, and other bytes of a damaged line are written back unchanged. */
 export const encoding = 'latin1';
 
 const headerSchema = v.object({
@@ -72,14 +69,14 @@ export function readVersion(line: string): number | null {
   return result.success ? result.output.version : null;
 }
 
-/** Returns a line of an older version as the present version has it; a damaged line as it is. */
+/** Returns a line of an older version in the present version; a damaged line unchanged. */
 export function migrateLine(line: string, version: number, steps: readonly Migration[] = migrations): string {
   const fields = parseJson(line);
   if (fields === undefined) return line;
   return ascii(steps.slice(version - 1).reduce((migrated, step) => step(migrated), fields as Fields));
 }
 
-/** A string that `parse` reads and `format` writes again as it is: searches compare text. */
+/** Returns a schema for text in canonical form, which `format` would write for the parsed value: searches compare text. */
 function canonical<T>(parse: (text: string) => T | null, format: (value: T) => string) {
   return v.pipe(
     v.string(),
@@ -132,13 +129,13 @@ const entrySchema = v.object({
   lastSeen: timeSchema,
   booted: v.boolean(),
   retired: v.optional(v.nullable(timeSchema), null),
-  // A kind that only a newer virlan knows is no damage: problems are found again at the machine's next start.
+  // A kind that only a newer virlan knows is not a damage: problems are found again at the machine's next start.
   problem: v.optional(v.fallback(v.nullable(v.union([legacyProblem, problemSchema])), null), null),
 });
 
 export type ReadLine =
   | { readonly kind: 'entry'; readonly fields: Fields; readonly entry: LedgerEntry }
-  /** What is wrong: `has no valid "ip"`. */
+  /** The rest of the sentence "line 7 …": `has no valid "ip"`. */
   | { readonly kind: 'damaged'; readonly what: string };
 
 /** Reads one line, without its line break. Never throws. */

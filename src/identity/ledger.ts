@@ -1,4 +1,4 @@
-// The ledger in memory: what was given to every NIC of every machine on every network. See ledger-format.ts.
+// The ledger in memory: the entries of all NICs on all networks. See ledger-format.ts.
 import { isDeepStrictEqual } from 'node:util';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
@@ -22,7 +22,7 @@ const lineBreak = 0x0a;
 const opening = Buffer.from('{"', encoding);
 const closing = '}'.charCodeAt(0);
 
-/** An entry, and where its line is in the file; `behind` is the place of its line break. */
+/** An entry, and the offsets of its line in the file; `behind` is that of the line break. */
 interface Line {
   readonly start: number;
   readonly behind: number;
@@ -31,8 +31,8 @@ interface Line {
 }
 
 /**
- * A ledger that never changes. It holds the bytes of the file and parses a line when it is asked for, so that
- * a hook does not pay for ten thousand machines that it does not start. A search finds only the right field
+ * An immutable ledger. It keeps the bytes of the file and parses a line only when it is searched, so that a hook does not
+ * pay for ten thousand machines that it does not start. A search finds only the right field
  * because JSON escapes the quotes of a hostile name, and the parsed line is checked again.
  */
 export class Ledger {
@@ -80,6 +80,7 @@ export class Ledger {
     return version === ledgerVersion ? ledger : ledger.#migrated(version);
   }
 
+  /** Returns whether two ledgers have the same bytes. */
   isSameAs(other: Ledger): boolean {
     return this.bytes === other.bytes || this.bytes.equals(other.bytes);
   }
@@ -121,7 +122,7 @@ export class Ledger {
   }
 
   /**
-   * Whether an entry of any network has this address, also in a line that is otherwise damaged. The first
+   * Returns whether an entry of any network has this address, also in a line that is otherwise damaged. The first
    * call searches for it, which is enough while the pool has room; the second reads all addresses, which
    * takes ten times as long.
    */
@@ -136,8 +137,8 @@ export class Ledger {
   }
 
   /**
-   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null adds or
-   * removes. Throws when no entry equals `before`.
+   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null `before` adds, a
+   * null `after` removes. Throws when no entry equals `before`.
    */
   replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
     if (before === null) {

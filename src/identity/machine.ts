@@ -1,4 +1,4 @@
-// A libvirt domain as one network sees it, and what it asks for in its metadata:
+// A libvirt domain from the view of one network, and its wishes, an element of its metadata:
 //   <virlan:machine xmlns:virlan="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname="web"/>
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
@@ -17,7 +17,7 @@ export interface Machine {
   readonly wishes: Wishes;
 }
 
-/** What `<virlan:machine …/>` asks for. A value that is not valid counts as missing, and is a problem. */
+/** The attributes of `<virlan:machine …/>`. A value that is not valid counts as missing, and is a problem. */
 export interface Wishes {
   readonly keepsMac: boolean;
   readonly ip: Ipv4 | null;

@@ -1,4 +1,4 @@
-// Which ledger entry is which NIC's, and who owns a MAC.
+// Matches NICs with ledger entries, and decides which entry owns a MAC.
 import type { Mac } from '../address/mac.ts';
 import { holderOf, isSameNic, othersThan, type ReserveContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
@@ -12,22 +12,21 @@ export interface EntryMatch {
 }
 
 /**
- * Returns the entry of each of a machine's NICs: known by the MAC it has, then by one that it had, then by
- * its place. A machine without any entry inherits those of a machine of its name that no longer exists.
+ * Returns the entry of each of a machine's NICs: found by its MAC, then by an earlier MAC, then by its index. A machine without any entry inherits those of a machine of its name that no longer exists.
  */
 export function matchEntries(ledger: Ledger, machine: Machine, context: ReserveContext): EntryMatch[] {
-  const { name } = context.network;
-  const own = ledger.ofMachine(name, machine.uuid);
+  const { name: network } = context.network;
+  const own = ledger.ofMachine(network, machine.uuid);
   const matches = new Map<number, EntryMatch>();
   const match = (
     reason: EntryMatch['why']['reason'],
     candidates: readonly LedgerEntry[],
-    isIts: (entry: LedgerEntry, nic: number, mac: Mac) => boolean,
+    isMatch: (entry: LedgerEntry, nic: number, mac: Mac) => boolean,
   ) => {
     for (const [nic, mac] of machine.macs.entries()) {
       if (matches.has(nic)) continue;
       const matched = [...matches.values()].map(({ entry }) => entry);
-      const entry = candidates.find(each => !matched.includes(each) && isIts(each, nic, mac));
+      const entry = candidates.find(each => !matched.includes(each) && isMatch(each, nic, mac));
       if (entry !== undefined) matches.set(nic, { entry, why: { kind: 'entry', reason } });
     }
   };
@@ -52,7 +51,7 @@ export interface Claim {
   readonly ledger: Ledger;
   /** The entry that keeps the MAC, so that this NIC cannot have an address; null when the NIC has it. */
   readonly owner: LedgerEntry | null;
-  /** The entries that released it, as they were before. */
+  /** The entries that released it, in their state before. */
   readonly displaced: readonly LedgerEntry[];
   readonly why: readonly TrailStep[];
 }
@@ -67,8 +66,8 @@ export interface Claimant {
 }
 
 /**
- * Decides whose a MAC is. An entry that had it earlier, or whose machine no longer exists, releases it; one
- * that has it now and has an address with it keeps it.
+ * Decides which entry owns a MAC. An entry that had it earlier, or whose machine no longer exists, releases it. An entry
+ * that has it now and has an address keeps it.
  */
 export function claimMac(
   ledger: Ledger,

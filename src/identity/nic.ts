@@ -1,4 +1,4 @@
-// One NIC of a machine on a network, as the choice of its address and its name needs it.
+// One NIC of a machine on a network: input of the choice of its address and its host name.
 import type { Mac } from '../address/mac.ts';
 import type { NicKey } from './formula.ts';
 import type { LedgerEntry } from './ledger-format.ts';

@@ -1,10 +1,8 @@
-// The pool: the addresses of a network that virlan gives out, in order.
+// The pool: the addresses of a network that virlan gives to machines, in order.
 import { type Ipv4, type Ipv4Range, ipv4After, rangeContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 
-/**
- * A range without the addresses that are given out otherwise; arithmetic, because a range may hold millions.
- */
+/** A range without excluded addresses. Not a list of addresses, because a range may hold millions. */
 export interface Pool {
   readonly range: Ipv4Range;
   /** Ascending, without repetition, all inside the range. */

@@ -1,4 +1,4 @@
-// Which MAC and which address a NIC has, or would get if its machine were defined now, and why.
+// Predicts the MAC and the address of a NIC: those it has, or would get if its machine were defined now.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -25,7 +25,7 @@ export interface PredictReading extends Reading {
 
 export interface PredictedMac {
   readonly mac: Mac;
-  /** Whether the NIC has it already. */
+  /** True if the NIC has it already. */
   readonly given: boolean;
   readonly why: readonly TrailStep[];
 }
@@ -43,7 +43,7 @@ export function predictMac(network: NetworkConfig, named: NamedNic, reading: Pre
 export interface PredictedAddress {
   /** Null when the pool is used up. */
   readonly address: Ipv4 | null;
-  /** Whether it is reserved already. */
+  /** True if it is reserved already. */
   readonly given: boolean;
   readonly problem: ReservationProblem | null;
   readonly why: readonly TrailStep[];
@@ -84,7 +84,7 @@ export function predictAddress(
 /** The uuid of a machine that does not exist. */
 const noUuid = '00000000-0000-0000-0000-000000000000';
 
-/** Returns the entry of a NIC by its machine's name: one of an existing machine before a retired one. */
+/** Returns the entry of a NIC by its machine's name; that of an existing machine is preferred to a retired one. */
 function entryOf(
   network: NetworkConfig,
   { name, nic }: NamedNic,
@@ -98,15 +98,15 @@ function knownMac(mac: Mac, reason: 'ledger' | 'definition'): PredictedMac {
   return { mac, given: true, why: [{ kind: 'mac', mac, reason, skipped: [] }] };
 }
 
-/** Returns the formula's MAC for a NIC, and those for the machine's NICs in front of it. */
+/** Returns the formula's MAC for a NIC, and the MACs for the machine's NICs with a smaller index. */
 function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictReading) {
   const sources = { ...reading, network, byHand: handLines(reading.hostsfile) };
   const uuid = reading.machine?.uuid ?? null;
   const siblings = new Set<Mac>();
-  const choose = (place: number) => {
-    const key = { network: network.name, machine: name, nic: place };
+  const choose = (index: number) => {
+    const key = { network: network.name, machine: name, nic: index };
     return chooseMac({ key, uuid, current: null, siblings }, sources);
   };
-  for (let place = 0; place < nic; place++) siblings.add(choose(place).mac);
+  for (let index = 0; index < nic; index++) siblings.add(choose(index).mac);
   return { ...choose(nic), siblings };
 }

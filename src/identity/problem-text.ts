@@ -32,7 +32,7 @@ export function problemText(problem: ReservationProblem): string {
   }
 }
 
-/** Returns how a message names a holder. */
+/** Names a holder in a message. */
 export function holderText(holder: Holder): string {
   return holder.kind === 'own-nic' ? 'another of its NICs' : excerpt(holder.machine, maxNameLength);
 }

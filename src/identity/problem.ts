@@ -1,15 +1,15 @@
-// Why a NIC does not have the reservation that it should have, or that its machine asks for.
+// Problems of reservations: a NIC lacks what it should have, or what its machine asks for.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
 /** An attribute of `<virlan:machine …/>` that has a value. */
 export type WishAttribute = 'mac' | 'ip' | 'hostname';
 
-/** Who holds what a NIC wants: another NIC of the same machine, or a machine by its (hostile) name. */
+/** The holder of a MAC or an address: another NIC of the same machine, or a machine by its (hostile) name. */
 export type Holder = { readonly kind: 'own-nic' } | { readonly kind: 'machine'; readonly machine: string };
 
 /**
- * What the owner of a machine should know about one of its NICs. `src/report/problem-text.ts` has the words.
+ * A problem of one NIC that the owner of the machine should know. problem-text.ts has the words.
  */
 export type ReservationProblem =
   /** Another NIC boots with its MAC: it gets no address. */
@@ -20,7 +20,7 @@ export type ReservationProblem =
    * The address that the metadata asks for is not on the network, or belongs to the host or to a fixed host.
    */
   | { readonly kind: 'address-unusable'; readonly address: Ipv4 }
-  /** The host name that the metadata asks for is another's. */
+  /** The host name that the metadata asks for belongs to another NIC or device. */
   | { readonly kind: 'hostname-taken'; readonly label: string }
   /** No address of dhcp-range is left: it gets no address. */
   | { readonly kind: 'pool-exhausted' }

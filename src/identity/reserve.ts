@@ -13,7 +13,7 @@ import type { Nic } from './nic.ts';
 import type { ReservationProblem } from './problem.ts';
 import type { TrailStep } from './trail.ts';
 
-/** What was decided, as the log and the metrics have it. */
+/** A decision as an event, for the log and the metrics. */
 export type ReserveEvent =
   | { readonly kind: 'reserved' | 'changed'; readonly entry: LedgerEntry }
   | { readonly kind: 'problem'; readonly entry: LedgerEntry; readonly problem: ReservationProblem };
@@ -29,7 +29,7 @@ export interface Reserved {
   readonly events: readonly ReserveEvent[];
 }
 
-/** How many MACs of a NIC stay reserved: enough for a few snapshots, few enough for one line. */
+/** Most MACs of a NIC that stay reserved: enough for a few snapshots. */
 const maxMacs = 4;
 
 const hourMs = 3_600_000;
@@ -77,12 +77,12 @@ export function reserve(
   };
 }
 
-/** Returns an entry as it is by now. */
+/** Returns the present state of an entry. */
 function latest(ledger: Ledger, entry: LedgerEntry): LedgerEntry {
   return ledger.ofMachine(entry.network, entry.uuid).find(other => isSameNic(other, entry)) ?? entry;
 }
 
-/** Gives the entries of NICs that are not plugged in at present the machine's new name. */
+/** Renames the entries of NICs that are not plugged in at present after the machine was renamed. */
 function renameOthers(
   ledger: Ledger,
   machine: Machine,
@@ -131,7 +131,7 @@ interface PluggedNic {
 }
 
 interface Resolved {
-  /** Without the new entry. */
+  /** The ledger without the new entry. */
   readonly ledger: Ledger;
   readonly entry: LedgerEntry;
   readonly displaced: readonly LedgerEntry[];
@@ -142,11 +142,11 @@ interface Resolved {
 function resolveNic(
   ledger: Ledger,
   machine: Machine,
-  { nic: place, mac, found, moment, siblings }: PluggedNic,
+  { nic: index, mac, found, moment, siblings }: PluggedNic,
   context: ReserveContext,
 ): Resolved {
   const { name, uuid, wishes } = machine;
-  const key: NicKey = { network: context.network.name, machine: name, nic: found?.nic ?? place };
+  const key: NicKey = { network: context.network.name, machine: name, nic: found?.nic ?? index };
   const nic: Nic = { key, uuid, mac, found, wishes };
   const claim = claimMac(ledger, mac, { uuid, found, siblings }, context);
   const hostname = chooseHostname(claim.ledger, nic, context);
@@ -182,7 +182,7 @@ function withoutAddress({ mac, uuid }: Nic, owner: LedgerEntry) {
   return { address: null, problem: { kind: 'mac-taken', mac, holder: holderOf(owner, uuid) } as const, why };
 }
 
-/** Returns the MAC it has, then those it had that no other NIC has now. */
+/** Returns the present MAC, then earlier ones that no other NIC has now. */
 function currentMacs(ledger: Ledger, { mac, found }: Nic): Mac[] {
   const belongsToOther = (own: Mac) => othersThan(found, ledger.withMac(own)).length > 0;
   const earlier = (found?.macs ?? []).filter(own => own !== mac && !belongsToOther(own));

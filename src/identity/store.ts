@@ -25,9 +25,10 @@ import { Ledger } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import type { Reserved } from './reserve.ts';
 
-/** A machine's start waits as long as this for another process to finish with the ledger. */
-const lockTimeoutSeconds = 5;
+/** Longest wait for another process that changes the ledger: a machine's start waits meanwhile. */
+const ledgerLockTimeoutSeconds = 5;
 
+/** The caches of this process: path → parsed file, read again only after the file was replaced. */
 const readLedgerFile = cached(path => Ledger.parse(readBytesOrNull(path) ?? Buffer.alloc(0), path));
 
 const readHostsfileOf = cached(path => {
@@ -38,27 +39,27 @@ const readHostsfileOf = cached(path => {
 });
 
 /**
- * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format':
- * such a file is never written over.
+ * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format': such a file
+ * is never overwritten.
  */
 export function readLedger(): Ledger {
   return readLedgerFile(paths.ledger);
 }
 
 /**
- * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file', as
- * above.
+ * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a file is
+ * never overwritten.
  */
 export function readHostsfile(bridge: string): Hostsfile {
   return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
 }
 
-/** Reads the leases that dnsmasq has given, those that are over included. */
+/** Reads the leases that dnsmasq has given, expired ones included. */
 export function readLeases(bridge: string): Lease[] {
   return parseLeases(readFileOrNull(dnsmasqPaths(bridge).leases) ?? '');
 }
 
-/** Reads what decisions on a network's machines depend on. */
+/** Reads the input of decisions on a network's machines. */
 export function readReading(bridge: string): Reading {
   let known: ReadonlySet<string> | null = null;
   return {
@@ -85,13 +86,13 @@ export async function syncHostsfile(
   });
 }
 
-/** What `changeLedger` works on. */
+/** The result of a change of the ledger. */
 export interface LedgerChange<T> {
   readonly ledger: Ledger;
   readonly result: T;
 }
 
-/** Changes the ledger while no other process does. Writes it when it changed. */
+/** Changes the ledger under its lock. Writes it when it changed. */
 export async function changeLedger<T>(
   change: (ledger: Ledger) => LedgerChange<T> | Promise<LedgerChange<T>>,
 ): Promise<T> {
@@ -103,7 +104,7 @@ export async function changeLedger<T>(
   });
 }
 
-/** What was reserved, and whether dnsmasq runs and has been told. */
+/** The reservations made. `told`: dnsmasq runs and has been told. */
 export interface Stored extends Reserved {
   readonly told: boolean;
 }
@@ -124,8 +125,7 @@ export async function reserveMachine(
     return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
   };
   const first = attempt();
-  // Most machines start with all in place. That is seen without the lock, because each file is replaced as a
-  // whole.
+  // Most machines start with everything in place. Reading that needs no lock, because each file is replaced atomically.
   if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
   return withLedgerLock(() => {
     const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
@@ -136,7 +136,7 @@ export async function reserveMachine(
 }
 
 /**
- * Reserves an address for a probe, in the hostsfile alone and until `dropProbe`. Null when none can be
+ * Reserves an address for a probe, only in the hostsfile and until `dropProbe`. Returns null when no address can be
  * spared.
  */
 export async function reserveProbe(
@@ -154,7 +154,7 @@ export async function reserveProbe(
   });
 }
 
-/** Whether a hostsfile has the line of a probe. */
+/** Returns whether a hostsfile has the line of a probe. */
 export function hasProbe(bridge: string): boolean {
   return withProbe(readHostsfile(bridge), null) !== null;
 }
@@ -170,7 +170,7 @@ export async function dropProbe(bridge: string): Promise<void> {
   });
 }
 
-/** A decision, what it was made from, and which versions of the files that was. */
+/** A decision, its input, and the versions of the files that the input was read from. */
 interface Attempt extends Decision {
   readonly version: FilesVersion;
   readonly reading: Reading;
@@ -181,7 +181,7 @@ function needsNoWrite({ version, reading, reserved, hostsfile }: Attempt): boole
   return exist && hostsfile === null && reserved.ledger.isSameAs(reading.ledger);
 }
 
-/** For each file a text that differs after it was replaced; null when it does not exist. */
+/** Version texts of the files, which change when a file is replaced; null when it does not exist. */
 interface FilesVersion {
   readonly ledger: string | null;
   readonly hostsfile: string | null;
@@ -205,7 +205,7 @@ function versionOf(path: string): string | null {
   }
 }
 
-/** Reads a file again only after it was replaced: the watcher asks for every machine. */
+/** Returns `read` with a cache by path: a file is read again only after it was replaced. */
 function cached<T>(read: (path: string) => T): (path: string) => T {
   const kept = new Map<string, { readonly version: string | null; readonly value: T }>();
   return path => {
@@ -219,7 +219,7 @@ function cached<T>(read: (path: string) => T): (path: string) => T {
 }
 
 function withLedgerLock<T>(work: () => T | Promise<T>): Promise<T> {
-  return withLock(paths.ledgerLock, lockTimeoutSeconds, work);
+  return withLock(paths.ledgerLock, ledgerLockTimeoutSeconds, work);
 }
 
 function writeLedger(before: Ledger, after: Ledger): void {

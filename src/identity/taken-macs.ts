@@ -1,4 +1,4 @@
-// Whether a MAC is free for a NIC: the one rule, for the MACs that the watcher assigns and for `virlan mac`.
+// Decides whether a MAC is free for a NIC: one rule for the watcher's assignment and for `virlan mac`.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { HandLine } from '../dnsmasq/hostsfile.ts';
@@ -7,7 +7,7 @@ import type { NicKey } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { MacHolder } from './trail.ts';
 
-/** Who may have a MAC. */
+/** The possible holders of a MAC. */
 export interface MacSources {
   readonly ledger: Ledger;
   /** Machines that libvirt knows, by uuid, with their MACs on any network. */
@@ -24,11 +24,10 @@ export interface MacCandidateFor {
 }
 
 /**
- * Returns who has a MAC already; null when it is free for this NIC. Not free is the MAC of another machine:
- * of an entry in the ledger that is not retired, or of a definition; and that of another device: of a
- * `[host.…]` section, or of a line written by hand, under another name. A section or line under the NIC's own
- * host name is about this NIC, and so is a line without a name: it gives an address to the machine that has
- * the MAC.
+ * Returns the holder of a MAC; null when it is free for this NIC. A MAC is held by another machine, through an entry of
+ * the ledger that is not retired or through a definition; or by another device, through a `[host.…]` section or a line
+ * written by hand with another name. A section or line with the NIC's own host name is about this NIC, and so is a line
+ * without a name.
  */
 export function macHolder(mac: Mac, sources: MacSources, { key, uuid }: MacCandidateFor): MacHolder | null {
   const { ledger, domains, network, byHand } = sources;

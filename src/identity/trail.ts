@@ -1,16 +1,13 @@
-// Decision trail: why a NIC has its MAC, its host name and its address. `src/report/trail-text.ts` has the
+// Decision trail: the reasons for a NIC's MAC, host name and address. `src/report/trail-text.ts` has the
 // words.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Holder } from './problem.ts';
 
-/**
- * Why an address of the pool was passed over: another NIC has it, another MAC leases it, or a fixed line has
- * it.
- */
+/** The reason to skip an address of the pool: reserved for another NIC, leased to another MAC, or in a fixed line. */
 export type SkipReason = 'reserved' | 'leased' | 'fixed';
 
-/** Why the formula's MAC was passed over. */
+/** The holder of a candidate MAC of the formula that was skipped. */
 export type MacHolder = 'ledger' | 'definition' | 'fixed-host' | 'hostsfile' | 'sibling';
 
 export interface SkippedMac {
@@ -40,19 +37,19 @@ export type AddressReason =
 
 /** One step of a decision, in the order in which they were made. */
 export type TrailStep =
-  /** Which ledger entry is the NIC's. `name`: that of a machine that no longer exists, whose name it has. */
+  /** The ledger entry of the NIC. `name`: inherited from a machine of the same name that no longer exists. */
   | {
       readonly kind: 'entry';
       readonly reason: 'current-mac' | 'earlier-mac' | 'place' | 'name' | 'none';
     }
-  /** Which MAC it has, or would get; `skipped`: candidates of the formula that are not free. */
+  /** The MAC that the NIC has or would get; `skipped`: candidates of the formula that are not free. */
   | {
       readonly kind: 'mac';
       readonly mac: Mac;
       readonly reason: 'ledger' | 'definition' | 'formula';
       readonly skipped: readonly SkippedMac[];
     }
-  /** Who has its MAC already, or had to release it. */
+  /** Another holder of the NIC's MAC, which keeps it or had to release it. */
   | {
       readonly kind: 'claim';
       readonly mac: Mac;
@@ -73,5 +70,5 @@ export type TrailStep =
       readonly skippedCount: number;
     };
 
-/** How many addresses that are not free a step lists: a pool of a million may be nearly full. */
+/** Longest list of skipped addresses in a step: a pool of a million may be nearly full. */
 export const maxSkipsListed = 8;

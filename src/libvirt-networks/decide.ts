@@ -163,7 +163,7 @@ function decidePassThrough(name: string, bridge: string, known: readonly KnownNe
   return { actions, problems: [] };
 }
 
-/** Whether a network puts its machines on this bridge and does nothing else. */
+/** Returns whether a network puts its machines on this bridge and does nothing else. */
 export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean {
   return network.forward === 'bridge' && network.bridge === bridge;
 }

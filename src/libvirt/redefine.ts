@@ -52,7 +52,7 @@ export async function redefineMacs(
 }
 
 /**
- * Whether a start that was under way when the definition changed left the machine running with other MACs.
+ * Returns whether a start that was under way when the definition changed left the machine running with other MACs.
  */
 async function runsWithOthers(
   client: LibvirtClient,

@@ -30,7 +30,7 @@ export function machineLabel(name: string, nic: number, isTaken: (label: string)
   }
 }
 
-/** Whether a text is a label, as `hostname=` of a machine's metadata has to be. */
+/** Returns whether a text is a label, as `hostname=` of a machine's metadata has to be. */
 export function isLabel(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) && !reserved.has(text) && !leaseTime.test(text);
 }

@@ -46,7 +46,7 @@ function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;
 }
 
-/** Tells whether virlan established the network of a bridge since the host booted, and has not taken it down. */
+/** Returns whether virlan established the network of a bridge since the host booted, and has not taken it down. */
 export function isEstablished(bridge: string): boolean {
   return existsSync(recordPath(bridge));
 }

@@ -16,9 +16,9 @@ export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly BackendName[];
   readonly otherFirewalls: OtherFirewallsReading;
-  /** Whether the kernel has links of type `dummy`. */
+  /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
-  /** Whether IPv6 is to be kept off the bridge: the kernel has it, and nobody gave the bridge an address of it. */
+  /** True if IPv6 is to be kept off the bridge: the kernel has it, and nobody gave the bridge an address of it. */
   readonly keepsIpv6Off: boolean;
   /** Taps of running machines on the network, according to libvirt. */
   readonly taps: readonly string[];

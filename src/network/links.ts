@@ -22,7 +22,7 @@ export interface Link {
   /** In hundredths of a second. */
   readonly forwardDelay: number;
   readonly addresses: readonly LinkAddress[];
-  /** Whether somebody gave it an IPv6 address, besides the link-local one that the kernel adds. */
+  /** True if somebody gave it an IPv6 address, besides the link-local one that the kernel adds. */
   readonly hasIpv6: boolean;
 }
 

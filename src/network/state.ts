@@ -57,12 +57,12 @@ export interface FoundRules {
   readonly drift: readonly RuleDrift[];
 }
 
-/** Whether virlan's lines of the hostsfile are to be changed. */
+/** virlan's lines of the hostsfile: left as they are, or exactly these. */
 export type DesiredReservations =
   | { readonly kind: 'leave' }
   | { readonly kind: 'exactly'; readonly lines: readonly string[] };
 
-/** What virlan wants of one network. A null means that the object must not exist. */
+/** The desired state of one network. A null means that the object must not exist. */
 export interface DesiredNetwork {
   readonly name: string;
   readonly fixedReservations: readonly FixedHost[];
@@ -79,7 +79,7 @@ export interface DesiredNetwork {
   readonly reservations: DesiredReservations;
 }
 
-/** What exists of the objects that a desired network names. */
+/** The observed state of the objects that a desired network names. */
 export interface ObservedNetwork {
   readonly link: BridgeState | null;
   readonly dummy: DummyState | null;
@@ -99,7 +99,7 @@ export interface ObservedNetwork {
   readonly reservations: readonly string[];
 }
 
-/** What the host needs while any network is up, and what it has: the same shape, so that it can be put back. */
+/** The settings of the host as a whole: desired while any network is up, observed, or recorded to be restored. */
 export interface HostState {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Text of virlan's file under /etc/sysctl.d; null for none. */

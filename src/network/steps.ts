@@ -234,7 +234,7 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).fault(step, bridge);
 }
 
-/** Tells whether a step changes another program's firewall: its failure must not stop the other steps. */
+/** Returns whether a step changes another program's firewall: its failure must not stop the other steps. */
 export function isInOtherFirewall(step: Step): step is StepOf<'allow in' | 'withdraw from'> {
   return step.kind === 'allow in' || step.kind === 'withdraw from';
 }

@@ -187,7 +187,7 @@ function readReservations(
   }
 }
 
-/** Whether the kernel has links of type dummy, or a module for them. */
+/** Returns whether the kernel has links of type dummy, or a module for them. */
 function canMakeDummy(): boolean {
   const modules = `/lib/modules/${release()}`;
   const lists = ['modules.dep', 'modules.builtin'].map(list => system.readFile(`${modules}/${list}`) ?? '');

@@ -74,7 +74,7 @@ export const firewalld: OtherFirewall<'firewalld'> = {
   },
 };
 
-/** Whether a chain is firewalld's: of its nftables backend, or of its iptables backend (core/ipXtables.py). */
+/** Returns whether a chain is firewalld's: of its nftables backend, or of its iptables backend (core/ipXtables.py). */
 function isFirewalldChain({ family, table, name }: Chain): boolean {
   return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
 }
@@ -116,7 +116,7 @@ function readFiles(
   return { zoneFile: system.readFile(zonePath(own)), claimedBy: claimedBy ?? null };
 }
 
-/** Whether virlan put the bridge into its present zone: in `trusted` at runtime only, nobody else has done that. */
+/** Returns whether virlan put the bridge into its present zone: in `trusted` at runtime only, nobody else has done that. */
 function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable<FirewalldSeen>): boolean {
   return zone === zoneName(bridge) || (zone === trusted && file !== null && claimedBy === null);
 }

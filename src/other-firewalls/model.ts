@@ -18,13 +18,13 @@ export interface Chain {
 }
 
 export interface DockerSeen {
-  /** Whether Docker runs, or has run since the host booted. */
+  /** True if Docker runs, or has run since the host booted. */
   readonly hasRun: boolean;
 }
 
 /** Null where ufw was never installed. */
 export type UfwSeen = {
-  /** Whether its program is installed and it is switched on. */
+  /** True if its program is installed and it is switched on. */
   readonly enabled: boolean;
   /** Text of its file user.rules. */
   readonly rules: string;
@@ -103,12 +103,12 @@ export function proposedMarkOf(bridge: string): string {
   return `${markOf(bridge)}-by-hand`;
 }
 
-/** Whether it is a chain that each table `filter` of iptables begins with. */
+/** Returns whether it is a chain that each table `filter` of iptables begins with. */
 export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
-/** Whether a forwarded packet, or one to the host, that no rule of the chain accepts is dropped there. */
+/** Returns whether a forwarded packet, or one to the host, that no rule of the chain accepts is dropped there. */
 export function dropsByPolicy({ family, hook, policy }: Chain): boolean {
   const isOnTheWay = hook === 'forward' || hook === 'input';
   return ['ip', 'inet', 'bridge'].includes(family) && isOnTheWay && policy === 'drop';

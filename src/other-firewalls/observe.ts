@@ -51,7 +51,7 @@ export async function readOtherFirewalls(
   };
 }
 
-/** Whether the kernel has tables of iptables-legacy, which nft does not list and of whose changes nobody is told. */
+/** Returns whether the kernel has tables of iptables-legacy, which nft does not list and of whose changes nobody is told. */
 export function hasLegacyRules(readFile: (path: string) => string | null): boolean {
   return (readFile('/proc/net/ip_tables_names') ?? '') !== '';
 }

@@ -10,7 +10,7 @@ export type KernelReading = Pick<OtherFirewallsReading, 'chains' | 'iptables'>;
 
 export interface OtherFirewall<Name extends OtherFirewallName> {
   readonly name: Name;
-  /** Whether the listing of iptables has to be read, given the chains that nft lists. */
+  /** Returns whether the listing of iptables has to be read, given the chains that nft lists. */
   needsIptables(system: System, chains: readonly Chain[]): boolean;
   /** Reads the program's files and asks it. `unread` is called when it does not answer; the rest is returned then. */
   read(
@@ -19,9 +19,9 @@ export interface OtherFirewall<Name extends OtherFirewallName> {
     kernel: KernelReading,
     unread: (error: Error) => void,
   ): Promise<OtherFirewallsReading[Name]>;
-  /** Whether the program takes part in this host's packets. Its rules may outlive it. */
+  /** Returns whether the program takes part in this host's packets. Its rules may outlive it. */
   isPresent(reading: OtherFirewallsReading): boolean;
-  /** Whether virlan's rules in the program's place make up for the policy of this chain. */
+  /** Returns whether virlan's rules in the program's place make up for the policy of this chain. */
   answersFor(chain: Chain, reading: OtherFirewallsReading): boolean;
   /** Returns the rules that machines need in the program's place. */
   wanted(ruleset: Ruleset, backend: BackendName, reading: OtherFirewallsReading): RuleOf<Name>[];

@@ -70,7 +70,7 @@ function isEnabled(system: System): boolean {
   return isOn && system.isInstalled('ufw');
 }
 
-/** Whether a chain of ufw leads to all its rules for the host, or for forwarded packets. */
+/** Returns whether a chain of ufw leads to all its rules for the host, or for forwarded packets. */
 function isUfwPlace({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
 }
@@ -116,7 +116,7 @@ function isSameRule(a: UfwRule, b: UfwRule): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Whether the kernel has what ufw's files say. */
+/** Returns whether the kernel has what ufw's files say. */
 function isInForce(bridge: string, { iptables, ufw: seen }: OtherFirewallsReading): boolean {
   const loaded = iptables.filter(line => line.startsWith('-A ufw-user-') && line.includes(` -i ${bridge} `));
   return (

@@ -11,7 +11,7 @@ export interface ProblemSources {
   readonly steps: readonly Step[];
   readonly hostSteps: readonly Step[];
   readonly warnings: readonly NetworkWarning[];
-  /** Whether virlan has established the network before. */
+  /** True if virlan has established the network before. */
   readonly isKnown: boolean;
 }
 

@@ -71,7 +71,7 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
   }
 }
 
-/** Tells whether an error of the file system means that the file or a directory of its path does not exist. */
+/** Returns whether an error of the file system means that the file or a directory of its path does not exist. */
 export function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
   return code === 'ENOENT' || code === 'ENOTDIR';

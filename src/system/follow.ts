@@ -32,7 +32,7 @@ interface RunningProgram {
 export class Follower {
   readonly #command: readonly [string, ...string[]];
   readonly #events: FollowerEvents;
-  /** Tells whether the program can report anything now; called before each start. */
+  /** Returns whether the program can report anything now; called before each start. */
   readonly #isUseful: () => boolean;
   #running: RunningProgram | null = null;
   #timer: NodeJS.Timeout | null = null;

@@ -7,7 +7,7 @@ import { isInstalled, type RunOptions, run } from './run.ts';
 export interface System {
   /** Runs a program without a shell and returns its standard output. Throws CommandError. */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<string>;
-  /** Tells whether a program is on this host. */
+  /** Returns whether a program is on this host. */
   isInstalled(program: string): boolean;
   exists(path: string): boolean;
   /** Returns the text of a file, or null when it does not exist. */

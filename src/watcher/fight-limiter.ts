@@ -26,7 +26,7 @@ interface History {
 export class FightLimiter {
   readonly #histories = new Map<string, History>();
 
-  /** Whether a unit may be repaired now. */
+  /** Returns whether a unit may be repaired now. */
   allows(unit: Unit, now: number): boolean {
     const fight = this.#histories.get(unitKey(unit))?.fight ?? null;
     return fight === null || now >= fight.until;

@@ -68,7 +68,7 @@ function follow(
   });
 }
 
-/** Whether a hostsfile has all of virlan's lines: then virlan wrote it, or somebody added a line. */
+/** Returns whether a hostsfile has all of virlan's lines: then virlan wrote it, or somebody added a line. */
 function isComplete(network: NetworkConfig, path: string): boolean {
   const hostsfile = readHostsfile(network.bridge);
   const wanted = wantedReservations(network, readLedger(), hostsfile);

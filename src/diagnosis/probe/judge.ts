@@ -12,7 +12,7 @@ export interface ProbeFacts {
   readonly gateway: string;
   /** The address that was reserved for the probe. */
   readonly ip: string;
-  /** Whether dnsmasq ran and was told of the reservation. */
+  /** True if dnsmasq ran and was told of the reservation. */
   readonly dnsmasqTold: boolean;
   /** How long the bridge kept the probe's port from forwarding; null when it did until the probe gave up. */
   readonly portWaitedMs: number | null;
@@ -20,7 +20,7 @@ export interface ProbeFacts {
   readonly uplink: Uplink;
   /** Null where nft is not installed. */
   readonly counters: Counters | null;
-  /** Whether the next hop answers the host itself; null where it was not asked. */
+  /** True if the next hop answers the host itself; null where it was not asked. */
   readonly hostAnswered: boolean | null;
   /** Empty where packets were not traced. */
   readonly drops: Drops;

@@ -11,7 +11,7 @@ export interface ProbeRequest {
   readonly name: string;
   /** The next hop of packets for the outside; null where there is none to ask. */
   readonly nextHop: string | null;
-  /** Whether to ask the gateway's DNS a question that it has to forward. */
+  /** True to ask the gateway's DNS a question that it has to forward. */
   readonly asksUpstream: boolean;
 }
 
