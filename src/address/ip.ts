@@ -1,4 +1,4 @@
-// Internet addresses and prefixes of both families as plain values: compared with ===, computed with by arithmetic.
+// IPv4 and IPv6 addresses and prefixes as plain values: compared with ===, computed by arithmetic.
 import ipaddr from 'ipaddr.js';
 
 declare const ipv4Brand: unique symbol;
@@ -31,6 +31,7 @@ export const addressBits: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 1
 
 const dottedQuad = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
 
+/** Returns the family of an address. */
 export function familyOf(address: IpAddress): Family {
   return typeof address === 'number' ? 'ipv4' : 'ipv6';
 }
@@ -77,7 +78,7 @@ export function parseAddressWithPrefix(text: string): { address: IpAddress; leng
     : { address, length: Number(bits) };
 }
 
-/** Returns the network that an address with this prefix length lies in. */
+/** Returns the network of an address with this prefix length. */
 export function prefixOf<Address extends IpAddress>(address: Address, length: number): Prefix<Address>;
 export function prefixOf(address: IpAddress, length: number): Prefix {
   if (typeof address === 'number') {
@@ -93,25 +94,28 @@ export function formatPrefix({ network, length }: Prefix): string {
   return `${formatIp(network)}/${length}`;
 }
 
+/** Returns the highest address of a subnet. */
 export function broadcastOf(subnet: Prefix<Ipv4>): Ipv4 {
   return ipv4After(subnet.network, 2 ** (32 - subnet.length) - 1);
 }
 
+/** Returns the netmask of a subnet: 255.255.255.0 for /24. */
 export function netmaskOf(subnet: Prefix<Ipv4>): Ipv4 {
   return (2 ** 32 - 2 ** (32 - subnet.length)) as Ipv4;
 }
 
-/** Returns whether an address lies in a network; never one of the other family. */
+/** Returns whether a network contains an address; false for the other family. */
 export function prefixContains({ network, length }: Prefix, address: IpAddress): boolean {
   return prefixOf(address, length).network === network;
 }
 
-/** Returns whether two networks share an address; never those of different families. */
+/** Returns whether two networks share an address; false for different families. */
 export function prefixesOverlap(a: Prefix, b: Prefix): boolean {
   if (familyOf(a.network) !== familyOf(b.network)) return false;
   return a.length <= b.length ? prefixContains(a, b.network) : prefixContains(b, a.network);
 }
 
+/** Returns whether a range contains an address. */
 export function rangeContains(range: Ipv4Range, address: Ipv4): boolean {
   return address >= range.first && address <= range.last;
 }

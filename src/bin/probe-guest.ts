@@ -1,5 +1,5 @@
-// The program in a probe's network namespace, in place of a machine: takes a lease, asks for a name and sends
-// a packet to the outside. Reads a ProbeRequest from stdin and writes a ProbeReport to stdout.
+// The program in a probe's network namespace, in place of a machine: takes a lease, looks up a name and sends a packet to
+// the outside. Reads a ProbeRequest from stdin and writes a ProbeReport to stdout.
 import { createSocket, type Socket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
@@ -16,16 +16,16 @@ import { isReachable } from '../diagnosis/probe/reachability.ts';
 import { messageOf } from '../errors.ts';
 import { run } from '../system/run.ts';
 
-/** When a DHCP message is sent, the first time and again, and when its answer is given up. */
+/** Times at which a DHCP message is sent, and the longest wait for its answer. */
 const dhcpSendTimesMs = [0, 300, 700];
 const dhcpTimeoutMs = 1400;
 
-/** How long one try of a DNS question waits for its answer, and how long all tries together. */
+/** Longest wait for an answer of DNS: of one try, and of all tries together. */
 const dnsTryTimeoutMs = 600;
 const dnsTries = 2;
 const dnsTimeoutMs = 1500;
 
-/** The process that started this one may be gone, so this one ends by itself. */
+/** This process ends by itself after this time, because the one that started it may have ended. */
 const totalTimeoutMs = 8000;
 
 async function carryOut(request: ProbeRequest): Promise<ProbeReport> {
@@ -39,7 +39,7 @@ async function carryOut(request: ProbeRequest): Promise<ProbeReport> {
   await run('ip', ['-batch', '-'], { input: setup.map(line => `${line}\n`).join('') });
   const [dns, upstream, nextHopAnswers] = await Promise.all([
     resolveName(request),
-    asksUpstream ? askUpstream(request) : null,
+    asksUpstream ? queryUpstream(request) : null,
     nextHop === null ? null : isReachable(nextHop),
   ]);
   return { lease, dns, upstream, nextHopAnswers };
@@ -55,11 +55,13 @@ async function takeLease({ mac }: ProbeRequest): Promise<LeaseReport> {
   socket.setBroadcast(true);
   try {
     const discover = encodeDhcp({ type: dhcpType.discover, transaction, mac });
-    const offer = await ask(socket, discover, reply => isFor(reply, transaction, dhcpType.offer));
+    const offer = await exchange(socket, discover, reply => isFor(reply, transaction, dhcpType.offer));
     const [ip, server] = [parseIpv4(offer?.ip ?? ''), parseIpv4(offer?.server ?? '')];
     if (ip === null || server === null) return { kind: 'silent', after: 'DISCOVER' };
     const request = encodeDhcp({ type: dhcpType.request, transaction, mac, ip, server });
-    const answer = await ask(socket, request, reply => isFor(reply, transaction, dhcpType.ack, dhcpType.nak));
+    const answer = await exchange(socket, request, reply =>
+      isFor(reply, transaction, dhcpType.ack, dhcpType.nak),
+    );
     if (answer === null) return { kind: 'silent', after: 'REQUEST' };
     return answer.type === dhcpType.nak ? { kind: 'refused' } : { kind: 'leased', ip: answer.ip };
   } finally {
@@ -71,11 +73,11 @@ function isFor(reply: DhcpReply, transaction: number, ...types: readonly number[
   return reply.transaction === transaction && types.includes(reply.type);
 }
 
-/** Sends a message until a reply that `isMeant` arrives. Returns null when none does in time. */
-function ask(
+/** Sends a message until a reply arrives for which `isExpected` is true. Returns null when none does in time. */
+function exchange(
   socket: Socket,
   message: Buffer,
-  isMeant: (reply: DhcpReply) => boolean,
+  isExpected: (reply: DhcpReply) => boolean,
 ): Promise<DhcpReply | null> {
   return new Promise(resolve => {
     const send = () => socket.send(message, 67, '255.255.255.255', () => {});
@@ -87,7 +89,7 @@ function ask(
     };
     const take = (bytes: Buffer) => {
       const reply = decodeDhcp(bytes);
-      if (reply !== null && isMeant(reply)) done(reply);
+      if (reply !== null && isExpected(reply)) done(reply);
     };
     timers.push(setTimeout(done, dhcpTimeoutMs, null));
     socket.on('message', take);
@@ -96,16 +98,16 @@ function ask(
 
 async function resolveName({ gateway, name }: ProbeRequest): Promise<DnsReport> {
   try {
-    return { kind: 'answered', addresses: await askDns(gateway, resolver => resolver.resolve4(name)) };
+    return { kind: 'answered', addresses: await queryDns(gateway, resolver => resolver.resolve4(name)) };
   } catch (error) {
     return { kind: 'failed', code: codeOf(error) };
   }
 }
 
-/** Asks for the root's name servers: every DNS server knows them, and the question discloses nothing. */
-async function askUpstream({ gateway }: ProbeRequest): Promise<UpstreamReport> {
+/** Queries the root's name servers: every DNS server knows them, and the query discloses nothing. */
+async function queryUpstream({ gateway }: ProbeRequest): Promise<UpstreamReport> {
   try {
-    await askDns(gateway, resolver => resolver.resolveNs('.'));
+    await queryDns(gateway, resolver => resolver.resolveNs('.'));
     return { kind: 'answered' };
   } catch (error) {
     const code = codeOf(error);
@@ -114,18 +116,18 @@ async function askUpstream({ gateway }: ProbeRequest): Promise<UpstreamReport> {
   }
 }
 
-async function askDns<T>(server: string, question: (resolver: Resolver) => Promise<T>): Promise<T> {
+async function queryDns<T>(server: string, query: (resolver: Resolver) => Promise<T>): Promise<T> {
   const resolver = new Resolver({ timeout: dnsTryTimeoutMs, tries: dnsTries });
   resolver.setServers([server]);
   const timer = setTimeout(() => resolver.cancel(), dnsTimeoutMs);
   try {
-    return await question(resolver);
+    return await query(resolver);
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Returns the error code of c-ares. The question was cancelled because it took too long. */
+/** Returns the error code of c-ares; that of a timeout for a query that was cancelled because it took too long. */
 function codeOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ECANCELLED' ? 'ETIMEOUT' : (code ?? messageOf(error));
@@ -137,7 +139,7 @@ function exitWith(message: string): void {
 
 setTimeout(exitWith, totalTimeoutMs, `the probe was not done after ${totalTimeoutMs / 1000} s`).unref();
 carryOut(JSON.parse(readFileSync(0, 'utf8'))).then(
-  // A DNS question that was given up may keep the process running: end it.
+  // A cancelled DNS query may keep the process running: end it.
   report => process.stdout.write(JSON.stringify(report), () => process.exit(0)),
   (error: unknown) => exitWith(messageOf(error)),
 );

@@ -23,10 +23,10 @@ export type Request =
   | { readonly kind: 'help'; readonly command: Command | null }
   | { readonly kind: 'version' };
 
-/** What `parseArgs` returns for one option; undefined if it was not given. */
+/** The value that `parseArgs` returns for one option; undefined if it was not given. */
 type Given = string | boolean | undefined;
 
-/** Reads the arguments after the program's own name. Throws VirlanError `usage`. */
+/** Reads the arguments after the program's name. Throws VirlanError 'usage'. */
 export function parseCommandLine(argv: readonly string[]): Request {
   const { given, positionals } = splitArguments(argv);
   const [name, ...operands] = positionals;
@@ -39,11 +39,11 @@ export function parseCommandLine(argv: readonly string[]): Request {
   if (command === null) throw new VirlanError('usage', 'a command is missing: see "virlan --help"');
 
   checkOperands(command, operands);
-  const foreign = optionNames.find(
+  const unaccepted = optionNames.find(
     option => given(option) !== undefined && !optionsOf(command).includes(option),
   );
-  if (foreign !== undefined) {
-    const message = `${command.name} has no option --${options[foreign].flag}: see "virlan ${command.name} --help"`;
+  if (unaccepted !== undefined) {
+    const message = `${command.name} has no option --${options[unaccepted].flag}: see "virlan ${command.name} --help"`;
     throw new VirlanError('usage', message);
   }
   const values = Object.fromEntries(
@@ -65,7 +65,7 @@ function splitArguments(argv: readonly string[]) {
     const { values, positionals } = parseArgs({ args: [...argv], options: config, allowPositionals: true });
     return { given: (name: OptionName): Given => values[options[name].flag], positionals };
   } catch (error) {
-    // Node puts advice that does not fit into sentences of its own behind the first.
+    // The first sentence names the problem; Node's advice after it does not fit virlan.
     const [first] = messageOf(error).split('. ');
     throw new VirlanError('usage', `${first}: see "virlan --help"`, { cause: error });
   }

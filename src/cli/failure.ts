@@ -1,4 +1,4 @@
-// What virlan prints about an error: one line for each problem, and on request the errors that caused it.
+// Formats an error for the terminal: one line for each problem, and on request the errors that caused it.
 import { messageOf } from '../errors.ts';
 import { forTerminal } from '../text.ts';
 

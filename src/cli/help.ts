@@ -10,6 +10,7 @@ import {
 } from './table.ts';
 import { style, wrap } from './terminal.ts';
 
+/** Returns the lines of `virlan --help`. */
 export function programHelp(): string[] {
   return [
     'Usage: virlan COMMAND [OPTIONS]',
@@ -28,6 +29,7 @@ export function programHelp(): string[] {
   ];
 }
 
+/** Returns the lines of `virlan COMMAND --help`. */
 export function commandHelp(command: Command): string[] {
   const { summary, details, examples } = command;
   return [

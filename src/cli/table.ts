@@ -123,9 +123,9 @@ export type Values = {
   readonly [Name in OptionName]: ValueTypes[(typeof options)[Name]['value']['kind']];
 };
 
-/** What follows a command's name. */
+/** The operands of a command. */
 interface Operands {
-  /** As the usage line shows it. */
+  /** The form in the usage line. */
   readonly text: string;
   readonly kind: 'network' | 'machine' | 'none';
   readonly min: number;
@@ -134,10 +134,10 @@ interface Operands {
 
 interface CommandRow {
   readonly name: string;
-  /** A few words, without a capital and a full stop. */
+  /** A few words without a capital letter and a full stop. */
   readonly summary: string;
   readonly operands: Operands;
-  /** Those it takes beside the options of each command. */
+  /** The options that it accepts besides those of each command. */
   readonly options: readonly OptionName[];
   /** Sentences; empty if the summary is enough. */
   readonly details: string;
@@ -268,12 +268,12 @@ export function optionsWithScope(scope: Option['scope']): OptionName[] {
   return optionNames.filter(name => options[name].scope === scope);
 }
 
-/** Returns the names of all options that a command takes: its own first. */
+/** Returns the names of all options that a command accepts: its own first. */
 export function optionsOf(command: Command): OptionName[] {
   return [...command.options, ...optionsWithScope('each-command')];
 }
 
-/** Returns an option as it is typed: `-v, --verbose`, `--network NETWORK`. */
+/** Returns the written form of an option: `-v, --verbose`, `--network NETWORK`. */
 export function writtenOption(name: OptionName): string {
   const { flag, short, value }: Option = options[name];
   const letter = short === null ? '' : `-${short}, `;

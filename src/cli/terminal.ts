@@ -3,15 +3,14 @@ import { stripVTControlCharacters, styleText } from 'node:util';
 
 type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
-/** How long work may take before a message says what virlan is doing. */
+/** Work that takes longer is announced by a message. */
 const progressDelayMs = 1000;
 
-/** The width that text is wrapped to, in columns. */
-const textWidth = 80;
+/** The width of wrapped text. */
+const textWidthColumns = 80;
 
 /**
- * Returns text with styles if standard output is a terminal; styleText of Node 20 checks neither that nor
- * NO_COLOR.
+ * Returns text with styles if standard output is a terminal and NO_COLOR is not set: styleText of Node 20 checks neither.
  */
 export function style(text: string, ...styles: Style[]): string {
   return isColoured(process.stdout) ? styleText(styles, text) : text;
@@ -37,9 +36,7 @@ export function warn(message: string): void {
   process.stderr.write(`virlan: ${prefix} ${message}\n`);
 }
 
-/**
- * Awaits work; if it takes longer than a second and standard error is a terminal, says what virlan is doing.
- */
+/** Awaits work. If it takes longer than a second and standard error is a terminal, prints the message there. */
 export async function progress<T>(message: string, work: Promise<T>): Promise<T> {
   if (process.stderr.isTTY !== true) return work;
   const timer = setTimeout(() => process.stderr.write(`virlan: ${message} …\n`), progressDelayMs);
@@ -72,7 +69,7 @@ export function wrap(text: string, indent: number): string[] {
   const lines: string[] = [];
   for (const word of text.match(/\s*\S+/g) ?? []) {
     const line = lines.at(-1);
-    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > textWidth;
+    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > textWidthColumns;
     if (line === undefined) lines.push(word);
     else if (isFull) lines.push(`${' '.repeat(indent)}${word.trimStart()}`);
     else lines[lines.length - 1] = line + word;

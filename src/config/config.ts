@@ -1,4 +1,4 @@
-// The configuration as typed values, and what can be wrong with it.
+// The configuration as typed values, and its problems.
 import type { Ipv4, Ipv4Range, Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
@@ -45,13 +45,13 @@ export interface Config {
   readonly networks: readonly NetworkConfig[];
 }
 
-/** A mistake in virlan.ini. */
+/** A problem in virlan.ini. */
 export interface ConfigProblem {
   /** Counts from 1; 0 if the problem is the file as a whole. */
   readonly line: number;
   /** The setting or the section's header: `subnet = 10.0.0.1/24`; empty for the file as a whole. */
   readonly what: string;
-  /** What is wrong, and what to write instead. */
+  /** The problem and the remedy, continuing the sentence that `what` begins. */
   readonly message: string;
 }
 

@@ -17,7 +17,7 @@ export class InvalidConfig extends VirlanError {
   }
 }
 
-/** Reads the configuration. Only the file at the usual place may be missing. Throws InvalidConfig. */
+/** Reads the configuration. Only the default file may be missing. Throws InvalidConfig. */
 export function loadConfig(path: string): Config {
   const result = parseConfig(readText(path));
   if (result.ok) return result.config;

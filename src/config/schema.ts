@@ -5,8 +5,7 @@ import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 
 /**
- * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` says in words what to
- * write.
+ * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` describes in words what to write.
  */
 function parsed<T>(parse: (text: string) => T | null, form: string) {
   return v.pipe(
@@ -87,7 +86,7 @@ function parseDomain(text: string): string | null {
 }
 
 /**
- * Accepts what the kernel accepts and nft, iptables and dnsmasq read without quotes. The kernel's
+ * Accepts names that the kernel accepts and that nft, iptables and dnsmasq read without quotes. The kernel's
  * dev_valid_name() refuses 16 bytes and more, "/", ":", white space, "." and ".."; its
  * sysctl_dev_name_is_allowed() refuses "all" and "default".
  */

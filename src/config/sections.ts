@@ -11,7 +11,7 @@ export interface Entry {
   readonly line: number;
 }
 
-/** The length of the longest part of a line that an error message repeats, in characters. */
+/** Longest part of a line that an error message repeats, in characters. */
 export const maxExcerptLength = 60;
 
 export interface Section {
@@ -89,9 +89,9 @@ function readHeader(text: string, line: number, earlier: readonly Section[]): He
   }
   // Names of interfaces are case sensitive, host names are not.
   const name = kind === 'host' ? written.toLowerCase() : written;
-  const twin = earlier.find(section => section.kind === kind && section.name === name);
-  if (twin !== undefined) {
-    const message = `exists twice, first in line ${twin.line}: merge the two sections`;
+  const duplicate = earlier.find(section => section.kind === kind && section.name === name);
+  if (duplicate !== undefined) {
+    const message = `exists twice, first in line ${duplicate.line}: merge the two sections`;
     return { ok: false, problem: { line, what: `[${kind}.${name}]`, message } };
   }
   return { ok: true, section: { kind, name } };

@@ -1,21 +1,19 @@
-// dnsmasq.conf of a network.
+// Renders dnsmasq.conf of a network, such as `dhcp-range=192.168.100.2,192.168.100.254,255.255.255.0,…`.
 import { broadcastOf, formatIp, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from './paths.ts';
 
-/** What the file depends on beside the configuration. */
+/** The input of the file besides the configuration. */
 export interface DnsmasqHost {
   /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
-  /**
-   * The directory of the user's own options, null when it holds none. `digest` changes with their content.
-   */
+  /** The directory of the administrator's options; null when it has none. `digest` changes with their content. */
   readonly extras: { readonly directory: string; readonly digest: string } | null;
 }
 
 const header = '# Written by virlan: changes here are lost. Options of your own go into';
 
-/** Returns whether virlan wrote this dnsmasq.conf, not the user by hand. */
+/** Returns whether virlan wrote a dnsmasq.conf, and not a person by hand. */
 export function isWrittenByVirlan(conf: string): boolean {
   return conf.startsWith(header);
 }

@@ -1,4 +1,4 @@
-// dnsmasq's leases file, as lease_update_file in its lease.c writes it.
+// Reads dnsmasq's leases file (lease_update_file in its lease.c).
 //   1795000000 52:54:00:c5:f2:a7 192.168.100.155 web 01:52:54:00:c5:f2:a7
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
@@ -13,7 +13,7 @@ export interface Lease {
   readonly expires: number;
 }
 
-/** Reads the file. Lines of another form, as those of DHCPv6, are left out. */
+/** Reads the file without lines of another form, such as those of DHCPv6. */
 export function parseLeases(text: string): Lease[] {
   return text.split('\n').flatMap(line => {
     const [expires = '', hardware = '', address = '', hostname = '*', clientId = '*'] = line.split(' ');

@@ -1,4 +1,4 @@
-// Starts and stops a network's dnsmasq, in its systemd unit where there is one.
+// Starts and stops a network's dnsmasq, by its systemd unit if the host has one.
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandError, VirlanError } from '../errors.ts';
@@ -18,13 +18,13 @@ const unitFile = '/usr/lib/systemd/system/virlan-dnsmasq@.service';
  */
 const networkAccessExitCode = 2;
 
-/** How long dnsmasq may take to end before it is killed. */
+/** dnsmasq is killed when it has not ended after this time. */
 const endTimeoutMs = 2000;
 
-/** How often its process is looked for meanwhile: it is not a child, so nothing announces its end. */
+/** Interval of reading its state meanwhile: it is not a child, so its end is not announced. */
 const endPollMs = 5;
 
-/** dnsmasq did not start. */
+/** A start of dnsmasq that failed; `cause` is the error to throw. */
 interface StartFailure {
   readonly message: string;
   readonly exitCode: number | null;
@@ -50,10 +50,10 @@ export async function startDnsmasq(bridge: string): Promise<void> {
 }
 
 /**
- * Ends a network's dnsmasq. It holds no port any more when this returns. Throws VirlanError 'wrong-state'.
+ * Ends a network's dnsmasq. When this returns, its ports are free. Throws VirlanError 'wrong-state'.
  */
 export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
-  // systemd would start again what is killed.
+  // systemd restarts a killed process of a unit.
   if (readFileOrNull(`/proc/${pid}/cgroup`)?.includes(`/${unitOf(bridge)}`)) {
     await run('systemctl', ['stop', unitOf(bridge)]);
     return;
@@ -69,14 +69,14 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
   rmSync(dnsmasqPaths(bridge).pid, { force: true });
 }
 
-/** A bridge's name holds nothing that systemd would want escaped: `parseLinkName` sees to that. */
+/** Returns the unit of a bridge. `parseLinkName` allows no character that systemd would have to escape. */
 function unitOf(bridge: string): string {
   return `virlan-dnsmasq@${bridge}.service`;
 }
 
 /**
- * The unit runs as dnsmasq's own user; with a configuration made by hand, or without that user, it is not
- * used.
+ * Returns whether the unit can start dnsmasq. It runs as the user dnsmasq, so it is not used without that user or with a
+ * configuration made by hand.
  */
 function hasUnit(bridge: string): boolean {
   if (!existsSync(systemdDirectory) || !existsSync(unitFile)) return false;
@@ -84,7 +84,10 @@ function hasUnit(bridge: string): boolean {
   return isWrittenByVirlan(conf) && conf.includes('\nuser=dnsmasq\n');
 }
 
-/** dnsmasq returns when it has bound its ports. A configuration made by hand names no pid file. */
+/**
+ * Starts dnsmasq without systemd. It returns when it has bound its ports. The pid file is an argument, because a
+ * configuration made by hand names none.
+ */
 async function startProcess(bridge: string): Promise<StartFailure | null> {
   const { conf, pid } = dnsmasqPaths(bridge);
   try {
@@ -96,6 +99,7 @@ async function startProcess(bridge: string): Promise<StartFailure | null> {
   }
 }
 
+/** Starts dnsmasq's unit. Returns null when it runs. */
 async function startUnit(unit: string): Promise<StartFailure | null> {
   try {
     await run('systemctl', ['start', unit]);
@@ -112,7 +116,7 @@ async function startUnit(unit: string): Promise<StartFailure | null> {
 }
 
 /**
- * Returns the exit code of the unit's command: of a forking service systemd keeps it with ExecStart alone.
+ * Returns the exit code of the unit's command. For a forking service systemd keeps it only in ExecStart.
  */
 async function unitExitCode(unit: string): Promise<number | null> {
   const shown = await runOrNull('systemctl', ['show', unit, '--property=ExecStart']);
@@ -120,7 +124,7 @@ async function unitExitCode(unit: string): Promise<number | null> {
   return status === undefined ? null : Number(status);
 }
 
-/** Returns what dnsmasq wrote to its standard error when it failed: systemctl shows the exit code alone. */
+/** Returns the error message of dnsmasq from the journal: systemctl shows only the exit code. */
 async function loggedReason(unit: string): Promise<string | null> {
   await runOrNull('journalctl', ['--sync']);
   const journal = await runOrNull('journalctl', ['--quiet', '--output=cat', '--lines=10', '--unit', unit]);

@@ -1,4 +1,4 @@
-// libvirt's files about domains and networks: hooks read them, because they must not call libvirt.
+// Reads libvirt's files about domains and networks, because hooks must not call libvirt.
 import { statSync } from 'node:fs';
 import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
@@ -7,8 +7,8 @@ import { type Domain, parseDomain } from './domain-xml.ts';
 import { type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
 /**
- * The XML files of a directory. A file is parsed again only after it was replaced, which libvirt does at
- * every change: the watcher reads the same hundreds of machines again and again.
+ * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which libvirt does at
+ * every change. The watcher reads the same hundreds of files often.
  */
 class XmlDirectory<T> {
   #known = new Map<string, { readonly version: string; readonly value: T[] }>();
@@ -20,7 +20,7 @@ class XmlDirectory<T> {
     this.#parse = parse;
   }
 
-  /** Returns what the files hold. One that cannot be read is left out. */
+  /** Returns the values of the files that can be read. */
   read(): T[] {
     const paths = listDirectory(this.#directory).filter(name => name.endsWith('.xml'));
     const now = paths.flatMap(name => {
@@ -41,16 +41,17 @@ class XmlDirectory<T> {
   }
 }
 
+/** The caches of this process. */
 const defined = new XmlDirectory(libvirtPaths.domains, parseDomain);
 const running = new XmlDirectory(libvirtPaths.runningDomains, parseDomain);
 const networks = new XmlDirectory(libvirtPaths.networks, parseLibvirtNetwork);
 
-/** Returns the domains that have a definition, as they are when they start next. */
+/** Returns the domains that have a definition, by their definitions. */
 export function definedDomains(): Domain[] {
   return defined.read();
 }
 
-/** Returns the domains that run, from their status files, which name their taps. */
+/** Returns the running domains, by their status files, which name their taps. */
 export function runningDomains(): Domain[] {
   return running.read();
 }
@@ -60,8 +61,7 @@ function definedNetworks(): LibvirtNetwork[] {
 }
 
 /**
- * Returns the names of the libvirt networks that pass through to a bridge: the virlan network's own, and
- * others.
+ * Returns the names of the libvirt networks that pass through to a bridge: that of the virlan network, and others.
  */
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
   const others = definedNetworks().filter(({ forward, bridge: to }) => forward === 'bridge' && to === bridge);

@@ -1,11 +1,11 @@
-// A domain's XML: its name, its uuid, its NICs and its metadata.
+// Reads a domain's XML: its name, its UUID, its NICs and its metadata.
 //   <domain><name>web</name><uuid>6b4a5c7e-…</uuid><metadata>…</metadata>
 //     <devices><interface type='bridge'><mac address='52:54:00:c5:f2:a7'/><source bridge='k8s-br0'/></interface>…
 import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
 
-/** One `<interface>` of a domain, as far as it says where its packets go. */
+/** The part of an `<interface>` that says where its packets go. */
 export interface Nic {
   readonly mac: Mac | null;
   /** The bridge it is plugged into; with a libvirt network, known only while the domain runs. */
@@ -16,7 +16,7 @@ export interface Nic {
   readonly tap: string | null;
 }
 
-/** An element of `<metadata>`, where other tools keep what they like: hostile. */
+/** An element of `<metadata>`, which any tool may write: hostile. */
 export interface MetadataElement {
   /** Without its prefix. */
   readonly name: string;
@@ -24,12 +24,12 @@ export interface MetadataElement {
   /** By local name. */
   readonly attributes: ReadonlyMap<string, string>;
   readonly children: readonly MetadataElement[];
-  /** All text directly within it, entities resolved. */
+  /** The text directly within it, entities resolved. */
   readonly text: string;
 }
 
 export interface Domain {
-  /** As its owner wrote it: hostile, see `machineLabel`. */
+  /** Chosen by its owner: hostile, see `machineLabel`. */
   readonly name: string;
   /** Lower-case, with dashes. */
   readonly uuid: string;
@@ -38,7 +38,7 @@ export interface Domain {
   readonly metadata: readonly MetadataElement[];
 }
 
-/** How many elements are kept of each child of `<metadata>`: libvirt's longest XML holds a million. */
+/** Most elements kept of each child of `<metadata>`: libvirt's longest XML can have a million. */
 const maxElementsKept = 1000;
 
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
@@ -112,7 +112,7 @@ class MetadataReader {
   readonly #namespaces = new Set<string>();
   /** The elements that are open; a null stands for one that is not kept. */
   readonly #open: (OpenElement | null)[] = [];
-  /** How many elements of the present child of `<metadata>` are kept. */
+  /** The number of kept elements of the present child of `<metadata>`. */
   #kept = 0;
 
   open(path: string, attributes: ReadonlyMap<string, string>, namespace: string): void {

@@ -1,4 +1,4 @@
-// BRIDGE.status: leases as libvirt's leaseshelper writes them (src/network/leaseshelper.c), for `virsh
+// Writes BRIDGE.status: leases in the form of libvirt's leaseshelper (src/network/leaseshelper.c), for `virsh
 // net-dhcp-leases` and libnss-libvirt.
 //   [{"ip-address": "192.168.100.155", "mac-address": "52:54:00:c5:f2:a7", "expiry-time": 1795000000}]
 

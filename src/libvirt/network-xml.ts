@@ -1,4 +1,4 @@
-// A libvirt network's XML, and what libvirt gives the network hook about a port.
+// Reads a libvirt network's XML, and the XML of a port that the network hook gets.
 //   <network><name>lan</name><forward mode='bridge'/><bridge name='k8s-br0'/></network>
 //   <hookData><network>…</network>
 //     <networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
@@ -6,7 +6,7 @@ import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
 
-/** A libvirt network, as far as it says where its machines' packets go. */
+/** The part of a libvirt network that says where its machines' packets go. */
 export interface LibvirtNetwork {
   readonly name: string;
   /** `nat`, `route`, `bridge`, …; null for an isolated network. */

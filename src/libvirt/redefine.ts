@@ -7,18 +7,18 @@ import { VirlanError } from '../errors.ts';
 import { parseDomain } from './domain-xml.ts';
 import { replaceMacs } from './replace-mac.ts';
 
-/** libvirt's XML with all that a redefinition has to hand back, passwords included. */
+/** Flags for XML that is complete, passwords included, as a redefinition needs it. */
 export const wholeDefinition = DomainXml.SECURE | DomainXml.INACTIVE;
 
 export type Redefinition =
   | { readonly kind: 'written' }
   /** The definition or the machine's state is no longer what it was: nothing was written. */
   | { readonly kind: 'outdated' }
-  /** A managed-save image holds the MAC it was saved with, which libvirt does not let anybody change. */
+  /** A managed-save image holds the MAC it was saved with, which libvirt does not let virlan change. */
   | { readonly kind: 'has-saved-image' }
   /** libvirt refuses the new MAC, or is too old for a call that this needs. */
   | { readonly kind: 'refused'; readonly error: LibvirtError }
-  /** The machine was started meanwhile with its old MAC: the old definition was put back. */
+  /** The machine was started meanwhile with its old MAC: the old definition was restored. */
   | { readonly kind: 'started' };
 
 /**
@@ -51,9 +51,7 @@ export async function redefineMacs(
   return { kind: 'started' };
 }
 
-/**
- * Returns whether a start that was under way when the definition changed left the machine running with other MACs.
- */
+/** Returns whether the machine was started while its definition changed and so runs with other MACs. */
 async function runsWithOthers(
   client: LibvirtClient,
   domain: Domain,

@@ -4,9 +4,8 @@ import type { Mac } from '../address/mac.ts';
 import { VirlanError } from '../errors.ts';
 
 /**
- * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. All else
- * stays byte for byte, so that nothing that libvirt wrote is lost, like passwords and elements of other
- * tools. Throws VirlanError 'unreadable-xml' when such an interface has no `<mac>`.
+ * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. The rest
+ * stays byte for byte, so that no element of libvirt or of other tools is lost. Throws VirlanError 'unreadable-xml' when such an interface has no `<mac>`.
  */
 export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string {
   const spans = findMacs(xml);
@@ -22,7 +21,7 @@ export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string
   return result;
 }
 
-/** Returns place of an interface → where the value of its `<mac address>` is in the text. */
+/** Returns index of an interface → position of the value of its `<mac address>` in the text. */
 function findMacs(xml: string): Map<number, { start: number; end: number }> {
   const parser = new SaxesParser();
   const spans = new Map<number, { start: number; end: number }>();

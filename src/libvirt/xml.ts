@@ -1,8 +1,8 @@
-// Walks XML that libvirt wrote around what others chose: hostile, so length and depth are limited.
+// Walks XML from libvirt. Parts of it were chosen by others and are hostile, so length and depth are limited.
 import { SaxesParser } from 'saxes';
 import type { Result } from '../result.ts';
 
-/** In characters: the longest string that libvirt passes (REMOTE_STRING_MAX in remote_protocol.x). */
+/** The longest string that libvirt passes (REMOTE_STRING_MAX in remote_protocol.x), in characters. */
 const maxLength = 4_194_304;
 
 /** The limit of libxml2, which libvirt reads XML with (xmlParserMaxDepth in its parserInternals.h). */

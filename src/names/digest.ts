@@ -1,4 +1,4 @@
-// SHA-256, from which labels, MACs and addresses are computed.
+// SHA-256, the base of labels, MACs and addresses.
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8ToBytes } from '@noble/hashes/utils.js';
 

@@ -4,18 +4,15 @@ import { digest } from './digest.ts';
 /** The longest label of RFC 1123. */
 const maxLength = 63;
 
-/**
- * Names that mean something on a network, and words that dnsmasq takes for options (option.c,
- * LOPT_DHCP_HOST).
- */
+/** Names with a special meaning in a network, and words that dnsmasq reads as options (option.c, LOPT_DHCP_HOST). */
 const reserved = new Set(['localhost', 'wpad', 'isatap', 'gateway', 'ignore', 'infinite']);
 
-/** What dnsmasq takes for a lease time in the place of a name: `7`, `24h`. */
+/** Texts that dnsmasq reads as a lease time in the place of a name: `7`, `24h`. */
 const leaseTime = /^\d+[wdhms]?$/;
 
 /**
- * Returns the RFC 1123 label of a machine's NIC: the name if that is a label, else the nearest one. Names are
- * hostile: only what this returns goes into a file of dnsmasq. If the plain label is taken, it gets a hash of
+ * Returns the RFC 1123 label of a machine's NIC: the name if it is a label, else one made from it. Names are hostile: only
+ * the result of this function goes into a file of dnsmasq. If the plain label is taken, it gets a hash of
  * the whole name appended, so that two names with one label are told apart.
  */
 export function machineLabel(name: string, nic: number, isTaken: (label: string) => boolean): string {
@@ -30,7 +27,7 @@ export function machineLabel(name: string, nic: number, isTaken: (label: string)
   }
 }
 
-/** Returns whether a text is a label, as `hostname=` of a machine's metadata has to be. */
+/** Returns whether a text can be a host name: a label that is not reserved. */
 export function isLabel(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) && !reserved.has(text) && !leaseTime.test(text);
 }
