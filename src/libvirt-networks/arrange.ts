@@ -1,6 +1,5 @@
 // Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook, where libvirt
 // must not be called.
-
 import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
@@ -8,7 +7,7 @@ import { type DefaultUsersFate, decideDefaultUsers, decideNetworks, type Network
 import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
 import { saveNetwork } from './saved-network.ts';
 
-/** Carries out what the configuration asks of libvirt's networks; returns what was done, and what could not be. */
+/** Changes libvirt's networks as the configuration asks. Returns the changes, and the problems that prevented others. */
 export async function arrangeNetworks(client: LibvirtClient, config: Config): Promise<NetworkDecision> {
   const decision = decideNetworks(config, await listNetworks(client), definedDomains(), runningDomains());
   for (const action of decision.actions) {
@@ -18,7 +17,7 @@ export async function arrangeNetworks(client: LibvirtClient, config: Config): Pr
   return decision;
 }
 
-/** Does the same as `arrangeNetworks` with a connection of its own; null when libvirtd does not answer. */
+/** Opens a connection for one call of `arrangeNetworks`. Returns null when libvirtd does not answer. */
 export function arrangeNetworksOnce(config: Config): Promise<NetworkDecision | null> {
   return withLibvirt(client => arrangeNetworks(client, config));
 }

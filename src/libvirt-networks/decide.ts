@@ -1,4 +1,4 @@
-// Decides what happens to libvirt's networks, from the configuration and from what libvirt has. Pure.
+// Decides the changes of libvirt's networks, from the configuration and the networks that exist. Pure.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
@@ -28,7 +28,7 @@ export type NetworkAction =
   | NetworkChange
   | { readonly kind: 'save'; readonly name: string; readonly network: SavedNetwork };
 
-/** Why a network was left as it is. Names of machines are hostile text. */
+/** The reason why a network was left as it is. Names of machines are hostile text. */
 export type LibvirtNetworkProblem =
   /** Running machines are on `default`: without it they would lose their link. */
   | { readonly kind: 'default-in-use'; readonly users: readonly string[] }
@@ -42,7 +42,7 @@ export interface NetworkDecision {
   readonly problems: readonly LibvirtNetworkProblem[];
 }
 
-/** What happens to the defined machines that refer to `default`, by name. Names are hostile text. */
+/** The consequence for the defined machines that refer to `default`, by name. Names are hostile text. */
 export type DefaultUsersFate =
   | { readonly kind: 'stay'; readonly users: readonly string[] }
   /** They start on this network of virlan's, or do not start until their definition refers to it. */
@@ -163,7 +163,7 @@ function decidePassThrough(name: string, bridge: string, known: readonly KnownNe
   return { actions, problems: [] };
 }
 
-/** Returns whether a network puts its machines on this bridge and does nothing else. */
+/** Returns whether a network only connects its machines to this bridge. */
 export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean {
   return network.forward === 'bridge' && network.bridge === bridge;
 }

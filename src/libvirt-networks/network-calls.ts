@@ -11,7 +11,7 @@ import {
 import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import type { KnownNetwork, NetworkChange } from './decide.ts';
 
-/** How long to wait for a libvirtd that accepts the connection but does not answer. */
+/** Longest wait for a libvirtd that accepts the connection but does not answer. */
 const answerTimeoutMs = 10_000;
 
 /** Runs `work` with a connection that is closed afterwards; returns null when libvirtd does not answer. */

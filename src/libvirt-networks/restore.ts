@@ -13,15 +13,15 @@ import {
 import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
 import { readSavedNetwork, removeSavedNetwork } from './saved-network.ts';
 
-/** The changes that were made, and what could not be done. */
+/** The changes that were made, and the problems that prevented others. */
 export interface Restored {
   readonly actions: readonly NetworkChange[];
   readonly problems: readonly LibvirtNetworkProblem[];
 }
 
 /**
- * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is damaged, and
- * what libvirt or the file system refused.
+ * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is damaged, and the
+ * errors of libvirt and of the file system.
  */
 export async function restoreNetworks(): Promise<Restored> {
   const saved = readSavedNetwork();

@@ -58,6 +58,7 @@ export function saveNetwork(network: SavedNetwork): void {
   writeAtomically(paths.savedDefault, formatSavedNetwork(record), 0o600);
 }
 
+/** Removes the record. */
 export function removeSavedNetwork(): void {
   rmSync(paths.savedDefault, { force: true });
 }

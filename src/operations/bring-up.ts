@@ -4,7 +4,7 @@ import type { NetworkDecision } from '../libvirt-networks/decide.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
 import type { EstablishedNetwork } from './finish-up.ts';
 
-/** What `virlan up` came to. */
+/** The result of `virlan up`. */
 export interface BroughtUp {
   readonly networks: readonly EstablishedNetwork[];
   /** Null when no libvirtd answers. */
@@ -21,7 +21,7 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
     for (const network of networks) results.push({ network, ...(await establish(network)) });
     return results;
   });
-  // DHCP answers by now: it does not wait for this code to load.
+  // Loaded only now, so that DHCP answers earlier.
   const { finishUp } = await import('./finish-up.ts');
   return { networks: established, libvirt: await finishUp(config, established) };
 }

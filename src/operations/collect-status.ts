@@ -1,4 +1,4 @@
-// Reads what `virlan status` shows from the kernel and from files, without asking libvirt.
+// Reads the status that `virlan status` shows from the kernel and from files, without calls to libvirt.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import { readLeases, readLedger } from '../identity/store.ts';

@@ -17,7 +17,7 @@ export async function establishForHook(network: NetworkConfig): Promise<NetworkE
   }
 }
 
-/** What a repair came to: events, and the units that needed it, whether or not it succeeded. */
+/** The result of a repair: events, and the units that needed it, whether or not it succeeded. */
 export interface Repair {
   readonly events: readonly NetworkEvent[];
   readonly units: readonly Unit[];

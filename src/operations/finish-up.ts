@@ -1,4 +1,4 @@
-// What `virlan up` does once networks are established: log, libvirt's files and networks, remains of probes.
+// The part of `virlan up` after networks are established: the log, libvirt's files and networks, remains of probes.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
@@ -10,7 +10,7 @@ import { writeEvents } from './write-events.ts';
 
 export type EstablishedNetwork = { readonly network: NetworkConfig } & Established;
 
-/** Returns what was arranged of libvirt's networks; null when no libvirtd answers. */
+/** Returns the changes of libvirt's networks; null when no libvirtd answers. */
 export async function finishUp(
   config: Config,
   established: readonly EstablishedNetwork[],

@@ -1,8 +1,8 @@
-// What a hook came to: events for the log, and whether libvirt may go on.
+// The outcome of a hook: events for the log, and whether libvirt may go on.
 import type { Event } from '../report/event.ts';
 
 export interface HookOutcome {
   readonly events: readonly Event[];
-  /** Why the machine must not start, where its network has `on-error = abort`; null lets it start. */
+  /** The reason why the machine must not start, on a network with `on-error = abort`; null lets it start. */
   readonly abort: Error | null;
 }

@@ -1,4 +1,4 @@
-// libvirt plugs a NIC into one of its networks.
+// Handles a NIC that libvirt plugs into one of its networks.
 import type { Config } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import { machineOn, noWishes } from '../identity/machine.ts';

@@ -1,4 +1,4 @@
-// Reads what virlan and libvirt know of a machine by its name, to tell its MAC and its address.
+// Reads the ledger and libvirt's files to predict the MAC and the address of a machine by its name.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { machineOn } from '../identity/machine.ts';

@@ -1,13 +1,10 @@
-// Reserves addresses for a machine that runs without them, as after a start while virlan was not installed.
+// Reserves addresses for a running machine, for example one that was started before virlan was installed.
 import type { Config } from '../config/config.ts';
 import { machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 
-/**
- * Gives a running machine the reservations that it does not have. Does nothing for a machine that does not
- * run.
- */
+/** Makes the missing reservations of a running machine. Does nothing for a machine that does not run. */
 export async function reserveRunning({ networks }: Config, name: string): Promise<void> {
   const domain = runningDomains().find(other => other.name === name);
   if (domain === undefined) return;

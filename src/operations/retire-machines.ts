@@ -1,10 +1,9 @@
-// Retires the reservations of machines that were undefined: their addresses stay theirs as long as the pool
-// has others.
+// Retires the reservations of machines that were undefined: their addresses are reused only when the pool has no others.
 import type { NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger, syncHostsfile } from '../identity/store.ts';
 
-/** Retires all entries of the machines that `isGone` names by uuid. Returns those of the given networks. */
+/** Retires the entries of the machines for whose UUID `isGone` returns true. Returns those of the given networks. */
 export async function retireMachines(
   networks: readonly NetworkConfig[],
   isGone: (uuid: string) => boolean,
@@ -18,12 +17,8 @@ export async function retireMachines(
     );
     return { ledger: changed, result: gone };
   });
-  const isOn =
-    ({ name }: NetworkConfig) =>
-    (entry: LedgerEntry) =>
-      entry.network === name;
-  for (const network of networks.filter(each => retired.some(isOn(each)))) {
-    await syncHostsfile(network, network.bridge);
+  for (const network of networks) {
+    if (retired.some(entry => entry.network === network.name)) await syncHostsfile(network, network.bridge);
   }
-  return retired.filter(entry => networks.some(network => isOn(network)(entry)));
+  return retired.filter(entry => networks.some(({ name }) => name === entry.network));
 }

@@ -1,4 +1,4 @@
-// Takes networks down, also those that virlan.ini does not have any more.
+// Takes networks down, also those that are no longer in virlan.ini.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import { type Established, takeDown, withNetworkLock } from '../network/establish.ts';

@@ -1,5 +1,5 @@
-// Everything that happens and is worth a log line, as values. Hooks, the watcher and commands produce events; log-line.ts
-// makes text from them, and the watcher's metrics and probes act on them.
+// Events: everything that is logged, as values. Hooks, the watcher and commands produce events; log-line.ts makes text from
+// them, and the watcher's metrics and probes act on them.
 
 import type { Notice } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
@@ -39,7 +39,7 @@ export type MachineEvent =
       readonly machine: MachineId;
       readonly error: Error;
     }
-  /** No dnsmasq runs to learn of a reservation. */
+  /** No dnsmasq runs that could be told of a reservation. */
   | { readonly kind: 'dnsmasq-missing'; readonly network: string; readonly machine: MachineId }
   | { readonly kind: 'reservation-retired'; readonly network: string; readonly machine: MachineId }
   /** MACs were written into the machine's definition. */
@@ -54,7 +54,7 @@ export type LibvirtNetworkEvent =
   | { readonly kind: 'default-autostart-removed' }
   | { readonly kind: 'default-autostart-failed'; readonly error: Error };
 
-/** Something failed that no other event describes; `during` says what was attempted. */
+/** A failure that no other event describes; `during` names what was attempted. */
 export interface FailureEvent {
   readonly kind: 'failed';
   readonly during: 'hook' | 'libvirt-event' | 'reconcile' | 'libvirt-networks' | 'file-change';

@@ -1,4 +1,4 @@
-// Words of the log: the only place that makes log lines from events. Pure.
+// The texts of the log: the only place that makes log lines from events. Pure.
 import { formatIp } from '../address/ip.ts';
 import type { Finding } from '../diagnosis/finding.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
@@ -70,7 +70,7 @@ function lineOf(event: Event): LogLine {
       return failure(message, machineFields(event.machine));
     }
     case 'machine-failed':
-      return failure(`machine not settled: ${event.error.message}`, machineFields(event.machine));
+      return failure(`machine not reconciled: ${event.error.message}`, machineFields(event.machine));
     case 'libvirt-network-changed':
       return info('libvirt network', { action: actionFields(event.action) });
     case 'default-autostart-removed':
@@ -105,7 +105,7 @@ export function fightText({ unit, since, until }: Fight): string {
   return `${unitText(unit)} had to be repaired again and again since ${isoSeconds(since)}: left alone until ${isoSeconds(until)}; find out what changes it`;
 }
 
-/** Says which stages a probe tested: without an uplink a machine reaches no more than the host. */
+/** Returns the line of a probe, with the stages that it tested: without an uplink a machine reaches only the host. */
 function probeLine(network: string, result: ProbeResult): LogLine {
   if (result.kind !== 'passed') return warning(`probe: ${seen(result.detail)}`, { network });
   const { outside, warnings } = result;

@@ -1,10 +1,10 @@
-// Events of a change of a network, made from what became of its steps. Pure.
+// Makes the events of a change of a network from the outcome of its steps. Pure.
 import type { NetworkConfig } from '../config/config.ts';
 import type { Established } from '../network/establish.ts';
 import { groupByUnit } from '../network/steps.ts';
 import type { NetworkEvent } from './event.ts';
 
-/** Returns the events of a change: the change itself only if a step took effect, then failures and warnings. */
+/** Returns the events of a change: the change if a step took effect, then failures and warnings. */
 export function changeEvents(
   { name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>,
   kind: 'network-established' | 'network-repaired' | 'network-taken-down',

@@ -1,4 +1,4 @@
-// Which problems `virlan status` lists under a network. Pure.
+// Finds the problems that `virlan status` lists under a network. Pure.
 import type { DesiredNetwork, ObservedNetwork } from '../network/state.ts';
 import type { Step } from '../network/steps.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
@@ -15,7 +15,7 @@ export interface ProblemSources {
   readonly isKnown: boolean;
 }
 
-/** Returns the problems in the order of their weight. A network that was never established has no other. */
+/** Returns the problems, the most severe first. For a network that was never established that is the only one. */
 export function findProblems(sources: ProblemSources): NetworkProblem[] {
   const { desired, observed, steps, hostSteps, warnings, isKnown } = sources;
   const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asProblem);

@@ -1,4 +1,4 @@
-// Words for the problems that `virlan status` lists under a network. Pure.
+// The texts for the problems that `virlan status` lists under a network. Pure.
 import { problemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import { fightText } from './log-line.ts';

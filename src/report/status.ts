@@ -1,3 +1,4 @@
+// The form of `virlan status --json`, and the list of a network's machines. Pure.
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
@@ -35,15 +36,15 @@ export interface NetworkStatus {
   readonly up: boolean;
   readonly firewall: string | null;
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
-  /** The other firewalls on the host that virlan knows, and what it has put into their places, line by line. */
+  /** The other firewalls on the host that virlan knows, and the rules that it added to them. */
   readonly otherFirewalls: readonly { readonly name: OtherFirewallName; readonly rules: readonly string[] }[];
   readonly problems: readonly string[];
-  /** What the watcher's last probe came to; null without one. */
+  /** The result of the watcher's last probe; null without one. */
   readonly probe: ProbeStatus | null;
   readonly machines: readonly MachineStatus[];
 }
 
-/** What is wrong with a network, before it is put into words. */
+/** A problem of a network. status-text.ts has the words. */
 export type NetworkProblem =
   | { readonly kind: 'warning'; readonly warning: NetworkWarning }
   | { readonly kind: 'not-established' }
@@ -64,9 +65,9 @@ export interface Status {
   readonly networks: readonly NetworkStatus[];
 }
 
-/** What was read of machines, from which a network's are put together. */
+/** The readings from which the list of a network's machines is made. */
 export interface MachineSources {
-  /** Of this network, those not retired. */
+  /** The entries of this network that are not retired. */
   readonly entries: readonly LedgerEntry[];
   readonly defined: readonly Domain[];
   readonly running: readonly Domain[];
@@ -75,7 +76,7 @@ export interface MachineSources {
   readonly now: Date;
 }
 
-/** The machines of a network: those with a reservation, and those on it that have none. */
+/** Returns the machines of a network: those with a reservation, and those on it without one, sorted by name. */
 export function machinesOf(network: NetworkConfig, sources: MachineSources): MachineStatus[] {
   const { entries, defined, running, leases, passThrough, now } = sources;
   const isRunning = new Set(running.map(domain => domain.uuid));
@@ -122,6 +123,7 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
   return [...reserved, ...unknown].sort((a, b) => compare(a.name, b.name) || a.nic - b.nic);
 }
 
+/** Returns subnet and gateway of a network as text. */
 export function describeSubnet({ subnet, gateway }: NetworkConfig): { subnet: string; gateway: string } {
   return { subnet: formatPrefix(subnet), gateway: formatIp(gateway) };
 }

@@ -1,4 +1,4 @@
-// Words for repair units. Pure.
+// The texts for repair units. Pure.
 import type { Unit } from '../network/units.ts';
 
 /** Names a unit for people: `dnsmasq of k8s-br0`. */

@@ -1,4 +1,4 @@
-// Words for warnings about a network. Pure.
+// The texts for warnings about a network. Pure.
 import { conflictText } from '../network/conflicts.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import { unreadText } from '../other-firewalls/model.ts';

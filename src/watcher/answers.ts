@@ -1,6 +1,6 @@
-// What travels on the watcher's socket: HTTP answers, and the handlers that make them. Pure.
+// The types of answers and handlers on the watcher's socket. Pure.
 
-/** An answer of the watcher, as an HTTP status code and a text. */
+/** An HTTP answer of the watcher. */
 export interface Answer {
   readonly status: number;
   readonly type: string;

@@ -1,4 +1,4 @@
-// Probes that the watcher sends by itself, after it established or repaired a network.
+// Sends probes after the watcher established or repaired a network.
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Finding } from '../diagnosis/finding.ts';
@@ -6,8 +6,8 @@ import { type ProbeResult, type ProbeStatus, probeStatus, resultOf } from '../di
 
 /** Pauses between a request and its probe, and between the starts of two probes of one network. */
 export interface ProbePauses {
-  /** A network that was just established needs this long to settle. */
-  readonly settleMs: number;
+  /** Pause between a change of a network and its probe, so that a burst of changes causes one probe. */
+  readonly afterChangeMs: number;
   readonly betweenMs: number;
 }
 
@@ -17,7 +17,7 @@ export interface ProbePauses {
  */
 export class BackgroundProbes {
   readonly #last = new Map<string, { readonly result: ProbeResult; readonly at: Date }>();
-  /** When the last probe of a network began, by `performance.now()`. */
+  /** Start of the last probe of a network, by `performance.now()`. */
   readonly #began = new Map<string, number>();
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #probe: (network: NetworkConfig) => Promise<readonly Finding[]>;
@@ -29,21 +29,21 @@ export class BackgroundProbes {
   constructor(
     probe: (network: NetworkConfig) => Promise<readonly Finding[]>,
     onChange: (network: NetworkConfig, result: ProbeResult) => void,
-    pauses: ProbePauses = { settleMs: 1000, betweenMs: 60_000 },
+    pauses: ProbePauses = { afterChangeMs: 1000, betweenMs: 60_000 },
   ) {
     this.#probe = probe;
     this.#onChange = onChange;
     this.#pauses = pauses;
   }
 
-  /** Has a network probed soon; once, however often it is requested until then. */
+  /** Schedules a probe of a network. Further requests until then have no effect. */
   request(network: NetworkConfig): void {
     if (this.#hasStopped || this.#timers.has(network.name)) return;
     const began = this.#began.get(network.name);
-    const { settleMs, betweenMs } = this.#pauses;
+    const { afterChangeMs, betweenMs } = this.#pauses;
     const leftMs = began === undefined ? 0 : began + betweenMs - performance.now();
     const send = () => void this.#send(network);
-    this.#timers.set(network.name, setTimeout(send, Math.max(settleMs, leftMs)).unref());
+    this.#timers.set(network.name, setTimeout(send, Math.max(afterChangeMs, leftMs)).unref());
   }
 
   /** Returns the result of the last probe of a network; null before the first. */

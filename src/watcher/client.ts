@@ -1,9 +1,9 @@
-// Requests to the watcher on its socket.
+// Sends requests to the watcher on its socket.
 import { request } from 'node:http';
 import { paths } from '../system/paths.ts';
 import type { Answer } from './answers.ts';
 
-/** Longest wait of the command line for the watcher before it reads the files itself. */
+/** Longest wait for an answer; the command line then reads the files itself. */
 const requestTimeoutMs = 5000;
 
 /** Sends a request to the watcher. Returns null when none runs, or none answers in time. */

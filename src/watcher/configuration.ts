@@ -1,4 +1,4 @@
-// The configuration in force, and the rules by which a changed file takes its place.
+// Keeps the configuration in force, and decides whether a changed file replaces it.
 import { formatPrefix } from '../address/ip.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -6,10 +6,10 @@ import { VirlanError } from '../errors.ts';
 import { machineOn } from '../identity/machine.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 
-/** What reading the file again came to. */
+/** The result of reading the file again. */
 export type Reloaded =
   | { readonly kind: 'applied'; readonly removed: readonly NetworkConfig[] }
-  /** `isNew`: it was not rejected for the same reason before. */
+  /** `isNew`: the last attempt was not rejected for the same reason. */
   | { readonly kind: 'rejected'; readonly error: Error; readonly isNew: boolean };
 
 export class Configuration {
@@ -31,12 +31,12 @@ export class Configuration {
     return this.#current.networks;
   }
 
-  /** Why the configuration on disk is not in force; null when it is. */
+  /** The reason why the configuration on disk is not in force; null when it is. */
   get problem(): Error | null {
     return this.#problem;
   }
 
-  /** Reads the file, and puts it in force unless it is invalid or would cut off machines that run. */
+  /** Reads the file, and applies it unless it is invalid or would cut off running machines. */
   reload(): Reloaded {
     try {
       const next = loadConfig(this.path);
@@ -57,14 +57,14 @@ export class Configuration {
   }
 }
 
-/** A change that would cut off machines that run. Their names are hostile. */
+/** A change that would cut off running machines. Their names are hostile. */
 export interface RefusedChange {
   readonly network: string;
   readonly change: { readonly kind: 'removed' } | { readonly kind: 'bridge' | 'subnet'; readonly to: string };
   readonly machines: readonly string[];
 }
 
-/** Returns the changes between two configurations that must wait until machines are shut down. */
+/** Returns the changes between two configurations that are refused while machines run. */
 export function findRefusedChanges(
   now: Config,
   next: Config,

@@ -1,16 +1,16 @@
 // Limits repairs, so that a tug-of-war with another program does not use up the CPU. Pure: times are passed in.
 import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
-/** So many repairs of one unit within a minute are not a coincidence. */
+/** More repairs of one unit within a minute count as a fight with another program. */
 const maxRepairsPerMinute = 3;
 const minuteMs = 60_000;
 
 /**
- * How long a unit is left alone; twice as long each time the fight continues afterwards. The first pause is short because
- * it may not be a fight: a firewall that writes its rules several times as it starts is soon done.
+ * The time for which a unit is left alone; twice as long each time the fight continues afterwards. The first pause is
+ * short because it may not be a fight: a firewall may write its rules several times while it starts.
  */
 const firstPauseMs = minuteMs / 4;
-const longestPauseMs = 16 * minuteMs;
+const maxPauseMs = 16 * minuteMs;
 
 interface History {
   readonly unit: Unit;
@@ -35,17 +35,20 @@ export class FightLimiter {
   /** Counts a repair, or an attempt that failed. Returns the fight when the unit is left alone from now on. */
   count(unit: Unit, now: number): Fight | null {
     for (const [key, history] of this.#histories) {
-      const { repairs, fight } = forget(history, now);
+      const { repairs, fight } = withoutExpired(history, now);
       if (repairs.length === 0 && fight === null) this.#histories.delete(key);
     }
     const key = unitKey(unit);
-    const { repairs, fight } = forget(this.#histories.get(key) ?? { unit, repairs: [], fight: null }, now);
+    const { repairs, fight } = withoutExpired(
+      this.#histories.get(key) ?? { unit, repairs: [], fight: null },
+      now,
+    );
     const recent = [...repairs, now];
     if (fight === null && recent.length < maxRepairsPerMinute) {
       this.#histories.set(key, { unit, repairs: recent, fight: null });
       return null;
     }
-    const pauseMs = fight === null ? firstPauseMs : Math.min(2 * fight.pauseMs, longestPauseMs);
+    const pauseMs = fight === null ? firstPauseMs : Math.min(2 * fight.pauseMs, maxPauseMs);
     const since = fight === null ? (recent[0] ?? now) : fight.since;
     const until = now + pauseMs;
     this.#histories.set(key, { unit, repairs: [], fight: { since, until, pauseMs } });
@@ -60,7 +63,8 @@ export class FightLimiter {
   }
 }
 
-function forget({ unit, repairs, fight }: History, now: number): History {
+/** Returns a history without repairs and a fight that are more than a minute ago. */
+function withoutExpired({ unit, repairs, fight }: History, now: number): History {
   return {
     unit,
     repairs: repairs.filter(time => now - time < minuteMs),

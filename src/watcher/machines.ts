@@ -1,4 +1,4 @@
-// What the watcher does about machines: MACs into definitions, reservations into the ledger, and out of it.
+// Reconciles machines: assigns MACs in definitions, and reserves and retires addresses in the ledger.
 
 import {
   ConnectionError,
@@ -21,19 +21,20 @@ import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event, MachineId } from '../report/event.ts';
 
-/** How often a definition is tried again that another tool changes at the same time. */
+/** Most attempts to write a definition that another tool changes at the same time. */
 const maxAttempts = 5;
 
-/** A domain, and what it is to each network that it has a NIC on. */
+/** A domain, and its machine on each network that it has a NIC on. */
 interface DomainOnNetworks extends DomainXml {
   readonly machines: readonly { readonly network: NetworkConfig; readonly machine: Machine }[];
 }
 
+/** Reconciles the machines that libvirt has with the networks. */
 export class Machines {
   readonly #client: LibvirtClient;
   readonly #report: (events: readonly Event[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
-  /** The MACs of each defined machine seen so far, by uuid, so that none is given twice. */
+  /** The MACs of each definition read so far, by UUID, so that none is given twice. */
   readonly #macs = new Map<string, ReadonlySet<Mac>>();
 
   constructor(
@@ -48,8 +49,8 @@ export class Machines {
 
   /**
    * Assigns a machine's MACs and reserves its addresses, as it is now. A machine that no longer exists is
-   * ignored, and a failure is reported. Throws ConnectionError when libvirt is gone: then no other machine
-   * can be reconciled either.
+   * ignored, and a failure is reported. Throws ConnectionError when the connection is lost, because
+   * no other machine can be reconciled then.
    */
   async reconcile(remote: Remote): Promise<void> {
     try {
@@ -99,7 +100,7 @@ export class Machines {
 
   async #reconcile(remote: Remote): Promise<void> {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
-      // All at once: a start that was requested right behind the definition is a race.
+      // At once: a start that was requested right after the definition is a race.
       const [xml, active, persistent] = await Promise.all([
         this.#client.domainGetXmlDesc(remote, wholeDefinition),
         this.#client.domainIsActive(remote),

@@ -1,3 +1,4 @@
+// The metrics of `GET /metrics`, in the format of Prometheus: `virlan_machines{network="k8s-br0"} 3`.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ipv4After } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -6,8 +7,7 @@ import { poolOf, poolSize } from '../identity/pool.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 
-// Metrics of `GET /metrics`, in the format of Prometheus.
-
+/** The watcher's metrics. */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #labels = { labelNames: ['network' as const], registers: [this.#registry] };
@@ -19,7 +19,7 @@ export class Metrics {
   readonly #leases = new Gauge({ name: 'virlan_leases', help: 'Leases at present', ...this.#labels });
   readonly #free = new Gauge({
     name: 'virlan_free_addresses',
-    help: 'Addresses of the pool that are nobody’s',
+    help: 'Free addresses of the pool',
     ...this.#labels,
   });
   readonly reservations = new Counter({
@@ -61,7 +61,7 @@ export class Metrics {
     return this.#registry.contentType;
   }
 
-  /** Returns the metrics as text; those of a network are read from its files now. */
+  /** Returns the metrics as text. Reads those of networks from their files. */
   render(networks: readonly NetworkConfig[]): Promise<string> {
     const entries = readLedger().entries();
     const now = new Date();

@@ -1,16 +1,16 @@
-// Lines of `nft monitor` and `ip monitor`, read for one question only: may something of a network have changed? One line
-// too many costs a scan of the host. Nothing else is believed of this text: whoever writes rules and names links controls it.
+// Decides by the lines of `nft monitor` and `ip monitor` whether a network may have changed. A line that is wrongly counted
+// costs one scan of the host. Nothing else is read from this text, because the authors of rules and names control it.
 //
 //   add rule inet filter input tcp dport 22 accept
 //   4: k8s-br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default
 
 /** Returns whether a line of `nft monitor` may be about rules. virlan's rules have no sets, whose elements come and go. */
 export function isRulesChange(line: string): boolean {
-  // When rules change faster than it reads, it says "# ERROR: We lost some netlink events!".
+  // When rules change faster than nft reads, it prints "# ERROR: We lost some netlink events!".
   return line.startsWith('#') ? line.startsWith('# ERROR') : !/^(add|delete|destroy) element /.test(line);
 }
 
-/** Lines of `ip monitor` that name no link: a sysctl, a new route, lost messages. */
+/** Relevant lines of `ip monitor` without a link: a sysctl, a new route, lost messages. */
 const hostChanges = [
   /^inet all forwarding off/,
   /^((unreachable|blackhole|prohibit) )?\d+\.\d/,
@@ -19,7 +19,7 @@ const hostChanges = [
 
 /** Reads `ip -o monitor link address route netconf`. */
 export class LinkChanges {
-  /** By bridge: its last line, without what changes when a machine is plugged in. */
+  /** By bridge: its last line, without the parts that change when a machine is plugged in. */
   readonly #known = new Map<string, string>();
 
   /** Returns whether a line may be about one of these bridges, about forwarding, or about a subnet that could overlap. */
@@ -41,7 +41,7 @@ export class LinkChanges {
   }
 }
 
-/** A lost route of another link does not concern a network. */
+/** Returns whether a route of one of the bridges was deleted. */
 function isLostRoute(line: string, bridges: readonly string[]): boolean {
   return /^Deleted \d/.test(line) && bridges.some(bridge => line.includes(` dev ${bridge} `));
 }

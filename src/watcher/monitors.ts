@@ -1,4 +1,4 @@
-// Programs that report changes of the kernel and of firewalld, and what they report.
+// Follows the programs that report changes of the kernel and of firewalld.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
@@ -20,7 +20,7 @@ const busMatches = [
 
 /**
  * Follows changes of rules, links, addresses, routes and forwarding, and of firewalld; each change that may concern a
- * network calls `changed`. A host without one of the programs does without it.
+ * network calls `changed`. A program that is missing is reported and left out.
  */
 export function followKernel(
   networks: () => readonly NetworkConfig[],

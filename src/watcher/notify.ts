@@ -2,8 +2,8 @@
 import { runOrNull } from '../system/run.ts';
 
 /**
- * Tells systemd that the service is ready, or what it does (sd_notify(3)), if it runs as a service. systemd-notify sends it,
- * because Node has no unix datagram sockets.
+ * Sends states of the service, such as `--ready`, to systemd (sd_notify(3)) if this process is a service. systemd-notify
+ * sends them, because Node has no unix datagram sockets.
  */
 export async function notifySystemd(...states: readonly string[]): Promise<void> {
   const socket = process.env.NOTIFY_SOCKET;

@@ -1,8 +1,8 @@
-// When to scan the host: after a burst of changes, and less and less often where scans find nothing.
+// Schedules scans of the host: after a burst of changes, and less often while scans find nothing.
 import { setTimeout as pause } from 'node:timers/promises';
 import { Coalesced } from './serial.ts';
 
-/** A monitor of the host that can be told to wait. */
+/** A monitor of the host that can be paused. */
 interface Monitor {
   hold(): void;
   resume(): void;
@@ -16,9 +16,8 @@ const burstMs = 20;
 const quietMs = 1000;
 
 /**
- * Scans the host on request; one scan for a burst of requests. Monitors are held while a scan and the pause after it last:
- * what they report meanwhile waits, and requests a scan then. A host that changes all the time is scanned for a part of the
- * time only, and nothing piles up.
+ * Scans the host on request; one scan for a burst of requests. Monitors are paused during a scan and the pause after it;
+ * their reports wait and request the next scan. So a host that changes all the time does not cause a queue of scans.
  */
 export class Rescan {
   readonly #scan: () => Promise<boolean>;
@@ -33,10 +32,12 @@ export class Rescan {
     this.#scan = scan;
   }
 
+  /** Sets the monitors to pause during scans. */
   pauseWhileScanning(monitors: readonly Monitor[]): void {
     this.#monitors = monitors;
   }
 
+  /** Requests a scan. */
   request(): void {
     void this.#round.request();
   }
@@ -64,16 +65,16 @@ export class Rescan {
 }
 
 /**
- * Pause after a scan that repaired something: whoever wrote there mostly goes on, as Docker does three times in 300 ms when
- * it starts, and one more repair then covers the rest.
+ * Pause after a scan with a repair: the program that made the change often makes more, as Docker does three times in 300 ms
+ * when it starts, and one more repair then covers them.
  */
 const pauseAfterRepairMs = 400;
 
-/** After so many scans that repaired nothing, the pause is as long as the scan took. */
+/** After this number of scans without a repair, the pause is as long as the scan took. */
 const warmUpScans = 3;
 
-/** Longest pause after a scan that takes less time than that. */
-const longestPauseMs = 1000;
+/** Longest pause after a scan that takes less time than this. */
+const maxPauseMs = 1000;
 
 /**
  * Returns the pause after a scan in ms. `tookMs`: how long it ran. `idleScans`: scans in a row that repaired nothing, this
@@ -82,5 +83,5 @@ const longestPauseMs = 1000;
  */
 export function pauseAfter(tookMs: number, idleScans: number): number {
   if (idleScans === 0) return pauseAfterRepairMs;
-  return Math.min(tookMs * 2 ** (idleScans - warmUpScans), Math.max(tookMs, longestPauseMs));
+  return Math.min(tookMs * 2 ** (idleScans - warmUpScans), Math.max(tookMs, maxPauseMs));
 }

@@ -1,4 +1,4 @@
-// Order of asynchronous work: one after the other, or once for many requests.
+// Orders asynchronous work: one after the other, or once for many requests.
 
 /** Runs work one after the other, in the order of the requests. Work that fails does not stop the next. */
 export class Serial {
@@ -11,7 +11,7 @@ export class Serial {
   }
 }
 
-/** Work for which only the latest request counts: requested while it runs, it runs once more after a pause. */
+/** Runs work on request, once for all requests that arrive while it runs, with a pause before it runs again. */
 export class Coalesced {
   #wanted = false;
   #running: Promise<void> | null = null;

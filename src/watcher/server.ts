@@ -6,10 +6,10 @@ import { paths } from '../system/paths.ts';
 import { type Answer, plainText, type Routes } from './answers.ts';
 import { requestWatcher } from './client.ts';
 
-/** The longest XML that libvirt passes, and a little more; in bytes. */
+/** Slightly more than the longest XML that libvirt passes. */
 const maxBodyBytes = 4_300_000;
 
-/** Serves on the watcher's socket. Throws when another watcher does; the socket of a killed one is taken over. */
+/** Serves on the watcher's socket. Throws VirlanError 'wrong-state' when another watcher does. Replaces a stale socket. */
 export async function serve(routes: Routes): Promise<Server> {
   if (await isServed())
     throw new VirlanError('wrong-state', `another virlan watch runs already: it answers on ${paths.socket}`);

@@ -1,4 +1,4 @@
-// What the watcher adds to the status that is read from the host. Pure.
+// Adds the watcher's state to the status that is read from the host. Pure.
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
@@ -8,15 +8,15 @@ import { networkProblemText } from '../report/status-text.ts';
 export interface WatcherState {
   readonly pid: number;
   readonly libvirt: 'connected' | 'disconnected';
-  /** Why the configuration on disk is not in force; null when it is. */
+  /** The reason why the configuration on disk is not in force; null when it is. */
   readonly configurationProblem: Error | null;
   readonly libvirtProblems: readonly LibvirtNetworkProblem[];
   readonly fights: readonly Fight[];
-  /** The last probe of a network; null before the first. */
+  /** Returns the result of the last probe of a network; null before the first. */
   lastProbe(network: string): ProbeStatus | null;
 }
 
-/** Returns the status with the watcher's part. Problems of the host as a whole are listed under the first network. */
+/** Returns the status with the watcher's state. Problems of the host as a whole are listed under the first network. */
 export function mergeStatus(status: Status, watcher: WatcherState): Status {
   const ofHost: NetworkProblem[] = [
     ...(watcher.configurationProblem?.message.split('\n') ?? []).map(

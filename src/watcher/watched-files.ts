@@ -1,4 +1,4 @@
-// Files that the watcher follows: the configuration, dnsmasq's files and the ledger.
+// Follows files: the configuration, dnsmasq's files and the ledger.
 import { dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
@@ -21,8 +21,8 @@ export function followConfiguration(path: string, changed: () => void): FSWatche
 }
 
 /**
- * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read lines that somebody adds to its hostsfile,
- * and calls `drifted` when its files are not as they should be.
+ * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile after a person added
+ * lines, and calls `drifted` when its files differ from what virlan wrote.
  */
 export function followDnsmasqFiles(
   networks: () => readonly NetworkConfig[],
@@ -37,7 +37,7 @@ export function followDnsmasqFiles(
     else if (path === hostsfile && isComplete(network, hostsfile)) tellDnsmasq(network.bridge);
     else if (path === conf || path === hostsfile) drifted();
   };
-  // The directory of all networks: one that a new configuration adds has its own in there.
+  // The directory of all networks, because a new configuration may add one.
   return follow(dnsmasqRoot, 1, onChange, report);
 }
 
@@ -49,7 +49,7 @@ export function followLedger(
   const onChange = (path: string) => {
     if (path === paths.ledger) for (const network of networks()) publishNetwork(network);
   };
-  // The directory: a file that is replaced twice in a row may be lost sight of.
+  // The directory, because the watch on a file that is replaced twice in a row may be lost.
   return follow(dirname(paths.ledger), 0, onChange, report);
 }
 
@@ -68,7 +68,7 @@ function follow(
   });
 }
 
-/** Returns whether a hostsfile has all of virlan's lines: then virlan wrote it, or somebody added a line. */
+/** Returns whether a hostsfile has all of virlan's lines: virlan wrote it, or a person added a line. */
 function isComplete(network: NetworkConfig, path: string): boolean {
   const hostsfile = readHostsfile(network.bridge);
   const wanted = wantedReservations(network, readLedger(), hostsfile);

@@ -395,7 +395,7 @@ probe('status has whether a probe passed, and otherwise why not', () => {
   });
 });
 
-const pauses = { settleMs: 5, betweenMs: 200 };
+const pauses = { afterChangeMs: 5, betweenMs: 200 };
 
 /** Resolves when the condition holds. No event tells what the timers do. */
 async function until(condition: () => boolean): Promise<void> {
@@ -423,7 +423,7 @@ probe('in the background, many requests make one probe, and those that follow ke
   assert.equal(background.last('lab'), null);
   for (let count = 0; count < 5; count++) background.request(network());
   await until(() => began.length === 2);
-  // The first may be noted late on a busy machine; without the pause, it would be `settleMs` alone.
+  // The first may be noted late on a busy machine; without the pause, it would be `afterChangeMs` alone.
   assert((began[1] ?? 0) - (began[0] ?? 0) > pauses.betweenMs / 2);
   // The same result is told once.
   assert.deepEqual(told, ['passed']);
@@ -441,7 +441,7 @@ probe('in the background, an uplink that comes or goes is told, though both prob
   const background = new BackgroundProbes(
     async () => results[sent++] ?? [],
     ({ name }, result) => told.push(logLine({ kind: 'probed', network: name, result }).message),
-    { settleMs: 1, betweenMs: 1 },
+    { afterChangeMs: 1, betweenMs: 1 },
   );
   for (let count = 1; count <= results.length; count++) {
     background.request(network());
