@@ -5,7 +5,7 @@ export type VirlanErrorCode =
   | 'usage'
   /** virlan.ini, or a configuration named with --config, cannot be used. */
   | 'invalid-config'
-  /** Establishing the network would harm what the host has already. */
+  /** Establishing the network would conflict with another network of the host. */
   | 'refused'
   /** A step of a plan failed; the host was put back as it was, or the message says what was not. */
   | 'apply-failed'
@@ -39,7 +39,7 @@ export type VirlanErrorCode =
   | 'wrong-link'
   /** The pool has no free address. */
   | 'pool-exhausted'
-  /** What was asked for is not possible in the present state, for example while a machine runs. */
+  /** The request is not possible in the present state, for example while a machine runs. */
   | 'wrong-state'
   /** The command needs root. */
   | 'not-root';
@@ -55,7 +55,7 @@ export class VirlanError extends Error {
   }
 }
 
-/** Why a program did not do what it was asked: it is not installed, took too long, failed, or was killed. */
+/** The reason of a CommandError: the program is not installed, took too long, failed, or was killed. */
 export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
 
 /** A program of the system that could not be run, failed or took too long. */
@@ -64,7 +64,7 @@ export class CommandError extends VirlanError {
   readonly reason: CommandFailure;
   /** Null when the program did not run to its end. */
   readonly exitCode: number | null;
-  /** All that it wrote to standard error. */
+  /** The program's standard error. */
   readonly stderr: string;
 
   constructor(

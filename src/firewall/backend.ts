@@ -6,16 +6,16 @@ import type { Ruleset } from './ruleset.ts';
 
 export type BackendName = 'nftables' | 'iptables';
 
-/** Where rules live: one bridge and one address family. */
+/** The place of rules: one bridge and one address family. */
 export interface RulesPlace {
   readonly bridge: string;
   readonly family: Family;
 }
 
-/** Rules of one place as a script of one backend. */
+/** The rules of one place as a script of one backend. */
 export interface RulesScript extends RulesPlace {
   readonly backend: BackendName;
-  /** `primary`: all rules of the place. `companion`: what the primary backend cannot express. */
+  /** `primary`: all rules of the place. `companion`: those that the primary backend cannot express. */
   readonly role: 'primary' | 'companion';
   readonly script: string;
 }
@@ -26,9 +26,9 @@ export interface Backend {
   programs(family: Family): readonly string[];
   /** Returns a script that loads the rules on a host that has none of them. */
   render(ruleset: Ruleset): string;
-  /** Returns what other backends must load for this one, as far as they are available. */
+  /** Returns the scripts that other available backends must load for this one. */
   companions(ruleset: Ruleset, available: readonly BackendName[]): RulesScript[];
-  /** Loads a script in one transaction in place of whatever virlan has there. Throws CommandError. */
+  /** Loads a script in one transaction in place of virlan's present rules there. Throws CommandError. */
   load(system: System, reader: RulesReader, place: RulesPlace, script: string): Promise<void>;
   /** Removes virlan's rules. Throws CommandError. */
   remove(system: System, reader: RulesReader, place: RulesPlace): Promise<void>;

@@ -15,7 +15,7 @@ export const backendNames = ['nftables', 'iptables'] as const satisfies readonly
 /** Families that networks have rules for. */
 export const rulesFamilies = ['ipv4'] as const satisfies readonly Family[];
 
-/** Why a backend was chosen: part of the decision trail that `virlan doctor --verbose` shows. */
+/** The choice of a backend and its reason: part of the decision trail that `virlan doctor --verbose` shows. */
 export interface BackendChoice {
   readonly kind: 'backend';
   readonly chosen: BackendName;
@@ -45,7 +45,7 @@ export function chooseBackend(
   return { kind: 'backend', chosen, reason: firewall === 'auto' ? automatic : 'configured', available };
 }
 
-/** Returns the rules of a network as scripts: the chosen backend's first, then what others must load for it. */
+/** Returns the rules of a network as scripts: the chosen backend's first, then those that others must load for it. */
 export function rulesScripts(
   ruleset: Ruleset,
   chosen: BackendName,

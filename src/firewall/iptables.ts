@@ -15,7 +15,7 @@ const tableNames = ['filter', 'nat', 'mangle'] as const;
 
 type Table = (typeof tableNames)[number];
 
-/** Chains of iptables that virlan hooks into, each with the part of the own chain's name that stands for it. */
+/** Built-in chains with a jump to virlan's own, and the part of the own chain's name that stands for each. */
 const hooks = { FORWARD: 'FWD', INPUT: 'INP', POSTROUTING: 'POST' } as const;
 
 type Hook = keyof typeof hooks;

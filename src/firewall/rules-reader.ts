@@ -1,4 +1,4 @@
-// Lists rules of the kernel, and each iptables listing at most once for all who need it.
+// Lists rules of the kernel. Each iptables listing is read at most once per reader.
 import type { Family } from '../address/ip.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
@@ -32,7 +32,7 @@ export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   };
 }
 
-/** A failing program means "no rules". A hanging one throws: taken for "no rules", it would make virlan reload them. */
+/** A failing program means "no rules". A hanging one throws, because "no rules" would make virlan reload them. */
 async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
   try {
     return await system.run(program, args, { timeoutSeconds: listTimeoutSeconds });

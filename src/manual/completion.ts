@@ -1,7 +1,7 @@
-// What the completions of all shells have in common: which words an option or an operand is completed with.
+// The common part of the completions for all shells: the source of the words for an option or an operand.
 import { type Command, type Option, type OptionName, optionNames, options } from '../cli/table.ts';
 
-/** What a word is completed with. */
+/** The source of the words that complete an option or an operand. */
 export type Lookup = 'files' | 'networks' | 'machines' | 'nothing';
 
 export const generatedBy = 'Written by "npm run generate" from src/cli/table.ts: changes here are lost.';
@@ -26,15 +26,17 @@ const valueLookups: Record<Option['value']['kind'], Lookup | null> = {
   index: 'nothing',
 };
 
+/** Returns the source of the words for a command's operands. */
 export function operandLookup({ operands }: Command): Lookup {
   return operandLookups[operands.kind];
 }
 
-/** Returns what the value of an option is completed with; null if the option takes no value. */
+/** Returns the source of the words for an option's value; null if the option takes no value. */
 export function valueLookup(option: OptionName): Lookup | null {
   return valueLookups[options[option].value.kind];
 }
 
+/** Returns the options that take a value. */
 export function optionsWithValue(): OptionName[] {
   return optionNames.filter(option => valueLookup(option) !== null);
 }

@@ -38,7 +38,7 @@ export function renderFish(): string {
     'end',
     '',
     'complete -c virlan -f',
-    ...optionsWithScope('each-command').map(name => option(name)),
+    ...optionsWithScope('each-command').map(name => option(name, null)),
     ...optionsWithScope('program').map(name => option(name, '__virlan_on')),
     ...commands.map(
       ({ name, summary }) => `complete -c virlan -n __virlan_on -a ${name} -d ${quoted(summary)}`,
@@ -57,10 +57,10 @@ function describe(command: Command): string[] {
   ];
 }
 
-function option(name: OptionName, condition?: string): string {
+function option(name: OptionName, condition: string | null): string {
   const value = valueLookup(name);
   const argument = value === null ? '' : value === 'files' ? ' -r -F' : ` -x -a ${lookup(value)}`;
-  const where = condition === undefined ? '' : ` -n '${condition}'`;
+  const where = condition === null ? '' : ` -n '${condition}'`;
   return `complete -c virlan${where} -l ${options[name].flag}${argument} -d ${quoted(options[name].help)}`;
 }
 

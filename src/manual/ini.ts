@@ -2,6 +2,7 @@
 //   ; mtu = 1500                    ; in bytes
 import { hostReference, type Key, networkReference } from './keys.ts';
 
+/** Returns the file. */
 export function renderIni(): string {
   const { name, keys } = networkReference();
   return [

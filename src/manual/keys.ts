@@ -1,4 +1,4 @@
-// The keys of virlan.ini with all that the generated files say about them.
+// The keys of virlan.ini with their texts for the generated files.
 import * as v from 'valibot';
 import { formatIp } from '../address/ip.ts';
 import { hostKeys, networkKeys } from '../config/keys.ts';
@@ -12,7 +12,7 @@ export interface Key {
   readonly value: string;
   /** The default in words; null if the key is required. */
   readonly defaultText: string | null;
-  /** What may be written, in words; of interest if `choices` is empty. */
+  /** The form of the value in words; used if `choices` is empty. */
   readonly form: string;
   readonly choices: readonly (readonly [value: string, meaning: string])[];
   readonly note: string;

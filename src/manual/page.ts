@@ -1,6 +1,7 @@
 // docs/virlan.ini.md: the reference of virlan.ini.
 import { hostReference, type Key, networkReference } from './keys.ts';
 
+/** Returns the page. */
 export function renderPage(): string {
   const { name, keys } = networkReference();
   return [

@@ -10,11 +10,12 @@ export function dateOf(page: string): string | null {
   return /^\.TH \S+ \d (\S+)/.exec(page)?.[1] ?? null;
 }
 
+/** Returns the heading of a section. */
 export function heading(text: string): string {
   return `.SH ${text.toUpperCase()}`;
 }
 
-/** Returns running text in lines of at most 80 columns; text between back quotes is bold. */
+/** Returns text in lines of at most 80 columns; text between back quotes is bold. */
 export function paragraph(text: string): string[] {
   const lines = bold(escaped(text.trim())).match(/\S.{0,77}(?=\s|$)/g) ?? [];
   return lines.map(line => line.replace(/^(?=[.'])/, '\\&'));

@@ -24,11 +24,11 @@ export interface FailedStep {
 export interface Applied {
   readonly done: readonly Step[];
   readonly failed: readonly FailedStep[];
-  /** Not tried, because an earlier step failed. */
+  /** Steps that were not tried, because an earlier one failed. */
   readonly skipped: readonly Step[];
 }
 
-/** How a kind of step is executed: as a command of ip(8), of which consecutive ones share a process, or by itself. */
+/** The execution of a kind of step: a command of ip(8), of which consecutive ones share a process, or a function. */
 type Executor<Name extends StepName> =
   | { readonly kind: 'ip'; command(step: StepOf<Name>): string }
   | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
@@ -61,7 +61,7 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'add route': {
     kind: 'ip',
-    // As the kernel adds it together with the address (fib_add_ifaddr in net/ipv4/fib_frontend.c).
+    // The same route that the kernel adds together with the address (fib_add_ifaddr in net/ipv4/fib_frontend.c).
     command: ({ link, address }) =>
       `route replace ${formatDestination(address)} dev ${link} proto kernel scope link src ${formatIp(address.ip)}`,
   },
@@ -171,7 +171,7 @@ async function runBatch(
       skipped: skipped.flatMap(stepAt),
     };
   } catch (error) {
-    // ip is missing or hangs: which of the commands took effect is not known.
+    // ip is missing or hangs: which of the commands took effect is unknown.
     return { done: [], failed: batch.map(({ step }) => ({ step, error: error as Error })), skipped: [] };
   }
 }

@@ -10,8 +10,8 @@ export interface Conflict {
 }
 
 /**
- * Returns what overlaps a network's subnet, once per link. A default route overlaps everything and is no conflict; a VPN
- * writes it as two halves (`redirect-gateway def1`), so a prefix length of 1 counts as default, too.
+ * Returns the networks that overlap a subnet, one per link. A default route overlaps everything and does not count; a VPN
+ * writes it as two halves (`redirect-gateway def1`), so a prefix length of 1 does not count either.
  */
 export function findConflicts(network: NetworkConfig, known: readonly KnownSubnet[]): Conflict[] {
   const overlapping = known.filter(
@@ -27,6 +27,6 @@ export function findConflicts(network: NetworkConfig, known: readonly KnownSubne
 export function conflictText({ network, other }: Conflict): string {
   const link = other.link === null ? 'a route without a link' : other.link;
   const place = other.by === 'route' && other.link !== null ? `a route on ${link}` : link;
-  const remedy = `choose another subnet for [network.${network.name}] in virlan.ini, or take that one away`;
+  const remedy = `choose another subnet for [network.${network.name}] in virlan.ini, or remove the other one`;
   return `subnet ${formatPrefix(network.subnet)} overlaps ${formatPrefix(other.subnet)} of ${place}: ${remedy}`;
 }

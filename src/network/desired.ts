@@ -1,4 +1,4 @@
-// Configuration and facts of the host in, desired state of the network out. Pure.
+// Derives the desired state of a network from the configuration and facts of the host. Pure.
 import { broadcastOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
@@ -11,14 +11,14 @@ import { wantedRules } from '../other-firewalls/registry.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import { linkSysctl } from './sysctl.ts';
 
-/** What the desired state depends on besides the configuration. */
+/** The input of the desired state besides the configuration. */
 export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly BackendName[];
   readonly otherFirewalls: OtherFirewallsReading;
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
-  /** True if IPv6 is to be kept off the bridge: the kernel has it, and nobody gave the bridge an address of it. */
+  /** True if IPv6 is to be disabled on the bridge: the kernel has it, and the bridge has no global address of it. */
   readonly keepsIpv6Off: boolean;
   /** Taps of running machines on the network, according to libvirt. */
   readonly taps: readonly string[];
@@ -38,7 +38,7 @@ export interface Desired {
   readonly backend: BackendChoice;
 }
 
-/** Returns what is wanted on the host. Throws VirlanError when the host has no backend that the configuration allows. */
+/** Returns the desired network. Throws VirlanError 'no-backend' when the host has none that the configuration allows. */
 export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired {
   const { bridge, subnet } = network;
   const backend = chooseBackend(network, host.backends);
@@ -94,7 +94,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
   };
 }
 
-/** Returns what was observed as a goal: planning towards it undoes a change that failed. */
+/** Returns an observed state as a desired one: planning towards it undoes a change that failed. */
 export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): DesiredNetwork {
   const { bridge } = desired;
   return {
@@ -114,7 +114,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
   };
 }
 
-/** Returns what the host needs while any network is up. */
+/** Returns the settings that the host needs while any network is up. */
 export function desiredHost(): HostState {
   const sysctls = new Map([
     ['net.ipv4.ip_forward', '1'],

@@ -1,4 +1,4 @@
-// Runs commands of ip(8) in one process, and tells which of them failed.
+// Runs commands of ip(8) in one process, and finds out which of them failed.
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
 
@@ -11,7 +11,7 @@ export interface BatchResult {
 
 /**
  * Runs commands in their order. `ip -batch` ends at the first that fails; with `onFailure` 'continue' the rest is run by
- * another process. (`ip -force -batch` would go on by itself, but tells of the failures only as text among the rest.)
+ * another process. (`ip -force -batch` would continue by itself, but reports failures only as text between other output.)
  */
 export async function runIpBatch(
   { run }: Pick<System, 'run'>,
@@ -28,7 +28,7 @@ export async function runIpBatch(
     }
     const line = failedLine(error.stderr);
     if (line === null) {
-      // Which of the commands took effect is not known.
+      // Which of the commands took effect is unknown.
       result.failed.push(...indices(first, commands.length).map(index => ({ index, error })));
       return result;
     }
@@ -64,11 +64,11 @@ function failedLine(stderr: string): number | null {
 }
 
 function describeFailure(cause: CommandError, command: string): CommandError {
-  const [said = ''] = cause.stderr
+  const [reason = ''] = cause.stderr
     .split('\n')
     .filter(line => line !== '' && !line.startsWith('Command failed'));
-  const { reason, exitCode, stderr } = cause;
-  return new CommandError(`ip ${command}: ${said}`, { reason, exitCode, stderr, cause });
+  const { reason: failure, exitCode, stderr } = cause;
+  return new CommandError(`ip ${command}: ${reason}`, { reason: failure, exitCode, stderr, cause });
 }
 
 function indices(from: number, to: number): number[] {

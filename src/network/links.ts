@@ -1,4 +1,4 @@
-// Links and routes as `ip -json -details` tells of them, and the networks that follow from them. Pure.
+// Reads links and routes from the output of `ip -json -details`, and derives the networks of the host. Pure.
 import {
   type IpAddress,
   type Prefix,
@@ -22,7 +22,7 @@ export interface Link {
   /** In hundredths of a second. */
   readonly forwardDelay: number;
   readonly addresses: readonly LinkAddress[];
-  /** True if somebody gave it an IPv6 address, besides the link-local one that the kernel adds. */
+  /** True if it has an IPv6 address besides the link-local one that the kernel adds. */
   readonly hasIpv6: boolean;
 }
 

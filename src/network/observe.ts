@@ -1,4 +1,4 @@
-// Readings of the host in, observed state of a network out. Pure.
+// Derives the observed state of a network from readings of the host. Pure.
 
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
@@ -20,12 +20,12 @@ export interface RulesListing extends Pick<RulesPlace, 'family'>, Pick<RulesScri
   readonly lines: readonly string[];
 }
 
-/** What virlan put on the host, according to its own record. */
+/** virlan's rules and addresses on the host, according to its record. */
 export interface Applied {
   readonly rules: readonly (Pick<RulesScript, 'backend' | 'family' | 'script'> & {
     readonly listing: readonly string[];
   })[];
-  /** As `ADDRESS/LENGTH`. */
+  /** In the form `ADDRESS/LENGTH`. */
   readonly addresses: readonly string[];
 }
 
@@ -41,7 +41,7 @@ export interface HostReading extends LinksAndRoutes {
   readonly reservations: readonly string[];
 }
 
-/** Returns what exists of the desired objects. Throws VirlanError when the bridge's name is that of another kind of link. */
+/** Returns what exists of the desired objects. Throws VirlanError 'wrong-link' for a link that is not a bridge. */
 export function observeNetwork(desired: DesiredNetwork, reading: HostReading): ObservedNetwork {
   const { bridge } = desired;
   const { links, routes, applied } = reading;

@@ -20,7 +20,7 @@ const networkSchema = v.looseObject({
   boot: v.string(),
   link: v.nullable(bridgeSchema),
   dummy: v.nullable(dummySchema),
-  /** Those of the bridge itself. */
+  /** The sysctls of the bridge itself. */
   sysctls: v.record(v.string(), v.string()),
   /** A dnsmasq that the administrator set up at the same place. Its file survives a boot. */
   dnsmasq: v.looseObject({ conf: v.nullable(v.string()), running: v.boolean() }),
@@ -74,13 +74,13 @@ export function parseOriginalState(text: string, path: string): OriginalState {
   throw new VirlanError('damaged-file', `${path}: ${parsed.error}: ${remedy}`);
 }
 
-/** Returns the record, or null when virlan has changed nothing. Throws VirlanError for a damaged one. */
+/** Returns the record; null when virlan has changed nothing. Throws VirlanError for a damaged one. */
 export function readOriginalState(): OriginalState | null {
   const text = readFileOrNull(paths.originalState);
   return text === null ? null : parseOriginalState(text, paths.originalState);
 }
 
-/** Adds to the record what it does not contain yet. Throws VirlanError for a damaged one. */
+/** Adds the host and a network to the record, unless it contains them. Throws VirlanError for a damaged one. */
 export function recordOriginalState(host: HostState, bridge: string, network: OriginalNetwork): void {
   const known = readOriginalState() ?? {
     sysctls: Object.fromEntries(host.sysctls),
@@ -103,6 +103,7 @@ export function removeOriginalState(bridge: string): void {
   else rmSync(paths.originalState, { force: true });
 }
 
+/** Returns the host's part of the record. */
 export function originalHost({ sysctls, sysctlFile }: OriginalState): HostState {
   return { sysctls: new Map(Object.entries(sysctls)), sysctlFile };
 }

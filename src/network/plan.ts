@@ -1,4 +1,4 @@
-// The planner: desired state and observed state in, ordered steps out. Pure.
+// The planner: derives ordered steps from the desired and the observed state. Pure.
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { RulesScript } from '../firewall/backend.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
@@ -41,6 +41,7 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   ];
 }
 
+/** Returns the steps for the settings of the host as a whole; `path` is virlan's file under /etc/sysctl.d. */
 export function planHost(desired: HostState, observed: HostState, path: string): Step[] {
   return [
     ...planSysctls(desired.sysctls, observed.sysctls),

@@ -1,4 +1,4 @@
-// Parts of network state as records hold them: addresses as text.
+// Schemas for parts of network state in records, with addresses as text:
 //
 //   {"address": "192.168.100.1/24", "broadcast": "192.168.100.255"}
 import * as v from 'valibot';

@@ -30,7 +30,7 @@ export interface DummyState {
   readonly master: string | null;
 }
 
-/** A changed attribute of a link, with the old value for people who read the plan. */
+/** A changed attribute of a link, with the old value for the text of the plan. */
 export type LinkChange =
   | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
   | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }

@@ -53,7 +53,7 @@ export type StepOf<Name extends StepName> = { readonly kind: Name } & StepFields
 /** One change of the host. */
 export type Step = { [Name in StepName]: StepOf<Name> }[StepName];
 
-/** A step as a person reads it in a plan. */
+/** The text of a step in a plan. */
 export interface Description {
   readonly sign: '+' | '~' | '-';
   readonly subject: string;
@@ -78,7 +78,7 @@ interface StepKind<S> {
   describe(step: S): Description;
   unit(step: S, bridge: string): Unit;
   check(step: S, bridge: string): StepCheck;
-  /** Says what is wrong with the host while the step is pending. */
+  /** Describes the fault of the host while the step is pending. */
   fault(step: S, bridge: string): string;
 }
 
@@ -229,7 +229,7 @@ export function checkOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).check(step, bridge);
 }
 
-/** Says what is wrong with the host while a step is pending. */
+/** Describes the fault of the host while a step is pending. */
 export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: string): string {
   return kindOf(step).fault(step, bridge);
 }

@@ -38,11 +38,11 @@ export interface Survey {
   readonly backend: BackendChoice;
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
-  /** Why the network must not be established; null when it may. Only a conflict that was there first prevents it. */
+  /** The conflict because of which the network must not be established; null for none, or if the network exists already. */
   readonly refusal: Conflict | null;
   readonly otherFirewalls: OtherFirewallsReading;
   readonly warnings: readonly NetworkWarning[];
-  /** Why the reservations are not known: the ledger or the hostsfile is damaged. Null when they are. */
+  /** The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for none. */
   readonly damage: Error | null;
 }
 
@@ -138,7 +138,7 @@ async function listRules(
   );
 }
 
-/** Adds what is read from files, of just the objects that are desired. */
+/** Adds the readings from files, only of the desired objects. */
 function readRest(kernel: KernelReading, desired: DesiredNetwork): HostReading {
   const { bridge } = desired;
   return {
@@ -156,7 +156,7 @@ function gatherFacts(
   known: Pick<HostFacts, 'backends' | 'reservations' | 'otherFirewalls'>,
 ): HostFacts {
   const running = runningDomains();
-  // At boot no machine runs, and to read the XML of libvirt's networks takes 5 ms.
+  // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
   const onNetwork = running.flatMap(domain => {
     const macs = machineOn(bridge, passThrough, domain).macs;

@@ -1,7 +1,7 @@
-// Sysctls: names and values under /proc/sys. A key as sysctl(8) writes it: `net.ipv4.ip_forward`.
+// Reads sysctls and converts their names. A key in the notation of sysctl(8): `net.ipv4.ip_forward`.
 import type { Family } from '../address/ip.ts';
 
-/** Returns a link's name as sysctl(8) writes it within a key, where a dot separates. */
+/** Returns a link's name in the notation of sysctl(8), where a dot separates the parts of a key. */
 export function sysctlName(link: string): string {
   return link.replaceAll('.', '/');
 }
@@ -16,7 +16,7 @@ export function sysctlPath(key: string): string {
   return `/proc/sys/${key.replace(/[./]/g, char => (char === '.' ? '/' : '.'))}`;
 }
 
-/** Reads the values of keys through `readFile`; a key that this kernel or this link does not have is left out. */
+/** Reads the values of keys through `readFile`; keys that do not exist are left out. */
 export function readSysctls(
   keys: Iterable<string>,
   readFile: (path: string) => string | null,

@@ -1,5 +1,5 @@
-// Repair units: the smallest things that are repaired, and left alone, together. Another program fights for a unit, not
-// for a single step.
+// Repair units: objects of the host that are repaired, and left alone, as a whole. A fight with another program is about a
+// unit, not about a single step.
 import type { Family } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';

@@ -1,4 +1,4 @@
-// Warnings about a network: what virlan cannot or must not put right by itself.
+// Warnings about a network: problems that virlan cannot or must not repair.
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Conflict } from './conflicts.ts';

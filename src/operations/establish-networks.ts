@@ -1,4 +1,4 @@
-// Establishes as much of a network as works, for hooks and repairs.
+// Establishes a network as far as possible, for hooks and repairs.
 import type { NetworkConfig } from '../config/config.ts';
 import { isEstablished } from '../network/applied-record.ts';
 import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
@@ -7,7 +7,7 @@ import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';
 
-/** Establishes as much of a network as works. Failures are events. */
+/** Establishes a network as far as possible. Failures are events. */
 export async function establishForHook(network: NetworkConfig): Promise<NetworkEvent[]> {
   try {
     const established = await withNetworkLock(() => establishWhatWorks(network, steps => steps));

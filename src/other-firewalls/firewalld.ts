@@ -116,7 +116,7 @@ function readFiles(
   return { zoneFile: system.readFile(zonePath(own)), claimedBy: claimedBy ?? null };
 }
 
-/** Returns whether virlan put the bridge into its present zone: in `trusted` at runtime only, nobody else has done that. */
+/** Returns whether virlan put the bridge into its present zone; into `trusted` it does so only at runtime. */
 function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable<FirewalldSeen>): boolean {
   return zone === zoneName(bridge) || (zone === trusted && file !== null && claimedBy === null);
 }

@@ -1,4 +1,5 @@
-// Rules of virlan's within chains of other programs in iptables' table `filter`, found again by a comment.
+// virlan's rules in chains of other programs in iptables' table `filter`, which are found again by a comment:
+//   -A DOCKER-USER -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT
 import type { System } from '../system/system.ts';
 import { markOf } from './model.ts';
 
@@ -20,8 +21,8 @@ export function markedRules(bridge: string, lines: readonly string[], pattern: R
 }
 
 /**
- * Returns a jump to another program's chain where the program's own jump is missing: somebody flushed the chain that
- * leads to it, and the program restores it only when it starts again.
+ * Returns a jump to another program's chain where the program's own jump is missing because the chain was
+ * flushed: the program restores it only when it starts again.
  */
 export function lostJump(bridge: string, lines: readonly string[], from: string, to: string): IptablesRule[] {
   return lines.includes(`-A ${from} -j ${to}`)

@@ -1,5 +1,5 @@
-// What virlan knows of firewalls of other programs: chains of the kernel, what was read of each program, and the rules
-// that virlan puts into their places. All that is read here was written by others and cannot be trusted.
+// The model of other programs' firewalls: chains of the kernel, the readings of each program, and the rules that virlan adds
+// to them. All readings were written by others and are hostile.
 
 /** Programs whose rules virlan extends. A firewall of any other program is only reported. */
 export const otherFirewallNames = ['docker', 'ufw', 'firewalld'] as const;
@@ -40,7 +40,7 @@ export type FirewalldSeen = {
   readonly zone: string | null;
 } | null;
 
-/** Something that could not be read and was left out. */
+/** A part of the reading that failed and was left out. */
 export interface Unread {
   readonly subject: 'chains' | 'iptables' | OtherFirewallName;
   readonly error: Error;
@@ -70,7 +70,7 @@ export interface OtherFirewallsReading {
   readonly unread: readonly Unread[];
 }
 
-/** Rules of virlan's in the place of each program. */
+/** The types of virlan's rules in each program's firewall. */
 export interface OtherFirewallRules {
   /** A rule as `iptables-save` writes it. */
   readonly docker: { readonly kind: 'iptables-rule'; readonly rule: string };
@@ -93,27 +93,28 @@ export type RulesByFirewall = { readonly [Name in OtherFirewallName]: readonly R
 
 export const noOtherRules: RulesByFirewall = { docker: [], ufw: [], firewalld: [] };
 
-/** Marks everything that virlan puts into another program's place. */
+/** Returns the mark of all rules that virlan adds to another program's firewall. */
 export function markOf(bridge: string): string {
   return `virlan-${bridge}`;
 }
 
-/** Marks the rules of the command that virlan proposes for chains of unknown programs. */
+/** Returns the mark of the rules in the command that virlan proposes for chains of unknown programs. */
 export function proposedMarkOf(bridge: string): string {
   return `${markOf(bridge)}-by-hand`;
 }
 
-/** Returns whether it is a chain that each table `filter` of iptables begins with. */
+/** Returns whether a chain is built into table `filter` of iptables. */
 export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
-/** Returns whether a forwarded packet, or one to the host, that no rule of the chain accepts is dropped there. */
+/** Returns whether a chain drops by policy the packets that are forwarded or sent to the host. */
 export function dropsByPolicy({ family, hook, policy }: Chain): boolean {
   const isOnTheWay = hook === 'forward' || hook === 'input';
   return ['ip', 'inet', 'bridge'].includes(family) && isOnTheWay && policy === 'drop';
 }
 
+/** Returns whether two values name the same chain. */
 export function isSameChain(a: Chain, b: Chain): boolean {
   return a.family === b.family && a.table === b.table && a.name === b.name;
 }

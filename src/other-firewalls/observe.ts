@@ -1,4 +1,4 @@
-// Reads what other firewalls have in the kernel and in their files.
+// Reads other programs' firewalls from the kernel and from their files.
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { filterLines, parseNftChains, parseSavedChains } from './chains.ts';
@@ -51,7 +51,7 @@ export async function readOtherFirewalls(
   };
 }
 
-/** Returns whether the kernel has tables of iptables-legacy, which nft does not list and of whose changes nobody is told. */
+/** Returns whether the kernel has tables of iptables-legacy: nft does not list them, and their changes are not reported. */
 export function hasLegacyRules(readFile: (path: string) => string | null): boolean {
   return (readFile('/proc/net/ip_tables_names') ?? '') !== '';
 }

@@ -1,4 +1,4 @@
-// All firewalls of other programs that virlan extends, and what it does with each of them in turn.
+// All firewalls of other programs that virlan extends, and the operations on all of them.
 import type { BackendName } from '../firewall/backend.ts';
 import type { Ruleset } from '../firewall/ruleset.ts';
 import type { System } from '../system/system.ts';
@@ -20,7 +20,7 @@ export const otherFirewalls: { readonly [Name in OtherFirewallName]: OtherFirewa
   firewalld,
 };
 
-/** A change of virlan's rules in the place of one program. */
+/** A change of virlan's rules in one program's firewall. */
 export type OtherFirewallChange<Name extends OtherFirewallName = OtherFirewallName> = {
   readonly [Each in Name]: {
     readonly firewall: Each;
@@ -29,7 +29,7 @@ export type OtherFirewallChange<Name extends OtherFirewallName = OtherFirewallNa
   };
 }[Name];
 
-/** Returns the rules that machines need in the places of all programs. */
+/** Returns the rules that machines need in the firewalls of all programs. */
 export function wantedRules(
   ruleset: Ruleset,
   backend: BackendName,
@@ -42,7 +42,7 @@ export function wantedRules(
   };
 }
 
-/** Returns the rules of virlan's that are in the places of all programs. */
+/** Returns virlan's rules that exist in the firewalls of all programs. */
 export function foundRules(bridge: string, reading: OtherFirewallsReading): RulesByFirewall {
   return {
     docker: docker.found(bridge, reading),
@@ -56,7 +56,7 @@ export function presentFirewalls(reading: OtherFirewallsReading): OtherFirewallN
   return otherFirewallNames.filter(name => otherFirewalls[name].isPresent(reading));
 }
 
-/** Returns what has to be removed and what has to be added, per program. */
+/** Returns the rules to remove and the rules to add, per program. */
 export function compareRules(
   bridge: string,
   wanted: RulesByFirewall,
@@ -79,7 +79,7 @@ function difference<Name extends OtherFirewallName>(
   return rules.length === 0 ? [] : [{ firewall, bridge, rules } as OtherFirewallChange<Name>];
 }
 
-/** Adds rules in the place of a program. Throws when the program refuses them. */
+/** Adds rules to a program's firewall. Throws when the program refuses them. */
 export function allow<Name extends OtherFirewallName>(
   system: System,
   { firewall, bridge, rules }: OtherFirewallChange<Name>,
@@ -88,7 +88,7 @@ export function allow<Name extends OtherFirewallName>(
   return program.allow(system, bridge, rules);
 }
 
-/** Removes rules from the place of a program. Throws when the program refuses. */
+/** Removes rules from a program's firewall. Throws when the program refuses. */
 export function withdraw<Name extends OtherFirewallName>(
   system: System,
   { firewall, bridge, rules }: OtherFirewallChange<Name>,

@@ -70,7 +70,7 @@ function isEnabled(system: System): boolean {
   return isOn && system.isInstalled('ufw');
 }
 
-/** Returns whether a chain of ufw leads to all its rules for the host, or for forwarded packets. */
+/** Returns whether a chain is the one of ufw that leads to all its rules for the host or for forwarded packets. */
 function isUfwPlace({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
 }
@@ -80,8 +80,9 @@ function isIptablesRule(rule: UfwRule): rule is IptablesRule {
 }
 
 /**
- * Where the kernel lost ufw's rules and still drops by policy, ufw has to load them again, which does not restore the
- * jumps to them (ufw_start in ufw-init-functions). A ufw that is switched off keeps what it has: it may be restarting.
+ * Returns the rules that machines need. When the kernel lost ufw's rules and still drops by policy, ufw has to load them
+ * again, which does not restore the jumps to them (ufw_start in ufw-init-functions). A disabled ufw keeps its rules,
+ * because it may be restarting.
  */
 function wantedRules(ruleset: Ruleset, reading: OtherFirewallsReading): UfwRule[] {
   const { ufw: seen, chains, iptables } = reading;
@@ -116,7 +117,7 @@ function isSameRule(a: UfwRule, b: UfwRule): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Returns whether the kernel has what ufw's files say. */
+/** Returns whether the kernel has the rules of ufw's files. */
 function isInForce(bridge: string, { iptables, ufw: seen }: OtherFirewallsReading): boolean {
   const loaded = iptables.filter(line => line.startsWith('-A ufw-user-') && line.includes(` -i ${bridge} `));
   return (

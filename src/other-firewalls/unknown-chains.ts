@@ -19,7 +19,7 @@ const maxChains = 8;
 /** A chain that packets of machines meet and may not pass. Its names are hostile. */
 export interface UnknownChain {
   readonly chain: Chain;
-  /** Why its rules could not be read; null when they were, and none of them lets machines pass. */
+  /** The error because of which its rules could not be read; null when they lack the proposed rule. */
   readonly unreadable: Error | null;
 }
 

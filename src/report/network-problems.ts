@@ -15,7 +15,7 @@ export interface ProblemSources {
   readonly isKnown: boolean;
 }
 
-/** Returns the problems, the most severe first. For a network that was never established that is the only one. */
+/** Returns the problems, the most severe first. A network that was never established has only conflicts. */
 export function findProblems(sources: ProblemSources): NetworkProblem[] {
   const { desired, observed, steps, hostSteps, warnings, isKnown } = sources;
   const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asProblem);

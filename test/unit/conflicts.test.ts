@@ -31,7 +31,7 @@ conflicts('what overlaps 192.168.100.0/24 is named, with the link that it is beh
   ];
   for (const [found, said] of cases) {
     const lines = findConflicts(network(), [known(...found)]).map(conflictText);
-    const remedy = 'choose another subnet for [network.k8s-br0] in virlan.ini, or take that one away';
+    const remedy = 'choose another subnet for [network.k8s-br0] in virlan.ini, or remove the other one';
     assert.deepEqual(
       lines,
       said === null ? [] : [`subnet 192.168.100.0/24 overlaps ${said}: ${remedy}`],
