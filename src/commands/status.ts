@@ -55,7 +55,7 @@ function formatNetwork(network: NetworkStatus): string[] {
     `${style(name, 'bold')}  ${up ? style('up', 'green') : style('down', 'red')}  ${facts.join('  ')}`,
     ...otherFirewalls.map(
       ({ name: other, rules }) =>
-        `  beside ${other}${rules.length === 0 ? '' : `, which has ${count(rules.length, 'line')} of virlan's`}`,
+        `  other firewall ${other}${rules.length === 0 ? '' : `, with ${count(rules.length, 'rule')} of virlan`}`,
     ),
     ...problems.map(problem => `  ${style('!', 'yellow')} ${forTerminal(problem)}`),
     ...(machines.length === 0

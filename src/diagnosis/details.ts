@@ -1,4 +1,4 @@
-// Everything that a finding can say: kind → its fields. A kind is a stable code for programs: kinds are
+// The details of findings: kind → fields. A kind is a stable code for programs: kinds are
 // added, never renamed. The sentence and the command for each kind are in words/.
 
 import type { Ipv4 } from '../address/ip.ts';
@@ -62,7 +62,7 @@ export interface NetworkDetails {
   'port-shared': { readonly owner: PortOwner };
   'as-configured': None;
   'not-established': { readonly bridge: string; readonly others: number };
-  /** What `virlan up` would change: the first step about a subject, and how many others there are. */
+  /** A pending change of `virlan up`: the first step about a subject, and the number of others. */
   'plan-step': {
     readonly subject: StepCheck;
     readonly bridge: string;
@@ -82,7 +82,7 @@ export interface NetworkDetails {
   'uplink-found': { readonly dev: string; readonly gateway: string | null };
 }
 
-/** Where a NIC is plugged in that is on no network of virlan's. */
+/** The place of a NIC that is not on a network of virlan. */
 export type OtherPlace =
   | { readonly kind: 'network' | 'bridge'; readonly name: string }
   /** User-mode networking, a device of the host passed through, or another type that names no link. */
@@ -110,9 +110,9 @@ export interface MachineDetails {
   'request-answered': None;
   'request-heard': None;
   'nothing-sent': { readonly machine: string; readonly tap: string };
-  /** It sends frames; whether it asks by DHCP is not known without dnsmasq's log. */
+  /** It sends frames; whether it uses DHCP is unknown without dnsmasq's log. */
   'no-lease-given': { readonly mac: Mac; readonly tap: string };
-  /** It sends frames, and by dnsmasq's log it does not ask by DHCP. */
+  /** It sends frames, and dnsmasq's log has no DHCP request of it. */
   'request-missing': { readonly mac: Mac; readonly tap: string };
   reserved: { readonly ip: Ipv4 };
   'not-reserved': { readonly machine: string; readonly mac: Mac; readonly network: string };

@@ -53,7 +53,7 @@ function lineOf(event: Event): LogLine {
       return failure(message, { network, machine: machine.name, uuid: machine.uuid });
     }
     case 'dnsmasq-missing':
-      return failure('no dnsmasq runs to learn of the reservation', {
+      return failure('no dnsmasq runs that could be told of the reservation', {
         network: event.network,
         machine: event.machine.name,
       });
@@ -62,11 +62,11 @@ function lineOf(event: Event): LogLine {
     case 'macs-assigned':
       return info('MAC assigned', { ...machineFields(event.machine), macs: event.macs });
     case 'mac-assigned-too-late': {
-      const message = 'started before its MAC could be assigned: keeps its own';
+      const message = 'started before its MAC could be assigned: it keeps its own';
       return info(message, machineFields(event.machine));
     }
     case 'mac-refused-by-libvirt': {
-      const message = `its MAC stays, libvirt does not take another: ${event.error.message}`;
+      const message = `it keeps its MAC, because libvirt refuses another: ${event.error.message}`;
       return failure(message, machineFields(event.machine));
     }
     case 'machine-failed':
@@ -84,7 +84,7 @@ function lineOf(event: Event): LogLine {
     case 'libvirt-connected':
       return info('libvirt connected', { socket: event.socket });
     case 'libvirt-disconnected':
-      return warning(`libvirt is gone: ${event.error.message}`, { socket: event.socket });
+      return warning(`libvirt disconnected: ${event.error.message}`, { socket: event.socket });
     case 'libvirt-notice':
       return warning('libvirt', { notice: event.notice });
     case 'configuration-applied':
@@ -92,7 +92,7 @@ function lineOf(event: Event): LogLine {
     case 'configuration-rejected':
       return failure(`${event.error.message}; the configuration read before stays in force`, {});
     case 'monitor-failed':
-      return warning(`changes by others are noticed late: ${event.error.message}`, {});
+      return warning(`changes by other programs are noticed late: ${event.error.message}`, {});
     case 'probed':
       return probeLine(event.network, event.result);
     case 'failed':
@@ -140,8 +140,8 @@ function reservationLine(event: ReserveEvent): LogLine {
 
 const attempts: Readonly<Record<FailureEvent['during'], string | null>> = {
   hook: null,
-  'libvirt-event': 'event not acted upon',
-  reconcile: 'not everything could be compared',
+  'libvirt-event': 'reaction to an event of libvirt failed',
+  reconcile: 'reconciliation failed',
   'libvirt-networks': "libvirt's networks",
   'file-change': null,
 };

@@ -1,17 +1,17 @@
-// Asks by ARP who has an address.
+// Finds out by ARP which MAC answers for an address.
 import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import { runOrNull } from '../../system/run.ts';
 
-/** How long an answer to ARP is waited for, and how often the kernel is asked whether it has one. */
+/** Longest wait for an answer to ARP, and the interval of asking the kernel for it. */
 const arpTimeoutMs = 1500;
 const arpIntervalMs = 50;
 
-/** The discard protocol of RFC 863: only who receives the packet matters, not what becomes of it. */
+/** The discard protocol of RFC 863: the packet only makes the kernel send an ARP request. */
 const discardPort = 9;
 
-/** Has the kernel ask anew who has an address. Returns `mac: null` where nobody answers. */
+/** Makes the kernel send an ARP request for an address. Returns `mac: null` without an answer. */
 export async function askNeighbour(ip: Ipv4, bridge: string): Promise<{ readonly mac: string | null }> {
   const address = formatIp(ip);
   await runOrNull('ip', ['neigh', 'flush', 'to', address, 'dev', bridge]);

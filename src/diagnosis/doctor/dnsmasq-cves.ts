@@ -1,6 +1,6 @@
 // Known vulnerabilities of dnsmasq, by version. Sources: its CHANGELOG, CERT VU#471747 and VU#434904.
 
-/** Each with the first version that has the fixes. */
+/** The first version that has the fixes, with the CVEs. */
 const fixes: readonly { readonly fixedIn: string; readonly cves: readonly string[] }[] = [
   {
     fixedIn: '2.92rel2',
@@ -19,7 +19,7 @@ const fixes: readonly { readonly fixedIn: string; readonly cves: readonly string
   { fixedIn: '2.78', cves: ['CVE-2017-14491', 'CVE-2017-14492', 'CVE-2017-14493', 'CVE-2017-14496'] },
 ];
 
-/** Reads the version, such as `2.92rel2`, from `dnsmasq --version`; null where it has none. */
+/** Reads the version, such as `2.92rel2`, from `dnsmasq --version`; null for another text. */
 export function dnsmasqVersion(output: string): string | null {
   return /^Dnsmasq version (\d[\w.]*)/i.exec(output)?.[1] ?? null;
 }

@@ -1,4 +1,4 @@
-// MACs that more than one machine has.
+// Finds MACs that more than one machine has.
 import type { Mac } from '../../address/mac.ts';
 import type { Machine } from '../../identity/machine.ts';
 import type { SharedMac } from './facts.ts';

@@ -1,4 +1,4 @@
-// Facts that the doctor reads of the host, of networks and of machines: input of the judges.
+// The facts about the host, networks and machines that the doctor reads: input of the judges.
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
@@ -16,7 +16,7 @@ export interface DoctorHostFacts {
   readonly survey: HostSurvey;
   /** The error of nft; null where it works, or is not installed. */
   readonly nftError: string | null;
-  /** How many connections the kernel tracks, and how many it can. */
+  /** The number of connections that the kernel tracks, and its limit. */
   readonly conntrack: { readonly count: number; readonly max: number } | null;
   readonly portOwners: readonly PortOwner[] | null;
   readonly dnsmasq: { readonly version: string; readonly changelog: string | null } | null;
@@ -41,14 +41,14 @@ export interface NetworkFacts {
   readonly probe: readonly Finding[];
 }
 
-/** A MAC of more than one machine. */
+/** A MAC that more than one machine has. */
 export type SharedMac = NetworkDetails['mac-shared'];
 
 /** A machine, as read from libvirt's files. */
 export interface MachineFacts {
   readonly name: string;
   readonly state: 'running' | 'shut off' | 'unknown';
-  /** Where those of its NICs are that are on no network of virlan's. */
+  /** The places of its NICs that are not on a network of virlan. */
   readonly elsewhere: readonly OtherPlace[];
   readonly nics: readonly NicFacts[];
 }
@@ -58,17 +58,17 @@ export interface NicFacts {
   readonly network: string;
   readonly bridge: string;
   readonly mac: Mac;
-  /** The name by which libvirt knows its port; null where the machine does not run. */
+  /** The name of its port in libvirt's status file; null where the machine does not run. */
   readonly tap: string | null;
-  /** That port as the kernel has it; null where there is none. */
+  /** That port in the kernel; null where it does not exist. */
   readonly port: BridgePort | null;
   readonly entry: LedgerEntry | null;
   /** The address that the hostsfile reserves for its MAC. */
-  readonly promised: Ipv4 | null;
+  readonly reserved: Ipv4 | null;
   readonly lease: Lease | null;
   /** The last lines of dnsmasq's log with its MAC, newest first; null where there is no log. */
   readonly log: readonly string[] | null;
-  /** Who answers ARP for its address: null where it was not asked, `mac: null` where nobody answers. */
+  /** The answer to ARP for its address: null where it was not asked, `mac: null` without an answer. */
   readonly neighbour: { readonly mac: string | null } | null;
 }
 
@@ -77,6 +77,6 @@ export interface BridgePort {
   readonly up: boolean;
   /** BR_STATE_… of linux/if_bridge.h: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking. */
   readonly state: number | null;
-  /** How many frames the machine has sent. */
+  /** The number of frames that the machine has sent. */
   readonly framesSent: number;
 }

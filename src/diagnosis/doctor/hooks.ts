@@ -1,10 +1,10 @@
-// Where virlan's hooks for libvirt may be, and how a file is recognised as one. install/setup puts them there
-// and has the same mark and the same name: a unit test compares them.
+// Finds virlan's hooks for libvirt: their possible paths, and the mark of a file. install/setup has the same mark and the
+// same name: a unit test compares them.
 
 /** The beginning of the line that marks a hook as virlan's: `# virlan: libvirt's daemon hook. …` */
 export const hookMark = '# virlan: ';
 
-/** The file beside a hook of the user's own, in the directory whose programs libvirt runs too. */
+/** The name of the hook in `DRIVER.d`, where the administrator has a hook of that driver; libvirt runs both. */
 export const hookNameBesideOthers = '50-virlan';
 
 /** The drivers of libvirt whose hooks virlan needs. */
@@ -15,7 +15,7 @@ export type HookState =
   | { readonly kind: 'missing' }
   | { readonly kind: 'not-executable'; readonly path: string };
 
-/** A file that was found in one of a hook's places. */
+/** A file that exists at one of a hook's paths. */
 export interface HookFile {
   readonly path: string;
   readonly text: string;
@@ -28,7 +28,7 @@ export function hookPlaces(driver: string): string[] {
   return [main, `${main}.d/${hookNameBesideOthers}`];
 }
 
-/** Judges the files in a hook's places: the first with virlan's mark counts. */
+/** Judges the files at a hook's paths: the first with virlan's mark counts. */
 export function hookStateOf(files: readonly HookFile[]): HookState {
   const own = files.find(({ text }) => text.split('\n').some(line => line.startsWith(hookMark)));
   if (own === undefined) return { kind: 'missing' };

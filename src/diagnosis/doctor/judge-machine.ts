@@ -2,7 +2,7 @@
 import { type CheckId, type Finding, fail, ok, skipped } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
 
-/** The stages of a NIC's way to its address, each of which depends on those before it. */
+/** The stages in which a NIC gets its address; each depends on those before it. */
 const stages = ['tap', 'port', 'discover', 'reservation', 'ack', 'arp'] as const satisfies readonly CheckId[];
 
 /** Judges whether a machine exists, runs, and has a NIC on a network of virlan's. */
@@ -27,7 +27,7 @@ function judgeNics({ name: machine, elsewhere: places, nics }: MachineFacts): Fi
   );
 }
 
-/** Judges the way of one NIC's packets. */
+/** Judges the stages of one NIC. */
 export function judgeNic(machine: string, nic: NicFacts): Finding[] {
   const { tap } = nic;
   if (tap === null) return stages.map(check => skipped(check, { kind: 'not-running' }));
@@ -58,7 +58,7 @@ function judgePort(tap: string, { bridge, port }: NicFacts): Finding {
   return fail('port', { kind: port.state === 4 ? 'port-blocked' : 'port-disabled', tap });
 }
 
-/** How dnsmasq logs the messages of clients (log_packet in its rfc2131.c). */
+/** The form in which dnsmasq logs messages of clients (log_packet in its rfc2131.c). */
 const clientMessage = /\bDHCP(DISCOVER|REQUEST|INFORM)\(/;
 
 function judgeDiscover(machine: string, tap: string, { mac, port, lease, log }: NicFacts): Finding {
@@ -68,16 +68,16 @@ function judgeDiscover(machine: string, tap: string, { mac, port, lease, log }: 
   return fail('discover', { kind: log === null ? 'no-lease-given' : 'request-missing', mac, tap });
 }
 
-function judgeReservation(machine: string, { network, mac, entry, promised }: NicFacts): Finding {
+function judgeReservation(machine: string, { network, mac, entry, reserved }: NicFacts): Finding {
   if (entry?.problem != null)
     return fail('reservation', { kind: 'reservation-problem', problem: entry.problem });
   if (entry === null || entry.ip === null)
     return fail('reservation', { kind: 'not-reserved', machine, mac, network });
-  if (promised === null) return fail('reservation', { kind: 'not-in-hostsfile', mac, ip: entry.ip });
-  return ok('reservation', { kind: 'reserved', ip: promised });
+  if (reserved === null) return fail('reservation', { kind: 'not-in-hostsfile', mac, ip: entry.ip });
+  return ok('reservation', { kind: 'reserved', ip: reserved });
 }
 
-function judgeAck(machine: string, { mac, lease, promised, log }: NicFacts): Finding {
+function judgeAck(machine: string, { mac, lease, reserved, log }: NicFacts): Finding {
   if (lease === null) {
     const logged = log?.find(line => line.includes('DHCPNAK') || line.includes('no address'));
     return logged === undefined
@@ -85,13 +85,13 @@ function judgeAck(machine: string, { mac, lease, promised, log }: NicFacts): Fin
       : fail('ack', { kind: 'lease-refused', logged });
   }
   const { ip: leased } = lease;
-  return promised !== null && leased !== promised
-    ? fail('ack', { kind: 'leased-before-reserved', machine, mac, leased, reserved: promised })
+  return reserved !== null && leased !== reserved
+    ? fail('ack', { kind: 'leased-before-reserved', machine, mac, leased, reserved })
     : ok('ack', { kind: 'leased', ip: leased });
 }
 
-function judgeArp(machine: string, { mac, lease, promised, neighbour }: NicFacts): Finding {
-  const ip = lease?.ip ?? promised;
+function judgeArp(machine: string, { mac, lease, reserved, neighbour }: NicFacts): Finding {
+  const ip = lease?.ip ?? reserved;
   if (ip === null || neighbour === null) return skipped('arp', { kind: 'no-address' });
   if (neighbour.mac === null)
     return fail('arp', { kind: lease === null ? 'address-unused' : 'leased-but-silent', machine, ip });

@@ -5,7 +5,7 @@ import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 import { receiversOf } from './ports.ts';
 
-/** Judges one network in the order of a packet's way: the first failure causes those after it. */
+/** Judges one network in the order of a packet's path: the first failure causes those after it. */
 export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Finding[] {
   const subject = (check: StepCheck) => judgeSubject(facts, check) ?? ok(check, { kind: 'as-configured' });
   return [
@@ -21,7 +21,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     subject('dnsmasq'),
     judgeForwarding(facts, host),
     subject('rules'),
-    judgeForeign(facts),
+    judgeOtherFirewalls(facts),
     judgeUplink(facts),
     ...facts.probe,
   ];
@@ -97,12 +97,12 @@ function judgeForwarding({ forwarding }: NetworkFacts, { survey }: DoctorHostFac
     : fail('forwarding', { kind: 'link-forwarding-off', key });
 }
 
-/** A policy that drops is not a failure as long as its owner lets machines through: the probe finds out. */
-function judgeForeign(facts: NetworkFacts): Finding {
+/** Judges other firewalls. A policy that drops is not a failure, because rules may accept: the probe finds out. */
+function judgeOtherFirewalls(facts: NetworkFacts): Finding {
   const { droppingChains: chains, unreadFirewalls } = facts;
   const [unread] = unreadFirewalls;
-  const wrong = judgeSubject(facts, 'foreign');
-  if (wrong !== null) return wrong;
+  const failure = judgeSubject(facts, 'foreign');
+  if (failure !== null) return failure;
   if (unread !== undefined) return warn('foreign', { kind: 'other-firewall-unreadable', ...unread });
   return ok(
     'foreign',

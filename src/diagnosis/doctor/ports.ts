@@ -1,4 +1,4 @@
-// Which program has a port, by the output of ss(8):
+// Finds the program that has a port, by the output of ss(8):
 // `udp UNCONN 0 0 0.0.0.0%k8s-br0:67 0.0.0.0:* users:(("dnsmasq",pid=86,fd=4))`
 import type { PortOwner } from '../details.ts';
 
@@ -13,7 +13,7 @@ export function parsePortOwners(text: string): PortOwner[] {
   });
 }
 
-/** Returns those that receive what is sent to an address of a link, bound to it or to all. */
+/** Returns the programs that receive packets to a port and an address of a link, bound to it or to all. */
 export function receiversOf(
   owners: readonly PortOwner[],
   port: number,

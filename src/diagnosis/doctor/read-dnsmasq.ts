@@ -1,4 +1,4 @@
-// Reads what the host knows of dnsmasq: the version and changelog of its package, and its log.
+// Reads facts about dnsmasq: the version and changelog of its package, and its log.
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Mac } from '../../address/mac.ts';
@@ -6,13 +6,13 @@ import { runOrNull } from '../../system/run.ts';
 import { dnsmasqVersion } from './dnsmasq-cves.ts';
 import type { DoctorHostFacts } from './facts.ts';
 
-/** Returns null where dnsmasq is not installed, or does not tell its version. */
+/** Reads the version and the changelog; null where dnsmasq is not installed or prints no version. */
 export async function readDnsmasqPackage(): Promise<DoctorHostFacts['dnsmasq']> {
   const version = dnsmasqVersion((await runOrNull('dnsmasq', ['--version'])) ?? '');
   return version === null ? null : { version, changelog: await readChangelog() };
 }
 
-/** Reads what the distribution changed in its package; null where that cannot be read. */
+/** Reads the changelog of the distribution's package; null where that cannot be read. */
 async function readChangelog(): Promise<string | null> {
   const debian = '/usr/share/doc/dnsmasq-base/changelog.Debian.gz';
   if (existsSync(debian)) return gunzipSync(readFileSync(debian)).toString('utf8');
@@ -21,13 +21,13 @@ async function readChangelog(): Promise<string | null> {
 
 const journals = ['/run/log/journal', '/var/log/journal'];
 
-/** Where daemons log on a host without systemd's journal: the first that exists counts. */
+/** The log files of daemons on a host without systemd's journal: the first that exists counts. */
 const logFiles = ['/var/log/daemon.log', '/var/log/syslog', '/var/log/messages'];
 
-/** How much of the end of such a file is read. */
+/** The part at the end of such a file that is read. */
 const logTailBytes = 262_144;
 
-/** Returns the recent lines of dnsmasq's log that name a MAC, newest first; null where there is no log. */
+/** Returns the recent lines of dnsmasq's log that name a MAC, newest first; null without a log. */
 export async function readDnsmasqLog(mac: Mac): Promise<string[] | null> {
   if (journals.some(existsSync)) {
     const which = ['--identifier=dnsmasq-dhcp', `--grep=${mac}`, '--since=-1h', '--lines=20'];

@@ -1,4 +1,4 @@
-// Reads what the doctor judges of the host.
+// Reads the doctor's facts about the host.
 import { accessSync, constants, existsSync } from 'node:fs';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
@@ -12,6 +12,7 @@ import { type HookFile, type HookState, hookDrivers, hookPlaces, hookStateOf } f
 import { parsePortOwners } from './ports.ts';
 import { readDnsmasqPackage } from './read-dnsmasq.ts';
 
+/** Reads the facts about the host. */
 export async function readHostFacts(): Promise<DoctorHostFacts> {
   const [nftError, portOwners, dnsmasq] = await Promise.all([
     readNftError(),

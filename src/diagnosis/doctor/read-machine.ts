@@ -1,4 +1,4 @@
-// Reads what the doctor judges of one machine and its NICs, without asking libvirt.
+// Reads the doctor's facts about one machine and its NICs, without calls to libvirt.
 import { existsSync } from 'node:fs';
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
@@ -16,6 +16,7 @@ import { askNeighbour } from './ask-neighbour.ts';
 import type { BridgePort, MachineFacts, NicFacts } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
 
+/** Reads the facts about the machine of this name. */
 export async function readMachineFacts(name: string, { networks }: Config): Promise<MachineFacts> {
   const running = runningDomains().find(domain => domain.name === name);
   const domain = running ?? definedDomains().find(other => other.name === name);
@@ -41,10 +42,10 @@ function placeOf({ network, bridge }: Nic): OtherPlace {
 async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): Promise<NicFacts> {
   const { name, bridge } = network;
   const tap = domain.nics.find(nic => nic.mac === mac)?.tap ?? null;
-  const promised = promisedTo(mac, bridge);
+  const reserved = reservedFor(mac, bridge);
   const now = new Date();
   const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
-  const ip = lease?.ip ?? promised;
+  const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
   const [neighbour, log] = await Promise.all([
     ip === null || !canAsk ? null : askNeighbour(ip, bridge),
@@ -57,7 +58,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     tap,
     port: tap === null ? null : readPort(tap),
     entry: entryOf(name, domain.uuid, mac),
-    promised,
+    reserved,
     lease,
     log,
     neighbour,
@@ -75,7 +76,7 @@ function entryOf(network: string, uuid: string, mac: Mac): LedgerEntry | null {
 }
 
 /** Returns the address that a bridge's hostsfile reserves for a MAC, by a line of virlan's or by hand. */
-function promisedTo(mac: Mac, bridge: string): Ipv4 | null {
+function reservedFor(mac: Mac, bridge: string): Ipv4 | null {
   const { ours, byHand } = readHostsfile(bridge);
   const lines = handLines({ ours: [], byHand: [...byHand, ...ours] });
   return lines.find(line => line.macs.includes(mac))?.ip ?? null;

@@ -1,4 +1,4 @@
-// Reads what the doctor judges of one network, and sends a probe through it.
+// Reads the doctor's facts about one network, and sends a probe through it.
 import type { NetworkConfig } from '../../config/config.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
@@ -13,7 +13,7 @@ import { probe } from '../probe/probe.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 
-/** Throws where virlan cannot tell what the network should be. */
+/** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(
   network: NetworkConfig,
   host: Promise<Pick<DoctorHostFacts, 'nftError'>>,
@@ -39,7 +39,7 @@ function linksOf(uplink: Uplink | null): string[] {
   return uplink?.kind === 'via' ? [uplink.dev] : [];
 }
 
-/** A probe cannot say more where one of these is wrong, which other checks report. */
+/** Sends a probe, unless it must fail for a reason that another check reports. */
 async function probeIfUseful(
   { network, observed: { link, dnsmasq } }: Survey,
   { nftError }: Pick<DoctorHostFacts, 'nftError'>,

@@ -1,11 +1,11 @@
-// The table of nftables that counts how far a probe's packets get.
+// The nftables table that counts a probe's packets at the points of their path.
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 
 /** Differs from the tables of all bridges, whose names begin with `virlan-`. */
 export const counterTable = 'virlan_probe';
 
-/** How many of the probe's packets got how far. */
+/** The number of the probe's packets at each point of their path. */
 export interface Counters {
   /** Came in by the bridge, to be forwarded. */
   readonly entered: number;
@@ -34,7 +34,7 @@ export function renderCounters(packets: CountedPackets): string {
   return renderTable(packets, () => []);
 }
 
-/** As `renderCounters`; the kernel also reports each rule that the probe's packets meet, to `nft monitor`. */
+/** Returns the same table with tracing: the kernel reports each rule that the probe's packets meet to `nft monitor`. */
 export function renderTracedCounters(packets: CountedPackets): string {
   return renderTable(packets, match => [`${match} meta nftrace set 1`]);
 }
@@ -76,7 +76,7 @@ function counter(name: keyof Counters): string {
   return `counter comment "${name}"`;
 }
 
-/** Removes the table; not an error where there is none, because it is declared first. */
+/** The script that removes the table. It declares the table first, so that a missing one is not an error. */
 export const removeCounters = `table ip ${counterTable}\ndelete table ip ${counterTable}\n`;
 
 /** Reads the output of `nft --json list table`; null where that is not a table. */

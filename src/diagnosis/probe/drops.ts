@@ -1,12 +1,12 @@
-// Which chain or rule dropped a packet, by the lines of `nft monitor`:
+// Finds the chain or rule that dropped a packet, by the lines of `nft monitor`:
 // `trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)`
 import type { Drop, Packet } from '../details.ts';
 import type { ProbeRequest } from './protocol.ts';
 
-/** For each packet of the probe what dropped it; null, or no entry, where nothing is known to have. */
+/** The drop of each packet of the probe; null or no entry for a packet without a known drop. */
 export type Drops = Readonly<Partial<Record<Packet['kind'], Drop | null>>>;
 
-/** Returns what dropped each packet of a probe. */
+/** Returns the drops of a probe's packets. */
 export function findDrops(lines: readonly string[], { gateway, nextHop }: ProbeRequest): Drops {
   const has = (packet: string, ...fields: readonly string[]) =>
     fields.every(field => packet.includes(` ${field} `));
@@ -23,9 +23,9 @@ export function findDrops(lines: readonly string[], { gateway, nextHop }: ProbeR
   };
 }
 
-/** Returns the first drop of a packet whose line `isMeant` accepts; null where there is none. */
-export function findDrop(lines: readonly string[], isMeant: (packet: string) => boolean): Drop | null {
-  /** By the number that the kernel gives a packet on its way through one hook. */
+/** Returns the first drop of a packet for whose line `isExpected` returns true; null where there is none. */
+export function findDrop(lines: readonly string[], isExpected: (packet: string) => boolean): Drop | null {
+  /** The lines of packets by trace id: the kernel gives a packet one number per hook. */
   const packets = new Map<string, string>();
   for (const line of lines) {
     const [, id = '', family = '', table = '', chain = '', event = ''] =
@@ -33,7 +33,7 @@ export function findDrop(lines: readonly string[], isMeant: (packet: string) => 
     if (event.startsWith('packet: ')) packets.set(id, event);
     const isPolicy = /^policy drop\b/.test(event);
     const [, rule = ''] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(event) ?? [];
-    if ((isPolicy || rule !== '') && isMeant(packets.get(id) ?? ''))
+    if ((isPolicy || rule !== '') && isExpected(packets.get(id) ?? ''))
       return { family, table, chain, rule: isPolicy ? null : rule.trim() };
   }
   return null;

@@ -1,4 +1,4 @@
-// Findings of a probe: the stages of a machine's way to the outside.
+// Findings of a probe: the stages of the path from a machine to the outside.
 import type { Uplink } from '../../network/uplink.ts';
 import type { Detail, Drop, Packet } from '../details.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
@@ -6,7 +6,7 @@ import type { Counters } from './counters.ts';
 import type { Drops } from './drops.ts';
 import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
 
-/** The facts that a probe found. */
+/** The facts that a probe collected. */
 export interface ProbeFacts {
   readonly bridge: string;
   readonly gateway: string;
@@ -14,7 +14,7 @@ export interface ProbeFacts {
   readonly ip: string;
   /** True if dnsmasq ran and was told of the reservation. */
   readonly dnsmasqTold: boolean;
-  /** How long the bridge kept the probe's port from forwarding; null when it did until the probe gave up. */
+  /** The time until the probe's port forwarded; null when it did not before the timeout. */
   readonly portWaitedMs: number | null;
   readonly report: ProbeReport | null;
   readonly uplink: Uplink;
@@ -38,7 +38,7 @@ const stages = [
 
 type Stage = (typeof stages)[number];
 
-/** Judges each stage, in the order of a machine's way. */
+/** Judges each stage, in the order of a packet's path. */
 export function judgeProbe(facts: ProbeFacts): Finding[] {
   const { report, portWaitedMs } = facts;
   const port = judgePort(facts);
@@ -51,7 +51,7 @@ export function judgeProbe(facts: ProbeFacts): Finding[] {
     port,
     lease,
     judgeDns(facts, report.dns),
-    ...judgeWayOut(facts, report),
+    ...judgePath(facts, report),
     judgeUpstream(report.dns, report.upstream),
   ];
 }
@@ -107,33 +107,33 @@ function judgeDns({ bridge, gateway, ip, drops }: ProbeFacts, dns: DnsReport | n
 }
 
 /** Judges the stages `probe-forward`, `probe-masquerade` and `probe-return`. */
-function judgeWayOut(facts: ProbeFacts, { nextHopAnswers }: ProbeReport): Finding[] {
+function judgePath(facts: ProbeFacts, { nextHopAnswers }: ProbeReport): Finding[] {
   const { uplink, counters } = facts;
-  if (uplink.kind === 'unreachable') return skipWayOut({ kind: 'outside-unreachable' });
+  if (uplink.kind === 'unreachable') return skipPath({ kind: 'outside-unreachable' });
   const { dev, gateway: nextHop } = uplink;
-  if (nextHop === null) return skipWayOut({ kind: 'next-hop-unknown', dev });
+  if (nextHop === null) return skipPath({ kind: 'next-hop-unknown', dev });
   const way = { ...facts, dev, nextHop, nextHopAnswers: nextHopAnswers === true };
   return counters === null ? judgeUncounted(way) : judgeCounted({ ...way, counters });
 }
 
-function skipWayOut(reason: Detail): Finding[] {
+function skipPath(reason: Detail): Finding[] {
   return (['probe-forward', 'probe-masquerade', 'probe-return'] as const).map(check =>
     skipped(check, reason),
   );
 }
 
 /** A probe with a next hop to ask. */
-interface WayOut extends ProbeFacts {
+interface PathFacts extends ProbeFacts {
   readonly dev: string;
   readonly nextHop: string;
   readonly nextHopAnswers: boolean;
 }
 
-interface CountedWayOut extends WayOut {
+interface CountedPath extends PathFacts {
   readonly counters: Counters;
 }
 
-function judgeUncounted({ nextHop, nextHopAnswers }: WayOut): Finding[] {
+function judgeUncounted({ nextHop, nextHopAnswers }: PathFacts): Finding[] {
   return [
     skipped('probe-forward', { kind: 'packets-not-counted' }),
     skipped('probe-masquerade', { kind: 'packets-not-counted' }),
@@ -143,7 +143,7 @@ function judgeUncounted({ nextHop, nextHopAnswers }: WayOut): Finding[] {
   ];
 }
 
-function judgeCounted(way: CountedWayOut): Finding[] {
+function judgeCounted(way: CountedPath): Finding[] {
   const { dev, counters } = way;
   if (counters.plain + counters.masqueraded === 0)
     return [
@@ -161,7 +161,7 @@ function judgeCounted(way: CountedWayOut): Finding[] {
     : [forwarded, ok('probe-masquerade', { kind: 'masqueraded' }), judgeReturn(way)];
 }
 
-function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedWayOut): Finding {
+function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedPath): Finding {
   if (drops.outgoing != null)
     return dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge);
   return fail(
@@ -172,7 +172,7 @@ function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedWay
   );
 }
 
-function judgeReturn(way: CountedWayOut): Finding {
+function judgeReturn(way: CountedPath): Finding {
   const { bridge, dev, nextHop, nextHopAnswers, counters, hostAnswered, drops } = way;
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   if (drops.returning != null)

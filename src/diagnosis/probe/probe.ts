@@ -36,18 +36,18 @@ import { traced } from './trace.ts';
 /** The name of the network namespace, of the host's end of its link, and of the DHCP client. */
 const probeNamespace = 'virlan-probe';
 
-/** How long one probe waits for another. */
+/** Longest wait for another probe. */
 const probeLockTimeoutSeconds = 20;
 
 /** STP at its fastest takes 4 s: see `forwardDelay` in network/desired.ts. */
 const portTimeoutMs = 5000;
 
-/** How often a port's state is read: the kernel reports changes by netlink only. */
+/** Interval of reading a port's state: the kernel reports changes only by netlink. */
 const portIntervalMs = 20;
 
 /**
- * Sends a probe: it takes a lease of an address that is reserved for it, asks for a name and sends a packet
- * to the outside. Removes all of it afterwards, also after an error. Does not throw: an error is a finding.
+ * Sends a probe: it takes a lease of an address that is reserved for it, looks up a name and sends a packet to the
+ * outside. Removes everything afterwards, also after an error. Does not throw: an error is a finding.
  */
 export async function probe(network: NetworkConfig): Promise<Finding[]> {
   try {
@@ -64,7 +64,7 @@ export async function probe(network: NetworkConfig): Promise<Finding[]> {
   }
 }
 
-/** Removes what a killed probe left behind. A probe that is running is left alone. */
+/** Removes the remains of a killed probe. A probe that is running is left alone. */
 export async function clearProbe(network: NetworkConfig): Promise<void> {
   if (!hasRemains(network)) return;
   try {
@@ -128,7 +128,7 @@ async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
     `link add name ${probeNamespace} mtu ${mtu} type veth peer ${peer}`,
     `link set dev ${probeNamespace} master ${bridge} up`,
   ];
-  // Without an address, only a route lets it send a broadcast.
+  // Without an address, a broadcast can be sent only with a route.
   const inner = ['link set dev lo up', 'link set dev eth0 up', 'route add default dev eth0'];
   const batch = (lines: readonly string[]) => ({ input: lines.map(line => `${line}\n`).join('') });
   await run('ip', ['-batch', '-'], batch(outer));
@@ -170,7 +170,7 @@ function hasRemains({ bridge }: NetworkConfig): boolean {
   return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge);
 }
 
-/** Continues after a failure: the next probe removes what is still there. */
+/** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
   for (const lease of readLeases(bridge).filter(({ mac }) => mac === probeMac(bridge)))

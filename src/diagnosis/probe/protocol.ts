@@ -1,4 +1,5 @@
-// JSON between a probe and the program in its network namespace (bin/probe-guest.ts). Addresses are text.
+// JSON between a probe and the program in its network namespace (bin/probe-guest.ts), with addresses as text:
+//   {"lease": {"kind": "leased", "ip": "192.168.100.254"}, "dns": …, "upstream": …, "nextHopAnswers": true}
 import type { Mac } from '../../address/mac.ts';
 
 /** The task of the guest. */

@@ -1,8 +1,8 @@
-// Whether another host answers.
+// Finds out whether another host answers.
 import { createSocket } from 'node:dgram';
 import { runOrNull } from '../../system/run.ts';
 
-/** Where traceroute(8) begins: no program listens there, so a host answers with an ICMP error. */
+/** The first port of traceroute(8): no program listens there, so a host answers with an ICMP error. */
 const traceroutePort = 33434;
 
 const answerTimeoutSeconds = 1;

@@ -1,4 +1,4 @@
-// The result of a whole probe, as the watcher keeps it and shows it in `virlan status --json`.
+// The result of a whole probe: for the watcher, and for `virlan status --json`.
 import { isoSeconds } from '../../text.ts';
 import type { Detail } from '../details.ts';
 import type { Finding } from '../finding.ts';
@@ -9,9 +9,9 @@ export type ProbeResult =
   | { readonly kind: 'not-sent'; readonly detail: Detail }
   | {
       readonly kind: 'passed';
-      /** Null when the next hop answered; otherwise the finding that says why that is not known. */
+      /** Null when the next hop answered; otherwise the finding with the reason why that is unknown. */
       readonly outside: Finding | null;
-      /** What is worth knowing although it is not a failure. */
+      /** The details of warnings. */
       readonly warnings: readonly Detail[];
     };
 
@@ -20,7 +20,7 @@ export interface ProbeStatus {
   readonly at: string;
   /** Null when the probe was not sent. */
   readonly passed: boolean | null;
-  /** The failure, or why the probe was not sent; null when it passed. */
+  /** The failure, or the reason why the probe was not sent; null when it passed. */
   readonly seen: string | null;
 }
 
@@ -40,6 +40,7 @@ export function resultOf(findings: readonly Finding[]): ProbeResult {
   };
 }
 
+/** Returns a result in the form of `virlan status --json`. */
 export function probeStatus(result: ProbeResult, at: Date): ProbeStatus {
   switch (result.kind) {
     case 'passed':

@@ -1,18 +1,18 @@
-// Which rules the packets of a probe meet: lines of `nft monitor`, such as
+// Traces the rules that the packets of a probe meet, by `nft monitor`:
 // `trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)`.
 import { setTimeout as pause } from 'node:timers/promises';
 import { run, runOrNull } from '../../system/run.ts';
 import { counterTable, removeCounters } from './counters.ts';
 
-/** For all of a trace: a rescan waits for the probe that it belongs to. */
+/** Longest time for a whole trace. */
 const traceTimeoutMs = 9000;
 
-/** How often the table is loaded until `nft monitor` reports it. */
+/** Interval of loading the table until `nft monitor` reports it. */
 const reloadIntervalMs = 100;
 
 /**
- * Loads a table that has the kernel report packets, and runs `act`, which sends them. Returns the lines of `nft monitor`;
- * those until its end when it ends early or takes too long.
+ * Loads a table that makes the kernel report packets, and runs `act`, which sends them. Returns the lines of `nft
+ * monitor`, also when it ends early or after the timeout.
  */
 export async function traced(table: string, act: () => Promise<unknown>): Promise<readonly string[]> {
   const { startProgram } = await import('../../system/execa.ts');
@@ -29,7 +29,7 @@ export async function traced(table: string, act: () => Promise<unknown>): Promis
     for await (const line of monitor) {
       lines.push(line);
       if (phase === 'starting' && line.startsWith(`add table ip ${counterTable}`)) phase = 'listening';
-      // The last line that matters.
+      // The last relevant line.
       if (phase === 'over' && line.startsWith(`delete table ip ${counterTable}`)) monitor.kill();
     }
   };

@@ -1,7 +1,7 @@
-// The command that lets packets of one bridge pass where another program's chain drops them.
+// Proposes the command that lets packets of one bridge pass a chain of another program that drops them.
 import type { Drop, Packet } from '../details.ts';
 
-/** A packet's way through the bridge, seen from the host, and the UDP port of the service it is for. */
+/** A packet's direction, from the view of the host, and the UDP port of its service. */
 const traits: Readonly<
   Record<Packet['kind'], { readonly direction: 'in' | 'out'; readonly servicePort: number | null }>
 > = {
@@ -14,8 +14,8 @@ const traits: Readonly<
 const iptablesTables = ['filter', 'mangle', 'raw', 'security'];
 
 /**
- * Returns the least that lets this bridge through, in the way of the program that owns the chain: ufw,
- * firewalld, iptables or nft. Null for names that a shell or nft could read as something else.
+ * Returns the narrowest command that accepts packets of this bridge, in the form of the program that owns the chain: ufw,
+ * firewalld, iptables or nft. Null for names that a shell or nft could misread.
  */
 export function commandAgainst(
   { family, table, chain, rule }: Drop,

@@ -2,8 +2,8 @@
 import type { HostDetails } from '../details.ts';
 import { repairs, showsMore, type Words } from './row.ts';
 
-/** How many CVEs are named; of the others their number is given. */
-const namedCves = 2;
+/** The number of CVEs that a sentence names. */
+const maxNamedCves = 2;
 
 export const hostWords: Words<keyof HostDetails> = {
   'config-unreadable': { seen: ({ message }) => message },
@@ -31,11 +31,11 @@ export const hostWords: Words<keyof HostDetails> = {
   'dnsmasq-patched': { seen: ({ version }) => `${version}, without a vulnerability that is known here` },
   'dnsmasq-unpatched': {
     seen: ({ version, cves, hasChangelog }) => {
-      const more = cves.length > namedCves ? ` and ${cves.length - namedCves} more` : '';
+      const more = cves.length > maxNamedCves ? ` and ${cves.length - maxNamedCves} more` : '';
       const backport = hasChangelog
         ? "its package's changelog does not mention them"
         : 'whether its distribution fixed them cannot be seen here';
-      const named = cves.slice(0, namedCves).join(', ');
+      const named = cves.slice(0, maxNamedCves).join(', ');
       return `dnsmasq ${version} is older than the fixes for ${named}${more}; ${backport}: update it`;
     },
   },

@@ -50,8 +50,8 @@ export const machineWords: Words<keyof MachineDetails> = {
   },
   'port-blocked': { seen: ({ tap }) => `${tap} is blocked in its bridge`, fix: letForward },
   'port-disabled': { seen: ({ tap }) => `${tap} is disabled in its bridge`, fix: letForward },
-  'request-answered': { seen: () => 'it has asked and was answered' },
-  'request-heard': { seen: () => 'dnsmasq has heard it ask' },
+  'request-answered': { seen: () => 'its DHCP request was answered' },
+  'request-heard': { seen: () => 'dnsmasq received its DHCP request' },
   'nothing-sent': {
     seen: ({ machine, tap }) =>
       `${quoted(machine)} has not sent a single frame on ${tap}: its system has not come up, ` +
@@ -64,7 +64,7 @@ export const machineWords: Words<keyof MachineDetails> = {
   },
   'request-missing': {
     seen: ({ mac }) =>
-      `it sends, but ${mac} has no lease from dnsmasq, which has not heard it ask: ` +
+      `it sends, but ${mac} has no lease from dnsmasq, which received no DHCP request from it: ` +
       'its system does not use DHCP',
     fix: watchDhcp,
   },

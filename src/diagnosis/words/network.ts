@@ -7,7 +7,7 @@ import type { NetworkDetails, PortOwner } from '../details.ts';
 import type { Fix } from '../finding.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
-/** What it means for machines that something is not as configured. */
+/** The consequence for machines when a subject is not as configured. */
 const consequences: Readonly<Record<StepCheck, string>> = {
   bridge: 'machines have no network',
   stp: 'a machine that starts waits for its port',

@@ -4,11 +4,11 @@ import type { Fix } from '../finding.ts';
 import { commandAgainst } from './drop-remedy.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
-/** How many characters of another program's rule are shown. */
+/** Longest part of another program's rule that a sentence repeats, in characters. */
 const maxRuleLength = 120;
 
-/** Below this a port counts as forwarding at once: STP takes seconds. */
-const atOnceMs = 100;
+/** A port that waited less counts as forwarding at once: STP takes seconds. */
+const maxAtOnceMs = 100;
 
 export const probeWords: Words<keyof ProbeDetails> = {
   'probe-without-nft': { seen: () => 'nft does not work' },
@@ -20,7 +20,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
   'probe-not-leased': { seen: () => 'the probe has no lease' },
   'probe-port-forwards': {
     seen: ({ waitedMs }) =>
-      waitedMs < atOnceMs ? 'forwards at once' : `forwards after ${(waitedMs / 1000).toFixed(1)} s of STP`,
+      waitedMs < maxAtOnceMs ? 'forwards at once' : `forwards after ${(waitedMs / 1000).toFixed(1)} s of STP`,
   },
   'probe-port-waits': {
     seen: ({ bridge }) => `${bridge} keeps a new port from forwarding: it waits too long for STP`,

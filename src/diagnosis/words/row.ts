@@ -11,17 +11,17 @@ interface Row<D> {
 /** A row for each of these kinds: a missing one does not compile. */
 export type Words<K extends DetailKind> = { readonly [Each in K]: Row<Detail<Each>> };
 
-/** A command that repairs the failure. */
+/** Returns a command that repairs the failure. */
 export function repairs(command: string): Fix {
   return { command, mends: true, ours: false };
 }
 
-/** A command that shows more about a finding, whose repair is a matter of judgement. */
+/** Returns a command that shows more about a finding, where the repair needs a decision. */
 export function showsMore(command: string): Fix {
   return { command, mends: false, ours: false };
 }
 
-/** A repair that `virlan doctor --fix` makes. */
+/** Returns a command for a repair that `virlan doctor --fix` makes too. */
 export function virlanRepairs(command = 'virlan up'): Fix {
   return { command, mends: true, ours: true };
 }
