@@ -1,4 +1,5 @@
-// Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the message.
+// Errors that virlan throws on purpose, each with a stable code. Programs branch on the code, never on the
+// message.
 
 export type VirlanErrorCode =
   /** The command line is not valid: exit code 2. */
@@ -44,7 +45,9 @@ export type VirlanErrorCode =
   /** The command needs root. */
   | 'not-root';
 
-/** A failure with a stable code. Its message is one line: what failed, on which object, why, and what to do. */
+/**
+ * A failure with a stable code. Its message is one line: what failed, on which object, why, and what to do.
+ */
 export class VirlanError extends Error {
   override readonly name: string = 'VirlanError';
   readonly code: VirlanErrorCode;

@@ -36,7 +36,10 @@ export function familyOf(address: IpAddress): Family {
   return typeof address === 'number' ? 'ipv4' : 'ipv6';
 }
 
-/** Reads four decimal numbers without leading zeros (which some programs take as octal); null for anything else. */
+/**
+ * Reads four decimal numbers without leading zeros (which some programs take as octal); null for anything
+ * else.
+ */
 export function parseIpv4(text: string): Ipv4 | null {
   const octets = dottedQuad.exec(text)?.slice(1).map(Number);
   if (octets === undefined || octets.some(octet => octet > 255)) return null;

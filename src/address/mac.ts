@@ -5,7 +5,9 @@ declare const macBrand: unique symbol;
 /** A unicast Ethernet address as six lower-case hex pairs with colons. */
 export type Mac = string & { readonly [macBrand]: true };
 
-/** The prefix of MACs that libvirt generates for KVM machines (virDomainXMLOptionNew in its domain_conf.c). */
+/**
+ * The prefix of MACs that libvirt generates for KVM machines (virDomainXMLOptionNew in its domain_conf.c).
+ */
 export const kvmPrefix = '52:54:00';
 
 /** Reads six hex pairs with colons in either case; null for anything else, and for a multicast address. */

@@ -1,6 +1,7 @@
-// The program of libvirt's hooks: `virlan hook qemu|network|daemon ARGS…` with libvirt's arguments and its XML on standard
-// input. The exit code is 0 also after an error, so that the machine starts, or 75 with `on-error = abort` in virlan.ini.
-// A machine's start waits for this program, so code that is seldom needed is in a bundle of its own.
+// The program of libvirt's hooks: `virlan hook qemu|network|daemon ARGS…` with libvirt's arguments and its
+// XML on standard input. The exit code is 0 also after an error, so that the machine starts, or 75 with
+// `on-error = abort` in virlan.ini. A machine's start waits for this program, so code that is seldom needed
+// is in a bundle of its own.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
 import { messageOf } from '../errors.ts';

@@ -1,5 +1,5 @@
-// The program in a probe's network namespace, in place of a machine: takes a lease, looks up a name and sends a packet to
-// the outside. Reads a ProbeRequest from stdin and writes a ProbeReport to stdout.
+// The program in a probe's network namespace, in place of a machine: takes a lease, looks up a name and sends
+// a packet to the outside. Reads a ProbeRequest from stdin and writes a ProbeReport to stdout.
 import { createSocket, type Socket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
@@ -73,7 +73,9 @@ function isFor(reply: DhcpReply, transaction: number, ...types: readonly number[
   return reply.transaction === transaction && types.includes(reply.type);
 }
 
-/** Sends a message until a reply arrives for which `isExpected` is true. Returns null when none does in time. */
+/**
+ * Sends a message until a reply arrives for which `isExpected` is true. Returns null when none does in time.
+ */
 function exchange(
   socket: Socket,
   message: Buffer,
@@ -127,7 +129,10 @@ async function queryDns<T>(server: string, query: (resolver: Resolver) => Promis
   }
 }
 
-/** Returns the error code of c-ares; that of a timeout for a query that was cancelled because it took too long. */
+/**
+ * Returns the error code of c-ares; that of a timeout for a query that was cancelled because it took too
+ * long.
+ */
 function codeOf(error: unknown): string {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ECANCELLED' ? 'ETIMEOUT' : (code ?? messageOf(error));

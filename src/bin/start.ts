@@ -1,9 +1,11 @@
-// Starts virlan: loads its bundles with the code that V8 compiled at earlier starts, because a machine's start waits for a
-// hook. A cache file is a line, such as `v20.19.0 1714557600000 143248 daemon qemu`, followed by V8's code cache.
+// Starts virlan: loads its bundles with the code that V8 compiled at earlier starts, because a machine's
+// start waits for a hook. A cache file is a line, such as `v20.19.0 1714557600000 143248 daemon qemu`,
+// followed by V8's code cache.
 //
-// Measured under Node 20, `hook qemu … prepare` of a known and of a new machine: 46 and 71 ms with this, 56 and 93 ms
-// without, 62 and 91 ms with v8-compile-cache-lib, which caches only functions that V8 compiles at load and reads the
-// caches of all bundles. Node 22.1 has `module.enableCompileCache`; it can replace this file when Node 20 is not supported.
+// Measured under Node 20, `hook qemu … prepare` of a known and of a new machine: 46 and 71 ms with this, 56
+// and 93 ms without, 62 and 91 ms with v8-compile-cache-lib, which caches only functions that V8 compiles at
+// load and reads the caches of all bundles. Node 22.1 has `module.enableCompileCache`; it can replace this
+// file when Node 20 is not supported.
 import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
@@ -11,7 +13,10 @@ import { Script } from 'node:vm';
 import { readBytesOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 
-/** A command of virlan, or the driver of a hook. Each part calls other functions, whose code is added to the cache. */
+/**
+ * A command of virlan, or the driver of a hook. Each part calls other functions, whose code is added to the
+ * cache.
+ */
 const [, , command = '', driver = ''] = process.argv;
 const part = command === 'hook' ? driver : command;
 
@@ -67,7 +72,10 @@ function readCache(file: string, version: string): CachedCode {
   return { parts: header.slice(version.length + 1).split(' '), code: bytes.subarray(headerEnd + 1) };
 }
 
-/** Writes the caches at exit, when V8 has compiled just the functions that were called. Only root can read and write them. */
+/**
+ * Writes the caches at exit, when V8 has compiled just the functions that were called. Only root can read and
+ * write them.
+ */
 function writeCaches(): void {
   try {
     for (const [file, { header, script }] of toWrite) {

@@ -38,7 +38,9 @@ export interface Option {
   readonly help: string;
 }
 
-/** The options, by name in `Values`. A new option is a row here, and its name at the commands that take it. */
+/**
+ * The options, by name in `Values`. A new option is a row here, and its name at the commands that take it.
+ */
 export const options = {
   config: {
     flag: 'config',

@@ -10,7 +10,8 @@ const progressDelayMs = 1000;
 const textWidthColumns = 80;
 
 /**
- * Returns text with styles if standard output is a terminal and NO_COLOR is not set: styleText of Node 20 checks neither.
+ * Returns text with styles if standard output is a terminal and NO_COLOR is not set: styleText of Node 20
+ * checks neither.
  */
 export function style(text: string, ...styles: Style[]): string {
   return isColoured(process.stdout) ? styleText(styles, text) : text;
@@ -36,7 +37,9 @@ export function warn(message: string): void {
   process.stderr.write(`virlan: ${prefix} ${message}\n`);
 }
 
-/** Awaits work. If it takes longer than a second and standard error is a terminal, prints the message there. */
+/**
+ * Awaits work. If it takes longer than a second and standard error is a terminal, prints the message there.
+ */
 export async function progress<T>(message: string, work: Promise<T>): Promise<T> {
   if (process.stderr.isTTY !== true) return work;
   const timer = setTimeout(() => process.stderr.write(`virlan: ${message} …\n`), progressDelayMs);

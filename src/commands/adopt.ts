@@ -5,7 +5,10 @@ import { loadConfig } from '../config/load.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
 import { adoptMachine } from '../operations/adopt.ts';
 
-/** Marks the MACs of a machine as due to become the formula's, and has the watcher act on it. Returns the exit code. */
+/**
+ * Marks the MACs of a machine as due to become the formula's, and has the watcher act on it. Returns the exit
+ * code.
+ */
 export async function adopt({ config, json }: Values, name: string): Promise<number> {
   const adopted = await adoptMachine(loadConfig(config), name);
   const { requestWatcher } = await import('../watcher/client.ts');

@@ -165,7 +165,10 @@ function decisionsJson(decisions: readonly Decisions[]): object {
   return { decisions: decisions.map(({ about, trail }) => ({ about, why: trail.map(trailJson) })) };
 }
 
-/** Returns the command below a warning. The command of the cause is printed last, those of other failures are not. */
+/**
+ * Returns the command below a warning. The command of the cause is printed last, those of other failures are
+ * not.
+ */
 function commandOf(state: State, fix: Fix | null): string[] {
   return state === 'warn' && fix !== null ? [fix.command] : [];
 }

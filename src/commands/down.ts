@@ -45,7 +45,10 @@ async function restoreLibvirt() {
   return restored;
 }
 
-/** Returns the configured networks; none if the configuration is invalid and all networks are to be taken down. */
+/**
+ * Returns the configured networks; none if the configuration is invalid and all networks are to be taken
+ * down.
+ */
 function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] {
   try {
     return loadConfig(configPath).networks;

@@ -24,7 +24,10 @@ async function requestStatus(config: string): Promise<Status | null> {
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }
 
-/** Reads the status from the host. Publishes the leases to libvirt's tools too: without a watcher nothing else does. */
+/**
+ * Reads the status from the host. Publishes the leases to libvirt's tools too: without a watcher nothing else
+ * does.
+ */
 async function readStatus(config: string): Promise<Status> {
   const collected = await collectStatus(loadConfig(config));
   for (const network of collected.networks) publishNetwork(network);

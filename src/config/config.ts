@@ -55,6 +55,7 @@ export interface ConfigProblem {
   readonly message: string;
 }
 
+/** A configuration or its problems. The discriminant is `ok`, as in result.ts. */
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };

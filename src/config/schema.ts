@@ -5,7 +5,8 @@ import { parseMac } from '../address/mac.ts';
 import type { PortRange } from './config.ts';
 
 /**
- * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` describes in words what to write.
+ * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` describes in words what
+ * to write.
  */
 function parsed<T>(parse: (text: string) => T | null, form: string) {
   return v.pipe(

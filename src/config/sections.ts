@@ -75,6 +75,7 @@ export function readSections(text: string): { sections: Section[]; problems: Con
   return { sections, problems };
 }
 
+/** A header or its problem. The discriminant is `ok`, as in result.ts. */
 type Header =
   | { readonly ok: true; readonly section: Pick<Section, 'kind' | 'name'> }
   | { readonly ok: false; readonly problem: ConfigProblem };

@@ -50,7 +50,9 @@ export interface Finding {
 /** A command to type about a finding. */
 export interface Fix {
   readonly command: string;
-  /** True if it repairs the failure; otherwise it shows more about it. The name is that of the field in JSON. */
+  /**
+   * True if it repairs the failure; otherwise it shows more about it. The name is that of the field in JSON.
+   */
   readonly mends: boolean;
   /** True if `virlan doctor --fix` does it. */
   readonly ours: boolean;

@@ -7,7 +7,9 @@ import { dnsmasqPaths } from './paths.ts';
 export interface DnsmasqHost {
   /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
-  /** The directory of the administrator's options; null when it has none. `digest` changes with their content. */
+  /**
+   * The directory of the administrator's options; null when it has none. `digest` changes with their content.
+   */
   readonly extras: { readonly directory: string; readonly digest: string } | null;
 }
 

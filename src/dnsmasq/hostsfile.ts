@@ -6,9 +6,9 @@ import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
 
 /**
- * The comment that marks virlan's lines; install/purge.sh has it too. A line without it was written by hand, and is
- * kept byte for byte. A tag (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a machine whose line has a tag
- * holds a lease.
+ * The comment that marks virlan's lines; install/purge.sh has it too. A line without it was written by hand,
+ * and is kept byte for byte. A tag (`set:virlan`) would do as well, but dnsmasq 2.90 crashes on SIGHUP when a
+ * machine whose line has a tag holds a lease.
  */
 export const reservationMark = ' # virlan';
 
@@ -67,14 +67,17 @@ export function withoutMark(line: string): string {
   return line.endsWith(reservationMark) ? line.slice(0, -reservationMark.length) : line;
 }
 
-/** Returns a line without a mark. `id:*` makes dnsmasq ignore the client id: clones with one machine-id are told apart by MAC. */
+/**
+ * Returns a line without a mark. `id:*` makes dnsmasq ignore the client id: clones with one machine-id are
+ * told apart by MAC.
+ */
 function hostLine({ macs, ip, hostname }: Reservation): string {
   return [...macs, 'id:*', formatIp(ip), hostname].join(',');
 }
 
 /**
- * Returns the file with this line as its only line of a probe, or with none (`probe` is null). Null when nothing
- * changes.
+ * Returns the file with this line as its only line of a probe, or with none (`probe` is null). Null when
+ * nothing changes.
  */
 export function withProbe(hostsfile: Hostsfile, probe: Reservation | null): Hostsfile | null {
   const wanted = probe === null ? [] : [`${hostLine(probe)}${probeMark}`];

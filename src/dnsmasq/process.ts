@@ -4,8 +4,8 @@ import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../sy
 import { dnsmasqPaths } from './paths.ts';
 
 /**
- * Cache of this process: configuration file → the process found last, so that /proc is not searched again if the pid
- * file is lost. Each entry is verified before it is used.
+ * Cache of this process: configuration file → the process found last, so that /proc is not searched again if
+ * the pid file is lost. Each entry is verified before it is used.
  */
 const found = new Map<string, number>();
 
@@ -39,8 +39,8 @@ export function isAlive({ bridge }: { readonly bridge: string }): boolean {
 }
 
 /**
- * Returns whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq removes its
- * pid file first, and the kernel removes a process's command line before it closes its files.
+ * Returns whether a process has ended or is a zombie. Before that it may still hold its sockets: dnsmasq
+ * removes its pid file first, and the kernel removes a process's command line before it closes its files.
  */
 export function hasEnded(pid: number): boolean {
   return ['Z', 'X'].includes(processStat(pid)?.[0] ?? 'X');
@@ -66,7 +66,10 @@ function isDnsmasq(pid: number, conf: string): boolean {
   return program.endsWith('dnsmasq') && args.includes(`--conf-file=${conf}`);
 }
 
-/** Returns whether a process is in this host's network namespace: processes in containers are visible in /proc too. */
+/**
+ * Returns whether a process is in this host's network namespace: processes in containers are visible in /proc
+ * too.
+ */
 function isOnThisHost(pid: number): boolean {
   return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
 }
@@ -88,9 +91,9 @@ function ofProcess<T>(read: () => T): T | null {
 }
 
 /**
- * Makes dnsmasq read the hostsfile by SIGHUP, unless it has read this version. The version is kept in a file, so that
- * after a virlan process was killed between writing and telling, the next one tells. Returns false when no dnsmasq
- * runs: it reads the hostsfile when it starts.
+ * Makes dnsmasq read the hostsfile by SIGHUP, unless it has read this version. The version is kept in a file,
+ * so that after a virlan process was killed between writing and telling, the next one tells. Returns false
+ * when no dnsmasq runs: it reads the hostsfile when it starts.
  */
 export function tellDnsmasq(bridge: string): boolean {
   const { hostsfile, told } = dnsmasqPaths(bridge);

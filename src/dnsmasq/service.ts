@@ -75,8 +75,8 @@ function unitOf(bridge: string): string {
 }
 
 /**
- * Returns whether the unit can start dnsmasq. It runs as the user dnsmasq, so it is not used without that user or with a
- * configuration made by hand.
+ * Returns whether the unit can start dnsmasq. It runs as the user dnsmasq, so it is not used without that
+ * user or with a configuration made by hand.
  */
 function hasUnit(bridge: string): boolean {
   if (!existsSync(systemdDirectory) || !existsSync(unitFile)) return false;
@@ -85,8 +85,8 @@ function hasUnit(bridge: string): boolean {
 }
 
 /**
- * Starts dnsmasq without systemd. It returns when it has bound its ports. The pid file is an argument, because a
- * configuration made by hand names none.
+ * Starts dnsmasq without systemd. It returns when it has bound its ports. The pid file is an argument,
+ * because a configuration made by hand names none.
  */
 async function startProcess(bridge: string): Promise<StartFailure | null> {
   const { conf, pid } = dnsmasqPaths(bridge);

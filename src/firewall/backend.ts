@@ -1,4 +1,5 @@
-// The interface of a firewall backend: a program that loads virlan's rules into the kernel. One file implements one backend.
+// The interface of a firewall backend: a program that loads virlan's rules into the kernel. One file
+// implements one backend.
 import type { Family } from '../address/ip.ts';
 import type { System } from '../system/system.ts';
 import type { RulesReader } from './rules-reader.ts';

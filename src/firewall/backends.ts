@@ -15,7 +15,9 @@ export const backendNames = ['nftables', 'iptables'] as const satisfies readonly
 /** Families that networks have rules for. */
 export const rulesFamilies = ['ipv4'] as const satisfies readonly Family[];
 
-/** The choice of a backend and its reason: part of the decision trail that `virlan doctor --verbose` shows. */
+/**
+ * The choice of a backend and its reason: part of the decision trail that `virlan doctor --verbose` shows.
+ */
 export interface BackendChoice {
   readonly kind: 'backend';
   readonly chosen: BackendName;
@@ -30,7 +32,9 @@ export function availableBackends(isInstalled: (program: string) => boolean): Ba
   );
 }
 
-/** Chooses the backend of a network. Throws VirlanError when none that the configuration allows is available. */
+/**
+ * Chooses the backend of a network. Throws VirlanError when none that the configuration allows is available.
+ */
 export function chooseBackend(
   { firewall }: Pick<NetworkConfig, 'firewall'>,
   available: readonly BackendName[],
@@ -45,7 +49,10 @@ export function chooseBackend(
   return { kind: 'backend', chosen, reason: firewall === 'auto' ? automatic : 'configured', available };
 }
 
-/** Returns the rules of a network as scripts: the chosen backend's first, then those that others must load for it. */
+/**
+ * Returns the rules of a network as scripts: the chosen backend's first, then those that others must load for
+ * it.
+ */
 export function rulesScripts(
   ruleset: Ruleset,
   chosen: BackendName,

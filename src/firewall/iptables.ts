@@ -1,4 +1,5 @@
-// The iptables backend: chains of virlan's own and one jump into each, loaded by `iptables-restore --noflush`.
+// The iptables backend: chains of virlan's own and one jump into each, loaded by `iptables-restore
+// --noflush`.
 //
 //   *filter
 //   :VIRLAN-FWD-k8s-br0 - [0:0]
@@ -74,8 +75,8 @@ export function checksumScript(bridge: string): string {
 }
 
 /**
- * Fills in the UDP checksum of DHCP replies, which a virtual link leaves to the receiver and which old DHCP clients
- * require. libvirt since 11 uses `tc … action csum`, which needs a module that not every kernel has.
+ * Fills in the UDP checksum of DHCP replies, which a virtual link leaves to the receiver and which old DHCP
+ * clients require. libvirt since 11 uses `tc … action csum`, which needs a module that not every kernel has.
  */
 function checksumChain(bridge: string): Chain {
   const rule = `-o ${bridge} -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill`;
@@ -107,8 +108,8 @@ function renderChains(bridge: string, chains: readonly Chain[]): string {
 }
 
 /**
- * Returns the script that brings a host from `listing` to `rules` (null for none): one transaction per table, in which
- * existing jumps are deleted before new ones are inserted, so that each stays single.
+ * Returns the script that brings a host from `listing` to `rules` (null for none): one transaction per table,
+ * in which existing jumps are deleted before new ones are inserted, so that each stays single.
  */
 export function replaceScript(bridge: string, rules: string | null, listing: readonly string[]): string {
   const wanted = splitTables((rules ?? '').split('\n'));
@@ -137,7 +138,10 @@ function formatTables(blocks: readonly (readonly string[])[]): string {
     .join('');
 }
 
-/** Returns virlan's lines for a bridge in the output of `iptables-save`, with their tables and without counters. */
+/**
+ * Returns virlan's lines for a bridge in the output of `iptables-save`, with their tables and without
+ * counters.
+ */
 export function ownLines(bridge: string, save: string): string[] {
   const own: string[] = [];
   let table: string | null = null;
@@ -168,7 +172,10 @@ function splitTables(listing: readonly string[]): Map<string, string[]> {
   return tables;
 }
 
-/** multiport takes 15 ports, a range counting for two (XT_MULTI_PORTS in xt_multiport.h): longer lists are split. */
+/**
+ * multiport takes 15 ports, a range counting for two (XT_MULTI_PORTS in xt_multiport.h): longer lists are
+ * split.
+ */
 const portsPerRule = 7;
 
 const icmpEchoRequest: Readonly<Record<Family, string>> = {
@@ -177,8 +184,8 @@ const icmpEchoRequest: Readonly<Record<Family, string>> = {
 };
 
 /**
- * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports need it. `marks` are
- * conditions that stand right before the verdict.
+ * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports need it.
+ * `marks` are conditions that stand right before the verdict.
  */
 export function renderRule(rule: Rule, marks: readonly string[], family: Family): string[] {
   const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;

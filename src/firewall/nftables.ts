@@ -84,8 +84,8 @@ function renderNftables(ruleset: Ruleset): string {
 }
 
 /**
- * Returns a script that adds the table, and fails where one exists. Without a removal the kernel does not wait for a
- * grace period, which is most of the time that a load takes.
+ * Returns a script that adds the table, and fails where one exists. Without a removal the kernel does not
+ * wait for a grace period, which is most of the time that a load takes.
  */
 export function createScript(place: RulesPlace, rules: string): string {
   return `create ${tableOf(place)}\n${rules}`;

@@ -32,7 +32,9 @@ export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   };
 }
 
-/** A failing program means "no rules". A hanging one throws, because "no rules" would make virlan reload them. */
+/**
+ * A failing program means "no rules". A hanging one throws, because "no rules" would make virlan reload them.
+ */
 async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
   try {
     return await system.run(program, args, { timeoutSeconds: listTimeoutSeconds });

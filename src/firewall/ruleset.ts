@@ -119,7 +119,8 @@ function inputRules(network: NetworkConfig): Rule[] {
   ];
   const established: Rule = { tracked: ['established', 'related'], verdict: accept };
   if (network.hostFirewall === 'bridge') return [established, ...fromMachines, ...rejectRest];
-  // Rules for machines come first, so that host-access = minimal denies them the SSH that strict allows to others.
+  // Rules for machines come first, so that host-access = minimal denies them the SSH that strict allows to
+  // others.
   return [
     established,
     { from: 'lo', verdict: accept },

@@ -14,8 +14,8 @@ export interface AssignContext extends MacSources {
 }
 
 /**
- * Returns the new MACs for a machine that is shut off: index among its NICs on the network → MAC. Empty when all are
- * right, or virlan must not change them.
+ * Returns the new MACs for a machine that is shut off: index among its NICs on the network → MAC. Empty when
+ * all are right, or virlan must not change them.
  */
 export function assignMacs(machine: Machine, context: AssignContext): Map<number, Mac> {
   const { network, ledger } = context;
@@ -40,7 +40,9 @@ export interface MacRequest {
   readonly key: NicKey;
   /** Null for a machine that does not exist yet. */
   readonly uuid: string | null;
-  /** The MAC in its definition, which stays if it is the formula's, even if another NIC has it; null for none. */
+  /**
+   * The MAC in its definition, which stays if it is the formula's, even if another NIC has it; null for none.
+   */
   readonly current: Mac | null;
   /** The MACs that other NICs of the machine get. */
   readonly siblings: ReadonlySet<Mac>;
@@ -61,7 +63,9 @@ export function chooseMac(
   return { mac, why: { kind: 'mac', mac, reason: 'formula', skipped } };
 }
 
-/** Returns whether a MAC has another prefix than libvirt's, or is in virlan.ini or in a line written by hand. */
+/**
+ * Returns whether a MAC has another prefix than libvirt's, or is in virlan.ini or in a line written by hand.
+ */
 function isUsersChoice(mac: Mac, { network, byHand }: AssignContext): boolean {
   return (
     !mac.startsWith(`${kvmPrefix}:`) ||
@@ -70,7 +74,9 @@ function isUsersChoice(mac: Mac, { network, byHand }: AssignContext): boolean {
   );
 }
 
-/** Returns whether a MAC stays: one that virlan gave, also after a rename; with `assign`, one that has booted. */
+/**
+ * Returns whether a MAC stays: one that virlan gave, also after a rename; with `assign`, one that has booted.
+ */
 function isFinalMac(entry: LedgerEntry, mac: Mac, policy: NetworkConfig['macPolicy']): boolean {
   if (entry.macOrigin === 'due') return false;
   const isGiven = entry.macOrigin === 'given' && entry.macs[0] === mac;

@@ -23,9 +23,9 @@ export interface ChosenAddress {
 }
 
 /**
- * Chooses, in this order: the address that a line written by hand or a `[host.…]` section has for the MAC, the address
- * in the metadata (for NIC 0), the address that the NIC has, a free one by the formula, and the address of the entry
- * retired longest ago.
+ * Chooses, in this order: the address that a line written by hand or a `[host.…]` section has for the MAC,
+ * the address in the metadata (for NIC 0), the address that the NIC has, a free one by the formula, and the
+ * address of the entry retired longest ago.
  */
 export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext): ChosenAddress {
   const fixed = fixedAddress(nic, context);
@@ -53,7 +53,8 @@ function wishOf({ key, wishes }: Nic): Ipv4 | null {
 }
 
 /**
- * Returns the reason why the address in the metadata cannot be given; null when it can, or the metadata has none.
+ * Returns the reason why the address in the metadata cannot be given; null when it can, or the metadata has
+ * none.
  */
 function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): ReservationProblem | null {
   const address = wishOf(nic);
@@ -63,7 +64,9 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
   return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
 }
 
-/** Returns whether a NIC may have an address: it is usable, and no entry of another existing machine has it. */
+/**
+ * Returns whether a NIC may have an address: it is usable, and no entry of another existing machine has it.
+ */
 function isAvailable(address: Ipv4, ledger: Ledger, { found }: Nic, context: ReserveContext): boolean {
   return (
     isUsable(address, context) &&

@@ -13,8 +13,8 @@ export interface ChosenHostname {
 }
 
 /**
- * Chooses the name in the metadata (for NIC 0), else the name that the NIC has, else a label made from the machine's
- * name.
+ * Chooses the name in the metadata (for NIC 0), else the name that the NIC has, else a label made from the
+ * machine's name.
  */
 export function chooseHostname(
   ledger: Ledger,

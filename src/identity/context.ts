@@ -14,7 +14,9 @@ export interface ReserveContext {
   readonly byHand: readonly HandLine[];
   /** Called only when a new address is chosen. */
   readonly leases: () => readonly Lease[];
-  /** Returns whether libvirt still knows the machine; called only when another machine's entry is in the way. */
+  /**
+   * Returns whether libvirt still knows the machine; called only when another machine's entry is in the way.
+   */
   readonly isKnown: (uuid: string) => boolean;
   readonly now: Date;
 }

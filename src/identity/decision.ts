@@ -1,4 +1,5 @@
-// Decides the changes of the ledger and the hostsfile for a machine. Pure: its whole input is in the arguments.
+// Decides the changes of the ledger and the hostsfile for a machine. Pure: its whole input is in the
+// arguments.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -83,8 +84,8 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
 }
 
 /**
- * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is none,
- * or only one, which is left to a machine that may start meanwhile.
+ * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is
+ * none, or only one, which is left to a machine that may start meanwhile.
  */
 export function chooseProbeAddress(
   network: NetworkConfig,

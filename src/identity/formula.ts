@@ -1,4 +1,5 @@
-// The published formula: MACs and addresses from names. docs/identity.md describes it; a test compares the two.
+// The published formula: MACs and addresses from names. docs/identity.md describes it; a test compares the
+// two.
 import type { Ipv4 } from '../address/ip.ts';
 import { kvmMac, type Mac } from '../address/mac.ts';
 import { digest } from '../names/digest.ts';
@@ -30,8 +31,8 @@ export function isFormulaMac(key: NicKey, mac: Mac): boolean {
 }
 
 /**
- * Returns the first address that is not taken, searching upwards from the key's place in the pool and then from its
- * beginning; null when all are taken.
+ * Returns the first address that is not taken, searching upwards from the key's place in the pool and then
+ * from its beginning; null when all are taken.
  */
 export function formulaAddress(key: NicKey, pool: Pool, isTaken: (ip: Ipv4) => boolean): Ipv4 | null {
   const size = poolSize(pool);

@@ -11,12 +11,15 @@ import { isoSeconds } from '../text.ts';
 import type { ReservationProblem } from './problem.ts';
 
 /**
- * The origin of a NIC's MAC: `own`, chosen by the machine's owner; `given`, by the formula; `due`, the owner's and to be
- * replaced by the formula's.
+ * The origin of a NIC's MAC: `own`, chosen by the machine's owner; `given`, by the formula; `due`, the
+ * owner's and to be replaced by the formula's.
  */
 export type MacOrigin = 'own' | 'given' | 'due';
 
-/** The MACs, the address and the names of one NIC of one machine on one network. An entry has precedence over the formula. */
+/**
+ * The MACs, the address and the names of one NIC of one machine on one network. An entry has precedence over
+ * the formula.
+ */
 export interface LedgerEntry {
   readonly network: string;
   readonly uuid: string;
@@ -55,7 +58,9 @@ export const ledgerVersion = migrations.length + 1;
 
 export const header = `{"virlan":"ledger","version":${ledgerVersion}}`;
 
-/** One byte per character: the ledger is ASCII, and other bytes of a damaged line are written back unchanged. */
+/**
+ * One byte per character: the ledger is ASCII, and other bytes of a damaged line are written back unchanged.
+ */
 export const encoding = 'latin1';
 
 const headerSchema = v.object({
@@ -76,7 +81,10 @@ export function migrateLine(line: string, version: number, steps: readonly Migra
   return ascii(steps.slice(version - 1).reduce((migrated, step) => step(migrated), fields as Fields));
 }
 
-/** Returns a schema for text in canonical form, which `format` would write for the parsed value: searches compare text. */
+/**
+ * Returns a schema for text in canonical form, which `format` would write for the parsed value: searches
+ * compare text.
+ */
 function canonical<T>(parse: (text: string) => T | null, format: (value: T) => string) {
   return v.pipe(
     v.string(),
@@ -129,7 +137,8 @@ const entrySchema = v.object({
   lastSeen: timeSchema,
   booted: v.boolean(),
   retired: v.optional(v.nullable(timeSchema), null),
-  // A kind that only a newer virlan knows is not a damage: problems are found again at the machine's next start.
+  // A kind that only a newer virlan knows is not a damage: problems are found again at the machine's next
+  // start.
   problem: v.optional(v.fallback(v.nullable(v.union([legacyProblem, problemSchema])), null), null),
 });
 

@@ -31,8 +31,8 @@ interface Line {
 }
 
 /**
- * An immutable ledger. It keeps the bytes of the file and parses a line only when it is searched, so that a hook does not
- * pay for ten thousand machines that it does not start. A search finds only the right field
+ * An immutable ledger. It keeps the bytes of the file and parses a line only when it is searched, so that a
+ * hook does not pay for ten thousand machines that it does not start. A search finds only the right field
  * because JSON escapes the quotes of a hostile name, and the parsed line is checked again.
  */
 export class Ledger {
@@ -122,9 +122,9 @@ export class Ledger {
   }
 
   /**
-   * Returns whether an entry of any network has this address, also in a line that is otherwise damaged. The first
-   * call searches for it, which is enough while the pool has room; the second reads all addresses, which
-   * takes ten times as long.
+   * Returns whether an entry of any network has this address, also in a line that is otherwise damaged. The
+   * first call searches for it, which is enough while the pool has room; the second reads all addresses,
+   * which takes ten times as long.
    */
   hasIp(ip: Ipv4): boolean {
     const written = formatIp(ip);
@@ -137,8 +137,8 @@ export class Ledger {
   }
 
   /**
-   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null `before` adds, a
-   * null `after` removes. Throws when no entry equals `before`.
+   * Returns the ledger with `after` in place of `before`, whose unknown fields it keeps; a null `before`
+   * adds, a null `after` removes. Throws when no entry equals `before`.
    */
   replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
     if (before === null) {

@@ -12,7 +12,8 @@ export interface EntryMatch {
 }
 
 /**
- * Returns the entry of each of a machine's NICs: found by its MAC, then by an earlier MAC, then by its index. A machine without any entry inherits those of a machine of its name that no longer exists.
+ * Returns the entry of each of a machine's NICs: found by its MAC, then by an earlier MAC, then by its index.
+ * A machine without any entry inherits those of a machine of its name that no longer exists.
  */
 export function matchEntries(ledger: Ledger, machine: Machine, context: ReserveContext): EntryMatch[] {
   const { name: network } = context.network;
@@ -66,8 +67,8 @@ export interface Claimant {
 }
 
 /**
- * Decides which entry owns a MAC. An entry that had it earlier, or whose machine no longer exists, releases it. An entry
- * that has it now and has an address keeps it.
+ * Decides which entry owns a MAC. An entry that had it earlier, or whose machine no longer exists, releases
+ * it. An entry that has it now and has an address keeps it.
  */
 export function claimMac(
   ledger: Ledger,

@@ -84,7 +84,10 @@ export function predictAddress(
 /** The uuid of a machine that does not exist. */
 const noUuid = '00000000-0000-0000-0000-000000000000';
 
-/** Returns the entry of a NIC by its machine's name; that of an existing machine is preferred to a retired one. */
+/**
+ * Returns the entry of a NIC by its machine's name; that of an existing machine is preferred to a retired
+ * one.
+ */
 function entryOf(
   network: NetworkConfig,
   { name, nic }: NamedNic,

@@ -39,16 +39,16 @@ const readHostsfileOf = cached(path => {
 });
 
 /**
- * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format': such a file
- * is never overwritten.
+ * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format':
+ * such a file is never overwritten.
  */
 export function readLedger(): Ledger {
   return readLedgerFile(paths.ledger);
 }
 
 /**
- * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a file is
- * never overwritten.
+ * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a
+ * file is never overwritten.
  */
 export function readHostsfile(bridge: string): Hostsfile {
   return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
@@ -125,7 +125,8 @@ export async function reserveMachine(
     return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
   };
   const first = attempt();
-  // Most machines start with everything in place. Reading that needs no lock, because each file is replaced atomically.
+  // Most machines start with everything in place. Reading that needs no lock, because each file is replaced
+  // atomically.
   if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
   return withLedgerLock(() => {
     const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
@@ -136,8 +137,8 @@ export async function reserveMachine(
 }
 
 /**
- * Reserves an address for a probe, only in the hostsfile and until `dropProbe`. Returns null when no address can be
- * spared.
+ * Reserves an address for a probe, only in the hostsfile and until `dropProbe`. Returns null when no address
+ * can be spared.
  */
 export async function reserveProbe(
   network: NetworkConfig,

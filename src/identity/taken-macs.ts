@@ -24,10 +24,10 @@ export interface MacCandidateFor {
 }
 
 /**
- * Returns the holder of a MAC; null when it is free for this NIC. A MAC is held by another machine, through an entry of
- * the ledger that is not retired or through a definition; or by another device, through a `[host.…]` section or a line
- * written by hand with another name. A section or line with the NIC's own host name is about this NIC, and so is a line
- * without a name.
+ * Returns the holder of a MAC; null when it is free for this NIC. A MAC is held by another machine, through
+ * an entry of the ledger that is not retired or through a definition; or by another device, through a
+ * `[host.…]` section or a line written by hand with another name. A section or line with the NIC's own host
+ * name is about this NIC, and so is a line without a name.
  */
 export function macHolder(mac: Mac, sources: MacSources, { key, uuid }: MacCandidateFor): MacHolder | null {
   const { ledger, domains, network, byHand } = sources;

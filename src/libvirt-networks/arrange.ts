@@ -1,5 +1,5 @@
-// Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook, where libvirt
-// must not be called.
+// Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook,
+// where libvirt must not be called.
 import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
@@ -7,7 +7,10 @@ import { type DefaultUsersFate, decideDefaultUsers, decideNetworks, type Network
 import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
 import { saveNetwork } from './saved-network.ts';
 
-/** Changes libvirt's networks as the configuration asks. Returns the changes, and the problems that prevented others. */
+/**
+ * Changes libvirt's networks as the configuration asks. Returns the changes, and the problems that prevented
+ * others.
+ */
 export async function arrangeNetworks(client: LibvirtClient, config: Config): Promise<NetworkDecision> {
   const decision = decideNetworks(config, await listNetworks(client), definedDomains(), runningDomains());
   for (const action of decision.actions) {

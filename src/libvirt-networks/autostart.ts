@@ -8,9 +8,9 @@ import { defaultName, findSuccessor, isPassThrough } from './decide.ts';
 import { saveNetwork } from './saved-network.ts';
 
 /**
- * Removes the autostart link of `default`, as `virsh net-autostart --disable` would (networkSetAutostart in libvirt's
- * bridge_driver.c). The daemon hook calls this before libvirt reads the link; it must not call libvirt. Returns whether
- * the link existed. Throws VirlanError when the saved network is damaged.
+ * Removes the autostart link of `default`, as `virsh net-autostart --disable` would (networkSetAutostart in
+ * libvirt's bridge_driver.c). The daemon hook calls this before libvirt reads the link; it must not call
+ * libvirt. Returns whether the link existed. Throws VirlanError when the saved network is damaged.
  */
 export function preventDefaultNetwork(config: Config): boolean {
   const successor = findSuccessor(config);

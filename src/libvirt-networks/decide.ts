@@ -52,13 +52,15 @@ export type DefaultUsersFate =
       readonly users: readonly string[];
     };
 
-/** libvirt's own network: packages define it, and a new machine is on it unless its creator says otherwise. */
+/**
+ * libvirt's own network: packages define it, and a new machine is on it unless its creator says otherwise.
+ */
 export const defaultName = 'default';
 
 /**
  * Decides how to bring libvirt's networks in line with the configuration. Each network of virlan's becomes a
- * pass-through network of the same name. `default` is removed, or becomes a pass-through network too where a defined
- * machine refers to it (docs/default-network.md).
+ * pass-through network of the same name. `default` is removed, or becomes a pass-through network too where a
+ * defined machine refers to it (docs/default-network.md).
  */
 export function decideNetworks(
   config: Config,

@@ -1,4 +1,5 @@
-// Restores libvirt's networks when virlan is uninstalled: by calls to libvirt, or by its files where libvirtd is down.
+// Restores libvirt's networks when virlan is uninstalled: by calls to libvirt, or by its files where libvirtd
+// is down.
 import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { messageOf } from '../errors.ts';
 import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
@@ -20,8 +21,8 @@ export interface Restored {
 }
 
 /**
- * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is damaged, and the
- * errors of libvirt and of the file system.
+ * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is
+ * damaged, and the errors of libvirt and of the file system.
  */
 export async function restoreNetworks(): Promise<Restored> {
   const saved = readSavedNetwork();
@@ -33,7 +34,9 @@ export async function restoreNetworks(): Promise<Restored> {
   return restored;
 }
 
-/** Makes changes one after the other. A network that does not start is a problem; any other failure is thrown. */
+/**
+ * Makes changes one after the other. A network that does not start is a problem; any other failure is thrown.
+ */
 export async function restoreBy(
   changes: readonly NetworkChange[],
   makeChange: (change: NetworkChange) => Promise<void>,
@@ -45,7 +48,8 @@ export async function restoreBy(
       await makeChange(change);
       actions.push(change);
     } catch (error) {
-      // It is defined again. Why it does not start, for example because its address is in use, is for the user.
+      // It is defined again. Why it does not start, for example because its address is in use, is for the
+      // user.
       if (change.kind !== 'start') throw error;
       problems.push({ kind: 'start-failed', name: change.name, error: messageOf(error) });
     }
@@ -65,7 +69,10 @@ function readNetworkFiles(): KnownNetwork[] {
   });
 }
 
-/** Files from which a starting libvirtd reads its networks (networkStateInitialize in libvirt's bridge_driver.c). */
+/**
+ * Files from which a starting libvirtd reads its networks (networkStateInitialize in libvirt's
+ * bridge_driver.c).
+ */
 function filesOf(name: string) {
   return {
     definition: `${libvirtPaths.networks}/${name}.xml`,

@@ -30,8 +30,9 @@ export function formatSavedNetwork(record: SavedNetworkRecord): string {
 }
 
 /**
- * Returns the record with what was seen now. A network that was once active or autostarted stays so: the daemon hook
- * removes the autostart link before the watcher sees the network, and libvirt then does not start it.
+ * Returns the record with what was seen now. A network that was once active or autostarted stays so: the
+ * daemon hook removes the autostart link before the watcher sees the network, and libvirt then does not start
+ * it.
  */
 export function updateSavedNetwork(
   earlier: SavedNetworkRecord | null,
@@ -45,7 +46,9 @@ export function updateSavedNetwork(
   };
 }
 
-/** Returns the record, or null when virlan has not removed `default`. Throws VirlanError for a damaged one. */
+/**
+ * Returns the record, or null when virlan has not removed `default`. Throws VirlanError for a damaged one.
+ */
 export function readSavedNetwork(): SavedNetworkRecord | null {
   const text = readFileOrNull(paths.savedDefault);
   return text === null ? null : parseSavedNetwork(text, paths.savedDefault);

@@ -7,8 +7,8 @@ import { type Domain, parseDomain } from './domain-xml.ts';
 import { type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
 /**
- * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which libvirt does at
- * every change. The watcher reads the same hundreds of files often.
+ * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which
+ * libvirt does at every change. The watcher reads the same hundreds of files often.
  */
 class XmlDirectory<T> {
   #known = new Map<string, { readonly version: string; readonly value: T[] }>();
@@ -61,7 +61,8 @@ function definedNetworks(): LibvirtNetwork[] {
 }
 
 /**
- * Returns the names of the libvirt networks that pass through to a bridge: that of the virlan network, and others.
+ * Returns the names of the libvirt networks that pass through to a bridge: that of the virlan network, and
+ * others.
  */
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
   const others = definedNetworks().filter(({ forward, bridge: to }) => forward === 'bridge' && to === bridge);

@@ -1,5 +1,6 @@
-// Writes BRIDGE.macs: the MACs of each machine, in the form of libvirt's network driver (src/util/virmacmap.c), which writes
-// none for a pass-through network. libnss_libvirt_guest finds a machine's leases by it, whatever host name the guest uses.
+// Writes BRIDGE.macs: the MACs of each machine, in the form of libvirt's network driver
+// (src/util/virmacmap.c), which writes none for a pass-through network. libnss_libvirt_guest finds a
+// machine's leases by it, whatever host name the guest uses.
 //   [{"domain": "web", "macs": ["52:54:00:c5:f2:a7"]}]
 
 import { libvirtPaths } from '../system/paths.ts';

@@ -5,7 +5,8 @@ import { VirlanError } from '../errors.ts';
 
 /**
  * Returns a domain's XML with other MACs: place among its interfaces, from 0 in XML order → new MAC. The rest
- * stays byte for byte, so that no element of libvirt or of other tools is lost. Throws VirlanError 'unreadable-xml' when such an interface has no `<mac>`.
+ * stays byte for byte, so that no element of libvirt or of other tools is lost. Throws VirlanError
+ * 'unreadable-xml' when such an interface has no `<mac>`.
  */
 export function replaceMacs(xml: string, macs: ReadonlyMap<number, Mac>): string {
   const spans = findMacs(xml);

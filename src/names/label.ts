@@ -4,16 +4,19 @@ import { digest } from './digest.ts';
 /** The longest label of RFC 1123. */
 const maxLength = 63;
 
-/** Names with a special meaning in a network, and words that dnsmasq reads as options (option.c, LOPT_DHCP_HOST). */
+/**
+ * Names with a special meaning in a network, and words that dnsmasq reads as options (option.c,
+ * LOPT_DHCP_HOST).
+ */
 const reserved = new Set(['localhost', 'wpad', 'isatap', 'gateway', 'ignore', 'infinite']);
 
 /** Texts that dnsmasq reads as a lease time in the place of a name: `7`, `24h`. */
 const leaseTime = /^\d+[wdhms]?$/;
 
 /**
- * Returns the RFC 1123 label of a machine's NIC: the name if it is a label, else one made from it. Names are hostile: only
- * the result of this function goes into a file of dnsmasq. If the plain label is taken, it gets a hash of
- * the whole name appended, so that two names with one label are told apart.
+ * Returns the RFC 1123 label of a machine's NIC: the name if it is a label, else one made from it. Names are
+ * hostile: only the result of this function goes into a file of dnsmasq. If the plain label is taken, it gets
+ * a hash of the whole name appended, so that two names with one label are told apart.
  */
 export function machineLabel(name: string, nic: number, isTaken: (label: string) => boolean): string {
   const place = nic === 0 ? '' : `-${nic}`;

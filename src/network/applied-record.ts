@@ -1,5 +1,5 @@
-// The record of what virlan put on the host for one bridge since it booted: /run/virlan/BRIDGE.applied.json. A later
-// listing of the kernel that differs from the recorded one is drift.
+// The record of what virlan put on the host for one bridge since it booted: /run/virlan/BRIDGE.applied.json.
+// A later listing of the kernel that differs from the recorded one is drift.
 //
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
 //    "addresses": ["192.168.100.1/24"], "version": 2}
@@ -46,7 +46,10 @@ function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;
 }
 
-/** Returns whether virlan established the network of a bridge since the host booted, and has not taken it down. */
+/**
+ * Returns whether virlan established the network of a bridge since the host booted, and has not taken it
+ * down.
+ */
 export function isEstablished(bridge: string): boolean {
   return existsSync(recordPath(bridge));
 }

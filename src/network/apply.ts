@@ -28,7 +28,10 @@ export interface Applied {
   readonly skipped: readonly Step[];
 }
 
-/** The execution of a kind of step: a command of ip(8), of which consecutive ones share a process, or a function. */
+/**
+ * The execution of a kind of step: a command of ip(8), of which consecutive ones share a process, or a
+ * function.
+ */
 type Executor<Name extends StepName> =
   | { readonly kind: 'ip'; command(step: StepOf<Name>): string }
   | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
@@ -61,7 +64,8 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'add route': {
     kind: 'ip',
-    // The same route that the kernel adds together with the address (fib_add_ifaddr in net/ipv4/fib_frontend.c).
+    // The same route that the kernel adds together with the address (fib_add_ifaddr in
+    // net/ipv4/fib_frontend.c).
     command: ({ link, address }) =>
       `route replace ${formatDestination(address)} dev ${link} proto kernel scope link src ${formatIp(address.ip)}`,
   },
@@ -96,8 +100,8 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
 };
 
 /**
- * Executes steps in their order, and returns the outcome of each. With `onFailure` 'stop' the steps after the first that
- * fails are skipped; with 'continue' all are tried.
+ * Executes steps in their order, and returns the outcome of each. With `onFailure` 'stop' the steps after the
+ * first that fails are skipped; with 'continue' all are tried.
  */
 export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'continue'): Promise<Applied> {
   const done: Step[] = [];
@@ -229,7 +233,10 @@ async function recordRules(step: RulesStep): Promise<void> {
   writeApplied(bridge, { ...applied, rules: [...others, ...loaded] });
 }
 
-/** Returns the listing; none when another program removed rules meanwhile, so that the next comparison sees drift. */
+/**
+ * Returns the listing; none when another program removed rules meanwhile, so that the next comparison sees
+ * drift.
+ */
 async function listLoaded({ backend, family, bridge, script }: StepOf<'load rules'>): Promise<string[]> {
   const { list, countRules } = backends[backend];
   const listing = await list(createRulesReader(system), { bridge, family });

@@ -10,8 +10,9 @@ export interface Conflict {
 }
 
 /**
- * Returns the networks that overlap a subnet, one per link. A default route overlaps everything and does not count; a VPN
- * writes it as two halves (`redirect-gateway def1`), so a prefix length of 1 does not count either.
+ * Returns the networks that overlap a subnet, one per link. A default route overlaps everything and does not
+ * count; a VPN writes it as two halves (`redirect-gateway def1`), so a prefix length of 1 does not count
+ * either.
  */
 export function findConflicts(network: NetworkConfig, known: readonly KnownSubnet[]): Conflict[] {
   const overlapping = known.filter(

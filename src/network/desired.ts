@@ -18,7 +18,10 @@ export interface HostFacts extends DnsmasqHost {
   readonly otherFirewalls: OtherFirewallsReading;
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
-  /** True if IPv6 is to be disabled on the bridge: the kernel has it, and the bridge has no global address of it. */
+  /**
+   * True if IPv6 is to be disabled on the bridge: the kernel has it, and the bridge has no global address of
+   * it.
+   */
   readonly keepsIpv6Off: boolean;
   /** Taps of running machines on the network, according to libvirt. */
   readonly taps: readonly string[];
@@ -27,8 +30,8 @@ export interface HostFacts extends DnsmasqHost {
 }
 
 /**
- * The shortest forward delay the kernel runs STP with (BR_MIN_FORWARD_DELAY in net/bridge/br_private.h), in hundredths of
- * a second. Its default of 15 s would keep a machine from DHCP for half a minute.
+ * The shortest forward delay the kernel runs STP with (BR_MIN_FORWARD_DELAY in net/bridge/br_private.h), in
+ * hundredths of a second. Its default of 15 s would keep a machine from DHCP for half a minute.
  */
 const forwardDelay = 200;
 
@@ -38,7 +41,10 @@ export interface Desired {
   readonly backend: BackendChoice;
 }
 
-/** Returns the desired network. Throws VirlanError 'no-backend' when the host has none that the configuration allows. */
+/**
+ * Returns the desired network. Throws VirlanError 'no-backend' when the host has none that the configuration
+ * allows.
+ */
 export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired {
   const { bridge, subnet } = network;
   const backend = chooseBackend(network, host.backends);

@@ -39,8 +39,9 @@ export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * Establishes a network completely, or throws VirlanError and leaves the host as it was, by planning from what is there
- * back to what was there. Another firewall that refuses its part does not count. Needs the network lock.
+ * Establishes a network completely, or throws VirlanError and leaves the host as it was, by planning from
+ * what is there back to what was there. Another firewall that refuses its part does not count. Needs the
+ * network lock.
  */
 export async function establish(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
@@ -71,9 +72,9 @@ export async function establish(network: NetworkConfig): Promise<Established> {
 }
 
 /**
- * Establishes as much of a network as works, for hooks and repairs, where half a network is better than none. `choose`
- * selects the steps to take from the plan. Throws VirlanError when the network must not be established. Needs the network
- * lock.
+ * Establishes as much of a network as works, for hooks and repairs, where half a network is better than none.
+ * `choose` selects the steps to take from the plan. Throws VirlanError when the network must not be
+ * established. Needs the network lock.
  */
 export async function establishWhatWorks(
   network: NetworkConfig,
@@ -102,8 +103,9 @@ function dnsmasqSteps(bridge: string, steps: readonly Step[]): readonly Step[] {
 }
 
 /**
- * Returns why a running dnsmasq must not be restarted with the planned configuration: with an error in an option of the
- * administrator's it would not start again, nor with the old configuration, which reads the same options.
+ * Returns why a running dnsmasq must not be restarted with the planned configuration: with an error in an
+ * option of the administrator's it would not start again, nor with the old configuration, which reads the
+ * same options.
  */
 async function findRejectedConfiguration(
   { bridge }: NetworkConfig,
@@ -125,8 +127,8 @@ async function findRejectedConfiguration(
 }
 
 /**
- * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another firewall that
- * refuses its part does not count. Needs the network lock.
+ * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another
+ * firewall that refuses its part does not count. Needs the network lock.
  */
 export async function takeDown(name: string, bridge: string): Promise<Established> {
   const { steps, warnings } = await planTakeDown(name, bridge);

@@ -10,8 +10,9 @@ export interface BatchResult {
 }
 
 /**
- * Runs commands in their order. `ip -batch` ends at the first that fails; with `onFailure` 'continue' the rest is run by
- * another process. (`ip -force -batch` would continue by itself, but reports failures only as text between other output.)
+ * Runs commands in their order. `ip -batch` ends at the first that fails; with `onFailure` 'continue' the
+ * rest is run by another process. (`ip -force -batch` would continue by itself, but reports failures only as
+ * text between other output.)
  */
 export async function runIpBatch(
   { run }: Pick<System, 'run'>,

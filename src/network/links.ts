@@ -63,7 +63,9 @@ interface IpRoute {
   type?: string;
 }
 
-/** Reads the two lines that `ip -json -details -batch -` prints for `address show` and `route show table all`. */
+/**
+ * Reads the two lines that `ip -json -details -batch -` prints for `address show` and `route show table all`.
+ */
 export function parseLinksAndRoutes(output: string): LinksAndRoutes {
   const [links = '', routes = ''] = output.split('\n');
   return {

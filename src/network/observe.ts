@@ -41,7 +41,10 @@ export interface HostReading extends LinksAndRoutes {
   readonly reservations: readonly string[];
 }
 
-/** Returns what exists of the desired objects. Throws VirlanError 'wrong-link' for a link that is not a bridge. */
+/**
+ * Returns what exists of the desired objects. Throws VirlanError 'wrong-link' for a link that is not a
+ * bridge.
+ */
 export function observeNetwork(desired: DesiredNetwork, reading: HostReading): ObservedNetwork {
   const { bridge } = desired;
   const { links, routes, applied } = reading;
@@ -72,7 +75,10 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
   };
 }
 
-/** Returns desired addresses of the link without their route. The kernel keeps routes only while the link is up. */
+/**
+ * Returns desired addresses of the link without their route. The kernel keeps routes only while the link is
+ * up.
+ */
 export function findUnrouted(
   wanted: BridgeState,
   found: Link | undefined,

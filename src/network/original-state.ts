@@ -1,4 +1,5 @@
-// The record of the host's state before virlan first changed it: /var/lib/virlan/before.json. `down` restores it.
+// The record of the host's state before virlan first changed it: /var/lib/virlan/before.json. `down` restores
+// it.
 //
 //   {"sysctls": {"net.ipv4.ip_forward": "0"}, "sysctlFile": null, "networks": {"k8s-br0": {"name": "k8s-br0",
 //    "boot": "5cf9…", "link": null, "dummy": null, "sysctls": {}, "dnsmasq": {"conf": null, "running": false}}},
@@ -80,7 +81,9 @@ export function readOriginalState(): OriginalState | null {
   return text === null ? null : parseOriginalState(text, paths.originalState);
 }
 
-/** Adds the host and a network to the record, unless it contains them. Throws VirlanError for a damaged one. */
+/**
+ * Adds the host and a network to the record, unless it contains them. Throws VirlanError for a damaged one.
+ */
 export function recordOriginalState(host: HostState, bridge: string, network: OriginalNetwork): void {
   const known = readOriginalState() ?? {
     sysctls: Object.fromEntries(host.sysctls),

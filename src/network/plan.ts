@@ -13,10 +13,10 @@ import type {
 import type { Step } from './steps.ts';
 
 /**
- * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules: primary rules
- * are loaded first and removed last. Companion rules (checksums) come near the end. dnsmasq stops before its
- * configuration changes, so that an interrupted change is seen as a stopped dnsmasq. Other firewalls, which may refuse or
- * be slow, come last.
+ * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules:
+ * primary rules are loaded first and removed last. Companion rules (checksums) come near the end. dnsmasq
+ * stops before its configuration changes, so that an interrupted change is seen as a stopped dnsmasq. Other
+ * firewalls, which may refuse or be slow, come last.
  */
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const loads = (role: RulesScript['role']) =>
@@ -50,8 +50,9 @@ export function planHost(desired: HostState, observed: HostState, path: string):
 }
 
 /**
- * A port that enters a bridge with STP forwards nothing for twice the forward delay. Machines that return to the network
- * must not wait: STP starts once they are back, and a port that forwards continues (br_stp_start in net/bridge/br_stp_if.c).
+ * A port that enters a bridge with STP forwards nothing for twice the forward delay. Machines that return to
+ * the network must not wait: STP starts once they are back, and a port that forwards continues (br_stp_start
+ * in net/bridge/br_stp_if.c).
  */
 function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const { bridge, link } = desired;
@@ -96,8 +97,9 @@ function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork)
 }
 
 /**
- * Adds before it removes, so that the bridge is never without an address: removing the last one drops its routes. An
- * address whose broadcast alone differs has to be removed first, because the kernel changes no broadcast in place.
+ * Adds before it removes, so that the bridge is never without an address: removing the last one drops its
+ * routes. An address whose broadcast alone differs has to be removed first, because the kernel changes no
+ * broadcast in place.
  */
 function planAddresses(
   link: string,

@@ -85,7 +85,10 @@ export interface ObservedNetwork {
   readonly dummy: DummyState | null;
   /** Addresses of the bridge that virlan added: it removes no others. */
   readonly ownAddresses: readonly LinkAddress[];
-  /** Desired addresses that the bridge has, without the route that the kernel adds for each while the link is up. */
+  /**
+   * Desired addresses that the bridge has, without the route that the kernel adds for each while the link is
+   * up.
+   */
   readonly unrouted: readonly LinkAddress[];
   /** Desired taps that exist and are in no bridge. */
   readonly orphanTaps: readonly string[];
@@ -99,7 +102,9 @@ export interface ObservedNetwork {
   readonly reservations: readonly string[];
 }
 
-/** The settings of the host as a whole: desired while any network is up, observed, or recorded to be restored. */
+/**
+ * The settings of the host as a whole: desired while any network is up, observed, or recorded to be restored.
+ */
 export interface HostState {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Text of virlan's file under /etc/sysctl.d; null for none. */

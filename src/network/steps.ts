@@ -1,6 +1,6 @@
-// Steps: single changes of the host. This file declares every kind of step, and for each how it is described, which
-// repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending. apply.ts executes
-// them.
+// Steps: single changes of the host. This file declares every kind of step, and for each how it is described,
+// which repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending.
+// apply.ts executes them.
 import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
 import type { FixedHost } from '../config/config.ts';
 import { withoutMark } from '../dnsmasq/hostsfile.ts';

@@ -38,11 +38,17 @@ export interface Survey {
   readonly backend: BackendChoice;
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
-  /** The conflict because of which the network must not be established; null for none, or if the network exists already. */
+  /**
+   * The conflict because of which the network must not be established; null for none, or if the network
+   * exists already.
+   */
   readonly refusal: Conflict | null;
   readonly otherFirewalls: OtherFirewallsReading;
   readonly warnings: readonly NetworkWarning[];
-  /** The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for none. */
+  /**
+   * The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for
+   * none.
+   */
   readonly damage: Error | null;
 }
 
@@ -51,7 +57,10 @@ export interface HostSurvey {
   readonly steps: readonly Step[];
 }
 
-/** Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall backend. */
+/**
+ * Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall
+ * backend.
+ */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
   const { bridge } = network;
   const available = availableBackends(system.isInstalled);
@@ -96,7 +105,10 @@ export async function surveyAgainst(
   return { observed, steps: planNetwork(desired, observed), warnings };
 }
 
-/** Compares the host as a whole with what it needs while a network is up, or with a state of the caller's choice. */
+/**
+ * Compares the host as a whole with what it needs while a network is up, or with a state of the caller's
+ * choice.
+ */
 export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
   const observed: HostState = {
     sysctls: readSysctls(desired.sysctls.keys(), system.readFile),

@@ -1,5 +1,5 @@
-// Repair units: objects of the host that are repaired, and left alone, as a whole. A fight with another program is about a
-// unit, not about a single step.
+// Repair units: objects of the host that are repaired, and left alone, as a whole. A fight with another
+// program is about a unit, not about a single step.
 import type { Family } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
@@ -26,7 +26,10 @@ export type Unit =
   /** dnsmasq and its configuration: either changes only together with the other. */
   | { readonly kind: 'dnsmasq'; readonly bridge: string };
 
-/** A unit that was repaired so often that it is left alone: another program fights for it. Times in ms since 1970. */
+/**
+ * A unit that was repaired so often that it is left alone: another program fights for it. Times in ms since
+ * 1970.
+ */
 export interface Fight {
   readonly unit: Unit;
   readonly since: number;

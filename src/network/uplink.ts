@@ -9,7 +9,10 @@ export type Uplink =
   /** This host itself cannot reach the outside. */
   | { readonly kind: 'unreachable'; readonly reason: string };
 
-/** In TEST-NET-1 (RFC 5737), reserved for documentation: the kernel is asked for the route to it, and nothing is sent there. */
+/**
+ * In TEST-NET-1 (RFC 5737), reserved for documentation: the kernel is asked for the route to it, and nothing
+ * is sent there.
+ */
 const anywhere = '192.0.2.1';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */

@@ -12,8 +12,8 @@ export interface BroughtUp {
 }
 
 /**
- * Establishes networks, removes what an interrupted probe left on them, and arranges libvirt's own networks. Throws at the
- * first network that cannot be established.
+ * Establishes networks, removes what an interrupted probe left on them, and arranges libvirt's own networks.
+ * Throws at the first network that cannot be established.
  */
 export async function bringUp(config: Config, networks: readonly NetworkConfig[]): Promise<BroughtUp> {
   const established = await withNetworkLock(async () => {

@@ -23,7 +23,10 @@ export interface Repair {
   readonly units: readonly Unit[];
 }
 
-/** Repairs those units of an established network that `mayRepair` allows. A network that was taken down stays down. */
+/**
+ * Repairs those units of an established network that `mayRepair` allows. A network that was taken down stays
+ * down.
+ */
 export async function repairNetwork(
   network: NetworkConfig,
   mayRepair: (unit: Unit) => boolean,

@@ -1,4 +1,5 @@
-// The part of `virlan up` after networks are established: the log, libvirt's files and networks, remains of probes.
+// The part of `virlan up` after networks are established: the log, libvirt's files and networks, remains of
+// probes.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';

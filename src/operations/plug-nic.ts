@@ -10,8 +10,8 @@ import type { HookOutcome } from './hook-outcome.ts';
 const nothingToDo: HookOutcome = { events: [], abort: null };
 
 /**
- * Reserves an address for a NIC that is plugged into a running machine. When a machine starts, `prepareMachine` has seen
- * all its NICs already. Throws VirlanError when the XML cannot be read.
+ * Reserves an address for a NIC that is plugged into a running machine. When a machine starts,
+ * `prepareMachine` has seen all its NICs already. Throws VirlanError when the XML cannot be read.
  */
 export async function plugNic(xml: string, { networks }: Config): Promise<HookOutcome> {
   const port = parseNetworkPort(xml);

@@ -1,4 +1,5 @@
-// Prepares the start of a machine: establishes its networks where needed, and reserves an address for each NIC.
+// Prepares the start of a machine: establishes its networks where needed, and reserves an address for each
+// NIC.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
@@ -9,7 +10,9 @@ import { parseDomain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
-/** Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read. */
+/**
+ * Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read.
+ */
 export async function prepareMachine(xml: string, { networks }: Config): Promise<HookOutcome> {
   const domain = parseDomain(xml);
   if (!domain.ok)

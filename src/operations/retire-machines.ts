@@ -1,9 +1,13 @@
-// Retires the reservations of machines that were undefined: their addresses are reused only when the pool has no others.
+// Retires the reservations of machines that were undefined: their addresses are reused only when the pool has
+// no others.
 import type { NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger, syncHostsfile } from '../identity/store.ts';
 
-/** Retires the entries of the machines for whose UUID `isGone` returns true. Returns those of the given networks. */
+/**
+ * Retires the entries of the machines for whose UUID `isGone` returns true. Returns those of the given
+ * networks.
+ */
 export async function retireMachines(
   networks: readonly NetworkConfig[],
   isGone: (uuid: string) => boolean,

@@ -9,7 +9,10 @@ import { writeEvents } from './write-events.ts';
 /** A network by its name and bridge. */
 export type NetworkId = Pick<NetworkConfig, 'name' | 'bridge'>;
 
-/** Takes networks down one after the other, and writes to the log what was done. Throws at the first that fails. */
+/**
+ * Takes networks down one after the other, and writes to the log what was done. Throws at the first that
+ * fails.
+ */
 export async function takeDownNetworks(networks: readonly NetworkId[]): Promise<(NetworkId & Established)[]> {
   const results = await withNetworkLock(async () => {
     const down = [];
@@ -21,8 +24,8 @@ export async function takeDownNetworks(networks: readonly NetworkId[]): Promise<
 }
 
 /**
- * Returns the networks of these names, or all that virlan knows: those that it established, and those that are
- * configured. Throws VirlanError for an unknown name.
+ * Returns the networks of these names, or all that virlan knows: those that it established, and those that
+ * are configured. Throws VirlanError for an unknown name.
  */
 export function selectKnownNetworks(
   configured: readonly NetworkConfig[],

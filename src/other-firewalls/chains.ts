@@ -2,7 +2,10 @@
 import { VirlanError } from '../errors.ts';
 import type { Chain } from './model.ts';
 
-/** Reads the output of `nft --json list chains`, without entries of unknown form. Throws when it is not a list. */
+/**
+ * Reads the output of `nft --json list chains`, without entries of unknown form. Throws when it is not a
+ * list.
+ */
 export function parseNftChains(text: string): Chain[] {
   const listed: unknown = JSON.parse(text);
   const entries = (listed as { nftables?: unknown } | null)?.nftables;

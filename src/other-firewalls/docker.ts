@@ -1,5 +1,5 @@
-// Docker: drops forwarded packets that no rule accepts (policy DROP of FORWARD) and keeps what it finds in its chain
-// DOCKER-USER. https://docs.docker.com/engine/network/firewall-iptables/
+// Docker: drops forwarded packets that no rule accepts (policy DROP of FORWARD) and keeps what it finds in
+// its chain DOCKER-USER. https://docs.docker.com/engine/network/firewall-iptables/
 import { renderRule } from '../firewall/iptables.ts';
 import { changeRules, lostJump, markedRules, marking } from './iptables-rules.ts';
 import { type Chain, dropsByPolicy, isIptablesBuiltin, type OtherFirewallsReading } from './model.ts';
@@ -16,7 +16,8 @@ export const docker: OtherFirewall<'docker'> = {
   isPresent,
   answersFor: (chain, reading) => isIptablesBuiltin(chain) && chain.hook === 'forward' && isPresent(reading),
   wanted({ bridge, family, forward }, backend, reading) {
-    // virlan's chains of iptables come before the policy. Docker's nftables backend decides about its own bridges only.
+    // virlan's chains of iptables come before the policy. Docker's nftables backend decides about its own
+    // bridges only.
     const place = backend === 'iptables' ? null : findPlace(reading);
     if (place === null) return [];
     const accepts = forward

@@ -74,12 +74,18 @@ export const firewalld: OtherFirewall<'firewalld'> = {
   },
 };
 
-/** Returns whether a chain is firewalld's: of its nftables backend, or of its iptables backend (core/ipXtables.py). */
+/**
+ * Returns whether a chain is firewalld's: of its nftables backend, or of its iptables backend
+ * (core/ipXtables.py).
+ */
 function isFirewalldChain({ family, table, name }: Chain): boolean {
   return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
 }
 
-/** Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)), no dot. */
+/**
+ * Names the network's zone. The name becomes part of chain names: 17 characters at most (firewalld.zone(5)),
+ * no dot.
+ */
 export function zoneName(bridge: string): string {
   const plain = markOf(bridge);
   if (plain.length <= 17 && !plain.includes('.')) return plain;

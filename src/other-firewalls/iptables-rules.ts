@@ -30,7 +30,10 @@ export function lostJump(bridge: string, lines: readonly string[], from: string,
     : [{ kind: 'iptables-rule', rule: `-A ${from} ${marking(bridge)} -j ${to}` }];
 }
 
-/** Inserts rules at the top of other programs' chains and deletes others, in one transaction. Throws CommandError. */
+/**
+ * Inserts rules at the top of other programs' chains and deletes others, in one transaction. Throws
+ * CommandError.
+ */
 export async function changeRules(
   system: System,
   missing: readonly IptablesRule[],

@@ -1,5 +1,5 @@
-// The model of other programs' firewalls: chains of the kernel, the readings of each program, and the rules that virlan adds
-// to them. All readings were written by others and are hostile.
+// The model of other programs' firewalls: chains of the kernel, the readings of each program, and the rules
+// that virlan adds to them. All readings were written by others and are hostile.
 
 /** Programs whose rules virlan extends. A firewall of any other program is only reported. */
 export const otherFirewallNames = ['docker', 'ufw', 'firewalld'] as const;
@@ -36,7 +36,10 @@ export type FirewalldSeen = {
   readonly zoneFile: string | null;
   /** Another zone that the administrator gave the bridge to. */
   readonly claimedBy: string | null;
-  /** The zone that the bridge is in at present, '' for none; null when firewalld does not run or does not answer. */
+  /**
+   * The zone that the bridge is in at present, '' for none; null when firewalld does not run or does not
+   * answer.
+   */
   readonly zone: string | null;
 } | null;
 
@@ -82,7 +85,7 @@ export interface OtherFirewallRules {
     | { readonly kind: 'reload' };
   readonly firewalld: /** Membership of the bridge in a zone until firewalld reloads or restarts. */
     | { readonly kind: 'runtime-zone'; readonly zone: string }
-    /** The file of a zone. `changed`: somebody edited it. */
+    /** The file of a zone. `changed`: its text is not the one that virlan writes. */
     | { readonly kind: 'zone-file'; readonly zone: string; readonly changed: boolean };
 }
 

@@ -9,8 +9,9 @@ import { otherFirewalls } from './registry.ts';
 import { ufw } from './ufw.ts';
 
 /**
- * Reads all other firewalls with regard to one bridge. On a host without any, this runs one process that lists chains,
- * which takes the same time whatever the number of rules. Anything that cannot be read is left out and listed in `unread`.
+ * Reads all other firewalls with regard to one bridge. On a host without any, this runs one process that
+ * lists chains, which takes the same time whatever the number of rules. Anything that cannot be read is left
+ * out and listed in `unread`.
  */
 export async function readOtherFirewalls(
   system: System,
@@ -51,7 +52,10 @@ export async function readOtherFirewalls(
   };
 }
 
-/** Returns whether the kernel has tables of iptables-legacy: nft does not list them, and their changes are not reported. */
+/**
+ * Returns whether the kernel has tables of iptables-legacy: nft does not list them, and their changes are not
+ * reported.
+ */
 export function hasLegacyRules(readFile: (path: string) => string | null): boolean {
   return (readFile('/proc/net/ip_tables_names') ?? '') !== '';
 }

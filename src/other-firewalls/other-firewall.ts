@@ -1,5 +1,6 @@
-// The interface to a firewall of another program. An accept in virlan's own table does not keep the chain of another
-// program from dropping a packet, so machines need rules in that program's firewall too. One file implements one program.
+// The interface to a firewall of another program. An accept in virlan's own table does not keep the chain of
+// another program from dropping a packet, so machines need rules in that program's firewall too. One file
+// implements one program.
 import type { BackendName } from '../firewall/backend.ts';
 import type { Ruleset } from '../firewall/ruleset.ts';
 import type { System } from '../system/system.ts';
@@ -12,7 +13,10 @@ export interface OtherFirewall<Name extends OtherFirewallName> {
   readonly name: Name;
   /** Returns whether the listing of iptables has to be read, given the chains that nft lists. */
   needsIptables(system: System, chains: readonly Chain[]): boolean;
-  /** Reads the program's files and asks it. `unread` is called when it does not answer; the rest is returned then. */
+  /**
+   * Reads the program's files and asks it. `unread` is called when it does not answer; the rest is returned
+   * then.
+   */
   read(
     system: System,
     bridge: string,

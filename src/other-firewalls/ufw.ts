@@ -1,5 +1,5 @@
-// ufw: accepts replies and pings by itself (before.rules) and drops or rejects what no rule of its own accepts. virlan adds
-// rules by the program ufw, found again by their comment in /etc/ufw/user.rules:
+// ufw: accepts replies and pings by itself (before.rules) and drops or rejects what no rule of its own
+// accepts. virlan adds rules by the program ufw, found again by their comment in /etc/ufw/user.rules:
 //
 //   ### tuple ### allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0 comment=7669726c616e2d6b38732d627230
 import { formatPrefix } from '../address/ip.ts';
@@ -70,7 +70,10 @@ function isEnabled(system: System): boolean {
   return isOn && system.isInstalled('ufw');
 }
 
-/** Returns whether a chain is the one of ufw that leads to all its rules for the host or for forwarded packets. */
+/**
+ * Returns whether a chain is the one of ufw that leads to all its rules for the host or for forwarded
+ * packets.
+ */
 function isUfwPlace({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
 }
@@ -80,9 +83,9 @@ function isIptablesRule(rule: UfwRule): rule is IptablesRule {
 }
 
 /**
- * Returns the rules that machines need. When the kernel lost ufw's rules and still drops by policy, ufw has to load them
- * again, which does not restore the jumps to them (ufw_start in ufw-init-functions). A disabled ufw keeps its rules,
- * because it may be restarting.
+ * Returns the rules that machines need. When the kernel lost ufw's rules and still drops by policy, ufw has
+ * to load them again, which does not restore the jumps to them (ufw_start in ufw-init-functions). A disabled
+ * ufw keeps its rules, because it may be restarting.
  */
 function wantedRules(ruleset: Ruleset, reading: OtherFirewallsReading): UfwRule[] {
   const { ufw: seen, chains, iptables } = reading;

@@ -1,5 +1,5 @@
-// Chains of programs that virlan does not know and that drop what none of their rules accepts. virlan changes nothing
-// there; it names the chain, and a command that lets machines pass.
+// Chains of programs that virlan does not know and that drop what none of their rules accepts. virlan changes
+// nothing there; it names the chain, and a command that lets machines pass.
 import type { BackendName } from '../firewall/backend.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
@@ -24,8 +24,8 @@ export interface UnknownChain {
 }
 
 /**
- * Returns the chains that drop by policy and for which no known program answers. With the backend iptables, virlan's rules
- * come before the policy of iptables' own chains.
+ * Returns the chains that drop by policy and for which no known program answers. With the backend iptables,
+ * virlan's rules come before the policy of iptables' own chains.
  */
 export function unknownChains(backend: BackendName, reading: OtherFirewallsReading): Chain[] {
   const isAnswered = (chain: Chain) =>
@@ -72,8 +72,8 @@ async function hasProposedRule(
 }
 
 /**
- * Returns a command that lets the bridge's packets pass the chain; null when a name in it holds more than nft's
- * identifiers may, and could mean something else to a shell.
+ * Returns a command that lets the bridge's packets pass the chain; null when a name in it holds more than
+ * nft's identifiers may, and could mean something else to a shell.
  */
 export function proposedCommand(bridge: string, chain: Chain): string | null {
   const { family, table, name, hook } = chain;

@@ -1,4 +1,5 @@
-// JSON records that virlan keeps on disk: validated when read, versioned, migrated, with unknown fields preserved.
+// JSON records that virlan keeps on disk: validated when read, versioned, migrated, with unknown fields
+// preserved.
 //
 //   {"version": 2, "rules": [], "addresses": ["192.168.100.1/24"]}
 import * as v from 'valibot';

@@ -1,5 +1,5 @@
-// Events: everything that is logged, as values. Hooks, the watcher and commands produce events; log-line.ts makes text from
-// them, and the watcher's metrics and probes act on them.
+// Events: everything that is logged, as values. Hooks, the watcher and commands produce events; log-line.ts
+// makes text from them, and the watcher's metrics and probes act on them.
 
 import type { Notice } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';

@@ -19,7 +19,10 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch on it. */
+/**
+ * Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch
+ * on it.
+ */
 export function logLine(event: Event): LogLine {
   const { level, message, fields } = lineOf(event);
   return { level, message, fields: { code: event.kind, ...fields } };
@@ -105,7 +108,10 @@ export function fightText({ unit, since, until }: Fight): string {
   return `${unitText(unit)} had to be repaired again and again since ${isoSeconds(since)}: left alone until ${isoSeconds(until)}; find out what changes it`;
 }
 
-/** Returns the line of a probe, with the stages that it tested: without an uplink a machine reaches only the host. */
+/**
+ * Returns the line of a probe, with the stages that it tested: without an uplink a machine reaches only the
+ * host.
+ */
 function probeLine(network: string, result: ProbeResult): LogLine {
   if (result.kind !== 'passed') return warning(`probe: ${seen(result.detail)}`, { network });
   const { outside, warnings } = result;

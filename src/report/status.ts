@@ -76,7 +76,9 @@ export interface MachineSources {
   readonly now: Date;
 }
 
-/** Returns the machines of a network: those with a reservation, and those on it without one, sorted by name. */
+/**
+ * Returns the machines of a network: those with a reservation, and those on it without one, sorted by name.
+ */
 export function machinesOf(network: NetworkConfig, sources: MachineSources): MachineStatus[] {
   const { entries, defined, running, leases, passThrough, now } = sources;
   const isRunning = new Set(running.map(domain => domain.uuid));

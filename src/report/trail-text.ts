@@ -1,4 +1,5 @@
-// The texts for decision trails: `virlan ip --verbose` and `virlan doctor --verbose` print one line for each step.
+// The texts for decision trails: `virlan ip --verbose` and `virlan doctor --verbose` print one line for each
+// step.
 import { formatIp } from '../address/ip.ts';
 import type { BackendChoice } from '../firewall/backends.ts';
 import { holderText } from '../identity/problem-text.ts';

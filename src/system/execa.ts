@@ -3,8 +3,9 @@ import { execa, type Options } from 'execa';
 import { systemPath } from './paths.ts';
 
 /**
- * Starts a program of the system: found on the fixed PATH, without a shell, in the C locale. A program that is past its
- * `timeout` is killed with SIGKILL. It outlives this process: a change that it makes must not be left half done.
+ * Starts a program of the system: found on the fixed PATH, without a shell, in the C locale. A program that
+ * is past its `timeout` is killed with SIGKILL. It outlives this process: a change that it makes must not be
+ * left half done.
  */
 export function startProgram<O extends Options>(program: string, args: readonly string[], options: O) {
   return execa(program, args, {

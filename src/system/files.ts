@@ -40,8 +40,8 @@ export function listDirectory(path: string): string[] {
 }
 
 /**
- * Replaces a file in one step: a reader sees the old text or the new, also after a power failure. Throws VirlanError
- * 'write-failed' when the new text cannot be stored, for example on a full disk.
+ * Replaces a file in one step: a reader sees the old text or the new, also after a power failure. Throws
+ * VirlanError 'write-failed' when the new text cannot be stored, for example on a full disk.
  */
 export function writeAtomically(path: string, content: string | Buffer, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
@@ -71,7 +71,9 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
   }
 }
 
-/** Returns whether an error of the file system means that the file or a directory of its path does not exist. */
+/**
+ * Returns whether an error of the file system means that the file or a directory of its path does not exist.
+ */
 export function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
   return code === 'ENOENT' || code === 'ENOTDIR';

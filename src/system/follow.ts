@@ -1,4 +1,5 @@
-// Follows a program that prints a line for each event, such as `ip monitor`, for as long as this process lives.
+// Follows a program that prints a line for each event, such as `ip monitor`, for as long as this process
+// lives.
 import { Lines } from './lines.ts';
 import { isInstalled } from './run.ts';
 
@@ -26,8 +27,8 @@ interface RunningProgram {
 }
 
 /**
- * Runs a program and reports its lines. A program that ends is started again. The kernel ends it together with this
- * process, however this process ends (setpriv(1), --pdeathsig).
+ * Runs a program and reports its lines. A program that ends is started again. The kernel ends it together
+ * with this process, however this process ends (setpriv(1), --pdeathsig).
  */
 export class Follower {
   readonly #command: readonly [string, ...string[]];
@@ -48,7 +49,9 @@ export class Follower {
     this.#start();
   }
 
-  /** Stops reading for a while. The program's output stays in its pipe; when that is full, the program waits. */
+  /**
+   * Stops reading for a while. The program's output stays in its pipe; when that is full, the program waits.
+   */
   hold(): void {
     this.#isHeld = true;
     this.#running?.stdout.pause();

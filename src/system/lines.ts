@@ -1,8 +1,8 @@
 // Splits a program's output into lines of bounded length.
 
 /**
- * Splits output into lines as it arrives. Only the beginning of a line longer than the limit is kept, so that no output
- * fills the memory, however long a line is and whoever wrote it.
+ * Splits output into lines as it arrives. Only the beginning of a line longer than the limit is kept, so that
+ * no output fills the memory, however long its lines are.
  */
 export class Lines {
   #line = '';

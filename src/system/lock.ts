@@ -14,13 +14,16 @@ export class LockTimeout extends VirlanError {
   }
 }
 
-/** flock(1) ends with it when the lock is not free in time; its errors are those of sysexits.h, from 64 on. */
+/**
+ * flock(1) ends with it when the lock is not free in time; its errors are those of sysexits.h, from 64 on.
+ */
 const lockHeldExitCode = 1;
 
 /**
- * Runs `work` while no other process does so with the same lock file, and returns its result. Node cannot flock(2), so
- * flock(1) takes the lock on a file that it inherits: the lock belongs to that open file, which this process still
- * holds when flock(1) has ended, and the kernel releases it when this process ends, however it ends. Throws LockTimeout.
+ * Runs `work` while no other process does so with the same lock file, and returns its result. Node cannot
+ * flock(2), so flock(1) takes the lock on a file that it inherits: the lock belongs to that open file, which
+ * this process still holds when flock(1) has ended, and the kernel releases it when this process ends,
+ * however it ends. Throws LockTimeout.
  */
 export async function withLock<T>(
   path: string,
@@ -41,8 +44,8 @@ async function takeLock(path: string, file: number, lockTimeoutSeconds: number):
   const { startProgram } = await import('./execa.ts');
   const args = ['--exclusive', '--wait', String(lockTimeoutSeconds), '0'];
   try {
-    // execa's types know the descriptors up to 9 only. stderr is inherited because a pipe for it takes 4 ms, and a machine's
-    // start waits.
+    // execa's types know the descriptors up to 9 only. stderr is inherited because a pipe for it takes 4 ms,
+    // and a machine's start waits.
     await startProgram('flock', args, { stdin: file as 3, stdout: 'ignore', stderr: 'inherit' });
   } catch (cause) {
     const { code, exitCode = null, signal } = cause as ExecaError;

@@ -15,7 +15,9 @@ const levelNumbers: Readonly<Record<LogLine['level'], number>> = { info: 30, war
 
 const stderrDescriptor = 2;
 
-/** Returns whether systemd connected stderr to the journal, so that the log goes there instead of to a file. */
+/**
+ * Returns whether systemd connected stderr to the journal, so that the log goes there instead of to a file.
+ */
 export function logsToJournal(): boolean {
   const { dev, ino } = fstatSync(stderrDescriptor);
   // A child of a service inherits the variable, not always the stream: systemd.exec(5), $JOURNAL_STREAM.
@@ -28,8 +30,9 @@ export function protectLogFile(): void {
 }
 
 /**
- * Writes lines to the log, in the format of `openLog` in logger.ts. Throws when the log cannot be written. It does not
- * load pino, which takes 5 ms: a machine's start waits for a hook, and a hook has all of its lines at its end.
+ * Writes lines to the log, in the format of `openLog` in logger.ts. Throws when the log cannot be written. It
+ * does not load pino, which takes 5 ms: a machine's start waits for a hook, and a hook has all of its lines
+ * at its end.
  */
 export function writeLog(lines: readonly LogLine[]): void {
   const text = lines.map(line => `${JSON.stringify(format(line))}\n`).join('');

@@ -18,7 +18,10 @@ export const paths = {
   /** Code that V8 compiled: bin/start.ts. */
   codeCache: '/var/cache/virlan',
   run: '/run/virlan',
-  /** The watcher's socket, for hooks and the command line. hooks/ and install/setup name it too: a test compares. */
+  /**
+   * The watcher's socket, for hooks and the command line. hooks/ and install/setup name it too: a test
+   * compares.
+   */
   socket: '/run/virlan/socket',
   /** Locks are taken in this order: that of the network, then that of the ledger. */
   networkLock: '/run/virlan/network.lock',

@@ -11,7 +11,10 @@ const defaultTimeoutSeconds = 10;
 /** For each stream: the rulesets of other programs can be long. */
 const maxOutputCharacters = 2 ** 28;
 
-/** Output is awaited this long after a program's end: a daemon that it started may hold the pipe open for ever. */
+/**
+ * Output is awaited this long after a program's end: a daemon that it started may hold the pipe open for
+ * ever.
+ */
 const outputGraceMs = 1000;
 
 export interface RunOptions {
@@ -22,8 +25,8 @@ export interface RunOptions {
 }
 
 /**
- * Runs a program of the system with a list of arguments, never a shell. Returns its standard output without the line
- * break at its end. Throws CommandError when it is missing, fails or has not ended in time.
+ * Runs a program of the system with a list of arguments, never a shell. Returns its standard output without
+ * the line break at its end. Throws CommandError when it is missing, fails or has not ended in time.
  */
 export async function run(
   program: string,

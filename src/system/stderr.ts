@@ -8,8 +8,8 @@ const errorLine = /\b(error|fatal)\s*:/i;
 const warningLine = /^(#\s*)?([\w./-]+:\s*)?(warning|note|notice|info|hint)\b/i;
 
 /**
- * Returns the line of a program's standard error that says best why it failed: one that is marked as an error, else the
- * first that is not a warning, else the first. Null when there is none.
+ * Returns the line of a program's standard error that says best why it failed: one that is marked as an
+ * error, else the first that is not a warning, else the first. Null when there is none.
  */
 export function tellingLine(stderr: string): string | null {
   const lines = stderr

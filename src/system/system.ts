@@ -1,4 +1,5 @@
-// The operating system as a value. Code that decides receives it as an argument, so that tests can pass a model of a host.
+// The operating system as a value. Code that decides receives it as an argument, so that tests can pass a
+// model of a host.
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { listDirectory, readFileOrNull, writeAtomically } from './files.ts';

@@ -1,4 +1,5 @@
-// Limits repairs, so that a tug-of-war with another program does not use up the CPU. Pure: times are passed in.
+// Limits repairs, so that a tug-of-war with another program does not use up the CPU. Pure: times are passed
+// in.
 import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
 /** More repairs of one unit within a minute count as a fight with another program. */
@@ -6,8 +7,8 @@ const maxRepairsPerMinute = 3;
 const minuteMs = 60_000;
 
 /**
- * The time for which a unit is left alone; twice as long each time the fight continues afterwards. The first pause is
- * short because it may not be a fight: a firewall may write its rules several times while it starts.
+ * The time for which a unit is left alone; twice as long each time the fight continues afterwards. The first
+ * pause is short because it may not be a fight: a firewall may write its rules several times while it starts.
  */
 const firstPauseMs = minuteMs / 4;
 const maxPauseMs = 16 * minuteMs;
@@ -20,8 +21,8 @@ interface History {
 }
 
 /**
- * Counts repairs per unit. A unit that is left alone is repaired again after the pause; when that repair lasts for a minute,
- * the fight is over. Times are milliseconds since 1970.
+ * Counts repairs per unit. A unit that is left alone is repaired again after the pause; when that repair
+ * lasts for a minute, the fight is over. Times are milliseconds since 1970.
  */
 export class FightLimiter {
   readonly #histories = new Map<string, History>();
@@ -32,7 +33,9 @@ export class FightLimiter {
     return fight === null || now >= fight.until;
   }
 
-  /** Counts a repair, or an attempt that failed. Returns the fight when the unit is left alone from now on. */
+  /**
+   * Counts a repair, or an attempt that failed. Returns the fight when the unit is left alone from now on.
+   */
   count(unit: Unit, now: number): Fight | null {
     for (const [key, history] of this.#histories) {
       const { repairs, fight } = withoutExpired(history, now);

@@ -1,4 +1,5 @@
-// Follows libvirt: connects to it, reacts to its events, and keeps its networks and machines as they are configured.
+// Follows libvirt: connects to it, reacts to its events, and keeps its networks and machines as they are
+// configured.
 import { ConnectionError, type Domain, LibvirtClient } from 'node-libvirt';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
@@ -81,7 +82,9 @@ export class LibvirtFollower {
     return this.#arrange.request();
   }
 
-  /** Reconciles all machines. Returns whether that was done: not without a connection. Failures are reported. */
+  /**
+   * Reconciles all machines. Returns whether that was done: not without a connection. Failures are reported.
+   */
   async reconcileAll(): Promise<boolean> {
     if (!this.isConnected) return false;
     try {
@@ -93,7 +96,10 @@ export class LibvirtFollower {
     }
   }
 
-  /** Reconciles the machine of this name. Returns false without a connection. Throws when there is no such machine. */
+  /**
+   * Reconciles the machine of this name. Returns false without a connection. Throws when there is no such
+   * machine.
+   */
   async reconcileNamed(name: string): Promise<boolean> {
     if (!this.isConnected) return false;
     await this.#work.run(async () => this.#machines.reconcile(await this.#client.domainLookupByName(name)));

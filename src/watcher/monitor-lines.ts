@@ -1,10 +1,14 @@
-// Decides by the lines of `nft monitor` and `ip monitor` whether a network may have changed. A line that is wrongly counted
-// costs one scan of the host. Nothing else is read from this text, because the authors of rules and names control it.
+// Decides by the lines of `nft monitor` and `ip monitor` whether a network may have changed. A line that is
+// wrongly counted costs one scan of the host. Nothing else is read from this text, because the authors of
+// rules and names control it.
 //
 //   add rule inet filter input tcp dport 22 accept
 //   4: k8s-br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default
 
-/** Returns whether a line of `nft monitor` may be about rules. virlan's rules have no sets, whose elements come and go. */
+/**
+ * Returns whether a line of `nft monitor` may be about rules. virlan's rules have no sets, whose elements
+ * come and go.
+ */
 export function isRulesChange(line: string): boolean {
   // When rules change faster than nft reads, it prints "# ERROR: We lost some netlink events!".
   return line.startsWith('#') ? line.startsWith('# ERROR') : !/^(add|delete|destroy) element /.test(line);
@@ -22,7 +26,10 @@ export class LinkChanges {
   /** By bridge: its last line, without the parts that change when a machine is plugged in. */
   readonly #known = new Map<string, string>();
 
-  /** Returns whether a line may be about one of these bridges, about forwarding, or about a subnet that could overlap. */
+  /**
+   * Returns whether a line may be about one of these bridges, about forwarding, or about a subnet that could
+   * overlap.
+   */
   isChange(line: string, bridges: readonly string[]): boolean {
     const [, deleted, link = '', family] = /^(Deleted )?\d+: ([^@:\s]+)\S*\s+(inet6?\b)?/.exec(line) ?? [];
     if (link === '') return hostChanges.some(change => change.test(line)) || isLostRoute(line, bridges);

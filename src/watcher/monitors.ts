@@ -19,8 +19,8 @@ const busMatches = [
 ];
 
 /**
- * Follows changes of rules, links, addresses, routes and forwarding, and of firewalld; each change that may concern a
- * network calls `changed`. A program that is missing is reported and left out.
+ * Follows changes of rules, links, addresses, routes and forwarding, and of firewalld; each change that may
+ * concern a network calls `changed`. A program that is missing is reported and left out.
  */
 export function followKernel(
   networks: () => readonly NetworkConfig[],

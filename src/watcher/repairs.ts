@@ -40,7 +40,10 @@ export class Repairs {
     return this.#limiter.fights(Date.now());
   }
 
-  /** Returns when the next unit may be repaired again, in milliseconds since 1970; null when none is left alone. */
+  /**
+   * Returns when the next unit may be repaired again, in milliseconds since 1970; null when none is left
+   * alone.
+   */
   nextTry(): number | null {
     const ends = this.fights().map(({ until }) => until);
     return ends.length === 0 ? null : Math.min(...ends);

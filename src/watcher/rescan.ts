@@ -16,8 +16,9 @@ const burstMs = 20;
 const quietMs = 1000;
 
 /**
- * Scans the host on request; one scan for a burst of requests. Monitors are paused during a scan and the pause after it;
- * their reports wait and request the next scan. So a host that changes all the time does not cause a queue of scans.
+ * Scans the host on request; one scan for a burst of requests. Monitors are paused during a scan and the
+ * pause after it; their reports wait and request the next scan. So a host that changes all the time does not
+ * cause a queue of scans.
  */
 export class Rescan {
   readonly #scan: () => Promise<boolean>;
@@ -65,8 +66,8 @@ export class Rescan {
 }
 
 /**
- * Pause after a scan with a repair: the program that made the change often makes more, as Docker does three times in 300 ms
- * when it starts, and one more repair then covers them.
+ * Pause after a scan with a repair: the program that made the change often makes more, as Docker does three
+ * times in 300 ms when it starts, and one more repair then covers them.
  */
 const pauseAfterRepairMs = 400;
 
@@ -77,9 +78,9 @@ const warmUpScans = 3;
 const maxPauseMs = 1000;
 
 /**
- * Returns the pause after a scan in ms. `tookMs`: how long it ran. `idleScans`: scans in a row that repaired nothing, this
- * one included; 0 if it repaired something. Idle scans become rarer, down to one a second, or to half of the time where a
- * scan takes long.
+ * Returns the pause after a scan in ms. `tookMs`: how long it ran. `idleScans`: scans in a row that repaired
+ * nothing, this one included; 0 if it repaired something. Idle scans become rarer, down to one a second, or
+ * to half of the time where a scan takes long.
  */
 export function pauseAfter(tookMs: number, idleScans: number): number {
   if (idleScans === 0) return pauseAfterRepairMs;

@@ -1,4 +1,5 @@
-// The routes of the watcher's socket, such as `POST /hook/qemu/prepare`. hooks/ask.sh and client.ts send requests there.
+// The routes of the watcher's socket, such as `POST /hook/qemu/prepare`. hooks/ask.sh and client.ts send
+// requests there.
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import type { Event } from '../report/event.ts';
 import type { Status } from '../report/status.ts';
@@ -12,7 +13,10 @@ export interface RouteHandlers {
   prepareMachine(xml: string): Promise<HookOutcome>;
   plugNic(xml: string): Promise<HookOutcome>;
   startDaemon(): Promise<HookOutcome>;
-  /** Reconciles a machine whose reservation changed without an event. Returns false while libvirt is not connected. */
+  /**
+   * Reconciles a machine whose reservation changed without an event. Returns false while libvirt is not
+   * connected.
+   */
   reconcileMachine(name: string): Promise<boolean>;
   status(): Promise<Status>;
   metrics(): Promise<{ type: string; body: string }>;

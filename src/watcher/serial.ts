@@ -11,7 +11,9 @@ export class Serial {
   }
 }
 
-/** Runs work on request, once for all requests that arrive while it runs, with a pause before it runs again. */
+/**
+ * Runs work on request, once for all requests that arrive while it runs, with a pause before it runs again.
+ */
 export class Coalesced {
   #wanted = false;
   #running: Promise<void> | null = null;

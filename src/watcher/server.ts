@@ -9,7 +9,10 @@ import { requestWatcher } from './client.ts';
 /** Slightly more than the longest XML that libvirt passes. */
 const maxBodyBytes = 4_300_000;
 
-/** Serves on the watcher's socket. Throws VirlanError 'wrong-state' when another watcher does. Replaces a stale socket. */
+/**
+ * Serves on the watcher's socket. Throws VirlanError 'wrong-state' when another watcher does. Replaces a
+ * stale socket.
+ */
 export async function serve(routes: Routes): Promise<Server> {
   if (await isServed())
     throw new VirlanError('wrong-state', `another virlan watch runs already: it answers on ${paths.socket}`);

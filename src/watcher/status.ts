@@ -16,7 +16,10 @@ export interface WatcherState {
   lastProbe(network: string): ProbeStatus | null;
 }
 
-/** Returns the status with the watcher's state. Problems of the host as a whole are listed under the first network. */
+/**
+ * Returns the status with the watcher's state. Problems of the host as a whole are listed under the first
+ * network.
+ */
 export function mergeStatus(status: Status, watcher: WatcherState): Status {
   const ofHost: NetworkProblem[] = [
     ...(watcher.configurationProblem?.message.split('\n') ?? []).map(

@@ -6,7 +6,9 @@ import { notifySystemd, watchdogIntervalMs } from './notify.ts';
 /** Interval of comparing everything without an event: `virsh attach-device --config` sends none. */
 const reconcileIntervalMs = 180_000;
 
-/** Interval of searching dnsmasq's process, which takes 50 µs: it is not a child, so its end is not announced. */
+/**
+ * Interval of searching dnsmasq's process, which takes 50 µs: it is not a child, so its end is not announced.
+ */
 const dnsmasqIntervalMs = 200;
 
 /** Interval of scans on a host with iptables-legacy, whose changes the kernel does not report. */
@@ -21,7 +23,7 @@ export interface TimedWork {
 
 /** Starts all timers, the report to systemd's watchdog included. Returns a function that stops them. */
 export function startTimers({ reconcile, checkDnsmasq, rescan }: TimedWork): () => void {
-  const watchdogMs = watchdogIntervalMs();
+  const watchdogMs = watchdogIntervalMs(process.env);
   const timers = [
     setInterval(reconcile, reconcileIntervalMs),
     setInterval(checkDnsmasq, dnsmasqIntervalMs),

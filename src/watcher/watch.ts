@@ -1,6 +1,6 @@
-// The watcher: follows libvirt, the configuration, dnsmasq's files, the ledger and the kernel, and answers hooks and the
-// command line. It keeps no state that cannot be read again, so it may be killed at any moment. Hooks are answered from
-// files alone, because libvirt waits for the hook.
+// The watcher: follows libvirt, the configuration, dnsmasq's files, the ledger and the kernel, and answers
+// hooks and the command line. It keeps no state that cannot be read again, so it may be killed at any moment.
+// Hooks are answered from files alone, because libvirt waits for the hook.
 
 import { probe } from '../diagnosis/probe/probe.ts';
 import { isAlive } from '../dnsmasq/process.ts';
@@ -169,8 +169,9 @@ export class Watcher {
   }
 
   /**
-   * Answers a daemon of libvirt, which waits before it starts. Where bridge and dnsmasq of every network exist, which takes
-   * no program to see, the rest is compared after the answer: the watcher has kept it right.
+   * Answers a daemon of libvirt, which waits before it starts. Where bridge and dnsmasq of every network
+   * exist, which takes no program to see, the rest is compared after the answer: the watcher has kept it
+   * right.
    */
   async #startDaemon(): Promise<HookOutcome> {
     const config = this.#configuration.current;

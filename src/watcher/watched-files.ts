@@ -12,7 +12,10 @@ import type { Event } from '../report/event.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 
-/** An editor may write a file in pieces, and dnsmasq writes its leases in place: wait until a file is complete. */
+/**
+ * An editor may write a file in pieces, and dnsmasq writes its leases in place: wait until a file is
+ * complete.
+ */
 const options = { ignoreInitial: true, awaitWriteFinish: { stabilityThreshold: 60, pollInterval: 15 } };
 
 /** Calls `changed` when the configuration, or an option of the administrator's for dnsmasq, was written. */
@@ -21,8 +24,8 @@ export function followConfiguration(path: string, changed: () => void): FSWatche
 }
 
 /**
- * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile after a person added
- * lines, and calls `drifted` when its files differ from what virlan wrote.
+ * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile after a person
+ * added lines, and calls `drifted` when its files differ from what virlan wrote.
  */
 export function followDnsmasqFiles(
   networks: () => readonly NetworkConfig[],

@@ -1,10 +1,12 @@
-// Finds virlan's hooks for libvirt: their possible paths, and the mark of a file. install/setup has the same mark and the
-// same name: a unit test compares them.
+// Finds virlan's hooks for libvirt: their possible paths, and the mark of a file. install/setup has the same
+// mark and the same name: a unit test compares them.
 
 /** The beginning of the line that marks a hook as virlan's: `# virlan: libvirt's daemon hook. …` */
 export const hookMark = '# virlan: ';
 
-/** The name of the hook in `DRIVER.d`, where the administrator has a hook of that driver; libvirt runs both. */
+/**
+ * The name of the hook in `DRIVER.d`, where the administrator has a hook of that driver; libvirt runs both.
+ */
 export const hookNameBesideOthers = '50-virlan';
 
 /** The drivers of libvirt whose hooks virlan needs. */

@@ -97,7 +97,10 @@ function judgeForwarding({ forwarding }: NetworkFacts, { survey }: DoctorHostFac
     : fail('forwarding', { kind: 'link-forwarding-off', key });
 }
 
-/** Judges other firewalls. A policy that drops is not a failure, because rules may accept: the probe finds out. */
+/**
+ * Judges other firewalls. A policy that drops is not a failure, because rules may accept: the probe finds
+ * out.
+ */
 function judgeOtherFirewalls(facts: NetworkFacts): Finding {
   const { droppingChains: chains, unreadFirewalls } = facts;
   const [unread] = unreadFirewalls;

@@ -34,7 +34,10 @@ export function renderCounters(packets: CountedPackets): string {
   return renderTable(packets, () => []);
 }
 
-/** Returns the same table with tracing: the kernel reports each rule that the probe's packets meet to `nft monitor`. */
+/**
+ * Returns the same table with tracing: the kernel reports each rule that the probe's packets meet to `nft
+ * monitor`.
+ */
 export function renderTracedCounters(packets: CountedPackets): string {
   return renderTable(packets, match => [`${match} meta nftrace set 1`]);
 }

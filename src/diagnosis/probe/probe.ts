@@ -46,8 +46,8 @@ const portTimeoutMs = 5000;
 const portIntervalMs = 20;
 
 /**
- * Sends a probe: it takes a lease of an address that is reserved for it, looks up a name and sends a packet to the
- * outside. Removes everything afterwards, also after an error. Does not throw: an error is a finding.
+ * Sends a probe: it takes a lease of an address that is reserved for it, looks up a name and sends a packet
+ * to the outside. Removes everything afterwards, also after an error. Does not throw: an error is a finding.
  */
 export async function probe(network: NetworkConfig): Promise<Finding[]> {
   try {

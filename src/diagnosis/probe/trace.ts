@@ -11,8 +11,8 @@ const traceTimeoutMs = 9000;
 const reloadIntervalMs = 100;
 
 /**
- * Loads a table that makes the kernel report packets, and runs `act`, which sends them. Returns the lines of `nft
- * monitor`, also when it ends early or after the timeout.
+ * Loads a table that makes the kernel report packets, and runs `act`, which sends them. Returns the lines of
+ * `nft monitor`, also when it ends early or after the timeout.
  */
 export async function traced(table: string, act: () => Promise<unknown>): Promise<readonly string[]> {
   const { startProgram } = await import('../../system/execa.ts');

@@ -14,8 +14,8 @@ const traits: Readonly<
 const iptablesTables = ['filter', 'mangle', 'raw', 'security'];
 
 /**
- * Returns the narrowest command that accepts packets of this bridge, in the form of the program that owns the chain: ufw,
- * firewalld, iptables or nft. Null for names that a shell or nft could misread.
+ * Returns the narrowest command that accepts packets of this bridge, in the form of the program that owns the
+ * chain: ufw, firewalld, iptables or nft. Null for names that a shell or nft could misread.
  */
 export function commandAgainst(
   { family, table, chain, rule }: Drop,
