@@ -14,44 +14,58 @@ import {
 
 /** Returns the script. It does not need the package bash-completion. */
 export function renderBash(): string {
+  return [
+    '# shellcheck shell=bash',
+    `# Completion of virlan for bash. ${generatedBy}`,
+    '',
+    ...offerFunctions,
+    ...completionFunction(),
+    'complete -F _virlan virlan',
+    '',
+  ].join('\n');
+}
+
+/** The functions that offer words; `_virlan_LOOKUP` for each kind of lookup. */
+const offerFunctions: readonly string[] = [
+  '# Reads words from stdin, one on a line, and offers those that begin with the word at the cursor. Names of machines',
+  '# are hostile: they are quoted, and nothing in them is expanded.',
+  '_virlan_offer() {',
+  '  local line word',
+  '  while IFS= read -r line; do',
+  '    [[ -n $line ]] || continue',
+  '    printf -v word %q "$line"',
+  '    [[ $word == "$cur"* || $line == "$cur"* ]] && COMPREPLY+=("$word")',
+  '  done',
+  '}',
+  '',
+  '_virlan_words() {',
+  '  _virlan_offer < <(printf \'%s\\n\' "$@")',
+  '}',
+  '',
+  '_virlan_files() {',
+  '  compopt -o filenames 2>/dev/null',
+  '  mapfile -t COMPREPLY < <(compgen -f -- "$cur")',
+  '}',
+  '',
+  '_virlan_networks() {',
+  '  local names',
+  `  names=$(${listNetworks})`,
+  `  _virlan_offer <<<"\${names:-${defaultNetworkName}}"`,
+  '}',
+  '',
+  '_virlan_machines() {',
+  `  _virlan_offer < <(${listMachines})`,
+  '}',
+  '',
+];
+
+/** Returns the function that bash calls: it finds the command and the place of the cursor, and offers words. */
+function completionFunction(): string[] {
   const withValue = optionsWithValue().map(longOption);
   const programOptions = [...optionsWithScope('each-command'), ...optionsWithScope('program')].map(
     longOption,
   );
   return [
-    '# shellcheck shell=bash',
-    `# Completion of virlan for bash. ${generatedBy}`,
-    '',
-    '# Reads words from stdin, one on a line, and offers those that begin with the word at the cursor. Names of machines',
-    '# are hostile: they are quoted, and nothing in them is expanded.',
-    '_virlan_offer() {',
-    '  local line word',
-    '  while IFS= read -r line; do',
-    '    [[ -n $line ]] || continue',
-    '    printf -v word %q "$line"',
-    '    [[ $word == "$cur"* || $line == "$cur"* ]] && COMPREPLY+=("$word")',
-    '  done',
-    '}',
-    '',
-    '_virlan_words() {',
-    '  _virlan_offer < <(printf \'%s\\n\' "$@")',
-    '}',
-    '',
-    '_virlan_files() {',
-    '  compopt -o filenames 2>/dev/null',
-    '  mapfile -t COMPREPLY < <(compgen -f -- "$cur")',
-    '}',
-    '',
-    '_virlan_networks() {',
-    '  local names',
-    `  names=$(${listNetworks})`,
-    `  _virlan_offer <<<"\${names:-${defaultNetworkName}}"`,
-    '}',
-    '',
-    '_virlan_machines() {',
-    `  _virlan_offer < <(${listMachines})`,
-    '}',
-    '',
     '_virlan() {',
     `  local cur=\${COMP_WORDS[COMP_CWORD]} command='' operands=0 index`,
     '  COMPREPLY=()',
@@ -83,9 +97,7 @@ export function renderBash(): string {
     '  esac',
     '}',
     '',
-    'complete -F _virlan virlan',
-    '',
-  ].join('\n');
+  ];
 }
 
 function offer(lookup: Lookup | null): string {

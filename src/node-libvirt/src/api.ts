@@ -10,11 +10,11 @@ export const DomainXml = { SECURE: 1, INACTIVE: 2, UPDATE_CPU: 4, MIGRATABLE: 8 
 /** Flags for the XML of a network (virNetworkXMLFlags). */
 export const NetworkXml = { INACTIVE: 1 } as const;
 
-/** Which domains to list (virConnectListAllDomainsFlags). */
+/** Flags for the list of domains (virConnectListAllDomainsFlags). */
 export const ListDomains = { ACTIVE: 1, INACTIVE: 2 } as const;
 
 /**
- * Which networks to list (virConnectListAllNetworksFlags). The numbers differ from those of `ListDomains`.
+ * Flags for the list of networks (virConnectListAllNetworksFlags). The numbers differ from those of `ListDomains`.
  */
 export const ListNetworks = { INACTIVE: 1, ACTIVE: 2 } as const;
 
@@ -22,12 +22,11 @@ export const ListNetworks = { INACTIVE: 1, ACTIVE: 2 } as const;
 export const DomainDefine = { VALIDATE: 1 } as const;
 
 /**
- * Whether the running domain, its definition or the current one of both is meant
- * (virDomainModificationImpact).
+ * Flags that select the running domain, its definition or the current one of both (virDomainModificationImpact).
  */
 export const DomainAffect = { CURRENT: 0, LIVE: 1, CONFIG: 2 } as const;
 
-/** Which metadata of a domain is meant (virDomainMetadataType). */
+/** The kinds of metadata of a domain (virDomainMetadataType). */
 export const MetadataType = { DESCRIPTION: 0, TITLE: 1, ELEMENT: 2 } as const;
 
 /** The state of a domain (virDomainState). */

@@ -1,6 +1,6 @@
 // The delay between attempts to connect.
 
-/** How long to wait between attempts to connect, in milliseconds. */
+/** The delays between attempts to connect, in milliseconds. */
 export interface BackoffOptions {
   /** Before the first new attempt. */
   readonly minMs: number;

@@ -1,5 +1,4 @@
-// The calls of one connection: which reply belongs to which call, how many are in flight, and how long each
-// may take.
+// The calls of one connection: matches replies to calls, and limits the calls in flight and their time.
 
 import { decode, encode } from './codec.ts';
 import { CallTimeoutError, FrameError, LibvirtError, type ProcedureId } from './errors.ts';
@@ -44,7 +43,7 @@ export class Calls {
   /**
    * Calls a procedure, as soon as fewer than `inFlightMax` calls are in flight.
    *
-   * When the time of a call in flight is over, its promise is rejected, but it still counts as in flight
+   * After the timeout of a call in flight its promise is rejected, but it still counts as in flight
    * until its reply comes: for libvirtd it is outstanding.
    *
    * @param timeoutMs limit for waiting and reply together; null for none

@@ -16,7 +16,7 @@ import type { Call, Driver, RemoteEventName } from './procedures.ts';
 export interface LibvirtClientOptions extends Partial<ConnectionLimits> {
   /** The directory of the daemons' sockets. Default: /run/libvirt */
   readonly socketDirectory?: string;
-  /** Which daemons the host runs. Default: 'auto' */
+  /** The daemons of the host. Default: 'auto' */
   readonly layout?: Layout;
   /** The delay between attempts to connect. Default: 0.1 s, doubling up to 5 s */
   readonly reconnect?: BackoffOptions;
@@ -26,7 +26,7 @@ export interface LibvirtClientOptions extends Partial<ConnectionLimits> {
 export interface Connected {
   /** Path of the daemon's socket. */
   readonly socket: string;
-  /** What this daemon serves. All of it may have changed since the last connection. */
+  /** The drivers that this daemon serves. All of their objects may have changed since the last connection. */
   readonly drivers: readonly Driver[];
   /** The events that this daemon does not have, by their names in remote_protocol.x. */
   readonly missingEvents: readonly RemoteEventName[];
@@ -67,7 +67,7 @@ const defaults = {
   handshakeTimeoutMs: 15 * 60_000,
   // libvirt returns an error after 30 s if another job keeps a domain busy; that error should come first.
   callTimeoutMs: 45_000,
-  // As in libvirt's own client and daemon.
+  // The values of libvirt's own client and daemon.
   keepalive: { intervalMs: 5_000, count: 5 },
 } as const satisfies LibvirtClientOptions;
 
@@ -147,7 +147,7 @@ export class LibvirtClient extends LibvirtApi {
     return new Link({ ...this.#options, locate, ...callbacks });
   }
 
-  /** Which daemon serves domains shows whether networks have their own daemon; a restart may change it. */
+  /** Connects to a daemon for networks if the one for domains does not serve them. A restart may change that. */
   #followLayout({ drivers }: Endpoint): void {
     if (drivers.includes('network')) {
       void this.#networks?.stop();

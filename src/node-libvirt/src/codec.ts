@@ -1,4 +1,4 @@
-// Codecs: how a type of remote_protocol.x is encoded and decoded. Those of structures are composed of smaller
+// Codecs: they encode and decode the types of remote_protocol.x. Those of structures are composed of smaller
 // ones, so that the table of procedures is a declaration.
 
 import { Buffer } from 'node:buffer';

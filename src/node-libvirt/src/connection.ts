@@ -30,10 +30,10 @@ const authPolkit = 2;
 /** VIR_DRV_FEATURE_PROGRAM_KEEPALIVE; a client that asks for it receives keepalive requests. */
 const featureKeepalive = 10;
 
-/** How long to wait for the reply to CONNECT_CLOSE, on which nothing depends. */
+/** Longest wait for the reply to CONNECT_CLOSE, on which nothing depends. */
 const closeTimeoutMs = 1_000;
 
-/** How long to wait for a daemon. */
+/** Limits for waiting for a daemon. */
 export interface ConnectionLimits {
   /**
    * Limit from connect() to the last reply of the opening calls. A daemon that has just started accepts no
@@ -44,11 +44,11 @@ export interface ConnectionLimits {
   readonly handshakeTimeoutMs: number;
   /** Limit for each call after that. */
   readonly callTimeoutMs: number;
-  /** How a daemon that stopped answering is detected. */
+  /** The detection of a daemon that stopped answering. */
   readonly keepalive: KeepaliveOptions;
 }
 
-/** What a connection needs to know, and the function it reports to. */
+/** The options of a connection, and the function that it reports to. */
 export interface ConnectionOptions extends ConnectionLimits {
   /** Path of the daemon's socket. */
   readonly socket: string;

@@ -1,11 +1,11 @@
-// Which daemon serves which driver. A host runs either libvirtd, which serves all of them, or one daemon per
+// Finds the daemon that serves a driver. A host runs either libvirtd, which serves all of them, or one daemon per
 // driver: virtqemud and virtnetworkd (https://libvirt.org/daemons.html).
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Driver } from './procedures.ts';
 
-/** Which daemons a host runs: libvirtd ('monolithic') or one per driver ('modular'); 'auto' detects it. */
+/** The daemons of a host: libvirtd ('monolithic') or one per driver ('modular'); 'auto' detects it. */
 export type Layout = 'auto' | 'monolithic' | 'modular';
 
 /** A daemon's socket and what it is used for. */

@@ -106,7 +106,7 @@ export class FrameReader {
     this.#buffered = rest.length;
   }
 
-  /** Whether the stream is in the middle of a frame. */
+  /** Tells whether the stream is in the middle of a frame. */
   get midFrame(): boolean {
     return this.#buffered > 0;
   }

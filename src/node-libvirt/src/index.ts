@@ -1,4 +1,4 @@
-// What this package exports to its users; the wire format alone is exported by frame.ts.
+// The exports of this package. The wire format alone is exported by frame.ts.
 
 export {
   DomainAffect,

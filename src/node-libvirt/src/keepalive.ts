@@ -2,7 +2,7 @@
 // (src/rpc/virkeepalive.c): any packet counts as an answer; after `intervalMs` without a packet a request is
 // sent; after `count` requests without a packet the connection is given up.
 
-/** How a dead peer is detected. */
+/** The detection of a dead peer. */
 export interface KeepaliveOptions {
   /** Time without any packet before a request is sent, in milliseconds. */
   readonly intervalMs: number;

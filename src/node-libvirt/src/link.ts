@@ -10,7 +10,7 @@ import type { LibvirtEvent } from './events.ts';
 import type { Notice } from './notices.ts';
 import { eventsOf, type RemoteEventName } from './procedures.ts';
 
-/** What a link needs to know, and the functions it calls. */
+/** The options of a link, and the functions that it calls. */
 export interface LinkOptions extends ConnectionLimits {
   readonly reconnect: BackoffOptions;
   /** Called before each attempt: a host may switch between libvirtd and modular daemons at any time. */
