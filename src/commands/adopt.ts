@@ -21,7 +21,9 @@ export async function adopt({ config, json }: Values, name: string): Promise<num
   const isRunning = runningDomains().some(domain => domain.name === name);
   const when = isRunning ? 'when it is shut down' : 'now';
   print(
-    `${name} gets the MAC of the formula ${isDone ? when : 'when the watcher runs and libvirt is there: "virlan watch"'}`,
+    isDone
+      ? `${name} gets the MAC of the formula ${when}`
+      : `${name} gets the MAC of the formula when "virlan watch" runs and libvirt is connected`,
   );
   return 0;
 }

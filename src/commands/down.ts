@@ -3,7 +3,7 @@ import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';
-import { changeText, problemText } from '../libvirt-networks/words.ts';
+import { changeText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { selectKnownNetworks, takeDownNetworks } from '../operations/take-down-networks.ts';
 import { writeEvents } from '../operations/write-events.ts';
 import { warningText } from '../report/warning-text.ts';
@@ -41,7 +41,7 @@ async function restoreLibvirt() {
   const { restoreNetworks } = await import('../libvirt-networks/restore.ts');
   const restored = await restoreNetworks();
   writeEvents(restored.actions.map(action => ({ kind: 'libvirt-network-changed', action })));
-  for (const problem of restored.problems) warn(problemText(problem));
+  for (const problem of restored.problems) warn(libvirtNetworkProblemText(problem));
   return restored;
 }
 

@@ -2,7 +2,7 @@
 import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
-import { changeText, defaultUsersText, problemText } from '../libvirt-networks/words.ts';
+import { changeText, defaultUsersText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { bringUp } from '../operations/bring-up.ts';
 import { warningText } from '../report/warning-text.ts';
 import { forTerminal } from '../text.ts';
@@ -19,7 +19,7 @@ export async function up(options: Values, names: readonly string[]): Promise<num
   const warnings = [
     ...networks.flatMap(({ failed }) => failed.map(({ error }) => error.message)),
     ...networks.flatMap(each => each.warnings.map(warningText)),
-    ...(libvirt?.problems ?? []).map(problemText),
+    ...(libvirt?.problems ?? []).map(libvirtNetworkProblemText),
   ];
   for (const warning of warnings) warn(warning);
   const actions = (libvirt?.actions ?? []).flatMap(action =>

@@ -20,7 +20,7 @@ import { lastFree, poolOf } from './pool.ts';
 import { type Reserved, reserve } from './reserve.ts';
 
 /** The input that was read from the host. */
-export interface Reading {
+export interface DecisionInput {
   readonly ledger: Ledger;
   readonly hostsfile: Hostsfile;
   /** Called only when a new address is chosen. */
@@ -43,7 +43,7 @@ export function decide(
   network: NetworkConfig,
   machine: Machine,
   moment: Moment,
-  { ledger, hostsfile, leases, isKnown }: Reading,
+  { ledger, hostsfile, leases, isKnown }: DecisionInput,
   now: Date,
 ): Decision {
   const byHand = handLines(hostsfile);
@@ -90,7 +90,7 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
 export function chooseProbeAddress(
   network: NetworkConfig,
   mac: Mac,
-  { ledger, hostsfile, leases }: Omit<Reading, 'isKnown'>,
+  { ledger, hostsfile, leases }: Omit<DecisionInput, 'isKnown'>,
   now: Date,
 ): Ipv4 | null {
   const claimed = handLines(hostsfile).map(line => line.ip);

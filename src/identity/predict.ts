@@ -4,7 +4,7 @@ import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { chooseMac } from './assign.ts';
-import { decide, type Reading } from './decision.ts';
+import { type DecisionInput, decide } from './decision.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import { type Machine, noWishes } from './machine.ts';
 import type { ReservationProblem } from './problem.ts';
@@ -17,7 +17,7 @@ export interface NamedNic {
   readonly nic: number;
 }
 
-export interface PredictReading extends Reading {
+export interface PredictInput extends DecisionInput {
   readonly domains: MacSources['domains'];
   /** The machine of this name that libvirt knows, as the network sees it; null for none. */
   readonly machine: Machine | null;
@@ -31,7 +31,7 @@ export interface PredictedMac {
 }
 
 /** Returns the MAC of a NIC: that in the ledger, else that in its definition, else the formula's. */
-export function predictMac(network: NetworkConfig, named: NamedNic, reading: PredictReading): PredictedMac {
+export function predictMac(network: NetworkConfig, named: NamedNic, reading: PredictInput): PredictedMac {
   const [recorded] = entryOf(network, named, reading)?.macs ?? [];
   if (recorded !== undefined) return knownMac(recorded, 'ledger');
   const defined = reading.machine?.macs[named.nic];
@@ -55,7 +55,7 @@ export interface PredictedAddress {
 export function predictAddress(
   network: NetworkConfig,
   named: NamedNic,
-  reading: PredictReading,
+  reading: PredictInput,
   now: Date,
 ): PredictedAddress {
   const entry = entryOf(network, named, reading);
@@ -91,7 +91,7 @@ const noUuid = '00000000-0000-0000-0000-000000000000';
 function entryOf(
   network: NetworkConfig,
   { name, nic }: NamedNic,
-  { ledger }: PredictReading,
+  { ledger }: PredictInput,
 ): LedgerEntry | null {
   const entries = ledger.named(network.name, name).filter(entry => entry.nic === nic);
   return entries.find(entry => entry.retired === null) ?? entries[0] ?? null;
@@ -102,7 +102,7 @@ function knownMac(mac: Mac, reason: 'ledger' | 'definition'): PredictedMac {
 }
 
 /** Returns the formula's MAC for a NIC, and the MACs for the machine's NICs with a smaller index. */
-function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictReading) {
+function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictInput) {
   const sources = { ...reading, network, byHand: handLines(reading.hostsfile) };
   const uuid = reading.machine?.uuid ?? null;
   const siblings = new Set<Mac>();

@@ -20,7 +20,13 @@ import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import type { Moment } from './context.ts';
-import { chooseProbeAddress, type Decision, decide, type Reading, wantedReservations } from './decision.ts';
+import {
+  chooseProbeAddress,
+  type Decision,
+  type DecisionInput,
+  decide,
+  wantedReservations,
+} from './decision.ts';
 import { Ledger } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import type { Reserved } from './reserve.ts';
@@ -60,7 +66,7 @@ export function readLeases(bridge: string): Lease[] {
 }
 
 /** Reads the input of decisions on a network's machines. */
-export function readReading(bridge: string): Reading {
+export function readDecisionInput(bridge: string): DecisionInput {
   let known: ReadonlySet<string> | null = null;
   return {
     ledger: readLedger(),
@@ -121,12 +127,12 @@ export async function reserveMachine(
   const { bridge } = network;
   const attempt = (): Attempt => {
     const version = versionsOf(bridge);
-    const reading = readReading(bridge);
+    const reading = readDecisionInput(bridge);
     return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
   };
   const first = attempt();
-  // Most machines start with everything in place. Reading that needs no lock, because each file is replaced
-  // atomically.
+  // Most machines start with everything in place. DecisionInput that needs no lock, because each file is
+  // replaced atomically.
   if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
   return withLedgerLock(() => {
     const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
@@ -146,7 +152,7 @@ export async function reserveProbe(
 ): Promise<{ readonly ip: Ipv4; readonly told: boolean } | null> {
   const { bridge } = network;
   return withLedgerLock(() => {
-    const reading = readReading(bridge);
+    const reading = readDecisionInput(bridge);
     const hostsfile = withProbe(reading.hostsfile, null) ?? reading.hostsfile;
     const ip = chooseProbeAddress(network, mac, { ...reading, hostsfile }, new Date());
     if (ip === null) return null;
@@ -174,7 +180,7 @@ export async function dropProbe(bridge: string): Promise<void> {
 /** A decision, its input, and the versions of the files that the input was read from. */
 interface Attempt extends Decision {
   readonly version: FilesVersion;
-  readonly reading: Reading;
+  readonly reading: DecisionInput;
 }
 
 function needsNoWrite({ version, reading, reserved, hostsfile }: Attempt): boolean {

@@ -117,8 +117,8 @@ function decideDefault(
   if (users.length > 0) return { actions: [], problems: [{ kind: 'default-in-use', users }] };
   const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, []).actions : [];
   if (found === null) return { actions: replacement, problems: [] };
-  const saving = isOurs ? [] : [saveNetwork(found)];
-  return { actions: [...saving, ...removeNetwork(found), ...replacement], problems: [] };
+  const saving = isOurs ? [] : [saveAction(found)];
+  return { actions: [...saving, ...removalChanges(found), ...replacement], problems: [] };
 }
 
 /** Decides how to restore libvirt's networks: virlan's are removed, and `default` becomes as it was saved. */
@@ -126,7 +126,7 @@ export function decideRestoration(
   known: readonly KnownNetwork[],
   saved: SavedNetwork | null,
 ): readonly NetworkChange[] {
-  const removals = known.filter(isVirlans).flatMap(removeNetwork);
+  const removals = known.filter(isVirlans).flatMap(removalChanges);
   if (saved === null) return removals;
   const found = known.find(network => network.name === defaultName && !isVirlans(network)) ?? null;
   const name = defaultName;
@@ -142,11 +142,11 @@ function isVirlans({ xml }: KnownNetwork): boolean {
   return xml.includes(`'${virlanNamespace}'`) || xml.includes(`"${virlanNamespace}"`);
 }
 
-function saveNetwork({ name, xml, active, autostart }: KnownNetwork): NetworkAction {
+function saveAction({ name, xml, active, autostart }: KnownNetwork): NetworkAction {
   return { kind: 'save', name, network: { xml, active, autostart } };
 }
 
-function removeNetwork({ name, active, persistent }: KnownNetwork): NetworkChange[] {
+function removalChanges({ name, active, persistent }: KnownNetwork): NetworkChange[] {
   return [
     ...(active ? [{ kind: 'destroy', name } as const] : []),
     ...(persistent ? [{ kind: 'undefine', name } as const] : []),

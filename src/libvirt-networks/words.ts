@@ -2,7 +2,7 @@
 import type { DefaultUsersFate, LibvirtNetworkProblem, NetworkAction, NetworkChange } from './decide.ts';
 
 /** Returns a problem as a line: what is wrong, and what to do. */
-export function problemText(problem: LibvirtNetworkProblem): string {
+export function libvirtNetworkProblemText(problem: LibvirtNetworkProblem): string {
   switch (problem.kind) {
     case 'default-in-use': {
       const users = quotedNames(problem.users);

@@ -59,7 +59,9 @@ const offerFunctions: readonly string[] = [
   '',
 ];
 
-/** Returns the function that bash calls: it finds the command and the place of the cursor, and offers words. */
+/**
+ * Returns the function that bash calls: it finds the command and the place of the cursor, and offers words.
+ */
 function completionFunction(): string[] {
   const withValue = optionsWithValue().map(longOption);
   const programOptions = [...optionsWithScope('each-command'), ...optionsWithScope('program')].map(

@@ -20,8 +20,8 @@ export interface RulesListing extends Pick<RulesPlace, 'family'>, Pick<RulesScri
   readonly lines: readonly string[];
 }
 
-/** virlan's rules and addresses on the host, according to its record. */
-export interface Applied {
+/** The rules and addresses that virlan put on the host, according to its record. */
+export interface AppliedState {
   readonly rules: readonly (Pick<RulesScript, 'backend' | 'family' | 'script'> & {
     readonly listing: readonly string[];
   })[];
@@ -32,7 +32,7 @@ export interface Applied {
 /** Everything read of the host for one network. */
 export interface HostReading extends LinksAndRoutes {
   readonly rules: readonly RulesListing[];
-  readonly applied: Applied;
+  readonly applied: AppliedState;
   readonly otherFirewalls: OtherFirewallsReading;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
@@ -92,7 +92,7 @@ export function findUnrouted(
   });
 }
 
-function observeRules({ backend, family, lines }: RulesListing, { rules }: Applied): FoundRules {
+function observeRules({ backend, family, lines }: RulesListing, { rules }: AppliedState): FoundRules {
   const record = rules.find(loaded => loaded.backend === backend && loaded.family === family);
   const isComparable = record !== undefined && lines.length > 0;
   return {

@@ -6,11 +6,11 @@ import {
   type NamedNic,
   type PredictedAddress,
   type PredictedMac,
-  type PredictReading,
+  type PredictInput,
   predictAddress,
   predictMac,
 } from '../identity/predict.ts';
-import { readReading } from '../identity/store.ts';
+import { readDecisionInput } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 
@@ -24,12 +24,12 @@ export function predictNicAddress(network: NetworkConfig, named: NamedNic): Pred
   return predictAddress(network, named, readFor(network, named), new Date());
 }
 
-function readFor(network: NetworkConfig, { name }: NamedNic): PredictReading {
+function readFor(network: NetworkConfig, { name }: NamedNic): PredictInput {
   const domains = [...runningDomains(), ...definedDomains()];
   const domain = domains.find(other => other.name === name);
   const passThrough = passThroughNetworks(network.name, network.bridge);
   return {
-    ...readReading(network.bridge),
+    ...readDecisionInput(network.bridge),
     domains: domains.map(other => [other.uuid, macsOf(other)] as const),
     machine: domain === undefined ? null : machineOn(network.bridge, passThrough, domain),
   };

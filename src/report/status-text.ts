@@ -1,5 +1,5 @@
 // The texts for the problems that `virlan status` lists under a network. Pure.
-import { problemText } from '../libvirt-networks/words.ts';
+import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import { fightText } from './log-line.ts';
 import type { NetworkProblem } from './status.ts';
@@ -27,7 +27,7 @@ export function networkProblemText(problem: NetworkProblem): string {
     case 'configuration':
       return problem.text;
     case 'libvirt-network':
-      return problemText(problem.problem);
+      return libvirtNetworkProblemText(problem.problem);
     case 'probe':
       return `probe at ${problem.at}: ${problem.seen}; see "virlan doctor"`;
   }

@@ -38,7 +38,7 @@ export class Follower {
   #running: RunningProgram | null = null;
   #timer: NodeJS.Timeout | null = null;
   #delayMs = minRestartDelayMs;
-  #isHeld = false;
+  #isPaused = false;
   #isMissing = false;
   #isStopped = false;
 
@@ -52,14 +52,14 @@ export class Follower {
   /**
    * Stops reading for a while. The program's output stays in its pipe; when that is full, the program waits.
    */
-  hold(): void {
-    this.#isHeld = true;
+  pause(): void {
+    this.#isPaused = true;
     this.#running?.stdout.pause();
   }
 
   /** Reads on after `hold`. */
   resume(): void {
-    this.#isHeld = false;
+    this.#isPaused = false;
     this.#running?.stdout.resume();
   }
 
@@ -106,7 +106,7 @@ export class Follower {
         this.#report(line);
       }
     });
-    if (this.#isHeld) program.stdout.pause();
+    if (this.#isPaused) program.stdout.pause();
     this.#events.started();
     const { exitCode, signal, originalMessage } = await program;
     if (this.#isStopped) return;

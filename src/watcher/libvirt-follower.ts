@@ -115,7 +115,7 @@ export class LibvirtFollower {
         this.#queue(reaction.domain, () => this.#machines.reconcile(reaction.domain));
         return;
       case 'retire-machine':
-        this.#queue(reaction.domain, () => this.#machines.removed(reaction.domain));
+        this.#queue(reaction.domain, () => this.#machines.retireIfGone(reaction.domain));
         return;
     }
   }

@@ -79,7 +79,7 @@ export class Machines {
   }
 
   /** Retires a machine whose definition was removed; one that still runs keeps its entries until it stops. */
-  async removed(remote: Remote): Promise<void> {
+  async retireIfGone(remote: Remote): Promise<void> {
     try {
       await this.#client.domainLookupByUuid(remote.uuid);
     } catch (error) {

@@ -4,7 +4,7 @@ import { Coalesced } from './serial.ts';
 
 /** A monitor of the host that can be paused. */
 interface Monitor {
-  hold(): void;
+  pause(): void;
   resume(): void;
   stop(): void;
 }
@@ -49,7 +49,7 @@ export class Rescan {
   }
 
   async #scanAndPause(): Promise<void> {
-    for (const monitor of this.#monitors) monitor.hold();
+    for (const monitor of this.#monitors) monitor.pause();
     try {
       await pause(burstMs, undefined, { ref: false });
       const startedAt = performance.now();

@@ -92,7 +92,7 @@ monitors('a program that floods is blocked while the follower holds, and continu
     failed: assert.fail,
   });
   await until(() => lines > 0);
-  follower.hold();
+  follower.pause();
   const [pid = 0] = pidsOf('yes');
   // It sleeps because its pipe is full.
   await until(() => /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));

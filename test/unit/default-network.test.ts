@@ -19,7 +19,12 @@ import {
   parseSavedNetwork,
   updateSavedNetwork,
 } from '../../src/libvirt-networks/saved-network.ts';
-import { actionFields, changeText, defaultUsersText, problemText } from '../../src/libvirt-networks/words.ts';
+import {
+  actionFields,
+  changeText,
+  defaultUsersText,
+  libvirtNetworkProblemText,
+} from '../../src/libvirt-networks/words.ts';
 import { config, mac, uuid } from './builders.ts';
 
 const defaultNetwork = suite('default network');
@@ -229,15 +234,15 @@ defaultNetwork('each problem and each fate is one line, with names quoted', () =
   const users = ['web', 'a "b"\n'];
   const named = '"web", "a \\"b\\"\\n"';
   assert.equal(
-    problemText({ kind: 'default-in-use', users }),
+    libvirtNetworkProblemText({ kind: 'default-in-use', users }),
     `libvirt's network default stays while machines run on it: ${named}: shut them down, then "virlan up"`,
   );
   assert.equal(
-    problemText({ kind: 'name-taken', name: 'lab' }),
+    libvirtNetworkProblemText({ kind: 'name-taken', name: 'lab' }),
     'libvirt has a network lab of its own: virlan leaves it alone; rename one of them',
   );
   assert.equal(
-    problemText({ kind: 'start-failed', name: 'default', error: 'address in use' }),
+    libvirtNetworkProblemText({ kind: 'start-failed', name: 'default', error: 'address in use' }),
     "libvirt's network default is defined again, but does not start: address in use",
   );
   const machines = "machines on libvirt's network default";

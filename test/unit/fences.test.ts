@@ -19,7 +19,7 @@ const purePackages = [
 const effects = [
   ...['src/bin/', 'src/commands/', 'src/operations/'],
   'src/config/load.ts',
-  'src/diagnosis/doctor/ask-neighbour.ts',
+  'src/diagnosis/doctor/find-neighbour.ts',
   'src/diagnosis/doctor/doctor.ts',
   'src/diagnosis/doctor/read-dnsmasq.ts',
   'src/diagnosis/doctor/read-host.ts',

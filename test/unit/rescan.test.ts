@@ -16,21 +16,21 @@ function watched(findings: readonly boolean[] = []) {
   });
   let resume = () => {};
   const source = {
-    hold: () => void events.push('hold'),
+    pause: () => void events.push('pause'),
     resume: () => {
-      events.push('go on');
+      events.push('resume');
       resume();
     },
     stop: () => void events.push('stop'),
   };
   out.pauseWhileScanning([source]);
-  /** Resolves when the source was told so many times to go on. */
+  /** Resolves when the source was resumed this many times. */
   const rounds = (count: number) =>
     new Promise<void>(resolve => {
       // Its own timers keep no process alive.
       const alive = setInterval(() => {}, 1000);
       resume = () => {
-        if (events.filter(event => event === 'go on').length < count) return;
+        if (events.filter(event => event === 'resume').length < count) return;
         clearInterval(alive);
         resolve();
       };
@@ -43,7 +43,7 @@ rescan('a burst of signs is one look, and nobody listens meanwhile', async () =>
   const done = rounds(1);
   for (let sign = 0; sign < 100; sign++) out.request();
   await done;
-  assert.deepEqual(events, ['hold', 'look', 'go on']);
+  assert.deepEqual(events, ['pause', 'look', 'resume']);
 });
 
 rescan('a sign that comes during a look is looked after', async () => {
@@ -52,7 +52,7 @@ rescan('a sign that comes during a look is looked after', async () => {
   const done = rounds(2);
   out.request();
   await done;
-  assert.deepEqual(events, ['hold', 'look', 'go on', 'hold', 'look', 'go on']);
+  assert.deepEqual(events, ['pause', 'look', 'resume', 'pause', 'look', 'resume']);
   out.stop();
   assert.equal(events.at(-1), 'stop');
 });

@@ -12,8 +12,8 @@ import { definedDomains, passThroughNetworks, runningDomains } from '../../libvi
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import type { OtherPlace } from '../details.ts';
-import { askNeighbour } from './ask-neighbour.ts';
 import type { BridgePort, MachineFacts, NicFacts } from './facts.ts';
+import { findNeighbour } from './find-neighbour.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
 
 /** Reads the facts about the machine of this name. */
@@ -48,7 +48,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
   const [neighbour, log] = await Promise.all([
-    ip === null || !canAsk ? null : askNeighbour(ip, bridge),
+    ip === null || !canAsk ? null : findNeighbour(ip, bridge),
     readDnsmasqLog(mac),
   ]);
   return {

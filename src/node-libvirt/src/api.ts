@@ -14,7 +14,8 @@ export const NetworkXml = { INACTIVE: 1 } as const;
 export const ListDomains = { ACTIVE: 1, INACTIVE: 2 } as const;
 
 /**
- * Flags for the list of networks (virConnectListAllNetworksFlags). The numbers differ from those of `ListDomains`.
+ * Flags for the list of networks (virConnectListAllNetworksFlags). The numbers differ from those of
+ * `ListDomains`.
  */
 export const ListNetworks = { INACTIVE: 1, ACTIVE: 2 } as const;
 
@@ -22,7 +23,8 @@ export const ListNetworks = { INACTIVE: 1, ACTIVE: 2 } as const;
 export const DomainDefine = { VALIDATE: 1 } as const;
 
 /**
- * Flags that select the running domain, its definition or the current one of both (virDomainModificationImpact).
+ * Flags that select the running domain, its definition or the current one of both
+ * (virDomainModificationImpact).
  */
 export const DomainAffect = { CURRENT: 0, LIVE: 1, CONFIG: 2 } as const;
 

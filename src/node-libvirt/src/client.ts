@@ -147,7 +147,9 @@ export class LibvirtClient extends LibvirtApi {
     return new Link({ ...this.#options, locate, ...callbacks });
   }
 
-  /** Connects to a daemon for networks if the one for domains does not serve them. A restart may change that. */
+  /**
+   * Connects to a daemon for networks if the one for domains does not serve them. A restart may change that.
+   */
   #followLayout({ drivers }: Endpoint): void {
     if (drivers.includes('network')) {
       void this.#networks?.stop();

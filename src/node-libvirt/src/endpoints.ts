@@ -1,5 +1,5 @@
-// Finds the daemon that serves a driver. A host runs either libvirtd, which serves all of them, or one daemon per
-// driver: virtqemud and virtnetworkd (https://libvirt.org/daemons.html).
+// Finds the daemon that serves a driver. A host runs either libvirtd, which serves all of them, or one daemon
+// per driver: virtqemud and virtnetworkd (https://libvirt.org/daemons.html).
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

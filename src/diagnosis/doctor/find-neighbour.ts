@@ -12,7 +12,7 @@ const arpIntervalMs = 50;
 const discardPort = 9;
 
 /** Makes the kernel send an ARP request for an address. Returns `mac: null` without an answer. */
-export async function askNeighbour(ip: Ipv4, bridge: string): Promise<{ readonly mac: string | null }> {
+export async function findNeighbour(ip: Ipv4, bridge: string): Promise<{ readonly mac: string | null }> {
   const address = formatIp(ip);
   await runOrNull('ip', ['neigh', 'flush', 'to', address, 'dev', bridge]);
   await sendDatagram(address);
