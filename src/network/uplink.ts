@@ -16,7 +16,11 @@ export type Uplink =
 const anywhere = '192.0.2.1';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
-export async function readUplink(system: System, bridge: string, machine: IpAddress): Promise<Uplink> {
+export async function readUplink(
+  system: Pick<System, 'run'>,
+  bridge: string,
+  machine: IpAddress,
+): Promise<Uplink> {
   const query = ['-json', 'route', 'get', anywhere, 'from', formatIp(machine), 'iif', bridge];
   try {
     const [route] = JSON.parse(await system.run('ip', query)) as { dev: string; gateway?: string }[];

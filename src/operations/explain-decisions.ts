@@ -1,4 +1,4 @@
-// Why virlan decided as it did: for `virlan doctor --verbose`.
+// Explains the decisions about networks and machines, for `virlan doctor --verbose`.
 import type { Config } from '../config/config.ts';
 import { availableBackends, type BackendChoice, chooseBackend } from '../firewall/backends.ts';
 import { machineOn } from '../identity/machine.ts';

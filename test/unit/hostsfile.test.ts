@@ -8,6 +8,7 @@ import {
   handLines,
   parseHostsfile,
   reservationLine,
+  withoutMark,
   withProbe,
   withReservation,
   withReservations,
@@ -49,6 +50,8 @@ hostsfiles('a line of ours', () => {
     reservationLine({ macs: [mac(1), mac(2)], ip: ip('10.0.0.7'), hostname: 'web' }),
     '52:54:00:00:00:01,52:54:00:00:00:02,id:*,10.0.0.7,web # virlan',
   );
+  assert.equal(withoutMark(line(1)), '52:54:00:00:00:01,id:*,10.0.0.1,vm1');
+  assert.equal(withoutMark('10.0.0.7,web # a note'), '10.0.0.7,web # a note');
 });
 
 hostsfiles('the line of a probe counts as written by hand, and goes as it came', () => {
