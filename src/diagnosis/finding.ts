@@ -58,18 +58,22 @@ export interface Fix {
   readonly ours: boolean;
 }
 
+/** Returns a finding without a problem. */
 export function ok(check: CheckId, detail: Detail): Finding {
   return { check, state: 'ok', detail };
 }
 
+/** Returns a finding that is worth knowing, but not a failure. */
 export function warn(check: CheckId, detail: Detail): Finding {
   return { check, state: 'warn', detail };
 }
 
+/** Returns a failure. */
 export function fail(check: CheckId, detail: Detail): Finding {
   return { check, state: 'fail', detail };
 }
 
+/** Returns the finding of a check that was not made. */
 export function skipped(check: CheckId, detail: Detail): Finding {
   return { check, state: 'skipped', detail };
 }

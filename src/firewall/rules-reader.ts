@@ -19,6 +19,7 @@ export const nftFamily: Readonly<Record<Family, string>> = { ipv4: 'ip', ipv6: '
 /** Prefix of the iptables programs of each family. */
 export const iptablesPrefix: Readonly<Record<Family, string>> = { ipv4: 'iptables', ipv6: 'ip6tables' };
 
+/** Returns a reader that keeps iptables listings: use it for one reading of the host only. */
 export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   const saved = new Map<Family, Promise<string>>();
   return {

@@ -9,6 +9,7 @@ export interface Pool {
   readonly excluded: readonly Ipv4[];
 }
 
+/** Returns a range without these addresses. */
 export function makePool(range: Ipv4Range, reserved: readonly Ipv4[]): Pool {
   const inside = [...new Set(reserved)].filter(ip => rangeContains(range, ip));
   return { range, excluded: inside.sort((a, b) => a - b) };
@@ -19,6 +20,7 @@ export function poolOf({ range, gateway, hosts }: Pick<NetworkConfig, 'range' | 
   return makePool(range, [gateway, ...hosts.map(host => host.ip)]);
 }
 
+/** Returns the number of addresses in the pool. */
 export function poolSize(pool: Pool): number {
   return pool.range.last - pool.range.first + 1 - pool.excluded.length;
 }

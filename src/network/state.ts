@@ -30,7 +30,10 @@ export interface DummyState {
   readonly master: string | null;
 }
 
-/** A changed attribute of a link, with the old value for the text of the plan. */
+/**
+ * A changed attribute of a link, with the old value for the text of the plan. `attribute` is the
+ * discriminant, because the step that contains it has a `kind` already.
+ */
 export type LinkChange =
   | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
   | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }

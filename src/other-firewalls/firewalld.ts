@@ -92,6 +92,7 @@ export function zoneName(bridge: string): string {
   return `virlan-${digest(bridge).toString('hex').slice(0, 10)}`;
 }
 
+/** Returns the text of the file of a bridge's own zone. */
 export function zoneFile(bridge: string): string {
   return `<?xml version="1.0" encoding="utf-8"?>
 <zone target="ACCEPT">

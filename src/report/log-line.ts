@@ -28,6 +28,7 @@ export function logLine(event: Event): LogLine {
   return { level, message, fields: { code: event.kind, ...fields } };
 }
 
+/** The table of texts: one case for each kind of event. */
 function lineOf(event: Event): LogLine {
   switch (event.kind) {
     case 'network-established':

@@ -12,6 +12,7 @@ export type Reloaded =
   /** `isNew`: the last attempt was not rejected for the same reason. */
   | { readonly kind: 'rejected'; readonly error: Error; readonly isNew: boolean };
 
+/** The configuration in force, and the error of a newer one that was rejected. */
 export class Configuration {
   readonly path: string;
   #current: Config;

@@ -21,6 +21,10 @@ export interface LibvirtFollowerEvents {
   machinesChanged(): void;
 }
 
+/**
+ * Keeps a connection to libvirt and reacts to its events. Nothing that a hook waits for may use it: libvirt
+ * holds locks while a hook runs.
+ */
 export class LibvirtFollower {
   /** While it is connected, virtqemud and virtnetworkd do not end for being idle. */
   readonly #client = new LibvirtClient();

@@ -7,6 +7,7 @@ import { repairNetwork } from '../operations/establish-networks.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { FightLimiter } from './fight-limiter.ts';
 
+/** Repairs networks within the limits of a FightLimiter, and reports each lasting failure once. */
 export class Repairs {
   readonly #limiter = new FightLimiter();
   /** By network: the conditions that the last scan reported, so that each is reported once. */

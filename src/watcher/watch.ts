@@ -31,6 +31,7 @@ import { mergeStatus } from './status.ts';
 import { startTimers } from './timers.ts';
 import { followConfiguration, followDnsmasqFiles, followLedger } from './watched-files.ts';
 
+/** The watcher of one host. Create one per process. */
 export class Watcher {
   readonly #log = openLog();
   readonly #metrics = new Metrics();
