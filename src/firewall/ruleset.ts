@@ -33,7 +33,9 @@ export interface Rule extends Match {
   readonly verdict: Verdict;
 }
 
-/** Backend-neutral rules of one network and family, in order. See docs/how-it-works.md, "What is on the host". */
+/**
+ * Backend-neutral rules of one network and family, in order. See docs/how-it-works.md, "What is on the host".
+ */
 export interface Ruleset {
   readonly bridge: string;
   readonly family: Family;

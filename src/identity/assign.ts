@@ -1,4 +1,4 @@
-// Chooses the MACs for the definition of a machine that is shut off. See "MAC" in docs/identity.md.
+// Chooses the MACs for the definition of a machine that is shut off. See "The MAC" in docs/identity.md.
 // virt-install boots a machine before it defines it: such a machine keeps the random MAC of its first boot.
 import { kvmPrefix, type Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';

@@ -1,6 +1,5 @@
-// Handles the start or reload of libvirtd or of a modular daemon.
-// Each modular daemon calls the daemon hook by itself, at the same time as others, and whenever it starts
-// again after it was idle.
+// Handles the start or reload of libvirtd or of a modular daemon. Each modular daemon calls the daemon hook,
+// at the same time as others and whenever it starts again after it was idle.
 import type { Config } from '../config/config.ts';
 import { preventDefaultNetwork } from '../libvirt-networks/autostart.ts';
 import type { LibvirtNetworkEvent } from '../report/event.ts';

@@ -1,8 +1,8 @@
 // firewalld: the bridge gets a zone of its own that accepts everything, since virlan's rules decide and an
 // accept of firewalld does not overrule them. The file of the zone is read when firewalld starts or reloads.
 // Until then the bridge is in a zone that firewalld has already: a reload now would discard the runtime
-// settings of others.
-// When firewalld starts or reloads it flushes the tables of iptables, with virlan's rules and Docker's chains.
+// settings of others. When firewalld starts or reloads it flushes the tables of iptables, with virlan's rules
+// and Docker's chains in them.
 import { VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { digest } from '../names/digest.ts';

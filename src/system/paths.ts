@@ -3,7 +3,7 @@
 /** The directories in which programs of the system are searched for, whatever PATH the caller has. */
 export const systemPath = '/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** virlan's own files, the same on every host. virlan(8) lists those for users. */
+/** virlan's own files, the same on every host. docs/how-it-works.md has those that concern users. */
 export const paths = {
   config: '/etc/virlan/virlan.ini',
   /** Holds one directory per network, for dnsmasq options that the administrator adds. */

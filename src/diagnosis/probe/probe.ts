@@ -1,6 +1,6 @@
-// Sends a probe through a network: a network namespace on its bridge that behaves like a machine.
-// Whatever kills it, the next probe or `virlan up` finds what is left by three marks: the namespace, the MAC of the probe
-// (mac.ts) and the comment of its line in the hostsfile.
+// Sends a probe through a network: a network namespace on its bridge that behaves like a machine. Whatever
+// kills it, the next probe or `virlan up` finds what is left by three marks: the namespace, the MAC of the
+// probe (mac.ts) and the comment of its line in the hostsfile.
 import { createSocket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
