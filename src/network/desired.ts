@@ -6,8 +6,6 @@ import type { BackendName } from '../firewall/backend.ts';
 import { type BackendChoice, chooseBackend, rulesScripts } from '../firewall/backends.ts';
 import { makeRuleset } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
-import { noOtherRules, type OtherFirewallsReading } from '../other-firewalls/model.ts';
-import { wantedRules } from '../other-firewalls/registry.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import { linkSysctl } from './sysctl.ts';
 
@@ -15,7 +13,6 @@ import { linkSysctl } from './sysctl.ts';
 export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly BackendName[];
-  readonly otherFirewalls: OtherFirewallsReading;
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
   /**
@@ -75,7 +72,6 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
         : [],
     ),
     rules: rulesScripts(ruleset, backend.chosen, host.backends),
-    otherFirewallRules: wantedRules(ruleset, backend.chosen, host.otherFirewalls),
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     reservations:
       host.reservations === null ? { kind: 'leave' } : { kind: 'exactly', lines: host.reservations },
@@ -94,7 +90,6 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     taps: [],
     sysctls: new Map(),
     rules: [],
-    otherFirewallRules: noOtherRules,
     dnsmasq: { conf: null, runs: false },
     reservations: { kind: 'leave' },
   };
@@ -114,7 +109,6 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     rules: before.rules.flatMap(({ backend, family, present, loaded }) =>
       present && loaded !== null ? [{ backend, family, bridge, role: 'primary', script: loaded }] : [],
     ),
-    otherFirewallRules: before.otherFirewallRules,
     dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
     reservations: { kind: 'leave' },
   };

@@ -21,8 +21,17 @@ import {
   removeOriginalState,
 } from './original-state.ts';
 import type { DesiredNetwork } from './state.ts';
-import { formatAddress, groupByUnit, isInOtherFirewall, type Step, type StepOf } from './steps.ts';
-import { type HostSurvey, type Survey, surveyAgainst, surveyHost, surveyNetwork } from './survey.ts';
+import { formatAddress, groupByUnit, type Step, type StepOf } from './steps.ts';
+import {
+  type HostSurvey,
+  type OwnSurvey,
+  surveyAgainst,
+  surveyHost,
+  surveyNetwork,
+  surveyOtherFirewalls,
+  surveyOtherRemovals,
+  surveyOwn,
+} from './survey.ts';
 import type { NetworkWarning } from './warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
@@ -45,7 +54,7 @@ export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
  */
 export async function establish(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
-  const survey = await surveyNetwork(network);
+  const survey = await surveyOwn(network);
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
   if (survey.damage !== null) throw survey.damage;
   const steps = [...host.steps, ...survey.steps];
@@ -53,10 +62,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   if (rejected !== null) throw rejected;
   const isFirst = readOriginalState()?.networks[network.bridge] === undefined;
   if (steps.length > 0) record(host, survey);
-  const own = await applySteps(
-    steps.filter(step => !isInOtherFirewall(step)),
-    'stop',
-  );
+  const own = await applySteps(steps, 'stop');
   const [failure] = own.failed;
   if (failure !== undefined) {
     const remaining = await rollBack(host, survey);
@@ -67,8 +73,10 @@ export async function establish(network: NetworkConfig): Promise<Established> {
         : `restoring the host failed too: ${remaining.map(messageOf).join('; ')}: "virlan down" does it when that works again`;
     throw new VirlanError('apply-failed', `${failure.error.message}; ${outcome}`, { cause: failure.error });
   }
-  const others = await applySteps(steps.filter(isInOtherFirewall), 'continue');
-  return { ...join(own, others), warnings: survey.warnings };
+  // DHCP answers by now: other firewalls, which may be slow, do not delay it.
+  const others = await surveyOtherFirewalls(network);
+  const applied = await applySteps(others.steps, 'continue');
+  return { ...join(own, applied), warnings: [...survey.warnings, ...others.warnings] };
 }
 
 /**
@@ -131,12 +139,9 @@ async function findRejectedConfiguration(
  * firewall that refuses its part does not count. Needs the network lock.
  */
 export async function takeDown(name: string, bridge: string): Promise<Established> {
-  const { steps, warnings } = await planTakeDown(name, bridge);
-  const others = await applySteps(steps.filter(isInOtherFirewall), 'continue');
-  const own = await applySteps(
-    steps.filter(step => !isInOtherFirewall(step)),
-    'continue',
-  );
+  const removals = await surveyOtherRemovals(bridge);
+  const others = await applySteps(removals.steps, 'continue');
+  const own = await applySteps(await planTakeDown(name, bridge), 'continue');
   const [failure] = own.failed;
   if (failure !== undefined) {
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
@@ -144,7 +149,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   }
   for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
   removeRecords(bridge);
-  return { ...join(others, own), warnings };
+  return { ...join(others, own), warnings: removals.warnings };
 }
 
 function join(first: Applied, second: Applied): Applied {
@@ -160,16 +165,13 @@ function removeRecords(bridge: string): void {
   removeOriginalState(bridge);
 }
 
-async function planTakeDown(
-  name: string,
-  bridge: string,
-): Promise<{ steps: Step[]; warnings: readonly NetworkWarning[] }> {
+async function planTakeDown(name: string, bridge: string): Promise<Step[]> {
   const original = readOriginalState();
   const goal = await originalNetwork(name, bridge, original?.networks[bridge]);
-  const { steps, warnings } = await surveyAgainst(goal);
+  const { steps } = await surveyAgainst(goal);
   const isLast = original !== null && Object.keys(original.networks).every(other => other === bridge);
   const hostSteps = isLast ? surveyHost(originalHost(original)).steps : [];
-  return { steps: [...steps, ...hostSteps], warnings };
+  return [...steps, ...hostSteps];
 }
 
 /** Returns what is to exist once virlan has left a bridge. */
@@ -201,7 +203,7 @@ async function originalNetwork(
   };
 }
 
-function record(host: HostSurvey, { network, desired, observed }: Survey): void {
+function record(host: HostSurvey, { network, desired, observed }: OwnSurvey): void {
   recordOriginalState(host.observed, network.bridge, {
     name: network.name,
     boot: bootId(),
@@ -216,7 +218,7 @@ function record(host: HostSurvey, { network, desired, observed }: Survey): void 
 }
 
 /** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */
-async function rollBack(host: HostSurvey, { desired, observed }: Survey): Promise<Error[]> {
+async function rollBack(host: HostSurvey, { desired, observed }: OwnSurvey): Promise<Error[]> {
   const restoreNetwork = async () =>
     applySteps((await surveyAgainst(asDesired(desired, observed))).steps, 'stop');
   const restoreHost = () => applySteps(surveyHost(host.observed).steps, 'stop');

@@ -2,8 +2,6 @@
 
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
-import type { OtherFirewallsReading } from '../other-firewalls/model.ts';
-import { foundRules } from '../other-firewalls/registry.ts';
 import type { Link, LinksAndRoutes, Route } from './links.ts';
 import type {
   BridgeState,
@@ -33,7 +31,6 @@ export interface AppliedState {
 export interface HostReading extends LinksAndRoutes {
   readonly rules: readonly RulesListing[];
   readonly applied: AppliedState;
-  readonly otherFirewalls: OtherFirewallsReading;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
@@ -69,7 +66,6 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
     rules: reading.rules.map(listing => observeRules(listing, applied)),
-    otherFirewallRules: foundRules(bridge, reading.otherFirewalls),
     dnsmasq: reading.dnsmasq,
     reservations: desired.reservations.kind === 'leave' ? [] : reading.reservations,
   };

@@ -1,6 +1,7 @@
 // The planner: derives ordered steps from the desired and the observed state. Pure.
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { RulesScript } from '../firewall/backend.ts';
+import type { RulesByFirewall } from '../other-firewalls/model.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
 import type {
   DesiredNetwork,
@@ -15,8 +16,7 @@ import type { Step } from './steps.ts';
 /**
  * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules:
  * primary rules are loaded first and removed last. Companion rules (checksums) come near the end. dnsmasq
- * stops before its configuration changes, so that an interrupted change is seen as a stopped dnsmasq. Other
- * firewalls, which may refuse or be slow, come last.
+ * stops before its configuration changes, so that an interrupted change is seen as a stopped dnsmasq.
  */
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const loads = (role: RulesScript['role']) =>
@@ -24,10 +24,8 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   const removals = planRemovals(desired, observed);
   const links = planLinks(desired, observed);
   const dnsmasq = planDnsmasq(desired, observed);
-  const others = planOtherFirewalls(desired, observed);
   const companions = loads('companion');
-  if (desired.link === null)
-    return [...dnsmasq, ...links, ...others, ...loads('primary'), ...companions, ...removals];
+  if (desired.link === null) return [...dnsmasq, ...links, ...loads('primary'), ...companions, ...removals];
   const sysctls = planSysctls(desired.sysctls, observed.link === null ? new Map() : observed.sysctls);
   return [
     ...loads('primary'),
@@ -37,7 +35,6 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...planReservations(desired, observed),
     ...dnsmasq,
     ...companions,
-    ...others,
   ];
 }
 
@@ -154,13 +151,9 @@ function planRemovals({ bridge, rules }: DesiredNetwork, observed: ObservedNetwo
     .map(({ backend, family }) => ({ kind: 'remove rules', backend, family, bridge }));
 }
 
-/** Stale rules go first: they may be an older form of the missing ones. */
-function planOtherFirewalls(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
-  const { stale, missing } = compareRules(
-    desired.bridge,
-    desired.otherFirewallRules,
-    observed.otherFirewallRules,
-  );
+/** Returns the changes of virlan's rules in other firewalls. Stale rules may be an older form of the missing ones. */
+export function planOtherFirewalls(bridge: string, wanted: RulesByFirewall, found: RulesByFirewall): Step[] {
+  const { stale, missing } = compareRules(bridge, wanted, found);
   return [
     ...stale.map(change => ({ kind: 'withdraw from', ...change }) as const),
     ...missing.map(change => ({ kind: 'allow in', ...change }) as const),

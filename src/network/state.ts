@@ -3,7 +3,6 @@ import type { Family, IpAddress, Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { FixedHost } from '../config/config.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
-import type { RulesByFirewall } from '../other-firewalls/model.ts';
 
 export interface LinkAddress {
   readonly ip: IpAddress;
@@ -77,7 +76,6 @@ export interface DesiredNetwork {
   /** Value by sysctl key; only those of the bridge itself, which disappear with it. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly rules: readonly RulesScript[];
-  readonly otherFirewallRules: RulesByFirewall;
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
   readonly reservations: DesiredReservations;
 }
@@ -98,8 +96,6 @@ export interface ObservedNetwork {
   readonly sysctls: ReadonlyMap<string, string>;
   /** One entry for each backend and family. */
   readonly rules: readonly FoundRules[];
-  /** virlan's rules in the places of other firewalls. */
-  readonly otherFirewallRules: RulesByFirewall;
   readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
   /** virlan's lines of the hostsfile. */
   readonly reservations: readonly string[];

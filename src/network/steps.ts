@@ -234,11 +234,6 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).fault(step, bridge);
 }
 
-/** Returns whether a step changes another program's firewall: its failure must not stop the other steps. */
-export function isInOtherFirewall(step: Step): step is StepOf<'allow in' | 'withdraw from'> {
-  return step.kind === 'allow in' || step.kind === 'withdraw from';
-}
-
 /**
  * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one
  * unit. While ports return, STP is part of their unit, because it starts after them.

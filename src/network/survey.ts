@@ -5,15 +5,23 @@ import type { DnsmasqHost } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq } from '../dnsmasq/process.ts';
 import type { BackendName } from '../firewall/backend.ts';
-import { availableBackends, type BackendChoice, backends, rulesFamilies } from '../firewall/backends.ts';
+import {
+  availableBackends,
+  type BackendChoice,
+  backends,
+  chooseBackend,
+  rulesFamilies,
+} from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
+import { makeRuleset } from '../firewall/ruleset.ts';
 import { wantedReservations } from '../identity/decision.ts';
 import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
-import type { OtherFirewallsReading } from '../other-firewalls/model.ts';
+import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
+import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
 import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { machineId } from '../system/machine-id.ts';
 import { paths } from '../system/paths.ts';
@@ -24,14 +32,14 @@ import { desiredHost, desiredNetwork, dummyName, type HostFacts } from './desire
 import { knownSubnets, type Link, type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import { type HostReading, observeNetwork, type RulesListing } from './observe.ts';
 import { bootId, readOriginalState } from './original-state.ts';
-import { planHost, planNetwork } from './plan.ts';
+import { planHost, planNetwork, planOtherFirewalls } from './plan.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
 import { readSysctls } from './sysctl.ts';
 import type { NetworkWarning } from './warnings.ts';
 
-/** A network as it is desired, as it is, and the steps in between. */
-export interface Survey {
+/** virlan's own part of a network as it is desired, as it is, and the steps in between. */
+export interface OwnSurvey {
   readonly network: NetworkConfig;
   readonly desired: DesiredNetwork;
   /** The firewall backend, and why it was chosen. */
@@ -43,13 +51,26 @@ export interface Survey {
    * exists already.
    */
   readonly refusal: Conflict | null;
-  readonly otherFirewalls: OtherFirewallsReading;
   readonly warnings: readonly NetworkWarning[];
   /**
    * The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for
    * none.
    */
   readonly damage: Error | null;
+}
+
+/** virlan's part in the firewalls of other programs. */
+export interface OtherFirewallsSurvey {
+  readonly reading: OtherFirewallsReading;
+  /** virlan's rules that are there. */
+  readonly found: RulesByFirewall;
+  readonly steps: readonly Step[];
+  readonly warnings: readonly NetworkWarning[];
+}
+
+/** Both parts; `steps` and `warnings` are those of both. */
+export interface Survey extends OwnSurvey {
+  readonly otherFirewalls: OtherFirewallsSurvey;
 }
 
 export interface HostSurvey {
@@ -62,22 +83,55 @@ export interface HostSurvey {
  * backend.
  */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
+  const reader = createRulesReader(system);
+  const [own, otherFirewalls] = await Promise.all([
+    surveyWith(network, reader),
+    surveyOthersWith(network, reader),
+  ]);
+  return {
+    ...own,
+    otherFirewalls,
+    steps: [...own.steps, ...otherFirewalls.steps],
+    warnings: [...own.warnings, ...otherFirewalls.warnings],
+  };
+}
+
+/** Compares virlan's own part of a network with its configuration. Throws as `surveyNetwork`. */
+export function surveyOwn(network: NetworkConfig): Promise<OwnSurvey> {
+  return surveyWith(network, createRulesReader(system));
+}
+
+/** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyNetwork`. */
+export function surveyOtherFirewalls(network: NetworkConfig): Promise<OtherFirewallsSurvey> {
+  return surveyOthersWith(network, createRulesReader(system));
+}
+
+/** Plans the removal of virlan's rules from other firewalls. */
+export async function surveyOtherRemovals(
+  bridge: string,
+): Promise<Pick<OtherFirewallsSurvey, 'steps' | 'warnings'>> {
+  const reading = await readOtherFirewalls(system, bridge, createRulesReader(system));
+  return {
+    steps: planOtherFirewalls(bridge, noOtherRules, foundRules(bridge, reading)),
+    warnings: unreadWarnings(reading),
+  };
+}
+
+async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<OwnSurvey> {
   const { bridge } = network;
   const available = availableBackends(system.isInstalled);
   // Rules that virlan has not loaded since the host booted are loaded in any case: no need to list them.
   const listed = readApplied(bridge).rules.length > 0 ? available : [];
-  const kernel = await readKernel(bridge, listed);
+  const kernel = await readKernel(bridge, listed, reader);
   const reservations = readReservations(network);
   const facts = gatherFacts(network, kernel.links, {
     backends: available,
-    otherFirewalls: kernel.otherFirewalls,
     reservations: reservations.kind === 'known' ? reservations.lines : null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
   const observed = observeNetwork(desired, readRest(kernel, desired));
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || readOriginalState()?.networks[bridge]?.boot === bootId();
-  const unknown = await findUnknownChains(system, bridge, backend.chosen, kernel.otherFirewalls);
   return {
     network,
     desired,
@@ -85,24 +139,40 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     observed,
     steps: planNetwork(desired, observed),
     refusal: isEstablished ? null : (conflicts[0] ?? null),
-    otherFirewalls: kernel.otherFirewalls,
-    warnings: [
-      ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
-      ...unknown.map(found => ({ kind: 'unknown-chain', bridge, found }) as const),
-      ...kernel.otherFirewalls.unread.map(unread => ({ kind: 'unread', unread }) as const),
-    ],
+    warnings: conflicts.map(conflict => ({ kind: 'conflict', conflict })),
     damage: reservations.kind === 'known' ? null : reservations.error,
   };
 }
 
-/** Compares a network with a state of the caller's choice. */
+async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Promise<OtherFirewallsSurvey> {
+  const { bridge } = network;
+  const { chosen } = chooseBackend(network, availableBackends(system.isInstalled));
+  const reading = await readOtherFirewalls(system, bridge, reader);
+  const found = foundRules(bridge, reading);
+  const unknown = await findUnknownChains(system, bridge, chosen, reading);
+  return {
+    reading,
+    found,
+    steps: planOtherFirewalls(bridge, wantedRules(makeRuleset(network), chosen, reading), found),
+    warnings: [
+      ...unknown.map(each => ({ kind: 'unknown-chain', bridge, found: each }) as const),
+      ...unreadWarnings(reading),
+    ],
+  };
+}
+
+function unreadWarnings({ unread }: OtherFirewallsReading): NetworkWarning[] {
+  return unread.map(each => ({ kind: 'unread', unread: each }));
+}
+
+/** Compares virlan's own part of a network with a state of the caller's choice. */
 export async function surveyAgainst(
   desired: DesiredNetwork,
-): Promise<{ observed: ObservedNetwork; steps: Step[]; warnings: readonly NetworkWarning[] }> {
-  const kernel = await readKernel(desired.bridge, availableBackends(system.isInstalled));
+): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
+  const available = availableBackends(system.isInstalled);
+  const kernel = await readKernel(desired.bridge, available, createRulesReader(system));
   const observed = observeNetwork(desired, readRest(kernel, desired));
-  const warnings = kernel.otherFirewalls.unread.map(unread => ({ kind: 'unread', unread }) as const);
-  return { observed, steps: planNetwork(desired, observed), warnings };
+  return { observed, steps: planNetwork(desired, observed) };
 }
 
 /**
@@ -117,17 +187,19 @@ export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
   return { observed, steps: planHost(desired, observed, paths.sysctl) };
 }
 
-type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules' | 'otherFirewalls'>;
+type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules'>;
 
 /** Runs the programs that list the kernel's state, all at once. */
-async function readKernel(bridge: string, listed: readonly BackendName[]): Promise<KernelReading> {
-  const reader = createRulesReader(system);
-  const [linksAndRoutes, rules, otherFirewalls] = await Promise.all([
+async function readKernel(
+  bridge: string,
+  listed: readonly BackendName[],
+  reader: RulesReader,
+): Promise<KernelReading> {
+  const [linksAndRoutes, rules] = await Promise.all([
     readLinksAndRoutes(system),
     listRules(reader, bridge, listed),
-    readOtherFirewalls(system, bridge, reader),
   ]);
-  return { ...linksAndRoutes, rules, otherFirewalls };
+  return { ...linksAndRoutes, rules };
 }
 
 async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
@@ -165,7 +237,7 @@ function readRest(kernel: KernelReading, desired: DesiredNetwork): HostReading {
 function gatherFacts(
   { name, bridge }: NetworkConfig,
   links: readonly Link[],
-  known: Pick<HostFacts, 'backends' | 'reservations' | 'otherFirewalls'>,
+  known: Pick<HostFacts, 'backends' | 'reservations'>,
 ): HostFacts {
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.

@@ -45,7 +45,7 @@ async function collectNetwork(
   });
   const { pid } = observed.dnsmasq;
   const isKnown = readOriginalState()?.networks[bridge] !== undefined;
-  const present = presentFirewalls(otherFirewalls);
+  const present = presentFirewalls(otherFirewalls.reading);
   return {
     name,
     bridge,
@@ -54,10 +54,10 @@ async function collectNetwork(
     firewall: survey.backend.chosen,
     dnsmasq: { running: pid !== null, pid },
     otherFirewalls: otherFirewallNames
-      .filter(each => present.includes(each) || observed.otherFirewallRules[each].length > 0)
+      .filter(each => present.includes(each) || otherFirewalls.found[each].length > 0)
       .map(firewall => ({
         name: firewall,
-        rules: describeRules({ firewall, rules: observed.otherFirewallRules[firewall] }),
+        rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
     problems: findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps }).map(networkProblemText),
     probe: null,

@@ -87,11 +87,6 @@ export function create(xml: string): Promise<void> {
   return virshWithXml('create', xml);
 }
 
-/** Defines a network of libvirt. */
-export function defineNetwork(xml: string): Promise<void> {
-  return virshWithXml('net-define', xml);
-}
-
 /** Starts a defined machine. */
 export function startMachine(name: string): Promise<string> {
   return virsh('start', '--domain', name);

@@ -62,7 +62,6 @@ export class FakeKernel {
         family: 'ipv4' as const,
         ...this.rules[backend],
       })),
-      otherFirewallRules: this.otherFirewallRules,
       dnsmasq: { conf: this.conf, pid: this.pid },
       reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
     };

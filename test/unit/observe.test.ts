@@ -10,7 +10,7 @@ import {
   observeNetwork,
 } from '../../src/network/observe.ts';
 import type { BridgeState, DesiredNetwork } from '../../src/network/state.ts';
-import { ip, mac, noFirewalls } from './builders.ts';
+import { ip, mac } from './builders.ts';
 
 const observes = suite('observe');
 
@@ -148,7 +148,6 @@ const host: HostReading = {
     ],
     addresses: ['10.0.0.1/24'],
   },
-  otherFirewalls: noFirewalls,
   sysctls: new Map([
     ['a', '1'],
     ['b', '2'],

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
+import { makeRuleset } from '../../src/firewall/ruleset.ts';
 import {
   absentNetwork,
   asDesired,
@@ -11,10 +12,11 @@ import {
   dummyName,
   type HostFacts,
 } from '../../src/network/desired.ts';
-import { planHost, planNetwork } from '../../src/network/plan.ts';
+import { planHost, planNetwork, planOtherFirewalls } from '../../src/network/plan.ts';
 import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
 import type { Step } from '../../src/network/steps.ts';
-import type { OtherFirewallsReading, RuleOf } from '../../src/other-firewalls/model.ts';
+import { noOtherRules, type OtherFirewallsReading, type RuleOf } from '../../src/other-firewalls/model.ts';
+import { wantedRules } from '../../src/other-firewalls/registry.ts';
 import { config, ip, mac, network, noFirewalls } from './builders.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
@@ -23,7 +25,6 @@ const plans = suite('plan');
 const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
   backends: ['nftables', 'iptables'],
-  otherFirewalls: noFirewalls,
   hasDummy: true,
   keepsIpv6Off: true,
   taps: ['vnet0'],
@@ -58,7 +59,6 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     keepsIpv6Off: fc.boolean(),
     taps: fc.subarray(['vnet0', 'vnet1']),
     reservations: fc.option(fc.subarray(['a # virlan', 'b # virlan'])),
-    otherFirewalls: fc.constantFrom(noFirewalls, besideDocker, besideUfw),
   })
   .map(({ stp, mtu, ...host }) =>
     desiredNetwork(network(`stp = ${stp}`, `mtu = ${mtu}`), { ...facts, ...host }),
@@ -117,14 +117,6 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       reservations: fc.subarray(['a # virlan', 'c # virlan']),
       own: fc.constantFrom([], [own], [own, stale]),
       unrouted: fc.subarray([own]),
-      docker: fc.subarray<RuleOf<'docker'>>([
-        ...desired.otherFirewallRules.docker,
-        { kind: 'iptables-rule', rule: 'older' },
-      ]),
-      ufw: fc.subarray<RuleOf<'ufw'>>([
-        ...desired.otherFirewallRules.ufw.filter(rule => rule.kind !== 'reload'),
-        { kind: 'tuple', tuple: 'an older form' },
-      ]),
     })
     .map(found => {
       const kernel = new FakeKernel(desired.bridge);
@@ -143,7 +135,6 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       kernel.reservations = found.reservations;
       kernel.own = found.own;
       kernel.unrouted = found.unrouted;
-      kernel.otherFirewallRules = { docker: found.docker, ufw: found.ufw, firewalld: [] };
       return kernel;
     });
 
@@ -524,5 +515,45 @@ plans('the host forwards, now and after a boot, and gets back what it had', () =
     { kind: 'remove file', path, from: wanted.sysctlFile },
   ]);
 });
+
+/** Some rules that are wanted in other firewalls, and what somebody has left there of them, older forms included. */
+const anyOtherRules = fc
+  .constantFrom(besideDocker, besideUfw, noFirewalls)
+  .map(reading => wantedRules(makeRuleset(lan), 'nftables', reading))
+  .chain(wanted =>
+    fc.record({
+      wanted: fc.constant(wanted),
+      docker: fc.subarray<RuleOf<'docker'>>([...wanted.docker, { kind: 'iptables-rule', rule: 'older' }]),
+      ufw: fc.subarray<RuleOf<'ufw'>>([
+        ...wanted.ufw.filter(rule => rule.kind !== 'reload'),
+        { kind: 'tuple', tuple: 'an older form' },
+      ]),
+    }),
+  );
+
+plans(
+  'rules in other firewalls: what is stale goes, then what is missing comes, and nothing is left to do',
+  () => {
+    fc.assert(
+      fc.property(anyOtherRules, ({ wanted, docker, ufw }) => {
+        const kernel = new FakeKernel(lan.bridge);
+        kernel.otherFirewallRules = { docker, ufw, firewalld: [] };
+        const steps = planOtherFirewalls(lan.bridge, wanted, kernel.otherFirewallRules);
+        const removal = place(steps, step => step.kind === 'withdraw from');
+        const addition = place(steps, step => step.kind === 'allow in');
+        assert(removal.last === -1 || addition.first === -1 || removal.last < addition.first);
+        kernel.apply(steps);
+        // ufw's reload leaves no trace, so it is planned until the kernel has ufw's rules.
+        const left = planOtherFirewalls(lan.bridge, wanted, kernel.otherFirewallRules);
+        for (const step of left) {
+          assert(step.kind === 'allow in');
+          assert.deepEqual(step.rules, [{ kind: 'reload' }]);
+        }
+        kernel.apply(planOtherFirewalls(lan.bridge, noOtherRules, kernel.otherFirewallRules));
+        assert.deepEqual(kernel.otherFirewallRules, noOtherRules);
+      }),
+    );
+  },
+);
 
 plans.run();

@@ -26,8 +26,8 @@ export async function readNetworkFacts(
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
   return {
     survey,
-    droppingChains: survey.otherFirewalls.chains.filter(dropsByPolicy),
-    unreadFirewalls: survey.otherFirewalls.unread,
+    droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
+    unreadFirewalls: survey.otherFirewalls.reading.unread,
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
     uplink,
     sharedMacs: readSharedMacs(network),
