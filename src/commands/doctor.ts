@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
 import { type Fix, fail, type State } from '../diagnosis/finding.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf, VirlanError } from '../errors.ts';
 import { bringUp } from '../operations/bring-up.ts';
 import { type Decisions, explainDecisions } from '../operations/explain-decisions.ts';
 import { reserveRunning } from '../operations/reserve-running.ts';
@@ -18,7 +18,7 @@ export async function doctor(options: Values, name: string | null): Promise<numb
   const read = readConfig(options.config);
   if (read.kind === 'unreadable') return report(options, [read.check], null, []);
   const { config } = read;
-  const decisions = options.verbose ? explainDecisions(config, name) : [];
+  const decisions = options.verbose ? readDecisions(config, name) : [];
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
   const checks = await progress(describeWait(config), examine(config, name));
   const repairable = checks.filter(isRepairable);
@@ -150,6 +150,16 @@ function formatChecks(checks: readonly Check[]): string[] {
     ...wrap(`  ${signs[state]} ${check.padEnd(width)}  ${forTerminal(seen(detail))}`, indent),
     ...commandOf(state, fixFor(detail)).map(indented),
   ]);
+}
+
+/** Reads the decisions. Returns none where they cannot be read: a check reports why. */
+function readDecisions(config: Config, name: string | null): Decisions[] {
+  try {
+    return explainDecisions(config, name);
+  } catch (error) {
+    if (error instanceof VirlanError) return [];
+    throw error;
+  }
 }
 
 /** Returns the decisions of virlan as text, one line for each step. */

@@ -3,13 +3,19 @@ import type { Values } from '../cli/table.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { predictNicMac } from '../operations/predict-identity.ts';
+import { trailJson, trailText } from '../report/trail-text.ts';
+import { forTerminal } from '../text.ts';
 import { selectNetwork } from './networks.ts';
 
-/** Prints the MAC that a NIC of a machine has or would get. Returns the exit code. */
-export async function mac({ config, json, network: on, nic }: Values, name: string): Promise<number> {
-  const network = selectNetwork(loadConfig(config), on);
-  const { mac: found, given } = predictNicMac(network, { name, nic });
-  if (json) printJson({ name, network: network.name, nic, mac: found, given });
-  else print(found);
+/** Prints the MAC that a NIC of a machine has or would get; with --verbose also why. Returns the exit code. */
+export async function mac(options: Values, name: string): Promise<number> {
+  const { json, nic, verbose } = options;
+  const network = selectNetwork(loadConfig(options.config), options.network);
+  const { mac: found, given, why } = predictNicMac(network, { name, nic });
+  const trail = verbose ? why : [];
+  if (json) {
+    const reasons = verbose ? { why: trail.map(trailJson) } : {};
+    printJson({ name, network: network.name, nic, mac: found, given, ...reasons });
+  } else print(found, ...trail.map(step => `  ${forTerminal(trailText(step))}`));
   return 0;
 }

@@ -8,7 +8,7 @@ import { logLine } from '../../src/report/log-line.ts';
 import { changeEvents } from '../../src/report/network-events.ts';
 import { findProblems, type ProblemSources } from '../../src/report/network-problems.ts';
 import { networkProblemText } from '../../src/report/status-text.ts';
-import { entry, ip, network } from './builders.ts';
+import { entry, ip, mac, network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 
 const events = suite('events');
@@ -55,8 +55,8 @@ const conflict = {
 const error = new Error('reason');
 const machine = { name: 'web', uuid: entry().uuid };
 
-/** Every kind of event. The compiler cannot list them: a missing kind is one that the golden file lacks. */
-const all: Event[] = [
+/** Every kind of event: `isComplete` below does not compile when one is missing. */
+const all = [
   { kind: 'network-established', network: 'lan', done: [start], units: [] },
   {
     kind: 'network-repaired',
@@ -115,10 +115,29 @@ const all: Event[] = [
   { kind: 'failed', during: 'reconcile', error },
   { kind: 'failed', during: 'libvirt-networks', error },
   { kind: 'failed', during: 'file-change', error, path: '/x' },
-];
+  { kind: 'reservation', event: { kind: 'reserved', entry: entry() } },
+  { kind: 'reservation', event: { kind: 'changed', entry: entry({ ip: null }) } },
+  { kind: 'reservation', event: { kind: 'problem', entry: entry(), problem: { kind: 'pool-exhausted' } } },
+  { kind: 'reservation-retired', network: 'lan', machine },
+  { kind: 'macs-assigned', machine, macs: [mac(1)] },
+  { kind: 'mac-assigned-too-late', machine },
+  { kind: 'mac-refused-by-libvirt', machine, error },
+  { kind: 'machine-failed', machine, error },
+  { kind: 'probed', network: 'lan', result: { kind: 'passed', outside: null, warnings: [] } },
+  {
+    kind: 'probed',
+    network: 'lan',
+    result: { kind: 'failed', detail: { kind: 'machine-unknown', machine: 'web' } },
+  },
+] as const satisfies readonly Event[];
+
+/** Is `never` unless each kind of event is in the list. */
+type IsComplete = Event['kind'] extends (typeof all)[number]['kind'] ? true : never;
+const isComplete: IsComplete = true;
 
 events('each event has its line in the log', () => {
-  const lines = all.map(event => {
+  assert(isComplete);
+  const lines = all.map((event: Event) => {
     const { level, message, fields } = logLine(event);
     return `${event.kind}\n  ${level}: ${message}\n  ${JSON.stringify(fields)}\n`;
   });
