@@ -193,15 +193,23 @@ const networkFacts: NetworkFacts = {
   probe: [],
 };
 
-const surveyed = (survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> => ({
-  survey: { ...networkFacts.survey, ...survey },
-});
-const link = (change: LinkChange, name = 'k8s-br0'): Step => ({ kind: 'set link', link: name, ...change });
+function surveyed(survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> {
+  return {
+    survey: { ...networkFacts.survey, ...survey },
+  };
+}
 
-const conflict = (subnet: string) => ({
-  network: network(),
-  other: { subnet: prefixOf(ip(subnet), 24), link: null, by: 'route' as const },
-});
+function link(change: LinkChange, name = 'k8s-br0'): Step {
+  return { kind: 'set link', link: name, ...change };
+}
+
+function conflict(subnet: string) {
+  return {
+    network: network(),
+    other: { subnet: prefixOf(ip(subnet), 24), link: null, by: 'route' as const },
+  };
+}
+
 const unread = { subject: 'firewalld', error: new Error('no answer') } as const;
 
 const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: object][] = [
@@ -263,14 +271,17 @@ for (const [facts, check, state, kind, fields] of networks) {
 }
 
 const bridge = 'k8s-br0';
-const rules = (...drift: RuleDrift[]): Step => ({
-  kind: 'load rules',
-  backend: 'nftables',
-  family: 'ipv4',
-  bridge,
-  script: '',
-  drift,
-});
+function rules(...drift: RuleDrift[]): Step {
+  return {
+    kind: 'load rules',
+    backend: 'nftables',
+    family: 'ipv4',
+    bridge,
+    script: '',
+    drift,
+  };
+}
+
 const ruleMissing = { kind: 'missing', rule: 'one' } as const;
 const otherMtu = link({ attribute: 'mtu', from: 1300, to: 1500 });
 const linkDown = link({ attribute: 'state', from: 'down', to: 'up' });

@@ -1,3 +1,4 @@
+// events.test.ts: tests the events of a network, their log lines, and its problems.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Established } from '../../src/network/establish.ts';
@@ -18,7 +19,7 @@ const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from:
 const inUse = new Error('dnsmasq: port 67 is in use');
 const nothing: Established = { done: [], failed: [], skipped: [], warnings: [] };
 
-events('nothing was repaired or established where no step took effect', () => {
+events('without a successful step there is no network-repaired or network-established', () => {
   const failed = changeEvents(lan, 'network-repaired', {
     ...nothing,
     failed: [{ step: start, error: inUse }],
@@ -30,7 +31,7 @@ events('nothing was repaired or established where no step took effect', () => {
   assert.deepEqual(changeEvents(lan, 'network-established', nothing), []);
 });
 
-events('a change names the steps that took effect and their units, beside what failed', () => {
+events('a change has its successful steps and their units; failures are events of their own', () => {
   const [changed, failure] = changeEvents(lan, 'network-repaired', {
     ...nothing,
     done: [forwarding],
@@ -54,7 +55,7 @@ const conflict = {
 const error = new Error('reason');
 const machine = { name: 'web', uuid: entry().uuid };
 
-/** Every kind of event. The compiler cannot list them: a missing kind is one that the golden file lacks. */
+/** One or more events of every kind. The compiler does not check that no kind is missing. */
 const all: Event[] = [
   { kind: 'network-established', network: 'lan', done: [start], units: [] },
   {
@@ -116,7 +117,7 @@ const all: Event[] = [
   { kind: 'failed', during: 'file-change', error, path: '/x' },
 ];
 
-events('each event has its line in the log', () => {
+events('each event has its log line', () => {
   const lines = all.map(event => {
     const { level, message, fields } = logLine(event);
     return `${event.kind}\n  ${level}: ${message}\n  ${JSON.stringify(fields)}\n`;
@@ -139,7 +140,7 @@ const up: ProblemSources = {
   isKnown: true,
 };
 
-events('problems of a network, by their weight', () => {
+events('problems of a network are sorted by severity', () => {
   const texts = (sources: ProblemSources) => findProblems(sources).map(networkProblemText);
   assert.deepEqual(
     findProblems(up).map(({ kind }) => kind),

@@ -27,12 +27,17 @@ function read(text: string): Hostsfile {
 }
 
 /** A reservation of the machine with this number, which is in its MAC, its address and its name. */
-const numbered = (number: number, at = number) => ({
-  macs: [mac(number)],
-  ip: ip(`10.0.0.${at}`),
-  hostname: `vm${number}`,
-});
-const line = (number: number, at = number) => reservationLine(numbered(number, at));
+function numbered(number: number, at = number) {
+  return {
+    macs: [mac(number)],
+    ip: ip(`10.0.0.${at}`),
+    hostname: `vm${number}`,
+  };
+}
+
+function line(number: number, at = number) {
+  return reservationLine(numbered(number, at));
+}
 
 const byHand = [
   '# printers, and   odd spacing kept',

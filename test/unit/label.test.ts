@@ -6,7 +6,9 @@ import { anyName } from './builders.ts';
 
 const labels = suite('label');
 
-const none = () => false;
+function none() {
+  return false;
+}
 
 /** RFC 1123, section 2.1, and no word that dnsmasq reads as anything but a name (option.c, LOPT_DHCP_HOST). */
 function assertLabel(text: string): void {

@@ -98,7 +98,9 @@ function domain(text: string): Domain {
   return result.value;
 }
 
-const errorOf = (result: ReturnType<typeof parseDomain>) => (result.ok ? '' : result.error);
+function errorOf(result: ReturnType<typeof parseDomain>) {
+  return result.ok ? '' : result.error;
+}
 
 xml('a domain as the hook gets it', () => {
   const { metadata, ...rest } = domain(prepared);

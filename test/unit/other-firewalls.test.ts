@@ -26,14 +26,16 @@ const others = suite('other firewalls');
 
 const bridge = 'k8s-br0';
 const comment = Buffer.from('virlan-k8s-br0').toString('hex');
-const chain = (name: string, policy: string | null = null, more: Partial<Chain> = {}): Chain => ({
-  family: 'ip',
-  table: 'filter',
-  name,
-  hook: policy === null ? null : name.toLowerCase(),
-  policy,
-  ...more,
-});
+function chain(name: string, policy: string | null = null, more: Partial<Chain> = {}): Chain {
+  return {
+    family: 'ip',
+    table: 'filter',
+    name,
+    hook: policy === null ? null : name.toLowerCase(),
+    policy,
+    ...more,
+  };
+}
 
 const docker: OtherFirewallsReading = {
   ...noFirewalls,
@@ -47,33 +49,39 @@ const dockerRules = [
 ];
 const dockerJump = '-A FORWARD -m comment --comment virlan-k8s-br0 -j DOCKER-USER';
 
-const ufw = (rules: string, ...iptables: string[]): OtherFirewallsReading => ({
-  ...noFirewalls,
-  chains: [
-    chain('FORWARD', 'drop'),
-    chain('INPUT', 'drop'),
-    chain('ufw-before-forward'),
-    chain('ufw-before-input'),
-  ],
-  iptables,
-  ufw: { enabled: true, rules },
-});
+function ufw(rules: string, ...iptables: string[]): OtherFirewallsReading {
+  return {
+    ...noFirewalls,
+    chains: [
+      chain('FORWARD', 'drop'),
+      chain('INPUT', 'drop'),
+      chain('ufw-before-forward'),
+      chain('ufw-before-input'),
+    ],
+    iptables,
+    ufw: { enabled: true, rules },
+  };
+}
+
 const ufwLoaded = [
   '-A FORWARD -j ufw-before-forward',
   '-A INPUT -j ufw-before-input',
   '-A ufw-before-forward -j ufw-user-forward',
 ];
 
-const firewalld = (found: Partial<NonNullable<OtherFirewallsReading['firewalld']>>, runs = true) => ({
-  ...noFirewalls,
-  chains: runs
-    ? [chain('filter_INPUT', 'accept', { family: 'inet', table: 'firewalld', hook: 'input' })]
-    : [],
-  firewalld: { zoneFile: null, claimedBy: null, zone: runs ? '' : null, ...found },
-});
+function firewalld(found: Partial<NonNullable<OtherFirewallsReading['firewalld']>>, runs = true) {
+  return {
+    ...noFirewalls,
+    chains: runs
+      ? [chain('filter_INPUT', 'accept', { family: 'inet', table: 'firewalld', hook: 'input' })]
+      : [],
+    firewalld: { zoneFile: null, claimedBy: null, zone: runs ? '' : null, ...found },
+  };
+}
 
-const wanted = (found: OtherFirewallsReading, ...lines: string[]) =>
-  wantedRules(makeRuleset(network(...lines)), 'nftables', found);
+function wanted(found: OtherFirewallsReading, ...lines: string[]) {
+  return wantedRules(makeRuleset(network(...lines)), 'nftables', found);
+}
 
 /** Returns rules in the form that a table of a test has: the text of a rule or tuple, or `reload`. */
 function rulesOf(rules: readonly (RuleOf<'ufw'> | RuleOf<'docker'>)[]): string[] {

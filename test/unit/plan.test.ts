@@ -82,14 +82,15 @@ const foundBridge: fc.Arbitrary<BridgeState> = fc
   )
   .map(link => (link.stp && link.forwardDelay === 0 ? { ...link, forwardDelay: 200 } : link));
 
-const foundRules = (script: string) =>
-  fc.constantFrom<FakeKernel['rules']['nftables'][]>(
+function foundRules(script: string) {
+  return fc.constantFrom<FakeKernel['rules']['nftables'][]>(
     { loaded: null, present: false, drift: [] },
     { loaded: script, present: false, drift: [] },
     { loaded: script, present: true, drift: [] },
     { loaded: script, present: true, drift: [{ kind: 'missing', rule: 'rule' }] },
     { loaded: 'older', present: true, drift: [] },
   );
+}
 
 /** Returns the script that is wanted of a backend; null for none. */
 function scriptOf({ rules }: DesiredNetwork, backend: BackendName): string | null {
@@ -97,8 +98,8 @@ function scriptOf({ rules }: DesiredNetwork, backend: BackendName): string | nul
 }
 
 /** Some host on which somebody, or another virlan, has been at work. */
-const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
-  fc
+function anyKernel(desired: DesiredNetwork): fc.Arbitrary<FakeKernel> {
+  return fc
     .record({
       link: fc.option(foundBridge),
       dummy: fc.option(
@@ -146,6 +147,7 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       kernel.otherFirewallRules = { docker: found.docker, ufw: found.ufw, firewalld: [] };
       return kernel;
     });
+}
 
 const anyCase = anyDesired.chain(desired =>
   fc.record({ desired: fc.constant(desired), kernel: anyKernel(desired) }),
@@ -226,11 +228,16 @@ plans('from wherever a plan fails, the way back leads to where it began', () => 
   );
 });
 
-const isLinkStep = (step: Step) => 'link' in step;
-const place = (steps: readonly Step[], isMeant: (step: Step) => boolean) => ({
-  first: steps.findIndex(isMeant),
-  last: steps.findLastIndex(isMeant),
-});
+function isLinkStep(step: Step) {
+  return 'link' in step;
+}
+
+function place(steps: readonly Step[], isMeant: (step: Step) => boolean) {
+  return {
+    first: steps.findIndex(isMeant),
+    last: steps.findLastIndex(isMeant),
+  };
+}
 
 plans('no machine is ever reachable without rules', () => {
   fc.assert(

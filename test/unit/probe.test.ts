@@ -146,11 +146,16 @@ const none = { entered: 0, plain: 0, masqueraded: 0, returned: 0 };
 const noAnswer: ProbeReport = { ...good, nextHopAnswers: false };
 const notAsked: ProbeReport = { ...good, nextHopAnswers: null };
 const noUplink = { kind: 'unreachable', reason: 'Network is unreachable' } as const;
-const silentAfter = (after: 'DISCOVER' | 'REQUEST'): ProbeReport => ({
-  ...good,
-  lease: { kind: 'silent', after },
-});
-const policy = (family: string, table: string, chain: string) => ({ family, table, chain, rule: null });
+function silentAfter(after: 'DISCOVER' | 'REQUEST'): ProbeReport {
+  return {
+    ...good,
+    lease: { kind: 'silent', after },
+  };
+}
+
+function policy(family: string, table: string, chain: string) {
+  return { family, table, chain, rule: null };
+}
 
 /** Facts → the first letter of each stage's state, the code of the first that is not right, and its command. */
 const cases: [

@@ -23,15 +23,19 @@ function domain(number: number, name: string, macs: readonly number[], tap: stri
   return { name, uuid: uuid(number), nics, metadata: [] };
 }
 
-const lease = (number: number, expires: number, lastByte = 7): Lease => ({
-  mac: mac(number),
-  ip: ip(`192.168.100.${lastByte}`),
-  hostname: 'evil\u001b[31m',
-  clientId: null,
-  expires,
-});
+function lease(number: number, expires: number, lastByte = 7): Lease {
+  return {
+    mac: mac(number),
+    ip: ip(`192.168.100.${lastByte}`),
+    hostname: 'evil\u001b[31m',
+    clientId: null,
+    expires,
+  };
+}
 
-const machines = (sources: Partial<MachineSources>) => machinesOf(network(), { ...nothing, ...sources });
+function machines(sources: Partial<MachineSources>) {
+  return machinesOf(network(), { ...nothing, ...sources });
+}
 
 report('a machine with its reservation, its tap and its lease', () => {
   const running = [domain(1, 'web', [1], 'vnet0')];

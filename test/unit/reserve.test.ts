@@ -95,8 +95,13 @@ class Host {
   }
 }
 
-const tiny = (size: number) => [`dhcp-range = 192.168.100.10-192.168.100.${9 + size}`];
-const at = (lastByte: number) => ip(`192.168.100.${lastByte}`);
+function tiny(size: number) {
+  return [`dhcp-range = 192.168.100.10-192.168.100.${9 + size}`];
+}
+
+function at(lastByte: number) {
+  return ip(`192.168.100.${lastByte}`);
+}
 
 function machine(
   number: number,

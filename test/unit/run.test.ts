@@ -19,8 +19,9 @@ async function failureOf(work: Promise<unknown>): Promise<CommandError> {
   return error;
 }
 
-const sh = (script: string, input = '', timeoutSeconds = 10) =>
-  run('sh', ['-c', script], input, timeoutSeconds);
+function sh(script: string, input = '', timeoutSeconds = 10) {
+  return run('sh', ['-c', script], input, timeoutSeconds);
+}
 
 running('returns the output without the line break at its end', async () => {
   assert.equal(await sh('echo a; echo; echo'), 'a\n\n');

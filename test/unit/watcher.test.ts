@@ -9,10 +9,9 @@ import { config } from './builders.ts';
 const watcher = suite('watcher');
 
 const two = '[network.a]\nsubnet = 10.0.0.0/24\n[network.b]\nsubnet = 10.0.1.0/24';
-const on =
-  (...machines: readonly string[]) =>
-  ({ name }: NetworkConfig) =>
-    name === 'a' ? machines : [];
+function on(...machines: readonly string[]) {
+  return ({ name }: NetworkConfig) => (name === 'a' ? machines : []);
+}
 
 watcher('a configuration that would cut off running machines is refused', () => {
   const cases: [next: string, machines: string[], text: string | null][] = [
@@ -42,19 +41,21 @@ watcher('a configuration that would cut off running machines is refused', () => 
   }
 });
 
-const network = (name: string, ...problems: string[]): NetworkStatus => ({
-  name,
-  bridge: name,
-  subnet: '10.0.0.0/24',
-  gateway: '10.0.0.1',
-  up: true,
-  firewall: 'nftables',
-  dnsmasq: { running: true, pid: 7 },
-  otherFirewalls: [],
-  problems,
-  probe: null,
-  machines: [],
-});
+function network(name: string, ...problems: string[]): NetworkStatus {
+  return {
+    name,
+    bridge: name,
+    subnet: '10.0.0.0/24',
+    gateway: '10.0.0.1',
+    up: true,
+    firewall: 'nftables',
+    dnsmasq: { running: true, pid: 7 },
+    otherFirewalls: [],
+    problems,
+    probe: null,
+    machines: [],
+  };
+}
 
 const collected: Status = {
   virlan: '1.2.3',
