@@ -188,8 +188,14 @@ async function benchStart(watcherIs: string): Promise<void> {
   );
 }
 
-const python = () => timeCommand('python3', ['-c', '0']);
-const node = () => timeCommand('node', ['-e', '0']);
+function python() {
+  return timeCommand('python3', ['-c', '0']);
+}
+
+function node() {
+  return timeCommand('node', ['-e', '0']);
+}
+
 const known = machineXml('known', '52:54:00:0b:00:01');
 let newMachines = 0;
 

@@ -34,7 +34,10 @@ const damages: Damage[] = [
 
 const inIptables: Damage[] = [['iptables -F', () => execa('iptables', ['-F'])]];
 
-const section = (firewall: string) => `[network.k8s-br0]\ndefault-network = keep\nfirewall = ${firewall}\n`;
+function section(firewall: string) {
+  return `[network.k8s-br0]\ndefault-network = keep\nfirewall = ${firewall}\n`;
+}
+
 const fixedHost = '[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:00:10\nip = 192.168.100.10\n';
 
 /** How long the watcher takes to put right what others break: a table, and a line for each that takes too long. */

@@ -41,7 +41,9 @@ async function showVirsh(...args: string[]): Promise<void> {
   show(`virsh ${args.join(' ')}`, await virsh(...args));
 }
 
-const formulaMacOf = (machine: string) => formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
+function formulaMacOf(machine: string) {
+  return formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
+}
 
 /** Starts a machine and waits until its DHCP client has an address. */
 async function boot(machine: string): Promise<Lease> {

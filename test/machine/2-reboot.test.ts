@@ -42,7 +42,9 @@ async function destroyAll(): Promise<void> {
   for (const machine of running) await destroyMachine(machine);
 }
 
-const qemus = () => processes('qemu-system-x86_64').map(({ pid }) => pid);
+function qemus() {
+  return processes('qemu-system-x86_64').map(({ pid }) => pid);
+}
 
 reboot('the network was there before libvirtd, and virbr0 never', async () => {
   const seen = linksEverSeen();

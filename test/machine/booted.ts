@@ -10,10 +10,13 @@ export const patience = 240;
 
 export const oldMachine = domainXml({ name: 'old', nics: [{ type: 'network', source: 'default' }] });
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
-export const newMachine = (name: string) => withHotplug(domainXml({ name, nics: [onBridge] }));
+export function newMachine(name: string) {
+  return withHotplug(domainXml({ name, nics: [onBridge] }));
+}
 
-export const formulaMacOf = (machine: string, nic = 0) =>
-  formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
+export function formulaMacOf(machine: string, nic = 0) {
+  return formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
+}
 
 /** What one boot tells the next. */
 interface Memory {

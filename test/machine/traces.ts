@@ -21,11 +21,12 @@ export async function traces(): Promise<Snapshot> {
  * What the kernel counts up, what a lease of the host's own NIC has left, how long a bridge remembers (less for a while
  * after a port came or went), and what its ports let it put into one packet.
  */
-const withoutNumbers = (line: string) =>
-  line.replace(
+function withoutNumbers(line: string) {
+  return line.replace(
     /"(handle|ifindex|expires|valid_life_time|preferred_life_time|ageing_time|tso_max_size)":\d+,?/g,
     '',
   );
+}
 
 /** What a host writes by itself. */
 const ownMatters = /^\/var\/(log|tmp|cache)$|^\/var\/lib\/(systemd|private)$/;

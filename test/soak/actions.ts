@@ -31,10 +31,17 @@ export interface Action {
 /** So many machines at a time, which take 64 MiB each when they run. */
 const mostMachines = 6;
 
-const names = ({ machines }: World, running: boolean) =>
-  [...machines].filter(([, machine]) => machine.running === running).map(([name]) => name);
-const hasOff = (world: World) => names(world, false).length > 0;
-const hasRunning = (world: World) => names(world, true).length > 0;
+function names({ machines }: World, running: boolean) {
+  return [...machines].filter(([, machine]) => machine.running === running).map(([name]) => name);
+}
+
+function hasOff(world: World) {
+  return names(world, false).length > 0;
+}
+
+function hasRunning(world: World) {
+  return names(world, true).length > 0;
+}
 
 function nextNumber(world: World): number {
   world.count++;

@@ -1,3 +1,4 @@
+// address.test.ts: tests addresses, prefixes, ranges, pools and MACs.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -31,7 +32,7 @@ const anySubnet = fc
   .tuple(anyIp, fc.integer({ min: 0, max: 32 }))
   .map(([at, length]) => prefixOf(at, length));
 
-/** The same by bits in a string: slow, and too plain to be wrong. */
+/** Returns an address as 32 binary digits: slow, but simple enough to be a reference. */
 function bits(at: Ipv4): string {
   return at.toString(2).padStart(32, '0');
 }
@@ -48,13 +49,13 @@ function subnet(text: string): Prefix<Ipv4> {
   return { network, length };
 }
 
-address('every address comes back from its text', () => {
+address('an address that is formatted and parsed stays the same', () => {
   fc.assert(fc.property(anyIp, at => assert.equal(parseIpv4(formatIp(at)), at)));
   assert.equal(ip('255.255.255.255'), 0xffffffff);
   assert.equal(ip('1.2.3.4'), 0x01020304);
 });
 
-address('what is no address is refused', () => {
+address('an invalid address is refused', () => {
   const bad = [
     '',
     '1.2.3',
@@ -70,7 +71,7 @@ address('what is no address is refused', () => {
   for (const text of bad) assert.equal(parseIpv4(text), null, text);
 });
 
-address('an address with a prefix', () => {
+address('an address with a prefix length is parsed', () => {
   assert.deepEqual(parseAddressWithPrefix('10.1.2.3/8'), { address: ip('10.1.2.3'), length: 8 });
   assert.deepEqual(parseAddressWithPrefix('0.0.0.0/0'), { address: 0, length: 0 });
   for (const text of [
@@ -87,7 +88,7 @@ address('an address with a prefix', () => {
   }
 });
 
-address('IPv6 addresses are written in the form of RFC 5952, and come back from it', () => {
+address('IPv6 addresses are formatted as RFC 5952 says, and parsed from that form', () => {
   const cases: [text: string, canonical: string][] = [
     ['::', '::'],
     ['0:0:0:0:0:0:0:1', '::1'],
@@ -118,7 +119,7 @@ address('IPv6 addresses are written in the form of RFC 5952, and come back from 
     assert.equal(parseIpv6(text), null, text);
 });
 
-address('prefixes of IPv6 contain, and overlap, as those of IPv4 do, and never across families', () => {
+address('prefixes contain and overlap in IPv6 as in IPv4, and never across families', () => {
   const ula = prefix('fd12:3456:789a::1/64');
   assert.equal(formatPrefix(ula), 'fd12:3456:789a::/64');
   const inside = parseIp('fd12:3456:789a::ffff');
@@ -135,7 +136,7 @@ address('prefixes of IPv6 contain, and overlap, as those of IPv4 do, and never a
     assert.equal(parseAddressWithPrefix(text), null, text);
 });
 
-address('subnets at the edges', () => {
+address('subnets at both ends of the address space, and of extreme lengths', () => {
   const cases: [text: string, network: string, broadcast: string, netmask: string][] = [
     ['10.255.3.4/8', '10.0.0.0', '10.255.255.255', '255.0.0.0'],
     ['192.168.100.15/29', '192.168.100.8', '192.168.100.15', '255.255.255.248'],
@@ -152,7 +153,7 @@ address('subnets at the edges', () => {
   }
 });
 
-address('a subnet holds just the addresses that begin with its bits', () => {
+address('a subnet contains exactly the addresses that begin with its bits', () => {
   fc.assert(
     fc.property(anySubnet, fc.oneof(anyIp, fc.integer({ min: -2, max: 2 })), (within, other) => {
       const near = [ipv4After(within.network, other), ipv4After(broadcastOf(within), other), other as Ipv4];
@@ -164,7 +165,7 @@ address('a subnet holds just the addresses that begin with its bits', () => {
   );
 });
 
-address('subnets overlap when the shorter prefix is that of both', () => {
+address('subnets overlap if both begin with the shorter prefix', () => {
   fc.assert(
     fc.property(anySubnet, anySubnet, fc.boolean(), (a, other, isNear) => {
       const b = isNear ? prefixOf(a.network, other.length) : other;
@@ -177,19 +178,19 @@ address('subnets overlap when the shorter prefix is that of both', () => {
   assert(!prefixesOverlap(subnet('10.0.0.0/25'), subnet('10.0.0.128/25')));
 });
 
-address('the next address wraps at the end', () => {
+address('the address after the last one is the first one', () => {
   assert.equal(ipv4After(ip('255.255.255.255'), 1), 0);
   assert.equal(ipv4After(ip('10.0.0.255'), 1), ip('10.0.1.0'));
   assert.equal(ipv4After(ip('10.0.1.0'), -1), ip('10.0.0.255'));
 });
 
-address('a range holds both its ends', () => {
+address('a range contains both its ends', () => {
   const range = { first: ip('10.0.0.2'), last: ip('10.0.0.4') };
   const inside = [1, 2, 3, 4, 5].filter(byte => rangeContains(range, ip(`10.0.0.${byte}`)));
   assert.deepEqual(inside, [2, 3, 4]);
 });
 
-address('the last free address of a pool is looked for from its end', () => {
+address('the last free address of a pool is searched from its end', () => {
   const range = { first: 10 as Ipv4, last: 15 as Ipv4 };
   const pool = makePool(range, [15 as Ipv4]);
   assert.equal(
@@ -206,11 +207,11 @@ address('the last free address of a pool is looked for from its end', () => {
   );
 });
 
-address('a pool lists its range without what is spoken for', () => {
+address('a pool contains its range without the reserved addresses', () => {
   fc.assert(
-    fc.property(fc.nat(30), fc.array(fc.integer({ min: -3, max: 40 })), (length, gone) => {
+    fc.property(fc.nat(30), fc.array(fc.integer({ min: -3, max: 40 })), (length, excluded) => {
       const first = ip('10.0.0.10');
-      const reserved = gone.map(place => ipv4After(first, place));
+      const reserved = excluded.map(place => ipv4After(first, place));
       const pool = makePool({ first, last: ipv4After(first, length) }, reserved);
       const expected = Array.from({ length: length + 1 }, (_, place) => ipv4After(first, place)).filter(
         at => !reserved.includes(at),
@@ -224,7 +225,7 @@ address('a pool lists its range without what is spoken for', () => {
   );
 });
 
-address('a MAC is read in either case, and is no multicast one', () => {
+address('a MAC is parsed in either case, and a multicast MAC is refused', () => {
   assert.equal(parseMac('52:54:00:AB:cd:0F'), '52:54:00:ab:cd:0f');
   const bad = [
     '',
@@ -240,7 +241,7 @@ address('a MAC is read in either case, and is no multicast one', () => {
   for (const text of bad) assert.equal(parseMac(text), null, text);
 });
 
-address('a MAC for KVM has the first three of some bytes', () => {
+address('a MAC for KVM ends with the first three of the given bytes', () => {
   assert.equal(kvmMac(Buffer.from([1, 2, 255, 4])), '52:54:00:01:02:ff');
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 3, maxLength: 32 }), bytes => {

@@ -1,3 +1,4 @@
+// arguments.test.ts: tests the parser of the command line.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseCommandLine } from '../../src/cli/arguments.ts';
@@ -6,7 +7,7 @@ import { VirlanError } from '../../src/errors.ts';
 
 const commandLine = suite('command line');
 
-/** What a command gets when no option is given. */
+/** The values of options that are not given. */
 const defaults: Values = {
   config: '/etc/virlan/virlan.ini',
   json: false,
@@ -19,14 +20,14 @@ const defaults: Values = {
   version: false,
 };
 
-/** The values that differ from their defaults. */
+/** Returns the values that differ from their defaults. */
 function given(values: Values): object {
   return Object.fromEntries(
     optionNames.flatMap(name => (values[name] === defaults[name] ? [] : [[name, values[name]]])),
   );
 }
 
-/** A request on one line. */
+/** Parses a command line and returns the request as one line. */
 function request(line: string): string {
   const found = parseCommandLine(line.split(' ').filter(word => word !== ''));
   if (found.kind !== 'run')
@@ -34,7 +35,7 @@ function request(line: string): string {
   return `${found.command.name} ${JSON.stringify(given(found.values))} ${found.operands.join(' ')}`.trim();
 }
 
-commandLine('what is asked for', () => {
+commandLine('a command line becomes a request', () => {
   const cases: [line: string, request: string][] = [
     ['up', 'up {}'],
     ['down --restore-default', 'down {"restoreDefault":true}'],
@@ -60,7 +61,7 @@ commandLine('what is asked for', () => {
   for (const [line, expected] of cases) assert.equal(request(line), expected, line);
 });
 
-commandLine('a command line that is not valid is a usage error that says what to write', () => {
+commandLine('an invalid command line is a usage error that names the correct form', () => {
   const cases: [line: string, message: RegExp][] = [
     ['', /^a command is missing: see "virlan --help"$/],
     ['--json', /^a command is missing/],

@@ -1,3 +1,4 @@
+// assign.test.ts: tests which MACs are assigned, and how they are written into a definition.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -16,27 +17,39 @@ import { entry, ip, mac, network, uuid } from './builders.ts';
 
 const assign = suite('assign');
 
-const formula = (nic = 0, taken: (other: Mac) => boolean = () => false) =>
-  formulaMac({ network: 'k8s-br0', machine: 'web', nic }, taken);
-const machine = (...macs: Mac[]) => ({ name: 'web', uuid: entry().uuid, macs, wishes: noWishes });
+function formula(nic = 0, taken: (other: Mac) => boolean = () => false) {
+  return formulaMac({ network: 'k8s-br0', machine: 'web', nic }, taken);
+}
+
+function machine(...macs: Mac[]) {
+  return { name: 'web', uuid: entry().uuid, macs, wishes: noWishes };
+}
+
 const context: AssignContext = { network: network(), ledger: Ledger.empty, domains: [], byHand: [] };
-const recorded = (...entries: readonly LedgerEntry[]) => ({
-  ledger: entries.reduce((ledger, one) => ledger.replace(null, one), Ledger.empty),
-});
+
+function recorded(...entries: readonly LedgerEntry[]) {
+  return {
+    ledger: entries.reduce((ledger, one) => ledger.replace(null, one), Ledger.empty),
+  };
+}
+
 const other = '02:00:00:00:00:01' as Mac;
 const second = formula(0, each => each === formula());
-const line = (own: Mac, hostname: string | null): HandLine => ({
-  macs: [own],
-  ip: ip('192.168.100.50'),
-  hostname,
-});
 
-/** The network with one `[host.…]` section. */
+function line(own: Mac, hostname: string | null): HandLine {
+  return {
+    macs: [own],
+    ip: ip('192.168.100.50'),
+    hostname,
+  };
+}
+
+/** Returns the network with one `[host.…]` section. */
 function withHost(name: string, own: Mac): NetworkConfig {
   return network(`[host.${name}]`, 'network = k8s-br0', `mac = ${own}`, 'ip = 192.168.100.50');
 }
 
-assign('who gets the formula’s MAC, and who keeps its own', () => {
+assign('a machine gets its formula MAC or keeps its own', () => {
   const own = entry({ macs: [mac(1)], macOrigin: 'own' });
   const given = entry({ macs: [mac(1)], macOrigin: 'given', name: 'old-name' });
   const policy = (text: 'assign' | 'always' | 'keep') => ({
@@ -44,54 +57,54 @@ assign('who gets the formula’s MAC, and who keeps its own', () => {
     network: { ...network(), macPolicy: text },
   });
   const cases: [string, ReturnType<typeof machine>, Parameters<typeof assignMacs>[1], Mac | null][] = [
-    ['one that is new', machine(mac(1)), context, formula()],
-    ['one that has it', machine(formula()), context, null],
-    ['one with another prefix', machine(other), context, null],
+    ['a new machine', machine(mac(1)), context, formula()],
+    ['a machine that has its formula MAC', machine(formula()), context, null],
+    ['a MAC without the prefix of KVM', machine(other), context, null],
+    ['a MAC in a line written by hand', machine(mac(1)), { ...context, byHand: [line(mac(1), null)] }, null],
+    ['a MAC in virlan.ini', machine(mac(1)), { ...context, network: withHost('x', mac(1)) }, null],
+    ['a known machine that has not booted', machine(mac(1)), { ...context, ...recorded(own) }, formula()],
     [
-      'one that a line written by hand has',
+      'a machine that has booted',
       machine(mac(1)),
-      { ...context, byHand: [line(mac(1), null)] },
+      { ...context, ...recorded({ ...own, booted: true }) },
       null,
     ],
-    ['one that virlan.ini has', machine(mac(1)), { ...context, network: withHost('x', mac(1)) }, null],
-    ['one that never booted', machine(mac(1)), { ...context, ...recorded(own) }, formula()],
-    ['one that booted', machine(mac(1)), { ...context, ...recorded({ ...own, booted: true }) }, null],
     [
-      'one that booted, with always',
+      'a machine that has booted, mac = always',
       machine(mac(1)),
       { ...policy('always'), ...recorded({ ...own, booted: true }) },
       formula(),
     ],
     [
-      'one that is adopted',
+      'an adopted machine',
       machine(mac(1)),
       { ...context, ...recorded({ ...own, booted: true, macOrigin: 'due' }) },
       formula(),
     ],
-    ['one that was renamed', machine(mac(1)), { ...context, ...recorded(given) }, null],
-    ['one that was renamed, with always', machine(mac(1)), { ...policy('always'), ...recorded(given) }, null],
-    ['with keep', machine(mac(1)), policy('keep'), null],
+    ['a renamed machine', machine(mac(1)), { ...context, ...recorded(given) }, null],
+    ['a renamed machine, mac = always', machine(mac(1)), { ...policy('always'), ...recorded(given) }, null],
+    ['mac = keep', machine(mac(1)), policy('keep'), null],
     [
-      'one that wishes to keep it',
+      'a machine whose metadata says mac=keep',
       { ...machine(mac(1)), wishes: { ...noWishes, keepsMac: true } },
       context,
       null,
     ],
     [
-      'whose MAC is another’s',
+      'the formula MAC is in use by another machine',
       machine(mac(1)),
       { ...context, domains: [[uuid(2), new Set([formula()])]] },
       formula(0, each => each === formula()),
     ],
   ];
-  for (const [who, which, given, expected] of cases) {
-    assert.deepEqual([...assignMacs(which, given)], expected === null ? [] : [[0, expected]], who);
+  for (const [title, subject, given, expected] of cases) {
+    assert.deepEqual([...assignMacs(subject, given)], expected === null ? [] : [[0, expected]], title);
   }
 });
 
-assign('the MAC that is assigned is the one that was foretold, whoever else has the formula’s', () => {
+assign('the assigned MAC is the predicted one, for each other user of the formula MAC', () => {
   const mine = formula();
-  const cases: [who: string, given: Partial<AssignContext>, expected: Mac][] = [
+  const cases: [user: string, given: Partial<AssignContext>, expected: Mac][] = [
     ['nobody', {}, mine],
     ['another definition', { domains: [[uuid(2), new Set([mine])]] }, second],
     ['its own definition', { domains: [[uuid(1), new Set([mine])]] }, mine],
@@ -107,7 +120,7 @@ assign('the MAC that is assigned is the one that was foretold, whoever else has 
     ['a line of its own name', { byHand: [line(mine, 'web')] }, mine],
     ['a line without a name', { byHand: [line(mine, null)] }, mine],
   ];
-  for (const [who, given, expected] of cases) {
+  for (const [user, given, expected] of cases) {
     const { network: lan, ...sources } = { ...context, ...given };
     const assigned = assignMacs(machine(mac(1)), { ...sources, network: lan }).get(0);
     const reading = {
@@ -120,19 +133,19 @@ assign('the MAC that is assigned is the one that was foretold, whoever else has 
       isKnown: () => true,
       machine: null,
     };
-    // `virlan mac web` before the machine is defined; afterwards libvirt has its definition.
-    const isDefined = who === 'its own definition';
-    const foretold = predictMac(
+    // As `virlan mac web` reads it before the machine is defined, and afterwards.
+    const isDefined = user === 'its own definition';
+    const predicted = predictMac(
       lan,
       { name: 'web', nic: 0 },
       isDefined ? { ...reading, machine: machine(mine) } : reading,
     );
-    assert.equal(assigned, expected, `${who}: assigned`);
-    assert.equal(foretold.mac, expected, `${who}: foretold`);
-    const [step] = foretold.why;
+    assert.equal(assigned, expected, `${user}: assigned`);
+    assert.equal(predicted.mac, expected, `${user}: predicted`);
+    const [step] = predicted.why;
     assert(step?.kind === 'mac');
     assert.equal(step.reason, isDefined ? 'definition' : 'formula');
-    assert.equal(step.skipped.length, expected === second ? 1 : 0, who);
+    assert.equal(step.skipped.length, expected === second ? 1 : 0, user);
   }
 });
 
@@ -147,17 +160,21 @@ assign('two NICs of one machine get two MACs', () => {
   );
 });
 
-const domain = (...nics: string[]) => `<?xml version='1.0'?>
+function domain(...nics: string[]) {
+  return `<?xml version='1.0'?>
 <domain type='kvm'><!-- é 💥 <mac address='52:54:00:00:00:99'/> -->\r
   <name>web</name><uuid>${entry().uuid}</uuid>
   <metadata><x:interface xmlns:x='urn:x'><mac address='52:54:00:00:00:98'/></x:interface></metadata>
   <devices><hostdev><mac address='52:54:00:00:00:97'/></hostdev>${nics.join('')}
     <graphics passwd='a&amp;b'><![CDATA[ <mac address='52:54:00:00:00:96'/> ]]></graphics></devices>
 </domain>`;
-const nic = (address: string, quote = "'") =>
-  `<interface type='bridge'>\n<mac  address = ${quote}${address}${quote} /><source bridge='k8s-br0'/></interface>`;
+}
 
-assign('only the MAC that is meant changes, all else stays byte for byte', () => {
+function nic(address: string, quote = "'") {
+  return `<interface type='bridge'>\n<mac  address = ${quote}${address}${quote} /><source bridge='k8s-br0'/></interface>`;
+}
+
+assign('only the selected MAC changes; the rest of the document stays byte for byte', () => {
   const xml = domain(nic(mac(1)), nic(mac(2), '"'), nic(mac(3)));
   const changed = replaceMacs(xml, new Map([[1, mac(7)]]));
   assert.equal(changed, domain(nic(mac(1)), nic(mac(7), '"'), nic(mac(3))));
@@ -165,7 +182,7 @@ assign('only the MAC that is meant changes, all else stays byte for byte', () =>
   assert.throws(() => replaceMacs(xml, new Map([[3, mac(7)]])), /interface 3/);
 });
 
-assign('what is replaced is what is read', () => {
+assign('the interface whose MAC is replaced is the one that the parser counts', () => {
   const anyMac = fc.integer({ min: 0, max: 0xffffff }).map(number => {
     const hex = number.toString(16).padStart(6, '0');
     return parseMac(`52:54:00:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4)}`) as Mac;

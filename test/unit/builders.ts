@@ -1,3 +1,4 @@
+// builders.ts: values that many unit tests use: addresses, networks, ledger entries and hostile names.
 import fc from 'fast-check';
 import { type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
@@ -6,28 +7,28 @@ import { parseConfig } from '../../src/config/parse.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 
-// Why a property failed is otherwise told in its cause alone, which uvu does not print.
+// Otherwise only the error's cause says why a property failed, and uvu does not print causes.
 fc.configureGlobal({ includeErrorInReport: true });
 
 export function ip(text: string): Ipv4 {
-  return sure(parseIpv4(text), text);
+  return required(parseIpv4(text), text);
 }
 
-/** An address in full, or the last byte of one of libvirt's for KVM. */
+/** Parses a whole MAC, or returns the MAC 52:54:00:00:00:XX with this last byte. */
 export function mac(text: string | number): Mac {
   const full = typeof text === 'string' ? text : `52:54:00:00:00:${text.toString(16).padStart(2, '0')}`;
-  return sure(parseMac(full), full);
+  return required(parseMac(full), full);
 }
 
-/** A good configuration. */
+/** Parses a valid configuration. */
 export function config(text: string): Config {
   const result = parseConfig(text);
-  return sure(result.ok ? result.config : null, JSON.stringify(result));
+  return required(result.ok ? result.config : null, JSON.stringify(result));
 }
 
-/** The default network with these lines in its section, and other sections behind them. */
+/** Returns the network k8s-br0 with these lines in its section; more sections may follow. */
 export function network(...lines: readonly string[]): NetworkConfig {
-  return sure(config(['[network.k8s-br0]', ...lines].join('\n')).networks[0], lines.join());
+  return required(config(['[network.k8s-br0]', ...lines].join('\n')).networks[0], lines.join());
 }
 
 export const aDate = new Date('2026-11-22T10:00:00Z');
@@ -55,7 +56,7 @@ export function uuid(number: number): string {
   return `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
 }
 
-/** Names that somebody could think of to break a file, a search, a command or a terminal. */
+/** Names of machines that could break a file, a search, a command or a terminal. */
 export const hostileNames = [
   '',
   '-',
@@ -88,7 +89,7 @@ export const hostileNames = [
   `${'b'.repeat(62)}-c`,
 ];
 
-/** Any name at all: known evil, any code points, any UTF-16 units, and short ones of few characters, which meet often. */
+/** Hostile names, any code points, any UTF-16 units, and short names of few characters, which often clash. */
 export const anyName = fc.oneof(
   fc.constantFrom(...hostileNames),
   fc.string({ unit: 'binary', maxLength: 80 }),
@@ -109,7 +110,7 @@ export const noFirewalls: OtherFirewallsReading = {
   unread: [],
 };
 
-function sure<T>(value: T | null | undefined, what: string): T {
-  if (value == null) throw new Error(`a test wants what makes no sense: ${what}`);
+function required<T>(value: T | null | undefined, input: string): T {
+  if (value == null) throw new Error(`invalid input of a test: ${input}`);
   return value;
 }

@@ -1,3 +1,4 @@
+// config.test.ts: tests the parser of virlan.ini and its messages.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
@@ -10,29 +11,11 @@ import { anyName, config, ip, mac, network } from './builders.ts';
 
 const configuration = suite('config');
 
-/** All keys with their defaults, and a printer. */
-const documented = `
-    [network.k8s-br0]             ; the section names the network and, unless bridge= says otherwise, its bridge
-    subnet = 192.168.100.0/24     ; the first address is the host's
-    dhcp-range = 192.168.100.2-192.168.100.254
-    stp = yes
-    mtu = 1500
-    firewall = auto               ; auto | nftables | iptables
-    host-access = basic           ; what machines may reach on the host itself: minimal (DHCP, DNS, ping) | basic (and SSH) | all
-    host-allow =                  ; more of it: tcp/5000, udp/123
-    host-firewall = bridge        ; bridge: only touch what comes from this bridge | strict: reject all else to the host but ping and SSH
-    domain = k8s-br0.internal     ; DNS domain of the machines
-    dns = host                    ; upstream: host (as /etc/resolv.conf) | addresses
-    mac = assign                  ; assign | always | keep
-    default-network = auto        ; libvirt's own: auto | remove | replace | keep
-    lease-time = 1h
-    on-error = start              ; when virlan itself fails in a hook: start the machine anyway | abort its start
+/** The installed file: every line is commented out. */
+const installed = readFileSync('install/virlan.ini', 'utf8');
 
-    [host.printer]                ; a fixed reservation for something that is no libvirt machine
-    network = k8s-br0
-    mac = 52:54:00:00:00:10
-    ip = 192.168.100.10
-`;
+/** The same with its settings active. */
+const activated = installed.replace(/^; (?=\[|[a-z-]+ =)/gm, '');
 
 const defaults: NetworkConfig = {
   name: 'k8s-br0',
@@ -57,7 +40,7 @@ const defaults: NetworkConfig = {
 
 const printer = { name: 'printer', mac: mac(0x10), ip: ip('192.168.100.10') };
 
-/** What is wrong with a text, as its user reads it: `line: what: message`. */
+/** Returns the problems of a text as a user reads them: `line: what: message`. */
 function problems(...lines: readonly string[]): string[] {
   const result = parseConfig(lines.join('\n'));
   return result.ok
@@ -65,20 +48,17 @@ function problems(...lines: readonly string[]): string[] {
     : result.problems.map(problem => formatConfigProblem('ini', problem).replace(/^ini:/, ''));
 }
 
-configuration('the documented example says what an empty file means', () => {
+configuration('an empty file and the installed one mean the defaults', () => {
   assert.deepEqual(config('').networks, [defaults]);
-  assert.deepEqual(config(documented).networks, [{ ...defaults, hosts: [printer] }]);
-});
-
-configuration('the file that is installed says the same, commented out or not', () => {
-  const installed = readFileSync('install/virlan.ini', 'utf8');
   assert.deepEqual(config(installed).networks, [defaults]);
-  const used = installed.replace(/^; (?=\[|[a-z-]+ =)/gm, '');
-  assert.notEqual(used, installed);
-  assert.deepEqual(config(used).networks, [{ ...defaults, hosts: [printer] }]);
 });
 
-configuration('form: byte order mark, line ends, comments, quotes, white space', () => {
+configuration('the settings of the installed file are the defaults, with the printer as an example', () => {
+  assert.notEqual(activated, installed);
+  assert.deepEqual(config(activated).networks, [{ ...defaults, hosts: [printer] }]);
+});
+
+configuration('byte order mark, line ends, comments, quotes and white space are accepted', () => {
   const text =
     '\ufeff# first\r\n[network.lan] # a comment\r\n  mtu=9000;comment\r\n\tbridge = "br.1"\r\n;last';
   const [found] = config(text).networks;
@@ -88,21 +68,21 @@ configuration('form: byte order mark, line ends, comments, quotes, white space',
   );
 });
 
-/** Key → values that are good and what they come to, and values that are bad. */
+/** Key → valid values with their parsed form, and invalid values. */
 const keys: Record<
   string,
-  { good: [text: string, value: unknown][]; bad: string[]; field: keyof NetworkConfig }
+  { valid: [text: string, value: unknown][]; invalid: string[]; field: keyof NetworkConfig }
 > = {
   bridge: {
     field: 'bridge',
-    good: [
+    valid: [
       ['br0', 'br0'],
       ['a'.repeat(15), 'a'.repeat(15)],
       ['br_0.1-x', 'br_0.1-x'],
       ['...x', '...x'],
     ],
-    // The kernel keeps all and default for its sysctls, which would be those of every link.
-    bad: [
+    // The kernel reserves all and default for sysctls that apply to every link.
+    invalid: [
       '',
       'a'.repeat(16),
       'a/b',
@@ -121,11 +101,11 @@ const keys: Record<
   },
   subnet: {
     field: 'subnet',
-    good: [
+    valid: [
       ['10.0.0.0/8', { network: ip('10.0.0.0'), length: 8 }],
       ['192.168.7.8/29', { network: ip('192.168.7.8'), length: 29 }],
     ],
-    bad: [
+    invalid: [
       '',
       '10.0.0.0',
       '10.0.0.1/24',
@@ -139,11 +119,11 @@ const keys: Record<
   },
   'dhcp-range': {
     field: 'range',
-    good: [
+    valid: [
       ['192.168.100.50-192.168.100.60', { first: ip('192.168.100.50'), last: ip('192.168.100.60') }],
       ['192.168.100.9 - 192.168.100.9', { first: ip('192.168.100.9'), last: ip('192.168.100.9') }],
     ],
-    bad: [
+    invalid: [
       '',
       '192.168.100.50',
       '192.168.100.50-60',
@@ -153,41 +133,41 @@ const keys: Record<
   },
   stp: {
     field: 'stp',
-    good: [
+    valid: [
       ['no', false],
       ['on', true],
       ['TRUE', true],
       ['0', false],
     ],
-    bad: ['', 'maybe', '2', 'yes no'],
+    invalid: ['', 'maybe', '2', 'yes no'],
   },
   mtu: {
     field: 'mtu',
-    good: [
+    valid: [
       ['68', 68],
       ['65535', 65535],
     ],
-    bad: ['', '67', '65536', '1500.5', '-1', '0x600', '1e3', '99999999999'],
+    invalid: ['', '67', '65536', '1500.5', '-1', '0x600', '1e3', '99999999999'],
   },
   firewall: {
     field: 'firewall',
-    good: [
+    valid: [
       ['nftables', 'nftables'],
       ['iptables', 'iptables'],
     ],
-    bad: ['', 'nft', 'Auto', 'none'],
+    invalid: ['', 'nft', 'Auto', 'none'],
   },
   'host-access': {
     field: 'hostAccess',
-    good: [
+    valid: [
       ['minimal', 'minimal'],
       ['all', 'all'],
     ],
-    bad: ['', 'none'],
+    invalid: ['', 'none'],
   },
   'host-allow': {
     field: 'hostAllow',
-    good: [
+    valid: [
       ['', []],
       [
         'tcp/5000, udp/123,tcp/6000-6010',
@@ -198,7 +178,7 @@ const keys: Record<
         ],
       ],
     ],
-    bad: [
+    invalid: [
       '5000',
       'tcp/0',
       'tcp/65536',
@@ -211,14 +191,14 @@ const keys: Record<
       'tcp/1 udp/2',
     ],
   },
-  'host-firewall': { field: 'hostFirewall', good: [['strict', 'strict']], bad: ['', 'off'] },
+  'host-firewall': { field: 'hostFirewall', valid: [['strict', 'strict']], invalid: ['', 'off'] },
   domain: {
     field: 'domain',
-    good: [
+    valid: [
       ['Lan.Example', 'lan.example'],
       ['x', 'x'],
     ],
-    bad: [
+    invalid: [
       '',
       '.',
       'a..b',
@@ -234,32 +214,32 @@ const keys: Record<
   },
   dns: {
     field: 'dns',
-    good: [
+    valid: [
       ['9.9.9.9', [ip('9.9.9.9')]],
       ['9.9.9.9, 1.1.1.1', [ip('9.9.9.9'), ip('1.1.1.1')]],
     ],
-    bad: ['', ',', 'dns.example', '9.9.9', 'host, 9.9.9.9', '2620:fe::fe', '192.168.100.1'],
+    invalid: ['', ',', 'dns.example', '9.9.9', 'host, 9.9.9.9', '2620:fe::fe', '192.168.100.1'],
   },
   mac: {
     field: 'macPolicy',
-    good: [
+    valid: [
       ['always', 'always'],
       ['keep', 'keep'],
     ],
-    bad: ['', 'never'],
+    invalid: ['', 'never'],
   },
   'default-network': {
     field: 'defaultNetwork',
-    good: [
+    valid: [
       ['remove', 'remove'],
       ['replace', 'replace'],
       ['keep', 'keep'],
     ],
-    bad: ['', 'no'],
+    invalid: ['', 'no'],
   },
   'lease-time': {
     field: 'leaseTimeSeconds',
-    good: [
+    valid: [
       ['120', 120],
       ['2m', 120],
       ['12h', 43_200],
@@ -267,42 +247,45 @@ const keys: Record<
       ['2w', 1_209_600],
       ['infinite', 'infinite'],
     ],
-    bad: ['', '119', '1m', '1 h', '1y', '1.5h', '-1h', '9999999w'],
+    invalid: ['', '119', '1m', '1 h', '1y', '1.5h', '-1h', '9999999w'],
   },
-  'on-error': { field: 'onError', good: [['abort', 'abort']], bad: ['', 'ignore'] },
+  'on-error': { field: 'onError', valid: [['abort', 'abort']], invalid: ['', 'ignore'] },
 };
 
-configuration('every key: its good values, and its bad ones with line, key and remedy', () => {
-  for (const [key, { field, good, bad }] of Object.entries(keys)) {
-    for (const [text, value] of good)
-      assert.deepEqual(network(`${key} = ${text}`)[field], value, `${key} = ${text}`);
-    for (const text of bad) {
-      const [problem = '', ...more] = problems('; line 1', '[network.k8s-br0]', `${key} = ${text}`);
-      assert.deepEqual(more, []);
-      const shown = `3: ${key} = ${text.replace(/[^ -~]/g, '?')}`.slice(0, 40);
-      assert(problem.startsWith(shown), `${problem} does not begin with ${shown}`);
-      assert.match(problem, /: (.*)(write|use|name another)/, problem);
+configuration(
+  'each key accepts its valid values; an invalid one is reported with line, key and remedy',
+  () => {
+    for (const [key, { field, valid, invalid }] of Object.entries(keys)) {
+      for (const [text, value] of valid)
+        assert.deepEqual(network(`${key} = ${text}`)[field], value, `${key} = ${text}`);
+      for (const text of invalid) {
+        const [problem = '', ...more] = problems('; line 1', '[network.k8s-br0]', `${key} = ${text}`);
+        assert.deepEqual(more, []);
+        const shown = `3: ${key} = ${text.replace(/[^ -~]/g, '?')}`.slice(0, 40);
+        assert(problem.startsWith(shown), `${problem} does not begin with ${shown}`);
+        assert.match(problem, /: (.*)(write|use|name another)/, problem);
+      }
     }
-  }
-  assert.deepEqual(
-    Object.keys(keys).sort(),
-    [...(problems('[network.a]', 'x = 1')[0]?.split('its keys are ')[1]?.split(', ') ?? [])].sort(),
-  );
-});
+    assert.deepEqual(
+      Object.keys(keys).sort(),
+      [...(problems('[network.a]', 'x = 1')[0]?.split('its keys are ')[1]?.split(', ') ?? [])].sort(),
+    );
+  },
+);
 
-configuration('the range of a subnet is all of it but the host and the ends', () => {
+configuration('the default range is the subnet without its ends and the host', () => {
   const { gateway, range } = network('subnet = 10.0.0.8/29');
   assert.deepEqual([gateway, range.first, range.last].map(formatIp), ['10.0.0.9', '10.0.0.10', '10.0.0.14']);
   const wide = network('subnet = 10.0.0.0/8');
   assert.deepEqual([wide.range.first, wide.range.last].map(formatIp), ['10.0.0.2', '10.255.255.254']);
 });
 
-configuration('a name that no bridge can have is good where the bridge is named', () => {
+configuration('a name that is too long for a bridge is valid with a bridge = line', () => {
   const [found] = config('[network.a-rather-long-name]\nbridge = br1').networks;
   assert.deepEqual([found?.name, found?.bridge], ['a-rather-long-name', 'br1']);
 });
 
-configuration('several networks and hosts', () => {
+configuration('several networks and hosts are parsed', () => {
   const { networks } = config(`
     [host.NAS]
     network = lab_2
@@ -327,13 +310,19 @@ configuration('several networks and hosts', () => {
 });
 
 const lab = ['[network.a]', 'subnet = 10.0.0.0/24'];
-const host = (name: string, lastByte: number, ...change: string[]) =>
-  [`[host.${name}]`, 'network = a', `mac = ${mac(lastByte)}`, `ip = 10.0.0.${lastByte}`, ...change].join(
-    '\n',
-  );
 
-/** What cannot be together, and what is said of it: the beginning, and a word of the remedy. */
-const refused: [lines: string[], begins: string, remedy: RegExp][] = [
+function host(name: string, lastByte: number, ...change: string[]) {
+  return [
+    `[host.${name}]`,
+    'network = a',
+    `mac = ${mac(lastByte)}`,
+    `ip = 10.0.0.${lastByte}`,
+    ...change,
+  ].join('\n');
+}
+
+/** Invalid combinations, each with the beginning of its message and a part of the remedy. */
+const invalidCombinations: [lines: string[], begins: string, remedy: RegExp][] = [
   [['stray = 1'], '1: stray = 1: is not in a section', /put it below/],
   [['[network.a]', 'mtu'], '2: mtu: is not a setting', /write KEY = VALUE/],
   [
@@ -461,8 +450,8 @@ const refused: [lines: string[], begins: string, remedy: RegExp][] = [
   [[...lab, host('p', 7), host('P', 8)], '7: [host.p]: exists twice, first in line 3', /merge the two/],
 ];
 
-configuration('what is refused, in which line, and what to do', () => {
-  for (const [lines, begins, remedy] of refused) {
+configuration('an invalid combination is reported with its line and a remedy', () => {
+  for (const [lines, begins, remedy] of invalidCombinations) {
     const [problem = '', ...more] = problems(...lines.flatMap(text => text.split('\n')));
     assert(problem.startsWith(begins), `${problem} does not begin with ${begins}`);
     assert.match(problem, remedy);
@@ -473,7 +462,7 @@ configuration('what is refused, in which line, and what to do', () => {
   }
 });
 
-configuration('all that is wrong is told at once, in the order of the lines', () => {
+configuration('all problems are reported at once, in the order of the lines', () => {
   const found = problems(
     '[network.a]',
     'mtu = x',
@@ -489,7 +478,7 @@ configuration('all that is wrong is told at once, in the order of the lines', ()
   );
 });
 
-configuration('no text makes it throw, and every message is plain ASCII', () => {
+configuration('no text makes the parser throw, and every message is plain ASCII', () => {
   const line = fc.oneof(
     fc.constantFrom(
       '[network.a]',
@@ -513,7 +502,7 @@ configuration('no text makes it throw, and every message is plain ASCII', () => 
   );
 });
 
-/** The error that loading a path throws. */
+/** Returns the error that loading a path throws. */
 function loadError(path: string): InvalidConfig {
   try {
     loadConfig(path);
@@ -524,7 +513,7 @@ function loadError(path: string): InvalidConfig {
   throw new Error(`${path} was loaded`);
 }
 
-configuration('a file that cannot be used is an error with a code, its problems and its cause', () => {
+configuration('an unusable file is an error with a code, its problems and its cause', () => {
   const missing = loadError('test/unit/none.ini');
   assert.equal(missing.code, 'invalid-config');
   assert.deepEqual(

@@ -1,3 +1,4 @@
+// conflicts.test.ts: tests which subnets of the host conflict with a network.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
@@ -13,34 +14,35 @@ function known(text: string, link: string | null, by: KnownSubnet['by']): KnownS
   return { subnet: prefixOf(read.address, read.length), link, by };
 }
 
-conflicts('what overlaps 192.168.100.0/24 is named, with the link that it is behind', () => {
-  const cases: [found: [text: string, link: string | null, by: KnownSubnet['by']], said: string | null][] = [
-    [['192.168.100.0/24', 'eth0', 'address'], '192.168.100.0/24 of eth0'],
-    [['192.168.0.0/16', 'eth0', 'route'], '192.168.0.0/16 of a route on eth0'],
-    [['192.168.100.64/26', 'docker0', 'address'], '192.168.100.64/26 of docker0'],
-    [['192.168.100.255/32', 'wg0', 'route'], '192.168.100.255/32 of a route on wg0'],
-    [['192.0.0.0/2', 'wg0', 'route'], '192.0.0.0/2 of a route on wg0'],
-    [['192.168.0.0/17', null, 'route'], '192.168.0.0/17 of a route without a link'],
-    [['192.168.101.0/24', 'eth0', 'address'], null],
-    [['192.168.99.0/24', 'eth0', 'address'], null],
-    [['0.0.0.0/0', 'eth0', 'route'], null],
-    [['0.0.0.0/1', 'tun0', 'route'], null],
-    [['128.0.0.0/1', 'tun0', 'route'], null],
-    [['192.168.100.0/24', 'k8s-br0', 'address'], null],
-    [['192.168.100.0/24', 'k8s-br0', 'route'], null],
-  ];
-  for (const [found, said] of cases) {
+conflicts('a subnet that overlaps 192.168.100.0/24 is reported with its link', () => {
+  const cases: [found: [subnet: string, link: string | null, by: KnownSubnet['by']], text: string | null][] =
+    [
+      [['192.168.100.0/24', 'eth0', 'address'], '192.168.100.0/24 of eth0'],
+      [['192.168.0.0/16', 'eth0', 'route'], '192.168.0.0/16 of a route on eth0'],
+      [['192.168.100.64/26', 'docker0', 'address'], '192.168.100.64/26 of docker0'],
+      [['192.168.100.255/32', 'wg0', 'route'], '192.168.100.255/32 of a route on wg0'],
+      [['192.0.0.0/2', 'wg0', 'route'], '192.0.0.0/2 of a route on wg0'],
+      [['192.168.0.0/17', null, 'route'], '192.168.0.0/17 of a route without a link'],
+      [['192.168.101.0/24', 'eth0', 'address'], null],
+      [['192.168.99.0/24', 'eth0', 'address'], null],
+      [['0.0.0.0/0', 'eth0', 'route'], null],
+      [['0.0.0.0/1', 'tun0', 'route'], null],
+      [['128.0.0.0/1', 'tun0', 'route'], null],
+      [['192.168.100.0/24', 'k8s-br0', 'address'], null],
+      [['192.168.100.0/24', 'k8s-br0', 'route'], null],
+    ];
+  for (const [found, expected] of cases) {
     const lines = findConflicts(network(), [known(...found)]).map(conflictText);
     const remedy = 'choose another subnet for [network.k8s-br0] in virlan.ini, or remove the other one';
     assert.deepEqual(
       lines,
-      said === null ? [] : [`subnet 192.168.100.0/24 overlaps ${said}: ${remedy}`],
+      expected === null ? [] : [`subnet 192.168.100.0/24 overlaps ${expected}: ${remedy}`],
       String(found),
     );
   }
 });
 
-conflicts('a link is named once, by its address', () => {
+conflicts('a link with an address and a route is reported once, by its address', () => {
   const lines = findConflicts(network(), [
     known('192.168.100.7/24', 'eth0', 'address'),
     known('192.168.100.0/24', 'eth0', 'route'),
@@ -52,7 +54,7 @@ conflicts('a link is named once, by its address', () => {
   );
 });
 
-conflicts('the bridge is known by its name, whatever the network is called', () => {
+conflicts('the own bridge is recognised by its name, not by that of the network', () => {
   const own = known('192.168.100.1/24', 'br7', 'address');
   assert.deepEqual(findConflicts(network('bridge = br7'), [own]), []);
   assert.equal(findConflicts(network(), [own]).length, 1);

@@ -1,4 +1,4 @@
-// What virlan decides about libvirt's networks, how it restores them, and the record of the saved one.
+// default-network.test.ts: tests the decisions about libvirt's networks, their restoration and the saved record.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
@@ -54,7 +54,7 @@ function brief({ kind, name }: NetworkAction): string {
   return `${kind} ${name}`;
 }
 
-/** Returns what is decided: actions in brief, then problems. */
+/** Returns the decision: actions as `KIND NAME`, then problems. */
 function decide(
   text: string,
   known: readonly KnownNetwork[],
@@ -69,7 +69,7 @@ const gone = ['save default', 'destroy default', 'undefine default'];
 const replaced = [...gone, 'define default', 'start default', 'autostart default'];
 const stays: LibvirtNetworkProblem[] = [{ kind: 'default-in-use', users: ['web'] }];
 
-defaultNetwork('default is removed, replaced or left, by configuration and by use', () => {
+defaultNetwork('default is removed, replaced or kept, by configuration and use', () => {
   const web = [user('web')];
   const cases: [
     mode: string,
@@ -118,13 +118,13 @@ defaultNetwork('default is removed, replaced or left, by configuration and by us
   }
 });
 
-defaultNetwork('default is saved as it was before it is removed', () => {
+defaultNetwork('default is saved before it is removed', () => {
   const { actions } = decideNetworks(config(''), [own, nat], [], []);
   const network = { xml: nat.xml, active: true, autostart: true };
   assert.deepEqual(actions[0], { kind: 'save', name: 'default', network });
 });
 
-defaultNetwork('each network of virlan’s is a libvirt network of the same name', () => {
+defaultNetwork('each virlan network is also a libvirt network of the same name', () => {
   const text =
     '[network.k8s-br0]\ndefault-network = keep\n[network.lab]\nsubnet = 10.0.0.0/24\nbridge = br1\ndefault-network = keep';
   assert.deepEqual(decide(text, [own]), ['define lab', 'start lab', 'autostart lab']);
@@ -142,12 +142,12 @@ defaultNetwork('each network of virlan’s is a libvirt network of the same name
   assert.deepEqual(defined, { ok: true, value: { name: 'lab', forward: 'bridge', bridge: 'br1' } });
 });
 
-defaultNetwork('a network of that name that virlan did not define is left alone, and reported', () => {
+defaultNetwork('a libvirt network of that name that virlan did not define is kept and reported', () => {
   const theirs = { ...nat, name: 'k8s-br0' };
   assert.deepEqual(decide('', [theirs]), [{ kind: 'name-taken', name: 'k8s-br0' }]);
 });
 
-defaultNetwork('of several networks, the first that does not keep default takes its place', () => {
+defaultNetwork('of several networks, the first without default-network = keep replaces default', () => {
   const text =
     '[network.a]\ndefault-network = keep\n[network.b]\nsubnet = 10.0.0.0/24\ndefault-network = replace';
   const { actions } = decideNetworks(config(text), [nat], [], []);
@@ -157,7 +157,7 @@ defaultNetwork('of several networks, the first that does not keep default takes 
   assert.match(xml, /<bridge name='b'\/>/);
 });
 
-/** Returns a network as virlan defines it. */
+/** Returns the network of this name as virlan defines it. */
 function defined(text: string, name: string): KnownNetwork {
   const { actions } = decideNetworks(config(text), [], [], []);
   const [xml = ''] = actions.flatMap(action =>
@@ -166,26 +166,26 @@ function defined(text: string, name: string): KnownNetwork {
   return { ...passThrough, name, xml };
 }
 
-defaultNetwork('restoration removes virlan’s networks and defines default as it was', () => {
+defaultNetwork('restoration removes virlan’s networks and defines default as it was saved', () => {
   const replace = '[network.k8s-br0]\ndefault-network = replace';
   const [ours, named] = [defined(replace, 'default'), defined(replace, 'k8s-br0')];
   const saved = { xml: nat.xml, autostart: true, active: true };
-  const goes = (name: string) => [`destroy ${name}`, `undefine ${name}`];
-  const comes = ['define default', 'autostart default', 'start default'];
+  const removal = (name: string) => [`destroy ${name}`, `undefine ${name}`];
+  const restoration = ['define default', 'autostart default', 'start default'];
   const off = { ...nat, active: false, autostart: false };
   const cases: [known: KnownNetwork[], saved: SavedNetwork | null, expected: string[]][] = [
     [[], null, []],
     [[nat], null, []],
-    [[], saved, comes],
-    [[named], saved, [...goes('k8s-br0'), ...comes]],
-    [[named, ours], saved, [...goes('k8s-br0'), ...goes('default'), ...comes]],
-    [[named, ours], null, [...goes('k8s-br0'), ...goes('default')]],
+    [[], saved, restoration],
+    [[named], saved, [...removal('k8s-br0'), ...restoration]],
+    [[named, ours], saved, [...removal('k8s-br0'), ...removal('default'), ...restoration]],
+    [[named, ours], null, [...removal('k8s-br0'), ...removal('default')]],
     [[], { ...saved, autostart: false }, ['define default', 'start default']],
     [[], { ...saved, active: false }, ['define default', 'autostart default']],
-    // It is still defined, but not autostarted any more.
+    // default is defined, but no longer autostarted.
     [[off], saved, ['autostart default', 'start default']],
     [[nat], saved, []],
-    // A pass-through that somebody else defined.
+    // A pass-through that virlan did not define.
     [[own], null, []],
   ];
   for (const [known, savedNetwork, expected] of cases) {
@@ -218,19 +218,19 @@ defaultNetwork(
   },
 );
 
-defaultNetwork('the fate of the machines that refer to default', () => {
-  const fate = (mode: string, domains: readonly Domain[]) =>
+defaultNetwork('machines on default move, stay, or no longer start', () => {
+  const decideUsers = (mode: string, domains: readonly Domain[]) =>
     decideDefaultUsers(config(`[network.k8s-br0]\ndefault-network = ${mode}`), domains);
   const machines = [user('web'), user('db', 'other'), user('a "b"')];
   const users = ['web', 'a "b"'];
   for (const mode of ['auto', 'replace'])
-    assert.deepEqual(fate(mode, machines), { kind: 'move', network: 'k8s-br0', users });
-  assert.deepEqual(fate('remove', machines), { kind: 'start-no-longer', network: 'k8s-br0', users });
-  assert.deepEqual(fate('keep', machines), { kind: 'stay', users });
-  assert.equal(fate('auto', [user('db', 'other')]), null);
+    assert.deepEqual(decideUsers(mode, machines), { kind: 'move', network: 'k8s-br0', users });
+  assert.deepEqual(decideUsers('remove', machines), { kind: 'start-no-longer', network: 'k8s-br0', users });
+  assert.deepEqual(decideUsers('keep', machines), { kind: 'stay', users });
+  assert.equal(decideUsers('auto', [user('db', 'other')]), null);
 });
 
-defaultNetwork('each problem and each fate is one line, with names quoted', () => {
+defaultNetwork('each problem and each effect on machines is one line with quoted names', () => {
   const users = ['web', 'a "b"\n'];
   const named = '"web", "a \\"b\\"\\n"';
   assert.equal(
@@ -257,7 +257,7 @@ defaultNetwork('each problem and each fate is one line, with names quoted', () =
   );
 });
 
-defaultNetwork('commands and log print actions as before they had a kind', () => {
+defaultNetwork('commands and log print actions in the format of the first release', () => {
   assert.equal(changeText({ kind: 'define', name: 'lab', xml: '' }), 'define lab');
   assert.deepEqual(actionFields({ kind: 'define', name: 'lab', xml: '' }), { do: 'define', name: 'lab' });
   const network = { xml: '', active: true, autostart: true };
@@ -266,34 +266,31 @@ defaultNetwork('commands and log print actions as before they had a kind', () =>
 
 const recordPath = '/var/lib/virlan/default-network.json';
 
-defaultNetwork('a record without a version, as first released, is read', () => {
+defaultNetwork('a record without a version, as in the first release, is read', () => {
   const text = '{\n  "xml": "<network/>",\n  "autostart": true,\n  "active": false\n}\n';
   const record = { xml: '<network/>', autostart: true, active: false };
   assert.deepEqual(parseSavedNetwork(text, recordPath), record);
   assert.deepEqual(JSON.parse(formatSavedNetwork(record)), { ...record, version: 1 });
 });
 
-defaultNetwork(
-  'an updated record keeps fields that virlan does not know, and that default was active',
-  () => {
-    const earlier = parseSavedNetwork(
-      '{"xml": "<old/>", "autostart": true, "active": true, "version": 1, "later": [1]}',
-      recordPath,
-    );
-    const updated = updateSavedNetwork(earlier, { xml: '<new/>', autostart: false, active: false });
-    assert.deepEqual(JSON.parse(formatSavedNetwork(updated)), {
-      xml: '<new/>',
-      autostart: true,
-      active: true,
-      version: 1,
-      later: [1],
-    });
-    const fresh = { xml: '<new/>', autostart: false, active: true };
-    assert.deepEqual(updateSavedNetwork(null, fresh), fresh);
-  },
-);
+defaultNetwork('an updated record keeps unknown fields, and whether default was active', () => {
+  const earlier = parseSavedNetwork(
+    '{"xml": "<old/>", "autostart": true, "active": true, "version": 1, "later": [1]}',
+    recordPath,
+  );
+  const updated = updateSavedNetwork(earlier, { xml: '<new/>', autostart: false, active: false });
+  assert.deepEqual(JSON.parse(formatSavedNetwork(updated)), {
+    xml: '<new/>',
+    autostart: true,
+    active: true,
+    version: 1,
+    later: [1],
+  });
+  const fresh = { xml: '<new/>', autostart: false, active: true };
+  assert.deepEqual(updateSavedNetwork(null, fresh), fresh);
+});
 
-defaultNetwork('a damaged record is an error that names the file and what to do', () => {
+defaultNetwork('a damaged record is an error that names the file and the remedy', () => {
   for (const text of [
     '',
     '{"xml": "<network/>"',
@@ -310,7 +307,7 @@ defaultNetwork('a damaged record is an error that names the file and what to do'
   }
 });
 
-defaultNetwork('what counts as a pass-through', () => {
+defaultNetwork('a pass-through has forward mode bridge and the same bridge', () => {
   assert(isPassThrough(passThrough, 'k8s-br0'));
   assert(!isPassThrough(passThrough, 'br1') && !isPassThrough({ ...nat, bridge: 'k8s-br0' }, 'k8s-br0'));
 });

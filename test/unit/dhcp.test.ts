@@ -1,3 +1,4 @@
+// dhcp.test.ts: tests the encoder and decoder of DHCP messages.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -8,7 +9,7 @@ const dhcp = suite('DHCP messages');
 const server = ip('192.168.100.1');
 const own = ip('192.168.100.254');
 
-/** A server's reply to a message, as dnsmasq makes it: the same form, with an address. */
+/** Returns a server's reply of this type, in the form that dnsmasq sends. */
 function reply(type: number, ...options: number[]): Buffer {
   const message = encodeDhcp({ type, transaction: 7, mac: mac(1) });
   message[0] = 2;
@@ -18,7 +19,7 @@ function reply(type: number, ...options: number[]): Buffer {
   return message;
 }
 
-dhcp('a request says who asks, for what, and that it hears broadcasts only', () => {
+dhcp('a request has the MAC, the address, the server and the broadcast flag', () => {
   const message = encodeDhcp({
     type: dhcpType.request,
     transaction: 0x01020304,
@@ -33,19 +34,19 @@ dhcp('a request says who asks, for what, and that it hears broadcasts only', () 
   assert.equal(message.subarray(236, 236 + options.length / 2).toString('hex'), options);
 });
 
-dhcp('a release names its address in the header, and asks for nothing', () => {
+dhcp('a release has its address in the header, and no requested address', () => {
   const message = encodeDhcp({ type: dhcpType.release, transaction: 0, mac: mac(1), ip: own, server });
   assert.equal(message.subarray(10, 16).toString('hex'), '0000c0a864fe');
   assert.equal(message.subarray(240, 250).toString('hex'), '3501073604c0a86401ff');
 });
 
-dhcp('a reply is read, with padding between its options', () => {
+dhcp('a reply with padding between its options is decoded', () => {
   const read = decodeDhcp(reply(dhcpType.offer, 0, 0, 54, 4, 192, 168, 100, 1));
   assert.deepEqual(read, { type: 2, transaction: 7, ip: '192.168.100.254', server: '192.168.100.1' });
   assert.equal(decodeDhcp(reply(dhcpType.offer))?.server, null);
 });
 
-dhcp('what is no reply is none', () => {
+dhcp('a message that is not a valid reply is decoded as null', () => {
   const request = encodeDhcp({ type: dhcpType.discover, transaction: 7, mac: mac(1) });
   const otherCookie = reply(dhcpType.offer);
   otherCookie[236] = 0;
@@ -53,12 +54,12 @@ dhcp('what is no reply is none', () => {
   noType.fill(255, 240);
   for (const message of [Buffer.alloc(0), request, otherCookie, noType, reply(2).subarray(0, 239)])
     assert.equal(decodeDhcp(message), null);
-  // An option that says it is longer than the message, and one that is too short to be an address.
+  // An option whose length exceeds the message, and one that is too short for an address.
   assert.equal(decodeDhcp(reply(dhcpType.ack, 54, 255))?.server, null);
   assert.equal(decodeDhcp(reply(dhcpType.ack, 54, 2, 1, 1))?.server, null);
 });
 
-dhcp('whatever somebody sends is read without a fault', () => {
+dhcp('arbitrary bytes are decoded without an exception', () => {
   const header = reply(dhcpType.ack).subarray(0, 240);
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 400 }), fc.boolean(), (bytes, whole) => {

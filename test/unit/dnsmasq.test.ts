@@ -1,3 +1,4 @@
+// dnsmasq.test.ts: tests the configuration and the paths of dnsmasq.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type DnsmasqHost, renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
@@ -9,7 +10,7 @@ const dnsmasq = suite('dnsmasq');
 
 const host: DnsmasqHost = { user: 'dnsmasq', extras: null };
 
-dnsmasq('its configuration', () => {
+dnsmasq('the configuration is the golden one', () => {
   assertGolden('default.conf', renderDnsmasqConf(network(), host));
   const odd = network(
     'bridge = br.1',
@@ -23,13 +24,13 @@ dnsmasq('its configuration', () => {
   assertGolden('odd.conf', renderDnsmasqConf(odd, { user: 'nobody', extras }));
 });
 
-dnsmasq('another content of the extras is another configuration, so that dnsmasq starts anew', () => {
+dnsmasq('a changed digest of the extra files changes the configuration, so that dnsmasq restarts', () => {
   const withDigest = (digest: string) =>
     renderDnsmasqConf(network(), { ...host, extras: { directory: '/d', digest } });
   assert.notEqual(withDigest('1'), withDigest('2'));
 });
 
-dnsmasq('its files are where the recipe has them', () => {
+dnsmasq('the files of dnsmasq have their documented paths', () => {
   assert.deepEqual(dnsmasqPaths('k8s-br0'), {
     directory: '/var/lib/dnsmasq/k8s-br0',
     conf: '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf',

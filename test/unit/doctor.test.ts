@@ -1,4 +1,4 @@
-// The doctor's judges: facts → codes of findings. The sentences are in words.test.ts.
+// doctor.test.ts: tests which findings follow from which facts. Their sentences are tested in words.test.ts.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -32,7 +32,7 @@ import { entry, hostileNames, ip, mac, network } from './builders.ts';
 
 const doctor = suite('doctor');
 
-const listening = `udp   UNCONN 0      0          127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=400,fd=13))
+const ssOutput = `udp   UNCONN 0      0          127.0.0.53%lo:53         0.0.0.0:*    users:(("systemd-resolve",pid=400,fd=13))
 udp UNCONN 0 0 192.168.100.1:53 0.0.0.0:* users:(("dnsmasq",pid=86,fd=6))
 udp UNCONN 0 0 0.0.0.0%k8s-br0:67 0.0.0.0:* users:(("dnsmasq",pid=86,fd=4))
 udp UNCONN 0 0 0.0.0.0%virbr0:67 0.0.0.0:* users:(("dnsmasq",pid=99,fd=3))
@@ -42,9 +42,9 @@ tcp LISTEN 0 32 10.0.0.1:53 0.0.0.0:*
 garbage`;
 
 doctor(
-  'the owners of a port are read from ss, and those that receive what is sent to the bridge are found',
+  'port owners are parsed from the output of ss, and filtered by whether they receive packets to the bridge',
   () => {
-    const owners = parsePortOwners(listening);
+    const owners = parsePortOwners(ssOutput);
     assert.equal(owners.length, 7);
     assert.deepEqual(owners[4], { protocol: 'tcp', address: '*', port: 53, program: 'na me', pid: 7 });
     const receivers = (port: number) =>
@@ -54,7 +54,7 @@ doctor(
   },
 );
 
-doctor('the CVEs of a dnsmasq are those of its version, without those that its changelog names', () => {
+doctor('the CVEs of a dnsmasq version are listed without those in its changelog', () => {
   assert.equal(dnsmasqVersion('Dnsmasq version 2.92rel2  Copyright (c) 2000-2026'), '2.92rel2');
   assert.equal(dnsmasqVersion('dnsmasq: not found'), null);
   assert.deepEqual(unpatchedCves('2.92rel2', ''), []);
@@ -68,7 +68,7 @@ doctor('the CVEs of a dnsmasq are those of its version, without those that its c
   assert.deepEqual(unpatchedCves('2.90', changelog), ['CVE-2026-4892']);
 });
 
-doctor('a MAC of several machines is found, with their names', () => {
+doctor('a MAC that several machines share is found, with their names', () => {
   const machines = [
     { name: 'a', macs: [mac(1), mac(2)] },
     { name: 'b', macs: [mac(3)] },
@@ -77,23 +77,23 @@ doctor('a MAC of several machines is found, with their names', () => {
   assert.deepEqual(sharedMacs(machines), [{ mac: mac(2), machines: ['a', 'c'] }]);
 });
 
-doctor('the first file with the mark is the hook of a driver', () => {
+doctor('the first file with the mark is the hook of its driver', () => {
   const [main = '', beside = ''] = hookPlaces('qemu');
   assert.deepEqual([main, beside], ['/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.d/50-virlan']);
   const own = `#!/bin/sh\n${hookMark}libvirt's hook`;
-  const users = { path: main, text: '#!/bin/sh\n#virlan: no\n', isExecutable: true };
+  const otherHook = { path: main, text: '#!/bin/sh\n#virlan: no\n', isExecutable: true };
   assert.deepEqual(hookStateOf([]), { kind: 'missing' });
-  assert.deepEqual(hookStateOf([users]), { kind: 'missing' });
-  assert.deepEqual(hookStateOf([users, { path: beside, text: own, isExecutable: true }]), {
+  assert.deepEqual(hookStateOf([otherHook]), { kind: 'missing' });
+  assert.deepEqual(hookStateOf([otherHook, { path: beside, text: own, isExecutable: true }]), {
     kind: 'installed',
   });
-  assert.deepEqual(hookStateOf([users, { path: beside, text: own, isExecutable: false }]), {
+  assert.deepEqual(hookStateOf([otherHook, { path: beside, text: own, isExecutable: false }]), {
     kind: 'not-executable',
     path: beside,
   });
 });
 
-doctor('the installer and the hooks have the mark and the name by which the doctor finds them', () => {
+doctor('the installer and the hooks use the mark and the name that the doctor looks for', () => {
   for (const driver of hookDrivers) {
     const lines = readFileSync(`hooks/${driver}`, 'utf8').split('\n');
     assert(
@@ -115,15 +115,15 @@ const host: DoctorHostFacts = {
   hooks: { daemon: { kind: 'installed' }, qemu: { kind: 'installed' }, network: { kind: 'installed' } },
 };
 
-/** Returns the only finding of these that is a failure or a warning; null where there is none. */
-function trouble(findings: readonly Finding[]): Finding | null {
+/** Returns the only failure or warning among findings; null without one. */
+function problemOf(findings: readonly Finding[]): Finding | null {
   const found = findings.filter(({ state }) => state === 'fail' || state === 'warn');
   assert(found.length <= 1, JSON.stringify(found));
   return found[0] ?? null;
 }
 
 function summary(findings: readonly Finding[]): [CheckId, State, DetailKind] | null {
-  const found = trouble(findings);
+  const found = problemOf(findings);
   return found === null ? null : [found.check, found.state, found.detail.kind];
 }
 
@@ -164,16 +164,16 @@ const hosts: [Partial<DoctorHostFacts>, CheckId, State, DetailKind, fields: obje
   ],
 ];
 
-doctor('a good host, one without libvirt, and one that cannot be asked have no trouble', () => {
-  assert.equal(trouble(judgeHost(host)), null);
-  assert.equal(trouble(judgeHost({ ...host, hooks: null, dnsmasq: null, conntrack: null })), null);
+doctor('a correct host, a host without libvirt, and an unreadable host have no problem', () => {
+  assert.equal(problemOf(judgeHost(host)), null);
+  assert.equal(problemOf(judgeHost({ ...host, hooks: null, dnsmasq: null, conntrack: null })), null);
 });
 
 for (const [facts, check, state, kind, fields] of hosts) {
-  doctor(`a host with trouble: ${kind} ${JSON.stringify(fields)}`, () => {
+  doctor(`a host with a problem: ${kind} ${JSON.stringify(fields)}`, () => {
     const findings = judgeHost({ ...host, ...facts });
     assert.deepEqual(summary(findings), [check, state, kind]);
-    assert.deepEqual(fieldsOf(trouble(findings)), fields);
+    assert.deepEqual(fieldsOf(problemOf(findings)), fields);
   });
 }
 
@@ -193,15 +193,23 @@ const networkFacts: NetworkFacts = {
   probe: [],
 };
 
-const surveyed = (survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> => ({
-  survey: { ...networkFacts.survey, ...survey },
-});
-const link = (change: LinkChange, name = 'k8s-br0'): Step => ({ kind: 'set link', link: name, ...change });
+function surveyed(survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> {
+  return {
+    survey: { ...networkFacts.survey, ...survey },
+  };
+}
 
-const conflict = (subnet: string) => ({
-  network: network(),
-  other: { subnet: prefixOf(ip(subnet), 24), link: null, by: 'route' as const },
-});
+function link(change: LinkChange, name = 'k8s-br0'): Step {
+  return { kind: 'set link', link: name, ...change };
+}
+
+function conflict(subnet: string) {
+  return {
+    network: network(),
+    other: { subnet: prefixOf(ip(subnet), 24), link: null, by: 'route' as const },
+  };
+}
+
 const unread = { subject: 'firewalld', error: new Error('no answer') } as const;
 
 const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: object][] = [
@@ -243,34 +251,41 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
   [{ unreadFirewalls: [unread] }, 'foreign', 'warn', 'other-firewall-unreadable', unread],
 ];
 
-doctor('a good network has no trouble, nor has one whose forwarding is known to be off', () => {
-  assert.equal(trouble(judgeNetwork(networkFacts, host)), null);
-  assert.equal(trouble(judgeNetwork({ ...networkFacts, uplink: null }, { ...host, portOwners: null })), null);
-  // Another program's policy that drops is not a failure: the probe finds out whether machines get through.
+doctor('a correct network has no problem, with or without facts about its uplink and ports', () => {
+  assert.equal(problemOf(judgeNetwork(networkFacts, host)), null);
+  assert.equal(
+    problemOf(judgeNetwork({ ...networkFacts, uplink: null }, { ...host, portOwners: null })),
+    null,
+  );
+  // A drop policy of another program is not a failure: the probe tests whether packets pass.
   const chains = [{ family: 'ip', table: 'filter', name: 'FORWARD' }];
   const beside = judgeNetwork({ ...networkFacts, droppingChains: chains }, host);
-  assert.equal(trouble(beside), null);
+  assert.equal(problemOf(beside), null);
   const foreign = beside.find(({ check }) => check === 'foreign');
   assert.deepEqual(foreign?.detail, { kind: 'other-policies', chains });
 });
 
 for (const [facts, check, state, kind, fields] of networks) {
-  doctor(`a network with trouble: ${kind}`, () => {
+  doctor(`a network with a problem: ${kind}`, () => {
     const findings = judgeNetwork({ ...networkFacts, ...facts }, host);
     assert.deepEqual(summary(findings), [check, state, kind]);
-    assert.deepEqual(fieldsOf(trouble(findings)), fields);
+    assert.deepEqual(fieldsOf(problemOf(findings)), fields);
   });
 }
 
 const bridge = 'k8s-br0';
-const rules = (...drift: RuleDrift[]): Step => ({
-  kind: 'load rules',
-  backend: 'nftables',
-  family: 'ipv4',
-  bridge,
-  script: '',
-  drift,
-});
+
+function rules(...drift: RuleDrift[]): Step {
+  return {
+    kind: 'load rules',
+    backend: 'nftables',
+    family: 'ipv4',
+    bridge,
+    script: '',
+    drift,
+  };
+}
+
 const ruleMissing = { kind: 'missing', rule: 'one' } as const;
 const otherMtu = link({ attribute: 'mtu', from: 1300, to: 1500 });
 const linkDown = link({ attribute: 'state', from: 'down', to: 'up' });
@@ -302,14 +317,14 @@ const subjects: [CheckId, Step][] = [
 ];
 
 for (const [subject, step] of subjects) {
-  doctor(`a step of the plan is a failure of its subject: ${step.kind}, ${subject}`, () => {
+  doctor(`a pending step is a failure of its subject: ${step.kind}, ${subject}`, () => {
     const findings = judgeNetwork({ ...networkFacts, ...surveyed({ steps: [step] }) }, host);
     assert.deepEqual(summary(findings), [subject, 'fail', 'plan-step']);
-    assert.deepEqual(fieldsOf(trouble(findings)), { subject, bridge, step, others: 0 });
+    assert.deepEqual(fieldsOf(problemOf(findings)), { subject, bridge, step, others: 0 });
   });
 }
 
-doctor('of several steps about one subject the first is told, and how many others there are', () => {
+doctor('of several steps about one subject the first is reported, with the number of the others', () => {
   const steps = [noDnsmasq, otherMtu, linkDown];
   const findings = judgeNetwork({ ...networkFacts, ...surveyed({ steps }) }, host);
   const details = findings.filter(({ state }) => state === 'fail').map(({ detail }) => detail);
@@ -320,34 +335,34 @@ doctor('of several steps about one subject the first is told, and how many other
 });
 
 doctor(
-  'a bridge that is missing while its rules are there was deleted; without them nothing was set up',
+  'a missing bridge is a pending step while its rules exist, and otherwise a network that is not established',
   () => {
     const steps: Step[] = [linkDown];
-    const of = (...more: Step[]) =>
+    const bridgeDetail = (...more: Step[]) =>
       judgeNetwork({ ...networkFacts, ...surveyed({ steps: [...steps, ...more] }) }, host).find(
         ({ check }) => check === 'bridge',
       )?.detail.kind;
-    assert.equal(of(), 'plan-step');
-    assert.equal(of(rules(ruleMissing)), 'plan-step');
-    assert.equal(of(rules()), 'not-established');
+    assert.equal(bridgeDetail(), 'plan-step');
+    assert.equal(bridgeDetail(rules(ruleMissing)), 'plan-step');
+    assert.equal(bridgeDetail(rules()), 'not-established');
   },
 );
 
-doctor('forwarding is off now, or after the next boot', () => {
-  const of = (...steps: Step[]) =>
-    trouble(judgeNetwork(networkFacts, { ...host, survey: { ...host.survey, steps } }))?.detail;
+doctor('forwarding is reported as off now, or off after the next boot', () => {
+  const detailOf = (...steps: Step[]) =>
+    problemOf(judgeNetwork(networkFacts, { ...host, survey: { ...host.survey, steps } }))?.detail;
   const file: Step = { kind: 'write file', path: '/etc/x', from: null, to: '' };
-  assert.deepEqual(of(sysctl, file), { kind: 'forwarding-off', key: 'a.b', value: '0' });
-  assert.deepEqual(of(file), { kind: 'forwarding-off-after-boot', path: '/etc/x' });
+  assert.deepEqual(detailOf(sysctl, file), { kind: 'forwarding-off', key: 'a.b', value: '0' });
+  assert.deepEqual(detailOf(file), { kind: 'forwarding-off-after-boot', path: '/etc/x' });
 });
 
-doctor('another program on a port is a warning while dnsmasq runs, and a failure when it does not', () => {
+doctor('another program on a port is a warning while dnsmasq runs, and otherwise a failure', () => {
   const portOwners = parsePortOwners('udp UNCONN 0 0 0.0.0.0:67 0.0.0.0:* users:(("dhcpd",pid=7,fd=1))');
   const [owner] = portOwners;
-  const beside = trouble(judgeNetwork(networkFacts, { ...host, portOwners }));
+  const beside = problemOf(judgeNetwork(networkFacts, { ...host, portOwners }));
   assert.deepEqual(beside, { check: 'dhcp-port', state: 'warn', detail: { kind: 'port-shared', owner } });
   const stopped = surveyed({ observed: { link: null, dnsmasq: { conf: null, pid: null } } });
-  assert.deepEqual(trouble(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {
+  assert.deepEqual(problemOf(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {
     check: 'dhcp-port',
     state: 'fail',
     detail: { kind: 'port-taken', service: 'DHCP', bridge, owner },
@@ -425,47 +440,51 @@ const nics: [Partial<NicFacts>, CheckId, Detail][] = [
   ],
 ];
 
-const good: Partial<NicFacts>[] = [
+const correctNics: Partial<NicFacts>[] = [
   {},
   { tap: null, port: null, lease: null, neighbour: null },
   { ...silent, log: ['DHCPREQUEST(k8s-br0) 192.168.100.9 52:54:00:00:00:01'] },
 ];
 
-for (const facts of good) {
-  doctor(`a NIC without trouble: ${JSON.stringify(facts)}`, () => {
-    assert.equal(trouble(judgeNic('web', { ...nic, ...facts })), null);
+for (const facts of correctNics) {
+  doctor(`a NIC without a problem: ${JSON.stringify(facts)}`, () => {
+    assert.equal(problemOf(judgeNic('web', { ...nic, ...facts })), null);
   });
 }
 
 for (const [facts, check, detail] of nics) {
-  doctor(`a NIC with trouble: ${detail.kind} ${JSON.stringify(facts)}`, () => {
+  doctor(`a NIC with a problem: ${detail.kind} ${JSON.stringify(facts)}`, () => {
     const findings = judgeNic('web', { ...nic, ...facts });
     assert.deepEqual(
       findings.map(each => each.check),
       ['tap', 'port', 'discover', 'reservation', 'ack', 'arp'],
     );
-    assert.deepEqual(trouble(findings), { check, state: 'fail', detail });
+    assert.deepEqual(problemOf(findings), { check, state: 'fail', detail });
   });
 }
 
 const machine: MachineFacts = { name: 'web', state: 'running', elsewhere: [], nics: [nic] };
 
-doctor('a machine exists, runs, and is on the network, or not', () => {
-  const of = (facts: Partial<MachineFacts>) =>
-    trouble(judgeMachine({ ...machine, ...facts }))?.detail ?? null;
-  assert.equal(of({}), null);
-  assert.deepEqual(of({ state: 'shut off' }), { kind: 'machine-shut-off', machine: 'web' });
-  assert.deepEqual(of({ state: 'unknown', nics: [] }), { kind: 'machine-unknown', machine: 'web' });
-  assert.deepEqual(of({ nics: [] }), { kind: 'no-nic', machine: 'web' });
+doctor('a machine that is unknown, shut off, or without a NIC on the network is reported', () => {
+  const detailOf = (facts: Partial<MachineFacts>) =>
+    problemOf(judgeMachine({ ...machine, ...facts }))?.detail ?? null;
+  assert.equal(detailOf({}), null);
+  assert.deepEqual(detailOf({ state: 'shut off' }), { kind: 'machine-shut-off', machine: 'web' });
+  assert.deepEqual(detailOf({ state: 'unknown', nics: [] }), { kind: 'machine-unknown', machine: 'web' });
+  assert.deepEqual(detailOf({ nics: [] }), { kind: 'no-nic', machine: 'web' });
   const places = [{ kind: 'network', name: 'default' } as const];
-  assert.deepEqual(of({ nics: [], elsewhere: places }), { kind: 'nics-elsewhere', machine: 'web', places });
+  assert.deepEqual(detailOf({ nics: [], elsewhere: places }), {
+    kind: 'nics-elsewhere',
+    machine: 'web',
+    places,
+  });
 });
 
-doctor('a hostile name is one word of a command, and never its option', () => {
+doctor('a hostile name is a single word of a command, and never an option', () => {
   for (const name of hostileNames) {
     const word = shellQuoted(name);
     assert.match(word, /^([\w.-]+|'[^']*('\\''[^']*)*')$/s);
-    const detail = trouble(judgeMachine({ ...machine, name, state: 'shut off' }))?.detail;
+    const detail = problemOf(judgeMachine({ ...machine, name, state: 'shut off' }))?.detail;
     assert(detail !== undefined);
     assert.equal(fixFor(detail)?.command, `virsh start -- ${word}`);
   }

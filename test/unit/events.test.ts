@@ -1,3 +1,4 @@
+// events.test.ts: tests the events of a network, their log lines, and its problems.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -19,7 +20,7 @@ const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from:
 const inUse = new Error('dnsmasq: port 67 is in use');
 const nothing: Established = { done: [], failed: [], skipped: [], warnings: [] };
 
-events('nothing was repaired or established where no step took effect', () => {
+events('without a successful step there is no network-repaired or network-established', () => {
   const failed = changeEvents(lan, 'network-repaired', {
     ...nothing,
     failed: [{ step: start, error: inUse }],
@@ -31,7 +32,7 @@ events('nothing was repaired or established where no step took effect', () => {
   assert.deepEqual(changeEvents(lan, 'network-established', nothing), []);
 });
 
-events('a change names the steps that took effect and their units, beside what failed', () => {
+events('a change has its successful steps and their units; failures are events of their own', () => {
   const [changed, failure] = changeEvents(lan, 'network-repaired', {
     ...nothing,
     done: [forwarding],
@@ -164,7 +165,7 @@ const up: ProblemSources = {
   isKnown: true,
 };
 
-events('problems of a network, by their weight', () => {
+events('problems of a network are sorted by severity', () => {
   const texts = (sources: ProblemSources) => findProblems(sources).map(networkProblemText);
   assert.deepEqual(
     findProblems(up).map(({ kind }) => kind),

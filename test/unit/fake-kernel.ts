@@ -1,3 +1,4 @@
+// fake-kernel.ts: simulates a host, as far as the steps of one network change it.
 import assert from 'node:assert/strict';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
@@ -12,28 +13,28 @@ import type {
 import type { Step, StepOf } from '../../src/network/steps.ts';
 import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
 
-type FoundHere = Omit<FoundRules, 'backend' | 'family'>;
+type FoundBackendRules = Omit<FoundRules, 'backend' | 'family'>;
 
-const noRules: FoundHere = { loaded: null, present: false, drift: [] };
+const noRules: FoundBackendRules = { loaded: null, present: false, drift: [] };
 
-/** What a bridge has when it comes into being, as on a host that does not say otherwise. */
+/** The kernel's defaults for a new bridge. */
 const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
 
-/** A host, as far as one network's steps change it; it refuses what the kernel would refuse. */
+/** Executes steps on a simulated host. Throws for a step that the kernel would refuse. */
 export class FakeKernel {
   link: BridgeState | null = null;
   dummy: DummyState | null = null;
-  /** Addresses of the bridge whose route somebody took away. */
+  /** Addresses of the bridge whose route was deleted. */
   unrouted: readonly LinkAddress[] = [];
-  /** Tap → the bridge it is in. */
+  /** Tap → its bridge. */
   taps = new Map<string, string | null>();
   sysctls = new Map<string, string>();
-  rules: Record<BackendName, FoundHere> = { nftables: noRules, iptables: noRules };
+  rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
   conf: string | null = null;
   pid: number | null = null;
   reservations: readonly string[] = [];
   otherFirewallRules: RulesByFirewall = noOtherRules;
-  /** Addresses that virlan put there, or is about to: its record. */
+  /** The record of addresses that virlan has added or is about to add. */
   own: readonly LinkAddress[] = [];
 
   constructor(readonly bridge: string) {}
@@ -75,7 +76,7 @@ export class FakeKernel {
     return wanted.addresses.filter(address => isIn(found.addresses, address) && isIn(this.unrouted, address));
   }
 
-  /** Carries out steps towards what is desired, as virlan does: first it notes which addresses will be its own. */
+  /** Executes steps as virlan does: records the desired addresses as its own first. */
   establish(desired: DesiredNetwork, steps: readonly Step[]): void {
     this.own = [...this.own, ...(desired.link?.addresses ?? [])];
     this.apply(steps);
@@ -137,9 +138,9 @@ export class FakeKernel {
         const before = this.otherFirewallRules[firewall];
         const others = before.filter(rule => !texts.includes(JSON.stringify(rule)));
         const isAllowed = step.kind === 'allow in';
-        const isThere = others.length < before.length;
-        assert.notEqual(isThere, isAllowed, isAllowed ? 'it is there already' : 'there is no such rule');
-        // ufw's reload leaves nothing that could be found.
+        const exists = others.length < before.length;
+        assert.notEqual(exists, isAllowed, isAllowed ? 'the rule exists' : 'the rule does not exist');
+        // A reload of ufw is not a rule.
         const added = isAllowed ? step.rules.filter(rule => rule.kind !== 'reload') : [];
         this.otherFirewallRules = { ...this.otherFirewallRules, [firewall]: [...others, ...added] };
         return;
@@ -181,7 +182,7 @@ export class FakeKernel {
       if (this.taps.has(link)) this.taps.set(link, step.to);
       else {
         assert(this.dummy && link !== this.bridge, 'Cannot find device');
-        // One whose bridge went earlier in the plan is in none by now.
+        // If the plan has removed its bridge, the dummy is in none.
         if (this.link !== null) assert.equal(step.from, this.dummy.master);
         this.dummy = { ...this.dummy, master: step.to };
       }
@@ -194,7 +195,7 @@ export class FakeKernel {
       };
     } else {
       assert(this.link, 'Cannot find device');
-      // Routes go with a link that goes down, and come again with it.
+      // The kernel removes routes when a link goes down, and adds them when it comes up.
       if (step.attribute === 'state') this.unrouted = [];
       this.link = { ...this.link, ...changeBridge(this.link, step) };
     }
@@ -203,10 +204,10 @@ export class FakeKernel {
   #changeAddress({ kind, address }: StepOf<'add address' | 'remove address'>): void {
     assert(this.link, 'Cannot find device');
     const others = this.link.addresses.filter(other => !isSameAddress(other, address));
-    const isThere = others.length < this.link.addresses.length;
-    if (kind === 'remove address') assert(isThere, 'Cannot assign requested address');
-    // inet_rtm_newaddr() replaces nothing but lifetimes of an address that is there.
-    if (kind === 'add address' && isThere) return;
+    const exists = others.length < this.link.addresses.length;
+    if (kind === 'remove address') assert(exists, 'Cannot assign requested address');
+    // inet_rtm_newaddr() changes only the lifetimes of an existing address.
+    if (kind === 'add address' && exists) return;
     this.unrouted = this.unrouted.filter(lost => !isSameAddress(lost, address));
     this.link = { ...this.link, addresses: kind === 'add address' ? [...others, address] : others };
   }
@@ -221,13 +222,13 @@ function changeBridge(link: BridgeState, step: StepOf<'set link'>): Partial<Brid
     case 'state':
       return { up: step.to === 'up' };
     case 'stp':
-      // br_stp_start() lifts a delay that is too short for it.
+      // br_stp_start() raises a delay that is too short for STP.
       return {
         stp: step.to,
         forwardDelay: step.to ? Math.max(link.forwardDelay, 200) : link.forwardDelay,
       };
     case 'forward delay':
-      // br_set_forward_delay() accepts 2 to 30 s while STP is on.
+      // br_set_forward_delay() accepts 2 to 30 s while STP is on, in hundredths of a second.
       assert(!link.stp || (step.to >= 200 && step.to <= 3000), 'Numerical result out of range');
       return { forwardDelay: step.to };
     case 'bridge':

@@ -1,5 +1,4 @@
-// fences.test.ts: proves the layers of src/: folders depend on each other in one direction, only the listed files have
-// effects, and the bundles that a machine's start waits for are small.
+// fences.test.ts: tests the layers of src/: direction of imports, files with effects, size of the hook bundles.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -9,7 +8,7 @@ import { effectful, findCycle, type Import, readImports, readSources } from './i
 
 const fences = suite('fences');
 
-/** Modules of Node and packages that compute and do nothing else. All others have effects. */
+/** Modules of Node and packages that only compute. All others count as having effects. */
 const purePackages = [
   ...['node:buffer', 'node:crypto', 'node:events', 'node:path', 'node:util', 'node:zlib'],
   ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
@@ -73,7 +72,7 @@ const effects = [
   'src/watcher/watched-files.ts',
 ];
 
-/** In bytes, of all bundles in `hookSources` together: 200 kB now. 140 kB more in three files cost 3 ms of 46 ms. */
+/** The limit of all bundles in `hookSources` together, which are 200 kB. 140 kB more cost 3 ms of 46 ms. */
 const hookBudgetBytes = 220_000;
 
 const sources = readSources();
@@ -134,7 +133,7 @@ fences('only files with effects load a package or a file that has effects', () =
   assert.deepEqual(breaches.map(arrow).sort(), []);
 });
 
-fences('the list of files with effects has no entry too many', () => {
+fences('every entry in the list of files with effects is needed', () => {
   const found = [...effectful(imports, isEffectPackage)];
   const superfluous = effects.filter(entry => !found.some(source => source.startsWith(entry)));
   assert.deepEqual(superfluous, []);
@@ -155,7 +154,7 @@ fences('the imports read from the text include those that the bundler sees', () 
   );
 });
 
-fences("what a machine's start loads is small, and runs no program", () => {
+fences("the bundles that a machine's start loads are small, and cannot run programs", () => {
   const bundles = readBundles().filter(({ source }) => hookSources.includes(source));
   assert.equal(bundles.length, hookSources.length);
   const files = bundles.flatMap(({ inputs }) => Object.keys(inputs));
@@ -167,7 +166,7 @@ fences("what a machine's start loads is small, and runs no program", () => {
   assert(bytes <= hookBudgetBytes, `${bytes} bytes of at most ${hookBudgetBytes}`);
 });
 
-/** Type imports have the kind `type`; all is in the folders a, b and c of src. */
+/** Returns imports from lines `FROM -> TO`, or `FROM ..> TO` for type imports, with paths below src. */
 function graph(...arrows: readonly string[]): Import[] {
   return arrows.map(each => {
     const [from = '', how, to = ''] = each.split(' ');
@@ -176,7 +175,7 @@ function graph(...arrows: readonly string[]): Import[] {
   });
 }
 
-fences('a cycle is found wherever it is, and only its own steps are shown', () => {
+fences('a cycle is found at any place, and only its own imports are returned', () => {
   const cyclic = graph('d/x -> a/x', 'a/x -> b/x', 'b/y ..> c/x', 'c/x -> a/y', 'b/x -> e/x');
   assert.deepEqual(findCycle(cyclic, folderOf)?.map(arrow), [
     'src/a/x -> src/b/x',
@@ -190,7 +189,7 @@ fences('a cycle is found wherever it is, and only its own steps are shown', () =
   assert.equal(findCycle(graph('a/x -> b/x', 'a/x -> c/x', 'b/x -> c/x', 'c/x -> c/y'), folderOf), null);
 });
 
-fences('an effect is found through other files, and not through types', () => {
+fences('an effect is found through other files, but not through type imports', () => {
   const found = effectful(
     graph('a/x -> b/x', 'b/x -> node:fs', 'c/x ..> b/x', 'c/y -> saxes'),
     isEffectPackage,

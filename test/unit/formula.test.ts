@@ -1,3 +1,4 @@
+// formula.test.ts: tests the formulas of MACs and addresses against docs/identity.md.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -12,12 +13,15 @@ import { anyName, ip, mac, network } from './builders.ts';
 const formula = suite('formula');
 
 const manual = readFileSync('docs/identity.md', 'utf8');
-const none = () => false;
 
-/** The formula once more, from the words of docs/identity.md alone. */
-const byTheBook = {
+function neverTaken() {
+  return false;
+}
+
+/** A second implementation of the formulas, written from docs/identity.md alone. */
+const reference = {
   hash: (text: string) => createHash('sha256').update(text).digest('hex'),
-  mac: (text: string) => `52:54:00:${byTheBook.hash(text).slice(0, 6).match(/../g)?.join(':')}`,
+  mac: (text: string) => `52:54:00:${reference.hash(text).slice(0, 6).match(/../g)?.join(':')}`,
   pool(range: string): string[] {
     const [first = 0n, last = 0n] = range
       .split('-')
@@ -28,12 +32,12 @@ const byTheBook = {
     });
   },
   address(text: string, range: string): string | undefined {
-    const pool = byTheBook.pool(range);
-    return pool[Number(BigInt(`0x${byTheBook.hash(text).slice(0, 8)}`) % BigInt(pool.length))];
+    const pool = reference.pool(range);
+    return pool[Number(BigInt(`0x${reference.hash(text).slice(0, 8)}`) % BigInt(pool.length))];
   },
 };
 
-/** The rows of the table under a header that begins with a word, each cell without its back quotes. */
+/** Returns the rows of the table whose header begins with this word, without back quotes around cells. */
 function tableOf(word: string): string[][] {
   const [, rows = ''] = new RegExp(`^\\| ${word} \\|.*\\n\\|[-|]+\\n((?:\\|.*\\n)+)`, 'm').exec(manual) ?? [];
   return rows
@@ -47,7 +51,7 @@ function tableOf(word: string): string[][] {
     );
 }
 
-formula('the twenty examples of the manual, by its own words and by the program', () => {
+formula('the twenty documented examples match the reference and the program', () => {
   const rows = tableOf('network');
   assert.equal(rows.length, 20);
   for (const [on = '', quoted = '', nic = '', range = '', documentedMac, documentedIp] of rows) {
@@ -55,38 +59,38 @@ formula('the twenty examples of the manual, by its own words and by the program'
     const text = `${on}/${key.machine}/${nic}`;
     const [first = '', last = ''] = range.split('-');
     const pool = makePool({ first: ip(first), last: ip(last) }, []);
-    const address = formulaAddress(key, pool, none);
+    const address = formulaAddress(key, pool, neverTaken);
 
-    assert.equal(byTheBook.mac(`virlan:mac:${text}:0`), documentedMac, text);
-    assert.equal(byTheBook.address(`virlan:ip:${text}:0`, range), documentedIp, text);
-    assert.equal(formulaMac(key, none), documentedMac, text);
+    assert.equal(reference.mac(`virlan:mac:${text}:0`), documentedMac, text);
+    assert.equal(reference.address(`virlan:ip:${text}:0`, range), documentedIp, text);
+    assert.equal(formulaMac(key, neverTaken), documentedMac, text);
     assert.equal(address && formatIp(address), documentedIp, text);
   }
 });
 
-formula('the examples with shell in the manual', () => {
+formula('the documented shell examples match the reference', () => {
   const commands = [...manual.matchAll(/\$ printf %s (\S+) \| sha256sum\n +(\w+)/g)];
   assert.equal(commands.length, 2);
-  for (const [, text = '', hash] of commands) assert.equal(byTheBook.hash(text), hash);
+  for (const [, text = '', hash] of commands) assert.equal(reference.hash(text), hash);
   const [, dividend, divisor, rest] = /\$\(\((0x\w+) % (\d+)\)\)\n +(\d+)/.exec(manual) ?? [];
   assert.equal(Number(dividend) % Number(divisor), Number(rest));
   assert.equal(`0x${commands[1]?.[2]?.slice(0, 8)}`, dividend);
 });
 
-formula('the bridge and its NIC', () => {
+formula('the MACs of the bridge and of its dummy NIC match the reference', () => {
   const rows = tableOf('machine-id');
   assert.equal(rows.length, 3);
   for (const [id = '', bridge = '', ofBridge, ofNic] of rows) {
-    assert.equal(byTheBook.mac(`virlan:bridge:${id}:${bridge}`), ofBridge);
-    assert.equal(byTheBook.mac(`virlan:nic:${id}:${bridge}`), ofNic);
+    assert.equal(reference.mac(`virlan:bridge:${id}:${bridge}`), ofBridge);
+    assert.equal(reference.mac(`virlan:nic:${id}:${bridge}`), ofNic);
     assert.equal(linkMac('bridge', id, bridge), ofBridge);
     assert.equal(linkMac('nic', id, bridge), ofNic);
   }
 });
 
-formula('a MAC that is taken gives way to the next attempt', () => {
+formula('if a MAC is taken, the next attempt is used', () => {
   const key = { network: 'k8s-br0', machine: 'web', nic: 0 };
-  const attempts = [0, 1, 2].map(attempt => byTheBook.mac(`virlan:mac:k8s-br0/web/0:${attempt}`));
+  const attempts = [0, 1, 2].map(attempt => reference.mac(`virlan:mac:k8s-br0/web/0:${attempt}`));
   for (const [count, expected] of attempts.entries()) {
     assert.equal(
       formulaMac(key, candidate => attempts.slice(0, count).includes(candidate)),
@@ -96,7 +100,7 @@ formula('a MAC that is taken gives way to the next attempt', () => {
   assert(manual.includes(`\`${attempts[1]}\``));
 });
 
-formula('an address that is taken gives way to the next one up, and the last to the first', () => {
+formula('if an address is taken, the next one is used, and the first one after the last', () => {
   const key = { network: 'lan', machine: 'web', nic: 0 };
   fc.assert(
     fc.property(
@@ -104,17 +108,17 @@ formula('an address that is taken gives way to the next one up, and the last to 
       fc.array(fc.nat(9)),
       fc.array(fc.nat(9)),
       anyName,
-      (length, gone, taken, machine) => {
+      (length, excluded, taken, machine) => {
         const first = ip('10.0.0.10');
         const at = (place: number) => ipv4After(first, place);
-        const pool = makePool({ first, last: at(length) }, gone.map(at));
+        const pool = makePool({ first, last: at(length) }, excluded.map(at));
         const listed = Array.from({ length: length + 1 }, (_, place) => at(place)).filter(
-          one => !gone.map(at).includes(one),
+          one => !excluded.map(at).includes(one),
         );
-        const hash = BigInt(`0x${byTheBook.hash(`virlan:ip:lan/${machine}/0:0`).slice(0, 8)}`);
+        const hash = BigInt(`0x${reference.hash(`virlan:ip:lan/${machine}/0:0`).slice(0, 8)}`);
         const start = listed.length === 0 ? 0 : Number(hash % BigInt(listed.length));
-        const turned = [...listed.slice(start), ...listed.slice(0, start)];
-        const expected = turned.find(one => !taken.map(at).includes(one)) ?? null;
+        const rotated = [...listed.slice(start), ...listed.slice(0, start)];
+        const expected = rotated.find(one => !taken.map(at).includes(one)) ?? null;
         const isTaken = (one: Ipv4) => taken.map(at).includes(one);
         assert.equal(formulaAddress({ ...key, machine }, pool, isTaken), expected);
       },
@@ -122,7 +126,7 @@ formula('an address that is taken gives way to the next one up, and the last to 
   );
 });
 
-formula('the pool of a network has neither the host nor the fixed hosts', () => {
+formula('the pool of a network contains neither the host nor the fixed hosts', () => {
   const lan = network('[host.p]', 'network = k8s-br0', `mac = ${mac(1)}`, 'ip = 192.168.100.3');
   const pool = poolOf({ ...lan, range: { first: lan.gateway, last: ip('192.168.100.5') } });
   const given = new Set<Ipv4>();
@@ -135,15 +139,15 @@ formula('the pool of a network has neither the host nor the fixed hosts', () => 
   assert.deepEqual([...given].sort().map(formatIp), ['192.168.100.2', '192.168.100.4', '192.168.100.5']);
 });
 
-formula('any name gives a MAC and an address, always the same', () => {
+formula('every name has a valid MAC and address, which do not change', () => {
   const { range } = network();
   fc.assert(
     fc.property(anyName, fc.nat(3), (machine, nic) => {
       const key = { network: 'k8s-br0', machine, nic };
-      const found: Mac = formulaMac(key, none);
+      const found: Mac = formulaMac(key, neverTaken);
       assert.match(found, /^52:54:00(:[0-9a-f]{2}){3}$/);
-      assert.equal(formulaMac({ ...key }, none), found);
-      const address = formulaAddress(key, makePool(range, []), none);
+      assert.equal(formulaMac({ ...key }, neverTaken), found);
+      const address = formulaAddress(key, makePool(range, []), neverTaken);
       assert(address !== null && address >= range.first && address <= range.last);
     }),
   );

@@ -1,3 +1,4 @@
+// hostsfile.test.ts: tests how reservations and lines written by hand share the hostsfile.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -27,13 +28,18 @@ function read(text: string): Hostsfile {
   return result.value;
 }
 
-/** A reservation of the machine with this number, which is in its MAC, its address and its name. */
-const numbered = (number: number, at = number) => ({
-  macs: [mac(number)],
-  ip: ip(`10.0.0.${at}`),
-  hostname: `vm${number}`,
-});
-const line = (number: number, at = number) => reservationLine(numbered(number, at));
+/** Returns the reservation of a machine whose MAC, name and, by default, address contain this number. */
+function numbered(number: number, at = number) {
+  return {
+    macs: [mac(number)],
+    ip: ip(`10.0.0.${at}`),
+    hostname: `vm${number}`,
+  };
+}
+
+function line(number: number, at = number) {
+  return reservationLine(numbered(number, at));
+}
 
 const byHand = [
   '# printers, and   odd spacing kept',
@@ -45,7 +51,7 @@ const byHand = [
   '52:54:00:00:00:23 # virlan has no business here',
 ];
 
-hostsfiles('a line of ours', () => {
+hostsfiles('a reservation becomes a line with the mark of virlan', () => {
   assert.equal(
     reservationLine({ macs: [mac(1), mac(2)], ip: ip('10.0.0.7'), hostname: 'web' }),
     '52:54:00:00:00:01,52:54:00:00:00:02,id:*,10.0.0.7,web # virlan',
@@ -54,7 +60,7 @@ hostsfiles('a line of ours', () => {
   assert.equal(withoutMark('10.0.0.7,web # a note'), '10.0.0.7,web # a note');
 });
 
-hostsfiles('the line of a probe counts as written by hand, and goes as it came', () => {
+hostsfiles('the line of a probe counts as written by hand, and is removed without a trace', () => {
   const before = read(`${byHand.join('\n')}\n${line(1)}\n`);
   const probing = withProbe(before, numbered(9));
   assert(probing !== null);
@@ -62,14 +68,14 @@ hostsfiles('the line of a probe counts as written by hand, and goes as it came',
   assert.deepEqual(read(formatHostsfile(probing)), probing);
   assert.deepEqual(handLines(probing).at(-1), { macs: [mac(9)], ip: ip('10.0.0.9'), hostname: 'vm9' });
   assert.equal(withProbe(probing, numbered(9)), null);
-  // Of two there is one at most, whatever a killed one left.
+  // There is one such line at most, also after a probe that was killed.
   assert.equal(withProbe(probing, numbered(8))?.byHand.length, byHand.length + 1);
   assert.deepEqual(withProbe(probing, null), before);
   assert.equal(withProbe(before, null), null);
   assert.deepEqual(withReservations(probing, [line(2)]), { ...probing, ours: [line(2)] });
 });
 
-hostsfiles('lines written by hand are kept to the letter and in their order, before ours', () => {
+hostsfiles('lines written by hand are kept byte for byte and in order, before those of virlan', () => {
   const mixed = [byHand[0], line(1), ...byHand.slice(1, 4), line(2), ...byHand.slice(4)].join('\n');
   const hostsfile = read(`${mixed}\n`);
   assert.deepEqual(hostsfile, { byHand, ours: [line(1), line(2)] });
@@ -82,14 +88,14 @@ hostsfiles('lines written by hand are kept to the letter and in their order, bef
   assert.deepEqual(changed.byHand, byHand);
 });
 
-hostsfiles('a file without a line break at its end, and one of nothing', () => {
+hostsfiles('a file without a final line break, and an empty file, are parsed', () => {
   assert.deepEqual(read('a\nb'), { byHand: ['a', 'b'], ours: [] });
   assert.deepEqual(read(''), { byHand: [], ours: [] });
   assert.equal(formatHostsfile(read('')), '');
   assert.deepEqual(read('\n\na\n').byHand, ['', '', 'a']);
 });
 
-hostsfiles('what is no text is refused, with its line', () => {
+hostsfiles('a file with control characters is refused, with the line number', () => {
   for (const damage of ['\0', '\x1b[31m', '\x7f', Buffer.from([0xff, 0xfe]).toString(), '\x0c']) {
     const result = parseHostsfile(`${line(1)}\nx${damage}\n`);
     assert.deepEqual(result, { ok: false, error: 'line 2 holds bytes that are not text' });
@@ -97,7 +103,7 @@ hostsfiles('what is no text is refused, with its line', () => {
   assert(parseHostsfile('tab\tand\r\n').ok);
 });
 
-hostsfiles('what lines written by hand speak for', () => {
+hostsfiles('lines written by hand are parsed into MACs, address and host name', () => {
   const cases: [line: string, ...expected: HandLine[]][] = [
     ['# 52:54:00:00:00:01,10.0.0.7'],
     ['   # comment'],
@@ -117,7 +123,7 @@ hostsfiles('what lines written by hand speak for', () => {
     assert.deepEqual(handLines({ byHand: [text], ours: [] }), expected, text);
 });
 
-hostsfiles('all of ours at once, and nothing where they are right, in whatever order', () => {
+hostsfiles('all lines of virlan are replaced, unless they are correct in any order', () => {
   const hostsfile = read(`${byHand.join('\n')}\n${line(1)}\n${line(2)}\n`);
   assert.equal(withReservations(hostsfile, [line(2), line(1)]), null);
   for (const lines of [[line(1)], [line(1), line(3)], [line(1), line(2), line(3)], []]) {
@@ -129,26 +135,30 @@ hostsfiles('all of ours at once, and nothing where they are right, in whatever o
   assert.deepEqual(withReservations(twice, [line(1)])?.ours, [line(1)]);
 });
 
-hostsfiles("one machine's lines, in place of those with its MACs or addresses", () => {
+hostsfiles("one machine's lines replace those with its MACs or addresses", () => {
   const hostsfile = read([line(1), line(2), line(3), line(10), ''].join('\n'));
   const after = (...reservations: Parameters<typeof withReservation>[1]) =>
     withReservation(hostsfile, reservations)?.ours ?? null;
   assert.equal(after(numbered(2)), null);
   assert.equal(after(), null);
-  assert.deepEqual(after(numbered(4), numbered(4))?.slice(4), [line(4)], 'twice the same');
+  assert.deepEqual(after(numbered(4), numbered(4))?.slice(4), [line(4)], 'a duplicate reservation');
   assert.deepEqual(after(numbered(4)), [line(1), line(2), line(3), line(10), line(4)]);
-  assert.deepEqual(after(numbered(2, 9)), [line(1), line(3), line(10), line(2, 9)], 'its address changed');
+  assert.deepEqual(after(numbered(2, 9)), [line(1), line(3), line(10), line(2, 9)], 'a changed address');
   assert.deepEqual(
     after(numbered(4, 2)),
     [line(1), line(3), line(10), line(4, 2)],
-    'an address changed hands',
+    'an address that another machine had',
   );
-  assert.deepEqual(after(numbered(1, 2)), [line(3), line(10), line(1, 2)], 'both at once');
+  assert.deepEqual(
+    after(numbered(1, 2)),
+    [line(3), line(10), line(1, 2)],
+    'an address of another machine, replacing an own one',
+  );
   const moved = { ...numbered(4), macs: [mac(4), mac(3)] };
   assert.deepEqual(after(moved), [line(1), line(2), line(10), reservationLine(moved)], 'a second MAC');
 });
 
-hostsfiles('putting a line in place twice changes nothing the second time', () => {
+hostsfiles('adding a reservation twice changes nothing the second time', () => {
   const reservation = fc
     .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }))
     .map(([a, b]) => numbered(a, b));
@@ -166,7 +176,7 @@ hostsfiles('putting a line in place twice changes nothing the second time', () =
   );
 });
 
-hostsfiles('whatever a machine is called, its line holds MACs, an address and a label', () => {
+hostsfiles('the line of a machine with any name contains MACs, an address and a label', () => {
   const lan = network();
   fc.assert(
     fc.property(

@@ -1,4 +1,4 @@
-// import-graph.ts: reads which file of src/ imports which. From the text: bundles contain no trace of type imports.
+// import-graph.ts: reads the imports of src/ from the sources, because bundles contain no type imports.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -9,7 +9,7 @@ export interface Import {
   readonly to: string;
 }
 
-/** What stands between `import` or `export` and `from`: `{ a, type B }`, `* as a`, `a`, `a, { b }`. */
+/** The names between `import` or `export` and `from`: `{ a, type B }`, `* as a`, `a`, `a, { b }`. */
 const names = String.raw`(?:\w+(?:,\s*)?)?(?:\{[^}]*\}|\*(?:\s+as\s+\w+)?)?`;
 
 const patterns = [

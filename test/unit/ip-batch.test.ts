@@ -1,3 +1,4 @@
+// ip-batch.test.ts: tests which commands of a batch run, fail or are skipped.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
@@ -6,7 +7,7 @@ import type { RunOptions } from '../../src/system/run.ts';
 
 const batches = suite('ip batch');
 
-/** A model of `ip -batch -`: refuses commands that contain `bad`, and ends at the first, as iproute2's do_batch() does. */
+/** Simulates `ip -batch -`: fails at the first command that contains `bad`, as do_batch() of iproute2 does. */
 class FakeIp {
   readonly executed: string[] = [];
   processes = 0;
@@ -29,7 +30,7 @@ class FakeIp {
   };
 }
 
-batches('all in one process where nothing fails', async () => {
+batches('without a failure all commands run in one process', async () => {
   const ip = new FakeIp();
   const result = await runIpBatch(ip, ['a', 'b', 'c'], 'stop');
   assert.deepEqual(result, { done: [0, 1, 2], failed: [], skipped: [] });
@@ -37,21 +38,21 @@ batches('all in one process where nothing fails', async () => {
   assert.deepEqual(await runIpBatch(ip, [], 'continue'), { done: [], failed: [], skipped: [] });
 });
 
-batches('stop: what comes behind a refused command is skipped', async () => {
+batches('stop: the commands after a refused one are skipped', async () => {
   const ip = new FakeIp();
   const { done, failed, skipped } = await runIpBatch(ip, ['a', 'bad', 'c', 'd'], 'stop');
   assert.deepEqual([done, failed.map(({ index }) => index), skipped], [[0], [1], [2, 3]]);
   assert.deepEqual(ip.executed, ['a']);
 });
 
-batches('continue: a refused command does not prevent those behind it', async () => {
+batches('continue: the commands after a refused one are executed', async () => {
   const ip = new FakeIp();
   const { done, failed, skipped } = await runIpBatch(ip, ['bad', 'b', 'bad', 'bad', 'e'], 'continue');
   assert.deepEqual([done, failed.map(({ index }) => index), skipped], [[1, 4], [0, 2, 3], []]);
   assert.deepEqual(ip.executed, ['b', 'e']);
 });
 
-batches('a failure names its command and what ip said, not the batch', async () => {
+batches('a failure contains its command and the error of ip, not the batch', async () => {
   const { failed } = await runIpBatch(new FakeIp(), ['a', 'link set dev br0 mtu bad'], 'continue');
   const [failure] = failed;
   assert.equal(
@@ -61,14 +62,14 @@ batches('a failure names its command and what ip said, not the batch', async () 
   assert(failure?.error.cause instanceof CommandError);
 });
 
-batches('where ip does not tell which command failed, all that could have failed are reported', async () => {
+batches('if ip does not report which command failed, all remaining ones are reported', async () => {
   const stderr = 'Error: any valid prefix is expected rather than "x".\n';
   const run = () => Promise.reject(new CommandError('ip', { reason: 'failed', exitCode: 1, stderr }));
   const { done, failed } = await runIpBatch({ run }, ['a', 'b'], 'continue');
   assert.deepEqual([done, failed.map(({ index }) => index)], [[], [0, 1]]);
 });
 
-batches('an ip that hangs or is missing fails as a whole', async () => {
+batches('if ip times out or is missing, the whole batch fails', async () => {
   for (const reason of ['timeout', 'missing'] as const) {
     const run = () => Promise.reject(new CommandError('ip', { reason, exitCode: null, stderr: '' }));
     await assert.rejects(runIpBatch({ run }, ['a', 'b'], 'continue'), { reason });

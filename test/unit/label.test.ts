@@ -1,3 +1,4 @@
+// label.test.ts: tests how names of machines become labels of host names.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -6,15 +7,17 @@ import { anyName } from './builders.ts';
 
 const labels = suite('label');
 
-const none = () => false;
+function neverTaken() {
+  return false;
+}
 
-/** RFC 1123, section 2.1, and no word that dnsmasq reads as anything but a name (option.c, LOPT_DHCP_HOST). */
+/** Checks RFC 1123, 2.1, and that dnsmasq reads the text as a name and nothing else (option.c, LOPT_DHCP_HOST). */
 function assertLabel(text: string): void {
   assert.match(text, /^[a-z0-9-]{1,63}$/);
   assert.doesNotMatch(text, /^-|-$|^\d+[smhdw]?$|^(ignore|infinite|localhost)$/);
 }
 
-labels('names and what they become', () => {
+labels('names become these labels', () => {
   const cases: [name: string, nic: number, label: string | RegExp][] = [
     ['web', 0, 'web'],
     ['web', 2, 'web-2'],
@@ -35,27 +38,27 @@ labels('names and what they become', () => {
     [`${'a'.repeat(62)}.b`, 0, 'a'.repeat(62)],
   ];
   for (const [name, nic, expected] of cases) {
-    const label = machineLabel(name, nic, none);
+    const label = machineLabel(name, nic, neverTaken);
     if (typeof expected === 'string') assert.equal(label, expected);
     else assert.match(label, expected);
   }
 });
 
-labels('any name gives a label, always the same, that asking for it gives back', () => {
+labels('every name has a valid label, which does not change and is its own label', () => {
   fc.assert(
     fc.property(anyName, fc.nat(120), (name, nic) => {
-      const label = machineLabel(name, nic, none);
+      const label = machineLabel(name, nic, neverTaken);
       assertLabel(label);
       assert(isLabel(label));
-      assert.equal(machineLabel(name, nic, none), label);
-      assert.equal(machineLabel(label, 0, none), label);
+      assert.equal(machineLabel(name, nic, neverTaken), label);
+      assert.equal(machineLabel(label, 0, neverTaken), label);
     }),
     { numRuns: 1000 },
   );
 });
 
-labels('names never share a label when the earlier ones are known', () => {
-  const alike = fc.constantFrom(
+labels('names do not share a label if the labels in use are known', () => {
+  const similarNames = fc.constantFrom(
     'web',
     'WEB',
     'w.e.b',
@@ -71,27 +74,30 @@ labels('names never share a label when the earlier ones are known', () => {
     'ignore',
   );
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.oneof(alike, anyName), fc.nat(2)), { maxLength: 30 }), machines => {
-      const taken = new Set<string>();
-      for (const [name, nic] of machines) {
-        const label = machineLabel(name, nic, other => taken.has(other));
-        assertLabel(label);
-        assert(!taken.has(label), `${label} twice`);
-        taken.add(label);
-      }
-    }),
+    fc.property(
+      fc.array(fc.tuple(fc.oneof(similarNames, anyName), fc.nat(2)), { maxLength: 30 }),
+      machines => {
+        const taken = new Set<string>();
+        for (const [name, nic] of machines) {
+          const label = machineLabel(name, nic, other => taken.has(other));
+          assertLabel(label);
+          assert(!taken.has(label), `duplicate ${label}`);
+          taken.add(label);
+        }
+      },
+    ),
   );
 });
 
-labels('names with one label are told apart by themselves, not by who came first', () => {
-  const told = ['WEB', 'web.', 'web,', ' web'].map(name => machineLabel(name, 0, label => label === 'web'));
-  assert.equal(new Set(told).size, 4);
-  for (const label of told) assert.match(label, /^web-[0-9a-f]{6}$/);
+labels('names with the same label get a suffix that depends on the name, not on the order', () => {
+  const found = ['WEB', 'web.', 'web,', ' web'].map(name => machineLabel(name, 0, label => label === 'web'));
+  assert.equal(new Set(found).size, 4);
+  for (const label of found) assert.match(label, /^web-[0-9a-f]{6}$/);
 });
 
-labels('what counts as a label where one is asked for', () => {
-  const good = ['a', 'a-b', '0a', '1-2', 'a'.repeat(63), '24x', 'h24'];
-  const bad = [
+labels('a label that a user writes is accepted or refused', () => {
+  const valid = ['a', 'a-b', '0a', '1-2', 'a'.repeat(63), '24x', 'h24'];
+  const invalid = [
     '',
     '-a',
     'a-',
@@ -114,10 +120,10 @@ labels('what counts as a label where one is asked for', () => {
     'a'.repeat(64),
   ];
   assert.deepEqual(
-    good.filter(text => !isLabel(text)),
+    valid.filter(text => !isLabel(text)),
     [],
   );
-  assert.deepEqual(bad.filter(isLabel), []);
+  assert.deepEqual(invalid.filter(isLabel), []);
 });
 
 labels.run();

@@ -1,3 +1,4 @@
+// leases.test.ts: tests the parser of dnsmasq’s lease file and the format that libvirt reads.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -15,18 +16,18 @@ const lease: Lease = {
   expires: 1_795_000_000,
 };
 
-leases('the file of dnsmasq, with IPv6 in it', () => {
+leases('a lease file is parsed without its IPv6 leases', () => {
   const text = `1795000000 ${mac(1)} 10.0.0.7 web 01:52:54
 0 52:54:00:00:00:0A 10.0.0.8 * *
 duid 00:01:00:01:2f:6a:8c:3e:52:54:00:00:00:01
 1795000000 5505025 fd00::7 web 00:01:00:01:2f:6a
 1795000000 T5505025 fd00::8 * *
 `;
-  const endless = { mac: mac(10), ip: ip('10.0.0.8'), hostname: null, clientId: null, expires: 0 };
-  assert.deepEqual(parseLeases(text), [lease, endless]);
+  const permanent = { mac: mac(10), ip: ip('10.0.0.8'), hostname: null, clientId: null, expires: 0 };
+  assert.deepEqual(parseLeases(text), [lease, permanent]);
 });
 
-leases('a file cut short at any byte gives what is whole, and nothing else', () => {
+leases('a file that is truncated at any byte yields only valid leases', () => {
   const text = `1795000000 ${mac(1)} 10.0.0.7 web 01:52:54\n0 ${mac(2)} 10.0.0.89 * *\n`;
   for (let length = 0; length < text.length; length++) {
     for (const found of parseLeases(text.slice(0, length))) {
@@ -37,7 +38,7 @@ leases('a file cut short at any byte gives what is whole, and nothing else', () 
   assert.deepEqual(parseLeases(''), []);
 });
 
-leases('what a guest calls itself stays in its field', () => {
+leases('any host name of a guest stays in its field', () => {
   fc.assert(
     fc.property(anyName, anyName, (hostname, clientId) => {
       const [first, ...more] = parseLeases(`5 ${mac(1)} 10.0.0.7 ${hostname} ${clientId}\n`);
@@ -51,13 +52,13 @@ leases('what a guest calls itself stays in its field', () => {
   assert.equal(parseLeases(forged.replace('\n', ' ')).length, 0);
 });
 
-leases('a lease without an end is always current', () => {
+leases('a lease that never expires is always current', () => {
   const at = aDate.getTime() / 1000;
   const current = [0, at - 1, at, at + 1].map(expires => isCurrent({ ...lease, expires }, aDate));
   assert.deepEqual(current, [true, false, false, true]);
 });
 
-leases("libvirt's own format, whatever a guest calls itself", () => {
+leases('leases are formatted as libvirt does, with any host name of a guest', () => {
   const bare = { ip: '10.0.0.8', mac: mac(2), hostname: null, clientId: null, expires: 6 };
   assert.equal(
     formatLeaseStatus([

@@ -1,3 +1,4 @@
+// ledger.test.ts: tests the format of the ledger, its searches, and its behaviour on damaged lines.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
@@ -15,7 +16,7 @@ function ledgerOf(...entries: readonly LedgerEntry[]): Ledger {
   return entries.reduce((ledger, one) => ledger.replace(null, one), Ledger.empty);
 }
 
-/** As a later process reads it from disk. */
+/** Returns the ledger as the next process reads it. */
 function reread(ledger: Ledger): Ledger {
   return parse(ledger.bytes.toString());
 }
@@ -24,7 +25,7 @@ function parse(text: string): Ledger {
   return Ledger.parse(Buffer.from(text));
 }
 
-/** Whether an error has this code and a message that matches. */
+/** Returns a predicate: is an error of this code, with a message that matches. */
 function isError(code: VirlanError['code'], message: RegExp) {
   return (error: unknown) =>
     error instanceof VirlanError && error.code === code && message.test(error.message);
@@ -72,7 +73,7 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
   { noNullPrototype: true },
 );
 
-ledgers('what is written is read again, in plain ASCII, a line for each entry', () => {
+ledgers('written entries are read again; the file is plain ASCII with one line per entry', () => {
   fc.assert(
     fc.property(fc.array(anyEntry), entries => {
       const ledger = ledgerOf(...entries);
@@ -83,13 +84,13 @@ ledgers('what is written is read again, in plain ASCII, a line for each entry', 
   );
 });
 
-ledgers('searches find just what a look at every entry finds', () => {
+ledgers('searches return the same entries as a comparison with each entry', () => {
   fc.assert(
     fc.property(fc.array(anyEntry), anyEntry, (others, wanted) => {
       const entries = [...others, wanted];
       const ledger = ledgerOf(...entries);
       const { network, name, hostname } = wanted;
-      const same = (isMeant: (one: LedgerEntry) => boolean) => entries.filter(isMeant);
+      const same = (isWanted: (one: LedgerEntry) => boolean) => entries.filter(isWanted);
       assert.deepEqual(
         ledger.named(network, name),
         same(one => one.network === network && one.name === name),
@@ -122,7 +123,7 @@ ledgers('searches find just what a look at every entry finds', () => {
   );
 });
 
-ledgers('a name that looks like a field of another entry is found as a name only', () => {
+ledgers('a name that contains the text of a field is found only as a name', () => {
   const names = [
     ...hostileNames,
     mac(1),
@@ -151,7 +152,7 @@ ledgers('a name that looks like a field of another entry is found as a name only
   assert.equal(ledger.hasIp(ip('192.168.100.7')), false);
 });
 
-ledgers('an entry is put in place of another, added and removed', () => {
+ledgers('an entry is replaced, added and removed', () => {
   const [a, b, c] = [1, 2, 3].map(number => entry({ uuid: uuid(number), ip: ip(`10.0.0.${number}`) }));
   assert(a && b && c);
   const ledger = ledgerOf(a, b);
@@ -159,11 +160,11 @@ ledgers('an entry is put in place of another, added and removed', () => {
   assert.deepEqual(ledger.replace(b, null).entries(), [a]);
   assert.deepEqual(ledger.replace(null, c).entries(), [a, b, c]);
   assert.deepEqual(ledger.replace(null, null).bytes.toString(), ledger.bytes.toString());
-  assert.deepEqual(ledger.entries(), [a, b], 'the ledger itself never changes');
+  assert.deepEqual(ledger.entries(), [a, b], 'the original ledger does not change');
   assert.throws(() => ledger.replace(c, a), /no such entry/);
 });
 
-ledgers('times are kept to the second', () => {
+ledgers('times are stored in seconds', () => {
   const ledger = ledgerOf(entry({ firstSeen: new Date(aDate.getTime() + 999) }));
   assert.deepEqual(reread(ledger).entries(), [entry()]);
 });
@@ -174,7 +175,7 @@ ledgers('an empty file is an empty ledger', () => {
   assert.equal(parse('').bytes.toString(), `${header}\n`);
 });
 
-ledgers('a file that is not a ledger, or is cut short, is refused with the line that is wrong', () => {
+ledgers('a file that is not a ledger, or is truncated, is refused with the line number', () => {
   const cases: [text: string, error: RegExp][] = [
     ['\n', /^line 1 is not/],
     [`${line}\n`, /^line 1 is not/],
@@ -193,20 +194,20 @@ ledgers('a file that is not a ledger, or is cut short, is refused with the line 
   for (const [text, error] of cases) assert.throws(() => parse(text), isError('damaged-file', error), text);
   const whole = `${header}\n${line}\n`;
   for (let length = 1; length < whole.length; length++) {
-    // Cut behind the header's line break, nothing says that there was more.
+    // The header alone is a valid file.
     if (length === header.length + 1) assert.deepEqual(parse(whole.slice(0, length)).entries(), []);
     else
       assert.throws(() => parse(whole.slice(0, length)), isError('damaged-file', /^line/), `${length} bytes`);
   }
 });
 
-ledgers('a ledger of a newer version is refused, and the message says so', () => {
+ledgers('a ledger of a newer version is refused with a message that says so', () => {
   const newer = isError('newer-format', /^the ledger has version 2, .* up to 1: install a newer virlan$/);
   assert.throws(() => parse(`${header.replace('1', '2')}\n`), newer);
   assert.throws(() => parse(`${header.replace('1', '2')}\n{"another":"form"}\n`), newer);
 });
 
-ledgers('damage within a line is never taken for an entry', () => {
+ledgers('a damaged line is never read as an entry', () => {
   const damages: [from: string | RegExp, to: string][] = [
     ['"nic":0', '"nic":"0"'],
     ['"nic":0', '"nic":0.5'],
@@ -237,7 +238,7 @@ ledgers('damage within a line is never taken for an entry', () => {
   }
 });
 
-ledgers('one byte changed anywhere gives an entry that loses nothing of the line, or none', () => {
+ledgers('a line with one changed byte is an error, or an entry that preserves all fields of the line', () => {
   fc.assert(
     fc.property(fc.nat(line.length - 1), fc.integer({ min: 0x20, max: 0x7e }), (at, byte) => {
       const changed = `${line.slice(0, at)}${String.fromCharCode(byte)}${line.slice(at + 1)}`;
@@ -245,8 +246,8 @@ ledgers('one byte changed anywhere gives an entry that loses nothing of the line
         const ledger = parse(`${header}\n${changed}\n`);
         const [found] = ledger.entries();
         assert(found);
-        const there = ledger.replace(found, { ...found, booted: !found.booted });
-        const [rewritten = ''] = there
+        const changedLedger = ledger.replace(found, { ...found, booted: !found.booted });
+        const [rewritten = ''] = changedLedger
           .replace({ ...found, booted: !found.booted }, found)
           .bytes.toString()
           .split('\n')
@@ -261,17 +262,17 @@ ledgers('one byte changed anywhere gives an entry that loses nothing of the line
   );
 });
 
-ledgers('a damaged line that nobody asks for is carried along to the letter', () => {
+ledgers('a damaged line is kept byte for byte while it is not read', () => {
   const damaged = '{"name":"gone \\ud83d \\x, "ip":"10.9.9.9"}';
   const ledger = parse(`${header}\n${line}\n${damaged}\n`);
   const other = entry({ uuid: uuid(2), name: 'db', macs: [mac(2)], ip: ip('192.168.100.8') });
   const changed = ledger.replace(entry(), entry({ booted: true })).replace(null, other);
   assert.deepEqual(changed.ofMachine('k8s-br0', uuid(1)), [entry({ booted: true })]);
   assert(changed.bytes.toString().includes(`\n${damaged}\n`));
-  assert(changed.hasIp(ip('10.9.9.9')), 'nor is its address given to another');
+  assert(changed.hasIp(ip('10.9.9.9')), 'its address counts as taken');
 });
 
-ledgers('fields of a later version survive, in the header and in an entry that is written again', () => {
+ledgers('fields of a later version are kept in the header and in a rewritten entry', () => {
   const later = header.replace('}', ',"cluster":"a"}');
   const ownLine = line
     .replace('"nic":0', '"nic":0,"guard":{"allow":["10.0.0.7"]}')
@@ -284,11 +285,15 @@ ledgers('fields of a later version survive, in the header and in an entry that i
   assert.equal(changed.bytes.toString(), `${later}\n${written}\n${other}\n`);
 });
 
-ledgers('optional fields that are missing have their defaults', () => {
+ledgers('missing optional fields have their defaults', () => {
   const short = line.replace(',"retired":null,"problem":null', '');
   assert.deepEqual(parse(`${header}\n${short}\n`).entries(), [entry()]);
   const unknown = line.replace('"problem":null', '"problem":{"kind":"of-tomorrow"}');
-  assert.deepEqual(parse(`${header}\n${unknown}\n`).entries(), [entry()], 'a problem is found again');
+  assert.deepEqual(
+    parse(`${header}\n${unknown}\n`).entries(),
+    [entry()],
+    'an unknown problem is read as no problem',
+  );
 });
 
 ledgers('lines of an older version are migrated step by step', () => {
@@ -296,10 +301,10 @@ ledgers('lines of an older version are migrated step by step', () => {
   assert.equal(migrateLine('{"a":1}', 1, steps), '{"a":1,"second":true,"third":true}');
   assert.equal(migrateLine('{"a":1}', 2, steps), '{"a":1,"third":true}');
   assert.equal(migrateLine('{"a":1}', 3, steps), '{"a":1}');
-  assert.equal(migrateLine('{"a":', 1, steps), '{"a":', 'damage stays, for whoever asks for that line');
+  assert.equal(migrateLine('{"a":', 1, steps), '{"a":', 'a damaged line is not changed');
 });
 
-ledgers('a ledger as virlan 0.1.0 wrote it is read, and only the changed entry is written anew', () => {
+ledgers('a ledger of virlan 0.1.0 is read, and only the changed entry is rewritten', () => {
   const text = readFileSync('test/unit/fixtures/ledger-version-1.jsonl', 'utf8');
   const ledger = parse(text);
   const entries = ledger.entries();
@@ -340,7 +345,7 @@ ledgers('a ledger as virlan 0.1.0 wrote it is read, and only the changed entry i
   assert.equal(ledger.bytes.toString(), text);
 });
 
-ledgers('a line is read without throwing, whatever it is', () => {
+ledgers('a line that is not an entry is read as damaged', () => {
   for (const text of ['', 'null', '[]', '7', '{}', '"', '{"network":7}']) {
     assert.equal(readLine(text).kind, 'damaged', text);
   }

@@ -1,3 +1,4 @@
+// libvirt-xml.test.ts: tests the parsers of libvirt’s XML: domains, networks and ports.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -9,7 +10,7 @@ const xml = suite('libvirt XML');
 
 const id = '6b4a5c7e-3a0d-4f6e-9d51-0c8f6f1f2a3b';
 
-/** What the qemu hook is given at `prepare`, less what has nothing to do with networks. */
+/** The input of the qemu hook at `prepare`, shortened to the elements that matter here. */
 const prepared = `<domain type='kvm' id='3'>
   <name>it&apos;s &lt;a&gt; &quot;vm&quot; &amp; $(id)</name>
   <uuid>${id}</uuid>
@@ -49,7 +50,7 @@ const prepared = `<domain type='kvm' id='3'>
 </domain>
 `;
 
-/** A file of libvirt's under /run, where NICs have their taps. */
+/** A status file from /run/libvirt/qemu, where NICs have their taps. */
 const status = `<!--
 WARNING: THIS IS AN AUTO-GENERATED FILE.
 -->
@@ -98,9 +99,11 @@ function domain(text: string): Domain {
   return result.value;
 }
 
-const errorOf = (result: ReturnType<typeof parseDomain>) => (result.ok ? '' : result.error);
+function errorOf(result: ReturnType<typeof parseDomain>) {
+  return result.ok ? '' : result.error;
+}
 
-xml('a domain as the hook gets it', () => {
+xml('a domain from the input of the hook is parsed', () => {
   const { metadata, ...rest } = domain(prepared);
   assert.deepEqual(rest, {
     name: `it's <a> "vm" & $(id)`,
@@ -124,7 +127,7 @@ xml('a domain as the hook gets it', () => {
   assert.deepEqual(
     metadata.map(({ namespace }) => namespace),
     ['http://libosinfo.org/xmlns/libvirt/domain/1.0', 'urn:virlan:machine:1'],
-    'whatever the prefix, and the first of two',
+    'the prefix does not matter, and the first of two elements is used',
   );
   const machine = metadata[1];
   assert(machine);
@@ -140,7 +143,7 @@ xml('a domain as the hook gets it', () => {
   );
 });
 
-xml('the status file of a running domain', () => {
+xml('the status file of a running domain is parsed', () => {
   assert.deepEqual(domain(status), {
     name: ' web\u00a0\u865a',
     uuid: id,
@@ -149,7 +152,7 @@ xml('the status file of a running domain', () => {
   });
 });
 
-xml('a port of a network as the hook gets it, and a network', () => {
+xml('a port from the input of the hook, and a network, are parsed', () => {
   const network = { name: 'lan', forward: 'bridge', bridge: 'k8s-br0' };
   assert.deepEqual(parseNetworkPort(port), {
     ok: true,
@@ -164,7 +167,7 @@ xml('a port of a network as the hook gets it, and a network', () => {
     assert.deepEqual(parseLibvirtNetwork(text), { ok: true, value: { name: 'n', forward, bridge } });
 });
 
-xml('metadata is a tree, with lists and text', () => {
+xml('metadata is parsed as a tree, with repeated elements and text', () => {
   const forwards = ['8443', '2222'].map(
     port => `<f:forward port='${port}'>to ${port}<!-- --> &amp;</f:forward>`,
   );
@@ -186,16 +189,16 @@ xml('metadata is a tree, with lists and text', () => {
   );
 });
 
-xml('of metadata that is too large a part is kept, and no other tool crowds virlan out', () => {
+xml('metadata is truncated per namespace, so that other tools cannot displace that of virlan', () => {
   const many = (count: number) => '<a><b/></a>'.repeat(count / 2);
-  const crowd = Array.from(
+  const otherTools = Array.from(
     { length: 1000 },
     (_, index) => `<x:x xmlns:x='urn:${index}'>${many(40)}</x:x>`,
   ).join('');
   const own = `<v:machine xmlns:v='urn:virlan:machine:1' mac='keep'>${many(5000)}</v:machine>`;
   const again = `<v:machine xmlns:v='urn:virlan:machine:1'>${many(100)}</v:machine>`;
   const { metadata } = domain(
-    `<domain><name>a</name><uuid>${id}</uuid><metadata>${crowd}${own}${again}</metadata></domain>`,
+    `<domain><name>a</name><uuid>${id}</uuid><metadata>${otherTools}${own}${again}</metadata></domain>`,
   );
   const count = ({ children }: MetadataElement): number =>
     children.reduce((sum, child) => sum + count(child), 1);
@@ -206,12 +209,12 @@ xml('of metadata that is too large a part is kept, and no other tool crowds virl
   assert(metadata.slice(0, 1000).every(each => count(each) === 41));
 });
 
-xml('text in pieces', () => {
+xml('text that consists of several XML nodes is joined', () => {
   const name = 'a<![CDATA[<b>]]><!-- no -->&amp;<?no no?>&#x63;';
   assert.equal(domain(`<domain><name>${name}</name><uuid>${id}</uuid></domain>`).name, 'a<b>&c');
 });
 
-xml('any name that XML can hold', () => {
+xml('every name that XML can represent is parsed', () => {
   const escaped = (text: string) => text.replace(/[<>&'"]/g, char => `&#${char.charCodeAt(0)};`);
   fc.assert(
     fc.property(anyName, name => {
@@ -221,7 +224,7 @@ xml('any name that XML can hold', () => {
   );
 });
 
-xml('what is no domain, network or port is refused, and said to be', () => {
+xml('XML that is not a domain, network or port is refused with a reason', () => {
   const cases: [text: string, error: RegExp][] = [
     ['', /^not XML|not the XML/],
     ['web', /^not XML/],
@@ -241,16 +244,16 @@ xml('what is no domain, network or port is refused, and said to be', () => {
     assert(!parseNetworkPort(port.replace(missing, '')).ok, String(missing));
 });
 
-xml('entities that would grow, or read files, are not resolved', () => {
-  const laughs = Array.from({ length: 20 }, (_, i) => `<!ENTITY l${i + 1} "${`&l${i};`.repeat(10)}">`).join(
+xml('entities that expand or read files are not resolved', () => {
+  const entities = Array.from({ length: 20 }, (_, i) => `<!ENTITY l${i + 1} "${`&l${i};`.repeat(10)}">`).join(
     '',
   );
-  const bomb = `<!DOCTYPE domain [<!ENTITY l0 "ha">${laughs}]><domain><name>&l20;</name><uuid>${id}</uuid></domain>`;
+  const bomb = `<!DOCTYPE domain [<!ENTITY l0 "ha">${entities}]><domain><name>&l20;</name><uuid>${id}</uuid></domain>`;
   const file = `<!DOCTYPE domain [<!ENTITY f SYSTEM "file:///etc/passwd">]><domain><name>&f;</name><uuid>${id}</uuid></domain>`;
   for (const text of [bomb, file]) assert.match(errorOf(parseDomain(text)), /^not XML: .*undefined entity/);
 });
 
-xml('more than libvirt passes on is refused at once, in length and in depth', () => {
+xml('XML that is longer or deeper than libvirt passes on is refused', () => {
   assert.match(errorOf(parseDomain(`<domain>${' '.repeat(4 * 2 ** 20)}</domain>`)), /limit is 4194304/);
   assert.match(errorOf(parseDomain('<a>'.repeat(2 ** 20))), /more than 256 deep/);
   const deep = (depth: number) =>
@@ -260,7 +263,7 @@ xml('more than libvirt passes on is refused at once, in length and in depth', ()
 
 const readers = [parseDomain, parseLibvirtNetwork, parseNetworkPort];
 
-xml('a document cut short anywhere is refused and never throws', () => {
+xml('a document that is truncated anywhere is refused without an exception', () => {
   for (const text of [prepared, status, port]) {
     const whole = text.trimEnd().length;
     for (let length = 0; length < whole; length++) {
@@ -269,7 +272,7 @@ xml('a document cut short anywhere is refused and never throws', () => {
   }
 });
 
-xml('no text makes it throw', () => {
+xml('no text makes a parser throw', () => {
   const piece = fc.oneof(
     fc.constantFrom(
       '<domain>',
@@ -303,9 +306,9 @@ xml('no text makes it throw', () => {
       fc.nat(),
       fc.nat(40),
       anyName,
-      (text, place, gone, put) => {
+      (text, place, removedLength, inserted) => {
         const at = place % text.length;
-        const changed = `${text.slice(0, at)}${put}${text.slice(at + gone)}`;
+        const changed = `${text.slice(0, at)}${inserted}${text.slice(at + removedLength)}`;
         for (const read of readers) assert.equal(typeof read(changed).ok, 'boolean');
       },
     ),

@@ -1,3 +1,4 @@
+// manual.test.ts: tests that generated files and documents match the tables of keys and commands.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -10,13 +11,13 @@ import { dateOf, paragraph } from '../../src/manual/roff.ts';
 const manual = suite('manual');
 
 for (const path of generatedPaths) {
-  manual(`${path} is what the tables say`, () => {
-    const present = readFileSync(path, 'utf8');
-    assert.equal(present, renderFile(path, present, '2000-01-01'), 'out of date: npm run generate');
+  manual(`${path} is up to date`, () => {
+    const current = readFileSync(path, 'utf8');
+    assert.equal(current, renderFile(path, current, '2000-01-01'), 'out of date: npm run generate');
   });
 }
 
-manual('a page has the date of the day on which it last changed', () => {
+manual('a page has the date of its last change', () => {
   const path = 'install/man/virlan.8';
   const page = renderFile(path, '', '2026-01-01');
   assert.equal(dateOf(page), '2026-01-01');
@@ -24,7 +25,7 @@ manual('a page has the date of the day on which it last changed', () => {
   assert.equal(dateOf(renderFile(path, `${page}.PP\nmore\n`, '2026-02-02')), '2026-02-02');
 });
 
-manual('each command and each key has its place on the pages', () => {
+manual('each command and each key is in the manual pages and completions', () => {
   const page = (path: string) => renderFile(path, '', '2026-01-01');
   for (const { name, summary } of commands) {
     assert(page('install/man/virlan.8').includes(`\n.SS virlan ${name}`), name);
@@ -38,7 +39,7 @@ manual('each command and each key has its place on the pages', () => {
   }
 });
 
-manual('README names each command, and no link between the documents leads nowhere', () => {
+manual('README names each command, and every link between documents has a target', () => {
   const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync('docs').map(name => `docs/${name}`)];
   const texts = new Map(documents.map(path => [path, readFileSync(path, 'utf8')]));
   for (const { name } of commands) assert(texts.get('README.md')?.includes(`\`virlan ${name}`), name);
@@ -48,7 +49,7 @@ manual('README names each command, and no link between the documents leads nowhe
   }
 });
 
-manual('roff: nothing in a text is a request, an escape or a line too long', () => {
+manual('roff: text is escaped, and lines have 80 columns at most', () => {
   assert.deepEqual(paragraph('.so /etc/passwd'), ['\\&.so /etc/passwd']);
   assert.deepEqual(paragraph("'a \\n"), ["\\&'a \\en"]);
   assert.deepEqual(paragraph('`--json` it'), ['\\fB\\-\\-json\\fR it']);

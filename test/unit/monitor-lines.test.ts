@@ -1,3 +1,4 @@
+// monitor-lines.test.ts: tests which lines of `nft monitor` and `ip monitor` may be changes that matter.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -7,8 +8,8 @@ import { isRulesChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
 const monitorLines = suite('monitor lines');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';
 
-/** As `nft monitor` says it. */
-const rules: [line: string, isSign: boolean][] = [
+/** Lines of `nft monitor`. */
+const rules: [line: string, isChange: boolean][] = [
   ['add table ip virlan-k8s-br0', true],
   ['delete rule ip filter FORWARD handle 2', true],
   ['add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }', true],
@@ -19,8 +20,8 @@ const rules: [line: string, isSign: boolean][] = [
   ['delete element ip crowdsec blacklist { 192.0.2.7 }', false],
 ];
 
-/** As `ip -o monitor link address route netconf` says it. */
-const links: [line: string, isSign: boolean][] = [
+/** Lines of `ip -o monitor link address route netconf`. */
+const links: [line: string, isChange: boolean][] = [
   ['inet all forwarding off ', true],
   ['netlink receive error No buffer space available (105)', true],
   ['inet default forwarding off ', false],
@@ -47,47 +48,47 @@ const links: [line: string, isSign: boolean][] = [
   ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
 ];
 
-monitorLines('what nft says is a sign when it may be about rules', () => {
-  for (const [line, isSign] of rules) assert.equal(isRulesChange(line), isSign, line);
+monitorLines('a line of nft that may be about rules is a change', () => {
+  for (const [line, isChange] of rules) assert.equal(isRulesChange(line), isChange, line);
 });
 
-monitorLines('what ip says is a sign when it may be about a bridge, forwarding or a subnet', () => {
-  for (const [line, isSign] of links)
-    assert.equal(new LinkChanges().isChange(line, ['k8s-br0']), isSign, line);
+monitorLines('a line of ip that may be about a bridge, forwarding or a subnet is a change', () => {
+  for (const [line, isChange] of links)
+    assert.equal(new LinkChanges().isChange(line, ['k8s-br0']), isChange, line);
 });
 
-monitorLines('each of some bridges is listened to', () => {
+monitorLines('with several bridges, changes of each are recognised', () => {
   const bridges = ['lab', 'k8s-br0'];
-  const isSign = (line: string) => new LinkChanges().isChange(line, bridges);
+  const isChange = (line: string) => new LinkChanges().isChange(line, bridges);
   for (const bridge of bridges) {
     assert(
-      isSign(`Deleted 192.168.100.0/24 dev ${bridge} proto kernel scope link src 192.168.100.1 `),
+      isChange(`Deleted 192.168.100.0/24 dev ${bridge} proto kernel scope link src 192.168.100.1 `),
       bridge,
     );
     assert(
-      isSign(`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master ${bridge} state UP ${ether}`),
+      isChange(`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master ${bridge} state UP ${ether}`),
       bridge,
     );
   }
 });
 
 monitorLines(
-  'a bridge that a machine is plugged into says much that is no sign; one that was set is one',
+  'flags that follow from the ports of a bridge are not a change; flags and MTU that were set are',
   () => {
     const seen = new LinkChanges();
-    const say = (flags: string, mtu: number, state: string) =>
+    const isBridgeChange = (flags: string, mtu: number, state: string) =>
       seen.isChange(`3: k8s-br0: <${flags}> mtu ${mtu} qdisc noqueue state ${state} group default ${ether}`, [
         'k8s-br0',
       ]);
-    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), true);
-    assert.equal(say('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, 'UP'), false);
-    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), false);
-    assert.equal(say('NO-CARRIER,BROADCAST,MULTICAST,UP', 1400, 'DOWN'), true);
-    assert.equal(say('BROADCAST,MULTICAST', 1400, 'DOWN'), true);
+    assert.equal(isBridgeChange('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), true);
+    assert.equal(isBridgeChange('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, 'UP'), false);
+    assert.equal(isBridgeChange('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, 'DOWN'), false);
+    assert.equal(isBridgeChange('NO-CARRIER,BROADCAST,MULTICAST,UP', 1400, 'DOWN'), true);
+    assert.equal(isBridgeChange('BROADCAST,MULTICAST', 1400, 'DOWN'), true);
   },
 );
 
-monitorLines('no text is too wild to be read', () => {
+monitorLines('no text makes the parsers throw', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), text => {
       isRulesChange(text);
@@ -96,27 +97,27 @@ monitorLines('no text is too wild to be read', () => {
   );
 });
 
-monitorLines('lines come out as they went in, however they are cut into pieces', () => {
+monitorLines('lines are the same for any size of chunks', () => {
   fc.assert(
     fc.property(
       fc.array(fc.stringMatching(/^[ -~]{0,20}$/)),
       fc.integer({ min: 1, max: 7 }),
       (lines, size) => {
         const whole = Buffer.from(lines.map(line => `${line}\n`).join(''));
-        const cutter = new Lines(20);
+        const splitter = new Lines(20);
         const out: string[] = [];
         for (let at = 0; at < whole.length; at += size)
-          out.push(...cutter.push(whole.subarray(at, at + size)));
+          out.push(...splitter.push(whole.subarray(at, at + size)));
         assert.deepEqual(out, lines);
       },
     ),
   );
 });
 
-monitorLines('of a line without an end only the beginning is kept', () => {
-  const cutter = new Lines(10);
-  for (let piece = 0; piece < 100; piece++) assert.deepEqual(cutter.push(Buffer.alloc(65536, 'a')), []);
-  assert.deepEqual(cutter.push(Buffer.from('b\nnext\n')), ['aaaaaaaaaa', 'next']);
+monitorLines('of a line that is too long only the beginning is kept', () => {
+  const splitter = new Lines(10);
+  for (let piece = 0; piece < 100; piece++) assert.deepEqual(splitter.push(Buffer.alloc(65536, 'a')), []);
+  assert.deepEqual(splitter.push(Buffer.from('b\nnext\n')), ['aaaaaaaaaa', 'next']);
 });
 
 monitorLines.run();

@@ -1,3 +1,4 @@
+// observe.test.ts: tests how the state of links, routes and rules is read and compared.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
@@ -14,7 +15,7 @@ import { ip, mac } from './builders.ts';
 
 const observes = suite('observe');
 
-/** As `ip -json -details -batch -` prints it. */
+/** The output of `ip -json -details -batch -`. */
 const output = [
   JSON.stringify([
     { ifname: 'lo', mtu: 65_536, flags: ['LOOPBACK', 'UP'], address: '00:00:00:00:00:00', addr_info: [] },
@@ -58,7 +59,7 @@ const output = [
 
 const reading = parseLinksAndRoutes(output);
 
-observes('links and routes as ip tells of them', () => {
+observes('links and routes are parsed from the output of ip', () => {
   const [, bridge, tap, dummy] = reading.links;
   assert.deepEqual(bridge, {
     name: 'br0',
@@ -77,7 +78,7 @@ observes('links and routes as ip tells of them', () => {
   assert.deepEqual(parseLinksAndRoutes(''), { links: [], routes: [] });
 });
 
-observes('networks of the host: by address and by route, of both families, without local routes', () => {
+observes('known subnets come from addresses and routes of both families, without local routes', () => {
   const found = knownSubnets(reading).map(({ subnet, link, by }) => `${formatPrefix(subnet)} ${link} ${by}`);
   assert.deepEqual(found, [
     '10.0.0.0/24 br0 address',
@@ -88,7 +89,7 @@ observes('networks of the host: by address and by route, of both families, witho
   ]);
 });
 
-observes('drift is the difference of two listings, and their order', () => {
+observes('drift is the difference between two listings, in rules and in order', () => {
   const before = ['table ip x {', '\t\taccept', '\t\tdrop', '}'];
   assert.deepEqual(compareListings(before, before), []);
   assert.deepEqual(compareListings(before, ['table ip x {', '\t\taccept', '\t\treturn', '}']), [
@@ -117,7 +118,7 @@ const wanted: BridgeState = {
   addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
 };
 
-observes('a route is missed only where its address is, on a link that is up', () => {
+observes('a route is missing only if the link is up and has the address', () => {
   const bridge = reading.links.find(({ name }) => name === 'br0');
   assert(bridge);
   assert.deepEqual(findUnrouted(wanted, bridge, reading.routes), []);
@@ -164,12 +165,12 @@ const desired: DesiredNetwork = {
   reservations: { kind: 'exactly', lines: [] },
 };
 
-observes('of the host only what is desired, with the drift of rules', () => {
+observes('the observed state is limited to what is desired, and includes the drift of rules', () => {
   const observed = observeNetwork(desired, host);
   assert.equal(observed.link?.mac, mac(1));
   assert.deepEqual(observed.dummy, { mac: mac(3), up: false, master: 'br0' });
   assert.deepEqual(observed.ownAddresses, wanted.addresses);
-  assert.deepEqual(observed.orphanTaps, ['vnet0'], 'a tap that is gone, or in a bridge, is none');
+  assert.deepEqual(observed.orphanTaps, ['vnet0'], 'a tap that is missing or in a bridge is not an orphan');
   assert.deepEqual([...observed.sysctls], [['a', '1']]);
   assert.deepEqual(observed.rules, [
     {
@@ -186,7 +187,7 @@ observes('of the host only what is desired, with the drift of rules', () => {
   assert.deepEqual(observeNetwork(leaving, host).reservations, []);
 });
 
-observes('a link of the bridge’s name that is not a bridge is an error with a remedy', () => {
+observes('a link that has the name of the bridge and another type is an error with a remedy', () => {
   const links = reading.links.map(link => (link.name === 'br0' ? { ...link, type: 'bond' } : link));
   assert.throws(
     () => observeNetwork(desired, { ...host, links }),

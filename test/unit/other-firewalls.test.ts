@@ -1,3 +1,4 @@
+// other-firewalls.test.ts: tests which rules virlan needs and finds in the firewalls of other programs.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -26,14 +27,17 @@ const others = suite('other firewalls');
 
 const bridge = 'k8s-br0';
 const comment = Buffer.from('virlan-k8s-br0').toString('hex');
-const chain = (name: string, policy: string | null = null, more: Partial<Chain> = {}): Chain => ({
-  family: 'ip',
-  table: 'filter',
-  name,
-  hook: policy === null ? null : name.toLowerCase(),
-  policy,
-  ...more,
-});
+
+function chain(name: string, policy: string | null = null, more: Partial<Chain> = {}): Chain {
+  return {
+    family: 'ip',
+    table: 'filter',
+    name,
+    hook: policy === null ? null : name.toLowerCase(),
+    policy,
+    ...more,
+  };
+}
 
 const docker: OtherFirewallsReading = {
   ...noFirewalls,
@@ -47,35 +51,41 @@ const dockerRules = [
 ];
 const dockerJump = '-A FORWARD -m comment --comment virlan-k8s-br0 -j DOCKER-USER';
 
-const ufw = (rules: string, ...iptables: string[]): OtherFirewallsReading => ({
-  ...noFirewalls,
-  chains: [
-    chain('FORWARD', 'drop'),
-    chain('INPUT', 'drop'),
-    chain('ufw-before-forward'),
-    chain('ufw-before-input'),
-  ],
-  iptables,
-  ufw: { enabled: true, rules },
-});
+function ufw(rules: string, ...iptables: string[]): OtherFirewallsReading {
+  return {
+    ...noFirewalls,
+    chains: [
+      chain('FORWARD', 'drop'),
+      chain('INPUT', 'drop'),
+      chain('ufw-before-forward'),
+      chain('ufw-before-input'),
+    ],
+    iptables,
+    ufw: { enabled: true, rules },
+  };
+}
+
 const ufwLoaded = [
   '-A FORWARD -j ufw-before-forward',
   '-A INPUT -j ufw-before-input',
   '-A ufw-before-forward -j ufw-user-forward',
 ];
 
-const firewalld = (found: Partial<NonNullable<OtherFirewallsReading['firewalld']>>, runs = true) => ({
-  ...noFirewalls,
-  chains: runs
-    ? [chain('filter_INPUT', 'accept', { family: 'inet', table: 'firewalld', hook: 'input' })]
-    : [],
-  firewalld: { zoneFile: null, claimedBy: null, zone: runs ? '' : null, ...found },
-});
+function firewalld(found: Partial<NonNullable<OtherFirewallsReading['firewalld']>>, runs = true) {
+  return {
+    ...noFirewalls,
+    chains: runs
+      ? [chain('filter_INPUT', 'accept', { family: 'inet', table: 'firewalld', hook: 'input' })]
+      : [],
+    firewalld: { zoneFile: null, claimedBy: null, zone: runs ? '' : null, ...found },
+  };
+}
 
-const wanted = (found: OtherFirewallsReading, ...lines: string[]) =>
-  wantedRules(makeRuleset(network(...lines)), 'nftables', found);
+function wanted(found: OtherFirewallsReading, ...lines: string[]) {
+  return wantedRules(makeRuleset(network(...lines)), 'nftables', found);
+}
 
-/** Returns rules in the form that a table of a test has: the text of a rule or tuple, or `reload`. */
+/** Returns rules as texts: that of a rule or tuple, or `reload`. */
 function rulesOf(rules: readonly (RuleOf<'ufw'> | RuleOf<'docker'>)[]): string[] {
   return rules.map(ruleText);
 }
@@ -91,33 +101,41 @@ function ruleText(rule: RuleOf<'ufw'>): string {
   }
 }
 
-others('a host without any needs nothing', () => {
+others('a host without other firewalls needs no rules', () => {
   assert.deepEqual(wanted(noFirewalls), { docker: [], ufw: [], firewalld: [] });
   assert.deepEqual(presentFirewalls(noFirewalls), []);
 });
 
-others('Docker: accepts in its chain, and the way to it where somebody flushed that', () => {
+others('Docker: accept rules in DOCKER-USER, and a jump to it if that was flushed', () => {
   assert.deepEqual(presentFirewalls(docker), ['docker']);
   assert.deepEqual(rulesOf(wanted(docker).docker), dockerRules);
   const flushed = { ...docker, iptables: [':FORWARD DROP [0:0]'] };
   assert.deepEqual(rulesOf(wanted(flushed).docker), [dockerJump, ...dockerRules]);
-  const put = { ...docker, iptables: [...docker.iptables, dockerJump, ...dockerRules] };
-  assert.deepEqual(rulesOf(foundRules(bridge, put).docker), [dockerJump, ...dockerRules]);
-  assert.deepEqual(rulesOf(wanted(put).docker), dockerRules, 'the jump is not needed beside its own');
+  const loaded = { ...docker, iptables: [...docker.iptables, dockerJump, ...dockerRules] };
+  assert.deepEqual(rulesOf(foundRules(bridge, loaded).docker), [dockerJump, ...dockerRules]);
+  assert.deepEqual(
+    rulesOf(wanted(loaded).docker),
+    dockerRules,
+    'the jump of Docker makes that of virlan unnecessary',
+  );
 });
 
-others('Docker: where firewalld took its chains away, and left the policy', () => {
-  const robbed = { ...noFirewalls, chains: [chain('FORWARD', 'drop')], docker: { hasRun: true } };
+others('Docker: accept rules in FORWARD if firewalld removed its chains and kept its drop policy', () => {
+  const withoutChains = { ...noFirewalls, chains: [chain('FORWARD', 'drop')], docker: { hasRun: true } };
   const rules = dockerRules.map(rule => rule.replace('DOCKER-USER', 'FORWARD'));
-  assert.deepEqual(rulesOf(wanted(robbed).docker), rules);
-  assert.deepEqual(rulesOf(foundRules(bridge, { ...robbed, iptables: rules }).docker), rules);
-  assert.deepEqual(unknownChains('nftables', robbed), []);
-  assert.deepEqual(wanted({ ...robbed, chains: [chain('FORWARD', 'accept')] }).docker, []);
-  assert.deepEqual(wanted({ ...robbed, docker: { hasRun: false } }).docker, [], 'somebody else wants it so');
+  assert.deepEqual(rulesOf(wanted(withoutChains).docker), rules);
+  assert.deepEqual(rulesOf(foundRules(bridge, { ...withoutChains, iptables: rules }).docker), rules);
+  assert.deepEqual(unknownChains('nftables', withoutChains), []);
+  assert.deepEqual(wanted({ ...withoutChains, chains: [chain('FORWARD', 'accept')] }).docker, []);
+  assert.deepEqual(
+    wanted({ ...withoutChains, docker: { hasRun: false } }).docker,
+    [],
+    'the policy is not that of Docker',
+  );
 });
 
-others('Docker: what bears another mark, or is no accept, is not ours', () => {
-  const others = [
+others('Docker: rules without virlan’s mark, or in another chain, are not virlan’s', () => {
+  const otherRules = [
     '-A DOCKER-USER -i k8s-br0 -j ACCEPT',
     '-A DOCKER-USER -i k8s-br01 -m comment --comment virlan-k8s-br01 -j ACCEPT',
     '-A DOCKER-USER -i k8s-br0 -m comment --comment "virlan-k8s-br0 not" -j ACCEPT',
@@ -125,10 +143,10 @@ others('Docker: what bears another mark, or is no accept, is not ours', () => {
     '-A INPUT -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
     '-A FORWARD -i k8s-br0 -m comment --comment virlan-k8s-br0-by-hand -j ACCEPT',
   ];
-  assert.deepEqual(foundRules(bridge, { ...docker, iptables: others }).docker, []);
+  assert.deepEqual(foundRules(bridge, { ...docker, iptables: otherRules }).docker, []);
 });
 
-others("Docker's backend nftables speaks of its own bridges alone", () => {
+others("Docker's nftables backend affects only its own bridges", () => {
   const chains = [
     chain('filter-FORWARD', 'accept', { table: 'docker-bridges', hook: 'forward' }),
     chain('filter-forward-in__docker0', null, { table: 'docker-bridges' }),
@@ -137,7 +155,7 @@ others("Docker's backend nftables speaks of its own bridges alone", () => {
   assert.deepEqual(unknownChains('nftables', { ...noFirewalls, chains }), []);
 });
 
-others('ufw: routes and ports as its own commands', () => {
+others('ufw: routes and ports are described as ufw commands', () => {
   const commands = (...lines: string[]) =>
     describeRules({ firewall: 'ufw', rules: wanted(ufw('', ...ufwLoaded), ...lines).ufw });
   const routes = [
@@ -160,44 +178,50 @@ others('ufw: routes and ports as its own commands', () => {
   ]);
 });
 
-others('ufw: what is in its file and marked is ours, and what the kernel lost is loaded again', () => {
-  const tuples = rulesOf(wanted(ufw('', ...ufwLoaded)).ufw);
-  const file = [
-    '### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0',
-    '-A ufw-user-input -i k8s-br0 -p tcp --dport 22 -j ACCEPT',
-    '',
-    ...tuples.flatMap(tuple => [`### tuple ### ${tuple} comment=${comment}`, '-A ufw-user-input …', '']),
-    '### END RULES ###',
-  ].join('\n');
-  const live = tuples.map(() => '-A ufw-user-input -i k8s-br0 -j ACCEPT');
-  assert.deepEqual(rulesOf(foundRules(bridge, ufw(file)).ufw), tuples);
-  assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded, ...live)).ufw), tuples);
-  assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded)).ufw), [...tuples, 'reload']);
-  const jumps = rulesOf(wanted(ufw(file)).ufw).filter(line => line.startsWith('-A '));
-  assert.deepEqual(jumps, [
-    '-A FORWARD -m comment --comment virlan-k8s-br0 -j ufw-before-forward',
-    '-A INPUT -m comment --comment virlan-k8s-br0 -j ufw-before-input',
-  ]);
-  // Nobody drops anything: that was somebody's wish.
-  assert.deepEqual(rulesOf(wanted({ ...ufw(file), chains: [] }).ufw), tuples);
-  const off = { enabled: false, rules: file };
-  assert.deepEqual(rulesOf(wanted({ ...ufw(file, ...jumps), ufw: off }).ufw), [...jumps, ...tuples]);
-  // A ufw that is off keeps what it has, and gets no more.
-  assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: off }).ufw), tuples);
-  assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: { enabled: false, rules: '' } }).ufw), []);
-  assert.equal(withoutTuples(bridge, file), `${file.split('\n').slice(0, 3).join('\n')}\n### END RULES ###`);
-});
+others(
+  'ufw: marked tuples in its file are virlan’s, and a reload restores those that the kernel lacks',
+  () => {
+    const tuples = rulesOf(wanted(ufw('', ...ufwLoaded)).ufw);
+    const file = [
+      '### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0',
+      '-A ufw-user-input -i k8s-br0 -p tcp --dport 22 -j ACCEPT',
+      '',
+      ...tuples.flatMap(tuple => [`### tuple ### ${tuple} comment=${comment}`, '-A ufw-user-input …', '']),
+      '### END RULES ###',
+    ].join('\n');
+    const live = tuples.map(() => '-A ufw-user-input -i k8s-br0 -j ACCEPT');
+    assert.deepEqual(rulesOf(foundRules(bridge, ufw(file)).ufw), tuples);
+    assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded, ...live)).ufw), tuples);
+    assert.deepEqual(rulesOf(wanted(ufw(file, ...ufwLoaded)).ufw), [...tuples, 'reload']);
+    const jumps = rulesOf(wanted(ufw(file)).ufw).filter(line => line.startsWith('-A '));
+    assert.deepEqual(jumps, [
+      '-A FORWARD -m comment --comment virlan-k8s-br0 -j ufw-before-forward',
+      '-A INPUT -m comment --comment virlan-k8s-br0 -j ufw-before-input',
+    ]);
+    // No policy drops packets: the jumps were removed on purpose.
+    assert.deepEqual(rulesOf(wanted({ ...ufw(file), chains: [] }).ufw), tuples);
+    const off = { enabled: false, rules: file };
+    assert.deepEqual(rulesOf(wanted({ ...ufw(file, ...jumps), ufw: off }).ufw), [...jumps, ...tuples]);
+    // A disabled ufw keeps its rules, and gets no new ones.
+    assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: off }).ufw), tuples);
+    assert.deepEqual(rulesOf(wanted({ ...ufw(file), ufw: { enabled: false, rules: '' } }).ufw), []);
+    assert.equal(
+      withoutTuples(bridge, file),
+      `${file.split('\n').slice(0, 3).join('\n')}\n### END RULES ###`,
+    );
+  },
+);
 
-others('ufw: a tuple and its command say the same', () => {
+others('ufw: a tuple is translated to the arguments of ufw', () => {
   assert.deepEqual(ufwArguments('allow udp 53,67 0.0.0.0/0 any 10.0.0.0/8 in_br0'), [
     ...['allow', 'in', 'on', 'br0', 'proto', 'udp', 'from', '10.0.0.0/8', 'to', '0.0.0.0/0', 'port', '53,67'],
   ]);
 });
 
-others('firewalld: a zone for good, and until it is read one that is there', () => {
+others('firewalld: a permanent zone, and an existing zone until firewalld has read it', () => {
   const own = 'virlan-k8s-br0';
   const file = zoneFile(bridge);
-  const cases: [OtherFirewallsReading, wanted: string[], found: string[]][] = [
+  const cases: [OtherFirewallsReading, needed: string[], marked: string[]][] = [
     [firewalld({}, false), [`permanent zone ${own}`], []],
     [firewalld({}), [`permanent zone ${own}`, `runtime zone ${own}`], []],
     [
@@ -210,50 +234,51 @@ others('firewalld: a zone for good, and until it is read one that is there', () 
       [`permanent zone ${own}`, `runtime zone ${own}`],
       [`permanent zone ${own} (changed)`, `runtime zone ${own}`],
     ],
-    // Somebody's own choice.
+    // The administrator has chosen a zone.
     [firewalld({ zone: 'libvirt' }), [], []],
     [firewalld({ zone: 'trusted' }), [], []],
     [firewalld({ claimedBy: 'work', zone: 'work' }), [], []],
     [firewalld({ zoneFile: file, claimedBy: 'trusted', zone: 'trusted' }), [], [`permanent zone ${own}`]],
-    // It does not answer.
+    // firewalld does not answer.
     [firewalld({ zone: null }), [`permanent zone ${own}`], []],
   ];
-  for (const [found, needs, marked] of cases) {
+  for (const [found, needed, marked] of cases) {
     const texts = ({ firewalld: rules }: RulesByFirewall) => describeRules({ firewall: 'firewalld', rules });
-    assert.deepEqual(texts(wanted(found)), needs);
+    assert.deepEqual(texts(wanted(found)), needed);
     assert.deepEqual(texts(foundRules(bridge, found)), marked);
   }
 });
 
-others('firewalld: names of zones are short, of its letters, and one a bridge', () => {
+others('firewalld: the name of a zone is valid, and unique for each bridge', () => {
   const bridges = ['k8s-br0', 'a.b', 'a_b', 'fifteen-letters', 'fifteen_letters'];
   const names = bridges.map(zoneName);
   assert.equal(new Set(names).size, bridges.length);
   for (const name of names) assert.match(name, /^[A-Za-z0-9_-]{1,17}$/);
 });
 
-others('strangers: what drops by policy and has no known owner', () => {
+others('unknown chains: those with a drop policy and without a known owner', () => {
   const corp = chain('fw', 'drop', { family: 'inet', table: 'corp', hook: 'forward' });
-  const strange = (backend: 'nftables' | 'iptables', found: OtherFirewallsReading) =>
+  const unknownNames = (backend: 'nftables' | 'iptables', found: OtherFirewallsReading) =>
     unknownChains(backend, found).map(({ name }) => name);
-  assert.deepEqual(strange('nftables', { ...docker, chains: [...docker.chains, corp] }), ['fw']);
-  assert.deepEqual(strange('nftables', ufw('')), []);
+  assert.deepEqual(unknownNames('nftables', { ...docker, chains: [...docker.chains, corp] }), ['fw']);
+  assert.deepEqual(unknownNames('nftables', ufw('')), []);
   const plain = { ...noFirewalls, chains: [chain('FORWARD', 'drop'), chain('INPUT', 'drop')] };
-  assert.deepEqual(strange('nftables', plain), ['FORWARD', 'INPUT']);
-  assert.deepEqual(strange('iptables', plain), []);
-  assert.deepEqual(strange('nftables', { ...docker, chains: [...docker.chains, chain('INPUT', 'drop')] }), [
-    'INPUT',
-  ]);
+  assert.deepEqual(unknownNames('nftables', plain), ['FORWARD', 'INPUT']);
+  assert.deepEqual(unknownNames('iptables', plain), []);
+  assert.deepEqual(
+    unknownNames('nftables', { ...docker, chains: [...docker.chains, chain('INPUT', 'drop')] }),
+    ['INPUT'],
+  );
   const harmless = [
     chain('out', 'drop', { family: 'inet', hook: 'output' }),
     chain('six', 'drop', { family: 'ip6', hook: 'forward' }),
     chain('on', 'accept', { family: 'inet', hook: 'forward' }),
     chain('filter_FORWARD', 'drop', { family: 'inet', table: 'firewalld', hook: 'forward' }),
   ];
-  assert.deepEqual(strange('nftables', { ...noFirewalls, chains: harmless }), []);
+  assert.deepEqual(unknownNames('nftables', { ...noFirewalls, chains: harmless }), []);
 });
 
-others('chains are known by family, table and name, all three', () => {
+others('chains are identified by family, table and name', () => {
   const own = chain('FORWARD', 'drop');
   assert(isSameChain(own, chain('FORWARD')));
   for (const more of [{ family: 'inet' }, { table: 'corp' }, { name: 'INPUT' }])
@@ -269,14 +294,14 @@ others('chains are known by family, table and name, all three', () => {
   assert.deepEqual(presentFirewalls({ ...noFirewalls, chains: [{ ...zones, table: 'corp' }] }), []);
 });
 
-others("strangers: a name of theirs never gets into a command's words", () => {
-  const evil = chain("x'; reboot; '", 'drop', { table: 'filter', hook: 'forward' });
-  assert.equal(proposedCommand(bridge, evil), null);
-  const text = warningText({ kind: 'unknown-chain', bridge, found: { chain: evil, unreadable: null } });
+others('unknown chains: a hostile name is never part of a command', () => {
+  const hostile = chain("x'; reboot; '", 'drop', { table: 'filter', hook: 'forward' });
+  assert.equal(proposedCommand(bridge, hostile), null);
+  const text = warningText({ kind: 'unknown-chain', bridge, found: { chain: hostile, unreadable: null } });
   assert.match(text, /: let packets from k8s-br0 pass there$/);
 });
 
-others('what nft and iptables list is read as far as it is known', () => {
+others('listings of nft and iptables are parsed, and unknown parts are skipped', () => {
   const listed = {
     nftables: [
       { metainfo: { version: '9.9' } },
@@ -298,7 +323,7 @@ others('what nft and iptables list is read as far as it is known', () => {
   assert.deepEqual(filterLines(''), []);
 });
 
-others('whatever others write, it is read or refused, and never taken for ours', () => {
+others('arbitrary listings are parsed or refused, and never taken for rules of virlan', () => {
   fc.assert(
     fc.property(fc.oneof(fc.json(), fc.string({ unit: 'binary' })), text => {
       try {

@@ -1,3 +1,4 @@
+// plan.test.ts: tests which steps change an observed host into the desired one, and their order.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -33,7 +34,7 @@ const facts: HostFacts = {
   extras: null,
 };
 
-/** The desired network alone. */
+/** Returns the desired network without the backend. */
 function desiredNetwork(config: NetworkConfig, host: HostFacts): DesiredNetwork {
   return desiredWithBackend(config, host).network;
 }
@@ -49,7 +50,7 @@ const besideDocker: OtherFirewallsReading = {
 };
 const besideUfw: OtherFirewallsReading = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
 
-/** Some network that somebody could want of some host. */
+/** Any network that can be configured, on any host. */
 const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
   .record({
     stp: fc.constantFrom('yes', 'no'),
@@ -82,23 +83,24 @@ const foundBridge: fc.Arbitrary<BridgeState> = fc
   )
   .map(link => (link.stp && link.forwardDelay === 0 ? { ...link, forwardDelay: 200 } : link));
 
-const foundRules = (script: string) =>
-  fc.constantFrom<FakeKernel['rules']['nftables'][]>(
+function foundRules(script: string) {
+  return fc.constantFrom<FakeKernel['rules']['nftables'][]>(
     { loaded: null, present: false, drift: [] },
     { loaded: script, present: false, drift: [] },
     { loaded: script, present: true, drift: [] },
     { loaded: script, present: true, drift: [{ kind: 'missing', rule: 'rule' }] },
     { loaded: 'older', present: true, drift: [] },
   );
+}
 
-/** Returns the script that is wanted of a backend; null for none. */
+/** Returns the desired script of a backend; null without one. */
 function scriptOf({ rules }: DesiredNetwork, backend: BackendName): string | null {
   return rules.find(each => each.backend === backend)?.script ?? null;
 }
 
-/** Some host on which somebody, or another virlan, has been at work. */
-const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
-  fc
+/** Returns arbitrary hosts, changed by other programs or an older virlan. */
+function anyKernel(desired: DesiredNetwork): fc.Arbitrary<FakeKernel> {
+  return fc
     .record({
       link: fc.option(foundBridge),
       dummy: fc.option(
@@ -137,6 +139,7 @@ const anyKernel = (desired: DesiredNetwork): fc.Arbitrary<FakeKernel> =>
       kernel.unrouted = found.unrouted;
       return kernel;
     });
+}
 
 const anyCase = anyDesired.chain(desired =>
   fc.record({ desired: fc.constant(desired), kernel: anyKernel(desired) }),
@@ -146,7 +149,7 @@ function plan(desired: DesiredNetwork, kernel: FakeKernel): Step[] {
   return planNetwork(desired, kernel.observe(desired));
 }
 
-plans('a route that somebody took away is all that comes back', () => {
+plans('a deleted route is added again, and nothing else changes', () => {
   const kernel = new FakeKernel(lan.bridge);
   const desired = desiredNetwork(lan, { ...facts, taps: [] });
   kernel.establish(desired, plan(desired, kernel));
@@ -154,19 +157,19 @@ plans('a route that somebody took away is all that comes back', () => {
   assert.deepEqual(plan(desired, kernel), [{ kind: 'add route', link: lan.bridge, address: own }]);
 });
 
-plans('after a plan is carried out there is nothing left to do', () => {
+plans('after a plan is executed, the next plan is empty', () => {
   fc.assert(
     fc.property(anyCase, ({ desired, kernel }) => {
       const { link, ownAddresses } = kernel.observe(desired);
-      const foreigners =
+      const otherAddresses =
         link?.addresses.filter(address => !ownAddresses.includes(address) && address.ip !== own.ip) ?? [];
       kernel.establish(desired, plan(desired, kernel));
       assert.deepEqual(plan(desired, kernel), []);
-      const expected = [own.ip, ...foreigners.map(address => address.ip)];
+      const expected = [own.ip, ...otherAddresses.map(address => address.ip)];
       assert.deepEqual(
         kernel.link?.addresses.map(address => address.ip).sort(),
         expected.sort(),
-        'what is not ours stays',
+        'addresses that are not virlan’s are kept',
       );
       assert.notEqual(kernel.pid, null);
     }),
@@ -174,7 +177,7 @@ plans('after a plan is carried out there is nothing left to do', () => {
   );
 });
 
-plans('and on the way down nothing is left', () => {
+plans('taking a network down removes all of it', () => {
   fc.assert(
     fc.property(anyCase, ({ desired, kernel }) => {
       const absent = absentNetwork(desired.name, desired.bridge);
@@ -189,8 +192,8 @@ plans('and on the way down nothing is left', () => {
   );
 });
 
-/** What a rollback has to bring back; taps stay where they were put, and the hostsfile is as the ledger has it. */
-function essence({ link, dummy, sysctls, rules, dnsmasq }: ObservedNetwork) {
+/** Returns the state that a rollback restores. It moves no taps, and leaves the hostsfile as the ledger has it. */
+function restoredState({ link, dummy, sysctls, rules, dnsmasq }: ObservedNetwork) {
   const addresses = [...(link?.addresses ?? [])].sort((a, b) => Number(a.ip) - Number(b.ip));
   const scripts = rules.map(({ loaded, present }) => (present ? loaded : null));
   return {
@@ -202,7 +205,7 @@ function essence({ link, dummy, sysctls, rules, dnsmasq }: ObservedNetwork) {
   };
 }
 
-plans('from wherever a plan fails, the way back leads to where it began', () => {
+plans('a plan that fails after any step can be rolled back to the initial state', () => {
   fc.assert(
     fc.property(anyCase, fc.nat(), ({ desired, kernel }, place) => {
       const before = kernel.observe(desired);
@@ -210,45 +213,62 @@ plans('from wherever a plan fails, the way back leads to where it began', () => 
       kernel.establish(desired, steps.slice(0, place % (steps.length + 1)));
       const back = asDesired(desired, before);
       kernel.apply(plan(back, kernel));
-      assert.deepEqual(essence(kernel.observe(desired)), essence(before));
+      assert.deepEqual(restoredState(kernel.observe(desired)), restoredState(before));
       assert.deepEqual(plan(back, kernel), []);
     }),
     { numRuns: 1000 },
   );
 });
 
-const isLinkStep = (step: Step) => 'link' in step;
-const place = (steps: readonly Step[], isMeant: (step: Step) => boolean) => ({
-  first: steps.findIndex(isMeant),
-  last: steps.findLastIndex(isMeant),
-});
+const linkStepKinds: ReadonlySet<Step['kind']> = new Set([
+  'add bridge',
+  'add dummy',
+  'remove link',
+  'set link',
+  'add address',
+  'remove address',
+  'add route',
+]);
 
-plans('no machine is ever reachable without rules', () => {
+function isLinkStep({ kind }: Step): boolean {
+  return linkStepKinds.has(kind);
+}
+
+function positions(steps: readonly Step[], isWanted: (step: Step) => boolean) {
+  return {
+    first: steps.findIndex(isWanted),
+    last: steps.findLastIndex(isWanted),
+  };
+}
+
+plans('rules are loaded before the links exist, and removed after them', () => {
   fc.assert(
     fc.property(anyCase, ({ desired, kernel }) => {
       const up = plan(desired, kernel);
-      const links = place(up, isLinkStep);
+      const links = positions(up, isLinkStep);
       if (links.first !== -1) {
-        // Beside nftables' table, iptables fills in checksums alone.
+        // Beside nftables, iptables only fills in checksums.
         const filter = desired.rules.find(({ role }) => role === 'primary')?.backend;
-        assert(place(up, step => step.kind === 'load rules' && step.backend === filter).last < links.first);
-        const removal = place(up, step => step.kind === 'remove rules');
+        assert(
+          positions(up, step => step.kind === 'load rules' && step.backend === filter).last < links.first,
+        );
+        const removal = positions(up, step => step.kind === 'remove rules');
         assert(removal.first === -1 || removal.first > links.last);
       }
       kernel.establish(desired, up);
       const down = plan(absentNetwork(desired.name, desired.bridge), kernel);
-      const removal = place(down, step => step.kind === 'remove rules');
-      assert(removal.first > place(down, isLinkStep).last);
+      const removal = positions(down, step => step.kind === 'remove rules');
+      assert(removal.first > positions(down, isLinkStep).last);
       assert(down.some(isLinkStep));
     }),
   );
 });
 
-plans('machines that come back into a bridge do not wait for STP', () => {
+plans('STP is off while taps are added to the bridge', () => {
   fc.assert(
     fc.property(anyCase, ({ desired, kernel }) => {
       const steps = plan(desired, kernel);
-      const ports = place(
+      const ports = positions(
         steps,
         step => step.kind === 'set link' && step.attribute === 'bridge' && desired.taps.includes(step.link),
       );
@@ -263,7 +283,7 @@ plans('machines that come back into a bridge do not wait for STP', () => {
   );
 });
 
-plans('what a host without anything needs, in order', () => {
+plans('on an empty host, all steps are planned in this order', () => {
   const desired = desiredNetwork(lan, facts);
   const kernel = new FakeKernel(desired.bridge);
   kernel.taps.set('vnet0', null);
@@ -288,15 +308,15 @@ plans('what a host without anything needs, in order', () => {
   ]);
 });
 
-function brieflyValue(value: string | number | boolean | null): string {
+function valueText(value: string | number | boolean | null): string {
   return typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value ?? '');
 }
 
-/** A step in brief, so that a whole plan is one line of a table. */
-function brief(step: Step): string {
+/** Returns a step as a short text, so that a plan is one line of a table. */
+function stepText(step: Step): string {
   switch (step.kind) {
     case 'set link':
-      return `${step.link}: ${step.attribute} ${brieflyValue(step.from)} → ${brieflyValue(step.to)}`;
+      return `${step.link}: ${step.attribute} ${valueText(step.from)} → ${valueText(step.to)}`;
     case 'add address':
     case 'remove address':
       return `${step.kind} ${step.address.broadcast === null ? 'without broadcast' : step.address.prefixLength}`;
@@ -307,12 +327,21 @@ function brief(step: Step): string {
       return `${step.kind} ${step.backend}`;
     case 'write reservations':
       return `reservations +${step.missing} -${step.stale}`;
-    default:
+    case 'add bridge':
+    case 'add dummy':
+    case 'remove link':
+    case 'add route':
+    case 'write file':
+    case 'remove file':
+    case 'allow in':
+    case 'withdraw from':
+    case 'start dnsmasq':
+    case 'stop dnsmasq':
       return step.kind;
   }
 }
 
-plans('each thing that differs has just the steps that mend it', () => {
+plans('each difference is planned as exactly the steps that repair it', () => {
   const link = (changes: Partial<BridgeState>) => (kernel: FakeKernel) => {
     assert(kernel.link);
     kernel.link = { ...kernel.link, ...changes };
@@ -326,7 +355,7 @@ plans('each thing that differs has just the steps that mend it', () => {
   };
   const { mac: bridgeMac } = desiredNetwork(lan, facts).link ?? {};
   const { mac: dummyMac } = desiredNetwork(lan, facts).dummy.state ?? {};
-  const cases: [deviation: (kernel: FakeKernel) => unknown, ...steps: string[]][] = [
+  const cases: [change: (kernel: FakeKernel) => unknown, ...steps: string[]][] = [
     [() => {}],
     [link({ mac: mac(9) }), `k8s-br0: mac ${mac(9)} → ${bridgeMac}`],
     [link({ mtu: 1400 }), 'k8s-br0: mtu 1400 → 1500'],
@@ -410,31 +439,31 @@ plans('each thing that differs has just the steps that mend it', () => {
     ],
   ];
   const desired = desiredNetwork(lan, facts);
-  for (const [deviate, ...expected] of cases) {
+  for (const [change, ...expected] of cases) {
     const kernel = new FakeKernel(desired.bridge);
     kernel.own = [stale];
     kernel.establish(desired, plan(desired, kernel));
-    deviate(kernel);
-    assert.deepEqual(plan(desired, kernel).map(brief), expected, String(deviate));
+    change(kernel);
+    assert.deepEqual(plan(desired, kernel).map(stepText), expected, String(change));
   }
 });
 
-plans('rules of the backend that is no longer wanted are removed after the others are there', () => {
+plans('when the backend changes, its rules are loaded before those of the old one are removed', () => {
   const kernel = new FakeKernel('k8s-br0');
   kernel.apply(plan(desiredNetwork(lan, facts), kernel));
   const steps = plan(desiredNetwork(network('firewall = iptables'), facts), kernel);
-  assert.deepEqual(steps.map(brief), ['load rules iptables', 'remove rules nftables']);
+  assert.deepEqual(steps.map(stepText), ['load rules iptables', 'remove rules nftables']);
 });
 
-plans('a ledger that cannot be read leaves the hostsfile as it is', () => {
+plans('if the ledger is unreadable, the hostsfile is not changed', () => {
   const kernel = new FakeKernel('k8s-br0');
   kernel.apply(plan(desiredNetwork(lan, facts), kernel));
   assert.deepEqual(plan(desiredNetwork(lan, { ...facts, reservations: null }), kernel), []);
 });
 
-plans('which firewall is taken', () => {
+plans('the firewall backend is chosen by configuration and installed programs', () => {
   const both = ['nftables', 'iptables'] as const;
-  const cases: [wanted: string, there: HostFacts['backends'], taken: string | RegExp][] = [
+  const cases: [configured: string, installed: HostFacts['backends'], expected: string | RegExp][] = [
     ['auto', both, 'nftables+iptables'],
     ['auto', ['nftables'], 'nftables'],
     ['auto', ['iptables'], 'iptables'],
@@ -444,22 +473,22 @@ plans('which firewall is taken', () => {
     ['iptables', both, 'iptables'],
     ['iptables', ['nftables'], /install iptables/],
   ];
-  for (const [wanted, backends, taken] of cases) {
-    const rules = () => desiredNetwork(network(`firewall = ${wanted}`), { ...facts, backends }).rules;
-    if (typeof taken !== 'string') assert.throws(rules, taken);
+  for (const [configured, backends, expected] of cases) {
+    const rules = () => desiredNetwork(network(`firewall = ${configured}`), { ...facts, backends }).rules;
+    if (typeof expected !== 'string') assert.throws(rules, expected);
     else
       assert.equal(
         rules()
           .map(({ backend }) => backend)
           .join('+'),
-        taken,
+        expected,
       );
   }
   const iptables = scriptOf(desiredNetwork(lan, facts), 'iptables');
-  assert.equal(iptables?.match(/^-A /gm)?.length, 1, 'beside nftables, iptables has the checksum alone');
+  assert.equal(iptables?.match(/^-A /gm)?.length, 1, 'beside nftables, iptables only fills in checksums');
 });
 
-plans('the NIC of a bridge has a name that the kernel takes, and another for each bridge', () => {
+plans('the name of a dummy NIC is valid, and unique for each bridge', () => {
   const names = ['br0', 'k8s-br0', 'a'.repeat(11), 'a'.repeat(12), 'a'.repeat(15), `${'a'.repeat(14)}b`];
   const found = names.map(dummyName);
   assert.deepEqual(found.slice(0, 3), ['br0-nic', 'k8s-br0-nic', 'aaaaaaaaaaa-nic']);
@@ -467,7 +496,7 @@ plans('the NIC of a bridge has a name that the kernel takes, and another for eac
   for (const name of found) assert.match(name, /^[a-z0-9-]{1,15}$/);
 });
 
-plans('sysctls of a bridge with dots in its name', () => {
+plans('the sysctls of a bridge with dots in its name are written with a slash', () => {
   const { sysctls } = desiredNetwork(network('bridge = br.1'), facts);
   assert.deepEqual(
     [...sysctls],
@@ -479,7 +508,7 @@ plans('sysctls of a bridge with dots in its name', () => {
   );
 });
 
-plans('what a network wants of its links', () => {
+plans('the desired links follow from the configuration', () => {
   const [odd] = config('[network.lab]\nsubnet = 10.0.0.8/29\nbridge = br1\nstp = no\nmtu = 9000').networks;
   assert(odd);
   const { link, dummy, name, bridge } = desiredNetwork(odd, facts);
@@ -491,7 +520,7 @@ plans('what a network wants of its links', () => {
   assert.deepEqual([name, bridge, dummy.name, dummy.state?.master], ['lab', 'br1', 'br1-nic', 'br1']);
 });
 
-plans('the host forwards, now and after a boot, and gets back what it had', () => {
+plans('forwarding is enabled now and after a boot, and its original state is restored', () => {
   const path = '/etc/sysctl.d/virlan.conf';
   const wanted = desiredHost();
   const before = {
@@ -539,8 +568,8 @@ plans(
         const kernel = new FakeKernel(lan.bridge);
         kernel.otherFirewallRules = { docker, ufw, firewalld: [] };
         const steps = planOtherFirewalls(lan.bridge, wanted, kernel.otherFirewallRules);
-        const removal = place(steps, step => step.kind === 'withdraw from');
-        const addition = place(steps, step => step.kind === 'allow in');
+        const removal = positions(steps, step => step.kind === 'withdraw from');
+        const addition = positions(steps, step => step.kind === 'allow in');
         assert(removal.last === -1 || addition.first === -1 || removal.last < addition.first);
         kernel.apply(steps);
         // ufw's reload leaves no trace, so it is planned until the kernel has ufw's rules.

@@ -1,4 +1,4 @@
-// The probe: its counters, the drops it finds, its findings, and when the watcher sends it.
+// probe.test.ts: tests the counters of a probe, the drops it finds, its findings, and when the watcher sends it.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { DetailKind } from '../../src/diagnosis/details.ts';
@@ -22,7 +22,7 @@ const counting = {
   nextHop: ip('203.0.113.2'),
 };
 
-probe('the table that counts has nothing traced but on the second look, and drops nothing', () => {
+probe('only the second table of counters enables tracing, and neither drops packets', () => {
   const [plain, traced] = [renderCounters(counting), renderTracedCounters(counting)];
   assert(!plain.includes('nftrace'));
   assert.equal(traced.match(/meta nftrace set 1/g)?.length, 3);
@@ -33,7 +33,7 @@ probe('the table that counts has nothing traced but on the second look, and drop
   }
 });
 
-probe('counters are read by their names', () => {
+probe('counters are parsed by their names', () => {
   const rule = (comment: string | undefined, packets: number) => ({
     rule: { comment, expr: [{ match: {} }, { counter: { packets, bytes: 9 } }] },
   });
@@ -50,8 +50,8 @@ probe('counters are read by their names', () => {
   for (const text of ['', '{}', '[]', 'null', '{"nftables":[null]}']) assert.equal(parseCounters(text), null);
 });
 
-/** As nft 1.0.6 prints them. */
-const monitor = `add table ip virlan_probe
+/** The output of `nft monitor trace` 1.0.6. */
+const trace = `add table ip virlan_probe
 trace id c7921ce8 ip virlan_probe earliest packet: iif "k8s-br0" ether saddr 52:54:00:aa:bb:cc ip saddr 192.168.100.254 ip daddr 203.0.113.2 ip ttl 64 icmp type echo-request
 trace id c7921ce8 ip virlan_probe earliest unknown rule handle 3 (verdict continue)
 trace id c7921ce8 ip virlan_probe earliest policy accept
@@ -64,9 +64,9 @@ trace id 7cc4cf6a ip filter FORWARD rule ip daddr 203.0.113.2 counter packets 0 
 trace id c676a8b4 ip filter FORWARD packet: iif "uplink" oif "k8s-br0" ip saddr 203.0.113.2 ip daddr 192.168.100.254 ip ttl 63
 trace id c676a8b4 ip filter FORWARD policy drop `.split('\n');
 
-probe('of the drops that the kernel tells of, the one that a packet met is found', () => {
+probe('the drop of a packet is found in the trace', () => {
   assert.deepEqual(
-    findDrop(monitor, packet => packet.includes('ip daddr 203.0.113.2')),
+    findDrop(trace, packet => packet.includes('ip daddr 203.0.113.2')),
     {
       family: 'ip',
       table: 'filter',
@@ -75,15 +75,15 @@ probe('of the drops that the kernel tells of, the one that a packet met is found
     },
   );
   assert.deepEqual(
-    findDrop(monitor, packet => packet.includes('ip saddr 203.0.113.2')),
+    findDrop(trace, packet => packet.includes('ip saddr 203.0.113.2')),
     { family: 'ip', table: 'filter', chain: 'FORWARD', rule: null },
   );
   assert.deepEqual(
-    findDrop(monitor, packet => packet.includes('udp dport 53')),
+    findDrop(trace, packet => packet.includes('udp dport 53')),
     { family: 'inet', table: 'other', chain: 'in', rule: 'handle 2' },
   );
   assert.equal(
-    findDrop(monitor, packet => packet.includes('udp dport 67')),
+    findDrop(trace, packet => packet.includes('udp dport 67')),
     null,
   );
   assert.equal(
@@ -92,7 +92,7 @@ probe('of the drops that the kernel tells of, the one that a packet met is found
   );
 });
 
-probe('what dropped each packet of a probe is told apart', () => {
+probe('the drops of each packet of a probe are distinguished', () => {
   const request = {
     mac: mac(1),
     prefix: 24,
@@ -101,7 +101,7 @@ probe('what dropped each packet of a probe is told apart', () => {
     nextHop: '203.0.113.2',
     asksUpstream: false,
   };
-  const { dhcp, dns, outgoing, returning } = findDrops(monitor, request);
+  const { dhcp, dns, outgoing, returning } = findDrops(trace, request);
   const rules = [dhcp, dns, outgoing, returning].map(drop => drop?.rule);
   assert.deepEqual(rules, [
     undefined,
@@ -146,13 +146,19 @@ const none = { entered: 0, plain: 0, masqueraded: 0, returned: 0 };
 const noAnswer: ProbeReport = { ...good, nextHopAnswers: false };
 const notAsked: ProbeReport = { ...good, nextHopAnswers: null };
 const noUplink = { kind: 'unreachable', reason: 'Network is unreachable' } as const;
-const silentAfter = (after: 'DISCOVER' | 'REQUEST'): ProbeReport => ({
-  ...good,
-  lease: { kind: 'silent', after },
-});
-const policy = (family: string, table: string, chain: string) => ({ family, table, chain, rule: null });
 
-/** Facts → the first letter of each stage's state, the code of the first that is not right, and its command. */
+function silentAfter(after: 'DISCOVER' | 'REQUEST'): ProbeReport {
+  return {
+    ...good,
+    lease: { kind: 'silent', after },
+  };
+}
+
+function policy(family: string, table: string, chain: string) {
+  return { family, table, chain, rule: null };
+}
+
+/** Facts → the first letter of each stage's state, the code of the first failure or warning, and its command. */
 const cases: [
   title: string,
   Partial<ProbeFacts>,
@@ -160,7 +166,7 @@ const cases: [
   kind: DetailKind | null,
   command?: RegExp | null,
 ][] = [
-  ['all the way', {}, 'ooooooo', null],
+  ['every stage passes', {}, 'ooooooo', null],
   [
     'a port that never forwards',
     { portWaitedMs: null, report: null },
@@ -169,43 +175,49 @@ const cases: [
     /^bridge /,
   ],
   [
-    'no server',
+    'no DHCP server',
     { dnsmasqTold: false, report: silentAfter('DISCOVER') },
     'ofsssss',
     'dhcp-not-running',
     /^virlan up$/,
   ],
-  ['a server that is silent', { report: silentAfter('REQUEST') }, 'ofsssss', 'dhcp-silent', /^tcpdump/],
   [
-    'a server that refuses',
+    'a DHCP server that does not answer',
+    { report: silentAfter('REQUEST') },
+    'ofsssss',
+    'dhcp-silent',
+    /^tcpdump/,
+  ],
+  [
+    'a DHCP server that refuses',
     { report: { ...good, lease: { kind: 'refused' } } },
     'ofsssss',
     'offer-withdrawn',
     /^tcpdump/,
   ],
   [
-    'another address',
+    'a lease of another address',
     { report: { ...good, lease: { kind: 'leased', ip: '10.0.0.9' }, dns: null } },
     'ofsoooo',
     'wrong-lease',
     /^tcpdump/,
   ],
   [
-    'ufw against DHCP',
+    'ufw drops DHCP',
     { report: silentAfter('DISCOVER'), drops: { dhcp: policy('ip', 'filter', 'ufw-user-input') } },
     'ofsssss',
     'packet-dropped',
     /^ufw allow in on k8s-br0 to any port 67$/,
   ],
   [
-    'a DNS that does not know it',
+    'the name of the probe is unknown',
     { report: { ...good, dns: { kind: 'answered', addresses: ['10.0.0.1'] } } },
     'oofoooo',
     'probe-name-unknown',
     /^virlan up$/,
   ],
   [
-    'no DNS',
+    'no DNS server',
     {
       report: {
         ...good,
@@ -218,7 +230,7 @@ const cases: [
     /^ss /,
   ],
   [
-    'a rule against DNS',
+    'a rule drops DNS',
     {
       report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } },
       drops: { dns: { family: 'inet', table: 't', chain: 'c', rule: 'drop' } },
@@ -228,7 +240,7 @@ const cases: [
     /^nft insert rule inet t c iifname k8s-br0 udp dport 53 accept$/,
   ],
   [
-    'no name server behind it',
+    'no upstream name server',
     { report: { ...good, upstream: { kind: 'failed', code: 'ESERVFAIL' } } },
     'oooooow',
     'outside-names-fail',
@@ -241,72 +253,78 @@ const cases: [
     'ooossso',
     null,
   ],
-  ['lost before the host', { report: noAnswer, counters: none }, 'ooofsso', 'lost-before-host', /^nft list/],
   [
-    'lost within the host',
+    'packets are lost before the host',
+    { report: noAnswer, counters: none },
+    'ooofsso',
+    'lost-before-host',
+    /^nft list/,
+  ],
+  [
+    'packets are lost in the host',
     { report: noAnswer, counters: { ...none, entered: 2 } },
     'ooofsso',
     'lost-in-host',
     /^nft list/,
   ],
   [
-    'firewalld against forwarding',
+    'firewalld drops forwarded packets',
     { report: noAnswer, counters: none, drops: { outgoing: policy('inet', 'firewalld', 'filter_FORWARD') } },
     'ooofsso',
     'packet-dropped',
     /^firewall-cmd --permanent --zone=libvirt --add-interface=k8s-br0 && firewall-cmd --reload$/,
   ],
   [
-    'a policy of iptables against forwarding',
+    'a policy of iptables drops forwarded packets',
     { report: noAnswer, counters: none, drops: { outgoing: policy('ip', 'filter', 'FORWARD') } },
     'ooofsso',
     'packet-dropped',
     /^iptables -t filter -I FORWARD -i k8s-br0 -j ACCEPT && iptables -t filter -I FORWARD -o k8s-br0 -j ACCEPT$/,
   ],
   [
-    'a policy of nftables against forwarding',
+    'a policy of nftables drops forwarded packets',
     { report: noAnswer, counters: none, drops: { outgoing: policy('ip', 'corp', 'fw') } },
     'ooofsso',
     'packet-dropped',
     /^nft insert rule ip corp fw iifname k8s-br0 accept && nft insert rule ip corp fw oifname k8s-br0 accept$/,
   ],
   [
-    'ufw against forwarding',
+    'ufw drops forwarded packets',
     { report: noAnswer, counters: none, drops: { outgoing: policy('ip', 'filter', 'ufw-reject-forward') } },
     'ooofsso',
     'packet-dropped',
     /^ufw route allow in on k8s-br0$/,
   ],
   [
-    'a hostile name of a chain',
+    'a table with a hostile name drops forwarded packets',
     { report: noAnswer, counters: none, drops: { outgoing: policy('ip', '$(reboot)', 'x') } },
     'ooofsso',
     'packet-dropped',
     null,
   ],
   [
-    'not masqueraded',
+    'packets are not masqueraded',
     { counters: { ...none, entered: 2, plain: 2 } },
     'oooofso',
     'not-masqueraded',
     /^nft list/,
   ],
   [
-    'answered to the host alone',
+    'the next hop answers only the host',
     { report: noAnswer, counters: { ...none, masqueraded: 2 }, hostAnswered: true },
     'ooooofo',
     'answers-host-only',
     /^tcpdump -ni eth0 host 203/,
   ],
   [
-    'answered to nobody',
+    'the next hop answers neither',
     { report: noAnswer, counters: { ...none, masqueraded: 2 }, hostAnswered: false },
     'ooooooo',
     null,
   ],
-  ['an answer lost within the host', { report: noAnswer }, 'ooooofo', 'answer-lost', /^nft list/],
+  ['the answer is lost in the host', { report: noAnswer }, 'ooooofo', 'answer-lost', /^nft list/],
   [
-    'an answer dropped',
+    'the answer is dropped',
     { report: noAnswer, drops: { returning: { family: 'inet', table: 't', chain: 'c', rule: 'drop' } } },
     'ooooofo',
     'packet-dropped',
@@ -332,7 +350,7 @@ for (const [title, found, states, kind, command] of cases) {
   });
 }
 
-probe('one that could not be sent says why at each stage', () => {
+probe('a probe that was not sent has the reason at each stage', () => {
   const reason = { kind: 'probe-without-address' } as const;
   assert.deepEqual(
     notSent(reason),
@@ -348,7 +366,7 @@ function logged(findings: readonly Finding[]): string {
 
 const allPassed = 'probe: a machine gets its lease, names and the outside';
 
-probe('the log says that the outside was reached only where it was', () => {
+probe('the log reports the outside as reached only if it was', () => {
   assert.equal(logged(judgeProbe(facts)), `info ${allPassed}`);
   assert.equal(logged(judgeProbe({ ...facts, counters: null })), `info ${allPassed}`);
   assert.equal(
@@ -370,7 +388,7 @@ probe('the log says that the outside was reached only where it was', () => {
   );
 });
 
-probe('the log tells of a warning, a failure, and a probe that was not sent', () => {
+probe('the log reports a warning, a failure, and a probe that was not sent', () => {
   const namesFail: ProbeReport = { ...good, upstream: { kind: 'failed', code: 'ESERVFAIL' } };
   assert.match(
     logged(judgeProbe({ ...facts, report: namesFail })),
@@ -380,15 +398,15 @@ probe('the log tells of a warning, a failure, and a probe that was not sent', ()
   assert.match(logged(notSent({ kind: 'probe-without-address' })), /^warn probe: no address of dhcp-range/);
 });
 
-probe('status has whether a probe passed, and otherwise why not', () => {
+probe('status reports whether a probe passed, and otherwise the reason', () => {
   const at = '2026-11-22T10:00:00Z';
-  const of = (findings: readonly Finding[]) => probeStatus(resultOf(findings), aDate);
-  assert.deepEqual(of(judgeProbe(facts)), { at, passed: true, seen: null });
+  const statusOf = (findings: readonly Finding[]) => probeStatus(resultOf(findings), aDate);
+  assert.deepEqual(statusOf(judgeProbe(facts)), { at, passed: true, seen: null });
   const untested = judgeProbe({ ...facts, uplink: noUplink, report: notAsked });
-  assert.deepEqual(of(untested), { at, passed: true, seen: null });
-  const failed = of(judgeProbe({ ...facts, portWaitedMs: null }));
+  assert.deepEqual(statusOf(untested), { at, passed: true, seen: null });
+  const failed = statusOf(judgeProbe({ ...facts, portWaitedMs: null }));
   assert.deepEqual([failed.passed, typeof failed.seen], [false, 'string']);
-  assert.deepEqual(of(notSent({ kind: 'probe-error', message: 'no room' })), {
+  assert.deepEqual(statusOf(notSent({ kind: 'probe-error', message: 'no room' })), {
     at,
     passed: null,
     seen: 'no room',
@@ -397,24 +415,24 @@ probe('status has whether a probe passed, and otherwise why not', () => {
 
 const pauses = { afterChangeMs: 5, betweenMs: 200 };
 
-/** Resolves when the condition holds. No event tells what the timers do. */
+/** Resolves when the condition holds. Polls, because the timers emit no event. */
 async function until(condition: () => boolean): Promise<void> {
   for (const end = performance.now() + 5000; !condition(); ) {
-    if (performance.now() > end) throw new Error(`not so after 5 s: ${condition}`);
+    if (performance.now() > end) throw new Error(`still false after 5 s: ${condition}`);
     await new Promise(resolve => setTimeout(resolve, 1));
   }
 }
 
-probe('in the background, many requests make one probe, and those that follow keep a distance', async () => {
+probe('in the background, many requests cause one probe, and the next one is delayed', async () => {
   const began: number[] = [];
-  const told: string[] = [];
+  const reported: string[] = [];
   const background = new BackgroundProbes(
     async () => {
       began.push(performance.now());
       // A stage that is skipped does not make the others fail.
       return judgeProbe({ ...facts, uplink: noUplink, report: notAsked });
     },
-    (_, { kind }) => told.push(kind),
+    (_, { kind }) => reported.push(kind),
     pauses,
   );
   for (let count = 0; count < 5; count++) background.request(network());
@@ -423,50 +441,51 @@ probe('in the background, many requests make one probe, and those that follow ke
   assert.equal(background.last('lab'), null);
   for (let count = 0; count < 5; count++) background.request(network());
   await until(() => began.length === 2);
-  // The first may be noted late on a busy machine; without the pause, it would be `afterChangeMs` alone.
+  // A busy machine may record the first start late. Without the pause the distance would be `afterChangeMs`.
   assert((began[1] ?? 0) - (began[0] ?? 0) > pauses.betweenMs / 2);
-  // The same result is told once.
-  assert.deepEqual(told, ['passed']);
+  // The same result is reported once.
+  assert.deepEqual(reported, ['passed']);
   background.stop();
 });
 
-probe('in the background, an uplink that comes or goes is told, though both probes passed', async () => {
+probe('in the background, an uplink that appears is reported, although both probes passed', async () => {
   const results = [
     judgeProbe({ ...facts, uplink: noUplink, report: notAsked }),
     judgeProbe(facts),
     judgeProbe({ ...facts, portWaitedMs: 9 }),
   ];
-  const told: string[] = [];
+  const reported: string[] = [];
   let sent = 0;
   const background = new BackgroundProbes(
     async () => results[sent++] ?? [],
-    ({ name }, result) => told.push(logLine({ kind: 'probed', network: name, result }).message),
+    ({ name }, result) => reported.push(logLine({ kind: 'probed', network: name, result }).message),
     { afterChangeMs: 1, betweenMs: 1 },
   );
   for (let count = 1; count <= results.length; count++) {
     background.request(network());
     await until(() => sent === count);
   }
-  assert.equal(told.length, 2);
-  assert.equal(told[1], allPassed);
+  assert.equal(reported.length, 2);
+  assert.equal(reported[1], allPassed);
   background.stop();
 });
 
 probe(
-  'in the background, one that failed is tried again; one that was not sent, or was stopped, is not',
+  'in the background, a failed probe is repeated; one that was not sent or was stopped is not',
   async () => {
     const failing = judgeProbe({ ...facts, portWaitedMs: null, report: null });
     const results = [failing, failing, notSent({ kind: 'probe-without-address' })];
-    const told: string[] = [];
+    const reported: string[] = [];
     let left = results.length;
     const background = new BackgroundProbes(
       async () => results[results.length - left--] ?? [],
-      (_, result) => told.push(result.kind === 'passed' ? 'passed' : `${result.kind} ${result.detail.kind}`),
+      (_, result) =>
+        reported.push(result.kind === 'passed' ? 'passed' : `${result.kind} ${result.detail.kind}`),
       pauses,
     );
     background.request(network());
-    await until(() => left === 0 && told.length === 2);
-    assert.deepEqual(told, ['failed probe-port-waits', 'not-sent probe-without-address']);
+    await until(() => left === 0 && reported.length === 2);
+    assert.deepEqual(reported, ['failed probe-port-waits', 'not-sent probe-without-address']);
     background.stop();
     background.request(network());
     await new Promise(resolve => setTimeout(resolve, 2 * pauses.betweenMs));

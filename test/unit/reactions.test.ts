@@ -1,3 +1,4 @@
+// reactions.test.ts: tests which reactions follow from which events of libvirt.
 import assert from 'node:assert/strict';
 import type { LibvirtEvent } from 'node-libvirt';
 import { suite } from 'uvu';
@@ -8,7 +9,7 @@ const reactions = suite('reactions');
 const domain = { name: 'web', uuid: '00000000-0000-4000-8000-000000000001', id: -1 };
 const network = { name: 'default', uuid: '00000000-0000-4000-8000-000000000002' };
 
-/** What an event's name and detail call for. */
+/** An event's name and detail → the kinds of reactions. */
 const lifecycle: [event: string, detail: string, ...reactions: string[]][] = [
   ['defined', 'added', 'reconcile-machine', 'arrange-networks'],
   ['defined', 'updated', 'reconcile-machine', 'arrange-networks'],
@@ -29,7 +30,7 @@ const lifecycle: [event: string, detail: string, ...reactions: string[]][] = [
   ['unknown', 'unknown', 'reconcile-machine'],
 ];
 
-reactions('each event of a domain’s life', () => {
+reactions('each lifecycle event of a domain has its reactions', () => {
   for (const [event, detail, ...expected] of lifecycle) {
     const found = reactionsTo({ kind: 'domain-lifecycle', domain, event, detail } as LibvirtEvent);
     assert.deepEqual(
@@ -42,7 +43,7 @@ reactions('each event of a domain’s life', () => {
   }
 });
 
-reactions('devices, metadata and networks', () => {
+reactions('events of devices, metadata and networks have their reactions', () => {
   const cases: [LibvirtEvent, string][] = [
     [{ kind: 'device-added', domain, alias: 'net1' }, 'reconcile-machine'],
     [{ kind: 'device-removed', domain, alias: 'net1' }, 'reconcile-machine'],

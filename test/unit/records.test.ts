@@ -1,3 +1,4 @@
+// records.test.ts: tests the files in which virlan records states, and their older versions.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -13,7 +14,7 @@ function fixture(name: string): string {
   return readFileSync(`test/unit/fixtures/${name}`, 'utf8');
 }
 
-records('the original state that version 1 recorded is read', () => {
+records('an original state of version 1 is read', () => {
   const state = parseOriginalState(fixture('before-version-1.json'), 'before.json');
   assert.deepEqual(state.sysctls, { 'net.ipv4.ip_forward': '0', 'net.ipv4.conf.all.forwarding': '0' });
   assert.equal(state.networks['k8s-br0']?.link, null);
@@ -28,7 +29,7 @@ records('the original state that version 1 recorded is read', () => {
   assert.deepEqual({ ...lab?.dnsmasq }, { conf: 'interface=br1\n', running: true });
 });
 
-records('an original state is the same after it is written and read, with fields of a later version', () => {
+records('an original state is unchanged after it is written and read, including unknown fields', () => {
   const written = JSON.parse(formatOriginalState(parseOriginalState(fixture('before-version-1.json'), '')));
   written.later = { a: 1 };
   written.networks.br1.later = true;
@@ -61,7 +62,7 @@ records('a damaged original state is an error that names the file, the field and
   }
 });
 
-records('rules that version 1 recorded are read, and a damaged record is empty', () => {
+records('a rules record of version 1 is read, and a damaged one counts as empty', () => {
   const { rules, addresses } = parseApplied(fixture('applied-version-1.json'));
   assert.deepEqual(
     rules.map(({ backend, family, listing }) => [backend, family, listing.length]),
@@ -75,7 +76,7 @@ records('rules that version 1 recorded are read, and a damaged record is empty',
     assert.deepEqual(parseApplied(text), { rules: [], addresses: [] }, text);
 });
 
-records('migrations run in order, from the version that a record has', () => {
+records('migrations run in order, from the version of the record', () => {
   const schema = v.looseObject({ trail: v.string() });
   const format: RecordFormat<typeof schema> = {
     version: 3,

@@ -1,3 +1,4 @@
+// report.test.ts: tests the machines that `virlan status` reports.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
@@ -9,7 +10,7 @@ const report = suite('status report');
 
 const soon = aDate.getTime() / 1000 + 60;
 
-const nothing: MachineSources = {
+const noSources: MachineSources = {
   entries: [],
   defined: [],
   running: [],
@@ -23,17 +24,21 @@ function domain(number: number, name: string, macs: readonly number[], tap: stri
   return { name, uuid: uuid(number), nics, metadata: [] };
 }
 
-const lease = (number: number, expires: number, lastByte = 7): Lease => ({
-  mac: mac(number),
-  ip: ip(`192.168.100.${lastByte}`),
-  hostname: 'evil\u001b[31m',
-  clientId: null,
-  expires,
-});
+function lease(number: number, expires: number, lastByte = 7): Lease {
+  return {
+    mac: mac(number),
+    ip: ip(`192.168.100.${lastByte}`),
+    hostname: 'hostile\u001b[31m',
+    clientId: null,
+    expires,
+  };
+}
 
-const machines = (sources: Partial<MachineSources>) => machinesOf(network(), { ...nothing, ...sources });
+function machines(sources: Partial<MachineSources>) {
+  return machinesOf(network(), { ...noSources, ...sources });
+}
 
-report('a machine with its reservation, its tap and its lease', () => {
+report('a machine has its reservation, its tap and its lease', () => {
   const running = [domain(1, 'web', [1], 'vnet0')];
   assert.deepEqual(
     machines({
@@ -59,7 +64,7 @@ report('a machine with its reservation, its tap and its lease', () => {
   );
 });
 
-report('machines that run without a reservation, or have one and are gone', () => {
+report('machines without a reservation, and reservations without a machine, are listed', () => {
   const found = machines({
     entries: [entry({ name: 'gone', uuid: uuid(3), ip: null })],
     defined: [domain(1, 'off', [1, 2]), domain(2, 'on', [4])],
@@ -76,14 +81,14 @@ report('machines that run without a reservation, or have one and are gone', () =
   );
 });
 
-report('a machine on another network only is no machine of this one', () => {
+report('a machine that is only on another network is not listed', () => {
   const { nics: _, ...elsewhere } = domain(1, 'web', []);
   const nics = [{ mac: mac(1), bridge: null, network: 'default', tap: null }];
   assert.deepEqual(machines({ defined: [{ ...elsewhere, nics }] }), []);
   assert.equal(machines({ defined: [{ ...elsewhere, nics }], passThrough: new Set(['default']) }).length, 1);
 });
 
-report('leases: past, endless, of another MAC, of an earlier MAC', () => {
+report('a lease is listed if it is current, for the current or an earlier MAC', () => {
   const leaseOf = (...leases: Lease[]) =>
     machines({ entries: [entry({ macs: [mac(2), mac(1)] })], leases })[0]?.lease;
   assert.equal(leaseOf(), null);
@@ -93,11 +98,11 @@ report('leases: past, endless, of another MAC, of an earlier MAC', () => {
   assert.deepEqual(
     leaseOf(lease(1, soon - 61), lease(2, soon, 8))?.ip,
     '192.168.100.8',
-    'what is past hides nothing',
+    'an expired lease does not hide a current one',
   );
 });
 
-report('in the order of names, and of NICs', () => {
+report('machines are sorted by name, and then by NIC', () => {
   const entries = [
     ['b', 1],
     ['b', 0],
@@ -110,7 +115,7 @@ report('in the order of names, and of NICs', () => {
   );
 });
 
-report('the subnet in words', () => {
+report('the subnet is described as text', () => {
   assert.deepEqual(describeSubnet(network()), { subnet: '192.168.100.0/24', gateway: '192.168.100.1' });
 });
 

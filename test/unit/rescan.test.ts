@@ -1,21 +1,22 @@
+// rescan.test.ts: tests when a rescan runs, and that the monitors pause meanwhile.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { pauseAfter, Rescan } from '../../src/watcher/rescan.ts';
 
 const rescan = suite('rescan');
 
-/** A rescan with one source, and what happens to it in order. */
-function watched(findings: readonly boolean[] = []) {
+/** Returns a rescan with one monitor, and the list of calls in their order. */
+function makeRescan(findings: readonly boolean[] = []) {
   const events: string[] = [];
-  let looks = 0;
+  let scans = 0;
   const after: (() => void)[] = [];
-  const out = new Rescan(async () => {
-    events.push('look');
+  const rescanner = new Rescan(async () => {
+    events.push('scan');
     after.shift()?.();
-    return findings[looks++] ?? false;
+    return findings[scans++] ?? false;
   });
   let resume = () => {};
-  const source = {
+  const monitor = {
     pause: () => void events.push('pause'),
     resume: () => {
       events.push('resume');
@@ -23,11 +24,11 @@ function watched(findings: readonly boolean[] = []) {
     },
     stop: () => void events.push('stop'),
   };
-  out.pauseWhileScanning([source]);
-  /** Resolves when the source was resumed this many times. */
+  rescanner.pauseWhileScanning([monitor]);
+  /** Resolves when the monitor was resumed so many times. */
   const rounds = (count: number) =>
     new Promise<void>(resolve => {
-      // Its own timers keep no process alive.
+      // The timers of Rescan do not keep the process alive.
       const alive = setInterval(() => {}, 1000);
       resume = () => {
         if (events.filter(event => event === 'resume').length < count) return;
@@ -35,33 +36,33 @@ function watched(findings: readonly boolean[] = []) {
         resolve();
       };
     });
-  return { out, events, after, rounds };
+  return { rescanner, events, after, rounds };
 }
 
-rescan('a burst of signs is one look, and nobody listens meanwhile', async () => {
-  const { out, events, rounds } = watched();
+rescan('a burst of requests is one scan, and the monitor is paused meanwhile', async () => {
+  const { rescanner, events, rounds } = makeRescan();
   const done = rounds(1);
-  for (let sign = 0; sign < 100; sign++) out.request();
+  for (let request = 0; request < 100; request++) rescanner.request();
   await done;
-  assert.deepEqual(events, ['pause', 'look', 'resume']);
+  assert.deepEqual(events, ['pause', 'scan', 'resume']);
 });
 
-rescan('a sign that comes during a look is looked after', async () => {
-  const { out, events, after, rounds } = watched([true]);
-  after.push(() => out.request());
+rescan('a request during a scan causes another scan', async () => {
+  const { rescanner, events, after, rounds } = makeRescan([true]);
+  after.push(() => rescanner.request());
   const done = rounds(2);
-  out.request();
+  rescanner.request();
   await done;
-  assert.deepEqual(events, ['pause', 'look', 'resume', 'pause', 'look', 'resume']);
-  out.stop();
+  assert.deepEqual(events, ['pause', 'scan', 'resume', 'pause', 'scan', 'resume']);
+  rescanner.stop();
   assert.equal(events.at(-1), 'stop');
 });
 
 rescan(
-  'who changed something is given time for more; looks that find nothing get rarer, down to one a second',
+  'after a change the pause is 400 ms; scans without a change become rarer, down to one per second',
   () => {
-    const rests = [0, 1, 3, 4, 7, 8, 100].map(inVain => pauseAfter(80, inVain));
-    assert.deepEqual(rests, [400, 20, 80, 160, 1000, 1000, 1000]);
+    const pausesMs = [0, 1, 3, 4, 7, 8, 100].map(scansWithoutChange => pauseAfter(80, scansWithoutChange));
+    assert.deepEqual(pausesMs, [400, 20, 80, 160, 1000, 1000, 1000]);
     assert.equal(pauseAfter(3000, 20), 3000);
   },
 );

@@ -1,3 +1,4 @@
+// reserve.test.ts: tests which address, host name and MACs a machine gets, through all changes of a host.
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -30,15 +31,15 @@ import { aDate, ip, mac, network, uuid } from './builders.ts';
 
 const reservations = suite('reserve');
 
-const hour = 3_600_000;
+const hourMs = 3_600_000;
 
-/** A host as far as reservations go: its machines, its files, and the time. */
+/** Simulates a host for reservations: its machines, its files, and the time. */
 class Host {
   ledger = Ledger.empty;
   hostsfile: Hostsfile;
   leases: Lease[] = [];
   now = new Date(aDate.getTime() + 123);
-  /** By uuid; those libvirt knows. */
+  /** UUID → each machine that libvirt knows. */
   readonly machines = new Map<string, Machine>();
   readonly network: NetworkConfig;
 
@@ -53,12 +54,12 @@ class Host {
     return handLines(this.hostsfile);
   }
 
-  /** What the ledger holds of machines that are there. */
+  /** Returns the entries of the ledger that are not retired. */
   live(): LedgerEntry[] {
     return this.ledger.entries().filter(entry => entry.retired === null);
   }
 
-  of(machine: Pick<Machine, 'uuid'>): LedgerEntry[] {
+  entriesOf(machine: Pick<Machine, 'uuid'>): LedgerEntry[] {
     return this.ledger.ofMachine(this.network.name, machine.uuid);
   }
 
@@ -81,7 +82,7 @@ class Host {
 
   undefine(id: string): void {
     this.machines.delete(id);
-    for (const entry of this.of({ uuid: id }))
+    for (const entry of this.entriesOf({ uuid: id }))
       this.ledger = this.ledger.replace(entry, { ...entry, retired: this.now });
     this.hostsfile = withReservations(this.hostsfile, this.wantedLines()) ?? this.hostsfile;
   }
@@ -90,13 +91,18 @@ class Host {
     return wantedReservations(this.network, this.ledger, this.hostsfile);
   }
 
-  pass(milliseconds: number): void {
-    this.now = new Date(this.now.getTime() + milliseconds);
+  advance(durationMs: number): void {
+    this.now = new Date(this.now.getTime() + durationMs);
   }
 }
 
-const tiny = (size: number) => [`dhcp-range = 192.168.100.10-192.168.100.${9 + size}`];
-const at = (lastByte: number) => ip(`192.168.100.${lastByte}`);
+function poolLines(size: number) {
+  return [`dhcp-range = 192.168.100.10-192.168.100.${9 + size}`];
+}
+
+function at(lastByte: number) {
+  return ip(`192.168.100.${lastByte}`);
+}
 
 function machine(
   number: number,
@@ -112,7 +118,7 @@ function textOf(entry: LedgerEntry | undefined): string {
   return entry === undefined || entry.problem === null ? '' : problemText(entry.problem);
 }
 
-reservations('a machine gets its address by the formula, and has it from then on', () => {
+reservations('a machine gets its formula address, and keeps it', () => {
   const host = new Host();
   const [first] = host.define(machine(1, 'web', [1])).entries;
   assert.equal(first?.ip, at(155), 'see the examples in docs/identity.md');
@@ -120,7 +126,7 @@ reservations('a machine gets its address by the formula, and has it from then on
     [first?.hostname, first?.nic, first?.booted, first?.retired, first?.problem],
     ['web', 0, false, null, null],
   );
-  host.pass(30 * 24 * hour);
+  host.advance(30 * 24 * hourMs);
   const again = host.define(machine(1, 'web', [1]), 'booting');
   assert.deepEqual(again.entries[0], {
     ...first,
@@ -132,34 +138,34 @@ reservations('a machine gets its address by the formula, and has it from then on
   assert.equal(
     host.define(machine(1, 'web', [1]), 'defined').entries[0]?.booted,
     true,
-    'it has booted for ever',
+    'booted is never reset',
   );
 });
 
-reservations('the time it was last seen is worth a write once an hour', () => {
+reservations('the time of the last sighting is written once an hour', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));
   const before = host.ledger.bytes.toString();
-  host.pass(hour - 2000);
+  host.advance(hourMs - 2000);
   host.define(machine(1, 'web', [1]));
   assert.equal(host.ledger.bytes.toString(), before);
-  host.pass(3000);
+  host.advance(3000);
   host.define(machine(1, 'web', [1]));
   assert.notEqual(host.ledger.bytes.toString(), before);
 });
 
-reservations('what is told of a decision', () => {
-  const host = new Host(tiny(1));
-  const told = (reserved: Reserved) => reserved.events.map(({ kind }) => kind);
-  assert.deepEqual(told(host.define(machine(1, 'web', [1]))), ['reserved']);
-  assert.deepEqual(told(host.define(machine(1, 'web', [1]))), []);
-  assert.deepEqual(told(host.define(machine(1, 'www', [1]))), ['changed']);
-  assert.deepEqual(told(host.define(machine(1, 'www', [2]))), ['changed']);
-  assert.deepEqual(told(host.define(machine(2, 'db', [3]))), ['reserved', 'problem']);
-  assert.deepEqual(told(host.define(machine(2, 'db', [3]))), [], 'the same problem is told once');
+reservations('a decision produces events only for changes', () => {
+  const host = new Host(poolLines(1));
+  const kindsOf = (reserved: Reserved) => reserved.events.map(({ kind }) => kind);
+  assert.deepEqual(kindsOf(host.define(machine(1, 'web', [1]))), ['reserved']);
+  assert.deepEqual(kindsOf(host.define(machine(1, 'web', [1]))), []);
+  assert.deepEqual(kindsOf(host.define(machine(1, 'www', [1]))), ['changed']);
+  assert.deepEqual(kindsOf(host.define(machine(1, 'www', [2]))), ['changed']);
+  assert.deepEqual(kindsOf(host.define(machine(2, 'db', [3]))), ['reserved', 'problem']);
+  assert.deepEqual(kindsOf(host.define(machine(2, 'db', [3]))), [], 'the same problem is reported once');
 });
 
-reservations('a machine that is renamed keeps MAC and address, and is called by its new name', () => {
+reservations('a renamed machine keeps its MAC and address, and gets the new host name', () => {
   const host = new Host();
   const [before] = host.define(machine(1, 'web', [1])).entries;
   const [after] = host.define(machine(1, 'shop', [1])).entries;
@@ -170,25 +176,22 @@ reservations('a machine that is renamed keeps MAC and address, and is called by 
   assert.deepEqual(host.hostsfile.ours, [reservationLine({ macs: [mac(1)], ip: at(155), hostname: 'shop' })]);
 });
 
-reservations(
-  'a NIC that is not plugged in when its machine is renamed is called by the new name, too',
-  () => {
-    const host = new Host();
-    const [, second] = host.define(machine(1, 'web', [1, 2])).entries;
-    host.define(machine(1, 'web', [1]));
-    host.define(machine(1, 'shop', [1]));
-    const [, after] = host.of(machine(1, 'shop', []));
-    assert.deepEqual([after?.name, after?.hostname, after?.ip], ['shop', 'shop-1', second?.ip]);
-    assert(second?.ip);
-    const lines = [
-      { macs: [mac(1)], ip: at(155), hostname: 'shop' },
-      { macs: [mac(2)], ip: second.ip, hostname: 'shop-1' },
-    ];
-    assert.deepEqual([...host.hostsfile.ours].sort(), lines.map(reservationLine).sort());
-  },
-);
+reservations('a NIC that is unplugged while its machine is renamed gets the new host name, too', () => {
+  const host = new Host();
+  const [, second] = host.define(machine(1, 'web', [1, 2])).entries;
+  host.define(machine(1, 'web', [1]));
+  host.define(machine(1, 'shop', [1]));
+  const [, after] = host.entriesOf(machine(1, 'shop', []));
+  assert.deepEqual([after?.name, after?.hostname, after?.ip], ['shop', 'shop-1', second?.ip]);
+  assert(second?.ip);
+  const lines = [
+    { macs: [mac(1)], ip: at(155), hostname: 'shop' },
+    { macs: [mac(2)], ip: second.ip, hostname: 'shop-1' },
+  ];
+  assert.deepEqual([...host.hostsfile.ours].sort(), lines.map(reservationLine).sort());
+});
 
-reservations('taking out NIC 0 moves nothing, and a new one in its place gets its address back', () => {
+reservations('removing NIC 0 changes no other NIC, and a new NIC 0 gets the old address', () => {
   const host = new Host();
   const [first, second] = host.define(machine(1, 'web', [1, 2])).entries;
   assert.deepEqual(host.define(machine(1, 'web', [2])).entries, [second]);
@@ -197,19 +200,16 @@ reservations('taking out NIC 0 moves nothing, and a new one in its place gets it
   assert.deepEqual(kept, second);
 });
 
-reservations(
-  'a NIC keeps its earlier MACs, the latest four in all, for the snapshot that brings one back',
-  () => {
-    const host = new Host();
-    for (const number of [1, 2, 3, 4, 5, 2]) host.define(machine(1, 'web', [number]));
-    assert.deepEqual(host.of(machine(1, 'web', []))[0]?.macs, [2, 5, 4, 3].map(mac));
-    assert.deepEqual(host.hostsfile.ours, [
-      reservationLine({ macs: [2, 5, 4, 3].map(mac), ip: at(155), hostname: 'web' }),
-    ]);
-  },
-);
+reservations('a NIC keeps its latest four MACs, because a snapshot may restore an earlier one', () => {
+  const host = new Host();
+  for (const number of [1, 2, 3, 4, 5, 2]) host.define(machine(1, 'web', [number]));
+  assert.deepEqual(host.entriesOf(machine(1, 'web', []))[0]?.macs, [2, 5, 4, 3].map(mac));
+  assert.deepEqual(host.hostsfile.ours, [
+    reservationLine({ macs: [2, 5, 4, 3].map(mac), ip: at(155), hostname: 'web' }),
+  ]);
+});
 
-reservations('an earlier MAC of one NIC that a new NIC takes is that one’s', () => {
+reservations('an earlier MAC of a NIC moves to the new NIC that uses it', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));
   const [first] = host.define(machine(1, 'web', [2])).entries;
@@ -220,7 +220,7 @@ reservations('an earlier MAC of one NIC that a new NIC takes is that one’s', (
   assert.deepEqual(host.define(machine(1, 'web', [2, 1])).entries, [kept, added]);
 });
 
-reservations('a NIC is known by the MAC it has before one that it had', () => {
+reservations('a NIC is recognised by its current MAC before an earlier one', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));
   const [first] = host.define(machine(1, 'web', [2])).entries;
@@ -229,7 +229,7 @@ reservations('a NIC is known by the MAC it has before one that it had', () => {
   assert.deepEqual([added?.macs, kept?.macs], [[mac(1)], [mac(2)]]);
 });
 
-reservations('a NIC that comes back has its address, though another has its name by now', () => {
+reservations('a NIC that is added again gets its address, even if another has its host name', () => {
   const host = new Host();
   const [, second] = host.define(machine(1, 'web', [1, 2])).entries;
   host.undefine(uuid(1));
@@ -240,14 +240,14 @@ reservations('a NIC that comes back has its address, though another has its name
   assert.deepEqual(ips, [first?.ip, second?.ip]);
 });
 
-reservations('NICs that swap MACs swap addresses with them', () => {
+reservations('NICs that swap MACs also swap addresses', () => {
   const host = new Host();
   const [first, second] = host.define(machine(1, 'web', [1, 2])).entries;
   assert.deepEqual(host.define(machine(1, 'web', [2, 1])).entries, [second, first]);
 });
 
 reservations(
-  'two machines with one MAC: the first keeps it, the second is told, and gets it when the first lets go',
+  'two machines with the same MAC: the first keeps it, the second gets a problem until the first releases it',
   () => {
     const host = new Host();
     const [first] = host.define(machine(1, 'web', [1])).entries;
@@ -264,17 +264,13 @@ reservations(
     host.define(machine(1, 'web', [3]));
     const [second] = host.define(machine(2, 'db', [1])).entries;
     assert.deepEqual([second?.ip, second?.problem, second?.macs], [at(98), null, [mac(1)]]);
-    assert.deepEqual(host.of(machine(1, '', []))[0]?.macs, [mac(3)]);
-    assert.equal(
-      host.hostsfile.ours.length,
-      2,
-      'the first, which lost an earlier MAC, is still reserved for',
-    );
+    assert.deepEqual(host.entriesOf(machine(1, '', []))[0]?.macs, [mac(3)]);
+    assert.equal(host.hostsfile.ours.length, 2, 'the first, which lost an earlier MAC, keeps its line');
   },
 );
 
 reservations(
-  'two NICs of one machine with one MAC: the first keeps it, also of a machine that libvirt does not list yet',
+  'two NICs of a machine with the same MAC: the first keeps it, even if libvirt does not list the machine yet',
   () => {
     const host = new Host();
     const twice = machine(1, 'web', [1, 1]);
@@ -297,16 +293,16 @@ reservations(
   },
 );
 
-reservations('a MAC that comes back to its first owner is no longer reserved for the second', () => {
+reservations('a MAC that its first owner uses again is not reserved for the second', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));
   host.define(machine(2, 'db', [1]));
   const [db] = host.define(machine(2, 'db', [2])).entries;
-  assert.deepEqual(db?.macs, [mac(2)], 'it never was');
+  assert.deepEqual(db?.macs, [mac(2)], 'the second has only its new MAC');
   assert.equal(host.hostsfile.ours.filter(line => line.includes(mac(1))).length, 1);
 });
 
-reservations('a machine that was undefined leaves its place to the next of its name', () => {
+reservations('a new machine inherits the reservations of an undefined one with its name', () => {
   for (const isSeen of [true, false]) {
     const host = new Host();
     const entries = host.define(machine(1, 'web', [1, 2])).entries;
@@ -319,11 +315,11 @@ reservations('a machine that was undefined leaves its place to the next of its n
       entries.map(entry => [entry.ip, entry.hostname, entry.nic]),
     );
     assert(!entries.some(entry => entry.ip === other));
-    assert.deepEqual(host.of(machine(1, '', [])), []);
+    assert.deepEqual(host.entriesOf(machine(1, '', [])), []);
   }
 });
 
-reservations('a second machine of a name inherits nothing from one that is there', () => {
+reservations('a second machine of a name inherits nothing from a defined one', () => {
   const host = new Host();
   const [first] = host.define(machine(1, 'web', [1])).entries;
   const [second] = host.define(machine(2, 'web', [2])).entries;
@@ -331,27 +327,30 @@ reservations('a second machine of a name inherits nothing from one that is there
   assert.match(second?.hostname ?? '', /^web-[0-9a-f]{6}$/);
 });
 
-reservations('when the pool is used up, the longest retired gives way, and never one that is there', () => {
-  const host = new Host(tiny(3));
-  for (const number of [1, 2, 3]) host.define(machine(number, `vm${number}`, [number]));
-  const ipOf = (number: number) => host.of(machine(number, '', []))[0]?.ip;
-  for (const number of [2, 3]) {
-    host.pass(hour);
-    host.undefine(uuid(number));
-  }
-  const [oldest, second, first] = [ipOf(2), ipOf(3), ipOf(1)];
-  assert.equal(host.define(machine(4, 'vm4', [4])).entries[0]?.ip, oldest);
-  assert.equal(ipOf(2), null);
-  assert.equal(host.define(machine(5, 'vm5', [5])).entries[0]?.ip, second);
-  const [none] = host.define(machine(6, 'vm6', [6])).entries;
-  assert.deepEqual([none?.ip, none?.problem], [null, { kind: 'pool-exhausted' }]);
-  assert.equal(ipOf(1), first);
-  assert(!host.hostsfile.ours.some(line => line.includes(mac(6))));
-  host.undefine(uuid(1));
-  assert.equal(host.define(machine(6, 'vm6', [6])).entries[0]?.ip, first, 'as soon as there is one');
-});
+reservations(
+  'when the pool is used up, the longest retired address is reused, and never that of a defined machine',
+  () => {
+    const host = new Host(poolLines(3));
+    for (const number of [1, 2, 3]) host.define(machine(number, `vm${number}`, [number]));
+    const ipOf = (number: number) => host.entriesOf(machine(number, '', []))[0]?.ip;
+    for (const number of [2, 3]) {
+      host.advance(hourMs);
+      host.undefine(uuid(number));
+    }
+    const [oldest, second, first] = [ipOf(2), ipOf(3), ipOf(1)];
+    assert.equal(host.define(machine(4, 'vm4', [4])).entries[0]?.ip, oldest);
+    assert.equal(ipOf(2), null);
+    assert.equal(host.define(machine(5, 'vm5', [5])).entries[0]?.ip, second);
+    const [none] = host.define(machine(6, 'vm6', [6])).entries;
+    assert.deepEqual([none?.ip, none?.problem], [null, { kind: 'pool-exhausted' }]);
+    assert.equal(ipOf(1), first);
+    assert(!host.hostsfile.ours.some(line => line.includes(mac(6))));
+    host.undefine(uuid(1));
+    assert.equal(host.define(machine(6, 'vm6', [6])).entries[0]?.ip, first, 'an address becomes free');
+  },
+);
 
-reservations('an address that is leased to another MAC is not given', () => {
+reservations('an address that is leased to another MAC is not assigned', () => {
   const lease = (number: number, lastByte: number, expires: number): Lease => ({
     mac: mac(number),
     ip: at(lastByte),
@@ -371,16 +370,24 @@ reservations('an address that is leased to another MAC is not given', () => {
     host.leases = [held];
     assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(expected), JSON.stringify(held));
     host.leases = [lease(9, expected, 0)];
-    assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(expected), 'what was given stays');
+    assert.equal(
+      host.define(machine(1, 'web', [1])).entries[0]?.ip,
+      at(expected),
+      'an assigned address is kept',
+    );
   }
-  const full = new Host(tiny(1));
+  const full = new Host(poolLines(1));
   full.leases = [lease(9, 10, 0)];
   full.define(machine(1, 'gone', [1]));
   full.undefine(uuid(1));
-  assert.equal(full.define(machine(2, 'web', [2])).entries[0]?.ip, null, 'nor taken from the retired');
+  assert.equal(
+    full.define(machine(2, 'web', [2])).entries[0]?.ip,
+    null,
+    'a leased address of a retired machine is not reused',
+  );
 });
 
-reservations('lines written by hand go before all', () => {
+reservations('lines written by hand have priority', () => {
   const host = new Host([], [`${mac(1)},192.168.100.50,left`, '192.168.100.155', 'web', `${mac(4)},printer`]);
   const entriesOf = (...args: Parameters<typeof machine>) => host.define(machine(...args)).entries;
   assert.deepEqual(
@@ -395,13 +402,13 @@ reservations('lines written by hand go before all', () => {
   assert.deepEqual(
     host.hostsfile.ours.map(line => line.slice(0, 17)),
     [mac(2)],
-    'a MAC that is spoken for has no second line',
+    'a MAC in a line written by hand has no second line',
   );
   const [left] = entriesOf(1, 'left', [1]);
-  assert.equal(left?.hostname, 'left', 'the name in its own line');
+  assert.equal(left?.hostname, 'left', 'the host name in the line of its MAC');
 });
 
-reservations('a line written later moves the machine it names, and who had that address', () => {
+reservations('a line written later moves the machine with its MAC, and the one that had its address', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));
   host.define(machine(2, 'db', [2]));
@@ -410,7 +417,7 @@ reservations('a line written later moves the machine it names, and who had that 
   assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(156));
 });
 
-reservations('a line for two NICs of one machine does not upset it', () => {
+reservations('a line for two NICs of one machine gives its address to one of them', () => {
   const host = new Host([], [`${mac(1)},${mac(2)},192.168.100.50`]);
   for (let times = 0; times < 3; times++) {
     const ips = host.define(machine(1, 'laptop', [1, 2])).entries.map(entry => entry.ip);
@@ -421,9 +428,9 @@ reservations('a line for two NICs of one machine does not upset it', () => {
   }
 });
 
-reservations('a fixed host has its address, its MAC and its name for itself', () => {
+reservations('the address, the MAC and the name of a fixed host are reserved for it', () => {
   const fixed = ['[host.printer]', 'network = k8s-br0', `mac = ${mac(9)}`, 'ip = 192.168.100.11'];
-  const host = new Host([...tiny(3), ...fixed]);
+  const host = new Host([...poolLines(3), ...fixed]);
   host.hostsfile = withReservations(host.hostsfile, host.wantedLines()) ?? host.hostsfile;
   const given = [1, 2, 3].map(
     number => host.define(machine(number, `vm${number}`, [number])).entries[0]?.ip ?? null,
@@ -433,7 +440,7 @@ reservations('a fixed host has its address, its MAC and its name for itself', ()
   assert.deepEqual([itself?.ip, itself?.hostname], [at(11), 'printer']);
   assert.match(host.define(machine(5, 'printer', [5])).entries[0]?.hostname ?? '', /^printer-/);
   const line = reservationLine({ macs: [mac(9)], ip: at(11), hostname: 'printer' });
-  assert(host.hostsfile.ours.includes(line), 'a machine with its MAC changes nothing of its line');
+  assert(host.hostsfile.ours.includes(line), 'a machine with its MAC does not change its line');
   host.define(machine(1, 'vm1', [9]));
   host.define(machine(1, 'vm1', [1]));
   assert.deepEqual(
@@ -442,7 +449,7 @@ reservations('a fixed host has its address, its MAC and its name for itself', ()
   );
 });
 
-reservations('what metadata asks for', () => {
+reservations('wishes in metadata are granted, or reported as a problem', () => {
   const cases: [wishes: Partial<Wishes>, ip: number, hostname: string, problem: RegExp | null][] = [
     [{ ip: at(50) }, 50, 'web', null],
     [{ ip: ip('192.168.100.5') }, 5, 'web', null],
@@ -472,12 +479,12 @@ reservations('what metadata asks for', () => {
     );
     if (problem === null) assert.equal(first?.problem, null);
     else assert.match(textOf(first), problem);
-    assert.deepEqual([second?.ip, second?.hostname], [at(152), 'web-1'], 'a wish is for the first NIC');
+    assert.deepEqual([second?.ip, second?.hostname], [at(152), 'web-1'], 'wishes apply to the first NIC');
     assert.deepEqual(second?.problem, wishes.problems?.[0] ?? null);
   }
 });
 
-reservations('a wish comes true later, and is forgotten without moving the machine', () => {
+reservations('a later wish is granted, and its removal does not move the machine', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));
   host.define(machine(1, 'web', [1], { ip: at(50), hostname: 'shop' }));
@@ -485,7 +492,7 @@ reservations('a wish comes true later, and is forgotten without moving the machi
   assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(50));
 });
 
-reservations('a wish for what a machine that is gone had', () => {
+reservations('a wish for the address and name of a retired machine is granted', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1, 2]));
   host.undefine(uuid(1));
@@ -494,7 +501,7 @@ reservations('a wish for what a machine that is gone had', () => {
   assert(second?.ip !== null && second?.ip !== at(152) && second?.hostname !== 'web-1');
 });
 
-reservations('wishes as they stand in the definition', () => {
+reservations('wishes are parsed from the definition', () => {
   const domain = (attributes: Record<string, string>) => ({
     name: 'web',
     uuid: uuid(1),
@@ -532,7 +539,7 @@ reservations('wishes as they stand in the definition', () => {
   }
 });
 
-reservations('which NICs are on a network', () => {
+reservations('the NICs of a network are on its bridge or on its libvirt network', () => {
   const nic = (number: number, bridge: string | null, on: string | null) => ({
     mac: mac(number),
     bridge,
@@ -556,19 +563,19 @@ reservations('which NICs are on a network', () => {
   assert.deepEqual(machineOn('k8s-br0', new Set(['k8s-br0', 'default']), domain).macs, [1, 2, 3, 4].map(mac));
 });
 
-reservations('a hostile name in a message', () => {
+reservations('an excerpt replaces control characters and is limited in length', () => {
   assert.equal(excerpt('a\nb\u001b[31m\u202e', 40), 'a?b?[31m?');
   assert.equal(excerpt('x'.repeat(41), 40).length, 40);
 });
 
-reservations('each decision says why', () => {
-  /** The reasons for a machine's first NIC, without what was passed over. */
+reservations('each decision has its reasons', () => {
+  /** Returns the reasons for one NIC, without the skipped addresses. */
   const reasons = ({ why }: Reserved, nic = 0) =>
     why[nic]?.map(step =>
       step.kind === 'claim' ? `claim: ${step.outcome}` : `${step.kind}: ${step.reason}`,
     );
   const host = new Host([
-    ...tiny(3),
+    ...poolLines(3),
     '[host.printer]',
     'network = k8s-br0',
     `mac = ${mac(9)}`,
@@ -609,7 +616,7 @@ reservations('each decision says why', () => {
   assert.deepEqual(reasons(host.define(machine(7, 'hand', [7])))?.at(-1), 'address: hostsfile');
 });
 
-reservations('an address that is not the formula’s says which ones were passed over', () => {
+reservations('the trail of an address that is not by the formula lists the skipped ones', () => {
   const host = new Host([], ['192.168.100.156']);
   host.leases = [{ mac: mac(8), ip: at(155), hostname: null, clientId: null, expires: 0 }];
   const { why } = host.define(machine(1, 'web', [1]));
@@ -628,8 +635,8 @@ reservations('an address that is not the formula’s says which ones were passed
   assert.deepEqual(first, ['address', '192.168.100.157']);
 });
 
-reservations('a trail lists a few of the addresses passed over, and counts all', () => {
-  const host = new Host(tiny(20));
+reservations('a trail lists a few of the skipped addresses, and counts all', () => {
+  const host = new Host(poolLines(20));
   for (let number = 1; number <= 20; number++) host.define(machine(number, `vm${number}`, [number]));
   const step = host.define(machine(21, 'last', [21])).why[0]?.at(-1);
   assert(step?.kind === 'address' && step.reason === 'none');
@@ -637,136 +644,173 @@ reservations('a trail lists a few of the addresses passed over, and counts all',
   assert.match(trailText(step), /^no address: dhcp-range is used up; .*; 12 more are not free$/);
 });
 
-reservations('a probe gets the last free address, and never the last of all', () => {
+reservations('a probe gets the last free address of the pool, unless it is the only one', () => {
   const probeAddress = (host: Host) => chooseProbeAddress(host.network, mac(99), host.reading(), host.now);
-  const host = new Host(tiny(3), ['192.168.100.12']);
+  const host = new Host(poolLines(3), ['192.168.100.12']);
   assert.equal(probeAddress(host), at(11));
   host.leases = [{ mac: mac(8), ip: at(11), hostname: null, clientId: null, expires: 0 }];
-  assert.equal(probeAddress(host), null, 'the one that is left is for a machine');
+  assert.equal(probeAddress(host), null, 'the only free address is kept for a machine');
   host.leases = [{ mac: mac(99), ip: at(11), hostname: null, clientId: null, expires: 0 }];
-  assert.equal(probeAddress(host), at(11), 'its own lease is no obstacle');
+  assert.equal(probeAddress(host), at(11), 'the lease of the probe itself does not matter');
   host.define(machine(1, 'web', [1]));
   assert.equal(probeAddress(host), null);
 });
 
-/** Something that happens on a host. */
-type Happening =
-  | { readonly what: 'define'; readonly name: string; readonly macs: readonly number[] }
-  | { readonly what: 'rename'; readonly of: number; readonly name: string }
-  | { readonly what: 'remove NIC'; readonly of: number; readonly nic: number }
-  | { readonly what: 'add NIC'; readonly of: number; readonly nic: number; readonly mac: number }
-  | { readonly what: 'set MAC'; readonly of: number; readonly nic: number; readonly mac: number }
+/** A change of one machine: that with this index, modulo their number. */
+type MachineChange =
+  | { readonly kind: 'rename'; readonly machine: number; readonly name: string }
+  | { readonly kind: 'remove NIC'; readonly machine: number; readonly nic: number }
+  | { readonly kind: 'add NIC'; readonly machine: number; readonly nic: number; readonly mac: number }
+  | { readonly kind: 'set MAC'; readonly machine: number; readonly nic: number; readonly mac: number }
   | {
-      readonly what: 'wish';
-      readonly of: number;
+      readonly kind: 'wish';
+      readonly machine: number;
       readonly ip: number | null;
       readonly hostname: string | null;
     }
-  | { readonly what: 'boot'; readonly of: number }
-  | { readonly what: 'undefine'; readonly of: number; readonly isSeen: boolean }
-  | { readonly what: 'lease'; readonly mac: number; readonly ip: number; readonly minutes: number }
-  | { readonly what: 'wait'; readonly minutes: number };
+  | { readonly kind: 'boot'; readonly machine: number }
+  | { readonly kind: 'undefine'; readonly machine: number; readonly isSeen: boolean };
 
-// Few names, MACs and addresses, so that they meet.
-const someName = fc.constantFrom('web', 'Web', 'db', 'x,y', '7');
-const someMac = fc.integer({ min: 1, max: 8 });
-const someMachine = fc.nat(5);
-const someNic = fc.nat(2);
-const someByte = fc.integer({ min: 8, max: 18 });
+type HostEvent =
+  | MachineChange
+  | { readonly kind: 'define'; readonly name: string; readonly macs: readonly number[] }
+  | { readonly kind: 'lease'; readonly mac: number; readonly ip: number; readonly minutes: number }
+  | { readonly kind: 'wait'; readonly minutes: number };
 
-const happening: fc.Arbitrary<Happening> = fc.oneof(
+// Few names, MACs and addresses, so that they often clash.
+const anyMachineName = fc.constantFrom('web', 'Web', 'db', 'x,y', '7');
+const anyMacNumber = fc.integer({ min: 1, max: 8 });
+const anyMachineIndex = fc.nat(5);
+const anyNic = fc.nat(2);
+const anyLastByte = fc.integer({ min: 8, max: 18 });
+
+const anyHostEvent: fc.Arbitrary<HostEvent> = fc.oneof(
   {
     weight: 3,
     arbitrary: fc.record({
-      what: fc.constant('define' as const),
-      name: someName,
-      macs: fc.array(someMac, { maxLength: 3 }),
+      kind: fc.constant('define' as const),
+      name: anyMachineName,
+      macs: fc.array(anyMacNumber, { maxLength: 3 }),
     }),
   },
-  fc.record({ what: fc.constant('rename' as const), of: someMachine, name: someName }),
-  fc.record({ what: fc.constant('remove NIC' as const), of: someMachine, nic: someNic }),
-  fc.record({ what: fc.constant('add NIC' as const), of: someMachine, nic: someNic, mac: someMac }),
+  fc.record({ kind: fc.constant('rename' as const), machine: anyMachineIndex, name: anyMachineName }),
+  fc.record({ kind: fc.constant('remove NIC' as const), machine: anyMachineIndex, nic: anyNic }),
+  fc.record({
+    kind: fc.constant('add NIC' as const),
+    machine: anyMachineIndex,
+    nic: anyNic,
+    mac: anyMacNumber,
+  }),
   {
     weight: 2,
     arbitrary: fc.record({
-      what: fc.constant('set MAC' as const),
-      of: someMachine,
-      nic: someNic,
-      mac: someMac,
+      kind: fc.constant('set MAC' as const),
+      machine: anyMachineIndex,
+      nic: anyNic,
+      mac: anyMacNumber,
     }),
   },
   fc.record({
-    what: fc.constant('wish' as const),
-    of: someMachine,
-    ip: fc.option(someByte),
+    kind: fc.constant('wish' as const),
+    machine: anyMachineIndex,
+    ip: fc.option(anyLastByte),
     hostname: fc.option(fc.constantFrom('web', 'db', 'left')),
   }),
-  fc.record({ what: fc.constant('boot' as const), of: someMachine }),
+  fc.record({ kind: fc.constant('boot' as const), machine: anyMachineIndex }),
   {
     weight: 2,
-    arbitrary: fc.record({ what: fc.constant('undefine' as const), of: someMachine, isSeen: fc.boolean() }),
+    arbitrary: fc.record({
+      kind: fc.constant('undefine' as const),
+      machine: anyMachineIndex,
+      isSeen: fc.boolean(),
+    }),
   },
-  fc.record({ what: fc.constant('lease' as const), mac: someMac, ip: someByte, minutes: fc.nat(100) }),
-  fc.record({ what: fc.constant('wait' as const), minutes: fc.nat(100) }),
+  fc.record({
+    kind: fc.constant('lease' as const),
+    mac: anyMacNumber,
+    ip: anyLastByte,
+    minutes: fc.nat(100),
+  }),
+  fc.record({ kind: fc.constant('wait' as const), minutes: fc.nat(100) }),
 );
 
-/** What becomes of a machine: null for one that is gone, undefined where nothing is to be reserved. */
-function happen(host: Host, event: Happening, number: number): Machine | null {
-  if (event.what === 'define') return machine(number, event.name, event.macs);
-  if (event.what === 'wait') host.pass(event.minutes * 60_000);
-  if (event.what === 'lease') {
-    const expires = event.minutes === 0 ? 0 : Math.floor(host.now.getTime() / 1000) + event.minutes * 60;
-    host.leases = [
-      ...host.leases,
-      { mac: mac(event.mac), ip: at(event.ip), hostname: null, clientId: null, expires },
-    ];
-  }
-  if (!('of' in event) || host.machines.size === 0) return null;
-  const there = [...host.machines.values()];
-  const meant = there[event.of % there.length];
-  assert(meant);
-  switch (event.what) {
+/** Applies an event to the host. Returns the machine that is to be reserved for; null if there is none. */
+function applyEvent(host: Host, event: HostEvent, number: number): Machine | null {
+  switch (event.kind) {
+    case 'define':
+      return machine(number, event.name, event.macs);
+    case 'wait':
+      host.advance(event.minutes * 60_000);
+      return null;
+    case 'lease': {
+      const expires = event.minutes === 0 ? 0 : Math.floor(host.now.getTime() / 1000) + event.minutes * 60;
+      host.leases = [
+        ...host.leases,
+        { mac: mac(event.mac), ip: at(event.ip), hostname: null, clientId: null, expires },
+      ];
+      return null;
+    }
     case 'rename':
-      return { ...meant, name: event.name };
     case 'remove NIC':
-      return { ...meant, macs: meant.macs.toSpliced(event.nic, 1) };
     case 'add NIC':
-      return { ...meant, macs: meant.macs.toSpliced(event.nic, 0, mac(event.mac)) };
     case 'set MAC':
-      return { ...meant, macs: meant.macs.map((own, nic) => (nic === event.nic ? mac(event.mac) : own)) };
+    case 'wish':
+    case 'boot':
+    case 'undefine':
+      return changeMachine(host, event);
+  }
+}
+
+function changeMachine(host: Host, change: MachineChange): Machine | null {
+  if (host.machines.size === 0) return null;
+  const machines = [...host.machines.values()];
+  const changed = machines[change.machine % machines.length];
+  assert(changed);
+  switch (change.kind) {
+    case 'rename':
+      return { ...changed, name: change.name };
+    case 'remove NIC':
+      return { ...changed, macs: changed.macs.toSpliced(change.nic, 1) };
+    case 'add NIC':
+      return { ...changed, macs: changed.macs.toSpliced(change.nic, 0, mac(change.mac)) };
+    case 'set MAC':
+      return {
+        ...changed,
+        macs: changed.macs.map((own, nic) => (nic === change.nic ? mac(change.mac) : own)),
+      };
     case 'wish':
       return {
-        ...meant,
-        wishes: { ...noWishes, ip: event.ip === null ? null : at(event.ip), hostname: event.hostname },
+        ...changed,
+        wishes: { ...noWishes, ip: change.ip === null ? null : at(change.ip), hostname: change.hostname },
       };
     case 'undefine':
-      if (event.isSeen) host.undefine(meant.uuid);
-      else host.machines.delete(meant.uuid);
+      if (change.isSeen) host.undefine(changed.uuid);
+      else host.machines.delete(changed.uuid);
       return null;
     case 'boot':
-      return meant;
+      return changed;
   }
 }
 
 function assertDistinct(values: readonly unknown[], what: string): void {
-  assert.equal(new Set(values).size, values.length, `${what} twice: ${values.join(' ')}`);
+  assert.equal(new Set(values).size, values.length, `duplicate ${what}: ${values.join(' ')}`);
 }
 
-/** What is true of the ledger and the hostsfile at any time. */
-function assertSound(host: Host): void {
+/** Checks the invariants of the ledger and the hostsfile. */
+function assertConsistent(host: Host): void {
   const entries = host.ledger.entries();
   const live = host.live();
   assertDistinct(
     entries.flatMap(entry => entry.ip ?? []),
-    'an address',
+    'address',
   );
   assertDistinct(
     live.flatMap(entry => (entry.ip === null ? [] : (entry.macs[0] ?? []))),
-    'a current MAC with an address',
+    'current MAC with an address',
   );
   assertDistinct(
     live.map(entry => entry.hostname),
-    'a host name',
+    'host name',
   );
   for (const entry of live.filter(one => host.machines.has(one.uuid))) {
     const fixed = host.network.hosts.find(one => one.ip === entry.ip);
@@ -783,20 +827,20 @@ function assertSound(host: Host): void {
   for (const lines of [wanted, host.hostsfile.ours]) {
     assertDistinct(
       lines.flatMap(line => line.match(/[0-9a-f:]{17}/g) ?? []),
-      'a MAC in the hostsfile',
+      'MAC in the hostsfile',
     );
     assertDistinct(
       lines.map(line => /192\.168\.100\.\d+/.exec(line)?.[0]),
-      'an address in the hostsfile',
+      'address in the hostsfile',
     );
   }
 }
 
-/** What is true of one decision, by what was there before it. */
-function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Reserved): void {
+/** Checks one decision against the ledger before it. */
+function assertDecision(host: Host, before: Ledger, wanted: Machine, { entries }: Reserved): void {
   const { network: lan, byHand } = host;
-  const was = before.entries();
-  const isPromised = (one: Ipv4) =>
+  const earlier = before.entries();
+  const isReserved = (one: Ipv4) =>
     lan.hosts.some(fixed => fixed.ip === one) || byHand.some(line => line.ip === one);
   const isFixed = (own: Mac) =>
     lan.hosts.some(fixed => fixed.mac === own) || byHand.some(line => line.macs.includes(own));
@@ -813,27 +857,27 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
     assert.equal(entry.macs[0], wanted.macs[nic]);
     assert.equal(entry.retired, null);
     assert(
-      host.of(wanted).some(one => one.macs[0] === entry.macs[0] && one.ip === entry.ip),
-      'what is returned is in the ledger',
+      host.entriesOf(wanted).some(one => one.macs[0] === entry.macs[0] && one.ip === entry.ip),
+      'a returned entry is in the ledger',
     );
   }
-  for (const other of was.filter(
+  for (const other of earlier.filter(
     one => one.uuid !== wanted.uuid && one.retired === null && host.machines.has(one.uuid),
   )) {
-    const now = host.of(other).find(one => one.nic === other.nic && one.hostname === other.hostname);
+    const now = host.entriesOf(other).find(one => one.nic === other.nic && one.hostname === other.hostname);
     assert.equal(now?.ip, other.ip, `${other.name} lost its address to ${wanted.name}`);
     assert.equal(now?.macs[0], other.macs[0]);
   }
 
-  const own = was.filter(one => one.uuid === wanted.uuid);
-  const isPlain =
+  const own = earlier.filter(one => one.uuid === wanted.uuid);
+  const isWithoutClaims =
     wanted.wishes.ip === null &&
     new Set(wanted.macs).size === wanted.macs.length &&
     !wanted.macs.some(isFixed);
-  if (!isPlain) return;
+  if (!isWithoutClaims) return;
   for (const [nic, entry] of entries.entries()) {
     const current = wanted.macs[nic] as Mac;
-    const isClash = was.some(
+    const isClash = earlier.some(
       one =>
         one.macs[0] === current &&
         one.uuid !== wanted.uuid &&
@@ -847,43 +891,44 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
       continue;
     }
     const same = own.find(one => one.macs[0] === current);
-    if (same?.ip != null && !isPromised(same.ip)) assert.equal(entry.ip, same.ip, 'an address moved');
+    if (same?.ip != null && !isReserved(same.ip)) assert.equal(entry.ip, same.ip, 'an address changed');
     const predecessors =
       own.length > 0
         ? []
-        : was.filter(
+        : earlier.filter(
             one =>
               one.name === wanted.name &&
               one.nic === nic &&
               (one.retired !== null || !host.machines.has(one.uuid)),
           );
     const inherited = predecessors[0]?.ip;
-    if (inherited != null && !isPromised(inherited)) {
-      // Where the pool is used up, another NIC of the machine itself may have it.
+    if (inherited != null && !isReserved(inherited)) {
+      // If the pool is used up, another NIC of the same machine may have it.
       assert(
         entries.some(one => one.ip === inherited),
-        'a name did not get its address back',
+        'a machine did not inherit the address of its name',
       );
     }
     if (own.length > 0 || predecessors.length > 0 || wanted.macs.length > 1) continue;
 
-    // A machine never seen before, with one NIC.
+    // From here on: a new machine with one NIC.
     const pool = Array.from({ length: lan.range.last - lan.range.first + 1 }, (_, place) =>
       ipv4After(lan.range.first, place),
     );
-    const given = was.map(one => one.ip);
-    const free = pool.filter(one => !given.includes(one) && !isPromised(one) && !isLeased(one, current));
-    const retired = was
+    const assigned = earlier.map(one => one.ip);
+    const free = pool.filter(one => !assigned.includes(one) && !isReserved(one) && !isLeased(one, current));
+    const retired = earlier
       .filter(
-        one => one.ip !== null && one.retired !== null && !isPromised(one.ip) && !isLeased(one.ip, current),
+        one => one.ip !== null && one.retired !== null && !isReserved(one.ip) && !isLeased(one.ip, current),
       )
       .sort((a, b) => Number(a.retired) - Number(b.retired));
-    if (free.length > 0) assert(free.includes(entry.ip as Ipv4), 'a free address was there and not given');
+    if (free.length > 0)
+      assert(free.includes(entry.ip as Ipv4), 'a free address earlier there and not given');
     else if (retired.length > 0) {
       const longest = retired.filter(one => Number(one.retired) === Number(retired[0]?.retired));
       assert(
         longest.some(one => one.ip === entry.ip),
-        'not the longest retired',
+        'the reused address is not the longest retired',
       );
     } else {
       assert.equal(entry.ip, null);
@@ -892,7 +937,7 @@ function assertFair(host: Host, before: Ledger, wanted: Machine, { entries }: Re
   }
 }
 
-reservations('whatever happens to machines on a host, reservations stay sound', () => {
+reservations('after any sequence of events on a host, reservations are consistent', () => {
   const byHand = fc.subarray([`${mac(1)},192.168.100.11`, '192.168.100.12', 'web', `${mac(2)},db`]);
   const fixed = fc.constantFrom(
     [],
@@ -904,26 +949,30 @@ reservations('whatever happens to machines on a host, reservations stay sound', 
       size,
       byHand,
       fixed,
-      fc.array(happening, { minLength: 1, maxLength: 40 }),
-      (count, lines, hosts, happenings) => {
-        const host = new Host([...tiny(count), ...hosts], lines);
+      fc.array(anyHostEvent, { minLength: 1, maxLength: 40 }),
+      (count, lines, hosts, events) => {
+        const host = new Host([...poolLines(count), ...hosts], lines);
         host.hostsfile = withReservations(host.hostsfile, host.wantedLines()) ?? host.hostsfile;
-        for (const [number, event] of happenings.entries()) {
-          const wanted = happen(host, event, number);
+        for (const [number, event] of events.entries()) {
+          const wanted = applyEvent(host, event, number);
           if (wanted !== null) {
-            const moment = event.what === 'boot' ? 'booting' : 'defined';
+            const moment = event.kind === 'boot' ? 'booting' : 'defined';
             const before = host.ledger;
             const reserved = host.define(wanted, moment);
-            assertFair(host, before, wanted, reserved);
-            // What one of its NICs let go of may be what an earlier one could not have.
+            assertDecision(host, before, wanted, reserved);
+            // One of its NICs may have released what an earlier one could not get.
             if (reserved.entries.some(one => one.problem !== null)) host.define(wanted, moment);
             const { ledger, hostsfile } = host;
             const again = host.define(wanted, moment);
-            assert.equal(again.ledger.bytes.toString(), ledger.bytes.toString(), 'twice is not as once');
+            assert.equal(
+              again.ledger.bytes.toString(),
+              ledger.bytes.toString(),
+              'the second decision changed the ledger',
+            );
             assert.equal(host.hostsfile, hostsfile);
             assert.deepEqual(again.events, []);
           }
-          assertSound(host);
+          assertConsistent(host);
         }
       },
     ),

@@ -1,5 +1,7 @@
-// run.mjs [NAMEPART...]: runs the unit tests whose path contains a NAMEPART, those of node-libvirt included, as one bundle, under this Node and
-// under each of test/nodes. A test counts once; each further Node counts as one test, which passes if all tests pass.
+// run.mjs [NAMEPART...]: runs the unit tests whose path contains a NAMEPART, under this Node and those of test/nodes.
+//
+// The tests of node-libvirt are included. A test counts once; each further Node counts as one test, which passes if all
+// tests pass.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 import { execa } from 'execa';
@@ -14,7 +16,7 @@ const files = ['test/unit', 'src/node-libvirt/test']
   .filter(file => file.endsWith('.test.ts'))
   .filter(file => wanted.length === 0 || wanted.some(part => file.includes(part)));
 
-// A file that forgets to run its suite would pass without a word.
+// A file that does not run its suite would pass silently.
 for (const file of files) {
   const text = readFileSync(`${checkout}${file}`, 'utf8');
   const suites = text.match(/= suite\(/g)?.length ?? 0;
@@ -54,13 +56,13 @@ async function runUnder(node) {
     ['--enable-source-maps', `${built}/all.cjs`],
     { cwd: checkout, reject: false, timeout: 240_000 },
   );
-  // uvu prints one summary over all suites, unless one of them ended the process early.
+  // uvu prints one summary for all suites, unless one of them ended the process early.
   const [, total = 0, passed = 0] = (/^ {2}Total: +(\d+)\n {2}Passed: +(\d+)/m.exec(stdout) ?? []).map(
     Number,
   );
   const failed = total === 0 ? 1 : total - passed || (exitCode === 0 ? 0 : 1);
   const output = [stdout, stderr, exitCode === 0 ? '' : shortMessage].join('\n').trim();
-  return { output, passed, failed, isFound: code !== 'ENOENT' };
+  return { output, passed, failed, isInstalled: code !== 'ENOENT' };
 }
 
 const paths = [
@@ -69,13 +71,14 @@ const paths = [
 ];
 const [own, ...further] = await Promise.all(paths.map(runUnder));
 console.log(own.output);
-for (const [index, { output, passed, failed, isFound }] of further.entries()) {
+for (const [index, { output, passed, failed, isInstalled }] of further.entries()) {
   const name = furtherNodes[index];
-  if (!isFound) console.log(`${name} is missing: run "npm ci --prefix test/nodes"`);
+  if (!isInstalled) console.log(`${name} is missing: run "npm ci --prefix test/nodes"`);
   else if (failed === 0) console.log(`${name}: ${passed} unit tests passed`);
-  // What fails under every Node is in the output above.
+  // If this Node failed, too, its output above has the reason.
   else console.log(`${name}: FAILED${own.failed > 0 ? ', too' : `\n${output}`}`);
 }
+
 const passed = own.passed + further.filter(run => run.failed === 0).length;
 const failed = own.failed + further.filter(run => run.failed > 0).length;
 writeFileSync(`${built}/totals.json`, `${JSON.stringify({ passed, failed })}\n`);

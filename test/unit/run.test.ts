@@ -1,4 +1,4 @@
-// Programs of the system: their output, time limits and errors.
+// run.test.ts: tests how programs of the system run: output, time limits and errors; and locks.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -19,16 +19,17 @@ async function failureOf(work: Promise<unknown>): Promise<CommandError> {
   return error;
 }
 
-const sh = (script: string, input = '', timeoutSeconds = 10) =>
-  run('sh', ['-c', script], { input, timeoutSeconds });
+function sh(script: string, input = '', timeoutSeconds = 10) {
+  return run('sh', ['-c', script], { input, timeoutSeconds });
+}
 
-running('returns the output without the line break at its end', async () => {
+running('run() returns the output without the final line break', async () => {
   assert.equal(await sh('echo a; echo; echo'), 'a\n\n');
   assert.equal(await sh('cat', 'input\n'), 'input');
   assert.equal(await sh('cat'), '');
 });
 
-running('has a fixed PATH and locale, / as directory, and nothing else of this process', async () => {
+running('a program has a fixed PATH and locale, / as directory, and inherits no other variable', async () => {
   process.env.VIRLAN_TEST = 'inherited';
   const lines = (await run('env', [])).split('\n').sort();
   delete process.env.VIRLAN_TEST;
@@ -36,7 +37,7 @@ running('has a fixed PATH and locale, / as directory, and nothing else of this p
   assert.equal(await run('pwd', []), '/');
 });
 
-running('a program need not read its input', async () => {
+running('a program that does not read its input is not an error', async () => {
   assert.equal(await sh('exec <&-; echo done', 'x'.repeat(1_000_000)), 'done');
 });
 
@@ -50,11 +51,11 @@ running('a warning printed first does not hide the error', async () => {
   assert(error.cause instanceof Error);
 });
 
-running('a program that says nothing fails with its exit code', async () => {
+running('the error of a program without output contains its exit code', async () => {
   assert.match((await failureOf(sh('exit 3'))).message, /^sh -c exit 3: ended with 3$/);
 });
 
-running('a missing, a killed and a slow program are told apart', async () => {
+running('a missing, a killed and a slow program have different reasons', async () => {
   const missing = await failureOf(run('no-such-program', []));
   assert.equal(missing.reason, 'missing');
   assert.equal(missing.message, 'no-such-program is not installed on this host: install it');
@@ -70,7 +71,7 @@ running('a missing, a killed and a slow program are told apart', async () => {
   assert(performance.now() - began < 5000);
 });
 
-running('a daemon that holds the output open does not hold up its starter', async () => {
+running('a daemon that keeps the output open does not block run()', async () => {
   const began = performance.now();
   assert.equal(await sh('sleep 20 & echo started'), 'started');
   const error = await failureOf(sh('sleep 20 & echo wrong >&2; exit 1'));
@@ -78,13 +79,13 @@ running('a daemon that holds the output open does not hold up its starter', asyn
   assert(performance.now() - began < 5000);
 });
 
-running('a question whose answer is no is null', async () => {
+running('runOrNull() returns null if the program fails or is missing', async () => {
   assert.equal(await runOrNull('false', []), null);
   assert.equal(await runOrNull('no-such-program', []), null);
   assert.equal(await runOrNull('cat', [], { input: 'yes' }), 'yes');
 });
 
-running('the most telling line of standard error', () => {
+running('the most informative line of standard error is selected', () => {
   const cases = [
     ['', null],
     [
@@ -104,7 +105,7 @@ running('the most telling line of standard error', () => {
   for (const [stderr, line] of cases) assert.equal(tellingLine(stderr), line);
 });
 
-running('a lock is held by one at a time', async () => {
+running('a lock has one holder at a time', async () => {
   const directory = mkdtempSync(`${tmpdir()}/virlan-lock-`);
   const path = `${directory}/below/lock`;
   const order: string[] = [];

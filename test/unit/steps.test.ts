@@ -1,3 +1,4 @@
+// steps.test.ts: tests the description of each kind of step.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -18,7 +19,7 @@ const nft = nftables.render(makeRuleset(network()));
 const checksum = checksumScript(bridge);
 const on = { name: 'lan', fixedReservations: [] };
 
-/** Every kind of step, at least once, and what a person reads. */
+/** One or more steps of each kind, with their first line and the lines below it. */
 const cases: [step: Step, line: string, ...more: string[]][] = [
   [{ kind: 'add bridge', link, state }, '+ bridge br0: 52:54:00:00:00:01, MTU 1500, STP on'],
   [
@@ -112,7 +113,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   [{ kind: 'stop dnsmasq', bridge, pid: 7 }, '- dnsmasq: process 7'],
 ];
 
-describe('every kind of step, as a person reads it', () => {
+describe('each kind of step has its description', () => {
   for (const [step, line, ...more] of cases) {
     const { sign, subject, detail, lines } = describeStep(step);
     assert.equal(`${sign} ${subject}: ${detail}`, line);

@@ -1,3 +1,4 @@
+// terminal.test.ts: tests errors, help and progress messages on a terminal.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
@@ -9,7 +10,7 @@ import { VirlanError } from '../../src/errors.ts';
 
 const terminal = suite('terminal');
 
-terminal('an error is one line for each problem, without control characters', () => {
+terminal('an error is one line per problem, without control characters', () => {
   assert.deepEqual(failureLines(new VirlanError('invalid-config', 'a.ini:1: x\na.ini:2: \u001b[2J')), [
     'virlan: a.ini:1: x',
     'virlan: a.ini:2: ?[2J',
@@ -17,7 +18,7 @@ terminal('an error is one line for each problem, without control characters', ()
   assert.deepEqual(failureLines('text'), ['virlan: text']);
 });
 
-terminal('the stack shows each cause once, the first thrown last', () => {
+terminal('the stack shows each cause once, the innermost last', () => {
   const innermost = new Error('EACCES');
   const middle = new VirlanError('damaged-file', 'cannot read it', { cause: innermost });
   const lines = stackLines(new VirlanError('refused', 'cannot set it up', { cause: middle }));
@@ -42,8 +43,8 @@ terminal('help fits 80 columns and does not break a word', () => {
   }
 });
 
-/** Runs work under `progress` with standard error as a terminal or not, and returns what was written there. */
-async function written(isTerminal: boolean, work: () => Promise<unknown>): Promise<string> {
+/** Runs `progress` with standard error as a terminal or not. Returns the text that was written there. */
+async function progressOutput(isTerminal: boolean, work: () => Promise<unknown>): Promise<string> {
   const { stderr } = process;
   const fake = {
     isTTY: isTerminal,
@@ -62,12 +63,12 @@ async function written(isTerminal: boolean, work: () => Promise<unknown>): Promi
 }
 
 terminal('work that takes longer than a second is announced, on a terminal only', async () => {
-  assert.equal(await written(true, () => sleep(1100)), 'virlan: setting up networks …\n');
-  assert.equal(await written(false, () => sleep(1100)), '');
-  assert.equal(await written(true, () => sleep(10)), '');
+  assert.equal(await progressOutput(true, () => sleep(1100)), 'virlan: setting up networks …\n');
+  assert.equal(await progressOutput(false, () => sleep(1100)), '');
+  assert.equal(await progressOutput(true, () => sleep(10)), '');
   assert.equal(await progress('setting up networks', Promise.resolve(7)), 7);
   const failing = () => Promise.reject(new Error('failed'));
-  assert.equal(await written(true, failing), '');
+  assert.equal(await progressOutput(true, failing), '');
   await assert.rejects(progress('setting up networks', failing()), /failed/);
 });
 

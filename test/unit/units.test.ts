@@ -1,3 +1,4 @@
+// units.test.ts: tests how steps are grouped into repair units.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { groupByUnit, type Step } from '../../src/network/steps.ts';
@@ -26,12 +27,12 @@ const stop: Step = { kind: 'stop dnsmasq', bridge: 'br0', pid: 7 };
 const write: Step = { kind: 'write file', path: conf, from: null, to: 'x' };
 const start: Step = { kind: 'start dnsmasq', bridge: 'br0' };
 
-function told(...steps: Step[]): Record<string, Step[]> {
+function stepsByUnit(...steps: Step[]): Record<string, Step[]> {
   return Object.fromEntries(groupByUnit('br0', steps).map(({ unit, steps: own }) => [unitText(unit), own]));
 }
 
-units('each thing has its steps, and dnsmasq its configuration', () => {
-  assert.deepEqual(told(forwarding, rules, addressStep, tap, ipv6, stop, write, start), {
+units('steps are grouped by unit, and the configuration belongs to dnsmasq', () => {
+  assert.deepEqual(stepsByUnit(forwarding, rules, addressStep, tap, ipv6, stop, write, start), {
     'net.ipv4.ip_forward': [forwarding],
     'firewall (nftables) of br0': [rules],
     'address on br0': [addressStep],
@@ -41,7 +42,7 @@ units('each thing has its steps, and dnsmasq its configuration', () => {
   });
 });
 
-units('STP, which rests while ports come back, is theirs then', () => {
+units('steps that pause STP while ports are added belong to the ports', () => {
   const stp = (from: boolean, to: boolean): Step => ({
     kind: 'set link',
     link: 'br0',
@@ -50,12 +51,12 @@ units('STP, which rests while ports come back, is theirs then', () => {
     to,
   });
   const [off, on] = [stp(true, false), stp(false, true)];
-  assert.deepEqual(told(off, tap, on), { 'ports of br0': [off, tap, on] });
-  assert.deepEqual(told(on), { 'stp of br0': [on] });
+  assert.deepEqual(stepsByUnit(off, tap, on), { 'ports of br0': [off, tap, on] });
+  assert.deepEqual(stepsByUnit(on), { 'stp of br0': [on] });
 });
 
-units('what goes onto a bridge that is not there is part of the bridge', () => {
-  assert.deepEqual(told(forwarding, rules, bridge, addressStep, tap, ipv6, start), {
+units('steps on a bridge that is added belong to the bridge', () => {
+  assert.deepEqual(stepsByUnit(forwarding, rules, bridge, addressStep, tap, ipv6, start), {
     'net.ipv4.ip_forward': [forwarding],
     'firewall (nftables) of br0': [rules],
     'bridge br0': [bridge, addressStep, tap, ipv6],

@@ -1,3 +1,4 @@
+// watcher.test.ts: tests which configuration changes are refused, and what the watcher adds to the status.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
@@ -8,15 +9,15 @@ import { config } from './builders.ts';
 
 const watcher = suite('watcher');
 
-const two = '[network.a]\nsubnet = 10.0.0.0/24\n[network.b]\nsubnet = 10.0.1.0/24';
-const on =
-  (...machines: readonly string[]) =>
-  ({ name }: NetworkConfig) =>
-    name === 'a' ? machines : [];
+const twoNetworks = '[network.a]\nsubnet = 10.0.0.0/24\n[network.b]\nsubnet = 10.0.1.0/24';
 
-watcher('a configuration that would cut off running machines is refused', () => {
+function machinesOnA(...machines: readonly string[]) {
+  return ({ name }: NetworkConfig) => (name === 'a' ? machines : []);
+}
+
+watcher('a configuration that would disconnect running machines is refused', () => {
   const cases: [next: string, machines: string[], text: string | null][] = [
-    [two, ['web'], null],
+    [twoNetworks, ['web'], null],
     ['[network.b]\nsubnet = 10.0.1.0/24', [], null],
     [
       '[network.b]\nsubnet = 10.0.1.0/24',
@@ -24,37 +25,39 @@ watcher('a configuration that would cut off running machines is refused', () => 
       'network a cannot be removed while machines run on it: "web", "d\\"b": shut them down first',
     ],
     [
-      two.replace('10.0.0.0/24', '10.0.9.0/24'),
+      twoNetworks.replace('10.0.0.0/24', '10.0.9.0/24'),
       ['web'],
       'the subnet of a cannot become 10.0.9.0/24 while machines run on it: "web": shut them down first',
     ],
     [
-      two.replace('[network.a]', '[network.a]\nbridge = br7'),
+      twoNetworks.replace('[network.a]', '[network.a]\nbridge = br7'),
       ['web'],
       'the bridge of a cannot become br7 while machines run on it: "web": shut them down first',
     ],
-    [two.replace('10.0.1.0/24', '10.0.9.0/24'), ['web'], null],
-    [two.replace('[network.a]', '[network.a]\nmtu = 9000'), ['web'], null],
+    [twoNetworks.replace('10.0.1.0/24', '10.0.9.0/24'), ['web'], null],
+    [twoNetworks.replace('[network.a]', '[network.a]\nmtu = 9000'), ['web'], null],
   ];
   for (const [next, machines, text] of cases) {
-    const [refused] = findRefusedChanges(config(two), config(next), on(...machines));
+    const [refused] = findRefusedChanges(config(twoNetworks), config(next), machinesOnA(...machines));
     assert.equal(refused === undefined ? null : refusedChangeText(refused), text, next);
   }
 });
 
-const network = (name: string, ...problems: string[]): NetworkStatus => ({
-  name,
-  bridge: name,
-  subnet: '10.0.0.0/24',
-  gateway: '10.0.0.1',
-  up: true,
-  firewall: 'nftables',
-  dnsmasq: { running: true, pid: 7 },
-  otherFirewalls: [],
-  problems,
-  probe: null,
-  machines: [],
-});
+function network(name: string, ...problems: string[]): NetworkStatus {
+  return {
+    name,
+    bridge: name,
+    subnet: '10.0.0.0/24',
+    gateway: '10.0.0.1',
+    up: true,
+    firewall: 'nftables',
+    dnsmasq: { running: true, pid: 7 },
+    otherFirewalls: [],
+    problems,
+    probe: null,
+    machines: [],
+  };
+}
 
 const collected: Status = {
   virlan: '1.2.3',
@@ -62,7 +65,7 @@ const collected: Status = {
   networks: [network('a', 'own'), network('b')],
 };
 
-const quiet: WatcherState = {
+const withoutProblems: WatcherState = {
   pid: 812,
   libvirt: 'connected',
   configurationProblem: null,
@@ -71,19 +74,19 @@ const quiet: WatcherState = {
   lastProbe: () => null,
 };
 
-watcher('a watcher without problems adds itself to the status', () => {
-  assert.deepEqual(mergeStatus(collected, quiet), {
+watcher('a watcher without problems only adds itself to the status', () => {
+  assert.deepEqual(mergeStatus(collected, withoutProblems), {
     ...collected,
     watcher: { running: true, pid: 812, libvirt: 'connected' },
   });
 });
 
-watcher('problems of the host come first under the first network, and probes under their own', () => {
+watcher('problems of the host are listed first at the first network, and probes at their own', () => {
   const failed = { at: '2026-11-22T10:00:00Z', passed: false, seen: 'no lease' };
   const passed = { at: '2026-11-22T10:00:00Z', passed: true, seen: null };
   const since = Date.parse('2026-11-22T10:00:00Z');
   const { networks } = mergeStatus(collected, {
-    ...quiet,
+    ...withoutProblems,
     configurationProblem: new Error('virlan.ini:1: one\nvirlan.ini:2: two'),
     libvirtProblems: [{ kind: 'name-taken', name: 'a' }],
     fights: [{ unit: { kind: 'dnsmasq', bridge: 'a' }, since, until: since + 15_000 }],

@@ -1,4 +1,4 @@
-// The sentences and commands of all kinds of findings, as golden files.
+// words.test.ts: tests the sentences and commands of all kinds of findings, as a golden file.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -22,7 +22,7 @@ const dropped = {
   bridge,
 } as const;
 
-/** Fields for each kind; of some several, where the words differ. */
+/** Fields for each kind; several where the texts differ. */
 const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K][]] } = {
   'config-unreadable': [{ message }],
   'fix-failed': [{ message }],
@@ -194,8 +194,8 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'outside-names-fail': [{ code: 'ESERVFAIL' }],
 };
 
-/** Returns the code of a kind, and under it a line for each sentence and command of its samples. */
-function inWords<K extends DetailKind>(kind: K): string[] {
+/** Returns the code of a kind, followed by a line for each sentence and command of its samples. */
+function textLines<K extends DetailKind>(kind: K): string[] {
   const sentences = samples[kind].flatMap(fields => {
     const detail = { kind, ...fields };
     const fix = fixFor<K>(detail);
@@ -207,10 +207,10 @@ function inWords<K extends DetailKind>(kind: K): string[] {
 
 words('each kind of finding has its sentence and its command', () => {
   const kinds = Object.keys(samples) as DetailKind[];
-  assertGolden('findings.txt', `${kinds.flatMap(kind => inWords(kind)).join('\n')}\n`);
+  assertGolden('findings.txt', `${kinds.flatMap(kind => textLines(kind)).join('\n')}\n`);
 });
 
-words('docs/doctor.md names each code, and no other one', () => {
+words('docs/doctor.md documents each code, and no other one', () => {
   const tables = readFileSync('docs/doctor.md', 'utf8').split('## Checks')[1]?.split('## The probe')[0] ?? '';
   const rows = tables.split('\n').map(line => line.split('|').at(-2) ?? '');
   const named = [...rows.join().matchAll(/`([a-z-]+)`/g)].map(([, code]) => code);
@@ -218,12 +218,13 @@ words('docs/doctor.md names each code, and no other one', () => {
   assert.deepEqual([...new Set(named)].sort(), kinds.sort());
 });
 
-words('a hostile name of a machine is one word of each command', () => {
-  const tidy = (command: string | undefined) => command?.replaceAll(/'[^']*('\\''[^']*)*'/gs, 'web');
+words('a hostile name of a machine is a single word of each command', () => {
+  const withoutQuotedName = (command: string | undefined) =>
+    command?.replaceAll(/'[^']*('\\''[^']*)*'/gs, 'web');
   for (const name of hostileNames.filter(each => !/^[\w.-]+$/.test(each))) {
     for (const kind of ['machine-shut-off', 'no-nic', 'leased-but-silent', 'tap-gone'] as const) {
-      const of = (each: string) => fixFor({ kind, machine: each, tap, ip: leased })?.command;
-      assert.equal(tidy(of(name)), of('web'));
+      const commandFor = (each: string) => fixFor({ kind, machine: each, tap, ip: leased })?.command;
+      assert.equal(withoutQuotedName(commandFor(name)), commandFor('web'));
     }
   }
 });
