@@ -1,5 +1,5 @@
 #!/bin/sh
-# check.sh: checks types, lint and format of the whole tree; exits 0 if there is nothing to report.
+# check.sh: checks types, lint and format of the whole tree. Exits 0 if there is nothing to report.
 set -eu
 cd "$(dirname "$0")/.."
 npx --no-install tsc --project .

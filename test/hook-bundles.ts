@@ -1,4 +1,7 @@
-// hook-bundles.ts: what a machine's start waits for. A unit test limits its size, a sandbox test proves that it is all.
+// hook-bundles.ts: the sources of the bundles that the start of a machine loads.
 
-/** The sources of the bundles that `hook qemu … prepare` loads for a machine that has its reservation. */
+/**
+ * The bundles that `hook qemu … prepare` loads for a machine that has its reservation. A unit test limits their size, and a
+ * sandbox test checks that no other bundle is loaded.
+ */
 export const hookSources = ['src/bin/start.ts', 'src/bin/hook.ts'];

@@ -13,7 +13,7 @@ say() {
   printf '>> %s\n' "$1" >&2
 }
 
-[ "$(id -u)" -eq 0 ] || { say 'needs root, for namespaces with networks of their own: use sudo'; exit 1; }
+[ "$(id -u)" -eq 0 ] || { say 'needs root to create network namespaces: use sudo'; exit 1; }
 
 missing=''
 for package in $packages "$@"; do
@@ -27,7 +27,7 @@ if [ -n "$missing" ]; then
   apt-get install --quiet --quiet --yes --no-install-recommends $missing >/dev/null
 fi
 
-# The kernel of machines that boot from a disk: unpacked, not installed.
+# The kernel of test machines that boot from a disk. It is unpacked, not installed.
 if [ ! -e build/kernel ]; then
   say 'fetching a kernel for the machines'
   rm -rf build/kernel.new
@@ -38,7 +38,7 @@ if [ ! -e build/kernel ]; then
   mv build/kernel.new build/kernel
 fi
 
-# The other firewalls that tests run beside virlan: unpacked, not installed, so that none of them starts here.
+# The other firewalls that tests run beside virlan. They are unpacked, not installed, so that none starts on this host.
 if [ ! -e build/firewalls ]; then
   say 'fetching firewalls for the tests'
   rm -rf build/firewalls.new
@@ -57,7 +57,7 @@ if [ ! -e build/firewalls ]; then
   mv build/firewalls.new build/firewalls
 fi
 
-# install_npm_packages DIRECTORY: unless npm's own record of a complete "npm ci" is newer than the lock file.
+# install_npm_packages DIRECTORY: runs "npm ci" unless npm's record of a complete one is newer than the lock file.
 install_npm_packages() {
   record=$1/node_modules/.package-lock.json
   [ -e "$record" ] && [ -z "$(find "$1/package-lock.json" -newer "$record")" ] && return
@@ -65,7 +65,7 @@ install_npm_packages() {
   npm ci --prefix "$1" --no-audit --no-fund --loglevel=error >&2
 }
 install_npm_packages .
-# In a directory of their own: 370 MB that no build needs, and a node_modules/.bin/node that npm would run scripts with.
+# In a separate directory: no build needs these 370 MB, and npm would run scripts with its node_modules/.bin/node.
 install_npm_packages test/nodes
 
 say 'building'

@@ -8,12 +8,12 @@
 // the summary is.
 const summary = /^ {2}Total: +(\d+)\n {2}Passed: +(\d+)\n {2}Skipped: +\d+\n {2}Duration: .*\n/m;
 
-/** Returns whether all tests have ended. Processes that still run then are left over. */
+/** Returns whether all tests have ended. The test file should exit soon afterwards. */
 export function isComplete(output) {
   return summary.test(output);
 }
 
-/** Returns the numbers of passed and failed tests, and a remark on failures that uvu does not print; '' if there are none. */
+/** Returns the numbers of passed and failed tests, and a remark on a failure that uvu does not print, or ''. */
 export function totalsOf(output) {
   const [, total = 0, passed = 0] = (summary.exec(output) ?? []).map(Number);
   if (total === 0) return { passed, failed: 1, remark: 'no test was run to its end' };

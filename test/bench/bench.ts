@@ -1,3 +1,4 @@
+// bench.ts: measures virlan against other programs and against limits, in parts that can be selected.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
@@ -35,7 +36,7 @@ import { until } from '../sandbox/until.ts';
 import { get, startWatcher, stopWatcher, watcherPid } from '../sandbox/watcher.ts';
 import { benchRepairs } from './repairs.ts';
 
-/** One row of the table: what is measured, what against, and how many times as long it may take. */
+/** One row of the table: a measurement, its reference, and the limit of the ratio. */
 interface Row {
   readonly what: string;
   readonly against: string;
@@ -49,10 +50,10 @@ type Measured = () => Promise<number> | number;
 
 const rows: Row[] = [];
 
-/** Figures that are against nothing, each a line. */
+/** Measurements without a reference, as lines. */
 const facts: string[] = [];
 
-/** Measures two things in turns, so that what else the machine does meets both alike. */
+/** Measures two operations alternately, so that other load on the machine affects both. */
 async function compare(
   what: string,
   against: string,
@@ -65,7 +66,7 @@ async function compare(
   const times: [number[], number[]] = [[], []];
   for (let run = -1; run < runs; run++) {
     const pair = [await ours(), await theirs()] as const;
-    // The first pair warms caches up.
+    // The first pair fills caches.
     if (run < 0) continue;
     times[0].push(pair[0]);
     times[1].push(pair[1]);
@@ -77,7 +78,7 @@ function median(times: readonly number[]): number {
   return [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? Number.NaN;
 }
 
-/** Milliseconds that a command takes in the environment that libvirt gives a hook. */
+/** Returns the milliseconds that a command takes in the environment of a hook. */
 function timeCommand(command: string, args: readonly string[], input = ''): number {
   const began = performance.now();
   const { status, stderr } = spawnSync(command, args, { env: hookEnvironment, input, encoding: 'utf8' });
@@ -92,15 +93,15 @@ async function timeAsync(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
-/** libvirt leaves its chains when its network ends, and finds them at the next start: at boot there are none. */
-async function noRules(): Promise<void> {
+/** Flushes all rules: libvirt keeps its chains when its network stops, but at boot there are none. */
+async function flushRules(): Promise<void> {
   await execa('nft', ['flush', 'ruleset']);
 }
 
-/** From nothing until dnsmasq has its ports and writes its pid file. */
+/** Returns the milliseconds from an empty host until dnsmasq has its ports and writes its PID file. */
 async function timeUp(): Promise<number> {
   await virlan('down');
-  await noRules();
+  await flushRules();
   mkdirSync('/run/dnsmasq', { recursive: true });
   const watcher = watch('/run/dnsmasq');
   const began = performance.now();
@@ -112,10 +113,10 @@ async function timeUp(): Promise<number> {
   return time;
 }
 
-/** The first start of libvirt's network in its daemon's life, as at boot. */
+/** Returns the milliseconds of the first start of libvirt's network after its daemon started, as at boot. */
 async function timeFirstNetStart(): Promise<number> {
   await virsh('net-destroy', 'default').catch(() => '');
-  await noRules();
+  await flushRules();
   await restartLibvirtd();
   return timeAsync(() => virsh('net-start', 'default'));
 }
@@ -130,8 +131,8 @@ function timePrepare(xml: string): number {
   return timeCommand('/etc/libvirt/hooks/qemu', ['m', 'prepare', 'begin', '-'], xml);
 }
 
-/** A ledger of this many machines, and the hostsfile that goes with it. */
-async function fill(count: number): Promise<void> {
+/** Writes a ledger of this many machines, and the hostsfile that follows from it. */
+async function fillLedger(count: number): Promise<void> {
   const now = new Date();
   const first = parseIpv4('10.77.0.2');
   assert(first !== null);
@@ -164,7 +165,7 @@ async function fill(count: number): Promise<void> {
   assert.equal((await virlan('up')).exitCode, 0);
 }
 
-async function benchStart(watcherIs: string): Promise<void> {
+async function benchStart(watcherState: string): Promise<void> {
   const withoutHooks = async (work: () => Promise<number>) => {
     renameSync('/etc/libvirt/hooks/qemu', '/etc/libvirt/hooks/qemu.away');
     renameSync('/etc/libvirt/hooks/network', '/etc/libvirt/hooks/network.away');
@@ -179,7 +180,7 @@ async function benchStart(watcherIs: string): Promise<void> {
     return time;
   };
   await compare(
-    `virsh start on virlan, with hooks, watcher ${watcherIs}`,
+    `virsh start on virlan, with hooks, watcher ${watcherState}`,
     'on libvirt’s own network, without hooks',
     1.05,
     15,
@@ -256,7 +257,7 @@ async function benchReservations(): Promise<void> {
     process.stderr.write(`qemu hook prepare with ${size} reservations …\n`);
     rmSync('/var/lib/virlan/ledger.jsonl', { force: true });
     await virlan('down');
-    await fill(size);
+    await fillLedger(size);
     timePrepare(known);
     const runs = (xml: () => string) => median(Array.from({ length: 21 }, () => timePrepare(xml())));
     medians.push([runs(() => known), runs(newMachine)]);
@@ -279,7 +280,7 @@ async function benchRepair(): Promise<void> {
   facts.push(...(await benchRepairs()));
 }
 
-/** The parts of the benchmark in their order, by the names that select them. */
+/** Name → part of the benchmark, in order. */
 const parts: ReadonlyMap<string, () => Promise<void>> = new Map([
   ['up', benchUp],
   ['idle-hook', benchIdleHook],
@@ -292,10 +293,11 @@ const parts: ReadonlyMap<string, () => Promise<void>> = new Map([
   ['thousand', benchThousand],
 ]);
 
-/** The network is up before each part, and the watcher is away. */
+/** Runs the selected parts, or all. Before each part the network is up and no watcher runs. */
 async function main(wanted: readonly string[]): Promise<void> {
   const unknown = wanted.find(name => !parts.has(name));
-  if (unknown !== undefined) throw new Error(`no part ${unknown}: ${[...parts.keys()].join(', ')}`);
+  if (unknown !== undefined)
+    throw new Error(`unknown part ${unknown}; parts: ${[...parts.keys()].join(', ')}`);
   await installVirlan();
   await startLibvirtd();
   for (const [name, bench] of parts) {
@@ -307,11 +309,11 @@ async function main(wanted: readonly string[]): Promise<void> {
   report();
 }
 
-/** How often a machine that is started right behind its definition boots with its formula MAC, and how soon the MAC is there. */
+/** Measures how often a machine that starts right after its definition has its formula MAC, and how soon it has. */
 async function benchDefine(): Promise<void> {
   process.stderr.write('virsh define && virsh start …\n');
   const runs = 100;
-  let won = 0;
+  let assigned = 0;
   for (let run = 0; run < runs; run++) {
     const name = `race${run}`;
     const mac = `52:54:00:0d:00:${run.toString(16).padStart(2, '0')}`;
@@ -323,11 +325,13 @@ async function benchDefine(): Promise<void> {
         formulaMac({ network: 'k8s-br0', machine: name, nic: 0 }, () => false),
       )
     )
-      won++;
+      assigned++;
     await destroyMachine(name);
     await virsh('undefine', '--domain', name);
   }
-  facts.push(`virsh define && virsh start boots with the formula's MAC: ${won} of ${runs} times (99 wanted)`);
+  facts.push(
+    `virsh define && virsh start boots with the formula's MAC: ${assigned} of ${runs} times (99 wanted)`,
+  );
 
   const client = new LibvirtClient();
   const connected = new Promise(resolve => client.on('connected', resolve));
@@ -356,7 +360,7 @@ async function benchDefine(): Promise<void> {
   );
 }
 
-/** What the watcher costs with a thousand machines. */
+/** Measures the watcher with a thousand machines. */
 async function benchThousand(): Promise<void> {
   process.stderr.write('a thousand machines …\n');
   await configure('[network.k8s-br0]\nsubnet = 10.77.0.0/16\ndefault-network = keep\n');
@@ -380,14 +384,14 @@ async function benchThousand(): Promise<void> {
   facts.push(
     `start of the watcher and reconcile of a thousand machines: ${((performance.now() - again) / 1000).toFixed(1)} s`,
   );
-  const cpu = () => {
+  const cpuTicks = () => {
     const fields = readFileSync(`/proc/${watcherPid()}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
     return Number(fields[11]) + Number(fields[12]);
   };
-  const before = cpu();
+  const before = cpuTicks();
   await new Promise(resolve => setTimeout(resolve, 60_000));
-  // In hundredths of a second (USER_HZ), over a minute.
-  facts.push(`idle watcher: ${((cpu() - before) / 60).toFixed(2)} % of one processor`);
+  // Ticks are hundredths of a second (USER_HZ), measured over a minute.
+  facts.push(`idle watcher: ${((cpuTicks() - before) / 60).toFixed(2)} % of one processor`);
   const [, kilobytes = ''] =
     /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${watcherPid()}/status`, 'utf8')) ?? [];
   facts.push(

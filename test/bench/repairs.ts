@@ -1,3 +1,4 @@
+// repairs.ts: measures how long the watcher takes to repair damages.
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -10,18 +11,18 @@ import { startWatcher, stopWatcher } from '../sandbox/watcher.ts';
 
 const runs = 20;
 
-/** The longest that a repair may take, in milliseconds. */
-const budget = 1000;
+/** The time limit of a repair. */
+const budgetMs = 1000;
 
-/** How long the watcher is left alone between two repairs, in milliseconds: they are measured on a host at rest. */
-const rest = 700;
+/** The pause between two repairs, so that each is measured on an idle host. */
+const pauseMs = 700;
 
 const log = '/var/log/virlan.log';
 const directory = '/var/lib/dnsmasq/k8s-br0';
 
-type Damage = [what: string, harm: () => unknown];
+type Damage = [name: string, inflict: () => unknown];
 
-/** Each is repaired once before the watcher is started anew: a third time within a minute it would be left alone. */
+/** Each is repaired once per watcher, which would pause after a third repair within a minute. */
 const damages: Damage[] = [
   ['nft flush ruleset', () => execa('nft', ['flush', 'ruleset'])],
   ['bridge deleted', () => execa('ip', ['link', 'delete', 'k8s-br0'])],
@@ -32,7 +33,7 @@ const damages: Damage[] = [
   ['hostsfile truncated', () => writeFileSync(`${directory}/hostsfile`, '')],
 ];
 
-const inIptables: Damage[] = [['iptables -F', () => execa('iptables', ['-F'])]];
+const iptablesDamages: Damage[] = [['iptables -F', () => execa('iptables', ['-F'])]];
 
 function section(firewall: string) {
   return `[network.k8s-br0]\ndefault-network = keep\nfirewall = ${firewall}\n`;
@@ -40,48 +41,48 @@ function section(firewall: string) {
 
 const fixedHost = '[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:00:10\nip = 192.168.100.10\n';
 
-/** How long the watcher takes to put right what others break: a table, and a line for each that takes too long. */
+/** Measures all repairs. Returns the lines of a table; repairs over the limit are marked. */
 export async function benchRepairs(): Promise<string[]> {
-  // No probe meanwhile: it writes the hostsfile, too, and puts it right before the watcher has a look.
+  // The lock prevents probes, which would repair the hostsfile before the watcher does.
   const rows = await withLock(paths.probeLock, 0, async () => [
     ...(await measure('nftables', damages)),
-    ...(await measure('iptables', inIptables)),
+    ...(await measure('iptables', iptablesDamages)),
   ]);
   const columns = (cells: readonly string[]) => cells.map(cell => cell.padStart(8)).join('');
   return [
-    `${`repair, in ms (${runs} times, ${budget} at most)`.padEnd(44)}${columns(['min', 'median', 'max'])}`,
-    ...rows.map(({ what, times }) => {
-      const sorted = times.sort((a, b) => a - b);
+    `${`repair, in ms (${runs} times, ${budgetMs} at most)`.padEnd(44)}${columns(['min', 'median', 'max'])}`,
+    ...rows.map(({ name, timesMs }) => {
+      const sorted = timesMs.sort((a, b) => a - b);
       const cells = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map(time =>
         (time ?? 0).toFixed(0),
       );
-      return `${what.padEnd(44)}${columns(cells)}${(sorted.at(-1) ?? 0) > budget ? '  over' : ''}`;
+      return `${name.padEnd(44)}${columns(cells)}${(sorted.at(-1) ?? 0) > budgetMs ? '  over' : ''}`;
     }),
   ];
 }
 
-async function measure(firewall: string, kinds: readonly Damage[]) {
+async function measure(firewall: string, damageList: readonly Damage[]) {
   await configure(`${section(firewall)}${fixedHost}`);
   assert.equal((await virlan('up')).exitCode, 0);
-  const rows = kinds.map(([what, harm]) => ({ what, harm, times: [] as number[] }));
+  const rows = damageList.map(([name, inflict]) => ({ name, inflict, timesMs: [] as number[] }));
   for (let run = 0; run < runs; run++) {
     process.stderr.write(`repairs, ${firewall}, ${run + 1} of ${runs} …\n`);
     await startWatcher();
-    for (const { harm, times } of rows) {
-      await pause(rest);
-      times.push(await timeRepair(harm));
+    for (const { inflict, timesMs } of rows) {
+      await pause(pauseMs);
+      timesMs.push(await timeRepairMs(inflict));
     }
     await stopWatcher();
   }
   return rows;
 }
 
-/** From the harm until the watcher has put it right and said so; Infinity when it has not after ten seconds. */
-async function timeRepair(harm: () => unknown): Promise<number> {
+/** Returns the time from the damage to the log line of its repair; Infinity after ten seconds without one. */
+async function timeRepairMs(inflict: () => unknown): Promise<number> {
   const { size } = statSync(log);
   const began = performance.now();
-  await harm();
-  const isRepaired = () => readFileSync(log).subarray(size).includes('"network repaired"');
+  await inflict();
+  const isRepaired = () => readFileSync(log).subarray(size).includes('"code":"network-repaired"');
   return until(isRepaired).then(
     () => performance.now() - began,
     () => Number.POSITIVE_INFINITY,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# demo.sh: `npm run demo`: shows virlan's features on a private host, and checks that nothing of it is left afterwards.
+# demo.sh: `npm run demo`. Shows virlan's features on a private host, and checks that it leaves no links and mounts.
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh
@@ -9,7 +9,7 @@ before=$(ip -brief link; mount | wc -l)
 timeout --kill-after=5 180 sh test/sandbox/enter.sh node build/demo/demo.cjs
 after=$(ip -brief link; mount | wc -l)
 if [ "$before" != "$after" ]; then
-  printf 'something is left behind:\n%s\n' "$after" >&2
+  printf 'links or mounts differ from before:\n%s\n' "$after" >&2
   exit 1
 fi
-printf 'The private host is gone, and with it every process, link, rule, mount and file of it.\n'
+printf 'The private host is removed, with all its processes, links, rules, mounts and files.\n'

@@ -1,3 +1,4 @@
+// demo.ts: shows the features of virlan on a private host, and checks each result.
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { formulaMac } from '../../src/identity/formula.ts';
@@ -45,7 +46,7 @@ function formulaMacOf(machine: string) {
   return formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
 }
 
-/** Starts a machine and waits until its DHCP client has an address. */
+/** Starts a machine. Returns its lease when its DHCP client has one. */
 async function boot(machine: string): Promise<Lease> {
   await startMachine(machine);
   const [mac = ''] = await macsOf(machine);
@@ -64,19 +65,19 @@ async function main(): Promise<void> {
   );
   await showVirsh('net-list', '--all');
 
-  say("The watcher runs beside libvirtd: libvirt's default network goes, and virlan's comes.");
+  say("The watcher runs beside libvirtd: libvirt's default network is removed, and that of virlan is added.");
   await startWatcher();
   await until(async () => /k8s-br0 +active +yes/.test(await virsh('net-list', '--all')));
   await showVirsh('net-list', '--all');
 
-  say('Two machines, one by the bridge and one by the libvirt network. Nothing but "virsh start".');
+  say('Two machines start with "virsh start": one on the bridge and one on the libvirt network.');
   await define(domainXml({ name: 'web', nics: [{ type: 'bridge', source: 'k8s-br0' }] }));
   await define(domainXml({ name: 'db', nics: [{ type: 'network', source: 'k8s-br0' }] }));
   const [web, db] = await Promise.all([boot('web'), boot('db')]);
   assert.deepEqual([web.ip, db.ip], [formulaAddressOf('web'), formulaAddressOf('db')]);
   assert.deepEqual([web.mac, db.mac], [formulaMacOf('web'), formulaMacOf('db')]);
   console.log(`  web has ${web.ip} and ${web.mac}, db has ${db.ip} and ${db.mac}:`);
-  console.log('  all four by the formula, the addresses from a real DHCP exchange.');
+  console.log('  all by the formula; the addresses come from a real DHCP exchange.');
   await until(
     async () =>
       (await virsh('net-dhcp-leases', 'k8s-br0')).includes(db.ip) &&
@@ -92,10 +93,10 @@ async function main(): Promise<void> {
   await startMachine('web');
   const again = await renewed(web);
   assert.equal(again.ip, web.ip);
-  console.log(`  web has ${again.ip} again, from a new exchange.`);
+  console.log(`  web has ${again.ip} again, from a new DHCP exchange.`);
   await showVirlan('status');
 
-  say('"virlan down" puts the host back as it was.');
+  say('"virlan down" restores the original state of the host.');
   await destroyMachine('web');
   await destroyMachine('db');
   await stopWatcher();
@@ -103,7 +104,7 @@ async function main(): Promise<void> {
   say('Done.');
 }
 
-// libvirtd is a child of this process and would keep it waiting.
+// Without exit() this process would wait for its child libvirtd.
 main().then(
   () => process.exit(0),
   (error: Error) => {

@@ -1,3 +1,4 @@
+// 1-install.test.ts: the first boot: installs virlan on a usual libvirt host, and tests it.
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { suite } from 'uvu';
@@ -17,44 +18,38 @@ import {
   newMachine,
   oldMachine,
   output,
-  patience,
   property,
-  remember,
+  saveState,
+  timeoutSeconds,
 } from './booted.ts';
 import { traces } from './traces.ts';
 
 const install = suite('first boot: install');
 
-install(
-  'the host is as a person has it: default network up, a machine on it, AppArmor enforcing',
-  async () => {
-    assert.match(await virsh('net-list', '--all'), /default +active +yes/);
-    assert(linksEverSeen().has('virbr0'), 'what looks for virbr0 does not see it');
-    assert.equal(confinementOf('libvirtd'), 'libvirtd (enforce)');
-    assert.equal(confinementOf('dnsmasq'), 'dnsmasq (enforce)');
-    // As docs/confinement.md says.
-    appendFileSync(
-      '/etc/apparmor.d/local/usr.sbin.dnsmasq',
-      readFileSync('contrib/apparmor/usr.sbin.dnsmasq'),
-    );
-    await output('apparmor_parser', '--replace', '/etc/apparmor.d/usr.sbin.dnsmasq');
-    await define(oldMachine);
-    await startMachine('old');
-    await destroyMachine('old');
-    remember({ before: await traces() });
-  },
-);
+install('the host is a usual one: default network active, a machine on it, AppArmor enforcing', async () => {
+  assert.match(await virsh('net-list', '--all'), /default +active +yes/);
+  assert(linksEverSeen().has('virbr0'), 'link-watch.service has not recorded virbr0');
+  assert.equal(confinementOf('libvirtd'), 'libvirtd (enforce)');
+  assert.equal(confinementOf('dnsmasq'), 'dnsmasq (enforce)');
+  // The change that docs/confinement.md describes.
+  appendFileSync('/etc/apparmor.d/local/usr.sbin.dnsmasq', readFileSync('contrib/apparmor/usr.sbin.dnsmasq'));
+  await output('apparmor_parser', '--replace', '/etc/apparmor.d/usr.sbin.dnsmasq');
+  await define(oldMachine);
+  await startMachine('old');
+  await destroyMachine('old');
+  saveState({ before: await traces() });
+});
 
-install('install.sh leaves a network that works, and says what to do next', async () => {
-  const said = await output('sh', 'install/install.sh');
-  console.log(said);
-  // The watcher is about to write the old machine's reservation.
-  await until(async () => (await virlan('plan')).exitCode === 0, patience);
+install('install.sh establishes the network', async () => {
+  const printed = await output('sh', 'install/install.sh');
+  console.log(printed);
+  // The watcher may still write the reservation of the old machine.
+  await until(async () => (await virlan('plan')).exitCode === 0, timeoutSeconds);
   assert.equal(await property('virlan.service', 'ActiveState'), 'active');
   assert.equal(await property('virlan.service', 'UnitFileState'), 'enabled');
 });
 
-install('the bridge has its dummy NIC, a real one of the kernel', async () => {
+install('the bridge has its dummy NIC', async () => {
   const links = await bridgeLinks();
   assert.deepEqual(
     links.map(({ ifname, kind, master }) => ({ ifname, kind, master })),
@@ -64,54 +59,57 @@ install('the bridge has its dummy NIC, a real one of the kernel', async () => {
     ],
   );
   assert.doesNotMatch(succeeded(await virlan('status')), /dummy/);
-  remember({ bridge: links });
+  saveState({ bridge: links });
 });
 
-install('the name default is a pass-through, and virbr0 is gone', async () => {
-  await until(async () => /default +active +yes/.test(await virsh('net-list', '--all')), patience);
+install('the network default is a pass-through, and virbr0 does not exist', async () => {
+  await until(async () => /default +active +yes/.test(await virsh('net-list', '--all')), timeoutSeconds);
   assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='k8s-br0'\/>/);
   await assert.rejects(output('ip', 'link', 'show', 'virbr0'));
 });
 
-install('dnsmasq runs in a unit of its own, as an unprivileged user', async () => {
+install('dnsmasq runs in its own unit as an unprivileged user', async () => {
   const pid = await property('virlan-dnsmasq@k8s-br0.service', 'MainPID');
   assert.match(readFileSync(`/proc/${pid}/cmdline`, 'utf8'), /^\/usr\/sbin\/dnsmasq\0/);
   assert.equal((await output('ps', '-o', 'user=', '-p', pid)).trim(), 'dnsmasq');
 });
 
-install('the machine on default and a new one start, and get their addresses', async () => {
+install('the machine on default and a new one start and get their addresses', async () => {
   await define(newMachine('new'));
   await startMachine('new');
   assert.deepEqual(await macsOf('new'), [formulaMacOf('new')]);
   await startMachine('old');
   const [oldMac = ''] = await macsOf('old');
-  assert.equal((await leaseOf(formulaMacOf('new'), patience)).ip, formulaAddressOf('new'));
-  assert.equal((await leaseOf(oldMac, patience)).ip, formulaAddressOf('old'));
-  await until(async () => (await virsh('domifaddr', 'old')).includes(formulaAddressOf('old')), patience);
+  assert.equal((await leaseOf(formulaMacOf('new'), timeoutSeconds)).ip, formulaAddressOf('new'));
+  assert.equal((await leaseOf(oldMac, timeoutSeconds)).ip, formulaAddressOf('old'));
+  await until(
+    async () => (await virsh('domifaddr', 'old')).includes(formulaAddressOf('old')),
+    timeoutSeconds,
+  );
 });
 
-install('a rename keeps MAC and address, and a NIC that is plugged in has an address', async () => {
+install('a renamed machine keeps MAC and address, and an attached NIC gets an address', async () => {
   await define(newMachine('first-name'));
-  await until(async () => (await macsOf('first-name'))[0] === formulaMacOf('first-name'), patience);
+  await until(async () => (await macsOf('first-name'))[0] === formulaMacOf('first-name'), timeoutSeconds);
   const address = succeeded(await virlan('ip', 'first-name'));
   await virsh('domrename', 'first-name', 'second-name');
-  await until(async () => (await virlan('ip', 'second-name')).stdout === address, patience);
+  await until(async () => (await virlan('ip', 'second-name')).stdout === address, timeoutSeconds);
   assert.deepEqual(await macsOf('second-name'), [formulaMacOf('first-name')]);
   await undefine('second-name');
 
   const mac = '52:54:00:cc:00:01';
   await virsh('attach-interface', 'new', 'bridge', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
   const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
-  await until(() => readFileSync(hostsfile, 'utf8').includes(`${mac},`), patience);
+  await until(() => readFileSync(hostsfile, 'utf8').includes(`${mac},`), timeoutSeconds);
 });
 
-install('AppArmor refused nothing', async () => {
+install('AppArmor has denied nothing', async () => {
   assert.equal(confinementOf('libvirtd'), 'libvirtd (enforce)');
   console.log(`dnsmasq runs as: ${confinementOf('dnsmasq')}`);
   assert.deepEqual(await denials(), []);
 });
 
-install('systemd finds little to say against the units', async () => {
+install('no unit has failed, and systemd rates the security of virlan’s units', async () => {
   for (const unit of ['virlan.service', 'virlan-dnsmasq@k8s-br0.service']) {
     const lines = await output('systemd-analyze', 'security', '--no-pager', unit);
     console.log(`${unit}: ${lines.trim().split('\n').at(-1)}`);
@@ -119,7 +117,7 @@ install('systemd finds little to say against the units', async () => {
   assert.equal(await output('systemctl', '--failed', '--no-legend', '--plain'), '');
 });
 
-install('a machine is to start by itself from now on', async () => {
+install('a machine is set to autostart for the second boot', async () => {
   await virsh('autostart', 'new');
 });
 

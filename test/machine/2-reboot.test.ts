@@ -1,3 +1,4 @@
+// 2-reboot.test.ts: the second boot: tests that the network is back, failures of daemons, and the uninstallation.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -17,22 +18,22 @@ import {
   linksEverSeen,
   newMachine,
   output,
-  patience,
   property,
-  recall,
+  readState,
+  timeoutSeconds,
 } from './booted.ts';
 
-const reboot = suite('second boot: all of it is back');
+const reboot = suite('second boot: the network is back');
 
-/** The machine asks anew, a lease that it has from before does not count. */
-async function bootsTo(machine: string, before: readonly Lease[]): Promise<void> {
+/** Checks that a started machine gets its formula address from a new DHCP exchange, not from an earlier lease. */
+async function assertBootsWithLease(machine: string, before: readonly Lease[]): Promise<void> {
   const [mac = ''] = await macsOf(machine);
   const last = before.find(lease => lease.mac === mac);
-  const lease = last ? await renewed(last, patience) : await leaseOf(mac, patience);
+  const lease = last ? await renewed(last, timeoutSeconds) : await leaseOf(mac, timeoutSeconds);
   assert.equal(lease.ip, formulaAddressOf(machine));
 }
 
-async function watcherIsConnected(): Promise<boolean> {
+async function isWatcherConnected(): Promise<boolean> {
   const { stdout } = await virlan('status', '--json');
   return stdout !== '' && JSON.parse(stdout).watcher.libvirt === 'connected';
 }
@@ -42,84 +43,87 @@ async function destroyAll(): Promise<void> {
   for (const machine of running) await destroyMachine(machine);
 }
 
-function qemus() {
+function qemuPids() {
   return processes('qemu-system-x86_64').map(({ pid }) => pid);
 }
 
-reboot('the network was there before libvirtd, and virbr0 never', async () => {
+reboot('the network was up before libvirtd started, and virbr0 did not exist', async () => {
   const seen = linksEverSeen();
-  assert(seen.has('k8s-br0'), 'what looks at links has not seen the bridge');
+  assert(seen.has('k8s-br0'), 'link-watch.service has not recorded the bridge');
   assert(!seen.has('virbr0'), readFileSync('/run/link-watch', 'utf8'));
   const [watcher, libvirtd] = await Promise.all([
     property('virlan.service', 'ActiveEnterTimestampMonotonic'),
     property('libvirtd.service', 'ExecMainStartTimestampMonotonic'),
   ]);
   assert(Number(watcher) < Number(libvirtd), `virlan ${watcher}, libvirtd ${libvirtd}`);
-  assert.deepEqual(await bridgeLinks().then(links => links.slice(0, 2)), recall().bridge);
+  assert.deepEqual(await bridgeLinks().then(links => links.slice(0, 2)), readState().bridge);
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
-reboot('the machine that starts by itself has its address, and so has the other one', async () => {
+reboot('the autostarted machine has its address, and the other one gets it', async () => {
   assert.match(await virsh('list', '--name'), /^new$/m);
   const [mac = ''] = await macsOf('new');
-  assert.equal((await leaseOf(mac, patience)).ip, formulaAddressOf('new'));
+  assert.equal((await leaseOf(mac, timeoutSeconds)).ip, formulaAddressOf('new'));
   const before = leases();
   await startMachine('old');
-  await bootsTo('old', before);
+  await assertBootsWithLease('old', before);
 });
 
-reboot('no unit failed, and none waits in a circle', async () => {
+reboot('no unit has failed, and there is no ordering cycle', async () => {
   assert.equal(await output('systemctl', '--failed', '--no-legend', '--plain'), '');
   assert.doesNotMatch(await output('journalctl', '--boot', '--no-pager', '--output=cat'), /ordering cycle/i);
 });
 
-reboot('SIGKILL of libvirtd disturbs neither network nor machines', async () => {
-  const machines = qemus();
+reboot('SIGKILL of libvirtd changes neither network nor machines', async () => {
+  const machines = qemuPids();
   const links = await bridgeLinks();
   const pid = await property('libvirtd.service', 'MainPID');
   await output('systemctl', 'kill', '--signal=KILL', 'libvirtd.service');
-  await until(async () => ![pid, '0'].includes(await property('libvirtd.service', 'MainPID')), patience);
-  await until(watcherIsConnected, patience);
-  assert.deepEqual([qemus(), await bridgeLinks()], [machines, links]);
+  await until(
+    async () => ![pid, '0'].includes(await property('libvirtd.service', 'MainPID')),
+    timeoutSeconds,
+  );
+  await until(isWatcherConnected, timeoutSeconds);
+  assert.deepEqual([qemuPids(), await bridgeLinks()], [machines, links]);
   assert.equal((await virlan('plan')).exitCode, 0);
   assert.match(await virsh('list', '--name'), /^new$/m);
 });
 
-reboot('systemctl restart libvirtd disturbs neither network nor machines', async () => {
-  const machines = qemus();
+reboot('a restart of libvirtd changes neither network nor machines', async () => {
+  const machines = qemuPids();
   const links = await bridgeLinks();
   await output('systemctl', 'restart', 'libvirtd.service');
-  await until(watcherIsConnected, patience);
-  assert.deepEqual([qemus(), await bridgeLinks()], [machines, links]);
+  await until(isWatcherConnected, timeoutSeconds);
+  assert.deepEqual([qemuPids(), await bridgeLinks()], [machines, links]);
   assert.equal((await virlan('plan')).exitCode, 0);
   assert.match(await virsh('list', '--name'), /^new$/m);
 });
 
-reboot('SIGKILL of the watcher disturbs neither network nor machines, and it is back', async () => {
-  const machines = qemus();
+reboot('SIGKILL of the watcher changes neither network nor machines, and systemd restarts it', async () => {
+  const machines = qemuPids();
   const links = await bridgeLinks();
   const pid = await property('virlan.service', 'MainPID');
   await output('systemctl', 'kill', '--signal=KILL', 'virlan.service');
   const before = leases();
   await destroyMachine('new');
   await startMachine('new');
-  await bootsTo('new', before);
-  await until(watcherIsConnected, patience);
+  await assertBootsWithLease('new', before);
+  await until(isWatcherConnected, timeoutSeconds);
   assert.notEqual(await property('virlan.service', 'MainPID'), pid);
-  assert.equal(qemus().filter(one => machines.includes(one)).length, machines.length - 1);
+  assert.equal(qemuPids().filter(one => machines.includes(one)).length, machines.length - 1);
   assert.deepEqual((await bridgeLinks()).slice(0, 2), links.slice(0, 2));
 });
 
-reboot('a dnsmasq that dies is back', async () => {
+reboot('a killed dnsmasq is restarted', async () => {
   const unit = 'virlan-dnsmasq@k8s-br0.service';
   const pid = await property(unit, 'MainPID');
   await output('systemctl', 'kill', '--signal=KILL', unit);
-  await until(async () => ![pid, '0'].includes(await property(unit, 'MainPID')), patience);
-  await until(async () => (await virlan('plan')).exitCode === 0, patience);
+  await until(async () => ![pid, '0'].includes(await property(unit, 'MainPID')), timeoutSeconds);
+  await until(async () => (await virlan('plan')).exitCode === 0, timeoutSeconds);
 });
 
 reboot(
-  'a libvirtd that ends when idle stays while the watcher asks it, and takes nothing along without',
+  'a libvirtd with --timeout runs while the watcher is connected, and the network stays up when it ends',
   async () => {
     await destroyAll();
     const defaults = '/etc/default/libvirtd';
@@ -127,20 +131,23 @@ reboot(
     writeFileSync(defaults, `${text}LIBVIRTD_ARGS="--timeout 5"\n`);
     try {
       await output('systemctl', 'restart', 'libvirtd.service');
-      await until(watcherIsConnected, patience);
+      await until(isWatcherConnected, timeoutSeconds);
       const pid = await property('libvirtd.service', 'MainPID');
-      // That it does not end is an event that does not come: three times as long as it would take.
+      // Three times the timeout, because no event tells that libvirtd does not end.
       await setTimeout(15_000);
       assert.equal(await property('libvirtd.service', 'MainPID'), pid);
 
       await output('systemctl', 'stop', 'virlan.service');
-      // libvirtd 11 does not end while a network is active, be it a mere name for a bridge.
+      // libvirtd 11 does not end while a network is active, even a pass-through.
       for (const network of ['k8s-br0', 'default']) await virsh('net-destroy', network);
-      await until(async () => (await property('libvirtd.service', 'ActiveState')) === 'inactive', patience);
+      await until(
+        async () => (await property('libvirtd.service', 'ActiveState')) === 'inactive',
+        timeoutSeconds,
+      );
       assert.equal((await virlan('plan')).exitCode, 0);
       const before = leases();
       await startMachine('new');
-      await bootsTo('new', before);
+      await assertBootsWithLease('new', before);
       assert(!linksEverSeen().has('virbr0'), readFileSync('/run/link-watch', 'utf8'));
     } finally {
       writeFileSync(defaults, text);
@@ -150,8 +157,8 @@ reboot(
   },
 );
 
-reboot('define and start give the formula MAC at once after all that', async () => {
-  await until(watcherIsConnected, patience);
+reboot('afterwards a new machine starts with its formula MAC', async () => {
+  await until(isWatcherConnected, timeoutSeconds);
   await define(newMachine('late'));
   await startMachine('late');
   assert.deepEqual(await macsOf('late'), [formulaMacOf('late')]);
@@ -159,18 +166,18 @@ reboot('define and start give the formula MAC at once after all that', async () 
   await undefine('late');
 });
 
-reboot('AppArmor refused nothing', async () => {
+reboot('AppArmor has denied nothing', async () => {
   assert.deepEqual(await denials(), []);
 });
 
-reboot('uninstall.sh leaves the machine as it was before the installation', async () => {
+reboot('uninstall.sh restores the state before the installation', async () => {
   await destroyAll();
   await undefine('new');
   console.log(await output('sh', 'install/uninstall.sh'));
   assert.deepEqual(await differences(), []);
 });
 
-reboot('so a second uninstall.sh has nothing to do', async () => {
+reboot('a second uninstall.sh succeeds', async () => {
   await output('sh', 'install/uninstall.sh');
 });
 

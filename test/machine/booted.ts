@@ -1,73 +1,80 @@
+// booted.ts: what the tests on a booted machine share: machines, state between boots, and queries.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
+import type { Mac } from '../../src/address/mac.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { domainXml, type Nic, withHotplug } from '../sandbox/machine.ts';
 import { difference, processes, type Snapshot } from '../sandbox/snapshot.ts';
 import { traces } from './traces.ts';
 
-/** How long an emulated host needs at most for what takes a real one a moment, in seconds. */
-export const patience = 240;
+/** The time limit of short operations on an emulated host. */
+export const timeoutSeconds = 240;
 
 export const oldMachine = domainXml({ name: 'old', nics: [{ type: 'network', source: 'default' }] });
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
-export function newMachine(name: string) {
+
+/** Returns the XML of a machine on virlan's bridge that accepts hotplug. */
+export function newMachine(name: string): string {
   return withHotplug(domainXml({ name, nics: [onBridge] }));
 }
 
-export function formulaMacOf(machine: string, nic = 0) {
+/** Returns the formula MAC of a NIC while no other machine has it. */
+export function formulaMacOf(machine: string, nic = 0): Mac {
   return formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
 }
 
-/** What one boot tells the next. */
-interface Memory {
+/** State that one boot saves for the next. */
+interface SavedState {
   before: Snapshot;
   bridge: object;
 }
 
-const memory = '/root/memory.json';
+const statePath = '/root/saved-state.json';
 
-export function remember(things: Partial<Memory>): void {
-  writeFileSync(memory, JSON.stringify({ ...(existsSync(memory) ? recall() : {}), ...things }));
+/** Saves state for the next boots, beside what is saved already. */
+export function saveState(changes: Partial<SavedState>): void {
+  writeFileSync(statePath, JSON.stringify({ ...(existsSync(statePath) ? readState() : {}), ...changes }));
 }
 
-export function recall(): Memory {
-  return JSON.parse(readFileSync(memory, 'utf8'));
+export function readState(): SavedState {
+  return JSON.parse(readFileSync(statePath, 'utf8'));
 }
 
 /**
- * What libvirt writes for machines that are defined, started, or still run when the host shuts down. And the definition of a
- * machine that never booted on virlan's network has got the formula's MAC.
+ * Differences that are not virlan's: files that libvirt writes for machines that are defined, started, or still running at
+ * shutdown. Besides, the definition of a machine that has not booted on virlan's network has its formula MAC.
  */
-const ofMachines =
+const expectedDifferences =
   /^[-+] (run virtlogd\.pid|file (\/etc\/libvirt\/qemu\/(old\.xml|autostart) |\/etc\/apparmor\.d\/libvirt\/libvirt-|\/var\/lib\/libvirt\/dnsmasq\/virbr0\.macs |\/var\/lib\/libvirt\/qemu\/(channel\/target\/)?domain-\d+-))/;
 
-/** What is not as it was before the installation. */
+/** Returns the differences from the state before the installation. */
 export async function differences(): Promise<string[]> {
-  return difference(recall().before, await traces()).filter(line => !ofMachines.test(line));
+  return difference(readState().before, await traces()).filter(line => !expectedDifferences.test(line));
 }
 
-/** What a program prints. Throws with what it says when it fails. */
+/** Runs a program and returns its output. Throws execa's error if it fails. */
 export async function output(program: string, ...args: string[]): Promise<string> {
   return (await execa(program, args)).stdout;
 }
 
+/** Returns a property of a systemd unit. */
 export async function property(unit: string, name: string): Promise<string> {
   return output('systemctl', 'show', '--value', '--property', name, unit);
 }
 
-/** Each link that was there at any time of this boot, by the machine's own link-watch.service. */
+/** Returns each link that has existed in this boot, as link-watch.service of the machine has recorded. */
 export function linksEverSeen(): Set<string> {
   const lines = readFileSync('/run/link-watch', 'utf8').matchAll(/^(?:Deleted )?\d+: ([^:@]+)[:@]/gm);
   return new Set([...lines].map(([, name = '']) => name));
 }
 
-/** What AppArmor refused in this boot. */
+/** Returns the log lines of what AppArmor denied in this boot. */
 export async function denials(): Promise<string[]> {
   const lines = await output('journalctl', '--boot', '--no-pager', '--output=cat');
   return lines.split('\n').filter(line => line.includes('apparmor="DENIED"'));
 }
 
-/** Links without what differs from boot to boot. */
+/** Returns the links of the network, without fields that differ between boots. */
 export async function bridgeLinks(): Promise<
   { ifname: string; address: string; kind: string; master?: string }[]
 > {
@@ -89,7 +96,7 @@ export async function bridgeLinks(): Promise<
     );
 }
 
-/** The AppArmor profile that a running program is in, and how it is enforced. Throws when the program does not run. */
+/** Returns the AppArmor profile of a running program and its mode. Throws if the program does not run. */
 export function confinementOf(program: string): string {
   const [first] = processes(program);
   if (first === undefined) throw new Error(`${program} does not run`);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# inside.sh: runs at the end of a machine's boot: the test file that the kernel's command line names. Then reboots the
-# machine, upon which QEMU exits.
+# inside.sh: runs at the end of a boot. Runs the test file that the kernel command line names, and reboots the machine,
+# which makes QEMU exit.
 set -u
 test=$(sed -n 's/.* virlan\.test=\([^ ]*\).*/\1/p' /proc/cmdline)
 cd /root/virlan || exit 1

@@ -1,8 +1,8 @@
-// run.mjs [--limit SECONDS] [debian12] [debian13]: installs virlan on whole machines that boot, and tests it there.
+// run.mjs [--limit SECONDS] [debian12] [debian13]: tests the installation of virlan on virtual machines that boot.
 //
 // A machine has an image, which image.sh builds once, and a copy-on-write layer for each run. It boots once for each
-// *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of this checkout. The
-// output of the tests comes out of a virtio port into build/machine/MACHINE-TEST.log.
+// *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of this checkout. A
+// virtio port writes the output of the tests to build/machine/MACHINE-TEST.log.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -13,13 +13,12 @@ import { totalsOf } from '../summary.mjs';
 const suites = { debian12: 'bookworm', debian13: 'trixie' };
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
-  // For one boot. A host without KVM needs most of it.
+  // The limit of one boot. A host without KVM needs most of it.
   options: { limit: { type: 'string', default: '1200' } },
 });
 const names = positionals.length > 0 ? positionals : Object.keys(suites);
 const unknown = names.find(name => !(name in suites));
-if (unknown)
-  throw new Error(`there is no machine ${unknown}: choose from ${Object.keys(suites).join(' and ')}`);
+if (unknown) throw new Error(`unknown machine ${unknown}: choose from ${Object.keys(suites).join(' and ')}`);
 
 const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/machine`;
@@ -109,30 +108,31 @@ function boot(name, image, file) {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   running.add(child);
-  let late = 0;
+  let timedOut = 0;
   const timer = setTimeout(() => {
-    late = 1;
+    timedOut = 1;
     child.kill('SIGKILL');
   }, Number(options.limit) * 1000);
   return new Promise(resolve => {
     child.on('close', () => {
       clearTimeout(timer);
       running.delete(child);
-      const said = readFileSync(log, 'utf8');
-      const { passed, failed, remark } = totalsOf(said);
-      let output = `${said}\n${late ? `killed: it had not shut down after ${options.limit} s` : remark}\n`;
-      if (failed + late > 0) output += readFileSync(`${layers}/${name}.console`, 'utf8').slice(-3000);
+      const printed = readFileSync(log, 'utf8');
+      const { passed, failed, remark } = totalsOf(printed);
+      let output = `${printed}\n${timedOut ? `killed: it had not shut down after ${options.limit} s` : remark}\n`;
+      if (failed + timedOut > 0) output += readFileSync(`${layers}/${name}.console`, 'utf8').slice(-3000);
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
       console.log(
-        `--- ${name}, ${file}: ${failed + late ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`,
+        `--- ${name}, ${file}: ${failed + timedOut ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`,
       );
-      void resolve({ passed, failed: failed + late });
+      void resolve({ passed, failed: failed + timedOut });
     });
   });
 }
 
 const totals = { passed: 0, failed: 0 };
-async function live({ name, image }) {
+
+async function bootAll({ name, image }) {
   const layer = `create -q -f qcow2 -b ${image}/disk.img -F raw ${layers}/${name}.qcow2`;
   execFileSync('qemu-img', layer.split(' '));
   for (const file of files) {
@@ -143,7 +143,7 @@ async function live({ name, image }) {
     if (passed === 0) return;
   }
 }
-await Promise.all(names.map(name => ({ name, image: imageOf(name) })).map(live));
+await Promise.all(names.map(name => ({ name, image: imageOf(name) })).map(bootAll));
 
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;

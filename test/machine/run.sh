@@ -1,6 +1,5 @@
 #!/bin/sh
-# run.sh [--limit SECONDS] [debian12] [debian13]: `npm run test:machine`. Installs and builds everything, then boots
-# machines.
+# run.sh [--limit SECONDS] [debian12] [debian13]: `npm run test:machine`. Prepares the checkout and runs run.mjs.
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh mmdebstrap e2fsprogs debian-archive-keyring

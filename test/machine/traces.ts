@@ -1,13 +1,14 @@
+// traces.ts: reads the state of a machine in which virlan could leave traces.
 import { createHash } from 'node:crypto';
 import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { execa } from 'execa';
 import { virsh } from '../sandbox/libvirtd.ts';
 import { kernelState, processes, type Snapshot } from '../sandbox/snapshot.ts';
 
-/** All that an installed virlan could leave on a machine, in a form that a reboot does not change. */
+/** Returns all state that an installation could change, in a form that is the same after a reboot. */
 export async function traces(): Promise<Snapshot> {
   return [
-    ...(await kernelState()).map(withoutNumbers),
+    ...(await kernelState()).map(withoutVolatileFields),
     ...['/etc', '/usr', '/var', '/opt', '/srv', '/boot'].flatMap(filesIn),
     ...readdirSync('/run').map(name => `run ${name}`),
     ...(await networks()),
@@ -18,21 +19,21 @@ export async function traces(): Promise<Snapshot> {
 }
 
 /**
- * What the kernel counts up, what a lease of the host's own NIC has left, how long a bridge remembers (less for a while
- * after a port came or went), and what its ports let it put into one packet.
+ * Removes values that change without virlan: counters of the kernel, the remaining lease time of the host's own NIC, the
+ * ageing time of a bridge (shorter after a port came or went), and the offload limits of its ports.
  */
-function withoutNumbers(line: string) {
+function withoutVolatileFields(line: string) {
   return line.replace(
     /"(handle|ifindex|expires|valid_life_time|preferred_life_time|ageing_time|tso_max_size)":\d+,?/g,
     '',
   );
 }
 
-/** What a host writes by itself. */
-const ownMatters = /^\/var\/(log|tmp|cache)$|^\/var\/lib\/(systemd|private)$/;
+/** Directories that every host changes. */
+const ignoredDirectories = /^\/var\/(log|tmp|cache)$|^\/var\/lib\/(systemd|private)$/;
 
 function filesIn(directory: string): string[] {
-  if (ownMatters.test(directory)) return [];
+  if (ignoredDirectories.test(directory)) return [];
   return readdirSync(directory, { withFileTypes: true }).flatMap(entry =>
     describe(`${directory}/${entry.name}`, entry),
   );
@@ -43,7 +44,7 @@ function describe(path: string, entry: Dirent): string[] {
   const line = `file ${path} ${mode.toString(8)} ${uid}:${gid}`;
   if (entry.isDirectory()) return [line, ...filesIn(path)];
   if (entry.isSymbolicLink()) return [`${line} → ${readlinkSync(path)}`];
-  // What is in them would take an emulated processor long to read.
+  // An emulated processor would take long to hash their contents.
   if (path.startsWith('/usr/') || path.startsWith('/boot/')) return [`${line} ${mtimeMs}`];
   return [entry.isFile() ? `${line} ${createHash('sha256').update(readFileSync(path)).digest('hex')}` : line];
 }

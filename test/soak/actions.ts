@@ -1,3 +1,4 @@
+// actions.ts: the random actions of the soak: changes of machines, restarts of daemons, damages to the network.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import {
@@ -18,29 +19,29 @@ import { until } from '../sandbox/until.ts';
 import { idle } from '../sandbox/watcher.ts';
 import { bridge, configuration, restartWatcher, type World } from './world.ts';
 
-/** Something that happens to a host. */
+/** An action on the host. */
 export interface Action {
   readonly name: string;
-  /** How often it is chosen, in proportion to others. */
+  /** Its probability, in proportion to that of the others. */
   readonly weight: number;
   readonly isPossible: (world: World) => boolean;
-  /** Does it, and says to whom. */
+  /** Executes the action. Returns its object for the log, or ''. */
   readonly act: (world: World) => Promise<string>;
 }
 
-/** So many machines at a time, which take 64 MiB each when they run. */
-const mostMachines = 6;
+/** Each running machine takes 64 MiB. */
+const maxMachines = 6;
 
-function names({ machines }: World, running: boolean) {
+function machineNames({ machines }: World, running: boolean) {
   return [...machines].filter(([, machine]) => machine.running === running).map(([name]) => name);
 }
 
-function hasOff(world: World) {
-  return names(world, false).length > 0;
+function hasStopped(world: World) {
+  return machineNames(world, false).length > 0;
 }
 
 function hasRunning(world: World) {
-  return names(world, true).length > 0;
+  return machineNames(world, true).length > 0;
 }
 
 function nextNumber(world: World): number {
@@ -50,15 +51,15 @@ function nextNumber(world: World): number {
 
 function machineOf(world: World, name: string) {
   const machine = world.machines.get(name);
-  if (machine === undefined) throw new Error(`the soak knows no machine ${name}`);
+  if (machine === undefined) throw new Error(`unknown machine ${name}`);
   return machine;
 }
 
-const life: Action[] = [
+const machineActions: Action[] = [
   {
     name: 'define',
     weight: 4,
-    isPossible: ({ machines }) => machines.size < mostMachines,
+    isPossible: ({ machines }) => machines.size < maxMachines,
     async act(world) {
       const name = `soak${nextNumber(world)}`;
       const xml = domainXml({ name, nics: [{ type: 'bridge', source: bridge }] });
@@ -69,22 +70,22 @@ const life: Action[] = [
     },
   },
   {
-    name: 'start, stopped at its first instruction',
+    name: 'start paused',
     weight: 4,
-    isPossible: hasOff,
+    isPossible: hasStopped,
     async act(world) {
-      const name = world.random.pick(names(world, false));
+      const name = world.random.pick(machineNames(world, false));
       await virsh('start', '--paused', '--domain', name);
       machineOf(world, name).running = true;
       return name;
     },
   },
   {
-    name: 'start, and wait for its lease',
+    name: 'start and wait for its lease',
     weight: 2,
-    isPossible: hasOff,
+    isPossible: hasStopped,
     async act(world) {
-      const name = world.random.pick(names(world, false));
+      const name = world.random.pick(machineNames(world, false));
       await startMachine(name);
       machineOf(world, name).running = true;
       const [mac = ''] = await macsOf(name);
@@ -98,7 +99,7 @@ const life: Action[] = [
     weight: 3,
     isPossible: hasRunning,
     async act(world) {
-      const name = world.random.pick(names(world, true));
+      const name = world.random.pick(machineNames(world, true));
       await destroyMachine(name);
       world.machines.set(name, { running: false, nics: 1, leased: null });
       return name;
@@ -107,9 +108,9 @@ const life: Action[] = [
   {
     name: 'rename',
     weight: 2,
-    isPossible: hasOff,
+    isPossible: hasStopped,
     async act(world) {
-      const name = world.random.pick(names(world, false));
+      const name = world.random.pick(machineNames(world, false));
       const other = `renamed${nextNumber(world)}`;
       await virsh('domrename', name, other);
       await idle(other);
@@ -121,21 +122,21 @@ const life: Action[] = [
   {
     name: 'undefine',
     weight: 1,
-    isPossible: hasOff,
+    isPossible: hasStopped,
     async act(world) {
-      const name = world.random.pick(names(world, false));
+      const name = world.random.pick(machineNames(world, false));
       await undefine(name);
       world.machines.delete(name);
       return name;
     },
   },
   {
-    name: 'plug a NIC in',
+    name: 'attach a NIC',
     weight: 2,
     isPossible: world => [...world.machines.values()].some(({ running, nics }) => running && nics < 3),
     async act(world) {
-      const able = names(world, true).filter(name => machineOf(world, name).nics < 3);
-      const name = world.random.pick(able);
+      const candidates = machineNames(world, true).filter(name => machineOf(world, name).nics < 3);
+      const name = world.random.pick(candidates);
       const number = nextNumber(world);
       const mac = `52:54:00:dd:${[8, 0].map(shift => ((number >> shift) & 255).toString(16).padStart(2, '0')).join(':')}`;
       await virsh('attach-interface', name, 'bridge', bridge, '--mac', mac, '--model', 'virtio', '--live');
@@ -146,7 +147,7 @@ const life: Action[] = [
   },
 ];
 
-const daemons: Action[] = [
+const daemonActions: Action[] = [
   {
     name: 'kill the watcher',
     weight: 1,
@@ -193,7 +194,7 @@ const daemons: Action[] = [
       world.opensPort = !world.opensPort;
       await configure(configuration(world.opensPort));
       await until(async () => (await listTable()).includes('5000') === world.opensPort, 5);
-      return world.opensPort ? 'a port opens' : 'a port closes';
+      return world.opensPort ? 'opens a port' : 'closes a port';
     },
   },
 ];
@@ -202,13 +203,13 @@ async function listTable(): Promise<string> {
   return (await execa('nft', ['list', 'table', 'ip', `virlan-${bridge}`], { reject: false })).stdout;
 }
 
-/** What somebody breaks, and which thing has to be repaired for it. */
-const damages: [thing: string, name: string, harm: (world: World) => Promise<unknown>][] = [
+/** Damages, each with the unit that the watcher repairs. */
+const damages: [unit: string, name: string, inflict: (world: World) => Promise<unknown>][] = [
   ['rules', 'nft flush ruleset', () => execa('nft', ['flush', 'ruleset'])],
   ['rules', 'delete the table', () => execa('nft', ['delete', 'table', 'ip', `virlan-${bridge}`])],
   ['address', 'remove the address', () => execa('ip', ['address', 'flush', 'dev', bridge])],
   ['route', 'delete the route', () => execa('ip', ['route', 'flush', 'dev', bridge, 'proto', 'kernel'])],
-  ['forwarding', 'forward no more', async () => writeFileSync('/proc/sys/net/ipv4/ip_forward', '0')],
+  ['forwarding', 'disable forwarding', async () => writeFileSync('/proc/sys/net/ipv4/ip_forward', '0')],
   [
     'dnsmasq',
     'kill dnsmasq',
@@ -228,29 +229,29 @@ const damages: [thing: string, name: string, harm: (world: World) => Promise<unk
       await until(
         async () => (await execa('ip', ['link', 'show', bridge], { reject: false })).exitCode === 0,
       );
-      // Its port is no tap of a machine's, so that it is not virlan's to bring back.
+      // virlan restores only taps of machines as ports, not this one.
       await execa('ip', ['link', 'set', web.port, 'master', bridge]);
     },
   ],
 ];
 
-const harms: Action[] = damages.map(([thing, name, harm]) => ({
+const damageActions: Action[] = damages.map(([unit, name, inflict]) => ({
   name,
   weight: 1,
   isPossible: () => true,
   async act(world) {
-    const done = world.damages.get(thing) ?? 0;
-    // A third repair within a minute is the last for a while: a watcher that was started anew does not know of the others.
-    if (done === 2) await restartWatcher(world, 'SIGTERM');
-    await harm(world);
-    world.damages.set(thing, (world.damages.get(thing) ?? 0) + 1);
+    const count = world.damages.get(unit) ?? 0;
+    // The watcher pauses after a third repair within a minute; a new one starts to count at zero.
+    if (count === 2) await restartWatcher(world, 'SIGTERM');
+    await inflict(world);
+    world.damages.set(unit, (world.damages.get(unit) ?? 0) + 1);
     return '';
   },
 }));
 
-export const actions: readonly Action[] = [...life, ...daemons, ...harms];
+export const actions: readonly Action[] = [...machineActions, ...daemonActions, ...damageActions];
 
-/** The next action, by the seed and by what happened before. */
+/** Chooses the next action. It depends on the seed and the earlier actions alone. */
 export function chooseAction(world: World): Action {
   const possible = actions.filter(action => action.isPossible(world));
   return world.random.pick(possible.flatMap(action => Array.from({ length: action.weight }, () => action)));

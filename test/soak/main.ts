@@ -1,3 +1,4 @@
+// main.ts: the program of the soak: reads --seed and --seconds, and runs it.
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { soak } from './soak.ts';

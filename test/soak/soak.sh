@@ -1,6 +1,6 @@
 #!/bin/sh
-# soak.sh [--seed N] [--seconds N]: `npm run soak`, on a private host: for half an hour, or --seconds, events that may
-# happen to a host, in an order that follows from the seed. Prints the seed first; the same seed repeats the run.
+# soak.sh [--seed N] [--seconds N]: `npm run soak`. On a private host, executes random actions for half an hour, or
+# --seconds. Prints the seed first; the same seed repeats the order of actions.
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh

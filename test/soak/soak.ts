@@ -1,3 +1,4 @@
+// soak.ts: executes random actions on a private host and checks the invariants after each.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { virlan } from '../sandbox/host.ts';
@@ -6,68 +7,71 @@ import { chooseAction } from './actions.ts';
 import { checkInvariants } from './invariants.ts';
 import { makeWorld } from './world.ts';
 
-/** What the watcher may take at most, in MiB. */
-const mostMemory = 110;
+/** The limit of the watcher's memory. */
+const maxMemoryMib = 110;
 
-/** How much more the watcher may take at the end than once it had been in use, in MiB. */
-const growth = 15;
+/** The limit of the growth of its memory after the warm-up. */
+const maxGrowthMib = 15;
 
-/** After so many steps a watcher has been in use. */
-const warm = 10;
+/** The number of steps after which the memory of a watcher is compared. */
+const warmUpSteps = 10;
 
 /**
- * Does what the seed says for some seconds, and looks after each step whether all is right. Throws what is not, with
- * the steps that led there.
+ * Executes actions for some seconds, chosen by the seed, and checks the invariants after each. Throws an Error with the
+ * seed and the step for the first failure.
  */
 export async function soak(seed: number, seconds: number, say: (line: string) => void): Promise<void> {
   say(`seed ${seed}`);
   const world = await makeWorld(seed);
   const end = performance.now() + seconds * 1000;
   const counts = new Map<string, number>();
-  /** Of one watcher, in MiB, after each step. */
-  let memory: number[] = [];
+  /** The memory of the current watcher after each step. */
+  let memoryMib: number[] = [];
   let pid = watcherPid();
   for (let step = 1; performance.now() < end; step++) {
     const action = chooseAction(world);
     try {
       const began = performance.now();
-      const whom = await action.act(world);
+      const object = await action.act(world);
       await checkInvariants(world);
       const took = ((performance.now() - began) / 1000).toFixed(1);
-      if (watcherPid() !== pid) memory = [];
+      if (watcherPid() !== pid) memoryMib = [];
       pid = watcherPid();
-      memory.push(memoryOf(pid));
+      memoryMib.push(memoryMibOf(pid));
       say(
-        `${step}. ${action.name}${whom === '' ? '' : `: ${whom}`} (${took} s, ${memory.at(-1)?.toFixed(0)} MiB)`,
+        `${step}. ${action.name}${object === '' ? '' : `: ${object}`} (${took} s, ${memoryMib.at(-1)?.toFixed(0)} MiB)`,
       );
-      checkMemory(memory);
+      checkMemory(memoryMib);
       counts.set(action.name, (counts.get(action.name) ?? 0) + 1);
     } catch (error) {
       throw new Error(
-        `seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}\n${await lastWords()}`,
+        `seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}\n${await stateReport()}`,
       );
     }
   }
   say([...counts].map(([name, count]) => `${count} × ${name}`).join(', '));
 }
 
-/** What virlan has to say of the host as it is now. */
-async function lastWords(): Promise<string> {
+/** Returns the plan, the status and the last lines of the log. */
+async function stateReport(): Promise<string> {
   const outcomes = [await virlan('plan'), await virlan('status')];
   const log = readFileSync('/var/log/virlan.log', 'utf8').trimEnd().split('\n').slice(-20);
   return [...outcomes.map(({ stdout, stderr }) => `${stdout}${stderr}`), ...log].join('\n');
 }
 
-function checkMemory(memory: readonly number[]): void {
-  const now = memory.at(-1) ?? 0;
-  assert(now < mostMemory, `the watcher takes ${now} MiB`);
-  const inUse = memory.slice(warm, 2 * warm);
-  if (memory.length <= 2 * warm) return;
-  assert(now < Math.max(...inUse) + growth, `the watcher took ${Math.max(...inUse)} MiB, and takes ${now}`);
+function checkMemory(memoryMib: readonly number[]): void {
+  const nowMib = memoryMib.at(-1) ?? 0;
+  assert(nowMib < maxMemoryMib, `the watcher takes ${nowMib} MiB`);
+  const warmedUp = memoryMib.slice(warmUpSteps, 2 * warmUpSteps);
+  if (memoryMib.length <= 2 * warmUpSteps) return;
+  assert(
+    nowMib < Math.max(...warmedUp) + maxGrowthMib,
+    `the watcher took ${Math.max(...warmedUp)} MiB, and takes ${nowMib}`,
+  );
 }
 
-/** Of a process, in MiB. */
-function memoryOf(pid: number): number {
+/** Returns the resident memory of a process. */
+function memoryMibOf(pid: number): number {
   const [, kilobytes = ''] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
   return Number(kilobytes) / 1024;
 }

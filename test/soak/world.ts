@@ -1,3 +1,4 @@
+// world.ts: the private host of the soak, and what the soak has done to it.
 import {
   configure,
   dhcp,
@@ -13,28 +14,29 @@ import { Random } from './random.ts';
 export const bridge = 'k8s-br0';
 const mac = '52:54:00:cc:00:02';
 
-/** What the soak itself did to a machine, so that what it does next depends on the seed alone. */
+/** A machine as the soak has changed it. No state is read back, so that actions depend on the seed alone. */
 export interface Machine {
   running: boolean;
   nics: number;
-  /** The address it was seen to lease since it was started last. */
+  /** The address that it has leased since its last start. */
   leased: string | null;
 }
 
-/** The private host, as the soak knows it. */
+/** The state of the soak. */
 export interface World {
   readonly random: Random;
   readonly machines: Map<string, Machine>;
-  /** A namespace that is on the network all the time, with a reservation of the configuration's. */
+  /** A namespace that is always on the network, as the host `web` of the configuration. */
   readonly web: Guest;
   readonly address: string;
-  /** What is repaired → how often since the watcher started: at the third time it would be left alone. */
+  /** Repaired unit → number of damages since the watcher started. It pauses after the third. */
   readonly damages: Map<string, number>;
-  /** How many machines and NICs there have been, for names and MACs that nobody had before. */
+  /** Number of machines and NICs so far, for unique names and MACs. */
   count: number;
   opensPort: boolean;
 }
 
+/** Starts libvirtd, the watcher and the namespace `web` on the private host. */
 export async function makeWorld(seed: number): Promise<World> {
   await installVirlan();
   await configure(configuration(false));
@@ -54,11 +56,13 @@ export async function makeWorld(seed: number): Promise<World> {
   };
 }
 
+/** Returns virlan.ini, with port 5000 of the host open to machines or not. */
 export function configuration(opensPort: boolean): string {
   const network = `[network.${bridge}]\nstp = no\n${opensPort ? 'host-allow = tcp/5000\n' : ''}`;
   return `${network}[host.web]\nnetwork = ${bridge}\nmac = ${mac}\nip = 192.168.100.250\n`;
 }
 
+/** Ends the watcher by a signal and starts it again, which resets the counts of damages. */
 export async function restartWatcher(world: World, signal: NodeJS.Signals): Promise<void> {
   await stopWatcher(signal);
   world.damages.clear();

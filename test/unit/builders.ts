@@ -10,6 +10,7 @@ import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 // Otherwise only the error's cause says why a property failed, and uvu does not print causes.
 fc.configureGlobal({ includeErrorInReport: true });
 
+/** Parses an IPv4 address. */
 export function ip(text: string): Ipv4 {
   return required(parseIpv4(text), text);
 }
@@ -33,6 +34,7 @@ export function network(...lines: readonly string[]): NetworkConfig {
 
 export const aDate = new Date('2026-11-22T10:00:00Z');
 
+/** Returns a valid ledger entry with these changes. */
 export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
   return {
     network: 'k8s-br0',
@@ -52,6 +54,7 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
   };
 }
 
+/** Returns a UUID that ends with this number. */
 export function uuid(number: number): string {
   return `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
 }

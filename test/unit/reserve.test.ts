@@ -922,8 +922,7 @@ function assertDecision(host: Host, before: Ledger, wanted: Machine, { entries }
         one => one.ip !== null && one.retired !== null && !isReserved(one.ip) && !isLeased(one.ip, current),
       )
       .sort((a, b) => Number(a.retired) - Number(b.retired));
-    if (free.length > 0)
-      assert(free.includes(entry.ip as Ipv4), 'a free address earlier there and not given');
+    if (free.length > 0) assert(free.includes(entry.ip as Ipv4), 'a free address was not used');
     else if (retired.length > 0) {
       const longest = retired.filter(one => Number(one.retired) === Number(retired[0]?.retired));
       assert(
