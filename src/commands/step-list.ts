@@ -1,5 +1,7 @@
 // Prints steps of a plan as text or JSON: `  + bridge k8s-br0  52:54:00:5e:00:01, MTU 1500, STP on`.
+import { formatIp } from '../address/ip.ts';
 import { style } from '../cli/terminal.ts';
+import type { LinkAddress } from '../network/state.ts';
 import { type Description, describeStep, type Step } from '../network/steps.ts';
 
 /** In columns. */
@@ -19,10 +21,33 @@ export function stepLines(steps: readonly Step[]): string[] {
   ]);
 }
 
-/** Returns a step as JSON output shows it: its fields, with `do` for the kind, and a description. */
+/**
+ * Returns a step as JSON output shows it: its fields, with `do` for the kind, and a description. IP addresses
+ * are texts: JSON has no number for an IPv6 address.
+ */
 export function stepJson(step: Step): object {
   const { kind, ...fields } = step;
-  return { do: kind, ...fields, text: oneLine(describeStep(step)) };
+  return { do: kind, ...fields, ...fieldsInJson(step), text: oneLine(describeStep(step)) };
+}
+
+/** Returns the fields of a step that JSON output shows in another form. */
+function fieldsInJson(step: Step): object {
+  switch (step.kind) {
+    case 'add bridge':
+      return { state: { ...step.state, addresses: step.state.addresses.map(addressJson) } };
+    case 'add address':
+    case 'remove address':
+    case 'add route':
+      return { address: addressJson(step.address) };
+    case 'write reservations':
+      return { network: step.network.name };
+    default:
+      return {};
+  }
+}
+
+function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {
+  return { ip: formatIp(ip), prefixLength, broadcast: broadcast === null ? null : formatIp(broadcast) };
 }
 
 function oneLine({ sign, subject, detail }: Description): string {

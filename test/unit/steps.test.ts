@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
+import { type IpAddress, parseIp } from '../../src/address/ip.ts';
+import { stepJson } from '../../src/commands/step-list.ts';
 import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
 import { makeRuleset } from '../../src/firewall/ruleset.ts';
@@ -129,5 +131,33 @@ describe('docs/json.md names every kind of step, and no other', () => {
   );
   assert.deepEqual(named.sort(), [...new Set(cases.map(([{ kind }]) => kind))].sort());
 });
+
+describe('JSON has the kind as do, the fields, and addresses of both families as texts', () => {
+  const text = '+ address on br0: 10.0.0.1/24, broadcast 10.0.0.255';
+  const inJson = { ip: '10.0.0.1', prefixLength: 24, broadcast: '10.0.0.255' };
+  assert.deepEqual(stepJson({ kind: 'add address', link, address }), {
+    do: 'add address',
+    link,
+    address: inJson,
+    text,
+  });
+  const ipv6 = { ip: anyIp('fd00::1'), prefixLength: 64, broadcast: null };
+  const bridgeStep = stepJson({ kind: 'add bridge', link, state: { ...state, addresses: [address, ipv6] } });
+  assert.deepEqual(JSON.parse(JSON.stringify(bridgeStep)).state.addresses, [
+    inJson,
+    { ip: 'fd00::1', prefixLength: 64, broadcast: null },
+  ]);
+  for (const [step] of cases) {
+    const { do: kind, ...fields } = JSON.parse(JSON.stringify(stepJson(step)));
+    assert.equal(kind, step.kind);
+    assert.doesNotMatch(JSON.stringify(fields), /"(ip|broadcast)":\d/);
+  }
+});
+
+function anyIp(text: string): IpAddress {
+  const address = parseIp(text);
+  assert(address !== null);
+  return address;
+}
 
 describe.run();
