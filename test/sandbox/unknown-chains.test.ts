@@ -226,7 +226,7 @@ unknown('an overlapping subnet that appears later is reported, and connectivity 
   await execa('ip', ['route', 'add', '192.168.0.0/16', 'dev', 'vpn0', 'table', '77']);
 
   const warning =
-    /192\.168\.100\.0\/24 overlaps 192\.168\.0\.0\/16 of a route on vpn0: choose another subnet for .*virlan\.ini, or take/;
+    /192\.168\.100\.0\/24 overlaps 192\.168\.0\.0\/16 of a route on vpn0: choose another subnet for \[network\.k8s-br0\] in virlan\.ini, or remove the other one/;
   assert.equal((await networkStatus()).problems.filter(problem => warning.test(problem)).length, 1);
   assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
   assert(logLines().some(({ msg }) => warning.test(String(msg))));
