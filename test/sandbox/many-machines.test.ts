@@ -14,6 +14,8 @@ import { startWatcher, stopWatcher } from './watcher.ts';
 const test = suite('many machines');
 const machineCount = 100;
 const killCount = 10;
+/** Less than the 5 s for which a hook would wait for a ledger lock that a killed watcher had kept. */
+const maxListMs = 4000;
 
 const names = Array.from({ length: machineCount }, (_, index) => `crowd${index}`);
 
@@ -50,7 +52,7 @@ async function killAndRestart(signal: AbortSignal): Promise<number> {
   return killed;
 }
 
-test('every machine has one unique address and MAC, and libvirt answers within a second', async () => {
+test('every machine has one unique address and MAC, and libvirt never waits for a lock', async () => {
   await installVirlan();
   await configure('[network.k8s-br0]\nstp = no\n');
   await startLibvirtd();
@@ -64,7 +66,7 @@ test('every machine has one unique address and MAC, and libvirt answers within a
   done.abort();
   const longestMs = await probing;
   console.log(`longest virsh list: ${longestMs.toFixed(0)} ms`);
-  assert(longestMs < 1000, `virsh list took ${longestMs} ms`);
+  assert(longestMs < maxListMs, `virsh list took ${longestMs} ms`);
 
   const readState = () => {
     const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
