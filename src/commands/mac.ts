@@ -7,7 +7,9 @@ import { trailJson, trailText } from '../report/trail-text.ts';
 import { forTerminal } from '../text.ts';
 import { selectNetwork } from './networks.ts';
 
-/** Prints the MAC that a NIC of a machine has or would get; with --verbose also why. Returns the exit code. */
+/**
+ * Prints the MAC that a NIC of a machine has or would get; with --verbose also why. Returns the exit code.
+ */
 export async function mac(options: Values, name: string): Promise<number> {
   const { json, nic, verbose } = options;
   const network = selectNetwork(loadConfig(options.config), options.network);

@@ -151,7 +151,10 @@ function planRemovals({ bridge, rules }: DesiredNetwork, observed: ObservedNetwo
     .map(({ backend, family }) => ({ kind: 'remove rules', backend, family, bridge }));
 }
 
-/** Returns the changes of virlan's rules in other firewalls. Stale rules may be an older form of the missing ones. */
+/**
+ * Returns the changes of virlan's rules in other firewalls. Stale rules may be an older form of the missing
+ * ones.
+ */
 export function planOtherFirewalls(bridge: string, wanted: RulesByFirewall, found: RulesByFirewall): Step[] {
   const { stale, missing } = compareRules(bridge, wanted, found);
   return [

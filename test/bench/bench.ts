@@ -309,7 +309,10 @@ async function main(wanted: readonly string[]): Promise<void> {
   report();
 }
 
-/** Measures how often a machine that starts right after its definition has its formula MAC, and how soon it has. */
+/**
+ * Measures how often a machine that starts right after its definition has its formula MAC, and how soon it
+ * has.
+ */
 async function benchDefine(): Promise<void> {
   process.stderr.write('virsh define && virsh start …\n');
   const runs = 100;

@@ -1,4 +1,5 @@
-// 2-reboot.test.ts: the second boot: tests that the network is back, failures of daemons, and the uninstallation.
+// 2-reboot.test.ts: the second boot: tests that the network is back, failures of daemons, and the
+// uninstallation.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -25,7 +26,9 @@ import {
 
 const reboot = suite('second boot: the network is back');
 
-/** Checks that a started machine gets its formula address from a new DHCP exchange, not from an earlier lease. */
+/**
+ * Checks that a started machine gets its formula address from a new DHCP exchange, not from an earlier lease.
+ */
 async function assertBootsWithLease(machine: string, before: readonly Lease[]): Promise<void> {
   const [mac = ''] = await macsOf(machine);
   const last = before.find(lease => lease.mac === mac);

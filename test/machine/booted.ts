@@ -41,8 +41,9 @@ export function readState(): SavedState {
 }
 
 /**
- * Differences that are not virlan's: files that libvirt writes for machines that are defined, started, or still running at
- * shutdown. Besides, the definition of a machine that has not booted on virlan's network has its formula MAC.
+ * Differences that are not virlan's: files that libvirt writes for machines that are defined, started, or
+ * still running at shutdown. Besides, the definition of a machine that has not booted on virlan's network has
+ * its formula MAC.
  */
 const expectedDifferences =
   /^[-+] (run virtlogd\.pid|file (\/etc\/libvirt\/qemu\/(old\.xml|autostart) |\/etc\/apparmor\.d\/libvirt\/libvirt-|\/var\/lib\/libvirt\/dnsmasq\/virbr0\.macs |\/var\/lib\/libvirt\/qemu\/(channel\/target\/)?domain-\d+-))/;

@@ -1,8 +1,9 @@
-// run.mjs [--limit SECONDS] [debian12] [debian13]: tests the installation of virlan on virtual machines that boot.
+// run.mjs [--limit SECONDS] [debian12] [debian13]: tests the installation of virlan on virtual machines that
+// boot.
 //
-// A machine has an image, which image.sh builds once, and a copy-on-write layer for each run. It boots once for each
-// *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of this checkout. A
-// virtio port writes the output of the tests to build/machine/MACHINE-TEST.log.
+// A machine has an image, which image.sh builds once, and a copy-on-write layer for each run. It boots once
+// for each *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of
+// this checkout. A virtio port writes the output of the tests to build/machine/MACHINE-TEST.log.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -83,8 +84,8 @@ function imageOf(name) {
 /** Returns the arguments of QEMU for one boot. */
 function qemuArguments({ name, image, test, log }) {
   return [
-    // Debian 13 panics at random in QEMU 7.2's emulation: with cx16 or la57, and when one processor patches code that
-    // another one runs.
+    // Debian 13 panics at random in QEMU 7.2's emulation: with cx16 or la57, and when one processor patches
+    // code that another one runs.
     ...'-accel tcg -cpu max,cx16=off,la57=off -smp 1 -m 2560 -nodefaults -display none -no-reboot'.split(' '),
     ...'-nic user,model=virtio-net-pci -device virtio-rng-pci -device virtio-serial-pci'.split(' '),
     ...['-chardev', `file,id=output,path=${log}`, '-device', 'virtserialport,chardev=output,name=output'],

@@ -19,8 +19,9 @@ export async function traces(): Promise<Snapshot> {
 }
 
 /**
- * Removes values that change without virlan: counters of the kernel, the remaining lease time of the host's own NIC, the
- * ageing time of a bridge (shorter after a port came or went), and the offload limits of its ports.
+ * Removes values that change without virlan: counters of the kernel, the remaining lease time of the host's
+ * own NIC, the ageing time of a bridge (shorter after a port came or went), and the offload limits of its
+ * ports.
  */
 function withoutVolatileFields(line: string) {
   return line.replace(

@@ -1,4 +1,5 @@
-// actions.ts: the random actions of the soak: changes of machines, restarts of daemons, damages to the network.
+// actions.ts: the random actions of the soak: changes of machines, restarts of daemons, damages to the
+// network.
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import {

@@ -17,8 +17,8 @@ const maxGrowthMib = 15;
 const warmUpSteps = 10;
 
 /**
- * Executes actions for some seconds, chosen by the seed, and checks the invariants after each. Throws an Error with the
- * seed and the step for the first failure.
+ * Executes actions for some seconds, chosen by the seed, and checks the invariants after each. Throws an
+ * Error with the seed and the step for the first failure.
  */
 export async function soak(seed: number, seconds: number, say: (line: string) => void): Promise<void> {
   say(`seed ${seed}`);

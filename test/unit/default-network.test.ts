@@ -1,4 +1,5 @@
-// default-network.test.ts: tests the decisions about libvirt's networks, their restoration and the saved record.
+// default-network.test.ts: tests the decisions about libvirt's networks, their restoration and the saved
+// record.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';

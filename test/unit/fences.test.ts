@@ -1,4 +1,5 @@
-// fences.test.ts: tests the layers of src/: direction of imports, files with effects, size of the hook bundles.
+// fences.test.ts: tests the layers of src/: direction of imports, files with effects, size of the hook
+// bundles.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -14,7 +15,10 @@ const purePackages = [
   ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
 ];
 
-/** The files of src/ that read or change the host, or load a file that does; a folder stands for all of its files. */
+/**
+ * The files of src/ that read or change the host, or load a file that does; a folder stands for all of its
+ * files.
+ */
 const effects = [
   ...['src/bin/', 'src/commands/', 'src/operations/'],
   'src/config/load.ts',

@@ -12,7 +12,10 @@ const rules: Unit = { kind: 'rules', backend: 'nftables', family: 'ipv4', bridge
 const address: Unit = { kind: 'address', link: 'br0', family: 'ipv4' };
 const start = Date.parse('2026-11-22T10:00:00Z');
 
-/** Counts repairs at these seconds after the start. Returns for each whether the unit is left alone from then on. */
+/**
+ * Counts repairs at these seconds after the start. Returns for each whether the unit is left alone from then
+ * on.
+ */
 function repairAt(limit: FightLimiter, ...seconds: readonly number[]): boolean[] {
   return seconds.map(after => limit.count(rules, start + after * secondMs) !== null);
 }

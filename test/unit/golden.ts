@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 /**
- * Compares a text with test/unit/golden/NAME. With UPDATE_GOLDEN=1 it writes the file instead; review the difference
- * before you commit it.
+ * Compares a text with test/unit/golden/NAME. With UPDATE_GOLDEN=1 it writes the file instead; review the
+ * difference before you commit it.
  */
 export function assertGolden(name: string, text: string): void {
   const path = `test/unit/golden/${name}`;

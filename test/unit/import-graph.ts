@@ -27,8 +27,9 @@ export function readSources(): string[] {
 }
 
 /**
- * Returns the imports of these sources. An import counts as a value import unless the whole statement is `import type`
- * or `export type`: `import { type A } from` loads the file. Throws for an import of a file that is not a source.
+ * Returns the imports of these sources. An import counts as a value import unless the whole statement is
+ * `import type` or `export type`: `import { type A } from` loads the file. Throws for an import of a file
+ * that is not a source.
  */
 export function readImports(sources: readonly string[]): Import[] {
   return sources.flatMap(from => importsOf(from, readFileSync(from, 'utf8'), new Set(sources)));
@@ -43,7 +44,10 @@ function importsOf(from: string, text: string, sources: ReadonlySet<string>): Im
   });
 }
 
-/** Returns the source that an import names, or the package. node-libvirt is a package that is developed in src/. */
+/**
+ * Returns the source that an import names, or the package. node-libvirt is a package that is developed in
+ * src/.
+ */
 function resolve(from: string, path: string): string {
   const own = /^node-libvirt(?:\/(?<file>\w+))?$/.exec(path);
   if (own !== null) return `src/node-libvirt/src/${own.groups?.file ?? 'index'}.ts`;
@@ -51,8 +55,8 @@ function resolve(from: string, path: string): string {
 }
 
 /**
- * Returns one import for each step of a cycle between the units that `unitOf` makes of sources, beginning and ending at
- * the same unit; null if there is no cycle.
+ * Returns one import for each step of a cycle between the units that `unitOf` makes of sources, beginning and
+ * ending at the same unit; null if there is no cycle.
  */
 export function findCycle(
   imports: readonly Import[],
@@ -80,7 +84,10 @@ export function findCycle(
   }
 }
 
-/** Returns the sources that load a package which `isEffect` names, by themselves or through others; types load nothing. */
+/**
+ * Returns the sources that load a package which `isEffect` names, by themselves or through others; types load
+ * nothing.
+ */
 export function effectful(imports: readonly Import[], isEffect: (name: string) => boolean): Set<string> {
   const values = imports.filter(({ kind }) => kind === 'value');
   const found = new Set(

@@ -7,7 +7,9 @@ import type { RunOptions } from '../../src/system/run.ts';
 
 const batches = suite('ip batch');
 
-/** Simulates `ip -batch -`: fails at the first command that contains `bad`, as do_batch() of iproute2 does. */
+/**
+ * Simulates `ip -batch -`: fails at the first command that contains `bad`, as do_batch() of iproute2 does.
+ */
 class FakeIp {
   readonly executed: string[] = [];
   processes = 0;

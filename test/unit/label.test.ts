@@ -11,7 +11,10 @@ function neverTaken() {
   return false;
 }
 
-/** Checks RFC 1123, 2.1, and that dnsmasq reads the text as a name and nothing else (option.c, LOPT_DHCP_HOST). */
+/**
+ * Checks RFC 1123, 2.1, and that dnsmasq reads the text as a name and nothing else (option.c,
+ * LOPT_DHCP_HOST).
+ */
 function assertLabel(text: string): void {
   assert.match(text, /^[a-z0-9-]{1,63}$/);
   assert.doesNotMatch(text, /^-|-$|^\d+[smhdw]?$|^(ignore|infinite|localhost)$/);

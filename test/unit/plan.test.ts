@@ -192,7 +192,10 @@ plans('taking a network down removes all of it', () => {
   );
 });
 
-/** Returns the state that a rollback restores. It moves no taps, and leaves the hostsfile as the ledger has it. */
+/**
+ * Returns the state that a rollback restores. It moves no taps, and leaves the hostsfile as the ledger has
+ * it.
+ */
 function restoredState({ link, dummy, sysctls, rules, dnsmasq }: ObservedNetwork) {
   const addresses = [...(link?.addresses ?? [])].sort((a, b) => Number(a.ip) - Number(b.ip));
   const scripts = rules.map(({ loaded, present }) => (present ? loaded : null));
@@ -545,7 +548,7 @@ plans('forwarding is enabled now and after a boot, and its original state is res
   ]);
 });
 
-/** Some rules that are wanted in other firewalls, and what somebody has left there of them, older forms included. */
+/** Generates rules that are wanted in other firewalls, with the rules found there, older forms included. */
 const anyOtherRules = fc
   .constantFrom(besideDocker, besideUfw, noFirewalls)
   .map(reading => wantedRules(makeRuleset(lan), 'nftables', reading))

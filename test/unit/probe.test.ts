@@ -1,4 +1,5 @@
-// probe.test.ts: tests the counters of a probe, the drops it finds, its findings, and when the watcher sends it.
+// probe.test.ts: tests the counters of a probe, the drops it finds, its findings, and when the watcher sends
+// it.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { DetailKind } from '../../src/diagnosis/details.ts';
@@ -158,7 +159,9 @@ function policy(family: string, table: string, chain: string) {
   return { family, table, chain, rule: null };
 }
 
-/** Facts → the first letter of each stage's state, the code of the first failure or warning, and its command. */
+/**
+ * Facts → the first letter of each stage's state, the code of the first failure or warning, and its command.
+ */
 const cases: [
   title: string,
   Partial<ProbeFacts>,

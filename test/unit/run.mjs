@@ -1,7 +1,8 @@
-// run.mjs [NAMEPART...]: runs the unit tests whose path contains a NAMEPART, under this Node and those of test/nodes.
+// run.mjs [NAMEPART...]: runs the unit tests whose path contains a NAMEPART, under this Node and those of
+// test/nodes.
 //
-// The tests of node-libvirt are included. A test counts once; each further Node counts as one test, which passes if all
-// tests pass.
+// The tests of node-libvirt are included. A test counts once; each further Node counts as one test, which
+// passes if all tests pass.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 import { execa } from 'execa';
