@@ -32,18 +32,10 @@ export function stepJson(step: Step): object {
 
 /** Returns the fields of a step that JSON output shows in another form. */
 function fieldsInJson(step: Step): object {
-  switch (step.kind) {
-    case 'add bridge':
-      return { state: { ...step.state, addresses: step.state.addresses.map(addressJson) } };
-    case 'add address':
-    case 'remove address':
-    case 'add route':
-      return { address: addressJson(step.address) };
-    case 'write reservations':
-      return { network: step.network.name };
-    default:
-      return {};
-  }
+  if (step.kind === 'add bridge')
+    return { state: { ...step.state, addresses: step.state.addresses.map(addressJson) } };
+  if (step.kind === 'write reservations') return { network: step.network.name };
+  return 'address' in step ? { address: addressJson(step.address) } : {};
 }
 
 function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {
