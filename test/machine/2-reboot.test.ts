@@ -168,6 +168,8 @@ reboot(
 reboot('afterwards a new machine starts with its formula MAC', async () => {
   await until(isWatcherConnected, timeoutSeconds);
   await define(newMachine('late'));
+  // A start right behind the definition can be faster than the watcher.
+  await until(async () => (await macsOf('late')).includes(formulaMacOf('late')), timeoutSeconds);
   await startMachine('late');
   assert.deepEqual(await macsOf('late'), [formulaMacOf('late')]);
   await destroyMachine('late');

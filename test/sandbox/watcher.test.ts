@@ -113,6 +113,8 @@ watcher(
 
 watcher('virsh domifaddr shows leases without a command of virlan', async () => {
   await define(domainXml({ name: 'seen', nics: [{ type: 'network', source: 'k8s-br0' }] }));
+  // A start right behind the definition can be faster than the watcher.
+  await until(() => hasMac('seen', formulaMacOf('seen')));
   await startMachine('seen');
   await leaseOf(formulaMacOf('seen'));
   await until(async () => (await virsh('domifaddr', 'seen')).includes(formulaAddressOf('seen')), 1);
