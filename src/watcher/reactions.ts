@@ -15,8 +15,8 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
   const { domain } = event;
   const reconcile = { kind: 'reconcile-machine', domain } as const;
   if (event.kind !== 'domain-lifecycle') return [reconcile];
-  // Whether `default` is given to a pass-through network depends on which machines refer to it, and which of
-  // them run.
+  // Machines that refer to libvirt's network `default`, and run or not, decide whether it stays as a
+  // pass-through: it is arranged again when they change.
   const arrange = { kind: 'arrange-networks' } as const;
   const retire = { kind: 'retire-machine', domain } as const;
   switch (event.event) {

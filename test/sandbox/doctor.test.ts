@@ -57,7 +57,7 @@ interface Fault {
   cause: string | (() => Promise<() => Promise<void>>);
   check: string;
   seen: RegExp;
-  /** What repairs the fault: `--fix`, or the command that the doctor proposes; null if there is none. */
+  /** Names what repairs the fault: `--fix`, or the command that the doctor proposes; null for nothing. */
   repairedBy: 'virlan' | RegExp | null;
   /** A shell script that undoes the fault if nothing that the doctor proposes does. */
   undo?: string;

@@ -111,7 +111,7 @@ export async function removeFirewallState(): Promise<void> {
     rmSync(directory, { recursive: true, force: true });
 }
 
-/** What tests do with a firewall other than virlan's. */
+/** Starts, reloads and stops a firewall other than virlan's, as an administrator would. */
 export interface OtherFirewall {
   readonly start: () => Promise<unknown>;
   readonly reload: () => Promise<unknown>;

@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 export interface Lease {
   ip: string;
   mac: string;
-  /** As the guest sent it. */
+  /** Holds the name that the guest sent, unchanged; null for none. */
   hostname: string | null;
   expires: Date;
 }

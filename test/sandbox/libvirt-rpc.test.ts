@@ -231,7 +231,7 @@ rpc('events of a machine from its definition to its removal, devices included', 
   await create(domainXml({ name: 'fleeting', nics: [] }));
   await destroyMachine('fleeting');
   await seen(main.events, 'fleeting stopped destroyed');
-  // Whether QEMU reports its shutdown before it is killed depends on timing.
+  // QEMU may be killed before it reports its shutdown, so this event is not expected.
   const lifecycle = main.events
     .filter(event => event.kind === 'domain-lifecycle' && event.event !== 'shutdown')
     .map(short);

@@ -133,7 +133,7 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
       isKnown: () => true,
       machine: null,
     };
-    // As `virlan mac web` reads it before the machine is defined, and afterwards.
+    // `virlan mac web` predicts from the definition if there is one, and from the name alone before.
     const isDefined = user === 'its own definition';
     const predicted = predictMac(
       lan,
