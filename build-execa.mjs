@@ -22,6 +22,25 @@ const replacements = [
       export const isStandardStream = () => false;
       export const getStreamName = fdNumber => STANDARD_STREAMS_ALIASES[fdNumber] ?? \`stdio[\${fdNumber}]\`;`,
   },
+  {
+    // Characters and colours of the option \`verbose\`, which virlan does not use.
+    name: 'figures',
+    filter: /^figures$/,
+    contents: 'export default {};',
+  },
+  {
+    name: 'yoctocolors',
+    filter: /^yoctocolors$/,
+    contents: `
+      const plain = text => text;
+      export { plain as bold, plain as dim, plain as gray, plain as red, plain as redBright, plain as yellowBright };`,
+  },
+  {
+    // Changes commands on Windows alone.
+    name: 'cross-spawn',
+    filter: /^cross-spawn$/,
+    contents: 'export default { _parse: (command, args, options) => ({ command, args, options }) };',
+  },
 ];
 
 /** Fails a build in which execa no longer imports what is replaced. */

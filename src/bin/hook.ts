@@ -27,17 +27,24 @@ async function dispatch(driver: string, operation: string): Promise<HookOutcome>
   return { events: [], abort: null };
 }
 
+function loadLog() {
+  return import('../operations/write-events.ts');
+}
+
 async function writeLog({ events }: HookOutcome, hook: string): Promise<void> {
   if (events.length === 0) return;
-  const { writeEvents } = await import('../operations/write-events.ts');
+  const { writeEvents } = await loadLog();
   writeEvents(events, { hook });
 }
 
 async function main(): Promise<number> {
   const [driver = '', , operation = ''] = process.argv.slice(3);
+  // An operation that is not done by then waits for a program, and will have something to log.
+  const preload = setImmediate(loadLog);
   const outcome = await dispatch(driver, operation).catch(
     (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
   );
+  clearImmediate(preload);
   await writeLog(outcome, `${driver} ${operation}`).catch((error: unknown) =>
     process.stderr.write(`virlan: the log cannot be written: ${messageOf(error)}\n`),
   );

@@ -38,12 +38,6 @@ async function main(): Promise<number> {
   }
 }
 
-// A reader that stops reading, as `head` does, is not an error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
-
 void main().then(code => {
   process.exitCode = code;
 });

@@ -1,7 +1,7 @@
 // Output for a person at a terminal: colours, tables, wrapped text, warnings and progress.
 import { stripVTControlCharacters, styleText } from 'node:util';
 
-type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
+export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan';
 
 /** Work that takes longer is announced by a message. */
 const progressDelayMs = 1000;
@@ -23,7 +23,19 @@ function isColoured(stream: NodeJS.WriteStream): boolean {
 
 /** Writes lines to standard output. */
 export function print(...lines: readonly string[]): void {
-  process.stdout.write(lines.map(line => `${line}\n`).join(''));
+  standardOutput ??= openStandardOutput();
+  standardOutput.write(lines.map(line => `${line}\n`).join(''));
+}
+
+/** Opened by the first line: it takes 7 ms, and libvirtd's start and `up` wait for other things first. */
+let standardOutput: NodeJS.WriteStream | null = null;
+
+/** Returns standard output. A reader that stops reading, as `head` does, ends the process without an error. */
+function openStandardOutput(): NodeJS.WriteStream {
+  return process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(0);
+  });
 }
 
 /** Writes a value to standard output as indented JSON. */
@@ -41,8 +53,11 @@ export function warn(message: string): void {
  * Awaits work. If it takes longer than a second and standard error is a terminal, prints the message there.
  */
 export async function progress<T>(message: string, work: Promise<T>): Promise<T> {
-  if (process.stderr.isTTY !== true) return work;
-  const timer = setTimeout(() => process.stderr.write(`virlan: ${message} …\n`), progressDelayMs);
+  // Only then is standard error opened, which takes 2 ms.
+  const announce = () => {
+    if (process.stderr.isTTY === true) process.stderr.write(`virlan: ${message} …\n`);
+  };
+  const timer = setTimeout(announce, progressDelayMs);
   try {
     return await work;
   } finally {

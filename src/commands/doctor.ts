@@ -1,6 +1,6 @@
 // `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
 import type { Values } from '../cli/table.ts';
-import { print, printJson, progress, style, wrap } from '../cli/terminal.ts';
+import { print, printJson, progress, type Style, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
@@ -133,12 +133,17 @@ function printReport(
     print('"virlan doctor --fix" repairs what virlan can repair.');
 }
 
-const signs: Readonly<Record<State, string>> = {
-  ok: style('✓', 'green'),
-  warn: style('!', 'yellow'),
-  fail: style('✗', 'red'),
-  skipped: style('-', 'dim'),
+const signs: Readonly<Record<State, { readonly text: string; readonly colour: Style }>> = {
+  ok: { text: '✓', colour: 'green' },
+  warn: { text: '!', colour: 'yellow' },
+  fail: { text: '✗', colour: 'red' },
+  skipped: { text: '-', colour: 'dim' },
 };
+
+function signOf(state: State): string {
+  const { text, colour } = signs[state];
+  return style(text, colour);
+}
 
 /** Returns a line for each check, wrapped where it is too long, under a line for its subject. */
 function formatChecks(checks: readonly Check[]): string[] {
@@ -147,7 +152,7 @@ function formatChecks(checks: readonly Check[]): string[] {
   const indented = (line: string) => `${' '.repeat(indent)}${forTerminal(line)}`;
   return checks.flatMap(({ about, check, state, detail }, index) => [
     ...(checks[index - 1]?.about === about ? [] : [style(forTerminal(about), 'bold')]),
-    ...wrap(`  ${signs[state]} ${check.padEnd(width)}  ${forTerminal(seen(detail))}`, indent),
+    ...wrap(`  ${signOf(state)} ${check.padEnd(width)}  ${forTerminal(seen(detail))}`, indent),
     ...commandOf(state, fixFor(detail)).map(indented),
   ]);
 }

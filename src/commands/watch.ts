@@ -1,9 +1,9 @@
 // `virlan watch`: runs the watcher in the foreground.
 import type { Values } from '../cli/table.ts';
+import { Watcher } from '../watcher/watch.ts';
 
-/** Runs the watcher until a signal ends it. Its code is a bundle of its own: no other command loads it. */
+/** Runs the watcher until a signal ends it. */
 export async function watch({ config }: Values): Promise<number> {
-  const { Watcher } = await import('../watcher/watch.ts');
   await new Watcher(config).run();
   return 0;
 }

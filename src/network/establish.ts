@@ -9,7 +9,7 @@ import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
 import { readApplied, removeApplied, writeApplied } from './applied-record.ts';
-import { type Applied, applySteps } from './apply.ts';
+import { type Applied, applySteps, joinApplied } from './apply.ts';
 import { conflictText } from './conflicts.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import {
@@ -76,7 +76,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   // DHCP answers by now: other firewalls, which may be slow, do not delay it.
   const others = await surveyOtherFirewalls(network);
   const applied = await applySteps(others.steps, 'continue');
-  return { ...join(own, applied), warnings: [...survey.warnings, ...others.warnings] };
+  return { ...joinApplied(own, applied), warnings: [...survey.warnings, ...others.warnings] };
 }
 
 /**
@@ -149,15 +149,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   }
   for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
   removeRecords(bridge);
-  return { ...join(others, own), warnings: removals.warnings };
-}
-
-function join(first: Applied, second: Applied): Applied {
-  return {
-    done: [...first.done, ...second.done],
-    failed: [...first.failed, ...second.failed],
-    skipped: [...first.skipped, ...second.skipped],
-  };
+  return { ...joinApplied(others, own), warnings: removals.warnings };
 }
 
 function removeRecords(bridge: string): void {

@@ -22,8 +22,6 @@ export interface Link {
   /** In hundredths of a second. */
   readonly forwardDelay: number;
   readonly addresses: readonly LinkAddress[];
-  /** True if it has an IPv6 address besides the link-local one that the kernel adds. */
-  readonly hasIpv6: boolean;
 }
 
 export interface Route {
@@ -54,7 +52,7 @@ interface IpLink {
   flags: string[];
   master?: string;
   linkinfo?: { info_kind?: string; info_data?: { stp_state?: number; forward_delay?: number } };
-  addr_info?: { family: string; scope?: string; local?: string; prefixlen?: number; broadcast?: string }[];
+  addr_info?: { family: string; local?: string; prefixlen?: number; broadcast?: string }[];
 }
 
 interface IpRoute {
@@ -90,7 +88,6 @@ function readLink(link: IpLink): Link {
     stp: link.linkinfo?.info_data?.stp_state === 1,
     forwardDelay: link.linkinfo?.info_data?.forward_delay ?? 0,
     addresses: addresses.filter(({ family }) => family === 'inet').flatMap(readAddress),
-    hasIpv6: addresses.some(({ family, scope }) => family === 'inet6' && scope === 'global'),
   };
 }
 
@@ -101,6 +98,19 @@ function readAddress({
 }: NonNullable<IpLink['addr_info']>[number]) {
   const ip = parseIp(local);
   return ip === null ? [] : [{ ip, prefixLength: prefixlen, broadcast: parseIpv4(broadcast) }];
+}
+
+/**
+ * Returns whether a link has an IPv6 address besides the link-local one that the kernel adds, according to
+ * /proc/net/if_inet6. A line of it: address, index, prefix length, scope (0 is global), flags, link.
+ *
+ *   fd000000000000000000000000000001 03 40 00 80 k8s-br0
+ */
+export function hasGlobalIpv6(link: string, addresses: string): boolean {
+  return addresses.split('\n').some(line => {
+    const [, , , scope, , name] = line.trim().split(/\s+/);
+    return name === link && scope === '00';
+  });
 }
 
 /** Returns the networks of the host, by its links' addresses and by its routes. */

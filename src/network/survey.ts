@@ -1,5 +1,6 @@
 // Surveys: reads the host, and compares it with what is desired of a network. Changes nothing.
 import { release } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import type { NetworkConfig } from '../config/config.ts';
 import type { DnsmasqHost } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -29,7 +30,7 @@ import { type System, system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
 import { desiredHost, desiredNetwork, dummyName, type HostFacts } from './desired.ts';
-import { knownSubnets, type Link, type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
+import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import { type HostReading, observeNetwork, type RulesListing } from './observe.ts';
 import { bootId, readOriginalState } from './original-state.ts';
 import { planHost, planNetwork, planOtherFirewalls } from './plan.ts';
@@ -122,14 +123,13 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
   const available = availableBackends(system.isInstalled);
   // Rules that virlan has not loaded since the host booted are loaded in any case: no need to list them.
   const listed = readApplied(bridge).rules.length > 0 ? available : [];
-  const kernel = await readKernel(bridge, listed, reader);
-  const reservations = readReservations(network);
-  const facts = gatherFacts(network, kernel.links, {
-    backends: available,
-    reservations: reservations.kind === 'known' ? reservations.lines : null,
-  });
-  const { network: desired, backend } = desiredNetwork(network, facts);
-  const observed = observeNetwork(desired, readRest(kernel, desired));
+  const [kernel, files] = await Promise.all([
+    readKernel(bridge, listed, reader),
+    // Once the programs run, so that they and this process work at the same time.
+    setImmediate().then(() => readFiles(network, available)),
+  ]);
+  const { desired, backend, reservations } = files;
+  const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || readOriginalState()?.networks[bridge]?.boot === bootId();
   return {
@@ -171,7 +171,7 @@ export async function surveyAgainst(
 ): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
   const available = availableBackends(system.isInstalled);
   const kernel = await readKernel(desired.bridge, available, createRulesReader(system));
-  const observed = observeNetwork(desired, readRest(kernel, desired));
+  const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired) });
   return { observed, steps: planNetwork(desired, observed) };
 }
 
@@ -188,6 +188,8 @@ export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
 }
 
 type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules'>;
+
+type FilesReading = Omit<HostReading, keyof KernelReading>;
 
 /** Runs the programs that list the kernel's state, all at once. */
 async function readKernel(
@@ -222,11 +224,21 @@ async function listRules(
   );
 }
 
-/** Adds the readings from files, only of the desired objects. */
-function readRest(kernel: KernelReading, desired: DesiredNetwork): HostReading {
+/** Reads what is desired, and from files what exists of it. */
+function readFiles(network: NetworkConfig, available: readonly BackendName[]) {
+  const reservations = readReservations(network);
+  const facts = gatherFacts(network, {
+    backends: available,
+    reservations: reservations.kind === 'known' ? reservations.lines : null,
+  });
+  const { network: desired, backend } = desiredNetwork(network, facts);
+  return { desired, backend, reservations, observed: readObjects(desired) };
+}
+
+/** Reads from files what exists of the desired objects. */
+function readObjects(desired: DesiredNetwork): FilesReading {
   const { bridge } = desired;
   return {
-    ...kernel,
     applied: readApplied(bridge),
     sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
     dnsmasq: { conf: system.readFile(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
@@ -236,7 +248,6 @@ function readRest(kernel: KernelReading, desired: DesiredNetwork): HostReading {
 
 function gatherFacts(
   { name, bridge }: NetworkConfig,
-  links: readonly Link[],
   known: Pick<HostFacts, 'backends' | 'reservations'>,
 ): HostFacts {
   const running = runningDomains();
@@ -250,8 +261,7 @@ function gatherFacts(
     machineId: machineId(),
     ...known,
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
-    keepsIpv6Off:
-      system.exists('/proc/sys/net/ipv6') && !links.some(link => link.name === bridge && link.hasIpv6),
+    keepsIpv6Off: system.exists('/proc/sys/net/ipv6') && !hasGlobalIpv6(bridge, readIpv6Addresses()),
     taps: onNetwork.flatMap(nic => nic.tap ?? []),
     user: dnsmasqUser(),
     extras: readExtras(name),
@@ -269,6 +279,10 @@ function readReservations(
   } catch (error) {
     return { kind: 'damaged', error: error as Error };
   }
+}
+
+function readIpv6Addresses(): string {
+  return system.readFile('/proc/net/if_inet6') ?? '';
 }
 
 /** Returns whether the kernel has links of type dummy, or a module for them. */

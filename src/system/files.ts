@@ -45,12 +45,7 @@ export function listDirectory(path: string): string[] {
  */
 export function writeAtomically(path: string, content: string | Buffer, mode = 0o644): void {
   const temporary = `${path}.${process.pid}.tmp`;
-  rmSync(temporary, { force: true });
-  const file = openSync(
-    temporary,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    mode,
-  );
+  const file = createFile(temporary, mode);
   try {
     fchmodSync(file, mode);
     const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
@@ -68,6 +63,18 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
     fsyncSync(directory);
   } finally {
     closeSync(directory);
+  }
+}
+
+/** Creates a file, in place of one that a killed process of the same number left. Returns its descriptor. */
+function createFile(path: string, mode: number): number {
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  try {
+    return openSync(path, flags, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    rmSync(path);
+    return openSync(path, flags, mode);
   }
 }
 

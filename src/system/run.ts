@@ -1,5 +1,5 @@
 // Runs programs of the system to their end.
-import { existsSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs';
 import type { ExecaError } from 'execa';
 import { CommandError, type CommandFailure } from '../errors.ts';
 import { systemPath } from './paths.ts';
@@ -16,6 +16,9 @@ const maxOutputCharacters = 2 ** 28;
  * ever.
  */
 const outputGraceMs = 1000;
+
+/** O_TMPFILE without O_DIRECTORY (include/uapi/asm-generic/fcntl.h), which Node does not define. */
+const tmpfile = 0o20000000;
 
 export interface RunOptions {
   /** Text for the program's standard input; empty by default. */
@@ -35,12 +38,15 @@ export async function run(
 ): Promise<string> {
   // 11 ms to load: a hook without work runs no program.
   const { startProgram } = await import('./execa.ts');
+  const inputFile = input === '' ? null : writeInput(input);
   const running = startProgram(program, args, {
-    stdin: input === '' ? 'ignore' : 'pipe',
+    // execa's types know the descriptors up to 9 only.
+    stdin: input === '' ? 'ignore' : ((inputFile ?? 'pipe') as 3 | 'pipe'),
     timeout: timeoutSeconds * 1000,
     maxBuffer: maxOutputCharacters,
   });
-  // A program need not read its input. execa's own option `input` makes a stream of it, which takes 2 ms.
+  if (inputFile !== null) closeSync(inputFile);
+  // A program need not read its input.
   running.stdin?.end(input);
   running.once('exit', () => {
     setTimeout(() => {
@@ -52,6 +58,26 @@ export async function run(
     return (await running).stdout;
   } catch (error) {
     throw commandError(program, args, timeoutSeconds, error as ExecaError);
+  }
+}
+
+/**
+ * Returns the descriptor of a file without a name that contains a program's input; null where none can be
+ * made. Through a pipe the program would wait for its input until this process has set up its output, 5 ms.
+ */
+function writeInput(input: string): number | null {
+  let file: number | null = null;
+  try {
+    file = openSync('/run', constants.O_RDWR | constants.O_DIRECTORY | tmpfile, 0o600);
+    const bytes = Buffer.from(input);
+    // At a position, so that the program begins to read at the start.
+    for (let written = 0; written < bytes.length; )
+      written += writeSync(file, bytes, written, bytes.length - written, written);
+    return file;
+  } catch {
+    // A full /run, or a file system without O_TMPFILE.
+    if (file !== null) closeSync(file);
+    return null;
   }
 }
 

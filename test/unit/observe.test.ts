@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
-import { knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
+import { hasGlobalIpv6, knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
 import {
   compareListings,
   findUnrouted,
@@ -71,11 +71,23 @@ observes('links and routes are parsed from the output of ip', () => {
     stp: true,
     forwardDelay: 200,
     addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
-    hasIpv6: false,
   });
-  assert.deepEqual([tap?.type, tap?.addresses, tap?.hasIpv6], ['tun', [], false]);
-  assert.deepEqual([dummy?.up, dummy?.master, dummy?.hasIpv6], [false, 'br0', true]);
+  assert.deepEqual([tap?.type, tap?.addresses], ['tun', []]);
+  assert.deepEqual([dummy?.up, dummy?.master], [false, 'br0']);
   assert.deepEqual(parseLinksAndRoutes(''), { links: [], routes: [] });
+});
+
+observes('a global IPv6 address is seen on the link that has it, a link-local one is not', () => {
+  const addresses = [
+    'fe80000000000000505400fffe000001 03 40 20 80      br0',
+    '20010db8000000000000000000000007 04 40 00 80  br0-nic',
+    '',
+  ].join('\n');
+  assert.deepEqual(
+    ['br0', 'br0-nic', 'nic'].map(link => hasGlobalIpv6(link, addresses)),
+    [false, true, false],
+  );
+  assert.equal(hasGlobalIpv6('br0', ''), false);
 });
 
 observes('known subnets come from addresses and routes of both families, without local routes', () => {
