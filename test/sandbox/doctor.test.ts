@@ -21,6 +21,7 @@ import {
   serve,
   virlan,
 } from './host.ts';
+import { logLinesOf } from './log.ts';
 import { changesSince, snapshot } from './snapshot.ts';
 import { up } from './virlan-commands.ts';
 
@@ -550,6 +551,14 @@ for (const { title, cause, check, seen, repairedBy, undo, machine = 'web', isWar
     }
   });
 }
+
+doctor('a reservation that --fix makes is in the log', async () => {
+  const reserved = () => logLinesOf('reservation').filter(line => line.machine === 'web').length;
+  const before = reserved();
+  await shell(`rm ${ledger}; virlan up`);
+  assert.equal((await examine('web', '--fix')).exitCode, 0);
+  assert.equal(reserved(), before + 1);
+});
 
 doctor('the host works as before after all faults', async () => {
   assert.deepEqual(await virlan('doctor', 'web'), { exitCode: 0, stdout: 'All is well.', stderr: '' });
