@@ -29,7 +29,7 @@ exchange() {
 # runs, when it does not answer within three seconds, and when the response is not HTTP with status 200.
 ask() {
   [ -S "$socket" ] || return 1
-  response=$(LC_ALL=C exchange "$1") || return 1
+  response=$(exchange "$1") || return 1
   case $response in
     'HTTP/1.'[01]' 200 '*) ;;
     *) return 1 ;;

@@ -27,6 +27,7 @@ source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=install/place.sh
 . "$source/install/place.sh"
 
+versions=/usr/lib/virlan-versions
 destdir='' packages=yes start=yes dry_run=no default_network='' node=''
 while [ $# -gt 0 ]; do
   case $1 in
@@ -142,9 +143,20 @@ build() {
 
 # Files.
 
+# The program is a directory of its own for each installation, and /usr/lib/virlan a link to it: replacing the link
+# takes one step, and processes of the replaced version find their files until the next installation. A package
+# manager replaces files in its own way.
 stage_program() {
-  stage "$destdir/usr/lib/virlan"
-  new=$(new_path "$destdir/usr/lib/virlan")
+  if [ -n "$destdir" ]; then
+    stage "$destdir/usr/lib/virlan"
+    new=$(new_path "$destdir/usr/lib/virlan")
+  else
+    version=$versions/$(date -u +%Y%m%d-%H%M%S)-$$
+    stage "$version"
+    stage /usr/lib/virlan
+    ln -s -- "virlan-versions/${version##*/}" "$(new_path /usr/lib/virlan)"
+    new=$(new_path "$version")
+  fi
   mkdir -m 755 -- "$new"
   cp -R -- "$source/dist/." "$new"
   chmod -R u=rwX,go=rX -- "$new"
@@ -178,6 +190,17 @@ stage_files() {
   make_directory "$destdir/etc/virlan/dnsmasq.d"
   config=$destdir/etc/virlan/virlan.ini
   is_there "$config" || stage_file 644 "$source/install/virlan.ini" "$config"
+}
+
+# Removes the versions but the present one and the one before, whose processes may still run.
+discard_versions() {
+  before=$(readlink "$(old_path /usr/lib/virlan)" || :)
+  for version in "$versions"/*; do
+    case virlan-versions/${version##*/} in
+      "$(readlink /usr/lib/virlan)" | "$before") ;;
+      *) rm -rf -- "$version" ;;
+    esac
+  done
 }
 
 undo() {
@@ -219,6 +242,7 @@ if [ -z "$destdir" ]; then
   /usr/lib/virlan/setup configure ${default_network:+"$default_network"} "$@"
 fi
 trap - EXIT
+[ -n "$destdir" ] || discard_versions
 discard_old
 
 if [ -n "$destdir" ]; then

@@ -57,6 +57,11 @@ is_there() {
   [ -e "$1" ] || [ -L "$1" ]
 }
 
+# Whether a path is a directory, and no link to one: a rename cannot replace it.
+is_directory() {
+  [ -d "$1" ] && [ ! -L "$1" ]
+}
+
 # Makes a directory and its parents, which roll_back removes again.
 make_directory() {
   [ -d "$1" ] && return
@@ -83,9 +88,10 @@ commit_staged() {
     [ -n "$target" ] || continue
     old=$(old_path "$target")
     rm -rf -- "$old"
-    replaced_targets="$replaced_targets$target
-"
-    if [ -d "$target" ]; then
+    # roll_back restores the last one first.
+    replaced_targets="$target
+$replaced_targets"
+    if is_directory "$target"; then
       mv -T -- "$target" "$old"
     elif is_there "$target"; then
       # A hard link, so that the target exists at every moment.
@@ -102,7 +108,7 @@ roll_back() {
     [ -n "$target" ] || continue
     old=$(old_path "$target")
     if is_there "$old"; then
-      [ ! -d "$target" ] || rm -rf -- "$target"
+      if is_directory "$target" || is_directory "$old"; then rm -rf -- "$target"; fi
       mv -fT -- "$old" "$target"
     elif ! is_there "$(new_path "$target")"; then
       # It did not exist before.

@@ -41,7 +41,7 @@ if [ -x /usr/lib/virlan/setup ]; then
   /usr/lib/virlan/setup remove ${keep_data:+"$keep_data"} || fail 'virlan stays installed: correct that, and run this again'
 fi
 [ -n "$keep_data" ] || rm -rf /etc/virlan
-rm -rf /usr/lib/virlan
+rm -rf /usr/lib/virlan /usr/lib/virlan-versions
 rm -f /usr/sbin/virlan
 while read -r _ _ installed; do rm -f -- "$installed"; done <"$source/install/files"
 [ ! -d /run/systemd/system ] || systemctl daemon-reload

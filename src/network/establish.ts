@@ -43,8 +43,11 @@ export interface Established extends Applied {
 }
 
 /** Runs work while no other virlan process changes a network. Throws VirlanError 'lock-timeout'. */
-export function withNetworkLock<T>(work: () => Promise<T>): Promise<T> {
-  return withLock(paths.networkLock, networkLockTimeoutSeconds, work);
+export function withNetworkLock<T>(
+  work: () => Promise<T>,
+  lockTimeoutSeconds = networkLockTimeoutSeconds,
+): Promise<T> {
+  return withLock(paths.networkLock, lockTimeoutSeconds, work);
 }
 
 /**

@@ -8,9 +8,13 @@ import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';
 
 /** Establishes a network as far as possible. Failures are events. */
-export async function establishForHook(network: NetworkConfig): Promise<NetworkEvent[]> {
+export async function establishForHook(
+  network: NetworkConfig,
+  lockTimeoutSeconds?: number,
+): Promise<NetworkEvent[]> {
   try {
-    const established = await withNetworkLock(() => establishWhatWorks(network, steps => steps));
+    const work = () => establishWhatWorks(network, steps => steps);
+    const established = await withNetworkLock(work, lockTimeoutSeconds);
     return changeEvents(network, 'network-established', established);
   } catch (error) {
     return [{ kind: 'network-failed', network: network.name, error: error as Error }];

@@ -10,6 +10,9 @@ import { parseDomain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
+/** Longest wait for another virlan process that changes the network: the start of a machine waits meanwhile. */
+const networkLockTimeoutSeconds = 5;
+
 /**
  * Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read.
  */
@@ -43,7 +46,7 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
   if (!isAlive(network)) {
     // Loaded when needed: a start on a network that is up does not wait for this code.
     const { establishForHook } = await import('./establish-networks.ts');
-    events.push(...(await establishForHook(network)));
+    events.push(...(await establishForHook(network, networkLockTimeoutSeconds)));
   }
   const { events: reserved, told } = await reserveMachine(network, machine, 'booting');
   events.push(...reserved.map(event => ({ kind: 'reservation', event }) as const));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
@@ -179,9 +179,10 @@ hooks('prepare of a machine with a reservation loads the three bundles of the ho
   assert.equal((await prepare(machine)).exitCode, 0);
   restorePrograms();
   const loaded = readFileSync('/tmp/loaded', 'utf8').split('\n');
+  const program = realpathSync('/usr/lib/virlan');
   assert.deepEqual(
-    loaded.filter(path => path.startsWith('/usr/lib/virlan/')).sort(),
-    hookSources.map(source => source.replace(/^src(.*)\.ts$/, '/usr/lib/virlan$1.cjs')).sort(),
+    loaded.filter(path => path.startsWith(program)).sort(),
+    hookSources.map(source => source.replace(/^src(.*)\.ts$/, `${program}$1.cjs`)).sort(),
   );
 });
 

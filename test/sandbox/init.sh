@@ -33,7 +33,8 @@ mount -o remount,bind,ro "$checkout"
 
 # Removes all traces of the real host's libvirt and virlan.
 rm -rf /etc/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt
-rm -rf /etc/virlan /var/lib/virlan /var/cache/virlan /var/log/virlan.log /var/lib/dnsmasq /usr/lib/virlan /usr/sbin/virlan
+rm -rf /etc/virlan /var/lib/virlan /var/cache/virlan /var/log/virlan.log /var/lib/dnsmasq /usr/lib/virlan /usr/lib/virlan-versions \
+  /usr/sbin/virlan
 rm -f /etc/systemd/system/virlan* /usr/lib/systemd/system/virlan*
 mkdir -p /etc/libvirt/hooks /etc/libvirt/qemu/networks/autostart /var/lib/libvirt/dnsmasq /var/log/libvirt
 cat > /etc/libvirt/qemu.conf <<'END'

@@ -47,7 +47,7 @@ async function runUninstall(...args: string[]): Promise<string> {
 
 /** Returns a line for each file of virlan, also in directories that snapshot() does not cover. */
 async function virlanFiles(): Promise<Snapshot> {
-  const program = ['/usr/lib/virlan', '/usr/lib/virlan.virlan-new', '/usr/lib/virlan.virlan-old'];
+  const program = ['', '.virlan-new', '.virlan-old', '-versions'].map(end => `/usr/lib/virlan${end}`);
   const others = ['/etc/virlan', '/etc/systemd', '/etc/libvirt', '/usr/lib/systemd/system', '/usr/sbin'];
   const data = ['/var/lib/virlan', '/var/lib/dnsmasq', '/var/cache/virlan', '/var/log/virlan.log', '/run'];
   const roots = [...program, ...others, ...data];

@@ -1,0 +1,160 @@
+// The installed hooks when something is missing, hangs, or is replaced at that moment: libvirt goes on, and
+// machines have reservations.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { hookEnvironment, prepare, runHook } from './hook-calls.ts';
+import {
+  checkout,
+  configure,
+  domainXml,
+  installVirlan,
+  startLibvirtd,
+  stopLibvirtd,
+  virlan,
+} from './host.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
+import { processes } from './snapshot.ts';
+import { until } from './until.ts';
+import { startWatcher, stopWatcher } from './watcher.ts';
+
+const faults = suite('hook faults');
+const helper = '/usr/lib/virlan/ask.sh';
+let machines = 0;
+
+/** Returns a machine that virlan has not seen. */
+function newMachine() {
+  machines += 1;
+  const mac = `52:54:00:60:${(machines >> 8).toString(16).padStart(2, '0')}:${(machines & 255).toString(16).padStart(2, '0')}`;
+  return { name: `machine${machines}`, nics: [{ type: 'bridge' as const, source: 'k8s-br0', mac }] };
+}
+
+function isReserved({ nics }: ReturnType<typeof newMachine>): boolean {
+  return readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').includes(`${nics[0]?.mac},`);
+}
+
+async function assertPrepared(): Promise<void> {
+  const machine = newMachine();
+  const { exitCode, stderr } = await prepare(machine);
+  assert.deepEqual([exitCode, stderr, isReserved(machine)], [0, '', true]);
+}
+
+faults('with a watcher: the helper script is missing, a directory, or not a script', async () => {
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\n');
+  await startLibvirtd();
+  await startWatcher();
+  await assertPrepared();
+  renameSync(helper, `${helper}.moved`);
+  await assertPrepared();
+  mkdirSync(helper);
+  await assertPrepared();
+  rmSync(helper, { recursive: true });
+  // A shell ends at a syntax error: nothing is reserved, and the machine starts.
+  writeFileSync(helper, 'if then\n');
+  for (const [driver, args] of [
+    ['qemu', ['web', 'prepare', 'begin', '-']],
+    ['network', ['k8s-br0', 'port-created', 'begin', '-']],
+    ['daemon', ['-', 'start', '-', 'start']],
+  ] as const)
+    assert.equal((await runHook(driver, args, domainXml({ name: 'web', nics: [] }))).exitCode, 0, driver);
+  rmSync(helper);
+  renameSync(`${helper}.moved`, helper);
+});
+
+faults('no program of the PATH of libvirtd is run, and no function of its environment', async () => {
+  const directory = '/tmp/foreign';
+  mkdirSync(directory);
+  for (const program of ['cat', 'nc', 'socat', 'curl', 'timeout', 'node']) {
+    writeFileSync(`${directory}/${program}`, '#!/bin/sh\ntouch /tmp/foreign-ran\n');
+    chmodSync(`${directory}/${program}`, 0o755);
+  }
+  const machine = newMachine();
+  const input = domainXml({ uuid: '00000000-0000-4000-8000-000000000001', ...machine });
+  const run = await execa('/etc/libvirt/hooks/qemu', [machine.name, 'prepare', 'begin', '-'], {
+    env: { ...hookEnvironment, PATH: `${directory}:${hookEnvironment.PATH}` },
+    extendEnv: false,
+    input,
+  });
+  assert.deepEqual([run.stderr, isReserved(machine)], ['', true]);
+  assert.throws(() => readFileSync('/tmp/foreign-ran'), { code: 'ENOENT' });
+});
+
+faults('no descriptor is free', async () => {
+  // dash cannot open a script with less than 11.
+  for (const limit of [11, 12, 13, 14]) {
+    const limited = `ulimit -n ${limit}; exec /etc/libvirt/hooks/qemu web prepare begin -`;
+    const { exitCode } = await execa('sh', ['-c', limited], { input: '<domain/>', reject: false });
+    assert.equal(exitCode, 0, `${limit} descriptors`);
+  }
+});
+
+faults('upgrades while machines start: each has its reservation', async () => {
+  const runs: { machine: ReturnType<typeof newMachine>; exitCode: number | undefined; stderr: string }[] = [];
+  let isUpgrading = true;
+  const startMachines = async () => {
+    while (isUpgrading) {
+      const machine = newMachine();
+      const { exitCode, stderr } = await prepare(machine);
+      runs.push({ machine, exitCode, stderr });
+    }
+  };
+  // One with and one without a watcher.
+  for (const end of [stopWatcher, async () => {}]) {
+    isUpgrading = true;
+    const starting = Promise.all([startMachines(), startMachines()]);
+    for (let upgrade = 0; upgrade < 3; upgrade += 1) {
+      const script = [`${checkout}/install/install.sh`, '--no-packages', '--no-start'];
+      const { exitCode, stderr } = await execa('sh', script, { reject: false });
+      assert.deepEqual([exitCode, stderr], [0, '']);
+    }
+    isUpgrading = false;
+    await starting;
+    await end();
+  }
+  assert(runs.length > 20, `${runs.length} starts`);
+  const bad = runs.filter(
+    ({ machine, exitCode, stderr }) => exitCode !== 0 || stderr !== '' || !isReserved(machine),
+  );
+  assert.equal(bad.length, 0, JSON.stringify(bad.slice(0, 3)));
+  assert.equal(readdirSync('/usr/lib/virlan-versions').length, 2);
+});
+
+faults('another virlan holds the lock of the network, and dnsmasq is dead', async () => {
+  for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');
+  const lock = '/run/virlan/network.lock';
+  const holder = spawn('flock', [lock, 'sleep', '1000'], { stdio: 'ignore', detached: true });
+  await until(() => spawnSync('flock', ['--nonblock', lock, 'true']).status === 1);
+  const began = performance.now();
+  await assertPrepared();
+  const seconds = (performance.now() - began) / 1000;
+  process.kill(-(holder.pid ?? 0), 'SIGKILL');
+  assert(seconds < 20, `${seconds} s`);
+});
+
+faults('virlan.ini can never be read to its end', async () => {
+  await stopLibvirtd();
+  // The limit of the hook, shortened to a second.
+  stubProgram('timeout', 'shift 3; exec "$original" --foreground --kill-after=1 1 "$@"');
+  rmSync('/etc/virlan/virlan.ini');
+  execFileSync('mkfifo', ['/etc/virlan/virlan.ini']);
+  // A writer that writes nothing: without one, opening would wait, which is the same to a caller.
+  const writer = execa('sh', ['-c', 'exec sleep 1000 >/etc/virlan/virlan.ini'], { reject: false });
+  const runs = await Promise.race([
+    Promise.all([prepare(newMachine()), runHook('daemon', ['-', 'start', '-', 'start'])]),
+    pause(25_000, null),
+  ]);
+  writer.kill('SIGKILL');
+  assert.deepEqual(
+    runs?.map(({ exitCode }) => exitCode),
+    [0, 0],
+  );
+  restorePrograms();
+  rmSync('/etc/virlan/virlan.ini');
+  await virlan('down');
+});
+
+faults.run();
