@@ -77,10 +77,20 @@ function count(number: number, noun: string): string {
 const header = ['MACHINE', 'STATE', 'MAC', 'ADDRESS', 'LEASE'];
 
 function formatMachine(machine: MachineStatus): Cell[] {
-  const { state, mac, ip, lease } = machine;
+  const { state, ip, lease } = machine;
   const stateStyle = state === 'running' ? (['green'] as const) : (['dim'] as const);
   const address = ip ?? (lease === null ? '-' : `(${lease.ip})`);
-  return [shorten(machine), { text: state, styles: stateStyle }, mac, address, formatLease(machine)];
+  return [
+    shorten(machine),
+    { text: state, styles: stateStyle },
+    formatMac(machine),
+    address,
+    formatLease(machine),
+  ];
+}
+
+function formatMac({ mac, replacedMac }: MachineStatus): string {
+  return replacedMac === null ? mac : `${mac} (was ${replacedMac})`;
 }
 
 function formatLease({ ip, lease }: MachineStatus): string {

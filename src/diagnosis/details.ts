@@ -93,7 +93,10 @@ export interface MachineDetails {
   'machine-unknown': { readonly machine: string };
   'machine-shut-off': { readonly machine: string };
   'machine-runs': None;
-  'nics-found': { readonly nics: readonly { readonly mac: Mac; readonly network: string }[] };
+  /** `was`: the MAC that virlan replaced by this one; null when it replaced none. */
+  'nics-found': {
+    readonly nics: readonly { readonly mac: Mac; readonly network: string; readonly was: Mac | null }[];
+  };
   'no-nic': { readonly machine: string };
   'nics-elsewhere': { readonly machine: string; readonly places: readonly OtherPlace[] };
   'not-running': None;

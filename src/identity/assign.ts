@@ -5,6 +5,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { formulaMac, type NicKey } from './formula.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
+import { matchOwnEntries } from './match-entries.ts';
 import { type MacSources, macHolder } from './taken-macs.ts';
 import type { SkippedMac, TrailStep } from './trail.ts';
 
@@ -21,18 +22,57 @@ export function assignMacs(machine: Machine, context: AssignContext): Map<number
   const { network, ledger } = context;
   const changes = new Map<number, Mac>();
   if (network.macPolicy === 'keep' || machine.wishes.keepsMac) return changes;
-  const entries = ledger.ofMachine(network.name, machine.uuid);
-  const given = new Set<Mac>();
-  for (const [index, mac] of machine.macs.entries()) {
-    const entry = entries.find(each => each.macs.includes(mac)) ?? entries.find(each => each.nic === index);
-    const isFinal = entry !== undefined && isFinalMac(entry, mac, network.macPolicy);
-    if (isUsersChoice(mac, context) || isFinal) continue;
+  const entries = matchOwnEntries(ledger.ofMachine(network.name, machine.uuid), machine.macs);
+  const nics = machine.macs.map((mac, index) => {
+    const entry = entries[index]?.entry ?? null;
+    const isKept = isUsersChoice(mac, context);
+    return { index, mac, entry, due: isKept ? ({ kind: 'none' } as const) : dueMac(mac, entry, network) };
+  });
+  const taken = new Set(nics.filter(({ due }) => due.kind === 'none').map(({ mac }) => mac));
+  for (const { index, mac, entry, due } of nics) {
     const key = { network: network.name, machine: machine.name, nic: entry?.nic ?? index };
-    const chosen = chooseMac({ key, uuid: machine.uuid, current: mac, siblings: given }, context).mac;
-    given.add(chosen);
+    const nic = { key, uuid: machine.uuid, current: mac, siblings: taken };
+    const chosen = chooseDue(due, nic, context);
+    taken.add(chosen);
     if (chosen !== mac) changes.set(index, chosen);
   }
   return changes;
+}
+
+/** The MAC that is due in a definition. `returned`: the one that the NIC had, if nobody else has it now. */
+type DueMac =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'formula' }
+  | { readonly kind: 'returned'; readonly mac: Mac };
+
+/**
+ * Decides about a MAC in a definition by what the ledger has for its NIC. A machine that has booted gets back
+ * a MAC that it had, because its system may be configured for that. Before the first boot, a MAC that
+ * replaced another one is somebody's decision, and is kept.
+ */
+function dueMac(mac: Mac, entry: LedgerEntry | null, { macPolicy }: NetworkConfig): DueMac {
+  const had = entry?.macs[0];
+  if (entry === null || had === undefined || entry.macOrigin === 'due') return { kind: 'formula' };
+  const isGiven = entry.macOrigin === 'given';
+  if (isGiven && had === mac) return { kind: 'none' };
+  if (macPolicy === 'always') return isGiven ? { kind: 'returned', mac: had } : { kind: 'formula' };
+  if (entry.booted) return entry.macs.includes(mac) ? { kind: 'none' } : { kind: 'returned', mac: had };
+  const hasReplacedOther = entry.retired === null && (isGiven || entry.macs.length > 1);
+  return { kind: hasReplacedOther ? 'none' : 'formula' };
+}
+
+/** Returns the MAC that a NIC gets: its current one where none is due, or the due one is not free. */
+function chooseDue(due: DueMac, nic: MacRequest & { readonly current: Mac }, context: AssignContext): Mac {
+  switch (due.kind) {
+    case 'none':
+      return nic.current;
+    case 'formula':
+      return chooseMac(nic, context).mac;
+    case 'returned': {
+      const isFree = !nic.siblings.has(due.mac) && macHolder(due.mac, context, nic) === null;
+      return isFree ? due.mac : nic.current;
+    }
+  }
 }
 
 /** A NIC that gets a MAC by the formula. */
@@ -72,13 +112,4 @@ function isUsersChoice(mac: Mac, { network, byHand }: AssignContext): boolean {
     network.hosts.some(host => host.mac === mac) ||
     byHand.some(line => line.macs.includes(mac))
   );
-}
-
-/**
- * Returns whether a MAC stays: one that virlan gave, also after a rename; with `assign`, one that has booted.
- */
-function isFinalMac(entry: LedgerEntry, mac: Mac, policy: NetworkConfig['macPolicy']): boolean {
-  if (entry.macOrigin === 'due') return false;
-  const isGiven = entry.macOrigin === 'given' && entry.macs[0] === mac;
-  return isGiven || (policy === 'assign' && entry.booted);
 }

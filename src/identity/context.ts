@@ -1,12 +1,21 @@
 // The input of decisions on a machine's reservations.
+import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { HandLine } from '../dnsmasq/hostsfile.ts';
 import type { Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Holder } from './problem.ts';
 
-/** `booting`: the machine starts now with the MACs it has. `defined`: its definition was read. */
-export type Moment = 'booting' | 'defined';
+/**
+ * `booting`: the machine starts now with the MACs it has. `defined`: its definition was read. Or virlan has
+ * just written MACs into its definition.
+ */
+export type Moment = 'booting' | 'defined' | MacsWritten;
+
+export interface MacsWritten {
+  /** MAC in the definition now → the MAC that it replaced. */
+  readonly replaced: ReadonlyMap<Mac, Mac>;
+}
 
 export interface ReserveContext {
   readonly network: NetworkConfig;

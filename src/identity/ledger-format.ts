@@ -30,6 +30,8 @@ export interface LedgerEntry {
   /** The MAC it has, then those it had before and may have again (a snapshot restores an old one). */
   readonly macs: readonly Mac[];
   readonly macOrigin: MacOrigin;
+  /** The MAC that virlan replaced by the present one in the definition; null when it replaced none. */
+  readonly replacedMac: Mac | null;
   /** Null when the pool had none left, or when another NIC has the MAC. */
   readonly ip: Ipv4 | null;
   readonly hostname: string;
@@ -131,6 +133,7 @@ const entrySchema = v.object({
   nic: v.pipe(v.number(), v.integer()),
   macs: v.array(macSchema),
   mac: v.picklist(['own', 'given', 'due']),
+  replacedMac: v.optional(v.nullable(macSchema), null),
   ip: v.nullable(addressSchema),
   hostname: v.string(),
   firstSeen: timeSchema,
@@ -164,7 +167,7 @@ export function readLine(line: string): ReadLine {
 
 /** Returns the line of an entry. Unknown fields of `earlier`, the line that it replaces, are kept. */
 export function formatLine(entry: LedgerEntry, earlier: Fields = {}): string {
-  const { network, uuid, name, nic, macs, macOrigin, ip, hostname, booted, problem } = entry;
+  const { network, uuid, name, nic, macs, macOrigin, replacedMac, ip, hostname, booted, problem } = entry;
   return ascii({
     ...earlier,
     network,
@@ -173,6 +176,8 @@ export function formatLine(entry: LedgerEntry, earlier: Fields = {}): string {
     nic,
     macs,
     mac: macOrigin,
+    // Left out when there is none, as in the lines of earlier versions.
+    replacedMac: replacedMac ?? undefined,
     ip: ip === null ? null : formatIp(ip),
     hostname,
     firstSeen: isoSeconds(entry.firstSeen),

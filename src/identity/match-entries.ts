@@ -16,29 +16,42 @@ export interface EntryMatch {
  * A machine without any entry inherits those of a machine of its name that no longer exists.
  */
 export function matchEntries(ledger: Ledger, machine: Machine, context: ReserveContext): EntryMatch[] {
-  const { name: network } = context.network;
-  const own = ledger.ofMachine(network, machine.uuid);
+  const own = ledger.ofMachine(context.network.name, machine.uuid);
+  if (own.length > 0) return matchOwnEntries(own, machine.macs);
+  const inherited = predecessors(ledger, machine, context);
+  return matchInOrder(machine.macs, [['name', inherited, (entry, nic) => entry.nic === nic]]);
+}
+
+/** Returns which of a machine's own entries belongs to each of the NICs that have these MACs. */
+export function matchOwnEntries(own: readonly LedgerEntry[], macs: readonly Mac[]): EntryMatch[] {
+  return matchInOrder(macs, [
+    ['current-mac', own, (entry, _, mac) => entry.macs[0] === mac],
+    ['earlier-mac', own, (entry, _, mac) => entry.macs.includes(mac)],
+    ['place', own, (entry, nic) => entry.nic === nic],
+  ]);
+}
+
+/** A way to find the entry of a NIC among candidates. */
+type Way = readonly [
+  reason: EntryMatch['why']['reason'],
+  candidates: readonly LedgerEntry[],
+  isMatch: (entry: LedgerEntry, nic: number, mac: Mac) => boolean,
+];
+
+/** Tries each way for all NICs before the next. No entry is matched twice. */
+function matchInOrder(macs: readonly Mac[], ways: readonly Way[]): EntryMatch[] {
   const matches = new Map<number, EntryMatch>();
-  const match = (
-    reason: EntryMatch['why']['reason'],
-    candidates: readonly LedgerEntry[],
-    isMatch: (entry: LedgerEntry, nic: number, mac: Mac) => boolean,
-  ) => {
-    for (const [nic, mac] of machine.macs.entries()) {
+  const matched = new Set<LedgerEntry>();
+  for (const [reason, candidates, isMatch] of ways) {
+    for (const [nic, mac] of macs.entries()) {
       if (matches.has(nic)) continue;
-      const matched = [...matches.values()].map(({ entry }) => entry);
-      const entry = candidates.find(each => !matched.includes(each) && isMatch(each, nic, mac));
-      if (entry !== undefined) matches.set(nic, { entry, why: { kind: 'entry', reason } });
+      const entry = candidates.find(each => !matched.has(each) && isMatch(each, nic, mac));
+      if (entry === undefined) continue;
+      matched.add(entry);
+      matches.set(nic, { entry, why: { kind: 'entry', reason } });
     }
-  };
-  match('current-mac', own, (entry, _, mac) => entry.macs[0] === mac);
-  match('earlier-mac', own, (entry, _, mac) => entry.macs.includes(mac));
-  match('place', own, (entry, nic) => entry.nic === nic);
-  if (own.length === 0)
-    match('name', predecessors(ledger, machine, context), (entry, nic) => entry.nic === nic);
-  return machine.macs.map(
-    (_, nic) => matches.get(nic) ?? { entry: null, why: { kind: 'entry', reason: 'none' } },
-  );
+  }
+  return macs.map((_, nic) => matches.get(nic) ?? { entry: null, why: { kind: 'entry', reason: 'none' } });
 }
 
 /** Returns the entries of machines of the same name that no longer exist. */

@@ -160,6 +160,7 @@ function resolveNic(
     nic: key.nic,
     macs: currentMacs(claim.ledger, nic),
     macOrigin: macOrigin(nic),
+    replacedMac: replacedMac(nic, moment),
     ip: address.address,
     hostname: hostname.hostname,
     ...seenAt(found, context.now),
@@ -193,6 +194,11 @@ function macOrigin({ key, mac, found }: Nic): MacOrigin {
   if (found?.macs[0] === mac) return found.macOrigin;
   if (isFormulaMac(key, mac)) return 'given';
   return found?.macOrigin === 'due' ? 'due' : 'own';
+}
+
+function replacedMac({ mac, found }: Nic, moment: Moment): Mac | null {
+  const replaced = typeof moment === 'object' ? moment.replaced.get(mac) : undefined;
+  return replaced ?? (found?.macs[0] === mac ? found.replacedMac : null);
 }
 
 function seenAt(found: LedgerEntry | null, now: Date): Pick<LedgerEntry, 'firstSeen' | 'lastSeen'> {

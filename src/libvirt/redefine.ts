@@ -11,7 +11,8 @@ import { replaceMacs } from './replace-mac.ts';
 export const wholeDefinition = DomainXml.SECURE | DomainXml.INACTIVE;
 
 export type Redefinition =
-  | { readonly kind: 'written' }
+  /** `xml`: the new definition. */
+  | { readonly kind: 'written'; readonly xml: string }
   /** The definition or the machine's state is no longer what it was: nothing was written. */
   | { readonly kind: 'outdated' }
   /** A managed-save image holds the MAC it was saved with, which libvirt does not let virlan change. */
@@ -33,6 +34,7 @@ export async function redefineMacs(
   macs: ReadonlyMap<number, Mac>,
   isWanted: () => boolean,
 ): Promise<Redefinition> {
+  const changed = replaceMacs(xml, macs);
   try {
     const [again, active, hasManagedSave] = await Promise.all([
       client.domainGetXmlDesc(domain, wholeDefinition),
@@ -41,12 +43,12 @@ export async function redefineMacs(
     ]);
     if (hasManagedSave) return { kind: 'has-saved-image' };
     if (again !== xml || active || !isWanted()) return { kind: 'outdated' };
-    await client.domainDefineXmlFlags(replaceMacs(xml, macs));
+    await client.domainDefineXmlFlags(changed);
   } catch (error) {
     if (!(error instanceof LibvirtError) || error.code === ErrorCode.NO_DOMAIN) throw error;
     return { kind: 'refused', error };
   }
-  if (!(await runsWithOthers(client, domain, macs))) return { kind: 'written' };
+  if (!(await runsWithOthers(client, domain, macs))) return { kind: 'written', xml: changed };
   await client.domainDefineXmlFlags(xml);
   return { kind: 'started' };
 }

@@ -23,6 +23,14 @@ export type Unit =
     }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
   | { readonly kind: 'reservations'; readonly bridge: string }
+  /** The MAC of a machine's NIC in its definition. The machine's name is hostile. */
+  | {
+      readonly kind: 'mac';
+      readonly network: string;
+      readonly uuid: string;
+      readonly machine: string;
+      readonly nic: number;
+    }
   /** dnsmasq and its configuration: either changes only together with the other. */
   | { readonly kind: 'dnsmasq'; readonly bridge: string };
 

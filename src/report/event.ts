@@ -43,7 +43,13 @@ export type MachineEvent =
   | { readonly kind: 'dnsmasq-missing'; readonly network: string; readonly machine: MachineId }
   | { readonly kind: 'reservation-retired'; readonly network: string; readonly machine: MachineId }
   /** MACs were written into the machine's definition. */
-  | { readonly kind: 'macs-assigned'; readonly machine: MachineId; readonly macs: readonly Mac[] }
+  | {
+      readonly kind: 'macs-assigned';
+      readonly machine: MachineId;
+      readonly macs: readonly Mac[];
+      /** The MAC that each of `macs` replaced. */
+      readonly was: readonly Mac[];
+    }
   /** The machine was started before its MAC could be assigned: it keeps its own. */
   | { readonly kind: 'mac-assigned-too-late'; readonly machine: MachineId }
   | { readonly kind: 'mac-refused-by-libvirt'; readonly machine: MachineId; readonly error: Error }

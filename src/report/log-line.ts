@@ -64,7 +64,7 @@ function lineOf(event: Event): LogLine {
     case 'reservation-retired':
       return info('reservation retired', { network: event.network, ...machineFields(event.machine) });
     case 'macs-assigned':
-      return info('MAC assigned', { ...machineFields(event.machine), macs: event.macs });
+      return info('MAC assigned', { ...machineFields(event.machine), macs: event.macs, was: event.was });
     case 'mac-assigned-too-late': {
       const message = 'started before its MAC could be assigned: it keeps its own';
       return info(message, machineFields(event.machine));

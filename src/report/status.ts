@@ -20,6 +20,8 @@ export interface MachineStatus {
   readonly uuid: string;
   readonly nic: number;
   readonly mac: string;
+  /** The MAC that virlan replaced by this one in the definition; null when it replaced none. */
+  readonly replacedMac: string | null;
   readonly ip: string | null;
   readonly hostname: string | null;
   readonly state: 'running' | 'shut off' | 'undefined';
@@ -94,11 +96,12 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
     return { ip: formatIp(lease.ip), expires };
   };
 
-  const reserved = entries.map(({ name, uuid, nic, macs, ip, hostname, problem }) => ({
+  const reserved = entries.map(({ name, uuid, nic, macs, replacedMac, ip, hostname, problem }) => ({
     name,
     uuid,
     nic,
     mac: macs[0] ?? '',
+    replacedMac,
     ip: ip === null ? null : formatIp(ip),
     hostname,
     state: stateOf(uuid),
@@ -114,6 +117,7 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
         uuid: domain.uuid,
         nic,
         mac,
+        replacedMac: null,
         ip: null,
         hostname: null,
         state: stateOf(domain.uuid),

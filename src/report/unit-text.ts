@@ -1,5 +1,9 @@
 // The texts for repair units. Pure.
 import type { Unit } from '../network/units.ts';
+import { excerpt } from '../text.ts';
+
+/** Longest name of a machine in a text, in characters. */
+const maxNameLength = 40;
 
 /** Names a unit for people: `dnsmasq of k8s-br0`. */
 export function unitText(unit: Unit): string {
@@ -25,6 +29,10 @@ export function unitText(unit: Unit): string {
       return `rules for ${unit.bridge} in ${unit.firewall}`;
     case 'reservations':
       return `hostsfile of ${unit.bridge}`;
+    case 'mac': {
+      const machine = excerpt(unit.machine, maxNameLength);
+      return `MAC of ${machine} (NIC ${unit.nic} on ${unit.network})`;
+    }
     case 'dnsmasq':
       return `dnsmasq of ${unit.bridge}`;
   }

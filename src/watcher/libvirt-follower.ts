@@ -3,6 +3,7 @@
 import { ConnectionError, type Domain, LibvirtClient } from 'node-libvirt';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import type { Fight } from '../network/units.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
 import type { Configuration } from './configuration.ts';
 import { Machines } from './machines.ts';
@@ -54,6 +55,11 @@ export class LibvirtFollower {
   /** The networks of libvirt that were left as they are, and why. */
   get problems(): readonly LibvirtNetworkProblem[] {
     return this.#problems;
+  }
+
+  /** The NICs whose MAC is left alone at present, because another tool fights for it. */
+  get fights(): readonly Fight[] {
+    return this.#machines.fights();
   }
 
   /** Starts to connect; connects again whenever a connection ends. */

@@ -12,14 +12,16 @@ import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { VirlanError } from '../errors.ts';
 import { type AssignContext, assignMacs } from '../identity/assign.ts';
-import type { Moment } from '../identity/context.ts';
+import type { MacsWritten, Moment } from '../identity/context.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger, reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
 import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
+import type { Fight, Unit } from '../network/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event, MachineId } from '../report/event.ts';
+import { FightLimiter } from './fight-limiter.ts';
 
 /** Most attempts to write a definition that another tool changes at the same time. */
 const maxAttempts = 5;
@@ -29,6 +31,20 @@ interface DomainOnNetworks extends DomainXml {
   readonly machines: readonly { readonly network: NetworkConfig; readonly machine: Machine }[];
 }
 
+/** A MAC to write into a definition. */
+interface MacChange {
+  /** The NIC's place among the domain's interfaces. */
+  readonly place: number;
+  readonly mac: Mac;
+  readonly was: Mac;
+  readonly unit: Extract<Unit, { kind: 'mac' }>;
+}
+
+/** A domain as it is defined after its MACs were assigned. */
+interface Assigned extends MacsWritten {
+  readonly domain: DomainOnNetworks;
+}
+
 /** Reconciles the machines that libvirt has with the networks. */
 export class Machines {
   readonly #client: LibvirtClient;
@@ -36,6 +52,7 @@ export class Machines {
   readonly #networks: () => readonly NetworkConfig[];
   /** The MACs of each definition read so far, by UUID, so that none is given twice. */
   readonly #macs = new Map<string, ReadonlySet<Mac>>();
+  readonly #limiter = new FightLimiter();
 
   constructor(
     client: LibvirtClient,
@@ -60,6 +77,11 @@ export class Machines {
       if (error instanceof ConnectionError) throw error;
       this.#report([{ kind: 'machine-failed', machine: idOf(remote), error: error as Error }]);
     }
+  }
+
+  /** Returns the NICs whose MAC is left alone at present. */
+  fights(): Fight[] {
+    return this.#limiter.fights(Date.now());
   }
 
   /** Reconciles all machines, and retires the entries of those that no longer exist. */
@@ -106,11 +128,13 @@ export class Machines {
         this.#client.domainIsActive(remote),
         this.#client.domainIsPersistent(remote),
       ]);
-      const domain = this.#onNetworks(readDomain(xml));
-      if (!active && persistent && (await this.#assign(remote, xml, domain))) continue;
+      const found = this.#onNetworks(readDomain(xml));
+      const assigned = active || !persistent ? unchanged(found) : await this.#assign(remote, xml, found);
+      if (assigned === null) continue;
+      const { domain, replaced } = assigned;
       this.#macs.set(remote.uuid, macsOf(domain));
       if (active) await this.#reserve(this.#onNetworks(await this.#live(remote)), 'booting');
-      else await this.#reserve(domain, 'defined');
+      else await this.#reserve(domain, replaced.size === 0 ? 'defined' : { replaced });
       return;
     }
     const message = `its definition changed ${maxAttempts} times while virlan wrote its MAC into it`;
@@ -130,44 +154,69 @@ export class Machines {
     return { ...domain, machines: machines.filter(({ machine }) => machine.macs.length > 0) };
   }
 
-  /** Writes formula MACs into the definition where they are due. Returns whether it has to be read again. */
-  async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<boolean> {
-    const macs = this.#chooseMacs(domain);
-    if (macs.size === 0) return false;
-    const isWanted = () => this.#chooseMacs(domain).size > 0;
+  /**
+   * Writes MACs into the definition where they are due. Returns the domain as it is defined then; null when
+   * it has to be read again.
+   */
+  async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<Assigned | null> {
+    const changes = this.#chooseMacs(domain);
+    if (changes.length === 0) return unchanged(domain);
+    const macs = new Map(changes.map(({ place, mac }) => [place, mac]));
+    const isWanted = () => this.#chooseMacs(domain).length > 0;
     const done = await redefineMacs(this.#client, remote, xml, macs, isWanted);
     const machine = idOf(domain);
     switch (done.kind) {
       case 'written':
-        this.#report([{ kind: 'macs-assigned', machine, macs: [...macs.values()] }]);
-        return true;
+        this.#report([
+          {
+            kind: 'macs-assigned',
+            machine,
+            macs: changes.map(({ mac }) => mac),
+            was: changes.map(({ was }) => was),
+          },
+        ]);
+        this.#countWrites(changes);
+        return {
+          domain: this.#onNetworks(readDomain(done.xml)),
+          replaced: new Map(changes.map(({ mac, was }) => [mac, was])),
+        };
       case 'started':
         this.#report([{ kind: 'mac-assigned-too-late', machine }]);
-        return true;
+        return null;
       case 'outdated':
-        return true;
+        return null;
       case 'has-saved-image':
-        return false;
+        return unchanged(domain);
       case 'refused':
         // The machine keeps the MAC it has, and that gets an address.
         this.#report([{ kind: 'mac-refused-by-libvirt', machine, error: done.error }]);
-        return false;
+        return unchanged(domain);
     }
   }
 
-  /** Returns place among the domain's interfaces → new MAC, for those that get one. */
-  #chooseMacs({ nics, machines }: DomainOnNetworks): Map<number, Mac> {
-    const changes = new Map<number, Mac>();
-    for (const { network, machine } of machines) {
+  /** Returns the MACs that are due, without those of NICs that are left alone. */
+  #chooseMacs({ nics, machines }: DomainOnNetworks): MacChange[] {
+    const now = Date.now();
+    return machines.flatMap(({ network, machine }) => {
       const places = nics.flatMap(({ mac }, place) =>
-        mac !== null && machine.macs.includes(mac) ? [place] : [],
+        mac !== null && machine.macs.includes(mac) ? [{ place, was: mac }] : [],
       );
-      for (const [nic, mac] of assignMacs(machine, this.#assignContext(network))) {
-        const place = places[nic];
-        if (place !== undefined) changes.set(place, mac);
-      }
+      return [...assignMacs(machine, this.#assignContext(network))].flatMap(([nic, mac]) => {
+        const { name, uuid } = machine;
+        const unit = { kind: 'mac', network: network.name, uuid, machine: name, nic } as const;
+        const found = places[nic];
+        return found === undefined || !this.#limiter.allows(unit, now) ? [] : [{ ...found, mac, unit }];
+      });
+    });
+  }
+
+  /** Counts writes: another tool may write its own MAC again each time. */
+  #countWrites(changes: readonly MacChange[]): void {
+    const now = Date.now();
+    for (const { unit } of changes) {
+      const fight = this.#limiter.count(unit, now);
+      if (fight !== null) this.#report([{ kind: 'unit-left-alone', network: unit.network, fight }]);
     }
-    return changes;
   }
 
   #assignContext(network: NetworkConfig): AssignContext {
@@ -188,6 +237,10 @@ export class Machines {
       retired.map(entry => ({ kind: 'reservation-retired', network: entry.network, machine: idOf(entry) })),
     );
   }
+}
+
+function unchanged(domain: DomainOnNetworks): Assigned {
+  return { domain, replaced: new Map() };
 }
 
 function readDomain(xml: string): DomainXml {

@@ -189,7 +189,7 @@ export class Watcher {
       libvirt: this.#libvirt.isConnected ? 'connected' : 'disconnected',
       configurationProblem: this.#configuration.problem,
       libvirtProblems: this.#libvirt.problems,
-      fights: this.#repairs.fights(),
+      fights: [...this.#repairs.fights(), ...this.#libvirt.fights],
       lastProbe: network => this.#probes.last(network),
     });
   }

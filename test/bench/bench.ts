@@ -153,6 +153,7 @@ async function fillLedger(count: number): Promise<void> {
       firstSeen: now,
       lastSeen: now,
       macOrigin: 'own' as const,
+      replacedMac: null,
       booted: true,
       retired: null,
       problem: null,

@@ -102,6 +102,60 @@ assign('a machine gets its formula MAC or keeps its own', () => {
   }
 });
 
+assign('a MAC that comes in place of the one in the ledger is kept only before the first boot', () => {
+  const given = entry({ macs: [mac(1)], macOrigin: 'given' });
+  const own = entry({ macs: [mac(1)], macOrigin: 'own' });
+  const booted = { booted: true };
+  const always = { network: { ...network(), macPolicy: 'always' as const } };
+  const heldBy = { domains: [[uuid(2), new Set([mac(1)])]] as const };
+  const cases: [string, LedgerEntry, Partial<AssignContext>, Mac | null][] = [
+    ['not booted, given', given, {}, null],
+    ['not booted, given, undefined meanwhile', { ...given, retired: new Date(0) }, {}, formula()],
+    ['booted with the given one', { ...given, ...booted }, {}, mac(1)],
+    ['booted with its own', { ...own, ...booted }, {}, mac(1)],
+    ['booted, undefined meanwhile', { ...given, ...booted, retired: new Date(0) }, {}, mac(1)],
+    ['booted with both', { ...given, ...booted, macs: [mac(1), mac(2)] }, {}, null],
+    ['booted, and another machine has its MAC now', { ...given, ...booted }, heldBy, null],
+    ['mac = always, given', given, always, mac(1)],
+    ['mac = always, booted with its own', { ...own, ...booted }, always, formula()],
+  ];
+  for (const [title, found, given, expected] of cases) {
+    const changes = assignMacs(machine(mac(2)), { ...context, ...recorded(found), ...given });
+    assert.deepEqual([...changes], expected === null ? [] : [[0, expected]], title);
+  }
+});
+
+assign('a MAC that replaced another one before the first boot stays', () => {
+  const replaced = entry({ macs: [mac(2), mac(1)], macOrigin: 'own' });
+  assert.deepEqual([...assignMacs(machine(mac(2)), { ...context, ...recorded(replaced) })], []);
+});
+
+assign('a NIC added before another does not get the MAC of that one', () => {
+  const found = entry({ macs: [formula(0)], macOrigin: 'given', booted: true });
+  const changes = assignMacs(machine(mac(2), formula(0)), { ...context, ...recorded(found) });
+  assert.deepEqual([...changes], [[0, second]]);
+});
+
+assign('each NIC of a machine that is redefined without MACs gets back its own', () => {
+  const entries = [0, 1].map(nic =>
+    entry({
+      nic,
+      macs: [mac(11 + nic)],
+      hostname: `web-${nic}`,
+      ip: ip(`192.168.100.${7 + nic}`),
+      booted: true,
+    }),
+  );
+  const changes = assignMacs(machine(mac(1), mac(2)), { ...context, ...recorded(...entries) });
+  assert.deepEqual(
+    [...changes],
+    [
+      [0, mac(11)],
+      [1, mac(12)],
+    ],
+  );
+});
+
 assign('the assigned MAC is the predicted one, for each other user of the formula MAC', () => {
   const mine = formula();
   const cases: [user: string, given: Partial<AssignContext>, expected: Mac][] = [

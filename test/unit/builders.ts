@@ -47,6 +47,7 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     firstSeen: aDate,
     lastSeen: aDate,
     macOrigin: 'own',
+    replacedMac: null,
     booted: false,
     retired: null,
     problem: null,

@@ -120,7 +120,7 @@ const all = [
   { kind: 'reservation', event: { kind: 'changed', entry: entry({ ip: null }) } },
   { kind: 'reservation', event: { kind: 'problem', entry: entry(), problem: { kind: 'pool-exhausted' } } },
   { kind: 'reservation-retired', network: 'lan', machine },
-  { kind: 'macs-assigned', machine, macs: [mac(1)] },
+  { kind: 'macs-assigned', machine, macs: [mac(1)], was: [mac(2)] },
   { kind: 'mac-assigned-too-late', machine },
   { kind: 'mac-refused-by-libvirt', machine, error },
   { kind: 'machine-failed', machine, error },

@@ -66,6 +66,7 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
     firstSeen: anyDate,
     lastSeen: anyDate,
     macOrigin: fc.constantFrom('own' as const, 'given' as const, 'due' as const),
+    replacedMac: fc.option(fc.constantFrom(mac(1), mac(9))),
     booted: fc.boolean(),
     retired: fc.option(anyDate),
     problem: fc.option(anyProblem),

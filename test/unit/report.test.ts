@@ -53,6 +53,7 @@ report('a machine has its reservation, its tap and its lease', () => {
         uuid: uuid(1),
         nic: 0,
         mac: mac(1),
+        replacedMac: null,
         ip: '192.168.100.7',
         hostname: 'web',
         state: 'running',

@@ -99,8 +99,8 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'nics-found': [
     {
       nics: [
-        { mac: mac(1), network: bridge },
-        { mac: mac(2), network: 'lab' },
+        { mac: mac(1), network: bridge, was: null },
+        { mac: mac(2), network: 'lab', was: mac(3) },
       ],
     },
   ],

@@ -20,7 +20,10 @@ export function judgeMachine(facts: MachineFacts): Finding[] {
 
 function judgeNics({ name: machine, elsewhere: places, nics }: MachineFacts): Finding {
   if (nics.length > 0)
-    return ok('nic', { kind: 'nics-found', nics: nics.map(({ mac, network }) => ({ mac, network })) });
+    return ok('nic', {
+      kind: 'nics-found',
+      nics: nics.map(({ mac, network, entry }) => ({ mac, network, was: entry?.replacedMac ?? null })),
+    });
   return fail(
     'nic',
     places.length === 0 ? { kind: 'no-nic', machine } : { kind: 'nics-elsewhere', machine, places },

@@ -17,7 +17,7 @@ export const machineWords: Words<keyof MachineDetails> = {
     fix: ({ machine }) => repairs(`virsh start -- ${shellQuoted(machine)}`),
   },
   'machine-runs': { seen: () => 'runs' },
-  'nics-found': { seen: ({ nics }) => nics.map(({ mac, network }) => `${mac} on ${network}`).join(', ') },
+  'nics-found': { seen: ({ nics }) => nics.map(describeNic).join(', ') },
   'no-nic': { seen: ({ machine }) => `${quoted(machine)} has no NIC`, fix: edit },
   'nics-elsewhere': {
     seen: ({ machine, places }) => {
@@ -105,6 +105,10 @@ export const machineWords: Words<keyof MachineDetails> = {
 
 function quoted(name: string): string {
   return JSON.stringify(name);
+}
+
+function describeNic({ mac, network, was }: MachineDetails['nics-found']['nics'][number]): string {
+  return `${mac}${was === null ? '' : ` (was ${was})`} on ${network}`;
 }
 
 function describePlace(place: OtherPlace): string {

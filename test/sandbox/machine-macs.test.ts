@@ -1,0 +1,96 @@
+// Which MAC a definition keeps when people and tools write their own, with the watcher and a real libvirtd.
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { formulaMacOf } from './formula-values.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  macsOf,
+  type Nic,
+  startLibvirtd,
+  startMachine,
+  virlan,
+} from './host.ts';
+import { logLinesOf } from './log.ts';
+import { until } from './until.ts';
+import { idle, startWatcher } from './watcher.ts';
+
+const machineMacs = suite('machine-macs');
+const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
+const uuid = (number: number) => `00000000-0000-4000-8000-00000000000${number}`;
+const chosen = '52:54:00:12:34:56';
+
+async function macOf(name: string): Promise<string> {
+  await idle(name);
+  return (await macsOf(name))[0] ?? '';
+}
+
+async function status(): Promise<string> {
+  return (await virlan('status')).stdout;
+}
+
+machineMacs(
+  'a machine redefined from a template without a MAC gets back the one it booted with',
+  async () => {
+    await installVirlan();
+    await configure('[network.k8s-br0]\nstp = no\n');
+    await startLibvirtd();
+    await startWatcher();
+    const template = domainXml({ name: 'pinned', uuid: uuid(1), nics: [onBridge] });
+    await define(template);
+    await until(async () => (await macOf('pinned')) === formulaMacOf('pinned'), 30);
+    await startMachine('pinned');
+    // Also while it runs: libvirt takes the new definition over when the machine stops.
+    await define(template);
+    await destroyMachine('pinned');
+    await until(async () => (await macOf('pinned')) === formulaMacOf('pinned'), 30);
+    await define(template);
+    await until(async () => (await macOf('pinned')) === formulaMacOf('pinned'), 30);
+  },
+);
+
+machineMacs('a MAC that replaces the assigned one before the first boot is kept', async () => {
+  const xml = domainXml({ name: 'mine', uuid: uuid(2), nics: [{ ...onBridge, mac: chosen }] });
+  await define(xml);
+  await until(async () => (await macOf('mine')) === formulaMacOf('mine'), 30);
+  const [replaced] = logLinesOf('macs-assigned').filter(({ machine }) => machine === 'mine');
+  assert.deepEqual([replaced?.macs, replaced?.was], [[formulaMacOf('mine')], [chosen]]);
+  const was = `${formulaMacOf('mine')} (was ${chosen})`;
+  assert((await status()).includes(was));
+  assert((await virlan('doctor', 'mine')).stdout.includes(was));
+  await define(xml);
+  assert.equal(await macOf('mine'), chosen);
+  await startMachine('mine');
+  assert.equal(await macOf('mine'), chosen);
+  assert(!(await status()).includes(was));
+});
+
+machineMacs(
+  'a tool that insists on its MAC is left alone after three rewrites, and status says so',
+  async () => {
+    const xml = domainXml({ name: 'fought', uuid: uuid(3), nics: [onBridge] });
+    await define(xml);
+    await until(async () => (await macOf('fought')) === formulaMacOf('fought'), 30);
+    await startMachine('fought');
+    await destroyMachine('fought');
+    const insisting = domainXml({
+      name: 'fought',
+      uuid: uuid(3),
+      nics: [{ ...onBridge, mac: '52:54:00:65:43:21' }],
+    });
+    const written = () => logLinesOf('macs-assigned').filter(({ machine }) => machine === 'fought').length;
+    const before = written();
+    for (let time = 0; time < 6; time++) {
+      await define(insisting);
+      await idle('fought');
+    }
+    assert.equal(await macOf('fought'), '52:54:00:65:43:21');
+    assert(written() - before <= 3);
+    assert.match(await status(), /MAC of fought \(NIC 0 on k8s-br0\) .*left alone until/);
+  },
+);
+
+machineMacs.run();
