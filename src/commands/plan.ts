@@ -3,7 +3,7 @@ import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';
-import { defaultUsersText } from '../libvirt-networks/words.ts';
+import { defaultFateText } from '../libvirt-networks/words.ts';
 import { conflictText } from '../network/conflicts.ts';
 import { surveyHost, surveyNetwork } from '../network/survey.ts';
 import { warningText } from '../report/warning-text.ts';
@@ -41,9 +41,8 @@ export async function plan(options: Values, names: readonly string[]): Promise<n
     for (const { title, steps } of groups.filter(group => group.steps.length > 0))
       print(style(title, 'bold'), ...stepLines(steps));
     print('', `${count} ${count === 1 ? 'change' : 'changes'}; none made. "virlan up" makes them.`);
-    const { readDefaultUsers } = await import('../libvirt-networks/arrange.ts');
-    const users = readDefaultUsers(config);
-    if (users !== null) print(forTerminal(defaultUsersText(users)));
+    const { readDefaultFates } = await import('../libvirt-networks/arrange.ts');
+    for (const fate of readDefaultFates(config)) print(forTerminal(defaultFateText(fate)));
   }
   return count === 0 ? 0 : changesExitCode;
 }

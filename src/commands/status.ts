@@ -34,13 +34,14 @@ async function readStatus(config: string): Promise<Status> {
   return collected;
 }
 
-function formatStatus({ virlan, watcher, networks }: Status): string[] {
+function formatStatus({ virlan, watcher, networks, notes }: Status): string[] {
   const watching = watcher.running
     ? style(`running, libvirt ${watcher.libvirt}`, 'green')
     : style('not running', 'yellow');
   return [
     `virlan ${virlan}, watcher ${watching}`,
     ...networks.flatMap(network => ['', ...formatNetwork(network)]),
+    ...(notes.length === 0 ? [] : ['', ...notes.map(forTerminal)]),
   ];
 }
 

@@ -2,7 +2,7 @@
 import type { Values } from '../cli/table.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
-import { changeText, defaultUsersText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
+import { changeText, defaultFateText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { bringUp } from '../operations/bring-up.ts';
 import { warningText } from '../report/warning-text.ts';
 import { forTerminal } from '../text.ts';
@@ -39,8 +39,8 @@ export async function up(options: Values, names: readonly string[]): Promise<num
   if (libvirt === null)
     print('libvirtd does not answer: its networks are arranged when it does, by "virlan up".');
   if (actions.length > 0) print(`libvirt's networks: ${actions.join(', ')}`);
-  const { readDefaultUsers } = await import('../libvirt-networks/arrange.ts');
-  const users = actions.length > 0 ? readDefaultUsers(config) : null;
-  if (users !== null) print(forTerminal(defaultUsersText(users)));
+  const { readDefaultFates } = await import('../libvirt-networks/arrange.ts');
+  for (const fate of actions.length > 0 ? readDefaultFates(config) : [])
+    print(forTerminal(defaultFateText(fate)));
   return 0;
 }

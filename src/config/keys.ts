@@ -94,7 +94,7 @@ export const networkKeys: Explanations<NetworkSection> = {
     note: "libvirt's own network",
     text: "What virlan does with libvirt's own network `default`. Its definition is kept, and is restored when virlan is uninstalled.",
     choices: {
-      auto: '`replace` if a defined machine uses it, otherwise `remove`',
+      auto: "`replace` if a defined machine uses it, otherwise `remove`; `keep` if it is not libvirt's own NAT network as packages define it",
       remove: 'removed, even if machines use it',
       replace: 'replaced: machines that use the name `default` are connected to this network',
       keep: 'left as it is',

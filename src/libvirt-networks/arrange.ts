@@ -3,16 +3,33 @@
 import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { type DefaultUsersFate, decideDefaultUsers, decideNetworks, type NetworkDecision } from './decide.ts';
+import { listDirectory, readFileOrNull } from '../system/files.ts';
+import { libvirtPaths } from '../system/paths.ts';
+import {
+  type DefaultFate,
+  decideDefaultFates,
+  decideNetworks,
+  defaultName,
+  hasOwnBridge,
+  type KnownNetwork,
+  type NetworkDecision,
+} from './decide.ts';
 import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
 import { saveNetwork } from './saved-network.ts';
+
+const linksDirectory = '/sys/class/net';
 
 /**
  * Changes libvirt's networks as the configuration asks. Returns the changes, and the problems that prevented
  * others.
  */
 export async function arrangeNetworks(client: LibvirtClient, config: Config): Promise<NetworkDecision> {
-  const decision = decideNetworks(config, await listNetworks(client), definedDomains(), runningDomains());
+  const known = await listNetworks(client);
+  const decision = decideNetworks(config, known, {
+    defined: definedDomains(),
+    running: runningDomains(),
+    defaultPorts: readDefaultPorts(known),
+  });
   for (const action of decision.actions) {
     if (action.kind === 'save') saveNetwork(action.network);
     else await changeNetwork(client, action);
@@ -25,7 +42,25 @@ export function arrangeNetworksOnce(config: Config): Promise<NetworkDecision | n
   return withLibvirt(client => arrangeNetworks(client, config));
 }
 
-/** Returns what happens to the defined machines that refer to `default`; null when there are none. */
-export function readDefaultUsers(config: Config): DefaultUsersFate | null {
-  return decideDefaultUsers(config, definedDomains());
+/** Returns the NICs in the bridge of `default`, whoever plugged them in; none if libvirt did not make the bridge. */
+function readDefaultPorts(known: readonly KnownNetwork[]): string[] {
+  const bridge = known.find(network => network.name === defaultName && hasOwnBridge(network))?.bridge;
+  const [link] = listDirectory(linksDirectory).filter(name => name === bridge);
+  if (link === undefined) return [];
+  // The NIC of libvirt's own in the bridge, before libvirt 5.0.
+  return listDirectory(`${linksDirectory}/${link}/brif`).filter(port => port !== `${link}-nic`);
+}
+
+/** Returns what follows for machines and tools from what happens, or happened, to `default`. */
+export function readDefaultFates(config: Config): DefaultFate[] {
+  return decideDefaultFates(config, readDefaultXml(), definedDomains());
+}
+
+/** Returns what followed for machines and tools from the removal of `default`; nothing while it is there. */
+export function readRemovedDefaultFates(config: Config): DefaultFate[] {
+  return readDefaultXml() === null ? decideDefaultFates(config, null, definedDomains()) : [];
+}
+
+function readDefaultXml(): string | null {
+  return readFileOrNull(`${libvirtPaths.networks}/${defaultName}.xml`);
 }

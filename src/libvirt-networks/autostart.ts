@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
-import { defaultName, findSuccessor, isPassThrough } from './decide.ts';
+import { defaultName, findSuccessor, isPassThrough, ownersChange } from './decide.ts';
 import { saveNetwork } from './saved-network.ts';
 
 /**
@@ -19,6 +19,7 @@ export function preventDefaultNetwork(config: Config): boolean {
   if (successor === null || xml === null || !existsSync(link)) return false;
   const parsed = parseLibvirtNetwork(xml);
   if (parsed.ok && isPassThrough(parsed.value, successor.bridge)) return false;
+  if (ownersChange(successor, xml) !== null) return false;
   saveNetwork({ xml, autostart: true, active: true });
   // The hook of another daemon may run at the same time and remove the link first.
   rmSync(link, { force: true });

@@ -2,6 +2,7 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
+import { findOwnersChange, type OwnersChange, shippedBridge } from './shipped-network.ts';
 
 /** A network that libvirt has. */
 export interface KnownNetwork extends LibvirtNetwork {
@@ -30,8 +31,13 @@ export type NetworkAction =
 
 /** The reason why a network was left as it is. Names of machines are hostile text. */
 export type LibvirtNetworkProblem =
-  /** Running machines are on `default`: without it they would lose their link. */
-  | { readonly kind: 'default-in-use'; readonly users: readonly string[] }
+  /**
+   * Running machines, and NICs of other programs (`ports`), are on `default`: without it they would lose
+   * their link.
+   */
+  | { readonly kind: 'default-in-use'; readonly users: readonly string[]; readonly ports: readonly string[] }
+  /** `default` is an administrator's own network, which only an explicit setting replaces. */
+  | { readonly kind: 'default-changed'; readonly change: OwnersChange }
   /** libvirt has a network of this name that virlan did not define. */
   | { readonly kind: 'name-taken'; readonly name: string }
   /** The network is defined again, but libvirt could not start it. */
@@ -42,20 +48,32 @@ export interface NetworkDecision {
   readonly problems: readonly LibvirtNetworkProblem[];
 }
 
-/** The consequence for the defined machines that refer to `default`, by name. Names are hostile text. */
-export type DefaultUsersFate =
+/** A consequence of what happens to `default`. Names of machines are hostile text. */
+export type DefaultFate =
   | { readonly kind: 'stay'; readonly users: readonly string[] }
   /** They start on this network of virlan's, or do not start until their definition refers to it. */
   | {
       readonly kind: 'move' | 'start-no-longer';
       readonly network: string;
       readonly users: readonly string[];
-    };
+    }
+  /** They name the bridge of `default` itself, and do not start without it. */
+  | { readonly kind: 'bridge-gone'; readonly network: string; readonly users: readonly string[] }
+  /** It is removed because no machine refers to it, but tools may. */
+  | { readonly kind: 'removed' };
 
 /**
  * libvirt's own network: packages define it, and a new machine is on it unless its creator says otherwise.
  */
 export const defaultName = 'default';
+
+/** Who uses libvirt's networks. */
+export interface NetworkUse {
+  readonly defined: readonly Domain[];
+  readonly running: readonly Domain[];
+  /** The NICs that are plugged into the bridge of `default`, if libvirt made that bridge. */
+  readonly defaultPorts: readonly string[];
+}
 
 /**
  * Decides how to bring libvirt's networks in line with the configuration. Each network of virlan's becomes a
@@ -65,26 +83,44 @@ export const defaultName = 'default';
 export function decideNetworks(
   config: Config,
   known: readonly KnownNetwork[],
-  defined: readonly Domain[],
-  running: readonly Domain[],
+  use: NetworkUse,
 ): NetworkDecision {
   const own = config.networks.map(network => decidePassThrough(network.name, network.bridge, known));
   const successor = findSuccessor(config);
-  const decisions = successor === null ? own : [...own, decideDefault(successor, known, defined, running)];
+  const decisions = successor === null ? own : [...own, decideDefault(successor, known, use)];
   return {
     actions: decisions.flatMap(decision => decision.actions),
     problems: decisions.flatMap(decision => decision.problems),
   };
 }
 
-/** Decides what happens to the machines that refer to `default`; null when there are none. */
-export function decideDefaultUsers(config: Config, defined: readonly Domain[]): DefaultUsersFate | null {
+/**
+ * Decides what follows for the defined machines and for tools. `xml`: the definition of `default`; null for
+ * none.
+ */
+export function decideDefaultFates(
+  config: Config,
+  xml: string | null,
+  defined: readonly Domain[],
+): DefaultFate[] {
   const users = namesOf(defined.filter(usesDefault));
-  if (users.length === 0) return null;
+  const onBridge = namesOf(
+    defined.filter(domain => isOnBridge(domain, shippedBridge) && !usesDefault(domain)),
+  );
   const successor = findSuccessor(config);
-  if (successor === null) return { kind: 'stay', users };
+  if (successor === null || (xml !== null && ownersChange(successor, xml) !== null))
+    return ifUsed({ kind: 'stay', users: [...users, ...onBridge] });
+  const network = successor.name;
   const kind = successor.defaultNetwork === 'remove' ? 'start-no-longer' : 'move';
-  return { kind, network: successor.name, users };
+  return [
+    ...ifUsed({ kind, network, users }),
+    ...ifUsed({ kind: 'bridge-gone', network, users: onBridge }),
+    ...(successor.defaultNetwork === 'auto' && users.length === 0 ? [{ kind: 'removed' } as const] : []),
+  ];
+}
+
+function ifUsed(fate: Extract<DefaultFate, { readonly users: unknown }>): DefaultFate[] {
+  return fate.users.length === 0 ? [] : [fate];
 }
 
 /** Returns the network that takes the place of `default`: the first that is not configured to keep it. */
@@ -92,8 +128,25 @@ export function findSuccessor(config: Config): NetworkConfig | null {
   return config.networks.find(network => network.defaultNetwork !== 'keep') ?? null;
 }
 
+/**
+ * Returns what makes `default` a network that `auto` leaves alone; null for nothing. virlan's own pass-through
+ * to a bridge of an earlier configuration is none.
+ */
+export function ownersChange(successor: NetworkConfig, xml: string): OwnersChange | null {
+  return successor.defaultNetwork !== 'auto' || isVirlans({ xml }) ? null : findOwnersChange(xml);
+}
+
 function usesDefault(domain: Domain): boolean {
   return domain.nics.some(nic => nic.network === defaultName);
+}
+
+function isOnBridge(domain: Domain, bridge: string | null): boolean {
+  return bridge !== null && domain.nics.some(nic => nic.bridge === bridge);
+}
+
+/** Returns whether libvirt makes and removes the bridge of a network. */
+export function hasOwnBridge({ forward }: LibvirtNetwork): boolean {
+  return forward === null || ['nat', 'route', 'open'].includes(forward);
 }
 
 function namesOf(domains: readonly Domain[]): string[] {
@@ -103,8 +156,7 @@ function namesOf(domains: readonly Domain[]): string[] {
 function decideDefault(
   successor: NetworkConfig,
   known: readonly KnownNetwork[],
-  defined: readonly Domain[],
-  running: readonly Domain[],
+  { defined, running, defaultPorts }: NetworkUse,
 ): NetworkDecision {
   const found = known.find(network => network.name === defaultName) ?? null;
   const isOurs = found !== null && isPassThrough(found, successor.bridge);
@@ -112,9 +164,18 @@ function decideDefault(
     successor.defaultNetwork === 'replace' ||
     (successor.defaultNetwork === 'auto' && (isOurs || defined.some(usesDefault)));
   if (isOurs && isReplaced) return decidePassThrough(defaultName, successor.bridge, known);
+  const change = found === null || isOurs ? null : ownersChange(successor, found.xml);
+  if (change !== null) return { actions: [], problems: [{ kind: 'default-changed', change }] };
 
-  const users = found?.active === true ? namesOf(running.filter(usesDefault)) : [];
-  if (users.length > 0) return { actions: [], problems: [{ kind: 'default-in-use', users }] };
+  if (found?.active === true) {
+    const bridge = hasOwnBridge(found) ? found.bridge : null;
+    const domains = running.filter(domain => usesDefault(domain) || isOnBridge(domain, bridge));
+    const taps = new Set(domains.flatMap(({ nics }) => nics.map(({ tap }) => tap)));
+    const users = namesOf(domains);
+    const ports = defaultPorts.filter(port => !taps.has(port));
+    if (users.length + ports.length > 0)
+      return { actions: [], problems: [{ kind: 'default-in-use', users, ports }] };
+  }
   const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, []).actions : [];
   if (found === null) return { actions: replacement, problems: [] };
   const saving = isOurs ? [] : [saveAction(found)];
@@ -138,7 +199,7 @@ export function decideRestoration(
   ];
 }
 
-function isVirlans({ xml }: KnownNetwork): boolean {
+function isVirlans({ xml }: Pick<KnownNetwork, 'xml'>): boolean {
   return xml.includes(`'${virlanNamespace}'`) || xml.includes(`"${virlanNamespace}"`);
 }
 

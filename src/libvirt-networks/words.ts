@@ -1,12 +1,15 @@
 // Texts and log fields about libvirt's networks, made from the values of decide.ts. Pure.
-import type { DefaultUsersFate, LibvirtNetworkProblem, NetworkAction, NetworkChange } from './decide.ts';
+import type { DefaultFate, LibvirtNetworkProblem, NetworkAction, NetworkChange } from './decide.ts';
+import { type OwnersChange, shippedBridge } from './shipped-network.ts';
 
 /** Returns a problem as a line: what is wrong, and what to do. */
 export function libvirtNetworkProblemText(problem: LibvirtNetworkProblem): string {
   switch (problem.kind) {
-    case 'default-in-use': {
-      const users = quotedNames(problem.users);
-      return `libvirt's network default stays while machines run on it: ${users}: shut them down, then "virlan up"`;
+    case 'default-in-use':
+      return inUseText(problem.users, problem.ports);
+    case 'default-changed': {
+      const remedy = '"default-network = keep" confirms that, "replace" or "remove" takes its place';
+      return `libvirt's network default is not as libvirt defines it (${changeOf(problem.change)}) and stays: ${remedy}`;
     }
     case 'name-taken':
       return `libvirt has a network ${problem.name} of its own: virlan leaves it alone; rename one of them`;
@@ -15,17 +18,46 @@ export function libvirtNetworkProblemText(problem: LibvirtNetworkProblem): strin
   }
 }
 
-/** Returns as a line what happens to the machines that refer to libvirt's network `default`. */
-export function defaultUsersText(fate: DefaultUsersFate): string {
+function inUseText(users: readonly string[], ports: readonly string[]): string {
+  const machines = users.length === 0 ? [] : [`machines run on it: ${quotedNames(users)}`];
+  const others = ports.length === 0 ? [] : [`NICs are plugged into its bridge: ${quotedNames(ports)}`];
+  const remedy = [
+    ...(users.length === 0 ? [] : ['shut the machines down']),
+    ...(ports.length === 0 ? [] : ['remove the NICs or end the programs that have them']),
+    'then "virlan up"',
+  ];
+  return `libvirt's network default stays while ${[...machines, ...others].join(', and ')}: ${remedy.join(', ')}`;
+}
+
+function changeOf(change: OwnersChange): string {
+  switch (change.kind) {
+    case 'forward-mode':
+      return change.mode === null ? 'it does not forward' : `forward mode ${JSON.stringify(change.mode)}`;
+    case 'bridge':
+      return change.bridge === null ? 'it has no bridge' : `bridge ${JSON.stringify(change.bridge)}`;
+    case 'element':
+      return `it has <${change.name}>`;
+    case 'unreadable':
+      return 'its XML cannot be read';
+  }
+}
+
+/** Returns as a line what follows from what happens to libvirt's network `default`. */
+export function defaultFateText(fate: DefaultFate): string {
   const machines = "machines on libvirt's network default";
-  const users = quotedNames(fate.users);
   switch (fate.kind) {
     case 'stay':
-      return `${machines} stay there: ${users}`;
+      return `${machines} stay there: ${quotedNames(fate.users)}`;
     case 'move':
-      return `${machines} start on ${fate.network} from now on: ${users}`;
+      return `${machines} start on ${fate.network} from now on: ${quotedNames(fate.users)}`;
     case 'start-no-longer':
-      return `${machines} do not start until "virsh edit" moves them to ${fate.network}: ${users}`;
+      return `${machines} do not start until "virsh edit" moves them to ${fate.network}: ${quotedNames(fate.users)}`;
+    case 'bridge-gone':
+      return `machines on libvirt's bridge ${shippedBridge} do not start until "virsh edit" moves them to ${fate.network}: ${quotedNames(fate.users)}`;
+    case 'removed': {
+      const tools = 'virt-install without --network, minikube and kcli';
+      return `libvirt has no network default, which ${tools} expect: "default-network = replace" in virlan.ini gives it back`;
+    }
   }
 }
 

@@ -3,6 +3,8 @@ import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { readRemovedDefaultFates } from '../libvirt-networks/arrange.ts';
+import { defaultFateText } from '../libvirt-networks/words.ts';
 import { readOriginalState } from '../network/original-state.ts';
 import { surveyHost, surveyNetwork } from '../network/survey.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
@@ -24,7 +26,8 @@ export async function collectStatus(config: Config): Promise<Status> {
   const domains = { defined: definedDomains(), running: runningDomains() };
   const networks: NetworkStatus[] = [];
   for (const network of config.networks) networks.push(await collectNetwork(network, ledger, domains));
-  return { virlan: version, watcher: { running: false, pid: null, libvirt: 'unknown' }, networks };
+  const notes = readRemovedDefaultFates(config).map(defaultFateText);
+  return { virlan: version, watcher: { running: false, pid: null, libvirt: 'unknown' }, networks, notes };
 }
 
 async function collectNetwork(

@@ -65,6 +65,8 @@ export interface Status {
   readonly virlan: string;
   readonly watcher: { readonly running: boolean; readonly pid: number | null; readonly libvirt: string };
   readonly networks: readonly NetworkStatus[];
+  /** Lines about libvirt's network `default`. */
+  readonly notes: readonly string[];
 }
 
 /** The readings from which the list of a network's machines is made. */

@@ -72,7 +72,11 @@ export class Watcher {
     ];
     this.#libvirt.start();
     const stopTimers = startTimers({
-      reconcile: () => void this.#reconcile(),
+      reconcile: () => {
+        void this.#reconcile();
+        // A NIC of another program may have left the bridge of `default`.
+        void this.#libvirt.arrangeNetworks();
+      },
       checkDnsmasq: () => this.#checkDnsmasq(),
       rescan,
     });

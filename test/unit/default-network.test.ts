@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
 import { parseLibvirtNetwork } from '../../src/libvirt/network-xml.ts';
 import {
-  decideDefaultUsers,
+  decideDefaultFates,
   decideNetworks,
   decideRestoration,
   isPassThrough,
@@ -20,26 +20,51 @@ import {
   parseSavedNetwork,
   updateSavedNetwork,
 } from '../../src/libvirt-networks/saved-network.ts';
+import type { OwnersChange } from '../../src/libvirt-networks/shipped-network.ts';
 import {
   actionFields,
   changeText,
-  defaultUsersText,
+  defaultFateText,
   libvirtNetworkProblemText,
 } from '../../src/libvirt-networks/words.ts';
 import { config, mac, uuid } from './builders.ts';
 
 const defaultNetwork = suite('default network');
 
+/** libvirt's own network, as `virsh net-dumpxml` shows it while it is active. */
+const shippedXml = `<network connections='1'>
+  <name>default</name>
+  <uuid>9a05da11-e96b-47f3-8253-a3a482e445f5</uuid>
+  <forward mode='nat'>
+    <nat>
+      <port start='1024' end='65535'/>
+    </nat>
+  </forward>
+  <bridge name='virbr0' stp='on' delay='0'/>
+  <mac address='52:54:00:0a:cd:21'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'>
+    <dhcp>
+      <range start='192.168.122.2' end='192.168.122.254'/>
+    </dhcp>
+  </ip>
+</network>`;
+
 const nat: KnownNetwork = {
   name: 'default',
   forward: 'nat',
   bridge: 'virbr0',
-  xml: '<network/>',
+  xml: shippedXml,
   active: true,
   autostart: true,
   persistent: true,
 };
-const passThrough: KnownNetwork = { ...nat, forward: 'bridge', bridge: 'k8s-br0' };
+/** A network that virlan defined. */
+const passThrough: KnownNetwork = {
+  ...nat,
+  forward: 'bridge',
+  bridge: 'k8s-br0',
+  xml: "<network><metadata><virlan:network xmlns:virlan='urn:virlan:network:1'/></metadata></network>",
+};
 const own: KnownNetwork = { ...passThrough, name: 'k8s-br0' };
 
 function user(name: string, network = 'default'): Domain {
@@ -49,6 +74,11 @@ function user(name: string, network = 'default'): Domain {
     nics: [{ mac: mac(1), bridge: null, network, tap: null }],
     metadata: [],
   };
+}
+
+/** Returns a domain that names a bridge instead of a network. */
+function bridgeUser(name: string, bridge = 'virbr0', tap: string | null = null): Domain {
+  return { name, uuid: uuid(2), nics: [{ mac: mac(2), bridge, network: null, tap }], metadata: [] };
 }
 
 function brief({ kind, name }: NetworkAction): string {
@@ -61,14 +91,16 @@ function decide(
   known: readonly KnownNetwork[],
   defined: readonly Domain[] = [],
   running: readonly Domain[] = [],
+  defaultPorts: readonly string[] = [],
 ): (string | LibvirtNetworkProblem)[] {
-  const { actions, problems } = decideNetworks(config(text), known, defined, running);
+  const { actions, problems } = decideNetworks(config(text), known, { defined, running, defaultPorts });
   return [...actions.map(brief), ...problems];
 }
 
+const unused = { defined: [], running: [], defaultPorts: [] };
 const gone = ['save default', 'destroy default', 'undefine default'];
 const replaced = [...gone, 'define default', 'start default', 'autostart default'];
-const stays: LibvirtNetworkProblem[] = [{ kind: 'default-in-use', users: ['web'] }];
+const stays: LibvirtNetworkProblem[] = [{ kind: 'default-in-use', users: ['web'], ports: [] }];
 
 defaultNetwork('default is removed, replaced or kept, by configuration and use', () => {
   const web = [user('web')];
@@ -120,7 +152,7 @@ defaultNetwork('default is removed, replaced or kept, by configuration and use',
 });
 
 defaultNetwork('default is saved before it is removed', () => {
-  const { actions } = decideNetworks(config(''), [own, nat], [], []);
+  const { actions } = decideNetworks(config(''), [own, nat], unused);
   const network = { xml: nat.xml, active: true, autostart: true };
   assert.deepEqual(actions[0], { kind: 'save', name: 'default', network });
 });
@@ -136,7 +168,7 @@ defaultNetwork('each virlan network is also a libvirt network of the same name',
     ]),
     ['define k8s-br0', 'autostart lab'],
   );
-  const { actions } = decideNetworks(config(text), [own], [], []);
+  const { actions } = decideNetworks(config(text), [own], unused);
   const [defined] = actions.flatMap(action =>
     action.kind === 'define' ? parseLibvirtNetwork(action.xml) : [],
   );
@@ -151,7 +183,7 @@ defaultNetwork('a libvirt network of that name that virlan did not define is kep
 defaultNetwork('of several networks, the first without default-network = keep replaces default', () => {
   const text =
     '[network.a]\ndefault-network = keep\n[network.b]\nsubnet = 10.0.0.0/24\ndefault-network = replace';
-  const { actions } = decideNetworks(config(text), [nat], [], []);
+  const { actions } = decideNetworks(config(text), [nat], unused);
   const [, xml = ''] = actions.flatMap(action =>
     action.kind === 'define' && action.name === 'default' ? ['', action.xml] : [],
   );
@@ -160,7 +192,7 @@ defaultNetwork('of several networks, the first without default-network = keep re
 
 /** Returns the network of this name as virlan defines it. */
 function defined(text: string, name: string): KnownNetwork {
-  const { actions } = decideNetworks(config(text), [], [], []);
+  const { actions } = decideNetworks(config(text), [], unused);
   const [xml = ''] = actions.flatMap(action =>
     action.kind === 'define' && action.name === name ? action.xml : [],
   );
@@ -187,7 +219,7 @@ defaultNetwork('restoration removes virlan’s networks and defines default as i
     [[off], saved, ['autostart default', 'start default']],
     [[nat], saved, []],
     // A pass-through that virlan did not define.
-    [[own], null, []],
+    [[{ ...own, xml: '<network/>' }], null, []],
   ];
   for (const [known, savedNetwork, expected] of cases) {
     assert.deepEqual(decideRestoration(known, savedNetwork).map(brief), expected);
@@ -220,24 +252,124 @@ defaultNetwork(
 );
 
 defaultNetwork('machines on default move, stay, or no longer start', () => {
-  const decideUsers = (mode: string, domains: readonly Domain[]) =>
-    decideDefaultUsers(config(`[network.k8s-br0]\ndefault-network = ${mode}`), domains);
+  const fates = (mode: string, domains: readonly Domain[], xml: string | null = shippedXml) =>
+    decideDefaultFates(config(`[network.k8s-br0]\ndefault-network = ${mode}`), xml, domains);
   const machines = [user('web'), user('db', 'other'), user('a "b"')];
   const users = ['web', 'a "b"'];
+  const network = 'k8s-br0';
   for (const mode of ['auto', 'replace'])
-    assert.deepEqual(decideUsers(mode, machines), { kind: 'move', network: 'k8s-br0', users });
-  assert.deepEqual(decideUsers('remove', machines), { kind: 'start-no-longer', network: 'k8s-br0', users });
-  assert.deepEqual(decideUsers('keep', machines), { kind: 'stay', users });
-  assert.equal(decideUsers('auto', [user('db', 'other')]), null);
+    assert.deepEqual(fates(mode, machines), [{ kind: 'move', network, users }]);
+  assert.deepEqual(fates('remove', machines), [{ kind: 'start-no-longer', network, users }]);
+  assert.deepEqual(fates('keep', machines), [{ kind: 'stay', users }]);
+  assert.deepEqual(fates('auto', machines, reserved), [{ kind: 'stay', users }]);
+  assert.deepEqual(fates('replace', machines, reserved), [{ kind: 'move', network, users }]);
+  for (const mode of ['remove', 'replace', 'keep']) assert.deepEqual(fates(mode, [user('db', 'other')]), []);
+  for (const xml of [shippedXml, null])
+    assert.deepEqual(fates('auto', [user('db', 'other')], xml), [{ kind: 'removed' }]);
+  // A machine that names the bridge itself.
+  const gns = { kind: 'bridge-gone', network, users: ['gns'] };
+  assert.deepEqual(fates('auto', [bridgeUser('gns')]), [gns, { kind: 'removed' }]);
+  assert.deepEqual(fates('replace', [...machines, bridgeUser('gns'), bridgeUser('lan', 'br0')]), [
+    { kind: 'move', network, users },
+    gns,
+  ]);
+  assert.deepEqual(fates('keep', [bridgeUser('gns')]), [{ kind: 'stay', users: ['gns'] }]);
+});
+
+/** Returns libvirt's own definition with a change. */
+function changed(from: string | RegExp, to: string): string {
+  const xml = shippedXml.replace(from, to);
+  assert.notEqual(xml, shippedXml);
+  return xml;
+}
+
+const reserved = changed('</dhcp>', "<host mac='52:54:00:00:00:07' ip='192.168.122.7'/></dhcp>");
+
+defaultNetwork(
+  'a default that an administrator changed is left alone, unless the setting is explicit',
+  () => {
+    const element = (name: string): OwnersChange => ({ kind: 'element', name });
+    const cases: [xml: string, forward: string | null, bridge: string | null, OwnersChange][] = [
+      [reserved, 'nat', 'virbr0', element('host')],
+      [changed('<ip ', "<domain name='lab'/><ip "), 'nat', 'virbr0', element('domain')],
+      [changed('<ip ', "<dns><host ip='192.168.122.9'/></dns><ip "), 'nat', 'virbr0', element('dns')],
+      [
+        changed('</ip>', "</ip><ip family='ipv6' address='fd00::1' prefix='64'/>"),
+        'nat',
+        'virbr0',
+        element('ip'),
+      ],
+      [changed('<nat>', "<interface dev='eth0'/><nat>"), 'nat', 'virbr0', element('interface')],
+      [changed("'nat'", "'route'"), 'route', 'virbr0', { kind: 'forward-mode', mode: 'route' }],
+      [changed(/<forward[\s\S]*<\/forward>/, ''), null, 'virbr0', { kind: 'forward-mode', mode: null }],
+      [changed('virbr0', 'virbr7'), 'nat', 'virbr7', { kind: 'bridge', bridge: 'virbr7' }],
+      [
+        "<network><name>default</name><forward mode='bridge'/><bridge name='br0'/></network>",
+        'bridge',
+        'br0',
+        { kind: 'forward-mode', mode: 'bridge' },
+      ],
+    ];
+    for (const [xml, forward, bridge, change] of cases) {
+      const found = { ...nat, xml, forward, bridge };
+      for (const domains of [[], [user('web')]]) {
+        assert.deepEqual(decide('', [own, found], domains), [{ kind: 'default-changed', change }], xml);
+        assert.deepEqual(decide('[network.k8s-br0]\ndefault-network = remove', [own, found], domains), gone);
+      }
+    }
+    // Packages choose the subnet, and old ones wrote less.
+    const minimal =
+      "<network><name>default</name><bridge name='virbr0'/><forward/><ip address='192.168.124.1'/></network>";
+    assert.deepEqual(decide('', [own, { ...nat, xml: minimal }]), gone);
+  },
+);
+
+defaultNetwork('default stays while anything is plugged into its bridge, whoever plugged it', () => {
+  const inUse = (users: string[], ports: string[]) => [{ kind: 'default-in-use', users, ports }];
+  const tapped = bridgeUser('gns', 'virbr0', 'vnet3');
+  for (const mode of ['auto', 'replace', 'remove']) {
+    const text = `[network.k8s-br0]\ndefault-network = ${mode}`;
+    assert.deepEqual(decide(text, [own, nat], [], [], ['gns3tap0-0']), inUse([], ['gns3tap0-0']));
+    assert.deepEqual(
+      decide(text, [own, nat], [tapped], [tapped], ['vnet3', 'veth1']),
+      inUse(['gns'], ['veth1']),
+    );
+    // Started later, its tap is not plugged in yet.
+    assert.deepEqual(decide(text, [own, nat], [], [bridgeUser('gns')]), inUse(['gns'], []));
+  }
+  assert.deepEqual(decide('', [own, nat], [bridgeUser('gns')]), gone);
+  assert.deepEqual(decide('', [own, nat], [], [bridgeUser('lan', 'br0')]), gone);
+  // Nothing is lost with a network that did not make its bridge.
+  const lan = { ...nat, forward: 'bridge', bridge: 'br0' };
+  const text = '[network.k8s-br0]\ndefault-network = replace';
+  assert.deepEqual(decide(text, [own, lan], [], [bridgeUser('lan', 'br0')]), replaced);
 });
 
 defaultNetwork('each problem and each effect on machines is one line with quoted names', () => {
   const users = ['web', 'a "b"\n'];
   const named = '"web", "a \\"b\\"\\n"';
   assert.equal(
-    libvirtNetworkProblemText({ kind: 'default-in-use', users }),
-    `libvirt's network default stays while machines run on it: ${named}: shut them down, then "virlan up"`,
+    libvirtNetworkProblemText({ kind: 'default-in-use', users, ports: [] }),
+    `libvirt's network default stays while machines run on it: ${named}: shut the machines down, then "virlan up"`,
   );
+  assert.equal(
+    libvirtNetworkProblemText({ kind: 'default-in-use', users: [], ports: ['tap0', 'veth1'] }),
+    'libvirt\'s network default stays while NICs are plugged into its bridge: "tap0", "veth1": remove the NICs or end the programs that have them, then "virlan up"',
+  );
+  const changes: [OwnersChange, string][] = [
+    [{ kind: 'forward-mode', mode: 'bridge' }, 'forward mode "bridge"'],
+    [{ kind: 'forward-mode', mode: null }, 'it does not forward'],
+    [{ kind: 'bridge', bridge: 'br7' }, 'bridge "br7"'],
+    [{ kind: 'bridge', bridge: null }, 'it has no bridge'],
+    [{ kind: 'element', name: 'host' }, 'it has <host>'],
+    [{ kind: 'unreadable' }, 'its XML cannot be read'],
+  ];
+  for (const [change, text] of changes) {
+    assert.equal(
+      libvirtNetworkProblemText({ kind: 'default-changed', change }),
+      `libvirt's network default is not as libvirt defines it (${text}) and stays: "default-network = keep" confirms that, "replace" or "remove" takes its place`,
+    );
+  }
   assert.equal(
     libvirtNetworkProblemText({ kind: 'name-taken', name: 'lab' }),
     'libvirt has a network lab of its own: virlan leaves it alone; rename one of them',
@@ -247,14 +379,22 @@ defaultNetwork('each problem and each effect on machines is one line with quoted
     "libvirt's network default is defined again, but does not start: address in use",
   );
   const machines = "machines on libvirt's network default";
-  assert.equal(defaultUsersText({ kind: 'stay', users }), `${machines} stay there: ${named}`);
+  assert.equal(defaultFateText({ kind: 'stay', users }), `${machines} stay there: ${named}`);
   assert.equal(
-    defaultUsersText({ kind: 'move', network: 'k8s-br0', users }),
+    defaultFateText({ kind: 'move', network: 'k8s-br0', users }),
     `${machines} start on k8s-br0 from now on: ${named}`,
   );
   assert.equal(
-    defaultUsersText({ kind: 'start-no-longer', network: 'k8s-br0', users }),
+    defaultFateText({ kind: 'start-no-longer', network: 'k8s-br0', users }),
     `${machines} do not start until "virsh edit" moves them to k8s-br0: ${named}`,
+  );
+  assert.equal(
+    defaultFateText({ kind: 'bridge-gone', network: 'k8s-br0', users }),
+    `machines on libvirt's bridge virbr0 do not start until "virsh edit" moves them to k8s-br0: ${named}`,
+  );
+  assert.equal(
+    defaultFateText({ kind: 'removed' }),
+    'libvirt has no network default, which virt-install without --network, minikube and kcli expect: "default-network = replace" in virlan.ini gives it back',
   );
 });
 

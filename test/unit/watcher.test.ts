@@ -63,6 +63,7 @@ const collected: Status = {
   virlan: '1.2.3',
   watcher: { running: false, pid: null, libvirt: 'unknown' },
   networks: [network('a', 'own'), network('b')],
+  notes: [],
 };
 
 const withoutProblems: WatcherState = {

@@ -1,0 +1,92 @@
+// libvirt's network `default` while others use its bridge, or when it is an administrator's own.
+import assert from 'node:assert/strict';
+import { readlinkSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  startLibvirtd,
+  startMachine,
+  virlan,
+  virsh,
+} from './host.ts';
+import { until } from './until.ts';
+import { startWatcher, stopWatcher } from './watcher.ts';
+
+const inUse = suite('default in use');
+
+/** Returns the bridge that a link is plugged into. Throws for none. */
+function masterOf(link: string): string | undefined {
+  return readlinkSync(`/sys/class/net/${link}/master`).split('/').at(-1);
+}
+
+async function networks(): Promise<string> {
+  return (await virsh('net-list', '--all', '--name')).trim().split('\n').sort().join(' ');
+}
+
+/** Runs `virlan up`, and returns its warnings. */
+async function up(): Promise<string> {
+  const { exitCode, stderr } = await virlan('up');
+  assert.equal(exitCode, 0, stderr);
+  return stderr;
+}
+
+inUse('default stays while machines that name its bridge, or NICs of other programs, are on it', async () => {
+  await startLibvirtd();
+  await define(domainXml({ name: 'by-bridge', nics: [{ type: 'bridge', source: 'virbr0' }] }));
+  await define(domainXml({ name: 'off', nics: [{ type: 'bridge', source: 'virbr0' }] }));
+  await startMachine('by-bridge');
+  await execa('ip', ['link', 'add', 'lab0', 'type', 'veth', 'peer', 'name', 'lab1']);
+  await execa('ip', ['tuntap', 'add', 'gns3tap0', 'mode', 'tap']);
+  for (const link of ['lab0', 'gns3tap0']) await execa('ip', ['link', 'set', link, 'master', 'virbr0']);
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\n');
+  assert.match(
+    await up(),
+    /default stays while machines run on it: "by-bridge", and NICs are plugged into its bridge: "gns3tap0", "lab0": /,
+  );
+  await startWatcher();
+  await until(async () => (await networks()) === 'default k8s-br0');
+  await destroyMachine('by-bridge');
+  // The watcher has seen the machine stop by then.
+  await until(async () => /while NICs are plugged in/.test((await virlan('status')).stdout));
+  assert.deepEqual(['lab0', 'gns3tap0'].map(masterOf), ['virbr0', 'virbr0']);
+  await execa('ip', ['link', 'delete', 'lab0']);
+  assert.match(await up(), /bridge: "gns3tap0": /);
+  assert.equal(masterOf('gns3tap0'), 'virbr0');
+});
+
+inUse('once nothing is on it, default is removed; status names the setting that gives it back', async () => {
+  await execa('ip', ['link', 'delete', 'gns3tap0']);
+  const { stdout, stderr } = await virlan('up');
+  assert.equal(stderr, '');
+  assert.match(stdout, /undefine default/);
+  for (const output of [stdout, (await virlan('status')).stdout]) {
+    assert.match(output, /libvirt has no network default, which virt-install .*"default-network = replace"/);
+    assert.match(output, /machines on libvirt's bridge virbr0 do not start until .*: "by-bridge", "off"/);
+  }
+  assert.equal(await networks(), 'k8s-br0');
+});
+
+inUse("default that passes through to the host's LAN stays, with a watcher too", async () => {
+  await execa('ip', ['link', 'add', 'br0', 'type', 'bridge']);
+  const lan = "<network><name>default</name><forward mode='bridge'/><bridge name='br0'/></network>";
+  writeFileSync('/tmp/lan.xml', lan);
+  await virsh('net-define', '/tmp/lan.xml');
+  await virsh('net-start', 'default');
+  await virsh('net-autostart', 'default');
+  await until(async () =>
+    /default is not as libvirt defines it \(forward mode "bridge"\)/.test((await virlan('status')).stdout),
+  );
+  await stopWatcher();
+  assert.match(await up(), /default is not as libvirt defines it/);
+  await execa('/etc/libvirt/hooks/daemon', ['-', 'start', '-', 'start']);
+  assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='br0'\/>/);
+  assert.match(await virsh('net-info', 'default'), /Active: +yes[\s\S]*Autostart: +yes/);
+});
+
+inUse.run();
