@@ -1,0 +1,66 @@
+// The order of calls of tools that remember a machine's MAC and search for a lease of it, with libvirt's Python
+// binding: on one connection without a pause (Terraform, kcli), and with a pause before the start (minikube).
+import assert from 'node:assert/strict';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { formulaAddressOf } from '../sandbox/formula-values.ts';
+import { destroyMachine, macsOf, undefine } from '../sandbox/host.ts';
+import { checkout } from '../sandbox/virlan.ts';
+import { networkIsActive, startHost } from './client-host.ts';
+
+const python = suite('python');
+
+/** The network on which MACs are assigned by the formula; on k8s-br0 they are kept. */
+const assigning = '[network.lab]\nsubnet = 192.168.101.0/24\nstp = no\n';
+
+interface Found {
+  readonly remembered: readonly string[];
+  readonly live: readonly string[];
+  /** For each remembered MAC, the address leased to it, or null. */
+  readonly addresses: readonly (string | null)[];
+  /** What `virsh domifaddr` prints. */
+  readonly byDomain: readonly string[];
+}
+
+/** Runs lease_by_mac.py and returns what it prints. Afterwards the machine is gone. */
+async function runTool(name: string, pauseMs: number, ...nics: string[]): Promise<Found> {
+  const args = [`${checkout}/test/clients/lease_by_mac.py`, name, String(pauseMs), ...nics];
+  const { stdout } = await execa('python3', args, { timeout: 300_000 });
+  const found: Found = JSON.parse(stdout);
+  assert.deepEqual(await macsOf(name), found.live, 'the definition differs from the running machine');
+  await destroyMachine(name);
+  await undefine(name);
+  return found;
+}
+
+python.before(async () => {
+  await startHost(`[network.k8s-br0]\nstp = no\ndefault-network = replace\nmac = keep\n${assigning}`);
+  await networkIsActive('default');
+  await networkIsActive('lab');
+});
+
+python('Terraform: without a pause, each cycle finds the lease of its MAC, at the same address', async () => {
+  const address = formulaAddressOf('quick', 0, assigning);
+  for (const _cycle of [1, 2]) {
+    const found = await runTool('quick', 0, 'lab');
+    assert.deepEqual(found.live, found.remembered);
+    assert.deepEqual([found.addresses, found.byDomain], [[address], [address]]);
+  }
+});
+
+for (const pauseMs of [5, 50])
+  python(`minikube: with mac = keep, a pause of ${pauseMs} ms before the start changes no MAC`, async () => {
+    const name = `minikube-${pauseMs}`;
+    const found = await runTool(name, pauseMs, 'default', 'k8s-br0');
+    assert.deepEqual(found.live, found.remembered);
+    assert.deepEqual(found.addresses, [formulaAddressOf(name, 0), formulaAddressOf(name, 1)]);
+    assert.deepEqual(found.byDomain, found.addresses);
+  });
+
+python("kcli: with mac = keep, a MAC that its user chose is the machine's", async () => {
+  const mac = '52:54:00:ab:cd:ef';
+  const found = await runTool('chosen', 50, `k8s-br0=${mac}`);
+  assert.deepEqual([found.live, found.addresses], [[mac], [formulaAddressOf('chosen')]]);
+});
+
+python.run();

@@ -1,0 +1,52 @@
+// run.mjs [--limit SECONDS] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote, those whose
+// file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks for it.
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
+
+const { values: options, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { limit: { type: 'string', default: '480' } },
+});
+const checkout = new URL('../..', import.meta.url).pathname;
+const built = `${checkout}build/clients`;
+const cache = '/var/cache/virlan-test';
+
+/** Test file → the Debian packages that it needs. */
+const suites = {
+  'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
+  'python.test.ts': ['python3-libvirt'],
+  'vagrant.test.ts': ['vagrant', 'vagrant-libvirt', 'dropbear-bin', 'openssh-client'],
+};
+const chosen = Object.entries(suites).filter(
+  ([file]) => wanted.length === 0 || wanted.some(part => file.includes(part)),
+);
+await bundle(
+  chosen.map(([file]) => `${import.meta.dirname}/${file}`),
+  built,
+);
+
+/** Returns the directory of the unpacked packages, or null after saying why there is none. */
+function fetch(packages) {
+  try {
+    const args = [`${import.meta.dirname}/fetch.sh`, cache, ...packages];
+    return execFileSync('sh', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
+  } catch {
+    console.log(`--- ${packages[0]}: FAILED: its Debian packages cannot be fetched; apt's reason is above\n`);
+    return null;
+  }
+}
+
+const totals = { passed: 0, failed: 0 };
+for (const [file, packages] of chosen) {
+  const unpacked = fetch(packages);
+  const { passed, failed } =
+    unpacked === null
+      ? { passed: 0, failed: 1 }
+      : await runFile(file, inPrivateHost(file, built, unpacked), Number(options.limit));
+  totals.passed += passed;
+  totals.failed += failed;
+}
+
+console.log(`${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
