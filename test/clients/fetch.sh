@@ -1,12 +1,13 @@
 #!/bin/sh
-# fetch.sh DIRECTORY PACKAGE...: unpacks Debian packages, and what they need that this host lacks, below DIRECTORY, and
-# prints the path of the result. Nothing is installed. Versions that were unpacked before are not fetched again.
+# fetch.sh DIRECTORY PACKAGE...: unpacks Debian packages, and what they need that this host lacks, below
+# DIRECTORY, and prints the path of the result. Nothing is installed. Versions that were unpacked before are not
+# fetched again.
 set -eu
 
 cache=$1
 shift
 
-# Prints the packages that an installation would add, one "NAME=VERSION" per line. Fails if one is not to be had.
+# Prints the packages that an installation would add, one NAME=VERSION per line. Fails if one is not available.
 missing() {
   apt-get install --simulate --quiet --quiet --no-install-recommends "$@" > "$plan" || return
   sed -En 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+).*/\1=\3/p' "$plan"

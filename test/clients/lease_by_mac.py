@@ -1,6 +1,7 @@
-"""lease_by_mac.py NAME PAUSE_MS NETWORK[=MAC]...: defines a machine with a NIC on each network, remembers the MACs,
-waits, starts it, and searches for leases of the MACs that it remembers, all on one connection, as minikube, kcli and
-Terraform do. Prints the remembered MACs, those of the running machine, and the addresses found, as JSON."""
+"""lease_by_mac.py NAME PAUSE_MS NETWORK[=MAC]...: defines a machine with a NIC on each network, remembers the
+MACs, waits, starts it, and searches for leases of the remembered MACs, all on one connection, as minikube,
+kcli and Terraform do. Prints the remembered MACs, those of the running machine, and the addresses found, as
+JSON."""
 import json
 import sys
 import time
@@ -15,13 +16,14 @@ DOMAIN = """<domain type='qemu'><name>{}</name><memory unit='MiB'>64</memory><vc
 
 
 def nic_xml(order, network, mac):
-    """Returns the XML of a NIC, with a MAC unless that is empty. The machine boots from it if those before it fail."""
+    """Returns the XML of a NIC, with a MAC unless that is empty. NICs boot in order."""
     return NIC.format(f"<mac address='{mac}'/>" if mac else "", network, order)
 
 
 def macs_of(domain, flags):
     """Returns the MACs of a domain's NICs in their order."""
-    return [mac.get("address") for mac in ET.fromstring(domain.XMLDesc(flags)).iterfind("devices/interface/mac")]
+    xml = ET.fromstring(domain.XMLDesc(flags))
+    return [mac.get("address") for mac in xml.iterfind("devices/interface/mac")]
 
 
 def await_lease(network, mac, seconds):

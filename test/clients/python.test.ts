@@ -1,5 +1,5 @@
-// The order of calls of tools that remember a machine's MAC and search for a lease of it, with libvirt's Python
-// binding: on one connection without a pause (Terraform, kcli), and with a pause before the start (minikube).
+// The order of calls of tools that remember a machine's MAC and search for a lease of it, with libvirt's
+// Python binding: without a pause before the start (Terraform), and with one (minikube, kcli).
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';

@@ -1,5 +1,5 @@
-// run.mjs [--limit SECONDS] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote, those whose
-// file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks for it.
+// run.mjs [--limit SECONDS] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote,
+// those whose file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks for it.
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';

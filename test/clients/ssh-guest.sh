@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# ssh-guest.sh: the init process of the guest that ssh-guest.ts creates. Requests an address for each NIC, and lets the
-# user vagrant in by SSH.
+# ssh-guest.sh: the init process of the guest that ssh-guest.ts creates. Requests an address for each NIC, and
+# lets the user vagrant in by SSH.
 /bin/busybox mkdir -p /dev /proc /sys /bin
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin
