@@ -4,7 +4,6 @@ import { createSocket, type Socket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import { readFileSync } from 'node:fs';
 import { parseIpv4 } from '../address/ip.ts';
-import { type DhcpReply, decodeDhcp, dhcpType, encodeDhcp } from '../diagnosis/probe/dhcp.ts';
 import type {
   DnsReport,
   LeaseReport,
@@ -13,6 +12,7 @@ import type {
   UpstreamReport,
 } from '../diagnosis/probe/protocol.ts';
 import { isReachable } from '../diagnosis/probe/reachability.ts';
+import { type DhcpReply, decodeDhcp, dhcpType, encodeDhcp } from '../dnsmasq/dhcp.ts';
 import { messageOf } from '../errors.ts';
 import { run } from '../system/run.ts';
 

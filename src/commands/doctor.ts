@@ -18,7 +18,7 @@ export async function doctor(options: Values, name: string | null): Promise<numb
   const read = readConfig(options.config);
   if (read.kind === 'unreadable') return report(options, [read.check], null, []);
   const { config } = read;
-  const decisions = options.verbose ? readDecisions(config, name) : [];
+  const decisions = options.verbose ? await readDecisions(config, name) : [];
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
   const checks = await progress(describeWait(config), examine(config, name));
   const repairable = checks.filter(isRepairable);
@@ -158,9 +158,9 @@ function formatChecks(checks: readonly Check[]): string[] {
 }
 
 /** Reads the decisions. Returns none where they cannot be read: a check reports why. */
-function readDecisions(config: Config, name: string | null): Decisions[] {
+async function readDecisions(config: Config, name: string | null): Promise<Decisions[]> {
   try {
-    return explainDecisions(config, name);
+    return await explainDecisions(config, name);
   } catch (error) {
     if (error instanceof VirlanError) return [];
     throw error;

@@ -17,7 +17,7 @@ import { selectNetwork } from './networks.ts';
 export async function ip(options: Values, name: string): Promise<number> {
   const { json, nic, verbose } = options;
   const network = selectNetwork(loadConfig(options.config), options.network);
-  const { address, given, problem, why } = predictNicAddress(network, { name, nic });
+  const { address, given, problem, why } = await predictNicAddress(network, { name, nic });
   if (address === null) {
     const message = `${name} would get no address: dhcp-range of ${network.name} is used up: widen it`;
     throw new VirlanError('pool-exhausted', message);

@@ -4,6 +4,7 @@ import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
+import type { PromisedAddress } from './leases.ts';
 
 /**
  * The comment that marks virlan's lines; install/purge.sh has it too. A line without it was written by hand,
@@ -125,4 +126,15 @@ export function handLines(hostsfile: Hostsfile): HandLine[] {
     const hostname = fields.map(field => field.toLowerCase()).find(isLabel) ?? null;
     return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname }];
   });
+}
+
+/** Returns the addresses that all lines of a hostsfile promise. */
+export function promisedAddresses({ ours, byHand }: Hostsfile): PromisedAddress[] {
+  return promisedBy(handLines({ ours: [], byHand: [...byHand, ...ours] }));
+}
+
+/** Returns the addresses that lines promise to MACs. Of a line without a MAC nobody knows whom it means. */
+export function promisedBy(lines: readonly HandLine[]): PromisedAddress[] {
+  const unclear = new Set(lines.filter(({ macs }) => macs.length === 0).map(({ ip }) => ip));
+  return lines.flatMap(({ ip, macs }) => (ip === null || unclear.has(ip) ? [] : [{ ip, macs }]));
 }

@@ -1,5 +1,6 @@
 // Chooses the address of a NIC, with the reasons.
 import { broadcastOf, type Ipv4, prefixContains } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
 import { holderOf, othersThan, type ReserveContext } from './context.ts';
@@ -7,14 +8,8 @@ import { formulaAddress } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { Nic } from './nic.ts';
 import { poolOf } from './pool.ts';
-import type { ReservationProblem } from './problem.ts';
-import {
-  type AddressReason,
-  maxSkipsListed,
-  type SkippedAddress,
-  type SkipReason,
-  type TrailStep,
-} from './trail.ts';
+import type { ReservationProblem, SkipReason } from './problem.ts';
+import { type AddressReason, maxSkipsListed, type SkippedAddress, type TrailStep } from './trail.ts';
 
 export interface ChosenAddress {
   readonly address: Ipv4 | null;
@@ -97,13 +92,13 @@ function newAddress(
   context: ReserveContext,
   wish: ReservationProblem | null,
 ): ChosenAddress {
-  const { network, now } = context;
-  const leases = context.leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
-  const leased = new Set(leases.map(lease => lease.ip));
+  const { network } = context;
+  const leased = leasedAddresses(ledger, mac, context);
   const skips = new Skips();
   const reasonToSkip = (address: Ipv4): SkipReason | null => {
     if (ledger.hasIp(address)) return 'reserved';
-    if (leased.has(address)) return 'leased';
+    if (leased(address)) return 'leased';
+    if (context.answered.has(address)) return 'answered';
     return isFixed(address, context) ? 'fixed' : null;
   };
   const free = formulaAddress(key, poolOf(network), address => skips.add(address, reasonToSkip(address)));
@@ -111,22 +106,42 @@ function newAddress(
   const reused = longestRetired(
     ledger,
     network,
-    address => isUsable(address, context) && !leased.has(address),
+    address => isUsable(address, context) && !leased(address) && !context.answered.has(address),
   );
   return reused === null
-    ? chosen(null, 'none', { kind: 'pool-exhausted' }, skips)
+    ? chosen(null, 'none', { kind: 'pool-exhausted', held: skips.byReason }, skips)
     : chosen(reused, 'retired-reused', wish, skips);
+}
+
+/**
+ * Returns whether an address is leased to another machine or device that has a reservation. The lease of
+ * anybody else keeps no machine from its address: a guest can take a lease of every address that there is.
+ */
+function leasedAddresses(ledger: Ledger, mac: Mac, context: ReserveContext): (address: Ipv4) => boolean {
+  const { network, byHand, now } = context;
+  const isReserved = (other: Mac) =>
+    ledger.withMac(other).some(entry => entry.retired === null) ||
+    network.hosts.some(host => host.mac === other) ||
+    byHand.some(line => line.macs.includes(other));
+  const leases = context.leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
+  const macOf = new Map(leases.map(lease => [lease.ip, lease.mac]));
+  return address => {
+    const other = macOf.get(address);
+    return other !== undefined && isReserved(other);
+  };
 }
 
 /** Collects the addresses that are skipped. */
 class Skips {
   readonly listed: SkippedAddress[] = [];
+  readonly byReason: Record<SkipReason, number> = { reserved: 0, leased: 0, answered: 0, fixed: 0 };
   count = 0;
 
   /** Adds an address if there is a reason to skip it. Returns whether there is. */
   add(address: Ipv4, reason: SkipReason | null): boolean {
     if (reason === null) return false;
     this.count++;
+    this.byReason[reason]++;
     if (this.listed.length < maxSkipsListed) this.listed.push({ address, reason });
     return true;
   }

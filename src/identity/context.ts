@@ -1,4 +1,5 @@
 // The input of decisions on a machine's reservations.
+import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { HandLine } from '../dnsmasq/hostsfile.ts';
@@ -23,6 +24,8 @@ export interface ReserveContext {
   readonly byHand: readonly HandLine[];
   /** Called only when a new address is chosen. */
   readonly leases: () => readonly Lease[];
+  /** The addresses that somebody else on the bridge was heard to answer for. */
+  readonly answered: ReadonlySet<Ipv4>;
   /**
    * Returns whether libvirt still knows the machine; called only when another machine's entry is in the way.
    */

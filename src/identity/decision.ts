@@ -7,17 +7,19 @@ import {
   type HandLine,
   type Hostsfile,
   handLines,
+  promisedBy,
   type Reservation,
   reservationLine,
   withReservation,
 } from '../dnsmasq/hostsfile.ts';
-import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
+import { isCurrent, type Lease, type PromisedAddress } from '../dnsmasq/leases.ts';
 import type { Moment } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
 import { lastFree, poolOf } from './pool.ts';
 import { type Reserved, reserve } from './reserve.ts';
+import type { TrailStep } from './trail.ts';
 
 /** The input that was read from the host. */
 export interface DecisionInput {
@@ -25,6 +27,8 @@ export interface DecisionInput {
   readonly hostsfile: Hostsfile;
   /** Called only when a new address is chosen. */
   leases(): readonly Lease[];
+  /** The addresses that somebody else on the bridge was heard to answer for. */
+  readonly answered: ReadonlySet<Ipv4>;
   /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
   isKnown(uuid: string): boolean;
 }
@@ -43,11 +47,11 @@ export function decide(
   network: NetworkConfig,
   machine: Machine,
   moment: Moment,
-  { ledger, hostsfile, leases, isKnown }: DecisionInput,
+  { ledger, hostsfile, leases, answered, isKnown }: DecisionInput,
   now: Date,
 ): Decision {
   const byHand = handLines(hostsfile);
-  const reserved = reserve(ledger, machine, moment, { network, byHand, leases, isKnown, now });
+  const reserved = reserve(ledger, machine, moment, { network, byHand, leases, answered, isKnown, now });
   const claimed = [...byHand, ...fixedLines(network.hosts)];
   const lines = [...reserved.entries, ...reserved.displaced].flatMap(
     entry => reservationOf(entry, claimed) ?? [],
@@ -79,6 +83,24 @@ export function reservationOf(entry: LedgerEntry, claimed: readonly HandLine[]):
     : { macs, ip: entry.ip, hostname: entry.hostname };
 }
 
+/** Returns the addresses that NICs would get for the first time, with the MACs of each NIC. */
+export function newAddresses({ entries, why }: Pick<Reserved, 'entries' | 'why'>): PromisedAddress[] {
+  return entries.flatMap(({ ip, macs }, index) =>
+    ip !== null && why[index]?.some(isNewAddress) ? [{ ip, macs }] : [],
+  );
+}
+
+/** Returns whether a step of a decision gives an address that its NIC did not have, and nobody asked for. */
+export function isNewAddress(step: TrailStep): boolean {
+  return step.kind === 'address' && ['formula', 'next-free', 'retired-reused'].includes(step.reason);
+}
+
+/** Returns the addresses of entries, as promised to their MACs and to those of lines written by hand. */
+export function promisedTo(entries: readonly LedgerEntry[], byHand: readonly HandLine[]): PromisedAddress[] {
+  const own = entries.flatMap(({ ip, macs }) => (ip === null ? [] : [{ ip, macs, hostname: null }]));
+  return promisedBy([...own, ...byHand.filter(({ ip }) => own.some(each => each.ip === ip))]);
+}
+
 function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
   return hosts.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname }));
 }
@@ -90,7 +112,7 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
 export function chooseProbeAddress(
   network: NetworkConfig,
   mac: Mac,
-  { ledger, hostsfile, leases }: Omit<DecisionInput, 'isKnown'>,
+  { ledger, hostsfile, leases }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'leases'>,
   now: Date,
 ): Ipv4 | null {
   const claimed = handLines(hostsfile).map(line => line.ip);

@@ -112,13 +112,21 @@ const holderSchema = v.union([
   v.object({ kind: v.literal('machine'), machine: v.string() }),
 ]);
 
+const heldCount = v.optional(v.number(), 0);
+const heldSchema = v.object({
+  reserved: heldCount,
+  leased: heldCount,
+  answered: heldCount,
+  fixed: heldCount,
+});
+
 /** The address of a problem is called `address`, so that a search for `"ip":"…"` does not find it. */
 const problemSchema = v.union([
   v.object({ kind: v.literal('mac-taken'), mac: macSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-taken'), address: addressSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-unusable'), address: addressSchema }),
   v.object({ kind: v.literal('hostname-taken'), label: v.string() }),
-  v.object({ kind: v.literal('pool-exhausted') }),
+  v.object({ kind: v.literal('pool-exhausted'), held: v.optional(heldSchema, {}) }),
   v.object({ kind: v.literal('metadata-invalid'), attribute: v.picklist(['mac', 'ip', 'hostname']) }),
 ]);
 const legacyProblem = v.pipe(

@@ -25,6 +25,12 @@ export function poolSize(pool: Pool): number {
   return pool.range.last - pool.range.first + 1 - pool.excluded.length;
 }
 
+/** Returns how many different addresses of a list are in the pool. */
+export function countInPool({ range, excluded }: Pool, addresses: readonly (Ipv4 | null)[]): number {
+  const inside = addresses.filter(ip => ip !== null && rangeContains(range, ip) && !excluded.includes(ip));
+  return new Set(inside).size;
+}
+
 /** Returns the address at a place of the pool, from 0 to `poolSize` - 1. */
 export function poolAddress(pool: Pool, place: number): Ipv4 {
   let address = ipv4After(pool.range.first, place);

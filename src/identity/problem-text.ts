@@ -1,7 +1,7 @@
 // The words for problems of reservations: in `virlan status`, in the log and in the doctor's findings.
 import { formatIp } from '../address/ip.ts';
 import { excerpt } from '../text.ts';
-import type { Holder, ReservationProblem, WishAttribute } from './problem.ts';
+import type { Holder, ReservationProblem, SkipReason, WishAttribute } from './problem.ts';
 
 /** Longest machine name that a message repeats, in characters. */
 const maxNameLength = 40;
@@ -24,12 +24,27 @@ export function problemText(problem: ReservationProblem): string {
     case 'hostname-taken':
       return `its hostname ${problem.label} is taken: choose another in its metadata`;
     case 'pool-exhausted':
-      return 'no address is free in dhcp-range: widen it, or forget machines that no longer exist';
+      return `no address is free in dhcp-range${heldText(problem.held)}: widen it, or forget machines that no longer exist`;
     case 'metadata-invalid':
       return `its metadata's ${problem.attribute} is not valid: ${wishRemedies[problem.attribute]}`;
     case 'legacy':
       return problem.text;
   }
+}
+
+const heldWords: Readonly<Record<SkipReason, string>> = {
+  reserved: 'reserved for machines',
+  leased: 'leased to machines with another address',
+  answered: 'answered for by somebody on the bridge',
+  fixed: 'in [host.…] sections and lines written by hand',
+};
+
+/** Says how many addresses are held in which way. */
+function heldText(held: Readonly<Record<SkipReason, number>>): string {
+  const parts = (Object.keys(heldWords) as SkipReason[]).flatMap(reason =>
+    held[reason] === 0 ? [] : [`${held[reason]} ${heldWords[reason]}`],
+  );
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 /** Names a holder in a message. */

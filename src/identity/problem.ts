@@ -9,6 +9,12 @@ export type WishAttribute = 'mac' | 'ip' | 'hostname';
 export type Holder = { readonly kind: 'own-nic' } | { readonly kind: 'machine'; readonly machine: string };
 
 /**
+ * The reason to skip an address of the pool: reserved for another NIC, leased to a machine or device with
+ * another address, answered for by somebody on the bridge, or in a fixed line.
+ */
+export type SkipReason = 'reserved' | 'leased' | 'answered' | 'fixed';
+
+/**
  * A problem of one NIC that the owner of the machine should know. problem-text.ts has the words.
  */
 export type ReservationProblem =
@@ -22,8 +28,8 @@ export type ReservationProblem =
   | { readonly kind: 'address-unusable'; readonly address: Ipv4 }
   /** The host name that the metadata asks for belongs to another NIC or device. */
   | { readonly kind: 'hostname-taken'; readonly label: string }
-  /** No address of dhcp-range is left: it gets no address. */
-  | { readonly kind: 'pool-exhausted' }
+  /** No address of dhcp-range is left: it gets no address. `held`: how many are held in which way. */
+  | { readonly kind: 'pool-exhausted'; readonly held: Readonly<Record<SkipReason, number>> }
   /** A value in the metadata cannot be read. */
   | { readonly kind: 'metadata-invalid'; readonly attribute: WishAttribute }
   /** Written as a sentence by virlan 0.1.0; replaced at the machine's next start. */

@@ -7,11 +7,12 @@ import type { NetworkConfig } from '../config/config.ts';
 import {
   formatHostsfile,
   type Hostsfile,
+  handLines,
   parseHostsfile,
   withProbe,
   withReservations,
 } from '../dnsmasq/hostsfile.ts';
-import { type Lease, parseLeases } from '../dnsmasq/leases.ts';
+import { type Lease, leasesInTheWay, type PromisedAddress, parseLeases } from '../dnsmasq/leases.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
@@ -19,12 +20,15 @@ import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
+import { type AddressToAsk, decideByAsking } from './ask-bridge.ts';
 import type { Moment } from './context.ts';
 import {
   chooseProbeAddress,
   type Decision,
   type DecisionInput,
   decide,
+  newAddresses,
+  promisedTo,
   wantedReservations,
 } from './decision.ts';
 import { Ledger } from './ledger.ts';
@@ -62,7 +66,24 @@ export function readHostsfile(bridge: string): Hostsfile {
 
 /** Reads the leases that dnsmasq has given, expired ones included. */
 export function readLeases(bridge: string): Lease[] {
-  return parseLeases(readFileOrNull(dnsmasqPaths(bridge).leases) ?? '');
+  return parseLeases(readLeasesText(bridge));
+}
+
+/** Reads the file of the leases; an empty text where there is none. */
+export function readLeasesText(bridge: string): string {
+  return readFileOrNull(dnsmasqPaths(bridge).leases) ?? '';
+}
+
+/** Ends the leases that keep promised addresses from those that they are promised to. */
+export async function endLeasesInTheWay(
+  network: Pick<NetworkConfig, 'bridge' | 'gateway'>,
+  promised: readonly PromisedAddress[],
+): Promise<void> {
+  const clients = leasesInTheWay(readLeasesText(network.bridge), promised);
+  if (clients.length === 0) return;
+  // Loaded only when needed: it is seldom, and a machine's start waits.
+  const { releaseLeases } = await import('../dnsmasq/release.ts');
+  await releaseLeases(network, clients);
 }
 
 /** Reads the input of decisions on a network's machines. */
@@ -72,6 +93,7 @@ export function readDecisionInput(bridge: string): DecisionInput {
     ledger: readLedger(),
     hostsfile: readHostsfile(bridge),
     leases: () => readLeases(bridge),
+    answered: new Set(),
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
       return known.has(uuid);
@@ -116,8 +138,9 @@ export interface Stored extends Reserved {
 }
 
 /**
- * Reserves addresses for a machine: they are on disk, and dnsmasq has been told, when this returns. The
- * ledger is written first: a process that is killed leaves the hostsfile to the next one.
+ * Reserves addresses for a machine: they are on disk, dnsmasq has been told, and no lease of others is in the
+ * way, when this returns. The ledger is written first: a process that is killed leaves the hostsfile to the
+ * next one.
  */
 export async function reserveMachine(
   network: NetworkConfig,
@@ -125,14 +148,24 @@ export async function reserveMachine(
   moment: Moment,
 ): Promise<Stored> {
   const { bridge } = network;
+  const answered = new Set<Ipv4>();
   const attempt = (): Attempt => {
     const version = versionsOf(bridge);
-    const reading = readDecisionInput(bridge);
+    const reading = { ...readDecisionInput(bridge), answered };
     return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
   };
-  const first = attempt();
-  // Most machines start with everything in place. DecisionInput that needs no lock, because each file is
-  // replaced atomically.
+  const first = await decideByAsking(bridge, answered, attempt, ({ reserved, reading }) =>
+    withLeases(newAddresses(reserved), reading),
+  );
+  const stored = await storeAttempt(bridge, first, attempt);
+  await endLeasesInTheWay(network, promisedTo(stored.entries, handLines(first.reading.hostsfile)));
+  return stored;
+}
+
+/** Writes what was decided, or what is decided anew if the files have changed since. */
+async function storeAttempt(bridge: string, first: Attempt, attempt: () => Attempt): Promise<Stored> {
+  // Most machines start with everything in place. Reading needs no lock, because each file is replaced
+  // atomically.
   if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
   return withLedgerLock(() => {
     const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
@@ -140,6 +173,16 @@ export async function reserveMachine(
     if (now.hostsfile !== null) writeHostsfile(bridge, now.hostsfile);
     return { ...now.reserved, told: tellDnsmasq(bridge) };
   });
+}
+
+/** Returns addresses with whether they are leased. */
+export function withLeases(
+  addresses: readonly PromisedAddress[],
+  { leases }: Pick<DecisionInput, 'leases'>,
+): AddressToAsk[] {
+  if (addresses.length === 0) return [];
+  const leased = new Set(leases().map(lease => lease.ip));
+  return addresses.map(address => ({ ...address, isLeased: leased.has(address.ip) }));
 }
 
 /**

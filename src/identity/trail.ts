@@ -2,13 +2,7 @@
 // words.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import type { Holder } from './problem.ts';
-
-/**
- * The reason to skip an address of the pool: reserved for another NIC, leased to another MAC, or in a fixed
- * line.
- */
-export type SkipReason = 'reserved' | 'leased' | 'fixed';
+import type { Holder, SkipReason } from './problem.ts';
 
 /** The holder of a candidate MAC of the formula that was skipped. */
 export type MacHolder = 'ledger' | 'definition' | 'fixed-host' | 'hostsfile' | 'sibling';

@@ -14,19 +14,23 @@ export interface Decisions {
 }
 
 /** Returns the decisions about each network and, where one is named, about each NIC of a machine. */
-export function explainDecisions({ networks }: Config, machineName: string | null): Decisions[] {
+export async function explainDecisions(
+  { networks }: Config,
+  machineName: string | null,
+): Promise<Decisions[]> {
   const available = availableBackends(system.isInstalled);
   const domain = [...runningDomains(), ...definedDomains()].find(({ name }) => name === machineName);
-  return networks.flatMap(network => {
+  const decisions: Decisions[] = [];
+  for (const network of networks) {
     const { name, bridge } = network;
-    const about = `network ${name}`;
-    const ofNetwork = available.length === 0 ? [] : [{ about, trail: [chooseBackend(network, available)] }];
-    if (domain === undefined) return ofNetwork;
+    if (available.length > 0)
+      decisions.push({ about: `network ${name}`, trail: [chooseBackend(network, available)] });
+    if (domain === undefined) continue;
     const { macs } = machineOn(bridge, passThroughNetworks(name, bridge), domain);
-    const ofNics = [...macs.keys()].map(nic => ({
-      about: `machine ${domain.name} NIC ${nic} on ${name}`,
-      trail: predictNicAddress(network, { name: domain.name, nic }).why,
-    }));
-    return [...ofNetwork, ...ofNics];
-  });
+    for (const nic of macs.keys()) {
+      const { why } = await predictNicAddress(network, { name: domain.name, nic });
+      decisions.push({ about: `machine ${domain.name} NIC ${nic} on ${name}`, trail: why });
+    }
+  }
+  return decisions;
 }

@@ -2,6 +2,8 @@
 // probes.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
+import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
+import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
 import type { Established } from '../network/establish.ts';
@@ -22,6 +24,7 @@ export async function finishUp(
   for (const { network } of established) {
     publishNetwork(network);
     await clearProbe(network);
+    await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network.bridge)));
   }
   const libvirt = await arrangeNetworksOnce(config);
   writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));

@@ -1,6 +1,9 @@
 // Reads the ledger and libvirt's files to predict the MAC and the address of a machine by its name.
+import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { decideByAsking } from '../identity/ask-bridge.ts';
+import { isNewAddress } from '../identity/decision.ts';
 import { machineOn } from '../identity/machine.ts';
 import {
   type NamedNic,
@@ -10,7 +13,7 @@ import {
   predictAddress,
   predictMac,
 } from '../identity/predict.ts';
-import { readDecisionInput } from '../identity/store.ts';
+import { readDecisionInput, withLeases } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 
@@ -20,8 +23,16 @@ export function predictNicMac(network: NetworkConfig, named: NamedNic): Predicte
 }
 
 /** Returns the address that a NIC of a machine has, or would get. */
-export function predictNicAddress(network: NetworkConfig, named: NamedNic): PredictedAddress {
-  return predictAddress(network, named, readFor(network, named), new Date());
+export function predictNicAddress(network: NetworkConfig, named: NamedNic): Promise<PredictedAddress> {
+  const answered = new Set<Ipv4>();
+  const reading = { ...readFor(network, named), answered };
+  const predict = () => predictAddress(network, named, reading, new Date());
+  return decideByAsking(network.bridge, answered, predict, ({ address, why }) =>
+    withLeases(
+      address !== null && why.some(isNewAddress) ? [{ ip: address, macs: reading.machine?.macs ?? [] }] : [],
+      reading,
+    ),
+  );
 }
 
 function readFor(network: NetworkConfig, { name }: NamedNic): PredictInput {

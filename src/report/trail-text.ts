@@ -2,8 +2,9 @@
 // step.
 import { formatIp } from '../address/ip.ts';
 import type { BackendChoice } from '../firewall/backends.ts';
+import type { SkipReason } from '../identity/problem.ts';
 import { holderText } from '../identity/problem-text.ts';
-import type { AddressReason, MacHolder, SkipReason, TrailStep } from '../identity/trail.ts';
+import type { AddressReason, MacHolder, TrailStep } from '../identity/trail.ts';
 
 const macReasons = {
   ledger: 'the ledger has it',
@@ -53,7 +54,8 @@ const backendReasons: Readonly<Record<BackendChoice['reason'], string>> = {
 
 const skipReasons: Readonly<Record<SkipReason, string>> = {
   reserved: 'reserved for another NIC',
-  leased: 'leased to another MAC',
+  leased: 'leased to another machine',
+  answered: 'somebody on the bridge answers for it',
   fixed: 'a [host.…] section or a line written by hand has it',
 };
 

@@ -1,9 +1,8 @@
 // The metrics of `GET /metrics`, in the format of Prometheus: `virlan_machines{network="k8s-br0"} 3`.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { ipv4After } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
-import { poolOf, poolSize } from '../identity/pool.ts';
+import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 
@@ -19,7 +18,7 @@ export class Metrics {
   readonly #leases = new Gauge({ name: 'virlan_leases', help: 'Leases at present', ...this.#labels });
   readonly #free = new Gauge({
     name: 'virlan_free_addresses',
-    help: 'Free addresses of the pool',
+    help: 'Addresses of the pool that are neither reserved nor leased',
     ...this.#labels,
   });
   readonly reservations = new Counter({
@@ -69,12 +68,10 @@ export class Metrics {
       const own = entries.filter(entry => entry.network === network.name && entry.retired === null);
       const labels = { network: network.name };
       this.#machines.set(labels, own.length);
-      this.#leases.set(labels, readLeases(network.bridge).filter(lease => isCurrent(lease, now)).length);
-      const { range } = network;
-      const inRange = own.filter(
-        ({ ip }) => ip !== null && ip >= range.first && ip < ipv4After(range.last, 1),
-      );
-      this.#free.set(labels, poolSize(poolOf(network)) - inRange.length);
+      const leases = readLeases(network.bridge).filter(lease => isCurrent(lease, now));
+      this.#leases.set(labels, leases.length);
+      const held = [...own.map(({ ip }) => ip), ...leases.map(({ ip }) => ip)];
+      this.#free.set(labels, poolSize(poolOf(network)) - countInPool(poolOf(network), held));
     }
     return this.#registry.metrics();
   }

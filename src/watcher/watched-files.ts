@@ -2,11 +2,11 @@
 import { dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
-import { withReservations } from '../dnsmasq/hostsfile.ts';
+import { promisedAddresses, withReservations } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { wantedReservations } from '../identity/decision.ts';
-import { readHostsfile, readLedger } from '../identity/store.ts';
+import { endLeasesInTheWay, readHostsfile, readLedger } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
 import type { Event } from '../report/event.ts';
 import { paths } from '../system/paths.ts';
@@ -25,7 +25,8 @@ export function followConfiguration(path: string, changed: () => void): FSWatche
 
 /**
  * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile after a person
- * added lines, and calls `drifted` when its files differ from what virlan wrote.
+ * added lines, ends leases that are in the way of a reservation, and calls `drifted` when its files differ
+ * from what virlan wrote.
  */
 export function followDnsmasqFiles(
   networks: () => readonly NetworkConfig[],
@@ -39,6 +40,11 @@ export function followDnsmasqFiles(
     if (path === leases) publishLeases(network.bridge);
     else if (path === hostsfile && isComplete(network, hostsfile)) tellDnsmasq(network.bridge);
     else if (path === conf || path === hostsfile) drifted();
+    if (path !== leases && path !== hostsfile) return;
+    const promised = promisedAddresses(readHostsfile(network.bridge));
+    void endLeasesInTheWay(network, promised).catch((error: Error) =>
+      report({ kind: 'failed', during: 'file-change', error, path }),
+    );
   };
   // The directory of all networks, because a new configuration may add one.
   return follow(dnsmasqRoot, 1, onChange, report);

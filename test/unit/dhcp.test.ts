@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { decodeDhcp, dhcpType, encodeDhcp } from '../../src/diagnosis/probe/dhcp.ts';
+import { decodeDhcp, dhcpType, encodeDhcp, encodeRelease } from '../../src/dnsmasq/dhcp.ts';
 import { ip, mac } from './builders.ts';
 
 const dhcp = suite('DHCP messages');
@@ -35,9 +35,14 @@ dhcp('a request has the MAC, the address, the server and the broadcast flag', ()
 });
 
 dhcp('a release has its address in the header, and no requested address', () => {
-  const message = encodeDhcp({ type: dhcpType.release, transaction: 0, mac: mac(1), ip: own, server });
+  const client = { ip: own, hardwareType: 6, hardware: Buffer.from('0102', 'hex'), clientId: null };
+  const message = encodeRelease(client, server);
+  assert.equal(message.subarray(0, 3).toString('hex'), '010602');
   assert.equal(message.subarray(10, 16).toString('hex'), '0000c0a864fe');
+  assert.equal(message.subarray(28, 34).toString('hex'), '010200000000');
   assert.equal(message.subarray(240, 250).toString('hex'), '3501073604c0a86401ff');
+  const named = encodeRelease({ ...client, clientId: Buffer.from('ff01', 'hex') }, server);
+  assert.equal(named.subarray(240, 254).toString('hex'), '3501073604c0a864013d02ff01ff');
 });
 
 dhcp('a reply with padding between its options is decoded', () => {

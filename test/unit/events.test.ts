@@ -118,7 +118,14 @@ const all = [
   { kind: 'failed', during: 'file-change', error, path: '/x' },
   { kind: 'reservation', event: { kind: 'reserved', entry: entry() } },
   { kind: 'reservation', event: { kind: 'changed', entry: entry({ ip: null }) } },
-  { kind: 'reservation', event: { kind: 'problem', entry: entry(), problem: { kind: 'pool-exhausted' } } },
+  {
+    kind: 'reservation',
+    event: {
+      kind: 'problem',
+      entry: entry(),
+      problem: { kind: 'pool-exhausted', held: { reserved: 250, leased: 0, answered: 2, fixed: 0 } },
+    },
+  },
   { kind: 'reservation-retired', network: 'lan', machine },
   { kind: 'macs-assigned', machine, macs: [mac(1)], was: [mac(2)] },
   { kind: 'mac-assigned-too-late', machine },

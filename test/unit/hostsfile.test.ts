@@ -187,7 +187,14 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
         const lines = names.flatMap((name, number) => {
           const macs = Array.from({ length: nics }, (_, nic) => mac(number * 16 + nic));
           const machine = { name, uuid: uuid(number), macs, wishes: noWishes };
-          const context = { network: lan, byHand: [], leases: () => [], isKnown: () => true, now: aDate };
+          const context = {
+            network: lan,
+            byHand: [],
+            leases: () => [],
+            answered: new Set<never>(),
+            isKnown: () => true,
+            now: aDate,
+          };
           const reserved = reserve(ledger, machine, 'booting', context);
           ledger = reserved.ledger;
           return reserved.entries.flatMap(one => reservationOf(one, []) ?? []).map(reservationLine);

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { isCurrent, type Lease, parseLeases } from '../../src/dnsmasq/leases.ts';
+import { promisedAddresses } from '../../src/dnsmasq/hostsfile.ts';
+import { isCurrent, type Lease, leasesInTheWay, parseLeases } from '../../src/dnsmasq/leases.ts';
 import { formatLeaseStatus } from '../../src/libvirt/lease-status.ts';
 import { aDate, anyName, ip, mac } from './builders.ts';
 
@@ -50,6 +51,35 @@ leases('any host name of a guest stays in its field', () => {
   const forged = `x\n1795000000 ${mac(9)} 10.0.0.9 y`;
   assert.equal(parseLeases(`nonsense\n-1 ${mac(1)} 10.0.0.7 a *\n1e3 ${mac(1)} 10.0.0.7 a *`).length, 0);
   assert.equal(parseLeases(forged.replace('\n', ' ')).length, 0);
+});
+
+leases('leases of promised addresses to others are in the way, whatever hardware they name', () => {
+  const text = `1795000000 ${mac(1)} 10.0.0.7 web 01:52:54
+1795000000 ${mac(2)} 10.0.0.8 10.0.0.7 *
+0 06-01:02 10.0.0.9 * ff:01
+0 ${mac(3)} 10.0.0.10 * *
+0 nonsense 10.0.0.7 * *
+`;
+  const promised = [
+    { ip: ip('10.0.0.7'), macs: [mac(4), mac(1)] },
+    { ip: ip('10.0.0.8'), macs: [mac(4)] },
+    { ip: ip('10.0.0.8'), macs: [mac(5)] },
+    { ip: ip('10.0.0.9'), macs: [mac(4)] },
+  ];
+  const hex = (text: string) => Buffer.from(text, 'hex');
+  assert.deepEqual(leasesInTheWay(text, promised), [
+    { ip: ip('10.0.0.8'), hardwareType: 1, hardware: hex('525400000002'), clientId: null },
+    { ip: ip('10.0.0.9'), hardwareType: 6, hardware: hex('0102'), clientId: hex('ff01') },
+  ]);
+  assert.deepEqual(leasesInTheWay(text, [...promised, { ip: ip('10.0.0.8'), macs: [mac(2)] }]).length, 1);
+});
+
+leases('a line that gives an address to a name or a client id promises it to no MAC', () => {
+  const hostsfile = {
+    ours: [`${mac(1)},id:*,10.0.0.7,web # virlan`],
+    byHand: ['id:x,10.0.0.8', `${mac(2)},10.0.0.8`],
+  };
+  assert.deepEqual(promisedAddresses(hostsfile), [{ ip: ip('10.0.0.7'), macs: [mac(1)] }]);
 });
 
 leases('a lease that never expires is always current', () => {

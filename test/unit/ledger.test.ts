@@ -43,7 +43,10 @@ const anyProblem: fc.Arbitrary<ReservationProblem> = fc
     fc.record({ kind: fc.constant('address-taken' as const), address: anyAddress, holder: anyHolder }),
     fc.record({ kind: fc.constant('address-unusable' as const), address: anyAddress }),
     fc.record({ kind: fc.constant('hostname-taken' as const), label: fc.constantFrom('web', 'db') }),
-    fc.constant({ kind: 'pool-exhausted' as const }),
+    fc.record({
+      kind: fc.constant('pool-exhausted' as const),
+      held: fc.record({ reserved: fc.nat(), leased: fc.nat(), answered: fc.nat(), fixed: fc.nat() }),
+    }),
     fc.record({
       kind: fc.constant('metadata-invalid' as const),
       attribute: fc.constantFrom('mac' as const, 'ip' as const, 'hostname' as const),

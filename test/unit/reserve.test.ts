@@ -38,6 +38,8 @@ class Host {
   ledger = Ledger.empty;
   hostsfile: Hostsfile;
   leases: Lease[] = [];
+  /** The addresses that somebody on the bridge answers for. */
+  answered = new Set<Ipv4>();
   now = new Date(aDate.getTime() + 123);
   /** UUID → each machine that libvirt knows. */
   readonly machines = new Map<string, Machine>();
@@ -76,6 +78,7 @@ class Host {
       ledger: this.ledger,
       hostsfile: this.hostsfile,
       leases: () => this.leases,
+      answered: this.answered,
       isKnown: (id: string) => this.machines.has(id),
     };
   }
@@ -278,6 +281,7 @@ reservations(
       network: host.network,
       byHand: [],
       leases: () => [],
+      answered: new Set<Ipv4>(),
       isKnown: () => false,
       now: host.now,
     };
@@ -342,7 +346,10 @@ reservations(
     assert.equal(ipOf(2), null);
     assert.equal(host.define(machine(5, 'vm5', [5])).entries[0]?.ip, second);
     const [none] = host.define(machine(6, 'vm6', [6])).entries;
-    assert.deepEqual([none?.ip, none?.problem], [null, { kind: 'pool-exhausted' }]);
+    assert.deepEqual(
+      [none?.ip, none?.problem],
+      [null, { kind: 'pool-exhausted', held: { reserved: 3, leased: 0, answered: 0, fixed: 0 } }],
+    );
     assert.equal(ipOf(1), first);
     assert(!host.hostsfile.ours.some(line => line.includes(mac(6))));
     host.undefine(uuid(1));
@@ -350,41 +357,61 @@ reservations(
   },
 );
 
-reservations('an address that is leased to another MAC is not assigned', () => {
-  const lease = (number: number, lastByte: number, expires: number): Lease => ({
-    mac: mac(number),
-    ip: at(lastByte),
-    hostname: null,
-    clientId: null,
-    expires,
-  });
-  const soon = aDate.getTime() / 1000 + 60;
-  const cases: [lease: Lease, expected: number][] = [
-    [lease(9, 155, soon), 156],
-    [lease(9, 155, 0), 156],
-    [lease(9, 155, soon - 120), 155],
-    [lease(1, 155, soon), 155],
-  ];
-  for (const [held, expected] of cases) {
-    const host = new Host();
-    host.leases = [held];
-    assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(expected), JSON.stringify(held));
-    host.leases = [lease(9, expected, 0)];
-    assert.equal(
-      host.define(machine(1, 'web', [1])).entries[0]?.ip,
-      at(expected),
-      'an assigned address is kept',
-    );
+function lease(number: number, lastByte: number, expires = 0): Lease {
+  return { mac: mac(number), ip: at(lastByte), hostname: null, clientId: null, expires };
+}
+
+reservations(
+  'only the lease of a machine or device with a reservation keeps a machine from its address',
+  () => {
+    const soon = aDate.getTime() / 1000 + 60;
+    const cases: [lease: Lease, expected: number][] = [
+      [lease(8, 155, soon), 156],
+      [lease(8, 155), 156],
+      [lease(8, 155, soon - 120), 155],
+      [lease(7, 155), 156],
+      [lease(1, 155, soon), 155],
+      [lease(9, 155), 155],
+    ];
+    for (const [held, expected] of cases) {
+      const host = new Host([], [`${mac(7)},printer`]);
+      host.define(machine(8, 'other', [8]));
+      host.leases = [held];
+      assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(expected), JSON.stringify(held));
+      host.leases = [lease(8, expected)];
+      assert.equal(
+        host.define(machine(1, 'web', [1])).entries[0]?.ip,
+        at(expected),
+        'an assigned address is kept',
+      );
+    }
+  },
+);
+
+reservations('leases of strangers for the whole pool change nothing', () => {
+  const host = new Host(poolLines(5));
+  host.leases = [10, 11, 12, 13, 14].map((lastByte, index) => lease(20 + index, lastByte));
+  const free = new Host(poolLines(5));
+  for (const number of [1, 2, 3, 4, 5]) {
+    const wanted = machine(number, `vm${number}`, [number]);
+    assert.equal(host.define(wanted).entries[0]?.ip, free.define(wanted).entries[0]?.ip);
   }
+});
+
+reservations('an address that somebody answers for is given to no new machine, and the trail says so', () => {
+  const host = new Host();
+  host.answered.add(at(155));
+  const { entries, why } = host.define(machine(1, 'web', [1]));
+  assert.equal(entries[0]?.ip, at(156));
+  const step = why[0]?.at(-1);
+  assert(step?.kind === 'address');
+  assert.match(trailText(step), /192\.168\.100\.155 is not free \(somebody on the bridge answers for it\)/);
+  host.answered.add(at(156));
+  assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(156), 'an assigned address is kept');
   const full = new Host(poolLines(1));
-  full.leases = [lease(9, 10, 0)];
-  full.define(machine(1, 'gone', [1]));
-  full.undefine(uuid(1));
-  assert.equal(
-    full.define(machine(2, 'web', [2])).entries[0]?.ip,
-    null,
-    'a leased address of a retired machine is not reused',
-  );
+  full.answered.add(at(10));
+  const [none] = full.define(machine(2, 'db', [2])).entries;
+  assert.match(textOf(none), /\(1 answered for by somebody on the bridge\)/);
 });
 
 reservations('lines written by hand have priority', () => {
@@ -618,7 +645,8 @@ reservations('each decision has its reasons', () => {
 
 reservations('the trail of an address that is not by the formula lists the skipped ones', () => {
   const host = new Host([], ['192.168.100.156']);
-  host.leases = [{ mac: mac(8), ip: at(155), hostname: null, clientId: null, expires: 0 }];
+  host.define(machine(8, 'other', [8]));
+  host.leases = [lease(8, 155)];
   const { why } = host.define(machine(1, 'web', [1]));
   const step = why[0]?.at(-1);
   assert(step?.kind === 'address');
@@ -627,7 +655,7 @@ reservations('the trail of an address that is not by the formula lists the skipp
   assert.deepEqual(skipped, ['192.168.100.155 leased', '192.168.100.156 fixed']);
   assert.equal(
     trailText(step),
-    "address 192.168.100.157: the first free one after the formula's; 192.168.100.155 is not free (leased to another MAC); 192.168.100.156 is not free (a [host.…] section or a line written by hand has it)",
+    "address 192.168.100.157: the first free one after the formula's; 192.168.100.155 is not free (leased to another machine); 192.168.100.156 is not free (a [host.…] section or a line written by hand has it)",
   );
   const [first] = Object.entries(JSON.parse(JSON.stringify(trailJson(step)))).filter(
     ([key]) => key === 'address',
@@ -648,9 +676,9 @@ reservations('a probe gets the last free address of the pool, unless it is the o
   const probeAddress = (host: Host) => chooseProbeAddress(host.network, mac(99), host.reading(), host.now);
   const host = new Host(poolLines(3), ['192.168.100.12']);
   assert.equal(probeAddress(host), at(11));
-  host.leases = [{ mac: mac(8), ip: at(11), hostname: null, clientId: null, expires: 0 }];
+  host.leases = [lease(8, 11)];
   assert.equal(probeAddress(host), null, 'the only free address is kept for a machine');
-  host.leases = [{ mac: mac(99), ip: at(11), hostname: null, clientId: null, expires: 0 }];
+  host.leases = [lease(99, 11)];
   assert.equal(probeAddress(host), at(11), 'the lease of the probe itself does not matter');
   host.define(machine(1, 'web', [1]));
   assert.equal(probeAddress(host), null);
@@ -844,11 +872,14 @@ function assertDecision(host: Host, before: Ledger, wanted: Machine, { entries }
     lan.hosts.some(fixed => fixed.ip === one) || byHand.some(line => line.ip === one);
   const isFixed = (own: Mac) =>
     lan.hosts.some(fixed => fixed.mac === own) || byHand.some(line => line.macs.includes(own));
+  const hasReservation = (other: Mac) =>
+    isFixed(other) || earlier.some(one => one.retired === null && one.macs.includes(other));
   const isLeased = (one: Ipv4, own: Mac) =>
     host.leases.some(
       lease =>
         lease.ip === one &&
         lease.mac !== own &&
+        hasReservation(lease.mac) &&
         (lease.expires === 0 || lease.expires * 1000 > host.now.getTime()),
     );
 

@@ -1,6 +1,6 @@
 // Reads the doctor's facts about one machine and its NICs, without calls to libvirt.
 import { existsSync } from 'node:fs';
-import type { Ipv4 } from '../../address/ip.ts';
+import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { handLines } from '../../dnsmasq/hostsfile.ts';
@@ -11,10 +11,13 @@ import { readHostsfile, readLeases, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { readFileOrNull } from '../../system/files.ts';
+import { askNeighbour } from '../../system/neighbours.ts';
 import type { OtherPlace } from '../details.ts';
 import type { BridgePort, MachineFacts, NicFacts } from './facts.ts';
-import { findNeighbour } from './find-neighbour.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
+
+/** Longest wait for an answer to ARP. */
+const arpTimeoutMs = 1500;
 
 /** Reads the facts about the machine of this name. */
 export async function readMachineFacts(name: string, { networks }: Config): Promise<MachineFacts> {
@@ -47,8 +50,8 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
-  const [neighbour, log] = await Promise.all([
-    ip === null || !canAsk ? null : findNeighbour(ip, bridge),
+  const [answeredBy, log] = await Promise.all([
+    ip === null || !canAsk ? null : askNeighbour(formatIp(ip), bridge, arpTimeoutMs),
     readDnsmasqLog(mac),
   ]);
   return {
@@ -61,7 +64,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     reserved,
     lease,
     log,
-    neighbour,
+    neighbour: ip === null || !canAsk ? null : { mac: answeredBy },
   };
 }
 

@@ -1,16 +1,16 @@
 // Sends a probe through a network: a network namespace on its bridge that behaves like a machine. Whatever
 // kills it, the next probe or `virlan up` finds what is left by three marks: the namespace, the MAC of the
 // probe (mac.ts) and the comment of its line in the hostsfile.
-import { createSocket } from 'node:dgram';
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { formatIp, type Ipv4, parseIpv4 } from '../../address/ip.ts';
+import { formatIp, parseIpv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
-import { findDnsmasq } from '../../dnsmasq/process.ts';
+import { leasesOfMac } from '../../dnsmasq/leases.ts';
+import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
-import { dropProbe, hasProbe, readLeases, reserveProbe } from '../../identity/store.ts';
+import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
 import { readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
@@ -25,7 +25,6 @@ import {
   renderCounters,
   renderTracedCounters,
 } from './counters.ts';
-import { dhcpType, encodeDhcp } from './dhcp.ts';
 import { findDrops } from './drops.ts';
 import { judgeProbe, notSent, type ProbeFacts } from './judge.ts';
 import { probeMac } from './mac.ts';
@@ -173,8 +172,7 @@ function hasRemains({ bridge }: NetworkConfig): boolean {
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
-  for (const lease of readLeases(bridge).filter(({ mac }) => mac === probeMac(bridge)))
-    await releaseLease(network, lease.ip);
+  await releaseLeases(network, leasesOfMac(readLeasesText(bridge), probeMac(bridge)));
   await dropProbe(bridge);
   if (!existsSync(`/run/netns/${probeNamespace}`)) return;
   if (existsSync(`/sys/class/net/${probeNamespace}`))
@@ -182,20 +180,4 @@ async function clearRemains(network: NetworkConfig): Promise<void> {
   if (availableBackends(system.isInstalled).includes('nftables'))
     await runOrNull('nft', ['-f', '-'], { input: removeCounters });
   await runOrNull('ip', ['netns', 'delete', probeNamespace]);
-}
-
-/** Releases the probe's lease. dnsmasq accepts that from the host as well, and does not answer. */
-async function releaseLease({ bridge, gateway }: NetworkConfig, ip: Ipv4): Promise<void> {
-  if (findDnsmasq(bridge) === null) return;
-  const message = encodeDhcp({
-    type: dhcpType.release,
-    transaction: 0,
-    mac: probeMac(bridge),
-    ip,
-    server: gateway,
-  });
-  const socket = createSocket('udp4');
-  socket.on('error', () => {});
-  await new Promise<void>(resolve => socket.send(message, 67, formatIp(gateway), () => resolve()));
-  socket.close();
 }

@@ -1,6 +1,7 @@
-// Messages of DHCP (RFC 2131 and RFC 2132), as far as a probe needs them.
-import { formatIp, type Ipv4 } from '../../address/ip.ts';
-import type { Mac } from '../../address/mac.ts';
+// Messages of DHCP (RFC 2131 and RFC 2132), as far as a probe and the release of leases need them.
+import { formatIp, type Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { LeaseClient } from './leases.ts';
 
 /** The DHCP message type of RFC 2132, section 9.6. */
 export const dhcpType = { discover: 1, offer: 2, request: 3, ack: 5, nak: 6, release: 7 } as const;
@@ -14,13 +15,21 @@ const minLength = 300;
 const cookie = 0x63825363;
 
 /** Options of RFC 2132. */
-const optionCode = { requestedAddress: 50, leaseTime: 51, messageType: 53, server: 54, pad: 0, end: 255 };
+const optionCode = {
+  pad: 0,
+  requestedAddress: 50,
+  leaseTime: 51,
+  messageType: 53,
+  server: 54,
+  clientId: 61,
+  end: 255,
+};
 
 export interface DhcpRequest {
   readonly type: number;
   readonly transaction: number;
   readonly mac: Mac;
-  /** The address that is asked for, or released. */
+  /** The address that is asked for. */
   readonly ip?: Ipv4;
   readonly server?: Ipv4;
 }
@@ -34,23 +43,38 @@ export interface DhcpReply {
 
 /** Returns a client's message that asks for a broadcast answer, since the client has no address yet. */
 export function encodeDhcp({ type, transaction, mac, ip, server }: DhcpRequest): Buffer {
-  const isRelease = type === dhcpType.release;
-  const options = [
+  const message = request({ hardwareType: 1, hardware: Buffer.from(mac.replaceAll(':', ''), 'hex') }, [
     ...option(optionCode.messageType, [type]),
-    ...(isRelease ? [] : option(optionCode.leaseTime, bytesOf(leaseSeconds))),
-    ...(ip === undefined || isRelease ? [] : option(optionCode.requestedAddress, bytesOf(ip))),
+    ...option(optionCode.leaseTime, bytesOf(leaseSeconds)),
+    ...(ip === undefined ? [] : option(optionCode.requestedAddress, bytesOf(ip))),
     ...(server === undefined ? [] : option(optionCode.server, bytesOf(server))),
-    optionCode.end,
-  ];
-  const message = Buffer.alloc(Math.max(minLength, at.options + options.length));
-  // BOOTREQUEST, Ethernet, addresses of six bytes.
-  message.set([1, 1, 6]);
+  ]);
   message.writeUInt32BE(transaction, at.transaction);
-  if (isRelease && ip !== undefined) message.writeUInt32BE(ip, at.own);
-  else message.writeUInt16BE(0x8000, at.flags);
-  message.write(mac.replaceAll(':', ''), at.hardware, 'hex');
+  message.writeUInt16BE(0x8000, at.flags);
+  return message;
+}
+
+/** Returns the message by which a client gives its lease back to a server, which does not answer. */
+export function encodeRelease(client: LeaseClient, server: Ipv4): Buffer {
+  const message = request(client, [
+    ...option(optionCode.messageType, [dhcpType.release]),
+    ...option(optionCode.server, bytesOf(server)),
+    ...(client.clientId === null ? [] : option(optionCode.clientId, [...client.clientId])),
+  ]);
+  message.writeUInt32BE(client.ip, at.own);
+  return message;
+}
+
+function request(
+  { hardwareType, hardware }: Pick<LeaseClient, 'hardwareType' | 'hardware'>,
+  options: readonly number[],
+): Buffer {
+  const message = Buffer.alloc(Math.max(minLength, at.options + options.length + 1));
+  // The first is BOOTREQUEST.
+  message.set([1, hardwareType, hardware.length]);
+  hardware.copy(message, at.hardware);
   message.writeUInt32BE(cookie, at.cookie);
-  message.set(options, at.options);
+  message.set([...options, optionCode.end], at.options);
   return message;
 }
 

