@@ -37,6 +37,6 @@ export interface Backend {
   list(reader: RulesReader, place: RulesPlace): Promise<string[]>;
   /** Counts the rules, jumps included, in the lines of a script or of a listing. */
   countRules(lines: readonly string[]): number;
-  /** Names the place for people: `table virlan-k8s-br0`. */
-  describePlace(bridge: string): string;
+  /** Names the place for people: `table ip virlan-k8s-br0`. */
+  describePlace(place: RulesPlace): string;
 }

@@ -12,8 +12,8 @@ export const backends: Readonly<Record<BackendName, Backend>> = { nftables, ipta
 /** In order of preference. */
 export const backendNames = ['nftables', 'iptables'] as const satisfies readonly BackendName[];
 
-/** Families that networks have rules for. */
-export const rulesFamilies = ['ipv4'] as const satisfies readonly Family[];
+/** The families that each backend can load rules of on this host. */
+export type UsableFamilies = Readonly<Record<BackendName, readonly Family[]>>;
 
 /**
  * The choice of a backend and its reason: part of the decision trail that `virlan doctor --verbose` shows.
@@ -25,11 +25,19 @@ export interface BackendChoice {
   readonly available: readonly BackendName[];
 }
 
-/** Returns the backends whose programs are installed. */
+/** Returns the backends whose programs for IPv4 are installed. */
 export function availableBackends(isInstalled: (program: string) => boolean): BackendName[] {
-  return backendNames.filter(name =>
-    rulesFamilies.every(family => backends[name].programs(family).every(isInstalled)),
-  );
+  return backendNames.filter(name => backends[name].programs('ipv4').every(isInstalled));
+}
+
+/** Returns the families whose programs are installed, among those that the kernel has. */
+export function usableFamilies(
+  kernelFamilies: readonly Family[],
+  isInstalled: (program: string) => boolean,
+): UsableFamilies {
+  const of = (name: BackendName) =>
+    kernelFamilies.filter(family => backends[name].programs(family).every(isInstalled));
+  return { nftables: of('nftables'), iptables: of('iptables') };
 }
 
 /**

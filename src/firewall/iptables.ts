@@ -50,7 +50,7 @@ export const iptables: Backend = {
   },
   list: async (reader, { bridge, family }) => ownLines(bridge, await reader.savedIptables(family)),
   countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
-  describePlace: bridge => `chains VIRLAN-…-${bridge}`,
+  describePlace: ({ bridge, family }) => `${iptablesPrefix[family]} chains VIRLAN-…-${bridge}`,
 };
 
 async function restore({ run }: Pick<System, 'run'>, family: Family, script: string): Promise<void> {
@@ -61,12 +61,13 @@ function chainsOf(ruleset: Ruleset): Chain[] {
   const { bridge, family, input } = ruleset;
   const only = input.only === null ? [] : ['-i', input.only];
   const render = (rules: readonly Rule[]) => rules.flatMap(rule => renderRule(rule, [], family));
-  return [
+  const chains = [
     makeChain(bridge, 'filter', 'FORWARD', [], render(ruleset.forward)),
     makeChain(bridge, 'filter', 'INPUT', only, render(input.rules)),
     makeChain(bridge, 'nat', 'POSTROUTING', [], render(ruleset.postrouting)),
     ...(family === 'ipv4' ? [checksumChain(bridge)] : []),
   ];
+  return chains.filter(({ rules }) => rules.length > 0);
 }
 
 /** Returns the script of the checksum rule alone, for a host whose other rules are in nftables. */
@@ -183,12 +184,15 @@ const icmpEchoRequest: Readonly<Record<Family, string>> = {
   ipv6: '-p ipv6-icmp -m icmp6 --icmpv6-type 128',
 };
 
+/** MLD (RFC 2710, RFC 3810) and neighbour discovery (RFC 4861). */
+const ipv6ControlTypes = [130, 131, 132, 133, 134, 135, 136, 143];
+
 /**
- * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports need it.
- * `marks` are conditions that stand right before the verdict.
+ * Returns a rule as `iptables-save` writes it, without the chain; several lines where its ports or types need
+ * it. `marks` are conditions that stand right before the verdict.
  */
 export function renderRule(rule: Rule, marks: readonly string[], family: Family): string[] {
-  const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;
+  const { from, to, notTo, source, destination, protocol, ports, tracked, translated, verdict } = rule;
   const address = (option: string, { kind, prefix }: PrefixMatch) =>
     `${kind === 'not-in' ? '! ' : ''}${option} ${formatPrefix(prefix)}`;
   const words: string[] = [];
@@ -196,10 +200,17 @@ export function renderRule(rule: Rule, marks: readonly string[], family: Family)
   if (destination !== undefined) words.push(address('-d', destination));
   if (from !== undefined) words.push(`-i ${from}`);
   if (to !== undefined) words.push(`-o ${to}`);
+  if (notTo !== undefined) words.push(`! -o ${notTo}`);
   if (protocol === 'icmp-echo-request') words.push(icmpEchoRequest[family]);
+  else if (protocol === 'ipv6-control') words.push('-p ipv6-icmp');
   else if (protocol !== undefined) words.push(`-p ${protocol}`);
-  const states = tracked === undefined ? [] : [`-m conntrack --ctstate ${tracked.join(',').toUpperCase()}`];
+  const states = [
+    ...(tracked === undefined ? [] : [`-m conntrack --ctstate ${tracked.join(',').toUpperCase()}`]),
+    ...(translated === true ? ['-m conntrack --ctstate DNAT'] : []),
+  ];
   const tail = [...states, ...marks, `-j ${renderVerdict(family, verdict)}`];
+  if (protocol === 'ipv6-control')
+    return ipv6ControlTypes.map(type => [...words, `-m icmp6 --icmpv6-type ${type}`, ...tail].join(' '));
   if (ports === undefined) return [[...words, ...tail].join(' ')];
   return portLists(ports).map(list => [...words, `-m multiport --dports ${list}`, ...tail].join(' '));
 }

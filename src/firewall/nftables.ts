@@ -44,7 +44,7 @@ export const nftables: Backend = {
     return listing.split('\n').filter(line => line.trim() !== '');
   },
   countRules: lines => lines.filter(line => /^\t\t(?!type )[^\t ]/.test(line)).length,
-  describePlace: bridge => `table ${tableName(bridge)}`,
+  describePlace: tableOf,
 };
 
 /** The table of a network. Only tables of this name are ever read or removed. */
@@ -76,7 +76,8 @@ function renderNftables(ruleset: Ruleset): string {
       ruleset.postrouting.map(render),
     ],
   ] as const;
-  const bodies = chains.map(
+  const used = chains.filter(([, , rules]) => rules.length > 0);
+  const bodies = used.map(
     ([name, hook, rules]) =>
       `\tchain ${name} {\n${[hook, ...rules].map(line => `\t\t${line}\n`).join('')}\t}\n`,
   );
@@ -103,16 +104,19 @@ export function removeScript(place: RulesPlace): string {
 }
 
 function renderRule({ family }: Ruleset, rule: Rule): string {
-  const { from, to, source, destination, protocol, ports, tracked, verdict } = rule;
+  const { from, to, notTo, source, destination, protocol, ports, tracked, translated, verdict } = rule;
   const address = (side: 'saddr' | 'daddr', { kind, prefix }: PrefixMatch) =>
     `${nftFamily[family]} ${side} ${kind === 'not-in' ? '!= ' : ''}${formatPrefix(prefix)}`;
   const words: string[] = [];
   if (from !== undefined) words.push(`iifname "${from}"`);
   if (to !== undefined) words.push(`oifname "${to}"`);
+  if (notTo !== undefined) words.push(`oifname != "${notTo}"`);
   if (source !== undefined) words.push(address('saddr', source));
   if (destination !== undefined) words.push(address('daddr', destination));
   if (tracked !== undefined) words.push(`ct state ${tracked.join(',')}`);
+  if (translated === true) words.push('ct status dnat');
   if (protocol === 'icmp-echo-request') words.push(`${icmp[family]} type echo-request`);
+  else if (protocol === 'ipv6-control') words.push(`icmpv6 type { ${ipv6Control.join(', ')} }`);
   else if (protocol !== undefined && ports === undefined) words.push(`meta l4proto ${protocol}`);
   else if (protocol !== undefined && ports !== undefined) {
     const listed = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
@@ -120,6 +124,18 @@ function renderRule({ family }: Ruleset, rule: Rule): string {
   }
   return [...words, renderVerdict(family, verdict)].join(' ');
 }
+
+/** MLD (RFC 2710, RFC 3810) and neighbour discovery (RFC 4861). */
+const ipv6Control = [
+  'mld-listener-query',
+  'mld-listener-report',
+  'mld-listener-done',
+  'nd-router-solicit',
+  'nd-router-advert',
+  'nd-neighbor-solicit',
+  'nd-neighbor-advert',
+  'mld2-listener-report',
+];
 
 const icmp = { ipv4: 'icmp', ipv6: 'icmpv6' } as const;
 

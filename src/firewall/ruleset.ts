@@ -1,5 +1,5 @@
 // The rules of one network for one address family, independent of the program that loads them.
-import { type Family, type Ipv4, type Prefix, parseIpv4 } from '../address/ip.ts';
+import { type Family, type IpAddress, type Prefix, parseIp } from '../address/ip.ts';
 import type { NetworkConfig, PortRange } from '../config/config.ts';
 
 /** A condition on an address. */
@@ -14,11 +14,16 @@ export interface Match {
   /** Incoming link, by name: an index would not match a bridge that was deleted and created again. */
   readonly from?: string;
   readonly to?: string;
+  /** A link that the packet does not leave by. */
+  readonly notTo?: string;
   readonly source?: PrefixMatch;
   readonly destination?: PrefixMatch;
-  readonly protocol?: 'tcp' | 'udp' | 'icmp-echo-request';
+  /** `ipv6-control`: the messages of ICMPv6 without which a host has no IPv6. */
+  readonly protocol?: 'tcp' | 'udp' | 'icmp-echo-request' | 'ipv6-control';
   readonly ports?: readonly Ports[];
   readonly tracked?: readonly ('established' | 'related' | 'invalid' | 'new')[];
+  /** A rule of this host has translated the destination of the connection (DNAT). */
+  readonly translated?: true;
 }
 
 export type Verdict =
@@ -57,39 +62,100 @@ const reset: Verdict = { kind: 'reject', with: 'tcp-reset' };
 const unreachable: Verdict = { kind: 'reject', with: 'port-unreachable' };
 
 const ssh: Ports = { first: 22, last: 22 };
-/** DNS and DHCP, for both protocols, as in the manual recipe that virlan replaces. */
-const dnsAndDhcp: readonly Ports[] = [
-  { first: 53, last: 53 },
-  { first: 67, last: 67 },
-];
+/** DNS and DHCP are accepted by both protocols, as in the manual recipe that virlan replaces. */
+const dns: Ports = { first: 53, last: 53 };
+const dhcp: Ports = { first: 67, last: 67 };
+const dhcpv6Client: Ports = { first: 546, last: 546 };
 const unprivileged: Ports = { first: 1024, last: 65_535 };
-const localMulticast: Prefix<Ipv4> = { network: sureIpv4('224.0.0.0'), length: 24 };
-const broadcast: Prefix<Ipv4> = { network: sureIpv4('255.255.255.255'), length: 32 };
+const localMulticast: Prefix = { network: sureIp('224.0.0.0'), length: 24 };
+const broadcast: Prefix = { network: sureIp('255.255.255.255'), length: 32 };
+const linkLocalIpv6: Prefix = { network: sureIp('fe80::'), length: 10 };
 
 /** Returns the IPv4 rules of a network. */
 export function makeRuleset(network: NetworkConfig): Ruleset {
   const { bridge } = network;
   const inside: PrefixMatch = { kind: 'in', prefix: network.subnet };
   const outside: PrefixMatch = { kind: 'not-in', prefix: network.subnet };
+  // What leaves by the bridge is for a machine, also where it comes from one by way of a route or through
+  // br_netfilter: it keeps its source.
+  const leaving: Match = { notTo: bridge, source: inside };
   return {
     bridge,
     family: 'ipv4',
     forward: [
       { from: bridge, to: bridge, verdict: accept },
       { to: bridge, destination: inside, tracked: ['established', 'related'], verdict: accept },
+      { to: bridge, destination: inside, translated: true, verdict: accept },
       { from: bridge, source: inside, verdict: accept },
-      { from: bridge, verdict: unreachable },
+      // A rejection would go to the third party whose address a machine uses.
+      { from: bridge, verdict: drop },
       { to: bridge, verdict: unreachable },
     ],
     input: { only: network.hostFirewall === 'strict' ? null : bridge, rules: inputRules(network) },
     postrouting: [
-      { source: inside, destination: { kind: 'in', prefix: localMulticast }, verdict: leave },
-      { source: inside, destination: { kind: 'in', prefix: broadcast }, verdict: leave },
-      { source: inside, destination: outside, protocol: 'tcp', verdict: masquerade(unprivileged) },
-      { source: inside, destination: outside, protocol: 'udp', verdict: masquerade(unprivileged) },
-      { source: inside, destination: outside, verdict: masquerade(null) },
+      { ...leaving, destination: { kind: 'in', prefix: localMulticast }, verdict: leave },
+      { ...leaving, destination: { kind: 'in', prefix: broadcast }, verdict: leave },
+      { ...leaving, destination: outside, protocol: 'tcp', verdict: masquerade(unprivileged) },
+      { ...leaving, destination: outside, protocol: 'udp', verdict: masquerade(unprivileged) },
+      { ...leaving, destination: outside, verdict: masquerade(null) },
     ],
   };
+}
+
+/**
+ * Returns the IPv6 rules of a network: machines reach each other and nothing else, and nothing else reaches
+ * them. virlan keeps IPv6 off the bridge, but other programs turn it on again.
+ */
+export function makeIpv6Ruleset({ bridge, hostFirewall }: NetworkConfig): Ruleset {
+  const fromMachines: Rule = { from: bridge, verdict: drop };
+  const isStrict = hostFirewall === 'strict';
+  return {
+    bridge,
+    family: 'ipv6',
+    forward: [
+      { from: bridge, to: bridge, verdict: accept },
+      fromMachines,
+      { to: bridge, verdict: unreachable },
+    ],
+    input: {
+      only: isStrict ? null : bridge,
+      rules: isStrict ? [fromMachines, ...strictInput([controlOfIpv6, dhcpv6Replies])] : [fromMachines],
+    },
+    postrouting: [],
+  };
+}
+
+const controlOfIpv6: Rule = { protocol: 'ipv6-control', verdict: accept };
+
+/** Connection tracking does not see that they answer a request, which is sent to a multicast address. */
+const dhcpv6Replies: Rule = {
+  source: { kind: 'in', prefix: linkLocalIpv6 },
+  protocol: 'udp',
+  ports: [dhcpv6Client],
+  verdict: accept,
+};
+
+const established: Rule = { tracked: ['established', 'related'], verdict: accept };
+
+const rejectRest: readonly Rule[] = [
+  { tracked: ['invalid'], verdict: drop },
+  { protocol: 'tcp', verdict: reset },
+  { verdict: unreachable },
+];
+
+/**
+ * Returns the rules of `host-firewall = strict` for packets from any link; `special` come after those for
+ * replies and for the host itself.
+ */
+function strictInput(special: readonly Rule[]): Rule[] {
+  return [
+    established,
+    { from: 'lo', verdict: accept },
+    ...special,
+    { protocol: 'icmp-echo-request', tracked: ['new'], verdict: accept },
+    { protocol: 'tcp', ports: [ssh], tracked: ['new'], verdict: accept },
+    ...rejectRest,
+  ];
 }
 
 function inputRules(network: NetworkConfig): Rule[] {
@@ -105,41 +171,33 @@ function inputRules(network: NetworkConfig): Rule[] {
     tracked: ['new'],
     verdict: accept,
   };
+  const gateway: PrefixMatch = { kind: 'in', prefix: { network: network.gateway, length: 32 } };
+  const services = (['udp', 'tcp'] as const).flatMap((protocol): Rule[] => [
+    { from: bridge, destination: gateway, protocol, ports: [dns], verdict: accept },
+    { from: bridge, protocol, ports: [dhcp], verdict: accept },
+  ]);
   const fromMachines: Rule[] = [
-    { from: bridge, protocol: 'udp', ports: dnsAndDhcp, verdict: accept },
-    { from: bridge, protocol: 'tcp', ports: dnsAndDhcp, verdict: accept },
+    ...services,
     { from: bridge, protocol: 'icmp-echo-request', tracked: ['new'], verdict: accept },
     ...(hostAccess === 'basic' ? [sshFromMachines] : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: accept }] : []),
     ...allowed('tcp'),
     ...allowed('udp'),
+    // A rejection would go to the third party whose address a machine uses.
+    { from: bridge, source: { kind: 'not-in', prefix: network.subnet }, verdict: drop },
   ];
-  const rejectRest: Rule[] = [
-    { tracked: ['invalid'], verdict: drop },
-    { protocol: 'tcp', verdict: reset },
-    { verdict: unreachable },
-  ];
-  const established: Rule = { tracked: ['established', 'related'], verdict: accept };
   if (network.hostFirewall === 'bridge') return [established, ...fromMachines, ...rejectRest];
   // Rules for machines come first, so that host-access = minimal denies them the SSH that strict allows to
   // others.
-  return [
-    established,
-    { from: 'lo', verdict: accept },
-    ...fromMachines,
-    ...rejectRest.map(rule => ({ ...rule, from: bridge })),
-    { protocol: 'icmp-echo-request', tracked: ['new'], verdict: accept },
-    { protocol: 'tcp', ports: [ssh], tracked: ['new'], verdict: accept },
-    ...rejectRest,
-  ];
+  return strictInput([...fromMachines, ...rejectRest.map(rule => ({ ...rule, from: bridge }))]);
 }
 
 function masquerade(ports: Ports | null): Verdict {
   return { kind: 'masquerade', ports };
 }
 
-function sureIpv4(text: string): Ipv4 {
-  const address = parseIpv4(text);
-  if (address === null) throw new Error(`not an IPv4 address: ${text}`);
+function sureIp(text: string): IpAddress {
+  const address = parseIp(text);
+  if (address === null) throw new Error(`not an address: ${text}`);
   return address;
 }

@@ -12,7 +12,14 @@ import { writeAtomically } from '../system/files.ts';
 import { system } from '../system/system.ts';
 import { readApplied, writeApplied } from './applied-record.ts';
 import { runIpBatch } from './ip-batch.ts';
-import { formatAddress, formatDestination, type Step, type StepName, type StepOf } from './steps.ts';
+import {
+  formatAddress,
+  formatDestination,
+  isEssential,
+  type Step,
+  type StepName,
+  type StepOf,
+} from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
 
 export interface FailedStep {
@@ -101,12 +108,12 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
 
 /**
  * Executes steps in their order, and returns the outcome of each. With `onFailure` 'stop' the steps after the
- * first that fails are skipped; with 'continue' all are tried.
+ * first essential one that fails are skipped; with 'continue' all are tried.
  */
 export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'continue'): Promise<Applied> {
   let applied: Applied = { done: [], failed: [], skipped: [] };
-  for (const group of loadRulesBesideNewLinks(groupSteps(steps))) {
-    const isSkipped = applied.failed.length > 0 && onFailure === 'stop';
+  for (const group of loadRulesSideBySide(groupSteps(steps))) {
+    const isSkipped = applied.failed.some(({ step }) => isEssential(step)) && onFailure === 'stop';
     const result = isSkipped ? { done: [], failed: [], skipped: group.steps } : await group.run(onFailure);
     applied = joinApplied(applied, result);
   }
@@ -138,22 +145,28 @@ interface Group {
 }
 
 /**
- * Joins the loading of rules with the group after it where that adds links and changes no other: nothing is
- * plugged into them, so no machine is reachable before the rules are there. libvirtd waits 6 ms less.
+ * Joins groups that load rules, and the group after them where that adds links and changes no other: nothing
+ * is plugged into them, so no machine is reachable before the rules are there. libvirtd waits 6 ms less for
+ * each.
  */
-function loadRulesBesideNewLinks(groups: readonly Group[]): Group[] {
+function loadRulesSideBySide(groups: readonly Group[]): Group[] {
   const joined: Group[] = [];
   for (const group of groups) {
     const before = joined.at(-1);
-    if (before?.steps.every(({ kind }) => kind === 'load rules') && changesOnlyNewLinks(group.steps)) {
+    const canJoin = loadsRules(group.steps) || changesOnlyNewLinks(group.steps);
+    if (before !== undefined && loadsRules(before.steps) && canJoin) {
       const run = async (onFailure: 'stop' | 'continue') => {
-        const [rules, links] = await Promise.all([before.run(onFailure), group.run(onFailure)]);
-        return joinApplied(rules, links);
+        const [first, second] = await Promise.all([before.run(onFailure), group.run(onFailure)]);
+        return joinApplied(first, second);
       };
       joined.splice(-1, 1, { steps: [...before.steps, ...group.steps], run });
     } else joined.push(group);
   }
   return joined;
+}
+
+function loadsRules(steps: readonly Step[]): boolean {
+  return steps.every(({ kind }) => kind === 'load rules');
 }
 
 function changesOnlyNewLinks(steps: readonly Step[]): boolean {

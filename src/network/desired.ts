@@ -1,10 +1,15 @@
 // Derives the desired state of a network from the configuration and facts of the host. Pure.
-import { broadcastOf } from '../address/ip.ts';
+import { broadcastOf, type Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
 import type { BackendName } from '../firewall/backend.ts';
-import { type BackendChoice, chooseBackend, rulesScripts } from '../firewall/backends.ts';
-import { makeRuleset } from '../firewall/ruleset.ts';
+import {
+  type BackendChoice,
+  chooseBackend,
+  rulesScripts,
+  type UsableFamilies,
+} from '../firewall/backends.ts';
+import { makeIpv6Ruleset, makeRuleset, type Ruleset } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import { linkSysctl } from './sysctl.ts';
@@ -13,6 +18,7 @@ import { linkSysctl } from './sysctl.ts';
 export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly BackendName[];
+  readonly families: UsableFamilies;
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
   /**
@@ -32,6 +38,11 @@ export interface HostFacts extends DnsmasqHost {
  */
 const forwardDelay = 200;
 
+const rulesets: Readonly<Record<Family, (network: NetworkConfig) => Ruleset>> = {
+  ipv4: makeRuleset,
+  ipv6: makeIpv6Ruleset,
+};
+
 /** A desired network, and why it uses this firewall backend. */
 export interface Desired {
   readonly network: DesiredNetwork;
@@ -45,7 +56,6 @@ export interface Desired {
 export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired {
   const { bridge, subnet } = network;
   const backend = chooseBackend(network, host.backends);
-  const ruleset = makeRuleset(network);
   const dummyState = { mac: linkMac('nic', host.machineId, bridge), up: true, master: bridge };
   const desired: DesiredNetwork = {
     name: network.name,
@@ -61,17 +71,21 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     },
     dummy: { name: dummyName(bridge), state: host.hasDummy ? dummyState : null },
     taps: host.taps,
-    // A guest must not become the host's router, nor configure an address on it.
-    sysctls: new Map(
-      host.keepsIpv6Off
-        ? [
+    sysctls: new Map([
+      // The value of a new link is net.ipv4.conf.default.forwarding, which hardened hosts set to 0.
+      [linkSysctl('ipv4', bridge, 'forwarding'), '1'],
+      // A guest must not become the host's router, nor configure an address on it.
+      ...(host.keepsIpv6Off
+        ? ([
             [linkSysctl('ipv6', bridge, 'disable_ipv6'), '1'],
             [linkSysctl('ipv6', bridge, 'accept_ra'), '0'],
             [linkSysctl('ipv6', bridge, 'autoconf'), '0'],
-          ]
-        : [],
+          ] as const)
+        : []),
+    ]),
+    rules: host.families[backend.chosen].flatMap(family =>
+      rulesScripts(rulesets[family](network), backend.chosen, host.backends),
     ),
-    rules: rulesScripts(ruleset, backend.chosen, host.backends),
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     reservations:
       host.reservations === null ? { kind: 'leave' } : { kind: 'exactly', lines: host.reservations },

@@ -21,7 +21,7 @@ import {
   removeOriginalState,
 } from './original-state.ts';
 import type { DesiredNetwork } from './state.ts';
-import { formatAddress, groupByUnit, type Step, type StepOf } from './steps.ts';
+import { formatAddress, groupByUnit, isEssential, type Step, type StepOf } from './steps.ts';
 import {
   type HostSurvey,
   type OwnSurvey,
@@ -66,7 +66,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   const isFirst = readOriginalState()?.networks[network.bridge] === undefined;
   if (steps.length > 0) record(host, survey);
   const own = await applySteps(steps, 'stop');
-  const [failure] = own.failed;
+  const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
     const remaining = await rollBack(host, survey);
     if (isFirst && remaining.length === 0) removeRecords(network.bridge);

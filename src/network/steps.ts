@@ -154,26 +154,25 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     fault: ({ path }) => `${path} is not needed`,
   },
   'load rules': {
-    describe: ({ backend, bridge, script, drift }) =>
+    describe: step =>
       line(
-        drift.length === 0 ? '+' : '~',
-        `firewall (${backend})`,
-        `${backends[backend].describePlace(bridge)}, ${countOf(script, backend)}`,
-        drift.map(describeDrift),
+        step.drift.length === 0 ? '+' : '~',
+        `firewall (${step.backend})`,
+        `${backends[step.backend].describePlace(step)}, ${countOf(step.script, step.backend)}`,
+        step.drift.map(describeDrift),
       ),
     unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
     check: () => 'rules',
-    fault({ backend, drift: [first] }) {
-      const own = `virlan's rules (${backend})`;
+    fault({ backend, family, drift: [first] }) {
+      const own = ownRules(backend, family);
       return first === undefined ? `${own} are missing` : `${own} were changed: ${driftFault(first)}`;
     },
   },
   'remove rules': {
-    describe: ({ backend, bridge }) =>
-      line('-', `firewall (${backend})`, backends[backend].describePlace(bridge)),
+    describe: step => line('-', `firewall (${step.backend})`, backends[step.backend].describePlace(step)),
     unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
     check: () => 'rules',
-    fault: ({ backend }) => `virlan's rules (${backend}) are not needed`,
+    fault: ({ backend, family }) => `${ownRules(backend, family)} are not needed`,
   },
   'allow in': {
     describe: step =>
@@ -232,6 +231,11 @@ export function checkOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
 /** Describes the fault of the host while a step is pending. */
 export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: string): string {
   return kindOf(step).fault(step, bridge);
+}
+
+/** Returns whether a network must not be established without a step. A kernel may lack the rules of IPv6. */
+export function isEssential(step: Step): boolean {
+  return step.kind !== 'load rules' || step.family !== 'ipv6';
 }
 
 /**
@@ -333,6 +337,10 @@ function describeDrift(drift: RuleDrift): string {
     case 'reordered':
       return 'rules are in another order, or duplicated';
   }
+}
+
+function ownRules(backend: BackendName, family: Family): string {
+  return `virlan's rules (${backend}${family === 'ipv6' ? ', IPv6' : ''})`;
 }
 
 function driftFault(drift: RuleDrift): string {

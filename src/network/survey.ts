@@ -1,6 +1,7 @@
 // Surveys: reads the host, and compares it with what is desired of a network. Changes nothing.
 import { release } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
+import type { Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { DnsmasqHost } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -11,7 +12,8 @@ import {
   type BackendChoice,
   backends,
   chooseBackend,
-  rulesFamilies,
+  type UsableFamilies,
+  usableFamilies,
 } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset } from '../firewall/ruleset.ts';
@@ -121,12 +123,13 @@ export async function surveyOtherRemovals(
 async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<OwnSurvey> {
   const { bridge } = network;
   const available = availableBackends(system.isInstalled);
+  const families = readFamilies();
   // Rules that virlan has not loaded since the host booted are loaded in any case: no need to list them.
   const listed = readApplied(bridge).rules.length > 0 ? available : [];
   const [kernel, files] = await Promise.all([
-    readKernel(bridge, listed, reader),
+    readKernel(bridge, listed, families, reader),
     // Once the programs run, so that they and this process work at the same time.
-    setImmediate().then(() => readFiles(network, available)),
+    setImmediate().then(() => readFiles(network, available, families)),
   ]);
   const { desired, backend, reservations } = files;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
@@ -139,7 +142,10 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     observed,
     steps: planNetwork(desired, observed),
     refusal: isEstablished ? null : (conflicts[0] ?? null),
-    warnings: conflicts.map(conflict => ({ kind: 'conflict', conflict })),
+    warnings: [
+      ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
+      ...ipv6Warnings(bridge, families[backend.chosen]),
+    ],
     damage: reservations.kind === 'known' ? null : reservations.error,
   };
 }
@@ -170,7 +176,7 @@ export async function surveyAgainst(
   desired: DesiredNetwork,
 ): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
   const available = availableBackends(system.isInstalled);
-  const kernel = await readKernel(desired.bridge, available, createRulesReader(system));
+  const kernel = await readKernel(desired.bridge, available, readFamilies(), createRulesReader(system));
   const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired) });
   return { observed, steps: planNetwork(desired, observed) };
 }
@@ -195,11 +201,12 @@ type FilesReading = Omit<HostReading, keyof KernelReading>;
 async function readKernel(
   bridge: string,
   listed: readonly BackendName[],
+  families: UsableFamilies,
   reader: RulesReader,
 ): Promise<KernelReading> {
   const [linksAndRoutes, rules] = await Promise.all([
     readLinksAndRoutes(system),
-    listRules(reader, bridge, listed),
+    listRules(reader, bridge, listed, families),
   ]);
   return { ...linksAndRoutes, rules };
 }
@@ -213,8 +220,9 @@ async function listRules(
   reader: RulesReader,
   bridge: string,
   listed: readonly BackendName[],
+  families: UsableFamilies,
 ): Promise<RulesListing[]> {
-  const places = listed.flatMap(backend => rulesFamilies.map(family => ({ backend, family })));
+  const places = listed.flatMap(backend => families[backend].map(family => ({ backend, family })));
   return Promise.all(
     places.map(async ({ backend, family }) => ({
       backend,
@@ -225,10 +233,11 @@ async function listRules(
 }
 
 /** Reads what is desired, and from files what exists of it. */
-function readFiles(network: NetworkConfig, available: readonly BackendName[]) {
+function readFiles(network: NetworkConfig, available: readonly BackendName[], families: UsableFamilies) {
   const reservations = readReservations(network);
   const facts = gatherFacts(network, {
     backends: available,
+    families,
     reservations: reservations.kind === 'known' ? reservations.lines : null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
@@ -248,7 +257,7 @@ function readObjects(desired: DesiredNetwork): FilesReading {
 
 function gatherFacts(
   { name, bridge }: NetworkConfig,
-  known: Pick<HostFacts, 'backends' | 'reservations'>,
+  known: Pick<HostFacts, 'backends' | 'families' | 'reservations'>,
 ): HostFacts {
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
@@ -261,7 +270,7 @@ function gatherFacts(
     machineId: machineId(),
     ...known,
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
-    keepsIpv6Off: system.exists('/proc/sys/net/ipv6') && !hasGlobalIpv6(bridge, readIpv6Addresses()),
+    keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
     taps: onNetwork.flatMap(nic => nic.tap ?? []),
     user: dnsmasqUser(),
     extras: readExtras(name),
@@ -279,6 +288,23 @@ function readReservations(
   } catch (error) {
     return { kind: 'damaged', error: error as Error };
   }
+}
+
+function readFamilies(): UsableFamilies {
+  return usableFamilies(kernelHasIpv6() ? ['ipv4', 'ipv6'] : ['ipv4'], system.isInstalled);
+}
+
+function kernelHasIpv6(): boolean {
+  return system.exists('/proc/sys/net/ipv6');
+}
+
+/** Warns where IPv6 exists on the bridge against virlan's will, or could exist there unfiltered. */
+function ipv6Warnings(bridge: string, families: readonly Family[]): NetworkWarning[] {
+  if (!kernelHasIpv6()) return [];
+  return [
+    ...(families.includes('ipv6') ? [] : [{ kind: 'ipv6-unfiltered', bridge } as const]),
+    ...(hasGlobalIpv6(bridge, readIpv6Addresses()) ? [{ kind: 'ipv6-address', bridge } as const] : []),
+  ];
 }
 
 function readIpv6Addresses(): string {

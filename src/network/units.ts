@@ -44,6 +44,14 @@ export interface Fight {
   readonly until: number;
 }
 
+/**
+ * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge is
+ * a way that no key of virlan.ini allows.
+ */
+export function isAlwaysRepaired(unit: Unit): boolean {
+  return unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.');
+}
+
 /** Returns a text that is equal for equal units, for use as a key. */
 export function unitKey(unit: Unit): string {
   return JSON.stringify(Object.entries(unit).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -6,6 +6,10 @@ import type { Conflict } from './conflicts.ts';
 export type NetworkWarning =
   /** Another network of the host overlaps the subnet. */
   | { readonly kind: 'conflict'; readonly conflict: Conflict }
+  /** The kernel has IPv6, and the backend's program for it is not installed. */
+  | { readonly kind: 'ipv6-unfiltered'; readonly bridge: string }
+  /** The bridge has an IPv6 address that somebody else gave it. */
+  | { readonly kind: 'ipv6-address'; readonly bridge: string }
   /** A chain of an unknown program may drop packets of machines. */
   | { readonly kind: 'unknown-chain'; readonly bridge: string; readonly found: UnknownChain }
   /** Something of another firewall could not be read. */

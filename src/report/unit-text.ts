@@ -24,7 +24,7 @@ export function unitText(unit: Unit): string {
     case 'file':
       return unit.path;
     case 'rules':
-      return `firewall (${unit.backend}) of ${unit.bridge}`;
+      return `firewall (${unit.backend}${unit.family === 'ipv6' ? ', IPv6' : ''}) of ${unit.bridge}`;
     case 'other-firewall':
       return `rules for ${unit.bridge} in ${unit.firewall}`;
     case 'reservations':

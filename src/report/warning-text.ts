@@ -9,6 +9,10 @@ export function warningText(warning: NetworkWarning): string {
   switch (warning.kind) {
     case 'conflict':
       return conflictText(warning.conflict);
+    case 'ipv6-unfiltered':
+      return `ip6tables is not installed: what passes ${warning.bridge} by IPv6 is not filtered: install ip6tables`;
+    case 'ipv6-address':
+      return `${warning.bridge} has an IPv6 address that is not virlan's: its settings of IPv6 are left alone, and virlan's rules let nothing pass or reach this host by IPv6`;
     case 'unknown-chain':
       return unknownChainText(warning.bridge, warning.found);
     case 'unread':

@@ -32,7 +32,12 @@ export class LinkChanges {
    */
   isChange(line: string, bridges: readonly string[]): boolean {
     const [, deleted, link = '', family] = /^(Deleted )?\d+: ([^@:\s]+)\S*\s+(inet6?\b)?/.exec(line) ?? [];
-    if (link === '') return hostChanges.some(change => change.test(line)) || isLostRoute(line, bridges);
+    if (link === '')
+      return (
+        hostChanges.some(change => change.test(line)) ||
+        isLostRoute(line, bridges) ||
+        bridges.some(bridge => line.startsWith(`inet ${bridge} forwarding off`))
+      );
     if (family === 'inet') return true;
     if (family === 'inet6') return bridges.includes(link);
     if (deleted !== undefined) {

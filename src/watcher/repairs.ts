@@ -2,7 +2,7 @@
 import type { NetworkConfig } from '../config/config.ts';
 import { findDnsmasq } from '../dnsmasq/process.ts';
 import { isEstablished } from '../network/applied-record.ts';
-import type { Fight } from '../network/units.ts';
+import { type Fight, isAlwaysRepaired, type Unit } from '../network/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { FightLimiter } from './fight-limiter.ts';
@@ -20,9 +20,11 @@ export class Repairs {
 
   /** Compares a network with its configuration and repairs it. Returns whether a step took effect. */
   async repair(network: NetworkConfig): Promise<boolean> {
-    const { events, units } = await repairNetwork(network, unit => this.#limiter.allows(unit, Date.now()));
+    const mayRepair = (unit: Unit) => isAlwaysRepaired(unit) || this.#limiter.allows(unit, Date.now());
+    const { events, units } = await repairNetwork(network, mayRepair);
     const now = Date.now();
-    const fights = units.flatMap(unit => this.#limiter.count(unit, now) ?? []);
+    const limited = units.filter(unit => !isAlwaysRepaired(unit));
+    const fights = limited.flatMap(unit => this.#limiter.count(unit, now) ?? []);
     this.#report([
       ...this.#selectNew(network, events),
       ...fights.map(fight => ({ kind: 'unit-left-alone', network: network.name, fight }) as const),

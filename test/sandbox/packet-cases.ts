@@ -275,18 +275,25 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
   });
 
   packets(
-    'a packet with a source outside of the subnet is rejected and does not leave the host',
+    'a packet with a source outside of the subnet is dropped, not rejected, and does not leave the host',
     async () => {
       const wire = await capture(outside, 'eth0', 'tcp dst port 80 or udp dst port 123');
       const spoofed = '198.51.100.7';
       await run(db, 'ip', 'address', 'add', `${spoofed}/32`, 'dev', 'eth0');
       await run(db, 'ip', 'route', 'add', internetAddress, 'via', gateway, 'src', spoofed);
-      // The route for the rejection.
+      // The route for a rejection.
       await run(host, 'ip', 'route', 'add', spoofed, 'dev', 'k8s-br0');
       await assertVerdicts([
-        ['db → internet', 'tcp/80', 'icmp-port-unreachable'],
-        ['db → internet', 'udp/123', 'icmp-port-unreachable'],
+        ['db → internet', 'tcp/80', 'timeout'],
+        ['db → internet', 'udp/123', 'timeout'],
+        ['db → uplink', 'tcp/8080', 'tcp-reset'],
       ]);
+      await run(db, 'ip', 'route', 'replace', uplink, 'via', gateway, 'src', spoofed);
+      await assertVerdicts([
+        ['db → uplink', 'tcp/8080', 'timeout'],
+        ['db → uplink', 'udp/123', 'timeout'],
+      ]);
+      await run(db, 'ip', 'route', 'delete', uplink);
       await run(db, 'ip', 'route', 'delete', internetAddress);
       await run(db, 'ip', 'address', 'delete', `${spoofed}/32`, 'dev', 'eth0');
       await run(host, 'ip', 'route', 'delete', spoofed);

@@ -6,7 +6,7 @@
 //       success "open" (probe) or the answer (ask). SOURCE-PORT 0: any
 import { createSocket } from 'node:dgram';
 import { readFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, isIPv6 } from 'node:net';
 
 function serve(proto, port, address) {
   const listening = () => console.log('listening');
@@ -17,10 +17,14 @@ function serve(proto, port, address) {
     });
     server.listen(port, address, listening);
   } else {
-    const socket = createSocket('udp4');
+    const socket = createSocket(udpTo(address));
     socket.on('message', (_, peer) => socket.send(`${peer.address} ${peer.port}`, peer.port, peer.address));
     socket.bind(port, address, listening);
   }
+}
+
+function udpTo(address) {
+  return isIPv6(address) ? 'udp6' : 'udp4';
 }
 
 function serveDns(address) {
@@ -61,7 +65,7 @@ function attempt(role, proto, address, port, sourcePort, seconds) {
     socket.on(role === 'ask' ? 'data' : 'connect', answered);
   } else {
     // The kernel reports ICMP errors to connected UDP sockets only.
-    const socket = createSocket('udp4').on('error', failed).on('message', answered);
+    const socket = createSocket(udpTo(address)).on('error', failed).on('message', answered);
     socket.bind(sourcePort, () => socket.connect(port, address, () => socket.send(question)));
   }
 }

@@ -195,7 +195,7 @@ const checksumRule: Damage[] = [
     script: `iptables -t mangle -D ${jump('POSTROUTING', 'POST')}
       iptables -t mangle -F VIRLAN-POST-k8s-br0
       iptables -t mangle -X VIRLAN-POST-k8s-br0`,
-    plan: [/^\+ firewall \(iptables\) chains VIRLAN-…-k8s-br0, 2 rules$/],
+    plan: [/^\+ firewall \(iptables\) iptables chains VIRLAN-…-k8s-br0, 2 rules$/],
     changed: chains('mangle'),
   },
   {
@@ -218,7 +218,7 @@ const nftables: Damage[] = [
   {
     title: 'the table deleted',
     script: 'nft delete table ip virlan-k8s-br0',
-    plan: [/^\+ firewall \(nftables\) table virlan-k8s-br0, \d+ rules$/],
+    plan: [/^\+ firewall \(nftables\) table ip virlan-k8s-br0, \d+ rules$/],
     changed: table,
   },
   {

@@ -1,5 +1,6 @@
 // fake-kernel.ts: simulates a host, as far as the steps of one network change it.
 import assert from 'node:assert/strict';
+import type { Family } from '../../src/address/ip.ts';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
 import type {
@@ -20,6 +21,8 @@ const noRules: FoundBackendRules = { loaded: null, present: false, drift: [] };
 /** The kernel's defaults for a new bridge. */
 const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
 
+const families = ['ipv4', 'ipv6'] as const;
+
 /** Executes steps on a simulated host. Throws for a step that the kernel would refuse. */
 export class FakeKernel {
   link: BridgeState | null = null;
@@ -29,7 +32,9 @@ export class FakeKernel {
   /** Tap → its bridge. */
   taps = new Map<string, string | null>();
   sysctls = new Map<string, string>();
+  /** Those of IPv4. */
   rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
+  ipv6Rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
   conf: string | null = null;
   pid: number | null = null;
   reservations: readonly string[] = [];
@@ -42,6 +47,12 @@ export class FakeKernel {
   addBridge(state: BridgeState): void {
     this.link = state;
     for (const [key, value] of Object.entries(newBridgeSysctls)) this.sysctls.set(this.sysctl(key), value);
+    // A hardened host: net.ipv4.conf.default.forwarding is 0.
+    this.sysctls.set(this.forwarding, '0');
+  }
+
+  get forwarding(): string {
+    return `net.ipv4.conf.${this.bridge.replaceAll('.', '/')}.forwarding`;
   }
 
   sysctl(key: string): string {
@@ -58,14 +69,16 @@ export class FakeKernel {
       unrouted: this.#findUnrouted(desired.link),
       orphanTaps: desired.taps.filter(tap => this.taps.get(tap) === null),
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
-      rules: (['nftables', 'iptables'] as const).map(backend => ({
-        backend,
-        family: 'ipv4' as const,
-        ...this.rules[backend],
-      })),
+      rules: (['nftables', 'iptables'] as const).flatMap(backend =>
+        families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
+      ),
       dnsmasq: { conf: this.conf, pid: this.pid },
       reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
     };
+  }
+
+  #rulesOf(family: Family): Record<BackendName, FoundBackendRules> {
+    return family === 'ipv4' ? this.rules : this.ipv6Rules;
   }
 
   #findUnrouted(wanted: BridgeState | null): LinkAddress[] {
@@ -126,10 +139,10 @@ export class FakeKernel {
         this.conf = step.kind === 'write file' ? step.to : null;
         return;
       case 'load rules':
-        this.rules[step.backend] = { loaded: step.script, present: true, drift: [] };
+        this.#rulesOf(step.family)[step.backend] = { loaded: step.script, present: true, drift: [] };
         return;
       case 'remove rules':
-        this.rules[step.backend] = noRules;
+        this.#rulesOf(step.family)[step.backend] = noRules;
         return;
       case 'allow in':
       case 'withdraw from': {

@@ -4,13 +4,13 @@ import { suite } from 'uvu';
 import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
-import { makeRuleset } from '../../src/firewall/ruleset.ts';
+import { makeIpv6Ruleset, makeRuleset } from '../../src/firewall/ruleset.ts';
 import { network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 
 const firewall = suite('firewall');
 
-const cases: Record<string, string[]> = {
+const cases = {
   default: [],
   minimal: ['host-access = minimal'],
   all: ['host-access = all'],
@@ -19,13 +19,21 @@ const cases: Record<string, string[]> = {
   ],
   strict: ['host-firewall = strict', 'host-allow = tcp/5000'],
   dots: ['bridge = br.k8s_0-a', 'subnet = 10.64.0.0/10'],
-};
+} satisfies Record<string, string[]>;
 
 firewall('the scripts of both backends are the golden ones', () => {
   for (const [name, lines] of Object.entries(cases)) {
     const ruleset = makeRuleset(network(...lines));
     assertGolden(`${name}.nft`, backends.nftables.render(ruleset));
     assertGolden(`${name}.iptables`, backends.iptables.render(ruleset));
+  }
+});
+
+firewall('the IPv6 scripts of both backends are the golden ones', () => {
+  for (const name of ['default', 'strict'] as const) {
+    const ruleset = makeIpv6Ruleset(network(...cases[name]));
+    assertGolden(`${name}-ipv6.nft`, backends.nftables.render(ruleset));
+    assertGolden(`${name}-ipv6.iptables`, backends.iptables.render(ruleset));
   }
 });
 

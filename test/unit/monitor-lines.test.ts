@@ -24,6 +24,8 @@ const rules: [line: string, isChange: boolean][] = [
 const links: [line: string, isChange: boolean][] = [
   ['inet all forwarding off ', true],
   ['netlink receive error No buffer space available (105)', true],
+  ['inet k8s-br0 forwarding off ', true],
+  ['inet eth0 forwarding off ', false],
   ['inet default forwarding off ', false],
   ['inet all forwarding on ', false],
   [`Deleted 3: k8s-br0: <BROADCAST,MULTICAST> mtu 1500 qdisc noop state DOWN group default ${ether}`, true],

@@ -47,6 +47,7 @@ const docker: OtherFirewallsReading = {
 const dockerRules = [
   '-A DOCKER-USER -i k8s-br0 -o k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
   '-A DOCKER-USER -d 192.168.100.0/24 -o k8s-br0 -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment virlan-k8s-br0 -j ACCEPT',
+  '-A DOCKER-USER -d 192.168.100.0/24 -o k8s-br0 -m conntrack --ctstate DNAT -m comment --comment virlan-k8s-br0 -j ACCEPT',
   '-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 -m comment --comment virlan-k8s-br0 -j ACCEPT',
 ];
 const dockerJump = '-A FORWARD -m comment --comment virlan-k8s-br0 -j DOCKER-USER';

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
+import { usableFamilies } from '../../src/firewall/backends.ts';
 import { makeRuleset } from '../../src/firewall/ruleset.ts';
 import {
   absentNetwork,
@@ -27,6 +28,7 @@ const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
   backends: ['nftables', 'iptables'],
   hasDummy: true,
+  families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
   taps: ['vnet0'],
   reservations: ['a # virlan', 'b # virlan'],
@@ -293,6 +295,7 @@ plans('on an empty host, all steps are planned in this order', () => {
   const steps = plan(desired, kernel).map(step => step.kind);
   assert.deepEqual(steps, [
     'load rules',
+    'load rules',
     'add bridge',
     'add address',
     'set link',
@@ -301,6 +304,7 @@ plans('on an empty host, all steps are planned in this order', () => {
     'set link',
     'set link',
     'set link',
+    'set sysctl',
     'set sysctl',
     'set sysctl',
     'set sysctl',
@@ -327,7 +331,7 @@ function stepText(step: Step): string {
       return `${step.key.split('.').at(-1)} ${step.from} → ${step.to}`;
     case 'load rules':
     case 'remove rules':
-      return `${step.kind} ${step.backend}`;
+      return `${step.kind} ${step.backend}${step.family === 'ipv6' ? ' IPv6' : ''}`;
     case 'write reservations':
       return `reservations +${step.missing} -${step.stale}`;
     case 'add bridge':
@@ -396,11 +400,18 @@ plans('each difference is planned as exactly the steps that repair it', () => {
     [kernel => kernel.taps.set('vnet0', 'br-other')],
     [kernel => kernel.sysctls.set(kernel.sysctl('accept_ra'), '1'), 'accept_ra 1 → 0'],
     [kernel => kernel.sysctls.delete(kernel.sysctl('accept_ra')), 'accept_ra null → 0'],
+    [kernel => kernel.sysctls.set(kernel.forwarding, '0'), 'forwarding 0 → 1'],
     [rules('nftables', { present: false }), 'load rules nftables'],
     [rules('nftables', { drift: [{ kind: 'added', rule: 'rule' }] }), 'load rules nftables'],
     [rules('nftables', { loaded: 'older' }), 'load rules nftables'],
     [rules('nftables', { loaded: null }), 'load rules nftables'],
     [rules('iptables', { present: false }), 'load rules iptables'],
+    [
+      kernel => {
+        kernel.ipv6Rules.nftables = { loaded: null, present: false, drift: [] };
+      },
+      'load rules nftables IPv6',
+    ],
     [
       kernel => {
         kernel.pid = null;
@@ -455,7 +466,12 @@ plans('when the backend changes, its rules are loaded before those of the old on
   const kernel = new FakeKernel('k8s-br0');
   kernel.apply(plan(desiredNetwork(lan, facts), kernel));
   const steps = plan(desiredNetwork(network('firewall = iptables'), facts), kernel);
-  assert.deepEqual(steps.map(stepText), ['load rules iptables', 'remove rules nftables']);
+  assert.deepEqual(steps.map(stepText), [
+    'load rules iptables',
+    'load rules iptables IPv6',
+    'remove rules nftables',
+    'remove rules nftables IPv6',
+  ]);
 });
 
 plans('if the ledger is unreadable, the hostsfile is not changed', () => {
@@ -467,13 +483,13 @@ plans('if the ledger is unreadable, the hostsfile is not changed', () => {
 plans('the firewall backend is chosen by configuration and installed programs', () => {
   const both = ['nftables', 'iptables'] as const;
   const cases: [configured: string, installed: HostFacts['backends'], expected: string | RegExp][] = [
-    ['auto', both, 'nftables+iptables'],
-    ['auto', ['nftables'], 'nftables'],
-    ['auto', ['iptables'], 'iptables'],
+    ['auto', both, 'nftables+iptables+nftables'],
+    ['auto', ['nftables'], 'nftables+nftables'],
+    ['auto', ['iptables'], 'iptables+iptables'],
     ['auto', [], /iptables-restore is not installed on this host: install iptables/],
-    ['nftables', both, 'nftables+iptables'],
+    ['nftables', both, 'nftables+iptables+nftables'],
     ['nftables', ['iptables'], /nft is not installed on this host: install nftables/],
-    ['iptables', both, 'iptables'],
+    ['iptables', both, 'iptables+iptables'],
     ['iptables', ['nftables'], /install iptables/],
   ];
   for (const [configured, backends, expected] of cases) {
@@ -491,6 +507,17 @@ plans('the firewall backend is chosen by configuration and installed programs', 
   assert.equal(iptables?.match(/^-A /gm)?.length, 1, 'beside nftables, iptables only fills in checksums');
 });
 
+plans('a host without IPv6, or without the programs for it, has the rules of IPv4 alone', () => {
+  const families = usableFamilies(['ipv4', 'ipv6'], program => !program.startsWith('ip6tables'));
+  assert.deepEqual(families, { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4'] });
+  const withIptables = network('firewall = iptables');
+  for (const each of [families, usableFamilies(['ipv4'], () => true)])
+    assert.deepEqual(
+      desiredNetwork(withIptables, { ...facts, families: each }).rules.map(({ family }) => family),
+      ['ipv4'],
+    );
+});
+
 plans('the name of a dummy NIC is valid, and unique for each bridge', () => {
   const names = ['br0', 'k8s-br0', 'a'.repeat(11), 'a'.repeat(12), 'a'.repeat(15), `${'a'.repeat(14)}b`];
   const found = names.map(dummyName);
@@ -504,10 +531,11 @@ plans('the sysctls of a bridge with dots in its name are written with a slash', 
   assert.deepEqual(
     [...sysctls],
     [
-      ['disable_ipv6', '1'],
-      ['accept_ra', '0'],
-      ['autoconf', '0'],
-    ].map(([key, value]) => [`net.ipv6.conf.br/1.${key}`, value]),
+      ['ipv4', 'forwarding', '1'],
+      ['ipv6', 'disable_ipv6', '1'],
+      ['ipv6', 'accept_ra', '0'],
+      ['ipv6', 'autoconf', '0'],
+    ].map(([family, key, value]) => [`net.${family}.conf.br/1.${key}`, value]),
   );
 });
 

@@ -58,7 +58,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   [{ kind: 'remove file', path, from: 'a\n' }, `- ${path}: `],
   [
     { kind: 'load rules', backend: 'nftables', family: 'ipv4', bridge, script: nft, drift: [] },
-    '+ firewall (nftables): table virlan-br0, 19 rules',
+    '+ firewall (nftables): table ip virlan-br0, 23 rules',
   ],
   [
     {
@@ -69,16 +69,16 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
       script: checksum,
       drift: [{ kind: 'missing', rule: 'x' }],
     },
-    '~ firewall (iptables): chains VIRLAN-…-br0, 2 rules',
+    '~ firewall (iptables): iptables chains VIRLAN-…-br0, 2 rules',
     '- x',
   ],
   [
     { kind: 'remove rules', backend: 'nftables', family: 'ipv4', bridge },
-    '- firewall (nftables): table virlan-br0',
+    '- firewall (nftables): table ip virlan-br0',
   ],
   [
     { kind: 'remove rules', backend: 'iptables', family: 'ipv4', bridge },
-    '- firewall (iptables): chains VIRLAN-…-br0',
+    '- firewall (iptables): iptables chains VIRLAN-…-br0',
   ],
   [
     { kind: 'write reservations', network: on, bridge, missing: ['a', 'b'], stale: ['c'] },

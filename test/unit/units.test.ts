@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { groupByUnit, type Step } from '../../src/network/steps.ts';
+import { isAlwaysRepaired, type Unit } from '../../src/network/units.ts';
 import { unitText } from '../../src/report/unit-text.ts';
 import { ip, mac } from './builders.ts';
 
@@ -40,6 +41,17 @@ units('steps are grouped by unit, and the configuration belongs to dnsmasq', () 
     'net.ipv6.conf.br0.disable_ipv6': [ipv6],
     'dnsmasq of br0': [stop, write, start],
   });
+});
+
+units('IPv6 that is on again is always repaired; what others need too is left to them after a fight', () => {
+  for (const setting of ['disable_ipv6', 'accept_ra', 'autoconf'])
+    assert(isAlwaysRepaired({ kind: 'sysctl', key: `net.ipv6.conf.br0.${setting}` }), setting);
+  const others: Unit[] = [
+    { kind: 'sysctl', key: 'net.ipv4.ip_forward' },
+    { kind: 'sysctl', key: 'net.ipv4.conf.br0.forwarding' },
+    { kind: 'rules', backend: 'nftables', family: 'ipv6', bridge: 'br0' },
+  ];
+  for (const unit of others) assert(!isAlwaysRepaired(unit), unit.kind);
 });
 
 units('steps that pause STP while ports are added belong to the ports', () => {
