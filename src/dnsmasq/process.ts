@@ -1,6 +1,8 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
+import { configuredUser, userId } from './owner.ts';
 import { dnsmasqPaths } from './paths.ts';
 
 /**
@@ -12,7 +14,8 @@ const found = new Map<string, number>();
 /**
  * Returns the process of a network's dnsmasq, or null. The pid file may be outdated, so the process must run
  * with this network's configuration; and it may be lost, while the process still holds the ports that another
- * one would need.
+ * one would need. Any user can start a process of that name and with those arguments, so its executable and
+ * its user count too.
  */
 export function findDnsmasq(bridge: string): number | null {
   const { pid, conf } = dnsmasqPaths(bridge);
@@ -35,7 +38,14 @@ function search(conf: string): number | null {
 
 /** Returns whether a network has its bridge and its dnsmasq, without running a program. */
 export function isAlive({ bridge }: { readonly bridge: string }): boolean {
-  return existsSync(`/sys/class/net/${bridge}/bridge`) && findDnsmasq(bridge) !== null;
+  if (!existsSync(`/sys/class/net/${bridge}/bridge`)) return false;
+  const pid = findDnsmasq(bridge);
+  return pid !== null && !isStopped(pid);
+}
+
+/** Returns whether a process was stopped by a signal, so that it does not run until another one. */
+export function isStopped(pid: number): boolean {
+  return processStat(pid)?.[0] === 'T';
 }
 
 /**
@@ -57,13 +67,36 @@ export function findDyingDnsmasq(bridge: string): number | null {
   const [name, commandLine] = ['comm', 'cmdline'].map(what =>
     ofProcess(() => readFileSync(`/proc/${pid}/${what}`, 'utf8')),
   );
-  return name === 'dnsmasq\n' && commandLine === '' && !hasEnded(pid) ? pid : null;
+  const isDying = name === 'dnsmasq\n' && commandLine === '' && !hasEnded(pid);
+  return isDying && isOwnUser(pid, dnsmasqPaths(bridge).conf) ? pid : null;
 }
 
 function isDnsmasq(pid: number, conf: string): boolean {
-  const [program = '', ...args] =
-    ofProcess(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.split('\0') ?? [];
-  return program.endsWith('dnsmasq') && args.includes(`--conf-file=${conf}`);
+  const [, ...args] = ofProcess(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))?.split('\0') ?? [];
+  return args.includes(`--conf-file=${conf}`) && isDnsmasqProgram(pid) && isOwnUser(pid, conf);
+}
+
+/** Returns whether a process runs a program dnsmasq that belongs to root, be it replaced by an upgrade since. */
+function isDnsmasqProgram(pid: number): boolean {
+  const exe = `/proc/${pid}/exe`;
+  try {
+    const name = basename(readlinkSync(exe)).replace(/ \(deleted\)$/, '');
+    return name === 'dnsmasq' && statSync(exe).uid === 0;
+  } catch (error) {
+    if (hasNoProcess(error)) return false;
+    // In a container without CAP_SYS_PTRACE. Its user is known.
+    return true;
+  }
+}
+
+/** Returns whether a process belongs to root, which dnsmasq starts as, or to the user that it changes to. */
+function isOwnUser(pid: number, conf: string): boolean {
+  const status = ofProcess(() => readFileSync(`/proc/${pid}/status`, 'utf8')) ?? '';
+  const uid = /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1];
+  if (uid === undefined || uid === '0') return uid === '0';
+  const passwd = readFileOrNull('/etc/passwd') ?? '';
+  const users = ['dnsmasq', configuredUser(readFileOrNull(conf) ?? '')];
+  return users.some(user => user !== null && userId(passwd, user) === Number(uid));
 }
 
 /**
@@ -85,9 +118,13 @@ function ofProcess<T>(read: () => T): T | null {
   try {
     return read();
   } catch (error) {
-    if (isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH') return null;
+    if (hasNoProcess(error)) return null;
     throw error;
   }
+}
+
+function hasNoProcess(error: unknown): boolean {
+  return isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH';
 }
 
 /**

@@ -59,6 +59,8 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
     return;
   }
   process.kill(pid, 'SIGTERM');
+  // One that was stopped by a signal takes note of SIGTERM when it goes on.
+  process.kill(pid, 'SIGCONT');
   if (!(await endsInTime(pid))) {
     process.kill(pid, 'SIGKILL');
     if (!(await endsInTime(pid))) {

@@ -194,7 +194,8 @@ async function originalNetwork(
     link: original.link,
     dummy: { name: absent.dummy.name, state: original.dummy },
     sysctls: new Map(Object.entries(original.sysctls)),
-    dnsmasq: { conf, runs: running },
+    // Without its configuration it cannot be started again.
+    dnsmasq: { conf, runs: running && conf !== null },
   };
 }
 

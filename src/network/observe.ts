@@ -33,7 +33,7 @@ export interface HostReading extends LinksAndRoutes {
   readonly applied: AppliedState;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
-  readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
+  readonly dnsmasq: ObservedNetwork['dnsmasq'];
   /** virlan's lines of the hostsfile. */
   readonly reservations: readonly string[];
 }

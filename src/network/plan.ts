@@ -178,11 +178,11 @@ function planReservations(
 
 function planDnsmasq(
   { bridge, dnsmasq: wanted }: DesiredNetwork,
-  { dnsmasq: { conf, pid } }: ObservedNetwork,
+  { dnsmasq: { conf, pid, isStopped } }: ObservedNetwork,
 ): Step[] {
-  if (wanted.conf === conf && wanted.runs === (pid !== null)) return [];
+  if (wanted.conf === conf && wanted.runs === (pid !== null) && !(wanted.runs && isStopped)) return [];
   return [
-    ...(pid === null ? [] : [{ kind: 'stop dnsmasq', bridge, pid } as const]),
+    ...(pid === null ? [] : [{ kind: 'stop dnsmasq', bridge, pid, isStopped } as const]),
     ...planFile(dnsmasqPaths(bridge).conf, wanted.conf, conf),
     ...(wanted.runs ? [{ kind: 'start dnsmasq', bridge } as const] : []),
   ];

@@ -96,7 +96,12 @@ export interface ObservedNetwork {
   readonly sysctls: ReadonlyMap<string, string>;
   /** One entry for each backend and family. */
   readonly rules: readonly FoundRules[];
-  readonly dnsmasq: { readonly conf: string | null; readonly pid: number | null };
+  readonly dnsmasq: {
+    readonly conf: string | null;
+    readonly pid: number | null;
+    /** Whether a signal has stopped the process, so that it answers nobody. */
+    readonly isStopped: boolean;
+  };
   /** virlan's lines of the hostsfile. */
   readonly reservations: readonly string[];
 }

@@ -43,7 +43,7 @@ interface StepFields {
     readonly stale: readonly string[];
   };
   'start dnsmasq': { readonly bridge: string };
-  'stop dnsmasq': { readonly bridge: string; readonly pid: number };
+  'stop dnsmasq': { readonly bridge: string; readonly pid: number; readonly isStopped: boolean };
 }
 
 export type StepName = keyof StepFields;
@@ -210,7 +210,10 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     describe: ({ pid }) => line('-', 'dnsmasq', `process ${pid}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
     check: () => 'dnsmasq',
-    fault: () => 'dnsmasq does not run with the configuration that virlan.ini calls for',
+    fault: ({ pid, isStopped }) =>
+      isStopped
+        ? `dnsmasq, process ${pid}, was stopped by a signal and answers nobody`
+        : 'dnsmasq does not run with the configuration that virlan.ini calls for',
   },
 };
 

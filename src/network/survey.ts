@@ -5,7 +5,7 @@ import type { Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { DnsmasqHost } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
-import { findDnsmasq } from '../dnsmasq/process.ts';
+import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import {
   availableBackends,
@@ -247,10 +247,15 @@ function readFiles(network: NetworkConfig, available: readonly BackendName[], fa
 /** Reads from files what exists of the desired objects. */
 function readObjects(desired: DesiredNetwork): FilesReading {
   const { bridge } = desired;
+  const pid = findDnsmasq(bridge);
   return {
     applied: readApplied(bridge),
     sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
-    dnsmasq: { conf: system.readFile(dnsmasqPaths(bridge).conf), pid: findDnsmasq(bridge) },
+    dnsmasq: {
+      conf: system.readFile(dnsmasqPaths(bridge).conf),
+      pid,
+      isStopped: pid !== null && isStopped(pid),
+    },
     reservations: desired.reservations.kind === 'leave' ? [] : readHostsfile(bridge).ours,
   };
 }

@@ -29,6 +29,8 @@ export type NetworkEvent =
   | { readonly kind: 'step-failed'; readonly network: string; readonly failed: FailedStep }
   | { readonly kind: 'network-failed'; readonly network: string; readonly error: Error }
   | { readonly kind: 'network-warning'; readonly network: string; readonly warning: NetworkWarning }
+  /** A dnsmasq that did not answer was ended, to be started again. */
+  | { readonly kind: 'dnsmasq-silent'; readonly network: string; readonly pid: number }
   | { readonly kind: 'unit-left-alone'; readonly network: string; readonly fight: Fight };
 
 export type MachineEvent =

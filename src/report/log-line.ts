@@ -61,6 +61,11 @@ function lineOf(event: Event): LogLine {
         network: event.network,
         machine: event.machine.name,
       });
+    case 'dnsmasq-silent':
+      return failure('dnsmasq did not answer and was ended; it is started again', {
+        network: event.network,
+        pid: event.pid,
+      });
     case 'reservation-retired':
       return info('reservation retired', { network: event.network, ...machineFields(event.machine) });
     case 'macs-assigned':

@@ -1,6 +1,6 @@
 // Repairs networks, and leaves a unit alone for a while that had to be repaired too often.
 import type { NetworkConfig } from '../config/config.ts';
-import { findDnsmasq } from '../dnsmasq/process.ts';
+import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { isEstablished } from '../network/applied-record.ts';
 import { type Fight, isAlwaysRepaired, type Unit } from '../network/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
@@ -32,9 +32,10 @@ export class Repairs {
     return events.some(({ kind }) => kind === 'network-repaired');
   }
 
-  /** Returns whether a network's dnsmasq has ended and may be started again now. */
+  /** Returns whether a network's dnsmasq has ended, or was stopped, and may be started again now. */
   isDnsmasqDue({ bridge }: NetworkConfig): boolean {
-    if (findDnsmasq(bridge) !== null || !isEstablished(bridge)) return false;
+    const pid = findDnsmasq(bridge);
+    if ((pid !== null && !isStopped(pid)) || !isEstablished(bridge)) return false;
     return this.#limiter.allows({ kind: 'dnsmasq', bridge }, Date.now());
   }
 
@@ -70,6 +71,7 @@ function conditionKey(event: NetworkEvent): string | null {
     case 'network-established':
     case 'network-repaired':
     case 'network-taken-down':
+    case 'dnsmasq-silent':
     case 'unit-left-alone':
       return null;
     case 'step-failed':

@@ -11,6 +11,9 @@ const reconcileIntervalMs = 180_000;
  */
 const dnsmasqIntervalMs = 200;
 
+/** Interval of asking dnsmasq a question: a process that hangs cannot be told from one that is idle. */
+const answerIntervalMs = 60_000;
+
 /** Interval of scans on a host with iptables-legacy, whose changes the kernel does not report. */
 const legacyRulesIntervalMs = 5000;
 
@@ -18,15 +21,17 @@ const legacyRulesIntervalMs = 5000;
 export interface TimedWork {
   reconcile(): void;
   checkDnsmasq(): void;
+  askDnsmasq(): void;
   rescan(): void;
 }
 
 /** Starts all timers, the report to systemd's watchdog included. Returns a function that stops them. */
-export function startTimers({ reconcile, checkDnsmasq, rescan }: TimedWork): () => void {
+export function startTimers({ reconcile, checkDnsmasq, askDnsmasq, rescan }: TimedWork): () => void {
   const watchdogMs = watchdogIntervalMs(process.env);
   const timers = [
     setInterval(reconcile, reconcileIntervalMs),
     setInterval(checkDnsmasq, dnsmasqIntervalMs),
+    setInterval(askDnsmasq, answerIntervalMs),
     setInterval(() => hasLegacyRules(system.readFile) && rescan(), legacyRulesIntervalMs),
     ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),
   ];

@@ -3,7 +3,8 @@
 // Hooks are answered from files alone, because libvirt waits for the hook.
 
 import { probe } from '../diagnosis/probe/probe.ts';
-import { isAlive } from '../dnsmasq/process.ts';
+import { askDns } from '../dnsmasq/ask.ts';
+import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
@@ -18,6 +19,7 @@ import type { Status } from '../report/status.ts';
 import { openLog } from '../system/logger.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
+import { DnsmasqHealth } from './dnsmasq-health.ts';
 import { LibvirtFollower } from './libvirt-follower.ts';
 import { Metrics } from './metrics.ts';
 import { followKernel } from './monitors.ts';
@@ -42,6 +44,11 @@ export class Watcher {
   /** Scans when a unit that is left alone may be repaired again. */
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #reload = new Coalesced(() => this.#reloadConfiguration(), 0);
+  readonly #health = new DnsmasqHealth({
+    find: findDnsmasq,
+    ask: askDns,
+    end: pid => void process.kill(pid, 'SIGKILL'),
+  });
   readonly #probes = new BackgroundProbes(probe, ({ name }, result) =>
     this.#report([{ kind: 'probed', network: name, result }]),
   );
@@ -78,6 +85,7 @@ export class Watcher {
         void this.#libvirt.arrangeNetworks();
       },
       checkDnsmasq: () => this.#checkDnsmasq(),
+      askDnsmasq: () => void this.#askDnsmasq(),
       rescan,
     });
     await notifySystemd('--ready', '--status=watching');
@@ -128,6 +136,13 @@ export class Watcher {
   #checkDnsmasq(): void {
     if (this.#configuration.networks.some(network => this.#repairs.isDnsmasqDue(network)))
       this.#rescan.request();
+  }
+
+  async #askDnsmasq(): Promise<void> {
+    for (const network of this.#configuration.networks) {
+      const pid = await this.#health.check(network);
+      if (pid !== null) this.#report([{ kind: 'dnsmasq-silent', network: network.name, pid }]);
+    }
   }
 
   /** Compares everything with the configuration: networks, published files and machines. */

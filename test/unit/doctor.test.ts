@@ -180,7 +180,7 @@ for (const [facts, check, state, kind, fields] of hosts) {
 const networkFacts: NetworkFacts = {
   survey: {
     network: network(),
-    observed: { link: null, dnsmasq: { conf: null, pid: 86 } },
+    observed: { link: null, dnsmasq: { conf: null, pid: 86, isStopped: false } },
     steps: [],
     warnings: [],
     damage: null,
@@ -311,7 +311,7 @@ const subjects: [CheckId, Step][] = [
       stale: ['x'],
     },
   ],
-  ['dnsmasq', { kind: 'stop dnsmasq', bridge, pid: 1 }],
+  ['dnsmasq', { kind: 'stop dnsmasq', bridge, pid: 1, isStopped: false }],
   ['dnsmasq', noDnsmasq],
   ['foreign', { kind: 'allow in', firewall: 'docker', bridge, rules: [] }],
 ];
@@ -361,7 +361,9 @@ doctor('another program on a port is a warning while dnsmasq runs, and otherwise
   const [owner] = portOwners;
   const beside = problemOf(judgeNetwork(networkFacts, { ...host, portOwners }));
   assert.deepEqual(beside, { check: 'dhcp-port', state: 'warn', detail: { kind: 'port-shared', owner } });
-  const stopped = surveyed({ observed: { link: null, dnsmasq: { conf: null, pid: null } } });
+  const stopped = surveyed({
+    observed: { link: null, dnsmasq: { conf: null, pid: null, isStopped: false } },
+  });
   assert.deepEqual(problemOf(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {
     check: 'dhcp-port',
     state: 'fail',

@@ -72,7 +72,7 @@ export class FakeKernel {
       rules: (['nftables', 'iptables'] as const).flatMap(backend =>
         families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
       ),
-      dnsmasq: { conf: this.conf, pid: this.pid },
+      dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false },
       reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
     };
   }

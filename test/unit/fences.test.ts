@@ -31,6 +31,7 @@ const effects = [
   'src/diagnosis/probe/probe.ts',
   'src/diagnosis/probe/reachability.ts',
   'src/diagnosis/probe/trace.ts',
+  'src/dnsmasq/ask.ts',
   'src/dnsmasq/process.ts',
   'src/dnsmasq/release.ts',
   'src/dnsmasq/service.ts',

@@ -165,7 +165,7 @@ const host: HostReading = {
     ['a', '1'],
     ['b', '2'],
   ]),
-  dnsmasq: { conf: null, pid: null },
+  dnsmasq: { conf: null, pid: null, isStopped: false },
   reservations: ['line'],
 };
 

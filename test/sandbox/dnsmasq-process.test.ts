@@ -1,0 +1,96 @@
+// Which process counts as a network's dnsmasq, and what happens to one that answers nobody.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { Resolver } from 'node:dns/promises';
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
+import { processes } from './snapshot.ts';
+import { until } from './until.ts';
+import { startWatcher, stopWatcher } from './watcher.ts';
+
+const dnsmasqs = suite('dnsmasq process');
+const conf = '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf';
+
+async function dnsmasqPid(): Promise<number | null> {
+  return JSON.parse((await virlan('status', '--json')).stdout).networks[0].dnsmasq.pid;
+}
+
+/** Starts a program as the user nobody, with the name and arguments of the network's dnsmasq. */
+async function startFake(program: string, ...args: string[]): Promise<ChildProcess> {
+  const script = 'program=$1; shift; exec -a dnsmasq "$program" "$@"';
+  const command = ['bash', '-c', script, 'bash', program, ...args, `--conf-file=${conf}`];
+  const fake = spawn('setpriv', ['--reuid=nobody', '--clear-groups', ...command], { stdio: 'ignore' });
+  await until(() => readFileSync(`/proc/${fake.pid}/cmdline`, 'utf8').startsWith('dnsmasq\0'));
+  return fake;
+}
+
+/** Kills the real dnsmasq, and waits until it has released its ports. */
+async function killDnsmasq(): Promise<void> {
+  const pid = await dnsmasqPid();
+  assert(pid !== null);
+  process.kill(pid, 'SIGKILL');
+  await until(() => !processes('dnsmasq').some(each => each.pid === pid));
+}
+
+dnsmasqs(
+  'a process of another user with its name and arguments is not it, whatever it executes',
+  async () => {
+    await installVirlan();
+    await configure('[network.k8s-br0]\nstp = no\n');
+    assert.equal((await virlan('up')).exitCode, 0);
+    copyFileSync('/bin/bash', '/tmp/dnsmasq');
+    const forever = 'while :; do sleep 1; done';
+    const fakes = [
+      await startFake(process.execPath, '-e', 'setInterval(() => {}, 1000)', '--'),
+      await startFake('/tmp/dnsmasq', '-c', forever),
+    ];
+    await killDnsmasq();
+    assert.equal(await dnsmasqPid(), null);
+    assert.match((await virlan('up')).stdout, /\+ dnsmasq/);
+    const real = await dnsmasqPid();
+    assert(real !== null && !fakes.some(({ pid }) => pid === real));
+    // It is not recorded as there before, so nothing has to be started again.
+    assert.equal((await virlan('down')).exitCode, 0);
+    assert.equal((await virlan('up')).exitCode, 0);
+    assert.equal((await virlan('down')).exitCode, 0);
+    for (const fake of fakes) fake.kill('SIGKILL');
+    rmSync('/tmp/dnsmasq');
+  },
+);
+
+dnsmasqs('down succeeds where a dnsmasq ran whose configuration is gone', async () => {
+  assert.equal((await virlan('up')).exitCode, 0);
+  const path = '/var/lib/virlan/before.json';
+  const before = JSON.parse(readFileSync(path, 'utf8'));
+  before.networks['k8s-br0'].dnsmasq = { conf: null, running: true };
+  writeFileSync(path, JSON.stringify(before));
+  const { exitCode, stderr } = await virlan('down');
+  assert.deepEqual([exitCode, stderr], [0, '']);
+});
+
+dnsmasqs('a dnsmasq that was stopped is named by status and doctor, and replaced by --fix', async () => {
+  assert.equal((await virlan('up')).exitCode, 0);
+  const stopped = await dnsmasqPid();
+  assert(stopped !== null);
+  process.kill(stopped, 'SIGSTOP');
+  assert.match((await virlan('status')).stdout, new RegExp(`- dnsmasq process ${stopped}`));
+  assert.match((await virlan('doctor')).stdout, /was stopped by a signal and answers\s+nobody/);
+  await virlan('doctor', '--fix');
+  assert.notEqual(await dnsmasqPid(), stopped);
+  const resolver = new Resolver({ timeout: 5000, tries: 1 });
+  resolver.setServers(['192.168.100.1']);
+  await assert.rejects(resolver.resolve4('nobody.k8s-br0.internal'), { code: 'ENOTFOUND' });
+});
+
+dnsmasqs('the watcher replaces a dnsmasq that was stopped', async () => {
+  await startLibvirtd();
+  await startWatcher();
+  const stopped = await dnsmasqPid();
+  assert(stopped !== null);
+  process.kill(stopped, 'SIGSTOP');
+  await until(async () => ![stopped, null].includes(await dnsmasqPid()), 20);
+  await stopWatcher();
+});
+
+dnsmasqs.run();
