@@ -4,8 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaAddressOf } from '../sandbox/formula-values.ts';
-import { leaseOf, macsOf } from '../sandbox/host.ts';
+import { domainXml, leaseOf, macsOf } from '../sandbox/host.ts';
 import { checkout } from '../sandbox/virlan.ts';
+import { idle } from '../sandbox/watcher.ts';
 import { startHost } from './client-host.ts';
 
 const ansible = suite('ansible');
@@ -32,6 +33,12 @@ async function play(): Promise<Play> {
     timeout: 300_000,
   });
   return JSON.parse(stdout);
+}
+
+/** Runs the module virt by itself. Throws with its output if it fails. */
+async function virtModule(parameters: Record<string, string>): Promise<void> {
+  const args = ['localhost', '-m', 'community.libvirt.virt', '-a', JSON.stringify(parameters)];
+  await execa('ansible', args, { env, timeout: 120_000 });
 }
 
 /** Returns the result of a task. */
@@ -79,6 +86,23 @@ ansible('a second play changes nothing', async () => {
   assert.deepEqual(await Promise.all(machines.map(macsOf)), before);
 });
 
+ansible('a template with a UUID and without a MAC leaves a machine the MAC that it booted with', async () => {
+  const xml = domainXml({
+    name: 'template',
+    uuid: '6f6b3c1e-0000-4000-8000-000000000004',
+    nics: [{ type: 'network', source: 'k8s-br0' }],
+  });
+  const defineAgain = () => virtModule({ command: 'define', xml });
+  await defineAgain();
+  await virtModule({ name: 'template', state: 'running' });
+  const before = await macsOf('template');
+  assert.equal((await leaseOf(before[0] ?? '', 120)).ip, formulaAddressOf('template'));
+  await virtModule({ name: 'template', state: 'destroyed' });
+  await defineAgain();
+  await idle('template');
+  assert.deepEqual(await macsOf('template'), before);
+});
+
 ansible('the inventory plugin lists the machines', async () => {
   const inventory = '/tmp/inventory.libvirt.yml';
   writeFileSync(inventory, 'plugin: community.libvirt.libvirt\nuri: qemu:///system\n');
@@ -86,8 +110,9 @@ ansible('the inventory plugin lists the machines', async () => {
     env: { ...env, ANSIBLE_INVENTORY_ENABLED: 'community.libvirt.libvirt' },
   });
   const { hostvars } = JSON.parse(stdout)._meta;
-  assert.deepEqual(Object.keys(hostvars).length, machines.length);
-  for (const name of machines) assert(stdout.includes(name), stdout);
+  const listed = [...machines, 'template'];
+  assert.equal(Object.keys(hostvars).length, listed.length);
+  for (const name of listed) assert(stdout.includes(name), stdout);
 });
 
 ansible.run();

@@ -1,13 +1,13 @@
 #!/bin/sh
 # fetch.sh DIRECTORY PACKAGE...: unpacks Debian packages, and what they need that this host lacks, below
-# DIRECTORY, and prints the path of the result. Nothing is installed. Versions that were unpacked before are not
+# DIRECTORY, and prints the path of the result. Nothing is installed. Versions unpacked before are not
 # fetched again.
 set -eu
 
 cache=$1
 shift
 
-# Prints the packages that an installation would add, one NAME=VERSION per line. Fails if one is not available.
+# Prints the packages that an installation would add, one NAME=VERSION per line. Fails if one is missing.
 missing() {
   apt-get install --simulate --quiet --quiet --no-install-recommends "$@" > "$plan" || return
   sed -En 's/^Inst ([^ ]+) (\[[^]]*\] )?\(([^ ]+).*/\1=\3/p' "$plan"
@@ -23,7 +23,6 @@ fi
 key=$(printf '%s\n' "$needed" | cat - "$0" | sha256sum | cut -c 1-16)
 root=$cache/$1-$key
 if [ ! -e "$root" ]; then
-  printf '>> unpacking %s\n' "$*" >&2
   rm -rf "$root.new"
   mkdir -p "$root.new/packages" "$root.new/usr/bin" "$root.new/usr/sbin" "$root.new/usr/lib"
   # Where a host has merged these directories, some packages still use the old paths.

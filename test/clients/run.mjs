@@ -1,5 +1,5 @@
 // run.mjs [--limit SECONDS] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote,
-// those whose file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks for it.
+// those whose file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks.
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
@@ -27,19 +27,20 @@ await bundle(
 );
 
 /** Returns the directory of the unpacked packages, or null after saying why there is none. */
-function fetch(packages) {
+function fetch(file, packages) {
+  console.log(`>> ${file} needs ${packages.join(', ')}`);
+  const args = [`${import.meta.dirname}/fetch.sh`, cache, ...packages];
   try {
-    const args = [`${import.meta.dirname}/fetch.sh`, cache, ...packages];
-    return execFileSync('sh', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
-  } catch {
-    console.log(`--- ${packages[0]}: FAILED: its Debian packages cannot be fetched; apt's reason is above\n`);
+    return execFileSync('sh', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+  } catch (error) {
+    console.log(`--- ${file}: FAILED: these Debian packages cannot be fetched:\n${error.stderr.trim()}\n`);
     return null;
   }
 }
 
 const totals = { passed: 0, failed: 0 };
 for (const [file, packages] of chosen) {
-  const unpacked = fetch(packages);
+  const unpacked = fetch(file, packages);
   const { passed, failed } =
     unpacked === null
       ? { passed: 0, failed: 1 }
