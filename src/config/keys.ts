@@ -40,7 +40,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   mtu: {
     note: 'in bytes',
-    text: 'The MTU of the bridge, in bytes. If it is not 1500, machines are told it by DHCP.',
+    text: 'The MTU of the bridge and of the ports of machines, in bytes. If it is not 1500, machines are told it by DHCP. A machine whose XML has <mtu size="…"/> keeps that.',
   },
   firewall: {
     note: '',

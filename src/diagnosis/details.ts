@@ -105,6 +105,7 @@ export interface MachineDetails {
   'tap-unplugged': { readonly tap: string };
   'tap-in-other-bridge': { readonly tap: string; readonly bridge: string; readonly found: string };
   'tap-down': { readonly tap: string };
+  'tap-kept-down': { readonly tap: string; readonly machine: string };
   'port-forwards': None;
   'port-outside-bridge': { readonly tap: string };
   'port-waits-for-stp': { readonly tap: string };

@@ -2,7 +2,7 @@
 //   <virlan:machine xmlns:virlan="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname="web"/>
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import type { Domain } from '../libvirt/domain-xml.ts';
+import type { Domain, Nic } from '../libvirt/domain-xml.ts';
 import { isLabel } from '../names/label.ts';
 import type { ReservationProblem, WishAttribute } from './problem.ts';
 
@@ -32,10 +32,7 @@ export const noWishes: Wishes = { keepsMac: false, ip: null, hostname: null, pro
  * it.
  */
 export function machineOn(bridge: string, passThrough: ReadonlySet<string>, domain: Domain): Machine {
-  const nics = domain.nics.filter(
-    nic =>
-      nic.bridge === bridge || (nic.bridge === null && nic.network !== null && passThrough.has(nic.network)),
-  );
+  const nics = nicsOn(bridge, passThrough, domain);
   const element = domain.metadata.find(({ namespace }) => namespace === machineNamespace);
   return {
     name: domain.name,
@@ -43,6 +40,14 @@ export function machineOn(bridge: string, passThrough: ReadonlySet<string>, doma
     macs: nics.flatMap(nic => nic.mac ?? []),
     wishes: element === undefined ? noWishes : readWishes(element.attributes),
   };
+}
+
+/** Returns the NICs of a domain that are on a network. */
+export function nicsOn(bridge: string, passThrough: ReadonlySet<string>, { nics }: Domain): Nic[] {
+  return nics.filter(
+    nic =>
+      nic.bridge === bridge || (nic.bridge === null && nic.network !== null && passThrough.has(nic.network)),
+  );
 }
 
 function readWishes(attributes: ReadonlyMap<string, string>): Wishes {

@@ -5,7 +5,7 @@ import { type Mac, parseMac } from '../address/mac.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
 
-/** The part of an `<interface>` that says where its packets go. */
+/** The part of an `<interface>` that concerns the host's end. */
 export interface Nic {
   readonly mac: Mac | null;
   /** The bridge it is plugged into; with a libvirt network, known only while the domain runs. */
@@ -14,6 +14,12 @@ export interface Nic {
   readonly network: string | null;
   /** The host's end, `vnet0`; known only while the domain runs. */
   readonly tap: string | null;
+  /** False with `<link state='down'/>`. */
+  readonly isUp: boolean;
+  /** In bytes; null where it names none. */
+  readonly mtu: number | null;
+  /** True with `<port isolated='yes'/>`. */
+  readonly isolated: boolean;
 }
 
 /** An element of `<metadata>`, which any tool may write: hostile. */
@@ -75,19 +81,48 @@ export function parseDomain(xml: string): Result<Domain> {
   return { ok: true, value: { name, uuid, nics: nics.nics, metadata: metadata.roots } };
 }
 
+const emptyNic: Nic = {
+  mac: null,
+  bridge: null,
+  network: null,
+  tap: null,
+  isUp: true,
+  mtu: null,
+  isolated: false,
+};
+
+/** The MTUs that a tap can have (MIN_MTU and MAX_MTU in drivers/net/tun.c). */
+function parseMtu(text: string): number | null {
+  const mtu = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  return mtu >= 68 && mtu <= 65_521 ? mtu : null;
+}
+
 class NicReader {
   readonly nics: Nic[] = [];
   #nic: { -readonly [K in keyof Nic]: Nic[K] } | null = null;
 
   open(path: string, attributes: ReadonlyMap<string, string>): void {
-    if (path === 'domain/devices/interface')
-      this.#nic = { mac: null, bridge: null, network: null, tap: null };
+    if (path === 'domain/devices/interface') this.#nic = { ...emptyNic };
     if (this.#nic === null) return;
-    if (path === 'domain/devices/interface/mac') this.#nic.mac = parseMac(attributes.get('address') ?? '');
-    else if (path === 'domain/devices/interface/target') this.#nic.tap = attributes.get('dev') ?? null;
-    else if (path === 'domain/devices/interface/source') {
-      this.#nic.bridge = attributes.get('bridge') ?? null;
-      this.#nic.network = attributes.get('network') ?? null;
+    switch (path) {
+      case 'domain/devices/interface/mac':
+        this.#nic.mac = parseMac(attributes.get('address') ?? '');
+        return;
+      case 'domain/devices/interface/target':
+        this.#nic.tap = attributes.get('dev') ?? null;
+        return;
+      case 'domain/devices/interface/source':
+        this.#nic.bridge = attributes.get('bridge') ?? null;
+        this.#nic.network = attributes.get('network') ?? null;
+        return;
+      case 'domain/devices/interface/link':
+        this.#nic.isUp = attributes.get('state') !== 'down';
+        return;
+      case 'domain/devices/interface/mtu':
+        this.#nic.mtu = parseMtu(attributes.get('size') ?? '');
+        return;
+      case 'domain/devices/interface/port':
+        this.#nic.isolated = attributes.get('isolated') === 'yes';
     }
   }
 

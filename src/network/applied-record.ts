@@ -2,13 +2,18 @@
 // A later listing of the kernel that differs from the recorded one is drift.
 //
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
-//    "addresses": ["192.168.100.1/24"], "version": 2}
+//    "addresses": ["192.168.100.1/24"], "ports": {"vnet0": {"hairpin": true}}, "version": 2}
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
 import { readFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
+import { newPortOptions, type PortOption } from './state.ts';
+
+const portOptionsSchema = v.partial(
+  v.looseObject(v.entriesFromList(Object.keys(newPortOptions) as PortOption[], v.boolean())),
+);
 
 const schema = v.looseObject({
   rules: v.array(
@@ -22,6 +27,8 @@ const schema = v.looseObject({
   ),
   /** Addresses of the bridge that virlan added, as `ADDRESS/LENGTH`. */
   addresses: v.array(v.string()),
+  /** Options of the bridge's ports that were not those of a new one, by tap. */
+  ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
 });
 
 const format: RecordFormat<typeof schema> = {
@@ -40,7 +47,7 @@ export type AppliedRecord = v.InferOutput<typeof schema>;
 
 export type AppliedRules = AppliedRecord['rules'][number];
 
-const empty: AppliedRecord = { rules: [], addresses: [] };
+const empty: AppliedRecord = { rules: [], addresses: [], ports: {} };
 
 function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;

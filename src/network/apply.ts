@@ -36,45 +36,58 @@ export interface Applied {
 }
 
 /**
- * The execution of a kind of step: a command of ip(8), of which consecutive ones share a process, or a
+ * The execution of a kind of step: commands of ip(8), of which consecutive ones share a process, or a
  * function.
  */
 type Executor<Name extends StepName> =
-  | { readonly kind: 'ip'; command(step: StepOf<Name>): string }
+  | { readonly kind: 'ip'; commands(step: StepOf<Name>): readonly string[] }
   | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
+
+/** The MTU of a link whose creator names none (ETH_DATA_LEN of linux/if_ether.h). */
+const defaultMtu = 1500;
 
 const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'add bridge': {
     kind: 'ip',
-    command({ link, state: { mac, mtu, forwardDelay, stp } }) {
-      // Given at creation, the MAC is left alone by udev's MACAddressPolicy=persistent.
-      const options = `forward_delay ${forwardDelay} stp_state ${stp ? 1 : 0}`;
-      return `link add name ${link} address ${mac} mtu ${mtu} type bridge ${options}`;
+    commands({ link, state: { mac, mtu, forwardDelay, priority, stp } }) {
+      const delay = forwardDelay === null ? '' : `forward_delay ${forwardDelay} `;
+      const options = `${delay}priority ${priority} stp_state ${stp ? 1 : 0}`;
+      // A bridge takes the MTU of its smallest port until its own is changed (br_change_mtu in
+      // net/bridge/br_device.c): so it is created with another.
+      const other = mtu === defaultMtu ? mtu - 1 : defaultMtu;
+      return [
+        // Given at creation, the MAC is left alone by udev's MACAddressPolicy=persistent.
+        `link add name ${link} address ${mac} mtu ${other} type bridge ${options}`,
+        `link set dev ${link} mtu ${mtu}`,
+      ];
     },
   },
   'add dummy': {
     kind: 'ip',
-    command: ({ link, state }) => `link add name ${link} address ${state.mac} type dummy`,
+    commands: ({ link, state: { mac, mtu } }) => [
+      `link add name ${link} address ${mac} mtu ${mtu} type dummy`,
+    ],
   },
-  'remove link': { kind: 'ip', command: ({ link, type }) => `link delete dev ${link} type ${type}` },
-  'set link': { kind: 'ip', command: step => `link set dev ${step.link} ${linkOption(step)}` },
+  'remove link': { kind: 'ip', commands: ({ link, type }) => [`link delete dev ${link} type ${type}`] },
+  'set link': { kind: 'ip', commands: step => [`link set dev ${step.link} ${linkOption(step)}`] },
   'add address': {
     kind: 'ip',
-    command({ link, address }) {
+    commands({ link, address }) {
       const broadcast = address.broadcast === null ? '' : ` broadcast ${formatIp(address.broadcast)}`;
-      return `address replace ${formatAddress(address)}${broadcast} dev ${link}`;
+      return [`address replace ${formatAddress(address)}${broadcast} dev ${link}`];
     },
   },
   'remove address': {
     kind: 'ip',
-    command: ({ link, address }) => `address delete ${formatAddress(address)} dev ${link}`,
+    commands: ({ link, address }) => [`address delete ${formatAddress(address)} dev ${link}`],
   },
   'add route': {
     kind: 'ip',
     // The same route that the kernel adds together with the address (fib_add_ifaddr in
     // net/ipv4/fib_frontend.c).
-    command: ({ link, address }) =>
+    commands: ({ link, address }) => [
       `route replace ${formatDestination(address)} dev ${link} proto kernel scope link src ${formatIp(address.ip)}`,
+    ],
   },
   'set sysctl': { kind: 'single', run: writeSysctl },
   'write file': {
@@ -178,16 +191,16 @@ function changesOnlyNewLinks(steps: readonly Step[]): boolean {
 
 function groupSteps(steps: readonly Step[]): Group[] {
   const groups: Group[] = [];
-  let commands: { step: Step; command: string }[] = [];
+  let commands: StepCommand[] = [];
   const flush = () => {
     const batch = commands;
     if (batch.length > 0)
-      groups.push({ steps: batch.map(({ step }) => step), run: onFailure => runBatch(batch, onFailure) });
+      groups.push({ steps: stepsOf(batch), run: onFailure => runBatch(batch, onFailure) });
     commands = [];
   };
   for (const step of steps) {
-    const command = ipCommand(step);
-    if (command !== null) commands.push({ step, command });
+    const own = ipCommands(step);
+    if (own !== null) commands.push(...own.map(command => ({ step, command })));
     else {
       flush();
       groups.push({ steps: [step], run: () => runSingle(step) });
@@ -197,30 +210,42 @@ function groupSteps(steps: readonly Step[]): Group[] {
   return groups;
 }
 
-function ipCommand<Name extends StepName>(step: StepOf<Name>): string | null {
+function ipCommands<Name extends StepName>(step: StepOf<Name>): readonly string[] | null {
   const executor: Executor<Name> = executors[step.kind];
-  return executor.kind === 'ip' ? executor.command(step) : null;
+  return executor.kind === 'ip' ? executor.commands(step) : null;
 }
 
-async function runBatch(
-  batch: readonly { step: Step; command: string }[],
-  onFailure: 'stop' | 'continue',
-): Promise<Applied> {
-  const stepAt = (index: number) => batch.slice(index, index + 1).map(({ step }) => step);
+interface StepCommand {
+  readonly step: Step;
+  readonly command: string;
+}
+
+function stepsOf(batch: readonly StepCommand[]): Step[] {
+  return [...new Set(batch.map(({ step }) => step))];
+}
+
+async function runBatch(batch: readonly StepCommand[], onFailure: 'stop' | 'continue'): Promise<Applied> {
+  const steps = stepsOf(batch);
   try {
-    const { done, failed, skipped } = await runIpBatch(
+    const { failed, skipped } = await runIpBatch(
       system,
       batch.map(({ command }) => command),
       onFailure,
     );
+    const errorOf = (step: Step) => failed.find(({ index }) => batch[index]?.step === step)?.error;
+    const isSkipped = (step: Step) => skipped.some(index => batch[index]?.step === step);
+    const withoutError = steps.filter(step => errorOf(step) === undefined);
     return {
-      done: done.flatMap(stepAt),
-      failed: failed.flatMap(({ index, error }) => stepAt(index).map(step => ({ step, error }))),
-      skipped: skipped.flatMap(stepAt),
+      done: withoutError.filter(step => !isSkipped(step)),
+      failed: steps.flatMap(step => {
+        const error = errorOf(step);
+        return error === undefined ? [] : [{ step, error }];
+      }),
+      skipped: withoutError.filter(isSkipped),
     };
   } catch (error) {
     // ip is missing or hangs: which of the commands took effect is unknown.
-    return { done: [], failed: batch.map(({ step }) => ({ step, error: error as Error })), skipped: [] };
+    return { done: [], failed: steps.map(step => ({ step, error: error as Error })), skipped: [] };
   }
 }
 
@@ -242,12 +267,28 @@ function linkOption(step: StepOf<'set link'>): string {
       return `mtu ${step.to}`;
     case 'stp':
       return `type bridge stp_state ${step.to ? 1 : 0}`;
+    case 'priority':
+      return `type bridge priority ${step.to}`;
     case 'forward delay':
       return `type bridge forward_delay ${step.to}`;
     case 'state':
       return step.to;
     case 'bridge':
       return step.to === null ? 'nomaster' : `master ${step.to}`;
+    case 'group_fwd_mask':
+      return `type bridge_slave group_fwd_mask ${step.to}`;
+    case 'isolated':
+    case 'hairpin':
+    case 'learning':
+    case 'flood':
+    case 'mcast_flood':
+    case 'mcast_to_unicast':
+    case 'neigh_suppress':
+    case 'proxy_arp':
+    case 'locked':
+    case 'root_block':
+    case 'guard':
+      return `type bridge_slave ${step.attribute} ${step.to ? 'on' : 'off'}`;
   }
 }
 

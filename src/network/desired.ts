@@ -11,7 +11,7 @@ import {
 } from '../firewall/backends.ts';
 import { makeIpv6Ruleset, makeRuleset, type Ruleset } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
-import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
+import type { DesiredNetwork, DesiredTap, HostState, ObservedNetwork } from './state.ts';
 import { linkSysctl } from './sysctl.ts';
 
 /** The input of the desired state besides the configuration. */
@@ -26,8 +26,8 @@ export interface HostFacts extends DnsmasqHost {
    * it.
    */
   readonly keepsIpv6Off: boolean;
-  /** Taps of running machines on the network, according to libvirt. */
-  readonly taps: readonly string[];
+  /** Taps of running machines on the network, according to libvirt; `mtu` is null where it names none. */
+  readonly taps: readonly (Omit<DesiredTap, 'mtu'> & { readonly mtu: number | null })[];
   /** virlan's lines of the hostsfile, according to the ledger; null when the ledger cannot be read. */
   readonly reservations: readonly string[] | null;
 }
@@ -43,6 +43,9 @@ const rulesets: Readonly<Record<Family, (network: NetworkConfig) => Ruleset>> = 
   ipv6: makeIpv6Ruleset,
 };
 
+/** The highest priority of a bridge: a guest's bridge with an ordinary one does not become the root. */
+const priority = 0;
+
 /** A desired network, and why it uses this firewall backend. */
 export interface Desired {
   readonly network: DesiredNetwork;
@@ -56,7 +59,12 @@ export interface Desired {
 export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired {
   const { bridge, subnet } = network;
   const backend = chooseBackend(network, host.backends);
-  const dummyState = { mac: linkMac('nic', host.machineId, bridge), up: true, master: bridge };
+  const dummyState = {
+    mac: linkMac('nic', host.machineId, bridge),
+    mtu: network.mtu,
+    up: true,
+    master: bridge,
+  };
   const desired: DesiredNetwork = {
     name: network.name,
     fixedReservations: network.hosts,
@@ -65,12 +73,14 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
       mac: linkMac('bridge', host.machineId, bridge),
       mtu: network.mtu,
       stp: network.stp,
+      priority,
       forwardDelay,
       up: true,
       addresses: [{ ip: network.gateway, prefixLength: subnet.length, broadcast: broadcastOf(subnet) }],
     },
     dummy: { name: dummyName(bridge), state: host.hasDummy ? dummyState : null },
-    taps: host.taps,
+    taps: host.taps.map(tap => ({ ...tap, mtu: tap.mtu ?? network.mtu })),
+    excludesGuestRoots: true,
     sysctls: new Map([
       // The value of a new link is net.ipv4.conf.default.forwarding, which hardened hosts set to 0.
       [linkSysctl('ipv4', bridge, 'forwarding'), '1'],
@@ -102,6 +112,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     link: null,
     dummy: { name: dummyName(bridge), state: null },
     taps: [],
+    excludesGuestRoots: false,
     sysctls: new Map(),
     rules: [],
     dnsmasq: { conf: null, runs: false },
@@ -119,6 +130,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     link: before.link,
     dummy: { name: desired.dummy.name, state: before.dummy },
     taps: [],
+    excludesGuestRoots: false,
     sysctls: before.sysctls,
     rules: before.rules.flatMap(({ backend, family, present, loaded }) =>
       present && loaded !== null ? [{ backend, family, bridge, role: 'primary', script: loaded }] : [],

@@ -1,5 +1,6 @@
 // Establishes networks and takes them down: survey, plan, apply, and the way back when a step fails.
 import { rmSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
@@ -20,7 +21,7 @@ import {
   recordOriginalState,
   removeOriginalState,
 } from './original-state.ts';
-import type { DesiredNetwork } from './state.ts';
+import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import { formatAddress, groupByUnit, isEssential, type Step, type StepOf } from './steps.ts';
 import {
   type HostSurvey,
@@ -65,6 +66,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   if (rejected !== null) throw rejected;
   const isFirst = readOriginalState()?.networks[network.bridge] === undefined;
   if (steps.length > 0) record(host, survey);
+  recordPorts(network.bridge, survey.observed);
   const own = await applySteps(steps, 'stop');
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
@@ -99,6 +101,7 @@ export async function establishWhatWorks(
   const left = rejected === null ? [] : dnsmasqSteps(network.bridge, planned);
   const steps = planned.filter(step => !left.includes(step));
   if (steps.length > 0) record(host, survey);
+  recordPorts(network.bridge, survey.observed);
   const applied = await applySteps(steps, 'continue');
   const warnings: NetworkWarning[] = [...survey.warnings];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
@@ -211,6 +214,14 @@ function record(host: HostSurvey, { network, desired, observed }: OwnSurvey): vo
   const applied = readApplied(network.bridge);
   const addresses = (desired.link?.addresses ?? []).map(formatAddress);
   writeApplied(network.bridge, { ...applied, addresses: [...new Set([...applied.addresses, ...addresses])] });
+}
+
+/** Keeps the options of ports for when a port has left the bridge and returns. */
+function recordPorts(bridge: string, { taps }: ObservedNetwork): void {
+  const applied = readApplied(bridge);
+  const changed = taps.filter(({ options }) => Object.keys(options).length > 0);
+  const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
+  if (!isDeepStrictEqual(ports, applied.ports)) writeApplied(bridge, { ...applied, ports });
 }
 
 /** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */

@@ -8,7 +8,7 @@ import {
   prefixOf,
 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
-import type { LinkAddress } from './state.ts';
+import { type LinkAddress, newPortOptions, type PortOption, type PortOptions } from './state.ts';
 
 export interface Link {
   readonly name: string;
@@ -19,9 +19,25 @@ export interface Link {
   readonly up: boolean;
   readonly master: string | null;
   readonly stp: boolean;
-  /** In hundredths of a second. */
-  readonly forwardDelay: number;
+  readonly priority: number;
+  /**
+   * In hundredths of a second. Null while another bridge is the root of the spanning tree: the kernel then
+   * works with the root's delay, and shows no other.
+   */
+  readonly forwardDelay: number | null;
+  /** The number of the port that leads to the spanning tree's root; 0 if the bridge is the root. */
+  readonly rootPort: number;
+  /** Null for a link that is in no bridge. */
+  readonly port: BridgePort | null;
   readonly addresses: readonly LinkAddress[];
+}
+
+/** A link as a port of a bridge. */
+export interface BridgePort {
+  readonly number: number;
+  readonly options: PortOptions;
+  /** Bit N: frames to 01:80:c2:00:00:0N are forwarded like others. */
+  readonly groupForwardMask: number;
 }
 
 export interface Route {
@@ -51,9 +67,16 @@ interface IpLink {
   mtu: number;
   flags: string[];
   master?: string;
-  linkinfo?: { info_kind?: string; info_data?: { stp_state?: number; forward_delay?: number } };
+  linkinfo?: {
+    info_kind?: string;
+    info_data?: { stp_state?: number; priority?: number; forward_delay?: number; root_port?: number };
+    info_slave_kind?: string;
+    info_slave_data?: { no?: string; group_fwd_mask?: string } & { [option in PortOption]?: boolean };
+  };
   addr_info?: { family: string; local?: string; prefixlen?: number; broadcast?: string }[];
 }
+
+type SlaveData = NonNullable<NonNullable<IpLink['linkinfo']>['info_slave_data']>;
 
 interface IpRoute {
   dst: string;
@@ -78,18 +101,48 @@ export function parseLinksAndRoutes(output: string): LinksAndRoutes {
 
 function readLink(link: IpLink): Link {
   const addresses = link.addr_info ?? [];
+  const { info_kind, info_data = {}, info_slave_kind, info_slave_data = {} } = link.linkinfo ?? {};
+  const rootPort = info_data.root_port ?? 0;
   return {
     name: link.ifname,
-    type: link.linkinfo?.info_kind ?? null,
+    type: info_kind ?? null,
     mac: parseMac(link.address ?? ''),
     mtu: link.mtu,
     up: link.flags.includes('UP'),
     master: link.master ?? null,
-    stp: link.linkinfo?.info_data?.stp_state === 1,
-    forwardDelay: link.linkinfo?.info_data?.forward_delay ?? 0,
+    stp: info_data.stp_state === 1,
+    priority: info_data.priority ?? 0,
+    forwardDelay: rootPort === 0 ? (info_data.forward_delay ?? 0) : null,
+    rootPort,
+    port: info_slave_kind === 'bridge' ? readPort(info_slave_data) : null,
     addresses: addresses.filter(({ family }) => family === 'inet').flatMap(readAddress),
   };
 }
+
+/** Both numbers are texts: `"no":"0x1"`, and `"group_fwd_mask":"1"` in hexadecimal digits. */
+function readPort({ no = '', group_fwd_mask = '', ...found }: SlaveData): BridgePort {
+  const names = Object.keys(newPortOptions) as PortOption[];
+  const changed = names.flatMap(name => {
+    const value = found[name];
+    return value === undefined || value === newPortOptions[name] ? [] : [[name, value]];
+  });
+  return {
+    number: Number.parseInt(no, 16),
+    options: Object.fromEntries(changed),
+    groupForwardMask: Number.parseInt(group_fwd_mask, 16) || 0,
+  };
+}
+
+/**
+ * Returns whether frames from outside of the host may come in by a link: it is a network card, or stands for
+ * one or several.
+ */
+export function leadsToLan({ type }: Pick<Link, 'type'>): boolean {
+  return type === null || lanLinkTypes.includes(type);
+}
+
+/** A network card has no type. */
+const lanLinkTypes: readonly string[] = ['bond', 'team', 'vlan', 'macvlan', 'ipvlan', 'hsr'];
 
 function readAddress({
   local = '',

@@ -1,15 +1,19 @@
 // Derives the observed state of a network from readings of the host. Pure.
 
+import type { Mac } from '../address/mac.ts';
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
-import type { Link, LinksAndRoutes, Route } from './links.ts';
+import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
 import type {
   BridgeState,
   DesiredNetwork,
   FoundRules,
   LinkAddress,
   ObservedNetwork,
+  PortOptions,
+  RootPort,
   RuleDrift,
+  TapState,
 } from './state.ts';
 import { formatAddress, formatDestination } from './steps.ts';
 
@@ -25,6 +29,8 @@ export interface AppliedState {
   })[];
   /** In the form `ADDRESS/LENGTH`. */
   readonly addresses: readonly string[];
+  /** The options that ports of the bridge had, by tap. */
+  readonly ports: Readonly<Record<string, PortOptions>>;
 }
 
 /** Everything read of the host for one network. */
@@ -54,21 +60,47 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     );
   }
   return {
-    link: link === undefined || link.mac === null ? null : { ...link, mac: link.mac },
+    link: link === undefined || link.mac === null ? null : bridgeState(link, link.mac),
     dummy:
       dummy === undefined || dummy.mac === null
         ? null
-        : { mac: dummy.mac, up: dummy.up, master: dummy.master },
+        : { mac: dummy.mac, mtu: dummy.mtu, up: dummy.up, master: dummy.master },
     ownAddresses: (link?.addresses ?? []).filter(address =>
       applied.addresses.includes(formatAddress(address)),
     ),
     unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
-    orphanTaps: desired.taps.filter(tap => links.some(({ name, master }) => name === tap && master === null)),
+    taps: observeTaps(desired, reading),
+    rootPort: link === undefined ? null : findRootPort(link, links),
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
     rules: reading.rules.map(listing => observeRules(listing, applied)),
     dnsmasq: reading.dnsmasq,
     reservations: desired.reservations.kind === 'leave' ? [] : reading.reservations,
   };
+}
+
+function bridgeState({ mtu, stp, priority, forwardDelay, up, addresses }: Link, mac: Mac): BridgeState {
+  return { mac, mtu, stp, priority, forwardDelay, up, addresses };
+}
+
+function observeTaps({ taps }: DesiredNetwork, { links, applied }: HostReading): TapState[] {
+  return links
+    .filter(({ name }) => taps.some(tap => tap.name === name))
+    .map(({ name, up, mtu, master, port }) => {
+      // The kernel forgets a port's options when it leaves its bridge.
+      const options = port?.options ?? applied.ports[name] ?? {};
+      return { name, up, mtu, master, options };
+    });
+}
+
+/**
+ * Returns the port of a guest's that leads to the spanning tree's root. One that leads to a LAN is the
+ * administrator's.
+ */
+function findRootPort({ name: bridge, rootPort }: Link, links: readonly Link[]): RootPort | null {
+  if (rootPort === 0) return null;
+  const found = links.find(({ master, port }) => master === bridge && port?.number === rootPort);
+  if (found === undefined || found.port === null || leadsToLan(found)) return null;
+  return { name: found.name, groupForwardMask: found.port.groupForwardMask };
 }
 
 /**

@@ -10,7 +10,11 @@ import type {
   LinkAddress,
   LinkChange,
   ObservedNetwork,
+  PortOption,
+  PortOptions,
+  TapState,
 } from './state.ts';
+import { newPortOptions } from './state.ts';
 import type { Step } from './steps.ts';
 
 /**
@@ -47,23 +51,67 @@ export function planHost(desired: HostState, observed: HostState, path: string):
 }
 
 /**
- * A port that enters a bridge with STP forwards nothing for twice the forward delay. Machines that return to
- * the network must not wait: STP starts once they are back, and a port that forwards continues (br_stp_start
- * in net/bridge/br_stp_if.c).
+ * A port that enters a bridge with STP, or comes up, forwards nothing for twice the forward delay. Machines
+ * that return to the network must not wait: STP starts once they are back, and a port that forwards continues
+ * (br_stp_start in net/bridge/br_stp_if.c).
  */
 function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const { bridge, link } = desired;
-  const taps = desired.taps
-    .filter(tap => observed.orphanTaps.includes(tap))
-    .flatMap(tap => setLink(tap, { attribute: 'bridge', from: null, to: bridge }));
-  const isDelayed = link?.stp === true && taps.length > 0;
+  const ports = [...planRootPort(desired, observed), ...planTaps(desired, observed)];
+  const isDelayed = link?.stp === true && ports.some(startsForwarding);
   const meanwhile = isDelayed ? { ...desired, link: { ...link, stp: false } } : desired;
   return [
     ...planBridge(meanwhile, observed),
     ...planDummy(desired, observed),
-    ...taps,
+    ...ports,
     ...(isDelayed ? setLink(bridge, { attribute: 'stp', from: false, to: true }) : []),
   ];
+}
+
+function startsForwarding(step: Step): boolean {
+  return step.kind === 'set link' && (step.attribute === 'bridge' || step.attribute === 'state');
+}
+
+/**
+ * Excludes a guest whose bridge has become the root of the spanning tree, and decides for how long new ports
+ * wait. The host's bridge no longer hears its BPDUs, and forwards them like other frames (br_handle_frame in
+ * net/bridge/br_input.c). What it heard before is forgotten when the port goes down; otherwise it would be
+ * kept for up to 40 s.
+ */
+function planRootPort(
+  { excludesGuestRoots }: DesiredNetwork,
+  { rootPort }: Pick<ObservedNetwork, 'rootPort'>,
+): Step[] {
+  if (!excludesGuestRoots || rootPort === null) return [];
+  const { name, groupForwardMask: from } = rootPort;
+  return [
+    ...setLink(name, { attribute: 'group_fwd_mask', from, to: from | 1 }),
+    ...setLink(name, { attribute: 'state', from: 'up', to: 'down' }),
+    ...setLink(name, { attribute: 'state', from: 'down', to: 'up' }),
+  ];
+}
+
+/** Plans the taps that are in the bridge or in none. */
+function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): Step[] {
+  return taps.flatMap(tap => {
+    const found = observed.taps.find(({ name }) => name === tap.name);
+    if (found === undefined || (found.master !== null && found.master !== bridge)) return [];
+    return [
+      ...setLink(tap.name, { attribute: 'mtu', from: found.mtu, to: tap.mtu }),
+      ...setLink(tap.name, { attribute: 'bridge', from: found.master, to: bridge }),
+      ...planOptions(found, tap.isolated ? { ...found.options, isolated: true } : found.options),
+      ...(tap.up ? setLink(tap.name, { attribute: 'state', from: upOrDown(found.up), to: 'up' }) : []),
+    ];
+  });
+}
+
+/** A port that is new in a bridge has the options of a new port. */
+function planOptions({ name, master, options }: TapState, wanted: PortOptions): Step[] {
+  const found: PortOptions = master === null ? {} : options;
+  return (Object.keys(wanted) as PortOption[]).flatMap(attribute => {
+    const from = found[attribute] ?? newPortOptions[attribute];
+    return setLink(name, { attribute, from, to: wanted[attribute] ?? from });
+  });
 }
 
 function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork): Step[] {
@@ -77,16 +125,15 @@ function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork)
     ];
   }
   const stp = setLink(bridge, { attribute: 'stp', from: found.stp, to: link.stp });
-  const delay = setLink(bridge, {
-    attribute: 'forward delay',
-    from: found.forwardDelay,
-    to: link.forwardDelay,
-  });
+  const { forwardDelay: from } = found;
+  const { forwardDelay: to } = link;
+  const delay = from === null || to === null ? [] : setLink(bridge, { attribute: 'forward delay', from, to });
   return [
     ...setLink(bridge, { attribute: 'mac', from: found.mac, to: link.mac }),
     ...setLink(bridge, { attribute: 'mtu', from: found.mtu, to: link.mtu }),
     // With STP on, the kernel accepts 2 to 30 s only (br_set_forward_delay in net/bridge/br_stp.c).
     ...(link.stp ? [...delay, ...stp] : [...stp, ...delay]),
+    ...setLink(bridge, { attribute: 'priority', from: found.priority, to: link.priority }),
     ...planAddresses(bridge, link.addresses, found.addresses, observed.ownAddresses),
     ...setLink(bridge, { attribute: 'state', from: upOrDown(found.up), to: upOrDown(link.up) }),
     ...observed.unrouted.map(address => ({ kind: 'add route', link: bridge, address }) as const),
@@ -120,10 +167,11 @@ function planAddresses(
 
 function planDummy({ dummy: { name, state } }: DesiredNetwork, { dummy: found }: ObservedNetwork): Step[] {
   if (state === null) return found === null ? [] : [{ kind: 'remove link', link: name, type: 'dummy' }];
-  const now = found ?? { mac: state.mac, up: false, master: null };
+  const now = found ?? { ...state, up: false, master: null };
   return [
     ...(found === null ? [{ kind: 'add dummy', link: name, state } as const] : []),
     ...setLink(name, { attribute: 'mac', from: now.mac, to: state.mac }),
+    ...setLink(name, { attribute: 'mtu', from: now.mtu, to: state.mtu }),
     ...setLink(name, { attribute: 'bridge', from: now.master, to: state.master }),
     ...setLink(name, { attribute: 'state', from: upOrDown(now.up), to: upOrDown(state.up) }),
   ];

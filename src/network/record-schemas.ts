@@ -33,13 +33,17 @@ export const bridgeSchema = v.looseObject({
   mac: macSchema,
   mtu: v.number(),
   stp: v.boolean(),
-  forwardDelay: v.number(),
+  /** Earlier versions did not change it; 32768 is the kernel's. */
+  priority: v.optional(v.number(), 32_768),
+  forwardDelay: v.nullable(v.number()),
   up: v.boolean(),
   addresses: v.array(linkAddressSchema),
 });
 
 export const dummySchema = v.looseObject({
   mac: macSchema,
+  /** Earlier versions did not change it; 1500 is the kernel's. */
+  mtu: v.optional(v.number(), 1500),
   up: v.boolean(),
   master: v.nullable(v.string()),
 });

@@ -16,8 +16,13 @@ export interface BridgeState {
   /** In bytes. */
   readonly mtu: number;
   readonly stp: boolean;
-  /** In hundredths of a second, as the kernel counts it. */
-  readonly forwardDelay: number;
+  /** In the spanning tree: the bridge with the lowest is its root. */
+  readonly priority: number;
+  /**
+   * In hundredths of a second, as the kernel counts it. Null if it is not known: the kernel shows that of the
+   * spanning tree's root.
+   */
+  readonly forwardDelay: number | null;
   readonly up: boolean;
   readonly addresses: readonly LinkAddress[];
 }
@@ -25,8 +30,59 @@ export interface BridgeState {
 /** The dummy NIC, which keeps the bridge's carrier up while no machine is plugged in. */
 export interface DummyState {
   readonly mac: Mac;
+  /** In bytes. */
+  readonly mtu: number;
   readonly up: boolean;
   readonly master: string | null;
+}
+
+/** The options of a port that are on or off, and what the kernel sets for a new port. */
+export const newPortOptions = {
+  isolated: false,
+  hairpin: false,
+  learning: true,
+  flood: true,
+  mcast_flood: true,
+  mcast_to_unicast: false,
+  neigh_suppress: false,
+  proxy_arp: false,
+  locked: false,
+  root_block: false,
+  guard: false,
+} as const satisfies Record<string, boolean>;
+
+export type PortOption = keyof typeof newPortOptions;
+
+/** The options of a port that differ from those of a new one. */
+export type PortOptions = { readonly [option in PortOption]?: boolean | undefined };
+
+/** A tap of a running machine that belongs into the bridge. */
+export interface DesiredTap {
+  readonly name: string;
+  /** False if libvirt keeps it down, with `<link state='down'/>`: then its state is left as it is. */
+  readonly up: boolean;
+  /** In bytes. */
+  readonly mtu: number;
+  /** True if libvirt isolates it. Otherwise its isolation is left as it is. */
+  readonly isolated: boolean;
+}
+
+/** A tap as found. */
+export interface TapState {
+  readonly name: string;
+  readonly up: boolean;
+  /** In bytes. */
+  readonly mtu: number;
+  readonly master: string | null;
+  /** Those of its port, or while it is in no bridge those of its last one. */
+  readonly options: PortOptions;
+}
+
+/** The port of a guest which leads to the root of the spanning tree. */
+export interface RootPort {
+  readonly name: string;
+  /** Bit N: frames to 01:80:c2:00:00:0N are forwarded like others. Bit 0 are BPDUs. */
+  readonly groupForwardMask: number;
 }
 
 /**
@@ -36,7 +92,8 @@ export interface DummyState {
 export type LinkChange =
   | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
   | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
-  | { readonly attribute: 'stp'; readonly from: boolean; readonly to: boolean }
+  | { readonly attribute: 'stp' | PortOption; readonly from: boolean; readonly to: boolean }
+  | { readonly attribute: 'priority' | 'group_fwd_mask'; readonly from: number; readonly to: number }
   /** In hundredths of a second. */
   | { readonly attribute: 'forward delay'; readonly from: number; readonly to: number }
   | { readonly attribute: 'state'; readonly from: 'up' | 'down'; readonly to: 'up' | 'down' }
@@ -71,8 +128,9 @@ export interface DesiredNetwork {
   readonly bridge: string;
   readonly link: BridgeState | null;
   readonly dummy: { readonly name: string; readonly state: DummyState | null };
-  /** Taps of running machines that belong into the bridge. */
-  readonly taps: readonly string[];
+  readonly taps: readonly DesiredTap[];
+  /** True if no guest's bridge may be the root of the spanning tree. */
+  readonly excludesGuestRoots: boolean;
   /** Value by sysctl key; only those of the bridge itself, which disappear with it. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly rules: readonly RulesScript[];
@@ -91,8 +149,10 @@ export interface ObservedNetwork {
    * up.
    */
   readonly unrouted: readonly LinkAddress[];
-  /** Desired taps that exist and are in no bridge. */
-  readonly orphanTaps: readonly string[];
+  /** Desired taps that exist. */
+  readonly taps: readonly TapState[];
+  /** Null if the root is the bridge itself, or is behind a link that is no guest's. */
+  readonly rootPort: RootPort | null;
   readonly sysctls: ReadonlyMap<string, string>;
   /** One entry for each backend and family. */
   readonly rules: readonly FoundRules[];

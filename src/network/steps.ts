@@ -8,6 +8,7 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
+import { dummyName } from './desired.ts';
 import type { BridgeState, DummyState, LinkAddress, LinkChange, RuleDrift } from './state.ts';
 import { sysctlName } from './sysctl.ts';
 import { type Unit, unitKey } from './units.ts';
@@ -106,12 +107,16 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     describe: describeLinkChange,
     unit: ({ link, attribute }) => ({ kind: 'link-attribute', link, attribute }),
     check({ link, attribute }, bridge) {
-      if (link !== bridge) return attribute === 'bridge' ? 'taps' : 'settings';
-      return attribute === 'stp' || attribute === 'forward delay' ? 'stp' : 'bridge';
+      if (attribute === 'group_fwd_mask') return 'stp';
+      if (link === dummyName(bridge) || (link !== bridge && attribute === 'mtu')) return 'settings';
+      if (link !== bridge) return 'taps';
+      return ['stp', 'priority', 'forward delay'].includes(attribute) ? 'stp' : 'bridge';
     },
     fault(step, bridge) {
       if (step.attribute === 'state') return `${step.link} is ${step.from}`;
       if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;
+      if (step.attribute === 'group_fwd_mask')
+        return `a guest's bridge, behind ${step.link}, is the root of the spanning tree`;
       const { from, to } = linkValues(step);
       return `${step.attribute} of ${step.link} is ${from}, not ${to}`;
     },
@@ -243,14 +248,14 @@ export function isEssential(step: Step): boolean {
 
 /**
  * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one
- * unit. While ports return, STP is part of their unit, because it starts after them.
+ * unit. While ports return or come up, STP is part of their unit, because it starts after them.
  */
 export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
   const isNew = steps.some(step => step.kind === 'add bridge');
-  const portsReturn = steps.some(step => isReturningPort(bridge, step));
+  const portsStart = steps.some(step => startsPort(bridge, step));
   const unitOf = (step: Step): Unit => {
     if (isNew && goesOntoBridge(bridge, step)) return { kind: 'bridge', bridge };
-    if (portsReturn && (isReturningPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
+    if (portsStart && (changesPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
     return unitOfStep(step, bridge);
   };
   const groups = new Map<string, { unit: Unit; steps: Step[] }>();
@@ -275,8 +280,13 @@ function goesOntoBridge(bridge: string, step: Step): boolean {
   );
 }
 
-function isReturningPort(bridge: string, step: Step): boolean {
-  return step.kind === 'set link' && step.attribute === 'bridge' && step.to === bridge;
+function startsPort(bridge: string, step: Step): boolean {
+  if (step.kind !== 'set link' || step.link === bridge) return false;
+  return (step.attribute === 'bridge' || step.attribute === 'state') && step.to !== null;
+}
+
+function changesPort(bridge: string, step: Step): boolean {
+  return step.kind === 'set link' && step.link !== bridge;
 }
 
 function isStp(step: Step): boolean {
@@ -316,6 +326,8 @@ function describeLinkChange(step: StepOf<'set link'>): Description {
     const leaves = step.from === null ? '' : `, out of ${step.from}`;
     return line('~', link, step.to === null ? `out of ${step.from}` : `into ${step.to}${leaves}`);
   }
+  if (step.attribute === 'group_fwd_mask')
+    return line('~', link, 'out of the spanning tree, whose root it led to');
   const { from, to } = linkValues(step);
   return line('~', `${attribute === 'state' ? 'link' : attribute} of ${link}`, `${from} → ${to}`);
 }

@@ -18,7 +18,7 @@ import {
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset } from '../firewall/ruleset.ts';
 import { wantedReservations } from '../identity/decision.ts';
-import { machineOn } from '../identity/machine.ts';
+import { nicsOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
@@ -267,16 +267,15 @@ function gatherFacts(
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
-  const onNetwork = running.flatMap(domain => {
-    const macs = machineOn(bridge, passThrough, domain).macs;
-    return domain.nics.filter(nic => nic.mac !== null && macs.includes(nic.mac));
-  });
+  const onNetwork = running.flatMap(domain => nicsOn(bridge, passThrough, domain));
   return {
     machineId: machineId(),
     ...known,
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
-    taps: onNetwork.flatMap(nic => nic.tap ?? []),
+    taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated }) =>
+      tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated }],
+    ),
     user: dnsmasqUser(),
     extras: readExtras(name),
   };

@@ -23,7 +23,10 @@ const hostChanges = [
 
 /** Reads `ip -o monitor link address route netconf`. */
 export class LinkChanges {
-  /** By bridge: its last line, without the parts that change when a machine is plugged in. */
+  /**
+   * By link: of a bridge its last line, without the parts that change when a machine is plugged in; of a port
+   * what virlan decides of it.
+   */
   readonly #known = new Map<string, string>();
 
   /**
@@ -45,12 +48,25 @@ export class LinkChanges {
       // A port that leaves a bridge is reported as deleted from it, and the line still names the bridge.
       return bridges.some(bridge => bridge === link || line.includes(` master ${bridge} `));
     }
-    if (!bridges.includes(link)) return false;
-    const lasting = line.replace(/NO-CARRIER,|,LOWER_UP| (qdisc|state) \S+| event [A-Z ]+/g, '');
+    const lasting = bridges.includes(link) ? lastingPart(line) : portState(line, bridges);
+    if (lasting === null) return false;
     const isNew = this.#known.get(link) !== lasting;
     this.#known.set(link, lasting);
     return isNew;
   }
+}
+
+function lastingPart(line: string): string {
+  return line.replace(/NO-CARRIER,|,LOWER_UP| (qdisc|state) \S+| event [A-Z ]+/g, '');
+}
+
+/**
+ * Returns flag UP, MTU and bridge of a port; null if the line is about no port of these bridges. The kernel
+ * reports a port in two forms, as a link and as a port, which differ in all else.
+ */
+function portState(line: string, bridges: readonly string[]): string | null {
+  const [, flags = '', mtu, master = ''] = /<(\S*)> mtu (\d+) .*?\bmaster (\S+) /.exec(line) ?? [];
+  return bridges.includes(master) ? `${flags.split(',').includes('UP')} ${mtu} ${master}` : null;
 }
 
 /** Returns whether a route of one of the bridges was deleted. */

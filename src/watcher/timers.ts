@@ -17,21 +17,32 @@ const answerIntervalMs = 60_000;
 /** Interval of scans on a host with iptables-legacy, whose changes the kernel does not report. */
 const legacyRulesIntervalMs = 5000;
 
+/** Interval of looking for a guest that has become the root of a spanning tree: one file for each network. */
+const rootPortIntervalMs = 1000;
+
 /** The work of the timers. */
 export interface TimedWork {
   reconcile(): void;
   checkDnsmasq(): void;
   askDnsmasq(): void;
+  checkRootPorts(): void;
   rescan(): void;
 }
 
 /** Starts all timers, the report to systemd's watchdog included. Returns a function that stops them. */
-export function startTimers({ reconcile, checkDnsmasq, askDnsmasq, rescan }: TimedWork): () => void {
+export function startTimers({
+  reconcile,
+  checkDnsmasq,
+  askDnsmasq,
+  checkRootPorts,
+  rescan,
+}: TimedWork): () => void {
   const watchdogMs = watchdogIntervalMs(process.env);
   const timers = [
     setInterval(reconcile, reconcileIntervalMs),
     setInterval(checkDnsmasq, dnsmasqIntervalMs),
     setInterval(askDnsmasq, answerIntervalMs),
+    setInterval(checkRootPorts, rootPortIntervalMs),
     setInterval(() => hasLegacyRules(system.readFile) && rescan(), legacyRulesIntervalMs),
     ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),
   ];

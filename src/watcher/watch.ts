@@ -17,6 +17,7 @@ import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
 import { openLog } from '../system/logger.ts';
+import { system } from '../system/system.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
@@ -26,6 +27,7 @@ import { followKernel } from './monitors.ts';
 import { notifySystemd } from './notify.ts';
 import { Repairs } from './repairs.ts';
 import { Rescan } from './rescan.ts';
+import { RootPorts } from './root-ports.ts';
 import { createRoutes } from './routes.ts';
 import { Coalesced } from './serial.ts';
 import { serve } from './server.ts';
@@ -43,6 +45,7 @@ export class Watcher {
   readonly #rescan = new Rescan(() => this.#scan());
   /** Scans when a unit that is left alone may be repaired again. */
   #retryTimer: NodeJS.Timeout | null = null;
+  readonly #rootPorts = new RootPorts(system.readFile);
   readonly #reload = new Coalesced(() => this.#reloadConfiguration(), 0);
   readonly #health = new DnsmasqHealth({
     find: findDnsmasq,
@@ -86,6 +89,7 @@ export class Watcher {
       },
       checkDnsmasq: () => this.#checkDnsmasq(),
       askDnsmasq: () => void this.#askDnsmasq(),
+      checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
       rescan,
     });
     await notifySystemd('--ready', '--status=watching');

@@ -32,6 +32,9 @@ export function network(...lines: readonly string[]): NetworkConfig {
   return required(config(['[network.k8s-br0]', ...lines].join('\n')).networks[0], lines.join());
 }
 
+/** The part of a NIC that most machines' XML does not mention. */
+export const asMade = { isUp: true, mtu: null, isolated: false } as const;
+
 export const aDate = new Date('2026-11-22T10:00:00Z');
 
 /** Returns a valid ledger entry with these changes. */

@@ -27,7 +27,7 @@ import {
   defaultFateText,
   libvirtNetworkProblemText,
 } from '../../src/libvirt-networks/words.ts';
-import { config, mac, uuid } from './builders.ts';
+import { asMade, config, mac, uuid } from './builders.ts';
 
 const defaultNetwork = suite('default network');
 
@@ -71,14 +71,19 @@ function user(name: string, network = 'default'): Domain {
   return {
     name,
     uuid: uuid(1),
-    nics: [{ mac: mac(1), bridge: null, network, tap: null }],
+    nics: [{ mac: mac(1), bridge: null, network, tap: null, ...asMade }],
     metadata: [],
   };
 }
 
 /** Returns a domain that names a bridge instead of a network. */
 function bridgeUser(name: string, bridge = 'virbr0', tap: string | null = null): Domain {
-  return { name, uuid: uuid(2), nics: [{ mac: mac(2), bridge, network: null, tap }], metadata: [] };
+  return {
+    name,
+    uuid: uuid(2),
+    nics: [{ mac: mac(2), bridge, network: null, tap, ...asMade }],
+    metadata: [],
+  };
 }
 
 function brief({ kind, name }: NetworkAction): string {

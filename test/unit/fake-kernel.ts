@@ -3,13 +3,16 @@ import assert from 'node:assert/strict';
 import type { Family } from '../../src/address/ip.ts';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
-import type {
-  BridgeState,
-  DesiredNetwork,
-  DummyState,
-  FoundRules,
-  LinkAddress,
-  ObservedNetwork,
+import {
+  type BridgeState,
+  type DesiredNetwork,
+  type DummyState,
+  type FoundRules,
+  type LinkAddress,
+  newPortOptions,
+  type ObservedNetwork,
+  type RootPort,
+  type TapState,
 } from '../../src/network/state.ts';
 import type { Step, StepOf } from '../../src/network/steps.ts';
 import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
@@ -29,8 +32,8 @@ export class FakeKernel {
   dummy: DummyState | null = null;
   /** Addresses of the bridge whose route was deleted. */
   unrouted: readonly LinkAddress[] = [];
-  /** Tap → its bridge. */
-  taps = new Map<string, string | null>();
+  taps = new Map<string, Omit<TapState, 'name'>>();
+  rootPort: RootPort | null = null;
   sysctls = new Map<string, string>();
   /** Those of IPv4. */
   rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
@@ -67,7 +70,11 @@ export class FakeKernel {
         this.own.some(other => isSameAddress(other, address)),
       ),
       unrouted: this.#findUnrouted(desired.link),
-      orphanTaps: desired.taps.filter(tap => this.taps.get(tap) === null),
+      taps: desired.taps.flatMap(({ name }) => {
+        const found = this.taps.get(name);
+        return found === undefined ? [] : [{ name, ...found }];
+      }),
+      rootPort: this.rootPort,
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
       rules: (['nftables', 'iptables'] as const).flatMap(backend =>
         families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
@@ -107,7 +114,7 @@ export class FakeKernel {
         return;
       case 'add dummy':
         assert.equal(this.dummy, null, 'File exists');
-        this.dummy = { mac: step.state.mac, up: false, master: null };
+        this.dummy = { ...step.state, up: false, master: null };
         return;
       case 'remove link':
         this.#removeLink(step.type);
@@ -185,32 +192,75 @@ export class FakeKernel {
     this.unrouted = [];
     this.sysctls.clear();
     if (this.dummy?.master === this.bridge) this.dummy = { ...this.dummy, master: null };
-    for (const [tap, master] of this.taps) if (master === this.bridge) this.taps.set(tap, null);
+    this.rootPort = null;
+    for (const [tap, state] of this.taps)
+      if (state.master === this.bridge) this.taps.set(tap, { ...state, master: null });
   }
 
   #setLink(step: StepOf<'set link'>): void {
     const { link } = step;
-    if (step.attribute === 'bridge') {
+    const tap = this.taps.get(link);
+    if (tap !== undefined) {
+      this.#setTap(tap, step);
+    } else if (step.attribute === 'bridge') {
       if (step.to === this.bridge) assert(this.link, 'Cannot find device');
-      if (this.taps.has(link)) this.taps.set(link, step.to);
-      else {
-        assert(this.dummy && link !== this.bridge, 'Cannot find device');
-        // If the plan has removed its bridge, the dummy is in none.
-        if (this.link !== null) assert.equal(step.from, this.dummy.master);
-        this.dummy = { ...this.dummy, master: step.to };
-      }
+      assert(this.dummy && link !== this.bridge, 'Cannot find device');
+      // If the plan has removed its bridge, the dummy is in none.
+      if (this.link !== null) assert.equal(step.from, this.dummy.master);
+      this.dummy = { ...this.dummy, master: step.to };
     } else if (link !== this.bridge) {
       assert(this.dummy, 'Cannot find device');
-      assert(step.attribute === 'mac' || step.attribute === 'state', step.attribute);
-      this.dummy = {
-        ...this.dummy,
-        ...(step.attribute === 'mac' ? { mac: step.to } : { up: step.to === 'up' }),
-      };
+      this.dummy = { ...this.dummy, ...changeDummy(step) };
     } else {
       assert(this.link, 'Cannot find device');
       // The kernel removes routes when a link goes down, and adds them when it comes up.
       if (step.attribute === 'state') this.unrouted = [];
       this.link = { ...this.link, ...changeBridge(this.link, step) };
+    }
+  }
+
+  #setTap(tap: Omit<TapState, 'name'>, step: StepOf<'set link'>): void {
+    const { link } = step;
+    switch (step.attribute) {
+      case 'mtu':
+        this.taps.set(link, { ...tap, mtu: step.to });
+        return;
+      case 'state':
+        this.taps.set(link, { ...tap, up: step.to === 'up' });
+        // A port that goes down forgets the root.
+        if (this.rootPort?.name === link && (this.rootPort.groupForwardMask & 1) === 1) this.rootPort = null;
+        return;
+      case 'bridge':
+        assert(this.link, 'Cannot find device');
+        this.taps.set(link, { ...tap, master: step.to, options: {} });
+        return;
+      case 'group_fwd_mask':
+        assert(this.rootPort?.name === link, 'another port');
+        this.rootPort = { name: link, groupForwardMask: step.to };
+        return;
+      case 'mac':
+      case 'stp':
+      case 'priority':
+      case 'forward delay':
+        assert.fail(`${step.attribute} of a tap`);
+        return;
+      case 'isolated':
+      case 'hairpin':
+      case 'learning':
+      case 'flood':
+      case 'mcast_flood':
+      case 'mcast_to_unicast':
+      case 'neigh_suppress':
+      case 'proxy_arp':
+      case 'locked':
+      case 'root_block':
+      case 'guard': {
+        assert.equal(tap.master, this.bridge, 'not a port of the bridge');
+        assert.equal({ ...newPortOptions, ...tap.options }[step.attribute], step.from);
+        const others = Object.entries(tap.options).filter(([name]) => name !== step.attribute);
+        const own = step.to === newPortOptions[step.attribute] ? [] : [[step.attribute, step.to]];
+        this.taps.set(link, { ...tap, options: Object.fromEntries([...others, ...own]) });
+      }
     }
   }
 
@@ -226,6 +276,13 @@ export class FakeKernel {
   }
 }
 
+function changeDummy(step: StepOf<'set link'>): Partial<DummyState> {
+  if (step.attribute === 'mac') return { mac: step.to };
+  if (step.attribute === 'mtu') return { mtu: step.to };
+  if (step.attribute === 'state') return { up: step.to === 'up' };
+  assert.fail(step.attribute);
+}
+
 function changeBridge(link: BridgeState, step: StepOf<'set link'>): Partial<BridgeState> {
   switch (step.attribute) {
     case 'mac':
@@ -238,14 +295,29 @@ function changeBridge(link: BridgeState, step: StepOf<'set link'>): Partial<Brid
       // br_stp_start() raises a delay that is too short for STP.
       return {
         stp: step.to,
-        forwardDelay: step.to ? Math.max(link.forwardDelay, 200) : link.forwardDelay,
+        forwardDelay: step.to ? Math.max(link.forwardDelay ?? 200, 200) : link.forwardDelay,
       };
     case 'forward delay':
       // br_set_forward_delay() accepts 2 to 30 s while STP is on, in hundredths of a second.
       assert(!link.stp || (step.to >= 200 && step.to <= 3000), 'Numerical result out of range');
       return { forwardDelay: step.to };
+    case 'priority':
+      return { priority: step.to };
     case 'bridge':
-      assert.fail('a bridge in a bridge: Too many levels of symbolic links');
+      return assert.fail('a bridge in a bridge: Too many levels of symbolic links');
+    case 'group_fwd_mask':
+    case 'isolated':
+    case 'hairpin':
+    case 'learning':
+    case 'flood':
+    case 'mcast_flood':
+    case 'mcast_to_unicast':
+    case 'neigh_suppress':
+    case 'proxy_arp':
+    case 'locked':
+    case 'root_block':
+    case 'guard':
+      return assert.fail(`${step.attribute} of a bridge`);
   }
 }
 

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import { type Domain, type MetadataElement, parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { parseLibvirtNetwork, parseNetworkPort } from '../../src/libvirt/network-xml.ts';
-import { anyName, mac } from './builders.ts';
+import { anyName, asMade, mac } from './builders.ts';
 
 const xml = suite('libvirt XML');
 
@@ -109,9 +109,9 @@ xml('a domain from the input of the hook is parsed', () => {
     name: `it's <a> "vm" & $(id)`,
     uuid: id,
     nics: [
-      { mac: mac(10), bridge: 'k8s-br0', network: null, tap: null },
-      { mac: mac(2), bridge: null, network: 'default', tap: null },
-      { mac: null, bridge: null, network: null, tap: null },
+      { mac: mac(10), bridge: 'k8s-br0', network: null, tap: null, ...asMade },
+      { mac: mac(2), bridge: null, network: 'default', tap: null, ...asMade },
+      { mac: null, bridge: null, network: null, tap: null, ...asMade },
     ],
   });
   const tree = (name: string, attributes: Record<string, string>, ...children: object[]) => ({
@@ -147,9 +147,27 @@ xml('the status file of a running domain is parsed', () => {
   assert.deepEqual(domain(status), {
     name: ' web\u00a0\u865a',
     uuid: id,
-    nics: [{ mac: mac(1), bridge: 'k8s-br0', network: 'k8s-br0', tap: 'vnet0' }],
+    nics: [{ mac: mac(1), bridge: 'k8s-br0', network: 'k8s-br0', tap: 'vnet0', ...asMade }],
     metadata: [],
   });
+});
+
+xml('link state, MTU and isolation of a NIC are parsed; an MTU that no tap can have counts as none', () => {
+  const nicWith = (elements: string) => {
+    const { nics } = domain(
+      `<domain><name>a</name><uuid>${id}</uuid><devices><interface>${elements}</interface></devices></domain>`,
+    );
+    const [{ isUp, mtu, isolated } = asMade] = nics;
+    return { isUp, mtu, isolated };
+  };
+  assert.deepEqual(nicWith("<link state='up'/><port isolated='no'/>"), asMade);
+  assert.deepEqual(nicWith("<link state='down'/><mtu size='9000'/><port isolated='yes'/>"), {
+    isUp: false,
+    mtu: 9000,
+    isolated: true,
+  });
+  for (const size of ['', '0', '67', '65522', '1e3', '99999999', '-1500', '1500 type dummy'])
+    assert.equal(nicWith(`<mtu size='${size}'/>`).mtu, null, size);
 });
 
 xml('a port from the input of the hook, and a network, are parsed', () => {

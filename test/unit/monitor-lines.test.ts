@@ -39,8 +39,13 @@ const links: [line: string, isChange: boolean][] = [
   [`Deleted 4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master k8s-br00 state UP ${ether}`, false],
   [
     `4: vnet0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master k8s-br0 state UP ${ether}`,
+    true,
+  ],
+  [
+    `4: vnet0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue master k8s-br00 state UP ${ether}`,
     false,
   ],
+  [`4: vnet0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP ${ether}`, false],
   ['192.168.0.0/16 dev tun0 proto static ', true],
   ['unreachable 10.0.0.0/8 proto bird ', true],
   ['Deleted 10.9.0.0/24 dev tun0 proto kernel scope link src 10.9.0.1 ', false],
@@ -72,6 +77,21 @@ monitorLines('with several bridges, changes of each are recognised', () => {
       bridge,
     );
   }
+});
+
+monitorLines('a port is a change when it is new, goes down or up, or has another MTU, in either form', () => {
+  const seen = new LinkChanges();
+  const isChange = (flags: string, mtu: number, rest: string) =>
+    seen.isChange(`4: vnet0: <${flags}> mtu ${mtu} ${rest} \\    link/ether fe:54:00:00:00:01`, ['k8s-br0']);
+  const link = 'qdisc noqueue master k8s-br0 state UP group default qlen 1000';
+  const port = 'master k8s-br0 state forwarding';
+  assert.equal(isChange('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, link), true);
+  assert.equal(isChange('BROADCAST,MULTICAST,UP,LOWER_UP', 1500, port), false);
+  assert.equal(isChange('NO-CARRIER,BROADCAST,MULTICAST,UP', 1500, link), false);
+  assert.equal(isChange('BROADCAST,MULTICAST', 1500, port), true);
+  assert.equal(isChange('BROADCAST,MULTICAST', 1500, link), false);
+  assert.equal(isChange('BROADCAST,MULTICAST,UP', 1500, link), true);
+  assert.equal(isChange('BROADCAST,MULTICAST,UP', 1400, link), true);
 });
 
 monitorLines(

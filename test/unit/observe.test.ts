@@ -10,7 +10,7 @@ import {
   type HostReading,
   observeNetwork,
 } from '../../src/network/observe.ts';
-import type { BridgeState, DesiredNetwork } from '../../src/network/state.ts';
+import type { BridgeState, DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
 import { ip, mac } from './builders.ts';
 
 const observes = suite('observe');
@@ -24,7 +24,7 @@ const output = [
       mtu: 1500,
       flags: ['BROADCAST', 'UP'],
       address: '52:54:00:00:00:01',
-      linkinfo: { info_kind: 'bridge', info_data: { stp_state: 1, forward_delay: 200 } },
+      linkinfo: { info_kind: 'bridge', info_data: { stp_state: 1, priority: 4096, forward_delay: 200 } },
       addr_info: [
         { family: 'inet', local: '10.0.0.1', prefixlen: 24, broadcast: '10.0.0.255' },
         { family: 'inet6', scope: 'link', local: 'fe80::1', prefixlen: 64 },
@@ -69,7 +69,10 @@ observes('links and routes are parsed from the output of ip', () => {
     up: true,
     master: null,
     stp: true,
+    priority: 4096,
     forwardDelay: 200,
+    rootPort: 0,
+    port: null,
     addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
   });
   assert.deepEqual([tap?.type, tap?.addresses], ['tun', []]);
@@ -125,6 +128,7 @@ const wanted: BridgeState = {
   mac: mac(1),
   mtu: 1500,
   stp: true,
+  priority: 0,
   forwardDelay: 200,
   up: true,
   addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
@@ -160,6 +164,7 @@ const host: HostReading = {
       },
     ],
     addresses: ['10.0.0.1/24'],
+    ports: { vnet0: { hairpin: true } },
   },
   sysctls: new Map([
     ['a', '1'],
@@ -169,20 +174,61 @@ const host: HostReading = {
   reservations: ['line'],
 };
 
+function tap(name: string): DesiredTap {
+  return { name, up: true, mtu: 1500, isolated: false };
+}
+
 const desired: DesiredNetwork = {
   ...absentNetwork('lan', 'br0'),
   link: wanted,
-  taps: ['vnet0', 'vnet1', 'br0-nic'],
+  taps: [tap('vnet0'), tap('vnet1')],
   sysctls: new Map([['a', '1']]),
   reservations: { kind: 'exactly', lines: [] },
 };
 
+/** Returns the output of `ip` for a bridge and its ports. */
+function portsOutput(info_data: object, ...ports: { ifname: string; info_kind?: string; data: object }[]) {
+  const common = { mtu: 1500, flags: ['UP'], address: '52:54:00:00:00:01', addr_info: [] };
+  const links = ports.map(({ ifname, info_kind, data }) => ({
+    ...common,
+    ifname,
+    master: 'br0',
+    linkinfo: { info_kind, info_slave_kind: 'bridge', info_slave_data: data },
+  }));
+  const bridge = { ...common, ifname: 'br0', linkinfo: { info_kind: 'bridge', info_data } };
+  return parseLinksAndRoutes(`${JSON.stringify([bridge, ...links])}\n[]`);
+}
+
+observes('while another bridge is the root, its forward delay is not taken for that of the bridge', () => {
+  const ports = [
+    { ifname: 'vnet0', info_kind: 'tun', data: { no: '0xa', group_fwd_mask: '0x10' } },
+    { ifname: 'eth1', data: { no: '0xb', group_fwd_mask: '0' } },
+  ];
+  const observe = (root_port: number) => {
+    const found = portsOutput({ stp_state: 1, forward_delay: 3000, root_port }, ...ports);
+    const { link, rootPort } = observeNetwork(desired, { ...host, ...found });
+    return { forwardDelay: link?.forwardDelay, rootPort };
+  };
+  assert.deepEqual(observe(0), { forwardDelay: 3000, rootPort: null });
+  const guest = { name: 'vnet0', groupForwardMask: 16 };
+  assert.deepEqual(observe(10), { forwardDelay: null, rootPort: guest });
+  assert.deepEqual(observe(11), { forwardDelay: null, rootPort: null }, 'a root in the LAN is left alone');
+});
+
+observes('options of a port are those that differ from a new one', () => {
+  const data = { no: '0x1', isolated: true, hairpin: false, learning: false, flood: true };
+  const found = portsOutput({}, { ifname: 'vnet0', info_kind: 'tun', data });
+  const { taps } = observeNetwork(desired, { ...host, ...found });
+  assert.deepEqual(taps[0]?.options, { isolated: true, learning: false });
+});
+
 observes('the observed state is limited to what is desired, and includes the drift of rules', () => {
   const observed = observeNetwork(desired, host);
   assert.equal(observed.link?.mac, mac(1));
-  assert.deepEqual(observed.dummy, { mac: mac(3), up: false, master: 'br0' });
+  assert.deepEqual(observed.dummy, { mac: mac(3), mtu: 1500, up: false, master: 'br0' });
   assert.deepEqual(observed.ownAddresses, wanted.addresses);
-  assert.deepEqual(observed.orphanTaps, ['vnet0'], 'a tap that is missing or in a bridge is not an orphan');
+  const vnet0 = { name: 'vnet0', up: true, mtu: 1500, master: null, options: { hairpin: true } };
+  assert.deepEqual(observed.taps, [vnet0], 'without a tap that does not exist');
   assert.deepEqual([...observed.sysctls], [['a', '1']]);
   assert.deepEqual(observed.rules, [
     {

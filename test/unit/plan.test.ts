@@ -15,7 +15,13 @@ import {
   type HostFacts,
 } from '../../src/network/desired.ts';
 import { planHost, planNetwork, planOtherFirewalls } from '../../src/network/plan.ts';
-import type { BridgeState, DesiredNetwork, LinkAddress, ObservedNetwork } from '../../src/network/state.ts';
+import type {
+  BridgeState,
+  DesiredNetwork,
+  LinkAddress,
+  ObservedNetwork,
+  TapState,
+} from '../../src/network/state.ts';
 import type { Step } from '../../src/network/steps.ts';
 import { noOtherRules, type OtherFirewallsReading, type RuleOf } from '../../src/other-firewalls/model.ts';
 import { wantedRules } from '../../src/other-firewalls/registry.ts';
@@ -24,13 +30,20 @@ import { FakeKernel } from './fake-kernel.ts';
 
 const plans = suite('plan');
 
+function tapOf(name: string): HostFacts['taps'][number] {
+  return { name, up: true, mtu: null, isolated: false };
+}
+
+/** A tap as libvirt makes it. */
+const newTap: Omit<TapState, 'name'> = { up: true, mtu: 1500, master: null, options: {} };
+
 const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
   backends: ['nftables', 'iptables'],
   hasDummy: true,
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
-  taps: ['vnet0'],
+  taps: [tapOf('vnet0')],
   reservations: ['a # virlan', 'b # virlan'],
   user: 'dnsmasq',
   extras: null,
@@ -52,6 +65,28 @@ const besideDocker: OtherFirewallsReading = {
 };
 const besideUfw: OtherFirewallsReading = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
 
+function anyTap(name: string): fc.Arbitrary<HostFacts['taps'][number]> {
+  return fc.record({
+    name: fc.constant(name),
+    up: fc.boolean(),
+    mtu: fc.constantFrom(null, 1400),
+    isolated: fc.boolean(),
+  });
+}
+
+function foundTap(bridge: string): fc.Arbitrary<Omit<TapState, 'name'>> {
+  return fc.record({
+    up: fc.boolean(),
+    mtu: fc.constantFrom(1500, 1400),
+    master: fc.constantFrom(null, bridge),
+    options: fc.constantFrom<TapState['options'][]>(
+      {},
+      { isolated: true },
+      { hairpin: true, learning: false },
+    ),
+  });
+}
+
 /** Any network that can be configured, on any host. */
 const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
   .record({
@@ -60,7 +95,7 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     backends: fc.constantFrom<HostFacts['backends'][]>(['nftables'], ['iptables'], ['nftables', 'iptables']),
     hasDummy: fc.boolean(),
     keepsIpv6Off: fc.boolean(),
-    taps: fc.subarray(['vnet0', 'vnet1']),
+    taps: fc.subarray(['vnet0', 'vnet1']).chain(names => fc.tuple(...names.map(anyTap))),
     reservations: fc.option(fc.subarray(['a # virlan', 'b # virlan'])),
   })
   .map(({ stp, mtu, ...host }) =>
@@ -73,6 +108,7 @@ const foundBridge: fc.Arbitrary<BridgeState> = fc
       mac: fc.constantFrom(mac(1), mac(2)),
       mtu: fc.constantFrom(1500, 1400),
       stp: fc.boolean(),
+      priority: fc.constantFrom(0, 32_768),
       forwardDelay: fc.constantFrom(0, 200, 1500),
       up: fc.boolean(),
       addresses: fc
@@ -108,11 +144,14 @@ function anyKernel(desired: DesiredNetwork): fc.Arbitrary<FakeKernel> {
       dummy: fc.option(
         fc.record({
           mac: fc.constantFrom(mac(3), mac(4)),
+          mtu: fc.constantFrom(1500, 1400),
           up: fc.boolean(),
           master: fc.constantFrom(null, desired.bridge, 'br-other'),
         }),
       ),
-      taps: fc.dictionary(fc.constantFrom('vnet0', 'vnet1'), fc.constantFrom(null, desired.bridge)),
+      taps: fc.dictionary(fc.constantFrom('vnet0', 'vnet1'), foundTap(desired.bridge)),
+      hasGuestRoot: fc.boolean(),
+      groupForwardMask: fc.constantFrom(0, 1, 16),
       disableIpv6: fc.constantFrom('0', '1'),
       nftables: foundRules(scriptOf(desired, 'nftables') ?? 'nft'),
       iptables: foundRules(scriptOf(desired, 'iptables') ?? 'ipt'),
@@ -132,7 +171,13 @@ function anyKernel(desired: DesiredNetwork): fc.Arbitrary<FakeKernel> {
         found.dummy === null || desired.dummy.state === null
           ? null
           : { ...found.dummy, master: isIn(found.dummy.master) };
-      kernel.taps = new Map(Object.entries(found.taps).map(([tap, master]) => [tap, isIn(master)]));
+      kernel.taps = new Map(
+        Object.entries(found.taps).map(([tap, state]) => [tap, { ...state, master: isIn(state.master) }]),
+      );
+      const [first] = [...kernel.taps].flatMap(([name, { master }]) => (master === null ? [] : [name]));
+      if (found.hasGuestRoot && found.link?.stp === true && first !== undefined) {
+        kernel.rootPort = { name: first, groupForwardMask: found.groupForwardMask };
+      }
       kernel.rules = { nftables: found.nftables, iptables: found.iptables };
       kernel.conf = found.conf;
       kernel.pid = found.runs && found.conf !== null ? 4000 : null;
@@ -275,7 +320,10 @@ plans('STP is off while taps are added to the bridge', () => {
       const steps = plan(desired, kernel);
       const ports = positions(
         steps,
-        step => step.kind === 'set link' && step.attribute === 'bridge' && desired.taps.includes(step.link),
+        step =>
+          step.kind === 'set link' &&
+          step.attribute === 'bridge' &&
+          desired.taps.some(({ name }) => name === step.link),
       );
       if (ports.first === -1) return;
       let stp = kernel.link?.stp ?? false;
@@ -291,7 +339,7 @@ plans('STP is off while taps are added to the bridge', () => {
 plans('on an empty host, all steps are planned in this order', () => {
   const desired = desiredNetwork(lan, facts);
   const kernel = new FakeKernel(desired.bridge);
-  kernel.taps.set('vnet0', null);
+  kernel.taps.set('vnet0', newTap);
   const steps = plan(desired, kernel).map(step => step.kind);
   assert.deepEqual(steps, [
     'load rules',
@@ -357,6 +405,8 @@ plans('each difference is planned as exactly the steps that repair it', () => {
     assert(kernel.dummy);
     kernel.dummy = { ...kernel.dummy, ...changes };
   };
+  const tap = (changes: Partial<TapState>) => (kernel: FakeKernel) =>
+    void kernel.taps.set('vnet0', { ...newTap, master: lan.bridge, ...changes });
   const rules = (backend: 'nftables' | 'iptables', changes: object) => (kernel: FakeKernel) => {
     kernel.rules[backend] = { ...kernel.rules[backend], ...changes };
   };
@@ -390,14 +440,40 @@ plans('each difference is planned as exactly the steps that repair it', () => {
       'k8s-br0-nic: bridge  → k8s-br0',
       'k8s-br0-nic: state down → up',
     ],
+    [dummy({ mtu: 1400 }), 'k8s-br0-nic: mtu 1400 → 1500'],
+    [link({ priority: 32_768 }), 'k8s-br0: priority 32768 → 0'],
     [
-      kernel => kernel.taps.set('vnet0', null),
+      kernel => kernel.taps.set('vnet0', newTap),
       'k8s-br0: stp on → off',
       'vnet0: bridge  → k8s-br0',
       'k8s-br0: stp off → on',
     ],
-    [kernel => kernel.taps.set('vnet9', null)],
-    [kernel => kernel.taps.set('vnet0', 'br-other')],
+    [
+      kernel => kernel.taps.set('vnet0', { ...newTap, options: { hairpin: true, learning: false } }),
+      'k8s-br0: stp on → off',
+      'vnet0: bridge  → k8s-br0',
+      'vnet0: hairpin off → on',
+      'vnet0: learning on → off',
+      'k8s-br0: stp off → on',
+    ],
+    [kernel => kernel.taps.set('vnet9', newTap)],
+    [kernel => kernel.taps.set('vnet0', { ...newTap, up: false, mtu: 1400, master: 'br-other' })],
+    [tap({})],
+    [tap({ options: { hairpin: true, isolated: true } })],
+    [tap({ mtu: 1400 }), 'vnet0: mtu 1400 → 1500'],
+    [tap({ up: false }), 'k8s-br0: stp on → off', 'vnet0: state down → up', 'k8s-br0: stp off → on'],
+    [
+      kernel => {
+        tap({})(kernel);
+        kernel.rootPort = { name: 'vnet0', groupForwardMask: 16 };
+      },
+      'k8s-br0: stp on → off',
+      'vnet0: group_fwd_mask 16 → 17',
+      'vnet0: state up → down',
+      'vnet0: state down → up',
+      'k8s-br0: stp off → on',
+    ],
+    [link({ forwardDelay: null })],
     [kernel => kernel.sysctls.set(kernel.sysctl('accept_ra'), '1'), 'accept_ra 1 → 0'],
     [kernel => kernel.sysctls.delete(kernel.sysctl('accept_ra')), 'accept_ra null → 0'],
     [kernel => kernel.sysctls.set(kernel.forwarding, '0'), 'forwarding 0 → 1'],
@@ -461,6 +537,24 @@ plans('each difference is planned as exactly the steps that repair it', () => {
     assert.deepEqual(plan(desired, kernel).map(stepText), expected, String(change));
   }
 });
+
+plans(
+  'a port is as libvirt describes it: its MTU, its isolation, and down where libvirt keeps it down',
+  () => {
+    const described = { name: 'vnet0', up: false, mtu: 1400, isolated: true };
+    const desired = desiredNetwork(lan, { ...facts, taps: [described] });
+    const kernel = new FakeKernel(desired.bridge);
+    kernel.establish(desired, plan(desired, kernel));
+    kernel.taps.set('vnet0', { ...newTap, up: false });
+    assert.deepEqual(plan(desired, kernel).map(stepText), [
+      'k8s-br0: stp on → off',
+      'vnet0: mtu 1500 → 1400',
+      'vnet0: bridge  → k8s-br0',
+      'vnet0: isolated off → on',
+      'k8s-br0: stp off → on',
+    ]);
+  },
+);
 
 plans('when the backend changes, its rules are loaded before those of the old one are removed', () => {
   const kernel = new FakeKernel('k8s-br0');
@@ -546,9 +640,10 @@ plans('the desired links follow from the configuration', () => {
   const addresses = [{ ip: ip('10.0.0.9'), prefixLength: 29, broadcast: ip('10.0.0.15') }];
   assert.deepEqual(
     { ...link, mac: '' },
-    { mac: '', mtu: 9000, stp: false, forwardDelay: 200, up: true, addresses },
+    { mac: '', mtu: 9000, stp: false, priority: 0, forwardDelay: 200, up: true, addresses },
   );
   assert.deepEqual([name, bridge, dummy.name, dummy.state?.master], ['lab', 'br1', 'br1-nic', 'br1']);
+  assert.equal(dummy.state?.mtu, 9000);
 });
 
 plans('forwarding is enabled now and after a boot, and its original state is restored', () => {

@@ -25,7 +25,7 @@ records('an original state of version 1 is read', () => {
     { ip: ip('10.0.0.1'), prefixLength: 8, broadcast: null },
   ]);
   assert.deepEqual([lab?.link?.mac, lab?.link?.forwardDelay], [mac('52:54:00:aa:bb:cc'), 1500]);
-  assert.deepEqual({ ...lab?.dummy }, { mac: mac('52:54:00:aa:bb:cd'), up: true, master: 'br1' });
+  assert.deepEqual({ ...lab?.dummy }, { mac: mac('52:54:00:aa:bb:cd'), mtu: 1500, up: true, master: 'br1' });
   assert.deepEqual({ ...lab?.dnsmasq }, { conf: 'interface=br1\n', running: true });
 });
 
@@ -73,7 +73,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
   );
   assert.deepEqual(addresses, ['192.168.100.1/24']);
   for (const text of ['', 'null', '{"rules": 7, "version": 2}', '{"version": 99}', '{"rules": {"nft": 1}}'])
-    assert.deepEqual(parseApplied(text), { rules: [], addresses: [] }, text);
+    assert.deepEqual(parseApplied(text), { rules: [], addresses: [], ports: {} }, text);
 });
 
 records('migrations run in order, from the version of the record', () => {

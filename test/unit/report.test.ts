@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
 import { describeSubnet, type MachineSources, machinesOf } from '../../src/report/status.ts';
-import { aDate, entry, ip, mac, network, uuid } from './builders.ts';
+import { aDate, asMade, entry, ip, mac, network, uuid } from './builders.ts';
 
 const report = suite('status report');
 
@@ -20,7 +20,7 @@ const noSources: MachineSources = {
 };
 
 function domain(number: number, name: string, macs: readonly number[], tap: string | null = null): Domain {
-  const nics = macs.map(own => ({ mac: mac(own), bridge: 'k8s-br0', network: null, tap }));
+  const nics = macs.map(own => ({ mac: mac(own), bridge: 'k8s-br0', network: null, tap, ...asMade }));
   return { name, uuid: uuid(number), nics, metadata: [] };
 }
 
@@ -84,7 +84,7 @@ report('machines without a reservation, and reservations without a machine, are 
 
 report('a machine that is only on another network is not listed', () => {
   const { nics: _, ...elsewhere } = domain(1, 'web', []);
-  const nics = [{ mac: mac(1), bridge: null, network: 'default', tap: null }];
+  const nics = [{ mac: mac(1), bridge: null, network: 'default', tap: null, ...asMade }];
   assert.deepEqual(machines({ defined: [{ ...elsewhere, nics }] }), []);
   assert.equal(machines({ defined: [{ ...elsewhere, nics }], passThrough: new Set(['default']) }).length, 1);
 });

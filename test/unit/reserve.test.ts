@@ -27,7 +27,7 @@ import { problemText } from '../../src/identity/problem-text.ts';
 import { type Reserved, reserve } from '../../src/identity/reserve.ts';
 import { trailJson, trailText } from '../../src/report/trail-text.ts';
 import { excerpt } from '../../src/text.ts';
-import { aDate, ip, mac, network, uuid } from './builders.ts';
+import { aDate, asMade, ip, mac, network, uuid } from './builders.ts';
 
 const reservations = suite('reserve');
 
@@ -572,6 +572,7 @@ reservations('the NICs of a network are on its bridge or on its libvirt network'
     bridge,
     network: on,
     tap: null,
+    ...asMade,
   });
   const domain = {
     name: 'web',

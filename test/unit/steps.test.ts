@@ -15,7 +15,7 @@ const describe = suite('describe');
 const link = 'br0';
 const bridge = 'br0';
 const path = '/var/lib/dnsmasq/br0/dnsmasq.conf';
-const state = { mac: mac(1), mtu: 1500, stp: true, forwardDelay: 200, up: true, addresses: [] };
+const state = { mac: mac(1), mtu: 1500, stp: true, priority: 0, forwardDelay: 200, up: true, addresses: [] };
 const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
 const nft = nftables.render(makeRuleset(network()));
 const checksum = checksumScript(bridge);
@@ -29,7 +29,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '+ bridge br0: 52:54:00:00:00:01, MTU 1500, STP off',
   ],
   [
-    { kind: 'add dummy', link: 'br0-nic', state: { mac: mac(2), up: true, master: link } },
+    { kind: 'add dummy', link: 'br0-nic', state: { mac: mac(2), mtu: 1500, up: true, master: link } },
     '+ dummy NIC br0-nic: 52:54:00:00:00:02',
   ],
   [{ kind: 'remove link', link, type: 'bridge' }, '- bridge br0: '],
@@ -45,6 +45,14 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '~ vnet0: into br0, out of br1',
   ],
   [{ kind: 'set link', link: 'vnet0', attribute: 'bridge', from: 'br1', to: null }, '~ vnet0: out of br1'],
+  [
+    { kind: 'set link', link: 'vnet0', attribute: 'hairpin', from: false, to: true },
+    '~ hairpin of vnet0: off → on',
+  ],
+  [
+    { kind: 'set link', link: 'vnet0', attribute: 'group_fwd_mask', from: 0, to: 1 },
+    '~ vnet0: out of the spanning tree, whose root it led to',
+  ],
   [{ kind: 'add address', link, address }, '+ address on br0: 10.0.0.1/24, broadcast 10.0.0.255'],
   [
     { kind: 'remove address', link, address: { ...address, broadcast: null } },

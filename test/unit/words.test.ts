@@ -117,6 +117,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'tap-unplugged': [{ tap }],
   'tap-in-other-bridge': [{ tap, bridge, found: 'virbr0' }],
   'tap-down': [{ tap }],
+  'tap-kept-down': [{ tap: 'vnet0', machine: 'web' }],
   'port-forwards': [{}],
   'port-outside-bridge': [{ tap }],
   'port-waits-for-stp': [{ tap }],

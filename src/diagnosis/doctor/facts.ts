@@ -60,6 +60,8 @@ export interface NicFacts {
   readonly mac: Mac;
   /** The name of its port in libvirt's status file; null where the machine does not run. */
   readonly tap: string | null;
+  /** True if libvirt keeps the port down, with `<link state='down'/>`. */
+  readonly isKeptDown: boolean;
   /** That port in the kernel; null where it does not exist. */
   readonly port: BridgePort | null;
   readonly entry: LedgerEntry | null;

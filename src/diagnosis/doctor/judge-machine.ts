@@ -44,12 +44,13 @@ export function judgeNic(machine: string, nic: NicFacts): Finding[] {
   ];
 }
 
-function judgeTap(machine: string, tap: string, { bridge, port }: NicFacts): Finding {
+function judgeTap(machine: string, tap: string, { bridge, port, isKeptDown }: NicFacts): Finding {
   if (port === null) return fail('tap', { kind: 'tap-gone', tap, machine });
   if (port.master === null) return fail('tap', { kind: 'tap-unplugged', tap });
   if (port.master !== bridge)
     return fail('tap', { kind: 'tap-in-other-bridge', tap, bridge, found: port.master });
-  if (!port.up) return fail('tap', { kind: 'tap-down', tap });
+  if (!port.up)
+    return fail('tap', isKeptDown ? { kind: 'tap-kept-down', tap, machine } : { kind: 'tap-down', tap });
   return ok('tap', { kind: 'tap-plugged-in', tap, bridge });
 }
 

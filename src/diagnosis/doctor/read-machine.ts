@@ -44,7 +44,7 @@ function placeOf({ network, bridge }: Nic): OtherPlace {
 
 async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): Promise<NicFacts> {
   const { name, bridge } = network;
-  const tap = domain.nics.find(nic => nic.mac === mac)?.tap ?? null;
+  const { tap = null, isUp = true } = domain.nics.find(nic => nic.mac === mac) ?? {};
   const reserved = reservedFor(mac, bridge);
   const now = new Date();
   const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
@@ -59,6 +59,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     bridge,
     mac,
     tap,
+    isKeptDown: !isUp,
     port: tap === null ? null : readPort(tap),
     entry: entryOf(name, domain.uuid, mac),
     reserved,

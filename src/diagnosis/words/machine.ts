@@ -40,7 +40,11 @@ export const machineWords: Words<keyof MachineDetails> = {
   },
   'tap-down': {
     seen: ({ tap }) => `its port ${tap} is down`,
-    fix: ({ tap }) => repairs(`ip link set dev ${tap} up`),
+    fix: () => virlanRepairs(),
+  },
+  'tap-kept-down': {
+    seen: ({ tap }) => `libvirt keeps its port ${tap} down: <link state='down'/>`,
+    fix: ({ machine, tap }) => repairs(`virsh domif-setlink -- ${shellQuoted(machine)} ${tap} up`),
   },
   'port-forwards': { seen: () => 'forwards' },
   'port-outside-bridge': { seen: ({ tap }) => `${tap} is not in the bridge` },
