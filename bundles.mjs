@@ -48,8 +48,10 @@ async function bundle(source, version, onReference) {
     write: false,
     platform: 'node',
     target: 'node20',
-    // CommonJS starts 4 ms sooner than an ES module, and unminified code keeps stack traces readable.
+    // CommonJS starts 4 ms sooner than an ES module.
     format: 'cjs',
+    // 20 kB less in the hook. With names and lines as they are, stack traces stay readable.
+    minifySyntax: true,
     // As require(): Node's loader of ES modules alone takes 25 ms.
     supported: { 'dynamic-import': false },
     define: { VIRLAN_VERSION: JSON.stringify(version) },

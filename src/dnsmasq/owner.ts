@@ -1,24 +1,13 @@
-// The user that a dnsmasq runs as, by its configuration and /etc/passwd. Pure.
+// The users that a dnsmasq may run as, by its configuration and /etc/passwd. Pure.
 
 /**
- * Returns the user that a dnsmasq.conf names (`user=dnsmasq`), and the one of dnsmasq's source for none; null
- * where dnsmasq stays root.
+ * Returns whether a user's number is that of the user dnsmasq or of the one that a dnsmasq.conf names
+ * (`user=daemon`). Without either dnsmasq's source has nobody.
  */
-export function configuredUser(conf: string): string | null {
-  const user = conf
-    .split('\n')
-    .findLast(line => /^\s*user\s*=/.test(line))
-    ?.replace(/^[^=]*=/, '')
-    .trim();
-  return user === '' ? null : (user ?? 'nobody');
-}
-
-/** Returns a user's number by the text of /etc/passwd, such as `dnsmasq:x:112:65534:…`; null for none. */
-export function userId(passwd: string, user: string): number | null {
-  const [, , uid] =
-    passwd
-      .split('\n')
-      .find(line => line.startsWith(`${user}:`))
-      ?.split(':') ?? [];
-  return uid === undefined || !/^\d+$/.test(uid) ? null : Number(uid);
+export function isUserOfDnsmasq(uid: string, conf: string, passwd: string): boolean {
+  const configured = /^\s*user\s*=\s*(\S+)/m.exec(conf)?.[1] ?? 'nobody';
+  return passwd.split('\n').some(line => {
+    const [user, , id] = line.split(':');
+    return id === uid && (user === 'dnsmasq' || user === configured);
+  });
 }

@@ -1,8 +1,7 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
 import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
-import { configuredUser, userId } from './owner.ts';
+import { isUserOfDnsmasq } from './owner.ts';
 import { dnsmasqPaths } from './paths.ts';
 
 /**
@@ -80,23 +79,18 @@ function isDnsmasq(pid: number, conf: string): boolean {
 function isDnsmasqProgram(pid: number): boolean {
   const exe = `/proc/${pid}/exe`;
   try {
-    const name = basename(readlinkSync(exe)).replace(/ \(deleted\)$/, '');
-    return name === 'dnsmasq' && statSync(exe).uid === 0;
+    return /\/dnsmasq( \(deleted\))?$/.test(readlinkSync(exe)) && statSync(exe).uid === 0;
   } catch (error) {
-    if (hasNoProcess(error)) return false;
-    // In a container without CAP_SYS_PTRACE. Its user is known.
-    return true;
+    // In a container without CAP_SYS_PTRACE a link cannot be read. The user is known there, too.
+    return !hasNoProcess(error);
   }
 }
 
 /** Returns whether a process belongs to root, which dnsmasq starts as, or to the user that it changes to. */
 function isOwnUser(pid: number, conf: string): boolean {
   const status = ofProcess(() => readFileSync(`/proc/${pid}/status`, 'utf8')) ?? '';
-  const uid = /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1];
-  if (uid === undefined || uid === '0') return uid === '0';
-  const passwd = readFileOrNull('/etc/passwd') ?? '';
-  const users = ['dnsmasq', configuredUser(readFileOrNull(conf) ?? '')];
-  return users.some(user => user !== null && userId(passwd, user) === Number(uid));
+  const uid = /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1] ?? '';
+  return uid === '0' || isUserOfDnsmasq(uid, readFileOrNull(conf) ?? '', readFileOrNull('/etc/passwd') ?? '');
 }
 
 /**

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { DnsAnswer } from '../../src/dnsmasq/ask.ts';
-import { configuredUser, userId } from '../../src/dnsmasq/owner.ts';
+import { isUserOfDnsmasq } from '../../src/dnsmasq/owner.ts';
 import { DnsmasqHealth } from '../../src/watcher/dnsmasq-health.ts';
 import { network } from './builders.ts';
 
@@ -29,19 +29,15 @@ health('a dnsmasq that has answered and is silent is ended, and no other', async
   assert.deepEqual(await endedAfter([7, 'answer'], [null, 'silence']), []);
 });
 
-health('the user of a dnsmasq is the last one of its configuration, else that of its source', () => {
-  assert.equal(configuredUser('# user=root\nuser=dnsmasq\n'), 'dnsmasq');
-  assert.equal(configuredUser('user = a\nuser = b '), 'b');
-  assert.equal(configuredUser('user='), null);
-  assert.equal(configuredUser('interface=k8s-br0\n'), 'nobody');
-});
-
-health('a user is found by its whole name', () => {
+health('dnsmasq runs as its own user or as the configured one', () => {
   const passwd =
-    'root:x:0:0:root:/root:/bin/sh\ndnsmasq2:x:5:5::/:/bin/sh\ndnsmasq:x:112:65534::/:/bin/false\nodd\n';
-  assert.equal(userId(passwd, 'dnsmasq'), 112);
-  assert.equal(userId(passwd, 'dns'), null);
-  assert.equal(userId(passwd, 'odd'), null);
+    'dnsmasq2:x:5:5::/:/bin/sh\ndnsmasq:x:112:6::/:/bin/false\nodd\nnobody:x:65534:6::/:\nlab:x:7:7::/:\n';
+  const users = (conf: string) =>
+    ['5', '112', '65534', '7', ''].filter(uid => isUserOfDnsmasq(uid, conf, passwd));
+  assert.deepEqual(users('# user=lab\nuser=dnsmasq\n'), ['112']);
+  assert.deepEqual(users('interface=br0\n user = lab \n'), ['112', '7']);
+  assert.deepEqual(users('interface=br0\n'), ['112', '65534']);
+  assert.deepEqual(users('user=missing\n'), ['112']);
 });
 
 health.run();
