@@ -153,6 +153,8 @@ export interface Drop {
   readonly chain: string;
   /** The rule's text; null where the chain's policy dropped the packet. */
   readonly rule: string | null;
+  /** The link that the packet came in by, and the one that it was to leave by, as far as known at the hook. */
+  readonly links: { readonly in: string | null; readonly out: string | null };
 }
 
 /** Details about a probe and its stages. Addresses are text, as the probe's guest reports them. */

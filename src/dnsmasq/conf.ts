@@ -55,10 +55,11 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     `local=/${domain}/`,
     'expand-hosts',
     'no-hosts',
-    ...(dns === 'host'
-      ? ['# Ask the servers of /etc/resolv.conf in their order.', 'strict-order']
-      : ['no-resolv']),
-    ...(dns === 'host' ? [] : dns.map(server => `server=${formatIp(server)}`)),
+    '# The outside knows neither names without a domain nor the names of private addresses.',
+    'domain-needed',
+    'bogus-priv',
+    // Without strict-order, a server that does not answer costs no time: the others are asked as well.
+    ...(dns === 'host' ? [] : ['no-resolv', ...dns.map(server => `server=${formatIp(server)}`)]),
     ...(host.extras === null
       ? []
       : ['', `# Their content: ${host.extras.digest}`, `conf-dir=${host.extras.directory},*.conf`]),

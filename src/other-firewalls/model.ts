@@ -111,10 +111,26 @@ export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
-/** Returns whether a chain drops by policy the packets that are forwarded or sent to the host. */
-export function dropsByPolicy({ family, hook, policy }: Chain): boolean {
-  const isOnTheWay = hook === 'forward' || hook === 'input';
-  return ['ip', 'inet', 'bridge'].includes(family) && isOnTheWay && policy === 'drop';
+/** Returns whether a chain is built into a table of iptables. */
+export function isIptablesChain({ family, table, name, hook }: Chain): boolean {
+  const isTable = ['filter', 'mangle', 'raw', 'security', 'nat'].includes(table);
+  return family === 'ip' && isTable && name === hook?.toUpperCase();
+}
+
+/** The kernel's hooks on the way of machines' packets, and of those that the host sends to them. */
+export const hooksOnTheWay = ['prerouting', 'input', 'forward', 'output', 'postrouting'] as const;
+
+export type HookOnTheWay = (typeof hooksOnTheWay)[number];
+
+/** Returns the hook of a chain that packets of machines may meet; null for another. */
+export function hookOnTheWay({ family, hook }: Chain): HookOnTheWay | null {
+  if (!['ip', 'inet', 'bridge'].includes(family)) return null;
+  return hooksOnTheWay.find(each => each === hook) ?? null;
+}
+
+/** Returns whether a chain drops by policy packets of machines, or of the host to them. */
+export function dropsByPolicy(chain: Chain): boolean {
+  return chain.policy === 'drop' && hookOnTheWay(chain) !== null;
 }
 
 /** Returns whether two values name the same chain. */

@@ -3,6 +3,7 @@
 //
 //   ### tuple ### allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0 comment=7669726c616e2d6b38732d627230
 import { formatPrefix } from '../address/ip.ts';
+import type { BackendName } from '../firewall/backend.ts';
 import { portLists } from '../firewall/iptables.ts';
 import type { Ports, PrefixMatch, Rule, Ruleset } from '../firewall/ruleset.ts';
 import type { System } from '../system/system.ts';
@@ -36,7 +37,7 @@ export const ufw: OtherFirewall<'ufw'> = {
   },
   isPresent: ({ ufw: seen }) => seen?.enabled === true,
   answersFor: (chain, { ufw: seen }) => isIptablesBuiltin(chain) && seen?.enabled === true,
-  wanted: (ruleset, backend, reading) => (backend === 'iptables' ? [] : wantedRules(ruleset, reading)),
+  wanted: wantedRules,
   found: foundRules,
   async allow(system, bridge, rules) {
     await changeRules(system, rules.filter(isIptablesRule), []);
@@ -75,7 +76,7 @@ function isEnabled(system: System): boolean {
  * packets.
  */
 function isUfwPlace({ family, table, name }: Chain): boolean {
-  return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input)$/.test(name);
+  return family === 'ip' && table === 'filter' && /^ufw-before-(forward|input|output)$/.test(name);
 }
 
 function isIptablesRule(rule: UfwRule): rule is IptablesRule {
@@ -87,21 +88,25 @@ function isIptablesRule(rule: UfwRule): rule is IptablesRule {
  * to load them again, which does not restore the jumps to them (ufw_start in ufw-init-functions). A disabled
  * ufw keeps its rules, because it may be restarting.
  */
-function wantedRules(ruleset: Ruleset, reading: OtherFirewallsReading): UfwRule[] {
+function wantedRules(ruleset: Ruleset, backend: BackendName, reading: OtherFirewallsReading): UfwRule[] {
   const { ufw: seen, chains, iptables } = reading;
   if (seen === null) return [];
   const { bridge } = ruleset;
   const found = foundRules(bridge, reading);
   const isThere = (rule: UfwRule) => found.some(other => isSameRule(other, rule));
   const drops = chains.some(chain => isIptablesBuiltin(chain) && dropsByPolicy(chain));
-  const jumps = (['FORWARD', 'INPUT'] as const).flatMap(chain => {
+  // virlan's chains of iptables come before ufw's, and it has none for outgoing packets.
+  const isOnlyOutgoing = backend === 'iptables';
+  const builtins = isOnlyOutgoing ? ['OUTPUT'] : ['FORWARD', 'INPUT', 'OUTPUT'];
+  const jumps = builtins.flatMap(chain => {
     const place = `ufw-before-${chain.toLowerCase()}`;
     const hasPlace = chains.some(each => isUfwPlace(each) && each.name === place);
     return hasPlace ? lostJump(bridge, iptables, chain, place) : [];
   });
-  const tuples = [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)].map(
-    tuple => ({ kind: 'tuple', tuple }) as const,
-  );
+  // `ufw default deny outgoing` would keep the host's DHCP replies from machines.
+  const outgoing = formatTuple('allow', 'any', 'any', undefined, `out_${bridge}`);
+  const incoming = isOnlyOutgoing ? [] : [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)];
+  const tuples = [...incoming, outgoing].map(tuple => ({ kind: 'tuple', tuple }) as const);
   return [
     ...jumps.filter(rule => isThere(rule) || (seen.enabled && drops)),
     ...tuples.filter(rule => isThere(rule) || seen.enabled),
@@ -111,7 +116,7 @@ function wantedRules(ruleset: Ruleset, reading: OtherFirewallsReading): UfwRule[
 
 function foundRules(bridge: string, { ufw: seen, iptables }: OtherFirewallsReading): UfwRule[] {
   return [
-    ...markedRules(bridge, iptables, /^-A (FORWARD|INPUT) .* -j ufw-before-(forward|input)$/),
+    ...markedRules(bridge, iptables, /^-A (FORWARD|INPUT|OUTPUT) .* -j ufw-before-(forward|input|output)$/),
     ...foundTuples(bridge, seen?.rules ?? '').map(tuple => ({ kind: 'tuple', tuple }) as const),
   ];
 }
@@ -122,10 +127,17 @@ function isSameRule(a: UfwRule, b: UfwRule): boolean {
 
 /** Returns whether the kernel has the rules of ufw's files. */
 function isInForce(bridge: string, { iptables, ufw: seen }: OtherFirewallsReading): boolean {
-  const loaded = iptables.filter(line => line.startsWith('-A ufw-user-') && line.includes(` -i ${bridge} `));
+  const loaded = iptables.filter(line => isUserRule(line, bridge));
   return (
     iptables.some(line => line.startsWith('-A ufw-before-forward ')) &&
     loaded.length >= foundTuples(bridge, seen?.rules ?? '').length
+  );
+}
+
+/** Returns whether a line of `iptables-save` is a rule of ufw's file user.rules about a bridge. */
+function isUserRule(line: string, bridge: string): boolean {
+  return (
+    line.startsWith('-A ufw-user-') && [` -i ${bridge} `, ` -o ${bridge} `].some(each => line.includes(each))
   );
 }
 
@@ -155,12 +167,13 @@ function removeFromFiles(system: System, bridge: string): void {
 export function ufwArguments(tuple: string): string[] {
   const [action = '', protocol = '', ports = '', destination = '', , source = '', links = ''] =
     tuple.split(' ');
-  const [from = '', to] = links.split('!').map(link => link.replace(/^(in|out)_/, ''));
+  const isOutgoing = links.startsWith('out_');
+  const [link = '', to] = links.split('!').map(each => each.replace(/^(in|out)_/, ''));
   // Without an address a rule is for both IPv4 and IPv6: a bridge hands the firewall frames of both.
   const isBetweenMachines = to !== undefined && source === anywhere;
   return [
     ...(action.startsWith('route:') ? ['route'] : []),
-    ...['allow', 'in', 'on', from],
+    ...['allow', isOutgoing ? 'out' : 'in', 'on', link],
     ...(to === undefined ? [] : ['out', 'on', to]),
     ...(protocol === 'any' ? [] : ['proto', protocol]),
     ...(isBetweenMachines ? [] : ['from', source, 'to', destination]),

@@ -6,7 +6,10 @@ import type { System } from '../system/system.ts';
 import {
   type Chain,
   dropsByPolicy,
+  type HookOnTheWay,
+  hookOnTheWay,
   isIptablesBuiltin,
+  isIptablesChain,
   type OtherFirewallsReading,
   otherFirewallNames,
   proposedMarkOf,
@@ -25,11 +28,11 @@ export interface UnknownChain {
 
 /**
  * Returns the chains that drop by policy and for which no known program answers. With the backend iptables,
- * virlan's rules come before the policy of iptables' own chains.
+ * virlan's rules come before the policy of the chains of iptables that they are in.
  */
 export function unknownChains(backend: BackendName, reading: OtherFirewallsReading): Chain[] {
   const isAnswered = (chain: Chain) =>
-    (backend === 'iptables' && isIptablesBuiltin(chain)) ||
+    (backend === 'iptables' && isIptablesBuiltin(chain) && chain.hook !== 'output') ||
     otherFirewallNames.some(name => otherFirewalls[name].answersFor(chain, reading));
   return reading.chains.filter(chain => dropsByPolicy(chain) && !isAnswered(chain));
 }
@@ -71,23 +74,49 @@ async function hasProposedRule(
   return listing.includes(`accept comment "${mark}"`);
 }
 
+/** Conditions by which packets of a bridge are known at a hook. */
+type BridgeMatch = 'from' | 'to' | 'replies';
+
+/**
+ * The packets to accept at each hook. At the first and the last one, replies of the outside and packets to it
+ * cannot be told by the bridge: the host's own way through that chain has to serve.
+ */
+const accepted: Readonly<Record<HookOnTheWay, readonly BridgeMatch[]>> = {
+  prerouting: ['from'],
+  input: ['from'],
+  forward: ['from', 'replies'],
+  output: ['to'],
+  postrouting: ['to'],
+};
+
 /**
  * Returns a command that lets the bridge's packets pass the chain; null when a name in it holds more than
  * nft's identifiers may, and could mean something else to a shell.
  */
 export function proposedCommand(bridge: string, chain: Chain): string | null {
-  const { family, table, name, hook } = chain;
+  const { family, table, name } = chain;
+  const hook = hookOnTheWay(chain);
+  if (hook === null || ![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
   const mark = proposedMarkOf(bridge);
-  if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
-  if (isIptablesBuiltin(chain)) {
-    const insert = (match: string) => `iptables -I ${name} ${match} -m comment --comment ${mark} -j ACCEPT`;
-    const replies = insert(`-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`);
-    return hook === 'forward' ? `${replies} && ${insert(`-i ${bridge}`)}` : insert(`-i ${bridge}`);
+  // In the bridge family, frames that are forwarded stay on the bridge.
+  const matches = family === 'bridge' && hook === 'forward' ? (['from'] as const) : accepted[hook];
+  if (isIptablesChain(chain)) {
+    const where = table === 'filter' ? '' : `-t ${table} `;
+    const insert = (match: string) =>
+      `iptables ${where}-I ${name} ${match} -m comment --comment ${mark} -j ACCEPT`;
+    return matches.map(match => insert(iptablesMatches[match](bridge))).join(' && ');
   }
   const link = family === 'bridge' ? { from: 'ibrname', to: 'obrname' } : { from: 'iifname', to: 'oifname' };
-  const insert = (match: string) =>
-    `insert rule ${family} ${table} ${name} ${match} accept comment "${mark}"`;
-  const requests = insert(`${link.from} "${bridge}"`);
-  const replies = insert(`${link.to} "${bridge}" ct state established,related`);
-  return `nft '${hook === 'forward' && family !== 'bridge' ? `${replies}; ${requests}` : requests}'`;
+  const insert = (match: BridgeMatch) => {
+    const words = match === 'from' ? `${link.from} "${bridge}"` : `${link.to} "${bridge}"`;
+    const states = match === 'replies' ? ' ct state established,related' : '';
+    return `insert rule ${family} ${table} ${name} ${words}${states} accept comment "${mark}"`;
+  };
+  return `nft '${matches.map(insert).join('; ')}'`;
 }
+
+const iptablesMatches: Readonly<Record<BridgeMatch, (bridge: string) => string>> = {
+  from: bridge => `-i ${bridge}`,
+  to: bridge => `-o ${bridge}`,
+  replies: bridge => `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`,
+};

@@ -1,7 +1,7 @@
 // The texts for warnings about a network. Pure.
 import { conflictText } from '../network/conflicts.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
-import { unreadText } from '../other-firewalls/model.ts';
+import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
 
 /** Describes a warning in one line, with the remedy. Names of other programs' chains in it are hostile. */
@@ -23,9 +23,18 @@ export function warningText(warning: NetworkWarning): string {
   }
 }
 
+/** The packets that a chain of each hook decides about. */
+const packetsOf: Readonly<Record<HookOnTheWay, string>> = {
+  prerouting: 'packets of machines',
+  input: 'packets from machines to this host',
+  forward: 'forwarded packets of machines',
+  output: 'packets from this host to machines, answers of DHCP and DNS among them,',
+  postrouting: 'packets to machines',
+};
+
 function unknownChainText(bridge: string, { chain, unreadable }: UnknownChain): string {
-  const { family, table, name, hook } = chain;
-  const packets = hook === 'forward' ? 'forwarded packets of machines' : 'packets from machines to this host';
+  const { family, table, name } = chain;
+  const packets = packetsOf[hookOnTheWay(chain) ?? 'forward'];
   const place = `chain ${name} of table ${family} ${table}`;
   const remedy = proposedCommand(bridge, chain) ?? `let packets from ${bridge} pass there`;
   const doubt = unreadable === null ? '' : ` (its rules cannot be read: ${unreadable.message})`;

@@ -163,19 +163,23 @@ others('ufw: routes and ports are described as ufw commands', () => {
     'ufw route allow in on k8s-br0 out on k8s-br0',
     'ufw route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0',
   ];
+  const outgoing = 'ufw allow out on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0';
   assert.deepEqual(commands(), [
     ...routes,
     'ufw allow in on k8s-br0 proto udp from 0.0.0.0/0 to 0.0.0.0/0 port 53,67',
     'ufw allow in on k8s-br0 proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 22,53,67',
+    outgoing,
   ]);
   assert.deepEqual(commands('host-access = minimal', 'host-allow = tcp/6000-6010, tcp/53, udp/5'), [
     ...routes,
     'ufw allow in on k8s-br0 proto udp from 0.0.0.0/0 to 0.0.0.0/0 port 5,53,67',
     'ufw allow in on k8s-br0 proto tcp from 0.0.0.0/0 to 0.0.0.0/0 port 53,67,6000:6010',
+    outgoing,
   ]);
   assert.deepEqual(commands('host-access = all'), [
     ...routes,
     'ufw allow in on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0',
+    outgoing,
   ]);
 });
 
@@ -270,8 +274,14 @@ others('unknown chains: those with a drop policy and without a known owner', () 
     unknownNames('nftables', { ...docker, chains: [...docker.chains, chain('INPUT', 'drop')] }),
     ['INPUT'],
   );
+  for (const hook of ['prerouting', 'output', 'postrouting']) {
+    const found = { ...noFirewalls, chains: [chain('x', 'drop', { family: 'inet', hook })] };
+    assert.deepEqual(unknownNames('nftables', found), ['x'], hook);
+  }
+  const output = { ...noFirewalls, chains: [chain('OUTPUT', 'drop')] };
+  assert.deepEqual(unknownNames('iptables', output), ['OUTPUT']);
   const harmless = [
-    chain('out', 'drop', { family: 'inet', hook: 'output' }),
+    chain('egress', 'drop', { family: 'netdev', hook: 'egress' }),
     chain('six', 'drop', { family: 'ip6', hook: 'forward' }),
     chain('on', 'accept', { family: 'inet', hook: 'forward' }),
     chain('filter_FORWARD', 'drop', { family: 'inet', table: 'firewalld', hook: 'forward' }),

@@ -73,15 +73,28 @@ probe('the drop of a packet is found in the trace', () => {
       table: 'filter',
       chain: 'FORWARD',
       rule: 'ip daddr 203.0.113.2 counter packets 0 bytes 0 drop',
+      links: { in: 'k8s-br0', out: 'uplink' },
     },
   );
   assert.deepEqual(
     findDrop(trace, packet => packet.includes('ip saddr 203.0.113.2')),
-    { family: 'ip', table: 'filter', chain: 'FORWARD', rule: null },
+    {
+      family: 'ip',
+      table: 'filter',
+      chain: 'FORWARD',
+      rule: null,
+      links: { in: 'uplink', out: 'k8s-br0' },
+    },
   );
   assert.deepEqual(
     findDrop(trace, packet => packet.includes('udp dport 53')),
-    { family: 'inet', table: 'other', chain: 'in', rule: 'handle 2' },
+    {
+      family: 'inet',
+      table: 'other',
+      chain: 'in',
+      rule: 'handle 2',
+      links: { in: 'k8s-br0', out: null },
+    },
   );
   assert.equal(
     findDrop(trace, packet => packet.includes('udp dport 67')),
@@ -156,8 +169,12 @@ function silentAfter(after: 'DISCOVER' | 'REQUEST'): ProbeReport {
 }
 
 function policy(family: string, table: string, chain: string) {
-  return { family, table, chain, rule: null };
+  return { family, table, chain, rule: null, links: { in: 'k8s-br0', out: 'eth0' } };
 }
+
+const toHost = { in: 'k8s-br0', out: null };
+const fromHost = { in: null, out: 'k8s-br0' };
+const dropByRule = { family: 'inet', table: 't', chain: 'c', rule: 'drop' };
 
 /**
  * Facts → the first letter of each stage's state, the code of the first failure or warning, and its command.
@@ -207,10 +224,43 @@ const cases: [
   ],
   [
     'ufw drops DHCP',
-    { report: silentAfter('DISCOVER'), drops: { dhcp: policy('ip', 'filter', 'ufw-user-input') } },
+    {
+      report: silentAfter('DISCOVER'),
+      drops: { dhcp: { ...policy('ip', 'filter', 'ufw-user-input'), links: toHost } },
+    },
     'ofsssss',
     'packet-dropped',
     /^ufw allow in on k8s-br0 to any port 67$/,
+  ],
+  [
+    'ufw drops what the host sends',
+    {
+      report: silentAfter('DISCOVER'),
+      drops: { dhcp: { ...policy('ip', 'filter', 'ufw-x'), links: fromHost } },
+    },
+    'ofsssss',
+    'packet-dropped',
+    /^ufw allow out on k8s-br0$/,
+  ],
+  [
+    'a policy drops what the host sends',
+    {
+      report: silentAfter('DISCOVER'),
+      drops: { dhcp: { ...policy('ip', 'filter', 'OUTPUT'), links: fromHost } },
+    },
+    'ofsssss',
+    'packet-dropped',
+    /^iptables -t filter -I OUTPUT -o k8s-br0 -j ACCEPT$/,
+  ],
+  [
+    'a rule drops the answers of the name server',
+    {
+      report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } },
+      drops: { dns: { ...dropByRule, links: fromHost } },
+    },
+    'oofooos',
+    'packet-dropped',
+    /^nft insert rule inet t c oifname k8s-br0 udp sport 53 accept$/,
   ],
   [
     'the name of the probe is unknown',
@@ -236,7 +286,7 @@ const cases: [
     'a rule drops DNS',
     {
       report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } },
-      drops: { dns: { family: 'inet', table: 't', chain: 'c', rule: 'drop' } },
+      drops: { dns: { ...dropByRule, links: toHost } },
     },
     'oofooos',
     'packet-dropped',
@@ -275,7 +325,7 @@ const cases: [
     { report: noAnswer, counters: none, drops: { outgoing: policy('inet', 'firewalld', 'filter_FORWARD') } },
     'ooofsso',
     'packet-dropped',
-    /^firewall-cmd --permanent --zone=libvirt --add-interface=k8s-br0 && firewall-cmd --reload$/,
+    /^firewall-cmd --permanent --zone=trusted --add-interface=k8s-br0 && firewall-cmd --reload$/,
   ],
   [
     'a policy of iptables drops forwarded packets',
@@ -328,7 +378,7 @@ const cases: [
   ['the answer is lost in the host', { report: noAnswer }, 'ooooofo', 'answer-lost', /^nft list/],
   [
     'the answer is dropped',
-    { report: noAnswer, drops: { returning: { family: 'inet', table: 't', chain: 'c', rule: 'drop' } } },
+    { report: noAnswer, drops: { returning: { ...dropByRule, links: { in: 'eth0', out: 'k8s-br0' } } } },
     'ooooofo',
     'packet-dropped',
     /^nft insert rule inet t c oifname k8s-br0 accept$/,

@@ -18,7 +18,7 @@ const address = { ip: ip('192.168.100.1'), prefixLength: 24, broadcast: ip('192.
 const owner = { protocol: 'udp', address: '0.0.0.0', port: 67, program: 'dhcpd', pid: 7 } as const;
 const dropped = {
   packet: { kind: 'dhcp' },
-  drop: { family: 'ip', table: 'filter', chain: 'INPUT', rule: null },
+  drop: { family: 'ip', table: 'filter', chain: 'INPUT', rule: null, links: { in: bridge, out: null } },
   bridge,
 } as const;
 
@@ -164,12 +164,18 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     {
       ...dropped,
       packet: { kind: 'outgoing', to: nextHop },
-      drop: { ...dropped.drop, chain: 'ufw-user-forward' },
+      drop: { ...dropped.drop, chain: 'ufw-user-forward', links: { in: bridge, out: dev } },
     },
     {
       ...dropped,
       packet: { kind: 'returning', from: nextHop },
-      drop: { family: 'inet', table: 'firewalld', chain: 'filter_FORWARD', rule: 'reject' },
+      drop: {
+        family: 'inet',
+        table: 'firewalld',
+        chain: 'filter_FORWARD',
+        rule: 'reject',
+        links: { in: dev, out: bridge },
+      },
     },
   ],
   'probe-name-known': [{ gateway }],

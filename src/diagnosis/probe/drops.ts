@@ -33,8 +33,15 @@ export function findDrop(lines: readonly string[], isExpected: (packet: string) 
     if (event.startsWith('packet: ')) packets.set(id, event);
     const isPolicy = /^policy drop\b/.test(event);
     const [, rule = ''] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(event) ?? [];
-    if ((isPolicy || rule !== '') && isExpected(packets.get(id) ?? ''))
-      return { family, table, chain, rule: isPolicy ? null : rule.trim() };
+    const packet = packets.get(id) ?? '';
+    if ((isPolicy || rule !== '') && isExpected(packet))
+      return { family, table, chain, rule: isPolicy ? null : rule.trim(), links: linksOf(packet) };
   }
   return null;
+}
+
+/** Reads the links of `packet: iif "k8s-br0" oif "uplink" ip saddr …`. */
+function linksOf(packet: string): Drop['links'] {
+  const link = (field: 'iif' | 'oif') => new RegExp(`\\b${field} "([^"]*)"`).exec(packet)?.[1] ?? null;
+  return { in: link('iif'), out: link('oif') };
 }

@@ -1,41 +1,41 @@
 // Proposes the command that lets packets of one bridge pass a chain of another program that drops them.
 import type { Drop, Packet } from '../details.ts';
 
-/** A packet's direction, from the view of the host, and the UDP port of its service. */
-const traits: Readonly<
-  Record<Packet['kind'], { readonly direction: 'in' | 'out'; readonly servicePort: number | null }>
-> = {
-  dhcp: { direction: 'in', servicePort: 67 },
-  dns: { direction: 'in', servicePort: 53 },
-  outgoing: { direction: 'in', servicePort: null },
-  returning: { direction: 'out', servicePort: null },
+/** The UDP port of the service that a packet asks, or that answers it. */
+const servicePorts: Readonly<Record<Packet['kind'], number | null>> = {
+  dhcp: 67,
+  dns: 53,
+  outgoing: null,
+  returning: null,
 };
 
 const iptablesTables = ['filter', 'mangle', 'raw', 'security'];
 
+/** The direction of a packet on the bridge, from the view of the host. */
+type Direction = 'in' | 'out';
+
 /**
  * Returns the narrowest command that accepts packets of this bridge, in the form of the program that owns the
- * chain: ufw, firewalld, iptables or nft. Null for names that a shell or nft could misread.
+ * chain: ufw, firewalld, iptables or nft. Null for names that a shell or nft could misread, and where the
+ * packet cannot be told by the bridge: an answer of the outside before its route is known.
  */
-export function commandAgainst(
-  { family, table, chain, rule }: Drop,
-  packet: Packet['kind'],
-  bridge: string,
-): string | null {
-  const { direction, servicePort } = traits[packet];
+export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: string): string | null {
+  const { family, table, chain, rule, links } = drop;
   if (![family, table, chain].every(name => /^[\w.-]+$/.test(name))) return null;
-  if (/^ufw6?-/.test(chain))
-    return servicePort === null
-      ? `ufw route allow ${direction} on ${bridge}`
-      : `ufw allow in on ${bridge} to any port ${servicePort}`;
+  const isForwarded = links.in !== null && links.out !== null;
+  const isIptables = family === 'ip' && iptablesTables.includes(table);
+  const known = (['in', 'out'] as const).filter(way => links[way] === bridge);
+  // iptables knows no incoming link there.
+  const [direction] = isIptables && chain === 'POSTROUTING' ? known.filter(way => way === 'out') : known;
+  if (direction === undefined) return null;
+  if (/^ufw6?-/.test(chain)) return ufwCommand(direction, isForwarded, servicePorts[packet], bridge);
   if (table === 'firewalld')
-    return `firewall-cmd --permanent --zone=libvirt --add-interface=${bridge} && firewall-cmd --reload`;
+    return `firewall-cmd --permanent --zone=trusted --add-interface=${bridge} && firewall-cmd --reload`;
   // A policy drops all that is not accepted, so accept all of the bridge: virlan's own rules filter it.
   const isPolicy = rule === null;
-  const directions: readonly ('in' | 'out')[] =
-    isPolicy && servicePort === null ? ['in', 'out'] : [direction];
-  const port = isPolicy ? null : servicePort;
-  const isIptables = family === 'ip' && iptablesTables.includes(table);
+  const isForwardChain = isForwarded && chain !== 'POSTROUTING';
+  const directions: readonly Direction[] = isPolicy && isForwardChain ? ['in', 'out'] : [direction];
+  const port = isPolicy ? null : servicePorts[packet];
   return directions
     .map(way =>
       isIptables
@@ -45,10 +45,18 @@ export function commandAgainst(
     .join(' && ');
 }
 
-function iptablesMatch(way: 'in' | 'out', bridge: string, port: number | null): string {
-  return `${way === 'in' ? '-i' : '-o'} ${bridge}${port === null ? '' : ` -p udp --dport ${port}`}`;
+function ufwCommand(way: Direction, isForwarded: boolean, port: number | null, bridge: string): string {
+  if (isForwarded) return `ufw route allow ${way} on ${bridge}`;
+  const service = way === 'in' && port !== null ? ` to any port ${port}` : '';
+  return `ufw allow ${way} on ${bridge}${service}`;
 }
 
-function nftMatch(way: 'in' | 'out', bridge: string, port: number | null): string {
-  return `${way === 'in' ? 'iifname' : 'oifname'} ${bridge}${port === null ? '' : ` udp dport ${port}`}`;
+function iptablesMatch(way: Direction, bridge: string, port: number | null): string {
+  const service = port === null ? '' : ` -p udp ${way === 'in' ? '--dport' : '--sport'} ${port}`;
+  return `${way === 'in' ? '-i' : '-o'} ${bridge}${service}`;
+}
+
+function nftMatch(way: Direction, bridge: string, port: number | null): string {
+  const service = port === null ? '' : ` udp ${way === 'in' ? 'dport' : 'sport'} ${port}`;
+  return `${way === 'in' ? 'iifname' : 'oifname'} ${bridge}${service}`;
 }

@@ -1,0 +1,165 @@
+// Each command that virlan proposes against another firewall is one that the firewall accepts.
+import assert from 'node:assert/strict';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import type { Drop, Packet } from '../../src/diagnosis/details.ts';
+import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
+import { type Chain, hooksOnTheWay } from '../../src/other-firewalls/model.ts';
+import { proposedCommand } from '../../src/other-firewalls/unknown-chains.ts';
+import {
+  addMachines,
+  assertConnectivity,
+  configureBackend,
+  leftoverRules,
+  networkStatus,
+  resetScenario,
+  serveHostPorts,
+} from './firewall-scenario.ts';
+import { installFirewalls, startFirewalld, ufw } from './firewalls.ts';
+import { installVirlan, virlan } from './host.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
+
+const remedies = suite('remedies');
+const bridge = 'k8s-br0';
+
+/** The links of a packet of machines, or to them, at each hook. */
+const linksAt = {
+  prerouting: [{ in: bridge, out: null }],
+  input: [{ in: bridge, out: null }],
+  forward: [
+    { in: bridge, out: 'uplink' },
+    { in: 'uplink', out: bridge },
+  ],
+  output: [{ in: null, out: bridge }],
+  postrouting: [
+    { in: null, out: bridge },
+    { in: 'uplink', out: bridge },
+  ],
+} as const;
+
+const packets: Packet['kind'][] = ['dhcp', 'dns', 'outgoing', 'returning'];
+
+/** The hooks of the chains that are built into iptables' tables (iptables(8)). */
+const builtins = {
+  filter: ['input', 'forward', 'output'],
+  mangle: hooksOnTheWay,
+  raw: ['prerouting', 'output'],
+} as const;
+
+function nft(input: string) {
+  return execa('nft', ['-f', '-'], { input });
+}
+
+function succeeds(command: string) {
+  return execa('sh', ['-c', command]);
+}
+
+remedies.before(async () => {
+  await installVirlan();
+  await installFirewalls();
+  await serveHostPorts();
+});
+remedies.after.each(resetScenario);
+
+/** Returns the commands against a drop of each packet, by a rule and by the policy of a chain. */
+function commandsAt(place: Pick<Drop, 'family' | 'table' | 'chain'>, hook: keyof typeof linksAt): string[] {
+  return linksAt[hook].flatMap(links =>
+    [null, 'drop'].flatMap(rule =>
+      packets.map(packet => {
+        const command = commandAgainst({ ...place, rule, links }, packet, bridge);
+        assert(command, `${place.table} ${place.chain} ${packet} ${JSON.stringify(links)}`);
+        return command;
+      }),
+    ),
+  );
+}
+
+remedies('iptables and nft accept each proposed command', async () => {
+  const commands: string[] = [];
+  for (const [table, hooks] of Object.entries(builtins)) {
+    await execa('iptables', ['-t', table, '-N', 'corp']);
+    for (const hook of hooks) {
+      const name = hook.toUpperCase();
+      commands.push(...commandsAt({ family: 'ip', table, chain: name }, hook));
+      commands.push(...commandsAt({ family: 'ip', table, chain: 'corp' }, hook));
+      const chain: Chain = { family: 'ip', table, name, hook, policy: 'drop' };
+      commands.push(proposedCommand(bridge, chain) ?? assert.fail(name));
+    }
+  }
+  // Not every kernel knows the bridge's name in the bridge family (nft_meta_bridge).
+  for (const family of ['ip', 'inet'])
+    for (const hook of hooksOnTheWay) {
+      await nft(`table ${family} corp { chain ${hook} { type filter hook ${hook} priority 0; }; }`);
+      commands.push(...commandsAt({ family, table: 'corp', chain: hook }, hook));
+      const chain: Chain = { family, table: 'corp', name: hook, hook, policy: 'drop' };
+      commands.push(proposedCommand(bridge, chain) ?? assert.fail(hook));
+    }
+  for (const command of new Set(commands)) await succeeds(command);
+});
+
+remedies('ufw and firewalld accept each proposed command', async () => {
+  await ufw('--force', 'enable');
+  const chains = {
+    input: 'ufw-user-input',
+    forward: 'ufw-reject-forward',
+    output: 'ufw-skip-to-policy-output',
+  };
+  const commands = Object.entries(chains).flatMap(([hook, chain]) =>
+    commandsAt({ family: 'ip', table: 'filter', chain }, hook as keyof typeof chains),
+  );
+  for (const command of new Set(commands)) await succeeds(command);
+  await startFirewalld();
+  const [command] = commandsAt({ family: 'inet', table: 'firewalld', chain: 'filter_FORWARD' }, 'forward');
+  await succeeds(command ?? '');
+});
+
+remedies('an answer of the outside that is dropped before its route is known has no command', () => {
+  const links = { in: 'uplink', out: null };
+  const drop: Drop = { family: 'ip', table: 'raw', chain: 'PREROUTING', rule: null, links };
+  assert.equal(commandAgainst(drop, 'returning', bridge), null);
+});
+
+for (const firewall of ['nftables', 'iptables'] as const) {
+  remedies(`ufw that denies outgoing packets, beside ${firewall}: machines have all they need`, async () => {
+    await ufw('default', 'deny', 'outgoing');
+    await ufw('--force', 'enable');
+    await configureBackend(firewall);
+    await up();
+    // The host's own way out, which its tests and its dnsmasq need.
+    await ufw('allow', 'out', 'on', 'uplink');
+    const scenario = await addMachines();
+    await assertConnectivity(scenario);
+    assert.deepEqual(await plannedSteps(), []);
+    await down();
+    assert.deepEqual(await leftoverRules(), []);
+  });
+
+  remedies(
+    `chains for outgoing packets that drop, beside ${firewall}, are named with a command`,
+    async () => {
+      await execa('iptables', ['-A', 'OUTPUT', '-o', 'uplink', '-j', 'ACCEPT']);
+      await execa('iptables', ['-A', 'OUTPUT', '-o', 'lo', '-j', 'ACCEPT']);
+      await execa('iptables', ['-P', 'OUTPUT', 'DROP']);
+      await nft(`table inet kill { chain out { type filter hook output priority 5; policy drop;
+      oifname { "lo", "uplink" } accept; }; chain pre { type filter hook prerouting priority -150;
+      policy drop; iifname { "lo", "uplink" } accept; }; }`);
+      await configureBackend(firewall);
+      assert.equal((await virlan('up')).exitCode, 0);
+      const proposals = async () =>
+        (await networkStatus()).problems.flatMap(
+          problem => / unless a rule of its own accepts them: (.*)$/.exec(problem)?.[1] ?? [],
+        );
+      const commands = await proposals();
+      assert.deepEqual(
+        ['OUTPUT', 'kill out', 'kill pre'].map(name => commands.some(command => command.includes(name))),
+        [true, true, true],
+      );
+      for (const command of commands) await succeeds(command);
+      assert.deepEqual(await proposals(), []);
+      await assertConnectivity(await addMachines());
+      await down();
+    },
+  );
+}
+
+remedies.run();
