@@ -90,8 +90,10 @@ function formatMachine(machine: MachineStatus): Cell[] {
   ];
 }
 
-function formatMac({ mac, replacedMac }: MachineStatus): string {
-  return replacedMac === null ? mac : `${mac} (was ${replacedMac})`;
+/** Names the replaced MAC only until the machine has an address: nobody looks for it by then. */
+function formatMac({ mac, replacedMac, state, lease }: MachineStatus): string {
+  const isNamed = replacedMac !== null && state !== 'running' && lease === null;
+  return isNamed ? `${mac} (was ${replacedMac})` : mac;
 }
 
 function formatLease({ ip, lease }: MachineStatus): string {
