@@ -6,7 +6,7 @@ import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { limit: { type: 'string', default: '480' } },
+  options: { limit: { type: 'string', default: '900' } },
 });
 const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/clients`;

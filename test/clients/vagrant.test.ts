@@ -17,6 +17,10 @@ const vagrantTest = suite('vagrant');
 const project = '/tmp/lab';
 const machine = 'lab_web';
 
+/** A second directory. Its machine has no management network, only one of its own choice. */
+const project2 = '/tmp/alone';
+const machine2 = 'alone_web';
+
 /** Returns the public key of the pair that comes with Vagrant and is known to everybody. */
 function publicKey(): string {
   const gems = '/usr/share/rubygems-integration/all/gems';
@@ -24,17 +28,22 @@ function publicKey(): string {
   return `${gems}/${gem}/keys/vagrant.pub`;
 }
 
+/** Runs Vagrant in the first project. Throws with its output if it fails. */
 function vagrant(...args: string[]) {
+  return vagrantIn(project, ...args);
+}
+
+function vagrantIn(directory: string, ...args: string[]) {
   return execa('vagrant', args, {
-    cwd: project,
+    cwd: directory,
     env: { HOME: '/tmp', LC_ALL: 'C.UTF-8' },
     timeout: 300_000,
   });
 }
 
-/** Returns the address at which Vagrant reaches the machine. */
-async function sshAddress(): Promise<string | undefined> {
-  return /^ *HostName (.*)$/m.exec((await vagrant('ssh-config')).stdout)?.[1];
+/** Returns the address at which Vagrant reaches a project's machine. */
+async function sshAddress(directory: string): Promise<string | undefined> {
+  return /^ *HostName (.*)$/m.exec((await vagrantIn(directory, 'ssh-config')).stdout)?.[1];
 }
 
 /** Makes a box: an empty disk, and in its Vagrantfile the kernel to boot, which is emulated. */
@@ -73,25 +82,36 @@ end
 vagrantTest.before(async () => {
   await startHost('[network.k8s-br0]\nstp = no\n');
   await makeBox('/tmp/tiny.box');
-  mkdirSync(project);
+  writeProject(project, "libvirt.management_network_name = 'k8s-br0'");
+  writeProject(
+    project2,
+    'libvirt.mgmt_attach = false',
+    "config.vm.network :private_network, type: 'dhcp', libvirt__network_name: 'k8s-br0', auto_config: false",
+  );
+});
+
+/** Writes a Vagrantfile for a machine web of the box. */
+function writeProject(directory: string, ofProvider: string, ofMachine = ''): void {
+  mkdirSync(directory);
   writeFileSync(
-    `${project}/Vagrantfile`,
+    `${directory}/Vagrantfile`,
     `Vagrant.configure('2') do |config|
   config.vm.define 'web'
   config.vm.box = 'tiny'
+  ${ofMachine}
   config.vm.provider :libvirt do |libvirt|
-    libvirt.management_network_name = 'k8s-br0'
+    ${ofProvider}
   end
 end
 `,
   );
-});
+}
 
 vagrantTest('up boots a machine and reaches it by SSH at the address of its name', async () => {
   await vagrant('box', 'add', '--name', 'tiny', '/tmp/tiny.box');
   const up = await vagrant('up', '--provider', 'libvirt');
   assert.match(up.stdout, /Machine booted and ready!/);
-  assert.equal(await sshAddress(), formulaAddressOf(machine));
+  assert.equal(await sshAddress(project), formulaAddressOf(machine));
   const inside = await vagrant('ssh', '-c', 'ip -4 address show eth0');
   assert.match(inside.stdout, new RegExp(`inet ${formulaAddressOf(machine)}/24`));
 });
@@ -101,7 +121,14 @@ vagrantTest('halt and up change neither MAC nor address', async () => {
   await vagrant('halt');
   await vagrant('up');
   assert.deepEqual(await macsOf(machine), before);
-  assert.equal(await sshAddress(), formulaAddressOf(machine));
+  assert.equal(await sshAddress(project), formulaAddressOf(machine));
+});
+
+vagrantTest('a private network named k8s-br0 gives a machine its address, too', async () => {
+  assert.match((await vagrantIn(project2, 'up')).stdout, /Machine booted and ready!/);
+  assert.equal(await sshAddress(project2), formulaAddressOf(machine2));
+  await vagrantIn(project2, 'destroy', '--force');
+  await networkIsActive();
 });
 
 vagrantTest(
