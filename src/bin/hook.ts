@@ -6,7 +6,6 @@ import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
 import { messageOf } from '../errors.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
-import { plugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { paths } from '../system/paths.ts';
 
@@ -18,7 +17,12 @@ async function dispatch(driver: string, operation: string): Promise<HookOutcome>
     return prepareMachine(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'network' && operation === 'port-created') {
+    const { plugNic } = await import('../operations/plug-nic.ts');
     return plugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
+  }
+  if (driver === 'network' && operation === 'port-deleted') {
+    const { unplugNic } = await import('../operations/plug-nic.ts');
+    return unplugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
   if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
     const { startDaemon } = await import('../operations/start-daemon.ts');

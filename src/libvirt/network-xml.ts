@@ -14,7 +14,7 @@ export interface LibvirtNetwork {
   readonly bridge: string | null;
 }
 
-/** A NIC that libvirt plugs into one of its networks. */
+/** A NIC that libvirt plugs into one of its networks, or unplugs. */
 export interface NetworkPort {
   readonly network: LibvirtNetwork;
   readonly owner: { readonly name: string; readonly uuid: string };
@@ -32,8 +32,8 @@ export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
 }
 
 /**
- * Reads the XML that the network hook gets for `port-created` (networkRunHook in bridge_driver.c). Never
- * throws.
+ * Reads the XML that the network hook gets for `port-created` and `port-deleted` (networkRunHook in
+ * bridge_driver.c). Never throws.
  */
 export function parseNetworkPort(xml: string): Result<NetworkPort> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };

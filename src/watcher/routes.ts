@@ -12,6 +12,7 @@ export interface RouteHandlers {
   report(events: readonly Event[]): void;
   prepareMachine(xml: string): Promise<HookOutcome>;
   plugNic(xml: string): Promise<HookOutcome>;
+  unplugNic(xml: string): Promise<HookOutcome>;
   startDaemon(): Promise<HookOutcome>;
   /**
    * Reconciles a machine whose reservation changed without an event. Returns false while libvirt is not
@@ -37,6 +38,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
     ['GET /ping', async () => text('virlan\n')],
     ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
     ['POST /hook/network/port-created', hook('network port-created', xml => handlers.plugNic(xml))],
+    ['POST /hook/network/port-deleted', hook('network port-deleted', xml => handlers.unplugNic(xml))],
     ['POST /hook/daemon/start', hook('daemon start', () => handlers.startDaemon())],
     [
       'POST /reconcile',

@@ -8,7 +8,7 @@ import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
-import { plugNic } from '../operations/plug-nic.ts';
+import { plugNic, unplugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import { preventDefault, startDaemon } from '../operations/start-daemon.ts';
@@ -182,6 +182,7 @@ export class Watcher {
       report: events => this.#report(events),
       prepareMachine: xml => prepareMachine(xml, this.#configuration.current),
       plugNic: xml => plugNic(xml, this.#configuration.current),
+      unplugNic: xml => unplugNic(xml, this.#configuration.current),
       startDaemon: () => this.#startDaemon(),
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),

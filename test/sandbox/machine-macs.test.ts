@@ -1,5 +1,6 @@
 // Which MAC a definition keeps when people and tools write their own, with the watcher and a real libvirtd.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { formulaMacOf } from './formula-values.ts';
 import {
@@ -13,6 +14,8 @@ import {
   startLibvirtd,
   startMachine,
   virlan,
+  virsh,
+  withHotplug,
 } from './host.ts';
 import { logLinesOf } from './log.ts';
 import { until } from './until.ts';
@@ -92,5 +95,24 @@ machineMacs(
     assert.match(await status(), /MAC of fought \(NIC 0 on k8s-br0\) .*left alone until/);
   },
 );
+
+machineMacs('a hot-plug that fails leaves no NIC in status and no line in the hostsfile', async () => {
+  await define(withHotplug(domainXml({ name: 'hot', uuid: uuid(4), nics: [onBridge] })));
+  await until(async () => (await macOf('hot')) === formulaMacOf('hot'), 30);
+  await startMachine('hot');
+  const mac = '52:54:00:77:77:02';
+  const plug = (model: string) =>
+    virsh('attach-interface', 'hot', 'network', 'k8s-br0', '--mac', mac, '--model', model, '--live');
+  await assert.rejects(plug('no-such-model'));
+  const reserved = () => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').includes(mac);
+  await until(async () => !reserved() && !(await status()).includes(mac));
+  await plug('virtio');
+  await idle('hot');
+  assert(reserved());
+  // Unplugging is no failure: the NIC may come back and gets its address again.
+  await virsh('destroy', 'hot');
+  await idle('hot');
+  assert(reserved());
+});
 
 machineMacs.run();

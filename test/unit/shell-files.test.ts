@@ -42,6 +42,7 @@ shell('the hooks post to routes of the watcher', () => {
     report: missing,
     prepareMachine: missing,
     plugNic: missing,
+    unplugNic: missing,
     startDaemon: missing,
     reconcileMachine: missing,
     status: missing,
