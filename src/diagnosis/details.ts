@@ -113,6 +113,7 @@ export interface MachineDetails {
   'port-disabled': { readonly tap: string };
   'request-answered': None;
   'request-heard': None;
+  'address-static': { readonly ip: Ipv4 };
   'nothing-sent': { readonly machine: string; readonly tap: string };
   /** It sends frames; whether it uses DHCP is unknown without dnsmasq's log. */
   'no-lease-given': { readonly mac: Mac; readonly tap: string };

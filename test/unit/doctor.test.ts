@@ -469,6 +469,14 @@ for (const [facts, check, detail] of nics) {
 
 const machine: MachineFacts = { name: 'web', state: 'running', elsewhere: [], nics: [nic] };
 
+doctor('a machine that has its reserved address without DHCP is well', () => {
+  for (const log of [null, [], ['DHCPDISCOVER(k8s-br0)']]) {
+    const findings = judgeNic('web', { ...nic, lease: null, neighbour: { mac: mac(1) }, log });
+    assert.equal(problemOf(findings), null);
+    assert(findings.some(({ detail }) => detail.kind === 'address-static'));
+  }
+});
+
 doctor('a machine that is unknown, shut off, or without a NIC on the network is reported', () => {
   const detailOf = (facts: Partial<MachineFacts>) =>
     problemOf(judgeMachine({ ...machine, ...facts }))?.detail ?? null;

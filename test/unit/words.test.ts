@@ -125,6 +125,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'port-disabled': [{ tap }],
   'request-answered': [{}],
   'request-heard': [{}],
+  'address-static': [{ ip: reserved }],
   'nothing-sent': [{ machine, tap }],
   'no-lease-given': [{ mac: mac(1), tap }],
   'request-missing': [{ mac: mac(1), tap }],

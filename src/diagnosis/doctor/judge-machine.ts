@@ -65,7 +65,10 @@ function judgePort(tap: string, { bridge, port }: NicFacts): Finding {
 /** The form in which dnsmasq logs messages of clients (log_packet in its rfc2131.c). */
 const clientMessage = /\bDHCP(DISCOVER|REQUEST|INFORM)\(/;
 
-function judgeDiscover(machine: string, tap: string, { mac, port, lease, log }: NicFacts): Finding {
+function judgeDiscover(machine: string, tap: string, nic: NicFacts): Finding {
+  const { mac, port, lease, log, reserved, neighbour } = nic;
+  if (lease === null && reserved !== null && neighbour?.mac === mac)
+    return ok('discover', { kind: 'address-static', ip: reserved });
   if (lease !== null) return ok('discover', { kind: 'request-answered' });
   if (log?.some(line => clientMessage.test(line))) return ok('discover', { kind: 'request-heard' });
   if (port?.framesSent === 0) return fail('discover', { kind: 'nothing-sent', machine, tap });

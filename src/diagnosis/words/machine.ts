@@ -55,6 +55,9 @@ export const machineWords: Words<keyof MachineDetails> = {
   'port-blocked': { seen: ({ tap }) => `${tap} is blocked in its bridge`, fix: letForward },
   'port-disabled': { seen: ({ tap }) => `${tap} is disabled in its bridge`, fix: letForward },
   'request-answered': { seen: () => 'its DHCP request was answered' },
+  'address-static': {
+    seen: ({ ip }) => `has ${formatIp(ip)}, which is reserved for it, without DHCP: a static address`,
+  },
   'request-heard': { seen: () => 'dnsmasq received its DHCP request' },
   'nothing-sent': {
     seen: ({ machine, tap }) =>
