@@ -127,6 +127,7 @@ const problemSchema = v.union([
   v.object({ kind: v.literal('address-unusable'), address: addressSchema }),
   v.object({ kind: v.literal('hostname-taken'), label: v.string() }),
   v.object({ kind: v.literal('pool-exhausted'), held: v.optional(heldSchema, {}) }),
+  v.object({ kind: v.literal('too-many-nics'), nics: v.number(), limit: v.number() }),
   v.object({ kind: v.literal('metadata-invalid'), attribute: v.picklist(['mac', 'ip', 'hostname']) }),
 ]);
 const legacyProblem = v.pipe(
@@ -216,6 +217,7 @@ function formatProblem(problem: ReservationProblem): unknown {
     case 'mac-taken':
     case 'hostname-taken':
     case 'pool-exhausted':
+    case 'too-many-nics':
     case 'metadata-invalid':
       return problem;
   }

@@ -6,13 +6,19 @@ import type { Domain, Nic } from '../libvirt/domain-xml.ts';
 import { isLabel } from '../names/label.ts';
 import type { ReservationProblem, WishAttribute } from './problem.ts';
 
+/**
+ * Most NICs of a machine on one network that are given MACs and addresses. Each is compared with the others
+ * while other machines wait.
+ */
+export const maxNics = 128;
+
 /** The namespace of a machine's wishes in its `<metadata>`. */
 export const machineNamespace = 'urn:virlan:machine:1';
 
 export interface Machine {
   readonly name: string;
   readonly uuid: string;
-  /** The MACs of its NICs on this network, in XML order. */
+  /** The MACs of its NICs on this network, in XML order; at most `maxNics`. */
   readonly macs: readonly Mac[];
   readonly wishes: Wishes;
 }
@@ -32,13 +38,13 @@ export const noWishes: Wishes = { keepsMac: false, ip: null, hostname: null, pro
  * it.
  */
 export function machineOn(bridge: string, passThrough: ReadonlySet<string>, domain: Domain): Machine {
-  const nics = nicsOn(bridge, passThrough, domain);
+  const macs = nicsOn(bridge, passThrough, domain).flatMap(nic => nic.mac ?? []);
   const element = domain.metadata.find(({ namespace }) => namespace === machineNamespace);
   return {
     name: domain.name,
     uuid: domain.uuid,
-    macs: nics.flatMap(nic => nic.mac ?? []),
-    wishes: element === undefined ? noWishes : readWishes(element.attributes),
+    macs: macs.slice(0, maxNics),
+    wishes: withLimit(macs.length, element === undefined ? noWishes : readWishes(element.attributes)),
   };
 }
 
@@ -48,6 +54,11 @@ export function nicsOn(bridge: string, passThrough: ReadonlySet<string>, { nics 
     nic =>
       nic.bridge === bridge || (nic.bridge === null && nic.network !== null && passThrough.has(nic.network)),
   );
+}
+
+function withLimit(nics: number, wishes: Wishes): Wishes {
+  if (nics <= maxNics) return wishes;
+  return { ...wishes, problems: [{ kind: 'too-many-nics', nics, limit: maxNics }, ...wishes.problems] };
 }
 
 function readWishes(attributes: ReadonlyMap<string, string>): Wishes {

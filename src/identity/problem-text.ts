@@ -25,6 +25,8 @@ export function problemText(problem: ReservationProblem): string {
       return `its hostname ${problem.label} is taken: choose another in its metadata`;
     case 'pool-exhausted':
       return `no address is free in dhcp-range${heldText(problem.held)}: widen it, or forget machines that no longer exist`;
+    case 'too-many-nics':
+      return `it has ${problem.nics} NICs on this network, and only the first ${problem.limit} get addresses`;
     case 'metadata-invalid':
       return `its metadata's ${problem.attribute} is not valid: ${wishRemedies[problem.attribute]}`;
     case 'legacy':

@@ -30,6 +30,8 @@ export type ReservationProblem =
   | { readonly kind: 'hostname-taken'; readonly label: string }
   /** No address of dhcp-range is left: it gets no address. `held`: how many are held in which way. */
   | { readonly kind: 'pool-exhausted'; readonly held: Readonly<Record<SkipReason, number>> }
+  /** The machine has more NICs on the network than are given addresses. */
+  | { readonly kind: 'too-many-nics'; readonly nics: number; readonly limit: number }
   /** A value in the metadata cannot be read. */
   | { readonly kind: 'metadata-invalid'; readonly attribute: WishAttribute }
   /** Written as a sentence by virlan 0.1.0; replaced at the machine's next start. */

@@ -47,6 +47,7 @@ const anyProblem: fc.Arbitrary<ReservationProblem> = fc
       kind: fc.constant('pool-exhausted' as const),
       held: fc.record({ reserved: fc.nat(), leased: fc.nat(), answered: fc.nat(), fixed: fc.nat() }),
     }),
+    fc.record({ kind: fc.constant('too-many-nics' as const), nics: fc.nat(), limit: fc.nat() }),
     fc.record({
       kind: fc.constant('metadata-invalid' as const),
       attribute: fc.constantFrom('mac' as const, 'ip' as const, 'hostname' as const),

@@ -20,6 +20,7 @@ import {
   type Machine,
   machineNamespace,
   machineOn,
+  maxNics,
   noWishes,
   type Wishes,
 } from '../../src/identity/machine.ts';
@@ -413,6 +414,28 @@ reservations('an address that somebody answers for is given to no new machine, a
   const [none] = full.define(machine(2, 'db', [2])).entries;
   assert.match(textOf(none), /\(1 answered for by somebody on the bridge\)/);
 });
+
+reservations(
+  'of a machine with thousands of NICs only the first get addresses, and its problem says so',
+  () => {
+    const nics = Array.from({ length: 10_000 }, (_, nic) => ({
+      mac: mac(
+        `02:00:00:00:${(nic >> 8).toString(16).padStart(2, '0')}:${(nic & 255).toString(16).padStart(2, '0')}`,
+      ),
+      bridge: 'k8s-br0',
+      network: null,
+      tap: null,
+      ...asMade,
+    }));
+    const wanted = machineOn('k8s-br0', new Set(), { name: 'many', uuid: uuid(1), nics, metadata: [] });
+    const { entries } = new Host().define(wanted);
+    assert.equal(entries.length, maxNics);
+    assert.match(
+      textOf(entries[0]),
+      /^it has 10000 NICs on this network, and only the first 128 get addresses$/,
+    );
+  },
+);
 
 reservations('lines written by hand have priority', () => {
   const host = new Host([], [`${mac(1)},192.168.100.50,left`, '192.168.100.155', 'web', `${mac(4)},printer`]);
