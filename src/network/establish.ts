@@ -21,10 +21,9 @@ import {
   recordOriginalState,
   removeOriginalState,
 } from './original-state.ts';
-import type { DesiredNetwork, ObservedNetwork } from './state.ts';
+import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import { formatAddress, groupByUnit, isEssential, type Step, type StepOf } from './steps.ts';
 import {
-  type HostSurvey,
   type OwnSurvey,
   surveyAgainst,
   surveyHost,
@@ -32,6 +31,8 @@ import {
   surveyOtherFirewalls,
   surveyOtherRemovals,
   surveyOwn,
+  surveyRestoration,
+  withConsequences,
 } from './survey.ts';
 import type { NetworkWarning } from './warnings.ts';
 
@@ -65,12 +66,13 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   const rejected = await findRejectedConfiguration(network, steps);
   if (rejected !== null) throw rejected;
   const isFirst = readOriginalState()?.networks[network.bridge] === undefined;
-  if (steps.length > 0) record(host, survey);
+  const before = withConsequences(host);
+  if (steps.length > 0) record(before, survey);
   recordPorts(network.bridge, survey.observed);
   const own = await applySteps(steps, 'stop');
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
-    const remaining = await rollBack(host, survey);
+    const remaining = await rollBack(before, survey);
     if (isFirst && remaining.length === 0) removeRecords(network.bridge);
     const outcome =
       remaining.length === 0
@@ -100,7 +102,7 @@ export async function establishWhatWorks(
   const rejected = await findRejectedConfiguration(network, planned);
   const left = rejected === null ? [] : dnsmasqSteps(network.bridge, planned);
   const steps = planned.filter(step => !left.includes(step));
-  if (steps.length > 0) record(host, survey);
+  if (steps.length > 0) record(withConsequences(host), survey);
   recordPorts(network.bridge, survey.observed);
   const applied = await applySteps(steps, 'continue');
   const warnings: NetworkWarning[] = [...survey.warnings];
@@ -147,7 +149,7 @@ async function findRejectedConfiguration(
 export async function takeDown(name: string, bridge: string): Promise<Established> {
   const removals = await surveyOtherRemovals(bridge);
   const others = await applySteps(removals.steps, 'continue');
-  const own = await applySteps(await planTakeDown(name, bridge), 'continue');
+  const own = await restoreOriginal(name, bridge);
   const [failure] = own.failed;
   if (failure !== undefined) {
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
@@ -163,13 +165,19 @@ function removeRecords(bridge: string): void {
   removeOriginalState(bridge);
 }
 
-async function planTakeDown(name: string, bridge: string): Promise<Step[]> {
+async function restoreOriginal(name: string, bridge: string): Promise<Applied> {
   const original = readOriginalState();
   const goal = await originalNetwork(name, bridge, original?.networks[bridge]);
-  const { steps } = await surveyAgainst(goal);
+  const network = await applySteps((await surveyAgainst(goal)).steps, 'continue');
   const isLast = original !== null && Object.keys(original.networks).every(other => other === bridge);
-  const hostSteps = isLast ? surveyHost(originalHost(original)).steps : [];
-  return [...steps, ...hostSteps];
+  return isLast ? joinApplied(network, await restoreHost(originalHost(original), 'continue')) : network;
+}
+
+async function restoreHost(goal: HostState, onFailure: 'stop' | 'continue'): Promise<Applied> {
+  let applied: Applied = { done: [], failed: [], skipped: [] };
+  for (const plan of surveyRestoration(goal))
+    applied = joinApplied(applied, await applySteps(plan(), onFailure));
+  return applied;
 }
 
 /** Returns what is to exist once virlan has left a bridge. */
@@ -202,8 +210,8 @@ async function originalNetwork(
   };
 }
 
-function record(host: HostSurvey, { network, desired, observed }: OwnSurvey): void {
-  recordOriginalState(host.observed, network.bridge, {
+function record(host: HostState, { network, desired, observed }: OwnSurvey): void {
+  recordOriginalState(host, network.bridge, {
     name: network.name,
     boot: bootId(),
     link: observed.link === null ? null : { ...observed.link, addresses: [...observed.link.addresses] },
@@ -225,12 +233,11 @@ function recordPorts(bridge: string, { taps }: ObservedNetwork): void {
 }
 
 /** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */
-async function rollBack(host: HostSurvey, { desired, observed }: OwnSurvey): Promise<Error[]> {
+async function rollBack(host: HostState, { desired, observed }: OwnSurvey): Promise<Error[]> {
   const restoreNetwork = async () =>
     applySteps((await surveyAgainst(asDesired(desired, observed))).steps, 'stop');
-  const restoreHost = () => applySteps(surveyHost(host.observed).steps, 'stop');
   const failures: Error[] = [];
-  for (const restore of [restoreNetwork, restoreHost]) {
+  for (const restore of [restoreNetwork, () => restoreHost(host, 'stop')]) {
     await restore().then(
       ({ failed }) => failures.push(...failed.map(({ error }) => error)),
       (error: Error) => failures.push(error),

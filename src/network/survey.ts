@@ -38,7 +38,7 @@ import { bootId, readOriginalState } from './original-state.ts';
 import { planHost, planNetwork, planOtherFirewalls } from './plan.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
-import { readSysctls } from './sysctl.ts';
+import { forwardingConsequences, readSysctls, sysctlPath } from './sysctl.ts';
 import type { NetworkWarning } from './warnings.ts';
 
 /** virlan's own part of a network as it is desired, as it is, and the steps in between. */
@@ -192,6 +192,34 @@ export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
   };
   return { observed, steps: planHost(desired, observed, paths.sysctl) };
 }
+
+/**
+ * Returns the settings of the host, before steps of its survey are taken, with those that the kernel changes
+ * as a consequence.
+ */
+export function withConsequences({ observed, steps }: HostSurvey): HostState {
+  if (!steps.some(({ kind }) => kind === 'set sysctl')) return observed;
+  const keys = forwardingConsequences(system.listDirectory(linkSysctls));
+  return { ...observed, sysctls: new Map([...observed.sysctls, ...readSysctls(keys, system.readFile)]) };
+}
+
+/**
+ * Returns the two plans that restore settings of the host, the second to be made after the first is carried
+ * out: one restores what virlan wrote, one what the kernel changed as a consequence. Links that no longer
+ * exist have no settings.
+ */
+export function surveyRestoration(goal: HostState): (() => readonly Step[])[] {
+  const written = desiredHost().sysctls;
+  return [(key: string) => written.has(key), (key: string) => system.exists(sysctlPath(key))].map(
+    isRestored => () => {
+      const sysctls = new Map([...goal.sysctls].filter(([key]) => isRestored(key)));
+      return surveyHost({ ...goal, sysctls }).steps;
+    },
+  );
+}
+
+/** Has a directory for each link, `all` and `default`. */
+const linkSysctls = '/proc/sys/net/ipv4/conf';
 
 type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules'>;
 

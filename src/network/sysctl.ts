@@ -16,6 +16,17 @@ export function sysctlPath(key: string): string {
   return `/proc/sys/${key.replace(/[./]/g, char => (char === '.' ? '/' : '.'))}`;
 }
 
+/**
+ * Returns what the kernel changes when `net.ipv4.ip_forward` or `conf.all.forwarding` is written
+ * (inet_forward_change in net/ipv4/devinet.c). `links` are all links, `all` and `default`.
+ */
+export function forwardingConsequences(links: readonly string[]): string[] {
+  return [
+    linkSysctl('ipv4', 'all', 'accept_redirects'),
+    ...links.filter(link => link !== 'all').map(link => linkSysctl('ipv4', link, 'forwarding')),
+  ];
+}
+
 /** Reads the values of keys through `readFile`; keys that do not exist are left out. */
 export function readSysctls(
   keys: Iterable<string>,
