@@ -4,6 +4,7 @@ import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
+import { machineId } from '../system/machine-id.ts';
 import { libvirtPaths } from '../system/paths.ts';
 import {
   type DefaultFate,
@@ -20,15 +21,21 @@ import { saveNetwork } from './saved-network.ts';
 const linksDirectory = '/sys/class/net';
 
 /**
- * Changes libvirt's networks as the configuration asks. Returns the changes, and the problems that prevented
+ * Changes libvirt's networks as the configuration asks, but does not start those that are `resting`. Returns the changes, and the problems that prevented
  * others.
  */
-export async function arrangeNetworks(client: LibvirtClient, config: Config): Promise<NetworkDecision> {
+export async function arrangeNetworks(
+  client: LibvirtClient,
+  config: Config,
+  resting: ReadonlySet<string> = new Set(),
+): Promise<NetworkDecision> {
   const known = await listNetworks(client);
   const decision = decideNetworks(config, known, {
     defined: definedDomains(),
     running: runningDomains(),
     defaultPorts: readDefaultPorts(known),
+    machineId: machineId(),
+    resting,
   });
   for (const action of decision.actions) {
     if (action.kind === 'save') saveNetwork(action.network);

@@ -2,6 +2,7 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
+import { digest } from '../names/digest.ts';
 import { findOwnersChange, type OwnersChange, shippedBridge } from './shipped-network.ts';
 
 /** A network that libvirt has. */
@@ -67,8 +68,12 @@ export type DefaultFate =
  */
 export const defaultName = 'default';
 
-/** Who uses libvirt's networks. */
-export interface NetworkUse {
+/** What a decision depends on besides the configuration and libvirt's networks. */
+export interface NetworkFacts {
+  /** The host's, from which the UUIDs of virlan's networks are made. */
+  readonly machineId: string;
+  /** Networks that were stopped a moment ago: `net-destroy` is often followed by `net-start`. */
+  readonly resting: ReadonlySet<string>;
   readonly defined: readonly Domain[];
   readonly running: readonly Domain[];
   /** The NICs that are plugged into the bridge of `default`, if libvirt made that bridge. */
@@ -83,11 +88,11 @@ export interface NetworkUse {
 export function decideNetworks(
   config: Config,
   known: readonly KnownNetwork[],
-  use: NetworkUse,
+  facts: NetworkFacts,
 ): NetworkDecision {
-  const own = config.networks.map(network => decidePassThrough(network.name, network.bridge, known));
+  const own = config.networks.map(network => decidePassThrough(network.name, network.bridge, known, facts));
   const successor = findSuccessor(config);
-  const decisions = successor === null ? own : [...own, decideDefault(successor, known, use)];
+  const decisions = successor === null ? own : [...own, decideDefault(successor, known, facts)];
   return {
     actions: decisions.flatMap(decision => decision.actions),
     problems: decisions.flatMap(decision => decision.problems),
@@ -156,14 +161,15 @@ function namesOf(domains: readonly Domain[]): string[] {
 function decideDefault(
   successor: NetworkConfig,
   known: readonly KnownNetwork[],
-  { defined, running, defaultPorts }: NetworkUse,
+  facts: NetworkFacts,
 ): NetworkDecision {
+  const { defined, running, defaultPorts } = facts;
   const found = known.find(network => network.name === defaultName) ?? null;
   const isOurs = found !== null && isPassThrough(found, successor.bridge);
   const isReplaced =
     successor.defaultNetwork === 'replace' ||
     (successor.defaultNetwork === 'auto' && (isOurs || defined.some(usesDefault)));
-  if (isOurs && isReplaced) return decidePassThrough(defaultName, successor.bridge, known);
+  if (isOurs && isReplaced) return decidePassThrough(defaultName, successor.bridge, known, facts);
   const change = found === null || isOurs ? null : ownersChange(successor, found.xml);
   if (change !== null) return { actions: [], problems: [{ kind: 'default-changed', change }] };
 
@@ -176,7 +182,7 @@ function decideDefault(
     if (users.length + ports.length > 0)
       return { actions: [], problems: [{ kind: 'default-in-use', users, ports }] };
   }
-  const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, []).actions : [];
+  const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, [], facts).actions : [];
   if (found === null) return { actions: replacement, problems: [] };
   const saving = isOurs ? [] : [saveAction(found)];
   return { actions: [...saving, ...removalChanges(found), ...replacement], problems: [] };
@@ -214,16 +220,40 @@ function removalChanges({ name, active, persistent }: KnownNetwork): NetworkChan
   ];
 }
 
-function decidePassThrough(name: string, bridge: string, known: readonly KnownNetwork[]): NetworkDecision {
+function decidePassThrough(
+  name: string,
+  bridge: string,
+  known: readonly KnownNetwork[],
+  { machineId, resting }: NetworkFacts,
+): NetworkDecision {
   const found = known.find(network => network.name === name) ?? null;
   if (found !== null && !isPassThrough(found, bridge))
     return { actions: [], problems: [{ kind: 'name-taken', name }] };
   const actions: NetworkAction[] = [];
-  if (found === null || !found.persistent)
-    actions.push({ kind: 'define', name, xml: passThroughXml(name, bridge) });
-  if (!found?.active) actions.push({ kind: 'start', name });
+  if (found === null || !found.persistent) {
+    // libvirt refuses a definition whose UUID is not that of the active network.
+    const uuid = found === null ? networkUuid(machineId, name) : uuidOf(found);
+    actions.push({ kind: 'define', name, xml: passThroughXml(name, uuid, bridge) });
+  }
+  const isResting = found?.persistent === true && resting.has(name);
+  if (!found?.active && !isResting) actions.push({ kind: 'start', name });
   if (!found?.autostart) actions.push({ kind: 'autostart', name });
   return { actions, problems: [] };
+}
+
+/**
+ * Returns the UUID of a network of virlan's: the same whenever it is defined again, because tools such as
+ * Terraform and Vagrant remember it. Version 8 of RFC 9562, made from a hash.
+ */
+export function networkUuid(machineId: string, name: string): string {
+  const bytes = digest(`virlan network\0${machineId}\0${name}`).subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}
+
+function uuidOf({ xml }: KnownNetwork): string | null {
+  return /<uuid>([0-9a-f-]{36})<\/uuid>/.exec(xml)?.[1] ?? null;
 }
 
 /** Returns whether a network only connects its machines to this bridge. */
@@ -235,10 +265,11 @@ export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean 
 const virlanNamespace = 'urn:virlan:network:1';
 
 /** Name and bridge come from virlan.ini, whose schema allows no character that XML would have to escape. */
-function passThroughXml(name: string, bridge: string): string {
+function passThroughXml(name: string, uuid: string | null, bridge: string): string {
   const metadata = `<metadata>\n    <virlan:network xmlns:virlan='${virlanNamespace}'/>\n  </metadata>`;
   const elements = [
     `<name>${name}</name>`,
+    ...(uuid === null ? [] : [`<uuid>${uuid}</uuid>`]),
     metadata,
     `<forward mode='bridge'/>`,
     `<bridge name='${bridge}'/>`,

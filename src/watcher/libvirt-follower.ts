@@ -13,6 +13,12 @@ import { Coalesced, Serial } from './serial.ts';
 /** Pause after arranging libvirt's networks, which reads many files on a host with many machines. */
 const arrangePauseMs = 300;
 
+/**
+ * A network that was stopped is started again after this time, so that `net-destroy && net-start` finds it
+ * stopped.
+ */
+const restMs = 2000;
+
 /** Callbacks of a LibvirtFollower. */
 export interface LibvirtFollowerEvents {
   report(events: readonly Event[]): void;
@@ -36,6 +42,8 @@ export class LibvirtFollower {
   readonly #work = new Serial();
   readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangePauseMs);
   #problems: readonly LibvirtNetworkProblem[] = [];
+  /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
+  readonly #resting = new Map<string, NodeJS.Timeout>();
 
   constructor(configuration: Configuration, events: LibvirtFollowerEvents) {
     this.#configuration = configuration;
@@ -118,6 +126,9 @@ export class LibvirtFollower {
 
   #react(reaction: Reaction): void {
     switch (reaction.kind) {
+      case 'rest-network':
+        this.#rest(reaction.name);
+        return;
       case 'arrange-networks':
         void this.arrangeNetworks();
         return;
@@ -130,6 +141,15 @@ export class LibvirtFollower {
     }
   }
 
+  #rest(name: string): void {
+    clearTimeout(this.#resting.get(name));
+    const end = () => {
+      this.#resting.delete(name);
+      void this.arrangeNetworks();
+    };
+    this.#resting.set(name, setTimeout(end, restMs).unref());
+  }
+
   #queue({ name }: Domain, work: () => Promise<void>): void {
     this.#work.run(work).catch(error => this.#reportFailure('libvirt-event', error, name));
   }
@@ -137,7 +157,11 @@ export class LibvirtFollower {
   async #arrangeNetworks(): Promise<void> {
     try {
       if (!this.#client.isConnected('network')) return;
-      const { actions, problems } = await arrangeNetworks(this.#client, this.#configuration.current);
+      const { actions, problems } = await arrangeNetworks(
+        this.#client,
+        this.#configuration.current,
+        new Set(this.#resting.keys()),
+      );
       this.#events.report(actions.map(action => ({ kind: 'libvirt-network-changed', action })));
       this.#problems = problems;
     } catch (error) {

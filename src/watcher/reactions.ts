@@ -7,11 +7,16 @@ export type Reaction =
   /** Retire the machine's reservations if it is gone. */
   | { readonly kind: 'retire-machine'; readonly domain: Domain }
   /** Compare libvirt's networks with the configuration. */
-  | { readonly kind: 'arrange-networks' };
+  | { readonly kind: 'arrange-networks' }
+  /** Do so later: the network was stopped, maybe to be started again. */
+  | { readonly kind: 'rest-network'; readonly name: string };
 
 /** Returns the reactions to an event, in their order. */
 export function reactionsTo(event: LibvirtEvent): Reaction[] {
-  if (event.kind === 'network-lifecycle') return [{ kind: 'arrange-networks' }];
+  if (event.kind === 'network-lifecycle') {
+    const { name } = event.network;
+    return [event.event === 'stopped' ? { kind: 'rest-network', name } : { kind: 'arrange-networks' }];
+  }
   const { domain } = event;
   const reconcile = { kind: 'reconcile-machine', domain } as const;
   if (event.kind !== 'domain-lifecycle') return [reconcile];

@@ -12,6 +12,8 @@ import {
   type KnownNetwork,
   type LibvirtNetworkProblem,
   type NetworkAction,
+  type NetworkFacts,
+  networkUuid,
   type SavedNetwork,
 } from '../../src/libvirt-networks/decide.ts';
 import { restoreBy } from '../../src/libvirt-networks/restore.ts';
@@ -90,6 +92,14 @@ function brief({ kind, name }: NetworkAction): string {
   return `${kind} ${name}`;
 }
 
+const unused: NetworkFacts = {
+  defined: [],
+  running: [],
+  defaultPorts: [],
+  machineId: '00112233445566778899aabbccddeeff',
+  resting: new Set(),
+};
+
 /** Returns the decision: actions as `KIND NAME`, then problems. */
 function decide(
   text: string,
@@ -98,11 +108,15 @@ function decide(
   running: readonly Domain[] = [],
   defaultPorts: readonly string[] = [],
 ): (string | LibvirtNetworkProblem)[] {
-  const { actions, problems } = decideNetworks(config(text), known, { defined, running, defaultPorts });
+  const { actions, problems } = decideNetworks(config(text), known, {
+    ...unused,
+    defined,
+    running,
+    defaultPorts,
+  });
   return [...actions.map(brief), ...problems];
 }
 
-const unused = { defined: [], running: [], defaultPorts: [] };
 const gone = ['save default', 'destroy default', 'undefine default'];
 const replaced = [...gone, 'define default', 'start default', 'autostart default'];
 const stays: LibvirtNetworkProblem[] = [{ kind: 'default-in-use', users: ['web'], ports: [] }];
@@ -178,6 +192,35 @@ defaultNetwork('each virlan network is also a libvirt network of the same name',
     action.kind === 'define' ? parseLibvirtNetwork(action.xml) : [],
   );
   assert.deepEqual(defined, { ok: true, value: { name: 'lab', forward: 'bridge', bridge: 'br1' } });
+});
+
+defaultNetwork('a network that was only stopped is not started at once, one that was undefined is', () => {
+  const decideResting = (known: readonly KnownNetwork[]) =>
+    decideNetworks(config('[network.k8s-br0]\ndefault-network = keep'), known, {
+      ...unused,
+      resting: new Set(['k8s-br0']),
+    }).actions.map(brief);
+  assert.deepEqual(decideResting([{ ...own, active: false }]), []);
+  assert.deepEqual(decideResting([]), ['define k8s-br0', 'start k8s-br0', 'autostart k8s-br0']);
+  assert.deepEqual(decideResting([{ ...own, name: 'other', active: false }]).length, 3);
+});
+
+defaultNetwork('a network has the same UUID whenever it is defined, and keeps that of an active one', () => {
+  const uuids = (known: readonly KnownNetwork[]) =>
+    decideNetworks(config('[network.k8s-br0]\ndefault-network = keep'), known, unused).actions.flatMap(
+      action => (action.kind === 'define' ? /<uuid>(.*)<\/uuid>/.exec(action.xml)?.[1] : []),
+    );
+  const uuid = networkUuid(unused.machineId, 'k8s-br0');
+  assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  assert.deepEqual(uuids([]), [uuid]);
+  assert.notEqual(networkUuid(unused.machineId, 'default'), uuid);
+  assert.notEqual(networkUuid('', 'k8s-br0'), uuid);
+  const transient = {
+    ...own,
+    persistent: false,
+    xml: '<network><uuid>9a05da11-e96b-47f3-8253-a3a482e445f5</uuid></network>',
+  };
+  assert.deepEqual(uuids([transient]), ['9a05da11-e96b-47f3-8253-a3a482e445f5']);
 });
 
 defaultNetwork('a libvirt network of that name that virlan did not define is kept and reported', () => {

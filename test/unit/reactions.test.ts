@@ -38,8 +38,7 @@ reactions('each lifecycle event of a domain has its reactions', () => {
       expected,
       `${event} ${detail}`,
     );
-    for (const reaction of found)
-      if (reaction.kind !== 'arrange-networks') assert.equal(reaction.domain, domain);
+    for (const reaction of found) if ('domain' in reaction) assert.equal(reaction.domain, domain);
   }
 });
 
@@ -49,6 +48,8 @@ reactions('events of devices, metadata and networks have their reactions', () =>
     [{ kind: 'device-removed', domain, alias: 'net1' }, 'reconcile-machine'],
     [{ kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' }, 'reconcile-machine'],
     [{ kind: 'network-lifecycle', network, event: 'started' }, 'arrange-networks'],
+    [{ kind: 'network-lifecycle', network, event: 'undefined' }, 'arrange-networks'],
+    [{ kind: 'network-lifecycle', network, event: 'stopped' }, 'rest-network'],
     [{ kind: 'network-lifecycle', network, event: 'unknown' }, 'arrange-networks'],
   ];
   for (const [event, expected] of cases)
