@@ -165,11 +165,9 @@ function longestRetired(
   network: NetworkConfig,
   isCandidate: (address: Ipv4) => boolean,
 ): Ipv4 | null {
-  const retired = ledger
-    .entries()
-    .flatMap(({ network: on, ip, retired: since }) =>
-      on === network.name && ip !== null && since !== null ? [{ ip, since }] : [],
-    )
-    .filter(({ ip }) => isCandidate(ip) && ledger.withIp(ip).every(entry => entry.retired !== null));
-  return retired.sort((a, b) => a.since.getTime() - b.since.getTime())[0]?.ip ?? null;
+  for (const { network: on, ip } of ledger.retired()) {
+    const isFree = () => ip !== null && ledger.withIp(ip).every(entry => entry.retired !== null);
+    if (on === network.name && ip !== null && isCandidate(ip) && isFree()) return ip;
+  }
+  return null;
 }

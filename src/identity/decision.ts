@@ -68,7 +68,7 @@ export function wantedReservations(network: NamedHosts, ledger: Ledger, hostsfil
   const reservations: Reservation[] = [
     ...fixed.filter(({ macs: [mac] }) => mac !== undefined && !byHand.some(line => line.macs.includes(mac))),
     ...ledger
-      .entries()
+      .present()
       .filter(entry => entry.network === network.name)
       .flatMap(entry => reservationOf(entry, [...byHand, ...fixed]) ?? []),
   ];

@@ -1,12 +1,23 @@
-// The ledger's file format: a header, then one line of JSON in ASCII for each NIC.
-//   {"virlan":"ledger","version":1}
-//   {"network":"k8s-br0","uuid":"6b4a5c7e-…","name":"web","nic":0,"macs":["52:54:00:c5:f2:a7"],
-//    "mac":"given","ip":"192.168.100.155","hostname":"web","firstSeen":"2026-11-22T10:00:00Z",
-//    "lastSeen":"2026-11-22T10:00:00Z","booted":true,"retired":null,"problem":null}     (all in one line)
+// The ledger's formats: a file for each machine, with an entry for each of its NICs. See ledger-files.ts.
+//   {
+//     "uuid": "6b4a5c7e-…",
+//     "entries": [
+//       {
+//         "network": "k8s-br0", "uuid": "6b4a5c7e-…", "name": "web", "nic": 0,
+//         "macs": ["52:54:00:c5:f2:a7"], "mac": "given", "ip": "192.168.100.155", "hostname": "web",
+//         "firstSeen": "2026-11-22T10:00:00Z", "lastSeen": "2026-11-22T10:00:00Z", "booted": true,
+//         "retired": null, "problem": null
+//       }
+//     ],
+//     "version": 1
+//   }
 // Fields that this version does not know are kept. An optional field that is missing has its default.
 import * as v from 'valibot';
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import { uuidForm } from '../names/uuid.ts';
+import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
+import type { Result } from '../result.ts';
 import { isoSeconds } from '../text.ts';
 import type { ReservationProblem } from './problem.ts';
 
@@ -46,46 +57,56 @@ export interface LedgerEntry {
   readonly problem: ReservationProblem | null;
 }
 
-/** The fields of a line, known and unknown, in their order. */
+/** The fields of an entry or of a machine's file, known and unknown, in their order. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Rewrites the fields of one entry from one version of the format to the next. */
-export type Migration = (fields: Fields) => Fields;
-
-/** The first migrates from version 1 to 2, and so on. */
-const migrations: readonly Migration[] = [];
-
-/** The version that this program writes. */
-export const ledgerVersion = migrations.length + 1;
-
-export const header = `{"virlan":"ledger","version":${ledgerVersion}}`;
-
-/**
- * One byte per character: the ledger is ASCII, and other bytes of a damaged line are written back unchanged.
- */
-export const encoding = 'latin1';
-
-const headerSchema = v.object({
-  virlan: v.literal('ledger'),
-  version: v.pipe(v.number(), v.integer(), v.minValue(1)),
-});
-
-/** Returns the version that a header states; null for a line that is not a header. */
-export function readVersion(line: string): number | null {
-  const result = v.safeParse(headerSchema, parseJson(line));
-  return result.success ? result.output.version : null;
+/** An entry, and its fields in the file. */
+export interface StoredEntry {
+  readonly entry: LedgerEntry;
+  readonly fields: Fields;
 }
 
-/** Returns a line of an older version in the present version; a damaged line unchanged. */
-export function migrateLine(line: string, version: number, steps: readonly Migration[] = migrations): string {
-  const fields = parseJson(line);
-  if (fields === undefined) return line;
-  return ascii(steps.slice(version - 1).reduce((migrated, step) => step(migrated), fields as Fields));
+/** The content of a machine's file. */
+export interface MachineRecord {
+  readonly fields: Fields;
+  readonly entries: readonly StoredEntry[];
+}
+
+const uuidSchema = v.pipe(v.string(), v.regex(uuidForm));
+
+const machineFormat = {
+  version: 1,
+  migrations: [],
+  schema: v.looseObject({
+    uuid: uuidSchema,
+    entries: v.array(v.record(v.string(), v.unknown())),
+  }),
+} satisfies RecordFormat<v.GenericSchema>;
+
+/** Reads the file of the machine with this UUID. */
+export function parseMachine(text: string, uuid: string): Result<MachineRecord> {
+  const record = parseRecord(text, machineFormat);
+  if (!record.ok) return record;
+  const entries: StoredEntry[] = [];
+  for (const [index, fields] of record.value.entries.entries()) {
+    const read = readEntry(fields);
+    if (!read.ok) return { ok: false, error: `entry ${index + 1} ${read.error}` };
+    entries.push({ fields, entry: read.value });
+  }
+  if (record.value.uuid !== uuid || entries.some(({ entry }) => entry.uuid !== uuid))
+    return { ok: false, error: 'is about another machine' };
+  return { ok: true, value: { fields: record.value, entries } };
+}
+
+/** Returns the text of a machine's file, with the unknown fields that it had. */
+export function formatMachine(uuid: string, { fields, entries }: MachineRecord): string {
+  const written = entries.map(stored => entryFields(stored));
+  return formatRecord({ ...fields, uuid, entries: written }, machineFormat);
 }
 
 /**
- * Returns a schema for text in canonical form, which `format` would write for the parsed value: searches
- * compare text.
+ * Returns a schema for text in canonical form, which `format` would write for the parsed value: the index
+ * compares text.
  */
 function canonical<T>(parse: (text: string) => T | null, format: (value: T) => string) {
   return v.pipe(
@@ -120,7 +141,6 @@ const heldSchema = v.object({
   fixed: heldCount,
 });
 
-/** The address of a problem is called `address`, so that a search for `"ip":"…"` does not find it. */
 const problemSchema = v.union([
   v.object({ kind: v.literal('mac-taken'), mac: macSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-taken'), address: addressSchema, holder: holderSchema }),
@@ -137,7 +157,7 @@ const legacyProblem = v.pipe(
 
 const entrySchema = v.object({
   network: v.string(),
-  uuid: v.string(),
+  uuid: uuidSchema,
   name: v.string(),
   nic: v.pipe(v.number(), v.integer()),
   macs: v.array(macSchema),
@@ -154,31 +174,22 @@ const entrySchema = v.object({
   problem: v.optional(v.fallback(v.nullable(v.union([legacyProblem, problemSchema])), null), null),
 });
 
-export type ReadLine =
-  | { readonly kind: 'entry'; readonly fields: Fields; readonly entry: LedgerEntry }
-  /** The rest of the sentence "line 7 …": `has no valid "ip"`. */
-  | { readonly kind: 'damaged'; readonly what: string };
-
-/** Reads one line, without its line break. Never throws. */
-export function readLine(line: string): ReadLine {
-  const value = parseJson(line);
-  if (value === undefined) return { kind: 'damaged', what: 'is not JSON' };
-  // A search for a field's text finds it only in the notation that virlan writes.
-  if (ascii(value) !== line) return { kind: 'damaged', what: 'was changed by another program' };
-  const result = v.safeParse(entrySchema, value);
+/** Reads the fields of an entry. An error is the rest of a sentence: `has no valid "ip"`. */
+export function readEntry(fields: unknown): Result<LedgerEntry> {
+  const result = v.safeParse(entrySchema, fields);
   if (!result.success) {
     const key = String(result.issues[0].path?.[0]?.key ?? '');
-    return { kind: 'damaged', what: `has no valid "${key}"` };
+    return { ok: false, error: `has no valid "${key}"` };
   }
   const { mac: macOrigin, ...rest } = result.output;
-  return { kind: 'entry', fields: value as Fields, entry: { ...rest, macOrigin } };
+  return { ok: true, value: { ...rest, macOrigin } };
 }
 
-/** Returns the line of an entry. Unknown fields of `earlier`, the line that it replaces, are kept. */
-export function formatLine(entry: LedgerEntry, earlier: Fields = {}): string {
+/** Returns the fields of an entry as they are written. Unknown ones of `fields` are kept. */
+export function entryFields({ entry, fields }: StoredEntry): Fields {
   const { network, uuid, name, nic, macs, macOrigin, replacedMac, ip, hostname, booted, problem } = entry;
-  return ascii({
-    ...earlier,
+  return {
+    ...fields,
     network,
     uuid,
     name,
@@ -194,17 +205,7 @@ export function formatLine(entry: LedgerEntry, earlier: Fields = {}): string {
     booted,
     retired: entry.retired === null ? null : isoSeconds(entry.retired),
     problem: problem === null ? null : formatProblem(problem),
-  });
-}
-
-/**
- * Returns JSON in ASCII alone, so that a character is a byte in memory and a line never holds a line break.
- */
-export function ascii(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[^\x20-\x7e]/g,
-    char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  };
 }
 
 function formatProblem(problem: ReservationProblem): unknown {
@@ -220,14 +221,5 @@ function formatProblem(problem: ReservationProblem): unknown {
     case 'too-many-nics':
     case 'metadata-invalid':
       return problem;
-  }
-}
-
-/** Returns undefined, which JSON cannot hold, for a text that is not JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

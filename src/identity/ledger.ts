@@ -1,139 +1,189 @@
-// The ledger in memory: the entries of all NICs on all networks. See ledger-format.ts.
+// The ledger in memory: a view of the entries of all NICs on all networks, and the changes to be written.
 import { isDeepStrictEqual } from 'node:util';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import { VirlanError } from '../errors.ts';
-import {
-  ascii,
-  encoding,
-  type Fields,
-  formatLine,
-  header,
-  type LedgerEntry,
-  ledgerVersion,
-  migrateLine,
-  readLine,
-  readVersion,
-} from './ledger-format.ts';
-
-const remedy = 'repair that line, or move the file away to begin a new ledger';
-
-const lineBreak = 0x0a;
-const opening = Buffer.from('{"', encoding);
-const closing = '}'.charCodeAt(0);
-
-/** An entry, and the offsets of its line in the file; `behind` is that of the line break. */
-interface Line {
-  readonly start: number;
-  readonly behind: number;
-  readonly fields: Fields;
-  readonly entry: LedgerEntry;
-}
+import { digest } from '../names/digest.ts';
+import { isoSeconds } from '../text.ts';
+import { formatMachine, type LedgerEntry, type MachineRecord, type StoredEntry } from './ledger-format.ts';
 
 /**
- * An immutable ledger. It keeps the bytes of the file and parses a line only when it is searched, so that a
- * hook does not pay for ten thousand machines that it does not start. A search finds only the right field
- * because JSON escapes the quotes of a hostile name, and the parsed line is checked again.
+ * A key of the index, `ip/192.168.100.155`: its kind, and a value that can be the name of a file. Names are
+ * hostile: their key is a digest.
+ */
+export type IndexKey = `${'ip' | 'mac' | 'name' | 'hostname' | 'retired'}/${string}`;
+
+const keyOf = {
+  ip: (ip: Ipv4): IndexKey => `ip/${formatIp(ip)}`,
+  mac: (mac: Mac): IndexKey => `mac/${mac}`,
+  name: (network: string, name: string): IndexKey => `name/${short(network, name)}`,
+  hostname: (network: string, hostname: string): IndexKey => `hostname/${short(network, hostname)}`,
+  // With the address, because many machines may be retired in one second.
+  retired: (since: Date, ip: Ipv4): IndexKey => `retired/${isoSeconds(since)},${formatIp(ip)}`,
+};
+
+/** Returns the keys that lead to the entries of a machine. */
+export function keysOf(record: MachineRecord | null): Set<IndexKey> {
+  const keys = (record?.entries ?? []).flatMap(({ entry }) => [
+    keyOf.name(entry.network, entry.name),
+    keyOf.hostname(entry.network, entry.hostname),
+    ...entry.macs.map(keyOf.mac),
+    ...(entry.ip === null ? [] : [keyOf.ip(entry.ip)]),
+    ...retiredKey(entry),
+  ]);
+  return new Set(keys);
+}
+
+/** Returns the key of a retired entry that has an address; none for another. Keys have the order of time. */
+function retiredKey({ retired, ip }: LedgerEntry): IndexKey[] {
+  return retired === null || ip === null ? [] : [keyOf.retired(retired, ip)];
+}
+
+/** The place that the entries are read from. Machines are named by UUID. */
+export interface LedgerSource {
+  machine(uuid: string): MachineRecord | null;
+  /** Returns the machines that may have an entry with this key. */
+  holders(key: IndexKey): readonly string[];
+  /** Returns the addresses of all entries, as text. */
+  addresses(): Iterable<string>;
+  /** Returns the machines with an entry that is not retired. */
+  present(): readonly string[];
+  /** Returns the other machines. */
+  retired(): readonly string[];
+  /** Returns the keys of retired entries that have an address, `retired/…`, in order, and their machines. */
+  retirements(): Iterable<readonly [key: IndexKey, uuid: string]>;
+}
+
+const nothing: LedgerSource = {
+  machine: () => null,
+  holders: () => [],
+  addresses: () => [],
+  present: () => [],
+  retired: () => [],
+  retirements: () => [],
+};
+
+/** A machine whose file must be written, or removed when `after` is null. */
+export interface MachineChange {
+  readonly uuid: string;
+  readonly before: MachineRecord | null;
+  readonly after: MachineRecord | null;
+}
+
+/** Most addresses that are looked up one by one: then it is faster to read the list of all. */
+const maxLookups = 32;
+
+/**
+ * An immutable ledger. A search reads the few machines that the index leads to, so that a hook does not pay
+ * for ten thousand machines that it does not start.
  */
 export class Ledger {
-  /** The content of the file. Do not change it. */
-  readonly bytes: Buffer;
-  readonly #path: string | null;
-  readonly #bodyStart: number;
-  /** Text searched for → the lines that contain it. */
-  readonly #found = new Map<string, readonly Line[]>();
-  #wasAskedForIp = false;
-  #addresses: ReadonlySet<string> | null = null;
+  readonly #source: LedgerSource;
+  /** The machines that differ from the source; one without entries is gone. */
+  readonly #changed: ReadonlyMap<string, MachineRecord>;
+  #lookups = 0;
+  #held: ReadonlySet<string> | null = null;
 
-  private constructor(bytes: Buffer, path: string | null) {
-    this.bytes = bytes;
-    this.#path = path;
-    this.#bodyStart = bytes.indexOf(lineBreak) + 1;
+  private constructor(source: LedgerSource, changed: ReadonlyMap<string, MachineRecord>) {
+    this.#source = source;
+    this.#changed = changed;
   }
 
-  static readonly empty = new Ledger(Buffer.from(`${header}\n`, encoding), null);
+  static readonly empty = new Ledger(nothing, new Map());
 
-  /**
-   * Reads a file; one without content is an empty ledger. Checks the form of every line, and the content of
-   * none (see `entries`). `path` is for messages. Throws VirlanError: 'damaged-file', or 'newer-format' for a
-   * version that only a newer virlan knows.
-   */
-  static parse(bytes: Buffer, path: string | null = null): Ledger {
-    if (bytes.length === 0) return Ledger.empty;
-    const ledger = new Ledger(bytes, path);
-    const [first = ''] = bytes.toString(encoding, 0, ledger.#bodyStart || bytes.length).split('\n');
-    const version = readVersion(first);
-    if (version === null) throw ledger.#damaged(0, `is not ${header}`);
-    if (bytes.at(-1) !== lineBreak) throw ledger.#damaged(bytes.length, 'is cut short');
-    if (version > ledgerVersion) {
-      const known = `this virlan knows versions up to ${ledgerVersion}`;
-      const message = `the ledger has version ${version}, ${known}: install a newer virlan`;
-      throw new VirlanError('newer-format', path === null ? message : `${path}: ${message}`);
-    }
-    for (let start = ledger.#bodyStart; start < bytes.length; ) {
-      const behind = bytes.indexOf(lineBreak, start);
-      const isEntry =
-        bytes[start] === opening[0] && bytes[start + 1] === opening[1] && bytes[behind - 1] === closing;
-      if (!isEntry) throw ledger.#damaged(start, 'is not an entry');
-      start = behind + 1;
-    }
-    return version === ledgerVersion ? ledger : ledger.#migrated(version);
+  /** Returns the ledger that a source has. */
+  static from(source: LedgerSource): Ledger {
+    return new Ledger(source, new Map());
   }
 
-  /** Returns whether two ledgers have the same bytes. */
-  isSameAs(other: Ledger): boolean {
-    return this.bytes === other.bytes || this.bytes.equals(other.bytes);
+  /** Returns a ledger of these entries, none of which is written yet. */
+  static of(entries: readonly StoredEntry[]): Ledger {
+    const machines = new Map<string, StoredEntry[]>();
+    for (const stored of entries) {
+      const { uuid } = stored.entry;
+      const known = machines.get(uuid);
+      if (known === undefined) machines.set(uuid, [stored]);
+      else known.push(stored);
+    }
+    const records = [...machines].map(([uuid, own]) => [uuid, { fields: {}, entries: own }] as const);
+    return new Ledger(nothing, new Map(records));
+  }
+
+  /** Returns the machines whose files have to be written. */
+  changes(): MachineChange[] {
+    return [...this.#changed].flatMap(([uuid, record]) => {
+      const before = this.#source.machine(uuid);
+      const after = record.entries.length === 0 ? null : record;
+      const isSame =
+        before === null || after === null
+          ? before === after
+          : formatMachine(uuid, before) === formatMachine(uuid, after);
+      return isSame ? [] : [{ uuid, before, after }];
+    });
   }
 
   /**
-   * Returns every entry. Throws VirlanError 'damaged-file', as the searches below do for the lines they find.
+   * Returns every entry, retired ones included. It reads all files, as `present` does. Throws VirlanError
+   * 'damaged-file', as the searches below do for the machines they find.
    */
   entries(): LedgerEntry[] {
-    const entries: LedgerEntry[] = [];
-    for (let start = this.#bodyStart; start < this.bytes.length; ) {
-      const line = this.#readAt(start);
-      entries.push(line.entry);
-      start = line.behind + 1;
+    return this.#entriesOf([...this.#source.present(), ...this.#source.retired()]);
+  }
+
+  /** Returns every entry that is not retired. */
+  present(): LedgerEntry[] {
+    return this.#entriesOf(this.#source.present()).filter(entry => entry.retired === null);
+  }
+
+  /** Returns the retired entries that have an address, the longest retired first; reads them one by one. */
+  *retired(): Generator<LedgerEntry> {
+    const changed = [...this.#changed.values()]
+      .flatMap(({ entries }) =>
+        entries.flatMap(({ entry }) => retiredKey(entry).map(key => ({ entry, key }))),
+      )
+      .sort((a, b) => (a.key < b.key ? -1 : 1));
+    for (const [key, uuid] of this.#source.retirements()) {
+      if (this.#changed.has(uuid)) continue;
+      for (let next = changed[0]; next !== undefined && next.key < key; next = changed[0]) {
+        changed.shift();
+        yield next.entry;
+      }
+      yield* this.ofUuid(uuid).filter(entry => retiredKey(entry).includes(key));
     }
-    return entries;
+    yield* changed.map(({ entry }) => entry);
+  }
+
+  /** Returns the entries of a machine on all networks. */
+  ofUuid(uuid: string): LedgerEntry[] {
+    return this.#record(uuid).entries.map(({ entry }) => entry);
   }
 
   ofMachine(network: string, uuid: string): LedgerEntry[] {
-    return this.#find(`${uuid}"`, entry => entry.network === network && entry.uuid === uuid);
+    return this.ofUuid(uuid).filter(entry => entry.network === network);
   }
 
   named(network: string, name: string): LedgerEntry[] {
-    return this.#find(`"name":${ascii(name)}`, entry => entry.network === network && entry.name === name);
+    const isMeant = (entry: LedgerEntry) => entry.network === network && entry.name === name;
+    return this.#find(keyOf.name(network, name), isMeant);
   }
 
   withMac(mac: Mac): LedgerEntry[] {
-    return this.#find(`${mac}"`, entry => entry.macs.includes(mac));
+    return this.#find(keyOf.mac(mac), entry => entry.macs.includes(mac));
   }
 
   withIp(ip: Ipv4): LedgerEntry[] {
-    return this.#find(`${formatIp(ip)}"`, entry => entry.ip === ip);
+    return this.#find(keyOf.ip(ip), entry => entry.ip === ip);
   }
 
   withHostname(network: string, hostname: string): LedgerEntry[] {
-    return this.#find(
-      `"hostname":${ascii(hostname)}`,
-      entry => entry.network === network && entry.hostname === hostname,
-    );
+    const isMeant = (entry: LedgerEntry) => entry.network === network && entry.hostname === hostname;
+    return this.#find(keyOf.hostname(network, hostname), isMeant);
   }
 
-  /**
-   * Returns whether an entry of any network has this address, also in a line that is otherwise damaged. The
-   * first call searches for it, which is enough while the pool has room; the second reads all addresses,
-   * which takes ten times as long.
-   */
+  /** Returns whether an entry of any network has this address. */
   hasIp(ip: Ipv4): boolean {
-    const written = formatIp(ip);
-    if (!this.#wasAskedForIp) {
-      this.#wasAskedForIp = true;
-      return this.bytes.includes(`"ip":"${written}"`, this.#bodyStart, encoding);
-    }
-    this.#addresses ??= readAddresses(this.bytes.toString(encoding));
-    return this.#addresses.has(written);
+    if (this.#lookups++ < maxLookups) return this.withIp(ip).length > 0;
+    this.#held ??= this.#readAddresses();
+    return this.#held.has(formatIp(ip));
   }
 
   /**
@@ -141,63 +191,51 @@ export class Ledger {
    * adds, a null `after` removes. Throws when no entry equals `before`.
    */
   replace(before: LedgerEntry | null, after: LedgerEntry | null): Ledger {
-    if (before === null) {
-      return after === null ? this : this.#splice(this.bytes.length, this.bytes.length, formatLine(after));
+    if (isDeepStrictEqual(before, after)) return this;
+    const changed = new Map(this.#changed);
+    let fields = {};
+    if (before !== null) {
+      const record = this.#record(before.uuid);
+      const at = record.entries.findIndex(({ entry }) => isDeepStrictEqual(entry, before));
+      const found = record.entries[at];
+      if (found === undefined) throw new Error('the ledger has no such entry');
+      ({ fields } = found);
+      const inPlace = after?.uuid === before.uuid ? [{ entry: after, fields }] : [];
+      changed.set(before.uuid, { ...record, entries: record.entries.toSpliced(at, 1, ...inPlace) });
     }
-    if (after !== null && isDeepStrictEqual(before, after)) return this;
-    const line = this.#search(`${before.uuid}"`).find(({ entry }) => isDeepStrictEqual(entry, before));
-    if (line === undefined) throw new Error(`the ledger has no such entry: ${formatLine(before)}`);
-    const text = after === null ? null : formatLine(after, line.fields);
-    return this.#splice(line.start, line.behind + 1, text);
-  }
-
-  #splice(start: number, end: number, line: string | null): Ledger {
-    const added = Buffer.from(line === null ? '' : `${line}\n`, encoding);
-    const parts = [this.bytes.subarray(0, start), added, this.bytes.subarray(end)];
-    return new Ledger(Buffer.concat(parts), this.#path);
-  }
-
-  #migrated(version: number): Ledger {
-    const lines = this.bytes.toString(encoding, this.#bodyStart).split('\n').slice(0, -1);
-    const migrated = lines.map(line => migrateLine(line, version));
-    return new Ledger(Buffer.from(`${[header, ...migrated].join('\n')}\n`, encoding), this.#path);
-  }
-
-  #find(text: string, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
-    return this.#search(text)
-      .map(({ entry }) => entry)
-      .filter(isMeant);
-  }
-
-  #search(text: string): readonly Line[] {
-    const known = this.#found.get(text);
-    if (known !== undefined) return known;
-    const found: Line[] = [];
-    for (let at = this.bytes.indexOf(text, this.#bodyStart, encoding); at !== -1; ) {
-      const line = this.#readAt(this.bytes.lastIndexOf(lineBreak, at) + 1);
-      found.push(line);
-      at = this.bytes.indexOf(text, line.behind, encoding);
+    if (after !== null && after.uuid !== before?.uuid) {
+      const record = this.#record(after.uuid);
+      changed.set(after.uuid, { ...record, entries: [...record.entries, { entry: after, fields }] });
     }
-    this.#found.set(text, found);
-    return found;
+    return new Ledger(this.#source, changed);
   }
 
-  #readAt(start: number): Line {
-    const behind = this.bytes.indexOf(lineBreak, start);
-    const read = readLine(this.bytes.toString(encoding, start, behind));
-    if (read.kind === 'damaged') throw this.#damaged(start, read.what);
-    return { start, behind, fields: read.fields, entry: read.entry };
+  #record(uuid: string): MachineRecord {
+    return this.#changed.get(uuid) ?? this.#source.machine(uuid) ?? { fields: {}, entries: [] };
   }
 
-  #damaged(place: number, what: string): VirlanError {
-    const damage = `line ${this.bytes.toString(encoding, 0, place).split('\n').length} ${what}`;
-    return new VirlanError(
-      'damaged-file',
-      this.#path === null ? damage : `${this.#path}: ${damage}: ${remedy}`,
-    );
+  #find(key: IndexKey, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
+    return this.#entriesOf(this.#source.holders(key)).filter(isMeant);
+  }
+
+  /** Returns the entries of machines of the source, and of all that have changed. */
+  #entriesOf(uuids: readonly string[]): LedgerEntry[] {
+    return [...new Set([...uuids, ...this.#changed.keys()])].flatMap(uuid => this.ofUuid(uuid));
+  }
+
+  #readAddresses(): ReadonlySet<string> {
+    const addresses = new Set(this.#source.addresses());
+    const written = ({ entries }: MachineRecord) =>
+      entries.flatMap(({ entry: { ip } }) => (ip === null ? [] : [formatIp(ip)]));
+    for (const uuid of this.#changed.keys())
+      for (const address of written(this.#source.machine(uuid) ?? { fields: {}, entries: [] }))
+        addresses.delete(address);
+    for (const record of this.#changed.values())
+      for (const address of written(record)) addresses.add(address);
+    return addresses;
   }
 }
 
-function readAddresses(text: string): ReadonlySet<string> {
-  return new Set([...text.matchAll(/"ip":"([\d.]+)"/g)].map(([, written = '']) => written));
+function short(network: string, name: string): string {
+  return digest(JSON.stringify([network, name])).toString('hex', 0, 16);
 }

@@ -52,7 +52,7 @@ export function reserve(
   for (const [nic, mac] of machine.macs.entries()) {
     const match = matches[nic];
     // An earlier NIC of the machine may have taken a MAC or an address from this entry.
-    const found = match === undefined || match.entry === null ? null : latest(result, match.entry);
+    const found = match === undefined || match.entry === null ? null : present(result, match.entry);
     const resolved = resolveNic(result, machine, { nic, mac, found, moment, siblings: entries }, context);
     result = resolved.ledger.replace(found, resolved.entry);
     entries.push(resolved.entry);
@@ -63,7 +63,7 @@ export function reserve(
   const renamed = renameOthers(result, machine, matches, context);
   result = renamed.ledger;
   displaced.push(...renamed.entries);
-  // Each `latest` searches the whole ledger, and most machines have one NIC that takes nothing from others.
+  // Most machines have one NIC that takes nothing from others.
   if (entries.length === 1 && displaced.length === 0)
     return { ledger: result, entries, why, displaced, events };
   const own = [...matches.flatMap(({ entry }) => entry ?? []), ...entries];
@@ -77,9 +77,13 @@ export function reserve(
   };
 }
 
-/** Returns the present state of an entry. */
+/** Returns the present state of an entry; the entry itself when the ledger has dropped it. */
 function latest(ledger: Ledger, entry: LedgerEntry): LedgerEntry {
-  return ledger.ofMachine(entry.network, entry.uuid).find(other => isSameNic(other, entry)) ?? entry;
+  return present(ledger, entry) ?? entry;
+}
+
+function present(ledger: Ledger, entry: LedgerEntry): LedgerEntry | null {
+  return ledger.ofMachine(entry.network, entry.uuid).find(other => isSameNic(other, entry)) ?? null;
 }
 
 /** Renames the entries of NICs that are not plugged in at present after the machine was renamed. */
@@ -207,14 +211,20 @@ function seenAt(found: LedgerEntry | null, now: Date): Pick<LedgerEntry, 'firstS
   return { firstSeen: found.firstSeen, lastSeen: isRecent ? found.lastSeen : now };
 }
 
-/** Takes an entry's address from every other entry that has it. */
+/**
+ * Takes an entry's address from every other entry that has it. A retired one holds nothing more, and is
+ * dropped.
+ */
 function releaseAddress(
   ledger: Ledger,
   { ip }: LedgerEntry,
   found: LedgerEntry | null,
 ): { ledger: Ledger; displaced: LedgerEntry[] } {
   const displaced = ip === null ? [] : othersThan(found, ledger.withIp(ip));
-  const result = displaced.reduce((rest, other) => rest.replace(other, { ...other, ip: null }), ledger);
+  const result = displaced.reduce(
+    (rest, other) => rest.replace(other, other.retired === null ? { ...other, ip: null } : null),
+    ledger,
+  );
   return { ledger: result, displaced };
 }
 

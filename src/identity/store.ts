@@ -1,5 +1,5 @@
-// The ledger and the hostsfiles on disk: read through a cache, locked, written as a whole.
-import { mkdirSync, statSync } from 'node:fs';
+// Decisions on disk: the ledger (ledger-files.ts) and the hostsfiles, read and changed under a lock.
+import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
@@ -17,7 +17,7 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { isMissing, readBytesOrNull, readFileOrNull, writeAtomically } from '../system/files.ts';
+import { cached, readFileOrNull, writeAtomically } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { type AddressToAsk, decideByAsking } from './ask-bridge.ts';
@@ -31,15 +31,13 @@ import {
   promisedTo,
   wantedReservations,
 } from './decision.ts';
-import { Ledger } from './ledger.ts';
+import type { Ledger } from './ledger.ts';
+import { isSettled, readLedger, writeLedger } from './ledger-files.ts';
 import type { Machine } from './machine.ts';
 import type { Reserved } from './reserve.ts';
 
 /** Longest wait for another process that changes the ledger: a machine's start waits meanwhile. */
 const ledgerLockTimeoutSeconds = 5;
-
-/** The caches of this process: path → parsed file, read again only after the file was replaced. */
-const readLedgerFile = cached(path => Ledger.parse(readBytesOrNull(path) ?? Buffer.alloc(0), path));
 
 const readHostsfileOf = cached(path => {
   const parsed = parseHostsfile(readFileOrNull(path) ?? '');
@@ -47,14 +45,6 @@ const readHostsfileOf = cached(path => {
   const message = `${path}: ${parsed.error}: repair that line, or move the file away`;
   throw new VirlanError('damaged-file', message);
 });
-
-/**
- * Reads the ledger; an empty one when there is no file. Throws VirlanError 'damaged-file' or 'newer-format':
- * such a file is never overwritten.
- */
-export function readLedger(): Ledger {
-  return readLedgerFile(paths.ledger);
-}
 
 /**
  * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a
@@ -114,20 +104,21 @@ export async function syncHostsfile(
   });
 }
 
+export { readLedger };
+
 /** The result of a change of the ledger. */
 export interface LedgerChange<T> {
   readonly ledger: Ledger;
   readonly result: T;
 }
 
-/** Changes the ledger under its lock. Writes it when it changed. */
+/** Changes the ledger under its lock. Writes what changed. */
 export async function changeLedger<T>(
   change: (ledger: Ledger) => LedgerChange<T> | Promise<LedgerChange<T>>,
 ): Promise<T> {
-  return withLedgerLock(async () => {
-    const before = readLedger();
-    const { ledger, result } = await change(before);
-    writeLedger(before, ledger);
+  return withSettledLedger(async () => {
+    const { ledger, result } = await change(readLedger());
+    writeLedger(ledger);
     return result;
   });
 }
@@ -150,9 +141,8 @@ export async function reserveMachine(
   const { bridge } = network;
   const answered = new Set<Ipv4>();
   const attempt = (): Attempt => {
-    const version = versionsOf(bridge);
     const reading = { ...readDecisionInput(bridge), answered };
-    return { version, reading, ...decide(network, machine, moment, reading, new Date()) };
+    return { reading, ...decide(network, machine, moment, reading, new Date()) };
   };
   const first = await decideByAsking(bridge, answered, attempt, ({ reserved, reading }) =>
     withLeases(newAddresses(reserved), reading),
@@ -162,14 +152,14 @@ export async function reserveMachine(
   return stored;
 }
 
-/** Writes what was decided, or what is decided anew if the files have changed since. */
+/** Writes what is decided anew under the lock: the files may have changed since the first decision. */
 async function storeAttempt(bridge: string, first: Attempt, attempt: () => Attempt): Promise<Stored> {
   // Most machines start with everything in place. Reading needs no lock, because each file is replaced
   // atomically.
-  if (needsNoWrite(first)) return { ...first.reserved, told: tellDnsmasq(bridge) };
-  return withLedgerLock(() => {
-    const now = isSameVersion(first.version, versionsOf(bridge)) ? first : attempt();
-    writeLedger(now.reading.ledger, now.reserved.ledger);
+  if (needsNoWrite(first, bridge)) return { ...first.reserved, told: tellDnsmasq(bridge) };
+  return withSettledLedger(() => {
+    const now = attempt();
+    writeLedger(now.reserved.ledger);
     if (now.hostsfile !== null) writeHostsfile(bridge, now.hostsfile);
     return { ...now.reserved, told: tellDnsmasq(bridge) };
   });
@@ -194,7 +184,7 @@ export async function reserveProbe(
   { mac, hostname }: { readonly mac: Mac; readonly hostname: string },
 ): Promise<{ readonly ip: Ipv4; readonly told: boolean } | null> {
   const { bridge } = network;
-  return withLedgerLock(() => {
+  return withSettledLedger(() => {
     const reading = readDecisionInput(bridge);
     const hostsfile = withProbe(reading.hostsfile, null) ?? reading.hostsfile;
     const ip = chooseProbeAddress(network, mac, { ...reading, hostsfile }, new Date());
@@ -220,62 +210,34 @@ export async function dropProbe(bridge: string): Promise<void> {
   });
 }
 
-/** A decision, its input, and the versions of the files that the input was read from. */
+/** A decision and its input. */
 interface Attempt extends Decision {
-  readonly version: FilesVersion;
   readonly reading: DecisionInput;
 }
 
-function needsNoWrite({ version, reading, reserved, hostsfile }: Attempt): boolean {
-  const exist = version.ledger !== null && version.hostsfile !== null;
-  return exist && hostsfile === null && reserved.ledger.isSameAs(reading.ledger);
+/**
+ * Returns whether all that was decided is on disk. Nothing says so while another process changes the ledger.
+ */
+function needsNoWrite({ reading, reserved, hostsfile }: Attempt, bridge: string): boolean {
+  const isWritten = hostsfile === null && existsSync(dnsmasqPaths(bridge).hostsfile);
+  return (
+    isWritten && (reserved.ledger === reading.ledger || reserved.ledger.changes().length === 0) && isSettled()
+  );
 }
 
-/** Version texts of the files, which change when a file is replaced; null when it does not exist. */
-interface FilesVersion {
-  readonly ledger: string | null;
-  readonly hostsfile: string | null;
-}
-
-function versionsOf(bridge: string): FilesVersion {
-  return { ledger: versionOf(paths.ledger), hostsfile: versionOf(dnsmasqPaths(bridge).hostsfile) };
-}
-
-function isSameVersion(a: FilesVersion, b: FilesVersion): boolean {
-  return a.ledger === b.ledger && a.hostsfile === b.hostsfile;
-}
-
-function versionOf(path: string): string | null {
-  try {
-    const { ino, mtimeNs, size } = statSync(path, { bigint: true });
-    return `${ino} ${mtimeNs} ${size}`;
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
-  }
-}
-
-/** Returns `read` with a cache by path: a file is read again only after it was replaced. */
-function cached<T>(read: (path: string) => T): (path: string) => T {
-  const kept = new Map<string, { readonly version: string | null; readonly value: T }>();
-  return path => {
-    const version = versionOf(path);
-    const known = kept.get(path);
-    if (known !== undefined && known.version === version) return known.value;
-    const value = read(path);
-    kept.set(path, { version, value });
-    return value;
-  };
+/** Runs `work` under the ledger's lock, with a ledger that can be written. */
+function withSettledLedger<T>(work: () => T | Promise<T>): Promise<T> {
+  return withLedgerLock(async () => {
+    if (!isSettled()) {
+      const { settleLedger } = await import('./ledger-rebuild.ts');
+      settleLedger();
+    }
+    return work();
+  });
 }
 
 function withLedgerLock<T>(work: () => T | Promise<T>): Promise<T> {
   return withLock(paths.ledgerLock, ledgerLockTimeoutSeconds, work);
-}
-
-function writeLedger(before: Ledger, after: Ledger): void {
-  if (after.isSameAs(before)) return;
-  mkdirSync(dirname(paths.ledger), { recursive: true, mode: 0o700 });
-  writeAtomically(paths.ledger, after.bytes, 0o600);
 }
 
 function writeHostsfile(bridge: string, hostsfile: Hostsfile): void {

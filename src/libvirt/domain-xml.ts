@@ -2,6 +2,7 @@
 //   <domain><name>web</name><uuid>6b4a5c7e-…</uuid><metadata>…</metadata>
 //     <devices><interface type='bridge'><mac address='52:54:00:c5:f2:a7'/><source bridge='k8s-br0'/></interface>…
 import { type Mac, parseMac } from '../address/mac.ts';
+import { uuidForm } from '../names/uuid.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
 
@@ -46,8 +47,6 @@ export interface Domain {
 
 /** Most elements kept of each child of `<metadata>`: libvirt's longest XML can have a million. */
 const maxElementsKept = 1000;
-
-const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** The root of a running domain's file below /run/libvirt/qemu. */
 const statusRoot = /^domstatus\//;

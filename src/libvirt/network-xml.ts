@@ -3,6 +3,7 @@
 //   <hookData><network>…</network>
 //     <networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
 import { type Mac, parseMac } from '../address/mac.ts';
+import { uuidForm } from '../names/uuid.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
 
@@ -52,7 +53,7 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
     },
   });
   if (!walked.ok) return walked;
-  if (mac === null || owner.name === '' || owner.uuid === '') {
+  if (mac === null || owner.name === '' || !uuidForm.test(owner.uuid)) {
     return { ok: false, error: 'not the XML of a network port: its owner or its MAC is missing' };
   }
   return { ok: true, value: { network, owner, mac } };

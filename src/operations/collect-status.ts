@@ -41,7 +41,7 @@ async function collectNetwork(
   const { observed, otherFirewalls } = survey;
   const machines = machinesOf(network, {
     ...domains,
-    entries: ledger.entries().filter(entry => entry.network === name && entry.retired === null),
+    entries: ledger.present().filter(entry => entry.network === name),
     leases: readLeases(bridge),
     passThrough: passThroughNetworks(name, bridge),
     now: new Date(),

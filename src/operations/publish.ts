@@ -37,9 +37,8 @@ function isLedgerError(error: unknown): boolean {
 /** Returns name of a machine → MACs of its NICs on the network, and those they had before. */
 function macsOn(network: string): Map<string, readonly string[]> {
   const macs = new Map<string, readonly string[]>();
-  for (const entry of readLedger().entries()) {
-    if (entry.network === network && entry.retired === null)
-      macs.set(entry.name, [...(macs.get(entry.name) ?? []), ...entry.macs]);
+  for (const entry of readLedger().present()) {
+    if (entry.network === network) macs.set(entry.name, [...(macs.get(entry.name) ?? []), ...entry.macs]);
   }
   return macs;
 }

@@ -2,24 +2,18 @@
 // no others.
 import type { NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
+import { retire } from '../identity/retire.ts';
 import { changeLedger, syncHostsfile } from '../identity/store.ts';
 
-/**
- * Retires the entries of the machines for whose UUID `isGone` returns true. Returns those of the given
- * networks.
- */
+/** Retires the entries of machines, given by UUID. Returns those of the given networks. */
 export async function retireMachines(
   networks: readonly NetworkConfig[],
-  isGone: (uuid: string) => boolean,
+  uuids: readonly string[],
 ): Promise<readonly LedgerEntry[]> {
-  const now = new Date();
+  if (uuids.length === 0) return [];
   const retired = await changeLedger(ledger => {
-    const gone = ledger.entries().filter(entry => entry.retired === null && isGone(entry.uuid));
-    const changed = gone.reduce(
-      (rest, entry) => rest.replace(entry, { ...entry, retired: now, problem: null }),
-      ledger,
-    );
-    return { ledger: changed, result: gone };
+    const { ledger: changed, entries } = retire(ledger, uuids, new Date());
+    return { ledger: changed, result: entries };
   });
   for (const network of networks) {
     if (retired.some(entry => entry.network === network.name)) await syncHostsfile(network, network.bridge);

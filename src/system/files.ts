@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -58,12 +59,48 @@ export function writeAtomically(path: string, content: string | Buffer, mode = 0
     closeSync(file);
   }
   renameSync(temporary, path);
-  const directory = openSync(dirname(path), constants.O_RDONLY);
+  storeDurably(dirname(path));
+}
+
+/** Makes a file's content, or the names in a directory, outlive a power failure. */
+export function storeDurably(path: string): void {
+  const file = openSync(path, constants.O_RDONLY);
   try {
-    fsyncSync(directory);
+    fsyncSync(file);
   } finally {
-    closeSync(directory);
+    closeSync(file);
   }
+}
+
+/**
+ * Returns a text that changes when a file is replaced or written; null when it does not exist.
+ */
+function versionOf(path: string): string | null {
+  try {
+    const { ino, mtimeNs, size } = statSync(path, { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/** Most files that `cached` keeps: more are read again. */
+const maxKept = 20_000;
+
+/** Returns `read` with a cache by path: a file is read again only after it was replaced. */
+export function cached<T>(read: (path: string) => T): (path: string) => T {
+  const kept = new Map<string, { readonly version: string; readonly value: T }>();
+  return path => {
+    const version = versionOf(path);
+    const known = kept.get(path);
+    if (known !== undefined && known.version === version) return known.value;
+    kept.delete(path);
+    const value = read(path);
+    if (kept.size >= maxKept) kept.clear();
+    if (version !== null) kept.set(path, { version, value });
+    return value;
+  };
 }
 
 /** Creates a file, in place of one that a killed process of the same number left. Returns its descriptor. */

@@ -9,7 +9,10 @@ export const paths = {
   /** Holds one directory per network, for dnsmasq options that the administrator adds. */
   dnsmasqExtras: '/etc/virlan/dnsmasq.d',
   sysctl: '/etc/sysctl.d/60-virlan.conf',
-  ledger: '/var/lib/virlan/ledger.jsonl',
+  /** The directory of the ledger, and beside it what is left of its first format: identity/ledger-files.ts. */
+  ledger: '/var/lib/virlan/ledger',
+  ledgerHeader: '/var/lib/virlan/ledger.jsonl',
+  earlierLedger: '/var/lib/virlan/ledger-version-1.jsonl',
   /** The state of the host before virlan first changed it: network/original-state.ts. */
   originalState: '/var/lib/virlan/before.json',
   /** libvirt's network `default` before virlan removed it: libvirt-networks/saved-network.ts. */

@@ -89,15 +89,15 @@ export class Machines {
     // A machine that gets its entry while the others are reconciled is missing from the list, but exists.
     const known = new Set(
       readLedger()
-        .entries()
-        .map(({ uuid, retired }) => (retired === null ? uuid : null)),
+        .present()
+        .map(({ uuid }) => uuid),
     );
     const remotes = await this.#client.connectListAllDomains();
     // Definitions first, so that a MAC is known to be taken before it is given to another machine.
     for (const remote of remotes) await this.#remember(remote);
     for (const remote of remotes) await this.reconcile(remote);
     const existing = new Set(remotes.map(({ uuid }) => uuid));
-    await this.#retire(uuid => known.has(uuid) && !existing.has(uuid));
+    await this.#retire([...known].filter(uuid => !existing.has(uuid)));
   }
 
   /** Retires a machine whose definition was removed; one that still runs keeps its entries until it stops. */
@@ -107,7 +107,7 @@ export class Machines {
     } catch (error) {
       if (!isNoDomain(error)) throw error;
       this.#macs.delete(remote.uuid);
-      await this.#retire(uuid => uuid === remote.uuid);
+      await this.#retire([remote.uuid]);
     }
   }
 
@@ -231,8 +231,8 @@ export class Machines {
     }
   }
 
-  async #retire(isGone: (uuid: string) => boolean): Promise<void> {
-    const retired = await retireMachines(this.#networks(), isGone);
+  async #retire(uuids: readonly string[]): Promise<void> {
+    const retired = await retireMachines(this.#networks(), uuids);
     this.#report(
       retired.map(entry => ({ kind: 'reservation-retired', network: entry.network, machine: idOf(entry) })),
     );

@@ -62,10 +62,10 @@ export class Metrics {
 
   /** Returns the metrics as text. Reads those of networks from their files. */
   render(networks: readonly NetworkConfig[]): Promise<string> {
-    const entries = readLedger().entries();
+    const entries = readLedger().present();
     const now = new Date();
     for (const network of networks) {
-      const own = entries.filter(entry => entry.network === network.name && entry.retired === null);
+      const own = entries.filter(entry => entry.network === network.name);
       const labels = { network: network.name };
       this.#machines.set(labels, own.length);
       const leases = readLeases(network.bridge).filter(lease => isCurrent(lease, now));

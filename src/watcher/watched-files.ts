@@ -1,4 +1,5 @@
 // Follows files: the configuration, dnsmasq's files and the ledger.
+import { mkdirSync, watch as watchDirectory } from 'node:fs';
 import { dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
@@ -50,16 +51,38 @@ export function followDnsmasqFiles(
   return follow(dnsmasqRoot, 1, onChange, report);
 }
 
-/** Publishes machines to libvirt's tools by the names that the ledger has for them. */
+/** How long a change of the ledger waits for others before the machines are published. */
+const publishDelayMs = 60;
+
+/** Publishes machines to libvirt's tools by the names and MACs that the ledger has for them. */
 export function followLedger(
   networks: () => readonly NetworkConfig[],
   report: (event: Event) => void,
-): FSWatcher {
-  const onChange = (path: string) => {
-    if (path === paths.ledger) for (const network of networks()) publishNetwork(network);
+): { close(): void } {
+  const failed = (error: Error) =>
+    report({ kind: 'failed', during: 'file-change', error, path: paths.ledger });
+  let timer: NodeJS.Timeout | null = null;
+  const publish = () => {
+    timer = null;
+    try {
+      for (const network of networks()) publishNetwork(network);
+    } catch (error) {
+      failed(error as Error);
+    }
   };
-  // The directory, because the watch on a file that is replaced twice in a row may be lost.
-  return follow(dirname(paths.ledger), 0, onChange, report);
+  try {
+    mkdirSync(paths.ledger, { recursive: true, mode: 0o700 });
+    // The directory alone: each change of a name or a MAC makes and removes a file in it, and chokidar would
+    // watch the file of each machine.
+    const watcher = watchDirectory(paths.ledger, () => {
+      if (timer === null) timer = setTimeout(publish, publishDelayMs).unref();
+    });
+    watcher.on('error', failed);
+    return watcher;
+  } catch (error) {
+    failed(error as Error);
+    return { close: () => undefined };
+  }
 }
 
 function follow(

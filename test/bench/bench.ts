@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -19,6 +20,8 @@ import { ipv4After, parseIpv4 } from '../../src/address/ip.ts';
 import { parseMac } from '../../src/address/mac.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
+import { changeLedger } from '../../src/identity/store.ts';
 import { hookEnvironment } from '../sandbox/hook-calls.ts';
 import {
   configure,
@@ -131,38 +134,42 @@ function timePrepare(xml: string): number {
   return timeCommand('/etc/libvirt/hooks/qemu', ['m', 'prepare', 'begin', '-'], xml);
 }
 
-/** Writes a ledger of this many machines, and the hostsfile that follows from it. */
-async function fillLedger(count: number): Promise<void> {
+/** Returns the entry of a machine with this number, which nobody defined. */
+function numberedEntry(number: number, retired: Date | null): LedgerEntry {
+  const mac = parseMac(
+    `52:54:01:${[16, 8, 0].map(shift => ((number >> shift) & 255).toString(16).padStart(2, '0')).join(':')}`,
+  );
+  const first = parseIpv4('10.64.0.2');
+  assert(mac !== null && first !== null);
   const now = new Date();
-  const first = parseIpv4('10.77.0.2');
-  assert(first !== null);
-  let ledger = '';
-  for (let index = 0; index < count; index++) {
-    const mac = parseMac(
-      `52:54:01:${[16, 8, 0].map(shift => ((index >> shift) & 255).toString(16).padStart(2, '0')).join(':')}`,
-    );
-    assert(mac !== null);
-    const entry = {
-      network: 'k8s-br0',
-      uuid: randomUUID(),
-      name: `machine-${index}`,
-      nic: 0,
-      macs: [mac],
-      ip: ipv4After(first, index),
-      hostname: `machine-${index}`,
-      firstSeen: now,
-      lastSeen: now,
-      macOrigin: 'own' as const,
-      replacedMac: null,
-      booted: true,
-      retired: null,
-      problem: null,
-    };
-    const line = Ledger.empty.replace(null, entry).bytes.toString().split('\n')[1];
-    ledger += `${line}\n`;
-  }
-  await configure('[network.k8s-br0]\nsubnet = 10.77.0.0/16\ndefault-network = keep\n');
-  writeFileSync('/var/lib/virlan/ledger.jsonl', `${Ledger.empty.bytes}${ledger}`);
+  return {
+    network: 'k8s-br0',
+    uuid: randomUUID(),
+    name: `machine-${number}`,
+    nic: 0,
+    macs: [mac],
+    ip: ipv4After(first, number),
+    hostname: `machine-${number}`,
+    firstSeen: now,
+    lastSeen: now,
+    macOrigin: 'own',
+    replacedMac: null,
+    booted: true,
+    retired,
+    problem: null,
+  };
+}
+
+/** Replaces the ledger, and the hostsfile that follows from it. */
+async function fillLedger(present: number, retired: number): Promise<void> {
+  rmSync('/var/lib/virlan/ledger', { recursive: true, force: true });
+  await virlan('down');
+  await configure('[network.k8s-br0]\nsubnet = 10.64.0.0/12\ndefault-network = keep\n');
+  const entries = Array.from({ length: present + retired }, (_, number) => ({
+    fields: {},
+    entry: numberedEntry(number, number < present ? null : new Date()),
+  }));
+  await changeLedger(() => ({ ledger: Ledger.of(entries), result: null }));
   assert.equal((await virlan('up')).exitCode, 0);
 }
 
@@ -256,28 +263,33 @@ async function benchWatcher(): Promise<void> {
 }
 
 async function benchReservations(): Promise<void> {
-  const sizes = [10, 10_000];
-  const medians: number[][] = [];
-  for (const size of sizes) {
-    process.stderr.write(`qemu hook prepare with ${size} reservations …\n`);
-    rmSync('/var/lib/virlan/ledger.jsonl', { force: true });
-    await virlan('down');
-    await fillLedger(size);
+  const sizes = [
+    { what: '10 reservations', present: 10, retired: 0 },
+    { what: '10,000 reservations', present: 10_000, retired: 0 },
+    { what: '100,000 retired', present: 10, retired: 100_000 },
+  ];
+  const medians: { what: string; known: number; new: number }[] = [];
+  for (const { what, present, retired } of sizes) {
+    process.stderr.write(`qemu hook prepare with ${what} …\n`);
+    await fillLedger(present, retired);
     timePrepare(known);
     const runs = (xml: () => string) => median(Array.from({ length: 21 }, () => timePrepare(xml())));
-    medians.push([runs(() => known), runs(newMachine)]);
+    medians.push({ what, known: runs(() => known), new: runs(newMachine) });
   }
-  for (const [index, kind] of ['known', 'new'].entries()) {
-    const [few = Number.NaN, many = Number.NaN] = medians.map(pair => pair[index] ?? Number.NaN);
-    rows.push({
-      what: `prepare, ${kind} machine, 10,000 reservations`,
-      against: 'with 10',
-      atMost: 1.5,
-      ours: many,
-      theirs: few,
-    });
+  const [few, ...others] = medians;
+  assert(few !== undefined);
+  for (const many of others) {
+    for (const kind of ['known', 'new'] as const) {
+      rows.push({
+        what: `prepare, ${kind} machine, ${many.what}`,
+        against: 'with 10 reservations',
+        atMost: 1.5,
+        ours: many[kind],
+        theirs: few[kind],
+      });
+    }
   }
-  rmSync('/var/lib/virlan/ledger.jsonl', { force: true });
+  rmSync('/var/lib/virlan/ledger', { recursive: true, force: true });
 }
 
 async function benchRepair(): Promise<void> {
@@ -381,7 +393,7 @@ async function benchThousand(): Promise<void> {
   await restartLibvirtd();
   const began = performance.now();
   await startWatcher();
-  await until(() => countLines('/var/lib/virlan/ledger.jsonl') > 1000, 120);
+  await until(() => readdirSync('/var/lib/virlan/ledger/machines').length >= 1000, 120);
   facts.push(
     `a thousand machines defined while the watcher was away, all with MAC and reservation after: ${((performance.now() - began) / 1000).toFixed(1)} s`,
   );
@@ -406,10 +418,6 @@ async function benchThousand(): Promise<void> {
     `watcher's memory with a thousand machines: ${(Number(kilobytes) / 1024).toFixed(0)} MiB (90 at most)`,
   );
   await stopWatcher();
-}
-
-function countLines(path: string): number {
-  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 2 : 0;
 }
 
 function report(): void {

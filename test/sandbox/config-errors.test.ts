@@ -149,44 +149,55 @@ errors('hooks succeed with an invalid virlan.ini and log the mistake', async () 
 });
 
 const ledger = '/var/lib/virlan/ledger.jsonl';
+const machineFile = `/var/lib/virlan/ledger/machines/${machine.uuid}.json`;
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
-const damages: { title: string; path: string; damage: (intact: Buffer) => Buffer; line: number }[] = [
-  { title: 'ledger: garbage', path: ledger, damage: () => Buffer.from([0, 255, 254, 10, 7]), line: 1 },
-  { title: 'ledger: truncated', path: ledger, damage: intact => intact.subarray(0, -9), line: 2 },
+const damages: { title: string; path: string; damage: (intact: Buffer) => Buffer; seen: string }[] = [
   {
-    title: 'ledger: a line that is not JSON',
+    title: 'ledger: garbage',
     path: ledger,
-    damage: intact => Buffer.from(`${intact}`.replace('"nic":0', '"nic":zero')),
-    line: 2,
+    damage: () => Buffer.from([0, 255, 254, 10, 7]),
+    seen: 'line 1 ',
   },
   {
-    title: 'ledger: a block of zeros, as after a power failure',
-    path: ledger,
-    damage: intact => Buffer.concat([intact, Buffer.alloc(512)]),
-    line: 3,
+    title: "a machine's file: truncated",
+    path: machineFile,
+    damage: intact => intact.subarray(0, -9),
+    seen: 'not a JSON object',
+  },
+  {
+    title: "a machine's file: a wrong value",
+    path: machineFile,
+    damage: intact => Buffer.from(`${intact}`.replace('"nic": 0', '"nic": "zero"')),
+    seen: 'entry 1 has no valid "nic"',
+  },
+  {
+    title: "a machine's file: a block of zeros, as after a power failure",
+    path: machineFile,
+    damage: () => Buffer.alloc(512),
+    seen: 'not a JSON object',
   },
   {
     title: 'hostsfile: garbage',
     path: hostsfile,
     damage: () => Buffer.from([49, 10, 0, 255, 254, 10, 7]),
-    line: 2,
+    seen: 'line 2 ',
   },
   {
     title: 'hostsfile: not UTF-8',
     path: hostsfile,
     damage: intact => Buffer.concat([intact, Buffer.from([0xc3, 0x28])]),
-    line: 2,
+    seen: 'line 2 ',
   },
 ];
 
-for (const { title, path, damage, line } of damages) {
+for (const { title, path, damage, seen } of damages) {
   errors(`a damaged file is never overwritten: ${title}`, async () => {
     await configure(`${network}stp = no\n`);
     await up();
     assert.equal((await prepare(machine)).exitCode, 0);
     const damaged = damage(readFileSync(path));
     writeFileSync(path, damaged);
-    const place = new RegExp(`${path}: line ${line} `);
+    const place = new RegExp(`${path}: ${seen}`);
     await assertHooksSucceed(place);
     for (const verb of ['up', 'status', 'plan']) {
       const { exitCode, stderr } = await virlan(verb);

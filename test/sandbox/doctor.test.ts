@@ -70,7 +70,7 @@ interface Fault {
 const bridge: Nic = { type: 'bridge', source: 'k8s-br0' };
 const conf = '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf';
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
-const ledger = '/var/lib/virlan/ledger.jsonl';
+const ledger = '/var/lib/virlan/ledger';
 const killDnsmasq =
   'kill -9 $(cat /run/dnsmasq/k8s-br0.pid); while pgrep -F /run/dnsmasq/k8s-br0.pid; do :; done';
 
@@ -160,11 +160,11 @@ const onNetwork: Fault[] = [
   },
   {
     title: 'a damaged ledger',
-    cause: `echo damaged >> ${ledger}`,
+    cause: `echo damaged > ${ledger}/machines/00000000-0000-4000-8000-00000000dead.json`,
     check: 'ledger',
-    seen: /ledger\.jsonl: line \d is not an entry/,
+    seen: /dead\.json: not a JSON object/,
     repairedBy: null,
-    undo: `sed -i /damaged/d ${ledger}`,
+    undo: `rm ${ledger}/machines/*dead.json`,
   },
   {
     title: 'two machines with one MAC',
@@ -397,7 +397,7 @@ const onMachine: Fault[] = [
   },
   {
     title: 'a machine without a reservation',
-    cause: `rm ${ledger}; virlan up`,
+    cause: `rm -r ${ledger}; virlan up`,
     check: 'reservation',
     seen: /^no address is reserved for 52:54:00:00:00:0a on k8s-br0$/,
     repairedBy: 'virlan',

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
-import { Ledger } from '../../src/identity/ledger.ts';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import { hookSources } from '../hook-bundles.ts';
 import { formulaAddressOf } from './formula-values.ts';
 import { hookEnvironment, prepare, runHook } from './hook-calls.ts';
@@ -20,7 +20,7 @@ const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 
 /** Reads ledger and hostsfile. Throws if one of them is damaged. */
 function readState() {
-  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
+  const ledger = readLedger();
   const hosts = parseHostsfile(readFileSync(hostsfile, 'utf8'));
   assert(hosts.ok);
   return { entries: ledger.entries(), lines: hosts.value.ours };

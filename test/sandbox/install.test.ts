@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import {
   checkout,
   configure,
@@ -385,7 +386,7 @@ install(
     assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='k8s-br0'\/>/);
     // This libvirtd started without hooks; the installer has made it load them.
     await startMachine('old');
-    assert.match(readFileSync('/var/lib/virlan/ledger.jsonl', 'utf8'), /"old"/);
+    assert.equal(readLedger().named('k8s-br0', 'old').length, 1);
     await virsh('destroy', 'old');
     await runUninstall();
     assert.equal(await networks(), before);

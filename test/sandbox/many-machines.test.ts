@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
-import { Ledger } from '../../src/identity/ledger.ts';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import { configure, define, domainXml, installVirlan, startLibvirtd, virsh } from './host.ts';
 import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
@@ -69,7 +69,7 @@ test('every machine has one unique address and MAC, and libvirt never waits for 
   assert(longestMs < maxListMs, `virsh list took ${longestMs} ms`);
 
   const readState = () => {
-    const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
+    const ledger = readLedger();
     const hostsfile = parseHostsfile(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'));
     assert(hostsfile.ok);
     return {

@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { Ledger } from '../../src/identity/ledger.ts';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
 import { prepare, runHook } from './hook-calls.ts';
@@ -38,7 +38,7 @@ const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 
 function entriesOf(machine: string): LedgerEntry[] {
-  const ledger = Ledger.parse(readFileSync('/var/lib/virlan/ledger.jsonl'));
+  const ledger = readLedger();
   return ledger.named('k8s-br0', machine);
 }
 

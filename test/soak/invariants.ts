@@ -1,11 +1,11 @@
 // invariants.ts: the conditions that hold after each action of the soak.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
 import { formatIp } from '../../src/address/ip.ts';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
-import { Ledger } from '../../src/identity/ledger.ts';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import { withLock } from '../../src/system/lock.ts';
 import { paths } from '../../src/system/paths.ts';
 import { internetAddress, leases, probe, virlan, virsh } from '../sandbox/host.ts';
@@ -35,9 +35,7 @@ export async function checkInvariants(world: World): Promise<void> {
 }
 
 function readReservations() {
-  const path = '/var/lib/virlan/ledger.jsonl';
-  // The file exists after the first reservation.
-  const ledger = Ledger.parse(existsSync(path) ? readFileSync(path) : Buffer.alloc(0));
+  const ledger = readLedger();
   const hostsfile = parseHostsfile(readFileSync(`/var/lib/dnsmasq/${bridge}/hostsfile`, 'utf8'));
   assert(hostsfile.ok, 'the hostsfile is valid');
   return { entries: ledger.entries(), lines: hostsfile.value.ours };

@@ -36,6 +36,8 @@ const effects = [
   'src/dnsmasq/release.ts',
   'src/dnsmasq/service.ts',
   'src/identity/ask-bridge.ts',
+  'src/identity/ledger-files.ts',
+  'src/identity/ledger-rebuild.ts',
   'src/identity/store.ts',
   'src/libvirt-networks/arrange.ts',
   'src/libvirt-networks/autostart.ts',

@@ -1,13 +1,20 @@
-// ledger.test.ts: tests the format of the ledger, its searches, and its behaviour on damaged lines.
+// ledger.test.ts: tests the ledger in memory, its searches, and the formats of its files.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { Ipv4 } from '../../src/address/ip.ts';
-import { VirlanError } from '../../src/errors.ts';
-import { Ledger } from '../../src/identity/ledger.ts';
-import { type LedgerEntry, migrateLine, readLine } from '../../src/identity/ledger-format.ts';
+import { type IndexKey, keysOf, Ledger, type LedgerSource } from '../../src/identity/ledger.ts';
+import {
+  entryFields,
+  formatMachine,
+  type LedgerEntry,
+  type MachineRecord,
+  parseMachine,
+} from '../../src/identity/ledger-format.ts';
+import { header, readLines, readVersion } from '../../src/identity/ledger-lines.ts';
 import type { ReservationProblem } from '../../src/identity/problem.ts';
+import { retire } from '../../src/identity/retire.ts';
 import { aDate, anyName, entry, hostileNames, ip, mac, uuid } from './builders.ts';
 
 const ledgers = suite('ledger');
@@ -16,19 +23,83 @@ function ledgerOf(...entries: readonly LedgerEntry[]): Ledger {
   return entries.reduce((ledger, one) => ledger.replace(null, one), Ledger.empty);
 }
 
+/** Files in memory, and the index that leads to them. */
+class MemorySource implements LedgerSource {
+  readonly files = new Map<string, string>();
+  /** The machines that were read. */
+  readonly read = new Set<string>();
+  readonly #records = new Map<string, MachineRecord>();
+
+  constructor(ledger: Ledger = Ledger.empty) {
+    this.write(ledger);
+  }
+
+  write(ledger: Ledger): void {
+    for (const { uuid: id, after } of ledger.changes()) {
+      if (after === null) this.files.delete(id);
+      else this.files.set(id, formatMachine(id, after));
+    }
+  }
+
+  machine(id: string): MachineRecord | null {
+    this.read.add(id);
+    return this.files.has(id) ? this.#record(id) : null;
+  }
+
+  holders(key: IndexKey): string[] {
+    return [...this.files.keys()].filter(id => keysOf(this.#record(id)).has(key));
+  }
+
+  addresses(): string[] {
+    return this.#keys('ip/');
+  }
+
+  present(): string[] {
+    return [...this.files.keys()].filter(id => this.#isPresent(id));
+  }
+
+  retired(): string[] {
+    return [...this.files.keys()].filter(id => !this.#isPresent(id));
+  }
+
+  retirements() {
+    return this.#keys('retired/').flatMap((name): [IndexKey, string][] =>
+      this.holders(`retired/${name}`).map(id => [`retired/${name}`, id]),
+    );
+  }
+
+  #record(id: string): MachineRecord {
+    const text = this.files.get(id) ?? '';
+    const known = this.#records.get(text) ?? parsed(text, id);
+    this.#records.set(text, known);
+    return known;
+  }
+
+  #isPresent(id: string): boolean {
+    return this.#record(id).entries.some(stored => stored.entry.retired === null);
+  }
+
+  #keys(kind: string): string[] {
+    const keys = [...this.files.keys()].flatMap(id => [...keysOf(this.#record(id))]);
+    return [...new Set(keys)].flatMap(key => (key.startsWith(kind) ? [key.slice(kind.length)] : [])).sort();
+  }
+}
+
+function parsed(text: string, id: string): MachineRecord {
+  const record = parseMachine(text, id);
+  assert(record.ok, JSON.stringify(record));
+  return record.value;
+}
+
 /** Returns the ledger as the next process reads it. */
 function reread(ledger: Ledger): Ledger {
-  return parse(ledger.bytes.toString());
+  return Ledger.from(new MemorySource(ledger));
 }
 
-function parse(text: string): Ledger {
-  return Ledger.parse(Buffer.from(text));
-}
-
-/** Returns a predicate: is an error of this code, with a message that matches. */
-function isError(code: VirlanError['code'], message: RegExp) {
-  return (error: unknown) =>
-    error instanceof VirlanError && error.code === code && message.test(error.message);
+/** Returns the entries in an order that depends on their content alone. */
+function sorted(entries: readonly LedgerEntry[]): LedgerEntry[] {
+  const text = (one: LedgerEntry) => JSON.stringify(Object.entries(one).sort());
+  return entries.toSorted((a, b) => (text(a) < text(b) ? -1 : 1));
 }
 
 const anyHolder = fc.oneof(
@@ -78,95 +149,134 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
   { noNullPrototype: true },
 );
 
-ledgers('written entries are read again; the file is plain ASCII with one line per entry', () => {
+ledgers('written entries are read again, whatever they hold', () => {
   fc.assert(
     fc.property(fc.array(anyEntry), entries => {
-      const ledger = ledgerOf(...entries);
-      assert.deepEqual(reread(ledger).entries(), entries);
-      assert.match(ledger.bytes.toString(), /^[\x20-\x7e\n]*$/);
-      assert.equal(ledger.bytes.toString().split('\n').length, entries.length + 2);
+      assert.deepEqual(sorted(reread(ledgerOf(...entries)).entries()), sorted(entries));
+      assert.deepEqual(reread(ledgerOf(...entries)).changes(), []);
     }),
   );
 });
 
-ledgers('searches return the same entries as a comparison with each entry', () => {
+ledgers('searches return the same entries as a comparison with each entry, written or not', () => {
   fc.assert(
-    fc.property(fc.array(anyEntry), anyEntry, (others, wanted) => {
-      const entries = [...others, wanted];
-      const ledger = ledgerOf(...entries);
+    fc.property(fc.array(anyEntry), fc.array(anyEntry), anyEntry, (written, added, wanted) => {
+      const entries = [...written, ...added, wanted];
+      const ledger = [...added, wanted].reduce(
+        (result, one) => result.replace(null, one),
+        reread(ledgerOf(...written)),
+      );
       const { network, name, hostname } = wanted;
-      const same = (isWanted: (one: LedgerEntry) => boolean) => entries.filter(isWanted);
-      assert.deepEqual(
-        ledger.named(network, name),
-        same(one => one.network === network && one.name === name),
-      );
-      assert.deepEqual(
+      const same = (found: readonly LedgerEntry[], isWanted: (one: LedgerEntry) => boolean) =>
+        assert.deepEqual(sorted(found), sorted(entries.filter(isWanted)));
+      same(ledger.named(network, name), one => one.network === network && one.name === name);
+      same(
         ledger.ofMachine(network, wanted.uuid),
-        same(one => one.network === network && one.uuid === wanted.uuid),
+        one => one.network === network && one.uuid === wanted.uuid,
       );
-      assert.deepEqual(
+      same(
         ledger.withHostname(network, hostname),
-        same(one => one.network === network && one.hostname === hostname),
+        one => one.network === network && one.hostname === hostname,
       );
-      for (const own of wanted.macs)
-        assert.deepEqual(
-          ledger.withMac(own),
-          same(one => one.macs.includes(own)),
-        );
-      if (wanted.ip !== null)
-        assert.deepEqual(
-          ledger.withIp(wanted.ip),
-          same(one => one.ip === wanted.ip),
-        );
-      for (const one of entries) assert.equal(one.ip === null || ledger.hasIp(one.ip), true);
-      const free = ip('172.31.255.1');
-      assert.equal(
-        ledger.hasIp(free),
-        entries.some(one => one.ip === free),
+      for (const own of wanted.macs) same(ledger.withMac(own), one => one.macs.includes(own));
+      if (wanted.ip !== null) same(ledger.withIp(wanted.ip), one => one.ip === wanted.ip);
+      same(ledger.present(), one => one.retired === null);
+      same([...ledger.retired()], one => one.retired !== null && one.ip !== null);
+      const since = [...ledger.retired()].map(one => Number(one.retired));
+      assert.deepEqual(
+        since,
+        since.toSorted((a, b) => a - b),
       );
     }),
   );
 });
 
-ledgers('a name that contains the text of a field is found only as a name', () => {
-  const names = [
-    ...hostileNames,
-    mac(1),
-    uuid(1),
-    '192.168.100.7',
-    `","macs":["${mac(1)}"],"x":"`,
-    `"uuid":"${uuid(1)}"`,
-  ];
-  const ledger = ledgerOf(
-    ...names.map((name, at) =>
-      entry({
-        uuid: uuid(at + 2),
-        name,
-        problem: { kind: 'legacy', text: name },
-        macs: [],
-        ip: null,
-        hostname: 'vm',
-      }),
+ledgers('an address counts as taken exactly while an entry has it, also after many questions', () => {
+  const [first, second] = [ip('10.0.0.1'), ip('10.0.0.2')];
+  const before = reread(ledgerOf(entry({ ip: first }), entry({ uuid: uuid(2), ip: ip('10.0.0.3') })));
+  const ledger = before.replace(entry({ ip: first }), entry({ ip: second }));
+  for (let question = 0; question < 100; question++)
+    assert.deepEqual(
+      [first, second, ip('10.0.0.3')].map(address => ledger.hasIp(address)),
+      [false, true, true],
+    );
+});
+
+ledgers('a decision on one machine reads no other machine', () => {
+  const source = new MemorySource(
+    ledgerOf(
+      ...Array.from({ length: 100 }, (_, number) =>
+        entry({ uuid: uuid(number), name: `vm${number}`, macs: [mac(number)], ip: (number + 1) as Ipv4 }),
+      ),
     ),
   );
-  for (const [at, name] of names.entries())
+  const ledger = Ledger.from(source);
+  const [own] = ledger.ofMachine('k8s-br0', uuid(7));
+  assert(own);
+  ledger.withMac(mac(7));
+  ledger.hasIp(8 as Ipv4);
+  ledger.hasIp(1000 as Ipv4);
+  ledger.named('k8s-br0', 'vm7');
+  ledger.replace(own, { ...own, booted: true }).changes();
+  assert.deepEqual([...source.read], [uuid(7)]);
+});
+
+ledgers('a hostile name is found as a name, and its key can be the name of a file', () => {
+  const names = [...hostileNames, mac(1), uuid(1), '192.168.100.7', '../../machines', 'ip/10.0.0.1'];
+  const ledger = reread(
+    ledgerOf(
+      ...names.map((name, at) =>
+        entry({
+          uuid: uuid(at + 2),
+          name,
+          problem: { kind: 'legacy', text: name },
+          macs: [],
+          ip: null,
+          hostname: 'vm',
+        }),
+      ),
+    ),
+  );
+  for (const [at, name] of names.entries()) {
     assert.equal(ledger.named('k8s-br0', name)[0]?.uuid, uuid(at + 2));
+    const record = { fields: {}, entries: [{ fields: {}, entry: entry({ name }) }] };
+    for (const key of keysOf(record)) assert.match(key, /^[a-z]+\/[\w.:,-]{1,64}$/);
+  }
   assert.deepEqual(ledger.withMac(mac(1)), []);
   assert.deepEqual(ledger.withIp(ip('192.168.100.7')), []);
   assert.deepEqual(ledger.ofMachine('k8s-br0', uuid(1)), []);
   assert.equal(ledger.hasIp(ip('192.168.100.7')), false);
 });
 
-ledgers('an entry is replaced, added and removed', () => {
+ledgers('an entry is replaced, added, moved to another machine and removed', () => {
   const [a, b, c] = [1, 2, 3].map(number => entry({ uuid: uuid(number), ip: ip(`10.0.0.${number}`) }));
   assert(a && b && c);
-  const ledger = ledgerOf(a, b);
-  assert.deepEqual(ledger.replace(a, c).entries(), [c, b]);
-  assert.deepEqual(ledger.replace(b, null).entries(), [a]);
-  assert.deepEqual(ledger.replace(null, c).entries(), [a, b, c]);
-  assert.deepEqual(ledger.replace(null, null).bytes.toString(), ledger.bytes.toString());
-  assert.deepEqual(ledger.entries(), [a, b], 'the original ledger does not change');
-  assert.throws(() => ledger.replace(c, a), /no such entry/);
+  for (const ledger of [ledgerOf(a, b), reread(ledgerOf(a, b))]) {
+    assert.deepEqual(sorted(ledger.replace(a, c).entries()), sorted([b, c]));
+    assert.deepEqual(ledger.replace(b, null).entries(), [a]);
+    assert.deepEqual(ledger.replace(null, c).entries(), [a, b, c]);
+    assert.equal(ledger.replace(null, null), ledger);
+    assert.equal(ledger.replace(a, { ...a }), ledger, 'entries are compared by value');
+    assert.deepEqual(ledger.entries(), [a, b], 'the original ledger does not change');
+    assert.throws(() => ledger.replace(c, a), /no such entry/);
+  }
+  const moved = reread(ledgerOf(a, b)).replace(a, c).changes();
+  assert.deepEqual(
+    moved.map(({ uuid: id, after }) => [id, after?.entries.length ?? 0]),
+    [
+      [uuid(1), 0],
+      [uuid(3), 1],
+    ],
+  );
+});
+
+ledgers('a change that is taken back is not written', () => {
+  const ledger = reread(ledgerOf(entry()));
+  const changed = ledger.replace(entry(), entry({ booted: true }));
+  assert.equal(changed.changes().length, 1);
+  assert.deepEqual(changed.replace(entry({ booted: true }), entry()).changes(), []);
+  const added = ledger.replace(null, entry({ uuid: uuid(2) }));
+  assert.deepEqual(added.replace(entry({ uuid: uuid(2) }), null).changes(), []);
 });
 
 ledgers('times are stored in seconds', () => {
@@ -174,147 +284,81 @@ ledgers('times are stored in seconds', () => {
   assert.deepEqual(reread(ledger).entries(), [entry()]);
 });
 
-const [header = '', line = ''] = ledgerOf(entry()).bytes.toString().split('\n');
+const text = formatMachine(uuid(1), { fields: {}, entries: [{ fields: {}, entry: entry() }] });
 
-ledgers('an empty file is an empty ledger', () => {
-  assert.equal(parse('').bytes.toString(), `${header}\n`);
-});
-
-ledgers('a file that is not a ledger, or is truncated, is refused with the line number', () => {
-  const cases: [text: string, error: RegExp][] = [
-    ['\n', /^line 1 is not/],
-    [`${line}\n`, /^line 1 is not/],
-    [`${header.replace('ledger', 'lodger')}\n`, /^line 1 is not/],
-    [`${header.replace('1', '0')}\n`, /^line 1 is not/],
-    [`${header.replace('1', '"1"')}\n`, /^line 1 is not/],
-    [`\ufeff${header}\n`, /^line 1 is not/],
-    ['\0\u00ff\n\x07', /^line 1 is not/],
-    [header, /^line 1 is cut short/],
-    [`${header}\n${line}`, /^line 2 is cut short/],
-    [`${header}\n${line}\n\n${line}\n`, /^line 3 is not an entry/],
-    [`${header}\n${line}\nrm -rf\n`, /^line 3 is not an entry/],
-    [`${header}\n${line}\r\n`, /^line 2 is not an entry/],
-    [`${header}\n${line}\n\0\0\0\0\n`, /^line 3 is not an entry/],
+ledgers('a file that is damaged or truncated, or about another machine, is refused', () => {
+  const damages: [from: string | RegExp, to: string, error: RegExp][] = [
+    [/^/, '\ufeff', /^not a JSON object$/],
+    [text, '', /^not a JSON object$/],
+    [text, '\0\0\0', /^not a JSON object$/],
+    [text, '[]', /^not a JSON object$/],
+    ['"version": 1', '"version": 2', /^written by a newer virlan/],
+    ['"version": 1', '"version": "1"', /^"version" is not/],
+    [`"uuid": "${uuid(1)}"`, '"uuid": "../../etc/passwd"', /^uuid: /],
+    [`"uuid": "${uuid(1)}"`, `"uuid": "${uuid(2)}"`, /^is about another machine$/],
+    ['"entries": [', '"entries": [7,', /^entries/],
+    ['"entries": [', '"entries": [{},', /^entry 1 has no valid "network"$/],
+    [
+      `"uuid": "${uuid(1)}",\n      "name"`,
+      `"uuid": "${uuid(2)}",\n      "name"`,
+      /^is about another machine$/,
+    ],
+    ['"nic": 0', '"nic": "0"', /^entry 1 has no valid "nic"$/],
+    ['"nic": 0', '"nic": 0.5', /"nic"$/],
+    ['192.168.100.7', '192.168.100.777', /"ip"$/],
+    ['192.168.100.7', '192.168.100.07', /"ip"$/],
+    [mac(1), 'ff:ff:ff:ff:ff:ff', /"macs"$/],
+    ['"booted": false', '"booted": null', /"booted"$/],
+    ['2026-11-22T10', '2026-13-22T10', /"firstSeen"$/],
+    ['2026-11-22T10', '2026-11-22 10', /"firstSeen"$/],
+    ['"retired": null', '"retired": "yesterday"', /"retired"$/],
   ];
-  for (const [text, error] of cases) assert.throws(() => parse(text), isError('damaged-file', error), text);
-  const whole = `${header}\n${line}\n`;
-  for (let length = 1; length < whole.length; length++) {
-    // The header alone is a valid file.
-    if (length === header.length + 1) assert.deepEqual(parse(whole.slice(0, length)).entries(), []);
-    else
-      assert.throws(() => parse(whole.slice(0, length)), isError('damaged-file', /^line/), `${length} bytes`);
+  for (const [from, to, error] of damages) {
+    const damaged = text.replace(from, to);
+    assert.notEqual(damaged, text, String(from));
+    const record = parseMachine(damaged, uuid(1));
+    assert(!record.ok, damaged);
+    assert.match(record.error, error);
   }
+  for (let length = 0; length < text.length - 1; length++)
+    assert.equal(parseMachine(text.slice(0, length), uuid(1)).ok, false, `${length} bytes`);
 });
 
-ledgers('a ledger of a newer version is refused with a message that says so', () => {
-  const newer = isError('newer-format', /^the ledger has version 2, .* up to 1: install a newer virlan$/);
-  assert.throws(() => parse(`${header.replace('1', '2')}\n`), newer);
-  assert.throws(() => parse(`${header.replace('1', '2')}\n{"another":"form"}\n`), newer);
-});
-
-ledgers('a damaged line is never read as an entry', () => {
-  const damages: [from: string | RegExp, to: string][] = [
-    ['"nic":0', '"nic":"0"'],
-    ['"nic":0', '"nic":0.5'],
-    ['"nic":0', '"nic":-0'],
-    ['"nic":0,', ''],
-    ['192.168.100.7', '192.168.100.777'],
-    ['192.168.100.7', '192.168.100.07'],
-    [mac(1), 'ff:ff:ff:ff:ff:ff'],
-    [mac(10), mac(10).toUpperCase()],
-    ['"macs":["', '"macs":["x","'],
-    ['"booted":false', '"booted":null'],
-    ['2026-11-22T10', '2026-13-22T10'],
-    ['2026-11-22T10', '2026-11-22 10'],
-    ['"retired":null', '"retired":"yesterday"'],
-    ['"name":"web"', '"name":"w\\u0065b"'],
-    ['"name":"web"', '"name":"web","name":"web"'],
-    ['"network":', '"network": '],
-    [/}$/, ',}'],
-    [/"hostname".*$/, '}'],
-  ];
-  const whole = line.replace(`"${mac(1)}"`, `"${mac(1)}","${mac(10)}"`);
-  for (const [from, to] of damages) {
-    const damaged = whole.replace(from, to);
-    assert.notEqual(damaged, whole);
-    const ledger = parse(`${header}\n${line}\n${damaged}\n`);
-    assert.throws(() => ledger.entries(), isError('damaged-file', /^line 3 /), damaged);
-    assert.throws(() => ledger.ofMachine('k8s-br0', uuid(1)), isError('damaged-file', /^line 3 /), damaged);
-  }
-});
-
-ledgers('a line with one changed byte is an error, or an entry that preserves all fields of the line', () => {
-  fc.assert(
-    fc.property(fc.nat(line.length - 1), fc.integer({ min: 0x20, max: 0x7e }), (at, byte) => {
-      const changed = `${line.slice(0, at)}${String.fromCharCode(byte)}${line.slice(at + 1)}`;
-      try {
-        const ledger = parse(`${header}\n${changed}\n`);
-        const [found] = ledger.entries();
-        assert(found);
-        const changedLedger = ledger.replace(found, { ...found, booted: !found.booted });
-        const [rewritten = ''] = changedLedger
-          .replace({ ...found, booted: !found.booted }, found)
-          .bytes.toString()
-          .split('\n')
-          .slice(1);
-        const fields = JSON.parse(changed);
-        assert.deepEqual({ ...JSON.parse(rewritten), ...fields }, JSON.parse(rewritten));
-      } catch (error) {
-        assert(error instanceof VirlanError, String(error));
-      }
-    }),
-    { numRuns: 2000 },
-  );
-});
-
-ledgers('a damaged line is kept byte for byte while it is not read', () => {
-  const damaged = '{"name":"gone \\ud83d \\x, "ip":"10.9.9.9"}';
-  const ledger = parse(`${header}\n${line}\n${damaged}\n`);
-  const other = entry({ uuid: uuid(2), name: 'db', macs: [mac(2)], ip: ip('192.168.100.8') });
-  const changed = ledger.replace(entry(), entry({ booted: true })).replace(null, other);
-  assert.deepEqual(changed.ofMachine('k8s-br0', uuid(1)), [entry({ booted: true })]);
-  assert(changed.bytes.toString().includes(`\n${damaged}\n`));
-  assert(changed.hasIp(ip('10.9.9.9')), 'its address counts as taken');
-});
-
-ledgers('fields of a later version are kept in the header and in a rewritten entry', () => {
-  const later = header.replace('}', ',"cluster":"a"}');
-  const ownLine = line
-    .replace('"nic":0', '"nic":0,"guard":{"allow":["10.0.0.7"]}')
-    .replace(/}$/, ',"ipv6":true}');
-  const other = line.replaceAll(uuid(1), uuid(2)).replace(/}$/, ',"ipv6":false}');
-  const ledger = parse(`${later}\n${ownLine}\n${other}\n`);
-  assert.deepEqual(ledger.ofMachine('k8s-br0', uuid(1)), [entry()]);
-  const changed = ledger.replace(entry(), entry({ booted: true, uuid: uuid(3) }));
-  const written = ownLine.replace('"booted":false', '"booted":true').replace(uuid(1), uuid(3));
-  assert.equal(changed.bytes.toString(), `${later}\n${written}\n${other}\n`);
+ledgers('fields of a later version are kept in the file and in a rewritten entry', () => {
+  const later = text
+    .replace('"nic": 0', '"nic": 0, "guard": {"allow": ["10.0.0.7"]}')
+    .replace('"entries"', '"cluster": "a", "entries"');
+  const source = new MemorySource();
+  source.files.set(uuid(1), later);
+  const ledger = Ledger.from(source).replace(entry(), entry({ booted: true }));
+  source.write(ledger);
+  const expected = JSON.parse(later.replace('"booted": false', '"booted": true'));
+  assert.deepEqual(JSON.parse(source.files.get(uuid(1)) ?? ''), expected);
+  source.write(Ledger.from(source).replace(entry({ booted: true }), entry({ uuid: uuid(3) })));
+  assert.deepEqual([...source.files.keys()], [uuid(3)]);
+  assert.deepEqual(JSON.parse(source.files.get(uuid(3)) ?? '').entries[0].guard, { allow: ['10.0.0.7'] });
 });
 
 ledgers('missing optional fields have their defaults', () => {
-  const short = line.replace(',"retired":null,"problem":null', '');
-  assert.deepEqual(parse(`${header}\n${short}\n`).entries(), [entry()]);
-  const unknown = line.replace('"problem":null', '"problem":{"kind":"of-tomorrow"}');
-  assert.deepEqual(
-    parse(`${header}\n${unknown}\n`).entries(),
-    [entry()],
-    'an unknown problem is read as no problem',
-  );
+  const short = text.replace(/,\s*"retired": null,\s*"problem": null/, '');
+  assert.notEqual(short, text);
+  const unknown = text.replace('"problem": null', '"problem": {"kind": "of-tomorrow"}');
+  for (const one of [short, unknown])
+    assert.deepEqual(
+      parsed(one, uuid(1)).entries.map(stored => stored.entry),
+      [entry()],
+    );
 });
 
-ledgers('lines of an older version are migrated step by step', () => {
-  const steps = ['second', 'third'].map(key => (fields: object) => ({ ...fields, [key]: true }));
-  assert.equal(migrateLine('{"a":1}', 1, steps), '{"a":1,"second":true,"third":true}');
-  assert.equal(migrateLine('{"a":1}', 2, steps), '{"a":1,"third":true}');
-  assert.equal(migrateLine('{"a":1}', 3, steps), '{"a":1}');
-  assert.equal(migrateLine('{"a":', 1, steps), '{"a":', 'a damaged line is not changed');
-});
+const firstFormat = readFileSync('test/unit/fixtures/ledger-version-1.jsonl', 'utf8');
 
-ledgers('a ledger of virlan 0.1.0 is read, and only the changed entry is rewritten', () => {
-  const text = readFileSync('test/unit/fixtures/ledger-version-1.jsonl', 'utf8');
-  const ledger = parse(text);
-  const entries = ledger.entries();
+ledgers('a ledger of virlan 0.1.0 is read, and its entries are written in the present format', () => {
+  assert.equal(readVersion(firstFormat), 1);
+  const lines = readLines(firstFormat);
+  assert(lines.ok);
+  const ledger = reread(Ledger.of(lines.value));
   assert.deepEqual(
-    entries.map(({ network, nic, macOrigin, booted, retired, ip: at }) => [
+    lines.value.map(({ entry: { network, nic, macOrigin, booted, retired, ip: at } }) => [
       network,
       nic,
       macOrigin,
@@ -333,27 +377,61 @@ ledgers('a ledger of virlan 0.1.0 is read, and only the changed entry is rewritt
       ['lab', 0, 'given', false, false, true],
     ],
   );
-  assert.deepEqual(entries[4]?.problem, {
+  assert.deepEqual(lines.value[4]?.entry.problem, {
     kind: 'legacy',
     text: 'MAC 52:54:00:c5:f2:a7 is also that of web: give one of them another',
   });
-  for (const [index, before] of entries.entries()) {
-    const lines = text.split('\n');
-    const changed = ledger.replace(before, { ...before, booted: !before.booted });
-    const expected = lines.with(
-      index + 1,
-      (lines[index + 1] ?? '').replace(`"booted":${before.booted}`, `"booted":${!before.booted}`),
-    );
-    assert.equal(changed.bytes.toString(), expected.join('\n'));
-    assert.equal(ledger.replace(before, { ...before }), ledger, 'entries are compared by value');
-  }
-  assert.equal(ledger.bytes.toString(), text);
+  assert.deepEqual(sorted(ledger.entries()), sorted(lines.value.map(stored => stored.entry)));
+  const written = lines.value.map(stored => JSON.stringify(entryFields(stored)));
+  assert.deepEqual(
+    written.map(line => JSON.parse(line)),
+    firstFormat
+      .trimEnd()
+      .split('\n')
+      .slice(1)
+      .map(line => JSON.parse(line)),
+  );
 });
 
-ledgers('a line that is not an entry is read as damaged', () => {
-  for (const text of ['', 'null', '[]', '7', '{}', '"', '{"network":7}']) {
-    assert.equal(readLine(text).kind, 'damaged', text);
-  }
+ledgers('a damaged line of the first format is refused with its number', () => {
+  const [first = '', line = ''] = firstFormat.split('\n');
+  const cases: [text: string, error: string][] = [
+    [`${first}\n${line}`, 'line 2 is cut short'],
+    [first, 'line 1 is cut short'],
+    [`${first}\n${line}\n\n${line}\n`, 'line 3 is not an entry'],
+    [`${first}\n${line}\nrm -rf\n`, 'line 3 is not an entry'],
+    [`${first}\n${line}\n\0\0\0\0\n`, 'line 3 is not an entry'],
+    [`${first}\n${line.replace('"nic":0', '"nic":"0"')}\n`, 'line 2 has no valid "nic"'],
+    [`${first}\nnull\n`, 'line 2 has no valid ""'],
+  ];
+  for (const [damaged, error] of cases) assert.deepEqual(readLines(damaged), { ok: false, error }, damaged);
+});
+
+ledgers('the version of a ledger is read from its first line only', () => {
+  assert.equal(readVersion(header), 2);
+  assert.equal(readVersion('{"virlan":"ledger","version":7}\n{"another":"form"}\n'), 7);
+  for (const line of ['', '\n', '{}', '[]', '{"virlan":"lodger","version":1}', '\ufeff{"virlan":"ledger"}'])
+    assert.equal(readVersion(line), null, line);
+  for (const version of ['0', '"1"', '1.5', 'null'])
+    assert.equal(readVersion(`{"virlan":"ledger","version":${version}}`), null, version);
+});
+
+ledgers('a retired entry keeps its address; one that holds none, or is a year old, is dropped', () => {
+  const day = 86_400_000;
+  const at = (days: number) => new Date(aDate.getTime() + days * day);
+  const web = entry({ uuid: uuid(1), problem: { kind: 'hostname-taken', label: 'web' } });
+  const none = entry({ uuid: uuid(2), name: 'none', ip: null });
+  const old = entry({ uuid: uuid(3), name: 'old', ip: ip('10.0.0.3'), retired: at(1) });
+  const recent = entry({ uuid: uuid(4), name: 'recent', ip: ip('10.0.0.4'), retired: at(2) });
+  const stays = entry({ uuid: uuid(5), name: 'stays', ip: ip('10.0.0.5') });
+  const { ledger, entries } = retire(
+    reread(ledgerOf(web, none, old, recent, stays)),
+    [uuid(1), uuid(2), uuid(4), uuid(9)],
+    at(366.5),
+  );
+  assert.deepEqual(sorted(entries), sorted([web, none]));
+  const retired = { ...web, retired: at(366.5), problem: null };
+  assert.deepEqual(sorted(ledger.entries()), sorted([retired, recent, stays]));
 });
 
 ledgers.run();
