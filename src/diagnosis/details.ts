@@ -5,6 +5,7 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
+import type { Detour } from '../network/return-path.ts';
 import type { Step, StepCheck } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
 
@@ -73,6 +74,8 @@ export interface NetworkDetails {
   'forwarding-off': { readonly key: string; readonly value: string | null };
   'forwarding-off-after-boot': { readonly path: string };
   'link-forwarding-off': { readonly key: string };
+  /** Packets to machines do not leave by the bridge. The link's name is hostile. */
+  'answers-elsewhere': Detour;
   'no-other-policy': None;
   /** Chains of other programs that drop by policy; their names are hostile. */
   'other-policies': { readonly chains: readonly Pick<Chain, 'family' | 'table' | 'name'>[] };

@@ -1,27 +1,30 @@
 // Conflicts between a network's subnet and networks that the host has already. Pure.
-import { formatPrefix, prefixesOverlap } from '../address/ip.ts';
+import { formatPrefix, prefixContains, prefixesOverlap } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { KnownSubnet } from './links.ts';
 
 /** An overlap of a network's subnet with another network of the host. */
 export interface Conflict {
   readonly network: Pick<NetworkConfig, 'name' | 'subnet'>;
-  readonly other: KnownSubnet;
+  readonly other: Pick<KnownSubnet, 'subnet' | 'link' | 'by'>;
 }
 
 /**
- * Returns the networks that overlap a subnet, one per link. A default route overlaps everything and does not
- * count; a VPN writes it as two halves (`redirect-gateway def1`), so a prefix length of 1 does not count
- * either.
+ * Returns the networks that take addresses of a subnet, one per link: the kernel would send packets for
+ * machines there, or the host itself has an address of a machine. A wider network loses against the subnet,
+ * like a default route, and does not count.
  */
 export function findConflicts(network: NetworkConfig, known: readonly KnownSubnet[]): Conflict[] {
-  const overlapping = known.filter(
-    ({ subnet, link }) =>
-      link !== network.bridge && subnet.length > 1 && prefixesOverlap(subnet, network.subnet),
-  );
+  const overlapping = known.filter(other => other.link !== network.bridge && takes(other, network.subnet));
   return overlapping
     .filter((other, index) => overlapping.findIndex(({ link }) => link === other.link) === index)
-    .map(other => ({ network, other }));
+    .map(({ subnet, link, by }) => ({ network, other: { subnet, link, by } }));
+}
+
+function takes({ subnet, address, yields }: KnownSubnet, wanted: NetworkConfig['subnet']): boolean {
+  if (!prefixesOverlap(subnet, wanted)) return false;
+  if (address !== null && prefixContains(wanted, address)) return true;
+  return subnet.length > wanted.length || (subnet.length === wanted.length && !yields);
 }
 
 /** Describes a conflict in one line, with the remedy. */

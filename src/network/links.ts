@@ -45,12 +45,25 @@ export interface Route {
   /** Null for a route without a link, such as a blackhole. */
   readonly link: string | null;
   readonly type: string;
+  /** By name where iproute2 knows one: `main`. */
+  readonly table: string;
+  /** The kernel prefers the lowest among routes to the same destination. */
+  readonly metric: number;
+}
+
+/** A rule that chooses a routing table. */
+export interface RoutingRule {
+  readonly priority: number;
+  readonly table: string;
+  /** True if it is asked before the rules that every host has. */
+  readonly isEarly: boolean;
 }
 
 /** The links of the host, and the routes of all its routing tables, those of VPNs included. */
 export interface LinksAndRoutes {
   readonly links: readonly Link[];
   readonly routes: readonly Route[];
+  readonly routingRules: readonly RoutingRule[];
 }
 
 /** A network that the host has already, by an address of one of its links or by a route. */
@@ -59,6 +72,10 @@ export interface KnownSubnet {
   /** The link it is behind; null for a route without one. */
   readonly link: string | null;
   readonly by: 'address' | 'route';
+  /** The link's own address; null for a route. */
+  readonly address: IpAddress | null;
+  /** True for a route that loses against one to the same destination that a link's address brings. */
+  readonly yields: boolean;
 }
 
 interface IpLink {
@@ -82,19 +99,37 @@ interface IpRoute {
   dst: string;
   dev?: string;
   type?: string;
+  table?: string;
+  metric?: number;
 }
 
+interface IpRule {
+  priority: number;
+  table?: string;
+}
+
+/** The priority of the main table's rule on every host (FIB_RULE of net/ipv4/fib_rules.c). */
+const mainPriority = 32_766;
+
 /**
- * Reads the two lines that `ip -json -details -batch -` prints for `address show` and `route show table all`.
+ * Reads the lines that `ip -json -details -batch -` prints for `address show`, `route show table all` and `rule
+ * show`.
  */
 export function parseLinksAndRoutes(output: string): LinksAndRoutes {
-  const [links = '', routes = ''] = output.split('\n');
+  const [links = '', routes = '', rules = ''] = output.split('\n');
   return {
     links: (JSON.parse(links || '[]') as IpLink[]).map(readLink),
-    routes: (JSON.parse(routes || '[]') as IpRoute[]).map(({ dst, dev, type }) => ({
-      destination: dst,
-      link: dev ?? null,
-      type: type ?? 'unicast',
+    routes: (JSON.parse(routes || '[]') as IpRoute[]).map(route => ({
+      destination: route.dst,
+      link: route.dev ?? null,
+      type: route.type ?? 'unicast',
+      table: route.table ?? 'main',
+      metric: route.metric ?? 0,
+    })),
+    routingRules: (JSON.parse(rules || '[]') as IpRule[]).map(({ priority, table = '' }) => ({
+      priority,
+      table,
+      isEarly: priority < mainPriority && table !== 'local' && table !== 'main' && table !== '',
     })),
   };
 }
@@ -166,19 +201,27 @@ export function hasGlobalIpv6(link: string, addresses: string): boolean {
   });
 }
 
-/** Returns the networks of the host, by its links' addresses and by its routes. */
-export function knownSubnets({ links, routes }: LinksAndRoutes): KnownSubnet[] {
+/**
+ * Returns the networks of the host, by its links' addresses and by the routes of those tables that are asked
+ * before the main one, and of that.
+ */
+export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): KnownSubnet[] {
+  const early = routingRules.filter(({ isEarly }) => isEarly).map(({ table }) => table);
   const byAddress = links.flatMap(({ name, addresses }) =>
     addresses.map(({ ip, prefixLength }) => ({
       subnet: prefixOf(ip, prefixLength),
       link: name,
       by: 'address' as const,
+      address: ip,
+      yields: false,
     })),
   );
-  const byRoute = routes.flatMap(({ destination, link, type }) => {
+  const byRoute = routes.flatMap(({ destination, link, type, table, metric }) => {
+    const isAsked = table === 'main' || early.includes(table);
     const subnet = parseDestination(destination);
     const isLocal = ['local', 'broadcast', 'multicast', 'anycast'].includes(type);
-    return subnet === null || isLocal ? [] : [{ subnet, link, by: 'route' as const }];
+    if (subnet === null || isLocal || !isAsked) return [];
+    return [{ subnet, link, by: 'route' as const, address: null, yields: table === 'main' && metric > 0 }];
   });
   return [...byAddress, ...byRoute];
 }

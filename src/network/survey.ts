@@ -6,6 +6,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import type { DnsmasqHost } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
+import { CommandError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import {
   availableBackends,
@@ -36,6 +37,7 @@ import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, parseLinksAndRoutes }
 import { type HostReading, observeNetwork, type RulesListing } from './observe.ts';
 import { bootId, readOriginalState } from './original-state.ts';
 import { planHost, planNetwork, planOtherFirewalls } from './plan.ts';
+import { findDetour } from './return-path.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
 import { forwardingConsequences, readSysctls, sysctlPath } from './sysctl.ts';
@@ -135,6 +137,8 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || readOriginalState()?.networks[bridge]?.boot === bootId();
+  const isRouted = observed.link?.up === true && observed.unrouted.length === 0;
+  const detour = isRouted ? await findDetour(system, network, kernel.routingRules) : null;
   return {
     network,
     desired,
@@ -144,6 +148,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     refusal: isEstablished ? null : (conflicts[0] ?? null),
     warnings: [
       ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
+      ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
     ],
     damage: reservations.kind === 'known' ? null : reservations.error,
@@ -240,8 +245,16 @@ async function readKernel(
 }
 
 async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
-  const input = 'address show\nroute show table all\n';
-  return parseLinksAndRoutes(await run('ip', ['-json', '-details', '-batch', '-'], { input }));
+  const show = (...objects: string[]) =>
+    run('ip', ['-json', '-details', '-batch', '-'], { input: objects.map(object => `${object}\n`).join('') });
+  const linksAndRoutes = ['address show', 'route show table all'];
+  try {
+    return parseLinksAndRoutes(await show(...linksAndRoutes, 'rule show'));
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.reason === 'timeout') throw error;
+    // A kernel without rules (CONFIG_IP_MULTIPLE_TABLES).
+    return parseLinksAndRoutes(await show(...linksAndRoutes));
+  }
 }
 
 async function listRules(

@@ -2,10 +2,13 @@
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Conflict } from './conflicts.ts';
+import type { Detour } from './return-path.ts';
 
 export type NetworkWarning =
   /** Another network of the host overlaps the subnet. */
   | { readonly kind: 'conflict'; readonly conflict: Conflict }
+  /** Packets to machines do not leave by the bridge, because of a rule of routing. */
+  | { readonly kind: 'detour'; readonly detour: Detour }
   /** The kernel has IPv6, and the backend's program for it is not installed. */
   | { readonly kind: 'ipv6-unfiltered'; readonly bridge: string }
   /** The bridge has an IPv6 address that somebody else gave it. */

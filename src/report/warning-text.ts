@@ -1,5 +1,6 @@
 // The texts for warnings about a network. Pure.
 import { conflictText } from '../network/conflicts.ts';
+import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
@@ -9,6 +10,8 @@ export function warningText(warning: NetworkWarning): string {
   switch (warning.kind) {
     case 'conflict':
       return conflictText(warning.conflict);
+    case 'detour':
+      return `${detourText(warning.detour)}: ${detourRemedy(warning.detour)}`;
     case 'ipv6-unfiltered':
       return `ip6tables is not installed: what passes ${warning.bridge} by IPv6 is not filtered: install ip6tables`;
     case 'ipv6-address':

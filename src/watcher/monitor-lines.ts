@@ -18,10 +18,13 @@ export function isRulesChange(line: string): boolean {
 const hostChanges = [
   /^inet all forwarding off/,
   /^((unreachable|blackhole|prohibit) )?\d+\.\d/,
+  // Rules of routing: "5270:", a tab, "from all lookup 52".
+  /^(Deleted )?\d+:\tfrom /,
+  /^(Deleted )?default .* table /,
   /^netlink receive error/,
 ];
 
-/** Reads `ip -o monitor link address route netconf`. */
+/** Reads `ip -o monitor link address route netconf rule`. */
 export class LinkChanges {
   /**
    * By link: of a bridge its last line, without the parts that change when a machine is plugged in; of a port

@@ -40,7 +40,7 @@ export function followKernel(
   return [
     new Follower(['nft', 'monitor'], onLine(isRulesChange)),
     new Follower(
-      ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf'],
+      ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
       onLine(line => links.isChange(line, bridges())),
     ),
     // Each object that it prints is one of the two signals.

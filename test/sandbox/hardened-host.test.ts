@@ -1,6 +1,7 @@
 // Hosts whose administrator or whose other programs change settings of the kernel against virlan.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
   capture,
@@ -15,7 +16,9 @@ import {
   probe,
   run,
   startLibvirtd,
+  virlan,
 } from './host.ts';
+import { logLinesOf } from './log.ts';
 import { until } from './until.ts';
 import { plannedSteps } from './virlan-commands.ts';
 import { startWatcher } from './watcher.ts';
@@ -32,6 +35,8 @@ hardened('where new links do not forward, machines reach the outside', async () 
   outside = await internet();
   writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
   writeFileSync('/proc/sys/net/ipv4/conf/default/forwarding', '0');
+  // A safety net, as the administrator of a router has it.
+  await execa('ip', ['route', 'add', 'unreachable', '192.168.0.0/16', 'metric', '999']);
   await configure('[network.k8s-br0]\nstp = no\n');
   await startLibvirtd();
   await startWatcher();
@@ -64,6 +69,28 @@ hardened('names without a domain and names of private addresses are not asked ou
   await wire.seen(/last\.example/);
   assert.doesNotMatch((await wire.stop()).join('\n'), /labvm|in-addr/);
 });
+
+hardened(
+  'a routing table that catches answers to machines is named with the command against it',
+  async () => {
+    const { problems } = JSON.parse((await virlan('status', '--json')).stdout).networks[0];
+    assert.doesNotMatch(problems.join('\n'), /overlaps|routing table/);
+    await execa('ip', ['link', 'add', 'ts0', 'type', 'veth', 'peer', 'name', 'ts1']);
+    for (const link of ['ts0', 'ts1']) await execa('ip', ['link', 'set', link, 'up']);
+    await execa('ip', ['route', 'add', 'default', 'dev', 'ts0', 'table', '52']);
+    await execa('ip', ['rule', 'add', 'pref', '5270', 'lookup', '52']);
+    const status = async () => (await virlan('status')).stdout;
+    const named = /packets to machines leave by ts0, not by k8s-br0: routing table 52 .*: (ip rule add .*)/;
+    const [, command = ''] = named.exec(await status()) ?? [];
+    assert.equal(command, 'ip rule add to 192.168.100.0/24 lookup main pref 5269');
+    await until(() => logLinesOf('network-warning').some(({ msg }) => named.test(String(msg))));
+    const { explanation } = JSON.parse((await virlan('doctor', '--json')).stdout);
+    assert.deepEqual([explanation.check, explanation.code], ['forwarding', 'answers-elsewhere']);
+    await execa('sh', ['-c', command]);
+    assert.doesNotMatch(await status(), named);
+    await execa('ip', ['rule', 'delete', 'pref', '5270']);
+  },
+);
 
 hardened('forwarding of the bridge that is turned off is turned on again', async () => {
   writeFileSync(forwarding, '0');

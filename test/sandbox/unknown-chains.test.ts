@@ -223,10 +223,10 @@ unknown('an overlapping subnet that appears later is reported, and connectivity 
   await execa('ip', ['link', 'add', 'vpn0', 'type', 'veth', 'peer', 'name', 'vpn1']);
   await execa('ip', ['link', 'set', 'vpn0', 'up']);
   await execa('ip', ['link', 'set', 'vpn1', 'up']);
-  await execa('ip', ['route', 'add', '192.168.0.0/16', 'dev', 'vpn0', 'table', '77']);
+  await execa('ip', ['route', 'add', '192.168.100.254/32', 'dev', 'vpn0']);
 
   const warning =
-    /192\.168\.100\.0\/24 overlaps 192\.168\.0\.0\/16 of a route on vpn0: choose another subnet for \[network\.k8s-br0\] in virlan\.ini, or remove the other one/;
+    /192\.168\.100\.0\/24 overlaps 192\.168\.100\.254\/32 of a route on vpn0: choose another subnet for \[network\.k8s-br0\] in virlan\.ini, or remove the other one/;
   assert.equal((await networkStatus()).problems.filter(problem => warning.test(problem)).length, 1);
   assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
   assert(logLines().some(({ msg }) => warning.test(String(msg))));

@@ -11,18 +11,23 @@ const conflicts = suite('conflicts');
 function known(text: string, link: string | null, by: KnownSubnet['by']): KnownSubnet {
   const read = parseAddressWithPrefix(text);
   assert(read, text);
-  return { subnet: prefixOf(read.address, read.length), link, by };
+  const address = by === 'address' ? read.address : null;
+  return { subnet: prefixOf(read.address, read.length), link, by, address, yields: false };
 }
 
 conflicts('a subnet that overlaps 192.168.100.0/24 is reported with its link', () => {
   const cases: [found: [subnet: string, link: string | null, by: KnownSubnet['by']], text: string | null][] =
     [
       [['192.168.100.0/24', 'eth0', 'address'], '192.168.100.0/24 of eth0'],
-      [['192.168.0.0/16', 'eth0', 'route'], '192.168.0.0/16 of a route on eth0'],
+      [['192.168.100.0/24', 'eth0', 'route'], '192.168.100.0/24 of a route on eth0'],
+      [['192.168.0.0/16', 'eth0', 'route'], null],
+      [['192.168.1.7/16', 'eth0', 'address'], null],
+      [['192.168.100.7/16', 'eth0', 'address'], '192.168.0.0/16 of eth0'],
       [['192.168.100.64/26', 'docker0', 'address'], '192.168.100.64/26 of docker0'],
       [['192.168.100.255/32', 'wg0', 'route'], '192.168.100.255/32 of a route on wg0'],
-      [['192.0.0.0/2', 'wg0', 'route'], '192.0.0.0/2 of a route on wg0'],
-      [['192.168.0.0/17', null, 'route'], '192.168.0.0/17 of a route without a link'],
+      [['192.0.0.0/2', 'wg0', 'route'], null],
+      [['192.168.0.0/17', null, 'route'], null],
+      [['192.168.100.0/25', null, 'route'], '192.168.100.0/25 of a route without a link'],
       [['192.168.101.0/24', 'eth0', 'address'], null],
       [['192.168.99.0/24', 'eth0', 'address'], null],
       [['0.0.0.0/0', 'eth0', 'route'], null],
@@ -40,6 +45,11 @@ conflicts('a subnet that overlaps 192.168.100.0/24 is reported with its link', (
       String(found),
     );
   }
+});
+
+conflicts('a less preferred route to the same subnet is no conflict', () => {
+  const route = { ...known('192.168.100.0/24', 'tun0', 'route'), yields: true };
+  assert.deepEqual(findConflicts(network(), [route]), []);
 });
 
 conflicts('a link with an address and a route is reported once, by its address', () => {

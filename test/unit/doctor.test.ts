@@ -193,6 +193,8 @@ const networkFacts: NetworkFacts = {
   probe: [],
 };
 
+const detour = { bridge: 'br0', subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' };
+
 function surveyed(survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> {
   return {
     survey: { ...networkFacts.survey, ...survey },
@@ -240,6 +242,13 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     'fail',
     'link-forwarding-off',
     { key: 'net.ipv4.conf.eth0.forwarding' },
+  ],
+  [
+    surveyed({ warnings: [{ kind: 'detour', detour }] }),
+    'forwarding',
+    'fail',
+    'answers-elsewhere',
+    { ...detour },
   ],
   [
     { sharedMacs: [{ mac: mac(1), machines: ['a', 'b\n'] }] },

@@ -52,6 +52,9 @@ const links: [line: string, isChange: boolean][] = [
   ['Deleted 192.168.100.0/24 dev k8s-br0 proto kernel scope link src 192.168.100.1 ', true],
   ['local 10.9.0.1 dev tun0 table local proto kernel scope host src 10.9.0.1 ', false],
   ['default via 192.0.2.1 dev eth0 ', false],
+  ['default dev ts0 table 52 scope link ', true],
+  ['5270:\tfrom all lookup 52 proto unspec ', true],
+  ['Deleted 5270:\tfrom all lookup 52 proto unspec ', true],
   ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
 ];
 

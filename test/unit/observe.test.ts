@@ -54,6 +54,14 @@ const output = [
     { dst: '10.66.0.0/16', type: 'blackhole' },
     { dst: '10.0.0.255', dev: 'br0', type: 'broadcast' },
     { dst: 'fd00::/64', dev: 'br0' },
+    { dst: '10.77.0.0/16', dev: 'ts0', table: '52' },
+    { dst: '10.78.0.0/16', dev: 'ts0', table: '77' },
+  ]),
+  JSON.stringify([
+    { priority: 0, src: 'all', table: 'local' },
+    { priority: 5270, src: 'all', table: '52' },
+    { priority: 32_766, src: 'all', table: 'main' },
+    { priority: 32_767, src: 'all', table: 'default' },
   ]),
 ].join('\n');
 
@@ -77,7 +85,16 @@ observes('links and routes are parsed from the output of ip', () => {
   });
   assert.deepEqual([tap?.type, tap?.addresses], ['tun', []]);
   assert.deepEqual([dummy?.up, dummy?.master], [false, 'br0']);
-  assert.deepEqual(parseLinksAndRoutes(''), { links: [], routes: [] });
+  assert.deepEqual(parseLinksAndRoutes(''), { links: [], routes: [], routingRules: [] });
+  assert.deepEqual(
+    reading.routingRules.map(({ table, isEarly }) => [table, isEarly]),
+    [
+      ['local', false],
+      ['52', true],
+      ['main', false],
+      ['default', false],
+    ],
+  );
 });
 
 observes('a global IPv6 address is seen on the link that has it, a link-local one is not', () => {
@@ -101,6 +118,7 @@ observes('known subnets come from addresses and routes of both families, without
     '172.16.0.9/32 wg0 route',
     '10.66.0.0/16 null route',
     'fd00::/64 br0 route',
+    '10.77.0.0/16 ts0 route',
   ]);
 });
 
@@ -140,7 +158,10 @@ observes('a route is missing only if the link is up and has the address', () => 
   assert.deepEqual(findUnrouted(wanted, bridge, reading.routes), []);
   const others = reading.routes.filter(({ destination }) => destination !== '10.0.0.0/24');
   assert.deepEqual(findUnrouted(wanted, bridge, others), wanted.addresses);
-  const elsewhere = [...others, { destination: '10.0.0.0/24', link: 'eth0', type: 'unicast' }];
+  const elsewhere = [
+    ...others,
+    { destination: '10.0.0.0/24', link: 'eth0', type: 'unicast', table: 'main', metric: 0 },
+  ];
   assert.deepEqual(findUnrouted(wanted, bridge, elsewhere), wanted.addresses);
   assert.deepEqual(findUnrouted(wanted, { ...bridge, up: false }, others), []);
   assert.deepEqual(findUnrouted({ ...wanted, up: false }, bridge, others), []);

@@ -76,6 +76,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { key: 'a.b', value: null },
   ],
   'forwarding-off-after-boot': [{ path: '/etc/sysctl.d/60-virlan.conf' }],
+  'answers-elsewhere': [
+    { bridge, subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' },
+    { bridge, subnet: network().subnet, table: '52', priority: 1, link: null },
+  ],
   'link-forwarding-off': [{ key: 'net.ipv4.conf.eth0.forwarding' }],
   'no-other-policy': [{}],
   'other-policies': [

@@ -1,5 +1,6 @@
 // The words for findings about one network.
 import { conflictText } from '../../network/conflicts.ts';
+import { detourRemedy, detourText } from '../../network/return-path.ts';
 import { faultOf, type StepCheck } from '../../network/steps.ts';
 import { unreadText } from '../../other-firewalls/model.ts';
 import { shellQuoted } from '../../text.ts';
@@ -71,6 +72,7 @@ export const networkWords: Words<keyof NetworkDetails> = {
     seen: ({ key }) => `${key} is 0: what comes in there is not forwarded`,
     fix: ({ key }) => repairs(`sysctl -w ${key}=1`),
   },
+  'answers-elsewhere': { seen: detourText, fix: detour => repairs(detourRemedy(detour)) },
   'no-other-policy': { seen: () => 'no other firewall drops by policy' },
   'other-policies': {
     seen: ({ chains }) => {
