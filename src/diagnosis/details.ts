@@ -17,6 +17,7 @@ export interface HostDetails {
   'config-unreadable': { readonly message: string };
   'fix-failed': { readonly message: string };
   'kernel-ready': None;
+  'kernel-replaced': { readonly release: string };
   'nft-fails': { readonly message: string };
   /** `max`: how many connections the kernel can track. */
   'conntrack-full': { readonly max: number };

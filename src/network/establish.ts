@@ -13,6 +13,7 @@ import { readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
 import { conflictText } from './conflicts.ts';
 import { absentNetwork, asDesired } from './desired.ts';
+import { kernelReplacedText } from './kernel.ts';
 import {
   bootId,
   type OriginalNetwork,
@@ -25,6 +26,7 @@ import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import { formatAddress, groupByUnit, isEssential, type Step, type StepOf } from './steps.ts';
 import {
   type OwnSurvey,
+  replacedKernel,
   surveyAgainst,
   surveyHost,
   surveyNetwork,
@@ -78,7 +80,10 @@ export async function establish(network: NetworkConfig): Promise<Established> {
       remaining.length === 0
         ? 'the host is as it was'
         : `restoring the host failed too: ${remaining.map(messageOf).join('; ')}: "virlan down" does it when that works again`;
-    throw new VirlanError('apply-failed', `${failure.error.message}; ${outcome}`, { cause: failure.error });
+    const kernel = replacedKernel();
+    const reason = kernel === null ? '' : `; ${kernelReplacedText(kernel)}`;
+    const message = `${failure.error.message}${reason}; ${outcome}`;
+    throw new VirlanError('apply-failed', message, { cause: failure.error });
   }
   // DHCP answers by now: other firewalls, which may be slow, do not delay it.
   const others = await surveyOtherFirewalls(network);

@@ -33,7 +33,14 @@ import { type System, system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
 import { desiredHost, desiredNetwork, dummyName, type HostFacts } from './desired.ts';
-import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
+import { isKernelReplaced } from './kernel.ts';
+import {
+  hasGlobalIpv6,
+  knownSubnets,
+  type LinksAndRoutes,
+  leadsToLan,
+  parseLinksAndRoutes,
+} from './links.ts';
 import { type HostReading, observeNetwork, type RulesListing } from './observe.ts';
 import { bootId, readOriginalState } from './original-state.ts';
 import { planHost, planNetwork, planOtherFirewalls } from './plan.ts';
@@ -147,6 +154,8 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     steps: planNetwork(desired, observed),
     refusal: isEstablished ? null : (conflicts[0] ?? null),
     warnings: [
+      ...kernelWarnings(),
+      ...lanPortWarnings(bridge, kernel),
       ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
@@ -361,6 +370,22 @@ function canMakeDummy(): boolean {
   const modules = `/lib/modules/${release()}`;
   const lists = ['modules.dep', 'modules.builtin'].map(list => system.readFile(`${modules}/${list}`) ?? '');
   return system.exists('/sys/module/dummy') || lists.some(list => list.includes('/net/dummy.ko'));
+}
+
+/** Returns the release of the running kernel if its modules are gone; otherwise null. */
+export function replacedKernel(): string | null {
+  return isKernelReplaced(release(), system.listDirectory('/lib/modules')) ? release() : null;
+}
+
+function lanPortWarnings(bridge: string, { links }: LinksAndRoutes): NetworkWarning[] {
+  return links
+    .filter(link => link.master === bridge && leadsToLan(link))
+    .map(({ name }) => ({ kind: 'lan-port', bridge, link: name }));
+}
+
+function kernelWarnings(): NetworkWarning[] {
+  const kernel = replacedKernel();
+  return kernel === null ? [] : [{ kind: 'kernel-replaced', release: kernel }];
 }
 
 function dnsmasqUser(): string {

@@ -13,6 +13,10 @@ export type NetworkWarning =
   | { readonly kind: 'ipv6-unfiltered'; readonly bridge: string }
   /** The bridge has an IPv6 address that somebody else gave it. */
   | { readonly kind: 'ipv6-address'; readonly bridge: string }
+  /** A link in the bridge leads to a LAN, whose clients get addresses of the network. */
+  | { readonly kind: 'lan-port'; readonly bridge: string; readonly link: string }
+  /** The modules of the running kernel were removed by an upgrade: what is not loaded cannot be loaded. */
+  | { readonly kind: 'kernel-replaced'; readonly release: string }
   /** A chain of an unknown program may drop packets of machines. */
   | { readonly kind: 'unknown-chain'; readonly bridge: string; readonly found: UnknownChain }
   /** Something of another firewall could not be read. */

@@ -1,5 +1,6 @@
 // The texts for warnings about a network. Pure.
 import { conflictText } from '../network/conflicts.ts';
+import { kernelReplacedText } from '../network/kernel.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
@@ -18,6 +19,12 @@ export function warningText(warning: NetworkWarning): string {
       return `${warning.bridge} has an IPv6 address that is not virlan's: its settings of IPv6 are left alone, and virlan's rules let nothing pass or reach this host by IPv6`;
     case 'unknown-chain':
       return unknownChainText(warning.bridge, warning.found);
+    case 'lan-port': {
+      const { bridge, link } = warning;
+      return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ip link set dev ${link} nomaster`;
+    }
+    case 'kernel-replaced':
+      return kernelReplacedText(warning.release);
     case 'unread':
       return unreadText(warning.unread);
     case 'dnsmasq-keeps-configuration':

@@ -4,7 +4,16 @@ import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { configure, domainXml, type Guest, guest, installVirlan, remove, startLibvirtd } from './host.ts';
+import {
+  configure,
+  domainXml,
+  type Guest,
+  guest,
+  installVirlan,
+  remove,
+  startLibvirtd,
+  virlan,
+} from './host.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
@@ -210,5 +219,19 @@ for (const mtu of [1400, 1500, 9000]) {
     await sh('ip link delete k8s-br0-nic');
   });
 }
+
+ports('a link of a LAN in the bridge, and modules of another kernel alone, are named by status', async () => {
+  await configure('');
+  await up();
+  await sh(`ip link add lan type veth peer name lan-peer
+    ip link add link lan name lan5 type macvlan
+    ip link set lan5 master k8s-br0
+    ip link set lan-peer master k8s-br0
+    mkdir -p /usr/lib/modules/6.99`);
+  const { stdout } = await virlan('status');
+  assert.match(stdout, /lan5, which leads to a LAN, is in k8s-br0/);
+  assert.doesNotMatch(stdout, /lan-peer/);
+  assert.match(stdout, /the modules of the running kernel .*: reboot/);
+});
 
 ports.run();

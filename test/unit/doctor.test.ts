@@ -109,6 +109,7 @@ doctor('the installer and the hooks use the mark and the name that the doctor lo
 const host: DoctorHostFacts = {
   survey: { observed: { sysctls: new Map(), sysctlFile: null }, steps: [] },
   nftError: null,
+  replacedKernel: null,
   conntrack: { count: 10, max: 65_536 },
   portOwners: [],
   dnsmasq: { version: '2.93', changelog: null },
@@ -135,6 +136,13 @@ function fieldsOf(finding: Finding | null): object {
 
 const hosts: [Partial<DoctorHostFacts>, CheckId, State, DetailKind, fields: object][] = [
   [{ conntrack: { count: 65_536, max: 65_536 } }, 'kernel', 'fail', 'conntrack-full', { max: 65_536 }],
+  [
+    { replacedKernel: '6.1.0', nftError: 'nft: no' },
+    'kernel',
+    'fail',
+    'kernel-replaced',
+    { release: '6.1.0' },
+  ],
   [{ nftError: 'nft: no' }, 'kernel', 'fail', 'nft-fails', { message: 'nft: no' }],
   [{ hooks: { qemu: { kind: 'missing' } } }, 'hooks', 'fail', 'hook-missing', { driver: 'qemu' }],
   [

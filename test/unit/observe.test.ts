@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
-import { hasGlobalIpv6, knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
+import { isKernelReplaced } from '../../src/network/kernel.ts';
+import { hasGlobalIpv6, knownSubnets, leadsToLan, parseLinksAndRoutes } from '../../src/network/links.ts';
 import {
   compareListings,
   findUnrouted,
@@ -234,6 +235,18 @@ observes('while another bridge is the root, its forward delay is not taken for t
   const guest = { name: 'vnet0', groupForwardMask: 16 };
   assert.deepEqual(observe(10), { forwardDelay: null, rootPort: guest });
   assert.deepEqual(observe(11), { forwardDelay: null, rootPort: null }, 'a root in the LAN is left alone');
+});
+
+observes('a network card and what stands for several leads to a LAN; taps, veths and dummies do not', () => {
+  for (const type of [null, 'bond', 'vlan', 'team']) assert.equal(leadsToLan({ type }), true, String(type));
+  for (const type of ['tun', 'veth', 'dummy', 'ifb', 'vxlan', 'bridge'])
+    assert.equal(leadsToLan({ type }), false, type);
+});
+
+observes('a kernel is replaced only if modules of others are installed, and not its own', () => {
+  assert.equal(isKernelReplaced('6.1', ['6.12']), true);
+  assert.equal(isKernelReplaced('6.1', ['6.1', '6.12']), false);
+  assert.equal(isKernelReplaced('6.1', []), false, 'a kernel without modules');
 });
 
 observes('options of a port are those that differ from a new one', () => {

@@ -27,6 +27,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'config-unreadable': [{ message }],
   'fix-failed': [{ message }],
   'kernel-ready': [{}],
+  'kernel-replaced': [{ release: '6.1.0-9-amd64' }],
   'nft-fails': [{ message }],
   'conntrack-full': [{ max: 65_536 }],
   'libvirt-absent': [{}],

@@ -8,7 +8,8 @@ export function judgeHost(facts: DoctorHostFacts): Finding[] {
   return [judgeKernel(facts), judgeHooks(facts), judgeDnsmasqVersion(facts)];
 }
 
-function judgeKernel({ nftError, conntrack }: DoctorHostFacts): Finding {
+function judgeKernel({ nftError, replacedKernel, conntrack }: DoctorHostFacts): Finding {
+  if (replacedKernel !== null) return fail('kernel', { kind: 'kernel-replaced', release: replacedKernel });
   if (nftError !== null) return fail('kernel', { kind: 'nft-fails', message: nftError });
   if (conntrack !== null && conntrack.count >= conntrack.max)
     return fail('kernel', { kind: 'conntrack-full', max: conntrack.max });

@@ -3,7 +3,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { listTimeoutSeconds } from '../../firewall/rules-reader.ts';
-import { surveyHost } from '../../network/survey.ts';
+import { replacedKernel, surveyHost } from '../../network/survey.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
@@ -22,6 +22,7 @@ export async function readHostFacts(): Promise<DoctorHostFacts> {
   return {
     survey: surveyHost(),
     nftError,
+    replacedKernel: replacedKernel(),
     conntrack: readConntrack(),
     portOwners,
     dnsmasq,

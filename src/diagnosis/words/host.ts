@@ -1,4 +1,5 @@
 // The words for findings about the configuration and the host.
+import { kernelReplacedText } from '../../network/kernel.ts';
 import type { HostDetails } from '../details.ts';
 import { repairs, showsMore, type Words } from './row.ts';
 
@@ -9,6 +10,7 @@ export const hostWords: Words<keyof HostDetails> = {
   'config-unreadable': { seen: ({ message }) => message },
   'fix-failed': { seen: ({ message }) => message },
   'kernel-ready': { seen: () => 'has what the networks need' },
+  'kernel-replaced': { seen: ({ release }) => kernelReplacedText(release), fix: () => repairs('reboot') },
   'nft-fails': {
     seen: ({ message }) => `nft does not work on this host: ${message}`,
     fix: () => showsMore('modprobe nf_tables && nft list tables'),
