@@ -87,7 +87,7 @@ export const networkKeys: Explanations<NetworkSection> = {
     choices: {
       assign: 'when it is defined, if it has never booted on this network',
       always: 'even if it has booted: the next time it starts from power-off',
-      keep: 'never',
+      keep: 'never: for tools that choose MACs themselves and rely on them',
     },
   },
   'default-network': {
