@@ -91,6 +91,11 @@ export class LibvirtFollower {
     this.#client.start();
   }
 
+  /** Rehearses the reaction to a definition. Throws when the ledger or a hostsfile cannot be read. */
+  rehearse(): void {
+    this.#machines.rehearse();
+  }
+
   close(): Promise<void> {
     return this.#client.close();
   }
@@ -130,7 +135,8 @@ export class LibvirtFollower {
         this.#rest(reaction.name);
         return;
       case 'arrange-networks':
-        void this.arrangeNetworks();
+        // After the machines that are waiting: the MAC of one that is about to start is a race.
+        void this.#work.run(async () => {}).then(() => this.arrangeNetworks());
         return;
       case 'reconcile-machine':
         this.#queue(reaction.domain, () => this.#machines.reconcile(reaction.domain));

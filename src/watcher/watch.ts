@@ -2,6 +2,7 @@
 // hooks and the command line. It keeps no state that cannot be read again, so it may be killed at any moment.
 // Hooks are answered from files alone, because libvirt waits for the hook.
 
+import { getPriority, setPriority } from 'node:os';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
@@ -68,6 +69,7 @@ export class Watcher {
 
   /** Runs until SIGTERM or SIGINT. Throws when another watcher runs. */
   async run(): Promise<void> {
+    preferThisProcess();
     const server = await serve(this.#routes());
     const networks = () => this.#configuration.networks;
     const rescan = () => this.#rescan.request();
@@ -80,6 +82,7 @@ export class Watcher {
       followDnsmasqFiles(networks, rescan, report),
       followLedger(networks, report),
     ];
+    this.#rehearse();
     this.#libvirt.start();
     const stopTimers = startTimers({
       reconcile: () => {
@@ -115,6 +118,14 @@ export class Watcher {
         const network = this.#configuration.networks.find(({ name }) => name === event.network);
         if (network !== undefined) this.#probes.request(network);
       }
+    }
+  }
+
+  #rehearse(): void {
+    try {
+      this.#libvirt.rehearse();
+    } catch {
+      // A file that cannot be read: the decision about a real machine reports it.
     }
   }
 
@@ -216,5 +227,20 @@ export class Watcher {
       fights: [...this.#repairs.fights(), ...this.#libvirt.fights],
       lastProbe: network => this.#probes.last(network),
     });
+  }
+}
+
+/** How much the watcher is preferred to other processes; install/systemd has the same for the service. */
+const niceness = -10;
+
+/**
+ * Prefers the watcher to other processes: it does little, but a machine's start waits for it. Without systemd
+ * nothing else does this; the service, which may not, is preferred by its unit.
+ */
+function preferThisProcess(): void {
+  try {
+    if (getPriority() > niceness) setPriority(niceness);
+  } catch {
+    // It is only slower on a busy host.
   }
 }

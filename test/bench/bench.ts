@@ -1,6 +1,6 @@
 // bench.ts: measures virlan against other programs and against limits, in parts that can be selected.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
@@ -262,6 +262,10 @@ async function benchWatcher(): Promise<void> {
   await stopWatcher();
 }
 
+async function benchRaces(): Promise<void> {
+  for (const busyLoops of [0, 2]) await benchRace(busyLoops);
+}
+
 async function benchReservations(): Promise<void> {
   const sizes = [
     { what: '10 reservations', present: 10, retired: 0 },
@@ -305,6 +309,7 @@ const parts: ReadonlyMap<string, () => Promise<void>> = new Map([
   ['daemon', benchDaemon],
   ['start', benchStarts],
   ['watcher', benchWatcher],
+  ['race', benchRaces],
   ['reservations', benchReservations],
   ['repair', benchRepair],
   ['thousand', benchThousand],
@@ -327,32 +332,36 @@ async function main(wanted: readonly string[]): Promise<void> {
 }
 
 /**
- * Measures how often a machine that starts right after its definition has its formula MAC, and how soon it
- * has.
+ * Measures how often a machine that starts right after its definition boots with its formula MAC, beside this
+ * number of loops that use up a core each. Begins with the first definition after the watcher's start.
  */
-async function benchDefine(): Promise<void> {
-  process.stderr.write('virsh define && virsh start …\n');
+async function benchRace(busyLoops: number): Promise<void> {
+  process.stderr.write(`virsh define && virsh start, ${busyLoops} busy loops …\n`);
+  const loops = Array.from({ length: busyLoops }, () => spawn('sh', ['-c', 'while :; do :; done']));
+  await startWatcher();
   const runs = 100;
   let assigned = 0;
   for (let run = 0; run < runs; run++) {
-    const name = `race${run}`;
-    const mac = `52:54:00:0d:00:${run.toString(16).padStart(2, '0')}`;
+    const name = `race${busyLoops}-${run}`;
+    const mac = `52:54:00:0d:0${busyLoops}:${run.toString(16).padStart(2, '0')}`;
     writeFileSync('/tmp/race.xml', domainXml({ name, nics: [{ ...nic, mac }] }));
     timeCommand('virsh', ['-c', 'qemu:///system', 'define', '/tmp/race.xml']);
     timeCommand('virsh', ['-c', 'qemu:///system', 'start', '--paused', name]);
-    if (
-      (await virsh('dumpxml', name)).includes(
-        formulaMac({ network: 'k8s-br0', machine: name, nic: 0 }, () => false),
-      )
-    )
-      assigned++;
+    const formula = formulaMac({ network: 'k8s-br0', machine: name, nic: 0 }, () => false);
+    if ((await virsh('dumpxml', name)).includes(formula)) assigned++;
     await destroyMachine(name);
     await virsh('undefine', '--domain', name);
   }
+  for (const loop of loops) loop.kill('SIGKILL');
+  await stopWatcher();
+  const load = busyLoops === 0 ? '' : ` beside ${busyLoops} busy loops`;
   facts.push(
-    `virsh define && virsh start boots with the formula's MAC: ${assigned} of ${runs} times (99 wanted)`,
+    `virsh define && virsh start${load} boots with the formula's MAC: ${assigned} of ${runs} times (99 wanted)`,
   );
+}
 
+/** Measures how soon a machine that was defined has its formula MAC. */
+async function benchDefine(): Promise<void> {
   const client = new LibvirtClient();
   const connected = new Promise(resolve => client.on('connected', resolve));
   client.start();
