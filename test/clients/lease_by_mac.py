@@ -1,7 +1,7 @@
-"""lease_by_mac.py NAME PAUSE_MS NETWORK[=MAC]...: defines a machine with a NIC on each network, remembers the
-MACs, waits, starts it, and searches for leases of the remembered MACs, all on one connection, as minikube,
-kcli and Terraform do. Prints the remembered MACs, those of the running machine, and the addresses found, as
-JSON."""
+"""lease_by_mac.py NAME NETWORK[=MAC]...: defines a machine with a NIC on each network, remembers the MACs,
+prints "defined", starts the machine when it reads a line, and searches for leases of the remembered MACs, all
+on one connection, as minikube, kcli and Terraform do. Prints the remembered MACs, those of the running
+machine, and the addresses found, as JSON."""
 import json
 import sys
 import time
@@ -36,14 +36,15 @@ def await_lease(network, mac, seconds):
     return None
 
 
-name, pause_ms, *nics = sys.argv[1:]
+name, *nics = sys.argv[1:]
 wanted = [nic.partition("=")[::2] for nic in nics]
 connection = libvirt.open("qemu:///system")
 networks = [connection.networkLookupByName(network) for network, _ in wanted]
 xml = "".join(nic_xml(order, *nic) for order, nic in enumerate(wanted, 1))
 domain = connection.defineXML(DOMAIN.format(name, xml))
 remembered = macs_of(domain, libvirt.VIR_DOMAIN_XML_INACTIVE)
-time.sleep(int(pause_ms) / 1000)
+print("defined", flush=True)
+sys.stdin.readline()
 domain.create()
 live = macs_of(domain, 0)
 # A MAC that the machine does not have is not waited for.
