@@ -4,7 +4,6 @@
 // is in a bundle of its own.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
-import { messageOf } from '../errors.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { paths } from '../system/paths.ts';
@@ -49,9 +48,7 @@ async function main(): Promise<number> {
     (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
   );
   clearImmediate(preload);
-  await writeLog(outcome, `${driver} ${operation}`).catch((error: unknown) =>
-    process.stderr.write(`virlan: the log cannot be written: ${messageOf(error)}\n`),
-  );
+  await writeLog(outcome, `${driver} ${operation}`);
   if (outcome.abort === null) return 0;
   process.stderr.write(`virlan: ${outcome.abort.message}\n`);
   return abortExitCode;

@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { Script } from 'node:vm';
-import { readBytesOrNull, writeAtomically } from '../system/files.ts';
+import { readOwnBytesOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 
 /**
@@ -63,9 +63,18 @@ function cachePath(file: string): string {
   return `${paths.codeCache}/${relative(bundles, file)}.v8`;
 }
 
+/** Returns the bytes of a cache file; null where it is missing, or cannot be read: only root can read it. */
+function readBytes(path: string): Buffer | null {
+  try {
+    return readOwnBytesOrNull(path);
+  } catch {
+    return null;
+  }
+}
+
 /** Reads a cache file. One of another version of the bundle or of Node is ignored. */
 function readCache(file: string, version: string): CachedCode {
-  const bytes = readBytesOrNull(cachePath(file));
+  const bytes = readBytes(cachePath(file));
   const headerEnd = bytes?.indexOf('\n') ?? -1;
   const header = bytes?.toString('latin1', 0, Math.max(0, headerEnd)) ?? '';
   if (bytes === null || !header.startsWith(`${version} `)) return { parts: [], code: null };
@@ -91,5 +100,7 @@ function writeCaches(): void {
   }
 }
 
+// Whatever the caller's umask is: dnsmasq, which also gets it, has to read files as another user.
+process.umask(0o022);
 process.on('exit', writeCaches);
 load(join(__dirname, command === 'hook' ? 'hook.cjs' : 'virlan.cjs'));

@@ -1,7 +1,8 @@
 // `virlan status`: shows networks, machines, addresses, leases and problems.
 import type { Values } from '../cli/table.ts';
-import { type Cell, print, printJson, style, table } from '../cli/terminal.ts';
+import { type Cell, print, printJson, style, table, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
+import { messageOf } from '../errors.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
@@ -30,8 +31,16 @@ async function requestStatus(config: string): Promise<Status | null> {
  */
 async function readStatus(config: string): Promise<Status> {
   const collected = await collectStatus(loadConfig(config));
-  for (const network of collected.networks) publishNetwork(network);
+  for (const network of collected.networks) publishOrWarn(network);
   return collected;
+}
+
+function publishOrWarn(network: NetworkStatus): void {
+  try {
+    publishNetwork(network);
+  } catch (error) {
+    warn(messageOf(error));
+  }
 }
 
 function formatStatus({ virlan, watcher, networks, notes }: Status): string[] {

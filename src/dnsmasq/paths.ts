@@ -1,5 +1,5 @@
 // The paths of the files of a network's dnsmasq. They are those of the manual recipe that virlan replaces.
-
+import { dirname } from 'node:path';
 import { paths } from '../system/paths.ts';
 
 /** Contains one directory per bridge. install/purge.sh names it too. */
@@ -28,4 +28,19 @@ export function dnsmasqPaths(bridge: string): DnsmasqPaths {
     pid: `/run/dnsmasq/${bridge}.pid`,
     told: `${paths.run}/${bridge}.told`,
   };
+}
+
+/**
+ * Returns the modes that dnsmasq's files and directories must have at least: it reads them as another user
+ * than root. Nobody but their owner may write them: what a user puts there, root would read or follow.
+ */
+export function requiredModes(bridge: string): ReadonlyMap<string, number> {
+  const { directory, conf, hostsfile, pid } = dnsmasqPaths(bridge);
+  return new Map([
+    [dnsmasqRoot, 0o755],
+    [directory, 0o755],
+    [conf, 0o644],
+    [hostsfile, 0o644],
+    [dirname(pid), 0o755],
+  ]);
 }

@@ -1,6 +1,13 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { isMissing, listDirectory, readFileOrNull, writeAtomically } from '../system/files.ts';
+import { VirlanError } from '../errors.ts';
+import {
+  isMissing,
+  listDirectory,
+  readFileOrNull,
+  readOwnFileOrNull,
+  writeAtomically,
+} from '../system/files.ts';
 import { isUserOfDnsmasq } from './owner.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -132,8 +139,17 @@ export function tellDnsmasq(bridge: string): boolean {
   const pid = findDnsmasq(bridge);
   const version = `${pid} ${ino} ${mtimeNs}\n`;
   if (pid === null) return false;
-  if (readFileOrNull(told) === version) return true;
+  if (readOwnFileOrNull(told) === version) return true;
   process.kill(pid, 'SIGHUP');
-  writeAtomically(told, version, 0o600);
+  remember(told, version);
   return true;
+}
+
+/** Without the version, on a full /run, dnsmasq is told once more the next time. */
+function remember(told: string, version: string): void {
+  try {
+    writeAtomically(told, version, 0o600);
+  } catch (error) {
+    if (!(error instanceof VirlanError && error.code === 'write-failed')) throw error;
+  }
 }

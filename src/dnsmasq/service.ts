@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandError, VirlanError } from '../errors.ts';
-import { readFileOrNull } from '../system/files.ts';
+import { readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { run, runOrNull } from '../system/run.ts';
 import { isWrittenByVirlan } from './conf.ts';
 import { dnsmasqPaths } from './paths.ts';
@@ -58,9 +58,9 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
     await run('systemctl', ['stop', unitOf(bridge)]);
     return;
   }
-  process.kill(pid, 'SIGTERM');
-  // One that was stopped by a signal takes note of SIGTERM when it goes on.
+  // One that was stopped by a signal has to go on to take note of SIGTERM. After SIGTERM it may be gone.
   process.kill(pid, 'SIGCONT');
+  process.kill(pid, 'SIGTERM');
   if (!(await endsInTime(pid))) {
     process.kill(pid, 'SIGKILL');
     if (!(await endsInTime(pid))) {
@@ -82,7 +82,7 @@ function unitOf(bridge: string): string {
  */
 function hasUnit(bridge: string): boolean {
   if (!existsSync(systemdDirectory) || !existsSync(unitFile)) return false;
-  const conf = readFileOrNull(dnsmasqPaths(bridge).conf) ?? '';
+  const conf = readOwnFileOrNull(dnsmasqPaths(bridge).conf) ?? '';
   return isWrittenByVirlan(conf) && conf.includes('\nuser=dnsmasq\n');
 }
 

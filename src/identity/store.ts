@@ -17,7 +17,7 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { cached, readFileOrNull, writeAtomically } from '../system/files.ts';
+import { cached, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { type AddressToAsk, decideByAsking } from './ask-bridge.ts';
@@ -39,8 +39,11 @@ import type { Reserved } from './reserve.ts';
 /** Longest wait for another process that changes the ledger: a machine's start waits meanwhile. */
 const ledgerLockTimeoutSeconds = 5;
 
+/** dnsmasq refuses leases that would make it larger: conf.ts, dhcp-lease-max; and a line has 1 kB at most. */
+const maxLeasesBytes = 2 ** 24;
+
 const readHostsfileOf = cached(path => {
-  const parsed = parseHostsfile(readFileOrNull(path) ?? '');
+  const parsed = parseHostsfile(readOwnFileOrNull(path) ?? '');
   if (parsed.ok) return parsed.value;
   const message = `${path}: ${parsed.error}: repair that line, or move the file away`;
   throw new VirlanError('damaged-file', message);
@@ -61,7 +64,7 @@ export function readLeases(bridge: string): Lease[] {
 
 /** Reads the file of the leases; an empty text where there is none. */
 export function readLeasesText(bridge: string): string {
-  return readFileOrNull(dnsmasqPaths(bridge).leases) ?? '';
+  return readOwnFileOrNull(dnsmasqPaths(bridge).leases, maxLeasesBytes) ?? '';
 }
 
 /** Ends the leases that keep promised addresses from those that they are promised to. */
@@ -69,11 +72,21 @@ export async function endLeasesInTheWay(
   network: Pick<NetworkConfig, 'bridge' | 'gateway'>,
   promised: readonly PromisedAddress[],
 ): Promise<void> {
-  const clients = leasesInTheWay(readLeasesText(network.bridge), promised);
+  const clients = leasesInTheWay(readLeasesTextOrNone(network.bridge), promised);
   if (clients.length === 0) return;
   // Loaded only when needed: it is seldom, and a machine's start waits.
   const { releaseLeases } = await import('../dnsmasq/release.ts');
   await releaseLeases(network, clients);
+}
+
+/** Leases that cannot be read cost a machine at most the address that it has now, not its reservation. */
+function readLeasesTextOrNone(bridge: string): string {
+  try {
+    return readLeasesText(bridge);
+  } catch {
+    // `virlan status` reports it.
+    return '';
+  }
 }
 
 /** Reads the input of decisions on a network's machines. */
@@ -82,7 +95,7 @@ export function readDecisionInput(bridge: string): DecisionInput {
   return {
     ledger: readLedger(),
     hostsfile: readHostsfile(bridge),
-    leases: () => readLeases(bridge),
+    leases: () => parseLeases(readLeasesTextOrNone(bridge)),
     answered: new Set(),
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));

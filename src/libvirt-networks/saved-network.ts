@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { readFileOrNull, writeAtomically } from '../system/files.ts';
+import { readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import type { SavedNetwork } from './decide.ts';
 
@@ -50,7 +50,7 @@ export function updateSavedNetwork(
  * Returns the record, or null when virlan has not removed `default`. Throws VirlanError for a damaged one.
  */
 export function readSavedNetwork(): SavedNetworkRecord | null {
-  const text = readFileOrNull(paths.savedDefault);
+  const text = readOwnFileOrNull(paths.savedDefault);
   return text === null ? null : parseSavedNetwork(text, paths.savedDefault);
 }
 

@@ -3,11 +3,11 @@
 //
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
 //    "addresses": ["192.168.100.1/24"], "ports": {"vnet0": {"hairpin": true}}, "version": 2}
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { readFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { newPortOptions, type PortOption } from './state.ts';
 
@@ -53,18 +53,45 @@ function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;
 }
 
-/**
- * Returns whether virlan established the network of a bridge since the host booted, and has not taken it
- * down.
- */
-export function isEstablished(bridge: string): boolean {
-  return existsSync(recordPath(bridge));
+/** Exists while a network is down because it was taken down. It is empty, and so fits on a full /run. */
+function downPath(bridge: string): string {
+  return `${paths.run}/${bridge}.down`;
 }
 
-/** Returns the record; an empty one when there is none or it is damaged, so that rules are loaded anew. */
+/** Returns whether the network of a bridge was taken down since the host booted, and has to stay down. */
+export function isTakenDown(bridge: string): boolean {
+  return existsSync(downPath(bridge));
+}
+
+/** Records that the network of a bridge was taken down. Throws VirlanError 'write-failed'. */
+export function recordIsDown(bridge: string): void {
+  makeDirectory(paths.run, 0o700);
+  writeAtomically(downPath(bridge), '', 0o600);
+}
+
+/** Records that the network of a bridge is to exist again. */
+export function recordIsWanted(bridge: string): void {
+  rmSync(downPath(bridge), { force: true });
+}
+
+/** By bridge: a record that could not be written, and the text of the file that it was to replace. */
+const unsaved = new Map<string, { readonly applied: AppliedRecord; readonly instead: string | null }>();
+
+/**
+ * Returns the record; an empty one when there is none or it is damaged, so that rules are loaded anew. What
+ * this process could not write counts, until another process writes the file.
+ */
 export function readApplied(bridge: string): AppliedRecord {
-  const text = readFileOrNull(recordPath(bridge));
+  const text = readOwnFileOrNull(recordPath(bridge));
+  const kept = unsaved.get(bridge);
+  if (kept?.instead === text) return kept.applied;
+  unsaved.delete(bridge);
   return text === null ? empty : parseApplied(text);
+}
+
+/** Returns whether this process has a record that it could not write. */
+export function isUnsaved(bridge: string): boolean {
+  return unsaved.has(bridge);
 }
 
 /** Reads a record of any version; a damaged one is read as empty. */
@@ -73,13 +100,20 @@ export function parseApplied(text: string): AppliedRecord {
   return parsed.ok ? parsed.value : empty;
 }
 
-/** Writes the record. */
+/** Writes the record. Throws VirlanError 'write-failed'; this process then remembers it. */
 export function writeApplied(bridge: string, applied: AppliedRecord): void {
-  mkdirSync(paths.run, { recursive: true, mode: 0o700 });
-  writeAtomically(recordPath(bridge), formatRecord(applied, format), 0o600);
+  try {
+    makeDirectory(paths.run, 0o700);
+    writeAtomically(recordPath(bridge), formatRecord(applied, format), 0o600);
+    unsaved.delete(bridge);
+  } catch (error) {
+    unsaved.set(bridge, { applied, instead: readOwnFileOrNull(recordPath(bridge)) });
+    throw error;
+  }
 }
 
 /** Removes the record, and the version of the hostsfile that dnsmasq was told of. */
 export function removeApplied(bridge: string): void {
+  unsaved.delete(bridge);
   for (const path of [recordPath(bridge), dnsmasqPaths(bridge).told]) rmSync(path, { force: true });
 }

@@ -1,14 +1,16 @@
 // Executes steps: the only code that changes the network of the host.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatIp } from '../address/ip.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { syncHostsfile } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
-import { writeAtomically } from '../system/files.ts';
+import { changeMode, makeDirectory, type StagedFile, stageFile, writeAtomically } from '../system/files.ts';
 import { system } from '../system/system.ts';
 import { readApplied, writeApplied } from './applied-record.ts';
 import { runIpBatch } from './ip-batch.ts';
@@ -27,12 +29,18 @@ export interface FailedStep {
   readonly error: Error;
 }
 
-/** The outcome of each step of a plan. */
-export interface Applied {
+/** The outcome of each step. */
+interface Outcome {
   readonly done: readonly Step[];
   readonly failed: readonly FailedStep[];
   /** Steps that were not tried, because an earlier one failed. */
   readonly skipped: readonly Step[];
+}
+
+/** The outcome of each step of a plan. */
+export interface Applied extends Outcome {
+  /** The reasons why rules that were loaded or removed are not in the record. */
+  readonly unrecorded: readonly Error[];
 }
 
 /**
@@ -93,11 +101,12 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'write file': {
     kind: 'single',
     run({ path, to }) {
-      mkdirSync(dirname(path), { recursive: true });
+      makeDirectory(dirname(path));
       writeAtomically(path, to);
     },
   },
   'remove file': { kind: 'single', run: ({ path }) => rmSync(path, { force: true }) },
+  'set mode': { kind: 'single', run: setMode },
   'load rules': {
     kind: 'single',
     run: ({ backend, family, bridge, script }) =>
@@ -124,26 +133,39 @@ const executors: { readonly [Name in StepName]: Executor<Name> } = {
  * first essential one that fails are skipped; with 'continue' all are tried.
  */
 export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'continue'): Promise<Applied> {
-  let applied: Applied = { done: [], failed: [], skipped: [] };
-  for (const group of loadRulesSideBySide(groupSteps(steps))) {
+  let applied: Outcome = { done: [], failed: [], skipped: [] };
+  for (const group of replaceConfigurations(loadRulesSideBySide(groupSteps(steps)))) {
     const isSkipped = applied.failed.some(({ step }) => isEssential(step)) && onFailure === 'stop';
     const result = isSkipped ? { done: [], failed: [], skipped: group.steps } : await group.run(onFailure);
-    applied = joinApplied(applied, result);
+    applied = joinOutcomes(applied, result);
   }
   const { done, skipped } = applied;
   const failed = [...applied.failed];
   // Only the next comparison needs the listing, so DHCP answers before it is read.
   const loaded = done.filter(isRulesStep);
+  const unrecorded: Error[] = [];
   const recorded = await Promise.allSettled(loaded.map(recordRules));
   for (const [index, result] of recorded.entries()) {
     const step = loaded[index];
-    if (result.status === 'rejected' && step !== undefined) failed.push({ step, error: result.reason });
+    if (result.status === 'fulfilled' || step === undefined) continue;
+    if (isWriteFailure(result.reason)) unrecorded.push(result.reason);
+    else failed.push({ step, error: result.reason });
   }
-  return { done: done.filter(step => !failed.some(each => each.step === step)), failed, skipped };
+  const lasting = done.filter(step => !failed.some(each => each.step === step));
+  return { done: lasting, failed, skipped, unrecorded };
 }
 
-/** Returns the outcomes of two groups of steps as one. */
+/** Returns whether an error is about a file that cannot be written, such as on a full disk. */
+function isWriteFailure(error: unknown): error is VirlanError {
+  return error instanceof VirlanError && error.code === 'write-failed';
+}
+
+/** Returns the outcomes of two plans as one. */
 export function joinApplied(first: Applied, second: Applied): Applied {
+  return { ...joinOutcomes(first, second), unrecorded: [...first.unrecorded, ...second.unrecorded] };
+}
+
+function joinOutcomes(first: Outcome, second: Outcome): Outcome {
   return {
     done: [...first.done, ...second.done],
     failed: [...first.failed, ...second.failed],
@@ -154,7 +176,7 @@ export function joinApplied(first: Applied, second: Applied): Applied {
 /** Steps that one process executes, or one function. */
 interface Group {
   readonly steps: readonly Step[];
-  run(onFailure: 'stop' | 'continue'): Promise<Applied>;
+  run(onFailure: 'stop' | 'continue'): Promise<Outcome>;
 }
 
 /**
@@ -170,7 +192,7 @@ function loadRulesSideBySide(groups: readonly Group[]): Group[] {
     if (before !== undefined && loadsRules(before.steps) && canJoin) {
       const run = async (onFailure: 'stop' | 'continue') => {
         const [first, second] = await Promise.all([before.run(onFailure), group.run(onFailure)]);
-        return joinApplied(first, second);
+        return joinOutcomes(first, second);
       };
       joined.splice(-1, 1, { steps: [...before.steps, ...group.steps], run });
     } else joined.push(group);
@@ -180,6 +202,46 @@ function loadRulesSideBySide(groups: readonly Group[]): Group[] {
 
 function loadsRules(steps: readonly Step[]): boolean {
   return steps.every(({ kind }) => kind === 'load rules');
+}
+
+/**
+ * Joins the end of dnsmasq, its new configuration and its start. The new text is on disk before dnsmasq ends,
+ * so that a full disk does not end it; and in place after that, so that an interrupted change is seen as a
+ * stopped dnsmasq.
+ */
+function replaceConfigurations(groups: readonly Group[]): Group[] {
+  const joined: Group[] = [];
+  for (const group of groups) {
+    const [stop, write] = joined.slice(-2).flatMap(before => before.steps);
+    const [start] = group.steps;
+    if (stop?.kind === 'stop dnsmasq' && write?.kind === 'write file' && start?.kind === 'start dnsmasq') {
+      const run = () => replaceConfiguration(stop, write, start);
+      joined.splice(-2, 2, { steps: [stop, write, start], run });
+    } else joined.push(group);
+  }
+  return joined;
+}
+
+async function replaceConfiguration(
+  stop: StepOf<'stop dnsmasq'>,
+  write: StepOf<'write file'>,
+  start: StepOf<'start dnsmasq'>,
+): Promise<Outcome> {
+  let staged: StagedFile;
+  try {
+    makeDirectory(dirname(write.path));
+    staged = stageFile(write.path, write.to);
+  } catch (error) {
+    return { done: [], failed: [{ step: write, error: error as Error }], skipped: [stop, start] };
+  }
+  const stopped = await attempt(stop, () => stopDnsmasq(stop.pid, stop.bridge));
+  if (stopped.failed.length > 0) {
+    staged.discard();
+    return { ...stopped, skipped: [write, start] };
+  }
+  const written = await attempt(write, staged.commit);
+  const started = await attempt(start, () => startDnsmasq(start.bridge));
+  return [written, started].reduce(joinOutcomes, stopped);
 }
 
 function changesOnlyNewLinks(steps: readonly Step[]): boolean {
@@ -224,7 +286,7 @@ function stepsOf(batch: readonly StepCommand[]): Step[] {
   return [...new Set(batch.map(({ step }) => step))];
 }
 
-async function runBatch(batch: readonly StepCommand[], onFailure: 'stop' | 'continue'): Promise<Applied> {
+async function runBatch(batch: readonly StepCommand[], onFailure: 'stop' | 'continue'): Promise<Outcome> {
   const steps = stepsOf(batch);
   try {
     const { failed, skipped } = await runIpBatch(
@@ -249,10 +311,14 @@ async function runBatch(batch: readonly StepCommand[], onFailure: 'stop' | 'cont
   }
 }
 
-async function runSingle<Name extends StepName>(step: StepOf<Name> & Step): Promise<Applied> {
+async function runSingle<Name extends StepName>(step: StepOf<Name> & Step): Promise<Outcome> {
   const executor: Executor<Name> = executors[step.kind as Name];
+  return attempt(step, () => (executor.kind === 'single' ? executor.run(step) : undefined));
+}
+
+async function attempt(step: Step, work: () => Promise<void> | void): Promise<Outcome> {
   try {
-    if (executor.kind === 'single') await executor.run(step);
+    await work();
     return { done: [step], failed: [], skipped: [] };
   } catch (error) {
     return { done: [], failed: [{ step, error: error as Error }], skipped: [] };
@@ -298,6 +364,14 @@ function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
   } catch (cause) {
     throw new VirlanError('write-failed', `sysctl ${key} = ${to}: ${messageOf(cause)}`, { cause });
   }
+}
+
+/** dnsmasq, which may have been unable to read the hostsfile, reads it again. */
+function setMode({ bridge, path, to }: StepOf<'set mode'>): void {
+  changeMode(path, to);
+  const { hostsfile, told } = dnsmasqPaths(bridge);
+  rmSync(told, { force: true });
+  if (existsSync(hostsfile)) tellDnsmasq(bridge);
 }
 
 type RulesStep = StepOf<'load rules'> | StepOf<'remove rules'>;

@@ -2,6 +2,7 @@
 import { broadcastOf, type Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
+import { requiredModes } from '../dnsmasq/paths.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import {
   type BackendChoice,
@@ -97,6 +98,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
       rulesScripts(rulesets[family](network), backend.chosen, host.backends),
     ),
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
+    modes: requiredModes(bridge),
     reservations:
       host.reservations === null ? { kind: 'leave' } : { kind: 'exactly', lines: host.reservations },
   };
@@ -116,6 +118,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     sysctls: new Map(),
     rules: [],
     dnsmasq: { conf: null, runs: false },
+    modes: new Map(),
     reservations: { kind: 'leave' },
   };
 }
@@ -136,6 +139,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
       present && loaded !== null ? [{ backend, family, bridge, role: 'primary', script: loaded }] : [],
     ),
     dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
+    modes: new Map(),
     reservations: { kind: 'leave' },
   };
 }

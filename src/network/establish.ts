@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
+import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import { leaseStatusPath } from '../libvirt/lease-status.ts';
@@ -9,7 +10,14 @@ import { macMapPath } from '../libvirt/mac-map.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
-import { readApplied, removeApplied, writeApplied } from './applied-record.ts';
+import {
+  isUnsaved,
+  readApplied,
+  recordIsDown,
+  recordIsWanted,
+  removeApplied,
+  writeApplied,
+} from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
 import { conflictText } from './conflicts.ts';
 import { absentNetwork, asDesired } from './desired.ts';
@@ -19,12 +27,14 @@ import {
   type OriginalNetwork,
   originalHost,
   readOriginalState,
+  recordedNetwork,
   recordOriginalState,
   removeOriginalState,
 } from './original-state.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
 import { formatAddress, groupByUnit, isEssential, type Step, type StepOf } from './steps.ts';
 import {
+  type HostSurvey,
   type OwnSurvey,
   replacedKernel,
   surveyAgainst,
@@ -69,8 +79,11 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   if (rejected !== null) throw rejected;
   const isFirst = readOriginalState()?.networks[network.bridge] === undefined;
   const before = withConsequences(host);
-  if (steps.length > 0) record(before, survey);
-  recordPorts(network.bridge, survey.observed);
+  const original = recordOriginal(host, survey);
+  // Without the record "down" could not restore what is there now.
+  if (isFirst && original !== null) throw original;
+  const additions = recordAdditions(host, survey);
+  const ports = recordPorts(network.bridge, survey.observed);
   const own = await applySteps(steps, 'stop');
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
@@ -85,10 +98,17 @@ export async function establish(network: NetworkConfig): Promise<Established> {
     const message = `${failure.error.message}${reason}; ${outcome}`;
     throw new VirlanError('apply-failed', message, { cause: failure.error });
   }
+  recordIsWanted(network.bridge);
   // DHCP answers by now: other firewalls, which may be slow, do not delay it.
   const others = await surveyOtherFirewalls(network);
   const applied = await applySteps(others.steps, 'continue');
-  return { ...joinApplied(own, applied), warnings: [...survey.warnings, ...others.warnings] };
+  const all = joinApplied(own, applied);
+  const warnings = [
+    ...survey.warnings,
+    ...others.warnings,
+    ...recordWarnings([original, additions, ports, ...all.unrecorded]),
+  ];
+  return { ...all, warnings };
 }
 
 /**
@@ -100,6 +120,7 @@ export async function establishWhatWorks(
   network: NetworkConfig,
   choose: (steps: readonly Step[]) => readonly Step[],
 ): Promise<Established> {
+  recordIsWanted(network.bridge);
   const host = surveyHost();
   const survey = await surveyNetwork(network);
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
@@ -107,10 +128,13 @@ export async function establishWhatWorks(
   const rejected = await findRejectedConfiguration(network, planned);
   const left = rejected === null ? [] : dnsmasqSteps(network.bridge, planned);
   const steps = planned.filter(step => !left.includes(step));
-  if (steps.length > 0) record(withConsequences(host), survey);
-  recordPorts(network.bridge, survey.observed);
+  const original = recordOriginal(host, survey);
+  if (original !== null && wouldLose(survey)) throw original;
+  const additions = recordAdditions(host, survey);
+  const ports = recordPorts(network.bridge, survey.observed);
   const applied = await applySteps(steps, 'continue');
-  const warnings: NetworkWarning[] = [...survey.warnings];
+  const unrecorded = recordWarnings([original, additions, ports, ...applied.unrecorded]);
+  const warnings: NetworkWarning[] = [...survey.warnings, ...unrecorded];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });
   return { ...applied, skipped: [...applied.skipped, ...left], warnings };
@@ -161,13 +185,22 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
     throw new VirlanError('apply-failed', messages.join('; '), { cause: failure.error });
   }
   for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
-  removeRecords(bridge);
-  return { ...joinApplied(others, own), warnings: removals.warnings };
+  const all = joinApplied(others, own);
+  const unrecorded = [...all.unrecorded, failureOf(() => recordIsDown(bridge)), ...removeRecords(bridge)];
+  return { ...all, warnings: [...removals.warnings, ...recordWarnings(unrecorded)] };
 }
 
-function removeRecords(bridge: string): void {
-  removeApplied(bridge);
-  removeOriginalState(bridge);
+/** Removes the records of a bridge. Returns the reasons why that failed. */
+function removeRecords(bridge: string): (Error | null)[] {
+  return [removeApplied, removeOriginalState].map(remove => failureOf(() => remove(bridge)));
+}
+
+/** Returns a warning for each different reason. */
+function recordWarnings(failures: readonly (Error | null)[]): NetworkWarning[] {
+  const errors = failures.filter(error => error !== null);
+  const isFirst = (error: Error, index: number) =>
+    errors.findIndex(({ message }) => message === error.message) === index;
+  return errors.filter(isFirst).map(error => ({ kind: 'not-recorded', error }));
 }
 
 async function restoreOriginal(name: string, bridge: string): Promise<Applied> {
@@ -179,7 +212,7 @@ async function restoreOriginal(name: string, bridge: string): Promise<Applied> {
 }
 
 async function restoreHost(goal: HostState, onFailure: 'stop' | 'continue'): Promise<Applied> {
-  let applied: Applied = { done: [], failed: [], skipped: [] };
+  let applied: Applied = { done: [], failed: [], skipped: [], unrecorded: [] };
   for (const plan of surveyRestoration(goal))
     applied = joinApplied(applied, await applySteps(plan(), onFailure));
   return applied;
@@ -215,26 +248,74 @@ async function originalNetwork(
   };
 }
 
-function record(host: HostState, { network, desired, observed }: OwnSurvey): void {
-  recordOriginalState(host, network.bridge, {
-    name: network.name,
-    boot: bootId(),
-    link: observed.link === null ? null : { ...observed.link, addresses: [...observed.link.addresses] },
-    dummy: observed.dummy === null ? null : { ...observed.dummy },
-    sysctls: observed.link === null ? {} : Object.fromEntries(observed.sysctls),
-    dnsmasq: { conf: observed.dnsmasq.conf, running: observed.dnsmasq.pid !== null },
-  });
-  const applied = readApplied(network.bridge);
-  const addresses = (desired.link?.addresses ?? []).map(formatAddress);
-  writeApplied(network.bridge, { ...applied, addresses: [...new Set([...applied.addresses, ...addresses])] });
+/**
+ * Records what is there now, for "down". Returns why that failed; null if it did not. A later call records
+ * what this one could not.
+ */
+function recordOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
+  const { bridge } = survey.network;
+  const isSteady = survey.steps.length + host.steps.length === 0;
+  if (isSteady && recordedNetwork(bridge)?.boot === bootId()) return null;
+  return failureOf(() => recordOriginalState(withConsequences(host), bridge, originalOf(survey)));
 }
 
-/** Keeps the options of ports for when a port has left the bridge and returns. */
-function recordPorts(bridge: string, { taps }: ObservedNetwork): void {
+/** Records what virlan is about to add. Returns why that failed, as `recordOriginal` does. */
+function recordAdditions(host: HostSurvey, { network: { bridge }, desired, steps }: OwnSurvey): Error | null {
+  if (steps.length + host.steps.length === 0 && !isUnsaved(bridge)) return null;
+  const applied = readApplied(bridge);
+  const addresses = (desired.link?.addresses ?? []).map(formatAddress);
+  const all = [...new Set([...applied.addresses, ...addresses])];
+  return failureOf(() => writeApplied(bridge, { ...applied, addresses: all }));
+}
+
+function failureOf(work: () => void): Error | null {
+  try {
+    work();
+    return null;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/**
+ * Returns what was there before virlan. A bridge with virlan's MAC is virlan's, made while nothing could be
+ * written.
+ */
+function originalOf({ network, observed, ...survey }: OwnSurvey): OriginalNetwork {
+  const { link, dummy, dnsmasq } = isOwn({ observed, ...survey })
+    ? { link: null, dummy: null, dnsmasq: { conf: null, pid: null } }
+    : observed;
+  return {
+    name: network.name,
+    boot: bootId(),
+    link: link === null ? null : { ...link, addresses: [...link.addresses] },
+    dummy: dummy === null ? null : { ...dummy },
+    sysctls: link === null ? {} : Object.fromEntries(observed.sysctls),
+    dnsmasq: { conf: dnsmasq.conf, running: dnsmasq.pid !== null },
+  };
+}
+
+function isOwn({ observed, desired }: Pick<OwnSurvey, 'observed' | 'desired'>): boolean {
+  return observed.link !== null && observed.link.mac === desired.link?.mac;
+}
+
+/** Returns whether a change without a record would lose what somebody else made. */
+function wouldLose(survey: OwnSurvey): boolean {
+  const { link, dnsmasq } = originalOf(survey);
+  const isKnown = recordedNetwork(survey.network.bridge) !== null;
+  return !isKnown && (link !== null || (dnsmasq.conf !== null && !isWrittenByVirlan(dnsmasq.conf)));
+}
+
+/**
+ * Keeps the options of ports for when a port has left the bridge and returns. Returns why that failed, as
+ * `recordOriginal` does.
+ */
+function recordPorts(bridge: string, { taps }: ObservedNetwork): Error | null {
   const applied = readApplied(bridge);
   const changed = taps.filter(({ options }) => Object.keys(options).length > 0);
   const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
-  if (!isDeepStrictEqual(ports, applied.ports)) writeApplied(bridge, { ...applied, ports });
+  if (isDeepStrictEqual(ports, applied.ports)) return null;
+  return failureOf(() => writeApplied(bridge, { ...applied, ports }));
 }
 
 /** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */

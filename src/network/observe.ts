@@ -40,6 +40,8 @@ export interface HostReading extends LinksAndRoutes {
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly dnsmasq: ObservedNetwork['dnsmasq'];
+  /** By path: the mode of what exists and is no symbolic link. */
+  readonly modes: ReadonlyMap<string, number>;
   /** virlan's lines of the hostsfile. */
   readonly reservations: readonly string[];
 }
@@ -74,6 +76,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
     rules: reading.rules.map(listing => observeRules(listing, applied)),
     dnsmasq: reading.dnsmasq,
+    modes: reading.modes,
     reservations: desired.reservations.kind === 'leave' ? [] : reading.reservations,
   };
 }

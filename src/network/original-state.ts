@@ -4,13 +4,13 @@
 //   {"sysctls": {"net.ipv4.ip_forward": "0"}, "sysctlFile": null, "networks": {"k8s-br0": {"name": "k8s-br0",
 //    "boot": "5cf9…", "link": null, "dummy": null, "sysctls": {}, "dnsmasq": {"conf": null, "running": false}}},
 //    "version": 2}
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import { VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { readFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readFileOrNull, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { bridgeFields, bridgeSchema, dummySchema } from './record-schemas.ts';
 import type { HostState } from './state.ts';
@@ -77,8 +77,18 @@ export function parseOriginalState(text: string, path: string): OriginalState {
 
 /** Returns the record; null when virlan has changed nothing. Throws VirlanError for a damaged one. */
 export function readOriginalState(): OriginalState | null {
-  const text = readFileOrNull(paths.originalState);
+  const text = readOwnFileOrNull(paths.originalState);
   return text === null ? null : parseOriginalState(text, paths.originalState);
+}
+
+/** Returns a network of the record; null when it has none, or cannot be read. */
+export function recordedNetwork(bridge: string): OriginalNetwork | null {
+  try {
+    return readOriginalState()?.networks[bridge] ?? null;
+  } catch {
+    // Whoever needs all of the record reads it, and reports its damage.
+    return null;
+  }
 }
 
 /**
@@ -128,6 +138,6 @@ export function formatOriginalState(state: OriginalState): string {
 }
 
 function write(state: OriginalState): void {
-  mkdirSync(dirname(paths.originalState), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(paths.originalState), 0o700);
   writeAtomically(paths.originalState, formatOriginalState(state), 0o600);
 }

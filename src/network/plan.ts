@@ -36,6 +36,7 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...links,
     ...sysctls,
     ...removals,
+    ...planModes(desired, observed),
     ...planReservations(desired, observed),
     ...dnsmasq,
     ...companions,
@@ -209,6 +210,17 @@ export function planOtherFirewalls(bridge: string, wanted: RulesByFirewall, foun
     ...stale.map(change => ({ kind: 'withdraw from', ...change }) as const),
     ...missing.map(change => ({ kind: 'allow in', ...change }) as const),
   ];
+}
+
+/** Adds what is missing, and takes the right to write from all but the owner. */
+function planModes({ bridge, modes }: DesiredNetwork, observed: ObservedNetwork): Step[] {
+  return [...modes].flatMap(([path, required]) => {
+    const from = observed.modes.get(path) ?? null;
+    const to = from === null ? null : (from | required) & ~0o022;
+    return from === null || to === null || from === to
+      ? []
+      : [{ kind: 'set mode', bridge, path, from, to } as const];
+  });
 }
 
 function planReservations(

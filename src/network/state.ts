@@ -135,6 +135,8 @@ export interface DesiredNetwork {
   readonly sysctls: ReadonlyMap<string, string>;
   readonly rules: readonly RulesScript[];
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
+  /** By path: the mode that it must have at least, if it exists. */
+  readonly modes: ReadonlyMap<string, number>;
   readonly reservations: DesiredReservations;
 }
 
@@ -162,6 +164,8 @@ export interface ObservedNetwork {
     /** Whether a signal has stopped the process, so that it answers nobody. */
     readonly isStopped: boolean;
   };
+  /** By path: the mode of what exists and is no symbolic link. */
+  readonly modes: ReadonlyMap<string, number>;
   /** virlan's lines of the hostsfile. */
   readonly reservations: readonly string[];
 }

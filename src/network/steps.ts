@@ -26,6 +26,13 @@ interface StepFields {
   'set sysctl': { readonly key: string; readonly from: string | null; readonly to: string };
   'write file': { readonly path: string; readonly from: string | null; readonly to: string };
   'remove file': { readonly path: string; readonly from: string };
+  /** Changes the mode of a file or a directory of dnsmasq's. */
+  'set mode': {
+    readonly bridge: string;
+    readonly path: string;
+    readonly from: number;
+    readonly to: number;
+  };
   'load rules': {
     readonly backend: BackendName;
     readonly family: Family;
@@ -157,6 +164,12 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     unit: fileUnit,
     check: () => 'dnsmasq',
     fault: ({ path }) => `${path} is not needed`,
+  },
+  'set mode': {
+    describe: ({ path, from, to }) => line('~', `mode of ${path}`, `${modeText(from)} → ${modeText(to)}`),
+    unit: ({ path }) => ({ kind: 'file', path }),
+    check: () => 'dnsmasq',
+    fault: ({ path, from, to }) => `the mode of ${path} is ${modeText(from)}, not ${modeText(to)}`,
   },
   'load rules': {
     describe: step =>
@@ -369,6 +382,10 @@ function countOf(script: string, backend: BackendName): string {
 
 function lineCount({ rules }: OtherFirewallChange): string {
   return `${rules.length} ${rules.length === 1 ? 'line' : 'lines'}`;
+}
+
+function modeText(mode: number): string {
+  return mode.toString(8).padStart(4, '0');
 }
 
 function onOff(value: boolean): string {

@@ -6,7 +6,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import type { DnsmasqHost } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import {
   availableBackends,
@@ -27,6 +27,7 @@ import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
 import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
+import { modeOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { paths } from '../system/paths.ts';
 import { type System, system } from '../system/system.ts';
@@ -42,7 +43,7 @@ import {
   parseLinksAndRoutes,
 } from './links.ts';
 import { type HostReading, observeNetwork, type RulesListing } from './observe.ts';
-import { bootId, readOriginalState } from './original-state.ts';
+import { bootId, recordedNetwork } from './original-state.ts';
 import { planHost, planNetwork, planOtherFirewalls } from './plan.ts';
 import { findDetour } from './return-path.ts';
 import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
@@ -143,7 +144,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
   const { desired, backend, reservations } = files;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
-  const isEstablished = observed.link !== null || readOriginalState()?.networks[bridge]?.boot === bootId();
+  const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
   const isRouted = observed.link?.up === true && observed.unrouted.length === 0;
   const detour = isRouted ? await findDetour(system, network, kernel.routingRules) : null;
   return {
@@ -302,12 +303,34 @@ function readObjects(desired: DesiredNetwork): FilesReading {
     applied: readApplied(bridge),
     sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
     dnsmasq: {
-      conf: system.readFile(dnsmasqPaths(bridge).conf),
+      conf: readConf(bridge),
       pid,
       isStopped: pid !== null && isStopped(pid),
     },
+    modes: readModes(desired.modes.keys()),
     reservations: desired.reservations.kind === 'leave' ? [] : readHostsfile(bridge).ours,
   };
+}
+
+/**
+ * Returns the text of dnsmasq's configuration; null for none, and for what is no regular file: it is replaced.
+ */
+function readConf(bridge: string): string | null {
+  try {
+    return readOwnFileOrNull(dnsmasqPaths(bridge).conf);
+  } catch (error) {
+    if (error instanceof VirlanError && error.code === 'damaged-file') return null;
+    throw error;
+  }
+}
+
+function readModes(files: Iterable<string>): Map<string, number> {
+  return new Map(
+    [...files].flatMap(path => {
+      const mode = modeOrNull(path);
+      return mode === null ? [] : [[path, mode] as const];
+    }),
+  );
 }
 
 function gatherFacts(

@@ -1,11 +1,12 @@
 // Reads the status that `virlan status` shows from the kernel and from files, without calls to libvirt.
 import type { Config, NetworkConfig } from '../config/config.ts';
-import type { Ledger } from '../identity/ledger.ts';
+import type { Lease } from '../dnsmasq/leases.ts';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { readLeases, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { readRemovedDefaultFates } from '../libvirt-networks/arrange.ts';
 import { defaultFateText } from '../libvirt-networks/words.ts';
-import { readOriginalState } from '../network/original-state.ts';
+import { recordedNetwork } from '../network/original-state.ts';
 import { surveyHost, surveyNetwork } from '../network/survey.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts';
@@ -14,40 +15,52 @@ import {
   describeSubnet,
   type MachineSources,
   machinesOf,
+  type NetworkProblem,
   type NetworkStatus,
   type Status,
 } from '../report/status.ts';
 import { networkProblemText } from '../report/status-text.ts';
 import { version } from '../version.ts';
 
-/** Reads the status. Throws when the ledger is damaged. */
+/** What was read; where it could not be read, nothing and the error. */
+interface Reading<T> {
+  readonly value: T;
+  readonly error: Error | null;
+}
+
+/**
+ * Reads the status. A ledger or leases that cannot be read are a problem of the network; the rest is shown.
+ */
 export async function collectStatus(config: Config): Promise<Status> {
-  const ledger = readLedger();
+  const entries = readOr<readonly LedgerEntry[]>(() => readLedger().present(), []);
   const domains = { defined: definedDomains(), running: runningDomains() };
   const networks: NetworkStatus[] = [];
-  for (const network of config.networks) networks.push(await collectNetwork(network, ledger, domains));
+  for (const network of config.networks) networks.push(await collectNetwork(network, entries, domains));
   const notes = readRemovedDefaultFates(config).map(defaultFateText);
   return { virlan: version, watcher: { running: false, pid: null, libvirt: 'unknown' }, networks, notes };
 }
 
 async function collectNetwork(
   network: NetworkConfig,
-  ledger: Ledger,
+  ledger: Reading<readonly LedgerEntry[]>,
   domains: Pick<MachineSources, 'defined' | 'running'>,
 ): Promise<NetworkStatus> {
   const { name, bridge } = network;
   const survey = await surveyNetwork(network);
-  if (survey.damage !== null) throw survey.damage;
   const { observed, otherFirewalls } = survey;
+  const leases = readOr<readonly Lease[]>(() => readLeases(bridge), []);
   const machines = machinesOf(network, {
     ...domains,
-    entries: ledger.present().filter(entry => entry.network === name),
-    leases: readLeases(bridge),
+    entries: ledger.value.filter(entry => entry.network === name),
+    leases: leases.value,
     passThrough: passThroughNetworks(name, bridge),
     now: new Date(),
   });
+  const unreadable = [survey.damage ?? ledger.error, leases.error].flatMap((error): NetworkProblem[] =>
+    error === null ? [] : [{ kind: 'unreadable', error }],
+  );
   const { pid } = observed.dnsmasq;
-  const isKnown = readOriginalState()?.networks[bridge] !== undefined;
+  const isKnown = recordedNetwork(bridge) !== null;
   const present = presentFirewalls(otherFirewalls.reading);
   return {
     name,
@@ -62,8 +75,18 @@ async function collectNetwork(
         name: firewall,
         rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
-    problems: findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps }).map(networkProblemText),
+    problems: [...unreadable, ...findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps })].map(
+      networkProblemText,
+    ),
     probe: null,
     machines,
   };
+}
+
+function readOr<T>(read: () => T, without: T): Reading<T> {
+  try {
+    return { value: read(), error: null };
+  } catch (error) {
+    return { value: without, error: error as Error };
+  }
 }

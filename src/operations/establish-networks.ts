@@ -1,7 +1,7 @@
 // Establishes a network as far as possible, for hooks and repairs.
 import type { NetworkConfig } from '../config/config.ts';
-import { isEstablished } from '../network/applied-record.ts';
-import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
+import { isTakenDown } from '../network/applied-record.ts';
+import { type Established, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import { groupByUnit, type Step } from '../network/steps.ts';
 import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
@@ -21,16 +21,16 @@ export async function establishForHook(
   }
 }
 
-/** The result of a repair: events, and the units that needed it, whether or not it succeeded. */
+/** The result of a repair. */
 export interface Repair {
   readonly events: readonly NetworkEvent[];
-  readonly units: readonly Unit[];
+  /** The units that were repaired completely. */
+  readonly repaired: readonly Unit[];
+  /** What failed: a unit; or, with null, the repair of the network or its record. */
+  readonly failures: readonly { readonly unit: Unit | null; readonly error: Error }[];
 }
 
-/**
- * Repairs those units of an established network that `mayRepair` allows. A network that was taken down stays
- * down.
- */
+/** Repairs those units of a network that `mayRepair` allows. A network that was taken down stays down. */
 export async function repairNetwork(
   network: NetworkConfig,
   mayRepair: (unit: Unit) => boolean,
@@ -43,19 +43,40 @@ export async function repairNetwork(
   };
   try {
     return await withNetworkLock(async () => {
-      if (!isEstablished(bridge)) return { events: [], units: [] };
+      if (isTakenDown(bridge)) return { events: [], repaired: [], failures: [] };
       const established = await establishWhatWorks(network, choose);
-      const tried = [...established.done, ...established.failed.map(({ step }) => step)];
       return {
         events: changeEvents(network, 'network-repaired', established),
-        units: unitsOf(bridge, tried),
+        ...outcomes(bridge, established),
       };
     });
-  } catch (error) {
-    return { events: [{ kind: 'network-failed', network: network.name, error: error as Error }], units: [] };
+  } catch (thrown) {
+    const error = thrown as Error;
+    return {
+      events: [{ kind: 'network-failed', network: network.name, error }],
+      repaired: [],
+      failures: [{ unit: null, error }],
+    };
   }
 }
 
-function unitsOf(bridge: string, steps: readonly Step[]): Unit[] {
-  return groupByUnit(bridge, steps).map(({ unit }) => unit);
+/** Returns which units a repair of a network changed, and which it could not. */
+function outcomes(
+  bridge: string,
+  { done, failed, warnings }: Established,
+): Pick<Repair, 'repaired' | 'failures'> {
+  const errors = new Map(failed.map(({ step, error }) => [step, error]));
+  const units = groupByUnit(bridge, [...done, ...errors.keys()]).map(({ unit, steps }) => ({
+    unit,
+    error: steps.map(step => errors.get(step)).find(error => error !== undefined) ?? null,
+  }));
+  return {
+    repaired: units.flatMap(({ unit, error }) => (error === null ? [unit] : [])),
+    failures: [
+      ...units.flatMap(({ unit, error }) => (error === null ? [] : [{ unit, error }])),
+      ...warnings.flatMap(warning =>
+        warning.kind === 'not-recorded' ? [{ unit: null, error: warning.error }] : [],
+      ),
+    ],
+  };
 }

@@ -22,11 +22,20 @@ export async function finishUp(
     established.flatMap(({ network, ...change }) => changeEvents(network, 'network-established', change)),
   );
   for (const { network } of established) {
-    publishNetwork(network);
+    publishOrLog(network);
     await clearProbe(network);
     await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network.bridge)));
   }
   const libvirt = await arrangeNetworksOnce(config);
   writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
   return libvirt;
+}
+
+/** The network is up without the files that libvirt's tools read. */
+function publishOrLog(network: NetworkConfig): void {
+  try {
+    publishNetwork(network);
+  } catch (error) {
+    writeEvents([{ kind: 'failed', during: 'file-change', error: error as Error }]);
+  }
 }

@@ -24,6 +24,10 @@ export function networkProblemText(problem: NetworkProblem): string {
       return 'iptables, which fills in the checksum of DHCP replies, is not installed: install iptables';
     case 'fight':
       return fightText(problem.fight);
+    case 'failed':
+      return `a repair failed, and is tried again every few seconds: ${problem.error.message}`;
+    case 'unreadable':
+      return problem.error.message;
     case 'configuration':
       return problem.text;
     case 'libvirt-network':

@@ -55,6 +55,10 @@ export type NetworkProblem =
   | { readonly kind: 'no-dummy' }
   | { readonly kind: 'no-checksum' }
   | { readonly kind: 'fight'; readonly fight: Fight }
+  /** A repair failed when it was last tried. */
+  | { readonly kind: 'failed'; readonly error: Error }
+  /** A file that only the status needs cannot be read. */
+  | { readonly kind: 'unreadable'; readonly error: Error }
   /** The configuration on disk was rejected: one line of the error. */
   | { readonly kind: 'configuration'; readonly text: string }
   | { readonly kind: 'libvirt-network'; readonly problem: LibvirtNetworkProblem }

@@ -30,6 +30,8 @@ export function warningText(warning: NetworkWarning): string {
     case 'dnsmasq-keeps-configuration':
     case 'reservations-unknown':
       return warning.error.message;
+    case 'not-recorded':
+      return `the network is made, but its record is not: ${warning.error.message}`;
   }
 }
 

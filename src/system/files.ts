@@ -2,31 +2,113 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
+  fstatSync,
   fsyncSync,
+  lstatSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { messageOf, VirlanError } from '../errors.ts';
 
-/** Returns the text of a file; null when it does not exist. Throws when it exists and cannot be read. */
+/** More than any file that virlan reads has: the lists of a large kernel's modules have 1 MB. */
+const maxBytes = 2 ** 28;
+
+/**
+ * Returns the text of a file, or of the file that a symbolic link names; null when it does not exist. Throws
+ * when it exists and cannot be read, and VirlanError 'damaged-file' for what is no regular file.
+ */
 export function readFileOrNull(path: string): string | null {
-  return readBytesOrNull(path)?.toString('utf8') ?? null;
+  return read(path, 0, maxBytes)?.toString('utf8') ?? null;
 }
 
-/** Returns the bytes of a file; null when it does not exist. Throws when it exists and cannot be read. */
-export function readBytesOrNull(path: string): Buffer | null {
+/**
+ * Returns the bytes of a file in a directory of virlan's; null when it does not exist. Throws as
+ * `readFileOrNull`, and VirlanError 'damaged-file' for a symbolic link: virlan makes none there, and what it
+ * reads there it may copy into files that everybody can read.
+ */
+export function readOwnBytesOrNull(path: string, limit = maxBytes): Buffer | null {
+  return read(path, constants.O_NOFOLLOW, limit);
+}
+
+/** Returns the text of a file in a directory of virlan's, as `readOwnBytesOrNull` does. */
+export function readOwnFileOrNull(path: string, limit = maxBytes): string | null {
+  return readOwnBytesOrNull(path, limit)?.toString('utf8') ?? null;
+}
+
+/** With O_NONBLOCK, opening a FIFO does not wait for its writer. */
+const readFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+/** Also to read, because open(2) of a FIFO that nobody reads would fail without saying that it is one. */
+const appendFlags =
+  constants.O_RDWR | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK | constants.O_NOCTTY;
+
+function read(path: string, flags: number, limit: number): Buffer | null {
+  const file = openOrNull(path, readFlags | flags);
+  if (file === null) return null;
   try {
-    return readFileSync(path);
+    const stats = fstatSync(file);
+    if (!stats.isFile()) throw unusable(path, notRegular(stats));
+    if (stats.size > limit)
+      throw unusable(
+        path,
+        `has ${stats.size} bytes, and more than ${limit} are not read: find out what writes it`,
+      );
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function openOrNull(path: string, flags: number): number | null {
+  try {
+    return openSync(path, flags);
+  } catch (error) {
+    if (isMissing(error)) return null;
+    // open(2): ELOOP for a symbolic link with O_NOFOLLOW, ENXIO for a socket.
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ELOOP') throw unusable(path, 'is a symbolic link, not a regular file: remove it', error);
+    if (code === 'ENXIO')
+      throw unusable(path, 'is a socket or a device, not a regular file: remove it', error);
+    throw error;
+  }
+}
+
+function unusable(path: string, problem: string, cause?: unknown): VirlanError {
+  return new VirlanError('damaged-file', `${path} ${problem}`, { cause });
+}
+
+function notRegular(stats: Stats): string {
+  const type = stats.isDirectory() ? 'a directory' : stats.isFIFO() ? 'a FIFO' : 'a device';
+  return `is ${type}, not a regular file: remove it`;
+}
+
+/** Returns the mode of a file or a directory; null when it does not exist, or is a symbolic link. */
+export function modeOrNull(path: string): number | null {
+  try {
+    const stats = lstatSync(path);
+    return stats.isSymbolicLink() ? null : stats.mode & 0o7777;
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;
+  }
+}
+
+/** Changes the mode of a file or a directory, never of what a symbolic link names. */
+export function changeMode(path: string, mode: number): void {
+  const file = openSync(path, readFlags | constants.O_NOFOLLOW);
+  try {
+    fchmodSync(file, mode);
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -41,25 +123,89 @@ export function listDirectory(path: string): string[] {
 }
 
 /**
+ * Adds text to the end of a file, or of the file that a symbolic link names, and makes it with this mode. Throws
+ * VirlanError 'write-failed'.
+ */
+export function appendToFile(path: string, text: string, mode: number): void {
+  try {
+    const file = openSync(path, appendFlags, mode);
+    try {
+      const stats = fstatSync(file);
+      if (!stats.isFile()) throw new Error(notRegular(stats));
+      if ((stats.mode & 0o777) !== mode) fchmodSync(file, mode);
+      writeAll(file, text);
+    } finally {
+      closeSync(file);
+    }
+  } catch (cause) {
+    throw new VirlanError('write-failed', `${path} cannot be written: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function writeAll(file: number, content: string | Buffer): void {
+  const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
+  for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+}
+
+/** Makes a directory, and those above it, unless they exist. Throws VirlanError 'write-failed'. */
+export function makeDirectory(path: string, mode = 0o755): void {
+  try {
+    mkdirSync(path, { recursive: true, mode });
+  } catch (cause) {
+    throw new VirlanError('write-failed', `${path} cannot be made: ${messageOf(cause)}`, { cause });
+  }
+}
+
+/** A file's new text on disk, beside the file that it is to replace. */
+export interface StagedFile {
+  /** Puts the text in the place of the file. */
+  commit(): void;
+  discard(): void;
+}
+
+/**
  * Replaces a file in one step: a reader sees the old text or the new, also after a power failure. Throws
  * VirlanError 'write-failed' when the new text cannot be stored, for example on a full disk.
  */
 export function writeAtomically(path: string, content: string | Buffer, mode = 0o644): void {
+  stageFile(path, content, mode).commit();
+}
+
+/** Stores a file's new text beside it. Throws VirlanError 'write-failed', and so does its `commit`. */
+export function stageFile(path: string, content: string | Buffer, mode = 0o644): StagedFile {
   const temporary = `${path}.${process.pid}.tmp`;
-  const file = createFile(temporary, mode);
+  const discard = () => rmSync(temporary, { force: true });
   try {
-    fchmodSync(file, mode);
-    const bytes = typeof content === 'string' ? Buffer.from(content, 'utf8') : content;
-    for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
-    fsyncSync(file);
+    const file = createFile(temporary, mode);
+    try {
+      fchmodSync(file, mode);
+      writeAll(file, content);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw new VirlanError('write-failed', `${path} cannot be written: ${messageOf(error)}`, { cause: error });
-  } finally {
-    closeSync(file);
+    throw writeFailed(path, error, discard);
   }
-  renameSync(temporary, path);
-  storeDurably(dirname(path));
+  const commit = () => {
+    try {
+      renameSync(temporary, path);
+      storeDurably(dirname(path));
+    } catch (error) {
+      throw writeFailed(path, error, discard);
+    }
+  };
+  return { commit, discard };
+}
+
+/** Removes what was staged, and returns the error to throw. */
+function writeFailed(path: string, cause: unknown, discard: () => void): VirlanError {
+  try {
+    discard();
+  } catch {
+    // On a file system that is read only, or that fails: the first error says so.
+  }
+  return new VirlanError('write-failed', `${path} cannot be written: ${messageOf(cause)}`, { cause });
 }
 
 /** Makes a file's content, or the names in a directory, outlive a power failure. */
@@ -112,6 +258,14 @@ function createFile(path: string, mode: number): number {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     rmSync(path);
     return openSync(path, flags, mode);
+  }
+}
+
+/** Removes the files that processes left in a directory when they were killed before they replaced a file. */
+export function removeDeadTemporaries(directory: string): void {
+  for (const name of listDirectory(directory)) {
+    const [, pid] = /\.(\d+)\.tmp$/.exec(name) ?? [];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(directory, name), { force: true });
   }
 }
 

@@ -1,7 +1,9 @@
 // virlan's log: JSON lines, in the journal or in a file, such as
 // {"level":30,"time":"2024-05-01T10:00:00.000Z","pid":42,"network":"k8s-br0","msg":"network established"}
-import { appendFileSync, chmodSync, existsSync, fstatSync, mkdirSync, writeSync } from 'node:fs';
+import { fstatSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { messageOf } from '../errors.ts';
+import { appendToFile, makeDirectory } from './files.ts';
 import { paths } from './paths.ts';
 
 interface LogLine {
@@ -15,32 +17,50 @@ const levelNumbers: Readonly<Record<LogLine['level'], number>> = { info: 30, war
 
 const stderrDescriptor = 2;
 
+/** The last error of writing the log that was printed; null once it could be written again. */
+let reported: string | null = null;
+
+/**
+ * Writes lines to the log, in the format of `openLog` in logger.ts. It does not load pino, which takes 5 ms:
+ * a machine's start waits for a hook, and a hook has all of its lines at its end.
+ */
+export function writeLog(lines: readonly LogLine[]): void {
+  writeLogText(lines.map(line => `${JSON.stringify(format(line))}\n`).join(''));
+}
+
+/**
+ * Adds text to the log. The file is opened for each text, so that it may be rotated or removed at any time.
+ * The log decides nothing: an error is only printed, once.
+ */
+export function writeLogText(text: string): void {
+  try {
+    if (isJournal()) writeSync(stderrDescriptor, text);
+    else {
+      makeDirectory(dirname(paths.log));
+      appendToFile(paths.log, text, 0o640);
+    }
+    reported = null;
+  } catch (error) {
+    const message = messageOf(error);
+    if (message !== reported) print(`virlan: ${message}\n`);
+    reported = message;
+  }
+}
+
 /**
  * Returns whether systemd connected stderr to the journal, so that the log goes there instead of to a file.
  */
-export function logsToJournal(): boolean {
-  const { dev, ino } = fstatSync(stderrDescriptor);
+function isJournal(): boolean {
   // A child of a service inherits the variable, not always the stream: systemd.exec(5), $JOURNAL_STREAM.
+  const { dev, ino } = fstatSync(stderrDescriptor);
   return process.env.JOURNAL_STREAM === `${dev}:${ino}`;
 }
 
-/** Keeps the log file from users other than root and its group. */
-export function protectLogFile(): void {
-  if (existsSync(paths.log)) chmodSync(paths.log, 0o640);
-}
-
-/**
- * Writes lines to the log, in the format of `openLog` in logger.ts. Throws when the log cannot be written. It
- * does not load pino, which takes 5 ms: a machine's start waits for a hook, and a hook has all of its lines
- * at its end.
- */
-export function writeLog(lines: readonly LogLine[]): void {
-  const text = lines.map(line => `${JSON.stringify(format(line))}\n`).join('');
-  if (logsToJournal()) writeSync(stderrDescriptor, text);
-  else {
-    mkdirSync(dirname(paths.log), { recursive: true });
-    appendFileSync(paths.log, text);
-    protectLogFile();
+function print(text: string): void {
+  try {
+    writeSync(stderrDescriptor, text);
+  } catch {
+    // Nobody reads it.
   }
 }
 

@@ -33,9 +33,7 @@ export class FightLimiter {
     return fight === null || now >= fight.until;
   }
 
-  /**
-   * Counts a repair, or an attempt that failed. Returns the fight when the unit is left alone from now on.
-   */
+  /** Counts a repair. Returns the fight when the unit is left alone from now on. */
   count(unit: Unit, now: number): Fight | null {
     for (const [key, history] of this.#histories) {
       const { repairs, fight } = withoutExpired(history, now);

@@ -1,15 +1,17 @@
 // Repairs networks, and leaves a unit alone for a while that had to be repaired too often.
 import type { NetworkConfig } from '../config/config.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
-import { isEstablished } from '../network/applied-record.ts';
+import { isTakenDown } from '../network/applied-record.ts';
 import { type Fight, isAlwaysRepaired, type Unit } from '../network/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
 import type { NetworkEvent } from '../report/event.ts';
+import { type FailedRepair, FailedRepairs } from './failed-repairs.ts';
 import { FightLimiter } from './fight-limiter.ts';
 
 /** Repairs networks within the limits of a FightLimiter, and reports each lasting failure once. */
 export class Repairs {
   readonly #limiter = new FightLimiter();
+  readonly #failed = new FailedRepairs();
   /** By network: the conditions that the last scan reported, so that each is reported once. */
   readonly #reported = new Map<string, ReadonlySet<string>>();
   readonly #report: (events: readonly NetworkEvent[]) => void;
@@ -18,12 +20,23 @@ export class Repairs {
     this.#report = report;
   }
 
-  /** Compares a network with its configuration and repairs it. Returns whether a step took effect. */
-  async repair(network: NetworkConfig): Promise<boolean> {
-    const mayRepair = (unit: Unit) => isAlwaysRepaired(unit) || this.#limiter.allows(unit, Date.now());
-    const { events, units } = await repairNetwork(network, mayRepair);
+  /** Compares networks with their configuration and repairs them. Returns whether a step took effect. */
+  async repairAll(networks: readonly NetworkConfig[]): Promise<boolean> {
+    this.#failed.retain(networks.map(({ name }) => name));
+    let isRepaired = false;
+    for (const network of networks) isRepaired = (await this.#repair(network)) || isRepaired;
+    return isRepaired;
+  }
+
+  async #repair(network: NetworkConfig): Promise<boolean> {
+    const startedAt = Date.now();
+    const mayRepair = (unit: Unit) =>
+      (isAlwaysRepaired(unit) || this.#limiter.allows(unit, startedAt)) &&
+      this.#failed.allows(network.name, unit, startedAt);
+    const { events, repaired, failures } = await repairNetwork(network, mayRepair);
     const now = Date.now();
-    const limited = units.filter(unit => !isAlwaysRepaired(unit));
+    this.#failed.replace(network.name, startedAt, failures, now);
+    const limited = repaired.filter(unit => !isAlwaysRepaired(unit));
     const fights = limited.flatMap(unit => this.#limiter.count(unit, now) ?? []);
     this.#report([
       ...this.#selectNew(network, events),
@@ -33,10 +46,17 @@ export class Repairs {
   }
 
   /** Returns whether a network's dnsmasq has ended, or was stopped, and may be started again now. */
-  isDnsmasqDue({ bridge }: NetworkConfig): boolean {
+  isDnsmasqDue({ name, bridge }: NetworkConfig): boolean {
     const pid = findDnsmasq(bridge);
-    if ((pid !== null && !isStopped(pid)) || !isEstablished(bridge)) return false;
-    return this.#limiter.allows({ kind: 'dnsmasq', bridge }, Date.now());
+    if ((pid !== null && !isStopped(pid)) || isTakenDown(bridge)) return false;
+    const [unit, now] = [{ kind: 'dnsmasq', bridge } as const, Date.now()];
+    const hasNotFailed = [unit, null].every(each => this.#failed.allows(name, each, now));
+    return hasNotFailed && this.#limiter.allows(unit, now);
+  }
+
+  /** Returns the repairs that failed when they were last tried. */
+  failures(): FailedRepair[] {
+    return this.#failed.shown();
   }
 
   /** Returns the units that are left alone at present. */
@@ -46,10 +66,11 @@ export class Repairs {
 
   /**
    * Returns when the next unit may be repaired again, in milliseconds since 1970; null when none is left
-   * alone.
+   * alone or has failed.
    */
   nextTry(): number | null {
-    const ends = this.fights().map(({ until }) => until);
+    const failed = this.#failed.nextTry();
+    const ends = [...this.fights().map(({ until }) => until), ...(failed === null ? [] : [failed])];
     return ends.length === 0 ? null : Math.min(...ends);
   }
 

@@ -4,6 +4,7 @@ import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { networkProblemText } from '../report/status-text.ts';
+import type { FailedRepair } from './failed-repairs.ts';
 
 export interface WatcherState {
   readonly pid: number;
@@ -12,6 +13,8 @@ export interface WatcherState {
   readonly configurationProblem: Error | null;
   readonly libvirtProblems: readonly LibvirtNetworkProblem[];
   readonly fights: readonly Fight[];
+  /** The repairs that failed when they were last tried. */
+  readonly failures: readonly Pick<FailedRepair, 'network' | 'error'>[];
   /** Returns the result of the last probe of a network; null before the first. */
   lastProbe(network: string): ProbeStatus | null;
 }
@@ -32,8 +35,12 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     const probe = watcher.lastProbe(network.name);
     const failedProbe: NetworkProblem[] =
       probe?.passed === false ? [{ kind: 'probe', at: probe.at, seen: probe.seen ?? '' }] : [];
+    const failures = watcher.failures
+      .filter(({ network: name }) => name === network.name)
+      .map(({ error }) => ({ kind: 'failed', error }) as const);
     const problems = [
       ...(index === 0 ? ofHost.map(networkProblemText) : []),
+      ...failures.map(networkProblemText),
       ...network.problems,
       ...failedProbe.map(networkProblemText),
     ];

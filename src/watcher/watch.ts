@@ -3,6 +3,7 @@
 // Hooks are answered from files alone, because libvirt waits for the hook.
 
 import { getPriority, setPriority } from 'node:os';
+import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
@@ -118,6 +119,8 @@ export class Watcher {
         const network = this.#configuration.networks.find(({ name }) => name === event.network);
         if (network !== undefined) this.#probes.request(network);
       }
+      // A scan tries again what a hook could not, as often as that takes.
+      if (event.kind === 'network-failed' || event.kind === 'step-failed') this.#rescan.request();
     }
   }
 
@@ -132,15 +135,21 @@ export class Watcher {
   async #establish(): Promise<void> {
     for (const network of this.#configuration.networks) {
       this.#report(await establishForHook(network));
+      this.#publish(network);
+    }
+  }
+
+  #publish(network: NetworkConfig): void {
+    try {
       publishNetwork(network);
+    } catch (error) {
+      this.#report([{ kind: 'failed', during: 'file-change', error: error as Error }]);
     }
   }
 
   /** Repairs what other programs changed. Returns whether a step took effect. */
   async #scan(): Promise<boolean> {
-    let isRepaired = false;
-    for (const network of this.#configuration.networks)
-      isRepaired = (await this.#repairs.repair(network)) || isRepaired;
+    const isRepaired = await this.#repairs.repairAll(this.#configuration.networks);
     const next = this.#repairs.nextTry();
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer =
@@ -164,7 +173,7 @@ export class Watcher {
   async #reconcile(): Promise<void> {
     try {
       this.#rescan.request();
-      for (const network of this.#configuration.networks) publishNetwork(network);
+      for (const network of this.#configuration.networks) this.#publish(network);
       if (await this.#libvirt.reconcileAll()) this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
       this.#report([{ kind: 'failed', during: 'reconcile', error: error as Error }]);
@@ -225,6 +234,7 @@ export class Watcher {
       configurationProblem: this.#configuration.problem,
       libvirtProblems: this.#libvirt.problems,
       fights: [...this.#repairs.fights(), ...this.#libvirt.fights],
+      failures: this.#repairs.failures(),
       lastProbe: network => this.#probes.last(network),
     });
   }

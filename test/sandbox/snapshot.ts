@@ -9,8 +9,8 @@ export type Snapshot = readonly string[];
  * Keys whose values change without virlan: kernel timers, and the carrier, which follows a link with a delay.
  */
 const volatile = /_timer$|^(operstate$|topology_change|bridge_id|root_id|designated_|tentative)/;
-/** Files that virlan never removes: locks and the log. */
-const lasting = /\.lock$|^\/var\/log\//;
+/** Files that virlan never removes: locks, the log, and the mark of a network that is to stay down. */
+const lasting = /\.lock$|^\/run\/virlan\/[^/]+\.down$|^\/var\/log\//;
 
 /** Takes a snapshot of the kernel's state, of files and of dnsmasq. */
 export async function snapshot(): Promise<Snapshot> {

@@ -18,7 +18,7 @@ const lan = network();
 const start: Step = { kind: 'start dnsmasq', bridge: 'k8s-br0' };
 const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' };
 const inUse = new Error('dnsmasq: port 67 is in use');
-const nothing: Established = { done: [], failed: [], skipped: [], warnings: [] };
+const nothing: Established = { done: [], failed: [], skipped: [], unrecorded: [], warnings: [] };
 
 events('without a successful step there is no network-repaired or network-established', () => {
   const failed = changeEvents(lan, 'network-repaired', {

@@ -40,6 +40,8 @@ export class FakeKernel {
   ipv6Rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
   conf: string | null = null;
   pid: number | null = null;
+  /** By path. */
+  modes = new Map<string, number>();
   reservations: readonly string[] = [];
   otherFirewallRules: RulesByFirewall = noOtherRules;
   /** The record of addresses that virlan has added or is about to add. */
@@ -80,6 +82,7 @@ export class FakeKernel {
         families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
       ),
       dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false },
+      modes: new Map([...this.modes].filter(([path]) => desired.modes.has(path))),
       reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
     };
   }
@@ -144,6 +147,9 @@ export class FakeKernel {
         assert.equal(step.from, this.conf);
         assert.equal(this.pid, null, 'the configuration changed under a running dnsmasq');
         this.conf = step.kind === 'write file' ? step.to : null;
+        return;
+      case 'set mode':
+        this.modes.set(step.path, step.to);
         return;
       case 'load rules':
         this.#rulesOf(step.family)[step.backend] = { loaded: step.script, present: true, drift: [] };

@@ -193,6 +193,7 @@ const host: HostReading = {
     ['b', '2'],
   ]),
   dnsmasq: { conf: null, pid: null, isStopped: false },
+  modes: new Map(),
   reservations: ['line'],
 };
 

@@ -380,6 +380,8 @@ function stepText(step: Step): string {
     case 'load rules':
     case 'remove rules':
       return `${step.kind} ${step.backend}${step.family === 'ipv6' ? ' IPv6' : ''}`;
+    case 'set mode':
+      return `${step.path} ${step.from.toString(8)} → ${step.to.toString(8)}`;
     case 'write reservations':
       return `reservations +${step.missing} -${step.stale}`;
     case 'add bridge':
@@ -509,6 +511,19 @@ plans('each difference is planned as exactly the steps that repair it', () => {
       'stop dnsmasq',
       'write file',
       'start dnsmasq',
+    ],
+    [
+      kernel => {
+        kernel.modes = new Map([
+          ['/var/lib/dnsmasq', 0o2755],
+          ['/var/lib/dnsmasq/k8s-br0', 0o700],
+          ['/var/lib/dnsmasq/k8s-br0/hostsfile', 0o640],
+          ['/run/dnsmasq', 0o1777],
+        ]);
+      },
+      '/var/lib/dnsmasq/k8s-br0 700 → 755',
+      '/var/lib/dnsmasq/k8s-br0/hostsfile 640 → 644',
+      '/run/dnsmasq 1777 → 1755',
     ],
     [
       kernel => {

@@ -64,6 +64,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   [{ kind: 'write file', path, from: null, to: 'a\n' }, `+ ${path}: `],
   [{ kind: 'write file', path, from: 'a\nb\n', to: 'b\nc\n' }, `~ ${path}: `, '- a', '+ c'],
   [{ kind: 'remove file', path, from: 'a\n' }, `- ${path}: `],
+  [{ kind: 'set mode', bridge, path, from: 0o700, to: 0o755 }, `~ mode of ${path}: 0700 → 0755`],
   [
     { kind: 'load rules', backend: 'nftables', family: 'ipv4', bridge, script: nft, drift: [] },
     '+ firewall (nftables): table ip virlan-br0, 23 rules',

@@ -72,6 +72,7 @@ const withoutProblems: WatcherState = {
   configurationProblem: null,
   libvirtProblems: [],
   fights: [],
+  failures: [],
   lastProbe: () => null,
 };
 
@@ -102,6 +103,15 @@ watcher('problems of the host are listed first at the first network, and probes 
   ]);
   assert.deepEqual(networks[1]?.problems, ['probe at 2026-11-22T10:00:00Z: no lease; see "virlan doctor"']);
   assert.deepEqual([networks[0]?.probe, networks[1]?.probe], [passed, failed]);
+});
+
+watcher('a repair that failed is a problem of its network, with the reason', () => {
+  const error = new Error('/run/virlan/b.applied.json cannot be written: ENOSPC');
+  const { networks } = mergeStatus(collected, { ...withoutProblems, failures: [{ network: 'b', error }] });
+  assert.deepEqual(
+    networks.map(({ problems }) => problems),
+    [['own'], [`a repair failed, and is tried again every few seconds: ${error.message}`]],
+  );
 });
 
 watcher.run();

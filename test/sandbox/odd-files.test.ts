@@ -1,0 +1,144 @@
+// Files of another mode or type than virlan makes: modes are repaired, and what is no regular file is refused
+// at once. Nothing is copied from what a symbolic link names.
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { prepare } from './hook-calls.ts';
+import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
+import { logLinesOf } from './log.ts';
+import type { Machine } from './machine.ts';
+import { until } from './until.ts';
+import { plannedSteps, up } from './virlan-commands.ts';
+import { startWatcher, stopWatcher } from './watcher.ts';
+
+const odd = suite('odd files');
+
+const directory = '/var/lib/dnsmasq/k8s-br0';
+const hostsfile = `${directory}/hostsfile`;
+const leases = `${directory}/leases`;
+const ini = '/etc/virlan/virlan.ini';
+const log = '/var/log/virlan.log';
+const config = '[network.k8s-br0]\nstp = no\n';
+const web: Machine = { name: 'web', nics: [{ type: 'bridge', source: 'k8s-br0', mac: '52:54:00:00:00:01' }] };
+
+function modeOf(path: string): string {
+  return (statSync(path).mode & 0o7777).toString(8);
+}
+
+/** Runs a shell command with a umask. */
+async function withUmask(umask: string, command: string): Promise<void> {
+  await execa('sh', ['-c', `umask ${umask}; exec ${command}`]);
+}
+
+async function mkfifo(path: string): Promise<void> {
+  rmSync(path, { force: true });
+  await execa('mkfifo', [path]);
+}
+
+odd.before(async () => {
+  await installVirlan();
+  await configure(config);
+});
+
+for (const umask of ['077', '000']) {
+  odd(`with umask ${umask}, each file and directory has its own mode`, async () => {
+    rmSync('/var/lib/dnsmasq', { recursive: true, force: true });
+    await withUmask(umask, '/usr/sbin/virlan up');
+    const modes = [
+      '/var/lib/dnsmasq',
+      directory,
+      hostsfile,
+      `${directory}/dnsmasq.conf`,
+      leases,
+      '/run/dnsmasq',
+    ];
+    assert.deepEqual(modes.map(modeOf), ['755', '755', '644', '644', '644', '755']);
+    const own = ['/run/virlan', '/var/lib/virlan', '/var/lib/virlan/before.json', log, '/var/cache/virlan'];
+    assert.deepEqual(own.map(modeOf), ['700', '700', '600', '640', '700']);
+    await withUmask('022', '/usr/sbin/virlan down');
+  });
+}
+
+odd('a mode that keeps dnsmasq from reading, or lets anybody write, is planned and repaired', async () => {
+  await up();
+  chmodSync(directory, 0o700);
+  chmodSync(hostsfile, 0o666);
+  assert.deepEqual(await plannedSteps(), [
+    `~ mode of ${directory} 0700 → 0755`,
+    `~ mode of ${hostsfile} 0666 → 0644`,
+  ]);
+  await up();
+  assert.deepEqual([directory, hostsfile].map(modeOf), ['755', '644']);
+});
+
+odd('nothing is read through a hostsfile that is a symbolic link, nor its target changed', async () => {
+  const shadow = readFileSync('/etc/shadow', 'utf8');
+  const mode = modeOf('/etc/shadow');
+  rmSync(hostsfile);
+  symlinkSync('/etc/shadow', hostsfile);
+  assert.equal((await prepare(web)).exitCode, 0);
+  const { exitCode, stdout } = await virlan('status');
+  assert.match(stdout, /hostsfile is a symbolic link, not a regular file: remove it/);
+  assert.equal(exitCode, 0);
+  assert.deepEqual([readFileSync('/etc/shadow', 'utf8'), modeOf('/etc/shadow')], [shadow, mode]);
+  assert.match(String(logLinesOf('reservation-failed').at(-1)?.msg), /symbolic link/);
+  rmSync(hostsfile);
+  await up();
+});
+
+odd('leases that are a FIFO or huge cost no reservation, and status shows the rest', async () => {
+  await mkfifo(leases);
+  const failed = logLinesOf('reservation-failed').length;
+  assert.equal((await prepare(web)).exitCode, 0);
+  assert.equal(logLinesOf('reservation-failed').length, failed);
+  assert.match(readFileSync(hostsfile, 'utf8'), /52:54:00:00:00:01/);
+  assert.match((await virlan('status')).stdout, /leases is a FIFO[\s\S]*MACHINE[\s\S]*web/);
+  rmSync(leases);
+  writeFileSync(leases, '');
+  truncateSync(leases, 100 * 2 ** 20);
+  assert.match((await virlan('status')).stdout, /leases has 104857600 bytes/);
+});
+
+odd('the watcher lives on with huge leases, and with a FIFO as virlan.ini', async () => {
+  await startLibvirtd();
+  await startWatcher();
+  writeFileSync(leases, 'changed');
+  truncateSync(leases, 100 * 2 ** 20);
+  await until(() => logLinesOf('failed').some(({ msg }) => /leases has \d+ bytes/.test(String(msg))));
+  writeFileSync(leases, '');
+  await mkfifo(ini);
+  await until(() => logLinesOf('configuration-rejected').some(({ msg }) => /is a FIFO/.test(String(msg))));
+  assert.match((await virlan('status')).stdout, /watcher running[\s\S]*virlan.ini: cannot be read: .*FIFO/);
+  await stopWatcher();
+  assert.equal((await prepare(web)).exitCode, 0);
+  rmSync(ini);
+  await configure(config);
+});
+
+odd('a log that is a FIFO, or cannot be written, decides nothing', async () => {
+  await mkfifo(log);
+  await execa('nft', ['delete', 'table', 'ip', 'virlan-k8s-br0']);
+  const { exitCode, stderr } = await virlan('up');
+  assert.equal(exitCode, 0);
+  assert.match(stderr, /^virlan: \/var\/log\/virlan\.log cannot be written: .*FIFO/);
+  await startWatcher();
+  await execa('nft', ['delete', 'table', 'ip', 'virlan-k8s-br0']);
+  await until(async () => (await execa('nft', ['list', 'tables'])).stdout.includes('virlan-k8s-br0'));
+  await stopWatcher();
+  rmSync(log);
+});
+
+odd('without root, each command says in one line that it needs it', async () => {
+  const { exitCode, stderr } = await execa(
+    'setpriv',
+    ['--reuid=65534', '--clear-groups', '/usr/sbin/virlan', 'status'],
+    {
+      reject: false,
+    },
+  );
+  assert.equal(stderr, 'virlan: status needs root: sudo virlan status');
+  assert.equal(exitCode, 1);
+});
+
+odd.run();
