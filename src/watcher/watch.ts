@@ -79,7 +79,7 @@ export class Watcher {
     await this.#establish();
     for (const network of networks()) this.#probes.request(network);
     const files = [
-      followConfiguration(this.#configuration.path, () => void this.#reload.request()),
+      followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
       followDnsmasqFiles(networks, rescan, report),
       followLedger(networks, report),
     ];
@@ -98,6 +98,8 @@ export class Watcher {
     });
     await notifySystemd('--ready', '--status=watching');
     this.#report([{ kind: 'watcher-started', networks: networks().map(({ name }) => name) }]);
+    // By default Node opens a debugger for everybody on SIGUSR1, and ends on the others.
+    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
     await new Promise<void>(resolve => {
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
     });

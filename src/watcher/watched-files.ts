@@ -20,8 +20,14 @@ import { system } from '../system/system.ts';
 const options = { ignoreInitial: true, awaitWriteFinish: { stabilityThreshold: 60, pollInterval: 15 } };
 
 /** Calls `changed` when the configuration, or an option of the administrator's for dnsmasq, was written. */
-export function followConfiguration(path: string, changed: () => void): FSWatcher {
-  return watch([path, paths.dnsmasqExtras], options).on('all', changed);
+export function followConfiguration(
+  path: string,
+  changed: () => void,
+  report: (event: Event) => void,
+): FSWatcher {
+  const failed = (error: unknown) =>
+    report({ kind: 'failed', during: 'file-change', error: error as Error, path });
+  return watch([path, paths.dnsmasqExtras], options).on('error', failed).on('all', changed);
 }
 
 /**
@@ -91,7 +97,11 @@ function follow(
   onChange: (path: string) => void,
   report: (event: Event) => void,
 ): FSWatcher {
-  return watch(directory, { ...options, depth }).on('all', (_, path) => {
+  const failed = (error: unknown) =>
+    report({ kind: 'failed', during: 'file-change', error: error as Error, path: directory });
+  // Without a listener, used-up inotify or a loop of links would end the watcher. Timers notice changes, too.
+  const watched = watch(directory, { ...options, depth, followSymlinks: false }).on('error', failed);
+  return watched.on('all', (_, path) => {
     try {
       onChange(path);
     } catch (error) {

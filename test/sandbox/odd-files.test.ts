@@ -1,7 +1,16 @@
 // Files of another mode or type than virlan makes: modes are repaired, and what is no regular file is refused
 // at once. Nothing is copied from what a symbolic link names.
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
@@ -10,7 +19,7 @@ import { logLinesOf } from './log.ts';
 import type { Machine } from './machine.ts';
 import { until } from './until.ts';
 import { plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const odd = suite('odd files');
 
@@ -100,9 +109,18 @@ odd('leases that are a FIFO or huge cost no reservation, and status shows the re
   assert.match((await virlan('status')).stdout, /leases has 104857600 bytes/);
 });
 
-odd('the watcher lives on with huge leases, and with a FIFO as virlan.ini', async () => {
+odd('the watcher lives on with loops of links and with signals, and opens no debugger', async () => {
+  symlinkSync('loop', '/var/lib/dnsmasq/loop');
+  mkdirSync('/etc/virlan/dnsmasq.d', { recursive: true });
+  symlinkSync('loop', '/etc/virlan/dnsmasq.d/loop');
   await startLibvirtd();
   await startWatcher();
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGHUP'] as const) process.kill(watcherPid(), signal);
+  assert.match((await virlan('status')).stdout, /watcher running/);
+  assert.doesNotMatch((await execa('ss', ['-lnt'])).stdout, /:9229/);
+});
+
+odd('the watcher lives on with huge leases, and with a FIFO as virlan.ini', async () => {
   writeFileSync(leases, 'changed');
   truncateSync(leases, 100 * 2 ** 20);
   await until(() => logLinesOf('failed').some(({ msg }) => /leases has \d+ bytes/.test(String(msg))));
