@@ -3,9 +3,11 @@
 // Hooks are answered from files alone, because libvirt waits for the hook.
 
 import { getPriority, setPriority } from 'node:os';
+import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
@@ -18,7 +20,9 @@ import { takeDownNetworks } from '../operations/take-down-networks.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
+import { removeDeadTemporaries } from '../system/files.ts';
 import { openLog } from '../system/logger.ts';
+import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
@@ -175,7 +179,11 @@ export class Watcher {
   async #reconcile(): Promise<void> {
     try {
       this.#rescan.request();
-      for (const network of this.#configuration.networks) this.#publish(network);
+      for (const network of this.#configuration.networks) {
+        this.#publish(network);
+        removeDeadTemporaries(dnsmasqPaths(network.bridge).directory);
+      }
+      for (const directory of [dirname(paths.originalState), paths.run]) removeDeadTemporaries(directory);
       if (await this.#libvirt.reconcileAll()) this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
       this.#report([{ kind: 'failed', during: 'reconcile', error: error as Error }]);
