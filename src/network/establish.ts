@@ -320,9 +320,16 @@ function recordPorts(bridge: string, { taps }: ObservedNetwork): Error | null {
 
 /** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */
 async function rollBack(host: HostState, { desired, observed }: OwnSurvey): Promise<Error[]> {
-  const restoreNetwork = async () =>
-    applySteps((await surveyAgainst(asDesired(desired, observed))).steps, 'stop');
   const failures: Error[] = [];
+  const goal = asDesired(desired, observed);
+  const restoreNetwork = async () => {
+    // A firewall program that hangs keeps nothing else from being restored.
+    const { steps } = await surveyAgainst(goal).catch((error: Error) => {
+      failures.push(error);
+      return surveyAgainst(goal, []);
+    });
+    return applySteps(steps, 'stop');
+  };
   for (const restore of [restoreNetwork, () => restoreHost(host, 'stop')]) {
     await restore().then(
       ({ failed }) => failures.push(...failed.map(({ error }) => error)),

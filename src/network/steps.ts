@@ -76,6 +76,7 @@ export type StepCheck =
   | 'stp'
   | 'taps'
   | 'settings'
+  | 'forwarding'
   | 'reservations'
   | 'dnsmasq'
   | 'rules'
@@ -149,7 +150,7 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
   'set sysctl': {
     describe: ({ key, from, to }) => line('~', key, `${from === null ? '' : `${from} → `}${to}`),
     unit: ({ key }) => ({ kind: 'sysctl', key }),
-    check: () => 'settings',
+    check: ({ key }) => (key.endsWith('.forwarding') ? 'forwarding' : 'settings'),
     fault: ({ key, from, to }) => (from === null ? `${key} is not set` : `${key} is ${from}, not ${to}`),
   },
   'write file': {

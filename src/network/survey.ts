@@ -186,12 +186,15 @@ function unreadWarnings({ unread }: OtherFirewallsReading): NetworkWarning[] {
   return unread.map(each => ({ kind: 'unread', unread: each }));
 }
 
-/** Compares virlan's own part of a network with a state of the caller's choice. */
+/**
+ * Compares virlan's own part of a network with a state of the caller's choice. The rules of the backends
+ * `listed` are compared, by default those of all that are on the host.
+ */
 export async function surveyAgainst(
   desired: DesiredNetwork,
+  listed = availableBackends(system.isInstalled),
 ): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
-  const available = availableBackends(system.isInstalled);
-  const kernel = await readKernel(desired.bridge, available, readFamilies(), createRulesReader(system));
+  const kernel = await readKernel(desired.bridge, listed, readFamilies(), createRulesReader(system));
   const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired) });
   return { observed, steps: planNetwork(desired, observed) };
 }

@@ -105,7 +105,7 @@ const onHost: Fault[] = [
     cause: 'sysctl -q net.ipv4.conf.k8s-br0.forwarding=0',
     check: 'forwarding',
     seen: /^net\.ipv4\.conf\.k8s-br0\.forwarding is 0/,
-    repairedBy: /^sysctl -w net\.ipv4\.conf\.k8s-br0\.forwarding=1$/,
+    repairedBy: 'virlan',
   },
   {
     title: 'forwarding off after the next boot',
@@ -152,11 +152,11 @@ const onHost: Fault[] = [
 const onNetwork: Fault[] = [
   {
     title: 'a route of a VPN that overlaps the subnet',
-    cause: 'ip route add 192.168.100.128/25 dev uplink table 42',
+    cause: 'ip route add 192.168.100.128/25 dev uplink',
     check: 'subnet',
     seen: /^subnet 192\.168\.100\.0\/24 overlaps 192\.168\.100\.128\/25 of a route on uplink/,
     repairedBy: null,
-    undo: 'ip route delete 192.168.100.128/25 dev uplink table 42',
+    undo: 'ip route delete 192.168.100.128/25 dev uplink',
   },
   {
     title: 'a damaged ledger',
@@ -195,7 +195,7 @@ const onNetwork: Fault[] = [
     title: 'the rules flushed',
     cause: 'nft flush ruleset',
     check: 'rules',
-    seen: /^virlan's rules \(nftables\) are missing \(and 1 more\): packets of machines are not let through/,
+    seen: /^virlan's rules \(nftables\) are missing \(and 2 more\): packets of machines are not let through/,
     repairedBy: 'virlan',
   },
   {
@@ -376,9 +376,9 @@ const onMachine: Fault[] = [
   {
     title: "the machine's port down",
     cause: 'ip link set veth-web down',
-    check: 'tap',
-    seen: /^its port veth-web is down$/,
-    repairedBy: /^ip link set dev veth-web up$/,
+    check: 'taps',
+    seen: /^veth-web is down: machines are not plugged in$/,
+    repairedBy: 'virlan',
   },
   {
     title: "the machine's port disabled",
@@ -555,7 +555,7 @@ for (const { title, cause, check, seen, repairedBy, undo, machine = 'web', isWar
 doctor('a reservation that --fix makes is in the log', async () => {
   const reserved = () => logLinesOf('reservation').filter(line => line.machine === 'web').length;
   const before = reserved();
-  await shell(`rm ${ledger}; virlan up`);
+  await shell(`rm -r ${ledger}; virlan up`);
   assert.equal((await examine('web', '--fix')).exitCode, 0);
   assert.equal(reserved(), before + 1);
 });

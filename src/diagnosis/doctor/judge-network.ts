@@ -84,13 +84,16 @@ function isFirstLoad(step: Step): boolean {
   return step.kind === 'load rules' && step.drift.length === 0;
 }
 
-function judgeForwarding({ forwarding, survey: own }: NetworkFacts, { survey }: DoctorHostFacts): Finding {
+function judgeForwarding(facts: NetworkFacts, { survey }: DoctorHostFacts): Finding {
   for (const step of survey.steps) {
     if (step.kind === 'set sysctl')
       return fail('forwarding', { kind: 'forwarding-off', key: step.key, value: step.from });
     if (step.kind === 'write file' || step.kind === 'remove file')
       return fail('forwarding', { kind: 'forwarding-off-after-boot', path: step.path });
   }
+  const failure = judgeSubject(facts, 'forwarding');
+  if (failure !== null) return failure;
+  const { forwarding, survey: own } = facts;
   const [elsewhere] = own.warnings.filter(warning => warning.kind === 'detour');
   if (elsewhere !== undefined) return fail('forwarding', { kind: 'answers-elsewhere', ...elsewhere.detour });
   const [key] = [...forwarding].flatMap(([each, value]) => (value === '0' ? [each] : []));

@@ -14,6 +14,7 @@ const consequences: Readonly<Record<StepCheck, string>> = {
   stp: 'a machine that starts waits for its port',
   taps: 'machines are not plugged in',
   settings: 'the network is not as virlan.ini wants it',
+  forwarding: 'no packet gets from machines to the outside',
   reservations: 'machines do not get their own addresses',
   dnsmasq: 'machines get no address and no names',
   rules: 'packets of machines are not let through and masqueraded as they should be',
