@@ -201,7 +201,8 @@ for (const { title, path, damage, seen } of damages) {
     await assertHooksSucceed(place);
     for (const verb of ['up', 'status', 'plan']) {
       const { exitCode, stderr } = await virlan(verb);
-      assert.deepEqual([exitCode, stderr.split('\n').length], [1, 1]);
+      // The status shows what can be read.
+      assert.deepEqual([exitCode, stderr.split('\n').length], [verb === 'status' ? 0 : 1, 1]);
       assert.match(stderr, place);
     }
     // Machines cannot start without their bridge.
