@@ -1,5 +1,5 @@
 // Conflicts between a network's subnet and networks that the host has already. Pure.
-import { formatPrefix, prefixContains, prefixesOverlap } from '../address/ip.ts';
+import { formatPrefix, prefixesOverlap } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { KnownSubnet } from './links.ts';
 
@@ -11,8 +11,8 @@ export interface Conflict {
 
 /**
  * Returns the networks that take addresses of a subnet, one per link: the kernel would send packets for
- * machines there, or the host itself has an address of a machine. A wider network loses against the subnet,
- * like a default route, and does not count.
+ * machines there, or the subnet would cut off hosts of a link's own network. A wider route loses against the
+ * subnet, like a default route, and does not count.
  */
 export function findConflicts(network: NetworkConfig, known: readonly KnownSubnet[]): Conflict[] {
   const overlapping = known.filter(other => other.link !== network.bridge && takes(other, network.subnet));
@@ -21,9 +21,9 @@ export function findConflicts(network: NetworkConfig, known: readonly KnownSubne
     .map(({ subnet, link, by }) => ({ network, other: { subnet, link, by } }));
 }
 
-function takes({ subnet, address, yields }: KnownSubnet, wanted: NetworkConfig['subnet']): boolean {
+function takes({ subnet, by, yields }: KnownSubnet, wanted: NetworkConfig['subnet']): boolean {
   if (!prefixesOverlap(subnet, wanted)) return false;
-  if (address !== null && prefixContains(wanted, address)) return true;
+  if (by === 'address') return true;
   return subnet.length > wanted.length || (subnet.length === wanted.length && !yields);
 }
 

@@ -72,8 +72,6 @@ export interface KnownSubnet {
   /** The link it is behind; null for a route without one. */
   readonly link: string | null;
   readonly by: 'address' | 'route';
-  /** The link's own address; null for a route. */
-  readonly address: IpAddress | null;
   /** True for a route that loses against one to the same destination that a link's address brings. */
   readonly yields: boolean;
 }
@@ -212,7 +210,6 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
       subnet: prefixOf(ip, prefixLength),
       link: name,
       by: 'address' as const,
-      address: ip,
       yields: false,
     })),
   );
@@ -221,7 +218,7 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
     const subnet = parseDestination(destination);
     const isLocal = ['local', 'broadcast', 'multicast', 'anycast'].includes(type);
     if (subnet === null || isLocal || !isAsked) return [];
-    return [{ subnet, link, by: 'route' as const, address: null, yields: table === 'main' && metric > 0 }];
+    return [{ subnet, link, by: 'route' as const, yields: table === 'main' && metric > 0 }];
   });
   return [...byAddress, ...byRoute];
 }

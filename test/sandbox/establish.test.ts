@@ -278,7 +278,7 @@ async function addWan(): Promise<void> {
 
 const conflicts: { title: string; link?: string; command: string }[] = [
   { title: 'a part of the subnet', command: 'address add 192.168.100.130/25 dev wan' },
-  { title: 'an address of a larger subnet', command: 'address add 192.168.100.130/16 dev wan' },
+  { title: 'a larger subnet', command: 'address add 192.168.3.4/16 dev wan' },
   { title: 'a route', command: 'route add 192.168.100.64/26 dev wan' },
   {
     title: 'a blackhole route',
