@@ -52,11 +52,14 @@ const links: Damage[] = [
       /^\+ address on k8s-br0 192.168.100.1\/24, broadcast 192.168.100.255$/,
       /^~ link of k8s-br0 down → up$/,
       /^~ veth-web into k8s-br0$/,
+      /^~ net.ipv4.conf.k8s-br0.forwarding 1$/,
       /^~ net.ipv6.conf.k8s-br0.disable_ipv6 1$/,
       /^~ net.ipv6.conf.k8s-br0.accept_ra 0$/,
       /^~ net.ipv6.conf.k8s-br0.autoconf 0$/,
+      /^- dnsmasq process \d+$/,
+      /^\+ dnsmasq DHCP and DNS on k8s-br0$/,
     ],
-    changed: / link .*"ifname":"(k8s-br0|veth-web)"/,
+    changed: new RegExp(`${dnsmasq.source}| link .*"ifname":"(k8s-br0|veth-web)"`),
   },
   {
     title: "a machine's port removed from the bridge",
@@ -128,7 +131,11 @@ const hostWide: Damage[] = [
   {
     title: 'forwarding off',
     script: 'sysctl -q net.ipv4.ip_forward=0',
-    plan: [/^~ net.ipv4.ip_forward 0 → 1$/, /^~ net.ipv4.conf.all.forwarding 0 → 1$/],
+    plan: [
+      /^~ net.ipv4.ip_forward 0 → 1$/,
+      /^~ net.ipv4.conf.all.forwarding 0 → 1$/,
+      /^~ net.ipv4.conf.k8s-br0.forwarding 0 → 1$/,
+    ],
     changed: nothing,
   },
   {
@@ -252,7 +259,11 @@ const nftables: Damage[] = [
   {
     title: 'the ruleset flushed, as by a reload of nftables.service',
     script: 'nft flush ruleset',
-    plan: [/^\+ firewall \(nftables\) /, /^\+ firewall \(iptables\) /],
+    plan: [
+      /^\+ firewall \(nftables\) table ip /,
+      /^\+ firewall \(nftables\) table ip6 /,
+      /^\+ firewall \(iptables\) /,
+    ],
     changed: / {2}nft| nft /,
   },
 ];
