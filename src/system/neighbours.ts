@@ -17,16 +17,22 @@ const isComplete = 2;
  * long ago.
  */
 export function knownNeighbour(address: string, link: string): string | null {
+  const entry = findEntry(address, link);
+  return entry !== null && (entry.flags & isComplete) !== 0 ? entry.mac : null;
+}
+
+function findEntry(address: string, link: string): { readonly flags: number; readonly mac: string } | null {
   for (const line of (readFileOrNull('/proc/net/arp') ?? '').split('\n')) {
-    const [ip, , flags, mac, , on] = line.split(/ +/);
-    if (ip === address && on === link && (Number(flags) & isComplete) !== 0) return mac ?? null;
+    const [ip, , flags, mac = '', , on] = line.split(/ +/);
+    if (ip === address && on === link) return { flags: Number(flags), mac };
   }
   return null;
 }
 
 /** Makes the kernel send an ARP request. Returns the MAC that answers; null without an answer in time. */
 export async function askNeighbour(address: string, link: string, timeoutMs: number): Promise<string | null> {
-  if (knownNeighbour(address, link) !== null) {
+  // Without an answer to earlier requests the kernel would not send one now: it waits for those first.
+  if (findEntry(address, link) !== null) {
     // Loaded only when needed: a machine's first start asks, too, and seldom knows an answer already.
     const { runOrNull } = await import('./run.ts');
     await runOrNull('ip', ['neigh', 'flush', 'to', address, 'dev', link]);
