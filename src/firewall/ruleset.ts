@@ -76,8 +76,8 @@ export function makeRuleset(network: NetworkConfig): Ruleset {
   const { bridge } = network;
   const inside: PrefixMatch = { kind: 'in', prefix: network.subnet };
   const outside: PrefixMatch = { kind: 'not-in', prefix: network.subnet };
-  // What leaves by the bridge is for a machine, also where it comes from one by way of a route or through
-  // br_netfilter: it keeps its source.
+  // A packet that leaves by the bridge keeps its source: it is for a machine, and may come from another one,
+  // by way of a route or through br_netfilter.
   const leaving: Match = { notTo: bridge, source: inside };
   return {
     bridge,

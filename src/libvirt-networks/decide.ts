@@ -68,7 +68,7 @@ export type DefaultFate =
  */
 export const defaultName = 'default';
 
-/** What a decision depends on besides the configuration and libvirt's networks. */
+/** Holds the facts of the host that a decision depends on. */
 export interface NetworkFacts {
   /** The host's, from which the UUIDs of virlan's networks are made. */
   readonly machineId: string;

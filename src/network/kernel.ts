@@ -1,4 +1,4 @@
-// Whether the running kernel can still load its modules. Pure.
+// Decides whether the running kernel can still load its modules. Pure.
 
 /**
  * Returns whether an upgrade has removed the modules of the running kernel: there are those of others. A

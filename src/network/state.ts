@@ -74,7 +74,7 @@ export interface TapState {
   /** In bytes. */
   readonly mtu: number;
   readonly master: string | null;
-  /** Those of its port, or while it is in no bridge those of its last one. */
+  /** Describes its port; a tap in no bridge keeps the options of its last port. */
   readonly options: PortOptions;
 }
 
@@ -161,7 +161,7 @@ export interface ObservedNetwork {
   readonly dnsmasq: {
     readonly conf: string | null;
     readonly pid: number | null;
-    /** Whether a signal has stopped the process, so that it answers nobody. */
+    /** True if a signal has stopped the process, so that it answers nobody. */
     readonly isStopped: boolean;
   };
   /** By path: the mode of what exists and is no symbolic link. */

@@ -23,7 +23,7 @@ export type NetworkWarning =
   | { readonly kind: 'unread'; readonly unread: Unread }
   /** dnsmasq keeps its old configuration because it rejects the new one. */
   | { readonly kind: 'dnsmasq-keeps-configuration'; readonly error: Error }
-  /** What was there before, or what virlan put on the host, is not in virlan's records. */
+  /** A record could not be written: of the state before virlan, or of virlan's own changes. */
   | { readonly kind: 'not-recorded'; readonly error: Error }
   /** The ledger or the hostsfile is damaged: reservations are left as they are. */
   | { readonly kind: 'reservations-unknown'; readonly error: Error };

@@ -22,7 +22,7 @@ import {
 import { networkProblemText } from '../report/status-text.ts';
 import { version } from '../version.ts';
 
-/** What was read; where it could not be read, nothing and the error. */
+/** Holds what was read, or nothing and the error. */
 interface Reading<T> {
   readonly value: T;
   readonly error: Error | null;

@@ -26,7 +26,7 @@ export interface Repair {
   readonly events: readonly NetworkEvent[];
   /** The units that were repaired completely. */
   readonly repaired: readonly Unit[];
-  /** What failed: a unit; or, with null, the repair of the network or its record. */
+  /** Names the unit that failed; null if it was the repair of the network, or its record. */
   readonly failures: readonly { readonly unit: Unit | null; readonly error: Error }[];
 }
 
