@@ -58,6 +58,17 @@ export class VirlanError extends Error {
   }
 }
 
+/** A file, a directory or a sysctl that cannot be written. */
+export class WriteError extends VirlanError {
+  override readonly name = 'WriteError';
+  readonly path: string;
+
+  constructor(path: string, message: string, cause: unknown) {
+    super('write-failed', message, { cause });
+    this.path = path;
+  }
+}
+
 /** The reason of a CommandError: the program is not installed, took too long, failed, or was killed. */
 export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
 

@@ -2,7 +2,8 @@
 import { formatIp } from '../address/ip.ts';
 import { style } from '../cli/terminal.ts';
 import type { LinkAddress } from '../network/state.ts';
-import { type Description, describeStep, type Step } from '../network/steps.ts';
+import type { Description } from '../network/step-text.ts';
+import { describeStep, type Step } from '../network/steps.ts';
 
 /** In columns. */
 const maxLineLength = 72;

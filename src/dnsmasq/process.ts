@@ -1,6 +1,6 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { VirlanError } from '../errors.ts';
+import { WriteError } from '../errors.ts';
 import {
   isMissing,
   listDirectory,
@@ -150,6 +150,6 @@ function remember(told: string, version: string): void {
   try {
     writeAtomically(told, version, 0o600);
   } catch (error) {
-    if (!(error instanceof VirlanError && error.code === 'write-failed')) throw error;
+    if (!(error instanceof WriteError)) throw error;
   }
 }

@@ -63,7 +63,7 @@ export function isTakenDown(bridge: string): boolean {
   return existsSync(downPath(bridge));
 }
 
-/** Records that the network of a bridge was taken down. Throws VirlanError 'write-failed'. */
+/** Records that the network of a bridge was taken down. Throws WriteError. */
 export function recordIsDown(bridge: string): void {
   makeDirectory(paths.run, 0o700);
   writeAtomically(downPath(bridge), '', 0o600);
@@ -100,7 +100,7 @@ export function parseApplied(text: string): AppliedRecord {
   return parsed.ok ? parsed.value : empty;
 }
 
-/** Writes the record. Throws VirlanError 'write-failed'; this process then remembers it. */
+/** Writes the record. Throws WriteError; this process then remembers it. */
 export function writeApplied(bridge: string, applied: AppliedRecord): void {
   try {
     makeDirectory(paths.run, 0o700);

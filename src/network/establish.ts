@@ -1,8 +1,6 @@
 // Establishes networks and takes them down: survey, plan, apply, and the way back when a step fails.
 import { rmSync } from 'node:fs';
-import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
-import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import { leaseStatusPath } from '../libvirt/lease-status.ts';
@@ -10,42 +8,34 @@ import { macMapPath } from '../libvirt/mac-map.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
-import {
-  isUnsaved,
-  readApplied,
-  recordIsDown,
-  recordIsWanted,
-  removeApplied,
-  writeApplied,
-} from './applied-record.ts';
+import { recordIsDown, recordIsWanted } from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
 import { conflictText } from './conflicts.ts';
 import { absentNetwork, asDesired } from './desired.ts';
+import { groupByUnit } from './group-by-unit.ts';
 import { kernelReplacedText } from './kernel.ts';
+import { bootId, type OriginalNetwork, originalHost, readOriginalState } from './original-state.ts';
+import { replacedKernel } from './read-kernel.ts';
 import {
-  bootId,
-  type OriginalNetwork,
-  originalHost,
-  readOriginalState,
-  recordedNetwork,
-  recordOriginalState,
-  removeOriginalState,
-} from './original-state.ts';
-import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
-import { formatAddress, groupByUnit, isEssential, type Step, type StepOf } from './steps.ts';
+  failureOf,
+  recordAdditions,
+  recordOriginal,
+  recordPorts,
+  recordWarnings,
+  removeRecords,
+  wouldLose,
+} from './record-changes.ts';
+import type { DesiredNetwork, HostState } from './state.ts';
+import { isEssential, type Step, type StepOf } from './steps.ts';
 import {
-  type HostSurvey,
   type OwnSurvey,
-  replacedKernel,
   surveyAgainst,
-  surveyHost,
   surveyNetwork,
   surveyOtherFirewalls,
   surveyOtherRemovals,
   surveyOwn,
-  surveyRestoration,
-  withConsequences,
 } from './survey.ts';
+import { surveyHost, surveyRestoration, withConsequences } from './survey-host.ts';
 import type { NetworkWarning } from './warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
@@ -190,19 +180,6 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   return { ...all, warnings: [...removals.warnings, ...recordWarnings(unrecorded)] };
 }
 
-/** Removes the records of a bridge. Returns the reasons why that failed. */
-function removeRecords(bridge: string): (Error | null)[] {
-  return [removeApplied, removeOriginalState].map(remove => failureOf(() => remove(bridge)));
-}
-
-/** Returns a warning for each different reason. */
-function recordWarnings(failures: readonly (Error | null)[]): NetworkWarning[] {
-  const errors = failures.filter(error => error !== null);
-  const isFirst = (error: Error, index: number) =>
-    errors.findIndex(({ message }) => message === error.message) === index;
-  return errors.filter(isFirst).map(error => ({ kind: 'not-recorded', error }));
-}
-
 async function restoreOriginal(name: string, bridge: string): Promise<Applied> {
   const original = readOriginalState();
   const goal = await originalNetwork(name, bridge, original?.networks[bridge]);
@@ -246,76 +223,6 @@ async function originalNetwork(
     // Without its configuration it cannot be started again.
     dnsmasq: { conf, runs: running && conf !== null },
   };
-}
-
-/**
- * Records what is there now, for "down". Returns why that failed; null if it did not. A later call records
- * what this one could not.
- */
-function recordOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
-  const { bridge } = survey.network;
-  const isSteady = survey.steps.length + host.steps.length === 0;
-  if (isSteady && recordedNetwork(bridge)?.boot === bootId()) return null;
-  return failureOf(() => recordOriginalState(withConsequences(host), bridge, originalOf(survey)));
-}
-
-/** Records what virlan is about to add. Returns why that failed, as `recordOriginal` does. */
-function recordAdditions(host: HostSurvey, { network: { bridge }, desired, steps }: OwnSurvey): Error | null {
-  if (steps.length + host.steps.length === 0 && !isUnsaved(bridge)) return null;
-  const applied = readApplied(bridge);
-  const addresses = (desired.link?.addresses ?? []).map(formatAddress);
-  const all = [...new Set([...applied.addresses, ...addresses])];
-  return failureOf(() => writeApplied(bridge, { ...applied, addresses: all }));
-}
-
-function failureOf(work: () => void): Error | null {
-  try {
-    work();
-    return null;
-  } catch (error) {
-    return error as Error;
-  }
-}
-
-/**
- * Returns what was there before virlan. A bridge with virlan's MAC is virlan's, made while nothing could be
- * written.
- */
-function originalOf({ network, observed, ...survey }: OwnSurvey): OriginalNetwork {
-  const { link, dummy, dnsmasq } = isOwn({ observed, ...survey })
-    ? { link: null, dummy: null, dnsmasq: { conf: null, pid: null } }
-    : observed;
-  return {
-    name: network.name,
-    boot: bootId(),
-    link: link === null ? null : { ...link, addresses: [...link.addresses] },
-    dummy: dummy === null ? null : { ...dummy },
-    sysctls: link === null ? {} : Object.fromEntries(observed.sysctls),
-    dnsmasq: { conf: dnsmasq.conf, running: dnsmasq.pid !== null },
-  };
-}
-
-function isOwn({ observed, desired }: Pick<OwnSurvey, 'observed' | 'desired'>): boolean {
-  return observed.link !== null && observed.link.mac === desired.link?.mac;
-}
-
-/** Returns whether a change without a record would lose what somebody else made. */
-function wouldLose(survey: OwnSurvey): boolean {
-  const { link, dnsmasq } = originalOf(survey);
-  const isKnown = recordedNetwork(survey.network.bridge) !== null;
-  return !isKnown && (link !== null || (dnsmasq.conf !== null && !isWrittenByVirlan(dnsmasq.conf)));
-}
-
-/**
- * Keeps the options of ports for when a port has left the bridge and returns. Returns why that failed, as
- * `recordOriginal` does.
- */
-function recordPorts(bridge: string, { taps }: ObservedNetwork): Error | null {
-  const applied = readApplied(bridge);
-  const changed = taps.filter(({ options }) => Object.keys(options).length > 0);
-  const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
-  if (isDeepStrictEqual(ports, applied.ports)) return null;
-  return failureOf(() => writeApplied(bridge, { ...applied, ports }));
 }
 
 /** Restores what was observed before, the host's part also when the network's fails. Returns what failed. */

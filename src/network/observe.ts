@@ -15,7 +15,7 @@ import type {
   RuleDrift,
   TapState,
 } from './state.ts';
-import { formatAddress, formatDestination } from './steps.ts';
+import { formatAddress, formatDestination } from './state.ts';
 
 /** virlan's rules of one backend and family, as the kernel lists them. */
 export interface RulesListing extends Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {

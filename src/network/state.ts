@@ -1,5 +1,5 @@
 // Desired and observed state of one network on the host, and of the host as a whole, as plain values.
-import type { Family, IpAddress, Ipv4 } from '../address/ip.ts';
+import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixOf } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { FixedHost } from '../config/config.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
@@ -177,4 +177,14 @@ export interface HostState {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Text of virlan's file under /etc/sysctl.d; null for none. */
   readonly sysctlFile: string | null;
+}
+
+/** Returns `ADDRESS/LENGTH`. */
+export function formatAddress({ ip, prefixLength }: LinkAddress): string {
+  return `${formatIp(ip)}/${prefixLength}`;
+}
+
+/** Returns the network of an address, which the route that comes with the address leads to. */
+export function formatDestination({ ip, prefixLength }: LinkAddress): string {
+  return formatPrefix(prefixOf(ip, prefixLength));
 }

@@ -1,7 +1,7 @@
 // Steps: single changes of the host. This file declares every kind of step, and for each how it is described,
 // which repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending.
-// apply.ts executes them.
-import { type Family, familyOf, formatIp, formatPrefix, prefixOf } from '../address/ip.ts';
+// executors.ts executes them.
+import { type Family, familyOf } from '../address/ip.ts';
 import type { FixedHost } from '../config/config.ts';
 import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -9,9 +9,31 @@ import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
-import type { BridgeState, DummyState, LinkAddress, LinkChange, RuleDrift } from './state.ts';
-import { sysctlName } from './sysctl.ts';
-import { type Unit, unitKey } from './units.ts';
+import {
+  type BridgeState,
+  type DummyState,
+  formatAddress,
+  formatDestination,
+  type LinkAddress,
+  type LinkChange,
+  type RuleDrift,
+} from './state.ts';
+import {
+  compareText,
+  countOf,
+  type Description,
+  describeAddress,
+  describeDrift,
+  describeLinkChange,
+  driftFault,
+  line,
+  lineCount,
+  linkValues,
+  modeText,
+  onOff,
+  ownRules,
+} from './step-text.ts';
+import type { Unit } from './units.ts';
 
 /** The fields of each kind of step. */
 interface StepFields {
@@ -60,15 +82,6 @@ export type StepOf<Name extends StepName> = { readonly kind: Name } & StepFields
 
 /** One change of the host. */
 export type Step = { [Name in StepName]: StepOf<Name> }[StepName];
-
-/** The text of a step in a plan. */
-export interface Description {
-  readonly sign: '+' | '~' | '-';
-  readonly subject: string;
-  readonly detail: string;
-  /** Details, one line each; mostly none. */
-  readonly lines: readonly string[];
-}
 
 /** The check of `virlan doctor` that fails while a step is pending. */
 export type StepCheck =
@@ -260,61 +273,8 @@ export function isEssential(step: Step): boolean {
   return step.kind !== 'load rules' || step.family !== 'ipv6';
 }
 
-/**
- * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one
- * unit. While ports return or come up, STP is part of their unit, because it starts after them.
- */
-export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
-  const isNew = steps.some(step => step.kind === 'add bridge');
-  const portsStart = steps.some(step => startsPort(bridge, step));
-  const unitOf = (step: Step): Unit => {
-    if (isNew && goesOntoBridge(bridge, step)) return { kind: 'bridge', bridge };
-    if (portsStart && (changesPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
-    return unitOfStep(step, bridge);
-  };
-  const groups = new Map<string, { unit: Unit; steps: Step[] }>();
-  for (const step of steps) {
-    const unit = unitOf(step);
-    const key = unitKey(unit);
-    const group = groups.get(key) ?? { unit, steps: [] };
-    group.steps.push(step);
-    groups.set(key, group);
-  }
-  return [...groups.values()];
-}
-
-function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
+export function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {
   return kindOf(step).unit(step, bridge);
-}
-
-function goesOntoBridge(bridge: string, step: Step): boolean {
-  return (
-    ['add bridge', 'add dummy', 'add address', 'set link'].includes(step.kind) ||
-    (step.kind === 'set sysctl' && step.key.includes(`.${sysctlName(bridge)}.`))
-  );
-}
-
-function startsPort(bridge: string, step: Step): boolean {
-  if (step.kind !== 'set link' || step.link === bridge) return false;
-  return (step.attribute === 'bridge' || step.attribute === 'state') && step.to !== null;
-}
-
-function changesPort(bridge: string, step: Step): boolean {
-  return step.kind === 'set link' && step.link !== bridge;
-}
-
-function isStp(step: Step): boolean {
-  return step.kind === 'set link' && step.attribute === 'stp';
-}
-
-/** Returns `ADDRESS/LENGTH`. */
-export function formatAddress({ ip, prefixLength }: LinkAddress): string {
-  return `${formatIp(ip)}/${prefixLength}`;
-}
-
-/** Returns the network of an address, which the route that comes with the address leads to. */
-export function formatDestination({ ip, prefixLength }: LinkAddress): string {
-  return formatPrefix(prefixOf(ip, prefixLength));
 }
 
 function fileUnit({ path }: { readonly path: string }, bridge: string): Unit {
@@ -323,82 +283,4 @@ function fileUnit({ path }: { readonly path: string }, bridge: string): Unit {
 
 function otherFirewallUnit({ firewall, bridge }: OtherFirewallChange): Unit {
   return { kind: 'other-firewall', firewall, bridge };
-}
-
-function line(
-  sign: Description['sign'],
-  subject: string,
-  detail = '',
-  lines: readonly string[] = [],
-): Description {
-  return { sign, subject, detail, lines };
-}
-
-function describeLinkChange(step: StepOf<'set link'>): Description {
-  const { link, attribute } = step;
-  if (step.attribute === 'bridge') {
-    const leaves = step.from === null ? '' : `, out of ${step.from}`;
-    return line('~', link, step.to === null ? `out of ${step.from}` : `into ${step.to}${leaves}`);
-  }
-  if (step.attribute === 'group_fwd_mask')
-    return line('~', link, 'out of the spanning tree, whose root it led to');
-  const { from, to } = linkValues(step);
-  return line('~', `${attribute === 'state' ? 'link' : attribute} of ${link}`, `${from} → ${to}`);
-}
-
-function linkValues(step: LinkChange): { from: string; to: string } {
-  const text = (value: string | number | boolean | null) =>
-    typeof value === 'boolean' ? onOff(value) : String(value ?? '');
-  return { from: text(step.from), to: text(step.to) };
-}
-
-function describeAddress(address: LinkAddress): string {
-  const broadcast = address.broadcast === null ? '' : `, broadcast ${formatIp(address.broadcast)}`;
-  return `${formatAddress(address)}${broadcast}`;
-}
-
-function describeDrift(drift: RuleDrift): string {
-  switch (drift.kind) {
-    case 'missing':
-      return `- ${drift.rule}`;
-    case 'added':
-      return `+ ${drift.rule}`;
-    case 'reordered':
-      return 'rules are in another order, or duplicated';
-  }
-}
-
-function ownRules(backend: BackendName, family: Family): string {
-  return `virlan's rules (${backend}${family === 'ipv6' ? ', IPv6' : ''})`;
-}
-
-function driftFault(drift: RuleDrift): string {
-  return drift.kind === 'reordered' ? describeDrift(drift) : `${drift.kind}: ${drift.rule}`;
-}
-
-function countOf(script: string, backend: BackendName): string {
-  const rules = backends[backend].countRules(script.split('\n'));
-  return `${rules} ${rules === 1 ? 'rule' : 'rules'}`;
-}
-
-function lineCount({ rules }: OtherFirewallChange): string {
-  return `${rules.length} ${rules.length === 1 ? 'line' : 'lines'}`;
-}
-
-function modeText(mode: number): string {
-  return mode.toString(8).padStart(4, '0');
-}
-
-function onOff(value: boolean): string {
-  return value ? 'on' : 'off';
-}
-
-/** Returns the lines that are removed and added; none for a new file. */
-function compareText(from: string | null, to: string): string[] {
-  if (from === null) return [];
-  const [before, after] = [from.split('\n'), to.split('\n')];
-  return [
-    ...before.filter(text => !after.includes(text)).map(text => `- ${text}`),
-    ...after.filter(text => !before.includes(text)).map(text => `+ ${text}`),
-  ];
 }

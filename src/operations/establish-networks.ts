@@ -2,7 +2,8 @@
 import type { NetworkConfig } from '../config/config.ts';
 import { isTakenDown } from '../network/applied-record.ts';
 import { type Established, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
-import { groupByUnit, type Step } from '../network/steps.ts';
+import { groupByUnit } from '../network/group-by-unit.ts';
+import type { Step } from '../network/steps.ts';
 import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';

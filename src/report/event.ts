@@ -6,7 +6,7 @@ import type { Mac } from '../address/mac.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { NetworkAction } from '../libvirt-networks/decide.ts';
-import type { FailedStep } from '../network/apply.ts';
+import type { FailedStep } from '../network/step-groups.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';

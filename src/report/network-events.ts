@@ -1,7 +1,7 @@
 // Makes the events of a change of a network from the outcome of its steps. Pure.
 import type { NetworkConfig } from '../config/config.ts';
 import type { Established } from '../network/establish.ts';
-import { groupByUnit } from '../network/steps.ts';
+import { groupByUnit } from '../network/group-by-unit.ts';
 import type { NetworkEvent } from './event.ts';
 
 /** Returns the events of a change: the change if a step took effect, then failures and warnings. */

@@ -18,7 +18,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { messageOf, VirlanError } from '../errors.ts';
+import { messageOf, VirlanError, WriteError } from '../errors.ts';
 
 /** More than any file that virlan reads has: the lists of a large kernel's modules have 1 MB. */
 const maxBytes = 2 ** 28;
@@ -124,7 +124,7 @@ export function listDirectory(path: string): string[] {
 
 /**
  * Adds text to the end of a file, or of the file that a symbolic link names, and makes it with this mode. Throws
- * VirlanError 'write-failed'.
+ * WriteError.
  */
 export function appendToFile(path: string, text: string, mode: number): void {
   try {
@@ -138,7 +138,7 @@ export function appendToFile(path: string, text: string, mode: number): void {
       closeSync(file);
     }
   } catch (cause) {
-    throw new VirlanError('write-failed', `${path} cannot be written: ${messageOf(cause)}`, { cause });
+    throw new WriteError(path, `${path} cannot be written: ${messageOf(cause)}`, cause);
   }
 }
 
@@ -147,12 +147,12 @@ function writeAll(file: number, content: string | Buffer): void {
   for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
 }
 
-/** Makes a directory, and those above it, unless they exist. Throws VirlanError 'write-failed'. */
+/** Makes a directory, and those above it, unless they exist. Throws WriteError. */
 export function makeDirectory(path: string, mode = 0o755): void {
   try {
     mkdirSync(path, { recursive: true, mode });
   } catch (cause) {
-    throw new VirlanError('write-failed', `${path} cannot be made: ${messageOf(cause)}`, { cause });
+    throw new WriteError(path, `${path} cannot be made: ${messageOf(cause)}`, cause);
   }
 }
 
@@ -165,13 +165,13 @@ export interface StagedFile {
 
 /**
  * Replaces a file in one step: a reader sees the old text or the new, also after a power failure. Throws
- * VirlanError 'write-failed' when the new text cannot be stored, for example on a full disk.
+ * WriteError when the new text cannot be stored, for example on a full disk.
  */
 export function writeAtomically(path: string, content: string | Buffer, mode = 0o644): void {
   stageFile(path, content, mode).commit();
 }
 
-/** Stores a file's new text beside it. Throws VirlanError 'write-failed', and so does its `commit`. */
+/** Stores a file's new text beside it. Throws WriteError, and so does its `commit`. */
 export function stageFile(path: string, content: string | Buffer, mode = 0o644): StagedFile {
   const temporary = `${path}.${process.pid}.tmp`;
   const discard = () => rmSync(temporary, { force: true });
@@ -199,13 +199,13 @@ export function stageFile(path: string, content: string | Buffer, mode = 0o644):
 }
 
 /** Removes what was staged, and returns the error to throw. */
-function writeFailed(path: string, cause: unknown, discard: () => void): VirlanError {
+function writeFailed(path: string, cause: unknown, discard: () => void): WriteError {
   try {
     discard();
   } catch {
     // On a file system that is read only, or that fails: the first error says so.
   }
-  return new VirlanError('write-failed', `${path} cannot be written: ${messageOf(cause)}`, { cause });
+  return new WriteError(path, `${path} cannot be written: ${messageOf(cause)}`, cause);
 }
 
 /** Makes a file's content, or the names in a directory, outlive a power failure. */

@@ -1,7 +1,8 @@
 // units.test.ts: tests how steps are grouped into repair units.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { groupByUnit, type Step } from '../../src/network/steps.ts';
+import { groupByUnit } from '../../src/network/group-by-unit.ts';
+import type { Step } from '../../src/network/steps.ts';
 import { isAlwaysRepaired, type Unit } from '../../src/network/units.ts';
 import { unitText } from '../../src/report/unit-text.ts';
 import { ip, mac } from './builders.ts';

@@ -1,0 +1,152 @@
+// The execution of each kind of step: the only code that changes the network of the host.
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatIp } from '../address/ip.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { tellDnsmasq } from '../dnsmasq/process.ts';
+import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
+import { messageOf, WriteError } from '../errors.ts';
+import { backends } from '../firewall/backends.ts';
+import { createRulesReader } from '../firewall/rules-reader.ts';
+import { syncHostsfile } from '../identity/store.ts';
+import { allow, withdraw } from '../other-firewalls/registry.ts';
+import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
+import { system } from '../system/system.ts';
+import { formatAddress, formatDestination } from './state.ts';
+import type { StepName, StepOf } from './steps.ts';
+import { sysctlPath } from './sysctl.ts';
+
+/**
+ * The execution of a kind of step: commands of ip(8), of which consecutive ones share a process, or a
+ * function.
+ */
+export type Executor<Name extends StepName> =
+  | { readonly kind: 'ip'; commands(step: StepOf<Name>): readonly string[] }
+  | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
+
+/** The MTU of a link whose creator names none (ETH_DATA_LEN of linux/if_ether.h). */
+const defaultMtu = 1500;
+
+export const executors: { readonly [Name in StepName]: Executor<Name> } = {
+  'add bridge': {
+    kind: 'ip',
+    commands({ link, state: { mac, mtu, forwardDelay, priority, stp } }) {
+      const delay = forwardDelay === null ? '' : `forward_delay ${forwardDelay} `;
+      const options = `${delay}priority ${priority} stp_state ${stp ? 1 : 0}`;
+      // A bridge takes the MTU of its smallest port until its own is changed (br_change_mtu in
+      // net/bridge/br_device.c): so it is created with another.
+      const other = mtu === defaultMtu ? mtu - 1 : defaultMtu;
+      return [
+        // Given at creation, the MAC is left alone by udev's MACAddressPolicy=persistent.
+        `link add name ${link} address ${mac} mtu ${other} type bridge ${options}`,
+        `link set dev ${link} mtu ${mtu}`,
+      ];
+    },
+  },
+  'add dummy': {
+    kind: 'ip',
+    commands: ({ link, state: { mac, mtu } }) => [
+      `link add name ${link} address ${mac} mtu ${mtu} type dummy`,
+    ],
+  },
+  'remove link': { kind: 'ip', commands: ({ link, type }) => [`link delete dev ${link} type ${type}`] },
+  'set link': { kind: 'ip', commands: step => [`link set dev ${step.link} ${linkOption(step)}`] },
+  'add address': {
+    kind: 'ip',
+    commands({ link, address }) {
+      const broadcast = address.broadcast === null ? '' : ` broadcast ${formatIp(address.broadcast)}`;
+      return [`address replace ${formatAddress(address)}${broadcast} dev ${link}`];
+    },
+  },
+  'remove address': {
+    kind: 'ip',
+    commands: ({ link, address }) => [`address delete ${formatAddress(address)} dev ${link}`],
+  },
+  'add route': {
+    kind: 'ip',
+    // The same route that the kernel adds together with the address (fib_add_ifaddr in
+    // net/ipv4/fib_frontend.c).
+    commands: ({ link, address }) => [
+      `route replace ${formatDestination(address)} dev ${link} proto kernel scope link src ${formatIp(address.ip)}`,
+    ],
+  },
+  'set sysctl': { kind: 'single', run: writeSysctl },
+  'write file': {
+    kind: 'single',
+    run({ path, to }) {
+      makeDirectory(dirname(path));
+      writeAtomically(path, to);
+    },
+  },
+  'remove file': { kind: 'single', run: ({ path }) => rmSync(path, { force: true }) },
+  'set mode': { kind: 'single', run: setMode },
+  'load rules': {
+    kind: 'single',
+    run: ({ backend, family, bridge, script }) =>
+      backends[backend].load(system, createRulesReader(system), { bridge, family }, script),
+  },
+  'remove rules': {
+    kind: 'single',
+    run: ({ backend, family, bridge }) =>
+      backends[backend].remove(system, createRulesReader(system), { bridge, family }),
+  },
+  'allow in': { kind: 'single', run: step => allow(system, step) },
+  'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
+  'write reservations': {
+    kind: 'single',
+    run: ({ network: { name, fixedReservations }, bridge }) =>
+      syncHostsfile({ name, hosts: fixedReservations }, bridge),
+  },
+  'start dnsmasq': { kind: 'single', run: ({ bridge }) => startDnsmasq(bridge) },
+  'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
+};
+
+function linkOption(step: StepOf<'set link'>): string {
+  switch (step.attribute) {
+    case 'mac':
+      return `address ${step.to}`;
+    case 'mtu':
+      return `mtu ${step.to}`;
+    case 'stp':
+      return `type bridge stp_state ${step.to ? 1 : 0}`;
+    case 'priority':
+      return `type bridge priority ${step.to}`;
+    case 'forward delay':
+      return `type bridge forward_delay ${step.to}`;
+    case 'state':
+      return step.to;
+    case 'bridge':
+      return step.to === null ? 'nomaster' : `master ${step.to}`;
+    case 'group_fwd_mask':
+      return `type bridge_slave group_fwd_mask ${step.to}`;
+    case 'isolated':
+    case 'hairpin':
+    case 'learning':
+    case 'flood':
+    case 'mcast_flood':
+    case 'mcast_to_unicast':
+    case 'neigh_suppress':
+    case 'proxy_arp':
+    case 'locked':
+    case 'root_block':
+    case 'guard':
+      return `type bridge_slave ${step.attribute} ${step.to ? 'on' : 'off'}`;
+  }
+}
+
+function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
+  const path = sysctlPath(key);
+  try {
+    writeFileSync(path, to);
+  } catch (cause) {
+    throw new WriteError(path, `sysctl ${key} = ${to}: ${messageOf(cause)}`, cause);
+  }
+}
+
+/** dnsmasq, which may have been unable to read the hostsfile, reads it again. */
+function setMode({ bridge, path, to }: StepOf<'set mode'>): void {
+  changeMode(path, to);
+  const { hostsfile, told } = dnsmasqPaths(bridge);
+  rmSync(told, { force: true });
+  if (existsSync(hostsfile)) tellDnsmasq(bridge);
+}

@@ -1,0 +1,127 @@
+// Reads from files what is desired of a network, and what exists of it.
+import type { NetworkConfig } from '../config/config.ts';
+import type { DnsmasqHost } from '../dnsmasq/conf.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
+import { VirlanError } from '../errors.ts';
+import type { BackendName } from '../firewall/backend.ts';
+import type { UsableFamilies } from '../firewall/backends.ts';
+import { wantedReservations } from '../identity/decision.ts';
+import { nicsOn } from '../identity/machine.ts';
+import { readHostsfile, readLedger } from '../identity/store.ts';
+import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { digest } from '../names/digest.ts';
+import { modeOrNull, readOwnFileOrNull } from '../system/files.ts';
+import { machineId } from '../system/machine-id.ts';
+import { paths } from '../system/paths.ts';
+import { system } from '../system/system.ts';
+import { readApplied } from './applied-record.ts';
+import { desiredNetwork, dummyName, type HostFacts } from './desired.ts';
+import { hasGlobalIpv6 } from './links.ts';
+import type { HostReading } from './observe.ts';
+import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } from './read-kernel.ts';
+import type { DesiredNetwork } from './state.ts';
+import { readSysctls } from './sysctl.ts';
+
+type FilesReading = Omit<HostReading, keyof KernelReading>;
+
+/** Reads what is desired, and from files what exists of it. */
+export function readFiles(
+  network: NetworkConfig,
+  available: readonly BackendName[],
+  families: UsableFamilies,
+) {
+  const reservations = readReservations(network);
+  const facts = gatherFacts(network, {
+    backends: available,
+    families,
+    reservations: reservations.kind === 'known' ? reservations.lines : null,
+  });
+  const { network: desired, backend } = desiredNetwork(network, facts);
+  return { desired, backend, reservations, observed: readObjects(desired) };
+}
+
+/** Reads from files what exists of the desired objects. */
+export function readObjects(desired: DesiredNetwork): FilesReading {
+  const { bridge } = desired;
+  const pid = findDnsmasq(bridge);
+  return {
+    applied: readApplied(bridge),
+    sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
+    dnsmasq: {
+      conf: readConf(bridge),
+      pid,
+      isStopped: pid !== null && isStopped(pid),
+    },
+    modes: readModes(desired.modes.keys()),
+    reservations: desired.reservations.kind === 'leave' ? [] : readHostsfile(bridge).ours,
+  };
+}
+
+/**
+ * Returns the text of dnsmasq's configuration; null for none, and for what is no regular file: it is replaced.
+ */
+function readConf(bridge: string): string | null {
+  try {
+    return readOwnFileOrNull(dnsmasqPaths(bridge).conf);
+  } catch (error) {
+    if (error instanceof VirlanError && error.code === 'damaged-file') return null;
+    throw error;
+  }
+}
+
+function readModes(files: Iterable<string>): Map<string, number> {
+  return new Map(
+    [...files].flatMap(path => {
+      const mode = modeOrNull(path);
+      return mode === null ? [] : [[path, mode] as const];
+    }),
+  );
+}
+
+function readReservations(
+  network: NetworkConfig,
+):
+  | { readonly kind: 'known'; readonly lines: string[] }
+  | { readonly kind: 'damaged'; readonly error: Error } {
+  try {
+    const hostsfile = readHostsfile(network.bridge);
+    return { kind: 'known', lines: wantedReservations(network, readLedger(), hostsfile) };
+  } catch (error) {
+    return { kind: 'damaged', error: error as Error };
+  }
+}
+
+function gatherFacts(
+  { name, bridge }: NetworkConfig,
+  known: Pick<HostFacts, 'backends' | 'families' | 'reservations'>,
+): HostFacts {
+  const running = runningDomains();
+  // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
+  const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
+  const onNetwork = running.flatMap(domain => nicsOn(bridge, passThrough, domain));
+  return {
+    machineId: machineId(),
+    ...known,
+    hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
+    keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
+    taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated }) =>
+      tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated }],
+    ),
+    user: dnsmasqUser(),
+    extras: readExtras(name),
+  };
+}
+
+function dnsmasqUser(): string {
+  const users = system.readFile('/etc/passwd')?.split('\n') ?? [];
+  return users.some(line => line.startsWith('dnsmasq:')) ? 'dnsmasq' : 'nobody';
+}
+
+function readExtras(network: string): DnsmasqHost['extras'] {
+  const directory = `${paths.dnsmasqExtras}/${network}`;
+  const names = system.listDirectory(directory).filter(name => name.endsWith('.conf'));
+  if (names.length === 0) return null;
+  const content = names.map(name => `${name}\n${system.readFile(`${directory}/${name}`) ?? ''}`).join('\n');
+  return { directory, digest: digest(content).toString('hex').slice(0, 16) };
+}

@@ -1,0 +1,104 @@
+// Records what was there before a change, and what virlan adds. A record that cannot be written is returned as
+// an error: the change is made all the same.
+import { isDeepStrictEqual } from 'node:util';
+import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
+import { WriteError } from '../errors.ts';
+import { isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
+import {
+  bootId,
+  type OriginalNetwork,
+  recordedNetwork,
+  recordOriginalState,
+  removeOriginalState,
+} from './original-state.ts';
+import { formatAddress, type ObservedNetwork } from './state.ts';
+import type { OwnSurvey } from './survey.ts';
+import { type HostSurvey, withConsequences } from './survey-host.ts';
+import type { NetworkWarning } from './warnings.ts';
+
+/**
+ * Records what is there now, for "down". Returns why that failed; null if it did not. A later call records
+ * what this one could not.
+ */
+export function recordOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
+  const { bridge } = survey.network;
+  const isSteady = survey.steps.length + host.steps.length === 0;
+  if (isSteady && recordedNetwork(bridge)?.boot === bootId()) return null;
+  return failureOf(() => recordOriginalState(withConsequences(host), bridge, originalOf(survey)));
+}
+
+/** Records what virlan is about to add. Returns why that failed, as `recordOriginal` does. */
+export function recordAdditions(
+  host: HostSurvey,
+  { network: { bridge }, desired, steps }: OwnSurvey,
+): Error | null {
+  if (steps.length + host.steps.length === 0 && !isUnsaved(bridge)) return null;
+  const applied = readApplied(bridge);
+  const addresses = (desired.link?.addresses ?? []).map(formatAddress);
+  const all = [...new Set([...applied.addresses, ...addresses])];
+  return failureOf(() => writeApplied(bridge, { ...applied, addresses: all }));
+}
+
+/**
+ * Keeps the options of ports for when a port has left the bridge and returns. Returns why that failed, as
+ * `recordOriginal` does.
+ */
+export function recordPorts(bridge: string, { taps }: ObservedNetwork): Error | null {
+  const applied = readApplied(bridge);
+  const changed = taps.filter(({ options }) => Object.keys(options).length > 0);
+  const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
+  if (isDeepStrictEqual(ports, applied.ports)) return null;
+  return failureOf(() => writeApplied(bridge, { ...applied, ports }));
+}
+
+/** Returns whether a change without a record would lose what somebody else made. */
+export function wouldLose(survey: OwnSurvey): boolean {
+  const { link, dnsmasq } = originalOf(survey);
+  const isKnown = recordedNetwork(survey.network.bridge) !== null;
+  return !isKnown && (link !== null || (dnsmasq.conf !== null && !isWrittenByVirlan(dnsmasq.conf)));
+}
+
+/** Removes the records of a bridge. Returns the reasons why that failed. */
+export function removeRecords(bridge: string): (Error | null)[] {
+  return [removeApplied, removeOriginalState].map(remove => failureOf(() => remove(bridge)));
+}
+
+/** Returns a warning for each error, and for each file or directory that cannot be written. */
+export function recordWarnings(failures: readonly (Error | null)[]): NetworkWarning[] {
+  const errors = failures.filter(error => error !== null);
+  const isFirst = (error: Error, index: number) =>
+    !(error instanceof WriteError) ||
+    !errors.slice(0, index).some(other => other instanceof WriteError && other.path === error.path);
+  return errors.filter(isFirst).map(error => ({ kind: 'not-recorded', error }));
+}
+
+export function failureOf(work: () => void): Error | null {
+  try {
+    work();
+    return null;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/**
+ * Returns what was there before virlan. A bridge with virlan's MAC is virlan's, made while nothing could be
+ * written.
+ */
+function originalOf({ network, observed, ...survey }: OwnSurvey): OriginalNetwork {
+  const { link, dummy, dnsmasq } = isOwn({ observed, ...survey })
+    ? { link: null, dummy: null, dnsmasq: { conf: null, pid: null } }
+    : observed;
+  return {
+    name: network.name,
+    boot: bootId(),
+    link: link === null ? null : { ...link, addresses: [...link.addresses] },
+    dummy: dummy === null ? null : { ...dummy },
+    sysctls: link === null ? {} : Object.fromEntries(observed.sysctls),
+    dnsmasq: { conf: dnsmasq.conf, running: dnsmasq.pid !== null },
+  };
+}
+
+function isOwn({ observed, desired }: Pick<OwnSurvey, 'observed' | 'desired'>): boolean {
+  return observed.link !== null && observed.link.mac === desired.link?.mac;
+}
