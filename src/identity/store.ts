@@ -1,7 +1,7 @@
 // Decisions on disk: the ledger (ledger-files.ts) and the hostsfiles, read and changed under a lock.
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Ipv4 } from '../address/ip.ts';
+import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import {
@@ -17,11 +17,11 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { cached, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { cached, listDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
-import { type AddressToAsk, decideByAsking } from './ask-bridge.ts';
 import type { Moment } from './context.ts';
+import { type AddressToAsk, decideByAsking } from './decide-by-asking.ts';
 import {
   chooseProbeAddress,
   type Decision,
@@ -157,7 +157,7 @@ export async function reserveMachine(
     const reading = { ...readDecisionInput(bridge), answered };
     return { reading, ...decide(network, machine, moment, reading, new Date()) };
   };
-  const first = await decideByAsking(bridge, answered, attempt, ({ reserved, reading }) =>
+  const first = await decideByAsking(askBridge(bridge), answered, attempt, ({ reserved, reading }) =>
     withLeases(newAddresses(reserved), reading),
   );
   const stored = await storeAttempt(bridge, first, attempt);
@@ -176,6 +176,27 @@ async function storeAttempt(bridge: string, first: Attempt, attempt: () => Attem
     if (now.hostsfile !== null) writeHostsfile(bridge, now.hostsfile);
     return { ...now.reserved, told: tellDnsmasq(bridge) };
   });
+}
+
+/** Longest waits for an answer. The machine's start waits meanwhile; on one host it takes a millisecond. */
+const answerWaitMs = 20;
+const leasedAnswerWaitMs = 250;
+
+/** Returns a function that asks on a bridge which of some addresses somebody has, other than their own MACs. */
+export function askBridge(bridge: string): (addresses: readonly AddressToAsk[]) => Promise<Ipv4[]> {
+  return async addresses => {
+    if (listDirectory(`/sys/class/net/${bridge}/brif`).length === 0) return [];
+    // Loaded only when a machine is new.
+    const { askNeighbour } = await import('../system/neighbours.ts');
+    const answers = await Promise.all(
+      addresses.map(async ({ ip, macs, isLeased }) => {
+        const waitMs = isLeased ? leasedAnswerWaitMs : answerWaitMs;
+        const mac = await askNeighbour(formatIp(ip), bridge, waitMs);
+        return mac === null || macs.some(own => own === mac) ? [] : [ip];
+      }),
+    );
+    return answers.flat();
+  };
 }
 
 /** Returns addresses with whether they are leased. */

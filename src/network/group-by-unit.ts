@@ -4,24 +4,26 @@ import { sysctlName } from './sysctl.ts';
 import { type Unit, unitKey } from './units.ts';
 
 /**
- * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one
- * unit. While ports return or come up, STP is part of their unit, because it starts after them.
+ * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one unit. Each
+ * port that returns or comes up is a unit, and STP is part of all of these, because it starts after them.
  */
 export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
   const isNew = steps.some(step => step.kind === 'add bridge');
-  const portsStart = steps.some(step => startsPort(bridge, step));
-  const unitOf = (step: Step): Unit => {
-    if (isNew && goesOntoBridge(bridge, step)) return { kind: 'bridge', bridge };
-    if (portsStart && (changesPort(bridge, step) || isStp(step))) return { kind: 'ports', bridge };
-    return unitOfStep(step, bridge);
+  const starting = [...new Set(steps.flatMap(step => startedPort(bridge, step) ?? []))];
+  const unitsOf = (step: Step): Unit[] => {
+    if (isNew && goesOntoBridge(bridge, step)) return [{ kind: 'bridge', bridge }];
+    if (step.kind !== 'set link') return [unitOfStep(step, bridge)];
+    const ports = step.attribute === 'stp' ? starting : starting.filter(link => link === step.link);
+    return ports.length === 0 ? [unitOfStep(step, bridge)] : ports.map(link => ({ kind: 'port', link }));
   };
   const groups = new Map<string, { unit: Unit; steps: Step[] }>();
   for (const step of steps) {
-    const unit = unitOf(step);
-    const key = unitKey(unit);
-    const group = groups.get(key) ?? { unit, steps: [] };
-    group.steps.push(step);
-    groups.set(key, group);
+    for (const unit of unitsOf(step)) {
+      const key = unitKey(unit);
+      const group = groups.get(key) ?? { unit, steps: [] };
+      group.steps.push(step);
+      groups.set(key, group);
+    }
   }
   return [...groups.values()];
 }
@@ -33,15 +35,8 @@ function goesOntoBridge(bridge: string, step: Step): boolean {
   );
 }
 
-function startsPort(bridge: string, step: Step): boolean {
-  if (step.kind !== 'set link' || step.link === bridge) return false;
-  return (step.attribute === 'bridge' || step.attribute === 'state') && step.to !== null;
-}
-
-function changesPort(bridge: string, step: Step): boolean {
-  return step.kind === 'set link' && step.link !== bridge;
-}
-
-function isStp(step: Step): boolean {
-  return step.kind === 'set link' && step.attribute === 'stp';
+/** Returns the port that a step lets forward frames; null for another step. */
+function startedPort(bridge: string, step: Step): string | null {
+  if (step.kind !== 'set link' || step.link === bridge || step.to === null) return null;
+  return step.attribute === 'bridge' || step.attribute === 'state' ? step.link : null;
 }

@@ -8,8 +8,8 @@ import type { LinkChange } from './state.ts';
 export type Unit =
   /** The bridge and all that is configured on it; used while the bridge does not exist. */
   | { readonly kind: 'bridge'; readonly bridge: string }
-  /** Taps that return to the bridge. */
-  | { readonly kind: 'ports'; readonly bridge: string }
+  /** A link that returns to the bridge, or comes up in it. */
+  | { readonly kind: 'port'; readonly link: string }
   | { readonly kind: 'dummy'; readonly link: string }
   | { readonly kind: 'link-attribute'; readonly link: string; readonly attribute: LinkChange['attribute'] }
   | { readonly kind: 'address' | 'route'; readonly link: string; readonly family: Family }

@@ -2,7 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { decideByAsking } from '../identity/ask-bridge.ts';
+import { decideByAsking } from '../identity/decide-by-asking.ts';
 import { isNewAddress } from '../identity/decision.ts';
 import { machineOn } from '../identity/machine.ts';
 import {
@@ -13,7 +13,7 @@ import {
   predictAddress,
   predictMac,
 } from '../identity/predict.ts';
-import { readDecisionInput, withLeases } from '../identity/store.ts';
+import { askBridge, readDecisionInput, withLeases } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 
@@ -27,7 +27,7 @@ export function predictNicAddress(network: NetworkConfig, named: NamedNic): Prom
   const answered = new Set<Ipv4>();
   const reading = { ...readFor(network, named), answered };
   const predict = () => predictAddress(network, named, reading, new Date());
-  return decideByAsking(network.bridge, answered, predict, ({ address, why }) =>
+  return decideByAsking(askBridge(network.bridge), answered, predict, ({ address, why }) =>
     withLeases(
       address !== null && why.some(isNewAddress) ? [{ ip: address, macs: reading.machine?.macs ?? [] }] : [],
       reading,

@@ -10,8 +10,8 @@ export function unitText(unit: Unit): string {
   switch (unit.kind) {
     case 'bridge':
       return `bridge ${unit.bridge}`;
-    case 'ports':
-      return `ports of ${unit.bridge}`;
+    case 'port':
+      return `port ${unit.link}`;
     case 'dummy':
       return `dummy NIC ${unit.link}`;
     case 'link-attribute':

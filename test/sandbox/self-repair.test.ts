@@ -61,7 +61,7 @@ const damages: Damage[] = [
   {
     title: "a machine's tap removed from the bridge",
     script: 'ip link set veth-web nomaster',
-    missing: /ports of k8s-br0/,
+    missing: /port veth-web/,
   },
 ];
 

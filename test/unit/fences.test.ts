@@ -35,7 +35,6 @@ const effects = [
   'src/dnsmasq/process.ts',
   'src/dnsmasq/release.ts',
   'src/dnsmasq/service.ts',
-  'src/identity/ask-bridge.ts',
   'src/identity/ledger-files.ts',
   'src/identity/ledger-rebuild.ts',
   'src/identity/store.ts',

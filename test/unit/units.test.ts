@@ -38,7 +38,7 @@ units('steps are grouped by unit, and the configuration belongs to dnsmasq', () 
     'net.ipv4.ip_forward': [forwarding],
     'firewall (nftables) of br0': [rules],
     'address on br0': [addressStep],
-    'ports of br0': [tap],
+    'port vnet0': [tap],
     'net.ipv6.conf.br0.disable_ipv6': [ipv6],
     'dnsmasq of br0': [stop, write, start],
   });
@@ -55,18 +55,29 @@ units('IPv6 that is on again is always repaired; what others need too is left to
   for (const unit of others) assert(!isAlwaysRepaired(unit), unit.kind);
 });
 
-units('steps that pause STP while ports are added belong to the ports', () => {
-  const stp = (from: boolean, to: boolean): Step => ({
-    kind: 'set link',
-    link: 'br0',
-    attribute: 'stp',
-    from,
-    to,
-  });
-  const [off, on] = [stp(true, false), stp(false, true)];
-  assert.deepEqual(stepsByUnit(off, tap, on), { 'ports of br0': [off, tap, on] });
-  assert.deepEqual(stepsByUnit(on), { 'stp of br0': [on] });
-});
+units(
+  'each port that starts is a unit of its own, and the steps that pause STP meanwhile belong to all',
+  () => {
+    const stp = (from: boolean, to: boolean): Step => ({
+      kind: 'set link',
+      link: 'br0',
+      attribute: 'stp',
+      from,
+      to,
+    });
+    const [off, on] = [stp(true, false), stp(false, true)];
+    assert.deepEqual(stepsByUnit(off, tap, on), { 'port vnet0': [off, tap, on] });
+    const other: Step = { ...tap, link: 'vnet1' };
+    const up: Step = { kind: 'set link', link: 'vnet1', attribute: 'state', from: 'down', to: 'up' };
+    const mtu: Step = { kind: 'set link', link: 'vnet2', attribute: 'mtu', from: 1400, to: 1500 };
+    assert.deepEqual(stepsByUnit(off, tap, other, up, mtu, on), {
+      'port vnet0': [off, tap, on],
+      'port vnet1': [off, other, up, on],
+      'mtu of vnet2': [mtu],
+    });
+    assert.deepEqual(stepsByUnit(on), { 'stp of br0': [on] });
+  },
+);
 
 units('steps on a bridge that is added belong to the bridge', () => {
   assert.deepEqual(stepsByUnit(forwarding, rules, bridge, addressStep, tap, ipv6, start), {
