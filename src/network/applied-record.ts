@@ -2,7 +2,8 @@
 // A later listing of the kernel that differs from the recorded one is drift.
 //
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
-//    "addresses": ["192.168.100.1/24"], "ports": {"vnet0": {"hairpin": true}}, "version": 2}
+//    "addresses": ["192.168.100.1/24"], "dnsmasq": {"pid": 339, "linkIndex": 4},
+//    "ports": {"vnet0": {"hairpin": true}}, "version": 2}
 import { existsSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -27,6 +28,8 @@ const schema = v.looseObject({
   ),
   /** Addresses of the bridge that virlan added, as `ADDRESS/LENGTH`. */
   addresses: v.array(v.string()),
+  /** The process of dnsmasq and the index of the bridge that it bound its sockets to. */
+  dnsmasq: v.optional(v.nullable(v.looseObject({ pid: v.number(), linkIndex: v.number() })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
 });
@@ -47,7 +50,7 @@ export type AppliedRecord = v.InferOutput<typeof schema>;
 
 export type AppliedRules = AppliedRecord['rules'][number];
 
-const empty: AppliedRecord = { rules: [], addresses: [], ports: {} };
+const empty: AppliedRecord = { rules: [], addresses: [], dnsmasq: null, ports: {} };
 
 function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;

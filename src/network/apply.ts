@@ -1,9 +1,11 @@
 // Executes the steps of a plan, and records the rules that were loaded.
+import { findDnsmasq } from '../dnsmasq/process.ts';
 import { WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { system } from '../system/system.ts';
 import { readApplied, writeApplied } from './applied-record.ts';
+import { failureOf, recordDnsmasq } from './record-changes.ts';
 import {
   groupSteps,
   joinOutcomes,
@@ -41,6 +43,10 @@ export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'co
     if (result.status === 'fulfilled' || step === undefined) continue;
     if (isWriteFailure(result.reason)) unrecorded.push(result.reason);
     else failed.push({ step, error: result.reason });
+  }
+  for (const { bridge } of done.filter(step => step.kind === 'start dnsmasq')) {
+    const error = failureOf(() => recordDnsmasq(bridge, findDnsmasq(bridge)));
+    if (error !== null) unrecorded.push(error);
   }
   const lasting = done.filter(step => !failed.some(each => each.step === step));
   return { done: lasting, failed, skipped, unrecorded };

@@ -19,6 +19,7 @@ import { replacedKernel } from './read-kernel.ts';
 import {
   failureOf,
   recordAdditions,
+  recordDnsmasq,
   recordOriginal,
   recordPorts,
   recordWarnings,
@@ -74,6 +75,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   if (isFirst && original !== null) throw original;
   const additions = recordAdditions(host, survey);
   const ports = recordPorts(network.bridge, survey.observed);
+  const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
   const own = await applySteps(steps, 'stop');
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
@@ -96,7 +98,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
   const warnings = [
     ...survey.warnings,
     ...others.warnings,
-    ...recordWarnings([original, additions, ports, ...all.unrecorded]),
+    ...recordWarnings([original, additions, ports, process, ...all.unrecorded]),
   ];
   return { ...all, warnings };
 }
@@ -122,8 +124,9 @@ export async function establishWhatWorks(
   if (original !== null && wouldLose(survey)) throw original;
   const additions = recordAdditions(host, survey);
   const ports = recordPorts(network.bridge, survey.observed);
+  const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
   const applied = await applySteps(steps, 'continue');
-  const unrecorded = recordWarnings([original, additions, ports, ...applied.unrecorded]);
+  const unrecorded = recordWarnings([original, additions, ports, process, ...applied.unrecorded]);
   const warnings: NetworkWarning[] = [...survey.warnings, ...unrecorded];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });

@@ -11,6 +11,8 @@ import { type Mac, parseMac } from '../address/mac.ts';
 import { type LinkAddress, newPortOptions, type PortOption, type PortOptions } from './state.ts';
 
 export interface Link {
+  /** The kernel never gives it to another link. */
+  readonly index: number;
   readonly name: string;
   readonly type: string | null;
   readonly mac: Mac | null;
@@ -77,6 +79,7 @@ export interface KnownSubnet {
 }
 
 interface IpLink {
+  ifindex: number;
   ifname: string;
   address?: string;
   mtu: number;
@@ -137,6 +140,7 @@ function readLink(link: IpLink): Link {
   const { info_kind, info_data = {}, info_slave_kind, info_slave_data = {} } = link.linkinfo ?? {};
   const rootPort = info_data.root_port ?? 0;
   return {
+    index: link.ifindex,
     name: link.ifname,
     type: info_kind ?? null,
     mac: parseMac(link.address ?? ''),

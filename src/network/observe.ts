@@ -29,6 +29,8 @@ export interface AppliedState {
   })[];
   /** In the form `ADDRESS/LENGTH`. */
   readonly addresses: readonly string[];
+  /** The process of dnsmasq and the index of the bridge that it bound its sockets to; null if not known. */
+  readonly dnsmasq: { readonly pid: number; readonly linkIndex: number } | null;
   /** The options that ports of the bridge had, by tap. */
   readonly ports: Readonly<Record<string, PortOptions>>;
 }
@@ -39,7 +41,7 @@ export interface HostReading extends LinksAndRoutes {
   readonly applied: AppliedState;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
-  readonly dnsmasq: ObservedNetwork['dnsmasq'];
+  readonly dnsmasq: Omit<ObservedNetwork['dnsmasq'], 'isUnbound'>;
   /** By path: the mode of what exists and is no symbolic link. */
   readonly modes: ReadonlyMap<string, number>;
   /** virlan's lines of the hostsfile. */
@@ -75,10 +77,16 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     rootPort: link === undefined ? null : findRootPort(link, links),
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
     rules: reading.rules.map(listing => observeRules(listing, applied)),
-    dnsmasq: reading.dnsmasq,
+    dnsmasq: { ...reading.dnsmasq, isUnbound: isUnbound(link, reading) },
     modes: reading.modes,
     reservations: desired.reservations.kind === 'leave' ? [] : reading.reservations,
   };
+}
+
+/** A link that was deleted and made again has another index, and a socket bound to it hears nothing any more. */
+function isUnbound(link: Link | undefined, { dnsmasq, applied }: HostReading): boolean {
+  if (link === undefined || applied.dnsmasq === null) return false;
+  return applied.dnsmasq.pid === dnsmasq.pid && applied.dnsmasq.linkIndex !== link.index;
 }
 
 function bridgeState({ mtu, stp, priority, forwardDelay, up, addresses }: Link, mac: Mac): BridgeState {

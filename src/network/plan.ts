@@ -240,11 +240,11 @@ function planDnsmasq({ bridge, link, dnsmasq: wanted }: DesiredNetwork, observed
   const { conf, pid, isStopped } = observed.dnsmasq;
   // dnsmasq binds its DHCP socket to the bridge, and with `no-ping` it has given up CAP_NET_RAW by the time
   // that the bridge is made anew, so that it cannot bind it again.
-  const isUnbound = link !== null && observed.link === null;
+  const isUnbound = observed.dnsmasq.isUnbound || (link !== null && observed.link === null);
   const isSilent = pid !== null && wanted.runs && (isStopped || isUnbound);
   if (wanted.conf === conf && wanted.runs === (pid !== null) && !isSilent) return [];
   return [
-    ...(pid === null ? [] : [{ kind: 'stop dnsmasq', bridge, pid, isStopped } as const]),
+    ...(pid === null ? [] : [{ kind: 'stop dnsmasq', bridge, pid, isStopped, isUnbound } as const]),
     ...planFile(dnsmasqPaths(bridge).conf, wanted.conf, conf),
     ...(wanted.runs ? [{ kind: 'start dnsmasq', bridge } as const] : []),
   ];

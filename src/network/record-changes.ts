@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
 import { WriteError } from '../errors.ts';
+import { readFileOrNull } from '../system/files.ts';
 import { isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import {
   bootId,
@@ -49,6 +50,17 @@ export function recordPorts(bridge: string, { taps }: ObservedNetwork): Error | 
   const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
   if (isDeepStrictEqual(ports, applied.ports)) return null;
   return failureOf(() => writeApplied(bridge, { ...applied, ports }));
+}
+
+/**
+ * Records which link the running dnsmasq has bound its sockets to, unless that is known. A process that virlan has
+ * not started, such as one that systemd has, was started for the bridge that there is. Throws WriteError.
+ */
+export function recordDnsmasq(bridge: string, pid: number | null): void {
+  const linkIndex = Number(readFileOrNull(`/sys/class/net/${bridge}/ifindex`));
+  const applied = readApplied(bridge);
+  if (pid === null || linkIndex === 0 || applied.dnsmasq?.pid === pid) return;
+  writeApplied(bridge, { ...applied, dnsmasq: { pid, linkIndex } });
 }
 
 /** Returns whether a change without a record would lose what somebody else made. */

@@ -163,6 +163,8 @@ export interface ObservedNetwork {
     readonly pid: number | null;
     /** True if a signal has stopped the process, so that it answers nobody. */
     readonly isStopped: boolean;
+    /** True if the bridge was deleted and made again after the process had bound its sockets to it. */
+    readonly isUnbound: boolean;
   };
   /** By path: the mode of what exists and is no symbolic link. */
   readonly modes: ReadonlyMap<string, number>;

@@ -73,7 +73,12 @@ interface StepFields {
     readonly stale: readonly string[];
   };
   'start dnsmasq': { readonly bridge: string };
-  'stop dnsmasq': { readonly bridge: string; readonly pid: number; readonly isStopped: boolean };
+  'stop dnsmasq': {
+    readonly bridge: string;
+    readonly pid: number;
+    readonly isStopped: boolean;
+    readonly isUnbound: boolean;
+  };
 }
 
 export type StepName = keyof StepFields;
@@ -242,10 +247,11 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     describe: ({ pid }) => line('-', 'dnsmasq', `process ${pid}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
     check: () => 'dnsmasq',
-    fault: ({ pid, isStopped }) =>
-      isStopped
-        ? `dnsmasq, process ${pid}, was stopped by a signal and answers nobody`
-        : 'dnsmasq does not run with the configuration that virlan.ini calls for',
+    fault({ bridge, pid, isStopped, isUnbound }) {
+      if (isStopped) return `dnsmasq, process ${pid}, was stopped by a signal and answers nobody`;
+      if (isUnbound) return `dnsmasq, process ${pid}, does not hear ${bridge}, which was made anew`;
+      return 'dnsmasq does not run with the configuration that virlan.ini calls for';
+    },
   },
 };
 

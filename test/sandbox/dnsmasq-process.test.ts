@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
 import { suite } from 'uvu';
-import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
+import { configure, dhcp, type Guest, guest, installVirlan, remove, startLibvirtd, virlan } from './host.ts';
 import { processes } from './snapshot.ts';
 import { until } from './until.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
 const dnsmasqs = suite('dnsmasq process');
@@ -92,5 +94,50 @@ dnsmasqs('the watcher replaces a dnsmasq that was stopped', async () => {
   await until(async () => ![stopped, null].includes(await dnsmasqPid()), 20);
   await stopWatcher();
 });
+
+/** Deletes the bridge and makes it again with all that is right about it, as another program might. */
+async function makeBridgeAnew({ port }: Guest): Promise<void> {
+  await execa('sh', [
+    '-eu',
+    '-c',
+    `mac=$(cat /sys/class/net/k8s-br0/address)
+    ip -batch - <<END
+link delete k8s-br0
+link add k8s-br0 address $mac type bridge forward_delay 200 priority 0 stp_state 0
+address add 192.168.100.1/24 broadcast 192.168.100.255 dev k8s-br0
+link set ${port} master k8s-br0
+END
+    cd /proc/sys/net
+    echo 1 > ipv4/conf/k8s-br0/forwarding
+    echo 1 > ipv6/conf/k8s-br0/disable_ipv6
+    echo 0 > ipv6/conf/k8s-br0/accept_ra
+    echo 0 > ipv6/conf/k8s-br0/autoconf
+    ip link set k8s-br0 up`,
+  ]);
+}
+
+dnsmasqs(
+  'a bridge that another program has made anew with all that is right gets a dnsmasq that hears it',
+  async () => {
+    await configure('[network.k8s-br0]\nstp = no\n');
+    await up();
+    assert.deepEqual(await plannedSteps(), []);
+    const renewed = await guest('renewed', { mac: '52:54:00:cc:00:77' });
+    await dhcp(renewed);
+    await makeBridgeAnew(renewed);
+    const steps = await plannedSteps();
+    assert.match(steps.join('; '), /^- dnsmasq process \d+; \+ dnsmasq DHCP and DNS on k8s-br0$/);
+    await up();
+    await dhcp(renewed);
+    await startWatcher();
+    await makeBridgeAnew(renewed);
+    // A repair that met the other program half-way is tried again after five seconds.
+    await until(async () => (await plannedSteps()).length === 0, 15);
+    await dhcp(renewed);
+    await stopWatcher();
+    await remove(renewed);
+    await down();
+  },
+);
 
 dnsmasqs.run();

@@ -188,7 +188,7 @@ for (const [facts, check, state, kind, fields] of hosts) {
 const networkFacts: NetworkFacts = {
   survey: {
     network: network(),
-    observed: { link: null, dnsmasq: { conf: null, pid: 86, isStopped: false } },
+    observed: { link: null, dnsmasq: { conf: null, pid: 86, isStopped: false, isUnbound: false } },
     steps: [],
     warnings: [],
     damage: null,
@@ -328,7 +328,7 @@ const subjects: [CheckId, Step][] = [
       stale: ['x'],
     },
   ],
-  ['dnsmasq', { kind: 'stop dnsmasq', bridge, pid: 1, isStopped: false }],
+  ['dnsmasq', { kind: 'stop dnsmasq', bridge, pid: 1, isStopped: false, isUnbound: false }],
   ['dnsmasq', noDnsmasq],
   ['foreign', { kind: 'allow in', firewall: 'docker', bridge, rules: [] }],
 ];
@@ -379,7 +379,7 @@ doctor('another program on a port is a warning while dnsmasq runs, and otherwise
   const beside = problemOf(judgeNetwork(networkFacts, { ...host, portOwners }));
   assert.deepEqual(beside, { check: 'dhcp-port', state: 'warn', detail: { kind: 'port-shared', owner } });
   const stopped = surveyed({
-    observed: { link: null, dnsmasq: { conf: null, pid: null, isStopped: false } },
+    observed: { link: null, dnsmasq: { conf: null, pid: null, isStopped: false, isUnbound: false } },
   });
   assert.deepEqual(problemOf(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {
     check: 'dhcp-port',

@@ -81,7 +81,7 @@ export class FakeKernel {
       rules: (['nftables', 'iptables'] as const).flatMap(backend =>
         families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
       ),
-      dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false },
+      dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false, isUnbound: false },
       modes: new Map([...this.modes].filter(([path]) => desired.modes.has(path))),
       reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
     };

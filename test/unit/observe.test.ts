@@ -19,8 +19,16 @@ const observes = suite('observe');
 /** The output of `ip -json -details -batch -`. */
 const output = [
   JSON.stringify([
-    { ifname: 'lo', mtu: 65_536, flags: ['LOOPBACK', 'UP'], address: '00:00:00:00:00:00', addr_info: [] },
     {
+      ifindex: 1,
+      ifname: 'lo',
+      mtu: 65_536,
+      flags: ['LOOPBACK', 'UP'],
+      address: '00:00:00:00:00:00',
+      addr_info: [],
+    },
+    {
+      ifindex: 4,
       ifname: 'br0',
       mtu: 1500,
       flags: ['BROADCAST', 'UP'],
@@ -32,6 +40,7 @@ const output = [
       ],
     },
     {
+      ifindex: 5,
       ifname: 'vnet0',
       mtu: 1500,
       flags: ['UP'],
@@ -39,6 +48,7 @@ const output = [
       linkinfo: { info_kind: 'tun' },
     },
     {
+      ifindex: 6,
       ifname: 'br0-nic',
       mtu: 1500,
       flags: [],
@@ -71,6 +81,7 @@ const reading = parseLinksAndRoutes(output);
 observes('links and routes are parsed from the output of ip', () => {
   const [, bridge, tap, dummy] = reading.links;
   assert.deepEqual(bridge, {
+    index: 4,
     name: 'br0',
     type: 'bridge',
     mac: mac(1),
@@ -186,6 +197,7 @@ const host: HostReading = {
       },
     ],
     addresses: ['10.0.0.1/24'],
+    dnsmasq: null,
     ports: { vnet0: { hairpin: true } },
   },
   sysctls: new Map([
@@ -211,7 +223,7 @@ const desired: DesiredNetwork = {
 
 /** Returns the output of `ip` for a bridge and its ports. */
 function portsOutput(info_data: object, ...ports: { ifname: string; info_kind?: string; data: object }[]) {
-  const common = { mtu: 1500, flags: ['UP'], address: '52:54:00:00:00:01', addr_info: [] };
+  const common = { ifindex: 4, mtu: 1500, flags: ['UP'], address: '52:54:00:00:00:01', addr_info: [] };
   const links = ports.map(({ ifname, info_kind, data }) => ({
     ...common,
     ifname,
@@ -243,6 +255,21 @@ observes('a network card and what stands for several leads to a LAN; taps, veths
   for (const type of ['tun', 'veth', 'dummy', 'ifb', 'vxlan', 'bridge'])
     assert.equal(leadsToLan({ type }), false, type);
 });
+
+observes(
+  'a dnsmasq that was there for another link of the name hears nothing; one that is unknown may',
+  () => {
+    const isUnbound = (dnsmasq: { pid: number; linkIndex: number } | null) => {
+      const running = { conf: null, pid: 7, isStopped: false };
+      return observeNetwork(desired, { ...host, dnsmasq: running, applied: { ...host.applied, dnsmasq } })
+        .dnsmasq.isUnbound;
+    };
+    assert.equal(isUnbound({ pid: 7, linkIndex: 4 }), false);
+    assert.equal(isUnbound({ pid: 7, linkIndex: 3 }), true);
+    assert.equal(isUnbound({ pid: 6, linkIndex: 3 }), false);
+    assert.equal(isUnbound(null), false);
+  },
+);
 
 observes('a kernel is replaced only if modules of others are installed, and not its own', () => {
   assert.equal(isKernelReplaced('6.1', ['6.12']), true);

@@ -121,7 +121,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     'iptables -A DOCKER-USER -i br0 -j ACCEPT',
   ],
   [{ kind: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
-  [{ kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false }, '- dnsmasq: process 7'],
+  [{ kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false, isUnbound: false }, '- dnsmasq: process 7'],
 ];
 
 describe('each kind of step has its description', () => {
