@@ -46,7 +46,7 @@ export const networkKeys: Explanations<NetworkSection> = {
     note: '',
     text: 'The firewall program that loads the rules.',
     choices: {
-      auto: 'nftables if it is installed, otherwise iptables',
+      auto: 'nftables if it is installed and the kernel takes its rules, otherwise iptables',
       nftables: 'a separate table, `table ip virlan-BRIDGE`',
       iptables: 'separate chains, and one jump to them from each built-in chain',
     },

@@ -7,6 +7,12 @@ import type { Ruleset } from './ruleset.ts';
 
 export type BackendName = 'nftables' | 'iptables';
 
+/**
+ * A part of the kernel that has refused virlan's rules: those of a whole backend, or the rule of iptables that
+ * fills in checksums, without which a network works for all but old DHCP clients.
+ */
+export type Lacking = BackendName | 'checksum';
+
 /** The place of rules: one bridge and one address family. */
 export interface RulesPlace {
   readonly bridge: string;
@@ -25,8 +31,8 @@ export interface Backend {
   readonly name: BackendName;
   /** Programs that must be installed. */
   programs(family: Family): readonly string[];
-  /** Returns a script that loads the rules on a host that has none of them. */
-  render(ruleset: Ruleset): string;
+  /** Returns a script that loads the rules on a host that has none of them, without what the kernel lacks. */
+  render(ruleset: Ruleset, lacking?: readonly Lacking[]): string;
   /** Returns the scripts that other available backends must load for this one. */
   companions(ruleset: Ruleset, available: readonly BackendName[]): RulesScript[];
   /** Loads a script in one transaction in place of virlan's present rules there. Throws CommandError. */

@@ -1,8 +1,8 @@
 // All firewall backends, and the choice among them.
 import type { Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { VirlanError } from '../errors.ts';
-import type { Backend, BackendName, RulesScript } from './backend.ts';
+import { CommandError, VirlanError } from '../errors.ts';
+import type { Backend, BackendName, Lacking, RulesScript } from './backend.ts';
 import { iptables } from './iptables.ts';
 import { nftables } from './nftables.ts';
 import type { Ruleset } from './ruleset.ts';
@@ -21,7 +21,7 @@ export type UsableFamilies = Readonly<Record<BackendName, readonly Family[]>>;
 export interface BackendChoice {
   readonly kind: 'backend';
   readonly chosen: BackendName;
-  readonly reason: 'configured' | 'preferred' | 'only-one-installed';
+  readonly reason: 'configured' | 'preferred' | 'only-one-installed' | 'others-refused';
   readonly available: readonly BackendName[];
 }
 
@@ -41,20 +41,25 @@ export function usableFamilies(
 }
 
 /**
- * Chooses the backend of a network. Throws VirlanError when none that the configuration allows is available.
+ * Chooses the backend of a network. `auto` prefers one whose rules the kernel has not refused. Throws
+ * VirlanError when none that the configuration allows is available.
  */
 export function chooseBackend(
   { firewall }: Pick<NetworkConfig, 'firewall'>,
   available: readonly BackendName[],
+  lacking: readonly Lacking[],
 ): BackendChoice {
-  const [preferred] = backendNames.filter(name => available.includes(name));
-  const chosen = firewall === 'auto' ? (preferred ?? 'iptables') : firewall;
+  const candidates = backendNames.filter(name => available.includes(name));
+  const [preferred = 'iptables'] = candidates;
+  const working = candidates.find(name => !lacking.includes(name)) ?? preferred;
+  const chosen = firewall === 'auto' ? working : firewall;
   if (!available.includes(chosen)) {
     const [program = ''] = backends[chosen].programs('ipv4');
     throw new VirlanError('no-backend', `${program} is not installed on this host: install ${chosen}`);
   }
   const automatic = available.length === 1 ? 'only-one-installed' : 'preferred';
-  return { kind: 'backend', chosen, reason: firewall === 'auto' ? automatic : 'configured', available };
+  const reason = chosen === preferred ? automatic : 'others-refused';
+  return { kind: 'backend', chosen, reason: firewall === 'auto' ? reason : 'configured', available };
 }
 
 /**
@@ -65,6 +70,7 @@ export function rulesScripts(
   ruleset: Ruleset,
   chosen: BackendName,
   available: readonly BackendName[],
+  lacking: readonly Lacking[],
 ): RulesScript[] {
   const { bridge, family } = ruleset;
   const backend = backends[chosen];
@@ -73,7 +79,37 @@ export function rulesScripts(
     family,
     backend: chosen,
     role: 'primary',
-    script: backend.render(ruleset),
+    script: backend.render(ruleset, lacking),
   };
-  return [primary, ...backend.companions(ruleset, available)];
+  return [primary, ...(lacking.includes('checksum') ? [] : backend.companions(ruleset, available))];
+}
+
+/** A load that the kernel refused. */
+export interface RefusedLoad extends Pick<RulesScript, 'backend' | 'family' | 'role'> {
+  readonly error: Error;
+}
+
+/**
+ * Returns what the kernel may lack beyond `known`, after it refused to load rules; null where nothing is left
+ * to be done without. Only a load without it shows whether it was that.
+ */
+export function nextLacking(
+  { firewall }: Pick<NetworkConfig, 'firewall'>,
+  available: readonly BackendName[],
+  known: readonly Lacking[],
+  { backend, family, role, error }: RefusedLoad,
+): readonly Lacking[] | null {
+  if (family !== 'ipv4' || isTemporary(error)) return null;
+  if (backend === 'iptables' && !known.includes('checksum')) return [...known, 'checksum'];
+  if (firewall !== 'auto' || role === 'companion') return null;
+  const others = known.filter(name => name !== 'checksum');
+  const next = [...others, backend];
+  return available.some(name => !next.includes(name)) ? next : null;
+}
+
+/** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */
+const lockedExitCode = 4;
+
+function isTemporary(error: Error): boolean {
+  return !(error instanceof CommandError) || error.reason !== 'failed' || error.exitCode === lockedExitCode;
 }

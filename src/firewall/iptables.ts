@@ -3,12 +3,12 @@
 //
 //   *filter
 //   :VIRLAN-FWD-k8s-br0 - [0:0]
-//   -I FORWARD 1 -m comment --comment virlan-k8s-br0 -j VIRLAN-FWD-k8s-br0
+//   -I FORWARD 1 -j VIRLAN-FWD-k8s-br0
 //   -A VIRLAN-FWD-k8s-br0 -i k8s-br0 -o k8s-br0 -j ACCEPT
 //   COMMIT
 import { type Family, formatPrefix } from '../address/ip.ts';
 import type { System } from '../system/system.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, Lacking } from './backend.ts';
 import { iptablesPrefix } from './rules-reader.ts';
 import type { Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
 
@@ -23,7 +23,7 @@ type Hook = keyof typeof hooks;
 
 const ownName = `VIRLAN-(?:${Object.values(hooks).join('|')})-(\\S+)`;
 const ownChainLine = new RegExp(`^(?::|-A )${ownName}`);
-const jumpLine = new RegExp(`^-A (?!VIRLAN-).* -j ${ownName}$`);
+const jumpLine = new RegExp(`^-A (?!VIRLAN-)\\S+ (?:.* )?-j ${ownName}$`);
 
 /** One of virlan's chains, and the single jump into it. */
 interface Chain {
@@ -38,7 +38,7 @@ interface Chain {
 export const iptables: Backend = {
   name: 'iptables',
   programs: family => [`${iptablesPrefix[family]}-restore`, `${iptablesPrefix[family]}-save`],
-  render: ruleset => renderChains(ruleset.bridge, chainsOf(ruleset)),
+  render: (ruleset, lacking = []) => renderChains(chainsOf(ruleset, lacking)),
   companions: () => [],
   async load(system, reader, place, script) {
     const listing = await iptables.list(reader, place);
@@ -57,7 +57,7 @@ async function restore({ run }: Pick<System, 'run'>, family: Family, script: str
   await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], { input: script });
 }
 
-function chainsOf(ruleset: Ruleset): Chain[] {
+function chainsOf(ruleset: Ruleset, lacking: readonly Lacking[]): Chain[] {
   const { bridge, family, input } = ruleset;
   const only = input.only === null ? [] : ['-i', input.only];
   const render = (rules: readonly Rule[]) => rules.flatMap(rule => renderRule(rule, [], family));
@@ -65,14 +65,14 @@ function chainsOf(ruleset: Ruleset): Chain[] {
     makeChain(bridge, 'filter', 'FORWARD', [], render(ruleset.forward)),
     makeChain(bridge, 'filter', 'INPUT', only, render(input.rules)),
     makeChain(bridge, 'nat', 'POSTROUTING', [], render(ruleset.postrouting)),
-    ...(family === 'ipv4' ? [checksumChain(bridge)] : []),
+    ...(family === 'ipv4' && !lacking.includes('checksum') ? [checksumChain(bridge)] : []),
   ];
   return chains.filter(({ rules }) => rules.length > 0);
 }
 
 /** Returns the script of the checksum rule alone, for a host whose other rules are in nftables. */
 export function checksumScript(bridge: string): string {
-  return renderChains(bridge, [checksumChain(bridge)]);
+  return renderChains([checksumChain(bridge)]);
 }
 
 /**
@@ -94,14 +94,13 @@ function makeChain(
   return { table, name: `VIRLAN-${hooks[hook]}-${bridge}`, hook, jump, rules };
 }
 
-function renderChains(bridge: string, chains: readonly Chain[]): string {
+function renderChains(chains: readonly Chain[]): string {
   const blocks = tableNames.map(table => {
     const own = chains.filter(chain => chain.table === table);
     return [
       ...own.map(({ name }) => `:${name} - [0:0]`),
-      ...own.map(({ hook, jump, name }) =>
-        ['-I', hook, '1', ...jump, '-m comment --comment', `virlan-${bridge}`, '-j', name].join(' '),
-      ),
+      // Without a comment, which not every kernel has: the chain's name tells whose it is.
+      ...own.map(({ hook, jump, name }) => ['-I', hook, '1', ...jump, '-j', name].join(' ')),
       ...own.flatMap(({ name, rules }) => rules.map(rule => `-A ${name} ${rule}`)),
     ];
   });

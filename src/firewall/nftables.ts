@@ -14,7 +14,7 @@ import type { PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
 export const nftables: Backend = {
   name: 'nftables',
   programs: () => ['nft'],
-  render: renderNftables,
+  render: ruleset => renderNftables(ruleset),
   // nftables has no statement that fills in checksums.
   companions: (ruleset, available) =>
     available.includes('iptables') && ruleset.family === 'ipv4'

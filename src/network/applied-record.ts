@@ -32,6 +32,11 @@ const schema = v.looseObject({
   dnsmasq: v.optional(v.nullable(v.looseObject({ pid: v.number(), linkIndex: v.number() })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
+  /** What the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
+  lacking: v.optional(
+    v.looseObject({ parts: v.array(v.picklist(['nftables', 'iptables', 'checksum'])), under: v.string() }),
+    { parts: [], under: '' },
+  ),
 });
 
 const format: RecordFormat<typeof schema> = {
@@ -50,7 +55,13 @@ export type AppliedRecord = v.InferOutput<typeof schema>;
 
 export type AppliedRules = AppliedRecord['rules'][number];
 
-const empty: AppliedRecord = { rules: [], addresses: [], dnsmasq: null, ports: {} };
+const empty: AppliedRecord = {
+  rules: [],
+  addresses: [],
+  dnsmasq: null,
+  ports: {},
+  lacking: { parts: [], under: '' },
+};
 
 function recordPath(bridge: string): string {
   return `${paths.run}/${bridge}.applied.json`;

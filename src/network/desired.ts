@@ -3,7 +3,7 @@ import { broadcastOf, type Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
 import { requiredModes } from '../dnsmasq/paths.ts';
-import type { BackendName } from '../firewall/backend.ts';
+import type { BackendName, Lacking } from '../firewall/backend.ts';
 import {
   type BackendChoice,
   chooseBackend,
@@ -20,6 +20,8 @@ export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly BackendName[];
   readonly families: UsableFamilies;
+  /** What the kernel has refused to load. */
+  readonly lacking: readonly Lacking[];
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
   /**
@@ -59,7 +61,7 @@ export interface Desired {
  */
 export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired {
   const { bridge, subnet } = network;
-  const backend = chooseBackend(network, host.backends);
+  const backend = chooseBackend(network, host.backends, host.lacking);
   const dummyState = {
     mac: linkMac('nic', host.machineId, bridge),
     mtu: network.mtu,
@@ -95,7 +97,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
         : []),
     ]),
     rules: host.families[backend.chosen].flatMap(family =>
-      rulesScripts(rulesets[family](network), backend.chosen, host.backends),
+      rulesScripts(rulesets[family](network), backend.chosen, host.backends, host.lacking),
     ),
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     modes: requiredModes(bridge),

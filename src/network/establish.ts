@@ -14,6 +14,7 @@ import { conflictText } from './conflicts.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import { groupByUnit } from './group-by-unit.ts';
 import { kernelReplacedText } from './kernel.ts';
+import { readLacking, rememberLacking } from './lacking.ts';
 import { bootId, type OriginalNetwork, originalHost, readOriginalState } from './original-state.ts';
 import { replacedKernel } from './read-kernel.ts';
 import {
@@ -26,7 +27,9 @@ import {
   removeRecords,
   wouldLose,
 } from './record-changes.ts';
+import { type Refusal, rememberRefusal, withoutRefused, withRefusals } from './refusals.ts';
 import type { DesiredNetwork, HostState } from './state.ts';
+import type { FailedStep } from './step-groups.ts';
 import { isEssential, type Step, type StepOf } from './steps.ts';
 import {
   type OwnSurvey,
@@ -55,12 +58,46 @@ export function withNetworkLock<T>(
   return withLock(paths.networkLock, lockTimeoutSeconds, work);
 }
 
+/** A network that could not be established. */
+class NotEstablished extends VirlanError {
+  /** The step because of which it could not. */
+  readonly failed: FailedStep;
+
+  constructor(failed: FailedStep, message: string) {
+    super('apply-failed', message, { cause: failed.error });
+    this.failed = failed;
+  }
+}
+
 /**
  * Establishes a network completely, or throws VirlanError and leaves the host as it was, by planning from
  * what is there back to what was there. Another firewall that refuses its part does not count. Needs the
  * network lock.
  */
 export async function establish(network: NetworkConfig): Promise<Established> {
+  const known = readLacking(network.bridge);
+  const refusals: Refusal[] = [];
+  for (;;) {
+    const lacking = refusals.at(-1)?.lacking ?? known;
+    try {
+      const established = await establishCompletely(network);
+      const refused = rememberRefusal(network, lacking, established.failed);
+      return withRefusals(network, established, [...refusals, ...refused]);
+    } catch (error) {
+      if (!(error instanceof NotEstablished)) throw error;
+      const refused = rememberRefusal(network, lacking, [error.failed]);
+      refusals.push(...refused);
+      if (refused.length > 0) continue;
+      rememberLacking(network.bridge, known);
+      const [first] = refusals;
+      if (first === undefined) throw error;
+      const message = `${first.failed.error.message}; without that, ${error.message}`;
+      throw new VirlanError('apply-failed', message, { cause: error });
+    }
+  }
+}
+
+async function establishCompletely(network: NetworkConfig): Promise<Established> {
   const host = surveyHost();
   const survey = await surveyOwn(network);
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
@@ -88,7 +125,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
     const kernel = replacedKernel();
     const reason = kernel === null ? '' : `; ${kernelReplacedText(kernel)}`;
     const message = `${failure.error.message}${reason}; ${outcome}`;
-    throw new VirlanError('apply-failed', message, { cause: failure.error });
+    throw new NotEstablished(failure, message);
   }
   recordIsWanted(network.bridge);
   // DHCP answers by now: other firewalls, which may be slow, do not delay it.
@@ -109,6 +146,27 @@ export async function establish(network: NetworkConfig): Promise<Established> {
  * established. Needs the network lock.
  */
 export async function establishWhatWorks(
+  network: NetworkConfig,
+  choose: (steps: readonly Step[]) => readonly Step[],
+): Promise<Established> {
+  const known = readLacking(network.bridge);
+  const refusals: Refusal[] = [];
+  let established = await tryWhatWorks(network, choose);
+  for (;;) {
+    const lacking = refusals.at(-1)?.lacking ?? known;
+    const refused = rememberRefusal(network, lacking, established.failed);
+    if (refused.length === 0) break;
+    refusals.push(...refused);
+    const again = await tryWhatWorks(network, choose);
+    established = { ...joinApplied(withoutRefused(established, refused), again), warnings: again.warnings };
+  }
+  const isRefused = established.failed.some(({ step }) => step.kind === 'load rules' && isEssential(step));
+  if (!isRefused) return withRefusals(network, established, refusals);
+  rememberLacking(network.bridge, known);
+  return { ...established, failed: [...refusals.map(({ failed }) => failed), ...established.failed] };
+}
+
+async function tryWhatWorks(
   network: NetworkConfig,
   choose: (steps: readonly Step[]) => readonly Step[],
 ): Promise<Established> {

@@ -185,11 +185,14 @@ function planSysctls(desired: ReadonlyMap<string, string>, observed: ReadonlyMap
   });
 }
 
-function planLoad({ backend, family, bridge, script }: RulesScript, { rules }: ObservedNetwork): Step[] {
+function planLoad(
+  { backend, family, bridge, role, script }: RulesScript,
+  { rules }: ObservedNetwork,
+): Step[] {
   const found = rules.find(each => each.backend === backend && each.family === family);
   const drift = found?.drift ?? [];
   const isRight = found?.present === true && found.loaded === script && drift.length === 0;
-  return isRight ? [] : [{ kind: 'load rules', backend, family, bridge, script, drift }];
+  return isRight ? [] : [{ kind: 'load rules', backend, family, bridge, role, script, drift }];
 }
 
 function planRemovals({ bridge, rules }: DesiredNetwork, observed: ObservedNetwork): Step[] {

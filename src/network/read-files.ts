@@ -17,6 +17,7 @@ import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { desiredNetwork, dummyName, type HostFacts } from './desired.ts';
+import { readLacking } from './lacking.ts';
 import { hasGlobalIpv6 } from './links.ts';
 import type { HostReading } from './observe.ts';
 import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } from './read-kernel.ts';
@@ -32,13 +33,15 @@ export function readFiles(
   families: UsableFamilies,
 ) {
   const reservations = readReservations(network);
+  const lacking = readLacking(network.bridge);
   const facts = gatherFacts(network, {
     backends: available,
     families,
+    lacking,
     reservations: reservations.kind === 'known' ? reservations.lines : null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
-  return { desired, backend, reservations, observed: readObjects(desired) };
+  return { desired, backend, lacking, reservations, observed: readObjects(desired) };
 }
 
 /** Reads from files what exists of the desired objects. */
@@ -94,7 +97,7 @@ function readReservations(
 
 function gatherFacts(
   { name, bridge }: NetworkConfig,
-  known: Pick<HostFacts, 'backends' | 'families' | 'reservations'>,
+  known: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'reservations'>,
 ): HostFacts {
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.

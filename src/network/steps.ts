@@ -5,7 +5,7 @@ import { type Family, familyOf } from '../address/ip.ts';
 import type { FixedHost } from '../config/config.ts';
 import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
-import type { BackendName } from '../firewall/backend.ts';
+import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
@@ -59,6 +59,7 @@ interface StepFields {
     readonly backend: BackendName;
     readonly family: Family;
     readonly bridge: string;
+    readonly role: RulesScript['role'];
     readonly script: string;
     readonly drift: readonly RuleDrift[];
   };
@@ -274,9 +275,12 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).fault(step, bridge);
 }
 
-/** Returns whether a network must not be established without a step. A kernel may lack the rules of IPv6. */
+/**
+ * Returns whether a network must not be established without a step. A kernel may lack the rules of IPv6, and
+ * that which fills in checksums.
+ */
 export function isEssential(step: Step): boolean {
-  return step.kind !== 'load rules' || step.family !== 'ipv6';
+  return step.kind !== 'load rules' || (step.family !== 'ipv6' && step.role === 'primary');
 }
 
 export function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { Lacking } from '../firewall/backend.ts';
 import { availableBackends, type BackendChoice, chooseBackend } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset } from '../firewall/ruleset.ts';
@@ -12,6 +13,7 @@ import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
+import { readLacking } from './lacking.ts';
 import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, leadsToLan } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
@@ -29,6 +31,8 @@ export interface OwnSurvey {
   readonly desired: DesiredNetwork;
   /** The firewall backend, and why it was chosen. */
   readonly backend: BackendChoice;
+  /** What the kernel has refused to load. */
+  readonly lacking: readonly Lacking[];
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
   /**
@@ -108,7 +112,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     // Once the programs run, so that they and this process work at the same time.
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
-  const { desired, backend, reservations } = files;
+  const { desired, backend, lacking, reservations } = files;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
@@ -118,6 +122,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     network,
     desired,
     backend,
+    lacking,
     observed,
     steps: planNetwork(desired, observed),
     refusal: isEstablished ? null : (conflicts[0] ?? null),
@@ -134,7 +139,8 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
 
 async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Promise<OtherFirewallsSurvey> {
   const { bridge } = network;
-  const { chosen } = chooseBackend(network, availableBackends(system.isInstalled));
+  const lacking = readLacking(bridge);
+  const { chosen } = chooseBackend(network, availableBackends(system.isInstalled), lacking);
   const reading = await readOtherFirewalls(system, bridge, reader);
   const found = foundRules(bridge, reading);
   const unknown = await findUnknownChains(system, bridge, chosen, reading);
@@ -144,13 +150,16 @@ async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Pr
     steps: planOtherFirewalls(bridge, wantedRules(makeRuleset(network), chosen, reading), found),
     warnings: [
       ...unknown.map(each => ({ kind: 'unknown-chain', bridge, found: each }) as const),
-      ...unreadWarnings(reading),
+      // Where the kernel has no nf_tables, there are no chains of it to see.
+      ...unreadWarnings(reading).filter(
+        ({ unread }) => unread.subject !== 'chains' || !lacking.includes('nftables'),
+      ),
     ],
   };
 }
 
-function unreadWarnings({ unread }: OtherFirewallsReading): NetworkWarning[] {
-  return unread.map(each => ({ kind: 'unread', unread: each }));
+function unreadWarnings({ unread }: OtherFirewallsReading) {
+  return unread.map(each => ({ kind: 'unread', unread: each }) as const);
 }
 
 /**

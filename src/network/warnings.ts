@@ -1,4 +1,5 @@
 // Warnings about a network: problems that virlan cannot or must not repair.
+import type { Lacking } from '../firewall/backend.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Conflict } from './conflicts.ts';
@@ -19,6 +20,8 @@ export type NetworkWarning =
   | { readonly kind: 'kernel-replaced'; readonly release: string }
   /** A chain of an unknown program may drop packets of machines. */
   | { readonly kind: 'unknown-chain'; readonly bridge: string; readonly found: UnknownChain }
+  /** The kernel refused rules, and the network was established without them. */
+  | { readonly kind: 'rules-refused'; readonly part: Lacking; readonly error: Error }
   /** Something of another firewall could not be read. */
   | { readonly kind: 'unread'; readonly unread: Unread }
   /** dnsmasq keeps its old configuration because it rejects the new one. */

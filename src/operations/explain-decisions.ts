@@ -4,6 +4,7 @@ import { availableBackends, type BackendChoice, chooseBackend } from '../firewal
 import { machineOn } from '../identity/machine.ts';
 import type { TrailStep } from '../identity/trail.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { readLacking } from '../network/lacking.ts';
 import { system } from '../system/system.ts';
 import { predictNicAddress } from './predict-identity.ts';
 
@@ -24,7 +25,10 @@ export async function explainDecisions(
   for (const network of networks) {
     const { name, bridge } = network;
     if (available.length > 0)
-      decisions.push({ about: `network ${name}`, trail: [chooseBackend(network, available)] });
+      decisions.push({
+        about: `network ${name}`,
+        trail: [chooseBackend(network, available, readLacking(bridge))],
+      });
     if (domain === undefined) continue;
     const { macs } = machineOn(bridge, passThroughNetworks(name, bridge), domain);
     for (const nic of macs.keys()) {

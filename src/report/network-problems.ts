@@ -1,4 +1,6 @@
 // Finds the problems that `virlan status` lists under a network. Pure.
+
+import type { Lacking } from '../firewall/backend.ts';
 import type { DesiredNetwork, ObservedNetwork } from '../network/state.ts';
 import type { Step } from '../network/steps.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
@@ -7,6 +9,8 @@ import type { NetworkProblem } from './status.ts';
 export interface ProblemSources {
   readonly desired: Pick<DesiredNetwork, 'dummy' | 'rules'>;
   readonly observed: Pick<ObservedNetwork, 'link'>;
+  /** What the kernel has refused to load. */
+  readonly lacking: readonly Lacking[];
   /** Steps of the network, and of the host as a whole, that are pending. */
   readonly steps: readonly Step[];
   readonly hostSteps: readonly Step[];
@@ -17,7 +21,7 @@ export interface ProblemSources {
 
 /** Returns the problems, the most severe first. A network that was never established has only conflicts. */
 export function findProblems(sources: ProblemSources): NetworkProblem[] {
-  const { desired, observed, steps, hostSteps, warnings, isKnown } = sources;
+  const { desired, observed, lacking, steps, hostSteps, warnings, isKnown } = sources;
   const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asProblem);
   if (observed.link === null && !isKnown) return [...conflicts, { kind: 'not-established' }];
   const pending = [...hostSteps, ...steps];
@@ -27,7 +31,11 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
     ...(pending.length === 0 ? [] : [{ kind: 'drift', steps: pending } as const]),
     ...warnings.filter(({ kind }) => kind !== 'conflict').map(asProblem),
     ...(desired.dummy.state === null ? [{ kind: 'no-dummy' } as const] : []),
-    ...(hasIptables ? [] : [{ kind: 'no-checksum' } as const]),
+    ...(lacking.includes('checksum')
+      ? [{ kind: 'checksum-refused' } as const]
+      : hasIptables
+        ? []
+        : [{ kind: 'no-checksum' } as const]),
   ];
 }
 

@@ -22,6 +22,8 @@ export function networkProblemText(problem: NetworkProblem): string {
       return 'this kernel has no dummy NICs; the bridge keeps its MAC without one';
     case 'no-checksum':
       return 'iptables, which fills in the checksum of DHCP replies, is not installed: install iptables';
+    case 'checksum-refused':
+      return 'this kernel refuses the rule of iptables that fills in the checksum of DHCP replies: the network works, but old DHCP clients may not take an address';
     case 'fight':
       return fightText(problem.fight);
     case 'failed':

@@ -54,6 +54,8 @@ export type NetworkProblem =
   | { readonly kind: 'drift'; readonly steps: readonly Step[] }
   | { readonly kind: 'no-dummy' }
   | { readonly kind: 'no-checksum' }
+  /** The kernel refuses the rule of iptables that fills in checksums. */
+  | { readonly kind: 'checksum-refused' }
   | { readonly kind: 'fight'; readonly fight: Fight }
   /** A repair failed when it was last tried. */
   | { readonly kind: 'failed'; readonly error: Error }

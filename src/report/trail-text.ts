@@ -50,6 +50,7 @@ const backendReasons: Readonly<Record<BackendChoice['reason'], string>> = {
   configured: 'virlan.ini says so',
   preferred: 'preferred where it is installed',
   'only-one-installed': 'the only one that is installed',
+  'others-refused': 'the kernel refused the rules of the other',
 };
 
 const skipReasons: Readonly<Record<SkipReason, string>> = {

@@ -25,6 +25,10 @@ export function warningText(warning: NetworkWarning): string {
     }
     case 'kernel-replaced':
       return kernelReplacedText(warning.release);
+    case 'rules-refused':
+      return warning.part === 'checksum'
+        ? `the kernel refuses the rule that fills in checksums of DHCP replies, and machines do without: ${warning.error.message}`
+        : `the kernel refuses rules of ${warning.part}, so the other firewall backend has them: ${warning.error.message}`;
     case 'unread':
       return unreadText(warning.unread);
     case 'dnsmasq-keeps-configuration':

@@ -212,7 +212,7 @@ probes('without nft packets are not counted, which is reported', async () => {
   await execa('mv', ['/usr/sbin/nft', '/usr/sbin/nft.hidden']);
   const stages = await runProbe();
   await execa('mv', ['/usr/sbin/nft.hidden', '/usr/sbin/nft']);
-  assert.equal(stages['probe-forward'], 'skipped: nft is not on this host: packets cannot be counted');
+  assert.equal(stages['probe-forward'], 'skipped: nft does not work on this host: packets cannot be counted');
   assert.equal(stages['probe-return'], `ok: ${internetAddress} answers`);
 });
 

@@ -40,7 +40,7 @@ function handleOf(chain: string, pattern: string): string {
 
 /** Returns the arguments of iptables for a jump to one of virlan's chains. */
 function jump(hook: string, chain: string): string {
-  return `${hook} -m comment --comment virlan-k8s-br0 -j VIRLAN-${chain}-k8s-br0`;
+  return `${hook} -j VIRLAN-${chain}-k8s-br0`;
 }
 
 const links: Damage[] = [

@@ -1,7 +1,9 @@
 // The choice of a firewall backend, and why it was made.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { availableBackends, chooseBackend } from '../../src/firewall/backends.ts';
+import { CommandError } from '../../src/errors.ts';
+import type { Lacking } from '../../src/firewall/backend.ts';
+import { availableBackends, chooseBackend, nextLacking } from '../../src/firewall/backends.ts';
 import { trailText } from '../../src/report/trail-text.ts';
 import { network } from './builders.ts';
 
@@ -17,8 +19,11 @@ backends('a backend is available when all of its programs are installed', () => 
 
 backends('the choice says why', () => {
   const both = ['nftables', 'iptables'] as const;
-  const text = (wanted: string, available: readonly ('nftables' | 'iptables')[]) =>
-    trailText(chooseBackend(network(`firewall = ${wanted}`), available));
+  const text = (
+    wanted: string,
+    available: readonly ('nftables' | 'iptables')[],
+    lacking: readonly Lacking[] = [],
+  ) => trailText(chooseBackend(network(`firewall = ${wanted}`), available, lacking));
   const installed = 'installed: nftables, iptables';
   assert.equal(text('auto', both), `firewall nftables: preferred where it is installed; ${installed}`);
   assert.equal(text('iptables', both), `firewall iptables: virlan.ini says so; ${installed}`);
@@ -26,7 +31,51 @@ backends('the choice says why', () => {
     text('auto', ['iptables']),
     'firewall iptables: the only one that is installed; installed: iptables',
   );
+  const refused = 'the kernel refused the rules of the other';
+  assert.equal(text('auto', both, ['nftables']), `firewall iptables: ${refused}; ${installed}`);
+  assert.equal(
+    text('auto', both, ['nftables', 'iptables']),
+    `firewall nftables: preferred where it is installed; ${installed}`,
+  );
+  assert.equal(text('nftables', both, ['nftables']), `firewall nftables: virlan.ini says so; ${installed}`);
   assert.throws(() => text('nftables', ['iptables']), { code: 'no-backend' });
+});
+
+backends('what a kernel may lack after it refused rules is tried in one order', () => {
+  const failure = (reason: CommandError['reason'], exitCode: number | null = 1) =>
+    new CommandError('no', { reason, exitCode, stderr: '' });
+  const both = ['nftables', 'iptables'] as const;
+  const next = (
+    firewall: string,
+    known: readonly Lacking[],
+    load: Partial<Parameters<typeof nextLacking>[3]>,
+    available: readonly ('nftables' | 'iptables')[] = both,
+  ) =>
+    nextLacking(network(`firewall = ${firewall}`), available, known, {
+      backend: 'nftables',
+      family: 'ipv4',
+      role: 'primary',
+      error: failure('failed'),
+      ...load,
+    });
+  const iptables = { backend: 'iptables' } as const;
+  assert.deepEqual(next('auto', [], {}), ['nftables']);
+  assert.deepEqual(next('auto', ['nftables'], iptables), ['nftables', 'checksum']);
+  assert.equal(next('auto', ['nftables', 'checksum'], iptables), null);
+  assert.deepEqual(next('auto', [], iptables), ['checksum']);
+  assert.deepEqual(next('auto', ['checksum'], iptables), ['iptables']);
+  assert.deepEqual(next('nftables', [], { ...iptables, role: 'companion' }), ['checksum']);
+  assert.equal(next('auto', ['checksum'], { ...iptables, role: 'companion' }), null);
+  // Somebody's choice, the only backend, the family without which a network works.
+  assert.equal(next('nftables', [], {}), null);
+  assert.equal(next('iptables', ['checksum'], iptables), null);
+  assert.equal(next('auto', [], {}, ['nftables']), null);
+  assert.equal(next('auto', [], { family: 'ipv6' }), null);
+  // Says nothing about the kernel: a program that hangs, is missing or was killed, and a lock that is taken.
+  for (const reason of ['timeout', 'missing', 'killed'] as const)
+    assert.equal(next('auto', [], { error: failure(reason, null) }), null);
+  assert.equal(next('auto', [], { ...iptables, error: failure('failed', 4) }), null);
+  assert.equal(next('auto', [], { error: new Error('no') }), null);
 });
 
 backends.run();

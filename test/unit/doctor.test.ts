@@ -109,6 +109,7 @@ doctor('the installer and the hooks use the mark and the name that the doctor lo
 const host: DoctorHostFacts = {
   survey: { observed: { sysctls: new Map(), sysctlFile: null }, steps: [] },
   nftError: null,
+  isNftNeeded: true,
   replacedKernel: null,
   conntrack: { count: 10, max: 65_536 },
   portOwners: [],
@@ -144,6 +145,7 @@ const hosts: [Partial<DoctorHostFacts>, CheckId, State, DetailKind, fields: obje
     { release: '6.1.0' },
   ],
   [{ nftError: 'nft: no' }, 'kernel', 'fail', 'nft-fails', { message: 'nft: no' }],
+  [{ nftError: 'nft: no', isNftNeeded: false }, 'kernel', 'warn', 'nft-fails', { message: 'nft: no' }],
   [{ hooks: { qemu: { kind: 'missing' } } }, 'hooks', 'fail', 'hook-missing', { driver: 'qemu' }],
   [
     { hooks: { daemon: { kind: 'not-executable', path: '/x' } } },
@@ -295,6 +297,7 @@ const bridge = 'k8s-br0';
 function rules(...drift: RuleDrift[]): Step {
   return {
     kind: 'load rules',
+    role: 'primary',
     backend: 'nftables',
     family: 'ipv4',
     bridge,

@@ -170,6 +170,7 @@ const up: ProblemSources = {
     { kind: 'unread', unread: { subject: 'chains', error } },
     { kind: 'conflict', conflict },
   ],
+  lacking: [],
   isKnown: true,
 };
 

@@ -56,7 +56,7 @@ firewall('beside nftables, iptables only fills in the checksums of DHCP replies'
     checksumScript('k8s-br0'),
     `*mangle
 :VIRLAN-POST-k8s-br0 - [0:0]
--I POSTROUTING 1 -m comment --comment virlan-k8s-br0 -j VIRLAN-POST-k8s-br0
+-I POSTROUTING 1 -j VIRLAN-POST-k8s-br0
 -A VIRLAN-POST-k8s-br0 -o k8s-br0 -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill
 COMMIT
 `,
@@ -127,7 +127,7 @@ COMMIT
 -D POSTROUTING -m comment --comment virlan-br0 -j VIRLAN-POST-br0
 -D POSTROUTING -m comment --comment virlan-br0 -j VIRLAN-POST-br0
 :VIRLAN-POST-br0 - [0:0]
--I POSTROUTING 1 -m comment --comment virlan-br0 -j VIRLAN-POST-br0
+-I POSTROUTING 1 -j VIRLAN-POST-br0
 -A VIRLAN-POST-br0 -o br0 -p udp -m udp --dport 68 -j CHECKSUM --checksum-fill
 COMMIT
 `,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
-import type { BackendName } from '../../src/firewall/backend.ts';
+import type { BackendName, Lacking } from '../../src/firewall/backend.ts';
 import { usableFamilies } from '../../src/firewall/backends.ts';
 import { makeRuleset } from '../../src/firewall/ruleset.ts';
 import {
@@ -40,6 +40,7 @@ const newTap: Omit<TapState, 'name'> = { up: true, mtu: 1500, master: null, opti
 const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
   backends: ['nftables', 'iptables'],
+  lacking: [],
   hasDummy: true,
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
@@ -93,6 +94,7 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     stp: fc.constantFrom('yes', 'no'),
     mtu: fc.constantFrom(1500, 9000),
     backends: fc.constantFrom<HostFacts['backends'][]>(['nftables'], ['iptables'], ['nftables', 'iptables']),
+    lacking: fc.subarray<Lacking>(['nftables', 'iptables', 'checksum']),
     hasDummy: fc.boolean(),
     keepsIpv6Off: fc.boolean(),
     taps: fc.subarray(['vnet0', 'vnet1']).chain(names => fc.tuple(...names.map(anyTap))),

@@ -66,12 +66,21 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   [{ kind: 'remove file', path, from: 'a\n' }, `- ${path}: `],
   [{ kind: 'set mode', bridge, path, from: 0o700, to: 0o755 }, `~ mode of ${path}: 0700 → 0755`],
   [
-    { kind: 'load rules', backend: 'nftables', family: 'ipv4', bridge, script: nft, drift: [] },
+    {
+      kind: 'load rules',
+      role: 'primary',
+      backend: 'nftables',
+      family: 'ipv4',
+      bridge,
+      script: nft,
+      drift: [],
+    },
     '+ firewall (nftables): table ip virlan-br0, 23 rules',
   ],
   [
     {
       kind: 'load rules',
+      role: 'primary',
       backend: 'iptables',
       family: 'ipv4',
       bridge,

@@ -16,6 +16,7 @@ const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from:
 const ipv6: Step = { kind: 'set sysctl', key: 'net.ipv6.conf.br0.disable_ipv6', from: null, to: '1' };
 const rules: Step = {
   kind: 'load rules',
+  role: 'primary',
   backend: 'nftables',
   family: 'ipv4',
   bridge: 'br0',

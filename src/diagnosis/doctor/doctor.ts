@@ -21,7 +21,7 @@ export interface Check extends Finding {
  */
 export async function examine(config: Config, machineName: string | null): Promise<Check[]> {
   const machine = machineName === null ? null : await readMachineFacts(machineName, config);
-  const host = readHostFacts();
+  const host = readHostFacts(config);
   const groups = await Promise.all([
     host.then(facts => ({ about: 'host', findings: judgeHost(facts) })),
     ...networksOf(config, machine).map(async network => ({

@@ -17,6 +17,8 @@ export interface DoctorHostFacts {
   readonly survey: HostSurvey;
   /** The error of nft; null where it works, or is not installed. */
   readonly nftError: string | null;
+  /** True if a network has its rules in nftables. */
+  readonly isNftNeeded: boolean;
   /** The release of the running kernel if its modules are gone; otherwise null. */
   readonly replacedKernel: string | null;
   /** The number of connections that the kernel tracks, and its limit. */

@@ -8,12 +8,14 @@ export function judgeHost(facts: DoctorHostFacts): Finding[] {
   return [judgeKernel(facts), judgeHooks(facts), judgeDnsmasqVersion(facts)];
 }
 
-function judgeKernel({ nftError, replacedKernel, conntrack }: DoctorHostFacts): Finding {
+function judgeKernel({ nftError, isNftNeeded, replacedKernel, conntrack }: DoctorHostFacts): Finding {
   if (replacedKernel !== null) return fail('kernel', { kind: 'kernel-replaced', release: replacedKernel });
-  if (nftError !== null) return fail('kernel', { kind: 'nft-fails', message: nftError });
+  if (nftError !== null && isNftNeeded) return fail('kernel', { kind: 'nft-fails', message: nftError });
   if (conntrack !== null && conntrack.count >= conntrack.max)
     return fail('kernel', { kind: 'conntrack-full', max: conntrack.max });
-  return ok('kernel', { kind: 'kernel-ready' });
+  return nftError === null
+    ? ok('kernel', { kind: 'kernel-ready' })
+    : warn('kernel', { kind: 'nft-fails', message: nftError });
 }
 
 function judgeHooks({ hooks }: DoctorHostFacts): Finding {

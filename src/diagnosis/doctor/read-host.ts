@@ -1,8 +1,10 @@
 // Reads the doctor's facts about the host.
 import { accessSync, constants, existsSync } from 'node:fs';
+import type { Config, NetworkConfig } from '../../config/config.ts';
 import { messageOf } from '../../errors.ts';
-import { availableBackends } from '../../firewall/backends.ts';
+import { availableBackends, chooseBackend } from '../../firewall/backends.ts';
 import { listTimeoutSeconds } from '../../firewall/rules-reader.ts';
+import { readLacking } from '../../network/lacking.ts';
 import { replacedKernel } from '../../network/read-kernel.ts';
 import { surveyHost } from '../../network/survey-host.ts';
 import { readFileOrNull } from '../../system/files.ts';
@@ -14,7 +16,7 @@ import { parsePortOwners } from './ports.ts';
 import { readDnsmasqPackage } from './read-dnsmasq.ts';
 
 /** Reads the facts about the host. */
-export async function readHostFacts(): Promise<DoctorHostFacts> {
+export async function readHostFacts({ networks }: Config): Promise<DoctorHostFacts> {
   const [nftError, portOwners, dnsmasq] = await Promise.all([
     readNftError(),
     readPortOwners(),
@@ -23,12 +25,21 @@ export async function readHostFacts(): Promise<DoctorHostFacts> {
   return {
     survey: surveyHost(),
     nftError,
+    isNftNeeded: networks.some(usesNftables),
     replacedKernel: replacedKernel(),
     conntrack: readConntrack(),
     portOwners,
     dnsmasq,
     hooks: existsSync('/etc/libvirt') ? readHooks() : null,
   };
+}
+
+function usesNftables(network: NetworkConfig): boolean {
+  const available = availableBackends(system.isInstalled);
+  return (
+    available.includes('nftables') &&
+    chooseBackend(network, available, readLacking(network.bridge)).chosen === 'nftables'
+  );
 }
 
 async function readNftError(): Promise<string | null> {

@@ -16,7 +16,7 @@ import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 /** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(
   network: NetworkConfig,
-  host: Promise<Pick<DoctorHostFacts, 'nftError'>>,
+  host: Promise<Pick<DoctorHostFacts, 'nftError' | 'isNftNeeded'>>,
 ): Promise<NetworkFacts> {
   const { bridge } = network;
   const survey = await surveyNetwork(network);
@@ -42,10 +42,10 @@ function linksOf(uplink: Uplink | null): string[] {
 /** Sends a probe, unless it must fail for a reason that another check reports. */
 async function probeIfUseful(
   { network, observed: { link, dnsmasq } }: Survey,
-  { nftError }: Pick<DoctorHostFacts, 'nftError'>,
+  { nftError, isNftNeeded }: Pick<DoctorHostFacts, 'nftError' | 'isNftNeeded'>,
 ): Promise<readonly Finding[]> {
   const { bridge } = network;
-  if (nftError !== null) return notSent({ kind: 'probe-without-nft' });
+  if (nftError !== null && isNftNeeded) return notSent({ kind: 'probe-without-nft' });
   if (link?.up !== true) return notSent({ kind: 'probe-without-bridge', bridge });
   if (dnsmasq.pid === null) return notSent({ kind: 'probe-without-dnsmasq' });
   return probe(network);

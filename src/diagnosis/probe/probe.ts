@@ -107,8 +107,10 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   if (portWaitedMs === null) return judgeProbe(facts);
 
   const counted = { bridge, mac, ip, nextHop: parseIpv4(nextHop ?? '') ?? network.gateway };
-  const canCount = availableBackends(system.isInstalled).includes('nftables');
-  if (canCount) await run('nft', ['-f', '-'], { input: renderCounters(counted) });
+  // On a kernel without nf_tables the network may work by iptables.
+  const canCount =
+    availableBackends(system.isInstalled).includes('nftables') &&
+    (await runOrNull('nft', ['-f', '-'], { input: renderCounters(counted) })) !== null;
   const report = await runGuest(request);
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =

@@ -63,7 +63,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
   },
   'outside-unreachable': { seen: () => 'this host has no way to the outside' },
   'next-hop-unknown': { seen: ({ dev }) => `${dev} has no next hop to ask` },
-  'packets-not-counted': { seen: () => 'nft is not on this host: packets cannot be counted' },
+  'packets-not-counted': { seen: () => 'nft does not work on this host: packets cannot be counted' },
   'silence-unexplained': {
     seen: ({ nextHop }) => `${nextHop} does not answer a machine, and without nft the reason cannot be seen`,
   },

@@ -1,0 +1,57 @@
+// Rules that the kernel refuses: remembers them, so that a network is established without them.
+import type { NetworkConfig } from '../config/config.ts';
+import type { Lacking } from '../firewall/backend.ts';
+import { availableBackends, nextLacking } from '../firewall/backends.ts';
+import { system } from '../system/system.ts';
+import type { Applied } from './apply.ts';
+import { readLacking, rememberLacking } from './lacking.ts';
+import type { FailedStep } from './step-groups.ts';
+import type { NetworkWarning } from './warnings.ts';
+
+type Outcome = Applied & { readonly warnings: readonly NetworkWarning[] };
+
+/** Rules that the kernel refused, and the part that a network can be established without. */
+export interface Refusal {
+  readonly part: Lacking;
+  /** All that the kernel lacks, this part included. */
+  readonly lacking: readonly Lacking[];
+  readonly failed: FailedStep;
+}
+
+/** Remembers what the kernel refused, if a network can be established without it. Returns it, or nothing. */
+export function rememberRefusal(
+  network: NetworkConfig,
+  known: readonly Lacking[],
+  failed: readonly FailedStep[],
+): Refusal[] {
+  for (const each of failed) {
+    const { step, error } = each;
+    if (step.kind !== 'load rules') continue;
+    const next = nextLacking(network, availableBackends(system.isInstalled), known, { ...step, error });
+    const part = next?.find(name => !known.includes(name));
+    if (next === null || part === undefined) continue;
+    rememberLacking(network.bridge, next);
+    return [{ part, lacking: next, failed: each }];
+  }
+  return [];
+}
+
+/** Returns the outcome with the refusals that lasted as warnings, in place of failures. */
+export function withRefusals(
+  { bridge }: NetworkConfig,
+  established: Outcome,
+  refusals: readonly Refusal[],
+): Outcome {
+  const lasting = readLacking(bridge);
+  const { warnings, ...outcome } = withoutRefused(established, refusals);
+  const added = refusals
+    .filter(({ part }) => lasting.includes(part))
+    .map(({ part, failed: { error } }) => ({ kind: 'rules-refused', part, error }) as const);
+  return { ...outcome, warnings: [...warnings, ...added] };
+}
+
+/** Returns the outcome without the failures that are refusals. */
+export function withoutRefused(established: Outcome, refusals: readonly Refusal[]): Outcome {
+  const { failed } = established;
+  return { ...established, failed: failed.filter(each => !refusals.some(other => other.failed === each)) };
+}
