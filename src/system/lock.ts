@@ -1,29 +1,51 @@
-// Locks between processes, by flock(2).
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+// Locks between processes, taken without running a program, because a machine's start waits for one:
+//   /run/virlan/ledger.lock.fifo             a FIFO; the holder of the lock has it open for reading
+//   /run/virlan/ledger.lock.holder -> 1234   there while the lock is held, by this process
+//   /run/virlan/ledger.lock.takeover         flock(2) on it is held by who removes the link of a dead holder
+//   /run/virlan/ledger.lock                  the lock of earlier versions, by flock(2): lock-programs.ts
+// Only one process can make the link. The kernel closes the FIFO when its holder ends, however it ends, and a
+// FIFO that nobody reads cannot be opened for writing without waiting: a link beside such a FIFO is of a
+// holder that has died. Any user could take the name of an abstract socket; these files are in a directory of
+// root's.
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
-import type { ExecaError } from 'execa';
-import { CommandError, VirlanError } from '../errors.ts';
+import { VirlanError } from '../errors.ts';
+import { isMissing } from './files.ts';
+
+/** Pause between two tries to take a lock that is held. A try takes 20 µs. */
+const retryMs = 5;
 
 /** Another process held the lock for all of the time allowed. */
 export class LockTimeout extends VirlanError {
   override readonly name = 'LockTimeout';
 
-  constructor(path: string, lockTimeoutSeconds: number, cause: unknown) {
+  constructor(path: string, lockTimeoutSeconds: number, holder: string | null, cause?: unknown) {
     const held = `${path} was held by another virlan for ${lockTimeoutSeconds} s`;
-    super('lock-timeout', `${held}: see which process with "fuser ${path}"`, { cause });
+    const command = holder === null ? `fuser ${path}` : `ps -f ${holder}`;
+    super('lock-timeout', `${held}: see which process with "${command}"`, { cause });
   }
 }
 
-/**
- * flock(1) ends with it when the lock is not free in time; its errors are those of sysexits.h, from 64 on.
- */
-const lockHeldExitCode = 1;
+/** A lock that is held: the descriptors to close when it is released. */
+interface Held {
+  readonly fifo: number;
+  /** Of the lock of earlier versions; null on a host without. */
+  readonly earlier: number | null;
+}
 
 /**
- * Runs `work` while no other process does so with the same lock file, and returns its result. Node cannot
- * flock(2), so flock(1) takes the lock on a file that it inherits: the lock belongs to that open file, which
- * this process still holds when flock(1) has ended, and the kernel releases it when this process ends,
- * however it ends. Throws LockTimeout.
+ * Runs `work` while no other process does so with the same lock, nor another call in this process, and returns
+ * its result. The kernel releases the lock when this process ends, however it ends. Throws LockTimeout.
  */
 export async function withLock<T>(
   path: string,
@@ -31,32 +53,151 @@ export async function withLock<T>(
   work: () => T | Promise<T>,
 ): Promise<T> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const file = openSync(path, 'a', 0o600);
+  const fifo = await take(path, lockTimeoutSeconds);
+  let earlier: number | null = null;
   try {
-    await takeLock(path, file, lockTimeoutSeconds);
+    earlier = await takeEarlier(path, lockTimeoutSeconds);
     return await work();
   } finally {
-    closeSync(file);
+    release(path, { fifo, earlier });
   }
 }
 
-async function takeLock(path: string, file: number, lockTimeoutSeconds: number): Promise<void> {
-  const { startProgram } = await import('./execa.ts');
-  const args = ['--exclusive', '--wait', String(lockTimeoutSeconds), '0'];
+/** Returns the descriptor that holds the lock. */
+async function take(path: string, lockTimeoutSeconds: number): Promise<number> {
+  const end = performance.now() + lockTimeoutSeconds * 1000;
+  for (;;) {
+    const fifo = await tryToTake(path);
+    if (fifo !== null) return fifo;
+    if (await removeDeadHolder(path)) continue;
+    if (performance.now() >= end) throw new LockTimeout(path, lockTimeoutSeconds, holderOf(path));
+    await new Promise(resolve => setTimeout(resolve, retryMs));
+  }
+}
+
+/** Returns the descriptor that holds the lock; null when another one holds it. */
+async function tryToTake(path: string): Promise<number | null> {
+  // Nobody has the FIFO open for longer than a try without holding the lock: it would be taken for a holder.
+  if (holderOf(path) !== null) return null;
+  // Before the link exists, so that there is no link of a living holder beside a FIFO that nobody reads.
+  const fifo = await openFifo(path);
   try {
-    // execa's types know the descriptors up to 9 only. stderr is inherited because a pipe for it takes 4 ms,
-    // and a machine's start waits.
-    await startProgram('flock', args, { stdin: file as 3, stdout: 'ignore', stderr: 'inherit' });
-  } catch (cause) {
-    const { code, exitCode = null, signal } = cause as ExecaError;
-    if (exitCode === lockHeldExitCode) throw new LockTimeout(path, lockTimeoutSeconds, cause);
-    const details = { exitCode, stderr: '', cause };
-    if (code === 'ENOENT')
-      throw new CommandError('flock is not on this host: install util-linux', {
-        reason: 'missing',
-        ...details,
-      });
-    const outcome = `flock on ${path} ended with ${exitCode ?? signal}`;
-    throw new CommandError(outcome, { reason: exitCode === null ? 'killed' : 'failed', ...details });
+    symlinkSync(String(process.pid), holderPath(path));
+    return fifo;
+  } catch (error) {
+    closeSync(fifo);
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return null;
+    throw error;
+  }
+}
+
+function release(path: string, { fifo, earlier }: Held): void {
+  try {
+    if (earlier !== null) closeSync(earlier);
+    rmSync(holderPath(path), { force: true });
+  } finally {
+    closeSync(fifo);
+  }
+}
+
+async function openFifo(path: string): Promise<number> {
+  // With O_NONBLOCK, opening a FIFO does not wait for a writer.
+  const open = () => openSync(fifoPath(path), constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    return open();
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    const { makeFifo } = await import('./lock-programs.ts');
+    await makeFifo(fifoPath(path));
+    return open();
+  }
+}
+
+/** Removes the link of a holder that has died. Returns whether it did so. */
+async function removeDeadHolder(path: string): Promise<boolean> {
+  if (deadHolder(path) === null) return false;
+  const takeover = openSync(`${path}.takeover`, 'a', 0o600);
+  try {
+    const { flock } = await import('./lock-programs.ts');
+    await flock(takeover, takeoverTimeoutSeconds);
+    // Whoever else may remove a link is its living holder or waits for this flock.
+    const isDead = deadHolder(path) !== null;
+    if (isDead) rmSync(holderPath(path), { force: true });
+    return isDead;
+  } finally {
+    closeSync(takeover);
+  }
+}
+
+/** Longest wait for a process that removes a link, which takes it a millisecond. */
+const takeoverTimeoutSeconds = 5;
+
+/**
+ * Returns what tells the link of a dead holder from all others; null when there is none. The link that was
+ * there before nobody read the FIFO, and still is there after, had no living holder in between.
+ */
+function deadHolder(path: string): string | null {
+  const before = identityOf(holderPath(path));
+  return before !== null && !isRead(fifoPath(path)) && identityOf(holderPath(path)) === before
+    ? before
+    : null;
+}
+
+/** Returns whether a process has a FIFO open for reading. */
+function isRead(fifo: string): boolean {
+  try {
+    closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENXIO' || isMissing(error)) return false;
+    throw error;
+  }
+}
+
+function identityOf(path: string): string | null {
+  try {
+    const { ino, ctimeNs } = lstatSync(path, { bigint: true });
+    return `${ino} ${ctimeNs}`;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/** Returns the number of the process that holds a lock; null when the lock is free. */
+function holderOf(path: string): string | null {
+  try {
+    return readlinkSync(holderPath(path));
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+function fifoPath(path: string): string {
+  return `${path}.fifo`;
+}
+
+function holderPath(path: string): string {
+  return `${path}.holder`;
+}
+
+/**
+ * Takes the lock of earlier versions where one of them has run since the host booted: it may still run, in a
+ * hook. Returns the descriptor that holds it.
+ */
+async function takeEarlier(path: string, lockTimeoutSeconds: number): Promise<number | null> {
+  if (!existsSync(path)) return null;
+  const file = openSync(path, 'a', 0o600);
+  try {
+    const { flock, FlockTimeout } = await import('./lock-programs.ts');
+    await flock(file, lockTimeoutSeconds).catch((error: unknown) => {
+      if (error instanceof FlockTimeout) throw new LockTimeout(path, lockTimeoutSeconds, null, error);
+      throw error;
+    });
+    return file;
+  } catch (error) {
+    closeSync(file);
+    throw error;
   }
 }

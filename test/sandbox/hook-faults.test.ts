@@ -1,11 +1,13 @@
 // The installed hooks when something is missing, hangs, or is replaced at that moment: libvirt goes on, and
 // machines have reservations.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { withLock } from '../../src/system/lock.ts';
+import { paths } from '../../src/system/paths.ts';
 import { hookEnvironment, prepare, runHook } from './hook-calls.ts';
 import {
   checkout,
@@ -18,7 +20,6 @@ import {
 } from './host.ts';
 import { restorePrograms, stubProgram } from './program-stubs.ts';
 import { processes } from './snapshot.ts';
-import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
 const faults = suite('hook faults');
@@ -125,14 +126,12 @@ faults('upgrades while machines start: each has its reservation', async () => {
 
 faults('another virlan holds the lock of the network, and dnsmasq is dead', async () => {
   for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');
-  const lock = '/run/virlan/network.lock';
-  const holder = spawn('flock', [lock, 'sleep', '1000'], { stdio: 'ignore', detached: true });
-  await until(() => spawnSync('flock', ['--nonblock', lock, 'true']).status === 1);
-  const began = performance.now();
-  await assertPrepared();
-  const seconds = (performance.now() - began) / 1000;
-  process.kill(-(holder.pid ?? 0), 'SIGKILL');
-  assert(seconds < 20, `${seconds} s`);
+  await withLock(paths.networkLock, 5, async () => {
+    const began = performance.now();
+    await assertPrepared();
+    const seconds = (performance.now() - began) / 1000;
+    assert(seconds < 20, `${seconds} s`);
+  });
 });
 
 faults('virlan.ini can never be read to its end', async () => {

@@ -10,7 +10,7 @@ export type Snapshot = readonly string[];
  */
 const volatile = /_timer$|^(operstate$|topology_change|bridge_id|root_id|designated_|tentative)/;
 /** Files that virlan never removes: locks, the log, and the mark of a network that is to stay down. */
-const lasting = /\.lock$|^\/run\/virlan\/[^/]+\.down$|^\/var\/log\//;
+const lasting = /\.lock(\.fifo|\.takeover)?$|^\/run\/virlan\/[^/]+\.down$|^\/var\/log\//;
 
 /** Takes a snapshot of the kernel's state, of files and of dnsmasq. */
 export async function snapshot(): Promise<Snapshot> {

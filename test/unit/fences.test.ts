@@ -66,6 +66,7 @@ const effects = [
   'src/system/execa.ts',
   'src/system/files.ts',
   'src/system/follow.ts',
+  'src/system/lock-programs.ts',
   'src/system/lock.ts',
   'src/system/machine-id.ts',
   'src/system/neighbours.ts',

@@ -112,7 +112,7 @@ running('a lock has one holder at a time', async () => {
   await withLock(path, 5, async () => {
     await assert.rejects(
       withLock(path, 0, () => order.push('never')),
-      (error: unknown) => error instanceof LockTimeout && error.message.includes('fuser'),
+      (error: unknown) => error instanceof LockTimeout && error.message.includes(`ps -f ${process.pid}`),
     );
     order.push('first');
   });
