@@ -55,8 +55,19 @@ function formatStatus({ virlan, watcher, networks, notes }: Status): string[] {
 }
 
 function formatNetwork(network: NetworkStatus): string[] {
-  const { name, bridge, subnet, gateway, up, firewall, dnsmasq, otherFirewalls, problems, machines } =
-    network;
+  const {
+    name,
+    bridge,
+    subnet,
+    gateway,
+    up,
+    firewall,
+    dnsmasq,
+    otherFirewalls,
+    otherPorts,
+    problems,
+    machines,
+  } = network;
   const facts = [
     subnet,
     `gateway ${gateway}`,
@@ -70,6 +81,7 @@ function formatNetwork(network: NetworkStatus): string[] {
       ({ name: other, rules }) =>
         `  other firewall ${other}${rules.length === 0 ? '' : `, with ${count(rules.length, 'rule')} of virlan`}`,
     ),
+    ...(otherPorts.length === 0 ? [] : [`  other links in ${bridge}: ${forTerminal(otherPorts.join(', '))}`]),
     ...problems.map(problem => `  ${style('!', 'yellow')} ${forTerminal(problem)}`),
     ...(machines.length === 0
       ? ['  no machines yet']

@@ -64,6 +64,8 @@ export interface NetworkDetails {
   'port-shared': { readonly owner: PortOwner };
   'as-configured': None;
   'not-established': { readonly bridge: string; readonly others: number };
+  /** A link in the bridge that leads to a LAN. Its name is hostile. */
+  'lan-port': { readonly bridge: string; readonly link: string };
   /** A pending change of `virlan up`: the first step about a subject, and the number of others. */
   'plan-step': {
     readonly subject: StepCheck;

@@ -3,13 +3,14 @@
 import type { Mac } from '../address/mac.ts';
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
-import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
+import { type Link, type LinksAndRoutes, leadsToLan, probeLink, type Route } from './links.ts';
 import type {
   BridgeState,
   DesiredNetwork,
   FoundRules,
   LinkAddress,
   ObservedNetwork,
+  OtherPort,
   PortOptions,
   RootPort,
   RuleDrift,
@@ -74,6 +75,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     ),
     unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
     taps: observeTaps(desired, reading),
+    otherPorts: findOtherPorts(desired, links),
     rootPort: link === undefined ? null : findRootPort(link, links),
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
     rules: reading.rules.map(listing => observeRules(listing, applied)),
@@ -101,6 +103,14 @@ function observeTaps({ taps }: DesiredNetwork, { links, applied }: HostReading):
       const options = port?.options ?? applied.ports[name] ?? {};
       return { name, up, mtu, master, options };
     });
+}
+
+/** Returns the links in the bridge that neither libvirt's machines nor virlan need there. */
+function findOtherPorts({ bridge, dummy, taps }: DesiredNetwork, links: readonly Link[]): OtherPort[] {
+  const own = [dummy.name, probeLink, ...taps.map(({ name }) => name)];
+  return links
+    .filter(({ name, master }) => master === bridge && !own.includes(name))
+    .map(link => ({ name: link.name, leadsToLan: leadsToLan(link) }));
 }
 
 /**

@@ -78,6 +78,13 @@ export interface TapState {
   readonly options: PortOptions;
 }
 
+/** A link that somebody else put into the bridge. Its name is hostile. */
+export interface OtherPort {
+  readonly name: string;
+  /** True if frames from outside of the host may come in by it. */
+  readonly leadsToLan: boolean;
+}
+
 /** The port of a guest which leads to the root of the spanning tree. */
 export interface RootPort {
   readonly name: string;
@@ -153,6 +160,8 @@ export interface ObservedNetwork {
   readonly unrouted: readonly LinkAddress[];
   /** Desired taps that exist. */
   readonly taps: readonly TapState[];
+  /** Links in the bridge that are neither a machine's nor virlan's. */
+  readonly otherPorts: readonly OtherPort[];
   /** Null if the root is the bridge itself, or is behind a link that is no guest's. */
   readonly rootPort: RootPort | null;
   readonly sysctls: ReadonlyMap<string, string>;

@@ -14,7 +14,7 @@ import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
 import { readLacking } from './lacking.ts';
-import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, leadsToLan } from './links.ts';
+import { hasGlobalIpv6, knownSubnets } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
 import { planNetwork, planOtherFirewalls } from './plan.ts';
@@ -128,7 +128,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     refusal: isEstablished ? null : (conflicts[0] ?? null),
     warnings: [
       ...kernelWarnings(),
-      ...lanPortWarnings(bridge, kernel),
+      ...lanPortWarnings(bridge, observed),
       ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
@@ -184,9 +184,9 @@ function ipv6Warnings(bridge: string, families: readonly Family[]): NetworkWarni
   ];
 }
 
-function lanPortWarnings(bridge: string, { links }: LinksAndRoutes): NetworkWarning[] {
-  return links
-    .filter(link => link.master === bridge && leadsToLan(link))
+function lanPortWarnings(bridge: string, { otherPorts }: ObservedNetwork): NetworkWarning[] {
+  return otherPorts
+    .filter(port => port.leadsToLan)
     .map(({ name }) => ({ kind: 'lan-port', bridge, link: name }));
 }
 

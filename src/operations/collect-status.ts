@@ -76,6 +76,7 @@ async function collectNetwork(
         name: firewall,
         rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
+    otherPorts: observed.otherPorts.map(port => port.name),
     problems: [...unreadable, ...findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps })].map(
       networkProblemText,
     ),

@@ -40,6 +40,8 @@ export interface NetworkStatus {
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
   /** The other firewalls on the host that virlan knows, and the rules that it added to them. */
   readonly otherFirewalls: readonly { readonly name: OtherFirewallName; readonly rules: readonly string[] }[];
+  /** Links in the bridge that are neither a machine's nor virlan's. Their names are hostile. */
+  readonly otherPorts: readonly string[];
   readonly problems: readonly string[];
   /** The result of the watcher's last probe; null without one. */
   readonly probe: ProbeStatus | null;

@@ -5,6 +5,7 @@ import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
+import { shellQuoted } from '../text.ts';
 
 /** Describes a warning in one line, with the remedy. Names of other programs' chains in it are hostile. */
 export function warningText(warning: NetworkWarning): string {
@@ -21,7 +22,7 @@ export function warningText(warning: NetworkWarning): string {
       return unknownChainText(warning.bridge, warning.found);
     case 'lan-port': {
       const { bridge, link } = warning;
-      return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ip link set dev ${link} nomaster`;
+      return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ip link set dev ${shellQuoted(link)} nomaster`;
     }
     case 'kernel-replaced':
       return kernelReplacedText(warning.release);

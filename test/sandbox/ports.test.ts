@@ -220,18 +220,29 @@ for (const mtu of [1400, 1500, 9000]) {
   });
 }
 
-ports('a link of a LAN in the bridge, and modules of another kernel alone, are named by status', async () => {
-  await configure('');
-  await up();
-  await sh(`ip link add lan type veth peer name lan-peer
+ports(
+  'links of other programs in the bridge are listed, and one of a LAN is named by status and doctor',
+  async () => {
+    await configure('');
+    await up();
+    await sh(`ip link add lan type veth peer name lan-peer
     ip link add link lan name lan5 type macvlan
     ip link set lan5 master k8s-br0
     ip link set lan-peer master k8s-br0
     mkdir -p /usr/lib/modules/6.99`);
-  const { stdout } = await virlan('status');
-  assert.match(stdout, /lan5, which leads to a LAN, is in k8s-br0/);
-  assert.doesNotMatch(stdout, /lan-peer/);
-  assert.match(stdout, /the modules of the running kernel .*: reboot/);
-});
+    const { stdout } = await virlan('status');
+    assert.match(stdout, /lan5, which leads to a LAN, is in k8s-br0/);
+    assert.doesNotMatch(stdout, /lan-peer, which/);
+    const [{ otherPorts }] = JSON.parse((await virlan('status', '--json')).stdout).networks;
+    assert.deepEqual(otherPorts.sort(), ['lan-peer', 'lan5']);
+    assert.match(stdout, /other links in k8s-br0: lan/);
+    const { checks } = JSON.parse((await virlan('doctor', '--json')).stdout);
+    const found = checks.find(({ code }: { code: string }) => code === 'lan-port');
+    assert.deepEqual([found.check, found.state], ['bridge', 'warn']);
+    await sh(found.fix.command);
+    assert.equal((await linkOf('lan5')).master, undefined);
+    assert.match(stdout, /the modules of the running kernel .*: reboot/);
+  },
+);
 
 ports.run();

@@ -190,7 +190,11 @@ for (const [facts, check, state, kind, fields] of hosts) {
 const networkFacts: NetworkFacts = {
   survey: {
     network: network(),
-    observed: { link: null, dnsmasq: { conf: null, pid: 86, isStopped: false, isUnbound: false } },
+    observed: {
+      link: null,
+      dnsmasq: { conf: null, pid: 86, isStopped: false, isUnbound: false },
+      otherPorts: [],
+    },
     steps: [],
     warnings: [],
     damage: null,
@@ -382,7 +386,11 @@ doctor('another program on a port is a warning while dnsmasq runs, and otherwise
   const beside = problemOf(judgeNetwork(networkFacts, { ...host, portOwners }));
   assert.deepEqual(beside, { check: 'dhcp-port', state: 'warn', detail: { kind: 'port-shared', owner } });
   const stopped = surveyed({
-    observed: { link: null, dnsmasq: { conf: null, pid: null, isStopped: false, isUnbound: false } },
+    observed: {
+      link: null,
+      dnsmasq: { conf: null, pid: null, isStopped: false, isUnbound: false },
+      otherPorts: [],
+    },
   });
   assert.deepEqual(problemOf(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {
     check: 'dhcp-port',

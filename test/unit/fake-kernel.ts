@@ -76,6 +76,7 @@ export class FakeKernel {
         const found = this.taps.get(name);
         return found === undefined ? [] : [{ name, ...found }];
       }),
+      otherPorts: [],
       rootPort: this.rootPort,
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
       rules: (['nftables', 'iptables'] as const).flatMap(backend =>

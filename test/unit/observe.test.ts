@@ -250,6 +250,22 @@ observes('while another bridge is the root, its forward delay is not taken for t
   assert.deepEqual(observe(11), { forwardDelay: null, rootPort: null }, 'a root in the LAN is left alone');
 });
 
+observes("links in the bridge that are not the machines', the dummy NIC or the probe are listed", () => {
+  const port = (ifname: string, info_kind?: string) => ({
+    ifname,
+    data: {},
+    ...(info_kind && { info_kind }),
+  });
+  const links = [port('vnet0', 'tun'), port('br0-nic', 'dummy'), port('virlan-probe', 'veth')];
+  const others = [port('eth1'), port('vnet7', 'tun'), port('docker;1', 'veth')];
+  const { otherPorts } = observeNetwork(desired, { ...host, ...portsOutput({}, ...links, ...others) });
+  assert.deepEqual(otherPorts, [
+    { name: 'eth1', leadsToLan: true },
+    { name: 'vnet7', leadsToLan: false },
+    { name: 'docker;1', leadsToLan: false },
+  ]);
+});
+
 observes('a network card and what stands for several leads to a LAN; taps, veths and dummies do not', () => {
   for (const type of [null, 'bond', 'vlan', 'team']) assert.equal(leadsToLan({ type }), true, String(type));
   for (const type of ['tun', 'veth', 'dummy', 'ifb', 'vxlan', 'bridge'])

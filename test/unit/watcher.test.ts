@@ -53,6 +53,7 @@ function network(name: string, ...problems: string[]): NetworkStatus {
     firewall: 'nftables',
     dnsmasq: { running: true, pid: 7 },
     otherFirewalls: [],
+    otherPorts: [],
     problems,
     probe: null,
     machines: [],

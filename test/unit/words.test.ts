@@ -61,6 +61,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'port-shared': [{ owner }],
   'as-configured': [{}],
   'not-established': [{ bridge, others: 8 }],
+  'lan-port': [
+    { bridge, link: 'eth1' },
+    { bridge, link: 'a;b' },
+  ],
   'plan-step': [
     { subject: 'dnsmasq', bridge, step: { kind: 'start dnsmasq', bridge }, others: 0 },
     { subject: 'bridge', bridge, step: { kind: 'add route', link: bridge, address }, others: 1 },

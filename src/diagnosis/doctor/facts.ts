@@ -32,7 +32,7 @@ export interface DoctorHostFacts {
 /** Facts about one network. */
 export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage'> & {
-    readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq'>;
+    readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts'>;
   };
   /** Chains of other programs on the way of packets that drop by policy. Their names are hostile. */
   readonly droppingChains: readonly Pick<Chain, 'family' | 'table' | 'name'>[];

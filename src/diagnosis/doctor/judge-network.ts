@@ -13,7 +13,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     judgeLedger(facts),
     judgeMacs(facts),
     ...judgePorts(facts, host),
-    subject('bridge'),
+    judgeBridge(facts),
     subject('stp'),
     subject('taps'),
     subject('settings'),
@@ -78,6 +78,17 @@ function judgeSubject({ survey }: NetworkFacts, check: StepCheck): Finding | nul
   return check === 'bridge' && !isEstablished
     ? fail(check, { kind: 'not-established', bridge, others })
     : fail(check, { kind: 'plan-step', subject: check, bridge, step, others });
+}
+
+function judgeBridge(facts: NetworkFacts): Finding {
+  const { survey } = facts;
+  const [port] = survey.observed.otherPorts.filter(({ leadsToLan }) => leadsToLan);
+  return (
+    judgeSubject(facts, 'bridge') ??
+    (port === undefined
+      ? ok('bridge', { kind: 'as-configured' })
+      : warn('bridge', { kind: 'lan-port', bridge: survey.network.bridge, link: port.name }))
+  );
 }
 
 function isFirstLoad(step: Step): boolean {

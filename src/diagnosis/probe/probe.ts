@@ -11,6 +11,7 @@ import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
+import { probeLink } from '../../network/links.ts';
 import { readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
@@ -33,7 +34,7 @@ import { isReachable } from './reachability.ts';
 import { traced } from './trace.ts';
 
 /** The name of the network namespace, of the host's end of its link, and of the DHCP client. */
-const probeNamespace = 'virlan-probe';
+const probeNamespace = probeLink;
 
 /** Longest wait for another probe. */
 const probeLockTimeoutSeconds = 20;

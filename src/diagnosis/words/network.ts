@@ -55,6 +55,11 @@ export const networkWords: Words<keyof NetworkDetails> = {
       `there is no bridge ${bridge}${andMore(others)}: the network is not established`,
     fix: () => virlanRepairs(),
   },
+  'lan-port': {
+    seen: ({ bridge, link }) =>
+      `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan`,
+    fix: ({ link }) => repairs(`ip link set dev ${shellQuoted(link)} nomaster`),
+  },
   'plan-step': {
     seen: ({ subject, bridge, step, others }) =>
       `${faultOf(step, bridge)}${andMore(others)}: ${consequences[subject]}`,
