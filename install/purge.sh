@@ -7,6 +7,7 @@ purge() {
   rm -rf /var/lib/virlan /var/cache/virlan /run/virlan
   rm -f /var/log/virlan.log
   for directory in /var/lib/dnsmasq/*/; do
+    rm -f "${directory}names"
     hostsfile=${directory}hostsfile
     [ -f "$hostsfile" ] || continue
     sed -i '/ # virlan$/d' "$hostsfile"

@@ -23,6 +23,10 @@ async function dispatch(driver: string, operation: string): Promise<HookOutcome>
     const { unplugNic } = await import('../operations/plug-nic.ts');
     return unplugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
   }
+  if (driver === 'network' && operation === 'updated') {
+    const { updateNetwork } = await import('../operations/update-network.ts');
+    return updateNetwork(readFileSync(0, 'utf8'), loadConfig(paths.config));
+  }
   if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
     const { startDaemon } = await import('../operations/start-daemon.ts');
     return startDaemon(loadConfig(paths.config));

@@ -35,7 +35,8 @@ export function stepJson(step: Step): object {
 function fieldsInJson(step: Step): object {
   if (step.kind === 'add bridge')
     return { state: { ...step.state, addresses: step.state.addresses.map(addressJson) } };
-  if (step.kind === 'write reservations') return { network: step.network.name };
+  if (step.kind === 'write reservations' || step.kind === 'write names')
+    return { network: step.network.name };
   return 'address' in step ? { address: addressJson(step.address) } : {};
 }
 

@@ -1,5 +1,5 @@
 // Renders dnsmasq.conf of a network, such as `dhcp-range=192.168.100.2,192.168.100.254,255.255.255.0,…`.
-import { broadcastOf, formatIp, netmaskOf } from '../address/ip.ts';
+import { broadcastOf, formatIp, formatPrefix, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -55,6 +55,9 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     `local=/${domain}/`,
     'expand-hosts',
     'no-hosts',
+    `addn-hosts=${files.names}`,
+    '# The outside knows no names of these addresses.',
+    `rev-server=${formatPrefix(subnet)}`,
     '# The outside knows neither names without a domain nor the names of private addresses.',
     'domain-needed',
     'bogus-priv',

@@ -88,6 +88,11 @@ export function withProbe(hostsfile: Hostsfile, probe: Reservation | null): Host
   return { ...hostsfile, byHand: [...others, ...wanted] };
 }
 
+/** Returns the file without the line of a probe. */
+export function withoutProbe(hostsfile: Hostsfile): Hostsfile {
+  return withProbe(hostsfile, null) ?? hostsfile;
+}
+
 /** Returns the file with these as virlan's lines; null when they are the same in any order. */
 export function withReservations(hostsfile: Hostsfile, lines: readonly string[]): Hostsfile | null {
   const wanted = new Set(lines);

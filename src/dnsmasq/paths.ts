@@ -10,10 +10,12 @@ export interface DnsmasqPaths {
   readonly conf: string;
   /** Reservations, see hostsfile.ts. */
   readonly hostsfile: string;
+  /** Names, see names.ts. */
+  readonly names: string;
   /** Leases, see leases.ts. */
   readonly leases: string;
   readonly pid: string;
-  /** The version of the hostsfile that dnsmasq was told of last, see `tellDnsmasq` in process.ts. */
+  /** The version of the hostsfile and the names that dnsmasq was told of last, see `tellDnsmasq` in process.ts. */
   readonly told: string;
 }
 
@@ -24,6 +26,7 @@ export function dnsmasqPaths(bridge: string): DnsmasqPaths {
     directory,
     conf: `${directory}/dnsmasq.conf`,
     hostsfile: `${directory}/hostsfile`,
+    names: `${directory}/names`,
     leases: `${directory}/leases`,
     pid: `/run/dnsmasq/${bridge}.pid`,
     told: `${paths.run}/${bridge}.told`,
@@ -35,12 +38,13 @@ export function dnsmasqPaths(bridge: string): DnsmasqPaths {
  * than root. Nobody but their owner may write them: what a user puts there, root would read or follow.
  */
 export function requiredModes(bridge: string): ReadonlyMap<string, number> {
-  const { directory, conf, hostsfile, pid } = dnsmasqPaths(bridge);
+  const { directory, conf, hostsfile, names, pid } = dnsmasqPaths(bridge);
   return new Map([
     [dnsmasqRoot, 0o755],
     [directory, 0o755],
     [conf, 0o644],
     [hostsfile, 0o644],
+    [names, 0o644],
     [dirname(pid), 0o755],
   ]);
 }

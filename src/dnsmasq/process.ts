@@ -129,20 +129,24 @@ function hasNoProcess(error: unknown): boolean {
 }
 
 /**
- * Makes dnsmasq read the hostsfile by SIGHUP, unless it has read this version. The version is kept in a file,
+ * Makes dnsmasq read the hostsfile and the names by SIGHUP, unless it has read this version. The version is kept in a file,
  * so that after a virlan process was killed between writing and telling, the next one tells. Returns false
- * when no dnsmasq runs: it reads the hostsfile when it starts.
+ * when no dnsmasq runs: it reads them when it starts.
  */
 export function tellDnsmasq(bridge: string): boolean {
-  const { hostsfile, told } = dnsmasqPaths(bridge);
-  const { ino, mtimeNs } = statSync(hostsfile, { bigint: true });
   const pid = findDnsmasq(bridge);
-  const version = `${pid} ${ino} ${mtimeNs}\n`;
   if (pid === null) return false;
+  const { told, hostsfile, names } = dnsmasqPaths(bridge);
+  const version = `${[pid, ...[hostsfile, names].map(versionOf)].join(' ')}\n`;
   if (readOwnFileOrNull(told) === version) return true;
   process.kill(pid, 'SIGHUP');
   remember(told, version);
   return true;
+}
+
+function versionOf(path: string): string {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stats === undefined ? '-' : `${stats.ino} ${stats.mtimeNs}`;
 }
 
 /** Without the version, on a full /run, dnsmasq is told once more the next time. */

@@ -36,9 +36,9 @@ interface StartFailure {
  * cannot use a port, and CommandError when it fails otherwise.
  */
 export async function startDnsmasq(bridge: string): Promise<void> {
-  const { pid, hostsfile } = dnsmasqPaths(bridge);
+  const { pid, hostsfile, names } = dnsmasqPaths(bridge);
   mkdirSync(dirname(pid), { recursive: true });
-  writeFileSync(hostsfile, '', { flag: 'a', mode: 0o644 });
+  for (const path of [hostsfile, names]) writeFileSync(path, '', { flag: 'a', mode: 0o644 });
   const dying = findDyingDnsmasq(bridge);
   if (dying !== null) await endsInTime(dying);
   const failure = await (hasUnit(bridge) ? startUnit(unitOf(bridge)) : startProcess(bridge));

@@ -10,9 +10,11 @@ import {
   promisedBy,
   type Reservation,
   reservationLine,
+  withoutProbe,
   withReservation,
 } from '../dnsmasq/hostsfile.ts';
 import { isCurrent, type Lease, type PromisedAddress } from '../dnsmasq/leases.ts';
+import { type NamedAddress, nameLines, withNames } from '../dnsmasq/names.ts';
 import type { Moment } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
@@ -25,6 +27,8 @@ import type { TrailStep } from './trail.ts';
 export interface DecisionInput {
   readonly ledger: Ledger;
   readonly hostsfile: Hostsfile;
+  /** The text of the file of names. */
+  readonly names: string;
   /** Called only when a new address is chosen. */
   leases(): readonly Lease[];
   /** The addresses that somebody else on the bridge was heard to answer for. */
@@ -37,17 +41,19 @@ export interface Decision {
   readonly reserved: Reserved;
   /** The changed hostsfile; null when it needs no change. */
   readonly hostsfile: Hostsfile | null;
+  /** The changed lines of the file of names; null when it needs no change. */
+  readonly names: readonly string[] | null;
 }
 
-/** The name of a network, and its `[host.…]` sections. */
-type NamedHosts = Pick<NetworkConfig, 'name' | 'hosts'>;
+/** The part of a network's configuration that its reservations and names follow from. */
+export type ReservedNetwork = Pick<NetworkConfig, 'name' | 'bridge' | 'gateway' | 'hosts'>;
 
 /** Decides on the reservations of a machine. Throws VirlanError 'damaged-file' for a line of the ledger. */
 export function decide(
   network: NetworkConfig,
   machine: Machine,
   moment: Moment,
-  { ledger, hostsfile, leases, answered, isKnown }: DecisionInput,
+  { ledger, hostsfile, names, leases, answered, isKnown }: DecisionInput,
   now: Date,
 ): Decision {
   const byHand = handLines(hostsfile);
@@ -56,23 +62,90 @@ export function decide(
   const lines = [...reserved.entries, ...reserved.displaced].flatMap(
     entry => reservationOf(entry, claimed) ?? [],
   );
-  return { reserved, hostsfile: withReservation(hostsfile, lines) };
+  return {
+    reserved,
+    hostsfile: withReservation(hostsfile, lines),
+    names: changedNames(network, machine, { ledger, names }, reserved, claimed),
+  };
 }
+
+/**
+ * Returns the lines of the file of names after a reservation; null when nothing changes. Only the lines of
+ * the machine, of those that lost something to it and of its predecessors are compared: ten thousand others
+ * cost nothing.
+ */
+function changedNames(
+  { name }: Pick<ReservedNetwork, 'name'>,
+  machine: Machine,
+  { ledger, names }: Pick<DecisionInput, 'ledger' | 'names'>,
+  { entries, displaced, ledger: after }: Reserved,
+  claimed: readonly HandLine[],
+): string[] | null {
+  const predecessors = ledger.named(name, machine.name);
+  const machines = new Set([...entries, ...displaced, ...predecessors].map(({ uuid }) => uuid));
+  const namedIn = (each: Ledger) =>
+    [...machines].flatMap(uuid => each.ofMachine(name, uuid).flatMap(entry => namesOf(entry, claimed) ?? []));
+  return withNames(names, namedIn(ledger), namedIn(after));
+}
+
+/** Returns the names of an entry's address; null when it has no line in the hostsfile. */
+function namesOf(entry: LedgerEntry, claimed: readonly HandLine[]): NamedAddress | null {
+  const reservation = reservationOf(entry, claimed);
+  return reservation === null ? null : { ip: reservation.ip, names: [reservation.hostname] };
+}
+
+/**
+ * Returns the lines of a network's file of names: the gateway, fixed hosts, machines, hand-written lines of
+ * the hostsfile, and what libvirt's networks name.
+ */
+export function wantedNames(
+  network: ReservedNetwork,
+  ledger: Ledger,
+  hostsfile: Hostsfile,
+  libvirt: readonly NamedAddress[],
+): string[] {
+  const byHand = handLines(withoutProbe(hostsfile));
+  const fixed = fixedLines(network.hosts);
+  const named: NamedAddress[] = [
+    { ip: network.gateway, names: [gatewayName] },
+    ...unclaimed(fixed, byHand).map(({ ip, hostname }) => ({ ip, names: [hostname] })),
+    ...entriesOf(network, ledger).flatMap(entry => namesOf(entry, [...byHand, ...fixed]) ?? []),
+    ...byHand.flatMap(({ ip, hostname }) =>
+      ip === null || hostname === null ? [] : { ip, names: [hostname] },
+    ),
+  ];
+  return nameLines(named, libvirt);
+}
+
+/** The name of the host on each network. No machine gets it: names/label.ts. */
+const gatewayName = 'gateway';
 
 /**
  * Returns virlan's lines of a network's hostsfile: those of its fixed hosts and of its entries in the ledger.
  */
-export function wantedReservations(network: NamedHosts, ledger: Ledger, hostsfile: Hostsfile): string[] {
+export function wantedReservations(
+  network: Pick<ReservedNetwork, 'name' | 'hosts'>,
+  ledger: Ledger,
+  hostsfile: Hostsfile,
+): string[] {
   const byHand = handLines(hostsfile);
   const fixed = fixedLines(network.hosts);
   const reservations: Reservation[] = [
-    ...fixed.filter(({ macs: [mac] }) => mac !== undefined && !byHand.some(line => line.macs.includes(mac))),
-    ...ledger
-      .present()
-      .filter(entry => entry.network === network.name)
-      .flatMap(entry => reservationOf(entry, [...byHand, ...fixed]) ?? []),
+    ...unclaimed(fixed, byHand),
+    ...entriesOf(network, ledger).flatMap(entry => reservationOf(entry, [...byHand, ...fixed]) ?? []),
   ];
   return reservations.map(reservationLine);
+}
+
+function entriesOf({ name }: Pick<ReservedNetwork, 'name'>, ledger: Ledger): LedgerEntry[] {
+  return ledger.present().filter(entry => entry.network === name);
+}
+
+/** Returns the lines of fixed hosts without those whose MAC has a hand-written line. */
+function unclaimed(fixed: readonly Reservation[], byHand: readonly HandLine[]): Reservation[] {
+  return fixed.filter(
+    ({ macs: [mac] }) => mac !== undefined && !byHand.some(line => line.macs.includes(mac)),
+  );
 }
 
 /** Returns the line of an entry; null when it has no address, or a line in `claimed` has its MAC. */

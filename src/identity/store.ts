@@ -1,23 +1,15 @@
 // Decisions on disk: the ledger (ledger-files.ts) and the hostsfiles, read and changed under a lock.
-import { existsSync, mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync } from 'node:fs';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import {
-  formatHostsfile,
-  type Hostsfile,
-  handLines,
-  parseHostsfile,
-  withProbe,
-  withReservations,
-} from '../dnsmasq/hostsfile.ts';
+import { handLines, withoutProbe, withProbe, withReservations } from '../dnsmasq/hostsfile.ts';
 import { type Lease, leasesInTheWay, type PromisedAddress, parseLeases } from '../dnsmasq/leases.ts';
+import { formatNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
-import { VirlanError } from '../errors.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { cached, listDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { listDirectory, readOwnFileOrNull } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import type { Moment } from './context.ts';
@@ -29,11 +21,12 @@ import {
   decide,
   newAddresses,
   promisedTo,
-  wantedReservations,
+  type ReservedNetwork,
 } from './decision.ts';
 import type { Ledger } from './ledger.ts';
 import { isSettled, readLedger, writeLedger } from './ledger-files.ts';
 import type { Machine } from './machine.ts';
+import { readHostsfile, readNames, readWanted, writeHostsfile, writeNames } from './reservation-files.ts';
 import type { Reserved } from './reserve.ts';
 
 /** Longest wait for another process that changes the ledger: a machine's start waits meanwhile. */
@@ -41,21 +34,6 @@ const ledgerLockTimeoutSeconds = 5;
 
 /** dnsmasq refuses leases that would make it larger: conf.ts, dhcp-lease-max; and a line has 1 kB at most. */
 const maxLeasesBytes = 2 ** 24;
-
-const readHostsfileOf = cached(path => {
-  const parsed = parseHostsfile(readOwnFileOrNull(path) ?? '');
-  if (parsed.ok) return parsed.value;
-  const message = `${path}: ${parsed.error}: repair that line, or move the file away`;
-  throw new VirlanError('damaged-file', message);
-});
-
-/**
- * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a
- * file is never overwritten.
- */
-export function readHostsfile(bridge: string): Hostsfile {
-  return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
-}
 
 /** Reads the leases that dnsmasq has given, expired ones included. */
 export function readLeases(bridge: string): Lease[] {
@@ -95,6 +73,7 @@ export function readDecisionInput(bridge: string): DecisionInput {
   return {
     ledger: readLedger(),
     hostsfile: readHostsfile(bridge),
+    names: readNames(bridge),
     leases: () => parseLeases(readLeasesTextOrNone(bridge)),
     answered: new Set(),
     isKnown: uuid => {
@@ -104,20 +83,22 @@ export function readDecisionInput(bridge: string): DecisionInput {
   };
 }
 
-/** Writes virlan's lines of a hostsfile as the ledger has them, and tells dnsmasq. */
-export async function syncHostsfile(
-  network: Pick<NetworkConfig, 'name' | 'hosts'>,
-  bridge: string,
-): Promise<void> {
+/**
+ * Writes the hostsfile and the file of names as the ledger and libvirt's networks have them, and tells
+ * dnsmasq.
+ */
+export async function syncReservations(network: ReservedNetwork): Promise<void> {
+  const { bridge } = network;
   await withLedgerLock(() => {
-    const hostsfile = readHostsfile(bridge);
-    const changed = withReservations(hostsfile, wantedReservations(network, readLedger(), hostsfile));
+    const { reservations, names } = readWanted(network);
+    const changed = withReservations(readHostsfile(bridge), reservations);
     if (changed !== null) writeHostsfile(bridge, changed);
+    if (readNames(bridge) !== formatNames(names)) writeNames(bridge, names);
     tellDnsmasq(bridge);
   });
 }
 
-export { readLedger };
+export { readHostsfile, readLedger };
 
 /** The result of a change of the ledger. */
 export interface LedgerChange<T> {
@@ -174,6 +155,7 @@ async function storeAttempt(bridge: string, first: Attempt, attempt: () => Attem
     const now = attempt();
     writeLedger(now.reserved.ledger);
     if (now.hostsfile !== null) writeHostsfile(bridge, now.hostsfile);
+    if (now.names !== null) writeNames(bridge, now.names);
     return { ...now.reserved, told: tellDnsmasq(bridge) };
   });
 }
@@ -220,7 +202,7 @@ export async function reserveProbe(
   const { bridge } = network;
   return withSettledLedger(() => {
     const reading = readDecisionInput(bridge);
-    const hostsfile = withProbe(reading.hostsfile, null) ?? reading.hostsfile;
+    const hostsfile = withoutProbe(reading.hostsfile);
     const ip = chooseProbeAddress(network, mac, { ...reading, hostsfile }, new Date());
     if (ip === null) return null;
     writeHostsfile(bridge, withProbe(hostsfile, { macs: [mac], ip, hostname }) ?? hostsfile);
@@ -252,8 +234,8 @@ interface Attempt extends Decision {
 /**
  * Returns whether all that was decided is on disk. Nothing says so while another process changes the ledger.
  */
-function needsNoWrite({ reading, reserved, hostsfile }: Attempt, bridge: string): boolean {
-  const isWritten = hostsfile === null && existsSync(dnsmasqPaths(bridge).hostsfile);
+function needsNoWrite({ reading, reserved, hostsfile, names }: Attempt, bridge: string): boolean {
+  const isWritten = hostsfile === null && names === null && existsSync(dnsmasqPaths(bridge).hostsfile);
   return (
     isWritten && (reserved.ledger === reading.ledger || reserved.ledger.changes().length === 0) && isSettled()
   );
@@ -272,10 +254,4 @@ function withSettledLedger<T>(work: () => T | Promise<T>): Promise<T> {
 
 function withLedgerLock<T>(work: () => T | Promise<T>): Promise<T> {
   return withLock(paths.ledgerLock, ledgerLockTimeoutSeconds, work);
-}
-
-function writeHostsfile(bridge: string, hostsfile: Hostsfile): void {
-  const path = dnsmasqPaths(bridge).hostsfile;
-  mkdirSync(dirname(path), { recursive: true });
-  writeAtomically(path, formatHostsfile(hostsfile));
 }

@@ -4,7 +4,7 @@ import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
 import { type Domain, parseDomain } from './domain-xml.ts';
-import { type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
+import { type DnsHost, type LibvirtNetwork, parseActiveNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
 /**
  * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which
@@ -46,6 +46,8 @@ const defined = new XmlDirectory(libvirtPaths.domains, parseDomain);
 const running = new XmlDirectory(libvirtPaths.runningDomains, parseDomain);
 const networks = new XmlDirectory(libvirtPaths.networks, parseLibvirtNetwork);
 
+const activeNetworks = new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
+
 /** Returns the domains that have a definition, by their definitions. */
 export function definedDomains(): Domain[] {
   return defined.read();
@@ -67,4 +69,15 @@ function definedNetworks(): LibvirtNetwork[] {
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
   const others = definedNetworks().filter(({ forward, bridge: to }) => forward === 'bridge' && to === bridge);
   return new Set([network, ...others.map(({ name }) => name)]);
+}
+
+/**
+ * Returns what `<dns><host>` elements name in active libvirt networks that pass through to a bridge. libvirt
+ * itself serves none of them.
+ */
+export function namedByLibvirt({ bridge }: { readonly bridge: string }): DnsHost[] {
+  return activeNetworks
+    .read()
+    .filter(network => network.forward === 'bridge' && network.bridge === bridge)
+    .flatMap(({ dnsHosts }) => dnsHosts);
 }

@@ -2,7 +2,9 @@
 //   <network><name>lan</name><forward mode='bridge'/><bridge name='k8s-br0'/></network>
 //   <hookData><network>…</network>
 //     <networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
+import { type IpAddress, parseIp } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import { isHostName } from '../names/label.ts';
 import { uuidForm } from '../names/uuid.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
@@ -15,6 +17,18 @@ export interface LibvirtNetwork {
   readonly bridge: string | null;
 }
 
+/** An entry that `virsh net-update NETWORK add dns-host` makes. */
+export interface DnsHost {
+  readonly ip: IpAddress;
+  /** In lower case. Those that cannot be host names are left out. */
+  readonly names: readonly string[];
+}
+
+/** A libvirt network that is active, with its `<dns><host>` elements. */
+export interface ActiveNetwork extends LibvirtNetwork {
+  readonly dnsHosts: readonly DnsHost[];
+}
+
 /** A NIC that libvirt plugs into one of its networks, or unplugs. */
 export interface NetworkPort {
   readonly network: LibvirtNetwork;
@@ -24,12 +38,45 @@ export interface NetworkPort {
 
 /** Reads a network's XML. Never throws. */
 export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
+  return parseNetworkAt('network', xml);
+}
+
+function parseNetworkAt(root: string, xml: string): Result<LibvirtNetwork> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
-  const walked = walkXml(xml, networkVisitor('network', network));
+  const walked = walkXml(xml, networkVisitor(root, network));
   if (!walked.ok) return walked;
   return network.name === ''
     ? { ok: false, error: 'not the XML of a network: it has no <name>' }
     : { ok: true, value: network };
+}
+
+/** Reads the XML that the network hook gets for `updated`. Never throws. */
+export function parseHookNetwork(xml: string): Result<LibvirtNetwork> {
+  return parseNetworkAt('hookData/network', xml);
+}
+
+/** Reads the file of an active network, `<networkstatus>` with the network in it. Never throws. */
+export function parseActiveNetwork(xml: string): Result<ActiveNetwork> {
+  const network = { name: '', forward: null as string | null, bridge: null as string | null };
+  const dnsHosts: { readonly ip: IpAddress; readonly names: string[] }[] = [];
+  const visitor = networkVisitor('networkstatus/network', network);
+  let names: string[] = [];
+  const walked = walkXml(xml, {
+    open(path, attributes, namespace) {
+      visitor.open(path, attributes, namespace);
+      if (path !== 'networkstatus/network/dns/host') return;
+      const ip = parseIp(attributes.get('ip') ?? '');
+      names = [];
+      if (ip !== null) dnsHosts.push({ ip, names });
+    },
+    text(path, text) {
+      visitor.text(path, text);
+      const name = text.trim().toLowerCase();
+      if (path === 'networkstatus/network/dns/host/hostname' && isHostName(name)) names.push(name);
+    },
+  });
+  if (!walked.ok) return walked;
+  return { ok: true, value: { ...network, dnsHosts } };
 }
 
 /**

@@ -35,6 +35,12 @@ export function isLabel(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text) && !reserved.has(text) && !leaseTime.test(text);
 }
 
+/** Returns whether a text, in lower case, can be a host name with or without a domain. */
+export function isHostName(text: string): boolean {
+  const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
+  return text.length <= 253 && text.split('.').every(part => label.test(part)) && text !== 'localhost';
+}
+
 function sanitized(name: string): string {
   return trimDashes(name.toLowerCase().replace(/[^a-z0-9]+/g, '-'));
 }

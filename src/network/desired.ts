@@ -12,6 +12,7 @@ import {
 } from '../firewall/backends.ts';
 import { makeIpv6Ruleset, makeRuleset, type Ruleset } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
+import type { Published } from '../identity/reservation-files.ts';
 import type { DesiredNetwork, DesiredTap, HostState, ObservedNetwork } from './state.ts';
 import { linkSysctl } from './sysctl.ts';
 
@@ -31,8 +32,8 @@ export interface HostFacts extends DnsmasqHost {
   readonly keepsIpv6Off: boolean;
   /** Taps of running machines on the network, according to libvirt; `mtu` is null where it names none. */
   readonly taps: readonly (Omit<DesiredTap, 'mtu'> & { readonly mtu: number | null })[];
-  /** virlan's lines of the hostsfile, according to the ledger; null when the ledger cannot be read. */
-  readonly reservations: readonly string[] | null;
+  /** Follows from the ledger; null when it, or the hostsfile, cannot be read. */
+  readonly published: Published | null;
 }
 
 /**
@@ -70,7 +71,6 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
   };
   const desired: DesiredNetwork = {
     name: network.name,
-    fixedReservations: network.hosts,
     bridge,
     link: {
       mac: linkMac('bridge', host.machineId, bridge),
@@ -102,7 +102,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     modes: requiredModes(bridge),
     reservations:
-      host.reservations === null ? { kind: 'leave' } : { kind: 'exactly', lines: host.reservations },
+      host.published === null ? { kind: 'leave' } : { kind: 'exactly', network, ...host.published },
   };
   return { network: desired, backend };
 }
@@ -111,7 +111,6 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
 export function absentNetwork(name: string, bridge: string): DesiredNetwork {
   return {
     name,
-    fixedReservations: [],
     bridge,
     link: null,
     dummy: { name: dummyName(bridge), state: null },
@@ -130,7 +129,6 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
   const { bridge } = desired;
   return {
     name: desired.name,
-    fixedReservations: desired.fixedReservations,
     bridge,
     link: before.link,
     dummy: { name: desired.dummy.name, state: before.dummy },

@@ -8,7 +8,7 @@ import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { messageOf, WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
-import { syncHostsfile } from '../identity/store.ts';
+import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
 import { system } from '../system/system.ts';
@@ -92,11 +92,8 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'allow in': { kind: 'single', run: step => allow(system, step) },
   'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
-  'write reservations': {
-    kind: 'single',
-    run: ({ network: { name, fixedReservations }, bridge }) =>
-      syncHostsfile({ name, hosts: fixedReservations }, bridge),
-  },
+  'write reservations': { kind: 'single', run: ({ network }) => syncReservations(network) },
+  'write names': { kind: 'single', run: ({ network }) => syncReservations(network) },
   'start dnsmasq': { kind: 'single', run: ({ bridge }) => startDnsmasq(bridge) },
   'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
 };

@@ -45,8 +45,7 @@ export interface HostReading extends LinksAndRoutes {
   readonly dnsmasq: Omit<ObservedNetwork['dnsmasq'], 'isUnbound'>;
   /** By path: the mode of what exists and is no symbolic link. */
   readonly modes: ReadonlyMap<string, number>;
-  /** virlan's lines of the hostsfile. */
-  readonly reservations: readonly string[];
+  readonly published: ObservedNetwork['published'];
 }
 
 /**
@@ -81,7 +80,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     rules: reading.rules.map(listing => observeRules(listing, applied)),
     dnsmasq: { ...reading.dnsmasq, isUnbound: isUnbound(link, reading) },
     modes: reading.modes,
-    reservations: desired.reservations.kind === 'leave' ? [] : reading.reservations,
+    published: reading.published,
   };
 }
 

@@ -227,16 +227,26 @@ function planModes({ bridge, modes }: DesiredNetwork, observed: ObservedNetwork)
 }
 
 function planReservations(
-  { name, fixedReservations, bridge, reservations }: DesiredNetwork,
-  observed: ObservedNetwork,
+  { reservations: wanted }: DesiredNetwork,
+  { published: found }: ObservedNetwork,
 ): Step[] {
-  if (reservations.kind === 'leave') return [];
-  const missing = reservations.lines.filter(line => !observed.reservations.includes(line));
-  const stale = observed.reservations.filter(line => !reservations.lines.includes(line));
-  const network = { name, fixedReservations };
-  return missing.length + stale.length === 0
-    ? []
-    : [{ kind: 'write reservations', network, bridge, missing, stale }];
+  if (wanted.kind === 'leave') return [];
+  const { name, bridge, gateway, hosts } = wanted.network;
+  const network = { name, bridge, gateway, hosts };
+  const plan = (kind: 'write reservations' | 'write names', what: keyof typeof found): Step[] => {
+    const { missing, stale } = compareLines(wanted[what], found[what]);
+    return missing.length + stale.length === 0 ? [] : [{ kind, network, bridge, missing, stale }];
+  };
+  return [...plan('write reservations', 'reservations'), ...plan('write names', 'names')];
+}
+
+/** Compares lines in any order. */
+function compareLines(wanted: readonly string[], found: readonly string[]) {
+  const [isWanted, isFound] = [new Set(wanted), new Set(found)];
+  return {
+    missing: wanted.filter(line => !isFound.has(line)),
+    stale: found.filter(line => !isWanted.has(line)),
+  };
 }
 
 function planDnsmasq({ bridge, link, dnsmasq: wanted }: DesiredNetwork, observed: ObservedNetwork): Step[] {

@@ -6,9 +6,8 @@ import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { UsableFamilies } from '../firewall/backends.ts';
-import { wantedReservations } from '../identity/decision.ts';
 import { nicsOn } from '../identity/machine.ts';
-import { readHostsfile, readLedger } from '../identity/store.ts';
+import { type Published, readPublished, readWanted } from '../identity/reservation-files.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
 import { modeOrNull, readOwnFileOrNull } from '../system/files.ts';
@@ -38,7 +37,7 @@ export function readFiles(
     backends: available,
     families,
     lacking,
-    reservations: reservations.kind === 'known' ? reservations.lines : null,
+    published: reservations.kind === 'known' ? reservations.wanted : null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
   return { desired, backend, lacking, reservations, observed: readObjects(desired) };
@@ -57,7 +56,8 @@ export function readObjects(desired: DesiredNetwork): FilesReading {
       isStopped: pid !== null && isStopped(pid),
     },
     modes: readModes(desired.modes.keys()),
-    reservations: desired.reservations.kind === 'leave' ? [] : readHostsfile(bridge).ours,
+    published:
+      desired.reservations.kind === 'leave' ? { reservations: [], names: [] } : readPublished(bridge),
   };
 }
 
@@ -85,11 +85,10 @@ function readModes(files: Iterable<string>): Map<string, number> {
 function readReservations(
   network: NetworkConfig,
 ):
-  | { readonly kind: 'known'; readonly lines: string[] }
+  | { readonly kind: 'known'; readonly wanted: Published }
   | { readonly kind: 'damaged'; readonly error: Error } {
   try {
-    const hostsfile = readHostsfile(network.bridge);
-    return { kind: 'known', lines: wantedReservations(network, readLedger(), hostsfile) };
+    return { kind: 'known', wanted: readWanted(network) };
   } catch (error) {
     return { kind: 'damaged', error: error as Error };
   }
@@ -97,7 +96,7 @@ function readReservations(
 
 function gatherFacts(
   { name, bridge }: NetworkConfig,
-  known: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'reservations'>,
+  known: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'published'>,
 ): HostFacts {
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.

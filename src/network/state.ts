@@ -1,8 +1,9 @@
 // Desired and observed state of one network on the host, and of the host as a whole, as plain values.
 import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixOf } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import type { FixedHost } from '../config/config.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
+import type { ReservedNetwork } from '../identity/decision.ts';
+import type { Published } from '../identity/reservation-files.ts';
 
 export interface LinkAddress {
   readonly ip: IpAddress;
@@ -123,15 +124,14 @@ export interface FoundRules {
   readonly drift: readonly RuleDrift[];
 }
 
-/** virlan's lines of the hostsfile: left as they are, or exactly these. */
+/** virlan's lines of the hostsfile and of the file of names: left as they are, or exactly these. */
 export type DesiredReservations =
   | { readonly kind: 'leave' }
-  | { readonly kind: 'exactly'; readonly lines: readonly string[] };
+  | ({ readonly kind: 'exactly'; readonly network: ReservedNetwork } & Published);
 
 /** The desired state of one network. A null means that the object must not exist. */
 export interface DesiredNetwork {
   readonly name: string;
-  readonly fixedReservations: readonly FixedHost[];
   readonly bridge: string;
   readonly link: BridgeState | null;
   readonly dummy: { readonly name: string; readonly state: DummyState | null };
@@ -177,8 +177,7 @@ export interface ObservedNetwork {
   };
   /** By path: the mode of what exists and is no symbolic link. */
   readonly modes: ReadonlyMap<string, number>;
-  /** virlan's lines of the hostsfile. */
-  readonly reservations: readonly string[];
+  readonly published: Published;
 }
 
 /**

@@ -23,6 +23,15 @@ export function line(
   return { sign, subject, detail, lines };
 }
 
+/** Describes lines of a file that are missing or stale. */
+export function describeLines(
+  path: string,
+  { missing, stale }: { readonly missing: readonly string[]; readonly stale: readonly string[] },
+): Description {
+  const lines = [...missing.map(text => `+ ${text}`), ...stale.map(text => `- ${text}`)];
+  return line('~', path, `${lines.length} of its lines`, lines);
+}
+
 export function describeLinkChange(step: { readonly link: string } & LinkChange): Description {
   const { link, attribute } = step;
   if (step.attribute === 'bridge') {

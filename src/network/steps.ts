@@ -2,11 +2,11 @@
 // which repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending.
 // executors.ts executes them.
 import { type Family, familyOf } from '../address/ip.ts';
-import type { FixedHost } from '../config/config.ts';
 import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
+import type { ReservedNetwork } from '../identity/decision.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
 import {
@@ -24,6 +24,7 @@ import {
   type Description,
   describeAddress,
   describeDrift,
+  describeLines,
   describeLinkChange,
   driftFault,
   line,
@@ -67,12 +68,8 @@ interface StepFields {
   /** Adds rules in the place of another program's firewall. */
   'allow in': OtherFirewallChange;
   'withdraw from': OtherFirewallChange;
-  'write reservations': {
-    readonly network: { readonly name: string; readonly fixedReservations: readonly FixedHost[] };
-    readonly bridge: string;
-    readonly missing: readonly string[];
-    readonly stale: readonly string[];
-  };
+  'write reservations': ChangedLines;
+  'write names': ChangedLines;
   'start dnsmasq': { readonly bridge: string };
   'stop dnsmasq': {
     readonly bridge: string;
@@ -80,6 +77,14 @@ interface StepFields {
     readonly isStopped: boolean;
     readonly isUnbound: boolean;
   };
+}
+
+/** Lines to write into a file of a network's reservations, and those to remove. */
+interface ChangedLines {
+  readonly network: ReservedNetwork;
+  readonly bridge: string;
+  readonly missing: readonly string[];
+  readonly stale: readonly string[];
 }
 
 export type StepName = keyof StepFields;
@@ -227,16 +232,22 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     fault: ({ firewall, bridge }) => `${firewall} has more rules for ${bridge} than needed`,
   },
   'write reservations': {
-    describe({ bridge, missing, stale }) {
-      const lines = [...missing.map(text => `+ ${text}`), ...stale.map(text => `- ${text}`)];
-      return line('~', dnsmasqPaths(bridge).hostsfile, `${lines.length} of its lines`, lines);
-    },
+    describe: step => describeLines(dnsmasqPaths(step.bridge).hostsfile, step),
     unit: ({ bridge }) => ({ kind: 'reservations', bridge }),
     check: () => 'reservations',
     fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
       lacking === undefined
         ? `the hostsfile has a surplus line: ${withoutMark(surplus)}`
         : `the hostsfile lacks ${withoutMark(lacking)}`,
+  },
+  'write names': {
+    describe: step => describeLines(dnsmasqPaths(step.bridge).names, step),
+    unit: ({ bridge }) => ({ kind: 'names', bridge }),
+    check: () => 'reservations',
+    fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
+      lacking === undefined
+        ? `the file of names has a surplus line: ${surplus}`
+        : `the file of names lacks ${lacking}`,
   },
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
-import { changeLedger, syncHostsfile } from '../identity/store.ts';
+import { changeLedger, syncReservations } from '../identity/store.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
 
 /**
@@ -23,7 +23,7 @@ export async function forgetMachine({ networks }: Config, name: string): Promise
     throw new VirlanError('unknown-machine', message);
   }
   for (const network of networks.filter(({ name: on }) => dropped.some(entry => entry.network === on))) {
-    await syncHostsfile(network, network.bridge);
+    await syncReservations(network);
   }
   return dropped;
 }

@@ -2,11 +2,12 @@
 import type { Config } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import { machineOn, noWishes } from '../identity/machine.ts';
-import { changeLedger, readLeases, readLedger, reserveMachine, syncHostsfile } from '../identity/store.ts';
+import { changeLedger, readLeases, readLedger, reserveMachine, syncReservations } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import { parseNetworkPort } from '../libvirt/network-xml.ts';
 import type { HookOutcome } from './hook-outcome.ts';
+import { passedThroughTo } from './passed-through-to.ts';
 
 const nothingToDo: HookOutcome = { events: [], abort: null };
 
@@ -49,7 +50,7 @@ export async function unplugNic(xml: string, config: Config): Promise<HookOutcom
     const changed = ledger.replace(entry, earlier.length === 0 ? null : { ...entry, macs: earlier });
     return { ledger: changed, result: true };
   });
-  if (isChanged) await syncHostsfile(network, network.bridge);
+  if (isChanged) await syncReservations(network);
   return nothingToDo;
 }
 
@@ -62,8 +63,5 @@ function readPort(xml: string, { networks }: Config) {
       `libvirt passed a network port that cannot be read: ${port.error}`,
     );
   const { owner, mac, network: target } = port.value;
-  const network = networks.find(
-    ({ name, bridge }) => target.name === name || (target.forward === 'bridge' && target.bridge === bridge),
-  );
-  return { network, owner, mac };
+  return { network: passedThroughTo(networks, target), owner, mac };
 }

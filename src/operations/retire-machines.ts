@@ -3,7 +3,7 @@
 import type { NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { retire } from '../identity/retire.ts';
-import { changeLedger, syncHostsfile } from '../identity/store.ts';
+import { changeLedger, syncReservations } from '../identity/store.ts';
 
 /** Retires the entries of machines, given by UUID. Returns those of the given networks. */
 export async function retireMachines(
@@ -16,7 +16,7 @@ export async function retireMachines(
     return { ledger: changed, result: entries };
   });
   for (const network of networks) {
-    if (retired.some(entry => entry.network === network.name)) await syncHostsfile(network, network.bridge);
+    if (retired.some(entry => entry.network === network.name)) await syncReservations(network);
   }
   return retired.filter(entry => networks.some(({ name }) => name === entry.network));
 }

@@ -29,6 +29,8 @@ export function unitText(unit: Unit): string {
       return `rules for ${unit.bridge} in ${unit.firewall}`;
     case 'reservations':
       return `hostsfile of ${unit.bridge}`;
+    case 'names':
+      return `names of ${unit.bridge}`;
     case 'mac': {
       const machine = excerpt(unit.machine, maxNameLength);
       return `MAC of ${machine} (NIC ${unit.nic} on ${unit.network})`;

@@ -26,6 +26,8 @@ export interface LibvirtFollowerEvents {
   connectionChanged(isConnected: boolean): void;
   /** The daemon that serves machines was connected: any machine may have changed. */
   machinesChanged(): void;
+  /** A network of libvirt was changed, started or stopped. */
+  networksChanged(): void;
 }
 
 /**
@@ -131,6 +133,9 @@ export class LibvirtFollower {
 
   #react(reaction: Reaction): void {
     switch (reaction.kind) {
+      case 'scan':
+        this.#events.networksChanged();
+        return;
       case 'rest-network':
         this.#rest(reaction.name);
         return;

@@ -6,6 +6,8 @@ export type Reaction =
   | { readonly kind: 'reconcile-machine'; readonly domain: Domain }
   /** Retire the machine's reservations if it is gone. */
   | { readonly kind: 'retire-machine'; readonly domain: Domain }
+  /** Compare virlan's networks with the configuration: their names follow from libvirt's networks, too. */
+  | { readonly kind: 'scan' }
   /** Compare libvirt's networks with the configuration. */
   | { readonly kind: 'arrange-networks' }
   /** Do so later: the network was stopped, maybe to be started again. */
@@ -15,7 +17,11 @@ export type Reaction =
 export function reactionsTo(event: LibvirtEvent): Reaction[] {
   if (event.kind === 'network-lifecycle') {
     const { name } = event.network;
-    return [event.event === 'stopped' ? { kind: 'rest-network', name } : { kind: 'arrange-networks' }];
+    const arrange =
+      event.event === 'stopped'
+        ? ({ kind: 'rest-network', name } as const)
+        : ({ kind: 'arrange-networks' } as const);
+    return [{ kind: 'scan' }, arrange];
   }
   const { domain } = event;
   const reconcile = { kind: 'reconcile-machine', domain } as const;

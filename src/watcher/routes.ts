@@ -13,6 +13,7 @@ export interface RouteHandlers {
   prepareMachine(xml: string): Promise<HookOutcome>;
   plugNic(xml: string): Promise<HookOutcome>;
   unplugNic(xml: string): Promise<HookOutcome>;
+  updateNetwork(xml: string): Promise<HookOutcome>;
   startDaemon(): Promise<HookOutcome>;
   /**
    * Reconciles a machine whose reservation changed without an event. Returns false while libvirt is not
@@ -39,6 +40,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
     ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
     ['POST /hook/network/port-created', hook('network port-created', xml => handlers.plugNic(xml))],
     ['POST /hook/network/port-deleted', hook('network port-deleted', xml => handlers.unplugNic(xml))],
+    ['POST /hook/network/updated', hook('network updated', xml => handlers.updateNetwork(xml))],
     ['POST /hook/daemon/start', hook('daemon start', () => handlers.startDaemon())],
     [
       'POST /reconcile',

@@ -17,6 +17,7 @@ import { prepareMachine } from '../operations/prepare-machine.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import { preventDefault, startDaemon } from '../operations/start-daemon.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
+import { updateNetwork } from '../operations/update-network.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
@@ -69,6 +70,7 @@ export class Watcher {
       report: events => this.#report(events),
       connectionChanged: isConnected => this.#metrics.libvirtConnected.set(isConnected ? 1 : 0),
       machinesChanged: () => void this.#reconcile(),
+      networksChanged: () => this.#rescan.request(),
     });
   }
 
@@ -213,6 +215,7 @@ export class Watcher {
       prepareMachine: xml => prepareMachine(xml, this.#configuration.current),
       plugNic: xml => plugNic(xml, this.#configuration.current),
       unplugNic: xml => unplugNic(xml, this.#configuration.current),
+      updateNetwork: xml => updateNetwork(xml, this.#configuration.current),
       startDaemon: () => this.#startDaemon(),
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),

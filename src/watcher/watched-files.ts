@@ -3,11 +3,11 @@ import { mkdirSync, watch as watchDirectory } from 'node:fs';
 import { dirname } from 'node:path';
 import { type FSWatcher, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
-import { promisedAddresses, withReservations } from '../dnsmasq/hostsfile.ts';
+import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
-import { wantedReservations } from '../identity/decision.ts';
-import { endLeasesInTheWay, readHostsfile, readLedger } from '../identity/store.ts';
+import { readPublished, readWanted } from '../identity/reservation-files.ts';
+import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
 import type { Event } from '../report/event.ts';
 import { paths } from '../system/paths.ts';
@@ -31,8 +31,8 @@ export function followConfiguration(
 }
 
 /**
- * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile after a person
- * added lines, ends leases that are in the way of a reservation, and calls `drifted` when its files differ
+ * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile and its names
+ * after they changed, ends leases that are in the way of a reservation, and calls `drifted` when its files differ
  * from what virlan wrote.
  */
 export function followDnsmasqFiles(
@@ -43,10 +43,11 @@ export function followDnsmasqFiles(
   const onChange = (path: string) => {
     const network = networks().find(({ bridge }) => dirname(path) === dnsmasqPaths(bridge).directory);
     if (network === undefined) return;
-    const { conf, hostsfile, leases } = dnsmasqPaths(network.bridge);
+    const { conf, hostsfile, names, leases } = dnsmasqPaths(network.bridge);
+    const isPublished = path === hostsfile || path === names;
     if (path === leases) publishLeases(network.bridge);
-    else if (path === hostsfile && isComplete(network, hostsfile)) tellDnsmasq(network.bridge);
-    else if (path === conf || path === hostsfile) drifted();
+    else if (isPublished && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
+    else if (isPublished || path === conf) drifted();
     if (path !== leases && path !== hostsfile) return;
     const promised = promisedAddresses(readHostsfile(network.bridge));
     void endLeasesInTheWay(network, promised).catch((error: Error) =>
@@ -110,9 +111,14 @@ function follow(
   });
 }
 
-/** Returns whether a hostsfile has all of virlan's lines: virlan wrote it, or a person added a line. */
-function isComplete(network: NetworkConfig, path: string): boolean {
-  const hostsfile = readHostsfile(network.bridge);
-  const wanted = wantedReservations(network, readLedger(), hostsfile);
-  return system.exists(path) && withReservations(hostsfile, wanted) === null;
+/**
+ * Returns whether the hostsfile and the file of names are as virlan writes them: virlan wrote them, or a person
+ * added a line without a name.
+ */
+function isComplete(network: NetworkConfig): boolean {
+  const [wanted, found] = [readWanted(network), readPublished(network.bridge)];
+  return (['reservations', 'names'] as const).every(what => {
+    const [lines, others] = [new Set(wanted[what]), new Set(found[what])];
+    return lines.size === others.size && [...lines].every(line => others.has(line));
+  });
 }

@@ -49,7 +49,7 @@ async function linkOf(bridge: string) {
 }
 
 /** Files that `down` keeps for the next `up`. */
-const kept = /^\+ file \/var\/lib\/dnsmasq\/[^/]+\/(hostsfile|leases) /;
+const kept = /^\+ file \/var\/lib\/dnsmasq\/[^/]+\/(hostsfile|names|leases) /;
 
 /** What ip6tables makes for its first rule and leaves behind: a table with a chain that accepts everything. */
 const emptyTable = /^\+ nft \["(table|chain)",\{"family":"ip6",("table"|"name"):"filter",.*\}\]$/;
@@ -208,7 +208,7 @@ const changes: { line: string; steps: RegExp[] }[] = [
   { line: 'domain = lab.internal', steps: restart },
   {
     line: '[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:00:10\nip = 192.168.100.10',
-    steps: [/hostsfile 1 of its lines$/],
+    steps: [/hostsfile 1 of its lines$/, /names 1 of its lines$/],
   },
 ];
 

@@ -183,6 +183,7 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
         ours: [],
         byHand: sources.byHand.map(each => [...each.macs, each.hostname ?? ''].join(',')),
       },
+      names: '',
       leases: () => [],
       answered: new Set<never>(),
       isKnown: () => true,

@@ -35,6 +35,7 @@ dnsmasq('the files of dnsmasq have their documented paths', () => {
     directory: '/var/lib/dnsmasq/k8s-br0',
     conf: '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf',
     hostsfile: '/var/lib/dnsmasq/k8s-br0/hostsfile',
+    names: '/var/lib/dnsmasq/k8s-br0/names',
     leases: '/var/lib/dnsmasq/k8s-br0/leases',
     pid: '/run/dnsmasq/k8s-br0.pid',
     told: '/run/virlan/k8s-br0.told',

@@ -329,7 +329,7 @@ const subjects: [CheckId, Step][] = [
     'reservations',
     {
       kind: 'write reservations',
-      network: { name: bridge, fixedReservations: [] },
+      network: { name: bridge, bridge, gateway: ip('192.168.100.1'), hosts: [] },
       bridge,
       missing: [],
       stale: ['x'],

@@ -43,6 +43,7 @@ export class FakeKernel {
   /** By path. */
   modes = new Map<string, number>();
   reservations: readonly string[] = [];
+  names: readonly string[] = [];
   otherFirewallRules: RulesByFirewall = noOtherRules;
   /** The record of addresses that virlan has added or is about to add. */
   own: readonly LinkAddress[] = [];
@@ -84,7 +85,7 @@ export class FakeKernel {
       ),
       dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false, isUnbound: false },
       modes: new Map([...this.modes].filter(([path]) => desired.modes.has(path))),
-      reservations: desired.reservations.kind === 'leave' ? [] : this.reservations,
+      published: { reservations: this.reservations, names: this.names },
     };
   }
 
@@ -177,6 +178,9 @@ export class FakeKernel {
           ...this.reservations.filter(line => !step.stale.includes(line)),
           ...step.missing,
         ];
+        return;
+      case 'write names':
+        this.names = [...this.names.filter(line => !step.stale.includes(line)), ...step.missing];
         return;
       case 'start dnsmasq':
         assert.equal(this.pid, null, 'Address already in use');

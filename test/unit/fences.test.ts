@@ -37,6 +37,7 @@ const effects = [
   'src/dnsmasq/service.ts',
   'src/identity/ledger-files.ts',
   'src/identity/ledger-rebuild.ts',
+  'src/identity/reservation-files.ts',
   'src/identity/store.ts',
   'src/libvirt-networks/arrange.ts',
   'src/libvirt-networks/autostart.ts',

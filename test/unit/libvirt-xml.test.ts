@@ -2,8 +2,14 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import { formatIp } from '../../src/address/ip.ts';
 import { type Domain, type MetadataElement, parseDomain } from '../../src/libvirt/domain-xml.ts';
-import { parseLibvirtNetwork, parseNetworkPort } from '../../src/libvirt/network-xml.ts';
+import {
+  parseActiveNetwork,
+  parseHookNetwork,
+  parseLibvirtNetwork,
+  parseNetworkPort,
+} from '../../src/libvirt/network-xml.ts';
 import { anyName, asMade, mac } from './builders.ts';
 
 const xml = suite('libvirt XML');
@@ -279,7 +285,30 @@ xml('XML that is longer or deeper than libvirt passes on is refused', () => {
   assert(parseDomain(deep(255)).ok && !parseDomain(deep(256)).ok);
 });
 
-const readers = [parseDomain, parseLibvirtNetwork, parseNetworkPort];
+const readers = [parseDomain, parseLibvirtNetwork, parseNetworkPort, parseActiveNetwork, parseHookNetwork];
+
+xml('entries of dns-host are read, without what is no address and no host name', () => {
+  const network = (dns: string) =>
+    `<networkstatus><network><name>n</name><forward mode='bridge'/><bridge name='br0'/>${dns}</network></networkstatus>`;
+  const hosts = (...entries: [ip: string, ...names: string[]][]) => {
+    const elements = entries.map(
+      ([at, ...names]) =>
+        `<host ip='${at}'>${names.map(name => `<hostname>${name}</hostname>`).join('')}</host>`,
+    );
+    const parsed = parseActiveNetwork(network(`<dns>${elements.join('')}</dns>`));
+    assert(parsed.ok && parsed.value.bridge === 'br0' && parsed.value.forward === 'bridge');
+    return parsed.value.dnsHosts.map(host => [formatIp(host.ip), ...host.names]);
+  };
+  assert.deepEqual(hosts(['10.0.0.5', ' Foo ', 'foo.example.org', '_sip._tcp'], ['FD00::5', 'six']), [
+    ['10.0.0.5', 'foo', 'foo.example.org', '_sip._tcp'],
+    ['fd00::5', 'six'],
+  ]);
+  const bad = ['', 'a b', 'a\nb', 'a#b', '-a', 'a..b', 'localhost', 'x'.repeat(64), '$(reboot)'];
+  assert.deepEqual(hosts(['nonsense', 'foo'], ['10.0.0.6', ...bad], ['10.0.0.7', 'last']), [
+    ['10.0.0.6'],
+    ['10.0.0.7', 'last'],
+  ]);
+});
 
 xml('a document that is truncated anywhere is refused without an exception', () => {
   for (const text of [prepared, status, port]) {

@@ -206,7 +206,7 @@ const host: HostReading = {
   ]),
   dnsmasq: { conf: null, pid: null, isStopped: false },
   modes: new Map(),
-  reservations: ['line'],
+  published: { reservations: ['line'], names: ['name'] },
 };
 
 function tap(name: string): DesiredTap {
@@ -218,7 +218,6 @@ const desired: DesiredNetwork = {
   link: wanted,
   taps: [tap('vnet0'), tap('vnet1')],
   sysctls: new Map([['a', '1']]),
-  reservations: { kind: 'exactly', lines: [] },
 };
 
 /** Returns the output of `ip` for a bridge and its ports. */
@@ -318,9 +317,7 @@ observes('the observed state is limited to what is desired, and includes the dri
     },
     { backend: 'iptables', family: 'ipv4', loaded: null, present: false, drift: [] },
   ]);
-  assert.deepEqual(observed.reservations, ['line']);
-  const leaving: DesiredNetwork = { ...desired, reservations: { kind: 'leave' } };
-  assert.deepEqual(observeNetwork(leaving, host).reservations, []);
+  assert.deepEqual(observed.published, { reservations: ['line'], names: ['name'] });
 });
 
 observes('a link that has the name of the bridge and another type is an error with a remedy', () => {

@@ -45,7 +45,7 @@ const facts: HostFacts = {
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
   taps: [tapOf('vnet0')],
-  reservations: ['a # virlan', 'b # virlan'],
+  published: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'] },
   user: 'dnsmasq',
   extras: null,
 };
@@ -98,7 +98,12 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     hasDummy: fc.boolean(),
     keepsIpv6Off: fc.boolean(),
     taps: fc.subarray(['vnet0', 'vnet1']).chain(names => fc.tuple(...names.map(anyTap))),
-    reservations: fc.option(fc.subarray(['a # virlan', 'b # virlan'])),
+    published: fc.option(
+      fc.record({
+        reservations: fc.subarray(['a # virlan', 'b # virlan']),
+        names: fc.subarray(['a', 'b']),
+      }),
+    ),
   })
   .map(({ stp, mtu, ...host }) =>
     desiredNetwork(network(`stp = ${stp}`, `mtu = ${mtu}`), { ...facts, ...host }),
@@ -160,6 +165,7 @@ function anyKernel(desired: DesiredNetwork): fc.Arbitrary<FakeKernel> {
       conf: fc.constantFrom(null, 'older', desired.dnsmasq.conf),
       runs: fc.boolean(),
       reservations: fc.subarray(['a # virlan', 'c # virlan']),
+      names: fc.subarray(['a', 'c']),
       own: fc.constantFrom([], [own], [own, stale]),
       unrouted: fc.subarray([own]),
     })
@@ -184,6 +190,7 @@ function anyKernel(desired: DesiredNetwork): fc.Arbitrary<FakeKernel> {
       kernel.conf = found.conf;
       kernel.pid = found.runs && found.conf !== null ? 4000 : null;
       kernel.reservations = found.reservations;
+      kernel.names = found.names;
       kernel.own = found.own;
       kernel.unrouted = found.unrouted;
       return kernel;
@@ -359,6 +366,7 @@ plans('on an empty host, all steps are planned in this order', () => {
     'set sysctl',
     'set sysctl',
     'write reservations',
+    'write names',
     'write file',
     'start dnsmasq',
     'load rules',
@@ -386,6 +394,8 @@ function stepText(step: Step): string {
       return `${step.path} ${step.from.toString(8)} → ${step.to.toString(8)}`;
     case 'write reservations':
       return `reservations +${step.missing} -${step.stale}`;
+    case 'write names':
+      return `names +${step.missing} -${step.stale}`;
     case 'add bridge':
     case 'add dummy':
     case 'remove link':
@@ -542,7 +552,14 @@ plans('each difference is planned as exactly the steps that repair it', () => {
     [
       kernel => {
         kernel.reservations = ['b # virlan', 'a # virlan'];
+        kernel.names = ['b', 'a'];
       },
+    ],
+    [
+      kernel => {
+        kernel.names = ['c', 'a'];
+      },
+      'names +b -c',
     ],
   ];
   const desired = desiredNetwork(lan, facts);
@@ -588,7 +605,7 @@ plans('when the backend changes, its rules are loaded before those of the old on
 plans('if the ledger is unreadable, the hostsfile is not changed', () => {
   const kernel = new FakeKernel('k8s-br0');
   kernel.apply(plan(desiredNetwork(lan, facts), kernel));
-  assert.deepEqual(plan(desiredNetwork(lan, { ...facts, reservations: null }), kernel), []);
+  assert.deepEqual(plan(desiredNetwork(lan, { ...facts, published: null }), kernel), []);
 });
 
 plans('the firewall backend is chosen by configuration and installed programs', () => {

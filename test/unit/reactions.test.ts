@@ -43,19 +43,19 @@ reactions('each lifecycle event of a domain has its reactions', () => {
 });
 
 reactions('events of devices, metadata and networks have their reactions', () => {
-  const cases: [LibvirtEvent, string][] = [
+  const cases: [event: LibvirtEvent, ...expected: string[]][] = [
     [{ kind: 'device-added', domain, alias: 'net1' }, 'reconcile-machine'],
     [{ kind: 'device-removed', domain, alias: 'net1' }, 'reconcile-machine'],
     [{ kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' }, 'reconcile-machine'],
-    [{ kind: 'network-lifecycle', network, event: 'started' }, 'arrange-networks'],
-    [{ kind: 'network-lifecycle', network, event: 'undefined' }, 'arrange-networks'],
-    [{ kind: 'network-lifecycle', network, event: 'stopped' }, 'rest-network'],
-    [{ kind: 'network-lifecycle', network, event: 'unknown' }, 'arrange-networks'],
+    [{ kind: 'network-lifecycle', network, event: 'started' }, 'scan', 'arrange-networks'],
+    [{ kind: 'network-lifecycle', network, event: 'undefined' }, 'scan', 'arrange-networks'],
+    [{ kind: 'network-lifecycle', network, event: 'stopped' }, 'scan', 'rest-network'],
+    [{ kind: 'network-lifecycle', network, event: 'unknown' }, 'scan', 'arrange-networks'],
   ];
-  for (const [event, expected] of cases)
+  for (const [event, ...expected] of cases)
     assert.deepEqual(
       reactionsTo(event).map(({ kind }) => kind),
-      [expected],
+      expected,
       event.kind,
     );
 });

@@ -13,7 +13,8 @@ import {
   withReservations,
 } from '../../src/dnsmasq/hostsfile.ts';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
-import { chooseProbeAddress, decide, wantedReservations } from '../../src/identity/decision.ts';
+import { formatNames, parseNames } from '../../src/dnsmasq/names.ts';
+import { chooseProbeAddress, decide, wantedNames, wantedReservations } from '../../src/identity/decision.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import {
@@ -39,6 +40,7 @@ const hourMs = 3_600_000;
 class Host {
   ledger = Ledger.empty;
   hostsfile: Hostsfile;
+  names = '';
   leases: Lease[] = [];
   /** The addresses that somebody on the bridge answers for. */
   answered = new Set<Ipv4>();
@@ -69,9 +71,13 @@ class Host {
 
   define(machine: Machine, moment: 'booting' | 'defined' = 'defined'): Reserved {
     this.machines.set(machine.uuid, machine);
-    const { reserved, hostsfile } = decide(this.network, machine, moment, this.reading(), this.now);
+    // As the watcher left it after it last compared everything.
+    this.names = formatNames(this.wantedNames());
+    const { reserved, hostsfile, names } = decide(this.network, machine, moment, this.reading(), this.now);
     this.ledger = reserved.ledger;
     this.hostsfile = hostsfile ?? this.hostsfile;
+    const lines = names ?? parseNames(this.names);
+    assert.deepEqual([...lines].sort(), this.wantedNames().sort(), 'the file of names is complete');
     return reserved;
   }
 
@@ -79,6 +85,7 @@ class Host {
     return {
       ledger: this.ledger,
       hostsfile: this.hostsfile,
+      names: this.names,
       leases: () => this.leases,
       answered: this.answered,
       isKnown: (id: string) => this.machines.has(id),
@@ -93,6 +100,10 @@ class Host {
 
   wantedLines(): string[] {
     return wantedReservations(this.network, this.ledger, this.hostsfile);
+  }
+
+  wantedNames(): string[] {
+    return wantedNames(this.network, this.ledger, this.hostsfile, []);
   }
 
   advance(durationMs: number): void {

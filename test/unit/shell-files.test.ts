@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { suite } from 'uvu';
 import { reservationMark } from '../../src/dnsmasq/hostsfile.ts';
-import { dnsmasqRoot } from '../../src/dnsmasq/paths.ts';
+import { dnsmasqPaths, dnsmasqRoot } from '../../src/dnsmasq/paths.ts';
 import { paths } from '../../src/system/paths.ts';
 import { createRoutes } from '../../src/watcher/routes.ts';
 
@@ -43,6 +43,7 @@ shell('the hooks post to routes of the watcher', () => {
     prepareMachine: missing,
     plugNic: missing,
     unplugNic: missing,
+    updateNetwork: missing,
     startDaemon: missing,
     reconcileMachine: missing,
     status: missing,
@@ -61,6 +62,7 @@ shell('a purge deletes the data of virlan and its lines in hostsfiles', () => {
   assert(purge.includes(`rm -rf ${directories.join(' ')}\n`));
   assert(purge.includes(`rm -f ${paths.log}\n`));
   assert(purge.includes(`in ${dnsmasqRoot}/*/;`));
+  assert(purge.includes(`rm -f "\${directory}${basename(dnsmasqPaths('br0').names)}"\n`));
   assert(purge.includes(`sed -i '/${reservationMark}$/d'`));
 });
 

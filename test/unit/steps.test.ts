@@ -19,7 +19,7 @@ const state = { mac: mac(1), mtu: 1500, stp: true, priority: 0, forwardDelay: 20
 const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
 const nft = nftables.render(makeRuleset(network()));
 const checksum = checksumScript(bridge);
-const on = { name: 'lan', fixedReservations: [] };
+const on = { name: 'lan', bridge, gateway: ip('10.0.0.1'), hosts: [] };
 
 /** One or more steps of each kind, with their first line and the lines below it. */
 const cases: [step: Step, line: string, ...more: string[]][] = [
@@ -104,6 +104,11 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '+ a',
     '+ b',
     '- c',
+  ],
+  [
+    { kind: 'write names', network: on, bridge, missing: ['10.0.0.2 web'], stale: [] },
+    '~ /var/lib/dnsmasq/br0/names: 1 of its lines',
+    '+ 10.0.0.2 web',
   ],
   [
     {

@@ -1,0 +1,71 @@
+// The files that dnsmasq reads again on SIGHUP: a network's hostsfile and its file of names.
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { formatHostsfile, type Hostsfile, parseHostsfile } from '../dnsmasq/hostsfile.ts';
+import { formatNames, parseNames } from '../dnsmasq/names.ts';
+import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { VirlanError } from '../errors.ts';
+import { namedByLibvirt } from '../libvirt/definitions.ts';
+import { cached, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { type ReservedNetwork, wantedNames, wantedReservations } from './decision.ts';
+import { readLedger } from './ledger-files.ts';
+
+const readHostsfileOf = cached(path => {
+  const parsed = parseHostsfile(readOwnFileOrNull(path) ?? '');
+  if (parsed.ok) return parsed.value;
+  const message = `${path}: ${parsed.error}: repair that line, or move the file away`;
+  throw new VirlanError('damaged-file', message);
+});
+
+/**
+ * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a
+ * file is never overwritten.
+ */
+export function readHostsfile(bridge: string): Hostsfile {
+  return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
+}
+
+/** Reads the file of names. What is no regular file counts as empty, and is replaced. */
+export function readNames(bridge: string): string {
+  try {
+    return readOwnFileOrNull(dnsmasqPaths(bridge).names) ?? '';
+  } catch (error) {
+    if (error instanceof VirlanError && error.code === 'damaged-file') return '';
+    throw error;
+  }
+}
+
+/** The lines of virlan in a network's hostsfile, and those of its file of names. */
+export interface Published {
+  readonly reservations: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** Returns what the hostsfile and the file of names should have. Throws as the readers of their sources. */
+export function readWanted(network: ReservedNetwork): Published {
+  const [ledger, hostsfile] = [readLedger(), readHostsfile(network.bridge)];
+  return {
+    reservations: wantedReservations(network, ledger, hostsfile),
+    names: wantedNames(network, ledger, hostsfile, namedByLibvirt(network)),
+  };
+}
+
+/** Returns what they have. */
+export function readPublished(bridge: string): Published {
+  return { reservations: readHostsfile(bridge).ours, names: parseNames(readNames(bridge)) };
+}
+
+/** Writes a network's hostsfile. Throws VirlanError 'write-failed', as `writeNames`. */
+export function writeHostsfile(bridge: string, hostsfile: Hostsfile): void {
+  write(dnsmasqPaths(bridge).hostsfile, formatHostsfile(hostsfile));
+}
+
+/** Writes a network's file of names. */
+export function writeNames(bridge: string, lines: readonly string[]): void {
+  write(dnsmasqPaths(bridge).names, formatNames(lines));
+}
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeAtomically(path, text);
+}
