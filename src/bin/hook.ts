@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
+import { loadWords, writeEvents } from '../operations/write-events.ts';
 import { paths } from '../system/paths.ts';
 
 /** The exit code that tells hooks/qemu to keep the machine from starting. */
@@ -34,25 +35,15 @@ async function dispatch(driver: string, operation: string): Promise<HookOutcome>
   return { events: [], abort: null };
 }
 
-function loadLog() {
-  return import('../operations/write-events.ts');
-}
-
-async function writeLog({ events }: HookOutcome, hook: string): Promise<void> {
-  if (events.length === 0) return;
-  const { writeEvents } = await loadLog();
-  writeEvents(events, { hook });
-}
-
 async function main(): Promise<number> {
   const [driver = '', , operation = ''] = process.argv.slice(3);
   // An operation that is not done by then waits for a program, and will have something to log.
-  const preload = setImmediate(loadLog);
+  const preload = setImmediate(loadWords);
   const outcome = await dispatch(driver, operation).catch(
     (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
   );
   clearImmediate(preload);
-  await writeLog(outcome, `${driver} ${operation}`);
+  await writeEvents(outcome.events, { hook: `${driver} ${operation}` });
   if (outcome.abort === null) return 0;
   process.stderr.write(`virlan: ${outcome.abort.message}\n`);
   return abortExitCode;

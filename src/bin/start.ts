@@ -43,7 +43,8 @@ function load(file: string): unknown {
   // V8 checks its own version and the source's length.
   const version = `${process.version} ${mtimeMs} ${size}`;
   const { parts, code } = readCache(file, version);
-  const source = `(function (exports, require, module, __filename, __dirname) { ${readFileSync(file, 'utf8')}\n})`;
+  // Bundles are ASCII, which is read faster so than as UTF-8.
+  const source = `(function (exports, require, module, __filename, __dirname) { ${readFileSync(file, 'latin1')}\n})`;
   const script = new Script(source, { filename: file, ...(code === null ? {} : { cachedData: code }) });
   const isRejected = script.cachedDataRejected === true;
   if (code === null || isRejected || (!parts.includes(part) && parts.length < maxParts)) {

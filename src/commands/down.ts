@@ -40,7 +40,7 @@ export async function down(options: Values, names: readonly string[]): Promise<n
 async function restoreLibvirt() {
   const { restoreNetworks } = await import('../libvirt-networks/restore.ts');
   const restored = await restoreNetworks();
-  writeEvents(restored.actions.map(action => ({ kind: 'libvirt-network-changed', action })));
+  await writeEvents(restored.actions.map(action => ({ kind: 'libvirt-network-changed', action })));
   for (const problem of restored.problems) warn(libvirtNetworkProblemText(problem));
   return restored;
 }

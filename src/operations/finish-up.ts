@@ -18,24 +18,24 @@ export async function finishUp(
   config: Config,
   established: readonly EstablishedNetwork[],
 ): Promise<NetworkDecision | null> {
-  writeEvents(
+  await writeEvents(
     established.flatMap(({ network, ...change }) => changeEvents(network, 'network-established', change)),
   );
   for (const { network } of established) {
-    publishOrLog(network);
+    await publishOrLog(network);
     await clearProbe(network);
     await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network.bridge)));
   }
   const libvirt = await arrangeNetworksOnce(config);
-  writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
+  await writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
   return libvirt;
 }
 
 /** The network is up without the files that libvirt's tools read. */
-function publishOrLog(network: NetworkConfig): void {
+async function publishOrLog(network: NetworkConfig): Promise<void> {
   try {
     publishNetwork(network);
   } catch (error) {
-    writeEvents([{ kind: 'failed', during: 'file-change', error: error as Error }]);
+    await writeEvents([{ kind: 'failed', during: 'file-change', error: error as Error }]);
   }
 }

@@ -17,6 +17,6 @@ export async function reserveRunning({ networks }: Config, name: string): Promis
     const machine = machineOn(network.bridge, passThrough, domain);
     if (machine.macs.length === 0) continue;
     const { events } = await reserveMachine(network, machine, 'booting');
-    writeEvents(events.map(event => ({ kind: 'reservation', event })));
+    await writeEvents(events.map(event => ({ kind: 'reservation', event })));
   }
 }

@@ -19,7 +19,7 @@ export async function takeDownNetworks(networks: readonly NetworkId[]): Promise<
     for (const { name, bridge } of networks) down.push({ name, bridge, ...(await takeDown(name, bridge)) });
     return down;
   });
-  writeEvents(results.flatMap(result => changeEvents(result, 'network-taken-down', result)));
+  await writeEvents(results.flatMap(result => changeEvents(result, 'network-taken-down', result)));
   return results;
 }
 

@@ -1,10 +1,25 @@
-// Writes events to virlan's log. Loaded only when there is something to write.
+// Writes events to virlan's log. A machine's start writes at most the lines of reservations, so the words of
+// all others are loaded when needed.
 import type { Event } from '../report/event.ts';
-import { logLine } from '../report/log-line.ts';
+import { type LogLine, reservationLine, withCode } from '../report/log-text.ts';
 import { writeLog } from '../system/log.ts';
 
 /** Writes events to the log, each with these fields added. */
-export function writeEvents(events: readonly Event[], fields: Readonly<Record<string, string>> = {}): void {
-  if (events.length === 0) return;
-  writeLog(events.map(logLine).map(line => ({ ...line, fields: { ...fields, ...line.fields } })));
+export async function writeEvents(
+  events: readonly Event[],
+  fields: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const lines = await Promise.all(events.map(lineOf));
+  if (lines.length > 0) writeLog(lines.map(line => ({ ...line, fields: { ...fields, ...line.fields } })));
+}
+
+/** Loads the words of all lines, for a caller that has nothing else to do. */
+export function loadWords() {
+  return import('../report/log-line.ts');
+}
+
+async function lineOf(event: Event): Promise<LogLine> {
+  if (event.kind === 'reservation') return withCode(event.kind, reservationLine(event.event));
+  const { logLine } = await loadWords();
+  return logLine(event);
 }

@@ -1,31 +1,19 @@
 // The texts of the log: the only place that makes log lines from events. Pure.
-import { formatIp } from '../address/ip.ts';
 import type { Finding } from '../diagnosis/finding.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import { seen } from '../diagnosis/words/words.ts';
-import { problemText } from '../identity/problem-text.ts';
-import type { ReserveEvent } from '../identity/reserve.ts';
 import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
 import type { Event, FailureEvent, MachineId } from './event.ts';
+import { failure, info, type LogLine, reservationLine, warning, withCode } from './log-text.ts';
 import { unitText } from './unit-text.ts';
 import { warningText } from './warning-text.ts';
 
-export interface LogLine {
-  readonly level: 'info' | 'warn' | 'error';
-  readonly message: string;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-/**
- * Returns the log line of an event. The field `code` is the event's kind: programs that read the log branch
- * on it.
- */
+/** Returns the log line of an event. */
 export function logLine(event: Event): LogLine {
-  const { level, message, fields } = lineOf(event);
-  return { level, message, fields: { code: event.kind, ...fields } };
+  return withCode(event.kind, lineOf(event));
 }
 
 /** The table of texts: one case for each kind of event. */
@@ -136,20 +124,6 @@ function machineFields({ name, uuid }: MachineId): LogLine['fields'] {
   return { machine: name, uuid };
 }
 
-function reservationLine(event: ReserveEvent): LogLine {
-  const { network, name, uuid, nic, macs, ip, hostname } = event.entry;
-  const address = ip === null ? null : formatIp(ip);
-  const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname };
-  switch (event.kind) {
-    case 'reserved':
-      return info('address reserved', fields);
-    case 'changed':
-      return info('reservation changed', fields);
-    case 'problem':
-      return warning(problemText(event.problem), fields);
-  }
-}
-
 const attempts: Readonly<Record<FailureEvent['during'], string | null>> = {
   hook: null,
   'libvirt-event': 'reaction to an event of libvirt failed',
@@ -169,16 +143,4 @@ function failureLine({ during, error, machine, path }: FailureEvent): LogLine {
 
 function ofNetwork(network: string, message: string): LogLine {
   return failure(`network ${network}: ${message}`, { network });
-}
-
-function info(message: string, fields: LogLine['fields']): LogLine {
-  return { level: 'info', message, fields };
-}
-
-function warning(message: string, fields: LogLine['fields']): LogLine {
-  return { level: 'warn', message, fields };
-}
-
-function failure(message: string, fields: LogLine['fields']): LogLine {
-  return { level: 'error', message, fields };
 }

@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { installVirlan } from './host.ts';
+import { prepare } from './hook-calls.ts';
+import { configure, installVirlan, virlan } from './host.ts';
 
 const cached = suite('code cache');
 const cache = '/var/cache/virlan';
@@ -77,6 +78,22 @@ cached('virlan starts where the cache cannot be written', async () => {
   await startVirlan();
   chmodSync(cache, 0o700);
   assert.deepEqual(readdirSync(cache), ['bin']);
+});
+
+cached('the first start of a machine on a network that is up loads the hook and nothing else', async () => {
+  await configure('[network.k8s-br0]\nstp = no\n');
+  assert.equal((await virlan('up')).exitCode, 0);
+  const start = (name: string, mac: string) =>
+    prepare({ name, nics: [{ type: 'bridge', source: 'k8s-br0', mac }] });
+  // The first lock after the boot takes a program.
+  assert.equal((await start('first', '52:54:00:00:00:01')).exitCode, 0);
+  rmSync(cache, { recursive: true, force: true });
+  assert.equal((await start('second', '52:54:00:00:00:02')).exitCode, 0);
+  assert.match(readFileSync('/var/log/virlan.log', 'utf8'), /"code":"reservation".*"machine":"second"/);
+  const files = readdirSync(cache, { recursive: true, encoding: 'utf8' }).filter(name =>
+    name.endsWith('.v8'),
+  );
+  assert.deepEqual(files, ['bin/hook.cjs.v8']);
 });
 
 cached.run();
