@@ -18,7 +18,7 @@ const changesExitCode = 3;
 /** Prints the steps that `virlan up` would take. Returns the exit code. */
 export async function plan(options: Values, names: readonly string[]): Promise<number> {
   const config = loadConfig(options.config);
-  const host = surveyHost();
+  const host = surveyHost({ hostForwards: config.networks.some(({ hostForwards }) => hostForwards) });
   const surveys = [];
   for (const network of selectNetworks(config, names))
     surveys.push(await progress(`reading network ${network.name}`, surveyNetwork(network)));

@@ -55,28 +55,19 @@ function formatStatus({ virlan, watcher, networks, notes }: Status): string[] {
 }
 
 function formatNetwork(network: NetworkStatus): string[] {
-  const {
-    name,
-    bridge,
-    subnet,
-    gateway,
-    up,
-    firewall,
-    dnsmasq,
-    otherFirewalls,
-    otherPorts,
-    problems,
-    machines,
-  } = network;
+  const { name, bridge, subnet, gateway, mode, up, firewall, dnsmasq } = network;
+  const { otherFirewalls, otherPorts, problems, machines } = network;
   const facts = [
     subnet,
     `gateway ${gateway}`,
     ...(bridge === name ? [] : [`bridge ${bridge}`]),
-    ...(firewall === null ? [] : [firewall]),
+    mode,
+    ...(firewall === null || mode === 'open' ? [] : [firewall]),
     dnsmasq.pid === null ? style('no dnsmasq', 'red') : `dnsmasq ${dnsmasq.pid}`,
   ];
   return [
     `${style(name, 'bold')}  ${up ? style('up', 'green') : style('down', 'red')}  ${facts.join('  ')}`,
+    ...formatReach(network),
     ...otherFirewalls.map(
       ({ name: other, rules }) =>
         `  other firewall ${other}${rules.length === 0 ? '' : `, with ${count(rules.length, 'rule')} of virlan`}`,
@@ -89,6 +80,13 @@ function formatNetwork(network: NetworkStatus): string[] {
     ...machines
       .filter(({ problem }) => problem !== null)
       .map(machine => `  ${style('!', 'yellow')} ${shorten(machine)}: ${forTerminal(machine.problem ?? '')}`),
+  ];
+}
+
+function formatReach({ alsoReached, routeNeeded }: NetworkStatus): string[] {
+  return [
+    ...(alsoReached.length === 0 ? [] : [`  machines also reach ${alsoReached.map(forTerminal).join(', ')}`]),
+    ...(routeNeeded === null ? [] : [`  the router of the LAN needs a route: ${routeNeeded}`]),
   ];
 }
 

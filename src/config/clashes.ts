@@ -7,14 +7,10 @@ import {
   prefixesOverlap,
   rangeContains,
 } from '../address/ip.ts';
-import type { ConfigProblem, NetworkConfig } from './config.ts';
+import type { ConfigProblem } from './config.ts';
+import type { NetworkSource } from './connect.ts';
+import { modeClashes } from './mode-clashes.ts';
 import type { Section } from './sections.ts';
-
-/** A network with the section that defines it. */
-interface NetworkSource {
-  readonly config: NetworkConfig;
-  readonly section: Section;
-}
 
 /** Returns the conflicts between settings, within a network and between networks and hosts. */
 export function findClashes(
@@ -27,6 +23,7 @@ export function findClashes(
       networks.slice(0, index).flatMap(earlier => pairClashes(earlier, network)),
     ),
     ...hostClashes(networks, hostSections),
+    ...modeClashes(networks),
   ];
 }
 

@@ -9,6 +9,15 @@ export interface PortRange {
   readonly last: number;
 }
 
+/** Another network of virlan.ini. */
+export interface OtherNetwork {
+  readonly name: string;
+  readonly bridge: string;
+  readonly subnet: Prefix<Ipv4>;
+  /** True if machines of both networks reach each other: `reaches` of one of them names the other. */
+  readonly isReached: boolean;
+}
+
 /** A `[network.NAME]` section, checked and with its defaults filled in. */
 export interface NetworkConfig {
   readonly name: string;
@@ -20,6 +29,15 @@ export interface NetworkConfig {
   readonly stp: boolean;
   /** In bytes. */
   readonly mtu: number;
+  readonly mode: 'nat' | 'routed' | 'isolated' | 'open';
+  /** The networks of the host that machines reach: all, or those behind links of its default routes. */
+  readonly outside: 'all' | 'uplink';
+  /** The only link by which machines reach others; null where `outside` decides. */
+  readonly uplink: string | null;
+  /** All other networks of virlan.ini. */
+  readonly others: readonly OtherNetwork[];
+  /** True if machines of any network of virlan.ini reach others by way of the host. */
+  readonly hostForwards: boolean;
   readonly firewall: 'auto' | 'nftables' | 'iptables';
   readonly hostAccess: 'minimal' | 'basic' | 'all';
   readonly hostAllow: readonly PortRange[];

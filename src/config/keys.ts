@@ -34,6 +34,34 @@ export const networkKeys: Explanations<NetworkSection> = {
     text: "The first and the last address that machines may get. Both are inside `subnet`; the range must not include the host's own address, nor the lowest or highest address of the subnet.",
     derivedFrom: "all of `subnet` after the host's own address",
   },
+  mode: {
+    note: 'what machines reach, and who reaches them',
+    text: 'What machines reach besides each other, and who reaches them. It can be changed while machines run.',
+    choices: {
+      nat: 'machines reach the outside with the address of the host; nobody outside reaches them',
+      routed:
+        'machines and the outside reach each other, without translation of addresses. The router of the LAN needs a route to `subnet` by way of this host',
+      isolated:
+        'machines reach each other and the host. DHCP names no router, DNS knows the names of machines only, and the host forwards nothing',
+      open: 'no rules at all: the other firewalls of the host decide. DHCP and DNS as ever',
+    },
+  },
+  outside: {
+    note: 'which networks behind the host machines reach',
+    text: 'Which networks behind the host machines reach, with `mode = nat` or `routed`. Other networks of virlan.ini are reached only with `reaches`. What you translate by a rule of your own (DNAT) is reached in any case.',
+    choices: {
+      all: 'all, those of Docker, of VPNs and of libvirt too',
+      uplink: "those behind the links of the host's default routes at present",
+    },
+  },
+  uplink: {
+    note: 'the only link to the outside',
+    text: 'The only link by which machines reach the outside, and the outside reaches them, with `mode = nat` or `routed`.',
+  },
+  reaches: {
+    note: 'other networks in this file: lab, dmz',
+    text: 'Other networks in this file, separated by commas. Their machines and those of this network reach each other, without translation of addresses. It is enough if one of both networks names the other. Both have `mode = nat` or `routed`.',
+  },
   stp: {
     note: '',
     text: 'Whether the bridge uses the spanning tree protocol. If it does, the network interface of a machine works about four seconds after the machine starts.',

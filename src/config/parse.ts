@@ -4,7 +4,8 @@ import { broadcastOf, formatIp, formatPrefix, ipv4After, prefixOf } from '../add
 import { isLabel } from '../names/label.ts';
 import { excerpt } from '../text.ts';
 import { findClashes } from './clashes.ts';
-import type { ConfigProblem, ConfigResult, FixedHost, NetworkConfig } from './config.ts';
+import type { ConfigProblem, ConfigResult, FixedHost } from './config.ts';
+import { connectNetworks, type NetworkSource, type OwnConfig } from './connect.ts';
 import { bridgeName, hostSection, type NetworkSection, networkSection } from './schema.ts';
 import { maxExcerptLength, readSections, type Section } from './sections.ts';
 
@@ -40,12 +41,12 @@ export function parseConfig(text: string): ConfigResult {
     }
   }
 
-  const networks: { config: NetworkConfig; section: Section }[] = [];
+  const networks: NetworkSource[] = [];
   for (const section of sections.filter(({ kind }) => kind === 'network')) {
     const values = readSection(section, networkSection, problems);
     if (values === null) continue;
     const config = makeNetwork(section, values, hosts.get(section.name) ?? [], problems);
-    if (config !== null) networks.push({ config, section });
+    if (config !== null) networks.push({ config, section, reaches: values.reaches });
   }
 
   if (problems.length === 0)
@@ -56,7 +57,7 @@ export function parseConfig(text: string): ConfigResult {
       ),
     );
   if (problems.length > 0) return { ok: false, problems: problems.sort((a, b) => a.line - b.line) };
-  return { ok: true, config: { networks: networks.map(({ config }) => config) } };
+  return { ok: true, config: { networks: connectNetworks(networks) } };
 }
 
 function readSection<TSchema extends v.GenericSchema & { readonly entries: object }>(
@@ -96,7 +97,7 @@ function makeNetwork(
   values: NetworkSection,
   hosts: readonly FixedHost[],
   problems: ConfigProblem[],
-): NetworkConfig | null {
+): OwnConfig | null {
   const reject = (key: string, message: string) => {
     const entry = section.entries.get(key);
     const what =
@@ -132,6 +133,9 @@ function makeNetwork(
     subnet,
     gateway,
     range: values['dhcp-range'] ?? { first: ipv4After(gateway, 1), last: ipv4After(broadcastOf(subnet), -1) },
+    mode: values.mode,
+    outside: values.outside,
+    uplink: values.uplink === '' ? null : values.uplink,
     stp: values.stp,
     mtu: values.mtu,
     firewall: values.firewall,

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
+import { isLinkName } from '../names/link-name.ts';
 import type { PortRange } from './config.ts';
 
 /**
@@ -69,6 +70,10 @@ function parseDns(text: string): 'host' | Ipv4[] | null {
   return servers === null || servers.length === 0 ? null : servers;
 }
 
+function parseNames(text: string): string[] | null {
+  return parseList(text, item => (/^[A-Za-z0-9_-]+$/.test(item) ? item : null));
+}
+
 const secondsIn = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
 
 /** Returns seconds. dnsmasq does not accept a lease shorter than two minutes (option.c, "dhcp-range"). */
@@ -86,13 +91,12 @@ function parseDomain(text: string): string | null {
     : null;
 }
 
-/**
- * Accepts names that the kernel accepts and that nft, iptables and dnsmasq read without quotes. The kernel's
- * dev_valid_name() refuses 16 bytes and more, "/", ":", white space, "." and ".."; its
- * sysctl_dev_name_is_allowed() refuses "all" and "default".
- */
+function parseUplink(text: string): string | null {
+  return text === '' ? text : parseLinkName(text);
+}
+
 function parseLinkName(text: string): string | null {
-  return /^[A-Za-z0-9_.-]{1,15}$/.test(text) && !/^(\.+|-.*|all|default)$/.test(text) ? text : null;
+  return isLinkName(text) ? text : null;
 }
 
 export const bridgeName = parsed(
@@ -110,6 +114,13 @@ export const networkSection = v.strictObject({
   'dhcp-range': v.optional(
     parsed(parseRange, 'the first and the last address, such as 192.168.100.2-192.168.100.254'),
   ),
+  mode: v.optional(oneOf('nat', 'routed', 'isolated', 'open'), 'nat'),
+  outside: v.optional(oneOf('all', 'uplink'), 'all'),
+  uplink: v.optional(
+    parsed(parseUplink, 'the name of a link, such as eth0: at most 15 letters, digits, ".", "_" and "-"'),
+    '',
+  ),
+  reaches: v.optional(parsed(parseNames, 'names of other [network.NAME] sections, such as lab, dmz'), ''),
   stp: v.optional(parsed(parseYesNo, 'yes or no'), 'yes'),
   mtu: v.optional(numberOfBytes(68, 65_535), '1500'),
   firewall: v.optional(oneOf('auto', 'nftables', 'iptables'), 'auto'),

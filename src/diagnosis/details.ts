@@ -83,7 +83,11 @@ export interface NetworkDetails {
   /** Chains of other programs that drop by policy; their names are hostile. */
   'other-policies': { readonly chains: readonly Pick<Chain, 'family' | 'table' | 'name'>[] };
   'other-firewall-unreadable': Unread;
+  /** `mode = isolated`: the host forwards nothing for this network. */
+  'forwarding-not-needed': None;
   'uplink-not-asked': None;
+  /** The outside is behind a link by which machines may not leave. */
+  'uplink-not-allowed': { readonly dev: string; readonly allowed: readonly string[] };
   'uplink-missing': { readonly reason: string };
   'uplink-found': { readonly dev: string; readonly gateway: string | null };
 }
@@ -195,6 +199,16 @@ export interface ProbeDetails {
   forwarded: { readonly dev: string };
   'not-masqueraded': { readonly dev: string };
   masqueraded: None;
+  /** `mode = routed`. */
+  'own-address-kept': None;
+  /** Something translates addresses that `mode = routed` leaves alone. */
+  'own-address-lost': { readonly dev: string };
+  /** The outside has no route to machines. `route`: SUBNET via ADDRESS. */
+  'route-missing': { readonly nextHop: string; readonly subnet: string };
+  /** Packets to the outside stay on the host, as virlan.ini wants it. */
+  'kept-inside': None;
+  /** They do not, though virlan.ini wants it. */
+  'not-kept-inside': { readonly nextHop: string };
   'no-return-possible': None;
   'next-hop-answers': { readonly nextHop: string };
   'answer-lost': { readonly nextHop: string };

@@ -49,6 +49,9 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     'dhcp-no-override',
     '# A name is what virlan reserved, never what a guest claims.',
     'dhcp-ignore-names',
+    ...(network.mode === 'isolated'
+      ? ['# No router: machines reach only each other and this host.', 'dhcp-option=option:router']
+      : []),
     ...(network.mtu === 1500 ? [] : [`dhcp-option=option:mtu,${network.mtu}`]),
     '',
     `domain=${domain}`,
@@ -62,6 +65,7 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     'domain-needed',
     'bogus-priv',
     // Without strict-order, a server that does not answer costs no time: the others are asked as well.
+    ...(network.mode === 'isolated' ? ['no-resolv'] : []),
     ...(dns === 'host' ? [] : ['no-resolv', ...dns.map(server => `server=${formatIp(server)}`)]),
     ...(host.extras === null
       ? []

@@ -202,6 +202,7 @@ export function renderRule(rule: Rule, marks: readonly string[], family: Family)
   if (notTo !== undefined) words.push(`! -o ${notTo}`);
   if (protocol === 'icmp-echo-request') words.push(icmpEchoRequest[family]);
   else if (protocol === 'ipv6-control') words.push('-p ipv6-icmp');
+  else if (protocol === 'tcp-syn') words.push('-p tcp -m tcp --tcp-flags SYN,RST SYN');
   else if (protocol !== undefined) words.push(`-p ${protocol}`);
   const states = [
     ...(tracked === undefined ? [] : [`-m conntrack --ctstate ${tracked.join(',').toUpperCase()}`]),
@@ -225,6 +226,8 @@ function renderVerdict(family: Family, verdict: Verdict): string {
     case 'drop':
     case 'return':
       return verdict.kind.toUpperCase();
+    case 'clamp-mss':
+      return 'TCPMSS --clamp-mss-to-pmtu';
     case 'reject':
       return `REJECT --reject-with ${verdict.with === 'tcp-reset' ? verdict.with : portUnreachable[family]}`;
     case 'masquerade':

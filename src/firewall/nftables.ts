@@ -117,6 +117,7 @@ function renderRule({ family }: Ruleset, rule: Rule): string {
   if (translated === true) words.push('ct status dnat');
   if (protocol === 'icmp-echo-request') words.push(`${icmp[family]} type echo-request`);
   else if (protocol === 'ipv6-control') words.push(`icmpv6 type { ${ipv6Control.join(', ')} }`);
+  else if (protocol === 'tcp-syn') words.push('tcp flags & (syn | rst) == syn');
   else if (protocol !== undefined && ports === undefined) words.push(`meta l4proto ${protocol}`);
   else if (protocol !== undefined && ports !== undefined) {
     const listed = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
@@ -145,6 +146,8 @@ function renderVerdict(family: Ruleset['family'], verdict: Verdict): string {
     case 'drop':
     case 'return':
       return verdict.kind;
+    case 'clamp-mss':
+      return 'tcp option maxseg size set rt mtu';
     case 'reject':
       return verdict.with === 'tcp-reset'
         ? 'reject with tcp reset'

@@ -1,6 +1,7 @@
 // The rules of one network for one address family, independent of the program that loads them.
 import { type Family, type IpAddress, type Prefix, parseIp } from '../address/ip.ts';
 import type { NetworkConfig, PortRange } from '../config/config.ts';
+import { isLinkName } from '../names/link-name.ts';
 
 /** A condition on an address. */
 export type PrefixMatch =
@@ -18,8 +19,11 @@ export interface Match {
   readonly notTo?: string;
   readonly source?: PrefixMatch;
   readonly destination?: PrefixMatch;
-  /** `ipv6-control`: the messages of ICMPv6 without which a host has no IPv6. */
-  readonly protocol?: 'tcp' | 'udp' | 'icmp-echo-request' | 'ipv6-control';
+  /**
+   * `tcp-syn`: the packets that open a connection, and their answers. `ipv6-control`: the messages of ICMPv6
+   * without which a host has no IPv6.
+   */
+  readonly protocol?: 'tcp' | 'tcp-syn' | 'udp' | 'icmp-echo-request' | 'ipv6-control';
   readonly ports?: readonly Ports[];
   readonly tracked?: readonly ('established' | 'related' | 'invalid' | 'new')[];
   /** A rule of this host has translated the destination of the connection (DNAT). */
@@ -30,6 +34,8 @@ export type Verdict =
   | { readonly kind: 'accept' }
   | { readonly kind: 'drop' }
   | { readonly kind: 'return' }
+  /** Lowers the maximum segment size to what the packet's way can carry, and goes on with the next rule. */
+  | { readonly kind: 'clamp-mss' }
   | { readonly kind: 'reject'; readonly with: 'tcp-reset' | 'port-unreachable' }
   /** `ports` are the source ports to translate to; null keeps the port where possible. */
   | { readonly kind: 'masquerade'; readonly ports: Ports | null };
@@ -59,6 +65,7 @@ const accept: Verdict = { kind: 'accept' };
 const drop: Verdict = { kind: 'drop' };
 const leave: Verdict = { kind: 'return' };
 const reset: Verdict = { kind: 'reject', with: 'tcp-reset' };
+const clampMss: Verdict = { kind: 'clamp-mss' };
 const unreachable: Verdict = { kind: 'reject', with: 'port-unreachable' };
 
 const ssh: Ports = { first: 22, last: 22 };
@@ -71,42 +78,119 @@ const localMulticast: Prefix = { network: sureIp('224.0.0.0'), length: 24 };
 const broadcast: Prefix = { network: sureIp('255.255.255.255'), length: 32 };
 const linkLocalIpv6: Prefix = { network: sureIp('fe80::'), length: 10 };
 
-/** Returns the IPv4 rules of a network. */
-export function makeRuleset(network: NetworkConfig): Ruleset {
-  const { bridge } = network;
-  const inside: PrefixMatch = { kind: 'in', prefix: network.subnet };
-  const outside: PrefixMatch = { kind: 'not-in', prefix: network.subnet };
-  // A packet that leaves by the bridge keeps its source: it is for a machine, and may come from another one,
-  // by way of a route or through br_netfilter.
-  const leaving: Match = { notTo: bridge, source: inside };
+/** The links by which machines reach the outside: any, or these. */
+export type WaysOut = 'any' | readonly string[];
+
+/**
+ * Returns by which links machines reach the outside. `defaultLinks` are those of the host's default routes. A
+ * link whose name cannot stand in rules is left out.
+ */
+export function waysOut(
+  { uplink, outside }: Pick<NetworkConfig, 'uplink' | 'outside'>,
+  defaultLinks: readonly string[],
+): WaysOut {
+  if (uplink !== null) return [uplink];
+  return outside === 'all' ? 'any' : defaultLinks.filter(isLinkName);
+}
+
+/** Returns the rules of a network, by family; null for a network that has none. */
+export function makeRuleset(network: NetworkConfig, family: Family, ways: WaysOut): Ruleset | null {
+  if (network.mode === 'open') return null;
+  return family === 'ipv4' ? makeIpv4Ruleset(network, ways) : makeIpv6Ruleset(network);
+}
+
+function makeIpv4Ruleset(network: NetworkConfig, ways: WaysOut): Ruleset {
+  const { bridge, mode } = network;
   return {
     bridge,
     family: 'ipv4',
-    forward: [
-      { from: bridge, to: bridge, verdict: accept },
-      { to: bridge, destination: inside, tracked: ['established', 'related'], verdict: accept },
-      { to: bridge, destination: inside, translated: true, verdict: accept },
-      { from: bridge, source: inside, verdict: accept },
-      // A rejection would go to the third party whose address a machine uses.
-      { from: bridge, verdict: drop },
-      { to: bridge, verdict: unreachable },
-    ],
+    forward: mode === 'isolated' ? isolatedForward(network) : forwardRules(network, ways),
     input: { only: network.hostFirewall === 'strict' ? null : bridge, rules: inputRules(network) },
-    postrouting: [
-      { ...leaving, destination: { kind: 'in', prefix: localMulticast }, verdict: leave },
-      { ...leaving, destination: { kind: 'in', prefix: broadcast }, verdict: leave },
-      { ...leaving, destination: outside, protocol: 'tcp', verdict: masquerade(unprivileged) },
-      { ...leaving, destination: outside, protocol: 'udp', verdict: masquerade(unprivileged) },
-      { ...leaving, destination: outside, verdict: masquerade(null) },
-    ],
+    postrouting: mode === 'nat' ? translations(network) : [],
   };
+}
+
+function isolatedForward({ bridge, subnet }: NetworkConfig): Rule[] {
+  return [
+    { from: bridge, to: bridge, verdict: accept },
+    { from: bridge, source: { kind: 'not-in', prefix: subnet }, verdict: drop },
+    { from: bridge, verdict: unreachable },
+    { to: bridge, verdict: unreachable },
+  ];
+}
+
+/** Returns the rules for forwarded packets with `mode = nat` and `mode = routed`. */
+function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
+  const { bridge, subnet, others } = network;
+  const inside: PrefixMatch = { kind: 'in', prefix: subnet };
+  const reached = others.filter(({ isReached }) => isReached);
+  const separate = others.filter(({ isReached }) => !isReached);
+  const fromMachines: Rule = { from: bridge, source: inside, verdict: accept };
+  const replies: Match = { tracked: ['established', 'related'] };
+  const toMachines: Rule = { to: bridge, destination: inside, verdict: accept };
+  const isRestricted = ways !== 'any';
+  return [
+    { from: bridge, to: bridge, verdict: accept },
+    { from: bridge, protocol: 'tcp-syn', verdict: clampMss },
+    { to: bridge, protocol: 'tcp-syn', verdict: clampMss },
+    { ...toMachines, ...replies },
+    { ...toMachines, translated: true },
+    ...reached.flatMap(({ bridge: other, subnet: prefix }): Rule[] => [
+      { ...fromMachines, to: other, destination: { kind: 'in', prefix } },
+      { ...toMachines, from: other, source: { kind: 'in', prefix } },
+    ]),
+    // What answers, or is translated on purpose, passes all the same.
+    ...(isRestricted || separate.length > 0
+      ? [{ ...fromMachines, ...replies }, { ...fromMachines, translated: true } as const]
+      : []),
+    // Each network says this itself: with iptables, the first of their chains that accepts decides.
+    ...separate.flatMap(({ bridge: other }): Rule[] => [
+      { ...fromMachines, to: other, verdict: unreachable },
+      ...(network.mode === 'routed' ? [{ from: other, to: bridge, verdict: unreachable }] : []),
+    ]),
+    ...(isRestricted ? ways.map(to => ({ ...fromMachines, to })) : [fromMachines]),
+    ...(network.mode === 'routed'
+      ? isRestricted
+        ? ways.map(from => ({ ...toMachines, from }))
+        : [toMachines]
+      : []),
+    // A rejection would go to the third party whose address a machine uses.
+    ...(isRestricted
+      ? [
+          { from: bridge, source: { kind: 'not-in', prefix: subnet }, verdict: drop } as const,
+          { from: bridge, verdict: unreachable },
+        ]
+      : [{ from: bridge, verdict: drop }]),
+    { to: bridge, verdict: unreachable },
+  ];
+}
+
+/** Returns the rules that translate the addresses of machines to that of the host. */
+function translations({ bridge, subnet, others }: NetworkConfig): Rule[] {
+  const inside: PrefixMatch = { kind: 'in', prefix: subnet };
+  const outside: PrefixMatch = { kind: 'not-in', prefix: subnet };
+  // A packet that leaves by the bridge keeps its source: it is for a machine, and may come from another one,
+  // by way of a route or through br_netfilter.
+  const leaving: Match = { notTo: bridge, source: inside };
+  return [
+    { ...leaving, destination: { kind: 'in', prefix: localMulticast }, verdict: leave },
+    { ...leaving, destination: { kind: 'in', prefix: broadcast }, verdict: leave },
+    ...others
+      .filter(({ isReached }) => isReached)
+      .map(({ bridge: to, subnet: prefix }): Rule => {
+        return { to, source: inside, destination: { kind: 'in', prefix }, verdict: leave };
+      }),
+    { ...leaving, destination: outside, protocol: 'tcp', verdict: masquerade(unprivileged) },
+    { ...leaving, destination: outside, protocol: 'udp', verdict: masquerade(unprivileged) },
+    { ...leaving, destination: outside, verdict: masquerade(null) },
+  ];
 }
 
 /**
  * Returns the IPv6 rules of a network: machines reach each other and nothing else, and nothing else reaches
  * them. virlan keeps IPv6 off the bridge, but other programs turn it on again.
  */
-export function makeIpv6Ruleset({ bridge, hostFirewall }: NetworkConfig): Ruleset {
+function makeIpv6Ruleset({ bridge, hostFirewall }: NetworkConfig): Ruleset {
   const fromMachines: Rule = { from: bridge, verdict: drop };
   const isStrict = hostFirewall === 'strict';
   return {

@@ -3,7 +3,7 @@
 //
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
 //    "addresses": ["192.168.100.1/24"], "dnsmasq": {"pid": 339, "linkIndex": 4},
-//    "ports": {"vnet0": {"hairpin": true}}, "version": 2}
+//    "treatment": {"subnet": "192.168.100.0/24", "isTranslated": true}, "ports": {"vnet0": {"hairpin": true}}, "version": 2}
 import { existsSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -30,6 +30,8 @@ const schema = v.looseObject({
   addresses: v.array(v.string()),
   /** The process of dnsmasq and the index of the bridge that it bound its sockets to. */
   dnsmasq: v.optional(v.nullable(v.looseObject({ pid: v.number(), linkIndex: v.number() })), null),
+  /** What the rules do with the addresses of machines; null if it is not known. */
+  treatment: v.optional(v.nullable(v.looseObject({ subnet: v.string(), isTranslated: v.boolean() })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
   /** What the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
@@ -59,6 +61,7 @@ const empty: AppliedRecord = {
   rules: [],
   addresses: [],
   dnsmasq: null,
+  treatment: null,
   ports: {},
   lacking: { parts: [], under: '' },
 };

@@ -1,5 +1,5 @@
 // Derives the desired state of a network from the configuration and facts of the host. Pure.
-import { broadcastOf, type Family } from '../address/ip.ts';
+import { broadcastOf, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
 import { requiredModes } from '../dnsmasq/paths.ts';
@@ -10,11 +10,11 @@ import {
   rulesScripts,
   type UsableFamilies,
 } from '../firewall/backends.ts';
-import { makeIpv6Ruleset, makeRuleset, type Ruleset } from '../firewall/ruleset.ts';
+import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
 import type { Published } from '../identity/reservation-files.ts';
 import type { DesiredNetwork, DesiredTap, HostState, ObservedNetwork } from './state.ts';
-import { linkSysctl } from './sysctl.ts';
+import { ipForward, linkSysctl } from './sysctl.ts';
 
 /** The input of the desired state besides the configuration. */
 export interface HostFacts extends DnsmasqHost {
@@ -34,6 +34,8 @@ export interface HostFacts extends DnsmasqHost {
   readonly taps: readonly (Omit<DesiredTap, 'mtu'> & { readonly mtu: number | null })[];
   /** Follows from the ledger; null when it, or the hostsfile, cannot be read. */
   readonly published: Published | null;
+  /** The links of the host's default routes; not read where the rules do not depend on them. */
+  readonly defaultLinks: readonly string[];
 }
 
 /**
@@ -41,11 +43,6 @@ export interface HostFacts extends DnsmasqHost {
  * hundredths of a second. Its default of 15 s would keep a machine from DHCP for half a minute.
  */
 const forwardDelay = 200;
-
-const rulesets: Readonly<Record<Family, (network: NetworkConfig) => Ruleset>> = {
-  ipv4: makeRuleset,
-  ipv6: makeIpv6Ruleset,
-};
 
 /** The highest priority of a bridge: a guest's bridge with an ordinary one does not become the root. */
 const priority = 0;
@@ -86,7 +83,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     excludesGuestRoots: true,
     sysctls: new Map([
       // The value of a new link is net.ipv4.conf.default.forwarding, which hardened hosts set to 0.
-      [linkSysctl('ipv4', bridge, 'forwarding'), '1'],
+      [linkSysctl('ipv4', bridge, 'forwarding'), network.mode === 'isolated' ? '0' : '1'],
       // A guest must not become the host's router, nor configure an address on it.
       ...(host.keepsIpv6Off
         ? ([
@@ -96,9 +93,11 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
           ] as const)
         : []),
     ]),
-    rules: host.families[backend.chosen].flatMap(family =>
-      rulesScripts(rulesets[family](network), backend.chosen, host.backends, host.lacking),
-    ),
+    rules: host.families[backend.chosen].flatMap(family => {
+      const ruleset = makeRuleset(network, family, waysOut(network, host.defaultLinks));
+      return ruleset === null ? [] : rulesScripts(ruleset, backend.chosen, host.backends, host.lacking);
+    }),
+    treatment: { subnet: formatPrefix(subnet), isTranslated: network.mode === 'nat' },
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     modes: requiredModes(bridge),
     reservations:
@@ -118,6 +117,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     excludesGuestRoots: false,
     sysctls: new Map(),
     rules: [],
+    treatment: null,
     dnsmasq: { conf: null, runs: false },
     modes: new Map(),
     reservations: { kind: 'leave' },
@@ -138,16 +138,17 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     rules: before.rules.flatMap(({ backend, family, present, loaded }) =>
       present && loaded !== null ? [{ backend, family, bridge, role: 'primary', script: loaded }] : [],
     ),
+    treatment: before.treatment,
     dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
     modes: new Map(),
     reservations: { kind: 'leave' },
   };
 }
 
-/** Returns the settings that the host needs while any network is up. */
+/** Returns the settings that the host needs while any network is up whose machines reach others through it. */
 export function desiredHost(): HostState {
   const sysctls = new Map([
-    ['net.ipv4.ip_forward', '1'],
+    [ipForward, '1'],
     [linkSysctl('ipv4', 'all', 'forwarding'), '1'],
   ]);
   const settings = [...sysctls].map(([key, value]) => `${key} = ${value}\n`).join('');

@@ -98,7 +98,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
 }
 
 async function establishCompletely(network: NetworkConfig): Promise<Established> {
-  const host = surveyHost();
+  const host = surveyHost(network);
   const survey = await surveyOwn(network);
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
   if (survey.damage !== null) throw survey.damage;
@@ -171,7 +171,7 @@ async function tryWhatWorks(
   choose: (steps: readonly Step[]) => readonly Step[],
 ): Promise<Established> {
   recordIsWanted(network.bridge);
-  const host = surveyHost();
+  const host = surveyHost(network);
   const survey = await surveyNetwork(network);
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
   const planned = choose([...host.steps, ...survey.steps]);

@@ -12,6 +12,7 @@ import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
 import { system } from '../system/system.ts';
+import { endConnections } from './connections.ts';
 import { formatAddress, formatDestination } from './state.ts';
 import type { StepName, StepOf } from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
@@ -90,6 +91,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     run: ({ backend, family, bridge }) =>
       backends[backend].remove(system, createRulesReader(system), { bridge, family }),
   },
+  'end connections': { kind: 'single', run: ({ bridge, ...change }) => endConnections(bridge, change) },
   'allow in': { kind: 'single', run: step => allow(system, step) },
   'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
   'write reservations': { kind: 'single', run: ({ network }) => syncReservations(network) },

@@ -1,5 +1,6 @@
 // Reads links and routes from the output of `ip -json -details`, and derives the networks of the host. Pure.
 import {
+  type Family,
   type IpAddress,
   type Prefix,
   parseAddressWithPrefix,
@@ -49,6 +50,7 @@ export interface Route {
   readonly type: string;
   /** By name where iproute2 knows one: `main`. */
   readonly table: string;
+  readonly family: Family;
   /** The kernel prefers the lowest among routes to the same destination. */
   readonly metric: number;
 }
@@ -105,6 +107,10 @@ interface IpRoute {
   type?: string;
   table?: string;
   metric?: number;
+  /** The preference among routers; every route of IPv6 has one. */
+  pref?: string;
+  /** In the place of `dev`, of a route with several next hops. */
+  nexthops?: Pick<IpRoute, 'dev'>[];
 }
 
 interface IpRule {
@@ -123,19 +129,26 @@ export function parseLinksAndRoutes(output: string): LinksAndRoutes {
   const [links = '', routes = '', rules = ''] = output.split('\n');
   return {
     links: (JSON.parse(links || '[]') as IpLink[]).map(readLink),
-    routes: (JSON.parse(routes || '[]') as IpRoute[]).map(route => ({
-      destination: route.dst,
-      link: route.dev ?? null,
-      type: route.type ?? 'unicast',
-      table: route.table ?? 'main',
-      metric: route.metric ?? 0,
-    })),
+    routes: (JSON.parse(routes || '[]') as IpRoute[]).flatMap(readRoute),
     routingRules: (JSON.parse(rules || '[]') as IpRule[]).map(({ priority, table = '' }) => ({
       priority,
       table,
       isEarly: priority < mainPriority && table !== 'local' && table !== 'main' && table !== '',
     })),
   };
+}
+
+/** Returns a route for each next hop. */
+function readRoute({ type = 'unicast', table = 'main', metric = 0, ...route }: IpRoute): Route[] {
+  const hops = route.nexthops ?? [route];
+  return hops.map(({ dev = null }) => ({
+    destination: route.dst,
+    link: dev,
+    type,
+    table,
+    family: route.pref !== undefined || route.dst.includes(':') ? 'ipv6' : 'ipv4',
+    metric,
+  }));
 }
 
 function readLink(link: IpLink): Link {
@@ -211,7 +224,7 @@ export function hasGlobalIpv6(link: string, addresses: string): boolean {
  * before the main one, and of that.
  */
 export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): KnownSubnet[] {
-  const early = routingRules.filter(({ isEarly }) => isEarly).map(({ table }) => table);
+  const asked = askedTables(routingRules);
   const byAddress = links.flatMap(({ name, addresses }) =>
     addresses.map(({ ip, prefixLength }) => ({
       subnet: prefixOf(ip, prefixLength),
@@ -221,13 +234,43 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
     })),
   );
   const byRoute = routes.flatMap(({ destination, link, type, table, metric }) => {
-    const isAsked = table === 'main' || early.includes(table);
+    const isAsked = asked.includes(table);
     const subnet = parseDestination(destination);
     const isLocal = ['local', 'broadcast', 'multicast', 'anycast'].includes(type);
     if (subnet === null || isLocal || !isAsked) return [];
     return [{ subnet, link, by: 'route' as const, yields: table === 'main' && metric > 0 }];
   });
   return [...byAddress, ...byRoute];
+}
+
+/** Returns the routing tables that the kernel asks for any packet. */
+function askedTables(rules: readonly RoutingRule[]): string[] {
+  return ['main', ...rules.filter(({ isEarly }) => isEarly).map(({ table }) => table)];
+}
+
+/** The destinations of a default route; VPNs write it as two halves, so that it precedes the LAN's. */
+const everywhere: readonly string[] = ['default', '0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1'];
+
+/** Returns the links of the host's IPv4 default routes, in the order of their names. */
+export function defaultLinks(host: LinksAndRoutes): string[] {
+  return linksOf(host, destination => everywhere.includes(destination));
+}
+
+/** Returns the links to networks that the host reaches by IPv4, in the order of their names. */
+export function linksOfRoutes(host: LinksAndRoutes): string[] {
+  return linksOf(host, () => true);
+}
+
+function linksOf(
+  { routes, routingRules }: LinksAndRoutes,
+  leads: (destination: string) => boolean,
+): string[] {
+  const asked = askedTables(routingRules);
+  const links = routes.flatMap(({ destination, link, type, table, family }) => {
+    const isUsed = family === 'ipv4' && type === 'unicast' && asked.includes(table) && leads(destination);
+    return isUsed && link !== null ? [link] : [];
+  });
+  return [...new Set(links)].sort();
 }
 
 /** Reads a route's destination, which for a single address has no prefix length; null for `default`. */

@@ -15,6 +15,7 @@ import type {
   RootPort,
   RuleDrift,
   TapState,
+  Treatment,
 } from './state.ts';
 import { formatAddress, formatDestination } from './state.ts';
 
@@ -30,6 +31,7 @@ export interface AppliedState {
   })[];
   /** In the form `ADDRESS/LENGTH`. */
   readonly addresses: readonly string[];
+  readonly treatment: Treatment | null;
   /** The process of dnsmasq and the index of the bridge that it bound its sockets to; null if not known. */
   readonly dnsmasq: { readonly pid: number; readonly linkIndex: number } | null;
   /** The options that ports of the bridge had, by tap. */
@@ -77,6 +79,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     otherPorts: findOtherPorts(desired, links),
     rootPort: link === undefined ? null : findRootPort(link, links),
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
+    treatment: applied.treatment,
     rules: reading.rules.map(listing => observeRules(listing, applied)),
     dnsmasq: { ...reading.dnsmasq, isUnbound: isUnbound(link, reading) },
     modes: reading.modes,

@@ -92,7 +92,8 @@ export function recordedNetwork(bridge: string): OriginalNetwork | null {
 }
 
 /**
- * Adds the host and a network to the record, unless it contains them. Throws VirlanError for a damaged one.
+ * Adds settings of the host and a network to the record, unless it contains them. Throws VirlanError for a
+ * damaged one.
  */
 export function recordOriginalState(host: HostState, bridge: string, network: OriginalNetwork): void {
   const known = readOriginalState() ?? {
@@ -100,11 +101,16 @@ export function recordOriginalState(host: HostState, bridge: string, network: Or
     sysctlFile: host.sysctlFile,
     networks: {},
   };
+  const sysctls = { ...Object.fromEntries(host.sysctls), ...known.sysctls };
   const earlier = known.networks[bridge];
-  if (earlier?.boot === network.boot) return;
+  if (earlier?.boot === network.boot) {
+    // Settings that an isolated network did not need, before it becomes another one.
+    if (Object.keys(sysctls).length > Object.keys(known.sysctls).length) write({ ...known, sysctls });
+    return;
+  }
   // A configuration that is found at a later boot is virlan's own.
   const dnsmasq = earlier === undefined ? network.dnsmasq : { ...earlier.dnsmasq, running: false };
-  write({ ...known, networks: { ...known.networks, [bridge]: { ...network, dnsmasq } } });
+  write({ ...known, sysctls, networks: { ...known.networks, [bridge]: { ...network, dnsmasq } } });
 }
 
 /** Removes a network that is down from the record, and with the last one the record itself. */

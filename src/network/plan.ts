@@ -36,6 +36,7 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...links,
     ...sysctls,
     ...removals,
+    ...planConnections(desired, observed),
     ...planModes(desired, observed),
     ...planReservations(desired, observed),
     ...dnsmasq,
@@ -201,6 +202,16 @@ function planRemovals({ bridge, rules }: DesiredNetwork, observed: ObservedNetwo
   return observed.rules
     .filter(found => found.present && !isWanted(found))
     .map(({ backend, family }) => ({ kind: 'remove rules', backend, family, bridge }));
+}
+
+/** Plans the end of connections whose addresses the kernel would go on to treat as before. */
+function planConnections(
+  { bridge, treatment: to }: DesiredNetwork,
+  { treatment: from }: Pick<ObservedNetwork, 'treatment'>,
+): Step[] {
+  if (from === null || to === null) return [];
+  const isSame = from.subnet === to.subnet && from.isTranslated === to.isTranslated;
+  return isSame ? [] : [{ kind: 'end connections', bridge, from, to }];
 }
 
 /**

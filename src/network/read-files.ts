@@ -40,7 +40,7 @@ export function readFiles(
     published: reservations.kind === 'known' ? reservations.wanted : null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
-  return { desired, backend, lacking, reservations, observed: readObjects(desired) };
+  return { facts, desired, backend, lacking, reservations, observed: readObjects(desired) };
 }
 
 /** Reads from files what exists of the desired objects. */
@@ -107,6 +107,7 @@ function gatherFacts(
     ...known,
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
+    defaultLinks: [],
     taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated }) =>
       tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated }],
     ),

@@ -25,7 +25,8 @@ export async function readKernel(
   return { ...linksAndRoutes, rules };
 }
 
-async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
+/** Runs ip, to read the links and routes of all families. */
+export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<LinksAndRoutes> {
   const show = (...objects: string[]) =>
     run('ip', ['-json', '-details', '-batch', '-'], { input: objects.map(object => `${object}\n`).join('') });
   const linksAndRoutes = ['address show', 'route show table all'];

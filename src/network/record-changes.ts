@@ -37,7 +37,9 @@ export function recordAdditions(
   const applied = readApplied(bridge);
   const addresses = (desired.link?.addresses ?? []).map(formatAddress);
   const all = [...new Set([...applied.addresses, ...addresses])];
-  return failureOf(() => writeApplied(bridge, { ...applied, addresses: all }));
+  const wanted = desired.treatment === null ? null : { ...desired.treatment };
+  const treatment = applied.treatment ?? wanted;
+  return failureOf(() => writeApplied(bridge, { ...applied, addresses: all, treatment }));
 }
 
 /**

@@ -129,6 +129,14 @@ export type DesiredReservations =
   | { readonly kind: 'leave' }
   | ({ readonly kind: 'exactly'; readonly network: ReservedNetwork } & Published);
 
+/** The treatment of machines' addresses in packets to the outside. */
+export interface Treatment {
+  /** As `NETWORK/LENGTH`. */
+  readonly subnet: string;
+  /** True if they become that of the host. */
+  readonly isTranslated: boolean;
+}
+
 /** The desired state of one network. A null means that the object must not exist. */
 export interface DesiredNetwork {
   readonly name: string;
@@ -141,6 +149,8 @@ export interface DesiredNetwork {
   /** Value by sysctl key; only those of the bridge itself, which disappear with it. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly rules: readonly RulesScript[];
+  /** Null where it does not matter. */
+  readonly treatment: Treatment | null;
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
   /** By path: the mode that it must have at least, if it exists. */
   readonly modes: ReadonlyMap<string, number>;
@@ -167,6 +177,8 @@ export interface ObservedNetwork {
   readonly sysctls: ReadonlyMap<string, string>;
   /** One entry for each backend and family. */
   readonly rules: readonly FoundRules[];
+  /** That of the connections which machines have begun so far; null if it is not known. */
+  readonly treatment: Treatment | null;
   readonly dnsmasq: {
     readonly conf: string | null;
     readonly pid: number | null;

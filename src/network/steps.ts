@@ -17,6 +17,7 @@ import {
   type LinkAddress,
   type LinkChange,
   type RuleDrift,
+  type Treatment,
 } from './state.ts';
 import {
   compareText,
@@ -65,6 +66,8 @@ interface StepFields {
     readonly drift: readonly RuleDrift[];
   };
   'remove rules': { readonly backend: BackendName; readonly family: Family; readonly bridge: string };
+  /** Ends connections of machines whose addresses are translated, or not, other than it is right now. */
+  'end connections': { readonly bridge: string; readonly from: Treatment; readonly to: Treatment };
   /** Adds rules in the place of another program's firewall. */
   'allow in': OtherFirewallChange;
   'withdraw from': OtherFirewallChange;
@@ -217,6 +220,13 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     check: () => 'rules',
     fault: ({ backend, family }) => `${ownRules(backend, family)} are not needed`,
   },
+  'end connections': {
+    describe: ({ from }) => line('-', 'connections', `that machines of ${from.subnet} began before`),
+    unit: ({ bridge }) => ({ kind: 'connections', bridge }),
+    check: () => 'rules',
+    fault: ({ from }) =>
+      `connections that machines of ${from.subnet} began before are ${from.isTranslated ? 'still' : 'not'} translated`,
+  },
   'allow in': {
     describe: step =>
       line('+', step.firewall, `lets ${step.bridge} pass, ${lineCount(step)}`, describeRules(step)),
@@ -288,9 +298,10 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
 
 /**
  * Returns whether a network must not be established without a step. A kernel may lack the rules of IPv6, and
- * that which fills in checksums.
+ * that which fills in checksums, and a host the program that ends connections.
  */
 export function isEssential(step: Step): boolean {
+  if (step.kind === 'end connections') return false;
   return step.kind !== 'load rules' || (step.family !== 'ipv6' && step.role === 'primary');
 }
 

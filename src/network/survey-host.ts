@@ -1,11 +1,13 @@
 // Compares the settings of the host as a whole with what is desired. Changes nothing.
+import type { NetworkConfig } from '../config/config.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { desiredHost } from './desired.ts';
+import { originalHost, readOriginalState } from './original-state.ts';
 import { planHost } from './plan.ts';
 import type { HostState } from './state.ts';
 import type { Step } from './steps.ts';
-import { forwardingConsequences, readSysctls, sysctlPath } from './sysctl.ts';
+import { changesOfForwarding, forwardingConsequences, ipForward, readSysctls, sysctlPath } from './sysctl.ts';
 
 export interface HostSurvey {
   readonly observed: HostState;
@@ -13,15 +15,41 @@ export interface HostSurvey {
 }
 
 /**
- * Compares the host as a whole with what it needs while a network is up, or with a state of the caller's
- * choice.
+ * Compares the host as a whole with what the networks of a configuration need. Throws VirlanError for a
+ * damaged record of the host's original state.
  */
-export function surveyHost(desired: HostState = desiredHost()): HostSurvey {
-  const observed: HostState = {
-    sysctls: readSysctls(desired.sysctls.keys(), system.readFile),
+export function surveyHost({ hostForwards }: Pick<NetworkConfig, 'hostForwards'>): HostSurvey {
+  return hostForwards ? surveyHostAgainst(desiredHost()) : surveyWithoutForwarding();
+}
+
+/** Compares the host as a whole with a state of the caller's choice. */
+function surveyHostAgainst(desired: HostState): HostSurvey {
+  const observed = observeHost(desired);
+  return { observed, steps: planHost(desired, observed, paths.sysctl) };
+}
+
+function observeHost(desired: HostState): HostState {
+  return {
+    sysctls: readSysctls([...desiredHost().sysctls.keys(), ...desired.sysctls.keys()], system.readFile),
     sysctlFile: system.readFile(paths.sysctl),
   };
-  return { observed, steps: planHost(desired, observed, paths.sysctl) };
+}
+
+/**
+ * Plans to restore, once, the forwarding that networks needed before. virlan's file says that they did;
+ * without it, forwarding is left as others want it.
+ */
+function surveyWithoutForwarding(): HostSurvey {
+  const none: HostState = { sysctls: new Map(), sysctlFile: system.readFile(paths.sysctl) };
+  const original = none.sysctlFile === desiredHost().sysctlFile ? readOriginalState() : null;
+  const goal = original === null ? none : originalHost(original);
+  const observed = observeHost(goal);
+  const switchesOff = goal.sysctls.get(ipForward) === '0' && observed.sysctls.get(ipForward) === '1';
+  // What the kernel changes as a consequence has to be restored behind that.
+  const sysctls = switchesOff
+    ? new Map([...observed.sysctls, ...changesOfForwarding(system.listDirectory(linkSysctls), false)])
+    : observed.sysctls;
+  return { observed, steps: planHost(goal, { ...observed, sysctls }, paths.sysctl) };
 }
 
 /**
@@ -44,7 +72,7 @@ export function surveyRestoration(goal: HostState): (() => readonly Step[])[] {
   return [(key: string) => written.has(key), (key: string) => system.exists(sysctlPath(key))].map(
     isRestored => () => {
       const sysctls = new Map([...goal.sysctls].filter(([key]) => isRestored(key)));
-      return surveyHost({ ...goal, sysctls }).steps;
+      return surveyHostAgainst({ ...goal, sysctls }).steps;
     },
   );
 }

@@ -5,7 +5,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { availableBackends, type BackendChoice, chooseBackend } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
-import { makeRuleset } from '../firewall/ruleset.ts';
+import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
@@ -13,13 +13,22 @@ import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
+import { desiredNetwork } from './desired.ts';
 import { readLacking } from './lacking.ts';
-import { hasGlobalIpv6, knownSubnets } from './links.ts';
+import { defaultLinks, hasGlobalIpv6, knownSubnets } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
 import { planNetwork, planOtherFirewalls } from './plan.ts';
+import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
-import { kernelHasIpv6, readFamilies, readIpv6Addresses, readKernel, replacedKernel } from './read-kernel.ts';
+import {
+  kernelHasIpv6,
+  readFamilies,
+  readIpv6Addresses,
+  readKernel,
+  readLinksAndRoutes,
+  replacedKernel,
+} from './read-kernel.ts';
 import { findDetour } from './return-path.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
@@ -41,6 +50,7 @@ export interface OwnSurvey {
    */
   readonly refusal: Conflict | null;
   readonly warnings: readonly NetworkWarning[];
+  readonly reach: Reach;
   /**
    * The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for
    * none.
@@ -112,7 +122,10 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     // Once the programs run, so that they and this process work at the same time.
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
-  const { desired, backend, lacking, reservations } = files;
+  const { backend, lacking, reservations } = files;
+  const desired = needsDefaultLinks(network)
+    ? desiredNetwork(network, { ...files.facts, defaultLinks: defaultLinks(kernel) }).network
+    : files.desired;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
@@ -133,6 +146,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
     ],
+    reach: findReach(network, kernel),
     damage: reservations.kind === 'known' ? null : reservations.error,
   };
 }
@@ -141,13 +155,19 @@ async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Pr
   const { bridge } = network;
   const lacking = readLacking(bridge);
   const { chosen } = chooseBackend(network, availableBackends(system.isInstalled), lacking);
-  const reading = await readOtherFirewalls(system, bridge, reader);
+  const [reading, links] = await Promise.all([
+    readOtherFirewalls(system, bridge, reader),
+    needsDefaultLinks(network) ? readLinksAndRoutes(system).then(defaultLinks) : [],
+  ]);
   const found = foundRules(bridge, reading);
-  const unknown = await findUnknownChains(system, bridge, chosen, reading);
+  const ruleset = makeRuleset(network, 'ipv4', waysOut(network, links));
+  // Without rules of virlan, other firewalls alone decide, and as they are.
+  const unknown = ruleset === null ? [] : await findUnknownChains(system, bridge, chosen, reading);
+  const wanted = ruleset === null ? noOtherRules : wantedRules(ruleset, chosen, reading);
   return {
     reading,
     found,
-    steps: planOtherFirewalls(bridge, wantedRules(makeRuleset(network), chosen, reading), found),
+    steps: planOtherFirewalls(bridge, wanted, found),
     warnings: [
       ...unknown.map(each => ({ kind: 'unknown-chain', bridge, found: each }) as const),
       // Where the kernel has no nf_tables, there are no chains of it to see.
@@ -156,6 +176,11 @@ async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Pr
       ),
     ],
   };
+}
+
+/** Returns whether the rules of a network depend on the host's default routes. */
+function needsDefaultLinks({ mode, outside, uplink }: NetworkConfig): boolean {
+  return outside === 'uplink' && uplink === null && (mode === 'nat' || mode === 'routed');
 }
 
 function unreadWarnings({ unread }: OtherFirewallsReading) {

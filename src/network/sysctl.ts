@@ -16,15 +16,24 @@ export function sysctlPath(key: string): string {
   return `/proc/sys/${key.replace(/[./]/g, char => (char === '.' ? '/' : '.'))}`;
 }
 
+export const ipForward = 'net.ipv4.ip_forward';
+
+/** Returns the keys of what the kernel changes when `net.ipv4.ip_forward` is written. */
+export function forwardingConsequences(links: readonly string[]): string[] {
+  return [...changesOfForwarding(links, true).keys()];
+}
+
 /**
- * Returns what the kernel changes when `net.ipv4.ip_forward` or `conf.all.forwarding` is written
+ * Returns what the kernel changes when `net.ipv4.ip_forward` or `conf.all.forwarding` is switched on or off
  * (inet_forward_change in net/ipv4/devinet.c). `links` are all links, `all` and `default`.
  */
-export function forwardingConsequences(links: readonly string[]): string[] {
-  return [
-    linkSysctl('ipv4', 'all', 'accept_redirects'),
-    ...links.filter(link => link !== 'all').map(link => linkSysctl('ipv4', link, 'forwarding')),
-  ];
+export function changesOfForwarding(links: readonly string[], isOn: boolean): Map<string, string> {
+  return new Map([
+    [linkSysctl('ipv4', 'all', 'accept_redirects'), isOn ? '0' : '1'],
+    ...links
+      .filter(link => link !== 'all')
+      .map(link => [linkSysctl('ipv4', link, 'forwarding'), isOn ? '1' : '0'] as const),
+  ]);
 }
 
 /** Reads the values of keys through `readFile`; keys that do not exist are left out. */

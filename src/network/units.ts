@@ -21,6 +21,7 @@ export type Unit =
       readonly family: Family;
       readonly bridge: string;
     }
+  | { readonly kind: 'connections'; readonly bridge: string }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
   | { readonly kind: 'reservations' | 'names'; readonly bridge: string }
   /** The MAC of a machine's NIC in its definition. The machine's name is hostile. */

@@ -16,12 +16,17 @@ export type Uplink =
 const anywhere = '192.0.2.1';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
-export async function readUplink(
-  system: Pick<System, 'run'>,
-  bridge: string,
-  machine: IpAddress,
-): Promise<Uplink> {
-  const query = ['-json', 'route', 'get', anywhere, 'from', formatIp(machine), 'iif', bridge];
+export function readUplink(system: Pick<System, 'run'>, bridge: string, machine: IpAddress): Promise<Uplink> {
+  return askForRoute(system, ['from', formatIp(machine), 'iif', bridge]);
+}
+
+/** Asks the kernel how it would send a packet of the host's own to the outside. */
+export function readOwnUplink(system: Pick<System, 'run'>): Promise<Uplink> {
+  return askForRoute(system, []);
+}
+
+async function askForRoute(system: Pick<System, 'run'>, packet: readonly string[]): Promise<Uplink> {
+  const query = ['-json', 'route', 'get', anywhere, ...packet];
   try {
     const [route] = JSON.parse(await system.run('ip', query)) as { dev: string; gateway?: string }[];
     if (route === undefined) return { kind: 'unreachable', reason: 'no route' };

@@ -14,6 +14,7 @@ import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts'
 import { findProblems } from '../report/network-problems.ts';
 import {
   describeSubnet,
+  formatRoute,
   type MachineSources,
   machinesOf,
   type NetworkProblem,
@@ -67,6 +68,9 @@ async function collectNetwork(
     name,
     bridge,
     ...describeSubnet(network),
+    mode: network.mode,
+    alsoReached: survey.reach.besides,
+    routeNeeded: survey.reach.via === null ? null : formatRoute(network, survey.reach.via),
     up: observed.link?.up === true && pid !== null,
     firewall: survey.backend.chosen,
     dnsmasq: { running: pid !== null, pid },
@@ -77,9 +81,10 @@ async function collectNetwork(
         rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
     otherPorts: observed.otherPorts.map(port => port.name),
-    problems: [...unreadable, ...findProblems({ ...survey, isKnown, hostSteps: surveyHost().steps })].map(
-      networkProblemText,
-    ),
+    problems: [
+      ...unreadable,
+      ...findProblems({ ...survey, isKnown, hostSteps: surveyHost(network).steps }),
+    ].map(networkProblemText),
     probe: null,
     machines,
   };

@@ -105,7 +105,9 @@ function wantedRules(ruleset: Ruleset, backend: BackendName, reading: OtherFirew
   });
   // `ufw default deny outgoing` would keep the host's DHCP replies from machines.
   const outgoing = formatTuple('allow', 'any', 'any', undefined, `out_${bridge}`);
-  const incoming = isOnlyOutgoing ? [] : [...ruleset.forward.flatMap(routeTuple), ...inputTuples(ruleset)];
+  const incoming = isOnlyOutgoing
+    ? []
+    : [...ruleset.forward.flatMap(rule => routeTuple(bridge, rule)), ...inputTuples(ruleset)];
   const tuples = [...incoming, outgoing].map(tuple => ({ kind: 'tuple', tuple }) as const);
   return [
     ...jumps.filter(rule => isThere(rule) || (seen.enabled && drops)),
@@ -190,10 +192,16 @@ export function withoutTuples(bridge: string, rules: string): string {
     .join('');
 }
 
-function routeTuple({ from, to, source, tracked, verdict }: Rule): string[] {
-  if (verdict.kind !== 'accept' || from === undefined || tracked !== undefined) return [];
-  const links = to === undefined ? `in_${from}` : `in_${from}!out_${to}`;
-  return [formatTuple('route:allow', 'any', 'any', source, links)];
+/**
+ * Returns the tuple of a rule for forwarded packets. ufw lets answers pass by itself, and what is translated
+ * is for those to allow who translate it. ufw keeps one of two equal rules, so that what comes from another
+ * network of virlan's is left to that network.
+ */
+function routeTuple(bridge: string, { from, to, source, tracked, translated, verdict }: Rule): string[] {
+  if (verdict.kind !== 'accept' || tracked !== undefined || translated === true) return [];
+  if (from !== bridge && source !== undefined) return [];
+  const links = [...(from === undefined ? [] : [`in_${from}`]), ...(to === undefined ? [] : [`out_${to}`])];
+  return [formatTuple('route:allow', 'any', 'any', source, links.join('!'))];
 }
 
 function inputTuples({ bridge, input }: Ruleset): string[] {

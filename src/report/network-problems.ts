@@ -25,7 +25,8 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
   const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asProblem);
   if (observed.link === null && !isKnown) return [...conflicts, { kind: 'not-established' }];
   const pending = [...hostSteps, ...steps];
-  const hasIptables = desired.rules.some(({ backend }) => backend === 'iptables');
+  const { rules } = desired;
+  const lacksChecksum = rules.length > 0 && rules.every(({ backend }) => backend !== 'iptables');
   return [
     ...conflicts,
     ...(pending.length === 0 ? [] : [{ kind: 'drift', steps: pending } as const]),
@@ -33,9 +34,9 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
     ...(desired.dummy.state === null ? [{ kind: 'no-dummy' } as const] : []),
     ...(lacking.includes('checksum')
       ? [{ kind: 'checksum-refused' } as const]
-      : hasIptables
-        ? []
-        : [{ kind: 'no-checksum' } as const]),
+      : lacksChecksum
+        ? [{ kind: 'no-checksum' } as const]
+        : []),
   ];
 }
 

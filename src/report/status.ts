@@ -1,5 +1,5 @@
 // The form of `virlan status --json`, and the list of a network's machines. Pure.
-import { formatIp, formatPrefix } from '../address/ip.ts';
+import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
@@ -35,6 +35,11 @@ export interface NetworkStatus {
   readonly bridge: string;
   readonly subnet: string;
   readonly gateway: string;
+  readonly mode: NetworkConfig['mode'];
+  /** Links to other networks than the outside that machines reach; their names are hostile. */
+  readonly alsoReached: readonly string[];
+  /** The route that a router of the LAN needs, as `SUBNET via ADDRESS`; null where it needs none. */
+  readonly routeNeeded: string | null;
   readonly up: boolean;
   readonly firewall: string | null;
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
@@ -137,6 +142,11 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
       })),
     );
   return [...reserved, ...unknown].sort((a, b) => compare(a.name, b.name) || a.nic - b.nic);
+}
+
+/** Returns the route to a network as text. */
+export function formatRoute({ subnet }: Pick<NetworkConfig, 'subnet'>, via: IpAddress): string {
+  return `${formatPrefix(subnet)} via ${formatIp(via)}`;
 }
 
 /** Returns subnet and gateway of a network as text. */

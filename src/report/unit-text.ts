@@ -25,6 +25,8 @@ export function unitText(unit: Unit): string {
       return unit.path;
     case 'rules':
       return `firewall (${unit.backend}${unit.family === 'ipv6' ? ', IPv6' : ''}) of ${unit.bridge}`;
+    case 'connections':
+      return `connections on ${unit.bridge}`;
     case 'other-firewall':
       return `rules for ${unit.bridge} in ${unit.firewall}`;
     case 'reservations':

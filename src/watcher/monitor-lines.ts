@@ -20,7 +20,9 @@ const hostChanges = [
   /^((unreachable|blackhole|prohibit) )?\d+\.\d/,
   // Rules of routing: "5270:", a tab, "from all lookup 52".
   /^(Deleted )?\d+:\tfrom /,
-  /^(Deleted )?default .* table /,
+  // Default routes, which VPNs write as two halves.
+  /^(Deleted )?default /,
+  /^Deleted (0|128)\.0\.0\.0\/1 /,
   /^netlink receive error/,
 ];
 

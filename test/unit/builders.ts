@@ -1,9 +1,10 @@
 // builders.ts: values that many unit tests use: addresses, networks, ledger entries and hostile names.
 import fc from 'fast-check';
-import { type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
+import { type Family, type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
+import { makeRuleset, type Ruleset, waysOut } from '../../src/firewall/ruleset.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 
@@ -30,6 +31,15 @@ export function config(text: string): Config {
 /** Returns the network k8s-br0 with these lines in its section; more sections may follow. */
 export function network(...lines: readonly string[]): NetworkConfig {
   return required(config(['[network.k8s-br0]', ...lines].join('\n')).networks[0], lines.join());
+}
+
+/** Returns the IPv4 or IPv6 rules of a network that has rules. */
+export function rulesetOf(
+  config: NetworkConfig,
+  family: Family = 'ipv4',
+  defaultLinks: readonly string[] = [],
+): Ruleset {
+  return required(makeRuleset(config, family, waysOut(config, defaultLinks)), config.mode);
 }
 
 /** The part of a NIC that most machines' XML does not mention. */

@@ -23,6 +23,11 @@ const defaults: NetworkConfig = {
   subnet: { network: ip('192.168.100.0'), length: 24 },
   gateway: ip('192.168.100.1'),
   range: { first: ip('192.168.100.2'), last: ip('192.168.100.254') },
+  mode: 'nat',
+  outside: 'all',
+  uplink: null,
+  others: [],
+  hostForwards: true,
   stp: true,
   mtu: 1500,
   firewall: 'auto',
@@ -131,6 +136,27 @@ const keys: Record<
       '192.168.100.2-192.168.100.3-192.168.100.4',
     ],
   },
+  mode: {
+    field: 'mode',
+    valid: [
+      ['nat', 'nat'],
+      ['routed', 'routed'],
+      ['isolated', 'isolated'],
+      ['open', 'open'],
+    ],
+    invalid: ['', 'NAT', 'route', 'bridge'],
+  },
+  outside: { field: 'outside', valid: [['uplink', 'uplink']], invalid: ['', 'none', 'eth0'] },
+  uplink: {
+    field: 'uplink',
+    valid: [
+      ['eth0', 'eth0'],
+      ['bond0.100', 'bond0.100'],
+      ['', null],
+    ],
+    invalid: ['eth0 eth1', 'eth+', 'eth0,eth1', '-j', 'a"b', 'all'],
+  },
+  reaches: { field: 'others', valid: [['', []]], invalid: ['a b', 'a.b', 'a/b', '$(id)', '*'] },
   stp: {
     field: 'stp',
     valid: [
@@ -285,6 +311,39 @@ configuration('a name that is too long for a bridge is valid with a bridge = lin
   assert.deepEqual([found?.name, found?.bridge], ['a-rather-long-name', 'br1']);
 });
 
+configuration(
+  'networks reach each other if one of them names the other, and know the rest as separate',
+  () => {
+    const { networks } = config(`
+    [network.a]
+    subnet = 10.1.0.0/16
+    reaches = b
+    [network.b]
+    subnet = 10.2.0.0/16
+    mode = routed
+    [network.c]
+    subnet = 10.3.0.0/16
+    mode = isolated`);
+    assert.deepEqual(
+      networks.map(({ others }) => others.map(({ name, isReached }) => `${name} ${isReached}`)),
+      [
+        ['b true', 'c false'],
+        ['a true', 'c false'],
+        ['a false', 'b false'],
+      ],
+    );
+  },
+);
+
+configuration('the host forwards unless all networks are isolated', () => {
+  const forwards = (...modes: readonly string[]) => {
+    const sections = modes.map((mode, at) => `[network.n${at}]\nsubnet = 10.${at}.0.0/24\nmode = ${mode}`);
+    return config(sections.join('\n')).networks.map(({ hostForwards }) => hostForwards);
+  };
+  assert.deepEqual(forwards('isolated', 'isolated'), [false, false]);
+  for (const mode of ['nat', 'routed', 'open']) assert.deepEqual(forwards('isolated', mode), [true, true]);
+});
+
 configuration('several networks and hosts are parsed', () => {
   const { networks } = config(`
     [host.NAS]
@@ -323,6 +382,47 @@ function host(name: string, lastByte: number, ...change: string[]) {
 
 /** Invalid combinations, each with the beginning of its message and a part of the remedy. */
 const invalidCombinations: [lines: string[], begins: string, remedy: RegExp][] = [
+  ...['outside = uplink', 'uplink = eth0', 'reaches = b', 'dns = 9.9.9.9'].map(
+    (line): [string[], string, RegExp] => [
+      ['[network.b]', 'subnet = 10.9.0.0/24', ...lab, 'mode = isolated', line],
+      `6: ${line}: has no effect with mode = isolated, which reaches this host only`,
+      /: remove it, or choose another mode$/,
+    ],
+  ),
+  ...['outside = all', 'uplink = eth0', 'reaches = b', 'host-access = all', 'host-firewall = strict'].map(
+    (line): [string[], string, RegExp] => [
+      ['[network.b]', 'subnet = 10.9.0.0/24', ...lab, 'mode = open', line],
+      `6: ${line}: has no effect with mode = open, which has no rules`,
+      /: remove it, or choose another mode$/,
+    ],
+  ),
+  [
+    [...lab, 'host-allow = tcp/80', 'mode = open'],
+    '3: host-allow = tcp/80: has no effect with mode = open',
+    /: remove it/,
+  ],
+  [
+    [...lab, 'uplink = eth0', 'outside = all'],
+    '4: outside = all: contradicts uplink = eth0',
+    /: remove one of them$/,
+  ],
+  [[...lab, 'uplink = a'], '3: uplink = a: is the bridge of [network.a]', /: name a link to the outside$/],
+  [
+    [...lab, 'uplink = b', '[network.b]', 'subnet = 10.9.0.0/24'],
+    '3: uplink = b: is the bridge of [network.b]',
+    /: use reaches = to reach a network$/,
+  ],
+  [
+    [...lab, 'reaches = nobody'],
+    '3: reaches = nobody: there is no [network.nobody]',
+    /: write the NAME of another network$/,
+  ],
+  [[...lab, 'reaches = a'], '3: reaches = a: names this network itself', /: name another one$/],
+  ...['isolated', 'open'].map((mode): [string[], string, RegExp] => [
+    [...lab, 'reaches = b', '[network.b]', 'subnet = 10.9.0.0/24', `mode = ${mode}`],
+    `3: reaches = b: [network.b] has mode = ${mode}, in which no other network is reached`,
+    /: change one of them$/,
+  ]),
   [['stray = 1'], '1: stray = 1: is not in a section', /put it below/],
   [['[network.a]', 'mtu'], '2: mtu: is not a setting', /write KEY = VALUE/],
   [

@@ -12,6 +12,7 @@ const host: DnsmasqHost = { user: 'dnsmasq', extras: null };
 
 dnsmasq('the configuration is the golden one', () => {
   assertGolden('default.conf', renderDnsmasqConf(network(), host));
+  assertGolden('isolated.conf', renderDnsmasqConf(network('mode = isolated'), host));
   const odd = network(
     'bridge = br.1',
     'subnet = 10.0.0.0/8',

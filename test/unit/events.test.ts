@@ -161,7 +161,7 @@ events('docs/json.md names the code of each', () => {
 const up: ProblemSources = {
   desired: {
     dummy: { name: 'k8s-br0-nic', state: null },
-    rules: [],
+    rules: [{ bridge: 'k8s-br0', family: 'ipv4', backend: 'nftables', role: 'primary', script: '' }],
   },
   observed: { link: null },
   steps: [start],
@@ -193,9 +193,13 @@ events('problems of a network are sorted by severity', () => {
     ['warning', 'not-established'],
     'a network that was never established lacks everything',
   );
-  assert.deepEqual(findProblems({ ...up, steps: [], hostSteps: [], warnings: [] }).slice(0, 1), [
-    { kind: 'no-dummy' },
-  ]);
+  const quiet = { ...up, steps: [], hostSteps: [], warnings: [] };
+  assert.deepEqual(findProblems(quiet).slice(0, 1), [{ kind: 'no-dummy' }]);
+  assert.deepEqual(
+    findProblems({ ...quiet, desired: { ...up.desired, rules: [] } }),
+    [{ kind: 'no-dummy' }],
+    'with mode = open nobody fills in checksums',
+  );
 });
 
 events.run();

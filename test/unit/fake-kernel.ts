@@ -13,6 +13,7 @@ import {
   type ObservedNetwork,
   type RootPort,
   type TapState,
+  type Treatment,
 } from '../../src/network/state.ts';
 import type { Step, StepOf } from '../../src/network/steps.ts';
 import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
@@ -47,6 +48,7 @@ export class FakeKernel {
   otherFirewallRules: RulesByFirewall = noOtherRules;
   /** The record of addresses that virlan has added or is about to add. */
   own: readonly LinkAddress[] = [];
+  treatment: Treatment | null = null;
 
   constructor(readonly bridge: string) {}
 
@@ -83,6 +85,7 @@ export class FakeKernel {
       rules: (['nftables', 'iptables'] as const).flatMap(backend =>
         families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
       ),
+      treatment: this.treatment,
       dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false, isUnbound: false },
       modes: new Map([...this.modes].filter(([path]) => desired.modes.has(path))),
       published: { reservations: this.reservations, names: this.names },
@@ -104,6 +107,7 @@ export class FakeKernel {
   /** Executes steps as virlan does: records the desired addresses as its own first. */
   establish(desired: DesiredNetwork, steps: readonly Step[]): void {
     this.own = [...this.own, ...(desired.link?.addresses ?? [])];
+    this.treatment ??= desired.treatment;
     this.apply(steps);
   }
 
@@ -149,6 +153,10 @@ export class FakeKernel {
         assert.equal(step.from, this.conf);
         assert.equal(this.pid, null, 'the configuration changed under a running dnsmasq');
         this.conf = step.kind === 'write file' ? step.to : null;
+        return;
+      case 'end connections':
+        assert.deepEqual(step.from, this.treatment);
+        this.treatment = step.to;
         return;
       case 'set mode':
         this.modes.set(step.path, step.to);

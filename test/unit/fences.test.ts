@@ -48,6 +48,7 @@ const effects = [
   'src/libvirt/redefine.ts',
   'src/network/applied-record.ts',
   'src/network/apply.ts',
+  'src/network/connections.ts',
   'src/network/establish.ts',
   'src/network/executors.ts',
   'src/network/original-state.ts',

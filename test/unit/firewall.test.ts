@@ -4,8 +4,8 @@ import { suite } from 'uvu';
 import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
-import { makeIpv6Ruleset, makeRuleset } from '../../src/firewall/ruleset.ts';
-import { network } from './builders.ts';
+import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
+import { config, network, rulesetOf } from './builders.ts';
 import { assertGolden } from './golden.ts';
 
 const firewall = suite('firewall');
@@ -23,15 +23,59 @@ const cases = {
 
 firewall('the scripts of both backends are the golden ones', () => {
   for (const [name, lines] of Object.entries(cases)) {
-    const ruleset = makeRuleset(network(...lines));
+    const ruleset = rulesetOf(network(...lines));
     assertGolden(`${name}.nft`, backends.nftables.render(ruleset));
     assertGolden(`${name}.iptables`, backends.iptables.render(ruleset));
   }
 });
 
+/** The networks lab, which reaches `far`, and `apart`, which it does not reach. */
+function lab(...lines: readonly string[]) {
+  const others = [
+    ['[network.far]', 'subnet = 10.0.1.0/24', 'mode = routed'],
+    ['[network.apart]', 'subnet = 10.0.2.0/24'],
+  ];
+  const { networks } = config(
+    ['[network.lab]', 'subnet = 10.0.0.0/24', ...lines, ...others.flat()].join('\n'),
+  );
+  return networks[0] ?? network();
+}
+
+const modes = {
+  routed: { lines: ['mode = routed', 'reaches = far'], defaultLinks: [] },
+  isolated: { lines: ['mode = isolated'], defaultLinks: [] },
+  reaches: { lines: ['reaches = far'], defaultLinks: [] },
+  uplink: { lines: ['uplink = eth1'], defaultLinks: ['eth0'] },
+  'routed-uplink': { lines: ['mode = routed', 'uplink = eth1'], defaultLinks: ['eth0'] },
+  'outside-uplink': { lines: ['outside = uplink'], defaultLinks: ['eth0', 'wwan0'] },
+} satisfies Record<string, { lines: string[]; defaultLinks: string[] }>;
+
+firewall('the scripts of each mode, and of what machines reach, are the golden ones', () => {
+  for (const [name, { lines, defaultLinks }] of Object.entries(modes)) {
+    const ruleset = rulesetOf(lab(...lines), 'ipv4', defaultLinks);
+    assertGolden(`${name}.nft`, backends.nftables.render(ruleset));
+    assertGolden(`${name}.iptables`, backends.iptables.render(ruleset));
+    assert.deepEqual(rulesetOf(lab(...lines), 'ipv6'), rulesetOf(lab(), 'ipv6'));
+  }
+  for (const family of ['ipv4', 'ipv6'] as const)
+    assert.equal(makeRuleset(network('mode = open'), family, 'any'), null);
+});
+
+firewall('links whose names rules cannot hold are no way out, and without any link there is none', () => {
+  const strange = ['eth0', 'a"b', 'eth+', 'x;y', '$(id)', '-j', 'é'];
+  assert.deepEqual(waysOut(network('outside = uplink'), strange), ['eth0']);
+  assert.equal(waysOut(network(), strange), 'any');
+  const ruleset = rulesetOf(network('outside = uplink'), 'ipv4', []);
+  const accepts = ruleset.forward.filter(
+    ({ from, to, tracked, translated, verdict }) =>
+      verdict.kind === 'accept' && from === 'k8s-br0' && to === undefined && !tracked && !translated,
+  );
+  assert.deepEqual(accepts, []);
+});
+
 firewall('the IPv6 scripts of both backends are the golden ones', () => {
   for (const name of ['default', 'strict'] as const) {
-    const ruleset = makeIpv6Ruleset(network(...cases[name]));
+    const ruleset = rulesetOf(network(...cases[name]), 'ipv6');
     assertGolden(`${name}-ipv6.nft`, backends.nftables.render(ruleset));
     assertGolden(`${name}-ipv6.iptables`, backends.iptables.render(ruleset));
   }
@@ -39,7 +83,7 @@ firewall('the IPv6 scripts of both backends are the golden ones', () => {
 
 firewall('rules match links by name, and stay within the kernel’s limits on ports and chain names', () => {
   for (const lines of Object.values(cases)) {
-    const ruleset = makeRuleset(network(...lines));
+    const ruleset = rulesetOf(network(...lines));
     const script = backends.iptables.render(ruleset);
     assert.doesNotMatch(backends.nftables.render(ruleset), /\b[io]if /);
     for (const [, ports = ''] of script.matchAll(/--dports (\S+)/g)) {
@@ -163,7 +207,7 @@ firewall('the rules of a listing are counted, also across line breaks', () => {
     '}',
   ];
   assert.equal(backends.nftables.countRules(listing), 2);
-  const script = backends.iptables.render(makeRuleset(network())).split('\n');
+  const script = backends.iptables.render(rulesetOf(network())).split('\n');
   const listed = script.map(line => line.replace(/^-I (\S+) 1 /, '-A $1 '));
   assert(backends.iptables.countRules(script) > 10);
   assert.equal(backends.iptables.countRules(listed), backends.iptables.countRules(script));

@@ -4,15 +4,22 @@ import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
 import { isKernelReplaced } from '../../src/network/kernel.ts';
-import { hasGlobalIpv6, knownSubnets, leadsToLan, parseLinksAndRoutes } from '../../src/network/links.ts';
+import {
+  defaultLinks,
+  hasGlobalIpv6,
+  knownSubnets,
+  leadsToLan,
+  parseLinksAndRoutes,
+} from '../../src/network/links.ts';
 import {
   compareListings,
   findUnrouted,
   type HostReading,
   observeNetwork,
 } from '../../src/network/observe.ts';
+import { findReach } from '../../src/network/reach.ts';
 import type { BridgeState, DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
-import { ip, mac } from './builders.ts';
+import { config, ip, mac, network } from './builders.ts';
 
 const observes = suite('observe');
 
@@ -134,6 +141,75 @@ observes('known subnets come from addresses and routes of both families, without
   ]);
 });
 
+/** Returns the reading of a host with these routes besides those of `reading`. */
+function withRoutes(...routes: readonly object[]) {
+  const [links = '', , rules = ''] = output.split('\n');
+  return parseLinksAndRoutes([links, JSON.stringify(routes), rules].join('\n'));
+}
+
+observes('uplinks are the links of default routes of any form, in the tables that are asked', () => {
+  const cases: [routes: object[], links: string[]][] = [
+    [[], []],
+    [[{ dst: 'default', dev: 'eth0' }], ['eth0']],
+    [
+      [
+        { dst: 'default', dev: 'wlan0', metric: 600 },
+        { dst: 'default', dev: 'eth0', metric: 100 },
+      ],
+      ['eth0', 'wlan0'],
+    ],
+    [[{ dst: 'default', nexthops: [{ dev: 'eth1' }, { dev: 'eth0' }] }], ['eth0', 'eth1']],
+    [
+      [
+        { dst: '0.0.0.0/1', dev: 'tun0' },
+        { dst: '128.0.0.0/1', dev: 'tun0' },
+      ],
+      ['tun0'],
+    ],
+    [[{ dst: 'default', dev: 'wg0', table: '52' }], ['wg0']],
+    [[{ dst: 'default', dev: 'wg0', table: '77' }], []],
+    [[{ dst: 'default', type: 'unreachable', dev: 'lo', metric: 4_278_198_272 }], []],
+    [[{ dst: '10.0.0.0/8', dev: 'docker0' }], []],
+    [[{ dst: 'default', gateway: 'fe80::1', dev: 'eth6', pref: 'medium' }], []],
+  ];
+  for (const [routes, links] of cases) assert.deepEqual(defaultLinks(withRoutes(...routes)), links);
+});
+
+observes(
+  'machines reach the links of all routes, of uplinks alone, or of the networks they may reach',
+  () => {
+    const host = withRoutes(
+      { dst: 'default', dev: 'eth0' },
+      { dst: '203.0.113.0/24', dev: 'eth0' },
+      { dst: '10.1.0.0/24', dev: 'a' },
+      { dst: '10.2.0.0/24', dev: 'b' },
+      { dst: '172.17.0.0/16', dev: 'docker0' },
+      { dst: '10.8.0.2', dev: 'wg0' },
+      { dst: '127.0.0.0/8', dev: 'lo' },
+      { dst: '10.66.0.0/16', type: 'blackhole' },
+    );
+    const reach = (...lines: readonly string[]) => {
+      const text = ['[network.a]', 'subnet = 10.1.0.0/24', ...lines, '[network.b]', 'subnet = 10.2.0.0/24'];
+      const [first] = config(text.join('\n')).networks;
+      return first === undefined ? null : findReach(first, host).besides;
+    };
+    assert.deepEqual(reach(), ['docker0', 'wg0']);
+    assert.deepEqual(reach('mode = routed', 'reaches = b'), ['b', 'docker0', 'wg0']);
+    assert.deepEqual(reach('outside = uplink'), []);
+    assert.deepEqual(reach('uplink = eth9', 'reaches = b'), ['b']);
+    for (const mode of ['isolated', 'open']) assert.deepEqual(reach(`mode = ${mode}`), []);
+  },
+);
+
+observes('the LAN needs a route to a routed network by way of the first address of the uplink', () => {
+  const host = withRoutes({ dst: 'default', dev: 'br0' });
+  const via = (...lines: readonly string[]) => findReach(network(...lines), host).via;
+  assert.equal(via('mode = routed'), ip('10.0.0.1'));
+  assert.equal(via('mode = routed', 'outside = uplink'), ip('10.0.0.1'));
+  assert.equal(via('mode = routed', 'uplink = eth9'), null);
+  assert.equal(via(), null);
+});
+
 observes('drift is the difference between two listings, in rules and in order', () => {
   const before = ['table ip x {', '\t\taccept', '\t\tdrop', '}'];
   assert.deepEqual(compareListings(before, before), []);
@@ -172,8 +248,8 @@ observes('a route is missing only if the link is up and has the address', () => 
   assert.deepEqual(findUnrouted(wanted, bridge, others), wanted.addresses);
   const elsewhere = [
     ...others,
-    { destination: '10.0.0.0/24', link: 'eth0', type: 'unicast', table: 'main', metric: 0 },
-  ];
+    { destination: '10.0.0.0/24', link: 'eth0', type: 'unicast', table: 'main', family: 'ipv4', metric: 0 },
+  ] as const;
   assert.deepEqual(findUnrouted(wanted, bridge, elsewhere), wanted.addresses);
   assert.deepEqual(findUnrouted(wanted, { ...bridge, up: false }, others), []);
   assert.deepEqual(findUnrouted({ ...wanted, up: false }, bridge, others), []);
@@ -197,6 +273,7 @@ const host: HostReading = {
       },
     ],
     addresses: ['10.0.0.1/24'],
+    treatment: null,
     dnsmasq: null,
     ports: { vnet0: { hairpin: true } },
   },

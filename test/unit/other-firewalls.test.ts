@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { makeRuleset } from '../../src/firewall/ruleset.ts';
 import { filterLines, parseNftChains, parseSavedChains } from '../../src/other-firewalls/chains.ts';
 import { zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
 import {
@@ -21,7 +20,7 @@ import {
 import { ufwArguments, withoutTuples } from '../../src/other-firewalls/ufw.ts';
 import { proposedCommand, unknownChains } from '../../src/other-firewalls/unknown-chains.ts';
 import { warningText } from '../../src/report/warning-text.ts';
-import { network, noFirewalls } from './builders.ts';
+import { config, network, noFirewalls, rulesetOf } from './builders.ts';
 
 const others = suite('other firewalls');
 
@@ -83,7 +82,7 @@ function firewalld(found: Partial<NonNullable<OtherFirewallsReading['firewalld']
 }
 
 function wanted(found: OtherFirewallsReading, ...lines: string[]) {
-  return wantedRules(makeRuleset(network(...lines)), 'nftables', found);
+  return wantedRules(rulesetOf(network(...lines)), 'nftables', found);
 }
 
 /** Returns rules as texts: that of a rule or tuple, or `reload`. */
@@ -145,6 +144,47 @@ others('Docker: rules without virlan’s mark, or in another chain, are not virl
     '-A FORWARD -i k8s-br0 -m comment --comment virlan-k8s-br0-by-hand -j ACCEPT',
   ];
   assert.deepEqual(foundRules(bridge, { ...docker, iptables: otherRules }).docker, []);
+});
+
+/** The network of the other tests, beside one that it reaches. */
+function beside(found: OtherFirewallsReading, ...lines: readonly string[]) {
+  const text = ['[network.k8s-br0]', ...lines, '[network.far]', 'subnet = 10.9.0.0/24'];
+  const [first = network()] = config(text.join('\n')).networks;
+  return wantedRules(rulesetOf(first), 'nftables', found);
+}
+
+others('each mode: other firewalls let pass what virlan’s own rules accept, and no more', () => {
+  const mark = '-m comment --comment virlan-k8s-br0 -j ACCEPT';
+  const docked = (...lines: readonly string[]) => rulesOf(beside(docker, ...lines).docker);
+  assert.deepEqual(docked('mode = isolated'), [`-A DOCKER-USER -i k8s-br0 -o k8s-br0 ${mark}`]);
+  assert(docked('mode = routed').includes(`-A DOCKER-USER -d 192.168.100.0/24 -o k8s-br0 ${mark}`));
+  assert(docked('uplink = eth1').includes(`-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 -o eth1 ${mark}`));
+  assert(!docked('uplink = eth1').includes(`-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 ${mark}`));
+
+  const ufwOn = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
+  const routes = (...lines: readonly string[]) =>
+    rulesOf(beside(ufwOn, ...lines).ufw)
+      .filter(tuple => tuple.startsWith('route:'))
+      .map(tuple => ufwArguments(tuple).join(' '));
+  const among = 'route allow in on k8s-br0 out on k8s-br0';
+  const out = 'route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0';
+  assert.deepEqual(routes(), [among, out]);
+  assert.deepEqual(routes('mode = isolated'), [among]);
+  assert.deepEqual(routes('mode = routed'), [
+    among,
+    out,
+    'route allow out on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0',
+  ]);
+  assert.deepEqual(routes('mode = routed', 'uplink = eth1'), [
+    among,
+    'route allow in on k8s-br0 out on eth1 from 192.168.100.0/24 to 0.0.0.0/0',
+    'route allow in on eth1 out on k8s-br0',
+  ]);
+  assert.deepEqual(routes('reaches = far'), [
+    among,
+    'route allow in on k8s-br0 out on far from 192.168.100.0/24 to 0.0.0.0/0',
+    out,
+  ]);
 });
 
 others("Docker's nftables backend affects only its own bridges", () => {

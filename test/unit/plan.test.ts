@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import { formatPrefix } from '../../src/address/ip.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { BackendName, Lacking } from '../../src/firewall/backend.ts';
 import { usableFamilies } from '../../src/firewall/backends.ts';
-import { makeRuleset } from '../../src/firewall/ruleset.ts';
+import { blocksOfMachines } from '../../src/network/connections.ts';
 import {
   absentNetwork,
   asDesired,
@@ -25,7 +26,7 @@ import type {
 import type { Step } from '../../src/network/steps.ts';
 import { noOtherRules, type OtherFirewallsReading, type RuleOf } from '../../src/other-firewalls/model.ts';
 import { wantedRules } from '../../src/other-firewalls/registry.ts';
-import { config, ip, mac, network, noFirewalls } from './builders.ts';
+import { config, ip, mac, network, noFirewalls, rulesetOf } from './builders.ts';
 import { FakeKernel } from './fake-kernel.ts';
 
 const plans = suite('plan');
@@ -44,6 +45,7 @@ const facts: HostFacts = {
   hasDummy: true,
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
+  defaultLinks: [],
   taps: [tapOf('vnet0')],
   published: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'] },
   user: 'dnsmasq',
@@ -390,6 +392,8 @@ function stepText(step: Step): string {
     case 'load rules':
     case 'remove rules':
       return `${step.kind} ${step.backend}${step.family === 'ipv6' ? ' IPv6' : ''}`;
+    case 'end connections':
+      return `${step.kind} ${step.from.subnet}`;
     case 'set mode':
       return `${step.path} ${step.from.toString(8)} → ${step.to.toString(8)}`;
     case 'write reservations':
@@ -680,6 +684,31 @@ plans('the desired links follow from the configuration', () => {
   assert.equal(dummy.state?.mtu, 9000);
 });
 
+plans('a change of mode ends translated connections once, and rules and settings follow', () => {
+  const kernel = new FakeKernel(lan.bridge);
+  const become = (...lines: readonly string[]) => {
+    const desired = desiredNetwork(network(...lines), facts);
+    const steps = planNetwork(desired, kernel.observe(desired));
+    kernel.establish(desired, steps);
+    assert.deepEqual(planNetwork(desired, kernel.observe(desired)), []);
+    return steps.map(stepText).filter(text => !/dnsmasq|file/.test(text));
+  };
+  become();
+  const ends = 'end connections 192.168.100.0/24';
+  assert.deepEqual(become('mode = routed'), ['load rules nftables', ends]);
+  assert.deepEqual(become('mode = isolated'), ['load rules nftables', 'forwarding 1 → 0']);
+  assert.deepEqual(become(), ['load rules nftables', 'forwarding 0 → 1', ends]);
+  const removals = ['nftables', 'nftables IPv6', 'iptables'].map(backend => `remove rules ${backend}`);
+  assert.deepEqual(become('mode = open'), [...removals, ends]);
+});
+
+plans('machines are told apart from the host when connections end', () => {
+  const blocks = (subnet: string) => blocksOfMachines(subnet).map(formatPrefix);
+  assert.deepEqual(blocks('10.0.0.8/29'), ['10.0.0.10/31', '10.0.0.12/30']);
+  assert.equal(blocks('10.0.0.0/8').at(-1), '10.128.0.0/9');
+  assert.equal(blocks('10.0.0.0/8').length, 23);
+});
+
 plans('forwarding is enabled now and after a boot, and its original state is restored', () => {
   const path = '/etc/sysctl.d/virlan.conf';
   const wanted = desiredHost();
@@ -708,7 +737,7 @@ plans('forwarding is enabled now and after a boot, and its original state is res
 /** Generates rules that are wanted in other firewalls, with the rules found there, older forms included. */
 const anyOtherRules = fc
   .constantFrom(besideDocker, besideUfw, noFirewalls)
-  .map(reading => wantedRules(makeRuleset(lan), 'nftables', reading))
+  .map(reading => wantedRules(rulesetOf(lan), 'nftables', reading))
   .chain(wanted =>
     fc.record({
       wanted: fc.constant(wanted),

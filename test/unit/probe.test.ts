@@ -134,6 +134,9 @@ const good: ProbeReport = {
 };
 
 const facts: ProbeFacts = {
+  promise: 'masqueraded',
+  isolated: false,
+  subnet: '192.168.100.0/24',
   bridge: 'k8s-br0',
   gateway: '192.168.100.1',
   ip: '192.168.100.254',
@@ -160,6 +163,9 @@ const none = { entered: 0, plain: 0, masqueraded: 0, returned: 0 };
 const noAnswer: ProbeReport = { ...good, nextHopAnswers: false };
 const notAsked: ProbeReport = { ...good, nextHopAnswers: null };
 const noUplink = { kind: 'unreachable', reason: 'Network is unreachable' } as const;
+
+const isolated = { promise: 'kept-inside', isolated: true } as const;
+const routed = { promise: 'own-address' } as const;
 
 function silentAfter(after: 'DISCOVER' | 'REQUEST'): ProbeReport {
   return {
@@ -382,6 +388,37 @@ const cases: [
     'ooooofo',
     'packet-dropped',
     /^nft insert rule inet t c oifname k8s-br0 accept$/,
+  ],
+  ['isolated: nothing leaves', { ...isolated, report: noAnswer, counters: none }, 'oooosss', null],
+  ['isolated: nothing can be counted', { ...isolated, report: noAnswer, counters: null }, 'ooossss', null],
+  [
+    'isolated: a packet leaves',
+    { ...isolated, report: noAnswer, counters: { ...none, plain: 1 } },
+    'ooofsss',
+    'not-kept-inside',
+    /^virlan up$/,
+  ],
+  [
+    'another uplink is the only way: nothing leaves',
+    { promise: 'kept-inside', report: noAnswer, counters: none },
+    'oooosso',
+    null,
+  ],
+  ['routed: packets keep their address', { ...routed, counters: { ...none, plain: 2 } }, 'ooooooo', null],
+  [
+    'routed: the router of the LAN has no route',
+    { ...routed, report: noAnswer, counters: { ...none, plain: 2 }, hostAnswered: true },
+    'ooooowo',
+    'route-missing',
+  ],
+  ['routed: something masquerades', routed, 'oooofoo', 'own-address-lost', /^nft list/],
+  ['open: what others do is reported', { promise: 'unknown' }, 'ooooooo', null],
+  [
+    'open: what others drop is no failure',
+    { promise: 'unknown', report: noAnswer, counters: none, drops: { outgoing: policy('ip', 'corp', 'fw') } },
+    'ooowsso',
+    'packet-dropped',
+    /^nft insert/,
   ],
   ['no nft', { counters: null }, 'ooossoo', null],
   ['no nft and no answer', { counters: null, report: noAnswer }, 'ooosswo', 'silence-unexplained'],

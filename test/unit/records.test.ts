@@ -76,6 +76,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
     rules: [],
     addresses: [],
     dnsmasq: null,
+    treatment: null,
     ports: {},
     lacking: { parts: [], under: '' },
   };

@@ -6,9 +6,8 @@ import { type IpAddress, parseIp } from '../../src/address/ip.ts';
 import { stepJson } from '../../src/commands/step-list.ts';
 import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
-import { makeRuleset } from '../../src/firewall/ruleset.ts';
 import { describeStep, type Step } from '../../src/network/steps.ts';
-import { ip, mac, network } from './builders.ts';
+import { ip, mac, network, rulesetOf } from './builders.ts';
 
 const describe = suite('describe');
 
@@ -17,7 +16,7 @@ const bridge = 'br0';
 const path = '/var/lib/dnsmasq/br0/dnsmasq.conf';
 const state = { mac: mac(1), mtu: 1500, stp: true, priority: 0, forwardDelay: 200, up: true, addresses: [] };
 const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
-const nft = nftables.render(makeRuleset(network()));
+const nft = nftables.render(rulesetOf(network()));
 const checksum = checksumScript(bridge);
 const on = { name: 'lan', bridge, gateway: ip('10.0.0.1'), hosts: [] };
 
@@ -64,6 +63,15 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   [{ kind: 'write file', path, from: null, to: 'a\n' }, `+ ${path}: `],
   [{ kind: 'write file', path, from: 'a\nb\n', to: 'b\nc\n' }, `~ ${path}: `, '- a', '+ c'],
   [{ kind: 'remove file', path, from: 'a\n' }, `- ${path}: `],
+  [
+    {
+      kind: 'end connections',
+      bridge,
+      from: { subnet: '10.0.0.0/24', isTranslated: true },
+      to: { subnet: '10.0.0.0/24', isTranslated: false },
+    },
+    '- connections: that machines of 10.0.0.0/24 began before',
+  ],
   [{ kind: 'set mode', bridge, path, from: 0o700, to: 0o755 }, `~ mode of ${path}: 0700 → 0755`],
   [
     {
@@ -75,7 +83,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
       script: nft,
       drift: [],
     },
-    '+ firewall (nftables): table ip virlan-br0, 23 rules',
+    '+ firewall (nftables): table ip virlan-br0, 25 rules',
   ],
   [
     {

@@ -107,6 +107,7 @@ function judgeForwarding(facts: NetworkFacts, { survey }: DoctorHostFacts): Find
   const { forwarding, survey: own } = facts;
   const [elsewhere] = own.warnings.filter(warning => warning.kind === 'detour');
   if (elsewhere !== undefined) return fail('forwarding', { kind: 'answers-elsewhere', ...elsewhere.detour });
+  if (own.network.mode === 'isolated') return ok('forwarding', { kind: 'forwarding-not-needed' });
   const [key] = [...forwarding].flatMap(([each, value]) => (value === '0' ? [each] : []));
   return key === undefined
     ? ok('forwarding', { kind: 'forwarding-on' })
@@ -129,7 +130,10 @@ function judgeOtherFirewalls(facts: NetworkFacts): Finding {
   );
 }
 
-function judgeUplink({ uplink }: NetworkFacts): Finding {
+function judgeUplink({ uplink, survey: { network } }: NetworkFacts): Finding {
+  const { uplink: allowed } = network;
+  if (uplink?.kind === 'via' && allowed !== null && uplink.dev !== allowed)
+    return warn('uplink', { kind: 'uplink-not-allowed', dev: uplink.dev, allowed: [allowed] });
   if (uplink === null) return skipped('uplink', { kind: 'uplink-not-asked' });
   switch (uplink.kind) {
     case 'unreachable':

@@ -23,7 +23,7 @@ export async function readHostFacts({ networks }: Config): Promise<DoctorHostFac
     readDnsmasqPackage(),
   ]);
   return {
-    survey: surveyHost(),
+    survey: surveyHost({ hostForwards: networks.some(({ hostForwards }) => hostForwards) }),
     nftError,
     isNftNeeded: networks.some(usesNftables),
     replacedKernel: replacedKernel(),

@@ -1,4 +1,5 @@
 // Findings of a probe: the stages of the path from a machine to the outside.
+import type { NetworkConfig } from '../../config/config.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { Detail, Drop, Packet } from '../details.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
@@ -6,8 +7,23 @@ import type { Counters } from './counters.ts';
 import type { Drops } from './drops.ts';
 import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
 
+/** The treatment of packets to the outside that a network promises; `unknown` with `mode = open`. */
+export type OutsidePromise = 'masqueraded' | 'own-address' | 'kept-inside' | 'unknown';
+
+/** Returns what a network promises about packets to the outside, which is behind this uplink. */
+export function promiseOf({ mode, uplink: allowed }: NetworkConfig, uplink: Uplink): OutsidePromise {
+  if (mode === 'open') return 'unknown';
+  const isElsewhere = allowed !== null && uplink.kind === 'via' && uplink.dev !== allowed;
+  if (mode === 'isolated' || isElsewhere) return 'kept-inside';
+  return mode === 'nat' ? 'masqueraded' : 'own-address';
+}
+
 /** The facts that a probe collected. */
 export interface ProbeFacts {
+  readonly promise: OutsidePromise;
+  readonly subnet: string;
+  /** True with `mode = isolated`. */
+  readonly isolated: boolean;
   readonly bridge: string;
   readonly gateway: string;
   /** The address that was reserved for the probe. */
@@ -47,13 +63,44 @@ export function judgeProbe(facts: ProbeFacts): Finding[] {
   const lease = judgeLease(facts, report.lease);
   if (report.lease.kind !== 'leased')
     return [port, lease, ...skipAfter('probe-lease', { kind: 'probe-not-leased' })];
+  return [port, lease, judgeDns(facts, report.dns), ...judgeOutside(facts, report)];
+}
+
+function judgeOutside(facts: ProbeFacts, report: ProbeReport): Finding[] {
+  const { isolated, promise } = facts;
+  const upstream = isolated
+    ? skipped('upstream-dns', { kind: 'kept-inside' })
+    : judgeUpstream(report.dns, report.upstream);
+  if (promise === 'kept-inside') return [...judgeKeptInside(facts), upstream];
+  const path = judgePath(facts, report);
+  // Nothing is promised, so nothing is broken.
+  const shown = promise === 'unknown' ? path.map(asReport) : path;
+  return [...shown, upstream];
+}
+
+function asReport(finding: Finding): Finding {
+  return finding.state === 'fail' ? { ...finding, state: 'warn' } : finding;
+}
+
+/**
+ * Judges the stages of a network whose packets must not leave the host. An answer to the probe says nothing:
+ * virlan's rejection looks like one.
+ */
+function judgeKeptInside({ uplink, counters }: ProbeFacts): Finding[] {
+  const nextHop = uplink.kind === 'via' ? uplink.gateway : null;
   return [
-    port,
-    lease,
-    judgeDns(facts, report.dns),
-    ...judgePath(facts, report),
-    judgeUpstream(report.dns, report.upstream),
+    judgeNothingForwarded(nextHop, counters),
+    skipped('probe-masquerade', { kind: 'kept-inside' }),
+    skipped('probe-return', { kind: 'kept-inside' }),
   ];
+}
+
+function judgeNothingForwarded(nextHop: string | null, counters: Counters | null): Finding {
+  if (nextHop === null) return ok('probe-forward', { kind: 'kept-inside' });
+  if (counters === null) return skipped('probe-forward', { kind: 'packets-not-counted' });
+  return counters.plain + counters.masqueraded > 0
+    ? fail('probe-forward', { kind: 'not-kept-inside', nextHop })
+    : ok('probe-forward', { kind: 'kept-inside' });
 }
 
 /** Returns the findings of a probe that was not sent, for the reason given. */
@@ -144,7 +191,7 @@ function judgeUncounted({ nextHop, nextHopAnswers }: PathFacts): Finding[] {
 }
 
 function judgeCounted(way: CountedPath): Finding[] {
-  const { dev, counters } = way;
+  const { dev, counters, promise } = way;
   if (counters.plain + counters.masqueraded === 0)
     return [
       judgeNotForwarded(way),
@@ -152,6 +199,7 @@ function judgeCounted(way: CountedPath): Finding[] {
       skipped('probe-return', { kind: 'nothing-forwarded' }),
     ];
   const forwarded = ok('probe-forward', { kind: 'forwarded', dev });
+  if (promise !== 'masqueraded') return [forwarded, judgeOwnAddress(way), judgeReturn(way)];
   return counters.plain > 0
     ? [
         forwarded,
@@ -159,6 +207,13 @@ function judgeCounted(way: CountedPath): Finding[] {
         skipped('probe-return', { kind: 'no-return-possible' }),
       ]
     : [forwarded, ok('probe-masquerade', { kind: 'masqueraded' }), judgeReturn(way)];
+}
+
+function judgeOwnAddress({ promise, dev, counters: { masqueraded } }: CountedPath): Finding {
+  if (masqueraded === 0) return ok('probe-masquerade', { kind: 'own-address-kept' });
+  return promise === 'unknown'
+    ? ok('probe-masquerade', { kind: 'masqueraded' })
+    : fail('probe-masquerade', { kind: 'own-address-lost', dev });
 }
 
 function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedPath): Finding {
@@ -173,11 +228,13 @@ function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedPat
 }
 
 function judgeReturn(way: CountedPath): Finding {
-  const { bridge, dev, nextHop, nextHopAnswers, counters, hostAnswered, drops } = way;
+  const { bridge, dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet } = way;
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   if (drops.returning != null)
     return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
   if (counters.returned > 0) return fail('probe-return', { kind: 'answer-lost', nextHop });
+  if (hostAnswered && promise === 'own-address' && counters.masqueraded === 0)
+    return warn('probe-return', { kind: 'route-missing', nextHop, subnet });
   if (hostAnswered) return fail('probe-return', { kind: 'answers-host-only', nextHop, dev });
   return ok('probe-return', { kind: 'next-hop-silent', nextHop });
 }

@@ -3,7 +3,7 @@
 // probe (mac.ts) and the comment of its line in the hostsfile.
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { formatIp, parseIpv4 } from '../../address/ip.ts';
+import { formatIp, formatPrefix, parseIpv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { leasesOfMac } from '../../dnsmasq/leases.ts';
@@ -12,7 +12,7 @@ import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
 import { probeLink } from '../../network/links.ts';
-import { readUplink } from '../../network/uplink.ts';
+import { readOwnUplink, readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
 import { run, runOrNull } from '../../system/run.ts';
@@ -27,7 +27,7 @@ import {
   renderTracedCounters,
 } from './counters.ts';
 import { findDrops } from './drops.ts';
-import { judgeProbe, notSent, type ProbeFacts } from './judge.ts';
+import { judgeProbe, notSent, type ProbeFacts, promiseOf } from './judge.ts';
 import { probeMac } from './mac.ts';
 import type { ProbeReport, ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';
@@ -83,7 +83,12 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   if (reserved === null) return notSent({ kind: 'probe-without-address' });
   const { ip, told } = reserved;
   await plugIn(network, mac);
-  const [portWaitedMs, uplink] = await Promise.all([waitForPort(), readUplink(system, bridge, ip)]);
+  const isolated = network.mode === 'isolated';
+  const [portWaitedMs, uplink] = await Promise.all([
+    waitForPort(),
+    isolated ? readOwnUplink(system) : readUplink(system, bridge, ip),
+  ]);
+  const promise = promiseOf(network, uplink);
   const nextHop = uplink.kind === 'via' ? uplink.gateway : null;
   const request: ProbeRequest = {
     mac,
@@ -91,9 +96,12 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     gateway: formatIp(network.gateway),
     name: `${probeNamespace}.${network.domain}`,
     nextHop,
-    asksUpstream: true,
+    asksUpstream: !isolated,
   };
   const facts: ProbeFacts = {
+    promise,
+    isolated,
+    subnet: formatPrefix(network.subnet),
     bridge,
     gateway: request.gateway,
     ip: formatIp(ip),
@@ -117,7 +125,8 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const hostAnswered =
     report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
   const found = { ...facts, report, counters, hostAnswered };
-  if (counters === null || !isWorthTracing(report, counters)) return judgeProbe(found);
+  if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters))
+    return judgeProbe(found);
   const lines = await traced(renderTracedCounters(counted), () =>
     runGuest({ ...request, asksUpstream: false }),
   );

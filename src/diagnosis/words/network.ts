@@ -87,6 +87,12 @@ export const networkWords: Words<keyof NetworkDetails> = {
     },
   },
   'other-firewall-unreadable': { seen: unreadText },
+  'forwarding-not-needed': { seen: () => 'not needed with mode = isolated' },
+  'uplink-not-allowed': {
+    seen: ({ dev, allowed }) =>
+      `this host reaches the outside by ${dev}, machines may leave by ${allowed.join(', ')} only`,
+    fix: () => showsMore('ip route show default'),
+  },
   'uplink-not-asked': { seen: () => 'packets of machines are not forwarded' },
   'uplink-missing': {
     seen: ({ reason }) => `this host itself has no way to the outside: ${reason}`,

@@ -87,6 +87,21 @@ export const probeWords: Words<keyof ProbeDetails> = {
     fix: listRules,
   },
   masqueraded: { seen: () => 'leaves with the address of the host' },
+  'own-address-kept': { seen: () => 'leaves with its own address' },
+  'own-address-lost': {
+    seen: ({ dev }) =>
+      `packets leave by ${dev} with the address of this host, though mode = routed: a rule of another program translates it`,
+    fix: listRules,
+  },
+  'route-missing': {
+    seen: ({ nextHop, subnet }) =>
+      `${nextHop} answers this host, but not machines: it needs a route to ${subnet} by way of this host`,
+  },
+  'kept-inside': { seen: () => 'packets to the outside stay on this host, as virlan.ini wants it' },
+  'not-kept-inside': {
+    seen: ({ nextHop }) => `a packet to ${nextHop} leaves this host, which virlan.ini does not want`,
+    fix: () => virlanRepairs(),
+  },
   'no-return-possible': { seen: () => 'no answer can come back' },
   'next-hop-answers': { seen: ({ nextHop }) => `${nextHop} answers` },
   'answer-lost': {
