@@ -47,11 +47,13 @@ export class Repairs {
 
   /** Returns whether a network's dnsmasq has ended, or was stopped, and may be started again now. */
   isDnsmasqDue({ name, bridge }: NetworkConfig): boolean {
-    const pid = findDnsmasq(bridge);
-    if ((pid !== null && !isStopped(pid)) || isTakenDown(bridge)) return false;
+    if (isTakenDown(bridge)) return false;
     const [unit, now] = [{ kind: 'dnsmasq', bridge } as const, Date.now()];
     const hasNotFailed = [unit, null].every(each => this.#failed.allows(name, each, now));
-    return hasNotFailed && this.#limiter.allows(unit, now);
+    if (!hasNotFailed || !this.#limiter.allows(unit, now)) return false;
+    // Last, because it may search all processes.
+    const pid = findDnsmasq(bridge);
+    return pid === null || isStopped(pid);
   }
 
   /** Returns the repairs that failed when they were last tried. */

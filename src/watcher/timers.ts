@@ -7,7 +7,7 @@ import { notifySystemd, watchdogIntervalMs } from './notify.ts';
 const reconcileIntervalMs = 180_000;
 
 /**
- * Interval of searching dnsmasq's process, which takes 50 µs: it is not a child, so its end is not announced.
+ * Interval of reading the state of dnsmasq's process: it is not a child, so its end is not announced.
  */
 const dnsmasqIntervalMs = 200;
 

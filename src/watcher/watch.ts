@@ -24,6 +24,7 @@ import type { Status } from '../report/status.ts';
 import { removeDeadTemporaries } from '../system/files.ts';
 import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
+import { Presence } from '../system/presence.ts';
 import { system } from '../system/system.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
@@ -59,6 +60,7 @@ export class Watcher {
     ask: askDns,
     end: pid => void process.kill(pid, 'SIGKILL'),
   });
+  readonly #dnsmasqs = new Presence(findDnsmasq);
   readonly #probes = new BackgroundProbes(probe, ({ name }, result) =>
     this.#report([{ kind: 'probed', network: name, result }]),
   );
@@ -166,8 +168,9 @@ export class Watcher {
   }
 
   #checkDnsmasq(): void {
-    if (this.#configuration.networks.some(network => this.#repairs.isDnsmasqDue(network)))
-      this.#rescan.request();
+    const isDue = (network: NetworkConfig) =>
+      !this.#dnsmasqs.isRunning(network.bridge) && this.#repairs.isDnsmasqDue(network);
+    if (this.#configuration.networks.some(isDue)) this.#rescan.request();
   }
 
   async #askDnsmasq(): Promise<void> {

@@ -85,8 +85,21 @@ dnsmasqs('a dnsmasq that was stopped is named by status and doctor, and replaced
   await assert.rejects(resolver.resolve4('nobody.k8s-br0.internal'), { code: 'ENOTFOUND' });
 });
 
-dnsmasqs('the watcher replaces a dnsmasq that was stopped', async () => {
+dnsmasqs('the watcher starts a dnsmasq that was killed again within a second', async () => {
   await startLibvirtd();
+  await startWatcher();
+  const killed = await dnsmasqPid();
+  assert(killed !== null);
+  const began = performance.now();
+  process.kill(killed, 'SIGKILL');
+  await until(() => processes('dnsmasq').some(({ pid }) => pid !== killed));
+  const tookMs = performance.now() - began;
+  console.log(`started again after ${tookMs.toFixed(0)} ms`);
+  assert(tookMs < 1000, `${tookMs} ms`);
+  await stopWatcher();
+});
+
+dnsmasqs('the watcher replaces a dnsmasq that was stopped', async () => {
   await startWatcher();
   const stopped = await dnsmasqPid();
   assert(stopped !== null);

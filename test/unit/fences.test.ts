@@ -72,6 +72,7 @@ const effects = [
   'src/system/lock.ts',
   'src/system/machine-id.ts',
   'src/system/neighbours.ts',
+  'src/system/presence.ts',
   'src/system/system.ts',
   'src/system/log.ts',
   'src/system/logger.ts',
