@@ -57,6 +57,13 @@ if [ ! -e build/firewalls ]; then
   mv build/firewalls.new build/firewalls
 fi
 
+# NetworkManager, beside which tests run virlan. It is unpacked, not installed.
+if [ ! -e build/network-manager ]; then
+  say 'fetching NetworkManager for the tests'
+  unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test network-manager)
+  cp -a "$unpacked" build/network-manager
+fi
+
 # install_npm_packages DIRECTORY: runs "npm ci" unless npm's record of a complete one is newer than the lock file.
 install_npm_packages() {
   record=$1/node_modules/.package-lock.json

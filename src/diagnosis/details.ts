@@ -5,6 +5,7 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
+import type { LinkManagerName } from '../network/link-managers.ts';
 import type { Detour } from '../network/return-path.ts';
 import type { Step, StepCheck } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
@@ -66,6 +67,8 @@ export interface NetworkDetails {
   'not-established': { readonly bridge: string; readonly others: number };
   /** A link in the bridge that leads to a LAN. Its name is hostile. */
   'lan-port': { readonly bridge: string; readonly link: string };
+  /** A manager of links manages the bridge all the same. */
+  'link-managed': { readonly bridge: string; readonly manager: LinkManagerName };
   /** A pending change of `virlan up`: the first step about a subject, and the number of others. */
   'plan-step': {
     readonly subject: StepCheck;

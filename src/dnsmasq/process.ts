@@ -1,13 +1,8 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { WriteError } from '../errors.ts';
-import {
-  isMissing,
-  listDirectory,
-  readFileOrNull,
-  readOwnFileOrNull,
-  writeAtomically,
-} from '../system/files.ts';
+import { readFileOrNull, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { hasNoProcess, isOnThisHost, ofProcess, processIds } from '../system/processes.ts';
 import { isUserOfDnsmasq } from './owner.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -34,10 +29,7 @@ export function findDnsmasq(bridge: string): number | null {
 }
 
 function search(conf: string): number | null {
-  const running = listDirectory('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .map(Number)
-    .filter(other => isDnsmasq(other, conf) && isOnThisHost(other));
+  const running = processIds().filter(other => isDnsmasq(other, conf) && isOnThisHost(other));
   // dnsmasq forks for each connection.
   return running.find(other => !running.includes(Number(processStat(other)?.[1]))) ?? null;
 }
@@ -100,32 +92,10 @@ function isOwnUser(pid: number, conf: string): boolean {
   return uid === '0' || isUserOfDnsmasq(uid, readFileOrNull(conf) ?? '', readFileOrNull('/etc/passwd') ?? '');
 }
 
-/**
- * Returns whether a process is in this host's network namespace: processes in containers are visible in /proc
- * too.
- */
-function isOnThisHost(pid: number): boolean {
-  return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
-}
-
 /** Returns state, parent and so on (proc(5), /proc/pid/stat); null when the process does not exist. */
 function processStat(pid: number): string[] | null {
   const stat = ofProcess(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
   return stat === null ? null : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-}
-
-/** Returns what `read` returns; null when the process has ended. */
-function ofProcess<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (hasNoProcess(error)) return null;
-    throw error;
-  }
-}
-
-function hasNoProcess(error: unknown): boolean {
-  return isMissing(error) || (error as NodeJS.ErrnoException).code === 'ESRCH';
 }
 
 /**

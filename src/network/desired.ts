@@ -13,6 +13,7 @@ import {
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
 import type { Published } from '../identity/reservation-files.ts';
+import { type LinkManagerName, managerFile } from './link-managers.ts';
 import type { DesiredNetwork, DesiredTap, HostState, ObservedNetwork } from './state.ts';
 import { ipForward, linkSysctl } from './sysctl.ts';
 
@@ -25,6 +26,8 @@ export interface HostFacts extends DnsmasqHost {
   readonly lacking: readonly Lacking[];
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;
+  /** The managers of links that are installed. */
+  readonly linkManagers: readonly LinkManagerName[];
   /**
    * True if IPv6 is to be disabled on the bridge: the kernel has it, and the bridge has no global address of
    * it.
@@ -81,6 +84,9 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     dummy: { name: dummyName(bridge), state: host.hasDummy ? dummyState : null },
     taps: host.taps.map(tap => ({ ...tap, mtu: tap.mtu ?? network.mtu })),
     excludesGuestRoots: true,
+    managerFiles: new Map(
+      host.linkManagers.map(manager => [manager, managerFile(manager, bridge, dummyName(bridge))]),
+    ),
     sysctls: new Map([
       // The value of a new link is net.ipv4.conf.default.forwarding, which hardened hosts set to 0.
       [linkSysctl('ipv4', bridge, 'forwarding'), network.mode === 'isolated' ? '0' : '1'],
@@ -115,6 +121,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     dummy: { name: dummyName(bridge), state: null },
     taps: [],
     excludesGuestRoots: false,
+    managerFiles: new Map(),
     sysctls: new Map(),
     rules: [],
     treatment: null,
@@ -134,6 +141,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     dummy: { name: desired.dummy.name, state: before.dummy },
     taps: [],
     excludesGuestRoots: false,
+    managerFiles: before.managerFiles,
     sysctls: before.sysctls,
     rules: before.rules.flatMap(({ backend, family, present, loaded }) =>
       present && loaded !== null ? [{ backend, family, bridge, role: 'primary', script: loaded }] : [],

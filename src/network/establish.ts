@@ -230,7 +230,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   const removals = await surveyOtherRemovals(bridge);
   const others = await applySteps(removals.steps, 'continue');
   const own = await restoreOriginal(name, bridge);
-  const [failure] = own.failed;
+  const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
     throw new VirlanError('apply-failed', messages.join('; '), { cause: failure.error });

@@ -11,8 +11,11 @@ import { createRulesReader } from '../firewall/rules-reader.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
+import { isRunning } from '../system/processes.ts';
+import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
 import { endConnections } from './connections.ts';
+import { type LinkManagerName, linkManagers } from './link-managers.ts';
 import { formatAddress, formatDestination } from './state.ts';
 import type { StepName, StepOf } from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
@@ -80,6 +83,8 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     },
   },
   'remove file': { kind: 'single', run: ({ path }) => rmSync(path, { force: true }) },
+  'claim links': { kind: 'single', run: claimLinks },
+  'release links': { kind: 'single', run: releaseLinks },
   'set mode': { kind: 'single', run: setMode },
   'load rules': {
     kind: 'single',
@@ -140,6 +145,25 @@ function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
   } catch (cause) {
     throw new WriteError(path, `sysctl ${key} = ${to}: ${messageOf(cause)}`, cause);
   }
+}
+
+async function claimLinks({ manager, bridge, to }: StepOf<'claim links'>): Promise<void> {
+  const path = linkManagers[manager].path(bridge);
+  makeDirectory(dirname(path));
+  writeAtomically(path, to);
+  await reloadManager(manager);
+}
+
+async function releaseLinks({ manager, bridge }: StepOf<'release links'>): Promise<void> {
+  rmSync(linkManagers[manager].path(bridge), { force: true });
+  await reloadManager(manager);
+}
+
+/** A manager that does not run reads its files when it starts. */
+async function reloadManager(manager: LinkManagerName): Promise<void> {
+  const { programs, reload } = linkManagers[manager];
+  const [program, ...args] = reload;
+  if (isRunning(programs)) await run(program, args);
 }
 
 /** dnsmasq, which may have been unable to read the hostsfile, reads it again. */

@@ -63,9 +63,6 @@ export interface RoutingRule {
   readonly isEarly: boolean;
 }
 
-/** The host's end of the probe's veth, and the name of its namespace: diagnosis/probe/probe.ts. */
-export const probeLink = 'virlan-probe';
-
 /** The links of the host, and the routes of all its routing tables, those of VPNs included. */
 export interface LinksAndRoutes {
   readonly links: readonly Link[];

@@ -3,7 +3,8 @@
 import type { Mac } from '../address/mac.ts';
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
-import { type Link, type LinksAndRoutes, leadsToLan, probeLink, type Route } from './links.ts';
+import { type LinkManagerName, probeLink } from './link-managers.ts';
+import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
 import type {
   BridgeState,
   DesiredNetwork,
@@ -44,6 +45,7 @@ export interface HostReading extends LinksAndRoutes {
   readonly applied: AppliedState;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
+  readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   readonly dnsmasq: Omit<ObservedNetwork['dnsmasq'], 'isUnbound'>;
   /** By path: the mode of what exists and is no symbolic link. */
   readonly modes: ReadonlyMap<string, number>;
@@ -76,6 +78,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     ),
     unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
     taps: observeTaps(desired, reading),
+    managerFiles: reading.managerFiles,
     otherPorts: findOtherPorts(desired, links),
     rootPort: link === undefined ? null : findRootPort(link, links),
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),

@@ -3,6 +3,7 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { RulesScript } from '../firewall/backend.ts';
 import type { RulesByFirewall } from '../other-firewalls/model.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
+import { linkManagerNames } from './link-managers.ts';
 import type {
   DesiredNetwork,
   FoundRules,
@@ -19,7 +20,7 @@ import type { Step } from './steps.ts';
 
 /**
  * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules:
- * primary rules are loaded first and removed last. Companion rules (checksums) come near the end. dnsmasq
+ * primary rules are loaded first and removed last. Managers of links are told before the links exist. Companion rules (checksums) come near the end. dnsmasq
  * stops before its configuration changes, so that an interrupted change is seen as a stopped dnsmasq.
  */
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
@@ -29,9 +30,12 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   const links = planLinks(desired, observed);
   const dnsmasq = planDnsmasq(desired, observed);
   const companions = loads('companion');
-  if (desired.link === null) return [...dnsmasq, ...links, ...loads('primary'), ...companions, ...removals];
+  const managers = planManagers(desired, observed);
+  if (desired.link === null)
+    return [...dnsmasq, ...links, ...loads('primary'), ...companions, ...removals, ...managers];
   const sysctls = planSysctls(desired.sysctls, observed.link === null ? new Map() : observed.sysctls);
   return [
+    ...managers,
     ...loads('primary'),
     ...links,
     ...sysctls,
@@ -42,6 +46,16 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...dnsmasq,
     ...companions,
   ];
+}
+
+function planManagers({ bridge, managerFiles: wanted }: DesiredNetwork, observed: ObservedNetwork): Step[] {
+  return linkManagerNames.flatMap((manager): Step[] => {
+    const from = observed.managerFiles.get(manager) ?? null;
+    const to = wanted.get(manager) ?? null;
+    if (from === to) return [];
+    if (to !== null) return [{ kind: 'claim links', manager, bridge, from, to }];
+    return from === null ? [] : [{ kind: 'release links', manager, bridge, from }];
+  });
 }
 
 /** Returns the steps for the settings of the host as a whole; `path` is virlan's file under /etc/sysctl.d. */

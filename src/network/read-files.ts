@@ -10,13 +10,14 @@ import { nicsOn } from '../identity/machine.ts';
 import { type Published, readPublished, readWanted } from '../identity/reservation-files.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
-import { modeOrNull, readOwnFileOrNull } from '../system/files.ts';
+import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { desiredNetwork, dummyName, type HostFacts } from './desired.ts';
 import { readLacking } from './lacking.ts';
+import { installedManagers, type LinkManagerName, linkManagerNames, linkManagers } from './link-managers.ts';
 import { hasGlobalIpv6 } from './links.ts';
 import type { HostReading } from './observe.ts';
 import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } from './read-kernel.ts';
@@ -55,6 +56,7 @@ export function readObjects(desired: DesiredNetwork): FilesReading {
       pid,
       isStopped: pid !== null && isStopped(pid),
     },
+    managerFiles: readManagerFiles(bridge),
     modes: readModes(desired.modes.keys()),
     published:
       desired.reservations.kind === 'leave' ? { reservations: [], names: [] } : readPublished(bridge),
@@ -71,6 +73,15 @@ function readConf(bridge: string): string | null {
     if (error instanceof VirlanError && error.code === 'damaged-file') return null;
     throw error;
   }
+}
+
+function readManagerFiles(bridge: string): Map<LinkManagerName, string> {
+  return new Map(
+    linkManagerNames.flatMap(name => {
+      const text = readFileOrNull(linkManagers[name].path(bridge));
+      return text === null ? [] : [[name, text] as const];
+    }),
+  );
 }
 
 function readModes(files: Iterable<string>): Map<string, number> {
@@ -105,6 +116,7 @@ function gatherFacts(
   return {
     machineId: machineId(),
     ...known,
+    linkManagers: installedManagers(system.exists),
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
     defaultLinks: [],

@@ -4,6 +4,7 @@ import type { Mac } from '../address/mac.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import type { Published } from '../identity/reservation-files.ts';
+import type { LinkManagerName } from './link-managers.ts';
 
 export interface LinkAddress {
   readonly ip: IpAddress;
@@ -146,6 +147,8 @@ export interface DesiredNetwork {
   readonly taps: readonly DesiredTap[];
   /** True if no guest's bridge may be the root of the spanning tree. */
   readonly excludesGuestRoots: boolean;
+  /** By manager of links: the text of the file that keeps it off this network's. */
+  readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   /** Value by sysctl key; only those of the bridge itself, which disappear with it. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly rules: readonly RulesScript[];
@@ -170,6 +173,8 @@ export interface ObservedNetwork {
   readonly unrouted: readonly LinkAddress[];
   /** Desired taps that exist. */
   readonly taps: readonly TapState[];
+  /** By manager of links: the text of virlan's file. */
+  readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   /** Links in the bridge that are neither a machine's nor virlan's. */
   readonly otherPorts: readonly OtherPort[];
   /** Null if the root is the bridge itself, or is behind a link that is no guest's. */

@@ -9,6 +9,7 @@ import { backends } from '../firewall/backends.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
+import { type LinkManagerName, linkManagers } from './link-managers.ts';
 import {
   type BridgeState,
   type DummyState,
@@ -50,6 +51,14 @@ interface StepFields {
   'set sysctl': { readonly key: string; readonly from: string | null; readonly to: string };
   'write file': { readonly path: string; readonly from: string | null; readonly to: string };
   'remove file': { readonly path: string; readonly from: string };
+  /** Tells a manager of links to leave those of a network alone, by a file. */
+  'claim links': {
+    readonly manager: LinkManagerName;
+    readonly bridge: string;
+    readonly from: string | null;
+    readonly to: string;
+  };
+  'release links': { readonly manager: LinkManagerName; readonly bridge: string; readonly from: string };
   /** Changes the mode of a file or a directory of dnsmasq's. */
   'set mode': {
     readonly bridge: string;
@@ -193,6 +202,19 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     check: () => 'dnsmasq',
     fault: ({ path }) => `${path} is not needed`,
   },
+  'claim links': {
+    describe: ({ manager, bridge, from, to }) =>
+      line(from === null ? '+' : '~', manager, `leaves the links of ${bridge} alone`, compareText(from, to)),
+    unit: managerUnit,
+    check: () => 'settings',
+    fault: ({ manager, bridge }) => `${manager} has not been told to leave the links of ${bridge} alone`,
+  },
+  'release links': {
+    describe: ({ manager, bridge }) => line('-', manager, `forgets the links of ${bridge}`),
+    unit: managerUnit,
+    check: () => 'settings',
+    fault: ({ manager, bridge }) => `${manager} is told to leave the links of ${bridge} alone`,
+  },
   'set mode': {
     describe: ({ path, from, to }) => line('~', `mode of ${path}`, `${modeText(from)} → ${modeText(to)}`),
     unit: ({ path }) => ({ kind: 'file', path }),
@@ -297,11 +319,13 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
 }
 
 /**
- * Returns whether a network must not be established without a step. A kernel may lack the rules of IPv6, and
- * that which fills in checksums, and a host the program that ends connections.
+ * Returns whether a network must not be established, or count as taken down, without a step. A kernel may lack the
+ * rules of IPv6, and that which fills in checksums, a host the program that ends connections, and a manager of links
+ * may refuse to read its files.
  */
 export function isEssential(step: Step): boolean {
-  if (step.kind === 'end connections') return false;
+  if (step.kind === 'end connections' || step.kind === 'claim links' || step.kind === 'release links')
+    return false;
   return step.kind !== 'load rules' || (step.family !== 'ipv6' && step.role === 'primary');
 }
 
@@ -311,6 +335,16 @@ export function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: st
 
 function fileUnit({ path }: { readonly path: string }, bridge: string): Unit {
   return path === dnsmasqPaths(bridge).conf ? { kind: 'dnsmasq', bridge } : { kind: 'file', path };
+}
+
+function managerUnit({
+  manager,
+  bridge,
+}: {
+  readonly manager: LinkManagerName;
+  readonly bridge: string;
+}): Unit {
+  return { kind: 'file', path: linkManagers[manager].path(bridge) };
 }
 
 function otherFirewallUnit({ firewall, bridge }: OtherFirewallChange): Unit {

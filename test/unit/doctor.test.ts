@@ -199,6 +199,7 @@ const networkFacts: NetworkFacts = {
     warnings: [],
     damage: null,
   },
+  managedBy: null,
   droppingChains: [],
   unreadFirewalls: [],
   forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import type { Family } from '../../src/address/ip.ts';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
+import type { LinkManagerName } from '../../src/network/link-managers.ts';
 import {
   type BridgeState,
   type DesiredNetwork,
@@ -35,6 +36,7 @@ export class FakeKernel {
   unrouted: readonly LinkAddress[] = [];
   taps = new Map<string, Omit<TapState, 'name'>>();
   rootPort: RootPort | null = null;
+  managerFiles = new Map<LinkManagerName, string>();
   sysctls = new Map<string, string>();
   /** Those of IPv4. */
   rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
@@ -79,6 +81,7 @@ export class FakeKernel {
         const found = this.taps.get(name);
         return found === undefined ? [] : [{ name, ...found }];
       }),
+      managerFiles: this.managerFiles,
       otherPorts: [],
       rootPort: this.rootPort,
       sysctls: new Map([...this.sysctls].filter(([key]) => desired.sysctls.has(key))),
@@ -120,6 +123,12 @@ export class FakeKernel {
       case 'add bridge':
         assert.equal(this.link, null, 'File exists');
         this.addBridge({ ...step.state, up: false, addresses: [] });
+        return;
+      case 'claim links':
+        this.managerFiles.set(step.manager, step.to);
+        return;
+      case 'release links':
+        this.managerFiles.delete(step.manager);
         return;
       case 'add dummy':
         assert.equal(this.dummy, null, 'File exists');

@@ -73,6 +73,7 @@ const effects = [
   'src/system/machine-id.ts',
   'src/system/neighbours.ts',
   'src/system/presence.ts',
+  'src/system/processes.ts',
   'src/system/system.ts',
   'src/system/log.ts',
   'src/system/logger.ts',

@@ -281,6 +281,7 @@ const host: HostReading = {
     ['a', '1'],
     ['b', '2'],
   ]),
+  managerFiles: new Map(),
   dnsmasq: { conf: null, pid: null, isStopped: false },
   modes: new Map(),
   published: { reservations: ['line'], names: ['name'] },

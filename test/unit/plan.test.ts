@@ -43,6 +43,7 @@ const facts: HostFacts = {
   backends: ['nftables', 'iptables'],
   lacking: [],
   hasDummy: true,
+  linkManagers: ['NetworkManager', 'systemd-networkd'],
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
   defaultLinks: [],
@@ -353,6 +354,8 @@ plans('on an empty host, all steps are planned in this order', () => {
   kernel.taps.set('vnet0', newTap);
   const steps = plan(desired, kernel).map(step => step.kind);
   assert.deepEqual(steps, [
+    'claim links',
+    'claim links',
     'load rules',
     'load rules',
     'add bridge',
@@ -394,6 +397,9 @@ function stepText(step: Step): string {
       return `${step.kind} ${step.backend}${step.family === 'ipv6' ? ' IPv6' : ''}`;
     case 'end connections':
       return `${step.kind} ${step.from.subnet}`;
+    case 'claim links':
+    case 'release links':
+      return `${step.kind} from ${step.manager}`;
     case 'set mode':
       return `${step.path} ${step.from.toString(8)} → ${step.to.toString(8)}`;
     case 'write reservations':
@@ -491,6 +497,8 @@ plans('each difference is planned as exactly the steps that repair it', () => {
       'vnet0: state down → up',
       'k8s-br0: stp off → on',
     ],
+    [kernel => kernel.managerFiles.delete('NetworkManager'), 'claim links from NetworkManager'],
+    [kernel => kernel.managerFiles.set('systemd-networkd', 'older'), 'claim links from systemd-networkd'],
     [link({ forwardDelay: null })],
     [kernel => kernel.sysctls.set(kernel.sysctl('accept_ra'), '1'), 'accept_ra 1 → 0'],
     [kernel => kernel.sysctls.delete(kernel.sysctl('accept_ra')), 'accept_ra null → 0'],

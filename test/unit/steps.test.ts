@@ -142,6 +142,16 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '- docker: forgets br0, 1 line',
     'iptables -A DOCKER-USER -i br0 -j ACCEPT',
   ],
+  [
+    { kind: 'claim links', manager: 'NetworkManager', bridge, from: 'a\nb', to: 'a\nc' },
+    '~ NetworkManager: leaves the links of br0 alone',
+    '- b',
+    '+ c',
+  ],
+  [
+    { kind: 'release links', manager: 'systemd-networkd', bridge, from: 'a' },
+    '- systemd-networkd: forgets the links of br0',
+  ],
   [{ kind: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
   [{ kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false, isUnbound: false }, '- dnsmasq: process 7'],
 ];

@@ -61,6 +61,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'port-shared': [{ owner }],
   'as-configured': [{}],
   'not-established': [{ bridge, others: 8 }],
+  'link-managed': [
+    { bridge, manager: 'NetworkManager' },
+    { bridge, manager: 'systemd-networkd' },
+  ],
   'lan-port': [
     { bridge, link: 'eth1' },
     { bridge, link: 'a;b' },

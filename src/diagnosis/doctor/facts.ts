@@ -3,6 +3,7 @@ import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
+import type { LinkManagerName } from '../../network/link-managers.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
 import type { Survey } from '../../network/survey.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
@@ -34,6 +35,8 @@ export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts'>;
   };
+  /** The manager of links that manages the bridge; null for none. */
+  readonly managedBy: LinkManagerName | null;
   /** Chains of other programs on the way of packets that drop by policy. Their names are hostile. */
   readonly droppingChains: readonly Pick<Chain, 'family' | 'table' | 'name'>[];
   readonly unreadFirewalls: readonly Unread[];

@@ -81,14 +81,15 @@ function judgeSubject({ survey }: NetworkFacts, check: StepCheck): Finding | nul
 }
 
 function judgeBridge(facts: NetworkFacts): Finding {
-  const { survey } = facts;
-  const [port] = survey.observed.otherPorts.filter(({ leadsToLan }) => leadsToLan);
-  return (
-    judgeSubject(facts, 'bridge') ??
-    (port === undefined
-      ? ok('bridge', { kind: 'as-configured' })
-      : warn('bridge', { kind: 'lan-port', bridge: survey.network.bridge, link: port.name }))
-  );
+  const { survey, managedBy: manager } = facts;
+  const { bridge } = survey.network;
+  const failure = judgeSubject(facts, 'bridge');
+  if (failure !== null) return failure;
+  if (manager !== null) return warn('bridge', { kind: 'link-managed', bridge, manager });
+  const port = survey.observed.otherPorts.find(({ leadsToLan }) => leadsToLan);
+  return port === undefined
+    ? ok('bridge', { kind: 'as-configured' })
+    : warn('bridge', { kind: 'lan-port', bridge, link: port.name });
 }
 
 function isFirstLoad(step: Step): boolean {

@@ -2,10 +2,13 @@
 import type { NetworkConfig } from '../../config/config.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
+import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
 import { type Survey, surveyNetwork } from '../../network/survey.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import { readUplink, type Uplink } from '../../network/uplink.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';
+import { isRunning } from '../../system/processes.ts';
+import { runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
 import { notSent } from '../probe/judge.ts';
@@ -26,6 +29,7 @@ export async function readNetworkFacts(
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
   return {
     survey,
+    managedBy: await readManager(bridge),
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
@@ -33,6 +37,18 @@ export async function readNetworkFacts(
     sharedMacs: readSharedMacs(network),
     probe: await probeIfUseful(survey, await host),
   };
+}
+
+/** Returns the manager of links that manages a bridge; null for none, and for one that does not say so. */
+async function readManager(bridge: string): Promise<LinkManagerName | null> {
+  for (const name of linkManagerNames) {
+    const { programs, show, isManaged } = linkManagers[name];
+    if (!isRunning(programs)) continue;
+    const [program, ...args] = show(bridge);
+    const shown = await runOrNull(program, args);
+    if (shown !== null && isManaged(shown, bridge)) return name;
+  }
+  return null;
 }
 
 function linksOf(uplink: Uplink | null): string[] {

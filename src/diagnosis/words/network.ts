@@ -60,6 +60,14 @@ export const networkWords: Words<keyof NetworkDetails> = {
       `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan`,
     fix: ({ link }) => repairs(`ip link set dev ${shellQuoted(link)} nomaster`),
   },
+  'link-managed': {
+    seen: ({ bridge, manager }) =>
+      `${manager} manages ${bridge}, though virlan tells it not to, and may take its address and its ports`,
+    fix: ({ bridge, manager }) =>
+      manager === 'NetworkManager'
+        ? repairs(`nmcli device set ${bridge} managed no`)
+        : showsMore(`networkctl status ${bridge}`),
+  },
   'plan-step': {
     seen: ({ subject, bridge, step, others }) =>
       `${faultOf(step, bridge)}${andMore(others)}: ${consequences[subject]}`,
