@@ -67,11 +67,11 @@ async function bundle(source, version, onReference) {
   return { source, path, contents: output.contents, metafile };
 }
 
-/** Minifies the two largest packages that a machine's start loads: half of its code was theirs. */
+/** Minifies packages that a machine's start loads: most of its code was theirs. */
 const smallPackages = {
   name: 'small packages',
   setup({ onLoad }) {
-    onLoad({ filter: /node_modules\/(saxes|ipaddr\.js)\/.*\.js$/ }, async ({ path }) => {
+    onLoad({ filter: /node_modules\/(saxes|xmlchars|ipaddr\.js|ini)\/.*\.js$/ }, async ({ path }) => {
       const { code } = await transform(await readFile(path, 'utf8'), { minify: true });
       return { contents: code };
     });

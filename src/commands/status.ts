@@ -77,6 +77,7 @@ function formatNetwork(network: NetworkStatus): string[] {
     ...(machines.length === 0
       ? ['  no machines yet']
       : table(header, machines.map(formatMachine)).map(line => `  ${line}`)),
+    ...machines.flatMap(formatAliases),
     ...machines
       .filter(({ problem }) => problem !== null)
       .map(machine => `  ${style('!', 'yellow')} ${shorten(machine)}: ${forTerminal(machine.problem ?? '')}`),
@@ -87,6 +88,17 @@ function formatReach({ alsoReached, routeNeeded }: NetworkStatus): string[] {
   return [
     ...(alsoReached.length === 0 ? [] : [`  machines also reach ${alsoReached.map(forTerminal).join(', ')}`]),
     ...(routeNeeded === null ? [] : [`  the router of the LAN needs a route: ${routeNeeded}`]),
+  ];
+}
+
+/** Returns a line with the further names of a machine, and one for each that it does not have. */
+function formatAliases(machine: MachineStatus): string[] {
+  const { aliases, refusedAliases } = machine;
+  return [
+    ...(aliases.length === 0 ? [] : [`  ${shorten(machine)} is also ${aliases.join(', ')}`]),
+    ...refusedAliases.map(
+      ({ problem }) => `  ${style('!', 'yellow')} ${shorten(machine)}: ${forTerminal(problem)}`,
+    ),
   ];
 }
 

@@ -124,6 +124,10 @@ function makeNetwork(
     return reject('subnet', 'is too large or too small: use a prefix from /8 to /29');
   }
   const gateway = ipv4After(subnet.network, 1);
+  if (values.domain !== undefined && /(^|\.)local$/.test(values.domain))
+    return reject('domain', 'belongs to multicast DNS, and is not asked at a name server: use .internal');
+  if (values.domain !== undefined && !values.domain.includes('.'))
+    return reject('domain', `has only one label: write one with a dot, such as ${values.domain}.internal`);
   if (dns !== 'host' && dns.includes(gateway)) {
     return reject('dns', `${formatIp(gateway)} is the DNS server of this network itself: name another`);
   }

@@ -1,10 +1,13 @@
 // Renders dnsmasq.conf of a network, such as `dhcp-range=192.168.100.2,192.168.100.254,255.255.255.0,…`.
 import { broadcastOf, formatIp, formatPrefix, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { NamedAddress } from './names.ts';
 import { dnsmasqPaths } from './paths.ts';
 
 /** The input of the file besides the configuration. */
 export interface DnsmasqHost {
+  /** Lines as `wildcardLines` returns them. */
+  readonly wildcards: readonly string[];
   /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
   /**
@@ -12,6 +15,9 @@ export interface DnsmasqHost {
    */
   readonly extras: { readonly directory: string; readonly digest: string } | null;
 }
+
+/** The comment above the lines of wildcards, which end with an empty line or the file. */
+const wildcardsHeader = '# Aliases of machines that stand for all names below them.';
 
 const header = '# Written by virlan: changes here are lost. Options of your own go into';
 
@@ -67,9 +73,31 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     // Without strict-order, a server that does not answer costs no time: the others are asked as well.
     ...(network.mode === 'isolated' ? ['no-resolv'] : []),
     ...(dns === 'host' ? [] : ['no-resolv', ...dns.map(server => `server=${formatIp(server)}`)]),
+    ...(host.wildcards.length === 0 ? [] : ['', wildcardsHeader, ...host.wildcards]),
     ...(host.extras === null
       ? []
       : ['', `# Their content: ${host.extras.digest}`, `conf-dir=${host.extras.directory},*.conf`]),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/**
+ * Returns the lines that make names in a domain stand for all names below them. Of a name that is local, too,
+ * dnsmasq says that it has no IPv6 address; otherwise it would say that there is no such name.
+ */
+export function wildcardLines(wildcards: readonly NamedAddress[], domain: string): string[] {
+  return wildcards.flatMap(({ ip, names }) =>
+    names.flatMap(name => [`address=/${name}.${domain}/${formatIp(ip)}`, `local=/${name}.${domain}/`]),
+  );
+}
+
+/** Returns those lines of a configuration. */
+export function readWildcardLines(conf: string): string[] {
+  const [, below = ''] = conf.split(`${wildcardsHeader}\n`);
+  return (
+    below
+      .split('\n\n', 1)[0]
+      ?.split('\n')
+      .filter(line => line !== '') ?? []
+  );
 }

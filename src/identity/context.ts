@@ -30,6 +30,8 @@ export interface ReserveContext {
    * Returns whether libvirt still knows the machine; called only when another machine's entry is in the way.
    */
   readonly isKnown: (uuid: string) => boolean;
+  /** The name of the host itself, without a domain. */
+  readonly hostName: string;
   readonly now: Date;
 }
 

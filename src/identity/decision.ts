@@ -15,6 +15,7 @@ import {
 } from '../dnsmasq/hostsfile.ts';
 import { isCurrent, type Lease, type PromisedAddress } from '../dnsmasq/leases.ts';
 import { type NamedAddress, nameLines, withNames } from '../dnsmasq/names.ts';
+import { isWildcard, wildcardName } from '../names/alias.ts';
 import type { Moment } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
@@ -33,6 +34,8 @@ export interface DecisionInput {
   leases(): readonly Lease[];
   /** The addresses that somebody else on the bridge was heard to answer for. */
   readonly answered: ReadonlySet<Ipv4>;
+  /** The name of the host itself, without a domain. */
+  readonly hostName: string;
   /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
   isKnown(uuid: string): boolean;
 }
@@ -53,11 +56,11 @@ export function decide(
   network: NetworkConfig,
   machine: Machine,
   moment: Moment,
-  { ledger, hostsfile, names, leases, answered, isKnown }: DecisionInput,
+  { ledger, hostsfile, names, ...rest }: DecisionInput,
   now: Date,
 ): Decision {
   const byHand = handLines(hostsfile);
-  const reserved = reserve(ledger, machine, moment, { network, byHand, leases, answered, isKnown, now });
+  const reserved = reserve(ledger, machine, moment, { network, byHand, ...rest, now });
   const claimed = [...byHand, ...fixedLines(network.hosts)];
   const lines = [...reserved.entries, ...reserved.displaced].flatMap(
     entry => reservationOf(entry, claimed) ?? [],
@@ -91,7 +94,12 @@ function changedNames(
 /** Returns the names of an entry's address; null when it has no line in the hostsfile. */
 function namesOf(entry: LedgerEntry, claimed: readonly HandLine[]): NamedAddress | null {
   const reservation = reservationOf(entry, claimed);
-  return reservation === null ? null : { ip: reservation.ip, names: [reservation.hostname] };
+  return reservation === null
+    ? null
+    : {
+        ip: reservation.ip,
+        names: [reservation.hostname, ...entry.aliases.filter(alias => !isWildcard(alias))],
+      };
 }
 
 /**
@@ -115,6 +123,18 @@ export function wantedNames(
     ),
   ];
   return nameLines(named, libvirt);
+}
+
+/** Returns the names that stand for all names below them: those of wildcard aliases, with their addresses. */
+export function wildcardsOf(network: ReservedNetwork, ledger: Ledger, hostsfile: Hostsfile): NamedAddress[] {
+  const claimed = [...handLines(hostsfile), ...fixedLines(network.hosts)];
+  return entriesOf(network, ledger).flatMap(entry => {
+    const wildcards = entry.aliases.filter(isWildcard);
+    const reservation = wildcards.length === 0 ? null : reservationOf(entry, claimed);
+    if (reservation === null) return [];
+    const { ip, hostname } = reservation;
+    return { ip, names: wildcards.map(alias => wildcardName(alias, hostname)) };
+  });
 }
 
 /** The name of the host on each network. No machine gets it: names/label.ts. */

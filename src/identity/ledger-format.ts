@@ -15,10 +15,12 @@
 import * as v from 'valibot';
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import { isAlias } from '../names/alias.ts';
 import { uuidForm } from '../names/uuid.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
 import type { Result } from '../result.ts';
 import { isoSeconds } from '../text.ts';
+import type { RefusedAlias } from './alias-refusal.ts';
 import type { ReservationProblem } from './problem.ts';
 
 /**
@@ -53,6 +55,9 @@ export interface LedgerEntry {
   readonly booted: boolean;
   /** When the machine was undefined; null while it exists. */
   readonly retired: Date | null;
+  /** Further names of the machine: names/alias.ts. Only NIC 0 has any. */
+  readonly aliases: readonly string[];
+  readonly refusedAliases: readonly RefusedAlias[];
   /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;
 }
@@ -155,6 +160,14 @@ const legacyProblem = v.pipe(
   v.transform(text => ({ kind: 'legacy' as const, text })),
 );
 
+const refusedAliasSchema = v.union([
+  v.object({
+    alias: v.string(),
+    reason: v.picklist(['invalid', 'special', 'outside', 'host-name', 'fixed', 'too-many']),
+  }),
+  v.object({ alias: v.string(), reason: v.literal('taken'), holder: holderSchema }),
+]);
+
 const entrySchema = v.object({
   network: v.string(),
   uuid: uuidSchema,
@@ -165,6 +178,16 @@ const entrySchema = v.object({
   replacedMac: v.optional(v.nullable(macSchema), null),
   ip: v.nullable(addressSchema),
   hostname: v.string(),
+  // Another version may accept others.
+  aliases: v.optional(
+    v.pipe(
+      v.array(v.string()),
+      v.transform(list => list.filter(isAlias)),
+    ),
+    [],
+  ),
+  // Like problems, they are found again at the machine's next start.
+  refusedAliases: v.optional(v.fallback(v.array(refusedAliasSchema), []), []),
   firstSeen: timeSchema,
   lastSeen: timeSchema,
   booted: v.boolean(),
@@ -188,6 +211,7 @@ export function readEntry(fields: unknown): Result<LedgerEntry> {
 /** Returns the fields of an entry as they are written. Unknown ones of `fields` are kept. */
 export function entryFields({ entry, fields }: StoredEntry): Fields {
   const { network, uuid, name, nic, macs, macOrigin, replacedMac, ip, hostname, booted, problem } = entry;
+  const ifAny = <T>(list: readonly T[]) => (list.length === 0 ? undefined : list);
   return {
     ...fields,
     network,
@@ -200,6 +224,8 @@ export function entryFields({ entry, fields }: StoredEntry): Fields {
     replacedMac: replacedMac ?? undefined,
     ip: ip === null ? null : formatIp(ip),
     hostname,
+    aliases: ifAny(entry.aliases),
+    refusedAliases: ifAny(entry.refusedAliases),
     firstSeen: isoSeconds(entry.firstSeen),
     lastSeen: isoSeconds(entry.lastSeen),
     booted,

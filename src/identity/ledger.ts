@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import { isWildcard } from '../names/alias.ts';
 import { digest } from '../names/digest.ts';
 import { isoSeconds } from '../text.ts';
 import { formatMachine, type LedgerEntry, type MachineRecord, type StoredEntry } from './ledger-format.ts';
@@ -25,7 +26,7 @@ const keyOf = {
 export function keysOf(record: MachineRecord | null): Set<IndexKey> {
   const keys = (record?.entries ?? []).flatMap(({ entry }) => [
     keyOf.name(entry.network, entry.name),
-    keyOf.hostname(entry.network, entry.hostname),
+    ...[entry.hostname, ...plainAliases(entry)].map(name => keyOf.hostname(entry.network, name)),
     ...entry.macs.map(keyOf.mac),
     ...(entry.ip === null ? [] : [keyOf.ip(entry.ip)]),
     ...retiredKey(entry),
@@ -174,8 +175,10 @@ export class Ledger {
     return this.#find(keyOf.ip(ip), entry => entry.ip === ip);
   }
 
+  /** Returns the entries with this host name or alias, wildcards aside: those are below a host name. */
   withHostname(network: string, hostname: string): LedgerEntry[] {
-    const isMeant = (entry: LedgerEntry) => entry.network === network && entry.hostname === hostname;
+    const isMeant = (entry: LedgerEntry) =>
+      entry.network === network && (entry.hostname === hostname || plainAliases(entry).includes(hostname));
     return this.#find(keyOf.hostname(network, hostname), isMeant);
   }
 
@@ -234,6 +237,10 @@ export class Ledger {
       for (const address of written(record)) addresses.add(address);
     return addresses;
   }
+}
+
+function plainAliases({ aliases }: LedgerEntry): string[] {
+  return aliases.filter(alias => !isWildcard(alias));
 }
 
 function short(network: string, name: string): string {

@@ -1,8 +1,10 @@
 // A libvirt domain from the view of one network, and its wishes, an element of its metadata:
-//   <virlan:machine xmlns:virlan="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname="web"/>
+//   <virlan:machine xmlns:virlan="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname="web"
+//     aliases="api www *.apps"/>
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Domain, Nic } from '../libvirt/domain-xml.ts';
+import { splitAliases } from '../names/alias.ts';
 import { isLabel } from '../names/label.ts';
 import type { ReservationProblem, WishAttribute } from './problem.ts';
 
@@ -28,10 +30,12 @@ export interface Wishes {
   readonly keepsMac: boolean;
   readonly ip: Ipv4 | null;
   readonly hostname: string | null;
+  /** As its owner wrote them: hostile, see `parseAlias`. */
+  readonly aliases: readonly string[];
   readonly problems: readonly ReservationProblem[];
 }
 
-export const noWishes: Wishes = { keepsMac: false, ip: null, hostname: null, problems: [] };
+export const noWishes: Wishes = { keepsMac: false, ip: null, hostname: null, aliases: [], problems: [] };
 
 /**
  * Returns a domain with its NICs on a network: on its bridge, or on a libvirt network that passes through to
@@ -73,6 +77,7 @@ function readWishes(attributes: ReadonlyMap<string, string>): Wishes {
     keepsMac: read('mac', text => (text === 'keep' ? true : null)) ?? false,
     ip: read('ip', parseIpv4),
     hostname: read('hostname', text => (isLabel(text) ? text : null)),
+    aliases: splitAliases(attributes.get('aliases') ?? ''),
     problems,
   };
 }

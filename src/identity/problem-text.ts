@@ -1,6 +1,7 @@
 // The words for problems of reservations: in `virlan status`, in the log and in the doctor's findings.
 import { formatIp } from '../address/ip.ts';
 import { excerpt } from '../text.ts';
+import type { RefusedAlias } from './alias-refusal.ts';
 import type { Holder, ReservationProblem, SkipReason, WishAttribute } from './problem.ts';
 
 /** Longest machine name that a message repeats, in characters. */
@@ -47,6 +48,30 @@ function heldText(held: Readonly<Record<SkipReason, number>>): string {
     held[reason] === 0 ? [] : [`${held[reason]} ${heldWords[reason]}`],
   );
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+}
+
+/** Says in one line which alias a machine does not have, and why. */
+export function refusedAliasText(refused: RefusedAlias): string {
+  return `its alias ${excerpt(refused.alias, maxNameLength)} ${whyRefused(refused)}`;
+}
+
+function whyRefused(refused: RefusedAlias): string {
+  switch (refused.reason) {
+    case 'invalid':
+      return 'is not a host name: write one of a-z, 0-9 and "-", or *.NAME';
+    case 'special':
+      return 'has a special meaning: choose another';
+    case 'outside':
+      return "is outside of the network's domain: write a name without a dot";
+    case 'host-name':
+      return 'is the name of this host: choose another';
+    case 'fixed':
+      return 'belongs to a [host.…] section or to a line in the hostsfile: choose another';
+    case 'too-many':
+      return 'is one more than a machine may have: remove some';
+    case 'taken':
+      return `is a name of ${holderText(refused.holder)}: choose another`;
+  }
 }
 
 /** Names a holder in a message. */

@@ -2,12 +2,12 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatHostsfile, type Hostsfile, parseHostsfile } from '../dnsmasq/hostsfile.ts';
-import { formatNames, parseNames } from '../dnsmasq/names.ts';
+import { formatNames, type NamedAddress, parseNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { VirlanError } from '../errors.ts';
 import { namedByLibvirt } from '../libvirt/definitions.ts';
 import { cached, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
-import { type ReservedNetwork, wantedNames, wantedReservations } from './decision.ts';
+import { type ReservedNetwork, wantedNames, wantedReservations, wildcardsOf } from './decision.ts';
 import { readLedger } from './ledger-files.ts';
 
 const readHostsfileOf = cached(path => {
@@ -41,12 +41,19 @@ export interface Published {
   readonly names: readonly string[];
 }
 
-/** Returns what the hostsfile and the file of names should have. Throws as the readers of their sources. */
-export function readWanted(network: ReservedNetwork): Published {
+/** What follows from the ledger. */
+export interface Wanted extends Published {
+  /** Names that stand for all names below them: they are in dnsmasq's configuration. */
+  readonly wildcards: readonly NamedAddress[];
+}
+
+/** Returns what the files should have. Throws as the readers of their sources. */
+export function readWanted(network: ReservedNetwork): Wanted {
   const [ledger, hostsfile] = [readLedger(), readHostsfile(network.bridge)];
   return {
     reservations: wantedReservations(network, ledger, hostsfile),
     names: wantedNames(network, ledger, hostsfile, namedByLibvirt(network)),
+    wildcards: wildcardsOf(network, ledger, hostsfile),
   };
 }
 

@@ -1,7 +1,9 @@
 // Reservations of one machine on one network: each NIC gets its entry in the ledger, or keeps the one it has.
 import { isDeepStrictEqual } from 'node:util';
 import type { Mac } from '../address/mac.ts';
+import type { RefusedAlias } from './alias-refusal.ts';
 import { chooseAddress } from './choose-address.ts';
+import { chooseAliases } from './choose-aliases.ts';
 import { chooseHostname } from './choose-hostname.ts';
 import { holderOf, isSameNic, type Moment, othersThan, type ReserveContext } from './context.ts';
 import { isFormulaMac, type NicKey } from './formula.ts';
@@ -16,6 +18,7 @@ import type { TrailStep } from './trail.ts';
 /** A decision as an event, for the log and the metrics. */
 export type ReserveEvent =
   | { readonly kind: 'reserved' | 'changed'; readonly entry: LedgerEntry }
+  | { readonly kind: 'alias-refused'; readonly entry: LedgerEntry; readonly refused: RefusedAlias }
   | { readonly kind: 'problem'; readonly entry: LedgerEntry; readonly problem: ReservationProblem };
 
 export interface Reserved {
@@ -154,6 +157,7 @@ function resolveNic(
   const nic: Nic = { key, uuid, mac, found, wishes };
   const claim = claimMac(ledger, mac, { uuid, found, siblings }, context);
   const hostname = chooseHostname(claim.ledger, nic, context);
+  const { aliases, refused } = chooseAliases(claim.ledger, nic, hostname.hostname, context);
   const address =
     claim.owner === null ? chooseAddress(claim.ledger, nic, context) : withoutAddress(nic, claim.owner);
   const problem = address.problem ?? hostname.problem ?? wishes.problems[0] ?? null;
@@ -167,6 +171,8 @@ function resolveNic(
     replacedMac: replacedMac(nic, moment),
     ip: address.address,
     hostname: hostname.hostname,
+    aliases,
+    refusedAliases: refused,
     ...seenAt(found, context.now),
     booted: moment === 'booting' || (found?.booted ?? false),
     retired: null,
@@ -231,9 +237,18 @@ function releaseAddress(
 function eventsOf(found: LedgerEntry | null, entry: LedgerEntry): ReserveEvent[] {
   const events: ReserveEvent[] = [];
   if (found === null) events.push({ kind: 'reserved', entry });
-  else if (found.ip !== entry.ip || found.macs[0] !== entry.macs[0] || found.name !== entry.name) {
+  else if (
+    found.ip !== entry.ip ||
+    found.macs[0] !== entry.macs[0] ||
+    found.name !== entry.name ||
+    !isDeepStrictEqual(found.aliases, entry.aliases)
+  ) {
     events.push({ kind: 'changed', entry });
   }
+  const isNew = (refused: RefusedAlias) =>
+    found?.refusedAliases.some(before => isDeepStrictEqual(before, refused)) !== true;
+  for (const refused of entry.refusedAliases.filter(isNew))
+    events.push({ kind: 'alias-refused', entry, refused });
   const { problem } = entry;
   if (problem !== null && !isDeepStrictEqual(problem, found?.problem)) {
     events.push({ kind: 'problem', entry, problem });

@@ -1,5 +1,6 @@
 // Decisions on disk: the ledger (ledger-files.ts) and the hostsfiles, read and changed under a lock.
 import { existsSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -76,6 +77,7 @@ export function readDecisionInput(bridge: string): DecisionInput {
     names: readNames(bridge),
     leases: () => parseLeases(readLeasesTextOrNone(bridge)),
     answered: new Set(),
+    hostName: hostname().toLowerCase().split('.')[0] ?? '',
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
       return known.has(uuid);

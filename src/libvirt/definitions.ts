@@ -4,7 +4,13 @@ import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
 import { type Domain, parseDomain } from './domain-xml.ts';
-import { type DnsHost, type LibvirtNetwork, parseActiveNetwork, parseLibvirtNetwork } from './network-xml.ts';
+import {
+  type ActiveNetwork,
+  type DnsHost,
+  type LibvirtNetwork,
+  parseActiveNetwork,
+  parseLibvirtNetwork,
+} from './network-xml.ts';
 
 /**
  * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which
@@ -46,7 +52,8 @@ const defined = new XmlDirectory(libvirtPaths.domains, parseDomain);
 const running = new XmlDirectory(libvirtPaths.runningDomains, parseDomain);
 const networks = new XmlDirectory(libvirtPaths.networks, parseLibvirtNetwork);
 
-const activeNetworks = new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
+/** Made when needed: the bundle of a machine's start has no code for it then. */
+let activeNetworks: XmlDirectory<ActiveNetwork> | null = null;
 
 /** Returns the domains that have a definition, by their definitions. */
 export function definedDomains(): Domain[] {
@@ -76,6 +83,7 @@ export function passThroughNetworks(network: string, bridge: string): Set<string
  * itself serves none of them.
  */
 export function namedByLibvirt({ bridge }: { readonly bridge: string }): DnsHost[] {
+  activeNetworks ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
   return activeNetworks
     .read()
     .filter(network => network.forward === 'bridge' && network.bridge === bridge)

@@ -12,7 +12,7 @@ import {
 } from '../firewall/backends.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
-import type { Published } from '../identity/reservation-files.ts';
+import type { Wanted } from '../identity/reservation-files.ts';
 import { type LinkManagerName, managerFile } from './link-managers.ts';
 import type { DesiredNetwork, DesiredTap, HostState, ObservedNetwork } from './state.ts';
 import { ipForward, linkSysctl } from './sysctl.ts';
@@ -36,7 +36,7 @@ export interface HostFacts extends DnsmasqHost {
   /** Taps of running machines on the network, according to libvirt; `mtu` is null where it names none. */
   readonly taps: readonly (Omit<DesiredTap, 'mtu'> & { readonly mtu: number | null })[];
   /** Follows from the ledger; null when it, or the hostsfile, cannot be read. */
-  readonly published: Published | null;
+  readonly wanted: Wanted | null;
   /** The links of the host's default routes; not read where the rules do not depend on them. */
   readonly defaultLinks: readonly string[];
 }
@@ -106,8 +106,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     treatment: { subnet: formatPrefix(subnet), isTranslated: network.mode === 'nat' },
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     modes: requiredModes(bridge),
-    reservations:
-      host.published === null ? { kind: 'leave' } : { kind: 'exactly', network, ...host.published },
+    reservations: host.wanted === null ? { kind: 'leave' } : { kind: 'exactly', network, ...host.wanted },
   };
   return { network: desired, backend };
 }

@@ -1,13 +1,13 @@
 // Reads from files what is desired of a network, and what exists of it.
 import type { NetworkConfig } from '../config/config.ts';
-import type { DnsmasqHost } from '../dnsmasq/conf.ts';
+import { type DnsmasqHost, readWildcardLines, wildcardLines } from '../dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { UsableFamilies } from '../firewall/backends.ts';
 import { nicsOn } from '../identity/machine.ts';
-import { type Published, readPublished, readWanted } from '../identity/reservation-files.ts';
+import { readPublished, readWanted, type Wanted } from '../identity/reservation-files.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
 import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
@@ -38,7 +38,7 @@ export function readFiles(
     backends: available,
     families,
     lacking,
-    published: reservations.kind === 'known' ? reservations.wanted : null,
+    wanted: reservations.kind === 'known' ? reservations.wanted : null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
   return { facts, desired, backend, lacking, reservations, observed: readObjects(desired) };
@@ -95,9 +95,7 @@ function readModes(files: Iterable<string>): Map<string, number> {
 
 function readReservations(
   network: NetworkConfig,
-):
-  | { readonly kind: 'known'; readonly wanted: Published }
-  | { readonly kind: 'damaged'; readonly error: Error } {
+): { readonly kind: 'known'; readonly wanted: Wanted } | { readonly kind: 'damaged'; readonly error: Error } {
   try {
     return { kind: 'known', wanted: readWanted(network) };
   } catch (error) {
@@ -106,8 +104,8 @@ function readReservations(
 }
 
 function gatherFacts(
-  { name, bridge }: NetworkConfig,
-  known: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'published'>,
+  { name, bridge, domain }: NetworkConfig,
+  known: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'wanted'>,
 ): HostFacts {
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
@@ -124,6 +122,10 @@ function gatherFacts(
       tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated }],
     ),
     user: dnsmasqUser(),
+    wildcards:
+      known.wanted === null
+        ? readWildcardLines(readConf(bridge) ?? '')
+        : wildcardLines(known.wanted.wildcards, domain),
     extras: readExtras(name),
   };
 }

@@ -25,7 +25,9 @@ export async function plugNic(xml: string, config: Config): Promise<HookOutcome>
   const plugged = running === undefined ? null : machineOn(network.bridge, passThrough, running);
   const before = plugged?.macs ?? known.flatMap(entry => entry.macs.slice(0, 1));
   const macs = [...before.filter(other => other !== mac), mac];
-  const machine = { ...owner, macs, wishes: plugged?.wishes ?? noWishes };
+  // A machine whose wishes are unknown keeps its aliases.
+  const kept = { ...noWishes, aliases: known.flatMap(({ aliases }) => aliases) };
+  const machine = { ...owner, macs, wishes: plugged?.wishes ?? kept };
   const { events } = await reserveMachine(network, machine, 'booting');
   return { events: events.map(event => ({ kind: 'reservation', event })), abort: null };
 }

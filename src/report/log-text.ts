@@ -1,7 +1,7 @@
 // A line of the log, and the lines about reservations. A file of its own: a machine's first start waits for
 // one, and the words of all other lines are five times as much code.
 import { formatIp } from '../address/ip.ts';
-import { problemText } from '../identity/problem-text.ts';
+import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 
 export interface LogLine {
@@ -29,14 +29,16 @@ export function withCode(code: string, { level, message, fields }: LogLine): Log
 
 /** Returns the line of an event of the kind `reservation`. */
 export function reservationLine(event: ReserveEvent): LogLine {
-  const { network, name, uuid, nic, macs, ip, hostname } = event.entry;
+  const { network, name, uuid, nic, macs, ip, hostname, aliases } = event.entry;
   const address = ip === null ? null : formatIp(ip);
-  const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname };
+  const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname, aliases };
   switch (event.kind) {
     case 'reserved':
       return info('address reserved', fields);
     case 'changed':
       return info('reservation changed', fields);
+    case 'alias-refused':
+      return warning(refusedAliasText(event.refused), fields);
     case 'problem':
       return warning(problemText(event.problem), fields);
   }

@@ -5,7 +5,7 @@ import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
-import { problemText } from '../identity/problem-text.ts';
+import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Step } from '../network/steps.ts';
@@ -24,6 +24,10 @@ export interface MachineStatus {
   readonly replacedMac: string | null;
   readonly ip: string | null;
   readonly hostname: string | null;
+  /** Further names, as in the metadata: `api`, `*.apps`. */
+  readonly aliases: readonly string[];
+  /** Aliases that it asks for and does not have. */
+  readonly refusedAliases: readonly { readonly alias: string; readonly problem: string }[];
   readonly state: 'running' | 'shut off' | 'undefined';
   readonly tap: string | null;
   readonly lease: { readonly ip: string; readonly expires: string | null } | null;
@@ -111,7 +115,7 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
     return { ip: formatIp(lease.ip), expires };
   };
 
-  const reserved = entries.map(({ name, uuid, nic, macs, replacedMac, ip, hostname, problem }) => ({
+  const reserved = entries.map(({ name, uuid, nic, macs, replacedMac, ip, hostname, problem, ...names }) => ({
     name,
     uuid,
     nic,
@@ -119,6 +123,11 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
     replacedMac,
     ip: ip === null ? null : formatIp(ip),
     hostname,
+    aliases: names.aliases,
+    refusedAliases: names.refusedAliases.map(refused => ({
+      alias: refused.alias,
+      problem: refusedAliasText(refused),
+    })),
     state: stateOf(uuid),
     tap: tapOf(uuid, macs[0] ?? ''),
     lease: leaseOf(macs),
@@ -135,6 +144,8 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
         replacedMac: null,
         ip: null,
         hostname: null,
+        aliases: [],
+        refusedAliases: [],
         state: stateOf(domain.uuid),
         tap: tapOf(domain.uuid, mac),
         lease: leaseOf([mac]),

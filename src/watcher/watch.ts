@@ -9,6 +9,7 @@ import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
+import { isWildcard } from '../names/alias.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
@@ -129,6 +130,7 @@ export class Watcher {
         const network = this.#configuration.networks.find(({ name }) => name === event.network);
         if (network !== undefined) this.#probes.request(network);
       }
+      if (isAboutWildcards(event)) this.#rescan.request();
       // A scan tries again what a hook could not, as often as that takes.
       if (event.kind === 'network-failed' || event.kind === 'step-failed') this.#rescan.request();
     }
@@ -254,6 +256,16 @@ export class Watcher {
       lastProbe: network => this.#probes.last(network),
     });
   }
+}
+
+/**
+ * Returns whether an event may be about a wildcard alias, which is in dnsmasq's configuration: a scan restarts
+ * dnsmasq if it changed, so that no machine waits for that.
+ */
+function isAboutWildcards(event: Event): boolean {
+  if (event.kind === 'reservation-retired') return true;
+  if (event.kind !== 'reservation') return false;
+  return event.event.kind === 'changed' || event.event.entry.aliases.some(isWildcard);
 }
 
 /** How much the watcher is preferred to other processes; install/systemd has the same for the service. */

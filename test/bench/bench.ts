@@ -150,6 +150,8 @@ function numberedEntry(number: number, retired: Date | null): LedgerEntry {
     macs: [mac],
     ip: ipv4After(first, number),
     hostname: `machine-${number}`,
+    aliases: [],
+    refusedAliases: [],
     firstSeen: now,
     lastSeen: now,
     macOrigin: 'own',

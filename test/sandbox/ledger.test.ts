@@ -40,6 +40,8 @@ function entry(number: number, changes: Partial<LedgerEntry> = {}): LedgerEntry 
     replacedMac: null,
     ip: ipv4After(first, number),
     hostname: `vm-${number}`,
+    aliases: [],
+    refusedAliases: [],
     firstSeen: now,
     lastSeen: now,
     booted: true,

@@ -184,6 +184,7 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
         byHand: sources.byHand.map(each => [...each.macs, each.hostname ?? ''].join(',')),
       },
       names: '',
+      hostName: 'sandbox',
       leases: () => [],
       answered: new Set<never>(),
       isKnown: () => true,

@@ -57,6 +57,8 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     macs: [mac(1)],
     ip: ip('192.168.100.7'),
     hostname: 'web',
+    aliases: [],
+    refusedAliases: [],
     firstSeen: aDate,
     lastSeen: aDate,
     macOrigin: 'own',

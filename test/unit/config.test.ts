@@ -222,9 +222,12 @@ const keys: Record<
     field: 'domain',
     valid: [
       ['Lan.Example', 'lan.example'],
-      ['x', 'x'],
+      ['x.y', 'x.y'],
     ],
     invalid: [
+      'x',
+      'local',
+      'Lan.local',
       '',
       '.',
       'a..b',

@@ -1,14 +1,19 @@
 // dnsmasq.test.ts: tests the configuration and the paths of dnsmasq.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type DnsmasqHost, renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
+import {
+  type DnsmasqHost,
+  readWildcardLines,
+  renderDnsmasqConf,
+  wildcardLines,
+} from '../../src/dnsmasq/conf.ts';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
-import { network } from './builders.ts';
+import { ip, network } from './builders.ts';
 import { assertGolden } from './golden.ts';
 
 const dnsmasq = suite('dnsmasq');
 
-const host: DnsmasqHost = { user: 'dnsmasq', extras: null };
+const host: DnsmasqHost = { user: 'dnsmasq', wildcards: [], extras: null };
 
 dnsmasq('the configuration is the golden one', () => {
   assertGolden('default.conf', renderDnsmasqConf(network(), host));
@@ -21,8 +26,20 @@ dnsmasq('the configuration is the golden one', () => {
     'domain = Lan.example',
     'lease-time = infinite',
   );
+  const wildcards = wildcardLines([{ ip: ip('10.0.0.7'), names: ['apps.web', 'lb'] }], 'lan.example');
   const extras = { directory: '/etc/virlan/dnsmasq.d/k8s-br0', digest: '0123456789abcdef' };
-  assertGolden('odd.conf', renderDnsmasqConf(odd, { user: 'nobody', extras }));
+  assertGolden('odd.conf', renderDnsmasqConf(odd, { user: 'nobody', wildcards, extras }));
+});
+
+dnsmasq('the lines of wildcards are found again, whatever follows them', () => {
+  const wildcards = wildcardLines([{ ip: ip('10.0.0.7'), names: ['apps.web'] }], 'lan.example');
+  const extras = { directory: '/d', digest: '1' };
+  for (const each of [
+    { ...host, wildcards },
+    { ...host, wildcards, extras },
+  ])
+    assert.deepEqual(readWildcardLines(renderDnsmasqConf(network(), each)), wildcards);
+  assert.deepEqual(readWildcardLines(renderDnsmasqConf(network(), { ...host, extras })), []);
 });
 
 dnsmasq('a changed digest of the extra files changes the configuration, so that dnsmasq restarts', () => {

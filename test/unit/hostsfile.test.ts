@@ -193,6 +193,7 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
             leases: () => [],
             answered: new Set<never>(),
             isKnown: () => true,
+            hostName: 'sandbox',
             now: aDate,
           };
           const reserved = reserve(ledger, machine, 'booting', context);

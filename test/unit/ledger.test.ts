@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { Ipv4 } from '../../src/address/ip.ts';
+import type { RefusedAlias } from '../../src/identity/alias-refusal.ts';
 import { type IndexKey, keysOf, Ledger, type LedgerSource } from '../../src/identity/ledger.ts';
 import {
   entryFields,
@@ -138,6 +139,11 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
     macs: fc.array(fc.nat(9).map(mac), { maxLength: 4 }),
     ip: fc.option(anyAddress),
     hostname: fc.constantFrom('web', 'db', 'web-1'),
+    aliases: fc.subarray(['db', 'api', '*.apps', '*']),
+    refusedAliases: fc.subarray<RefusedAlias>([
+      { alias: '\u0000*', reason: 'invalid' },
+      { alias: 'db', reason: 'taken', holder: { kind: 'machine', machine: 'a\nb' } },
+    ]),
     firstSeen: anyDate,
     lastSeen: anyDate,
     macOrigin: fc.constantFrom('own' as const, 'given' as const, 'due' as const),
@@ -176,7 +182,7 @@ ledgers('searches return the same entries as a comparison with each entry, writt
       );
       same(
         ledger.withHostname(network, hostname),
-        one => one.network === network && one.hostname === hostname,
+        one => one.network === network && (one.hostname === hostname || one.aliases.includes(hostname)),
       );
       for (const own of wanted.macs) same(ledger.withMac(own), one => one.macs.includes(own));
       if (wanted.ip !== null) same(ledger.withIp(wanted.ip), one => one.ip === wanted.ip);

@@ -48,7 +48,8 @@ const facts: HostFacts = {
   keepsIpv6Off: true,
   defaultLinks: [],
   taps: [tapOf('vnet0')],
-  published: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'] },
+  wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [] },
+  wildcards: [],
   user: 'dnsmasq',
   extras: null,
 };
@@ -101,10 +102,11 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
     hasDummy: fc.boolean(),
     keepsIpv6Off: fc.boolean(),
     taps: fc.subarray(['vnet0', 'vnet1']).chain(names => fc.tuple(...names.map(anyTap))),
-    published: fc.option(
+    wanted: fc.option(
       fc.record({
         reservations: fc.subarray(['a # virlan', 'b # virlan']),
         names: fc.subarray(['a', 'b']),
+        wildcards: fc.constant([]),
       }),
     ),
   })
@@ -617,7 +619,7 @@ plans('when the backend changes, its rules are loaded before those of the old on
 plans('if the ledger is unreadable, the hostsfile is not changed', () => {
   const kernel = new FakeKernel('k8s-br0');
   kernel.apply(plan(desiredNetwork(lan, facts), kernel));
-  assert.deepEqual(plan(desiredNetwork(lan, { ...facts, published: null }), kernel), []);
+  assert.deepEqual(plan(desiredNetwork(lan, { ...facts, wanted: null }), kernel), []);
 });
 
 plans('the firewall backend is chosen by configuration and installed programs', () => {

@@ -56,6 +56,8 @@ report('a machine has its reservation, its tap and its lease', () => {
         replacedMac: null,
         ip: '192.168.100.7',
         hostname: 'web',
+        aliases: [],
+        refusedAliases: [],
         state: 'running',
         tap: 'vnet0',
         lease: { ip: '192.168.100.7', expires: '2026-11-22T10:01:00Z' },

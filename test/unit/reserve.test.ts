@@ -86,6 +86,7 @@ class Host {
       ledger: this.ledger,
       hostsfile: this.hostsfile,
       names: this.names,
+      hostName: 'sandbox',
       leases: () => this.leases,
       answered: this.answered,
       isKnown: (id: string) => this.machines.has(id),
@@ -295,6 +296,7 @@ reservations(
       leases: () => [],
       answered: new Set<Ipv4>(),
       isKnown: () => false,
+      hostName: 'sandbox',
       now: host.now,
     };
     const [first, second] = reserve(host.ledger, twice, 'booting', context).entries;
@@ -583,8 +585,10 @@ reservations('wishes are parsed from the definition', () => {
     keepsMac: true,
     ip: ip('10.0.0.7'),
     hostname: 'web',
+    aliases: [],
     problems: [],
   });
+  assert.deepEqual(wishesOf({ aliases: ' api,www\n*.apps ' }).aliases, ['api', 'www', '*.apps']);
   assert.deepEqual(wishesOf({ other: 'x' }), noWishes);
   for (const [key, value] of [
     ['mac', 'assign'],
@@ -595,7 +599,7 @@ reservations('wishes are parsed from the definition', () => {
     ['hostname', 'Web'],
   ] as const) {
     const { problems, ...wishes } = wishesOf({ [key]: value });
-    assert.deepEqual(wishes, { keepsMac: false, ip: null, hostname: null });
+    assert.deepEqual(wishes, { keepsMac: false, ip: null, hostname: null, aliases: [] });
     assert.deepEqual(problems, [{ kind: 'metadata-invalid', attribute: key }]);
   }
 });
@@ -1003,6 +1007,93 @@ function assertDecision(host: Host, before: Ledger, wanted: Machine, { entries }
     }
   }
 }
+
+/** Returns the names in DNS of each machine's NICs, and the aliases that it does not have, with the reasons. */
+function namesOf(host: Host, ...machines: Machine[]): string[] {
+  return machines.flatMap(each =>
+    host
+      .entriesOf(each)
+      .map(({ hostname, aliases, refusedAliases }) =>
+        [hostname, ...aliases, ...refusedAliases.map(({ alias, reason }) => `${alias}=${reason}`)].join(' '),
+      ),
+  );
+}
+
+reservations(
+  'an alias belongs to who claims it first, and is free when its owner gives it up or is gone',
+  () => {
+    const host = new Host();
+    const web = machine(1, 'web', [1, 2], { aliases: ['API', 'www.k8s-br0.internal', '*.apps', '*', 'web'] });
+    const db = machine(2, 'db', [3], { aliases: ['api', 'sql', 'web-1', '*.apps'] });
+    assert.deepEqual(
+      host.define(web).events.map(({ kind }) => kind),
+      ['reserved', 'reserved'],
+    );
+    const { events } = host.define(db);
+    assert.deepEqual(
+      events.map(event => (event.kind === 'alias-refused' ? event.refused : event.kind)),
+      [
+        'reserved',
+        { alias: 'api', reason: 'taken', holder: { kind: 'machine', machine: 'web' } },
+        { alias: 'web-1', reason: 'taken', holder: { kind: 'machine', machine: 'web' } },
+      ],
+    );
+    const initial = ['web api www *.apps *', 'web-1', 'db sql *.apps api=taken web-1=taken'];
+    assert.deepEqual(namesOf(host, web, db), initial);
+    assert.deepEqual(host.define(db).events, [], 'a refusal is reported once');
+    host.define({ ...web, name: 'front' });
+    host.define(db);
+    assert.deepEqual(namesOf(host, web, db).slice(0, 1), ['front api www *.apps * web'], 'renamed');
+    const api = machine(3, 'api', [4]);
+    host.define(api);
+    assert.match(
+      namesOf(host, api)[0] ?? '',
+      /^api-[0-9a-f]{6}$/,
+      'a later machine of that name is told apart',
+    );
+    host.define({ ...web, wishes: noWishes });
+    assert.equal(host.define(db).events[0]?.kind, 'changed');
+    assert.deepEqual(
+      namesOf(host, db),
+      ['db api sql web-1 *.apps'],
+      'web-1 has been free since web was renamed',
+    );
+    host.undefine(db.uuid);
+    const late = machine(4, 'late', [5], { aliases: ['sql'] });
+    host.define(late);
+    assert.deepEqual(namesOf(host, late), ['late sql']);
+  },
+);
+
+reservations(
+  'an alias is never a special name, the name of the host or of a device, or outside of the domain',
+  () => {
+    const fixed = ['[host.printer]', 'network = k8s-br0', 'mac = 02:00:00:00:00:03', 'ip = 192.168.100.10'];
+    const host = new Host(fixed, ['192.168.100.12,scanner']);
+    const reasons: [reason: string, ...aliases: string[]][] = [
+      ['special', 'localhost', 'WPAD', 'isatap', 'gateway', '_gateway', 'host', 'wpad.k8s-br0.internal'],
+      ['host-name', 'sandbox', 'sandbox.k8s-br0.internal'],
+      ['fixed', 'printer', 'scanner'],
+      ['outside', 'google.com', 'a.web.k8s-br0.internal', 'api.k8s-br0.internal.evil.org', '..'],
+      ['invalid', 'a/b', '-a', 'a#b', '24h', '*.', '**', '*a', '*.a.b', 'ä', '$(reboot)', 'x'.repeat(64)],
+    ];
+    for (const [number, [reason, ...aliases]] of reasons.entries()) {
+      const web = machine(number, `web${number}`, [number], { aliases: [...aliases, 'fine'] });
+      host.define(web);
+      assert.deepEqual(namesOf(host, web), [
+        [`web${number}`, ...(number === 0 ? ['fine'] : []), ...aliases.map(alias => `${alias}=${reason}`)]
+          .concat(number === 0 ? [] : ['fine=taken'])
+          .join(' '),
+      ]);
+    }
+    const many = machine(9, 'many', [9], { aliases: Array.from({ length: 70 }, (_, index) => `a${index}`) });
+    host.define(many);
+    assert.deepEqual(
+      host.entriesOf(many).map(({ aliases, refusedAliases }) => [aliases.length, refusedAliases.length]),
+      [[64, 6]],
+    );
+  },
+);
 
 reservations('after any sequence of events on a host, reservations are consistent', () => {
   const byHand = fc.subarray([`${mac(1)},192.168.100.11`, '192.168.100.12', 'web', `${mac(2)},db`]);
