@@ -1,4 +1,4 @@
-// Sends probes after the watcher established or repaired a network.
+// Sends probes after the watcher established or repaired a network, and after anybody changed rules or routes.
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Finding } from '../diagnosis/finding.ts';
@@ -6,9 +6,41 @@ import { type ProbeResult, type ProbeStatus, probeStatus, resultOf } from '../di
 
 /** Pauses between a request and its probe, and between the starts of two probes of one network. */
 export interface ProbePauses {
-  /** Pause between a change of a network and its probe, so that a burst of changes causes one probe. */
-  readonly afterChangeMs: number;
-  readonly betweenMs: number;
+  /** Pause between a repair of a network and its probe, so that a burst of repairs causes one probe. */
+  readonly afterRepairMs: number;
+  /** Least pause between two probes because of repairs, or of a failure. */
+  readonly betweenRepairsMs: number;
+  /** Time without a change of rules or routes after which a probe is sent. */
+  readonly quietMs: number;
+  /** Longest wait for that. */
+  readonly maxQuietMs: number;
+  /** Least pause between two probes because of changes: it doubles while they go on, up to a limit. */
+  readonly betweenChangesMs: number;
+  readonly maxBetweenChangesMs: number;
+}
+
+const defaultPauses: ProbePauses = {
+  afterRepairMs: 1000,
+  betweenRepairsMs: 60_000,
+  quietMs: 2000,
+  maxQuietMs: 8000,
+  betweenChangesMs: 10_000,
+  maxBetweenChangesMs: 320_000,
+};
+
+/** A scheduled probe. Times are those of `performance.now()`. */
+interface Scheduled {
+  readonly timer: NodeJS.Timeout;
+  readonly dueAt: number;
+  /** The first change that it is sent for; null for a repair. */
+  readonly changedAt: number | null;
+}
+
+/** What is known of the changes of one network. */
+interface Changes {
+  /** The start of the last probe because of a change. */
+  readonly probedAt: number;
+  readonly pauseMs: number;
 }
 
 /**
@@ -19,7 +51,8 @@ export class BackgroundProbes {
   readonly #last = new Map<string, { readonly result: ProbeResult; readonly at: Date }>();
   /** Start of the last probe of a network, by `performance.now()`. */
   readonly #began = new Map<string, number>();
-  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #scheduled = new Map<string, Scheduled>();
+  readonly #changes = new Map<string, Changes>();
   readonly #probe: (network: NetworkConfig) => Promise<readonly Finding[]>;
   readonly #onChange: (network: NetworkConfig, result: ProbeResult) => void;
   readonly #pauses: ProbePauses;
@@ -29,21 +62,30 @@ export class BackgroundProbes {
   constructor(
     probe: (network: NetworkConfig) => Promise<readonly Finding[]>,
     onChange: (network: NetworkConfig, result: ProbeResult) => void,
-    pauses: ProbePauses = { afterChangeMs: 1000, betweenMs: 60_000 },
+    pauses: ProbePauses = defaultPauses,
   ) {
     this.#probe = probe;
     this.#onChange = onChange;
     this.#pauses = pauses;
   }
 
-  /** Schedules a probe of a network. Further requests until then have no effect. */
+  /** Schedules a probe of a network that was repaired. Further requests until then have no effect. */
   request(network: NetworkConfig): void {
-    if (this.#hasStopped || this.#timers.has(network.name)) return;
-    const began = this.#began.get(network.name);
-    const { afterChangeMs, betweenMs } = this.#pauses;
-    const leftMs = began === undefined ? 0 : began + betweenMs - performance.now();
-    const send = () => void this.#send(network);
-    this.#timers.set(network.name, setTimeout(send, Math.max(afterChangeMs, leftMs)).unref());
+    if (this.#scheduled.has(network.name)) return;
+    const { afterRepairMs, betweenRepairsMs } = this.#pauses;
+    this.#schedule(network, performance.now() + afterRepairMs, betweenRepairsMs, null);
+  }
+
+  /**
+   * Schedules a probe of a network after a change of rules or routes: when changes have ended, and the more
+   * rarely the longer they go on.
+   */
+  requestAfterChange(network: NetworkConfig): void {
+    const { quietMs, maxQuietMs } = this.#pauses;
+    const now = performance.now();
+    const changedAt = this.#scheduled.get(network.name)?.changedAt ?? now;
+    const dueAt = Math.min(now + quietMs, changedAt + maxQuietMs);
+    this.#schedule(network, dueAt, this.#changesOf(network).pauseMs, changedAt);
   }
 
   /** Returns the result of the last probe of a network; null before the first. */
@@ -54,13 +96,39 @@ export class BackgroundProbes {
 
   stop(): void {
     this.#hasStopped = true;
-    for (const timer of this.#timers.values()) clearTimeout(timer);
+    for (const { timer } of this.#scheduled.values()) clearTimeout(timer);
   }
 
-  async #send(network: NetworkConfig): Promise<void> {
+  /** A probe that is scheduled earlier for a repair serves for a change, too. */
+  #schedule(network: NetworkConfig, at: number, pauseMs: number, changedAt: number | null): void {
+    if (this.#hasStopped) return;
+    const dueAt = Math.max(at, (this.#began.get(network.name) ?? Number.NEGATIVE_INFINITY) + pauseMs);
+    const before = this.#scheduled.get(network.name);
+    if (before?.changedAt === null && before.dueAt <= dueAt) return;
+    if (before !== undefined) clearTimeout(before.timer);
+    const timer = setTimeout(() => void this.#send(network, changedAt), dueAt - performance.now()).unref();
+    this.#scheduled.set(network.name, { timer, dueAt, changedAt });
+  }
+
+  #changesOf({ name }: NetworkConfig): Changes {
+    const { betweenChangesMs: pauseMs } = this.#pauses;
+    return this.#changes.get(name) ?? { probedAt: Number.NEGATIVE_INFINITY, pauseMs };
+  }
+
+  async #send(network: NetworkConfig, changedAt: number | null): Promise<void> {
     const { name } = network;
-    this.#timers.delete(name);
-    this.#began.set(name, performance.now());
+    const now = performance.now();
+    this.#scheduled.delete(name);
+    this.#began.set(name, now);
+    if (changedAt !== null) {
+      const { betweenChangesMs, maxBetweenChangesMs } = this.#pauses;
+      const { probedAt, pauseMs } = this.#changesOf(network);
+      const goesOn = changedAt - probedAt < 2 * pauseMs;
+      this.#changes.set(name, {
+        probedAt: now,
+        pauseMs: goesOn ? Math.min(2 * pauseMs, maxBetweenChangesMs) : betweenChangesMs,
+      });
+    }
     const result = resultOf(await this.#probe(network));
     const before = this.#last.get(name);
     this.#last.set(name, { result, at: new Date() });

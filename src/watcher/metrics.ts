@@ -31,6 +31,11 @@ export class Metrics {
     help: 'Repairs of the network since the watcher started',
     ...this.#labels,
   });
+  readonly probes = new Counter({
+    name: 'virlan_probes_total',
+    help: 'Probes sent since the watcher started',
+    ...this.#labels,
+  });
   readonly hookSeconds = new Histogram({
     name: 'virlan_hook_seconds',
     help: 'Time that the watcher took for a hook',

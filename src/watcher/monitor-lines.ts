@@ -4,6 +4,10 @@
 //
 //   add rule inet filter input tcp dport 22 accept
 //   4: k8s-br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 qdisc noqueue state UP group default
+import { counterTable, probeNamespace } from '../diagnosis/probe/names.ts';
+
+/** Lines of `nft monitor` about a probe of virlan's: its table, and the way of its packets. */
+const ofProbe = new RegExp(`^(trace |[a-z]+ (table|chain|rule) ip ${counterTable}( |$))`);
 
 /**
  * Returns whether a line of `nft monitor` may be about rules. virlan's rules have no sets, whose elements
@@ -11,7 +15,22 @@
  */
 export function isRulesChange(line: string): boolean {
   // When rules change faster than nft reads, it prints "# ERROR: We lost some netlink events!".
-  return line.startsWith('#') ? line.startsWith('# ERROR') : !/^(add|delete|destroy) element /.test(line);
+  if (line.startsWith('#')) return line.startsWith('# ERROR');
+  return !/^(add|delete|destroy) element /.test(line) && !ofProbe.test(line);
+}
+
+/** Lines of `ip monitor` about the way of IPv4 packets: routes, their rules, forwarding, reverse paths. */
+const wayChanges = [
+  /^(Deleted )?((unreachable|blackhole|prohibit|throw|local|broadcast|multicast) )?(default|\d+\.[\d.]+)[ /]/,
+  /^(Deleted )?\d+:\tfrom /,
+  // A new link is reported with all of its settings, a changed setting alone.
+  /^inet \S+ (forwarding|rp_filter) \S+ *$/,
+  /^netlink receive error/,
+];
+
+/** Returns whether a line of `ip monitor` may be about a way that packets of machines take. */
+export function isWayChange(line: string): boolean {
+  return wayChanges.some(change => change.test(line)) && !line.includes(` dev ${probeNamespace} `);
 }
 
 /** Relevant lines of `ip monitor` without a link: a sysctl, a new route, lost messages. */

@@ -4,7 +4,7 @@ import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
 import { system } from '../system/system.ts';
-import { isRulesChange, LinkChanges } from './monitor-lines.ts';
+import { isRulesChange, isWayChange, LinkChanges } from './monitor-lines.ts';
 
 /** A monitor misses events until it has subscribed: scan once this long after starting it. */
 const monitorStartupMs = 300;
@@ -20,33 +20,40 @@ const busMatches = [
 
 /**
  * Follows changes of rules, links, addresses, routes and forwarding, and of firewalld; each change that may
- * concern a network calls `changed`. A program that is missing is reported and left out.
+ * concern a network calls `changed`, and one of a way that packets take calls `wayChanged`. A program that is
+ * missing is reported and left out.
  */
 export function followKernel(
   networks: () => readonly NetworkConfig[],
   changed: () => void,
+  wayChanged: () => void,
   report: (event: Event) => void,
 ): Follower[] {
   const bridges = () => networks().map(({ bridge }) => bridge);
   const links = new LinkChanges();
-  const onLine = (isChange: (line: string) => boolean) => ({
+  const onLine = (isChange: (line: string) => boolean, isOfWay: (line: string) => boolean) => ({
     started: () => void setTimeout(changed, monitorStartupMs).unref(),
     line: (text: string) => {
       if (isChange(text)) changed();
+      if (isOfWay(text)) wayChanged();
     },
     failed: (message: string) =>
       report({ kind: 'monitor-failed', error: new VirlanError('monitor-failed', message) }),
   });
   return [
-    new Follower(['nft', 'monitor'], onLine(isRulesChange)),
+    new Follower(['nft', 'monitor'], onLine(isRulesChange, isRulesChange)),
     new Follower(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
-      onLine(line => links.isChange(line, bridges())),
+      onLine(line => links.isChange(line, bridges()), isWayChange),
     ),
     // Each object that it prints is one of the two signals.
     new Follower(
       ['busctl', '--system', '--json=short', ...busMatches.map(match => `--match=${match}`), 'monitor'],
-      onLine(line => line.startsWith('{')),
+      // Its rules are reported by nft.
+      onLine(
+        line => line.startsWith('{'),
+        () => false,
+      ),
       () => system.isInstalled('firewalld') && system.exists(busSocket),
     ),
   ];

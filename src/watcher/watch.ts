@@ -62,8 +62,12 @@ export class Watcher {
     end: pid => void process.kill(pid, 'SIGKILL'),
   });
   readonly #dnsmasqs = new Presence(findDnsmasq);
-  readonly #probes = new BackgroundProbes(probe, ({ name }, result) =>
-    this.#report([{ kind: 'probed', network: name, result }]),
+  readonly #probes = new BackgroundProbes(
+    network => {
+      this.#metrics.probes.inc({ network: network.name });
+      return probe(network);
+    },
+    ({ name }, result) => this.#report([{ kind: 'probed', network: name, result }]),
   );
 
   /** Throws InvalidConfig. */
@@ -83,8 +87,11 @@ export class Watcher {
     const server = await serve(this.#routes());
     const networks = () => this.#configuration.networks;
     const rescan = () => this.#rescan.request();
+    const wayChanged = () => {
+      for (const network of networks()) this.#probes.requestAfterChange(network);
+    };
     const report = (event: Event) => this.#report([event]);
-    this.#rescan.pauseWhileScanning(followKernel(networks, rescan, report));
+    this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
     for (const network of networks()) this.#probes.request(network);
     const files = [

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { Lines } from '../../src/system/lines.ts';
-import { isRulesChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
+import { isRulesChange, isWayChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
 
 const monitorLines = suite('monitor lines');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';
@@ -18,6 +18,35 @@ const rules: [line: string, isChange: boolean][] = [
   ['# ERROR: We lost some netlink events!', true],
   ['add element ip crowdsec blacklist { 192.0.2.7 expires 4h }', false],
   ['delete element ip crowdsec blacklist { 192.0.2.7 }', false],
+  ['add table ip virlan_probe', false],
+  ['add chain ip virlan_probe earliest { type filter hook prerouting priority -400; policy accept; }', false],
+  ['add rule ip virlan_probe incoming iifname "k8s-br0" ip saddr 192.168.100.254 counter packets 0', false],
+  ['delete table ip virlan_probe', false],
+  ['trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)', false],
+  ['add table ip virlan_probe2', true],
+  ['add table inet virlan_probe', true],
+];
+
+/** Lines of `ip -o monitor`, and whether they may be about a way of packets. */
+const ways: [line: string, isChange: boolean][] = [
+  ['default via 192.0.2.1 dev eth0 ', true],
+  ['Deleted default via 192.0.2.1 dev eth0 ', true],
+  ['192.168.0.0/16 dev tun0 proto static ', true],
+  ['10.9.0.7 dev tun0 proto static ', true],
+  ['unreachable default metric 4278198272 ', true],
+  ['blackhole 10.0.0.0/8 proto bird ', true],
+  ['local 10.9.0.1 dev tun0 table local proto kernel scope host src 10.9.0.1 ', true],
+  ['5270:\tfrom all lookup 52 proto unspec ', true],
+  ['Deleted 5270:\tfrom all lookup 52 proto unspec ', true],
+  ['inet all forwarding off ', true],
+  ['inet eth0 rp_filter strict ', true],
+  ['netlink receive error No buffer space available (105)', true],
+  ['inet vnet0 forwarding on rp_filter off mc_forwarding off proxy_neigh off ', false],
+  ['inet6 vnet0 forwarding off ', false],
+  ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
+  ['broadcast 192.168.100.255 dev virlan-probe table local proto kernel scope link ', false],
+  [`4: vnet0: <BROADCAST,MULTICAST,UP> mtu 1500 master k8s-br0 state UP ${ether}`, false],
+  ['2: eth0    inet 192.0.2.9/24 scope global dynamic eth0\\       valid_lft 3600sec', false],
 ];
 
 /** Lines of `ip -o monitor link address route netconf`. */
@@ -70,6 +99,10 @@ monitorLines('a line of ip that may be about a bridge, forwarding or a subnet is
     assert.equal(new LinkChanges().isChange(line, ['k8s-br0']), isChange, line);
 });
 
+monitorLines('a line of ip that may be about a way of packets is told from those about links', () => {
+  for (const [line, isChange] of ways) assert.equal(isWayChange(line), isChange, line);
+});
+
 monitorLines('with several bridges, changes of each are recognised', () => {
   const bridges = ['lab', 'k8s-br0'];
   const isChange = (line: string) => new LinkChanges().isChange(line, bridges);
@@ -120,6 +153,7 @@ monitorLines('no text makes the parsers throw', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 5000 }), text => {
       isRulesChange(text);
+      isWayChange(text);
       new LinkChanges().isChange(text, ['k8s-br0']);
     }),
   );

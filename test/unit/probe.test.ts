@@ -503,7 +503,14 @@ probe('status reports whether a probe passed, and otherwise the reason', () => {
   });
 });
 
-const pauses = { afterChangeMs: 5, betweenMs: 200 };
+const pauses = {
+  afterRepairMs: 5,
+  betweenRepairsMs: 200,
+  quietMs: 20,
+  maxQuietMs: 80,
+  betweenChangesMs: 100,
+  maxBetweenChangesMs: 800,
+};
 
 /** Resolves when the condition holds. Polls, because the timers emit no event. */
 async function until(condition: () => boolean): Promise<void> {
@@ -531,8 +538,8 @@ probe('in the background, many requests cause one probe, and the next one is del
   assert.equal(background.last('lab'), null);
   for (let count = 0; count < 5; count++) background.request(network());
   await until(() => began.length === 2);
-  // A busy machine may record the first start late. Without the pause the distance would be `afterChangeMs`.
-  assert((began[1] ?? 0) - (began[0] ?? 0) > pauses.betweenMs / 2);
+  // A busy machine may record the first start late. Without the pause the distance would be `afterRepairMs`.
+  assert((began[1] ?? 0) - (began[0] ?? 0) > pauses.betweenRepairsMs / 2);
   // The same result is reported once.
   assert.deepEqual(reported, ['passed']);
   background.stop();
@@ -549,7 +556,7 @@ probe('in the background, an uplink that appears is reported, although both prob
   const background = new BackgroundProbes(
     async () => results[sent++] ?? [],
     ({ name }, result) => reported.push(logLine({ kind: 'probed', network: name, result }).message),
-    { afterChangeMs: 1, betweenMs: 1 },
+    { ...pauses, afterRepairMs: 1, betweenRepairsMs: 1 },
   );
   for (let count = 1; count <= results.length; count++) {
     background.request(network());
@@ -578,9 +585,62 @@ probe(
     assert.deepEqual(reported, ['failed probe-port-waits', 'not-sent probe-without-address']);
     background.stop();
     background.request(network());
-    await new Promise(resolve => setTimeout(resolve, 2 * pauses.betweenMs));
+    await new Promise(resolve => setTimeout(resolve, 2 * pauses.betweenRepairsMs));
     assert.equal(left, 0);
   },
 );
+
+/** Requests a probe after a change, each 10 ms for a while. Returns when probes began. */
+async function probesOfChanges(forMs: number): Promise<number[]> {
+  const began: number[] = [];
+  const background = new BackgroundProbes(
+    async () => {
+      began.push(performance.now());
+      return judgeProbe(facts);
+    },
+    () => {},
+    pauses,
+  );
+  for (const end = performance.now() + forMs; performance.now() < end; ) {
+    background.requestAfterChange(network());
+    await new Promise(resolve => setTimeout(resolve, 10));
+  }
+  await new Promise(resolve => setTimeout(resolve, 2 * pauses.quietMs));
+  background.stop();
+  return began;
+}
+
+probe('in the background, a burst of changes causes one probe, after its end', async () => {
+  const began = performance.now();
+  const probes = await probesOfChanges(50);
+  assert.equal(probes.length, 1);
+  assert((probes[0] ?? 0) - began > 50);
+});
+
+probe('in the background, probes of changes that go on become rarer', async () => {
+  const probes = await probesOfChanges(1600);
+  const distances = probes.slice(1).map((at, index) => at - (probes[index] ?? 0));
+  // After the first one within the longest wait, 100, 200, 400 and 800 ms apart at least.
+  assert(probes.length >= 3 && probes.length <= 5, `${distances}`);
+  for (const [index, distance] of distances.entries())
+    assert(distance > pauses.betweenChangesMs * 2 ** index - 5, `${distances}`);
+});
+
+probe('in the background, a change is probed long before a failed probe would be repeated', async () => {
+  let sent = 0;
+  const background = new BackgroundProbes(
+    async () => {
+      sent++;
+      return judgeProbe({ ...facts, portWaitedMs: null, report: null });
+    },
+    () => {},
+    { ...pauses, betweenRepairsMs: 60_000 },
+  );
+  background.request(network());
+  await until(() => sent === 1 && background.last('k8s-br0') !== null);
+  background.requestAfterChange(network());
+  await until(() => sent === 2);
+  background.stop();
+});
 
 probe.run();

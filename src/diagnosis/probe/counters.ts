@@ -1,9 +1,7 @@
 // The nftables table that counts a probe's packets at the points of their path.
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
-
-/** Differs from the tables of all bridges, whose names begin with `virlan-`. */
-export const counterTable = 'virlan_probe';
+import { counterTable } from './names.ts';
 
 /** The number of the probe's packets at each point of their path. */
 export interface Counters {

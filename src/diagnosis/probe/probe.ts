@@ -11,7 +11,6 @@ import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
-import { probeLink } from '../../network/link-managers.ts';
 import { readOwnUplink, readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
@@ -20,7 +19,6 @@ import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
 import {
   type Counters,
-  counterTable,
   parseCounters,
   removeCounters,
   renderCounters,
@@ -29,12 +27,10 @@ import {
 import { findDrops } from './drops.ts';
 import { judgeProbe, notSent, type ProbeFacts, promiseOf } from './judge.ts';
 import { probeMac } from './mac.ts';
+import { counterTable, probeNamespace } from './names.ts';
 import type { ProbeReport, ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';
 import { traced } from './trace.ts';
-
-/** The name of the network namespace, of the host's end of its link, and of the DHCP client. */
-const probeNamespace = probeLink;
 
 /** Longest wait for another probe. */
 const probeLockTimeoutSeconds = 20;

@@ -2,7 +2,8 @@
 // `trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)`.
 import { setTimeout as pause } from 'node:timers/promises';
 import { run, runOrNull } from '../../system/run.ts';
-import { counterTable, removeCounters } from './counters.ts';
+import { removeCounters } from './counters.ts';
+import { counterTable } from './names.ts';
 
 /** Longest time for a whole trace. */
 const traceTimeoutMs = 9000;
