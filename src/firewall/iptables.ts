@@ -9,6 +9,7 @@
 import { type Family, formatPrefix } from '../address/ip.ts';
 import type { System } from '../system/system.ts';
 import type { Backend, Lacking } from './backend.ts';
+import { savedTables } from './iptables-tables.ts';
 import { iptablesPrefix } from './rules-reader.ts';
 import type { Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
 
@@ -40,6 +41,11 @@ export const iptables: Backend = {
   programs: family => [`${iptablesPrefix[family]}-restore`, `${iptablesPrefix[family]}-save`],
   render: (ruleset, lacking = []) => renderChains(chainsOf(ruleset, lacking)),
   companions: () => [],
+  async missingTables(reader, { family }, script) {
+    const present = savedTables(await reader.savedIptables(family));
+    const used = splitTables(script.split('\n'));
+    return [...used.keys()].filter(table => !present.includes(table)).map(table => ({ family, table }));
+  },
   async load(system, reader, place, script) {
     const listing = await iptables.list(reader, place);
     await restore(system, place.family, replaceScript(place.bridge, script, listing));

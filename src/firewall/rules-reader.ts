@@ -6,11 +6,16 @@ import type { System } from '../system/system.ts';
 /** Longest time for listing rules: a hook waits for it. */
 export const listTimeoutSeconds = 2;
 
+/** A flavour of iptables, as its programs are named: `iptables-legacy-save`. */
+export type Flavour = 'nft' | 'legacy';
+
 export interface RulesReader {
   /** Returns one nftables table as text; empty when there is none. Throws CommandError when nft hangs. */
   nftTable(family: Family, table: string): Promise<string>;
   /** Returns the output of iptables-save, read when first asked for; empty when it fails. Throws as above. */
   savedIptables(family: Family): Promise<string>;
+  /** Does the same by the program of one flavour. */
+  savedByFlavour(flavour: Flavour, family: Family): Promise<string>;
 }
 
 /** nft's names of the families. */
@@ -21,15 +26,17 @@ export const iptablesPrefix: Readonly<Record<Family, string>> = { ipv4: 'iptable
 
 /** Returns a reader that keeps iptables listings: use it for one reading of the host only. */
 export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
-  const saved = new Map<Family, Promise<string>>();
+  const saved = new Map<string, Promise<string>>();
+  const save = (program: string) => {
+    const listing = saved.get(program) ?? list(system, program, []);
+    saved.set(program, listing);
+    return listing;
+  };
   return {
     nftTable: (family, table) =>
       list(system, 'nft', ['--stateless', '--numeric', 'list', 'table', nftFamily[family], table]),
-    savedIptables(family) {
-      const listing = saved.get(family) ?? list(system, `${iptablesPrefix[family]}-save`, []);
-      saved.set(family, listing);
-      return listing;
-    },
+    savedIptables: family => save(`${iptablesPrefix[family]}-save`),
+    savedByFlavour: (flavour, family) => save(`${iptablesPrefix[family]}-${flavour}-save`),
   };
 }
 

@@ -15,6 +15,7 @@ import { absentNetwork, asDesired } from './desired.ts';
 import { groupByUnit } from './group-by-unit.ts';
 import { kernelReplacedText } from './kernel.ts';
 import { readLacking, rememberLacking } from './lacking.ts';
+import { removeMadeTables } from './made-tables.ts';
 import { bootId, type OriginalNetwork, originalHost, readOriginalState } from './original-state.ts';
 import { replacedKernel } from './read-kernel.ts';
 import {
@@ -230,6 +231,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   const removals = await surveyOtherRemovals(bridge);
   const others = await applySteps(removals.steps, 'continue');
   const own = await restoreOriginal(name, bridge);
+  await removeMadeTables();
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
@@ -304,5 +306,6 @@ async function rollBack(host: HostState, { desired, observed }: OwnSurvey): Prom
       (error: Error) => failures.push(error),
     );
   }
+  await removeMadeTables();
   return failures;
 }

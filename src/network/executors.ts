@@ -7,6 +7,7 @@ import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { messageOf, WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
+import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
@@ -16,6 +17,7 @@ import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
 import { endConnections } from './connections.ts';
 import { type LinkManagerName, linkManagers } from './link-managers.ts';
+import { recordMadeTables } from './made-tables.ts';
 import { formatAddress, formatDestination } from './state.ts';
 import type { StepName, StepOf } from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
@@ -88,8 +90,12 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'set mode': { kind: 'single', run: setMode },
   'load rules': {
     kind: 'single',
-    run: ({ backend, family, bridge, script }) =>
-      backends[backend].load(system, createRulesReader(system), { bridge, family }, script),
+    async run({ backend, family, bridge, script }) {
+      const reader = createRulesReader(system);
+      const place = { bridge, family };
+      recordMadeTables(await backends[backend].missingTables(reader, place, script));
+      await backends[backend].load(system, reader, place, script);
+    },
   },
   'remove rules': {
     kind: 'single',
@@ -97,6 +103,11 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
       backends[backend].remove(system, createRulesReader(system), { bridge, family }),
   },
   'end connections': { kind: 'single', run: ({ bridge, ...change }) => endConnections(bridge, change) },
+  'remove leftovers': {
+    kind: 'single',
+    run: ({ family, bridge, flavour }) =>
+      removeLeftover(system, createRulesReader(system), { bridge, family }, flavour),
+  },
   'allow in': { kind: 'single', run: step => allow(system, step) },
   'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
   'write reservations': { kind: 'single', run: ({ network }) => syncReservations(network) },

@@ -42,6 +42,7 @@ export interface AppliedState {
 /** Everything read of the host for one network. */
 export interface HostReading extends LinksAndRoutes {
   readonly rules: readonly RulesListing[];
+  readonly leftovers: ObservedNetwork['leftovers'];
   readonly applied: AppliedState;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
@@ -84,6 +85,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     sysctls: new Map([...reading.sysctls].filter(([key]) => desired.sysctls.has(key))),
     treatment: applied.treatment,
     rules: reading.rules.map(listing => observeRules(listing, applied)),
+    leftovers: reading.leftovers,
     dnsmasq: { ...reading.dnsmasq, isUnbound: isUnbound(link, reading) },
     modes: reading.modes,
     published: reading.published,

@@ -26,7 +26,7 @@ import type { Step } from './steps.ts';
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const loads = (role: RulesScript['role']) =>
     desired.rules.filter(script => script.role === role).flatMap(script => planLoad(script, observed));
-  const removals = planRemovals(desired, observed);
+  const removals = [...planRemovals(desired, observed), ...planLeftovers(desired, observed)];
   const links = planLinks(desired, observed);
   const dnsmasq = planDnsmasq(desired, observed);
   const companions = loads('companion');
@@ -226,6 +226,10 @@ function planConnections(
   if (from === null || to === null) return [];
   const isSame = from.subnet === to.subnet && from.isTranslated === to.isTranslated;
   return isSame ? [] : [{ kind: 'end connections', bridge, from, to }];
+}
+
+function planLeftovers({ bridge }: DesiredNetwork, { leftovers }: ObservedNetwork): Step[] {
+  return leftovers.map(({ family, flavour }) => ({ kind: 'remove leftovers', family, flavour, bridge }));
 }
 
 /**

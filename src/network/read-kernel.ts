@@ -3,13 +3,14 @@ import { release } from 'node:os';
 import { CommandError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends, type UsableFamilies, usableFamilies } from '../firewall/backends.ts';
+import { listLeftovers } from '../firewall/flavours.ts';
 import type { RulesReader } from '../firewall/rules-reader.ts';
 import { type System, system } from '../system/system.ts';
 import { isKernelReplaced } from './kernel.ts';
 import { type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import type { HostReading, RulesListing } from './observe.ts';
 
-export type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules'>;
+export type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules' | 'leftovers'>;
 
 /** Runs the programs that list the kernel's state, all at once. */
 export async function readKernel(
@@ -18,11 +19,13 @@ export async function readKernel(
   families: UsableFamilies,
   reader: RulesReader,
 ): Promise<KernelReading> {
-  const [linksAndRoutes, rules] = await Promise.all([
+  const [linksAndRoutes, rules, leftovers] = await Promise.all([
     readLinksAndRoutes(system),
     listRules(reader, bridge, listed, families),
+    // Rules that virlan has not loaded since the host booted do not exist.
+    listed.length === 0 ? [] : listLeftovers(system, reader, bridge, families.iptables),
   ]);
-  return { ...linksAndRoutes, rules };
+  return { ...linksAndRoutes, rules, leftovers };
 }
 
 /** Runs ip, to read the links and routes of all families. */

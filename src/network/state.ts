@@ -2,6 +2,7 @@
 import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixOf } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
+import type { Leftover } from '../firewall/flavours.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import type { Published } from '../identity/reservation-files.ts';
 import type { LinkManagerName } from './link-managers.ts';
@@ -184,6 +185,8 @@ export interface ObservedNetwork {
   readonly rules: readonly FoundRules[];
   /** That of the connections which machines have begun so far; null if it is not known. */
   readonly treatment: Treatment | null;
+  /** virlan's rules of the flavour of iptables that is not selected. */
+  readonly leftovers: readonly Leftover[];
   readonly dnsmasq: {
     readonly conf: string | null;
     readonly pid: number | null;

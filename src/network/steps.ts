@@ -6,6 +6,7 @@ import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
+import type { Leftover } from '../firewall/flavours.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
@@ -77,6 +78,8 @@ interface StepFields {
   'remove rules': { readonly backend: BackendName; readonly family: Family; readonly bridge: string };
   /** Ends connections of machines whose addresses are translated, or not, other than it is right now. */
   'end connections': { readonly bridge: string; readonly from: Treatment; readonly to: Treatment };
+  /** Removes virlan's rules of the flavour of iptables that is not selected. */
+  'remove leftovers': Leftover & { readonly bridge: string };
   /** Adds rules in the place of another program's firewall. */
   'allow in': OtherFirewallChange;
   'withdraw from': OtherFirewallChange;
@@ -249,6 +252,13 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     fault: ({ from }) =>
       `connections that machines of ${from.subnet} began before are ${from.isTranslated ? 'still' : 'not'} translated`,
   },
+  'remove leftovers': {
+    describe: ({ family, flavour, bridge }) =>
+      line('-', `firewall (iptables-${flavour})`, backends.iptables.describePlace({ bridge, family })),
+    unit: ({ family, bridge }) => ({ kind: 'rules', backend: 'iptables', family, bridge }),
+    check: () => 'rules',
+    fault: ({ flavour }) => `rules of virlan's are left in iptables-${flavour}, which is not selected`,
+  },
   'allow in': {
     describe: step =>
       line('+', step.firewall, `lets ${step.bridge} pass, ${lineCount(step)}`, describeRules(step)),
@@ -318,14 +328,20 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
   return kindOf(step).fault(step, bridge);
 }
 
+const notEssential: readonly StepName[] = [
+  'end connections',
+  'claim links',
+  'release links',
+  'remove leftovers',
+];
+
 /**
  * Returns whether a network must not be established, or count as taken down, without a step. A kernel may lack the
  * rules of IPv6, and that which fills in checksums, a host the program that ends connections, and a manager of links
  * may refuse to read its files.
  */
 export function isEssential(step: Step): boolean {
-  if (step.kind === 'end connections' || step.kind === 'claim links' || step.kind === 'release links')
-    return false;
+  if (notEssential.includes(step.kind)) return false;
   return step.kind !== 'load rules' || (step.family !== 'ipv6' && step.role === 'primary');
 }
 

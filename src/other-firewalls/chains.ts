@@ -17,16 +17,16 @@ export function parseNftChains(text: string): Chain[] {
   });
 }
 
-/** Reads the chains of table `filter` from lines of `iptables-save`. */
-export function parseSavedChains(lines: readonly string[]): Chain[] {
+/** Reads the chains of one table from lines of `iptables-save`. */
+export function parseSavedChains(lines: readonly string[], family: string, table: string): Chain[] {
   return lines.flatMap(line => {
     const [, name, policy] = /^:(\S+) (\S+)/.exec(line) ?? [];
     if (name === undefined || policy === undefined) return [];
     const isBase = policy !== '-';
     return [
       {
-        family: 'ip',
-        table: 'filter',
+        family,
+        table,
         name,
         hook: isBase ? name.toLowerCase() : null,
         policy: isBase ? policy.toLowerCase() : null,
@@ -35,15 +35,17 @@ export function parseSavedChains(lines: readonly string[]): Chain[] {
   });
 }
 
-/** Returns the lines of table `filter` in the output of `iptables-save`. */
-export function filterLines(save: string): string[] {
-  const [, rest = ''] = save.split(/^\*filter$/m);
-  return (
-    rest
-      .split(/^COMMIT$/m)[0]
-      ?.split('\n')
-      .filter(line => line !== '') ?? []
-  );
+/** Returns the lines of each table in the output of `iptables-save`. */
+export function savedLines(save: string): Map<string, string[]> {
+  const tables = new Map<string, string[]>();
+  let lines: string[] = [];
+  for (const line of save.split('\n')) {
+    if (line.startsWith('*')) {
+      lines = [];
+      tables.set(line.slice(1), lines);
+    } else if (/^[:-]/.test(line)) lines.push(line);
+  }
+  return tables;
 }
 
 function textOrNull(value: unknown): string | null {

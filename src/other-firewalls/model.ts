@@ -67,6 +67,8 @@ export interface OtherFirewallsReading {
   readonly chains: readonly Chain[];
   /** Table `filter` of `iptables-save`; empty where no program asked for it. */
   readonly iptables: readonly string[];
+  /** By table: the lines of `iptables-legacy-save`; empty where `iptables` shows the same. */
+  readonly legacy: ReadonlyMap<string, readonly string[]>;
   readonly docker: DockerSeen;
   readonly ufw: UfwSeen;
   readonly firewalld: FirewalldSeen;
@@ -111,10 +113,14 @@ export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
-/** Returns whether a chain is built into a table of iptables. */
-export function isIptablesChain({ family, table, name, hook }: Chain): boolean {
+/** The family of chains that only `iptables-legacy` shows. */
+export const legacyFamily = 'iptables-legacy';
+
+/** Returns the program of iptables that changes a chain built into one of its tables; null for another chain. */
+export function iptablesProgramOf({ family, table, name, hook }: Chain): string | null {
   const isTable = ['filter', 'mangle', 'raw', 'security', 'nat'].includes(table);
-  return family === 'ip' && isTable && name === hook?.toUpperCase();
+  if (!isTable || name !== hook?.toUpperCase()) return null;
+  return family === 'ip' ? 'iptables' : family === legacyFamily ? legacyFamily : null;
 }
 
 /** The kernel's hooks on the way of machines' packets, and of those that the host sends to them. */
@@ -124,7 +130,7 @@ export type HookOnTheWay = (typeof hooksOnTheWay)[number];
 
 /** Returns the hook of a chain that packets of machines may meet; null for another. */
 export function hookOnTheWay({ family, hook }: Chain): HookOnTheWay | null {
-  if (!['ip', 'inet', 'bridge'].includes(family)) return null;
+  if (!['ip', 'inet', 'bridge', legacyFamily].includes(family)) return null;
   return hooksOnTheWay.find(each => each === hook) ?? null;
 }
 

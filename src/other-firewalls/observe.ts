@@ -1,10 +1,17 @@
 // Reads other programs' firewalls from the kernel and from their files.
+import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
-import { filterLines, parseNftChains, parseSavedChains } from './chains.ts';
+import { parseNftChains, parseSavedChains, savedLines } from './chains.ts';
 import { docker } from './docker.ts';
 import { firewalld } from './firewalld.ts';
-import { isSameChain, type OtherFirewallsReading, otherFirewallNames, type Unread } from './model.ts';
+import {
+  isSameChain,
+  legacyFamily,
+  type OtherFirewallsReading,
+  otherFirewallNames,
+  type Unread,
+} from './model.ts';
 import { otherFirewalls } from './registry.ts';
 import { ufw } from './ufw.ts';
 
@@ -37,11 +44,20 @@ export async function readOtherFirewalls(
     hasLegacyRules(system.readFile) ||
     otherFirewallNames.some(name => otherFirewalls[name].needsIptables(system, listed));
   const save = () => reader.savedIptables('ipv4');
-  const iptables = needsIptables ? filterLines(await attempt('iptables', save, '')) : [];
-  const legacy = parseSavedChains(iptables).filter(
+  const saveLegacy = () => reader.savedByFlavour('legacy', 'ipv4');
+  // The tables of the flavour that `iptables` is not.
+  const isHidden = hasLegacyRules(system.readFile) && otherFlavour(system) === 'legacy';
+  const [saved, hidden] = await Promise.all([
+    needsIptables ? attempt('iptables', save, '') : '',
+    isHidden ? attempt('iptables', saveLegacy, '') : '',
+  ]);
+  const iptables = savedLines(saved).get('filter') ?? [];
+  const legacy = savedLines(hidden);
+  const unlisted = parseSavedChains(iptables, 'ip', 'filter').filter(
     chain => !listed?.some(other => isSameChain(other, chain)),
   );
-  const kernel = { chains: [...(listed ?? []), ...legacy], iptables };
+  const hiddenChains = [...legacy].flatMap(([table, lines]) => parseSavedChains(lines, legacyFamily, table));
+  const kernel = { chains: [...(listed ?? []), ...unlisted, ...hiddenChains], iptables, legacy };
   const report = (subject: Unread['subject']) => (error: Error) => void unread.push({ subject, error });
   return {
     ...kernel,
@@ -56,6 +72,6 @@ export async function readOtherFirewalls(
  * Returns whether the kernel has tables of iptables-legacy: nft does not list them, and their changes are not
  * reported.
  */
-export function hasLegacyRules(readFile: (path: string) => string | null): boolean {
-  return (readFile('/proc/net/ip_tables_names') ?? '') !== '';
+export function hasLegacyRules(readFile: System['readFile']): boolean {
+  return hasLegacyTables(readFile, 'ipv4');
 }

@@ -8,8 +8,9 @@ import {
   dropsByPolicy,
   type HookOnTheWay,
   hookOnTheWay,
+  iptablesProgramOf,
   isIptablesBuiltin,
-  isIptablesChain,
+  legacyFamily,
   type OtherFirewallsReading,
   otherFirewallNames,
   proposedMarkOf,
@@ -48,7 +49,7 @@ export async function findUnknownChains(
     .slice(0, maxChains)
     .map(async chain => {
       try {
-        const hasRule = await hasProposedRule(system, bridge, chain, reading.iptables);
+        const hasRule = await hasProposedRule(system, bridge, chain, reading);
         return hasRule ? [] : [{ chain, unreadable: null }];
       } catch (error) {
         return [{ chain, unreadable: error as Error }];
@@ -61,14 +62,14 @@ async function hasProposedRule(
   system: System,
   bridge: string,
   chain: Chain,
-  iptables: readonly string[],
+  { iptables, legacy }: OtherFirewallsReading,
 ): Promise<boolean> {
   const { family, table, name } = chain;
   const mark = proposedMarkOf(bridge);
-  if (isIptablesBuiltin(chain) && iptables.length > 0)
-    return iptables.some(
-      line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`),
-    );
+  const lines =
+    family === legacyFamily ? (legacy.get(table) ?? []) : isIptablesBuiltin(chain) ? iptables : [];
+  if (lines.length > 0)
+    return lines.some(line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`));
   const args = ['--stateless', 'list', 'chain', family, table, name];
   const listing = await system.run('nft', args, { timeoutSeconds: listTimeoutSeconds });
   return listing.includes(`accept comment "${mark}"`);
@@ -100,10 +101,11 @@ export function proposedCommand(bridge: string, chain: Chain): string | null {
   const mark = proposedMarkOf(bridge);
   // In the bridge family, frames that are forwarded stay on the bridge.
   const matches = family === 'bridge' && hook === 'forward' ? (['from'] as const) : accepted[hook];
-  if (isIptablesChain(chain)) {
+  const program = iptablesProgramOf(chain);
+  if (program !== null) {
     const where = table === 'filter' ? '' : `-t ${table} `;
     const insert = (match: string) =>
-      `iptables ${where}-I ${name} ${match} -m comment --comment ${mark} -j ACCEPT`;
+      `${program} ${where}-I ${name} ${match} -m comment --comment ${mark} -j ACCEPT`;
     return matches.map(match => insert(iptablesMatches[match](bridge))).join(' && ');
   }
   const link = family === 'bridge' ? { from: 'ibrname', to: 'obrname' } : { from: 'iifname', to: 'oifname' };

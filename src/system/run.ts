@@ -1,5 +1,5 @@
 // Runs programs of the system to their end.
-import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, realpathSync, writeSync } from 'node:fs';
 import type { ExecaError } from 'execa';
 import { CommandError, type CommandFailure } from '../errors.ts';
 import { systemPath } from './paths.ts';
@@ -97,7 +97,18 @@ export async function runOrNull(
 
 /** Returns whether a program of the system is on this host. */
 export function isInstalled(program: string): boolean {
-  return systemPath.split(':').some(directory => existsSync(`${directory}/${program}`));
+  return pathOf(program) !== null;
+}
+
+/** Returns the file that a program's name leads to, through links; null when it is not installed. */
+export function leadsTo(program: string): string | null {
+  const path = pathOf(program);
+  return path === null ? null : realpathSync(path);
+}
+
+function pathOf(program: string): string | null {
+  const paths = systemPath.split(':').map(directory => `${directory}/${program}`);
+  return paths.find(path => existsSync(path)) ?? null;
 }
 
 function commandError(

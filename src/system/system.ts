@@ -3,13 +3,15 @@
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { listDirectory, readFileOrNull, writeAtomically } from './files.ts';
-import { isInstalled, type RunOptions, run } from './run.ts';
+import { isInstalled, leadsTo, type RunOptions, run } from './run.ts';
 
 export interface System {
   /** Runs a program without a shell and returns its standard output. Throws CommandError. */
   run(program: string, args: readonly string[], options?: RunOptions): Promise<string>;
   /** Returns whether a program is on this host. */
   isInstalled(program: string): boolean;
+  /** Returns the file that a program's name leads to, through links; null when it is not installed. */
+  leadsTo(program: string): string | null;
   exists(path: string): boolean;
   /** Returns the text of a file, or null when it does not exist. */
   readFile(path: string): string | null;
@@ -24,6 +26,7 @@ export interface System {
 export const system: System = {
   run,
   isInstalled,
+  leadsTo,
   exists: existsSync,
   readFile: readFileOrNull,
   listDirectory,

@@ -51,8 +51,9 @@ async function linkOf(bridge: string) {
 /** Files that `down` keeps for the next `up`. */
 const kept = /^\+ file \/var\/lib\/dnsmasq\/[^/]+\/(hostsfile|names|leases) /;
 
-/** What ip6tables makes for its first rule and leaves behind: a table with a chain that accepts everything. */
-const emptyTable = /^\+ nft \["(table|chain)",\{"family":"ip6",("table"|"name"):"filter",.*\}\]$/;
+/** A chain that iptables adds to a table that was there before, and that accepts everything. */
+const emptyChain =
+  /^\+ nft \["chain",\{"family":"ip","table":"filter","name":"INPUT",.*"policy":"accept"\}\]$/;
 
 establish('up establishes the network, and down leaves no trace of it', async () => {
   await installVirlan();
@@ -130,7 +131,7 @@ establish(
       );
       await down();
       assert.deepEqual(
-        await changesSince(before, kept, /sysctl.d\/60-virlan.conf|virlan.ini/, emptyTable),
+        await changesSince(before, kept, /sysctl.d\/60-virlan.conf|virlan.ini/, emptyChain),
         [],
       );
       assert.equal(read('/etc/sysctl.d/60-virlan.conf'), '# mine\n');
@@ -374,11 +375,11 @@ esac
 echo "$batch" | "$original" "$@"`;
 
 const faults: { title: string; message: RegExp; cause: () => unknown; config?: string }[] = [
-  { title: 'nft', message: /nft -f -: no such luck/, cause: () => stubProgram('nft', failOn('*-f*')) },
   {
-    title: 'iptables-restore',
-    message: /iptables-restore .*: no such luck/,
-    cause: () => stubProgram('iptables-restore', failOn('*')),
+    title: 'nft, the only firewall',
+    config: 'firewall = nftables',
+    message: /nft -f -: no such luck/,
+    cause: () => stubProgram('nft', failOn('*-f*')),
   },
   {
     title: 'iptables-restore, the only firewall',

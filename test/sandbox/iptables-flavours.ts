@@ -3,7 +3,7 @@ import { execa } from 'execa';
 
 export type Flavour = 'nft' | 'legacy';
 
-/** Selects a flavour, as `update-alternatives` does, and removes all rules of iptables-legacy. */
+/** Selects a flavour, as `update-alternatives` does. */
 export async function useIptables(flavour: Flavour): Promise<void> {
   for (const program of ['iptables', 'ip6tables']) {
     for (const command of ['', '-restore', '-save'])
@@ -17,7 +17,12 @@ export async function useIptables(flavour: Flavour): Promise<void> {
 
 /** Removes all rules, chains and policies of iptables-legacy. */
 export async function clearLegacy(): Promise<void> {
-  const tables = { filter: ['INPUT', 'FORWARD', 'OUTPUT'], nat: [], mangle: [], raw: [] };
+  const tables = {
+    filter: ['INPUT', 'FORWARD', 'OUTPUT'],
+    nat: [],
+    mangle: ['FORWARD'],
+    raw: ['PREROUTING'],
+  };
   for (const program of ['iptables-legacy', 'ip6tables-legacy'])
     for (const [table, policies] of Object.entries(tables)) {
       await execa(program, ['-t', table, '-F']);

@@ -94,23 +94,12 @@ function steady(key: string, value: unknown): unknown {
   return volatile.test(key) || key === 'packets' || key === 'bytes' ? undefined : value;
 }
 
-type Entry = Record<
-  string,
-  { table?: string; chain?: string; name?: string; policy?: string; hook?: string }
->;
+type Entry = Record<string, object>;
 
-/**
- * Returns tables, chains and rules, without the empty chains and tables that iptables creates and never
- * removes.
- */
+/** Returns tables, chains and rules. */
 function nftLines({ nftables }: { nftables: Entry[] }): string[] {
   const all = nftables.flatMap(entry => Object.entries(entry)).filter(([kind]) => kind !== 'metainfo');
-  const isUsed = ([kind, { table, name, hook, policy }]: (typeof all)[number]): boolean => {
-    if (kind === 'table') return all.some(entry => entry[1].table === name && isUsed(entry));
-    if (kind !== 'chain' || hook === undefined || policy !== 'accept') return true;
-    return all.some(([, other]) => other.table === table && other.chain === name);
-  };
-  return all.filter(isUsed).map(entry => `nft ${JSON.stringify(entry, steady)}`);
+  return all.map(entry => `nft ${JSON.stringify(entry, steady)}`);
 }
 
 function filesIn(directory: string): string[] {

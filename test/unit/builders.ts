@@ -123,6 +123,7 @@ export const anyName = fc.oneof(
 export const noFirewalls: OtherFirewallsReading = {
   chains: [],
   iptables: [],
+  legacy: new Map(),
   docker: { hasRun: false },
   ufw: null,
   firewalld: null,

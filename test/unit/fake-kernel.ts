@@ -65,6 +65,8 @@ export class FakeKernel {
     return `net.ipv4.conf.${this.bridge.replaceAll('.', '/')}.forwarding`;
   }
 
+  leftovers: ObservedNetwork['leftovers'] = [];
+
   sysctl(key: string): string {
     return `net.ipv6.conf.${this.bridge.replaceAll('.', '/')}.${key}`;
   }
@@ -72,6 +74,7 @@ export class FakeKernel {
   observe(desired: DesiredNetwork): ObservedNetwork {
     return {
       link: this.link,
+      leftovers: this.leftovers,
       dummy: this.dummy,
       ownAddresses: (this.link?.addresses ?? []).filter(address =>
         this.own.some(other => isSameAddress(other, address)),
@@ -172,6 +175,9 @@ export class FakeKernel {
         return;
       case 'load rules':
         this.#rulesOf(step.family)[step.backend] = { loaded: step.script, present: true, drift: [] };
+        return;
+      case 'remove leftovers':
+        this.leftovers = [];
         return;
       case 'remove rules':
         this.#rulesOf(step.family)[step.backend] = noRules;

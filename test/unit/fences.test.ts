@@ -54,6 +54,7 @@ const effects = [
   'src/network/original-state.ts',
   'src/network/read-files.ts',
   'src/network/lacking.ts',
+  'src/network/made-tables.ts',
   'src/network/read-kernel.ts',
   'src/network/record-changes.ts',
   'src/network/refusals.ts',

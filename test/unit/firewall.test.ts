@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
+import { contentOf, savedTables } from '../../src/firewall/iptables-tables.ts';
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import { config, network, rulesetOf } from './builders.ts';
@@ -194,6 +195,34 @@ COMMIT
   assert.equal(replaceIptables('br0', null, []), '');
   assert.equal(replaceIptables('br0', wanted, []), wanted);
 });
+
+firewall(
+  'a table that iptables made counts as empty only without rules, policies and objects of others',
+  () => {
+    const base = (fields: object) => ({
+      chain: { name: 'INPUT', hook: 'input', policy: 'accept', ...fields },
+    });
+    const content = (...entries: object[]) =>
+      contentOf({ nftables: [{ metainfo: {} }, { table: { name: 'filter' } }, ...entries] });
+    assert.equal(content(), 'nothing');
+    assert.equal(content(base({}), base({ name: 'FORWARD', hook: 'forward' })), 'nothing');
+    for (const entry of [
+      base({ policy: 'drop' }),
+      base({ name: 'mine' }),
+      { chain: { name: 'DOCKER-USER' } },
+      { rule: { chain: 'INPUT' } },
+      { set: { name: 'allowed' } },
+      { map: {} },
+      { flowtable: {} },
+    ])
+      assert.equal(content(base({}), entry), 'others', JSON.stringify(entry));
+    assert.equal(content(base({}), { chain: { name: 'VIRLAN-FWD-lab' } }), 'own');
+    assert.deepEqual(
+      savedTables("# Table `raw' is incompatible, use 'nft' tool.\n*filter\n:INPUT\nCOMMIT\n*nat\n"),
+      ['raw', 'filter', 'nat'],
+    );
+  },
+);
 
 firewall('the rules of a listing are counted, also across line breaks', () => {
   const listing = [

@@ -259,6 +259,7 @@ observes('a route is missing only if the link is up and has the address', () => 
 
 const host: HostReading = {
   ...reading,
+  leftovers: [],
   rules: [
     { backend: 'nftables', family: 'ipv4', lines: ['table ip virlan-br0 {', '\t\taccept', '}'] },
     { backend: 'iptables', family: 'ipv4', lines: [] },

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { filterLines, parseNftChains, parseSavedChains } from '../../src/other-firewalls/chains.ts';
+import { parseNftChains, parseSavedChains, savedLines } from '../../src/other-firewalls/chains.ts';
 import { zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
 import {
   type Chain,
@@ -369,9 +369,10 @@ others('listings of nft and iptables are parsed, and unknown parts are skipped',
   ]);
   const save =
     '*nat\n:FORWARD DROP [0:0]\nCOMMIT\n*filter\n:FORWARD DROP [1:2]\n:X - [0:0]\n-A X -j DROP\nCOMMIT\n';
-  assert.deepEqual(filterLines(save), [':FORWARD DROP [1:2]', ':X - [0:0]', '-A X -j DROP']);
-  assert.deepEqual(parseSavedChains(filterLines(save)), [chain('FORWARD', 'drop'), chain('X')]);
-  assert.deepEqual(filterLines(''), []);
+  const filter = savedLines(save).get('filter') ?? [];
+  assert.deepEqual(filter, [':FORWARD DROP [1:2]', ':X - [0:0]', '-A X -j DROP']);
+  assert.deepEqual(parseSavedChains(filter, 'ip', 'filter'), [chain('FORWARD', 'drop'), chain('X')]);
+  assert.deepEqual(savedLines(''), new Map());
 });
 
 others('arbitrary listings are parsed or refused, and never taken for rules of virlan', () => {
@@ -383,7 +384,7 @@ others('arbitrary listings are parsed or refused, and never taken for rules of v
         assert(error instanceof Error);
       }
       const lines = text.split('\n');
-      const chains = parseSavedChains(lines);
+      const chains = parseSavedChains(lines, 'ip', 'filter');
       const found = { ...ufw(text, ...lines), chains: [...chains, chain('DOCKER-USER')] };
       assert.deepEqual(foundRules(bridge, found), { docker: [], ufw: [], firewalld: [] });
       wanted(found);

@@ -402,6 +402,8 @@ function stepText(step: Step): string {
     case 'claim links':
     case 'release links':
       return `${step.kind} from ${step.manager}`;
+    case 'remove leftovers':
+      return `${step.kind} ${step.flavour}`;
     case 'set mode':
       return `${step.path} ${step.from.toString(8)} → ${step.to.toString(8)}`;
     case 'write reservations':

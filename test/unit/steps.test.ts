@@ -107,6 +107,10 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '- firewall (iptables): iptables chains VIRLAN-…-br0',
   ],
   [
+    { kind: 'remove leftovers', flavour: 'legacy', family: 'ipv4', bridge },
+    '- firewall (iptables-legacy): iptables chains VIRLAN-…-br0',
+  ],
+  [
     { kind: 'write reservations', network: on, bridge, missing: ['a', 'b'], stale: ['c'] },
     '~ /var/lib/dnsmasq/br0/hostsfile: 3 of its lines',
     '+ a',

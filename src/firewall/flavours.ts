@@ -1,0 +1,66 @@
+// The two flavours of iptables: on nf_tables, and on the tables of earlier kernels. The rules of one are
+// invisible to the programs of the other, and both decide about packets.
+import type { Family } from '../address/ip.ts';
+import type { System } from '../system/system.ts';
+import type { RulesPlace } from './backend.ts';
+import { ownLines, replaceScript } from './iptables.ts';
+import { type Flavour, iptablesPrefix, type RulesReader } from './rules-reader.ts';
+
+/** Files of the kernel that name the tables of the flavour `legacy`. */
+const legacyTables: Readonly<Record<Family, string>> = {
+  ipv4: '/proc/net/ip_tables_names',
+  ipv6: '/proc/net/ip6_tables_names',
+};
+
+/** Returns whether the kernel has tables of iptables-legacy: nft does not list them, nor report changes. */
+export function hasLegacyTables(readFile: System['readFile'], family: Family): boolean {
+  return (readFile(legacyTables[family]) ?? '') !== '';
+}
+
+/** Returns the flavour that `iptables` is not; null where that is unknown. */
+export function otherFlavour({ leadsTo }: Pick<System, 'leadsTo'>): Flavour | null {
+  const program = leadsTo('iptables-save') ?? '';
+  if (program.includes('legacy')) return 'nft';
+  return program.includes('nft') ? 'legacy' : null;
+}
+
+/** virlan's rules of the flavour that `iptables` is not, as after another one was selected. */
+export interface Leftover {
+  readonly family: Family;
+  readonly flavour: Flavour;
+}
+
+/** Returns virlan's leftovers for a bridge; one process for each family, and none where there are no tables. */
+export async function listLeftovers(
+  system: Pick<System, 'leadsTo' | 'readFile' | 'isInstalled'>,
+  reader: RulesReader,
+  bridge: string,
+  families: readonly Family[],
+): Promise<Leftover[]> {
+  const flavour = otherFlavour(system);
+  if (flavour === null) return [];
+  const places = families.filter(
+    family =>
+      system.isInstalled(`${iptablesPrefix[family]}-${flavour}-save`) &&
+      (flavour === 'nft' || hasLegacyTables(system.readFile, family)),
+  );
+  const found = await Promise.all(
+    places.map(async family => {
+      const lines = ownLines(bridge, await reader.savedByFlavour(flavour, family));
+      return lines.length === 0 ? [] : [{ family, flavour }];
+    }),
+  );
+  return found.flat();
+}
+
+/** Removes virlan's rules of one flavour. Throws CommandError. */
+export async function removeLeftover(
+  system: Pick<System, 'run'>,
+  reader: RulesReader,
+  { bridge, family }: RulesPlace,
+  flavour: Flavour,
+): Promise<void> {
+  const listing = ownLines(bridge, await reader.savedByFlavour(flavour, family));
+  const program = `${iptablesPrefix[family]}-${flavour}-restore`;
+  await system.run(program, ['--noflush', '--wait', '5'], { input: replaceScript(bridge, null, listing) });
+}
