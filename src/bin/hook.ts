@@ -12,27 +12,16 @@ import { paths } from '../system/paths.ts';
 /** The exit code that tells hooks/qemu to keep the machine from starting. */
 const abortExitCode = 75;
 
+function readXml(): string {
+  return readFileSync(0, 'utf8');
+}
+
 async function dispatch(driver: string, operation: string): Promise<HookOutcome> {
   if (driver === 'qemu' && operation === 'prepare') {
-    return prepareMachine(readFileSync(0, 'utf8'), loadConfig(paths.config));
+    return prepareMachine(readXml(), loadConfig(paths.config));
   }
-  if (driver === 'network' && operation === 'port-created') {
-    const { plugNic } = await import('../operations/plug-nic.ts');
-    return plugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
-  }
-  if (driver === 'network' && operation === 'port-deleted') {
-    const { unplugNic } = await import('../operations/plug-nic.ts');
-    return unplugNic(readFileSync(0, 'utf8'), loadConfig(paths.config));
-  }
-  if (driver === 'network' && operation === 'updated') {
-    const { updateNetwork } = await import('../operations/update-network.ts');
-    return updateNetwork(readFileSync(0, 'utf8'), loadConfig(paths.config));
-  }
-  if (driver === 'daemon' && (operation === 'start' || operation === 'reload')) {
-    const { startDaemon } = await import('../operations/start-daemon.ts');
-    return startDaemon(loadConfig(paths.config));
-  }
-  return { events: [], abort: null };
+  const { handleOtherHook } = await import('../operations/other-hooks.ts');
+  return handleOtherHook(driver, operation, readXml, () => loadConfig(paths.config));
 }
 
 async function main(): Promise<number> {

@@ -18,6 +18,11 @@ export interface OtherNetwork {
   readonly isReached: boolean;
 }
 
+/**
+ * `others`: a machine uses no MAC and no address that belongs to somebody else. `strict`: it uses only its own.
+ */
+export type GuardMode = 'others' | 'strict' | 'no';
+
 /** A `[network.NAME]` section, checked and with its defaults filled in. */
 export interface NetworkConfig {
   readonly name: string;
@@ -49,6 +54,8 @@ export interface NetworkConfig {
   readonly defaultNetwork: 'auto' | 'remove' | 'replace' | 'keep';
   readonly leaseTimeSeconds: number | 'infinite';
   readonly onError: 'start' | 'abort';
+  /** What a machine may send, unless its metadata says otherwise. */
+  readonly guard: GuardMode;
   readonly hosts: readonly FixedHost[];
 }
 

@@ -140,6 +140,16 @@ export const networkKeys: Explanations<NetworkSection> = {
       abort: 'it does not start, and libvirt shows the reason',
     },
   },
+  guard: {
+    note: 'what machines may send: others | strict | no',
+    text: 'Which frames of machines are dropped. Needs nftables, also where `firewall` is `iptables`. With `mode = open` it is always `no`. A machine can have another value in its definition; see docs/guard.md.',
+    choices: {
+      others:
+        'those with the MAC or the address of the host, of another machine or of a `[host.NAME]`; answers of DHCP servers, router advertisements, redirects and frames of the spanning tree',
+      strict: 'all that are not sent from the MAC and the addresses that are reserved for the machine',
+      no: 'none',
+    },
+  },
 };
 
 export const hostKeys: Explanations<HostSection> = {

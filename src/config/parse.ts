@@ -152,6 +152,8 @@ function makeNetwork(
     defaultNetwork: values['default-network'],
     leaseTimeSeconds: values['lease-time'],
     onError: values['on-error'],
+    // An open network has no rules at all.
+    guard: values.mode === 'open' ? 'no' : values.guard,
     hosts,
   };
 }

@@ -139,6 +139,7 @@ export const networkSection = v.strictObject({
     '1h',
   ),
   'on-error': v.optional(oneOf('start', 'abort'), 'start'),
+  guard: v.optional(oneOf('others', 'strict', 'no'), 'others'),
 });
 
 /** The keys of a `[host.NAME]` section; all are required. */

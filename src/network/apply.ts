@@ -3,6 +3,7 @@ import { findDnsmasq } from '../dnsmasq/process.ts';
 import { WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
+import { listGuard } from '../guard/table.ts';
 import { system } from '../system/system.ts';
 import { readApplied, writeApplied } from './applied-record.ts';
 import { failureOf, recordDnsmasq } from './record-changes.ts';
@@ -62,15 +63,26 @@ export function joinApplied(first: Applied, second: Applied): Applied {
   return { ...joinOutcomes(first, second), unrecorded: [...first.unrecorded, ...second.unrecorded] };
 }
 
-type RulesStep = StepOf<'load rules'> | StepOf<'remove rules'>;
+type RulesStep =
+  | StepOf<'load rules'>
+  | StepOf<'remove rules'>
+  | StepOf<'load guard'>
+  | StepOf<'remove guard'>;
 
 function isRulesStep(step: Step): step is RulesStep {
-  return step.kind === 'load rules' || step.kind === 'remove rules';
+  return ['load rules', 'remove rules', 'load guard', 'remove guard'].includes(step.kind);
 }
 
 /** Records what the kernel lists after a change of rules: any later difference is drift. */
 async function recordRules(step: RulesStep): Promise<void> {
-  const { backend, family, bridge } = step;
+  const { bridge } = step;
+  if (step.kind === 'load guard') {
+    const { lines } = await listGuard(system, bridge);
+    const guard = { table: step.guard.table, listing: [...lines] };
+    return writeApplied(bridge, { ...readApplied(bridge), guard });
+  }
+  if (step.kind === 'remove guard') return writeApplied(bridge, { ...readApplied(bridge), guard: null });
+  const { backend, family } = step;
   const loaded =
     step.kind === 'remove rules'
       ? []

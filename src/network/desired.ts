@@ -14,7 +14,14 @@ import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { linkMac } from '../identity/formula.ts';
 import type { Wanted } from '../identity/reservation-files.ts';
 import { type LinkManagerName, managerFile } from './link-managers.ts';
-import type { DesiredNetwork, DesiredTap, HostState, ObservedNetwork } from './state.ts';
+import type {
+  DesiredNetwork,
+  DesiredTap,
+  FoundGuard,
+  GuardState,
+  HostState,
+  ObservedNetwork,
+} from './state.ts';
 import { ipForward, linkSysctl } from './sysctl.ts';
 
 /** The input of the desired state besides the configuration. */
@@ -34,7 +41,7 @@ export interface HostFacts extends DnsmasqHost {
    */
   readonly keepsIpv6Off: boolean;
   /** Taps of running machines on the network, according to libvirt; `mtu` is null where it names none. */
-  readonly taps: readonly (Omit<DesiredTap, 'mtu'> & { readonly mtu: number | null })[];
+  readonly taps: readonly (Omit<DesiredTap, 'mtu' | 'isGuarded'> & { readonly mtu: number | null })[];
   /** Follows from the ledger; null when it, or the hostsfile, cannot be read. */
   readonly wanted: Wanted | null;
   /** The links of the host's default routes; not read where the rules do not depend on them. */
@@ -82,7 +89,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
       addresses: [{ ip: network.gateway, prefixLength: subnet.length, broadcast: broadcastOf(subnet) }],
     },
     dummy: { name: dummyName(bridge), state: host.hasDummy ? dummyState : null },
-    taps: host.taps.map(tap => ({ ...tap, mtu: tap.mtu ?? network.mtu })),
+    taps: host.taps.map(tap => ({ ...tap, mtu: tap.mtu ?? network.mtu, isGuarded: false })),
     excludesGuestRoots: true,
     managerFiles: new Map(
       host.linkManagers.map(manager => [manager, managerFile(manager, bridge, dummyName(bridge))]),
@@ -104,11 +111,25 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
       return ruleset === null ? [] : rulesScripts(ruleset, backend.chosen, host.backends, host.lacking);
     }),
     treatment: { subnet: formatPrefix(subnet), isTranslated: network.mode === 'nat' },
+    guard: null,
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     modes: requiredModes(bridge),
     reservations: host.wanted === null ? { kind: 'leave' } : { kind: 'exactly', network, ...host.wanted },
   };
   return { network: desired, backend };
+}
+
+/**
+ * Returns a desired network with its guard. The guard depends on what runs right now, and is read after the
+ * rest.
+ */
+export function withGuard(desired: DesiredNetwork, guard: GuardState | null): DesiredNetwork {
+  const guarded = new Set(guard?.taps.map(({ tap }) => tap));
+  return {
+    ...desired,
+    guard,
+    taps: desired.taps.map(tap => ({ ...tap, isGuarded: guarded.has(tap.name) })),
+  };
 }
 
 /** Returns the state without the network: the goal of `down` where the host had nothing before virlan. */
@@ -124,6 +145,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     sysctls: new Map(),
     rules: [],
     treatment: null,
+    guard: null,
     dnsmasq: { conf: null, runs: false },
     modes: new Map(),
     reservations: { kind: 'leave' },
@@ -146,10 +168,15 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
       present && loaded !== null ? [{ backend, family, bridge, role: 'primary', script: loaded }] : [],
     ),
     treatment: before.treatment,
+    guard: guardBefore(before.guard),
     dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
     modes: new Map(),
     reservations: { kind: 'leave' },
   };
+}
+
+function guardBefore({ present, loaded, elements }: FoundGuard): GuardState | null {
+  return present && loaded !== null ? { table: loaded, belongings: elements, taps: [] } : null;
 }
 
 /** Returns the settings that the host needs while any network is up whose machines reach others through it. */

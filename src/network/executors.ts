@@ -9,6 +9,7 @@ import { messageOf, WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
+import { correct, putInForce, withdrawGuard } from '../guard/guard.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
@@ -108,6 +109,16 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     run: ({ family, bridge, flavour }) =>
       removeLeftover(system, createRulesReader(system), { bridge, family }, flavour),
   },
+  'load guard': {
+    kind: 'single',
+    run: ({ bridge, guard: { table, belongings, taps } }) =>
+      putInForce(bridge, table, [belongings, ...taps.map(({ elements }) => elements)], taps),
+  },
+  'change guard': {
+    kind: 'single',
+    run: ({ bridge, missing, surplus, taps }) => correct(bridge, surplus, missing, taps),
+  },
+  'remove guard': { kind: 'single', run: ({ bridge }) => withdrawGuard(bridge) },
   'allow in': { kind: 'single', run: step => allow(system, step) },
   'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
   'write reservations': { kind: 'single', run: ({ network }) => syncReservations(network) },

@@ -3,11 +3,13 @@
 import type { Mac } from '../address/mac.ts';
 import { VirlanError } from '../errors.ts';
 import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
+import type { GuardListing } from '../guard/listing.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
 import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
 import type {
   BridgeState,
   DesiredNetwork,
+  FoundGuard,
   FoundRules,
   LinkAddress,
   ObservedNetwork,
@@ -35,6 +37,7 @@ export interface AppliedState {
   readonly treatment: Treatment | null;
   /** The process of dnsmasq and the index of the bridge that it bound its sockets to; null if not known. */
   readonly dnsmasq: { readonly pid: number; readonly linkIndex: number } | null;
+  readonly guard: { readonly table: string; readonly listing: readonly string[] } | null;
   /** The options that ports of the bridge had, by tap. */
   readonly ports: Readonly<Record<string, PortOptions>>;
 }
@@ -43,6 +46,7 @@ export interface AppliedState {
 export interface HostReading extends LinksAndRoutes {
   readonly rules: readonly RulesListing[];
   readonly leftovers: ObservedNetwork['leftovers'];
+  readonly guard: GuardListing;
   readonly applied: AppliedState;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
@@ -86,6 +90,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     treatment: applied.treatment,
     rules: reading.rules.map(listing => observeRules(listing, applied)),
     leftovers: reading.leftovers,
+    guard: observeGuard(reading),
     dnsmasq: { ...reading.dnsmasq, isUnbound: isUnbound(link, reading) },
     modes: reading.modes,
     published: reading.published,
@@ -108,7 +113,7 @@ function observeTaps({ taps }: DesiredNetwork, { links, applied }: HostReading):
     .map(({ name, up, mtu, master, port }) => {
       // The kernel forgets a port's options when it leaves its bridge.
       const options = port?.options ?? applied.ports[name] ?? {};
-      return { name, up, mtu, master, options };
+      return { name, up, mtu, master, options, groupForwardMask: port?.groupForwardMask ?? 0 };
     });
 }
 
@@ -157,6 +162,16 @@ function observeRules({ backend, family, lines }: RulesListing, { rules }: Appli
     loaded: record?.script ?? null,
     present: lines.length > 0,
     drift: isComparable ? compareListings(record.listing, lines) : [],
+  };
+}
+
+function observeGuard({ guard: { lines, elements }, applied: { guard: record } }: HostReading): FoundGuard {
+  const isComparable = record !== null && lines.length > 0;
+  return {
+    present: lines.length > 0,
+    loaded: record?.table ?? null,
+    drift: isComparable ? compareListings(record.listing, lines) : [],
+    elements,
   };
 }
 

@@ -1,6 +1,7 @@
 // The planner: derives ordered steps from the desired and the observed state. Pure.
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { RulesScript } from '../firewall/backend.ts';
+import { countElements, elementsWithout, joinElements } from '../guard/elements.ts';
 import type { RulesByFirewall } from '../other-firewalls/model.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
 import { linkManagerNames } from './link-managers.ts';
@@ -15,7 +16,7 @@ import type {
   PortOptions,
   TapState,
 } from './state.ts';
-import { newPortOptions } from './state.ts';
+import { guardedPortMask, newPortOptions } from './state.ts';
 import type { Step } from './steps.ts';
 
 /**
@@ -31,12 +32,14 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   const dnsmasq = planDnsmasq(desired, observed);
   const companions = loads('companion');
   const managers = planManagers(desired, observed);
+  const guard = planGuard(desired, observed);
   if (desired.link === null)
-    return [...dnsmasq, ...links, ...loads('primary'), ...companions, ...removals, ...managers];
+    return [...dnsmasq, ...links, ...loads('primary'), ...companions, ...removals, ...guard, ...managers];
   const sysctls = planSysctls(desired.sysctls, observed.link === null ? new Map() : observed.sysctls);
   return [
     ...managers,
     ...loads('primary'),
+    ...guard,
     ...links,
     ...sysctls,
     ...removals,
@@ -116,9 +119,15 @@ function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): 
       ...setLink(tap.name, { attribute: 'mtu', from: found.mtu, to: tap.mtu }),
       ...setLink(tap.name, { attribute: 'bridge', from: found.master, to: bridge }),
       ...planOptions(found, tap.isolated ? { ...found.options, isolated: true } : found.options),
+      ...(tap.isGuarded ? planGuardedPort(found) : []),
       ...(tap.up ? setLink(tap.name, { attribute: 'state', from: upOrDown(found.up), to: 'up' }) : []),
     ];
   });
+}
+
+function planGuardedPort({ name, master, groupForwardMask }: TapState): Step[] {
+  const from = master === null ? 0 : groupForwardMask;
+  return setLink(name, { attribute: 'group_fwd_mask', from, to: from | guardedPortMask });
 }
 
 /** A port that is new in a bridge has the options of a new port. */
@@ -230,6 +239,19 @@ function planConnections(
 
 function planLeftovers({ bridge }: DesiredNetwork, { leftovers }: ObservedNetwork): Step[] {
   return leftovers.map(({ family, flavour }) => ({ kind: 'remove leftovers', family, flavour, bridge }));
+}
+
+/** A table whose rules are right keeps its counters: only elements are changed. */
+function planGuard({ bridge, guard }: DesiredNetwork, { guard: found }: ObservedNetwork): Step[] {
+  if (guard === null) return found.present ? [{ kind: 'remove guard', bridge }] : [];
+  if (!found.present || found.loaded !== guard.table || found.drift.length > 0)
+    return [{ kind: 'load guard', bridge, guard, drift: found.drift }];
+  const wanted = joinElements([guard.belongings, ...guard.taps.map(({ elements }) => elements)]);
+  const missing = elementsWithout(wanted, found.elements);
+  const surplus = elementsWithout(found.elements, wanted);
+  return countElements(missing) + countElements(surplus) === 0
+    ? []
+    : [{ kind: 'change guard', bridge, taps: guard.taps, missing, surplus }];
 }
 
 /**

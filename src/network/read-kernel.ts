@@ -5,12 +5,14 @@ import type { BackendName } from '../firewall/backend.ts';
 import { backends, type UsableFamilies, usableFamilies } from '../firewall/backends.ts';
 import { listLeftovers } from '../firewall/flavours.ts';
 import type { RulesReader } from '../firewall/rules-reader.ts';
+import { parseGuardListing } from '../guard/listing.ts';
+import { listGuard } from '../guard/table.ts';
 import { type System, system } from '../system/system.ts';
 import { isKernelReplaced } from './kernel.ts';
 import { type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import type { HostReading, RulesListing } from './observe.ts';
 
-export type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules' | 'leftovers'>;
+export type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules' | 'leftovers' | 'guard'>;
 
 /** Runs the programs that list the kernel's state, all at once. */
 export async function readKernel(
@@ -19,13 +21,14 @@ export async function readKernel(
   families: UsableFamilies,
   reader: RulesReader,
 ): Promise<KernelReading> {
-  const [linksAndRoutes, rules, leftovers] = await Promise.all([
+  const [linksAndRoutes, rules, leftovers, guard] = await Promise.all([
     readLinksAndRoutes(system),
     listRules(reader, bridge, listed, families),
     // Rules that virlan has not loaded since the host booted do not exist.
     listed.length === 0 ? [] : listLeftovers(system, reader, bridge, families.iptables),
+    listed.includes('nftables') ? listGuard(system, bridge) : parseGuardListing(''),
   ]);
-  return { ...linksAndRoutes, rules, leftovers };
+  return { ...linksAndRoutes, rules, leftovers, guard };
 }
 
 /** Runs ip, to read the links and routes of all families. */

@@ -3,6 +3,7 @@ import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixO
 import type { Mac } from '../address/mac.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import type { Leftover } from '../firewall/flavours.ts';
+import type { Elements } from '../guard/elements.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import type { Published } from '../identity/reservation-files.ts';
 import type { LinkManagerName } from './link-managers.ts';
@@ -68,6 +69,8 @@ export interface DesiredTap {
   readonly mtu: number;
   /** True if libvirt isolates it. Otherwise its isolation is left as it is. */
   readonly isolated: boolean;
+  /** True if the guard looks at its frames. */
+  readonly isGuarded: boolean;
 }
 
 /** A tap as found. */
@@ -79,7 +82,16 @@ export interface TapState {
   readonly master: string | null;
   /** Describes its port; a tap in no bridge keeps the options of its last port. */
   readonly options: PortOptions;
+  /** Of its port; 0 if it is in no bridge. See `RootPort`. */
+  readonly groupForwardMask: number;
 }
+
+/**
+ * The mask of a guarded port: frames to the addresses that bridges reserve pass the guard, which drops them.
+ * Otherwise the bridge takes part in a guest's spanning tree, and learns the senders of these frames, without
+ * that any rule sees them (br_handle_frame in net/bridge/br_input.c). Pause frames, bit 1, are always dropped.
+ */
+export const guardedPortMask = 0xfffd;
 
 /** A link that somebody else put into the bridge. Its name is hostile. */
 export interface OtherPort {
@@ -110,6 +122,11 @@ export type LinkChange =
   /** The bridge that the link is in; null for none. */
   | { readonly attribute: 'bridge'; readonly from: string | null; readonly to: string | null };
 
+/** Returns whether a change makes a port that of a machine that is guarded. */
+export function isForGuard(change: LinkChange): boolean {
+  return change.attribute === 'group_fwd_mask' && (change.to & guardedPortMask) === guardedPortMask;
+}
+
 /** A difference between virlan's rules in the kernel and those it loaded. */
 export type RuleDrift =
   | { readonly kind: 'missing' | 'added'; readonly rule: string }
@@ -124,6 +141,33 @@ export interface FoundRules {
   readonly loaded: string | null;
   readonly present: boolean;
   readonly drift: readonly RuleDrift[];
+}
+
+/** A tap that is guarded, and the elements that are about it. */
+export interface TapElements {
+  readonly tap: string;
+  readonly index: number;
+  /** Of its machine. */
+  readonly uuid: string;
+  readonly elements: Elements;
+}
+
+/** The guard of a bridge: its table, and what the sets contain. */
+export interface GuardState {
+  /** The text of the table without elements. */
+  readonly table: string;
+  readonly belongings: Elements;
+  readonly taps: readonly TapElements[];
+}
+
+/** The guard as found. */
+export interface FoundGuard {
+  readonly present: boolean;
+  /** The table that virlan loaded last; null when it is not known. */
+  readonly loaded: string | null;
+  /** Differences of the rules; those of the elements are not in it. */
+  readonly drift: readonly RuleDrift[];
+  readonly elements: Elements;
 }
 
 /** virlan's lines of the hostsfile and of the file of names: left as they are, or exactly these. */
@@ -155,6 +199,7 @@ export interface DesiredNetwork {
   readonly rules: readonly RulesScript[];
   /** Null where it does not matter. */
   readonly treatment: Treatment | null;
+  readonly guard: GuardState | null;
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
   /** By path: the mode that it must have at least, if it exists. */
   readonly modes: ReadonlyMap<string, number>;
@@ -187,6 +232,7 @@ export interface ObservedNetwork {
   readonly treatment: Treatment | null;
   /** virlan's rules of the flavour of iptables that is not selected. */
   readonly leftovers: readonly Leftover[];
+  readonly guard: FoundGuard;
   readonly dnsmasq: {
     readonly conf: string | null;
     readonly pid: number | null;

@@ -56,7 +56,7 @@ export function loadRulesSideBySide(groups: readonly Group[]): Group[] {
 }
 
 function loadsRules(steps: readonly Step[]): boolean {
-  return steps.every(({ kind }) => kind === 'load rules');
+  return steps.every(({ kind }) => kind === 'load rules' || kind === 'load guard');
 }
 
 /**

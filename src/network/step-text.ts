@@ -3,7 +3,7 @@ import { type Family, formatIp } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import type { OtherFirewallChange } from '../other-firewalls/registry.ts';
-import { formatAddress, type LinkAddress, type LinkChange, type RuleDrift } from './state.ts';
+import { formatAddress, isForGuard, type LinkAddress, type LinkChange, type RuleDrift } from './state.ts';
 
 /** The text of a step in a plan. */
 export interface Description {
@@ -38,6 +38,7 @@ export function describeLinkChange(step: { readonly link: string } & LinkChange)
     const leaves = step.from === null ? '' : `, out of ${step.from}`;
     return line('~', link, step.to === null ? `out of ${step.from}` : `into ${step.to}${leaves}`);
   }
+  if (isForGuard(step)) return line('~', link, 'frames to bridges pass the guard');
   if (step.attribute === 'group_fwd_mask')
     return line('~', link, 'out of the spanning tree, whose root it led to');
   const { from, to } = linkValues(step);

@@ -7,6 +7,8 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import type { Leftover } from '../firewall/flavours.ts';
+import { countElements, type Elements } from '../guard/elements.ts';
+import { guardTable } from '../guard/ruleset.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
@@ -16,9 +18,12 @@ import {
   type DummyState,
   formatAddress,
   formatDestination,
+  type GuardState,
+  isForGuard,
   type LinkAddress,
   type LinkChange,
   type RuleDrift,
+  type TapElements,
   type Treatment,
 } from './state.ts';
 import {
@@ -80,6 +85,20 @@ interface StepFields {
   'end connections': { readonly bridge: string; readonly from: Treatment; readonly to: Treatment };
   /** Removes virlan's rules of the flavour of iptables that is not selected. */
   'remove leftovers': Leftover & { readonly bridge: string };
+  /** Loads the table of the guard with all its elements. */
+  'load guard': {
+    readonly bridge: string;
+    readonly guard: GuardState;
+    readonly drift: readonly RuleDrift[];
+  };
+  /** Changes elements of the guard's sets. `taps` are all that are guarded. */
+  'change guard': {
+    readonly bridge: string;
+    readonly taps: readonly TapElements[];
+    readonly missing: Elements;
+    readonly surplus: Elements;
+  };
+  'remove guard': { readonly bridge: string };
   /** Adds rules in the place of another program's firewall. */
   'allow in': OtherFirewallChange;
   'withdraw from': OtherFirewallChange;
@@ -153,8 +172,9 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
   'set link': {
     describe: describeLinkChange,
     unit: ({ link, attribute }) => ({ kind: 'link-attribute', link, attribute }),
-    check({ link, attribute }, bridge) {
-      if (attribute === 'group_fwd_mask') return 'stp';
+    check(step, bridge) {
+      const { link, attribute } = step;
+      if (attribute === 'group_fwd_mask') return isForGuard(step) ? 'rules' : 'stp';
       if (link === dummyName(bridge) || (link !== bridge && attribute === 'mtu')) return 'settings';
       if (link !== bridge) return 'taps';
       return ['stp', 'priority', 'forward delay'].includes(attribute) ? 'stp' : 'bridge';
@@ -162,6 +182,7 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     fault(step, bridge) {
       if (step.attribute === 'state') return `${step.link} is ${step.from}`;
       if (step.attribute === 'bridge') return `${step.link} is not in ${bridge}`;
+      if (isForGuard(step)) return `frames of ${step.link} to bridges do not pass the guard`;
       if (step.attribute === 'group_fwd_mask')
         return `a guest's bridge, behind ${step.link}, is the root of the spanning tree`;
       const { from, to } = linkValues(step);
@@ -259,6 +280,36 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     check: () => 'rules',
     fault: ({ flavour }) => `rules of virlan's are left in iptables-${flavour}, which is not selected`,
   },
+  'load guard': {
+    describe: ({ bridge, guard: { taps }, drift }) =>
+      line(
+        drift.length === 0 ? '+' : '~',
+        'guard',
+        `table ${guardTable(bridge)}, ${taps.length} ${taps.length === 1 ? 'tap' : 'taps'}`,
+        drift.map(describeDrift),
+      ),
+    unit: guardUnit,
+    check: () => 'rules',
+    fault: ({ bridge, drift: [first] }) =>
+      first === undefined
+        ? `the guard of ${bridge} is missing`
+        : `the guard of ${bridge} was changed: ${driftFault(first)}`,
+  },
+  'change guard': {
+    describe({ bridge, missing, surplus }) {
+      const counts = [`${countElements(missing)} more`, `${countElements(surplus)} less`];
+      return line('~', 'guard', `table ${guardTable(bridge)}, elements: ${counts.join(', ')}`);
+    },
+    unit: guardUnit,
+    check: () => 'rules',
+    fault: ({ bridge }) => `the guard of ${bridge} does not know all MACs and addresses`,
+  },
+  'remove guard': {
+    describe: ({ bridge }) => line('-', 'guard', `table ${guardTable(bridge)}`),
+    unit: guardUnit,
+    check: () => 'rules',
+    fault: ({ bridge }) => `the guard of ${bridge} is not needed`,
+  },
   'allow in': {
     describe: step =>
       line('+', step.firewall, `lets ${step.bridge} pass, ${lineCount(step)}`, describeRules(step)),
@@ -333,15 +384,17 @@ const notEssential: readonly StepName[] = [
   'claim links',
   'release links',
   'remove leftovers',
+  'load guard',
+  'change guard',
 ];
 
 /**
  * Returns whether a network must not be established, or count as taken down, without a step. A kernel may lack the
- * rules of IPv6, and that which fills in checksums, a host the program that ends connections, and a manager of links
+ * rules of IPv6 and of bridges, and that which fills in checksums, a host the program that ends connections, and a manager of links
  * may refuse to read its files.
  */
 export function isEssential(step: Step): boolean {
-  if (notEssential.includes(step.kind)) return false;
+  if (notEssential.includes(step.kind) || (step.kind === 'set link' && isForGuard(step))) return false;
   return step.kind !== 'load rules' || (step.family !== 'ipv6' && step.role === 'primary');
 }
 
@@ -361,6 +414,10 @@ function managerUnit({
   readonly bridge: string;
 }): Unit {
   return { kind: 'file', path: linkManagers[manager].path(bridge) };
+}
+
+function guardUnit({ bridge }: { readonly bridge: string }): Unit {
+  return { kind: 'guard', bridge };
 }
 
 function otherFirewallUnit({ firewall, bridge }: OtherFirewallChange): Unit {

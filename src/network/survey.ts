@@ -13,7 +13,7 @@ import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
-import { desiredNetwork } from './desired.ts';
+import { desiredNetwork, withGuard } from './desired.ts';
 import { readLacking } from './lacking.ts';
 import { defaultLinks, hasGlobalIpv6, knownSubnets } from './links.ts';
 import { observeNetwork } from './observe.ts';
@@ -21,7 +21,9 @@ import { bootId, recordedNetwork } from './original-state.ts';
 import { planNetwork, planOtherFirewalls } from './plan.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
+import { type DesiredGuard, readDesiredGuard } from './read-guard.ts';
 import {
+  type KernelReading,
   kernelHasIpv6,
   readFamilies,
   readIpv6Addresses,
@@ -123,9 +125,12 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
   const { backend, lacking, reservations } = files;
-  const desired = needsDefaultLinks(network)
+  const own = needsDefaultLinks(network)
     ? desiredNetwork(network, { ...files.facts, defaultLinks: defaultLinks(kernel) }).network
     : files.desired;
+  // After the listing, see readDesiredGuard.
+  const { guard, warnings: guardWarnings } = readGuard(network, own, kernel);
+  const desired = withGuard(own, guard);
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
@@ -145,10 +150,23 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
       ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
+      ...guardWarnings,
     ],
     reach: findReach(network, kernel),
     damage: reservations.kind === 'known' ? null : reservations.error,
   };
+}
+
+/** Without a ledger nobody knows what belongs to whom: the guard that is there stays as it is. */
+function readGuard(network: NetworkConfig, { link }: DesiredNetwork, kernel: KernelReading): DesiredGuard {
+  if (link === null) return { guard: null, warnings: [] };
+  try {
+    return readDesiredGuard(network, link.mac, kernel.links);
+  } catch {
+    const { table = null } = readApplied(network.bridge).guard ?? {};
+    const guard = table === null ? null : { table, belongings: kernel.guard.elements, taps: [] };
+    return { guard, warnings: [] };
+  }
 }
 
 async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Promise<OtherFirewallsSurvey> {

@@ -22,6 +22,7 @@ export type Unit =
       readonly bridge: string;
     }
   | { readonly kind: 'connections'; readonly bridge: string }
+  | { readonly kind: 'guard'; readonly bridge: string }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
   | { readonly kind: 'reservations' | 'names'; readonly bridge: string }
   /** The MAC of a machine's NIC in its definition. The machine's name is hostile. */
@@ -46,11 +47,11 @@ export interface Fight {
 }
 
 /**
- * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge is
- * a way that no key of virlan.ini allows.
+ * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge, and
+ * a missing guard, are ways that no key of virlan.ini allows.
  */
 export function isAlwaysRepaired(unit: Unit): boolean {
-  return unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.');
+  return unit.kind === 'guard' || (unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.'));
 }
 
 /** Returns a text that is equal for equal units, for use as a key. */

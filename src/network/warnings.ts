@@ -1,5 +1,6 @@
 // Warnings about a network: problems that virlan cannot or must not repair.
 import type { Lacking } from '../firewall/backend.ts';
+import type { InvalidWish } from '../guard/wishes.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Conflict } from './conflicts.ts';
@@ -28,5 +29,9 @@ export type NetworkWarning =
   | { readonly kind: 'dnsmasq-keeps-configuration'; readonly error: Error }
   /** A record could not be written: of the state before virlan, or of virlan's own changes. */
   | { readonly kind: 'not-recorded'; readonly error: Error }
+  /** nft, without which no machine is guarded, is not installed. */
+  | { readonly kind: 'guard-needs-nft'; readonly bridge: string }
+  /** A part of a machine's metadata is not valid. The machine's name is hostile. */
+  | { readonly kind: 'guard-metadata'; readonly machine: string; readonly wish: InvalidWish }
   /** The ledger or the hostsfile is damaged: reservations are left as they are. */
   | { readonly kind: 'reservations-unknown'; readonly error: Error };

@@ -41,6 +41,13 @@ export type MachineEvent =
       readonly machine: MachineId;
       readonly error: Error;
     }
+  /** The machine runs, and its frames are not looked at. */
+  | {
+      readonly kind: 'guard-failed';
+      readonly network: string;
+      readonly machine: MachineId;
+      readonly error: Error;
+    }
   /** No dnsmasq runs that could be told of a reservation. */
   | { readonly kind: 'dnsmasq-missing'; readonly network: string; readonly machine: MachineId }
   | { readonly kind: 'reservation-retired'; readonly network: string; readonly machine: MachineId }

@@ -44,6 +44,11 @@ function lineOf(event: Event): LogLine {
       const message = `no reservation for ${JSON.stringify(machine.name)} on ${network}: ${error.message}`;
       return failure(message, { network, machine: machine.name, uuid: machine.uuid });
     }
+    case 'guard-failed': {
+      const { network, machine, error } = event;
+      const message = `${JSON.stringify(machine.name)} is not guarded on ${network}: ${error.message}`;
+      return failure(message, { network, machine: machine.name, uuid: machine.uuid });
+    }
     case 'dnsmasq-missing':
       return failure('no dnsmasq runs that could be told of the reservation', {
         network: event.network,

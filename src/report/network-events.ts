@@ -10,9 +10,11 @@ export function changeEvents(
   kind: 'network-established' | 'network-repaired' | 'network-taken-down',
   { done, failed, warnings }: Established,
 ): NetworkEvent[] {
-  const units = groupByUnit(bridge, done).map(({ unit }) => unit);
+  // Elements of the guard come and go with machines.
+  const told = done.filter(step => step.kind !== 'change guard');
+  const units = groupByUnit(bridge, told).map(({ unit }) => unit);
   return [
-    ...(done.length === 0 ? [] : [{ kind, network: name, done, units }]),
+    ...(told.length === 0 ? [] : [{ kind, network: name, done: told, units }]),
     ...failed.map(each => ({ kind: 'step-failed', network: name, failed: each }) as const),
     ...warnings.map(warning => ({ kind: 'network-warning', network: name, warning }) as const),
   ];

@@ -27,6 +27,8 @@ export function unitText(unit: Unit): string {
       return `firewall (${unit.backend}${unit.family === 'ipv6' ? ', IPv6' : ''}) of ${unit.bridge}`;
     case 'connections':
       return `connections on ${unit.bridge}`;
+    case 'guard':
+      return `guard of ${unit.bridge}`;
     case 'other-firewall':
       return `rules for ${unit.bridge} in ${unit.firewall}`;
     case 'reservations':

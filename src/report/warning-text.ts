@@ -1,11 +1,12 @@
 // The texts for warnings about a network. Pure.
+import type { InvalidWish } from '../guard/wishes.ts';
 import { conflictText } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
-import { shellQuoted } from '../text.ts';
+import { excerpt, shellQuoted } from '../text.ts';
 
 /** Describes a warning in one line, with the remedy. Names of other programs' chains in it are hostile. */
 export function warningText(warning: NetworkWarning): string {
@@ -24,6 +25,12 @@ export function warningText(warning: NetworkWarning): string {
       const { bridge, link } = warning;
       return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ip link set dev ${shellQuoted(link)} nomaster`;
     }
+    case 'guard-needs-nft':
+      return `nft is not installed: machines on ${warning.bridge} are not guarded against each other: install nftables, or set guard = no in virlan.ini`;
+    case 'guard-metadata': {
+      const machine = excerpt(warning.machine, maxNameLength);
+      return `${machine}: ${invalidWishText[warning.wish]}`;
+    }
     case 'kernel-replaced':
       return kernelReplacedText(warning.release);
     case 'rules-refused':
@@ -39,6 +46,15 @@ export function warningText(warning: NetworkWarning): string {
       return `the network is made, but its record is not: ${warning.error.message}`;
   }
 }
+
+/** Longest name of a machine in a text, in characters. */
+const maxNameLength = 40;
+
+const invalidWishText: Readonly<Record<InvalidWish, string>> = {
+  guard: 'guard="…" in its metadata is not others, strict or no, and is ignored',
+  allow:
+    '<virlan:allow address="…"/> in its metadata is not an address or a range such as 192.168.100.240-192.168.100.250, and is ignored',
+};
 
 /** The packets that a chain of each hook decides about. */
 const packetsOf: Readonly<Record<HookOnTheWay, string>> = {

@@ -29,6 +29,8 @@ export const paths = {
   /** Locks are taken in this order: that of the network, then that of the ledger. */
   networkLock: '/run/virlan/network.lock',
   ledgerLock: '/run/virlan/ledger.lock',
+  /** A file for each tap that is guarded: guard/bindings.ts. */
+  guard: '/run/virlan/guard',
   /** Held while a probe is on a network: there is one at a time. */
   probeLock: '/run/virlan/probe.lock',
   machineId: '/etc/machine-id',

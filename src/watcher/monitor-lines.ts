@@ -10,13 +10,13 @@ import { counterTable, probeNamespace } from '../diagnosis/probe/names.ts';
 const ofProbe = new RegExp(`^(trace |[a-z]+ (table|chain|rule) ip ${counterTable}( |$))`);
 
 /**
- * Returns whether a line of `nft monitor` may be about rules. virlan's rules have no sets, whose elements
- * come and go.
+ * Returns whether a line of `nft monitor` may be about rules, or about elements of virlan's own sets. Those of
+ * other programs come and go.
  */
 export function isRulesChange(line: string): boolean {
   // When rules change faster than nft reads, it prints "# ERROR: We lost some netlink events!".
   if (line.startsWith('#')) return line.startsWith('# ERROR');
-  return !/^(add|delete|destroy) element /.test(line) && !ofProbe.test(line);
+  return !/^(add|delete|destroy) element (?!\S+ virlan-)/.test(line) && !ofProbe.test(line);
 }
 
 /** Lines of `ip monitor` about the way of IPv4 packets: routes, their rules, forwarding, reverse paths. */

@@ -25,7 +25,8 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
   }
   const { domain } = event;
   const reconcile = { kind: 'reconcile-machine', domain } as const;
-  if (event.kind !== 'domain-lifecycle') return [reconcile];
+  const compare = { kind: 'scan' } as const;
+  if (event.kind !== 'domain-lifecycle') return [compare, reconcile];
   // Machines that refer to libvirt's network `default`, and run or not, decide whether it stays as a
   // pass-through: it is arranged again when they change.
   const arrange = { kind: 'arrange-networks' } as const;
@@ -40,6 +41,7 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
     case 'defined':
       return [reconcile, arrange];
     case 'started':
+      return [compare, reconcile];
     case 'suspended':
     case 'resumed':
     case 'shutdown':

@@ -11,6 +11,8 @@ export interface RouteHandlers {
   startHookTimer(hook: string): () => void;
   report(events: readonly Event[]): void;
   prepareMachine(xml: string): Promise<HookOutcome>;
+  guardMachine(xml: string): Promise<HookOutcome>;
+  releaseMachine(xml: string): Promise<HookOutcome>;
   plugNic(xml: string): Promise<HookOutcome>;
   unplugNic(xml: string): Promise<HookOutcome>;
   updateNetwork(xml: string): Promise<HookOutcome>;
@@ -38,6 +40,8 @@ export function createRoutes(handlers: RouteHandlers): Routes {
   return new Map([
     ['GET /ping', async () => text('virlan\n')],
     ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
+    ['POST /hook/qemu/start', hook('qemu start', xml => handlers.guardMachine(xml))],
+    ['POST /hook/qemu/stopped', hook('qemu stopped', xml => handlers.releaseMachine(xml))],
     ['POST /hook/network/port-created', hook('network port-created', xml => handlers.plugNic(xml))],
     ['POST /hook/network/port-deleted', hook('network port-deleted', xml => handlers.unplugNic(xml))],
     ['POST /hook/network/updated', hook('network updated', xml => handlers.updateNetwork(xml))],

@@ -12,6 +12,7 @@ import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { isWildcard } from '../names/alias.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
+import { guardMachine, releaseMachine } from '../operations/guard-machine.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { plugNic, unplugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
@@ -225,6 +226,8 @@ export class Watcher {
       startHookTimer: hook => this.#metrics.hookSeconds.startTimer({ hook }),
       report: events => this.#report(events),
       prepareMachine: xml => prepareMachine(xml, this.#configuration.current),
+      guardMachine: xml => guardMachine(xml, this.#configuration.current),
+      releaseMachine,
       plugNic: xml => plugNic(xml, this.#configuration.current),
       unplugNic: xml => unplugNic(xml, this.#configuration.current),
       updateNetwork: xml => updateNetwork(xml, this.#configuration.current),

@@ -194,7 +194,7 @@ establish('a changed firewall backend replaces the previous one', async () => {
     const tables = (await execa('nft', ['list', 'tables'])).stdout;
     const chains = save.filter(line => line.startsWith(':VIRLAN')).length;
     const jumps = save.filter(line => /-A [A-Z]+ .*-j VIRLAN/.test(line)).length;
-    listings.push(`${chains} chains, ${jumps} jumps, ${/virlan/.test(tables) ? 'a' : 'no'} table`);
+    listings.push(`${chains} chains, ${jumps} jumps, ${/table ip virlan/.test(tables) ? 'a' : 'no'} table`);
   }
   const nftables = '1 chains, 1 jumps, a table';
   assert.deepEqual(listings, [nftables, '4 chains, 4 jumps, no table', nftables]);
@@ -209,7 +209,7 @@ const changes: { line: string; steps: RegExp[] }[] = [
   { line: 'domain = lab.internal', steps: restart },
   {
     line: '[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:00:10\nip = 192.168.100.10',
-    steps: [/hostsfile 1 of its lines$/, /names 1 of its lines$/],
+    steps: [/^~ guard .* 3 more, 0 less$/, /hostsfile 1 of its lines$/, /names 1 of its lines$/],
   },
 ];
 

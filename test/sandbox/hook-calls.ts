@@ -34,8 +34,14 @@ export async function runHook(
   return { exitCode: run.exitCode, stderr: run.stderr, signal: run.signal };
 }
 
+/** Calls the qemu hook for a machine, which libvirt need not know. */
+export function qemuHook(operation: 'prepare' | 'start' | 'stopped', machine: Machine): Promise<HookRun> {
+  const suboperation = operation === 'stopped' ? 'end' : 'begin';
+  const xml = domainXml({ uuid: randomUUID(), ...machine });
+  return runHook('qemu', [machine.name, operation, suboperation, '-'], xml);
+}
+
 /** Calls the qemu hook's `prepare` for a machine, which libvirt need not know. */
 export function prepare(machine: Machine): Promise<HookRun> {
-  const xml = domainXml({ uuid: randomUUID(), ...machine });
-  return runHook('qemu', [machine.name, 'prepare', 'begin', '-'], xml);
+  return qemuHook('prepare', machine);
 }

@@ -8,6 +8,8 @@ export interface Nic {
   /** The name of the bridge or the libvirt network. */
   source: string;
   mac?: string;
+  /** The host's end, which libvirt names once it has made it. */
+  tap?: string;
 }
 
 export interface Machine {
@@ -31,11 +33,12 @@ function escaped(text: string): string {
   return text.replace(/[&<>"'\n]/g, character => entities[character] ?? character);
 }
 
-function nicXml({ type, source, mac }: Nic): string {
+function nicXml({ type, source, mac, tap }: Nic): string {
   return `
     <interface type='${type}'>
       ${mac ? `<mac address='${mac}'/>` : ''}
       <source ${type}='${escaped(source)}'/>
+      ${tap ? `<target dev='${escaped(tap)}'/>` : ''}
       <model type='virtio'/>
     </interface>`;
 }

@@ -40,6 +40,7 @@ const defaults: NetworkConfig = {
   defaultNetwork: 'auto',
   leaseTimeSeconds: 3600,
   onError: 'start',
+  guard: 'others',
   hosts: [],
 };
 
@@ -279,6 +280,14 @@ const keys: Record<
     invalid: ['', '119', '1m', '1 h', '1y', '1.5h', '-1h', '9999999w'],
   },
   'on-error': { field: 'onError', valid: [['abort', 'abort']], invalid: ['', 'ignore'] },
+  guard: {
+    field: 'guard',
+    valid: [
+      ['strict', 'strict'],
+      ['no', 'no'],
+    ],
+    invalid: ['', 'yes'],
+  },
 };
 
 configuration(

@@ -96,6 +96,7 @@ const all = [
     },
   },
   { kind: 'reservation-failed', network: 'lan', machine, error },
+  { kind: 'guard-failed', network: 'lan', machine, error },
   { kind: 'dnsmasq-silent', network: 'lan', pid: 812 },
   { kind: 'dnsmasq-missing', network: 'lan', machine },
   {

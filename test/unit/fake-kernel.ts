@@ -3,11 +3,13 @@ import assert from 'node:assert/strict';
 import type { Family } from '../../src/address/ip.ts';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
+import { countElements, elementsWithout, joinElements, noElements } from '../../src/guard/elements.ts';
 import type { LinkManagerName } from '../../src/network/link-managers.ts';
 import {
   type BridgeState,
   type DesiredNetwork,
   type DummyState,
+  type FoundGuard,
   type FoundRules,
   type LinkAddress,
   newPortOptions,
@@ -20,6 +22,8 @@ import type { Step, StepOf } from '../../src/network/steps.ts';
 import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
 
 type FoundBackendRules = Omit<FoundRules, 'backend' | 'family'>;
+
+const noGuard: FoundGuard = { present: false, loaded: null, drift: [], elements: noElements };
 
 const noRules: FoundBackendRules = { loaded: null, present: false, drift: [] };
 
@@ -41,6 +45,7 @@ export class FakeKernel {
   /** Those of IPv4. */
   rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
   ipv6Rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
+  guard = noGuard;
   conf: string | null = null;
   pid: number | null = null;
   /** By path. */
@@ -92,6 +97,7 @@ export class FakeKernel {
         families.map(family => ({ backend, family, ...this.#rulesOf(family)[backend] })),
       ),
       treatment: this.treatment,
+      guard: this.guard,
       dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false, isUnbound: false },
       modes: new Map([...this.modes].filter(([path]) => desired.modes.has(path))),
       published: { reservations: this.reservations, names: this.names },
@@ -182,6 +188,23 @@ export class FakeKernel {
       case 'remove rules':
         this.#rulesOf(step.family)[step.backend] = noRules;
         return;
+      case 'load guard': {
+        const { table, belongings, taps } = step.guard;
+        const elements = joinElements([belongings, ...taps.map(tap => tap.elements)]);
+        this.guard = { present: true, loaded: table, drift: [], elements };
+        return;
+      }
+      case 'change guard': {
+        assert(this.guard.present, 'No such file or directory');
+        const { missing, surplus } = step;
+        assert.equal(countElements(elementsWithout(surplus, this.guard.elements)), 0, 'no such element');
+        const left = elementsWithout(this.guard.elements, surplus);
+        this.guard = { ...this.guard, elements: joinElements([left, missing]) };
+        return;
+      }
+      case 'remove guard':
+        this.guard = noGuard;
+        return;
       case 'allow in':
       case 'withdraw from': {
         const { firewall } = step;
@@ -266,11 +289,11 @@ export class FakeKernel {
         return;
       case 'bridge':
         assert(this.link, 'Cannot find device');
-        this.taps.set(link, { ...tap, master: step.to, options: {} });
+        this.taps.set(link, { ...tap, master: step.to, options: {}, groupForwardMask: 0 });
         return;
       case 'group_fwd_mask':
-        assert(this.rootPort?.name === link, 'another port');
-        this.rootPort = { name: link, groupForwardMask: step.to };
+        this.taps.set(link, { ...tap, groupForwardMask: step.to });
+        if (this.rootPort?.name === link) this.rootPort = { name: link, groupForwardMask: step.to };
         return;
       case 'mac':
       case 'stp':

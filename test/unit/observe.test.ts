@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
+import { parseGuardListing } from '../../src/guard/listing.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
 import { isKernelReplaced } from '../../src/network/kernel.ts';
 import {
@@ -264,6 +265,7 @@ const host: HostReading = {
     { backend: 'nftables', family: 'ipv4', lines: ['table ip virlan-br0 {', '\t\taccept', '}'] },
     { backend: 'iptables', family: 'ipv4', lines: [] },
   ],
+  guard: parseGuardListing(''),
   applied: {
     rules: [
       {
@@ -276,6 +278,7 @@ const host: HostReading = {
     addresses: ['10.0.0.1/24'],
     treatment: null,
     dnsmasq: null,
+    guard: null,
     ports: { vnet0: { hairpin: true } },
   },
   sysctls: new Map([
@@ -289,7 +292,7 @@ const host: HostReading = {
 };
 
 function tap(name: string): DesiredTap {
-  return { name, up: true, mtu: 1500, isolated: false };
+  return { name, up: true, mtu: 1500, isolated: false, isGuarded: false };
 }
 
 const desired: DesiredNetwork = {
@@ -383,7 +386,14 @@ observes('the observed state is limited to what is desired, and includes the dri
   assert.equal(observed.link?.mac, mac(1));
   assert.deepEqual(observed.dummy, { mac: mac(3), mtu: 1500, up: false, master: 'br0' });
   assert.deepEqual(observed.ownAddresses, wanted.addresses);
-  const vnet0 = { name: 'vnet0', up: true, mtu: 1500, master: null, options: { hairpin: true } };
+  const vnet0 = {
+    name: 'vnet0',
+    up: true,
+    mtu: 1500,
+    master: null,
+    options: { hairpin: true },
+    groupForwardMask: 0,
+  };
   assert.deepEqual(observed.taps, [vnet0], 'without a tap that does not exist');
   assert.deepEqual([...observed.sysctls], [['a', '1']]);
   assert.deepEqual(observed.rules, [

@@ -36,7 +36,13 @@ function tapOf(name: string): HostFacts['taps'][number] {
 }
 
 /** A tap as libvirt makes it. */
-const newTap: Omit<TapState, 'name'> = { up: true, mtu: 1500, master: null, options: {} };
+const newTap: Omit<TapState, 'name'> = {
+  up: true,
+  mtu: 1500,
+  master: null,
+  options: {},
+  groupForwardMask: 0,
+};
 
 const facts: HostFacts = {
   machineId: '4c5e4ab2a2f84b5b8a5f0c6f0e9d1b7a',
@@ -89,6 +95,7 @@ function foundTap(bridge: string): fc.Arbitrary<Omit<TapState, 'name'>> {
       { isolated: true },
       { hairpin: true, learning: false },
     ),
+    groupForwardMask: fc.constantFrom(0, 1),
   });
 }
 
@@ -416,6 +423,9 @@ function stepText(step: Step): string {
     case 'add route':
     case 'write file':
     case 'remove file':
+    case 'load guard':
+    case 'change guard':
+    case 'remove guard':
     case 'allow in':
     case 'withdraw from':
     case 'start dnsmasq':

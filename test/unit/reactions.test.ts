@@ -18,8 +18,8 @@ const lifecycle: [event: string, detail: string, ...reactions: string[]][] = [
   ['undefined', 'removed', 'retire-machine', 'arrange-networks'],
   ['undefined', 'renamed'],
   ['undefined', 'unknown', 'reconcile-machine'],
-  ['started', 'booted', 'reconcile-machine'],
-  ['started', 'migrated', 'reconcile-machine'],
+  ['started', 'booted', 'scan', 'reconcile-machine'],
+  ['started', 'migrated', 'scan', 'reconcile-machine'],
   ['suspended', 'paused', 'reconcile-machine'],
   ['resumed', 'unpaused', 'reconcile-machine'],
   ['stopped', 'shutdown', 'retire-machine', 'reconcile-machine', 'arrange-networks'],
@@ -44,9 +44,13 @@ reactions('each lifecycle event of a domain has its reactions', () => {
 
 reactions('events of devices, metadata and networks have their reactions', () => {
   const cases: [event: LibvirtEvent, ...expected: string[]][] = [
-    [{ kind: 'device-added', domain, alias: 'net1' }, 'reconcile-machine'],
-    [{ kind: 'device-removed', domain, alias: 'net1' }, 'reconcile-machine'],
-    [{ kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' }, 'reconcile-machine'],
+    [{ kind: 'device-added', domain, alias: 'net1' }, 'scan', 'reconcile-machine'],
+    [{ kind: 'device-removed', domain, alias: 'net1' }, 'scan', 'reconcile-machine'],
+    [
+      { kind: 'metadata-change', domain, metadataType: 2, uri: 'urn:virlan:machine:1' },
+      'scan',
+      'reconcile-machine',
+    ],
     [{ kind: 'network-lifecycle', network, event: 'started' }, 'scan', 'arrange-networks'],
     [{ kind: 'network-lifecycle', network, event: 'undefined' }, 'scan', 'arrange-networks'],
     [{ kind: 'network-lifecycle', network, event: 'stopped' }, 'scan', 'rest-network'],

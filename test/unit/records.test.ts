@@ -77,6 +77,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
     addresses: [],
     dnsmasq: null,
     treatment: null,
+    guard: null,
     ports: {},
     lacking: { parts: [], under: '' },
   };

@@ -41,6 +41,8 @@ shell('the hooks post to routes of the watcher', () => {
     startHookTimer: missing,
     report: missing,
     prepareMachine: missing,
+    guardMachine: missing,
+    releaseMachine: missing,
     plugNic: missing,
     unplugNic: missing,
     updateNetwork: missing,

@@ -1,0 +1,119 @@
+// Puts the guard of a bridge in force, tap by tap or as a whole, and keeps the files about its taps.
+//
+// No lock is needed: a tap's file is written before its elements are added, and whoever replaces the whole table
+// reads the files once more after that.
+import { CommandError, WriteError } from '../errors.ts';
+import { system } from '../system/system.ts';
+import { type Binding, earlierBindings, readBindings, removeBinding, writeBinding } from './bindings.ts';
+import { type Elements, elementsWithout, joinElements, noElements } from './elements.ts';
+import { changeGuard, loadGuard, removeGuard } from './table.ts';
+
+type Bound = Omit<Binding, 'bridge'>;
+
+/** Returns the index of a link; null if there is none. */
+export function linkIndex(link: string): number | null {
+  const text = system.readFile(`/sys/class/net/${link}/ifindex`);
+  return text === null ? null : Number(text);
+}
+
+/** Returns the bindings to a bridge whose taps still exist. */
+export function currentBindings(bridge: string): Binding[] {
+  return readBindings().filter(binding => binding.bridge === bridge && isCurrent(binding));
+}
+
+function isCurrent({ tap, index }: Pick<Binding, 'tap' | 'index'>): boolean {
+  return linkIndex(tap) === index;
+}
+
+/**
+ * Loads the whole table, in which machines that are starting right now stay guarded. Throws CommandError: the
+ * old one is in force then.
+ */
+export async function putInForce(
+  bridge: string,
+  table: string,
+  wanted: readonly Elements[],
+  taps: readonly Bound[],
+): Promise<void> {
+  const withStarting = () => joinElements([...wanted, ...startingTaps(bridge, taps)]);
+  const loaded = withStarting();
+  await loadGuard(system, bridge, table, loaded);
+  await changeGuard(system, bridge, noElements, elementsWithout(withStarting(), loaded));
+  keepBindings(bridge, taps);
+}
+
+/** Changes elements of the table. Throws CommandError: nothing is changed then. */
+export async function correct(
+  bridge: string,
+  surplus: Elements,
+  missing: Elements,
+  taps: readonly Bound[],
+): Promise<void> {
+  await changeGuard(system, bridge, surplus, missing);
+  keepBindings(bridge, taps);
+}
+
+function startingTaps(bridge: string, known: readonly Bound[]): Elements[] {
+  return currentBindings(bridge)
+    .filter(({ tap }) => !known.some(each => each.tap === tap))
+    .map(({ elements }) => elements);
+}
+
+/** Removes the table and the files about its taps. Throws CommandError. */
+export async function withdrawGuard(bridge: string): Promise<void> {
+  await removeGuard(system, bridge);
+  for (const binding of readBindings()) if (binding.bridge === bridge) removeBinding(binding);
+}
+
+/** Binds a tap to its machine before the guest runs. Throws CommandError or WriteError. */
+export async function bindTap(binding: Binding, belongings: Elements): Promise<void> {
+  const { bridge, elements } = binding;
+  writeBinding(binding);
+  const earlier = earlierBindings(binding);
+  if (earlier.length > 0) {
+    const surplus = elementsWithout(joinElements(earlier.map(each => each.elements)), elements);
+    await changeIfThere(bridge, surplus);
+    for (const each of earlier) removeBinding(each);
+  }
+  await changeGuard(system, bridge, noElements, joinElements([elements, belongings]));
+}
+
+/** Removes what the guard knows of a machine that has stopped. Throws CommandError. */
+export async function unbindMachine(uuid: string): Promise<void> {
+  for (const binding of readBindings()) {
+    if (binding.uuid !== uuid) continue;
+    removeBinding(binding);
+    await changeIfThere(binding.bridge, binding.elements);
+  }
+}
+
+/** Removes elements. If one is missing, nft removes none, and the next comparison removes the others. */
+async function changeIfThere(bridge: string, surplus: Elements): Promise<void> {
+  try {
+    await changeGuard(system, bridge, surplus, noElements);
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.reason !== 'failed') throw error;
+  }
+}
+
+/** Keeps the files of the taps that are guarded, and removes those of links that no longer exist. */
+function keepBindings(bridge: string, taps: readonly Bound[]): void {
+  const known = readBindings();
+  for (const binding of known) if (!isCurrent(binding)) removeBinding(binding);
+  for (const tap of taps) {
+    const found = known.find(each => each.tap === tap.tap && each.index === tap.index);
+    if (found !== undefined && isSame(found.elements, tap.elements)) continue;
+    try {
+      writeBinding({ ...tap, bridge });
+    } catch (error) {
+      // A full /run: only the removal at the machine's end, before the next comparison, needs the file.
+      if (!(error instanceof WriteError)) throw error;
+    }
+  }
+}
+
+function isSame(one: Elements, other: Elements): boolean {
+  return (Object.keys(one) as (keyof Elements)[]).every(
+    name => one[name].size === other[name].size && [...one[name]].every(each => other[name].has(each)),
+  );
+}

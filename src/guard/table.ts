@@ -1,0 +1,57 @@
+// The guard's table in the kernel: lists, loads and changes it.
+import { CommandError } from '../errors.ts';
+import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
+import type { System } from '../system/system.ts';
+import type { Elements } from './elements.ts';
+import { type GuardListing, parseGuardListing } from './listing.ts';
+import { guardTable } from './ruleset.ts';
+import { changeGuardScript, createGuardScript, removeGuardScript, replaceGuardScript } from './script.ts';
+
+type Runner = Pick<System, 'run'>;
+
+/** Lists the table. A failing nft means that there is none; throws CommandError when it hangs. */
+export async function listGuard({ run }: Runner, bridge: string): Promise<GuardListing> {
+  const args = ['--stateless', '--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
+  try {
+    return parseGuardListing(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
+  } catch (error) {
+    if (error instanceof CommandError && error.reason !== 'timeout') return parseGuardListing('');
+    throw error;
+  }
+}
+
+/** Loads the table in place of the one that is there. Throws CommandError; the old one is in force then. */
+export async function loadGuard(
+  system: Runner,
+  bridge: string,
+  table: string,
+  elements: Elements,
+): Promise<void> {
+  try {
+    // Without a removal the kernel does not wait for a grace period.
+    await runScript(system, createGuardScript(bridge, table, elements));
+  } catch (error) {
+    if (error instanceof CommandError && error.reason === 'timeout') throw error;
+    await runScript(system, replaceGuardScript(bridge, table, elements));
+  }
+}
+
+/** Changes elements of the table. Throws CommandError; nothing is changed then. */
+export async function changeGuard(
+  system: Runner,
+  bridge: string,
+  surplus: Elements,
+  missing: Elements,
+): Promise<void> {
+  const script = changeGuardScript(bridge, surplus, missing);
+  if (script !== '') await runScript(system, script);
+}
+
+/** Removes the table, if there is one. Throws CommandError. */
+export function removeGuard(system: Runner, bridge: string): Promise<void> {
+  return runScript(system, removeGuardScript(bridge));
+}
+
+async function runScript({ run }: Runner, script: string): Promise<void> {
+  await run('nft', ['-f', '-'], { input: script });
+}

@@ -1,0 +1,117 @@
+// Decides who is behind which port of a bridge, and what belongs to whom. Pure.
+import type { Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import type { Ledger } from '../identity/ledger.ts';
+import { nicsOn } from '../identity/machine.ts';
+import type { Domain } from '../libvirt/domain-xml.ts';
+import type { Belongings, GuardedTap } from './elements.ts';
+import { readGuardWishes } from './wishes.ts';
+
+/** The tap of a running machine's NIC; `guard` is null where the machine's frames are not looked at. */
+export interface MachineTap {
+  readonly tap: string;
+  readonly uuid: string;
+  readonly guard: GuardedTap | null;
+}
+
+/** A link that is in a bridge. */
+export interface BridgePort {
+  readonly name: string;
+  /** The kernel never gives it to another link. */
+  readonly index: number;
+  /** `tun` for a tap. */
+  readonly type: string | null;
+  readonly mac: Mac | null;
+}
+
+/** Names that nft reads without quotes or wildcards, and that are the name of a file. */
+const plainName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/;
+
+/** Returns the taps of a running machine on a network. One with an odd name is not guarded. */
+export function machineTaps(
+  network: Pick<NetworkConfig, 'name' | 'bridge' | 'guard'>,
+  passThrough: ReadonlySet<string>,
+  domain: Domain,
+  ledger: Ledger,
+): MachineTap[] {
+  const nics = nicsOn(network.bridge, passThrough, domain);
+  const names = nics.flatMap(({ tap }) => (tap !== null && plainName.test(tap) ? [tap] : []));
+  const macs = nics.flatMap(({ mac }) => mac ?? []);
+  return tapsOf(network, domain, names, macs, ledger);
+}
+
+function tapsOf(
+  network: Pick<NetworkConfig, 'name' | 'guard'>,
+  domain: Domain,
+  names: readonly string[],
+  macs: readonly Mac[],
+  ledger: Ledger,
+): MachineTap[] {
+  const { mode: wished, allowed } = readGuardWishes(domain);
+  const mode = wished ?? network.guard;
+  const own = ownedBy(network.name, domain.uuid, macs, ledger);
+  return names.map(tap => ({
+    tap,
+    uuid: domain.uuid,
+    guard: mode === 'no' ? null : { name: tap, mode, allowed, ...own },
+  }));
+}
+
+/**
+ * Returns what belongs to a machine, by any of its NICs: guests answer for the address of one NIC by another,
+ * and move MACs between those of a bond.
+ */
+function ownedBy(network: string, uuid: string, macs: readonly Mac[], ledger: Ledger): Belongings {
+  const entries = [
+    ...ledger.ofMachine(network, uuid),
+    // Of two machines with one MAC, the second has no entry of its own.
+    ...macs.flatMap(mac => ledger.withMac(mac)).filter(entry => entry.network === network),
+  ].filter(entry => entry.retired === null);
+  return {
+    macs: [...new Set([...macs, ...entries.flatMap(entry => entry.macs)])],
+    addresses: [...new Set(entries.flatMap(({ ip }) => ip ?? []))],
+  };
+}
+
+/**
+ * Returns the taps that nobody knows yet, by their MACs: libvirt gives a tap the NIC's MAC, with another
+ * first byte (virNetDevTapCreateInBridgePort in its virnetdevtap.c). A NIC that is being plugged in is known by
+ * this alone.
+ */
+export function tapsByMac(
+  network: Pick<NetworkConfig, 'name' | 'guard'>,
+  ports: readonly BridgePort[],
+  running: readonly Domain[],
+  ledger: Ledger,
+): MachineTap[] {
+  const present = ledger.present().filter(entry => entry.network === network.name);
+  return ports.flatMap(({ name, type, mac }) => {
+    if (type !== 'tun' || mac === null || !plainName.test(name) || !/^f[ae]:/.test(mac)) return [];
+    const owners = present.filter(({ macs: [own = ''] }) => own.slice(2) === mac.slice(2));
+    const [owner] = owners;
+    const domain = running.find(({ uuid }) => uuid === owner?.uuid);
+    if (owner === undefined || owners.length > 1 || domain === undefined) return [];
+    return tapsOf(network, domain, [name], owner.macs, ledger);
+  });
+}
+
+/** Returns what belongs to the machines and devices of a network, and to the host. */
+export function belongings(
+  { name, gateway, hosts }: Pick<NetworkConfig, 'name' | 'gateway' | 'hosts'>,
+  gatewayMac: Mac,
+  running: readonly GuardedTap[],
+  ledger: Ledger,
+): Belongings {
+  const entries = ledger.present().filter(entry => entry.network === name);
+  const ips = (entry: { readonly ip: Ipv4 | null }) => entry.ip ?? [];
+  return {
+    macs: [
+      gatewayMac,
+      ...hosts.map(({ mac }) => mac),
+      ...entries.flatMap(({ macs }) => macs),
+      ...running.flatMap(({ macs }) => macs),
+    ],
+    addresses: [gateway, ...hosts.map(({ ip }) => ip), ...entries.flatMap(ips)],
+  };
+}

@@ -1,0 +1,73 @@
+// Reads what is desired of a network's guard: which machines are behind which taps right now, and what belongs to
+// whom.
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { belongingElements, tapElements } from '../guard/elements.ts';
+import { currentBindings } from '../guard/guard.ts';
+import { renderGuard } from '../guard/ruleset.ts';
+import { belongings, type MachineTap, machineTaps, tapsByMac } from '../guard/taps.ts';
+import { readGuardWishes } from '../guard/wishes.ts';
+import { readLedger } from '../identity/store.ts';
+import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { system } from '../system/system.ts';
+import type { Link } from './links.ts';
+import type { GuardState, TapElements } from './state.ts';
+import type { NetworkWarning } from './warnings.ts';
+
+export interface DesiredGuard {
+  /** Null if no machine is to be guarded, or if the guard cannot be loaded. */
+  readonly guard: GuardState | null;
+  readonly warnings: readonly NetworkWarning[];
+}
+
+/**
+ * Reads the desired guard. It has to be read after the kernel's table was listed: a machine that starts
+ * meanwhile has a file before it has elements. Throws VirlanError when the ledger is damaged.
+ */
+export function readDesiredGuard(
+  network: NetworkConfig,
+  gatewayMac: Mac,
+  links: readonly Link[],
+): DesiredGuard {
+  const { name, bridge } = network;
+  const ledger = readLedger();
+  const running = runningDomains();
+  const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
+  const bound = currentBindings(bridge);
+  const indexOf = (tap: string) => links.find(link => link.name === tap)?.index ?? null;
+  // A file of libvirt's may be about an earlier link of that name.
+  const isOther = ({ tap, uuid }: MachineTap) =>
+    bound.some(each => each.tap === tap && each.uuid !== uuid && each.index === indexOf(tap));
+  const onBridge = running.flatMap(domain => machineTaps(network, passThrough, domain, ledger));
+  const known = onBridge.filter(each => !isOther(each));
+  const isKnown = (tap: string) => known.some(each => each.tap === tap);
+  const starting = bound.filter(({ tap }) => !isKnown(tap));
+  const unknown = links.filter(
+    link => link.master === bridge && !isKnown(link.name) && !starting.some(({ tap }) => tap === link.name),
+  );
+  const taps = [...known, ...tapsByMac(network, unknown, running, ledger)];
+  const guarded = taps.flatMap(({ tap, uuid, guard }): TapElements[] => {
+    const index = indexOf(tap);
+    return guard === null || index === null ? [] : [{ tap, index, uuid, elements: tapElements(guard) }];
+  });
+  const all = [...guarded, ...starting];
+  const warnings = running.flatMap(domain =>
+    machineTaps(network, passThrough, domain, ledger).length === 0
+      ? []
+      : readGuardWishes(domain).invalid.map(
+          wish => ({ kind: 'guard-metadata', machine: domain.name, wish }) as const,
+        ),
+  );
+  if (network.guard === 'no' && all.length === 0) return { guard: null, warnings };
+  if (!system.isInstalled('nft'))
+    return { guard: null, warnings: [{ kind: 'guard-needs-nft', bridge }, ...warnings] };
+  const owners = taps.flatMap(({ guard }) => guard ?? []);
+  return {
+    guard: {
+      table: renderGuard(bridge),
+      belongings: belongingElements(belongings(network, gatewayMac, owners, ledger)),
+      taps: all,
+    },
+    warnings,
+  };
+}

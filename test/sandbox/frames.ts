@@ -1,0 +1,167 @@
+// Ethernet frames, byte by byte, and agents that send and see them (frame-agent.py).
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { type Namespace, run, within } from './namespaces.ts';
+import { until } from './until.ts';
+import { checkout } from './virlan.ts';
+
+const agent = `${checkout}/test/sandbox/frame-agent.py`;
+
+export type Bytes = readonly number[];
+
+export const broadcast = 'ff:ff:ff:ff:ff:ff';
+
+/** Returns the bytes of a MAC. */
+export function macBytes(mac: string): Bytes {
+  return mac.split(':').map(pair => Number.parseInt(pair, 16));
+}
+
+/** Returns the bytes of an IPv4 address. */
+export function ip4Bytes(address: string): Bytes {
+  return address.split('.').map(Number);
+}
+
+/** Returns the bytes of an IPv6 address, which has at most one `::`. */
+export function ip6Bytes(address: string): Bytes {
+  const [head = [], tail = []] = address
+    .split('::')
+    .map(half => half.split(':').filter(group => group !== ''));
+  const groups = [...head, ...Array<string>(8 - head.length - tail.length).fill('0'), ...tail];
+  return groups.flatMap(group => word(Number.parseInt(group, 16)));
+}
+
+/** Returns a link-local address that is made of a MAC. */
+export function linkLocal(mac: string): string {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = macBytes(mac);
+  const groups = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f];
+  return `fe80::${groups.map(group => group.toString(16)).join(':')}`;
+}
+
+function word(number: number): Bytes {
+  return [(number >> 8) & 0xff, number & 0xff];
+}
+
+export function frame(to: string, from: string, type: number, payload: Bytes): Bytes {
+  return [...macBytes(to), ...macBytes(from), ...word(type), ...payload];
+}
+
+/** Returns a frame with tags of these VLANs before its type. */
+export function tagged(plain: Bytes, ...vlans: readonly number[]): Bytes {
+  const tags = vlans.flatMap(vlan => [...word(0x8100), ...word(vlan)]);
+  return [...plain.slice(0, 12), ...tags, ...plain.slice(12)];
+}
+
+/** Returns an ARP message: 1 asks, 2 answers. */
+export function arp(
+  operation: 1 | 2,
+  sender: { mac: string; ip: string },
+  target: { mac: string; ip: string },
+): Bytes {
+  const addresses = [sender, target].flatMap(({ mac, ip }) => [...macBytes(mac), ...ip4Bytes(ip)]);
+  return [...word(1), ...word(0x800), 6, 4, ...word(operation), ...addresses];
+}
+
+export function ipv4(from: string, to: string, protocol: number, payload: Bytes, fragment = 0): Bytes {
+  const header = (checksum: number) => [
+    ...[0x45, 0, ...word(20 + payload.length), 0, 1, ...word(fragment), 64, protocol],
+    ...word(checksum),
+    ...ip4Bytes(from),
+    ...ip4Bytes(to),
+  ];
+  return [...header(checksumOf(header(0))), ...payload];
+}
+
+/** Returns a datagram without a checksum, with a label. */
+export function udp(from: number, to: number, payload: Bytes): Bytes {
+  const data = [...payload, ...slot];
+  return [...word(from), ...word(to), ...word(8 + data.length), 0, 0, ...data];
+}
+
+export function ipv6(from: string, to: string, next: number, payload: Bytes): Bytes {
+  const addresses = [...ip6Bytes(from), ...ip6Bytes(to)];
+  return [0x60, 0, 0, 0, ...word(payload.length), next, 255, ...addresses, ...payload];
+}
+
+/** Returns a message of neighbour discovery with a label in an option, and with its checksum before that. */
+export function icmpv6(from: string, to: string, options: Bytes): Bytes {
+  const message = [...options, 14, 3, ...slot, 0, 0, 0, 0];
+  const pseudo = [...ip6Bytes(from), ...ip6Bytes(to), 0, 0, ...word(message.length), 0, 0, 0, 58];
+  const checksum = checksumOf([...pseudo, ...message]);
+  return ipv6(from, to, 58, [...message.slice(0, 2), ...word(checksum), ...message.slice(4)]);
+}
+
+/** Returns a neighbour solicitation (135) or advertisement (136), with the MAC of its option if there is one. */
+export function neighbour(type: 135 | 136, target: string, mac: string | null): Bytes {
+  const option = mac === null ? [] : [type === 135 ? 1 : 2, 1, ...macBytes(mac)];
+  return [type, 0, 0, 0, type === 136 ? 0x20 : 0, 0, 0, 0, ...ip6Bytes(target), ...option];
+}
+
+/** Returns a BOOTP message of a client, with a DHCP message type: 1 asks for offers, 4 declines, 7 releases. */
+export function dhcpMessage(type: number, client: string, ip = '0.0.0.0', server = '0.0.0.0'): Bytes {
+  const fields = [1, 1, 6, 0, 0, 0, 0, 1, 0, 0, 0, 0, ...ip4Bytes(ip), ...Array<number>(12).fill(0)];
+  const names = Array<number>(10 + 64 + 128).fill(0);
+  const options = [
+    ...[0x63, 0x82, 0x53, 0x63, 53, 1, type],
+    ...(type === 1 ? [] : [54, 4, ...ip4Bytes(server)]),
+    ...(type === 4 ? [50, 4, ...ip4Bytes(ip)] : []),
+    255,
+  ];
+  return [...fields, ...macBytes(client), ...names, ...options];
+}
+
+function checksumOf(bytes: Bytes): number {
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >> 16);
+  return ~sum & 0xffff;
+}
+
+/** A text by which a frame is recognised wherever it arrives. */
+function label(number: number): Bytes {
+  return [...Buffer.from(`virlan-frame-${String(number).padStart(5, '0')}`)];
+}
+
+/**
+ * The place of the label within a packet: bridges cut what is behind the end of one. It is put behind frames without
+ * such a place.
+ */
+export const slot = label(0);
+const slotHex = Buffer.from(slot).toString('hex');
+
+function labelled(bytes: Bytes, number: number): string {
+  const [hex, text] = [bytes, label(number)].map(each => Buffer.from(each).toString('hex'));
+  return hex?.includes(slotHex) ? hex.replace(slotHex, text ?? '') : `${hex}${text}`;
+}
+
+let sent = 0;
+
+/** Sends frames by the link eth0 of a namespace. Returns a number for each. */
+export async function send(from: Namespace, frames: readonly Bytes[]): Promise<number[]> {
+  const numbers = frames.map(() => ++sent);
+  const texts = frames.map((bytes, index) => labelled(bytes, numbers[index] ?? 0));
+  // A command line has a limit.
+  for (let at = 0; at < texts.length; at += 50)
+    await run(from, 'python3', agent, 'send', 'eth0', ...texts.slice(at, at + 50));
+  return numbers;
+}
+
+export interface Sight {
+  /** The numbers of the frames that came in so far. */
+  readonly seen: ReadonlySet<number>;
+  stop(): void;
+}
+
+/** Looks at the frames that come in by a link. Resolves when it does. */
+export async function watchFrames(at: Namespace, link: string): Promise<Sight> {
+  const process = spawn(...within(at, 'python3', [agent, 'watch', link]), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const seen = new Set<number>();
+  let isReady = false;
+  createInterface(process.stdout).on('line', line => {
+    if (line === 'ready') isReady = true;
+    else seen.add(Number(line));
+  });
+  await until(() => isReady);
+  return { seen, stop: () => void process.kill() };
+}

@@ -1,0 +1,132 @@
+// The guard of real machines: who is behind a tap is known before the guest runs, with the watcher and without it.
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  host,
+  installVirlan,
+  type Nic,
+  run,
+  startLibvirtd,
+  startMachine,
+  virlan,
+  virsh,
+  withHotplug,
+} from './host.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
+import { until } from './until.ts';
+import { idle, startWatcher, stopWatcher } from './watcher.ts';
+
+const machines = suite('guard of machines');
+const nic: Nic = { type: 'bridge', source: 'k8s-br0', mac: '52:54:00:0a:00:01' };
+const onNetwork: Nic = { type: 'network', source: 'k8s-br0', mac: '52:54:00:0a:00:02' };
+
+/** Returns the elements of a set. */
+function elementsOf(set: string): Promise<string> {
+  return run(host, 'nft', '-n', 'list', 'set', 'bridge', 'virlan-k8s-br0', set);
+}
+
+async function assertPlanEmpty(): Promise<void> {
+  const { exitCode, stdout } = await virlan('plan');
+  assert.equal(exitCode, 0, stdout);
+}
+
+/** A QEMU that first copies a set of the guard to a file, before its guest could send anything. */
+const emulator = '/usr/bin/qemu-after-copy';
+
+function withCopy(xml: string): string {
+  const copy = 'nft -n list set bridge virlan-k8s-br0 own_macs';
+  const script = `case "$*" in *guest=*) ${copy} > /tmp/bound ;; esac\nexec /usr/bin/qemu-system-x86_64 "$@"`;
+  writeFileSync(emulator, `#!/bin/sh\n${script}\n`);
+  chmodSync(emulator, 0o755);
+  return xml.replace('<devices>', `<devices><emulator>${emulator}</emulator>`);
+}
+
+async function assertLifeOfMachines(): Promise<void> {
+  for (const [name, digits] of [
+    ['plain', '0x5254000a0001'],
+    ['passed', '0x5254000a0002'],
+  ] as const) {
+    await startMachine(name);
+    assert.match(readFileSync('/tmp/bound', 'utf8'), new RegExp(`"vnet\\d+" \\. ${digits}`));
+    await assertPlanEmpty();
+    await destroyMachine(name);
+    assert.doesNotMatch(await elementsOf('own_macs'), new RegExp(digits));
+  }
+}
+
+machines(
+  'without the watcher, a tap is bound before the guest runs, and released when it stops',
+  async () => {
+    await installVirlan();
+    await configure('[network.k8s-br0]\nstp = no\nmac = keep\n');
+    await startLibvirtd();
+    assert.equal((await virlan('up')).exitCode, 0);
+    await define(withCopy(domainXml({ name: 'plain', nics: [nic] })));
+    await define(withCopy(domainXml({ name: 'passed', nics: [onNetwork] })));
+    await assertLifeOfMachines();
+  },
+);
+
+machines('with the watcher as well', async () => {
+  await startWatcher();
+  await assertLifeOfMachines();
+});
+
+machines('a NIC that is plugged in is bound, and one that is taken out is released', async () => {
+  const mac = '52:54:00:0a:00:08';
+  const bound = /"vnet\d+" \. 0x5254000a0008/;
+  await define(withHotplug(domainXml({ name: 'hot', nics: [{ ...nic, mac: '52:54:00:0a:00:07' }] })));
+  await startMachine('hot');
+  await virsh('attach-interface', 'hot', 'network', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
+  await until(async () => bound.test(await elementsOf('own_macs')));
+  await idle('hot');
+});
+
+machines('metadata that is changed while the machine runs has its effect at once', async () => {
+  const ports = () => run(host, 'nft', 'list', 'map', 'bridge', 'virlan-k8s-br0', 'ports');
+  assert.match(await ports(), /goto others/);
+  const uri = ['--uri', 'urn:virlan:machine:1', '--key', 'virlan', '--live'];
+  await virsh('metadata', 'hot', ...uri, '--set', "<machine guard='strict'/>");
+  await until(async () => /goto strict/.test(await ports()));
+});
+
+machines('the guard is repaired within a second, also while the watcher was away', async () => {
+  const table = ['bridge', 'virlan-k8s-br0'];
+  const isThere = async () => /vnet/.test(await elementsOf('own_macs').catch(() => ''));
+  await run(host, 'nft', 'delete', 'table', ...table);
+  await until(isThere, 3);
+  const elements = (await elementsOf('own_macs')).match(/"vnet\d+" \. 0x\w+/)?.[0] ?? '';
+  await run(host, 'nft', `delete element bridge virlan-k8s-br0 own_macs { ${elements} }`);
+  await until(async () => (await elementsOf('own_macs')).includes(elements), 3);
+  await stopWatcher('SIGKILL');
+  await run(host, 'nft', 'delete', 'table', ...table);
+  await startWatcher();
+  await until(isThere);
+  await assertPlanEmpty();
+});
+
+machines(
+  'a machine starts without a guard when the kernel does not take its rules, and status says so',
+  async () => {
+    await destroyMachine('hot');
+    await run(host, 'nft', 'delete', 'table', 'bridge', 'virlan-k8s-br0');
+    stubProgram(
+      'nft',
+      'if [ "$1" != -f ]; then exec "$original" "$@"; fi\nscript=$(cat)\ncase $script in *bridge*) echo Operation not supported >&2; exit 1 ;; esac\nprintf "%s\\n" "$script" | "$original" "$@"',
+    );
+    try {
+      await startMachine('plain');
+      const status = async () => (await virlan('status')).stdout;
+      await until(async () => /guard .*virlan-k8s-br0/.test((await status()).replace(/\s+/g, ' ')));
+    } finally {
+      restorePrograms();
+    }
+  },
+);
+
+machines.run();

@@ -1,0 +1,420 @@
+// The guard: what machines cannot send, whoever receives it, and what they can.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import {
+  arp,
+  type Bytes,
+  broadcast,
+  dhcpMessage,
+  frame,
+  icmpv6,
+  ipv4,
+  ipv6,
+  linkLocal,
+  neighbour,
+  type Sight,
+  send,
+  slot,
+  tagged,
+  udp,
+  watchFrames,
+} from './frames.ts';
+import { type GuardedGuest, guardedGuest, hook } from './guarded-guest.ts';
+import {
+  capture,
+  checkout,
+  configure,
+  dhcp,
+  guest,
+  host,
+  installVirlan,
+  remove,
+  run,
+  virlan,
+  within,
+} from './host.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
+import { until } from './until.ts';
+
+const guard = suite('guard');
+
+const gatewayIp = '192.168.100.1';
+const nobody = '00:00:00:00:00:00';
+const macs = { eve: '52:54:00:00:00:0e', bob: '52:54:00:00:00:0b', off: '52:54:00:00:00:0f' };
+const nestedMac = '52:54:00:00:aa:01';
+const printer = { mac: '52:54:00:00:00:10', ip: '192.168.100.10' };
+
+let eve: GuardedGuest;
+let bob: GuardedGuest;
+let gatewayMac = '';
+let ips = { eve: '', bob: '', off: '' };
+const sights: Record<'host' | 'bob', Sight> = {} as never;
+
+/** Returns the port at which the bridge has learned a MAC; null if it has not. */
+async function learnedAt(mac: string): Promise<string | null> {
+  const entries = JSON.parse(await run(host, 'bridge', '-json', 'fdb', 'show', 'br', 'k8s-br0'));
+  const found = entries.find(
+    (entry: { mac: string; state?: string }) => entry.mac === mac && entry.state !== 'permanent',
+  );
+  return found?.ifname ?? null;
+}
+
+/** A frame that passes, and is seen after all those before it. */
+const marker = frame(broadcast, macs.eve, 0x88b5, [0, 0]);
+
+/** Sends frames of eve's. Returns for each where it was seen. */
+async function arrivals(frames: readonly Bytes[]): Promise<string[][]> {
+  const numbers = await send(eve, [...frames, marker]);
+  const last = numbers.pop() ?? 0;
+  const places = Object.entries(sights);
+  assert.equal(places.length, 2);
+  await until(() => places.every(([, { seen }]) => seen.has(last)));
+  return numbers.map(number => places.flatMap(([place, { seen }]) => (seen.has(number) ? [place] : [])));
+}
+
+type Attack = (to: string) => Bytes;
+
+/** What eve does as somebody else, who has this MAC and these addresses. */
+function attacksAs(name: string, other: { mac: string; ip: string }): Record<string, Attack> {
+  const own = { mac: macs.eve, ip: ips.eve };
+  const target = { mac: nobody, ip: ips.bob };
+  const others6 = linkLocal(other.mac);
+  const own6 = linkLocal(macs.eve);
+  const all = 'ff02::1';
+  const arpFrame = (to: string, message: Bytes) => frame(to, macs.eve, 0x806, message);
+  const nd = (to: string, from: string, message: Bytes) =>
+    frame(to, macs.eve, 0x86dd, icmpv6(from, all, message));
+  const attacks: Record<string, Attack> = {
+    'ARP request from its address': to => arpFrame(to, arp(1, { ...own, ip: other.ip }, target)),
+    'ARP answer with its address': to => arpFrame(to, arp(2, { ...own, ip: other.ip }, target)),
+    'gratuitous ARP': to => arpFrame(to, arp(1, { ...own, ip: other.ip }, { mac: nobody, ip: other.ip })),
+    'ARP with its MAC inside': to => arpFrame(to, arp(2, { ...own, mac: other.mac }, target)),
+    'ARP probe for its address': to =>
+      arpFrame(to, arp(1, { ...own, ip: '0.0.0.0' }, { mac: nobody, ip: other.ip })),
+    'IPv4 from its address': to => frame(to, macs.eve, 0x800, ipv4(other.ip, ips.bob, 17, udp(7, 7, [1, 2]))),
+    'IPv4 behind a tag of VLAN 0': to =>
+      tagged(frame(to, macs.eve, 0x800, ipv4(other.ip, ips.bob, 17, udp(7, 7, [1, 2]))), 0),
+    'IPv4 behind two tags of VLAN 0': to =>
+      tagged(frame(to, macs.eve, 0x800, ipv4(other.ip, ips.bob, 17, udp(7, 7, [1, 2]))), 0, 0),
+    'IPv6 from its address': to => frame(to, macs.eve, 0x86dd, ipv6(others6, all, 17, udp(7, 7, [1, 2]))),
+    'neighbour advertisement for its address': to => nd(to, own6, neighbour(136, others6, macs.eve)),
+    'neighbour advertisement with its MAC': to => nd(to, own6, neighbour(136, own6, other.mac)),
+    'neighbour solicitation from its address': to => nd(to, others6, neighbour(135, own6, macs.eve)),
+    'neighbour solicitation with its MAC': to => nd(to, own6, neighbour(135, 'fe80::77', other.mac)),
+    'duplicate address detection for its address': to => nd(to, '::', neighbour(135, others6, null)),
+    'frame from its MAC': to => frame(to, other.mac, 0x88b5, [0, 0]),
+    'frame from its MAC to the bridge': () => frame('01:80:c2:00:00:0e', other.mac, 0x88cc, [0, 0]),
+  };
+  return Object.fromEntries(Object.entries(attacks).map(([what, attack]) => [`${name}: ${what}`, attack]));
+}
+
+/** What only the host may send. */
+function attacksAsServer(): Record<string, Attack> {
+  const own6 = linkLocal(macs.eve);
+  const packet6 = (to: string, packet: Bytes) => frame(to, macs.eve, 0x86dd, packet);
+  const packet4 = (to: string, packet: Bytes) => frame(to, macs.eve, 0x800, packet);
+  const answer = [2, ...dhcpMessage(2, macs.bob).slice(1)];
+  return {
+    'DHCP answer': to => packet4(to, ipv4(ips.eve, '255.255.255.255', 17, udp(67, 68, answer))),
+    'DHCP answer from another port': to => packet4(to, ipv4(ips.eve, ips.bob, 17, udp(1067, 68, answer))),
+    'DHCPv6 answer': to => packet6(to, ipv6(own6, 'ff02::1', 17, udp(547, 546, [7, 0, 0, 1]))),
+    'router advertisement': to =>
+      packet6(to, icmpv6(own6, 'ff02::1', [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0])),
+    'redirect of IPv6': to =>
+      packet6(to, icmpv6(own6, 'ff02::1', [137, 0, 0, 0, 0, 0, 0, 0, ...Array<number>(32).fill(1)])),
+    'redirect of IPv4': to => packet4(to, ipv4(ips.eve, ips.bob, 1, [5, 1, 0, 0, 192, 168, 100, 9, ...slot])),
+    BPDU: () => frame('01:80:c2:00:00:00', macs.eve, 38, [0x42, 0x42, 3, ...Array<number>(35).fill(0)]),
+  };
+}
+
+async function up(...lines: readonly string[]): Promise<void> {
+  const text = ['[network.k8s-br0]', 'stp = no', ...lines, '[host.printer]', 'network = k8s-br0'];
+  await configure([...text, `mac = ${printer.mac}`, `ip = ${printer.ip}`, ''].join('\n'));
+  const { exitCode, stderr } = await virlan('up');
+  assert.equal(`${stderr}${exitCode}`, '0');
+}
+
+async function assertDropped(attacks: Record<string, Attack>): Promise<void> {
+  const targets = [gatewayMac, macs.bob, broadcast];
+  const names = Object.keys(attacks);
+  const found = await arrivals(Object.values(attacks).flatMap(attack => targets.map(attack)));
+  const passed = found.flatMap((places, index) =>
+    places.length === 0 ? [] : [`${names[Math.floor(index / 3)]} → ${places}`],
+  );
+  assert.deepEqual(passed, []);
+}
+
+guard('the taps of machines that start are bound, and the plan is empty', async () => {
+  await installVirlan();
+  await up();
+  [bob, eve] = [await guardedGuest('bob', { mac: macs.bob }), await guardedGuest('eve', { mac: macs.eve })];
+  await hook('prepare', { name: 'off', nics: [{ type: 'bridge', source: 'k8s-br0', mac: macs.off }] });
+  gatewayMac = JSON.parse(await run(host, 'ip', '-json', 'link', 'show', 'k8s-br0'))[0].address;
+  ips = { eve: await dhcp(eve), bob: await dhcp(bob), off: (await virlan('ip', 'off')).stdout };
+  assert.equal((await virlan('up')).exitCode, 0);
+  const plan = await virlan('plan');
+  assert.equal(plan.exitCode, 0, plan.stdout);
+  sights.host = await watchFrames(host, 'k8s-br0');
+  sights.bob = await watchFrames(bob, 'eth0');
+});
+
+guard('nothing arrives that is sent as somebody else, and the bridge learns nothing from it', async () => {
+  const others = {
+    bob: { mac: macs.bob, ip: ips.bob },
+    gateway: { mac: gatewayMac, ip: gatewayIp },
+    'a machine that is off': { mac: macs.off, ip: ips.off },
+    'a device': printer,
+  };
+  await run(bob, 'ping', '-c1', '-W2', gatewayIp);
+  for (const [name, other] of Object.entries(others)) await assertDropped(attacksAs(name, other));
+  assert.equal(await learnedAt(macs.bob), bob.port);
+  assert.equal(await learnedAt(macs.off), null);
+  assert.equal(await learnedAt(printer.mac), null);
+  assert.equal(await learnedAt(gatewayMac), null);
+});
+
+guard('nothing arrives that only the host may send', () => assertDropped(attacksAsServer()));
+
+/** Frames of eve's that others need, or that harm nobody: to bob, or to all. */
+function harmless(): Record<string, Bytes> {
+  const own = { mac: macs.eve, ip: ips.eve };
+  const own6 = linkLocal(macs.eve);
+  const temporary = 'fe80::1234:5678';
+  const virtual = '192.168.100.250';
+  const routerMac = '00:00:5e:00:01:07';
+  const nested = { mac: nestedMac, ip: '192.168.100.249' };
+  const asks = (sender: { mac: string; ip: string }, ip: string) => arp(1, sender, { mac: nobody, ip });
+  const packet4 = (from: string, mac = macs.eve) =>
+    frame(macs.bob, mac, 0x800, ipv4(from, ips.bob, 17, udp(9, 9, [])));
+  const nd = (from: string, message: Bytes) =>
+    frame(broadcast, macs.eve, 0x86dd, icmpv6(from, 'ff02::1', message));
+  return {
+    'ARP request': frame(broadcast, macs.eve, 0x806, asks(own, ips.bob)),
+    'gratuitous ARP for its own address': frame(broadcast, macs.eve, 0x806, asks(own, ips.eve)),
+    'ARP probe for its own address': frame(
+      broadcast,
+      macs.eve,
+      0x806,
+      asks({ ...own, ip: '0.0.0.0' }, ips.eve),
+    ),
+    'ARP probe for a free address': frame(
+      broadcast,
+      macs.eve,
+      0x806,
+      asks({ ...own, ip: '0.0.0.0' }, virtual),
+    ),
+    'gratuitous ARP for a virtual address': frame(
+      broadcast,
+      macs.eve,
+      0x806,
+      asks({ ...own, ip: virtual }, virtual),
+    ),
+    'IPv4 from a virtual address': packet4(virtual),
+    'frame of VRRP with a virtual MAC': packet4(virtual, routerMac),
+    'RARP after a migration': frame(
+      broadcast,
+      macs.eve,
+      0x8035,
+      arp(1, { ...own, ip: '0.0.0.0' }, { ...own, ip: '0.0.0.0' }),
+    ),
+    'ARP of a nested machine': frame(broadcast, nestedMac, 0x806, asks(nested, nested.ip)),
+    'IPv4 of a nested machine': packet4(nested.ip, nestedMac),
+    'IPv4 that a machine routes for others': packet4('10.9.9.9'),
+    'IPv6 from a temporary address': frame(
+      macs.bob,
+      macs.eve,
+      0x86dd,
+      ipv6(temporary, own6, 17, udp(9, 9, [])),
+    ),
+    'neighbour advertisement for a temporary address': nd(temporary, neighbour(136, temporary, macs.eve)),
+    'neighbour solicitation for another': nd(own6, neighbour(135, linkLocal(macs.bob), macs.eve)),
+    'duplicate address detection for its own address': nd('::', neighbour(135, own6, null)),
+    'duplicate address detection for a free address': nd('::', neighbour(135, temporary, null)),
+    'frame with a VLAN tag': tagged(packet4(ips.eve), 7),
+    'frame of an unknown type': frame(macs.bob, macs.eve, 0x88b6, [0, 0]),
+  };
+}
+
+guard('what harms nobody arrives', async () => {
+  const frames = harmless();
+  const found = await arrivals(Object.values(frames));
+  const names = Object.keys(frames);
+  assert.deepEqual(
+    names.filter((_, index) => !found[index]?.includes('bob')),
+    [],
+  );
+});
+
+guard('a lease is renewed by unicast, and a container on macvlan gets one of its own', async () => {
+  const wire = await capture(eve, 'eth0', 'udp port 67');
+  // `ip netns exec` becomes the client, which renews its lease on this signal.
+  const client = ['udhcpc', '-f', '-i', 'eth0', '-s', `${checkout}/test/sandbox/udhcpc.sh`];
+  const running = execa(...within(eve, 'busybox', client), { reject: false });
+  const answers = () => wire.lines.filter(line => /Reply/.test(line)).length;
+  // It prints its address once it has it.
+  await once(running.stdout, 'data');
+  const before = answers();
+  running.kill('SIGUSR1');
+  await wire.seen(new RegExp(`${ips.eve}\\.68 > ${gatewayIp}\\.67`));
+  await until(() => answers() > before);
+  running.kill();
+  await wire.stop();
+  await run(eve, 'ip', 'link', 'add', 'link', 'eth0', 'name', 'inner', 'type', 'macvlan', 'mode', 'bridge');
+  await run(eve, 'ip', 'link', 'set', 'inner', 'up');
+  const script = ['-s', '/bin/true', '-f', '-n', '-q', '-t', '10', '-T', '1'];
+  await run(eve, 'busybox', 'udhcpc', '-i', 'inner', ...script);
+});
+
+guard('a virtual address moves from one machine to another by gratuitous ARP', async () => {
+  const virtual = '192.168.100.251';
+  /** Returns the MAC that answers for the address. */
+  const holder = async () => {
+    await execa('ping', ['-c1', '-W1', virtual], { reject: false });
+    return (await run(host, 'ip', 'neighbour', 'show', virtual)).match(/lladdr (\S+)/)?.[1];
+  };
+  await run(eve, 'ip', 'address', 'add', `${virtual}/24`, 'dev', 'eth0');
+  assert.equal(await holder(), macs.eve);
+  await run(eve, 'ip', 'address', 'del', `${virtual}/24`, 'dev', 'eth0');
+  await run(bob, 'ip', 'address', 'add', `${virtual}/24`, 'dev', 'eth0');
+  const sender = { mac: macs.bob, ip: virtual };
+  const announcement = frame(broadcast, macs.bob, 0x806, arp(2, sender, { ...sender, mac: broadcast }));
+  // The host ignores one within a second after the last change of the entry.
+  await until(async () => {
+    await send(bob, [announcement]);
+    return (await holder()) === macs.bob;
+  });
+});
+
+guard('a device of virlan.ini behind a port of somebody else uses its MAC and its address', async () => {
+  const device = await guest('printer', { mac: printer.mac });
+  assert.equal(await dhcp(device), printer.ip);
+  await run(bob, 'ping', '-c1', '-W2', printer.ip);
+});
+
+guard('strict: a machine uses only its own MAC and addresses, and those of <allow>', async () => {
+  const allowed = ['192.168.100.240', '192.168.100.244'];
+  const metadata = `<v:machine xmlns:v='urn:virlan:machine:1' guard='strict'>
+    <v:allow address='${allowed.join('-')}'/></v:machine>`;
+  await hook('stopped', eve.machine);
+  const machine = { ...eve.machine, metadata };
+  await hook('start', machine);
+  await dhcp(eve);
+  await run(eve, 'ping', '-c1', '-W2', gatewayIp);
+  const own = { mac: macs.eve, ip: ips.eve };
+  const from = (ip: string) => frame(broadcast, macs.eve, 0x806, arp(1, { ...own, ip }, { mac: nobody, ip }));
+  const passes: Record<string, Bytes> = {
+    'ARP for the first of its allowed addresses': from('192.168.100.240'),
+    'ARP for the last of its allowed addresses': from('192.168.100.244'),
+    'IPv4 from an allowed address': frame(
+      macs.bob,
+      macs.eve,
+      0x800,
+      ipv4('192.168.100.242', ips.bob, 17, udp(9, 9, [])),
+    ),
+  };
+  const still = [
+    'ARP request',
+    'gratuitous ARP for its own address',
+    'ARP probe for its own address',
+    'ARP probe for a free address',
+    'RARP after a migration',
+    'IPv6 from a temporary address',
+    'neighbour advertisement for a temporary address',
+    'neighbour solicitation for another',
+    'duplicate address detection for its own address',
+    'duplicate address detection for a free address',
+  ];
+  const frames = { ...harmless(), ...passes, 'ARP beyond its allowed addresses': from('192.168.100.245') };
+  const found = await send(eve, [...Object.values(frames), from(ips.eve)]);
+  const last = found.pop() ?? 0;
+  await until(() => sights.bob.seen.has(last));
+  assert.deepEqual(
+    Object.keys(frames).filter((_, index) => sights.bob.seen.has(found[index] ?? 0)),
+    [...still, ...Object.keys(passes)],
+  );
+  await hook('stopped', machine);
+  await hook('start', eve.machine);
+});
+
+/** Returns the elements of a set. */
+async function elementsOf(set: string): Promise<string> {
+  return run(host, 'nft', '-n', 'list', 'set', 'bridge', 'virlan-k8s-br0', set);
+}
+
+guard(
+  'a machine that stops leaves nothing, and one that gets its tap at once has nothing of it',
+  async () => {
+    await hook('stopped', bob.machine);
+    assert.doesNotMatch(await elementsOf('own_macs'), /veth-bob/);
+    await hook('start', bob.machine);
+    assert.match(await elementsOf('own_macs'), /veth-bob/);
+    // Another link of that name, and nobody has said that bob stopped.
+    await remove(bob);
+    sights.bob.stop();
+    const dan = await guardedGuest('dan', { mac: '52:54:00:00:00:0d' });
+    await run(host, 'ip', 'link', 'set', dan.port, 'down');
+    await run(host, 'ip', 'link', 'set', dan.port, 'name', bob.port);
+    await run(host, 'ip', 'link', 'set', bob.port, 'up');
+    const nics = dan.machine.nics.map(nic => ({ ...nic, tap: bob.port }));
+    await hook('start', { ...dan.machine, nics });
+    const own = await elementsOf('own_macs');
+    assert.match(own, /"veth-bob" \. 0x52540000000d/);
+    assert.doesNotMatch(own, /"veth-bob" \. 0x52540000000b/);
+  },
+);
+
+guard('guard = no in the metadata of a machine: nothing of it is looked at', async () => {
+  await hook('stopped', eve.machine);
+  const metadata = `<v:machine xmlns:v='urn:virlan:machine:1' guard='no'/>`;
+  await hook('start', { ...eve.machine, metadata });
+  assert.doesNotMatch(await run(host, 'nft', 'list', 'map', 'bridge', 'virlan-k8s-br0', 'ports'), /eve/);
+  await hook('stopped', eve.machine);
+  await hook('start', eve.machine);
+});
+
+guard(
+  'up repairs rules and elements that are gone; a load that fails leaves the guard that is there',
+  async () => {
+    // The kernel lists elements in any order.
+    const list = async () => {
+      const text = await run(host, 'nft', '-s', 'list', 'table', 'bridge', 'virlan-k8s-br0');
+      return text
+        .replace(/\tset (deny_\w+|dhcp_messages) \{[\s\S]*?\n\t\}/g, '')
+        .split(/[\s,]+/)
+        .sort()
+        .join(' ');
+    };
+    assert.equal((await virlan('up')).exitCode, 0);
+    const before = await list();
+    await run(host, 'nft', 'delete element bridge virlan-k8s-br0 macs { 0x525400000010 }');
+    await run(host, 'nft', 'flush chain bridge virlan-k8s-br0 strict');
+    assert.equal((await virlan('plan')).exitCode, 3);
+    assert.equal((await virlan('up')).exitCode, 0);
+    assert.equal(await list(), before);
+    await run(host, 'nft', 'delete table bridge virlan-k8s-br0');
+    assert.equal((await virlan('up')).exitCode, 0);
+    assert.equal(await list(), before);
+    await run(host, 'nft', 'flush chain bridge virlan-k8s-br0 strict');
+    const damaged = await list();
+    stubProgram(
+      'nft',
+      '[ "$1" != -f ] || case $(tee /tmp/script) in *"table bridge"*) echo no such family >&2; exit 1 ;; esac\n' +
+        'if [ "$1" = -f ]; then exec "$original" -f /tmp/script; else exec "$original" "$@"; fi',
+    );
+    try {
+      const up = await virlan('up');
+      assert.equal(up.exitCode, 0);
+      assert.match((await virlan('status')).stdout, /guard/);
+      assert.equal(await list(), damaged);
+    } finally {
+      restorePrograms();
+    }
+    assert.equal((await virlan('up')).exitCode, 0);
+    assert.equal((await virlan('down')).exitCode, 0);
+    assert.doesNotMatch(await run(host, 'nft', 'list', 'tables'), /bridge/);
+  },
+);
+
+guard.run();
