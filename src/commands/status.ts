@@ -74,9 +74,7 @@ function formatNetwork(network: NetworkStatus): string[] {
     ),
     ...(otherPorts.length === 0 ? [] : [`  other links in ${bridge}: ${forTerminal(otherPorts.join(', '))}`]),
     ...problems.map(problem => `  ${style('!', 'yellow')} ${forTerminal(problem)}`),
-    ...(machines.length === 0
-      ? ['  no machines yet']
-      : table(header, machines.map(formatMachine)).map(line => `  ${line}`)),
+    ...(machines.length === 0 ? ['  no machines yet'] : formatMachines(machines).map(line => `  ${line}`)),
     ...machines.flatMap(formatAliases),
     ...machines
       .filter(({ problem }) => problem !== null)
@@ -104,6 +102,28 @@ function formatAliases(machine: MachineStatus): string[] {
 
 function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
+/** Forwards have a column where there are any. */
+function formatMachines(machines: readonly MachineStatus[]): string[] {
+  if (machines.every(({ forwards }) => forwards.length === 0))
+    return table(header, machines.map(formatMachine));
+  return table(
+    [...header, 'FORWARDS'],
+    machines.map(machine => [...formatMachine(machine), formatForwards(machine)]),
+  );
+}
+
+/** Most forwards that are listed of a machine. */
+const maxForwards = 3;
+
+function formatForwards({ forwards }: MachineStatus): string {
+  if (forwards.length === 0) return '-';
+  const active = forwards.filter(each => each.active).map(({ forward }) => forward);
+  const more = active.length > maxForwards ? [`${active.length - maxForwards} more`] : [];
+  const inactive = forwards.length - active.length;
+  const others = inactive > 0 ? [`${inactive} not active`] : [];
+  return [...active.slice(0, maxForwards), ...more, ...others].join(', ');
 }
 
 const header = ['MACHINE', 'STATE', 'MAC', 'ADDRESS', 'LEASE'];

@@ -1,6 +1,7 @@
 // Prints steps of a plan as text or JSON: `  + bridge k8s-br0  52:54:00:5e:00:01, MTU 1500, STP on`.
 import { formatIp } from '../address/ip.ts';
 import { style } from '../cli/terminal.ts';
+import { translationText } from '../firewall/translation.ts';
 import type { LinkAddress } from '../network/state.ts';
 import type { Description } from '../network/step-text.ts';
 import { describeStep, type Step } from '../network/steps.ts';
@@ -27,6 +28,12 @@ export function stepLines(steps: readonly Step[]): string[] {
  * are texts: JSON has no number for an IPv6 address.
  */
 export function stepJson(step: Step): object {
+  if (step.kind === 'change forwards') {
+    // All translations may be thousands.
+    const { kind, backend, bridge } = step;
+    const [missing, stale] = [step.missing.map(translationText), step.stale.map(translationText)];
+    return { do: kind, backend, bridge, missing, stale, text: oneLine(describeStep(step)) };
+  }
   const { kind, ...fields } = step;
   return { do: kind, ...fields, ...fieldsInJson(step), text: oneLine(describeStep(step)) };
 }

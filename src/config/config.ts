@@ -1,6 +1,7 @@
 // The configuration as typed values, and its problems.
 import type { Ipv4, Ipv4Range, Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { Forward, PortSpan } from './forward.ts';
 
 /** A range of ports of one protocol; of a single port, `first` equals `last`. */
 export interface PortRange {
@@ -56,7 +57,20 @@ export interface NetworkConfig {
   readonly onError: 'start' | 'abort';
   /** What a machine may send, unless its metadata says otherwise. */
   readonly guard: GuardMode;
+  /** The ports of the host that a machine's metadata may claim; null for none. */
+  readonly forwardPorts: PortSpan | null;
+  /** True if forwards are reached by the host's 127.0.0.1, too. */
+  readonly localhost: boolean;
   readonly hosts: readonly FixedHost[];
+  /** All `[machine.NAME]` sections: a machine may be on any network. */
+  readonly machines: readonly MachineSection[];
+}
+
+/** A `[machine.NAME]` section: settings of a machine whose definition does not have them. */
+export interface MachineSection {
+  /** As libvirt has it. */
+  readonly name: string;
+  readonly forwards: readonly Forward[];
 }
 
 /** A `[host.NAME]` section: a reservation for a device that is not a libvirt machine. */

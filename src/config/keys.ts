@@ -1,5 +1,5 @@
 // The explanation of each key of virlan.ini. Allowed values and defaults are in schema.ts.
-import type { HostSection, NetworkSection } from './schema.ts';
+import type { HostSection, MachineKeys, NetworkSection } from './schema.ts';
 
 /** The texts about a key, for virlan.ini, its manual page and docs. `code` is between back quotes. */
 export type Explanation<Value> = {
@@ -100,6 +100,14 @@ export const networkKeys: Explanations<NetworkSection> = {
       strict: 'packets from other interfaces too: all are rejected except ping, SSH and replies',
     },
   },
+  'forward-ports': {
+    note: 'what definitions of machines may claim; no: nothing',
+    text: "The ports of the host that forwards in a machine's own definition may use, or `no` for none. Forwards in a `[machine.NAME]` section may use any.",
+  },
+  localhost: {
+    note: "forwards answer on the host's 127.0.0.1, too",
+    text: "Whether forwards are reached by the host's 127.0.0.1, too. In any case machines do not reach what listens there.",
+  },
   domain: {
     note: 'DNS domain of the machines',
     text: 'The DNS domain of the machines. With the default, the machine `web` is found as `web` and as `web.k8s-br0.internal`.',
@@ -158,5 +166,12 @@ export const hostKeys: Explanations<HostSection> = {
   ip: {
     note: '',
     text: "The address for the device: any address of the subnet, inside or outside `dhcp-range`, that is neither the host's own nor that of another `[host.NAME]` section.",
+  },
+};
+
+export const machineKeys: Explanations<MachineKeys> = {
+  forward: {
+    note: 'ports of the host that lead to the machine',
+    text: 'Ports of the host that lead to the machine while it runs: `tcp/8443:443` leads port 8443 of the host to port 443 of the machine, `udp/30000-30010` leads a range to the same ports. With `on ADDRESS` only that address of the host, with `from NETWORK` only clients of that network. The definition of the machine can have the same: see docs/forwards.md.',
   },
 };

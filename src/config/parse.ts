@@ -4,9 +4,9 @@ import { broadcastOf, formatIp, formatPrefix, ipv4After, prefixOf } from '../add
 import { isLabel } from '../names/label.ts';
 import { excerpt } from '../text.ts';
 import { findClashes } from './clashes.ts';
-import type { ConfigProblem, ConfigResult, FixedHost } from './config.ts';
+import type { ConfigProblem, ConfigResult, FixedHost, MachineSection } from './config.ts';
 import { connectNetworks, type NetworkSource, type OwnConfig } from './connect.ts';
-import { bridgeName, hostSection, type NetworkSection, networkSection } from './schema.ts';
+import { bridgeName, hostSection, machineSection, type NetworkSection, networkSection } from './schema.ts';
 import { maxExcerptLength, readSections, type Section } from './sections.ts';
 
 /** The name of the network that exists without a configuration. */
@@ -41,12 +41,19 @@ export function parseConfig(text: string): ConfigResult {
     }
   }
 
+  const machines = sections
+    .filter(({ kind }) => kind === 'machine')
+    .flatMap((section): MachineSection[] => {
+      const values = readSection(section, machineSection, problems);
+      return values === null ? [] : [{ name: section.name, forwards: values.forward }];
+    });
+
   const networks: NetworkSource[] = [];
   for (const section of sections.filter(({ kind }) => kind === 'network')) {
     const values = readSection(section, networkSection, problems);
     if (values === null) continue;
     const config = makeNetwork(section, values, hosts.get(section.name) ?? [], problems);
-    if (config !== null) networks.push({ config, section, reaches: values.reaches });
+    if (config !== null) networks.push({ config: { ...config, machines }, section, reaches: values.reaches });
   }
 
   if (problems.length === 0)
@@ -97,7 +104,7 @@ function makeNetwork(
   values: NetworkSection,
   hosts: readonly FixedHost[],
   problems: ConfigProblem[],
-): OwnConfig | null {
+): Omit<OwnConfig, 'machines'> | null {
   const reject = (key: string, message: string) => {
     const entry = section.entries.get(key);
     const what =
@@ -154,6 +161,8 @@ function makeNetwork(
     onError: values['on-error'],
     // An open network has no rules at all.
     guard: values.mode === 'open' ? 'no' : values.guard,
+    forwardPorts: values['forward-ports'] === 'no' ? null : values['forward-ports'],
+    localhost: values.localhost,
     hosts,
   };
 }

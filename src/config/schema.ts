@@ -4,6 +4,7 @@ import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '..
 import { parseMac } from '../address/mac.ts';
 import { isLinkName } from '../names/link-name.ts';
 import type { PortRange } from './config.ts';
+import { type PortSpan, parseForward, parsePortSpan } from './forward.ts';
 
 /**
  * Returns a schema for text that `parse` reads; null from `parse` is an error. `form` describes in words what
@@ -62,6 +63,10 @@ function parsePorts(text: string): PortRange | null {
   const [first, last] = [Number(from), Number(to)];
   if ((protocol !== 'tcp' && protocol !== 'udp') || first < 1 || last > 65535 || first > last) return null;
   return { protocol, first, last };
+}
+
+function parseForwardPorts(text: string): PortSpan | 'no' | null {
+  return text === 'no' ? text : parsePortSpan(text);
 }
 
 function parseDns(text: string): 'host' | Ipv4[] | null {
@@ -130,6 +135,11 @@ export const networkSection = v.strictObject({
     '',
   ),
   'host-firewall': v.optional(oneOf('bridge', 'strict'), 'bridge'),
+  'forward-ports': v.optional(
+    parsed(parseForwardPorts, 'a range of ports such as 1024-65535, or the word no'),
+    '1024-65535',
+  ),
+  localhost: v.optional(parsed(parseYesNo, 'yes or no'), 'no'),
   domain: v.optional(parsed(parseDomain, 'a DNS domain such as k8s.internal')),
   dns: v.optional(parsed(parseDns, 'host, or addresses such as 9.9.9.9, 1.1.1.1'), 'host'),
   mac: v.optional(oneOf('assign', 'always', 'keep'), 'assign'),
@@ -149,5 +159,17 @@ export const hostSection = v.strictObject({
   ip: parsed(parseIpv4, 'an address such as 192.168.100.10'),
 });
 
+/** The keys of a `[machine.NAME]` section. */
+export const machineSection = v.strictObject({
+  forward: v.optional(
+    parsed(
+      text => parseList(text, parseForward),
+      'forwards such as tcp/8443:443, udp/30000-30010, tcp/2222:22 on 192.0.2.5 from 10.0.0.0/8',
+    ),
+    '',
+  ),
+});
+
 export type NetworkSection = v.InferOutput<typeof networkSection>;
 export type HostSection = v.InferOutput<typeof hostSection>;
+export type MachineKeys = v.InferOutput<typeof machineSection>;

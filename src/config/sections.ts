@@ -15,7 +15,7 @@ export interface Entry {
 export const maxExcerptLength = 60;
 
 export interface Section {
-  readonly kind: 'network' | 'host';
+  readonly kind: 'network' | 'host' | 'machine';
   readonly name: string;
   readonly line: number;
   readonly entries: ReadonlyMap<string, Entry>;
@@ -82,10 +82,11 @@ type Header =
 
 function readHeader(text: string, line: number, earlier: readonly Section[]): Header {
   const [, header] = /^\[([^\]]*)\]\s*([;#].*)?$/.exec(text) ?? [];
-  const [, kind, written] = /^(network|host)\.([A-Za-z0-9_-]+)$/.exec(header?.trim() ?? '') ?? [];
-  if ((kind !== 'network' && kind !== 'host') || written === undefined) {
+  const [, kind, written] =
+    /^(network|host|machine)\.([A-Za-z0-9_-]+|(?<=^machine\.)\S(?:.*\S)?)$/.exec(header?.trim() ?? '') ?? [];
+  if ((kind !== 'network' && kind !== 'host' && kind !== 'machine') || written === undefined) {
     const message =
-      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME';
+      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME, or [machine.NAME]';
     return { ok: false, problem: { line, what: excerpt(text, maxExcerptLength), message } };
   }
   // Names of interfaces are case sensitive, host names are not.

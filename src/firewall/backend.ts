@@ -5,6 +5,7 @@ import type { System } from '../system/system.ts';
 import type { IptablesTable } from './iptables-tables.ts';
 import type { RulesReader } from './rules-reader.ts';
 import type { Ruleset } from './ruleset.ts';
+import type { Translation, TranslationsChange } from './translation.ts';
 
 export type BackendName = 'nftables' | 'iptables';
 
@@ -28,6 +29,14 @@ export interface RulesScript extends RulesPlace {
   readonly script: string;
 }
 
+/** What the kernel has of virlan in one place. */
+export interface Listing {
+  /** The rules as the kernel lists them, without counters; none when there are no rules. */
+  readonly lines: readonly string[];
+  /** The translations of forwards, which come and go without the rules. */
+  readonly translations: readonly Translation[];
+}
+
 export interface Backend {
   readonly name: BackendName;
   /** Programs that must be installed. */
@@ -42,8 +51,13 @@ export interface Backend {
   load(system: System, reader: RulesReader, place: RulesPlace, script: string): Promise<void>;
   /** Removes virlan's rules. Throws CommandError. */
   remove(system: System, reader: RulesReader, place: RulesPlace): Promise<void>;
-  /** Returns virlan's own rules as the kernel lists them, without counters; no line when there are none. */
-  list(reader: RulesReader, place: RulesPlace): Promise<string[]>;
+  /**
+   * Brings the translations from one state to another in one transaction, without a change of the rules, which
+   * must exist. Throws CommandError.
+   */
+  translate(system: System, place: RulesPlace, change: TranslationsChange): Promise<void>;
+  /** Lists virlan's own rules and translations. Throws CommandError when a program hangs. */
+  list(reader: RulesReader, place: RulesPlace): Promise<Listing>;
   /** Counts the rules, jumps included, in the lines of a script or of a listing. */
   countRules(lines: readonly string[]): number;
   /** Names the place for people: `table ip virlan-k8s-br0`. */

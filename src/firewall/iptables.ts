@@ -6,23 +6,34 @@
 //   -I FORWARD 1 -j VIRLAN-FWD-k8s-br0
 //   -A VIRLAN-FWD-k8s-br0 -i k8s-br0 -o k8s-br0 -j ACCEPT
 //   COMMIT
-import { type Family, formatPrefix } from '../address/ip.ts';
+import { type Family, formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
+import { parseClients, parsePortSpan } from '../config/forward.ts';
 import type { System } from '../system/system.ts';
-import type { Backend, Lacking } from './backend.ts';
+import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
 import { savedTables } from './iptables-tables.ts';
-import { iptablesPrefix } from './rules-reader.ts';
-import type { Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
+import { iptablesPrefix, type RulesReader } from './rules-reader.ts';
+import type { Match, Ports, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
+import type { Translation } from './translation.ts';
 
 const tableNames = ['filter', 'nat', 'mangle'] as const;
 
 type Table = (typeof tableNames)[number];
 
 /** Built-in chains with a jump to virlan's own, and the part of the own chain's name that stands for each. */
-const hooks = { FORWARD: 'FWD', INPUT: 'INP', POSTROUTING: 'POST' } as const;
+const hooks = {
+  FORWARD: 'FWD',
+  INPUT: 'INP',
+  POSTROUTING: 'POST',
+  PREROUTING: 'PRE',
+  OUTPUT: 'OUT',
+} as const;
 
 type Hook = keyof typeof hooks;
 
-const ownName = `VIRLAN-(?:${Object.values(hooks).join('|')})-(\\S+)`;
+/** Stands for the chain of forwards, which others of virlan's chains jump to. */
+const translationsPart = 'DNAT';
+
+const ownName = `VIRLAN-(?:${[...Object.values(hooks), translationsPart].join('|')})-(\\S+)`;
 const ownChainLine = new RegExp(`^(?::|-A )${ownName}`);
 const jumpLine = new RegExp(`^-A (?!VIRLAN-)\\S+ (?:.* )?-j ${ownName}$`);
 
@@ -30,7 +41,8 @@ const jumpLine = new RegExp(`^-A (?!VIRLAN-)\\S+ (?:.* )?-j ${ownName}$`);
 interface Chain {
   readonly table: Table;
   readonly name: string;
-  readonly hook: Hook;
+  /** The built-in chain that jumps to it; null if another of virlan's chains does. */
+  readonly hook: Hook | null;
   /** Conditions of the jump. */
   readonly jump: readonly string[];
   readonly rules: readonly string[];
@@ -47,17 +59,21 @@ export const iptables: Backend = {
     return [...used.keys()].filter(table => !present.includes(table)).map(table => ({ family, table }));
   },
   async load(system, reader, place, script) {
-    const listing = await iptables.list(reader, place);
-    await restore(system, place.family, replaceScript(place.bridge, script, listing));
+    await restore(system, place.family, replaceScript(place.bridge, script, await listOwn(reader, place)));
   },
   async remove(system, reader, place) {
-    const listing = await iptables.list(reader, place);
-    await restore(system, place.family, replaceScript(place.bridge, null, listing));
+    await restore(system, place.family, replaceScript(place.bridge, null, await listOwn(reader, place)));
   },
-  list: async (reader, { bridge, family }) => ownLines(bridge, await reader.savedIptables(family)),
+  translate: (system, { family, bridge }, { all }) =>
+    restore(system, family, translationsScript(bridge, all)),
+  list: async (reader, place) => splitListing(place.bridge, await listOwn(reader, place)),
   countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
   describePlace: ({ bridge, family }) => `${iptablesPrefix[family]} chains VIRLAN-…-${bridge}`,
 };
+
+async function listOwn(reader: RulesReader, { bridge, family }: RulesPlace): Promise<string[]> {
+  return ownLines(bridge, await reader.savedIptables(family));
+}
 
 async function restore({ run }: Pick<System, 'run'>, family: Family, script: string): Promise<void> {
   await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], { input: script });
@@ -72,8 +88,73 @@ function chainsOf(ruleset: Ruleset, lacking: readonly Lacking[]): Chain[] {
     makeChain(bridge, 'filter', 'INPUT', only, render(input.rules)),
     makeChain(bridge, 'nat', 'POSTROUTING', [], render(ruleset.postrouting)),
     ...(family === 'ipv4' && !lacking.includes('checksum') ? [checksumChain(bridge)] : []),
+    // Before the routing, which is all that matters, and in a table that is in use anyway.
+    makeChain(bridge, 'mangle', 'PREROUTING', [], render(ruleset.early)),
+  ].filter(({ rules }) => rules.length > 0);
+  return [...chains, ...translationChains(ruleset)];
+}
+
+/** Returns the chain of forwards, empty, and those that jump to it. */
+function translationChains({ bridge, family, translations }: Ruleset): Chain[] {
+  if (translations === null) return [];
+  const name = translationsChain(bridge);
+  const jumps = (match: Match) =>
+    (['tcp', 'udp'] as const).flatMap(protocol =>
+      renderMatch({ ...match, protocol }, family).map(
+        words => `${words} -m addrtype --dst-type LOCAL -j ${name}`,
+      ),
+    );
+  return [
+    { table: 'nat', name, hook: null, jump: [], rules: [] },
+    makeChain(bridge, 'nat', 'PREROUTING', [], jumps(translations.arriving)),
+    makeChain(bridge, 'nat', 'OUTPUT', [], jumps(translations.local)),
   ];
-  return chains.filter(({ rules }) => rules.length > 0);
+}
+
+function translationsChain(bridge: string): string {
+  return `VIRLAN-${translationsPart}-${bridge}`;
+}
+
+/** Returns a script that fills the chain of forwards anew. */
+export function translationsScript(bridge: string, all: readonly Translation[]): string {
+  const name = translationsChain(bridge);
+  const rules = all.map(({ protocol, ports, address, from, to, toPort }) => {
+    const port = ports.first === ports.last ? ports.first : `${ports.first}:${ports.last}`;
+    return [
+      `-A ${name}`,
+      ...(from === null ? [] : [`-s ${formatPrefix(from)}`]),
+      ...(address === null ? [] : [`-d ${formatIp(address)}/32`]),
+      `-p ${protocol} -m ${protocol} --dport ${port} -j DNAT`,
+      `--to-destination ${formatIp(to)}${toPort === null ? '' : `:${toPort}`}`,
+    ].join(' ');
+  });
+  return ['*nat', `:${name} - [0:0]`, ...rules, 'COMMIT', ''].join('\n');
+}
+
+/** Takes virlan's translations out of its lines. What is not virlan's stays among the rules. */
+function splitListing(bridge: string, own: readonly string[]): Listing {
+  const lines: string[] = [];
+  const translations: Translation[] = [];
+  for (const line of own) {
+    const translation = parseTranslation(bridge, line);
+    if (translation === null) lines.push(line);
+    else translations.push(translation);
+  }
+  return { lines, translations };
+}
+
+/** Reads a rule of the chain of forwards; null for one that virlan did not make. */
+function parseTranslation(bridge: string, line: string): Translation | null {
+  const form =
+    /^-A (\S+)(?: -s (\S+))?(?: -d (\S+)\/32)? -p (tcp|udp) -m \4 --dport (\S+) -j DNAT --to-destination ([\d.]+)(?::(\d+))?$/;
+  const [, chain, source, destination, protocol, written = '', target = '', port] = form.exec(line) ?? [];
+  if (chain !== translationsChain(bridge) || (protocol !== 'tcp' && protocol !== 'udp')) return null;
+  const from = source === undefined ? undefined : parseClients(source);
+  const address = destination === undefined ? undefined : parseIpv4(destination);
+  const [ports, to] = [parsePortSpan(written.replace(':', '-')), parseIpv4(target)];
+  if (from === null || address === null || ports === null || to === null) return null;
+  const toPort = port === undefined ? null : Number(port);
+  return { protocol, ports, address: address ?? null, from: from ?? null, to, toPort };
 }
 
 /** Returns the script of the checksum rule alone, for a host whose other rules are in nftables. */
@@ -106,7 +187,9 @@ function renderChains(chains: readonly Chain[]): string {
     return [
       ...own.map(({ name }) => `:${name} - [0:0]`),
       // Without a comment, which not every kernel has: the chain's name tells whose it is.
-      ...own.map(({ hook, jump, name }) => ['-I', hook, '1', ...jump, '-j', name].join(' ')),
+      ...own.flatMap(({ hook, jump, name }) =>
+        hook === null ? [] : [['-I', hook, '1', ...jump, '-j', name].join(' ')],
+      ),
       ...own.flatMap(({ name, rules }) => rules.map(rule => `-A ${name} ${rule}`)),
     ];
   });
@@ -197,7 +280,13 @@ const ipv6ControlTypes = [130, 131, 132, 133, 134, 135, 136, 143];
  * it. `marks` are conditions that stand right before the verdict.
  */
 export function renderRule(rule: Rule, marks: readonly string[], family: Family): string[] {
-  const { from, to, notTo, source, destination, protocol, ports, tracked, translated, verdict } = rule;
+  const tail = [...marks, `-j ${renderVerdict(family, rule.verdict)}`].join(' ');
+  return renderMatch(rule, family).map(words => (words === '' ? tail : `${words} ${tail}`));
+}
+
+/** Returns conditions as `iptables-save` writes them; several where their ports or types need it. */
+function renderMatch(match: Match, family: Family): string[] {
+  const { from, to, notTo, source, destination, protocol, ports, tracked, translated } = match;
   const address = (option: string, { kind, prefix }: PrefixMatch) =>
     `${kind === 'not-in' ? '! ' : ''}${option} ${formatPrefix(prefix)}`;
   const words: string[] = [];
@@ -214,11 +303,10 @@ export function renderRule(rule: Rule, marks: readonly string[], family: Family)
     ...(tracked === undefined ? [] : [`-m conntrack --ctstate ${tracked.join(',').toUpperCase()}`]),
     ...(translated === true ? ['-m conntrack --ctstate DNAT'] : []),
   ];
-  const tail = [...states, ...marks, `-j ${renderVerdict(family, verdict)}`];
   if (protocol === 'ipv6-control')
-    return ipv6ControlTypes.map(type => [...words, `-m icmp6 --icmpv6-type ${type}`, ...tail].join(' '));
-  if (ports === undefined) return [[...words, ...tail].join(' ')];
-  return portLists(ports).map(list => [...words, `-m multiport --dports ${list}`, ...tail].join(' '));
+    return ipv6ControlTypes.map(type => [...words, `-m icmp6 --icmpv6-type ${type}`, ...states].join(' '));
+  if (ports === undefined) return [[...words, ...states].join(' ')];
+  return portLists(ports).map(list => [...words, `-m multiport --dports ${list}`, ...states].join(' '));
 }
 
 const portUnreachable: Readonly<Record<Family, string>> = {

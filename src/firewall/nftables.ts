@@ -4,12 +4,14 @@
 //     chain forward {
 //       type filter hook forward priority filter; policy accept;
 //       iifname "k8s-br0" oifname "k8s-br0" accept
-import { formatPrefix } from '../address/ip.ts';
+import { formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
+import { formatSpan, parseClients, parsePortSpan } from '../config/forward.ts';
 import { CommandError } from '../errors.ts';
-import type { Backend, RulesPlace } from './backend.ts';
+import type { Backend, Listing, RulesPlace } from './backend.ts';
 import { checksumScript } from './iptables.ts';
 import { nftFamily } from './rules-reader.ts';
-import type { PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
+import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
+import type { Translation, TranslationsChange } from './translation.ts';
 
 export const nftables: Backend = {
   name: 'nftables',
@@ -40,11 +42,18 @@ export const nftables: Backend = {
   async remove(system, _reader, place) {
     await system.run('nft', ['-f', '-'], { input: removeScript(place) });
   },
-  async list(reader, { family, bridge }) {
-    const listing = await reader.nftTable(family, tableName(bridge));
-    return listing.split('\n').filter(line => line.trim() !== '');
+  async translate(system, place, change) {
+    const load = (text: string) => system.run('nft', ['-f', '-'], { input: text });
+    try {
+      await load(changeScript(place, change));
+    } catch (error) {
+      if (error instanceof CommandError && error.reason === 'timeout') throw error;
+      // The kernel has other elements than expected.
+      await load(refillScript(place, change.all));
+    }
   },
-  countRules: lines => lines.filter(line => /^\t\t(?!type )[^\t ]/.test(line)).length,
+  list: async (reader, { family, bridge }) => splitListing(await reader.nftTable(family, tableName(bridge))),
+  countRules: lines => lines.filter(line => /^\t\t(?!type |flags )[^\t ]/.test(line)).length,
   describePlace: tableOf,
 };
 
@@ -58,7 +67,11 @@ function placeOf({ bridge, family }: Ruleset): RulesPlace {
 }
 
 function tableOf({ family, bridge }: RulesPlace): string {
-  return `table ${nftFamily[family]} ${tableName(bridge)}`;
+  return `table ${placeName({ family, bridge })}`;
+}
+
+function placeName({ family, bridge }: RulesPlace): string {
+  return `${nftFamily[family]} ${tableName(bridge)}`;
 }
 
 function renderNftables(ruleset: Ruleset): string {
@@ -76,13 +89,135 @@ function renderNftables(ruleset: Ruleset): string {
       'type nat hook postrouting priority srcnat; policy accept;',
       ruleset.postrouting.map(render),
     ],
+    ['early', 'type filter hook prerouting priority raw; policy accept;', ruleset.early.map(render)],
   ] as const;
   const used = chains.filter(([, , rules]) => rules.length > 0);
   const bodies = used.map(
     ([name, hook, rules]) =>
       `\tchain ${name} {\n${[hook, ...rules].map(line => `\t\t${line}\n`).join('')}\t}\n`,
   );
-  return `${tableOf(ruleset)} {\n${bodies.join('\n')}}\n`;
+  return `${tableOf(ruleset)} {\n${[...renderMaps(ruleset), ...bodies].join('\n')}}\n`;
+}
+
+/** Clients, address of the host, protocol and ports. */
+const mapKey = 'ipv4_addr . ipv4_addr . inet_proto . inet_service';
+
+/** The map of single ports, and that of ranges, which lead to the same ports. */
+const maps = {
+  ports: `${mapKey} : ipv4_addr . inet_service`,
+  ranges: `${mapKey} : ipv4_addr`,
+} as const;
+
+type MapName = keyof typeof maps;
+
+const mapNames = Object.keys(maps) as MapName[];
+
+/**
+ * Returns the maps of forwards and the chains that use them. `-100` is dstnat, a name that nft 1.0 refuses in
+ * the hook output.
+ */
+function renderMaps(ruleset: Ruleset): string[] {
+  const { translations } = ruleset;
+  if (translations === null) return [];
+  const isTranslated = 'meta l4proto { tcp, udp }';
+  const key = 'ip saddr . ip daddr . meta l4proto . th dport';
+  const jump = (match: Match) =>
+    [...matchWords(ruleset.family, match), isTranslated, 'fib daddr type local jump published'].join(' ');
+  const chain = (name: string, lines: readonly string[]) =>
+    `\tchain ${name} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
+  const hook = (name: string) => `type nat hook ${name} priority -100; policy accept;`;
+  return [
+    ...mapNames.map(name => `\tmap ${name} {\n\t\ttype ${maps[name]}\n\t\tflags interval\n\t}\n`),
+    chain(
+      'published',
+      mapNames.map(name => `${isTranslated} dnat ip to ${key} map @${name}`),
+    ),
+    chain('prerouting', [hook('prerouting'), jump(translations.arriving)]),
+    chain('output', [hook('output'), jump(translations.local)]),
+  ];
+}
+
+/** Returns a script that adds and deletes single elements; it fails where they are not as expected. */
+export function changeScript(place: RulesPlace, { missing, stale }: TranslationsChange): string {
+  return [
+    ...stale.map(each => `delete ${elementOf(place, each)}\n`),
+    ...missing.map(each => `add ${elementOf(place, each)}\n`),
+  ].join('');
+}
+
+/** Returns a script that puts these elements in place of all others. */
+function refillScript(place: RulesPlace, all: readonly Translation[]): string {
+  return [
+    ...mapNames.map(name => `flush map ${placeName(place)} ${name}\n`),
+    ...all.map(each => `add ${elementOf(place, each)}\n`),
+  ].join('');
+}
+
+function elementOf(place: RulesPlace, translation: Translation): string {
+  const { protocol, ports, address, from, to, toPort } = translation;
+  const anyAddress = '0.0.0.0/0';
+  const key = [
+    from === null ? anyAddress : formatPrefix(from),
+    address === null ? anyAddress : formatIp(address),
+    protocol,
+    formatSpan(ports),
+  ].join(' . ');
+  const target = toPort === null ? formatIp(to) : `${formatIp(to)} . ${toPort}`;
+  const name: MapName = toPort === null ? 'ranges' : 'ports';
+  return `element ${placeName(place)} ${name} { ${key} : ${target} }`;
+}
+
+/** Takes virlan's elements out of the listing of a table. What is not virlan's stays among the rules. */
+export function splitListing(listing: string): Listing {
+  const translations: Translation[] = [];
+  const lines: string[] = [];
+  let isElements = false;
+  for (const line of listing.split('\n').filter(each => each.trim() !== '')) {
+    const begins = line.trim().startsWith('elements = {');
+    if (!begins && !isElements) {
+      lines.push(line);
+      continue;
+    }
+    isElements = !line.trimEnd().endsWith('}');
+    const texts = line.replace(/^\s*elements = \{|\}\s*$/g, '').split(',');
+    for (const text of texts.map(each => each.trim()).filter(each => each !== '')) {
+      const translation = parseElement(text);
+      if (translation === null) lines.push(text);
+      else translations.push(translation);
+    }
+  }
+  return { lines, translations };
+}
+
+const protocols: Readonly<Record<string, Translation['protocol']>> = {
+  6: 'tcp',
+  17: 'udp',
+  tcp: 'tcp',
+  udp: 'udp',
+};
+
+/** Reads an element; null for one that virlan did not make. */
+function parseElement(text: string): Translation | null {
+  const [key = '', target = ''] = text.split(' : ');
+  const [clients = '', host = '', protocolName = '', written = '', ...more] = key.split(' . ');
+  const [to, port, ...rest] = target.split(' . ');
+  const [from, on] = [parseClients(clients), parseClients(host)];
+  const ports = parsePortSpan(written);
+  const toPort = port === undefined ? null : parsePortSpan(port);
+  const machine = parseIpv4(to ?? '');
+  const protocol = protocols[protocolName];
+  if (from === null || on === null || ports === null || machine === null || protocol === undefined)
+    return null;
+  if (more.length + rest.length > 0 || (port !== undefined && toPort === null)) return null;
+  if (on.length !== 0 && on.length !== 32) return null;
+  return {
+    protocol,
+    ports,
+    address: on.length === 0 ? null : on.network,
+    from: from.length === 0 ? null : from,
+    to: machine,
+    toPort: toPort?.first ?? null,
+  };
 }
 
 /**
@@ -105,7 +240,11 @@ export function removeScript(place: RulesPlace): string {
 }
 
 function renderRule({ family }: Ruleset, rule: Rule): string {
-  const { from, to, notTo, source, destination, protocol, ports, tracked, translated, verdict } = rule;
+  return [...matchWords(family, rule), renderVerdict(family, rule.verdict)].join(' ');
+}
+
+function matchWords(family: Ruleset['family'], match: Match): string[] {
+  const { from, to, notTo, source, destination, protocol, ports, tracked, translated } = match;
   const address = (side: 'saddr' | 'daddr', { kind, prefix }: PrefixMatch) =>
     `${nftFamily[family]} ${side} ${kind === 'not-in' ? '!= ' : ''}${formatPrefix(prefix)}`;
   const words: string[] = [];
@@ -124,7 +263,7 @@ function renderRule({ family }: Ruleset, rule: Rule): string {
     const listed = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
     words.push(`${protocol} dport { ${listed.join(', ')} }`);
   }
-  return [...words, renderVerdict(family, verdict)].join(' ');
+  return words;
 }
 
 /** MLD (RFC 2710, RFC 3810) and neighbour discovery (RFC 4861). */

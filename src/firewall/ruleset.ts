@@ -59,6 +59,15 @@ export interface Ruleset {
     readonly rules: readonly Rule[];
   };
   readonly postrouting: readonly Rule[];
+  /** Packets that arrive, before any translation. */
+  readonly early: readonly Rule[];
+  /** Where the translations of forwards apply; null where there are none, as with IPv6. */
+  readonly translations: {
+    /** Conditions on packets that come from other hosts and from machines. */
+    readonly arriving: Match;
+    /** Conditions on packets of the host itself. */
+    readonly local: Match;
+  } | null;
 }
 
 const accept: Verdict = { kind: 'accept' };
@@ -76,6 +85,7 @@ const dhcpv6Client: Ports = { first: 546, last: 546 };
 const unprivileged: Ports = { first: 1024, last: 65_535 };
 const localMulticast: Prefix = { network: sureIp('224.0.0.0'), length: 24 };
 const broadcast: Prefix = { network: sureIp('255.255.255.255'), length: 32 };
+const loopback: Prefix = { network: sureIp('127.0.0.0'), length: 8 };
 const linkLocalIpv6: Prefix = { network: sureIp('fe80::'), length: 10 };
 
 /** The links by which machines reach the outside: any, or these. */
@@ -106,7 +116,15 @@ function makeIpv4Ruleset(network: NetworkConfig, ways: WaysOut): Ruleset {
     family: 'ipv4',
     forward: mode === 'isolated' ? isolatedForward(network) : forwardRules(network, ways),
     input: { only: network.hostFirewall === 'strict' ? null : bridge, rules: inputRules(network) },
-    postrouting: mode === 'nat' ? translations(network) : [],
+    postrouting: [
+      ...(takesForwards(network) ? returnsOfForwards(network) : []),
+      ...(mode === 'nat' ? translations(network) : []),
+    ],
+    // What the host binds to 127.0.0.1 is not for machines, also where route_localnet is on.
+    early: [{ from: bridge, destination: { kind: 'in', prefix: loopback }, verdict: drop }],
+    translations: takesForwards(network)
+      ? { arriving: notLoopback, local: network.localhost ? {} : notLoopback }
+      : null,
   };
 }
 
@@ -165,6 +183,25 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
   ];
 }
 
+/** Returns whether ports of the host can lead to machines of a network. */
+export function takesForwards({ mode }: Pick<NetworkConfig, 'mode'>): boolean {
+  return mode === 'nat' || mode === 'routed';
+}
+
+/**
+ * Returns the rules by which the answers come back to the host where a forward is reached from its own machine,
+ * from its neighbours or from 127.0.0.1.
+ */
+function returnsOfForwards({ bridge, subnet, localhost }: NetworkConfig): Rule[] {
+  const prefixes = localhost ? [subnet, loopback] : [subnet];
+  return prefixes.map(prefix => ({
+    to: bridge,
+    source: { kind: 'in', prefix },
+    translated: true,
+    verdict: masquerade(null),
+  }));
+}
+
 /** Returns the rules that translate the addresses of machines to that of the host. */
 function translations({ bridge, subnet, others }: NetworkConfig): Rule[] {
   const inside: PrefixMatch = { kind: 'in', prefix: subnet };
@@ -206,8 +243,12 @@ function makeIpv6Ruleset({ bridge, hostFirewall }: NetworkConfig): Ruleset {
       rules: isStrict ? [fromMachines, ...strictInput([controlOfIpv6, dhcpv6Replies])] : [fromMachines],
     },
     postrouting: [],
+    early: [],
+    translations: null,
   };
 }
+
+const notLoopback: Match = { destination: { kind: 'not-in', prefix: loopback } };
 
 const controlOfIpv6: Rule = { protocol: 'ipv6-control', verdict: accept };
 

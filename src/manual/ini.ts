@@ -1,6 +1,6 @@
 // install/virlan.ini: every key with its default, commented out.
 //   ; mtu = 1500                    ; in bytes
-import { hostReference, type Key, networkReference } from './keys.ts';
+import { hostReference, type Key, machineReference, networkReference } from './keys.ts';
 
 /** Returns the file. */
 export function renderIni(): string {
@@ -12,6 +12,8 @@ export function renderIni(): string {
     ...section(`network.${name}`, 'the name of the network', keys),
     '',
     ...section('host.printer', 'a fixed address for a device that is not a libvirt machine', hostReference()),
+    '',
+    ...section('machine.web', 'a libvirt machine, by its name', machineReference()),
     '',
   ].join('\n');
 }

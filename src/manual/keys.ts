@@ -1,9 +1,9 @@
 // The keys of virlan.ini with their texts for the generated files.
 import * as v from 'valibot';
 import { formatIp } from '../address/ip.ts';
-import { hostKeys, networkKeys } from '../config/keys.ts';
+import { hostKeys, machineKeys, networkKeys } from '../config/keys.ts';
 import { parseConfig } from '../config/parse.ts';
-import { hostSection, networkSection } from '../config/schema.ts';
+import { hostSection, machineSection, networkSection } from '../config/schema.ts';
 
 /** A key of virlan.ini, explained. */
 export interface Key {
@@ -46,6 +46,15 @@ export function hostReference(): Key[] {
   return Object.entries(hostKeys).map(([name, explanation]) => {
     const key = name as keyof typeof hostKeys;
     return reference(key, explanation, hostSection.entries[key], printer[key], null);
+  });
+}
+
+/** Returns the keys of a `[machine.NAME]` section. */
+export function machineReference(): Key[] {
+  const web = { forward: 'tcp/8443:443, udp/30000-30010' };
+  return Object.entries(machineKeys).map(([name, explanation]) => {
+    const key = name as keyof typeof machineKeys;
+    return reference(key, explanation, machineSection.entries[key].wrapped, web[key], 'nothing');
   });
 }
 

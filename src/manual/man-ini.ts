@@ -1,5 +1,5 @@
 // install/man/virlan.ini.5: the manual page virlan.ini(5).
-import { hostReference, type Key, networkReference } from './keys.ts';
+import { hostReference, type Key, machineReference, networkReference } from './keys.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
 /** Returns the page; the date is its day of change, `2026-11-25`. */
@@ -29,6 +29,11 @@ export function renderManIni(date: string): string {
       'Each section `[host.NAME]` reserves an address for a device on the network that is not a libvirt machine. All keys are required:',
     ),
     ...hostReference().flatMap(entry),
+    heading('Machine sections'),
+    ...paragraph(
+      'Each section `[machine.NAME]` has settings of the libvirt machine of that name, for tools that cannot write them into its definition:',
+    ),
+    ...machineReference().flatMap(entry),
     heading('Examples'),
     ...paragraph('Two networks, and a printer on the first:'),
     ...example([

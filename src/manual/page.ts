@@ -1,5 +1,5 @@
 // docs/virlan.ini.md: the reference of virlan.ini.
-import { hostReference, type Key, networkReference } from './keys.ts';
+import { hostReference, type Key, machineReference, networkReference } from './keys.ts';
 
 /** Returns the page. */
 export function renderPage(): string {
@@ -23,6 +23,11 @@ export function renderPage(): string {
     'Reserves an address for a device on the network that is not a libvirt machine. All keys are required.',
     '',
     ...hostReference().flatMap(entry),
+    '## `[machine.NAME]`',
+    '',
+    'Settings of the libvirt machine NAME, for tools that cannot write them into its definition.',
+    '',
+    ...machineReference().flatMap(entry),
     '## More',
     '',
     'Options of dnsmasq go into `/etc/virlan/dnsmasq.d/NETWORK/*.conf`. Settings of a single machine go into its',

@@ -98,6 +98,6 @@ async function recordRules(step: RulesStep): Promise<void> {
  */
 async function listLoaded({ backend, family, bridge, script }: StepOf<'load rules'>): Promise<string[]> {
   const { list, countRules } = backends[backend];
-  const listing = await list(createRulesReader(system), { bridge, family });
-  return countRules(listing) < countRules(script.split('\n')) ? [] : listing;
+  const { lines } = await list(createRulesReader(system), { bridge, family });
+  return countRules(lines) < countRules(script.split('\n')) ? [] : [...lines];
 }

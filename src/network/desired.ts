@@ -11,12 +11,14 @@ import {
   type UsableFamilies,
 } from '../firewall/backends.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
+import type { Translation } from '../firewall/translation.ts';
 import { linkMac } from '../identity/formula.ts';
 import type { Wanted } from '../identity/reservation-files.ts';
 import { type LinkManagerName, managerFile } from './link-managers.ts';
 import type {
   DesiredNetwork,
   DesiredTap,
+  DesiredTranslations,
   FoundGuard,
   GuardState,
   HostState,
@@ -46,6 +48,10 @@ export interface HostFacts extends DnsmasqHost {
   readonly wanted: Wanted | null;
   /** The links of the host's default routes; not read where the rules do not depend on them. */
   readonly defaultLinks: readonly string[];
+  /** The translations of the forwards that are active; null when it is not known which are. */
+  readonly translations: readonly Translation[] | null;
+  /** True if `route_localnet` of the bridge is on. */
+  readonly routesLoopback: boolean;
 }
 
 /**
@@ -97,6 +103,10 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     sysctls: new Map([
       // The value of a new link is net.ipv4.conf.default.forwarding, which hardened hosts set to 0.
       [linkSysctl('ipv4', bridge, 'forwarding'), network.mode === 'isolated' ? '0' : '1'],
+      // Forwards on 127.0.0.1. It is not set where it is off anyway, as by default.
+      ...(network.localhost || host.routesLoopback
+        ? ([[linkSysctl('ipv4', bridge, 'route_localnet'), network.localhost ? '1' : '0']] as const)
+        : []),
       // A guest must not become the host's router, nor configure an address on it.
       ...(host.keepsIpv6Off
         ? ([
@@ -112,6 +122,10 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     }),
     treatment: { subnet: formatPrefix(subnet), isTranslated: network.mode === 'nat' },
     guard: null,
+    translations:
+      host.translations === null
+        ? { kind: 'leave' }
+        : { kind: 'exactly', backend: backend.chosen, all: host.translations },
     dnsmasq: { conf: renderDnsmasqConf(network, host), runs: true },
     modes: requiredModes(bridge),
     reservations: host.wanted === null ? { kind: 'leave' } : { kind: 'exactly', network, ...host.wanted },
@@ -146,6 +160,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     rules: [],
     treatment: null,
     guard: null,
+    translations: { kind: 'leave' },
     dnsmasq: { conf: null, runs: false },
     modes: new Map(),
     reservations: { kind: 'leave' },
@@ -169,6 +184,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     ),
     treatment: before.treatment,
     guard: guardBefore(before.guard),
+    translations: translationsBefore(before),
     dnsmasq: { conf: before.dnsmasq.conf, runs: before.dnsmasq.pid !== null },
     modes: new Map(),
     reservations: { kind: 'leave' },
@@ -177,6 +193,14 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
 
 function guardBefore({ present, loaded, elements }: FoundGuard): GuardState | null {
   return present && loaded !== null ? { table: loaded, belongings: elements, taps: [] } : null;
+}
+
+/** Rules that are loaded again have no translations. */
+function translationsBefore({ rules }: ObservedNetwork): DesiredTranslations {
+  const found = rules.find(({ translations }) => translations.length > 0);
+  return found === undefined
+    ? { kind: 'leave' }
+    : { kind: 'exactly', backend: found.backend, all: found.translations };
 }
 
 /** Returns the settings that the host needs while any network is up whose machines reach others through it. */

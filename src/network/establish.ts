@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import type { RefusedForward } from '../forwards/problem.ts';
 import { leaseStatusPath } from '../libvirt/lease-status.ts';
 import { macMapPath } from '../libvirt/mac-map.ts';
 import { withLock } from '../system/lock.ts';
@@ -22,6 +23,7 @@ import {
   failureOf,
   recordAdditions,
   recordDnsmasq,
+  recordForwardsOf,
   recordOriginal,
   recordPorts,
   recordWarnings,
@@ -49,6 +51,8 @@ const networkLockTimeoutSeconds = 30;
 /** The changes made by establishing a network or taking it down, and problems that virlan cannot repair. */
 export interface Established extends Applied {
   readonly warnings: readonly NetworkWarning[];
+  /** Forwards that are not active, and were before, or were not asked for. */
+  readonly refused: readonly RefusedForward[];
 }
 
 /** Runs work while no other virlan process changes a network. Throws VirlanError 'lock-timeout'. */
@@ -129,6 +133,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
     throw new NotEstablished(failure, message);
   }
   recordIsWanted(network.bridge);
+  const refused = recordForwardsOf(survey);
   // DHCP answers by now: other firewalls, which may be slow, do not delay it.
   const others = await surveyOtherFirewalls(network);
   const applied = await applySteps(others.steps, 'continue');
@@ -138,7 +143,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
     ...others.warnings,
     ...recordWarnings([original, additions, ports, process, ...all.unrecorded]),
   ];
-  return { ...all, warnings };
+  return { ...all, warnings, refused };
 }
 
 /**
@@ -159,7 +164,11 @@ export async function establishWhatWorks(
     if (refused.length === 0) break;
     refusals.push(...refused);
     const again = await tryWhatWorks(network, choose);
-    established = { ...joinApplied(withoutRefused(established, refused), again), warnings: again.warnings };
+    established = {
+      ...again,
+      ...joinApplied(withoutRefused(established, refused), again),
+      refused: [...established.refused, ...again.refused],
+    };
   }
   const isRefused = established.failed.some(({ step }) => step.kind === 'load rules' && isEssential(step));
   if (!isRefused) return withRefusals(network, established, refusals);
@@ -185,11 +194,12 @@ async function tryWhatWorks(
   const ports = recordPorts(network.bridge, survey.observed);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
   const applied = await applySteps(steps, 'continue');
+  const refused = recordForwardsOf(survey);
   const unrecorded = recordWarnings([original, additions, ports, process, ...applied.unrecorded]);
   const warnings: NetworkWarning[] = [...survey.warnings, ...unrecorded];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });
-  return { ...applied, skipped: [...applied.skipped, ...left], warnings };
+  return { ...applied, skipped: [...applied.skipped, ...left], warnings, refused };
 }
 
 /** Returns the steps of the repair unit of dnsmasq. */
@@ -240,7 +250,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
   const all = joinApplied(others, own);
   const unrecorded = [...all.unrecorded, failureOf(() => recordIsDown(bridge)), ...removeRecords(bridge)];
-  return { ...all, warnings: [...removals.warnings, ...recordWarnings(unrecorded)] };
+  return { ...all, warnings: [...removals.warnings, ...recordWarnings(unrecorded)], refused: [] };
 }
 
 async function restoreOriginal(name: string, bridge: string): Promise<Applied> {

@@ -9,6 +9,7 @@ import { messageOf, WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
+import { endUdpFlows, endUntranslatedUdpFlows } from '../firewall/udp-flows.ts';
 import { correct, putInForce, withdrawGuard } from '../guard/guard.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
@@ -119,6 +120,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     run: ({ bridge, missing, surplus, taps }) => correct(bridge, surplus, missing, taps),
   },
   'remove guard': { kind: 'single', run: ({ bridge }) => withdrawGuard(bridge) },
+  'change forwards': { kind: 'single', run: changeForwards },
   'allow in': { kind: 'single', run: step => allow(system, step) },
   'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
   'write reservations': { kind: 'single', run: ({ network }) => syncReservations(network) },
@@ -158,6 +160,12 @@ function linkOption(step: StepOf<'set link'>): string {
     case 'guard':
       return `type bridge_slave ${step.attribute} ${step.to ? 'on' : 'off'}`;
   }
+}
+
+async function changeForwards({ backend, bridge, ...change }: StepOf<'change forwards'>): Promise<void> {
+  await backends[backend].translate(system, { bridge, family: 'ipv4' }, change);
+  await endUdpFlows(system, change.stale);
+  await endUntranslatedUdpFlows(system, change.missing);
 }
 
 function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {

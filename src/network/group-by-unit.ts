@@ -1,16 +1,20 @@
 // Groups the steps of a plan by repair unit. Pure.
-import { type Step, unitOfStep } from './steps.ts';
+import { type Step, type StepOf, unitOfStep } from './steps.ts';
 import { sysctlName } from './sysctl.ts';
 import { type Unit, unitKey } from './units.ts';
 
 /**
  * Groups the steps of a plan by repair unit. While the bridge does not exist, all steps for it are one unit. Each
- * port that returns or comes up is a unit, and STP is part of all of these, because it starts after them.
+ * port that returns or comes up is a unit, and STP is part of all of these, because it starts after them. While
+ * rules are missing, forwards are part of theirs.
  */
 export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Unit; steps: Step[] }[] {
   const isNew = steps.some(step => step.kind === 'add bridge');
   const starting = [...new Set(steps.flatMap(step => startedPort(bridge, step) ?? []))];
   const unitsOf = (step: Step): Unit[] => {
+    // Without their rules there is no place for forwards.
+    const rules = step.kind === 'change forwards' ? loadOf(step, steps) : undefined;
+    if (rules !== undefined) return [unitOfStep(rules, bridge)];
     if (isNew && goesOntoBridge(bridge, step)) return [{ kind: 'bridge', bridge }];
     if (step.kind !== 'set link') return [unitOfStep(step, bridge)];
     const ports = step.attribute === 'stp' ? starting : starting.filter(link => link === step.link);
@@ -26,6 +30,14 @@ export function groupByUnit(bridge: string, steps: readonly Step[]): { unit: Uni
     }
   }
   return [...groups.values()];
+}
+
+/** Returns the step that loads the rules which forwards need. */
+function loadOf({ backend }: StepOf<'change forwards'>, steps: readonly Step[]) {
+  return steps.find(
+    (step): step is StepOf<'load rules'> =>
+      step.kind === 'load rules' && step.backend === backend && step.family === 'ipv4',
+  );
 }
 
 function goesOntoBridge(bridge: string, step: Step): boolean {

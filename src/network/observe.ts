@@ -2,7 +2,7 @@
 
 import type { Mac } from '../address/mac.ts';
 import { VirlanError } from '../errors.ts';
-import type { RulesPlace, RulesScript } from '../firewall/backend.ts';
+import type { Listing, RulesPlace, RulesScript } from '../firewall/backend.ts';
 import type { GuardListing } from '../guard/listing.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
 import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
@@ -23,9 +23,7 @@ import type {
 import { formatAddress, formatDestination } from './state.ts';
 
 /** virlan's rules of one backend and family, as the kernel lists them. */
-export interface RulesListing extends Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {
-  readonly lines: readonly string[];
-}
+export interface RulesListing extends Listing, Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {}
 
 /** The rules and addresses that virlan put on the host, according to its record. */
 export interface AppliedState {
@@ -153,7 +151,10 @@ export function findUnrouted(
   });
 }
 
-function observeRules({ backend, family, lines }: RulesListing, { rules }: AppliedState): FoundRules {
+function observeRules(
+  { backend, family, lines, translations }: RulesListing,
+  { rules }: AppliedState,
+): FoundRules {
   const record = rules.find(loaded => loaded.backend === backend && loaded.family === family);
   const isComparable = record !== undefined && lines.length > 0;
   return {
@@ -162,6 +163,7 @@ function observeRules({ backend, family, lines }: RulesListing, { rules }: Appli
     loaded: record?.script ?? null,
     present: lines.length > 0,
     drift: isComparable ? compareListings(record.listing, lines) : [],
+    translations,
   };
 }
 

@@ -1,12 +1,14 @@
 // The planner: derives ordered steps from the desired and the observed state. Pure.
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { RulesScript } from '../firewall/backend.ts';
+import { compareTranslations } from '../firewall/translation.ts';
 import { countElements, elementsWithout, joinElements } from '../guard/elements.ts';
 import type { RulesByFirewall } from '../other-firewalls/model.ts';
 import { compareRules } from '../other-firewalls/registry.ts';
 import { linkManagerNames } from './link-managers.ts';
 import type {
   DesiredNetwork,
+  DesiredTap,
   FoundRules,
   HostState,
   LinkAddress,
@@ -36,12 +38,14 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
   if (desired.link === null)
     return [...dnsmasq, ...links, ...loads('primary'), ...companions, ...removals, ...guard, ...managers];
   const sysctls = planSysctls(desired.sysctls, observed.link === null ? new Map() : observed.sysctls);
+  const primary = loads('primary');
   return [
     ...managers,
-    ...loads('primary'),
+    ...primary,
     ...guard,
     ...links,
     ...sysctls,
+    ...planTranslations(desired, observed, primary),
     ...removals,
     ...planConnections(desired, observed),
     ...planModes(desired, observed),
@@ -118,7 +122,7 @@ function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): 
     return [
       ...setLink(tap.name, { attribute: 'mtu', from: found.mtu, to: tap.mtu }),
       ...setLink(tap.name, { attribute: 'bridge', from: found.master, to: bridge }),
-      ...planOptions(found, tap.isolated ? { ...found.options, isolated: true } : found.options),
+      ...planOptions(found, wantedOptions(tap, found.options)),
       ...(tap.isGuarded ? planGuardedPort(found) : []),
       ...(tap.up ? setLink(tap.name, { attribute: 'state', from: upOrDown(found.up), to: 'up' }) : []),
     ];
@@ -128,6 +132,10 @@ function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): 
 function planGuardedPort({ name, master, groupForwardMask }: TapState): Step[] {
   const from = master === null ? 0 : groupForwardMask;
   return setLink(name, { attribute: 'group_fwd_mask', from, to: from | guardedPortMask });
+}
+
+function wantedOptions({ isolated, hairpin }: DesiredTap, found: PortOptions): PortOptions {
+  return { ...found, ...(isolated ? { isolated } : {}), ...(hairpin ? { hairpin } : {}) };
 }
 
 /** A port that is new in a bridge has the options of a new port. */
@@ -217,6 +225,24 @@ function planLoad(
   const drift = found?.drift ?? [];
   const isRight = found?.present === true && found.loaded === script && drift.length === 0;
   return isRight ? [] : [{ kind: 'load rules', backend, family, bridge, role, script, drift }];
+}
+
+/** Rules are loaded without any forward. */
+function planTranslations(
+  { bridge, translations: wanted }: DesiredNetwork,
+  { rules }: ObservedNetwork,
+  loads: readonly Step[],
+): Step[] {
+  if (wanted.kind === 'leave') return [];
+  const { backend } = wanted;
+  const isNew = loads.some(
+    step => step.kind === 'load rules' && step.backend === backend && step.family === 'ipv4',
+  );
+  const found = rules.find(each => each.backend === backend && each.family === 'ipv4');
+  const change = compareTranslations(wanted.all, isNew ? [] : (found?.translations ?? []));
+  return change.missing.length + change.stale.length === 0
+    ? []
+    : [{ kind: 'change forwards', backend, bridge, ...change }];
 }
 
 function planRemovals({ bridge, rules }: DesiredNetwork, observed: ObservedNetwork): Step[] {

@@ -6,6 +6,8 @@ import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { UsableFamilies } from '../firewall/backends.ts';
+import { type Claim, translationsOfClaims } from '../forwards/choose.ts';
+import { readForwards } from '../forwards/read.ts';
 import { nicsOn } from '../identity/machine.ts';
 import { readPublished, readWanted, type Wanted } from '../identity/reservation-files.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
@@ -22,7 +24,7 @@ import { hasGlobalIpv6 } from './links.ts';
 import type { HostReading } from './observe.ts';
 import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } from './read-kernel.ts';
 import type { DesiredNetwork } from './state.ts';
-import { readSysctls } from './sysctl.ts';
+import { linkSysctl, readSysctls, sysctlPath } from './sysctl.ts';
 
 type FilesReading = Omit<HostReading, keyof KernelReading>;
 
@@ -33,15 +35,18 @@ export function readFiles(
   families: UsableFamilies,
 ) {
   const reservations = readReservations(network);
+  // A machine's address is in the ledger.
+  const forwards = reservations.kind === 'known' ? readForwards(network) : null;
   const lacking = readLacking(network.bridge);
   const facts = gatherFacts(network, {
     backends: available,
     families,
     lacking,
     wanted: reservations.kind === 'known' ? reservations.wanted : null,
+    claims: forwards?.claims ?? null,
   });
   const { network: desired, backend } = desiredNetwork(network, facts);
-  return { facts, desired, backend, lacking, reservations, observed: readObjects(desired) };
+  return { facts, desired, backend, lacking, reservations, forwards, observed: readObjects(desired) };
 }
 
 /** Reads from files what exists of the desired objects. */
@@ -105,22 +110,34 @@ function readReservations(
 
 function gatherFacts(
   { name, bridge, domain }: NetworkConfig,
-  known: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'wanted'>,
+  {
+    claims,
+    ...known
+  }: Pick<HostFacts, 'backends' | 'families' | 'lacking' | 'wanted'> & {
+    /** Null when they are unknown. */
+    readonly claims: readonly Claim[] | null;
+  },
 ): HostFacts {
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
-  const onNetwork = running.flatMap(domain => nicsOn(bridge, passThrough, domain));
+  const onNetwork = running.flatMap(domain =>
+    nicsOn(bridge, passThrough, domain).map(nic => ({ ...nic, uuid: domain.uuid })),
+  );
+  const hasClaims = claims !== null && claims.length > 0;
+  const reflected = new Set(hasClaims && filtersFrames(bridge) ? claims.map(({ uuid }) => uuid) : []);
   return {
     machineId: machineId(),
     ...known,
     linkManagers: installedManagers(system.exists),
+    translations: claims === null ? null : translationsOfClaims(claims),
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
     defaultLinks: [],
-    taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated }) =>
-      tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated }],
+    taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated, uuid }) =>
+      tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated, hairpin: reflected.has(uuid) }],
     ),
+    routesLoopback: system.readFile(sysctlPath(linkSysctl('ipv4', bridge, 'route_localnet')))?.trim() === '1',
     user: dnsmasqUser(),
     wildcards:
       known.wanted === null
@@ -128,6 +145,14 @@ function gatherFacts(
         : wildcardLines(known.wanted.wildcards, domain),
     extras: readExtras(name),
   };
+}
+
+/** Returns whether br_netfilter hands frames on the bridge to the rules of IPv4. */
+function filtersFrames(bridge: string): boolean {
+  return [
+    '/proc/sys/net/bridge/bridge-nf-call-iptables',
+    `/sys/class/net/${bridge}/bridge/nf_call_iptables`,
+  ].some(path => system.readFile(path)?.trim() === '1');
 }
 
 function dnsmasqUser(): string {

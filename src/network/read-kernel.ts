@@ -56,7 +56,7 @@ async function listRules(
     places.map(async ({ backend, family }) => ({
       backend,
       family,
-      lines: await backends[backend].list(reader, { bridge, family }),
+      ...(await backends[backend].list(reader, { bridge, family })),
     })),
   );
 }

@@ -3,6 +3,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
 import { WriteError } from '../errors.ts';
+import type { RefusedForward } from '../forwards/problem.ts';
+import { recordForwards } from '../forwards/read.ts';
+import { removeForwardsRecord } from '../forwards/record.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import {
@@ -74,7 +77,9 @@ export function wouldLose(survey: OwnSurvey): boolean {
 
 /** Removes the records of a bridge. Returns the reasons why that failed. */
 export function removeRecords(bridge: string): (Error | null)[] {
-  return [removeApplied, removeOriginalState].map(remove => failureOf(() => remove(bridge)));
+  return [removeApplied, removeOriginalState, removeForwardsRecord].map(remove =>
+    failureOf(() => remove(bridge)),
+  );
 }
 
 /** Returns a warning for each error, and for each file or directory that cannot be written. */
@@ -84,6 +89,16 @@ export function recordWarnings(failures: readonly (Error | null)[]): NetworkWarn
     !(error instanceof WriteError) ||
     !errors.slice(0, index).some(other => other instanceof WriteError && other.path === error.path);
   return errors.filter(isFirst).map(error => ({ kind: 'not-recorded', error }));
+}
+
+/** Returns the refusals that are new; a record that cannot be written lets them be logged again. */
+export function recordForwardsOf({ network, forwards }: OwnSurvey): readonly RefusedForward[] {
+  if (forwards === null) return [];
+  try {
+    return recordForwards(network.bridge, forwards);
+  } catch {
+    return forwards.refused;
+  }
 }
 
 export function failureOf(work: () => void): Error | null {

@@ -37,21 +37,21 @@ export function rememberRefusal(
 }
 
 /** Returns the outcome with the refusals that lasted as warnings, in place of failures. */
-export function withRefusals(
+export function withRefusals<T extends Outcome>(
   { bridge }: NetworkConfig,
-  established: Outcome,
+  established: T,
   refusals: readonly Refusal[],
-): Outcome {
+): T {
   const lasting = readLacking(bridge);
   const { warnings, ...outcome } = withoutRefused(established, refusals);
   const added = refusals
     .filter(({ part }) => lasting.includes(part))
     .map(({ part, failed: { error } }) => ({ kind: 'rules-refused', part, error }) as const);
-  return { ...outcome, warnings: [...warnings, ...added] };
+  return { ...established, ...outcome, warnings: [...warnings, ...added] };
 }
 
 /** Returns the outcome without the failures that are refusals. */
-export function withoutRefused(established: Outcome, refusals: readonly Refusal[]): Outcome {
+export function withoutRefused<T extends Outcome>(established: T, refusals: readonly Refusal[]): T {
   const { failed } = established;
   return { ...established, failed: failed.filter(each => !refusals.some(other => other.failed === each)) };
 }

@@ -3,6 +3,7 @@ import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixO
 import type { Mac } from '../address/mac.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import type { Leftover } from '../firewall/flavours.ts';
+import type { Translation } from '../firewall/translation.ts';
 import type { Elements } from '../guard/elements.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import type { Published } from '../identity/reservation-files.ts';
@@ -71,6 +72,11 @@ export interface DesiredTap {
   readonly isolated: boolean;
   /** True if the guard looks at its frames. */
   readonly isGuarded: boolean;
+  /**
+   * True if frames from it must return to it: br_netfilter translates a packet to a forward of the machine's
+   * own before the bridge sees it. Otherwise it is left as it is.
+   */
+  readonly hairpin: boolean;
 }
 
 /** A tap as found. */
@@ -141,6 +147,7 @@ export interface FoundRules {
   readonly loaded: string | null;
   readonly present: boolean;
   readonly drift: readonly RuleDrift[];
+  readonly translations: readonly Translation[];
 }
 
 /** A tap that is guarded, and the elements that are about it. */
@@ -169,6 +176,10 @@ export interface FoundGuard {
   readonly drift: readonly RuleDrift[];
   readonly elements: Elements;
 }
+/** The translations of forwards: left as they are, or exactly these in one backend. */
+export type DesiredTranslations =
+  | { readonly kind: 'leave' }
+  | { readonly kind: 'exactly'; readonly backend: BackendName; readonly all: readonly Translation[] };
 
 /** virlan's lines of the hostsfile and of the file of names: left as they are, or exactly these. */
 export type DesiredReservations =
@@ -200,6 +211,7 @@ export interface DesiredNetwork {
   /** Null where it does not matter. */
   readonly treatment: Treatment | null;
   readonly guard: GuardState | null;
+  readonly translations: DesiredTranslations;
   readonly dnsmasq: { readonly conf: string | null; readonly runs: boolean };
   /** By path: the mode that it must have at least, if it exists. */
   readonly modes: ReadonlyMap<string, number>;

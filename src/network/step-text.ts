@@ -101,3 +101,7 @@ export function compareText(from: string | null, to: string): string[] {
     ...after.filter(text => !before.includes(text)).map(text => `+ ${text}`),
   ];
 }
+
+export function changeCount(changes: number): string {
+  return `${changes} ${changes === 1 ? 'change' : 'changes'}`;
+}

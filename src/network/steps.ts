@@ -7,6 +7,7 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
 import type { Leftover } from '../firewall/flavours.ts';
+import { type TranslationsChange, translationText } from '../firewall/translation.ts';
 import { countElements, type Elements } from '../guard/elements.ts';
 import { guardTable } from '../guard/ruleset.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
@@ -27,6 +28,7 @@ import {
   type Treatment,
 } from './state.ts';
 import {
+  changeCount,
   compareText,
   countOf,
   type Description,
@@ -99,6 +101,8 @@ interface StepFields {
     readonly surplus: Elements;
   };
   'remove guard': { readonly bridge: string };
+  /** Changes the translations of forwards, whose rules exist. */
+  'change forwards': { readonly backend: BackendName; readonly bridge: string } & TranslationsChange;
   /** Adds rules in the place of another program's firewall. */
   'allow in': OtherFirewallChange;
   'withdraw from': OtherFirewallChange;
@@ -309,6 +313,19 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     unit: guardUnit,
     check: () => 'rules',
     fault: ({ bridge }) => `the guard of ${bridge} is not needed`,
+  },
+  'change forwards': {
+    describe: ({ bridge, missing, stale }) =>
+      line('~', `forwards to ${bridge}`, changeCount(missing.length + stale.length), [
+        ...missing.map(each => `+ ${translationText(each)}`),
+        ...stale.map(each => `- ${translationText(each)}`),
+      ]),
+    unit: ({ bridge }) => ({ kind: 'forwards', bridge }),
+    check: () => 'rules',
+    fault({ missing: [lacking], stale: [surplus] }) {
+      if (lacking !== undefined) return `the forward ${translationText(lacking)} is not in force`;
+      return `the forward ${surplus === undefined ? '' : translationText(surplus)} is not needed`;
+    },
   },
   'allow in': {
     describe: step =>

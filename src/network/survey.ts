@@ -6,6 +6,7 @@ import type { Lacking } from '../firewall/backend.ts';
 import { availableBackends, type BackendChoice, chooseBackend } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
+import type { ForwardsReading } from '../forwards/read.ts';
 import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
@@ -58,6 +59,8 @@ export interface OwnSurvey {
    * none.
    */
   readonly damage: Error | null;
+  /** The forwards of machines; null when they are unknown, as reservations are. */
+  readonly forwards: ForwardsReading | null;
 }
 
 /** virlan's part in the firewalls of other programs. */
@@ -124,7 +127,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     // Once the programs run, so that they and this process work at the same time.
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
-  const { backend, lacking, reservations } = files;
+  const { backend, lacking, reservations, forwards } = files;
   const own = needsDefaultLinks(network)
     ? desiredNetwork(network, { ...files.facts, defaultLinks: defaultLinks(kernel) }).network
     : files.desired;
@@ -151,9 +154,11 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
       ...guardWarnings,
+      ...(forwards?.refused ?? []).map(refused => ({ kind: 'forward-refused', refused }) as const),
     ],
     reach: findReach(network, kernel),
     damage: reservations.kind === 'known' ? null : reservations.error,
+    forwards,
   };
 }
 

@@ -23,6 +23,8 @@ export type Unit =
     }
   | { readonly kind: 'connections'; readonly bridge: string }
   | { readonly kind: 'guard'; readonly bridge: string }
+  /** The translations of forwards, which change without the rules. */
+  | { readonly kind: 'forwards'; readonly bridge: string }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
   | { readonly kind: 'reservations' | 'names'; readonly bridge: string }
   /** The MAC of a machine's NIC in its definition. The machine's name is hostile. */
@@ -48,10 +50,12 @@ export interface Fight {
 
 /**
  * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge, and
- * a missing guard, are ways that no key of virlan.ini allows.
+ * a missing guard, are ways that no key of virlan.ini allows; and forwards change with every machine that starts
+ * or stops.
  */
 export function isAlwaysRepaired(unit: Unit): boolean {
-  return unit.kind === 'guard' || (unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.'));
+  if (unit.kind === 'guard' || unit.kind === 'forwards') return true;
+  return unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.');
 }
 
 /** Returns a text that is equal for equal units, for use as a key. */

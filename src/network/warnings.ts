@@ -1,5 +1,6 @@
 // Warnings about a network: problems that virlan cannot or must not repair.
 import type { Lacking } from '../firewall/backend.ts';
+import type { RefusedForward } from '../forwards/problem.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
@@ -33,5 +34,7 @@ export type NetworkWarning =
   | { readonly kind: 'guard-needs-nft'; readonly bridge: string }
   /** A part of a machine's metadata is not valid. The machine's name is hostile. */
   | { readonly kind: 'guard-metadata'; readonly machine: string; readonly wish: InvalidWish }
+  /** A forward of a machine is not active. */
+  | { readonly kind: 'forward-refused'; readonly refused: RefusedForward }
   /** The ledger or the hostsfile is damaged: reservations are left as they are. */
   | { readonly kind: 'reservations-unknown'; readonly error: Error };

@@ -57,6 +57,7 @@ async function collectNetwork(
     leases: leases.value,
     passThrough: passThroughNetworks(name, bridge),
     now: new Date(),
+    forwards: survey.forwards,
   });
   const unreadable = [survey.damage ?? ledger.error, leases.error].flatMap((error): NetworkProblem[] =>
     error === null ? [] : [{ kind: 'unreadable', error }],

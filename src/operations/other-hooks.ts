@@ -21,6 +21,10 @@ export async function handleOtherHook(
       const { releaseMachine } = await import('./guard-machine.ts');
       return releaseMachine(readXml());
     }
+    case 'qemu release': {
+      const { endForwards } = await import('./sync-forwards.ts');
+      return endForwards(readXml(), readConfig());
+    }
     case 'network port-created': {
       const { plugNic } = await import('./plug-nic.ts');
       return plugNic(readXml(), readConfig());

@@ -3,10 +3,11 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import { asksForForwards } from '../forwards/asks.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
-import { parseDomain } from '../libvirt/domain-xml.ts';
+import { type Domain, parseDomain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
@@ -22,6 +23,7 @@ export async function prepareMachine(xml: string, { networks }: Config): Promise
     throw new VirlanError('unreadable-xml', `libvirt passed a domain that cannot be read: ${domain.error}`);
   const events: Event[] = [];
   let abort: Error | null = null;
+  let hasForwards = false;
   for (const network of networks) {
     const needsNetworks = domain.value.nics.some(nic => nic.network !== null && nic.network !== network.name);
     const passThrough = needsNetworks
@@ -31,6 +33,9 @@ export async function prepareMachine(xml: string, { networks }: Config): Promise
     if (machine.macs.length === 0) continue;
     try {
       events.push(...(await prepareOn(network, machine)));
+      // All forwards of a machine are on its first network.
+      if (!hasForwards) events.push(...(await openForwards(network, domain.value)));
+      hasForwards = true;
     } catch (cause) {
       const { name, uuid } = machine;
       const error = cause as Error;
@@ -53,6 +58,13 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
   const { name, uuid } = machine;
   if (!told) events.push({ kind: 'dnsmasq-missing', network: network.name, machine: { name, uuid } });
   return events;
+}
+
+async function openForwards(network: NetworkConfig, domain: Domain): Promise<readonly Event[]> {
+  if (!asksForForwards(domain, network.machines)) return [];
+  // Loaded when needed: most machines have none.
+  const { openForwards: open } = await import('./sync-forwards.ts');
+  return open(network, domain, networkLockTimeoutSeconds);
 }
 
 function abortError(network: NetworkConfig, machine: Machine, cause: Error): VirlanError {

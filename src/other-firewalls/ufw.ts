@@ -193,12 +193,19 @@ export function withoutTuples(bridge: string, rules: string): string {
 }
 
 /**
- * Returns the tuple of a rule for forwarded packets. ufw lets answers pass by itself, and what is translated
- * is for those to allow who translate it. ufw keeps one of two equal rules, so that what comes from another
+ * Returns the tuple of a rule for forwarded packets. ufw lets answers pass by itself. It cannot tell what
+ * is translated from other packets, which virlan's own rules reject. ufw keeps one of two equal rules, so that what comes from another
  * network of virlan's is left to that network.
  */
-function routeTuple(bridge: string, { from, to, source, tracked, translated, verdict }: Rule): string[] {
-  if (verdict.kind !== 'accept' || tracked !== undefined || translated === true) return [];
+function routeTuple(
+  bridge: string,
+  { from, to, source, destination, tracked, translated, verdict }: Rule,
+): string[] {
+  if (verdict.kind !== 'accept' || tracked !== undefined) return [];
+  if (translated === true)
+    return to === undefined
+      ? []
+      : [formatTuple('route:allow', 'any', 'any', undefined, `out_${to}`, destination)];
   if (from !== bridge && source !== undefined) return [];
   const links = [...(from === undefined ? [] : [`in_${from}`]), ...(to === undefined ? [] : [`out_${to}`])];
   return [formatTuple('route:allow', 'any', 'any', source, links.join('!'))];
@@ -235,7 +242,10 @@ function formatTuple(
   ports: string,
   source: PrefixMatch | undefined,
   links: string,
+  destination?: PrefixMatch,
 ): string {
-  const from = source === undefined ? anywhere : formatPrefix(source.prefix);
-  return [action, protocol, ports, anywhere, 'any', from, links].join(' ');
+  const [from, to] = [source, destination].map(each =>
+    each === undefined ? anywhere : formatPrefix(each.prefix),
+  );
+  return [action, protocol, ports, to, 'any', from, links].join(' ');
 }

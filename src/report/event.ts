@@ -4,6 +4,7 @@
 import type { Notice } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
+import type { RefusedForward } from '../forwards/problem.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { NetworkAction } from '../libvirt-networks/decide.ts';
 import type { FailedStep } from '../network/step-groups.ts';
@@ -28,6 +29,10 @@ export type NetworkEvent =
     }
   | { readonly kind: 'step-failed'; readonly network: string; readonly failed: FailedStep }
   | { readonly kind: 'network-failed'; readonly network: string; readonly error: Error }
+  /** Forwards of machines came into force, or ended. */
+  | { readonly kind: 'forwards-changed'; readonly network: string; readonly done: readonly Step[] }
+  /** A forward is not active. */
+  | { readonly kind: 'forward-refused'; readonly network: string; readonly refused: RefusedForward }
   | { readonly kind: 'network-warning'; readonly network: string; readonly warning: NetworkWarning }
   /** A dnsmasq that did not answer was ended, to be started again. */
   | { readonly kind: 'dnsmasq-silent'; readonly network: string; readonly pid: number }

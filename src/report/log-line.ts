@@ -2,6 +2,7 @@
 import type { Finding } from '../diagnosis/finding.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import { seen } from '../diagnosis/words/words.ts';
+import { forwardProblemText } from '../forwards/problem-text.ts';
 import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
@@ -35,6 +36,12 @@ function lineOf(event: Event): LogLine {
       return ofNetwork(event.network, event.error.message);
     case 'network-warning':
       return ofNetwork(event.network, warningText(event.warning));
+    case 'forwards-changed':
+      return info('forwards changed', { network: event.network, steps: event.done.map(describeStep) });
+    case 'forward-refused': {
+      const { network, refused } = event;
+      return warning(forwardProblemText(refused.problem), { network, ...machineFields(refused.machine) });
+    }
     case 'unit-left-alone':
       return ofNetwork(event.network, fightText(event.fight));
     case 'reservation':

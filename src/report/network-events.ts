@@ -1,6 +1,8 @@
 // Makes the events of a change of a network from the outcome of its steps. Pure.
 import type { NetworkConfig } from '../config/config.ts';
+import type { RefusedForward } from '../forwards/problem.ts';
 import type { Established } from '../network/establish.ts';
+import type { ChangedForwards } from '../network/forwards.ts';
 import { groupByUnit } from '../network/group-by-unit.ts';
 import type { NetworkEvent } from './event.ts';
 
@@ -8,7 +10,7 @@ import type { NetworkEvent } from './event.ts';
 export function changeEvents(
   { name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>,
   kind: 'network-established' | 'network-repaired' | 'network-taken-down',
-  { done, failed, warnings }: Established,
+  { done, failed, warnings, refused }: Established,
 ): NetworkEvent[] {
   // Elements of the guard come and go with machines.
   const told = done.filter(step => step.kind !== 'change guard');
@@ -16,6 +18,26 @@ export function changeEvents(
   return [
     ...(told.length === 0 ? [] : [{ kind, network: name, done: told, units }]),
     ...failed.map(each => ({ kind: 'step-failed', network: name, failed: each }) as const),
-    ...warnings.map(warning => ({ kind: 'network-warning', network: name, warning }) as const),
+    // Those of forwards are logged once, however often the host is compared.
+    ...warnings
+      .filter(warning => warning.kind !== 'forward-refused')
+      .map(warning => ({ kind: 'network-warning', network: name, warning }) as const),
+    ...refusalEvents(name, refused),
   ];
+}
+
+/** Returns the events of a change of forwards alone. */
+export function forwardEvents(
+  { name }: Pick<NetworkConfig, 'name'>,
+  { done, failed, refused }: ChangedForwards,
+): NetworkEvent[] {
+  return [
+    ...(done.length === 0 ? [] : [{ kind: 'forwards-changed', network: name, done } as const]),
+    ...failed.map(each => ({ kind: 'step-failed', network: name, failed: each }) as const),
+    ...refusalEvents(name, refused),
+  ];
+}
+
+function refusalEvents(network: string, refused: readonly RefusedForward[]): NetworkEvent[] {
+  return refused.map(each => ({ kind: 'forward-refused', network, refused: each }));
 }

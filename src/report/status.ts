@@ -1,8 +1,12 @@
 // The form of `virlan status --json`, and the list of a network's machines. Pure.
 import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { type Forward, formatForward } from '../config/forward.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
+import type { Chosen } from '../forwards/choose.ts';
+import { forwardProblemText } from '../forwards/problem-text.ts';
+import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
 import { problemText, refusedAliasText } from '../identity/problem-text.ts';
@@ -31,6 +35,19 @@ export interface MachineStatus {
   readonly state: 'running' | 'shut off' | 'undefined';
   readonly tap: string | null;
   readonly lease: { readonly ip: string; readonly expires: string | null } | null;
+  readonly problem: string | null;
+  /** Those of the machine, at its first NIC on the network. */
+  readonly forwards: readonly ForwardStatus[];
+}
+
+/** A forward of a machine, as `virlan status --json` shows it. */
+export interface ForwardStatus {
+  /** As in virlan.ini: `tcp/8443:443`. */
+  readonly forward: string;
+  readonly source: ForwardSource;
+  /** True if the host's ports lead to the machine now. */
+  readonly active: boolean;
+  /** Why a running machine does not have it; null while the machine is off. */
   readonly problem: string | null;
 }
 
@@ -95,12 +112,42 @@ export interface MachineSources {
   readonly leases: readonly Lease[];
   readonly passThrough: ReadonlySet<string>;
   readonly now: Date;
+  /** Null when they are unknown. */
+  readonly forwards: Chosen | null;
 }
 
 /**
  * Returns the machines of a network: those with a reservation, and those on it without one, sorted by name.
  */
 export function machinesOf(network: NetworkConfig, sources: MachineSources): MachineStatus[] {
+  const machines = nicsOf(network, sources);
+  return machines.map(machine => {
+    const isFirst = !machines.some(({ uuid, nic }) => uuid === machine.uuid && nic < machine.nic);
+    return { ...machine, forwards: isFirst ? forwardsOf(machine.uuid, network, sources) : [] };
+  });
+}
+
+function forwardsOf(
+  uuid: string,
+  { machines }: NetworkConfig,
+  { running, defined, forwards }: MachineSources,
+): ForwardStatus[] {
+  const domain = [...running, ...defined].find(each => each.uuid === uuid);
+  if (domain === undefined) return [];
+  return forwardWishes(domain, machines).wanted.map(({ forward, source }) => {
+    const text = formatForward(forward);
+    const isIt = (other: { readonly uuid: string }, its: Forward) =>
+      other.uuid === uuid && formatForward(its) === text;
+    const active = forwards?.claims.some(claim => isIt(claim, claim.forward)) === true;
+    const refused = forwards?.refused.find(
+      ({ machine, problem }) => 'forward' in problem && isIt(machine, problem.forward),
+    );
+    const problem = refused === undefined ? null : forwardProblemText(refused.problem);
+    return { forward: text, source, active, problem };
+  });
+}
+
+function nicsOf(network: NetworkConfig, sources: MachineSources): Omit<MachineStatus, 'forwards'>[] {
   const { entries, defined, running, leases, passThrough, now } = sources;
   const isRunning = new Set(running.map(domain => domain.uuid));
   const isDefined = new Set(defined.map(domain => domain.uuid));

@@ -1,4 +1,6 @@
 // The texts for warnings about a network. Pure.
+
+import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
 import { conflictText } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
@@ -42,6 +44,8 @@ export function warningText(warning: NetworkWarning): string {
     case 'dnsmasq-keeps-configuration':
     case 'reservations-unknown':
       return warning.error.message;
+    case 'forward-refused':
+      return refusedForwardText(warning.refused);
     case 'not-recorded':
       return `the network is made, but its record is not: ${warning.error.message}`;
   }

@@ -33,6 +33,8 @@ export const paths = {
   guard: '/run/virlan/guard',
   /** Held while a probe is on a network: there is one at a time. */
   probeLock: '/run/virlan/probe.lock',
+  /** The ports that machines have, by network; it exists while there are any: forwards/record.ts. */
+  forwards: '/run/virlan/forwards',
   machineId: '/etc/machine-id',
 } as const;
 

@@ -28,6 +28,8 @@ export interface LibvirtFollowerEvents {
   machinesChanged(): void;
   /** A network of libvirt was changed, started or stopped. */
   networksChanged(): void;
+  /** A machine changed, and what follows for its reservations has been done. */
+  machineChanged(): void;
 }
 
 /**
@@ -162,7 +164,8 @@ export class LibvirtFollower {
   }
 
   #queue({ name }: Domain, work: () => Promise<void>): void {
-    this.#work.run(work).catch(error => this.#reportFailure('libvirt-event', error, name));
+    const done = this.#work.run(work).catch(error => this.#reportFailure('libvirt-event', error, name));
+    void done.then(() => this.#events.machineChanged());
   }
 
   async #arrangeNetworks(): Promise<void> {

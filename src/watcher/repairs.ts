@@ -94,6 +94,8 @@ function conditionKey(event: NetworkEvent): string | null {
     case 'network-established':
     case 'network-repaired':
     case 'network-taken-down':
+    case 'forwards-changed':
+    case 'forward-refused':
     case 'dnsmasq-silent':
     case 'unit-left-alone':
       return null;

@@ -12,6 +12,7 @@ export interface RouteHandlers {
   report(events: readonly Event[]): void;
   prepareMachine(xml: string): Promise<HookOutcome>;
   guardMachine(xml: string): Promise<HookOutcome>;
+  endForwards(xml: string): Promise<HookOutcome>;
   releaseMachine(xml: string): Promise<HookOutcome>;
   plugNic(xml: string): Promise<HookOutcome>;
   unplugNic(xml: string): Promise<HookOutcome>;
@@ -42,6 +43,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
     ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
     ['POST /hook/qemu/start', hook('qemu start', xml => handlers.guardMachine(xml))],
     ['POST /hook/qemu/stopped', hook('qemu stopped', xml => handlers.releaseMachine(xml))],
+    ['POST /hook/qemu/release', hook('qemu release', xml => handlers.endForwards(xml))],
     ['POST /hook/network/port-created', hook('network port-created', xml => handlers.plugNic(xml))],
     ['POST /hook/network/port-deleted', hook('network port-deleted', xml => handlers.unplugNic(xml))],
     ['POST /hook/network/updated', hook('network updated', xml => handlers.updateNetwork(xml))],

@@ -18,6 +18,7 @@ import { plugNic, unplugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import { preventDefault, startDaemon } from '../operations/start-daemon.ts';
+import { endForwards, syncForwards } from '../operations/sync-forwards.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
 import { updateNetwork } from '../operations/update-network.ts';
 import type { Event } from '../report/event.ts';
@@ -56,6 +57,11 @@ export class Watcher {
   /** Scans when a unit that is left alone may be repaired again. */
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #rootPorts = new RootPorts(system.readFile);
+  /** Opens and closes forwards after events of machines; one time for a burst of events. */
+  readonly #forwards = new Coalesced(
+    async () => this.#report(await syncForwards(this.#configuration.networks)),
+    0,
+  );
   readonly #reload = new Coalesced(() => this.#reloadConfiguration(), 0);
   readonly #health = new DnsmasqHealth({
     find: findDnsmasq,
@@ -79,6 +85,7 @@ export class Watcher {
       connectionChanged: isConnected => this.#metrics.libvirtConnected.set(isConnected ? 1 : 0),
       machinesChanged: () => void this.#reconcile(),
       networksChanged: () => this.#rescan.request(),
+      machineChanged: () => void this.#forwards.request(),
     });
   }
 
@@ -228,6 +235,7 @@ export class Watcher {
       prepareMachine: xml => prepareMachine(xml, this.#configuration.current),
       guardMachine: xml => guardMachine(xml, this.#configuration.current),
       releaseMachine,
+      endForwards: xml => endForwards(xml, this.#configuration.current),
       plugNic: xml => plugNic(xml, this.#configuration.current),
       unplugNic: xml => unplugNic(xml, this.#configuration.current),
       updateNetwork: xml => updateNetwork(xml, this.#configuration.current),

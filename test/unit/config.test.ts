@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp, formatPrefix } from '../../src/address/ip.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
+import { type Forward, formatForward, parseForward } from '../../src/config/forward.ts';
 import { InvalidConfig, loadConfig } from '../../src/config/load.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { anyName, config, ip, mac, network } from './builders.ts';
@@ -41,10 +42,24 @@ const defaults: NetworkConfig = {
   leaseTimeSeconds: 3600,
   onError: 'start',
   guard: 'others',
+  forwardPorts: { first: 1024, last: 65_535 },
+  localhost: false,
   hosts: [],
+  machines: [],
 };
 
 const printer = { name: 'printer', mac: mac(0x10), ip: ip('192.168.100.10') };
+
+const web = {
+  name: 'web',
+  forwards: [forward('tcp/8443:443'), forward('udp/30000-30010')],
+};
+
+function forward(text: string): Forward {
+  const read = parseForward(text);
+  assert(read !== null, text);
+  return read;
+}
 
 /** Returns the problems of a text as a user reads them: `line: what: message`. */
 function problems(...lines: readonly string[]): string[] {
@@ -61,7 +76,7 @@ configuration('an empty file and the installed one mean the defaults', () => {
 
 configuration('the settings of the installed file are the defaults, with the printer as an example', () => {
   assert.notEqual(activated, installed);
-  assert.deepEqual(config(activated).networks, [{ ...defaults, hosts: [printer] }]);
+  assert.deepEqual(config(activated).networks, [{ ...defaults, hosts: [printer], machines: [web] }]);
 });
 
 configuration('byte order mark, line ends, comments, quotes and white space are accepted', () => {
@@ -219,6 +234,16 @@ const keys: Record<
     ],
   },
   'host-firewall': { field: 'hostFirewall', valid: [['strict', 'strict']], invalid: ['', 'off'] },
+  'forward-ports': {
+    field: 'forwardPorts',
+    valid: [
+      ['no', null],
+      ['30000-32767', { first: 30_000, last: 32_767 }],
+      ['8443', { first: 8443, last: 8443 }],
+    ],
+    invalid: ['', '0-10', '1-65536', '20-10', 'yes', '1-2-3', '1024-'],
+  },
+  localhost: { field: 'localhost', valid: [['yes', true]], invalid: ['', 'maybe'] },
   domain: {
     field: 'domain',
     valid: [
@@ -310,6 +335,47 @@ configuration(
     );
   },
 );
+
+configuration('a forward is read and written in one form; any other is an error that shows the form', () => {
+  const of = (text: string) => network(...lab.slice(1), '[machine.my vm.2]', `forward = ${text}`).machines;
+  for (const text of [
+    'tcp/8443',
+    'tcp/8443:443',
+    'udp/30000-30010',
+    'udp/30000-30010:40000-40010',
+    'tcp/1-65535',
+    'tcp/2222:22 on 192.0.2.5',
+    'tcp/2222:22 from 10.0.0.0/8',
+    'tcp/2222:22 on 192.0.2.5 from 10.0.0.1/32',
+  ])
+    assert.deepEqual(of(text)[0]?.forwards.map(formatForward), [text]);
+  assert.deepEqual(
+    of('tcp/1:5, udp/7-9:17').map(({ name, forwards }) => [name, forwards.map(formatForward)]),
+    [['my vm.2', ['tcp/1:5', 'udp/7-9:17-19']]],
+  );
+  for (const text of [
+    '8443',
+    'tcp/0',
+    'tcp/65536',
+    'tcp/10-5',
+    'tcp/1-3:1-4',
+    'tcp/1-10:65530',
+    // Each port is an element of its own.
+    'tcp/1-1000:2001-3000',
+    'sctp/1',
+    'tcp/1:',
+    'tcp/1 on ::1',
+    'tcp/1 on 192.0.2',
+    'tcp/1 from 10.0.0.1/8',
+    'tcp/1 from 0.0.0.0/33',
+    'tcp/1 from 10.0.0.0/8 on 192.0.2.5',
+    'tcp/1;rm -rf',
+    'tcp/1 { }',
+  ]) {
+    const [problem = ''] = problems('[machine.web]', `forward = "${text}"`);
+    assert.match(problem, /^2: forward = .*: write forwards such as tcp\/8443:443/, text);
+  }
+});
 
 configuration('the default range is the subnet without its ends and the host', () => {
   const { gateway, range } = network('subnet = 10.0.0.8/29');
@@ -453,7 +519,7 @@ const invalidCombinations: [lines: string[], begins: string, remedy: RegExp][] =
   [['[Network.a]'], '1: [Network.a]: is not a section header', /write/],
   [['[network.a b]'], '1: [network.a b]: is not a section header', /write/],
   [['[network.]'], '1: [network.]: is not a section header', /write/],
-  [['[machine.a]'], '1: [machine.a]: is not a section header', /write/],
+  [['[router.a]'], '1: [router.a]: is not a section header', /write/],
   [['[network.a] mtu = 1'], '1: [network.a] mtu = 1: is not a section header', /write/],
   [['[network.default]'], "1: [network.default]: is the name of libvirt's own", /choose another/],
   [

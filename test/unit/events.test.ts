@@ -18,7 +18,7 @@ const lan = network();
 const start: Step = { kind: 'start dnsmasq', bridge: 'k8s-br0' };
 const forwarding: Step = { kind: 'set sysctl', key: 'net.ipv4.ip_forward', from: '0', to: '1' };
 const inUse = new Error('dnsmasq: port 67 is in use');
-const nothing: Established = { done: [], failed: [], skipped: [], unrecorded: [], warnings: [] };
+const nothing: Established = { done: [], failed: [], skipped: [], unrecorded: [], warnings: [], refused: [] };
 
 events('without a successful step there is no network-repaired or network-established', () => {
   const failed = changeEvents(lan, 'network-repaired', {
@@ -138,6 +138,15 @@ const all = [
     kind: 'probed',
     network: 'lan',
     result: { kind: 'failed', detail: { kind: 'machine-unknown', machine: 'web' } },
+  },
+  { kind: 'forwards-changed', network: 'lan', done: [start] },
+  {
+    kind: 'forward-refused',
+    network: 'lan',
+    refused: {
+      machine,
+      problem: { kind: 'invalid', attribute: 'port', value: '0' },
+    },
   },
 ] as const satisfies readonly Event[];
 

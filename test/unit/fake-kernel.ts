@@ -25,7 +25,7 @@ type FoundBackendRules = Omit<FoundRules, 'backend' | 'family'>;
 
 const noGuard: FoundGuard = { present: false, loaded: null, drift: [], elements: noElements };
 
-const noRules: FoundBackendRules = { loaded: null, present: false, drift: [] };
+const noRules: FoundBackendRules = { loaded: null, present: false, drift: [], translations: [] };
 
 /** The kernel's defaults for a new bridge. */
 const newBridgeSysctls = { disable_ipv6: '0', accept_ra: '1', autoconf: '1' };
@@ -180,7 +180,12 @@ export class FakeKernel {
         this.modes.set(step.path, step.to);
         return;
       case 'load rules':
-        this.#rulesOf(step.family)[step.backend] = { loaded: step.script, present: true, drift: [] };
+        this.#rulesOf(step.family)[step.backend] = {
+          loaded: step.script,
+          present: true,
+          drift: [],
+          translations: [],
+        };
         return;
       case 'remove leftovers':
         this.leftovers = [];
@@ -205,6 +210,12 @@ export class FakeKernel {
       case 'remove guard':
         this.guard = noGuard;
         return;
+      case 'change forwards': {
+        const found = this.rules[step.backend];
+        assert(found.present, 'No such file or directory');
+        this.rules[step.backend] = { ...found, translations: step.all };
+        return;
+      }
       case 'allow in':
       case 'withdraw from': {
         const { firewall } = step;

@@ -262,8 +262,13 @@ const host: HostReading = {
   ...reading,
   leftovers: [],
   rules: [
-    { backend: 'nftables', family: 'ipv4', lines: ['table ip virlan-br0 {', '\t\taccept', '}'] },
-    { backend: 'iptables', family: 'ipv4', lines: [] },
+    {
+      backend: 'nftables',
+      family: 'ipv4',
+      lines: ['table ip virlan-br0 {', '\t\taccept', '}'],
+      translations: [],
+    },
+    { backend: 'iptables', family: 'ipv4', lines: [], translations: [] },
   ],
   guard: parseGuardListing(''),
   applied: {
@@ -292,7 +297,7 @@ const host: HostReading = {
 };
 
 function tap(name: string): DesiredTap {
-  return { name, up: true, mtu: 1500, isolated: false, isGuarded: false };
+  return { name, up: true, mtu: 1500, isolated: false, isGuarded: false, hairpin: false };
 }
 
 const desired: DesiredNetwork = {
@@ -403,8 +408,9 @@ observes('the observed state is limited to what is desired, and includes the dri
       loaded: 'SCRIPT',
       present: true,
       drift: [{ kind: 'missing', rule: 'drop' }],
+      translations: [],
     },
-    { backend: 'iptables', family: 'ipv4', loaded: null, present: false, drift: [] },
+    { backend: 'iptables', family: 'ipv4', loaded: null, present: false, drift: [], translations: [] },
   ]);
   assert.deepEqual(observed.published, { reservations: ['line'], names: ['name'] });
 });

@@ -153,39 +153,47 @@ function beside(found: OtherFirewallsReading, ...lines: readonly string[]) {
   return wantedRules(rulesetOf(first), 'nftables', found);
 }
 
-others('each mode: other firewalls let pass what virlan’s own rules accept, and no more', () => {
-  const mark = '-m comment --comment virlan-k8s-br0 -j ACCEPT';
-  const docked = (...lines: readonly string[]) => rulesOf(beside(docker, ...lines).docker);
-  assert.deepEqual(docked('mode = isolated'), [`-A DOCKER-USER -i k8s-br0 -o k8s-br0 ${mark}`]);
-  assert(docked('mode = routed').includes(`-A DOCKER-USER -d 192.168.100.0/24 -o k8s-br0 ${mark}`));
-  assert(docked('uplink = eth1').includes(`-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 -o eth1 ${mark}`));
-  assert(!docked('uplink = eth1').includes(`-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 ${mark}`));
+others(
+  'each mode: other firewalls let pass what virlan’s own rules accept, and no more than they can tell',
+  () => {
+    const mark = '-m comment --comment virlan-k8s-br0 -j ACCEPT';
+    const docked = (...lines: readonly string[]) => rulesOf(beside(docker, ...lines).docker);
+    assert.deepEqual(docked('mode = isolated'), [`-A DOCKER-USER -i k8s-br0 -o k8s-br0 ${mark}`]);
+    assert(docked('mode = routed').includes(`-A DOCKER-USER -d 192.168.100.0/24 -o k8s-br0 ${mark}`));
+    assert(docked('uplink = eth1').includes(`-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 -o eth1 ${mark}`));
+    assert(!docked('uplink = eth1').includes(`-A DOCKER-USER -s 192.168.100.0/24 -i k8s-br0 ${mark}`));
 
-  const ufwOn = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
-  const routes = (...lines: readonly string[]) =>
-    rulesOf(beside(ufwOn, ...lines).ufw)
-      .filter(tuple => tuple.startsWith('route:'))
-      .map(tuple => ufwArguments(tuple).join(' '));
-  const among = 'route allow in on k8s-br0 out on k8s-br0';
-  const out = 'route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0';
-  assert.deepEqual(routes(), [among, out]);
-  assert.deepEqual(routes('mode = isolated'), [among]);
-  assert.deepEqual(routes('mode = routed'), [
-    among,
-    out,
-    'route allow out on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0',
-  ]);
-  assert.deepEqual(routes('mode = routed', 'uplink = eth1'), [
-    among,
-    'route allow in on k8s-br0 out on eth1 from 192.168.100.0/24 to 0.0.0.0/0',
-    'route allow in on eth1 out on k8s-br0',
-  ]);
-  assert.deepEqual(routes('reaches = far'), [
-    among,
-    'route allow in on k8s-br0 out on far from 192.168.100.0/24 to 0.0.0.0/0',
-    out,
-  ]);
-});
+    const ufwOn = { ...noFirewalls, ufw: { enabled: true, rules: '' } };
+    const routes = (...lines: readonly string[]) =>
+      rulesOf(beside(ufwOn, ...lines).ufw)
+        .filter(tuple => tuple.startsWith('route:'))
+        .map(tuple => ufwArguments(tuple).join(' '));
+    const among = 'route allow in on k8s-br0 out on k8s-br0';
+    const out = 'route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0';
+    // ufw cannot tell what a forward leads to machines from other packets.
+    const translated = 'route allow out on k8s-br0 from 0.0.0.0/0 to 192.168.100.0/24';
+    assert.deepEqual(routes(), [among, translated, out]);
+    assert.deepEqual(routes('mode = isolated'), [among]);
+    assert.deepEqual(routes('mode = routed'), [
+      among,
+      translated,
+      out,
+      'route allow out on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0',
+    ]);
+    assert.deepEqual(routes('mode = routed', 'uplink = eth1'), [
+      among,
+      translated,
+      'route allow in on k8s-br0 out on eth1 from 192.168.100.0/24 to 0.0.0.0/0',
+      'route allow in on eth1 out on k8s-br0',
+    ]);
+    assert.deepEqual(routes('reaches = far'), [
+      among,
+      translated,
+      'route allow in on k8s-br0 out on far from 192.168.100.0/24 to 0.0.0.0/0',
+      out,
+    ]);
+  },
+);
 
 others("Docker's nftables backend affects only its own bridges", () => {
   const chains = [
@@ -201,6 +209,7 @@ others('ufw: routes and ports are described as ufw commands', () => {
     describeRules({ firewall: 'ufw', rules: wanted(ufw('', ...ufwLoaded), ...lines).ufw });
   const routes = [
     'ufw route allow in on k8s-br0 out on k8s-br0',
+    'ufw route allow out on k8s-br0 from 0.0.0.0/0 to 192.168.100.0/24',
     'ufw route allow in on k8s-br0 from 192.168.100.0/24 to 0.0.0.0/0',
   ];
   const outgoing = 'ufw allow out on k8s-br0 from 0.0.0.0/0 to 0.0.0.0/0';

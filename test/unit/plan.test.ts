@@ -6,6 +6,7 @@ import { formatPrefix } from '../../src/address/ip.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { BackendName, Lacking } from '../../src/firewall/backend.ts';
 import { usableFamilies } from '../../src/firewall/backends.ts';
+import { translationText } from '../../src/firewall/translation.ts';
 import { blocksOfMachines } from '../../src/network/connections.ts';
 import {
   absentNetwork,
@@ -32,7 +33,7 @@ import { FakeKernel } from './fake-kernel.ts';
 const plans = suite('plan');
 
 function tapOf(name: string): HostFacts['taps'][number] {
-  return { name, up: true, mtu: null, isolated: false };
+  return { name, up: true, mtu: null, isolated: false, hairpin: false };
 }
 
 /** A tap as libvirt makes it. */
@@ -56,6 +57,8 @@ const facts: HostFacts = {
   taps: [tapOf('vnet0')],
   wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [] },
   wildcards: [],
+  translations: [],
+  routesLoopback: false,
   user: 'dnsmasq',
   extras: null,
 };
@@ -82,6 +85,7 @@ function anyTap(name: string): fc.Arbitrary<HostFacts['taps'][number]> {
     up: fc.boolean(),
     mtu: fc.constantFrom(null, 1400),
     isolated: fc.boolean(),
+    hairpin: fc.boolean(),
   });
 }
 
@@ -142,11 +146,11 @@ const foundBridge: fc.Arbitrary<BridgeState> = fc
 
 function foundRules(script: string) {
   return fc.constantFrom<FakeKernel['rules']['nftables'][]>(
-    { loaded: null, present: false, drift: [] },
-    { loaded: script, present: false, drift: [] },
-    { loaded: script, present: true, drift: [] },
-    { loaded: script, present: true, drift: [{ kind: 'missing', rule: 'rule' }] },
-    { loaded: 'older', present: true, drift: [] },
+    { loaded: null, present: false, drift: [], translations: [] },
+    { loaded: script, present: false, drift: [], translations: [] },
+    { loaded: script, present: true, drift: [], translations: [] },
+    { loaded: script, present: true, drift: [{ kind: 'missing', rule: 'rule' }], translations: [] },
+    { loaded: 'older', present: true, drift: [], translations: [] },
   );
 }
 
@@ -411,6 +415,8 @@ function stepText(step: Step): string {
       return `${step.kind} from ${step.manager}`;
     case 'remove leftovers':
       return `${step.kind} ${step.flavour}`;
+    case 'change forwards':
+      return `forwards +${step.missing.map(translationText)} -${step.stale.map(translationText)}`;
     case 'set mode':
       return `${step.path} ${step.from.toString(8)} → ${step.to.toString(8)}`;
     case 'write reservations':
@@ -524,7 +530,7 @@ plans('each difference is planned as exactly the steps that repair it', () => {
     [rules('iptables', { present: false }), 'load rules iptables'],
     [
       kernel => {
-        kernel.ipv6Rules.nftables = { loaded: null, present: false, drift: [] };
+        kernel.ipv6Rules.nftables = { loaded: null, present: false, drift: [], translations: [] };
       },
       'load rules nftables IPv6',
     ],
@@ -601,7 +607,7 @@ plans('each difference is planned as exactly the steps that repair it', () => {
 plans(
   'a port is as libvirt describes it: its MTU, its isolation, and down where libvirt keeps it down',
   () => {
-    const described = { name: 'vnet0', up: false, mtu: 1400, isolated: true };
+    const described = { name: 'vnet0', up: false, mtu: 1400, isolated: true, hairpin: false };
     const desired = desiredNetwork(lan, { ...facts, taps: [described] });
     const kernel = new FakeKernel(desired.bridge);
     kernel.establish(desired, plan(desired, kernel));

@@ -17,6 +17,7 @@ const noSources: MachineSources = {
   leases: [],
   passThrough: new Set(['k8s-br0']),
   now: aDate,
+  forwards: null,
 };
 
 function domain(number: number, name: string, macs: readonly number[], tap: string | null = null): Domain {
@@ -62,6 +63,7 @@ report('a machine has its reservation, its tap and its lease', () => {
         tap: 'vnet0',
         lease: { ip: '192.168.100.7', expires: '2026-11-22T10:01:00Z' },
         problem: 'p',
+        forwards: [],
       },
     ],
   );

@@ -42,6 +42,7 @@ shell('the hooks post to routes of the watcher', () => {
     report: missing,
     prepareMachine: missing,
     guardMachine: missing,
+    endForwards: missing,
     releaseMachine: missing,
     plugNic: missing,
     unplugNic: missing,

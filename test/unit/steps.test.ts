@@ -6,6 +6,7 @@ import { type IpAddress, parseIp } from '../../src/address/ip.ts';
 import { stepJson } from '../../src/commands/step-list.ts';
 import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
+import type { Translation } from '../../src/firewall/translation.ts';
 import { describeStep, type Step } from '../../src/network/steps.ts';
 import { ip, mac, network, rulesetOf } from './builders.ts';
 
@@ -19,6 +20,13 @@ const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.25
 const nft = nftables.render(rulesetOf(network()));
 const checksum = checksumScript(bridge);
 const on = { name: 'lan', bridge, gateway: ip('10.0.0.1'), hosts: [] };
+
+const tenNet = { network: ip('10.0.0.0'), length: 8 };
+
+function translation(changes: Partial<Translation>): Translation {
+  const ports = { first: 8443, last: 8443 };
+  return { protocol: 'tcp', ports, address: null, from: null, to: ip('10.0.0.7'), toPort: null, ...changes };
+}
 
 /** One or more steps of each kind, with their first line and the lines below it. */
 const cases: [step: Step, line: string, ...more: string[]][] = [
@@ -83,7 +91,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
       script: nft,
       drift: [],
     },
-    '+ firewall (nftables): table ip virlan-br0, 25 rules',
+    '+ firewall (nftables): table ip virlan-br0, 31 rules',
   ],
   [
     {
@@ -121,6 +129,19 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     { kind: 'write names', network: on, bridge, missing: ['10.0.0.2 web'], stale: [] },
     '~ /var/lib/dnsmasq/br0/names: 1 of its lines',
     '+ 10.0.0.2 web',
+  ],
+  [
+    {
+      kind: 'change forwards',
+      backend: 'nftables',
+      bridge,
+      all: [],
+      missing: [translation({ toPort: 443 })],
+      stale: [translation({ ports: { first: 8443, last: 8450 }, address: ip('192.0.2.5'), from: tenNet })],
+    },
+    '~ forwards to br0: 2 changes',
+    '+ tcp/8443 → 10.0.0.7:443',
+    '- tcp/8443-8450 on 192.0.2.5 from 10.0.0.0/8 → 10.0.0.7',
   ],
   [
     {

@@ -1,0 +1,53 @@
+// Why a forward is not active, as values; problem-text.ts has the words.
+import type { NetworkConfig } from '../config/config.ts';
+import type { Forward, PortSpan } from '../config/forward.ts';
+
+/** The attributes of `<virlan:forward …/>`. */
+export type ForwardAttribute = 'protocol' | 'port' | 'to' | 'address' | 'from';
+
+/** A socket of a program of the host that listens, or, with UDP, receives from everybody. */
+export interface Listener {
+  readonly protocol: 'tcp' | 'udp';
+  /** As `0.0.0.0` or `::`. */
+  readonly address: string;
+  readonly port: number;
+  /** Of the socket: /proc/PID/fd/N is a link to `socket:[INODE]`. */
+  readonly inode: string;
+}
+
+export type ForwardProblem =
+  /** An element of the machine's metadata has a value that is not valid, or lacks one. It is hostile. */
+  | { readonly kind: 'invalid'; readonly attribute: ForwardAttribute; readonly value: string | null }
+  /** The machine's ports are not as many as the host's, or the range is too long to lead to other ports. */
+  | { readonly kind: 'unequal'; readonly port: string; readonly to: string }
+  /** The machine's metadata has more forwards than are read. */
+  | { readonly kind: 'too-many'; readonly count: number; readonly limit: number }
+  /** The network has no place for it. */
+  | { readonly kind: 'mode'; readonly forward: Forward; readonly mode: NetworkConfig['mode'] }
+  /** `forward-ports` does not let metadata have it; `allowed` is null for none. */
+  | { readonly kind: 'not-allowed'; readonly forward: Forward; readonly allowed: PortSpan | null }
+  /** The machine has another forward of the same port. */
+  | { readonly kind: 'overlaps'; readonly forward: Forward; readonly other: Forward }
+  /** Another machine has it. */
+  | {
+      readonly kind: 'taken';
+      readonly forward: Forward;
+      readonly by: { readonly name: string; readonly uuid: string };
+    }
+  | {
+      readonly kind: 'busy';
+      readonly forward: Forward;
+      readonly listener: Listener;
+      /** The program, if it is known. */
+      readonly process: { readonly pid: number; readonly name: string } | null;
+    }
+  /** libvirt may use it for displays or migrations, according to a setting of qemu.conf. */
+  | { readonly kind: 'of-libvirt'; readonly forward: Forward; readonly setting: string }
+  /** The machine has no address. */
+  | { readonly kind: 'no-address'; readonly forward: Forward };
+
+/** A forward that is not active, and its machine, whose name is hostile. */
+export interface RefusedForward {
+  readonly machine: { readonly name: string; readonly uuid: string };
+  readonly problem: ForwardProblem;
+}
