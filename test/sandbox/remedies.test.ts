@@ -1,5 +1,6 @@
 // Each command that virlan proposes against another firewall is one that the firewall accepts.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { Drop, Packet } from '../../src/diagnosis/details.ts';
@@ -161,5 +162,17 @@ for (const firewall of ['nftables', 'iptables'] as const) {
     },
   );
 }
+
+remedies('the command for a link on the way that does not forward turns its forwarding on', async () => {
+  await configureBackend('nftables');
+  await up();
+  const scenario = await addMachines();
+  await execa('sysctl', ['-qw', 'net.ipv4.conf.uplink.forwarding=0']);
+  const { explanation } = JSON.parse((await virlan('doctor', '--json')).stdout);
+  assert.equal(explanation.code, 'link-forwarding-off');
+  await succeeds(explanation.fix.command);
+  assert.equal(readFileSync('/proc/sys/net/ipv4/conf/uplink/forwarding', 'utf8'), '1\n');
+  await assertConnectivity(scenario);
+});
 
 remedies.run();

@@ -146,6 +146,7 @@ const facts: ProbeFacts = {
   uplink: { kind: 'via', dev: 'eth0', gateway: '203.0.113.2' },
   counters: { entered: 2, plain: 0, masqueraded: 2, returned: 1 },
   hostAnswered: null,
+  reversePathDrops: 0,
   drops: {},
 };
 

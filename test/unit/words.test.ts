@@ -215,6 +215,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'no-return-possible': [{}],
   'next-hop-answers': [{ nextHop }],
   'answer-lost': [{ nextHop }],
+  'reverse-path-dropped': [{ packet: { kind: 'returning', from: nextHop } }],
   'answers-host-only': [{ nextHop, dev }],
   'next-hop-silent': [{ nextHop }],
   'outside-names-resolve': [{}],

@@ -38,6 +38,8 @@ export interface ProbeFacts {
   readonly counters: Counters | null;
   /** True if the next hop answers the host itself; null where it was not asked. */
   readonly hostAnswered: boolean | null;
+  /** How many packets of the host the reverse path filter dropped meanwhile. */
+  readonly reversePathDrops: number;
   /** Empty where packets were not traced. */
   readonly drops: Drops;
 }
@@ -232,7 +234,13 @@ function judgeReturn(way: CountedPath): Finding {
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   if (drops.returning != null)
     return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
-  if (counters.returned > 0) return fail('probe-return', { kind: 'answer-lost', nextHop });
+  if (counters.returned > 0)
+    return fail(
+      'probe-return',
+      way.reversePathDrops > 0
+        ? { kind: 'reverse-path-dropped', packet: { kind: 'returning', from: nextHop } }
+        : { kind: 'answer-lost', nextHop },
+    );
   if (hostAnswered && promise === 'own-address' && counters.masqueraded === 0)
     return warn('probe-return', { kind: 'route-missing', nextHop, subnet });
   if (hostAnswered) return fail('probe-return', { kind: 'answers-host-only', nextHop, dev });

@@ -11,6 +11,7 @@ import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
+import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { readOwnUplink, readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { paths } from '../../system/paths.ts';
@@ -107,6 +108,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     report: null,
     counters: null,
     hostAnswered: null,
+    reversePathDrops: 0,
     drops: {},
   };
   if (portWaitedMs === null) return judgeProbe(facts);
@@ -116,11 +118,13 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const canCount =
     availableBackends(system.isInstalled).includes('nftables') &&
     (await runOrNull('nft', ['-f', '-'], { input: renderCounters(counted) })) !== null;
+  const dropsBefore = readReversePathDrops();
   const report = await runGuest(request);
+  const reversePathDrops = readReversePathDrops() - dropsBefore;
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
     report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
-  const found = { ...facts, report, counters, hostAnswered };
+  const found = { ...facts, report, counters, hostAnswered, reversePathDrops };
   if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters))
     return judgeProbe(found);
   const lines = await traced(renderTracedCounters(counted), () =>
@@ -159,6 +163,10 @@ async function runGuest(request: ProbeRequest): Promise<ProbeReport> {
   const program = require.resolve('../../bin/probe-guest.ts');
   const args = ['netns', 'exec', probeNamespace, process.execPath, program];
   return JSON.parse(await run('ip', args, { input: JSON.stringify(request) }));
+}
+
+function readReversePathDrops(): number {
+  return countReversePathDrops(system.readFile('/proc/net/netstat') ?? '');
 }
 
 async function readCounters(): Promise<Counters | null> {

@@ -108,6 +108,12 @@ export const probeWords: Words<keyof ProbeDetails> = {
     seen: ({ nextHop }) => `${nextHop} answers, and the answer is lost on this host`,
     fix: listRules,
   },
+  'reverse-path-dropped': {
+    seen: ({ packet }) =>
+      `${named(packet)} is dropped by the reverse path filter: this host's own route to its sender leads elsewhere`,
+    // The higher value of a link's own and this one counts.
+    fix: () => repairs('sysctl -w net.ipv4.conf.all.rp_filter=2'),
+  },
   'answers-host-only': {
     seen: ({ nextHop }) => `${nextHop} answers this host, but not what comes from machines`,
     fix: ({ nextHop, dev }) => showsMore(`tcpdump -ni ${dev} host ${nextHop}`),
