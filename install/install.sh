@@ -177,6 +177,8 @@ stage_files() {
   while read -r mode from to; do
     # On this host, completions are only for shells that are installed: those have the directory.
     [ -n "$destdir" ] || [ -d "${to%/*}" ] || continue
+    # What the administrator may have changed is kept.
+    case $to in /etc/*) ! is_there "$destdir$to" || continue ;; esac
     case $to in
       *.gz)
         stage "$destdir$to"

@@ -6,6 +6,7 @@
 purge() {
   rm -rf /var/lib/virlan /var/cache/virlan /run/virlan
   rm -f /var/log/virlan.log
+  rm -f /var/log/virlan.log?*
   for directory in /var/lib/dnsmasq/*/; do
     rm -f "${directory}names"
     hostsfile=${directory}hostsfile

@@ -57,7 +57,7 @@ END
   size=$(du -sk --apparent-size "$tree" | cut -f 1)
   sed -e "s/@VERSION@/$version-1/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@SIZE@/$size/" \
     "$here/control.in" >"$tree/DEBIAN/control"
-  echo /etc/virlan/virlan.ini >"$tree/DEBIAN/conffiles"
+  printf '%s\n' /etc/logrotate.d/virlan /etc/virlan/virlan.ini >"$tree/DEBIAN/conffiles"
   install -m 755 "$here/postinst" "$here/prerm" "$tree/DEBIAN/"
   sed -e "/^@PURGE@\$/{r $source/install/purge.sh" -e 'd}' "$here/postrm.in" >"$tree/DEBIAN/postrm"
   chmod 755 "$tree/DEBIAN/postrm"

@@ -2,6 +2,7 @@
 import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { findDnsmasq } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import { leaseStatusPath } from '../libvirt/lease-status.ts';
@@ -247,7 +248,9 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
     throw new VirlanError('apply-failed', messages.join('; '), { cause: failure.error });
   }
-  for (const published of [leaseStatusPath(bridge), macMapPath(bridge)]) rmSync(published, { force: true });
+  // dnsmasq leaves its pid file when it is killed.
+  const pidFile = findDnsmasq(bridge) === null ? [dnsmasqPaths(bridge).pid] : [];
+  for (const left of [leaseStatusPath(bridge), macMapPath(bridge), ...pidFile]) rmSync(left, { force: true });
   const all = joinApplied(others, own);
   const unrecorded = [...all.unrecorded, failureOf(() => recordIsDown(bridge)), ...removeRecords(bridge)];
   return { ...all, warnings: [...removals.warnings, ...recordWarnings(unrecorded)], refused: [] };

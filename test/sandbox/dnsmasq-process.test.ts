@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
-import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { configure, dhcp, type Guest, guest, installVirlan, remove, startLibvirtd, virlan } from './host.ts';
@@ -69,6 +69,14 @@ dnsmasqs('down succeeds where a dnsmasq ran whose configuration is gone', async 
   writeFileSync(path, JSON.stringify(before));
   const { exitCode, stderr } = await virlan('down');
   assert.deepEqual([exitCode, stderr], [0, '']);
+});
+
+dnsmasqs('down removes the pid file that a killed dnsmasq has left', async () => {
+  assert.equal((await virlan('up')).exitCode, 0);
+  await killDnsmasq();
+  assert(existsSync('/run/dnsmasq/k8s-br0.pid'));
+  assert.equal((await virlan('down')).exitCode, 0);
+  assert.equal(existsSync('/run/dnsmasq/k8s-br0.pid'), false);
 });
 
 dnsmasqs('a dnsmasq that was stopped is named by status and doctor, and replaced by --fix', async () => {

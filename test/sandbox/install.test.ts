@@ -205,6 +205,23 @@ install('--dry-run prints what would be done and changes nothing', async () => {
   assert.deepEqual(difference(before.files, await virlanFiles()), []);
 });
 
+install(
+  'logrotate rotates the log, the next line goes to a new file, and uninstall removes both',
+  async () => {
+    const rotated = '/etc/logrotate.d/virlan';
+    await runInstall('--no-start');
+    await virlan('up');
+    assert(readFileSync('/var/log/virlan.log', 'utf8').includes('network-established'));
+    await execa('logrotate', ['--force', '--state', '/tmp/logrotate', rotated]);
+    assert.equal(existsSync('/var/log/virlan.log'), false);
+    assert(readFileSync('/var/log/virlan.log.1', 'utf8').includes('network-established'));
+    await virlan('down');
+    assert(readFileSync('/var/log/virlan.log', 'utf8').includes('network-taken-down'));
+    await runUninstall();
+    assert.deepEqual([rotated, '/var/log/virlan.log', '/var/log/virlan.log.1'].filter(existsSync), []);
+  },
+);
+
 install('--destdir only copies files', async () => {
   const before = await wholeHost();
   const { exitCode } = await script('install.sh', '--destdir', '/tmp/root');

@@ -196,7 +196,7 @@ packages('purged: no file is left', async () => {
 
 packages('the .rpm contains the same files, and its scripts do the same', async () => {
   const query = (...args: string[]) => output('rpm', '--query', '--package', ...args, rpm);
-  assert.equal(await query('--configfiles'), ini);
+  assert.equal(await query('--configfiles'), `/etc/logrotate.d/virlan\n${ini}`);
   // Directories of the system belong to no .rpm.
   const inDeb = (await output('dpkg-deb', '--contents', deb))
     .split('\n')
