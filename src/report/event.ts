@@ -85,6 +85,8 @@ export interface FailureEvent {
 
 /** The life of the watcher. */
 export type WatcherEvent =
+  /** The watcher's socket was removed or replaced, and serves again. */
+  | { readonly kind: 'socket-restored'; readonly path: string }
   | { readonly kind: 'watcher-started'; readonly networks: readonly string[] }
   | { readonly kind: 'watcher-stopped' }
   | { readonly kind: 'libvirt-connected'; readonly socket: string }

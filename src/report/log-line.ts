@@ -86,6 +86,10 @@ function lineOf(event: Event): LogLine {
       return info("libvirt's default network does not start any more", {});
     case 'default-autostart-failed':
       return failure(`libvirt's default network: ${event.error.message}`, {});
+    case 'socket-restored':
+      return warning('the socket of the watcher was removed or replaced: it serves again', {
+        path: event.path,
+      });
     case 'watcher-started':
       return info('watching', { networks: event.networks });
     case 'watcher-stopped':

@@ -28,11 +28,16 @@ const retryMs = 5;
 /** Another process held the lock for all of the time allowed. */
 export class LockTimeout extends VirlanError {
   override readonly name = 'LockTimeout';
+  readonly path: string;
+  /** The number of the process that holds the lock; null if that is not known. */
+  readonly holder: string | null;
 
   constructor(path: string, lockTimeoutSeconds: number, holder: string | null, cause?: unknown) {
     const held = `${path} was held by another virlan for ${lockTimeoutSeconds} s`;
     const command = holder === null ? `fuser ${path}` : `ps -f ${holder}`;
     super('lock-timeout', `${held}: see which process with "${command}"`, { cause });
+    this.path = path;
+    this.holder = holder;
   }
 }
 

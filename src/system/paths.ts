@@ -31,6 +31,8 @@ export const paths = {
   ledgerLock: '/run/virlan/ledger.lock',
   /** A file for each tap that is guarded: guard/bindings.ts. */
   guard: '/run/virlan/guard',
+  /** Held by the watcher for as long as it runs: there is one at a time. */
+  watcherLock: '/run/virlan/watcher.lock',
   /** Held while a probe is on a network: there is one at a time. */
   probeLock: '/run/virlan/probe.lock',
   /** The ports that machines have, by network; it exists while there are any: forwards/record.ts. */

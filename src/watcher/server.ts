@@ -1,5 +1,5 @@
 // The watcher's HTTP server on a unix socket, for root only.
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VirlanError } from '../errors.ts';
 import { paths } from '../system/paths.ts';
@@ -9,13 +9,59 @@ import { requestWatcher } from './client.ts';
 /** Slightly more than the longest XML that libvirt passes. */
 const maxBodyBytes = 4_300_000;
 
-/**
- * Serves on the watcher's socket. Throws VirlanError 'wrong-state' when another watcher does. Replaces a
- * stale socket.
- */
-export async function serve(routes: Routes): Promise<Server> {
-  if (await isServed())
-    throw new VirlanError('wrong-state', `another virlan watch runs already: it answers on ${paths.socket}`);
+/** The watcher's server. Create one per process. */
+export class SocketServer {
+  readonly #routes: Routes;
+  #listening: { readonly server: Server; readonly inode: number } | null = null;
+  #restoring = false;
+
+  constructor(routes: Routes) {
+    this.#routes = routes;
+  }
+
+  /**
+   * Serves on the watcher's socket. Throws VirlanError 'wrong-state' when another watcher does, such as one of an
+   * earlier version, which holds no lock. Replaces a stale socket.
+   */
+  async start(): Promise<void> {
+    if (await isServed())
+      throw new VirlanError(
+        'wrong-state',
+        `another virlan watch runs already: it answers on ${paths.socket}`,
+      );
+    await this.#listen();
+  }
+
+  /** Serves again if the socket was removed, or another process has replaced it. Returns whether it did so. */
+  async restore(): Promise<boolean> {
+    if (this.#listening === null || this.#restoring || socketInode() === this.#listening.inode) return false;
+    this.#restoring = true;
+    try {
+      this.close();
+      await this.#listen();
+      return true;
+    } finally {
+      this.#restoring = false;
+    }
+  }
+
+  /** Stops to listen, and removes the socket. */
+  close(): void {
+    // Node removes whatever is at the path.
+    this.#listening?.server.close();
+  }
+
+  async #listen(): Promise<void> {
+    const server = await listen(this.#routes);
+    this.#listening = { server, inode: socketInode() ?? 0 };
+  }
+}
+
+function socketInode(): number | null {
+  return lstatSync(paths.socket, { throwIfNoEntry: false })?.ino ?? null;
+}
+
+async function listen(routes: Routes): Promise<Server> {
   mkdirSync(paths.run, { recursive: true, mode: 0o700 });
   rmSync(paths.socket, { force: true });
   const server = createServer((message, response) => {

@@ -20,12 +20,16 @@ const legacyRulesIntervalMs = 5000;
 /** Interval of looking for a guest that has become the root of a spanning tree: one file for each network. */
 const rootPortIntervalMs = 1000;
 
+/** Interval of looking whether the watcher's socket is there: inotify would miss a directory that is replaced. */
+const socketIntervalMs = 1000;
+
 /** The work of the timers. */
 export interface TimedWork {
   reconcile(): void;
   checkDnsmasq(): void;
   askDnsmasq(): void;
   checkRootPorts(): void;
+  checkSocket(): void;
   rescan(): void;
 }
 
@@ -35,6 +39,7 @@ export function startTimers({
   checkDnsmasq,
   askDnsmasq,
   checkRootPorts,
+  checkSocket,
   rescan,
 }: TimedWork): () => void {
   const watchdogMs = watchdogIntervalMs(process.env);
@@ -43,6 +48,7 @@ export function startTimers({
     setInterval(checkDnsmasq, dnsmasqIntervalMs),
     setInterval(askDnsmasq, answerIntervalMs),
     setInterval(checkRootPorts, rootPortIntervalMs),
+    setInterval(checkSocket, socketIntervalMs),
     setInterval(() => hasLegacyRules(system.readFile) && rescan(), legacyRulesIntervalMs),
     ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),
   ];

@@ -9,6 +9,7 @@ import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
+import { VirlanError } from '../errors.ts';
 import { isWildcard } from '../names/alias.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
@@ -25,6 +26,7 @@ import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
 import { removeDeadTemporaries } from '../system/files.ts';
+import { LockTimeout, withLock } from '../system/lock.ts';
 import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
 import { Presence } from '../system/presence.ts';
@@ -41,7 +43,7 @@ import { Rescan } from './rescan.ts';
 import { RootPorts } from './root-ports.ts';
 import { createRoutes } from './routes.ts';
 import { Coalesced } from './serial.ts';
-import { serve } from './server.ts';
+import { SocketServer } from './server.ts';
 import { mergeStatus } from './status.ts';
 import { startTimers } from './timers.ts';
 import { followConfiguration, followDnsmasqFiles, followLedger } from './watched-files.ts';
@@ -89,10 +91,21 @@ export class Watcher {
     });
   }
 
-  /** Runs until SIGTERM or SIGINT. Throws when another watcher runs. */
+  /** Runs until SIGTERM or SIGINT. Throws VirlanError 'wrong-state' at once when another watcher runs. */
   async run(): Promise<void> {
+    try {
+      await withLock(paths.watcherLock, 0, () => this.#run());
+    } catch (error) {
+      if (!(error instanceof LockTimeout && error.path === paths.watcherLock)) throw error;
+      const message = `another virlan watch runs already: process ${error.holder}`;
+      throw new VirlanError('wrong-state', message, { cause: error });
+    }
+  }
+
+  async #run(): Promise<void> {
     preferThisProcess();
-    const server = await serve(this.#routes());
+    const server = new SocketServer(this.#routes());
+    await server.start();
     const networks = () => this.#configuration.networks;
     const rescan = () => this.#rescan.request();
     const wayChanged = () => {
@@ -118,6 +131,7 @@ export class Watcher {
       checkDnsmasq: () => this.#checkDnsmasq(),
       askDnsmasq: () => void this.#askDnsmasq(),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
+      checkSocket: () => void this.#restoreSocket(server),
       rescan,
     });
     await notifySystemd('--ready', '--status=watching');
@@ -182,6 +196,14 @@ export class Watcher {
     this.#retryTimer =
       next === null ? null : setTimeout(() => this.#rescan.request(), next - Date.now()).unref();
     return isRepaired;
+  }
+
+  async #restoreSocket(server: SocketServer): Promise<void> {
+    try {
+      if (await server.restore()) this.#report([{ kind: 'socket-restored', path: paths.socket }]);
+    } catch (error) {
+      this.#report([{ kind: 'failed', during: 'file-change', error: error as Error, path: paths.socket }]);
+    }
   }
 
   #checkDnsmasq(): void {

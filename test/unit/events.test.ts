@@ -105,6 +105,7 @@ const all = [
   },
   { kind: 'default-autostart-removed' },
   { kind: 'default-autostart-failed', error },
+  { kind: 'socket-restored', path: '/run/virlan/socket' },
   { kind: 'watcher-started', networks: ['lan'] },
   { kind: 'watcher-stopped' },
   { kind: 'libvirt-connected', socket: '/run/libvirt/libvirt-sock' },
