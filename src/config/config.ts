@@ -61,6 +61,10 @@ export interface NetworkConfig {
   readonly forwardPorts: PortSpan | null;
   /** True if forwards are reached by the host's 127.0.0.1, too. */
   readonly localhost: boolean;
+  /** True if machines reach each other only within a group. */
+  readonly isolate: boolean;
+  /** True if something that has no reservation gets an address by DHCP. */
+  readonly strangers: boolean;
   readonly hosts: readonly FixedHost[];
   /** All `[machine.NAME]` sections: a machine may be on any network. */
   readonly machines: readonly MachineSection[];

@@ -158,6 +158,14 @@ export const networkKeys: Explanations<NetworkSection> = {
       no: 'none',
     },
   },
+  isolate: {
+    note: '',
+    text: 'Whether machines are kept from each other: they reach the host and the outside, and other machines only with the same `group="…"` in their definitions, neither directly nor by way of the host. Port forwards still reach them. Needs nftables, as `guard` does, and is `no` with `mode = open`.',
+  },
+  strangers: {
+    note: '',
+    text: 'Whether something that has no reservation gets an address by DHCP: a nested machine, a container on macvlan, a device that no `[host.NAME]` names. Machines of libvirt on this host have reservations.',
+  },
 };
 
 export const hostKeys: Explanations<HostSection> = {

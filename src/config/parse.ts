@@ -163,6 +163,8 @@ function makeNetwork(
     guard: values.mode === 'open' ? 'no' : values.guard,
     forwardPorts: values['forward-ports'] === 'no' ? null : values['forward-ports'],
     localhost: values.localhost,
+    isolate: values.mode !== 'open' && values.isolate,
+    strangers: values.strangers,
     hosts,
   };
 }

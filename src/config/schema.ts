@@ -150,6 +150,8 @@ export const networkSection = v.strictObject({
   ),
   'on-error': v.optional(oneOf('start', 'abort'), 'start'),
   guard: v.optional(oneOf('others', 'strict', 'no'), 'others'),
+  isolate: v.optional(parsed(parseYesNo, 'yes or no'), 'no'),
+  strangers: v.optional(parsed(parseYesNo, 'yes or no'), 'yes'),
 });
 
 /** The keys of a `[host.NAME]` section; all are required. */

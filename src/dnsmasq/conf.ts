@@ -58,6 +58,9 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     ...(network.mode === 'isolated'
       ? ['# No router: machines reach only each other and this host.', 'dhcp-option=option:router']
       : []),
+    ...(network.strangers
+      ? []
+      : ['# Only machines of this host and devices of virlan.ini get an address.', 'dhcp-ignore=tag:!known']),
     ...(network.mtu === 1500 ? [] : [`dhcp-option=option:mtu,${network.mtu}`]),
     '',
     `domain=${domain}`,

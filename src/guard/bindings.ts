@@ -15,6 +15,7 @@ export interface Binding {
   readonly index: number;
   readonly bridge: string;
   readonly uuid: string;
+  readonly group: string | null;
   readonly elements: Elements;
 }
 
@@ -24,6 +25,7 @@ const format = {
   schema: v.looseObject({
     bridge: v.string(),
     uuid: v.string(),
+    group: v.optional(v.nullable(v.string()), null),
     elements: v.partial(
       v.looseObject(v.entriesFromList(setNames as readonly SetName[], v.array(v.string()))),
     ),
@@ -40,9 +42,9 @@ function readBinding(name: string): Binding[] {
   if (index === undefined || tap === undefined) return [];
   const record = parseRecord(readOwnFileOrNull(`${paths.guard}/${name}`) ?? '', format);
   if (!record.ok) return [];
-  const { bridge, uuid, elements: lists } = record.value;
+  const { bridge, uuid, group, elements: lists } = record.value;
   const elements = mapSets(set => new Set(lists[set] ?? []));
-  return [{ tap, index: Number(index), bridge, uuid, elements }];
+  return [{ tap, index: Number(index), bridge, uuid, group, elements }];
 }
 
 /** Returns the bindings of earlier links with a tap's name. Reads no other file. */
@@ -54,10 +56,10 @@ export function earlierBindings({ tap, index }: Pick<Binding, 'tap' | 'index'>):
 }
 
 /** Writes a binding. Throws WriteError. */
-export function writeBinding({ tap, index, bridge, uuid, elements }: Binding): void {
+export function writeBinding({ tap, index, bridge, uuid, group, elements }: Binding): void {
   mkdirSync(paths.guard, { recursive: true, mode: 0o700 });
   const lists = Object.fromEntries(setNames.map(set => [set, [...elements[set]]]));
-  const text = formatRecord({ bridge, uuid, elements: lists }, format);
+  const text = formatRecord({ bridge, uuid, group, elements: lists }, format);
   writeAtomically(`${paths.guard}/${fileName({ tap, index })}`, text, 0o600);
 }
 

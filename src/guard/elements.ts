@@ -6,7 +6,18 @@ import type { Mac } from '../address/mac.ts';
 import type { GuardMode } from '../config/config.ts';
 
 /** Of each pair, the first holds what belongs to anybody, the second what belongs to a port's machine. */
-export const setNames = ['ports', 'macs', 'own_macs', 'addr4', 'own4', 'allow4', 'addr6', 'own6'] as const;
+export const setNames = [
+  'ports',
+  'macs',
+  'own_macs',
+  'addr4',
+  'own4',
+  'allow4',
+  'addr6',
+  'own6',
+  'isolated',
+  'peers',
+] as const;
 
 export type SetName = (typeof setNames)[number];
 
@@ -21,7 +32,9 @@ export interface Belongings {
 /** The tap of a machine's NIC. */
 export interface GuardedTap extends Belongings {
   readonly name: string;
-  readonly mode: Exclude<GuardMode, 'no'>;
+  readonly mode: GuardMode;
+  /** True if the machine reaches no other machines but those of its group. */
+  readonly isolated: boolean;
   /** Addresses that it may use although they are not its own. */
   readonly allowed: readonly Ipv4Range[];
 }
@@ -38,11 +51,13 @@ export function belongingElements({ macs, addresses }: Belongings): Elements {
 }
 
 /** Returns the elements that let a tap's machine use what is its own. */
-export function tapElements({ name, mode, macs, addresses, allowed }: GuardedTap): Elements {
+export function tapElements({ name, mode, isolated, macs, addresses, allowed }: GuardedTap): Elements {
+  const apart = { ...noElements, isolated: new Set(isolated ? [`"${name}"`] : []) };
+  if (mode === 'no') return apart;
   const { ipv4, ipv6 } = addressesOf({ macs, addresses });
   const own = (values: readonly string[]) => new Set(values.map(value => `"${name}" . ${value}`));
   return {
-    ...noElements,
+    ...apart,
     ports: new Set([`"${name}" : goto ${mode}`]),
     own_macs: own(macs.map(macText)),
     own4: own(ipv4),
@@ -62,7 +77,22 @@ export const noElements: Elements = {
   allow4: none,
   addr6: none,
   own6: none,
+  isolated: none,
+  peers: none,
 };
+
+/** Returns the elements that let the taps of each group reach each other. */
+export function peerElements(
+  taps: readonly { readonly tap: string; readonly group: string | null }[],
+): Elements {
+  const groups = new Map<string, string[]>();
+  for (const { tap, group } of taps)
+    if (group !== null) groups.set(group, [...(groups.get(group) ?? []), tap]);
+  const pairs = [...groups.values()].flatMap(all =>
+    all.flatMap(from => all.filter(to => to !== from).map(to => `"${from}" . "${to}"`)),
+  );
+  return { ...noElements, peers: new Set(pairs) };
+}
 
 /** Returns the elements of all. */
 export function joinElements(all: readonly Elements[]): Elements {

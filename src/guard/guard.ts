@@ -5,7 +5,7 @@
 import { CommandError, WriteError } from '../errors.ts';
 import { system } from '../system/system.ts';
 import { type Binding, earlierBindings, readBindings, removeBinding, writeBinding } from './bindings.ts';
-import { type Elements, elementsWithout, joinElements, noElements } from './elements.ts';
+import { type Elements, elementsWithout, joinElements, noElements, peerElements } from './elements.ts';
 import { changeGuard, loadGuard, removeGuard } from './table.ts';
 
 type Bound = Omit<Binding, 'bridge'>;
@@ -75,16 +75,29 @@ export async function bindTap(binding: Binding, belongings: Elements): Promise<v
     await changeIfThere(bridge, surplus);
     for (const each of earlier) removeBinding(each);
   }
-  await changeGuard(system, bridge, noElements, joinElements([elements, belongings]));
+  const pairs = peersOf(binding, currentBindings(bridge));
+  await changeGuard(system, bridge, noElements, joinElements([elements, belongings, pairs]));
 }
 
 /** Removes what the guard knows of a machine that has stopped. Throws CommandError. */
 export async function unbindMachine(uuid: string): Promise<void> {
   for (const binding of readBindings()) {
     if (binding.uuid !== uuid) continue;
+    const { bridge, elements } = binding;
+    const pairs = peersOf(
+      binding,
+      readBindings().filter(each => each.bridge === bridge),
+    );
     removeBinding(binding);
-    await changeIfThere(binding.bridge, binding.elements);
+    await changeIfThere(bridge, joinElements([elements, pairs]));
   }
+}
+
+/** Returns the elements about a tap and the others of its group. */
+function peersOf({ tap, group, elements }: Binding, others: readonly Binding[]): Elements {
+  if (group === null || elements.isolated.size === 0) return noElements;
+  const { peers } = peerElements(others.filter(each => each.group === group));
+  return { ...noElements, peers: new Set([...peers].filter(pair => pair.split(' . ').includes(`"${tap}"`))) };
 }
 
 /** Removes elements. If one is missing, nft removes none, and the next comparison removes the others. */
@@ -102,7 +115,7 @@ function keepBindings(bridge: string, taps: readonly Bound[]): void {
   for (const binding of known) if (!isCurrent(binding)) removeBinding(binding);
   for (const tap of taps) {
     const found = known.find(each => each.tap === tap.tap && each.index === tap.index);
-    if (found !== undefined && isSame(found.elements, tap.elements)) continue;
+    if (found?.group === tap.group && isSame(found.elements, tap.elements)) continue;
     try {
       writeBinding({ ...tap, bridge });
     } catch (error) {

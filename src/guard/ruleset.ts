@@ -6,6 +6,9 @@
 // There is no connection tracking, because not every kernel has it for bridges.
 //
 // Frames that are dropped are counted by port and by what was wrong: the names of those sets begin with "deny_".
+import { formatIp, formatPrefix } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import type { SetName } from './elements.ts';
 
 /** The reasons for which frames are dropped. */
@@ -27,6 +30,8 @@ export const denials = [
   'bridge',
   /** A VLAN tag within another; in `strict`, any. */
   'tag',
+  /** To a machine that is not in the sender's group. */
+  'isolated',
   /** `strict`: neither ARP, RARP, IPv4 nor IPv6. */
   'type',
 ] as const;
@@ -48,6 +53,8 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   allow4: ['type ifname . ipv4_addr', 'flags interval'],
   addr6: ['typeof @nh,64,128'],
   own6: ['typeof iifname . @nh,64,128'],
+  isolated: ['type ifname'],
+  peers: ['type ifname . ifname'],
 };
 
 const countedAs: Readonly<Record<Denial, string>> = {
@@ -60,6 +67,7 @@ const countedAs: Readonly<Record<Denial, string>> = {
   router: 'type ifname',
   bridge: 'type ifname',
   tag: 'type ifname',
+  isolated: 'type ifname',
   type: 'type ifname',
 };
 
@@ -117,6 +125,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ['deny_to_bridge', deny('bridge')],
   ['deny_tagged', deny('tag')],
   ['deny_other', deny('type')],
+  ['deny_to_others', deny('isolated')],
   [
     'arp_rest',
     [
@@ -211,11 +220,35 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       'goto deny_other',
     ],
   ],
-  ['prerouting', ['type filter hook prerouting priority -300; policy accept;', 'iifname vmap @ports']],
 ];
 
-/** Returns the table without its elements: the declarations and rules of a bridge. */
-export function renderGuard(bridge: string): string {
+type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate'>;
+
+/**
+ * Isolation is not left to the option of that name of ports, because machines of a group reach each other. A packet
+ * that the host is to forward to another machine has the host's MAC and that machine's address.
+ */
+function hookChains({ subnet, gateway, isolate }: GuardedNetwork, gatewayMac: Mac): typeof chains {
+  const byHost = `iifname @isolated ether daddr ${gatewayMac} ip daddr ${formatPrefix(subnet)}`;
+  const prerouting = 'type filter hook prerouting priority -300; policy accept;';
+  const forward = 'type filter hook forward priority -300; policy accept;';
+  const passing = 'iifname @isolated oifname @isolated iifname . oifname != @peers goto deny_to_others';
+  return [
+    [
+      'prerouting',
+      [
+        prerouting,
+        ...(isolate ? [`${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`] : []),
+        'iifname vmap @ports',
+      ],
+    ],
+    ...(isolate ? [['forward', [forward, passing]] as const] : []),
+  ];
+}
+
+/** Returns the table of a network without its elements: declarations and rules. */
+export function renderGuard(network: GuardedNetwork, gatewayMac: Mac): string {
+  const { bridge } = network;
   const block = (head: string, lines: readonly string[]) =>
     `\t${head} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
   const sets = Object.entries(setTypes).map(([name, lines]) =>
@@ -235,6 +268,8 @@ export function renderGuard(bridge: string): string {
     'flags dynamic,timeout',
     'timeout 1m',
   ]);
-  const rules = chains.map(([name, lines]) => block(`chain ${name}`, lines));
+  const rules = [...chains, ...hookChains(network, gatewayMac)].map(([name, lines]) =>
+    block(`chain ${name}`, lines),
+  );
   return `table ${guardTable(bridge)} {\n${[...sets, ...counted, messages, ...rules].join('\n')}}\n`;
 }

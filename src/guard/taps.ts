@@ -12,6 +12,7 @@ import { readGuardWishes } from './wishes.ts';
 export interface MachineTap {
   readonly tap: string;
   readonly uuid: string;
+  readonly group: string | null;
   readonly guard: GuardedTap | null;
 }
 
@@ -30,7 +31,7 @@ const plainName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/;
 
 /** Returns the taps of a running machine on a network. One with an odd name is not guarded. */
 export function machineTaps(
-  network: Pick<NetworkConfig, 'name' | 'bridge' | 'guard'>,
+  network: Pick<NetworkConfig, 'name' | 'bridge' | 'guard' | 'isolate'>,
   passThrough: ReadonlySet<string>,
   domain: Domain,
   ledger: Ledger,
@@ -42,19 +43,21 @@ export function machineTaps(
 }
 
 function tapsOf(
-  network: Pick<NetworkConfig, 'name' | 'guard'>,
+  network: Pick<NetworkConfig, 'name' | 'guard' | 'isolate'>,
   domain: Domain,
   names: readonly string[],
   macs: readonly Mac[],
   ledger: Ledger,
 ): MachineTap[] {
-  const { mode: wished, allowed } = readGuardWishes(domain);
+  const { mode: wished, group, allowed } = readGuardWishes(domain);
+  const { isolate: isolated } = network;
   const mode = wished ?? network.guard;
   const own = ownedBy(network.name, domain.uuid, macs, ledger);
   return names.map(tap => ({
     tap,
     uuid: domain.uuid,
-    guard: mode === 'no' ? null : { name: tap, mode, allowed, ...own },
+    group,
+    guard: mode === 'no' && !isolated ? null : { name: tap, mode, isolated, allowed, ...own },
   }));
 }
 
@@ -80,7 +83,7 @@ function ownedBy(network: string, uuid: string, macs: readonly Mac[], ledger: Le
  * this alone.
  */
 export function tapsByMac(
-  network: Pick<NetworkConfig, 'name' | 'guard'>,
+  network: Pick<NetworkConfig, 'name' | 'guard' | 'isolate'>,
   ports: readonly BridgePort[],
   running: readonly Domain[],
   ledger: Ledger,

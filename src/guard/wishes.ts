@@ -1,5 +1,5 @@
 // What a machine's metadata says about its guard:
-//   <virlan:machine xmlns:virlan="urn:virlan:machine:1" guard="strict">
+//   <virlan:machine xmlns:virlan="urn:virlan:machine:1" guard="strict" group="shop">
 //     <virlan:allow address="192.168.100.240-192.168.100.250"/>
 //   </virlan:machine>
 import { type Ipv4Range, parseIpv4 } from '../address/ip.ts';
@@ -13,10 +13,15 @@ export type InvalidWish = 'guard' | 'allow';
 export interface GuardWishes {
   /** Null where the machine has the mode of its network. */
   readonly mode: GuardMode | null;
+  /** The machines of a group reach each other where machines are isolated. Hostile. */
+  readonly group: string | null;
   /** Addresses that it may use besides its own. */
   readonly allowed: readonly Ipv4Range[];
   readonly invalid: readonly InvalidWish[];
 }
+
+/** Longest name of a group; what is behind that does not count. */
+const maxGroupLength = 200;
 
 /** Most ranges of one machine. */
 const maxRanges = 64;
@@ -24,14 +29,15 @@ const maxRanges = 64;
 /** Reads the wishes from a domain's metadata, which is hostile. */
 export function readGuardWishes({ metadata }: Pick<Domain, 'metadata'>): GuardWishes {
   const element = metadata.find(({ namespace }) => namespace === machineNamespace);
-  if (element === undefined) return { mode: null, allowed: [], invalid: [] };
+  if (element === undefined) return { mode: null, group: null, allowed: [], invalid: [] };
   const text = element.attributes.get('guard');
   const mode = modes.find(each => each === text) ?? null;
   const ranges = element.children.filter(isAllow).slice(0, maxRanges).map(readRange);
   const invalid: InvalidWish[] = [];
   if (text !== undefined && mode === null) invalid.push('guard');
   if (ranges.includes(null)) invalid.push('allow');
-  return { mode, allowed: joinRanges(ranges.filter(range => range !== null)), invalid };
+  const group = element.attributes.get('group')?.slice(0, maxGroupLength) || null;
+  return { mode, group, allowed: joinRanges(ranges.filter(range => range !== null)), invalid };
 }
 
 const modes: readonly GuardMode[] = ['others', 'strict', 'no'];

@@ -138,7 +138,9 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
  * rest.
  */
 export function withGuard(desired: DesiredNetwork, guard: GuardState | null): DesiredNetwork {
-  const guarded = new Set(guard?.taps.map(({ tap }) => tap));
+  const guarded = new Set(
+    guard?.taps.flatMap(({ tap, elements }) => (elements.ports.size === 0 ? [] : [tap])),
+  );
   return {
     ...desired,
     guard,

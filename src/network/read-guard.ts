@@ -2,7 +2,7 @@
 // whom.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { belongingElements, tapElements } from '../guard/elements.ts';
+import { belongingElements, joinElements, noElements, peerElements, tapElements } from '../guard/elements.ts';
 import { currentBindings } from '../guard/guard.ts';
 import { renderGuard } from '../guard/ruleset.ts';
 import { belongings, type MachineTap, machineTaps, tapsByMac } from '../guard/taps.ts';
@@ -46,9 +46,11 @@ export function readDesiredGuard(
     link => link.master === bridge && !isKnown(link.name) && !starting.some(({ tap }) => tap === link.name),
   );
   const taps = [...known, ...tapsByMac(network, unknown, running, ledger)];
-  const guarded = taps.flatMap(({ tap, uuid, guard }): TapElements[] => {
+  const guarded = taps.flatMap(({ tap, uuid, group, guard }): TapElements[] => {
     const index = indexOf(tap);
-    return guard === null || index === null ? [] : [{ tap, index, uuid, elements: tapElements(guard) }];
+    return guard === null || index === null
+      ? []
+      : [{ tap, index, uuid, group, elements: tapElements(guard) }];
   });
   const all = [...guarded, ...starting];
   const warnings = running.flatMap(domain =>
@@ -58,14 +60,17 @@ export function readDesiredGuard(
           wish => ({ kind: 'guard-metadata', machine: domain.name, wish }) as const,
         ),
   );
-  if (network.guard === 'no' && all.length === 0) return { guard: null, warnings };
+  if (network.guard === 'no' && !network.isolate && all.length === 0) return { guard: null, warnings };
   if (!system.isInstalled('nft'))
     return { guard: null, warnings: [{ kind: 'guard-needs-nft', bridge }, ...warnings] };
   const owners = taps.flatMap(({ guard }) => guard ?? []);
   return {
     guard: {
-      table: renderGuard(bridge),
-      belongings: belongingElements(belongings(network, gatewayMac, owners, ledger)),
+      table: renderGuard(network, gatewayMac),
+      belongings: joinElements([
+        belongingElements(belongings(network, gatewayMac, owners, ledger)),
+        network.isolate ? peerElements(all) : noElements,
+      ]),
       taps: all,
     },
     warnings,

@@ -156,6 +156,7 @@ export interface TapElements {
   readonly index: number;
   /** Of its machine. */
   readonly uuid: string;
+  readonly group: string | null;
   readonly elements: Elements;
 }
 

@@ -78,10 +78,11 @@ async function compareAll(network: NetworkConfig): Promise<Event[]> {
   return establishForHook(network, networkLockTimeoutSeconds);
 }
 
-async function bind(bridge: string, { tap, uuid, guard }: MachineTap): Promise<void> {
+async function bind(bridge: string, { tap, uuid, group, guard }: MachineTap): Promise<void> {
   const index = linkIndex(tap);
   if (guard === null || index === null) return;
   const elements = tapElements(guard);
-  await bindTap({ tap, index, bridge, uuid, elements }, belongingElements(guard));
-  writeFileSync(`/sys/class/net/${tap}/brport/group_fwd_mask`, String(guardedPortMask));
+  await bindTap({ tap, index, bridge, uuid, group, elements }, belongingElements(guard));
+  if (guard.mode !== 'no')
+    writeFileSync(`/sys/class/net/${tap}/brport/group_fwd_mask`, String(guardedPortMask));
 }

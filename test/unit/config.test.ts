@@ -44,6 +44,8 @@ const defaults: NetworkConfig = {
   guard: 'others',
   forwardPorts: { first: 1024, last: 65_535 },
   localhost: false,
+  isolate: false,
+  strangers: true,
   hosts: [],
   machines: [],
 };
@@ -305,6 +307,8 @@ const keys: Record<
     invalid: ['', '119', '1m', '1 h', '1y', '1.5h', '-1h', '9999999w'],
   },
   'on-error': { field: 'onError', valid: [['abort', 'abort']], invalid: ['', 'ignore'] },
+  isolate: { field: 'isolate', valid: [['yes', true]], invalid: ['', 'maybe'] },
+  strangers: { field: 'strangers', valid: [['no', false]], invalid: ['', 'maybe'] },
   guard: {
     field: 'guard',
     valid: [

@@ -1,0 +1,244 @@
+// guard.test.ts: tests the guard's rules, its elements, and how both are read again.
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { suite } from 'uvu';
+import {
+  belongingElements,
+  countElements,
+  elementsWithout,
+  joinElements,
+  noElements,
+  peerElements,
+  setNames,
+  tapElements,
+} from '../../src/guard/elements.ts';
+import { parseGuardListing } from '../../src/guard/listing.ts';
+import { renderGuard } from '../../src/guard/ruleset.ts';
+import { changeGuardScript, createGuardScript } from '../../src/guard/script.ts';
+import { belongings, machineTaps, tapsByMac } from '../../src/guard/taps.ts';
+import { readGuardWishes } from '../../src/guard/wishes.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import { parseDomain } from '../../src/libvirt/domain-xml.ts';
+import { anyName, entry, ip, mac, network, uuid } from './builders.ts';
+import { assertGolden } from './golden.ts';
+
+const guard = suite('guard');
+
+/** Returns a domain with this metadata element and these NICs on k8s-br0. */
+function domain(element = '', ...nics: readonly { mac: string; tap?: string }[]) {
+  const interfaces = nics.map(
+    nic =>
+      `<interface type='bridge'><mac address='${nic.mac}'/><source bridge='k8s-br0'/>${nic.tap === undefined ? '' : `<target dev='${nic.tap}'/>`}</interface>`,
+  );
+  const parsed = parseDomain(
+    `<domain><name>web</name><uuid>${uuid(1)}</uuid><metadata>${element}</metadata><devices>${interfaces.join('')}</devices></domain>`,
+  );
+  assert(parsed.ok);
+  return parsed.value;
+}
+
+function machine(attributes: string, children = ''): string {
+  return `<v:machine xmlns:v='urn:virlan:machine:1' ${attributes}>${children}</v:machine>`;
+}
+
+const ledger = Ledger.of([{ entry: entry({ macs: [mac(1), mac(9)] }), fields: {} }]);
+
+guard('the rules with and without isolation', () => {
+  assertGolden('guard.nft', renderGuard(network(), mac(0xfe)));
+  assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), mac(0xfe)));
+});
+
+guard('the metadata of a machine: mode, group and ranges; what is not valid counts as missing', () => {
+  const cases: [element: string, mode: string | null, ranges: number, ...invalid: string[]][] = [
+    ['', null, 0],
+    [machine("guard='strict'"), 'strict', 0],
+    [machine("guard='no'"), 'no', 0],
+    [machine("guard='off'"), null, 0, 'guard'],
+    [machine('', "<v:allow address='10.0.0.1'/><v:allow address='10.0.0.3-10.0.0.9'/>"), null, 2],
+    // Ranges that overlap or touch are one: the kernel refuses others.
+    [machine('', "<v:allow address='10.0.0.1-10.0.0.4'/><v:allow address='10.0.0.3 - 10.0.0.9'/>"), null, 1],
+    [machine('', "<v:allow address='10.0.0.1'/><v:allow address='10.0.0.2'/>"), null, 1],
+    [machine('', "<v:allow address='10.0.0.9-10.0.0.1'/>"), null, 0, 'allow'],
+    [machine('', "<v:allow/><v:allow address='fe80::1'/><v:allow address='1-2-3'/>"), null, 0, 'allow'],
+    [machine('', "<allow address='10.0.0.1'/>"), null, 0],
+  ];
+  for (const [element, mode, ranges, ...invalid] of cases) {
+    const wishes = readGuardWishes(domain(element));
+    assert.deepEqual(
+      [wishes.mode, wishes.allowed.length, ...wishes.invalid],
+      [mode, ranges, ...invalid],
+      element,
+    );
+  }
+  assert.equal(readGuardWishes(domain(machine("group='a'"))).group, 'a');
+  assert.equal(readGuardWishes(domain(machine("group=''"))).group, null);
+});
+
+guard('a machine has the MACs and addresses of all its NICs on each tap, earlier MACs included', () => {
+  const both = domain('', { mac: mac(1), tap: 'vnet0' }, { mac: mac(2), tap: 'vnet1' });
+  const taps = machineTaps(network(), new Set(), both, ledger);
+  assert.deepEqual(
+    taps.map(({ tap, guard: guarded }) => [tap, guarded?.macs, guarded?.addresses]),
+    ['vnet0', 'vnet1'].map(tap => [tap, [mac(1), mac(2), mac(9)], [ip('192.168.100.7')]]),
+  );
+});
+
+guard('taps with names that nft would misread are left out', () => {
+  for (const tap of ['a b', 'a,b', 'vnet*', 'x"y', '{', '..', 'a/b', '.x'])
+    assert.deepEqual(
+      machineTaps(network(), new Set(), domain('', { mac: mac(1), tap: attribute(tap) }), ledger),
+      [],
+    );
+});
+
+function attribute(text: string): string {
+  return text.replaceAll('"', '&quot;');
+}
+
+guard('a tap that nobody knows is found by its MAC, unless two machines could have it', () => {
+  const port = { name: 'vnet7', index: 7, type: 'tun', mac: mac('fe:54:00:00:00:01') };
+  const running = [domain('', { mac: mac(1) })];
+  const found = (ports: typeof port, known = ledger) =>
+    tapsByMac(network(), [ports], running, known).map(({ tap }) => tap);
+  assert.deepEqual(found(port), ['vnet7']);
+  assert.deepEqual(found({ ...port, type: 'veth' }), []);
+  assert.deepEqual(found({ ...port, mac: mac('fe:54:00:00:00:02') }), []);
+  const twin = entry({ uuid: uuid(2), name: 'twin', macs: [mac('56:54:00:00:00:01')] });
+  assert.deepEqual(
+    found(port, Ledger.of([...[entry(), twin].map(each => ({ entry: each, fields: {} }))])),
+    [],
+  );
+});
+
+guard('the host, devices and machines have belongings; retired machines have none', () => {
+  const lan = network(
+    '[host.printer]',
+    'network = k8s-br0',
+    'mac = 52:54:00:00:00:10',
+    'ip = 192.168.100.10',
+  );
+  const retired = entry({ uuid: uuid(2), macs: [mac(5)], ip: ip('192.168.100.8'), retired: new Date(0) });
+  const known = Ledger.of([entry(), retired].map(each => ({ entry: each, fields: {} })));
+  const { macs, addresses } = belongings(lan, mac(0xfe), [], known);
+  assert.deepEqual(macs, [mac(0xfe), mac(0x10), mac(1)]);
+  assert.deepEqual(addresses, ['192.168.100.1', '192.168.100.10', '192.168.100.7'].map(ip));
+});
+
+const tap = {
+  name: 'vnet0',
+  mode: 'strict',
+  isolated: true,
+  macs: [mac(1), mac('02:00:00:00:00:05')],
+  addresses: [ip('192.168.100.7')],
+  allowed: [
+    { first: ip('192.168.100.16'), last: ip('192.168.100.19') },
+    { first: ip('192.168.100.240'), last: ip('192.168.100.250') },
+    { first: ip('192.168.100.252'), last: ip('192.168.100.252') },
+  ],
+} as const;
+
+guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 list', () => {
+  const elements = joinElements([
+    tapElements(tap),
+    belongingElements(tap),
+    peerElements([
+      { tap: 'vnet0', group: 'a' },
+      { tap: 'vnet1', group: 'a' },
+      { tap: 'vnet2', group: 'b' },
+      { tap: 'vnet3', group: null },
+    ]),
+  ]);
+  const listing = `table bridge virlan-k8s-br0 {
+	map ports {
+		type ifname : verdict
+		elements = { "vnet0" : goto strict }
+	}
+
+	set macs {
+		typeof @ll,48,48
+		elements = { 0x525400000001, 0x20000000005 }
+	}
+
+	set own_macs {
+		typeof iifname . @ll,48,48
+		elements = { "vnet0" . 0x525400000001,
+			     "vnet0" . 0x20000000005 }
+	}
+
+	set addr4 {
+		type ipv4_addr
+		elements = { 192.168.100.7 }
+	}
+
+	set own4 {
+		type ifname . ipv4_addr
+		elements = { "vnet0" . 192.168.100.7 }
+	}
+
+	set allow4 {
+		type ifname . ipv4_addr
+		flags interval
+		elements = { "vnet0" . 192.168.100.240-192.168.100.250,
+			     "vnet0" . 192.168.100.16/30,
+			     "vnet0" . 192.168.100.252 }
+	}
+
+	set addr6 {
+		typeof @nh,64,128
+		elements = { 0xfe80000000000000505400fffe000001,
+			     0xfe80000000000000000000fffe000005 }
+	}
+
+	set own6 {
+		typeof iifname . @nh,64,128
+		elements = { "vnet0" . 0xfe80000000000000505400fffe000001,
+			     "vnet0" . 0xfe80000000000000000000fffe000005 }
+	}
+
+	set isolated {
+		type ifname
+		elements = { "vnet0" }
+	}
+
+	set peers {
+		type ifname . ifname
+		elements = { "vnet0" . "vnet1",
+			     "vnet1" . "vnet0" }
+	}
+
+	set deny_mac {
+		typeof iifname . @ll,48,48
+		size 4096
+		flags dynamic,timeout
+		timeout 3600s
+		elements = { "vnet9" . 0x525400000007 timeout 3600s expires 59m }
+	}
+
+	chain prerouting {
+		iifname vmap @ports
+	}
+}`;
+  const read = parseGuardListing(listing);
+  assert.equal(countElements(elementsWithout(read.elements, elements)), 0);
+  assert.equal(countElements(elementsWithout(elements, read.elements)), 0);
+  assert.deepEqual(
+    read.lines.filter(line => /elements|vnet|0x/.test(line)),
+    [],
+  );
+  assert.equal(parseGuardListing('').lines.length, 0);
+});
+
+guard('a change has only what differs; no script has what a machine is called', () => {
+  assert.equal(changeGuardScript('k8s-br0', noElements, noElements), '');
+  const script = createGuardScript('k8s-br0', '', tapElements(tap));
+  assert.match(script, /^create table bridge virlan-k8s-br0\n/);
+  fc.assert(
+    fc.property(anyName, name => {
+      const groups = peerElements(['vnet0', 'vnet1'].map(each => ({ tap: each, group: name })));
+      for (const set of setNames)
+        for (const element of groups[set]) assert.match(element, /^"vnet\d" \. "vnet\d"$/);
+    }),
+  );
+});
+
+guard.run();
