@@ -15,11 +15,10 @@ import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import type { Moment } from './context.ts';
 import { type AddressToAsk, decideByAsking } from './decide-by-asking.ts';
+import { type Decisions, decideTogether, type ReservationRequest } from './decide-together.ts';
 import {
   chooseProbeAddress,
-  type Decision,
   type DecisionInput,
-  decide,
   newAddresses,
   promisedTo,
   type ReservedNetwork,
@@ -134,31 +133,44 @@ export async function reserveMachine(
   machine: Machine,
   moment: Moment,
 ): Promise<Stored> {
+  const { reserved, told } = await reserveMachines(network, [{ machine, moment }]);
+  const [only] = reserved;
+  if (only === undefined) throw new Error('a request has a result');
+  return { ...only, told };
+}
+
+/**
+ * Reserves addresses for several machines as `reserveMachine` does, in this order, with one lock and one signal
+ * to dnsmasq. If it throws, nothing says for which of them it failed.
+ */
+export async function reserveMachines(
+  network: NetworkConfig,
+  requests: readonly ReservationRequest[],
+): Promise<{ readonly reserved: readonly Reserved[]; readonly told: boolean }> {
   const { bridge } = network;
   const answered = new Set<Ipv4>();
-  const attempt = (): Attempt => {
-    const reading = { ...readDecisionInput(bridge), answered };
-    return { reading, ...decide(network, machine, moment, reading, new Date()) };
-  };
+  const attempt = () =>
+    decideTogether(network, requests, { ...readDecisionInput(bridge), answered }, new Date());
   const first = await decideByAsking(askBridge(bridge), answered, attempt, ({ reserved, reading }) =>
-    withLeases(newAddresses(reserved), reading),
+    withLeases(reserved.flatMap(newAddresses), reading),
   );
   const stored = await storeAttempt(bridge, first, attempt);
-  await endLeasesInTheWay(network, promisedTo(stored.entries, handLines(first.reading.hostsfile)));
+  const entries = stored.reserved.flatMap(each => each.entries);
+  await endLeasesInTheWay(network, promisedTo(entries, handLines(first.reading.hostsfile)));
   return stored;
 }
 
 /** Writes what is decided anew under the lock: the files may have changed since the first decision. */
-async function storeAttempt(bridge: string, first: Attempt, attempt: () => Attempt): Promise<Stored> {
+async function storeAttempt(bridge: string, first: Decisions, attempt: () => Decisions) {
   // Most machines start with everything in place. Reading needs no lock, because each file is replaced
   // atomically.
-  if (needsNoWrite(first, bridge)) return { ...first.reserved, told: tellDnsmasq(bridge) };
+  if (needsNoWrite(first, bridge)) return { reserved: first.reserved, told: tellDnsmasq(bridge) };
   return withSettledLedger(() => {
-    const now = attempt();
-    writeLedger(now.reserved.ledger);
-    if (now.hostsfile !== null) writeHostsfile(bridge, now.hostsfile);
-    if (now.names !== null) writeNames(bridge, now.names);
-    return { ...now.reserved, told: tellDnsmasq(bridge) };
+    const { reserved, ledger, hostsfile, names } = attempt();
+    writeLedger(ledger);
+    if (hostsfile !== null) writeHostsfile(bridge, hostsfile);
+    if (names !== null) writeNames(bridge, names);
+    return { reserved, told: tellDnsmasq(bridge) };
   });
 }
 
@@ -228,19 +240,12 @@ export async function dropProbe(bridge: string): Promise<void> {
   });
 }
 
-/** A decision and its input. */
-interface Attempt extends Decision {
-  readonly reading: DecisionInput;
-}
-
 /**
  * Returns whether all that was decided is on disk. Nothing says so while another process changes the ledger.
  */
-function needsNoWrite({ reading, reserved, hostsfile, names }: Attempt, bridge: string): boolean {
+function needsNoWrite({ reading, ledger, hostsfile, names }: Decisions, bridge: string): boolean {
   const isWritten = hostsfile === null && names === null && existsSync(dnsmasqPaths(bridge).hostsfile);
-  return (
-    isWritten && (reserved.ledger === reading.ledger || reserved.ledger.changes().length === 0) && isSettled()
-  );
+  return isWritten && (ledger === reading.ledger || ledger.changes().length === 0) && isSettled();
 }
 
 /** Runs `work` under the ledger's lock, with a ledger that can be written. */

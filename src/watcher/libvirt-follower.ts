@@ -44,6 +44,8 @@ export class LibvirtFollower {
   readonly #machines: Machines;
   /** Calls to libvirt that depend on what they find run one after the other. */
   readonly #work = new Serial();
+  /** The machines that changed, by UUID, and wait for their turn. */
+  readonly #changed = new Map<string, Domain>();
   readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangePauseMs);
   #problems: readonly LibvirtNetworkProblem[] = [];
   /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
@@ -129,7 +131,7 @@ export class LibvirtFollower {
    */
   async reconcileNamed(name: string): Promise<boolean> {
     if (!this.isConnected) return false;
-    await this.#work.run(async () => this.#machines.reconcile(await this.#client.domainLookupByName(name)));
+    await this.#work.run(async () => this.#machines.reconcile([await this.#client.domainLookupByName(name)]));
     return true;
   }
 
@@ -146,12 +148,23 @@ export class LibvirtFollower {
         void this.#work.run(async () => {}).then(() => this.arrangeNetworks());
         return;
       case 'reconcile-machine':
-        this.#queue(reaction.domain, () => this.#machines.reconcile(reaction.domain));
+        this.#reconcile(reaction.domain);
         return;
       case 'retire-machine':
         this.#queue(reaction.domain, () => this.#machines.retireIfGone(reaction.domain));
         return;
     }
+  }
+
+  /** Reconciles a machine, together with all that change until this one's turn comes. */
+  #reconcile(domain: Domain): void {
+    this.#changed.set(domain.uuid, domain);
+    if (this.#changed.size > 1) return;
+    this.#queue(domain, () => {
+      const changed = [...this.#changed.values()];
+      this.#changed.clear();
+      return this.#machines.reconcile(changed);
+    });
   }
 
   #rest(name: string): void {

@@ -12,10 +12,10 @@ import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { VirlanError } from '../errors.ts';
 import { type AssignContext, assignMacs } from '../identity/assign.ts';
-import type { MacsWritten, Moment } from '../identity/context.ts';
+import type { MacsWritten } from '../identity/context.ts';
 import { decide } from '../identity/decision.ts';
-import { type Machine, machineNamespace, machineOn } from '../identity/machine.ts';
-import { readDecisionInput, readHostsfile, readLedger, reserveMachine } from '../identity/store.ts';
+import { type Machine, machineOn } from '../identity/machine.ts';
+import { readDecisionInput, readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
 import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
@@ -23,10 +23,18 @@ import { replaceMacs } from '../libvirt/replace-mac.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event, MachineId } from '../report/event.ts';
+import { idOf, macsOf, readDomain, rehearsalXml } from './domains.ts';
 import { FightLimiter } from './fight-limiter.ts';
+import { type Due, reserveDue } from './reserve-due.ts';
 
 /** Most attempts to write a definition that another tool changes at the same time. */
 const maxAttempts = 5;
+
+/**
+ * Most machines that are reconciled together. While they are written, a machine's start waits for the ledger's
+ * lock.
+ */
+const maxTogether = 50;
 
 /** After a few runs V8 has compiled what a decision needs; each takes a few milliseconds at first. */
 const rehearsals = 5;
@@ -70,17 +78,16 @@ export class Machines {
   }
 
   /**
-   * Assigns a machine's MACs and reserves its addresses, as it is now. A machine that no longer exists is
-   * ignored, and a failure is reported. Throws ConnectionError when the connection is lost, because
+   * Assigns the MACs of machines and reserves their addresses, as they are now. A machine that no longer
+   * exists is ignored, and a failure is reported. Throws ConnectionError when the connection is lost, because
    * no other machine can be reconciled then.
    */
-  async reconcile(remote: Remote): Promise<void> {
-    try {
-      await this.#reconcile(remote);
-    } catch (error) {
-      if (isNoDomain(error)) return;
-      if (error instanceof ConnectionError) throw error;
-      this.#report([{ kind: 'machine-failed', machine: idOf(remote), error: error as Error }]);
+  async reconcile(remotes: readonly Remote[]): Promise<void> {
+    for (let first = 0; first < remotes.length; first += maxTogether) {
+      const defined = await this.#each(remotes.slice(first, first + maxTogether), remote =>
+        this.#define(remote),
+      );
+      await reserveDue(defined.flat(), this.#report);
     }
   }
 
@@ -116,8 +123,9 @@ export class Machines {
     );
     const remotes = await this.#client.connectListAllDomains();
     // Definitions first, so that a MAC is known to be taken before it is given to another machine.
-    for (const remote of remotes) await this.#remember(remote);
-    for (const remote of remotes) await this.reconcile(remote);
+    for (let first = 0; first < remotes.length; first += maxTogether)
+      await this.#each(remotes.slice(first, first + maxTogether), remote => this.#remember(remote));
+    await this.reconcile(remotes);
     const existing = new Set(remotes.map(({ uuid }) => uuid));
     await this.#retire([...known].filter(uuid => !existing.has(uuid)));
   }
@@ -134,15 +142,35 @@ export class Machines {
   }
 
   async #remember(remote: Remote): Promise<void> {
-    try {
-      const domain = parseDomain(await this.#client.domainGetXmlDesc(remote, XmlFlags.INACTIVE));
-      if (domain.ok) this.#macs.set(remote.uuid, macsOf(domain.value));
-    } catch (error) {
-      if (!isNoDomain(error)) throw error;
-    }
+    const domain = parseDomain(await this.#client.domainGetXmlDesc(remote, XmlFlags.INACTIVE));
+    if (domain.ok) this.#macs.set(remote.uuid, macsOf(domain.value));
   }
 
-  async #reconcile(remote: Remote): Promise<void> {
+  /**
+   * Works on domains at the same time: libvirtd answers several calls of a client at once. Returns the results
+   * of those that exist and did not fail.
+   */
+  async #each<T>(remotes: readonly Remote[], work: (remote: Remote) => Promise<T>): Promise<T[]> {
+    const results = await Promise.all(
+      remotes.map(async remote => {
+        try {
+          return [await work(remote)];
+        } catch (error) {
+          if (error instanceof ConnectionError) throw error;
+          if (!isNoDomain(error)) this.#reportMachine(remote, error as Error);
+          return [];
+        }
+      }),
+    );
+    return results.flat();
+  }
+
+  #reportMachine(machine: MachineId, error: Error): void {
+    this.#report([{ kind: 'machine-failed', machine: idOf(machine), error }]);
+  }
+
+  /** Assigns a domain's MACs where they are due. Returns the machine on each of its networks. */
+  async #define(remote: Remote): Promise<Due[]> {
     for (let attempt = 0; attempt < maxAttempts; attempt++) {
       // At once: a start that was requested right after the definition is a race.
       const [xml, active, persistent] = await Promise.all([
@@ -155,9 +183,9 @@ export class Machines {
       if (assigned === null) continue;
       const { domain, replaced } = assigned;
       this.#macs.set(remote.uuid, macsOf(domain));
-      if (active) await this.#reserve(this.#onNetworks(await this.#live(remote)), 'booting');
-      else await this.#reserve(domain, replaced.size === 0 ? 'defined' : { replaced });
-      return;
+      const { machines } = active ? this.#onNetworks(await this.#live(remote)) : domain;
+      const moment = active ? 'booting' : replaced.size === 0 ? 'defined' : { replaced };
+      return machines.map(each => ({ ...each, moment }));
     }
     const message = `its definition changed ${maxAttempts} times while virlan wrote its MAC into it`;
     throw new VirlanError('wrong-state', `${message}: another tool rewrites it`);
@@ -183,6 +211,8 @@ export class Machines {
   async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<Assigned | null> {
     const changes = this.#chooseMacs(domain);
     if (changes.length === 0) return unchanged(domain);
+    // Before anything is awaited: no other machine gets the same MAC meanwhile.
+    this.#macs.set(remote.uuid, new Set([...macsOf(domain), ...changes.map(({ mac }) => mac)]));
     const macs = new Map(changes.map(({ place, mac }) => [place, mac]));
     const isWanted = () => this.#chooseMacs(domain).length > 0;
     const done = await redefineMacs(this.#client, remote, xml, macs, isWanted);
@@ -246,13 +276,6 @@ export class Machines {
     return { network, byHand, ledger: readLedger(), domains: this.#macs };
   }
 
-  async #reserve({ machines }: DomainOnNetworks, moment: Moment): Promise<void> {
-    for (const { network, machine } of machines) {
-      const { events } = await reserveMachine(network, machine, moment);
-      this.#report(events.map(event => ({ kind: 'reservation', event })));
-    }
-  }
-
   async #retire(uuids: readonly string[]): Promise<void> {
     const retired = await retireMachines(this.#networks(), uuids);
     this.#report(
@@ -261,35 +284,6 @@ export class Machines {
   }
 }
 
-/** Returns the definition of a machine as libvirt writes it, with a MAC that it made. */
-function rehearsalXml(bridge: string, time: number): string {
-  return `<domain type='kvm'>
-  <name>virlan rehearsal ${time}</name>
-  <uuid>00000000-0000-0000-0000-000000000000</uuid>
-  <metadata><virlan:machine xmlns:virlan="${machineNamespace}" hostname="virlan-rehearsal"/></metadata>
-  <devices>
-    <interface type='bridge'>
-      <mac address='52:54:00:00:00:0${time}'/>
-      <source bridge='${bridge}'/>
-    </interface>
-  </devices>
-</domain>`;
-}
-
 function unchanged(domain: DomainOnNetworks): Assigned {
   return { domain, replaced: new Map() };
-}
-
-function readDomain(xml: string): DomainXml {
-  const parsed = parseDomain(xml);
-  if (parsed.ok) return parsed.value;
-  throw new VirlanError('unreadable-xml', `libvirt's XML cannot be read: ${parsed.error}`);
-}
-
-function idOf({ name, uuid }: MachineId): MachineId {
-  return { name, uuid };
-}
-
-function macsOf(domain: DomainXml): Set<Mac> {
-  return new Set(domain.nics.flatMap(nic => nic.mac ?? []));
 }

@@ -94,6 +94,7 @@ const effects = [
   'src/watcher/notify.ts',
   'src/watcher/repairs.ts',
   'src/watcher/rescan.ts',
+  'src/watcher/reserve-due.ts',
   'src/watcher/server.ts',
   'src/watcher/timers.ts',
   'src/watcher/watch.ts',

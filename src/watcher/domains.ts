@@ -1,0 +1,37 @@
+// Domains as the watcher reads them from libvirt. Pure.
+import type { Mac } from '../address/mac.ts';
+import { VirlanError } from '../errors.ts';
+import { machineNamespace } from '../identity/machine.ts';
+import { type Domain, parseDomain } from '../libvirt/domain-xml.ts';
+import type { MachineId } from '../report/event.ts';
+
+/** Throws VirlanError 'unreadable-xml'. */
+export function readDomain(xml: string): Domain {
+  const parsed = parseDomain(xml);
+  if (parsed.ok) return parsed.value;
+  throw new VirlanError('unreadable-xml', `libvirt's XML cannot be read: ${parsed.error}`);
+}
+
+export function idOf({ name, uuid }: MachineId): MachineId {
+  return { name, uuid };
+}
+
+/** Returns the MACs of a domain's NICs. */
+export function macsOf(domain: Domain): Set<Mac> {
+  return new Set(domain.nics.flatMap(nic => nic.mac ?? []));
+}
+
+/** Returns the definition of a machine as libvirt writes it, with a MAC that it made. */
+export function rehearsalXml(bridge: string, time: number): string {
+  return `<domain type='kvm'>
+  <name>virlan rehearsal ${time}</name>
+  <uuid>00000000-0000-0000-0000-000000000000</uuid>
+  <metadata><virlan:machine xmlns:virlan="${machineNamespace}" hostname="virlan-rehearsal"/></metadata>
+  <devices>
+    <interface type='bridge'>
+      <mac address='52:54:00:00:00:0${time}'/>
+      <source bridge='${bridge}'/>
+    </interface>
+  </devices>
+</domain>`;
+}
