@@ -1,4 +1,5 @@
 // Keeps the configuration in force, and decides whether a changed file replaces it.
+import { isDeepStrictEqual } from 'node:util';
 import { formatPrefix } from '../address/ip.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -42,7 +43,7 @@ export class Configuration {
     try {
       const next = loadConfig(this.path);
       const [refused] = findRefusedChanges(this.#current, next, machinesRunningOn);
-      if (refused !== undefined) throw new VirlanError('refused', refusedChangeText(refused));
+      if (refused !== undefined) throw new ChangeRefused(refused);
       const removed = this.networks.filter(
         ({ bridge }) => !next.networks.some(other => other.bridge === bridge),
       );
@@ -51,7 +52,7 @@ export class Configuration {
       return { kind: 'applied', removed };
     } catch (thrown) {
       const error = thrown as Error;
-      const isNew = this.#problem?.message !== error.message;
+      const isNew = !isDeepStrictEqual({ ...error }, { ...this.#problem });
       this.#problem = error;
       return { kind: 'rejected', error, isNew };
     }
@@ -79,6 +80,17 @@ export function findRefusedChanges(
     const machines = change === null ? [] : machinesOn(network);
     return change === null || machines.length === 0 ? [] : [{ network: network.name, change, machines }];
   });
+}
+
+/** A configuration that would cut off running machines. */
+class ChangeRefused extends VirlanError {
+  override readonly name = 'ChangeRefused';
+  readonly refused: RefusedChange;
+
+  constructor(refused: RefusedChange) {
+    super('refused', refusedChangeText(refused));
+    this.refused = refused;
+  }
 }
 
 /** Describes a refused change in one line, with the remedy. */

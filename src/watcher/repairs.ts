@@ -106,8 +106,7 @@ function conditionKey(event: NetworkEvent): string | null {
   }
 }
 
-/** Replaces values that JSON cannot represent: an Error becomes `{}`, and a bigint throws. */
+/** Replaces a bigint, which JSON refuses. Of an Error, JSON has the fields without the message. */
 function replaceForKey(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return value.message;
   return typeof value === 'bigint' ? String(value) : value;
 }
