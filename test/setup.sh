@@ -64,6 +64,21 @@ if [ ! -e build/network-manager ]; then
   cp -a "$unpacked" build/network-manager
 fi
 
+# The resolver that tests run on private hosts. It is unpacked, not installed.
+if [ ! -e build/resolved ]; then
+  say 'fetching systemd-resolved for the tests'
+  rm -rf build/resolved.new
+  mkdir -p build/resolved.new
+  apt-get update --quiet --quiet >&2
+  (
+    cd build/resolved.new
+    apt-get download --quiet --quiet --option APT::Sandbox::User=root systemd-resolved
+    dpkg-deb --extract ./*.deb .
+    rm ./*.deb
+  )
+  mv build/resolved.new build/resolved
+fi
+
 # install_npm_packages DIRECTORY: runs "npm ci" unless npm's record of a complete one is newer than the lock file.
 install_npm_packages() {
   record=$1/node_modules/.package-lock.json

@@ -68,6 +68,7 @@ function formatNetwork(network: NetworkStatus): string[] {
   return [
     `${style(name, 'bold')}  ${up ? style('up', 'green') : style('down', 'red')}  ${facts.join('  ')}`,
     ...formatReach(network),
+    ...formatHostNames(network),
     ...otherFirewalls.map(
       ({ name: other, rules }) =>
         `  other firewall ${other}${rules.length === 0 ? '' : `, with ${count(rules.length, 'rule')} of virlan`}`,
@@ -98,6 +99,22 @@ function formatAliases(machine: MachineStatus): string[] {
       ({ problem }) => `  ${style('!', 'yellow')} ${shorten(machine)}: ${forTerminal(problem)}`,
     ),
   ];
+}
+
+/** How this host finds the names of machines, or what helps it to. */
+const hostNamesTexts: Readonly<Record<NetworkStatus['hostNames'], ((domain: string) => string) | null>> = {
+  resolved: domain => `this host finds names in ${domain} by systemd-resolved`,
+  nss: () => 'this host finds names of machines by libnss-libvirt',
+  'resolved-not-asked': domain =>
+    `this host does not find names in ${domain}: link /etc/resolv.conf to /run/systemd/resolve/stub-resolv.conf`,
+  'not-found': domain =>
+    `this host does not find names in ${domain}: install systemd-resolved or libnss-libvirt`,
+  off: null,
+};
+
+function formatHostNames({ up, domain, hostNames }: NetworkStatus): string[] {
+  const text = up ? hostNamesTexts[hostNames] : null;
+  return text === null ? [] : [`  ${text(domain)}`];
 }
 
 function count(number: number, noun: string): string {

@@ -49,6 +49,8 @@ export interface NetworkConfig {
   readonly hostAllow: readonly PortRange[];
   readonly hostFirewall: 'bridge' | 'strict';
   readonly domain: string;
+  /** `names =` in virlan.ini: which names the host itself finds by systemd-resolved. */
+  readonly names: 'domain' | 'search' | 'no';
   readonly dns: 'host' | readonly Ipv4[];
   /** `mac =` in virlan.ini: what happens to a machine's own MAC. */
   readonly macPolicy: 'assign' | 'always' | 'keep';

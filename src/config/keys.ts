@@ -113,6 +113,15 @@ export const networkKeys: Explanations<NetworkSection> = {
     text: 'The DNS domain of the machines. With the default, the machine `web` is found as `web` and as `web.k8s-br0.internal`.',
     derivedFrom: 'the name of the section with `.internal`',
   },
+  names: {
+    note: 'what the host itself finds',
+    text: 'Which names of machines the host itself finds. virlan tells systemd-resolved, where it runs. On other hosts libnss-libvirt does it: see docs/names.md.',
+    choices: {
+      domain: 'names with the domain: `web.k8s-br0.internal`',
+      search: 'short names, too: `web`',
+      no: 'none: systemd-resolved is left alone',
+    },
+  },
   dns: {
     note: 'upstream servers: host (from /etc/resolv.conf) | addresses',
     text: 'The DNS servers that resolve all other names: `host` for those in `/etc/resolv.conf`, or addresses separated by commas.',

@@ -154,6 +154,7 @@ function makeNetwork(
     hostAllow: values['host-allow'],
     hostFirewall: values['host-firewall'],
     domain: values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`,
+    names: values.names,
     dns,
     macPolicy: values.mac,
     defaultNetwork: values['default-network'],

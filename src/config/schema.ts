@@ -141,6 +141,7 @@ export const networkSection = v.strictObject({
   ),
   localhost: v.optional(parsed(parseYesNo, 'yes or no'), 'no'),
   domain: v.optional(parsed(parseDomain, 'a DNS domain such as k8s.internal')),
+  names: v.optional(oneOf('domain', 'search', 'no'), 'domain'),
   dns: v.optional(parsed(parseDns, 'host, or addresses such as 9.9.9.9, 1.1.1.1'), 'host'),
   mac: v.optional(oneOf('assign', 'always', 'keep'), 'assign'),
   'default-network': v.optional(oneOf('auto', 'remove', 'replace', 'keep'), 'auto'),

@@ -38,6 +38,8 @@ import { isEssential, type Step, type StepOf } from './steps.ts';
 import {
   type OwnSurvey,
   surveyAgainst,
+  surveyHostNames,
+  surveyHostNamesRemoval,
   surveyNetwork,
   surveyOtherFirewalls,
   surveyOtherRemovals,
@@ -137,11 +139,13 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   const refused = recordForwardsOf(survey);
   // DHCP answers by now: other firewalls, which may be slow, do not delay it.
   const others = await surveyOtherFirewalls(network);
-  const applied = await applySteps(others.steps, 'continue');
+  const hostNames = await surveyHostNames(network);
+  const applied = await applySteps([...others.steps, ...hostNames.steps], 'continue');
   const all = joinApplied(own, applied);
   const warnings = [
     ...survey.warnings,
     ...others.warnings,
+    ...hostNames.warnings,
     ...recordWarnings([original, additions, ports, process, ...all.unrecorded]),
   ];
   return { ...all, warnings, refused };
@@ -240,7 +244,8 @@ async function findRejectedConfiguration(
  */
 export async function takeDown(name: string, bridge: string): Promise<Established> {
   const removals = await surveyOtherRemovals(bridge);
-  const others = await applySteps(removals.steps, 'continue');
+  const forgetting = await surveyHostNamesRemoval(bridge);
+  const others = await applySteps([...forgetting, ...removals.steps], 'continue');
   const own = await restoreOriginal(name, bridge);
   await removeMadeTables();
   const failure = own.failed.find(({ step }) => isEssential(step));

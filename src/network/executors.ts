@@ -1,16 +1,18 @@
 // The execution of each kind of step: the only code that changes the network of the host.
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { formatIp } from '../address/ip.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
-import { messageOf, WriteError } from '../errors.ts';
+import { CommandError, messageOf, WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { endUdpFlows, endUntranslatedUdpFlows } from '../firewall/udp-flows.ts';
 import { correct, putInForce, withdrawGuard } from '../guard/guard.ts';
+import { revertResolved, tellResolved } from '../host-names/resolved.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
@@ -125,9 +127,31 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'withdraw from': { kind: 'single', run: step => withdraw(system, step) },
   'write reservations': { kind: 'single', run: ({ network }) => syncReservations(network) },
   'write names': { kind: 'single', run: ({ network }) => syncReservations(network) },
+  'tell resolved': {
+    kind: 'single',
+    run: ({ bridge, to }) => onceLinkIsKnown(() => tellResolved(system, bridge, to)),
+  },
+  'revert resolved': { kind: 'single', run: ({ bridge }) => revertResolved(system, bridge) },
   'start dnsmasq': { kind: 'single', run: ({ bridge }) => startDnsmasq(bridge) },
   'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
 };
+
+/** How long systemd-resolved may take to notice a new link, and the pause before it is told again. */
+const newLinkTimeoutMs = 1000;
+const newLinkPauseMs = 30;
+
+async function onceLinkIsKnown(work: () => Promise<void>): Promise<void> {
+  const end = performance.now() + newLinkTimeoutMs;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof CommandError) || error.reason !== 'failed' || performance.now() > end)
+        throw error;
+    }
+    await setTimeout(newLinkPauseMs);
+  }
+}
 
 function linkOption(step: StepOf<'set link'>): string {
   switch (step.attribute) {

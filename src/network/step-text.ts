@@ -2,6 +2,7 @@
 import { type Family, formatIp } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
+import type { LinkNames } from '../host-names/resolved.ts';
 import type { OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { formatAddress, isForGuard, type LinkAddress, type LinkChange, type RuleDrift } from './state.ts';
 
@@ -30,6 +31,12 @@ export function describeLines(
 ): Description {
   const lines = [...missing.map(text => `+ ${text}`), ...stale.map(text => `- ${text}`)];
   return line('~', path, `${lines.length} of its lines`, lines);
+}
+
+/** Names the domains that are asked at a link; of several reverse zones one. */
+export function domainsText({ domains }: LinkNames): string {
+  const [first, second, ...more] = domains.map(({ name }) => name);
+  return [first, ...(second === undefined ? [] : [`${second}${more.length === 0 ? '' : ', …'}`])].join(', ');
 }
 
 export function describeLinkChange(step: { readonly link: string } & LinkChange): Description {

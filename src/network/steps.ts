@@ -10,6 +10,7 @@ import type { Leftover } from '../firewall/flavours.ts';
 import { type TranslationsChange, translationText } from '../firewall/translation.ts';
 import { countElements, type Elements } from '../guard/elements.ts';
 import { guardTable } from '../guard/ruleset.ts';
+import type { LinkNames } from '../host-names/resolved.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import { describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
 import { dummyName } from './desired.ts';
@@ -36,6 +37,7 @@ import {
   describeDrift,
   describeLines,
   describeLinkChange,
+  domainsText,
   driftFault,
   line,
   lineCount,
@@ -108,6 +110,9 @@ interface StepFields {
   'withdraw from': OtherFirewallChange;
   'write reservations': ChangedLines;
   'write names': ChangedLines;
+  /** Tells systemd-resolved which names to ask at the bridge. */
+  'tell resolved': { readonly bridge: string; readonly from: LinkNames | null; readonly to: LinkNames };
+  'revert resolved': { readonly bridge: string };
   'start dnsmasq': { readonly bridge: string };
   'stop dnsmasq': {
     readonly bridge: string;
@@ -359,6 +364,19 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
         ? `the file of names has a surplus line: ${surplus}`
         : `the file of names lacks ${lacking}`,
   },
+  'tell resolved': {
+    describe: ({ bridge, from, to }) =>
+      line(from === null ? '+' : '~', 'systemd-resolved', `asks ${bridge} for ${domainsText(to)}`),
+    unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    check: () => 'settings',
+    fault: ({ bridge }) => `systemd-resolved does not ask ${bridge} for the names of machines`,
+  },
+  'revert resolved': {
+    describe: ({ bridge }) => line('-', 'systemd-resolved', `forgets ${bridge}`),
+    unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    check: () => 'settings',
+    fault: ({ bridge }) => `systemd-resolved asks ${bridge} for names`,
+  },
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
@@ -403,6 +421,8 @@ const notEssential: readonly StepName[] = [
   'remove leftovers',
   'load guard',
   'change guard',
+  'tell resolved',
+  'revert resolved',
 ];
 
 /**

@@ -7,6 +7,7 @@ import { availableBackends, type BackendChoice, chooseBackend } from '../firewal
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import type { ForwardsReading } from '../forwards/read.ts';
+import { type HostNames, judgeHostNames, readHostNames } from '../host-names/host-names.ts';
 import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
@@ -20,6 +21,7 @@ import { defaultLinks, hasGlobalIpv6, knownSubnets } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
 import { planNetwork, planOtherFirewalls } from './plan.ts';
+import { planForgetting, planHostNames } from './plan-host-names.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
 import { type DesiredGuard, readDesiredGuard } from './read-guard.ts';
@@ -72,9 +74,17 @@ export interface OtherFirewallsSurvey {
   readonly warnings: readonly NetworkWarning[];
 }
 
-/** Both parts; `steps` and `warnings` are those of both. */
+/** How the host itself finds the names of machines. */
+export interface HostNamesSurvey {
+  readonly found: HostNames;
+  readonly steps: readonly Step[];
+  readonly warnings: readonly NetworkWarning[];
+}
+
+/** All parts; `steps` and `warnings` are those of all. */
 export interface Survey extends OwnSurvey {
   readonly otherFirewalls: OtherFirewallsSurvey;
+  readonly hostNames: HostNamesSurvey;
 }
 
 /**
@@ -83,15 +93,17 @@ export interface Survey extends OwnSurvey {
  */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
   const reader = createRulesReader(system);
-  const [own, otherFirewalls] = await Promise.all([
+  const [own, otherFirewalls, hostNames] = await Promise.all([
     surveyWith(network, reader),
     surveyOthersWith(network, reader),
+    surveyHostNames(network),
   ]);
   return {
     ...own,
     otherFirewalls,
-    steps: [...own.steps, ...otherFirewalls.steps],
-    warnings: [...own.warnings, ...otherFirewalls.warnings],
+    hostNames,
+    steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
+    warnings: [...own.warnings, ...otherFirewalls.warnings, ...hostNames.warnings],
   };
 }
 
@@ -103,6 +115,32 @@ export function surveyOwn(network: NetworkConfig): Promise<OwnSurvey> {
 /** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyNetwork`. */
 export function surveyOtherFirewalls(network: NetworkConfig): Promise<OtherFirewallsSurvey> {
   return surveyOthersWith(network, createRulesReader(system));
+}
+
+/** Compares what the host's resolver knows of a network with the configuration. Never throws. */
+export async function surveyHostNames(network: NetworkConfig): Promise<HostNamesSurvey> {
+  const { bridge } = network;
+  try {
+    const reading = await readHostNames(system, bridge);
+    const isManaged = reading.resolved?.isManaged === true;
+    return {
+      found: judgeHostNames(network, reading),
+      steps: planHostNames(network, reading),
+      warnings: isManaged && network.names !== 'no' ? [{ kind: 'resolved-managed', bridge }] : [],
+    };
+  } catch (error) {
+    return {
+      found: 'not-found',
+      steps: [],
+      warnings: [{ kind: 'resolved-silent', error: error as Error }],
+    };
+  }
+}
+
+/** Plans that the host's resolver forgets a bridge. */
+export async function surveyHostNamesRemoval(bridge: string): Promise<readonly Step[]> {
+  const reading = await readHostNames(system, bridge).catch(() => null);
+  return planForgetting(bridge, reading);
 }
 
 /** Plans the removal of virlan's rules from other firewalls. */

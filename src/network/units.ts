@@ -26,7 +26,7 @@ export type Unit =
   /** The translations of forwards, which change without the rules. */
   | { readonly kind: 'forwards'; readonly bridge: string }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
-  | { readonly kind: 'reservations' | 'names'; readonly bridge: string }
+  | { readonly kind: 'reservations' | 'names' | 'host-names'; readonly bridge: string }
   /** The MAC of a machine's NIC in its definition. The machine's name is hostile. */
   | {
       readonly kind: 'mac';

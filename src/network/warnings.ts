@@ -26,6 +26,10 @@ export type NetworkWarning =
   | { readonly kind: 'rules-refused'; readonly part: Lacking; readonly error: Error }
   /** Something of another firewall could not be read. */
   | { readonly kind: 'unread'; readonly unread: Unread }
+  /** systemd-networkd manages the bridge, so systemd-resolved cannot be told of it. */
+  | { readonly kind: 'resolved-managed'; readonly bridge: string }
+  /** systemd-resolved runs and does not answer. */
+  | { readonly kind: 'resolved-silent'; readonly error: Error }
   /** dnsmasq keeps its old configuration because it rejects the new one. */
   | { readonly kind: 'dnsmasq-keeps-configuration'; readonly error: Error }
   /** A record could not be written: of the state before virlan, or of virlan's own changes. */

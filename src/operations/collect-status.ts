@@ -74,6 +74,8 @@ async function collectNetwork(
     routeNeeded: survey.reach.via === null ? null : formatRoute(network, survey.reach.via),
     up: observed.link?.up === true && pid !== null,
     firewall: survey.backend.chosen,
+    domain: network.domain,
+    hostNames: survey.hostNames.found,
     dnsmasq: { running: pid !== null, pid },
     otherFirewalls: otherFirewallNames
       .filter(each => present.includes(each) || otherFirewalls.found[each].length > 0)

@@ -7,6 +7,7 @@ import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { Chosen } from '../forwards/choose.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
 import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
+import type { HostNames } from '../host-names/host-names.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
 import { problemText, refusedAliasText } from '../identity/problem-text.ts';
@@ -63,6 +64,9 @@ export interface NetworkStatus {
   readonly routeNeeded: string | null;
   readonly up: boolean;
   readonly firewall: string | null;
+  readonly domain: string;
+  /** How the host itself finds the names of machines. */
+  readonly hostNames: HostNames;
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
   /** The other firewalls on the host that virlan knows, and the rules that it added to them. */
   readonly otherFirewalls: readonly { readonly name: OtherFirewallName; readonly rules: readonly string[] }[];

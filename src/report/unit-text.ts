@@ -35,6 +35,8 @@ export function unitText(unit: Unit): string {
       return `rules for ${unit.bridge} in ${unit.firewall}`;
     case 'reservations':
       return `hostsfile of ${unit.bridge}`;
+    case 'host-names':
+      return `names of ${unit.bridge} in systemd-resolved`;
     case 'names':
       return `names of ${unit.bridge}`;
     case 'mac': {

@@ -41,6 +41,10 @@ export function warningText(warning: NetworkWarning): string {
         : `the kernel refuses rules of ${warning.part}, so the other firewall backend has them: ${warning.error.message}`;
     case 'unread':
       return unreadText(warning.unread);
+    case 'resolved-managed':
+      return `systemd-networkd manages ${warning.bridge}, so systemd-resolved is not told of its names: set Unmanaged=yes for it in a .network file, and type networkctl reload`;
+    case 'resolved-silent':
+      return `systemd-resolved is not told of the names of machines: ${warning.error.message}`;
     case 'dnsmasq-keeps-configuration':
     case 'reservations-unknown':
       return warning.error.message;

@@ -1,4 +1,4 @@
-// Follows the programs that report changes of the kernel and of firewalld.
+// Follows the programs that report changes of the kernel, of firewalld and of systemd-resolved.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
@@ -9,19 +9,26 @@ import { isRulesChange, isWayChange, LinkChanges } from './monitor-lines.ts';
 /** A monitor misses events until it has subscribed: scan once this long after starting it. */
 const monitorStartupMs = 300;
 
+const resolvedPaths = ['/usr/lib/systemd/systemd-resolved', '/lib/systemd/systemd-resolved'];
+
 const busSocket = '/run/dbus/system_bus_socket';
 
-/** The two D-Bus signals that matter: firewalld has read its configuration again, or has come or gone. */
+/**
+ * The D-Bus signals that matter: firewalld has read its configuration again; it, or systemd-resolved, has come
+ * or gone.
+ */
 const firewalld = 'org.fedoraproject.FirewallD1';
 const busMatches = [
   `type='signal',interface='${firewalld}',member='Reloaded'`,
-  `type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='${firewalld}'`,
+  ...[firewalld, 'org.freedesktop.resolve1'].map(
+    name => `type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='${name}'`,
+  ),
 ];
 
 /**
- * Follows changes of rules, links, addresses, routes and forwarding, and of firewalld; each change that may
- * concern a network calls `changed`, and one of a way that packets take calls `wayChanged`. A program that is
- * missing is reported and left out.
+ * Follows changes of rules, links, addresses, routes and forwarding, of firewalld and of systemd-resolved; each
+ * change that may concern a network calls `changed`, and one of a way that packets take calls `wayChanged`. A
+ * program that is missing is reported and left out.
  */
 export function followKernel(
   networks: () => readonly NetworkConfig[],
@@ -46,7 +53,7 @@ export function followKernel(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
       onLine(line => links.isChange(line, bridges()), isWayChange),
     ),
-    // Each object that it prints is one of the two signals.
+    // Each object that it prints is one of these signals.
     new Follower(
       ['busctl', '--system', '--json=short', ...busMatches.map(match => `--match=${match}`), 'monitor'],
       // Its rules are reported by nft.
@@ -54,7 +61,8 @@ export function followKernel(
         line => line.startsWith('{'),
         () => false,
       ),
-      () => system.isInstalled('firewalld') && system.exists(busSocket),
+      () =>
+        (system.isInstalled('firewalld') || resolvedPaths.some(system.exists)) && system.exists(busSocket),
     ),
   ];
 }

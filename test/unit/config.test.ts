@@ -36,6 +36,7 @@ const defaults: NetworkConfig = {
   hostAllow: [],
   hostFirewall: 'bridge',
   domain: 'k8s-br0.internal',
+  names: 'domain',
   dns: 'host',
   macPolicy: 'assign',
   defaultNetwork: 'auto',
@@ -246,6 +247,14 @@ const keys: Record<
     invalid: ['', '0-10', '1-65536', '20-10', 'yes', '1-2-3', '1024-'],
   },
   localhost: { field: 'localhost', valid: [['yes', true]], invalid: ['', 'maybe'] },
+  names: {
+    field: 'names',
+    valid: [
+      ['search', 'search'],
+      ['no', 'no'],
+    ],
+    invalid: ['', 'yes', 'Domain'],
+  },
   domain: {
     field: 'domain',
     valid: [

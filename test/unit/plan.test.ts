@@ -432,6 +432,8 @@ function stepText(step: Step): string {
     case 'load guard':
     case 'change guard':
     case 'remove guard':
+    case 'tell resolved':
+    case 'revert resolved':
     case 'allow in':
     case 'withdraw from':
     case 'start dnsmasq':

@@ -27,6 +27,14 @@ function translation(changes: Partial<Translation>): Translation {
   const ports = { first: 8443, last: 8443 };
   return { protocol: 'tcp', ports, address: null, from: null, to: ip('10.0.0.7'), toPort: null, ...changes };
 }
+const linkNames = {
+  servers: ['10.0.0.1'],
+  domains: ['lan.internal', '0.0.10.in-addr.arpa', '1.0.10.in-addr.arpa'].map(name => ({
+    name,
+    routingOnly: true,
+  })),
+  isConfined: true,
+};
 
 /** One or more steps of each kind, with their first line and the lines below it. */
 const cases: [step: Step, line: string, ...more: string[]][] = [
@@ -177,6 +185,11 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     { kind: 'release links', manager: 'systemd-networkd', bridge, from: 'a' },
     '- systemd-networkd: forgets the links of br0',
   ],
+  [
+    { kind: 'tell resolved', bridge, from: null, to: linkNames },
+    '+ systemd-resolved: asks br0 for lan.internal, 0.0.10.in-addr.arpa, …',
+  ],
+  [{ kind: 'revert resolved', bridge }, '- systemd-resolved: forgets br0'],
   [{ kind: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
   [{ kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false, isUnbound: false }, '- dnsmasq: process 7'],
 ];

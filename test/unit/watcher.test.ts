@@ -54,6 +54,8 @@ function network(name: string, ...problems: string[]): NetworkStatus {
     routeNeeded: null,
     up: true,
     firewall: 'nftables',
+    domain: `${name}.internal`,
+    hostNames: 'resolved',
     dnsmasq: { running: true, pid: 7 },
     otherFirewalls: [],
     otherPorts: [],

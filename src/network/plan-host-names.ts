@@ -1,0 +1,26 @@
+// Plans what the host's own resolver is told of a network. Pure.
+import { isDeepStrictEqual } from 'node:util';
+import { formatIp } from '../address/ip.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import type { HostNamesReading } from '../host-names/host-names.ts';
+import { wantedLinkNames } from '../host-names/resolved.ts';
+import type { Step } from './steps.ts';
+
+/** Returns the steps from what systemd-resolved knows of a network's bridge to what it should know. */
+export function planHostNames(network: NetworkConfig, { resolved }: HostNamesReading): Step[] {
+  // While systemd-networkd manages the link, it refuses every change (LinkBusy).
+  if (resolved === null || resolved.isManaged) return [];
+  const { bridge, gateway } = network;
+  const { link: from } = resolved;
+  const to = wantedLinkNames(network);
+  if (to === null)
+    return from?.servers.includes(formatIp(gateway)) === true ? [{ kind: 'revert resolved', bridge }] : [];
+  return isDeepStrictEqual(from, to) ? [] : [{ kind: 'tell resolved', bridge, from, to }];
+}
+
+/** Returns the steps after which systemd-resolved knows nothing of a bridge. */
+export function planForgetting(bridge: string, reading: HostNamesReading | null): Step[] {
+  const resolved = reading?.resolved ?? null;
+  const isTold = resolved?.link !== null && (resolved?.link.servers.length ?? 0) > 0;
+  return isTold && resolved?.isManaged === false ? [{ kind: 'revert resolved', bridge }] : [];
+}
