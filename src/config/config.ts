@@ -10,6 +10,24 @@ export interface PortRange {
   readonly last: number;
 }
 
+/** What machines load that boot from the network. */
+export type Boot =
+  /** A file below the directory of `tftp`. */
+  | { readonly kind: 'file'; readonly file: string }
+  | {
+      readonly kind: 'url';
+      readonly url: string;
+      readonly scheme: 'http' | 'https' | 'tftp';
+      readonly host: string;
+      readonly port: number;
+    };
+
+/** An option for DHCP clients, by its number or by dnsmasq's name for it. */
+export interface DhcpOption {
+  readonly option: number | string;
+  readonly values: readonly string[];
+}
+
 /** Another network of virlan.ini. */
 export interface OtherNetwork {
   readonly name: string;
@@ -46,12 +64,17 @@ export interface NetworkConfig {
   readonly hostForwards: boolean;
   readonly firewall: 'auto' | 'nftables' | 'iptables';
   readonly hostAccess: 'minimal' | 'basic' | 'all';
+  /** Those of `host-allow`, and those that `boot` and `tftp` need. */
   readonly hostAllow: readonly PortRange[];
   readonly hostFirewall: 'bridge' | 'strict';
   readonly domain: string;
   /** `names =` in virlan.ini: which names the host itself finds by systemd-resolved. */
   readonly names: 'domain' | 'search' | 'no';
   readonly dns: 'host' | readonly Ipv4[];
+  readonly boot: Boot | null;
+  /** The directory that is served by TFTP; null for none. */
+  readonly tftp: string | null;
+  readonly dhcpOptions: readonly DhcpOption[];
   /** `mac =` in virlan.ini: what happens to a machine's own MAC. */
   readonly macPolicy: 'assign' | 'always' | 'keep';
   readonly defaultNetwork: 'auto' | 'remove' | 'replace' | 'keep';

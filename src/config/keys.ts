@@ -149,6 +149,18 @@ export const networkKeys: Explanations<NetworkSection> = {
     note: '',
     text: 'How long a DHCP lease is valid: a number with `s`, `m`, `h`, `d` or `w`, at least two minutes, or `infinite`.',
   },
+  boot: {
+    note: 'network boot: a URL, or a file of tftp',
+    text: `What machines load that boot from the network: a URL, for iPXE and for HTTP boot of UEFI, or a file below the directory of \`tftp\`. iPXE, which QEMU has in its NICs, fills in its own settings, so that each machine has its script: \`http://192.168.100.1/\${hostname}.ipxe\`. The port of an HTTP server on this host is opened for machines.`,
+  },
+  tftp: {
+    note: 'a directory to serve by TFTP',
+    text: 'A directory that dnsmasq serves to machines by TFTP. Its user must be able to read the files; below `/home` it cannot. If `boot` is a URL, firmware without iPXE loads iPXE from here first: `undionly.kpxe` (BIOS), `ipxe.efi` (UEFI), `ipxe-arm64.efi`.',
+  },
+  'dhcp-option': {
+    note: 'more DHCP options: 42:10.0.0.1, domain-search:lab.example',
+    text: 'DHCP options for machines, separated by commas: the number or the name of an option (`dnsmasq --help dhcp` lists them), a colon and its value; spaces separate several values. A default route in option 121 counts in the place of the router. Options that virlan sets itself, such as the netmask, are refused.',
+  },
   'on-error': {
     note: 'if virlan fails in a hook',
     text: 'What happens to a machine that is being started if virlan fails in the hook.',

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { broadcastOf, formatIp, formatPrefix, ipv4After, prefixOf } from '../address/ip.ts';
 import { isLabel } from '../names/label.ts';
 import { excerpt } from '../text.ts';
+import { bootPorts } from './boot.ts';
 import { findClashes } from './clashes.ts';
 import type { ConfigProblem, ConfigResult, FixedHost, MachineSection } from './config.ts';
 import { connectNetworks, type NetworkSource, type OwnConfig } from './connect.ts';
@@ -138,6 +139,10 @@ function makeNetwork(
   if (dns !== 'host' && dns.includes(gateway)) {
     return reject('dns', `${formatIp(gateway)} is the DNS server of this network itself: name another`);
   }
+  const [boot, tftp] = [values.boot === '' ? null : values.boot, values.tftp === '' ? null : values.tftp];
+  if (boot?.kind === 'file' && tftp === null)
+    return reject('boot', 'is a file, for which there is no directory: write tftp = DIRECTORY, or a URL');
+  const domain = values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`;
   return {
     name: section.name,
     bridge: values.bridge ?? section.name,
@@ -151,11 +156,14 @@ function makeNetwork(
     mtu: values.mtu,
     firewall: values.firewall,
     hostAccess: values['host-access'],
-    hostAllow: values['host-allow'],
+    hostAllow: [...values['host-allow'], ...bootPorts(boot, tftp, gateway, domain)],
     hostFirewall: values['host-firewall'],
-    domain: values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`,
+    domain,
     names: values.names,
     dns,
+    boot,
+    tftp,
+    dhcpOptions: values['dhcp-option'],
     macPolicy: values.mac,
     defaultNetwork: values['default-network'],
     leaseTimeSeconds: values['lease-time'],

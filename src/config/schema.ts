@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
 import { isLinkName } from '../names/link-name.ts';
+import { parseBoot, parseDhcpOption, parseDirectory } from './boot.ts';
 import type { PortRange } from './config.ts';
 import { type PortSpan, parseForward, parsePortSpan } from './forward.ts';
 
@@ -148,6 +149,18 @@ export const networkSection = v.strictObject({
   'lease-time': v.optional(
     parsed(parseLeaseTime, 'a time of at least 2m, such as 30m, 1h or 7d, or the word infinite'),
     '1h',
+  ),
+  boot: v.optional(
+    parsed(parseBoot, 'a URL such as http://192.168.100.1/boot.ipxe, or a file below the directory of tftp'),
+    '',
+  ),
+  tftp: v.optional(parsed(parseDirectory, 'an absolute path such as /srv/tftp'), ''),
+  'dhcp-option': v.optional(
+    parsed(
+      text => parseList(text, parseDhcpOption),
+      'NUMBER:VALUE or NAME:VALUE, such as 42:10.0.0.1 10.0.0.2, domain-search:lab.example',
+    ),
+    '',
   ),
   'on-error': v.optional(oneOf('start', 'abort'), 'start'),
   guard: v.optional(oneOf('others', 'strict', 'no'), 'others'),

@@ -1,6 +1,7 @@
 // Renders dnsmasq.conf of a network, such as `dhcp-range=192.168.100.2,192.168.100.254,255.255.255.0,…`.
 import { broadcastOf, formatIp, formatPrefix, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { bootLines, optionLine } from './boot-lines.ts';
 import type { NamedAddress } from './names.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -62,6 +63,8 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
       ? []
       : ['# Only machines of this host and devices of virlan.ini get an address.', 'dhcp-ignore=tag:!known']),
     ...(network.mtu === 1500 ? [] : [`dhcp-option=option:mtu,${network.mtu}`]),
+    ...network.dhcpOptions.map(optionLine),
+    ...bootLines(network),
     '',
     `domain=${domain}`,
     `local=/${domain}/`,

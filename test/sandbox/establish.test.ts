@@ -169,7 +169,7 @@ establish('taking one of two networks down keeps the other, and forwarding', asy
   assert.equal(processes('dnsmasq').length, 2);
   await down('k8s-br0');
   const { stdout: rules } = await execa('nft', ['list', 'ruleset']);
-  assert.deepEqual([/k8s-br0/.test(rules), /virlan-lab/.test(rules)], [false, true]);
+  assert.deepEqual([/virlan-k8s-br0/.test(rules), /virlan-lab/.test(rules)], [false, true]);
   assert.equal((await linkOf('lab')).addr_info[0].local, '10.20.0.1');
   assert.match(
     processes('dnsmasq')

@@ -38,6 +38,9 @@ const defaults: NetworkConfig = {
   domain: 'k8s-br0.internal',
   names: 'domain',
   dns: 'host',
+  boot: null,
+  tftp: null,
+  dhcpOptions: [],
   macPolicy: 'assign',
   defaultNetwork: 'auto',
   leaseTimeSeconds: 3600,
@@ -315,6 +318,84 @@ const keys: Record<
     ],
     invalid: ['', '119', '1m', '1 h', '1y', '1.5h', '-1h', '9999999w'],
   },
+  boot: {
+    field: 'boot',
+    valid: [
+      ['', null],
+      [
+        `http://192.168.100.1:8080/\${hostname}.ipxe?a=b&c=(d)`,
+        {
+          kind: 'url',
+          url: `http://192.168.100.1:8080/\${hostname}.ipxe?a=b&c=(d)`,
+          scheme: 'http',
+          host: '192.168.100.1',
+          port: 8080,
+        },
+      ],
+      [
+        'https://boot.example/x',
+        { kind: 'url', url: 'https://boot.example/x', scheme: 'https', host: 'boot.example', port: 443 },
+      ],
+    ],
+    invalid: [
+      'http://',
+      'ftp://a/b',
+      'http://a',
+      'http://a/b,c',
+      'http://a/b c',
+      'http://a:0/b',
+      'http://a:65536/b',
+      '"http://a/\\"',
+      '/etc/passwd',
+      '../x',
+      'a/../b',
+      'a,b',
+      'tag:x',
+      'x y',
+      '\u001b[31m',
+    ],
+  },
+  tftp: {
+    field: 'tftp',
+    valid: [
+      ['/srv/tftp', '/srv/tftp'],
+      ['', null],
+    ],
+    invalid: ['srv', '/', '/a b', '/a,b', '/a/../b', '/a"b', '/a\tb'],
+  },
+  'dhcp-option': {
+    field: 'dhcpOptions',
+    valid: [
+      ['', []],
+      [
+        '42:10.0.0.1 10.0.0.2, domain-search:lab.example,66:boot',
+        [
+          { option: 42, values: ['10.0.0.1', '10.0.0.2'] },
+          { option: 'domain-search', values: ['lab.example'] },
+          { option: 66, values: ['boot'] },
+        ],
+      ],
+      ['nis+-domain:x', [{ option: 'nis+-domain', values: ['x'] }]],
+    ],
+    invalid: [
+      '42',
+      '42:',
+      ':x',
+      '255:x',
+      '999:x',
+      '1:255.255.0.0',
+      '51:60',
+      'netmask:255.0.0.0',
+      'hostname:web',
+      'tag:x',
+      '66:set:evil',
+      '66:x tag:y',
+      '66:option:router',
+      '66:a"b',
+      'NTP-SERVER:x',
+      '66:x\u0007',
+    ],
+  },
   'on-error': { field: 'onError', valid: [['abort', 'abort']], invalid: ['', 'ignore'] },
   isolate: { field: 'isolate', valid: [['yes', true]], invalid: ['', 'maybe'] },
   strangers: { field: 'strangers', valid: [['no', false]], invalid: ['', 'maybe'] },
@@ -388,6 +469,24 @@ configuration('a forward is read and written in one form; any other is an error 
     const [problem = ''] = problems('[machine.web]', `forward = "${text}"`);
     assert.match(problem, /^2: forward = .*: write forwards such as tcp\/8443:443/, text);
   }
+});
+
+configuration('the ports of this host that network boot needs are opened, and no others', () => {
+  const opened = (...lines: readonly string[]) =>
+    network(...lines).hostAllow.map(({ protocol, first, last }) => `${protocol}/${first}-${last}`);
+  assert.deepEqual(opened('boot = http://192.168.100.1/x'), ['tcp/80-80']);
+  assert.deepEqual(opened('boot = https://Gateway.k8s-br0.internal/x'), ['tcp/443-443']);
+  assert.deepEqual(opened('tftp = /srv', 'boot = http://192.168.100.1:8080/x', 'host-allow = tcp/22'), [
+    'tcp/22-22',
+    'udp/69-69',
+    'tcp/8080-8080',
+  ]);
+  for (const elsewhere of [
+    'http://192.168.100.10/x',
+    'http://192.168.100.1.example/x',
+    'tftp://192.168.100.1/x',
+  ])
+    assert.deepEqual(opened(`boot = ${elsewhere}`), [], elsewhere);
 });
 
 configuration('the default range is the subnet without its ends and the host', () => {
@@ -473,6 +572,11 @@ function host(name: string, lastByte: number, ...change: string[]) {
 
 /** Invalid combinations, each with the beginning of its message and a part of the remedy. */
 const invalidCombinations: [lines: string[], begins: string, remedy: RegExp][] = [
+  [
+    [...lab, 'boot = boot.ipxe'],
+    '3: boot = boot.ipxe: is a file, for which there is no directory',
+    /: write tftp = DIRECTORY, or a URL$/,
+  ],
   ...['outside = uplink', 'uplink = eth0', 'reaches = b', 'dns = 9.9.9.9'].map(
     (line): [string[], string, RegExp] => [
       ['[network.b]', 'subnet = 10.9.0.0/24', ...lab, 'mode = isolated', line],

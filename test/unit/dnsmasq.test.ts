@@ -18,6 +18,10 @@ const host: DnsmasqHost = { user: 'dnsmasq', wildcards: [], extras: null };
 dnsmasq('the configuration is the golden one', () => {
   assertGolden('default.conf', renderDnsmasqConf(network(), host));
   assertGolden('isolated.conf', renderDnsmasqConf(network('mode = isolated'), host));
+  const options = 'dhcp-option = 42:10.0.0.1 10.0.0.2, domain-search:lab.example';
+  const url = `boot = http://192.168.100.1/\${hostname}.ipxe`;
+  assertGolden('boot-url.conf', renderDnsmasqConf(network(url, options, 'tftp = /srv/tftp'), host));
+  assertGolden('boot-file.conf', renderDnsmasqConf(network('boot = a/x.efi', 'tftp = /srv/tftp'), host));
   const odd = network(
     'bridge = br.1',
     'subnet = 10.0.0.0/8',
