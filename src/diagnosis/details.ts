@@ -22,6 +22,7 @@ export interface HostDetails {
   'nft-fails': { readonly message: string };
   /** `max`: how many connections the kernel can track. */
   'conntrack-full': { readonly max: number };
+  'inotify-exhausted': InotifyLimit;
   'libvirt-absent': None;
   'hooks-installed': None;
   'hook-missing': { readonly driver: string };
@@ -34,6 +35,12 @@ export interface HostDetails {
     /** True if the package's changelog could be read: distributions fix bugs without changing the version. */
     readonly hasChangelog: boolean;
   };
+}
+
+/** A limit of inotify that a user has reached, and its value. */
+export interface InotifyLimit {
+  readonly sysctl: 'fs.inotify.max_user_instances' | 'fs.inotify.max_user_watches';
+  readonly max: number;
 }
 
 /** A program that listens on a port. */

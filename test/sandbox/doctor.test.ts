@@ -552,6 +552,17 @@ for (const { title, cause, check, seen, repairedBy, undo, machine = 'web', isWar
   });
 }
 
+doctor('a limit of inotify that is used up is named with its sysctl', async () => {
+  // The limit of a user namespace: that of root itself is one for the whole machine that the tests run on.
+  const script = 'echo 0 > /proc/sys/user/max_inotify_instances && exec virlan doctor --json';
+  const args = ['--user', '--map-root-user', 'sh', '-c', script];
+  const { stdout } = await execa('unshare', args, { reject: false });
+  const { checks }: Report = JSON.parse(stdout);
+  const kernel = checks.find(({ check }) => check === 'kernel');
+  assert.equal(kernel?.code, 'inotify-exhausted', stdout);
+  assert.match(kernel.fix?.command ?? '', /^sysctl -w fs\.inotify\.max_user_instances=[1-9]\d*$/);
+});
+
 doctor('a reservation that --fix makes is in the log', async () => {
   const reserved = () => logLinesOf('reservation').filter(line => line.machine === 'web').length;
   const before = reserved();

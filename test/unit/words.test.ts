@@ -30,6 +30,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'kernel-replaced': [{ release: '6.1.0-9-amd64' }],
   'nft-fails': [{ message }],
   'conntrack-full': [{ max: 65_536 }],
+  'inotify-exhausted': [{ sysctl: 'fs.inotify.max_user_instances', max: 128 }],
   'libvirt-absent': [{}],
   'hooks-installed': [{}],
   'hook-missing': [{ driver: 'qemu' }],

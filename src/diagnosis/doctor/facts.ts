@@ -9,7 +9,7 @@ import type { Survey } from '../../network/survey.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
-import type { NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
+import type { InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { Finding } from '../finding.ts';
 import type { HookState } from './hooks.ts';
 
@@ -24,6 +24,8 @@ export interface DoctorHostFacts {
   readonly replacedKernel: string | null;
   /** The number of connections that the kernel tracks, and its limit. */
   readonly conntrack: { readonly count: number; readonly max: number } | null;
+  /** The limit of inotify that root has used up; null for none. */
+  readonly inotifyLimit: InotifyLimit | null;
   readonly portOwners: readonly PortOwner[] | null;
   readonly dnsmasq: { readonly version: string; readonly changelog: string | null } | null;
   /** By libvirt's driver; null where libvirt is not installed. */

@@ -8,8 +8,10 @@ export function judgeHost(facts: DoctorHostFacts): Finding[] {
   return [judgeKernel(facts), judgeHooks(facts), judgeDnsmasqVersion(facts)];
 }
 
-function judgeKernel({ nftError, isNftNeeded, replacedKernel, conntrack }: DoctorHostFacts): Finding {
+function judgeKernel(facts: DoctorHostFacts): Finding {
+  const { nftError, isNftNeeded, replacedKernel, conntrack, inotifyLimit } = facts;
   if (replacedKernel !== null) return fail('kernel', { kind: 'kernel-replaced', release: replacedKernel });
+  if (inotifyLimit !== null) return fail('kernel', { kind: 'inotify-exhausted', ...inotifyLimit });
   if (nftError !== null && isNftNeeded) return fail('kernel', { kind: 'nft-fails', message: nftError });
   if (conntrack !== null && conntrack.count >= conntrack.max)
     return fail('kernel', { kind: 'conntrack-full', max: conntrack.max });

@@ -1,5 +1,5 @@
 // Reads the doctor's facts about the host.
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, watch } from 'node:fs';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends, chooseBackend } from '../../firewall/backends.ts';
@@ -10,6 +10,7 @@ import { surveyHost } from '../../network/survey-host.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
+import type { InotifyLimit } from '../details.ts';
 import type { DoctorHostFacts } from './facts.ts';
 import { type HookFile, type HookState, hookDrivers, hookPlaces, hookStateOf } from './hooks.ts';
 import { parsePortOwners } from './ports.ts';
@@ -28,6 +29,7 @@ export async function readHostFacts({ networks }: Config): Promise<DoctorHostFac
     isNftNeeded: networks.some(usesNftables),
     replacedKernel: replacedKernel(),
     conntrack: readConntrack(),
+    inotifyLimit: readInotifyLimit(),
     portOwners,
     dnsmasq,
     hooks: existsSync('/etc/libvirt') ? readHooks() : null,
@@ -62,6 +64,23 @@ function readConntrack(): DoctorHostFacts['conntrack'] {
   const count = readFileOrNull('/proc/sys/net/netfilter/nf_conntrack_count');
   const max = readFileOrNull('/proc/sys/net/netfilter/nf_conntrack_max');
   return count === null || max === null ? null : { count: Number(count), max: Number(max) };
+}
+
+/** inotify_init1(2) and inotify_add_watch(2): the error for each limit that is reached. */
+const inotifySysctls: Readonly<Record<string, InotifyLimit['sysctl']>> = {
+  EMFILE: 'fs.inotify.max_user_instances',
+  ENOSPC: 'fs.inotify.max_user_watches',
+};
+
+function readInotifyLimit(): InotifyLimit | null {
+  try {
+    watch('/').close();
+    return null;
+  } catch (error) {
+    const sysctl = inotifySysctls[(error as NodeJS.ErrnoException).code ?? ''];
+    if (sysctl === undefined) return null;
+    return { sysctl, max: Number(readFileOrNull(`/proc/sys/${sysctl.replaceAll('.', '/')}`)) };
+  }
 }
 
 function readHooks(): Record<string, HookState> {

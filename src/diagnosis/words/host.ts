@@ -19,6 +19,11 @@ export const hostWords: Words<keyof HostDetails> = {
     seen: ({ max }) => `the kernel tracks as many connections as it can, ${max}: new ones are dropped`,
     fix: ({ max }) => repairs(`sysctl -w net.netfilter.nf_conntrack_max=${max * 2}`),
   },
+  'inotify-exhausted': {
+    seen: ({ sysctl, max }) =>
+      `${sysctl} = ${max} is used up: dnsmasq cannot start, and virlan notices changed files late`,
+    fix: ({ sysctl, max }) => repairs(`sysctl -w ${sysctl}=${max * 2}`),
+  },
   'libvirt-absent': { seen: () => 'libvirt is not on this host' },
   'hooks-installed': { seen: () => 'libvirt calls virlan' },
   'hook-missing': {
