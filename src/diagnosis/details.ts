@@ -3,6 +3,7 @@
 
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { Denied } from '../guard/denied.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
 import type { LinkManagerName } from '../network/link-managers.ts';
@@ -108,6 +109,14 @@ export type OtherPlace =
   /** User-mode networking, a device of the host passed through, or another type that names no link. */
   | { readonly kind: 'other' };
 
+/** Frames of a machine that the guard dropped for one reason. `owner` is hostile where it is a machine's name. */
+export type DroppedFrames = Omit<Denied, 'tap'> & {
+  readonly owner:
+    | { readonly kind: 'machine' | 'device'; readonly name: string }
+    | { readonly kind: 'host' }
+    | null;
+};
+
 /** Details about one machine and its NICs. `machine` is its name: hostile. */
 export interface MachineDetails {
   'machine-unknown': { readonly machine: string };
@@ -157,6 +166,14 @@ export interface MachineDetails {
   'no-address': None;
   'address-unused': { readonly machine: string; readonly ip: Ipv4 };
   'leased-but-silent': { readonly machine: string; readonly ip: Ipv4 };
+  'guard-not-there': { readonly network: string };
+  'nothing-dropped': None;
+  'frames-dropped': {
+    readonly machine: string;
+    readonly tap: string;
+    /** The most frames first. */
+    readonly dropped: readonly DroppedFrames[];
+  };
   'address-duplicate': { readonly ip: Ipv4; readonly mac: Mac; readonly answeredBy: string };
 }
 

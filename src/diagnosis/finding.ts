@@ -36,7 +36,8 @@ export type CheckId =
   | 'discover'
   | 'reservation'
   | 'ack'
-  | 'arp';
+  | 'arp'
+  | 'guard';
 
 /** `warn` is worth knowing, but not a failure; `skipped` was not checked. */
 export type State = 'ok' | 'warn' | 'fail' | 'skipped';

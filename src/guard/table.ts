@@ -2,6 +2,7 @@
 import { CommandError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
+import { type Denied, parseDenied } from './denied.ts';
 import type { Elements } from './elements.ts';
 import { type GuardListing, parseGuardListing } from './listing.ts';
 import { guardTable } from './ruleset.ts';
@@ -16,6 +17,17 @@ export async function listGuard({ run }: Runner, bridge: string): Promise<GuardL
     return parseGuardListing(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
   } catch (error) {
     if (error instanceof CommandError && error.reason !== 'timeout') return parseGuardListing('');
+    throw error;
+  }
+}
+
+/** Lists what was dropped; null if there is no table. Throws CommandError when nft hangs. */
+export async function listDenied({ run }: Runner, bridge: string): Promise<Denied[] | null> {
+  try {
+    const args = ['--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
+    return parseDenied(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
+  } catch (error) {
+    if (error instanceof CommandError && error.reason !== 'timeout') return null;
     throw error;
   }
 }

@@ -42,8 +42,9 @@ export function readGuardWishes({ metadata }: Pick<Domain, 'metadata'>): GuardWi
 
 const modes: readonly GuardMode[] = ['others', 'strict', 'no'];
 
+/** `virsh metadata --set` gives the namespace to the outermost element alone. */
 function isAllow({ name, namespace }: MetadataElement): boolean {
-  return name === 'allow' && namespace === machineNamespace;
+  return name === 'allow' && (namespace === machineNamespace || namespace === '');
 }
 
 function readRange({ attributes }: MetadataElement): Ipv4Range | null {

@@ -91,8 +91,15 @@ machines('metadata that is changed while the machine runs has its effect at once
   const ports = () => run(host, 'nft', 'list', 'map', 'bridge', 'virlan-k8s-br0', 'ports');
   assert.match(await ports(), /goto others/);
   const uri = ['--uri', 'urn:virlan:machine:1', '--key', 'virlan', '--live'];
-  await virsh('metadata', 'hot', ...uri, '--set', "<machine guard='strict'/>");
+  await virsh(
+    'metadata',
+    'hot',
+    ...uri,
+    '--set',
+    "<machine guard='strict'><allow address='10.0.0.1-10.0.0.9'/></machine>",
+  );
   await until(async () => /goto strict/.test(await ports()));
+  assert.match(await elementsOf('allow4'), /"vnet\d+" \. 10\.0\.0\.1-10\.0\.0\.9/);
 });
 
 machines('the guard is repaired within a second, also while the watcher was away', async () => {

@@ -1,6 +1,8 @@
 // The guard: what machines cannot send, whoever receives it, and what they can.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
@@ -27,6 +29,7 @@ import {
   checkout,
   configure,
   dhcp,
+  domainXml,
   guest,
   host,
   installVirlan,
@@ -176,6 +179,21 @@ guard('nothing arrives that is sent as somebody else, and the bridge learns noth
 });
 
 guard('nothing arrives that only the host may send', () => assertDropped(attacksAsServer()));
+
+guard('the doctor names what was dropped of a machine, and whose it was', async () => {
+  // libvirt's file about a running machine.
+  const running = '/run/libvirt/qemu/eve.xml';
+  mkdirSync(dirname(running), { recursive: true });
+  writeFileSync(running, `<domstatus state='running'>${domainXml(eve.machine)}</domstatus>`);
+  const { stdout } = await virlan('doctor', 'eve', '--json');
+  rmSync(running);
+  const found = JSON.parse(stdout).checks.find(({ check }: { check: string }) => check === 'guard');
+  assert.deepEqual([found?.state, found?.code], ['warn', 'frames-dropped']);
+  assert.match(
+    found.seen,
+    /^the guard drops frames of "eve" on veth-eve: \d+ with the \w+ \S+, which belongs to /,
+  );
+});
 
 /** Frames of eve's that others need, or that harm nobody: to bob, or to all. */
 function harmless(): Record<string, Bytes> {

@@ -418,6 +418,7 @@ const nic: NicFacts = {
   lease,
   log: null,
   neighbour: { mac: mac(1) },
+  dropped: [],
 };
 const silent = { lease: null, neighbour: null };
 const [tap, own, other] = ['vnet0', ip('192.168.100.7'), ip('192.168.100.8')];
@@ -494,7 +495,7 @@ for (const [facts, check, detail] of nics) {
     const findings = judgeNic('web', { ...nic, ...facts });
     assert.deepEqual(
       findings.map(each => each.check),
-      ['tap', 'port', 'discover', 'reservation', 'ack', 'arp'],
+      ['tap', 'port', 'discover', 'reservation', 'ack', 'arp', 'guard'],
     );
     assert.deepEqual(problemOf(findings), { check, state: 'fail', detail });
   });

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import type { IpAddress } from '../../src/address/ip.ts';
+import { parseDenied } from '../../src/guard/denied.ts';
 import {
   belongingElements,
   countElements,
@@ -60,7 +62,7 @@ guard('the metadata of a machine: mode, group and ranges; what is not valid coun
     [machine('', "<v:allow address='10.0.0.1'/><v:allow address='10.0.0.2'/>"), null, 1],
     [machine('', "<v:allow address='10.0.0.9-10.0.0.1'/>"), null, 0, 'allow'],
     [machine('', "<v:allow/><v:allow address='fe80::1'/><v:allow address='1-2-3'/>"), null, 0, 'allow'],
-    [machine('', "<allow address='10.0.0.1'/>"), null, 0],
+    [machine('', "<allow address='10.0.0.1'/><x:allow xmlns:x='urn:x' address='10.0.0.9'/>"), null, 1],
   ];
   for (const [element, mode, ranges, ...invalid] of cases) {
     const wishes = readGuardWishes(domain(element));
@@ -226,6 +228,38 @@ guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 lis
     [],
   );
   assert.equal(parseGuardListing('').lines.length, 0);
+});
+
+guard('the counters of what was dropped are read, the most frames first', () => {
+  const text = `\tset deny_mac {
+\t\telements = { "vnet0" . 0x20000000007 counter packets 1 bytes 46 expires 3599s }
+\t}
+\tset deny_addr4 {
+\t\telements = { "vnet0" . 192.168.100.2 counter packets 3 bytes 84 expires 3599s,
+\t\t\t     "vnet1" . 192.168.100.9 timeout 1h expires 59m counter packets 2 bytes 84 }
+\t}
+\tset deny_addr6 {
+\t\telements = { "vnet1" . 0xfe800000000000000000000000000007 counter packets 5 bytes 84 expires 3599s }
+\t}
+\tset deny_router {
+\t\telements = { "vnet1" counter packets 4 bytes 49 expires 3599s }
+\t}
+\tset own4 {
+\t\telements = { "vnet1" . 192.168.100.9 counter packets 9 bytes 84 }
+\t}`;
+  const address = (ip: IpAddress) => ({ kind: 'address', ip });
+  assert.deepEqual(parseDenied(text), [
+    {
+      tap: 'vnet1',
+      denial: 'addr6',
+      value: address(0xfe800000000000000000000000000007n as IpAddress),
+      frames: 5,
+    },
+    { tap: 'vnet1', denial: 'router', value: null, frames: 4 },
+    { tap: 'vnet0', denial: 'addr4', value: address(ip('192.168.100.2')), frames: 3 },
+    { tap: 'vnet1', denial: 'addr4', value: address(ip('192.168.100.9')), frames: 2 },
+    { tap: 'vnet0', denial: 'mac', value: { kind: 'mac', mac: mac('02:00:00:00:00:07') }, frames: 1 },
+  ]);
 });
 
 guard('a change has only what differs; no script has what a machine is called', () => {

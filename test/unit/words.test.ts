@@ -159,6 +159,42 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'no-address': [{}],
   'address-unused': [{ machine, ip: reserved }],
   'leased-but-silent': [{ machine, ip: leased }],
+  'guard-not-there': [{ network: 'k8s-br0' }],
+  'nothing-dropped': [{}],
+  'frames-dropped': [
+    {
+      machine,
+      tap,
+      dropped: [
+        {
+          denial: 'addr4',
+          value: { kind: 'address', ip: leased },
+          frames: 7,
+          owner: { kind: 'machine', name: 'db' },
+        },
+        {
+          denial: 'mac',
+          value: { kind: 'mac', mac: mac(1) },
+          frames: 2,
+          owner: { kind: 'device', name: 'printer' },
+        },
+        { denial: 'router', value: null, frames: 1, owner: null },
+        { denial: 'tag', value: null, frames: 1, owner: null },
+      ],
+    },
+    {
+      machine,
+      tap,
+      dropped: [{ denial: 'addr4', value: { kind: 'address', ip: leased }, frames: 1, owner: null }],
+    },
+    {
+      machine,
+      tap,
+      dropped: [
+        { denial: 'addr4', value: { kind: 'address', ip: leased }, frames: 1, owner: { kind: 'host' } },
+      ],
+    },
+  ],
   'address-duplicate': [{ ip: leased, mac: mac(1), answeredBy: '52:54:00:00:00:09' }],
   'probe-without-nft': [{}],
   'probe-without-bridge': [{ bridge }],

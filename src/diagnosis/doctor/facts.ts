@@ -9,7 +9,7 @@ import type { Survey } from '../../network/survey.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
-import type { InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
+import type { DroppedFrames, InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { Finding } from '../finding.ts';
 import type { HookState } from './hooks.ts';
 
@@ -82,6 +82,8 @@ export interface NicFacts {
   readonly log: readonly string[] | null;
   /** The answer to ARP for its address: null where it was not asked, `mac: null` without an answer. */
   readonly neighbour: { readonly mac: string | null } | null;
+  /** What the guard has dropped of its frames, the most first; null where there is no guard. */
+  readonly dropped: readonly DroppedFrames[] | null;
 }
 
 export interface BridgePort {

@@ -1,9 +1,17 @@
 // Findings about one machine and about each of its NICs.
-import { type CheckId, type Finding, fail, ok, skipped } from '../finding.ts';
+import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
 
 /** The stages in which a NIC gets its address; each depends on those before it. */
-const stages = ['tap', 'port', 'discover', 'reservation', 'ack', 'arp'] as const satisfies readonly CheckId[];
+const stages = [
+  'tap',
+  'port',
+  'discover',
+  'reservation',
+  'ack',
+  'arp',
+  'guard',
+] as const satisfies readonly CheckId[];
 
 /** Judges whether a machine exists, runs, and has a NIC on a network of virlan's. */
 export function judgeMachine(facts: MachineFacts): Finding[] {
@@ -41,6 +49,7 @@ export function judgeNic(machine: string, nic: NicFacts): Finding[] {
     judgeReservation(machine, nic),
     judgeAck(machine, nic),
     judgeArp(machine, nic),
+    judgeGuard(machine, tap, nic),
   ];
 }
 
@@ -105,4 +114,12 @@ function judgeArp(machine: string, { mac, lease, reserved, neighbour }: NicFacts
   return neighbour.mac === mac
     ? ok('arp', { kind: 'answers-arp', ip })
     : fail('arp', { kind: 'address-duplicate', ip, mac, answeredBy: neighbour.mac });
+}
+
+/** Frames that are dropped are a failure to those who wait for them, and right to all others. */
+function judgeGuard(machine: string, tap: string, { network, dropped }: NicFacts): Finding {
+  if (dropped === null) return skipped('guard', { kind: 'guard-not-there', network });
+  return dropped.length === 0
+    ? ok('guard', { kind: 'nothing-dropped' })
+    : warn('guard', { kind: 'frames-dropped', machine, tap, dropped });
 }

@@ -5,6 +5,8 @@ import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { handLines } from '../../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../../dnsmasq/leases.ts';
+import type { DeniedValue } from '../../guard/denied.ts';
+import { listDenied } from '../../guard/table.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLeases, readLedger } from '../../identity/store.ts';
@@ -12,7 +14,8 @@ import { definedDomains, passThroughNetworks, runningDomains } from '../../libvi
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbour } from '../../system/neighbours.ts';
-import type { OtherPlace } from '../details.ts';
+import { system } from '../../system/system.ts';
+import type { DroppedFrames, OtherPlace } from '../details.ts';
 import type { BridgePort, MachineFacts, NicFacts } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
 
@@ -50,9 +53,10 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
-  const [answeredBy, log] = await Promise.all([
+  const [answeredBy, log, denied] = await Promise.all([
     ip === null || !canAsk ? null : askNeighbour(formatIp(ip), bridge, arpTimeoutMs),
     readDnsmasqLog(mac),
+    tap === null ? null : listDenied(system, bridge),
   ]);
   return {
     network: name,
@@ -66,7 +70,30 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     lease,
     log,
     neighbour: ip === null || !canAsk ? null : { mac: answeredBy },
+    dropped:
+      denied
+        ?.filter(each => each.tap === tap)
+        .map(({ denial, value, frames }) => ({ denial, value, frames, owner: ownerOf(network, value) })) ??
+      null,
   };
+}
+
+/** Returns whose a MAC or an address is; null if it is nobody's, or if the ledger is damaged. */
+function ownerOf(network: NetworkConfig, value: DeniedValue | null): DroppedFrames['owner'] {
+  if (value === null) return null;
+  const isSame = (mac: Mac, ip: Ipv4 | null) => (value.kind === 'mac' ? mac === value.mac : ip === value.ip);
+  const device = network.hosts.find(({ mac, ip }) => isSame(mac, ip));
+  if (device !== undefined) return { kind: 'device', name: device.name };
+  if (value.kind === 'address' && value.ip === network.gateway) return { kind: 'host' };
+  try {
+    const entries = readLedger()
+      .present()
+      .filter(each => each.network === network.name);
+    const entry = entries.find(({ macs, ip }) => macs.some(mac => isSame(mac, ip)));
+    return entry === undefined ? null : { kind: 'machine', name: entry.name };
+  } catch {
+    return null;
+  }
 }
 
 /** Returns null also where the ledger is damaged: the check `ledger` reports that. */

@@ -1,9 +1,10 @@
 // The words for findings about one machine and its NICs. A machine's name is hostile, and always quoted.
 
 import { formatIp } from '../../address/ip.ts';
+import type { Denial } from '../../guard/ruleset.ts';
 import { problemText } from '../../identity/problem-text.ts';
 import { shellQuoted } from '../../text.ts';
-import type { MachineDetails, OtherPlace } from '../details.ts';
+import type { DroppedFrames, MachineDetails, OtherPlace } from '../details.ts';
 import type { Fix } from '../finding.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
@@ -103,12 +104,53 @@ export const machineWords: Words<keyof MachineDetails> = {
       'its system is down, or uses another address',
     fix: openConsole,
   },
+  'guard-not-there': { seen: ({ network }) => `there is no guard on ${network}` },
+  'nothing-dropped': { seen: () => 'nothing of it was dropped' },
+  'frames-dropped': {
+    seen: ({ machine, tap, dropped }) =>
+      `the guard drops frames of ${quoted(machine)} on ${tap}: ${dropped.slice(0, maxDropped).map(describeDropped).join('; ')}`,
+    fix: edit,
+  },
   'address-duplicate': {
     seen: ({ ip, mac, answeredBy }) =>
       `${answeredBy} answers for ${formatIp(ip)}, which belongs to ${mac}: two machines use one address`,
     fix: ({ answeredBy }) => showsMore(`bridge fdb show | grep ${answeredBy}`),
   },
 };
+
+/** Most reasons that are named. */
+const maxDropped = 3;
+
+const denialText: Readonly<Record<Denial, string>> = {
+  mac: 'with the MAC',
+  addr4: 'with the address',
+  addr6: 'with the address',
+  dhcp_name: 'of DHCP in the name of',
+  dhcp_server: 'of a DHCP server',
+  dhcp_rate: 'of DHCP, too many at once',
+  router: 'of a router',
+  bridge: 'of the spanning tree, or others to bridges',
+  tag: 'with VLAN tags',
+  isolated: 'to machines that it is kept from',
+  type: 'that are neither ARP nor IP',
+};
+
+function describeDropped({ denial, value, frames, owner }: DroppedFrames): string {
+  const used = value === null ? '' : ` ${value.kind === 'mac' ? value.mac : formatIp(value.ip)}`;
+  return `${frames} ${denialText[denial]}${used}${describeOwner(owner, value !== null)}`;
+}
+
+function describeOwner(owner: DroppedFrames['owner'], isValue: boolean): string {
+  if (owner === null)
+    return isValue ? ', which is not its own: <virlan:allow> in its definition allows it' : '';
+  const name =
+    owner.kind === 'host'
+      ? 'this host'
+      : owner.kind === 'device'
+        ? `[host.${owner.name}]`
+        : quoted(owner.name);
+  return `, which belongs to ${name}`;
+}
 
 function quoted(name: string): string {
   return JSON.stringify(name);
