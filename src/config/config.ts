@@ -99,6 +99,8 @@ export interface NetworkConfig {
 export interface MachineSection {
   /** As libvirt has it. */
   readonly name: string;
+  /** Further names, like those in the metadata: names/alias.ts. */
+  readonly aliases: readonly string[];
   readonly forwards: readonly Forward[];
 }
 

@@ -199,6 +199,10 @@ export const hostKeys: Explanations<HostSection> = {
 };
 
 export const machineKeys: Explanations<MachineKeys> = {
+  aliases: {
+    note: 'further names of the machine',
+    text: 'Further names of the machine: `api`, or `*.apps` for `apps.NAME.DOMAIN` and all names below it. The definition of the machine can have the same: see docs/names.md.',
+  },
   forward: {
     note: 'ports of the host that lead to the machine',
     text: 'Ports of the host that lead to the machine while it runs: `tcp/8443:443` leads port 8443 of the host to port 443 of the machine, `udp/30000-30010` leads a range to the same ports. With `on ADDRESS` only that address of the host, with `from NETWORK` only clients of that network. The definition of the machine can have the same: see docs/forwards.md.',

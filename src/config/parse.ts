@@ -46,7 +46,9 @@ export function parseConfig(text: string): ConfigResult {
     .filter(({ kind }) => kind === 'machine')
     .flatMap((section): MachineSection[] => {
       const values = readSection(section, machineSection, problems);
-      return values === null ? [] : [{ name: section.name, forwards: values.forward }];
+      return values === null
+        ? []
+        : [{ name: section.name, aliases: values.aliases, forwards: values.forward }];
     });
 
   const networks: NetworkSource[] = [];

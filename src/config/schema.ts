@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
+import { splitAliases } from '../names/alias.ts';
 import { isLinkName } from '../names/link-name.ts';
 import { parseBoot, parseDhcpOption, parseDirectory } from './boot.ts';
 import type { PortRange } from './config.ts';
@@ -88,6 +89,12 @@ function parseLeaseTime(text: string): number | 'infinite' | null {
   const [, count, unit = 's'] = /^(\d{1,7})([smhdw])?$/.exec(text) ?? [];
   const seconds = Number(count) * secondsIn[unit as keyof typeof secondsIn];
   return seconds >= 120 && seconds < 2 ** 31 ? seconds : null;
+}
+
+/** Accepts names and wildcards; whether they are free is known only on a network. */
+function parseAliases(text: string): string[] | null {
+  const aliases = splitAliases(text);
+  return aliases.every(alias => /^(\*|(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*)$/i.test(alias)) ? aliases : null;
 }
 
 function parseDomain(text: string): string | null {
@@ -177,6 +184,7 @@ export const hostSection = v.strictObject({
 
 /** The keys of a `[machine.NAME]` section. */
 export const machineSection = v.strictObject({
+  aliases: v.optional(parsed(parseAliases, 'names such as api, www, *.apps'), ''),
   forward: v.optional(
     parsed(
       text => parseList(text, parseForward),

@@ -24,7 +24,8 @@ export function chooseAliases(
   const { network } = context;
   const aliases = new Set<string>();
   const refused = new Map<string, AliasRefusal>();
-  const wanted = nic.key.nic === 0 ? nic.wishes.aliases : [];
+  const configured = network.machines.find(({ name }) => name === nic.key.machine)?.aliases ?? [];
+  const wanted = nic.key.nic === 0 ? [...configured, ...nic.wishes.aliases] : [];
   for (const text of new Set(wanted)) {
     const parsed = parseAlias(text, network.domain);
     const refusal = parsed.ok ? refusalOf(ledger, nic, parsed.alias, context) : { reason: parsed.fault };

@@ -88,7 +88,7 @@ aliases('a defined machine has its aliases, and all names below a wildcard, befo
   await defineMachine('web', `api, www.${domain} *.apps`);
   const ip = await ipOf('web');
   const wildcard = `x.apps.web.${domain}`;
-  await until(async () => (await addresses(wildcard))[0] === ip, 3);
+  await until(async () => (await addresses(wildcard))[0] === ip);
   const names = ['api', `api.${domain}`, 'www', `apps.web.${domain}`, `a.b.apps.web.${domain}`];
   assert.deepEqual(await addresses(...names, `y.web.${domain}`), [...names.map(() => ip), 'ENOTFOUND']);
   const others = [`AAAA ${wildcard}`, `AAAA api.${domain}`, `PTR ${ip}`];
@@ -98,7 +98,10 @@ aliases('a defined machine has its aliases, and all names below a wildcard, befo
     `web.${domain}`,
   ]);
   assert.match((await virlan('status')).stdout, /^ {2}web is also api, www, \*\.apps$/m);
-  assert.deepEqual((await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)), []);
+  assert.deepEqual(
+    (await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)),
+    [],
+  );
 });
 
 aliases('a change of the metadata of a running machine takes effect at once; its lease is kept', async () => {
@@ -110,7 +113,7 @@ aliases('a change of the metadata of a running machine takes effect at once; its
   assert.deepEqual(await addresses('sql', 'api'), [lease.ip, 'ENOTFOUND']);
   assert.equal((await status()).dnsmasq.pid, dnsmasq.pid, 'a plain alias restarts nothing');
   await setAliases('web', '*.prod');
-  await until(async () => (await addresses(`x.prod.web.${domain}`))[0] === lease.ip, 3);
+  await until(async () => (await addresses(`x.prod.web.${domain}`))[0] === lease.ip);
   assert.deepEqual(await addresses(`x.apps.web.${domain}`, 'sql'), ['ENOTFOUND', 'ENOTFOUND']);
   assert.notEqual((await status()).dnsmasq.pid, dnsmasq.pid, 'a wildcard is in the configuration of dnsmasq');
   assert.deepEqual(
@@ -163,6 +166,16 @@ aliases(
   },
 );
 
+aliases('an alias in virlan.ini is served when the file is saved, and gone when it is removed', async () => {
+  const ini = '[network.k8s-br0]\nstp = no\n';
+  await configure(`${ini}[machine.web]\naliases = files, *.static\n`);
+  const ip = await ipOf('web');
+  await until(async () => (await addresses(`a.static.web.${domain}`))[0] === ip);
+  assert.deepEqual(await addresses('files'), [ip]);
+  await configure(ini);
+  await until(async () => (await addresses('files'))[0] === 'ENOTFOUND');
+});
+
 aliases(
   'a hook serves aliases without the watcher; wildcards are served when the watcher is back',
   async () => {
@@ -171,7 +184,7 @@ aliases(
     const ip = await ipOf('guest');
     assert.deepEqual(await addresses('other', `x.more.guest.${domain}`), [ip, 'ENOTFOUND']);
     await startWatcher();
-    await until(async () => (await addresses(`x.more.guest.${domain}`))[0] === ip, 3);
+    await until(async () => (await addresses(`x.more.guest.${domain}`))[0] === ip);
     await destroyMachine('guest');
     await until(async () => (await addresses('other'))[0] === 'ENOTFOUND');
     await until(

@@ -112,7 +112,10 @@ names(
       (await virlan('status')).stdout,
       /^ {2}this host finds names in k8s-br0.internal by systemd-resolved$/m,
     );
-    assert.deepEqual((await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)), []);
+    assert.deepEqual(
+      (await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)),
+      [],
+    );
   },
 );
 

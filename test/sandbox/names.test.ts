@@ -167,7 +167,10 @@ names(
     await startWatcher();
     await update('delete', registry);
     assert.equal((await ask(client, gateway, 'A registry'))['A registry'], 'ENOTFOUND');
-    assert.deepEqual((await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)), []);
+    assert.deepEqual(
+      (await plannedSteps()).filter(step => /names|dnsmasq|resolved/.test(step)),
+      [],
+    );
   },
 );
 

@@ -58,6 +58,7 @@ const printer = { name: 'printer', mac: mac(0x10), ip: ip('192.168.100.10') };
 
 const web = {
   name: 'web',
+  aliases: ['api', 'www', '*.apps'],
   forwards: [forward('tcp/8443:443'), forward('udp/30000-30010')],
 };
 
@@ -487,6 +488,20 @@ configuration('the ports of this host that network boot needs are opened, and no
     'tftp://192.168.100.1/x',
   ])
     assert.deepEqual(opened(`boot = ${elsewhere}`), [], elsewhere);
+});
+
+configuration('aliases of a machine are names or wildcards', () => {
+  const of = (text: string) => network('[machine.my vm.2]', `aliases = ${text}`).machines[0]?.aliases;
+  assert.deepEqual(of('api, www *.apps,* Api.k8s-br0.internal'), [
+    'api',
+    'www',
+    '*.apps',
+    '*',
+    'Api.k8s-br0.internal',
+  ]);
+  assert.deepEqual(of(''), []);
+  for (const text of ['a_b', '*a', '**', 'a..b', '$(id)', 'ä'])
+    assert.throws(() => of(text), /write names such as api, www/, text);
 });
 
 configuration('the default range is the subnet without its ends and the host', () => {

@@ -1065,6 +1065,16 @@ reservations(
   },
 );
 
+reservations('aliases in virlan.ini are wishes like those in the metadata, and come before them', () => {
+  const host = new Host(['[machine.web]', 'aliases = api, *.apps']);
+  const web = machine(1, 'web', [1, 2], { aliases: ['www', 'api'] });
+  host.define(web);
+  assert.deepEqual(namesOf(host, web), ['web api *.apps www', 'web-1']);
+  const other = machine(2, 'Web', [3]);
+  host.define(other);
+  assert.doesNotMatch(namesOf(host, other)[0] ?? '', / /, 'names of machines are case sensitive');
+});
+
 reservations(
   'an alias is never a special name, the name of the host or of a device, or outside of the domain',
   () => {
