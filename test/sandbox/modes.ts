@@ -170,19 +170,17 @@ export function testModes(firewall: 'nftables' | 'iptables'): void {
     await run(web, 'iptables', '-A', 'INPUT', ...lost);
     for (const mode of ['nat', 'routed']) {
       await establish(`mode = ${mode}`);
-      const receive = 'busybox nc -l -p 9000 | wc -c';
-      const received = execa('ip', ['netns', 'exec', outside.name, 'timeout', '5', 'sh', '-c', receive]);
       const wire = await capture(outside, 'eth0', 'tcp port 9000');
-      await listensOn(outside, 9000);
-      await run(
-        web,
-        'timeout',
-        '5',
-        'sh',
-        '-c',
-        `head -c 300000 /dev/zero | busybox nc ${internetAddress} 9000`,
-      );
-      assert.equal((await received).stdout, '300000', mode);
+      const limited = (command: string) => ['timeout', '5', 'sh', '-c', command] as const;
+      const send = async () => {
+        await listensOn(outside, 9000);
+        return run(web, ...limited(`head -c 300000 /dev/zero | busybox nc ${internetAddress} 9000`));
+      };
+      const [received] = await Promise.all([
+        run(outside, ...limited('busybox nc -l -p 9000 | wc -c')),
+        send(),
+      ]);
+      assert.equal(received, '300000', mode);
       await wire.seen(/mss 1360\b/);
       await wire.stop();
     }
