@@ -48,7 +48,7 @@ _virlan() {
   done
   case $command:$cur in
     :-*) _virlan_words --config --json --help --version ;;
-    :*) _virlan_words up down plan status doctor watch mac ip adopt forget ;;
+    :*) _virlan_words up down plan status doctor watch mac ip forward adopt forget ;;
     up:-*) _virlan_words --config --json --help ;;
     up:*) _virlan_networks ;;
     down:-*) _virlan_words --restore-default --config --json --help ;;
@@ -63,6 +63,8 @@ _virlan() {
     mac:*) ((operands < 1)) && _virlan_machines ;;
     ip:-*) _virlan_words --network --nic --verbose --config --json --help ;;
     ip:*) ((operands < 1)) && _virlan_machines ;;
+    forward:-*) _virlan_words --remove --config --json --help ;;
+    forward:*) _virlan_machines ;;
     adopt:-*) _virlan_words --config --json --help ;;
     adopt:*) ((operands < 1)) && _virlan_machines ;;
     forget:-*) _virlan_words --config --json --help ;;

@@ -77,6 +77,13 @@ export const options = {
     scope: 'some-commands',
     help: "also restore libvirt's own networks as they were before",
   },
+  remove: {
+    flag: 'remove',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'remove these forwards',
+  },
   fix: {
     flag: 'fix',
     short: null,
@@ -149,6 +156,12 @@ interface CommandRow {
 const networks = { text: '[NETWORK…]', kind: 'network', min: 0, max: Number.POSITIVE_INFINITY } as const;
 const machine = { text: 'NAME', kind: 'machine', min: 1, max: 1 } as const;
 const optionalMachine = { text: '[NAME]', kind: 'machine', min: 0, max: 1 } as const;
+const machineAndForwards = {
+  text: 'NAME [FORWARD…]',
+  kind: 'machine',
+  min: 1,
+  max: Number.POSITIVE_INFINITY,
+} as const;
 const none = { text: '', kind: 'none', min: 0, max: 0 } as const;
 
 const rows = [
@@ -236,6 +249,20 @@ const rows = [
     examples: [
       ['ssh root@$(virlan ip web)', 'log in to a machine by its name'],
       ['virlan ip web --verbose', 'why it has this address'],
+    ],
+  },
+  {
+    name: 'forward',
+    summary: 'list, add or remove port forwards of a machine',
+    operands: machineAndForwards,
+    options: ['remove'],
+    details:
+      "Without a FORWARD: lists those of the machine, and why one is not active. A FORWARD such as tcp/8443:443 leads port 8443 of the host to port 443 of the machine while it runs. It is written into the machine's definition, and applies at once.",
+    examples: [
+      ['virlan forward web', 'list the forwards of web'],
+      ['virlan forward web tcp/8443:443 udp/30000-30010', 'add two'],
+      ['virlan forward web "tcp/2222:22 on 192.0.2.5 from 10.0.0.0/8"', 'of one address, for some clients'],
+      ['virlan forward web tcp/8443:443 --remove', 'remove one'],
     ],
   },
   {

@@ -14,6 +14,8 @@ export const runners = {
   watch: async values => (await import('./watch.ts')).watch(values),
   mac: async (values, [name = '']) => (await import('./mac.ts')).mac(values, name),
   ip: async (values, [name = '']) => (await import('./ip.ts')).ip(values, name),
+  forward: async (values, [name = '', ...forwards]) =>
+    (await import('./forward.ts')).forward(values, name, forwards),
   adopt: async (values, [name = '']) => (await import('./adopt.ts')).adopt(values, name),
   forget: async (values, [name = '']) => (await import('./forget.ts')).forget(values, name),
 } satisfies Record<CommandName, Runner>;

@@ -1,6 +1,6 @@
 // The form of `virlan status --json`, and the list of a network's machines. Pure.
 import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
-import type { NetworkConfig } from '../config/config.ts';
+import type { MachineSection, NetworkConfig } from '../config/config.ts';
 import { type Forward, formatForward } from '../config/forward.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
@@ -124,27 +124,28 @@ export interface MachineSources {
  * Returns the machines of a network: those with a reservation, and those on it without one, sorted by name.
  */
 export function machinesOf(network: NetworkConfig, sources: MachineSources): MachineStatus[] {
+  const { running, defined, forwards } = sources;
   const machines = nicsOf(network, sources);
   return machines.map(machine => {
     const isFirst = !machines.some(({ uuid, nic }) => uuid === machine.uuid && nic < machine.nic);
-    return { ...machine, forwards: isFirst ? forwardsOf(machine.uuid, network, sources) : [] };
+    const domain = [...running, ...defined].find(({ uuid }) => uuid === machine.uuid);
+    return { ...machine, forwards: isFirst ? forwardsOf(domain, network.machines, forwards) : [] };
   });
 }
 
-function forwardsOf(
-  uuid: string,
-  { machines }: NetworkConfig,
-  { running, defined, forwards }: MachineSources,
+/** Returns the forwards of a machine; `chosen` is null when it is not known which are active. */
+export function forwardsOf(
+  domain: Domain | undefined,
+  sections: readonly MachineSection[],
+  chosen: Chosen | null,
 ): ForwardStatus[] {
-  const domain = [...running, ...defined].find(each => each.uuid === uuid);
   if (domain === undefined) return [];
-  return forwardWishes(domain, machines).wanted.map(({ forward, source }) => {
+  return forwardWishes(domain, sections).wanted.map(({ forward, source }) => {
     const text = formatForward(forward);
-    const isIt = (other: { readonly uuid: string }, its: Forward) =>
-      other.uuid === uuid && formatForward(its) === text;
-    const active = forwards?.claims.some(claim => isIt(claim, claim.forward)) === true;
-    const refused = forwards?.refused.find(
-      ({ machine, problem }) => 'forward' in problem && isIt(machine, problem.forward),
+    const isIt = (uuid: string, its: Forward) => uuid === domain.uuid && formatForward(its) === text;
+    const active = chosen?.claims.some(claim => isIt(claim.uuid, claim.forward)) === true;
+    const refused = chosen?.refused.find(
+      ({ machine, problem }) => 'forward' in problem && isIt(machine.uuid, problem.forward),
     );
     const problem = refused === undefined ? null : forwardProblemText(refused.problem);
     return { forward: text, source, active, problem };

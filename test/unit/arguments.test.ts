@@ -14,6 +14,7 @@ const defaults: Values = {
   network: null,
   nic: 0,
   restoreDefault: false,
+  remove: false,
   fix: false,
   verbose: false,
   help: false,

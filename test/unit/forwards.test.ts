@@ -9,6 +9,7 @@ import { changeScript, splitListing } from '../../src/firewall/nftables.ts';
 import { compareTranslations, translationsOf, translationText } from '../../src/firewall/translation.ts';
 import { type Candidate, type Circumstances, type Claim, chooseForwards } from '../../src/forwards/choose.ts';
 import { isInTheWay, parseLibvirtPorts, parseListeners } from '../../src/forwards/listeners.ts';
+import { addForwards, removeForwards } from '../../src/forwards/metadata.ts';
 import { forwardProblemText, refusedForwardText } from '../../src/forwards/problem-text.ts';
 import { parseForwardsRecord } from '../../src/forwards/record.ts';
 import { forwardWishes, maxForwards, type WantedForward } from '../../src/forwards/wishes.ts';
@@ -309,6 +310,41 @@ forwards('only what differs is changed', () => {
   assert(a && b && c);
   const { missing, stale } = compareTranslations([...a, ...b], [...b, ...c]);
   assert.deepEqual([missing, stale], [a, c]);
+});
+
+forwards('forwards in metadata are added and removed, and all else stays as it is', () => {
+  const [a, b] = [forward('tcp/8443:443'), forward('udp/53 on 192.0.2.5 from 10.0.0.0/8')];
+  assert.equal(addForwards('<machine/>', [a]).text, '<machine><forward port="8443" to="443"/></machine>');
+  const text =
+    '<machine mac="keep" ip=\'1.2.3.4\'>\n  <allow x="/>"/>\n  <forward to="443" port="8443"></forward>\n</machine>';
+  assert.deepEqual(addForwards(text, [a]), { text, found: [true] });
+  const added = addForwards(text, [a, b]);
+  assert.deepEqual(added.found, [true, false]);
+  assert.equal(
+    added.text,
+    text.replace(
+      '\n</machine>',
+      '\n<forward protocol="udp" port="53" address="192.0.2.5" from="10.0.0.0/8"/></machine>',
+    ),
+  );
+  assert.equal(
+    removeForwards(added.text, [a, b]).text,
+    '<machine mac="keep" ip=\'1.2.3.4\'>\n  <allow x="/>"/>\n  \n</machine>',
+  );
+  assert.deepEqual(removeForwards('<machine/>', [a]), { text: '<machine/>', found: [false] });
+  for (const broken of ['', '<machine>', '<!DOCTYPE x [<!ENTITY e "x">]><machine>&e;</machine>'])
+    assert.throws(() => addForwards(broken, [a]), { code: 'unreadable-xml' });
+  // What is added is what is read.
+  fc.assert(
+    fc.property(fc.uniqueArray(anyForward, { selector: formatForward, maxLength: 4 }), list => {
+      const { text: written } = addForwards('<machine/>', list);
+      const elements = written
+        .replace(/^<machine\/?>|<\/machine>$/g, '')
+        .replaceAll('<forward', '<v:forward');
+      assert.deepEqual(texts(wishesOf(elements).wanted), list.map(formatForward));
+      assert.equal(removeForwards(written, list).text.replace('></machine>', '/>'), '<machine/>');
+    }),
+  );
 });
 
 forwards('a damaged record is empty, and names in it change nothing', () => {
