@@ -3,6 +3,7 @@
 
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { ForwardProblem } from '../forwards/problem.ts';
 import type { Denied } from '../guard/denied.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
@@ -174,6 +175,22 @@ export interface MachineDetails {
     /** The most frames first. */
     readonly dropped: readonly DroppedFrames[];
   };
+  'no-forwards': None;
+  /** The texts of forwards, as in virlan.ini. */
+  'forwards-active': { readonly forwards: readonly string[] };
+  'forward-inactive': { readonly problem: ForwardProblem };
+  /** The machine does not accept connections at the port that a forward leads to. */
+  'forward-unanswered': {
+    readonly forward: string;
+    readonly ip: Ipv4;
+    readonly port: number;
+    readonly answer: 'refused' | 'none';
+    readonly machine: string;
+  };
+  /** Flows of UDP go on to the machine after their forward has ended. */
+  'forwards-need-conntrack': None;
+  /** firewalld drops what others than itself translate. */
+  'forwards-kept-out': None;
   'address-duplicate': { readonly ip: Ipv4; readonly mac: Mac; readonly answeredBy: string };
 }
 

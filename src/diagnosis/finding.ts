@@ -37,7 +37,8 @@ export type CheckId =
   | 'reservation'
   | 'ack'
   | 'arp'
-  | 'guard';
+  | 'guard'
+  | 'forwards';
 
 /** `warn` is worth knowing, but not a failure; `skipped` was not checked. */
 export type State = 'ok' | 'warn' | 'fail' | 'skipped';

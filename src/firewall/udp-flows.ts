@@ -29,18 +29,23 @@ export async function endUdpFlows(system: System, translations: readonly Transla
 }
 
 /**
- * Ends the flows of UDP to single ports of the host that no rule translates: clients of a forward that was
- * missing for a while.
+ * Ends the flows of UDP to ports of the host that no rule translates: clients that sent before there was the
+ * forward. Failures are ignored.
  */
 export async function endUntranslatedUdpFlows(
   system: System,
   translations: readonly Translation[],
 ): Promise<void> {
-  const ports = translations.flatMap(({ protocol, ports: { first, last } }) =>
-    protocol === 'udp' && first === last ? [first] : [],
+  const udp = translations.filter(({ protocol }) => protocol === 'udp').map(({ ports }) => ports);
+  if (udp.length === 0 || !system.isInstalled(conntrackProgram)) return;
+  const ranges = udp.filter(({ first, last }) => first !== last);
+  // conntrack has no filter for a range of ports.
+  const listed = ranges.length === 0 ? '' : await conntrack(system, ['-L', '-p', 'udp']);
+  const inRanges = flowPorts(listed).filter(port =>
+    ranges.some(({ first, last }) => port >= first && port <= last),
   );
-  if (ports.length === 0 || !system.isInstalled(conntrackProgram)) return;
-  for (const port of new Set(ports))
+  const single = udp.flatMap(({ first, last }) => (first === last ? [first] : []));
+  for (const port of new Set([...single, ...inRanges]))
     await conntrack(system, ['-D', '-p', 'udp', '--orig-port-dst', `${port}`, '--reply-port-src', `${port}`]);
 }
 
@@ -53,7 +58,10 @@ async function conntrack(system: System, args: readonly string[]): Promise<strin
   }
 }
 
-/** Returns the port of the host in each line. */
+/**
+ * Returns the port of the host in each line. What stands between the two directions is no answer yet:
+ * `dport=5000 [UNREPLIED] src=`.
+ */
 function flowPorts(listed: string): number[] {
-  return [...listed.matchAll(/ dport=(\d+) src=/g)].map(([, port]) => Number(port));
+  return [...listed.matchAll(/ dport=(\d+) (?:\[UNREPLIED\] )?src=/g)].map(([, port]) => Number(port));
 }

@@ -48,8 +48,10 @@ export function showRunning(machine: RunningMachine, forwards: readonly string[]
 export async function endGuest(machine: RunningMachine): Promise<void> {
   rmSync(`${statusFiles}/${machine.name}.xml`);
   const xml = domainXml(describe(machine, []));
-  const { exitCode, stderr } = await runHook('qemu', [machine.name, 'release', 'end', '-'], xml);
-  if (exitCode !== 0) throw new Error(`release of ${machine.name}: ${stderr}`);
+  for (const operation of ['stopped', 'release']) {
+    const { exitCode, stderr } = await runHook('qemu', [machine.name, operation, 'end', '-'], xml);
+    if (exitCode !== 0) throw new Error(`${operation} of ${machine.name}: ${stderr}`);
+  }
 }
 
 function describe({ name, uuid, bridge, mac }: RunningMachine, forwards: readonly string[]): Machine {

@@ -501,7 +501,15 @@ for (const [facts, check, detail] of nics) {
   });
 }
 
-const machine: MachineFacts = { name: 'web', state: 'running', elsewhere: [], nics: [nic] };
+const noForwards: MachineFacts['forwards'] = { active: [], refused: [], hasConntrack: true, isStrict: false };
+
+const machine: MachineFacts = {
+  name: 'web',
+  state: 'running',
+  elsewhere: [],
+  nics: [nic],
+  forwards: noForwards,
+};
 
 doctor('a machine that has its reserved address without DHCP is well', () => {
   for (const log of [null, [], ['DHCPDISCOVER(k8s-br0)']]) {
@@ -524,6 +532,33 @@ doctor('a machine that is unknown, shut off, or without a NIC on the network is 
     machine: 'web',
     places,
   });
+});
+
+doctor('a forward that is not active, or that leads to nobody, is reported', () => {
+  const of = (forwards: Partial<MachineFacts['forwards']>) =>
+    judgeMachine({ ...machine, forwards: { ...noForwards, ...forwards } }).find(
+      ({ check }) => check === 'forwards',
+    );
+  const forward = { first: 8443, last: 8443, to: 443, protocol: 'tcp', address: null, from: null } as const;
+  const active = (answer: 'accepted' | 'refused' | 'none' | 'unknown', protocol: 'tcp' | 'udp' = 'tcp') => [
+    { forward: { ...forward, protocol }, ip: ip('192.168.100.7'), answer },
+  ];
+  const cases: [Partial<MachineFacts['forwards']>, state: string, kind: string][] = [
+    [{}, 'ok', 'no-forwards'],
+    [{ active: active('accepted') }, 'ok', 'forwards-active'],
+    [{ active: active('refused') }, 'warn', 'forward-unanswered'],
+    [{ active: active('none') }, 'warn', 'forward-unanswered'],
+    [{ active: active('unknown', 'udp'), hasConntrack: false }, 'warn', 'forwards-need-conntrack'],
+    [{ active: active('unknown', 'udp') }, 'ok', 'forwards-active'],
+    [{ active: active('accepted'), isStrict: true }, 'fail', 'forwards-kept-out'],
+    [{ refused: [{ kind: 'no-address', forward }] }, 'fail', 'forward-inactive'],
+  ];
+  for (const [facts, state, kind] of cases) {
+    const finding = of(facts);
+    assert.deepEqual([finding?.state, finding?.detail.kind], [state, kind]);
+  }
+  const off = judgeMachine({ ...machine, state: 'shut off' });
+  assert(!off.some(({ check }) => check === 'forwards'));
 });
 
 doctor('a hostile name is a single word of a command, and never an option', () => {

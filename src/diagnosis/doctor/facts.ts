@@ -1,7 +1,10 @@
 // The facts about the host, networks and machines that the doctor reads: input of the judges.
+
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
+import type { Forward } from '../../config/forward.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
+import type { ForwardProblem } from '../../forwards/problem.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import type { LinkManagerName } from '../../network/link-managers.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
@@ -61,7 +64,21 @@ export interface MachineFacts {
   /** The places of its NICs that are not on a network of virlan. */
   readonly elsewhere: readonly OtherPlace[];
   readonly nics: readonly NicFacts[];
+  readonly forwards: ForwardsFacts;
 }
+
+/** The forwards of a machine. */
+export interface ForwardsFacts {
+  readonly active: readonly { readonly forward: Forward; readonly ip: Ipv4; readonly answer: Answer }[];
+  readonly refused: readonly ForwardProblem[];
+  /** False if flows of UDP cannot be ended. */
+  readonly hasConntrack: boolean;
+  /** True if firewalld runs with StrictForwardPorts=yes. */
+  readonly isStrict: boolean;
+}
+
+/** What a machine answers to a connection to the port of a forward; 'unknown' with UDP. */
+export type Answer = 'accepted' | 'refused' | 'none' | 'unknown';
 
 /** One NIC of a machine on one network. */
 export interface NicFacts {

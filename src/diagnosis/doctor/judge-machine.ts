@@ -1,4 +1,5 @@
 // Findings about one machine and about each of its NICs.
+import { formatForward } from '../../config/forward.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
 
@@ -22,7 +23,7 @@ export function judgeMachine(facts: MachineFacts): Finding[] {
     case 'shut off':
       return [fail('machine', { kind: 'machine-shut-off', machine }), judgeNics(facts)];
     case 'running':
-      return [ok('machine', { kind: 'machine-runs' }), judgeNics(facts)];
+      return [ok('machine', { kind: 'machine-runs' }), judgeNics(facts), judgeForwards(facts)];
   }
 }
 
@@ -36,6 +37,27 @@ function judgeNics({ name: machine, elsewhere: places, nics }: MachineFacts): Fi
     'nic',
     places.length === 0 ? { kind: 'no-nic', machine } : { kind: 'nics-elsewhere', machine, places },
   );
+}
+
+/** Judges the forwards of a running machine: the first that is wrong. */
+function judgeForwards({ name: machine, forwards }: MachineFacts): Finding {
+  const { active, refused, hasConntrack, isStrict } = forwards;
+  const [problem] = refused;
+  if (problem !== undefined) return fail('forwards', { kind: 'forward-inactive', problem });
+  if (active.length === 0) return ok('forwards', { kind: 'no-forwards' });
+  if (isStrict) return fail('forwards', { kind: 'forwards-kept-out' });
+  for (const { forward, ip, answer } of active)
+    if (answer === 'refused' || answer === 'none')
+      return warn('forwards', {
+        kind: 'forward-unanswered',
+        ...{ forward: formatForward(forward), ip, port: forward.to, answer, machine },
+      });
+  if (!hasConntrack && active.some(({ forward }) => forward.protocol === 'udp'))
+    return warn('forwards', { kind: 'forwards-need-conntrack' });
+  return ok('forwards', {
+    kind: 'forwards-active',
+    forwards: active.map(each => formatForward(each.forward)),
+  });
 }
 
 /** Judges the stages of one NIC. */

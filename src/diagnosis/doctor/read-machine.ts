@@ -1,10 +1,14 @@
 // Reads the doctor's facts about one machine and its NICs, without calls to libvirt.
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { handLines } from '../../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../../dnsmasq/leases.ts';
+import { conntrackProgram } from '../../firewall/udp-flows.ts';
+import { readForwards } from '../../forwards/read.ts';
 import type { DeniedValue } from '../../guard/denied.ts';
 import { listDenied } from '../../guard/table.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
@@ -16,7 +20,7 @@ import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbour } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
 import type { DroppedFrames, OtherPlace } from '../details.ts';
-import type { BridgePort, MachineFacts, NicFacts } from './facts.ts';
+import type { Answer, BridgePort, ForwardsFacts, MachineFacts, NicFacts } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
 
 /** Longest wait for an answer to ARP. */
@@ -26,7 +30,7 @@ const arpTimeoutMs = 1500;
 export async function readMachineFacts(name: string, { networks }: Config): Promise<MachineFacts> {
   const running = runningDomains().find(domain => domain.name === name);
   const domain = running ?? definedDomains().find(other => other.name === name);
-  if (domain === undefined) return { name, state: 'unknown', elsewhere: [], nics: [] };
+  if (domain === undefined) return { name, state: 'unknown', elsewhere: [], nics: [], forwards: noForwards };
   const onNetworks = networks.flatMap(network => {
     const passThrough = passThroughNetworks(network.name, network.bridge);
     return machineOn(network.bridge, passThrough, domain).macs.map(mac => ({ network, mac }));
@@ -37,7 +41,49 @@ export async function readMachineFacts(name: string, { networks }: Config): Prom
     state: running === undefined ? 'shut off' : 'running',
     elsewhere: elsewhere.map(placeOf),
     nics: await Promise.all(onNetworks.map(({ network, mac }) => readNicFacts(network, domain, mac))),
+    forwards: running === undefined ? noForwards : await readForwardsFacts(domain.uuid, networks),
   };
+}
+
+const noForwards: ForwardsFacts = { active: [], refused: [], hasConntrack: true, isStrict: false };
+
+/** Longest wait for a machine that accepts a connection. */
+const connectTimeoutMs = 1000;
+
+/** Most forwards that are tried. */
+const maxTried = 20;
+
+async function readForwardsFacts(uuid: string, networks: readonly NetworkConfig[]): Promise<ForwardsFacts> {
+  const readings = networks.map(network => readForwards(network));
+  const claims = readings.flatMap(reading => reading.claims.filter(claim => claim.uuid === uuid));
+  const active = await Promise.all(
+    claims.map(async ({ forward, ip }, index) => {
+      const isTried = forward.protocol === 'tcp' && forward.first === forward.last && index < maxTried;
+      const answer = isTried ? await tryConnection(formatIp(ip), forward.to) : 'unknown';
+      return { forward, ip, answer } as const;
+    }),
+  );
+  const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
+  return {
+    active,
+    refused: readings.flatMap(({ refused }) =>
+      refused.filter(({ machine }) => machine.uuid === uuid).map(({ problem }) => problem),
+    ),
+    hasConntrack: system.isInstalled(conntrackProgram),
+    isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
+  };
+}
+
+async function tryConnection(host: string, port: number): Promise<Answer> {
+  const socket = connect({ host, port });
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(connectTimeoutMs) });
+    return 'accepted';
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'refused' : 'none';
+  } finally {
+    socket.destroy();
+  }
 }
 
 function placeOf({ network, bridge }: Nic): OtherPlace {
