@@ -37,6 +37,7 @@ import {
 } from '../sandbox/host.ts';
 import { until } from '../sandbox/until.ts';
 import { get, startWatcher, stopWatcher, watcherPid } from '../sandbox/watcher.ts';
+import { benchGuard } from './guard.ts';
 import { benchRepairs } from './repairs.ts';
 
 /** One row of the table: a measurement, its reference, and the limit of the ratio. */
@@ -383,6 +384,7 @@ const parts: ReadonlyMap<string, () => Promise<void>> = new Map([
   ['watcher', benchWatcher],
   ['race', benchRaces],
   ['reservations', benchReservations],
+  ['guard', () => benchGuard(compare)],
   ['repair', benchRepair],
   ['thousand', benchThousand],
 ]);

@@ -1,7 +1,7 @@
 // The guard: what machines cannot send, whoever receives it, and what they can.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
@@ -133,7 +133,8 @@ function attacksAsServer(): Record<string, Attack> {
 }
 
 async function up(...lines: readonly string[]): Promise<void> {
-  const text = ['[network.k8s-br0]', 'stp = no', ...lines, '[host.printer]', 'network = k8s-br0'];
+  const stp = lines.some(line => line.startsWith('stp')) ? [] : ['stp = no'];
+  const text = ['[network.k8s-br0]', ...stp, ...lines, '[host.printer]', 'network = k8s-br0'];
   await configure([...text, `mac = ${printer.mac}`, `ip = ${printer.ip}`, ''].join('\n'));
   const { exitCode, stderr } = await virlan('up');
   assert.equal(`${stderr}${exitCode}`, '0');
@@ -283,6 +284,19 @@ guard('a lease is renewed by unicast, and a container on macvlan gets one of its
   await run(eve, 'ip', 'link', 'set', 'inner', 'up');
   const script = ['-s', '/bin/true', '-f', '-n', '-q', '-t', '10', '-T', '1'];
   await run(eve, 'busybox', 'udhcpc', '-i', 'inner', ...script);
+});
+
+guard('a guest does not become the root of the spanning tree, and changes none of its times', async () => {
+  await up('stp = yes');
+  /** A bridge that any other gives way to, and a forward delay of 30 s (IEEE 802.1D, 9.3.1). */
+  const identifier = [0, 0, 0, 0, 0, 0, 0, 1];
+  const seconds = [0, 0, 20, 0, 2, 0, 30, 0];
+  const bpdu = [0x42, 0x42, 3, 0, 0, 0, 0, 0, ...identifier, 0, 0, 0, 0, ...identifier, 0x80, 1, ...seconds];
+  await arrivals([frame('01:80:c2:00:00:00', macs.eve, bpdu.length, bpdu)]);
+  const bridge = '/sys/class/net/k8s-br0/bridge';
+  assert.equal(readFileSync(`${bridge}/root_port`, 'utf8').trim(), '0');
+  assert.equal(readFileSync(`${bridge}/forward_delay`, 'utf8').trim(), '200');
+  await up();
 });
 
 guard('a virtual address moves from one machine to another by gratuitous ARP', async () => {
