@@ -83,10 +83,17 @@ export interface FailureEvent {
   readonly path?: string;
 }
 
+/** A setting of the kernel that limits inotify for all programs of a user. */
+export type InotifyLimit = 'fs.inotify.max_user_watches' | 'fs.inotify.max_user_instances';
+
 /** The life of the watcher. */
 export type WatcherEvent =
   /** The watcher's socket was removed or replaced, and serves again. */
   | { readonly kind: 'socket-restored'; readonly path: string }
+  /** inotify is used up: a file, or the files of a directory, are looked at from time to time instead. */
+  | { readonly kind: 'files-polled'; readonly path: string; readonly limit: InotifyLimit }
+  /** inotify has room again. */
+  | { readonly kind: 'files-followed'; readonly path: string }
   | { readonly kind: 'watcher-started'; readonly networks: readonly string[] }
   | { readonly kind: 'watcher-stopped' }
   | { readonly kind: 'libvirt-connected'; readonly socket: string }

@@ -90,6 +90,15 @@ function lineOf(event: Event): LogLine {
       return warning('the socket of the watcher was removed or replaced: it serves again', {
         path: event.path,
       });
+    case 'files-polled': {
+      const { path, limit } = event;
+      return warning(`changes are noticed after some seconds, because inotify is used up: raise ${limit}`, {
+        path,
+        limit,
+      });
+    }
+    case 'files-followed':
+      return info('inotify has room again: changes are noticed at once', { path: event.path });
     case 'watcher-started':
       return info('watching', { networks: event.networks });
     case 'watcher-stopped':

@@ -32,6 +32,8 @@ export function networkProblemText(problem: NetworkProblem): string {
       return problem.error.message;
     case 'configuration':
       return problem.text;
+    case 'files-polled':
+      return `inotify is used up: changes of virlan.ini and of dnsmasq's files are noticed after some seconds; raise ${problem.limit}`;
     case 'libvirt-network':
       return libvirtNetworkProblemText(problem.problem);
     case 'probe':

@@ -2,6 +2,7 @@
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
+import type { InotifyLimit } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { networkProblemText } from '../report/status-text.ts';
 import type { FailedRepair } from './failed-repairs.ts';
@@ -11,6 +12,8 @@ export interface WatcherState {
   readonly libvirt: 'connected' | 'disconnected';
   /** The reason why the configuration on disk is not in force; null when it is. */
   readonly configurationProblem: Error | null;
+  /** The limit of inotify that is used up, so that files are polled; null when none is. */
+  readonly usedUpInotify: InotifyLimit | null;
   readonly libvirtProblems: readonly LibvirtNetworkProblem[];
   readonly fights: readonly Fight[];
   /** The repairs that failed when they were last tried. */
@@ -28,6 +31,9 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     ...(watcher.configurationProblem?.message.split('\n') ?? []).map(
       text => ({ kind: 'configuration', text }) as const,
     ),
+    ...(watcher.usedUpInotify === null
+      ? []
+      : [{ kind: 'files-polled', limit: watcher.usedUpInotify } as const]),
     ...watcher.libvirtProblems.map(problem => ({ kind: 'libvirt-network', problem }) as const),
     ...watcher.fights.map(fight => ({ kind: 'fight', fight }) as const),
   ];

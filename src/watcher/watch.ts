@@ -34,6 +34,7 @@ import { system } from '../system/system.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
+import type { FollowedFiles } from './followed-files.ts';
 import { LibvirtFollower } from './libvirt-follower.ts';
 import { Metrics } from './metrics.ts';
 import { followKernel } from './monitors.ts';
@@ -56,6 +57,7 @@ export class Watcher {
   readonly #libvirt: LibvirtFollower;
   readonly #repairs = new Repairs(events => this.#report(events));
   readonly #rescan = new Rescan(() => this.#scan());
+  #files: readonly FollowedFiles[] = [];
   /** Scans when a unit that is left alone may be repaired again. */
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #rootPorts = new RootPorts(system.readFile);
@@ -115,7 +117,7 @@ export class Watcher {
     this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
     for (const network of networks()) this.#probes.request(network);
-    const files = [
+    this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
       followDnsmasqFiles(networks, rescan, report),
       followLedger(networks, report),
@@ -145,7 +147,7 @@ export class Watcher {
     this.#rescan.stop();
     this.#probes.stop();
     server.close();
-    await Promise.all([this.#libvirt.close(), ...files.map(watched => watched.close())]);
+    await Promise.all([this.#libvirt.close(), ...this.#files.map(watched => watched.close())]);
     this.#report([{ kind: 'watcher-stopped' }]);
   }
 
@@ -290,6 +292,7 @@ export class Watcher {
       pid: process.pid,
       libvirt: this.#libvirt.isConnected ? 'connected' : 'disconnected',
       configurationProblem: this.#configuration.problem,
+      usedUpInotify: this.#files.map(({ usedUp }) => usedUp).find(limit => limit !== null) ?? null,
       libvirtProblems: this.#libvirt.problems,
       fights: [...this.#repairs.fights(), ...this.#libvirt.fights],
       failures: this.#repairs.failures(),

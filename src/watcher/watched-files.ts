@@ -1,7 +1,7 @@
 // Follows files: the configuration, dnsmasq's files and the ledger.
-import { mkdirSync, watch as watchDirectory } from 'node:fs';
+import { mkdirSync, unwatchFile, watch as watchDirectory, watchFile } from 'node:fs';
 import { dirname } from 'node:path';
-import { type FSWatcher, watch } from 'chokidar';
+import { type ChokidarOptions, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
 import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/paths.ts';
@@ -9,9 +9,10 @@ import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { readPublished, readWanted } from '../identity/reservation-files.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
-import type { Event } from '../report/event.ts';
+import type { Event, InotifyLimit } from '../report/event.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
+import { FollowedFiles, inotifyLimit, pollIntervalMs, type WayChanges } from './followed-files.ts';
 
 /**
  * An editor may write a file in pieces, and dnsmasq writes its leases in place: wait until a file is
@@ -24,10 +25,8 @@ export function followConfiguration(
   path: string,
   changed: () => void,
   report: (event: Event) => void,
-): FSWatcher {
-  const failed = (error: unknown) =>
-    report({ kind: 'failed', during: 'file-change', error: error as Error, path });
-  return watch([path, paths.dnsmasqExtras], options).on('error', failed).on('all', changed);
+): FollowedFiles {
+  return follow([path, paths.dnsmasqExtras], {}, changed, report);
 }
 
 /**
@@ -39,7 +38,7 @@ export function followDnsmasqFiles(
   networks: () => readonly NetworkConfig[],
   drifted: () => void,
   report: (event: Event) => void,
-): FSWatcher {
+): FollowedFiles {
   const onChange = (path: string) => {
     const network = networks().find(({ bridge }) => dirname(path) === dnsmasqPaths(bridge).directory);
     if (network === undefined) return;
@@ -55,7 +54,7 @@ export function followDnsmasqFiles(
     );
   };
   // The directory of all networks, because a new configuration may add one.
-  return follow(dnsmasqRoot, 1, onChange, report);
+  return follow([dnsmasqRoot], { depth: 1, followSymlinks: false }, onChange, report);
 }
 
 /** How long a change of the ledger waits for others before the machines are published. */
@@ -65,7 +64,7 @@ const publishDelayMs = 60;
 export function followLedger(
   networks: () => readonly NetworkConfig[],
   report: (event: Event) => void,
-): { close(): void } {
+): FollowedFiles {
   const failed = (error: Error) =>
     report({ kind: 'failed', during: 'file-change', error, path: paths.ledger });
   let timer: NodeJS.Timeout | null = null;
@@ -77,38 +76,78 @@ export function followLedger(
       failed(error as Error);
     }
   };
-  try {
-    mkdirSync(paths.ledger, { recursive: true, mode: 0o700 });
+  const changed = () => {
+    if (timer === null) timer = setTimeout(publish, publishDelayMs).unref();
+  };
+  const ways = {
     // The directory alone: each change of a name or a MAC makes and removes a file in it, and chokidar would
     // watch the file of each machine.
-    const watcher = watchDirectory(paths.ledger, () => {
-      if (timer === null) timer = setTimeout(publish, publishDelayMs).unref();
-    });
-    watcher.on('error', failed);
-    return watcher;
-  } catch (error) {
-    failed(error as Error);
-    return { close: () => undefined };
-  }
+    byEvents: (started: () => void, usedUp: (limit: InotifyLimit) => void) => {
+      const onError = (error: Error) => {
+        const limit = inotifyLimit(error);
+        if (limit === null) failed(error);
+        else usedUp(limit);
+      };
+      try {
+        mkdirSync(paths.ledger, { recursive: true, mode: 0o700 });
+        const watcher = watchDirectory(paths.ledger, changed).on('error', onError);
+        setImmediate(started);
+        return watcher;
+      } catch (error) {
+        setImmediate(onError, error as Error);
+        return { close: () => undefined };
+      }
+    },
+    byPolling: () => {
+      watchFile(paths.ledger, { interval: pollIntervalMs }, changed);
+      return { close: () => unwatchFile(paths.ledger, changed) };
+    },
+  };
+  return new FollowedFiles(ways, wayChanges(paths.ledger, report));
 }
 
+/** Calls `onChange` with the path of each file that changes, at one of the paths or below. */
 function follow(
-  directory: string,
-  depth: number,
+  followed: readonly [string, ...string[]],
+  depth: Pick<ChokidarOptions, 'depth' | 'followSymlinks'>,
   onChange: (path: string) => void,
   report: (event: Event) => void,
-): FSWatcher {
-  const failed = (error: unknown) =>
-    report({ kind: 'failed', during: 'file-change', error: error as Error, path: directory });
-  // Without a listener, used-up inotify or a loop of links would end the watcher. Timers notice changes, too.
-  const watched = watch(directory, { ...options, depth, followSymlinks: false }).on('error', failed);
-  return watched.on('all', (_, path) => {
-    try {
-      onChange(path);
-    } catch (error) {
-      report({ kind: 'failed', during: 'file-change', error: error as Error, path });
-    }
-  });
+): FollowedFiles {
+  const [first] = followed;
+  const failed = (error: unknown, path: string) =>
+    report({ kind: 'failed', during: 'file-change', error: error as Error, path });
+  const followBy = (way: ChokidarOptions) =>
+    watch([...followed], { ...options, ...depth, ...way }).on('all', (_, path) => {
+      try {
+        onChange(path);
+      } catch (error) {
+        failed(error, path);
+      }
+    });
+  const ways = {
+    byEvents: (started: () => void, usedUp: (limit: InotifyLimit) => void) =>
+      followBy({})
+        .on('ready', started)
+        // Without a listener, a loop of links would end the watcher. Timers notice changes, too.
+        .on('error', error => {
+          const limit = inotifyLimit(error);
+          if (limit === null) failed(error, first);
+          else usedUp(limit);
+        }),
+    byPolling: () =>
+      followBy({ usePolling: true, interval: pollIntervalMs, binaryInterval: pollIntervalMs }).on(
+        'error',
+        error => failed(error, first),
+      ),
+  };
+  return new FollowedFiles(ways, wayChanges(first, report));
+}
+
+function wayChanges(path: string, report: (event: Event) => void): WayChanges {
+  return {
+    polled: limit => report({ kind: 'files-polled', path, limit }),
+    followed: () => report({ kind: 'files-followed', path }),
+  };
 }
 
 /**

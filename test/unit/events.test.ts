@@ -106,6 +106,8 @@ const all = [
   { kind: 'default-autostart-removed' },
   { kind: 'default-autostart-failed', error },
   { kind: 'socket-restored', path: '/run/virlan/socket' },
+  { kind: 'files-polled', path: '/etc/virlan/virlan.ini', limit: 'fs.inotify.max_user_watches' },
+  { kind: 'files-followed', path: '/etc/virlan/virlan.ini' },
   { kind: 'watcher-started', networks: ['lan'] },
   { kind: 'watcher-stopped' },
   { kind: 'libvirt-connected', socket: '/run/libvirt/libvirt-sock' },

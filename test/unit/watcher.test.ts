@@ -76,6 +76,7 @@ const withoutProblems: WatcherState = {
   pid: 812,
   libvirt: 'connected',
   configurationProblem: null,
+  usedUpInotify: null,
   libvirtProblems: [],
   fights: [],
   failures: [],
@@ -96,6 +97,7 @@ watcher('problems of the host are listed first at the first network, and probes 
   const { networks } = mergeStatus(collected, {
     ...withoutProblems,
     configurationProblem: new Error('virlan.ini:1: one\nvirlan.ini:2: two'),
+    usedUpInotify: 'fs.inotify.max_user_watches',
     libvirtProblems: [{ kind: 'name-taken', name: 'a' }],
     fights: [{ unit: { kind: 'dnsmasq', bridge: 'a' }, since, until: since + 15_000 }],
     lastProbe: name => (name === 'b' ? failed : passed),
@@ -103,6 +105,7 @@ watcher('problems of the host are listed first at the first network, and probes 
   assert.deepEqual(networks[0]?.problems, [
     'virlan.ini:1: one',
     'virlan.ini:2: two',
+    "inotify is used up: changes of virlan.ini and of dnsmasq's files are noticed after some seconds; raise fs.inotify.max_user_watches",
     'libvirt has a network a of its own: virlan leaves it alone; rename one of them',
     'dnsmasq of a had to be repaired again and again since 2026-11-22T10:00:00Z: left alone until 2026-11-22T10:00:15Z; find out what changes it',
     'own',

@@ -1,0 +1,110 @@
+// Follows files by inotify, and by looking at them while inotify is used up. The limits of inotify are shared by
+// all programs of root's, so that another program can use them up at any time.
+import type { InotifyLimit } from '../report/event.ts';
+
+/** Interval of looking at files while inotify is used up. */
+export const pollIntervalMs = 2000;
+
+/** Interval of trying inotify again. */
+const retryIntervalMs = 15_000;
+
+/** How long the old way goes on beside the new one: a change just before the new way began is the old one's. */
+const overlapMs = 2 * pollIntervalMs;
+
+export interface Closable {
+  close(): unknown;
+}
+
+/** The two ways of following the same files. */
+export interface Ways {
+  /**
+   * Follows by inotify. After it has returned, calls `started` when all files are followed, and `usedUp` when one
+   * cannot be, then or later.
+   */
+  byEvents(started: () => void, usedUp: (limit: InotifyLimit) => void): Closable;
+  byPolling(): Closable;
+}
+
+/** Called when the way changes. */
+export interface WayChanges {
+  polled(limit: InotifyLimit): void;
+  followed(): void;
+}
+
+/** Files that are followed in one of two ways. */
+export class FollowedFiles {
+  readonly #ways: Ways;
+  readonly #changes: WayChanges;
+  #events: Closable | null = null;
+  #polling: Closable | null = null;
+  #usedUp: InotifyLimit | null = null;
+  #isClosed = false;
+  #retryTimer: NodeJS.Timeout | null = null;
+  /** Those that are replaced, and the timer that closes each. */
+  readonly #replaced = new Map<Closable, NodeJS.Timeout>();
+
+  constructor(ways: Ways, changes: WayChanges) {
+    this.#ways = ways;
+    this.#changes = changes;
+    this.#follow();
+  }
+
+  /** The limit of inotify that is used up, so that the files are polled; null while they are followed. */
+  get usedUp(): InotifyLimit | null {
+    return this.#usedUp;
+  }
+
+  close(): unknown {
+    this.#isClosed = true;
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    for (const timer of this.#replaced.values()) clearTimeout(timer);
+    const all = [this.#events, this.#polling, ...this.#replaced.keys()];
+    return Promise.all(all.map(followed => followed?.close()));
+  }
+
+  #follow(): void {
+    let hasFailed = false;
+    const events = this.#ways.byEvents(
+      () => hasFailed || this.#stopPolling(),
+      limit => {
+        if (hasFailed || this.#isClosed) return;
+        hasFailed = true;
+        this.#events = null;
+        this.#poll(limit);
+        this.#closeLater(events);
+        this.#retryTimer = setTimeout(() => this.#follow(), retryIntervalMs).unref();
+      },
+    );
+    this.#events = events;
+  }
+
+  #poll(limit: InotifyLimit): void {
+    this.#polling ??= this.#ways.byPolling();
+    if (this.#usedUp === null) this.#changes.polled(limit);
+    this.#usedUp = limit;
+  }
+
+  #stopPolling(): void {
+    if (this.#isClosed || this.#polling === null) return;
+    const polling = this.#polling;
+    this.#polling = null;
+    this.#usedUp = null;
+    this.#changes.followed();
+    this.#closeLater(polling);
+  }
+
+  #closeLater(followed: Closable): void {
+    const close = () => {
+      this.#replaced.delete(followed);
+      void followed.close();
+    };
+    this.#replaced.set(followed, setTimeout(close, overlapMs).unref());
+  }
+}
+
+/** Returns the limit that an error of inotify is about; null if it is about something else. */
+export function inotifyLimit(error: unknown): InotifyLimit | null {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOSPC') return 'fs.inotify.max_user_watches';
+  return code === 'EMFILE' ? 'fs.inotify.max_user_instances' : null;
+}

@@ -1,0 +1,156 @@
+// inotify used up by other programs: the watcher notices changes of files all the same. Its limits belong to a
+// user namespace, so that the watcher runs in one of its own, with a network namespace that it may change.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import type { Event } from '../../src/report/event.ts';
+import { configure, installVirlan } from './host.ts';
+import { logLinesOf } from './log.ts';
+import { until } from './until.ts';
+import { get } from './watcher.ts';
+
+const inotify = suite('used-up inotify');
+const config =
+  '[network.k8s-br0]\nstp = no\n[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:01:01\nip = 192.168.100.9\n';
+const published = '/var/lib/libvirt/dnsmasq/k8s-br0.status';
+const lease = '/var/lib/dnsmasq/k8s-br0/leases';
+const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
+const limits = { max_user_instances: 128, max_user_watches: 1000 };
+type Limit = keyof typeof limits;
+
+/** A process that keeps the namespaces. */
+let keeper: ChildProcess;
+let watcher: ChildProcess | null = null;
+
+function within(...command: string[]): string[] {
+  return ['-t', String(keeper.pid), '-U', '-n', '-m', ...command];
+}
+
+/** Sets a limit of the user namespace: those in /proc/sys/fs/inotify are of all users of the machine. */
+async function setLimit(limit: Limit, value: number): Promise<void> {
+  await execa(
+    'nsenter',
+    within('sh', '-c', `echo ${value} > /proc/sys/user/${limit.replace('user', 'inotify')}`),
+  );
+}
+
+/** Returns whether libvirt's tools are shown a lease of an address. */
+function isPublished(address: string): boolean {
+  return existsSync(published) && readFileSync(published, 'utf8').includes(address);
+}
+
+/** Returns how many lines of a kind the log has. */
+function logged(code: Event['kind']): number {
+  return existsSync('/var/log/virlan.log') ? logLinesOf(code).length : 0;
+}
+
+/** Starts the watcher in the namespaces, and resolves when it follows its files. */
+async function startThere(): Promise<void> {
+  const before = logged('watcher-started');
+  watcher = spawn('nsenter', within('/usr/sbin/virlan', 'watch'), {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  await until(() => logged('watcher-started') > before, 20);
+}
+
+async function stopThere(): Promise<void> {
+  if (watcher === null) throw new Error('the watcher was not started');
+  const ended = once(watcher, 'exit');
+  watcher.kill();
+  await ended;
+}
+
+async function problems(): Promise<string> {
+  return JSON.parse((await get('/status')) ?? '{"networks":[]}').networks[0]?.problems.join('\n') ?? '';
+}
+
+/** Resolves when the watcher has noticed a change of each kind of file. */
+async function assertNoticed(timeoutSeconds: number): Promise<void> {
+  const applied = () => logged('configuration-applied');
+  const before = applied();
+  appendFileSync('/etc/virlan/virlan.ini', '# changed\n');
+  await until(() => applied() > before, timeoutSeconds);
+
+  const address = `192.168.100.${100 + before}`;
+  appendFileSync(
+    lease,
+    `${Math.floor(Date.now() / 1000) + 3600} 52:54:00:00:00:${10 + before} ${address} * *\n`,
+  );
+  await until(() => isPublished(address), timeoutSeconds);
+
+  rmSync(published);
+  writeFileSync('/var/lib/virlan/ledger/touched', '');
+  rmSync('/var/lib/virlan/ledger/touched');
+  await until(() => isPublished(address), timeoutSeconds);
+}
+
+/** Resolves when the watcher has repaired a file of dnsmasq's that somebody emptied. */
+async function assertRepaired(): Promise<void> {
+  const written = readFileSync(hostsfile, 'utf8');
+  writeFileSync(hostsfile, '');
+  await until(() => readFileSync(hostsfile, 'utf8') === written, 15);
+}
+
+inotify.before(async () => {
+  await installVirlan();
+  await configure(config);
+  mkdirSync('/var/lib/virlan/ledger', { recursive: true });
+  keeper = spawn(
+    'unshare',
+    ['--user', '--net', '--mount', 'sh', '-euc', 'echo; read mapped; exec sleep inf'],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  if (keeper.stdout !== null) await once(keeper.stdout, 'data');
+  for (const map of ['uid_map', 'gid_map']) writeFileSync(`/proc/${keeper.pid}/${map}`, '0 0 4294967295');
+  keeper.stdin?.write('\n');
+  await execa('nsenter', within('sh', '-euc', 'ip link set lo up; mount -t sysfs private /sys'));
+  for (const limit of ['max_user_instances', 'max_user_watches'] as const)
+    await setLimit(limit, limits[limit]);
+});
+
+for (const limit of ['max_user_instances', 'max_user_watches'] as const) {
+  inotify(`files are followed while ${limit} is used up at the start, and by events after`, async () => {
+    await setLimit(limit, 0);
+    await startThere();
+    await until(async () => (await problems()).includes(`inotify is used up`));
+    assert.match(await problems(), new RegExp(`raise fs\\.inotify\\.${limit}$`, 'm'));
+    await assertNoticed(10);
+    await assertRepaired();
+    const before = logged('files-followed');
+    await setLimit(limit, limits[limit]);
+    await until(() => logged('files-followed') === before + 3, 30);
+    assert.doesNotMatch(await problems(), /inotify/);
+    await assertNoticed(10);
+  });
+}
+
+inotify('files of a network that is added when no watch is left are followed', async () => {
+  await startThere();
+  assert.doesNotMatch(await problems(), /inotify/);
+  await setLimit('max_user_watches', 0);
+  await configure(`${config}[network.k8s-br1]\nstp = no\nsubnet = 192.168.101.0/24\n`);
+  await until(async () => /inotify is used up.*max_user_watches/.test(await problems()));
+  const expires = Math.floor(Date.now() / 1000) + 3600;
+  const status = '/var/lib/libvirt/dnsmasq/k8s-br1.status';
+  // The new network itself publishes leases while it is established: the first may be noticed by that.
+  for (const last of [77, 78, 79]) {
+    const ip = `192.168.101.${last}`;
+    appendFileSync('/var/lib/dnsmasq/k8s-br1/leases', `${expires} 52:54:00:00:00:${last} ${ip} * *\n`);
+    await until(() => existsSync(status) && readFileSync(status, 'utf8').includes(ip));
+  }
+});
+
+inotify.after.each(async () => {
+  await stopThere();
+  for (const limit of ['max_user_instances', 'max_user_watches'] as const)
+    await setLimit(limit, limits[limit]);
+});
+
+inotify.after(() => void keeper.kill());
+
+inotify.run();
