@@ -20,11 +20,7 @@ export class FlockTimeout extends VirlanError {
 export async function makeFifo(path: string): Promise<void> {
   const { startProgram } = await import('./execa.ts');
   try {
-    await startProgram('mkfifo', ['-m', '600', path], {
-      stdin: 'ignore',
-      stdout: 'ignore',
-      stderr: 'inherit',
-    });
+    await startProgram('mkfifo', ['-m', '600', path], { stdin: 'ignore', stdout: 'ignore' });
   } catch (cause) {
     if (!existsSync(path)) throw failure('mkfifo', 'coreutils', cause as ExecaError);
   }
@@ -49,11 +45,14 @@ export async function flock(file: number, lockTimeoutSeconds: number): Promise<v
 
 function failure(program: string, packageName: string, cause: ExecaError): CommandError {
   const { code, exitCode = null, signal } = cause;
-  const details = { exitCode, stderr: '', cause };
+  // flock writes to this process's standard error, mkfifo to a pipe.
+  const stderr = typeof cause.stderr === 'string' ? cause.stderr : '';
+  const details = { exitCode, stderr, cause };
   if (code === 'ENOENT') {
     const message = `${program} is not on this host: install ${packageName}`;
     return new CommandError(message, { reason: 'missing', ...details });
   }
   const reason = exitCode === null ? 'killed' : 'failed';
-  return new CommandError(`${program} ended with ${exitCode ?? signal}`, { reason, ...details });
+  const ended = `${program} ended with ${exitCode ?? signal}`;
+  return new CommandError(stderr === '' ? ended : `${ended}: ${stderr}`, { reason, ...details });
 }
