@@ -66,7 +66,11 @@ function isRepairable({ state, detail }: Check): boolean {
 async function repair(config: Config, name: string | null): Promise<Check[]> {
   try {
     await bringUp(config, config.networks);
-    if (name !== null) await reserveRunning(config, name);
+    if (name !== null) {
+      await reserveRunning(config, name);
+      // The guard of a network follows from its reservations.
+      await bringUp(config, config.networks);
+    }
     return [];
   } catch (error) {
     return [{ about: 'host', ...fail('settings', { kind: 'fix-failed', message: messageOf(error) }) }];

@@ -120,7 +120,7 @@ export class Watcher {
     this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
       followDnsmasqFiles(networks, rescan, report),
-      followLedger(networks, report),
+      followLedger(networks, rescan, report),
     ];
     this.#rehearse();
     this.#libvirt.start();

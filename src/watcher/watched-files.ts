@@ -60,9 +60,13 @@ export function followDnsmasqFiles(
 /** How long a change of the ledger waits for others before the machines are published. */
 const publishDelayMs = 60;
 
-/** Publishes machines to libvirt's tools by the names and MACs that the ledger has for them. */
+/**
+ * Publishes machines to libvirt's tools by the names and MACs that the ledger has for them, and then calls
+ * `drifted`.
+ */
 export function followLedger(
   networks: () => readonly NetworkConfig[],
+  drifted: () => void,
   report: (event: Event) => void,
 ): FollowedFiles {
   const failed = (error: Error) =>
@@ -75,6 +79,8 @@ export function followLedger(
     } catch (error) {
       failed(error as Error);
     }
+    // The guard of a network follows from its reservations.
+    drifted();
   };
   const changed = () => {
     if (timer === null) timer = setTimeout(publish, publishDelayMs).unref();
