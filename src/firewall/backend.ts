@@ -10,10 +10,10 @@ import type { Translation, TranslationsChange } from './translation.ts';
 export type BackendName = 'nftables' | 'iptables';
 
 /**
- * A part of the kernel that has refused virlan's rules: those of a whole backend, or the rule of iptables that
- * fills in checksums, without which a network works for all but old DHCP clients.
+ * A part of the kernel that has refused virlan's rules: those of a whole backend; the rule of iptables that
+ * fills in checksums, without which a network works for all but old DHCP clients; or the guard.
  */
-export type Lacking = BackendName | 'checksum';
+export type Lacking = BackendName | 'checksum' | 'guard';
 
 /** The place of rules: one bridge and one address family. */
 export interface RulesPlace {

@@ -110,6 +110,7 @@ export function nextLacking(
 /** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */
 const lockedExitCode = 4;
 
-function isTemporary(error: Error): boolean {
+/** Returns whether the same rules may be loaded later, by the same kernel. */
+export function isTemporary(error: Error): boolean {
   return !(error instanceof CommandError) || error.reason !== 'failed' || error.exitCode === lockedExitCode;
 }

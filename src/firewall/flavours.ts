@@ -17,9 +17,12 @@ export function hasLegacyTables(readFile: System['readFile'], family: Family): b
   return (readFile(legacyTables[family]) ?? '') !== '';
 }
 
-/** Returns the flavour that `iptables` is not; null where that is unknown. */
-export function otherFlavour({ leadsTo }: Pick<System, 'leadsTo'>): Flavour | null {
-  const program = leadsTo('iptables-save') ?? '';
+/**
+ * Returns the flavour that `iptables`, or `ip6tables`, is not; null where that is unknown. Either can be selected
+ * without the other.
+ */
+export function otherFlavour({ leadsTo }: Pick<System, 'leadsTo'>, family: Family): Flavour | null {
+  const program = leadsTo(`${iptablesPrefix[family]}-save`) ?? '';
   if (program.includes('legacy')) return 'nft';
   return program.includes('nft') ? 'legacy' : null;
 }
@@ -37,15 +40,16 @@ export async function listLeftovers(
   bridge: string,
   families: readonly Family[],
 ): Promise<Leftover[]> {
-  const flavour = otherFlavour(system);
-  if (flavour === null) return [];
-  const places = families.filter(
-    family =>
+  const places = families.flatMap((family): Leftover[] => {
+    const flavour = otherFlavour(system, family);
+    return flavour !== null &&
       system.isInstalled(`${iptablesPrefix[family]}-${flavour}-save`) &&
-      (flavour === 'nft' || hasLegacyTables(system.readFile, family)),
-  );
+      (flavour === 'nft' || hasLegacyTables(system.readFile, family))
+      ? [{ family, flavour }]
+      : [];
+  });
   const found = await Promise.all(
-    places.map(async family => {
+    places.map(async ({ family, flavour }) => {
       const lines = ownLines(bridge, await reader.savedByFlavour(flavour, family));
       return lines.length === 0 ? [] : [{ family, flavour }];
     }),

@@ -38,7 +38,10 @@ const schema = v.looseObject({
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
   /** What the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
   lacking: v.optional(
-    v.looseObject({ parts: v.array(v.picklist(['nftables', 'iptables', 'checksum'])), under: v.string() }),
+    v.looseObject({
+      parts: v.array(v.picklist(['nftables', 'iptables', 'checksum', 'guard'])),
+      under: v.string(),
+    }),
     { parts: [], under: '' },
   ),
 });

@@ -271,7 +271,7 @@ function planLeftovers({ bridge }: DesiredNetwork, { leftovers }: ObservedNetwor
 function planGuard({ bridge, guard }: DesiredNetwork, { guard: found }: ObservedNetwork): Step[] {
   if (guard === null) return found.present ? [{ kind: 'remove guard', bridge }] : [];
   if (!found.present || found.loaded !== guard.table || found.drift.length > 0)
-    return [{ kind: 'load guard', bridge, guard, drift: found.drift }];
+    return [{ kind: 'load guard', bridge, guard, isPresent: found.present, drift: found.drift }];
   const wanted = joinElements([guard.belongings, ...guard.taps.map(({ elements }) => elements)]);
   const missing = elementsWithout(wanted, found.elements);
   const surplus = elementsWithout(found.elements, wanted);

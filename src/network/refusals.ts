@@ -1,7 +1,7 @@
 // Rules that the kernel refuses: remembers them, so that a network is established without them.
 import type { NetworkConfig } from '../config/config.ts';
 import type { Lacking } from '../firewall/backend.ts';
-import { availableBackends, nextLacking } from '../firewall/backends.ts';
+import { availableBackends, isTemporary, nextLacking } from '../firewall/backends.ts';
 import { system } from '../system/system.ts';
 import type { Applied } from './apply.ts';
 import { readLacking, rememberLacking } from './lacking.ts';
@@ -25,15 +25,25 @@ export function rememberRefusal(
   failed: readonly FailedStep[],
 ): Refusal[] {
   for (const each of failed) {
-    const { step, error } = each;
-    if (step.kind !== 'load rules') continue;
-    const next = nextLacking(network, availableBackends(system.isInstalled), known, { ...step, error });
+    const next = lackingAfter(network, known, each);
     const part = next?.find(name => !known.includes(name));
     if (next === null || part === undefined) continue;
     rememberLacking(network.bridge, next);
     return [{ part, lacking: next, failed: each }];
   }
   return [];
+}
+
+/** Returns what the kernel lacks after it refused a step; null where nothing is left to be done without. */
+function lackingAfter(
+  network: NetworkConfig,
+  known: readonly Lacking[],
+  { step, error }: FailedStep,
+): readonly Lacking[] | null {
+  if (step.kind === 'load rules')
+    return nextLacking(network, availableBackends(system.isInstalled), known, { ...step, error });
+  if (step.kind === 'load guard' && !step.isPresent && !isTemporary(error)) return [...known, 'guard'];
+  return null;
 }
 
 /** Returns the outcome with the refusals that lasted as warnings, in place of failures. */

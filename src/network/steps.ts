@@ -93,6 +93,8 @@ interface StepFields {
   'load guard': {
     readonly bridge: string;
     readonly guard: GuardState;
+    /** True if a table of the guard is there, which stays in force if the new one is refused. */
+    readonly isPresent: boolean;
     readonly drift: readonly RuleDrift[];
   };
   /** Changes elements of the guard's sets. `taps` are all that are guarded. */

@@ -170,7 +170,7 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     ? desiredNetwork(network, { ...files.facts, defaultLinks: defaultLinks(kernel) }).network
     : files.desired;
   // After the listing, see readDesiredGuard.
-  const { guard, warnings: guardWarnings } = readGuard(network, own, kernel);
+  const { guard, warnings: guardWarnings } = readGuard(network, own, kernel, lacking);
   const desired = withGuard(own, guard);
   const observed = observeNetwork(desired, { ...kernel, ...files.observed });
   const conflicts = findConflicts(network, knownSubnets(kernel));
@@ -201,8 +201,15 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
 }
 
 /** Without a ledger nobody knows what belongs to whom: the guard that is there stays as it is. */
-function readGuard(network: NetworkConfig, { link }: DesiredNetwork, kernel: KernelReading): DesiredGuard {
+function readGuard(
+  network: NetworkConfig,
+  { link }: DesiredNetwork,
+  kernel: KernelReading,
+  lacking: readonly Lacking[],
+): DesiredGuard {
   if (link === null) return { guard: null, warnings: [] };
+  if (lacking.includes('guard') && kernel.guard.lines.length === 0)
+    return { guard: null, warnings: [{ kind: 'guard-refused', bridge: network.bridge }] };
   try {
     return readDesiredGuard(network, link.mac, kernel.links);
   } catch {

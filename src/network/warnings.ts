@@ -36,6 +36,8 @@ export type NetworkWarning =
   | { readonly kind: 'not-recorded'; readonly error: Error }
   /** nft, without which no machine is guarded, is not installed. */
   | { readonly kind: 'guard-needs-nft'; readonly bridge: string }
+  /** The kernel refused the guard of a network when it was loaded first. */
+  | { readonly kind: 'guard-refused'; readonly bridge: string }
   /** A part of a machine's metadata is not valid. The machine's name is hostile. */
   | { readonly kind: 'guard-metadata'; readonly machine: string; readonly wish: InvalidWish }
   /** A forward of a machine is not active. */

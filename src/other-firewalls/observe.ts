@@ -46,7 +46,7 @@ export async function readOtherFirewalls(
   const save = () => reader.savedIptables('ipv4');
   const saveLegacy = () => reader.savedByFlavour('legacy', 'ipv4');
   // The tables of the flavour that `iptables` is not.
-  const isHidden = hasLegacyRules(system.readFile) && otherFlavour(system) === 'legacy';
+  const isHidden = hasLegacyRules(system.readFile) && otherFlavour(system, 'ipv4') === 'legacy';
   const [saved, hidden] = await Promise.all([
     needsIptables ? attempt('iptables', save, '') : '',
     isHidden ? attempt('iptables', saveLegacy, '') : '',

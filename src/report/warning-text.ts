@@ -1,5 +1,6 @@
 // The texts for warnings about a network. Pure.
 
+import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
 import { conflictText } from '../network/conflicts.ts';
@@ -29,6 +30,8 @@ export function warningText(warning: NetworkWarning): string {
     }
     case 'guard-needs-nft':
       return `nft is not installed: machines on ${warning.bridge} are not guarded against each other: install nftables, or set guard = no in virlan.ini`;
+    case 'guard-refused':
+      return `the kernel refuses the rules of the guard: machines on ${warning.bridge} are not guarded against each other: use a kernel with nf_tables for bridges, or set guard = no in virlan.ini`;
     case 'guard-metadata': {
       const machine = excerpt(warning.machine, maxNameLength);
       return `${machine}: ${invalidWishText[warning.wish]}`;
@@ -36,9 +39,7 @@ export function warningText(warning: NetworkWarning): string {
     case 'kernel-replaced':
       return kernelReplacedText(warning.release);
     case 'rules-refused':
-      return warning.part === 'checksum'
-        ? `the kernel refuses the rule that fills in checksums of DHCP replies, and machines do without: ${warning.error.message}`
-        : `the kernel refuses rules of ${warning.part}, so the other firewall backend has them: ${warning.error.message}`;
+      return `the kernel refuses ${refusedText[warning.part]}: ${warning.error.message}`;
     case 'unread':
       return unreadText(warning.unread);
     case 'resolved-managed':
@@ -54,6 +55,13 @@ export function warningText(warning: NetworkWarning): string {
       return `the network is made, but its record is not: ${warning.error.message}`;
   }
 }
+
+const refusedText: Readonly<Record<Lacking, string>> = {
+  checksum: 'the rule that fills in checksums of DHCP replies, and machines do without',
+  nftables: 'rules of nftables, so the other firewall backend has them',
+  iptables: 'rules of iptables, so the other firewall backend has them',
+  guard: 'the rules of the guard, and machines are not guarded against each other',
+};
 
 /** Longest name of a machine in a text, in characters. */
 const maxNameLength = 40;

@@ -22,7 +22,7 @@ completions.before(async () => {
 /** A command line up to the cursor, and the expected completions. */
 const cases: [line: string, words: string[]][] = [
   ['virlan st', ['status']],
-  ['virlan fo', ['forget']],
+  ['virlan fo', ['forget', 'forward']],
   ['virlan up ', ['lab1', 'lab2']],
   ['virlan up lab1 ', ['lab1', 'lab2']],
   ['virlan --config /tmp/machine.xml do', ['doctor', 'down']],

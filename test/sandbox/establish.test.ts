@@ -51,9 +51,9 @@ async function linkOf(bridge: string) {
 /** Files that `down` keeps for the next `up`. */
 const kept = /^\+ file \/var\/lib\/dnsmasq\/[^/]+\/(hostsfile|names|leases) /;
 
-/** A chain that iptables adds to a table that was there before, and that accepts everything. */
+/** The chains that iptables adds to tables that were there before, and that accept everything. */
 const emptyChain =
-  /^\+ nft \["chain",\{"family":"ip","table":"filter","name":"INPUT",.*"policy":"accept"\}\]$/;
+  /^\+ nft \["chain",\{"family":"ip","table":"(?:filter","name":"INPUT|mangle","name":"PREROUTING)",.*"policy":"accept"\}\]$/;
 
 establish('up establishes the network, and down leaves no trace of it', async () => {
   await installVirlan();

@@ -48,6 +48,8 @@ export async function serveHostPorts(): Promise<void> {
 export async function addMachines(): Promise<Scenario> {
   const outside = await internet();
   const [web, db] = [await newGuest('web', 'a'), await newGuest('db', 'b')];
+  // Without the hook's start: the guard gets to know what belongs to the machines.
+  assert.equal((await virlan('up')).exitCode, 0);
   const resolver = [
     '--no-resolv',
     '--no-hosts',

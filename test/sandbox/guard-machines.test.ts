@@ -129,7 +129,8 @@ machines(
     try {
       await startMachine('plain');
       const status = async () => (await virlan('status')).stdout;
-      await until(async () => /guard .*virlan-k8s-br0/.test((await status()).replace(/\s+/g, ' ')));
+      await until(async () => (await status()).includes('machines on k8s-br0 are not guarded'));
+      assert.doesNotMatch(await status(), /not as it should be/);
     } finally {
       restorePrograms();
     }
