@@ -124,6 +124,8 @@ repair('a network with a machine of QEMU and a guest that pings outside', async 
   await dhcp(web);
   const [qemuMac = ''] = await macsOf('real');
   real = { mac: qemuMac, ip: (await leaseOf(qemuMac)).ip, pid: qemuPid() };
+  // libvirt has not started the guest, so that no hook has told the guard of it.
+  assert.equal((await virlan('up')).exitCode, 0);
 });
 
 async function assertRepaired({ script, missing }: Damage): Promise<void> {

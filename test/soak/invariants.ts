@@ -106,10 +106,10 @@ async function checkLeftovers({ machines, web }: World): Promise<void> {
     assert.equal(taps().length, nics, 'taps'),
   );
   const { stdout: tables } = await execa('nft', ['list', 'tables']);
-  // One of each family.
-  assert.equal(tables.split('\n').filter(table => table.includes('virlan')).length, 2, tables);
+  // One for each family of addresses, and the guard.
+  assert.equal(tables.split('\n').filter(table => table.includes('virlan')).length, 3, tables);
   const { stdout: mangle } = await execa('iptables-save', ['-t', 'mangle']);
-  assert.equal(mangle.split('\n').filter(rule => /^-A POSTROUTING .*virlan/.test(rule)).length, 1, mangle);
+  assert.equal(mangle.split('\n').filter(rule => /^-A POSTROUTING -j VIRLAN-/.test(rule)).length, 1, mangle);
   // A probe of the watcher has a namespace of its own.
   const namespaces = () => readdirSync('/run/netns').sort().join();
   const expected = ['internet', web.name].sort().join();
