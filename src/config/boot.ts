@@ -36,7 +36,7 @@ const ownOptions: readonly (number | string)[] = [
   ...['netmask', 'broadcast', 'hostname', 'domain-name'],
 ];
 
-/** What dnsmasq reads as something else than a value (dnsmasq(8), --dhcp-option). */
+/** Prefixes that dnsmasq does not read as a value (dnsmasq(8), --dhcp-option). */
 const dnsmasqPrefix = /^(set|tag|encap|vendor|vi-encap|option6?):/;
 
 /** Reads an item of `dhcp-option`, such as `ntp-server:10.0.0.1 10.0.0.2` or `66:server`. */

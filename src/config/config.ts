@@ -10,7 +10,7 @@ export interface PortRange {
   readonly last: number;
 }
 
-/** What machines load that boot from the network. */
+/** The file or URL that machines load when they boot from the network. */
 export type Boot =
   /** A file below the directory of `tftp`. */
   | { readonly kind: 'file'; readonly file: string }
@@ -80,7 +80,7 @@ export interface NetworkConfig {
   readonly defaultNetwork: 'auto' | 'remove' | 'replace' | 'keep';
   readonly leaseTimeSeconds: number | 'infinite';
   readonly onError: 'start' | 'abort';
-  /** What a machine may send, unless its metadata says otherwise. */
+  /** The mode of the guard, unless the metadata of a machine names another. */
   readonly guard: GuardMode;
   /** The ports of the host that a machine's metadata may claim; null for none. */
   readonly forwardPorts: PortSpan | null;

@@ -29,7 +29,7 @@ export interface RulesScript extends RulesPlace {
   readonly script: string;
 }
 
-/** What the kernel has of virlan in one place. */
+/** The rules of virlan that the kernel has in one place. */
 export interface Listing {
   /** The rules as the kernel lists them, without counters; none when there are no rules. */
   readonly lines: readonly string[];

@@ -15,7 +15,7 @@ export function savedTables(save: string): string[] {
   return [...save.matchAll(/^(?:\*|# Table `)([a-z]+)/gm)].map(([, table = '']) => table);
 }
 
-/** What a table holds: nothing, rules of virlan's and perhaps others, or those of others alone. */
+/** The content of a table: nothing, rules of virlan's and perhaps others, or those of others alone. */
 export type Content = 'nothing' | 'own' | 'others';
 
 /**

@@ -120,7 +120,7 @@ function makeIpv4Ruleset(network: NetworkConfig, ways: WaysOut): Ruleset {
       ...(takesForwards(network) ? returnsOfForwards(network) : []),
       ...(mode === 'nat' ? translations(network) : []),
     ],
-    // What the host binds to 127.0.0.1 is not for machines, also where route_localnet is on.
+    // Services that the host binds to 127.0.0.1 are not for machines, also where route_localnet is on.
     early: [{ from: bridge, destination: { kind: 'in', prefix: loopback }, verdict: drop }],
     translations: takesForwards(network)
       ? { arriving: notLoopback, local: network.localhost ? {} : notLoopback }
@@ -157,7 +157,7 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
       { ...fromMachines, to: other, destination: { kind: 'in', prefix } },
       { ...toMachines, from: other, source: { kind: 'in', prefix } },
     ]),
-    // What answers, or is translated on purpose, passes all the same.
+    // Answers, and packets translated on purpose, pass all the same.
     ...(isRestricted || separate.length > 0
       ? [{ ...fromMachines, ...replies }, { ...fromMachines, translated: true } as const]
       : []),

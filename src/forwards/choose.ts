@@ -31,7 +31,7 @@ export function translationsOfClaims(claims: readonly Claim[]): Translation[] {
   return claims.flatMap(({ forward, ip }) => translationsOf(forward, ip));
 }
 
-/** What else decides. Readings that are seldom needed are functions. */
+/** Facts of the host that decide. Those that are seldom needed are functions. */
 export interface Circumstances {
   readonly network: Pick<NetworkConfig, 'forwardPorts' | 'localhost' | 'mode'>;
   /** The claims of this network so far, and those of other networks. */

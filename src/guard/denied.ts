@@ -1,4 +1,4 @@
-// What the guard has dropped: reads the counters of `nft --numeric list table`. Pure.
+// Reads what the guard has dropped from the counters of `nft --numeric list table`. Pure.
 //
 //   set deny_addr4 {
 //     elements = { "vnet0" . 192.168.100.20 counter packets 3 bytes 84 expires 3599s }
@@ -6,7 +6,7 @@ import { type IpAddress, parseIp } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
 import { type Denial, denials } from './ruleset.ts';
 
-/** What was used that is somebody else's; null for frames that are never allowed. */
+/** The MAC or address used that belongs to somebody else; null for frames that are never allowed. */
 export type DeniedValue =
   | { readonly kind: 'mac'; readonly mac: Mac }
   | { readonly kind: 'address'; readonly ip: IpAddress };

@@ -1,4 +1,4 @@
-// What a machine's metadata says about its guard:
+// Reads the wishes for the guard from a machine's metadata:
 //   <virlan:machine xmlns:virlan="urn:virlan:machine:1" guard="strict" group="shop">
 //     <virlan:allow address="192.168.100.240-192.168.100.250"/>
 //   </virlan:machine>

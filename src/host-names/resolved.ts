@@ -20,7 +20,7 @@ export interface LinkNames {
   readonly isConfined: boolean;
 }
 
-/** What systemd-resolved says. */
+/** The state that systemd-resolved reports. */
 export interface ResolvedReading {
   /** Null for a link that it does not know. */
   readonly link: LinkNames | null;

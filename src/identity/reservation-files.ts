@@ -41,7 +41,7 @@ export interface Published {
   readonly names: readonly string[];
 }
 
-/** What follows from the ledger. */
+/** The lines that follow from the ledger. */
 export interface Wanted extends Published {
   /** Names that stand for all names below them: they are in dnsmasq's configuration. */
   readonly wildcards: readonly NamedAddress[];

@@ -30,13 +30,13 @@ const schema = v.looseObject({
   addresses: v.array(v.string()),
   /** The process of dnsmasq and the index of the bridge that it bound its sockets to. */
   dnsmasq: v.optional(v.nullable(v.looseObject({ pid: v.number(), linkIndex: v.number() })), null),
-  /** What the rules do with the addresses of machines; null if it is not known. */
+  /** Whether the rules translate the addresses of machines; null if it is not known. */
   treatment: v.optional(v.nullable(v.looseObject({ subnet: v.string(), isTranslated: v.boolean() })), null),
   /** The guard's table, and the lines without elements that the kernel listed right after loading. */
   guard: v.optional(v.nullable(v.looseObject({ table: v.string(), listing: v.array(v.string()) })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
-  /** What the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
+  /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
   lacking: v.optional(
     v.looseObject({
       parts: v.array(v.picklist(['nftables', 'iptables', 'checksum', 'guard'])),

@@ -31,7 +31,7 @@ export interface HostFacts extends DnsmasqHost {
   readonly machineId: string;
   readonly backends: readonly BackendName[];
   readonly families: UsableFamilies;
-  /** What the kernel has refused to load. */
+  /** The parts of the rules that the kernel has refused to load. */
   readonly lacking: readonly Lacking[];
   /** True if the kernel has links of type `dummy`. */
   readonly hasDummy: boolean;

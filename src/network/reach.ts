@@ -4,7 +4,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { waysOut } from '../firewall/ruleset.ts';
 import { defaultLinks, type LinksAndRoutes, linksOfRoutes } from './links.ts';
 
-/** What machines reach by way of the host. */
+/** The networks that machines reach by way of the host. */
 export interface Reach {
   /** The links to other networks than the outside; names are hostile. */
   readonly besides: readonly string[];

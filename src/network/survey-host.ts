@@ -45,7 +45,7 @@ function surveyWithoutForwarding(): HostSurvey {
   const goal = original === null ? none : originalHost(original);
   const observed = observeHost(goal);
   const switchesOff = goal.sysctls.get(ipForward) === '0' && observed.sysctls.get(ipForward) === '1';
-  // What the kernel changes as a consequence has to be restored behind that.
+  // Changes that the kernel makes as a consequence are restored after it.
   const sysctls = switchesOff
     ? new Map([...observed.sysctls, ...changesOfForwarding(system.listDirectory(linkSysctls), false)])
     : observed.sysctls;

@@ -45,7 +45,7 @@ export interface OwnSurvey {
   readonly desired: DesiredNetwork;
   /** The firewall backend, and why it was chosen. */
   readonly backend: BackendChoice;
-  /** What the kernel has refused to load. */
+  /** The parts of the rules that the kernel has refused to load. */
   readonly lacking: readonly Lacking[];
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];

@@ -42,7 +42,7 @@ async function changeBy(
   ]);
   const places = [
     ...(isPersistent ? [DomainAffect.CONFIG] : []),
-    // What runs comes last: its forwards change at once.
+    // The running definition comes last: its forwards change at once.
     ...(isActive ? [DomainAffect.LIVE] : []),
   ];
   const texts = await Promise.all(

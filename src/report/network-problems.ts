@@ -9,7 +9,7 @@ import type { NetworkProblem } from './status.ts';
 export interface ProblemSources {
   readonly desired: Pick<DesiredNetwork, 'dummy' | 'rules'>;
   readonly observed: Pick<ObservedNetwork, 'link'>;
-  /** What the kernel has refused to load. */
+  /** The parts of the rules that the kernel has refused to load. */
   readonly lacking: readonly Lacking[];
   /** Steps of the network, and of the host as a whole, that are pending. */
   readonly steps: readonly Step[];

@@ -36,7 +36,7 @@ interface Scheduled {
   readonly changedAt: number | null;
 }
 
-/** What is known of the changes of one network. */
+/** The changes of one network since its last probe. */
 interface Changes {
   /** The start of the last probe because of a change. */
   readonly probedAt: number;

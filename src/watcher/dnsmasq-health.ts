@@ -2,7 +2,7 @@
 import type { NetworkConfig } from '../config/config.ts';
 import type { DnsAnswer } from '../dnsmasq/ask.ts';
 
-/** What the check needs of the host. */
+/** The part of the host that the check uses. */
 export interface DnsmasqHost {
   find(bridge: string): number | null;
   ask(network: NetworkConfig): Promise<DnsAnswer>;

@@ -15,7 +15,7 @@ const machines = ['chosen', 'formula', 'wished'];
 
 const env = { HOME: '/tmp', LC_ALL: 'C.UTF-8', ANSIBLE_LOCALHOST_WARNING: 'false' };
 
-/** What the callback "json" prints, as far as it is read here. */
+/** The output of the callback "json", as far as it is read here. */
 interface Play {
   readonly plays: readonly {
     readonly tasks: readonly {

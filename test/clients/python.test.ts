@@ -20,7 +20,7 @@ interface Found {
   readonly live: readonly string[];
   /** For each remembered MAC, the address leased to it, or null. */
   readonly addresses: readonly (string | null)[];
-  /** What `virsh domifaddr` prints. */
+  /** The output of `virsh domifaddr`. */
   readonly byDomain: readonly string[];
 }
 

@@ -79,7 +79,7 @@ async function arrivals(frames: readonly Bytes[]): Promise<string[][]> {
 
 type Attack = (to: string) => Bytes;
 
-/** What eve does as somebody else, who has this MAC and these addresses. */
+/** Frames that eve sends as somebody else, who has this MAC and these addresses. */
 function attacksAs(name: string, other: { mac: string; ip: string }): Record<string, Attack> {
   const own = { mac: macs.eve, ip: ips.eve };
   const target = { mac: nobody, ip: ips.bob };
@@ -113,7 +113,7 @@ function attacksAs(name: string, other: { mac: string; ip: string }): Record<str
   return Object.fromEntries(Object.entries(attacks).map(([what, attack]) => [`${name}: ${what}`, attack]));
 }
 
-/** What only the host may send. */
+/** Frames that only the host may send. */
 function attacksAsServer(): Record<string, Attack> {
   const own6 = linkLocal(macs.eve);
   const packet6 = (to: string, packet: Bytes) => frame(to, macs.eve, 0x86dd, packet);

@@ -148,7 +148,7 @@ ledgers('a ledger of virlan 0.1.0 is converted at the first start, and kept asid
   ].join('\n');
   writeFileSync(header, text);
   assert.deepEqual(readLedger().entries(), lines, 'it is read before it is converted');
-  // What a conversion that was killed has left is not the truth.
+  // The files that a killed conversion left are not the truth.
   mkdirSync(places.machines, { recursive: true });
   writeFileSync(`${places.machines}/${uuid(9)}.json`, 'half');
   assert.equal((await virlan('up')).exitCode, 0);

@@ -67,7 +67,7 @@ watched('traffic control of a machine’s port holds, also after its port was pu
   await define(domainXml({ name: 'slow', nics: [{ type: 'network', source: 'k8s-br0' }] }));
   await virsh('start', 'slow');
   const [, tap = ''] = /^\s*(vnet\d+)/m.exec(await virsh('domiflist', 'slow')) ?? [];
-  // What libvirt sets for <bandwidth>, without the classful rest, which needs modules of the kernel.
+  // The settings that libvirt makes for <bandwidth>, without the classful rest, which needs modules of the kernel.
   const tc = (...args: string[]) => execa('tc', args);
   await tc('qdisc', 'replace', 'dev', tap, 'root', 'handle', '1:', 'htb', 'default', '1');
   await tc('class', 'add', 'dev', tap, 'parent', '1:', 'classid', '1:1', 'htb', 'rate', '8mbit');

@@ -37,7 +37,7 @@ const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 let outside: Linked;
 
 /**
- * What a probe may change: rewritten files, and the bridge's ageing time, which STP shortens when a port
+ * Things that a probe may change: rewritten files, and the bridge's ageing time, which STP shortens when a port
  * leaves.
  */
 const expectedChanges = [/hostsfile|\.told|leases/, / link .*"ifname":"k8s-br0".*"stp_state":1/];

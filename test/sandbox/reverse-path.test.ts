@@ -28,7 +28,7 @@ const ip = (...args: string[]) => execa('ip', args);
 const setFilter = (link: string, value: number) =>
   execa('sysctl', ['-qw', `net.ipv4.conf.${link}.rp_filter=${value}`]);
 
-/** What leaves by the first uplink is answered by the second one. */
+/** Answers to packets of the first uplink come in by the second one. */
 reversePath.before(async () => {
   await installVirlan();
   const outside = await internet();

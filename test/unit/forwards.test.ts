@@ -334,7 +334,7 @@ forwards('forwards in metadata are added and removed, and all else stays as it i
   assert.deepEqual(removeForwards('<machine/>', [a]), { text: '<machine/>', found: [false] });
   for (const broken of ['', '<machine>', '<!DOCTYPE x [<!ENTITY e "x">]><machine>&e;</machine>'])
     assert.throws(() => addForwards(broken, [a]), { code: 'unreadable-xml' });
-  // What is added is what is read.
+  // The elements that are added are those that are read.
   fc.assert(
     fc.property(fc.uniqueArray(anyForward, { selector: formatForward, maxLength: 4 }), list => {
       const { text: written } = addForwards('<machine/>', list);

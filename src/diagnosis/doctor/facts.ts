@@ -77,7 +77,7 @@ export interface ForwardsFacts {
   readonly isStrict: boolean;
 }
 
-/** What a machine answers to a connection to the port of a forward; 'unknown' with UDP. */
+/** The answer of a machine to a connection to the port of a forward; 'unknown' with UDP. */
 export type Answer = 'accepted' | 'refused' | 'none' | 'unknown';
 
 /** One NIC of a machine on one network. */
@@ -99,7 +99,7 @@ export interface NicFacts {
   readonly log: readonly string[] | null;
   /** The answer to ARP for its address: null where it was not asked, `mac: null` without an answer. */
   readonly neighbour: { readonly mac: string | null } | null;
-  /** What the guard has dropped of its frames, the most first; null where there is no guard. */
+  /** The frames that the guard dropped, by reason, the most first; null where there is no guard. */
   readonly dropped: readonly DroppedFrames[] | null;
 }
 
