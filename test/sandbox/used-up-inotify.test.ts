@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { Event } from '../../src/report/event.ts';
@@ -135,12 +136,14 @@ inotify('files of a network that is added when no watch is left are followed', a
   await setLimit('max_user_watches', 0);
   await configure(`${config}[network.k8s-br1]\nstp = no\nsubnet = 192.168.101.0/24\n`);
   await until(async () => /inotify is used up.*max_user_watches/.test(await problems()));
+  const leasesOfNew = '/var/lib/dnsmasq/k8s-br1/leases';
+  await until(() => existsSync(dirname(leasesOfNew)), 10);
   const expires = Math.floor(Date.now() / 1000) + 3600;
   const status = '/var/lib/libvirt/dnsmasq/k8s-br1.status';
   // The new network itself publishes leases while it is established: the first may be noticed by that.
   for (const last of [77, 78, 79]) {
     const ip = `192.168.101.${last}`;
-    appendFileSync('/var/lib/dnsmasq/k8s-br1/leases', `${expires} 52:54:00:00:00:${last} ${ip} * *\n`);
+    appendFileSync(leasesOfNew, `${expires} 52:54:00:00:00:${last} ${ip} * *\n`);
     await until(() => existsSync(status) && readFileSync(status, 'utf8').includes(ip));
   }
 });
