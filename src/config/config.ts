@@ -64,7 +64,7 @@ export interface NetworkConfig {
   readonly hostForwards: boolean;
   readonly firewall: 'auto' | 'nftables' | 'iptables';
   readonly hostAccess: 'minimal' | 'basic' | 'all';
-  /** Those of `host-allow`, and those that `boot` and `tftp` need. */
+  /** Lists the ports that `host-allow` names, and those that `boot` and `tftp` need. */
   readonly hostAllow: readonly PortRange[];
   readonly hostFirewall: 'bridge' | 'strict';
   readonly domain: string;
@@ -97,7 +97,7 @@ export interface NetworkConfig {
 
 /** A `[machine.NAME]` section: settings of a machine whose definition does not have them. */
 export interface MachineSection {
-  /** As libvirt has it. */
+  /** Is the name that libvirt has for the machine. */
   readonly name: string;
   /** Further names, like those in the metadata: names/alias.ts. */
   readonly aliases: readonly string[];

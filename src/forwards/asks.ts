@@ -1,4 +1,5 @@
-// Whether a machine asks for forwards: all that the start of one that does not has to know.
+// Tells whether a machine asks for forwards. A file of its own, so that the start of a machine without any loads
+// nothing else of forwards.
 import type { MachineSection } from '../config/config.ts';
 import { machineNamespace } from '../identity/machine.ts';
 import type { Domain, MetadataElement } from '../libvirt/domain-xml.ts';

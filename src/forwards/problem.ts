@@ -8,7 +8,7 @@ export type ForwardAttribute = 'protocol' | 'port' | 'to' | 'address' | 'from';
 /** A socket of a program of the host that listens, or, with UDP, receives from everybody. */
 export interface Listener {
   readonly protocol: 'tcp' | 'udp';
-  /** As `0.0.0.0` or `::`. */
+  /** Is an address, or `0.0.0.0` or `::` for all. */
   readonly address: string;
   readonly port: number;
   /** Of the socket: /proc/PID/fd/N is a link to `socket:[INODE]`. */
@@ -50,4 +50,12 @@ export type ForwardProblem =
 export interface RefusedForward {
   readonly machine: { readonly name: string; readonly uuid: string };
   readonly problem: ForwardProblem;
+}
+
+/** Returns a text that is equal for equal refusals: it tells a new one from one that was logged before. */
+export function refusalKey({ machine, problem }: RefusedForward): string {
+  // JSON refuses a bigint, which an address of IPv6 is.
+  return JSON.stringify([machine.uuid, problem], (_, value) =>
+    typeof value === 'bigint' ? String(value) : value,
+  );
 }

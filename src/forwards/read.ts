@@ -8,8 +8,7 @@ import type { Domain } from '../libvirt/domain-xml.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { type Candidate, type Chosen, chooseForwards } from './choose.ts';
 import { parseLibvirtPorts, parseListeners } from './listeners.ts';
-import type { RefusedForward } from './problem.ts';
-import { refusedForwardText } from './problem-text.ts';
+import { type RefusedForward, refusalKey } from './problem.ts';
 import {
   type Booting,
   claimsElsewhere,
@@ -74,9 +73,9 @@ export function readForwards(network: NetworkConfig, change: ForwardsChange | nu
  */
 export function recordForwards(bridge: string, reading: ForwardsReading): RefusedForward[] {
   const { claims, booting, refused, record } = reading;
-  const texts = refused.map(refusedForwardText);
-  writeForwardsRecord(bridge, { claims, booting, refused: texts });
-  return refused.filter((_, index) => !record.refused.includes(texts[index] ?? ''));
+  const keys = refused.map(refusalKey);
+  writeForwardsRecord(bridge, { claims, booting, refused: keys });
+  return refused.filter((_, index) => !record.refused.includes(keys[index] ?? ''));
 }
 
 /** Returns the machines that are about to run, without those that libvirt's files show by now. */

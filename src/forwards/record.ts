@@ -3,7 +3,7 @@
 //
 //   {"claims": [{"uuid": "6b4a…", "name": "web", "forward": "tcp/8443:443", "ip": "192.168.100.57"}],
 //    "booting": [{"uuid": "6b4a…", "name": "web", "since": 1795750000000, "forwards": ["tcp/8443:443"], …}],
-//    "refused": ["machine db: …"], "version": 1}
+//    "refused": ["[\"6b4a5c7e-…\",{\"kind\":\"busy\", …}]"], "version": 1}
 import { rmdirSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { formatIp, parseIpv4 } from '../address/ip.ts';

@@ -30,7 +30,7 @@ export interface Wishes {
   readonly keepsMac: boolean;
   readonly ip: Ipv4 | null;
   readonly hostname: string | null;
-  /** As its owner wrote them: hostile, see `parseAlias`. */
+  /** Holds the text that the owner wrote, which is hostile: see `parseAlias`. */
   readonly aliases: readonly string[];
   readonly problems: readonly ReservationProblem[];
 }

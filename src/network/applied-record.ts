@@ -30,7 +30,7 @@ const schema = v.looseObject({
   addresses: v.array(v.string()),
   /** The process of dnsmasq and the index of the bridge that it bound its sockets to. */
   dnsmasq: v.optional(v.nullable(v.looseObject({ pid: v.number(), linkIndex: v.number() })), null),
-  /** Whether the rules translate the addresses of machines; null if it is not known. */
+  /** Says whether the rules translate the addresses of machines; null if it is not known. */
   treatment: v.optional(v.nullable(v.looseObject({ subnet: v.string(), isTranslated: v.boolean() })), null),
   /** The guard's table, and the lines without elements that the kernel listed right after loading. */
   guard: v.optional(v.nullable(v.looseObject({ table: v.string(), listing: v.array(v.string()) })), null),

@@ -5,8 +5,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { availableBackends, chooseBackend } from '../firewall/backends.ts';
 import { compareTranslations } from '../firewall/translation.ts';
 import { translationsOfClaims } from '../forwards/choose.ts';
-import type { RefusedForward } from '../forwards/problem.ts';
-import { refusedForwardText } from '../forwards/problem-text.ts';
+import { type RefusedForward, refusalKey } from '../forwards/problem.ts';
 import { type ForwardsChange, readForwards, recordForwards } from '../forwards/read.ts';
 import { system } from '../system/system.ts';
 import { isTakenDown, readApplied } from './applied-record.ts';
@@ -21,7 +20,7 @@ export interface ChangedForwards extends Applied {
 /** Returns whether the forwards of a network are not those that the record has. */
 export function areForwardsDue(network: NetworkConfig): boolean {
   const { claims, refused, booting, record } = readForwards(network);
-  return !isDeepStrictEqual(record, { claims, booting, refused: refused.map(refusedForwardText) });
+  return !isDeepStrictEqual(record, { claims, booting, refused: refused.map(refusalKey) });
 }
 
 /**

@@ -189,7 +189,7 @@ export type DesiredReservations =
 
 /** The treatment of machines' addresses in packets to the outside. */
 export interface Treatment {
-  /** As `NETWORK/LENGTH`. */
+  /** Has the form `NETWORK/LENGTH`. */
   readonly subnet: string;
   /** True if they become that of the host. */
   readonly isTranslated: boolean;

@@ -18,7 +18,7 @@ export function changeEvents(
   return [
     ...(told.length === 0 ? [] : [{ kind, network: name, done: told, units }]),
     ...failed.map(each => ({ kind: 'step-failed', network: name, failed: each }) as const),
-    // Those of forwards are logged once, however often the host is compared.
+    // Refused forwards have events of their own, so that each is logged once, however often the host is compared.
     ...warnings
       .filter(warning => warning.kind !== 'forward-refused')
       .map(warning => ({ kind: 'network-warning', network: name, warning }) as const),
