@@ -1,19 +1,49 @@
 // run.mjs [--jobs N] [--limit SECONDS] [NAMEPART...]: runs the sandbox tests whose file name has a NAMEPART.
 // Each *.test.ts runs in a private host of its own; each *.test.mjs observes private hosts from outside.
 import { readdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
 
+// Most of a test's time is waiting: one job more than there are cores.
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { jobs: { type: 'string', default: '2' }, limit: { type: 'string', default: '480' } },
+  options: {
+    jobs: { type: 'string', default: String(availableParallelism() + 1) },
+    limit: { type: 'string', default: '480' },
+  },
 });
 const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/sandbox`;
 
-const files = readdirSync(import.meta.dirname)
-  .filter(file => /\.test\.(ts|mjs)$/.test(file))
-  .filter(file => wanted.length === 0 || wanted.some(part => file.includes(part)));
+/** Files that take the longest, which begin first, so that no core is idle at the end. */
+const longest = [
+  'probe-again.test.ts',
+  'doctor.test.ts',
+  'libvirt-clients.test.ts',
+  'machines.test.ts',
+  'netboot.test.ts',
+  'libvirt-rpc.test.ts',
+  'firewalls.test.ts',
+  'install.test.ts',
+  'unknown-chains.test.ts',
+  'kubernetes.test.ts',
+  'soak.test.ts',
+];
+
+/**
+ * Files that run alone: two measure durations, and the third searches for namespaces that remain, whose
+ * numbers the kernel reuses at once for the next private host.
+ */
+const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
+
+const all = readdirSync(import.meta.dirname).filter(file => /\.test\.(ts|mjs)$/.test(file));
+const unknown = [...longest, ...alone].filter(file => !all.includes(file));
+if (unknown.length > 0) throw new Error(`run.mjs names files that do not exist: ${unknown.join(', ')}`);
+
+const files = all
+  .filter(file => wanted.length === 0 || wanted.some(part => file.includes(part)))
+  .sort((a, b) => Number(longest.includes(b)) - Number(longest.includes(a)));
 
 const inside = files.filter(file => file.endsWith('.ts'));
 await bundle(
@@ -24,12 +54,6 @@ await bundle(
 function commandFor(file) {
   return file.endsWith('.ts') ? inPrivateHost(file, built) : ['node', `test/sandbox/${file}`];
 }
-
-/**
- * Files that run alone: two measure durations, and the third searches for namespaces that remain, whose
- * numbers the kernel reuses at once for the next private host.
- */
-const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
 
 const totals = { passed: 0, failed: 0 };
 async function work(queue) {
