@@ -2,6 +2,7 @@
 //   <domain><name>web</name><uuid>6b4a5c7e-…</uuid><metadata>…</metadata>
 //     <devices><interface type='bridge'><mac address='52:54:00:c5:f2:a7'/><source bridge='k8s-br0'/></interface>…
 import { type Mac, parseMac } from '../address/mac.ts';
+import { VirlanError } from '../errors.ts';
 import { uuidForm } from '../names/uuid.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
@@ -50,6 +51,13 @@ const maxElementsKept = 1000;
 
 /** The root of a running domain's file below /run/libvirt/qemu. */
 const statusRoot = /^domstatus\//;
+
+/** Reads a domain's XML as libvirt gives it. Throws VirlanError 'unreadable-xml'. */
+export function readDomain(xml: string): Domain {
+  const domain = parseDomain(xml);
+  if (domain.ok) return domain.value;
+  throw new VirlanError('unreadable-xml', `libvirt's XML of a domain cannot be read: ${domain.error}`);
+}
 
 /** Reads a domain's XML, or the `<domstatus>` file of a running one. Never throws, whatever the text. */
 export function parseDomain(xml: string): Result<Domain> {

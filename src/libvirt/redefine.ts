@@ -3,8 +3,7 @@
 
 import { type Domain, DomainXml, ErrorCode, type LibvirtClient, LibvirtError } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
-import { VirlanError } from '../errors.ts';
-import { parseDomain } from './domain-xml.ts';
+import { readDomain } from './domain-xml.ts';
 import { replaceMacs } from './replace-mac.ts';
 
 /** Flags for XML that is complete, passwords included, as a redefinition needs it. */
@@ -60,7 +59,6 @@ async function runsWithOthers(
   macs: ReadonlyMap<number, Mac>,
 ): Promise<boolean> {
   if (!(await client.domainIsActive(domain))) return false;
-  const live = parseDomain(await client.domainGetXmlDesc(domain));
-  if (!live.ok) throw new VirlanError('unreadable-xml', `libvirt's XML cannot be read: ${live.error}`);
-  return [...macs].some(([place, mac]) => live.value.nics[place]?.mac !== mac);
+  const live = readDomain(await client.domainGetXmlDesc(domain));
+  return [...macs].some(([place, mac]) => live.nics[place]?.mac !== mac);
 }

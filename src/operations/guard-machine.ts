@@ -1,12 +1,12 @@
 // Guards a machine that is about to run, and forgets one that has stopped.
 import { writeFileSync } from 'node:fs';
 import type { Config, NetworkConfig } from '../config/config.ts';
-import { CommandError, VirlanError } from '../errors.ts';
+import { CommandError } from '../errors.ts';
 import { belongingElements, tapElements } from '../guard/elements.ts';
 import { bindTap, linkIndex, unbindMachine } from '../guard/guard.ts';
 import { type MachineTap, machineTaps } from '../guard/taps.ts';
 import { readLedger } from '../identity/store.ts';
-import { type Domain, parseDomain } from '../libvirt/domain-xml.ts';
+import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
 import { readApplied } from '../network/applied-record.ts';
 import { guardedPortMask } from '../network/state.ts';
 import type { Event } from '../report/event.ts';
@@ -45,12 +45,6 @@ export async function guardMachine(xml: string, { networks }: Config): Promise<H
 export async function releaseMachine(xml: string): Promise<HookOutcome> {
   await unbindMachine(readDomain(xml).uuid);
   return { events: [], abort: null };
-}
-
-function readDomain(xml: string): Domain {
-  const domain = parseDomain(xml);
-  if (domain.ok) return domain.value;
-  throw new VirlanError('unreadable-xml', `libvirt passed a domain that cannot be read: ${domain.error}`);
 }
 
 async function guardOn(network: NetworkConfig, domain: Domain): Promise<Event[]> {

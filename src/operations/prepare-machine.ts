@@ -7,7 +7,7 @@ import { asksForForwards } from '../forwards/asks.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
-import { type Domain, parseDomain } from '../libvirt/domain-xml.ts';
+import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
@@ -18,23 +18,21 @@ const networkLockTimeoutSeconds = 5;
  * Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read.
  */
 export async function prepareMachine(xml: string, { networks }: Config): Promise<HookOutcome> {
-  const domain = parseDomain(xml);
-  if (!domain.ok)
-    throw new VirlanError('unreadable-xml', `libvirt passed a domain that cannot be read: ${domain.error}`);
+  const domain = readDomain(xml);
   const events: Event[] = [];
   let abort: Error | null = null;
   let hasForwards = false;
   for (const network of networks) {
-    const needsNetworks = domain.value.nics.some(nic => nic.network !== null && nic.network !== network.name);
+    const needsNetworks = domain.nics.some(nic => nic.network !== null && nic.network !== network.name);
     const passThrough = needsNetworks
       ? passThroughNetworks(network.name, network.bridge)
       : new Set([network.name]);
-    const machine = machineOn(network.bridge, passThrough, domain.value);
+    const machine = machineOn(network.bridge, passThrough, domain);
     if (machine.macs.length === 0) continue;
     try {
       events.push(...(await prepareOn(network, machine)));
       // All forwards of a machine are on its first network.
-      if (!hasForwards) events.push(...(await openForwards(network, domain.value)));
+      if (!hasForwards) events.push(...(await openForwards(network, domain)));
       hasForwards = true;
     } catch (cause) {
       const { name, uuid } = machine;

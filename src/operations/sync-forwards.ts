@@ -1,10 +1,9 @@
 // Opens and closes forwards as machines start, change and stop.
 import type { Config, NetworkConfig } from '../config/config.ts';
-import { VirlanError } from '../errors.ts';
 import type { ForwardsChange } from '../forwards/read.ts';
 import { readForwardsRecord } from '../forwards/record.ts';
 import { forwardWishes } from '../forwards/wishes.ts';
-import { type Domain, parseDomain } from '../libvirt/domain-xml.ts';
+import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
 import { withNetworkLock } from '../network/establish.ts';
 import { areForwardsDue, changeForwards } from '../network/forwards.ts';
 import type { NetworkEvent } from '../report/event.ts';
@@ -30,10 +29,8 @@ export function openForwards(
  * VirlanError when the XML cannot be read.
  */
 export async function endForwards(xml: string, { networks }: Config): Promise<HookOutcome> {
-  const domain = parseDomain(xml);
-  if (!domain.ok)
-    throw new VirlanError('unreadable-xml', `libvirt passed a domain that cannot be read: ${domain.error}`);
-  const { uuid } = domain.value;
+  const domain = readDomain(xml);
+  const { uuid } = domain;
   const events: NetworkEvent[] = [];
   for (const network of networks.filter(({ bridge }) => hasForwards(bridge, uuid)))
     events.push(...(await change(network, { ended: uuid }, endLockTimeoutSeconds)));

@@ -1,16 +1,8 @@
 // Domains as the watcher reads them from libvirt. Pure.
 import type { Mac } from '../address/mac.ts';
-import { VirlanError } from '../errors.ts';
 import { machineNamespace } from '../identity/machine.ts';
-import { type Domain, parseDomain } from '../libvirt/domain-xml.ts';
+import type { Domain } from '../libvirt/domain-xml.ts';
 import type { MachineId } from '../report/event.ts';
-
-/** Throws VirlanError 'unreadable-xml'. */
-export function readDomain(xml: string): Domain {
-  const parsed = parseDomain(xml);
-  if (parsed.ok) return parsed.value;
-  throw new VirlanError('unreadable-xml', `libvirt's XML cannot be read: ${parsed.error}`);
-}
 
 export function idOf({ name, uuid }: MachineId): MachineId {
   return { name, uuid };

@@ -17,13 +17,13 @@ import { decide } from '../identity/decision.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
 import { readDecisionInput, readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
-import { type Domain as DomainXml, parseDomain } from '../libvirt/domain-xml.ts';
+import { type Domain as DomainXml, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
 import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event, MachineId } from '../report/event.ts';
-import { idOf, macsOf, readDomain, rehearsalXml } from './domains.ts';
+import { idOf, macsOf, rehearsalXml } from './domains.ts';
 import { FightLimiter } from './fight-limiter.ts';
 import { type Due, reserveDue } from './reserve-due.ts';
 
