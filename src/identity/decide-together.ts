@@ -1,9 +1,8 @@
 // Decides about several machines, one after the other, each with what was decided about those before it. Pure.
 import type { NetworkConfig } from '../config/config.ts';
 import type { Hostsfile } from '../dnsmasq/hostsfile.ts';
-import { formatNames } from '../dnsmasq/names.ts';
 import type { Moment } from './context.ts';
-import { type DecisionInput, decide } from './decision.ts';
+import { changedFiles, type DecisionInput, decideEntries } from './decision.ts';
 import type { Ledger } from './ledger.ts';
 import type { Machine } from './machine.ts';
 import type { Reserved } from './reserve.ts';
@@ -32,23 +31,13 @@ export function decideTogether(
   reading: DecisionInput,
   now: Date,
 ): Decisions {
-  let decisions: Decisions = { reading, reserved: [], ledger: reading.ledger, hostsfile: null, names: null };
+  const decided: { machine: Machine; reserved: Reserved }[] = [];
+  let { ledger } = reading;
   for (const { machine, moment } of requests) {
-    const { reserved, ledger, hostsfile, names } = decisions;
-    const input = {
-      ...reading,
-      ledger,
-      hostsfile: hostsfile ?? reading.hostsfile,
-      names: names === null ? reading.names : formatNames(names),
-    };
-    const next = decide(network, machine, moment, input, now);
-    decisions = {
-      reading,
-      reserved: [...reserved, next.reserved],
-      ledger: next.reserved.ledger,
-      hostsfile: next.hostsfile ?? hostsfile,
-      names: next.names ?? names,
-    };
+    const reserved = decideEntries(network, machine, moment, { ...reading, ledger }, now);
+    ({ ledger } = reserved);
+    decided.push({ machine, reserved });
   }
-  return decisions;
+  const files = changedFiles(network, reading, decided);
+  return { reading, reserved: decided.map(({ reserved }) => reserved), ledger, ...files };
 }

@@ -16,7 +16,7 @@ import {
 import { isCurrent, type Lease, type PromisedAddress } from '../dnsmasq/leases.ts';
 import { type NamedAddress, nameLines, withNames } from '../dnsmasq/names.ts';
 import { isWildcard, wildcardName } from '../names/alias.ts';
-import type { Moment } from './context.ts';
+import { isSameNic, type Moment } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
@@ -56,39 +56,54 @@ export function decide(
   network: NetworkConfig,
   machine: Machine,
   moment: Moment,
-  { ledger, hostsfile, names, ...rest }: DecisionInput,
+  input: DecisionInput,
   now: Date,
 ): Decision {
-  const byHand = handLines(hostsfile);
-  const reserved = reserve(ledger, machine, moment, { network, byHand, ...rest, now });
-  const claimed = [...byHand, ...fixedLines(network.hosts)];
-  const lines = [...reserved.entries, ...reserved.displaced].flatMap(
-    entry => reservationOf(entry, claimed) ?? [],
-  );
-  return {
-    reserved,
-    hostsfile: withReservation(hostsfile, lines),
-    names: changedNames(network, machine, { ledger, names }, reserved, claimed),
-  };
+  const reserved = decideEntries(network, machine, moment, input, now);
+  return { reserved, ...changedFiles(network, input, [{ machine, reserved }]) };
+}
+
+/** Decides on the entries alone. Throws as `decide`. */
+export function decideEntries(
+  network: NetworkConfig,
+  machine: Machine,
+  moment: Moment,
+  { ledger, hostsfile, names: _, ...rest }: DecisionInput,
+  now: Date,
+): Reserved {
+  return reserve(ledger, machine, moment, { network, byHand: handLines(hostsfile), ...rest, now });
 }
 
 /**
- * Returns the lines of the file of names after a reservation; null when nothing changes. Only the lines of
- * the machine, of those that lost something to it and of its predecessors are compared: ten thousand others
- * cost nothing.
+ * Returns the hostsfile and the lines of the file of names after decisions about machines, each with the ledger
+ * of the one before; null for a file that needs no change. Only the lines of these machines, of those that lost
+ * something to them and of their predecessors are compared: ten thousand others cost nothing.
  */
-function changedNames(
-  { name }: Pick<ReservedNetwork, 'name'>,
-  machine: Machine,
-  { ledger, names }: Pick<DecisionInput, 'ledger' | 'names'>,
-  { entries, displaced, ledger: after }: Reserved,
-  claimed: readonly HandLine[],
-): string[] | null {
-  const predecessors = ledger.named(name, machine.name);
-  const machines = new Set([...entries, ...displaced, ...predecessors].map(({ uuid }) => uuid));
+export function changedFiles(
+  { name, hosts }: Pick<ReservedNetwork, 'name' | 'hosts'>,
+  { ledger, hostsfile, names }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'names'>,
+  decided: readonly { readonly machine: Machine; readonly reserved: Reserved }[],
+): Pick<Decision, 'hostsfile' | 'names'> {
+  const claimed = [...handLines(hostsfile), ...fixedLines(hosts)];
+  const after = decided.at(-1)?.reserved.ledger ?? ledger;
+  const changed = decided.flatMap(({ reserved }) => [...reserved.entries, ...reserved.displaced]);
+  const predecessors = decided.flatMap(({ machine }) => ledger.named(name, machine.name));
+  const machines = new Set([...changed, ...predecessors].map(({ uuid }) => uuid));
   const namedIn = (each: Ledger) =>
     [...machines].flatMap(uuid => each.ofMachine(name, uuid).flatMap(entry => namesOf(entry, claimed) ?? []));
-  return withNames(names, namedIn(ledger), namedIn(after));
+  const lines = latestOf(changed, after).flatMap(entry => reservationOf(entry, claimed) ?? []);
+  return {
+    hostsfile: withReservation(hostsfile, lines),
+    names: withNames(names, namedIn(ledger), namedIn(after)),
+  };
+}
+
+/** Returns each of some entries once, as it is in a ledger: a later decision may have changed it again. */
+function latestOf(entries: readonly LedgerEntry[], ledger: Ledger): LedgerEntry[] {
+  const latest = entries.map(
+    entry => ledger.ofMachine(entry.network, entry.uuid).find(each => isSameNic(each, entry)) ?? null,
+  );
+  return [...new Set(latest)].filter(entry => entry !== null);
 }
 
 /** Returns the names of an entry's address; null when it has no line in the hostsfile. */
