@@ -3,8 +3,8 @@
 import type { Family } from '../address/ip.ts';
 import type { System } from '../system/system.ts';
 import type { IptablesTable } from './iptables-tables.ts';
+import type { Ruleset } from './rule.ts';
 import type { RulesReader } from './rules-reader.ts';
-import type { Ruleset } from './ruleset.ts';
 import type { Translation, TranslationsChange } from './translation.ts';
 
 export type BackendName = 'nftables' | 'iptables';

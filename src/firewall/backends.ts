@@ -5,7 +5,7 @@ import { CommandError, VirlanError } from '../errors.ts';
 import type { Backend, BackendName, Lacking, RulesScript } from './backend.ts';
 import { iptables } from './iptables.ts';
 import { nftables } from './nftables.ts';
-import type { Ruleset } from './ruleset.ts';
+import type { Ruleset } from './rule.ts';
 
 export const backends: Readonly<Record<BackendName, Backend>> = { nftables, iptables };
 

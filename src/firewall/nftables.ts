@@ -9,8 +9,8 @@ import { formatSpan, parseClients, parsePortSpan } from '../config/forward.ts';
 import { CommandError } from '../errors.ts';
 import type { Backend, Listing, RulesPlace } from './backend.ts';
 import { checksumScript } from './iptables.ts';
+import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
 import { nftFamily } from './rules-reader.ts';
-import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './ruleset.ts';
 import type { Translation, TranslationsChange } from './translation.ts';
 
 export const nftables: Backend = {

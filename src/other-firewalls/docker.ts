@@ -1,6 +1,6 @@
 // Docker: drops forwarded packets that no rule accepts (policy DROP of FORWARD) and keeps what it finds in
 // its chain DOCKER-USER. https://docs.docker.com/engine/network/firewall-iptables/
-import { renderRule } from '../firewall/iptables.ts';
+import { renderRule } from '../firewall/iptables-rule.ts';
 import { changeRules, lostJump, markedRules, marking } from './iptables-rules.ts';
 import { type Chain, dropsByPolicy, isIptablesBuiltin, type OtherFirewallsReading } from './model.ts';
 import type { OtherFirewall } from './other-firewall.ts';

@@ -2,7 +2,7 @@
 // another program from dropping a packet, so machines need rules in that program's firewall too. One file
 // implements one program.
 import type { BackendName } from '../firewall/backend.ts';
-import type { Ruleset } from '../firewall/ruleset.ts';
+import type { Ruleset } from '../firewall/rule.ts';
 import type { System } from '../system/system.ts';
 import type { Chain, OtherFirewallName, OtherFirewallsReading, RuleOf } from './model.ts';
 

@@ -1,6 +1,6 @@
 // All firewalls of other programs that virlan extends, and the operations on all of them.
 import type { BackendName } from '../firewall/backend.ts';
-import type { Ruleset } from '../firewall/ruleset.ts';
+import type { Ruleset } from '../firewall/rule.ts';
 import type { System } from '../system/system.ts';
 import { docker } from './docker.ts';
 import { firewalld } from './firewalld.ts';

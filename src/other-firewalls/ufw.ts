@@ -4,8 +4,8 @@
 //   ### tuple ### allow udp 53 0.0.0.0/0 any 0.0.0.0/0 in_k8s-br0 comment=7669726c616e2d6b38732d627230
 import { formatPrefix } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
-import { portLists } from '../firewall/iptables.ts';
-import type { Ports, PrefixMatch, Rule, Ruleset } from '../firewall/ruleset.ts';
+import { portLists } from '../firewall/iptables-rule.ts';
+import type { Ports, PrefixMatch, Rule, Ruleset } from '../firewall/rule.ts';
 import type { System } from '../system/system.ts';
 import { changeRules, type IptablesRule, lostJump, markedRules } from './iptables-rules.ts';
 import {

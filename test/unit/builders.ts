@@ -4,7 +4,8 @@ import { type Family, type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { makeRuleset, type Ruleset, waysOut } from '../../src/firewall/ruleset.ts';
+import type { Ruleset } from '../../src/firewall/rule.ts';
+import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 

@@ -67,7 +67,10 @@ together('machines with the same name or MAC, several NICs or too few addresses:
   assert.deepEqual(all.ledger.entries(), state.ledger.entries());
   assert(all.hostsfile !== null && all.names !== null);
   // The order of lines means nothing to dnsmasq: each address has one.
-  assert.deepEqual(sortedLines(formatHostsfile(all.hostsfile)), sortedLines(formatHostsfile(state.hostsfile)));
+  assert.deepEqual(
+    sortedLines(formatHostsfile(all.hostsfile)),
+    sortedLines(formatHostsfile(state.hostsfile)),
+  );
   assert.deepEqual(sortedLines(formatNames(all.names)), sortedLines(state.names));
   const addresses = single.flat().flatMap(({ ip }) => (ip === null ? [] : [ip]));
   assert.equal(new Set(addresses).size, addresses.length);
