@@ -1,6 +1,7 @@
 // Reads a command line: `virlan ip web --nic 1` is a command, an operand and the value of an option.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { messageOf, VirlanError } from '../errors.ts';
+import { adviceFor } from '../names/nearest.ts';
 import {
   type Command,
   commands,
@@ -33,8 +34,7 @@ export function parseCommandLine(argv: readonly string[]): Request {
   if (given('version') === true) return { kind: 'version' };
   if (name === 'help') return { kind: 'help', command: findCommand(operands[0]) };
   const command = findCommand(name);
-  if (command === null && name !== undefined)
-    throw new VirlanError('usage', `there is no command ${JSON.stringify(name)}: see "virlan --help"`);
+  if (command === null && name !== undefined) throw unknownCommand(name);
   if (given('help') === true) return { kind: 'help', command };
   if (command === null) throw new VirlanError('usage', 'a command is missing: see "virlan --help"');
 
@@ -65,10 +65,40 @@ function splitArguments(argv: readonly string[]) {
     const { values, positionals } = parseArgs({ args: [...argv], options: config, allowPositionals: true });
     return { given: (name: OptionName): Given => values[options[name].flag], positionals };
   } catch (error) {
+    const unknown = findUnknownOption(argv, config);
+    if (unknown !== null) {
+      const known = Object.keys(config).map(flag => `--${flag}`);
+      const message = `there is no option ${unknown}: ${adviceFor(unknown, known, 'virlan --help')}`;
+      throw new VirlanError('usage', message, { cause: error });
+    }
     // The first sentence names the problem; Node's advice after it does not fit virlan.
     const [first] = messageOf(error).split('. ');
     throw new VirlanError('usage', `${first}: see "virlan --help"`, { cause: error });
   }
+}
+
+/** Returns the first option that virlan does not have, as it is written; null if it has all. */
+function findUnknownOption(
+  argv: readonly string[],
+  known: NonNullable<ParseArgsConfig['options']>,
+): string | null {
+  const { tokens } = parseArgs({
+    args: [...argv],
+    options: known,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  });
+  const unknown = tokens.find(token => token.kind === 'option' && known[token.name] === undefined);
+  return unknown?.kind === 'option' ? unknown.rawName : null;
+}
+
+function unknownCommand(name: string): VirlanError {
+  const names = commands.map(command => command.name);
+  return new VirlanError(
+    'usage',
+    `there is no command ${JSON.stringify(name)}: ${adviceFor(name, names, 'virlan --help')}`,
+  );
 }
 
 function findCommand(name: string | undefined): Command | null {

@@ -120,7 +120,8 @@ export type DroppedFrames = Omit<Denied, 'tap'> & {
 
 /** Details about one machine and its NICs. `machine` is its name: hostile. */
 export interface MachineDetails {
-  'machine-unknown': { readonly machine: string };
+  /** `nearest` is the name that was probably meant; null where none is similar. */
+  'machine-unknown': { readonly machine: string; readonly nearest: string | null };
   'machine-shut-off': { readonly machine: string };
   'machine-runs': None;
   /** `was`: the MAC that virlan replaced by this one; null when it replaced none. */

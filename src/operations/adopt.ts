@@ -1,8 +1,8 @@
 // Lets virlan change the MAC of a machine that has booted.
 import type { Config } from '../config/config.ts';
-import { VirlanError } from '../errors.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
-import { changeLedger } from '../identity/store.ts';
+import { changeLedger, readLedger } from '../identity/store.ts';
+import { unknownMachine } from './unknown-machine.ts';
 
 /**
  * Marks the MACs that a machine's owner chose as due to become the formula's, which they do while the machine
@@ -21,8 +21,10 @@ export async function adoptMachine({ networks }: Config, name: string): Promise<
     return { ledger: changed, result: known };
   });
   if (entries.length > 0) return entries;
-  throw new VirlanError(
-    'unknown-machine',
-    `there is no machine ${JSON.stringify(name)} whose MAC virlan may change: see "virlan status"`,
-  );
+  const names = changeable.map(network => network.name);
+  const known = readLedger()
+    .present()
+    .filter(({ network }) => names.includes(network));
+  const problem = `there is no machine ${JSON.stringify(name)} whose MAC virlan may change`;
+  throw unknownMachine(problem, name, known, 'virlan status');
 }

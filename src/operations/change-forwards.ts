@@ -4,7 +4,9 @@ import { type Forward, formatForward } from '../config/forward.ts';
 import { VirlanError } from '../errors.ts';
 import { addForwards, removeForwards } from '../forwards/metadata.ts';
 import { machineNamespace } from '../identity/machine.ts';
+import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { withLibvirt } from '../libvirt-networks/network-calls.ts';
+import { unknownMachine } from './unknown-machine.ts';
 
 /** The prefix of the namespace in the definition. */
 const prefix = 'virlan';
@@ -33,8 +35,9 @@ async function changeBy(
 ): Promise<boolean> {
   const domain = await client.domainLookupByName(name).catch((cause: Error) => {
     if (!isNoDomain(cause)) throw cause;
-    const message = `there is no machine ${JSON.stringify(name)}: see "virsh list --all"`;
-    throw new VirlanError('unknown-machine', message, { cause });
+    const problem = `there is no machine ${JSON.stringify(name)}`;
+    const known = [...runningDomains(), ...definedDomains()];
+    throw unknownMachine(problem, name, known, 'virsh list --all', { cause });
   });
   const [isActive, isPersistent] = await Promise.all([
     client.domainIsActive(domain),

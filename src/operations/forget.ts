@@ -2,8 +2,9 @@
 import type { Config } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
-import { changeLedger, syncReservations } from '../identity/store.ts';
+import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
+import { unknownMachine } from './unknown-machine.ts';
 
 /**
  * Removes the entries of the machines of a name from the ledger and the hostsfiles, and returns them. Throws
@@ -19,8 +20,8 @@ export async function forgetMachine({ networks }: Config, name: string): Promise
     return { ledger: entries.reduce((rest, entry) => rest.replace(entry, null), ledger), result: entries };
   });
   if (dropped.length === 0) {
-    const message = `there is no reservation of a machine ${JSON.stringify(name)}: see "virlan status"`;
-    throw new VirlanError('unknown-machine', message);
+    const problem = `there is no reservation of a machine ${JSON.stringify(name)}`;
+    throw unknownMachine(problem, name, readLedger().entries(), 'virlan status');
   }
   for (const network of networks.filter(({ name: on }) => dropped.some(entry => entry.network === on))) {
     await syncReservations(network);

@@ -66,7 +66,9 @@ commandLine('an invalid command line is a usage error that names the correct for
   const cases: [line: string, message: RegExp][] = [
     ['', /^a command is missing: see "virlan --help"$/],
     ['--json', /^a command is missing/],
-    ['uup', /^there is no command "uup": see "virlan --help"$/],
+    ['uup', /^there is no command "uup": did you mean "up"\? See "virlan --help"$/],
+    ['statsu', /^there is no command "statsu": did you mean "status"\?/],
+    ['frobnicate', /^there is no command "frobnicate": see "virlan --help"$/],
     ['uup --help', /^there is no command "uup"/],
     ['mac', /^mac needs a name; usage: virlan mac NAME$/],
     ['mac a b', /^mac: unexpected argument "b"; usage: virlan mac NAME$/],
@@ -81,10 +83,12 @@ commandLine('an invalid command line is a usage error that names the correct for
     ['mac a --nic x', /^--nic "x" is not a number from 0 to 999$/],
     ['mac a --nic=-1', /^--nic "-1" is not a number/],
     ['mac a --nic 1000', /^--nic "1000" is not a number/],
-    ['up --nonsense', /^Unknown option '--nonsense': see "virlan --help"$/],
+    ['up --nonsense', /^there is no option --nonsense: see "virlan --help"$/],
+    ['status --jsno', /^there is no option --jsno: did you mean "--json"\? See "virlan --help"$/],
+    ['status --jsno=x', /^there is no option --jsno: did you mean "--json"/],
     ['up --config', /^Option '--config <value>' argument missing: see/],
     ['up --json=x', /^Option '--json' does not take an argument: see/],
-    ['mac -x', /^Unknown option '-x': see/],
+    ['mac -x', /^there is no option -x: see/],
   ];
   for (const [line, message] of cases) {
     assert.throws(

@@ -506,6 +506,7 @@ const noForwards: MachineFacts['forwards'] = { active: [], refused: [], hasConnt
 const machine: MachineFacts = {
   name: 'web',
   state: 'running',
+  nearest: null,
   elsewhere: [],
   nics: [nic],
   forwards: noForwards,
@@ -524,7 +525,8 @@ doctor('a machine that is unknown, shut off, or without a NIC on the network is 
     problemOf(judgeMachine({ ...machine, ...facts }))?.detail ?? null;
   assert.equal(detailOf({}), null);
   assert.deepEqual(detailOf({ state: 'shut off' }), { kind: 'machine-shut-off', machine: 'web' });
-  assert.deepEqual(detailOf({ state: 'unknown', nics: [] }), { kind: 'machine-unknown', machine: 'web' });
+  const unknown = { state: 'unknown', nearest: 'wen', nics: [] } as const;
+  assert.deepEqual(detailOf(unknown), { kind: 'machine-unknown', machine: 'web', nearest: 'wen' });
   assert.deepEqual(detailOf({ nics: [] }), { kind: 'no-nic', machine: 'web' });
   const places = [{ kind: 'network', name: 'default' } as const];
   assert.deepEqual(detailOf({ nics: [], elsewhere: places }), {

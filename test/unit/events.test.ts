@@ -140,7 +140,7 @@ const all = [
   {
     kind: 'probed',
     network: 'lan',
-    result: { kind: 'failed', detail: { kind: 'machine-unknown', machine: 'web' } },
+    result: { kind: 'failed', detail: { kind: 'machine-unknown', machine: 'web', nearest: null } },
   },
   { kind: 'forwards-changed', network: 'lan', done: [start] },
   {

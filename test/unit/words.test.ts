@@ -109,7 +109,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { dev, gateway: nextHop },
     { dev: 'ppp0', gateway: null },
   ],
-  'machine-unknown': [{ machine }],
+  'machine-unknown': [
+    { machine, nearest: null },
+    { machine: 'wbe', nearest: machine },
+  ],
   'machine-shut-off': [{ machine }, { machine: "x'; reboot" }],
   'machine-runs': [{}],
   'nics-found': [

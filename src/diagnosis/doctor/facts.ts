@@ -61,6 +61,8 @@ export type SharedMac = NetworkDetails['mac-shared'];
 export interface MachineFacts {
   readonly name: string;
   readonly state: 'running' | 'shut off' | 'unknown';
+  /** Of an unknown machine, the name that was probably meant; null where none is similar. */
+  readonly nearest: string | null;
   /** The places of its NICs that are not on a network of virlan. */
   readonly elsewhere: readonly OtherPlace[];
   readonly nics: readonly NicFacts[];

@@ -16,10 +16,10 @@ const stages = [
 
 /** Judges whether a machine exists, runs, and has a NIC on a network of virlan's. */
 export function judgeMachine(facts: MachineFacts): Finding[] {
-  const { name: machine, state } = facts;
+  const { name: machine, state, nearest } = facts;
   switch (state) {
     case 'unknown':
-      return [fail('machine', { kind: 'machine-unknown', machine })];
+      return [fail('machine', { kind: 'machine-unknown', machine, nearest })];
     case 'shut off':
       return [fail('machine', { kind: 'machine-shut-off', machine }), judgeNics(facts)];
     case 'running':

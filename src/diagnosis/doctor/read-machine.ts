@@ -16,6 +16,7 @@ import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLeases, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
+import { nearestName } from '../../names/nearest.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbour } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
@@ -28,9 +29,14 @@ const arpTimeoutMs = 1500;
 
 /** Reads the facts about the machine of this name. */
 export async function readMachineFacts(name: string, { networks }: Config): Promise<MachineFacts> {
-  const running = runningDomains().find(domain => domain.name === name);
-  const domain = running ?? definedDomains().find(other => other.name === name);
-  if (domain === undefined) return { name, state: 'unknown', elsewhere: [], nics: [], forwards: noForwards };
+  const [allRunning, allDefined] = [runningDomains(), definedDomains()];
+  const running = allRunning.find(domain => domain.name === name);
+  const domain = running ?? allDefined.find(other => other.name === name);
+  if (domain === undefined) {
+    const known = [...allRunning, ...allDefined].map(each => each.name);
+    const nearest = nearestName(name, known);
+    return { name, state: 'unknown', nearest, elsewhere: [], nics: [], forwards: noForwards };
+  }
   const onNetworks = networks.flatMap(network => {
     const passThrough = passThroughNetworks(network.name, network.bridge);
     return machineOn(network.bridge, passThrough, domain).macs.map(mac => ({ network, mac }));
@@ -39,6 +45,7 @@ export async function readMachineFacts(name: string, { networks }: Config): Prom
   return {
     name,
     state: running === undefined ? 'shut off' : 'running',
+    nearest: null,
     elsewhere: elsewhere.map(placeOf),
     nics: await Promise.all(onNetworks.map(({ network, mac }) => readNicFacts(network, domain, mac))),
     forwards: running === undefined ? noForwards : await readForwardsFacts(domain.uuid, networks),

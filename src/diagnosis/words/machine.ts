@@ -11,7 +11,10 @@ import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 export const machineWords: Words<keyof MachineDetails> = {
   'machine-unknown': {
-    seen: ({ machine }) => `libvirt has no machine ${quoted(machine)}`,
+    seen: ({ machine, nearest }) => {
+      const advice = nearest === null ? '' : `; the nearest name is ${quoted(nearest)}`;
+      return `libvirt has no machine ${quoted(machine)}${advice}`;
+    },
     fix: () => showsMore('virsh list --all'),
   },
   'machine-shut-off': {
