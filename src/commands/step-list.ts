@@ -2,6 +2,7 @@
 import { formatIp } from '../address/ip.ts';
 import { style } from '../cli/terminal.ts';
 import { translationText } from '../firewall/translation.ts';
+import { type Elements, setNames } from '../guard/elements.ts';
 import type { LinkAddress } from '../network/state.ts';
 import type { Description } from '../network/step-text.ts';
 import { describeStep, type Step } from '../network/steps.ts';
@@ -34,6 +35,25 @@ export function stepJson(step: Step): object {
     const [missing, stale] = [step.missing.map(translationText), step.stale.map(translationText)];
     return { do: kind, backend, bridge, missing, stale, text: oneLine(describeStep(step)) };
   }
+  if (step.kind === 'load guard') {
+    const { kind, bridge, guard, isPresent, drift } = step;
+    const taps = guard.taps.map(({ tap }) => tap);
+    return {
+      do: kind,
+      bridge,
+      table: guard.table,
+      taps,
+      isPresent,
+      drift,
+      text: oneLine(describeStep(step)),
+    };
+  }
+  if (step.kind === 'change guard') {
+    // All taps may be thousands.
+    const { kind, bridge } = step;
+    const [missing, surplus] = [elementsJson(step.missing), elementsJson(step.surplus)];
+    return { do: kind, bridge, missing, surplus, text: oneLine(describeStep(step)) };
+  }
   const { kind, ...fields } = step;
   return { do: kind, ...fields, ...fieldsInJson(step), text: oneLine(describeStep(step)) };
 }
@@ -45,6 +65,13 @@ function fieldsInJson(step: Step): object {
   if (step.kind === 'write reservations' || step.kind === 'write names')
     return { network: step.network.name };
   return 'address' in step ? { address: addressJson(step.address) } : {};
+}
+
+/** Returns the elements by the name of their set, without empty sets. */
+function elementsJson(elements: Elements): object {
+  return Object.fromEntries(
+    setNames.filter(name => elements[name].size > 0).map(name => [name, [...elements[name]]]),
+  );
 }
 
 function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {

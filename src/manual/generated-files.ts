@@ -2,6 +2,7 @@
 import { renderBash } from './bash.ts';
 import { renderFish } from './fish.ts';
 import { renderIni } from './ini.ts';
+import { renderDoctorSchema, renderPlanSchema, renderStatusSchema } from './json-schema.ts';
 import { renderManIni } from './man-ini.ts';
 import { renderManVirlan } from './man-virlan.ts';
 import { renderPage } from './page.ts';
@@ -12,6 +13,9 @@ import { renderZsh } from './zsh.ts';
 const renderers: Readonly<Record<string, (date: string) => string>> = {
   'install/virlan.ini': renderIni,
   'docs/virlan.ini.md': renderPage,
+  'docs/schema/status.json': renderStatusSchema,
+  'docs/schema/plan.json': renderPlanSchema,
+  'docs/schema/doctor.json': renderDoctorSchema,
   'install/man/virlan.8': renderManVirlan,
   'install/man/virlan.ini.5': renderManIni,
   'contrib/completions/virlan.bash': renderBash,

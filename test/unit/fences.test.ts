@@ -13,6 +13,7 @@ const fences = suite('fences');
 const purePackages = [
   ...['node:buffer', 'node:crypto', 'node:events', 'node:path', 'node:util', 'node:zlib'],
   ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
+  '@valibot/to-json-schema',
 ];
 
 /**

@@ -40,7 +40,7 @@ manual('each command and each key is in the manual pages and completions', () =>
 });
 
 manual('README names each command, and every link between documents has a target', () => {
-  const documents = ['README.md', 'CONTRIBUTING.md', ...readdirSync('docs').map(name => `docs/${name}`)];
+  const documents = ['README.md', 'CONTRIBUTING.md', ...documentsIn('docs')];
   const texts = new Map(documents.map(path => [path, readFileSync(path, 'utf8')]));
   for (const { name } of commands) assert(texts.get('README.md')?.includes(`\`virlan ${name}`), name);
   for (const [path, text] of texts) {
@@ -48,6 +48,29 @@ manual('README names each command, and every link between documents has a target
       assert(target === '' || existsSync(join(dirname(path), target)), `${path}: ${link}`);
   }
 });
+
+manual('docs/json.md names each field of the status', () => {
+  const text = readFileSync('docs/json.md', 'utf8');
+  const { properties } = JSON.parse(readFileSync('docs/schema/status.json', 'utf8'));
+  for (const field of fieldsOf(properties)) assert(text.includes(`\`${field}\``), field);
+});
+
+function documentsIn(directory: string): string[] {
+  const names = readdirSync(directory).filter(name => name.endsWith('.md'));
+  return names.map(name => `${directory}/${name}`);
+}
+
+/** Returns the names of the properties in a schema, at any depth. */
+function fieldsOf(properties: object): string[] {
+  return Object.entries(properties).flatMap(([name, schema]) => [name, ...innerFields(schema)]);
+}
+
+function innerFields(schema: unknown): string[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  return Object.entries(schema).flatMap(([key, value]) =>
+    key === 'properties' ? fieldsOf(value) : innerFields(value),
+  );
+}
 
 manual('roff: text is escaped, and lines have 80 columns at most', () => {
   assert.deepEqual(paragraph('.so /etc/passwd'), ['\\&.so /etc/passwd']);

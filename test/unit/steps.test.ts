@@ -7,8 +7,10 @@ import { stepJson } from '../../src/commands/step-list.ts';
 import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
 import type { Translation } from '../../src/firewall/translation.ts';
+import { belongingElements, noElements } from '../../src/guard/elements.ts';
 import { describeStep, type Step } from '../../src/network/steps.ts';
-import { ip, mac, network, rulesetOf } from './builders.ts';
+import { assertForm } from '../json-forms.ts';
+import { ip, mac, network, rulesetOf, uuid } from './builders.ts';
 
 const describe = suite('describe');
 
@@ -35,6 +37,10 @@ const linkNames = {
   })),
   isConfined: true,
 };
+
+const table = 'table bridge virlan-br0 {}';
+const belongings = belongingElements({ macs: [mac(1)], addresses: [ip('10.0.0.7')] });
+const tap = { tap: 'vnet0', index: 7, uuid: uuid(1), group: null, elements: belongings };
 
 /** One or more steps of each kind, with their first line and the lines below it. */
 const cases: [step: Step, line: string, ...more: string[]][] = [
@@ -139,6 +145,26 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '+ 10.0.0.2 web',
   ],
   [
+    { kind: 'load guard', bridge, guard: { table, belongings, taps: [tap] }, isPresent: false, drift: [] },
+    '+ guard: table bridge virlan-br0, 1 tap',
+  ],
+  [
+    {
+      kind: 'load guard',
+      bridge,
+      guard: { table, belongings, taps: [] },
+      isPresent: true,
+      drift: [{ kind: 'reordered' }],
+    },
+    '~ guard: table bridge virlan-br0, 0 taps',
+    'rules are in another order, or duplicated',
+  ],
+  [
+    { kind: 'change guard', bridge, taps: [tap], missing: belongings, surplus: noElements },
+    '~ guard: table bridge virlan-br0, elements: 3 more, 0 less',
+  ],
+  [{ kind: 'remove guard', bridge }, '- guard: table bridge virlan-br0'],
+  [
     {
       kind: 'change forwards',
       backend: 'nftables',
@@ -231,6 +257,18 @@ describe('JSON has the kind as do, the fields, and addresses of both families as
     assert.equal(kind, step.kind);
     assert.doesNotMatch(JSON.stringify(fields), /"(ip|broadcast)":\d/);
   }
+});
+
+describe('JSON of each kind has the form of docs/schema/plan.json, and nothing is lost in it', () => {
+  for (const [step] of cases) {
+    const json = JSON.parse(JSON.stringify(stepJson(step)));
+    assertForm('plan', { changes: 1, host: [], 'network lan': [json] });
+  }
+  const addr6 = ['0xfe80000000000000505400fffe000001'];
+  const elements = { macs: ['0x525400000001'], addr4: ['10.0.0.7'], addr6 };
+  const step: Step = { kind: 'change guard', bridge, taps: [tap], missing: belongings, surplus: noElements };
+  const { missing, surplus } = JSON.parse(JSON.stringify(stepJson(step)));
+  assert.deepEqual([missing, surplus], [elements, {}]);
 });
 
 function anyIp(text: string): IpAddress {

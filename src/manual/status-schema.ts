@@ -1,0 +1,90 @@
+// The form of `virlan status --json`, for docs/schema/status.json.
+import * as v from 'valibot';
+import type { Status } from '../report/status.ts';
+import { described, integer, nullable } from './schema-parts.ts';
+
+const forward = v.object({
+  forward: described(v.string(), 'As in virlan.ini: `tcp/8443:443`.'),
+  source: described(v.picklist(['metadata', 'virlan.ini']), 'The place where it is declared.'),
+  active: described(v.boolean(), 'Whether ports of the host lead to the machine now.'),
+  problem: nullable(v.string(), 'Why a running machine does not have it, as a text.'),
+});
+
+const machine = v.object({
+  name: described(v.string(), "The machine's name. It is hostile: it may contain any character."),
+  uuid: v.string(),
+  nic: described(integer, "Which of the machine's NICs on this network, from 0."),
+  mac: v.string(),
+  replacedMac: nullable(v.string(), 'The MAC that virlan replaced in the definition.'),
+  ip: nullable(v.string(), 'The reserved address.'),
+  hostname: nullable(v.string(), 'The reserved host name.'),
+  aliases: described(v.array(v.string()), 'Further names, such as `api` and `*.apps`.'),
+  refusedAliases: described(
+    v.array(v.object({ alias: v.string(), problem: v.string() })),
+    'Names that it asks for and does not have.',
+  ),
+  state: v.picklist(['running', 'shut off', 'undefined']),
+  tap: nullable(v.string(), 'The network interface on the host.'),
+  lease: nullable(
+    v.object({
+      ip: v.string(),
+      expires: nullable(v.string(), 'In UTC, `2026-11-22T10:00:00Z`; null for never.'),
+    }),
+    'The lease at present.',
+  ),
+  problem: nullable(v.string(), 'Why the reservation is not what it should be, as a text.'),
+  forwards: described(v.array(forward), "The machine's forwards, at its first NIC on the network."),
+});
+
+const probe = v.object({
+  at: described(v.string(), 'In UTC.'),
+  passed: nullable(v.boolean(), 'Null: it was not sent.'),
+  seen: nullable(v.string(), 'The failure, or why it was not sent, as a text.'),
+});
+
+const network = v.object({
+  name: v.string(),
+  bridge: v.string(),
+  subnet: described(v.string(), '`192.168.100.0/24`'),
+  gateway: v.string(),
+  mode: v.picklist(['nat', 'routed', 'isolated', 'open']),
+  alsoReached: described(
+    v.array(v.string()),
+    'Links to other networks than the outside that machines reach.',
+  ),
+  routeNeeded: nullable(v.string(), "The route that the LAN's router needs: `SUBNET via ADDRESS`."),
+  up: described(v.boolean(), 'Whether the bridge is up and dnsmasq runs.'),
+  firewall: nullable(v.string(), '`nftables` or `iptables`'),
+  domain: v.string(),
+  hostNames: v.picklist(['resolved', 'nss', 'resolved-not-asked', 'not-found', 'off']),
+  dnsmasq: v.object({ running: v.boolean(), pid: v.nullable(integer) }),
+  otherFirewalls: described(
+    v.array(v.object({ name: v.picklist(['docker', 'ufw', 'firewalld']), rules: v.array(v.string()) })),
+    "Other firewalls on the host, and virlan's rules in them.",
+  ),
+  otherPorts: described(
+    v.array(v.string()),
+    "Links in the bridge that are neither a machine's nor virlan's.",
+  ),
+  problems: described(v.array(v.string()), 'What is wrong, as texts.'),
+  probe: nullable(probe, "The watcher's last probe."),
+  machines: described(v.array(machine), 'One object for each NIC of each machine.'),
+});
+
+export const statusSchema = v.object({
+  virlan: described(v.string(), 'The version.'),
+  watcher: v.object({
+    running: v.boolean(),
+    pid: v.nullable(integer),
+    libvirt: described(v.string(), '`connected`, `disconnected`, or `unknown` without a watcher.'),
+  }),
+  networks: v.array(network),
+  notes: described(v.array(v.string()), "What follows from the removal of libvirt's network `default`."),
+});
+
+type Unchanging<T> = { readonly [Key in keyof T]: Unchanging<T[Key]> };
+type Described = Unchanging<v.InferOutput<typeof statusSchema>>;
+
+// The compiler names a field that is only here, or only in the status.
+null as unknown as Status satisfies Described;
+null as unknown as Described satisfies Status;

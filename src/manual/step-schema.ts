@@ -1,0 +1,100 @@
+// The form of the steps in `virlan plan --json`, for docs/schema/plan.json; commands/step-list.ts writes them.
+import * as v from 'valibot';
+import type { StepName } from '../network/steps.ts';
+import { described, integer, nullable } from './schema-parts.ts';
+
+const text = v.string();
+const family = v.picklist(['ipv4', 'ipv6']);
+const backend = v.picklist(['nftables', 'iptables']);
+const manager = v.picklist(['NetworkManager', 'systemd-networkd']);
+const firewall = v.picklist(['docker', 'ufw', 'firewalld']);
+const address = v.object({ ip: text, prefixLength: integer, broadcast: nullable(text, 'Null for none.') });
+const drift = described(
+  v.array(v.object({ kind: v.picklist(['missing', 'added', 'reordered']), rule: v.optional(text) })),
+  'How the rules in the kernel differ from those that virlan loaded.',
+);
+const treatment = v.object({
+  subnet: text,
+  isTranslated: described(v.boolean(), "Whether machines' addresses are translated."),
+});
+const lines = { network: text, bridge: text, missing: v.array(text), stale: v.array(text) };
+const elements = described(v.record(text, v.array(text)), 'By the name of the set.');
+const linkNames = v.object({
+  servers: v.array(text),
+  domains: v.array(v.object({ name: text, routingOnly: v.boolean() })),
+  isConfined: v.boolean(),
+});
+const bridgeState = v.object({
+  mac: text,
+  mtu: described(integer, 'In bytes.'),
+  stp: v.boolean(),
+  priority: integer,
+  forwardDelay: nullable(integer, 'In hundredths of a second.'),
+  up: v.boolean(),
+  addresses: v.array(address),
+});
+const dummyState = v.object({ mac: text, mtu: integer, up: v.boolean(), master: v.nullable(text) });
+const otherRules = { firewall, bridge: text, rules: v.array(v.objectWithRest({ kind: text }, v.unknown())) };
+
+/** The fields of each kind of step besides `do` and `text`. */
+const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
+  'add bridge': { link: text, state: bridgeState },
+  'add dummy': { link: text, state: dummyState },
+  'remove link': { link: text, type: v.picklist(['bridge', 'dummy']) },
+  'set link': {
+    link: text,
+    attribute: text,
+    from: v.nullable(v.union([text, integer, v.boolean()])),
+    to: v.nullable(v.union([text, integer, v.boolean()])),
+  },
+  'add address': { link: text, address },
+  'remove address': { link: text, address },
+  'add route': { link: text, address },
+  'set sysctl': { key: text, from: v.nullable(text), to: text },
+  'write file': { path: text, from: nullable(text, 'The old content; null for a new file.'), to: text },
+  'remove file': { path: text, from: text },
+  'claim links': { manager, bridge: text, from: v.nullable(text), to: text },
+  'release links': { manager, bridge: text, from: text },
+  'set mode': { bridge: text, path: text, from: integer, to: integer },
+  'load rules': {
+    backend,
+    family,
+    bridge: text,
+    role: v.picklist(['primary', 'companion']),
+    script: text,
+    drift,
+  },
+  'remove rules': { backend, family, bridge: text },
+  'end connections': { bridge: text, from: treatment, to: treatment },
+  'remove leftovers': { family, flavour: v.picklist(['nft', 'legacy']), bridge: text },
+  'load guard': {
+    bridge: text,
+    table: text,
+    taps: v.array(text),
+    isPresent: described(v.boolean(), 'Whether a table of the guard is there.'),
+    drift,
+  },
+  'change guard': { bridge: text, missing: elements, surplus: elements },
+  'remove guard': { bridge: text },
+  'change forwards': { backend, bridge: text, missing: v.array(text), stale: v.array(text) },
+  'allow in': otherRules,
+  'withdraw from': otherRules,
+  'write reservations': lines,
+  'write names': lines,
+  'tell resolved': { bridge: text, from: v.nullable(linkNames), to: linkNames },
+  'revert resolved': { bridge: text },
+  'start dnsmasq': { bridge: text },
+  'stop dnsmasq': { bridge: text, pid: integer, isStopped: v.boolean(), isUnbound: v.boolean() },
+};
+
+/** The form of one step. */
+export const stepSchema = v.variant(
+  'do',
+  Object.entries(fields).map(([kind, entries]) =>
+    v.object({
+      do: v.literal(kind),
+      ...entries,
+      text: described(text, 'Describes the step for people.'),
+    }),
+  ),
+);
