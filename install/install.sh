@@ -26,8 +26,9 @@ fail() {
 source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=install/place.sh
 . "$source/install/place.sh"
+# shellcheck source=install/versions.sh
+. "$source/install/versions.sh"
 
-versions=/usr/lib/virlan-versions
 destdir='' packages=yes start=yes dry_run=no default_network='' node=''
 while [ $# -gt 0 ]; do
   case $1 in
@@ -143,31 +144,29 @@ build() {
 
 # Files.
 
-# The program is a directory of its own for each installation, and /usr/lib/virlan a link to it: replacing the link
-# takes one step, and processes of the replaced version find their files until the next installation. A package
-# manager replaces files in its own way.
+# Below DIR of --destdir, the program is what a package contains. The link to a version is replaced last, so that
+# wherever the link leads, /usr/sbin/virlan finds a whole program.
 stage_program() {
   if [ -n "$destdir" ]; then
-    stage "$destdir/usr/lib/virlan"
-    new=$(new_path "$destdir/usr/lib/virlan")
+    stage "$destdir$packaged"
+    new=$(new_path "$destdir$packaged") library=$packaged
   else
-    version=$versions/$(date -u +%Y%m%d-%H%M%S)-$$
-    stage "$version"
-    stage /usr/lib/virlan
-    ln -s -- "virlan-versions/${version##*/}" "$(new_path /usr/lib/virlan)"
-    new=$(new_path "$version")
+    stage_version
+    new=$(new_path "$version") library=$version
   fi
   mkdir -m 755 -- "$new"
   cp -R -- "$source/dist/." "$new"
   chmod -R u=rwX,go=rX -- "$new"
   mkdir -m 755 -- "$new/hooks"
-  install -m 644 -- "$source/LICENSE" "$source/hooks/ask.sh" "$source/install/place.sh" "$source/install/purge.sh" "$new/"
+  for file in place purge versions; do install -m 644 -- "$source/install/$file.sh" "$new/"; done
+  install -m 644 -- "$source/LICENSE" "$source/hooks/ask.sh" "$new/"
   install -m 755 -- "$source/install/setup" "$new/"
   for driver in daemon qemu network; do install -m 755 -- "$source/hooks/$driver" "$new/hooks/"; done
   stage "$destdir/usr/sbin/virlan"
   new=$(new_path "$destdir/usr/sbin/virlan")
-  sed -e "s|@NODE@|$node|g" -e 's|@LIBDIR@|/usr/lib/virlan|g' "$source/install/virlan.in" >"$new"
+  sed -e "s|@NODE@|$node|g" -e "s|@LIBRARY@|$library|g" "$source/install/virlan.in" >"$new"
   chmod 755 "$new"
+  [ -n "$destdir" ] || stage_link
 }
 
 stage_files() {
@@ -192,17 +191,6 @@ stage_files() {
   make_directory "$destdir/etc/virlan/dnsmasq.d"
   config=$destdir/etc/virlan/virlan.ini
   is_there "$config" || stage_file 644 "$source/install/virlan.ini" "$config"
-}
-
-# Removes the versions but the present one and the one before, whose processes may still run.
-discard_versions() {
-  before=$(readlink "$(old_path /usr/lib/virlan)" || :)
-  for version in "$versions"/*; do
-    case virlan-versions/${version##*/} in
-      "$(readlink /usr/lib/virlan)" | "$before") ;;
-      *) rm -rf -- "$version" ;;
-    esac
-  done
 }
 
 undo() {
@@ -248,7 +236,7 @@ trap - EXIT
 discard_old
 
 if [ -n "$destdir" ]; then
-  printf 'virlan is below %s; run "setup configure" on its host to finish the installation.\n' "$destdir"
+  printf 'virlan is below %s; run "%s/setup configure" on its host to finish the installation.\n' "$destdir" "$packaged"
 elif [ "$start" = no ]; then
   printf 'virlan is installed. Next: run "virlan up", and start the service virlan, or keep "virlan watch" running.\n'
 elif [ -d /run/systemd/system ]; then

@@ -4,7 +4,8 @@
 #
 #   stage TARGET                    announces a target; the caller then writes "$(new_path TARGET)"
 #   stage_file MODE SOURCE TARGET   stages a copy of a file
-#   commit_staged                   renames all that is staged to its target, and keeps what was there before
+#   commit_staged                   renames all that is staged to its target, and keeps what was there before;
+#                                   more may be staged and committed after it
 #   roll_back | discard_old         restores what was there before | removes it
 #
 # Staging writes to the file systems of the targets, so a full or read-only one fails before any target is
@@ -101,6 +102,7 @@ $replaced_targets"
   done <<END
 $staged_targets
 END
+  staged_targets=''
 }
 
 roll_back() {

@@ -43,7 +43,7 @@ build_deb() {
 virlan's programs contain libraries under the MIT, ISC and Apache-2.0 licences, which /usr/lib/virlan/licences names
 with their texts. /usr/share/common-licenses/Apache-2.0 is the last of them.
 END
-  rm "$tree/usr/lib/virlan/LICENSE"
+  rm "$tree/usr/lib/virlan-package/LICENSE"
   gzip -9n <"$source/CHANGELOG.md" >"$doc/changelog.gz"
   gzip -9n >"$doc/changelog.Debian.gz" <<END
 virlan ($version-1) unstable; urgency=medium

@@ -2,7 +2,16 @@
 // machines have reservations.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
@@ -123,6 +132,43 @@ faults('upgrades while machines start: each has its reservation', async () => {
   assert.equal(bad.length, 0, JSON.stringify(bad.slice(0, 3)));
   assert.equal(readdirSync('/usr/lib/virlan-versions').length, 2);
 });
+
+faults(
+  'an upgrade of a plain directory, at each of its steps: machines that start are reserved',
+  async () => {
+    // As installations had it before there were versions.
+    const versions = '/usr/lib/virlan-versions';
+    const program = realpathSync('/usr/lib/virlan');
+    rmSync('/usr/lib/virlan');
+    renameSync(program, '/usr/lib/virlan');
+    rmSync(versions, { recursive: true });
+    const xml = domainXml({
+      uuid: '00000000-0000-4000-8000-0000000000N',
+      name: 'step-N',
+      nics: [{ type: 'bridge', source: 'k8s-br0', mac: '52:54:00:61:00:N' }],
+    });
+    writeFileSync('/tmp/step.xml', xml);
+    stubProgram(
+      'mv',
+      `"$original" "$@" || exit
+n=$(printf %02x $(($(grep -c exit /tmp/steps) + 1)))
+sed s/N/$n/g /tmp/step.xml | /etc/libvirt/hooks/qemu step-$n prepare begin - >>/tmp/steps 2>&1
+echo "exit $?" >>/tmp/steps`,
+    );
+    writeFileSync('/tmp/steps', '');
+    await execa('sh', [`${checkout}/install/install.sh`, '--no-packages', '--no-start'], {
+      env: hookEnvironment,
+      extendEnv: false,
+    }).finally(restorePrograms);
+    const steps = readFileSync('/tmp/steps', 'utf8').trimEnd().split('\n');
+    assert.deepEqual([...new Set(steps)], ['exit 0'], steps.join('\n'));
+    const reserved = readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').match(/^52:54:00:61:00:/gm);
+    // The directory moves away, and a link takes its place: each by an mv of its own.
+    assert(steps.length > 5);
+    assert.equal(reserved?.length, steps.length);
+    assert(realpathSync('/usr/lib/virlan').startsWith(versions));
+  },
+);
 
 faults('another virlan holds the lock of the network, and dnsmasq is dead', async () => {
   for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');

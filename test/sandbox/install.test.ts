@@ -228,8 +228,8 @@ install('--destdir only copies files', async () => {
   assert.equal(exitCode, 0);
   assert.deepEqual(difference(before.state, await snapshot()), []);
   for (const path of [
-    'usr/lib/virlan/setup',
-    'usr/lib/virlan/hooks/qemu',
+    'usr/lib/virlan-package/setup',
+    'usr/lib/virlan-package/hooks/qemu',
     'usr/sbin/virlan',
     'etc/virlan/virlan.ini',
   ])

@@ -62,7 +62,7 @@ async function buildNextVersion(): Promise<string> {
   await output('dpkg-deb', '--raw-extract', deb, tree);
   const control = readFileSync(`${tree}/DEBIAN/control`, 'utf8');
   writeFileSync(`${tree}/DEBIAN/control`, control.replace(/^Version: .*/m, 'Version: 9.0.0-1'));
-  appendFileSync(`${tree}/usr/lib/virlan/bin/hook.cjs`, '// next\n');
+  appendFileSync(`${tree}/usr/lib/virlan-package/bin/hook.cjs`, '// next\n');
   appendFileSync(`${tree}${ini}`, '; A line that is new in this version.\n');
   await output('dpkg-deb', '--build', tree, '/tmp/next.deb');
   return '/tmp/next.deb';
@@ -72,6 +72,11 @@ async function isUp(): Promise<boolean> {
   const { stdout, stderr } = await virlan('status', '--json');
   assert.equal(stderr, '');
   return JSON.parse(stdout).networks[0].up;
+}
+
+/** Returns a checksum of each file of the program that runs. */
+function programFiles(): Promise<string> {
+  return output('sh', '-c', 'cd -P /usr/lib/virlan && find . -type f -exec sha256sum {} + | sort');
 }
 
 function dnsmasqPids(): number[] {
@@ -136,6 +141,15 @@ packages(
   },
 );
 
+packages('a package that could not be configured can be removed', async () => {
+  mkdirSync('/etc/virlan');
+  writeFileSync(ini, '[network.k8s-br0]\nno-such-key = 1\n');
+  await assert.rejects(dpkg('--install', deb), /no-such-key/);
+  assert(!existsSync('/usr/lib/virlan'));
+  await dpkg('--purge', 'virlan');
+  assert.deepEqual(await remainingPaths(), []);
+});
+
 packages('installed: network, hooks, manual pages, completions', async () => {
   await dpkg('--install', deb);
   assert(await isUp());
@@ -168,7 +182,14 @@ packages("upgraded: the user's virlan.ini is kept, and the network stays up", as
   assert.equal((await virlan('up')).exitCode, 0);
   assert.equal((await prepare(machine)).exitCode, 0);
   const expected = { dnsmasq: dnsmasqPids(), bridge: bridgeIndex(), ini: readFileSync(ini, 'utf8') };
-  await dpkg('--install', await buildNextVersion());
+  const program = await programFiles();
+  const next = await buildNextVersion();
+  await dpkg('--unpack', next);
+  // Between unpacking and configuration, and while files are replaced one by one, the version before runs whole.
+  assert.equal(await programFiles(), program);
+  const { exitCode, stderr } = await prepare({ name: 'between', nics: machine.nics });
+  assert.deepEqual([exitCode, stderr], [0, '']);
+  await dpkg('--configure', 'virlan');
   assert.match(await output('dpkg-query', '--show', 'virlan'), /9\.0\.0-1$/);
   assert.match(readFileSync('/usr/lib/virlan/bin/hook.cjs', 'utf8'), /\/\/ next\n$/);
   assert.deepEqual(
@@ -178,14 +199,26 @@ packages("upgraded: the user's virlan.ini is kept, and the network stays up", as
   assert.equal((await virlan('plan')).exitCode, 0);
 });
 
+packages('a failed upgrade keeps the version before, and the next attempt completes it', async () => {
+  const program = await programFiles();
+  const valid = readFileSync(ini, 'utf8');
+  writeFileSync(ini, '[network.k8s-br0]\nno-such-key = 1\n');
+  await assert.rejects(dpkg('--install', deb), /no-such-key/);
+  assert.equal(await programFiles(), program);
+  writeFileSync(ini, valid);
+  await dpkg('--configure', 'virlan');
+  assert.notEqual(await programFiles(), program);
+  assert.equal(readdirSync('/usr/lib/virlan-versions').length, 2);
+});
+
 packages('removed: no network and no hooks; configuration and ledger are kept', async () => {
   await dpkg('--remove', 'virlan');
   assertDown();
-  assert.deepEqual([ini, '/var/lib/virlan/ledger.jsonl', '/usr/lib/virlan'].map(existsSync), [
-    true,
-    true,
-    false,
-  ]);
+  assert.deepEqual([ini, '/var/lib/virlan/ledger.jsonl'].map(existsSync), [true, true]);
+  assert.deepEqual(
+    readdirSync('/usr/lib').filter(name => name.startsWith('virlan')),
+    [],
+  );
 });
 
 packages('purged: no file is left', async () => {
