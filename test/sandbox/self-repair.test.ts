@@ -89,11 +89,16 @@ async function qemuTap(): Promise<string> {
   return /vnet\d+/.exec(await virsh('domiflist', 'real'))?.[0] ?? '';
 }
 
-/** Returns the leases of the machines, without that of the watcher's probe. */
+/**
+ * Returns the leases of the machines by MAC, without that of the watcher's probe. A restarted dnsmasq writes
+ * the leases that it has read in reverse order.
+ */
 function machineLeases() {
-  return leases()
-    .filter(lease => [mac, real.mac].includes(lease.mac))
-    .map(({ mac, ip }) => ({ mac, ip }));
+  return new Map(
+    leases()
+      .filter(lease => [mac, real.mac].includes(lease.mac))
+      .map(({ mac, ip }) => [mac, ip]),
+  );
 }
 
 function repairs() {
@@ -144,7 +149,7 @@ async function assertRepaired({ script, missing }: Damage): Promise<void> {
   assert.match(await virsh('domiflist', 'real'), new RegExp(`${before.tap} +bridge +k8s-br0 +`));
   assert.deepEqual(machineLeases(), before.leases);
   // DHCP still offers the same address.
-  assert.equal(await dhcp(web), before.leases.find(lease => lease.mac === mac)?.ip);
+  assert.equal(await dhcp(web), before.leases.get(mac));
 }
 
 for (const damage of damages) repair(damage.title, () => assertRepaired(damage));
