@@ -24,6 +24,9 @@ import { idle, startWatcher, stopWatcher } from './watcher.ts';
 
 const clients = suite('clients');
 
+/** libvirt's log of a machine's QEMU, with the reason of each end. */
+const qemuLog = '/var/log/libvirt/qemu/pxe.log';
+
 const onBootNetwork = ['--import', '--boot', 'network'];
 
 /** Runs virt-install for a machine whose DHCP client is iPXE. Throws with its output if it fails. */
@@ -89,8 +92,10 @@ clients(
     const first = await leaseOf(mac);
     await idle('pxe');
     // Like a reboot by the installer: the machine ends, and virt-install starts the machine defined
-    // meanwhile.
-    await virsh('reset', 'pxe');
+    // meanwhile. libvirt ends QEMU when it reports its end, at times before QEMU has answered this command.
+    await virsh('reset', 'pxe').catch((error: Error) => assert.match(error.message, /read from monitor/));
+    await until(() => /shutting down, reason=shutdown$/m.test(readFileSync(qemuLog, 'utf8')));
+    assert.doesNotMatch(readFileSync(qemuLog, 'utf8'), /reason=(crashed|failed)/);
     assert.match((await installation).stdout, /Restarting guest/);
     const second = await renewed(first);
     assert.deepEqual([second.ip, await macsOf('pxe')], [formulaAddressOf('pxe'), [mac]]);
