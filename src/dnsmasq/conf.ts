@@ -59,6 +59,9 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     ...(network.mode === 'isolated'
       ? ['# No router: machines reach only each other and this host.', 'dhcp-option=option:router']
       : []),
+    ...(network.guard === 'no'
+      ? []
+      : ['# A guest that names itself anew with each message gets no further address.', 'dhcp-ignore-clid']),
     ...(network.strangers
       ? []
       : ['# Only machines of this host and devices of virlan.ini get an address.', 'dhcp-ignore=tag:!known']),

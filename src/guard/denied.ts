@@ -4,7 +4,7 @@
 //     elements = { "vnet0" . 192.168.100.20 counter packets 3 bytes 84 expires 3599s }
 import { type IpAddress, parseIp } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
-import { type Denial, denials } from './ruleset.ts';
+import { type Denial, denials } from './denials.ts';
 
 /** The MAC or address used that belongs to somebody else; null for frames that are never allowed. */
 export type DeniedValue =

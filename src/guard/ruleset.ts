@@ -9,34 +9,21 @@
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { denialSets, deny } from './denials.ts';
+import { dhcpChains, dhcpSets } from './dhcp-rules.ts';
 import type { SetName } from './elements.ts';
-
-/** The reasons for which frames are dropped. */
-export const denials = [
-  /** The MAC of the gateway, of another machine or of a device, as sender of a frame or in a message. */
-  'mac',
-  /** An address of theirs. */
-  'addr4',
-  'addr6',
-  /** A DHCP message in the name of another machine. */
-  'dhcp_name',
-  /** An answer of a DHCP server. */
-  'dhcp_server',
-  /** More DHCP messages than a machine needs. */
-  'dhcp_rate',
-  /** A router advertisement or a redirect. */
-  'router',
-  /** A frame to one of the addresses that bridges reserve, such as that of the spanning tree. */
-  'bridge',
-  /** A VLAN tag within another; in `strict`, any. */
-  'tag',
-  /** To a machine that is not in the sender's group. */
-  'isolated',
-  /** `strict`: neither ARP, RARP, IPv4 nor IPv6. */
-  'type',
-] as const;
-
-export type Denial = (typeof denials)[number];
+import {
+  anothersAddress4,
+  anothersAddress6,
+  anothersMac,
+  arpSenderMac,
+  dhcpClient,
+  frameSender,
+  ip6Sender,
+  isNotOwn4,
+  neighbourMac,
+  neighbourTarget,
+} from './matches.ts';
 
 /** The table of the guard. Only a table of this name is ever read or removed. */
 export function guardTable(bridge: string): string {
@@ -57,57 +44,6 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   peers: ['type ifname . ifname'],
 };
 
-const countedAs: Readonly<Record<Denial, string>> = {
-  mac: 'typeof iifname . @ll,48,48',
-  addr4: 'type ifname . ipv4_addr',
-  addr6: 'typeof iifname . @nh,64,128',
-  dhcp_name: 'typeof iifname . @ll,48,48',
-  dhcp_server: 'type ifname',
-  dhcp_rate: 'type ifname',
-  router: 'type ifname',
-  bridge: 'type ifname',
-  tag: 'type ifname',
-  isolated: 'type ifname',
-  type: 'type ifname',
-};
-
-/** Most different ports and values that are counted; frames beyond are dropped without being counted. */
-const countedSize = 4096;
-
-/** How long a count is kept after the last frame. */
-const countedTime = '1h';
-
-/** The messages per second that a machine needs to boot all its NICs at once, and some more. */
-const messagesPerSecond = 10;
-const messagesAtOnce = 40;
-
-/** Offsets in bits: the sender of a frame, and the MACs and addresses in messages. */
-const frameSender = '@ll,48,48';
-const arpSenderMac = '@nh,64,48';
-const ip6Sender = '@nh,64,128';
-/** The target of a neighbour solicitation or advertisement, and the MAC of its first option (RFC 4861). */
-const neighbourTarget = '@th,64,128';
-const neighbourMac = '@th,208,48';
-/** `chaddr` (RFC 2131). */
-const dhcpClient = '@th,288,48';
-
-/** A frame that uses a value of somebody else: `set` has those of all, `own` those of each port. */
-function isAnothers(value: string, set: SetName, own: SetName): string {
-  return `${value} @${set} iifname . ${value} != @${own}`;
-}
-
-const anothersMac = (value: string) => isAnothers(value, 'macs', 'own_macs');
-const anothersAddress4 = (value: string) =>
-  `${isAnothers(value, 'addr4', 'own4')} iifname . ${value} != @allow4`;
-const anothersAddress6 = (value: string) => isAnothers(value, 'addr6', 'own6');
-const isNotOwn4 = (value: string) => `iifname . ${value} != @own4 iifname . ${value} != @allow4`;
-
-function deny(denial: Denial, value?: string): string[] {
-  const key = value === undefined ? 'iifname' : `iifname . ${value}`;
-  // Counting has a rule of its own, because it fails when the set is full.
-  return [`update @deny_${denial} { ${key} counter }`, 'drop'];
-}
-
 const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ['deny_mac_frame', deny('mac', frameSender)],
   ['deny_mac_arp', deny('mac', arpSenderMac)],
@@ -117,10 +53,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ['deny_addr4_ip', deny('addr4', 'ip saddr')],
   ['deny_addr6_ip', deny('addr6', ip6Sender)],
   ['deny_addr6_nd', deny('addr6', neighbourTarget)],
-  ['deny_dhcp_named', deny('dhcp_name', dhcpClient)],
-  ['deny_dhcp_fragment', deny('dhcp_server')],
   ['deny_dhcp_answer', deny('dhcp_server')],
-  ['deny_dhcp_flood', deny('dhcp_rate')],
   ['deny_as_router', deny('router')],
   ['deny_to_bridge', deny('bridge')],
   ['deny_tagged', deny('tag')],
@@ -133,15 +66,6 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       `${anothersAddress4('arp saddr ip')} goto deny_addr4_arp`,
       // A probe for an address makes its owner, which may be about to take it, give it up (RFC 5227).
       `arp saddr ip 0.0.0.0 ${anothersAddress4('arp daddr ip')} goto deny_addr4_probe`,
-    ],
-  ],
-  [
-    'dhcp',
-    [
-      // A fragment would hide who the message is of.
-      'ip frag-off & 0x3fff != 0 goto deny_dhcp_fragment',
-      `${anothersMac(dhcpClient)} goto deny_dhcp_named`,
-      `update @dhcp_messages { iifname limit rate over ${messagesPerSecond}/second burst ${messagesAtOnce} packets } goto deny_dhcp_flood`,
     ],
   ],
   [
@@ -222,7 +146,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ],
 ];
 
-type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate'>;
+type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds'>;
 
 /**
  * Isolation is not left to the option of that name of ports, because machines of a group reach each other. A packet
@@ -248,28 +172,17 @@ function hookChains({ subnet, gateway, isolate }: GuardedNetwork, gatewayMac: Ma
 
 /** Returns the table of a network without its elements: declarations and rules. */
 export function renderGuard(network: GuardedNetwork, gatewayMac: Mac): string {
-  const { bridge } = network;
+  const { bridge, leaseTimeSeconds } = network;
   const block = (head: string, lines: readonly string[]) =>
     `\t${head} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
   const sets = Object.entries(setTypes).map(([name, lines]) =>
     block(`${name === 'ports' ? 'map' : 'set'} ${name}`, lines),
   );
-  const counted = denials.map(denial =>
-    block(`set deny_${denial}`, [
-      countedAs[denial],
-      `size ${countedSize}`,
-      'flags dynamic,timeout',
-      `timeout ${countedTime}`,
-    ]),
+  const counting = [...denialSets(), ...dhcpSets(leaseTimeSeconds)].map(([name, lines]) =>
+    block(`set ${name}`, lines),
   );
-  const messages = block('set dhcp_messages', [
-    'type ifname',
-    'size 65535',
-    'flags dynamic,timeout',
-    'timeout 1m',
-  ]);
-  const rules = [...chains, ...hookChains(network, gatewayMac)].map(([name, lines]) =>
-    block(`chain ${name}`, lines),
+  const rules = [...dhcpChains(leaseTimeSeconds), ...chains, ...hookChains(network, gatewayMac)].map(
+    ([name, lines]) => block(`chain ${name}`, lines),
   );
-  return `table ${guardTable(bridge)} {\n${[...sets, ...counted, messages, ...rules].join('\n')}}\n`;
+  return `table ${guardTable(bridge)} {\n${[...sets, ...counting, ...rules].join('\n')}}\n`;
 }

@@ -1,20 +1,23 @@
-// dhcp-flood.mjs RATE: asks by DHCP in the names of ever new MACs, RATE times a second, and takes each address
-// that is offered. Prints a line for each lease. Ends when its standard input does.
+// dhcp-flood.mjs RATE [COUNT [NAME]]: asks by DHCP in ever new names, RATE times a second, and takes each address
+// that is offered. NAME is the beginning of the MACs, or a whole MAC, with which only the client identifiers are
+// new. Prints a line for each lease. Ends after COUNT names, or when its standard input does.
 import { createSocket } from 'node:dgram';
 
 const cookie = [0x63, 0x82, 0x53, 0x63];
-const [rate] = process.argv.slice(2).map(Number);
+const [rate, count = Number.POSITIVE_INFINITY] = process.argv.slice(2, 4).map(Number);
+const name = (process.argv[4] ?? '02:ee').split(':').map(pair => Number.parseInt(pair, 16));
 const socket = createSocket('udp4');
 let sent = 0;
 
-/** Returns a message of a client whose MAC ends with these four bytes, which also are the transaction. */
+/** Returns a message of a client whose name ends with these four bytes, which also are the transaction. */
 function message(id, type, options) {
   const bytes = Buffer.alloc(300);
   bytes.set([1, 1, 6]);
   bytes.set(id, 4);
   bytes.writeUInt16BE(0x8000, 10);
-  bytes.set([0x02, 0xee, ...id], 28);
-  bytes.set([...cookie, 53, 1, type, ...options, 255], 236);
+  bytes.set([...name, ...id].slice(0, 6), 28);
+  const identifier = name.length === 6 ? [61, 5, 0, ...id] : [];
+  bytes.set([...cookie, 53, 1, type, ...options, ...identifier, 255], 236);
   return bytes;
 }
 
@@ -31,6 +34,8 @@ socket.on('message', reply => {
 socket.bind(68, () => {
   socket.setBroadcast(true);
   setInterval(() => {
+    // The last one gets its answer before the next would be sent.
+    if (sent >= count) process.exit();
     const id = Buffer.alloc(4);
     id.writeUInt32BE(++sent);
     send(message(id, 1, []));

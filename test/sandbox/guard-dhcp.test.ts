@@ -13,7 +13,7 @@ import {
   watchFrames,
 } from './frames.ts';
 import { type GuardedGuest, guardedGuest } from './guarded-guest.ts';
-import { configure, dhcp, guest, host, installVirlan, leases, run, virlan } from './host.ts';
+import { checkout, configure, dhcp, guest, host, installVirlan, leases, run, virlan } from './host.ts';
 import { until } from './until.ts';
 
 const dhcpOfGuests = suite('guard, DHCP');
@@ -68,16 +68,50 @@ dhcpOfGuests('no message in the name of another reaches dnsmasq: its lease stays
 
 dhcpOfGuests('a flood from one port is dropped, and another machine gets its answer meanwhile', async () => {
   const count = 400;
-  const names = Array.from({ length: count }, (_, index) => {
-    const [high, low] = [index >> 8, index & 255].map(byte => byte.toString(16).padStart(2, '0'));
-    return message(1, `02:00:00:00:${high}:${low}`, '0.0.0.0');
-  });
+  const messages = Array.from({ length: count }, () => message(1, macs.eve, '0.0.0.0'));
   const began = performance.now();
-  const [passed, address] = await Promise.all([seenOf(names), dhcp(bob)]);
+  const [passed, address] = await Promise.all([seenOf(messages), dhcp(bob)]);
   const seconds = (performance.now() - began) / 1000;
   assert.equal(address, ips.bob);
   const allowed = 40 + 10 * seconds;
   assert(passed > 0 && passed <= allowed && allowed < count, `${passed} of ${count} in ${seconds} s`);
+});
+
+dhcpOfGuests('a name that dnsmasq would tell from the MAC in it is dropped', async () => {
+  const withLength = (length: number) => {
+    const bytes = message(1, macs.eve, '0.0.0.0');
+    // The field hlen, behind the headers of Ethernet, IPv4 and UDP.
+    return bytes.map((byte, index) => (index === 14 + 20 + 8 + 2 ? length : byte));
+  };
+  assert.equal(await seenOf([0, 5, 7, 16].map(withLength)), 0);
+  await until(async () => (await seenOf([withLength(6)])) === 1);
+});
+
+/** Asks in ever new names from a guest, as often as it may. Resolves when all have been tried. */
+async function flood(from: GuardedGuest, name: string): Promise<void> {
+  const script = `${checkout}/test/sandbox/dhcp-flood.mjs`;
+  await run(from, process.execPath, script, '4', '50', name);
+}
+
+function leasesOf(name: string): number {
+  return leases().filter(({ mac }) => mac.startsWith(name)).length;
+}
+
+dhcpOfGuests('two guests that take all the addresses they get leave most of them to others', async () => {
+  await up('dhcp-range = 192.168.100.100-192.168.100.199');
+  const mallory = await guardedGuest('mallory', { mac: '52:54:00:00:00:0c' });
+  await dhcp(mallory);
+  const own = leases().length;
+  await Promise.all([flood(eve, '02:e1'), flood(mallory, '02:e2')]);
+  const [ofEve, ofMallory] = [leasesOf('02:e1'), leasesOf('02:e2')];
+  // dnsmasq refuses what it has given to somebody else since it offered it.
+  for (const count of [ofEve, ofMallory]) assert(count > 0 && count <= 16, `${count}`);
+  await Promise.all([flood(eve, macs.eve), flood(mallory, '02:e2:00:00:00:01')]);
+  assert.equal(leases().length, own + ofEve + ofMallory);
+  const newcomer = await guest('newcomer', { mac: '52:54:00:00:00:1a' });
+  await dhcp(newcomer);
+  const fresh = await guardedGuest('fresh', { mac: '52:54:00:00:00:1b' });
+  assert.equal(await dhcp(fresh), (await virlan('ip', 'fresh')).stdout);
 });
 
 dhcpOfGuests('strangers = no: who has a reservation gets an address, and who has none does not', async () => {

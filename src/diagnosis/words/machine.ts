@@ -2,7 +2,7 @@
 
 import { formatIp } from '../../address/ip.ts';
 import { forwardProblemText } from '../../forwards/problem-text.ts';
-import type { Denial } from '../../guard/ruleset.ts';
+import type { Denial } from '../../guard/denials.ts';
 import { problemText } from '../../identity/problem-text.ts';
 import { shellQuoted } from '../../text.ts';
 import type { DroppedFrames, MachineDetails, OtherPlace } from '../details.ts';
@@ -130,7 +130,7 @@ export const machineWords: Words<keyof MachineDetails> = {
   'nothing-dropped': { seen: () => 'nothing of it was dropped' },
   'frames-dropped': {
     seen: ({ machine, tap, dropped }) =>
-      `the guard drops frames of ${quoted(machine)} on ${tap}: ${dropped.slice(0, maxDropped).map(describeDropped).join('; ')}`,
+      `the guard drops frames of ${quoted(machine)} on ${tap}: ${dropped.slice(0, maxDropped).map(describeDropped).join('; ')}${describeAllow(dropped.slice(0, maxDropped))}`,
     fix: edit,
   },
   'address-duplicate': {
@@ -150,6 +150,7 @@ const denialText: Readonly<Record<Denial, string>> = {
   dhcp_name: 'of DHCP in the name of',
   dhcp_server: 'of a DHCP server',
   dhcp_rate: 'of DHCP, too many at once',
+  dhcp_clients: 'of DHCP, from more than 16 clients with MACs of their own',
   router: 'of a router',
   bridge: 'of the spanning tree, or others to bridges',
   tag: 'with VLAN tags',
@@ -162,9 +163,20 @@ function describeDropped({ denial, value, frames, owner }: DroppedFrames): strin
   return `${frames} ${denialText[denial]}${used}${describeOwner(owner, value !== null)}`;
 }
 
+/** Returns what to paste so that a machine may use the addresses, as virtual ones; nothing for the host's. */
+function describeAllow(dropped: readonly DroppedFrames[]): string {
+  const addresses = dropped.flatMap(({ value, owner }) =>
+    value?.kind === 'address' && typeof value.ip === 'number' && owner?.kind !== 'host'
+      ? formatIp(value.ip)
+      : [],
+  );
+  if (addresses.length === 0) return '';
+  const lines = [...new Set(addresses)].map(address => `<virlan:allow address="${address}"/>`);
+  return `. If it is to use ${lines.length === 1 ? 'this address' : 'these addresses'}, put into <virlan:machine> of its definition: ${lines.join(' ')}`;
+}
+
 function describeOwner(owner: DroppedFrames['owner'], isValue: boolean): string {
-  if (owner === null)
-    return isValue ? ', which is not its own: <virlan:allow> in its definition allows it' : '';
+  if (owner === null) return isValue ? ', which is not its own' : '';
   const name =
     owner.kind === 'host'
       ? 'this host'

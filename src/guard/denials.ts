@@ -1,0 +1,67 @@
+// The reasons for which frames are dropped, and the rules that count and drop them.
+
+/** The reasons for which frames are dropped. */
+export const denials = [
+  /** The MAC of the gateway, of another machine or of a device, as sender of a frame or in a message. */
+  'mac',
+  /** An address of theirs. */
+  'addr4',
+  'addr6',
+  /** A DHCP message in the name of another machine. */
+  'dhcp_name',
+  /** An answer of a DHCP server. */
+  'dhcp_server',
+  /** More DHCP messages than a machine needs. */
+  'dhcp_rate',
+  /** A DHCP message of one more client behind a machine than may ask. */
+  'dhcp_clients',
+  /** A router advertisement or a redirect. */
+  'router',
+  /** A frame to one of the addresses that bridges reserve, such as that of the spanning tree. */
+  'bridge',
+  /** A VLAN tag within another; in `strict`, any. */
+  'tag',
+  /** To a machine that is not in the sender's group. */
+  'isolated',
+  /** `strict`: neither ARP, RARP, IPv4 nor IPv6. */
+  'type',
+] as const;
+
+export type Denial = (typeof denials)[number];
+
+/** By reason: the type of the set that counts. */
+const countedAs: Readonly<Record<Denial, string>> = {
+  mac: 'typeof iifname . @ll,48,48',
+  addr4: 'type ifname . ipv4_addr',
+  addr6: 'typeof iifname . @nh,64,128',
+  dhcp_name: 'typeof iifname . @ll,48,48',
+  dhcp_server: 'type ifname',
+  dhcp_rate: 'type ifname',
+  dhcp_clients: 'type ifname',
+  router: 'type ifname',
+  bridge: 'type ifname',
+  tag: 'type ifname',
+  isolated: 'type ifname',
+  type: 'type ifname',
+};
+
+/** Most different ports and values that are counted; frames beyond are dropped without being counted. */
+const countedSize = 4096;
+
+/** How long a count is kept after the last frame. */
+const countedTime = '1h';
+
+/** Returns the rules of a chain that counts a frame, by its port and by a value of it, and drops it. */
+export function deny(denial: Denial, value?: string): string[] {
+  const key = value === undefined ? 'iifname' : `iifname . ${value}`;
+  // Counting has a rule of its own, because it fails when the set is full.
+  return [`update @deny_${denial} { ${key} counter }`, 'drop'];
+}
+
+/** Returns the names of the sets that count, with their declarations. */
+export function denialSets(): (readonly [name: string, lines: readonly string[]])[] {
+  return denials.map(denial => [
+    `deny_${denial}`,
+    [countedAs[denial], `size ${countedSize}`, 'flags dynamic,timeout', `timeout ${countedTime}`],
+  ]);
+}

@@ -1,0 +1,72 @@
+// The guard's rules for DHCP messages of machines: in whose name, how many, and for how many clients.
+import type { NetworkConfig } from '../config/config.ts';
+import { deny } from './denials.ts';
+import { anothersMac, dhcpClient, dhcpHardware } from './matches.ts';
+
+/** The messages per second that a machine needs to boot all its NICs at once, and some more. */
+const messagesPerSecond = 10;
+const messagesAtOnce = 40;
+
+/**
+ * The clients with MACs of their own behind one tap (nested machines, containers on macvlan) that may ask for an
+ * address, at once and again in the time of a lease. A client counts again when that time is over, because its
+ * lease may have been renewed: at most three times as many addresses are leased by way of one tap.
+ */
+const clientsBehindTap = 16;
+
+const secondsPerWeek = 7 * 24 * 3600;
+const secondsPerYear = 365 * 24 * 3600;
+
+type LeaseTime = NetworkConfig['leaseTimeSeconds'];
+
+function secondsOf(time: LeaseTime): number {
+  return time === 'infinite' ? secondsPerYear : time;
+}
+
+/** Returns the chain `dhcp`, which judges a message, and those that it goes to. */
+export function dhcpChains(leaseTime: LeaseTime): (readonly [name: string, rules: readonly string[]])[] {
+  // The longest unit of nft, because a limit is a whole number.
+  const perWeek = Math.max(1, Math.round((clientsBehindTap * secondsPerWeek) / secondsOf(leaseTime)));
+  const moreMessages = `limit rate over ${messagesPerSecond}/second burst ${messagesAtOnce} packets`;
+  const moreClients = `limit rate over ${perWeek}/week burst ${clientsBehindTap} packets`;
+  return [
+    ['deny_dhcp_named', deny('dhcp_name', dhcpClient)],
+    ['deny_dhcp_fragment', deny('dhcp_server')],
+    ['deny_dhcp_flood', deny('dhcp_rate')],
+    ['deny_dhcp_more', deny('dhcp_clients')],
+    [
+      'dhcp_client',
+      [
+        `iifname . ${dhcpClient} @dhcp_clients accept`,
+        `update @dhcp_new_clients { iifname ${moreClients} } goto deny_dhcp_more`,
+        `add @dhcp_clients { iifname . ${dhcpClient} } accept`,
+        // The set is full.
+        'goto deny_dhcp_more',
+      ],
+    ],
+    [
+      'dhcp',
+      [
+        // A fragment would hide who the message is of.
+        'ip frag-off & 0x3fff != 0 goto deny_dhcp_fragment',
+        // To dnsmasq, all bytes of a longer hardware address belong to the client's name.
+        `${dhcpHardware} != 0x0106 goto deny_dhcp_named`,
+        `${anothersMac(dhcpClient)} goto deny_dhcp_named`,
+        `update @dhcp_messages { iifname ${moreMessages} } goto deny_dhcp_flood`,
+        `iifname . ${dhcpClient} != @own_macs goto dhcp_client`,
+      ],
+    ],
+  ];
+}
+
+/** Returns the names of the sets that limit messages and clients, with their declarations. */
+export function dhcpSets(leaseTime: LeaseTime): (readonly [name: string, lines: readonly string[]])[] {
+  const timeout = `timeout ${secondsOf(leaseTime)}s`;
+  const flags = ['size 65535', 'flags dynamic,timeout'];
+  return [
+    ['dhcp_messages', ['type ifname', ...flags, 'timeout 1m']],
+    ['dhcp_clients', ['typeof iifname . @ll,48,48', ...flags, timeout]],
+    // Who asks for nothing new in this time may ask for as much as at first.
+    ['dhcp_new_clients', ['type ifname', ...flags, timeout]],
+  ];
+}

@@ -1,0 +1,35 @@
+// Conditions of the guard's rules: where in a frame is what it says about its sender, and whose that is.
+import type { SetName } from './elements.ts';
+
+/** Offsets in bits: the sender of a frame, and the MACs and addresses in messages. */
+export const frameSender = '@ll,48,48';
+export const arpSenderMac = '@nh,64,48';
+export const ip6Sender = '@nh,64,128';
+/** The target of a neighbour solicitation or advertisement, and the MAC of its first option (RFC 4861). */
+export const neighbourTarget = '@th,64,128';
+export const neighbourMac = '@th,208,48';
+/** `htype` and `hlen`, which say that `chaddr` is a MAC, and `chaddr` (RFC 2131). */
+export const dhcpHardware = '@th,72,16';
+export const dhcpClient = '@th,288,48';
+
+/** A frame that uses a value of somebody else: `set` has those of all, `own` those of each port. */
+function isAnothers(value: string, set: SetName, own: SetName): string {
+  return `${value} @${set} iifname . ${value} != @${own}`;
+}
+
+export function anothersMac(value: string): string {
+  return isAnothers(value, 'macs', 'own_macs');
+}
+
+export function anothersAddress4(value: string): string {
+  return `${isAnothers(value, 'addr4', 'own4')} iifname . ${value} != @allow4`;
+}
+
+export function anothersAddress6(value: string): string {
+  return isAnothers(value, 'addr6', 'own6');
+}
+
+/** A frame that uses an address that is neither the machine's own nor allowed to it. */
+export function isNotOwn4(value: string): string {
+  return `iifname . ${value} != @own4 iifname . ${value} != @allow4`;
+}
