@@ -11,9 +11,10 @@ export type BackendName = 'nftables' | 'iptables';
 
 /**
  * A part of the kernel that has refused virlan's rules: those of a whole backend; the rule of iptables that
- * fills in checksums, without which a network works for all but old DHCP clients; or the guard.
+ * fills in checksums, without which a network works for all but old DHCP clients; iptables' table `security`;
+ * or the guard.
  */
-export type Lacking = BackendName | 'checksum' | 'guard';
+export type Lacking = BackendName | 'checksum' | 'security' | 'guard';
 
 /** The place of rules: one bridge and one address family. */
 export interface RulesPlace {

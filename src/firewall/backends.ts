@@ -99,12 +99,30 @@ export function nextLacking(
   known: readonly Lacking[],
   { backend, family, role, error }: RefusedLoad,
 ): readonly Lacking[] | null {
-  if (family !== 'ipv4' || isTemporary(error)) return null;
-  if (backend === 'iptables' && !known.includes('checksum')) return [...known, 'checksum'];
-  if (firewall !== 'auto' || role === 'companion') return null;
-  const others = known.filter(name => name !== 'checksum');
+  if (isTemporary(error)) return null;
+  const others = known.filter(name => name !== 'checksum' && name !== 'security');
+  if (backend === 'iptables') {
+    const parts = nextParts(known, family, role);
+    if (parts !== null) return [...others, ...parts];
+  }
+  if (family !== 'ipv4' || firewall !== 'auto' || role === 'companion') return null;
   const next = [...others, backend];
   return available.some(name => !next.includes(name)) ? next : null;
+}
+
+/** Returns the next parts of iptables to do without: each, then both; null after that. */
+function nextParts(
+  known: readonly Lacking[],
+  family: Family,
+  role: RulesScript['role'],
+): readonly Lacking[] | null {
+  const [checksum, security] = [known.includes('checksum'), known.includes('security')];
+  // Only IPv4 has the rule for checksums, and the companion has nothing else.
+  if (role === 'companion') return checksum ? null : ['checksum'];
+  if (family === 'ipv6') return security ? null : [...(checksum ? ['checksum' as const] : []), 'security'];
+  if (checksum && security) return null;
+  if (security) return ['checksum', 'security'];
+  return checksum ? ['security'] : ['checksum'];
 }
 
 /** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */

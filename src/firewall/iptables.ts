@@ -16,7 +16,7 @@ import type { Match, Rule, Ruleset } from './rule.ts';
 import { iptablesPrefix, type RulesReader } from './rules-reader.ts';
 import type { Translation } from './translation.ts';
 
-const tableNames = ['filter', 'nat', 'mangle'] as const;
+const tableNames = ['filter', 'nat', 'mangle', 'security'] as const;
 
 type Table = (typeof tableNames)[number];
 
@@ -91,8 +91,26 @@ function chainsOf(ruleset: Ruleset, lacking: readonly Lacking[]): Chain[] {
     ...(family === 'ipv4' && !lacking.includes('checksum') ? [checksumChain(bridge)] : []),
     // Before the routing, which is all that matters, and in a table that is in use anyway.
     makeChain(bridge, 'mangle', 'PREROUTING', [], render(ruleset.early)),
+    ...(lacking.includes('security') ? [] : [secondInputChain(ruleset)]),
   ].filter(({ rules }) => rules.length > 0);
   return [...chains, ...translationChains(ruleset)];
+}
+
+/**
+ * Returns a chain that judges what machines send to the host once more. It is after the table `filter`, in which
+ * another program may accept a packet before virlan's chain sees it, and before which nothing can be rejected.
+ */
+function secondInputChain({ bridge, family, input }: Ruleset): Chain {
+  const rules = input.rules.flatMap(rule =>
+    renderRule({ ...rule, verdict: again(rule.verdict) }, [], family),
+  );
+  return makeChain(bridge, 'security', 'INPUT', ['-i', bridge], rules);
+}
+
+/** What is accepted goes on: the table has labels of SELinux. It has no rejections. */
+function again(verdict: Verdict): Verdict {
+  if (verdict.kind === 'accept') return { kind: 'return' };
+  return verdict.kind === 'reject' ? { kind: 'drop' } : verdict;
 }
 
 /** Returns the chain of forwards, empty, and those that jump to it. */

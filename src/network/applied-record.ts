@@ -39,7 +39,7 @@ const schema = v.looseObject({
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
   lacking: v.optional(
     v.looseObject({
-      parts: v.array(v.picklist(['nftables', 'iptables', 'checksum', 'guard'])),
+      parts: v.array(v.picklist(['nftables', 'iptables', 'checksum', 'security', 'guard'])),
       under: v.string(),
     }),
     { parts: [], under: '' },

@@ -37,6 +37,7 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
       : lacksChecksum
         ? [{ kind: 'no-checksum' } as const]
         : []),
+    ...(lacking.includes('security') ? [{ kind: 'security-refused' } as const] : []),
   ];
 }
 

@@ -24,6 +24,8 @@ export function networkProblemText(problem: NetworkProblem): string {
       return 'iptables, which fills in the checksum of DHCP replies, is not installed: install iptables';
     case 'checksum-refused':
       return 'this kernel refuses the rule of iptables that fills in the checksum of DHCP replies: the network works, but old DHCP clients may not take an address';
+    case 'security-refused':
+      return 'this kernel refuses the table security of iptables: machines reach on this host what a rule of iptables accepts before those of virlan';
     case 'fight':
       return fightText(problem.fight);
     case 'failed':

@@ -89,6 +89,8 @@ export type NetworkProblem =
   | { readonly kind: 'no-checksum' }
   /** The kernel refuses the rule of iptables that fills in checksums. */
   | { readonly kind: 'checksum-refused' }
+  /** The kernel refuses the table `security` of iptables. */
+  | { readonly kind: 'security-refused' }
   | { readonly kind: 'fight'; readonly fight: Fight }
   /** A repair failed when it was last tried. */
   | { readonly kind: 'failed'; readonly error: Error }

@@ -58,6 +58,8 @@ export function warningText(warning: NetworkWarning): string {
 
 const refusedText: Readonly<Record<Lacking, string>> = {
   checksum: 'the rule that fills in checksums of DHCP replies, and machines do without',
+  security:
+    'the table security of iptables, so machines reach on this host what a rule of iptables accepts before those of virlan',
   nftables: 'rules of nftables, so the other firewall backend has them',
   iptables: 'rules of iptables, so the other firewall backend has them',
   guard: 'the rules of the guard, and machines are not guarded against each other',

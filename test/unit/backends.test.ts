@@ -61,14 +61,21 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
   const iptables = { backend: 'iptables' } as const;
   assert.deepEqual(next('auto', [], {}), ['nftables']);
   assert.deepEqual(next('auto', ['nftables'], iptables), ['nftables', 'checksum']);
-  assert.equal(next('auto', ['nftables', 'checksum'], iptables), null);
+  assert.deepEqual(next('auto', ['nftables', 'checksum'], iptables), ['nftables', 'security']);
+  assert.equal(next('auto', ['nftables', 'checksum', 'security'], iptables), null);
   assert.deepEqual(next('auto', [], iptables), ['checksum']);
-  assert.deepEqual(next('auto', ['checksum'], iptables), ['iptables']);
+  assert.deepEqual(next('auto', ['checksum'], iptables), ['security']);
+  assert.deepEqual(next('auto', ['security'], iptables), ['checksum', 'security']);
+  assert.deepEqual(next('auto', ['checksum', 'security'], iptables), ['iptables']);
+  const ipv6 = { ...iptables, family: 'ipv6' } as const;
+  assert.deepEqual(next('auto', [], ipv6), ['security']);
+  assert.deepEqual(next('auto', ['checksum'], ipv6), ['checksum', 'security']);
+  assert.equal(next('auto', ['security'], ipv6), null);
   assert.deepEqual(next('nftables', [], { ...iptables, role: 'companion' }), ['checksum']);
   assert.equal(next('auto', ['checksum'], { ...iptables, role: 'companion' }), null);
   // Somebody's choice, the only backend, the family without which a network works.
   assert.equal(next('nftables', [], {}), null);
-  assert.equal(next('iptables', ['checksum'], iptables), null);
+  assert.equal(next('iptables', ['checksum', 'security'], iptables), null);
   assert.equal(next('auto', [], {}, ['nftables']), null);
   assert.equal(next('auto', [], { family: 'ipv6' }), null);
   // Says nothing about the kernel: a program that hangs, is missing or was killed, and a lock that is taken.
