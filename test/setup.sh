@@ -64,6 +64,13 @@ if [ ! -e build/network-manager ]; then
   cp -a "$unpacked" build/network-manager
 fi
 
+# keepalived, which moves virtual addresses between machines of tests. It is unpacked, not installed.
+if [ ! -e build/keepalived ]; then
+  say 'fetching keepalived for the tests'
+  unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test keepalived)
+  cp -a "$unpacked" build/keepalived
+fi
+
 # The resolver that tests run on private hosts. It is unpacked, not installed.
 if [ ! -e build/resolved ]; then
   say 'fetching systemd-resolved for the tests'
