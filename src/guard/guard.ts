@@ -65,10 +65,9 @@ export async function withdrawGuard(bridge: string): Promise<void> {
   for (const binding of readBindings()) if (binding.bridge === bridge) removeBinding(binding);
 }
 
-/** Binds a tap to its machine before the guest runs. Throws CommandError or WriteError. */
+/** Binds a tap, whose file was written, to its machine before the guest runs. Throws CommandError. */
 export async function bindTap(binding: Binding, belongings: Elements): Promise<void> {
   const { bridge, elements } = binding;
-  writeBinding(binding);
   const earlier = earlierBindings(binding);
   if (earlier.length > 0) {
     const surplus = elementsWithout(joinElements(earlier.map(each => each.elements)), elements);

@@ -2,7 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { CommandError } from '../errors.ts';
-import { belongingElements, tapElements } from '../guard/elements.ts';
+import { type Binding, writeBinding } from '../guard/bindings.ts';
+import { belongingElements, type Elements, tapElements } from '../guard/elements.ts';
 import { bindTap, linkIndex, unbindMachine } from '../guard/guard.ts';
 import { type MachineTap, machineTaps } from '../guard/taps.ts';
 import { readLedger } from '../identity/store.ts';
@@ -52,13 +53,32 @@ async function guardOn(network: NetworkConfig, domain: Domain): Promise<Event[]>
   // At this moment libvirt names the bridge of each NIC.
   const taps = machineTaps(network, new Set(), domain, readLedger()).filter(({ guard }) => guard !== null);
   if (taps.length === 0) return [];
-  if (readApplied(bridge).guard === null) {
-    // Where only some machines are guarded, there is no table before the first of them.
-    for (const tap of taps) await bind(bridge, tap).catch(() => {});
-    return compareAll(network);
-  }
+  const bound = taps.flatMap(tap => announce(bridge, tap));
+  // Where only some machines are guarded, there is no table before the first of them.
+  const isThere = readApplied(bridge).guard !== null;
+  const events = isThere ? await addAll(network, bound) : await compareAll(network);
+  for (const { tap, elements } of bound)
+    if (elements.ports.size > 0)
+      writeFileSync(`/sys/class/net/${tap}/brport/group_fwd_mask`, String(guardedPortMask));
+  return events;
+}
+
+interface Announced extends Binding {
+  readonly belongings: Elements;
+}
+
+/** Writes the file that says which machine is behind a tap; nothing for a tap that is gone. */
+function announce(bridge: string, { tap, uuid, group, guard }: MachineTap): Announced[] {
+  const index = linkIndex(tap);
+  if (guard === null || index === null) return [];
+  const binding = { tap, index, bridge, uuid, group, elements: tapElements(guard) };
+  writeBinding(binding);
+  return [{ ...binding, belongings: belongingElements(guard) }];
+}
+
+async function addAll(network: NetworkConfig, bound: readonly Announced[]): Promise<Event[]> {
   try {
-    for (const tap of taps) await bind(bridge, tap);
+    for (const { belongings, ...binding } of bound) await bindTap(binding, belongings);
     return [];
   } catch (error) {
     // Elements of an earlier machine, or no table: all is compared.
@@ -70,13 +90,4 @@ async function guardOn(network: NetworkConfig, domain: Domain): Promise<Event[]>
 async function compareAll(network: NetworkConfig): Promise<Event[]> {
   const { establishForHook } = await import('./establish-networks.ts');
   return establishForHook(network, networkLockTimeoutSeconds);
-}
-
-async function bind(bridge: string, { tap, uuid, group, guard }: MachineTap): Promise<void> {
-  const index = linkIndex(tap);
-  if (guard === null || index === null) return;
-  const elements = tapElements(guard);
-  await bindTap({ tap, index, bridge, uuid, group, elements }, belongingElements(guard));
-  if (guard.mode !== 'no')
-    writeFileSync(`/sys/class/net/${tap}/brport/group_fwd_mask`, String(guardedPortMask));
 }
