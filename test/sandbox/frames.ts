@@ -82,6 +82,21 @@ export function ipv6(from: string, to: string, next: number, payload: Bytes): By
   return [0x60, 0, 0, 0, ...word(payload.length), next, 255, ...addresses, ...payload];
 }
 
+/** Returns a packet of IPv6 with a header of options between its own header and the rest. */
+export function behindOptions(packet: Bytes): Bytes {
+  const [next = 0] = packet.slice(6, 7);
+  const options = [next, 0, 1, 4, 0, 0, 0, 0];
+  const length = packet.length - 40 + options.length;
+  return [
+    ...packet.slice(0, 4),
+    ...word(length),
+    60,
+    ...packet.slice(7, 40),
+    ...options,
+    ...packet.slice(40),
+  ];
+}
+
 /** Returns a message of neighbour discovery with a label in an option, and with its checksum before that. */
 export function icmpv6(from: string, to: string, options: Bytes): Bytes {
   const message = [...options, 14, 3, ...slot, 0, 0, 0, 0];

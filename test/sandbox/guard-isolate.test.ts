@@ -70,6 +70,30 @@ isolation('nor by way of the host, with a route or with a neighbour entry of its
   }
 });
 
+isolation('machines of a group reach each other directly, and not by way of the host', async () => {
+  await run(guests.one, 'ip', 'route', 'add', `${ips.two}/32`, 'via', gateway);
+  assert.equal(await reaches('one', 'two'), false);
+  await run(guests.one, 'ip', 'route', 'del', `${ips.two}/32`);
+  assert.equal(await reaches('one', 'two'), true);
+});
+
+isolation('NICs that libvirt isolates reach the host, and not even those of their group', async () => {
+  // What libvirt does for <port isolated='yes'/>.
+  const isolate = (value: 'on' | 'off') =>
+    Promise.all(
+      [guests.one, guests.two].map(({ port: tap }) =>
+        run(host, 'bridge', 'link', 'set', 'dev', tap, 'isolated', value),
+      ),
+    );
+  await isolate('on');
+  assert.deepEqual(await Promise.all([reaches('one', 'two'), reaches('two', 'one')]), [false, false]);
+  for (const name of ['one', 'two'] as const)
+    assert.equal(await probe(guests[name], { proto: 'icmp', to: gateway }), 'open');
+  assert.equal(await reaches('one', 'alone'), false);
+  await isolate('off');
+  assert.equal(await reaches('one', 'two'), true);
+});
+
 isolation('a machine does not even hear broadcasts and IPv6 of others', async () => {
   const [here, there] = [await watchFrames(guests.alone, 'eth0'), await watchFrames(guests.two, 'eth0')];
   const sender = { mac: macs.one, ip: ips.one };
@@ -104,7 +128,9 @@ isolation('machines reach the host and the outside, and a translated port reache
     assert.equal(await probe(guest, { proto: 'icmp', to: gateway }), 'open');
     assert.equal(await probe(guest, { proto: 'tcp', to: internetAddress, port }), 'open');
   }
-  assert.equal(await probe(outside, { proto: 'tcp', to: '203.0.113.1', port: 8080 }), 'open');
+  // A port that is translated for everybody is so for its neighbours and for itself.
+  for (const from of [outside, guests.one, guests.alone])
+    assert.equal(await probe(from, { proto: 'tcp', to: '203.0.113.1', port: 8080 }), 'open');
 });
 
 isolation('a machine that leaves its group is apart from it, and its return is noticed', async () => {

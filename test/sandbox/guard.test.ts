@@ -8,6 +8,7 @@ import { suite } from 'uvu';
 import {
   arp,
   type Bytes,
+  behindOptions,
   broadcast,
   dhcpMessage,
   frame,
@@ -106,6 +107,8 @@ function attacksAs(name: string, other: { mac: string; ip: string }): Record<str
     'neighbour advertisement with its MAC': to => nd(to, own6, neighbour(136, own6, other.mac)),
     'neighbour solicitation from its address': to => nd(to, others6, neighbour(135, own6, macs.eve)),
     'neighbour solicitation with its MAC': to => nd(to, own6, neighbour(135, 'fe80::77', other.mac)),
+    'neighbour advertisement behind an extension header': to =>
+      frame(to, macs.eve, 0x86dd, behindOptions(icmpv6(own6, all, neighbour(136, others6, macs.eve)))),
     'duplicate address detection for its address': to => nd(to, '::', neighbour(135, others6, null)),
     'frame from its MAC': to => frame(to, other.mac, 0x88b5, [0, 0]),
     'frame from its MAC to the bridge': () => frame('01:80:c2:00:00:0e', other.mac, 0x88cc, [0, 0]),
@@ -125,6 +128,11 @@ function attacksAsServer(): Record<string, Attack> {
     'DHCPv6 answer': to => packet6(to, ipv6(own6, 'ff02::1', 17, udp(547, 546, [7, 0, 0, 1]))),
     'router advertisement': to =>
       packet6(to, icmpv6(own6, 'ff02::1', [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0])),
+    'router advertisement behind an extension header': to =>
+      packet6(
+        to,
+        behindOptions(icmpv6(own6, 'ff02::1', [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0])),
+      ),
     'redirect of IPv6': to =>
       packet6(to, icmpv6(own6, 'ff02::1', [137, 0, 0, 0, 0, 0, 0, 0, ...Array<number>(32).fill(1)])),
     'redirect of IPv4': to => packet4(to, ipv4(ips.eve, ips.bob, 1, [5, 1, 0, 0, 192, 168, 100, 9, ...slot])),
@@ -266,6 +274,31 @@ guard('what harms nobody arrives', async () => {
   );
 });
 
+guard(
+  'a machine gives itself IPv6 addresses, which it detects duplicates of, and which others reach',
+  async () => {
+    // Its DHCP client has removed the addresses that it had.
+    for (const machine of [eve, bob])
+      for (const value of [1, 0])
+        await run(machine, 'sysctl', '-qw', `net.ipv6.conf.eth0.disable_ipv6=${value}`);
+    const addresses = async (machine: GuardedGuest, state: string) => {
+      const text = await run(machine, 'ip', '-6', '-o', 'address', 'show', 'dev', 'eth0', state);
+      return [...text.matchAll(/fe80::[^/]*/g)].map(([address]) => address);
+    };
+    const [random, taken] = ['fe80::a8b1:23c4:d5e6:f708', 'fe80::99'] as const;
+    await run(eve, 'ip', 'address', 'add', `${random}/64`, 'dev', 'eth0');
+    await until(async () => (await addresses(eve, '-tentative')).length === 2);
+    for (const own of [linkLocal(macs.eve), random]) {
+      assert((await addresses(eve, '-tentative')).includes(own), own);
+      await run(bob, 'ping', '-c1', '-W2', `${own}%eth0`);
+    }
+    await run(bob, 'ip', 'address', 'add', `${taken}/64`, 'dev', 'eth0');
+    await until(async () => (await addresses(bob, '-tentative')).includes(taken));
+    await run(eve, 'ip', 'address', 'add', `${taken}/64`, 'dev', 'eth0');
+    await until(async () => (await addresses(eve, 'dadfailed')).includes(taken));
+  },
+);
+
 guard('a lease is renewed by unicast, and a container on macvlan gets one of its own', async () => {
   const wire = await capture(eve, 'eth0', 'udp port 67');
   // `ip netns exec` becomes the client, which renews its lease on this signal.
@@ -396,6 +429,19 @@ guard(
     assert.doesNotMatch(own, /"veth-bob" \. 0x52540000000b/);
   },
 );
+
+guard('the first guarded machine of a network without a guard is guarded before it runs', async () => {
+  await up('guard = no');
+  assert.doesNotMatch(await run(host, 'nft', 'list', 'tables'), /bridge/);
+  const metadata = `<v:machine xmlns:v='urn:virlan:machine:1' guard='others'/>`;
+  const only = await guardedGuest('only', { mac: '52:54:00:00:00:11', metadata });
+  assert.match(await elementsOf('own_macs'), /"veth-only" \. 0x525400000011/);
+  const mask = readFileSync(`/sys/class/net/${only.port}/brport/group_fwd_mask`, 'utf8');
+  assert.equal(Number(mask), 0xfffd);
+  await hook('stopped', only.machine);
+  await remove(only);
+  await up();
+});
 
 guard('guard = no in the metadata of a machine: nothing of it is looked at', async () => {
   await hook('stopped', eve.machine);
