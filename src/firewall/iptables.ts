@@ -34,7 +34,10 @@ type Hook = keyof typeof hooks;
 /** Stands for the chain of forwards, which others of virlan's chains jump to. */
 const translationsPart = 'DNAT';
 
-const ownName = `VIRLAN-(?:${[...Object.values(hooks), translationsPart].join('|')})-(\\S+)`;
+/** Stands for the second chain that `INPUT` jumps to, in another table. */
+const laterPart = 'LATE';
+
+const ownName = `VIRLAN-(?:${[...Object.values(hooks), translationsPart, laterPart].join('|')})-(\\S+)`;
 const ownChainLine = new RegExp(`^(?::|-A )${ownName}`);
 const jumpLine = new RegExp(`^-A (?!VIRLAN-)\\S+ (?:.* )?-j ${ownName}$`);
 
@@ -104,7 +107,8 @@ function secondInputChain({ bridge, family, input }: Ruleset): Chain {
   const rules = input.rules.flatMap(rule =>
     renderRule({ ...rule, verdict: again(rule.verdict) }, [], family),
   );
-  return makeChain(bridge, 'security', 'INPUT', ['-i', bridge], rules);
+  const name = `VIRLAN-${laterPart}-${bridge}`;
+  return { table: 'security', name, hook: 'INPUT', jump: ['-i', bridge], rules };
 }
 
 /** What is accepted goes on: the table has labels of SELinux. It has no rejections. */
