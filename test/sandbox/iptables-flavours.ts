@@ -22,6 +22,7 @@ export async function clearLegacy(): Promise<void> {
     nat: [],
     mangle: ['FORWARD'],
     raw: ['PREROUTING'],
+    security: [],
   };
   for (const program of ['iptables-legacy', 'ip6tables-legacy'])
     for (const [table, policies] of Object.entries(tables)) {
