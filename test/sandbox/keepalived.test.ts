@@ -43,7 +43,7 @@ function start(name: Name, option: string): void {
   const conf = `/tmp/keepalived-${name}.conf`;
   writeFileSync(conf, [global, ...lines, ''].join('\n'));
   const files = ['--pid', `/run/keepalived-${name}.pid`, '--vrrp_pid', `/run/vrrp-${name}.pid`];
-  const args = ['--dont-fork', '--log-console', '--vrrp', '--use-file', conf, ...files];
+  const args = ['--dont-fork', '--vrrp', '--use-file', conf, ...files];
   const [command, words] = within(machines[name], `${unpacked}/usr/sbin/keepalived`, args);
   const environment = { ...process.env, LD_LIBRARY_PATH: `${unpacked}/usr/lib/x86_64-linux-gnu` };
   running.push(spawn(command, words, { env: environment, stdio: ['ignore', 'ignore', 'inherit'] }));
