@@ -12,7 +12,7 @@ import type { System } from '../system/system.ts';
 import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
 import { renderMatch, renderRule } from './iptables-rule.ts';
 import { savedTables } from './iptables-tables.ts';
-import type { Match, Rule, Ruleset } from './rule.ts';
+import type { Match, Rule, Ruleset, Verdict } from './rule.ts';
 import { iptablesPrefix, type RulesReader } from './rules-reader.ts';
 import type { Translation } from './translation.ts';
 
