@@ -5,6 +5,9 @@ import { paths } from '../system/paths.ts';
 /** Contains one directory per bridge. install/purge.sh names it too. */
 export const dnsmasqRoot = '/var/lib/dnsmasq';
 
+/** Contains the pid file of each. */
+export const pidDirectory = '/run/dnsmasq';
+
 export interface DnsmasqPaths {
   readonly directory: string;
   readonly conf: string;
@@ -28,7 +31,7 @@ export function dnsmasqPaths(bridge: string): DnsmasqPaths {
     hostsfile: `${directory}/hostsfile`,
     names: `${directory}/names`,
     leases: `${directory}/leases`,
-    pid: `/run/dnsmasq/${bridge}.pid`,
+    pid: `${pidDirectory}/${bridge}.pid`,
     told: `${paths.run}/${bridge}.told`,
   };
 }

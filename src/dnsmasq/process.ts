@@ -106,12 +106,24 @@ function processStat(pid: number): string[] | null {
 export function tellDnsmasq(bridge: string): boolean {
   const pid = findDnsmasq(bridge);
   if (pid === null) return false;
-  const { told, hostsfile, names } = dnsmasqPaths(bridge);
-  const version = `${[pid, ...[hostsfile, names].map(versionOf)].join(' ')}\n`;
+  const { told } = dnsmasqPaths(bridge);
+  const version = versionFor(pid, bridge);
   if (readOwnFileOrNull(told) === version) return true;
   process.kill(pid, 'SIGHUP');
   remember(told, version);
   return true;
+}
+
+/** Returns whether a network's dnsmasq runs and has read the present hostsfile and names, as virlan told it. */
+export function isTold(bridge: string): boolean {
+  const pid = findDnsmasq(bridge);
+  return pid !== null && readOwnFileOrNull(dnsmasqPaths(bridge).told) === versionFor(pid, bridge);
+}
+
+/** Returns the version of the hostsfile and the names, for one process: another one has not been told. */
+function versionFor(pid: number, bridge: string): string {
+  const { hostsfile, names } = dnsmasqPaths(bridge);
+  return `${[pid, ...[hostsfile, names].map(versionOf)].join(' ')}\n`;
 }
 
 function versionOf(path: string): string {

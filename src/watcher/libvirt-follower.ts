@@ -10,8 +10,12 @@ import { Machines } from './machines.ts';
 import { type Reaction, reactionsTo } from './reactions.ts';
 import { Coalesced, Serial } from './serial.ts';
 
-/** Pause after arranging libvirt's networks, which reads many files on a host with many machines. */
+/**
+ * Least pause after arranging libvirt's networks, and how many times as long as that took it is at least: on a
+ * host with many machines it reads many files.
+ */
 const arrangePauseMs = 300;
+const arrangeRest = 4;
 
 /**
  * A network that was stopped is started again after this time, so that `net-destroy && net-start` finds it
@@ -46,7 +50,10 @@ export class LibvirtFollower {
   readonly #work = new Serial();
   /** The machines that changed, by UUID, and wait for their turn. */
   readonly #changed = new Map<string, Domain>();
-  readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), arrangePauseMs);
+  readonly #arrange = new Coalesced(
+    () => this.#arrangeNetworks(),
+    tookMs => Math.max(arrangePauseMs, arrangeRest * tookMs),
+  );
   #problems: readonly LibvirtNetworkProblem[] = [];
   /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
   readonly #resting = new Map<string, NodeJS.Timeout>();

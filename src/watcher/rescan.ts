@@ -22,7 +22,7 @@ const quietMs = 1000;
  */
 export class Rescan {
   readonly #scan: () => Promise<boolean>;
-  readonly #round = new Coalesced(() => this.#scanAndPause(), 0);
+  readonly #round = new Coalesced(() => this.#scanAndPause());
   #monitors: readonly Monitor[] = [];
   /** Scans in a row that repaired nothing. */
   #idleScans = 0;

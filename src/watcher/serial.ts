@@ -12,17 +12,18 @@ export class Serial {
 }
 
 /**
- * Runs work on request, once for all requests that arrive while it runs, with a pause before it runs again.
+ * Runs work on request, once for all requests that arrive while it runs, with a pause before it runs again:
+ * `pauseAfter` returns it in ms for work that took so long.
  */
 export class Coalesced {
   #wanted = false;
   #running: Promise<void> | null = null;
   readonly #work: () => Promise<void>;
-  readonly #pauseMs: number;
+  readonly #pauseAfter: (tookMs: number) => number;
 
-  constructor(work: () => Promise<void>, pauseMs: number) {
+  constructor(work: () => Promise<void>, pauseAfter: (tookMs: number) => number = () => 0) {
     this.#work = work;
-    this.#pauseMs = pauseMs;
+    this.#pauseAfter = pauseAfter;
   }
 
   request(): Promise<void> {
@@ -35,8 +36,10 @@ export class Coalesced {
     try {
       while (this.#wanted) {
         this.#wanted = false;
+        const began = performance.now();
         await this.#work();
-        if (this.#wanted) await new Promise(resolve => setTimeout(resolve, this.#pauseMs));
+        const pauseMs = this.#pauseAfter(performance.now() - began);
+        if (this.#wanted) await new Promise(resolve => setTimeout(resolve, pauseMs));
       }
     } finally {
       this.#running = null;

@@ -4,7 +4,7 @@
 
 import { getPriority, setPriority } from 'node:os';
 import { dirname } from 'node:path';
-import type { NetworkConfig } from '../config/config.ts';
+import type { Config, NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -31,6 +31,7 @@ import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
 import { Presence } from '../system/presence.ts';
 import { system } from '../system/system.ts';
+import { becomeAlive } from './await-alive.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
@@ -62,11 +63,10 @@ export class Watcher {
   #retryTimer: NodeJS.Timeout | null = null;
   readonly #rootPorts = new RootPorts(system.readFile);
   /** Opens and closes forwards after events of machines; one time for a burst of events. */
-  readonly #forwards = new Coalesced(
-    async () => this.#report(await syncForwards(this.#configuration.networks)),
-    0,
+  readonly #forwards = new Coalesced(async () =>
+    this.#report(await syncForwards(this.#configuration.networks)),
   );
-  readonly #reload = new Coalesced(() => this.#reloadConfiguration(), 0);
+  readonly #reload = new Coalesced(() => this.#reloadConfiguration());
   readonly #health = new DnsmasqHealth({
     find: findDnsmasq,
     ask: askDns,
@@ -274,17 +274,28 @@ export class Watcher {
   }
 
   /**
-   * Answers a daemon of libvirt, which waits before it starts. Where bridge and dnsmasq of every network
-   * exist, which takes no program to see, the rest is compared after the answer: the watcher has kept it
-   * right.
+   * Answers a daemon of libvirt, which waits before it starts: as soon as every network has its bridge and its
+   * dnsmasq, which come after its rules. The rest, what virlan loaded and has in other firewalls, is compared
+   * after the answer. Where all is there, which takes no program to see, the watcher has kept it right.
    */
   async #startDaemon(): Promise<HookOutcome> {
     const config = this.#configuration.current;
-    if (!config.networks.every(isAlive)) return startDaemon(config);
+    if (!config.networks.every(isAlive)) return this.#startNetworks(config);
     void this.#establish().catch((error: Error) =>
       this.#report([{ kind: 'failed', during: 'reconcile', error }]),
     );
     return { events: preventDefault(config), abort: null };
+  }
+
+  async #startNetworks(config: Config): Promise<HookOutcome> {
+    const ended = new AbortController();
+    const alive = becomeAlive(config.networks, ended.signal);
+    const started = startDaemon(config).finally(() => ended.abort());
+    if (!(await alive)) return started;
+    void started
+      .then(({ events }) => this.#report(events))
+      .catch((error: Error) => this.#report([{ kind: 'failed', during: 'hook', error }]));
+    return { events: [], abort: null };
   }
 
   async #status(): Promise<Status> {

@@ -5,7 +5,7 @@ import { type ChokidarOptions, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
 import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/paths.ts';
-import { tellDnsmasq } from '../dnsmasq/process.ts';
+import { isTold, tellDnsmasq } from '../dnsmasq/process.ts';
 import { readPublished, readWanted } from '../identity/reservation-files.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
@@ -43,10 +43,11 @@ export function followDnsmasqFiles(
     const network = networks().find(({ bridge }) => dirname(path) === dnsmasqPaths(bridge).directory);
     if (network === undefined) return;
     const { conf, hostsfile, names, leases } = dnsmasqPaths(network.bridge);
-    const isPublished = path === hostsfile || path === names;
+    // virlan wrote what dnsmasq has been told of: comparing that with all machines would find nothing.
+    const isForeign = (path === hostsfile || path === names) && !isTold(network.bridge);
     if (path === leases) publishLeases(network.bridge);
-    else if (isPublished && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
-    else if (isPublished || path === conf) drifted();
+    else if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
+    else if (isForeign || path === conf) drifted();
     if (path !== leases && path !== hostsfile) return;
     const promised = promisedAddresses(readHostsfile(network.bridge));
     void endLeasesInTheWay(network, promised).catch((error: Error) =>
@@ -57,8 +58,11 @@ export function followDnsmasqFiles(
   return follow([dnsmasqRoot], { depth: 1, followSymlinks: false }, onChange, report);
 }
 
-/** How long a change of the ledger waits for others before the machines are published. */
+/** How long a change of the ledger waits at least for others before the machines are published. */
 const publishDelayMs = 60;
+
+/** It waits this many times as long as the last publication took, which reads the files of all machines. */
+const publishRest = 4;
 
 /**
  * Publishes machines to libvirt's tools by the names and MACs that the ledger has for them, and then calls
@@ -72,18 +76,21 @@ export function followLedger(
   const failed = (error: Error) =>
     report({ kind: 'failed', during: 'file-change', error, path: paths.ledger });
   let timer: NodeJS.Timeout | null = null;
+  let delayMs = publishDelayMs;
   const publish = () => {
     timer = null;
+    const began = performance.now();
     try {
       for (const network of networks()) publishNetwork(network);
     } catch (error) {
       failed(error as Error);
     }
+    delayMs = Math.max(publishDelayMs, publishRest * (performance.now() - began));
     // The guard of a network follows from its reservations.
     drifted();
   };
   const changed = () => {
-    if (timer === null) timer = setTimeout(publish, publishDelayMs).unref();
+    if (timer === null) timer = setTimeout(publish, delayMs).unref();
   };
   const ways = {
     // The directory alone: each change of a name or a MAC makes and removes a file in it, and chokidar would

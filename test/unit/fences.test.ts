@@ -86,6 +86,7 @@ const effects = [
   'src/system/log.ts',
   'src/system/logger.ts',
   'src/system/run.ts',
+  'src/watcher/await-alive.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
   'src/watcher/libvirt-follower.ts',
