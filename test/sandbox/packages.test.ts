@@ -28,6 +28,8 @@ const machine = {
 };
 let deb = '';
 let rpm = '';
+let standaloneDeb = '';
+let standaloneRpm = '';
 let before: Snapshot = [];
 
 /**
@@ -52,8 +54,11 @@ function dpkg(...args: string[]): Promise<string> {
   );
 }
 
-function build(directory: string): Promise<string> {
-  return output('sh', `${checkout}/install/package/build.sh`, directory);
+/** Builds both packages in both formats. The one with Node.js takes a minute. */
+async function build(directory: string): Promise<string> {
+  const script = `${checkout}/install/package/build.sh`;
+  const args = [script, '--directory', directory, 'virlan', 'virlan-standalone'];
+  return (await execa('sh', args, { timeout: 600_000, env: { TMPDIR: '/tmp' } })).stdout;
 }
 
 /** Builds the package of a next version, with a changed program and virlan.ini, and returns its path. */
@@ -102,10 +107,9 @@ function assertDown(): void {
 }
 
 packages.before(async () => {
-  const built = await build('/tmp/packages');
-  deb = /^.*\.deb$/m.exec(built)?.[0] ?? '';
-  rpm = /^.*\.rpm$/m.exec(built)?.[0] ?? '';
-  assert(deb !== '' && rpm !== '', built);
+  const built = (await build('/tmp/packages')).split('\n');
+  [deb = '', rpm = '', standaloneDeb = '', standaloneRpm = ''] = built;
+  assert.equal(built.length, 4);
   // install.test.ts covers libvirt's default network.
   rmSync('/etc/libvirt/qemu/networks', { recursive: true });
   rmSync(policy, { force: true });
@@ -117,17 +121,16 @@ packages('two builds of one source are identical', async () => {
   await build('/tmp/again');
   for (const name of readdirSync('/tmp/packages'))
     assert(readFileSync(`/tmp/packages/${name}`).equals(readFileSync(`/tmp/again/${name}`)), name);
-  assert.equal(readdirSync('/tmp/again').length, 2);
+  assert.equal(readdirSync('/tmp/again').length, 4);
 });
 
-packages('lintian finds no error', async () => {
-  const { stdout } = await execa('lintian', [deb], { reject: false, timeout: 60_000 });
-  const findings = stdout.split('\n').filter(line => /^[EW]:/.test(line));
-  // The package is not uploaded to Debian, so no bug requests it.
-  assert.deepEqual(
-    findings.filter(line => !line.includes('initial-upload-closes-no-bugs')),
-    [],
-  );
+packages('lintian and rpmlint find nothing', async () => {
+  const lint = await execa('sh', [`${checkout}/install/package/lint.sh`, deb, rpm], {
+    reject: false,
+    all: true,
+    timeout: 300_000,
+  });
+  assert.equal(lint.exitCode, 0, lint.all);
 });
 
 packages(
@@ -248,6 +251,61 @@ packages('the .rpm contains the same files, and its scripts do the same', async 
   await manage('--upgrade', '--force', rpm);
   assert(await isUp());
   await manage('--erase', 'virlan');
+  assertDown();
+});
+
+packages('an unknown CPU is refused', async () => {
+  const script = `${checkout}/install/package/build.sh`;
+  const refused = await execa(
+    'sh',
+    [script, '--directory', '/tmp/none', '--cpu', 'pdp11', 'virlan-standalone'],
+    { reject: false },
+  );
+  assert.deepEqual(
+    [refused.exitCode, refused.stderr],
+    [2, 'package: there is no Node.js for CPU pdp11: write x64 or arm64'],
+  );
+});
+
+packages('virlan-standalone takes the place of virlan, and back: the network stays up', async () => {
+  await dpkg('--install', deb);
+  assert.equal((await prepare(machine)).exitCode, 0);
+  const expected = { dnsmasq: dnsmasqPids(), bridge: bridgeIndex() };
+  await dpkg('--install', standaloneDeb);
+  assert.deepEqual({ dnsmasq: dnsmasqPids(), bridge: bridgeIndex() }, expected);
+  // What is left of the replaced package is its entry in the database.
+  await dpkg('--purge', 'virlan');
+  assert.deepEqual([await isUp(), existsSync('/var/lib/virlan/ledger.jsonl')], [true, true]);
+  await dpkg('--install', deb);
+  assert.deepEqual({ dnsmasq: dnsmasqPids(), bridge: bridgeIndex() }, expected);
+  await dpkg('--purge', 'virlan-standalone');
+  assert(await isUp());
+  await dpkg('--purge', 'virlan');
+  assert.deepEqual(await remainingPaths(), []);
+});
+
+packages('virlan-standalone needs no Node.js of the host', async () => {
+  // Hidden below an empty file, as the checkout and this process have the host's Node.js elsewhere too.
+  await output('mount', '--bind', '/dev/null', '/usr/bin/node');
+  try {
+    await dpkg('--install', standaloneDeb);
+    assert(await isUp());
+    assert.equal((await prepare(machine)).exitCode, 0);
+    assert.match(await output('/usr/lib/virlan-runtime/node', '--version'), /^v22\./);
+  } finally {
+    await dpkg('--purge', 'virlan-standalone');
+    await output('umount', '/usr/bin/node');
+  }
+});
+
+packages('the .rpm of virlan-standalone takes the place of that of virlan', async () => {
+  const manage = (...args: string[]) => output('rpm', '--dbpath', '/tmp/rpmdb', '--nodeps', ...args);
+  await manage('--install', rpm);
+  // As dnf does it: the new one is installed, then the old one is erased.
+  await manage('--install', '--replacefiles', standaloneRpm);
+  await manage('--erase', 'virlan');
+  assert.deepEqual([await isUp(), hooks.every(existsSync)], [true, true]);
+  await manage('--erase', 'virlan-standalone');
   assertDown();
 });
 
