@@ -56,7 +56,7 @@ async function bundle(source, version, onReference) {
     // As require(): Node's loader of ES modules alone takes 25 ms.
     supported: { 'dynamic-import': false },
     define: { VIRLAN_VERSION: JSON.stringify(version) },
-    plugins: [fastExeca, smallPackages, ownFiles],
+    plugins: [fastExeca, smallPackages, withoutComments, ownFiles],
     logLevel: 'warning',
     metafile: true,
   });
@@ -85,6 +85,18 @@ const smallPackages = {
     onLoad({ filter: /node_modules\/valibot\/.*\/index\.mjs$/ }, async ({ path }) => ({
       contents: await readFile(path.replace(/index\.mjs$/, 'index.min.mjs'), 'utf8'),
     }));
+  },
+};
+
+/** Removes the comments of own sources: esbuild keeps those of methods. */
+const withoutComments = {
+  name: 'without comments',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+      const options = { loader: 'ts', target: 'node20', minifyWhitespace: true };
+      const { code } = await transform(await readFile(path, 'utf8'), options);
+      return { contents: code, resolveDir: dirname(path) };
+    });
   },
 };
 
