@@ -1,6 +1,7 @@
 // Prints steps of a plan as text or JSON: `  + bridge k8s-br0  52:54:00:5e:00:01, MTU 1500, STP on`.
-import { formatIp } from '../address/ip.ts';
+import { formatIp, type Ipv4 } from '../address/ip.ts';
 import { style } from '../cli/terminal.ts';
+import type { Tunnel } from '../cluster/tunnel.ts';
 import { translationText } from '../firewall/translation.ts';
 import { type Elements, setNames } from '../guard/elements.ts';
 import type { LinkAddress } from '../network/state.ts';
@@ -62,6 +63,13 @@ export function stepJson(step: Step): object {
 function fieldsInJson(step: Step): object {
   if (step.kind === 'add bridge')
     return { state: { ...step.state, addresses: step.state.addresses.map(addressJson) } };
+  if (step.kind === 'add tunnel' || step.kind === 'connect tunnel')
+    return { tunnel: tunnelJson(step.tunnel) };
+  if (step.kind === 'set peers')
+    return {
+      missing: step.missing.map(each => formatIp(each)),
+      surplus: step.surplus.map(each => formatIp(each)),
+    };
   if (step.kind === 'write reservations' || step.kind === 'write names')
     return { network: step.network.name };
   return 'address' in step ? { address: addressJson(step.address) } : {};
@@ -72,6 +80,10 @@ function elementsJson(elements: Elements): object {
   return Object.fromEntries(
     setNames.filter(name => elements[name].size > 0).map(name => [name, [...elements[name]]]),
   );
+}
+
+function tunnelJson({ local, peers, ...tunnel }: Tunnel): object {
+  return { ...tunnel, local: formatIp(local), peers: peers.map((peer: Ipv4) => formatIp(peer)) };
 }
 
 function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {

@@ -7,6 +7,7 @@ import {
   prefixesOverlap,
   rangeContains,
 } from '../address/ip.ts';
+import { clusterClashes } from './cluster-clashes.ts';
 import type { ConfigProblem } from './config.ts';
 import type { NetworkSource } from './connect.ts';
 import { modeClashes } from './mode-clashes.ts';
@@ -16,6 +17,7 @@ import type { Section } from './sections.ts';
 export function findClashes(
   networks: readonly NetworkSource[],
   hostSections: readonly Section[],
+  cluster: Section | null,
 ): ConfigProblem[] {
   return [
     ...networks.flatMap(rangeClashes),
@@ -24,6 +26,7 @@ export function findClashes(
     ),
     ...hostClashes(networks, hostSections),
     ...modeClashes(networks),
+    ...clusterClashes(networks, cluster),
   ];
 }
 

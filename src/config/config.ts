@@ -42,6 +42,16 @@ export interface OtherNetwork {
  */
 export type GuardMode = 'others' | 'strict' | 'no';
 
+/** The tunnel of a network that is on several hosts. */
+export interface TunnelConfig {
+  /** The number of the network within the tunnels between hosts (VXLAN network identifier). */
+  readonly vni: number;
+  /** The address of this host for the other ones. */
+  readonly address: Ipv4;
+  /** The addresses of the other hosts. */
+  readonly peers: readonly Ipv4[];
+}
+
 /** A `[network.NAME]` section, checked and with its defaults filled in. */
 export interface NetworkConfig {
   readonly name: string;
@@ -51,8 +61,10 @@ export interface NetworkConfig {
   readonly gateway: Ipv4;
   readonly range: Ipv4Range;
   readonly stp: boolean;
-  /** In bytes. */
+  /** In bytes; that of a network with a tunnel may be less. */
   readonly mtu: number;
+  /** Null for a network that is on this host only. */
+  readonly tunnel: TunnelConfig | null;
   readonly mode: 'nat' | 'routed' | 'isolated' | 'open';
   /** The networks of the host that machines reach: all, or those behind links of its default routes. */
   readonly outside: 'all' | 'uplink';

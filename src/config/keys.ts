@@ -1,5 +1,5 @@
 // The explanation of each key of virlan.ini. Allowed values and defaults are in schema.ts.
-import type { HostSection, MachineKeys, NetworkSection } from './schema.ts';
+import type { ClusterSection, HostSection, MachineKeys, NetworkSection } from './schema.ts';
 
 /** The texts about a key, for virlan.ini, its manual page and docs. `code` is between back quotes. */
 export type Explanation<Value> = {
@@ -69,6 +69,10 @@ export const networkKeys: Explanations<NetworkSection> = {
   mtu: {
     note: 'in bytes',
     text: 'The MTU of the bridge and of the ports of machines, in bytes. If it is not 1500, machines are told it by DHCP. A machine whose XML has <mtu size="…"/> keeps that.',
+  },
+  vni: {
+    note: 'the number of a network that is on several hosts',
+    text: 'The number of the network in the tunnels (VXLAN) between the hosts of `[cluster]`: the same on all of them. Name, `subnet` and `domain` are the same, too. `dhcp-range` is required: a part of the subnet that no other host gives addresses of. The MTU is at most that of the link with the `address` of `[cluster]`, less 50. There is no spanning tree. See docs/cluster.md.',
   },
   firewall: {
     note: '',
@@ -195,6 +199,17 @@ export const hostKeys: Explanations<HostSection> = {
   ip: {
     note: '',
     text: "The address for the device: any address of the subnet, inside or outside `dhcp-range`, that is neither the host's own nor that of another `[host.NAME]` section.",
+  },
+};
+
+export const clusterKeys: Explanations<ClusterSection> = {
+  address: {
+    note: 'an address of this host',
+    text: 'An IPv4 address of this host, at which the other hosts reach it. It is not in the subnet of a network of virlan.',
+  },
+  peers: {
+    note: 'the addresses of the other hosts',
+    text: 'The IPv4 addresses of the other hosts, separated by commas. Each host names all others.',
   },
 };
 

@@ -7,8 +7,16 @@ import { bootPorts } from './boot.ts';
 import { findClashes } from './clashes.ts';
 import type { ConfigProblem, ConfigResult, FixedHost, MachineSection } from './config.ts';
 import { connectNetworks, type NetworkSource, type OwnConfig } from './connect.ts';
-import { bridgeName, hostSection, machineSection, type NetworkSection, networkSection } from './schema.ts';
-import { maxExcerptLength, readSections, type Section } from './sections.ts';
+import {
+  bridgeName,
+  type ClusterSection,
+  clusterSection,
+  hostSection,
+  machineSection,
+  type NetworkSection,
+  networkSection,
+} from './schema.ts';
+import { formatHeader, maxExcerptLength, readSections, type Section } from './sections.ts';
 
 /** The name of the network that exists without a configuration. */
 export const defaultNetworkName = 'k8s-br0';
@@ -51,11 +59,14 @@ export function parseConfig(text: string): ConfigResult {
         : [{ name: section.name, aliases: values.aliases, forwards: values.forward }];
     });
 
+  const cluster = sections.find(({ kind }) => kind === 'cluster') ?? null;
+  const ends = cluster === null ? null : readSection(cluster, clusterSection, problems);
+
   const networks: NetworkSource[] = [];
   for (const section of sections.filter(({ kind }) => kind === 'network')) {
     const values = readSection(section, networkSection, problems);
     if (values === null) continue;
-    const config = makeNetwork(section, values, hosts.get(section.name) ?? [], problems);
+    const config = makeNetwork(section, values, hosts.get(section.name) ?? [], ends, problems);
     if (config !== null) networks.push({ config: { ...config, machines }, section, reaches: values.reaches });
   }
 
@@ -64,6 +75,7 @@ export function parseConfig(text: string): ConfigResult {
       ...findClashes(
         networks,
         sections.filter(({ kind }) => kind === 'host'),
+        cluster,
       ),
     );
   if (problems.length > 0) return { ok: false, problems: problems.sort((a, b) => a.line - b.line) };
@@ -83,7 +95,7 @@ function readSection<TSchema extends v.GenericSchema & { readonly entries: objec
     const entry = section.entries.get(key);
     if (entry === undefined) {
       const message = `has no ${key}: add a line ${key} = …`;
-      problems.push({ line: section.line, what: `[${section.kind}.${section.name}]`, message });
+      problems.push({ line: section.line, what: formatHeader(section), message });
     } else if (issue.type === 'strict_object') {
       const known = Object.keys(schema.entries).join(', ');
       problems.push({
@@ -106,6 +118,7 @@ function makeNetwork(
   section: Section,
   values: NetworkSection,
   hosts: readonly FixedHost[],
+  ends: ClusterSection | null,
   problems: ConfigProblem[],
 ): Omit<OwnConfig, 'machines'> | null {
   const reject = (key: string, message: string) => {
@@ -154,8 +167,10 @@ function makeNetwork(
     mode: values.mode,
     outside: values.outside,
     uplink: values.uplink === '' ? null : values.uplink,
-    stp: values.stp,
+    // The tunnels would be a loop. That an stp = yes is written is an error: see cluster-clashes.ts.
+    stp: values.stp && (values.vni === '' || section.entries.has('stp')),
     mtu: values.mtu,
+    tunnel: values.vni === '' || ends === null ? null : { vni: values.vni, ...ends },
     firewall: values.firewall,
     hostAccess: values['host-access'],
     hostAllow: [...values['host-allow'], ...bootPorts(boot, tftp, gateway, domain)],

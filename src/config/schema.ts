@@ -112,6 +112,19 @@ function parseLinkName(text: string): string | null {
   return isLinkName(text) ? text : null;
 }
 
+const maxVni = 2 ** 24 - 1;
+
+function parseVni(text: string): number | '' | null {
+  if (text === '') return text;
+  const number = /^\d{1,8}$/.test(text) ? Number(text) : 0;
+  return number >= 1 && number <= maxVni ? number : null;
+}
+
+function parsePeers(text: string): Ipv4[] | null {
+  const peers = parseList(text, parseIpv4);
+  return peers === null || peers.length === 0 ? null : peers;
+}
+
 export const bridgeName = parsed(
   parseLinkName,
   'at most 15 letters, digits, ".", "_" and "-", but not all or default',
@@ -136,6 +149,7 @@ export const networkSection = v.strictObject({
   reaches: v.optional(parsed(parseNames, 'names of other [network.NAME] sections, such as lab, dmz'), ''),
   stp: v.optional(parsed(parseYesNo, 'yes or no'), 'yes'),
   mtu: v.optional(numberOfBytes(68, 65_535), '1500'),
+  vni: v.optional(parsed(parseVni, `a number from 1 to ${maxVni}`), ''),
   firewall: v.optional(oneOf('auto', 'nftables', 'iptables'), 'auto'),
   'host-access': v.optional(oneOf('minimal', 'basic', 'all'), 'basic'),
   'host-allow': v.optional(
@@ -194,6 +208,13 @@ export const machineSection = v.strictObject({
   ),
 });
 
+/** The keys of the `[cluster]` section; all are required. */
+export const clusterSection = v.strictObject({
+  address: parsed(parseIpv4, 'an IPv4 address of this host, such as 10.0.0.2'),
+  peers: parsed(parsePeers, 'the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3'),
+});
+
 export type NetworkSection = v.InferOutput<typeof networkSection>;
 export type HostSection = v.InferOutput<typeof hostSection>;
+export type ClusterSection = v.InferOutput<typeof clusterSection>;
 export type MachineKeys = v.InferOutput<typeof machineSection>;

@@ -15,10 +15,16 @@ export interface Entry {
 export const maxExcerptLength = 60;
 
 export interface Section {
-  readonly kind: 'network' | 'host' | 'machine';
+  readonly kind: 'network' | 'host' | 'machine' | 'cluster';
+  /** Empty for a section of which there is one. */
   readonly name: string;
   readonly line: number;
   readonly entries: ReadonlyMap<string, Entry>;
+}
+
+/** Returns the header of a section: `[network.k8s-br0]`. */
+export function formatHeader({ kind, name }: Pick<Section, 'kind' | 'name'>): string {
+  return name === '' ? `[${kind}]` : `[${kind}.${name}]`;
 }
 
 /**
@@ -82,19 +88,26 @@ type Header =
 
 function readHeader(text: string, line: number, earlier: readonly Section[]): Header {
   const [, header] = /^\[([^\]]*)\]\s*([;#].*)?$/.exec(text) ?? [];
-  const [, kind, written] =
-    /^(network|host|machine)\.([A-Za-z0-9_-]+|(?<=^machine\.)\S(?:.*\S)?)$/.exec(header?.trim() ?? '') ?? [];
-  if ((kind !== 'network' && kind !== 'host' && kind !== 'machine') || written === undefined) {
+  const found = readName(header?.trim() ?? '');
+  if (found === null) {
     const message =
-      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME, or [machine.NAME]';
+      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME, [machine.NAME] or [cluster]';
     return { ok: false, problem: { line, what: excerpt(text, maxExcerptLength), message } };
   }
-  // Names of interfaces are case sensitive, host names are not.
-  const name = kind === 'host' ? written.toLowerCase() : written;
+  const { kind, name } = found;
   const duplicate = earlier.find(section => section.kind === kind && section.name === name);
   if (duplicate !== undefined) {
     const message = `exists twice, first in line ${duplicate.line}: merge the two sections`;
-    return { ok: false, problem: { line, what: `[${kind}.${name}]`, message } };
+    return { ok: false, problem: { line, what: formatHeader(found), message } };
   }
   return { ok: true, section: { kind, name } };
+}
+
+function readName(header: string): Pick<Section, 'kind' | 'name'> | null {
+  if (header === 'cluster') return { kind: 'cluster', name: '' };
+  const [, kind, name] =
+    /^(network|host|machine)\.([A-Za-z0-9_-]+|(?<=^machine\.)\S(?:.*\S)?)$/.exec(header) ?? [];
+  if ((kind !== 'network' && kind !== 'host' && kind !== 'machine') || name === undefined) return null;
+  // Names of interfaces are case sensitive, host names are not.
+  return { kind, name: kind === 'host' ? name.toLowerCase() : name };
 }

@@ -15,6 +15,8 @@ const ssh: Ports = { first: 22, last: 22 };
 /** DNS and DHCP are accepted by both protocols, as in the manual recipe that virlan replaces. */
 const dns: Ports = { first: 53, last: 53 };
 const dhcp: Ports = { first: 67, last: 67 };
+/** The port of tunnels between hosts (RFC 7348). */
+const vxlan: Ports = { first: 4789, last: 4789 };
 const dhcpv6Client: Ports = { first: 546, last: 546 };
 const unprivileged: Ports = { first: 1024, last: 65_535 };
 const localMulticast: Prefix = { network: sureIp('224.0.0.0'), length: 24 };
@@ -248,7 +250,12 @@ function inputRules(network: NetworkConfig): Rule[] {
   if (network.hostFirewall === 'bridge') return [established, ...fromMachines, ...rejectRest];
   // Rules for machines come first, so that host-access = minimal denies them the SSH that strict allows to
   // others.
-  return strictInput([...fromMachines, ...rejectRest.map(rule => ({ ...rule, from: bridge }))]);
+  return strictInput([
+    ...fromMachines,
+    ...rejectRest.map(rule => ({ ...rule, from: bridge })),
+    // A filter of its own decides which hosts may send into the tunnel.
+    ...(network.tunnel === null ? [] : [{ protocol: 'udp', ports: [vxlan], verdict: accept } as const]),
+  ]);
 }
 
 function masquerade(ports: Ports | null): Verdict {

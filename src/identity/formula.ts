@@ -48,8 +48,16 @@ export function formulaAddress(key: NicKey, pool: Pool, isTaken: (ip: Ipv4) => b
 /**
  * Returns the MAC of a link on this host: the same at every boot, and a different one on every other host.
  */
-export function linkMac(link: 'bridge' | 'nic' | 'probe', machineId: string, bridge: string): Mac {
+export function linkMac(link: 'bridge' | 'nic' | 'probe' | 'tunnel', machineId: string, bridge: string): Mac {
   return kvmMac(digest(`virlan:${link}:${machineId}:${bridge}`));
+}
+
+/**
+ * Returns the MAC of the host in a network that is on several hosts: the same on each, so that machines find it
+ * wherever they run.
+ */
+export function gatewayMac(network: string): Mac {
+  return kvmMac(digest(`virlan:gateway:${network}`));
 }
 
 function candidateMac(key: NicKey, attempt: number): Mac {

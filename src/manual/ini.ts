@@ -1,6 +1,6 @@
 // install/virlan.ini: every key with its default, commented out.
 //   ; mtu = 1500                    ; in bytes
-import { hostReference, type Key, machineReference, networkReference } from './keys.ts';
+import { clusterReference, hostReference, type Key, machineReference, networkReference } from './keys.ts';
 
 /** Returns the file. */
 export function renderIni(): string {
@@ -14,6 +14,8 @@ export function renderIni(): string {
     ...section('host.printer', 'a fixed address for a device that is not a libvirt machine', hostReference()),
     '',
     ...section('machine.web', 'a libvirt machine, by its name', machineReference()),
+    '',
+    ...section('cluster', 'the hosts of networks with vni', clusterReference()),
     '',
   ].join('\n');
 }

@@ -1,9 +1,9 @@
 // The keys of virlan.ini with their texts for the generated files.
 import * as v from 'valibot';
 import { formatIp } from '../address/ip.ts';
-import { hostKeys, machineKeys, networkKeys } from '../config/keys.ts';
+import { clusterKeys, hostKeys, machineKeys, networkKeys } from '../config/keys.ts';
 import { parseConfig } from '../config/parse.ts';
-import { hostSection, machineSection, networkSection } from '../config/schema.ts';
+import { clusterSection, hostSection, machineSection, networkSection } from '../config/schema.ts';
 
 /** A key of virlan.ini, explained. */
 export interface Key {
@@ -55,6 +55,15 @@ export function machineReference(): Key[] {
   return Object.entries(machineKeys).map(([name, explanation]) => {
     const key = name as keyof typeof machineKeys;
     return reference(key, explanation, machineSection.entries[key].wrapped, web[key], 'nothing');
+  });
+}
+
+/** Returns the keys of the `[cluster]` section. */
+export function clusterReference(): Key[] {
+  const second = { address: '10.0.0.2', peers: '10.0.0.1, 10.0.0.3' };
+  return Object.entries(clusterKeys).map(([name, explanation]) => {
+    const key = name as keyof typeof clusterKeys;
+    return reference(key, explanation, clusterSection.entries[key], second[key], null);
   });
 }
 

@@ -1,5 +1,5 @@
 // install/man/virlan.ini.5: the manual page virlan.ini(5).
-import { hostReference, type Key, machineReference, networkReference } from './keys.ts';
+import { clusterReference, hostReference, type Key, machineReference, networkReference } from './keys.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
 /** Returns the page; the date is its day of change, `2026-11-25`. */
@@ -34,6 +34,11 @@ export function renderManIni(date: string): string {
       'Each section `[machine.NAME]` has settings of the libvirt machine of that name, for tools that cannot write them into its definition:',
     ),
     ...machineReference().flatMap(entry),
+    heading('Cluster section'),
+    ...paragraph(
+      'The section `[cluster]` says over which hosts networks with `vni` extend. All keys are required:',
+    ),
+    ...clusterReference().flatMap(entry),
     heading('Examples'),
     ...paragraph('Two networks, and a printer on the first:'),
     ...example([

@@ -1,5 +1,5 @@
 // docs/virlan.ini.md: the reference of virlan.ini.
-import { hostReference, type Key, machineReference, networkReference } from './keys.ts';
+import { clusterReference, hostReference, type Key, machineReference, networkReference } from './keys.ts';
 
 /** Returns the page. */
 export function renderPage(): string {
@@ -28,6 +28,11 @@ export function renderPage(): string {
     'Settings of the libvirt machine NAME, for tools that cannot write them into its definition.',
     '',
     ...machineReference().flatMap(entry),
+    '## `[cluster]`',
+    '',
+    'The hosts over which networks with `vni` extend: see [several hosts](cluster.md). All keys are required.',
+    '',
+    ...clusterReference().flatMap(entry),
     '## More',
     '',
     'Options of dnsmasq go into `/etc/virlan/dnsmasq.d/NETWORK/*.conf`. Settings of a single machine go into its',

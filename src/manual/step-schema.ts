@@ -34,13 +34,25 @@ const bridgeState = v.object({
   addresses: v.array(address),
 });
 const dummyState = v.object({ mac: text, mtu: integer, up: v.boolean(), master: v.nullable(text) });
+const tunnel = v.object({
+  mac: text,
+  mtu: described(integer, 'In bytes.'),
+  vni: integer,
+  local: described(text, 'The address of this host.'),
+  peers: described(v.array(text), 'The addresses of the other hosts.'),
+  filter: described(text, 'The tables of nftables.'),
+});
 const otherRules = { firewall, bridge: text, rules: v.array(v.objectWithRest({ kind: text }, v.unknown())) };
 
 /** The fields of each kind of step besides `do` and `text`. */
 const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
   'add bridge': { link: text, state: bridgeState },
   'add dummy': { link: text, state: dummyState },
-  'remove link': { link: text, type: v.picklist(['bridge', 'dummy']) },
+  'remove link': { link: text, type: v.picklist(['bridge', 'dummy', 'vxlan']) },
+  'add tunnel': { link: text, tunnel },
+  'connect tunnel': { link: text, bridge: text, tunnel, drift },
+  'set peers': { link: text, missing: v.array(text), surplus: v.array(text) },
+  'remove tunnel filter': { bridge: text },
   'set link': {
     link: text,
     attribute: text,

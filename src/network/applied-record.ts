@@ -34,6 +34,8 @@ const schema = v.looseObject({
   treatment: v.optional(v.nullable(v.looseObject({ subnet: v.string(), isTranslated: v.boolean() })), null),
   /** The guard's table, and the lines without elements that the kernel listed right after loading. */
   guard: v.optional(v.nullable(v.looseObject({ table: v.string(), listing: v.array(v.string()) })), null),
+  /** The filter of the tunnel, and the lines that the kernel listed right after loading. */
+  tunnel: v.optional(v.nullable(v.looseObject({ filter: v.string(), listing: v.array(v.string()) })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
@@ -68,6 +70,7 @@ const empty: AppliedRecord = {
   dnsmasq: null,
   treatment: null,
   guard: null,
+  tunnel: null,
   ports: {},
   lacking: { parts: [], under: '' },
 };

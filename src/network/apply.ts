@@ -67,10 +67,15 @@ type RulesStep =
   | StepOf<'load rules'>
   | StepOf<'remove rules'>
   | StepOf<'load guard'>
-  | StepOf<'remove guard'>;
+  | StepOf<'remove guard'>
+  | StepOf<'connect tunnel'>
+  | StepOf<'remove tunnel filter'>;
 
 function isRulesStep(step: Step): step is RulesStep {
-  return ['load rules', 'remove rules', 'load guard', 'remove guard'].includes(step.kind);
+  return [
+    ...['load rules', 'remove rules', 'load guard', 'remove guard'],
+    ...['connect tunnel', 'remove tunnel filter'],
+  ].includes(step.kind);
 }
 
 /** Records what the kernel lists after a change of rules: any later difference is drift. */
@@ -81,6 +86,13 @@ async function recordRules(step: RulesStep): Promise<void> {
     const guard = { table: step.guard.table, listing: [...lines] };
     return writeApplied(bridge, { ...readApplied(bridge), guard });
   }
+  if (step.kind === 'connect tunnel') {
+    const { listFilter } = await import('./tunnel.ts');
+    const tunnel = { filter: step.tunnel.filter, listing: await listFilter(bridge) };
+    return writeApplied(bridge, { ...readApplied(bridge), tunnel });
+  }
+  if (step.kind === 'remove tunnel filter')
+    return writeApplied(bridge, { ...readApplied(bridge), tunnel: null });
   if (step.kind === 'remove guard') return writeApplied(bridge, { ...readApplied(bridge), guard: null });
   const { backend, family } = step;
   const loaded =

@@ -1,5 +1,6 @@
 // Derives the desired state of a network from the configuration and facts of the host. Pure.
 import { broadcastOf, formatPrefix } from '../address/ip.ts';
+import type { Tunnel } from '../cluster/tunnel.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
 import { requiredModes } from '../dnsmasq/paths.ts';
@@ -12,7 +13,7 @@ import {
 } from '../firewall/backends.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import type { Translation } from '../firewall/translation.ts';
-import { linkMac } from '../identity/formula.ts';
+import { gatewayMac, linkMac } from '../identity/formula.ts';
 import type { Wanted } from '../identity/reservation-files.ts';
 import { type LinkManagerName, managerFile } from './link-managers.ts';
 import type {
@@ -50,6 +51,8 @@ export interface HostFacts extends DnsmasqHost {
   readonly defaultLinks: readonly string[];
   /** The translations of the forwards that are active; null when it is not known which are. */
   readonly translations: readonly Translation[] | null;
+  /** The MTU of the link to the other hosts, in bytes; null if it is not known, or does not matter. */
+  readonly underlayMtu: number | null;
   /** True if `route_localnet` of the bridge is on. */
   readonly routesLoopback: boolean;
 }
@@ -73,7 +76,8 @@ export interface Desired {
  * Returns the desired network. Throws VirlanError 'no-backend' when the host has none that the configuration
  * allows.
  */
-export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired {
+export function desiredNetwork(config: NetworkConfig, host: HostFacts): Desired {
+  const network = { ...config, mtu: mtuOf(config, host.underlayMtu) };
   const { bridge, subnet } = network;
   const backend = chooseBackend(network, host.backends, host.lacking);
   const dummyState = {
@@ -86,7 +90,7 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     name: network.name,
     bridge,
     link: {
-      mac: linkMac('bridge', host.machineId, bridge),
+      mac: network.tunnel === null ? linkMac('bridge', host.machineId, bridge) : gatewayMac(network.name),
       mtu: network.mtu,
       stp: network.stp,
       priority,
@@ -97,8 +101,16 @@ export function desiredNetwork(network: NetworkConfig, host: HostFacts): Desired
     dummy: { name: dummyName(bridge), state: host.hasDummy ? dummyState : null },
     taps: host.taps.map(tap => ({ ...tap, mtu: tap.mtu ?? network.mtu, isGuarded: false })),
     excludesGuestRoots: true,
+    tunnel: null,
     managerFiles: new Map(
-      host.linkManagers.map(manager => [manager, managerFile(manager, bridge, dummyName(bridge))]),
+      host.linkManagers.map(manager => [
+        manager,
+        managerFile(manager, [
+          bridge,
+          dummyName(bridge),
+          ...(network.tunnel === null ? [] : [tunnelName(bridge)]),
+        ]),
+      ]),
     ),
     sysctls: new Map([
       // The value of a new link is net.ipv4.conf.default.forwarding, which hardened hosts set to 0.
@@ -148,6 +160,11 @@ export function withGuard(desired: DesiredNetwork, guard: GuardState | null): De
   };
 }
 
+/** Returns a desired network with its tunnel, whose code is loaded only where there is one. */
+export function withTunnel(desired: DesiredNetwork, tunnel: Tunnel | null): DesiredNetwork {
+  return { ...desired, tunnel };
+}
+
 /** Returns the state without the network: the goal of `down` where the host had nothing before virlan. */
 export function absentNetwork(name: string, bridge: string): DesiredNetwork {
   return {
@@ -157,6 +174,7 @@ export function absentNetwork(name: string, bridge: string): DesiredNetwork {
     dummy: { name: dummyName(bridge), state: null },
     taps: [],
     excludesGuestRoots: false,
+    tunnel: null,
     managerFiles: new Map(),
     sysctls: new Map(),
     rules: [],
@@ -179,6 +197,7 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     dummy: { name: desired.dummy.name, state: before.dummy },
     taps: [],
     excludesGuestRoots: false,
+    tunnel: tunnelBefore(before),
     managerFiles: before.managerFiles,
     sysctls: before.sysctls,
     rules: before.rules.flatMap(({ backend, family, present, loaded }) =>
@@ -191,6 +210,13 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
     modes: new Map(),
     reservations: { kind: 'leave' },
   };
+}
+
+/** A tunnel that does not have its filter is not made again. */
+function tunnelBefore({ tunnel }: ObservedNetwork): Tunnel | null {
+  const { link = null, peers = [], filter } = tunnel ?? {};
+  if (link === null || link.end === null || filter?.loaded == null) return null;
+  return { mac: link.mac, mtu: link.mtu, ...link.end, peers, filter: filter.loaded };
 }
 
 function guardBefore({ present, loaded, elements }: FoundGuard): GuardState | null {
@@ -218,10 +244,30 @@ export function desiredHost(): HostState {
   };
 }
 
-/** Returns `BRIDGE-nic`, or a shorter name where that exceeds the kernel's 15 bytes (IFNAMSIZ). */
+/** What VXLAN adds to a frame over IPv4: 20 bytes of IP, 8 of UDP, 8 of VXLAN and 14 of Ethernet (RFC 7348). */
+const tunnelOverheadBytes = 50;
+
+/** The MTU of most networks, for as long as that between the hosts is not known. */
+const usualMtu = 1500;
+
+function mtuOf({ mtu, tunnel }: NetworkConfig, underlayMtu: number | null): number {
+  return tunnel === null ? mtu : Math.min(mtu, (underlayMtu ?? usualMtu) - tunnelOverheadBytes);
+}
+
+/** Returns `BRIDGE-nic`, or a shorter name where that is too long. */
 export function dummyName(bridge: string): string {
-  const plain = `${bridge}-nic`;
+  return linkName(bridge, 'nic');
+}
+
+/** Returns the name of the link to the other hosts: `BRIDGE-vx`, or a shorter one where that is too long. */
+export function tunnelName(bridge: string): string {
+  return linkName(bridge, 'vx');
+}
+
+/** A name has at most 15 bytes (IFNAMSIZ). */
+function linkName(bridge: string, suffix: string): string {
+  const plain = `${bridge}-${suffix}`;
   return plain.length <= 15
     ? plain
-    : `${bridge.slice(0, 4)}-${linkMac('nic', '', bridge).slice(9).replaceAll(':', '')}-nic`;
+    : `${bridge.slice(0, 4)}-${linkMac('nic', '', bridge).slice(9).replaceAll(':', '')}-${suffix}`;
 }

@@ -37,6 +37,9 @@ export type Executor<Name extends StepName> =
 /** The MTU of a link whose creator names none (ETH_DATA_LEN of linux/if_ether.h). */
 const defaultMtu = 1500;
 
+/** The port of tunnels between hosts (RFC 7348), which is not the kernel's default. */
+const vxlanPort = 4789;
+
 export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'add bridge': {
     kind: 'ip',
@@ -58,6 +61,18 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     commands: ({ link, state: { mac, mtu } }) => [
       `link add name ${link} address ${mac} mtu ${mtu} type dummy`,
     ],
+  },
+  'add tunnel': {
+    kind: 'ip',
+    commands: ({ link, tunnel: { mac, mtu, vni, local } }) => [
+      `link add name ${link} address ${mac} mtu ${mtu} type vxlan id ${vni} local ${formatIp(local)} dstport ${vxlanPort}`,
+    ],
+  },
+  'set peers': { kind: 'single', run: async step => (await import('./tunnel.ts')).setPeers(step) },
+  'connect tunnel': { kind: 'single', run: async step => (await import('./tunnel.ts')).connectTunnel(step) },
+  'remove tunnel filter': {
+    kind: 'single',
+    run: async ({ bridge }) => (await import('./tunnel.ts')).removeFilter(bridge),
   },
   'remove link': { kind: 'ip', commands: ({ link, type }) => [`link delete dev ${link} type ${type}`] },
   'set link': { kind: 'ip', commands: step => [`link set dev ${step.link} ${linkOption(step)}`] },

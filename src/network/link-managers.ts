@@ -72,9 +72,9 @@ export const probeLink = 'virlan-probe';
 /** libvirt's names of the taps of machines, unless their definitions have others. */
 const taps = 'vnet*';
 
-/** Returns the text of a manager's file about a network's links. */
-export function managerFile(manager: LinkManagerName, bridge: string, dummy: string): string {
-  return linkManagers[manager].text([bridge, dummy, probeLink, taps]);
+/** Returns the text of a manager's file about a network's links, of which `own` are virlan's. */
+export function managerFile(manager: LinkManagerName, own: readonly string[]): string {
+  return linkManagers[manager].text([...own, probeLink, taps]);
 }
 
 /** Returns the managers that are on a host. */

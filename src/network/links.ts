@@ -2,6 +2,7 @@
 import {
   type Family,
   type IpAddress,
+  type Ipv4,
   type Prefix,
   parseAddressWithPrefix,
   parseIp,
@@ -30,9 +31,20 @@ export interface Link {
   readonly forwardDelay: number | null;
   /** The number of the port that leads to the spanning tree's root; 0 if the bridge is the root. */
   readonly rootPort: number;
+  /** Null for another type of link. */
+  readonly vxlan: Vxlan | null;
   /** Null for a link that is in no bridge. */
   readonly port: BridgePort | null;
   readonly addresses: readonly LinkAddress[];
+}
+
+/** The keys of a link of type vxlan. */
+export interface Vxlan {
+  readonly vni: number;
+  readonly local: Ipv4 | null;
+  readonly port: number;
+  /** True if it remembers behind which host the sender of a frame is. */
+  readonly learning: boolean;
 }
 
 /** A link as a port of a bridge. */
@@ -80,6 +92,13 @@ export interface KnownSubnet {
   readonly yields: boolean;
 }
 
+interface IpVxlan {
+  id?: number;
+  local?: string;
+  port?: number;
+  learning?: boolean;
+}
+
 interface IpLink {
   ifindex: number;
   ifname: string;
@@ -89,7 +108,12 @@ interface IpLink {
   master?: string;
   linkinfo?: {
     info_kind?: string;
-    info_data?: { stp_state?: number; priority?: number; forward_delay?: number; root_port?: number };
+    info_data?: {
+      stp_state?: number;
+      priority?: number;
+      forward_delay?: number;
+      root_port?: number;
+    } & IpVxlan;
     info_slave_kind?: string;
     info_slave_data?: { no?: string; group_fwd_mask?: string } & { [option in PortOption]?: boolean };
   };
@@ -164,9 +188,14 @@ function readLink(link: IpLink): Link {
     priority: info_data.priority ?? 0,
     forwardDelay: rootPort === 0 ? (info_data.forward_delay ?? 0) : null,
     rootPort,
+    vxlan: info_kind === 'vxlan' ? readVxlan(info_data) : null,
     port: info_slave_kind === 'bridge' ? readPort(info_slave_data) : null,
     addresses: addresses.filter(({ family }) => family === 'inet').flatMap(readAddress),
   };
+}
+
+function readVxlan({ id = 0, local = '', port = 0, learning = false }: IpVxlan): Vxlan {
+  return { vni: id, local: parseIpv4(local), port, learning };
 }
 
 /** Both numbers are texts: `"no":"0x1"`, and `"group_fwd_mask":"1"` in hexadecimal digits. */
@@ -243,6 +272,11 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
 /** Returns the routing tables that the kernel asks for any packet. */
 function askedTables(rules: readonly RoutingRule[]): string[] {
   return ['main', ...rules.filter(({ isEarly }) => isEarly).map(({ table }) => table)];
+}
+
+/** Returns the link that has an address; null if none has it. */
+export function linkOfAddress(links: readonly Link[], address: IpAddress): Link | null {
+  return links.find(({ addresses }) => addresses.some(({ ip }) => ip === address)) ?? null;
 }
 
 /** The destinations of a default route; VPNs write it as two halves, so that it precedes the LAN's. */

@@ -1,9 +1,11 @@
 // Derives the observed state of a network from readings of the host. Pure.
 
 import type { Mac } from '../address/mac.ts';
+import type { FoundTunnel } from '../cluster/tunnel.ts';
 import { VirlanError } from '../errors.ts';
 import type { Listing, RulesPlace, RulesScript } from '../firewall/backend.ts';
 import type { GuardListing } from '../guard/listing.ts';
+import { tunnelName } from './desired.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
 import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
 import type {
@@ -36,6 +38,8 @@ export interface AppliedState {
   /** The process of dnsmasq and the index of the bridge that it bound its sockets to; null if not known. */
   readonly dnsmasq: { readonly pid: number; readonly linkIndex: number } | null;
   readonly guard: { readonly table: string; readonly listing: readonly string[] } | null;
+  /** The filter of the tunnel. */
+  readonly tunnel: { readonly filter: string; readonly listing: readonly string[] } | null;
   /** The options that ports of the bridge had, by tap. */
   readonly ports: Readonly<Record<string, PortOptions>>;
 }
@@ -46,6 +50,8 @@ export interface HostReading extends LinksAndRoutes {
   readonly leftovers: ObservedNetwork['leftovers'];
   readonly guard: GuardListing;
   readonly applied: AppliedState;
+  /** Null if there is none, and none is desired. */
+  readonly tunnel: FoundTunnel | null;
   /** Value by key; a key that does not exist is missing. */
   readonly sysctls: ReadonlyMap<string, string>;
   readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
@@ -81,6 +87,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
     ),
     unrouted: desired.link === null ? [] : findUnrouted(desired.link, link, routes),
     taps: observeTaps(desired, reading),
+    tunnel: reading.tunnel,
     managerFiles: reading.managerFiles,
     otherPorts: findOtherPorts(desired, links),
     rootPort: link === undefined ? null : findRootPort(link, links),
@@ -117,7 +124,7 @@ function observeTaps({ taps }: DesiredNetwork, { links, applied }: HostReading):
 
 /** Returns the links in the bridge that neither libvirt's machines nor virlan need there. */
 function findOtherPorts({ bridge, dummy, taps }: DesiredNetwork, links: readonly Link[]): OtherPort[] {
-  const own = [dummy.name, probeLink, ...taps.map(({ name }) => name)];
+  const own = [dummy.name, tunnelName(bridge), probeLink, ...taps.map(({ name }) => name)];
   return links
     .filter(({ name, master }) => master === bridge && !own.includes(name))
     .map(link => ({ name: link.name, leadsToLan: leadsToLan(link) }));

@@ -26,7 +26,7 @@ import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } fr
 import type { DesiredNetwork } from './state.ts';
 import { linkSysctl, readSysctls, sysctlPath } from './sysctl.ts';
 
-type FilesReading = Omit<HostReading, keyof KernelReading>;
+type FilesReading = Omit<HostReading, keyof KernelReading | 'tunnel'>;
 
 /** Reads what is desired, and from files what exists of it. */
 export function readFiles(
@@ -134,6 +134,7 @@ function gatherFacts(
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
     defaultLinks: [],
+    underlayMtu: null,
     taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated, uuid }) =>
       tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated, hairpin: reflected.has(uuid) }],
     ),

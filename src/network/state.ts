@@ -1,6 +1,7 @@
 // Desired and observed state of one network on the host, and of the host as a whole, as plain values.
 import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixOf } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { FoundTunnel, Tunnel } from '../cluster/tunnel.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import type { Leftover } from '../firewall/flavours.ts';
 import type { Translation } from '../firewall/translation.ts';
@@ -204,6 +205,7 @@ export interface DesiredNetwork {
   readonly taps: readonly DesiredTap[];
   /** True if no guest's bridge may be the root of the spanning tree. */
   readonly excludesGuestRoots: boolean;
+  readonly tunnel: Tunnel | null;
   /** By manager of links: the text of the file that keeps it off this network's. */
   readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   /** Value by sysctl key; only those of the bridge itself, which disappear with it. */
@@ -232,6 +234,8 @@ export interface ObservedNetwork {
   readonly unrouted: readonly LinkAddress[];
   /** Desired taps that exist. */
   readonly taps: readonly TapState[];
+  /** Null if there is none, and none is desired. */
+  readonly tunnel: FoundTunnel | null;
   /** By manager of links: the text of virlan's file. */
   readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   /** Links in the bridge that are neither a machine's nor virlan's. */

@@ -1,7 +1,8 @@
 // Steps: single changes of the host. This file declares every kind of step, and for each how it is described,
 // which repair unit it belongs to, which check of the doctor it fails, and what is wrong while it is pending.
 // executors.ts executes them.
-import { type Family, familyOf } from '../address/ip.ts';
+import { type Family, familyOf, formatIp, type Ipv4 } from '../address/ip.ts';
+import type { FilterDrift, Tunnel } from '../cluster/tunnel.ts';
 import { withoutMark } from '../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
@@ -52,7 +53,23 @@ import type { Unit } from './units.ts';
 interface StepFields {
   'add bridge': { readonly link: string; readonly state: BridgeState };
   'add dummy': { readonly link: string; readonly state: DummyState };
-  'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' };
+  /** Adds the link to the other hosts, which is in no bridge yet. */
+  'add tunnel': { readonly link: string; readonly tunnel: Tunnel };
+  /** Changes to which hosts a tunnel sends frames whose receiver is not known. */
+  'set peers': {
+    readonly link: string;
+    readonly missing: readonly Ipv4[];
+    readonly surplus: readonly Ipv4[];
+  };
+  /** Loads the filter of a tunnel, and puts its link into the bridge. */
+  'connect tunnel': {
+    readonly link: string;
+    readonly bridge: string;
+    readonly tunnel: Tunnel;
+    readonly drift: readonly FilterDrift[];
+  };
+  'remove tunnel filter': { readonly bridge: string };
+  'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' | 'vxlan' };
   'set link': { readonly link: string } & LinkChange;
   'add address': { readonly link: string; readonly address: LinkAddress };
   'remove address': { readonly link: string; readonly address: LinkAddress };
@@ -160,6 +177,13 @@ interface StepKind<S> {
   fault(step: S, bridge: string): string;
 }
 
+/** By type of link: what people call it. */
+const linkNames: Readonly<Record<StepOf<'remove link'>['type'], string>> = {
+  bridge: 'bridge',
+  dummy: 'dummy NIC',
+  vxlan: 'tunnel',
+};
+
 const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
   'add bridge': {
     describe: ({ link, state: { mac, mtu, stp } }) =>
@@ -175,10 +199,55 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     fault: ({ link }) => `there is no dummy NIC ${link}`,
   },
   'remove link': {
-    describe: ({ link, type }) => line('-', `${type === 'dummy' ? 'dummy NIC' : 'bridge'} ${link}`),
-    unit: ({ link, type }) => (type === 'dummy' ? { kind: 'dummy', link } : { kind: 'bridge', bridge: link }),
+    describe: ({ link, type }) => line('-', `${linkNames[type]} ${link}`),
+    unit({ link, type }, bridge) {
+      switch (type) {
+        case 'dummy':
+          return { kind: 'dummy', link };
+        case 'bridge':
+          return { kind: 'bridge', bridge: link };
+        case 'vxlan':
+          return { kind: 'tunnel', bridge };
+      }
+    },
     check: () => 'settings',
     fault: ({ link }) => `${link} is not needed`,
+  },
+  'add tunnel': {
+    describe: ({ link, tunnel: { vni, local, mtu } }) =>
+      line('+', `tunnel ${link}`, `VNI ${vni} from ${formatIp(local)}, MTU ${mtu}`),
+    unit: tunnelUnit,
+    check: () => 'bridge',
+    fault: ({ link }) => `there is no tunnel ${link}`,
+  },
+  'set peers': {
+    describe: ({ link, missing, surplus }) =>
+      line('~', `hosts behind ${link}`, changeCount(missing.length + surplus.length), [
+        ...missing.map(peer => `+ ${formatIp(peer)}`),
+        ...surplus.map(peer => `- ${formatIp(peer)}`),
+      ]),
+    unit: tunnelUnit,
+    check: () => 'bridge',
+    fault: ({ link, missing: [lacking], surplus: [other] }) =>
+      lacking === undefined
+        ? `${link} leads to ${other === undefined ? '' : formatIp(other)}, which is not configured`
+        : `${link} does not lead to ${formatIp(lacking)}`,
+  },
+  'connect tunnel': {
+    describe: ({ link, bridge, drift }) =>
+      line('~', link, `into ${bridge}, behind its filter`, drift.map(describeDrift)),
+    unit: tunnelUnit,
+    check: () => 'bridge',
+    fault: ({ link, bridge, drift: [first] }) =>
+      first === undefined
+        ? `${link} is not in ${bridge}, or has no filter`
+        : `the filter of ${link} was changed: ${driftFault(first)}`,
+  },
+  'remove tunnel filter': {
+    describe: ({ bridge }) => line('-', 'filter of the tunnel', `of ${bridge}`),
+    unit: tunnelUnit,
+    check: () => 'bridge',
+    fault: ({ bridge }) => `the filter of a tunnel of ${bridge} is not needed`,
   },
   'set link': {
     describe: describeLinkChange,
@@ -453,6 +522,10 @@ function managerUnit({
   readonly bridge: string;
 }): Unit {
   return { kind: 'file', path: linkManagers[manager].path(bridge) };
+}
+
+function tunnelUnit(_: unknown, bridge: string): Unit {
+  return { kind: 'tunnel', bridge };
 }
 
 function guardUnit({ bridge }: { readonly bridge: string }): Unit {

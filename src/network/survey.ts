@@ -15,9 +15,9 @@ import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
-import { desiredNetwork, withGuard } from './desired.ts';
+import { desiredNetwork, tunnelName, withGuard, withTunnel } from './desired.ts';
 import { readLacking } from './lacking.ts';
-import { defaultLinks, hasGlobalIpv6, knownSubnets } from './links.ts';
+import { defaultLinks, hasGlobalIpv6, knownSubnets, type Link, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
 import { planNetwork, planOtherFirewalls } from './plan.ts';
@@ -166,13 +166,22 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
   const { backend, lacking, reservations, forwards } = files;
-  const own = needsDefaultLinks(network)
-    ? desiredNetwork(network, { ...files.facts, defaultLinks: defaultLinks(kernel) }).network
-    : files.desired;
+  const underlay = network.tunnel === null ? null : linkOfAddress(kernel.links, network.tunnel.address);
+  const own =
+    needsDefaultLinks(network) || network.tunnel !== null
+      ? desiredNetwork(network, {
+          ...files.facts,
+          defaultLinks: defaultLinks(kernel),
+          underlayMtu: underlay?.mtu ?? null,
+        }).network
+      : files.desired;
   // After the listing, see readDesiredGuard.
   const { guard, warnings: guardWarnings } = readGuard(network, own, kernel, lacking);
-  const desired = withGuard(own, guard);
-  const observed = observeNetwork(desired, { ...kernel, ...files.observed });
+  const tunnels = await loadTunnels(bridge, kernel.links, network.tunnel !== null);
+  const tunnel = own.link === null ? null : (tunnels?.desiredTunnel(network, own.link, kernel.links) ?? null);
+  const desired = withTunnel(withGuard(own, guard), tunnel);
+  const found = (await tunnels?.readTunnel(bridge, kernel.links)) ?? null;
+  const observed = observeNetwork(desired, { ...kernel, ...files.observed, tunnel: found });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
   const isRouted = observed.link?.up === true && observed.unrouted.length === 0;
@@ -183,11 +192,14 @@ async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<
     backend,
     lacking,
     observed,
-    steps: planNetwork(desired, observed),
+    steps: await planWithTunnel(desired, observed),
     refusal: isEstablished ? null : (conflicts[0] ?? null),
     warnings: [
       ...kernelWarnings(),
       ...lanPortWarnings(bridge, observed),
+      ...(network.tunnel !== null && underlay === null
+        ? [{ kind: 'underlay-missing', address: network.tunnel.address } as const]
+        : []),
       ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
@@ -263,9 +275,28 @@ export async function surveyAgainst(
   desired: DesiredNetwork,
   listed = availableBackends(system.isInstalled),
 ): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
-  const kernel = await readKernel(desired.bridge, listed, readFamilies(), createRulesReader(system));
-  const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired) });
-  return { observed, steps: planNetwork(desired, observed) };
+  const { bridge } = desired;
+  const kernel = await readKernel(bridge, listed, readFamilies(), createRulesReader(system));
+  const tunnels = await loadTunnels(bridge, kernel.links, desired.tunnel !== null);
+  const tunnel = (await tunnels?.readTunnel(bridge, kernel.links)) ?? null;
+  const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired), tunnel });
+  return { observed, steps: await planWithTunnel(desired, observed) };
+}
+
+/** Loads the code of tunnels where there is one, or is to be one; null otherwise. */
+async function loadTunnels(bridge: string, links: readonly Link[], isWanted: boolean) {
+  const isThere =
+    links.some(({ name }) => name === tunnelName(bridge)) || readApplied(bridge).tunnel !== null;
+  return isWanted || isThere ? import('./tunnel.ts') : null;
+}
+
+/** Plans the tunnel last, where nothing else waits for it, and its end first. */
+async function planWithTunnel(desired: DesiredNetwork, observed: ObservedNetwork): Promise<Step[]> {
+  const steps = planNetwork(desired, observed);
+  if (observed.tunnel === null) return steps;
+  const { planTunnel } = await import('./tunnel.ts');
+  const ofTunnel = planTunnel(desired.bridge, desired.tunnel, observed.tunnel);
+  return desired.link === null ? [...ofTunnel, ...steps] : [...steps, ...ofTunnel];
 }
 
 /** Warns where IPv6 exists on the bridge against virlan's will, or could exist there unfiltered. */

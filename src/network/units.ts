@@ -23,6 +23,8 @@ export type Unit =
     }
   | { readonly kind: 'connections'; readonly bridge: string }
   | { readonly kind: 'guard'; readonly bridge: string }
+  /** The link to the other hosts of a cluster, with its filter. */
+  | { readonly kind: 'tunnel'; readonly bridge: string }
   /** The translations of forwards, which change without the rules. */
   | { readonly kind: 'forwards'; readonly bridge: string }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
@@ -49,12 +51,12 @@ export interface Fight {
 }
 
 /**
- * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge, and
- * a missing guard, are ways that no key of virlan.ini allows; and forwards change with every machine that starts
+ * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge, a
+ * missing guard, and a tunnel without its filter are ways that no key of virlan.ini allows; and forwards change with every machine that starts
  * or stops.
  */
 export function isAlwaysRepaired(unit: Unit): boolean {
-  if (unit.kind === 'guard' || unit.kind === 'forwards') return true;
+  if (['guard', 'tunnel', 'forwards'].includes(unit.kind)) return true;
   return unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.');
 }
 

@@ -1,4 +1,5 @@
 // Warnings about a network: problems that virlan cannot or must not repair.
+import type { Ipv4 } from '../address/ip.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
@@ -12,6 +13,8 @@ export type NetworkWarning =
   | { readonly kind: 'conflict'; readonly conflict: Conflict }
   /** Packets to machines do not leave by the bridge, because of a rule of routing. */
   | { readonly kind: 'detour'; readonly detour: Detour }
+  /** No link of the host has the address of `[cluster]`. */
+  | { readonly kind: 'underlay-missing'; readonly address: Ipv4 }
   /** The kernel has IPv6, and the backend's program for it is not installed. */
   | { readonly kind: 'ipv6-unfiltered'; readonly bridge: string }
   /** The bridge has an IPv6 address that somebody else gave it. */

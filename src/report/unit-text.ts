@@ -29,6 +29,8 @@ export function unitText(unit: Unit): string {
       return `connections on ${unit.bridge}`;
     case 'guard':
       return `guard of ${unit.bridge}`;
+    case 'tunnel':
+      return `tunnel of ${unit.bridge}`;
     case 'forwards':
       return `forwards to ${unit.bridge}`;
     case 'other-firewall':

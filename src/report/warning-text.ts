@@ -1,5 +1,6 @@
 // The texts for warnings about a network. Pure.
 
+import { formatIp } from '../address/ip.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
@@ -18,6 +19,10 @@ export function warningText(warning: NetworkWarning): string {
       return conflictText(warning.conflict);
     case 'detour':
       return `${detourText(warning.detour)}: ${detourRemedy(warning.detour)}`;
+    case 'underlay-missing': {
+      const address = formatIp(warning.address);
+      return `no link has ${address}, the address of [cluster]: machines of other hosts are not reached: ip address add ${address}/LENGTH dev LINK`;
+    }
     case 'ipv6-unfiltered':
       return `ip6tables is not installed: what passes ${warning.bridge} by IPv6 is not filtered: install ip6tables`;
     case 'ipv6-address':

@@ -72,7 +72,7 @@ async function portForwards(port: string): Promise<void> {
 }
 
 /**
- * Requests an address for the guest with udhcpc and applies it with the offered default route. Returns the
+ * Requests an address for the guest with udhcpc and applies it with the offered default route and MTU. Returns the
  * address. Throws if there is no answer within about 10 s. The client ID is hexadecimal.
  */
 export async function dhcp(
@@ -81,7 +81,7 @@ export async function dhcp(
 ): Promise<string> {
   const script = `${checkout}/test/sandbox/udhcpc.sh`;
   const once = ['-f', '-n', '-q', '-t', '10', '-T', '1'];
-  const request = ['-i', 'eth0', '-x', `hostname:${hostname}`, '-s', script];
+  const request = ['-i', 'eth0', '-O', 'mtu', '-x', `hostname:${hostname}`, '-s', script];
   const identity = clientId === undefined ? [] : ['-x', `0x3d:${clientId}`];
   return run({ name }, 'busybox', 'udhcpc', ...once, ...request, ...identity);
 }

@@ -8,6 +8,7 @@ case $1 in
     ip address flush dev "${interface:?}"
     ;;
   bound | renew)
+    if [ -n "${mtu:-}" ]; then ip link set dev "$interface" mtu "$mtu"; fi
     ip address replace "${ip:?}/${mask:?}" dev "${interface:?}"
     if [ -n "${router:-}" ]; then ip route replace default via "${router%% *}"; fi
     echo "$ip"

@@ -31,6 +31,7 @@ const defaults: NetworkConfig = {
   hostForwards: true,
   stp: true,
   mtu: 1500,
+  tunnel: null,
   firewall: 'auto',
   hostAccess: 'basic',
   hostAllow: [],
@@ -198,6 +199,8 @@ const keys: Record<
     ],
     invalid: ['', '67', '65536', '1500.5', '-1', '0x600', '1e3', '99999999999'],
   },
+  // With a [cluster] section: see cluster.test.ts.
+  vni: { field: 'tunnel', valid: [['', null]], invalid: ['0', '16777216', '-1', '0x64', '1.5', 'x'] },
   firewall: {
     field: 'firewall',
     valid: [

@@ -89,6 +89,7 @@ export class FakeKernel {
         const found = this.taps.get(name);
         return found === undefined ? [] : [{ name, ...found }];
       }),
+      tunnel: null,
       managerFiles: this.managerFiles,
       otherPorts: [],
       rootPort: this.rootPort,
@@ -144,7 +145,14 @@ export class FakeKernel {
         this.dummy = { ...step.state, up: false, master: null };
         return;
       case 'remove link':
+        assert(step.type !== 'vxlan', 'tunnels are tested in cluster.test.ts');
         this.#removeLink(step.type);
+        return;
+      case 'add tunnel':
+      case 'set peers':
+      case 'connect tunnel':
+      case 'remove tunnel filter':
+        assert.fail('tunnels are tested in cluster.test.ts');
         return;
       case 'set link':
         this.#setLink(step);

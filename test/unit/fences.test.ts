@@ -68,6 +68,7 @@ const effects = [
   'src/network/step-groups.ts',
   'src/network/survey-host.ts',
   'src/network/survey.ts',
+  'src/network/tunnel.ts',
   'src/node-libvirt/src/client.ts',
   'src/node-libvirt/src/connection.ts',
   'src/node-libvirt/src/endpoints.ts',
@@ -195,6 +196,13 @@ fences("the bundles that a machine's start loads are small, and cannot run progr
   );
   const bytes = bundles.reduce((sum, bundle) => sum + bundle.bytes, 0);
   assert(bytes <= hookBudgetBytes, `${bytes} bytes of at most ${hookBudgetBytes}`);
+});
+
+fences('without a tunnel, no bundle has the code of tunnels', () => {
+  const withCluster = readBundles()
+    .filter(({ inputs }) => Object.keys(inputs).some(file => file.startsWith('src/cluster/')))
+    .map(({ source }) => source);
+  assert.deepEqual(withCluster, ['src/network/tunnel.ts']);
 });
 
 /** Returns imports from lines `FROM -> TO`, or `FROM ..> TO` for type imports, with paths below src. */

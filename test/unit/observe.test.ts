@@ -271,6 +271,7 @@ const host: HostReading = {
     { backend: 'iptables', family: 'ipv4', lines: [], translations: [] },
   ],
   guard: parseGuardListing(''),
+  tunnel: null,
   applied: {
     rules: [
       {
@@ -284,6 +285,7 @@ const host: HostReading = {
     treatment: null,
     dnsmasq: null,
     guard: null,
+    tunnel: null,
     ports: { vnet0: { hairpin: true } },
   },
   sysctls: new Map([

@@ -54,6 +54,7 @@ const facts: HostFacts = {
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
   defaultLinks: [],
+  underlayMtu: null,
   taps: [tapOf('vnet0')],
   wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [] },
   wildcards: [],
@@ -426,6 +427,10 @@ function stepText(step: Step): string {
     case 'add bridge':
     case 'add dummy':
     case 'remove link':
+    case 'add tunnel':
+    case 'set peers':
+    case 'connect tunnel':
+    case 'remove tunnel filter':
     case 'add route':
     case 'write file':
     case 'remove file':

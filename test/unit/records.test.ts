@@ -78,6 +78,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
     dnsmasq: null,
     treatment: null,
     guard: null,
+    tunnel: null,
     ports: {},
     lacking: { parts: [], under: '' },
   };

@@ -23,6 +23,15 @@ const nft = nftables.render(rulesetOf(network()));
 const checksum = checksumScript(bridge);
 const on = { name: 'lan', bridge, gateway: ip('10.0.0.1'), hosts: [] };
 
+const tunnel = {
+  mac: mac(3),
+  mtu: 1450,
+  vni: 100,
+  local: ip('10.0.0.2'),
+  peers: [ip('10.0.0.3')],
+  filter: 'F',
+};
+
 const tenNet = { network: ip('10.0.0.0'), length: 8 };
 
 function translation(changes: Partial<Translation>): Translation {
@@ -55,6 +64,20 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   ],
   [{ kind: 'remove link', link, type: 'bridge' }, '- bridge br0: '],
   [{ kind: 'remove link', link: 'br0-nic', type: 'dummy' }, '- dummy NIC br0-nic: '],
+  [{ kind: 'remove link', link: 'br0-vx', type: 'vxlan' }, '- tunnel br0-vx: '],
+  [{ kind: 'add tunnel', link: 'br0-vx', tunnel }, '+ tunnel br0-vx: VNI 100 from 10.0.0.2, MTU 1450'],
+  [
+    { kind: 'set peers', link: 'br0-vx', missing: [ip('10.0.0.3')], surplus: [ip('10.0.0.9')] },
+    '~ hosts behind br0-vx: 2 changes',
+    '+ 10.0.0.3',
+    '- 10.0.0.9',
+  ],
+  [
+    { kind: 'connect tunnel', link: 'br0-vx', bridge, tunnel, drift: [{ kind: 'missing', rule: 'x' }] },
+    '~ br0-vx: into br0, behind its filter',
+    '- x',
+  ],
+  [{ kind: 'remove tunnel filter', bridge }, '- filter of the tunnel: of br0'],
   [{ kind: 'set link', link, attribute: 'state', from: 'down', to: 'up' }, '~ link of br0: down → up'],
   [
     { kind: 'set link', link, attribute: 'forward delay', from: 1500, to: 200 },
@@ -255,7 +278,7 @@ describe('JSON has the kind as do, the fields, and addresses of both families as
   for (const [step] of cases) {
     const { do: kind, ...fields } = JSON.parse(JSON.stringify(stepJson(step)));
     assert.equal(kind, step.kind);
-    assert.doesNotMatch(JSON.stringify(fields), /"(ip|broadcast)":\d/);
+    assert.doesNotMatch(JSON.stringify(fields), /"(ip|broadcast|local|peers|missing|surplus)":\[?\d/);
   }
 });
 

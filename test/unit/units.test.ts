@@ -45,9 +45,10 @@ units('steps are grouped by unit, and the configuration belongs to dnsmasq', () 
   });
 });
 
-units('IPv6 that is on again is always repaired; what others need too is left to them after a fight', () => {
+units('IPv6 that is on again, and a tunnel, are always repaired; others are left after a fight', () => {
   for (const setting of ['disable_ipv6', 'accept_ra', 'autoconf'])
     assert(isAlwaysRepaired({ kind: 'sysctl', key: `net.ipv6.conf.br0.${setting}` }), setting);
+  assert(isAlwaysRepaired({ kind: 'tunnel', bridge: 'br0' }));
   const others: Unit[] = [
     { kind: 'sysctl', key: 'net.ipv4.ip_forward' },
     { kind: 'sysctl', key: 'net.ipv4.conf.br0.forwarding' },

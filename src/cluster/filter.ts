@@ -1,0 +1,120 @@
+// The filter of a tunnel: two tables of nftables. One keeps apart what each host has for itself: the gateway,
+// which has the same MAC and address everywhere, DHCP and router advertisements. The other lets nobody but the
+// other hosts send into the tunnel: whoever gets a packet through is a member of the network.
+import { formatIp, type Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import { type FilterDrift, vxlanPort } from './tunnel.ts';
+
+/** The tables of a bridge. Only tables of these names are ever read or removed. */
+export function filterTables(bridge: string): readonly string[] {
+  return [`bridge virlan-tunnel-${bridge}`, `ip virlan-tunnel-${bridge}`];
+}
+
+/** The network of a tunnel, as its host has it. */
+export interface FilteredTunnel {
+  readonly bridge: string;
+  readonly link: string;
+  /** The MAC of the tunnel's link, which is this host's only. */
+  readonly mac: Mac;
+  readonly vni: number;
+  readonly peers: readonly Ipv4[];
+  /** The host in the network: on each the same. */
+  readonly gateway: { readonly mac: Mac; readonly ip: Ipv4 };
+}
+
+/** Returns both tables. */
+export function renderFilter(tunnel: FilteredTunnel): string {
+  const [frames, packets] = filterTables(tunnel.bridge);
+  return `${table(frames ?? '', frameChains(tunnel))}${table(packets ?? '', packetChains(tunnel))}`;
+}
+
+type Chains = Readonly<Record<string, readonly string[]>>;
+
+/**
+ * The host asks by ARP whether somebody has an address. The question crosses the tunnel in the name of the
+ * tunnel's own MAC, and from no address (RFC 5227), so that the answer comes back to this host and nobody takes
+ * it for the gateway.
+ */
+function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
+  const ip = formatIp(gateway.ip);
+  return {
+    arriving: [
+      'type filter hook prerouting priority -310; policy accept;',
+      `iifname "${link}" goto crossing`,
+    ],
+    leaving: [
+      'type filter hook postrouting priority 310; policy accept;',
+      `oifname "${link}" ether saddr ${gateway.mac} arp operation request arp saddr ip ${ip} arp daddr ip != ${ip} ether saddr set ${mac} arp saddr ether set ${mac} arp saddr ip set 0.0.0.0 accept`,
+      `oifname "${link}" goto crossing`,
+    ],
+    crossing: [
+      `ether saddr ${gateway.mac} drop`,
+      `ether daddr ${gateway.mac} drop`,
+      'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop',
+      // The next header could be behind a second tag.
+      'meta protocol { 8021q, 8021ad } drop',
+      `arp saddr ip ${ip} drop`,
+      `arp daddr ip ${ip} drop`,
+      `arp saddr ether ${gateway.mac} drop`,
+      'udp dport { 67, 68, 546, 547 } drop',
+      // A fragment of DHCP without the port.
+      'ip protocol udp ip daddr 255.255.255.255 ip frag-off & 0x1fff != 0 drop',
+      'icmpv6 type { nd-router-solicit, nd-router-advert, nd-redirect } drop',
+    ],
+  };
+}
+
+/**
+ * A machine's packets to another host get the address of its own host, and so would come from a peer: what is
+ * forwarded never enters a tunnel.
+ */
+function packetChains({ vni, peers }: FilteredTunnel): Chains {
+  const hosts = `{ ${peers.map(formatIp).join(', ')} }`;
+  // The number is in the second half of the header that follows the one of UDP.
+  const ours = `udp dport ${vxlanPort} @th,96,24 ${vni}`;
+  return {
+    arriving: [
+      'type filter hook input priority -310; policy accept;',
+      `${ours} ip saddr != ${hosts} drop`,
+      `${ours} fib saddr . iif oif missing drop`,
+    ],
+    passing: [
+      'type filter hook forward priority -310; policy accept;',
+      `ip daddr ${hosts} udp dport ${vxlanPort} drop`,
+    ],
+  };
+}
+
+function table(name: string, chains: Chains): string {
+  const blocks = Object.entries(chains).map(
+    ([chain, lines]) => `\tchain ${chain} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`,
+  );
+  return `table ${name} {\n${blocks.join('\n')}}\n`;
+}
+
+/** Returns a script that replaces both tables in one transaction. */
+export function loadFilterScript(bridge: string, filter: string): string {
+  return `${removeFilterScript(bridge)}${filter}`;
+}
+
+/** Returns a script that removes both tables, if they exist. */
+export function removeFilterScript(bridge: string): string {
+  return filterTables(bridge)
+    .map(name => `table ${name}\ndelete table ${name}\n`)
+    .join('');
+}
+
+/** Returns how a listing differs from the one right after loading. */
+export function compareFilters(before: readonly string[], now: readonly string[]): FilterDrift[] {
+  if (before.join('\n') === now.join('\n')) return [];
+  const drift = [
+    ...before
+      .filter(line => !now.includes(line))
+      .map(line => ({ kind: 'missing', rule: line.trim() }) as const),
+    ...now
+      .filter(line => !before.includes(line))
+      .map(line => ({ kind: 'added', rule: line.trim() }) as const),
+  ];
+  // The same lines, in another order.
+  return drift.length > 0 ? drift : [{ kind: 'added', rule: now[0]?.trim() ?? '' }];
+}
