@@ -1,5 +1,6 @@
 // Isolated machines: what reaches them, and what they reach.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { arp, broadcast, frame, icmpv6, linkLocal, neighbour, send, watchFrames } from './frames.ts';
 import { type GuardedGuest, guardedGuest, hook } from './guarded-guest.ts';
@@ -10,6 +11,7 @@ import {
   installVirlan,
   internet,
   internetAddress,
+  type Namespace,
   probe,
   run,
   serve,
@@ -128,9 +130,13 @@ isolation('machines reach the host and the outside, and a translated port reache
     assert.equal(await probe(guest, { proto: 'icmp', to: gateway }), 'open');
     assert.equal(await probe(guest, { proto: 'tcp', to: internetAddress, port }), 'open');
   }
-  // A port that is translated for everybody is so for its neighbours and for itself.
-  for (const from of [outside, guests.one, guests.alone])
-    assert.equal(await probe(from, { proto: 'tcp', to: '203.0.113.1', port: 8080 }), 'open');
+  for (const value of ['0', '1']) {
+    writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', value);
+    const verdict = (from: Namespace) => probe(from, { proto: 'tcp', to: '203.0.113.1', port: 8080 });
+    assert.equal(await verdict(outside), 'open');
+    for (const from of [guests.one, guests.alone]) assert.notEqual(await verdict(from), 'open');
+    assert.equal(await reaches('one', 'two'), true);
+  }
 });
 
 isolation('a machine that leaves its group is apart from it, and its return is noticed', async () => {

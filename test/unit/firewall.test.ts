@@ -45,6 +45,7 @@ function lab(...lines: readonly string[]) {
 const modes = {
   routed: { lines: ['mode = routed', 'reaches = far'], defaultLinks: [] },
   isolated: { lines: ['mode = isolated'], defaultLinks: [] },
+  apart: { lines: ['isolate = yes'], defaultLinks: [] },
   reaches: { lines: ['reaches = far'], defaultLinks: [] },
   uplink: { lines: ['uplink = eth1'], defaultLinks: ['eth0'] },
   'routed-uplink': { lines: ['mode = routed', 'uplink = eth1'], defaultLinks: ['eth0'] },
