@@ -28,7 +28,8 @@ export class Coalesced {
 
   request(): Promise<void> {
     this.#wanted = true;
-    this.#running ??= this.#drain();
+    // The work may request itself before its first pause.
+    this.#running ??= Promise.resolve().then(() => this.#drain());
     return this.#running;
   }
 

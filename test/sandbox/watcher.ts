@@ -11,7 +11,7 @@ export async function startWatcher(): Promise<void> {
   watcher = spawn('/usr/sbin/virlan', ['watch'], { stdio: ['ignore', 'inherit', 'inherit'] });
   const ended = once(watcher, 'exit');
   await Promise.race([
-    until(async () => (await watcherStatus())?.watcher.libvirt === 'connected'),
+    until(async () => (await watcherStatus())?.watcher.libvirt === 'connected', 60),
     ended.then(() => Promise.reject(new Error('virlan watch exited at its start'))),
   ]);
 }
