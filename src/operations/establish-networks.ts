@@ -22,11 +22,17 @@ export async function establishForHook(
   }
 }
 
+export interface RepairedUnit {
+  readonly unit: Unit;
+  /** A text that is equal when the unit was restored to the same state. */
+  readonly goal: string;
+}
+
 /** The result of a repair. */
 export interface Repair {
   readonly events: readonly NetworkEvent[];
   /** The units that were repaired completely. */
-  readonly repaired: readonly Unit[];
+  readonly repaired: readonly RepairedUnit[];
   /** Names the unit that failed; null if it was the repair of the network, or its record. */
   readonly failures: readonly { readonly unit: Unit | null; readonly error: Error }[];
 }
@@ -69,10 +75,11 @@ function outcomes(
   const errors = new Map(failed.map(({ step, error }) => [step, error]));
   const units = groupByUnit(bridge, [...done, ...errors.keys()]).map(({ unit, steps }) => ({
     unit,
+    goal: goalOf(steps),
     error: steps.map(step => errors.get(step)).find(error => error !== undefined) ?? null,
   }));
   return {
-    repaired: units.flatMap(({ unit, error }) => (error === null ? [unit] : [])),
+    repaired: units.flatMap(({ unit, goal, error }) => (error === null ? [{ unit, goal }] : [])),
     failures: [
       ...units.flatMap(({ unit, error }) => (error === null ? [] : [{ unit, error }])),
       ...warnings.flatMap(warning =>
@@ -80,4 +87,14 @@ function outcomes(
       ),
     ],
   };
+}
+
+/** Returns the states that steps lead to, where virlan wants different ones at different times. */
+function goalOf(steps: readonly Step[]): string {
+  return steps
+    .map(step => {
+      if (step.kind === 'load rules') return step.script;
+      return step.kind === 'write file' || step.kind === 'claim links' ? step.to : '';
+    })
+    .join('\n');
 }

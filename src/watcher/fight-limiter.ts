@@ -2,8 +2,13 @@
 // in.
 import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
-/** More repairs of one unit within a minute count as a fight with another program. */
+/** So many repairs of one unit within a minute, in a row and to the same state, count as a fight with another program. */
 const maxRepairsPerMinute = 3;
+/**
+ * So many repairs within a minute to states that change, as rules do with the default route, are paused likewise: a
+ * link that goes up and down all the time must not use up the CPU.
+ */
+const maxChangesPerMinute = 12;
 const minuteMs = 60_000;
 
 /**
@@ -13,10 +18,15 @@ const minuteMs = 60_000;
 const firstPauseMs = minuteMs / 4;
 const maxPauseMs = 16 * minuteMs;
 
+interface PastRepair {
+  readonly time: number;
+  /** Tells the state that was restored from others. */
+  readonly goal: string;
+}
+
 interface History {
   readonly unit: Unit;
-  /** Times of repairs. */
-  readonly repairs: readonly number[];
+  readonly repairs: readonly PastRepair[];
   readonly fight: { readonly since: number; readonly until: number; readonly pauseMs: number } | null;
 }
 
@@ -33,8 +43,11 @@ export class FightLimiter {
     return fight === null || now >= fight.until;
   }
 
-  /** Counts a repair. Returns the fight when the unit is left alone from now on. */
-  count(unit: Unit, now: number): Fight | null {
+  /**
+   * Counts a repair; `goal` is a text that is equal when the same state was restored. Returns the fight when the
+   * unit is left alone from now on.
+   */
+  count(unit: Unit, goal: string, now: number): Fight | null {
     for (const [key, history] of this.#histories) {
       const { repairs, fight } = withoutExpired(history, now);
       if (repairs.length === 0 && fight === null) this.#histories.delete(key);
@@ -44,13 +57,13 @@ export class FightLimiter {
       this.#histories.get(key) ?? { unit, repairs: [], fight: null },
       now,
     );
-    const recent = [...repairs, now];
-    if (fight === null && recent.length < maxRepairsPerMinute) {
+    const recent = [...repairs, { time: now, goal }];
+    if (fight === null && !isFight(recent)) {
       this.#histories.set(key, { unit, repairs: recent, fight: null });
       return null;
     }
     const pauseMs = fight === null ? firstPauseMs : Math.min(2 * fight.pauseMs, maxPauseMs);
-    const since = fight === null ? (recent[0] ?? now) : fight.since;
+    const since = fight === null ? (recent[0]?.time ?? now) : fight.since;
     const until = now + pauseMs;
     this.#histories.set(key, { unit, repairs: [], fight: { since, until, pauseMs } });
     return { unit, since, until };
@@ -64,11 +77,17 @@ export class FightLimiter {
   }
 }
 
+function isFight(repairs: readonly PastRepair[]): boolean {
+  const last = repairs.slice(-maxRepairsPerMinute);
+  const isSameAgain = last.every(({ goal }) => goal === last[0]?.goal);
+  return (last.length === maxRepairsPerMinute && isSameAgain) || repairs.length === maxChangesPerMinute;
+}
+
 /** Returns a history without repairs and a fight that are more than a minute ago. */
 function withoutExpired({ unit, repairs, fight }: History, now: number): History {
   return {
     unit,
-    repairs: repairs.filter(time => now - time < minuteMs),
+    repairs: repairs.filter(({ time }) => now - time < minuteMs),
     fight: fight !== null && now - fight.until < minuteMs ? fight : null,
   };
 }

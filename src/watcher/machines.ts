@@ -266,7 +266,7 @@ export class Machines {
   #countWrites(changes: readonly MacChange[]): void {
     const now = Date.now();
     for (const { unit } of changes) {
-      const fight = this.#limiter.count(unit, now);
+      const fight = this.#limiter.count(unit, '', now);
       if (fight !== null) this.#report([{ kind: 'unit-left-alone', network: unit.network, fight }]);
     }
   }

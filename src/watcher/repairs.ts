@@ -36,8 +36,8 @@ export class Repairs {
     const { events, repaired, failures } = await repairNetwork(network, mayRepair);
     const now = Date.now();
     this.#failed.replace(network.name, startedAt, failures, now);
-    const limited = repaired.filter(unit => !isAlwaysRepaired(unit));
-    const fights = limited.flatMap(unit => this.#limiter.count(unit, now) ?? []);
+    const limited = repaired.filter(({ unit }) => !isAlwaysRepaired(unit));
+    const fights = limited.flatMap(({ unit, goal }) => this.#limiter.count(unit, goal, now) ?? []);
     this.#report([
       ...this.#selectNew(network, events),
       ...fights.map(fight => ({ kind: 'unit-left-alone', network: network.name, fight }) as const),

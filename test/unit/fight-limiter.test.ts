@@ -17,13 +17,13 @@ const start = Date.parse('2026-11-22T10:00:00Z');
  * on.
  */
 function repairAt(limit: FightLimiter, ...seconds: readonly number[]): boolean[] {
-  return seconds.map(after => limit.count(rules, start + after * secondMs) !== null);
+  return seconds.map(after => limit.count(rules, '', start + after * secondMs) !== null);
 }
 
 limiter('the third repair within a minute pauses repairs; units are counted separately', () => {
   const limit = new FightLimiter();
   assert.deepEqual(repairAt(limit, 0, 10), [false, false]);
-  assert.equal(limit.count(address, start + 15 * secondMs), null);
+  assert.equal(limit.count(address, '', start + 15 * secondMs), null);
   assert.equal(limit.allows(rules, start + 19 * secondMs), true);
   assert.deepEqual(limit.fights(start + 19 * secondMs), []);
   assert.deepEqual(repairAt(limit, 20), [true]);
@@ -32,6 +32,29 @@ limiter('the third repair within a minute pauses repairs; units are counted sepa
   assert.deepEqual(limit.fights(start + 21 * secondMs), [
     { unit: rules, since: start, until: start + 35 * secondMs },
   ]);
+});
+
+limiter(
+  'only repairs to the same state in a row are a fight; rules that follow a route may change often',
+  () => {
+    const limit = new FightLimiter();
+    const goals = ['eth0', 'wlan0', 'eth0', 'wlan0', 'tun0', 'tun0', 'eth0', 'eth0', 'eth0'];
+    const isLeftAlone = goals.map(
+      (goal, index) => limit.count(rules, goal, start + index * secondMs) !== null,
+    );
+    assert.deepEqual(isLeftAlone, [...Array(8).fill(false), true]);
+  },
+);
+
+limiter('more than a dozen changes within a minute pause repairs', () => {
+  const limit = new FightLimiter();
+  const isLeftAlone = Array.from({ length: 12 }, (_, index) =>
+    limit.count(rules, String(index), start + index),
+  );
+  assert.deepEqual(
+    isLeftAlone.map(fight => fight !== null),
+    [...Array(11).fill(false), true],
+  );
 });
 
 limiter('repairs that are at least 30 s apart are not limited', () => {
@@ -64,7 +87,7 @@ limiter('a unit is repaired eleven times at most in the first hour', () => {
   let repairs = 0;
   for (let now = start; now < start + 60 * minuteMs; now += 200) {
     if (!limit.allows(rules, now)) continue;
-    limit.count(rules, now);
+    limit.count(rules, '', now);
     repairs++;
   }
   assert.equal(repairs, 3 + 8);
@@ -77,7 +100,7 @@ limiter('a pause lasts sixteen minutes at most', () => {
       let now = start;
       for (const gap of gaps) {
         now += gap;
-        if (limit.allows(rules, now)) limit.count(rules, now);
+        if (limit.allows(rules, now)) limit.count(rules, '', now);
         for (const { until } of limit.fights(now)) assert(until - now <= 16 * minuteMs);
       }
     }),
