@@ -1,6 +1,6 @@
 // The programs that locks need once after the host booted, after a holder was killed, and beside an earlier
 // version of virlan. A file of its own, because a machine's start seldom needs it.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmdirSync } from 'node:fs';
 import type { ExecaError } from 'execa';
 import { CommandError, VirlanError } from '../errors.ts';
 
@@ -22,7 +22,10 @@ export async function makeFifo(path: string): Promise<void> {
   try {
     await startProgram('mkfifo', ['-m', '600', path], { stdin: 'ignore', stdout: 'ignore' });
   } catch (cause) {
-    if (!existsSync(path)) throw failure('mkfifo', 'coreutils', cause as ExecaError);
+    if (existsSync(path)) return;
+    // Making a file fails for the same reason, with a code in place of mkfifo's text.
+    rmdirSync(mkdtempSync(path));
+    throw failure('mkfifo', 'coreutils', cause as ExecaError);
   }
 }
 

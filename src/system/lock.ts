@@ -3,7 +3,7 @@
 //   /run/virlan/ledger.lock.holder -> 1234   there while the lock is held, by this process
 //   /run/virlan/ledger.lock.takeover         flock(2) on it is held by who removes the link of a dead holder
 //   /run/virlan/ledger.lock                  the lock of earlier versions, by flock(2): lock-programs.ts
-// Only one process can make the link. The kernel closes the FIFO when its holder ends, however it ends, and a
+// While /run has no room for a new file, they are in /var/lib/virlan. Only one process can make the link. The kernel closes the FIFO when its holder ends, however it ends, and a
 // FIFO that nobody reads cannot be opened for writing without waiting: a link beside such a FIFO is of a
 // holder that has died. Any user could take the name of an abstract socket; these files are in a directory of
 // root's.
@@ -18,9 +18,10 @@ import {
   rmSync,
   symlinkSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { VirlanError } from '../errors.ts';
-import { isMissing } from './files.ts';
+import { isMissing, isOutOfSpace } from './files.ts';
+import { paths } from './paths.ts';
 
 /** Pause between two tries to take a lock that is held. A try takes 20 µs. */
 const retryMs = 5;
@@ -41,8 +42,9 @@ export class LockTimeout extends VirlanError {
   }
 }
 
-/** A lock that is held: the descriptors to close when it is released. */
+/** A lock that is held: where its files are, and the descriptors to close when it is released. */
 interface Held {
+  readonly path: string;
   readonly fifo: number;
   /** Of the lock of earlier versions; null on a host without. */
   readonly earlier: number | null;
@@ -50,21 +52,39 @@ interface Held {
 
 /**
  * Runs `work` while no other process does so with the same lock, nor another call in this process, and returns
- * its result. The kernel releases the lock when this process ends, however it ends. Throws LockTimeout.
+ * its result. The kernel releases the lock when this process ends, however it ends. Throws LockTimeout. Where
+ * no file system has room for a lock, runs `work` without one: a host without a network would be worse, and
+ * `work` itself says what cannot be written.
  */
 export async function withLock<T>(
   path: string,
   lockTimeoutSeconds: number,
   work: () => T | Promise<T>,
 ): Promise<T> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const fifo = await take(path, lockTimeoutSeconds);
-  let earlier: number | null = null;
+  const held =
+    (await takeWhereRoomIs(path, lockTimeoutSeconds)) ??
+    (await takeWhereRoomIs(`${dirname(paths.originalState)}/${basename(path)}`, lockTimeoutSeconds));
   try {
-    earlier = await takeEarlier(path, lockTimeoutSeconds);
     return await work();
   } finally {
-    release(path, { fifo, earlier });
+    if (held !== null) release(held);
+  }
+}
+
+/** Takes the lock with this path; returns null when its directory has no room for the files of a lock. */
+async function takeWhereRoomIs(path: string, lockTimeoutSeconds: number): Promise<Held | null> {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const fifo = await take(path, lockTimeoutSeconds);
+    try {
+      return { path, fifo, earlier: await takeEarlier(path, lockTimeoutSeconds) };
+    } catch (error) {
+      release({ path, fifo, earlier: null });
+      throw error;
+    }
+  } catch (error) {
+    if (isOutOfSpace(error)) return null;
+    throw error;
   }
 }
 
@@ -96,7 +116,7 @@ async function tryToTake(path: string): Promise<number | null> {
   }
 }
 
-function release(path: string, { fifo, earlier }: Held): void {
+function release({ path, fifo, earlier }: Held): void {
   try {
     if (earlier !== null) closeSync(earlier);
     rmSync(holderPath(path), { force: true });

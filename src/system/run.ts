@@ -39,26 +39,31 @@ export async function run(
   // 11 ms to load: a hook without work runs no program.
   const { startProgram } = await import('./execa.ts');
   const inputFile = input === '' ? null : writeInput(input);
-  const running = startProgram(program, args, {
-    // execa's types know the descriptors up to 9 only.
-    stdin: input === '' ? 'ignore' : ((inputFile ?? 'pipe') as 3 | 'pipe'),
-    timeout: timeoutSeconds * 1000,
-    maxBuffer: maxOutputCharacters,
-  });
-  if (inputFile !== null) closeSync(inputFile);
-  // A program need not read its input.
-  running.stdin?.end(input);
-  running.once('exit', () => {
-    setTimeout(() => {
-      running.stdout.destroy();
-      running.stderr.destroy();
-    }, outputGraceMs).unref();
-  });
   try {
+    const running = startProgram(program, args, {
+      ...standardInput(input, inputFile),
+      timeout: timeoutSeconds * 1000,
+      maxBuffer: maxOutputCharacters,
+    });
+    running.once('exit', () => {
+      setTimeout(() => {
+        running.stdout.destroy();
+        running.stderr.destroy();
+      }, outputGraceMs).unref();
+    });
     return (await running).stdout;
   } catch (error) {
     throw commandError(program, args, timeoutSeconds, error as ExecaError);
+  } finally {
+    if (inputFile !== null) closeSync(inputFile);
   }
+}
+
+/** Returns execa's options for a program's input. A program need not read it. */
+function standardInput(input: string, inputFile: number | null) {
+  // execa's types know the descriptors up to 9 only.
+  if (inputFile !== null) return { stdin: inputFile as 3 };
+  return input === '' ? { stdin: 'ignore' as const } : { input };
 }
 
 /**
@@ -133,7 +138,7 @@ function reasonOf({ code, timedOut, signal }: ExecaError): CommandFailure {
   return signal === undefined ? 'failed' : 'killed';
 }
 
-function endingOf({ exitCode, signal, originalMessage }: ExecaError): string {
+function endingOf({ exitCode, signal, originalMessage, message }: ExecaError): string {
   if (exitCode !== undefined) return `ended with ${exitCode}`;
-  return signal === undefined ? (originalMessage ?? 'failed') : `was ended by ${signal}`;
+  return signal === undefined ? (originalMessage ?? message) : `was ended by ${signal}`;
 }

@@ -2,6 +2,8 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VirlanError } from '../errors.ts';
+import type { Event } from '../report/event.ts';
+import { isOutOfSpace } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type Answer, plainText, type Routes } from './answers.ts';
 import { requestWatcher } from './client.ts';
@@ -12,16 +14,21 @@ const maxBodyBytes = 4_300_000;
 /** The watcher's server. Create one per process. */
 export class SocketServer {
   readonly #routes: Routes;
+  readonly #report: (event: Event) => void;
   #listening: { readonly server: Server; readonly inode: number } | null = null;
   #restoring = false;
+  /** Why nothing serves; it is reported one time. */
+  #failure: string | null = null;
 
-  constructor(routes: Routes) {
+  constructor(routes: Routes, report: (event: Event) => void) {
     this.#routes = routes;
+    this.#report = report;
   }
 
   /**
    * Serves on the watcher's socket. Throws VirlanError 'wrong-state' when another watcher does, such as one of an
-   * earlier version, which holds no lock. Replaces a stale socket.
+   * earlier version, which holds no lock. Replaces a stale socket. Where /run has no room for a socket, reports
+   * that, and hooks do without the watcher until `restore` finds room.
    */
   async start(): Promise<void> {
     if (await isServed())
@@ -29,20 +36,34 @@ export class SocketServer {
         'wrong-state',
         `another virlan watch runs already: it answers on ${paths.socket}`,
       );
-    await this.#listen();
+    try {
+      await this.#listen();
+    } catch (error) {
+      if (!isOutOfSpace(error)) throw error;
+      this.#failed(error as Error);
+    }
   }
 
-  /** Serves again if the socket was removed, or another process has replaced it. Returns whether it did so. */
-  async restore(): Promise<boolean> {
-    if (this.#listening === null || this.#restoring || socketInode() === this.#listening.inode) return false;
+  /** Serves again if the socket was removed, another process has replaced it, or there was no room for it. */
+  async restore(): Promise<void> {
+    if (this.#restoring || (this.#listening !== null && socketInode() === this.#listening.inode)) return;
     this.#restoring = true;
     try {
       this.close();
       await this.#listen();
-      return true;
+      this.#report({ kind: 'socket-restored', path: paths.socket });
+    } catch (error) {
+      this.#failed(error as Error);
     } finally {
       this.#restoring = false;
     }
+  }
+
+  #failed(error: Error): void {
+    this.#listening = null;
+    if (error.message !== this.#failure)
+      this.#report({ kind: 'failed', during: 'file-change', error, path: paths.socket });
+    this.#failure = error.message;
   }
 
   /** Stops to listen, and removes the socket. */
@@ -54,6 +75,7 @@ export class SocketServer {
   async #listen(): Promise<void> {
     const server = await listen(this.#routes);
     this.#listening = { server, inode: socketInode() ?? 0 };
+    this.#failure = null;
   }
 }
 

@@ -48,6 +48,7 @@ import { Coalesced } from './serial.ts';
 import { SocketServer } from './server.ts';
 import { mergeStatus } from './status.ts';
 import { startTimers } from './timers.ts';
+import { outliveUsedUpDescriptors } from './used-up-descriptors.ts';
 import { followConfiguration, followDnsmasqFiles, followLedger } from './watched-files.ts';
 
 /** The watcher of one host. Create one per process. */
@@ -106,14 +107,15 @@ export class Watcher {
 
   async #run(): Promise<void> {
     preferThisProcess();
-    const server = new SocketServer(this.#routes());
+    const report = (event: Event) => this.#report([event]);
+    outliveUsedUpDescriptors(report);
+    const server = new SocketServer(this.#routes(), report);
     await server.start();
     const networks = () => this.#configuration.networks;
     const rescan = () => this.#rescan.request();
     const wayChanged = () => {
       for (const network of networks()) this.#probes.requestAfterChange(network);
     };
-    const report = (event: Event) => this.#report([event]);
     this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
     for (const network of networks()) this.#probes.request(network);
@@ -133,7 +135,7 @@ export class Watcher {
       checkDnsmasq: () => this.#checkDnsmasq(),
       askDnsmasq: () => void this.#askDnsmasq(),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
-      checkSocket: () => void this.#restoreSocket(server),
+      checkSocket: () => void server.restore(),
       rescan,
     });
     await notifySystemd('--ready', '--status=watching');
@@ -198,14 +200,6 @@ export class Watcher {
     this.#retryTimer =
       next === null ? null : setTimeout(() => this.#rescan.request(), next - Date.now()).unref();
     return isRepaired;
-  }
-
-  async #restoreSocket(server: SocketServer): Promise<void> {
-    try {
-      if (await server.restore()) this.#report([{ kind: 'socket-restored', path: paths.socket }]);
-    } catch (error) {
-      this.#report([{ kind: 'failed', during: 'file-change', error: error as Error, path: paths.socket }]);
-    }
   }
 
   #checkDnsmasq(): void {

@@ -6,10 +6,15 @@ import { until } from './until.ts';
 
 let watcher: ChildProcess | undefined;
 
+/** Starts `virlan watch`. */
+export function startWatcherProcess(): ChildProcess {
+  watcher = spawn('/usr/sbin/virlan', ['watch'], { stdio: ['ignore', 'inherit', 'inherit'] });
+  return watcher;
+}
+
 /** Starts `virlan watch` and resolves when it is connected to libvirt. libvirtd must run. */
 export async function startWatcher(): Promise<void> {
-  watcher = spawn('/usr/sbin/virlan', ['watch'], { stdio: ['ignore', 'inherit', 'inherit'] });
-  const ended = once(watcher, 'exit');
+  const ended = once(startWatcherProcess(), 'exit');
   await Promise.race([
     until(async () => (await watcherStatus())?.watcher.libvirt === 'connected', 60),
     ended.then(() => Promise.reject(new Error('virlan watch exited at its start'))),

@@ -1,7 +1,8 @@
 // run.test.ts: tests how programs of the system run: output, time limits and errors; and locks.
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { execa } from 'execa';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
 import { LockTimeout, withLock } from '../../src/system/lock.ts';
@@ -103,6 +104,45 @@ running('the most informative line of standard error is selected', () => {
     ['# Warning: an error: whatever\nno table\n', 'no table'],
   ] as const;
   for (const [stderr, line] of cases) assert.equal(tellingLine(stderr), line);
+});
+
+/** Sets how many descriptors this process may have; its hard limit stays. */
+async function limitDescriptors(soft: string): Promise<void> {
+  await execa('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`]);
+}
+
+running('with any number of free descriptors a program runs, or an error says why it does not', async () => {
+  await run('true', []);
+  const { stdout: soft } = await execa('prlimit', [
+    ...['--pid', String(process.pid), '--nofile', '--output', 'SOFT', '--noheadings', '--raw'],
+  ]);
+  const opened: number[] = [];
+  const ends: string[] = [];
+  await limitDescriptors('256');
+  try {
+    assert.throws(
+      () => {
+        for (;;) opened.push(openSync('/dev/null', 'r'));
+      },
+      { code: 'EMFILE' },
+    );
+    for (let free = 0; free < 20; free += 1) {
+      for (const input of ['', 'text'])
+        ends.push(
+          await run('cat', [], { input }).catch((error: unknown) =>
+            error instanceof CommandError ? error.message : `not a CommandError: ${error}`,
+          ),
+        );
+      closeSync(opened.pop() ?? -1);
+    }
+  } finally {
+    for (const descriptor of opened) closeSync(descriptor);
+    await limitDescriptors(soft);
+  }
+  const failed = ends.filter(end => end !== '' && end !== 'text');
+  assert.deepEqual([...new Set(failed)], ["cat: EMFILE: too many open files, open '/dev/null'"]);
+  // From 13 on, or 12 where a program has no input of its own.
+  assert.equal(ends.length - failed.length, 15);
 });
 
 running('a lock has one holder at a time', async () => {
