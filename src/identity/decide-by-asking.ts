@@ -13,7 +13,9 @@ const maxRounds = 8;
 
 /**
  * Returns a decision whose new addresses nobody else answers for. `ask` returns those of its addresses that
- * somebody answers for; they are added to `answered`, which `decide` reads.
+ * somebody answers for; they are added to `answered`, which `decide` reads. Somebody who answers for every one
+ * could move each new machine for good, so those answers do not count: the guard drops them once the addresses
+ * belong to machines.
  */
 export async function decideByAsking<T>(
   ask: (addresses: readonly AddressToAsk[]) => Promise<readonly Ipv4[]>,
@@ -25,10 +27,13 @@ export async function decideByAsking<T>(
   for (let round = 0; ; round++) {
     const decision = decide();
     const unknown = newAddresses(decision).filter(({ ip }) => !asked.has(ip));
-    if (unknown.length === 0 || round === maxRounds) return decision;
+    if (unknown.length === 0) return decision;
+    if (round === maxRounds) break;
     const found = await ask(unknown);
     if (found.length === 0) return decision;
     for (const { ip } of unknown) asked.add(ip);
     for (const ip of found) answered.add(ip);
   }
+  answered.clear();
+  return decide();
 }
