@@ -1,4 +1,5 @@
 // The types of answers and handlers on the watcher's socket. Pure.
+import type { Writable } from 'node:stream';
 
 /** An HTTP answer of the watcher. */
 export interface Answer {
@@ -7,7 +8,16 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Handlers by `METHOD /path`, given the request's body. */
-export type Routes = ReadonlyMap<string, (body: string) => Promise<Answer>>;
+/** An answer that goes on until the client or the watcher ends it. */
+export interface StreamedAnswer {
+  readonly type: string;
+  writeTo(output: Writable): void;
+}
+
+/** Answers a request, given its body. */
+export type Handler = (body: string) => Promise<Answer | StreamedAnswer>;
+
+/** Handlers by `METHOD /path`. */
+export type Routes = ReadonlyMap<string, Handler>;
 
 export const plainText = 'text/plain; charset=utf-8';

@@ -28,6 +28,14 @@ const defaultPauses: ProbePauses = {
   maxBetweenChangesMs: 320_000,
 };
 
+/** Callbacks of BackgroundProbes. */
+export interface ProbeEvents {
+  /** A probe has ended. */
+  ended(): void;
+  /** Its result differs from the one before. */
+  changed(network: NetworkConfig, result: ProbeResult): void;
+}
+
 /** A scheduled probe. Times are those of `performance.now()`. */
 interface Scheduled {
   readonly timer: NodeJS.Timeout;
@@ -54,18 +62,18 @@ export class BackgroundProbes {
   readonly #scheduled = new Map<string, Scheduled>();
   readonly #changes = new Map<string, Changes>();
   readonly #probe: (network: NetworkConfig) => Promise<readonly Finding[]>;
-  readonly #onChange: (network: NetworkConfig, result: ProbeResult) => void;
+  readonly #events: ProbeEvents;
   readonly #pauses: ProbePauses;
   #hasStopped = false;
 
-  /** `probe` must not throw. `onChange` is called with a result that differs from the one before. */
+  /** `probe` must not throw. */
   constructor(
     probe: (network: NetworkConfig) => Promise<readonly Finding[]>,
-    onChange: (network: NetworkConfig, result: ProbeResult) => void,
+    events: ProbeEvents,
     pauses: ProbePauses = defaultPauses,
   ) {
     this.#probe = probe;
-    this.#onChange = onChange;
+    this.#events = events;
     this.#pauses = pauses;
   }
 
@@ -132,7 +140,8 @@ export class BackgroundProbes {
     const result = resultOf(await this.#probe(network));
     const before = this.#last.get(name);
     this.#last.set(name, { result, at: new Date() });
-    if (!isDeepStrictEqual(before?.result, result)) this.#onChange(network, result);
+    this.#events.ended();
+    if (!isDeepStrictEqual(before?.result, result)) this.#events.changed(network, result);
     if (result.kind === 'failed') this.request(network);
   }
 }

@@ -1,5 +1,7 @@
 // Sends requests to the watcher on its socket.
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import type { Status } from '../report/status.ts';
 import { paths } from '../system/paths.ts';
 import type { Answer } from './answers.ts';
 
@@ -30,4 +32,36 @@ export function requestWatcher(method: 'GET' | 'POST', path: string, body = ''):
     message.on('close', () => resolve(null));
     message.end(body);
   });
+}
+
+/** A line of the stream of `GET /v1/follow`: the status as a whole, or why it could not be read. */
+export type FollowedStatus = Status | { readonly error: string };
+
+/**
+ * Yields the status, at once and after each change, until the watcher ends or the caller stops. Yields nothing
+ * when no watcher runs.
+ */
+export async function* followStatus(): AsyncGenerator<FollowedStatus> {
+  const message = request({ socketPath: paths.socket, path: '/v1/follow' });
+  message.end();
+  try {
+    const [response]: IncomingMessage[] = await once(message, 'response');
+    if (response?.statusCode !== 200) return;
+    let rest = '';
+    for await (const chunk of response.setEncoding('utf8')) {
+      const lines = `${rest}${chunk}`.split('\n');
+      rest = lines.pop() ?? '';
+      const newest = lines.at(-1);
+      if (newest !== undefined) yield JSON.parse(newest);
+    }
+  } catch (error) {
+    if (!isConnectionError(error)) throw error;
+  } finally {
+    message.destroy();
+  }
+}
+
+function isConnectionError(error: unknown): boolean {
+  const codes: unknown[] = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET', 'EACCES'];
+  return codes.includes((error as NodeJS.ErrnoException).code);
 }

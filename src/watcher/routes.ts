@@ -1,9 +1,12 @@
 // The routes of the watcher's socket, such as `POST /hook/qemu/prepare`. hooks/ask.sh and client.ts send
 // requests there.
+import type { Writable } from 'node:stream';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import type { Event } from '../report/event.ts';
 import type { Status } from '../report/status.ts';
-import { type Answer, plainText, type Routes } from './answers.ts';
+import { type Answer, type Handler, plainText, type Routes } from './answers.ts';
+
+const jsonLines = 'application/x-ndjson';
 
 /** The work of the routes. */
 export interface RouteHandlers {
@@ -24,6 +27,8 @@ export interface RouteHandlers {
    */
   reconcileMachine(name: string): Promise<boolean>;
   status(): Promise<Status>;
+  /** Writes the status as a line of JSON, now and after each change, until the output is closed. */
+  follow(output: Writable): void;
   metrics(): Promise<{ type: string; body: string }>;
 }
 
@@ -38,7 +43,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
     stopTimer();
     return text(hookAnswer(outcome));
   };
-  return new Map([
+  return new Map<string, Handler>([
     ['GET /ping', async () => text('virlan\n')],
     ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
     ['POST /hook/qemu/start', hook('qemu start', xml => handlers.guardMachine(xml))],
@@ -53,6 +58,11 @@ export function createRoutes(handlers: RouteHandlers): Routes {
       async name => text((await handlers.reconcileMachine(name)) ? 'done\n' : 'libvirt is not connected\n'),
     ],
     ['GET /status', async () => json(await handlers.status())],
+    // For views, which may be of another version of virlan than the watcher: fields are only added.
+    [
+      'GET /v1/follow',
+      async () => ({ type: jsonLines, writeTo: (output: Writable) => handlers.follow(output) }),
+    ],
     ['GET /metrics', async () => ({ status: 200, ...(await handlers.metrics()) })],
   ]);
 }

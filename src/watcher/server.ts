@@ -5,7 +5,7 @@ import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
 import { isOutOfSpace } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { type Answer, plainText, type Routes } from './answers.ts';
+import { type Answer, plainText, type Routes, type StreamedAnswer } from './answers.ts';
 import { requestWatcher } from './client.ts';
 
 /** Slightly more than the longest XML that libvirt passes. */
@@ -105,7 +105,7 @@ async function listen(routes: Routes): Promise<Server> {
   return server;
 }
 
-async function answer(routes: Routes, message: IncomingMessage): Promise<Answer> {
+async function answer(routes: Routes, message: IncomingMessage): Promise<Answer | StreamedAnswer> {
   const route = routes.get(`${message.method} ${message.url}`);
   if (route === undefined) return { status: 404, type: plainText, body: 'not found\n' };
   const body = await readBody(message);
@@ -123,7 +123,13 @@ async function readBody(message: IncomingMessage): Promise<string | null> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function send(response: ServerResponse, { status, type, body }: Answer): void {
+function send(response: ServerResponse, reply: Answer | StreamedAnswer): void {
+  if ('writeTo' in reply) {
+    response.writeHead(200, { 'content-type': reply.type, connection: 'close' }).flushHeaders();
+    reply.writeTo(response);
+    return;
+  }
+  const { status, type, body } = reply;
   response.writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),

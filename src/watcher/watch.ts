@@ -47,6 +47,7 @@ import { createRoutes } from './routes.ts';
 import { Coalesced } from './serial.ts';
 import { SocketServer } from './server.ts';
 import { mergeStatus } from './status.ts';
+import { StatusFeed } from './status-feed.ts';
 import { startTimers } from './timers.ts';
 import { outliveUsedUpDescriptors } from './used-up-descriptors.ts';
 import { followConfiguration, followDnsmasqFiles, followLedger } from './watched-files.ts';
@@ -79,18 +80,28 @@ export class Watcher {
       this.#metrics.probes.inc({ network: network.name });
       return probe(network);
     },
-    ({ name }, result) => this.#report([{ kind: 'probed', network: name, result }]),
+    {
+      ended: () => this.#feed.changed(),
+      changed: ({ name }, result) => this.#report([{ kind: 'probed', network: name, result }]),
+    },
   );
+  readonly #feed = new StatusFeed(() => this.#status());
 
   /** Throws InvalidConfig. */
   constructor(configPath: string) {
     this.#configuration = new Configuration(configPath);
     this.#libvirt = new LibvirtFollower(this.#configuration, {
       report: events => this.#report(events),
-      connectionChanged: isConnected => this.#metrics.libvirtConnected.set(isConnected ? 1 : 0),
+      connectionChanged: isConnected => {
+        this.#metrics.libvirtConnected.set(isConnected ? 1 : 0);
+        this.#feed.changed();
+      },
       machinesChanged: () => void this.#reconcile(),
       networksChanged: () => this.#rescan.request(),
-      machineChanged: () => void this.#forwards.request(),
+      machineChanged: () => {
+        void this.#forwards.request();
+        this.#feed.changed();
+      },
     });
   }
 
@@ -121,7 +132,11 @@ export class Watcher {
     for (const network of networks()) this.#probes.request(network);
     this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
-      followDnsmasqFiles(networks, rescan, report),
+      followDnsmasqFiles(networks, {
+        leasesChanged: () => this.#feed.changed(),
+        drifted: rescan,
+        report,
+      }),
       followLedger(networks, rescan, report),
     ];
     this.#rehearse();
@@ -149,11 +164,12 @@ export class Watcher {
     this.#rescan.stop();
     this.#probes.stop();
     server.close();
+    this.#feed.close();
     await Promise.all([this.#libvirt.close(), ...this.#files.map(watched => watched.close())]);
     this.#report([{ kind: 'watcher-stopped' }]);
   }
 
-  /** Writes events to the log, counts them, and probes networks that changed. */
+  /** Writes events to the log, counts them, tells views, and probes networks that changed. */
   #report(events: readonly Event[]): void {
     for (const event of events) {
       const { level, message, fields } = logLine(event);
@@ -163,6 +179,7 @@ export class Watcher {
         const network = this.#configuration.networks.find(({ name }) => name === event.network);
         if (network !== undefined) this.#probes.request(network);
       }
+      this.#feed.changed();
       if (isAboutWildcards(event)) this.#rescan.request();
       // A scan tries again what a hook could not, as often as that takes.
       if (event.kind === 'network-failed' || event.kind === 'step-failed') this.#rescan.request();
@@ -195,6 +212,7 @@ export class Watcher {
   /** Repairs what other programs changed. Returns whether a step took effect. */
   async #scan(): Promise<boolean> {
     const isRepaired = await this.#repairs.repairAll(this.#configuration.networks);
+    this.#feed.changed();
     const next = this.#repairs.nextTry();
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     this.#retryTimer =
@@ -260,6 +278,7 @@ export class Watcher {
       startDaemon: () => this.#startDaemon(),
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),
+      follow: output => this.#feed.add(output),
       metrics: async () => ({
         type: this.#metrics.contentType,
         body: await this.#metrics.render(this.#configuration.networks),

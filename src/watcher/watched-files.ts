@@ -29,15 +29,22 @@ export function followConfiguration(
   return follow([path, paths.dnsmasqExtras], {}, changed, report);
 }
 
+/** Callbacks about dnsmasq's files. */
+export interface DnsmasqFileEvents {
+  /** The leases of a network were written. */
+  leasesChanged(): void;
+  /** A file differs from what virlan wrote. */
+  drifted(): void;
+  report(event: Event): void;
+}
+
 /**
  * Publishes leases to libvirt's tools as dnsmasq writes them, makes dnsmasq read its hostsfile and its names
- * after they changed, ends leases that are in the way of a reservation, and calls `drifted` when its files differ
- * from what virlan wrote.
+ * after they changed, and ends leases that are in the way of a reservation.
  */
 export function followDnsmasqFiles(
   networks: () => readonly NetworkConfig[],
-  drifted: () => void,
-  report: (event: Event) => void,
+  { leasesChanged, drifted, report }: DnsmasqFileEvents,
 ): FollowedFiles {
   const onChange = (path: string) => {
     const network = networks().find(({ bridge }) => dirname(path) === dnsmasqPaths(bridge).directory);
@@ -45,8 +52,10 @@ export function followDnsmasqFiles(
     const { conf, hostsfile, names, leases } = dnsmasqPaths(network.bridge);
     // virlan wrote what dnsmasq has been told of: comparing that with all machines would find nothing.
     const isForeign = (path === hostsfile || path === names) && !isTold(network.bridge);
-    if (path === leases) publishLeases(network.bridge);
-    else if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
+    if (path === leases) {
+      publishLeases(network.bridge);
+      leasesChanged();
+    } else if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
     else if (isForeign || path === conf) drifted();
     if (path !== leases && path !== hostsfile) return;
     const promised = promisedAddresses(readHostsfile(network.bridge));

@@ -530,7 +530,7 @@ probe('in the background, many requests cause one probe, and the next one is del
       // A stage that is skipped does not make the others fail.
       return judgeProbe({ ...facts, uplink: noUplink, report: notAsked });
     },
-    (_, { kind }) => reported.push(kind),
+    { ended: () => {}, changed: (_, { kind }) => reported.push(kind) },
     pauses,
   );
   for (let count = 0; count < 5; count++) background.request(network());
@@ -554,14 +554,19 @@ probe('in the background, an uplink that appears is reported, although both prob
   ];
   const reported: string[] = [];
   let sent = 0;
+  let ended = 0;
   const background = new BackgroundProbes(
     async () => results[sent++] ?? [],
-    ({ name }, result) => reported.push(logLine({ kind: 'probed', network: name, result }).message),
+    {
+      ended: () => ended++,
+      changed: ({ name }, result) =>
+        reported.push(logLine({ kind: 'probed', network: name, result }).message),
+    },
     { ...pauses, afterRepairMs: 1, betweenRepairsMs: 1 },
   );
   for (let count = 1; count <= results.length; count++) {
     background.request(network());
-    await until(() => sent === count);
+    await until(() => sent === count && ended === count);
   }
   assert.equal(reported.length, 2);
   assert.equal(reported[1], allPassed);
@@ -577,8 +582,11 @@ probe(
     let left = results.length;
     const background = new BackgroundProbes(
       async () => results[results.length - left--] ?? [],
-      (_, result) =>
-        reported.push(result.kind === 'passed' ? 'passed' : `${result.kind} ${result.detail.kind}`),
+      {
+        ended: () => {},
+        changed: (_, result) =>
+          reported.push(result.kind === 'passed' ? 'passed' : `${result.kind} ${result.detail.kind}`),
+      },
       pauses,
     );
     background.request(network());
@@ -599,7 +607,7 @@ async function probesOfChanges(forMs: number): Promise<number[]> {
       began.push(performance.now());
       return judgeProbe(facts);
     },
-    () => {},
+    { ended: () => {}, changed: () => {} },
     pauses,
   );
   for (const end = performance.now() + forMs; performance.now() < end; ) {
@@ -634,7 +642,7 @@ probe('in the background, a change is probed long before a failed probe would be
       sent++;
       return judgeProbe({ ...facts, portWaitedMs: null, report: null });
     },
-    () => {},
+    { ended: () => {}, changed: () => {} },
     { ...pauses, betweenRepairsMs: 60_000 },
   );
   background.request(network());

@@ -50,6 +50,7 @@ shell('the hooks post to routes of the watcher', () => {
     startDaemon: missing,
     reconcileMachine: missing,
     status: missing,
+    follow: missing,
     metrics: missing,
   });
   const posted = files.flatMap(file => read(file).match(/(?<=\bask )\/hook\/[\w/-]+/g) ?? []);

@@ -1,0 +1,81 @@
+// The stream of `GET /v1/follow`: one line of JSON, the status as a whole, for each change of it.
+import type { Writable } from 'node:stream';
+import { setTimeout as pause } from 'node:timers/promises';
+import { messageOf } from '../errors.ts';
+import type { Status } from '../report/status.ts';
+import { Coalesced } from './serial.ts';
+
+/** Least time between two readings of the status: a burst of events is one line. */
+const defaultPauseMs = 250;
+
+/** The readings take at most a third of the time, because hooks wait meanwhile. */
+const pausePerReading = 2;
+
+/** A reader of the stream. */
+interface Reader {
+  /** The last line that was written; null before the first. */
+  sent: string | null;
+  /** Whether it has not yet read what was written. */
+  isBehind: boolean;
+}
+
+/**
+ * Sends the status to readers, at once and after each change. A reader that is slow gets the newest status when
+ * it has read the one before: what lies between is dropped, so that none of them fills the memory.
+ */
+export class StatusFeed {
+  readonly #readers = new Map<Writable, Reader>();
+  readonly #read: () => Promise<Status>;
+  readonly #pauseMs: number;
+  readonly #round = new Coalesced(() => this.#sendAll(), 0);
+  #line: string | null = null;
+
+  constructor(read: () => Promise<Status>, pauseMs = defaultPauseMs) {
+    this.#read = read;
+    this.#pauseMs = pauseMs;
+  }
+
+  /** Adds a reader, until it is closed. */
+  add(output: Writable): void {
+    const reader: Reader = { sent: null, isBehind: false };
+    this.#readers.set(output, reader);
+    output.on('drain', () => {
+      reader.isBehind = false;
+      this.#send(output, reader);
+    });
+    output.once('close', () => this.#readers.delete(output));
+    this.changed();
+  }
+
+  /** Tells that the status may have changed. Without a reader this costs nothing. */
+  changed(): void {
+    if (this.#readers.size > 0) void this.#round.request();
+  }
+
+  /** Ends the stream of each reader. */
+  close(): void {
+    for (const output of this.#readers.keys()) output.end();
+  }
+
+  async #sendAll(): Promise<void> {
+    const began = performance.now();
+    this.#line = `${await this.#readLine()}\n`;
+    for (const [output, reader] of this.#readers) this.#send(output, reader);
+    const tookMs = performance.now() - began;
+    await pause(Math.max(this.#pauseMs, pausePerReading * tookMs), undefined, { ref: false });
+  }
+
+  async #readLine(): Promise<string> {
+    try {
+      return JSON.stringify(await this.#read());
+    } catch (error) {
+      return JSON.stringify({ error: messageOf(error) });
+    }
+  }
+
+  #send(output: Writable, reader: Reader): void {
+    if (reader.isBehind || this.#line === null || reader.sent === this.#line) return;
+    reader.sent = this.#line;
+    reader.isBehind = !output.write(this.#line);
+  }
+}

@@ -1,0 +1,137 @@
+// The stream of the status that views follow, with real machines, a slow reader and a watcher that ends.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import type { NetworkStatus } from '../../src/report/status.ts';
+import { type FollowedStatus, followStatus } from '../../src/watcher/client.ts';
+import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  leaseOf,
+  startLibvirtd,
+  startMachine,
+} from './host.ts';
+import { logLinesOf } from './log.ts';
+import { until } from './until.ts';
+import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
+
+const feed = suite('status feed');
+
+/** Follows the status; resolves each wait with the first line that comes then and meets the condition. */
+function follow() {
+  const seen: FollowedStatus[] = [];
+  let ended = false;
+  const done = (async () => {
+    for await (const status of followStatus()) seen.push(status);
+    ended = true;
+  })();
+  const networks = (status: FollowedStatus | undefined): readonly NetworkStatus[] =>
+    status === undefined || 'error' in status ? [] : status.networks;
+  return {
+    seen,
+    done,
+    hasEnded: () => ended,
+    /** Waits until the newest status meets the condition. */
+    shows: (condition: (network: NetworkStatus) => boolean, seconds = 5) =>
+      until(() => networks(seen.at(-1)).some(condition), seconds),
+  };
+}
+
+function machineIs(name: string, state: string, hasLease: boolean) {
+  return ({ machines }: NetworkStatus) =>
+    machines.some(
+      machine => machine.name === name && machine.state === state && (machine.lease !== null) === hasLease,
+    );
+}
+
+feed.before(async () => {
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\n');
+  await startLibvirtd();
+  await startWatcher();
+});
+
+feed('definition, start, lease, stop, a probe and a change of rules are followed', async () => {
+  const view = follow();
+  await view.shows(({ up }) => up);
+  await define(domainXml({ name: 'web', nics: [{ type: 'bridge', source: 'k8s-br0' }] }));
+  await view.shows(machineIs('web', 'shut off', false));
+  await startMachine('web');
+  await view.shows(({ machines }) => machines.some(({ state }) => state === 'running'));
+  const { ip } = await leaseOf(formulaMacOf('web'));
+  assert.equal(ip, formulaAddressOf('web'));
+  await view.shows(machineIs('web', 'running', true));
+  await view.shows(({ probe }) => probe !== null, 30);
+  const repaired = logLinesOf('network-repaired').length;
+  await execa('nft', ['delete', 'table', 'ip', 'virlan-k8s-br0']);
+  await until(() => logLinesOf('network-repaired').length > repaired);
+  await destroyMachine('web');
+  await view.shows(({ machines }) => machines.some(({ state }) => state === 'shut off'));
+  // The status that `virlan status --json` prints has the same form.
+  const { stdout } = await execa('virlan', ['status', '--json']);
+  assert.deepEqual(view.seen.at(-1), JSON.parse(stdout));
+  await pause(1500);
+  const quiet = view.seen.length;
+  await pause(3000);
+  assert.equal(view.seen.length, quiet, 'a line without a change');
+});
+
+/** A client that requests the stream and then is stopped, so that it reads nothing of it. */
+async function stoppedReader(): Promise<ChildProcess> {
+  const reader = spawn('curl', ['-sN', '--unix-socket', '/run/virlan/socket', 'http://virlan/v1/follow']);
+  await once(reader.stdout, 'data');
+  reader.stdout.pause();
+  reader.kill('SIGSTOP');
+  return reader;
+}
+
+function memoryKiB(): number {
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${watcherPid()}/status`, 'utf8'))?.[1]);
+}
+
+feed('readers that do not read cost little memory, and others go on', async () => {
+  const readers = await Promise.all(Array.from({ length: 20 }, stoppedReader));
+  const view = follow();
+  await view.shows(({ up }) => up);
+  const before = memoryKiB();
+  for (let machine = 0; machine < 40; machine++) {
+    const name = `crowd${machine}-${'x'.repeat(200)}`;
+    await define(domainXml({ name, nics: [{ type: 'bridge', source: 'k8s-br0' }] }));
+    await view.shows(({ machines }) => machines.some(each => each.name === name));
+  }
+  const grownKiB = memoryKiB() - before;
+  console.log(`20 stopped readers, ${view.seen.length} lines: ${grownKiB} KiB more`);
+  assert(grownKiB < 30_000, `${grownKiB} KiB more`);
+  for (const reader of readers) reader.kill('SIGKILL');
+});
+
+feed('the stream ends with the watcher, also when that is killed, and is there with the next one', async () => {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    const view = follow();
+    await view.shows(({ up }) => up);
+    await stopWatcher(signal);
+    await view.done;
+    assert(view.hasEnded());
+    await startWatcher();
+  }
+  const view = follow();
+  await view.shows(({ up }) => up);
+  await stopWatcher();
+  await view.done;
+});
+
+feed('without a watcher nothing is followed', async () => {
+  const view = follow();
+  await view.done;
+  assert.deepEqual(view.seen, []);
+});
+
+feed.run();
