@@ -21,7 +21,7 @@ import {
   type NetworkStatus,
   type Status,
 } from '../report/status.ts';
-import { networkProblemText } from '../report/status-text.ts';
+import { faultOf } from '../report/status-text.ts';
 import { version } from '../version.ts';
 
 /** Holds what was read, or nothing and the error. */
@@ -64,12 +64,17 @@ async function collectNetwork(
   );
   const { pid } = observed.dnsmasq;
   const isKnown = recordedNetwork(bridge) !== null;
+  const faults = [
+    ...unreadable,
+    ...findProblems({ ...survey, isKnown, hostSteps: surveyHost(network).steps }),
+  ].map(faultOf);
   const present = presentFirewalls(otherFirewalls.reading);
   return {
     name,
     bridge,
     ...describeSubnet(network),
     mode: network.mode,
+    isolate: network.isolate,
     alsoReached: survey.reach.besides,
     routeNeeded: survey.reach.via === null ? null : formatRoute(network, survey.reach.via),
     up: observed.link?.up === true && pid !== null,
@@ -84,10 +89,8 @@ async function collectNetwork(
         rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
     otherPorts: observed.otherPorts.map(port => port.name),
-    problems: [
-      ...unreadable,
-      ...findProblems({ ...survey, isKnown, hostSteps: surveyHost(network).steps }),
-    ].map(networkProblemText),
+    problems: faults.map(({ text }) => text),
+    faults,
     probe: null,
     machines,
   };

@@ -1,9 +1,39 @@
 // The texts for the problems that `virlan status` lists under a network. Pure.
+import type { Fix } from '../diagnosis/finding.ts';
+import { showsMore, virlanRepairs } from '../diagnosis/words/row.ts';
 import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import { fightText } from './log-line.ts';
-import type { NetworkProblem } from './status.ts';
-import { warningText } from './warning-text.ts';
+import type { Fault, NetworkProblem } from './status.ts';
+import { warningFix, warningText } from './warning-text.ts';
+
+/** Returns a problem with its text and its command. */
+export function faultOf(problem: NetworkProblem): Fault {
+  const code = problem.kind === 'warning' ? problem.warning.kind : problem.kind;
+  return { code, text: networkProblemText(problem), fix: fixOf(problem) };
+}
+
+function fixOf(problem: NetworkProblem): Fix | null {
+  switch (problem.kind) {
+    case 'warning':
+      return warningFix(problem.warning);
+    case 'not-established':
+    case 'drift':
+    case 'failed':
+      return virlanRepairs();
+    case 'probe':
+    case 'fight':
+      return showsMore('virlan doctor');
+    case 'no-dummy':
+    case 'no-checksum':
+    case 'checksum-refused':
+    case 'unreadable':
+    case 'configuration':
+    case 'files-polled':
+    case 'libvirt-network':
+      return null;
+  }
+}
 
 /** Describes a problem in one line, with the remedy. It may contain hostile names. */
 export function networkProblemText(problem: NetworkProblem): string {

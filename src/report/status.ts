@@ -1,12 +1,14 @@
 // The form of `virlan status --json`, and the list of a network's machines. Pure.
 import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
-import type { MachineSection, NetworkConfig } from '../config/config.ts';
+import type { GuardMode, MachineSection, NetworkConfig } from '../config/config.ts';
 import { type Forward, formatForward } from '../config/forward.ts';
+import type { Fix } from '../diagnosis/finding.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { Chosen } from '../forwards/choose.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
 import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
+import { readGuardWishes } from '../guard/wishes.ts';
 import type { HostNames } from '../host-names/host-names.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
@@ -38,6 +40,8 @@ export interface MachineStatus {
   readonly tap: string | null;
   readonly lease: { readonly ip: string; readonly expires: string | null } | null;
   readonly problem: string | null;
+  /** What it may send; and the group within which it reaches others where they are isolated. Hostile. */
+  readonly guard: { readonly mode: GuardMode; readonly group: string | null };
   /** Those of the machine, at its first NIC on the network. */
   readonly forwards: readonly ForwardStatus[];
 }
@@ -59,6 +63,8 @@ export interface NetworkStatus {
   readonly subnet: string;
   readonly gateway: string;
   readonly mode: NetworkConfig['mode'];
+  /** Whether machines reach each other only within a group. */
+  readonly isolate: boolean;
   /** Links to other networks than the outside that machines reach; their names are hostile. */
   readonly alsoReached: readonly string[];
   /** The route that a router of the LAN needs, as `SUBNET via ADDRESS`; null where it needs none. */
@@ -73,10 +79,22 @@ export interface NetworkStatus {
   readonly otherFirewalls: readonly { readonly name: OtherFirewallName; readonly rules: readonly string[] }[];
   /** Links in the bridge that are neither a machine's nor virlan's. Their names are hostile. */
   readonly otherPorts: readonly string[];
+  /** The texts of `faults`. */
   readonly problems: readonly string[];
+  readonly faults: readonly Fault[];
   /** The result of the watcher's last probe; null without one. */
   readonly probe: ProbeStatus | null;
   readonly machines: readonly MachineStatus[];
+}
+
+/** A problem of a network, as `virlan status --json` shows it. */
+export interface Fault {
+  /** Codes are added, never renamed. */
+  readonly code: NetworkWarning['kind'] | Exclude<NetworkProblem['kind'], 'warning'>;
+  /** One line, with the remedy. It may contain hostile names. */
+  readonly text: string;
+  /** Null where the remedy is a decision, or the name in a command would be hostile. */
+  readonly fix: Fix | null;
 }
 
 /** A problem of a network. status-text.ts has the words. */
@@ -134,8 +152,18 @@ export function machinesOf(network: NetworkConfig, sources: MachineSources): Mac
   return machines.map(machine => {
     const isFirst = !machines.some(({ uuid, nic }) => uuid === machine.uuid && nic < machine.nic);
     const domain = [...running, ...defined].find(({ uuid }) => uuid === machine.uuid);
-    return { ...machine, forwards: isFirst ? forwardsOf(domain, network.machines, forwards) : [] };
+    return {
+      ...machine,
+      guard: guardOf(network, domain),
+      forwards: isFirst ? forwardsOf(domain, network.machines, forwards) : [],
+    };
   });
+}
+
+function guardOf({ guard }: NetworkConfig, domain: Domain | undefined): MachineStatus['guard'] {
+  if (domain === undefined) return { mode: guard, group: null };
+  const { mode, group } = readGuardWishes(domain);
+  return { mode: mode ?? guard, group };
 }
 
 /** Returns the forwards of a machine; `chosen` is null when it is not known which are active. */
@@ -157,7 +185,10 @@ export function forwardsOf(
   });
 }
 
-function nicsOf(network: NetworkConfig, sources: MachineSources): Omit<MachineStatus, 'forwards'>[] {
+function nicsOf(
+  network: NetworkConfig,
+  sources: MachineSources,
+): Omit<MachineStatus, 'forwards' | 'guard'>[] {
   const { entries, defined, running, leases, passThrough, now } = sources;
   const isRunning = new Set(running.map(domain => domain.uuid));
   const isDefined = new Set(defined.map(domain => domain.uuid));

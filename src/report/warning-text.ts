@@ -1,6 +1,8 @@
 // The texts for warnings about a network. Pure.
 
 import { formatIp } from '../address/ip.ts';
+import type { Fix } from '../diagnosis/finding.ts';
+import { repairs, showsMore } from '../diagnosis/words/row.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
@@ -31,7 +33,7 @@ export function warningText(warning: NetworkWarning): string {
       return unknownChainText(warning.bridge, warning.found);
     case 'lan-port': {
       const { bridge, link } = warning;
-      return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ip link set dev ${shellQuoted(link)} nomaster`;
+      return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ${lanPortRemedy(link)}`;
     }
     case 'guard-needs-nft':
       return `nft is not installed: machines on ${warning.bridge} are not guarded against each other: install nftables, or set guard = no in virlan.ini`;
@@ -59,6 +61,42 @@ export function warningText(warning: NetworkWarning): string {
     case 'not-recorded':
       return `the network is made, but its record is not: ${warning.error.message}`;
   }
+}
+
+/** Returns the command against a warning; null where there is none that needs no decision. */
+export function warningFix(warning: NetworkWarning): Fix | null {
+  switch (warning.kind) {
+    case 'detour':
+      return repairs(detourRemedy(warning.detour));
+    case 'lan-port':
+      return repairs(lanPortRemedy(warning.link));
+    case 'unknown-chain': {
+      const command = proposedCommand(warning.bridge, warning.found.chain);
+      return command === null ? null : repairs(command);
+    }
+    case 'resolved-silent':
+      return showsMore('systemctl status systemd-resolved');
+    case 'conflict':
+    case 'underlay-missing':
+    case 'ipv6-unfiltered':
+    case 'ipv6-address':
+    case 'kernel-replaced':
+    case 'rules-refused':
+    case 'unread':
+    case 'resolved-managed':
+    case 'dnsmasq-keeps-configuration':
+    case 'not-recorded':
+    case 'guard-needs-nft':
+    case 'guard-refused':
+    case 'guard-metadata':
+    case 'forward-refused':
+    case 'reservations-unknown':
+      return null;
+  }
+}
+
+function lanPortRemedy(link: string): string {
+  return `ip link set dev ${shellQuoted(link)} nomaster`;
 }
 
 const refusedText: Readonly<Record<Lacking, string>> = {

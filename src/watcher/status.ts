@@ -4,7 +4,7 @@ import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
 import type { InotifyLimit } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
-import { networkProblemText } from '../report/status-text.ts';
+import { faultOf } from '../report/status-text.ts';
 import type { FailedRepair } from './failed-repairs.ts';
 
 export interface WatcherState {
@@ -44,13 +44,13 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     const failures = watcher.failures
       .filter(({ network: name }) => name === network.name)
       .map(({ error }) => ({ kind: 'failed', error }) as const);
-    const problems = [
-      ...(index === 0 ? ofHost.map(networkProblemText) : []),
-      ...failures.map(networkProblemText),
-      ...network.problems,
-      ...failedProbe.map(networkProblemText),
+    const faults = [
+      ...(index === 0 ? ofHost : []).map(faultOf),
+      ...failures.map(faultOf),
+      ...network.faults,
+      ...failedProbe.map(faultOf),
     ];
-    return { ...network, problems, probe };
+    return { ...network, problems: faults.map(({ text }) => text), faults, probe };
   });
   const { pid, libvirt } = watcher;
   return { ...status, watcher: { running: true, pid, libvirt }, networks };

@@ -50,6 +50,7 @@ function network(name: string, ...problems: string[]): NetworkStatus {
     subnet: '10.0.0.0/24',
     gateway: '10.0.0.1',
     mode: 'nat',
+    isolate: false,
     alsoReached: [],
     routeNeeded: null,
     up: true,
@@ -60,6 +61,7 @@ function network(name: string, ...problems: string[]): NetworkStatus {
     otherFirewalls: [],
     otherPorts: [],
     problems,
+    faults: problems.map(text => ({ code: 'unreadable', text, fix: null })),
     probe: null,
     machines: [],
   };
@@ -111,6 +113,20 @@ watcher('problems of the host are listed first at the first network, and probes 
     'own',
   ]);
   assert.deepEqual(networks[1]?.problems, ['probe at 2026-11-22T10:00:00Z: no lease; see "virlan doctor"']);
+  assert.deepEqual(
+    networks.map(({ faults }) => faults.map(({ code, fix }) => [code, fix?.command ?? null])),
+    [
+      [
+        ['configuration', null],
+        ['configuration', null],
+        ['files-polled', null],
+        ['libvirt-network', null],
+        ['fight', 'virlan doctor'],
+        ['unreadable', null],
+      ],
+      [['probe', 'virlan doctor']],
+    ],
+  );
   assert.deepEqual([networks[0]?.probe, networks[1]?.probe], [passed, failed]);
 });
 
