@@ -56,7 +56,7 @@ _virlan() {
     plan:-*) _virlan_words --config --json --help ;;
     plan:*) _virlan_networks ;;
     status:-*) _virlan_words --config --json --help ;;
-    doctor:-*) _virlan_words --fix --verbose --config --json --help ;;
+    doctor:-*) _virlan_words --fix --follow --verbose --config --json --help ;;
     doctor:*) ((operands < 1)) && _virlan_machines ;;
     watch:-*) _virlan_words --config --json --help ;;
     mac:-*) _virlan_words --network --nic --verbose --config --json --help ;;

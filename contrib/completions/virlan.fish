@@ -41,6 +41,7 @@ complete -c virlan -n '__virlan_on down' -l restore-default -d 'also restore lib
 complete -c virlan -n '__virlan_on down' -a '(__virlan_networks)'
 complete -c virlan -n '__virlan_on plan' -a '(__virlan_networks)'
 complete -c virlan -n '__virlan_on doctor' -l fix -d 'repair what virlan can repair, then check again'
+complete -c virlan -n '__virlan_on doctor' -l follow -d 'with --json: a line for the checks of each subject as they are made, then the result'
 complete -c virlan -n '__virlan_on doctor' -l verbose -d 'show the checks or reasons behind the result'
 complete -c virlan -n '__virlan_on doctor' -a '(__virlan_machines)'
 complete -c virlan -n '__virlan_on mac' -l network -x -a '(__virlan_networks)' -d 'network (default: the first in virlan.ini)'

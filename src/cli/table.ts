@@ -91,6 +91,13 @@ export const options = {
     scope: 'some-commands',
     help: 'repair what virlan can repair, then check again',
   },
+  follow: {
+    flag: 'follow',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'with --json: a line for the checks of each subject as they are made, then the result',
+  },
   verbose: {
     flag: 'verbose',
     short: 'v',
@@ -214,7 +221,7 @@ const rows = [
     name: 'doctor',
     summary: 'find out why a machine has no address or no internet',
     operands: optionalMachine,
-    options: ['fix', 'verbose'],
+    options: ['fix', 'follow', 'verbose'],
     details:
       'Checks the host and each network. A probe does what a machine would do: it gets a lease, looks up a name and sends a packet to the outside. On a bridge with STP this takes four seconds longer. Exit code 0: no failure. Exit code 1: something failed.',
     examples: [

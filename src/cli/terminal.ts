@@ -43,6 +43,11 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** Prints a value as one line of JSON, for programs that read line by line. */
+export function printJsonLine(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
 /** Writes a warning to standard error, so that programs that read standard output do not see it. */
 export function warn(message: string): void {
   const prefix = isColoured(process.stderr) ? styleText('yellow', 'warning:') : 'warning:';

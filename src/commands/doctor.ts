@@ -1,6 +1,6 @@
 // `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
 import type { Values } from '../cli/table.ts';
-import { print, printJson, progress, type Style, style, wrap } from '../cli/terminal.ts';
+import { print, printJson, printJsonLine, progress, type Style, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
@@ -15,17 +15,20 @@ import { forTerminal } from '../text.ts';
 
 /** Finds out why a machine has no address or no internet. Returns the exit code: 1 after a failure. */
 export async function doctor(options: Values, name: string | null): Promise<number> {
+  if (options.follow && !options.json)
+    throw new VirlanError('usage', 'doctor --follow prints JSON: virlan doctor --json --follow');
   const read = readConfig(options.config);
   if (read.kind === 'unreadable') return report(options, [read.check], null, []);
   const { config } = read;
   const decisions = options.verbose ? await readDecisions(config, name) : [];
   const { examine } = await import('../diagnosis/doctor/doctor.ts');
-  const checks = await progress(describeWait(config), examine(config, name));
+  const done = options.follow ? printChecks : () => {};
+  const checks = await progress(describeWait(config), examine(config, name, done));
   const repairable = checks.filter(isRepairable);
   if (!options.fix || repairable.length === 0)
     return report(options, checks, options.fix ? [] : null, decisions);
   const failures = await progress('repairing', repair(config, name));
-  const again = await progress(describeWait(config), examine(config, name));
+  const again = await progress(describeWait(config), examine(config, name, done));
   const stillFails = ({ about, check }: Check) =>
     again.some(other => other.about === about && other.check === check && other.state === 'fail');
   return report(
@@ -79,15 +82,22 @@ async function repair(config: Config, name: string | null): Promise<Check[]> {
 
 /** Prints the checks and returns the exit code. `repaired`: what `--fix` repaired; null without `--fix`. */
 function report(
-  { json, verbose }: Values,
+  { json, follow, verbose }: Values,
   checks: readonly Check[],
   repaired: readonly Check[] | null,
   decisions: readonly Decisions[],
 ): number {
   const [cause = null] = checks.filter(({ state }) => state === 'fail');
-  if (json) printJson({ ...reportJson(checks, cause, repaired), ...decisionsJson(decisions) });
+  const result = () => ({ ...reportJson(checks, cause, repaired), ...decisionsJson(decisions) });
+  if (follow) printJsonLine(result());
+  else if (json) printJson(result());
   else printReport(checks, cause, repaired, verbose, decisions);
   return cause === null ? 0 : 1;
+}
+
+/** Prints the checks of one subject as a line of JSON, for a program that shows them as they are made. */
+function printChecks(checks: readonly Check[]): void {
+  printJsonLine({ checks: checks.map(checkJson) });
 }
 
 /** Returns the form of `virlan doctor --json`: fields may be added, never renamed. */
@@ -96,19 +106,24 @@ function reportJson(
   cause: Check | null,
   repaired: readonly Check[] | null,
 ): object {
-  const named = ({ about, check, detail }: Check) => ({
-    about,
-    check,
-    code: detail.kind,
-    seen: seen(detail),
-  });
-  const withFix = (check: Check) => ({ ...named(check), fix: fixFor(check.detail) });
   return {
     well: cause === null,
     explanation: cause === null ? null : withFix(cause),
     ...(repaired === null ? {} : { mended: repaired.map(named) }),
-    checks: checks.map(check => ({ ...withFix(check), state: check.state })),
+    checks: checks.map(checkJson),
   };
+}
+
+function checkJson(check: Check): object {
+  return { ...withFix(check), state: check.state };
+}
+
+function withFix(check: Check): object {
+  return { ...named(check), fix: fixFor(check.detail) };
+}
+
+function named({ about, check, detail }: Check): object {
+  return { about, check, code: detail.kind, seen: seen(detail) };
 }
 
 function printReport(

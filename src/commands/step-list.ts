@@ -34,7 +34,7 @@ export function stepJson(step: Step): object {
     // All translations may be thousands.
     const { kind, backend, bridge } = step;
     const [missing, stale] = [step.missing.map(translationText), step.stale.map(translationText)];
-    return { do: kind, backend, bridge, missing, stale, text: oneLine(describeStep(step)) };
+    return { do: kind, backend, bridge, missing, stale, ...inWords(step) };
   }
   if (step.kind === 'load guard') {
     const { kind, bridge, guard, isPresent, drift } = step;
@@ -56,7 +56,7 @@ export function stepJson(step: Step): object {
     return { do: kind, bridge, missing, surplus, text: oneLine(describeStep(step)) };
   }
   const { kind, ...fields } = step;
-  return { do: kind, ...fields, ...fieldsInJson(step), text: oneLine(describeStep(step)) };
+  return { do: kind, ...fields, ...fieldsInJson(step), ...inWords(step) };
 }
 
 /** Returns the fields of a step that JSON output shows in another form. */
@@ -90,8 +90,10 @@ function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {
   return { ip: formatIp(ip), prefixLength, broadcast: broadcast === null ? null : formatIp(broadcast) };
 }
 
-function oneLine({ sign, subject, detail }: Description): string {
-  return `${sign} ${subject}${detail === '' ? '' : `: ${detail}`}`;
+/** Returns the description of a step: `text` in one line, its `sign` (added, changed, removed), and details. */
+function inWords(step: Step): { text: string; sign: Description['sign']; lines: readonly string[] } {
+  const { sign, subject, detail, lines } = describeStep(step);
+  return { text: `${sign} ${subject}${detail === '' ? '' : `: ${detail}`}`, sign, lines };
 }
 
 function shorten(line: string): string {

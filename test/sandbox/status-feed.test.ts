@@ -25,6 +25,11 @@ import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const feed = suite('status feed');
 
+/** A check in the doctor's output. */
+interface Check {
+  readonly about: string;
+}
+
 /** Follows the status; resolves each wait with the first line that comes then and meets the condition. */
 function follow() {
   const seen: FollowedStatus[] = [];
@@ -40,7 +45,7 @@ function follow() {
     done,
     hasEnded: () => ended,
     /** Waits until the newest status meets the condition. */
-    shows: (condition: (network: NetworkStatus) => boolean, seconds = 5) =>
+    shows: (condition: (network: NetworkStatus) => boolean, seconds = 20) =>
       until(() => networks(seen.at(-1)).some(condition), seconds),
   };
 }
@@ -82,6 +87,19 @@ feed('definition, start, lease, stop, a probe and a change of rules are followed
   const quiet = view.seen.length;
   await pause(3000);
   assert.equal(view.seen.length, quiet, 'a line without a change');
+});
+
+feed('the doctor prints the checks of each subject as they are made, and the result last', async () => {
+  const { stdout } = await execa('virlan', ['doctor', '--json', '--follow', '--', 'web'], { reject: false });
+  const lines = stdout.split('\n').map(line => JSON.parse(line));
+  const result = lines.pop();
+  const subjects = lines.map(({ checks }) => [...new Set(checks.map((check: Check) => check.about))].join());
+  assert.deepEqual(subjects.sort(), ['host', 'machine web', 'network k8s-br0']);
+  const texts = (checks: readonly Check[]) => checks.map(check => JSON.stringify(check)).sort();
+  assert.deepEqual(texts(lines.flatMap(({ checks }) => checks)), texts(result.checks));
+  assert.equal(typeof result.well, 'boolean');
+  const wrong = await execa('virlan', ['doctor', '--follow'], { reject: false });
+  assert.equal(wrong.exitCode, 2);
 });
 
 /** A client that requests the stream and then is stopped, so that it reads nothing of it. */

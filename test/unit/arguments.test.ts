@@ -16,6 +16,7 @@ const defaults: Values = {
   restoreDefault: false,
   remove: false,
   fix: false,
+  follow: false,
   verbose: false,
   help: false,
   version: false,

@@ -140,7 +140,11 @@ const all = [
   {
     kind: 'probed',
     network: 'lan',
-    result: { kind: 'failed', detail: { kind: 'machine-unknown', machine: 'web', nearest: null } },
+    result: {
+      kind: 'failed',
+      check: 'machine',
+      detail: { kind: 'machine-unknown', machine: 'web', nearest: null },
+    },
   },
   { kind: 'forwards-changed', network: 'lan', done: [start] },
   {

@@ -492,14 +492,15 @@ probe('the log reports a warning, a failure, and a probe that was not sent', () 
 probe('status reports whether a probe passed, and otherwise the reason', () => {
   const at = '2026-11-22T10:00:00Z';
   const statusOf = (findings: readonly Finding[]) => probeStatus(resultOf(findings), aDate);
-  assert.deepEqual(statusOf(judgeProbe(facts)), { at, passed: true, seen: null });
+  assert.deepEqual(statusOf(judgeProbe(facts)), { at, passed: true, check: null, seen: null });
   const untested = judgeProbe({ ...facts, uplink: noUplink, report: notAsked });
-  assert.deepEqual(statusOf(untested), { at, passed: true, seen: null });
+  assert.deepEqual(statusOf(untested), { at, passed: true, check: null, seen: null });
   const failed = statusOf(judgeProbe({ ...facts, portWaitedMs: null }));
-  assert.deepEqual([failed.passed, typeof failed.seen], [false, 'string']);
+  assert.deepEqual([failed.passed, failed.check, typeof failed.seen], [false, 'probe-port', 'string']);
   assert.deepEqual(statusOf(notSent({ kind: 'probe-error', message: 'no room' })), {
     at,
     passed: null,
+    check: null,
     seen: 'no room',
   });
 });

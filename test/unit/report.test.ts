@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
+import { machineNamespace } from '../../src/identity/machine.ts';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
 import { describeSubnet, type MachineSources, machinesOf } from '../../src/report/status.ts';
 import { aDate, asMade, entry, ip, mac, network, uuid } from './builders.ts';
@@ -63,8 +64,25 @@ report('a machine has its reservation, its tap and its lease', () => {
         tap: 'vnet0',
         lease: { ip: '192.168.100.7', expires: '2026-11-22T10:01:00Z' },
         problem: 'p',
+        guard: { mode: 'others', group: null },
         forwards: [],
       },
+    ],
+  );
+});
+
+report('the guard of a machine is that of its metadata, otherwise that of its network', () => {
+  const attributes = new Map([
+    ['guard', 'strict'],
+    ['group', 'shop'],
+  ]);
+  const wish = { name: 'machine', namespace: machineNamespace, attributes, text: '', children: [] };
+  const defined = [{ ...domain(1, 'a', [1]), metadata: [wish] }, domain(2, 'b', [2])];
+  assert.deepEqual(
+    machinesOf({ ...network(), guard: 'no' }, { ...noSources, defined }).map(({ guard }) => guard),
+    [
+      { mode: 'strict', group: 'shop' },
+      { mode: 'no', group: null },
     ],
   );
 });

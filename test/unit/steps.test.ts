@@ -268,6 +268,8 @@ describe('JSON has the kind as do, the fields, and addresses of both families as
     link,
     address: inJson,
     text,
+    sign: '+',
+    lines: [],
   });
   const ipv6 = { ip: anyIp('fd00::1'), prefixLength: 64, broadcast: null };
   const bridgeStep = stepJson({ kind: 'add bridge', link, state: { ...state, addresses: [address, ipv6] } });

@@ -93,8 +93,13 @@ watcher('a watcher without problems only adds itself to the status', () => {
 });
 
 watcher('problems of the host are listed first at the first network, and probes at their own', () => {
-  const failed = { at: '2026-11-22T10:00:00Z', passed: false, seen: 'no lease' };
-  const passed = { at: '2026-11-22T10:00:00Z', passed: true, seen: null };
+  const failed = {
+    at: '2026-11-22T10:00:00Z',
+    passed: false,
+    check: 'probe-lease',
+    seen: 'no lease',
+  } as const;
+  const passed = { at: '2026-11-22T10:00:00Z', passed: true, check: null, seen: null };
   const since = Date.parse('2026-11-22T10:00:00Z');
   const { networks } = mergeStatus(collected, {
     ...withoutProblems,

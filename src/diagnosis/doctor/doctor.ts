@@ -17,20 +17,33 @@ export interface Check extends Finding {
 
 /**
  * Checks the host, the networks and, where one is named, a machine. The checks are in the order of a packet's
- * way, so that the first failure is the cause of the others, as far as it can be seen.
+ * way, so that the first failure is the cause of the others, as far as it can be seen. `done` is called with those
+ * of each subject as soon as they are made.
  */
-export async function examine(config: Config, machineName: string | null): Promise<Check[]> {
+export async function examine(
+  config: Config,
+  machineName: string | null,
+  done: (checks: readonly Check[]) => void = () => {},
+): Promise<Check[]> {
   const machine = machineName === null ? null : await readMachineFacts(machineName, config);
   const host = readHostFacts(config);
-  const groups = await Promise.all([
+  const groups = [
     host.then(facts => ({ about: 'host', findings: judgeHost(facts) })),
     ...networksOf(config, machine).map(async network => ({
       about: `network ${network.name}`,
       findings: await examineNetwork(network, host),
     })),
-    ...(machine === null ? [] : examineMachine(machine)),
-  ]);
-  return groups.flatMap(({ about, findings }) => findings.map(finding => ({ about, ...finding })));
+    ...(machine === null ? [] : examineMachine(machine)).map(group => Promise.resolve(group)),
+  ];
+  const checks = await Promise.all(
+    groups.map(async group => {
+      const { about, findings } = await group;
+      const made = findings.map(finding => ({ about, ...finding }));
+      done(made);
+      return made;
+    }),
+  );
+  return checks.flat();
 }
 
 /** Returns the networks that a machine is on; all of them without a machine, or with one that is on none. */
