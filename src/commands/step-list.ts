@@ -46,14 +46,14 @@ export function stepJson(step: Step): object {
       taps,
       isPresent,
       drift,
-      text: oneLine(describeStep(step)),
+      ...inWords(step),
     };
   }
   if (step.kind === 'change guard') {
     // All taps may be thousands.
     const { kind, bridge } = step;
     const [missing, surplus] = [elementsJson(step.missing), elementsJson(step.surplus)];
-    return { do: kind, bridge, missing, surplus, text: oneLine(describeStep(step)) };
+    return { do: kind, bridge, missing, surplus, ...inWords(step) };
   }
   const { kind, ...fields } = step;
   return { do: kind, ...fields, ...fieldsInJson(step), ...inWords(step) };

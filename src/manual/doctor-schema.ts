@@ -1,17 +1,9 @@
 // The form of `virlan doctor --json`, for docs/schema/doctor.json; commands/doctor.ts writes it.
 import * as v from 'valibot';
-import type { Fix, State } from '../diagnosis/finding.ts';
-import { described, nullable } from './schema-parts.ts';
+import type { State } from '../diagnosis/finding.ts';
+import { described, fix, nullable } from './schema-parts.ts';
 
 const states = ['ok', 'warn', 'fail', 'skipped'] as const satisfies readonly State[];
-
-const fix = v.object({
-  command: described(v.string(), 'For a shell.'),
-  mends: described(v.boolean(), 'Whether it repairs the failure; otherwise it shows more about it.'),
-  ours: described(v.boolean(), 'Whether `virlan doctor --fix` does it.'),
-});
-null as unknown as Fix satisfies v.InferOutput<typeof fix>;
-null as unknown as v.InferOutput<typeof fix> satisfies Fix;
 
 const named = {
   about: described(

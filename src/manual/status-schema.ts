@@ -1,7 +1,8 @@
 // The form of `virlan status --json`, for docs/schema/status.json.
 import * as v from 'valibot';
-import type { Status } from '../report/status.ts';
-import { described, integer, nullable } from './schema-parts.ts';
+import type { CheckId } from '../diagnosis/finding.ts';
+import type { Fault, Status } from '../report/status.ts';
+import { described, fix, integer, nullable } from './schema-parts.ts';
 
 const forward = v.object({
   forward: described(v.string(), 'As in virlan.ini: `tcp/8443:443`.'),
@@ -33,12 +34,20 @@ const machine = v.object({
     'The lease at present.',
   ),
   problem: nullable(v.string(), 'Why the reservation is not what it should be, as a text.'),
+  guard: described(
+    v.object({
+      mode: v.picklist(['others', 'strict', 'no']),
+      group: nullable(v.string(), 'Within which it reaches others where they are isolated. Hostile.'),
+    }),
+    'What it may send.',
+  ),
   forwards: described(v.array(forward), "The machine's forwards, at its first NIC on the network."),
 });
 
 const probe = v.object({
   at: described(v.string(), 'In UTC.'),
   passed: nullable(v.boolean(), 'Null: it was not sent.'),
+  check: nullable(v.string() as v.GenericSchema<CheckId>, 'The stage that failed.'),
   seen: nullable(v.string(), 'The failure, or why it was not sent, as a text.'),
 });
 
@@ -48,6 +57,7 @@ const network = v.object({
   subnet: described(v.string(), '`192.168.100.0/24`'),
   gateway: v.string(),
   mode: v.picklist(['nat', 'routed', 'isolated', 'open']),
+  isolate: described(v.boolean(), 'Whether machines reach each other only within a group.'),
   alsoReached: described(
     v.array(v.string()),
     'Links to other networks than the outside that machines reach.',
@@ -67,6 +77,16 @@ const network = v.object({
     "Links in the bridge that are neither a machine's nor virlan's.",
   ),
   problems: described(v.array(v.string()), 'What is wrong, as texts.'),
+  faults: described(
+    v.array(
+      v.object({
+        code: described(v.string() as v.GenericSchema<Fault['code']>, 'Codes are added, never renamed.'),
+        text: described(v.string(), 'One line, with the remedy.'),
+        fix: nullable(fix, 'The command against it.'),
+      }),
+    ),
+    'The problems for programs.',
+  ),
   probe: nullable(probe, "The watcher's last probe."),
   machines: described(v.array(machine), 'One object for each NIC of each machine.'),
 });

@@ -44,7 +44,7 @@ const tunnel = v.object({
 });
 const otherRules = { firewall, bridge: text, rules: v.array(v.objectWithRest({ kind: text }, v.unknown())) };
 
-/** The fields of each kind of step besides `do` and `text`. */
+/** The fields of each kind of step besides `do` and those that describe it. */
 const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
   'add bridge': { link: text, state: bridgeState },
   'add dummy': { link: text, state: dummyState },
@@ -107,6 +107,8 @@ export const stepSchema = v.variant(
       do: v.literal(kind),
       ...entries,
       text: described(text, 'Describes the step for people.'),
+      sign: described(v.picklist(['+', '~', '-']), 'Whether it adds, changes or removes something.'),
+      lines: described(v.array(text), 'Details for people.'),
     }),
   ),
 );
