@@ -27,6 +27,7 @@ function fixOf(problem: NetworkProblem): Fix | null {
     case 'no-dummy':
     case 'no-checksum':
     case 'checksum-refused':
+    case 'security-refused':
     case 'unreadable':
     case 'configuration':
     case 'files-polled':
