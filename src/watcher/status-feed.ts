@@ -1,6 +1,5 @@
 // The stream of `GET /v1/follow`: one line of JSON, the status as a whole, for each change of it.
 import type { Writable } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
 import { messageOf } from '../errors.ts';
 import type { Status } from '../report/status.ts';
 import { Coalesced } from './serial.ts';
@@ -26,13 +25,15 @@ interface Reader {
 export class StatusFeed {
   readonly #readers = new Map<Writable, Reader>();
   readonly #read: () => Promise<Status>;
-  readonly #pauseMs: number;
-  readonly #round = new Coalesced(() => this.#sendAll(), 0);
+  readonly #round: Coalesced;
   #line: string | null = null;
 
   constructor(read: () => Promise<Status>, pauseMs = defaultPauseMs) {
     this.#read = read;
-    this.#pauseMs = pauseMs;
+    this.#round = new Coalesced(
+      () => this.#sendAll(),
+      tookMs => Math.max(pauseMs, pausePerReading * tookMs),
+    );
   }
 
   /** Adds a reader, until it is closed. */
@@ -58,11 +59,8 @@ export class StatusFeed {
   }
 
   async #sendAll(): Promise<void> {
-    const began = performance.now();
     this.#line = `${await this.#readLine()}\n`;
     for (const [output, reader] of this.#readers) this.#send(output, reader);
-    const tookMs = performance.now() - began;
-    await pause(Math.max(this.#pauseMs, pausePerReading * tookMs), undefined, { ref: false });
   }
 
   async #readLine(): Promise<string> {

@@ -99,7 +99,6 @@ const effects = [
   'src/watcher/rescan.ts',
   'src/watcher/reserve-due.ts',
   'src/watcher/server.ts',
-  'src/watcher/status-feed.ts',
   'src/watcher/timers.ts',
   'src/watcher/watch.ts',
   'src/watcher/watched-files.ts',
