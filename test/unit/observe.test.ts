@@ -100,6 +100,7 @@ observes('links and routes are parsed from the output of ip', () => {
     priority: 4096,
     forwardDelay: 200,
     rootPort: 0,
+    vxlan: null,
     port: null,
     addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
   });
@@ -115,6 +116,21 @@ observes('links and routes are parsed from the output of ip', () => {
       ['default', false],
     ],
   );
+});
+
+observes('the keys of a VXLAN link are read, and another link has none', () => {
+  const data = { id: 100, local: '10.0.0.1', port: 4789, learning: true };
+  const line = (linkinfo: object) =>
+    JSON.stringify([{ ifindex: 4, ifname: 'br0-vx', mtu: 1450, flags: [], linkinfo }]);
+  const vxlanOf = (linkinfo: object) => parseLinksAndRoutes(line(linkinfo)).links[0]?.vxlan;
+  assert.deepEqual(vxlanOf({ info_kind: 'vxlan', info_data: data }), {
+    vni: 100,
+    local: ip('10.0.0.1'),
+    port: 4789,
+    learning: true,
+  });
+  assert.deepEqual(vxlanOf({ info_kind: 'vxlan' }), { vni: 0, local: null, port: 0, learning: false });
+  assert.equal(vxlanOf({ info_kind: 'tun', info_data: data }), null);
 });
 
 observes('a global IPv6 address is seen on the link that has it, a link-local one is not', () => {
