@@ -18,7 +18,7 @@ export interface Check extends Finding {
 /**
  * Checks the host, the networks and, where one is named, a machine. The checks are in the order of a packet's
  * way, so that the first failure is the cause of the others, as far as it can be seen. `done` is called with those
- * of each subject as soon as they are made.
+ * of the host, of each network and of the machine as soon as they are made.
  */
 export async function examine(
   config: Config,
@@ -27,23 +27,25 @@ export async function examine(
 ): Promise<Check[]> {
   const machine = machineName === null ? null : await readMachineFacts(machineName, config);
   const host = readHostFacts(config);
-  const groups = [
-    host.then(facts => ({ about: 'host', findings: judgeHost(facts) })),
-    ...networksOf(config, machine).map(async network => ({
-      about: `network ${network.name}`,
-      findings: await examineNetwork(network, host),
-    })),
-    ...(machine === null ? [] : examineMachine(machine)).map(group => Promise.resolve(group)),
+  const parts = [
+    host.then(facts => checksAbout('host', judgeHost(facts))),
+    ...networksOf(config, machine).map(async network =>
+      checksAbout(`network ${network.name}`, await examineNetwork(network, host)),
+    ),
+    ...(machine === null ? [] : [Promise.resolve(examineMachine(machine))]),
   ];
   const checks = await Promise.all(
-    groups.map(async group => {
-      const { about, findings } = await group;
-      const made = findings.map(finding => ({ about, ...finding }));
+    parts.map(async part => {
+      const made = await part;
       done(made);
       return made;
     }),
   );
   return checks.flat();
+}
+
+function checksAbout(about: string, findings: readonly Finding[]): Check[] {
+  return findings.map(finding => ({ about, ...finding }));
 }
 
 /** Returns the networks that a machine is on; all of them without a machine, or with one that is on none. */
@@ -60,11 +62,10 @@ async function examineNetwork(network: NetworkConfig, host: Promise<DoctorHostFa
   }
 }
 
-function examineMachine({ name, ...facts }: MachineFacts): { about: string; findings: Finding[] }[] {
+function examineMachine({ name, ...facts }: MachineFacts): Check[] {
   const about = `machine ${name}`;
-  const nics = facts.nics.map((nic, index) => ({
-    about: facts.nics.length === 1 ? about : `${about} NIC ${index} (${nic.mac})`,
-    findings: judgeNic(name, nic),
-  }));
-  return [{ about, findings: judgeMachine({ name, ...facts }) }, ...nics];
+  const nics = facts.nics.flatMap((nic, index) =>
+    checksAbout(facts.nics.length === 1 ? about : `${about} NIC ${index} (${nic.mac})`, judgeNic(name, nic)),
+  );
+  return [...checksAbout(about, judgeMachine({ name, ...facts })), ...nics];
 }
