@@ -104,6 +104,7 @@ function formatAliases(machine: MachineStatus): string[] {
 /** How this host finds the names of machines, or what helps it to. */
 const hostNamesTexts: Readonly<Record<NetworkStatus['hostNames'], ((domain: string) => string) | null>> = {
   resolved: domain => `this host finds names in ${domain} by systemd-resolved`,
+  'network-manager': domain => `this host finds names in ${domain} by the dnsmasq of NetworkManager`,
   nss: () => 'this host finds names of machines by libnss-libvirt',
   'resolved-not-asked': domain =>
     `this host does not find names in ${domain}: link /etc/resolv.conf to /run/systemd/resolve/stub-resolv.conf`,

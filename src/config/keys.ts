@@ -119,7 +119,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   names: {
     note: 'what the host itself finds',
-    text: 'Which names of machines the host itself finds. virlan tells systemd-resolved, where it runs. On other hosts libnss-libvirt does it: see docs/names.md.',
+    text: 'Which names of machines the host itself finds. virlan tells systemd-resolved, or the dnsmasq of NetworkManager, where they run. On other hosts libnss-libvirt does it: see docs/names.md.',
     choices: {
       domain: 'names with the domain: `web.k8s-br0.internal`',
       search: 'short names, too: `web`',

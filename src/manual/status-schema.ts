@@ -66,7 +66,7 @@ const network = v.object({
   up: described(v.boolean(), 'Whether the bridge is up and dnsmasq runs.'),
   firewall: nullable(v.string(), '`nftables` or `iptables`'),
   domain: v.string(),
-  hostNames: v.picklist(['resolved', 'nss', 'resolved-not-asked', 'not-found', 'off']),
+  hostNames: v.picklist(['resolved', 'network-manager', 'nss', 'resolved-not-asked', 'not-found', 'off']),
   dnsmasq: v.object({ running: v.boolean(), pid: v.nullable(integer) }),
   otherFirewalls: described(
     v.array(v.object({ name: v.picklist(['docker', 'ufw', 'firewalld']), rules: v.array(v.string()) })),

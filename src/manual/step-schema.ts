@@ -95,6 +95,8 @@ const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
   'write names': lines,
   'tell resolved': { bridge: text, from: v.nullable(linkNames), to: linkNames },
   'revert resolved': { bridge: text },
+  'tell NetworkManager': { bridge: text, from: v.nullable(text), to: text },
+  'forget NetworkManager': { bridge: text },
   'start dnsmasq': { bridge: text },
   'stop dnsmasq': { bridge: text, pid: integer, isStopped: v.boolean(), isUnbound: v.boolean() },
 };

@@ -12,6 +12,7 @@ import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { endUdpFlows, endUntranslatedUdpFlows } from '../firewall/udp-flows.ts';
 import { correct, putInForce, withdrawGuard } from '../guard/guard.ts';
+import { forgetNetworkManager, tellNetworkManager } from '../host-names/network-manager.ts';
 import { revertResolved, tellResolved } from '../host-names/resolved.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
@@ -147,6 +148,11 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     run: ({ bridge, to }) => onceLinkIsKnown(() => tellResolved(system, bridge, to)),
   },
   'revert resolved': { kind: 'single', run: ({ bridge }) => revertResolved(system, bridge) },
+  'tell NetworkManager': {
+    kind: 'single',
+    run: ({ bridge, to }) => tellNetworkManager(system, bridge, to),
+  },
+  'forget NetworkManager': { kind: 'single', run: ({ bridge }) => forgetNetworkManager(system, bridge) },
   'start dnsmasq': { kind: 'single', run: ({ bridge }) => startDnsmasq(bridge) },
   'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
 };

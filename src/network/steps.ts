@@ -132,6 +132,9 @@ interface StepFields {
   /** Tells systemd-resolved which names to ask at the bridge. */
   'tell resolved': { readonly bridge: string; readonly from: LinkNames | null; readonly to: LinkNames };
   'revert resolved': { readonly bridge: string };
+  /** Tells the dnsmasq of NetworkManager, by a file, which names to ask at the gateway. */
+  'tell NetworkManager': { readonly bridge: string; readonly from: string | null; readonly to: string };
+  'forget NetworkManager': { readonly bridge: string };
   'start dnsmasq': { readonly bridge: string };
   'stop dnsmasq': {
     readonly bridge: string;
@@ -448,6 +451,24 @@ const kinds: { readonly [Name in StepName]: StepKind<StepOf<Name>> } = {
     check: () => 'settings',
     fault: ({ bridge }) => `systemd-resolved asks ${bridge} for names`,
   },
+  'tell NetworkManager': {
+    describe: ({ bridge, from, to }) =>
+      line(
+        from === null ? '+' : '~',
+        'NetworkManager',
+        `its dnsmasq asks ${bridge} for names`,
+        compareText(from, to),
+      ),
+    unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    check: () => 'settings',
+    fault: ({ bridge }) => `the dnsmasq of NetworkManager does not ask ${bridge} for the names of machines`,
+  },
+  'forget NetworkManager': {
+    describe: ({ bridge }) => line('-', 'NetworkManager', `its dnsmasq forgets ${bridge}`),
+    unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    check: () => 'settings',
+    fault: ({ bridge }) => `the dnsmasq of NetworkManager asks ${bridge} for names`,
+  },
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
@@ -494,6 +515,8 @@ const notEssential: readonly StepName[] = [
   'change guard',
   'tell resolved',
   'revert resolved',
+  'tell NetworkManager',
+  'forget NetworkManager',
 ];
 
 /**

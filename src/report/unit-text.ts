@@ -38,7 +38,7 @@ export function unitText(unit: Unit): string {
     case 'reservations':
       return `hostsfile of ${unit.bridge}`;
     case 'host-names':
-      return `names of ${unit.bridge} in systemd-resolved`;
+      return `names of ${unit.bridge} in the host's resolver`;
     case 'names':
       return `names of ${unit.bridge}`;
     case 'mac': {

@@ -1,4 +1,4 @@
-// Follows the programs that report changes of the kernel, of firewalld and of systemd-resolved.
+// Follows the programs that report changes of the kernel, of firewalld, systemd-resolved and NetworkManager.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
@@ -14,13 +14,15 @@ const resolvedPaths = ['/usr/lib/systemd/systemd-resolved', '/lib/systemd/system
 const busSocket = '/run/dbus/system_bus_socket';
 
 /**
- * The D-Bus signals that matter: firewalld has read its configuration again; it, or systemd-resolved, has come
- * or gone.
+ * The D-Bus signals that matter: firewalld has read its configuration again; systemd-resolved was told something;
+ * these, or NetworkManager, have come or gone.
  */
 const firewalld = 'org.fedoraproject.FirewallD1';
 const busMatches = [
   `type='signal',interface='${firewalld}',member='Reloaded'`,
-  ...[firewalld, 'org.freedesktop.resolve1'].map(
+  // Its own signal says that the settings of some link have changed.
+  `type='signal',sender='org.freedesktop.resolve1',path='/org/freedesktop/resolve1',member='PropertiesChanged'`,
+  ...[firewalld, 'org.freedesktop.resolve1', 'org.freedesktop.NetworkManager'].map(
     name => `type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='${name}'`,
   ),
 ];
@@ -62,7 +64,8 @@ export function followKernel(
         () => false,
       ),
       () =>
-        (system.isInstalled('firewalld') || resolvedPaths.some(system.exists)) && system.exists(busSocket),
+        (['firewalld', 'NetworkManager'].some(system.isInstalled) || resolvedPaths.some(system.exists)) &&
+        system.exists(busSocket),
     ),
   ];
 }

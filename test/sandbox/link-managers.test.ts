@@ -1,14 +1,12 @@
 // NetworkManager and systemd-networkd, the real ones, with a configuration that matches every link.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
+import { endManagers, installNetworkManager, startNetworkManager, startWithoutUdev } from './managers.ts';
 import { stubProgram } from './program-stubs.ts';
 import { until } from './until.ts';
-import { checkout } from './virlan.ts';
 import { down, plan, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
@@ -17,25 +15,6 @@ const managers = suite('link managers');
 const networkd = '/run/systemd/network/00-virlan-k8s-br0.network';
 const networkManager = '/run/NetworkManager/conf.d/90-virlan-k8s-br0.conf';
 const config = '[network.k8s-br0]\nstp = no\n';
-const running: ChildProcess[] = [];
-
-/** Starts a program in a mount namespace whose /sys is read-only, so that it does not wait for udev. */
-function startWithoutUdev(...command: string[]): void {
-  const script = 'mount -o remount,ro /sys && exec "$@"';
-  running.push(
-    spawn('unshare', ['--mount', 'sh', '-c', script, '-', ...command], {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    }),
-  );
-}
-
-async function endManager(): Promise<void> {
-  for (const each of running.splice(0)) {
-    const ended = once(each, 'exit');
-    each.kill('SIGKILL');
-    await ended;
-  }
-}
 
 /** Starts networkd with a configuration that gives an address to every link. */
 async function startNetworkd(): Promise<void> {
@@ -138,15 +117,14 @@ managers(
     const removal = await virlan('down');
     assert.deepEqual([removal.exitCode, removal.stderr], [0, stderr]);
     assert.equal(existsSync(networkd), false);
-    await endManager();
+    await endManagers();
     rmSync('/run/systemd', { recursive: true });
   },
 );
 
 managers('NetworkManager leaves the bridge alone, at once and after `up`', async () => {
   await installNetworkManager();
-  startWithoutUdev('/usr/sbin/NetworkManager', '--no-daemon');
-  await until(async () => (await execa('nmcli', ['general'], { reject: false })).exitCode === 0, 20);
+  await startNetworkManager();
   await up();
   assert.deepEqual(await plannedSteps(), []);
   await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'no');
@@ -162,22 +140,7 @@ managers('NetworkManager leaves the bridge alone, at once and after `up`', async
   await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'no');
   await down();
   assert.equal(existsSync(networkManager), false);
-  await endManager();
+  await endManagers();
 });
-
-/** Copies what test/setup.sh has unpacked: virlan knows the process by the path of its program. */
-async function installNetworkManager(): Promise<void> {
-  const unpacked = `${checkout}/build/network-manager`;
-  for (const directory of ['bin', 'sbin', 'lib'])
-    await execa('cp', ['-rsf', `${unpacked}/usr/${directory}/.`, `/usr/${directory}/`]);
-  for (const directory of ['usr/share/dbus-1', 'etc/dbus-1'])
-    if (existsSync(`${unpacked}/${directory}`))
-      await execa('cp', ['-a', `${unpacked}/${directory}/.`, `/${directory}/`]);
-  rmSync('/usr/sbin/NetworkManager');
-  cpSync(`${unpacked}/usr/sbin/NetworkManager`, '/usr/sbin/NetworkManager');
-  await execa('ldconfig');
-  // The bus reads the new policies.
-  await execa('busctl', ['call', 'org.freedesktop.DBus', '/', 'org.freedesktop.DBus', 'ReloadConfig']);
-}
 
 managers.run();

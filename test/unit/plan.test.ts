@@ -439,6 +439,8 @@ function stepText(step: Step): string {
     case 'remove guard':
     case 'tell resolved':
     case 'revert resolved':
+    case 'tell NetworkManager':
+    case 'forget NetworkManager':
     case 'allow in':
     case 'withdraw from':
     case 'start dnsmasq':

@@ -239,6 +239,11 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '+ systemd-resolved: asks br0 for lan.internal, 0.0.10.in-addr.arpa, …',
   ],
   [{ kind: 'revert resolved', bridge }, '- systemd-resolved: forgets br0'],
+  [
+    { kind: 'tell NetworkManager', bridge, from: null, to: 'server=/lan.internal/10.0.0.1' },
+    '+ NetworkManager: its dnsmasq asks br0 for names',
+  ],
+  [{ kind: 'forget NetworkManager', bridge }, '- NetworkManager: its dnsmasq forgets br0'],
   [{ kind: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
   [{ kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false, isUnbound: false }, '- dnsmasq: process 7'],
 ];
