@@ -3,7 +3,8 @@
 //
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
 //    "addresses": ["192.168.100.1/24"], "dnsmasq": {"pid": 339, "linkIndex": 4},
-//    "treatment": {"subnet": "192.168.100.0/24", "isTranslated": true}, "ports": {"vnet0": {"hairpin": true}}, "version": 2}
+//    "treatment": {"subnet": "192.168.100.0/24", "isTranslated": true}, "ports": {"vnet0": {"hairpin": true}},
+//    "reflecting": ["vnet0"], "version": 2}
 import { existsSync, rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -38,6 +39,8 @@ const schema = v.looseObject({
   tunnel: v.optional(v.nullable(v.looseObject({ filter: v.string(), listing: v.array(v.string()) })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
+  /** The taps whose option `hairpin` virlan has switched on. */
+  reflecting: v.optional(v.array(v.string()), []),
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
   lacking: v.optional(
     v.looseObject({
@@ -72,6 +75,7 @@ const empty: AppliedRecord = {
   guard: null,
   tunnel: null,
   ports: {},
+  reflecting: [],
   lacking: { parts: [], under: '' },
 };
 

@@ -119,7 +119,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   // Without the record "down" could not restore what is there now.
   if (isFirst && original !== null) throw original;
   const additions = recordAdditions(host, survey);
-  const ports = recordPorts(network.bridge, survey.observed);
+  const ports = recordPorts(survey);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
   const own = await applySteps(steps, 'stop');
   const failure = own.failed.find(({ step }) => isEssential(step));
@@ -196,7 +196,7 @@ async function tryWhatWorks(
   const original = recordOriginal(host, survey);
   if (original !== null && wouldLose(survey)) throw original;
   const additions = recordAdditions(host, survey);
-  const ports = recordPorts(network.bridge, survey.observed);
+  const ports = recordPorts(survey);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
   const applied = await applySteps(steps, 'continue');
   const refused = recordForwardsOf(survey);

@@ -135,7 +135,11 @@ function planGuardedPort({ name, master, groupForwardMask }: TapState): Step[] {
 }
 
 function wantedOptions({ isolated, hairpin }: DesiredTap, found: PortOptions): PortOptions {
-  return { ...found, ...(isolated ? { isolated } : {}), ...(hairpin ? { hairpin } : {}) };
+  return {
+    ...found,
+    ...(isolated ? { isolated } : {}),
+    ...(hairpin === 'leave' ? {} : { hairpin: hairpin === 'on' }),
+  };
 }
 
 /** A port that is new in a bridge has the options of a new port. */

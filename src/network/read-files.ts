@@ -126,6 +126,9 @@ function gatherFacts(
   );
   const hasClaims = claims !== null && claims.length > 0;
   const reflected = new Set(hasClaims && filtersFrames(bridge) ? claims.map(({ uuid }) => uuid) : []);
+  const { reflecting } = readApplied(bridge);
+  // Without the ledger it is not known which machines have forwards.
+  const otherwise = (tap: string) => (claims !== null && reflecting.includes(tap) ? 'off' : 'leave');
   return {
     machineId: machineId(),
     ...known,
@@ -136,7 +139,9 @@ function gatherFacts(
     defaultLinks: [],
     underlayMtu: null,
     taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated, uuid }) =>
-      tap === null ? [] : [{ name: tap, up: isUp, mtu, isolated, hairpin: reflected.has(uuid) }],
+      tap === null
+        ? []
+        : [{ name: tap, up: isUp, mtu, isolated, hairpin: reflected.has(uuid) ? 'on' : otherwise(tap) }],
     ),
     routesLoopback: system.readFile(sysctlPath(linkSysctl('ipv4', bridge, 'route_localnet')))?.trim() === '1',
     user: dnsmasqUser(),

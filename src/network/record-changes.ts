@@ -15,7 +15,7 @@ import {
   recordOriginalState,
   removeOriginalState,
 } from './original-state.ts';
-import { formatAddress, type ObservedNetwork } from './state.ts';
+import { formatAddress } from './state.ts';
 import type { OwnSurvey } from './survey.ts';
 import { type HostSurvey, withConsequences } from './survey-host.ts';
 import type { NetworkWarning } from './warnings.ts';
@@ -46,15 +46,27 @@ export function recordAdditions(
 }
 
 /**
- * Keeps the options of ports for when a port has left the bridge and returns. Returns why that failed, as
- * `recordOriginal` does.
+ * Keeps the options of ports for when a port has left the bridge and returns, and which of them are virlan's.
+ * Returns why that failed, as `recordOriginal` does.
  */
-export function recordPorts(bridge: string, { taps }: ObservedNetwork): Error | null {
+export function recordPorts({
+  network: { bridge },
+  desired,
+  observed: { taps },
+}: Pick<OwnSurvey, 'network' | 'desired' | 'observed'>): Error | null {
   const applied = readApplied(bridge);
+  const isOn = (tap: string) => taps.find(({ name }) => name === tap)?.options.hairpin === true;
+  const reflecting = desired.taps
+    .filter(({ name, hairpin }) => {
+      const isKnown = applied.reflecting.includes(name);
+      return hairpin === 'on' ? isKnown || !isOn(name) : isKnown && isOn(name);
+    })
+    .map(({ name }) => name);
   const changed = taps.filter(({ options }) => Object.keys(options).length > 0);
   const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
-  if (isDeepStrictEqual(ports, applied.ports)) return null;
-  return failureOf(() => writeApplied(bridge, { ...applied, ports }));
+  if (isDeepStrictEqual({ ports, reflecting }, { ports: applied.ports, reflecting: applied.reflecting }))
+    return null;
+  return failureOf(() => writeApplied(bridge, { ...applied, ports, reflecting }));
 }
 
 /**

@@ -74,10 +74,10 @@ export interface DesiredTap {
   /** True if the guard looks at its frames. */
   readonly isGuarded: boolean;
   /**
-   * True if frames from it must return to it: br_netfilter translates a packet to a forward of the machine's
-   * own before the bridge sees it. Otherwise it is left as it is.
+   * On if frames from it must return to it: br_netfilter translates a packet to a forward of the machine's own
+   * before the bridge sees it. Off where virlan has switched it on for that, and it is not needed any more.
    */
-  readonly hairpin: boolean;
+  readonly hairpin: 'on' | 'off' | 'leave';
 }
 
 /** A tap as found. */

@@ -118,7 +118,7 @@ const facts: HostFacts = {
   keepsIpv6Off: true,
   defaultLinks: [],
   underlayMtu: 1500,
-  taps: [{ name: 'vnet0', up: true, mtu: null, isolated: false, hairpin: false }],
+  taps: [{ name: 'vnet0', up: true, mtu: null, isolated: false, hairpin: 'leave' }],
   wanted: null,
   wildcards: [],
   translations: [],

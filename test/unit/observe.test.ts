@@ -315,7 +315,7 @@ const host: HostReading = {
 };
 
 function tap(name: string): DesiredTap {
-  return { name, up: true, mtu: 1500, isolated: false, isGuarded: false, hairpin: false };
+  return { name, up: true, mtu: 1500, isolated: false, isGuarded: false, hairpin: 'leave' };
 }
 
 const desired: DesiredNetwork = {

@@ -33,7 +33,7 @@ import { FakeKernel } from './fake-kernel.ts';
 const plans = suite('plan');
 
 function tapOf(name: string): HostFacts['taps'][number] {
-  return { name, up: true, mtu: null, isolated: false, hairpin: false };
+  return { name, up: true, mtu: null, isolated: false, hairpin: 'leave' };
 }
 
 /** A tap as libvirt makes it. */
@@ -86,7 +86,7 @@ function anyTap(name: string): fc.Arbitrary<HostFacts['taps'][number]> {
     up: fc.boolean(),
     mtu: fc.constantFrom(null, 1400),
     isolated: fc.boolean(),
-    hairpin: fc.boolean(),
+    hairpin: fc.constantFrom('on', 'off', 'leave'),
   });
 }
 
@@ -613,10 +613,25 @@ plans('each difference is planned as exactly the steps that repair it', () => {
   }
 });
 
+plans('a port reflects frames where it has to, and where virlan made it do so only as long', () => {
+  const planned = (hairpin: 'on' | 'off' | 'leave', options: TapState['options']) => {
+    const described = { name: 'vnet0', up: true, mtu: null, isolated: false, hairpin };
+    const desired = desiredNetwork(lan, { ...facts, taps: [described] });
+    const kernel = new FakeKernel(desired.bridge);
+    kernel.establish(desired, plan(desired, kernel));
+    kernel.taps.set('vnet0', { ...newTap, master: desired.bridge, options });
+    return plan(desired, kernel).map(stepText);
+  };
+  assert.deepEqual(planned('on', {}), ['vnet0: hairpin off → on']);
+  assert.deepEqual(planned('off', { hairpin: true }), ['vnet0: hairpin on → off']);
+  for (const hairpin of ['off', 'leave'] as const) assert.deepEqual(planned(hairpin, {}), []);
+  assert.deepEqual(planned('leave', { hairpin: true }), []);
+});
+
 plans(
   'a port is as libvirt describes it: its MTU, its isolation, and down where libvirt keeps it down',
   () => {
-    const described = { name: 'vnet0', up: false, mtu: 1400, isolated: true, hairpin: false };
+    const described = { name: 'vnet0', up: false, mtu: 1400, isolated: true, hairpin: 'leave' } as const;
     const desired = desiredNetwork(lan, { ...facts, taps: [described] });
     const kernel = new FakeKernel(desired.bridge);
     kernel.establish(desired, plan(desired, kernel));

@@ -80,6 +80,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
     guard: null,
     tunnel: null,
     ports: {},
+    reflecting: [],
     lacking: { parts: [], under: '' },
   };
   for (const text of ['', 'null', '{"rules": 7, "version": 2}', '{"version": 99}', '{"rules": {"nft": 1}}'])
