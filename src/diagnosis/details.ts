@@ -3,7 +3,6 @@
 
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import type { ForwardProblem } from '../forwards/problem.ts';
 import type { Denied } from '../guard/denied.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
@@ -11,6 +10,7 @@ import type { LinkManagerName } from '../network/link-managers.ts';
 import type { Detour } from '../network/return-path.ts';
 import type { Step, StepCheck } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
+import type { ReachDetails } from './reach-details.ts';
 
 /** The fields of a kind that has none. */
 type None = object;
@@ -176,22 +176,6 @@ export interface MachineDetails {
     /** The most frames first. */
     readonly dropped: readonly DroppedFrames[];
   };
-  'no-forwards': None;
-  /** The texts of forwards, as in virlan.ini. */
-  'forwards-active': { readonly forwards: readonly string[] };
-  'forward-inactive': { readonly problem: ForwardProblem };
-  /** The machine does not accept connections at the port that a forward leads to. */
-  'forward-unanswered': {
-    readonly forward: string;
-    readonly ip: Ipv4;
-    readonly port: number;
-    readonly answer: 'refused' | 'none';
-    readonly machine: string;
-  };
-  /** Flows of UDP go on to the machine after their forward has ended. */
-  'forwards-need-conntrack': None;
-  /** firewalld drops what others than itself translate. */
-  'forwards-kept-out': None;
   'address-duplicate': { readonly ip: Ipv4; readonly mac: Mac; readonly answeredBy: string };
 }
 
@@ -266,7 +250,7 @@ export interface ProbeDetails {
   'outside-names-fail': { readonly code: string };
 }
 
-export interface Details extends HostDetails, NetworkDetails, MachineDetails, ProbeDetails {}
+export interface Details extends HostDetails, NetworkDetails, MachineDetails, ReachDetails, ProbeDetails {}
 
 export type DetailKind = keyof Details;
 

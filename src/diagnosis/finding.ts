@@ -38,6 +38,7 @@ export type CheckId =
   | 'ack'
   | 'arp'
   | 'guard'
+  | 'name'
   | 'forwards';
 
 /** `warn` is worth knowing, but not a failure; `skipped` was not checked. */

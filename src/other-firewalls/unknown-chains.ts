@@ -76,16 +76,16 @@ async function hasProposedRule(
 }
 
 /** Conditions by which packets of a bridge are known at a hook. */
-type BridgeMatch = 'from' | 'to' | 'replies';
+type BridgeMatch = 'from' | 'to' | 'replies' | 'translated';
 
 /**
- * The packets to accept at each hook. At the first and the last one, replies of the outside and packets to it
+ * The packets to accept at each hook; those that a forward translates come from other hosts. At the first and the last one, replies of the outside and packets to it
  * cannot be told by the bridge: the host's own way through that chain has to serve.
  */
 const accepted: Readonly<Record<HookOnTheWay, readonly BridgeMatch[]>> = {
   prerouting: ['from'],
   input: ['from'],
-  forward: ['from', 'replies'],
+  forward: ['from', 'replies', 'translated'],
   output: ['to'],
   postrouting: ['to'],
 };
@@ -111,14 +111,22 @@ export function proposedCommand(bridge: string, chain: Chain): string | null {
   const link = family === 'bridge' ? { from: 'ibrname', to: 'obrname' } : { from: 'iifname', to: 'oifname' };
   const insert = (match: BridgeMatch) => {
     const words = match === 'from' ? `${link.from} "${bridge}"` : `${link.to} "${bridge}"`;
-    const states = match === 'replies' ? ' ct state established,related' : '';
-    return `insert rule ${family} ${table} ${name} ${words}${states} accept comment "${mark}"`;
+    return `insert rule ${family} ${table} ${name} ${words}${states[match]} accept comment "${mark}"`;
   };
   return `nft '${matches.map(insert).join('; ')}'`;
 }
+
+/** The further condition of a rule of nft. */
+const states: Readonly<Record<BridgeMatch, string>> = {
+  from: '',
+  to: '',
+  replies: ' ct state established,related',
+  translated: ' ct status dnat',
+};
 
 const iptablesMatches: Readonly<Record<BridgeMatch, (bridge: string) => string>> = {
   from: bridge => `-i ${bridge}`,
   to: bridge => `-o ${bridge}`,
   replies: bridge => `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`,
+  translated: bridge => `-o ${bridge} -m conntrack --ctstate DNAT`,
 };

@@ -79,7 +79,7 @@ const onHost: Fault[] = [
     title: 'a misspelt key in the configuration',
     cause: 'echo "sbunet = 10.0.0.0/24" >> /etc/virlan/virlan.ini',
     check: 'config',
-    seen: /virlan\.ini:3: .*sbunet/,
+    seen: /virlan\.ini:4: .*sbunet/,
     repairedBy: null,
     undo: 'sed -i /sbunet/d /etc/virlan/virlan.ini',
   },
@@ -482,7 +482,7 @@ async function addSilentMachine(): Promise<() => Promise<void>> {
 
 doctor('a working host: nothing to report, nothing changed', async () => {
   await installVirlan();
-  await configure('[network.k8s-br0]\nstp = no\n');
+  await configure('[network.k8s-br0]\nstp = no\nnames = no\n');
   await up();
   outside = await internet();
   upstreamDns = await nameServer(outside, internetAddress);

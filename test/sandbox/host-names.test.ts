@@ -16,6 +16,7 @@ import {
   installVirlan,
   internet,
   startLibvirtd,
+  startMachine,
   virlan,
   within,
 } from './host.ts';
@@ -145,6 +146,32 @@ names('a bridge that was made anew is told to systemd-resolved again', async () 
   await finds();
 });
 
+names('settings that somebody has reverted are back within a second', async () => {
+  await execa('resolvectl', ['revert', 'k8s-br0']);
+  await finds(web, 3);
+});
+
+/** Returns the finding of `virlan doctor web` about its name. */
+async function findingAboutName() {
+  const { checks } = JSON.parse((await virlan('doctor', 'web', '--json')).stdout);
+  return checks.find(({ check }: { check: string }) => check === 'name');
+}
+
+names('doctor says whether the host finds a machine, and its command repairs that', async () => {
+  await startMachine('web');
+  assert.equal((await findingAboutName()).code, 'name-found');
+  writeFileSync('/etc/resolv.conf', 'nameserver 203.0.113.2\n');
+  const { code, state, seen, fix } = await findingAboutName();
+  assert.deepEqual([code, state, fix.mends], ['name-unknown', 'warn', true]);
+  assert.match(seen, /do not ask systemd-resolved/);
+  await execa('sh', ['-c', fix.command]);
+  // systemd-resolved writes it where systemd starts it.
+  writeFileSync('/run/systemd/resolve/stub-resolv.conf', `nameserver ${stub}\n`);
+  assert.equal((await findingAboutName()).code, 'name-found');
+  rmSync('/etc/resolv.conf');
+  writeFileSync('/etc/resolv.conf', `nameserver ${stub}\n`);
+});
+
 names(
   'with names = search short names are found; with names = no systemd-resolved knows nothing',
   async () => {
@@ -209,6 +236,14 @@ names('a host without systemd-resolved has no warning, and is told what to insta
     '/etc/nsswitch.conf',
     nsswitch.replace(/^hosts:.*$/m, 'hosts: files libvirt libvirt_guest dns'),
   );
+  assert.match((await virlan('status')).stdout, /this host finds names of machines by libnss-libvirt/);
+  // By its lease.
+  await until(async () => (await findingAboutName()).code === 'name-found', 60);
+  writeFileSync('/etc/nsswitch.conf', nsswitch);
+  const { code, fix } = await findingAboutName();
+  assert.deepEqual([code, fix.mends], ['name-unknown', true]);
+  await execa('sh', ['-c', fix.command]);
+  assert.match(readFileSync('/etc/nsswitch.conf', 'utf8'), /^hosts:\s+files libvirt libvirt_guest/m);
   assert.match((await virlan('status')).stdout, /this host finds names of machines by libnss-libvirt/);
 });
 

@@ -6,11 +6,12 @@ import { prefixOf } from '../../src/address/ip.ts';
 import type { Detail, DetailKind, InotifyLimit } from '../../src/diagnosis/details.ts';
 import { dnsmasqVersion, unpatchedCves } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
 import { sharedMacs } from '../../src/diagnosis/doctor/duplicates.ts';
-import type {
-  DoctorHostFacts,
-  MachineFacts,
-  NetworkFacts,
-  NicFacts,
+import {
+  type DoctorHostFacts,
+  type MachineFacts,
+  type NetworkFacts,
+  type NicFacts,
+  noForwards,
 } from '../../src/diagnosis/doctor/facts.ts';
 import {
   hookDrivers,
@@ -22,6 +23,7 @@ import {
 import { judgeHost } from '../../src/diagnosis/doctor/judge-host.ts';
 import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine.ts';
 import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
+import { judgeName } from '../../src/diagnosis/doctor/judge-reach.ts';
 import { parsePortOwners, receiversOf } from '../../src/diagnosis/doctor/ports.ts';
 import type { CheckId, Finding, State } from '../../src/diagnosis/finding.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
@@ -406,6 +408,12 @@ doctor('another program on a port is a warning while dnsmasq runs, and otherwise
 
 const lease = { mac: mac(1), ip: ip('192.168.100.7'), hostname: 'web', clientId: null, expires: 0 };
 const port = { master: 'k8s-br0', up: true, state: 3, framesSent: 9 };
+const nameOnHost = {
+  name: 'web.lan.internal',
+  by: 'resolved',
+  found: ['192.168.100.7'],
+  hasNssModule: false,
+} as const;
 const nic: NicFacts = {
   network: 'k8s-br0',
   bridge: 'k8s-br0',
@@ -419,6 +427,7 @@ const nic: NicFacts = {
   log: null,
   neighbour: { mac: mac(1) },
   dropped: [],
+  hostName: nameOnHost,
 };
 const silent = { lease: null, neighbour: null };
 const [tap, own, other] = ['vnet0', ip('192.168.100.7'), ip('192.168.100.8')];
@@ -466,7 +475,7 @@ const nics: [Partial<NicFacts>, CheckId, Detail][] = [
   ],
   [{ reserved: null }, 'reservation', { kind: 'not-in-hostsfile', mac: mac(1), ip: own }],
   [
-    { reserved: other },
+    { reserved: other, hostName: { ...nameOnHost, found: ['192.168.100.8'] } },
     'ack',
     { kind: 'leased-before-reserved', machine: 'web', mac: mac(1), leased: own, reserved: other },
   ],
@@ -495,13 +504,11 @@ for (const [facts, check, detail] of nics) {
     const findings = judgeNic('web', { ...nic, ...facts });
     assert.deepEqual(
       findings.map(each => each.check),
-      ['tap', 'port', 'discover', 'reservation', 'ack', 'arp', 'guard'],
+      ['tap', 'port', 'discover', 'reservation', 'ack', 'arp', 'guard', 'name'],
     );
     assert.deepEqual(problemOf(findings), { check, state: 'fail', detail });
   });
 }
-
-const noForwards: MachineFacts['forwards'] = { active: [], refused: [], hasConntrack: true, isStrict: false };
 
 const machine: MachineFacts = {
   name: 'web',
@@ -542,6 +549,7 @@ doctor('a forward that is not active, or that leads to nobody, is reported', () 
       ({ check }) => check === 'forwards',
     );
   const forward = { first: 8443, last: 8443, to: 443, protocol: 'tcp', address: null, from: null } as const;
+  const chain = { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' };
   const active = (answer: 'accepted' | 'refused' | 'none' | 'unknown', protocol: 'tcp' | 'udp' = 'tcp') => [
     { forward: { ...forward, protocol }, ip: ip('192.168.100.7'), answer },
   ];
@@ -554,13 +562,51 @@ doctor('a forward that is not active, or that leads to nobody, is reported', () 
     [{ active: active('unknown', 'udp') }, 'ok', 'forwards-active'],
     [{ active: active('accepted'), isStrict: true }, 'fail', 'forwards-kept-out'],
     [{ refused: [{ kind: 'no-address', forward }] }, 'fail', 'forward-inactive'],
+    [
+      { active: active('accepted'), chainsInTheWay: [{ bridge: 'k8s-br0', chain }] },
+      'warn',
+      'forwards-meet-chain',
+    ],
+    [
+      { active: active('accepted'), strictLinks: ['eth1'], reversePathDrops: 3 },
+      'warn',
+      'forwards-meet-reverse-path',
+    ],
+    [{ active: active('accepted'), strictLinks: ['eth1'] }, 'ok', 'forwards-active'],
   ];
   for (const [facts, state, kind] of cases) {
     const finding = of(facts);
     assert.deepEqual([finding?.state, finding?.detail.kind], [state, kind]);
   }
+  const silent = { ...nic, lease: null, neighbour: { mac: null } };
+  const lost = judgeMachine({
+    ...machine,
+    nics: [silent],
+    forwards: { ...noForwards, active: active('none') },
+  });
+  assert.equal(lost.find(({ check }) => check === 'forwards')?.detail.kind, 'forward-without-lease');
   const off = judgeMachine({ ...machine, state: 'shut off' });
   assert(!off.some(({ check }) => check === 'forwards'));
+});
+
+doctor('the name of a machine is found on the host, or the reason says why not', () => {
+  const of = (hostName: NicFacts['hostName']) => judgeName({ ...nic, hostName });
+  const asked = {
+    name: 'web.lan.internal',
+    by: 'resolved',
+    found: ['192.168.100.7'],
+    hasNssModule: false,
+  } as const;
+  assert.deepEqual([of(asked).state, of(asked).detail.kind], ['ok', 'name-found']);
+  const other = of({ ...asked, found: ['10.9.9.9'] });
+  assert.deepEqual([other.state, other.detail.kind], ['warn', 'name-elsewhere']);
+  for (const by of ['resolved', 'network-manager', 'nss', 'resolved-not-asked', 'not-found'] as const) {
+    const none = of({ ...asked, by, found: [] });
+    assert.deepEqual([none.state, none.detail.kind], ['warn', 'name-unknown']);
+    assert(fixFor(none.detail) !== null);
+  }
+  assert.equal(of({ ...asked, by: 'off', found: [] }).state, 'ok');
+  assert.equal(of(null).state, 'skipped');
 });
 
 doctor('a hostile name is a single word of a command, and never an option', () => {

@@ -28,6 +28,7 @@ const effects = [
   'src/diagnosis/doctor/read-host.ts',
   'src/diagnosis/doctor/read-machine.ts',
   'src/diagnosis/doctor/read-network.ts',
+  'src/diagnosis/doctor/read-reach.ts',
   'src/diagnosis/probe/mac.ts',
   'src/diagnosis/probe/probe.ts',
   'src/diagnosis/probe/reachability.ts',

@@ -22,6 +22,20 @@ const dropped = {
   bridge,
 } as const;
 
+const listener = { protocol: 'tcp', address: '0.0.0.0', port: 8443, inode: '1' } as const;
+function forwardOf(protocol: 'tcp' | 'udp') {
+  return { protocol, first: 8443, last: 8443, to: 443, address: null, from: null } as const;
+}
+const inactive: Details['forward-inactive']['problem'][] = [
+  { kind: 'busy', forward: forwardOf('tcp'), listener, process: null },
+  { kind: 'busy', forward: forwardOf('udp'), listener, process: { pid: 7, name: 'x' } },
+  { kind: 'taken', forward: forwardOf('tcp'), by: { name: "d'b", uuid: 'u' } },
+  { kind: 'of-libvirt', forward: forwardOf('tcp'), setting: 'migration_port_min' },
+  { kind: 'mode', forward: forwardOf('tcp'), mode: 'isolated' },
+  { kind: 'no-address', forward: forwardOf('tcp') },
+];
+const unknownName = { name: 'web.lan.internal', network: 'lan', hasNssModule: false } as const;
+
 /** Fields for each kind; several where the texts differ. */
 const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K][]] } = {
   'config-unreadable': [{ message }],
@@ -160,10 +174,33 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'leased-before-reserved': [{ machine, mac: mac(1), leased, reserved }],
   'no-forwards': [{}],
   'forwards-active': [{ forwards: ['tcp/8443:443', 'udp/53'] }],
-  'forward-inactive': [{ problem: { kind: 'invalid', attribute: 'port', value: '0' } }],
+  'forward-inactive': [
+    { machine, problem: { kind: 'invalid', attribute: 'port', value: '0' } },
+    ...inactive.map(problem => ({ machine, problem })),
+  ],
   'forward-unanswered': [
     { forward: 'tcp/8443:443', ip: leased, port: 443, answer: 'refused', machine },
     { forward: 'tcp/8443:443', ip: leased, port: 443, answer: 'none', machine },
+  ],
+  'forward-without-lease': [{ forward: 'tcp/8443:443', ip: leased, machine: 'web' }],
+  'forwards-meet-chain': [
+    { bridge, chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' } },
+    { bridge, chain: { family: 'inet', table: '$(reboot)', name: 'f', hook: 'forward', policy: 'drop' } },
+    { bridge, chain: { family: 'inet', table: 'corp', name: 'f', hook: 'forward', policy: 'drop' } },
+  ],
+  'forwards-meet-reverse-path': [{ link: 'eth0.5', dropped: 3 }],
+  'name-found': [{ name: 'web.lan.internal', ip: leased, by: 'resolved' }],
+  'name-not-wanted': [{}],
+  'name-not-asked': [{}],
+  'name-elsewhere': [{ name: 'web.lan.internal', ip: leased, found: ['10.9.9.9'] }],
+  'name-unknown': [
+    { ...unknownName, by: 'resolved' },
+    { ...unknownName, by: 'network-manager' },
+    { ...unknownName, by: 'nss' },
+    { ...unknownName, by: 'resolved-not-asked' },
+    { ...unknownName, by: 'not-found' },
+    { ...unknownName, by: 'not-found', hasNssModule: true },
+    { ...unknownName, by: 'off' },
   ],
   'forwards-need-conntrack': [{}],
   'forwards-kept-out': [{}],

@@ -5,6 +5,7 @@ import type { Mac } from '../../address/mac.ts';
 import type { Forward } from '../../config/forward.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
 import type { ForwardProblem } from '../../forwards/problem.ts';
+import type { HostNames } from '../../host-names/host-names.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import type { LinkManagerName } from '../../network/link-managers.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
@@ -77,7 +78,23 @@ export interface ForwardsFacts {
   readonly hasConntrack: boolean;
   /** True if firewalld runs with StrictForwardPorts=yes. */
   readonly isStrict: boolean;
+  /** Chains of unknown programs that drop forwarded packets by policy, and lack virlan's rule. */
+  readonly chainsInTheWay: readonly { readonly bridge: string; readonly chain: Chain }[];
+  /** The links by which clients may come in, but not from everywhere, because of the reverse path filter. */
+  readonly strictLinks: readonly string[];
+  /** The number of packets that the reverse path filter has dropped since the host booted. */
+  readonly reversePathDrops: number;
 }
+
+export const noForwards: ForwardsFacts = {
+  active: [],
+  refused: [],
+  hasConntrack: true,
+  isStrict: false,
+  chainsInTheWay: [],
+  strictLinks: [],
+  reversePathDrops: 0,
+};
 
 /** The answer of a machine to a connection to the port of a forward; 'unknown' with UDP. */
 export type Answer = 'accepted' | 'refused' | 'none' | 'unknown';
@@ -103,6 +120,18 @@ export interface NicFacts {
   readonly neighbour: { readonly mac: string | null } | null;
   /** The frames that the guard dropped, by reason, the most first; null where there is no guard. */
   readonly dropped: readonly DroppedFrames[] | null;
+  /** How the host finds the machine's name; null where it was not asked. */
+  readonly hostName: HostNameFacts | null;
+}
+
+/** The answer of the host's own resolver to a machine's name. */
+export interface HostNameFacts {
+  readonly name: string;
+  readonly by: HostNames;
+  /** The addresses that it has found. */
+  readonly found: readonly string[];
+  /** True if libnss-libvirt is installed. */
+  readonly hasNssModule: boolean;
 }
 
 export interface BridgePort {

@@ -1,7 +1,7 @@
 // Findings about one machine and about each of its NICs.
-import { formatForward } from '../../config/forward.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
+import { judgeForwards, judgeName } from './judge-reach.ts';
 
 /** The stages in which a NIC gets its address; each depends on those before it. */
 const stages = [
@@ -12,6 +12,7 @@ const stages = [
   'ack',
   'arp',
   'guard',
+  'name',
 ] as const satisfies readonly CheckId[];
 
 /** Judges whether a machine exists, runs, and has a NIC on a network of virlan's. */
@@ -39,27 +40,6 @@ function judgeNics({ name: machine, elsewhere: places, nics }: MachineFacts): Fi
   );
 }
 
-/** Judges the forwards of a running machine: the first that is wrong. */
-function judgeForwards({ name: machine, forwards }: MachineFacts): Finding {
-  const { active, refused, hasConntrack, isStrict } = forwards;
-  const [problem] = refused;
-  if (problem !== undefined) return fail('forwards', { kind: 'forward-inactive', problem });
-  if (active.length === 0) return ok('forwards', { kind: 'no-forwards' });
-  if (isStrict) return fail('forwards', { kind: 'forwards-kept-out' });
-  for (const { forward, ip, answer } of active)
-    if (answer === 'refused' || answer === 'none')
-      return warn('forwards', {
-        kind: 'forward-unanswered',
-        ...{ forward: formatForward(forward), ip, port: forward.to, answer, machine },
-      });
-  if (!hasConntrack && active.some(({ forward }) => forward.protocol === 'udp'))
-    return warn('forwards', { kind: 'forwards-need-conntrack' });
-  return ok('forwards', {
-    kind: 'forwards-active',
-    forwards: active.map(each => formatForward(each.forward)),
-  });
-}
-
 /** Judges the stages of one NIC. */
 export function judgeNic(machine: string, nic: NicFacts): Finding[] {
   const { tap } = nic;
@@ -72,6 +52,7 @@ export function judgeNic(machine: string, nic: NicFacts): Finding[] {
     judgeAck(machine, nic),
     judgeArp(machine, nic),
     judgeGuard(machine, tap, nic),
+    judgeName(nic),
   ];
 }
 

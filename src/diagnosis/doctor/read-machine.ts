@@ -1,14 +1,10 @@
 // Reads the doctor's facts about one machine and its NICs, without calls to libvirt.
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { connect } from 'node:net';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { handLines } from '../../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../../dnsmasq/leases.ts';
-import { conntrackProgram } from '../../firewall/udp-flows.ts';
-import { readForwards } from '../../forwards/read.ts';
 import type { DeniedValue } from '../../guard/denied.ts';
 import { listDenied } from '../../guard/table.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
@@ -21,8 +17,9 @@ import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbour } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
 import type { DroppedFrames, OtherPlace } from '../details.ts';
-import type { Answer, BridgePort, ForwardsFacts, MachineFacts, NicFacts } from './facts.ts';
+import { type BridgePort, type MachineFacts, type NicFacts, noForwards } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
+import { readForwardsFacts, readHostName } from './read-reach.ts';
 
 /** Longest wait for an answer to ARP. */
 const arpTimeoutMs = 1500;
@@ -52,47 +49,6 @@ export async function readMachineFacts(name: string, { networks }: Config): Prom
   };
 }
 
-const noForwards: ForwardsFacts = { active: [], refused: [], hasConntrack: true, isStrict: false };
-
-/** Longest wait for a machine that accepts a connection. */
-const connectTimeoutMs = 1000;
-
-/** Most forwards that are tried. */
-const maxTried = 20;
-
-async function readForwardsFacts(uuid: string, networks: readonly NetworkConfig[]): Promise<ForwardsFacts> {
-  const readings = networks.map(network => readForwards(network));
-  const claims = readings.flatMap(reading => reading.claims.filter(claim => claim.uuid === uuid));
-  const active = await Promise.all(
-    claims.map(async ({ forward, ip }, index) => {
-      const isTried = forward.protocol === 'tcp' && forward.first === forward.last && index < maxTried;
-      const answer = isTried ? await tryConnection(formatIp(ip), forward.to) : 'unknown';
-      return { forward, ip, answer } as const;
-    }),
-  );
-  const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
-  return {
-    active,
-    refused: readings.flatMap(({ refused }) =>
-      refused.filter(({ machine }) => machine.uuid === uuid).map(({ problem }) => problem),
-    ),
-    hasConntrack: system.isInstalled(conntrackProgram),
-    isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
-  };
-}
-
-async function tryConnection(host: string, port: number): Promise<Answer> {
-  const socket = connect({ host, port });
-  try {
-    await once(socket, 'connect', { signal: AbortSignal.timeout(connectTimeoutMs) });
-    return 'accepted';
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED' ? 'refused' : 'none';
-  } finally {
-    socket.destroy();
-  }
-}
-
 function placeOf({ network, bridge }: Nic): OtherPlace {
   if (network !== null) return { kind: 'network', name: network };
   return bridge === null ? { kind: 'other' } : { kind: 'bridge', name: bridge };
@@ -106,10 +62,12 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
-  const [answeredBy, log, denied] = await Promise.all([
+  const entry = entryOf(name, domain.uuid, mac);
+  const [answeredBy, log, denied, hostName] = await Promise.all([
     ip === null || !canAsk ? null : askNeighbour(formatIp(ip), bridge, arpTimeoutMs),
     readDnsmasqLog(mac),
     tap === null ? null : listDenied(system, bridge),
+    tap === null || entry === null ? null : readHostName(network, entry.hostname),
   ]);
   return {
     network: name,
@@ -118,7 +76,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     tap,
     isKeptDown: !isUp,
     port: tap === null ? null : readPort(tap),
-    entry: entryOf(name, domain.uuid, mac),
+    entry,
     reserved,
     lease,
     log,
@@ -128,6 +86,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
         ?.filter(each => each.tap === tap)
         .map(({ denial, value, frames }) => ({ denial, value, frames, owner: ownerOf(network, value) })) ??
       null,
+    hostName,
   };
 }
 

@@ -1,7 +1,6 @@
 // The words for findings about one machine and its NICs. A machine's name is hostile, and always quoted.
 
 import { formatIp } from '../../address/ip.ts';
-import { forwardProblemText } from '../../forwards/problem-text.ts';
 import type { Denial } from '../../guard/denials.ts';
 import { problemText } from '../../identity/problem-text.ts';
 import { shellQuoted } from '../../text.ts';
@@ -99,24 +98,6 @@ export const machineWords: Words<keyof MachineDetails> = {
       'and keeps it until it asks anew',
     fix: ({ machine }) => repairs(`virsh reboot -- ${shellQuoted(machine)}`),
   },
-  'no-forwards': { seen: () => 'it has none' },
-  'forwards-active': { seen: ({ forwards }) => forwards.join(', ') },
-  'forward-inactive': { seen: ({ problem }) => forwardProblemText(problem) },
-  'forward-unanswered': {
-    seen: ({ forward, ip, port, answer }) =>
-      answer === 'refused'
-        ? `no program of the machine listens on ${formatIp(ip)}:${port}, where ${forward} leads`
-        : `${formatIp(ip)}:${port}, where ${forward} leads, does not answer: a firewall in the machine drops it, or its system is down`,
-    fix: openConsole,
-  },
-  'forwards-need-conntrack': {
-    seen: () => 'active; conntrack is not installed, so that a flow of UDP can outlive its forward',
-    fix: () => repairs('apt-get install conntrack'),
-  },
-  'forwards-kept-out': {
-    seen: () => 'firewalld has StrictForwardPorts=yes: it drops connections that virlan forwards',
-    fix: () => showsMore('grep StrictForwardPorts /etc/firewalld/firewalld.conf'),
-  },
   'answers-arp': { seen: ({ ip }) => `answers for ${formatIp(ip)}` },
   'no-address': { seen: () => 'no address to ask for' },
   'address-unused': { seen: ({ ip }) => `nothing answers for ${formatIp(ip)}`, fix: openConsole },
@@ -198,11 +179,11 @@ function describePlace(place: OtherPlace): string {
   return place.kind === 'other' ? 'a link of another type' : `${place.kind} ${place.name}`;
 }
 
-function edit({ machine }: { readonly machine: string }): Fix {
+export function edit({ machine }: { readonly machine: string }): Fix {
   return showsMore(`virsh edit -- ${shellQuoted(machine)}`);
 }
 
-function openConsole({ machine }: { readonly machine: string }): Fix {
+export function openConsole({ machine }: { readonly machine: string }): Fix {
   return showsMore(`virsh console -- ${shellQuoted(machine)}`);
 }
 

@@ -5,9 +5,16 @@ import { hostWords } from './host.ts';
 import { machineWords } from './machine.ts';
 import { networkWords } from './network.ts';
 import { probeWords } from './probe.ts';
+import { reachWords } from './reach.ts';
 import type { Words } from './row.ts';
 
-const words: Words<DetailKind> = { ...hostWords, ...networkWords, ...machineWords, ...probeWords };
+const words: Words<DetailKind> = {
+  ...hostWords,
+  ...networkWords,
+  ...machineWords,
+  ...reachWords,
+  ...probeWords,
+};
 
 /** Returns a detail in one line of text. It may hold hostile text: use `forTerminal` to show it. */
 export function seen<K extends DetailKind>(detail: Detail<K>): string {

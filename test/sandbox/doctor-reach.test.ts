@@ -1,0 +1,163 @@
+// `virlan doctor NAME` explains a forward that does not answer, and its commands repair it.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { type RunningMachine, startGuest } from './forwarding.ts';
+import {
+  configure,
+  define,
+  dhcp,
+  domainXml,
+  host,
+  installVirlan,
+  internet,
+  type Linked,
+  probe,
+  run,
+  seenAs,
+  serve,
+  startLibvirtd,
+  virlan,
+} from './host.ts';
+import { resetHost } from './reset-host.ts';
+import { up } from './virlan-commands.ts';
+
+const doctor = suite('doctor of forwards');
+const uplink = '203.0.113.1';
+const through = { proto: 'tcp', to: uplink, port: 8443 } as const;
+
+interface Check {
+  readonly check: string;
+  readonly state: string;
+  readonly code: string;
+  readonly seen: string;
+  readonly fix: { readonly command: string; readonly mends: boolean } | null;
+}
+
+async function checkOf(machine: string, check: string): Promise<Check> {
+  const { stdout } = await virlan('doctor', machine, '--json');
+  const found: Check | undefined = JSON.parse(stdout).checks.find((each: Check) => each.check === check);
+  return found ?? assert.fail(stdout);
+}
+
+function shell(command: string) {
+  return execa('sh', ['-c', command], { env: { EDITOR: 'true' } });
+}
+
+let outside: Linked;
+let web: RunningMachine;
+
+doctor.before.each(async () => {
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\nfirewall = nftables\n');
+  await up();
+  outside = await internet();
+  web = await startGuest('web', { digit: 'a', forwards: ['port="8443" to="443"'] });
+});
+
+doctor('nobody listens in the machine, or the machine has not asked for its address', async () => {
+  const lost = await checkOf('web', 'forwards');
+  assert.deepEqual([lost.code, lost.state], ['forward-without-lease', 'fail']);
+  await dhcp(web);
+  const { code, seen } = await checkOf('web', 'forwards');
+  assert.equal(code, 'forward-unanswered');
+  assert.match(
+    seen,
+    /^no program of the machine listens on 192\.168\.100\.\d+:443, where tcp\/8443:443 leads$/,
+  );
+  await serve(web, { proto: 'tcp', port: 443 });
+  const served = await checkOf('web', 'forwards');
+  assert.deepEqual([served.code, served.state], ['forwards-active', 'ok']);
+});
+
+doctor('a port that a program of the host or another machine has', async () => {
+  const server = await serve(host, { proto: 'tcp', port: 9000 });
+  await startGuest('db', { digit: 'b', forwards: ['port="9000"'] });
+  const busy = await checkOf('db', 'forwards');
+  assert.deepEqual([busy.code, busy.state], ['forward-inactive', 'fail']);
+  assert.match((await shell(busy.fix?.command ?? '')).stdout, /0\.0\.0\.0:9000 .*"node"/);
+  await server.stop();
+  await startGuest('lab', { digit: 'c', forwards: ['port="8443"'] });
+  const taken = await checkOf('lab', 'forwards');
+  assert.match((await shell(taken.fix?.command ?? '')).stdout, /^tcp\/8443:443 {2}active$/m);
+});
+
+doctor('a chain of another program that drops connections from outside', async () => {
+  await dhcp(web);
+  await serve(web, { proto: 'tcp', port: 443 });
+  for (const [add, name] of [
+    ['iptables -P FORWARD DROP; iptables -A FORWARD -i k8s-br0 -j ACCEPT', 'ip filter FORWARD'],
+    [
+      `nft 'table inet corp { chain gate { type filter hook forward priority 5; policy drop; iifname "k8s-br0" accept; }; }'`,
+      'inet corp gate',
+    ],
+  ] as const) {
+    assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
+    await shell(add);
+    assert.equal(await probe(outside, through), 'timeout');
+    const { code, state, seen, fix } = await checkOf('web', 'forwards');
+    assert.deepEqual([code, state, fix?.mends], ['forwards-meet-chain', 'warn', true]);
+    assert.match(seen, new RegExp(name));
+    await shell(fix?.command ?? '');
+  }
+  assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
+  assert.equal((await checkOf('web', 'forwards')).code, 'forwards-active');
+});
+
+doctor('a link whose reverse path filter drops clients from far away', async () => {
+  await dhcp(web);
+  await serve(web, { proto: 'tcp', port: 443 });
+  await shell(`ip link add lan2 type veth peer name eth1 netns internet
+    ip address add 198.51.100.1/24 dev lan2; ip link set lan2 up`);
+  await run(outside, 'ip', 'address', 'add', '10.77.0.5/32', 'dev', 'lo');
+  await run(outside, 'ip', 'link', 'set', 'eth1', 'up');
+  await run(outside, 'ip', 'address', 'add', '198.51.100.2/24', 'dev', 'eth1');
+  await run(outside, 'ip', 'route', 'replace', '198.51.100.1', 'dev', 'eth1', 'src', '10.77.0.5');
+  await run(outside, 'sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=0', 'net.ipv4.conf.eth0.rp_filter=0');
+  // A router asks for the host with its own address.
+  const { address } = JSON.parse((await execa('ip', ['-json', 'link', 'show', 'lan2'])).stdout)[0];
+  await run(outside, 'ip', 'neigh', 'replace', '198.51.100.1', 'lladdr', address, 'dev', 'eth1');
+  const fromAfar = { ...through, to: '198.51.100.1' };
+  writeFileSync('/proc/sys/net/ipv4/conf/all/rp_filter', '0');
+  writeFileSync('/proc/sys/net/ipv4/conf/lan2/rp_filter', '1');
+  assert.equal(await probe(outside, fromAfar), 'timeout');
+  const { code, state, seen, fix } = await checkOf('web', 'forwards');
+  assert.deepEqual([code, state, fix?.mends], ['forwards-meet-reverse-path', 'warn', true]);
+  assert.match(seen, /^active; lan2 has a strict reverse path filter/);
+  await shell(fix?.command ?? '');
+  assert.equal((await seenAs(outside, fromAfar)).address, '10.77.0.5');
+  assert.equal((await checkOf('web', 'forwards')).code, 'forwards-active');
+});
+
+doctor('the commands that show more about a machine and its forwards work', async () => {
+  await resetHost();
+  await configure('[network.k8s-br0]\nstp = no\n');
+  await startLibvirtd();
+  await up();
+  const metadata =
+    '<virlan:machine xmlns:virlan="urn:virlan:machine:1"><virlan:forward port="0"/></virlan:machine>';
+  await define(domainXml({ name: 'plain', nics: [{ type: 'bridge', source: 'k8s-br0' }], metadata }));
+  await execa('virsh', ['start', 'plain']);
+  const invalid = await checkOf('plain', 'forwards');
+  assert.equal(invalid.code, 'forward-inactive');
+  await shell(invalid.fix?.command ?? '');
+  const machine = '<machine><forward port="2200"/></machine>';
+  await shell(
+    `virsh metadata plain --uri urn:virlan:machine:1 --key virlan --live --config --set '${machine}'`,
+  );
+  await up();
+  const { code, fix } = await checkOf('plain', 'forwards');
+  assert.match(code, /^forward-(without-lease|unanswered)$/);
+  // It needs a terminal, and goes on until it is told to end.
+  const console = `timeout 5 script -qec '${fix?.command}' /dev/null </dev/zero | grep -m 1 'Connected to domain'`;
+  assert.match((await shell(console)).stdout, /plain/);
+});
+
+doctor.after.each(async () => {
+  for (const name of ['web', 'db', 'lab', 'internet'])
+    await execa('ip', ['netns', 'delete', name], { reject: false });
+  await resetHost();
+});
+
+doctor.run();
