@@ -1,7 +1,7 @@
 // Network boot and DHCP options: how their keys are read. Their values become lines of dnsmasq.conf, where a comma
 // separates fields and a quotation mark or "#" has a meaning.
 import { formatIp, type Ipv4 } from '../address/ip.ts';
-import type { Boot, DhcpOption, PortRange } from './config.ts';
+import type { Boot, BootUrl, DhcpOption, PortRange } from './config.ts';
 
 /** The characters of a URL (RFC 3986) without the comma, and "{}", between which iPXE reads its settings. */
 const urlForm = /^(https?|tftp):\/\/([A-Za-z0-9.-]+)(?::(\d{1,5}))?\/[A-Za-z0-9._~:/?@!$&'()*+;=%{}[\]-]*$/;
@@ -17,6 +17,12 @@ export function parseBoot(text: string): Boot | '' | null {
     return number >= 1 && number <= 65_535 ? { kind: 'url', url: text, scheme, host, port: number } : null;
   }
   return fileForm.test(text) && !text.split('/').includes('..') ? { kind: 'file', file: text } : null;
+}
+
+/** Reads the `boot` of one machine: a URL. '' for none. */
+export function parseBootUrl(text: string): BootUrl | '' | null {
+  const boot = parseBoot(text);
+  return boot === '' || boot?.kind === 'url' ? boot : null;
 }
 
 const defaultPorts = { http: 80, https: 443, tftp: 69 } as const;
@@ -50,19 +56,20 @@ export function parseDhcpOption(text: string): DhcpOption | null {
   return typeof option === 'number' && option > 254 ? null : { option, values };
 }
 
-/** Returns the ports of the host that machines need for their network boot. */
+/** Returns the ports of the host that machines need for their network boot, from one of these. */
 export function bootPorts(
-  boot: Boot | null,
+  boots: readonly (Boot | null)[],
   tftp: string | null,
   gateway: Ipv4,
   domain: string,
 ): PortRange[] {
   const own = [formatIp(gateway), `gateway.${domain}`];
-  const isServedHere = boot?.kind === 'url' && own.includes(boot.host.toLowerCase());
+  const ports = boots.flatMap(boot => {
+    const isServedHere = boot?.kind === 'url' && own.includes(boot.host.toLowerCase());
+    return isServedHere && boot.scheme !== 'tftp' ? [boot.port] : [];
+  });
   return [
     ...(tftp === null ? [] : [{ protocol: 'udp', first: 69, last: 69 } as const]),
-    ...(isServedHere && boot.scheme !== 'tftp'
-      ? [{ protocol: 'tcp', first: boot.port, last: boot.port } as const]
-      : []),
+    ...[...new Set(ports)].map(port => ({ protocol: 'tcp', first: port, last: port }) as const),
   ];
 }

@@ -13,14 +13,15 @@ export interface PortRange {
 /** The file or URL that machines load when they boot from the network. */
 export type Boot =
   /** A file below the directory of `tftp`. */
-  | { readonly kind: 'file'; readonly file: string }
-  | {
-      readonly kind: 'url';
-      readonly url: string;
-      readonly scheme: 'http' | 'https' | 'tftp';
-      readonly host: string;
-      readonly port: number;
-    };
+  { readonly kind: 'file'; readonly file: string } | BootUrl;
+
+export interface BootUrl {
+  readonly kind: 'url';
+  readonly url: string;
+  readonly scheme: 'http' | 'https' | 'tftp';
+  readonly host: string;
+  readonly port: number;
+}
 
 /** An option for DHCP clients, by its number or by dnsmasq's name for it. */
 export interface DhcpOption {
@@ -114,6 +115,8 @@ export interface MachineSection {
   /** Further names, like those in the metadata: names/alias.ts. */
   readonly aliases: readonly string[];
   readonly forwards: readonly Forward[];
+  /** What it loads when it boots from the network; null where that of its network counts. */
+  readonly boot: BootUrl | null;
 }
 
 /** A `[host.NAME]` section: a reservation for a device that is not a libvirt machine. */

@@ -214,6 +214,10 @@ export const clusterKeys: Explanations<ClusterSection> = {
 };
 
 export const machineKeys: Explanations<MachineKeys> = {
+  boot: {
+    note: 'network boot of the machine: a URL',
+    text: 'What the machine loads when it boots from the network, in place of the `boot` of its network: a URL. The definition of the machine can have the same: see docs/netboot.md.',
+  },
   aliases: {
     note: 'further names of the machine',
     text: 'Further names of the machine: `api`, or `*.apps` for `apps.NAME.DOMAIN` and all names below it. The definition of the machine can have the same: see docs/names.md.',

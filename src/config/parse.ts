@@ -56,7 +56,12 @@ export function parseConfig(text: string): ConfigResult {
       const values = readSection(section, machineSection, problems);
       return values === null
         ? []
-        : [{ name: section.name, aliases: values.aliases, forwards: values.forward }];
+        : [
+            {
+              ...{ name: section.name, aliases: values.aliases, forwards: values.forward },
+              boot: values.boot === '' ? null : values.boot,
+            },
+          ];
     });
 
   const cluster = sections.find(({ kind }) => kind === 'cluster') ?? null;
@@ -66,7 +71,8 @@ export function parseConfig(text: string): ConfigResult {
   for (const section of sections.filter(({ kind }) => kind === 'network')) {
     const values = readSection(section, networkSection, problems);
     if (values === null) continue;
-    const config = makeNetwork(section, values, hosts.get(section.name) ?? [], ends, problems);
+    const others = { hosts: hosts.get(section.name) ?? [], machines, ends };
+    const config = makeNetwork(section, values, others, problems);
     if (config !== null) networks.push({ config: { ...config, machines }, section, reaches: values.reaches });
   }
 
@@ -114,11 +120,17 @@ function readSection<TSchema extends v.GenericSchema & { readonly entries: objec
   return null;
 }
 
+/** What other sections say that concerns a network. */
+interface OtherSections {
+  readonly hosts: readonly FixedHost[];
+  readonly machines: readonly MachineSection[];
+  readonly ends: ClusterSection | null;
+}
+
 function makeNetwork(
   section: Section,
   values: NetworkSection,
-  hosts: readonly FixedHost[],
-  ends: ClusterSection | null,
+  { hosts, machines, ends }: OtherSections,
   problems: ConfigProblem[],
 ): Omit<OwnConfig, 'machines'> | null {
   const reject = (key: string, message: string) => {
@@ -173,7 +185,10 @@ function makeNetwork(
     tunnel: values.vni === '' || ends === null ? null : { vni: values.vni, ...ends },
     firewall: values.firewall,
     hostAccess: values['host-access'],
-    hostAllow: [...values['host-allow'], ...bootPorts(boot, tftp, gateway, domain)],
+    hostAllow: [
+      ...values['host-allow'],
+      ...bootPorts([boot, ...machines.map(each => each.boot)], tftp, gateway, domain),
+    ],
     hostFirewall: values['host-firewall'],
     domain,
     names: values.names,

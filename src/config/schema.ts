@@ -4,7 +4,7 @@ import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '..
 import { parseMac } from '../address/mac.ts';
 import { splitAliases } from '../names/alias.ts';
 import { isLinkName } from '../names/link-name.ts';
-import { parseBoot, parseDhcpOption, parseDirectory } from './boot.ts';
+import { parseBoot, parseBootUrl, parseDhcpOption, parseDirectory } from './boot.ts';
 import type { PortRange } from './config.ts';
 import { type PortSpan, parseForward, parsePortSpan } from './forward.ts';
 
@@ -198,6 +198,7 @@ export const hostSection = v.strictObject({
 
 /** The keys of a `[machine.NAME]` section. */
 export const machineSection = v.strictObject({
+  boot: v.optional(parsed(parseBootUrl, 'a URL such as http://192.168.100.1/web.ipxe'), ''),
   aliases: v.optional(parsed(parseAliases, 'names such as api, www, *.apps'), ''),
   forward: v.optional(
     parsed(

@@ -1,5 +1,6 @@
 // The lines of dnsmasq.conf for network boot and for DHCP options of virlan.ini.
-import type { DhcpOption, NetworkConfig } from '../config/config.ts';
+import type { Mac } from '../address/mac.ts';
+import type { BootUrl, DhcpOption, NetworkConfig } from '../config/config.ts';
 
 /** Returns the line for an option. */
 export function optionLine({ option, values }: DhcpOption): string {
@@ -14,28 +15,69 @@ const loaders = [
   { tag: 'efi-arm64', architectures: [11], file: 'ipxe-arm64.efi' },
 ] as const;
 
-/** The architectures of UEFI's HTTP boot, x64 and arm64: clients want a URL, and the vendor class back. */
+/** A machine whose boot differs from that of its network. */
+export interface MachineBoot {
+  readonly macs: readonly Mac[];
+  /** Is a label, and no other machine's. */
+  readonly hostname: string;
+  readonly boot: BootUrl;
+}
+
+/** The architectures of UEFI's HTTP boot, x64 and arm64. */
 const httpArchitectures = [16, 19];
+
+const ipxeMatch = ['# iPXE says so by option 175.', 'dhcp-match=set:ipxe,175'];
+
+function matches(tag: string, architectures: readonly number[]): string[] {
+  return architectures.map(each => `dhcp-match=set:${tag},option:client-arch,${each}`);
+}
+
+/** UEFI's HTTP boot wants a URL that it can load itself, and the vendor class back. */
+const httpMatch = [
+  ...matches('efi-http', httpArchitectures),
+  'dhcp-option-force=tag:efi-http,option:vendor-class,HTTPClient',
+];
+
+/** Returns the lines that name a URL to firmware that can load it, with further conditions. */
+function urlLines({ scheme, url }: BootUrl, tags = ''): string[] {
+  return [
+    `dhcp-boot=${tags}tag:ipxe,${url}`,
+    ...(scheme === 'tftp' ? [] : [`dhcp-boot=${tags}tag:efi-http,tag:!ipxe,${url}`]),
+  ];
+}
+
+/**
+ * Returns the lines for the boot of single machines; of all lines that apply, dnsmasq takes the last one. The tag
+ * cannot be on a reservation, because dnsmasq 2.90 crashes on SIGHUP then.
+ */
+export function machineBootLines(
+  machines: readonly MachineBoot[],
+  { boot }: Pick<NetworkConfig, 'boot'>,
+): string[] {
+  if (machines.length === 0) return [];
+  const isMatched = boot?.kind === 'url';
+  const needsHttp =
+    machines.some(each => each.boot.scheme !== 'tftp') && !(isMatched && boot.scheme !== 'tftp');
+  return [
+    ...(isMatched ? [] : ipxeMatch),
+    ...(needsHttp ? httpMatch : []),
+    ...machines.flatMap(({ macs, hostname, boot: own }) => [
+      ...macs.map(mac => `dhcp-mac=set:boot-${hostname},${mac}`),
+      ...urlLines(own, `tag:boot-${hostname},`),
+    ]),
+  ];
+}
 
 /** Returns the lines for network boot. */
 export function bootLines({ boot, tftp }: NetworkConfig): string[] {
   const served = tftp === null ? [] : ['enable-tftp', 'tftp-no-fail', `tftp-root=${tftp}`];
   if (boot === null) return served;
   if (boot.kind === 'file') return [...served, `dhcp-boot=${boot.file}`];
-  const matches = (tag: string, architectures: readonly number[]) =>
-    architectures.map(each => `dhcp-match=set:${tag},option:client-arch,${each}`);
   return [
     ...served,
-    '# iPXE says so by option 175.',
-    'dhcp-match=set:ipxe,175',
-    `dhcp-boot=tag:ipxe,${boot.url}`,
-    ...(boot.scheme === 'tftp'
-      ? []
-      : [
-          ...matches('efi-http', httpArchitectures),
-          'dhcp-option-force=tag:efi-http,option:vendor-class,HTTPClient',
-          `dhcp-boot=tag:efi-http,tag:!ipxe,${boot.url}`,
-        ]),
+    ...ipxeMatch,
+    ...(boot.scheme === 'tftp' ? [] : httpMatch),
+    ...urlLines(boot),
     ...(tftp === null
       ? []
       : loaders.flatMap(({ tag, architectures, file }) => [

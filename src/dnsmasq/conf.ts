@@ -2,13 +2,14 @@
 import { broadcastOf, formatIp, formatPrefix, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { bootLines, optionLine } from './boot-lines.ts';
+import { machinesHeader } from './machine-lines.ts';
 import type { NamedAddress } from './names.ts';
 import { dnsmasqPaths } from './paths.ts';
 
 /** The input of the file besides the configuration. */
 export interface DnsmasqHost {
-  /** Lines as `wildcardLines` returns them. */
-  readonly wildcards: readonly string[];
+  /** Lines about single machines, as `wildcardLines` and `machineBootLines` return them. */
+  readonly machineLines: readonly string[];
   /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
   /**
@@ -16,9 +17,6 @@ export interface DnsmasqHost {
    */
   readonly extras: { readonly directory: string; readonly digest: string } | null;
 }
-
-/** The comment above the lines of wildcards, which end with an empty line or the file. */
-const wildcardsHeader = '# Aliases of machines that stand for all names below them.';
 
 const header = '# Written by virlan: changes here are lost. Options of your own go into';
 
@@ -82,7 +80,7 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     // Without strict-order, a server that does not answer costs no time: the others are asked as well.
     ...(network.mode === 'isolated' ? ['no-resolv'] : []),
     ...(dns === 'host' ? [] : ['no-resolv', ...dns.map(server => `server=${formatIp(server)}`)]),
-    ...(host.wildcards.length === 0 ? [] : ['', wildcardsHeader, ...host.wildcards]),
+    ...(host.machineLines.length === 0 ? [] : ['', machinesHeader, ...host.machineLines]),
     ...(host.extras === null
       ? []
       : ['', `# Their content: ${host.extras.digest}`, `conf-dir=${host.extras.directory},*.conf`]),
@@ -97,16 +95,5 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
 export function wildcardLines(wildcards: readonly NamedAddress[], domain: string): string[] {
   return wildcards.flatMap(({ ip, names }) =>
     names.flatMap(name => [`address=/${name}.${domain}/${formatIp(ip)}`, `local=/${name}.${domain}/`]),
-  );
-}
-
-/** Returns those lines of a configuration. */
-export function readWildcardLines(conf: string): string[] {
-  const [, below = ''] = conf.split(`${wildcardsHeader}\n`);
-  return (
-    below
-      .split('\n\n', 1)[0]
-      ?.split('\n')
-      .filter(line => line !== '') ?? []
   );
 }

@@ -3,6 +3,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
 import {
   type HandLine,
   type Hostsfile,
@@ -150,6 +151,13 @@ export function wildcardsOf(network: ReservedNetwork, ledger: Ledger, hostsfile:
     const { ip, hostname } = reservation;
     return { ip, names: wildcards.map(alias => wildcardName(alias, hostname)) };
   });
+}
+
+/** Returns the machines whose network boot differs from that of their network. */
+export function bootsOf(network: Pick<ReservedNetwork, 'name'>, ledger: Ledger): MachineBoot[] {
+  return entriesOf(network, ledger).flatMap(({ macs, hostname, boot }) =>
+    boot === null ? [] : { macs, hostname, boot },
+  );
 }
 
 /** The name of the host on each network. No machine gets it: names/label.ts. */

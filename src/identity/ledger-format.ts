@@ -15,6 +15,8 @@
 import * as v from 'valibot';
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import { parseBootUrl } from '../config/boot.ts';
+import type { BootUrl } from '../config/config.ts';
 import { isAlias } from '../names/alias.ts';
 import { uuidForm } from '../names/uuid.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
@@ -58,6 +60,8 @@ export interface LedgerEntry {
   /** Further names of the machine: names/alias.ts. Only NIC 0 has any. */
   readonly aliases: readonly string[];
   readonly refusedAliases: readonly RefusedAlias[];
+  /** The URL that it loads when it boots from the network; null where that of its network counts. */
+  readonly boot: BootUrl | null;
   /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;
 }
@@ -153,7 +157,7 @@ const problemSchema = v.union([
   v.object({ kind: v.literal('hostname-taken'), label: v.string() }),
   v.object({ kind: v.literal('pool-exhausted'), held: v.optional(heldSchema, {}) }),
   v.object({ kind: v.literal('too-many-nics'), nics: v.number(), limit: v.number() }),
-  v.object({ kind: v.literal('metadata-invalid'), attribute: v.picklist(['mac', 'ip', 'hostname']) }),
+  v.object({ kind: v.literal('metadata-invalid'), attribute: v.picklist(['mac', 'ip', 'hostname', 'boot']) }),
 ]);
 const legacyProblem = v.pipe(
   v.string(),
@@ -167,6 +171,12 @@ const refusedAliasSchema = v.union([
   }),
   v.object({ alias: v.string(), reason: v.literal('taken'), holder: holderSchema }),
 ]);
+
+/** The entry has the URL alone. What this version would not accept counts as none. */
+const bootSchema = v.pipe(
+  v.string(),
+  v.transform(text => parseBootUrl(text) || null),
+);
 
 const entrySchema = v.object({
   network: v.string(),
@@ -188,6 +198,7 @@ const entrySchema = v.object({
   ),
   // Like problems, they are found again at the machine's next start.
   refusedAliases: v.optional(v.fallback(v.array(refusedAliasSchema), []), []),
+  boot: v.optional(bootSchema, ''),
   firstSeen: timeSchema,
   lastSeen: timeSchema,
   booted: v.boolean(),
@@ -226,6 +237,7 @@ export function entryFields({ entry, fields }: StoredEntry): Fields {
     hostname,
     aliases: ifAny(entry.aliases),
     refusedAliases: ifAny(entry.refusedAliases),
+    boot: entry.boot?.url,
     firstSeen: isoSeconds(entry.firstSeen),
     lastSeen: isoSeconds(entry.lastSeen),
     booted,

@@ -1,8 +1,10 @@
 // A libvirt domain from the view of one network, and its wishes, an element of its metadata:
 //   <virlan:machine xmlns:virlan="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname="web"
-//     aliases="api www *.apps"/>
+//     aliases="api www *.apps" boot="http://192.168.100.1:8080/web.ipxe"/>
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import { parseBootUrl } from '../config/boot.ts';
+import type { BootUrl } from '../config/config.ts';
 import type { Domain, Nic } from '../libvirt/domain-xml.ts';
 import { splitAliases } from '../names/alias.ts';
 import { isLabel } from '../names/label.ts';
@@ -32,10 +34,19 @@ export interface Wishes {
   readonly hostname: string | null;
   /** Holds the text that the owner wrote, which is hostile: see `parseAlias`. */
   readonly aliases: readonly string[];
+  /** The URL that it loads when it boots from the network. */
+  readonly boot: BootUrl | null;
   readonly problems: readonly ReservationProblem[];
 }
 
-export const noWishes: Wishes = { keepsMac: false, ip: null, hostname: null, aliases: [], problems: [] };
+export const noWishes: Wishes = {
+  keepsMac: false,
+  ip: null,
+  hostname: null,
+  aliases: [],
+  boot: null,
+  problems: [],
+};
 
 /**
  * Returns a domain with its NICs on a network: on its bridge, or on a libvirt network that passes through to
@@ -78,6 +89,7 @@ function readWishes(attributes: ReadonlyMap<string, string>): Wishes {
     ip: read('ip', parseIpv4),
     hostname: read('hostname', text => (isLabel(text) ? text : null)),
     aliases: splitAliases(attributes.get('aliases') ?? ''),
+    boot: read('boot', text => parseBootUrl(text) || null),
     problems,
   };
 }

@@ -11,6 +11,7 @@ const wishRemedies: Readonly<Record<WishAttribute, string>> = {
   mac: 'only mac="keep" is valid',
   ip: 'write an address',
   hostname: 'write a host name of a-z, 0-9 and "-"',
+  boot: 'write a URL such as http://192.168.100.1/web.ipxe',
 };
 
 /** Returns one line: what is wrong and what to do. Names in it are printable ASCII. */

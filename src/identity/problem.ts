@@ -3,7 +3,7 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
 /** An attribute of `<virlan:machine …/>` that has a value. */
-export type WishAttribute = 'mac' | 'ip' | 'hostname';
+export type WishAttribute = 'mac' | 'ip' | 'hostname' | 'boot';
 
 /** The holder of a MAC or an address: another NIC of the same machine, or a machine by its (hostile) name. */
 export type Holder = { readonly kind: 'own-nic' } | { readonly kind: 'machine'; readonly machine: string };

@@ -1,13 +1,14 @@
 // The files that dnsmasq reads again on SIGHUP: a network's hostsfile and its file of names.
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
 import { formatHostsfile, type Hostsfile, parseHostsfile } from '../dnsmasq/hostsfile.ts';
 import { formatNames, type NamedAddress, parseNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { VirlanError } from '../errors.ts';
 import { namedByLibvirt } from '../libvirt/definitions.ts';
 import { cached, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
-import { type ReservedNetwork, wantedNames, wantedReservations, wildcardsOf } from './decision.ts';
+import { bootsOf, type ReservedNetwork, wantedNames, wantedReservations, wildcardsOf } from './decision.ts';
 import { readLedger } from './ledger-files.ts';
 
 const readHostsfileOf = cached(path => {
@@ -45,6 +46,8 @@ export interface Published {
 export interface Wanted extends Published {
   /** Names that stand for all names below them: they are in dnsmasq's configuration. */
   readonly wildcards: readonly NamedAddress[];
+  /** The boots of single machines: they are there, too. */
+  readonly boots: readonly MachineBoot[];
 }
 
 /** Returns what the files should have. Throws as the readers of their sources. */
@@ -54,6 +57,7 @@ export function readWanted(network: ReservedNetwork): Wanted {
     reservations: wantedReservations(network, ledger, hostsfile),
     names: wantedNames(network, ledger, hostsfile, namedByLibvirt(network)),
     wildcards: wildcardsOf(network, ledger, hostsfile),
+    boots: bootsOf(network, ledger),
   };
 }
 

@@ -173,6 +173,7 @@ function resolveNic(
     hostname: hostname.hostname,
     aliases,
     refusedAliases: refused,
+    boot: chooseBoot(nic, context),
     ...seenAt(found, context.now),
     booted: moment === 'booting' || (found?.booted ?? false),
     retired: null,
@@ -186,6 +187,11 @@ function resolveNic(
     events: eventsOf(found, entry),
     why: [...claim.why, hostname.why, address.why],
   };
+}
+
+/** virlan.ini is the administrator's, and comes first. */
+function chooseBoot({ key, wishes }: Nic, { network }: ReserveContext): LedgerEntry['boot'] {
+  return network.machines.find(({ name }) => name === key.machine)?.boot ?? wishes.boot;
 }
 
 function withoutAddress({ mac, uuid }: Nic, owner: LedgerEntry) {
@@ -241,7 +247,7 @@ function eventsOf(found: LedgerEntry | null, entry: LedgerEntry): ReserveEvent[]
     found.ip !== entry.ip ||
     found.macs[0] !== entry.macs[0] ||
     found.name !== entry.name ||
-    !isDeepStrictEqual(found.aliases, entry.aliases)
+    !isDeepStrictEqual([found.aliases, found.boot], [entry.aliases, entry.boot])
   ) {
     events.push({ kind: 'changed', entry });
   }

@@ -51,7 +51,11 @@ export function hostReference(): Key[] {
 
 /** Returns the keys of a `[machine.NAME]` section. */
 export function machineReference(): Key[] {
-  const web = { aliases: 'api, www, *.apps', forward: 'tcp/8443:443, udp/30000-30010' };
+  const web = {
+    boot: 'http://boot.example/web.ipxe',
+    aliases: 'api, www, *.apps',
+    forward: 'tcp/8443:443, udp/30000-30010',
+  };
   return Object.entries(machineKeys).map(([name, explanation]) => {
     const key = name as keyof typeof machineKeys;
     return reference(key, explanation, machineSection.entries[key].wrapped, web[key], 'nothing');

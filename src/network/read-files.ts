@@ -1,6 +1,8 @@
 // Reads from files what is desired of a network, and what exists of it.
 import type { NetworkConfig } from '../config/config.ts';
-import { type DnsmasqHost, readWildcardLines, wildcardLines } from '../dnsmasq/conf.ts';
+import { machineBootLines } from '../dnsmasq/boot-lines.ts';
+import { type DnsmasqHost, wildcardLines } from '../dnsmasq/conf.ts';
+import { readMachineLines } from '../dnsmasq/machine-lines.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
@@ -109,7 +111,7 @@ function readReservations(
 }
 
 function gatherFacts(
-  { name, bridge, domain }: NetworkConfig,
+  network: NetworkConfig,
   {
     claims,
     ...known
@@ -118,6 +120,7 @@ function gatherFacts(
     readonly claims: readonly Claim[] | null;
   },
 ): HostFacts {
+  const { name, bridge, domain } = network;
   const running = runningDomains();
   // At boot no machine runs, and reading the XML of libvirt's networks takes 5 ms.
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
@@ -145,10 +148,13 @@ function gatherFacts(
     ),
     routesLoopback: system.readFile(sysctlPath(linkSysctl('ipv4', bridge, 'route_localnet')))?.trim() === '1',
     user: dnsmasqUser(),
-    wildcards:
+    machineLines:
       known.wanted === null
-        ? readWildcardLines(readConf(bridge) ?? '')
-        : wildcardLines(known.wanted.wildcards, domain),
+        ? readMachineLines(readConf(bridge) ?? '')
+        : [
+            ...wildcardLines(known.wanted.wildcards, domain),
+            ...machineBootLines(known.wanted.boots, network),
+          ],
     extras: readExtras(name),
   };
 }

@@ -5,6 +5,7 @@ import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import { asksForForwards } from '../forwards/asks.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
+import type { ReserveEvent } from '../identity/reserve.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
@@ -53,9 +54,18 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
   }
   const { events: reserved, told } = await reserveMachine(network, machine, 'booting');
   events.push(...reserved.map(event => ({ kind: 'reservation', event }) as const));
+  if (reserved.some(isPerhapsInConfiguration)) {
+    // Loaded when needed: hardly any machine has lines there.
+    const { serveInConfiguration } = await import('./serve-in-configuration.ts');
+    events.push(...(await serveInConfiguration(network, reserved, networkLockTimeoutSeconds)));
+  }
   const { name, uuid } = machine;
   if (!told) events.push({ kind: 'dnsmasq-missing', network: network.name, machine: { name, uuid } });
   return events;
+}
+
+function isPerhapsInConfiguration({ kind, entry }: ReserveEvent): boolean {
+  return kind === 'changed' || entry.boot !== null || entry.aliases.length > 0;
 }
 
 async function openForwards(network: NetworkConfig, domain: Domain): Promise<readonly Event[]> {

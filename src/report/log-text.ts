@@ -29,9 +29,12 @@ export function withCode(code: string, { level, message, fields }: LogLine): Log
 
 /** Returns the line of an event of the kind `reservation`. */
 export function reservationLine(event: ReserveEvent): LogLine {
-  const { network, name, uuid, nic, macs, ip, hostname, aliases } = event.entry;
+  const { network, name, uuid, nic, macs, ip, hostname, aliases, boot } = event.entry;
   const address = ip === null ? null : formatIp(ip);
-  const fields = { network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname, aliases };
+  const fields = {
+    ...{ network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname, aliases },
+    boot: boot?.url,
+  };
   switch (event.kind) {
     case 'reserved':
       return info('address reserved', fields);

@@ -10,7 +10,6 @@ import { askDns } from '../dnsmasq/ask.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
-import { isWildcard } from '../names/alias.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import { guardMachine, releaseMachine } from '../operations/guard-machine.ts';
@@ -18,6 +17,7 @@ import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { plugNic, unplugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { publishNetwork } from '../operations/publish.ts';
+import { isInConfiguration } from '../operations/serve-in-configuration.ts';
 import { preventDefault, startDaemon } from '../operations/start-daemon.ts';
 import { endForwards, syncForwards } from '../operations/sync-forwards.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
@@ -180,10 +180,19 @@ export class Watcher {
         if (network !== undefined) this.#probes.request(network);
       }
       this.#feed.changed();
-      if (isAboutWildcards(event)) this.#rescan.request();
+      if (this.#isAboutConfiguration(event)) this.#rescan.request();
       // A scan tries again what a hook could not, as often as that takes.
       if (event.kind === 'network-failed' || event.kind === 'step-failed') this.#rescan.request();
     }
+  }
+
+  /** Returns whether an event may change dnsmasq's configuration: a scan restarts dnsmasq if it did. */
+  #isAboutConfiguration(event: Event): boolean {
+    if (event.kind === 'reservation-retired') return true;
+    if (event.kind !== 'reservation') return false;
+    const name = event.event.entry.network;
+    const network = this.#configuration.networks.find(each => each.name === name);
+    return network !== undefined && isInConfiguration(network.bridge, event.event);
   }
 
   #rehearse(): void {
@@ -323,16 +332,6 @@ export class Watcher {
       lastProbe: network => this.#probes.last(network),
     });
   }
-}
-
-/**
- * Returns whether an event may be about a wildcard alias, which is in dnsmasq's configuration: a scan restarts
- * dnsmasq if it changed, so that no machine waits for that.
- */
-function isAboutWildcards(event: Event): boolean {
-  if (event.kind === 'reservation-retired') return true;
-  if (event.kind !== 'reservation') return false;
-  return event.event.kind === 'changed' || event.event.entry.aliases.some(isWildcard);
 }
 
 /** How much the watcher is preferred to other processes; install/systemd has the same for the service. */

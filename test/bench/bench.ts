@@ -195,6 +195,7 @@ function numberedEntry(number: number, retired: Date | null): LedgerEntry {
     ip: ipv4After(first, number),
     hostname: `machine-${number}`,
     aliases: [],
+    boot: null,
     refusedAliases: [],
     firstSeen: now,
     lastSeen: now,

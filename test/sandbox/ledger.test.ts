@@ -41,6 +41,7 @@ function entry(number: number, changes: Partial<LedgerEntry> = {}): LedgerEntry 
     ip: ipv4After(first, number),
     hostname: `vm-${number}`,
     aliases: [],
+    boot: null,
     refusedAliases: [],
     firstSeen: now,
     lastSeen: now,

@@ -112,6 +112,34 @@ netboot('iPXE boots a script by HTTP: two machines, two scripts, chosen by their
   for (const name of ['web', 'db']) await virsh('destroy', name);
 });
 
+netboot(
+  'a machine boots from a URL of its own, and others do not; dnsmasq survives signals meanwhile',
+  async () => {
+    asked.length = 0;
+    await establish('boot = http://192.168.100.1:8080/none.ipxe', '[machine.db]', `boot = ${served}/db.ipxe`);
+    const metadata = `<virlan:machine xmlns:virlan="urn:virlan:machine:1" boot="${served}/web.ipxe"/>`;
+    const nics = [{ type: 'bridge' as const, source: 'k8s-br0' }];
+    await define(domainXml({ name: 'web', nics, metadata, uuid: (await virsh('domuuid', 'web')).trim() }));
+    for (const name of ['web', 'db']) await virsh('start', name);
+    const ran = ['/ran-script-of-web', '/ran-script-of-db'];
+    await until(() => ran.every(path => asked.includes(path)), 60);
+    const pid = readFileSync('/run/dnsmasq/k8s-br0.pid', 'utf8');
+    // A new reservation sends dnsmasq a signal, while both machines hold leases.
+    await define(domainXml({ name: 'other', nics }));
+    await virsh('start', 'other');
+    await until(() => asked.includes('/none.ipxe'), 60);
+    assert.equal(readFileSync('/run/dnsmasq/k8s-br0.pid', 'utf8'), pid);
+    assert.equal(asked.filter(path => path === '/none.ipxe').length, 1);
+
+    // Without its URL it is as the others.
+    for (const name of ['web', 'db', 'other']) await virsh('destroy', name);
+    await define(domainXml({ name: 'web', nics, uuid: (await virsh('domuuid', 'web')).trim() }));
+    await virsh('start', 'web');
+    await until(() => asked.filter(path => path === '/none.ipxe').length === 2, 60);
+    await virsh('destroy', 'web');
+  },
+);
+
 netboot('iPXE boots a script by TFTP', async () => {
   asked.length = 0;
   writeFileSync('/srv/virlan-tftp/boot.ipxe', `#!ipxe\nimgfetch ${served}/ran-script-of-tftp\n`);

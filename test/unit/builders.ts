@@ -59,6 +59,7 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     ip: ip('192.168.100.7'),
     hostname: 'web',
     aliases: [],
+    boot: null,
     refusedAliases: [],
     firstSeen: aDate,
     lastSeen: aDate,

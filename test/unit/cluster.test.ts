@@ -120,7 +120,7 @@ const facts: HostFacts = {
   underlayMtu: 1500,
   taps: [{ name: 'vnet0', up: true, mtu: null, isolated: false, hairpin: 'leave' }],
   wanted: null,
-  wildcards: [],
+  machineLines: [],
   translations: [],
   routesLoopback: false,
   user: 'dnsmasq',

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp, formatPrefix } from '../../src/address/ip.ts';
+import { parseBootUrl } from '../../src/config/boot.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
 import { type Forward, formatForward, parseForward } from '../../src/config/forward.ts';
 import { InvalidConfig, loadConfig } from '../../src/config/load.ts';
@@ -61,6 +62,7 @@ const web = {
   name: 'web',
   aliases: ['api', 'www', '*.apps'],
   forwards: [forward('tcp/8443:443'), forward('udp/30000-30010')],
+  boot: parseBootUrl('http://boot.example/web.ipxe') || null,
 };
 
 function forward(text: string): Forward {

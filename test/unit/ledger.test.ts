@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { Ipv4 } from '../../src/address/ip.ts';
+import { parseBootUrl } from '../../src/config/boot.ts';
 import type { RefusedAlias } from '../../src/identity/alias-refusal.ts';
 import { type IndexKey, keysOf, Ledger, type LedgerSource } from '../../src/identity/ledger.ts';
 import {
@@ -130,6 +131,9 @@ const anyProblem: fc.Arbitrary<ReservationProblem> = fc
 
 const anyDate = fc.nat(2 ** 31).map(seconds => new Date(seconds * 1000));
 
+const bootUrl = parseBootUrl('http://10.0.0.1:8080/$%7b.ipxe') || null;
+assert(bootUrl !== null);
+
 const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
   {
     network: fc.constantFrom('k8s-br0', 'lab'),
@@ -144,6 +148,7 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
       { alias: '\u0000*', reason: 'invalid' },
       { alias: 'db', reason: 'taken', holder: { kind: 'machine', machine: 'a\nb' } },
     ]),
+    boot: fc.constantFrom(null, bootUrl),
     firstSeen: anyDate,
     lastSeen: anyDate,
     macOrigin: fc.constantFrom('own' as const, 'given' as const, 'due' as const),

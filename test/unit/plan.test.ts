@@ -56,8 +56,8 @@ const facts: HostFacts = {
   defaultLinks: [],
   underlayMtu: null,
   taps: [tapOf('vnet0')],
-  wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [] },
-  wildcards: [],
+  wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [], boots: [] },
+  machineLines: [],
   translations: [],
   routesLoopback: false,
   user: 'dnsmasq',
@@ -119,6 +119,7 @@ const anyDesired: fc.Arbitrary<DesiredNetwork> = fc
         reservations: fc.subarray(['a # virlan', 'b # virlan']),
         names: fc.subarray(['a', 'b']),
         wildcards: fc.constant([]),
+        boots: fc.constant([]),
       }),
     ),
   })

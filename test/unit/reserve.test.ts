@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp, type Ipv4, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
+import { parseBootUrl } from '../../src/config/boot.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import {
   type Hostsfile,
@@ -586,8 +587,11 @@ reservations('wishes are parsed from the definition', () => {
     ip: ip('10.0.0.7'),
     hostname: 'web',
     aliases: [],
+    boot: null,
     problems: [],
   });
+  const url = 'http://10.0.0.1:8080/web.ipxe';
+  assert.deepEqual(wishesOf({ boot: url }).boot, parseBootUrl(url));
   assert.deepEqual(wishesOf({ aliases: ' api,www\n*.apps ' }).aliases, ['api', 'www', '*.apps']);
   assert.deepEqual(wishesOf({ other: 'x' }), noWishes);
   for (const [key, value] of [
@@ -597,12 +601,35 @@ reservations('wishes are parsed from the definition', () => {
     ['hostname', 'a.b'],
     ['hostname', '24h'],
     ['hostname', 'Web'],
+    ['boot', 'web.ipxe'],
+    ['boot', 'http://10.0.0.1/x,tag:y'],
+    ['boot', 'http://10.0.0.1/x\ndhcp-script=/x'],
+    ['boot', ''],
   ] as const) {
     const { problems, ...wishes } = wishesOf({ [key]: value });
-    assert.deepEqual(wishes, { keepsMac: false, ip: null, hostname: null, aliases: [] });
+    assert.deepEqual(wishes, { keepsMac: false, ip: null, hostname: null, aliases: [], boot: null });
     assert.deepEqual(problems, [{ kind: 'metadata-invalid', attribute: key }]);
   }
 });
+
+reservations(
+  'the boot of virlan.ini comes before that of the metadata; a change of it is one of the entry',
+  () => {
+    const url = (name: string) => parseBootUrl(`http://10.0.0.1/${name}.ipxe`) || assert.fail(name);
+    const asking = { name: 'web', uuid: uuid(1), macs: [mac(1)], wishes: { ...noWishes, boot: url('own') } };
+    const host = new Host();
+    assert.deepEqual(host.define(asking, 'booting').entries[0]?.boot, url('own'));
+    const configured = new Host(['[machine.web]', `boot = ${url('ini').url}`]);
+    configured.define({ ...asking, wishes: noWishes }, 'booting');
+    assert.deepEqual(configured.define(asking, 'booting').entries[0]?.boot, url('ini'));
+    const { entries, events } = host.define({ ...asking, wishes: noWishes }, 'booting');
+    assert.equal(entries[0]?.boot, null);
+    assert.deepEqual(
+      events.map(({ kind }) => kind),
+      ['changed'],
+    );
+  },
+);
 
 reservations('the NICs of a network are on its bridge or on its libvirt network', () => {
   const nic = (number: number, bridge: string | null, on: string | null) => ({
