@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 npx --no-install tsc --project .
 npx --no-install biome check --error-on-warnings .
 shellcheck -x hooks/* install/*.sh install/setup install/virlan.in install/package/*.sh install/package/runtime/fetch.sh install/package/p* \
-  contrib/examples/*/*.sh contrib/completions/virlan.bash contrib/githooks/* test/*.sh test/*/*.sh .ci/run
+  contrib/ansible/virlan-inventory contrib/examples/*/*.sh contrib/completions/virlan.bash contrib/githooks/* test/*.sh test/*/*.sh .ci/run
 mandoc -Tlint -Wall install/man/*
 secilc --disable-neverallow --output=/dev/null --filecontext=/dev/null contrib/selinux/test-base.cil contrib/selinux/virlan.cil

@@ -38,17 +38,19 @@ _virlan() {
     --config) _virlan_files; return ;;
     --network) _virlan_networks; return ;;
     --nic) :; return ;;
+    --output) _virlan_files; return ;;
+    --host) _virlan_machines; return ;;
   esac
   for ((index = 1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
-      --config | --network | --nic) ((index++)) ;;
+      --config | --network | --nic | --output | --host) ((index++)) ;;
       -*) ;;
       *) if [[ -z $command ]]; then command=${COMP_WORDS[index]}; else ((operands++)); fi ;;
     esac
   done
   case $command:$cur in
     :-*) _virlan_words --config --json --help --version ;;
-    :*) _virlan_words up down plan status doctor watch mac ip forward adopt forget ;;
+    :*) _virlan_words up down plan status doctor inventory metrics watch mac ip forward adopt forget ;;
     up:-*) _virlan_words --config --json --help ;;
     up:*) _virlan_networks ;;
     down:-*) _virlan_words --restore-default --config --json --help ;;
@@ -58,6 +60,8 @@ _virlan() {
     status:-*) _virlan_words --config --json --help ;;
     doctor:-*) _virlan_words --fix --follow --verbose --config --json --help ;;
     doctor:*) ((operands < 1)) && _virlan_machines ;;
+    inventory:-*) _virlan_words --list --host --config --json --help ;;
+    metrics:-*) _virlan_words --output --config --json --help ;;
     watch:-*) _virlan_words --config --json --help ;;
     mac:-*) _virlan_words --network --nic --verbose --config --json --help ;;
     mac:*) ((operands < 1)) && _virlan_machines ;;

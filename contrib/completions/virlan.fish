@@ -14,7 +14,7 @@ end
 function __virlan_on
     set -l words (commandline -opc)[2..]
     while set -q words[1]; and string match --quiet -- "-*" $words[1]
-        contains -- $words[1] --config --network --nic; and set -e words[1]
+        contains -- $words[1] --config --network --nic --output --host; and set -e words[1]
         set -e words[1]
     end
     test "$words[1]" = "$argv[1]"
@@ -30,6 +30,8 @@ complete -c virlan -n __virlan_on -a down -d 'take networks down and restore wha
 complete -c virlan -n __virlan_on -a plan -d 'show what "virlan up" would change; changes nothing'
 complete -c virlan -n __virlan_on -a status -d 'show networks, machines, addresses, leases and problems'
 complete -c virlan -n __virlan_on -a doctor -d 'find out why a machine has no address or no internet'
+complete -c virlan -n __virlan_on -a inventory -d 'print the machines as a dynamic inventory of Ansible'
+complete -c virlan -n __virlan_on -a metrics -d 'print metrics for Prometheus'
 complete -c virlan -n __virlan_on -a watch -d 'follow libvirt and repair the networks, in the foreground'
 complete -c virlan -n __virlan_on -a mac -d 'print the MAC that the machine has or would get'
 complete -c virlan -n __virlan_on -a ip -d 'print the address that the machine has or would get'
@@ -44,6 +46,9 @@ complete -c virlan -n '__virlan_on doctor' -l fix -d 'repair what virlan can rep
 complete -c virlan -n '__virlan_on doctor' -l follow -d 'with --json: a line for the checks of each subject as they are made, then the result'
 complete -c virlan -n '__virlan_on doctor' -l verbose -d 'show the checks or reasons behind the result'
 complete -c virlan -n '__virlan_on doctor' -a '(__virlan_machines)'
+complete -c virlan -n '__virlan_on inventory' -l list -d 'all machines, which is the default: Ansible calls it so'
+complete -c virlan -n '__virlan_on inventory' -l host -x -a '(__virlan_machines)' -d 'only the variables of this machine'
+complete -c virlan -n '__virlan_on metrics' -l output -r -F -d 'write to this file, which is replaced as a whole'
 complete -c virlan -n '__virlan_on mac' -l network -x -a '(__virlan_networks)' -d 'network (default: the first in virlan.ini)'
 complete -c virlan -n '__virlan_on mac' -l nic -x -a '' -d 'NIC of the machine on that network (default: 0, the first)'
 complete -c virlan -n '__virlan_on mac' -l verbose -d 'show the checks or reasons behind the result'

@@ -120,7 +120,9 @@ function readValue({ flag, value }: Option, given: Given): Values[OptionName] {
       return given === true;
     case 'file':
       return typeof given === 'string' ? given : value.default;
+    case 'output':
     case 'network':
+    case 'machine':
       return typeof given === 'string' ? given : null;
     case 'index':
       return typeof given === 'string' ? readIndex(flag, given) : value.default;

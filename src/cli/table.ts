@@ -26,12 +26,24 @@ interface IndexValue {
   readonly default: number;
 }
 
+/** An option whose value is the path of a file to write; null if it is not given. */
+interface OutputValue {
+  readonly kind: 'output';
+  readonly placeholder: string;
+}
+
+/** An option whose value is the name of a machine; null if it is not given. */
+interface MachineValue {
+  readonly kind: 'machine';
+  readonly placeholder: string;
+}
+
 export interface Option {
   /** Without the dashes. */
   readonly flag: string;
   /** The one-letter form, without the dash. */
   readonly short: string | null;
-  readonly value: Flag | FileValue | NetworkValue | IndexValue;
+  readonly value: Flag | FileValue | OutputValue | NetworkValue | MachineValue | IndexValue;
   /** Accepted by each command, only by those that list it, or only by `virlan` without a command. */
   readonly scope: 'each-command' | 'some-commands' | 'program';
   /** A few words for help, completions and, as a sentence, the manual page. */
@@ -105,6 +117,27 @@ export const options = {
     scope: 'some-commands',
     help: 'show the checks or reasons behind the result',
   },
+  output: {
+    flag: 'output',
+    short: null,
+    value: { kind: 'output', placeholder: 'FILE' },
+    scope: 'some-commands',
+    help: 'write to this file, which is replaced as a whole',
+  },
+  list: {
+    flag: 'list',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'all machines, which is the default: Ansible calls it so',
+  },
+  host: {
+    flag: 'host',
+    short: null,
+    value: { kind: 'machine', placeholder: 'NAME' },
+    scope: 'some-commands',
+    help: 'only the variables of this machine',
+  },
   help: {
     flag: 'help',
     short: 'h',
@@ -130,7 +163,9 @@ export const optionNames = Object.keys(options) as OptionName[];
 interface ValueTypes {
   readonly flag: boolean;
   readonly file: string;
+  readonly output: string | null;
   readonly network: string | null;
+  readonly machine: string | null;
   readonly index: number;
 }
 
@@ -228,6 +263,30 @@ const rows = [
       ['virlan doctor', 'check this host and its networks'],
       ['virlan doctor web', 'and the path of the packets of the machine web'],
       ['virlan doctor web --fix', 'repair what virlan can repair, and check again'],
+    ],
+  },
+  {
+    name: 'inventory',
+    summary: 'print the machines as a dynamic inventory of Ansible',
+    operands: none,
+    options: ['list', 'host'],
+    details:
+      'Each network, and each state of machines (virlan_running, virlan_shut_off), is a group. The variable ansible_host is the address that is reserved for a machine, whether it runs or not. A machine whose name means something to Ansible is listed under its host name.',
+    examples: [
+      ['virlan inventory --list', 'all machines'],
+      ['virlan inventory --host web', 'the variables of one'],
+    ],
+  },
+  {
+    name: 'metrics',
+    summary: 'print metrics for Prometheus',
+    operands: none,
+    options: ['output'],
+    details:
+      'Prints what the watcher serves with "metrics =" in virlan.ini. Without a watcher it reads the host itself, and counters are 0. With --output it writes a file for the textfile collector of node_exporter; the timer virlan-metrics.timer does that twice a minute.',
+    examples: [
+      ['virlan metrics', 'all metrics, with their help'],
+      ['virlan metrics --output /var/lib/prometheus/node-exporter/virlan.prom', 'for node_exporter'],
     ],
   },
   {

@@ -11,6 +11,8 @@ export const runners = {
   plan: async (values, names) => (await import('./plan.ts')).plan(values, names),
   status: async values => (await import('./status.ts')).status(values),
   doctor: async (values, [name]) => (await import('./doctor.ts')).doctor(values, name ?? null),
+  inventory: async values => (await import('./inventory.ts')).inventory(values),
+  metrics: async values => (await import('./metrics.ts')).metrics(values),
   watch: async values => (await import('./watch.ts')).watch(values),
   mac: async (values, [name = '']) => (await import('./mac.ts')).mac(values, name),
   ip: async (values, [name = '']) => (await import('./ip.ts')).ip(values, name),

@@ -1,46 +1,16 @@
 // `virlan status`: shows networks, machines, addresses, leases and problems.
 import type { Values } from '../cli/table.ts';
-import { type Cell, print, printJson, style, table, warn } from '../cli/terminal.ts';
-import { loadConfig } from '../config/load.ts';
-import { messageOf } from '../errors.ts';
-import { collectStatus } from '../operations/collect-status.ts';
-import { publishNetwork } from '../operations/publish.ts';
+import { type Cell, print, printJson, style, table } from '../cli/terminal.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
-import { paths } from '../system/paths.ts';
 import { forTerminal } from '../text.ts';
+import { currentStatus } from './current-status.ts';
 
 /** Prints the status. Returns the exit code. */
 export async function status(options: Values): Promise<number> {
-  const collected = (await requestStatus(options.config)) ?? (await readStatus(options.config));
+  const collected = await currentStatus(options.config);
   if (options.json) printJson(collected);
   else print(...formatStatus(collected));
   return 0;
-}
-
-/** Returns the watcher's status; null without a watcher, or for a configuration other than the watcher's. */
-async function requestStatus(config: string): Promise<Status | null> {
-  if (config !== paths.config) return null;
-  const { requestWatcher } = await import('../watcher/client.ts');
-  const answer = await requestWatcher('GET', '/status');
-  return answer?.status === 200 ? JSON.parse(answer.body) : null;
-}
-
-/**
- * Reads the status from the host. Publishes the leases to libvirt's tools too: without a watcher nothing else
- * does.
- */
-async function readStatus(config: string): Promise<Status> {
-  const collected = await collectStatus(loadConfig(config));
-  for (const network of collected.networks) publishOrWarn(network);
-  return collected;
-}
-
-function publishOrWarn(network: NetworkStatus): void {
-  try {
-    publishNetwork(network);
-  } catch (error) {
-    warn(messageOf(error));
-  }
 }
 
 function formatStatus({ virlan, watcher, networks, notes }: Status): string[] {

@@ -128,6 +128,14 @@ export interface FixedHost {
 
 export interface Config {
   readonly networks: readonly NetworkConfig[];
+  /** The place where the watcher serves metrics by HTTP; null for none. */
+  readonly metrics: Endpoint | null;
+}
+
+/** An address of the host, and a TCP port. */
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
 }
 
 /** A problem in virlan.ini. */

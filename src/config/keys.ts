@@ -1,5 +1,5 @@
 // The explanation of each key of virlan.ini. Allowed values and defaults are in schema.ts.
-import type { ClusterSection, HostSection, MachineKeys, NetworkSection } from './schema.ts';
+import type { ClusterSection, HostSection, MachineKeys, NetworkSection, WatcherSection } from './schema.ts';
 
 /** The texts about a key, for virlan.ini, its manual page and docs. `code` is between back quotes. */
 export type Explanation<Value> = {
@@ -225,5 +225,12 @@ export const machineKeys: Explanations<MachineKeys> = {
   forward: {
     note: 'ports of the host that lead to the machine',
     text: 'Ports of the host that lead to the machine while it runs: `tcp/8443:443` leads port 8443 of the host to port 443 of the machine, `udp/30000-30010` leads a range to the same ports. With `on ADDRESS` only that address of the host, with `from NETWORK` only clients of that network. The definition of the machine can have the same: see docs/forwards.md.',
+  },
+};
+
+export const watcherKeys: Explanations<WatcherSection> = {
+  metrics: {
+    note: 'where Prometheus finds metrics: 127.0.0.1:9177',
+    text: 'An address of this host and a TCP port, at which the watcher serves `/metrics` for Prometheus, without encryption and for everybody who reaches the port: with an address other than 127.0.0.1 or [::1], let only the Prometheus server in. See docs/monitoring.md.',
   },
 };

@@ -15,6 +15,7 @@ import {
   machineSection,
   type NetworkSection,
   networkSection,
+  watcherSection,
 } from './schema.ts';
 import { formatHeader, maxExcerptLength, readSections, type Section } from './sections.ts';
 
@@ -66,6 +67,8 @@ export function parseConfig(text: string): ConfigResult {
 
   const cluster = sections.find(({ kind }) => kind === 'cluster') ?? null;
   const ends = cluster === null ? null : readSection(cluster, clusterSection, problems);
+  const watcher = sections.find(({ kind }) => kind === 'watcher');
+  const metrics = watcher === undefined ? null : readSection(watcher, watcherSection, problems)?.metrics;
 
   const networks: NetworkSource[] = [];
   for (const section of sections.filter(({ kind }) => kind === 'network')) {
@@ -85,7 +88,7 @@ export function parseConfig(text: string): ConfigResult {
       ),
     );
   if (problems.length > 0) return { ok: false, problems: problems.sort((a, b) => a.line - b.line) };
-  return { ok: true, config: { networks: connectNetworks(networks) } };
+  return { ok: true, config: { networks: connectNetworks(networks), metrics: metrics || null } };
 }
 
 function readSection<TSchema extends v.GenericSchema & { readonly entries: object }>(

@@ -1,11 +1,19 @@
 // The keys of virlan.ini: how each value is read, and its default.
 import * as v from 'valibot';
-import { type Ipv4, type Ipv4Range, parseAddressWithPrefix, parseIpv4 } from '../address/ip.ts';
+import {
+  familyOf,
+  formatIp,
+  type Ipv4,
+  type Ipv4Range,
+  parseAddressWithPrefix,
+  parseIp,
+  parseIpv4,
+} from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
 import { splitAliases } from '../names/alias.ts';
 import { isLinkName } from '../names/link-name.ts';
 import { parseBoot, parseBootUrl, parseDhcpOption, parseDirectory } from './boot.ts';
-import type { PortRange } from './config.ts';
+import type { Endpoint, PortRange } from './config.ts';
 import { type PortSpan, parseForward, parsePortSpan } from './forward.ts';
 
 /**
@@ -215,7 +223,25 @@ export const clusterSection = v.strictObject({
   peers: parsed(parsePeers, 'the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3'),
 });
 
+function parseEndpoint(text: string): Endpoint | '' | null {
+  if (text === '') return text;
+  const [, ipv6 = '', ipv4 = '', port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text) ?? [];
+  const address = parseIp(ipv4 === '' ? ipv6 : ipv4);
+  const number = Number(port);
+  if (address === null || familyOf(address) !== (ipv4 === '' ? 'ipv6' : 'ipv4')) return null;
+  return number >= 1 && number <= 65_535 ? { address: formatIp(address), port: number } : null;
+}
+
+/** The keys of the `[watcher]` section. */
+export const watcherSection = v.strictObject({
+  metrics: v.optional(
+    parsed(parseEndpoint, 'an address of this host and a port, such as 127.0.0.1:9177 or [::1]:9177'),
+    '',
+  ),
+});
+
 export type NetworkSection = v.InferOutput<typeof networkSection>;
 export type HostSection = v.InferOutput<typeof hostSection>;
 export type ClusterSection = v.InferOutput<typeof clusterSection>;
 export type MachineKeys = v.InferOutput<typeof machineSection>;
+export type WatcherSection = v.InferOutput<typeof watcherSection>;

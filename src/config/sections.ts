@@ -15,7 +15,7 @@ export interface Entry {
 export const maxExcerptLength = 60;
 
 export interface Section {
-  readonly kind: 'network' | 'host' | 'machine' | 'cluster';
+  readonly kind: 'network' | 'host' | 'machine' | 'cluster' | 'watcher';
   /** Empty for a section of which there is one. */
   readonly name: string;
   readonly line: number;
@@ -91,7 +91,7 @@ function readHeader(text: string, line: number, earlier: readonly Section[]): He
   const found = readName(header?.trim() ?? '');
   if (found === null) {
     const message =
-      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME, [machine.NAME] or [cluster]';
+      'is not a section header: write [network.NAME] or [host.NAME], with letters, digits, "-" and "_" in NAME, [machine.NAME], [cluster] or [watcher]';
     return { ok: false, problem: { line, what: excerpt(text, maxExcerptLength), message } };
   }
   const { kind, name } = found;
@@ -104,7 +104,7 @@ function readHeader(text: string, line: number, earlier: readonly Section[]): He
 }
 
 function readName(header: string): Pick<Section, 'kind' | 'name'> | null {
-  if (header === 'cluster') return { kind: 'cluster', name: '' };
+  if (header === 'cluster' || header === 'watcher') return { kind: header, name: '' };
   const [, kind, name] =
     /^(network|host|machine)\.([A-Za-z0-9_-]+|(?<=^machine\.)\S(?:.*\S)?)$/.exec(header) ?? [];
   if ((kind !== 'network' && kind !== 'host' && kind !== 'machine') || name === undefined) return null;

@@ -22,7 +22,9 @@ const operandLookups: Record<Command['operands']['kind'], Lookup> = {
 const valueLookups: Record<Option['value']['kind'], Lookup | null> = {
   flag: null,
   file: 'files',
+  output: 'files',
   network: 'networks',
+  machine: 'machines',
   index: 'nothing',
 };
 

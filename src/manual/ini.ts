@@ -1,6 +1,13 @@
 // install/virlan.ini: every key with its default, commented out.
 //   ; mtu = 1500                    ; in bytes
-import { clusterReference, hostReference, type Key, machineReference, networkReference } from './keys.ts';
+import {
+  clusterReference,
+  hostReference,
+  type Key,
+  machineReference,
+  networkReference,
+  watcherReference,
+} from './keys.ts';
 
 /** Returns the file. */
 export function renderIni(): string {
@@ -16,6 +23,8 @@ export function renderIni(): string {
     ...section('machine.web', 'a libvirt machine, by its name', machineReference()),
     '',
     ...section('cluster', 'the hosts of networks with vni', clusterReference()),
+    '',
+    ...section('watcher', 'the watcher', watcherReference()),
     '',
   ].join('\n');
 }

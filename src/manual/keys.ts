@@ -1,9 +1,15 @@
 // The keys of virlan.ini with their texts for the generated files.
 import * as v from 'valibot';
 import { formatIp } from '../address/ip.ts';
-import { clusterKeys, hostKeys, machineKeys, networkKeys } from '../config/keys.ts';
+import { clusterKeys, hostKeys, machineKeys, networkKeys, watcherKeys } from '../config/keys.ts';
 import { parseConfig } from '../config/parse.ts';
-import { clusterSection, hostSection, machineSection, networkSection } from '../config/schema.ts';
+import {
+  clusterSection,
+  hostSection,
+  machineSection,
+  networkSection,
+  watcherSection,
+} from '../config/schema.ts';
 
 /** A key of virlan.ini, explained. */
 export interface Key {
@@ -69,6 +75,12 @@ export function clusterReference(): Key[] {
     const key = name as keyof typeof clusterKeys;
     return reference(key, explanation, clusterSection.entries[key], second[key], null);
   });
+}
+
+/** Returns the keys of the `[watcher]` section. */
+export function watcherReference(): Key[] {
+  const { metrics } = watcherSection.entries;
+  return [reference('metrics', watcherKeys.metrics, metrics.wrapped, '', 'nothing')];
 }
 
 function reference(

@@ -1,5 +1,12 @@
 // install/man/virlan.ini.5: the manual page virlan.ini(5).
-import { clusterReference, hostReference, type Key, machineReference, networkReference } from './keys.ts';
+import {
+  clusterReference,
+  hostReference,
+  type Key,
+  machineReference,
+  networkReference,
+  watcherReference,
+} from './keys.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
 /** Returns the page; the date is its day of change, `2026-11-25`. */
@@ -39,6 +46,9 @@ export function renderManIni(date: string): string {
       'The section `[cluster]` says over which hosts networks with `vni` extend. All keys are required:',
     ),
     ...clusterReference().flatMap(entry),
+    heading('Watcher section'),
+    ...paragraph('The section `[watcher]` has settings of `virlan watch`, the service:'),
+    ...watcherReference().flatMap(entry),
     heading('Examples'),
     ...paragraph('Two networks, and a printer on the first:'),
     ...example([

@@ -1,5 +1,12 @@
 // docs/virlan.ini.md: the reference of virlan.ini.
-import { clusterReference, hostReference, type Key, machineReference, networkReference } from './keys.ts';
+import {
+  clusterReference,
+  hostReference,
+  type Key,
+  machineReference,
+  networkReference,
+  watcherReference,
+} from './keys.ts';
 
 /** Returns the page. */
 export function renderPage(): string {
@@ -33,6 +40,11 @@ export function renderPage(): string {
     'The hosts over which networks with `vni` extend: see [several hosts](cluster.md). All keys are required.',
     '',
     ...clusterReference().flatMap(entry),
+    '## `[watcher]`',
+    '',
+    'Settings of `virlan watch`, the service.',
+    '',
+    ...watcherReference().flatMap(entry),
     '## More',
     '',
     'Options of dnsmasq go into `/etc/virlan/dnsmasq.d/NETWORK/*.conf`. Settings of a single machine go into its',

@@ -3,6 +3,7 @@
 
 import type { Notice } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
+import type { Endpoint } from '../config/config.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
@@ -86,6 +87,12 @@ export interface FailureEvent {
 /** A setting of the kernel that limits inotify for all programs of a user. */
 export type InotifyLimit = 'fs.inotify.max_user_watches' | 'fs.inotify.max_user_instances';
 
+/** The reason why metrics are not served at the endpoint in virlan.ini. */
+export interface MetricsProblem {
+  readonly endpoint: Endpoint;
+  readonly error: Error;
+}
+
 /** The life of the watcher. */
 export type WatcherEvent =
   /** The watcher's socket was removed or replaced, and serves again. */
@@ -102,6 +109,7 @@ export type WatcherEvent =
   | { readonly kind: 'configuration-applied' }
   /** The configuration read before stays in force. */
   | { readonly kind: 'configuration-rejected'; readonly error: Error }
+  | { readonly kind: 'metrics-not-served'; readonly problem: MetricsProblem }
   /** A program that reports changes of the kernel ended or is missing. */
   | { readonly kind: 'monitor-failed'; readonly error: Error }
   | { readonly kind: 'probed'; readonly network: string; readonly result: ProbeResult };

@@ -7,7 +7,7 @@ import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
-import type { Event, FailureEvent, MachineId } from './event.ts';
+import type { Event, FailureEvent, MachineId, MetricsProblem } from './event.ts';
 import { failure, info, type LogLine, reservationLine, warning, withCode } from './log-text.ts';
 import { unitText } from './unit-text.ts';
 import { warningText } from './warning-text.ts';
@@ -113,6 +113,8 @@ function lineOf(event: Event): LogLine {
       return info('configuration read', {});
     case 'configuration-rejected':
       return failure(`${event.error.message}; the configuration read before stays in force`, {});
+    case 'metrics-not-served':
+      return warning(metricsProblemText(event.problem), {});
     case 'monitor-failed':
       return warning(`changes by other programs are noticed late: ${event.error.message}`, {});
     case 'probed':
@@ -168,4 +170,10 @@ function failureLine({ during, error, machine, path }: FailureEvent): LogLine {
 
 function ofNetwork(network: string, message: string): LogLine {
   return failure(`network ${network}: ${message}`, { network });
+}
+
+/** Says where metrics are not served, and why. */
+export function metricsProblemText({ endpoint: { address, port }, error }: MetricsProblem): string {
+  const place = `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return `metrics are not served at ${place}: ${error.message}; it is tried again: see metrics in virlan.ini`;
 }

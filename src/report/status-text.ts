@@ -3,7 +3,7 @@ import type { Fix } from '../diagnosis/finding.ts';
 import { showsMore, virlanRepairs } from '../diagnosis/words/row.ts';
 import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
-import { fightText } from './log-line.ts';
+import { fightText, metricsProblemText } from './log-line.ts';
 import type { Fault, NetworkProblem } from './status.ts';
 import { warningFix, warningText } from './warning-text.ts';
 
@@ -32,6 +32,7 @@ function fixOf(problem: NetworkProblem): Fix | null {
     case 'configuration':
     case 'files-polled':
     case 'libvirt-network':
+    case 'metrics-not-served':
       return null;
   }
 }
@@ -67,6 +68,8 @@ export function networkProblemText(problem: NetworkProblem): string {
       return problem.text;
     case 'files-polled':
       return `inotify is used up: changes of virlan.ini and of dnsmasq's files are noticed after some seconds; raise ${problem.limit}`;
+    case 'metrics-not-served':
+      return metricsProblemText(problem.problem);
     case 'libvirt-network':
       return libvirtNetworkProblemText(problem.problem);
     case 'probe':

@@ -20,7 +20,7 @@ import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import { isoSeconds } from '../text.ts';
-import type { InotifyLimit } from './event.ts';
+import type { InotifyLimit, MetricsProblem } from './event.ts';
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {
@@ -118,6 +118,7 @@ export type NetworkProblem =
   | { readonly kind: 'configuration'; readonly text: string }
   /** inotify is used up: the watcher looks at its files from time to time. */
   | { readonly kind: 'files-polled'; readonly limit: InotifyLimit }
+  | { readonly kind: 'metrics-not-served'; readonly problem: MetricsProblem }
   | { readonly kind: 'libvirt-network'; readonly problem: LibvirtNetworkProblem }
   | { readonly kind: 'probe'; readonly at: string; readonly seen: string };
 

@@ -8,10 +8,24 @@ import { type Answer, type Handler, plainText, type Routes } from './answers.ts'
 
 const jsonLines = 'application/x-ndjson';
 
+/** The hooks that the watcher answers, by libvirt's driver and operation. */
+export const hookNames = [
+  'qemu prepare',
+  'qemu start',
+  'qemu stopped',
+  'qemu release',
+  'network port-created',
+  'network port-deleted',
+  'network updated',
+  'daemon start',
+] as const;
+
+export type HookName = (typeof hookNames)[number];
+
 /** The work of the routes. */
 export interface RouteHandlers {
   /** Starts to measure a hook's time; the returned function stops. */
-  startHookTimer(hook: string): () => void;
+  startHookTimer(hook: HookName): () => void;
   report(events: readonly Event[]): void;
   prepareMachine(xml: string): Promise<HookOutcome>;
   guardMachine(xml: string): Promise<HookOutcome>;
@@ -29,14 +43,24 @@ export interface RouteHandlers {
   status(): Promise<Status>;
   /** Writes the status as a line of JSON, now and after each change, until the output is closed. */
   follow(output: Writable): void;
-  metrics(): Promise<{ type: string; body: string }>;
+  metrics(): Promise<Answer>;
 }
 
 /** Returns the handlers of all routes. */
 export function createRoutes(handlers: RouteHandlers): Routes {
-  const hook = (name: string, work: (xml: string) => Promise<HookOutcome>) => async (body: string) => {
+  const hooks: Readonly<Record<HookName, (xml: string) => Promise<HookOutcome>>> = {
+    'qemu prepare': xml => handlers.prepareMachine(xml),
+    'qemu start': xml => handlers.guardMachine(xml),
+    'qemu stopped': xml => handlers.releaseMachine(xml),
+    'qemu release': xml => handlers.endForwards(xml),
+    'network port-created': xml => handlers.plugNic(xml),
+    'network port-deleted': xml => handlers.unplugNic(xml),
+    'network updated': xml => handlers.updateNetwork(xml),
+    'daemon start': () => handlers.startDaemon(),
+  };
+  const answerHook = (name: HookName) => async (body: string) => {
     const stopTimer = handlers.startHookTimer(name);
-    const outcome = await work(body).catch(
+    const outcome = await hooks[name](body).catch(
       (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
     );
     handlers.report(outcome.events);
@@ -45,14 +69,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
   };
   return new Map<string, Handler>([
     ['GET /ping', async () => text('virlan\n')],
-    ['POST /hook/qemu/prepare', hook('qemu prepare', xml => handlers.prepareMachine(xml))],
-    ['POST /hook/qemu/start', hook('qemu start', xml => handlers.guardMachine(xml))],
-    ['POST /hook/qemu/stopped', hook('qemu stopped', xml => handlers.releaseMachine(xml))],
-    ['POST /hook/qemu/release', hook('qemu release', xml => handlers.endForwards(xml))],
-    ['POST /hook/network/port-created', hook('network port-created', xml => handlers.plugNic(xml))],
-    ['POST /hook/network/port-deleted', hook('network port-deleted', xml => handlers.unplugNic(xml))],
-    ['POST /hook/network/updated', hook('network updated', xml => handlers.updateNetwork(xml))],
-    ['POST /hook/daemon/start', hook('daemon start', () => handlers.startDaemon())],
+    ...hookNames.map(name => [`POST /hook/${name.replace(' ', '/')}`, answerHook(name)] as const),
     [
       'POST /reconcile',
       async name => text((await handlers.reconcileMachine(name)) ? 'done\n' : 'libvirt is not connected\n'),
@@ -63,7 +80,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
       'GET /v1/follow',
       async () => ({ type: jsonLines, writeTo: (output: Writable) => handlers.follow(output) }),
     ],
-    ['GET /metrics', async () => ({ status: 200, ...(await handlers.metrics()) })],
+    ['GET /metrics', () => handlers.metrics()],
   ]);
 }
 

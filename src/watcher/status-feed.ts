@@ -10,6 +10,9 @@ const defaultPauseMs = 250;
 /** The readings take at most a third of the time, because hooks wait meanwhile. */
 const pausePerReading = 2;
 
+/** Longest time for which a status counts as the present one while no event says that it changed. */
+const maxAgeMs = 60_000;
+
 /** A reader of the stream. */
 interface Reader {
   /** The last line that was written; null before the first. */
@@ -27,6 +30,8 @@ export class StatusFeed {
   readonly #read: () => Promise<Status>;
   readonly #round: Coalesced;
   #line: string | null = null;
+  /** The last reading, and when it began; null after a change. */
+  #last: { readonly at: number; readonly status: Promise<Status> } | null = null;
 
   constructor(read: () => Promise<Status>, pauseMs = defaultPauseMs) {
     this.#read = read;
@@ -48,8 +53,22 @@ export class StatusFeed {
     this.changed();
   }
 
+  /** Returns the status: the last that was read, if nothing has changed since. */
+  current(): Promise<Status> {
+    const now = performance.now();
+    if (this.#last !== null && now - this.#last.at < maxAgeMs) return this.#last.status;
+    // Kept from its beginning, so that a change during the reading makes it old.
+    const last = { at: now, status: this.#read() };
+    this.#last = last;
+    last.status.catch(() => {
+      if (this.#last === last) this.#last = null;
+    });
+    return last.status;
+  }
+
   /** Tells that the status may have changed. Without a reader this costs nothing. */
   changed(): void {
+    this.#last = null;
     if (this.#readers.size > 0) void this.#round.request();
   }
 
@@ -65,7 +84,7 @@ export class StatusFeed {
 
   async #readLine(): Promise<string> {
     try {
-      return JSON.stringify(await this.#read());
+      return JSON.stringify(await this.current());
     } catch (error) {
       return JSON.stringify({ error: messageOf(error) });
     }

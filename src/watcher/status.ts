@@ -2,7 +2,7 @@
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
-import type { InotifyLimit } from '../report/event.ts';
+import type { InotifyLimit, MetricsProblem } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { faultOf } from '../report/status-text.ts';
 import type { FailedRepair } from './failed-repairs.ts';
@@ -14,6 +14,8 @@ export interface WatcherState {
   readonly configurationProblem: Error | null;
   /** The limit of inotify that is used up, so that files are polled; null when none is. */
   readonly usedUpInotify: InotifyLimit | null;
+  /** The reason why metrics are not served where virlan.ini wants them; null when they are. */
+  readonly metricsProblem: MetricsProblem | null;
   readonly libvirtProblems: readonly LibvirtNetworkProblem[];
   readonly fights: readonly Fight[];
   /** The repairs that failed when they were last tried. */
@@ -34,6 +36,9 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     ...(watcher.usedUpInotify === null
       ? []
       : [{ kind: 'files-polled', limit: watcher.usedUpInotify } as const]),
+    ...(watcher.metricsProblem === null
+      ? []
+      : [{ kind: 'metrics-not-served', problem: watcher.metricsProblem } as const]),
     ...watcher.libvirtProblems.map(problem => ({ kind: 'libvirt-network', problem }) as const),
     ...watcher.fights.map(fight => ({ kind: 'fight', fight }) as const),
   ];

@@ -31,6 +31,7 @@ import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
 import { Presence } from '../system/presence.ts';
 import { system } from '../system/system.ts';
+import type { Answer } from './answers.ts';
 import { becomeAlive } from './await-alive.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
@@ -38,6 +39,7 @@ import { DnsmasqHealth } from './dnsmasq-health.ts';
 import type { FollowedFiles } from './followed-files.ts';
 import { LibvirtFollower } from './libvirt-follower.ts';
 import { Metrics } from './metrics.ts';
+import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
 import { notifySystemd } from './notify.ts';
 import { Repairs } from './repairs.ts';
@@ -86,16 +88,14 @@ export class Watcher {
     },
   );
   readonly #feed = new StatusFeed(() => this.#status());
+  readonly #metricsServer = new MetricsServer(() => this.#renderMetrics());
 
   /** Throws InvalidConfig. */
   constructor(configPath: string) {
     this.#configuration = new Configuration(configPath);
     this.#libvirt = new LibvirtFollower(this.#configuration, {
       report: events => this.#report(events),
-      connectionChanged: isConnected => {
-        this.#metrics.libvirtConnected.set(isConnected ? 1 : 0);
-        this.#feed.changed();
-      },
+      connectionChanged: () => this.#feed.changed(),
       machinesChanged: () => void this.#reconcile(),
       networksChanged: () => this.#rescan.request(),
       machineChanged: () => {
@@ -129,6 +129,7 @@ export class Watcher {
     };
     this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
+    await this.#serveMetrics();
     for (const network of networks()) this.#probes.request(network);
     this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
@@ -164,6 +165,7 @@ export class Watcher {
     this.#rescan.stop();
     this.#probes.stop();
     server.close();
+    this.#metricsServer.close();
     this.#feed.close();
     await Promise.all([this.#libvirt.close(), ...this.#files.map(watched => watched.close())]);
     this.#report([{ kind: 'watcher-stopped' }]);
@@ -229,6 +231,16 @@ export class Watcher {
     return isRepaired;
   }
 
+  /** Serves metrics where the configuration says. A failure is listed by the status, and tried again. */
+  async #serveMetrics(): Promise<void> {
+    const before = this.#metricsServer.problem;
+    await this.#metricsServer.listen(this.#configuration.current.metrics);
+    const { problem } = this.#metricsServer;
+    if (problem !== null && problem.error.message !== before?.error.message)
+      this.#report([{ kind: 'metrics-not-served', problem }]);
+    this.#feed.changed();
+  }
+
   #checkDnsmasq(): void {
     const isDue = (network: NetworkConfig) =>
       !this.#dnsmasqs.isRunning(network.bridge) && this.#repairs.isDnsmasqDue(network);
@@ -250,6 +262,7 @@ export class Watcher {
         this.#publish(network);
         removeDeadTemporaries(dnsmasqPaths(network.bridge).directory);
       }
+      await this.#serveMetrics();
       for (const directory of [dirname(paths.originalState), paths.run]) removeDeadTemporaries(directory);
       if (await this.#libvirt.reconcileAll()) this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
@@ -288,11 +301,13 @@ export class Watcher {
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),
       follow: output => this.#feed.add(output),
-      metrics: async () => ({
-        type: this.#metrics.contentType,
-        body: await this.#metrics.render(this.#configuration.networks),
-      }),
+      metrics: () => this.#renderMetrics(),
     });
+  }
+
+  async #renderMetrics(): Promise<Answer> {
+    const body = await this.#metrics.render(this.#configuration.networks, await this.#feed.current());
+    return { status: 200, type: this.#metrics.contentType, body };
   }
 
   /**
@@ -325,6 +340,7 @@ export class Watcher {
       pid: process.pid,
       libvirt: this.#libvirt.isConnected ? 'connected' : 'disconnected',
       configurationProblem: this.#configuration.problem,
+      metricsProblem: this.#metricsServer.problem,
       usedUpInotify: this.#files.map(({ usedUp }) => usedUp).find(limit => limit !== null) ?? null,
       libvirtProblems: this.#libvirt.problems,
       fights: [...this.#repairs.fights(), ...this.#libvirt.fights],

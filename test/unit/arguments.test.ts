@@ -18,6 +18,9 @@ const defaults: Values = {
   fix: false,
   follow: false,
   verbose: false,
+  output: null,
+  list: false,
+  host: null,
   help: false,
   version: false,
 };
@@ -119,7 +122,14 @@ commandLine('an option that is not given has its default', () => {
 });
 
 commandLine('each command takes the options in its row and no others', () => {
-  const values = { file: ['/x.ini'], network: ['lab'], index: ['1'], flag: [] };
+  const values = {
+    file: ['/x.ini'],
+    output: ['/x.prom'],
+    machine: ['web'],
+    network: ['lab'],
+    index: ['1'],
+    flag: [],
+  };
   for (const command of commands) {
     for (const option of optionNames.filter(name => name !== 'help' && name !== 'version')) {
       const { flag, value }: Option = options[option];

@@ -146,6 +146,7 @@ const all = [
       detail: { kind: 'machine-unknown', machine: 'web', nearest: null },
     },
   },
+  { kind: 'metrics-not-served', problem: { endpoint: { address: '127.0.0.1', port: 9177 }, error } },
   { kind: 'forwards-changed', network: 'lan', done: [start] },
   {
     kind: 'forward-refused',

@@ -93,6 +93,7 @@ const effects = [
   'src/watcher/configuration.ts',
   'src/watcher/libvirt-follower.ts',
   'src/watcher/machines.ts',
+  'src/watcher/metrics-server.ts',
   'src/watcher/metrics.ts',
   'src/watcher/monitors.ts',
   'src/watcher/notify.ts',
