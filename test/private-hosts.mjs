@@ -7,6 +7,15 @@ import { isComplete, totalsOf } from './summary.mjs';
 
 const checkout = new URL('..', import.meta.url).pathname;
 
+/** Replaces uvu by test/uvu.mjs in test files. */
+const printedHooks = {
+  name: 'printed hooks',
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^uvu$/ }, ({ importer }) =>
+      importer.endsWith('.test.ts') ? { path: `${checkout}test/uvu.mjs` } : undefined,
+    ),
+};
+
 /** Bundles files for a private host into a directory below the checkout. */
 export async function bundle(files, built) {
   mkdirSync(built, { recursive: true });
@@ -15,6 +24,7 @@ export async function bundle(files, built) {
     outdir: built,
     outExtension: { '.js': '.cjs' },
     bundle: true,
+    plugins: [printedHooks],
     platform: 'node',
     target: 'node20',
     format: 'cjs',

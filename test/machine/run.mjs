@@ -8,7 +8,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundle } from '../private-hosts.mjs';
 import { totalsOf } from '../summary.mjs';
 
 const suites = { debian12: 'bookworm', debian13: 'trixie' };
@@ -38,18 +38,10 @@ const files = readdirSync(import.meta.dirname)
   .sort();
 rmSync(built, { recursive: true, force: true });
 mkdirSync(built, { recursive: true });
-await build({
-  entryPoints: files.map(file => `${import.meta.dirname}/${file}`),
-  outdir: built,
-  outExtension: { '.js': '.cjs' },
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  sourcemap: 'inline',
-  logLevel: 'warning',
-  absWorkingDir: checkout,
-});
+await bundle(
+  files.map(file => `${import.meta.dirname}/${file}`),
+  built,
+);
 const tar = `${layers}/checkout.tar`;
 const tracked = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
   cwd: checkout,
