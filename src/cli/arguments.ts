@@ -2,16 +2,8 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { messageOf, VirlanError } from '../errors.ts';
 import { adviceFor } from '../names/nearest.ts';
-import {
-  type Command,
-  commands,
-  type Option,
-  type OptionName,
-  optionNames,
-  options,
-  optionsOf,
-  type Values,
-} from './table.ts';
+import { type Option, type OptionName, optionNames, options, type Values } from './options.ts';
+import { type Command, commands, optionsOf } from './table.ts';
 
 export type Request =
   | {

@@ -1,13 +1,7 @@
 // The texts of `virlan --help` and `virlan COMMAND --help`, made from the table of commands.
 import { paths } from '../system/paths.ts';
-import {
-  type Command,
-  commands,
-  type OptionName,
-  options,
-  optionsWithScope,
-  writtenOption,
-} from './table.ts';
+import { type OptionName, options } from './options.ts';
+import { type Command, commands, optionsWithScope, writtenOption } from './table.ts';
 import { style, wrap } from './terminal.ts';
 
 /** Returns the lines of `virlan --help`. */

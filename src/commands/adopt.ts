@@ -1,5 +1,5 @@
 // `virlan adopt NAME`: lets virlan change the MAC of a machine that has booted.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { runningDomains } from '../libvirt/definitions.ts';

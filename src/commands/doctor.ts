@@ -1,5 +1,5 @@
 // `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson, printJsonLine, progress, type Style, style, wrap } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';

@@ -1,5 +1,5 @@
 // `virlan down`: takes networks down. Ledger, hostsfile and leases stay.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig, loadConfig } from '../config/load.ts';

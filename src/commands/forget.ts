@@ -1,6 +1,6 @@
 // `virlan forget NAME`: deletes the reservations of a machine.
 import { formatIp } from '../address/ip.ts';
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { forgetMachine } from '../operations/forget.ts';

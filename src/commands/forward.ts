@@ -1,5 +1,5 @@
 // `virlan forward NAME`: lists, adds and removes port forwards of a machine.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson, style, warn } from '../cli/terminal.ts';
 import { type Forward, parseForward } from '../config/forward.ts';
 import { loadConfig } from '../config/load.ts';

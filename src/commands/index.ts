@@ -1,6 +1,7 @@
 // The function of each command in src/cli/table.ts. The compiler says which one is missing. Each is a bundle
 // of its own: reading and compiling those of other commands takes 5 ms.
-import type { CommandName, Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
+import type { CommandName } from '../cli/table.ts';
 
 /** Runs a command and returns its exit code. The operands are as many as the table allows. */
 type Runner = (values: Values, operands: readonly string[]) => Promise<number>;

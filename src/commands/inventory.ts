@@ -1,5 +1,5 @@
 // `virlan inventory`: prints the machines as a dynamic inventory of Ansible.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { printJson } from '../cli/terminal.ts';
 import { VirlanError } from '../errors.ts';
 import { adviceFor } from '../names/nearest.ts';

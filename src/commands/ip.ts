@@ -1,6 +1,6 @@
 // `virlan ip NAME`: prints an address of a machine.
 import { formatIp } from '../address/ip.ts';
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';

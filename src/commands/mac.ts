@@ -1,5 +1,5 @@
 // `virlan mac NAME`: prints a MAC of a machine.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { predictNicMac } from '../operations/predict-identity.ts';

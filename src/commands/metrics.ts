@@ -1,6 +1,6 @@
 // `virlan metrics`: prints the metrics of the watcher, or writes them into a file for node_exporter.
 import { resolve } from 'node:path';
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../operations/collect-status.ts';

@@ -1,5 +1,5 @@
 // `virlan plan`: shows what `up` would change, and changes nothing.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';

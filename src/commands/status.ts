@@ -1,5 +1,5 @@
 // `virlan status`: shows networks, machines, addresses, leases and problems.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { type Cell, print, printJson, style, table } from '../cli/terminal.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
 import { forTerminal } from '../text.ts';

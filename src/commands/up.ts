@@ -1,5 +1,5 @@
 // `virlan up`: establishes networks, and arranges libvirt's own.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { changeText, defaultFateText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';

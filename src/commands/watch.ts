@@ -1,5 +1,5 @@
 // `virlan watch`: runs the watcher in the foreground.
-import type { Values } from '../cli/table.ts';
+import type { Values } from '../cli/options.ts';
 import { Watcher } from '../watcher/watch.ts';
 
 /** Runs the watcher until a signal ends it. */

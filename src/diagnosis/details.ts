@@ -8,7 +8,8 @@ import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
 import type { LinkManagerName } from '../network/link-managers.ts';
 import type { Detour } from '../network/return-path.ts';
-import type { Step, StepCheck } from '../network/steps.ts';
+import type { StepCheck } from '../network/step-kind.ts';
+import type { Step } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
 import type { ReachDetails } from './reach-details.ts';
 

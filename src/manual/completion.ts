@@ -1,5 +1,6 @@
 // The common part of the completions for all shells: the source of the words for an option or an operand.
-import { type Command, type Option, type OptionName, optionNames, options } from '../cli/table.ts';
+import { type Option, type OptionName, optionNames, options } from '../cli/options.ts';
+import type { Command } from '../cli/table.ts';
 
 /** The source of the words that complete an option or an operand. */
 export type Lookup = 'files' | 'networks' | 'machines' | 'nothing';

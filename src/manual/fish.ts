@@ -1,5 +1,6 @@
 // contrib/completions/virlan.fish: completion for fish.
-import { type Command, commands, type OptionName, options, optionsWithScope } from '../cli/table.ts';
+import { type OptionName, options } from '../cli/options.ts';
+import { type Command, commands, optionsWithScope } from '../cli/table.ts';
 import { defaultNetworkName } from '../config/parse.ts';
 import {
   generatedBy,

@@ -1,12 +1,6 @@
 // install/man/virlan.8: the manual page virlan(8).
-import {
-  type Command,
-  commands,
-  type OptionName,
-  options,
-  optionsWithScope,
-  writtenOption,
-} from '../cli/table.ts';
+import { type OptionName, options } from '../cli/options.ts';
+import { type Command, commands, optionsWithScope, writtenOption } from '../cli/table.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
 /** Returns the page; the date is its day of change, `2026-11-25`. */

@@ -1,12 +1,6 @@
 // contrib/completions/_virlan: completion for zsh.
-import {
-  type Command,
-  commands,
-  type OptionName,
-  options,
-  optionsOf,
-  optionsWithScope,
-} from '../cli/table.ts';
+import { type OptionName, options } from '../cli/options.ts';
+import { type Command, commands, optionsOf, optionsWithScope } from '../cli/table.ts';
 import { defaultNetworkName } from '../config/parse.ts';
 import {
   generatedBy,

@@ -20,7 +20,7 @@ import { readLacking } from './lacking.ts';
 import { defaultLinks, hasGlobalIpv6, knownSubnets, type Link, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
-import { planNetwork, planOtherFirewalls } from './plan.ts';
+import { planNetwork } from './plan.ts';
 import { planForgetting, planHostNames } from './plan-host-names.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
@@ -35,6 +35,7 @@ import {
   replacedKernel,
 } from './read-kernel.ts';
 import { findDetour } from './return-path.ts';
+import { planOtherFirewalls } from './rule-steps.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
 import type { NetworkWarning } from './warnings.ts';

@@ -1,7 +1,8 @@
 // Establishes a network as far as possible, for hooks and repairs.
 import type { NetworkConfig } from '../config/config.ts';
 import { isTakenDown } from '../network/applied-record.ts';
-import { type Established, establishWhatWorks, withNetworkLock } from '../network/establish.ts';
+import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
+import type { Established } from '../network/established.ts';
 import { groupByUnit } from '../network/group-by-unit.ts';
 import type { Step } from '../network/steps.ts';
 import type { Unit } from '../network/units.ts';

@@ -6,7 +6,7 @@ import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
-import type { Established } from '../network/establish.ts';
+import type { Established } from '../network/established.ts';
 import { changeEvents } from '../report/network-events.ts';
 import { publishNetwork } from './publish.ts';
 import { writeEvents } from './write-events.ts';

@@ -1,8 +1,10 @@
 // Takes networks down, also those that are no longer in virlan.ini.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
-import { type Established, takeDown, withNetworkLock } from '../network/establish.ts';
+import { withNetworkLock } from '../network/establish.ts';
+import type { Established } from '../network/established.ts';
 import { readOriginalState } from '../network/original-state.ts';
+import { takeDown } from '../network/restore.ts';
 import { changeEvents } from '../report/network-events.ts';
 import { writeEvents } from './write-events.ts';
 

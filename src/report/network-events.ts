@@ -1,7 +1,7 @@
 // Makes the events of a change of a network from the outcome of its steps. Pure.
 import type { NetworkConfig } from '../config/config.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
-import type { Established } from '../network/establish.ts';
+import type { Established } from '../network/established.ts';
 import type { ChangedForwards } from '../network/forwards.ts';
 import { groupByUnit } from '../network/group-by-unit.ts';
 import type { NetworkEvent } from './event.ts';

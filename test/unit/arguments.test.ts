@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { parseCommandLine } from '../../src/cli/arguments.ts';
-import { commands, type Option, optionNames, options, optionsOf, type Values } from '../../src/cli/table.ts';
+import { type Option, optionNames, options, type Values } from '../../src/cli/options.ts';
+import { commands, optionsOf } from '../../src/cli/table.ts';
 import { VirlanError } from '../../src/errors.ts';
 
 const commandLine = suite('command line');

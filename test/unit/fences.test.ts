@@ -66,6 +66,7 @@ const effects = [
   'src/network/read-kernel.ts',
   'src/network/record-changes.ts',
   'src/network/refusals.ts',
+  'src/network/restore.ts',
   'src/network/step-groups.ts',
   'src/network/survey-host.ts',
   'src/network/survey.ts',

@@ -16,7 +16,8 @@ import {
   dummyName,
   type HostFacts,
 } from '../../src/network/desired.ts';
-import { planHost, planNetwork, planOtherFirewalls } from '../../src/network/plan.ts';
+import { planHost, planNetwork } from '../../src/network/plan.ts';
+import { planOtherFirewalls } from '../../src/network/rule-steps.ts';
 import type {
   BridgeState,
   DesiredNetwork,

@@ -1,6 +1,7 @@
 // Findings about one network.
 import { formatIp } from '../../address/ip.ts';
-import { checkOf, type Step, type StepCheck } from '../../network/steps.ts';
+import type { StepCheck } from '../../network/step-kind.ts';
+import { checkOf, type Step } from '../../network/steps.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 import { receiversOf } from './ports.ts';

@@ -1,7 +1,8 @@
 // The words for findings about one network.
 import { conflictText } from '../../network/conflicts.ts';
 import { detourRemedy, detourText } from '../../network/return-path.ts';
-import { faultOf, type StepCheck } from '../../network/steps.ts';
+import type { StepCheck } from '../../network/step-kind.ts';
+import { faultOf } from '../../network/steps.ts';
 import { unreadText } from '../../other-firewalls/model.ts';
 import { shellQuoted } from '../../text.ts';
 import type { NetworkDetails, PortOwner } from '../details.ts';
