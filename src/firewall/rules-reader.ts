@@ -3,8 +3,8 @@ import type { Family } from '../address/ip.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
 
-/** Longest time for listing rules: a hook waits for it. */
-export const listTimeoutSeconds = 2;
+/** Longest time for listing rules: a hook waits for it. Two seconds were too short on a busy host. */
+export const listTimeoutSeconds = 5;
 
 /** A flavour of iptables, as its programs are named: `iptables-legacy-save`. */
 export type Flavour = 'nft' | 'legacy';
