@@ -90,6 +90,7 @@ const rows = [
       ['virlan doctor', 'check this host and its networks'],
       ['virlan doctor web', 'and the path of the packets of the machine web'],
       ['virlan doctor web --fix', 'repair what virlan can repair, and check again'],
+      ['virlan doctor web --json --follow', 'for programs: checks as they are made, the result last'],
     ],
   },
   {
