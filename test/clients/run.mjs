@@ -15,6 +15,7 @@ const cache = '/var/cache/virlan-test';
 /** Test file → the Debian packages that it needs. */
 const suites = {
   'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
+  'prometheus.test.ts': ['prometheus'],
   'python.test.ts': ['python3-libvirt'],
   'vagrant.test.ts': ['vagrant', 'vagrant-libvirt', 'dropbear-bin', 'openssh-client'],
 };
