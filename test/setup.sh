@@ -86,16 +86,9 @@ if [ ! -e build/resolved ]; then
   mv build/resolved.new build/resolved
 fi
 
-# install_npm_packages DIRECTORY: runs "npm ci" unless npm's record of a complete one is newer than the lock file.
-install_npm_packages() {
-  record=$1/node_modules/.package-lock.json
-  [ -e "$record" ] && [ -z "$(find "$1/package-lock.json" -newer "$record")" ] && return
-  say "installing the npm packages of $1/package.json"
-  npm ci --prefix "$1" --no-audit --no-fund --loglevel=error >&2
-}
-install_npm_packages .
-# In a separate directory: no build needs these 370 MB, and npm would run scripts with its node_modules/.bin/node.
-install_npm_packages test/nodes
+# In separate directories: no build of virlan needs the 370 MB of the first and the 300 MB of the second, and npm would
+# run scripts with the node_modules/.bin/node of the first.
+sh test/npm-packages.sh . test/nodes contrib/cockpit
 
 say 'fetching the Node.js of virlan-standalone'
 sh install/package/runtime/fetch.sh "$(node -p process.arch)" >/dev/null
@@ -103,3 +96,4 @@ sh install/package/runtime/fetch.sh "$(node -p process.arch)" >/dev/null
 say 'building'
 npm run --silent build
 npm run --silent build --workspace node-libvirt
+npm run --silent build:cockpit

@@ -1,4 +1,4 @@
-// run.mjs [--limit SECONDS] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote,
+// run.mjs [--limit SECONDS] [--screenshots DIRECTORY] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote,
 // those whose file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks.
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -6,7 +6,7 @@ import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
 
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { limit: { type: 'string', default: '900' } },
+  options: { limit: { type: 'string', default: '900' }, screenshots: { type: 'string' } },
 });
 const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/clients`;
@@ -15,6 +15,7 @@ const cache = '/var/cache/virlan-test';
 /** Test file → the Debian packages that it needs. */
 const suites = {
   'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
+  'cockpit.test.ts': ['cockpit-ws', 'cockpit-bridge', 'chromium'],
   'prometheus.test.ts': ['prometheus'],
   'python.test.ts': ['python3-libvirt'],
   'vagrant.test.ts': ['vagrant', 'vagrant-libvirt', 'dropbear-bin', 'openssh-client'],
@@ -39,13 +40,16 @@ function fetch(file, packages) {
   }
 }
 
+/** Where the private host writes pictures of pages: not below the checkout, which it cannot change. */
+const screenshots = options.screenshots === undefined ? [] : [options.screenshots];
+
 const totals = { passed: 0, failed: 0 };
 for (const [file, packages] of chosen) {
   const unpacked = fetch(file, packages);
   const { passed, failed } =
     unpacked === null
       ? { passed: 0, failed: 1 }
-      : await runFile(file, inPrivateHost(file, built, unpacked), Number(options.limit));
+      : await runFile(file, inPrivateHost(file, built, unpacked, ...screenshots), Number(options.limit));
   totals.passed += passed;
   totals.failed += failed;
 }
