@@ -1,10 +1,10 @@
 // Ansible with community.libvirt: modules virt and virt_net, and the inventory plugin.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaAddressOf } from '../sandbox/formula-values.ts';
-import { domainXml, leaseOf, macsOf } from '../sandbox/host.ts';
+import { define, domainXml, leaseOf, macsOf } from '../sandbox/host.ts';
 import { checkout } from '../sandbox/virlan.ts';
 import { idle } from '../sandbox/watcher.ts';
 import { startHost } from './client-host.ts';
@@ -12,6 +12,8 @@ import { startHost } from './client-host.ts';
 const ansible = suite('ansible');
 
 const machines = ['chosen', 'formula', 'wished'];
+
+const wishedAddresses: Readonly<Record<string, string>> = { wished: '192.168.100.50' };
 
 const env = { HOME: '/tmp', LC_ALL: 'C.UTF-8', ANSIBLE_LOCALHOST_WARNING: 'false' };
 
@@ -64,10 +66,9 @@ ansible("a play defines machines and starts them, and lists virlan's network", a
 });
 
 ansible('each machine is leased the address of its name, or the one in its metadata', async () => {
-  const wished: Record<string, string> = { wished: '192.168.100.50' };
   for (const name of machines) {
     const [mac = ''] = await macsOf(name);
-    assert.equal((await leaseOf(mac, 120)).ip, wished[name] ?? formulaAddressOf(name));
+    assert.equal((await leaseOf(mac, 120)).ip, wishedAddresses[name] ?? formulaAddressOf(name));
   }
 });
 
@@ -113,6 +114,30 @@ ansible('the inventory plugin lists the machines', async () => {
   const listed = [...machines, 'template'];
   assert.equal(Object.keys(hostvars).length, listed.length);
   for (const name of listed) assert(stdout.includes(name), stdout);
+});
+
+ansible('the inventory of virlan has the machines with their addresses, and no hostile text', async () => {
+  const hostile = "{{ lookup('pipe', 'cd; touch pwned') }}";
+  await define(domainXml({ name: hostile, nics: [{ type: 'bridge', source: 'k8s-br0' }] }));
+  await idle(hostile);
+  const script = `${checkout}/contrib/ansible/virlan-inventory`;
+  const { stdout } = await execa('ansible-inventory', ['-i', script, '--list'], { env });
+  const { _meta, ...groups } = JSON.parse(stdout);
+  for (const name of machines) {
+    assert.equal(_meta.hostvars[name].ansible_host, wishedAddresses[name] ?? formulaAddressOf(name));
+    assert(groups.k8s_br0.hosts.includes(name));
+    assert(groups.virlan_running.hosts.includes(name));
+  }
+  assert.equal(groups.virlan_shut_off.hosts.length, 2, 'template and the hostile one');
+  // Each variable of each host is evaluated.
+  const debug = ['-i', script, 'all', '--connection', 'local', '-m', 'debug', '-a'];
+  const shown = await execa('ansible', [...debug, 'msg={{ hostvars[inventory_hostname] | to_json }}'], {
+    env,
+  });
+  assert.match(shown.stdout, /"virlan_name": null|\\"virlan_name\\": null/);
+  assert(!existsSync('/tmp/pwned'));
+  const one = await execa(script, ['--host', 'wished'], { env: { ...process.env } });
+  assert.equal(JSON.parse(one.stdout).ansible_host, '192.168.100.50');
 });
 
 ansible.run();
