@@ -57,7 +57,7 @@ _virlan() {
     down:*) _virlan_networks ;;
     plan:-*) _virlan_words --config --json --help ;;
     plan:*) _virlan_networks ;;
-    status:-*) _virlan_words --config --json --help ;;
+    status:-*) _virlan_words --watch --config --json --help ;;
     doctor:-*) _virlan_words --fix --follow --verbose --config --json --help ;;
     doctor:*) ((operands < 1)) && _virlan_machines ;;
     inventory:-*) _virlan_words --list --host --config --json --help ;;

@@ -110,6 +110,13 @@ export const options = {
     scope: 'some-commands',
     help: 'with --json: a line for the checks of each subject as they are made, then the result',
   },
+  watch: {
+    flag: 'watch',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'follow what changes, until q is pressed; with --json: a line for each change',
+  },
   verbose: {
     flag: 'verbose',
     short: 'v',

@@ -72,10 +72,12 @@ const rows = [
     name: 'status',
     summary: 'show networks, machines, addresses, leases and problems',
     operands: none,
-    options: [],
-    details: '',
+    options: ['watch'],
+    details:
+      'With --watch: the same on the whole terminal, drawn again as it changes, with problems at the top. It needs the watcher, and waits for it while it restarts. The keys q, Esc and Ctrl-C end it. With --json it needs no terminal, and ends with the watcher.',
     examples: [
       ['virlan status', 'an overview'],
+      ['virlan status --watch', 'see machines start and get their leases'],
       ['virlan status --json', 'for programs; fields may be added but are never renamed'],
     ],
   },

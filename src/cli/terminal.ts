@@ -87,17 +87,36 @@ export function table(header: readonly string[], rows: readonly (readonly Cell[]
   });
 }
 
-/** Returns text in lines of at most 80 columns. All but the first are indented by `indent` columns. */
-export function wrap(text: string, indent: number): string[] {
+/** Returns text in lines of at most `columns`. All but the first are indented by `indent` columns. */
+export function wrap(text: string, indent: number, columns = textWidthColumns): string[] {
   const lines: string[] = [];
   for (const word of text.match(/\s*\S+/g) ?? []) {
     const line = lines.at(-1);
-    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > textWidthColumns;
+    const isFull = line !== undefined && stripVTControlCharacters(line + word).length > columns;
     if (line === undefined) lines.push(word);
     else if (isFull) lines.push(`${' '.repeat(indent)}${word.trimStart()}`);
     else lines[lines.length - 1] = line + word;
   }
   return lines;
+}
+
+/** Returns a line, which may have styles, cut to a number of columns. A cut line ends with "…". */
+export function cut(line: string, columns: number): string {
+  if ([...stripVTControlCharacters(line)].length <= columns) return line;
+  let room = columns - 1;
+  const take = (text: string) => {
+    const taken = [...text].slice(0, room);
+    room -= taken.length;
+    return taken.join('');
+  };
+  // A style begins with this and ends with "m".
+  const [first = '', ...styled] = line.split('\u001b[');
+  const start = take(first);
+  const rest = styled.map(piece => {
+    const end = piece.indexOf('m') + 1;
+    return `\u001b[${piece.slice(0, end)}${take(piece.slice(end))}`;
+  });
+  return `${[start, ...rest].join('')}…`;
 }
 
 function asCell(cell: Cell): { text: string; styles: readonly Style[] } {

@@ -41,8 +41,10 @@ export type FollowedStatus = Status | { readonly error: string };
  * Yields the status, at once and after each change, until the watcher ends or the caller stops. Yields nothing
  * when no watcher runs.
  */
-export async function* followStatus(): AsyncGenerator<FollowedStatus> {
-  const message = request({ socketPath: paths.socket, path: '/v1/follow' });
+export async function* followStatus(stop: AbortSignal): AsyncGenerator<FollowedStatus> {
+  const message = request({ socketPath: paths.socket, path: '/v1/follow', signal: stop });
+  // An error after the response's start is also thrown by reading the response.
+  message.on('error', () => {});
   message.end();
   try {
     const [response]: IncomingMessage[] = await once(message, 'response');
@@ -55,7 +57,7 @@ export async function* followStatus(): AsyncGenerator<FollowedStatus> {
       if (newest !== undefined) yield JSON.parse(newest);
     }
   } catch (error) {
-    if (!isConnectionError(error)) throw error;
+    if (!stop.aborted && !isConnectionError(error)) throw error;
   } finally {
     message.destroy();
   }

@@ -32,7 +32,7 @@ function follow() {
   const seen: FollowedStatus[] = [];
   let ended = false;
   const done = (async () => {
-    for await (const status of followStatus()) seen.push(status);
+    for await (const status of followStatus(new AbortController().signal)) seen.push(status);
     ended = true;
   })();
   const networks = (status: FollowedStatus | undefined): readonly NetworkStatus[] =>

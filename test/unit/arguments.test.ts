@@ -18,6 +18,7 @@ const defaults: Values = {
   remove: false,
   fix: false,
   follow: false,
+  watch: false,
   verbose: false,
   output: null,
   list: false,
