@@ -114,6 +114,7 @@ for (const { name } of commands) {
     assert(examples.length > 0);
     for (const example of examples) {
       if (name === 'watch') await watchUntilInterrupted(example);
+      else if (/ --watch\b/.test(example)) await followInTerminal(example);
       else await runExample(example);
     }
   });
@@ -132,6 +133,21 @@ async function runExample(example: string): Promise<void> {
   // Others need the network, and the reservations.
   if (example.startsWith('virlan down')) await up();
   await idle('web');
+}
+
+/** Runs a command in a terminal of its own, with `q` typed, which ends it. */
+async function followInTerminal(example: string): Promise<void> {
+  const { exitCode, stdout } = await execa('script', ['-q', '-e', '-c', example, '/dev/null'], {
+    cwd: directory,
+    env,
+    input: 'q',
+    reject: false,
+    timeout: 60_000,
+  });
+  assert.equal(exitCode, 0, `${example}: ${stdout}`);
+  // It has entered and left the alternate screen.
+  for (const sequence of ['\x1b[?1049h', '\x1b[?1049l'])
+    assert(stdout.includes(sequence), JSON.stringify(stdout));
 }
 
 /** Runs the watcher in the foreground until it watches, and ends it as Ctrl-C does. */

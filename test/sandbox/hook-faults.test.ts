@@ -54,7 +54,8 @@ async function assertPrepared(): Promise<void> {
 
 faults('with a watcher: the helper script is missing, a directory, or not a script', async () => {
   await installVirlan();
-  await configure('[network.k8s-br0]\nstp = no\n');
+  // More addresses than a fast host starts machines here.
+  await configure('[network.k8s-br0]\nstp = no\nsubnet = 192.168.96.0/20\n');
   await startLibvirtd();
   await startWatcher();
   await assertPrepared();
