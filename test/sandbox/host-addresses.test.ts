@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { type GuardedGuest, guardedGuest } from './guarded-guest.ts';
 import { checkout, configure, dhcp, host, installVirlan, internet, run, serve, virlan } from './host.ts';
+import { until } from './until.ts';
 
 const addresses = suite('addresses of the host');
 const gateway = '192.168.100.1';
@@ -80,8 +81,13 @@ addresses.before(async () => {
   await run(web, 'ip', 'address', 'flush', 'dev', 'lo');
   await run(web, 'sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1');
   await run(web, 'ip', 'route', 'add', '127.0.0.0/8', 'via', gateway);
-  const shown = await run(host, 'ip', '-6', '-o', 'address', 'show', 'dev', 'k8s-br0', 'scope', 'link');
-  linkLocal = shown.match(/fe80:[^/]*/)?.[0] ?? '';
+  // Nothing can be bound to an address that is still looked for on the link.
+  await until(async () => {
+    const options = ['dev', 'k8s-br0', 'scope', 'link', '-tentative'];
+    const shown = await run(host, 'ip', '-6', '-o', 'address', 'show', ...options);
+    linkLocal = shown.match(/fe80:[^/]*/)?.[0] ?? '';
+    return linkLocal !== '';
+  });
   for (const port of [22, 8080]) await serve(host, { proto: 'tcp', port, address: '::' });
   for (const address of [...byIpv4, ...loopback, `${linkLocal}%k8s-br0`])
     await serve(host, { proto: 'udp', port: 123, address });

@@ -17,10 +17,15 @@ function serve(proto, port, address) {
     });
     server.listen(port, address, listening);
   } else {
-    const socket = createSocket(udpTo(address));
+    // With a callback for "listening", Node ignores an error of bind.
+    const socket = createSocket(udpTo(address)).on('error', endWith);
     socket.on('message', (_, peer) => socket.send(`${peer.address} ${peer.port}`, peer.port, peer.address));
     socket.bind(port, address, listening);
   }
+}
+
+function endWith(error) {
+  throw error;
 }
 
 function udpTo(address) {
@@ -28,7 +33,7 @@ function udpTo(address) {
 }
 
 function serveDns(address) {
-  const socket = createSocket('udp4');
+  const socket = createSocket('udp4').on('error', endWith);
   socket.on('message', (question, peer) => {
     const answer = Buffer.from(question);
     // The QR bit: a response. Code 0 without records: the name exists, without a record of that type.
