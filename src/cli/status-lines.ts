@@ -100,8 +100,8 @@ const hostNamesTexts: Readonly<Record<NetworkStatus['hostNames'], ((domain: stri
 };
 
 function formatHostNames({ up, domain, hostNames }: NetworkStatus): string[] {
-  const text = up ? hostNamesTexts[hostNames] : null;
-  return text === null ? [] : [`  ${text(domain)}`];
+  const describe = up ? hostNamesTexts[hostNames] : null;
+  return describe === null ? [] : [`  ${describe(domain)}`];
 }
 
 function count(number: number, noun: string): string {

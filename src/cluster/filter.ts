@@ -3,7 +3,8 @@
 // other hosts send into the tunnel: whoever gets a packet through is a member of the network.
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import { type FilterDrift, vxlanPort } from './tunnel.ts';
+import { vxlanPort } from '../address/port.ts';
+import type { FilterDrift } from './tunnel.ts';
 
 /** The tables of a bridge. Only tables of these names are ever read or removed. */
 export function filterTables(bridge: string): readonly string[] {

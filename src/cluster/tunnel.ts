@@ -2,9 +2,6 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 
-/** The port of RFC 7348. */
-export const vxlanPort = 4789;
-
 /** A tunnel as it is desired. */
 export interface Tunnel {
   readonly mac: Mac;

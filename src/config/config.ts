@@ -115,7 +115,7 @@ export interface MachineSection {
   /** Further names, like those in the metadata: names/alias.ts. */
   readonly aliases: readonly string[];
   readonly forwards: readonly Forward[];
-  /** What it loads when it boots from the network; null where that of its network counts. */
+  /** The URL that it loads when it boots from the network; null if it loads what its network says. */
   readonly boot: BootUrl | null;
 }
 

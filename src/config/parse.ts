@@ -12,6 +12,7 @@ import {
   type ClusterSection,
   clusterSection,
   hostSection,
+  type MachineKeys,
   machineSection,
   type NetworkSection,
   networkSection,
@@ -55,14 +56,7 @@ export function parseConfig(text: string): ConfigResult {
     .filter(({ kind }) => kind === 'machine')
     .flatMap((section): MachineSection[] => {
       const values = readSection(section, machineSection, problems);
-      return values === null
-        ? []
-        : [
-            {
-              ...{ name: section.name, aliases: values.aliases, forwards: values.forward },
-              boot: values.boot === '' ? null : values.boot,
-            },
-          ];
+      return values === null ? [] : [machineOf(section.name, values)];
     });
 
   const cluster = sections.find(({ kind }) => kind === 'cluster') ?? null;
@@ -123,7 +117,11 @@ function readSection<TSchema extends v.GenericSchema & { readonly entries: objec
   return null;
 }
 
-/** What other sections say that concerns a network. */
+function machineOf(name: string, { aliases, forward: forwards, boot }: MachineKeys): MachineSection {
+  return { name, aliases, forwards, boot: boot === '' ? null : boot };
+}
+
+/** The settings of other sections that a network depends on. */
 interface OtherSections {
   readonly hosts: readonly FixedHost[];
   readonly machines: readonly MachineSection[];

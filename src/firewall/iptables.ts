@@ -111,7 +111,7 @@ function secondInputChain({ bridge, family, input }: Ruleset): Chain {
   return { table: 'security', name, hook: 'INPUT', jump: ['-i', bridge], rules };
 }
 
-/** What is accepted goes on: the table has labels of SELinux. It has no rejections. */
+/** Returns the verdict in that table: it cannot reject, and accepted packets go on to rules of SELinux. */
 function again(verdict: Verdict): Verdict {
   if (verdict.kind === 'accept') return { kind: 'return' };
   return verdict.kind === 'reject' ? { kind: 'drop' } : verdict;

@@ -1,5 +1,6 @@
 // Makes the rules of one network for one address family from its configuration.
 import { type Family, type IpAddress, type Prefix, parseIp } from '../address/ip.ts';
+import { vxlanPort } from '../address/port.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isLinkName } from '../names/link-name.ts';
 import type { Match, Ports, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
@@ -15,8 +16,7 @@ const ssh: Ports = { first: 22, last: 22 };
 /** DNS and DHCP are accepted by both protocols, as in the manual recipe that virlan replaces. */
 const dns: Ports = { first: 53, last: 53 };
 const dhcp: Ports = { first: 67, last: 67 };
-/** The port of tunnels between hosts (RFC 7348). */
-const vxlan: Ports = { first: 4789, last: 4789 };
+const vxlan: Ports = { first: vxlanPort, last: vxlanPort };
 const dhcpv6Client: Ports = { first: 546, last: 546 };
 const unprivileged: Ports = { first: 1024, last: 65_535 };
 const localMulticast: Prefix = { network: sureIp('224.0.0.0'), length: 24 };

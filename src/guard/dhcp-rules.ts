@@ -12,7 +12,7 @@ const messagesAtOnce = 40;
  * address, at once and again in the time of a lease. A client counts again when that time is over, because its
  * lease may have been renewed: at most three times as many addresses are leased by way of one tap.
  */
-const clientsBehindTap = 16;
+export const clientsBehindTap = 16;
 
 const secondsPerWeek = 7 * 24 * 3600;
 const secondsPerYear = 365 * 24 * 3600;

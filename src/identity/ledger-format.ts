@@ -60,7 +60,7 @@ export interface LedgerEntry {
   /** Further names of the machine: names/alias.ts. Only NIC 0 has any. */
   readonly aliases: readonly string[];
   readonly refusedAliases: readonly RefusedAlias[];
-  /** The URL that it loads when it boots from the network; null where that of its network counts. */
+  /** The URL that it loads when it boots from the network; null if it loads what its network says. */
   readonly boot: BootUrl | null;
   /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;

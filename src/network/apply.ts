@@ -14,7 +14,7 @@ import {
   type Outcome,
   replaceConfigurations,
 } from './step-groups.ts';
-import { isEssential, type Step, type StepOf } from './steps.ts';
+import { isEssential, type Step, type StepName, type StepOf } from './steps.ts';
 
 /** The outcome of each step of a plan. */
 export interface Applied extends Outcome {
@@ -63,19 +63,21 @@ export function joinApplied(first: Applied, second: Applied): Applied {
   return { ...joinOutcomes(first, second), unrecorded: [...first.unrecorded, ...second.unrecorded] };
 }
 
-type RulesStep =
-  | StepOf<'load rules'>
-  | StepOf<'remove rules'>
-  | StepOf<'load guard'>
-  | StepOf<'remove guard'>
-  | StepOf<'connect tunnel'>
-  | StepOf<'remove tunnel filter'>;
+const rulesStepNames = [
+  'load rules',
+  'remove rules',
+  'load guard',
+  'remove guard',
+  'connect tunnel',
+  'remove tunnel filter',
+] as const satisfies readonly StepName[];
+
+type RulesStepName = (typeof rulesStepNames)[number];
+
+type RulesStep = { [Name in RulesStepName]: StepOf<Name> }[RulesStepName];
 
 function isRulesStep(step: Step): step is RulesStep {
-  return [
-    ...['load rules', 'remove rules', 'load guard', 'remove guard'],
-    ...['connect tunnel', 'remove tunnel filter'],
-  ].includes(step.kind);
+  return (rulesStepNames as readonly StepName[]).includes(step.kind);
 }
 
 /** Records what the kernel lists after a change of rules: any later difference is drift. */

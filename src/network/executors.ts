@@ -3,6 +3,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { formatIp } from '../address/ip.ts';
+import { vxlanPort } from '../address/port.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
@@ -37,9 +38,6 @@ export type Executor<Name extends StepName> =
 
 /** The MTU of a link whose creator names none (ETH_DATA_LEN of linux/if_ether.h). */
 const defaultMtu = 1500;
-
-/** The port of tunnels between hosts (RFC 7348), which is not the kernel's default. */
-const vxlanPort = 4789;
 
 export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'add bridge': {

@@ -270,38 +270,13 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
 }
 
 /** Returns the routing tables that the kernel asks for any packet. */
-function askedTables(rules: readonly RoutingRule[]): string[] {
+export function askedTables(rules: readonly RoutingRule[]): string[] {
   return ['main', ...rules.filter(({ isEarly }) => isEarly).map(({ table }) => table)];
 }
 
 /** Returns the link that has an address; null if none has it. */
 export function linkOfAddress(links: readonly Link[], address: IpAddress): Link | null {
   return links.find(({ addresses }) => addresses.some(({ ip }) => ip === address)) ?? null;
-}
-
-/** The destinations of a default route; VPNs write it as two halves, so that it precedes the LAN's. */
-const everywhere: readonly string[] = ['default', '0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1'];
-
-/** Returns the links of the host's IPv4 default routes, in the order of their names. */
-export function defaultLinks(host: LinksAndRoutes): string[] {
-  return linksOf(host, destination => everywhere.includes(destination));
-}
-
-/** Returns the links to networks that the host reaches by IPv4, in the order of their names. */
-export function linksOfRoutes(host: LinksAndRoutes): string[] {
-  return linksOf(host, () => true);
-}
-
-function linksOf(
-  { routes, routingRules }: LinksAndRoutes,
-  leads: (destination: string) => boolean,
-): string[] {
-  const asked = askedTables(routingRules);
-  const links = routes.flatMap(({ destination, link, type, table, family }) => {
-    const isUsed = family === 'ipv4' && type === 'unicast' && asked.includes(table) && leads(destination);
-    return isUsed && link !== null ? [link] : [];
-  });
-  return [...new Set(links)].sort();
 }
 
 /** Reads a route's destination, which for a single address has no prefix length; null for `default`. */

@@ -2,7 +2,8 @@
 import type { IpAddress } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { waysOut } from '../firewall/ruleset.ts';
-import { defaultLinks, type LinksAndRoutes, linksOfRoutes } from './links.ts';
+import type { LinksAndRoutes } from './links.ts';
+import { defaultLinks, linksOfRoutes } from './route-links.ts';
 
 /** The networks that machines reach by way of the host. */
 export interface Reach {

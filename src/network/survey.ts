@@ -15,12 +15,11 @@ import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { type Conflict, findConflicts } from './conflicts.ts';
-import { desiredNetwork, tunnelName, withGuard, withTunnel } from './desired.ts';
+import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
 import { readLacking } from './lacking.ts';
-import { defaultLinks, hasGlobalIpv6, knownSubnets, type Link, linkOfAddress } from './links.ts';
+import { hasGlobalIpv6, knownSubnets, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetwork } from './original-state.ts';
-import { planNetwork } from './plan.ts';
 import { planForgetting, planHostNames } from './plan-host-names.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
@@ -35,9 +34,11 @@ import {
   replacedKernel,
 } from './read-kernel.ts';
 import { findDetour } from './return-path.ts';
+import { defaultLinks } from './route-links.ts';
 import { planOtherFirewalls } from './rule-steps.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
+import { loadTunnels, planWithTunnel } from './survey-tunnel.ts';
 import type { NetworkWarning } from './warnings.ts';
 
 /** virlan's own part of a network as it is desired, as it is, and the steps in between. */
@@ -282,22 +283,6 @@ export async function surveyAgainst(
   const tunnel = (await tunnels?.readTunnel(bridge, kernel.links)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired), tunnel });
   return { observed, steps: await planWithTunnel(desired, observed) };
-}
-
-/** Loads the code of tunnels where there is one, or is to be one; null otherwise. */
-async function loadTunnels(bridge: string, links: readonly Link[], isWanted: boolean) {
-  const isThere =
-    links.some(({ name }) => name === tunnelName(bridge)) || readApplied(bridge).tunnel !== null;
-  return isWanted || isThere ? import('./tunnel.ts') : null;
-}
-
-/** Plans the tunnel last, where nothing else waits for it, and its end first. */
-async function planWithTunnel(desired: DesiredNetwork, observed: ObservedNetwork): Promise<Step[]> {
-  const steps = planNetwork(desired, observed);
-  if (observed.tunnel === null) return steps;
-  const { planTunnel } = await import('./tunnel.ts');
-  const ofTunnel = planTunnel(desired.bridge, desired.tunnel, observed.tunnel);
-  return desired.link === null ? [...ofTunnel, ...steps] : [...steps, ...ofTunnel];
 }
 
 /** Warns where IPv6 exists on the bridge against virlan's will, or could exist there unfiltered. */

@@ -2,6 +2,7 @@
 // of its steps. Loaded only where there is a tunnel, or is to be one.
 
 import type { Mac } from '../address/mac.ts';
+import { vxlanPort } from '../address/port.ts';
 import { parsePeers, peerCommands } from '../cluster/fdb.ts';
 import {
   compareFilters,
@@ -10,13 +11,7 @@ import {
   removeFilterScript,
   renderFilter,
 } from '../cluster/filter.ts';
-import {
-  compareTunnels,
-  type FoundTunnel,
-  type Tunnel,
-  type TunnelChange,
-  vxlanPort,
-} from '../cluster/tunnel.ts';
+import { compareTunnels, type FoundTunnel, type Tunnel, type TunnelChange } from '../cluster/tunnel.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { CommandError, VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';

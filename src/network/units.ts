@@ -52,8 +52,8 @@ export interface Fight {
 
 /**
  * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge, a
- * missing guard, and a tunnel without its filter are ways that no key of virlan.ini allows; and forwards change with every machine that starts
- * or stops.
+ * missing guard, and a tunnel without its filter are ways that no key of virlan.ini allows; and forwards change
+ * with every machine that starts or stops.
  */
 export function isAlwaysRepaired(unit: Unit): boolean {
   if (['guard', 'tunnel', 'forwards'].includes(unit.kind)) return true;

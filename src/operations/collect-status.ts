@@ -21,7 +21,7 @@ import {
   type NetworkStatus,
   type Status,
 } from '../report/status.ts';
-import { faultOf } from '../report/status-text.ts';
+import { describeFault } from '../report/status-text.ts';
 import { version } from '../version.ts';
 
 /** Holds what was read, or nothing and the error. */
@@ -67,7 +67,7 @@ async function collectNetwork(
   const faults = [
     ...unreadable,
     ...findProblems({ ...survey, isKnown, hostSteps: surveyHost(network).steps }),
-  ].map(faultOf);
+  ].map(describeFault);
   const present = presentFirewalls(otherFirewalls.reading);
   return {
     name,

@@ -1,4 +1,4 @@
-// What follows from a reservation and is in dnsmasq's configuration, which dnsmasq reads only when it starts:
+// Applies the parts of a reservation that are in dnsmasq's configuration, which dnsmasq reads only when it starts:
 // wildcard aliases, and the network boot of single machines.
 import type { NetworkConfig } from '../config/config.ts';
 import { readMachineLines } from '../dnsmasq/machine-lines.ts';

@@ -79,8 +79,9 @@ async function hasProposedRule(
 type BridgeMatch = 'from' | 'to' | 'replies' | 'translated';
 
 /**
- * The packets to accept at each hook; those that a forward translates come from other hosts. At the first and the last one, replies of the outside and packets to it
- * cannot be told by the bridge: the host's own way through that chain has to serve.
+ * The packets to accept at each hook; those that a forward translates come from other hosts. At the first and the
+ * last one, replies of the outside and packets to it cannot be told by the bridge: the host's own way through that
+ * chain has to serve.
  */
 const accepted: Readonly<Record<HookOnTheWay, readonly BridgeMatch[]>> = {
   prerouting: ['from'],

@@ -90,7 +90,7 @@ export type InotifyLimit = 'fs.inotify.max_user_watches' | 'fs.inotify.max_user_
 /** The reason why metrics are not served at the endpoint in virlan.ini. */
 export interface MetricsProblem {
   readonly endpoint: Endpoint;
-  readonly error: Error;
+  readonly error: NodeJS.ErrnoException;
 }
 
 /** The life of the watcher. */

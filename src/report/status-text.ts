@@ -8,7 +8,7 @@ import type { Fault, NetworkProblem } from './status.ts';
 import { warningFix, warningText } from './warning-text.ts';
 
 /** Returns a problem with its text and its command. */
-export function faultOf(problem: NetworkProblem): Fault {
+export function describeFault(problem: NetworkProblem): Fault {
   const code = problem.kind === 'warning' ? problem.warning.kind : problem.kind;
   return { code, text: networkProblemText(problem), fix: fixOf(problem) };
 }

@@ -40,7 +40,7 @@ export interface MachineStatus {
   readonly tap: string | null;
   readonly lease: { readonly ip: string; readonly expires: string | null } | null;
   readonly problem: string | null;
-  /** What it may send; and the group within which it reaches others where they are isolated. Hostile. */
+  /** How it is guarded; `group` is hostile: where machines are isolated, it reaches those of its group. */
   readonly guard: { readonly mode: GuardMode; readonly group: string | null };
   /** Those of the machine, at its first NIC on the network. */
   readonly forwards: readonly ForwardStatus[];
@@ -63,7 +63,7 @@ export interface NetworkStatus {
   readonly subnet: string;
   readonly gateway: string;
   readonly mode: NetworkConfig['mode'];
-  /** Whether machines reach each other only within a group. */
+  /** True if machines reach each other only within a group. */
   readonly isolate: boolean;
   /** Links to other networks than the outside that machines reach; their names are hostile. */
   readonly alsoReached: readonly string[];

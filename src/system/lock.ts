@@ -3,10 +3,10 @@
 //   /run/virlan/ledger.lock.holder -> 1234   there while the lock is held, by this process
 //   /run/virlan/ledger.lock.takeover         flock(2) on it is held by who removes the link of a dead holder
 //   /run/virlan/ledger.lock                  the lock of earlier versions, by flock(2): lock-programs.ts
-// While /run has no room for a new file, they are in /var/lib/virlan. Only one process can make the link. The kernel closes the FIFO when its holder ends, however it ends, and a
-// FIFO that nobody reads cannot be opened for writing without waiting: a link beside such a FIFO is of a
-// holder that has died. Any user could take the name of an abstract socket; these files are in a directory of
-// root's.
+// While /run has no room for a new file, they are in /var/lib/virlan. Only one process can make the link. The
+// kernel closes the FIFO when its holder ends, however it ends, and a FIFO that nobody reads cannot be opened for
+// writing without waiting: a link beside such a FIFO is of a holder that has died. Any user could take the name of
+// an abstract socket; these files are in a directory of root's.
 import {
   closeSync,
   constants,

@@ -2,11 +2,11 @@
 // in.
 import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
-/** So many repairs of one unit within a minute, in a row and to the same state, count as a fight with another program. */
+/** So many repairs of one unit to the same state, in a row and within a minute, are a fight with another program. */
 const maxRepairsPerMinute = 3;
 /**
- * So many repairs within a minute to states that change, as rules do with the default route, are paused likewise: a
- * link that goes up and down all the time must not use up the CPU.
+ * So many repairs within a minute to states that change, as rules do with the default route, are paused likewise:
+ * a link that goes up and down all the time must not use up the CPU.
  */
 const maxChangesPerMinute = 12;
 const minuteMs = 60_000;

@@ -2,7 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../config/config.ts';
-import type { MetricsProblem } from '../report/event.ts';
+import type { Event, MetricsProblem } from '../report/event.ts';
 import { type Answer, plainText } from './answers.ts';
 
 /** Limits for clients that ask slowly, or never end: anybody who reaches the port may connect. */
@@ -12,12 +12,14 @@ const maxConnections = 20;
 /** The server of metrics. It listens where the configuration says, and nowhere at first. */
 export class MetricsServer {
   readonly #render: () => Promise<Answer>;
+  readonly #report: (event: Event) => void;
   #server: Server | null = null;
   #endpoint: Endpoint | null = null;
   #problem: MetricsProblem | null = null;
 
-  constructor(render: () => Promise<Answer>) {
+  constructor(render: () => Promise<Answer>, report: (event: Event) => void) {
     this.#render = render;
+    this.#report = report;
   }
 
   /** The reason why metrics are not served where they should be; null when they are. */
@@ -25,9 +27,11 @@ export class MetricsServer {
     return this.#problem;
   }
 
-  /** Listens at an endpoint, or nowhere. An endpoint that did not work is tried again. */
+  /** Listens at an endpoint, or nowhere. One that does not work is reported one time, and tried again. */
   async listen(endpoint: Endpoint | null): Promise<void> {
-    if (isDeepStrictEqual(endpoint, this.#endpoint) && this.#problem === null) return;
+    const isSame = isDeepStrictEqual(endpoint, this.#endpoint);
+    const before = isSame ? this.#problem : null;
+    if (isSame && before === null) return;
     this.close();
     this.#endpoint = endpoint;
     this.#problem = null;
@@ -43,8 +47,10 @@ export class MetricsServer {
     server.maxConnections = maxConnections;
     this.#server = server;
     await new Promise<void>(resolve => {
-      server.once('error', error => {
-        this.#problem = { endpoint, error };
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        const problem = { endpoint, error };
+        if (error.code !== before?.error.code) this.#report({ kind: 'metrics-not-served', problem });
+        this.#problem = problem;
         resolve();
       });
       server.listen({ host: endpoint.address, port: endpoint.port, exclusive: true }, resolve);

@@ -8,13 +8,13 @@ import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
 import { readLeases } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 import { faultCodes } from '../report/fault-codes.ts';
-import type { NetworkStatus, Status } from '../report/status.ts';
+import type { Fault, NetworkStatus, Status } from '../report/status.ts';
 import { system } from '../system/system.ts';
 import { hookNames } from './routes.ts';
 import { readTraffic, trafficCounterNames, trafficCounters } from './traffic.ts';
 
 /** Codes of problems that mean that the host differs from the configuration. */
-const driftCodes: readonly string[] = ['drift', 'not-established'];
+const driftCodes: readonly Fault['code'][] = ['drift', 'not-established'];
 
 /** The metrics of one host. */
 export class Metrics {

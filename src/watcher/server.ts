@@ -17,7 +17,7 @@ export class SocketServer {
   readonly #report: (event: Event) => void;
   #listening: { readonly server: Server; readonly inode: number } | null = null;
   #restoring = false;
-  /** Why nothing serves; it is reported one time. */
+  /** The code of the error while nothing serves; it is reported one time. */
   #failure: string | null = null;
 
   constructor(routes: Routes, report: (event: Event) => void) {
@@ -59,11 +59,12 @@ export class SocketServer {
     }
   }
 
-  #failed(error: Error): void {
+  #failed(error: NodeJS.ErrnoException): void {
     this.#listening = null;
-    if (error.message !== this.#failure)
+    const code = error.code ?? error.name;
+    if (code !== this.#failure)
       this.#report({ kind: 'failed', during: 'file-change', error, path: paths.socket });
-    this.#failure = error.message;
+    this.#failure = code;
   }
 
   /** Stops to listen, and removes the socket. */

@@ -4,7 +4,7 @@ import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
 import type { InotifyLimit, MetricsProblem } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
-import { faultOf } from '../report/status-text.ts';
+import { describeFault } from '../report/status-text.ts';
 import type { FailedRepair } from './failed-repairs.ts';
 
 export interface WatcherState {
@@ -50,10 +50,10 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
       .filter(({ network: name }) => name === network.name)
       .map(({ error }) => ({ kind: 'failed', error }) as const);
     const faults = [
-      ...(index === 0 ? ofHost : []).map(faultOf),
-      ...failures.map(faultOf),
+      ...(index === 0 ? ofHost : []).map(describeFault),
+      ...failures.map(describeFault),
       ...network.faults,
-      ...failedProbe.map(faultOf),
+      ...failedProbe.map(describeFault),
     ];
     return { ...network, problems: faults.map(({ text }) => text), faults, probe };
   });

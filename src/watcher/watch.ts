@@ -2,23 +2,20 @@
 // hooks and the command line. It keeps no state that cannot be read again, so it may be killed at any moment.
 // Hooks are answered from files alone, because libvirt waits for the hook.
 
-import { getPriority, setPriority } from 'node:os';
 import { dirname } from 'node:path';
-import type { Config, NetworkConfig } from '../config/config.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { askDns } from '../dnsmasq/ask.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
-import { findDnsmasq, isAlive } from '../dnsmasq/process.ts';
+import { findDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import { guardMachine, releaseMachine } from '../operations/guard-machine.ts';
-import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { plugNic, unplugNic } from '../operations/plug-nic.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import { isInConfiguration } from '../operations/serve-in-configuration.ts';
-import { preventDefault, startDaemon } from '../operations/start-daemon.ts';
 import { endForwards, syncForwards } from '../operations/sync-forwards.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
 import { updateNetwork } from '../operations/update-network.ts';
@@ -31,8 +28,8 @@ import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
 import { Presence } from '../system/presence.ts';
 import { system } from '../system/system.ts';
+import { answerDaemon } from './answer-daemon.ts';
 import type { Answer } from './answers.ts';
-import { becomeAlive } from './await-alive.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
@@ -42,6 +39,7 @@ import { Metrics } from './metrics.ts';
 import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
 import { notifySystemd } from './notify.ts';
+import { preferThisProcess } from './priority.ts';
 import { Repairs } from './repairs.ts';
 import { Rescan } from './rescan.ts';
 import { RootPorts } from './root-ports.ts';
@@ -88,7 +86,10 @@ export class Watcher {
     },
   );
   readonly #feed = new StatusFeed(() => this.#status());
-  readonly #metricsServer = new MetricsServer(() => this.#renderMetrics());
+  readonly #metricsServer = new MetricsServer(
+    () => this.#renderMetrics(),
+    event => this.#report([event]),
+  );
 
   /** Throws InvalidConfig. */
   constructor(configPath: string) {
@@ -129,7 +130,7 @@ export class Watcher {
     };
     this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
-    await this.#serveMetrics();
+    await this.#metricsServer.listen(this.#configuration.current.metrics);
     for (const network of networks()) this.#probes.request(network);
     this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
@@ -231,16 +232,6 @@ export class Watcher {
     return isRepaired;
   }
 
-  /** Serves metrics where the configuration says. A failure is listed by the status, and tried again. */
-  async #serveMetrics(): Promise<void> {
-    const before = this.#metricsServer.problem;
-    await this.#metricsServer.listen(this.#configuration.current.metrics);
-    const { problem } = this.#metricsServer;
-    if (problem !== null && problem.error.message !== before?.error.message)
-      this.#report([{ kind: 'metrics-not-served', problem }]);
-    this.#feed.changed();
-  }
-
   #checkDnsmasq(): void {
     const isDue = (network: NetworkConfig) =>
       !this.#dnsmasqs.isRunning(network.bridge) && this.#repairs.isDnsmasqDue(network);
@@ -262,7 +253,8 @@ export class Watcher {
         this.#publish(network);
         removeDeadTemporaries(dnsmasqPaths(network.bridge).directory);
       }
-      await this.#serveMetrics();
+      await this.#metricsServer.listen(this.#configuration.current.metrics);
+      this.#feed.changed();
       for (const directory of [dirname(paths.originalState), paths.run]) removeDeadTemporaries(directory);
       if (await this.#libvirt.reconcileAll()) this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
@@ -297,7 +289,11 @@ export class Watcher {
       plugNic: xml => plugNic(xml, this.#configuration.current),
       unplugNic: xml => unplugNic(xml, this.#configuration.current),
       updateNetwork: xml => updateNetwork(xml, this.#configuration.current),
-      startDaemon: () => this.#startDaemon(),
+      startDaemon: () =>
+        answerDaemon(this.#configuration.current, {
+          establish: () => this.#establish(),
+          report: events => this.#report(events),
+        }),
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),
       follow: output => this.#feed.add(output),
@@ -308,31 +304,6 @@ export class Watcher {
   async #renderMetrics(): Promise<Answer> {
     const body = await this.#metrics.render(this.#configuration.networks, await this.#feed.current());
     return { status: 200, type: this.#metrics.contentType, body };
-  }
-
-  /**
-   * Answers a daemon of libvirt, which waits before it starts: as soon as every network has its bridge and its
-   * dnsmasq, which come after its rules. The rest, what virlan loaded and has in other firewalls, is compared
-   * after the answer. Where all is there, which takes no program to see, the watcher has kept it right.
-   */
-  async #startDaemon(): Promise<HookOutcome> {
-    const config = this.#configuration.current;
-    if (!config.networks.every(isAlive)) return this.#startNetworks(config);
-    void this.#establish().catch((error: Error) =>
-      this.#report([{ kind: 'failed', during: 'reconcile', error }]),
-    );
-    return { events: preventDefault(config), abort: null };
-  }
-
-  async #startNetworks(config: Config): Promise<HookOutcome> {
-    const ended = new AbortController();
-    const alive = becomeAlive(config.networks, ended.signal);
-    const started = startDaemon(config).finally(() => ended.abort());
-    if (!(await alive)) return started;
-    void started
-      .then(({ events }) => this.#report(events))
-      .catch((error: Error) => this.#report([{ kind: 'failed', during: 'hook', error }]));
-    return { events: [], abort: null };
   }
 
   async #status(): Promise<Status> {
@@ -347,20 +318,5 @@ export class Watcher {
       failures: this.#repairs.failures(),
       lastProbe: network => this.#probes.last(network),
     });
-  }
-}
-
-/** How much the watcher is preferred to other processes; install/systemd has the same for the service. */
-const niceness = -10;
-
-/**
- * Prefers the watcher to other processes: it does little, but a machine's start waits for it. Without systemd
- * nothing else does this; the service, which may not, is preferred by its unit.
- */
-function preferThisProcess(): void {
-  try {
-    if (getPriority() > niceness) setPriority(niceness);
-  } catch {
-    // It is only slower on a busy host.
   }
 }

@@ -5,13 +5,7 @@ import { formatPrefix } from '../../src/address/ip.ts';
 import { parseGuardListing } from '../../src/guard/listing.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
 import { isKernelReplaced } from '../../src/network/kernel.ts';
-import {
-  defaultLinks,
-  hasGlobalIpv6,
-  knownSubnets,
-  leadsToLan,
-  parseLinksAndRoutes,
-} from '../../src/network/links.ts';
+import { hasGlobalIpv6, knownSubnets, leadsToLan, parseLinksAndRoutes } from '../../src/network/links.ts';
 import {
   compareListings,
   findUnrouted,
@@ -19,6 +13,7 @@ import {
   observeNetwork,
 } from '../../src/network/observe.ts';
 import { findReach } from '../../src/network/reach.ts';
+import { defaultLinks } from '../../src/network/route-links.ts';
 import type { BridgeState, DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
 import { config, ip, mac, network } from './builders.ts';
 

@@ -1,4 +1,4 @@
-// What a daemon must not send: each ends the connection, and the calls in flight fail.
+// Tests messages that a daemon must not send: each ends the connection, and the calls in flight fail.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import {
