@@ -145,8 +145,8 @@ async function timeFirstNetStart(): Promise<number> {
 async function timeRecipe(): Promise<number> {
   await virlan('down');
   await flushRules();
-  const time = timeCommand('sh', ['test/bench/recipe.sh', 'up']);
-  timeCommand('sh', ['test/bench/recipe.sh', 'down']);
+  const time = timeCommand('sh', ['test/sandbox/handbook-network.sh', 'up']);
+  timeCommand('sh', ['test/sandbox/handbook-network.sh', 'down']);
   await flushRules();
   return time;
 }

@@ -4,9 +4,8 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { setUpHandbookNetwork } from './handbook-network.ts';
 import { runHook } from './hook-calls.ts';
-import { configure, host, installVirlan, serve, virlan } from './host.ts';
+import { checkout, configure, host, installVirlan, serve, virlan } from './host.ts';
 import { logLines } from './log.ts';
 import { stubProgram } from './program-stubs.ts';
 import { resetHost } from './reset-host.ts';
@@ -140,7 +139,7 @@ establish(
 );
 
 establish('up takes over a network made by hand, and down restores it', async () => {
-  await setUpHandbookNetwork();
+  await execa('sh', [`${checkout}/test/sandbox/handbook-network.sh`, 'up']);
   const before = await snapshot();
   const [handMade] = processes('dnsmasq');
   const confBefore = read(conf);

@@ -1,6 +1,7 @@
 #!/bin/sh
-# recipe.sh up|down: a NAT network by the commands of libvirt's networking handbook, as many hosts have it in a
-# script: bridge, dummy NIC, iptables and dnsmasq. For comparison with `virlan up`.
+# handbook-network.sh up|down: the NAT network that administrators set up by hand, by the commands of
+# https://jamielinux.com/docs/libvirt-networking-handbook/custom-nat-based-network.html: bridge, dummy NIC,
+# iptables and dnsmasq. A test takes it over with `virlan up`, and the benchmark compares the durations.
 set -eu
 bridge=k8s-br0
 files=/var/lib/dnsmasq/$bridge
