@@ -2,9 +2,11 @@
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
+import { system } from '../system/system.ts';
 import { recordIsWanted } from './applied-record.ts';
 import { applySteps, joinApplied } from './apply.ts';
 import { conflictText } from './conflicts.ts';
@@ -29,7 +31,7 @@ import { type Refusal, rememberRefusal, withoutRefused, withRefusals } from './r
 import { rollBack } from './restore.ts';
 import type { FailedStep } from './step-groups.ts';
 import { isEssential, type Step, type StepOf } from './steps.ts';
-import { surveyHostNames, surveyNetwork, surveyOtherFirewalls, surveyOwn } from './survey.ts';
+import { surveyHostNames, surveyOtherFirewalls, surveyOwn } from './survey.ts';
 import { surveyHost, withConsequences } from './survey-host.ts';
 import type { NetworkWarning } from './warnings.ts';
 
@@ -85,7 +87,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
 
 async function establishCompletely(network: NetworkConfig): Promise<Established> {
   const host = surveyHost(network);
-  const survey = await surveyOwn(network);
+  const survey = await surveyOwn(network, createRulesReader(system));
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
   if (survey.damage !== null) throw survey.damage;
   const steps = [...host.steps, ...survey.steps];
@@ -115,15 +117,11 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   }
   recordIsWanted(network.bridge);
   const refused = recordForwardsOf(survey);
-  // DHCP answers by now: other firewalls, which may be slow, do not delay it.
-  const others = await surveyOtherFirewalls(network);
-  const hostNames = await surveyHostNames(network);
-  const applied = await applySteps([...others.steps, ...hostNames.steps], 'continue');
-  const all = joinApplied(own, applied);
+  const others = await surveyNeighbours(network, createRulesReader(system));
+  const all = joinApplied(own, await applySteps(others.steps, 'continue'));
   const warnings = [
     ...survey.warnings,
     ...others.warnings,
-    ...hostNames.warnings,
     ...recordWarnings([original, additions, ports, process, ...all.unrecorded]),
   ];
   return { ...all, warnings, refused };
@@ -165,7 +163,8 @@ async function tryWhatWorks(
 ): Promise<Established> {
   recordIsWanted(network.bridge);
   const host = surveyHost(network);
-  const survey = await surveyNetwork(network);
+  const reader = createRulesReader(system);
+  const survey = await surveyOwn(network, reader);
   if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
   const planned = choose([...host.steps, ...survey.steps]);
   const rejected = await findRejectedConfiguration(network, planned);
@@ -176,13 +175,27 @@ async function tryWhatWorks(
   const additions = recordAdditions(host, survey);
   const ports = recordPorts(survey);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
-  const applied = await applySteps(steps, 'continue');
+  const own = await applySteps(steps, 'continue');
   const refused = recordForwardsOf(survey);
+  const others = await surveyNeighbours(network, steps.length === 0 ? reader : createRulesReader(system));
+  const applied = joinApplied(own, await applySteps(choose(others.steps), 'continue'));
   const unrecorded = recordWarnings([original, additions, ports, process, ...applied.unrecorded]);
-  const warnings: NetworkWarning[] = [...survey.warnings, ...unrecorded];
+  const warnings: NetworkWarning[] = [...survey.warnings, ...others.warnings, ...unrecorded];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });
   return { ...applied, skipped: [...applied.skipped, ...left], warnings, refused };
+}
+
+/**
+ * Compares virlan's part in other programs, after its own part: DHCP answers by then, and no other program, which
+ * may be slow, delays it.
+ */
+async function surveyNeighbours(
+  network: NetworkConfig,
+  reader: RulesReader,
+): Promise<Pick<Established, 'warnings'> & { readonly steps: readonly Step[] }> {
+  const parts = await Promise.all([surveyOtherFirewalls(network, reader), surveyHostNames(network)]);
+  return { steps: parts.flatMap(({ steps }) => steps), warnings: parts.flatMap(({ warnings }) => warnings) };
 }
 
 /** Returns the steps of the repair unit of dnsmasq. */

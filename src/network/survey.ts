@@ -96,8 +96,8 @@ export interface Survey extends OwnSurvey {
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
   const reader = createRulesReader(system);
   const [own, otherFirewalls, hostNames] = await Promise.all([
-    surveyWith(network, reader),
-    surveyOthersWith(network, reader),
+    surveyOwn(network, reader),
+    surveyOtherFirewalls(network, reader),
     surveyHostNames(network),
   ]);
   return {
@@ -107,16 +107,6 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
     warnings: [...own.warnings, ...otherFirewalls.warnings, ...hostNames.warnings],
   };
-}
-
-/** Compares virlan's own part of a network with its configuration. Throws as `surveyNetwork`. */
-export function surveyOwn(network: NetworkConfig): Promise<OwnSurvey> {
-  return surveyWith(network, createRulesReader(system));
-}
-
-/** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyNetwork`. */
-export function surveyOtherFirewalls(network: NetworkConfig): Promise<OtherFirewallsSurvey> {
-  return surveyOthersWith(network, createRulesReader(system));
 }
 
 /** Compares what the host's resolver knows of a network with the configuration. Never throws. */
@@ -156,7 +146,8 @@ export async function surveyOtherRemovals(
   };
 }
 
-async function surveyWith(network: NetworkConfig, reader: RulesReader): Promise<OwnSurvey> {
+/** Compares virlan's own part of a network with its configuration. Throws as `surveyNetwork`. */
+export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Promise<OwnSurvey> {
   const { bridge } = network;
   const available = availableBackends(system.isInstalled);
   const families = readFamilies();
@@ -233,7 +224,11 @@ function readGuard(
   }
 }
 
-async function surveyOthersWith(network: NetworkConfig, reader: RulesReader): Promise<OtherFirewallsSurvey> {
+/** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyNetwork`. */
+export async function surveyOtherFirewalls(
+  network: NetworkConfig,
+  reader: RulesReader,
+): Promise<OtherFirewallsSurvey> {
   const { bridge } = network;
   const lacking = readLacking(bridge);
   const { chosen } = chooseBackend(network, availableBackends(system.isInstalled), lacking);

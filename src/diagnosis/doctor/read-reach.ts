@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { formatIp } from '../../address/ip.ts';
 import type { NetworkConfig } from '../../config/config.ts';
+import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { conntrackProgram } from '../../firewall/udp-flows.ts';
 import { readForwards } from '../../forwards/read.ts';
 import { readLinksAndRoutes } from '../../network/read-kernel.ts';
@@ -74,7 +75,7 @@ async function tryConnection(host: string, port: number): Promise<Answer> {
 }
 
 async function readChainsInTheWay(network: NetworkConfig): Promise<ForwardsFacts['chainsInTheWay']> {
-  const { warnings } = await surveyOtherFirewalls(network);
+  const { warnings } = await surveyOtherFirewalls(network, createRulesReader(system));
   return warnings.flatMap(warning =>
     warning.kind === 'unknown-chain' && isOnTheWay(warning.found.chain)
       ? [{ bridge: network.bridge, chain: warning.found.chain }]
