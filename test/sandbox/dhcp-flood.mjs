@@ -9,13 +9,18 @@ const name = (process.argv[4] ?? '02:ee').split(':').map(pair => Number.parseInt
 const socket = createSocket('udp4');
 let sent = 0;
 
+/** Returns the MAC of the client whose name ends with these four bytes. */
+function macOf(id) {
+  return Buffer.from([...name, ...id].slice(0, 6));
+}
+
 /** Returns a message of a client whose name ends with these four bytes, which also are the transaction. */
 function message(id, type, options) {
   const bytes = Buffer.alloc(300);
   bytes.set([1, 1, 6]);
   bytes.set(id, 4);
   bytes.writeUInt16BE(0x8000, 10);
-  bytes.set([...name, ...id].slice(0, 6), 28);
+  bytes.set(macOf(id), 28);
   const identifier = name.length === 6 ? [61, 5, 0, ...id] : [];
   bytes.set([...cookie, 53, 1, type, ...options, ...identifier, 255], 236);
   return bytes;
@@ -27,6 +32,8 @@ function send(bytes) {
 
 socket.on('message', reply => {
   const id = reply.subarray(4, 8);
+  // Answers are broadcast: those of another flood come, too.
+  if (!reply.subarray(28, 34).equals(macOf(id))) return;
   const [ip, type] = [reply.subarray(16, 20), reply[242]];
   if (type === 2) send(message(id, 3, [50, 4, ...ip, 54, 4, ...reply.subarray(20, 24)]));
   if (type === 5) console.log(ip.join('.'));

@@ -9,7 +9,7 @@ import { configure, dhcp, type Guest, guest, installVirlan, remove, startLibvirt
 import { processes } from './snapshot.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const dnsmasqs = suite('dnsmasq process');
 const conf = '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf';
@@ -151,8 +151,10 @@ dnsmasqs(
     await up();
     await dhcp(renewed);
     await startWatcher();
+    // Otherwise a fast repair makes the bridge before the other program does.
+    process.kill(watcherPid(), 'SIGSTOP');
     await makeBridgeAnew(renewed);
-    // A repair that met the other program half-way is tried again after five seconds.
+    process.kill(watcherPid(), 'SIGCONT');
     await until(async () => (await plannedSteps()).length === 0, 15);
     await dhcp(renewed);
     await stopWatcher();
