@@ -11,10 +11,7 @@ import type { Detour } from '../network/return-path.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
-import type { ReachDetails } from './reach-details.ts';
-
-/** The fields of a kind that has none. */
-type None = object;
+import type { None, ReachDetails } from './reach-details.ts';
 
 /** Details about the configuration and the host. Each `message` is that of an error. */
 export interface HostDetails {

@@ -5,7 +5,7 @@ import type { HostNames } from '../host-names/host-names.ts';
 import type { Chain } from '../other-firewalls/model.ts';
 
 /** The fields of a kind that has none. */
-type None = object;
+export type None = object;
 
 /** `machine` is its name: hostile. `forward` is a text, as in virlan.ini. */
 export interface ReachDetails {

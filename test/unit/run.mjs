@@ -55,7 +55,7 @@ async function runUnder(node) {
   const { stdout, stderr, exitCode, shortMessage, code } = await execa(
     node,
     ['--enable-source-maps', `${built}/all.cjs`],
-    { cwd: checkout, reject: false, timeout: 900_000 },
+    { cwd: checkout, reject: false, timeout: 900_000, killSignal: 'SIGKILL' },
   );
   // uvu prints one summary for all suites, unless one of them ended the process early.
   const [, total = 0, passed = 0] = (/^ {2}Total: +(\d+)\n {2}Passed: +(\d+)/m.exec(stdout) ?? []).map(
