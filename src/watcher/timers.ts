@@ -1,6 +1,4 @@
 // The watcher's timers, for changes that no event announces.
-import { hasLegacyRules } from '../other-firewalls/observe.ts';
-import { system } from '../system/system.ts';
 import { notifySystemd, watchdogIntervalMs } from './notify.ts';
 
 /** Interval of comparing everything without an event: `virsh attach-device --config` sends none. */
@@ -14,7 +12,7 @@ const dnsmasqIntervalMs = 200;
 /** Interval of asking dnsmasq a question: a process that hangs cannot be told from one that is idle. */
 const answerIntervalMs = 60_000;
 
-/** Interval of scans on a host with iptables-legacy, whose changes the kernel does not report. */
+/** Interval of looking for changes of iptables-legacy, which the kernel does not report. */
 const legacyRulesIntervalMs = 5000;
 
 /** Interval of looking for a guest that has become the root of a spanning tree: one file for each network. */
@@ -30,7 +28,7 @@ export interface TimedWork {
   askDnsmasq(): void;
   checkRootPorts(): void;
   checkSocket(): void;
-  rescan(): void;
+  checkLegacyRules(): void;
 }
 
 /** Starts all timers, the report to systemd's watchdog included. Returns a function that stops them. */
@@ -40,7 +38,7 @@ export function startTimers({
   askDnsmasq,
   checkRootPorts,
   checkSocket,
-  rescan,
+  checkLegacyRules,
 }: TimedWork): () => void {
   const watchdogMs = watchdogIntervalMs(process.env);
   const timers = [
@@ -49,7 +47,7 @@ export function startTimers({
     setInterval(askDnsmasq, answerIntervalMs),
     setInterval(checkRootPorts, rootPortIntervalMs),
     setInterval(checkSocket, socketIntervalMs),
-    setInterval(() => hasLegacyRules(system.readFile) && rescan(), legacyRulesIntervalMs),
+    setInterval(checkLegacyRules, legacyRulesIntervalMs),
     ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),
   ];
   return () => {

@@ -19,6 +19,7 @@ import { isInConfiguration } from '../operations/serve-in-configuration.ts';
 import { endForwards, syncForwards } from '../operations/sync-forwards.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
 import { updateNetwork } from '../operations/update-network.ts';
+import { hasLegacyRules } from '../other-firewalls/observe.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
@@ -34,6 +35,7 @@ import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
 import type { FollowedFiles } from './followed-files.ts';
+import { LegacyRules } from './legacy-rules.ts';
 import { LibvirtFollower } from './libvirt-follower.ts';
 import { Metrics } from './metrics.ts';
 import { MetricsServer } from './metrics-server.ts';
@@ -74,6 +76,7 @@ export class Watcher {
     ask: askDns,
     end: pid => void process.kill(pid, 'SIGKILL'),
   });
+  readonly #legacyRules = new LegacyRules(system);
   readonly #dnsmasqs = new Presence(findDnsmasq);
   readonly #probes = new BackgroundProbes(
     network => {
@@ -131,6 +134,7 @@ export class Watcher {
     this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
     await this.#metricsServer.listen(this.#configuration.current.metrics);
+    await this.#legacyRules.haveChanged();
     for (const network of networks()) this.#probes.request(network);
     this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
@@ -153,7 +157,10 @@ export class Watcher {
       askDnsmasq: () => void this.#askDnsmasq(),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
       checkSocket: () => void server.restore(),
-      rescan,
+      checkLegacyRules: () => {
+        if (hasLegacyRules(system.readFile)) rescan();
+        void this.#legacyRules.haveChanged().then(haveChanged => haveChanged && wayChanged());
+      },
     });
     await notifySystemd('--ready', '--status=watching');
     this.#report([{ kind: 'watcher-started', networks: networks().map(({ name }) => name) }]);

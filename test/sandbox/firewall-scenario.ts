@@ -145,7 +145,11 @@ interface OtherFirewalls {
 }
 
 /** Returns the network's part of `virlan status --json`. */
-export async function networkStatus(): Promise<{ otherFirewalls: OtherFirewalls[]; problems: string[] }> {
+export async function networkStatus(): Promise<{
+  otherFirewalls: OtherFirewalls[];
+  problems: string[];
+  probe: { passed: boolean | null } | null;
+}> {
   return JSON.parse((await virlan('status', '--json')).stdout).networks[0];
 }
 

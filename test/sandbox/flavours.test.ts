@@ -12,7 +12,7 @@ import {
   serveHostPorts,
 } from './firewall-scenario.ts';
 import { installFirewalls } from './firewalls.ts';
-import { installVirlan, startLibvirtd, stopLibvirtd } from './host.ts';
+import { installVirlan, startLibvirtd, stopLibvirtd, virlan } from './host.ts';
 import { clearLegacy, type Flavour, useIptables } from './iptables-flavours.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
@@ -126,5 +126,59 @@ for (const table of ['filter', 'mangle', 'raw'])
       await assertConnectivity(await addMachines());
     },
   );
+
+flavours(
+  'rules of iptables-legacy that drop or reject packets of machines are named, and the commands of doctor work',
+  async () => {
+    await configureBackend('nftables');
+    await up();
+    await addMachines();
+    for (const [table, rule] of [
+      ['filter', 'FORWARD -s 192.168.100.0/24 -j REJECT --reject-with icmp-admin-prohibited'],
+      ['filter', 'OUTPUT -p udp --sport 53 -j DROP'],
+      ['mangle', 'PREROUTING -s 192.168.100.0/24 -j DROP'],
+    ] as const) {
+      await execa('sh', ['-c', `iptables-legacy -t ${table} -A ${rule}`]);
+      await followDoctor(table);
+      await clearLegacy();
+    }
+  },
+);
+
+flavours(
+  'a rule of iptables-legacy that drops packets of machines is named soon after it was added',
+  async () => {
+    await configureBackend('nftables');
+    await up();
+    await startLibvirtd();
+    await startWatcher();
+    const scenario = await addMachines();
+    await until(async () => (await networkStatus()).probe?.passed === true, 60);
+    await execa('iptables-legacy', ['-A', 'FORWARD', '-s', '192.168.100.0/24', '-j', 'DROP']);
+    const isNamed = async () =>
+      (await networkStatus()).problems.some(problem =>
+        problem.includes('a rule of iptables-legacy filter FORWARD: -s 192.168.100.0/24 -j DROP'),
+      );
+    await until(isNamed, 60);
+    await followDoctor('filter');
+    await until(async () => !(await isNamed()), 60);
+    await assertConnectivity(scenario);
+    await stopWatcher();
+    await stopLibvirtd();
+  },
+);
+
+/** Types the commands that the doctor proposes, one for each kind of packet, until nothing is wrong. */
+async function followDoctor(table: string): Promise<void> {
+  const explain = async () => JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+  const typed = new Set<string>();
+  for (let explained = await explain(); explained !== null; explained = await explain()) {
+    assert.match(explained.fix.command, new RegExp(`^iptables-legacy -t ${table} -I `));
+    assert(!typed.has(explained.fix.command), explained.fix.command);
+    typed.add(explained.fix.command);
+    await execa('sh', ['-c', explained.fix.command]);
+  }
+  assert(typed.size > 0);
+}
 
 flavours.run();

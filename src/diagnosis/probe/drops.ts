@@ -6,6 +6,16 @@ import type { ProbeRequest } from './protocol.ts';
 /** The drop of each packet of the probe; null or no entry for a packet without a known drop. */
 export type Drops = Readonly<Partial<Record<Packet['kind'], Drop | null>>>;
 
+/** Returns the first of two drops of each packet. */
+export function joinDrops(first: Drops, second: Drops): Drops {
+  return {
+    dhcp: first.dhcp ?? second.dhcp ?? null,
+    dns: first.dns ?? second.dns ?? null,
+    outgoing: first.outgoing ?? second.outgoing ?? null,
+    returning: first.returning ?? second.returning ?? null,
+  };
+}
+
 /** Returns the drops of a probe's packets. */
 export function findDrops(lines: readonly string[], { gateway, nextHop }: ProbeRequest): Drops {
   const has = (packet: string, ...fields: readonly string[]) =>

@@ -25,8 +25,9 @@ import {
   renderCounters,
   renderTracedCounters,
 } from './counters.ts';
-import { findDrops } from './drops.ts';
+import { findDrops, joinDrops } from './drops.ts';
 import { judgeProbe, notSent, type ProbeFacts, promiseOf } from './judge.ts';
+import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
 import { probeMac } from './mac.ts';
 import { counterTable, probeNamespace } from './names.ts';
 import type { ProbeReport, ProbeRequest } from './protocol.ts';
@@ -119,18 +120,21 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     availableBackends(system.isInstalled).includes('nftables') &&
     (await runOrNull('nft', ['-f', '-'], { input: renderCounters(counted) })) !== null;
   const dropsBefore = readReversePathDrops();
+  const legacyBefore = await readLegacyCounters(system);
   const report = await runGuest(request);
   const reversePathDrops = readReversePathDrops() - dropsBefore;
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
     report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
-  const found = { ...facts, report, counters, hostAnswered, reversePathDrops };
+  const outside = uplink.kind === 'via' ? uplink.dev : null;
+  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), bridge, outside);
+  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops: legacy };
   if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters))
     return judgeProbe(found);
   const lines = await traced(renderTracedCounters(counted), () =>
     runGuest({ ...request, asksUpstream: false }),
   );
-  return judgeProbe({ ...found, drops: findDrops(lines, request) });
+  return judgeProbe({ ...found, drops: joinDrops(findDrops(lines, request), legacy) });
 }
 
 async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {

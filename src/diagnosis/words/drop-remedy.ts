@@ -1,4 +1,5 @@
 // Proposes the command that lets packets of one bridge pass a chain of another program that drops them.
+import { legacyFamily } from '../../other-firewalls/model.ts';
 import type { Drop, Packet } from '../details.ts';
 
 /** The UDP port of the service that a packet asks, or that answers it. */
@@ -22,8 +23,10 @@ type Direction = 'in' | 'out';
 export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: string): string | null {
   const { family, table, chain, rule, links } = drop;
   if (![family, table, chain].every(name => /^[\w.-]+$/.test(name))) return null;
+  const program = iptablesProgram(family, table);
+  const isIptables = program !== null;
+  if (isReversePathFilter(rule)) return commandForLink(drop, program);
   const isForwarded = links.in !== null && links.out !== null;
-  const isIptables = family === 'ip' && iptablesTables.includes(table);
   const known = (['in', 'out'] as const).filter(way => links[way] === bridge);
   // iptables knows no incoming link there.
   const [direction] = isIptables && chain === 'POSTROUTING' ? known.filter(way => way === 'out') : known;
@@ -39,10 +42,33 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
   return directions
     .map(way =>
       isIptables
-        ? `iptables -t ${table} -I ${chain} ${iptablesMatch(way, bridge, port)} -j ACCEPT`
+        ? `${program} -t ${table} -I ${chain} ${iptablesMatch(way, bridge, port)} -j ACCEPT`
         : `nft insert rule ${family} ${table} ${chain} ${nftMatch(way, bridge, port)} accept`,
     )
     .join(' && ');
+}
+
+/** Returns the program of iptables that changes a table; null for one of nftables alone. */
+function iptablesProgram(family: string, table: string): string | null {
+  if (family === legacyFamily) return legacyFamily;
+  return family === 'ip' && iptablesTables.includes(table) ? 'iptables' : null;
+}
+
+/** Returns whether a rule asks by which link the kernel would answer: `fib saddr . iif oif missing`, `-m rpfilter`. */
+export function isReversePathFilter(rule: string | null): boolean {
+  return rule !== null && /\b(?:fib|rpfilter)\b/.test(rule);
+}
+
+/**
+ * Accepts what comes in by the link of the packet before such a rule, as a loose filter of the kernel does:
+ * which packets the rule means cannot be told by their addresses.
+ */
+function commandForLink({ family, table, chain, links }: Drop, program: string | null): string | null {
+  const link = links.in;
+  if (link === null || !/^[\w.-]+$/.test(link)) return null;
+  return program !== null
+    ? `${program} -t ${table} -I ${chain} -i ${link} -j ACCEPT`
+    : `nft insert rule ${family} ${table} ${chain} iifname ${link} accept`;
 }
 
 function ufwCommand(way: Direction, isForwarded: boolean, port: number | null, bridge: string): string {

@@ -1,7 +1,7 @@
 // The words for findings of a probe.
 import type { Drop, Packet, ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
-import { commandAgainst } from './drop-remedy.ts';
+import { commandAgainst, isReversePathFilter } from './drop-remedy.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** Longest part of another program's rule that a sentence repeats, in characters. */
@@ -145,7 +145,9 @@ function named(packet: Packet): string {
 
 function place({ family, table, chain, rule }: Drop): string {
   const name = `${family} ${table} ${chain}`;
-  return rule === null ? `the policy of ${name}` : `a rule of ${name}: ${rule.slice(0, maxRuleLength)}`;
+  if (rule === null) return `the policy of ${name}`;
+  const kind = isReversePathFilter(rule) ? 'reverse path filter, a rule' : 'rule';
+  return `a ${kind} of ${name}: ${rule.slice(0, maxRuleLength)}`;
 }
 
 function watchDhcp({ bridge }: { readonly bridge: string }): Fix {
