@@ -2,7 +2,7 @@
 // implements one backend.
 import type { Family } from '../address/ip.ts';
 import type { System } from '../system/system.ts';
-import type { IptablesTable } from './iptables-tables.ts';
+import type { IptablesObject } from './iptables-tables.ts';
 import type { Ruleset } from './rule.ts';
 import type { RulesReader } from './rules-reader.ts';
 import type { Translation, TranslationsChange } from './translation.ts';
@@ -46,8 +46,13 @@ export interface Backend {
   render(ruleset: Ruleset, lacking?: readonly Lacking[]): string;
   /** Returns the scripts that other available backends must load for this one. */
   companions(ruleset: Ruleset, available: readonly BackendName[]): RulesScript[];
-  /** Returns the tables of iptables that do not exist yet, and which loading a script makes. */
-  missingTables(reader: RulesReader, place: RulesPlace, script: string): Promise<readonly IptablesTable[]>;
+  /** Returns the tables and built-in chains of iptables that do not exist yet, and which loading a script makes. */
+  missingObjects(
+    system: System,
+    reader: RulesReader,
+    place: RulesPlace,
+    script: string,
+  ): Promise<readonly IptablesObject[]>;
   /** Loads a script in one transaction in place of virlan's present rules there. Throws CommandError. */
   load(system: System, reader: RulesReader, place: RulesPlace, script: string): Promise<void>;
   /** Removes virlan's rules. Throws CommandError. */

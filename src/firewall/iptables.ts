@@ -11,7 +11,7 @@ import { parseClients, parsePortSpan } from '../config/forward.ts';
 import type { System } from '../system/system.ts';
 import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
 import { renderMatch, renderRule } from './iptables-rule.ts';
-import { savedTables } from './iptables-tables.ts';
+import { missingObjects, savedTables, splitTables } from './iptables-tables.ts';
 import type { Match, Rule, Ruleset, Verdict } from './rule.ts';
 import { iptablesPrefix, type RulesReader } from './rules-reader.ts';
 import type { Translation } from './translation.ts';
@@ -57,10 +57,9 @@ export const iptables: Backend = {
   programs: family => [`${iptablesPrefix[family]}-restore`, `${iptablesPrefix[family]}-save`],
   render: (ruleset, lacking = []) => renderChains(chainsOf(ruleset, lacking)),
   companions: () => [],
-  async missingTables(reader, { family }, script) {
-    const present = savedTables(await reader.savedIptables(family));
-    const used = splitTables(script.split('\n'));
-    return [...used.keys()].filter(table => !present.includes(table)).map(table => ({ family, table }));
+  async missingObjects(system, reader, { family }, script) {
+    const listChains = () => system.run('nft', ['--json', 'list', 'chains']).catch(() => '');
+    return missingObjects(family, savedTables(await reader.savedIptables(family)), script, listChains);
   },
   async load(system, reader, place, script) {
     await restore(system, place.family, replaceScript(place.bridge, script, await listOwn(reader, place)));
@@ -270,16 +269,4 @@ export function ownLines(bridge: string, save: string): string[] {
 
 function isJump(bridge: string, line: string): boolean {
   return jumpLine.exec(line)?.[1] === bridge;
-}
-
-function splitTables(listing: readonly string[]): Map<string, string[]> {
-  const tables = new Map<string, string[]>();
-  let lines: string[] = [];
-  for (const line of listing) {
-    if (line.startsWith('*')) {
-      lines = [];
-      tables.set(line.slice(1), lines);
-    } else if (line !== '' && line !== 'COMMIT') lines.push(line);
-  }
-  return tables;
 }

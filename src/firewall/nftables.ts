@@ -29,7 +29,7 @@ export const nftables: Backend = {
           },
         ]
       : [],
-  missingTables: async () => [],
+  missingObjects: async () => [],
   async load(system, _reader, place, script) {
     const load = (text: string) => system.run('nft', ['-f', '-'], { input: text });
     try {

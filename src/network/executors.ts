@@ -23,7 +23,7 @@ import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
 import { endConnections } from './connections.ts';
 import { type LinkManagerName, linkManagers } from './link-managers.ts';
-import { recordMadeTables } from './made-tables.ts';
+import { recordMadeObjects } from './made-tables.ts';
 import { formatAddress, formatDestination } from './state.ts';
 import type { StepName, StepOf } from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
@@ -111,7 +111,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     async run({ backend, family, bridge, script }) {
       const reader = createRulesReader(system);
       const place = { bridge, family };
-      recordMadeTables(await backends[backend].missingTables(reader, place, script));
+      recordMadeObjects(await backends[backend].missingObjects(system, reader, place, script));
       await backends[backend].load(system, reader, place, script);
     },
   },

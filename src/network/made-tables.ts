@@ -1,45 +1,50 @@
-// The record of tables that iptables made for virlan since the host booted: /run/virlan/tables, with lines such
-// as `ipv4 filter`. `down` removes them, unless they are in use.
+// The record of tables and built-in chains that iptables made for virlan since the host booted:
+// /run/virlan/tables, with lines such as `ipv4 mangle`, and `ipv4 filter INPUT` for a chain in a table that was
+// there. `down` removes them, unless they are in use.
 import { rmSync } from 'node:fs';
-import { type IptablesTable, removeIfEmpty } from '../firewall/iptables-tables.ts';
+import { type IptablesObject, removeIfEmpty } from '../firewall/iptables-tables.ts';
 import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 
 const recordPath = `${paths.run}/tables`;
 
-function readMadeTables(): IptablesTable[] {
+function readMade(): IptablesObject[] {
   return (readOwnFileOrNull(recordPath) ?? '').split('\n').flatMap(line => {
-    const [, family, table] = /^(ipv4|ipv6) ([a-z]+)$/.exec(line) ?? [];
-    return table === undefined ? [] : [{ family: family === 'ipv6' ? 'ipv6' : 'ipv4', table }];
+    const [, family, table, chain = null] = /^(ipv4|ipv6) ([a-z]+)(?: ([A-Z]+))?$/.exec(line) ?? [];
+    return table === undefined ? [] : [{ family: family === 'ipv6' ? 'ipv6' : 'ipv4', table, chain }];
   });
 }
 
-/** Adds tables to the record. */
-export function recordMadeTables(made: readonly IptablesTable[]): void {
+/** Adds to the record. */
+export function recordMadeObjects(made: readonly IptablesObject[]): void {
   if (made.length === 0) return;
   try {
-    write([...readMadeTables(), ...made]);
+    write([...readMade(), ...made]);
   } catch {
-    // On a full disk `down` leaves the tables, which accept everything.
+    // On a full disk `down` leaves what was made, which accepts everything.
   }
 }
 
-/** Removes the tables that nobody uses. Those with rules of others alone are theirs from now on. */
-export async function removeMadeTables(): Promise<void> {
-  const made = readMadeTables();
+/** Removes the tables and chains that nobody uses. Those with rules of others alone are theirs from now on. */
+export async function removeMadeObjects(): Promise<void> {
+  const made = readMade();
   if (made.length === 0) return;
-  const inUse: IptablesTable[] = [];
+  const inUse: IptablesObject[] = [];
   for (const each of made) if ((await removeIfEmpty(system, each)) === 'own') inUse.push(each);
   write(inUse);
 }
 
-function write(tables: readonly IptablesTable[]): void {
-  if (tables.length === 0) {
+function write(objects: readonly IptablesObject[]): void {
+  if (objects.length === 0) {
     rmSync(recordPath, { force: true });
     return;
   }
-  const lines = new Set(tables.map(({ family, table }) => `${family} ${table}\n`));
+  const lines = new Set(
+    objects.map(
+      ({ family, table, chain }) => `${[family, table, ...(chain === null ? [] : [chain])].join(' ')}\n`,
+    ),
+  );
   if ([...lines].join('') === readOwnFileOrNull(recordPath)) return;
   makeDirectory(paths.run, 0o700);
   writeAtomically(recordPath, [...lines].join(''), 0o600);

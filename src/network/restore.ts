@@ -9,7 +9,7 @@ import { recordIsDown } from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import type { Established } from './established.ts';
-import { removeMadeTables } from './made-tables.ts';
+import { removeMadeObjects } from './made-tables.ts';
 import { bootId, type OriginalNetwork, originalHost, readOriginalState } from './original-state.ts';
 import { failureOf, recordWarnings, removeRecords } from './record-changes.ts';
 import type { DesiredNetwork, HostState } from './state.ts';
@@ -26,7 +26,7 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   const forgetting = await surveyHostNamesRemoval(bridge);
   const others = await applySteps([...forgetting, ...removals.steps], 'continue');
   const own = await restoreOriginal(name, bridge);
-  await removeMadeTables();
+  await removeMadeObjects();
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
     const messages = [...own.failed, ...others.failed].map(({ error }) => error.message);
@@ -103,6 +103,6 @@ export async function rollBack(host: HostState, { desired, observed }: OwnSurvey
       (error: Error) => failures.push(error),
     );
   }
-  await removeMadeTables();
+  await removeMadeObjects();
   return failures;
 }

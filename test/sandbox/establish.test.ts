@@ -50,10 +50,6 @@ async function linkOf(bridge: string) {
 /** Files that `down` keeps for the next `up`. */
 const kept = /^\+ file \/var\/lib\/dnsmasq\/[^/]+\/(hostsfile|names|leases) /;
 
-/** The chains that iptables adds to tables that were there before, and that accept everything. */
-const emptyChain =
-  /^\+ nft \["chain",\{"family":"ip","table":"(?:filter","name":"INPUT|mangle","name":"PREROUTING)",.*"policy":"accept"\}\]$/;
-
 establish('up establishes the network, and down leaves no trace of it', async () => {
   await installVirlan();
   writeFileSync('/etc/dnsmasq.conf', 'nonsense\n');
@@ -129,10 +125,7 @@ establish(
         [],
       );
       await down();
-      assert.deepEqual(
-        await changesSince(before, kept, /sysctl.d\/60-virlan.conf|virlan.ini/, emptyChain),
-        [],
-      );
+      assert.deepEqual(await changesSince(before, kept, /sysctl.d\/60-virlan.conf|virlan.ini/), []);
       assert.equal(read('/etc/sysctl.d/60-virlan.conf'), '# mine\n');
     }
   },

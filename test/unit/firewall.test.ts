@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
-import { contentOf, savedTables } from '../../src/firewall/iptables-tables.ts';
+import { contentOf, missingObjects, savedTables } from '../../src/firewall/iptables-tables.ts';
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import { config, network, rulesetOf } from './builders.ts';
@@ -197,6 +197,34 @@ COMMIT
   assert.equal(replaceIptables('br0', wanted, []), wanted);
 });
 
+firewall('a script makes the tables and the built-in chains that are not there', async () => {
+  const script =
+    '*filter\n:VIRLAN-FWD-lab - [0:0]\n-I FORWARD 1 -j VIRLAN-FWD-lab\n-I INPUT 1 -j VIRLAN-INP-lab\n-A VIRLAN-FWD-lab -j ACCEPT\nCOMMIT\n' +
+    '*mangle\n-I PREROUTING 1 -j VIRLAN-PRE-lab\nCOMMIT\n';
+  const listed = (...chains: string[]) =>
+    JSON.stringify({
+      nftables: [
+        { metainfo: {} },
+        ...chains.map(name => ({ chain: { family: 'ip', table: 'filter', name } })),
+        { chain: { family: 'ip6', table: 'filter', name: 'INPUT' } },
+      ],
+    });
+  const made = async (present: string[], listing: string) => {
+    const missing = await missingObjects('ipv4', present, script, async () => listing);
+    return missing.map(({ table, chain }) => [table, chain]);
+  };
+  const [filter, mangle, input] = [
+    ['filter', null],
+    ['mangle', null],
+    ['filter', 'INPUT'],
+  ];
+  assert.deepEqual(await made([], 'never asked'), [filter, mangle]);
+  assert.deepEqual(await made(['filter'], listed('FORWARD')), [mangle, input]);
+  assert.deepEqual(await made(['filter', 'mangle'], listed('FORWARD', 'INPUT')), []);
+  // iptables-legacy, and no nft.
+  for (const listing of [listed(), '', '{}']) assert.deepEqual(await made(['filter', 'mangle'], listing), []);
+});
+
 firewall(
   'a table that iptables made counts as empty only without rules, policies and objects of others',
   () => {
@@ -211,13 +239,16 @@ firewall(
       base({ policy: 'drop' }),
       base({ name: 'mine' }),
       { chain: { name: 'DOCKER-USER' } },
-      { rule: { chain: 'INPUT' } },
+      { rule: { chain: 'INPUT', expr: [] } },
       { set: { name: 'allowed' } },
       { map: {} },
       { flowtable: {} },
     ])
       assert.equal(content(base({}), entry), 'others', JSON.stringify(entry));
     assert.equal(content(base({}), { chain: { name: 'VIRLAN-FWD-lab' } }), 'own');
+    const jump = (target: string) => ({ rule: { expr: [{ counter: {} }, { jump: { target } }] } });
+    assert.equal(content(base({}), jump('VIRLAN-INP-lab')), 'own');
+    assert.equal(content(base({}), jump('mine')), 'others');
     assert.deepEqual(
       savedTables("# Table `raw' is incompatible, use 'nft' tool.\n*filter\n:INPUT\nCOMMIT\n*nat\n"),
       ['raw', 'filter', 'nat'],
