@@ -1,6 +1,6 @@
 // Each command that virlan proposes against another firewall is one that the firewall accepts.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { Drop, Packet } from '../../src/diagnosis/details.ts';
@@ -173,6 +173,24 @@ remedies('the command for a link on the way that does not forward turns its forw
   await succeeds(explanation.fix.command);
   assert.equal(readFileSync('/proc/sys/net/ipv4/conf/uplink/forwarding', 'utf8'), '1\n');
   await assertConnectivity(scenario);
+});
+
+remedies('the command for a full table of connections raises its limit', async () => {
+  await configureBackend('nftables');
+  await up();
+  // A network namespace may not change the limit, so files stand for it and for the count.
+  const values = { nf_conntrack_max: '64', nf_conntrack_count: '64' };
+  for (const [name, value] of Object.entries(values)) {
+    writeFileSync(`/tmp/${name}`, `${value}\n`);
+    await execa('mount', ['--bind', `/tmp/${name}`, `/proc/sys/net/netfilter/${name}`]);
+  }
+  const explain = async () => JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+  const explained = await explain();
+  assert.equal(explained?.code, 'conntrack-full');
+  await succeeds(explained.fix.command);
+  assert(Number(readFileSync('/tmp/nf_conntrack_max', 'utf8')) > 64);
+  assert.notEqual((await explain())?.code, 'conntrack-full');
+  for (const name of Object.keys(values)) await execa('umount', [`/proc/sys/net/netfilter/${name}`]);
 });
 
 remedies.run();
