@@ -53,6 +53,11 @@ export interface Backend {
     place: RulesPlace,
     script: string,
   ): Promise<readonly IptablesObject[]>;
+  /**
+   * Returns a script for nft that makes virlan's table with the rules of a script, and fails where the table exists;
+   * null for a backend whose rules have no table of their own.
+   */
+  newTable(place: RulesPlace, script: string): string | null;
   /** Loads a script in one transaction in place of virlan's present rules there. Throws CommandError. */
   load(system: System, reader: RulesReader, place: RulesPlace, script: string): Promise<void>;
   /** Removes virlan's rules. Throws CommandError. */

@@ -61,6 +61,7 @@ export const iptables: Backend = {
     const listChains = () => system.run('nft', ['--json', 'list', 'chains']).catch(() => '');
     return missingObjects(family, savedTables(await reader.savedIptables(family)), script, listChains);
   },
+  newTable: () => null,
   async load(system, reader, place, script) {
     await restore(system, place.family, replaceScript(place.bridge, script, await listOwn(reader, place)));
   },

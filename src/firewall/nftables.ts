@@ -30,6 +30,7 @@ export const nftables: Backend = {
         ]
       : [],
   missingObjects: async () => [],
+  newTable: createScript,
   async load(system, _reader, place, script) {
     const load = (text: string) => system.run('nft', ['-f', '-'], { input: text });
     try {

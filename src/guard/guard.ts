@@ -6,6 +6,7 @@ import { CommandError, WriteError } from '../errors.ts';
 import { system } from '../system/system.ts';
 import { type Binding, earlierBindings, readBindings, removeBinding, writeBinding } from './bindings.ts';
 import { type Elements, elementsWithout, joinElements, noElements, peerElements } from './elements.ts';
+import { createGuardScript } from './script.ts';
 import { changeGuard, loadGuard, removeGuard } from './table.ts';
 
 type Bound = Omit<Binding, 'bridge'>;
@@ -25,21 +26,33 @@ function isCurrent({ tap, index }: Pick<Binding, 'tap' | 'index'>): boolean {
   return linkIndex(tap) === index;
 }
 
-/**
- * Loads the whole table, in which machines that are starting right now stay guarded. Throws CommandError: the
- * old one is in force then.
- */
-export async function putInForce(
+/** A whole guard that is about to be loaded. */
+export interface NewGuard {
+  /** A script for nft that makes the table, and fails where it exists. */
+  readonly script: string;
+  /** Loads the table in place of one that may be there. Throws CommandError: the old one is in force then. */
+  load(): Promise<void>;
+  /** Adds what machines have begun to use meanwhile. Throws CommandError. */
+  complete(): Promise<void>;
+}
+
+/** Returns the whole table, in which machines that are starting right now stay guarded. */
+export function newGuard(
   bridge: string,
   table: string,
   wanted: readonly Elements[],
   taps: readonly Bound[],
-): Promise<void> {
+): NewGuard {
   const withStarting = () => joinElements([...wanted, ...startingTaps(bridge, taps)]);
   const loaded = withStarting();
-  await loadGuard(system, bridge, table, loaded);
-  await changeGuard(system, bridge, noElements, elementsWithout(withStarting(), loaded));
-  keepBindings(bridge, taps);
+  return {
+    script: createGuardScript(bridge, table, loaded),
+    load: () => loadGuard(system, bridge, table, loaded),
+    async complete() {
+      await changeGuard(system, bridge, noElements, elementsWithout(withStarting(), loaded));
+      keepBindings(bridge, taps);
+    },
+  };
 }
 
 /** Changes elements of the table. Throws CommandError: nothing is changed then. */

@@ -12,7 +12,7 @@ import { backends } from '../firewall/backends.ts';
 import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { endUdpFlows, endUntranslatedUdpFlows } from '../firewall/udp-flows.ts';
-import { correct, putInForce, withdrawGuard } from '../guard/guard.ts';
+import { correct, type NewGuard, newGuard, withdrawGuard } from '../guard/guard.ts';
 import { forgetNetworkManager, tellNetworkManager } from '../host-names/network-manager.ts';
 import { revertResolved, tellResolved } from '../host-names/resolved.ts';
 import { syncReservations } from '../identity/store.ts';
@@ -25,7 +25,7 @@ import { endConnections } from './connections.ts';
 import { type LinkManagerName, linkManagers } from './link-managers.ts';
 import { recordMadeObjects } from './made-tables.ts';
 import { formatAddress, formatDestination } from './state.ts';
-import type { StepName, StepOf } from './steps.ts';
+import type { Step, StepName, StepOf } from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
 
 /**
@@ -128,8 +128,11 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'load guard': {
     kind: 'single',
-    run: ({ bridge, guard: { table, belongings, taps } }) =>
-      putInForce(bridge, table, [belongings, ...taps.map(({ elements }) => elements)], taps),
+    async run(step) {
+      const guard = guardOf(step);
+      await guard.load();
+      await guard.complete();
+    },
   },
   'change guard': {
     kind: 'single',
@@ -154,6 +157,26 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'start dnsmasq': { kind: 'single', run: ({ bridge }) => startDnsmasq(bridge) },
   'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
 };
+
+/** A table of nftables that a step makes. */
+export interface NewTable {
+  /** A script for nft, which fails where the table exists. */
+  readonly script: string;
+  /** Does what the step does after the table is there. Throws CommandError. */
+  complete(): Promise<void>;
+}
+
+/** Returns the table that a step makes where there is none yet; null for a step that makes none. */
+export function newTable(step: Step): NewTable | null {
+  if (step.kind === 'load guard') return guardOf(step);
+  if (step.kind !== 'load rules') return null;
+  const script = backends[step.backend].newTable(step, step.script);
+  return script === null ? null : { script, complete: async () => {} };
+}
+
+function guardOf({ bridge, guard: { table, belongings, taps } }: StepOf<'load guard'>): NewGuard {
+  return newGuard(bridge, table, [belongings, ...taps.map(({ elements }) => elements)], taps);
+}
 
 /** How long systemd-resolved may take to notice a new link, and the pause before it is told again. */
 const newLinkTimeoutMs = 1000;

@@ -1,9 +1,10 @@
 // Groups of steps: those that one process executes, that run side by side, or that depend on each other.
 import { dirname } from 'node:path';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
+import { CommandError } from '../errors.ts';
 import { makeDirectory, type StagedFile, stageFile } from '../system/files.ts';
 import { system } from '../system/system.ts';
-import { type Executor, executors } from './executors.ts';
+import { type Executor, executors, newTable } from './executors.ts';
 import { runIpBatch } from './ip-batch.ts';
 import type { Step, StepName, StepOf } from './steps.ts';
 
@@ -19,6 +20,8 @@ export interface Outcome {
   /** Steps that were not tried, because an earlier one failed. */
   readonly skipped: readonly Step[];
 }
+
+const noOutcome: Outcome = { done: [], failed: [], skipped: [] };
 
 export function joinOutcomes(first: Outcome, second: Outcome): Outcome {
   return {
@@ -40,19 +43,51 @@ export interface Group {
  * each.
  */
 export function loadRulesSideBySide(groups: readonly Group[]): Group[] {
-  const joined: Group[] = [];
+  const joined: Group[][] = [];
   for (const group of groups) {
     const before = joined.at(-1);
     const canJoin = loadsRules(group.steps) || changesOnlyNewLinks(group.steps);
-    if (before !== undefined && loadsRules(before.steps) && canJoin) {
-      const run = async (onFailure: 'stop' | 'continue') => {
-        const [first, second] = await Promise.all([before.run(onFailure), group.run(onFailure)]);
-        return joinOutcomes(first, second);
-      };
-      joined.splice(-1, 1, { steps: [...before.steps, ...group.steps], run });
-    } else joined.push(group);
+    if (canJoin && before?.every(({ steps }) => loadsRules(steps))) before.push(group);
+    else joined.push([group]);
   }
-  return joined;
+  return joined.map(sideBySide);
+}
+
+function sideBySide(groups: readonly Group[]): Group {
+  const makesTable = ({ steps }: Group) => steps.some(step => newTable(step) !== null);
+  return {
+    steps: stepsIn(groups),
+    async run(onFailure) {
+      const others = groups.filter(group => !makesTable(group)).map(group => group.run(onFailure));
+      const tables = makeTables(groups.filter(makesTable), onFailure);
+      return (await Promise.all([tables, ...others])).reduce(joinOutcomes);
+    },
+  };
+}
+
+/**
+ * Makes tables of nftables in one transaction. If that fails, because a table exists or the kernel refuses a part,
+ * each is loaded by itself, so that the others are there.
+ */
+async function makeTables(groups: readonly Group[], onFailure: 'stop' | 'continue'): Promise<Outcome> {
+  const steps = stepsIn(groups);
+  const tables = steps.flatMap(step => newTable(step) ?? []);
+  if (tables.length > 1) {
+    try {
+      await system.run('nft', ['-f', '-'], { input: tables.map(({ script }) => script).join('') });
+      for (const { complete } of tables) await complete();
+      return { ...noOutcome, done: steps };
+    } catch (thrown) {
+      const error = thrown as Error;
+      if (error instanceof CommandError && error.reason === 'timeout')
+        return { ...noOutcome, failed: steps.map(step => ({ step, error })) };
+    }
+  }
+  return (await Promise.all(groups.map(group => group.run(onFailure)))).reduce(joinOutcomes, noOutcome);
+}
+
+function stepsIn(groups: readonly Group[]): Step[] {
+  return groups.flatMap(({ steps }) => steps);
 }
 
 function loadsRules(steps: readonly Step[]): boolean {
