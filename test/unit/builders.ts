@@ -19,7 +19,12 @@ export function ip(text: string): Ipv4 {
 
 /** Parses a whole MAC, or returns the MAC 52:54:00:00:00:XX with this last byte. */
 export function mac(text: string | number): Mac {
-  const full = typeof text === 'string' ? text : `52:54:00:00:00:${text.toString(16).padStart(2, '0')}`;
+  const digits = (number: number) =>
+    number
+      .toString(16)
+      .padStart(6, '0')
+      .replace(/..(?=.)/g, '$&:');
+  const full = typeof text === 'string' ? text : `52:54:00:${digits(text)}`;
   return required(parseMac(full), full);
 }
 

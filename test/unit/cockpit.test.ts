@@ -12,55 +12,24 @@ import { boxHeight, pictureOf } from '../../contrib/cockpit/src/model/picture.ts
 import { readPlan } from '../../contrib/cockpit/src/model/plan.ts';
 import { parseForward } from '../../src/config/forward.ts';
 import type { Fault, MachineStatus, NetworkStatus } from '../../src/report/status.ts';
+import { machineStatus, networkStatus } from './status-builders.ts';
 
 const page = suite('cockpit page');
 
 const hostile = '<img src=x onerror=alert(1)>\u202e';
 
 function machine(number: number, changes: Partial<MachineStatus> = {}): MachineStatus {
-  return {
-    name: `web${number}`,
-    uuid: `uuid${number}`,
-    nic: 0,
-    mac: `52:54:00:00:00:${String(number).padStart(2, '0')}`,
-    replacedMac: null,
-    ip: `192.168.100.${number}`,
+  return machineStatus(number, `web${number}`, {
     hostname: `web${number}`,
-    aliases: [],
-    refusedAliases: [],
-    state: 'running',
     tap: `vnet${number}`,
     lease: { ip: `192.168.100.${number}`, expires: '2026-11-22T10:01:00Z' },
-    problem: null,
-    guard: { mode: 'others', group: null },
-    forwards: [],
     ...changes,
-  };
+  });
 }
 
 function network(machines: readonly MachineStatus[], changes: Partial<NetworkStatus> = {}): NetworkStatus {
-  return {
-    name: 'lab',
-    bridge: 'lab-br',
-    subnet: '192.168.100.0/24',
-    gateway: '192.168.100.1',
-    mode: 'nat',
-    isolate: false,
-    alsoReached: [],
-    routeNeeded: null,
-    up: true,
-    firewall: 'nftables',
-    domain: 'lab.internal',
-    hostNames: 'resolved',
-    dnsmasq: { running: true, pid: 7 },
-    otherFirewalls: [],
-    otherPorts: [],
-    problems: [],
-    faults: [],
-    probe: { at: '2026-11-22T10:00:00Z', passed: true, check: null, seen: null },
-    machines,
-    ...changes,
-  };
+  const probe = { at: '2026-11-22T10:00:00Z', passed: true, check: null, seen: null };
+  return { ...networkStatus('lab', ...machines), bridge: 'lab-br', probe, ...changes };
 }
 
 function fault(code: Fault['code']): Fault {

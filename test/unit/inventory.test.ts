@@ -3,65 +3,31 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { inventoryOf } from '../../src/report/inventory.ts';
-import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
+import type { MachineStatus, NetworkStatus } from '../../src/report/status.ts';
 import { anyName, mac, uuid } from './builders.ts';
+import { machineStatus, networkStatus, statusOf } from './status-builders.ts';
 
 const inventory = suite('inventory');
 
+/** A machine whose texts are templates wherever others can choose them. */
 function machine(number: number, name: string, changes: Partial<MachineStatus> = {}): MachineStatus {
-  return {
-    name,
-    uuid: uuid(number),
-    nic: 0,
-    mac: mac(number),
-    replacedMac: null,
-    ip: `192.168.100.${number}`,
-    hostname: `m${number}`,
-    aliases: [],
-    refusedAliases: [],
-    state: 'running',
+  return machineStatus(number, name, {
     tap: '{{ tap }}',
-    lease: null,
     problem: '{{ problem }}',
     guard: { mode: 'others', group: '{{ group }}' },
-    forwards: [],
     ...changes,
-  };
+  });
 }
 
 function network(name: string, ...machines: readonly MachineStatus[]): NetworkStatus {
-  return {
-    name,
-    bridge: name,
-    subnet: '192.168.100.0/24',
-    gateway: '192.168.100.1',
-    mode: 'nat',
-    isolate: false,
-    alsoReached: ['{{ link }}'],
-    routeNeeded: null,
-    up: true,
-    firewall: 'nftables',
-    domain: `${name}.internal`,
-    hostNames: 'off',
-    dnsmasq: { running: true, pid: 7 },
-    otherFirewalls: [],
-    otherPorts: [],
-    problems: [],
-    faults: [],
-    probe: null,
-    machines,
-  };
-}
-
-function status(...networks: readonly NetworkStatus[]): Status {
-  return { virlan: '1', watcher: { running: false, pid: null, libvirt: 'unknown' }, networks, notes: [] };
+  return { ...networkStatus(name, ...machines), alsoReached: ['{{ link }}'] };
 }
 
 inventory('machines are in the groups of their networks and of their state', () => {
   const twice = machine(1, 'web');
   const off = machine(2, 'db', { state: 'shut off', ip: null, lease: { ip: '10.0.0.9', expires: null } });
   const found = inventoryOf(
-    status(network('k8s-br0', twice, off), network('lab', { ...twice, ip: '10.0.0.7', mac: mac(9) })),
+    statusOf(network('k8s-br0', twice, off), network('lab', { ...twice, ip: '10.0.0.7', mac: mac(9) })),
   );
   const { _meta, ...groups } = found;
   assert.deepEqual(groups, {
@@ -86,7 +52,7 @@ inventory('machines are in the groups of their networks and of their state', () 
 });
 
 inventory('names of groups do not clash with each other, nor with words of Ansible', () => {
-  const { all } = inventoryOf(status(network('a-b'), network('a_b'), network('all'), network('7')));
+  const { all } = inventoryOf(statusOf(network('a-b'), network('a_b'), network('all'), network('7')));
   assert.deepEqual(all.children.slice(0, 4), ['a_b', 'a_b_2', 'all_2', '_7']);
 });
 
@@ -99,7 +65,7 @@ inventory('a machine without a plain name has its host name, and never that of a
     machine(5, 'web', { hostname: 'web' }),
     machine(6, 'we:b', { hostname: 'web-6' }),
   ];
-  const { hostvars } = inventoryOf(status(network('lab', ...machines)))._meta;
+  const { hostvars } = inventoryOf(statusOf(network('lab', ...machines)))._meta;
   assert.deepEqual(
     Object.entries(hostvars).map(([name, { virlan_name, virlan_uuid }]) => [name, virlan_name, virlan_uuid]),
     [
@@ -119,7 +85,7 @@ inventory('nothing that a machine, or its owner, can choose is a template', () =
   fc.assert(
     fc.property(fc.array(fc.oneof(anyName, templates), { maxLength: 8 }), names => {
       const machines = names.map((name, index) => machine(index + 1, name));
-      const found = inventoryOf(status(network('lab', ...machines)));
+      const found = inventoryOf(statusOf(network('lab', ...machines)));
       assert.doesNotMatch(JSON.stringify(found), /\{[{%#]/);
       assert.equal(Object.keys(found._meta.hostvars).length, names.length);
     }),

@@ -6,8 +6,9 @@ import { faultCodes } from '../../src/report/fault-codes.ts';
 import type { NetworkStatus, Status } from '../../src/report/status.ts';
 import { Metrics } from '../../src/watcher/metrics.ts';
 import { readTraffic, trafficCounterNames } from '../../src/watcher/traffic.ts';
-import { config, entry, mac, uuid } from './builders.ts';
+import { config, entry } from './builders.ts';
 import { assertGolden } from './golden.ts';
+import { machineStatus, networkStatus, statusOf } from './status-builders.ts';
 
 const metrics = suite('metrics');
 
@@ -16,53 +17,18 @@ const { networks } = config(
   '[network.lab]\nbridge = no-such-br0\n[network.lan]\nbridge = no-such-br1\nsubnet = 10.0.0.0/24\n',
 );
 
-const running = {
-  name: 'web "1"\n',
-  uuid: uuid(1),
-  nic: 0,
-  mac: mac(1),
-  replacedMac: null,
-  ip: '192.168.100.7',
-  hostname: 'web',
-  aliases: [],
-  refusedAliases: [],
-  state: 'running',
+const running = machineStatus(7, 'web "1"\n', {
   tap: 'vnet0',
-  lease: null,
-  problem: null,
-  guard: { mode: 'others', group: null },
   forwards: [
     { forward: 'tcp/8443:443', source: 'metadata', active: true, problem: null },
     { forward: 'tcp/8444:443', source: 'metadata', active: false, problem: null },
   ],
-} as const;
+});
 
 const lab: NetworkStatus = {
-  name: 'lab',
+  ...networkStatus('lab', running, { ...running, nic: 1, state: 'shut off', ip: null, forwards: [] }),
   bridge: 'no-such-br0',
-  subnet: '192.168.100.0/24',
-  gateway: '192.168.100.1',
-  mode: 'nat',
-  isolate: false,
-  alsoReached: [],
-  routeNeeded: null,
-  up: true,
-  firewall: 'nftables',
-  domain: 'lab.internal',
-  hostNames: 'off',
-  dnsmasq: { running: true, pid: 7 },
-  otherFirewalls: [],
-  otherPorts: [],
-  problems: [],
-  faults: [],
-  probe: null,
-  machines: [running, { ...running, nic: 1, state: 'shut off', ip: null, forwards: [] }],
 };
-
-function statusOf(...changed: readonly NetworkStatus[]): Status {
-  const watcher = { running: true, pid: 1, libvirt: 'connected' };
-  return { virlan: '1.2.3', watcher, networks: changed, notes: [] };
-}
 
 /** Returns the samples, `virlan_machines{network="lab"} 2`, as a record. */
 async function samples(of: Metrics, status: Status): Promise<Record<string, string>> {
@@ -94,7 +60,7 @@ metrics('values follow the status, and events are counted', async () => {
   const changed = { ...lab, up: false, faults: [fault, { ...fault, code: 'fight' as const }], probe };
   const found = await samples(own, statusOf(changed));
   const expected = {
-    'virlan_build_info{version="1.2.3"}': '1',
+    'virlan_build_info{version="1"}': '1',
     'virlan_network_up{network="lab"}': '0',
     'virlan_network_drift{network="lab"}': '1',
     'virlan_network_problems{network="lab",code="drift"}': '1',

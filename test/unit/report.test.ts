@@ -6,6 +6,7 @@ import { machineNamespace } from '../../src/identity/machine.ts';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
 import { describeSubnet, type MachineSources, machinesOf } from '../../src/report/status.ts';
 import { aDate, asMade, entry, ip, mac, network, uuid } from './builders.ts';
+import { machineStatus } from './status-builders.ts';
 
 const report = suite('status report');
 
@@ -50,23 +51,13 @@ report('a machine has its reservation, its tap and its lease', () => {
       leases: [lease(1, soon)],
     }),
     [
-      {
-        name: 'web',
-        uuid: uuid(1),
-        nic: 0,
-        mac: mac(1),
-        replacedMac: null,
+      machineStatus(1, 'web', {
         ip: '192.168.100.7',
         hostname: 'web',
-        aliases: [],
-        refusedAliases: [],
-        state: 'running',
         tap: 'vnet0',
         lease: { ip: '192.168.100.7', expires: '2026-11-22T10:01:00Z' },
         problem: 'p',
-        guard: { mode: 'others', group: null },
-        forwards: [],
-      },
+      }),
     ],
   );
 });

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
-import type { NetworkStatus, Status } from '../../src/report/status.ts';
+import type { Status } from '../../src/report/status.ts';
 import { findRefusedChanges, refusedChangeText } from '../../src/watcher/configuration.ts';
 import { mergeStatus, type WatcherState } from '../../src/watcher/status.ts';
 import { config } from './builders.ts';
+import { networkStatus, statusOf } from './status-builders.ts';
 
 const watcher = suite('watcher');
 
@@ -43,35 +44,11 @@ watcher('a configuration that would disconnect running machines is refused', () 
   }
 });
 
-function network(name: string, ...problems: string[]): NetworkStatus {
-  return {
-    name,
-    bridge: name,
-    subnet: '10.0.0.0/24',
-    gateway: '10.0.0.1',
-    mode: 'nat',
-    isolate: false,
-    alsoReached: [],
-    routeNeeded: null,
-    up: true,
-    firewall: 'nftables',
-    domain: `${name}.internal`,
-    hostNames: 'resolved',
-    dnsmasq: { running: true, pid: 7 },
-    otherFirewalls: [],
-    otherPorts: [],
-    problems,
-    faults: problems.map(text => ({ code: 'unreadable', text, fix: null })),
-    probe: null,
-    machines: [],
-  };
-}
+const own = { code: 'unreadable', text: 'own', fix: null } as const;
 
 const collected: Status = {
-  virlan: '1.2.3',
+  ...statusOf({ ...networkStatus('a'), problems: [own.text], faults: [own] }, networkStatus('b')),
   watcher: { running: false, pid: null, libvirt: 'unknown' },
-  networks: [network('a', 'own'), network('b')],
-  notes: [],
 };
 
 const withoutProblems: WatcherState = {

@@ -17,6 +17,12 @@ import { changeForward } from '../commands.ts';
 import { emptyForward, type ForwardForm, forwardText, isComplete } from '../model/forward.ts';
 import { useAction } from './use-action.ts';
 
+const fields = [
+  { name: 'port', label: 'Port of the host', placeholder: '', columns: 2 },
+  { name: 'to', label: 'Port of the machine', placeholder: 'the same', columns: 3 },
+  { name: 'from', label: 'From', placeholder: 'everybody', columns: 3 },
+] as const;
+
 /** The list and the form. What is changed appears in the list when the watcher reports it. */
 export function Forwards({ machine: { name, forwards } }: { readonly machine: MachineStatus }) {
   const [form, setForm] = useState<ForwardForm>(emptyForward);
@@ -58,32 +64,18 @@ export function Forwards({ machine: { name, forwards } }: { readonly machine: Ma
               </FormSelect>
             </FormGroup>
           </GridItem>
-          <GridItem span={6} md={2}>
-            <Field
-              id="forward-port"
-              label="Port of the host"
-              value={form.port}
-              onChange={port => set({ port })}
-            />
-          </GridItem>
-          <GridItem span={6} md={3}>
-            <Field
-              id="forward-to"
-              label="Port of the machine"
-              placeholder="the same"
-              value={form.to}
-              onChange={to => set({ to })}
-            />
-          </GridItem>
-          <GridItem span={6} md={3}>
-            <Field
-              id="forward-from"
-              label="From"
-              placeholder="everybody"
-              value={form.from}
-              onChange={from => set({ from })}
-            />
-          </GridItem>
+          {fields.map(({ name, label, placeholder, columns }) => (
+            <GridItem key={name} span={6} md={columns}>
+              <FormGroup label={label} fieldId={`forward-${name}`}>
+                <TextInput
+                  id={`forward-${name}`}
+                  value={form[name]}
+                  placeholder={placeholder}
+                  onChange={(_, text) => set({ [name]: text })}
+                />
+              </FormGroup>
+            </GridItem>
+          ))}
           <GridItem span={12} md={2} className="virlan-form-button">
             <Button
               type="submit"
@@ -97,22 +89,6 @@ export function Forwards({ machine: { name, forwards } }: { readonly machine: Ma
         </Grid>
       </Form>
     </>
-  );
-}
-
-interface FieldProps {
-  readonly id: string;
-  readonly label: string;
-  readonly placeholder?: string;
-  readonly value: string;
-  onChange(value: string): void;
-}
-
-function Field({ id, label, placeholder = '', value, onChange }: FieldProps) {
-  return (
-    <FormGroup label={label} fieldId={id}>
-      <TextInput id={id} value={value} placeholder={placeholder} onChange={(_, text) => onChange(text)} />
-    </FormGroup>
   );
 }
 
