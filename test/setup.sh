@@ -90,9 +90,6 @@ fi
 # run scripts with the node_modules/.bin/node of the first.
 sh test/npm-packages.sh . test/nodes contrib/cockpit
 
-say 'fetching the Node.js of virlan-standalone'
-sh install/package/runtime/fetch.sh "$(node -p process.arch)" >/dev/null
-
 say 'building'
 npm run --silent build
 npm run --silent build --workspace node-libvirt

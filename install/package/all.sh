@@ -8,8 +8,9 @@ for program in npm dpkg-deb rpmbuild lintian rpmlint; do
 done
 npm ci --no-audit --no-fund --loglevel=error
 npm run --silent build
+npm run --silent build:cockpit
 mkdir -p build/packages
-sh install/package/build.sh virlan
+sh install/package/build.sh virlan cockpit-virlan
 for cpu in x64 arm64; do sh install/package/build.sh --cpu "$cpu" virlan-standalone; done
 npm pack --silent --workspace node-libvirt --pack-destination build/packages
 sh install/package/lint.sh build/packages/*.deb build/packages/*.rpm

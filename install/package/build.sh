@@ -5,10 +5,12 @@
 #
 #   virlan              the program, for hosts with Node.js 20.19 or newer; packed if no PACKAGE is given
 #   virlan-standalone   the same with a Node.js of its own for CPU, x64 or arm64 (default: that of this host)
+#   cockpit-virlan      the page for Cockpit
 set -eu
 umask 022
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 source=$(dirname -- "$(dirname -- "$here")")
+page=$source/dist/cockpit
 
 fail() {
   printf 'package: %s\n' "$1" >&2
@@ -21,7 +23,7 @@ has() {
 
 # choose_package NAME: sets what differs between packages: the file names of the CPU, install.sh's options, compression.
 choose_package() {
-  package=$1 runtime=''
+  package=$1 runtime='' spec=virlan
   case $package in
     virlan) deb_architecture=all rpm_architecture=noarch deb_compression=-Zxz rpm_payload=w9.xzdio ;;
     virlan-standalone)
@@ -35,11 +37,30 @@ choose_package() {
       runtime=$(sh "$here/runtime/fetch.sh" "$cpu") ||
         fail 'the Node.js of virlan-standalone could not be fetched: see the message of npm above'
       ;;
-    *) fail "there is no package $package: write virlan or virlan-standalone" 2 ;;
+    cockpit-virlan)
+      deb_architecture=all rpm_architecture=noarch deb_compression=-Zxz rpm_payload=w9.xzdio spec=cockpit-virlan
+      [ -f "$page/manifest.json" ] || fail 'there is no page to pack in dist/cockpit: run "npm run build:cockpit" first'
+      ;;
+    *) fail "there is no package $package: write virlan, virlan-standalone or cockpit-virlan" 2 ;;
   esac
 }
 
+is_program() {
+  [ "$package" != cockpit-virlan ]
+}
+
 copy_files() {
+  if is_program; then copy_program "$1"; else copy_page "$1"; fi
+}
+
+copy_page() {
+  mkdir -p "$1/usr/share/cockpit" "$1/usr/share/metainfo"
+  cp -R "$page" "$1/usr/share/cockpit/virlan"
+  chmod -R u=rwX,go=rX "$1/usr/share/cockpit/virlan"
+  mv "$1/usr/share/cockpit/virlan/virlan-cockpit.metainfo.xml" "$1/usr/share/metainfo/"
+}
+
+copy_program() {
   sh "$source/install/install.sh" --destdir "$1" ${runtime:+--runtime "$runtime"} >/dev/null
   echo "$package" >"$1/usr/lib/virlan-package/package"
 }
@@ -53,7 +74,7 @@ build_rpm() {
     --define 'clamp_mtime_to_source_date_epoch 1' \
     --define "package $package" --define "tree $work/files" --define "version $version" --define "maintainer $maintainer" \
     --define "date $(LC_ALL=C date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" --define "changes $source/CHANGELOG.md" \
-    "$here/virlan.spec" >/dev/null
+    "$here/$spec.spec" >/dev/null
   echo "$output/$package-$version-1.$rpm_architecture.rpm"
 }
 
@@ -71,7 +92,7 @@ build_deb() {
   doc=$tree/usr/share/doc/$package
   mkdir -p "$doc"
   cat "$source/LICENSE" "$here/copyright/$package" >"$doc/copyright"
-  rm "$tree/usr/lib/virlan-package/LICENSE"
+  ! is_program || rm "$tree/usr/lib/virlan-package/LICENSE"
   gzip -9n <"$source/CHANGELOG.md" >"$doc/changelog.gz"
   gzip -9n >"$doc/changelog.Debian.gz" <<END
 $package ($version-1) unstable; urgency=medium
@@ -89,7 +110,7 @@ END
   size=$(du -sk --apparent-size "$tree" | cut -f 1)
   sed -e "s/@VERSION@/$version-1/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@SIZE@/$size/" \
     -e "s/@ARCHITECTURE@/$deb_architecture/" "$here/control/$package" >"$tree/DEBIAN/control"
-  add_scripts
+  ! is_program || add_scripts
   (cd "$tree" && find usr -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
   find "$tree" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
   deb=$output/${package}_$version-1_$deb_architecture.deb

@@ -1,4 +1,5 @@
-// The .deb and .rpm packages: build, installation, upgrade, removal, purge.
+// The .deb and .rpm of virlan and of the page for Cockpit: build, installation, upgrade, removal, purge. The packages with
+// a Node.js of their own are in test/packages.
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
@@ -13,53 +14,35 @@ import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
 import { checkout, startLibvirtd, virlan } from './host.ts';
-import { changesSince, processes, type Snapshot, snapshot } from './snapshot.ts';
+import {
+  assertDown,
+  assertSameFiles,
+  bridgeIndex,
+  buildPackages,
+  dnsmasqPids,
+  dpkg,
+  hooks,
+  ini,
+  isUp,
+  lint,
+  machine,
+  output,
+  remainingPaths,
+  rpmWithoutDependencies,
+} from './packaging.ts';
+import { changesSince, type Snapshot, snapshot } from './snapshot.ts';
 
 const packages = suite('packages');
 
-const ini = '/etc/virlan/virlan.ini';
 /** Debian's maintainer scripts run this before they start a service. */
 const policy = '/usr/sbin/policy-rc.d';
-const hooks = ['daemon', 'qemu', 'network'].map(driver => `/etc/libvirt/hooks/${driver}`);
-const machine = {
-  name: 'web',
-  uuid: '00000000-0000-4000-8000-00000000000a',
-  nics: [{ type: 'bridge' as const, source: 'k8s-br0', mac: '52:54:00:00:00:0a' }],
-};
+const page = '/usr/share/cockpit/virlan';
+let built: string[] = [];
 let deb = '';
 let rpm = '';
-let standaloneDeb = '';
-let standaloneRpm = '';
+let pageDeb = '';
+let pageRpm = '';
 let before: Snapshot = [];
-
-/**
- * Runs a program and returns its output. Throws with the output if it fails or takes longer than a minute.
- */
-async function output(program: string, ...args: string[]): Promise<string> {
-  return (await execa(program, args, { timeout: 60_000, all: true, env: { TMPDIR: '/tmp' } })).all;
-}
-
-/**
- * Runs dpkg without dependencies (node need not be a package here), with documents (containers exclude them),
- * and without triggers (man-db's takes most of the time).
- */
-function dpkg(...args: string[]): Promise<string> {
-  return output(
-    'dpkg',
-    '--force-depends',
-    '--force-confdef',
-    '--path-include=/usr/share/*',
-    '--no-triggers',
-    ...args,
-  );
-}
-
-/** Builds both packages in both formats. The one with Node.js takes a minute. */
-async function build(directory: string): Promise<string> {
-  const script = `${checkout}/install/package/build.sh`;
-  const args = [script, '--directory', directory, 'virlan', 'virlan-standalone'];
-  return (await execa('sh', args, { timeout: 600_000, env: { TMPDIR: '/tmp' } })).stdout;
-}
 
 /** Builds the package of a next version, with a changed program and virlan.ini, and returns its path. */
 async function buildNextVersion(): Promise<string> {
@@ -73,42 +56,14 @@ async function buildNextVersion(): Promise<string> {
   return '/tmp/next.deb';
 }
 
-async function isUp(): Promise<boolean> {
-  const { stdout, stderr } = await virlan('status', '--json');
-  assert.equal(stderr, '');
-  return JSON.parse(stdout).networks[0].up;
-}
-
 /** Returns a checksum of each file of the program that runs. */
 function programFiles(): Promise<string> {
   return output('sh', '-c', 'cd -P /usr/lib/virlan && find . -type f -exec sha256sum {} + | sort');
 }
 
-function dnsmasqPids(): number[] {
-  return processes('dnsmasq').map(({ pid }) => pid);
-}
-
-function bridgeIndex(): string {
-  return readFileSync('/sys/class/net/k8s-br0/ifindex', 'utf8');
-}
-
-/** Returns the paths with virlan in their name, without those of tests, logs and the package database. */
-async function remainingPaths(): Promise<string[]> {
-  const found = await output('find', '/etc', '/run', '/usr', '/var', '-xdev', '-name', '*virlan*');
-  return found
-    .split('\n')
-    .filter(path => path !== '' && !/virlan-test|^\/var\/(lib\/dpkg|log|tmp)\//.test(path));
-}
-
-function assertDown(): void {
-  assert(!existsSync('/sys/class/net/k8s-br0'));
-  assert.deepEqual(dnsmasqPids(), []);
-  assert.deepEqual(hooks.filter(existsSync), []);
-}
-
 packages.before(async () => {
-  const built = (await build('/tmp/packages')).split('\n');
-  [deb = '', rpm = '', standaloneDeb = '', standaloneRpm = ''] = built;
+  built = await buildPackages('/tmp/packages', 'virlan', 'cockpit-virlan');
+  [deb = '', rpm = '', pageDeb = '', pageRpm = ''] = built;
   assert.equal(built.length, 4);
   // install.test.ts covers libvirt's default network.
   rmSync('/etc/libvirt/qemu/networks', { recursive: true });
@@ -118,20 +73,10 @@ packages.before(async () => {
 });
 
 packages('two builds of one source are identical', async () => {
-  await build('/tmp/again');
-  for (const name of readdirSync('/tmp/packages'))
-    assert(readFileSync(`/tmp/packages/${name}`).equals(readFileSync(`/tmp/again/${name}`)), name);
-  assert.equal(readdirSync('/tmp/again').length, 4);
+  assertSameFiles(built, await buildPackages('/tmp/again', 'virlan', 'cockpit-virlan'));
 });
 
-packages('lintian and rpmlint find nothing', async () => {
-  const lint = await execa('sh', [`${checkout}/install/package/lint.sh`, deb, rpm], {
-    reject: false,
-    all: true,
-    timeout: 300_000,
-  });
-  assert.equal(lint.exitCode, 0, lint.all);
-});
+packages('lintian and rpmlint find nothing', () => lint(built));
 
 packages(
   'installed where policy-rc.d forbids starting services, as in an image: hooks, but no network',
@@ -245,12 +190,11 @@ packages('the .rpm contains the same files, and its scripts do the same', async 
     expectedPaths.filter(path => !inRpm.includes(path)),
     [],
   );
-  const manage = (...args: string[]) => output('rpm', '--dbpath', '/tmp/rpmdb', '--nodeps', ...args);
-  await manage('--install', rpm);
+  await rpmWithoutDependencies('--install', rpm);
   assert(await isUp());
-  await manage('--upgrade', '--force', rpm);
+  await rpmWithoutDependencies('--upgrade', '--force', rpm);
   assert(await isUp());
-  await manage('--erase', 'virlan');
+  await rpmWithoutDependencies('--erase', 'virlan');
   assertDown();
 });
 
@@ -267,46 +211,35 @@ packages('an unknown CPU is refused', async () => {
   );
 });
 
-packages('virlan-standalone takes the place of virlan, and back: the network stays up', async () => {
-  await dpkg('--install', deb);
-  assert.equal((await prepare(machine)).exitCode, 0);
-  const expected = { dnsmasq: dnsmasqPids(), bridge: bridgeIndex() };
-  await dpkg('--install', standaloneDeb);
-  assert.deepEqual({ dnsmasq: dnsmasqPids(), bridge: bridgeIndex() }, expected);
-  // What is left of the replaced package is its entry in the database.
-  await dpkg('--purge', 'virlan');
-  assert.deepEqual([await isUp(), existsSync('/var/lib/virlan/ledger.jsonl')], [true, true]);
-  await dpkg('--install', deb);
-  assert.deepEqual({ dnsmasq: dnsmasqPids(), bridge: bridgeIndex() }, expected);
-  await dpkg('--purge', 'virlan-standalone');
-  assert(await isUp());
-  await dpkg('--purge', 'virlan');
-  assert.deepEqual(await remainingPaths(), []);
+packages('cockpit-virlan is the page, and is gone without a trace', async () => {
+  const inPage = ['index.css', 'index.html', 'index.js', 'licences', 'manifest.json'];
+  const files = (directory: string) => readdirSync(directory).sort();
+  // The .rpm of virlan, which was erased before, keeps its data.
+  const existing = await remainingPaths();
+  await dpkg('--install', pageDeb);
+  assert.deepEqual(files(page), inPage);
+  assert.deepEqual(readFileSync(`${page}/index.js`), readFileSync(`${checkout}/dist/cockpit/index.js`));
+  assert(existsSync('/usr/share/metainfo/virlan-cockpit.metainfo.xml'));
+  assert.equal((await output('dpkg', '--verify', 'cockpit-virlan')).trim(), '');
+  await dpkg('--purge', 'cockpit-virlan');
+  assert.deepEqual(await remainingPaths(), existing);
+  await rpmWithoutDependencies('--install', pageRpm);
+  assert.deepEqual(files(page), inPage);
+  await rpmWithoutDependencies('--erase', 'cockpit-virlan');
+  assert.deepEqual(await remainingPaths(), existing);
 });
 
-packages('virlan-standalone needs no Node.js of the host', async () => {
-  // Hidden below an empty file, as the checkout and this process have the host's Node.js elsewhere too.
-  await output('mount', '--bind', '/dev/null', '/usr/bin/node');
-  try {
-    await dpkg('--install', standaloneDeb);
-    assert(await isUp());
-    assert.equal((await prepare(machine)).exitCode, 0);
-    assert.match(await output('/usr/lib/virlan-runtime/node', '--version'), /^v22\./);
-  } finally {
-    await dpkg('--purge', 'virlan-standalone');
-    await output('umount', '/usr/bin/node');
-  }
-});
-
-packages('the .rpm of virlan-standalone takes the place of that of virlan', async () => {
-  const manage = (...args: string[]) => output('rpm', '--dbpath', '/tmp/rpmdb', '--nodeps', ...args);
-  await manage('--install', rpm);
-  // As dnf does it: the new one is installed, then the old one is erased.
-  await manage('--install', '--replacefiles', standaloneRpm);
-  await manage('--erase', 'virlan');
-  assert.deepEqual([await isUp(), hooks.every(existsSync)], [true, true]);
-  await manage('--erase', 'virlan-standalone');
-  assertDown();
+packages('cockpit-virlan needs a virlan that is as new, and a Cockpit that knows its API', async () => {
+  const version = JSON.parse(readFileSync(`${checkout}/package.json`, 'utf8')).version;
+  assert.equal(
+    await output('dpkg-deb', '--field', pageDeb, 'Depends'),
+    `cockpit-bridge (>= 287), virlan (>= ${version}-1)`,
+  );
+  const required = await output('rpm', '--query', '--package', '--requires', pageRpm);
+  assert.deepEqual(
+    required.split('\n').filter(line => !line.startsWith('rpmlib(')),
+    ['cockpit-bridge >= 287', `virlan >= ${version}`],
+  );
 });
 
 packages.run();
