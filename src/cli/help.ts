@@ -1,8 +1,9 @@
 // The texts of `virlan --help` and `virlan COMMAND --help`, made from the table of commands.
 import { paths } from '../system/paths.ts';
+import { wrap } from './layout.ts';
 import { type OptionName, options } from './options.ts';
 import { type Command, commands, optionsWithScope, writtenOption } from './table.ts';
-import { style, wrap } from './terminal.ts';
+import { style } from './terminal.ts';
 
 /** Returns the lines of `virlan --help`. */
 export function programHelp(): string[] {

@@ -1,8 +1,8 @@
 // The lines of `virlan status`: networks, machines, addresses, leases and problems. Pure.
-import { stripVTControlCharacters } from 'node:util';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
 import { forTerminal } from '../text.ts';
-import { type Cell, style, table } from './terminal.ts';
+import { type Cell, columnsOf, cut, table } from './layout.ts';
+import { style } from './terminal.ts';
 
 /**
  * Returns the lines of `virlan status`. Names of machines are shortened only where their table is wider than
@@ -113,9 +113,9 @@ const minNameColumns = 12;
 
 /** Returns the table of machines, with names as long as `columns` allows. */
 function machineTable(machines: readonly MachineStatus[], columns: number): string[] {
-  const longest = Math.max(...machines.map(machine => nameOf(machine).length));
+  const longest = Math.max(...machines.map(machine => columnsOf(nameOf(machine))));
   const whole = tableWithNames(machines, longest);
-  const excess = Math.max(...whole.map(line => stripVTControlCharacters(line).length)) - columns;
+  const excess = Math.max(...whole.map(columnsOf)) - columns;
   return excess <= 0 ? whole : tableWithNames(machines, Math.max(minNameColumns, longest - excess));
 }
 
@@ -176,10 +176,8 @@ function nameOf({ name, nic }: MachineStatus): string {
 
 /** Returns the same with the name shortened, so that both fit into a column. */
 function shorten({ name, nic }: MachineStatus, columns: number): string {
-  const characters = [...forTerminal(name)];
-  const room = columns - nicText(nic).length;
-  const text = characters.length > room ? `${characters.slice(0, room - 1).join('')}…` : characters.join('');
-  return `${text}${nicText(nic)}`;
+  const suffix = nicText(nic);
+  return `${cut(forTerminal(name), columns - columnsOf(suffix))}${suffix}`;
 }
 
 function nicText(nic: number): string {

@@ -2,6 +2,7 @@
 import type { Status } from '../report/status.ts';
 import { forTerminal, isoSeconds } from '../text.ts';
 import { version } from '../version.ts';
+import { cut, wrap } from './layout.ts';
 import {
   factLines,
   headerLine,
@@ -10,7 +11,7 @@ import {
   problemLine,
   watcherText,
 } from './status-lines.ts';
-import { cut, style, wrap } from './terminal.ts';
+import { style } from './terminal.ts';
 
 /** A state of what is followed. */
 export interface View {

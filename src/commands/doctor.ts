@@ -1,6 +1,8 @@
 // `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
+
+import { wrap } from '../cli/layout.ts';
 import type { Values } from '../cli/options.ts';
-import { print, printJson, printJsonLine, progress, type Style, style, wrap } from '../cli/terminal.ts';
+import { print, printJson, printJsonLine, progress, type Style, style } from '../cli/terminal.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';

@@ -12,7 +12,15 @@ const fences = suite('fences');
 /** Modules of Node and packages that only compute. All others count as having effects. */
 const purePackages = [
   ...['node:buffer', 'node:crypto', 'node:events', 'node:path', 'node:util', 'node:zlib'],
-  ...['@noble/hashes/sha2.js', '@noble/hashes/utils.js', 'ini', 'ipaddr.js', 'saxes', 'valibot'],
+  ...[
+    '@noble/hashes/sha2.js',
+    '@noble/hashes/utils.js',
+    'ini',
+    'ipaddr.js',
+    'saxes',
+    'string-width',
+    'valibot',
+  ],
   '@valibot/to-json-schema',
 ];
 

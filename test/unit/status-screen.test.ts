@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { stripVTControlCharacters } from 'node:util';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import { columnsOf, cut } from '../../src/cli/layout.ts';
 import { statusLines } from '../../src/cli/status-lines.ts';
 import { type Size, statusScreen, type View } from '../../src/cli/status-screen.ts';
-import { cut } from '../../src/cli/terminal.ts';
 import { anyName } from './builders.ts';
 import { machineStatus, networkStatus, statusOf } from './status-builders.ts';
 
@@ -30,7 +30,7 @@ function screen(changes: Partial<View>, size: Size): string[] {
 
 function assertFits(lines: readonly string[], { columns, rows }: Size): void {
   assert(lines.length <= rows, `${lines.length} lines`);
-  for (const line of lines) assert([...line].length <= columns, line);
+  for (const line of lines) assert(columnsOf(line) <= columns, line);
 }
 
 screens('a name is shortened only where the table is wider than the terminal', () => {
@@ -116,13 +116,46 @@ screens('whatever is in the status, the screen fits and has no control character
   fc.assert(property);
 });
 
+screens(
+  'columns are those of a terminal: two for East Asian characters and pictures, none for combining ones',
+  () => {
+    const widths: [string, number][] = [
+      ['web', 3],
+      ['虚拟机', 6],
+      ['ﾊﾝｶｸ', 4],
+      ['한글', 4],
+      ['Z\u030ciz\u030ckov', 6],
+      ['💥', 2],
+      ['❤️', 2],
+      ['🇩🇪', 2],
+      ['\u001b[1m机\u001b[22m', 2],
+    ];
+    for (const [text, columns] of widths) assert.equal(columnsOf(text), columns, text);
+  },
+);
+
+screens('the columns of a table are straight whatever the names are', () => {
+  const names = ['web', '虚拟机', 'Z\u030ciz\u030ckov', '💥', '虚'.repeat(60), 'e\u0301'.repeat(60)];
+  const status = statusOf(networkStatus('lab', ...machines(names.length, number => names[number - 1] ?? '')));
+  for (const columns of [80, 81, 200]) {
+    const rows = plain(statusLines(status, columns)).filter(line => line.includes(' running '));
+    assert.equal(rows.length, names.length);
+    const columnsBefore = rows.map(row => columnsOf(row.slice(0, row.indexOf('running'))));
+    assert.equal(new Set(columnsBefore).size, 1, rows.join('\n'));
+    assert(Math.max(...rows.map(columnsOf)) <= columns);
+  }
+});
+
 screens('a cut line keeps its styles, which take no room', () => {
   const styled = '\u001b[1mbold\u001b[22m and \u001b[32mgreen\u001b[39m';
   assert.equal(cut(styled, 14), styled);
   assert.equal(cut(styled, 12), '\u001b[1mbold\u001b[22m and \u001b[32mgr\u001b[39m…');
   assert.equal(cut(styled, 3), '\u001b[1mbo\u001b[22m\u001b[32m\u001b[39m…');
   assert.equal(cut(`a ${styled}`, 4), 'a \u001b[1mb\u001b[22m\u001b[32m\u001b[39m…');
-  assert.equal(cut('😀😀😀', 2), '😀…');
+  assert.equal(cut('😀😀😀', 3), '😀…');
+  assert.equal(cut('😀😀😀', 4), '😀…');
+  assert.equal(cut('😀\u001b[1ma😀b\u001b[22m', 4), '😀\u001b[1ma\u001b[22m…');
+  assert.equal(cut('e\u0301e\u0301e\u0301', 2), 'e\u0301…');
 });
 
 screens.run();
