@@ -23,7 +23,7 @@ export async function networkIsActive(name = 'k8s-br0'): Promise<void> {
 }
 
 /** Puts the unpacked files over /usr. The directory with them is the first argument of a test file. */
-async function addPrograms(): Promise<void> {
+export async function addPrograms(): Promise<void> {
   const unpacked = process.argv[2];
   if (unpacked === undefined) throw new Error('needs the directory of the unpacked packages');
   mkdirSync('/run/clients/upper', { recursive: true });

@@ -14,10 +14,16 @@ const cache = '/var/cache/virlan-test';
 
 /** Test file → the Debian packages that it needs. */
 const suites = {
+  'ansible-role.test.ts': ['ansible', 'ansible-lint', 'python3-apt'],
   'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
   'cockpit.test.ts': ['cockpit-ws', 'cockpit-bridge', 'chromium'],
   'prometheus.test.ts': ['prometheus'],
   'python.test.ts': ['python3-libvirt'],
+  'terraform.test.ts': [
+    'golang-go',
+    'golang-github-hashicorp-hcl-v2-dev',
+    'golang-github-apparentlymart-go-cidr-dev',
+  ],
   'vagrant.test.ts': ['vagrant', 'vagrant-libvirt', 'dropbear-bin', 'openssh-client'],
 };
 const chosen = Object.entries(suites).filter(

@@ -3,4 +3,6 @@
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh
+# virlan-standalone, which the Ansible role installs; a private host cannot fetch it.
+sh install/package/runtime/fetch.sh "$(node -p process.arch)" >/dev/null
 exec node test/clients/run.mjs "$@"
