@@ -3,11 +3,15 @@
 # image.
 #
 # IMAGE is a disk image with cloud-init, PUBLIC-KEY a file with the key for SSH. The image is copied; nothing
-# is downloaded. Variables of the environment: MEMORY (MiB), GROWTH (added to the disk), DIRECTORY (of the
-# disks), NETWORK, and VIRT_TYPE (kvm, or qemu on a host without KVM).
+# is downloaded. Variables of the environment: VIRTUAL_ADDRESS (of the API server, outside of the network's
+# dhcp-range; default: node-1's own), API_PORT (of this host, which leads to the API server of node-1; default:
+# 6443), MEMORY (MiB), GROWTH (added to the disk), DIRECTORY (of the disks), NETWORK, and VIRT_TYPE (kvm, or
+# qemu on a host without KVM).
 set -eu
 
 nodes='node-1 node-2 node-3'
+virtual_address=${VIRTUAL_ADDRESS:-}
+api_port=${API_PORT:-6443}
 memory=${MEMORY:-2048}
 growth=${GROWTH:-10G}
 directory=${DIRECTORY:-/var/lib/libvirt/images}
@@ -75,6 +79,28 @@ for node in $nodes; do
     --network "network=$network,mac=$mac,model=virtio" --graphics none --noautoconsole --autostart \
     --serial "pty,log.file=$directory/$node.log" --quiet
 done
+
+# Writes virlan's element into the metadata of a node, which applies at once: set_metadata NODE ATTRIBUTES CHILDREN.
+set_metadata() {
+  virsh --quiet --connect qemu:///system metadata "$1" --uri urn:virlan:machine:1 --key virlan --live --config \
+    --set "<machine $2>$3</machine>" > /dev/null
+}
+
+# A port of the host leads to the API server, whose name is "api": of node-1, or of the virtual address.
+forward="<forward port=\"$api_port\" to=\"6443\"/>"
+if [ -z "$virtual_address" ]; then
+  set_metadata node-1 'aliases="api"' "$forward"
+else
+  # Which node has the address is decided by kube-vip or keepalived; virlan lets each of them have it.
+  allow="<allow address=\"$virtual_address\"/>"
+  for node in $nodes; do
+    if [ "$node" = node-1 ]; then set_metadata "$node" '' "$forward$allow"; else set_metadata "$node" '' "$allow"; fi
+  done
+  # It stays in the network when the nodes are deleted.
+  virsh --connect qemu:///system net-dumpxml "$network" | grep -qF "<host ip='$virtual_address'>" ||
+    virsh --quiet --connect qemu:///system net-update "$network" add dns-host \
+      "<host ip='$virtual_address'><hostname>api</hostname></host>" --live --config > /dev/null
+fi
 
 printf '%-8s %-19s %s\n' NODE MAC ADDRESS
 for node in $nodes; do
