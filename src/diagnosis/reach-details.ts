@@ -2,6 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { ForwardProblem } from '../forwards/problem.ts';
 import type { HostNames } from '../host-names/host-names.ts';
+import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
 import type { Chain } from '../other-firewalls/model.ts';
 
 /** The fields of a kind that has none. */
@@ -26,6 +27,8 @@ export interface ReachDetails {
   'forwards-need-conntrack': None;
   /** firewalld drops what others than itself translate. */
   'forwards-kept-out': None;
+  /** A rule of another program drops packets of a forward. Its texts are hostile. */
+  'forward-dropped': { readonly drop: ForwardDrop };
   /** A chain of another program may drop what comes by a forward. Its names are hostile. */
   'forwards-meet-chain': { readonly bridge: string; readonly chain: Chain };
   /** A link, which has dropped packets, takes them only from where it would send answers. Its name is hostile. */

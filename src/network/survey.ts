@@ -83,32 +83,6 @@ export interface HostNamesSurvey {
   readonly warnings: readonly NetworkWarning[];
 }
 
-/** All parts; `steps` and `warnings` are those of all. */
-export interface Survey extends OwnSurvey {
-  readonly otherFirewalls: OtherFirewallsSurvey;
-  readonly hostNames: HostNamesSurvey;
-}
-
-/**
- * Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall
- * backend.
- */
-export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
-  const reader = createRulesReader(system);
-  const [own, otherFirewalls, hostNames] = await Promise.all([
-    surveyOwn(network, reader),
-    surveyOtherFirewalls(network, reader),
-    surveyHostNames(network),
-  ]);
-  return {
-    ...own,
-    otherFirewalls,
-    hostNames,
-    steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
-    warnings: [...own.warnings, ...otherFirewalls.warnings, ...hostNames.warnings],
-  };
-}
-
 /** Compares what the host's resolver knows of a network with the configuration. Never throws. */
 export async function surveyHostNames(network: NetworkConfig): Promise<HostNamesSurvey> {
   const { bridge } = network;
@@ -146,7 +120,10 @@ export async function surveyOtherRemovals(
   };
 }
 
-/** Compares virlan's own part of a network with its configuration. Throws as `surveyNetwork`. */
+/**
+ * Compares virlan's own part of a network with its configuration. Throws when the host cannot be read, or has no
+ * usable firewall backend.
+ */
 export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Promise<OwnSurvey> {
   const { bridge } = network;
   const available = availableBackends(system.isInstalled);
@@ -224,7 +201,7 @@ function readGuard(
   }
 }
 
-/** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyNetwork`. */
+/** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyOwn`. */
 export async function surveyOtherFirewalls(
   network: NetworkConfig,
   reader: RulesReader,

@@ -3,6 +3,7 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
+import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Conflict } from './conflicts.ts';
@@ -25,6 +26,8 @@ export type NetworkWarning =
   | { readonly kind: 'kernel-replaced'; readonly release: string }
   /** A chain of an unknown program may drop packets of machines. */
   | { readonly kind: 'unknown-chain'; readonly bridge: string; readonly found: UnknownChain }
+  /** A rule of another program drops packets of a forward. */
+  | { readonly kind: 'forward-dropped'; readonly drop: ForwardDrop }
   /** The kernel refused rules, and the network was established without them. */
   | { readonly kind: 'rules-refused'; readonly part: Lacking; readonly error: Error }
   /** Something of another firewall could not be read. */

@@ -7,8 +7,8 @@ import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/
 import { readRemovedDefaultFates } from '../libvirt-networks/arrange.ts';
 import { defaultFateText } from '../libvirt-networks/words.ts';
 import { recordedNetwork } from '../network/original-state.ts';
-import { surveyNetwork } from '../network/survey.ts';
 import { surveyHost } from '../network/survey-host.ts';
+import { surveyNetwork } from '../network/survey-network.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts';
 import { findProblems } from '../report/network-problems.ts';

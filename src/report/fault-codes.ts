@@ -22,6 +22,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'underlay-missing': true,
   'guard-metadata': true,
   'forward-refused': true,
+  'forward-dropped': true,
   'reservations-unknown': true,
   'not-established': true,
   drift: true,

@@ -10,6 +10,7 @@ import { conflictText } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
+import { commandAgainstDrop, forwardDropText } from '../other-firewalls/forward-drop-text.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import { excerpt, shellQuoted } from '../text.ts';
@@ -58,6 +59,10 @@ export function warningText(warning: NetworkWarning): string {
       return warning.error.message;
     case 'forward-refused':
       return refusedForwardText(warning.refused);
+    case 'forward-dropped': {
+      const command = commandAgainstDrop(warning.drop);
+      return `${forwardDropText(warning.drop)}${command === null ? '' : `: ${command}`}`;
+    }
     case 'not-recorded':
       return `the network is made, but its record is not: ${warning.error.message}`;
   }
@@ -72,6 +77,10 @@ export function warningFix(warning: NetworkWarning): Fix | null {
       return repairs(lanPortRemedy(warning.link));
     case 'unknown-chain': {
       const command = proposedCommand(warning.bridge, warning.found.chain);
+      return command === null ? null : repairs(command);
+    }
+    case 'forward-dropped': {
+      const command = commandAgainstDrop(warning.drop);
       return command === null ? null : repairs(command);
     }
     case 'resolved-silent':

@@ -20,6 +20,7 @@ import {
   startLibvirtd,
   virlan,
 } from './host.ts';
+import { clearLegacy } from './iptables-flavours.ts';
 import { resetHost } from './reset-host.ts';
 import { up } from './virlan-commands.ts';
 
@@ -103,6 +104,46 @@ doctor('a chain of another program that drops connections from outside', async (
   }
   assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
   assert.equal((await checkOf('web', 'forwards')).code, 'forwards-active');
+});
+
+doctor('a rule of another program that drops connections from outside, wherever it is', async () => {
+  await dhcp(web);
+  await serve(web, { proto: 'tcp', port: 443 });
+  for (const [add, place] of [
+    [
+      `nft 'table inet corp { chain gate { type filter hook forward priority 5; iifname "uplink" tcp dport { 80, 443 } drop; }; }'`,
+      'chain gate of table inet corp: iifname "uplink" tcp dport { 80, 443 } drop',
+    ],
+    [
+      'iptables -N corp; iptables -I FORWARD -j corp; iptables -A corp -p tcp --syn -o k8s-br0 -j REJECT',
+      'chain corp of table ip filter: -o k8s-br0 -p tcp',
+    ],
+    [
+      'iptables -t raw -A PREROUTING -i uplink -p tcp --dport 8443 -j DROP',
+      'chain PREROUTING of table ip raw',
+    ],
+    ['iptables -t mangle -A FORWARD -p tcp --sport 443 -j DROP', 'chain FORWARD of table ip mangle'],
+    [
+      'iptables-legacy -A FORWARD ! -s 10.0.0.0/8 -o k8s-br0 -j DROP',
+      'chain FORWARD of table iptables-legacy filter: ! -s 10.0.0.0/8 -o k8s-br0 -j DROP',
+    ],
+  ] as const) {
+    assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
+    await shell(add);
+    await assert.rejects(seenAs(outside, { ...through, seconds: 1 }), add);
+    const { code, state, seen, fix } = await checkOf('web', 'forwards');
+    assert.deepEqual([code, state, fix?.mends], ['forward-dropped', 'fail', true], `${add}: ${seen}`);
+    assert(seen.includes(place), seen);
+    const [network] = JSON.parse((await virlan('status', '--json')).stdout).networks;
+    assert.deepEqual(
+      network.faults.filter((each: { code: string }) => each.code === 'forward-dropped'),
+      [{ code: 'forward-dropped', text: `${seen}: ${fix?.command}`, fix }],
+    );
+    await shell(fix?.command ?? '');
+    assert.equal((await checkOf('web', 'forwards')).code, 'forwards-active');
+  }
+  assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
+  await clearLegacy();
 });
 
 doctor('a link whose reverse path filter drops clients from far away', async () => {

@@ -77,6 +77,7 @@ const effects = [
   'src/network/restore.ts',
   'src/network/step-groups.ts',
   'src/network/survey-host.ts',
+  'src/network/survey-network.ts',
   'src/network/survey-tunnel.ts',
   'src/network/survey.ts',
   'src/network/tunnel.ts',

@@ -36,6 +36,19 @@ const inactive: Details['forward-inactive']['problem'][] = [
 ];
 const unknownName = { name: 'web.lan.internal', network: 'lan', hasNssModule: false } as const;
 
+const chainOf = (family: string, table: string, name: string) =>
+  ({ family, table, name, hook: 'forward', policy: null }) as const;
+const range = { ...forwardOf('tcp'), first: 30_000, last: 30_010, to: 30_000, address: ip('192.0.2.5') };
+const drop = { forward: forwardOf('tcp'), ip: leased, bridge, rule: 'tcp dport 443 drop', chain: 'f' };
+const firstDrop = { ...drop, way: 'forwarded', base: chainOf('inet', 'corp', 'f') } as const;
+const otherDrops: Details['forward-dropped']['drop'][] = [
+  { ...drop, way: 'answering', base: chainOf('inet', 'corp', 'f'), rule: null },
+  { ...drop, way: 'arriving', base: { ...chainOf('ip', 'corp', 'f'), hook: 'prerouting' }, forward: range },
+  { ...drop, way: 'forwarded', base: chainOf('inet', '$(reboot)', 'f'), rule: 'log prefix "\u001b[2J" drop' },
+  { ...drop, way: 'forwarded', base: chainOf('ip', 'filter', 'FORWARD'), chain: 'DOCKER-USER' },
+  { ...drop, way: 'answering', base: chainOf('iptables-legacy', 'filter', 'FORWARD'), forward: range },
+];
+
 /** Fields for each kind; several where the texts differ. */
 const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K][]] } = {
   'config-unreadable': [{ message }],
@@ -183,6 +196,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { forward: 'tcp/8443:443', ip: leased, port: 443, answer: 'none', machine },
   ],
   'forward-without-lease': [{ forward: 'tcp/8443:443', ip: leased, machine: 'web' }],
+  'forward-dropped': [{ drop: firstDrop }, ...otherDrops.map(each => ({ drop: each }))],
   'forwards-meet-chain': [
     { bridge, chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' } },
     { bridge, chain: { family: 'inet', table: '$(reboot)', name: 'f', hook: 'forward', policy: 'drop' } },

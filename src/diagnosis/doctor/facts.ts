@@ -9,9 +9,10 @@ import type { HostNames } from '../../host-names/host-names.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import type { LinkManagerName } from '../../network/link-managers.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
-import type { Survey } from '../../network/survey.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
+import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
+import type { ForwardDrop } from '../../other-firewalls/forward-drops.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
 import type { DroppedFrames, InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { Finding } from '../finding.ts';
@@ -78,6 +79,8 @@ export interface ForwardsFacts {
   readonly hasConntrack: boolean;
   /** True if firewalld runs with StrictForwardPorts=yes. */
   readonly isStrict: boolean;
+  /** Rules of other programs that drop packets of its forwards. */
+  readonly drops: readonly ForwardDrop[];
   /** Chains of unknown programs that drop forwarded packets by policy, and lack virlan's rule. */
   readonly chainsInTheWay: readonly { readonly bridge: string; readonly chain: Chain }[];
   /** The links by which clients may come in, but not from everywhere, because of the reverse path filter. */
@@ -91,6 +94,7 @@ export const noForwards: ForwardsFacts = {
   refused: [],
   hasConntrack: true,
   isStrict: false,
+  drops: [],
   chainsInTheWay: [],
   strictLinks: [],
   reversePathDrops: 0,

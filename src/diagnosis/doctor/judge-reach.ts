@@ -27,10 +27,12 @@ function hasAddress({ lease, mac, neighbour }: NicFacts): boolean {
 
 /** Judges what clients of other hosts meet, who cannot be asked; null where nothing is known to be in the way. */
 function judgeWay({
+  drops: [drop],
   chainsInTheWay: [meeting],
   strictLinks: [link],
   reversePathDrops: dropped,
 }: MachineFacts['forwards']): Finding | null {
+  if (drop !== undefined) return fail('forwards', { kind: 'forward-dropped', drop });
   if (meeting !== undefined) return warn('forwards', { kind: 'forwards-meet-chain', ...meeting });
   return link === undefined || dropped === 0
     ? null

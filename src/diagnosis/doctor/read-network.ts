@@ -3,7 +3,7 @@ import type { NetworkConfig } from '../../config/config.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
-import { type Survey, surveyNetwork } from '../../network/survey.ts';
+import { type Survey, surveyNetwork } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import { readUplink, type Uplink } from '../../network/uplink.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';

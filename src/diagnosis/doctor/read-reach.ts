@@ -11,6 +11,7 @@ import { readLinksAndRoutes } from '../../network/read-kernel.ts';
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { defaultLinks } from '../../network/route-links.ts';
 import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey.ts';
+import { surveyForwardDrops } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
 import { listDirectory, readFileOrNull } from '../../system/files.ts';
@@ -40,7 +41,7 @@ export async function readForwardsFacts(
   if (claims.length === 0) return { ...noForwards, refused };
   const using = own.filter(each => each.claims.length > 0).map(({ network }) => network);
   const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
-  const [active, chainsInTheWay, strictLinks] = await Promise.all([
+  const [active, drops, chainsInTheWay, strictLinks] = await Promise.all([
     Promise.all(
       claims.map(async ({ forward, ip }, index) => {
         const isTried = forward.protocol === 'tcp' && forward.first === forward.last && index < maxTried;
@@ -48,6 +49,7 @@ export async function readForwardsFacts(
         return { forward, ip, answer } as const;
       }),
     ),
+    Promise.all(own.map(each => surveyForwardDrops(each.network, each.claims, createRulesReader(system)))),
     Promise.all(using.map(readChainsInTheWay)),
     readStrictLinks(networks.map(({ bridge }) => bridge)),
   ]);
@@ -56,6 +58,7 @@ export async function readForwardsFacts(
     refused,
     hasConntrack: system.isInstalled(conntrackProgram),
     isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
+    drops: drops.flat(),
     chainsInTheWay: chainsInTheWay.flat(),
     strictLinks,
     reversePathDrops: countReversePathDrops(readFileOrNull('/proc/net/netstat') ?? ''),

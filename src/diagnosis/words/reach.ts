@@ -3,6 +3,7 @@ import { formatIp } from '../../address/ip.ts';
 import type { ForwardProblem } from '../../forwards/problem.ts';
 import { forwardProblemText } from '../../forwards/problem-text.ts';
 import { linkSysctl } from '../../network/sysctl.ts';
+import { commandAgainstDrop, forwardDropText } from '../../other-firewalls/forward-drop-text.ts';
 import { proposedCommand } from '../../other-firewalls/unknown-chains.ts';
 import { shellQuoted } from '../../text.ts';
 import type { Detail } from '../details.ts';
@@ -37,6 +38,13 @@ export const reachWords: Words<keyof ReachDetails> = {
   'forwards-kept-out': {
     seen: () => 'firewalld has StrictForwardPorts=yes: it drops connections that virlan forwards',
     fix: () => showsMore('grep StrictForwardPorts /etc/firewalld/firewalld.conf'),
+  },
+  'forward-dropped': {
+    seen: ({ drop }) => forwardDropText(drop),
+    fix({ drop }) {
+      const command = commandAgainstDrop(drop);
+      return command === null ? null : repairs(command);
+    },
   },
   'forwards-meet-chain': {
     seen: ({ chain: { family, table, name } }) =>

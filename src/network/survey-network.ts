@@ -1,0 +1,58 @@
+// The survey of a network as a whole, for those who show it: status, plan and doctor.
+import type { NetworkConfig } from '../config/config.ts';
+import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
+import { type ActiveForward, type ForwardDrop, findForwardDrops } from '../other-firewalls/forward-drops.ts';
+import { system } from '../system/system.ts';
+import { readLinksAndRoutes } from './read-kernel.ts';
+import { defaultLinks } from './route-links.ts';
+import {
+  type HostNamesSurvey,
+  type OtherFirewallsSurvey,
+  type OwnSurvey,
+  surveyHostNames,
+  surveyOtherFirewalls,
+  surveyOwn,
+} from './survey.ts';
+
+/** All parts; `steps` and `warnings` are those of all. */
+export interface Survey extends OwnSurvey {
+  readonly otherFirewalls: OtherFirewallsSurvey;
+  readonly hostNames: HostNamesSurvey;
+}
+
+/**
+ * Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall
+ * backend.
+ */
+export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
+  const reader = createRulesReader(system);
+  const [own, otherFirewalls, hostNames] = await Promise.all([
+    surveyOwn(network, reader),
+    surveyOtherFirewalls(network, reader),
+    surveyHostNames(network),
+  ]);
+  const drops = await surveyForwardDrops(network, own.forwards?.claims ?? [], reader);
+  return {
+    ...own,
+    otherFirewalls,
+    hostNames,
+    steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
+    warnings: [
+      ...own.warnings,
+      ...otherFirewalls.warnings,
+      ...hostNames.warnings,
+      ...drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
+    ],
+  };
+}
+
+/** Returns the rules of other programs that drop packets of forwards of a network. */
+export async function surveyForwardDrops(
+  { bridge }: NetworkConfig,
+  forwards: readonly ActiveForward[],
+  reader: RulesReader,
+): Promise<ForwardDrop[]> {
+  if (forwards.length === 0) return [];
+  const [link = null] = defaultLinks(await readLinksAndRoutes(system));
+  return findForwardDrops(system, reader, bridge, forwards, link);
+}

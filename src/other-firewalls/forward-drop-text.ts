@@ -1,0 +1,48 @@
+// The words for a rule that drops packets of a forward, and the command that lets them pass.
+import { formatIp } from '../address/ip.ts';
+import { formatForward, formatSpan } from '../config/forward.ts';
+import { excerpt } from '../text.ts';
+import type { ForwardDrop, Way } from './forward-drops.ts';
+import { iptablesProgramOf } from './model.ts';
+
+/** Longest part of a rule that a sentence repeats, in characters. */
+const maxRuleLength = 120;
+
+const packetsOf: Readonly<Record<Way, string>> = {
+  arriving: 'packets of other hosts to',
+  forwarded: 'packets of other hosts to',
+  answering: 'the answers of',
+};
+
+/** Describes the rule, whose texts are hostile, in one line. */
+export function forwardDropText({ forward, way, base: { family, table }, chain, rule }: ForwardDrop): string {
+  const place = `chain ${chain} of table ${family} ${table}`;
+  const text = rule === null ? '' : `: ${excerpt(rule, maxRuleLength)}`;
+  return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${place}${text}`;
+}
+
+/** Returns a command that lets the packets of the forward pass; null when it would contain a hostile name. */
+export function commandAgainstDrop({ base, bridge, way, forward, ip }: ForwardDrop): string | null {
+  const { family, table, name } = base;
+  if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
+  const { protocol, first, last, to, address } = forward;
+  const ports = { first: to, last: to + last - first };
+  const machine = formatIp(ip);
+  const program = iptablesProgramOf(base);
+  if (program !== null) {
+    const span = ({ first: from, last: end }: typeof ports) =>
+      formatSpan({ first: from, last: end }).replace('-', ':');
+    const matches: Readonly<Record<Way, string>> = {
+      arriving: `${address === null ? '' : `-d ${formatIp(address)} `}-p ${protocol} --dport ${span({ first, last })}`,
+      forwarded: `-o ${bridge} -d ${machine} -p ${protocol} --dport ${span(ports)}`,
+      answering: `-i ${bridge} -s ${machine} -p ${protocol} --sport ${span(ports)}`,
+    };
+    return `${program} -t ${table} -I ${name} ${matches[way]} -j ACCEPT`;
+  }
+  const matches: Readonly<Record<Way, string>> = {
+    arriving: `${address === null ? '' : `ip daddr ${formatIp(address)} `}${protocol} dport ${formatSpan({ first, last })}`,
+    forwarded: `oifname ${bridge} ip daddr ${machine} ${protocol} dport ${formatSpan(ports)}`,
+    answering: `iifname ${bridge} ip saddr ${machine} ${protocol} sport ${formatSpan(ports)}`,
+  };
+  return `nft insert rule ${family} ${table} ${name} ${matches[way]} accept`;
+}

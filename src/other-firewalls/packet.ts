@@ -1,0 +1,150 @@
+// A packet as the rules of other programs see it, and whether a condition of a rule means it.
+import { type Ipv4, parseIpv4, prefixContains, prefixOf } from '../address/ip.ts';
+
+/** Null in a field: not known. */
+export interface Packet {
+  /** Names of links. */
+  readonly in: string | null;
+  readonly out: string | null;
+  readonly protocol: 'tcp' | 'udp';
+  readonly source: Ipv4 | null;
+  readonly destination: Ipv4 | null;
+  readonly sourcePort: number | null;
+  readonly destinationPort: number | null;
+  /** Of TCP: those of the first packet of its kind. */
+  readonly flags: readonly ('syn' | 'ack')[];
+  readonly state: 'new' | 'established';
+  readonly direction: 'original' | 'reply';
+  /** True if the destination of its connection was translated. */
+  readonly isTranslated: boolean;
+  /** The destination's port as the first packet of the connection had it. */
+  readonly originalPort: number;
+}
+
+/** Whether a condition holds; null where that cannot be told. */
+export type Truth = boolean | null;
+
+/** Returns whether all of these hold. */
+export function all(truths: readonly Truth[]): Truth {
+  if (truths.includes(false)) return false;
+  return truths.includes(null) ? null : true;
+}
+
+/** Returns whether one of these holds. */
+export function any(truths: readonly Truth[]): Truth {
+  if (truths.includes(true)) return true;
+  return truths.includes(null) ? null : false;
+}
+
+/** Returns the opposite. */
+export function not(truth: Truth): Truth {
+  return truth === null ? null : !truth;
+}
+
+/** Returns whether an address is in `192.168.0.0/16`, or equals `192.168.0.1`; null also where the text is neither. */
+export function isIn(address: Ipv4 | null, text: string): Truth {
+  const [, written = '', bits = '32'] = /^([\d.]+)(?:\/(\d{1,2}))?$/.exec(text) ?? [];
+  const network = parseIpv4(written);
+  if (address === null || network === null || Number(bits) > 32) return null;
+  return prefixContains(prefixOf(network, Number(bits)), address);
+}
+
+/** Returns whether a link has a name, which may end with a wildcard: `*` in nftables, `+` in iptables. */
+export function isNamed(link: string | null, name: string, wildcard: '*' | '+'): Truth {
+  if (link === null) return null;
+  return name.endsWith(wildcard) ? link.startsWith(name.slice(0, -1)) : link === name;
+}
+
+/** Returns whether a port is in a range, both ends included; null also where those are no numbers. */
+export function isBetween(port: number | null, first: number, last: number): Truth {
+  if (port === null || Number.isNaN(first) || Number.isNaN(last)) return null;
+  return port >= first && port <= last;
+}
+
+/** Returns whether of the flags `mask` those of `set` are set, and no others; null with UDP. */
+export function hasFlags(
+  { protocol, flags }: Packet,
+  mask: readonly string[],
+  set: readonly string[],
+): Truth {
+  if (protocol === 'udp') return null;
+  return mask.every(flag => flags.some(each => each === flag) === set.includes(flag));
+}
+
+/** What a rule does with a packet that it means. */
+export type Verdict =
+  | { readonly kind: 'accept' | 'drop' | 'return' | 'none' }
+  | { readonly kind: 'jump' | 'goto'; readonly chain: string };
+
+/** A rule's answer to one packet. */
+export interface Judgement {
+  readonly applies: Truth;
+  readonly verdict: Verdict;
+}
+
+export interface FilterRule {
+  /** Tells it from the others of its chain: the handle of nftables, or its text. */
+  readonly id: string;
+  /** A rule of nftables can have a map of verdicts. */
+  judge(packet: Packet): readonly Judgement[];
+}
+
+/** Chains of one table, by their names. */
+export type FilterChains = ReadonlyMap<string, readonly FilterRule[]>;
+
+/** The end of a packet's way through a chain: `passes` if it is accepted, or that cannot be told. */
+type Outcome =
+  | { readonly kind: 'dropped'; readonly chain: string; readonly rule: FilterRule }
+  | { readonly kind: 'passes' | 'continues' };
+
+/** Deepest jumps that nftables and iptables allow. */
+const maxDepth = 16;
+
+/**
+ * Returns the rule that drops a packet for certain in a chain, and the chain that the rule is in; null if there is
+ * none. The policy is not looked at.
+ */
+export function findDroppingRule(
+  chains: FilterChains,
+  chain: string,
+  packet: Packet,
+): { readonly chain: string; readonly rule: FilterRule } | null {
+  const outcome = walk(chains, chain, packet, 0);
+  return outcome.kind === 'dropped' ? { chain: outcome.chain, rule: outcome.rule } : null;
+}
+
+function walk(chains: FilterChains, chain: string, packet: Packet, depth: number): Outcome {
+  if (depth > maxDepth) return { kind: 'passes' };
+  for (const rule of chains.get(chain) ?? [])
+    for (const { applies, verdict } of rule.judge(packet)) {
+      if (applies === false) continue;
+      const outcome = follow(verdict, { kind: 'dropped', chain, rule }, target =>
+        walk(chains, target, packet, depth + 1),
+      );
+      if (outcome === null) continue;
+      if (applies) return outcome;
+      // A rule that may mean the packet, and spares it what comes next.
+      if (outcome.kind !== 'dropped') return { kind: 'passes' };
+    }
+  return { kind: 'continues' };
+}
+
+/** Returns the end that a verdict makes; null if the next rule decides. */
+function follow(verdict: Verdict, dropped: Outcome, visit: (chain: string) => Outcome): Outcome | null {
+  switch (verdict.kind) {
+    case 'none':
+      return null;
+    case 'drop':
+      return dropped;
+    case 'accept':
+      return { kind: 'passes' };
+    case 'return':
+      return { kind: 'continues' };
+    case 'goto':
+      return visit(verdict.chain);
+    case 'jump': {
+      const outcome = visit(verdict.chain);
+      return outcome.kind === 'continues' ? null : outcome;
+    }
+  }
+}

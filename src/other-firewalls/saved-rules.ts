@@ -1,0 +1,134 @@
+// Reads rules from the output of iptables-save, as far as they can be judged for a packet:
+// `-A FORWARD -i eth0 -p tcp -m tcp --dport 443 -j DROP`
+import {
+  all,
+  any,
+  type FilterChains,
+  type FilterRule,
+  hasFlags,
+  isBetween,
+  isIn,
+  isNamed,
+  not,
+  type Packet,
+  type Truth,
+  type Verdict,
+} from './packet.ts';
+
+/** Reads the rules of one table. */
+export function parseSavedRules(lines: readonly string[]): FilterChains {
+  const chains = new Map<string, FilterRule[]>();
+  for (const line of lines) {
+    const [, declared] = /^:(\S+)/.exec(line) ?? [];
+    if (declared !== undefined) chains.set(declared, []);
+  }
+  for (const line of lines) {
+    const [, chain = '', rule = ''] = /^-A (\S+) (.*)$/.exec(line) ?? [];
+    chains.get(chain)?.push(parseRule(rule, name => chains.has(name)));
+  }
+  return chains;
+}
+
+type Condition = (packet: Packet) => Truth;
+
+/** Modules that mean nothing without their options. */
+const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state'];
+
+function parseRule(rule: string, isChain: (name: string) => boolean): FilterRule {
+  const words = rule.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
+  const conditions: Condition[] = [];
+  let verdict: Verdict = { kind: 'none' };
+  for (let at = 0; at < words.length; ) {
+    const isNegated = words[at] === '!';
+    if (isNegated) at += 1;
+    const [option = ''] = words.slice(at);
+    const values = words.slice(at + 1);
+    const end = values.findIndex(word => word === '!' || word.startsWith('-'));
+    const own = end === -1 ? values : values.slice(0, end);
+    const [value = '', second = ''] = own;
+    at += 1 + own.length;
+    if (option === '-j' || option === '-g') {
+      verdict = verdictOf(value, option === '-j' ? 'jump' : 'goto', isChain);
+      break;
+    }
+    const condition = conditionOf(option, value, second);
+    conditions.push(isNegated ? packet => not(condition(packet)) : condition);
+  }
+  return {
+    id: rule,
+    judge: packet => [{ applies: all(conditions.map(each => each(packet))), verdict }],
+  };
+}
+
+function verdictOf(target: string, kind: 'jump' | 'goto', isChain: (name: string) => boolean): Verdict {
+  if (isChain(target)) return { kind, chain: target };
+  switch (target) {
+    case 'ACCEPT':
+      return { kind: 'accept' };
+    case 'DROP':
+    case 'REJECT':
+      return { kind: 'drop' };
+    case 'RETURN':
+      return { kind: 'return' };
+    case 'NFQUEUE':
+      // A program decides.
+      return { kind: 'accept' };
+  }
+  return { kind: 'none' };
+}
+
+function conditionOf(option: string, value: string, second: string): Condition {
+  switch (option) {
+    case '-i':
+      return packet => isNamed(packet.in, value, '+');
+    case '-o':
+      return packet => isNamed(packet.out, value, '+');
+    case '-s':
+      return packet => isIn(packet.source, value);
+    case '-d':
+      return packet => isIn(packet.destination, value);
+    case '-p':
+      return packet => value === packet.protocol || value === 'all';
+    case '-m':
+      return () => (modules.includes(value) ? true : null);
+    case '--comment':
+      return () => true;
+    case '--sport':
+    case '--sports':
+      return packet => isOneOf(packet.sourcePort, value);
+    case '--dport':
+    case '--dports':
+      return packet => isOneOf(packet.destinationPort, value);
+    case '--ports':
+      return packet => any([isOneOf(packet.sourcePort, value), isOneOf(packet.destinationPort, value)]);
+    case '--state':
+    case '--ctstate':
+      return packet => any(value.split(',').map(state => isInState(packet, state)));
+    case '--ctorigdstport':
+      return packet => isOneOf(packet.originalPort, value);
+    case '--tcp-flags':
+      return packet => hasFlags(packet, flagsOf(value), flagsOf(second));
+    case '--ctdir':
+      return packet => value === packet.direction.toUpperCase();
+  }
+  return () => null;
+}
+
+/** Reads `FIN,SYN` or `NONE`. */
+function flagsOf(list: string): string[] {
+  return list.toLowerCase().split(',');
+}
+
+function isInState(packet: Packet, state: string): Truth {
+  return state === 'DNAT' ? packet.isTranslated : state === packet.state.toUpperCase();
+}
+
+/** Returns whether a port is one of `443`, `1:1023` or `80,443,8000:8080`. */
+function isOneOf(port: number | null, ports: string): Truth {
+  return any(
+    ports.split(',').map(part => {
+      const [first = '', last = first] = part.split(':');
+      return isBetween(port, Number(first), Number(last));
+    }),
+  );
+}

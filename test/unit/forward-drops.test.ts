@@ -1,0 +1,244 @@
+// forward-drops.test.ts: tests how rules of other programs that drop packets of forwards are found.
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import {
+  type ActiveForward,
+  judgeForwards,
+  makeBaseChains,
+} from '../../src/other-firewalls/forward-drops.ts';
+import { ip } from './builders.ts';
+
+const drops = suite('forward drops');
+
+const machine = ip('192.168.100.7');
+const web: ActiveForward = {
+  forward: { protocol: 'tcp', first: 8443, last: 8443, to: 443, address: null, from: null },
+  ip: machine,
+};
+
+/** Returns each rule that drops packets, as `WAY CHAIN: RULE`. */
+function droppedBy({ nft = '', saved = '', hidden = '' }, ...forwards: readonly ActiveForward[]): string[] {
+  const active = forwards.length === 0 ? [web] : forwards;
+  return judgeForwards(makeBaseChains(nft, saved, hidden), 'k8s-br0', active, 'eth0').map(
+    ({ way, chain, rule }) => `${way} ${chain}: ${rule}`,
+  );
+}
+
+/** Returns the listing of a table of iptables with these rules. */
+function listing(rules: readonly string[], table = 'filter'): string {
+  const [first, second] = table === 'raw' ? ['PREROUTING', 'OUTPUT'] : ['FORWARD', 'INPUT'];
+  const own = [`:${first} ACCEPT [0:0]`, `:${second} ACCEPT [0:0]`, ':corp - [0:0]'];
+  return [`*${table}`, ...own, ...rules.map(rule => `-A ${rule}`), 'COMMIT', ''].join('\n');
+}
+
+const hits = [
+  '-j DROP',
+  '-i eth0 -j DROP',
+  '-i eth+ -o k8s+ -j REJECT --reject-with icmp-port-unreachable',
+  '-d 192.168.100.0/24 -p tcp -m tcp --dport 443 -j DROP',
+  '-p tcp -m multiport --dports 80,440:450 -m comment --comment "a -j ACCEPT b" -j DROP',
+  '! -s 10.0.0.0/8 ! -i k8s-br0 -j DROP',
+  '-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j DROP',
+  '-m conntrack --ctstate INVALID,NEW -j DROP',
+  '-m conntrack --ctorigdstport 8443 --ctdir ORIGINAL -j DROP',
+];
+
+drops(
+  'a rule of iptables that certainly means a packet of a forward is found, by any of its conditions',
+  () => {
+    for (const rule of hits) {
+      const saved = listing([`FORWARD ${rule}`]);
+      assert.equal(droppedBy({ saved })[0], `forwarded FORWARD: ${rule}`);
+      assert.equal(droppedBy({ hidden: saved })[0], `forwarded FORWARD: ${rule}`);
+      assert.equal(
+        droppedBy({ saved: listing([`FORWARD -j corp`, `corp ${rule}`]) })[0],
+        `forwarded corp: ${rule}`,
+      );
+    }
+  },
+);
+
+drops('a rule that means other packets, or perhaps none of a forward, is not', () => {
+  for (const rule of [
+    '-i k8s-br0 -o eth0 -j LOG --log-prefix "x -j DROP"',
+    '-i wlan0 -j DROP',
+    '-p udp -j DROP',
+    '-p tcp -m tcp --dport 8443 -j DROP',
+    '-s 198.51.100.0/24 -j DROP',
+    '-m conntrack --ctstate INVALID -j DROP',
+    '-p tcp -m tcp --tcp-flags SYN,ACK ACK -j DROP',
+    '-m limit --limit 1/sec -j DROP',
+    '-m set --match-set blocked src -j DROP',
+    '-m mark --mark 0x1 -j DROP',
+    '-j RETURN',
+    '-j MARK --set-xmark 0x1/0xffffffff',
+  ])
+    assert.deepEqual(droppedBy({ saved: listing([`FORWARD ${rule}`, `corp -j DROP`]) }), [], rule);
+});
+
+drops('a rule before it that accepts, returns or may do so decides', () => {
+  const after = ['FORWARD -j DROP'];
+  for (const before of [
+    ['FORWARD -j ACCEPT'],
+    ['FORWARD -m conntrack --ctstate DNAT -j ACCEPT'],
+    ['FORWARD -j corp', 'corp -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT'],
+    ['FORWARD -m mark --mark 0x1 -j ACCEPT'],
+    ['FORWARD -g corp', 'corp -i lo -j DROP'],
+    ['FORWARD -j NFQUEUE --queue-num 0'],
+  ])
+    assert.deepEqual(droppedBy({ saved: listing([...before, ...after]) }), [], String(before));
+  for (const before of [
+    ['FORWARD -s 10.0.0.0/8 -j ACCEPT'],
+    ['FORWARD -j corp', 'corp -j RETURN', 'corp -j ACCEPT'],
+    ['FORWARD -p tcp -m tcp --dport 80 -j ACCEPT'],
+    ['FORWARD -j none'],
+  ])
+    assert.equal(droppedBy({ saved: listing([...before, ...after]) }).length, 2, String(before));
+  // A chain that jumps to itself, which no program can load.
+  assert.deepEqual(droppedBy({ saved: listing(['FORWARD -j corp', 'corp -j corp', ...after]) }), []);
+});
+
+drops('answers are looked at, and packets before they are translated', () => {
+  const rules = ['FORWARD -s 192.168.100.7/32 -p tcp -m tcp --sport 443 -j DROP'];
+  assert.deepEqual(droppedBy({ saved: listing(rules) }), [
+    'answering FORWARD: -s 192.168.100.7/32 -p tcp -m tcp --sport 443 -j DROP',
+  ]);
+  const early = (rule: string) => droppedBy({ saved: listing([`PREROUTING ${rule}`], 'raw') });
+  assert.deepEqual(early('-i eth0 -p tcp -m tcp --dport 8443 -j DROP'), [
+    'arriving PREROUTING: -i eth0 -p tcp -m tcp --dport 8443 -j DROP',
+  ]);
+  assert.deepEqual(early('-i eth0 -p tcp -m tcp --dport 443 -j DROP'), []);
+});
+
+drops('the first and the last port of a range are looked at, and the clients of a forward', () => {
+  const range: ActiveForward = {
+    forward: {
+      ...web.forward,
+      first: 30_000,
+      last: 30_010,
+      to: 40_000,
+      from: { network: ip('10.0.0.0'), length: 8 },
+    },
+    ip: machine,
+  };
+  const of = (rule: string) => droppedBy({ saved: listing([`FORWARD ${rule}`]) }, range).length;
+  assert.deepEqual(
+    [
+      '-p tcp -m tcp --dport 40010 -j DROP',
+      '-p tcp -m tcp --dport 40011 -j DROP',
+      '-s 10.0.0.0/9 -j DROP',
+    ].map(of),
+    [1, 0, 1],
+  );
+  // Each rule is named one time.
+  assert.equal(droppedBy({ saved: listing(['FORWARD -i eth0 -j DROP']) }, web, range, web).length, 1);
+});
+
+type Expression = readonly object[];
+const match = (op: string, left: object, right: unknown) => ({ match: { op, left, right } });
+const meta = (key: string) => ({ meta: { key } });
+const payload = (protocol: string, field: string) => ({ payload: { protocol, field } });
+const ct = (key: string) => ({ ct: { key } });
+const dropped = { drop: null };
+
+/** Returns the listing of `nft --json list ruleset` with these rules, as nft 1.0.6 prints it. */
+function ruleset(rules: readonly Expression[], table = 'corp', sub: readonly Expression[] = []): string {
+  const chain = (name: string) => ({ family: 'inet', table, name });
+  const rule = (name: string, from: number) => (expr: Expression, index: number) => ({
+    rule: { family: 'inet', table, chain: name, handle: from + index, expr },
+  });
+  return JSON.stringify({
+    nftables: [
+      { metainfo: {} },
+      { table: { family: 'inet', name: table, handle: 1 } },
+      { set: { family: 'inet', table, name: 'blocked', elem: [80, { range: [440, 450] }] } },
+      { map: { family: 'inet', table, name: 'acts', elem: [[443, dropped]] } },
+      { chain: { ...chain('f'), type: 'filter', hook: 'forward', prio: 5, policy: 'accept' } },
+      { chain: chain('sub') },
+      ...rules.map(rule('f', 10)),
+      ...sub.map(rule('sub', 20)),
+    ],
+  });
+}
+
+const port = payload('tcp', 'dport');
+const states = {
+  set: [
+    ['invalid', dropped],
+    ['new', { jump: { target: 'sub' } }],
+  ],
+};
+
+drops(
+  'a rule of nftables that certainly means a packet of a forward is found, by any of its conditions',
+  () => {
+    for (const expr of [
+      [dropped],
+      [{ counter: null }, { log: { prefix: 'x' } }, { reject: { type: 'icmpx', expr: 'host-unreachable' } }],
+      [match('==', meta('iifname'), 'eth*'), match('==', meta('oif'), 'k8s-br0'), dropped],
+      [match('==', port, '@blocked'), dropped],
+      [match('!=', port, { set: [22, 80] }), dropped],
+      [match('<', port, 1024), dropped],
+      [match('>=', port, 443), dropped],
+      [match('==', payload('th', 'dport'), { range: [1, 1023] }), dropped],
+      [match('in', ct('state'), ['invalid', 'new']), dropped],
+      [match('!=', ct('state'), 'established'), dropped],
+      [match('in', ct('status'), 'dnat'), dropped],
+      [match('==', { ct: { key: 'proto-dst', dir: 'original' } }, 8443), dropped],
+      [match('==', payload('ip', 'daddr'), { prefix: { addr: '192.168.100.0', len: 24 } }), dropped],
+      [match('!=', payload('ip', 'saddr'), { set: [{ range: ['10.0.0.1', '10.0.0.9'] }] }), dropped],
+      [match('==', { '&': [payload('tcp', 'flags'), ['syn', 'ack']] }, 'syn'), dropped],
+      [
+        match(
+          '==',
+          { concat: [payload('ip', 'daddr'), port] },
+          { set: [{ concat: ['192.168.100.7', 443] }] },
+        ),
+        dropped,
+      ],
+      [{ vmap: { key: port, data: '@acts' } }],
+    ])
+      assert.equal(droppedBy({ nft: ruleset([expr]) })[0], 'forwarded f: 10', JSON.stringify(expr));
+    assert.deepEqual(
+      droppedBy({ nft: ruleset([[{ vmap: { key: ct('state'), data: states } }]], 'corp', [[dropped]]) }),
+      ['forwarded sub: 20'],
+    );
+  },
+);
+
+drops('other rules of nftables, and those of virlan, are not', () => {
+  for (const expr of [
+    [match('==', meta('iifname'), 'wlan0'), dropped],
+    [match('==', meta('l4proto'), 'udp'), dropped],
+    [match('!=', payload('udp', 'dport'), 53), dropped],
+    [match('==', port, 8443), dropped],
+    [match('==', port, '@unknown'), dropped],
+    [match('>', port, 60_000), dropped],
+    [match('==', meta('mark'), 1), dropped],
+    [match('==', { fib: { result: 'oif' } }, false), dropped],
+    [match('==', payload('ip6', 'saddr'), '::1'), dropped],
+    [{ limit: { rate: 1 } }, dropped],
+    [{ xt: { type: 'match', name: 'x' } }, dropped],
+    [{ vmap: { key: payload('udp', 'dport'), data: '@acts' } }],
+    [{ jump: { target: 'nowhere' } }],
+    [{ counter: null }],
+    [],
+  ])
+    assert.deepEqual(droppedBy({ nft: ruleset([expr]) }), [], JSON.stringify(expr));
+  assert.deepEqual(droppedBy({ nft: ruleset([[dropped]], 'virlan-k8s-br0') }), []);
+  const accepted = [match('in', ct('status'), 'dnat'), { accept: null }];
+  assert.deepEqual(droppedBy({ nft: ruleset([accepted, [dropped]]) }), []);
+});
+
+drops('of a table that iptables shows, nft’s listing is not read', () => {
+  const nft = ruleset([[dropped]], 'filter').replaceAll('"inet"', '"ip"');
+  assert.deepEqual(droppedBy({ nft, saved: listing(['FORWARD -p udp -j DROP']) }), []);
+  assert.equal(droppedBy({ nft }).length, 2);
+});
+
+drops('listings of unknown form have no rules', () => {
+  for (const nft of ['', '{}', '[]', 'null', '{"nftables":[null,{"table":null},{"rule":7},{"chain":[]}]}'])
+    assert.deepEqual(droppedBy({ nft, saved: '-A FORWARD -j DROP\n*filter\n-A X\n' }), []);
+});
+
+drops.run();
