@@ -17,6 +17,7 @@ const suites = {
   'ansible-role.test.ts': ['ansible', 'ansible-lint', 'python3-apt'],
   'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
   'cockpit.test.ts': ['cockpit-ws', 'cockpit-bridge', 'chromium'],
+  'kubernetes.test.ts': ['virtinst'],
   'prometheus.test.ts': ['prometheus'],
   'python.test.ts': ['python3-libvirt'],
   'terraform.test.ts': [

@@ -27,7 +27,6 @@ const longest = [
   'firewalls.test.ts',
   'install.test.ts',
   'unknown-chains.test.ts',
-  'kubernetes.test.ts',
   'soak.test.ts',
 ];
 

@@ -1,8 +1,8 @@
 // A small bootable disk image that stands for a distribution's cloud image.
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
-import { guestKernel, makeInitramfs, networkModules } from './initramfs.ts';
-import { checkout } from './virlan.ts';
+import { guestKernel, makeInitramfs, networkModules } from '../sandbox/initramfs.ts';
+import { checkout } from '../sandbox/virlan.ts';
 
 /** The modules that read the NoCloud seed, each after its dependencies. */
 const seedModules = ['drivers/block/virtio_blk', 'drivers/cdrom/cdrom', 'fs/isofs/isofs'];
@@ -15,7 +15,7 @@ export async function makeCloudImage(path: string): Promise<void> {
   mkdirSync(`${files}/boot/grub`, { recursive: true });
   await makeInitramfs(`${files}/boot/initrd`, {
     files: {
-      '/init': `${checkout}/test/sandbox/cloud-init.sh`,
+      '/init': `${checkout}/test/clients/cloud-init.sh`,
       '/dhcp.sh': `${checkout}/test/sandbox/cloud-init-dhcp.sh`,
     },
     modules: [...networkModules, ...seedModules],

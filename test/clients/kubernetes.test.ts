@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { makeCloudImage } from './cloud-image.ts';
-import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../sandbox/formula-values.ts';
 import {
   configure,
   destroyMachine,
@@ -17,10 +16,11 @@ import {
   startLibvirtd,
   startMachine,
   virsh,
-} from './host.ts';
-import { until } from './until.ts';
-import { checkout } from './virlan.ts';
-import { startWatcher } from './watcher.ts';
+} from '../sandbox/host.ts';
+import { until } from '../sandbox/until.ts';
+import { checkout } from '../sandbox/virlan.ts';
+import { startWatcher } from '../sandbox/watcher.ts';
+import { makeCloudImage } from './cloud-image.ts';
 
 // These tests cover booting from disk, the NoCloud seed, addresses, names, the forward and the virtual address; not a
 // distribution's cloud-init, kubeadm or kube-vip.
