@@ -39,6 +39,5 @@ const { metafile } = await build({
   logLevel: 'warning',
   metafile: true,
 });
-for (const file of ['index.html', 'manifest.json', 'virlan-cockpit.metainfo.xml'])
-  copyFileSync(`${page}/${file}`, `${output}/${file}`);
+for (const file of ['index.html', 'manifest.json']) copyFileSync(`${page}/${file}`, `${output}/${file}`);
 writeFileSync(`${output}/licences`, licencesOf(Object.keys(metafile.inputs), page));

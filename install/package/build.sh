@@ -54,10 +54,9 @@ copy_files() {
 }
 
 copy_page() {
-  mkdir -p "$1/usr/share/cockpit" "$1/usr/share/metainfo"
+  mkdir -p "$1/usr/share/cockpit"
   cp -R "$page" "$1/usr/share/cockpit/virlan"
   chmod -R u=rwX,go=rX "$1/usr/share/cockpit/virlan"
-  mv "$1/usr/share/cockpit/virlan/virlan-cockpit.metainfo.xml" "$1/usr/share/metainfo/"
 }
 
 copy_program() {
