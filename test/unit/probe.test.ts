@@ -30,7 +30,7 @@ probe('only the second table of counters enables tracing, and neither drops pack
   assert(!plain.includes('nftrace'));
   assert.equal(traced.match(/meta nftrace set 1/g)?.length, 3);
   for (const script of [plain, traced]) {
-    assert.equal(script.match(/counter comment/g)?.length, 4);
+    assert.equal(script.match(/counter comment/g)?.length, 5);
     assert(script.startsWith('table ip virlan_probe\ndelete table ip virlan_probe\n'));
     assert.doesNotMatch(script, /\bdrop\b|reject/);
   }
@@ -49,7 +49,7 @@ probe('counters are parsed by their names', () => {
       { rule: {} },
     ],
   });
-  assert.deepEqual(parseCounters(json), { entered: 2, plain: 0, masqueraded: 1, returned: 0 });
+  assert.deepEqual(parseCounters(json), { entered: 2, plain: 0, masqueraded: 1, arrived: 0, returned: 0 });
   for (const text of ['', '{}', '[]', 'null', '{"nftables":[null]}']) assert.equal(parseCounters(text), null);
 });
 
@@ -202,7 +202,7 @@ const facts: ProbeFacts = {
   portWaitedMs: 2,
   report: good,
   uplink: { kind: 'via', dev: 'eth0', gateway: '203.0.113.2' },
-  counters: { entered: 2, plain: 0, masqueraded: 2, returned: 1 },
+  counters: { entered: 2, plain: 0, masqueraded: 2, arrived: 1, returned: 1 },
   hostAnswered: null,
   reversePathDrops: 0,
   drops: {},
@@ -218,7 +218,7 @@ const stages = [
   'upstream-dns',
 ];
 
-const none = { entered: 0, plain: 0, masqueraded: 0, returned: 0 };
+const none = { entered: 0, plain: 0, masqueraded: 0, arrived: 0, returned: 0 };
 const noAnswer: ProbeReport = { ...good, nextHopAnswers: false };
 const notAsked: ProbeReport = { ...good, nextHopAnswers: null };
 const noUplink = { kind: 'unreachable', reason: 'Network is unreachable' } as const;

@@ -11,7 +11,9 @@ export interface Counters {
   readonly plain: number;
   /** Left the host with another address. */
   readonly masqueraded: number;
-  /** Came back from outside. */
+  /** Came in from the next hop, as an answer to the probe or to somebody else. */
+  readonly arrived: number;
+  /** Came back from outside, past what other programs have before connection tracking. */
   readonly returned: number;
 }
 
@@ -24,9 +26,9 @@ export interface CountedPackets {
 }
 
 /**
- * Returns the table for `nft -f -`. It never drops a packet. Its chains come after connection tracking and
- * after the last chain that may drop or translate a packet: what they count has come that far, whatever
- * backend the other rules are in.
+ * Returns the table for `nft -f -`. It never drops a packet. But for "earliest", its chains come after connection
+ * tracking and after the last chain that may drop or translate a packet: what they count has come that far,
+ * whatever backend the other rules are in.
  */
 export function renderCounters(packets: CountedPackets): string {
   return renderTable(packets, () => []);
@@ -48,17 +50,20 @@ function renderTable(
   const outgoing = `ip daddr ${target}`;
   // An answer's destination is the host or the probe, depending on the hook: match the original addresses.
   const returning = `ct direction reply ct original ip saddr ${own} ct original ip daddr ${target}`;
+  // Before connection tracking, whose answer it is cannot be told.
+  const arriving = `iifname != "${bridge}" ip saddr ${target} icmp type { echo-reply, destination-unreachable }`;
   const chains = {
-    'earliest { type filter hook prerouting priority -400; policy accept;': trace(
-      `iifname "${bridge}" ether saddr ${mac}`,
-    ),
+    'earliest { type filter hook prerouting priority -400; policy accept;': [
+      ...trace(`iifname "${bridge}" ether saddr ${mac}`),
+      ...trace(arriving),
+      `${arriving} ${counter('arrived')}`,
+    ],
     // The host's own answers to the probe.
     'answers { type filter hook output priority -400; policy accept;': trace(
       `oifname "${bridge}" ip daddr { ${own}, 255.255.255.255 }`,
     ),
     'incoming { type filter hook prerouting priority -140; policy accept;': [
       `iifname "${bridge}" ip saddr ${own} ${outgoing} ${counter('entered')}`,
-      ...trace(`iifname != "${bridge}" ${returning}`),
       `iifname != "${bridge}" ${returning} ${counter('returned')}`,
     ],
     'outgoing { type filter hook postrouting priority 400; policy accept;': [
@@ -82,7 +87,7 @@ export const removeCounters = `table ip ${counterTable}\ndelete table ip ${count
 
 /** Reads the output of `nft --json list table`; null where that is not a table. */
 export function parseCounters(json: string): Counters | null {
-  const counters = { entered: 0, plain: 0, masqueraded: 0, returned: 0 };
+  const counters = { entered: 0, plain: 0, masqueraded: 0, arrived: 0, returned: 0 };
   try {
     for (const { rule } of JSON.parse(json).nftables) {
       const counted = rule?.expr?.find((each: { counter?: object }) => each.counter !== undefined)?.counter

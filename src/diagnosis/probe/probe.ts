@@ -180,7 +180,7 @@ async function readCounters(): Promise<Counters | null> {
 /** Returns whether a packet was lost for a reason that a trace may show. */
 function isWorthTracing({ lease, dns, nextHopAnswers }: ProbeReport, counters: Counters): boolean {
   const isServiceSilent = lease.kind !== 'leased' || dns?.kind === 'failed';
-  const isLostInHost = counters.plain + counters.masqueraded === 0 || counters.returned > 0;
+  const isLostInHost = counters.plain + counters.masqueraded === 0 || counters.arrived > 0;
   return isServiceSilent || (nextHopAnswers === false && isLostInHost);
 }
 
