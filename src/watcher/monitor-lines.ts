@@ -33,6 +33,14 @@ export function isWayChange(line: string): boolean {
   return wayChanges.some(change => change.test(line)) && !line.includes(` dev ${probeNamespace} `);
 }
 
+/**
+ * Returns whether a line of `bridge monitor fdb` may be about one of the entries by which a tunnel floods to a peer:
+ * `Deleted 00:00:00:00:00:00 dev k8s-br0-vx dst 10.0.0.2 self permanent`. MACs that bridges learn come and go.
+ */
+export function isFloodChange(line: string): boolean {
+  return /^(Deleted )?00:00:00:00:00:00 dev \S+-vx /.test(line) || line.startsWith('netlink receive error');
+}
+
 /** Relevant lines of `ip monitor` without a link: a sysctl, a new route, lost messages. */
 const hostChanges = [
   /^inet all forwarding off/,

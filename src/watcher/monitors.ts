@@ -4,7 +4,7 @@ import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
 import { system } from '../system/system.ts';
-import { isRulesChange, isWayChange, LinkChanges } from './monitor-lines.ts';
+import { isFloodChange, isRulesChange, isWayChange, LinkChanges } from './monitor-lines.ts';
 
 /** A monitor misses events until it has subscribed: scan once this long after starting it. */
 const monitorStartupMs = 300;
@@ -28,7 +28,7 @@ const busMatches = [
 ];
 
 /**
- * Follows changes of rules, links, addresses, routes and forwarding, of firewalld and of systemd-resolved; each
+ * Follows changes of rules, links, addresses, routes, forwarding and tunnels, of firewalld and of systemd-resolved; each
  * change that may concern a network calls `changed`, and one of a way that packets take calls `wayChanged`. A
  * program that is missing is reported and left out.
  */
@@ -54,6 +54,12 @@ export function followKernel(
     new Follower(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
       onLine(line => links.isChange(line, bridges()), isWayChange),
+    ),
+    new Follower(
+      ['bridge', 'monitor', 'fdb'],
+      onLine(isFloodChange, () => false),
+      // A network that gets a tunnel later is followed at most a minute after that, and scanned until then.
+      () => networks().some(({ tunnel }) => tunnel !== null),
     ),
     // Each object that it prints is one of these signals.
     new Follower(

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { Lines } from '../../src/system/lines.ts';
-import { isRulesChange, isWayChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
+import { isFloodChange, isRulesChange, isWayChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
 
 const monitorLines = suite('monitor lines');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';
@@ -25,6 +25,16 @@ const rules: [line: string, isChange: boolean][] = [
   ['trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)', false],
   ['add table ip virlan_probe2', true],
   ['add table inet virlan_probe', true],
+];
+
+/** Lines of `bridge monitor fdb`. */
+const floods: [line: string, isChange: boolean][] = [
+  ['00:00:00:00:00:00 dev k8s-br0-vx dst 10.0.0.2 self permanent', true],
+  ['Deleted 00:00:00:00:00:00 dev k8s-br0-vx dst 10.0.0.2 self permanent', true],
+  ['52:54:00:7f:a7:da dev k8s-br0-vx master k8s-br0', false],
+  ['Deleted 52:54:00:7f:a7:da dev k8s-br0-vx dst 10.0.0.2 self', false],
+  ['52:54:00:7f:a7:da dev vnet0 master k8s-br0', false],
+  ['netlink receive error No buffer space available (105)', true],
 ];
 
 /** Lines of `ip -o monitor`, and whether they may be about a way of packets. */
@@ -92,6 +102,7 @@ const links: [line: string, isChange: boolean][] = [
 
 monitorLines('a line of nft that may be about rules is a change', () => {
   for (const [line, isChange] of rules) assert.equal(isRulesChange(line), isChange, line);
+  for (const [line, isChange] of floods) assert.equal(isFloodChange(line), isChange, line);
 });
 
 monitorLines('a line of ip that may be about a bridge, forwarding or a subnet is a change', () => {
