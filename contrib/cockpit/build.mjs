@@ -1,11 +1,11 @@
-// build.mjs: writes the page for Cockpit into dist/cockpit, with the licences of the packages in it.
+// build.mjs: writes the page for Cockpit into contrib/cockpit/dist, with the licences of the packages in it.
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 import { licencesOf } from '../../licences.mjs';
 
 const page = import.meta.dirname;
-const output = `${page}/../../dist/cockpit`;
+const output = `${page}/dist`;
 
 /** Drops the fonts and pictures of PatternFly: Cockpit has the fonts, and the page shows no picture. */
 const withoutAssets = {

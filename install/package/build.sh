@@ -10,7 +10,7 @@ set -eu
 umask 022
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 source=$(dirname -- "$(dirname -- "$here")")
-page=$source/dist/cockpit
+page=$source/contrib/cockpit/dist
 
 fail() {
   printf 'package: %s\n' "$1" >&2
@@ -39,7 +39,7 @@ choose_package() {
       ;;
     cockpit-virlan)
       deb_architecture=all rpm_architecture=noarch deb_compression=-Zxz rpm_payload=w9.xzdio spec=cockpit-virlan
-      [ -f "$page/manifest.json" ] || fail 'there is no page to pack in dist/cockpit: run "npm run build:cockpit" first'
+      [ -f "$page/manifest.json" ] || fail 'there is no page to pack in contrib/cockpit/dist: run "npm run build:cockpit" first'
       ;;
     *) fail "there is no package $package: write virlan, virlan-standalone or cockpit-virlan" 2 ;;
   esac
@@ -105,8 +105,9 @@ END
     install -m 644 "$here/lintian/$package" "$tree/usr/share/lintian/overrides/"
   fi
 
+  # As deb-substvars(5) defines it; du depends on the file system.
+  size=$(find "$tree" -type f -printf '%s\n' -o -printf '1\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')
   mkdir "$tree/DEBIAN"
-  size=$(du -sk --apparent-size "$tree" | cut -f 1)
   sed -e "s/@VERSION@/$version-1/" -e "s/@MAINTAINER@/$maintainer/" -e "s/@SIZE@/$size/" \
     -e "s/@ARCHITECTURE@/$deb_architecture/" "$here/control/$package" >"$tree/DEBIAN/control"
   ! is_program || add_scripts

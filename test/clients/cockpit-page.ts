@@ -15,7 +15,7 @@ const { chromium }: typeof import('playwright-core') = createRequire(
 
 /** Installs the page that contrib/cockpit/build.mjs has made. */
 export function installPage(): void {
-  cpSync(`${checkout}/dist/cockpit`, '/usr/share/cockpit/virlan', { recursive: true });
+  cpSync(`${checkout}/contrib/cockpit/dist`, '/usr/share/cockpit/virlan', { recursive: true });
 }
 
 /** Writes a picture of the window for the documents, if run.mjs was given a directory for them. */

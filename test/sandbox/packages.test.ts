@@ -120,6 +120,7 @@ packages('installed: network, hooks, manual pages, completions', async () => {
     'doc/virlan/copyright',
   ])
     assert(existsSync(`/usr/share/${path}`), path);
+  assert(!existsSync('/usr/lib/virlan/cockpit'), 'the page is a package of its own');
   assert.equal((await output('dpkg', '--verify', 'virlan')).trim(), '');
 });
 
@@ -218,7 +219,10 @@ packages('cockpit-virlan is the page, and is gone without a trace', async () => 
   const existing = await remainingPaths();
   await dpkg('--install', pageDeb);
   assert.deepEqual(files(page), inPage);
-  assert.deepEqual(readFileSync(`${page}/index.js`), readFileSync(`${checkout}/dist/cockpit/index.js`));
+  assert.deepEqual(
+    readFileSync(`${page}/index.js`),
+    readFileSync(`${checkout}/contrib/cockpit/dist/index.js`),
+  );
   assert.equal((await output('dpkg', '--verify', 'cockpit-virlan')).trim(), '');
   await dpkg('--purge', 'cockpit-virlan');
   assert.deepEqual(await remainingPaths(), existing);
