@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import { startLibvirtd } from '../sandbox/host.ts';
 import { buildPackages, ini, isUp } from '../sandbox/packaging.ts';
 import { checkout } from '../sandbox/virlan.ts';
+import { startWatcher } from '../sandbox/watcher.ts';
 import { addPrograms } from './client-host.ts';
 
 const role = suite('ansible role');
@@ -107,5 +108,17 @@ role('an invalid value fails the play, and virlan.ini stays as it was', async ()
   await assert.rejects(play({ 'network.lab': { ...wanted, subnet: '10.20.0.0/33' } }), /subnet/);
   assert.equal(readFileSync(ini, 'utf8'), before);
 });
+
+role(
+  'beside the watcher, which applies virlan.ini by itself, a second play changes nothing either',
+  async () => {
+    await startWatcher();
+    const open = { 'network.lab': { ...wanted, 'host-access': 'all' } };
+    // Whether the watcher or the play is the first is not decided.
+    assert.equal((await play(open))[0], 'Write virlan.ini');
+    assert.deepEqual(await play(open), []);
+    assert(await isUp());
+  },
+);
 
 role.run();
