@@ -568,6 +568,25 @@ doctor('a forward that is not active, or that leads to nobody, is reported', () 
       'forwards-meet-chain',
     ],
     [
+      {
+        active: active('accepted'),
+        drops: [
+          {
+            forward,
+            ip: ip('192.168.100.7'),
+            bridge: 'k8s-br0',
+            way: 'forwarded',
+            base: chain,
+            chain: 'f',
+            rule: null,
+          },
+        ],
+        chainsInTheWay: [{ bridge: 'k8s-br0', chain }],
+      },
+      'fail',
+      'forward-dropped',
+    ],
+    [
       { active: active('accepted'), strictLinks: ['eth1'], reversePathDrops: 3 },
       'warn',
       'forwards-meet-reverse-path',
