@@ -21,6 +21,7 @@ import { hookEnvironment, prepare, runHook } from './hook-calls.ts';
 import {
   checkout,
   configure,
+  define,
   domainXml,
   installVirlan,
   startLibvirtd,
@@ -29,6 +30,7 @@ import {
 } from './host.ts';
 import { restorePrograms, stubProgram } from './program-stubs.ts';
 import { processes } from './snapshot.ts';
+import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
 const faults = suite('hook faults');
@@ -180,6 +182,26 @@ faults('another virlan holds the lock of the network, and dnsmasq is dead', asyn
     assert(seconds < 20, `${seconds} s`);
   });
 });
+
+faults(
+  'another virlan holds the lock of the ledger: a machine starts without a reservation, and gets it later',
+  async () => {
+    await startWatcher();
+    const machine = newMachine();
+    await define(domainXml(machine));
+    await withLock(paths.ledgerLock, 5, async () => {
+      const began = performance.now();
+      const { exitCode } = await prepare(machine);
+      const seconds = (performance.now() - began) / 1000;
+      assert.equal(exitCode, 0);
+      assert(seconds < 20, `${seconds} s`);
+      assert.equal(isReserved(machine), false);
+    });
+    const hostsfile = () => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8');
+    await until(() => hostsfile().includes(`,${machine.name}`), 20);
+    await stopWatcher();
+  },
+);
 
 faults('virlan.ini can never be read to its end', async () => {
   await stopLibvirtd();
