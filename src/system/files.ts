@@ -62,9 +62,19 @@ function read(path: string, flags: number, limit: number): Buffer | null {
         path,
         `has ${stats.size} bytes, and more than ${limit} are not read: find out what writes it`,
       );
-    return readFileSync(file);
+    return readAll(path, file);
   } finally {
     closeSync(file);
+  }
+}
+
+function readAll(path: string, file: number): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    // Unlike that of open(2), Node's error of read(2) does not name the file.
+    (error as Error).message += ` '${path}'`;
+    throw error;
   }
 }
 

@@ -1,9 +1,11 @@
 // Files of another mode or type than virlan makes: modes are repaired, and what is no regular file is refused
 // at once. Nothing is copied from what a symbolic link names.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -30,6 +32,12 @@ const ini = '/etc/virlan/virlan.ini';
 const log = '/var/log/virlan.log';
 const config = '[network.k8s-br0]\nstp = no\n';
 const web: Machine = { name: 'web', nics: [{ type: 'bridge', source: 'k8s-br0', mac: '52:54:00:00:00:01' }] };
+
+const db: Machine = {
+  name: 'db',
+  uuid: randomUUID(),
+  nics: [{ type: 'bridge', source: 'k8s-br0', mac: '52:54:00:00:00:02' }],
+};
 
 function modeOf(path: string): string {
   return (statSync(path).mode & 0o7777).toString(8);
@@ -94,6 +102,81 @@ odd('nothing is read through a hostsfile that is a symbolic link, nor its target
   assert.match(String(logLinesOf('reservation-failed').at(-1)?.msg), /symbolic link/);
   rmSync(hostsfile);
   await up();
+});
+
+/** Lets each read of a file fail with EIO, as on a disk that breaks: a process has no memory at address 0. */
+async function withReadErrors(path: string, work: () => Promise<void>): Promise<void> {
+  const process = execa('sleep', ['infinity'], { reject: false });
+  await execa('mount', ['--bind', `/proc/${process.pid}/mem`, path]);
+  try {
+    assert.throws(() => readFileSync(path), { code: 'EIO' });
+    await work();
+  } finally {
+    await execa('umount', [path]);
+    process.kill();
+    await process;
+  }
+}
+
+/** Lets a file or directory be read, but neither written nor replaced, as one that is immutable. */
+async function withoutWrites(path: string, work: () => Promise<void>): Promise<void> {
+  await execa('mount', ['--bind', path, path]);
+  await execa('mount', ['-o', 'remount,ro,bind', path]);
+  try {
+    await work();
+  } finally {
+    await execa('umount', [path]);
+  }
+}
+
+const ledger = '/var/lib/virlan/ledger/machines';
+
+/** Asserts that a machine starts and is reserved, and that the rest is as it was. */
+async function assertWhole(machine: Machine, kept: string): Promise<void> {
+  assert.deepEqual(await prepare(machine), { exitCode: 0, stderr: '', signal: undefined });
+  const text = readFileSync(hostsfile, 'utf8');
+  assert(text.includes(`${machine.nics[0]?.mac},`) && text.includes(kept), text);
+  // The guard is told when a machine has its tap, or by `up`.
+  await up();
+  assert.deepEqual(await plannedSteps(), []);
+  const left = [directory, '/var/lib/virlan', ledger].flatMap(each => readdirSync(each));
+  assert.deepEqual(
+    left.filter(name => name.endsWith('.tmp')),
+    [],
+  );
+}
+
+odd('a file that fails with EIO stops no machine, is named in one line, and nothing is lost', async () => {
+  assert.equal((await prepare(db)).exitCode, 0);
+  const [line = ''] = /^52:54:00:00:00:02,.*$/m.exec(readFileSync(hostsfile, 'utf8')) ?? [];
+  for (const path of [ini, hostsfile, leases, `${ledger}/${db.uuid}.json`]) {
+    await withReadErrors(path, async () => {
+      assert.deepEqual(await prepare(db), { exitCode: 0, stderr: '', signal: undefined }, path);
+      const { stdout, stderr } = await virlan('status');
+      const named = `${stdout}\n${stderr}`.split('\n').filter(each => each.includes('EIO'));
+      assert(
+        named.some(each => each.includes(path)),
+        `${path}: ${stdout}${stderr}`,
+      );
+      assert.doesNotMatch(stderr, /\n +at /);
+    });
+    await assertWhole(db, line);
+  }
+});
+
+odd('a file or directory that is immutable stops no machine, and nothing is lost', async () => {
+  const [line = ''] = /^52:54:00:00:00:02,.*$/m.exec(readFileSync(hostsfile, 'utf8')) ?? [];
+  for (const [index, path] of [hostsfile, '/var/lib/virlan', ledger].entries()) {
+    const nic = { type: 'bridge', source: 'k8s-br0', mac: `52:54:00:00:01:0${index}` } as const;
+    const machine: Machine = { name: `new${index}`, uuid: randomUUID(), nics: [nic] };
+    const failed = logLinesOf('reservation-failed').length;
+    await withoutWrites(path, async () => {
+      assert.deepEqual(await prepare(machine), { exitCode: 0, stderr: '', signal: undefined }, path);
+      assert.match(String(logLinesOf('reservation-failed').at(failed)?.msg), /EBUSY|EROFS/);
+      assert(readFileSync(hostsfile, 'utf8').includes(line));
+    });
+    await assertWhole(machine, line);
+  }
 });
 
 odd('leases that are a FIFO or huge cost no reservation, and status shows the rest', async () => {
