@@ -117,7 +117,11 @@ function newAddress(
  * Returns whether an address is leased to another machine or device that has a reservation. The lease of
  * anybody else keeps no machine from its address: a guest can take a lease of every address that there is.
  */
-function leasedAddresses(ledger: Ledger, mac: Mac, context: ReserveContext): (address: Ipv4) => boolean {
+export function leasedAddresses(
+  ledger: Ledger,
+  mac: Mac,
+  context: Pick<ReserveContext, 'network' | 'byHand' | 'leases' | 'now'>,
+): (address: Ipv4) => boolean {
   const { network, byHand, now } = context;
   const isReserved = (other: Mac) =>
     ledger.withMac(other).some(entry => entry.retired === null) ||

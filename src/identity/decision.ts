@@ -17,6 +17,7 @@ import {
 import { isCurrent, type Lease, type PromisedAddress } from '../dnsmasq/leases.ts';
 import { type NamedAddress, nameLines, withNames } from '../dnsmasq/names.ts';
 import { isWildcard, wildcardName } from '../names/alias.ts';
+import { leasedAddresses } from './choose-address.ts';
 import { isSameNic, type Moment } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
@@ -221,23 +222,38 @@ function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
   return hosts.map(({ mac, ip, name: hostname }) => ({ macs: [mac], ip, hostname }));
 }
 
+/** Most addresses that are proposed for a probe. */
+const maxProbeAddresses = 8;
+
 /**
- * Returns an address for a probe: in no entry, leased to no other MAC and in no line. Null when there is
- * none, or only one, which is left to a machine that may start meanwhile.
+ * Returns the addresses that a probe may have, best first: in no entry, in no line, and leased to no other MAC. When
+ * there is at most one, which is left to a machine that may start meanwhile, those that are leased to somebody
+ * without a reservation: a guest can take a lease of every address that there is.
  */
-export function chooseProbeAddress(
+export function probeAddresses(
   network: NetworkConfig,
   mac: Mac,
   { ledger, hostsfile, leases }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'leases'>,
   now: Date,
-): Ipv4 | null {
-  const claimed = handLines(hostsfile).map(line => line.ip);
-  const leased = leases()
-    .filter(lease => lease.mac !== mac && isCurrent(lease, now))
-    .map(lease => lease.ip);
+): Ipv4[] {
+  const byHand = handLines(hostsfile);
+  const claimed = new Set(byHand.map(line => line.ip));
+  const leasedToReserved = leasedAddresses(ledger, mac, { network, byHand, leases, now });
   const isTaken = (address: Ipv4) =>
-    ledger.hasIp(address) || claimed.includes(address) || leased.includes(address);
+    ledger.hasIp(address) || claimed.has(address) || leasedToReserved(address);
+  const others = leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
+  const leased = new Set(others.map(lease => lease.ip));
+  const free = lastOnes(network, address => !isTaken(address) && !leased.has(address));
+  return free.length > 1 ? free : lastOnes(network, address => !isTaken(address) && leased.has(address));
+}
+
+function lastOnes(network: NetworkConfig, isSuitable: (address: Ipv4) => boolean): Ipv4[] {
   const pool = poolOf(network);
-  const chosen = lastFree(pool, isTaken);
-  return lastFree(pool, address => address === chosen || isTaken(address)) === null ? null : chosen;
+  const found: Ipv4[] = [];
+  while (found.length < maxProbeAddresses) {
+    const next = lastFree(pool, address => found.includes(address) || !isSuitable(address));
+    if (next === null) break;
+    found.push(next);
+  }
+  return found;
 }

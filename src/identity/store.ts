@@ -17,9 +17,9 @@ import type { Moment } from './context.ts';
 import { type AddressToAsk, decideByAsking } from './decide-by-asking.ts';
 import { type Decisions, decideTogether, type ReservationRequest } from './decide-together.ts';
 import {
-  chooseProbeAddress,
   type DecisionInput,
   newAddresses,
+  probeAddresses,
   promisedTo,
   type ReservedNetwork,
 } from './decision.ts';
@@ -206,22 +206,32 @@ export function withLeases(
 }
 
 /**
- * Reserves an address for a probe, only in the hostsfile and until `dropProbe`. Returns null when no address
- * can be spared.
+ * Reserves an address for a probe that nobody answers for, only in the hostsfile and until `dropProbe`. The lease of
+ * somebody who has it and does not answer is ended. Returns null when no address can be spared.
  */
 export async function reserveProbe(
   network: NetworkConfig,
   { mac, hostname }: { readonly mac: Mac; readonly hostname: string },
 ): Promise<{ readonly ip: Ipv4; readonly told: boolean } | null> {
   const { bridge } = network;
-  return withSettledLedger(() => {
+  const read = () => {
     const reading = readDecisionInput(bridge);
     const hostsfile = withoutProbe(reading.hostsfile);
-    const ip = chooseProbeAddress(network, mac, { ...reading, hostsfile }, new Date());
-    if (ip === null) return null;
+    const proposed = probeAddresses(network, mac, { ...reading, hostsfile }, new Date());
+    return { reading, hostsfile, proposed };
+  };
+  const first = read();
+  const toAsk = first.proposed.map(ip => ({ ip, macs: [mac], hostname: null }));
+  const answered = await askBridge(bridge)(withLeases(toAsk, first.reading));
+  const reserved = await withSettledLedger(() => {
+    const { hostsfile, proposed } = read();
+    const ip = proposed.find(each => first.proposed.includes(each) && !answered.includes(each));
+    if (ip === undefined) return null;
     writeHostsfile(bridge, withProbe(hostsfile, { macs: [mac], ip, hostname }) ?? hostsfile);
     return { ip, told: tellDnsmasq(bridge) };
   });
+  if (reserved !== null) await endLeasesInTheWay(network, [{ ip: reserved.ip, macs: [mac] }]);
+  return reserved;
 }
 
 /** Returns whether a hostsfile has the line of a probe. */

@@ -15,7 +15,7 @@ import {
 } from '../../src/dnsmasq/hostsfile.ts';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
 import { formatNames, parseNames } from '../../src/dnsmasq/names.ts';
-import { chooseProbeAddress, decide, wantedNames, wantedReservations } from '../../src/identity/decision.ts';
+import { decide, probeAddresses, wantedNames, wantedReservations } from '../../src/identity/decision.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import {
@@ -741,16 +741,38 @@ reservations('a trail lists a few of the skipped addresses, and counts all', () 
 });
 
 reservations('a probe gets the last free address of the pool, unless it is the only one', () => {
-  const probeAddress = (host: Host) => chooseProbeAddress(host.network, mac(99), host.reading(), host.now);
+  const addresses = (host: Host) => probeAddresses(host.network, mac(99), host.reading(), host.now);
   const host = new Host(poolLines(3), ['192.168.100.12']);
-  assert.equal(probeAddress(host), at(11));
-  host.leases = [lease(8, 11)];
-  assert.equal(probeAddress(host), null, 'the only free address is kept for a machine');
+  assert.deepEqual(addresses(host), [at(11), at(10)]);
   host.leases = [lease(99, 11)];
-  assert.equal(probeAddress(host), at(11), 'the lease of the probe itself does not matter');
+  assert.deepEqual(addresses(host), [at(11), at(10)], 'the lease of the probe itself does not matter');
+  host.leases = [lease(8, 11)];
+  assert.deepEqual(addresses(host), [at(11)], 'the only free address is kept for a machine');
   host.define(machine(1, 'web', [1]));
-  assert.equal(probeAddress(host), null);
+  assert.deepEqual(addresses(host), [at(11)]);
+  host.leases = [];
+  assert.deepEqual(addresses(host), []);
 });
+
+reservations(
+  'a probe may have what strangers have leased when nothing else is left, and nothing reserved',
+  () => {
+    const host = new Host(poolLines(20), ['192.168.100.12', '52:54:00:00:00:08,192.168.100.13']);
+    host.leases = Array.from({ length: 20 }, (_, index) => lease(index, 10 + index));
+    const last = Array.from({ length: 8 }, (_, index) => at(29 - index));
+    const addresses = () => probeAddresses(host.network, mac(99), host.reading(), host.now);
+    assert.deepEqual(addresses(), last);
+    const all = probeAddresses(
+      host.network,
+      mac(99),
+      { ...host.reading(), leases: () => host.leases.slice(0, 5) },
+      host.now,
+    );
+    assert.deepEqual(all, last, 'with others free, those are taken');
+    host.define(machine(1, 'web', [19]));
+    assert(!addresses().includes(at(29)), 'leased to a machine');
+  },
+);
 
 /** A change of one machine: that with this index, modulo their number. */
 type MachineChange =
