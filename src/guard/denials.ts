@@ -15,6 +15,8 @@ export const denials = [
   'dhcp_rate',
   /** A DHCP message of one more client behind a machine than may ask. */
   'dhcp_clients',
+  /** A frame of one more MAC, or address that asks, behind a machine than may be there. */
+  'senders',
   /** A router advertisement or a redirect. */
   'router',
   /** A frame to one of the addresses that bridges reserve, such as that of the spanning tree. */
@@ -38,6 +40,7 @@ const countedAs: Readonly<Record<Denial, string>> = {
   dhcp_server: 'type ifname',
   dhcp_rate: 'type ifname',
   dhcp_clients: 'type ifname',
+  senders: 'type ifname',
   router: 'type ifname',
   bridge: 'type ifname',
   tag: 'type ifname',

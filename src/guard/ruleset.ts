@@ -24,6 +24,7 @@ import {
   neighbourMac,
   neighbourTarget,
 } from './matches.ts';
+import { senderChains, senderSets } from './sender-rules.ts';
 
 /** The table of the guard. Only a table of this name is ever read or removed. */
 export function guardTable(bridge: string): string {
@@ -66,6 +67,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       `${anothersAddress4('arp saddr ip')} goto deny_addr4_arp`,
       // A probe for an address makes its owner, which may be about to take it, give it up (RFC 5227).
       `arp saddr ip 0.0.0.0 ${anothersAddress4('arp daddr ip')} goto deny_addr4_probe`,
+      `arp saddr ip != 0.0.0.0 ${isNotOwn4('arp saddr ip')} goto sender4`,
     ],
   ],
   [
@@ -96,13 +98,14 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour',
     ],
   ],
+  ['unknown_mac', [`${frameSender} @macs goto deny_mac_frame`, 'goto sender']],
   [
     'others',
     [
       // A receiver removes two tags of VLAN 0, and would see what is checked here after the first one alone.
       'meta protocol { 8021q, 8021ad } goto deny_tagged',
       'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 goto deny_to_bridge',
-      `${anothersMac(frameSender)} goto deny_mac_frame`,
+      `iifname . ${frameSender} != @own_macs jump unknown_mac`,
       'meta protocol vmap { arp : goto arp_rest, ip : goto packet4, ip6 : goto packet6 }',
     ],
   ],
@@ -178,11 +181,14 @@ export function renderGuard(network: GuardedNetwork, gatewayMac: Mac): string {
   const sets = Object.entries(setTypes).map(([name, lines]) =>
     block(`${name === 'ports' ? 'map' : 'set'} ${name}`, lines),
   );
-  const counting = [...denialSets(), ...dhcpSets(leaseTimeSeconds)].map(([name, lines]) =>
+  const counting = [...denialSets(), ...dhcpSets(leaseTimeSeconds), ...senderSets()].map(([name, lines]) =>
     block(`set ${name}`, lines),
   );
-  const rules = [...dhcpChains(leaseTimeSeconds), ...chains, ...hookChains(network, gatewayMac)].map(
-    ([name, lines]) => block(`chain ${name}`, lines),
-  );
+  const rules = [
+    ...dhcpChains(leaseTimeSeconds),
+    ...senderChains(),
+    ...chains,
+    ...hookChains(network, gatewayMac),
+  ].map(([name, lines]) => block(`chain ${name}`, lines));
   return `table ${guardTable(bridge)} {\n${[...sets, ...counting, ...rules].join('\n')}}\n`;
 }

@@ -1,7 +1,9 @@
 // DHCP on a guarded network: messages in another's name, floods, and clients that nobody knows.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import {
+  arp,
   type Bytes,
   broadcast,
   dhcpMessage,
@@ -9,6 +11,7 @@ import {
   ipv4,
   type Sight,
   send,
+  slot,
   udp,
   watchFrames,
 } from './frames.ts';
@@ -19,6 +22,7 @@ import { until } from './until.ts';
 const dhcpOfGuests = suite('guard, DHCP');
 const gatewayIp = '192.168.100.1';
 const macs = { eve: '52:54:00:00:00:0e', bob: '52:54:00:00:00:0b' };
+const nobody = '00:00:00:00:00:00';
 const nestedMac = '52:54:00:00:aa:01';
 const marker = frame(broadcast, macs.eve, 0x88b5, [0, 0]);
 
@@ -109,8 +113,47 @@ dhcpOfGuests('two guests that take all the addresses they get leave most of them
   await until(hasAll);
   const newcomer = await guest('newcomer', { mac: '52:54:00:00:00:1a' });
   await dhcp(newcomer);
+  await until(() => leases().some(({ mac }) => mac === '52:54:00:00:00:1a'));
   const fresh = await guardedGuest('fresh', { mac: '52:54:00:00:00:1b' });
   assert.equal(await dhcp(fresh), (await virlan('ip', 'fresh')).stdout);
+});
+
+dhcpOfGuests('where guests have leased all addresses, a probe gets one that nobody answers for', async () => {
+  const pool = Array.from({ length: 10 }, (_, index) => `192.168.100.${230 + index}`);
+  await up(`dhcp-range = ${pool[0]}-${pool.at(-1)}`);
+  const zoe = await guardedGuest('zoe', { mac: '52:54:00:00:00:1c' });
+  await dhcp(zoe);
+  await flood(zoe, '02:e3');
+  const hostsfile = () => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8');
+  const isHeld = (address: string) =>
+    leases().some(({ ip }) => ip === address) || hostsfile().includes(`,${address},`);
+  await until(() => pool.every(isHeld));
+  const { checks } = JSON.parse((await virlan('doctor', '--json')).stdout);
+  const lease = checks.find(({ check }: { check: string }) => check === 'probe-lease');
+  assert.deepEqual([lease?.state, lease?.code], ['ok', 'probe-leased'], JSON.stringify(lease));
+  await up();
+});
+
+dhcpOfGuests('floods of MACs and of addresses fill neither the bridge’s table nor the host’s', async () => {
+  const count = 300;
+  const flooded = Array.from({ length: count }, (_, index) => {
+    const [high, low] = [index >> 8, index & 0xff];
+    const mac = `02:66:00:00:${[high, low].map(byte => byte.toString(16).padStart(2, '0')).join(':')}`;
+    const asking = arp(1, { mac: macs.eve, ip: `10.66.${high}.${low}` }, { mac: nobody, ip: gatewayIp });
+    return [frame(gatewayMac, mac, 0x88b5, slot), frame(gatewayMac, macs.eve, 0x806, [...asking, ...slot])];
+  });
+  const began = performance.now();
+  const passed = await seenOf(flooded.flat());
+  const allowed = 256 + Math.ceil((256 / 300) * ((performance.now() - began) / 1000));
+  assert(passed > 0 && passed <= allowed, `${passed} of ${allowed}`);
+  const fdb = JSON.parse(await run(host, 'bridge', '-json', 'fdb', 'show', 'br', 'k8s-br0'));
+  const neighbours = JSON.parse(await run(host, 'ip', '-json', 'neigh', 'show', 'dev', 'k8s-br0'));
+  const learned = fdb.filter(({ mac }: { mac: string }) => mac.startsWith('02:66')).length;
+  const kept = neighbours.filter(({ dst }: { dst: string }) => dst.startsWith('10.66.')).length;
+  assert(learned > 0 && kept > 0 && learned + kept <= allowed, `${learned} + ${kept} of ${allowed}`);
+  // Who was there before passes.
+  assert.equal(await seenOf(flooded.slice(0, 10).flat()), 20);
+  assert.equal(await dhcp(bob), ips.bob);
 });
 
 dhcpOfGuests('strangers = no: who has a reservation gets an address, and who has none does not', async () => {

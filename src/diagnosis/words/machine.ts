@@ -3,6 +3,7 @@
 import { formatIp } from '../../address/ip.ts';
 import type { Denial } from '../../guard/denials.ts';
 import { clientsBehindTap } from '../../guard/dhcp-rules.ts';
+import { sendersBehindTap } from '../../guard/sender-rules.ts';
 import { problemText } from '../../identity/problem-text.ts';
 import { shellQuoted } from '../../text.ts';
 import type { DroppedFrames, MachineDetails, OtherPlace } from '../details.ts';
@@ -133,6 +134,7 @@ const denialText: Readonly<Record<Denial, string>> = {
   dhcp_server: 'of a DHCP server',
   dhcp_rate: 'of DHCP, too many at once',
   dhcp_clients: `of DHCP, from more than ${clientsBehindTap} clients with MACs of their own`,
+  senders: `of more than ${sendersBehindTap} MACs and addresses that are not its own`,
   router: 'of a router',
   bridge: 'of the spanning tree, or others to bridges',
   tag: 'with VLAN tags',
