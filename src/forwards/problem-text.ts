@@ -19,7 +19,7 @@ export function forwardProblemText(problem: ForwardProblem): string {
     case 'unequal':
       return `a forward in its metadata leads ports ${excerpt(problem.port, maxLength)} to ${excerpt(problem.to, maxLength)}: write as many ports there, and at most ${maxShiftedPorts} if they are others`;
     case 'too-many':
-      return `its metadata has ${problem.count} forwards, of which the first ${problem.limit} count: write ranges`;
+      return `its metadata has more than ${problem.limit} forwards, and only the first ${problem.limit} count: write ranges`;
     case 'mode':
       return `forward ${formatForward(problem.forward)} is not active: a network with mode = ${problem.mode} has none: write mode = nat or routed into virlan.ini`;
     case 'not-allowed': {

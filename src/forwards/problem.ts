@@ -21,7 +21,7 @@ export type ForwardProblem =
   /** The machine's ports are not as many as the host's, or the range is too long to lead to other ports. */
   | { readonly kind: 'unequal'; readonly port: string; readonly to: string }
   /** The machine's metadata has more forwards than are read. */
-  | { readonly kind: 'too-many'; readonly count: number; readonly limit: number }
+  | { readonly kind: 'too-many'; readonly limit: number }
   /** The network has no place for it. */
   | { readonly kind: 'mode'; readonly forward: Forward; readonly mode: NetworkConfig['mode'] }
   /** `forward-ports` does not let metadata have it; `allowed` is null for none. */

@@ -35,10 +35,7 @@ export function forwardWishes(
   if (configured.length + elements.length === 0) return { wanted: [], problems: [] };
   const read = elements.slice(0, maxForwards).map(readElement);
   const own = read.flatMap(each => (each.ok ? [each.forward] : []));
-  const tooMany =
-    elements.length > maxForwards
-      ? [{ kind: 'too-many', count: elements.length, limit: maxForwards } as const]
-      : [];
+  const tooMany = elements.length > maxForwards ? [{ kind: 'too-many', limit: maxForwards } as const] : [];
   const all = new Map<string, WantedForward>();
   for (const [forwards, source] of [
     [configured, 'virlan.ini'],
