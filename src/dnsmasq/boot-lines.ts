@@ -47,8 +47,12 @@ function urlLines({ scheme, url }: BootUrl, tags = ''): string[] {
 }
 
 /**
- * Returns the lines for the boot of single machines; of all lines that apply, dnsmasq takes the last one. The tag
- * cannot be on a reservation, because dnsmasq 2.90 crashes on SIGHUP then.
+ * Returns the lines for the boot of single machines; of all lines that apply, dnsmasq takes the last one.
+ *
+ * They cannot be in a file that dnsmasq reads again on SIGHUP. Such a file (dhcp-optsfile) can hold the URL, but the
+ * option needs a tag of the machine, and of what sets tags only reservations (dhcp-hostsfile, dhcp-hostsdir) are read
+ * again. With a tag on a reservation, dnsmasq 2.90 aborts on the first SIGHUP after a client with it was served: it
+ * links the tag with those of the packet, and frees them all with the reservation.
  */
 export function machineBootLines(
   machines: readonly MachineBoot[],
