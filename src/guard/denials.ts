@@ -48,23 +48,35 @@ const countedAs: Readonly<Record<Denial, string>> = {
   type: 'type ifname',
 };
 
-/** Most different ports and values that are counted; frames beyond are dropped without being counted. */
-const countedSize = 4096;
+/**
+ * Most values of one port that are counted, at once and again in the time that a count is kept; frames with others
+ * are dropped without being counted. A port that sends many leaves room for the counts of the others.
+ */
+export const countedOfPort = 64;
 
 /** How long a count is kept after the last frame. */
 const countedTime = '1h';
 
 /** Returns the rules of a chain that counts a frame, by its port and by a value of it, and drops it. */
 export function deny(denial: Denial, value?: string): string[] {
-  const key = value === undefined ? 'iifname' : `iifname . ${value}`;
+  const set = `@deny_${denial}`;
   // Counting has a rule of its own, because it fails when the set is full.
-  return [`update @deny_${denial} { ${key} counter }`, 'drop'];
+  if (value === undefined) return [`update ${set} { iifname counter }`, 'drop'];
+  const key = `iifname . ${value}`;
+  const more = `limit rate over ${countedOfPort}/hour burst ${countedOfPort} packets`;
+  return [
+    `${key} ${set} update ${set} { ${key} counter } drop`,
+    `update @deny_new_values { iifname ${more} } drop`,
+    `update ${set} { ${key} counter }`,
+    'drop',
+  ];
 }
 
 /** Returns the names of the sets that count, with their declarations. */
 export function denialSets(): (readonly [name: string, lines: readonly string[]])[] {
-  return denials.map(denial => [
-    `deny_${denial}`,
-    [countedAs[denial], `size ${countedSize}`, 'flags dynamic,timeout', `timeout ${countedTime}`],
-  ]);
+  const rest = ['size 65535', 'flags dynamic,timeout', `timeout ${countedTime}`];
+  return [
+    ...denials.map(denial => [`deny_${denial}`, [countedAs[denial], ...rest]] as const),
+    ['deny_new_values', ['type ifname', ...rest]],
+  ];
 }
