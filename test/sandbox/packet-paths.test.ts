@@ -164,6 +164,9 @@ for (const firewall of ['nftables', 'iptables']) {
         assert.equal(await reaches(from, to, 6443), expected, `${from.name} to ${to}, bridge-nf ${value}`);
     }
 
+    await execa('nft', ['flush', 'ruleset']);
+    assert.equal(await reaches(web, `${linkLocal}%eth0`, 6443), true, 'without rules');
+
     await establish(firewall, 'host-firewall = strict');
     const ssh = await serve(host, { proto: 'tcp', port: 22, address: '::' });
     assert.equal(await reaches(outside, 'fd00:2::1', 6443), false);

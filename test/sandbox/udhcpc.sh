@@ -5,7 +5,7 @@ set -eu
 
 case $1 in
   deconfig)
-    ip address flush dev "${interface:?}"
+    ip -4 address flush dev "${interface:?}"
     ;;
   bound | renew)
     if [ -n "${mtu:-}" ]; then ip link set dev "$interface" mtu "$mtu"; fi
