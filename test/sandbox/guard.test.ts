@@ -5,6 +5,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { countedOfPort } from '../../src/guard/denials.ts';
 import {
   arp,
   type Bytes,
@@ -306,17 +307,18 @@ guard(
 );
 
 guard('a lease is renewed by unicast, and a container on macvlan gets one of its own', async () => {
-  const wire = await capture(eve, 'eth0', 'udp port 67');
+  const wire = await capture(eve, 'eth0', 'udp port 67 or udp port 68');
   // `ip netns exec` becomes the client, which renews its lease on this signal.
   const client = ['udhcpc', '-f', '-i', 'eth0', '-s', `${checkout}/test/sandbox/udhcpc.sh`];
   const running = execa(...within(eve, 'busybox', client), { reject: false });
-  const answers = () => wire.lines.filter(line => /Reply/.test(line)).length;
+  const messages = () => wire.lines.filter(line => /BOOTP\/DHCP/.test(line));
   // It prints its address once it has it.
   await once(running.stdout, 'data');
-  const before = answers();
   running.kill('SIGUSR1');
-  await wire.seen(new RegExp(`${ips.eve}\\.68 > ${gatewayIp}\\.67`));
-  await until(() => answers() > before);
+  const request = await wire.seen(new RegExp(`${ips.eve}\\.68 > ${gatewayIp}\\.67`));
+  await until(() => messages().indexOf(request) < messages().length - 1);
+  // Without an answer, the client asks again, and in the end everybody.
+  assert.match(messages()[messages().indexOf(request) + 1] ?? '', new RegExp(`${gatewayIp}\\.67 > .*Reply`));
   running.kill();
   await wire.stop();
   await run(eve, 'ip', 'link', 'add', 'link', 'eth0', 'name', 'inner', 'type', 'macvlan', 'mode', 'bridge');
@@ -408,6 +410,23 @@ guard('strict: a machine uses only its own MAC and addresses, and those of <allo
   await hook('stopped', machine);
   await hook('start', eve.machine);
 });
+
+guard(
+  'of a machine that uses many addresses, only some are counted, which leaves room for others',
+  async () => {
+    await hook('stopped', eve.machine);
+    const metadata = `<v:machine xmlns:v='urn:virlan:machine:1' guard='strict'/>`;
+    await hook('start', { ...eve.machine, metadata });
+    const from = (ip: string) => frame(macs.bob, macs.eve, 0x800, ipv4(ip, ips.bob, 17, udp(9, 9, [])));
+    const others = Array.from({ length: 2 * countedOfPort }, (_, index) => from(`10.9.0.${index}`));
+    const last = (await send(eve, [...others, from(ips.eve)])).pop() ?? 0;
+    await until(() => sights.bob.seen.has(last));
+    const counted = (await elementsOf('deny_addr4')).match(/"veth-eve" \. 10\.9\./g) ?? [];
+    assert(counted.length > 0 && counted.length <= countedOfPort, `${counted.length} are counted`);
+    await hook('stopped', eve.machine);
+    await hook('start', eve.machine);
+  },
+);
 
 /** Returns the elements of a set. */
 async function elementsOf(set: string): Promise<string> {
