@@ -13,6 +13,7 @@ import {
   run,
   startLibvirtd,
   startMachine,
+  undefine,
   virlan,
   virsh,
   withHotplug,
@@ -72,12 +73,47 @@ machines(
   },
 );
 
+let watcherIsThere = true;
+
+/** Two machines whose taps have one name, of which one starts when the other has stopped. */
+async function assertTapReused(between: () => Promise<unknown> = async () => undefined): Promise<void> {
+  const twins = ['52:54:00:0a:00:03', '52:54:00:0a:00:04'].map((mac, index) => ({
+    name: `twin${index}`,
+    mac,
+  }));
+  for (const { name, mac } of twins)
+    await define(domainXml({ name, nics: [{ ...nic, mac, tap: 'shared' }] }));
+  for (const { name, mac } of twins) {
+    await startMachine(name);
+    const bound = (await elementsOf('own_macs')).match(/"shared" \. 0x\w+/g);
+    assert.deepEqual(bound, [`"shared" . 0x${mac.replaceAll(':', '')}`]);
+    await assertPlanEmpty();
+    await between();
+    await destroyMachine(name);
+  }
+  for (const { name } of twins) await undefine(name);
+}
+
+machines('a tap of the same name belongs to the next machine alone, without the watcher', () =>
+  assertTapReused(),
+);
+
 machines('with the watcher as well', async () => {
   await startWatcher();
   await assertLifeOfMachines();
+  await assertTapReused();
 });
 
-machines('a NIC that is plugged in is bound, and one that is taken out is released', async () => {
+machines('also when the watcher dies while a machine runs, and is back before the next one', async () => {
+  await assertTapReused(async () => {
+    if (watcherIsThere) await stopWatcher('SIGKILL');
+    else await startWatcher();
+    watcherIsThere = !watcherIsThere;
+  });
+  assert(watcherIsThere);
+});
+
+machines('a NIC that is plugged in is bound, also while the watcher was away', async () => {
   const mac = '52:54:00:0a:00:08';
   const bound = /"vnet\d+" \. 0x5254000a0008/;
   await define(withHotplug(domainXml({ name: 'hot', nics: [{ ...nic, mac: '52:54:00:0a:00:07' }] })));
@@ -85,6 +121,23 @@ machines('a NIC that is plugged in is bound, and one that is taken out is releas
   await virsh('attach-interface', 'hot', 'network', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
   await until(async () => bound.test(await elementsOf('own_macs')));
   await idle('hot');
+  await stopWatcher('SIGKILL');
+  const second = '52:54:00:0a:00:09';
+  await virsh(
+    'attach-interface',
+    'hot',
+    'network',
+    'k8s-br0',
+    '--mac',
+    second,
+    '--model',
+    'virtio',
+    '--live',
+  );
+  await startWatcher();
+  const isSecondBound = async () => /"vnet\d+" \. 0x5254000a0009/.test(await elementsOf('own_macs'));
+  await until(isSecondBound);
+  await assertPlanEmpty();
 });
 
 machines('metadata that is changed while the machine runs has its effect at once', async () => {
@@ -106,10 +159,10 @@ machines('the guard is repaired within a second, also while the watcher was away
   const table = ['bridge', 'virlan-k8s-br0'];
   const isThere = async () => /vnet/.test(await elementsOf('own_macs').catch(() => ''));
   await run(host, 'nft', 'delete', 'table', ...table);
-  await until(isThere, 3);
+  await until(isThere, 1);
   const elements = (await elementsOf('own_macs')).match(/"vnet\d+" \. 0x\w+/)?.[0] ?? '';
   await run(host, 'nft', `delete element bridge virlan-k8s-br0 own_macs { ${elements} }`);
-  await until(async () => (await elementsOf('own_macs')).includes(elements), 3);
+  await until(async () => (await elementsOf('own_macs')).includes(elements), 1);
   await stopWatcher('SIGKILL');
   await run(host, 'nft', 'delete', 'table', ...table);
   await startWatcher();
