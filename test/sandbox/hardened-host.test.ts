@@ -115,4 +115,34 @@ hardened('IPv6 that is turned on more often than a fight allows is turned off ea
   }
 });
 
+hardened('a bridge that is made anew has no IPv6 address in use, not even for a moment', async () => {
+  // As on most hosts, where a new link has an address at once.
+  for (const link of ['all', 'default']) writeFileSync(`/proc/sys/net/ipv6/conf/${link}/disable_ipv6`, '0');
+  const monitor = execa('ip', ['-o', 'monitor', 'address'], { reject: false });
+  const lines: string[] = [];
+  monitor.stdout.on('data', data => lines.push(...String(data).split('\n')));
+  /** Resolves when the monitor has reported everything so far. */
+  const settled = async (address: string) => {
+    await until(async () => {
+      await execa('ip', ['address', 'replace', address, 'dev', 'lo']);
+      await execa('ip', ['address', 'delete', address, 'dev', 'lo']);
+      return lines.some(line => line.includes(address));
+    });
+  };
+  await settled('192.0.2.77/32');
+  // A bridge has an address of its own choice when a port has a link.
+  const replug = `until ip link set dev ${web.port} master k8s-br0; do :; done 2>/dev/null`;
+  await execa('sh', ['-c', `ip link delete k8s-br0; ${replug}`]);
+  await until(async () => (await plannedSteps()).length === 0);
+  await settled('192.0.2.78/32');
+  monitor.kill();
+  const added = lines.filter(line => / k8s-br0 /.test(line) && !line.startsWith('Deleted'));
+  assert(added.some(line => line.includes('192.168.100.1/24')));
+  const { stdout } = await execa('ip', ['-6', '-oneline', 'address', 'show', 'dev', 'k8s-br0']);
+  assert.equal(stdout, '');
+  // Nobody answers for one that is tentative.
+  const inUse = added.filter(line => line.includes('inet6') && !line.includes(' tentative'));
+  assert.deepEqual(inUse, []);
+});
+
 hardened.run();
