@@ -1,6 +1,6 @@
 // Port forwards beside ufw, firewalld and Docker, with real connections from every place, in both backends.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { installFirewalls, otherFirewalls, removeFirewallState } from './firewalls.ts';
@@ -21,6 +21,7 @@ import {
   serve,
 } from './host.ts';
 import { resetHost } from './reset-host.ts';
+import { checkout } from './virlan.ts';
 import { plannedSteps, up } from './virlan-commands.ts';
 
 const suiteOfForwards = suite('forwards beside firewalls');
@@ -118,6 +119,33 @@ for (const firewall of ['nftables', 'iptables'])
       await assertReached(scenario);
       assert.deepEqual(await plannedSteps(), []);
     });
+
+suiteOfForwards(
+  'firewalld with mode = routed: forwards pass, and by the policy of docs/modes.md the rest',
+  async () => {
+    await otherFirewalls.firewalld.start();
+    await configure('[network.k8s-br0]\nstp = no\nmode = routed\n');
+    await up();
+    const outside = await internet();
+    const web = await startGuest('web', { digit: 'a', forwards: webForwards });
+    const address = await dhcp(web);
+    await Promise.all([443, 7000].map(port => serve(web, { proto: 'tcp', port })));
+    await serve(outside, { proto: 'tcp', port: 80 });
+    await up();
+    const fromOutside = { proto: 'tcp', to: uplink, port: 8443 } as const;
+    assert.equal((await seenAs(outside, fromOutside)).address, internetAddress);
+    assert.equal((await seenAs(web, { proto: 'tcp', to: internetAddress, port: 80 })).address, address);
+    assert.notEqual(await verdict(outside, address, 7000), 'open');
+    const text = readFileSync(`${checkout}/docs/modes.md`, 'utf8');
+    const commands = text.split('\n').filter(line => line.startsWith('      firewall-cmd '));
+    assert.equal(commands.length, 6);
+    for (const command of commands) await execa('sh', ['-c', command]);
+    await up();
+    assert.equal(await verdict(outside, address, 7000), 'open');
+    assert.equal((await seenAs(outside, fromOutside)).address, internetAddress);
+    await execa('firewall-cmd', ['--permanent', '--delete-policy', 'to-machines']);
+  },
+);
 
 suiteOfForwards.after.each(async () => {
   await removeFirewallState();
