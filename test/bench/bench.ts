@@ -37,6 +37,7 @@ import {
 } from '../sandbox/host.ts';
 import { until } from '../sandbox/until.ts';
 import { get, startWatcher, stopWatcher, watcherPid } from '../sandbox/watcher.ts';
+import { benchForwards } from './forwards.ts';
 import { benchGuard } from './guard.ts';
 import { benchRepairs } from './repairs.ts';
 
@@ -386,6 +387,7 @@ const parts: ReadonlyMap<string, () => Promise<void>> = new Map([
   ['race', benchRaces],
   ['reservations', benchReservations],
   ['guard', () => benchGuard(compare)],
+  ['forwards', () => benchForwards(compare)],
   ['repair', benchRepair],
   ['thousand', benchThousand],
 ]);
