@@ -7,7 +7,7 @@
 import { counterTable, probeNamespace } from '../diagnosis/probe/names.ts';
 
 /** Lines of `nft monitor` about a probe of virlan's: its table, and the way of its packets. */
-const ofProbe = new RegExp(`^(trace |[a-z]+ (table|chain|rule) ip ${counterTable}( |$))`);
+const ofProbe = new RegExp(`^(trace |[a-z]+ (table|chain|rule|set) ip ${counterTable}( |$))`);
 
 /**
  * Returns whether a line of `nft monitor` may be about rules, or about elements of virlan's own sets. Those of

@@ -5,9 +5,7 @@
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
-import { askDns } from '../dnsmasq/ask.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
-import { findDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
@@ -27,13 +25,12 @@ import { removeDeadTemporaries } from '../system/files.ts';
 import { LockTimeout, withLock } from '../system/lock.ts';
 import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
-import { Presence } from '../system/presence.ts';
 import { system } from '../system/system.ts';
 import { answerDaemon } from './answer-daemon.ts';
 import type { Answer } from './answers.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
-import { DnsmasqHealth } from './dnsmasq-health.ts';
+import { DnsmasqProcesses } from './dnsmasq-processes.ts';
 import type { FollowedFiles } from './followed-files.ts';
 import { LegacyRules } from './legacy-rules.ts';
 import { LibvirtFollower } from './libvirt-follower.ts';
@@ -71,13 +68,8 @@ export class Watcher {
     this.#report(await syncForwards(this.#configuration.networks)),
   );
   readonly #reload = new Coalesced(() => this.#reloadConfiguration());
-  readonly #health = new DnsmasqHealth({
-    find: findDnsmasq,
-    ask: askDns,
-    end: pid => void process.kill(pid, 'SIGKILL'),
-  });
   readonly #legacyRules = new LegacyRules(system);
-  readonly #dnsmasqs = new Presence(findDnsmasq);
+  readonly #dnsmasqs = new DnsmasqProcesses(this.#repairs);
   readonly #probes = new BackgroundProbes(
     network => {
       this.#metrics.probes.inc({ network: network.name });
@@ -153,8 +145,8 @@ export class Watcher {
         // A NIC of another program may have left the bridge of `default`.
         void this.#libvirt.arrangeNetworks();
       },
-      checkDnsmasq: () => this.#checkDnsmasq(),
-      askDnsmasq: () => void this.#askDnsmasq(),
+      checkDnsmasq: () => this.#dnsmasqs.isAnyDue(networks()) && rescan(),
+      askDnsmasq: () => void this.#dnsmasqs.endSilent(networks()).then(events => this.#report(events)),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
       checkSocket: () => void server.restore(),
       checkLegacyRules: () => {
@@ -237,19 +229,6 @@ export class Watcher {
     this.#retryTimer =
       next === null ? null : setTimeout(() => this.#rescan.request(), next - Date.now()).unref();
     return isRepaired;
-  }
-
-  #checkDnsmasq(): void {
-    const isDue = (network: NetworkConfig) =>
-      !this.#dnsmasqs.isRunning(network.bridge) && this.#repairs.isDnsmasqDue(network);
-    if (this.#configuration.networks.some(isDue)) this.#rescan.request();
-  }
-
-  async #askDnsmasq(): Promise<void> {
-    for (const network of this.#configuration.networks) {
-      const pid = await this.#health.check(network);
-      if (pid !== null) this.#report([{ kind: 'dnsmasq-silent', network: network.name, pid }]);
-    }
   }
 
   /** Compares everything with the configuration: networks, published files and machines. */

@@ -103,6 +103,7 @@ const effects = [
   'src/watcher/await-alive.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
+  'src/watcher/dnsmasq-processes.ts',
   'src/watcher/libvirt-follower.ts',
   'src/watcher/machines.ts',
   'src/watcher/metrics-server.ts',

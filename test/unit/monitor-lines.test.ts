@@ -22,6 +22,7 @@ const rules: [line: string, isChange: boolean][] = [
   ['add chain ip virlan_probe earliest { type filter hook prerouting priority -400; policy accept; }', false],
   ['add rule ip virlan_probe incoming iifname "k8s-br0" ip saddr 192.168.100.254 counter packets 0', false],
   ['delete table ip virlan_probe', false],
+  ['delete set ip virlan_probe __set0', false],
   ['trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)', false],
   ['add table ip virlan_probe2', true],
   ['add table inet virlan_probe', true],
