@@ -1,5 +1,5 @@
-// run.mjs [--limit SECONDS] [--screenshots DIRECTORY] [NAMEPART...]: runs the tests with clients of libvirt that other people wrote,
-// those whose file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks.
+// run.mjs [--limit SECONDS] [--screenshots DIRECTORY] [NAMEPART...]: runs the tests with clients of libvirt and firmware
+// that other people wrote, those whose file name has a NAMEPART. Each runs in a private host, with packages that fetch.sh unpacks.
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
@@ -18,6 +18,7 @@ const suites = {
   'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
   'cockpit.test.ts': ['cockpit-ws', 'cockpit-bridge', 'chromium'],
   'kubernetes.test.ts': ['virtinst'],
+  'netboot.test.ts': ['ovmf'],
   'prometheus.test.ts': ['prometheus'],
   'python.test.ts': ['python3-libvirt'],
   'terraform.test.ts': [

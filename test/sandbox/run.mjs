@@ -22,7 +22,6 @@ const longest = [
   'doctor.test.ts',
   'libvirt-clients.test.ts',
   'machines.test.ts',
-  'netboot.test.ts',
   'libvirt-rpc.test.ts',
   'firewalls.test.ts',
   'install.test.ts',

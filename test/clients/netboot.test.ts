@@ -14,9 +14,9 @@ import {
   run,
   startLibvirtd,
   virsh,
-} from './host.ts';
-import { until } from './until.ts';
-import { up } from './virlan-commands.ts';
+} from '../sandbox/host.ts';
+import { until } from '../sandbox/until.ts';
+import { up } from '../sandbox/virlan-commands.ts';
 
 const netboot = suite('network boot');
 const gateway = '192.168.100.1';
