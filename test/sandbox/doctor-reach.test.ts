@@ -146,6 +146,25 @@ doctor('a rule of another program that drops connections from outside, wherever 
   await clearLegacy();
 });
 
+doctor('it ends where the next hop answers pings of the host, and nothing else', async () => {
+  // The kernel also limits the rate of the errors with which a host answers datagrams.
+  await run(
+    outside,
+    'nft',
+    'table ip quiet { chain in { type filter hook input priority 0; udp dport 33434 drop; }; }',
+  );
+  await shell(
+    `nft 'table inet corp { chain gate { type filter hook forward priority 5; oifname "k8s-br0" drop; }; }'`,
+  );
+  const { exitCode, timedOut, stdout } = await execa('/usr/sbin/virlan', ['doctor', '--json'], {
+    reject: false,
+    timeout: 60_000,
+  });
+  assert.deepEqual({ exitCode, timedOut }, { exitCode: 1, timedOut: false }, stdout);
+  const { state } = JSON.parse(stdout).checks.find(({ check }: Check) => check === 'probe-return');
+  assert.equal(state, 'fail', stdout);
+});
+
 doctor('a link whose reverse path filter drops clients from far away', async () => {
   await dhcp(web);
   await serve(web, { proto: 'tcp', port: 443 });

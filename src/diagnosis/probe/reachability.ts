@@ -21,21 +21,15 @@ export async function isReachable(ip: string): Promise<boolean> {
   }
 }
 
-function sendDatagram(ip: string, abort: AbortSignal): Promise<boolean> {
+/** The signal closes the socket, which would keep this process running as long as nobody answers. */
+function sendDatagram(ip: string, signal: AbortSignal): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = createSocket('udp4');
-    const done = (answered: boolean) => {
-      clearTimeout(timer);
-      socket.removeAllListeners();
-      socket.on('error', () => {});
-      socket.close();
-      void resolve(answered);
-    };
-    const timer = setTimeout(done, answerTimeoutSeconds * 1000, false);
-    abort.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    const socket = createSocket({ type: 'udp4', signal });
+    const timer = setTimeout(resolve, answerTimeoutSeconds * 1000, false);
+    socket.on('close', () => clearTimeout(timer));
     // Only a connected socket is told of ICMP errors: see udp(7).
-    socket.on('error', (error: NodeJS.ErrnoException) => done(error.code === 'ECONNREFUSED'));
-    socket.on('message', () => done(true));
+    socket.on('error', (error: NodeJS.ErrnoException) => void resolve(error.code === 'ECONNREFUSED'));
+    socket.on('message', () => void resolve(true));
     socket.connect(traceroutePort, ip, () => socket.send('virlan'));
   });
 }
