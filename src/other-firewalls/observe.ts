@@ -41,12 +41,12 @@ export async function readOtherFirewalls(
   const listed = system.isInstalled('nft') ? await attempt('chains', listChains, null) : null;
   const needsIptables =
     listed === null ||
-    hasLegacyRules(system.readFile) ||
+    hasLegacyTables(system.readFile, 'ipv4') ||
     otherFirewallNames.some(name => otherFirewalls[name].needsIptables(system, listed));
   const save = () => reader.savedIptables('ipv4');
   const saveLegacy = () => reader.savedByFlavour('legacy', 'ipv4');
   // The tables of the flavour that `iptables` is not.
-  const isHidden = hasLegacyRules(system.readFile) && otherFlavour(system, 'ipv4') === 'legacy';
+  const isHidden = hasLegacyTables(system.readFile, 'ipv4') && otherFlavour(system, 'ipv4') === 'legacy';
   const [saved, hidden] = await Promise.all([
     needsIptables ? attempt('iptables', save, '') : '',
     isHidden ? attempt('iptables', saveLegacy, '') : '',
@@ -66,12 +66,4 @@ export async function readOtherFirewalls(
     firewalld: await firewalld.read(system, bridge, kernel, report('firewalld')),
     unread,
   };
-}
-
-/**
- * Returns whether the kernel has tables of iptables-legacy: nft does not list them, and their changes are not
- * reported.
- */
-export function hasLegacyRules(readFile: System['readFile']): boolean {
-  return hasLegacyTables(readFile, 'ipv4');
 }

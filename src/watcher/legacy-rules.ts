@@ -1,34 +1,44 @@
 // Finds out whether anybody has changed rules of iptables-legacy, which the kernel does not report.
-import { hasLegacyRules } from '../other-firewalls/observe.ts';
+import type { Family } from '../address/ip.ts';
+import { hasLegacyTables } from '../firewall/flavours.ts';
+import { iptablesPrefix } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 
-/** Compares the rules with those at the time before. */
-export class LegacyRules {
-  #known: string | null = null;
-  readonly #system: Pick<System, 'readFile' | 'run'>;
+const families = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
 
-  constructor(system: Pick<System, 'readFile' | 'run'>) {
+/** Compares the rules of both families with those at the time before. */
+export class LegacyRules {
+  readonly #known = new Map<Family, string>();
+  readonly #system: Pick<System, 'readFile' | 'isInstalled' | 'run'>;
+
+  constructor(system: Pick<System, 'readFile' | 'isInstalled' | 'run'>) {
     this.#system = system;
   }
 
   /**
-   * Returns whether rules have changed since the last call; false at the first. Runs a program only on a host
-   * with tables of iptables-legacy: the kernel makes one for its first rule.
+   * Returns whether rules have changed since the last call; false at the first. Runs programs only on a host with
+   * tables of iptables-legacy: the kernel makes one for its first rule.
    */
   async haveChanged(): Promise<boolean> {
-    const rules = await this.#read();
-    if (rules === null) return false;
-    const before = this.#known;
-    this.#known = rules;
-    return before !== null && rules !== before;
+    const changes = await Promise.all(families.map(family => this.#hasChanged(family)));
+    return changes.includes(true);
   }
 
-  /** Returns the rules; null where they cannot be read. */
-  async #read(): Promise<string | null> {
-    const { readFile, run } = this.#system;
-    if (!hasLegacyRules(readFile)) return '';
+  async #hasChanged(family: Family): Promise<boolean> {
+    const rules = await this.#read(family);
+    if (rules === null) return false;
+    const before = this.#known.get(family);
+    this.#known.set(family, rules);
+    return before !== undefined && rules !== before;
+  }
+
+  /** Returns the rules of a family; null where they cannot be read. */
+  async #read(family: Family): Promise<string | null> {
+    const { readFile, isInstalled, run } = this.#system;
+    if (!hasLegacyTables(readFile, family)) return '';
+    const [legacy, only] = [`${iptablesPrefix[family]}-legacy-save`, `${iptablesPrefix[family]}-save`];
     try {
-      return withoutTimes(await run('iptables-legacy-save', []));
+      return withoutTimes(await run(isInstalled(legacy) ? legacy : only, []));
     } catch {
       // Not installed, or busy: the next call compares.
       return null;

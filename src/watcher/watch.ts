@@ -17,7 +17,6 @@ import { isInConfiguration } from '../operations/serve-in-configuration.ts';
 import { endForwards, syncForwards } from '../operations/sync-forwards.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
 import { updateNetwork } from '../operations/update-network.ts';
-import { hasLegacyRules } from '../other-firewalls/observe.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
@@ -123,6 +122,10 @@ export class Watcher {
     const wayChanged = () => {
       for (const network of networks()) this.#probes.requestAfterChange(network);
     };
+    const rulesChanged = () => {
+      rescan();
+      wayChanged();
+    };
     this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
     await this.#establish();
     await this.#metricsServer.listen(this.#configuration.current.metrics);
@@ -149,10 +152,7 @@ export class Watcher {
       askDnsmasq: () => void this.#dnsmasqs.endSilent(networks()).then(events => this.#report(events)),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
       checkSocket: () => void server.restore(),
-      checkLegacyRules: () => {
-        if (hasLegacyRules(system.readFile)) rescan();
-        void this.#legacyRules.haveChanged().then(haveChanged => haveChanged && wayChanged());
-      },
+      checkLegacyRules: () => void this.#legacyRules.haveChanged().then(yes => yes && rulesChanged()),
     });
     await notifySystemd('--ready', '--status=watching');
     this.#report([{ kind: 'watcher-started', networks: networks().map(({ name }) => name) }]);

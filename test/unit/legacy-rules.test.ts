@@ -5,16 +5,19 @@ import { LegacyRules } from '../../src/watcher/legacy-rules.ts';
 
 const legacy = suite('legacy rules');
 
-/** A host whose tables of iptables-legacy are these; null for one without any. */
-function createHost() {
-  const host = { save: null as string | null, runs: 0, fails: false };
+/** A host whose tables of iptables-legacy are these: of IPv4 and of IPv6; null for a family without any. */
+function createHost(installed = ['iptables-legacy-save', 'ip6tables-legacy-save']) {
+  const host = { save: null as string | null, save6: null as string | null, runs: 0, fails: false };
+  const tables = (save: string | null) => (save === null ? '' : 'filter\n');
   const rules = new LegacyRules({
-    readFile: path => (path === '/proc/net/ip_tables_names' && host.save !== null ? 'filter\n' : null),
+    readFile: path => tables(path === '/proc/net/ip_tables_names' ? host.save : host.save6),
+    isInstalled: program => installed.includes(program),
     run: async program => {
-      assert.equal(program, 'iptables-legacy-save');
+      assert(installed.includes(program), program);
       host.runs += 1;
-      if (host.fails || host.save === null) throw new Error('busy');
-      return host.save;
+      const save = program.startsWith('ip6') ? host.save6 : host.save;
+      if (host.fails || save === null) throw new Error('busy');
+      return save;
     },
   });
   return { host, rules };
@@ -36,6 +39,19 @@ legacy('without tables no program runs; the first rule that makes one is a chang
   host.save = filter('Mon', 1, '-A INPUT -j DROP');
   assert.deepEqual([await rules.haveChanged(), await rules.haveChanged(), host.runs], [true, false, 2]);
 });
+
+legacy(
+  'a change of the rules of IPv6 is one, and a host may have programs without a flavour only',
+  async () => {
+    const { host, rules } = createHost(['iptables-save', 'ip6tables-save']);
+    host.save6 = filter('Mon', 1);
+    assert.deepEqual([await rules.haveChanged(), await rules.haveChanged(), host.runs], [false, false, 2]);
+    host.save6 = filter('Mon', 1, '-A INPUT -j DROP');
+    assert.deepEqual([await rules.haveChanged(), await rules.haveChanged()], [true, false]);
+    host.save = filter('Mon', 1);
+    assert.equal(await rules.haveChanged(), true);
+  },
+);
 
 legacy('only rules and policies are compared: neither the time nor counters', async () => {
   const { host, rules } = createHost();
