@@ -1,7 +1,7 @@
 // The programs that report changes of the kernel to the watcher: nft monitor, ip monitor, busctl.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { Follower } from '../../src/system/follow.ts';
@@ -36,6 +36,13 @@ function memoryMiB(pid: number): number {
 
 async function hasEmptyPlan(): Promise<boolean> {
   return (await virlan('plan')).exitCode === 0;
+}
+
+function isMadeWithin(seconds: number, path: string): Promise<boolean> {
+  return until(() => existsSync(path), seconds).then(
+    () => true,
+    () => false,
+  );
 }
 
 function repairs() {
@@ -156,12 +163,17 @@ monitors('a reload of firewalld, which its D-Bus signal announces, triggers a co
   await sh('mkdir -p /run/dbus; dbus-daemon --system --fork');
   await startWatcher();
   await until(() => pidsOf('busctl').length === 1);
-  // Wait until the comparisons after the start are over. The kernel does not report changes of this file.
-  await new Promise(resolve => setTimeout(resolve, 1500));
-  rmSync(sysctlFile);
+  // The probe after the start makes changes that cause comparisons, for as long as it takes.
+  await until(
+    async () => JSON.parse((await virlan('status', '--json')).stdout).networks[0].probe !== null,
+    20,
+  );
+  // The kernel does not report changes of this file.
+  do rmSync(sysctlFile, { force: true });
+  while (await isMadeWithin(1.5, sysctlFile));
   assert.equal((await virlan('plan')).exitCode, 3);
   await sh('dbus-send --system --type=signal / org.fedoraproject.FirewallD1.Reloaded');
-  await until(hasEmptyPlan, 2);
+  await until(hasEmptyPlan, 5);
 });
 
 monitors('rules of iptables-legacy, which the kernel does not report, are repaired too', async () => {
