@@ -1,5 +1,4 @@
 // `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
-
 import { wrap } from '../cli/layout.ts';
 import type { Values } from '../cli/options.ts';
 import { print, printJson, printJsonLine, progress, type Style, style } from '../cli/terminal.ts';

@@ -117,7 +117,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   }
   recordIsWanted(network.bridge);
   const refused = recordForwardsOf(survey);
-  const others = await surveyNeighbours(network, createRulesReader(system));
+  const others = await surveyOtherPrograms(network, createRulesReader(system));
   const all = joinApplied(own, await applySteps(others.steps, 'continue'));
   const warnings = [
     ...survey.warnings,
@@ -177,7 +177,7 @@ async function tryWhatWorks(
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
   const own = await applySteps(steps, 'continue');
   const refused = recordForwardsOf(survey);
-  const others = await surveyNeighbours(network, steps.length === 0 ? reader : createRulesReader(system));
+  const others = await surveyOtherPrograms(network, steps.length === 0 ? reader : createRulesReader(system));
   const applied = joinApplied(own, await applySteps(choose(others.steps), 'continue'));
   const unrecorded = recordWarnings([original, additions, ports, process, ...applied.unrecorded]);
   const warnings: NetworkWarning[] = [...survey.warnings, ...others.warnings, ...unrecorded];
@@ -190,7 +190,7 @@ async function tryWhatWorks(
  * Compares virlan's part in other programs, after its own part: DHCP answers by then, and no other program, which
  * may be slow, delays it.
  */
-async function surveyNeighbours(
+async function surveyOtherPrograms(
   network: NetworkConfig,
   reader: RulesReader,
 ): Promise<Pick<Established, 'warnings'> & { readonly steps: readonly Step[] }> {

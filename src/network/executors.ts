@@ -169,9 +169,17 @@ export interface NewTable {
 /** Returns the table that a step makes where there is none yet; null for a step that makes none. */
 export function newTable(step: Step): NewTable | null {
   if (step.kind === 'load guard') return guardOf(step);
-  if (step.kind !== 'load rules') return null;
-  const script = backends[step.backend].newTable(step, step.script);
+  const script = rulesTable(step);
   return script === null ? null : { script, complete: async () => {} };
+}
+
+/** Returns whether a step makes a table, without reading what would be in it. */
+export function makesTable(step: Step): boolean {
+  return step.kind === 'load guard' || rulesTable(step) !== null;
+}
+
+function rulesTable(step: Step): string | null {
+  return step.kind === 'load rules' ? backends[step.backend].newTable(step, step.script) : null;
 }
 
 function guardOf({ bridge, guard: { table, belongings, taps } }: StepOf<'load guard'>): NewGuard {

@@ -4,7 +4,7 @@ import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { CommandError } from '../errors.ts';
 import { makeDirectory, type StagedFile, stageFile } from '../system/files.ts';
 import { system } from '../system/system.ts';
-import { type Executor, executors, newTable } from './executors.ts';
+import { type Executor, executors, makesTable, newTable } from './executors.ts';
 import { runIpBatch } from './ip-batch.ts';
 import type { Step, StepName, StepOf } from './steps.ts';
 
@@ -54,13 +54,13 @@ export function loadRulesSideBySide(groups: readonly Group[]): Group[] {
 }
 
 function sideBySide(groups: readonly Group[]): Group {
-  const makesTable = ({ steps }: Group) => steps.some(step => newTable(step) !== null);
+  const tables = groups.filter(({ steps }) => steps.every(makesTable));
+  const others = groups.filter(group => !tables.includes(group));
   return {
     steps: stepsIn(groups),
     async run(onFailure) {
-      const others = groups.filter(group => !makesTable(group)).map(group => group.run(onFailure));
-      const tables = makeTables(groups.filter(makesTable), onFailure);
-      return (await Promise.all([tables, ...others])).reduce(joinOutcomes);
+      const running = [makeTables(tables, onFailure), ...others.map(group => group.run(onFailure))];
+      return (await Promise.all(running)).reduce(joinOutcomes);
     },
   };
 }
@@ -71,8 +71,8 @@ function sideBySide(groups: readonly Group[]): Group {
  */
 async function makeTables(groups: readonly Group[], onFailure: 'stop' | 'continue'): Promise<Outcome> {
   const steps = stepsIn(groups);
-  const tables = steps.flatMap(step => newTable(step) ?? []);
-  if (tables.length > 1) {
+  if (steps.length > 1) {
+    const tables = steps.flatMap(step => newTable(step) ?? []);
     try {
       await system.run('nft', ['-f', '-'], { input: tables.map(({ script }) => script).join('') });
       for (const { complete } of tables) await complete();

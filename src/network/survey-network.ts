@@ -1,10 +1,8 @@
 // The survey of a network as a whole, for those who show it: status, plan and doctor.
 import type { NetworkConfig } from '../config/config.ts';
-import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
-import { type ActiveForward, type ForwardDrop, findForwardDrops } from '../other-firewalls/forward-drops.ts';
+import { createRulesReader } from '../firewall/rules-reader.ts';
+import { findForwardDrops } from '../other-firewalls/forward-drops.ts';
 import { system } from '../system/system.ts';
-import { readLinksAndRoutes } from './read-kernel.ts';
-import { defaultLinks } from './route-links.ts';
 import {
   type HostNamesSurvey,
   type OtherFirewallsSurvey,
@@ -31,7 +29,8 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     surveyOtherFirewalls(network, reader),
     surveyHostNames(network),
   ]);
-  const drops = await surveyForwardDrops(network, own.forwards?.claims ?? [], reader);
+  const [link = null] = own.defaultLinks;
+  const drops = await findForwardDrops(system, reader, network.bridge, own.forwards?.claims ?? [], link);
   return {
     ...own,
     otherFirewalls,
@@ -44,15 +43,4 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
       ...drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
     ],
   };
-}
-
-/** Returns the rules of other programs that drop packets of forwards of a network. */
-export async function surveyForwardDrops(
-  { bridge }: NetworkConfig,
-  forwards: readonly ActiveForward[],
-  reader: RulesReader,
-): Promise<ForwardDrop[]> {
-  if (forwards.length === 0) return [];
-  const [link = null] = defaultLinks(await readLinksAndRoutes(system));
-  return findForwardDrops(system, reader, bridge, forwards, link);
 }

@@ -58,6 +58,8 @@ export interface OwnSurvey {
   readonly refusal: Conflict | null;
   readonly warnings: readonly NetworkWarning[];
   readonly reach: Reach;
+  /** The links of the host's default routes. */
+  readonly defaultLinks: readonly string[];
   /**
    * The error because of which the reservations are unknown: the ledger or the hostsfile is damaged. Null for
    * none.
@@ -177,6 +179,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
       ...(forwards?.refused ?? []).map(refused => ({ kind: 'forward-refused', refused }) as const),
     ],
     reach: findReach(network, kernel),
+    defaultLinks: defaultLinks(kernel),
     damage: reservations.kind === 'known' ? null : reservations.error,
     forwards,
   };

@@ -7,12 +7,13 @@ import type { NetworkConfig } from '../../config/config.ts';
 import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { conntrackProgram } from '../../firewall/udp-flows.ts';
 import { readForwards } from '../../forwards/read.ts';
+import type { LinksAndRoutes } from '../../network/links.ts';
 import { readLinksAndRoutes } from '../../network/read-kernel.ts';
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { defaultLinks } from '../../network/route-links.ts';
 import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey.ts';
-import { surveyForwardDrops } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
+import { findForwardDrops } from '../../other-firewalls/forward-drops.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
 import { listDirectory, readFileOrNull } from '../../system/files.ts';
 import { runOrNull } from '../../system/run.ts';
@@ -39,9 +40,11 @@ export async function readForwardsFacts(
   const claims = own.flatMap(each => each.claims);
   const refused = own.flatMap(each => each.refused);
   if (claims.length === 0) return { ...noForwards, refused };
-  const using = own.filter(each => each.claims.length > 0).map(({ network }) => network);
+  const using = own.filter(each => each.claims.length > 0);
+  const host = await readLinksAndRoutes(system);
+  const [link = null] = defaultLinks(host);
   const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
-  const [active, drops, chainsInTheWay, strictLinks] = await Promise.all([
+  const [active, drops, chainsInTheWay] = await Promise.all([
     Promise.all(
       claims.map(async ({ forward, ip }, index) => {
         const isTried = forward.protocol === 'tcp' && forward.first === forward.last && index < maxTried;
@@ -49,9 +52,12 @@ export async function readForwardsFacts(
         return { forward, ip, answer } as const;
       }),
     ),
-    Promise.all(own.map(each => surveyForwardDrops(each.network, each.claims, createRulesReader(system)))),
-    Promise.all(using.map(readChainsInTheWay)),
-    readStrictLinks(networks.map(({ bridge }) => bridge)),
+    Promise.all(
+      using.map(({ network: { bridge }, claims: forwards }) =>
+        findForwardDrops(system, createRulesReader(system), bridge, forwards, link),
+      ),
+    ),
+    Promise.all(using.map(({ network }) => readChainsInTheWay(network))),
   ]);
   return {
     active,
@@ -60,7 +66,10 @@ export async function readForwardsFacts(
     isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
     drops: drops.flat(),
     chainsInTheWay: chainsInTheWay.flat(),
-    strictLinks,
+    strictLinks: strictLinks(
+      host,
+      networks.map(({ bridge }) => bridge),
+    ),
     reversePathDrops: countReversePathDrops(readFileOrNull('/proc/net/netstat') ?? ''),
   };
 }
@@ -95,8 +104,7 @@ function isOnTheWay({ family, hook }: Chain): boolean {
  * Returns the links with an address of the host's whose reverse path filter is strict and that have no default
  * route: it drops clients beyond the link's own subnets, unless routes lead there.
  */
-async function readStrictLinks(bridges: readonly string[]): Promise<string[]> {
-  const host = await readLinksAndRoutes(system);
+function strictLinks(host: LinksAndRoutes, bridges: readonly string[]): string[] {
   const others = ['lo', ...bridges, ...defaultLinks(host)];
   const links = host.links.filter(
     ({ name, up, addresses }) => up && addresses.length > 0 && !others.includes(name),
