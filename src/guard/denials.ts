@@ -15,7 +15,7 @@ export const denials = [
   'dhcp_rate',
   /** A DHCP message of one more client behind a machine than may ask. */
   'dhcp_clients',
-  /** A frame of one more MAC, or address that asks, behind a machine than may be there. */
+  /** A frame whose source is one MAC, or one address in ARP, more than may be in use behind a tap. */
   'senders',
   /** A router advertisement or a redirect. */
   'router',

@@ -1,5 +1,6 @@
-// The guard's rules for senders that nobody knows: how many MACs and addresses are behind one tap. The bridge
-// learns each MAC, and the host keeps each address that asks for its own: both have room for a limited number.
+// The guard's rules for frames from MACs and addresses that belong to no machine: they limit the number of them
+// behind one tap. The bridge learns each MAC, and the host's neighbour table each address that sends it an ARP
+// request: both tables have a limited size.
 import { deny } from './denials.ts';
 import { frameSender } from './matches.ts';
 

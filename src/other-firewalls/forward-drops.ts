@@ -105,9 +105,15 @@ function packetOf(
   const source = from?.network ?? anybody;
   const [originalPort, port] = [first + offset, to + offset];
   const request = {
-    ...{ protocol, originalPort, source, in: link, sourcePort: clientPort },
-    ...({ flags: ['syn'], state: 'new', direction: 'original' } as const),
-  };
+    protocol,
+    originalPort,
+    source,
+    sourcePort: clientPort,
+    in: link,
+    flags: ['syn'],
+    state: 'new',
+    direction: 'original',
+  } as const;
   switch (way) {
     case 'arriving':
       return {
@@ -121,9 +127,18 @@ function packetOf(
       return { ...request, out: bridge, destination: ip, destinationPort: port, isTranslated: true };
     case 'answering':
       return {
-        ...{ protocol, originalPort, in: bridge, out: link },
-        ...{ source: ip, sourcePort: port, destination: source, destinationPort: clientPort },
-        ...({ flags: ['syn', 'ack'], state: 'established', direction: 'reply', isTranslated: true } as const),
+        protocol,
+        originalPort,
+        in: bridge,
+        out: link,
+        source: ip,
+        sourcePort: port,
+        destination: source,
+        destinationPort: clientPort,
+        flags: ['syn', 'ack'],
+        state: 'established',
+        direction: 'reply',
+        isTranslated: true,
       };
   }
 }

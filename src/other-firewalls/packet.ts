@@ -1,4 +1,4 @@
-// A packet as the rules of other programs see it, and whether a condition of a rule means it.
+// A packet as the rules of other programs see it, and whether the conditions of a rule match it.
 import { type Ipv4, parseIpv4, prefixContains, prefixOf } from '../address/ip.ts';
 
 /** Null in a field: not known. */
@@ -21,7 +21,7 @@ export interface Packet {
   readonly originalPort: number;
 }
 
-/** Whether a condition holds; null where that cannot be told. */
+/** The value of a condition; null where it cannot be told. */
 export type Truth = boolean | null;
 
 /** Returns whether all of these hold. */
@@ -71,7 +71,7 @@ export function hasFlags(
   return mask.every(flag => flags.some(each => each === flag) === set.includes(flag));
 }
 
-/** What a rule does with a packet that it means. */
+/** The effect of a rule on a packet that it matches. */
 export type Verdict =
   | { readonly kind: 'accept' | 'drop' | 'return' | 'none' }
   | { readonly kind: 'jump' | 'goto'; readonly chain: string };
@@ -83,7 +83,7 @@ export interface Judgement {
 }
 
 export interface FilterRule {
-  /** Tells it from the others of its chain: the handle of nftables, or its text. */
+  /** Identifies the rule within its chain: its handle in nftables, its text in iptables. */
   readonly id: string;
   /** A rule of nftables can have a map of verdicts. */
   judge(packet: Packet): readonly Judgement[];
@@ -123,7 +123,7 @@ function walk(chains: FilterChains, chain: string, packet: Packet, depth: number
       );
       if (outcome === null) continue;
       if (applies) return outcome;
-      // A rule that may mean the packet, and spares it what comes next.
+      // If this rule matches the packet, which cannot be told, the rules after it never see the packet.
       if (outcome.kind !== 'dropped') return { kind: 'passes' };
     }
   return { kind: 'continues' };

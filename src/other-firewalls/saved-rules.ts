@@ -31,7 +31,7 @@ export function parseSavedRules(lines: readonly string[]): FilterChains {
 
 type Condition = (packet: Packet) => Truth;
 
-/** Modules that mean nothing without their options. */
+/** Modules that match nothing by themselves: their options do. */
 const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state'];
 
 function parseRule(rule: string, isChain: (name: string) => boolean): FilterRule {

@@ -114,7 +114,7 @@ role(
   async () => {
     await startWatcher();
     const open = { 'network.lab': { ...wanted, 'host-access': 'all' } };
-    // Whether the watcher or the play is the first is not decided.
+    // Either the watcher or the play may be first.
     assert.equal((await play(open))[0], 'Write virlan.ini');
     assert.deepEqual(await play(open), []);
     assert(await isUp());

@@ -82,7 +82,7 @@ standalone('virlan-standalone takes the place of virlan, and back: the network s
   const expected = { dnsmasq: dnsmasqPids(), bridge: bridgeIndex() };
   await dpkg('--install', standaloneDeb);
   assert.deepEqual({ dnsmasq: dnsmasqPids(), bridge: bridgeIndex() }, expected);
-  // What is left of the replaced package is its entry in the database.
+  // Only the database of dpkg still has an entry of the replaced package.
   await dpkg('--purge', 'virlan');
   assert.deepEqual([await isUp(), existsSync('/var/lib/virlan/ledger.jsonl')], [true, true]);
   await dpkg('--install', deb);
@@ -109,7 +109,7 @@ standalone('virlan-standalone needs no Node.js of the host', async () => {
 
 standalone('the .rpm of virlan-standalone takes the place of that of virlan', async () => {
   await rpmWithoutDependencies('--install', rpm);
-  // As dnf does it: the new one is installed, then the old one is erased.
+  // dnf does the same: it installs the new package, and erases the old one after that.
   await rpmWithoutDependencies('--install', '--replacefiles', standaloneRpm);
   await rpmWithoutDependencies('--erase', 'virlan');
   assert.deepEqual([await isUp(), hooks.every(existsSync)], [true, true]);

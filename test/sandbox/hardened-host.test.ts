@@ -116,7 +116,7 @@ hardened('IPv6 that is turned on more often than a fight allows is turned off ea
 });
 
 hardened('a bridge that is made anew has no IPv6 address in use, not even for a moment', async () => {
-  // As on most hosts, where a new link has an address at once.
+  // On most hosts a new link has a link-local address at once.
   for (const link of ['all', 'default']) writeFileSync(`/proc/sys/net/ipv6/conf/${link}/disable_ipv6`, '0');
   const monitor = execa('ip', ['-o', 'monitor', 'address'], { reject: false });
   const lines: string[] = [];

@@ -55,7 +55,7 @@ async function simulateSystemd(): Promise<void> {
 units('systemd-analyze finds no error, and the exposure level is not higher than before', async () => {
   // --man=no because only the packages install the manual pages.
   copyFileSync(`${directory}/virlan-dnsmasq@.service`, '/tmp/virlan-dnsmasq@k8s-br0.service');
-  // As docs/monitoring.md says it: systemd finds the service of a timer among its own units only.
+  // docs/monitoring.md says the same: systemd finds the service of a timer among its own units only.
   const metrics = ['virlan-metrics.service', 'virlan-metrics.timer'].map(
     name => `/etc/systemd/system/${name}`,
   );

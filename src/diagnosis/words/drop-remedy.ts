@@ -61,7 +61,7 @@ export function isReversePathFilter(rule: string | null): boolean {
 
 /**
  * Accepts what comes in by the link of the packet before such a rule, as a loose filter of the kernel does:
- * which packets the rule means cannot be told by their addresses.
+ * the addresses of a packet do not tell whether the rule matches it.
  */
 function commandForLink({ family, table, chain, links }: Drop, program: string | null): string | null {
   const link = links.in;

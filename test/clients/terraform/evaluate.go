@@ -36,7 +36,7 @@ func textFunction(result func(string) string) function.Function {
 	})
 }
 
-// As in Terraform's lang/funcs/cidr.go.
+// Does the same as Terraform's lang/funcs/cidr.go.
 var cidrHost = function.New(&function.Spec{
 	Params: []function.Parameter{{Name: "prefix", Type: cty.String}, {Name: "hostnum", Type: cty.Number}},
 	Type:   function.StaticReturnType(cty.String),
