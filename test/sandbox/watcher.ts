@@ -24,6 +24,7 @@ export async function startWatcher(): Promise<void> {
 /** Sends the watcher a signal and resolves when it has exited. */
 export async function stopWatcher(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   if (watcher === undefined) throw new Error('the watcher was not started');
+  if (watcher.exitCode !== null) throw new Error(`the watcher has exited with ${watcher.exitCode}`);
   const ended = once(watcher, 'exit');
   watcher.kill(signal);
   await ended;
