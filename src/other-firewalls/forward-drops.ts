@@ -7,7 +7,7 @@ import type { System } from '../system/system.ts';
 import { parseSavedChains, savedLines } from './chains.ts';
 import { type Chain, iptablesProgramOf, legacyFamily } from './model.ts';
 import { parseNftTables } from './nft-rules.ts';
-import { type FilterChains, findDroppingRule, type Packet } from './packet.ts';
+import { type FilterChains, findDroppingRules, type Packet } from './packet.ts';
 import { parseSavedRules } from './saved-rules.ts';
 
 /** A forward that is active, and the address that it leads to. */
@@ -79,7 +79,9 @@ export function judgeForwards(
     forwards.slice(0, maxForwards).flatMap(active =>
       met.flatMap(way => {
         const packets = packetsOf(way, active, bridge, link);
-        const found = packets.flatMap(packet => findDroppingRule(chains, base.name, packet) ?? []);
+        const found = packets.flatMap(
+          packet => findDroppingRules(chains, base.name, packet).find(({ isCertain }) => isCertain) ?? [],
+        );
         return found.map(({ chain, rule }) => ({ ...active, bridge, way, base, chain, rule: rule.id }));
       }),
     ),

@@ -104,7 +104,8 @@ function verdictOf(kind: string, value: unknown): Verdict | null {
     case 'drop':
       return { kind };
     case 'reject':
-      return { kind: 'drop' };
+      // nft leaves out that such a rule is for IPv6 alone.
+      return { kind: objectOrNull(value)?.type === 'icmpv6' ? 'none' : 'drop' };
     case 'jump':
     case 'goto':
       return { kind, chain: String(objectOrNull(value)?.target) };
@@ -159,11 +160,14 @@ function isAtMost(field: Json, limit: unknown, packet: Packet): Truth {
 
 const transports = ['tcp', 'udp', 'icmp', 'icmpv6', 'ip6', 'sctp'];
 
-/** nft leaves out the condition that follows from a field: `tcp dport` means TCP. */
+/** nft leaves out the condition that follows from a field: `tcp dport` means TCP, `exthdr` and `ip6 saddr` IPv6. */
 function isOfProtocol(field: Json, packet: Packet): boolean {
-  const parts = [field, ...listOf(field.concat), ...listOf(field['&'])];
-  const protocols = parts.map(part => String(objectOrNull(objectOrNull(part)?.payload)?.protocol));
-  return protocols.every(protocol => protocol === packet.protocol || !transports.includes(protocol));
+  const parts = [field, ...listOf(field.concat), ...listOf(field['&'])].map(part => objectOrNull(part) ?? {});
+  return parts.every(({ payload, exthdr, ct }) => {
+    const protocol = String(objectOrNull(payload)?.protocol);
+    const isOfIpv6 = exthdr !== undefined || String(objectOrNull(ct)?.key).startsWith('ip6 ');
+    return !isOfIpv6 && (protocol === packet.protocol || !transports.includes(protocol));
+  });
 }
 
 /** Returns whether a field of the packet has a value, or one of several. */
@@ -196,7 +200,7 @@ function equals(field: Json, wanted: unknown, packet: Packet): Truth {
   if (objectOrNull(objectOrNull(masked)?.payload)?.field === 'flags')
     return hasFlags(packet, namesOf(mask), namesOf(wanted));
   const [[kind, value] = ['', null]] = Object.entries(field);
-  const { key, field: name, dir } = objectOrNull(value) ?? {};
+  const { key, field: name, dir, protocol } = objectOrNull(value) ?? {};
   switch (`${kind} ${String(key ?? name)}`) {
     case 'meta iifname':
     case 'meta iif':
@@ -206,8 +210,9 @@ function equals(field: Json, wanted: unknown, packet: Packet): Truth {
       return isNamed(packet.out, String(wanted), '*');
     case 'meta l4proto':
     case 'payload protocol':
-      return wanted === packet.protocol || wanted === { tcp: 6, udp: 17 }[packet.protocol];
+      return wanted === packet.protocol || wanted === { icmp: 1, tcp: 6, udp: 17 }[packet.protocol];
     case 'meta nfproto':
+    case 'ct l3proto':
       return wanted === 'ipv4';
     case 'meta protocol':
       return wanted === 'ip';
@@ -219,6 +224,9 @@ function equals(field: Json, wanted: unknown, packet: Packet): Truth {
       return isPort(packet.sourcePort, wanted);
     case 'payload dport':
       return isPort(packet.destinationPort, wanted);
+    case 'payload type':
+      // Links without Ethernet never match.
+      return protocol === 'ether' && wanted === 'ip6' ? false : null;
     case 'payload flags':
       return hasFlags(packet, namesOf(wanted), namesOf(wanted));
     case 'ct state':

@@ -6,19 +6,19 @@ export interface Packet {
   /** Names of links. */
   readonly in: string | null;
   readonly out: string | null;
-  readonly protocol: 'tcp' | 'udp';
+  readonly protocol: 'tcp' | 'udp' | 'icmp';
   readonly source: Ipv4 | null;
   readonly destination: Ipv4 | null;
   readonly sourcePort: number | null;
   readonly destinationPort: number | null;
   /** Of TCP: those of the first packet of its kind. */
   readonly flags: readonly ('syn' | 'ack')[];
-  readonly state: 'new' | 'established';
+  readonly state: 'new' | 'established' | 'related';
   readonly direction: 'original' | 'reply';
   /** True if the destination of its connection was translated. */
   readonly isTranslated: boolean;
   /** The destination's port as the first packet of the connection had it. */
-  readonly originalPort: number;
+  readonly originalPort: number | null;
 }
 
 /** The value of a condition; null where it cannot be told. */
@@ -61,13 +61,13 @@ export function isBetween(port: number | null, first: number, last: number): Tru
   return port >= first && port <= last;
 }
 
-/** Returns whether of the flags `mask` those of `set` are set, and no others; null with UDP. */
+/** Returns whether of the flags `mask` those of `set` are set, and no others; null where it is not TCP. */
 export function hasFlags(
   { protocol, flags }: Packet,
   mask: readonly string[],
   set: readonly string[],
 ): Truth {
-  if (protocol === 'udp') return null;
+  if (protocol !== 'tcp') return null;
   return mask.every(flag => flags.some(each => each === flag) === set.includes(flag));
 }
 
@@ -92,59 +92,76 @@ export interface FilterRule {
 /** Chains of one table, by their names. */
 export type FilterChains = ReadonlyMap<string, readonly FilterRule[]>;
 
-/** The end of a packet's way through a chain: `passes` if it is accepted, or that cannot be told. */
-type Outcome =
-  | { readonly kind: 'dropped'; readonly chain: string; readonly rule: FilterRule }
-  | { readonly kind: 'passes' | 'continues' };
+/** A rule that drops a packet, or may drop it. */
+export interface DroppingRule {
+  /** The chain that the rule is in. */
+  readonly chain: string;
+  readonly rule: FilterRule;
+  /** True if the packet is dropped for certain: by this rule, or by one before it. */
+  readonly isCertain: boolean;
+}
+
+/** The end of a packet's way through a chain that no uncertain rule drops it in; `unclear`: accepted, or out again. */
+type End = 'dropped' | 'accepted' | 'out' | 'unclear';
+
+interface Passage<Ends> {
+  readonly drops: readonly DroppingRule[];
+  readonly end: Ends;
+}
 
 /** Deepest jumps that nftables and iptables allow. */
 const maxDepth = 16;
 
-/**
- * Returns the rule that drops a packet for certain in a chain, and the chain that the rule is in; null if there is
- * none. The policy is not looked at.
- */
-export function findDroppingRule(
+/** Returns the rules that may drop a packet in a chain, in its order. The policy is not looked at. */
+export function findDroppingRules(
   chains: FilterChains,
   chain: string,
   packet: Packet,
-): { readonly chain: string; readonly rule: FilterRule } | null {
-  const outcome = walk(chains, chain, packet, 0);
-  return outcome.kind === 'dropped' ? { chain: outcome.chain, rule: outcome.rule } : null;
+): readonly DroppingRule[] {
+  return walk(chains, chain, packet, 0).drops;
 }
 
-function walk(chains: FilterChains, chain: string, packet: Packet, depth: number): Outcome {
-  if (depth > maxDepth) return { kind: 'passes' };
+function walk(chains: FilterChains, chain: string, packet: Packet, depth: number): Passage<End> {
+  if (depth > maxDepth) return { drops: [], end: 'unclear' };
+  const drops: DroppingRule[] = [];
+  // False after a rule of which it cannot be told whether the packet went past it.
+  let isHere = true;
   for (const rule of chains.get(chain) ?? [])
     for (const { applies, verdict } of rule.judge(packet)) {
       if (applies === false) continue;
-      const outcome = follow(verdict, { kind: 'dropped', chain, rule }, target =>
+      const { drops: inner, end } = follow(verdict, { chain, rule, isCertain: true }, target =>
         walk(chains, target, packet, depth + 1),
       );
-      if (outcome === null) continue;
-      if (applies) return outcome;
-      // If this rule matches the packet, which cannot be told, the rules after it never see the packet.
-      if (outcome.kind !== 'dropped') return { kind: 'passes' };
+      const isMet = isHere && applies === true;
+      drops.push(...inner.map(drop => ({ ...drop, isCertain: drop.isCertain && isMet })));
+      if (end === 'next') continue;
+      const goesOn = applies === null || (verdict.kind === 'jump' && end === 'unclear');
+      if (!goesOn) return { drops, end: isHere ? end : 'unclear' };
+      if (end !== 'dropped') isHere = false;
     }
-  return { kind: 'continues' };
+  return { drops, end: isHere ? 'out' : 'unclear' };
 }
 
-/** Returns the end that a verdict makes; null if the next rule decides. */
-function follow(verdict: Verdict, dropped: Outcome, visit: (chain: string) => Outcome): Outcome | null {
+/** Returns what a verdict leads to; `next` if the next rule decides. */
+function follow(
+  verdict: Verdict,
+  itself: DroppingRule,
+  visit: (chain: string) => Passage<End>,
+): Passage<End | 'next'> {
   switch (verdict.kind) {
     case 'none':
-      return null;
+      return { drops: [], end: 'next' };
     case 'drop':
-      return dropped;
+      return { drops: [itself], end: 'dropped' };
     case 'accept':
-      return { kind: 'passes' };
+      return { drops: [], end: 'accepted' };
     case 'return':
-      return { kind: 'continues' };
+      return { drops: [], end: 'out' };
     case 'goto':
       return visit(verdict.chain);
     case 'jump': {
-      const outcome = visit(verdict.chain);
-      return outcome.kind === 'continues' ? null : outcome;
+      const { drops, end } = visit(verdict.chain);
+      return { drops, end: end === 'out' ? 'next' : end };
     }
   }
 }

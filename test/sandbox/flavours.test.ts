@@ -12,8 +12,8 @@ import {
   serveHostPorts,
 } from './firewall-scenario.ts';
 import { installFirewalls } from './firewalls.ts';
-import { installVirlan, startLibvirtd, stopLibvirtd, virlan } from './host.ts';
-import { clearLegacy, type Flavour, useIptables } from './iptables-flavours.ts';
+import { installVirlan, startLibvirtd, stopLibvirtd } from './host.ts';
+import { clearLegacy, type Flavour, followDoctor, useIptables } from './iptables-flavours.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
@@ -167,18 +167,5 @@ flavours(
     await stopLibvirtd();
   },
 );
-
-/** Types the commands that the doctor proposes, one for each kind of packet, until nothing is wrong. */
-async function followDoctor(table: string): Promise<void> {
-  const explain = async () => JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
-  const typed = new Set<string>();
-  for (let explained = await explain(); explained !== null; explained = await explain()) {
-    assert.match(explained.fix.command, new RegExp(`^iptables-legacy -t ${table} -I `));
-    assert(!typed.has(explained.fix.command), explained.fix.command);
-    typed.add(explained.fix.command);
-    await execa('sh', ['-c', explained.fix.command]);
-  }
-  assert(typed.size > 0);
-}
 
 flavours.run();

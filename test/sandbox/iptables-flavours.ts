@@ -1,5 +1,7 @@
 // The two flavours of iptables on the private host: on nf_tables, and on the tables of earlier kernels.
+import assert from 'node:assert/strict';
 import { execa } from 'execa';
+import { virlan } from './host.ts';
 
 export type Flavour = 'nft' | 'legacy';
 
@@ -30,4 +32,20 @@ export async function clearLegacy(): Promise<void> {
       await execa(program, ['-t', table, '-X']);
       for (const chain of policies) await execa(program, ['-t', table, '-P', chain, 'ACCEPT']);
     }
+}
+
+/**
+ * Types the commands that the doctor proposes against rules of iptables-legacy in a table, one for each kind of
+ * packet, until nothing is wrong.
+ */
+export async function followDoctor(table: string): Promise<void> {
+  const explain = async () => JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+  const typed = new Set<string>();
+  for (let explained = await explain(); explained !== null; explained = await explain()) {
+    assert.match(explained.fix.command, new RegExp(`^iptables-legacy -t ${table} -I `));
+    assert(!typed.has(explained.fix.command), explained.fix.command);
+    typed.add(explained.fix.command);
+    await execa('sh', ['-c', explained.fix.command]);
+  }
+  assert(typed.size > 0);
 }

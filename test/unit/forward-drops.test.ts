@@ -1,5 +1,6 @@
 // forward-drops.test.ts: tests how rules of other programs that drop packets of forwards are found.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import {
   type ActiveForward,
@@ -228,6 +229,33 @@ drops('other rules of nftables, and those of virlan, are not', () => {
   assert.deepEqual(droppedBy({ nft: ruleset([[dropped]], 'virlan-k8s-br0') }), []);
   const accepted = [match('in', ct('status'), 'dnat'), { accept: null }];
   assert.deepEqual(droppedBy({ nft: ruleset([accepted, [dropped]]) }), []);
+});
+
+/** The output of nft 1.0.6 for a table `inet six` with rules for IPv6 alone, and a table `ip6 filter`. */
+const listedIpv6: {
+  readonly nftables: readonly { readonly rule?: { readonly chain: string; readonly expr: Expression } }[];
+} = JSON.parse(readFileSync('test/unit/fixtures/nft-ipv6.json', 'utf8'));
+
+drops('rules for IPv6 in a table of both families decide nothing about a forward, which is IPv4', () => {
+  const ofIpv6 = listedIpv6.nftables.flatMap(({ rule }) => (rule?.chain === 'forward' ? [rule.expr] : []));
+  assert.equal(ofIpv6.length, 25);
+  assert.deepEqual(droppedBy({ nft: JSON.stringify(listedIpv6) }), []);
+  for (const expr of ofIpv6.filter(each => JSON.stringify(each.at(-1)) === JSON.stringify(dropped))) {
+    assert.deepEqual(droppedBy({ nft: ruleset([expr]) }), [], JSON.stringify(expr));
+    // It is not only unclear: if it accepts, a rule after it still drops.
+    const accepting = ruleset([[...expr.slice(0, -1), { accept: null }], [dropped]]);
+    assert.deepEqual(
+      droppedBy({ nft: accepting }),
+      ['forwarded f: 11', 'answering f: 11'],
+      JSON.stringify(expr),
+    );
+  }
+  // The same conditions for IPv4.
+  const ofBoth = JSON.parse(
+    JSON.stringify(ofIpv6).replaceAll('"ipv6"', '"ipv4"').replaceAll('"ip6"', '"ip"'),
+  );
+  const found = ofBoth.filter((expr: Expression) => droppedBy({ nft: ruleset([expr]) }).length > 0);
+  assert.equal(found.length, 7);
 });
 
 drops('of a table that iptables shows, nft’s listing is not read', () => {

@@ -182,24 +182,41 @@ interface CountedPath extends PathFacts {
   readonly counters: Counters;
 }
 
-function judgeUncounted({ nextHop, nextHopAnswers }: PathFacts): Finding[] {
+function judgeUncounted(way: PathFacts): Finding[] {
+  const { bridge, dev, nextHop, nextHopAnswers, drops } = way;
+  const masqueraded = skipped('probe-masquerade', { kind: 'packets-not-counted' });
+  if (nextHopAnswers)
+    return [
+      ok('probe-forward', { kind: 'forwarded', dev }),
+      masqueraded,
+      ok('probe-return', { kind: 'next-hop-answers', nextHop }),
+    ];
+  if (drops.outgoing != null)
+    return stoppedInHost(dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge));
+  return [skipped('probe-forward', { kind: 'packets-not-counted' }), masqueraded, judgeUncountedReturn(way)];
+}
+
+function judgeUncountedReturn({ bridge, dev, nextHop, hostAnswered, drops, promise }: PathFacts): Finding {
+  if (drops.returning != null)
+    return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
+  // With addresses of its own, a machine may only lack a route to it.
+  return hostAnswered && promise === 'masqueraded'
+    ? fail('probe-return', { kind: 'answers-host-only', nextHop, dev })
+    : warn('probe-return', { kind: 'silence-unexplained', nextHop });
+}
+
+/** Returns the findings of the path where a packet to the outside does not leave the host. */
+function stoppedInHost(forward: Finding): Finding[] {
   return [
-    skipped('probe-forward', { kind: 'packets-not-counted' }),
-    skipped('probe-masquerade', { kind: 'packets-not-counted' }),
-    nextHopAnswers
-      ? ok('probe-return', { kind: 'next-hop-answers', nextHop })
-      : warn('probe-return', { kind: 'silence-unexplained', nextHop }),
+    forward,
+    skipped('probe-masquerade', { kind: 'nothing-forwarded' }),
+    skipped('probe-return', { kind: 'nothing-forwarded' }),
   ];
 }
 
 function judgeCounted(way: CountedPath): Finding[] {
   const { dev, counters, promise } = way;
-  if (counters.plain + counters.masqueraded === 0)
-    return [
-      judgeNotForwarded(way),
-      skipped('probe-masquerade', { kind: 'nothing-forwarded' }),
-      skipped('probe-return', { kind: 'nothing-forwarded' }),
-    ];
+  if (counters.plain + counters.masqueraded === 0) return stoppedInHost(judgeNotForwarded(way));
   const forwarded = ok('probe-forward', { kind: 'forwarded', dev });
   if (promise !== 'masqueraded') return [forwarded, judgeOwnAddress(way), judgeReturn(way)];
   return counters.plain > 0

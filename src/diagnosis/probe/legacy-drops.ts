@@ -1,91 +1,228 @@
 // Finds the rules of iptables-legacy that dropped packets of a probe, which no trace shows, by their counters:
 // `[12:720] -A FORWARD -s 192.168.100.0/24 -j DROP`
+import { type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import { hasLegacyTables } from '../../firewall/flavours.ts';
+import { savedLines } from '../../other-firewalls/chains.ts';
 import { legacyFamily } from '../../other-firewalls/model.ts';
+import {
+  type FilterChains,
+  type Packet as FilteredPacket,
+  type FilterRule,
+  findDroppingRules,
+} from '../../other-firewalls/packet.ts';
+import { parseSavedRules } from '../../other-firewalls/saved-rules.ts';
 import type { System } from '../../system/system.ts';
 import type { Drop, Packet } from '../details.ts';
 import type { Drops } from './drops.ts';
 
-/** Returns what `iptables-legacy-save` prints with counters; empty where there are no tables of iptables-legacy. */
+/** What `iptables-save --counters` prints about the tables that nft does not list; empty where there are none. */
+export interface LegacyCounters {
+  /** The family of drops in these tables: `ip` where the program `iptables` is the one for them. */
+  readonly family: string;
+  readonly save: string;
+}
+
+/** Reads the counters of iptables-legacy, by the name that its program has on this host. */
 export async function readLegacyCounters({
   readFile,
   isInstalled,
   run,
-}: Pick<System, 'readFile' | 'isInstalled' | 'run'>): Promise<string> {
-  const program = 'iptables-legacy-save';
-  if (!hasLegacyTables(readFile, 'ipv4') || !isInstalled(program)) return '';
-  return run(program, ['--counters']).catch(() => '');
+}: Pick<System, 'readFile' | 'isInstalled' | 'run'>): Promise<LegacyCounters> {
+  const family = isInstalled(`${legacyFamily}-save`) ? legacyFamily : 'ip';
+  const program = family === legacyFamily ? `${legacyFamily}-save` : 'iptables-save';
+  if (!hasLegacyTables(readFile, 'ipv4') || !isInstalled(program)) return { family, save: '' };
+  return { family, save: await run(program, ['--counters']).catch(() => '') };
 }
 
-/** A rule that drops, and how many packets it has dropped. */
-interface DroppingRule {
-  readonly table: string;
-  readonly chain: string;
-  readonly rule: string;
-  readonly packets: number;
+/** The links and addresses of a probe's packets. */
+export interface ProbedPath {
+  readonly bridge: string;
+  readonly ip: Ipv4;
+  readonly gateway: Ipv4;
+  /** The link to the outside, and the next hop there; null where there is none. */
+  readonly outside: string | null;
+  readonly nextHop: Ipv4 | null;
 }
 
-/** The built-in chains that each packet of a probe meets, as far as they have one. */
-const chainsOnTheWay: Readonly<Record<Packet['kind'], readonly string[]>> = {
-  dhcp: ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
-  dns: ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'],
-  outgoing: ['PREROUTING', 'FORWARD', 'POSTROUTING'],
-  returning: ['PREROUTING', 'FORWARD', 'POSTROUTING'],
+export interface LegacyDrops {
+  /** Drops that need no other proof: the rule drops each such packet. */
+  readonly certain: Drops;
+  /** Drops that only explain a loss that is certain: others may have sent the packets that the rule dropped. */
+  readonly possible: Drops;
+}
+
+/** Returns the first rule for each kind of packet that may drop it and dropped more packets after the probe. */
+export function findLegacyDrops(
+  before: LegacyCounters,
+  after: LegacyCounters,
+  path: ProbedPath,
+): LegacyDrops {
+  const [earlier, later] = [countPackets(before.save), countPackets(after.save)];
+  const hasGrown = (key: string) => (later.get(key) ?? 0) > (earlier.get(key) ?? 0);
+  const tables = readTables(after.save);
+  const dropsOf = (stages: readonly Stage[]) =>
+    stages.flatMap(({ hook, packet }) =>
+      tables.flatMap(({ table, chains }) =>
+        findDroppingRules(chains, hook, packet)
+          .filter(({ chain, rule }) => hasGrown(keyOf(table, chain, rule.id)))
+          .map(({ chain, rule: { id }, isCertain }) => {
+            const links = { in: packet.in, out: packet.out };
+            const drop: Drop = { family: after.family, table, chain, rule: id === policy ? null : id, links };
+            return { drop, isCertain };
+          }),
+      ),
+    );
+  const kinds = ['dhcp', 'dns', 'outgoing', 'returning'] as const;
+  const found = kinds.map(kind => {
+    const ways = waysOf[kind](path).map(dropsOf);
+    const certain = ways.map(drops => drops.find(({ isCertain }) => isCertain)?.drop ?? null);
+    return {
+      certain: [kind, certain.includes(null) ? null : certain[0]],
+      possible: [kind, ways.flat()[0]?.drop ?? null],
+    };
+  });
+  return {
+    certain: Object.fromEntries(found.map(({ certain }) => certain)),
+    possible: Object.fromEntries(found.map(({ possible }) => possible)),
+  };
+}
+
+/** A packet at some of the built-in chains on its way. */
+interface Stage {
+  readonly hook: string;
+  readonly packet: FilteredPacket;
+}
+
+/** For each kind, the packets of which one has to arrive, and the chains on the way of each. */
+const waysOf: Readonly<Record<Packet['kind'], (path: ProbedPath) => readonly (readonly Stage[])[]>> = {
+  dhcp: ({ bridge, gateway }) => [
+    [
+      ...at(['PREROUTING', 'INPUT'], {
+        ...udp,
+        in: bridge,
+        source: parseIpv4('0.0.0.0'),
+        sourcePort: 68,
+        destination: parseIpv4('255.255.255.255'),
+        destinationPort: 67,
+      }),
+      ...at(['OUTPUT', 'POSTROUTING'], {
+        ...udp,
+        out: bridge,
+        source: gateway,
+        sourcePort: 67,
+        destinationPort: 68,
+      }),
+    ],
+  ],
+  dns: ({ bridge, ip, gateway }) => [
+    [
+      ...at(['PREROUTING', 'INPUT'], {
+        ...udp,
+        in: bridge,
+        source: ip,
+        destination: gateway,
+        destinationPort: 53,
+      }),
+      ...at(['OUTPUT', 'POSTROUTING'], {
+        ...udp,
+        ...answer,
+        out: bridge,
+        source: gateway,
+        sourcePort: 53,
+        destination: ip,
+      }),
+    ],
+  ],
+  // A ping and a datagram to a closed port: see reachability.ts.
+  outgoing: ({ bridge, outside, ip, nextHop }) =>
+    [icmp, udp].map(kind => {
+      const packet = { ...kind, source: ip, destination: nextHop };
+      return [
+        ...at(['PREROUTING'], { ...packet, in: bridge }),
+        ...at(['FORWARD'], { ...packet, in: bridge, out: outside }),
+        ...at(['POSTROUTING'], { ...packet, out: outside }),
+      ];
+    }),
+  returning: ({ bridge, outside, ip, nextHop }) =>
+    (['established', 'related'] as const).map(state => {
+      const packet = { ...icmp, ...answer, state, source: nextHop };
+      return [
+        // Before its translation, the destination may be the host.
+        ...at(['PREROUTING'], { ...packet, in: outside }),
+        ...at(['FORWARD'], { ...packet, in: outside, out: bridge, destination: ip }),
+        ...at(['POSTROUTING'], { ...packet, out: bridge, destination: ip }),
+      ];
+    }),
 };
 
-const builtIn = /^[A-Z]+$/;
+const icmp: FilteredPacket = {
+  in: null,
+  out: null,
+  protocol: 'icmp',
+  source: null,
+  destination: null,
+  sourcePort: null,
+  destinationPort: null,
+  flags: [],
+  state: 'new',
+  direction: 'original',
+  isTranslated: false,
+  originalPort: null,
+};
 
-/**
- * Returns the first rule for each kind of packet that dropped more packets after the probe than before it. Other
- * packets may have met it meanwhile, so this only explains a loss that is certain. `outside` is the link to the
- * outside.
- */
-export function findLegacyDrops(
-  before: string,
-  after: string,
-  bridge: string,
-  outside: string | null,
-): Drops {
-  const earlier = new Map(droppingRules(before).map(each => [keyOf(each), each.packets]));
-  const grown = droppingRules(after).filter(each => each.packets > (earlier.get(keyOf(each)) ?? 0));
-  const dropOf = (kind: Packet['kind']): Drop | null => {
-    const rule = grown.find(({ chain }) => !builtIn.test(chain) || chainsOnTheWay[kind].includes(chain));
-    if (rule === undefined) return null;
-    return {
-      family: legacyFamily,
-      table: rule.table,
-      chain: rule.chain,
-      rule: rule.rule,
-      links: linksOf(kind, rule.chain, bridge, outside),
-    };
-  };
-  return {
-    dhcp: dropOf('dhcp'),
-    dns: dropOf('dns'),
-    outgoing: dropOf('outgoing'),
-    returning: dropOf('returning'),
-  };
+const udp: FilteredPacket = { ...icmp, protocol: 'udp' };
+
+const answer = { state: 'established', direction: 'reply' } as const;
+
+function at(hooks: readonly string[], packet: FilteredPacket): Stage[] {
+  return hooks.map(hook => ({ hook, packet }));
 }
 
-/** Returns the links that a packet has in a chain, as iptables can match them there. */
-function linksOf(kind: Packet['kind'], chain: string, bridge: string, outside: string | null): Drop['links'] {
-  const [from, to] = kind === 'returning' ? [outside, bridge] : [bridge, outside];
-  if (chain === 'FORWARD') return { in: from, out: to };
-  if (chain === 'OUTPUT' || chain === 'POSTROUTING')
-    return { in: null, out: kind === 'outgoing' ? outside : bridge };
-  return { in: from, out: null };
-}
+/** In the order in which a packet meets them at each hook. */
+const tableOrder = ['raw', 'mangle', 'nat', 'filter', 'security'];
 
-function droppingRules(save: string): DroppingRule[] {
-  let table = '';
-  return save.split('\n').flatMap(line => {
-    if (line.startsWith('*')) table = line.slice(1);
-    const [, packets, chain = '', rule = ''] =
-      /^\[(\d+):\d+\] -A (\S+) (.*-j (?:DROP|REJECT(?: --reject-with \S+)?))$/.exec(line) ?? [];
-    return packets === undefined ? [] : [{ table, chain, rule, packets: Number(packets) }];
+/** Stands for a chain's policy in the place of a rule's text. */
+const policy = '';
+
+function readTables(save: string): { readonly table: string; readonly chains: FilterChains }[] {
+  const listed = savedLines(save.replaceAll(/^\[\d+:\d+\] /gm, ''));
+  return tableOrder.flatMap(table => {
+    const lines = listed.get(table);
+    if (lines === undefined) return [];
+    const dropping = lines.flatMap(line => /^:(\S+) DROP /.exec(line)?.[1] ?? []);
+    const chains = [...parseSavedRules(lines)].map(
+      ([name, rules]) => [name, dropping.includes(name) ? [...rules, dropAll] : rules] as const,
+    );
+    return [{ table, chains: new Map(chains) }];
   });
 }
 
-function keyOf({ table, chain, rule }: DroppingRule): string {
+const dropAll: FilterRule = {
+  id: policy,
+  judge: () => [{ applies: true, verdict: { kind: 'drop' } }],
+};
+
+/** Returns how many packets each rule, or several of the same text together, and each policy matched. */
+function countPackets(save: string): Map<string, number> {
+  const counts = new Map<string, number>();
+  let table = '';
+  for (const line of save.split('\n')) {
+    if (line.startsWith('*')) table = line.slice(1);
+    const [, packets, chain = '', rule = ''] =
+      /^\[(\d+):\d+\] -A (\S+) (.*)$/.exec(line) ?? readPolicy(line) ?? [];
+    if (packets === undefined) continue;
+    const key = keyOf(table, chain, rule);
+    counts.set(key, (counts.get(key) ?? 0) + Number(packets));
+  }
+  return counts;
+}
+
+/** Reads `:FORWARD DROP [12:720]`, the counters of a policy. */
+function readPolicy(line: string): readonly string[] | null {
+  const [, chain, packets] = /^:(\S+) DROP \[(\d+):\d+\]$/.exec(line) ?? [];
+  return chain === undefined || packets === undefined ? null : [line, packets, chain, policy];
+}
+
+function keyOf(table: string, chain: string, rule: string): string {
   return `${table} ${chain} ${rule}`;
 }

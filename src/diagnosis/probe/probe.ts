@@ -126,15 +126,24 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
     report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
-  const outside = uplink.kind === 'via' ? uplink.dev : null;
-  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), bridge, outside);
-  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops: legacy };
+  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), {
+    bridge,
+    ip,
+    gateway: network.gateway,
+    outside: uplink.kind === 'via' ? uplink.dev : null,
+    nextHop: parseIpv4(nextHop ?? ''),
+  });
+  // Without counters, only the host's own try shows that packets to the outside are lost.
+  const isLossKnown = counters !== null || hostAnswered === true;
+  const { outgoing = null, returning = null } = isLossKnown ? legacy.possible : legacy.certain;
+  const drops = { ...legacy.possible, outgoing, returning };
+  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
   if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters))
     return judgeProbe(found);
   const lines = await traced(renderTracedCounters(counted), () =>
     runGuest({ ...request, asksUpstream: false }),
   );
-  return judgeProbe({ ...found, drops: joinDrops(findDrops(lines, request), legacy) });
+  return judgeProbe({ ...found, drops: joinDrops(findDrops(lines, request), drops) });
 }
 
 async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
