@@ -1,10 +1,17 @@
 #!/bin/sh
-# handbook-network.sh up|down: the NAT network that administrators set up by hand, by the commands of
+# handbook-network.sh [without-default] up|down: the NAT network that administrators set up by hand, by the commands of
 # https://jamielinux.com/docs/libvirt-networking-handbook/custom-nat-based-network.html: bridge, dummy NIC,
-# iptables and dnsmasq. A test takes it over with `virlan up`, and the benchmark compares the durations.
+# iptables and dnsmasq; `without-default` removes libvirt's own network before, as the first commands do. A test takes it over with `virlan up`, and the benchmark compares the durations.
 set -eu
 bridge=k8s-br0
 files=/var/lib/dnsmasq/$bridge
+
+if [ "$1" = without-default ]; then
+  virsh net-destroy default >/dev/null
+  virsh net-autostart --disable default >/dev/null
+  virsh net-undefine --network default >/dev/null
+  shift
+fi
 
 if [ "$1" = down ]; then
   kill -9 "$(cat /run/dnsmasq/$bridge.pid)"
