@@ -4,6 +4,7 @@
 // is in a bundle of its own.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
+import { readDomain } from '../libvirt/domain-xml.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { loadWords, writeEvents } from '../operations/write-events.ts';
@@ -18,7 +19,7 @@ function readXml(): string {
 
 async function dispatch(driver: string, operation: string): Promise<HookOutcome> {
   if (driver === 'qemu' && operation === 'prepare') {
-    return prepareMachine(readXml(), loadConfig(paths.config));
+    return prepareMachine(readDomain(readXml()), loadConfig(paths.config));
   }
   const { handleOtherHook } = await import('../operations/other-hooks.ts');
   return handleOtherHook(driver, operation, readXml, () => loadConfig(paths.config));

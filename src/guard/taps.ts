@@ -78,9 +78,15 @@ function ownedBy(network: string, uuid: string, macs: readonly Mac[], ledger: Le
 }
 
 /**
- * Returns the taps that nobody knows yet, by their MACs: libvirt gives a tap the NIC's MAC, with another
- * first byte (virNetDevTapCreateInBridgePort in its virnetdevtap.c). A NIC that is being plugged in is known by
- * this alone.
+ * Returns whether a link of this MAC can be the host's end of a NIC: libvirt gives a tap the NIC's MAC, with another
+ * first byte (virNetDevTapCreateInBridgePort in its virnetdevtap.c).
+ */
+export function isTapOf(mac: string, nic: Mac | null): boolean {
+  return nic !== null && /^f[ae]:/.test(mac) && mac.slice(2) === nic.slice(2);
+}
+
+/**
+ * Returns the taps that nobody knows yet, by their MACs: a NIC that is being plugged in is known by this alone.
  */
 export function tapsByMac(
   network: Pick<NetworkConfig, 'name' | 'guard' | 'isolate'>,
@@ -90,8 +96,8 @@ export function tapsByMac(
 ): MachineTap[] {
   const present = ledger.present().filter(entry => entry.network === network.name);
   return ports.flatMap(({ name, type, mac }) => {
-    if (type !== 'tun' || mac === null || !plainName.test(name) || !/^f[ae]:/.test(mac)) return [];
-    const owners = present.filter(({ macs: [own = ''] }) => own.slice(2) === mac.slice(2));
+    if (type !== 'tun' || mac === null || !plainName.test(name)) return [];
+    const owners = present.filter(({ macs: [own = null] }) => isTapOf(mac, own));
     const [owner] = owners;
     const domain = running.find(({ uuid }) => uuid === owner?.uuid);
     if (owner === undefined || owners.length > 1 || domain === undefined) return [];

@@ -16,16 +16,23 @@ import type { HookOutcome } from './hook-outcome.ts';
 /** Longest wait for another virlan process that changes the network: the start of a machine waits meanwhile. */
 const networkLockTimeoutSeconds = 5;
 
+/** Puts the guard of a tap in force. Throws CommandError. */
+export type BindTap = (binding: Binding, belongings: Elements) => Promise<void>;
+
 /**
  * Guards the taps of a domain that libvirt passes as XML: they exist, and the guest does not run yet. A failure
  * is an event, and the machine starts. Throws VirlanError when the XML cannot be read.
  */
-export async function guardMachine(xml: string, { networks }: Config): Promise<HookOutcome> {
+export async function guardMachine(
+  xml: string,
+  { networks }: Config,
+  bind: BindTap = bindTap,
+): Promise<HookOutcome> {
   const domain = readDomain(xml);
   const events: Event[] = [];
   for (const network of networks) {
     try {
-      events.push(...(await guardOn(network, domain)));
+      events.push(...(await guardOn(network, domain, bind)));
     } catch (error) {
       const { name, uuid } = domain;
       events.push({
@@ -40,6 +47,16 @@ export async function guardMachine(xml: string, { networks }: Config): Promise<H
 }
 
 /**
+ * Guards the tap of a domain that libvirt is starting, as far as it is known. What needs more than elements is left
+ * to `guardMachine`. Throws CommandError, and WriteError.
+ */
+export async function guardNewTap(network: NetworkConfig, domain: Domain, bind: BindTap): Promise<void> {
+  const { bridge } = network;
+  if (readApplied(bridge).guard === null) return;
+  for (const { belongings, ...binding } of announceTaps(network, domain)) await bind(binding, belongings);
+}
+
+/**
  * Forgets the taps of a domain that has stopped, so that the next one that gets a tap of that name is not taken
  * for it. Throws VirlanError when the XML cannot be read.
  */
@@ -48,15 +65,12 @@ export async function releaseMachine(xml: string): Promise<HookOutcome> {
   return { events: [], abort: null };
 }
 
-async function guardOn(network: NetworkConfig, domain: Domain): Promise<Event[]> {
-  const { bridge } = network;
-  // At this moment libvirt names the bridge of each NIC.
-  const taps = machineTaps(network, new Set(), domain, readLedger()).filter(({ guard }) => guard !== null);
-  if (taps.length === 0) return [];
-  const bound = taps.flatMap(tap => announce(bridge, tap));
+async function guardOn(network: NetworkConfig, domain: Domain, bind: BindTap): Promise<Event[]> {
+  const bound = announceTaps(network, domain);
+  if (bound.length === 0) return [];
   // Where only some machines are guarded, there is no table before the first of them.
-  const isThere = readApplied(bridge).guard !== null;
-  const events = isThere ? await addAll(network, bound) : await compareAll(network);
+  const isThere = readApplied(network.bridge).guard !== null;
+  const events = isThere ? await addAll(network, bound, bind) : await compareAll(network);
   for (const { tap, elements } of bound)
     if (elements.ports.size > 0)
       writeFileSync(`/sys/class/net/${tap}/brport/group_fwd_mask`, String(guardedPortMask));
@@ -65,6 +79,12 @@ async function guardOn(network: NetworkConfig, domain: Domain): Promise<Event[]>
 
 interface Announced extends Binding {
   readonly belongings: Elements;
+}
+
+/** Writes the files about the taps of a domain that are guarded. libvirt has named the bridges of these NICs. */
+function announceTaps(network: NetworkConfig, domain: Domain): Announced[] {
+  const taps = machineTaps(network, new Set(), domain, readLedger());
+  return taps.flatMap(tap => announce(network.bridge, tap));
 }
 
 /** Writes the file that says which machine is behind a tap; nothing for a tap that is gone. */
@@ -76,9 +96,9 @@ function announce(bridge: string, { tap, uuid, group, guard }: MachineTap): Anno
   return [{ ...binding, belongings: belongingElements(guard) }];
 }
 
-async function addAll(network: NetworkConfig, bound: readonly Announced[]): Promise<Event[]> {
+async function addAll(network: NetworkConfig, bound: readonly Announced[], bind: BindTap): Promise<Event[]> {
   try {
-    for (const { belongings, ...binding } of bound) await bindTap(binding, belongings);
+    for (const { belongings, ...binding } of bound) await bind(binding, belongings);
     return [];
   } catch (error) {
     // Elements of an earlier machine, or no table: all is compared.

@@ -8,18 +8,15 @@ import { type Machine, machineOn } from '../identity/machine.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
-import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
+import type { Domain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
 /** Longest wait for another virlan process that changes the network: the start of a machine waits meanwhile. */
 const networkLockTimeoutSeconds = 5;
 
-/**
- * Reserves addresses for a domain that libvirt passes as XML. Throws VirlanError when the XML cannot be read.
- */
-export async function prepareMachine(xml: string, { networks }: Config): Promise<HookOutcome> {
-  const domain = readDomain(xml);
+/** Reserves addresses for a domain that is about to start. A failure is an event. */
+export async function prepareMachine(domain: Domain, { networks }: Config): Promise<HookOutcome> {
   const events: Event[] = [];
   let abort: Error | null = null;
   let hasForwards = false;

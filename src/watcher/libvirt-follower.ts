@@ -32,6 +32,8 @@ export interface LibvirtFollowerEvents {
   machinesChanged(): void;
   /** A network of libvirt was changed, started or stopped. */
   networksChanged(): void;
+  /** The machine of this UUID runs, or has stopped. */
+  startEnded(uuid: string): void;
   /** A machine changed, and what follows for its reservations has been done. */
   machineChanged(): void;
 }
@@ -144,6 +146,9 @@ export class LibvirtFollower {
 
   #react(reaction: Reaction): void {
     switch (reaction.kind) {
+      case 'end-start':
+        this.#events.startEnded(reaction.domain.uuid);
+        return;
       case 'scan':
         this.#events.networksChanged();
         return;

@@ -2,6 +2,8 @@
 import type { Domain, LibvirtEvent } from 'node-libvirt';
 
 export type Reaction =
+  /** The machine's start has ended: what waited for it goes on. */
+  | { readonly kind: 'end-start'; readonly domain: Domain }
   /** Assign the machine's MACs and reserve its addresses. */
   | { readonly kind: 'reconcile-machine'; readonly domain: Domain }
   /** Retire the machine's reservations if it is gone. */
@@ -31,17 +33,18 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
   // pass-through: it is arranged again when they change.
   const arrange = { kind: 'arrange-networks' } as const;
   const retire = { kind: 'retire-machine', domain } as const;
+  const endStart = { kind: 'end-start', domain } as const;
   switch (event.event) {
     case 'undefined':
       // A rename arrives as undefined(old name) and defined(new name) with one UUID: only the second matters.
       if (event.detail === 'renamed') return [];
       return event.detail === 'removed' ? [retire, arrange] : [reconcile];
     case 'stopped':
-      return [retire, reconcile, arrange];
+      return [endStart, retire, reconcile, arrange];
     case 'defined':
       return [reconcile, arrange];
     case 'started':
-      return [compare, reconcile];
+      return [endStart, compare, reconcile];
     case 'suspended':
     case 'resumed':
     case 'shutdown':

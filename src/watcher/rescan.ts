@@ -27,10 +27,17 @@ export class Rescan {
   /** Scans in a row that repaired nothing. */
   #idleScans = 0;
   #endedAt = 0;
+  readonly #whenFree: () => Promise<void> | null;
+  /** True while a scan is requested, and waits for something else. */
+  #isWaiting = false;
 
-  /** `scan` returns whether it repaired something. */
-  constructor(scan: () => Promise<boolean>) {
+  /**
+   * `scan` returns whether it repaired something. No scan begins before the promise of `whenFree` resolves; null: at
+   * once.
+   */
+  constructor(scan: () => Promise<boolean>, whenFree: () => Promise<void> | null = () => null) {
     this.#scan = scan;
+    this.#whenFree = whenFree;
   }
 
   /** Sets the monitors to pause during scans. */
@@ -40,7 +47,22 @@ export class Rescan {
 
   /** Requests a scan. */
   request(): void {
-    void this.#round.request();
+    if (this.#isWaiting) return;
+    const free = this.#whenFree();
+    if (free === null) {
+      void this.#round.request();
+      return;
+    }
+    this.#isWaiting = true;
+    void free.then(() => {
+      this.#isWaiting = false;
+      void this.#round.request();
+    });
+  }
+
+  /** Resumes the monitors, also during a scan. */
+  listen(): void {
+    for (const monitor of this.#monitors) monitor.resume();
   }
 
   /** Stops the monitors. */
@@ -60,7 +82,7 @@ export class Rescan {
       await pause(pauseAfter(tookMs, this.#idleScans), undefined, { ref: false });
     } finally {
       this.#endedAt = performance.now();
-      for (const monitor of this.#monitors) monitor.resume();
+      this.listen();
     }
   }
 }

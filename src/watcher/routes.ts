@@ -22,19 +22,15 @@ export const hookNames = [
 
 export type HookName = (typeof hookNames)[number];
 
+/** By hook. Each is passed libvirt's XML. */
+export type HookHandlers = Readonly<Record<HookName, (xml: string) => Promise<HookOutcome>>>;
+
 /** The work of the routes. */
 export interface RouteHandlers {
   /** Starts to measure a hook's time; the returned function stops. */
   startHookTimer(hook: HookName): () => void;
   report(events: readonly Event[]): void;
-  prepareMachine(xml: string): Promise<HookOutcome>;
-  guardMachine(xml: string): Promise<HookOutcome>;
-  endForwards(xml: string): Promise<HookOutcome>;
-  releaseMachine(xml: string): Promise<HookOutcome>;
-  plugNic(xml: string): Promise<HookOutcome>;
-  unplugNic(xml: string): Promise<HookOutcome>;
-  updateNetwork(xml: string): Promise<HookOutcome>;
-  startDaemon(): Promise<HookOutcome>;
+  readonly hooks: HookHandlers;
   /**
    * Reconciles a machine whose reservation changed without an event. Returns false while libvirt is not
    * connected.
@@ -48,19 +44,9 @@ export interface RouteHandlers {
 
 /** Returns the handlers of all routes. */
 export function createRoutes(handlers: RouteHandlers): Routes {
-  const hooks: Readonly<Record<HookName, (xml: string) => Promise<HookOutcome>>> = {
-    'qemu prepare': xml => handlers.prepareMachine(xml),
-    'qemu start': xml => handlers.guardMachine(xml),
-    'qemu stopped': xml => handlers.releaseMachine(xml),
-    'qemu release': xml => handlers.endForwards(xml),
-    'network port-created': xml => handlers.plugNic(xml),
-    'network port-deleted': xml => handlers.unplugNic(xml),
-    'network updated': xml => handlers.updateNetwork(xml),
-    'daemon start': () => handlers.startDaemon(),
-  };
   const answerHook = (name: HookName) => async (body: string) => {
     const stopTimer = handlers.startHookTimer(name);
-    const outcome = await hooks[name](body).catch(
+    const outcome = await handlers.hooks[name](body).catch(
       (error: Error): HookOutcome => ({ events: [{ kind: 'failed', during: 'hook', error }], abort: null }),
     );
     handlers.report(outcome.events);

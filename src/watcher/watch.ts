@@ -9,14 +9,10 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { VirlanError } from '../errors.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
-import { guardMachine, releaseMachine } from '../operations/guard-machine.ts';
-import { plugNic, unplugNic } from '../operations/plug-nic.ts';
-import { prepareMachine } from '../operations/prepare-machine.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import { isInConfiguration } from '../operations/serve-in-configuration.ts';
-import { endForwards, syncForwards } from '../operations/sync-forwards.ts';
+import { syncForwards } from '../operations/sync-forwards.ts';
 import { takeDownNetworks } from '../operations/take-down-networks.ts';
-import { updateNetwork } from '../operations/update-network.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
@@ -25,14 +21,15 @@ import { LockTimeout, withLock } from '../system/lock.ts';
 import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
-import { answerDaemon } from './answer-daemon.ts';
 import type { Answer } from './answers.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqProcesses } from './dnsmasq-processes.ts';
 import type { FollowedFiles } from './followed-files.ts';
+import { hookHandlers } from './hook-handlers.ts';
 import { LegacyRules } from './legacy-rules.ts';
 import { LibvirtFollower } from './libvirt-follower.ts';
+import { MachineStarts } from './machine-starts.ts';
 import { Metrics } from './metrics.ts';
 import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
@@ -57,7 +54,15 @@ export class Watcher {
   readonly #configuration: Configuration;
   readonly #libvirt: LibvirtFollower;
   readonly #repairs = new Repairs(events => this.#report(events));
-  readonly #rescan = new Rescan(() => this.#scan());
+  readonly #starts = new MachineStarts(
+    system,
+    () => this.#configuration.current,
+    () => this.#rescan.listen(),
+  );
+  readonly #rescan = new Rescan(
+    () => this.#scan(),
+    () => this.#starts.whenEnded(),
+  );
   #files: readonly FollowedFiles[] = [];
   /** Scans when a unit that is left alone may be repaired again. */
   #retryTimer: NodeJS.Timeout | null = null;
@@ -93,6 +98,7 @@ export class Watcher {
       connectionChanged: () => this.#feed.changed(),
       machinesChanged: () => void this.#reconcile(),
       networksChanged: () => this.#rescan.request(),
+      startEnded: uuid => this.#starts.ended(uuid),
       machineChanged: () => {
         void this.#forwards.request();
         this.#feed.changed();
@@ -118,7 +124,10 @@ export class Watcher {
     const server = new SocketServer(this.#routes(), report);
     await server.start();
     const networks = () => this.#configuration.networks;
-    const rescan = () => this.#rescan.request();
+    const rescan = () => {
+      this.#starts.linksChanged();
+      this.#rescan.request();
+    };
     const wayChanged = () => {
       for (const network of networks()) this.#probes.requestAfterChange(network);
     };
@@ -268,18 +277,10 @@ export class Watcher {
     return createRoutes({
       startHookTimer: hook => this.#metrics.hookSeconds.startTimer({ hook }),
       report: events => this.#report(events),
-      prepareMachine: xml => prepareMachine(xml, this.#configuration.current),
-      guardMachine: xml => guardMachine(xml, this.#configuration.current),
-      releaseMachine,
-      endForwards: xml => endForwards(xml, this.#configuration.current),
-      plugNic: xml => plugNic(xml, this.#configuration.current),
-      unplugNic: xml => unplugNic(xml, this.#configuration.current),
-      updateNetwork: xml => updateNetwork(xml, this.#configuration.current),
-      startDaemon: () =>
-        answerDaemon(this.#configuration.current, {
-          establish: () => this.#establish(),
-          report: events => this.#report(events),
-        }),
+      hooks: hookHandlers(() => this.#configuration.current, this.#starts, {
+        establish: () => this.#establish(),
+        report: events => this.#report(events),
+      }),
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),
       follow: output => this.#feed.add(output),

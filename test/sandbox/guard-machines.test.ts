@@ -1,7 +1,9 @@
 // The guard of real machines: who is behind a tap is known before the guest runs, with the watcher and without it.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
+import { hook } from './guarded-guest.ts';
 import {
   configure,
   define,
@@ -102,6 +104,58 @@ machines('with the watcher as well', async () => {
   await startWatcher();
   await assertLifeOfMachines();
   await assertTapReused();
+});
+
+/** Adds a tap to the bridge, as libvirt does for a NIC. */
+async function plugTap(tap: string, mac: string): Promise<void> {
+  await run(host, 'ip', 'tuntap', 'add', 'dev', tap, 'mode', 'tap');
+  await run(host, 'ip', 'link', 'set', 'dev', tap, 'address', mac.replace(/^52/, 'fe'));
+  await run(host, 'ip', 'link', 'set', 'dev', tap, 'master', 'k8s-br0', 'up');
+}
+
+/** Counts the changes of rules that are made during some work. */
+async function changesDuring(work: () => Promise<void>): Promise<number> {
+  writeFileSync('/tmp/changes', '');
+  stubProgram('nft', '[ "$1" != -f ] || echo >>/tmp/changes\nexec "$original" "$@"');
+  try {
+    await work();
+  } finally {
+    restorePrograms();
+  }
+  return readFileSync('/tmp/changes', 'utf8').length;
+}
+
+machines(
+  'with the watcher, a tap is bound as soon as it is there, and the hook has nothing to do',
+  async () => {
+    const mac = '52:54:00:0a:00:0b';
+    const machine = { name: 'early', uuid: randomUUID(), nics: [{ ...nic, mac }] };
+    const plugged = { ...machine, nics: [{ ...nic, mac, tap: 'early0' }] };
+    await planIsEmpty();
+    await hook('prepare', machine);
+    await plugTap('early0', mac);
+    await until(async () => (await elementsOf('own_macs')).includes('"early0" . 0x5254000a000b'));
+    assert.equal(await changesDuring(() => hook('start', plugged)), 0);
+    assert.match(await elementsOf('own_macs'), /"early0" \. 0x5254000a000b/);
+    await hook('stopped', plugged);
+    assert.doesNotMatch(await elementsOf('own_macs'), /early0/);
+    await run(host, 'ip', 'link', 'delete', 'early0');
+  },
+);
+
+machines('the tap of one of two machines that start with one MAC is bound by the hook', async () => {
+  const mac = '52:54:00:0a:00:0d';
+  const pair = ['left', 'right'].map(name => ({ name, uuid: randomUUID(), nics: [{ ...nic, mac }] }));
+  for (const machine of pair) await hook('prepare', machine);
+  await plugTap('right0', mac);
+  const [, right] = pair;
+  assert(right !== undefined);
+  const plugged = { ...right, nics: [{ ...nic, mac, tap: 'right0' }] };
+  await hook('start', plugged);
+  assert.match(await elementsOf('own_macs'), /"right0" \. 0x5254000a000d/);
+  await hook('stopped', plugged);
+  assert.doesNotMatch(await elementsOf('own_macs'), /right0/);
+  await run(host, 'ip', 'link', 'delete', 'right0');
 });
 
 machines('also when the watcher dies while a machine runs, and is back before the next one', async () => {

@@ -6,7 +6,7 @@ import { pauseAfter, Rescan } from '../../src/watcher/rescan.ts';
 const rescan = suite('rescan');
 
 /** Returns a rescan with one monitor, and the list of calls in their order. */
-function makeRescan(findings: readonly boolean[] = []) {
+function makeRescan(findings: readonly boolean[] = [], whenFree?: () => Promise<void> | null) {
   const events: string[] = [];
   let scans = 0;
   const after: (() => void)[] = [];
@@ -14,7 +14,7 @@ function makeRescan(findings: readonly boolean[] = []) {
     events.push('scan');
     after.shift()?.();
     return findings[scans++] ?? false;
-  });
+  }, whenFree);
   let resume = () => {};
   const monitor = {
     pause: () => void events.push('pause'),
@@ -56,6 +56,33 @@ rescan('a request during a scan causes another scan', async () => {
   assert.deepEqual(events, ['pause', 'scan', 'resume', 'pause', 'scan', 'resume']);
   rescanner.stop();
   assert.equal(events.at(-1), 'stop');
+});
+
+rescan(
+  'requests wait while something else has precedence, with the monitors on, and are one scan',
+  async () => {
+    let free = () => {};
+    let isFree = false;
+    const whenFree = () => (isFree ? null : new Promise<void>(resolve => (free = resolve)));
+    const { rescanner, events, rounds } = makeRescan([], whenFree);
+    const done = rounds(1);
+    for (let request = 0; request < 3; request++) rescanner.request();
+    await new Promise(resolve => setTimeout(resolve, 100));
+    assert.deepEqual(events, []);
+    isFree = true;
+    free();
+    await done;
+    assert.deepEqual(events, ['pause', 'scan', 'resume']);
+  },
+);
+
+rescan('the monitors can be read on during a scan', async () => {
+  const { rescanner, events, after, rounds } = makeRescan();
+  after.push(() => rescanner.listen());
+  const done = rounds(2);
+  rescanner.request();
+  await done;
+  assert.deepEqual(events, ['pause', 'scan', 'resume', 'resume']);
 });
 
 rescan(

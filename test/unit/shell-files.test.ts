@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import { reservationMark } from '../../src/dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../../src/dnsmasq/paths.ts';
 import { paths } from '../../src/system/paths.ts';
-import { createRoutes } from '../../src/watcher/routes.ts';
+import { createRoutes, type HookHandlers, hookNames } from '../../src/watcher/routes.ts';
 
 const shell = suite('shell files');
 
@@ -40,14 +40,7 @@ shell('the hooks post to routes of the watcher', () => {
   const routes = createRoutes({
     startHookTimer: missing,
     report: missing,
-    prepareMachine: missing,
-    guardMachine: missing,
-    endForwards: missing,
-    releaseMachine: missing,
-    plugNic: missing,
-    unplugNic: missing,
-    updateNetwork: missing,
-    startDaemon: missing,
+    hooks: Object.fromEntries(hookNames.map(name => [name, missing])) as unknown as HookHandlers,
     reconcileMachine: missing,
     status: missing,
     follow: missing,

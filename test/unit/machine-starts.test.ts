@@ -1,0 +1,77 @@
+// machine-starts.test.ts: tests for how long others wait for machines that start.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { suite } from 'uvu';
+import type { Config } from '../../src/config/config.ts';
+import { MachineStarts } from '../../src/watcher/machine-starts.ts';
+import { domainXml } from '../sandbox/machine.ts';
+
+const starts = suite('machine starts');
+
+/** Returns machine starts on a host without networks, and how many have begun. */
+function makeStarts() {
+  let begun = 0;
+  const host = { listDirectory: () => [], readFile: () => null };
+  const config = { networks: [] as Config['networks'] } as Config;
+  const began = () => {
+    begun += 1;
+  };
+  return { machines: new MachineStarts(host, () => config, began), begun: () => begun };
+}
+
+function xmlOf(uuid: string): string {
+  return domainXml({ name: 'web', uuid, nics: [] });
+}
+
+/** Returns whether a promise is resolved after all that needs no timer. */
+async function isResolved(promise: Promise<void>): Promise<boolean> {
+  let resolved = false;
+  void promise.then(() => {
+    resolved = true;
+  });
+  await new Promise(resolve => setImmediate(resolve));
+  return resolved;
+}
+
+starts('nobody waits unless a machine starts', () => {
+  assert.equal(makeStarts().machines.whenEnded(), null);
+});
+
+starts('others wait until the last machine has started', async () => {
+  const { machines, begun } = makeStarts();
+  const [one, two] = [randomUUID(), randomUUID()];
+  await machines.prepare(xmlOf(one));
+  await machines.prepare(xmlOf(two));
+  assert.equal(begun(), 2);
+  const waiting = machines.whenEnded();
+  assert(waiting !== null);
+  machines.ended(randomUUID());
+  machines.ended(one);
+  assert.equal(await isResolved(waiting), false);
+  machines.ended(two);
+  assert.equal(await isResolved(waiting), true);
+  assert.equal(machines.whenEnded(), null);
+});
+
+starts('a machine that is started again before the end of its last start counts once', async () => {
+  const { machines } = makeStarts();
+  const uuid = randomUUID();
+  await machines.prepare(xmlOf(uuid));
+  await machines.prepare(xmlOf(uuid));
+  machines.ended(uuid);
+  assert.equal(machines.whenEnded(), null);
+});
+
+starts('nobody waits longer than 400 ms for one that does not end', async () => {
+  const { machines } = makeStarts();
+  await machines.prepare(xmlOf(randomUUID()));
+  const began = performance.now();
+  // The timers of MachineStarts do not keep the process alive.
+  const alive = setInterval(() => {}, 1000);
+  await machines.whenEnded();
+  clearInterval(alive);
+  assert(performance.now() - began >= 399);
+  assert.notEqual(machines.whenEnded(), null);
+});
+
+starts.run();
