@@ -1,19 +1,23 @@
-// uvu.mjs: uvu, whose suites print the error of a before() that throws. uvu itself only leaves out their tests.
+// uvu.mjs: uvu, whose suites print the error of a hook or test when it is thrown. uvu itself prints errors after the last
+// test, and so none where a suite is killed, and none of a before().
 import * as uvu from 'uvu';
 
 /** Returns a suite of uvu. */
 export function suite(name) {
   const made = uvu.suite(name);
   const { before } = made;
-  made.before = Object.assign(hook => before(state => printed(hook, state)), before);
-  return made;
+  const printing = (title, handler) => [title, state => printed(title, handler, state)];
+  return Object.assign((...test) => made(...printing(...test)), made, {
+    only: (...test) => made.only(...printing(...test)),
+    before: Object.assign(hook => before(state => printed('before()', hook, state)), before),
+  });
 }
 
-async function printed(hook, state) {
+async function printed(title, work, state) {
   try {
-    await hook(state);
+    await work(state);
   } catch (error) {
-    console.log('\nbefore():', error);
+    console.log(`\n${title}:`, error);
     throw error;
   }
 }

@@ -18,20 +18,25 @@ const built = `${checkout}build/sandbox`;
 
 /** Files that take the longest, which begin first, so that no core is idle at the end. */
 const longest = [
-  'probe-again.test.ts',
+  'forwards-firewalls.test.ts',
+  'flavours.test.ts',
+  'repair.test.ts',
   'doctor.test.ts',
-  'libvirt-clients.test.ts',
-  'machines.test.ts',
-  'libvirt-rpc.test.ts',
+  'probe-again.test.ts',
+  'doctor-reach.test.ts',
   'firewalls.test.ts',
-  'install.test.ts',
   'unknown-chains.test.ts',
-  'soak.test.ts',
+  'machines.test.ts',
+  'packages.test.ts',
+  'libvirt-clients.test.ts',
+  'used-up-descriptors.test.ts',
+  'libvirt-rpc.test.ts',
+  'install.test.ts',
 ];
 
 /**
- * Files that run alone: two measure durations, and the third searches for namespaces that remain, whose
- * numbers the kernel reuses at once for the next private host.
+ * Files that run alone: one starts a hundred machines, one measures durations, and one searches for namespaces that
+ * remain, whose numbers the kernel reuses at once for the next private host.
  */
 const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
 
