@@ -119,14 +119,23 @@ function machineTable(machines: readonly MachineStatus[], columns: number): stri
   return excess <= 0 ? whole : tableWithNames(machines, Math.max(minNameColumns, longest - excess));
 }
 
-/** Forwards have a column where there are any. */
+/** The columns that are there where a machine has something in them, and the last ones, as the screen cuts them. */
+const moreColumns: readonly {
+  readonly title: string;
+  readonly format: (machine: MachineStatus) => string;
+}[] = [
+  { title: 'FORWARDS', format: formatForwards },
+  { title: 'REPLACED MAC', format: formatReplacedMac },
+];
+
 function tableWithNames(machines: readonly MachineStatus[], nameColumns: number): string[] {
-  const rows = machines.map(machine => formatMachine(machine, nameColumns));
-  if (machines.every(({ forwards }) => forwards.length === 0)) return table(header, rows);
-  const forwards = machines.map(formatForwards);
+  const more = moreColumns.filter(({ format }) => machines.some(machine => format(machine) !== '-'));
   return table(
-    [...header, 'FORWARDS'],
-    rows.map((row, index) => [...row, forwards[index] ?? '']),
+    [...header, ...more.map(({ title }) => title)],
+    machines.map(machine => [
+      ...formatMachine(machine, nameColumns),
+      ...more.map(({ format }) => format(machine)),
+    ]),
   );
 }
 
@@ -145,22 +154,21 @@ function formatForwards({ forwards }: MachineStatus): string {
 const header = ['MACHINE', 'STATE', 'MAC', 'ADDRESS', 'LEASE'];
 
 function formatMachine(machine: MachineStatus, nameColumns: number): Cell[] {
-  const { state, ip, lease } = machine;
+  const { state, mac, ip, lease } = machine;
   const stateStyle = state === 'running' ? (['green'] as const) : (['dim'] as const);
   const address = ip ?? (lease === null ? '-' : `(${lease.ip})`);
   return [
     shorten(machine, nameColumns),
     { text: state, styles: stateStyle },
-    formatMac(machine),
+    mac,
     address,
     formatLease(machine),
   ];
 }
 
-/** Names the replaced MAC only until the machine has an address: nobody looks for it by then. */
-function formatMac({ mac, replacedMac, state, lease }: MachineStatus): string {
-  const isNamed = replacedMac !== null && state !== 'running' && lease === null;
-  return isNamed ? `${mac} (was ${replacedMac})` : mac;
+/** Names the MAC that virlan replaced only until the machine has run: nobody looks for it by then. */
+function formatReplacedMac({ replacedMac, state, lease }: MachineStatus): string {
+  return state !== 'running' && lease === null ? (replacedMac ?? '-') : '-';
 }
 
 function formatLease({ ip, lease }: MachineStatus): string {
