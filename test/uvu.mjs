@@ -1,5 +1,5 @@
-// uvu.mjs: uvu, whose suites print the error of a hook or test when it is thrown. uvu itself prints errors after the last
-// test, and so none where a suite is killed, and none of a before().
+// uvu.mjs: uvu, with suites that print the error of a hook or test when it is thrown. uvu itself prints errors after the
+// last test: a suite that is killed prints none, and an error of a before() is not printed at all.
 import * as uvu from 'uvu';
 
 /** Returns a suite of uvu. */

@@ -1,4 +1,4 @@
-// What the watcher does when a hook asks it, by libvirt's driver and operation.
+// The watcher's answers to hooks, by libvirt's driver and operation.
 import type { Config } from '../config/config.ts';
 import { plugNic, unplugNic } from '../operations/plug-nic.ts';
 import { endForwards } from '../operations/sync-forwards.ts';

@@ -15,7 +15,7 @@ import type { System } from '../../system/system.ts';
 import type { Drop, Packet } from '../details.ts';
 import type { Drops } from './drops.ts';
 
-/** What `iptables-save --counters` prints about the tables that nft does not list; empty where there are none. */
+/** The output of `iptables-save --counters` about tables that nft does not list; empty where there are none. */
 export interface LegacyCounters {
   /** The family of drops in these tables: `ip` where the program `iptables` is the one for them. */
   readonly family: string;
