@@ -84,10 +84,6 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
   const toMachines: Rule = { to: bridge, destination: inside, verdict: accept };
   const isRestricted = ways !== 'any';
   return [
-    // With br_netfilter, the guard sees such a packet as one from machine to machine; without, it does not.
-    ...(network.isolate
-      ? [{ from: bridge, to: bridge, translated: true, verdict: unreachable } as const]
-      : []),
     { from: bridge, to: bridge, verdict: accept },
     { from: bridge, protocol: 'tcp-syn', verdict: clampMss },
     { to: bridge, protocol: 'tcp-syn', verdict: clampMss },

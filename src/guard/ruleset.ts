@@ -152,24 +152,36 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
 type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds'>;
 
 /**
+ * The priority of packets that machines have sent to the host: what br_netfilter translates goes on from port to port.
+ * Nothing else keeps it: the host gives packets that it forwards another one. No class of a queue has it.
+ */
+const sentToHost = '0xbe1a0010';
+
+/**
  * Isolation is not left to the option of that name of ports, because machines of a group reach each other. A packet
- * that the host is to forward to another machine has the host's MAC and that machine's address.
+ * that the host is to forward to another machine has the host's MAC and that machine's address. One that is sent to a
+ * port of the host, and leads to a machine, has an address of the host.
  */
 function hookChains({ subnet, gateway, isolate }: GuardedNetwork, gatewayMac: Mac): typeof chains {
   const byHost = `iifname @isolated ether daddr ${gatewayMac} ip daddr ${formatPrefix(subnet)}`;
   const prerouting = 'type filter hook prerouting priority -300; policy accept;';
   const forward = 'type filter hook forward priority -300; policy accept;';
-  const passing = 'iifname @isolated oifname @isolated iifname . oifname != @peers goto deny_to_others';
+  const passing = `meta priority != ${sentToHost} iifname @isolated oifname @isolated iifname . oifname != @peers`;
   return [
     [
       'prerouting',
       [
         prerouting,
-        ...(isolate ? [`${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`] : []),
+        ...(isolate
+          ? [
+              `${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`,
+              `iifname @isolated ether daddr ${gatewayMac} meta priority set ${sentToHost}`,
+            ]
+          : []),
         'iifname vmap @ports',
       ],
     ],
-    ...(isolate ? [['forward', [forward, passing]] as const] : []),
+    ...(isolate ? [['forward', [forward, `${passing} goto deny_to_others`]] as const] : []),
   ];
 }
 

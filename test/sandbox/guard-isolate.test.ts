@@ -1,12 +1,13 @@
 // Isolated machines: what reaches them, and what they reach.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { arp, broadcast, frame, icmpv6, linkLocal, neighbour, send, watchFrames } from './frames.ts';
 import { type GuardedGuest, guardedGuest, hook } from './guarded-guest.ts';
 import {
   configure,
   dhcp,
+  domainXml,
   host,
   installVirlan,
   internet,
@@ -21,19 +22,28 @@ import { until } from './until.ts';
 
 const isolation = suite('isolation');
 const gateway = '192.168.100.1';
+const uplink = '203.0.113.1';
 const port = 7000;
 const macs = { one: '52:54:00:00:00:01', two: '52:54:00:00:00:02', alone: '52:54:00:00:00:03' };
 const inGroup = `<v:machine xmlns:v='urn:virlan:machine:1' group='a "group"'/>`;
-const unguarded = `<v:machine xmlns:v='urn:virlan:machine:1' guard='no'/>`;
+const unguarded = `<v:machine xmlns:v='urn:virlan:machine:1' guard='no'>
+  <v:forward port='8443' to='${port}'/><v:forward protocol='udp' port='8443' to='${port}'/>
+</v:machine>`;
 
-const guests: Record<'one' | 'two' | 'alone', GuardedGuest> = {} as never;
+const guests: Record<Name, GuardedGuest> & { outside: Namespace } = {} as never;
 const ips = { one: '', two: '', alone: '' };
 
 type Name = keyof typeof ips;
 
 /** Returns whether a machine reaches another by TCP. */
 async function reaches(from: Name, to: Name): Promise<boolean> {
-  return (await probe(guests[from], { proto: 'tcp', to: ips[to], port, seconds: 1 })) === 'open';
+  try {
+    return (await probe(guests[from], { proto: 'tcp', to: ips[to], port, seconds: 1 })) === 'open';
+  } catch (error) {
+    // Nobody answered ARP some seconds ago.
+    assert.match((error as Error).message, /EHOSTUNREACH/);
+    return false;
+  }
 }
 
 isolation('machines of a group reach each other, and none reaches another', async () => {
@@ -57,19 +67,32 @@ isolation('machines of a group reach each other, and none reaches another', asyn
     assert.equal(await reaches(from, to), false, `${from} → ${to}`);
 });
 
+/** Does something without br_netfilter, and with it. */
+async function eachWay(work: () => Promise<void>): Promise<void> {
+  for (const value of ['0', '1']) {
+    writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', value);
+    assert.equal((await virlan('up')).exitCode, 0);
+    await work();
+  }
+  writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', '0');
+}
+
 isolation('nor by way of the host, with a route or with a neighbour entry of its own making', async () => {
   const [{ address }] = JSON.parse(await run(host, 'ip', '-json', 'link', 'show', 'k8s-br0'));
-  for (const [from, to] of [
-    ['one', 'alone'],
-    ['alone', 'one'],
-  ] as const) {
-    await run(guests[from], 'ip', 'route', 'add', `${ips[to]}/32`, 'via', gateway);
-    assert.equal(await reaches(from, to), false, `${from} → ${to}`);
-    await run(guests[from], 'ip', 'route', 'del', `${ips[to]}/32`);
-    await run(guests[from], 'ip', 'neighbour', 'replace', ips[to], 'lladdr', address, 'dev', 'eth0');
-    assert.equal(await reaches(from, to), false, `${from} → ${to}`);
-    await run(guests[from], 'ip', 'neighbour', 'del', ips[to], 'dev', 'eth0');
-  }
+  await eachWay(async () => {
+    for (const [from, to] of [
+      ['one', 'alone'],
+      ['alone', 'one'],
+    ] as const) {
+      assert.equal(await reaches(from, to), false, `${from} → ${to}`);
+      await run(guests[from], 'ip', 'route', 'add', `${ips[to]}/32`, 'via', gateway);
+      assert.equal(await reaches(from, to), false, `${from} → ${to} by a route`);
+      await run(guests[from], 'ip', 'route', 'del', `${ips[to]}/32`);
+      await run(guests[from], 'ip', 'neighbour', 'replace', ips[to], 'lladdr', address, 'dev', 'eth0');
+      assert.equal(await reaches(from, to), false, `${from} → ${to} by a neighbour entry`);
+      await run(guests[from], 'ip', 'neighbour', 'del', ips[to], 'dev', 'eth0');
+    }
+  });
 });
 
 isolation('machines of a group reach each other directly, and not by way of the host', async () => {
@@ -116,9 +139,25 @@ isolation('a machine does not even hear broadcasts and IPv6 of others', async ()
   );
 });
 
-isolation('machines reach the host and the outside, and a translated port reaches them', async () => {
-  const outside = await internet();
-  await serve(outside, { proto: 'tcp', port });
+isolation('machines reach the host and the outside', async () => {
+  guests.outside = await internet();
+  await serve(guests.outside, { proto: 'tcp', port });
+  for (const name of ['one', 'two', 'alone'] as const) {
+    assert.equal(await probe(guests[name], { proto: 'icmp', to: gateway }), 'open');
+    assert.equal(await probe(guests[name], { proto: 'tcp', to: internetAddress, port }), 'open');
+  }
+});
+
+isolation('forwards are reached from outside, by machines and by the machine itself', async () => {
+  await serve(guests.alone, { proto: 'udp', port });
+  // As libvirt shows a machine that runs: its port sends back what it forwards to itself.
+  const { machine } = guests.alone;
+  mkdirSync('/run/libvirt/qemu', { recursive: true });
+  writeFileSync(
+    '/run/libvirt/qemu/alone.xml',
+    `<domstatus state='running'>${domainXml(machine)}</domstatus>`,
+  );
+  // A rule of somebody else's.
   await run(
     host,
     'nft',
@@ -126,17 +165,29 @@ isolation('machines reach the host and the outside, and a translated port reache
     add chain ip mine nat { type nat hook prerouting priority -100; }
     add rule ip mine nat tcp dport 8080 dnat to ${ips.alone}:${port}`,
   );
-  for (const guest of Object.values(guests)) {
-    assert.equal(await probe(guest, { proto: 'icmp', to: gateway }), 'open');
-    assert.equal(await probe(guest, { proto: 'tcp', to: internetAddress, port }), 'open');
-  }
-  for (const value of ['0', '1']) {
-    writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', value);
-    const verdict = (from: Namespace) => probe(from, { proto: 'tcp', to: '203.0.113.1', port: 8080 });
-    assert.equal(await verdict(outside), 'open');
-    for (const from of [guests.one, guests.alone]) assert.notEqual(await verdict(from), 'open');
+  const ways: [from: Namespace, to: string][] = [
+    [guests.outside, uplink],
+    [guests.one, uplink],
+    [guests.one, gateway],
+    [guests.alone, uplink],
+    [guests.alone, gateway],
+  ];
+  await eachWay(async () => {
+    for (const [from, to] of ways) {
+      for (const [proto, forwarded] of [
+        ['tcp', 8443],
+        ['udp', 8443],
+        ['tcp', 8080],
+      ] as const) {
+        const verdict = await probe(from, { proto, to, port: forwarded });
+        assert.equal(verdict, 'open', `${from.name} to ${proto} ${to}:${forwarded}`);
+      }
+    }
+    assert.equal(await probe(guests.one, { proto: 'tcp', to: gateway, port: 8444 }), 'tcp-reset');
+    // Nothing else is open between the two.
+    assert.deepEqual(await Promise.all([reaches('one', 'alone'), reaches('alone', 'one')]), [false, false]);
     assert.equal(await reaches('one', 'two'), true);
-  }
+  });
 });
 
 isolation('a machine that leaves its group is apart from it, and its return is noticed', async () => {
