@@ -1,5 +1,6 @@
 // The lines of `virlan status`: networks, machines, addresses, leases and problems. Pure.
-import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
+import type { PeerAnswer } from '../cluster/peer.ts';
+import type { MachineStatus, NetworkStatus, PeerStatus, Status, TunnelStatus } from '../report/status.ts';
 import { forTerminal } from '../text.ts';
 import { type Cell, columnsOf, cut, table } from './layout.ts';
 import { style } from './terminal.ts';
@@ -52,7 +53,38 @@ export function factLines(network: NetworkStatus): string[] {
         `  other firewall ${other}${rules.length === 0 ? '' : `, with ${count(rules.length, 'rule')} of virlan`}`,
     ),
     ...(otherPorts.length === 0 ? [] : [`  other links in ${bridge}: ${forTerminal(otherPorts.join(', '))}`]),
+    ...(network.tunnel === null ? [] : tunnelLines(network.tunnel)),
   ];
+}
+
+function tunnelLines({ vni, link, mtu, address, peers }: TunnelStatus): string[] {
+  const size = mtu === null ? style('not there', 'red') : `MTU ${mtu}`;
+  const rows = peers.map((peer): Cell[] => [
+    peer.address,
+    peerCell(peer),
+    peer.since ?? '-',
+    peer.listed ? 'yes' : { text: 'no', styles: ['red'] },
+    `${peer.macs}`,
+  ]);
+  return [
+    `  tunnel ${link}  VNI ${vni}  ${size}  from ${address}`,
+    ...table(['HOST', 'ANSWER', 'SINCE', 'LISTED', 'MACS SEEN'], rows).map(line => `    ${line}`),
+  ];
+}
+
+const answerTexts: Readonly<Record<PeerAnswer, string>> = {
+  answers: 'answers',
+  'no-route': 'no route',
+  silent: 'silent',
+  refuses: 'refuses the tunnel',
+  'too-large': 'not to large packets',
+  unknown: 'size not known',
+};
+
+function peerCell({ answer }: PeerStatus): Cell {
+  if (answer === null) return { text: 'not asked', styles: ['dim'] };
+  const styles = [answer === 'answers' ? 'green' : answer === 'unknown' ? 'dim' : 'red'] as const;
+  return { text: answerTexts[answer], styles };
 }
 
 /** Returns the table of a network's machines, and their further names. */

@@ -1,6 +1,7 @@
 // The tunnel of a network to the other hosts of its cluster: a VXLAN link that is a port of the bridge. Pure.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { TunnelTable } from './fdb.ts';
 
 /** A tunnel as it is desired. */
 export interface Tunnel {
@@ -34,9 +35,8 @@ export interface FilterDrift {
 }
 
 /** A tunnel as found. */
-export interface FoundTunnel {
+export interface FoundTunnel extends TunnelTable {
   readonly link: TunnelLink | null;
-  readonly peers: readonly Ipv4[];
   readonly filter: {
     readonly present: boolean;
     /** The filter that virlan loaded last; null when it is not known. */

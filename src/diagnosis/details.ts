@@ -11,6 +11,7 @@ import type { Detour } from '../network/return-path.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
+import type { PeerDetails } from './peer-details.ts';
 import type { None, ReachDetails } from './reach-details.ts';
 
 /** Details about the configuration and the host. Each `message` is that of an error. */
@@ -248,7 +249,13 @@ export interface ProbeDetails {
   'outside-names-fail': { readonly code: string };
 }
 
-export interface Details extends HostDetails, NetworkDetails, MachineDetails, ReachDetails, ProbeDetails {}
+export interface Details
+  extends HostDetails,
+    NetworkDetails,
+    PeerDetails,
+    MachineDetails,
+    ReachDetails,
+    ProbeDetails {}
 
 export type DetailKind = keyof Details;
 

@@ -19,6 +19,8 @@ export type CheckId =
   | 'taps'
   | 'rules'
   | 'foreign'
+  | 'tunnel'
+  | 'peers'
   | 'dnsmasq'
   | 'reservations'
   | 'settings'

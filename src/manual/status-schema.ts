@@ -51,6 +51,28 @@ const probe = v.object({
   seen: nullable(v.string(), 'The failure, or why it was not sent, as a text.'),
 });
 
+const peer = v.object({
+  address: v.string(),
+  listed: described(
+    v.boolean(),
+    'Whether frames whose receiver is not known go to it: the tunnel has an entry for it in the kernel.',
+  ),
+  macs: described(integer, 'How many MACs sent frames from there within the last minutes.'),
+  answer: nullable(
+    v.picklist(['answers', 'no-route', 'silent', 'refuses', 'too-large', 'unknown']),
+    'The answer when the watcher last asked; null before that, and without a watcher.',
+  ),
+  since: nullable(v.string(), 'When it began to answer like this, in UTC.'),
+});
+
+const tunnel = v.object({
+  vni: integer,
+  link: described(v.string(), 'Its network interface on this host.'),
+  mtu: nullable(integer, 'In bytes; null without the interface.'),
+  address: described(v.string(), 'That of this host for the others.'),
+  peers: described(v.array(peer), 'The other hosts, as in virlan.ini.'),
+});
+
 const network = v.object({
   name: v.string(),
   bridge: v.string(),
@@ -76,6 +98,7 @@ const network = v.object({
     v.array(v.string()),
     "Links in the bridge that are neither a machine's nor virlan's.",
   ),
+  tunnel: nullable(tunnel, 'The tunnel to other hosts; null for a network that is on this host only.'),
   problems: described(v.array(v.string()), 'What is wrong, as texts.'),
   faults: described(
     v.array(

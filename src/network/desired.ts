@@ -245,7 +245,7 @@ export function desiredHost(): HostState {
 }
 
 /** The bytes that VXLAN adds to a frame over IPv4: 20 of IP, 8 of UDP, 8 of VXLAN, 14 of Ethernet (RFC 7348). */
-const tunnelOverheadBytes = 50;
+export const tunnelOverheadBytes = 50;
 
 /** The MTU of most networks, for as long as that between the hosts is not known. */
 const usualMtu = 1500;

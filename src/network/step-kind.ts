@@ -12,7 +12,8 @@ export type StepCheck =
   | 'reservations'
   | 'dnsmasq'
   | 'rules'
-  | 'foreign';
+  | 'foreign'
+  | 'tunnel';
 
 /** `bridge` is that of the network whose plan the step is in. */
 export interface StepKind<S> {

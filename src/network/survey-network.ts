@@ -1,7 +1,8 @@
 // The survey of a network as a whole, for those who show it: status, plan and doctor.
 import type { NetworkConfig } from '../config/config.ts';
-import { createRulesReader } from '../firewall/rules-reader.ts';
+import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { findForwardDrops } from '../other-firewalls/forward-drops.ts';
+import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { system } from '../system/system.ts';
 import {
   type HostNamesSurvey,
@@ -16,6 +17,8 @@ import {
 export interface Survey extends OwnSurvey {
   readonly otherFirewalls: OtherFirewallsSurvey;
   readonly hostNames: HostNamesSurvey;
+  /** What other programs drop of the packets of its tunnel; none without a tunnel. */
+  readonly tunnelDrops: readonly TunnelDrop[];
 }
 
 /**
@@ -35,6 +38,7 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     ...own,
     otherFirewalls,
     hostNames,
+    tunnelDrops: await readTunnelDrops(own, reader),
     steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
     warnings: [
       ...own.warnings,
@@ -43,4 +47,13 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
       ...drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
     ],
   };
+}
+
+async function readTunnelDrops(
+  { network: { tunnel }, underlay: link }: OwnSurvey,
+  reader: RulesReader,
+): Promise<TunnelDrop[]> {
+  if (tunnel === null || link === null) return [];
+  const { findTunnelDrops } = await import('../other-firewalls/tunnel-drops.ts');
+  return findTunnelDrops(system, reader, { address: tunnel.address, peers: tunnel.peers, link });
 }

@@ -58,6 +58,8 @@ export interface OwnSurvey {
   readonly refusal: Conflict | null;
   readonly warnings: readonly NetworkWarning[];
   readonly reach: Reach;
+  /** The link with the address of `[cluster]`; null without a tunnel, and where none has it. */
+  readonly underlay: string | null;
   /** The links of the host's default routes. */
   readonly defaultLinks: readonly string[];
   /**
@@ -179,6 +181,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
       ...(forwards?.refused ?? []).map(refused => ({ kind: 'forward-refused', refused }) as const),
     ],
     reach: findReach(network, kernel),
+    underlay: underlay?.name ?? null,
     defaultLinks: defaultLinks(kernel),
     damage: reservations.kind === 'known' ? null : reservations.error,
     forwards,

@@ -30,7 +30,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
     describe: ({ link, tunnel: { vni, local, mtu } }) =>
       line('+', `tunnel ${link}`, `VNI ${vni} from ${formatIp(local)}, MTU ${mtu}`),
     unit: tunnelUnit,
-    check: () => 'bridge',
+    check: () => 'tunnel',
     fault: ({ link }) => `there is no tunnel ${link}`,
   },
   'set peers': {
@@ -40,7 +40,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
         ...surplus.map(peer => `- ${formatIp(peer)}`),
       ]),
     unit: tunnelUnit,
-    check: () => 'bridge',
+    check: () => 'tunnel',
     fault: ({ link, missing: [lacking], surplus: [other] }) =>
       lacking === undefined
         ? `${link} leads to ${other === undefined ? '' : formatIp(other)}, which is not configured`
@@ -50,7 +50,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
     describe: ({ link, bridge, drift }) =>
       line('~', link, `into ${bridge}, behind its filter`, drift.map(describeDrift)),
     unit: tunnelUnit,
-    check: () => 'bridge',
+    check: () => 'tunnel',
     fault: ({ link, bridge, drift: [first] }) =>
       first === undefined
         ? `${link} is not in ${bridge}, or has no filter`
@@ -59,7 +59,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
   'remove tunnel filter': {
     describe: ({ bridge }) => line('-', 'filter of the tunnel', `of ${bridge}`),
     unit: tunnelUnit,
-    check: () => 'bridge',
+    check: () => 'tunnel',
     fault: ({ bridge }) => `the filter of a tunnel of ${bridge} is not needed`,
   },
 };

@@ -3,7 +3,7 @@
 
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
-import { parsePeers, peerCommands } from '../cluster/fdb.ts';
+import { parseTunnelTable, peerCommands } from '../cluster/fdb.ts';
 import {
   compareFilters,
   filterTables,
@@ -73,7 +73,7 @@ export async function readTunnel(bridge: string, links: readonly Link[]): Promis
   const isComparable = record !== null && listing.length > 0;
   return {
     link: link === null ? null : linkOf(link),
-    peers: parsePeers(fdb),
+    ...parseTunnelTable(fdb),
     filter: {
       present: listing.length > 0,
       loaded: record?.filter ?? null,

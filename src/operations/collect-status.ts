@@ -22,6 +22,7 @@ import {
   type Status,
 } from '../report/status.ts';
 import { describeFault } from '../report/status-text.ts';
+import { tunnelStatus } from '../report/tunnel-status.ts';
 import { version } from '../version.ts';
 
 /** Holds what was read, or nothing and the error. */
@@ -67,6 +68,7 @@ async function collectNetwork(
   const faults = [
     ...unreadable,
     ...findProblems({ ...survey, isKnown, hostSteps: surveyHost(network).steps }),
+    ...survey.tunnelDrops.map(drop => ({ kind: 'tunnel-dropped', drop }) as const),
   ].map(describeFault);
   const present = presentFirewalls(otherFirewalls.reading);
   return {
@@ -89,6 +91,7 @@ async function collectNetwork(
         rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
     otherPorts: observed.otherPorts.map(port => port.name),
+    tunnel: tunnelStatus(network, observed.tunnel),
     problems: faults.map(({ text }) => text),
     faults,
     probe: null,

@@ -1,14 +1,11 @@
 // Finds rules of other programs that drop the packets of a port forward: no probe can come in from outside.
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Forward } from '../config/forward.ts';
-import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
-import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
+import type { RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
-import { parseSavedChains, savedLines } from './chains.ts';
-import { type Chain, iptablesProgramOf, legacyFamily } from './model.ts';
-import { parseNftTables } from './nft-rules.ts';
-import { type FilterChains, findDroppingRules, type Packet } from './packet.ts';
-import { parseSavedRules } from './saved-rules.ts';
+import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
+import type { Chain } from './model.ts';
+import { findDroppingRules, type Packet } from './packet.ts';
 
 /** A forward that is active, and the address that it leads to. */
 export interface ActiveForward {
@@ -43,15 +40,6 @@ const clientPort = 50_000;
 /** Before this priority of prerouting, packets have the host's address and port. */
 const translationPriority = -100;
 
-/** Priorities of the tables of iptables. */
-const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: -150 };
-
-interface BaseChain {
-  readonly base: Chain;
-  readonly ways: readonly Way[];
-  readonly chains: FilterChains;
-}
-
 /**
  * Returns the first dropped packet of each rule that drops packets of forwards for certain. `link` is the link to
  * the outside. Rules that cannot be read are left out: what they are is said elsewhere.
@@ -65,7 +53,12 @@ export async function findForwardDrops(
 ): Promise<ForwardDrop[]> {
   if (forwards.length === 0) return [];
   const drops = judgeForwards(await readBaseChains(system, reader), bridge, forwards, link);
-  return Promise.all(drops.map(async drop => ({ ...drop, rule: await textOf(system, drop) })));
+  return Promise.all(
+    drops.map(async drop => {
+      const { base, chain, rule } = drop;
+      return { ...drop, rule: rule === null ? null : await readRuleText(system, base, chain, rule) };
+    }),
+  );
 }
 
 /** Judges each forward by these chains; `rule` is the rule's text, or its handle in nftables. Pure. */
@@ -75,9 +68,9 @@ export function judgeForwards(
   forwards: readonly ActiveForward[],
   link: string | null,
 ): ForwardDrop[] {
-  const drops = bases.flatMap(({ base, ways: met, chains }) =>
+  const drops = bases.flatMap(({ base, priority, chains }) =>
     forwards.slice(0, maxForwards).flatMap(active =>
-      met.flatMap(way => {
+      waysAt(base.hook, priority).flatMap(way => {
         const packets = packetsOf(way, active, bridge, link);
         const found = packets.flatMap(
           packet => findDroppingRules(chains, base.name, packet).find(({ isCertain }) => isCertain) ?? [],
@@ -123,10 +116,18 @@ function packetOf(
         out: null,
         destination: address,
         destinationPort: originalPort,
+        isToHost: true,
         isTranslated: false,
       };
     case 'forwarded':
-      return { ...request, out: bridge, destination: ip, destinationPort: port, isTranslated: true };
+      return {
+        ...request,
+        out: bridge,
+        destination: ip,
+        destinationPort: port,
+        isToHost: false,
+        isTranslated: true,
+      };
     case 'answering':
       return {
         protocol,
@@ -140,76 +141,13 @@ function packetOf(
         flags: ['syn', 'ack'],
         state: 'established',
         direction: 'reply',
+        isToHost: false,
         isTranslated: true,
       };
   }
 }
 
-async function readBaseChains(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo' | 'isInstalled'>,
-  reader: RulesReader,
-): Promise<BaseChain[]> {
-  const hasHidden = hasLegacyTables(system.readFile, 'ipv4') && otherFlavour(system, 'ipv4') === 'legacy';
-  const [nft, saved, hidden] = await Promise.all([
-    system.isInstalled('nft') ? listRuleset(system) : '',
-    reader.savedIptables('ipv4').catch(() => ''),
-    hasHidden ? reader.savedByFlavour('legacy', 'ipv4').catch(() => '') : '',
-  ]);
-  return makeBaseChains(nft, saved, hidden);
-}
-
-function listRuleset({ run }: Pick<System, 'run'>): Promise<string> {
-  return run('nft', ['--json', 'list', 'ruleset'], { timeoutSeconds: listTimeoutSeconds }).catch(() => '');
-}
-
-/**
- * Returns the chains of others that packets of forwards meet, from the listings of nft, of iptables and of the
- * flavour of iptables that is not selected. Pure.
- */
-export function makeBaseChains(nft: string, saved: string, hidden: string): BaseChain[] {
-  const listed = savedLines(saved);
-  const ofNft = parseNftTables(nft)
-    .filter(({ family, table }) => isOfForwards(family) && !table.startsWith('virlan'))
-    // iptables shows its own matches, and nft does not.
-    .filter(({ family, table }) => family !== 'ip' || !listed.has(table))
-    .flatMap(({ family, table, chains, baseChains }) =>
-      baseChains.map(({ name, hook, priority }) => ({
-        base: { family, table, name, hook, policy: null },
-        ways: waysAt(hook, priority),
-        chains,
-      })),
-    );
-  const ofIptables = (tables: ReadonlyMap<string, readonly string[]>, family: string) =>
-    [...tables].flatMap(([table, lines]) =>
-      parseSavedChains(lines, family, table)
-        .filter(({ hook }) => hook !== null)
-        .map(base => ({
-          base,
-          ways: waysAt(base.hook ?? '', iptablesPriority[table] ?? 0),
-          chains: parseSavedRules(lines),
-        })),
-    );
-  const all = [...ofNft, ...ofIptables(listed, 'ip'), ...ofIptables(savedLines(hidden), legacyFamily)];
-  return all.filter(each => each.ways.length > 0);
-}
-
-function isOfForwards(family: string): boolean {
-  return family === 'ip' || family === 'inet';
-}
-
-function waysAt(hook: string, priority: number): readonly Way[] {
+function waysAt(hook: string | null, priority: number): readonly Way[] {
   if (hook === 'forward') return ['forwarded', 'answering'];
   return hook === 'prerouting' && priority < translationPriority ? ['arriving'] : [];
-}
-
-/** Returns the text of a rule; null where nft does not show it. */
-async function textOf(
-  { run }: Pick<System, 'run'>,
-  { base, chain, rule }: ForwardDrop,
-): Promise<string | null> {
-  if (iptablesProgramOf(base) !== null) return rule;
-  const args = ['--handle', '--stateless', 'list', 'chain', base.family, base.table, chain];
-  const listing = await run('nft', args, { timeoutSeconds: listTimeoutSeconds }).catch(() => '');
-  const line = listing.split('\n').find(each => each.endsWith(` # handle ${rule}`));
-  return line?.replace(/ # handle \d+$/, '').trim() ?? null;
 }

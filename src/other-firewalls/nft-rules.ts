@@ -24,7 +24,16 @@ export interface NftTable {
   readonly family: string;
   readonly table: string;
   readonly chains: FilterChains;
-  readonly baseChains: readonly { readonly name: string; readonly hook: string; readonly priority: number }[];
+  readonly baseChains: readonly NftBaseChain[];
+}
+
+/** A chain with a hook. */
+export interface NftBaseChain {
+  readonly name: string;
+  readonly hook: string;
+  readonly priority: number;
+  /** Null for a chain without a policy: it accepts. */
+  readonly policy: string | null;
 }
 
 /** Reads all tables. Returns none if the text is no list. */
@@ -50,8 +59,17 @@ export function parseNftTables(text: string): NftTable[] {
       family: String(table.family),
       table: String(table.name),
       chains,
-      baseChains: bases.flatMap(({ name, hook, prio }) =>
-        typeof hook === 'string' ? [{ name: String(name), hook, priority: Number(prio) }] : [],
+      baseChains: bases.flatMap(({ name, hook, prio, policy }) =>
+        typeof hook === 'string'
+          ? [
+              {
+                name: String(name),
+                hook,
+                priority: Number(prio),
+                policy: typeof policy === 'string' ? policy : null,
+              },
+            ]
+          : [],
       ),
     };
   });

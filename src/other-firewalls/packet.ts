@@ -1,5 +1,6 @@
 // A packet as the rules of other programs see it, and whether the conditions of a rule match it.
 import { type Ipv4, parseIpv4, prefixContains, prefixOf } from '../address/ip.ts';
+import type { Chain } from './model.ts';
 
 /** Null in a field: not known. */
 export interface Packet {
@@ -15,6 +16,8 @@ export interface Packet {
   readonly flags: readonly ('syn' | 'ack')[];
   readonly state: 'new' | 'established' | 'related';
   readonly direction: 'original' | 'reply';
+  /** True if this host receives it. */
+  readonly isToHost: boolean | null;
   /** True if the destination of its connection was translated. */
   readonly isTranslated: boolean;
   /** The destination's port as the first packet of the connection had it. */
@@ -119,6 +122,21 @@ export function findDroppingRules(
   packet: Packet,
 ): readonly DroppingRule[] {
   return walk(chains, chain, packet, 0).drops;
+}
+
+/**
+ * Returns how a packet is dropped for certain in a chain with a hook: by a rule, and the chain that it is in, or by
+ * the policy, where `rule` is null. Returns null if it passes, or that cannot be told.
+ */
+export function findDrop(
+  chains: FilterChains,
+  { name, policy }: Pick<Chain, 'name' | 'policy'>,
+  packet: Packet,
+): { readonly chain: string; readonly rule: FilterRule | null } | null {
+  const { drops, end } = walk(chains, name, packet, 0);
+  const certain = drops.find(({ isCertain }) => isCertain);
+  if (certain !== undefined) return certain;
+  return end === 'out' && policy === 'drop' ? { chain: name, rule: null } : null;
 }
 
 function walk(chains: FilterChains, chain: string, packet: Packet, depth: number): Passage<End> {

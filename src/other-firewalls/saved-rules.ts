@@ -32,7 +32,7 @@ export function parseSavedRules(lines: readonly string[]): FilterChains {
 type Condition = (packet: Packet) => Truth;
 
 /** Modules that match nothing by themselves: their options do. */
-const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state'];
+const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state', 'addrtype'];
 
 function parseRule(rule: string, isChain: (name: string) => boolean): FilterRule {
   const words = rule.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
@@ -93,6 +93,8 @@ function conditionOf(option: string, value: string, second: string): Condition {
       return () => (modules.includes(value) ? true : null);
     case '--comment':
       return () => true;
+    case '--dst-type':
+      return packet => isOfType(packet, value);
     case '--sport':
     case '--sports':
       return packet => isOneOf(packet.sourcePort, value);
@@ -121,6 +123,12 @@ function flagsOf(list: string): string[] {
 
 function isInState(packet: Packet, state: string): Truth {
   return state === 'DNAT' ? packet.isTranslated : state === packet.state.toUpperCase();
+}
+
+/** Returns whether the destination is of a type of addresses: LOCAL, BROADCAST, …; it is one of a single host. */
+function isOfType({ isToHost }: Packet, type: string): Truth {
+  if (type === 'LOCAL' || isToHost === null) return isToHost;
+  return ['BROADCAST', 'MULTICAST', 'ANYCAST'].includes(type) ? false : null;
 }
 
 /** Returns whether a port is one of `443`, `1:1023` or `80,443,8000:8080`. */

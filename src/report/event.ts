@@ -3,6 +3,7 @@
 
 import type { Notice } from 'node-libvirt';
 import type { Mac } from '../address/mac.ts';
+import type { PeerReport } from '../cluster/peer.ts';
 import type { Endpoint } from '../config/config.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
@@ -112,6 +113,8 @@ export type WatcherEvent =
   | { readonly kind: 'metrics-not-served'; readonly problem: MetricsProblem }
   /** A program that reports changes of the kernel ended or is missing. */
   | { readonly kind: 'monitor-failed'; readonly error: Error }
-  | { readonly kind: 'probed'; readonly network: string; readonly result: ProbeResult };
+  | { readonly kind: 'probed'; readonly network: string; readonly result: ProbeResult }
+  /** Another host of the cluster answers in another way than before, or was asked for the first time. */
+  | { readonly kind: 'peer-changed'; readonly network: string; readonly report: PeerReport };
 
 export type Event = NetworkEvent | MachineEvent | LibvirtNetworkEvent | WatcherEvent | FailureEvent;

@@ -37,6 +37,8 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'libvirt-network': true,
   'metrics-not-served': true,
   probe: true,
+  'tunnel-dropped': true,
+  peer: true,
 };
 
 export const faultCodes = Object.keys(all) as Fault['code'][];

@@ -1,5 +1,8 @@
 // The texts of the log: the only place that makes log lines from events. Pure.
+import { formatIp } from '../address/ip.ts';
+import type { PeerReport } from '../cluster/peer.ts';
 import type { Finding } from '../diagnosis/finding.ts';
+import { findingOfPeer } from '../diagnosis/peer-finding.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import { seen } from '../diagnosis/words/words.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
@@ -44,6 +47,8 @@ function lineOf(event: Event): LogLine {
     }
     case 'unit-left-alone':
       return ofNetwork(event.network, fightText(event.fight));
+    case 'peer-changed':
+      return peerLine(event.network, event.report);
     case 'reservation':
       return reservationLine(event.event);
     case 'reservation-failed': {
@@ -141,6 +146,12 @@ function probeLine(network: string, result: ProbeResult): LogLine {
       ? 'a machine gets its lease, names and the outside'
       : `a machine gets its lease and names; the outside was ${outsideText(outside)}`;
   return info(`probe: ${[passed, ...warnings.map(detail => seen(detail))].join('; ')}`, { network });
+}
+
+function peerLine(network: string, report: PeerReport): LogLine {
+  const { state, detail } = findingOfPeer(report, { network, macs: 0 });
+  const fields = { network, peer: formatIp(report.peer), answer: report.answer };
+  return state === 'ok' ? info(`${fields.peer} answers`, fields) : warning(seen(detail), fields);
 }
 
 function outsideText({ state, detail }: Finding): string {

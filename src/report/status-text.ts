@@ -1,6 +1,7 @@
 // The texts for the problems that `virlan status` lists under a network. Pure.
 import type { Fix } from '../diagnosis/finding.ts';
 import { showsMore, virlanRepairs } from '../diagnosis/words/row.ts';
+import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import { fightText, metricsProblemText } from './log-line.ts';
@@ -24,6 +25,10 @@ function fixOf(problem: NetworkProblem): Fix | null {
     case 'probe':
     case 'fight':
       return showsMore('virlan doctor');
+    case 'tunnel-dropped':
+      return fixFor(problem);
+    case 'peer':
+      return fixFor(problem.detail);
     case 'no-dummy':
     case 'no-checksum':
     case 'checksum-refused':
@@ -72,6 +77,12 @@ export function networkProblemText(problem: NetworkProblem): string {
       return metricsProblemText(problem.problem);
     case 'libvirt-network':
       return libvirtNetworkProblemText(problem.problem);
+    case 'tunnel-dropped': {
+      const fix = fixFor(problem);
+      return `${seen(problem)}${fix === null ? '' : `: ${fix.command}`}`;
+    }
+    case 'peer':
+      return seen(problem.detail);
     case 'probe':
       return `probe at ${problem.at}: ${problem.seen}; see "virlan doctor"`;
   }

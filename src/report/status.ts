@@ -1,8 +1,11 @@
 // The form of `virlan status --json`, and the list of a network's machines. Pure.
 import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
+import type { PeerAnswer } from '../cluster/peer.ts';
 import type { GuardMode, MachineSection, NetworkConfig } from '../config/config.ts';
 import { type Forward, formatForward } from '../config/forward.ts';
+import type { Detail } from '../diagnosis/details.ts';
 import type { Fix } from '../diagnosis/finding.ts';
+import type { PeerDetails } from '../diagnosis/peer-details.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { Chosen } from '../forwards/choose.ts';
@@ -19,6 +22,7 @@ import type { Step } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
+import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { isoSeconds } from '../text.ts';
 import type { InotifyLimit, MetricsProblem } from './event.ts';
 
@@ -57,6 +61,32 @@ export interface ForwardStatus {
   readonly problem: string | null;
 }
 
+/** The tunnel of a network to other hosts, as `virlan status --json` shows it. */
+export interface TunnelStatus {
+  readonly vni: number;
+  /** Its link on this host. */
+  readonly link: string;
+  /** Of the link, in bytes; null without one. */
+  readonly mtu: number | null;
+  /** The address of this host for the others. */
+  readonly address: string;
+  /** The other hosts, as in virlan.ini. */
+  readonly peers: readonly PeerStatus[];
+}
+
+/** Another host of a cluster, as `virlan status --json` shows it. */
+export interface PeerStatus {
+  readonly address: string;
+  /** True if frames whose receiver is not known go to it: the tunnel has an entry for it in the kernel. */
+  readonly listed: boolean;
+  /** How many MACs sent frames from there within the last minutes. */
+  readonly macs: number;
+  /** The answer when the watcher last asked it; null before that, and without a watcher. */
+  readonly answer: PeerAnswer | null;
+  /** When it began to answer like this; null with `answer`. */
+  readonly since: string | null;
+}
+
 export interface NetworkStatus {
   readonly name: string;
   readonly bridge: string;
@@ -79,6 +109,8 @@ export interface NetworkStatus {
   readonly otherFirewalls: readonly { readonly name: OtherFirewallName; readonly rules: readonly string[] }[];
   /** Links in the bridge that are neither a machine's nor virlan's. Their names are hostile. */
   readonly otherPorts: readonly string[];
+  /** Null for a network that is on this host only. */
+  readonly tunnel: TunnelStatus | null;
   /** The texts of `faults`. */
   readonly problems: readonly string[];
   readonly faults: readonly Fault[];
@@ -120,7 +152,11 @@ export type NetworkProblem =
   | { readonly kind: 'files-polled'; readonly limit: InotifyLimit }
   | { readonly kind: 'metrics-not-served'; readonly problem: MetricsProblem }
   | { readonly kind: 'libvirt-network'; readonly problem: LibvirtNetworkProblem }
-  | { readonly kind: 'probe'; readonly at: string; readonly seen: string };
+  | { readonly kind: 'probe'; readonly at: string; readonly seen: string }
+  /** Another program drops packets of the tunnel on this host. */
+  | { readonly kind: 'tunnel-dropped'; readonly drop: TunnelDrop }
+  /** Another host of the cluster is not reached as it should be. */
+  | { readonly kind: 'peer'; readonly detail: Detail<keyof PeerDetails> };
 
 /** The form of `virlan status --json`: fields may be added, never renamed. */
 export interface Status {

@@ -8,7 +8,7 @@ import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
 import { readLeases } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 import { faultCodes } from '../report/fault-codes.ts';
-import type { Fault, NetworkStatus, Status } from '../report/status.ts';
+import type { Fault, NetworkStatus, PeerStatus, Status } from '../report/status.ts';
 import { system } from '../system/system.ts';
 import { hookNames } from './routes.ts';
 import { readTraffic, trafficCounterNames, trafficCounters } from './traffic.ts';
@@ -50,6 +50,22 @@ export class Metrics {
   readonly #probeTime = this.#perNetwork(
     'virlan_probe_timestamp_seconds',
     'When the last probe ended; 0 before the first',
+  );
+  readonly #peerUp = this.#perPeer(
+    'virlan_peer_up',
+    '1 if another host of the cluster answers packets of full size, 0 if not, NaN if that is not known',
+  );
+  readonly #peerChange = this.#perPeer(
+    'virlan_peer_change_timestamp_seconds',
+    'When it began to answer, or ceased to; 0 before it is asked',
+  );
+  readonly #peerListed = this.#perPeer(
+    'virlan_peer_listed',
+    '1 while the tunnel has the entry of this host in the kernel, by which broadcasts reach it',
+  );
+  readonly #peerMacs = this.#perPeer(
+    'virlan_peer_macs',
+    'MACs from which frames came through the tunnel from this host within the last minutes',
   );
   readonly #traffic = trafficCounterNames.map(
     counter =>
@@ -137,7 +153,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  #setNetwork(network: NetworkConfig, { up, faults, machines, probe }: NetworkStatus): void {
+  #setNetwork(network: NetworkConfig, { up, faults, machines, probe, tunnel }: NetworkStatus): void {
     const labels = { network: network.name };
     const reserved = machines.filter(({ hostname }) => hostname !== null);
     this.#machines.set(labels, reserved.length);
@@ -159,19 +175,34 @@ export class Metrics {
     this.#forwards.set({ ...labels, state: 'inactive' }, forwards.length - active);
     this.#probeSuccess.set(labels, probe?.passed == null ? Number.NaN : probe.passed ? 1 : 0);
     this.#probeTime.set(labels, probe === null ? 0 : Date.parse(probe.at) / 1000);
+    for (const peer of tunnel?.peers ?? []) this.#setPeer(network.name, peer);
     for (const [counter, metric] of this.#traffic)
       metric.inc(labels, readTraffic(system, network.bridge, counter));
     for (const counter of [this.repairs, this.probes]) counter.inc(labels, 0);
+  }
+
+  #setPeer(network: string, { address, listed, macs, answer, since }: PeerStatus): void {
+    const labels = { network, peer: address };
+    const isKnown = answer !== null && answer !== 'unknown';
+    this.#peerUp.set(labels, isKnown ? Number(answer === 'answers') : Number.NaN);
+    this.#peerChange.set(labels, since === null ? 0 : Date.parse(since) / 1000);
+    this.#peerListed.set(labels, listed ? 1 : 0);
+    this.#peerMacs.set(labels, macs);
   }
 
   /** Returns the metrics that are read anew for each answer. */
   #ofNetworks() {
     const gauges = [this.#machines, this.#running, this.#leases, this.#free, this.#up, this.#drift];
     const more = [this.#problems, this.#forwards, this.#probeSuccess, this.#probeTime];
-    return [...gauges, ...more, ...this.#traffic.map(([, metric]) => metric)];
+    const ofPeers = [this.#peerUp, this.#peerChange, this.#peerListed, this.#peerMacs];
+    return [...gauges, ...more, ...ofPeers, ...this.#traffic.map(([, metric]) => metric)];
   }
 
   #perNetwork(name: string, help: string) {
     return new Gauge({ name, help, labelNames: ['network'], registers: [this.#registry] });
+  }
+
+  #perPeer(name: string, help: string) {
+    return new Gauge({ name, help, labelNames: ['network', 'peer'], registers: [this.#registry] });
   }
 }

@@ -5,6 +5,7 @@ import type { Fight } from '../network/units.ts';
 import type { InotifyLimit, MetricsProblem } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { describeFault } from '../report/status-text.ts';
+import { type AskedPeer, peerProblems, withAnswers } from '../report/tunnel-status.ts';
 import type { FailedRepair } from './failed-repairs.ts';
 
 export interface WatcherState {
@@ -22,6 +23,8 @@ export interface WatcherState {
   readonly failures: readonly Pick<FailedRepair, 'network' | 'error'>[];
   /** Returns the result of the last probe of a network; null before the first. */
   lastProbe(network: string): ProbeStatus | null;
+  /** Returns the peers of a network that have been asked. */
+  askedPeers(network: string): readonly AskedPeer[];
 }
 
 /**
@@ -46,6 +49,7 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     const probe = watcher.lastProbe(network.name);
     const failedProbe: NetworkProblem[] =
       probe?.passed === false ? [{ kind: 'probe', at: probe.at, seen: probe.seen ?? '' }] : [];
+    const asked = watcher.askedPeers(network.name);
     const failures = watcher.failures
       .filter(({ network: name }) => name === network.name)
       .map(({ error }) => ({ kind: 'failed', error }) as const);
@@ -53,9 +57,10 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
       ...(index === 0 ? ofHost : []).map(describeFault),
       ...failures.map(describeFault),
       ...network.faults,
-      ...failedProbe.map(describeFault),
+      ...[...failedProbe, ...peerProblems(network, asked)].map(describeFault),
     ];
-    return { ...network, problems: faults.map(({ text }) => text), faults, probe };
+    const tunnel = withAnswers(network.tunnel, asked);
+    return { ...network, tunnel, problems: faults.map(({ text }) => text), faults, probe };
   });
   const { pid, libvirt } = watcher;
   return { ...status, watcher: { running: true, pid, libvirt }, networks };

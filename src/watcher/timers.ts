@@ -21,6 +21,9 @@ const rootPortIntervalMs = 1000;
 /** Interval of looking whether the watcher's socket is there: inotify would miss a directory that is replaced. */
 const socketIntervalMs = 1000;
 
+/** Interval of asking the other hosts of a cluster. */
+const peersIntervalMs = 30_000;
+
 /** The work of the timers. */
 export interface TimedWork {
   reconcile(): void;
@@ -29,6 +32,7 @@ export interface TimedWork {
   checkRootPorts(): void;
   checkSocket(): void;
   checkLegacyRules(): void;
+  askPeers(): void;
 }
 
 /** Starts all timers, the report to systemd's watchdog included. Returns a function that stops them. */
@@ -39,6 +43,7 @@ export function startTimers({
   checkRootPorts,
   checkSocket,
   checkLegacyRules,
+  askPeers,
 }: TimedWork): () => void {
   const watchdogMs = watchdogIntervalMs(process.env);
   const timers = [
@@ -48,6 +53,7 @@ export function startTimers({
     setInterval(checkRootPorts, rootPortIntervalMs),
     setInterval(checkSocket, socketIntervalMs),
     setInterval(checkLegacyRules, legacyRulesIntervalMs),
+    setInterval(askPeers, peersIntervalMs),
     ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),
   ];
   return () => {

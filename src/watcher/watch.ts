@@ -34,6 +34,7 @@ import { Metrics } from './metrics.ts';
 import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
 import { notifySystemd } from './notify.ts';
+import { PeerChecks } from './peer-checks.ts';
 import { preferThisProcess } from './priority.ts';
 import { Repairs } from './repairs.ts';
 import { Rescan } from './rescan.ts';
@@ -84,6 +85,10 @@ export class Watcher {
       changed: ({ name }, result) => this.#report([{ kind: 'probed', network: name, result }]),
     },
   );
+  readonly #peers = new PeerChecks(
+    () => this.#configuration.networks,
+    events => this.#report(events),
+  );
   readonly #feed = new StatusFeed(() => this.#status());
   readonly #metricsServer = new MetricsServer(
     () => this.#renderMetrics(),
@@ -130,6 +135,7 @@ export class Watcher {
     };
     const wayChanged = () => {
       for (const network of networks()) this.#probes.requestAfterChange(network);
+      void this.#peers.request();
     };
     const rulesChanged = () => {
       rescan();
@@ -140,6 +146,7 @@ export class Watcher {
     await this.#metricsServer.listen(this.#configuration.current.metrics);
     await this.#legacyRules.haveChanged();
     for (const network of networks()) this.#probes.request(network);
+    void this.#peers.request();
     this.#files = [
       followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
       followDnsmasqFiles(networks, {
@@ -162,6 +169,7 @@ export class Watcher {
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
       checkSocket: () => void server.restore(),
       checkLegacyRules: () => void this.#legacyRules.haveChanged().then(yes => yes && rulesChanged()),
+      askPeers: () => void this.#peers.request(),
     });
     await notifySystemd('--ready', '--status=watching');
     this.#report([{ kind: 'watcher-started', networks: networks().map(({ name }) => name) }]);
@@ -269,6 +277,7 @@ export class Watcher {
       await takeDownNetworks([network]).catch((error: Error) => this.#report([failed(error)]));
     }
     await this.#establish();
+    void this.#peers.request();
     await this.#reconcile();
     await this.#libvirt.arrangeNetworks();
   }
@@ -304,6 +313,7 @@ export class Watcher {
       fights: [...this.#repairs.fights(), ...this.#libvirt.fights],
       failures: this.#repairs.failures(),
       lastProbe: network => this.#probes.last(network),
+      askedPeers: network => this.#peers.of(network),
     });
   }
 }

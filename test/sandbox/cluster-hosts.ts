@@ -17,6 +17,25 @@ const underlay = 'underlay';
 /** The link of each host on the underlay. */
 export const lan = 'lan';
 
+/** The addresses of the hosts on the underlay. */
+export const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as const;
+
+/** Returns virlan.ini of one of them, with more lines for its network. Each has a part of the addresses. */
+export function ini(index: number, ...lines: readonly string[]): string {
+  const own = addresses[index];
+  const peers = addresses.filter(each => each !== own).join(', ');
+  return [
+    '[network.k8s-br0]',
+    'vni = 100',
+    `dhcp-range = 192.168.100.${10 + index * 80}-192.168.100.${89 + index * 80}`,
+    ...lines,
+    '[cluster]',
+    `address = ${own}`,
+    `peers = ${peers}`,
+    '',
+  ].join('\n');
+}
+
 /** A host. As a namespace it is its network alone. */
 export class ClusterHost implements Namespace {
   readonly #process: ChildProcess;

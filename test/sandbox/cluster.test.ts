@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { ClusterHost, makeUnderlay, plug } from './cluster-hosts.ts';
+import { addresses, ClusterHost, ini, makeUnderlay, plug } from './cluster-hosts.ts';
 import {
   arp,
   type Bytes,
@@ -25,30 +25,9 @@ import { until } from './until.ts';
 
 const cluster = suite('cluster');
 
-const addresses = ['10.0.0.1', '10.0.0.2', '10.0.0.3'] as const;
 const outside = { name: 'outside', address: '10.0.0.99' };
 const gateway = { mac: '52:54:00:81:ff:5e', ip: '192.168.100.1' };
 const nobody = '00:00:00:00:00:00';
-
-/** Each host gives the addresses of its own part. */
-function range(index: number): string {
-  return `192.168.100.${10 + index * 80}-192.168.100.${89 + index * 80}`;
-}
-
-function ini(index: number, ...lines: readonly string[]): string {
-  const own = addresses[index];
-  const peers = addresses.filter(each => each !== own).join(', ');
-  return [
-    '[network.k8s-br0]',
-    'vni = 100',
-    `dhcp-range = ${range(index)}`,
-    ...lines,
-    '[cluster]',
-    `address = ${own}`,
-    `peers = ${peers}`,
-    '',
-  ].join('\n');
-}
 
 const alone = '[network.k8s-br0]\n';
 

@@ -1,7 +1,7 @@
 // cluster.test.ts: tests a network over several hosts: its configuration, what is desired, its plan and its filter.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { parsePeers, peerCommands } from '../../src/cluster/fdb.ts';
+import { parseTunnelTable, peerCommands } from '../../src/cluster/fdb.ts';
 import { compareFilters, loadFilterScript, renderFilter } from '../../src/cluster/filter.ts';
 import {
   compareTunnels,
@@ -205,8 +205,11 @@ cluster('the entries of hosts are read among those of machines', () => {
     { mac: '00:00:00:00:00:00', dst: '10.0.0.2', flags: ['self'], state: 'permanent' },
     { mac: '00:00:00:00:00:00', flags: ['self'], state: 'permanent' },
   ]);
-  assert.deepEqual(parsePeers(output), [ip('10.0.0.2')]);
-  assert.deepEqual(parsePeers(''), []);
+  assert.deepEqual(parseTunnelTable(output), {
+    peers: [ip('10.0.0.2')],
+    macsBehind: new Map([[ip('10.0.0.9'), 1]]),
+  });
+  assert.deepEqual(parseTunnelTable(''), { peers: [], macsBehind: new Map() });
   assert.deepEqual(peerCommands('br0-vx', [ip('10.0.0.2')], [ip('10.0.0.9')]), [
     'fdb delete 00:00:00:00:00:00 dev br0-vx dst 10.0.0.9',
     'fdb append 00:00:00:00:00:00 dev br0-vx dst 10.0.0.2',
@@ -232,11 +235,12 @@ const link: TunnelLink = {
 
 const inForce = { present: true, loaded: 'FILTER', drift: [] };
 
-const right: FoundTunnel = { link, peers: wanted.peers, filter: inForce };
+const right: FoundTunnel = { link, peers: wanted.peers, macsBehind: new Map(), filter: inForce };
 
 const nothing: FoundTunnel = {
   link: null,
   peers: [],
+  macsBehind: new Map(),
   filter: { present: false, loaded: null, drift: [] },
 };
 

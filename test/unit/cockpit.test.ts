@@ -8,6 +8,7 @@ import { emptyForward, forwardText, isComplete } from '../../contrib/cockpit/src
 import { healthOf } from '../../contrib/cockpit/src/model/health.ts';
 import { historyOf } from '../../contrib/cockpit/src/model/history.ts';
 import { filterRows, rowsOf, sortRows } from '../../contrib/cockpit/src/model/machine-rows.ts';
+import { peerRow } from '../../contrib/cockpit/src/model/peers.ts';
 import { boxHeight, pictureOf } from '../../contrib/cockpit/src/model/picture.ts';
 import { readPlan } from '../../contrib/cockpit/src/model/plan.ts';
 import { parseForward } from '../../src/config/forward.ts';
@@ -234,6 +235,25 @@ page('the newest whole line of the stream counts, and an end says what to do', (
     ['access-denied', 'not-found', null, 'internal-error'].map(problem => absenceOf(problem, 'm').kind),
     ['no-privileges', 'no-watcher', 'no-watcher', 'failed'],
   );
+});
+
+page('another host of the cluster has its answer, and whether the tunnel leads to it', () => {
+  const peer = { address: '10.0.0.2', listed: true, macs: 1, answer: 'answers', since: null } as const;
+  const rows = [
+    peer,
+    { ...peer, answer: null, macs: 0 },
+    { ...peer, answer: 'too-large' as const },
+    { ...peer, listed: false },
+  ].map(each => {
+    const { state, text, more } = peerRow(each);
+    return [state, text, more];
+  });
+  assert.deepEqual(rows, [
+    ['ok', 'answers', '1 MAC seen there'],
+    ['skipped', 'not asked yet', '0 MACs seen there'],
+    ['fail', 'answers, but not to packets of full size', '1 MAC seen there'],
+    ['fail', 'answers', '1 MAC seen there; the tunnel does not lead to it'],
+  ]);
 });
 
 page('the page is of Cockpit alone: no script in the document, and a policy that forbids it', () => {

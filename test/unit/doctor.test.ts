@@ -200,10 +200,12 @@ const networkFacts: NetworkFacts = {
       link: null,
       dnsmasq: { conf: null, pid: 86, isStopped: false, isUnbound: false },
       otherPorts: [],
+      tunnel: null,
     },
     steps: [],
     warnings: [],
     damage: null,
+    tunnelDrops: [],
   },
   managedBy: null,
   droppingChains: [],
@@ -212,7 +214,49 @@ const networkFacts: NetworkFacts = {
   uplink: { kind: 'via', dev: 'eth0', gateway: null },
   sharedMacs: [],
   probe: [],
+  peers: [],
 };
+
+const tunnel = { vni: 100, address: ip('10.0.0.1'), peers: [ip('10.0.0.2'), ip('10.0.0.3')] };
+const tunnelDrop = {
+  way: 'arriving',
+  peers: tunnel.peers,
+  base: { family: 'inet', table: 'corp', name: 'in', hook: 'input', policy: 'drop' },
+  chain: 'in',
+  by: 'policy',
+  rule: null,
+  owner: null,
+} as const;
+
+/** Returns the findings about a network with a tunnel, as `CHECK STATE CODE`. */
+function aboutTunnel(facts: Partial<NetworkFacts>, survey: Partial<NetworkFacts['survey']> = {}): string[] {
+  const surveyed = { ...networkFacts.survey, network: { ...network(), tunnel }, ...survey };
+  return judgeNetwork({ ...networkFacts, ...facts, survey: surveyed }, host)
+    .filter(({ check }) => check === 'tunnel' || check === 'peers')
+    .map(({ check, state, detail }) => `${check} ${state} ${detail.kind}`);
+}
+
+doctor('a network with a tunnel has findings about this host and about each other one', () => {
+  const answer = (peer: number, text: 'answers' | 'silent') =>
+    ({ peer: ip(`10.0.0.${peer}`), answer: text, bytes: 1500, mtu: null }) as const;
+  assert.deepEqual(aboutTunnel({ peers: [answer(2, 'answers'), answer(3, 'silent')] }), [
+    'tunnel ok tunnel-in-force',
+    'peers ok peer-answers',
+    'peers fail peer-silent',
+  ]);
+  const leaving = { ...tunnelDrop, way: 'leaving' as const };
+  assert.deepEqual(aboutTunnel({}, { tunnelDrops: [tunnelDrop, leaving] }), [
+    'tunnel fail tunnel-dropped',
+    'tunnel fail tunnel-dropped',
+  ]);
+  assert.deepEqual(aboutTunnel({}, { warnings: [{ kind: 'underlay-missing', address: tunnel.address }] }), [
+    'tunnel fail underlay-missing',
+    'peers skipped underlay-missing',
+  ]);
+  const steps: Step[] = [{ kind: 'set peers', link: 'k8s-br0-vx', missing: tunnel.peers, surplus: [] }];
+  assert.deepEqual(aboutTunnel({}, { steps, tunnelDrops: [tunnelDrop] }), ['tunnel fail plan-step']);
+  assert.deepEqual(aboutTunnel({}, { network: network() }), []);
+});
 
 const detour = { bridge: 'br0', subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' };
 
@@ -397,6 +441,7 @@ doctor('another program on a port is a warning while dnsmasq runs, and otherwise
       link: null,
       dnsmasq: { conf: null, pid: null, isStopped: false, isUnbound: false },
       otherPorts: [],
+      tunnel: null,
     },
   });
   assert.deepEqual(problemOf(judgeNetwork({ ...networkFacts, ...stopped }, { ...host, portOwners })), {

@@ -56,6 +56,8 @@ const conflict = {
 const error = new Error('reason');
 const machine = { name: 'web', uuid: entry().uuid };
 
+const peer = { peer: ip('10.0.0.2'), answer: 'answers', bytes: 1500, mtu: null } as const;
+
 /** Every kind of event: `isComplete` below does not compile when one is missing. */
 const all = [
   { kind: 'network-established', network: 'lan', done: [start], units: [] },
@@ -147,6 +149,8 @@ const all = [
     },
   },
   { kind: 'metrics-not-served', problem: { endpoint: { address: '127.0.0.1', port: 9177 }, error } },
+  { kind: 'peer-changed', network: 'lan', report: peer },
+  { kind: 'peer-changed', network: 'lan', report: { ...peer, answer: 'silent' } },
   { kind: 'forwards-changed', network: 'lan', done: [start] },
   {
     kind: 'forward-refused',

@@ -37,6 +37,7 @@ const effects = [
   'src/diagnosis/doctor/read-machine.ts',
   'src/diagnosis/doctor/read-network.ts',
   'src/diagnosis/doctor/read-reach.ts',
+  'src/diagnosis/probe/ask-peers.ts',
   'src/diagnosis/probe/mac.ts',
   'src/diagnosis/probe/probe.ts',
   'src/diagnosis/probe/reachability.ts',
@@ -112,6 +113,7 @@ const effects = [
   'src/watcher/metrics.ts',
   'src/watcher/monitors.ts',
   'src/watcher/notify.ts',
+  'src/watcher/peer-checks.ts',
   'src/watcher/priority.ts',
   'src/watcher/repairs.ts',
   'src/watcher/rescan.ts',
@@ -220,7 +222,7 @@ fences('without a tunnel, no bundle has the code of tunnels', () => {
   const withCluster = readBundles()
     .filter(({ inputs }) => Object.keys(inputs).some(file => file.startsWith('src/cluster/')))
     .map(({ source }) => source);
-  assert.deepEqual(withCluster, ['src/network/tunnel.ts']);
+  assert.deepEqual(withCluster.sort(), ['src/diagnosis/probe/ask-peers.ts', 'src/network/tunnel.ts']);
 });
 
 /** Returns imports from lines `FROM -> TO`, or `FROM ..> TO` for type imports, with paths below src. */

@@ -2,11 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import {
-  type ActiveForward,
-  judgeForwards,
-  makeBaseChains,
-} from '../../src/other-firewalls/forward-drops.ts';
+import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
+import { type ActiveForward, judgeForwards } from '../../src/other-firewalls/forward-drops.ts';
 import { ip } from './builders.ts';
 
 const drops = suite('forward drops');

@@ -57,7 +57,15 @@ metrics('values follow the status, and events are counted', async () => {
   own.count({ kind: 'reservation', event: { kind: 'reserved', entry: entry() } });
   const fault = { code: 'drift', text: '', fix: null } as const;
   const probe = { at: '2026-11-22T10:00:00Z', passed: false, check: 'probe-dns', seen: 'x' } as const;
-  const changed = { ...lab, up: false, faults: [fault, { ...fault, code: 'fight' as const }], probe };
+  const since = '2026-11-22T10:00:00Z';
+  const peer = { address: '10.9.0.2', listed: true, macs: 3, answer: 'answers', since } as const;
+  const peers = [
+    peer,
+    { ...peer, address: '10.9.0.3', listed: false, answer: 'too-large' as const },
+    { ...peer, address: '10.9.0.4', answer: null, since: null },
+  ];
+  const tunnel = { vni: 1, link: 'vx', mtu: 1450, address: '10.9.0.1', peers };
+  const changed = { ...lab, tunnel, up: false, faults: [fault, { ...fault, code: 'fight' as const }], probe };
   const found = await samples(own, statusOf(changed));
   const expected = {
     'virlan_build_info{version="1"}': '1',
@@ -73,6 +81,14 @@ metrics('values follow the status, and events are counted', async () => {
     'virlan_forwards{network="lab",state="inactive"}': '1',
     'virlan_probe_success{network="lab"}': '0',
     'virlan_probe_timestamp_seconds{network="lab"}': '1795341600',
+    'virlan_peer_up{network="lab",peer="10.9.0.2"}': '1',
+    'virlan_peer_up{network="lab",peer="10.9.0.3"}': '0',
+    'virlan_peer_up{network="lab",peer="10.9.0.4"}': 'Nan',
+    'virlan_peer_listed{network="lab",peer="10.9.0.2"}': '1',
+    'virlan_peer_listed{network="lab",peer="10.9.0.3"}': '0',
+    'virlan_peer_macs{network="lab",peer="10.9.0.2"}': '3',
+    'virlan_peer_change_timestamp_seconds{network="lab",peer="10.9.0.2"}': '1795341600',
+    'virlan_peer_change_timestamp_seconds{network="lab",peer="10.9.0.4"}': '0',
     'virlan_repairs_total{network="lab"}': '1',
     virlan_reservations_total: '1',
     virlan_libvirt_connected: '1',

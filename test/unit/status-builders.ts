@@ -46,6 +46,7 @@ export function networkStatus(name: string, ...machines: readonly MachineStatus[
     dnsmasq: { running: true, pid: 7 },
     otherFirewalls: [],
     otherPorts: [],
+    tunnel: null,
     problems: [],
     faults: [],
     probe: null,

@@ -61,6 +61,7 @@ const withoutProblems: WatcherState = {
   fights: [],
   failures: [],
   lastProbe: () => null,
+  askedPeers: () => [],
 };
 
 watcher('a watcher without problems only adds itself to the status', () => {

@@ -49,6 +49,28 @@ const otherDrops: Details['forward-dropped']['drop'][] = [
   { ...drop, way: 'answering', base: chainOf('iptables-legacy', 'filter', 'FORWARD'), forward: range },
 ];
 
+const peer = ip('10.0.0.2');
+const tunnelDrop = {
+  way: 'arriving',
+  peers: [peer],
+  base: { family: 'inet', table: 'corp', name: 'in', hook: 'input', policy: 'drop' },
+  chain: 'in',
+  by: 'rule',
+  rule: 'udp dport 4789 drop',
+  owner: null,
+} as const;
+const inputChain = { family: 'ip', table: 'filter', name: 'INPUT', hook: 'input', policy: 'drop' };
+const manyPeers = ['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'].map(ip);
+const tunnelDrops: Details['tunnel-dropped']['drop'][] = [
+  tunnelDrop,
+  { ...tunnelDrop, way: 'leaving', peers: manyPeers, rule: null },
+  { ...tunnelDrop, by: 'policy', rule: null, base: { ...tunnelDrop.base, table: '$(reboot)' } },
+  { ...tunnelDrop, base: inputChain, chain: 'corp', peers: manyPeers, rule: '-j DROP \u001b[2J' },
+  { ...tunnelDrop, base: inputChain, by: 'policy', rule: null, owner: 'ufw' },
+  { ...tunnelDrop, way: 'leaving', base: inputChain, by: 'policy', rule: null, owner: 'ufw' },
+  { ...tunnelDrop, base: { ...tunnelDrop.base, table: 'firewalld' }, owner: 'firewalld' },
+];
+
 /** Fields for each kind; several where the texts differ. */
 const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K][]] } = {
   'config-unreadable': [{ message }],
@@ -76,6 +98,21 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
       other: { subnet: prefixOf(ip('192.168.100.128'), 25), link: 'tun0', by: 'route' },
     },
   ],
+  'tunnel-in-force': [{ link: 'k8s-br0-vx' }],
+  'underlay-missing': [{ address: ip('10.0.0.1') }],
+  'tunnel-dropped': tunnelDrops.map(each => ({ drop: each })) as [Details['tunnel-dropped']],
+  'peer-answers': [
+    { peer, bytes: 1500, macs: 0 },
+    { peer, bytes: 1500, macs: 1 },
+  ],
+  'peer-without-route': [{ peer }],
+  'peer-silent': [{ peer }],
+  'peer-refuses': [{ peer }],
+  'peer-needs-smaller-packets': [
+    { peer, network: 'k8s-br0', bytes: 1500, mtu: null },
+    { peer, network: 'k8s-br0', bytes: 1500, mtu: 1350 },
+  ],
+  'peer-size-unknown': [{ peer }],
   'ledger-intact': [{}],
   'ledger-damaged': [{ message }],
   'macs-unique': [{}],

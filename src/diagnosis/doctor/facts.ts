@@ -2,6 +2,7 @@
 
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
+import type { PeerReport } from '../../cluster/peer.ts';
 import type { Forward } from '../../config/forward.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
 import type { ForwardProblem } from '../../forwards/problem.ts';
@@ -39,8 +40,8 @@ export interface DoctorHostFacts {
 
 /** Facts about one network. */
 export interface NetworkFacts {
-  readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage'> & {
-    readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts'>;
+  readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage' | 'tunnelDrops'> & {
+    readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts' | 'tunnel'>;
   };
   /** The manager of links that manages the bridge; null for none. */
   readonly managedBy: LinkManagerName | null;
@@ -54,6 +55,8 @@ export interface NetworkFacts {
   readonly sharedMacs: readonly SharedMac[];
   /** The findings of the probe's stages. */
   readonly probe: readonly Finding[];
+  /** The other hosts of its cluster; none of a network that is on this host only. */
+  readonly peers: readonly PeerReport[];
 }
 
 /** A MAC that more than one machine has. */

@@ -27,6 +27,8 @@ export async function readNetworkFacts(
   const forwards = ownForwarding.get(ipForward) === '1' && ownForwarding.get(forwardingKey(bridge)) !== '0';
   const isAsked = survey.observed.link !== null && forwards;
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
+  // At the same time as the probe, which takes longer.
+  const peers = readPeers(network);
   return {
     survey,
     managedBy: await readManager(bridge),
@@ -36,7 +38,15 @@ export async function readNetworkFacts(
     uplink,
     sharedMacs: readSharedMacs(network),
     probe: await probeIfUseful(survey, await host),
+    peers: await peers,
   };
+}
+
+/** Asks the other hosts of its cluster. */
+async function readPeers(network: NetworkConfig): Promise<NetworkFacts['peers']> {
+  if (network.tunnel === null) return [];
+  const { askPeers } = await import('../probe/ask-peers.ts');
+  return askPeers(network);
 }
 
 /** Returns the manager of links that manages a bridge; null for none, and for one that does not say so. */

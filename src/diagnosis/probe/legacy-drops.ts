@@ -166,6 +166,7 @@ const icmp: FilteredPacket = {
   flags: [],
   state: 'new',
   direction: 'original',
+  isToHost: null,
   isTranslated: false,
   originalPort: null,
 };

@@ -20,6 +20,7 @@ const consequences: Readonly<Record<StepCheck, string>> = {
   dnsmasq: 'machines get no address and no names',
   rules: 'packets of machines are not let through and masqueraded as they should be',
   foreign: 'another firewall does not let machines through',
+  tunnel: 'machines of other hosts are not reached',
 };
 
 export const networkWords: Words<keyof NetworkDetails> = {

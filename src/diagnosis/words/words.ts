@@ -4,6 +4,7 @@ import type { Fix } from '../finding.ts';
 import { hostWords } from './host.ts';
 import { machineWords } from './machine.ts';
 import { networkWords } from './network.ts';
+import { peerWords } from './peers.ts';
 import { probeWords } from './probe.ts';
 import { reachWords } from './reach.ts';
 import type { Words } from './row.ts';
@@ -11,6 +12,7 @@ import type { Words } from './row.ts';
 const words: Words<DetailKind> = {
   ...hostWords,
   ...networkWords,
+  ...peerWords,
   ...machineWords,
   ...reachWords,
   ...probeWords,

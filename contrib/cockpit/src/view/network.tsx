@@ -18,6 +18,7 @@ import type { NetworkStatus } from '../../../../src/report/status.ts';
 import { healthOf } from '../model/health.ts';
 import { healthIcon } from './icons.tsx';
 import { Machines } from './machines.tsx';
+import { Peers } from './peers.tsx';
 import { PictureView } from './picture.tsx';
 import { Problems } from './problems.tsx';
 import { localTime } from './time.ts';
@@ -54,6 +55,7 @@ export function Network({ network, notes, onDoctor, onMachine }: Props) {
               {notes.map(note => (
                 <Alert key={note} variant="info" isInline isPlain title={note} />
               ))}
+              {network.tunnel === null ? null : <Peers tunnel={network.tunnel} />}
               <PictureView network={network} />
             </CardBody>
           </Card>

@@ -1,0 +1,86 @@
+// The chains of other programs that the kernel calls at a hook, with their rules as far as a packet can be judged by
+// them. Read from the listings of nft and of both flavours of iptables.
+import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
+import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
+import type { System } from '../system/system.ts';
+import { parseSavedChains, savedLines } from './chains.ts';
+import { type Chain, iptablesProgramOf, legacyFamily } from './model.ts';
+import { parseNftTables } from './nft-rules.ts';
+import type { FilterChains } from './packet.ts';
+import { parseSavedRules } from './saved-rules.ts';
+
+/** A chain with a hook, and the chains of its table. All names are hostile. */
+export interface BaseChain {
+  readonly base: Chain;
+  readonly priority: number;
+  readonly chains: FilterChains;
+}
+
+/** Priorities of the tables of iptables. */
+const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: -150 };
+
+/** Reads the chains. Rules that cannot be read are left out: what they are is said elsewhere. */
+export async function readBaseChains(
+  system: Pick<System, 'run' | 'readFile' | 'leadsTo' | 'isInstalled'>,
+  reader: RulesReader,
+): Promise<BaseChain[]> {
+  const hasHidden = hasLegacyTables(system.readFile, 'ipv4') && otherFlavour(system, 'ipv4') === 'legacy';
+  const [nft, saved, hidden] = await Promise.all([
+    system.isInstalled('nft') ? listRuleset(system) : '',
+    reader.savedIptables('ipv4').catch(() => ''),
+    hasHidden ? reader.savedByFlavour('legacy', 'ipv4').catch(() => '') : '',
+  ]);
+  return makeBaseChains(nft, saved, hidden);
+}
+
+function listRuleset({ run }: Pick<System, 'run'>): Promise<string> {
+  return run('nft', ['--json', 'list', 'ruleset'], { timeoutSeconds: listTimeoutSeconds }).catch(() => '');
+}
+
+/**
+ * Returns the chains of others that IPv4 packets meet, from the listings of nft, of iptables and of the flavour of
+ * iptables that is not selected. Pure.
+ */
+export function makeBaseChains(nft: string, saved: string, hidden: string): BaseChain[] {
+  const listed = savedLines(saved);
+  const ofNft = parseNftTables(nft)
+    .filter(({ family, table }) => isOfIpv4(family) && !table.startsWith('virlan'))
+    // iptables shows its own matches, and nft does not.
+    .filter(({ family, table }) => family !== 'ip' || !listed.has(table))
+    .flatMap(({ family, table, chains, baseChains }) =>
+      baseChains.map(({ name, hook, priority, policy }) => ({
+        base: { family, table, name, hook, policy },
+        priority,
+        chains,
+      })),
+    );
+  const ofIptables = (tables: ReadonlyMap<string, readonly string[]>, family: string) =>
+    [...tables].flatMap(([table, lines]) =>
+      parseSavedChains(lines, family, table)
+        .filter(({ hook }) => hook !== null)
+        .map(base => ({
+          base,
+          priority: iptablesPriority[table] ?? 0,
+          chains: parseSavedRules(lines),
+        })),
+    );
+  return [...ofNft, ...ofIptables(listed, 'ip'), ...ofIptables(savedLines(hidden), legacyFamily)];
+}
+
+function isOfIpv4(family: string): boolean {
+  return family === 'ip' || family === 'inet';
+}
+
+/** Returns the text of a rule that a judgement names by its id; null where nft does not show it. */
+export async function readRuleText(
+  { run }: Pick<System, 'run'>,
+  base: Chain,
+  chain: string,
+  id: string,
+): Promise<string | null> {
+  if (iptablesProgramOf(base) !== null) return id;
+  const args = ['--handle', '--stateless', 'list', 'chain', base.family, base.table, chain];
+  const listing = await run('nft', args, { timeoutSeconds: listTimeoutSeconds }).catch(() => '');
+  const line = listing.split('\n').find(each => each.endsWith(` # handle ${id}`));
+  return line?.replace(/ # handle \d+$/, '').trim() ?? null;
+}

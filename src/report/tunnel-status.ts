@@ -1,0 +1,56 @@
+// The tunnel of a network and its peers, as `virlan status --json` shows them. Pure.
+import { formatIp } from '../address/ip.ts';
+import type { PeerReport } from '../cluster/peer.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import { findingOfPeer } from '../diagnosis/peer-finding.ts';
+import { tunnelName } from '../network/desired.ts';
+import type { ObservedNetwork } from '../network/state.ts';
+import { isoSeconds } from '../text.ts';
+import type { NetworkProblem, NetworkStatus, TunnelStatus } from './status.ts';
+
+/** Returns the status of a tunnel, without the answers of peers; null for a network without one. */
+export function tunnelStatus(
+  { bridge, tunnel }: Pick<NetworkConfig, 'bridge' | 'tunnel'>,
+  found: ObservedNetwork['tunnel'],
+): TunnelStatus | null {
+  if (tunnel === null) return null;
+  return {
+    vni: tunnel.vni,
+    link: tunnelName(bridge),
+    mtu: found?.link?.mtu ?? null,
+    address: formatIp(tunnel.address),
+    peers: tunnel.peers.map(peer => ({
+      address: formatIp(peer),
+      listed: found?.peers.includes(peer) ?? false,
+      macs: found?.macsBehind.get(peer) ?? 0,
+      answer: null,
+      since: null,
+    })),
+  };
+}
+
+/** A peer that the watcher has asked. */
+export interface AskedPeer extends PeerReport {
+  /** When it began to answer like this. */
+  readonly since: Date;
+}
+
+/** Returns the status of a tunnel with the answers of its peers. */
+export function withAnswers(tunnel: TunnelStatus | null, asked: readonly AskedPeer[]): TunnelStatus | null {
+  if (tunnel === null) return null;
+  const peers = tunnel.peers.map(peer => {
+    const report = asked.find(each => formatIp(each.peer) === peer.address);
+    return report === undefined
+      ? peer
+      : { ...peer, answer: report.answer, since: isoSeconds(report.since.getTime()) };
+  });
+  return { ...tunnel, peers };
+}
+
+/** Returns the problems of the peers that have been asked. */
+export function peerProblems({ name }: NetworkStatus, asked: readonly AskedPeer[]): NetworkProblem[] {
+  return asked.flatMap(report => {
+    const { state, detail } = findingOfPeer(report, { network: name, macs: 0 });
+    return state === 'fail' ? [{ kind: 'peer', detail } as const] : [];
+  });
+}
