@@ -47,10 +47,10 @@ export async function probe(namespace: Namespace, target: Probe): Promise<Verdic
 
 /**
  * Returns the address and port at which a server started by serve() sees this namespace. Throws without an
- * answer.
+ * answer in time, which is 10 s by default: on a busy host an answer takes seconds.
  */
 export async function seenAs(namespace: Namespace, target: PortTarget): Promise<Peer> {
-  const answer = await attempt(namespace, 'ask', target);
+  const answer = await attempt(namespace, 'ask', { seconds: 10, ...target });
   const [address, port] = answer.split(' ');
   if (!address || !port) throw new Error(`${target.proto} to ${target.to}:${target.port}: ${answer}`);
   return { address, port: Number(port) };
