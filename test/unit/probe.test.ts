@@ -8,6 +8,7 @@ import { parseCounters, renderCounters, renderTracedCounters } from '../../src/d
 import { findDrop, findDrops } from '../../src/diagnosis/probe/drops.ts';
 import { judgeProbe, notSent, type ProbeFacts } from '../../src/diagnosis/probe/judge.ts';
 import type { ProbeReport } from '../../src/diagnosis/probe/protocol.ts';
+import { isReachable } from '../../src/diagnosis/probe/reachability.ts';
 import { probeStatus, resultOf } from '../../src/diagnosis/probe/result.ts';
 import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
@@ -714,6 +715,11 @@ probe('in the background, a change is probed long before a failed probe would be
   background.requestAfterChange(network());
   await until(() => sent === 2);
   background.stop();
+});
+
+probe('a host that no packet can be sent to is not reachable', async () => {
+  // The kernel refuses to connect to a broadcast address.
+  assert.equal(await isReachable('255.255.255.255'), false);
 });
 
 probe.run();

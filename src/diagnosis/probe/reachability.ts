@@ -30,6 +30,7 @@ function sendDatagram(ip: string, signal: AbortSignal): Promise<boolean> {
     // Only a connected socket is told of ICMP errors: see udp(7).
     socket.on('error', (error: NodeJS.ErrnoException) => void resolve(error.code === 'ECONNREFUSED'));
     socket.on('message', () => void resolve(true));
-    socket.connect(traceroutePort, ip, () => socket.send('virlan'));
+    const connected = (error?: Error) => (error === undefined ? socket.send('virlan') : resolve(false));
+    socket.connect(traceroutePort, ip, connected);
   });
 }
