@@ -128,7 +128,7 @@ export function findDroppingRules(
  * Returns how a packet is dropped for certain in a chain with a hook: by a rule, and the chain that it is in, or by
  * the policy, where `rule` is null. Returns null if it passes, or that cannot be told.
  */
-export function findDrop(
+export function findCertainDrop(
   chains: FilterChains,
   { name, policy }: Pick<Chain, 'name' | 'policy'>,
   packet: Packet,

@@ -21,8 +21,9 @@ export function tunnelDropText({ way, peers, base, chain, by, rule }: TunnelDrop
   return `${packets} are dropped on this host by ${by === 'policy' ? 'the policy' : 'a rule'} of ${place}${text}`;
 }
 
-/** Returns a command that lets these packets pass; null when it would contain a hostile name. */
-export function commandAgainstTunnelDrop({ owner, way, peers, base }: TunnelDrop): string | null {
+/** Returns a command that lets these packets pass; null when it would contain a hostile name, or there is none. */
+export function commandAgainstTunnelDrop(drop: TunnelDrop): string | null {
+  const { owner, way, peers, base } = drop;
   const hosts = peers.map(formatIp);
   switch (owner) {
     case 'ufw':
@@ -34,7 +35,7 @@ export function commandAgainstTunnelDrop({ owner, way, peers, base }: TunnelDrop
         )
         .join(' && ');
     case 'firewalld':
-      return `firewall-cmd --permanent --add-port=${vxlanPort}/udp && firewall-cmd --reload`;
+      return firewalldCommand(drop);
     case null:
       break;
   }
@@ -47,4 +48,12 @@ export function commandAgainstTunnelDrop({ owner, way, peers, base }: TunnelDrop
   }
   const end = `ip ${way === 'arriving' ? 'saddr' : 'daddr'} { ${hosts.join(', ')} }`;
   return `nft insert rule ${family} ${table} ${name} ${end} udp dport ${vxlanPort} accept`;
+}
+
+/** firewalld filters by zone what arrives: the chain is named after it. What leaves is the matter of its policies. */
+function firewalldCommand({ way, chain }: TunnelDrop): string | null {
+  if (way === 'leaving') return null;
+  const [, zone = null] = /^filter_IN_([A-Za-z0-9_-]+?)(?:_(?:pre|log|deny|allow|post))?$/.exec(chain) ?? [];
+  const option = zone === null ? '' : ` --zone=${zone}`;
+  return `firewall-cmd --permanent${option} --add-port=${vxlanPort}/udp && firewall-cmd --reload`;
 }

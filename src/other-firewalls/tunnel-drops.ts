@@ -5,7 +5,7 @@ import type { RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
 import type { Chain } from './model.ts';
-import { findDrop, type Packet } from './packet.ts';
+import { findCertainDrop, type Packet } from './packet.ts';
 
 /** The ends of tunnels, as the packets between hosts show them. */
 export interface TunnelEnds {
@@ -65,7 +65,7 @@ export function judgeTunnels(bases: readonly BaseChain[], ends: TunnelEnds): Tun
     const owner = ownerOf(base, chains.has('ufw-before-input'));
     const drops = new Map<string, TunnelDrop>();
     for (const peer of ends.peers) {
-      const found = findDrop(chains, base, packetOf(way, ends, peer));
+      const found = findCertainDrop(chains, base, packetOf(way, ends, peer));
       if (found === null) continue;
       const { chain } = found;
       const rule = found.rule?.id ?? null;

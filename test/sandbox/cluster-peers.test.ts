@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Status } from '../../src/report/status.ts';
 import { addresses, ClusterHost, ini, makeUnderlay } from './cluster-hosts.ts';
+import { installFirewalls } from './firewalls.ts';
 import { dhcp, type Guest, installVirlan, probe, run } from './host.ts';
 import { until } from './until.ts';
 
@@ -94,6 +95,7 @@ async function damaged(
 
 peers('a cluster that is well', async () => {
   await installVirlan();
+  await installFirewalls();
   await makeUnderlay();
   for (const [index, address] of addresses.entries()) {
     const host = await ClusterHost.start(`host${index + 1}`, address);
@@ -212,6 +214,14 @@ peers(
   },
 );
 
+const startFirewalld = `
+mkdir -p /run/dbus
+dbus-daemon --system --fork
+firewalld
+timeout 30 sh -c 'until firewall-cmd --state; do sleep 0.1; done'
+virlan up
+`;
+
 /** Rules that drop packets of tunnels, as commands, and as the finding names them. */
 const drops: [title: string, script: string, seen: RegExp, end: string][] = [
   [
@@ -237,6 +247,18 @@ const drops: [title: string, script: string, seen: RegExp, end: string][] = [
     'iptables -A INPUT -p udp --dport 4789 -j DROP',
     /by a rule of chain INPUT of table ip filter: -p udp -m udp --dport 4789 -j DROP/,
     'iptables -F INPUT',
+  ],
+  [
+    'ufw',
+    'ufw --force enable && virlan up',
+    /packets from 10\.0\.0\.2, 10\.0\.0\.3 to UDP port 4789 .* by the policy of chain INPUT of table ip filter/,
+    'ufw --force reset && virlan up',
+  ],
+  [
+    'firewalld',
+    startFirewalld,
+    /packets from 10\.0\.0\.2, 10\.0\.0\.3 to UDP port 4789 .* of table inet firewalld/,
+    'kill $(cat /run/firewalld.pid) && timeout 30 sh -c "while nft list table inet firewalld; do sleep 0.1; done" && virlan up',
   ],
 ];
 

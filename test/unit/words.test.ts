@@ -61,6 +61,11 @@ const tunnelDrop = {
 } as const;
 const inputChain = { family: 'ip', table: 'filter', name: 'INPUT', hook: 'input', policy: 'drop' };
 const manyPeers = ['10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5'].map(ip);
+const ofFirewalld = {
+  ...tunnelDrop,
+  base: { ...tunnelDrop.base, table: 'firewalld' },
+  owner: 'firewalld',
+} as const;
 const tunnelDrops: Details['tunnel-dropped']['drop'][] = [
   tunnelDrop,
   { ...tunnelDrop, way: 'leaving', peers: manyPeers, rule: null },
@@ -68,7 +73,10 @@ const tunnelDrops: Details['tunnel-dropped']['drop'][] = [
   { ...tunnelDrop, base: inputChain, chain: 'corp', peers: manyPeers, rule: '-j DROP \u001b[2J' },
   { ...tunnelDrop, base: inputChain, by: 'policy', rule: null, owner: 'ufw' },
   { ...tunnelDrop, way: 'leaving', base: inputChain, by: 'policy', rule: null, owner: 'ufw' },
-  { ...tunnelDrop, base: { ...tunnelDrop.base, table: 'firewalld' }, owner: 'firewalld' },
+  ofFirewalld,
+  { ...ofFirewalld, chain: 'filter_IN_public_deny' },
+  { ...ofFirewalld, chain: 'filter_IN_nm-shared' },
+  { ...ofFirewalld, way: 'leaving' },
 ];
 
 /** Fields for each kind; several where the texts differ. */
