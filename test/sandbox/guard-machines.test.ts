@@ -194,6 +194,38 @@ machines('a NIC that is plugged in is bound, also while the watcher was away', a
   await planIsEmpty();
 });
 
+machines(
+  "a NIC that is unplugged leaves no tap behind, and its MAC is the machine's until that is undefined",
+  async () => {
+    const [first, second, third] = ['52:54:00:0a:00:11', '52:54:00:0a:00:12', '52:54:00:0a:00:13'] as const;
+    const digits = (mac: string) => `0x${mac.replaceAll(':', '')}`;
+    /** Returns how many taps may send with a MAC. */
+    const taps = async (mac: string) => (await elementsOf('own_macs')).split(`" . ${digits(mac)}`).length - 1;
+    const attach = (mac: string) =>
+      virsh('attach-interface', 'unplug', 'bridge', 'k8s-br0', '--mac', mac, '--model', 'virtio', '--live');
+    await define(withHotplug(domainXml({ name: 'unplug', nics: [{ ...nic, mac: first }] })));
+    await startMachine('unplug');
+    await attach(second);
+    await until(async () => (await taps(second)) === 2);
+    await virsh('detach-interface', 'unplug', 'bridge', '--mac', second, '--live');
+    // A guest without an operating system lets go of it when it is reset.
+    await virsh('reset', 'unplug');
+    await until(async () => (await taps(second)) === 1, 30);
+    await idle('unplug');
+    await planIsEmpty();
+    assert.deepEqual([await taps(first), await taps(second)], [1, 1]);
+    assert.match(await elementsOf('macs'), new RegExp(digits(second)));
+    // The next NIC in its place has its address: unplugged ones use up no addresses.
+    await attach(third);
+    const line = new RegExp(`^${third},${second},id:\\*,[\\d.]+,unplug-1 # virlan$`, 'm');
+    await until(async () => line.test(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8')));
+    await destroyMachine('unplug');
+    await undefine('unplug');
+    await until(async () => !new RegExp(digits(second)).test(await elementsOf('macs')));
+    assert.deepEqual(await Promise.all([first, second, third].map(taps)), [0, 0, 0]);
+  },
+);
+
 machines('metadata that is changed while the machine runs has its effect at once', async () => {
   const ports = () => run(host, 'nft', 'list', 'map', 'bridge', 'virlan-k8s-br0', 'ports');
   assert.match(await ports(), /goto others/);
