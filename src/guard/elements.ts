@@ -1,7 +1,8 @@
 // The elements of the guard's sets (ruleset.ts), in the form in which nft lists them. Pure.
 //   own_macs: "vnet0" . 0x525400c5f2a7
+//   addr6: 0x505400fffec5f2a7, the half of an address that says which interface it is
 //   allow4: "vnet0" . 192.168.100.240-192.168.100.250
-import { formatIp, type IpAddress, type Ipv4Range } from '../address/ip.ts';
+import { formatIp, type Ipv4, type Ipv4Range } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { GuardMode } from '../config/config.ts';
 
@@ -26,7 +27,7 @@ export type Elements = { readonly [Name in SetName]: ReadonlySet<string> };
 /** MACs and addresses that belong to one machine or device. */
 export interface Belongings {
   readonly macs: readonly Mac[];
-  readonly addresses: readonly IpAddress[];
+  readonly addresses: readonly Ipv4[];
 }
 
 /** The tap of a machine's NIC. */
@@ -41,12 +42,11 @@ export interface GuardedTap extends Belongings {
 
 /** Returns the elements that say that these belong to somebody. */
 export function belongingElements({ macs, addresses }: Belongings): Elements {
-  const { ipv4, ipv6 } = addressesOf({ macs, addresses });
   return {
     ...noElements,
     macs: new Set(macs.map(macText)),
-    addr4: new Set(ipv4),
-    addr6: new Set(ipv6),
+    addr4: new Set(addresses.map(formatIp)),
+    addr6: new Set(macs.map(interfaceIdOf)),
   };
 }
 
@@ -54,14 +54,13 @@ export function belongingElements({ macs, addresses }: Belongings): Elements {
 export function tapElements({ name, mode, isolated, macs, addresses, allowed }: GuardedTap): Elements {
   const apart = { ...noElements, isolated: new Set(isolated ? [`"${name}"`] : []) };
   if (mode === 'no') return apart;
-  const { ipv4, ipv6 } = addressesOf({ macs, addresses });
   const own = (values: readonly string[]) => new Set(values.map(value => `"${name}" . ${value}`));
   return {
     ...apart,
     ports: new Set([`"${name}" : goto ${mode}`]),
     own_macs: own(macs.map(macText)),
-    own4: own(ipv4),
-    own6: own(ipv6),
+    own4: own(addresses.map(formatIp)),
+    own6: own(macs.map(interfaceIdOf)),
     allow4: own(allowed.map(rangeText)),
   };
 }
@@ -116,20 +115,10 @@ export function mapSets(makeSet: (name: SetName) => ReadonlySet<string>): Elemen
   >;
 }
 
-/**
- * Returns addresses as text. A machine with a MAC also has the link-local address that is made of it (RFC
- * 4291, appendix A), whatever else it has.
- */
-function addressesOf({ macs, addresses }: Belongings): { ipv4: string[]; ipv6: string[] } {
-  return {
-    ipv4: addresses.filter(address => typeof address === 'number').map(formatIp),
-    ipv6: [...macs.map(linkLocalOf), ...addresses.filter(address => typeof address === 'bigint')].map(hex),
-  };
-}
-
-function linkLocalOf(mac: Mac): bigint {
+/** Returns the second half of the IPv6 addresses that are made of a MAC (RFC 4291, appendix A). */
+function interfaceIdOf(mac: Mac): string {
   const number = BigInt(macText(mac)) ^ (1n << 41n);
-  return (0xfe80n << 112n) | ((number >> 24n) << 40n) | (0xfffen << 24n) | (number & 0xffffffn);
+  return hex(((number >> 24n) << 40n) | (0xfffen << 24n) | (number & 0xffffffn));
 }
 
 function macText(mac: Mac): string {

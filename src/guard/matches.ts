@@ -5,8 +5,11 @@ import type { SetName } from './elements.ts';
 export const frameSender = '@ll,48,48';
 export const arpSenderMac = '@nh,64,48';
 export const ip6Sender = '@nh,64,128';
+/** The half of an IPv6 address that says which interface of a network it is (RFC 4291). */
+export const ip6SenderId = '@nh,128,64';
 /** The target of a neighbour solicitation or advertisement, and the MAC of its first option (RFC 4861). */
 export const neighbourTarget = '@th,64,128';
+export const neighbourTargetId = '@th,128,64';
 export const neighbourMac = '@th,208,48';
 /** `htype` and `hlen`, which say that `chaddr` is a MAC, and `chaddr` (RFC 2131). */
 export const dhcpHardware = '@th,72,16';
@@ -25,8 +28,9 @@ export function anothersAddress4(value: string): string {
   return `${isAnothers(value, 'addr4', 'own4')} iifname . ${value} != @allow4`;
 }
 
-export function anothersAddress6(value: string): string {
-  return isAnothers(value, 'addr6', 'own6');
+/** An address that is made of another's MAC, whatever its prefix is. */
+export function anothersAddress6(id: string): string {
+  return isAnothers(id, 'addr6', 'own6');
 }
 
 /** A frame that uses an address that is neither the machine's own nor allowed to it. */

@@ -20,9 +20,11 @@ import {
   dhcpClient,
   frameSender,
   ip6Sender,
+  ip6SenderId,
   isNotOwn4,
   neighbourMac,
   neighbourTarget,
+  neighbourTargetId,
 } from './matches.ts';
 import { senderChains, senderSets } from './sender-rules.ts';
 
@@ -31,7 +33,7 @@ export function guardTable(bridge: string): string {
   return `bridge virlan-${bridge}`;
 }
 
-/** By set: its type. MACs and IPv6 addresses are numbers, because nft compares payloads with nothing else. */
+/** By set: its type. MACs and parts of IPv6 addresses are numbers: nft compares payloads with nothing else. */
 const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   ports: ['type ifname : verdict'],
   macs: ['typeof @ll,48,48'],
@@ -39,8 +41,8 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   addr4: ['type ipv4_addr'],
   own4: ['type ifname . ipv4_addr'],
   allow4: ['type ifname . ipv4_addr', 'flags interval'],
-  addr6: ['typeof @nh,64,128'],
-  own6: ['typeof iifname . @nh,64,128'],
+  addr6: ['typeof @nh,128,64'],
+  own6: ['typeof iifname . @nh,128,64'],
   isolated: ['type ifname'],
   peers: ['type ifname . ifname'],
 };
@@ -84,15 +86,15 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     'neighbour',
     [
       `${anothersMac(neighbourMac)} goto deny_mac_nd`,
-      `icmpv6 type nd-neighbor-advert ${anothersAddress6(neighbourTarget)} goto deny_addr6_nd`,
+      `icmpv6 type nd-neighbor-advert ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
       // Duplicate address detection for another's address makes its owner give it up.
-      `icmpv6 type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTarget)} goto deny_addr6_nd`,
+      `icmpv6 type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
     ],
   ],
   [
     'packet6',
     [
-      `${anothersAddress6(ip6Sender)} goto deny_addr6_ip`,
+      `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
       'icmpv6 type { nd-router-advert, nd-redirect } goto deny_as_router',
       'udp dport 546 goto deny_dhcp_answer',
       'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour',
@@ -131,8 +133,8 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     [
       'ip6 saddr :: icmpv6 type { mld-listener-report, mld2-listener-report, nd-router-solicit, nd-neighbor-solicit } goto packet6',
       // Every machine has link-local addresses of its own choice.
-      `ip6 saddr != fe80::/10 iifname . ${ip6Sender} != @own6 goto deny_addr6_ip`,
-      `icmpv6 type nd-neighbor-advert @th,64,10 != 0x3fa iifname . ${neighbourTarget} != @own6 goto deny_addr6_nd`,
+      'ip6 saddr != fe80::/10 goto deny_addr6_ip',
+      'icmpv6 type nd-neighbor-advert @th,64,10 != 0x3fa goto deny_addr6_nd',
       'goto packet6',
     ],
   ],

@@ -87,6 +87,8 @@ function attacksAs(name: string, other: { mac: string; ip: string }): Record<str
   const target = { mac: nobody, ip: ips.bob };
   const others6 = linkLocal(other.mac);
   const own6 = linkLocal(macs.eve);
+  // What its system makes of a prefix that a router advertises.
+  const others6Wide = others6.replace('fe80::', 'fd00:1:2:3:');
   const all = 'ff02::1';
   const arpFrame = (to: string, message: Bytes) => frame(to, macs.eve, 0x806, message);
   const nd = (to: string, from: string, message: Bytes) =>
@@ -104,6 +106,12 @@ function attacksAs(name: string, other: { mac: string; ip: string }): Record<str
     'IPv4 behind two tags of VLAN 0': to =>
       tagged(frame(to, macs.eve, 0x800, ipv4(other.ip, ips.bob, 17, udp(7, 7, [1, 2]))), 0, 0),
     'IPv6 from its address': to => frame(to, macs.eve, 0x86dd, ipv6(others6, all, 17, udp(7, 7, [1, 2]))),
+    'IPv6 from its address with another prefix': to =>
+      frame(to, macs.eve, 0x86dd, ipv6(others6Wide, all, 17, udp(7, 7, [1, 2]))),
+    'neighbour advertisement for its address with another prefix': to =>
+      nd(to, own6, neighbour(136, others6Wide, macs.eve)),
+    'duplicate address detection for its address with another prefix': to =>
+      nd(to, '::', neighbour(135, others6Wide, null)),
     'neighbour advertisement for its address': to => nd(to, own6, neighbour(136, others6, macs.eve)),
     'neighbour advertisement with its MAC': to => nd(to, own6, neighbour(136, own6, other.mac)),
     'neighbour solicitation from its address': to => nd(to, others6, neighbour(135, own6, macs.eve)),
@@ -257,6 +265,18 @@ function harmless(): Record<string, Bytes> {
       ipv6(temporary, own6, 17, udp(9, 9, [])),
     ),
     'neighbour advertisement for a temporary address': nd(temporary, neighbour(136, temporary, macs.eve)),
+    'IPv6 from its own address with another prefix': frame(
+      macs.bob,
+      macs.eve,
+      0x86dd,
+      ipv6(own6.replace('fe80::', 'fd00:1:2:3:'), own6, 17, udp(9, 9, [])),
+    ),
+    'IPv6 from a random address with another prefix': frame(
+      macs.bob,
+      macs.eve,
+      0x86dd,
+      ipv6('fd00:1:2:3:a8b1:23c4:d5e6:f708', own6, 17, udp(9, 9, [])),
+    ),
     'neighbour solicitation for another': nd(own6, neighbour(135, linkLocal(macs.bob), macs.eve)),
     'duplicate address detection for its own address': nd('::', neighbour(135, own6, null)),
     'duplicate address detection for a free address': nd('::', neighbour(135, temporary, null)),

@@ -186,15 +186,15 @@ guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 lis
 	}
 
 	set addr6 {
-		typeof @nh,64,128
-		elements = { 0xfe80000000000000505400fffe000001,
-			     0xfe80000000000000000000fffe000005 }
+		typeof @nh,128,64
+		elements = { 0x505400fffe000001,
+			     0xfffe000005 }
 	}
 
 	set own6 {
-		typeof iifname . @nh,64,128
-		elements = { "vnet0" . 0xfe80000000000000505400fffe000001,
-			     "vnet0" . 0xfe80000000000000000000fffe000005 }
+		typeof iifname . @nh,128,64
+		elements = { "vnet0" . 0x505400fffe000001,
+			     "vnet0" . 0xfffe000005 }
 	}
 
 	set isolated {

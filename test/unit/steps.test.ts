@@ -294,7 +294,7 @@ describe('JSON of each kind has the form of docs/schema/plan.json, and nothing i
     const json = JSON.parse(JSON.stringify(stepJson(step)));
     assertForm('plan', { changes: 1, host: [], 'network lan': [json] });
   }
-  const addr6 = ['0xfe80000000000000505400fffe000001'];
+  const addr6 = ['0x505400fffe000001'];
   const elements = { macs: ['0x525400000001'], addr4: ['10.0.0.7'], addr6 };
   const step: Step = { kind: 'change guard', bridge, taps: [tap], missing: belongings, surplus: noElements };
   const { missing, surplus } = JSON.parse(JSON.stringify(stepJson(step)));
