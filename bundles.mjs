@@ -64,8 +64,11 @@ async function bundle(source, version, onReference) {
   const [output, ...others] = outputFiles;
   if (output === undefined || others.length > 0 || relative(root, output.path) !== path)
     throw new Error(`${source}: expected ${path}, but esbuild made ${outputFiles.map(file => file.path)}`);
-  return { source, path, contents: output.contents, metafile };
+  return { source, path, contents: Buffer.from(output.text.replaceAll(pathComment, '')), metafile };
 }
+
+/** esbuild writes the path of each source above its code, in the hook 2 kB. */
+const pathComment = /^\/\/ (?:src|node_modules)\/.*\n/gm;
 
 /** Minifies packages that a machine's start loads: most of its code was theirs. */
 const smallPackages = {

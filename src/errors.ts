@@ -63,8 +63,12 @@ export class WriteError extends VirlanError {
   override readonly name = 'WriteError';
   readonly path: string;
 
-  constructor(path: string, message: string, cause: unknown) {
-    super('write-failed', message, { cause });
+  constructor(path: string, cause: unknown, problem = `${path} cannot be written`) {
+    const reason = messageOf(cause);
+    // After an error of its disk, the kernel makes a file system read-only.
+    super('write-failed', `${problem}: ${reason}${/^E(IO|ROFS)/.test(reason) ? ': see "dmesg"' : ''}`, {
+      cause,
+    });
     this.path = path;
   }
 }

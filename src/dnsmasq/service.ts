@@ -1,8 +1,8 @@
 // Starts and stops a network's dnsmasq, by its systemd unit if the host has one.
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandError, VirlanError } from '../errors.ts';
-import { readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
+import { appendToFile, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { run, runOrNull } from '../system/run.ts';
 import { isWrittenByVirlan } from './conf.ts';
 import { dnsmasqPaths } from './paths.ts';
@@ -38,7 +38,7 @@ interface StartFailure {
 export async function startDnsmasq(bridge: string): Promise<void> {
   const { pid, hostsfile, names } = dnsmasqPaths(bridge);
   mkdirSync(dirname(pid), { recursive: true });
-  for (const path of [hostsfile, names]) writeFileSync(path, '', { flag: 'a', mode: 0o644 });
+  for (const path of [hostsfile, names]) if (!existsSync(path)) appendToFile(path, '', 0o644);
   const dying = findDyingDnsmasq(bridge);
   if (dying !== null) await endsInTime(dying);
   const failure = await (hasUnit(bridge) ? startUnit(unitOf(bridge)) : startProcess(bridge));

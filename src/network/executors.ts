@@ -7,7 +7,7 @@ import { vxlanPort } from '../address/port.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
-import { CommandError, messageOf, WriteError } from '../errors.ts';
+import { CommandError, WriteError } from '../errors.ts';
 import { backends } from '../firewall/backends.ts';
 import { removeLeftover } from '../firewall/flavours.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
@@ -247,7 +247,7 @@ function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {
   try {
     writeFileSync(path, to);
   } catch (cause) {
-    throw new WriteError(path, `sysctl ${key} = ${to}: ${messageOf(cause)}`, cause);
+    throw new WriteError(path, cause, `sysctl ${key} = ${to}`);
   }
 }
 

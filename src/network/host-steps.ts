@@ -1,6 +1,7 @@
 // Steps for the host around a network: settings of the kernel, files, managers of links, systemd-resolved.
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import type { LinkNames } from '../host-names/resolved.ts';
+import { paths } from '../system/paths.ts';
 import { type LinkManagerName, linkManagerNames, linkManagers } from './link-managers.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Kinds, StepsOf } from './step-kind.ts';
@@ -50,6 +51,8 @@ export const hostKinds: Kinds<HostFields> = {
     check: () => 'dnsmasq',
     fault: ({ path, from }) =>
       `${path} ${from === null ? 'does not exist' : 'is not what virlan.ini calls for'}`,
+    // Forwarding is switched on anyway, at each boot.
+    isOptional: ({ path }) => path === paths.sysctl,
   },
   'remove file': {
     describe: ({ path }) => line('-', path),

@@ -18,7 +18,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { messageOf, VirlanError, WriteError } from '../errors.ts';
+import { VirlanError, WriteError } from '../errors.ts';
 
 /** More than any file that virlan reads has: the lists of a large kernel's modules have 1 MB. */
 const maxBytes = 2 ** 28;
@@ -148,7 +148,7 @@ export function appendToFile(path: string, text: string, mode: number): void {
       closeSync(file);
     }
   } catch (cause) {
-    throw new WriteError(path, `${path} cannot be written: ${messageOf(cause)}`, cause);
+    throw new WriteError(path, cause);
   }
 }
 
@@ -162,7 +162,7 @@ export function makeDirectory(path: string, mode = 0o755): void {
   try {
     mkdirSync(path, { recursive: true, mode });
   } catch (cause) {
-    throw new WriteError(path, `${path} cannot be made: ${messageOf(cause)}`, cause);
+    throw new WriteError(path, cause, `${path} cannot be made`);
   }
 }
 
@@ -215,14 +215,16 @@ function writeFailed(path: string, cause: unknown, discard: () => void): WriteEr
   } catch {
     // On a file system that is read only, or that fails: the first error says so.
   }
-  return new WriteError(path, `${path} cannot be written: ${messageOf(cause)}`, cause);
+  return cause instanceof WriteError ? cause : new WriteError(path, cause);
 }
 
-/** Makes a file's content, or the names in a directory, outlive a power failure. */
+/** Makes a file's content, or the names in a directory, outlive a power failure. Throws WriteError. */
 export function storeDurably(path: string): void {
   const file = openSync(path, constants.O_RDONLY);
   try {
     fsyncSync(file);
+  } catch (cause) {
+    throw new WriteError(path, cause);
   } finally {
     closeSync(file);
   }

@@ -243,7 +243,7 @@ async function cover(
   how: 'full' | 'read-only',
 ): Promise<{ stop: () => Promise<unknown> }> {
   if (how === 'full') {
-    await execa('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'none', directory]);
+    await execa('mount', ['-t', 'tmpfs', '-o', 'size=4k,mode=755', 'none', directory]);
     writeFileSync(`${directory}/filling`, Buffer.alloc(4096));
   } else {
     await execa('mount', ['--bind', directory, directory]);
@@ -319,8 +319,11 @@ const faults: Fault[] = [
   {
     title: 'a full disk, while the network is established',
     message:
-      /sysctl.d\/60-virlan.conf cannot be written: .*no space left on device.*; the host is as it was$/,
-    cause: () => cover('/etc/sysctl.d', 'full'),
+      /dnsmasq\/k8s-br0\/[\w.]+ cannot be written: .*no space left on device.*; the host is as it was$/,
+    cause: () => {
+      mkdirSync('/var/lib/dnsmasq/k8s-br0', { recursive: true });
+      return cover('/var/lib/dnsmasq/k8s-br0', 'full');
+    },
   },
   {
     title: "a subnet that overlaps the host's LAN",

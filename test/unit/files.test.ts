@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { WriteError } from '../../src/errors.ts';
 import {
   changeMode,
   modeOrNull,
@@ -99,6 +100,17 @@ files('a staged file changes nothing before it is committed', () => {
   stageFile(at('conf'), 'newer').discard();
   assert.equal(readFileSync(at('conf'), 'utf8'), 'new');
   assert.deepEqual(readdirSync(directory), ['conf']);
+});
+
+files('an error of the disk says where to look, and any other does not', () => {
+  const messages = ['EIO: i/o error, write', 'EROFS: read-only file system, open', 'EISDIR: a directory'].map(
+    reason => new WriteError('/x', new Error(reason)).message,
+  );
+  assert.deepEqual(messages, [
+    '/x cannot be written: EIO: i/o error, write: see "dmesg"',
+    '/x cannot be written: EROFS: read-only file system, open: see "dmesg"',
+    '/x cannot be written: EISDIR: a directory',
+  ]);
 });
 
 files('a write that fails names the file, and leaves nothing behind', () => {
