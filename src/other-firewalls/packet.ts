@@ -24,6 +24,23 @@ export interface Packet {
   readonly originalPort: number | null;
 }
 
+/** A packet that begins a connection, of which nothing else is known. */
+export const unknownPacket: Packet = {
+  in: null,
+  out: null,
+  protocol: 'icmp',
+  source: null,
+  destination: null,
+  sourcePort: null,
+  destinationPort: null,
+  flags: [],
+  state: 'new',
+  direction: 'original',
+  isToHost: null,
+  isTranslated: false,
+  originalPort: null,
+};
+
 /** The value of a condition; null where it cannot be told. */
 export type Truth = boolean | null;
 
@@ -139,25 +156,35 @@ export function findCertainDrop(
   return end === 'out' && policy === 'drop' ? { chain: name, rule: null } : null;
 }
 
+/** Returns whether no packet like this one comes to the chain's policy: a rule accepts it for certain. */
+export function isAccepted(chains: FilterChains, chain: string, packet: Packet): boolean {
+  return walk(chains, chain, packet, 0).end === 'accepted';
+}
+
 function walk(chains: FilterChains, chain: string, packet: Packet, depth: number): Passage<End> {
   if (depth > maxDepth) return { drops: [], end: 'unclear' };
   const drops: DroppingRule[] = [];
-  // False after a rule of which it cannot be told whether the packet went past it.
-  let isHere = true;
+  // After rules of which it cannot be told whether the packet went past them.
+  let [mayBeAccepted, mayBeOut] = [false, false];
   for (const rule of chains.get(chain) ?? [])
     for (const { applies, verdict } of rule.judge(packet)) {
       if (applies === false) continue;
       const { drops: inner, end } = follow(verdict, { chain, rule, isCertain: true }, target =>
         walk(chains, target, packet, depth + 1),
       );
-      const isMet = isHere && applies === true;
+      const isMet = !mayBeAccepted && !mayBeOut && applies === true;
       drops.push(...inner.map(drop => ({ ...drop, isCertain: drop.isCertain && isMet })));
       if (end === 'next') continue;
       const goesOn = applies === null || (verdict.kind === 'jump' && end === 'unclear');
-      if (!goesOn) return { drops, end: isHere ? end : 'unclear' };
-      if (end !== 'dropped') isHere = false;
+      if (!goesOn) {
+        const isCertain = end === 'accepted' ? !mayBeOut : isMet;
+        return { drops, end: isCertain ? end : 'unclear' };
+      }
+      if (end === 'accepted' || end === 'unclear') mayBeAccepted = true;
+      // A jump that ends comes back to this chain.
+      if (verdict.kind !== 'jump' && (end === 'out' || end === 'unclear')) mayBeOut = true;
     }
-  return { drops, end: isHere ? 'out' : 'unclear' };
+  return { drops, end: mayBeAccepted ? 'unclear' : 'out' };
 }
 
 /** Returns what a verdict leads to; `next` if the next rule decides. */

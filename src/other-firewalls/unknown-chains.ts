@@ -15,10 +15,16 @@ import {
   otherFirewallNames,
   proposedMarkOf,
 } from './model.ts';
+import { parseNftTables } from './nft-rules.ts';
+import { type FilterChains, isAccepted, type Packet, unknownPacket } from './packet.ts';
 import { otherFirewalls } from './registry.ts';
+import { parseSavedRules } from './saved-rules.ts';
 
 /** Most chains that are searched for the rule of the proposed command. */
 const maxChains = 8;
+
+/** Most lines of a chain whose rules are judged: a hook waits for it. */
+const maxLines = 1000;
 
 /** A chain that packets of machines meet and may not pass. Its names are hostile. */
 export interface UnknownChain {
@@ -38,7 +44,7 @@ export function unknownChains(backend: BackendName, reading: OtherFirewallsReadi
   return reading.chains.filter(chain => dropsByPolicy(chain) && !isAnswered(chain));
 }
 
-/** Returns the unknown chains that lack the rule of the command that virlan proposes. */
+/** Returns the unknown chains that lack the rule of the command that virlan proposes, and others as wide as that. */
 export async function findUnknownChains(
   system: System,
   bridge: string,
@@ -49,8 +55,8 @@ export async function findUnknownChains(
     .slice(0, maxChains)
     .map(async chain => {
       try {
-        const hasRule = await hasProposedRule(system, bridge, chain, reading);
-        return hasRule ? [] : [{ chain, unreadable: null }];
+        const isPassed = await letsMachinesPass(system, bridge, chain, reading);
+        return isPassed ? [] : [{ chain, unreadable: null }];
       } catch (error) {
         return [{ chain, unreadable: error as Error }];
       }
@@ -58,21 +64,55 @@ export async function findUnknownChains(
   return (await Promise.all(found)).flat();
 }
 
-async function hasProposedRule(
-  system: System,
+/** Returns whether a chain has the rule of the proposed command, or rules of its own that are as wide. */
+async function letsMachinesPass(
+  { run }: Pick<System, 'run'>,
   bridge: string,
   chain: Chain,
-  { iptables, legacy }: OtherFirewallsReading,
+  reading: OtherFirewallsReading,
 ): Promise<boolean> {
   const { family, table, name } = chain;
   const mark = proposedMarkOf(bridge);
-  const lines =
-    family === legacyFamily ? (legacy.get(table) ?? []) : isIptablesBuiltin(chain) ? iptables : [];
-  if (lines.length > 0)
-    return lines.some(line => line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`));
-  const args = ['--stateless', 'list', 'chain', family, table, name];
-  const listing = await system.run('nft', args, { timeoutSeconds: listTimeoutSeconds });
-  return listing.includes(`accept comment "${mark}"`);
+  const saved = savedLinesOf(chain, reading);
+  if (saved.length > 0) {
+    const isProposed = (line: string) =>
+      line.startsWith(`-A ${name} `) && line.includes(`--comment ${mark} -j ACCEPT`);
+    if (saved.some(isProposed)) return true;
+    return saved.length <= maxLines && acceptsMachines(parseSavedRules(saved), chain, bridge);
+  }
+  const nft = (...args: readonly string[]) => run('nft', args, { timeoutSeconds: listTimeoutSeconds });
+  const listing = await nft('--stateless', 'list', 'chain', family, table, name);
+  if (listing.includes(`accept comment "${mark}"`)) return true;
+  if (listing.split('\n').length > maxLines) return false;
+  const [listed] = parseNftTables(await nft('--json', '--stateless', 'list', 'table', family, table));
+  return listed !== undefined && acceptsMachines(listed.chains, chain, bridge);
+}
+
+/** Returns the lines of the chain's table in iptables; none for a table of nft alone, or one that was not listed. */
+function savedLinesOf(chain: Chain, { iptables, legacy }: OtherFirewallsReading): readonly string[] {
+  if (chain.family === legacyFamily) return legacy.get(chain.table) ?? [];
+  return isIptablesBuiltin(chain) ? iptables : [];
+}
+
+/**
+ * Returns whether the chain's own rules accept for certain all packets of the bridge that have to pass there. Those
+ * of port forwards are judged with the forwards.
+ */
+export function acceptsMachines(rules: FilterChains, chain: Chain, bridge: string): boolean {
+  const hook = hookOnTheWay(chain);
+  if (hook === null) return false;
+  const packets = accepted[hook]
+    .filter(match => match !== 'translated')
+    .flatMap(match => packetsOf(match, bridge));
+  return packets.every(packet => isAccepted(rules, chain.name, packet));
+}
+
+function packetsOf(match: Exclude<BridgeMatch, 'translated'>, bridge: string): Packet[] {
+  const links = match === 'from' ? { in: bridge } : { out: bridge };
+  const states = ['established', 'related', ...(match === 'replies' ? [] : ['new' as const])] as const;
+  return (['tcp', 'udp', 'icmp'] as const).flatMap(protocol =>
+    states.map(state => ({ ...unknownPacket, ...links, protocol, state })),
+  );
 }
 
 /** Conditions by which packets of a bridge are known at a hook. */

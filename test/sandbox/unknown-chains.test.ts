@@ -87,6 +87,32 @@ for (const [name, { start, list, chains }] of Object.entries(droppingFirewalls))
   );
 }
 
+const acceptingFirewalls = {
+  'in nftables': () =>
+    nft(`table inet filter {
+      chain input { type filter hook input priority filter; policy drop; ct state vmap { established : accept, related : accept, invalid : drop }; iif lo accept; iifname { "k8s-br0", "virbr0" } accept; }
+      chain forward { type filter hook forward priority filter; policy drop; iifname "k8s-br0" accept; oifname "k8s-br0" ct state established,related accept; }
+    }
+    table inet six {
+      chain forward { type filter hook forward priority filter; policy drop; meta nfproto ipv4 accept; ip6 saddr fd00::/8 accept; }
+    }\n`),
+  'in iptables': async () => {
+    await execa('iptables', ['-A', 'FORWARD', '-i', 'k8s-br0', '-j', 'ACCEPT']);
+    const established = ['-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'];
+    await execa('iptables', ['-A', 'FORWARD', '-o', 'k8s-br0', ...established]);
+    await execa('iptables', ['-P', 'FORWARD', 'DROP']);
+  },
+};
+
+for (const [name, start] of Object.entries(acceptingFirewalls))
+  unknown(`chains with policy drop ${name} whose own rules accept the bridge are no problem`, async () => {
+    await start();
+    await configureBackend('nftables');
+    await up();
+    assert.deepEqual(await proposals(), []);
+    await assertConnectivity(await addMachines());
+  });
+
 unknown("policies of iptables do not affect virlan's iptables backend", async () => {
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);
   await execa('iptables', ['-P', 'INPUT', 'DROP']);

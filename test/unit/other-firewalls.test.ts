@@ -1,5 +1,6 @@
 // other-firewalls.test.ts: tests which rules virlan needs and finds in the firewalls of other programs.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { parseNftChains, parseSavedChains, savedLines } from '../../src/other-firewalls/chains.ts';
@@ -11,14 +12,16 @@ import {
   type RuleOf,
   type RulesByFirewall,
 } from '../../src/other-firewalls/model.ts';
+import { parseNftTables } from '../../src/other-firewalls/nft-rules.ts';
 import {
   describeRules,
   foundRules,
   presentFirewalls,
   wantedRules,
 } from '../../src/other-firewalls/registry.ts';
+import { parseSavedRules } from '../../src/other-firewalls/saved-rules.ts';
 import { ufwArguments, withoutTuples } from '../../src/other-firewalls/ufw.ts';
-import { proposedCommand, unknownChains } from '../../src/other-firewalls/unknown-chains.ts';
+import { acceptsMachines, proposedCommand, unknownChains } from '../../src/other-firewalls/unknown-chains.ts';
 import { warningText } from '../../src/report/warning-text.ts';
 import { config, network, noFirewalls, rulesetOf } from './builders.ts';
 
@@ -336,6 +339,31 @@ others('unknown chains: those with a drop policy and without a known owner', () 
     chain('filter_FORWARD', 'drop', { family: 'inet', table: 'firewalld', hook: 'forward' }),
   ];
   assert.deepEqual(unknownNames('nftables', { ...noFirewalls, chains: harmless }), []);
+});
+
+others('unknown chains: those whose own rules accept all packets of the bridge are no problem', () => {
+  const listing = readFileSync('test/unit/fixtures/nft-policies.json', 'utf8');
+  const chains = parseNftChains(listing).filter(({ policy }) => policy === 'drop');
+  const passed = parseNftTables(listing).flatMap(({ table, chains: rules }) =>
+    chains
+      .filter(each => each.table === table && acceptsMachines(rules, each, bridge))
+      .map(each => `${table} ${each.name}`),
+  );
+  assert.equal(chains.length, 8);
+  assert.deepEqual(passed, ['filter input', 'filter forward', 'six forward', 'jumps forward']);
+  const saved = (...rules: readonly string[]) =>
+    acceptsMachines(
+      parseSavedRules([':FORWARD DROP [0:0]', ...rules.map(rule => `-A FORWARD ${rule}`)]),
+      chain('FORWARD', 'drop'),
+      bridge,
+    );
+  const replies = `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`;
+  assert(saved(`-i ${bridge} -j ACCEPT`, replies));
+  assert(saved('-m conntrack --ctstate INVALID -j DROP', '-i k8s+ -j ACCEPT', replies));
+  assert(!saved(`-i ${bridge} -j ACCEPT`));
+  assert(!saved(replies));
+  assert(!saved(`-i ${bridge} -p tcp -j ACCEPT`, replies));
+  assert(!saved(`-i ${bridge} -j REJECT`, `-i ${bridge} -j ACCEPT`, replies));
 });
 
 others('chains are identified by family, table and name', () => {

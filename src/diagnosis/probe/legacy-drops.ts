@@ -9,6 +9,7 @@ import {
   type Packet as FilteredPacket,
   type FilterRule,
   findDroppingRules,
+  unknownPacket,
 } from '../../other-firewalls/packet.ts';
 import { parseSavedRules } from '../../other-firewalls/saved-rules.ts';
 import type { System } from '../../system/system.ts';
@@ -155,21 +156,7 @@ const waysOf: Readonly<Record<Packet['kind'], (path: ProbedPath) => readonly (re
     }),
 };
 
-const icmp: FilteredPacket = {
-  in: null,
-  out: null,
-  protocol: 'icmp',
-  source: null,
-  destination: null,
-  sourcePort: null,
-  destinationPort: null,
-  flags: [],
-  state: 'new',
-  direction: 'original',
-  isToHost: null,
-  isTranslated: false,
-  originalPort: null,
-};
+const icmp = unknownPacket;
 
 const udp: FilteredPacket = { ...icmp, protocol: 'udp' };
 
