@@ -19,6 +19,14 @@ export function isRulesChange(line: string): boolean {
   return !/^(add|delete|destroy) element (?!\S+ virlan-)/.test(line) && !ofProbe.test(line);
 }
 
+/**
+ * Returns whether a line of `nft monitor` may be about rules that packets of machines meet. The start of each machine
+ * changes elements of the guard, and needs no probe.
+ */
+export function isRulesOfWayChange(line: string): boolean {
+  return isRulesChange(line) && !/^(add|delete|destroy) element /.test(line);
+}
+
 /** Lines of `ip monitor` about the way of IPv4 packets: routes, their rules, forwarding, reverse paths. */
 const wayChanges = [
   /^(Deleted )?((unreachable|blackhole|prohibit|throw|local|broadcast|multicast) )?(default|\d+\.[\d.]+)[ /]/,

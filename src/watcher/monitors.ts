@@ -4,7 +4,13 @@ import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
 import { system } from '../system/system.ts';
-import { isFloodChange, isRulesChange, isWayChange, LinkChanges } from './monitor-lines.ts';
+import {
+  isFloodChange,
+  isRulesChange,
+  isRulesOfWayChange,
+  isWayChange,
+  LinkChanges,
+} from './monitor-lines.ts';
 
 /** A monitor misses events until it has subscribed: scan once this long after starting it. */
 const monitorStartupMs = 300;
@@ -50,7 +56,7 @@ export function followKernel(
       report({ kind: 'monitor-failed', error: new VirlanError('monitor-failed', message) }),
   });
   return [
-    new Follower(['nft', 'monitor'], onLine(isRulesChange, isRulesChange)),
+    new Follower(['nft', 'monitor'], onLine(isRulesChange, isRulesOfWayChange)),
     new Follower(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
       onLine(line => links.isChange(line, bridges()), isWayChange),

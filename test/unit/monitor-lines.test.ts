@@ -3,7 +3,13 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { Lines } from '../../src/system/lines.ts';
-import { isFloodChange, isRulesChange, isWayChange, LinkChanges } from '../../src/watcher/monitor-lines.ts';
+import {
+  isFloodChange,
+  isRulesChange,
+  isRulesOfWayChange,
+  isWayChange,
+  LinkChanges,
+} from '../../src/watcher/monitor-lines.ts';
 
 const monitorLines = suite('monitor lines');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';
@@ -102,8 +108,19 @@ const links: [line: string, isChange: boolean][] = [
 ];
 
 monitorLines('a line of nft that may be about rules is a change', () => {
-  for (const [line, isChange] of rules) assert.equal(isRulesChange(line), isChange, line);
+  for (const [line, isChange] of rules) {
+    assert.equal(isRulesChange(line), isChange, line);
+    assert.equal(isRulesOfWayChange(line), isChange, line);
+  }
   for (const [line, isChange] of floods) assert.equal(isFloodChange(line), isChange, line);
+});
+
+monitorLines('an element of virlan in a set is a change, and none of the way of packets', () => {
+  for (const line of [
+    'add element bridge virlan-k8s-br0 own_macs { "vnet0" . 52:54:00:c5:f2:a7 }',
+    'delete element bridge virlan-k8s-br0 ports { "vnet0" }',
+  ])
+    assert.deepEqual([isRulesChange(line), isRulesOfWayChange(line)], [true, false], line);
 });
 
 monitorLines('a line of ip that may be about a bridge, forwarding or a subnet is a change', () => {
