@@ -103,6 +103,26 @@ install('a renamed machine keeps MAC and address, and an attached NIC gets an ad
   await until(() => readFileSync(hostsfile, 'utf8').includes(`${mac},`), timeoutSeconds);
 });
 
+install("libvirt's own limits of bandwidth work, and stay when virlan puts a NIC back", async () => {
+  const limits = "<bandwidth><inbound average='1000'/><outbound average='500'/></bandwidth>";
+  await define(newMachine('slow').replace('</interface>', `${limits}</interface>`));
+  await virsh('start', '--paused', 'slow');
+  const [tap = ''] = /vnet\d+/.exec(await virsh('domiflist', 'slow')) ?? [];
+  const shaped = async () => [
+    /rate (\w+)/.exec(await output('tc', 'class', 'show', 'dev', tap))?.[1],
+    /police .*rate (\w+)/.exec(await output('tc', 'filter', 'show', 'dev', tap, 'ingress'))?.[1],
+  ];
+  assert.deepEqual(await shaped(), ['8Mbit', '4Mbit']);
+  await output('ip', 'link', 'set', tap, 'nomaster');
+  await until(async () => / master k8s-br0 /.test(await output('ip', 'link', 'show', tap)), timeoutSeconds);
+  assert.deepEqual(await shaped(), ['8Mbit', '4Mbit']);
+  await virsh('domiftune', 'slow', tap, '--inbound', '2000', '--live');
+  assert.deepEqual(await shaped(), ['16Mbit', '4Mbit']);
+  assert.equal((await virlan('plan')).exitCode, 0);
+  await destroyMachine('slow');
+  await undefine('slow');
+});
+
 install('AppArmor has denied nothing', async () => {
   assert.equal(confinementOf('libvirtd'), 'libvirtd (enforce)');
   console.log(`dnsmasq runs as: ${confinementOf('dnsmasq')}`);
