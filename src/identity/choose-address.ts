@@ -128,11 +128,9 @@ export function leasedAddresses(
     network.hosts.some(host => host.mac === other) ||
     byHand.some(line => line.macs.includes(other));
   const leases = context.leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
-  const macOf = new Map(leases.map(lease => [lease.ip, lease.mac]));
-  return address => {
-    const other = macOf.get(address);
-    return other !== undefined && isReserved(other);
-  };
+  const macsAt = new Map<Ipv4, readonly Mac[]>();
+  for (const lease of leases) macsAt.set(lease.ip, [...(macsAt.get(lease.ip) ?? []), lease.mac]);
+  return address => macsAt.get(address)?.some(isReserved) ?? false;
 }
 
 /** Collects the addresses that are skipped. */

@@ -403,6 +403,18 @@ reservations(
   },
 );
 
+reservations('of two leases of an address, which a damaged file may have, each counts', () => {
+  for (const leases of [
+    [lease(8, 155), lease(9, 155)],
+    [lease(9, 155), lease(8, 155)],
+  ]) {
+    const host = new Host();
+    host.define(machine(8, 'other', [8]));
+    host.leases = leases;
+    assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(156));
+  }
+});
+
 reservations('leases of strangers for the whole pool change nothing', () => {
   const host = new Host(poolLines(5));
   host.leases = [10, 11, 12, 13, 14].map((lastByte, index) => lease(20 + index, lastByte));
