@@ -401,14 +401,6 @@ const faults: { title: string; message: RegExp; cause: () => unknown; config?: s
     message: /var\/lib\/dnsmasq/,
     cause: () => writeFileSync('/var/lib/dnsmasq', ''),
   },
-  {
-    title: '/etc/sysctl.d, read-only',
-    message: /etc\/sysctl.d/,
-    cause: async () => {
-      await execa('mount', ['-t', 'tmpfs', '-o', 'ro', 'none', '/etc/sysctl.d']);
-      return { stop: () => execa('umount', ['/etc/sysctl.d']) };
-    },
-  },
 ];
 
 for (const { title, message, cause, config = '' } of faults) {

@@ -3,12 +3,17 @@
 # cluster-hosts.ts starts it in namespaces of its own. Prints "ready" and lasts until it is killed.
 set -eu
 
+checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd -P)
+# As the working directory, the checkout stays reachable when a mount covers its path: programs are links into it.
+cd "$checkout"
 mount --make-rprivate /
 for directory in /run /tmp /etc/virlan /etc/libvirt/qemu /var/lib/virlan /var/lib/dnsmasq /var/lib/libvirt /var/log; do
   mkdir -p "$directory"
   mount -t tmpfs -o mode=755 inner "$directory"
 done
 mkdir -p /run/lock /run/netns /var/lib/libvirt/dnsmasq /etc/libvirt/qemu/networks
+mkdir -p "$checkout"
+mount --no-canonicalize --rbind . "$checkout"
 # sysfs shows the network namespace that it was mounted in.
 mount -t sysfs inner /sys
 echo "$1" > /proc/sys/kernel/hostname
