@@ -118,7 +118,7 @@ install("libvirt's own limits of bandwidth work, and stay when virlan puts a NIC
   assert.deepEqual(await shaped(), ['8Mbit', '4Mbit']);
   await virsh('domiftune', 'slow', tap, '--inbound', '2000', '--live');
   assert.deepEqual(await shaped(), ['16Mbit', '4Mbit']);
-  assert.equal((await virlan('plan')).exitCode, 0);
+  await until(async () => (await virlan('plan')).exitCode === 0, timeoutSeconds);
   await destroyMachine('slow');
   await undefine('slow');
 });
