@@ -6,9 +6,8 @@ import * as uvu from 'uvu';
 export function suite(name) {
   const made = uvu.suite(name);
   const { before } = made;
-  const printing = (title, handler) => [title, state => printed(title, handler, state)];
-  return Object.assign((...test) => made(...printing(...test)), made, {
-    only: (...test) => made.only(...printing(...test)),
+  const test = (title, handler) => made(title, state => printed(title, handler, state));
+  return Object.assign(test, made, {
     before: Object.assign(hook => before(state => printed('before()', hook, state)), before),
   });
 }

@@ -21,11 +21,11 @@ export interface PeerReport {
 export interface PeerTrial {
   /** False where the kernel has no route from this host's address to the peer. */
   readonly hasRoute: boolean;
-  /** Whether an ICMP error says that the peer does not receive at the port of VXLAN. */
+  /** True if an ICMP error says that the peer does not receive at the port of VXLAN. */
   readonly refusesVxlan: boolean;
-  /** Whether a large ping was answered; null where ping is not installed. */
+  /** True if a large ping was answered; null where ping is not installed. */
   readonly largePing: boolean | null;
-  /** Whether anything was answered. */
+  /** True if anything was answered. */
   readonly isReachable: boolean;
 }
 

@@ -17,7 +17,7 @@ import {
 export interface Survey extends OwnSurvey {
   readonly otherFirewalls: OtherFirewallsSurvey;
   readonly hostNames: HostNamesSurvey;
-  /** What other programs drop of the packets of its tunnel; none without a tunnel. */
+  /** The rules and policies of other programs that drop packets of its tunnel; none without a tunnel. */
   readonly tunnelDrops: readonly TunnelDrop[];
 }
 

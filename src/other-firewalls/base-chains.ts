@@ -21,20 +21,16 @@ const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: 
 
 /** Reads the chains. Rules that cannot be read are left out: what they are is said elsewhere. */
 export async function readBaseChains(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo' | 'isInstalled'>,
+  system: Pick<System, 'readFile' | 'leadsTo'>,
   reader: RulesReader,
 ): Promise<BaseChain[]> {
   const hasHidden = hasLegacyTables(system.readFile, 'ipv4') && otherFlavour(system, 'ipv4') === 'legacy';
   const [nft, saved, hidden] = await Promise.all([
-    system.isInstalled('nft') ? listRuleset(system) : '',
+    reader.ruleset().catch(() => ''),
     reader.savedIptables('ipv4').catch(() => ''),
     hasHidden ? reader.savedByFlavour('legacy', 'ipv4').catch(() => '') : '',
   ]);
   return makeBaseChains(nft, saved, hidden);
-}
-
-function listRuleset({ run }: Pick<System, 'run'>): Promise<string> {
-  return run('nft', ['--json', 'list', 'ruleset'], { timeoutSeconds: listTimeoutSeconds }).catch(() => '');
 }
 
 /**

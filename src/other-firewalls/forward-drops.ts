@@ -45,7 +45,7 @@ const translationPriority = -100;
  * the outside. Rules that cannot be read are left out: what they are is said elsewhere.
  */
 export async function findForwardDrops(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo' | 'isInstalled'>,
+  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
   reader: RulesReader,
   bridge: string,
   forwards: readonly ActiveForward[],

@@ -44,7 +44,7 @@ const ways: Readonly<Record<string, TunnelDrop['way']>> = {
 
 /** Returns what drops packets of tunnels for certain. Rules that cannot be read are left out. */
 export async function findTunnelDrops(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo' | 'isInstalled'>,
+  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
   reader: RulesReader,
   ends: TunnelEnds,
 ): Promise<TunnelDrop[]> {

@@ -62,7 +62,7 @@ export class MachineStarts {
 
   /** Handles the hook after it has stopped. Throws VirlanError when the XML cannot be read. */
   async stopped(xml: string): Promise<HookOutcome> {
-    // What is still being added could not be removed.
+    // Wait until nft has added the elements: it could not remove them before.
     await Promise.all([...this.#early.values()].map(({ done }) => done));
     return releaseMachine(xml);
   }

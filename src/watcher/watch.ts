@@ -6,7 +6,6 @@ import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
-import { VirlanError } from '../errors.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { establishForHook } from '../operations/establish-networks.ts';
 import { publishNetwork } from '../operations/publish.ts';
@@ -17,7 +16,6 @@ import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
 import { removeDeadTemporaries } from '../system/files.ts';
-import { LockTimeout, withLock } from '../system/lock.ts';
 import { openLog } from '../system/logger.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
@@ -111,18 +109,8 @@ export class Watcher {
     });
   }
 
-  /** Runs until SIGTERM or SIGINT. Throws VirlanError 'wrong-state' at once when another watcher runs. */
+  /** Runs until SIGTERM or SIGINT. Only one watcher may run on a host. */
   async run(): Promise<void> {
-    try {
-      await withLock(paths.watcherLock, 0, () => this.#run());
-    } catch (error) {
-      if (!(error instanceof LockTimeout && error.path === paths.watcherLock)) throw error;
-      const message = `another virlan watch runs already: process ${error.holder}`;
-      throw new VirlanError('wrong-state', message, { cause: error });
-    }
-  }
-
-  async #run(): Promise<void> {
     preferThisProcess();
     const report = (event: Event) => this.#report([event]);
     outliveUsedUpDescriptors(report);
@@ -168,7 +156,8 @@ export class Watcher {
       askDnsmasq: () => void this.#dnsmasqs.endSilent(networks()).then(events => this.#report(events)),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
       checkSocket: () => void server.restore(),
-      checkLegacyRules: () => void this.#legacyRules.haveChanged().then(yes => yes && rulesChanged()),
+      checkLegacyRules: () =>
+        void this.#legacyRules.haveChanged().then(haveChanged => haveChanged && rulesChanged()),
       askPeers: () => void this.#peers.request(),
     });
     await notifySystemd('--ready', '--status=watching');

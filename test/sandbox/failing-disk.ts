@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { execa } from 'execa';
 import { checkout } from './virlan.ts';
 
-/** What fails: an operation with EIO, as on a disk that breaks, or all changes with EROFS, as after that. */
+/** An operation that fails with EIO, as on a disk that breaks, or EROFS for all changes, as after that. */
 export const diskFaults = ['write EIO', 'fsync EIO', 'rename EIO', 'EROFS'] as const;
 
 export type DiskFault = (typeof diskFaults)[number];

@@ -193,7 +193,7 @@ for (const directory of ['/var/lib/virlan', '/run/virlan', '/etc/sysctl.d'])
             assert.equal(await hasNetwork(), true);
             await startWatcher();
             await until(isNamed, 30);
-            // What can be repaired does not wait for it.
+            // The repairs that are possible do not wait for it.
             await execa('nft', ['delete', 'table', 'ip', 'virlan-k8s-br0']);
             await until(hasNetwork);
           });

@@ -150,7 +150,7 @@ isolation('machines reach the host and the outside', async () => {
 
 isolation('forwards are reached from outside, by machines and by the machine itself', async () => {
   await serve(guests.alone, { proto: 'udp', port });
-  // As libvirt shows a machine that runs: its port sends back what it forwards to itself.
+  // libvirt shows a machine that runs like this: its port sends frames back to it.
   const { machine } = guests.alone;
   mkdirSync('/run/libvirt/qemu', { recursive: true });
   writeFileSync(

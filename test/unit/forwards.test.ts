@@ -296,6 +296,7 @@ forwards('iptables lists what it was told, and what others added stays among the
   const reader = {
     nftTable: async () => '',
     savedIptables: async () => save,
+    ruleset: async () => '',
     savedByFlavour: async () => '',
   };
   const listing = await backends.iptables.list(reader, { bridge: 'k8s-br0', family: 'ipv4' });

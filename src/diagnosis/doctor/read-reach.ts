@@ -43,6 +43,7 @@ export async function readForwardsFacts(
   const using = own.filter(each => each.claims.length > 0);
   const host = await readLinksAndRoutes(system);
   const [link = null] = defaultLinks(host);
+  const reader = createRulesReader(system);
   const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
   const [active, drops, chainsInTheWay] = await Promise.all([
     Promise.all(
@@ -54,7 +55,7 @@ export async function readForwardsFacts(
     ),
     Promise.all(
       using.map(({ network: { bridge }, claims: forwards }) =>
-        findForwardDrops(system, createRulesReader(system), bridge, forwards, link),
+        findForwardDrops(system, reader, bridge, forwards, link),
       ),
     ),
     Promise.all(using.map(({ network }) => readChainsInTheWay(network))),

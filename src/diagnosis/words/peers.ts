@@ -34,7 +34,7 @@ export const peerWords: Words<keyof PeerDetails> = {
   },
   'peer-refuses': {
     seen: ({ peer }) =>
-      `${formatIp(peer)} refuses packets to UDP port ${vxlanPort}: it has no tunnel, or a firewall there rejects them: type "virlan doctor" there`,
+      `${formatIp(peer)} refuses packets to UDP port ${vxlanPort}: it has no tunnel, or a firewall rejects them: type "virlan doctor" there`,
   },
   'peer-needs-smaller-packets': {
     seen: limit =>
