@@ -106,9 +106,13 @@ export class LibvirtFollower {
     this.#client.start();
   }
 
-  /** Rehearses the reaction to a definition. Throws when the ledger or a hostsfile cannot be read. */
+  /** Rehearses the reaction to a definition. */
   rehearse(): void {
-    this.#machines.rehearse();
+    try {
+      this.#machines.rehearse();
+    } catch {
+      // A file that cannot be read: the decision about a real machine reports it.
+    }
   }
 
   close(): Promise<void> {

@@ -15,9 +15,13 @@ export class Repairs {
   /** By network: the conditions that the last scan reported, so that each is reported once. */
   readonly #reported = new Map<string, ReadonlySet<string>>();
   readonly #report: (events: readonly NetworkEvent[]) => void;
+  readonly #retry: () => void;
+  #retryTimer: NodeJS.Timeout | null = null;
 
-  constructor(report: (events: readonly NetworkEvent[]) => void) {
+  /** `retry` is called when a unit that is left alone, or has failed, may be repaired again. */
+  constructor(report: (events: readonly NetworkEvent[]) => void, retry: () => void) {
     this.#report = report;
+    this.#retry = retry;
   }
 
   /** Compares networks with their configuration and repairs them. Returns whether a step took effect. */
@@ -25,6 +29,7 @@ export class Repairs {
     this.#failed.retain(networks.map(({ name }) => name));
     let isRepaired = false;
     for (const network of networks) isRepaired = (await this.#repair(network)) || isRepaired;
+    this.#scheduleRetry();
     return isRepaired;
   }
 
@@ -70,10 +75,16 @@ export class Repairs {
    * Returns when the next unit may be repaired again, in milliseconds since 1970; null when none is left
    * alone or has failed.
    */
-  nextTry(): number | null {
+  #nextTry(): number | null {
     const failed = this.#failed.nextTry();
     const ends = [...this.fights().map(({ until }) => until), ...(failed === null ? [] : [failed])];
     return ends.length === 0 ? null : Math.min(...ends);
+  }
+
+  #scheduleRetry(): void {
+    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
+    const next = this.#nextTry();
+    this.#retryTimer = next === null ? null : setTimeout(this.#retry, next - Date.now()).unref();
   }
 
   /** Returns the events without failures and warnings that the previous scan reported. */

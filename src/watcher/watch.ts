@@ -52,7 +52,10 @@ export class Watcher {
   readonly #metrics = new Metrics();
   readonly #configuration: Configuration;
   readonly #libvirt: LibvirtFollower;
-  readonly #repairs = new Repairs(events => this.#report(events));
+  readonly #repairs = new Repairs(
+    events => this.#report(events),
+    () => this.#rescan.request(),
+  );
   readonly #starts = new MachineStarts(
     system,
     () => this.#configuration.current,
@@ -63,8 +66,6 @@ export class Watcher {
     () => this.#starts.whenEnded(),
   );
   #files: readonly FollowedFiles[] = [];
-  /** Scans when a unit that is left alone may be repaired again. */
-  #retryTimer: NodeJS.Timeout | null = null;
   readonly #rootPorts = new RootPorts(system.readFile);
   /** Opens and closes forwards after events of machines; one time for a burst of events. */
   readonly #forwards = new Coalesced(async () =>
@@ -144,7 +145,7 @@ export class Watcher {
       }),
       followLedger(networks, rescan, report),
     ];
-    this.#rehearse();
+    this.#libvirt.rehearse();
     this.#libvirt.start();
     const stopTimers = startTimers({
       reconcile: () => {
@@ -203,14 +204,6 @@ export class Watcher {
     return network !== undefined && isInConfiguration(network.bridge, event.event);
   }
 
-  #rehearse(): void {
-    try {
-      this.#libvirt.rehearse();
-    } catch {
-      // A file that cannot be read: the decision about a real machine reports it.
-    }
-  }
-
   async #establish(): Promise<void> {
     for (const network of this.#configuration.networks) {
       this.#report(await establishForHook(network));
@@ -230,10 +223,6 @@ export class Watcher {
   async #scan(): Promise<boolean> {
     const isRepaired = await this.#repairs.repairAll(this.#configuration.networks);
     this.#feed.changed();
-    const next = this.#repairs.nextTry();
-    if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
-    this.#retryTimer =
-      next === null ? null : setTimeout(() => this.#rescan.request(), next - Date.now()).unref();
     return isRepaired;
   }
 
