@@ -12,7 +12,9 @@ import {
   host,
   installVirlan,
   internet,
+  internetAddress,
   type Linked,
+  nameServer,
   probe,
   run,
   seenAs,
@@ -54,6 +56,7 @@ doctor.before.each(async () => {
   await configure('[network.k8s-br0]\nstp = no\nfirewall = nftables\n');
   await up();
   outside = await internet();
+  await nameServer(outside, internetAddress);
   web = await startGuest('web', { digit: 'a', forwards: ['port="8443" to="443"'] });
 });
 

@@ -11,6 +11,8 @@ import {
   guest,
   installVirlan,
   internet,
+  internetAddress,
+  nameServer,
   run,
   seenAs,
   serve,
@@ -105,6 +107,7 @@ for (const outside of ['all', 'uplink'])
         await up();
         const web = await newGuest();
         const there = await internet();
+        await nameServer(there, internetAddress);
         await secondUplink();
         await execa('ip', ['-batch', '-'], { input: `${ways.join('\n')}\n` });
         await serve(there, { proto: 'tcp', port: 80 });

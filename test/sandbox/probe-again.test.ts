@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { networkStatus } from './firewall-scenario.ts';
-import { configure, installVirlan, internet, startLibvirtd } from './host.ts';
+import { configure, installVirlan, internet, internetAddress, nameServer, startLibvirtd } from './host.ts';
 import { until } from './until.ts';
 import { get, startWatcher, stopWatcher } from './watcher.ts';
 
@@ -26,7 +26,7 @@ async function probesSent(): Promise<number> {
 
 again.before(async () => {
   await installVirlan();
-  await internet();
+  await nameServer(await internet(), internetAddress);
   await configure('[network.k8s-br0]\nstp = no\n');
   await startLibvirtd();
 });

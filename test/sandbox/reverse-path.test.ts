@@ -11,6 +11,7 @@ import {
   installVirlan,
   internet,
   internetAddress,
+  nameServer,
   probe,
   run,
   startLibvirtd,
@@ -29,6 +30,7 @@ const ip = (...args: string[]) => execa('ip', args);
 reversePath.before(async () => {
   await installVirlan();
   const outside = await internet();
+  await nameServer(outside, internetAddress);
   await ip('link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', 'internet');
   await ip('address', 'add', '198.51.100.1/24', 'dev', 'uplink2');
   await ip('link', 'set', 'uplink2', 'up');
