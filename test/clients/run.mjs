@@ -18,6 +18,7 @@ const suites = {
   'ansible.test.ts': ['ansible', 'python3-libvirt', 'python3-lxml'],
   'cockpit.test.ts': ['cockpit-ws', 'cockpit-bridge', 'chromium'],
   'kubernetes.test.ts': ['virtinst'],
+  'libvirt-tools.test.ts': ['virtinst', 'libnss-libvirt'],
   'netboot.test.ts': ['ovmf'],
   'prometheus.test.ts': ['prometheus'],
   'python.test.ts': ['python3-libvirt'],

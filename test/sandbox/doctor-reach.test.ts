@@ -24,19 +24,11 @@ import {
 } from './host.ts';
 import { clearLegacy } from './iptables-flavours.ts';
 import { resetHost } from './reset-host.ts';
-import { up } from './virlan-commands.ts';
+import { type Check, up } from './virlan-commands.ts';
 
 const doctor = suite('doctor of forwards');
 const uplink = '203.0.113.1';
 const through = { proto: 'tcp', to: uplink, port: 8443 } as const;
-
-interface Check {
-  readonly check: string;
-  readonly state: string;
-  readonly code: string;
-  readonly seen: string;
-  readonly fix: { readonly command: string; readonly mends: boolean } | null;
-}
 
 async function checkOf(machine: string, check: string): Promise<Check> {
   const { stdout } = await virlan('doctor', machine, '--json');

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { codeOf, type DiskFault, diskFaults, temporariesIn, withFault } from './failing-disk.ts';
-import { networkStatus } from './firewall-scenario.ts';
+import { hasNetwork, networkStatus } from './firewall-scenario.ts';
 import { prepare } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, stopLibvirtd, virlan } from './host.ts';
 import { logLinesOf } from './log.ts';
@@ -41,18 +41,6 @@ function newMachine(): Machine {
   const digits = machines.toString(16).padStart(2, '0');
   const nic = { type: 'bridge', source: 'k8s-br0', mac: `52:54:00:00:02:${digits}` } as const;
   return { name: `m${machines}`, uuid: randomUUID(), nics: [nic] };
-}
-
-async function hasNetwork(): Promise<boolean> {
-  const [link, rules] = await Promise.all([
-    execa('ip', ['address', 'show', 'dev', 'k8s-br0'], { reject: false }),
-    execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'], { reject: false }),
-  ]);
-  return (
-    link.stdout.includes('192.168.100.1/24') &&
-    rules.stdout.includes('masquerade') &&
-    existsSync('/run/dnsmasq/k8s-br0.pid')
-  );
 }
 
 function reservedLines(): string[] {

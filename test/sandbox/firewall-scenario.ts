@@ -72,6 +72,19 @@ async function newGuest(name: string, digit: string): Promise<Guest> {
   return guest(name, { mac });
 }
 
+/** Returns whether this host has address, rules and dnsmasq of the network k8s-br0, in nftables. */
+export async function hasNetwork(): Promise<boolean> {
+  const [link, rules] = await Promise.all([
+    execa('ip', ['address', 'show', 'dev', 'k8s-br0'], { reject: false }),
+    execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'], { reject: false }),
+  ]);
+  return (
+    link.stdout.includes('192.168.100.1/24') &&
+    rules.stdout.includes('masquerade') &&
+    existsSync('/run/dnsmasq/k8s-br0.pid')
+  );
+}
+
 /**
  * Asserts that machines have DHCP, DNS, each other and the internet, and that forbidden ports are
  * unreachable.

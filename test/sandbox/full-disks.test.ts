@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { hasNetwork } from './firewall-scenario.ts';
 import { runHook } from './hook-calls.ts';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { logLinesOf } from './log.ts';
@@ -44,18 +45,6 @@ async function reboot(): Promise<void> {
     { reject: false },
   );
   writeFileSync(original, readFileSync(original, 'utf8').replace(/"boot": "[^"]*"/, '"boot": "earlier"'));
-}
-
-async function hasNetwork(): Promise<boolean> {
-  const [link, rules] = await Promise.all([
-    execa('ip', ['address', 'show', 'dev', 'k8s-br0'], { reject: false }),
-    execa('nft', ['list', 'table', 'ip', 'virlan-k8s-br0'], { reject: false }),
-  ]);
-  return (
-    link.stdout.includes('192.168.100.1/24') &&
-    rules.stdout.includes('masquerade') &&
-    existsSync('/run/dnsmasq/k8s-br0.pid')
-  );
 }
 
 function isRecorded(): boolean {

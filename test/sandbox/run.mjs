@@ -18,27 +18,26 @@ const built = `${checkout}build/sandbox`;
 
 /** Files that take the longest, which begin first, so that no core is idle at the end. */
 const longest = [
-  'forwards-firewalls.test.ts',
-  'flavours.test.ts',
-  'repair.test.ts',
   'doctor.test.ts',
   'probe-again.test.ts',
-  'doctor-reach.test.ts',
-  'firewalls.test.ts',
+  'lacking-kernel.test.ts',
   'unknown-chains.test.ts',
+  'firewalls.test.ts',
+  'flavours.test.ts',
   'machines.test.ts',
   'packages.test.ts',
-  'libvirt-clients.test.ts',
-  'used-up-descriptors.test.ts',
   'libvirt-rpc.test.ts',
   'install.test.ts',
+  'forwards-firewalls.test.ts',
+  'repair.test.ts',
+  'soak.test.ts',
 ];
 
 /**
- * Files that run alone: one starts a hundred machines, one measures durations, and one searches for namespaces that
- * remain, whose numbers the kernel reuses at once for the next private host.
+ * Files that run alone: one measures durations, and one searches for namespaces that remain, whose numbers the kernel
+ * reuses at once for the next private host.
  */
-const alone = ['many-machines.test.ts', 'self-repair.test.ts', 'harness-isolation.test.mjs'];
+const alone = ['self-repair.test.ts', 'harness-isolation.test.mjs'];
 
 const all = readdirSync(import.meta.dirname).filter(file => /\.test\.(ts|mjs)$/.test(file));
 const unknown = [...longest, ...alone].filter(file => !all.includes(file));

@@ -2,6 +2,15 @@
 import assert from 'node:assert/strict';
 import { type Outcome, virlan } from './virlan.ts';
 
+/** A check of `virlan doctor --json`. */
+export interface Check {
+  readonly check: string;
+  readonly state: string;
+  readonly code: string;
+  readonly seen: string;
+  readonly fix: { readonly command: string; readonly mends: boolean } | null;
+}
+
 /** Asserts exit code 0 and an empty standard error. Returns standard output. */
 export function succeeded({ exitCode, stdout, stderr }: Outcome): string {
   assert.equal(`${stderr}${exitCode}`, '0');

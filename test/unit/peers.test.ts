@@ -9,7 +9,7 @@ import { tunnelStatus } from '../../src/report/tunnel-status.ts';
 import { PeerChecks } from '../../src/watcher/peer-checks.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
 import { config, ip } from './builders.ts';
-import { networkStatus, statusOf } from './status-builders.ts';
+import { networkStatus, statusOf, withoutProblems } from './status-builders.ts';
 
 const peers = suite('peers');
 
@@ -89,15 +89,7 @@ peers('the watcher adds the answers to the status, and a problem for each peer t
   ];
   const status = statusOf({ ...networkStatus('a'), tunnel }, networkStatus('b'));
   const { networks } = mergeStatus(status, {
-    pid: 1,
-    libvirt: 'connected',
-    configurationProblem: null,
-    usedUpInotify: null,
-    metricsProblem: null,
-    libvirtProblems: [],
-    fights: [],
-    failures: [],
-    lastProbe: () => null,
+    ...withoutProblems,
     askedPeers: name => (name === 'a' ? asked : []),
   });
   assert.deepEqual(

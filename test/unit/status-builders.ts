@@ -1,5 +1,6 @@
 // status-builders.ts: values of the status, as `virlan status --json` shows it.
 import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
+import type { WatcherState } from '../../src/watcher/status.ts';
 import { mac, uuid } from './builders.ts';
 
 /** Returns a running machine whose address ends with this number. */
@@ -58,3 +59,17 @@ export function networkStatus(name: string, ...machines: readonly MachineStatus[
 export function statusOf(...networks: readonly NetworkStatus[]): Status {
   return { virlan: '1', watcher: { running: true, pid: 1, libvirt: 'connected' }, networks, notes: [] };
 }
+
+/** A watcher that is well, and has neither probed nor asked anybody yet. */
+export const withoutProblems: WatcherState = {
+  pid: 812,
+  libvirt: 'connected',
+  configurationProblem: null,
+  usedUpInotify: null,
+  metricsProblem: null,
+  libvirtProblems: [],
+  fights: [],
+  failures: [],
+  lastProbe: () => null,
+  askedPeers: () => [],
+};

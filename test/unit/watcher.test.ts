@@ -4,9 +4,9 @@ import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { Status } from '../../src/report/status.ts';
 import { findRefusedChanges, refusedChangeText } from '../../src/watcher/configuration.ts';
-import { mergeStatus, type WatcherState } from '../../src/watcher/status.ts';
+import { mergeStatus } from '../../src/watcher/status.ts';
 import { config } from './builders.ts';
-import { networkStatus, statusOf } from './status-builders.ts';
+import { networkStatus, statusOf, withoutProblems } from './status-builders.ts';
 
 const watcher = suite('watcher');
 
@@ -49,19 +49,6 @@ const own = { code: 'unreadable', text: 'own', fix: null } as const;
 const collected: Status = {
   ...statusOf({ ...networkStatus('a'), problems: [own.text], faults: [own] }, networkStatus('b')),
   watcher: { running: false, pid: null, libvirt: 'unknown' },
-};
-
-const withoutProblems: WatcherState = {
-  pid: 812,
-  libvirt: 'connected',
-  configurationProblem: null,
-  usedUpInotify: null,
-  metricsProblem: null,
-  libvirtProblems: [],
-  fights: [],
-  failures: [],
-  lastProbe: () => null,
-  askedPeers: () => [],
 };
 
 watcher('a watcher without problems only adds itself to the status', () => {

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Status } from '../../src/report/status.ts';
-import { addresses, ClusterHost, ini, makeUnderlay } from './cluster-hosts.ts';
-import { installFirewalls } from './firewalls.ts';
-import { dhcp, type Guest, installVirlan, probe, run } from './host.ts';
-import { until } from './until.ts';
+import { addresses, ClusterHost, ini, makeUnderlay } from '../sandbox/cluster-hosts.ts';
+import { installFirewalls } from '../sandbox/firewalls.ts';
+import { dhcp, type Guest, installVirlan, probe, run } from '../sandbox/host.ts';
+import { until } from '../sandbox/until.ts';
+import type { Check } from '../sandbox/virlan-commands.ts';
 
 const peers = suite('cluster peers');
 
@@ -25,14 +26,6 @@ function reaches(index: number): Promise<string> {
   const [from, to] = [machines[0], machines[index]];
   assert(from && to);
   return probe(from.machine, { proto: 'icmp', to: to.ip });
-}
-
-interface Check {
-  readonly check: string;
-  readonly state: string;
-  readonly code: string;
-  readonly seen: string;
-  readonly fix: { readonly command: string; readonly mends: boolean } | null;
 }
 
 /** Returns the findings of the first host's doctor about the cluster. */

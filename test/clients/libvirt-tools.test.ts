@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../sandbox/formula-values.ts';
 import {
   configure,
   define,
@@ -18,9 +18,9 @@ import {
   undefine,
   virlan,
   virsh,
-} from './host.ts';
-import { until } from './until.ts';
-import { idle, startWatcher, stopWatcher } from './watcher.ts';
+} from '../sandbox/host.ts';
+import { until } from '../sandbox/until.ts';
+import { idle, startWatcher, stopWatcher } from '../sandbox/watcher.ts';
 
 const clients = suite('clients');
 
