@@ -366,4 +366,29 @@ forwards('a damaged record is empty, and names in it change nothing', () => {
   );
 });
 
+forwards('translations differ in each part of them, the address of the machine included', () => {
+  const [one, other] = [ip('192.168.100.57'), ip('192.168.100.58')];
+  const all = [
+    ...translationsOf(forward('tcp/8443:443'), one),
+    ...translationsOf(forward('tcp/8443:443'), other),
+    ...[
+      'udp/8443:443',
+      'tcp/8444:443',
+      'tcp/8443:444',
+      'tcp/8443-8444',
+      'tcp/8443-8445',
+      'tcp/8444-8445',
+    ].flatMap(text => translationsOf(forward(text), one)),
+    ...['on 192.0.2.5', 'on 192.0.2.6', 'from 10.0.0.0/8', 'from 10.0.0.0/9', 'from 11.0.0.0/8'].flatMap(
+      rest => translationsOf(forward(`tcp/8443:443 ${rest}`), one),
+    ),
+  ];
+  for (const [index, wanted] of all.entries())
+    for (const [place, found] of all.entries()) {
+      const { missing, stale } = compareTranslations([wanted], [found]);
+      const expected = index === place ? [[], []] : [[wanted], [found]];
+      assert.deepEqual([missing, stale], expected, `${translationText(wanted)}, ${translationText(found)}`);
+    }
+});
+
 forwards.run();
