@@ -151,22 +151,22 @@ function machineTable(machines: readonly MachineStatus[], columns: number): stri
   return excess <= 0 ? whole : tableWithNames(machines, Math.max(minNameColumns, longest - excess));
 }
 
-/** The columns that are there where a machine has something in them, and the last ones, as the screen cuts them. */
+/** The last columns, which a narrow screen cuts. One is shown if it has a text for some machine. */
 const moreColumns: readonly {
   readonly title: string;
-  readonly format: (machine: MachineStatus) => string;
+  readonly format: (machine: MachineStatus) => string | null;
 }[] = [
   { title: 'FORWARDS', format: formatForwards },
   { title: 'REPLACED MAC', format: formatReplacedMac },
 ];
 
 function tableWithNames(machines: readonly MachineStatus[], nameColumns: number): string[] {
-  const more = moreColumns.filter(({ format }) => machines.some(machine => format(machine) !== '-'));
+  const more = moreColumns.filter(({ format }) => machines.some(machine => format(machine) !== null));
   return table(
     [...header, ...more.map(({ title }) => title)],
     machines.map(machine => [
       ...formatMachine(machine, nameColumns),
-      ...more.map(({ format }) => format(machine)),
+      ...more.map(({ format }) => format(machine) ?? '-'),
     ]),
   );
 }
@@ -174,8 +174,8 @@ function tableWithNames(machines: readonly MachineStatus[], nameColumns: number)
 /** Most forwards that are listed of a machine. */
 const maxForwards = 3;
 
-function formatForwards({ forwards }: MachineStatus): string {
-  if (forwards.length === 0) return '-';
+function formatForwards({ forwards }: MachineStatus): string | null {
+  if (forwards.length === 0) return null;
   const active = forwards.filter(each => each.active).map(({ forward }) => forward);
   const more = active.length > maxForwards ? [`${active.length - maxForwards} more`] : [];
   const inactive = forwards.length - active.length;
@@ -199,8 +199,8 @@ function formatMachine(machine: MachineStatus, nameColumns: number): Cell[] {
 }
 
 /** Names the MAC that virlan replaced only until the machine has run: nobody looks for it by then. */
-function formatReplacedMac({ replacedMac, state, lease }: MachineStatus): string {
-  return state !== 'running' && lease === null ? (replacedMac ?? '-') : '-';
+function formatReplacedMac({ replacedMac, state, lease }: MachineStatus): string | null {
+  return state !== 'running' && lease === null ? replacedMac : null;
 }
 
 function formatLease({ ip, lease }: MachineStatus): string {
