@@ -38,6 +38,15 @@ export class Configuration {
     return this.#problem;
   }
 
+  /** Returns whether the file differs from what is in force, or cannot be applied. */
+  isOutdated(): boolean {
+    try {
+      return !isDeepStrictEqual(loadConfig(this.path), this.#current);
+    } catch {
+      return true;
+    }
+  }
+
   /** Reads the file, and applies it unless it is invalid or would cut off running machines. */
   reload(): Reloaded {
     try {

@@ -29,6 +29,8 @@ export interface Ways {
 export interface WayChanges {
   polled(limit: InotifyLimit): void;
   followed(): void;
+  /** A way is in force, at the start too: each change from now on is noticed, and one just before may have been missed. */
+  settled(): void;
 }
 
 /** Files that are followed in one of two ways. */
@@ -65,13 +67,13 @@ export class FollowedFiles {
   #follow(): void {
     let hasFailed = false;
     const events = this.#ways.byEvents(
-      () => hasFailed || this.#stopPolling(),
+      () => hasFailed || this.#eventsStarted(),
       limit => {
         if (hasFailed || this.#isClosed) return;
         hasFailed = true;
         this.#events = null;
         this.#poll(limit);
-        this.#closeLater(events);
+        this.#closeLater(events, () => this.#changes.settled());
         this.#retryTimer = setTimeout(() => this.#follow(), retryIntervalMs).unref();
       },
     );
@@ -84,8 +86,10 @@ export class FollowedFiles {
     this.#usedUp = limit;
   }
 
-  #stopPolling(): void {
-    if (this.#isClosed || this.#polling === null) return;
+  #eventsStarted(): void {
+    if (this.#isClosed) return;
+    this.#changes.settled();
+    if (this.#polling === null) return;
     const polling = this.#polling;
     this.#polling = null;
     this.#usedUp = null;
@@ -93,10 +97,11 @@ export class FollowedFiles {
     this.#closeLater(polling);
   }
 
-  #closeLater(followed: Closable): void {
+  #closeLater(followed: Closable, closed: () => void = () => {}): void {
     const close = () => {
       this.#replaced.delete(followed);
       void followed.close();
+      closed();
     };
     this.#replaced.set(followed, setTimeout(close, overlapMs).unref());
   }

@@ -137,7 +137,7 @@ export class Watcher {
     for (const network of networks()) this.#probes.request(network);
     void this.#peers.request();
     this.#files = [
-      followConfiguration(this.#configuration.path, () => void this.#reload.request(), report),
+      followConfiguration(this.#configuration, () => void this.#reload.request(), report),
       followDnsmasqFiles(networks, {
         leasesChanged: () => this.#feed.changed(),
         drifted: rescan,

@@ -12,6 +12,7 @@ import { publishLeases, publishNetwork } from '../operations/publish.ts';
 import type { Event, InotifyLimit } from '../report/event.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
+import type { Configuration } from './configuration.ts';
 import { FollowedFiles, inotifyLimit, pollIntervalMs, type WayChanges } from './followed-files.ts';
 
 /**
@@ -20,13 +21,17 @@ import { FollowedFiles, inotifyLimit, pollIntervalMs, type WayChanges } from './
  */
 const options = { ignoreInitial: true, awaitWriteFinish: { stabilityThreshold: 60, pollInterval: 15 } };
 
-/** Calls `changed` when the configuration, or an option of the administrator's for dnsmasq, was written. */
+/**
+ * Calls `changed` when the configuration, or an option of the administrator's for dnsmasq, was written. Options that
+ * are written while nothing follows them are seen by the next comparison.
+ */
 export function followConfiguration(
-  path: string,
+  configuration: Configuration,
   changed: () => void,
   report: (event: Event) => void,
 ): FollowedFiles {
-  return follow([path, paths.dnsmasqExtras], {}, changed, report);
+  const settled = () => configuration.isOutdated() && changed();
+  return follow([configuration.path, paths.dnsmasqExtras], {}, { onChange: changed, settled, report });
 }
 
 /** Callbacks about dnsmasq's files. */
@@ -63,8 +68,13 @@ export function followDnsmasqFiles(
       report({ kind: 'failed', during: 'file-change', error, path }),
     );
   };
+  const settled = () => {
+    for (const network of networks()) publishLeases(network.bridge);
+    leasesChanged();
+    drifted();
+  };
   // The directory of all networks, because a new configuration may add one.
-  return follow([dnsmasqRoot], { depth: 1, followSymlinks: false }, onChange, report);
+  return follow([dnsmasqRoot], { depth: 1, followSymlinks: false }, { onChange, settled, report });
 }
 
 /** How long a change of the ledger waits at least for others before the machines are published. */
@@ -125,27 +135,37 @@ export function followLedger(
       return { close: () => unwatchFile(paths.ledger, changed) };
     },
   };
-  return new FollowedFiles(ways, wayChanges(paths.ledger, report));
+  return new FollowedFiles(ways, { ...wayReports(paths.ledger, report), settled: changed });
 }
 
-/** Calls `onChange` with the path of each file that changes, at one of the paths or below. */
+/** Callbacks about followed files. */
+interface Changes {
+  onChange(path: string): void;
+  /** Any of the files may have changed. */
+  settled(): void;
+  report(event: Event): void;
+}
+
+/** Follows files at these paths or below. */
 function follow(
   followed: readonly [string, ...string[]],
   depth: Pick<ChokidarOptions, 'depth' | 'followSymlinks'>,
-  onChange: (path: string) => void,
-  report: (event: Event) => void,
+  { onChange, settled, report }: Changes,
 ): FollowedFiles {
   const [first] = followed;
   const failed = (error: unknown, path: string) =>
     report({ kind: 'failed', during: 'file-change', error: error as Error, path });
+  const guarded = (work: () => void, path: string) => {
+    try {
+      work();
+    } catch (error) {
+      failed(error, path);
+    }
+  };
   const followBy = (way: ChokidarOptions) =>
-    watch([...followed], { ...options, ...depth, ...way }).on('all', (_, path) => {
-      try {
-        onChange(path);
-      } catch (error) {
-        failed(error, path);
-      }
-    });
+    watch([...followed], { ...options, ...depth, ...way }).on('all', (_, path) =>
+      guarded(() => onChange(path), path),
+    );
   const ways = {
     byEvents: (started: () => void, usedUp: (limit: InotifyLimit) => void) =>
       followBy({})
@@ -162,10 +182,10 @@ function follow(
         error => failed(error, first),
       ),
   };
-  return new FollowedFiles(ways, wayChanges(first, report));
+  return new FollowedFiles(ways, { ...wayReports(first, report), settled: () => guarded(settled, first) });
 }
 
-function wayChanges(path: string, report: (event: Event) => void): WayChanges {
+function wayReports(path: string, report: (event: Event) => void): Omit<WayChanges, 'settled'> {
   return {
     polled: limit => report({ kind: 'files-polled', path, limit }),
     followed: () => report({ kind: 'files-followed', path }),

@@ -7,7 +7,7 @@ import { formulaMacOf } from './formula-values.ts';
 import { configure, define, domainXml, installVirlan, macsOf, startLibvirtd } from './host.ts';
 import { until } from './until.ts';
 import { plannedSteps } from './virlan-commands.ts';
-import { get, idle, startWatcher, watcherPid } from './watcher.ts';
+import { get, idle, startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const descriptors = suite('used-up descriptors');
 let ini = '[network.k8s-br0]\nstp = no\n';
@@ -22,12 +22,15 @@ function isAlive(): boolean {
   return process.kill(watcherPid(), 0);
 }
 
-descriptors('the watcher starts', async () => {
+descriptors.before(async () => {
   await installVirlan();
   await configure(ini);
   await startLibvirtd();
-  await startWatcher();
 });
+
+// One watcher for all would take the damage of the third round for a fight with another program, and wait.
+descriptors.before.each(() => startWatcher());
+descriptors.after.each(() => stopWatcher());
 
 for (const free of [0, 1, 2, 4, 8, 12, 16])
   descriptors(`${free} are free: damage, a new machine and a new configuration`, async () => {

@@ -1,9 +1,12 @@
 // watcher.test.ts: tests which configuration changes are refused, and what the watcher adds to the status.
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { Status } from '../../src/report/status.ts';
-import { findRefusedChanges, refusedChangeText } from '../../src/watcher/configuration.ts';
+import { Configuration, findRefusedChanges, refusedChangeText } from '../../src/watcher/configuration.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
 import { config } from './builders.ts';
 import { networkStatus, statusOf, withoutProblems } from './status-builders.ts';
@@ -111,6 +114,24 @@ watcher('a repair that failed is a problem of its network, with the reason', () 
     networks.map(({ problems }) => problems),
     [['own'], [`a repair failed, and is tried again every few seconds: ${error.message}`]],
   );
+});
+
+watcher('a configuration is outdated when the file says something else, or cannot be read', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'virlan-'));
+  try {
+    const path = join(directory, 'virlan.ini');
+    writeFileSync(path, twoNetworks);
+    const configuration = new Configuration(path);
+    assert.equal(configuration.isOutdated(), false);
+    writeFileSync(path, `; a comment\n${twoNetworks}`);
+    assert.equal(configuration.isOutdated(), false);
+    for (const text of [twoNetworks.replace('10.0.1', '10.0.2'), '[network.a]\nsubnet = x\n']) {
+      writeFileSync(path, text);
+      assert.equal(configuration.isOutdated(), true);
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 watcher.run();
