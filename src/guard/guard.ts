@@ -1,7 +1,7 @@
 // Puts the guard of a bridge in force, tap by tap or as a whole, and keeps the files about its taps.
 //
-// No lock is needed: a tap's file is written before its elements are added, and whoever replaces the whole table
-// reads the files once more after that.
+// No lock is needed: a tap's file is written before its elements are added, and a process that replaces the whole
+// table reads the files once more after that.
 import { CommandError, WriteError } from '../errors.ts';
 import { system } from '../system/system.ts';
 import { type Binding, earlierBindings, readBindings, removeBinding, writeBinding } from './bindings.ts';

@@ -49,7 +49,7 @@ export function arrangeNetworksOnce(config: Config): Promise<NetworkDecision | n
   return withLibvirt(client => arrangeNetworks(client, config));
 }
 
-/** Returns the NICs in the bridge of `default`, whoever plugged them in; none if libvirt did not make the bridge. */
+/** Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge. */
 function readDefaultPorts(known: readonly KnownNetwork[]): string[] {
   const bridge = known.find(network => network.name === defaultName && hasOwnBridge(network))?.bridge;
   const [link] = listDirectory(linksDirectory).filter(name => name === bridge);

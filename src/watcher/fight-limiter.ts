@@ -5,7 +5,7 @@ import { type Fight, type Unit, unitKey } from '../network/units.ts';
 /** So many repairs of one unit to the same state, in a row and within a minute, are a fight with another program. */
 const maxRepairsPerMinute = 3;
 /**
- * So many repairs within a minute to states that change, as rules do with the default route, are paused likewise:
+ * So many repairs within a minute to states that change, as rules do with the default route, are paused too:
  * a link that goes up and down all the time must not use up the CPU.
  */
 const maxChangesPerMinute = 12;
