@@ -65,6 +65,9 @@ function sideBySide(groups: readonly Group[]): Group {
   };
 }
 
+/** The kernel loads its modules of nftables for the first tables: on an emulated machine that takes over 10 s. */
+const newTablesTimeoutSeconds = 30;
+
 /**
  * Makes tables of nftables in one transaction. If that fails, because a table exists or the kernel refuses a part,
  * each is loaded by itself, so that the others are there.
@@ -74,7 +77,8 @@ async function makeTables(groups: readonly Group[], onFailure: 'stop' | 'continu
   if (steps.length > 1) {
     const tables = steps.flatMap(step => newTable(step) ?? []);
     try {
-      await system.run('nft', ['-f', '-'], { input: tables.map(({ script }) => script).join('') });
+      const input = tables.map(({ script }) => script).join('');
+      await system.run('nft', ['-f', '-'], { input, timeoutSeconds: newTablesTimeoutSeconds });
       for (const { complete } of tables) await complete();
       return { ...noOutcome, done: steps };
     } catch (thrown) {

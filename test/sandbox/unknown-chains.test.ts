@@ -217,7 +217,7 @@ unknown('an nft that hangs during the first up leaves the host unchanged', async
   stubProgram('nft', 'exec sleep 60');
   const { exitCode, stderr } = await virlan('up');
   assert.equal(exitCode, 1);
-  assert.match(stderr, /nft -f -: not done after 10 s; restoring the host failed too: nft .* "virlan down" /);
+  assert.match(stderr, /nft -f -: not done after 30 s; restoring the host failed too: nft .* "virlan down" /);
   // The record of the state before is kept, because the effect of nft is unknown.
   restorePrograms();
   assert.deepEqual(await changesSince(before, /before\.json|applied\.json/), []);
