@@ -1,6 +1,7 @@
 // The lines of `virlan status`: networks, machines, addresses, leases and problems. Pure.
 import type { PeerAnswer } from '../cluster/peer.ts';
-import type { MachineStatus, NetworkStatus, PeerStatus, Status, TunnelStatus } from '../report/status.ts';
+import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
+import type { BgpStatus, PeerStatus, TunnelStatus } from '../report/tunnel-fields.ts';
 import { forTerminal } from '../text.ts';
 import { type Cell, columnsOf, cut, table } from './layout.ts';
 import { style } from './terminal.ts';
@@ -57,7 +58,7 @@ export function factLines(network: NetworkStatus): string[] {
   ];
 }
 
-function tunnelLines({ vni, link, mtu, address, peers }: TunnelStatus): string[] {
+function tunnelLines({ vni, link, mtu, address, peers, bgp }: TunnelStatus): string[] {
   const size = mtu === null ? style('not there', 'red') : `MTU ${mtu}`;
   const rows = peers.map((peer): Cell[] => [
     peer.address,
@@ -69,6 +70,20 @@ function tunnelLines({ vni, link, mtu, address, peers }: TunnelStatus): string[]
   return [
     `  tunnel ${link}  VNI ${vni}  ${size}  from ${address}`,
     ...table(['HOST', 'ANSWER', 'SINCE', 'LISTED', 'MACS SEEN'], rows).map(line => `    ${line}`),
+    ...(bgp === null ? [] : bgpLines(bgp)),
+  ];
+}
+
+function bgpLines({ as, neighbours }: BgpStatus): string[] {
+  const rows = neighbours.map(({ address, session, since, routes }): Cell[] => [
+    address,
+    { text: session ?? 'not configured', styles: [session === 'established' ? 'green' : 'red'] },
+    since ?? '-',
+    `${routes}`,
+  ]);
+  return [
+    `  BGP AS ${as}`,
+    ...table(['NEIGHBOUR', 'SESSION', 'SINCE', 'ROUTES'], rows).map(line => `    ${line}`),
   ];
 }
 

@@ -1,7 +1,7 @@
 // The filter of a tunnel: two tables of nftables. One keeps apart what each host has for itself: the gateway,
 // which has the same MAC and address everywhere, DHCP and router advertisements. The other lets nobody but the
 // other hosts send into the tunnel: whoever gets a packet through is a member of the network.
-import { formatIp, type Ipv4 } from '../address/ip.ts';
+import { formatIp, formatPrefix, type Ipv4, type Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
 import type { FilterDrift } from './tunnel.ts';
@@ -18,7 +18,8 @@ export interface FilteredTunnel {
   /** The MAC of the tunnel's link, which is this host's only. */
   readonly mac: Mac;
   readonly vni: number;
-  readonly peers: readonly Ipv4[];
+  /** The hosts that may send: each, or all of a prefix. */
+  readonly hosts: readonly Ipv4[] | Prefix;
   /** The host in the network: on each the same. */
   readonly gateway: { readonly mac: Mac; readonly ip: Ipv4 };
 }
@@ -69,8 +70,8 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
  * A machine's packets to another host get the address of its own host, and so would come from a peer: what is
  * forwarded never enters a tunnel.
  */
-function packetChains({ vni, peers }: FilteredTunnel): Chains {
-  const hosts = `{ ${peers.map(formatIp).join(', ')} }`;
+function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
+  const hosts = 'network' in allowed ? formatPrefix(allowed) : `{ ${allowed.map(formatIp).join(', ')} }`;
   // The number is in the second half of the header that follows the one of UDP.
   const ours = `udp dport ${vxlanPort} @th,96,24 ${vni}`;
   return {

@@ -1,6 +1,7 @@
 // The tunnel of a network to the other hosts of its cluster: a VXLAN link that is a port of the bridge. Pure.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { FoundBgp, Speaker } from './bgp.ts';
 import type { TunnelTable } from './fdb.ts';
 
 /** A tunnel as it is desired. */
@@ -11,8 +12,12 @@ export interface Tunnel {
   readonly vni: number;
   /** The address of this host. */
   readonly local: Ipv4;
-  /** The hosts to which frames go whose receiver is not known. */
+  /** The hosts to which frames go whose receiver is not known; without learning, FRR names them. */
   readonly peers: readonly Ipv4[];
+  /** True if the kernel learns from frames where machines are; otherwise FRR learns it by BGP. */
+  readonly learns: boolean;
+  /** This host in BGP; null where it needs none. */
+  readonly speaker: Speaker | null;
   /** Tables of nftables, without which the link is not in the bridge. */
   readonly filter: string;
 }
@@ -23,7 +28,9 @@ export interface TunnelLink {
   /** In bytes. */
   readonly mtu: number;
   /** Null for a link whose keys or addresses are not those of a tunnel of virlan's. */
-  readonly end: { readonly vni: number; readonly local: Ipv4 } | null;
+  readonly end: { readonly vni: number; readonly local: Ipv4; readonly learns: boolean } | null;
+  /** True if its port answers ARP for machines of other hosts, and learns nothing from frames. */
+  readonly isForEvpn: boolean;
   readonly master: string | null;
   readonly up: boolean;
 }
@@ -36,6 +43,8 @@ export interface FilterDrift {
 
 /** A tunnel as found. */
 export interface FoundTunnel extends TunnelTable {
+  /** Null where it is not read: virlan has nothing to do with it. */
+  readonly bgp: FoundBgp | null;
   readonly link: TunnelLink | null;
   readonly filter: {
     readonly present: boolean;
@@ -69,12 +78,13 @@ export function compareTunnels(bridge: string, wanted: Tunnel | null, found: Fou
     link !== null &&
     link.mac === wanted.mac &&
     link.end?.vni === wanted.vni &&
-    link.end.local === wanted.local;
+    link.end.local === wanted.local &&
+    link.end.learns === wanted.learns;
   const kept = isSame ? link : null;
-  const peers = kept === null ? [] : found.peers;
+  const peers = kept === null || !wanted.learns ? [] : found.peers;
   const missing = wanted.peers.filter(peer => !peers.includes(peer));
   const surplus = peers.filter(peer => !wanted.peers.includes(peer));
-  const isConnected = kept?.master === bridge && kept.up;
+  const isConnected = kept?.master === bridge && kept.up && (wanted.learns || kept.isForEvpn);
   const isFiltered = filter.present && filter.loaded === wanted.filter && filter.drift.length === 0;
   return [
     ...(link !== null && !isSame ? [{ kind: 'remove link' } as const] : []),

@@ -4,6 +4,7 @@ import { style } from '../cli/terminal.ts';
 import type { Tunnel } from '../cluster/tunnel.ts';
 import { translationText } from '../firewall/translation.ts';
 import { type Elements, setNames } from '../guard/elements.ts';
+import { bgpProblemText } from '../network/bgp-text.ts';
 import type { LinkAddress } from '../network/state.ts';
 import type { Description } from '../network/step-text.ts';
 import { describeStep, type Step } from '../network/steps.ts';
@@ -70,6 +71,12 @@ function fieldsInJson(step: Step): object {
       missing: step.missing.map(each => formatIp(each)),
       surplus: step.surplus.map(each => formatIp(each)),
     };
+  if (step.kind === 'configure bgp' || step.kind === 'withdraw bgp')
+    return {
+      surplus: step.surplus.map(({ text }) => text),
+      missing: step.missing.map(({ text }) => text),
+      problem: step.problem === null ? null : bgpProblemText(step.problem),
+    };
   if (step.kind === 'write reservations' || step.kind === 'write names')
     return { network: step.network.name };
   return 'address' in step ? { address: addressJson(step.address) } : {};
@@ -82,8 +89,13 @@ function elementsJson(elements: Elements): object {
   );
 }
 
-function tunnelJson({ local, peers, ...tunnel }: Tunnel): object {
-  return { ...tunnel, local: formatIp(local), peers: peers.map((peer: Ipv4) => formatIp(peer)) };
+function tunnelJson({ local, peers, speaker, ...tunnel }: Tunnel): object {
+  return {
+    ...tunnel,
+    local: formatIp(local),
+    peers: peers.map((peer: Ipv4) => formatIp(peer)),
+    as: speaker?.as ?? null,
+  };
 }
 
 function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {

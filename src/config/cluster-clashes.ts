@@ -1,5 +1,12 @@
 // Problems between the keys of a network that is on several hosts, and with the `[cluster]` section.
-import { formatIp, formatPrefix, prefixContains } from '../address/ip.ts';
+import {
+  formatIp,
+  formatPrefix,
+  type Ipv4,
+  parseAddressWithPrefix,
+  prefixContains,
+  prefixOf,
+} from '../address/ip.ts';
 import { excerpt } from '../text.ts';
 import type { ConfigProblem, TunnelConfig } from './config.ts';
 import type { NetworkSource } from './connect.ts';
@@ -105,8 +112,24 @@ function endsOfTunnels(
   return [
     ...inside,
     ...own,
+    ...hostsOutside(cluster, at, address),
     ...(twice === undefined ? [] : [{ ...at('peers'), message: `names ${formatIp(twice)} twice` }]),
   ];
+}
+
+/** A prefix of the hosts has an effect with BGP only, and the other hosts have the same. */
+function hostsOutside(
+  { entries }: Section,
+  at: (key: string) => Pick<ConfigProblem, 'line' | 'what'>,
+  address: Ipv4,
+): ConfigProblem[] {
+  const hosts = parseAddressWithPrefix(entries.get('hosts')?.value ?? '');
+  if (hosts === null) return [];
+  if ((entries.get('as')?.value ?? '') === '')
+    return [{ ...at('hosts'), message: 'has no effect without as: add it, or remove this line' }];
+  if (prefixContains(prefixOf(hosts.address, hosts.length), address)) return [];
+  const message = `does not contain ${formatIp(address)}, the address of this host: write a network that contains all hosts`;
+  return [{ ...at('hosts'), message }];
 }
 
 function lineOf(section: Section, key: string): number {

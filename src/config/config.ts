@@ -49,8 +49,18 @@ export interface TunnelConfig {
   readonly vni: number;
   /** The address of this host for the other ones. */
   readonly address: Ipv4;
-  /** The addresses of the other hosts. */
+  /** The addresses of the other hosts; with `evpn`, those of its neighbours in BGP. */
   readonly peers: readonly Ipv4[];
+  /** Null where the kernel learns from frames where machines are. */
+  readonly evpn: EvpnConfig | null;
+}
+
+/** How FRR tells the hosts of a cluster by BGP where machines are. */
+export interface EvpnConfig {
+  /** The number of the autonomous system that all of them are in. */
+  readonly as: number;
+  /** Contains the addresses of all hosts; null where `peers` are all of the other hosts. */
+  readonly hosts: Prefix | null;
 }
 
 /** A `[network.NAME]` section, checked and with its defaults filled in. */

@@ -209,7 +209,15 @@ export const clusterKeys: Explanations<ClusterSection> = {
   },
   peers: {
     note: 'the addresses of the other hosts',
-    text: 'The IPv4 addresses of the other hosts, separated by commas. Each host names all others.',
+    text: 'The IPv4 addresses of the other hosts, separated by commas. Each host names all others. With `as`, they may be route reflectors in their place.',
+  },
+  as: {
+    note: 'with it, FRR tells the hosts where machines are',
+    text: 'The number of an autonomous system, the same on all hosts: one for private use, 64512 to 65534 or 4200000000 to 4294967294. With it, bgpd of FRR tells the hosts by BGP where machines are (EVPN), and names the hosts to which frames go whose receiver is not known; FRR has to be installed, with `bgpd=yes` in /etc/frr/daemons. Without it, each host learns that from the frames of machines. See docs/cluster.md.',
+  },
+  hosts: {
+    note: 'with route reflectors: the network of the hosts',
+    text: 'A network that contains the addresses of all hosts. Needed where `peers` are not all of the other hosts: only hosts in it may send into the tunnels. Without it, only `peers` may.',
   },
 };
 

@@ -5,7 +5,7 @@ import { isLabel } from '../names/label.ts';
 import { excerpt } from '../text.ts';
 import { bootPorts } from './boot.ts';
 import { findClashes } from './clashes.ts';
-import type { ConfigProblem, ConfigResult, FixedHost, MachineSection } from './config.ts';
+import type { ConfigProblem, ConfigResult, FixedHost, MachineSection, TunnelConfig } from './config.ts';
 import { connectNetworks, type NetworkSource, type OwnConfig } from './connect.ts';
 import {
   bridgeName,
@@ -121,6 +121,11 @@ function machineOf(name: string, { aliases, forward: forwards, boot }: MachineKe
   return { name, aliases, forwards, boot: boot === '' ? null : boot };
 }
 
+function tunnelOf(vni: number, { address, peers, as, hosts }: ClusterSection): TunnelConfig {
+  const evpn = as === '' ? null : { as, hosts: hosts === '' ? null : hosts };
+  return { vni, address, peers, evpn };
+}
+
 /** The settings of other sections that a network depends on. */
 interface OtherSections {
   readonly hosts: readonly FixedHost[];
@@ -183,7 +188,7 @@ function makeNetwork(
     // The tunnels would be a loop. That an stp = yes is written is an error: see cluster-clashes.ts.
     stp: values.stp && (values.vni === '' || section.entries.has('stp')),
     mtu: values.mtu,
-    tunnel: values.vni === '' || ends === null ? null : { vni: values.vni, ...ends },
+    tunnel: values.vni === '' || ends === null ? null : tunnelOf(values.vni, ends),
     firewall: values.firewall,
     hostAccess: values['host-access'],
     hostAllow: [

@@ -5,9 +5,11 @@ import {
   formatIp,
   type Ipv4,
   type Ipv4Range,
+  type Prefix,
   parseAddressWithPrefix,
   parseIp,
   parseIpv4,
+  prefixOf,
 } from '../address/ip.ts';
 import { parseMac } from '../address/mac.ts';
 import { splitAliases } from '../names/alias.ts';
@@ -128,6 +130,21 @@ function parseVni(text: string): number | '' | null {
   return number >= 1 && number <= maxVni ? number : null;
 }
 
+/** The numbers that no AS may have (RFC 7607, RFC 4893 and RFC 7300) are left out. */
+const reservedAs = [0, 23_456, 65_535, 2 ** 32 - 1];
+
+function parseAs(text: string): number | '' | null {
+  if (text === '') return text;
+  const number = /^\d{1,10}$/.test(text) ? Number(text) : 0;
+  return number < 2 ** 32 && !reservedAs.includes(number) ? number : null;
+}
+
+function parseHosts(text: string): Prefix<Ipv4> | '' | null {
+  if (text === '') return text;
+  const read = parseSubnet(text);
+  return read === null ? null : prefixOf(read.address, read.length);
+}
+
 function parsePeers(text: string): Ipv4[] | null {
   const peers = parseList(text, parseIpv4);
   return peers === null || peers.length === 0 ? null : peers;
@@ -217,10 +234,12 @@ export const machineSection = v.strictObject({
   ),
 });
 
-/** The keys of the `[cluster]` section; all are required. */
+/** The keys of the `[cluster]` section. */
 export const clusterSection = v.strictObject({
   address: parsed(parseIpv4, 'an IPv4 address of this host, such as 10.0.0.2'),
   peers: parsed(parsePeers, 'the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3'),
+  as: v.optional(parsed(parseAs, 'the number of a private AS, such as 65000'), ''),
+  hosts: v.optional(parsed(parseHosts, 'a network that contains all hosts, such as 10.0.0.0/24'), ''),
 });
 
 function parseEndpoint(text: string): Endpoint | '' | null {

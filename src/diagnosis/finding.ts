@@ -20,6 +20,7 @@ export type CheckId =
   | 'rules'
   | 'foreign'
   | 'tunnel'
+  | 'bgp'
   | 'peers'
   | 'dnsmasq'
   | 'reservations'

@@ -1,6 +1,6 @@
 // Makes the rules of one network for one address family from its configuration.
 import { type Family, type IpAddress, type Prefix, parseIp } from '../address/ip.ts';
-import { vxlanPort } from '../address/port.ts';
+import { bgpPort, vxlanPort } from '../address/port.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isLinkName } from '../names/link-name.ts';
 import type { Match, Ports, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
@@ -255,7 +255,20 @@ function inputRules(network: NetworkConfig): Rule[] {
     ...rejectRest.map(rule => ({ ...rule, from: bridge })),
     // A filter of its own decides which hosts may send into the tunnel.
     ...(network.tunnel === null ? [] : [{ protocol: 'udp', ports: [vxlan], verdict: accept } as const]),
+    ...sessionsOf(network),
   ]);
+}
+
+/** Neighbours open sessions of BGP with the host. */
+function sessionsOf({ tunnel }: NetworkConfig): Rule[] {
+  if (tunnel === null || tunnel.evpn === null) return [];
+  return tunnel.peers.map(network => ({
+    source: { kind: 'in', prefix: { network, length: 32 } },
+    protocol: 'tcp',
+    ports: [{ first: bgpPort, last: bgpPort }],
+    tracked: ['new'],
+    verdict: accept,
+  }));
 }
 
 function masquerade(ports: Ports | null): Verdict {

@@ -70,10 +70,12 @@ export function machineReference(): Key[] {
 
 /** Returns the keys of the `[cluster]` section. */
 export function clusterReference(): Key[] {
-  const second = { address: '10.0.0.2', peers: '10.0.0.1, 10.0.0.3' };
+  const second = { address: '10.0.0.2', peers: '10.0.0.1, 10.0.0.3', as: '65000', hosts: '10.0.0.0/24' };
   return Object.entries(clusterKeys).map(([name, explanation]) => {
     const key = name as keyof typeof clusterKeys;
-    return reference(key, explanation, clusterSection.entries[key], second[key], null);
+    const isRequired = key === 'address' || key === 'peers';
+    const schema = clusterSection.entries[key];
+    return reference(key, explanation, schema, second[key], isRequired ? null : 'nothing');
   });
 }
 

@@ -43,7 +43,7 @@ export function renderManIni(date: string): string {
     ...machineReference().flatMap(entry),
     heading('Cluster section'),
     ...paragraph(
-      'The section `[cluster]` says over which hosts networks with `vni` extend. All keys are required:',
+      'The section `[cluster]` says over which hosts networks with `vni` extend. `address` and `peers` are required:',
     ),
     ...clusterReference().flatMap(entry),
     heading('Watcher section'),

@@ -37,7 +37,7 @@ export function renderPage(): string {
     ...machineReference().flatMap(entry),
     '## `[cluster]`',
     '',
-    'The hosts over which networks with `vni` extend: see [several hosts](cluster.md). All keys are required.',
+    'The hosts over which networks with `vni` extend: see [several hosts](cluster.md). `address` and `peers` are required.',
     '',
     ...clusterReference().flatMap(entry),
     '## `[watcher]`',

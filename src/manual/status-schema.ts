@@ -65,12 +65,38 @@ const peer = v.object({
   since: nullable(v.string(), 'When it began to answer like this, in UTC.'),
 });
 
+const bgp = v.object({
+  as: integer,
+  neighbours: v.array(
+    v.object({
+      address: v.string(),
+      session: nullable(
+        v.picklist([
+          'established',
+          'idle',
+          'connect',
+          'active',
+          'opensent',
+          'openconfirm',
+          'clearing',
+          'deleted',
+          'unknown',
+        ]),
+        'The state of the session (RFC 4271); null while bgpd does not have the neighbour.',
+      ),
+      since: nullable(v.string(), 'When the session was established, or ended, in UTC.'),
+      routes: described(integer, 'How many routes have come from there: hosts and machines.'),
+    }),
+  ),
+});
+
 const tunnel = v.object({
   vni: integer,
   link: described(v.string(), 'Its network interface on this host.'),
   mtu: nullable(integer, 'In bytes; null without the interface.'),
   address: described(v.string(), 'That of this host for the others.'),
-  peers: described(v.array(peer), 'The other hosts, as in virlan.ini.'),
+  peers: described(v.array(peer), 'The other hosts: as in virlan.ini, or as route reflectors have told FRR.'),
+  bgp: nullable(bgp, 'How FRR learns where machines are; null where the kernel learns it from frames.'),
 });
 
 const network = v.object({

@@ -39,10 +39,24 @@ const tunnel = v.object({
   mtu: described(integer, 'In bytes.'),
   vni: integer,
   local: described(text, 'The address of this host.'),
-  peers: described(v.array(text), 'The addresses of the other hosts.'),
+  peers: described(v.array(text), 'The addresses of the other hosts; none where FRR names them.'),
+  learns: described(
+    v.boolean(),
+    'Whether the kernel learns from frames where machines are; otherwise FRR does.',
+  ),
+  as: nullable(integer, 'The AS in which FRR learns it; null where it does not.'),
   filter: described(text, 'The tables of nftables.'),
 });
 const otherRules = { firewall, bridge: text, rules: v.array(v.objectWithRest({ kind: text }, v.unknown())) };
+
+const bgpChange = {
+  as: integer,
+  isNew: described(v.boolean(), 'Whether there is no instance of BGP yet.'),
+  removes: nullable(integer, 'The AS of an instance of BGP that is removed as a whole.'),
+  surplus: described(v.array(text), 'Lines that are removed.'),
+  missing: described(v.array(text), 'Lines that are added.'),
+  problem: nullable(text, 'Why that is not possible, with the remedy.'),
+};
 
 /** The fields of each kind of step besides `do` and those that describe it. */
 const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
@@ -53,6 +67,8 @@ const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
   'connect tunnel': { link: text, bridge: text, tunnel, drift },
   'set peers': { link: text, missing: v.array(text), surplus: v.array(text) },
   'remove tunnel filter': { bridge: text },
+  'configure bgp': bgpChange,
+  'withdraw bgp': bgpChange,
   'set link': {
     link: text,
     attribute: text,

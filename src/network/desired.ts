@@ -214,9 +214,12 @@ export function asDesired(desired: DesiredNetwork, before: ObservedNetwork): Des
 
 /** A tunnel that does not have its filter is not made again. */
 function tunnelBefore({ tunnel }: ObservedNetwork): Tunnel | null {
-  const { link = null, peers = [], filter } = tunnel ?? {};
+  const { link = null, peers = [], bgp = null, filter } = tunnel ?? {};
   if (link === null || link.end === null || filter?.loaded == null) return null;
-  return { mac: link.mac, mtu: link.mtu, ...link.end, peers, filter: filter.loaded };
+  const { mac, mtu, end } = link;
+  const own = { mac, mtu, vni: end.vni, local: end.local, filter: filter.loaded };
+  const { learns } = end;
+  return { ...own, peers: learns ? peers : [], learns, speaker: bgp?.speaker ?? null };
 }
 
 function guardBefore({ present, loaded, elements }: FoundGuard): GuardState | null {

@@ -63,12 +63,14 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'add tunnel': {
     kind: 'ip',
-    commands: ({ link, tunnel: { mac, mtu, vni, local } }) => [
-      `link add name ${link} address ${mac} mtu ${mtu} type vxlan id ${vni} local ${formatIp(local)} dstport ${vxlanPort}`,
+    commands: ({ link, tunnel: { mac, mtu, vni, local, learns } }) => [
+      `link add name ${link} address ${mac} mtu ${mtu} type vxlan id ${vni} local ${formatIp(local)} dstport ${vxlanPort}${learns ? '' : ' nolearning'}`,
     ],
   },
   'set peers': { kind: 'single', run: async step => (await import('./tunnel.ts')).setPeers(step) },
   'connect tunnel': { kind: 'single', run: async step => (await import('./tunnel.ts')).connectTunnel(step) },
+  'configure bgp': { kind: 'single', run: async step => (await import('./bgp.ts')).configureBgp(step) },
+  'withdraw bgp': { kind: 'single', run: async step => (await import('./bgp.ts')).withdrawBgp(step) },
   'remove tunnel filter': {
     kind: 'single',
     run: async ({ bridge }) => (await import('./tunnel.ts')).removeFilter(bridge),

@@ -13,7 +13,8 @@ export type StepCheck =
   | 'dnsmasq'
   | 'rules'
   | 'foreign'
-  | 'tunnel';
+  | 'tunnel'
+  | 'bgp';
 
 /** `bridge` is that of the network whose plan the step is in. */
 export interface StepKind<S> {

@@ -2,6 +2,7 @@
 // described, which repair unit it belongs to, which check of the doctor it fails, what is wrong while it is
 // pending, and when it is planned. executors.ts executes them.
 
+import { type BgpFields, bgpKinds } from './bgp-steps.ts';
 import { type DnsmasqFields, dnsmasqKinds } from './dnsmasq-steps.ts';
 import { type GuardFields, guardKinds } from './guard-steps.ts';
 import { type HostFields, hostKinds } from './host-steps.ts';
@@ -12,7 +13,13 @@ import type { Description } from './step-text.ts';
 import { type TunnelFields, tunnelKinds } from './tunnel-steps.ts';
 import type { Unit } from './units.ts';
 
-type StepFields = LinkFields & HostFields & RuleFields & GuardFields & DnsmasqFields & TunnelFields;
+type StepFields = LinkFields &
+  HostFields &
+  RuleFields &
+  GuardFields &
+  DnsmasqFields &
+  TunnelFields &
+  BgpFields;
 
 export type StepName = keyof StepFields;
 
@@ -28,6 +35,7 @@ const kinds: Kinds<StepFields> = {
   ...guardKinds,
   ...dnsmasqKinds,
   ...tunnelKinds,
+  ...bgpKinds,
 };
 
 function kindOf<Name extends StepName>(step: StepOf<Name>): StepKind<StepOf<Name>> {

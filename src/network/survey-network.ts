@@ -1,4 +1,5 @@
 // The survey of a network as a whole, for those who show it: status, plan and doctor.
+import type { BgpSession } from '../cluster/bgp-sessions.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { findForwardDrops } from '../other-firewalls/forward-drops.ts';
@@ -12,6 +13,7 @@ import {
   surveyOtherFirewalls,
   surveyOwn,
 } from './survey.ts';
+import { otherHosts } from './tunnel-hosts.ts';
 
 /** All parts; `steps` and `warnings` are those of all. */
 export interface Survey extends OwnSurvey {
@@ -19,6 +21,8 @@ export interface Survey extends OwnSurvey {
   readonly hostNames: HostNamesSurvey;
   /** The rules and policies of other programs that drop packets of its tunnel; none without a tunnel. */
   readonly tunnelDrops: readonly TunnelDrop[];
+  /** The sessions of FRR's bgpd with `peers`; none without `as`, and while it does not answer. */
+  readonly bgpSessions: readonly BgpSession[];
 }
 
 /**
@@ -27,6 +31,7 @@ export interface Survey extends OwnSurvey {
  */
 export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
   const reader = createRulesReader(system);
+  const sessions = readBgpSessions(network);
   const [own, otherFirewalls, hostNames] = await Promise.all([
     surveyOwn(network, reader),
     surveyOtherFirewalls(network, reader),
@@ -39,6 +44,7 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     otherFirewalls,
     hostNames,
     tunnelDrops: await readTunnelDrops(own, reader),
+    bgpSessions: await sessions,
     steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
     warnings: [
       ...own.warnings,
@@ -49,11 +55,20 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
   };
 }
 
+/** Returns the sessions with `peers`; another check reports a bgpd that does not answer. */
+export async function readBgpSessions({ tunnel }: NetworkConfig): Promise<readonly BgpSession[]> {
+  if (tunnel === null || tunnel.evpn === null) return [];
+  const { readSessions } = await import('./bgp.ts');
+  const all = await readSessions().catch(() => []);
+  return all.filter(({ neighbour }) => tunnel.peers.includes(neighbour));
+}
+
 async function readTunnelDrops(
-  { network: { tunnel }, underlay: link }: OwnSurvey,
+  { network: { tunnel }, underlay: link, observed }: OwnSurvey,
   reader: RulesReader,
 ): Promise<TunnelDrop[]> {
   if (tunnel === null || link === null) return [];
   const { findTunnelDrops } = await import('../other-firewalls/tunnel-drops.ts');
-  return findTunnelDrops(system, reader, { address: tunnel.address, peers: tunnel.peers, link });
+  const peers = otherHosts(tunnel, observed.tunnel);
+  return findTunnelDrops(system, reader, { address: tunnel.address, peers, link });
 }

@@ -1,4 +1,7 @@
 // Surveys and plans the tunnel of a network. Its code is loaded only where there is one, or is to be one.
+
+import { paths } from '../system/paths.ts';
+import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { tunnelName } from './desired.ts';
 import type { Link } from './links.ts';
@@ -10,7 +13,8 @@ import type { Step } from './steps.ts';
 export async function loadTunnels(bridge: string, links: readonly Link[], isWanted: boolean) {
   const isThere =
     links.some(({ name }) => name === tunnelName(bridge)) || readApplied(bridge).tunnel !== null;
-  return isWanted || isThere ? import('./tunnel.ts') : null;
+  // FRR may have virlan's lines still, when the rest is gone.
+  return isWanted || isThere || system.exists(paths.bgp) ? import('./tunnel.ts') : null;
 }
 
 /** Plans the tunnel last, where nothing else waits for it, and its end first. */

@@ -154,7 +154,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const tunnels = await loadTunnels(bridge, kernel.links, network.tunnel !== null);
   const tunnel = own.link === null ? null : (tunnels?.desiredTunnel(network, own.link, kernel.links) ?? null);
   const desired = withTunnel(withGuard(own, guard), tunnel);
-  const found = (await tunnels?.readTunnel(bridge, kernel.links)) ?? null;
+  const found = (await tunnels?.readTunnel(bridge, kernel.links, (tunnel?.speaker ?? null) !== null)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed, tunnel: found });
   const conflicts = findConflicts(network, knownSubnets(kernel));
   const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
@@ -258,7 +258,8 @@ export async function surveyAgainst(
   const { bridge } = desired;
   const kernel = await readKernel(bridge, listed, readFamilies(), createRulesReader(system));
   const tunnels = await loadTunnels(bridge, kernel.links, desired.tunnel !== null);
-  const tunnel = (await tunnels?.readTunnel(bridge, kernel.links)) ?? null;
+  const needsBgp = (desired.tunnel?.speaker ?? null) !== null;
+  const tunnel = (await tunnels?.readTunnel(bridge, kernel.links, needsBgp)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired), tunnel });
   return { observed, steps: await planWithTunnel(desired, observed) };
 }

@@ -3,6 +3,7 @@
 
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
+import { compareBgp, type FoundBgp, removeBgp } from '../cluster/bgp.ts';
 import { parseTunnelTable, peerCommands } from '../cluster/fdb.ts';
 import {
   compareFilters,
@@ -17,6 +18,7 @@ import { CommandError, VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { linkMac } from '../identity/formula.ts';
 import { machineId } from '../system/machine-id.ts';
+import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { tunnelName } from './desired.ts';
@@ -34,7 +36,7 @@ export function desiredTunnel(
   links: readonly Link[],
 ): Tunnel | null {
   if (tunnel === null) return null;
-  const { vni, address: local, peers } = tunnel;
+  const { vni, address: local, peers, evpn } = tunnel;
   const mac = ownMac(bridge);
   const name = tunnelName(bridge);
   if (links.some(each => each.name === name) && ownLink(bridge, links) === null) {
@@ -46,10 +48,19 @@ export function desiredTunnel(
     link: tunnelName(bridge),
     mac,
     vni,
-    peers,
+    hosts: evpn?.hosts ?? peers,
     gateway: { mac: link.mac, ip: gateway },
   });
-  return { mac, mtu: link.mtu, vni, local, peers, filter };
+  return {
+    mac,
+    mtu: link.mtu,
+    vni,
+    local,
+    peers: evpn === null ? peers : [],
+    learns: evpn === null,
+    speaker: evpn === null ? null : { as: evpn.as, address: local, neighbours: peers },
+    filter,
+  };
 }
 
 function ownMac(bridge: string): Mac {
@@ -63,9 +74,14 @@ function ownLink(bridge: string, links: readonly Link[]): Link | null {
 }
 
 /** Reads what exists of the tunnel of a bridge. Throws CommandError. */
-export async function readTunnel(bridge: string, links: readonly Link[]): Promise<FoundTunnel> {
+export async function readTunnel(
+  bridge: string,
+  links: readonly Link[],
+  needsBgp: boolean,
+): Promise<FoundTunnel> {
   const link = ownLink(bridge, links);
-  const [fdb, listing] = await Promise.all([
+  const [bgp, fdb, listing] = await Promise.all([
+    needsBgp || system.exists(paths.bgp) ? readSharedBgp(bridge, links) : null,
     link === null ? '' : system.run('bridge', ['-json', 'fdb', 'show', 'dev', link.name]),
     listFilter(bridge),
   ]);
@@ -73,6 +89,7 @@ export async function readTunnel(bridge: string, links: readonly Link[]): Promis
   const isComparable = record !== null && listing.length > 0;
   return {
     link: link === null ? null : linkOf(link),
+    bgp,
     ...parseTunnelTable(fdb),
     filter: {
       present: listing.length > 0,
@@ -82,15 +99,42 @@ export async function readTunnel(bridge: string, links: readonly Link[]): Promis
   };
 }
 
-function linkOf({ mac, mtu, master, up, vxlan }: Link): FoundTunnel['link'] {
-  const isWhole = vxlan !== null && vxlan.port === vxlanPort && vxlan.learning && vxlan.local !== null;
+async function readSharedBgp(bridge: string, links: readonly Link[]): Promise<FoundBgp> {
+  const isShared = links.some(
+    ({ master, vxlan, ...link }) =>
+      master !== null &&
+      master !== bridge &&
+      vxlan?.learning === false &&
+      link.name === tunnelName(master) &&
+      link.mac === ownMac(master),
+  );
+  const { readBgp } = await import('./bgp.ts');
+  return readBgp(isShared);
+}
+
+function linkOf({ mac, mtu, master, up, vxlan, port }: Link): FoundTunnel['link'] {
   if (mac === null) return null;
-  return { mac, mtu, master, up, end: isWhole ? { vni: vxlan.vni, local: vxlan.local } : null };
+  const { learning = true, neigh_suppress = false } = port?.options ?? {};
+  const isWhole = vxlan !== null && vxlan.port === vxlanPort && vxlan.local !== null;
+  const end = isWhole ? { vni: vxlan.vni, local: vxlan.local, learns: vxlan.learning } : null;
+  return { mac, mtu, master, up, end, isForEvpn: !learning && neigh_suppress };
 }
 
 /** Returns the steps from the tunnel that is found to the desired one. */
 export function planTunnel(bridge: string, wanted: Tunnel | null, found: FoundTunnel): Step[] {
-  return compareTunnels(bridge, wanted, found).map(change => stepOf(bridge, change));
+  const ofLink = compareTunnels(bridge, wanted, found).map(change => stepOf(bridge, change));
+  return [...planBgp(wanted, found), ...ofLink];
+}
+
+/** BGP is configured once for all networks, and needed for as long as one of them needs it. */
+function planBgp(wanted: Tunnel | null, { bgp }: FoundTunnel): Step[] {
+  if (bgp === null) return [];
+  if (wanted === null || wanted.speaker === null) {
+    const change = bgp.isShared ? null : removeBgp(bgp);
+    return change === null ? [] : [{ kind: 'withdraw bgp', ...change }];
+  }
+  const change = compareBgp(wanted.speaker, bgp);
+  return change === null ? [] : [{ kind: 'configure bgp', ...change }];
 }
 
 function stepOf(bridge: string, change: TunnelChange): Step {
@@ -130,6 +174,10 @@ export async function connectTunnel({ link, bridge, tunnel }: StepOf<'connect tu
     throw error;
   }
   await system.run('ip', ['link', 'set', 'dev', link, 'master', bridge, 'up']);
+  // A port that leaves a bridge forgets them.
+  const options = tunnel.learns ? [] : ['learning', 'off', 'neigh_suppress', 'on'];
+  if (options.length > 0)
+    await system.run('ip', ['link', 'set', 'dev', link, 'type', 'bridge_slave', ...options]);
 }
 
 /** Removes the filter. Throws CommandError. */

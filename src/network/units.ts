@@ -25,6 +25,8 @@ export type Unit =
   | { readonly kind: 'guard'; readonly bridge: string }
   /** The link to the other hosts of a cluster, with its filter. */
   | { readonly kind: 'tunnel'; readonly bridge: string }
+  /** virlan's part in the configuration of FRR's bgpd, for all networks. */
+  | { readonly kind: 'bgp' }
   /** The translations of forwards, which change without the rules. */
   | { readonly kind: 'forwards'; readonly bridge: string }
   | { readonly kind: 'other-firewall'; readonly firewall: OtherFirewallName; readonly bridge: string }
@@ -52,11 +54,11 @@ export interface Fight {
 
 /**
  * Returns whether a unit is repaired however often others change it: IPv6 that is on again on the bridge, a
- * missing guard, and a tunnel without its filter are ways that no key of virlan.ini allows; and forwards change
- * with every machine that starts or stops.
+ * missing guard, and a tunnel without its filter are ways that no key of virlan.ini allows; without BGP no other host
+ * is reached; and forwards change with every machine that starts or stops.
  */
 export function isAlwaysRepaired(unit: Unit): boolean {
-  if (['guard', 'tunnel', 'forwards'].includes(unit.kind)) return true;
+  if (['guard', 'tunnel', 'bgp', 'forwards'].includes(unit.kind)) return true;
   return unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.');
 }
 

@@ -22,7 +22,7 @@ import {
   type Status,
 } from '../report/status.ts';
 import { describeFault } from '../report/status-text.ts';
-import { tunnelStatus } from '../report/tunnel-status.ts';
+import { sessionProblems, tunnelStatus } from '../report/tunnel-status.ts';
 import { version } from '../version.ts';
 
 /** Holds what was read, or nothing and the error. */
@@ -69,6 +69,7 @@ async function collectNetwork(
     ...unreadable,
     ...findProblems({ ...survey, isKnown, hostSteps: surveyHost(network).steps }),
     ...survey.tunnelDrops.map(drop => ({ kind: 'tunnel-dropped', drop }) as const),
+    ...sessionProblems(survey.bgpSessions),
   ].map(describeFault);
   const present = presentFirewalls(otherFirewalls.reading);
   return {
@@ -91,7 +92,7 @@ async function collectNetwork(
         rules: describeRules({ firewall, rules: otherFirewalls.found[firewall] }),
       })),
     otherPorts: observed.otherPorts.map(port => port.name),
-    tunnel: tunnelStatus(network, observed.tunnel),
+    tunnel: tunnelStatus(network, observed.tunnel, survey.bgpSessions),
     problems: faults.map(({ text }) => text),
     faults,
     probe: null,

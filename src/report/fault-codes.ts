@@ -39,6 +39,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   probe: true,
   'tunnel-dropped': true,
   peer: true,
+  bgp: true,
 };
 
 export const faultCodes = Object.keys(all) as Fault['code'][];

@@ -24,6 +24,7 @@ function fixOf(problem: NetworkProblem): Fix | null {
       return virlanRepairs();
     case 'probe':
     case 'fight':
+    case 'bgp':
       return showsMore('virlan doctor');
     case 'tunnel-dropped':
       return fixFor(problem);
@@ -82,6 +83,7 @@ export function networkProblemText(problem: NetworkProblem): string {
       return `${seen(problem)}${fix === null ? '' : `: ${fix.command}`}`;
     }
     case 'peer':
+    case 'bgp':
       return seen(problem.detail);
     case 'probe':
       return `probe at ${problem.at}: ${problem.seen}; see "virlan doctor"`;

@@ -1,6 +1,5 @@
 // The form of `virlan status --json`, and the list of a network's machines. Pure.
 import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
-import type { PeerAnswer } from '../cluster/peer.ts';
 import type { GuardMode, MachineSection, NetworkConfig } from '../config/config.ts';
 import { type Forward, formatForward } from '../config/forward.ts';
 import type { Detail } from '../diagnosis/details.ts';
@@ -25,6 +24,7 @@ import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { isoSeconds } from '../text.ts';
 import type { InotifyLimit, MetricsProblem } from './event.ts';
+import type { TunnelStatus } from './tunnel-fields.ts';
 
 /** One NIC of one machine, as `virlan status --json` shows it. */
 export interface MachineStatus {
@@ -59,32 +59,6 @@ export interface ForwardStatus {
   readonly active: boolean;
   /** Why a running machine does not have it; null while the machine is off. */
   readonly problem: string | null;
-}
-
-/** The tunnel of a network to other hosts, as `virlan status --json` shows it. */
-export interface TunnelStatus {
-  readonly vni: number;
-  /** Its link on this host. */
-  readonly link: string;
-  /** Of the link, in bytes; null without one. */
-  readonly mtu: number | null;
-  /** The address of this host for the others. */
-  readonly address: string;
-  /** The other hosts, as in virlan.ini. */
-  readonly peers: readonly PeerStatus[];
-}
-
-/** Another host of a cluster, as `virlan status --json` shows it. */
-export interface PeerStatus {
-  readonly address: string;
-  /** True if frames whose receiver is not known go to it: the tunnel has an entry for it in the kernel. */
-  readonly listed: boolean;
-  /** How many MACs sent frames from there within the last minutes. */
-  readonly macs: number;
-  /** The answer when the watcher last asked it; null before that, and without a watcher. */
-  readonly answer: PeerAnswer | null;
-  /** When it began to answer like this; null with `answer`. */
-  readonly since: string | null;
 }
 
 export interface NetworkStatus {
@@ -156,7 +130,7 @@ export type NetworkProblem =
   /** Another program drops packets of the tunnel on this host. */
   | { readonly kind: 'tunnel-dropped'; readonly drop: TunnelDrop }
   /** Another host of the cluster is not reached as it should be. */
-  | { readonly kind: 'peer'; readonly detail: Detail<keyof PeerDetails> };
+  | { readonly kind: 'peer' | 'bgp'; readonly detail: Detail<keyof PeerDetails> };
 
 /** The form of `virlan status --json`: fields may be added, never renamed. */
 export interface Status {

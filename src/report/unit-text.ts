@@ -31,6 +31,8 @@ export function unitText(unit: Unit): string {
       return `guard of ${unit.bridge}`;
     case 'tunnel':
       return `tunnel of ${unit.bridge}`;
+    case 'bgp':
+      return 'bgpd of FRR';
     case 'forwards':
       return `forwards to ${unit.bridge}`;
     case 'other-firewall':

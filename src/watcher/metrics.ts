@@ -8,7 +8,8 @@ import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
 import { readLeases } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 import { faultCodes } from '../report/fault-codes.ts';
-import type { Fault, NetworkStatus, PeerStatus, Status } from '../report/status.ts';
+import type { Fault, NetworkStatus, Status } from '../report/status.ts';
+import type { PeerStatus } from '../report/tunnel-fields.ts';
 import { system } from '../system/system.ts';
 import { hookNames } from './routes.ts';
 import { readTraffic, trafficCounterNames, trafficCounters } from './traffic.ts';
@@ -67,6 +68,11 @@ export class Metrics {
     'virlan_peer_macs',
     'MACs from which frames came through the tunnel from this host within the last minutes',
   );
+  readonly #bgpUp = this.#perPeer(
+    'virlan_bgp_session_up',
+    '1 while the session of BGP with a neighbour is established',
+  );
+  readonly #bgpRoutes = this.#perPeer('virlan_bgp_routes', 'Routes that have come from a neighbour in BGP');
   readonly #traffic = trafficCounterNames.map(
     counter =>
       [
@@ -176,6 +182,10 @@ export class Metrics {
     this.#probeSuccess.set(labels, probe?.passed == null ? Number.NaN : probe.passed ? 1 : 0);
     this.#probeTime.set(labels, probe === null ? 0 : Date.parse(probe.at) / 1000);
     for (const peer of tunnel?.peers ?? []) this.#setPeer(network.name, peer);
+    for (const { address, session, routes } of tunnel?.bgp?.neighbours ?? []) {
+      this.#bgpUp.set({ ...labels, peer: address }, Number(session === 'established'));
+      this.#bgpRoutes.set({ ...labels, peer: address }, routes);
+    }
     for (const [counter, metric] of this.#traffic)
       metric.inc(labels, readTraffic(system, network.bridge, counter));
     for (const counter of [this.repairs, this.probes]) counter.inc(labels, 0);
@@ -194,7 +204,14 @@ export class Metrics {
   #ofNetworks() {
     const gauges = [this.#machines, this.#running, this.#leases, this.#free, this.#up, this.#drift];
     const more = [this.#problems, this.#forwards, this.#probeSuccess, this.#probeTime];
-    const ofPeers = [this.#peerUp, this.#peerChange, this.#peerListed, this.#peerMacs];
+    const ofPeers = [
+      this.#bgpUp,
+      this.#bgpRoutes,
+      this.#peerUp,
+      this.#peerChange,
+      this.#peerListed,
+      this.#peerMacs,
+    ];
     return [...gauges, ...more, ...ofPeers, ...this.#traffic.map(([, metric]) => metric)];
   }
 

@@ -18,6 +18,9 @@ const legacyRulesIntervalMs = 5000;
 /** Interval of looking for a guest that has become the root of a spanning tree: one file for each network. */
 const rootPortIntervalMs = 1000;
 
+/** Interval of looking whether FRR's bgpd is another process: two files, and only where it has a part. */
+const bgpdIntervalMs = 1000;
+
 /** Interval of looking whether the watcher's socket is there: inotify would miss a directory that is replaced. */
 const socketIntervalMs = 1000;
 
@@ -30,6 +33,7 @@ export interface TimedWork {
   checkDnsmasq(): void;
   askDnsmasq(): void;
   checkRootPorts(): void;
+  checkBgpd(): void;
   checkSocket(): void;
   checkLegacyRules(): void;
   askPeers(): void;
@@ -41,6 +45,7 @@ export function startTimers({
   checkDnsmasq,
   askDnsmasq,
   checkRootPorts,
+  checkBgpd,
   checkSocket,
   checkLegacyRules,
   askPeers,
@@ -51,6 +56,7 @@ export function startTimers({
     setInterval(checkDnsmasq, dnsmasqIntervalMs),
     setInterval(askDnsmasq, answerIntervalMs),
     setInterval(checkRootPorts, rootPortIntervalMs),
+    setInterval(checkBgpd, bgpdIntervalMs),
     setInterval(checkSocket, socketIntervalMs),
     setInterval(checkLegacyRules, legacyRulesIntervalMs),
     setInterval(askPeers, peersIntervalMs),

@@ -1,7 +1,6 @@
 // The watcher: follows libvirt, the configuration, dnsmasq's files, the ledger and the kernel, and answers
 // hooks and the command line. It keeps no state that cannot be read again, so it may be killed at any moment.
 // Hooks are answered from files alone, because libvirt waits for the hook.
-
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
@@ -21,6 +20,7 @@ import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import type { Answer } from './answers.ts';
 import { BackgroundProbes } from './background-probes.ts';
+import { Bgpd } from './bgpd.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqProcesses } from './dnsmasq-processes.ts';
 import type { FollowedFiles } from './followed-files.ts';
@@ -66,6 +66,7 @@ export class Watcher {
     () => this.#starts.whenEnded(),
   );
   #files: readonly FollowedFiles[] = [];
+  readonly #bgpd = new Bgpd();
   readonly #rootPorts = new RootPorts(system.readFile);
   /** Opens and closes forwards after events of machines; one time for a burst of events. */
   readonly #forwards = new Coalesced(async () =>
@@ -156,6 +157,7 @@ export class Watcher {
       checkDnsmasq: () => this.#dnsmasqs.isAnyDue(networks()) && rescan(),
       askDnsmasq: () => void this.#dnsmasqs.endSilent(networks()).then(events => this.#report(events)),
       checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
+      checkBgpd: () => this.#bgpd.hasChanged(networks()) && rescan(),
       checkSocket: () => void server.restore(),
       checkLegacyRules: () =>
         void this.#legacyRules.haveChanged().then(haveChanged => haveChanged && rulesChanged()),

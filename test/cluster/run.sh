@@ -3,4 +3,12 @@
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh
+
+# FRR, by which hosts learn where machines are. It is unpacked, not installed.
+if [ ! -e build/frr ]; then
+  printf '>> fetching FRR for the tests\n' >&2
+  unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test frr)
+  cp -a "$unpacked" build/frr
+fi
+
 exec node test/cluster/run.mjs "$@"

@@ -83,9 +83,14 @@ export class ClusterHost implements Namespace {
     return { exitCode: run.exitCode ?? -1, stdout: run.stdout, stderr: run.stderr };
   }
 
+  /** Writes a file. */
+  async write(path: string, text: string): Promise<void> {
+    await execa(...this.#within('tee', [path]), { input: text, stdout: 'ignore' });
+  }
+
   /** Writes virlan.ini. */
-  async configure(text: string): Promise<void> {
-    await execa(...this.#within('tee', ['/etc/virlan/virlan.ini']), { input: text, stdout: 'ignore' });
+  configure(text: string): Promise<void> {
+    return this.write('/etc/virlan/virlan.ini', text);
   }
 
   /** Starts the watcher, and resolves once it answers. */
@@ -109,19 +114,32 @@ export class ClusterHost implements Namespace {
 
   /** Calls the hooks of a machine that starts as libvirt does, and adds a guest. */
   async machine(name: string, mac: string): Promise<Guest> {
+    const guest = { name, mac, port: `veth-${name}` };
+    await this.#start(guest, async () => {
+      await execa('ip', ['netns', 'add', name]);
+      const inside = ['peer', 'name', 'eth0', 'address', mac, 'netns', name];
+      await execa('ip', ['link', 'add', guest.port, 'netns', this.name, 'type', 'veth', ...inside]);
+      await execa('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
+      await execa('ip', ['-n', name, 'link', 'set', 'eth0', 'up']);
+    });
+    return guest;
+  }
+
+  /** Takes a machine over from another host while it runs. It sends nothing by itself. */
+  async takeOver(guest: Guest, from: Namespace & { name: string }): Promise<void> {
+    await this.#start(guest, () =>
+      execa('ip', ['-n', from.name, 'link', 'set', guest.port, 'netns', this.name]),
+    );
+  }
+
+  async #start({ name, mac, port }: Guest, makePort: () => Promise<unknown>): Promise<void> {
     const bridge = 'k8s-br0';
     const nic = { type: 'bridge' as const, source: bridge, mac };
     const machine: Machine = { name, uuid: randomUUID(), nics: [nic] };
     await this.#hook('prepare', machine);
-    const port = `veth-${name}`;
-    await execa('ip', ['netns', 'add', name]);
-    const inside = ['peer', 'name', 'eth0', 'address', mac, 'netns', name];
-    await execa('ip', ['link', 'add', port, 'netns', this.name, 'type', 'veth', ...inside]);
-    await execa('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
-    await execa('ip', ['-n', name, 'link', 'set', 'eth0', 'up']);
+    await makePort();
     await run(this, 'ip', 'link', 'set', port, 'master', bridge, 'up');
     await this.#hook('start', { ...machine, nics: [{ ...nic, tap: port }] });
-    return { name, mac, port };
   }
 
   async #hook(operation: 'prepare' | 'start', machine: Machine): Promise<void> {

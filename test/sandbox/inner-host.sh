@@ -23,4 +23,6 @@ ip link set lo up
 echo 0 > /proc/sys/net/ipv4/ip_forward
 echo 0 > /proc/sys/net/ipv4/icmp_ratelimit
 echo ready
-exec sleep infinity
+# Unlike sleep, the shell reaps daemons that end: scripts wait until those are gone.
+sleep infinity &
+wait

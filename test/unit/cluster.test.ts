@@ -1,6 +1,7 @@
 // cluster.test.ts: tests a network over several hosts: its configuration, what is desired, its plan and its filter.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { prefixOf } from '../../src/address/ip.ts';
 import { parseTunnelTable, peerCommands } from '../../src/cluster/fdb.ts';
 import { compareFilters, loadFilterScript, renderFilter } from '../../src/cluster/filter.ts';
 import {
@@ -30,7 +31,12 @@ function shared(...lines: readonly string[]): NetworkConfig {
 
 cluster('a network with vni has a tunnel, and no spanning tree', () => {
   const { tunnel, stp } = shared();
-  assert.deepEqual(tunnel, { vni: 100, address: ip('10.0.0.2'), peers: [ip('10.0.0.1'), ip('10.0.0.3')] });
+  assert.deepEqual(tunnel, {
+    vni: 100,
+    address: ip('10.0.0.2'),
+    peers: [ip('10.0.0.1'), ip('10.0.0.3')],
+    evpn: null,
+  });
   assert.equal(stp, false);
   assert.equal(network().stp, true);
   assert.equal(network().tunnel, null);
@@ -95,7 +101,16 @@ const refused: [lines: readonly string[], problem: string][] = [
   ],
   [
     ['[cluster]', 'address = 10.0.0.2', 'peers = 10.0.0.1', 'etcd = https://10.0.0.1:2379'],
-    '4: etcd: is not a key of a cluster section; its keys are address, peers',
+    '4: etcd: is not a key of a cluster section; its keys are address, peers, as, hosts',
+  ],
+  [[...onSeveral, ...ends, 'as = 65535'], '7: as = 65535: write the number of a private AS, such as 65000'],
+  [
+    [...onSeveral, ...ends, 'hosts = 10.0.0.0/24'],
+    '7: hosts = 10.0.0.0/24: has no effect without as: add it, or remove this line',
+  ],
+  [
+    [...onSeveral, ...ends, 'as = 65000', 'hosts = 10.1.0.0/24'],
+    '8: hosts = 10.1.0.0/24: does not contain 10.0.0.2, the address of this host: write a network that contains all hosts',
   ],
   [[...ends, '[cluster]'], '4: [cluster]: exists twice, first in line 1: merge the two sections'],
 ];
@@ -181,12 +196,23 @@ const filtered = {
   link: 'br0-vx',
   mac: mac(2),
   vni: 100,
-  peers: [ip('10.0.0.1'), ip('10.0.0.3')],
+  hosts: [ip('10.0.0.1'), ip('10.0.0.3')],
   gateway: { mac: mac(0xfe), ip: ip('192.168.100.1') },
 };
 
 cluster('the filter', () => {
   assertGolden('tunnel.nft', loadFilterScript('br0', renderFilter(filtered)));
+});
+
+cluster('with route reflectors, all hosts of a prefix send into the tunnel', () => {
+  const [reflected] = config(
+    [...onSeveral, ...ends, 'as = 65000', 'hosts = 10.0.0.7/24'].join('\n'),
+  ).networks;
+  assert.deepEqual(reflected?.tunnel?.evpn, { as: 65_000, hosts: prefixOf(ip('10.0.0.0'), 24) });
+  const text = renderFilter({ ...filtered, hosts: prefixOf(ip('10.0.0.0'), 24) });
+  assert.match(text, /ip saddr != 10\.0\.0\.0\/24 drop/);
+  assert.match(text, /ip daddr 10\.0\.0\.0\/24 udp dport 4789 drop/);
+  assert.doesNotMatch(text, /10\.0\.0\.3/);
 });
 
 cluster('drift of the filter is what is missing or added, or its order', () => {
@@ -222,27 +248,46 @@ const wanted: Tunnel = {
   vni: 100,
   local: ip('10.0.0.2'),
   peers: [ip('10.0.0.1'), ip('10.0.0.3')],
+  learns: true,
+  speaker: null,
   filter: 'FILTER',
 };
 
 const link: TunnelLink = {
   mac: mac(2),
   mtu: 1450,
-  end: { vni: 100, local: ip('10.0.0.2') },
+  end: { vni: 100, local: ip('10.0.0.2'), learns: true },
   master: 'br0',
   up: true,
+  isForEvpn: false,
 };
 
 const inForce = { present: true, loaded: 'FILTER', drift: [] };
 
-const right: FoundTunnel = { link, peers: wanted.peers, macsBehind: new Map(), filter: inForce };
+const right: FoundTunnel = { bgp: null, link, peers: wanted.peers, macsBehind: new Map(), filter: inForce };
 
 const nothing: FoundTunnel = {
+  bgp: null,
   link: null,
   peers: [],
   macsBehind: new Map(),
   filter: { present: false, loaded: null, drift: [] },
 };
+
+const byBgp: Tunnel = {
+  ...wanted,
+  peers: [],
+  learns: false,
+  speaker: { as: 65_000, address: wanted.local, neighbours: wanted.peers },
+};
+
+const linkForBgp: TunnelLink = {
+  ...link,
+  end: { vni: 100, local: wanted.local, learns: false },
+  isForEvpn: true,
+};
+
+const learntByBgp: FoundTunnel = { ...right, link: linkForBgp };
 
 /** What is desired and found, and the kinds of changes. */
 const plans: [title: string, wanted: Tunnel | null, found: FoundTunnel, ...TunnelChange['kind'][]][] = [
@@ -257,6 +302,9 @@ const plans: [title: string, wanted: Tunnel | null, found: FoundTunnel, ...Tunne
   ['down', wanted, { ...right, link: { ...link, up: false } }, 'connect'],
   ['a host is missing', wanted, { ...right, peers: [ip('10.0.0.1')] }, 'set peers'],
   ['a host too much', wanted, { ...right, peers: [...wanted.peers, ip('10.0.0.9')] }, 'set peers'],
+  ['a host that FRR has named', byBgp, { ...learntByBgp, peers: [ip('10.0.0.9')] }],
+  ['BGP in the place of learning', byBgp, right, 'remove link', 'add link', 'connect'],
+  ['a port that learns', byBgp, { ...learntByBgp, link: { ...linkForBgp, isForEvpn: false } }, 'connect'],
   ['no filter', wanted, { ...right, filter: { ...inForce, present: false } }, 'connect'],
   ['another filter', wanted, { ...right, filter: { ...inForce, loaded: 'OLD' } }, 'connect'],
   [
@@ -267,8 +315,9 @@ const plans: [title: string, wanted: Tunnel | null, found: FoundTunnel, ...Tunne
   ],
   ...(
     [
-      ['another number', { vni: 7, local: ip('10.0.0.2') }],
-      ['another address', { vni: 100, local: ip('10.0.0.7') }],
+      ['another number', { vni: 7, local: ip('10.0.0.2'), learns: true }],
+      ['another address', { vni: 100, local: ip('10.0.0.7'), learns: true }],
+      ['a link for BGP', { vni: 100, local: ip('10.0.0.2'), learns: false }],
       ['other keys', null],
     ] as const
   ).map(

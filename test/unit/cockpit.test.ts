@@ -8,7 +8,7 @@ import { emptyForward, forwardText, isComplete } from '../../contrib/cockpit/src
 import { healthOf } from '../../contrib/cockpit/src/model/health.ts';
 import { historyOf } from '../../contrib/cockpit/src/model/history.ts';
 import { filterRows, rowsOf, sortRows } from '../../contrib/cockpit/src/model/machine-rows.ts';
-import { peerRow } from '../../contrib/cockpit/src/model/peers.ts';
+import { neighbourRow, peerRow } from '../../contrib/cockpit/src/model/peers.ts';
 import { boxHeight, pictureOf } from '../../contrib/cockpit/src/model/picture.ts';
 import { readPlan } from '../../contrib/cockpit/src/model/plan.ts';
 import { parseForward } from '../../src/config/forward.ts';
@@ -253,6 +253,19 @@ page('another host of the cluster has its answer, and whether the tunnel leads t
     ['skipped', 'not asked yet', '0 MACs seen there'],
     ['fail', 'answers, but not to packets of full size', '1 MAC seen there'],
     ['fail', 'answers', '1 MAC seen there; the tunnel does not lead to it'],
+  ]);
+});
+
+page('a neighbour in BGP is a failure as long as its session is not established', () => {
+  const neighbour = { address: '10.9.0.2', since: null, routes: 1 };
+  const rows = (['established', 'active', null] as const).map(session => {
+    const { state, text, more } = neighbourRow({ ...neighbour, session });
+    return [state, text, more];
+  });
+  assert.deepEqual(rows, [
+    ['ok', 'session established', '1 route from there'],
+    ['fail', 'session active', '1 route from there'],
+    ['fail', 'not configured', '1 route from there'],
   ]);
 });
 

@@ -215,9 +215,10 @@ const networkFacts: NetworkFacts = {
   sharedMacs: [],
   probe: [],
   peers: [],
+  sessions: [],
 };
 
-const tunnel = { vni: 100, address: ip('10.0.0.1'), peers: [ip('10.0.0.2'), ip('10.0.0.3')] };
+const tunnel = { vni: 100, address: ip('10.0.0.1'), peers: [ip('10.0.0.2'), ip('10.0.0.3')], evpn: null };
 const tunnelDrop = {
   way: 'arriving',
   peers: tunnel.peers,
@@ -232,7 +233,7 @@ const tunnelDrop = {
 function aboutTunnel(facts: Partial<NetworkFacts>, survey: Partial<NetworkFacts['survey']> = {}): string[] {
   const surveyed = { ...networkFacts.survey, network: { ...network(), tunnel }, ...survey };
   return judgeNetwork({ ...networkFacts, ...facts, survey: surveyed }, host)
-    .filter(({ check }) => check === 'tunnel' || check === 'peers')
+    .filter(({ check }) => ['tunnel', 'bgp', 'peers'].includes(check))
     .map(({ check, state, detail }) => `${check} ${state} ${detail.kind}`);
 }
 
@@ -256,6 +257,30 @@ doctor('a network with a tunnel has findings about this host and about each othe
   const steps: Step[] = [{ kind: 'set peers', link: 'k8s-br0-vx', missing: tunnel.peers, surplus: [] }];
   assert.deepEqual(aboutTunnel({}, { steps, tunnelDrops: [tunnelDrop] }), ['tunnel fail plan-step']);
   assert.deepEqual(aboutTunnel({}, { network: network() }), []);
+});
+
+doctor('with BGP there are findings about bgpd and each session', () => {
+  const evpn = { network: { ...network(), tunnel: { ...tunnel, evpn: { as: 65_000, hosts: null } } } };
+  const session = { neighbour: ip('10.0.0.2'), since: null, routes: 0, error: null };
+  const established = { ...session, state: 'established', answer: 'established' } as const;
+  const refused = { ...session, state: 'active', answer: 'refused' } as const;
+  assert.deepEqual(aboutTunnel({ sessions: [established, refused] }, evpn), [
+    'tunnel ok tunnel-in-force',
+    'bgp ok bgp-established',
+    'bgp fail bgp-refused',
+  ]);
+  const change = {
+    kind: 'configure bgp',
+    as: 65_000,
+    isNew: true,
+    removes: null,
+    surplus: [],
+    missing: [],
+  } as const;
+  const problem = { kind: 'not-running', program: 'bgpd' } as const;
+  const withStep = (step: Step) => aboutTunnel({ sessions: [refused] }, { ...evpn, steps: [step] })[1];
+  assert.equal(withStep({ ...change, problem }), 'bgp fail bgp-not-configured');
+  assert.equal(withStep({ ...change, problem: null }), 'bgp fail plan-step');
 });
 
 const detour = { bridge: 'br0', subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' };

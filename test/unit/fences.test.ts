@@ -37,6 +37,7 @@ const effects = [
   'src/diagnosis/doctor/read-machine.ts',
   'src/diagnosis/doctor/read-network.ts',
   'src/diagnosis/doctor/read-reach.ts',
+  'src/diagnosis/probe/ask-bgp.ts',
   'src/diagnosis/probe/ask-peers.ts',
   'src/diagnosis/probe/mac.ts',
   'src/diagnosis/probe/probe.ts',
@@ -65,7 +66,9 @@ const effects = [
   'src/network/apply.ts',
   'src/network/connections.ts',
   'src/network/establish.ts',
+  'src/network/bgp.ts',
   'src/network/forwards.ts',
+  'src/network/frr-process.ts',
   'src/network/executors.ts',
   'src/network/original-state.ts',
   'src/network/read-files.ts',
@@ -102,6 +105,7 @@ const effects = [
   'src/system/run.ts',
   'src/watcher/answer-daemon.ts',
   'src/watcher/await-alive.ts',
+  'src/watcher/bgpd.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
   'src/watcher/dnsmasq-processes.ts',
@@ -222,7 +226,12 @@ fences('without a tunnel, no bundle has the code of tunnels', () => {
   const withCluster = readBundles()
     .filter(({ inputs }) => Object.keys(inputs).some(file => file.startsWith('src/cluster/')))
     .map(({ source }) => source);
-  assert.deepEqual(withCluster.sort(), ['src/diagnosis/probe/ask-peers.ts', 'src/network/tunnel.ts']);
+  assert.deepEqual(withCluster.sort(), [
+    'src/diagnosis/probe/ask-bgp.ts',
+    'src/diagnosis/probe/ask-peers.ts',
+    'src/network/bgp.ts',
+    'src/network/tunnel.ts',
+  ]);
 });
 
 /** Returns imports from lines `FROM -> TO`, or `FROM ..> TO` for type imports, with paths below src. */

@@ -64,7 +64,10 @@ metrics('values follow the status, and events are counted', async () => {
     { ...peer, address: '10.9.0.3', listed: false, answer: 'too-large' as const },
     { ...peer, address: '10.9.0.4', answer: null, since: null },
   ];
-  const tunnel = { vni: 1, link: 'vx', mtu: 1450, address: '10.9.0.1', peers };
+  const neighbour = { address: '10.9.0.2', session: 'established', since, routes: 4 } as const;
+  const ended = { ...neighbour, address: '10.9.0.3', session: 'idle' as const };
+  const bgp = { as: 65_000, neighbours: [neighbour, ended] };
+  const tunnel = { vni: 1, link: 'vx', mtu: 1450, address: '10.9.0.1', peers, bgp };
   const changed = { ...lab, tunnel, up: false, faults: [fault, { ...fault, code: 'fight' as const }], probe };
   const found = await samples(own, statusOf(changed));
   const expected = {
@@ -84,6 +87,9 @@ metrics('values follow the status, and events are counted', async () => {
     'virlan_peer_up{network="lab",peer="10.9.0.2"}': '1',
     'virlan_peer_up{network="lab",peer="10.9.0.3"}': '0',
     'virlan_peer_up{network="lab",peer="10.9.0.4"}': 'Nan',
+    'virlan_bgp_session_up{network="lab",peer="10.9.0.2"}': '1',
+    'virlan_bgp_session_up{network="lab",peer="10.9.0.3"}': '0',
+    'virlan_bgp_routes{network="lab",peer="10.9.0.2"}': '4',
     'virlan_peer_listed{network="lab",peer="10.9.0.2"}': '1',
     'virlan_peer_listed{network="lab",peer="10.9.0.3"}': '0',
     'virlan_peer_macs{network="lab",peer="10.9.0.2"}': '3',

@@ -1,11 +1,14 @@
 // peers.test.ts: tests what is concluded about the other hosts of a cluster, and how the status shows them.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { prefixOf } from '../../src/address/ip.ts';
 import { judgePeer, type PeerReport, type PeerTrial, parsePathBytes } from '../../src/cluster/peer.ts';
+import type { FoundTunnel } from '../../src/cluster/tunnel.ts';
 import { largePing } from '../../src/diagnosis/large-ping.ts';
 import { findingOfPeer } from '../../src/diagnosis/peer-finding.ts';
 import type { Event } from '../../src/report/event.ts';
-import { tunnelStatus } from '../../src/report/tunnel-status.ts';
+import { describeFault } from '../../src/report/status-text.ts';
+import { sessionProblems, tunnelStatus } from '../../src/report/tunnel-status.ts';
 import { PeerChecks } from '../../src/watcher/peer-checks.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
 import { config, ip } from './builders.ts';
@@ -57,12 +60,15 @@ function report(peer: PeerReport['peer'], answer: PeerReport['answer']): PeerRep
   return { peer, answer, bytes: 1500, mtu: null };
 }
 
-const tunnel = tunnelStatus(onSeveral, {
-  link: { mac: '02:00:00:00:00:01' as never, mtu: 1450, end: null, master: 'a', up: true },
+const emptyTunnel: FoundTunnel = {
+  bgp: null,
+  link: { mac: '02:00:00:00:00:01' as never, mtu: 1450, end: null, master: 'a', up: true, isForEvpn: false },
   peers: [second],
   macsBehind: new Map([[third, 3]]),
   filter: { present: true, loaded: null, drift: [] },
-});
+};
+
+const tunnel = tunnelStatus(onSeveral, emptyTunnel, []);
 
 peers('the status has each peer as the kernel shows it', () => {
   const unasked = { answer: null, since: null };
@@ -71,15 +77,54 @@ peers('the status has each peer as the kernel shows it', () => {
     link: 'a-vx',
     mtu: 1450,
     address: '10.9.0.1',
+    bgp: null,
     peers: [
       { address: '10.9.0.2', listed: true, macs: 0, ...unasked },
       { address: '10.9.0.3', listed: false, macs: 3, ...unasked },
     ],
   });
-  assert.equal(tunnelStatus(alone, null), null);
-  const [first] = tunnelStatus(onSeveral, null)?.peers ?? [];
+  assert.equal(tunnelStatus(alone, null, []), null);
+  const [first] = tunnelStatus(onSeveral, null, [])?.peers ?? [];
   assert.deepEqual(first, { address: '10.9.0.2', listed: false, macs: 0, ...unasked });
 });
+
+peers(
+  'with BGP, the status has each neighbour, and hosts behind route reflectors are those that FRR knows',
+  () => {
+    const since = new Date('2026-11-22T10:00:00Z');
+    const session = { neighbour: second, state: 'established', since, routes: 4, error: null } as const;
+    const found = { ...emptyTunnel, peers: [third] };
+    const evpn = { as: 65_000, hosts: null };
+    const withBgp = { ...onSeveral, tunnel: { ...(onSeveral.tunnel ?? assert.fail()), evpn } };
+    const status = tunnelStatus(withBgp, found, [session]);
+    assert.deepEqual(status?.bgp, {
+      as: 65_000,
+      neighbours: [
+        { address: '10.9.0.2', session: 'established', since: '2026-11-22T10:00:00Z', routes: 4 },
+        { address: '10.9.0.3', session: null, since: null, routes: 0 },
+      ],
+    });
+    assert.deepEqual(
+      status?.peers.map(({ address, listed }) => [address, listed]),
+      [
+        ['10.9.0.2', false],
+        ['10.9.0.3', true],
+      ],
+    );
+    const hosts = prefixOf(ip('10.9.0.0'), 24);
+    const reflected = { ...withBgp, tunnel: { ...withBgp.tunnel, evpn: { ...evpn, hosts } } };
+    assert.deepEqual(
+      tunnelStatus(reflected, found, [])?.peers.map(({ address }) => address),
+      ['10.9.0.3'],
+    );
+    assert.deepEqual(tunnelStatus(reflected, null, [])?.peers, []);
+    const ended = { ...session, state: 'active' as const };
+    assert.deepEqual(
+      sessionProblems([session, ended]).map(problem => describeFault(problem).fix?.command),
+      ['virlan doctor'],
+    );
+  },
+);
 
 peers('the watcher adds the answers to the status, and a problem for each peer that fails', () => {
   const since = new Date('2026-11-22T10:00:00Z');

@@ -433,6 +433,8 @@ function stepText(step: Step): string {
     case 'set peers':
     case 'connect tunnel':
     case 'remove tunnel filter':
+    case 'configure bgp':
+    case 'withdraw bgp':
     case 'add route':
     case 'write file':
     case 'remove file':

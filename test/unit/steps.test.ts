@@ -29,6 +29,8 @@ const tunnel = {
   vni: 100,
   local: ip('10.0.0.2'),
   peers: [ip('10.0.0.3')],
+  learns: true,
+  speaker: null,
   filter: 'F',
 };
 
@@ -78,6 +80,34 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '- x',
   ],
   [{ kind: 'remove tunnel filter', bridge }, '- filter of the tunnel: of br0'],
+  [
+    {
+      kind: 'configure bgp',
+      as: 65_000,
+      isNew: true,
+      removes: 64_999,
+      surplus: [{ family: null, text: 'neighbor 10.0.0.9 peer-group virlan' }],
+      missing: [{ family: 'l2vpn evpn', text: 'advertise-all-vni' }],
+      problem: null,
+    },
+    '~ bgpd of FRR: AS 65000, 3 changes',
+    '- router bgp 64999',
+    '- neighbor 10.0.0.9 peer-group virlan',
+    '+ advertise-all-vni',
+  ],
+  [
+    {
+      kind: 'withdraw bgp',
+      as: 65_000,
+      isNew: false,
+      removes: 65_000,
+      surplus: [],
+      missing: [],
+      problem: null,
+    },
+    '- bgpd of FRR: AS 65000, 1 change',
+    '- router bgp 65000',
+  ],
   [{ kind: 'set link', link, attribute: 'state', from: 'down', to: 'up' }, '~ link of br0: down → up'],
   [
     { kind: 'set link', link, attribute: 'forward delay', from: 1500, to: 200 },

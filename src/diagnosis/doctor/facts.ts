@@ -2,6 +2,7 @@
 
 import type { Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
+import type { SessionReport } from '../../cluster/bgp-sessions.ts';
 import type { PeerReport } from '../../cluster/peer.ts';
 import type { Forward } from '../../config/forward.ts';
 import type { Lease } from '../../dnsmasq/leases.ts';
@@ -57,6 +58,8 @@ export interface NetworkFacts {
   readonly probe: readonly Finding[];
   /** The other hosts of its cluster; none of a network that is on this host only. */
   readonly peers: readonly PeerReport[];
+  /** The sessions of BGP with `peers`; none where FRR has no part in it. */
+  readonly sessions: readonly SessionReport[];
 }
 
 /** A MAC that more than one machine has. */

@@ -4,7 +4,7 @@ import type { StepCheck } from '../../network/step-kind.ts';
 import { checkOf, type Step } from '../../network/steps.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
-import { judgePeers, judgeTunnel } from './judge-tunnel.ts';
+import { judgeBgp, judgePeers, judgeTunnel } from './judge-tunnel.ts';
 import { receiversOf } from './ports.ts';
 
 /** Judges one network in the order of a packet's path: the first failure causes those after it. */
@@ -25,6 +25,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     subject('rules'),
     judgeOtherFirewalls(facts),
     ...judgeTunnel(facts, judgeSubject(facts, 'tunnel')),
+    ...judgeBgp(facts, judgeSubject(facts, 'bgp')),
     judgeUplink(facts),
     ...facts.probe,
     ...judgePeers(facts),

@@ -3,7 +3,7 @@ import type { NetworkConfig } from '../../config/config.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
-import { type Survey, surveyNetwork } from '../../network/survey-network.ts';
+import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import { readUplink, type Uplink } from '../../network/uplink.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';
@@ -29,6 +29,7 @@ export async function readNetworkFacts(
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
   // At the same time as the probe, which takes longer.
   const peers = readPeers(network);
+  const sessions = askSessions(survey);
   return {
     survey,
     managedBy: await readManager(bridge),
@@ -39,6 +40,7 @@ export async function readNetworkFacts(
     sharedMacs: readSharedMacs(network),
     probe: await probeIfUseful(survey, await host),
     peers: await peers,
+    sessions: await sessions,
   };
 }
 
@@ -47,6 +49,14 @@ async function readPeers(network: NetworkConfig): Promise<NetworkFacts['peers']>
   if (network.tunnel === null) return [];
   const { askPeers } = await import('../probe/ask-peers.ts');
   return askPeers(network);
+}
+
+/** Asks neighbours in BGP why there is no session. */
+async function askSessions({ network, bgpSessions }: Survey): Promise<NetworkFacts['sessions']> {
+  const { tunnel } = network;
+  if (tunnel === null || bgpSessions.length === 0) return [];
+  const { askBgp } = await import('../probe/ask-bgp.ts');
+  return askBgp(tunnel.address, bgpSessions, () => readBgpSessions(network));
 }
 
 /** Returns the manager of links that manages a bridge; null for none, and for one that does not say so. */

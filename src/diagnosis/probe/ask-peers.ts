@@ -3,9 +3,11 @@ import { createSocket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import { vxlanPort } from '../../address/port.ts';
+import { parseTunnelTable, type TunnelTable } from '../../cluster/fdb.ts';
 import { judgePeer, type PeerReport, parsePathBytes } from '../../cluster/peer.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { tunnelName, tunnelOverheadBytes } from '../../network/desired.ts';
+import { otherHosts } from '../../network/tunnel-hosts.ts';
 import { runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import { largePing } from '../large-ping.ts';
@@ -23,11 +25,16 @@ export async function askPeers({ bridge, mtu, tunnel }: NetworkConfig): Promise<
   const found = system.readFile(`/sys/class/net/${tunnelName(bridge)}/mtu`);
   const bytes = (found === null ? mtu : Number(found)) + tunnelOverheadBytes;
   const reports: PeerReport[] = [];
-  for (let at = 0; at < tunnel.peers.length; at += maxAskedTogether) {
-    const together = tunnel.peers.slice(at, at + maxAskedTogether);
+  const hosts = otherHosts(tunnel, tunnel.evpn === null ? null : await readTable(tunnelName(bridge)));
+  for (let at = 0; at < hosts.length; at += maxAskedTogether) {
+    const together = hosts.slice(at, at + maxAskedTogether);
     reports.push(...(await Promise.all(together.map(peer => askPeer(tunnel.address, peer, bytes)))));
   }
   return reports;
+}
+
+async function readTable(link: string): Promise<TunnelTable> {
+  return parseTunnelTable((await runOrNull('bridge', ['-json', 'fdb', 'show', 'dev', link])) ?? '');
 }
 
 function isOwn(address: string): boolean {

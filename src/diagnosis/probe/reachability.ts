@@ -21,6 +21,22 @@ export async function isReachable(ip: string): Promise<boolean> {
   }
 }
 
+/** Returns whether the kernel has a route from one of the host's addresses to another host. */
+export function hasRoute(from: string, to: string): Promise<boolean> {
+  return new Promise(resolve => {
+    const socket = createSocket('udp4');
+    const end = (isThere: boolean) => {
+      void resolve(isThere);
+      socket.close();
+    };
+    socket.once('error', () => end(false));
+    // Connecting a datagram socket sends nothing.
+    socket.bind({ address: from }, () =>
+      socket.connect(traceroutePort, to, (error?: Error) => end(error === undefined)),
+    );
+  });
+}
+
 /** The signal closes the socket, which would keep this process running as long as nobody answers. */
 function sendDatagram(ip: string, signal: AbortSignal): Promise<boolean> {
   return new Promise(resolve => {

@@ -21,6 +21,7 @@ const consequences: Readonly<Record<StepCheck, string>> = {
   rules: 'packets of machines are not let through and masqueraded as they should be',
   foreign: 'another firewall does not let machines through',
   tunnel: 'machines of other hosts are not reached',
+  bgp: 'hosts do not learn where machines of others are',
 };
 
 export const networkWords: Words<keyof NetworkDetails> = {

@@ -1,6 +1,7 @@
 // The words for findings about the tunnel to the other hosts of a cluster, and about these.
 import { formatIp } from '../../address/ip.ts';
-import { vxlanPort } from '../../address/port.ts';
+import { bgpPort, vxlanPort } from '../../address/port.ts';
+import { bgpProblemText, bgpRemedy } from '../../network/bgp-text.ts';
 import { commandAgainstTunnelDrop, tunnelDropText } from '../../other-firewalls/tunnel-drop-text.ts';
 import { largePing } from '../large-ping.ts';
 import type { PacketLimit, PeerDetails } from '../peer-details.ts';
@@ -41,11 +42,59 @@ export const peerWords: Words<keyof PeerDetails> = {
       `${formatIp(limit.peer)} answers, but not to packets of ${limit.bytes} bytes, the largest of this tunnel: large packets of machines are lost or fragmented: ${limitRemedy(limit)}`,
     fix: ({ peer, bytes }) => showsMore(['ping', ...largePing(formatIp(peer), bytes)].join(' ')),
   },
+  'bgp-not-configured': {
+    seen: ({ problem }) => bgpProblemText(problem),
+    fix({ problem }) {
+      const command = bgpRemedy(problem);
+      return command === null ? null : repairs(command);
+    },
+  },
+  'bgp-established': {
+    seen: ({ neighbour, routes }) =>
+      `the session with ${formatIp(neighbour)} is established; ${routes} ${routes === 1 ? 'route has' : 'routes have'} come from there`,
+  },
+  'bgp-without-route': {
+    seen: ({ neighbour }) =>
+      `no session with ${formatIp(neighbour)}: this host has no route to it: ${unlearnt}`,
+    fix: () => showsMore('ip route show'),
+  },
+  'bgp-silent': {
+    seen: ({ neighbour }) =>
+      `no session with ${formatIp(neighbour)}: the host, or the way to it, is down: ${unlearnt}`,
+    fix: ({ neighbour }) => showsMore(`ping -n -c 3 ${formatIp(neighbour)}`),
+  },
+  'bgp-refused': {
+    seen: ({ neighbour }) =>
+      `no session with ${formatIp(neighbour)}: it refuses connections to TCP port ${bgpPort}: bgpd does not run there, or a firewall rejects them: type "virlan doctor" there: ${unlearnt}`,
+  },
+  'bgp-blocked': {
+    seen: ({ neighbour }) =>
+      `no session with ${formatIp(neighbour)}: it answers, but not at TCP port ${bgpPort}: a firewall here or there drops connections: ${unlearnt}`,
+    fix: ({ neighbour }) => showsMore(`nc -v -w 3 ${formatIp(neighbour)} ${bgpPort}`),
+  },
+  'bgp-other-as': {
+    seen: ({ neighbour, as }) =>
+      `no session with ${formatIp(neighbour)}: one of both has another AS than the other expects: write as = ${as} in [cluster] there, too: ${unlearnt}`,
+    fix: ({ neighbour }) => showsMore(`vtysh -c 'show bgp neighbors ${formatIp(neighbour)}'`),
+  },
+  'bgp-same-identifier': {
+    seen: ({ neighbour }) =>
+      `no session with ${formatIp(neighbour)}: it has the identifier of this host: write another bgp router-id there: ${unlearnt}`,
+    fix: () => showsMore("vtysh -c 'show bgp summary'"),
+  },
+  'bgp-not-established': {
+    seen: ({ neighbour, state }) =>
+      `no session with ${formatIp(neighbour)}, whose state is ${state}: ${unlearnt}`,
+    fix: ({ neighbour }) => showsMore(`vtysh -c 'show bgp neighbors ${formatIp(neighbour)}'`),
+  },
   'peer-size-unknown': {
     seen: ({ peer }) =>
       `${formatIp(peer)} answers; without ping it is not known whether large packets arrive: install iputils-ping`,
   },
 };
+
+/** The consequence of a session that is not there. */
+const unlearnt = 'nothing is learned from it about where machines are';
 
 /** Says how many senders were seen. None means nothing: perhaps no machine runs there. */
 function macsText(macs: number): string {

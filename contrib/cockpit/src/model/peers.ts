@@ -1,5 +1,5 @@
 // The other hosts of a network's cluster, in words. Pure.
-import type { PeerStatus } from '../../../../src/report/status.ts';
+import type { BgpNeighbourStatus, PeerStatus } from '../../../../src/report/tunnel-fields.ts';
 
 export interface PeerRow {
   readonly address: string;
@@ -30,4 +30,11 @@ export function peerRow({ address, answer, listed, macs }: PeerStatus): PeerRow 
   return listed
     ? { address, state, text, more: seen }
     : { address, state: 'fail', text, more: `${seen}; the tunnel does not lead to it` };
+}
+
+/** Returns the row of a neighbour in BGP. */
+export function neighbourRow({ address, session, routes }: BgpNeighbourStatus): PeerRow {
+  const state = session === 'established' ? 'ok' : 'fail';
+  const more = `${routes} ${routes === 1 ? 'route' : 'routes'} from there`;
+  return { address, state, text: session === null ? 'not configured' : `session ${session}`, more };
 }
