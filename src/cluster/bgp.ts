@@ -14,6 +14,16 @@
 //    exit-address-family
 //   exit
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
+import {
+  type BgpInstance,
+  type BgpLine,
+  carries,
+  defaultFamilies,
+  evpn,
+  groupOf,
+  isNeighbour,
+  isSame,
+} from './bgp-instance.ts';
 
 /** A host that speaks BGP with others of its own AS. */
 export interface Speaker {
@@ -21,18 +31,6 @@ export interface Speaker {
   /** The address of this host, which is its identifier too. */
   readonly address: Ipv4;
   readonly neighbours: readonly Ipv4[];
-}
-
-/** A line in the block of a BGP instance; `family` is null outside of its address families. */
-export interface BgpLine {
-  readonly family: string | null;
-  readonly text: string;
-}
-
-/** The BGP instance of the host itself. The texts of its lines are the administrator's. */
-export interface BgpInstance {
-  readonly as: number;
-  readonly lines: readonly BgpLine[];
 }
 
 /** The part of virlan's in the running bgpd that its name does not tell. */
@@ -89,39 +87,8 @@ export interface BgpChange {
 
 export const groupName = 'virlan';
 
-const evpn = 'l2vpn evpn';
-const unicast = 'ipv4 unicast';
-
 /** Seconds between two signs of life, until a silent neighbour counts as gone, and until the next attempt. */
 const timers = { keepalive: 3, hold: 9, connect: 3 };
-
-/** Reads the block of the host's own instance, not those of VRFs; null if there is none. */
-export function parseInstance(config: string): BgpInstance | null {
-  const lines: BgpLine[] = [];
-  let as: number | null = null;
-  let family: string | null = null;
-  let isInside = false;
-  for (const raw of config.split('\n')) {
-    const text = raw.trim();
-    const [, number] = /^router bgp (\S+)(?: as-notation \S+)?$/.exec(raw.trimEnd()) ?? [];
-    if (number !== undefined) {
-      as = parseAs(number);
-      family = null;
-      isInside = true;
-    } else if (!/^\s/.test(raw) && text !== '!' && text !== '') isInside = false;
-    else if (isInside && text.startsWith('address-family ')) family = text.slice('address-family '.length);
-    else if (isInside && text === 'exit-address-family') family = null;
-    else if (isInside && text !== '!' && text !== '') lines.push({ family, text });
-  }
-  return as === null ? null : { as, lines };
-}
-
-/** Reads the number of an AS, as `65000` or `1.10`. */
-function parseAs(text: string): number | null {
-  const [, high, low] = /^(\d{1,5})\.(\d{1,5})$/.exec(text) ?? [];
-  if (high !== undefined) return Number(high) * 65_536 + Number(low);
-  return /^\d{1,10}$/.test(text) ? Number(text) : null;
-}
 
 /** Returns the change to what is wanted; null where nothing has to change. */
 export function compareBgp(wanted: Speaker, found: FoundBgp): BgpChange | null {
@@ -129,7 +96,7 @@ export function compareBgp(wanted: Speaker, found: FoundBgp): BgpChange | null {
   const isReplaced = instance !== null && instance.as !== wanted.as && isWholly(instance, added);
   const kept = isReplaced ? null : instance;
   const neighbours = wanted.neighbours.filter(each => ![kept, startup].some(own => carriesEvpn(own, each)));
-  const missing = wantedLines({ ...wanted, neighbours }).filter(line => !isMet(line, kept, added));
+  const missing = wantedLines({ ...wanted, neighbours }, kept).filter(line => !isMet(line, kept, added));
   const surplus = (kept?.lines ?? []).filter(line => {
     const member = memberOf(line);
     return member !== null && !neighbours.includes(member);
@@ -203,7 +170,7 @@ function removalsOf(surplus: readonly BgpLine[]): BgpLine[] {
 const group = `neighbor ${groupName} peer-group`;
 
 /** Members come last: no session begins before all is said about the group. */
-function wantedLines({ as, address, neighbours }: Speaker): BgpLine[] {
+function wantedLines({ as, address, neighbours }: Speaker, kept: BgpInstance | null): BgpLine[] {
   const of = (family: string | null) => (text: string) => ({ family, text });
   const own = [
     `remote-as ${as}`,
@@ -214,28 +181,33 @@ function wantedLines({ as, address, neighbours }: Speaker): BgpLine[] {
   return [
     // By itself, FRR takes the highest address of the host: that of a gateway, which is the same on all hosts.
     ...[`${routerId}${formatIp(address)}`, group, ...own].map(of(null)),
-    of(unicast)(`no neighbor ${groupName} activate`),
-    ...[`neighbor ${groupName} activate`, 'advertise-all-vni'].map(of(evpn)),
+    ...otherFamilies(kept).map(family => of(family)(`no ${activated}`)),
+    ...[activated, 'advertise-all-vni'].map(of(evpn)),
     ...neighbours.map(each => `neighbor ${formatIp(each)} peer-group ${groupName}`).map(of(null)),
   ];
 }
 
 const routerId = 'bgp router-id ';
+const activated = `neighbor ${groupName} activate`;
+
+/** Returns the families besides EVPN that virlan's neighbours would carry. */
+function otherFamilies(instance: BgpInstance | null): string[] {
+  const activeIn = (instance?.lines ?? []).flatMap(({ family, text }) =>
+    family !== null && text === activated ? [family] : [],
+  );
+  return [...new Set([...defaultFamilies(instance), ...activeIn])].filter(family => family !== evpn);
+}
 
 function isMet(wanted: BgpLine, instance: BgpInstance | null, added: AddedBgp): boolean {
   if (instance === null) return false;
-  const has = (line: BgpLine) => instance.lines.some(each => isSame(each, line));
-  if (has(wanted)) return true;
+  const { family, text } = wanted;
+  if (family !== null && text === activated) return carries(instance, groupName, family);
+  if (family !== null && text === `no ${activated}`) return !carries(instance, groupName, family);
+  if (instance.lines.some(each => isSame(each, wanted))) return true;
   // The administrator's identifier is kept.
-  if (wanted.family === null && wanted.text.startsWith(routerId))
-    return instance.lines.some(
-      each => each.text.startsWith(routerId) && !added.lines.some(own => isSame(own, each)),
-    );
-  // Where no neighbour carries IPv4 by default, FRR does not show that this one does not.
   return (
-    wanted.family === unicast &&
-    has({ family: null, text: 'no bgp default ipv4-unicast' }) &&
-    !has({ family: unicast, text: `neighbor ${groupName} activate` })
+    text.startsWith(routerId) &&
+    instance.lines.some(each => each.text.startsWith(routerId) && !added.lines.some(own => isSame(own, each)))
   );
 }
 
@@ -249,30 +221,18 @@ function problemOf(
   if (instance.as !== wanted) return { kind: 'other-as', as: instance.as, wanted, isSaved };
   const neighbour = neighbours.find(
     each =>
-      groupOf(instance, each) !== groupName && isNeighbour(instance, each) && !carriesEvpn(instance, each),
+      groupOf(instance, formatIp(each)) !== groupName &&
+      isNeighbour(instance, each) &&
+      !carriesEvpn(instance, each),
   );
   return neighbour === undefined ? null : { kind: 'own-neighbour', neighbour, as: wanted };
 }
 
-function isNeighbour({ lines }: BgpInstance, address: Ipv4): boolean {
-  return lines.some(({ text }) => text.startsWith(`neighbor ${formatIp(address)} `));
-}
-
-/** Returns the peer group that a neighbour is in; null for none. */
-function groupOf({ lines }: BgpInstance, address: Ipv4): string | null {
-  const start = `neighbor ${formatIp(address)} peer-group `;
-  return lines.find(({ text }) => text.startsWith(start))?.text.slice(start.length) ?? null;
-}
-
 /** Returns whether the administrator has a neighbour of this address that carries EVPN already. */
 function carriesEvpn(instance: BgpInstance | null, address: Ipv4): boolean {
-  if (instance === null) return false;
-  const its = groupOf(instance, address);
-  if (its === groupName) return false;
-  const names = [formatIp(address), ...(its === null ? [] : [its])];
-  return names.some(name =>
-    instance.lines.some(line => isSame(line, { family: evpn, text: `neighbor ${name} activate` })),
-  );
+  if (instance === null || !isNeighbour(instance, address)) return false;
+  const name = formatIp(address);
+  return groupOf(instance, name) !== groupName && carries(instance, name, evpn);
 }
 
 /** Returns the neighbour that a line makes a member of virlan's group; null for another line. */
@@ -293,8 +253,4 @@ function isOwn(line: BgpLine, { lines }: AddedBgp): boolean {
 /** Returns whether an instance is virlan's, and nobody has added anything to it. */
 function isWholly({ lines }: BgpInstance, added: AddedBgp): boolean {
   return added.instance && lines.every(line => isOwn(line, added));
-}
-
-function isSame(a: BgpLine, b: BgpLine): boolean {
-  return a.family === b.family && a.text === b.text;
 }

@@ -12,10 +12,10 @@ import {
   type BgpFailure,
   bgpCommands,
   type FoundBgp,
-  parseInstance,
   sharedLines,
   speakerOf,
 } from '../cluster/bgp.ts';
+import { parseInstance } from '../cluster/bgp-instance.ts';
 import { type BgpSession, parseSessions } from '../cluster/bgp-sessions.ts';
 import { CommandError, messageOf, VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';

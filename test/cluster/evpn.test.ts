@@ -13,7 +13,7 @@ import {
   startFrr,
   writeFrrConfig,
 } from '../sandbox/frr.ts';
-import { dhcp, type Guest, installVirlan, probe } from '../sandbox/host.ts';
+import { capture, dhcp, type Guest, installVirlan, probe, run } from '../sandbox/host.ts';
 import { startPinging } from '../sandbox/pinger.ts';
 import { until } from '../sandbox/until.ts';
 import type { Check } from '../sandbox/virlan-commands.ts';
@@ -156,6 +156,21 @@ evpn('the gateway, the same on all hosts, is told to none', async () => {
     assert.doesNotMatch(routes, /192\.168\.100\.1\]/);
     assert.deepEqual(await learnt(host, gateway.mac), []);
   }
+});
+
+evpn('a question for a machine whose address FRR knows does not cross the tunnels', async () => {
+  const [asker, bystander, { ip }] = [machineAt(0), machineAt(1), machineAt(2)];
+  const routes = () => hostAt(0).run('vtysh', '-d', 'bgpd', '-c', 'show bgp l2vpn evpn route type 2');
+  await until(async () => (await routes()).includes(`[32]:[${ip}]`), 20);
+  const questions = await capture(bystander.machine, 'eth0', 'arp');
+  await run(asker.machine, 'ip', 'neighbour', 'flush', 'dev', 'eth0');
+  assert.equal(await reaches(0, 2), true);
+  // Nobody has this address: the question for it goes everywhere.
+  const unknown = '192.168.100.250';
+  await probe(asker.machine, { proto: 'icmp', to: unknown });
+  await questions.seen(new RegExp(`who-has ${unknown}`));
+  const seen = (await questions.stop()).join('\n');
+  assert.doesNotMatch(seen, new RegExp(`who-has ${ip} `), seen);
 });
 
 evpn('a machine that moves is reached within seconds', async () => {

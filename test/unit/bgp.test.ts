@@ -6,12 +6,12 @@ import {
   bgpCommands,
   compareBgp,
   type FoundBgp,
-  parseInstance,
   removeBgp,
   type Speaker,
   sharedLines,
   speakerOf,
 } from '../../src/cluster/bgp.ts';
+import { parseInstance } from '../../src/cluster/bgp-instance.ts';
 import { judgeSession, type PortAnswer, parseSessions } from '../../src/cluster/bgp-sessions.ts';
 import { bgpProblemText } from '../../src/network/bgp-text.ts';
 import { Bgpd } from '../../src/watcher/bgpd.ts';
@@ -170,6 +170,35 @@ bgp('IPv4 that is on for the group against the default is switched off', () => {
     .replace(' address-family ipv4', ' no bgp default ipv4-unicast\n address-family ipv4')
     .replace('no neighbor virlan activate', 'neighbor virlan activate');
   assert.deepEqual(changes(speaker, found(config)), ['+ no neighbor virlan activate']);
+});
+
+bgp('what neighbours carry by default is what FRR does not show', () => {
+  const config = `router bgp 65000
+ bgp default local-preference 200
+ bgp default ipv4-labeled-unicast
+ bgp default ipv6-unicast
+ bgp default l2vpn-evpn
+ neighbor 10.0.0.2 remote-as 65000
+exit
+`;
+  const change = compareBgp(speaker, found(config)) ?? assert.fail();
+  // The administrator's neighbour carries EVPN.
+  assert.equal(change.problem, null);
+  const inFamilies = change.missing.filter(({ family }) => family !== null);
+  assert.deepEqual(
+    inFamilies.map(({ family, text }) => `${family}: ${text}`),
+    [
+      'ipv4 unicast: no neighbor virlan activate',
+      'ipv4 labeled-unicast: no neighbor virlan activate',
+      'ipv6 unicast: no neighbor virlan activate',
+      'l2vpn evpn: advertise-all-vni',
+    ],
+  );
+  const silent = config.replace(
+    'exit',
+    ' address-family l2vpn evpn\n  no neighbor 10.0.0.2 activate\n exit-address-family\nexit',
+  );
+  assert.equal(compareBgp(speaker, found(silent))?.problem?.kind, 'own-neighbour');
 });
 
 bgp('another address of the host replaces the identifier that virlan set', () => {
