@@ -9,27 +9,29 @@ export type OwnersChange =
   | { readonly kind: 'bridge'; readonly bridge: string | null }
   /** An element that libvirt's own network lacks, such as `host` for a reservation. */
   | { readonly kind: 'element'; readonly name: string }
+  /** An attribute that it lacks, such as `zone` for another zone of firewalld. */
+  | { readonly kind: 'attribute'; readonly element: string; readonly name: string }
   | { readonly kind: 'unreadable' };
 
 /** The bridge of libvirt's own network. */
 export const shippedBridge = 'virbr0';
 
 /**
- * The elements that libvirt's own network has, and those that libvirt adds to it. Addresses do not matter:
- * packages choose another subnet where 192.168.122.0/24 is in use.
+ * The elements that libvirt's own network has, and those that libvirt adds to it, with their attributes. Addresses
+ * do not matter: packages choose another subnet where 192.168.122.0/24 is in use.
  */
-const shippedElements: ReadonlySet<string> = new Set([
-  'network',
-  'network/name',
-  'network/uuid',
-  'network/forward',
-  'network/forward/nat',
-  'network/forward/nat/port',
-  'network/bridge',
-  'network/mac',
-  'network/ip',
-  'network/ip/dhcp',
-  'network/ip/dhcp/range',
+const shippedElements: ReadonlyMap<string, readonly string[]> = new Map([
+  ['network', ['connections']],
+  ['network/name', []],
+  ['network/uuid', []],
+  ['network/forward', ['mode']],
+  ['network/forward/nat', []],
+  ['network/forward/nat/port', ['start', 'end']],
+  ['network/bridge', ['name', 'stp', 'delay']],
+  ['network/mac', ['address']],
+  ['network/ip', ['address', 'netmask', 'prefix', 'family']],
+  ['network/ip/dhcp', []],
+  ['network/ip/dhcp/range', ['start', 'end']],
 ]);
 
 /** Returns the change that makes a network an administrator's own; null for libvirt's own. */
@@ -37,17 +39,21 @@ export function findOwnersChange(xml: string): OwnersChange | null {
   let mode: string | null = null;
   let bridge: string | null = null;
   let addresses = 0;
-  let other: string | null = null;
+  let other: OwnersChange | null = null;
   const walked = walkXml(xml, {
     open(path, attributes) {
       if (path === 'network/forward') mode = attributes.get('mode') ?? 'nat';
       else if (path === 'network/bridge') bridge = attributes.get('name') ?? null;
       else if (path === 'network/ip') addresses += 1;
-      if (!shippedElements.has(path) || addresses > 1) other ??= path.slice(path.lastIndexOf('/') + 1);
+      const element = path.slice(path.lastIndexOf('/') + 1);
+      const shipped = shippedElements.get(path);
+      if (shipped === undefined || addresses > 1) other ??= { kind: 'element', name: element };
+      const added = [...attributes.keys()].find(name => shipped?.includes(name) === false);
+      if (added !== undefined) other ??= { kind: 'attribute', element, name: added };
     },
   });
   if (!walked.ok) return { kind: 'unreadable' };
   if (mode !== 'nat') return { kind: 'forward-mode', mode };
   if (bridge !== shippedBridge) return { kind: 'bridge', bridge };
-  return other === null ? null : { kind: 'element', name: other };
+  return other;
 }

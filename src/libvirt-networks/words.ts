@@ -37,6 +37,8 @@ function changeOf(change: OwnersChange): string {
       return change.bridge === null ? 'it has no bridge' : `bridge ${JSON.stringify(change.bridge)}`;
     case 'element':
       return `it has <${change.name}>`;
+    case 'attribute':
+      return `its <${change.element}> has ${change.name}=`;
     case 'unreadable':
       return 'its XML cannot be read';
   }

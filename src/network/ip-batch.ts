@@ -10,6 +10,12 @@ export interface BatchResult {
 }
 
 /**
+ * The characters that a batch does not read as they are (getcmdline and makeargs of iproute2's lib/utils.c): comments,
+ * quotes, escapes. The kernel allows them in names of links.
+ */
+const special = /[#"'\\]/;
+
+/**
  * Runs commands in their order. `ip -batch` ends at the first that fails; with `onFailure` 'continue' the
  * rest is run by another process. (`ip -force -batch` would continue by itself, but reports failures only as
  * text between other output.)
@@ -21,13 +27,14 @@ export async function runIpBatch(
 ): Promise<BatchResult> {
   const result: BatchResult = { done: [], failed: [], skipped: [] };
   for (let first = 0; first < commands.length; ) {
-    const rest = commands.slice(first);
-    const error = await runUntilFailure(run, rest);
+    const end = endOfPart(commands, first);
+    const error = await runUntilFailure(run, commands.slice(first, end));
     if (error === null) {
-      result.done.push(...indices(first, commands.length));
-      return result;
+      result.done.push(...indices(first, end));
+      first = end;
+      continue;
     }
-    const line = failedLine(error.stderr);
+    const line = end === first + 1 ? 1 : failedLine(error.stderr);
     if (line === null) {
       // Which of the commands took effect is unknown.
       result.failed.push(...indices(first, commands.length).map(index => ({ index, error })));
@@ -45,12 +52,21 @@ export async function runIpBatch(
   return result;
 }
 
+/** Returns where the commands end that one process runs: a command with special characters has its own. */
+function endOfPart(commands: readonly string[], first: number): number {
+  const next = commands.findIndex((command, index) => index >= first && special.test(command));
+  if (next === -1) return commands.length;
+  return next === first ? first + 1 : next;
+}
+
 async function runUntilFailure(
   run: System['run'],
   commands: readonly string[],
 ): Promise<CommandError | null> {
   try {
-    await run('ip', ['-batch', '-'], { input: commands.map(command => `${command}\n`).join('') });
+    const [first = ''] = commands;
+    if (special.test(first)) await run('ip', first.split(' '));
+    else await run('ip', ['-batch', '-'], { input: commands.map(command => `${command}\n`).join('') });
     return null;
   } catch (error) {
     if (error instanceof CommandError && error.reason === 'failed') return error;

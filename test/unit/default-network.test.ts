@@ -348,6 +348,21 @@ defaultNetwork(
         element('ip'),
       ],
       [changed('<nat>', "<interface dev='eth0'/><nat>"), 'nat', 'virbr0', element('interface')],
+      ...(
+        [
+          ['<network ', 'network', 'ipv6', 'yes'],
+          ['<network ', 'network', 'trustGuestRxFilters', 'yes'],
+          ['<bridge ', 'bridge', 'zone', 'trusted'],
+          ['<bridge ', 'bridge', 'macTableManager', 'libvirt'],
+          ['<nat>', 'nat', 'ipv6', 'yes'],
+          ['<forward ', 'forward', 'dev', 'eth0'],
+        ] as const
+      ).map(([tag, name, attribute, value]): (typeof cases)[number] => [
+        changed(tag, `<${name} ${attribute}='${value}'${tag.endsWith('>') ? '>' : ' '}`),
+        'nat',
+        'virbr0',
+        { kind: 'attribute', element: name, name: attribute },
+      ]),
       [changed("'nat'", "'route'"), 'route', 'virbr0', { kind: 'forward-mode', mode: 'route' }],
       [changed(/<forward[\s\S]*<\/forward>/, ''), null, 'virbr0', { kind: 'forward-mode', mode: null }],
       [changed('virbr0', 'virbr7'), 'nat', 'virbr7', { kind: 'bridge', bridge: 'virbr7' }],
@@ -410,6 +425,7 @@ defaultNetwork('each problem and each effect on machines is one line with quoted
     [{ kind: 'bridge', bridge: 'br7' }, 'bridge "br7"'],
     [{ kind: 'bridge', bridge: null }, 'it has no bridge'],
     [{ kind: 'element', name: 'host' }, 'it has <host>'],
+    [{ kind: 'attribute', element: 'bridge', name: 'zone' }, 'its <bridge> has zone='],
     [{ kind: 'unreadable' }, 'its XML cannot be read'],
   ];
   for (const [change, text] of changes) {

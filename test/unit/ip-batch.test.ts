@@ -19,8 +19,12 @@ class FakeIp {
     args: readonly string[],
     { input = '' }: RunOptions = {},
   ): Promise<string> => {
-    assert.deepEqual([program, ...args], ['ip', '-batch', '-']);
     this.processes++;
+    if (args[0] !== '-batch') {
+      this.executed.push(args.join('|'));
+      return '';
+    }
+    assert.deepEqual([program, ...args], ['ip', '-batch', '-']);
     for (const [index, command] of input.split('\n').slice(0, -1).entries()) {
       if (command.includes('bad')) {
         const stderr = `Error: mtu greater than device maximum.\nCommand failed -:${index + 1}\n`;
@@ -38,6 +42,15 @@ batches('without a failure all commands run in one process', async () => {
   assert.deepEqual(result, { done: [0, 1, 2], failed: [], skipped: [] });
   assert.equal(ip.processes, 1);
   assert.deepEqual(await runIpBatch(ip, [], 'continue'), { done: [], failed: [], skipped: [] });
+});
+
+batches('a command that a batch would read otherwise has a process of its own', async () => {
+  const ip = new FakeIp();
+  const commands = ['a', 'b', 'link set dev we#b up', 'c', 'link set dev "q up'];
+  const { done, failed } = await runIpBatch(ip, commands, 'stop');
+  assert.deepEqual([done, failed], [[0, 1, 2, 3, 4], []]);
+  assert.deepEqual(ip.executed, ['a', 'b', 'link|set|dev|we#b|up', 'c', 'link|set|dev|"q|up']);
+  assert.equal(ip.processes, 4);
 });
 
 batches('stop: the commands after a refused one are skipped', async () => {
