@@ -69,7 +69,7 @@ function ownedBy(network: string, uuid: string, macs: readonly Mac[], ledger: Le
   const entries = [
     ...ledger.ofMachine(network, uuid),
     // Of two machines with one MAC, the second has no entry of its own.
-    ...macs.flatMap(mac => ledger.withMac(mac)).filter(entry => entry.network === network),
+    ...macs.flatMap(mac => ledger.withMacOn(network, mac)),
   ].filter(entry => entry.retired === null);
   return {
     macs: [...new Set([...macs, ...entries.flatMap(entry => entry.macs)])],

@@ -2,6 +2,7 @@
 // virt-install boots a machine before it defines it: such a machine keeps the random MAC of its first boot.
 import { kvmPrefix, type Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { Nic } from '../libvirt/domain-xml.ts';
 import { formulaMac, type NicKey } from './formula.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
@@ -12,6 +13,8 @@ import type { SkippedMac, TrailStep } from './trail.ts';
 /** The input of the choice of a machine's MACs. */
 export interface AssignContext extends MacSources {
   readonly network: NetworkConfig;
+  /** The MACs by which the machine's system takes several NICs for one: see `pairedMacs`. */
+  readonly paired: ReadonlySet<Mac>;
 }
 
 /**
@@ -104,10 +107,23 @@ export function chooseMac(
 }
 
 /**
- * Returns whether a MAC has another prefix than libvirt's, or is in virlan.ini or in a line written by hand.
+ * Returns the MACs that a domain's NICs on a network share with others, or by `<teaming>`: libvirt makes no MAC
+ * twice, so somebody wants it.
  */
-function isUsersChoice(mac: Mac, { network, byHand }: AssignContext): boolean {
+export function pairedMacs(on: readonly Nic[], all: readonly Nic[]): Set<Mac> {
+  const others = all.filter(nic => !on.includes(nic)).map(({ mac }) => mac);
+  return new Set(
+    on.flatMap(({ mac, teamed }) => (mac !== null && (teamed || others.includes(mac)) ? [mac] : [])),
+  );
+}
+
+/**
+ * Returns whether a MAC has another prefix than libvirt's, is that of another NIC as well, or is in virlan.ini or
+ * in a line written by hand.
+ */
+function isUsersChoice(mac: Mac, { network, byHand, paired }: AssignContext): boolean {
   return (
+    paired.has(mac) ||
     !mac.startsWith(`${kvmPrefix}:`) ||
     network.hosts.some(host => host.mac === mac) ||
     byHand.some(line => line.macs.includes(mac))

@@ -55,7 +55,9 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
   const address = wishOf(nic);
   if (address === null) return null;
   if (!isUsable(address, context)) return { kind: 'address-unusable', address };
-  const holder = othersThan(nic.found, ledger.withIp(address)).find(entry => entry.retired === null);
+  const holder = othersThan(nic.found, ledger.withIp(context.network.name, address)).find(
+    entry => entry.retired === null,
+  );
   return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
 }
 
@@ -65,7 +67,7 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
 function isAvailable(address: Ipv4, ledger: Ledger, { found }: Nic, context: ReserveContext): boolean {
   return (
     isUsable(address, context) &&
-    othersThan(found, ledger.withIp(address)).every(entry => entry.retired !== null)
+    othersThan(found, ledger.withIp(context.network.name, address)).every(entry => entry.retired !== null)
   );
 }
 
@@ -96,7 +98,7 @@ function newAddress(
   const leased = leasedAddresses(ledger, mac, context);
   const skips = new Skips();
   const reasonToSkip = (address: Ipv4): SkipReason | null => {
-    if (ledger.hasIp(address)) return 'reserved';
+    if (ledger.hasIp(network.name, address)) return 'reserved';
     if (leased(address)) return 'leased';
     if (context.answered.has(address)) return 'answered';
     return isFixed(address, context) ? 'fixed' : null;
@@ -124,7 +126,7 @@ export function leasedAddresses(
 ): (address: Ipv4) => boolean {
   const { network, byHand, now } = context;
   const isReserved = (other: Mac) =>
-    ledger.withMac(other).some(entry => entry.retired === null) ||
+    ledger.withMacOn(network.name, other).some(entry => entry.retired === null) ||
     network.hosts.some(host => host.mac === other) ||
     byHand.some(line => line.macs.includes(other));
   const leases = context.leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
@@ -168,7 +170,7 @@ function longestRetired(
   isCandidate: (address: Ipv4) => boolean,
 ): Ipv4 | null {
   for (const { network: on, ip } of ledger.retired()) {
-    const isFree = () => ip !== null && ledger.withIp(ip).every(entry => entry.retired !== null);
+    const isFree = () => ip !== null && ledger.withIp(on, ip).every(entry => entry.retired !== null);
     if (on === network.name && ip !== null && isCandidate(ip) && isFree()) return ip;
   }
   return null;

@@ -240,7 +240,7 @@ export function probeAddresses(
   const claimed = new Set(byHand.map(line => line.ip));
   const leasedToReserved = leasedAddresses(ledger, mac, { network, byHand, leases, now });
   const isTaken = (address: Ipv4) =>
-    ledger.hasIp(address) || claimed.has(address) || leasedToReserved(address);
+    ledger.hasIp(network.name, address) || claimed.has(address) || leasedToReserved(address);
   const others = leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
   const leased = new Set(others.map(lease => lease.ip));
   const free = lastOnes(network, address => !isTaken(address) && !leased.has(address));

@@ -70,7 +70,7 @@ export interface MachineChange {
   readonly after: MachineRecord | null;
 }
 
-/** Most addresses that are looked up one by one: then it is faster to read the list of all. */
+/** Most addresses that are looked up one by one: then it is faster to read the list of those that are held. */
 const maxLookups = 32;
 
 /**
@@ -167,12 +167,17 @@ export class Ledger {
     return this.#find(keyOf.name(network, name), isMeant);
   }
 
+  /** Returns the entries with this MAC on all networks. */
   withMac(mac: Mac): LedgerEntry[] {
     return this.#find(keyOf.mac(mac), entry => entry.macs.includes(mac));
   }
 
-  withIp(ip: Ipv4): LedgerEntry[] {
-    return this.#find(keyOf.ip(ip), entry => entry.ip === ip);
+  withMacOn(network: string, mac: Mac): LedgerEntry[] {
+    return this.withMac(mac).filter(entry => entry.network === network);
+  }
+
+  withIp(network: string, ip: Ipv4): LedgerEntry[] {
+    return this.#find(keyOf.ip(ip), entry => entry.network === network && entry.ip === ip);
   }
 
   /** Returns the entries with this host name or alias, wildcards aside: those are below a host name. */
@@ -182,11 +187,10 @@ export class Ledger {
     return this.#find(keyOf.hostname(network, hostname), isMeant);
   }
 
-  /** Returns whether an entry of any network has this address. */
-  hasIp(ip: Ipv4): boolean {
-    if (this.#lookups++ < maxLookups) return this.withIp(ip).length > 0;
-    this.#held ??= this.#readAddresses();
-    return this.#held.has(formatIp(ip));
+  /** Returns whether an entry of a network has this address. */
+  hasIp(network: string, ip: Ipv4): boolean {
+    if (this.#lookups++ >= maxLookups) this.#held ??= this.#readAddresses();
+    return this.#held?.has(formatIp(ip)) !== false && this.withIp(network, ip).length > 0;
   }
 
   /**

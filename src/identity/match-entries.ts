@@ -80,7 +80,7 @@ export interface Claimant {
 }
 
 /**
- * Decides which entry owns a MAC. An entry that had it earlier, or whose machine no longer exists, releases
+ * Decides which entry owns a MAC on a network: a NIC can move to another network with its MAC. An entry that had it earlier, or whose machine no longer exists, releases
  * it. An entry that has it now and has an address keeps it.
  */
 export function claimMac(
@@ -92,7 +92,7 @@ export function claimMac(
   let result = ledger;
   const displaced: LedgerEntry[] = [];
   const why: TrailStep[] = [];
-  for (const other of othersThan(found, ledger.withMac(mac))) {
+  for (const other of othersThan(found, ledger.withMacOn(context.network.name, mac))) {
     const exists =
       siblings.some(sibling => isSameNic(sibling, other)) ||
       (other.retired === null && context.isKnown(other.uuid));

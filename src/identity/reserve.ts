@@ -200,8 +200,8 @@ function withoutAddress({ mac, uuid }: Nic, owner: LedgerEntry) {
 }
 
 /** Returns the present MAC, then earlier ones that no other NIC has now. */
-function currentMacs(ledger: Ledger, { mac, found }: Nic): Mac[] {
-  const belongsToOther = (own: Mac) => othersThan(found, ledger.withMac(own)).length > 0;
+function currentMacs(ledger: Ledger, { key, mac, found }: Nic): Mac[] {
+  const belongsToOther = (own: Mac) => othersThan(found, ledger.withMacOn(key.network, own)).length > 0;
   const earlier = (found?.macs ?? []).filter(own => own !== mac && !belongsToOther(own));
   return [mac, ...earlier].slice(0, maxMacs);
 }
@@ -229,10 +229,10 @@ function seenAt(found: LedgerEntry | null, now: Date): Pick<LedgerEntry, 'firstS
  */
 function releaseAddress(
   ledger: Ledger,
-  { ip }: LedgerEntry,
+  { network, ip }: LedgerEntry,
   found: LedgerEntry | null,
 ): { ledger: Ledger; displaced: LedgerEntry[] } {
-  const displaced = ip === null ? [] : othersThan(found, ledger.withIp(ip));
+  const displaced = ip === null ? [] : othersThan(found, ledger.withIp(network, ip));
   const result = displaced.reduce(
     (rest, other) => rest.replace(other, other.retired === null ? { ...other, ip: null } : null),
     ledger,

@@ -22,6 +22,8 @@ export interface Nic {
   readonly mtu: number | null;
   /** True with `<port isolated='yes'/>`. */
   readonly isolated: boolean;
+  /** True with `<teaming>`: the guest uses it and a NIC of the host as one, by their common MAC. */
+  readonly teamed: boolean;
 }
 
 /** An element of `<metadata>`, which any tool may write: hostile. */
@@ -96,6 +98,7 @@ const emptyNic: Nic = {
   isUp: true,
   mtu: null,
   isolated: false,
+  teamed: false,
 };
 
 /** The MTUs that a tap can have (MIN_MTU and MAX_MTU in drivers/net/tun.c). */
@@ -130,6 +133,9 @@ class NicReader {
         return;
       case 'domain/devices/interface/port':
         this.#nic.isolated = attributes.get('isolated') === 'yes';
+        return;
+      case 'domain/devices/interface/teaming':
+        this.#nic.teamed = true;
     }
   }
 

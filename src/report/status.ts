@@ -13,7 +13,7 @@ import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
 import type { HostNames } from '../host-names/host-names.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
-import { machineOn } from '../identity/machine.ts';
+import { machineOn, nicsOn } from '../identity/machine.ts';
 import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
@@ -205,8 +205,11 @@ function nicsOf(
   const isDefined = new Set(defined.map(domain => domain.uuid));
   const stateOf = (uuid: string): MachineStatus['state'] =>
     isRunning.has(uuid) ? 'running' : isDefined.has(uuid) ? 'shut off' : 'undefined';
-  const tapOf = (uuid: string, mac: string) =>
-    running.find(domain => domain.uuid === uuid)?.nics.find(nic => nic.mac === mac)?.tap ?? null;
+  const tapOf = (uuid: string, mac: string) => {
+    const domain = running.find(each => each.uuid === uuid);
+    const nics = domain === undefined ? [] : nicsOn(network.bridge, passThrough, domain);
+    return nics.find(nic => nic.mac === mac)?.tap ?? null;
+  };
   const leaseOf = (macs: readonly string[]) => {
     const lease = leases.find(each => macs.includes(each.mac) && isCurrent(each, now));
     if (lease === undefined) return null;

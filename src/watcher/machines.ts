@@ -11,13 +11,13 @@ import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { VirlanError } from '../errors.ts';
-import { type AssignContext, assignMacs } from '../identity/assign.ts';
+import { type AssignContext, assignMacs, pairedMacs } from '../identity/assign.ts';
 import type { MacsWritten } from '../identity/context.ts';
 import { decide } from '../identity/decision.ts';
-import { type Machine, machineOn } from '../identity/machine.ts';
+import { type Machine, machineOn, nicsOn } from '../identity/machine.ts';
 import { readDecisionInput, readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
-import { type Domain as DomainXml, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
+import { type Domain as DomainXml, type Nic, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
 import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
 import type { Fight, Unit } from '../network/units.ts';
@@ -39,9 +39,13 @@ const maxTogether = 50;
 /** After a few runs V8 has compiled what a decision needs; each takes a few milliseconds at first. */
 const rehearsals = 5;
 
-/** A domain, and its machine on each network that it has a NIC on. */
+/** A domain, and its machine on each network that it has a NIC on, with the NICs there. */
 interface DomainOnNetworks extends DomainXml {
-  readonly machines: readonly { readonly network: NetworkConfig; readonly machine: Machine }[];
+  readonly machines: readonly {
+    readonly network: NetworkConfig;
+    readonly machine: Machine;
+    readonly nics: readonly Nic[];
+  }[];
 }
 
 /** A MAC to write into a definition. */
@@ -199,7 +203,8 @@ export class Machines {
   #onNetworks(domain: DomainXml): DomainOnNetworks {
     const machines = this.#networks().map(network => {
       const passThrough = passThroughNetworks(network.name, network.bridge);
-      return { network, machine: machineOn(network.bridge, passThrough, domain) };
+      const machine = machineOn(network.bridge, passThrough, domain);
+      return { network, machine, nics: nicsOn(network.bridge, passThrough, domain) };
     });
     return { ...domain, machines: machines.filter(({ machine }) => machine.macs.length > 0) };
   }
@@ -249,11 +254,12 @@ export class Machines {
   /** Returns the MACs that are due, without those of NICs that are left alone. */
   #chooseMacs({ nics, machines }: DomainOnNetworks): MacChange[] {
     const now = Date.now();
-    return machines.flatMap(({ network, machine }) => {
-      const places = nics.flatMap(({ mac }, place) =>
-        mac !== null && machine.macs.includes(mac) ? [{ place, was: mac }] : [],
+    return machines.flatMap(({ network, machine, nics: own }) => {
+      const places = own.flatMap(nic =>
+        nic.mac === null ? [] : [{ place: nics.indexOf(nic), was: nic.mac }],
       );
-      return [...assignMacs(machine, this.#assignContext(network))].flatMap(([nic, mac]) => {
+      const paired = pairedMacs(own, nics);
+      return [...assignMacs(machine, this.#assignContext(network, paired))].flatMap(([nic, mac]) => {
         const { name, uuid } = machine;
         const unit = { kind: 'mac', network: network.name, uuid, machine: name, nic } as const;
         const found = places[nic];
@@ -271,9 +277,9 @@ export class Machines {
     }
   }
 
-  #assignContext(network: NetworkConfig): AssignContext {
+  #assignContext(network: NetworkConfig, paired: ReadonlySet<Mac>): AssignContext {
     const byHand = handLines(readHostsfile(network.bridge));
-    return { network, byHand, ledger: readLedger(), domains: this.#macs };
+    return { network, paired, byHand, ledger: readLedger(), domains: this.#macs };
   }
 
   async #retire(uuids: readonly string[]): Promise<void> {

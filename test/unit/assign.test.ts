@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import type { HandLine } from '../../src/dnsmasq/hostsfile.ts';
-import { type AssignContext, assignMacs } from '../../src/identity/assign.ts';
+import { type AssignContext, assignMacs, pairedMacs } from '../../src/identity/assign.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
@@ -13,7 +13,7 @@ import { noWishes } from '../../src/identity/machine.ts';
 import { predictMac } from '../../src/identity/predict.ts';
 import { parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { replaceMacs } from '../../src/libvirt/replace-mac.ts';
-import { entry, ip, mac, network, uuid } from './builders.ts';
+import { asMade, entry, ip, mac, network, uuid } from './builders.ts';
 
 const assign = suite('assign');
 
@@ -25,7 +25,13 @@ function machine(...macs: Mac[]) {
   return { name: 'web', uuid: entry().uuid, macs, wishes: noWishes };
 }
 
-const context: AssignContext = { network: network(), ledger: Ledger.empty, domains: [], byHand: [] };
+const context: AssignContext = {
+  network: network(),
+  paired: new Set(),
+  ledger: Ledger.empty,
+  domains: [],
+  byHand: [],
+};
 
 function recorded(...entries: readonly LedgerEntry[]) {
   return {
@@ -49,6 +55,20 @@ function withHost(name: string, own: Mac): NetworkConfig {
   return network(`[host.${name}]`, 'network = k8s-br0', `mac = ${own}`, 'ip = 192.168.100.50');
 }
 
+assign('NICs belong together by <teaming>, or by a MAC that they share with one on another network', () => {
+  const nic = (number: number, teamed = false) => ({
+    mac: mac(number),
+    bridge: null,
+    network: 'any',
+    tap: null,
+    ...asMade,
+    teamed,
+  });
+  const [plain, shared, twin, teamed] = [nic(1), nic(2), nic(2), nic(3, true)];
+  assert.deepEqual([...pairedMacs([plain, shared, teamed], [twin, plain, shared, teamed])], [mac(2), mac(3)]);
+  assert.deepEqual([...pairedMacs([shared, twin], [shared, twin])], [], 'on one network it is a mistake');
+});
+
 assign('a machine gets its formula MAC or keeps its own', () => {
   const own = entry({ macs: [mac(1)], macOrigin: 'own' });
   const given = entry({ macs: [mac(1)], macOrigin: 'given', name: 'old-name' });
@@ -62,6 +82,7 @@ assign('a machine gets its formula MAC or keeps its own', () => {
     ['a MAC without the prefix of KVM', machine(other), context, null],
     ['a MAC in a line written by hand', machine(mac(1)), { ...context, byHand: [line(mac(1), null)] }, null],
     ['a MAC in virlan.ini', machine(mac(1)), { ...context, network: withHost('x', mac(1)) }, null],
+    ['a MAC that another NIC has as well', machine(mac(1)), { ...context, paired: new Set([mac(1)]) }, null],
     ['a known machine that has not booted', machine(mac(1)), { ...context, ...recorded(own) }, formula()],
     [
       'a machine that has booted',

@@ -190,7 +190,11 @@ ledgers('searches return the same entries as a comparison with each entry, writt
         one => one.network === network && (one.hostname === hostname || one.aliases.includes(hostname)),
       );
       for (const own of wanted.macs) same(ledger.withMac(own), one => one.macs.includes(own));
-      if (wanted.ip !== null) same(ledger.withIp(wanted.ip), one => one.ip === wanted.ip);
+      for (const own of wanted.macs)
+        same(ledger.withMacOn(network, own), one => one.network === network && one.macs.includes(own));
+      const { ip: address } = wanted;
+      if (address !== null)
+        same(ledger.withIp(network, address), one => one.network === network && one.ip === address);
       same(ledger.present(), one => one.retired === null);
       same([...ledger.retired()], one => one.retired !== null && one.ip !== null);
       const since = [...ledger.retired()].map(one => Number(one.retired));
@@ -208,9 +212,10 @@ ledgers('an address counts as taken exactly while an entry has it, also after ma
   const ledger = before.replace(entry({ ip: first }), entry({ ip: second }));
   for (let question = 0; question < 100; question++)
     assert.deepEqual(
-      [first, second, ip('10.0.0.3')].map(address => ledger.hasIp(address)),
+      [first, second, ip('10.0.0.3')].map(address => ledger.hasIp('k8s-br0', address)),
       [false, true, true],
     );
+  assert.equal(ledger.hasIp('lab', second), false, 'on another network');
 });
 
 ledgers('a decision on one machine reads no other machine', () => {
@@ -225,8 +230,8 @@ ledgers('a decision on one machine reads no other machine', () => {
   const [own] = ledger.ofMachine('k8s-br0', uuid(7));
   assert(own);
   ledger.withMac(mac(7));
-  ledger.hasIp(8 as Ipv4);
-  ledger.hasIp(1000 as Ipv4);
+  ledger.hasIp('k8s-br0', 8 as Ipv4);
+  ledger.hasIp('k8s-br0', 1000 as Ipv4);
   ledger.named('k8s-br0', 'vm7');
   ledger.replace(own, { ...own, booted: true }).changes();
   assert.deepEqual([...source.read], [uuid(7)]);
@@ -254,9 +259,9 @@ ledgers('a hostile name is found as a name, and its key can be the name of a fil
     for (const key of keysOf(record)) assert.match(key, /^[a-z]+\/[\w.:,-]{1,64}$/);
   }
   assert.deepEqual(ledger.withMac(mac(1)), []);
-  assert.deepEqual(ledger.withIp(ip('192.168.100.7')), []);
+  assert.deepEqual(ledger.withIp('k8s-br0', ip('192.168.100.7')), []);
   assert.deepEqual(ledger.ofMachine('k8s-br0', uuid(1)), []);
-  assert.equal(ledger.hasIp(ip('192.168.100.7')), false);
+  assert.equal(ledger.hasIp('k8s-br0', ip('192.168.100.7')), false);
 });
 
 ledgers('an entry is replaced, added, moved to another machine and removed', () => {

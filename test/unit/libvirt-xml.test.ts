@@ -163,15 +163,19 @@ xml('link state, MTU and isolation of a NIC are parsed; an MTU that no tap can h
     const { nics } = domain(
       `<domain><name>a</name><uuid>${id}</uuid><devices><interface>${elements}</interface></devices></domain>`,
     );
-    const [{ isUp, mtu, isolated } = asMade] = nics;
-    return { isUp, mtu, isolated };
+    const [{ isUp, mtu, isolated, teamed } = asMade] = nics;
+    return { isUp, mtu, isolated, teamed };
   };
   assert.deepEqual(nicWith("<link state='up'/><port isolated='no'/>"), asMade);
-  assert.deepEqual(nicWith("<link state='down'/><mtu size='9000'/><port isolated='yes'/>"), {
-    isUp: false,
-    mtu: 9000,
-    isolated: true,
-  });
+  assert.deepEqual(
+    nicWith("<link state='down'/><mtu size='9000'/><port isolated='yes'/><teaming type='persistent'/>"),
+    {
+      isUp: false,
+      mtu: 9000,
+      isolated: true,
+      teamed: true,
+    },
+  );
   for (const size of ['', '0', '67', '65522', '1e3', '99999999', '-1500', '1500 type dummy'])
     assert.equal(nicWith(`<mtu size='${size}'/>`).mtu, null, size);
 });

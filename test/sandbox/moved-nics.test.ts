@@ -1,0 +1,95 @@
+// NICs that move between networks with their MACs, and NICs that share one MAC, with the watcher and real machines.
+import assert from 'node:assert/strict';
+import { execa } from 'execa';
+import { suite } from 'uvu';
+import { formulaMacOf } from './formula-values.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  leaseOf,
+  macsOf,
+  type Nic,
+  startLibvirtd,
+  startMachine,
+  virlan,
+} from './host.ts';
+import { until } from './until.ts';
+import { succeeded } from './virlan-commands.ts';
+import { idle, startWatcher } from './watcher.ts';
+
+const moved = suite('moved NICs');
+const uuid = (number: number) => `00000000-0000-4000-8000-00000000000${number}`;
+const on = (source: string, mac?: string): Nic => ({ type: 'bridge', source, ...(mac && { mac }) });
+
+interface Shown {
+  readonly name: string;
+  readonly mac: string;
+  readonly ip: string | null;
+  readonly tap: string | null;
+  readonly problem: string | null;
+}
+
+/** Returns a machine of a network as `virlan status --json` shows it. */
+async function shown(network: string, name: string): Promise<Shown> {
+  const { networks } = JSON.parse(succeeded(await virlan('status', '--json')));
+  const { machines } = networks.find((each: { name: string }) => each.name === network);
+  return machines.find((each: Shown) => each.name === name) ?? assert.fail(JSON.stringify(machines));
+}
+
+moved('a NIC that is moved to another network boots with the address that is reserved there', async () => {
+  await installVirlan();
+  const lab = 'default-network = keep\nstp = no\nsubnet = 10.9.0.0/24\n';
+  await configure(`[network.k8s-br0]\nstp = no\n[network.lab]\n${lab}`);
+  await startLibvirtd();
+  await startWatcher();
+  // virlan keeps a MAC of this prefix.
+  const mac = '02:00:00:aa:00:01';
+  await define(domainXml({ name: 'web', uuid: uuid(1), nics: [on('k8s-br0', mac)] }));
+  await startMachine('web');
+  const first = await leaseOf(mac);
+  await destroyMachine('web');
+  await define(domainXml({ name: 'web', uuid: uuid(1), nics: [on('lab', mac)] }));
+  await idle('web');
+  const { ip, problem } = await shown('lab', 'web');
+  assert.equal(problem, null);
+  assert.match(ip ?? '', /^10\.9\.0\./);
+  await startMachine('web');
+  assert.equal((await leaseOf(mac, 40, 'lab')).ip, ip);
+  assert.match((await shown('lab', 'web')).tap ?? '', /^vnet/);
+  assert.equal((await shown('k8s-br0', 'web')).tap, null, 'its tap is not in the bridge that it left');
+  await destroyMachine('web');
+  await define(domainXml({ name: 'web', uuid: uuid(1), nics: [on('k8s-br0', mac)] }));
+  await idle('web');
+  assert.equal((await shown('k8s-br0', 'web')).ip, first.ip);
+});
+
+moved(
+  'the MAC that a NIC shares with one on another bridge stays as it is, and so does the other',
+  async () => {
+    await execa('ip', ['link', 'add', 'lan0', 'type', 'bridge']);
+    await execa('ip', ['link', 'set', 'lan0', 'up']);
+    const pair = '52:54:00:aa:00:01';
+    const nics = [on('lan0', pair), on('k8s-br0', pair), on('k8s-br0', '52:54:00:aa:00:02')];
+    await define(domainXml({ name: 'pair', uuid: uuid(2), nics }));
+    const second = formulaMacOf('pair', 1);
+    await until(async () => (await macsOf('pair'))[2] === second, 30);
+    assert.deepEqual(await macsOf('pair'), [pair, pair, second]);
+    await startMachine('pair');
+    const { ip } = await shown('k8s-br0', 'pair');
+    assert.equal((await leaseOf(pair)).ip, ip);
+    await destroyMachine('pair');
+  },
+);
+
+moved('the MAC of a NIC with <teaming> stays as it is', async () => {
+  const mac = '52:54:00:aa:00:03';
+  const xml = domainXml({ name: 'teamed', uuid: uuid(3), nics: [on('k8s-br0', mac)] });
+  await define(xml.replace("<model type='virtio'/>", "<model type='virtio'/><teaming type='persistent'/>"));
+  await idle('teamed');
+  assert.deepEqual(await macsOf('teamed'), [mac]);
+});
+
+moved.run();
