@@ -4,7 +4,7 @@ import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';
 import { defaultFateText } from '../libvirt-networks/words.ts';
-import { conflictText } from '../network/conflicts.ts';
+import { obstacleText } from '../network/conflicts.ts';
 import { surveyHost } from '../network/survey-host.ts';
 import { surveyNetwork } from '../network/survey-network.ts';
 import { warningText } from '../report/warning-text.ts';
@@ -23,7 +23,7 @@ export async function plan(options: Values, names: readonly string[]): Promise<n
   for (const network of selectNetworks(config, names))
     surveys.push(await progress(`reading network ${network.name}`, surveyNetwork(network)));
   for (const { refusal, damage, warnings } of surveys) {
-    if (refusal !== null) throw new VirlanError('refused', conflictText(refusal));
+    if (refusal !== null) throw new VirlanError('refused', obstacleText(refusal));
     if (damage !== null) throw damage;
     for (const warning of warnings) warn(warningText(warning));
   }

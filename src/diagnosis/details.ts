@@ -73,6 +73,10 @@ export interface NetworkDetails {
   'port-shared': { readonly owner: PortOwner };
   'as-configured': None;
   'not-established': { readonly bridge: string; readonly others: number };
+  /** A default route of the host leaves by the bridge. */
+  'bridge-is-uplink': { readonly bridge: string };
+  /** libvirt made the bridge for a network of its own, whose name is hostile. */
+  'bridge-of-libvirt': { readonly bridge: string; readonly network: string };
   /** A link in the bridge that leads to a LAN. Its name is hostile. */
   'lan-port': { readonly bridge: string; readonly link: string };
   /** A manager of links manages the bridge all the same. */

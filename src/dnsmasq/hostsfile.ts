@@ -128,7 +128,8 @@ export function handLines(hostsfile: Hostsfile): HandLine[] {
       .map(field => field.trim());
     const macs = fields.flatMap(field => parseMac(field) ?? []);
     const ip = fields.map(parseIpv4).find(address => address !== null) ?? null;
-    const hostname = fields.map(field => field.toLowerCase()).find(isLabel) ?? null;
+    // dnsmasq removes the domain of a name itself.
+    const hostname = fields.map(field => field.toLowerCase().replace(/\..*/, '')).find(isLabel) ?? null;
     return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname }];
   });
 }

@@ -79,13 +79,26 @@ export function passThroughNetworks(network: string, bridge: string): Set<string
 }
 
 /**
+ * Returns the network of libvirt's own that a bridge which exists was made for; null for none. libvirt removes the
+ * file of an active network before it removes the bridge.
+ */
+export function networkOfBridge(bridge: string): string | null {
+  const networks = [...readActiveNetworks(), ...definedNetworks()];
+  const owner = networks.find(each => each.bridge === bridge && each.forward !== 'bridge');
+  return owner?.name ?? null;
+}
+
+function readActiveNetworks(): ActiveNetwork[] {
+  activeNetworks ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
+  return activeNetworks.read();
+}
+
+/**
  * Returns what `<dns><host>` elements name in active libvirt networks that pass through to a bridge. libvirt
  * itself serves none of them.
  */
 export function namedByLibvirt({ bridge }: { readonly bridge: string }): DnsHost[] {
-  activeNetworks ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
-  return activeNetworks
-    .read()
+  return readActiveNetworks()
     .filter(network => network.forward === 'bridge' && network.bridge === bridge)
     .flatMap(({ dnsHosts }) => dnsHosts);
 }

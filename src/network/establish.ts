@@ -1,4 +1,5 @@
 // Establishes networks: survey, plan, apply, and the way back when a step fails.
+import { rmSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { messageOf, VirlanError } from '../errors.ts';
@@ -9,7 +10,7 @@ import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
 import { recordIsWanted } from './applied-record.ts';
 import { applySteps, joinApplied } from './apply.ts';
-import { conflictText } from './conflicts.ts';
+import { obstacleText } from './conflicts.ts';
 import type { Established } from './established.ts';
 import { groupByUnit } from './group-by-unit.ts';
 import { kernelReplacedText } from './kernel.ts';
@@ -88,7 +89,7 @@ export async function establish(network: NetworkConfig): Promise<Established> {
 async function establishCompletely(network: NetworkConfig): Promise<Established> {
   const host = surveyHost(network);
   const survey = await surveyOwn(network, createRulesReader(system));
-  if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
+  if (survey.refusal !== null) throw new VirlanError('refused', obstacleText(survey.refusal));
   if (survey.damage !== null) throw survey.damage;
   const steps = [...host.steps, ...survey.steps];
   const rejected = await findRejectedConfiguration(network, steps);
@@ -101,11 +102,17 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   const additions = recordAdditions(host, survey);
   const ports = recordPorts(survey);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
+  const { directory } = dnsmasqPaths(network.bridge);
+  const hadDirectory = system.exists(directory);
   const own = await applySteps(steps, 'stop');
   const failure = own.failed.find(({ step }) => isEssential(step));
   if (failure !== undefined) {
     const remaining = await rollBack(before, survey);
-    if (isFirst && remaining.length === 0) removeRecords(network.bridge);
+    if (isFirst && remaining.length === 0) {
+      removeRecords(network.bridge);
+      // On a disk that fails it may stay.
+      if (!hadDirectory) failureOf(() => rmSync(directory, { recursive: true, force: true }));
+    }
     const outcome =
       remaining.length === 0
         ? 'the host is as it was'
@@ -165,7 +172,7 @@ async function tryWhatWorks(
   const host = surveyHost(network);
   const reader = createRulesReader(system);
   const survey = await surveyOwn(network, reader);
-  if (survey.refusal !== null) throw new VirlanError('refused', conflictText(survey.refusal));
+  if (survey.refusal !== null) throw new VirlanError('refused', obstacleText(survey.refusal));
   const planned = choose([...host.steps, ...survey.steps]);
   const rejected = await findRejectedConfiguration(network, planned);
   const left = rejected === null ? [] : dnsmasqSteps(network.bridge, planned);

@@ -10,6 +10,7 @@ import {
   prefixOf,
 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import { askedTables, type IpRule, type RoutingRule, readRule } from './routing-rules.ts';
 import { type LinkAddress, newPortOptions, type PortOption, type PortOptions } from './state.ts';
 
 export interface Link {
@@ -65,14 +66,6 @@ export interface Route {
   readonly family: Family;
   /** The kernel prefers the lowest among routes to the same destination. */
   readonly metric: number;
-}
-
-/** A rule that chooses a routing table. */
-export interface RoutingRule {
-  readonly priority: number;
-  readonly table: string;
-  /** True if it is asked before the rules that every host has. */
-  readonly isEarly: boolean;
 }
 
 /** The links of the host, and the routes of all its routing tables, those of VPNs included. */
@@ -134,14 +127,6 @@ interface IpRoute {
   nexthops?: Pick<IpRoute, 'dev'>[];
 }
 
-interface IpRule {
-  priority: number;
-  table?: string;
-}
-
-/** The priority of the main table's rule on every host (FIB_RULE of net/ipv4/fib_rules.c). */
-const mainPriority = 32_766;
-
 /**
  * Reads the lines that `ip -json -details -batch -` prints for `address show`, `route show table all` and `rule
  * show`.
@@ -151,11 +136,7 @@ export function parseLinksAndRoutes(output: string): LinksAndRoutes {
   return {
     links: (JSON.parse(links || '[]') as IpLink[]).map(readLink),
     routes: (JSON.parse(routes || '[]') as IpRoute[]).flatMap(readRoute),
-    routingRules: (JSON.parse(rules || '[]') as IpRule[]).map(({ priority, table = '' }) => ({
-      priority,
-      table,
-      isEarly: priority < mainPriority && table !== 'local' && table !== 'main' && table !== '',
-    })),
+    routingRules: (JSON.parse(rules || '[]') as IpRule[]).map(readRule),
   };
 }
 
@@ -251,7 +232,10 @@ export function hasGlobalIpv6(link: string, addresses: string): boolean {
  */
 export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): KnownSubnet[] {
   const asked = askedTables(routingRules);
-  const byAddress = links.flatMap(({ name, addresses }) =>
+  // The addresses of a link in a VRF are in tables that other packets do not meet.
+  const vrfs = links.filter(({ type }) => type === 'vrf').map(({ name }) => name);
+  const outside = links.filter(({ master }) => master === null || !vrfs.includes(master));
+  const byAddress = outside.flatMap(({ name, addresses }) =>
     addresses.map(({ ip, prefixLength }) => ({
       subnet: prefixOf(ip, prefixLength),
       link: name,
@@ -269,18 +253,13 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
   return [...byAddress, ...byRoute];
 }
 
-/** Returns the routing tables that the kernel asks for any packet. */
-export function askedTables(rules: readonly RoutingRule[]): string[] {
-  return ['main', ...rules.filter(({ isEarly }) => isEarly).map(({ table }) => table)];
-}
-
 /** Returns the link that has an address; null if none has it. */
 export function linkOfAddress(links: readonly Link[], address: IpAddress): Link | null {
   return links.find(({ addresses }) => addresses.some(({ ip }) => ip === address)) ?? null;
 }
 
 /** Reads a route's destination, which for a single address has no prefix length; null for `default`. */
-function parseDestination(text: string): Prefix | null {
+export function parseDestination(text: string): Prefix | null {
   const single: IpAddress | null = parseIp(text);
   if (single !== null) return prefixOf(single, typeof single === 'number' ? 32 : 128);
   const read = parseAddressWithPrefix(text);

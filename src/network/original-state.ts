@@ -81,14 +81,19 @@ export function readOriginalState(): OriginalState | null {
   return text === null ? null : parseOriginalState(text, paths.originalState);
 }
 
-/** Returns a network of the record; null when it has none, or cannot be read. */
-export function recordedNetwork(bridge: string): OriginalNetwork | null {
+/** Returns the networks of the record, by bridge; none when it cannot be read. */
+export function recordedNetworks(): OriginalState['networks'] {
   try {
-    return readOriginalState()?.networks[bridge] ?? null;
+    return readOriginalState()?.networks ?? {};
   } catch {
     // Whoever needs all of the record reads it, and reports its damage.
-    return null;
+    return {};
   }
+}
+
+/** Returns a network of the record; null when it has none, or cannot be read. */
+export function recordedNetwork(bridge: string): OriginalNetwork | null {
+  return recordedNetworks()[bridge] ?? null;
 }
 
 /**

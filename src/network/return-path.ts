@@ -1,47 +1,96 @@
-// The way of answers to machines: a routing table that is asked before the main one may lead them elsewhere.
-import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
+// The way of answers to machines: a rule of routing that is asked before the main table may lead them elsewhere, or
+// refuse them.
+import { formatIp, formatPrefix, type IpAddress, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
-import type { RoutingRule } from './links.ts';
+import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
+import type { RoutingRule } from './routing-rules.ts';
 
 /** A rule because of which packets to machines do not leave by the bridge. */
 export interface Detour {
   readonly bridge: string;
   readonly subnet: NetworkConfig['subnet'];
-  /** The routing table, by its number or name. */
-  readonly table: string;
+  /** The routing table, by its number or name; null where the rule itself refuses packets. */
+  readonly table: string | null;
   readonly priority: number;
   /** The link that the packets leave by; null where they are refused. */
   readonly link: string | null;
 }
 
+/** In TEST-NET-1 (RFC 5737), reserved for documentation: a sender outside. */
+const anywhere = '192.0.2.1';
+
+/** A packet to a machine: of the host, of the gateway's address, or from the outside by a link. */
+interface Packet {
+  /** Arguments of `ip route get`. */
+  readonly query: readonly string[];
+  readonly incoming: string | null;
+}
+
 /**
- * Asks the kernel for the route to a machine, if there are rules that are asked before the main table.
+ * Asks the kernel for the routes of packets to a machine, if there are rules that are asked before the main table.
  * Returns null where the bridge, or a route of the main table, is the way.
  */
 export async function findDetour(
   { run }: Pick<System, 'run'>,
-  { bridge, subnet, range }: Pick<NetworkConfig, 'bridge' | 'subnet' | 'range'>,
-  rules: readonly RoutingRule[],
+  { bridge, subnet, gateway, range }: Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'range'>,
+  { links, routes, routingRules }: LinksAndRoutes,
 ): Promise<Detour | null> {
-  const early = rules.filter(({ isEarly }) => isEarly);
+  const machine = range.last;
+  const early = routingRules.filter(
+    ({ isEarly, to }) => isEarly && (to === null || prefixContains(to, machine)),
+  );
   if (early.length === 0) return null;
-  const found = await routeTo(run, range.last);
-  if (found.link === bridge) return null;
-  const rule = early.find(({ table }) => found.table === null || table === found.table);
-  return rule === undefined
-    ? null
-    : { bridge, subnet, table: rule.table, priority: rule.priority, link: found.link };
+  const incoming = links
+    .map(({ name }) => name)
+    .filter(name => name !== bridge && name !== 'lo' && early.some(rule => rule.incoming === name));
+  const packets: Packet[] = [
+    { query: [], incoming: null },
+    ...(early.some(({ hasSource }) => hasSource)
+      ? [{ query: ['from', formatIp(gateway)], incoming: null }]
+      : []),
+    ...incoming.map(name => ({ query: ['from', anywhere, 'iif', name], incoming: name })),
+  ];
+  for (const packet of packets) {
+    const found = await routeTo(run, machine, packet.query);
+    if (found.link === bridge) continue;
+    const met = early.filter(rule => rule.incoming === null || rule.incoming === packet.incoming);
+    const rule = met.find(each =>
+      found.link === null ? isRefusing(each, routes, machine) : each.table === found.table,
+    );
+    if (rule !== undefined) {
+      const { table, priority } = rule;
+      return { bridge, subnet, table, priority, link: found.link };
+    }
+  }
+  return null;
 }
 
-/** Returns link and table of the route to an address; nulls where the kernel refuses packets to it. */
+/** Returns whether a rule refuses packets to an address, or leads to a table with a route that does. */
+function isRefusing({ refuses, table }: RoutingRule, routes: readonly Route[], address: IpAddress): boolean {
+  return (
+    refuses ||
+    routes.some(route => {
+      const isAbout = () => {
+        const to = parseDestination(route.destination);
+        return route.destination === 'default' || (to !== null && prefixContains(to, address));
+      };
+      return (
+        route.table === table && ['blackhole', 'prohibit', 'unreachable'].includes(route.type) && isAbout()
+      );
+    })
+  );
+}
+
+/** Returns link and table of the route of a packet to an address; nulls where the kernel refuses it. */
 async function routeTo(
   run: System['run'],
   address: IpAddress,
+  query: readonly string[],
 ): Promise<{ readonly link: string | null; readonly table: string | null }> {
   try {
-    const routes = JSON.parse(await run('ip', ['-json', 'route', 'get', formatIp(address)]));
+    const routes = JSON.parse(await run('ip', ['-json', 'route', 'get', formatIp(address), ...query]));
     const [{ dev, table = 'main' }] = routes as [{ dev: string; table?: string }];
     return { link: dev, table };
   } catch (error) {
@@ -51,9 +100,10 @@ async function routeTo(
 }
 
 /** Describes a detour in one line. The link's name is hostile. */
-export function detourText({ bridge, table, link }: Detour): string {
+export function detourText({ bridge, table, priority, link }: Detour): string {
   const way = link === null ? 'are refused' : `leave by ${link}, not by ${bridge}`;
-  return `packets to machines ${way}: routing table ${table} is asked before the main one`;
+  const reason = table === null ? `the routing rule of priority ${priority}` : `routing table ${table}`;
+  return `packets to machines ${way}: ${reason} is asked before the main ${table === null ? 'table' : 'one'}`;
 }
 
 /** Returns the command that asks the main table first for the machines' addresses. */

@@ -1,5 +1,6 @@
 // The links by which the host reaches the outside and other networks. Pure.
-import { askedTables, type LinksAndRoutes } from './links.ts';
+import type { LinksAndRoutes } from './links.ts';
+import { askedTables } from './routing-rules.ts';
 
 /** The destinations of a default route; VPNs write it as two halves, so that it precedes the LAN's. */
 const everywhere: readonly string[] = ['default', '0.0.0.0/0', '0.0.0.0/1', '128.0.0.0/1'];

@@ -8,18 +8,19 @@ import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import type { ForwardsReading } from '../forwards/read.ts';
 import { type HostNames, judgeHostNames, readHostNames } from '../host-names/host-names.ts';
+import { networkOfBridge } from '../libvirt/definitions.ts';
 import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
 import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
-import { type Conflict, findConflicts } from './conflicts.ts';
+import { findConflicts, type Obstacle } from './conflicts.ts';
 import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
 import { readLacking } from './lacking.ts';
-import { hasGlobalIpv6, knownSubnets, linkOfAddress } from './links.ts';
+import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
-import { bootId, recordedNetwork } from './original-state.ts';
+import { bootId, recordedNetworks } from './original-state.ts';
 import { planForgetting, planHostNames } from './plan-host-names.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
@@ -52,10 +53,9 @@ export interface OwnSurvey {
   readonly observed: ObservedNetwork;
   readonly steps: readonly Step[];
   /**
-   * The conflict because of which the network must not be established; null for none, or if the network
-   * exists already.
+   * The reason why the network must not be established; null for none, or if the network exists already.
    */
-  readonly refusal: Conflict | null;
+  readonly refusal: Obstacle | null;
   readonly warnings: readonly NetworkWarning[];
   readonly reach: Reach;
   /** The link with the address of `[cluster]`; null without a tunnel, and where none has it. */
@@ -156,10 +156,14 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const desired = withTunnel(withGuard(own, guard), tunnel);
   const found = (await tunnels?.readTunnel(bridge, kernel.links, (tunnel?.speaker ?? null) !== null)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed, tunnel: found });
-  const conflicts = findConflicts(network, knownSubnets(kernel));
-  const isEstablished = observed.link !== null || recordedNetwork(bridge)?.boot === bootId();
+  const conflicts = findConflicts(network, knownSubnets(kernel), madeNetworks(network.others)).map(
+    conflict => ({ kind: 'conflict', conflict }) as const,
+  );
+  const owners = findOwners(bridge, kernel);
+  const isRecorded = recordedNetworks()[bridge]?.boot === bootId();
+  const obstacles = isRecorded ? [] : [...owners, ...(observed.link === null ? conflicts : [])];
   const isRouted = observed.link?.up === true && observed.unrouted.length === 0;
-  const detour = isRouted ? await findDetour(system, network, kernel.routingRules) : null;
+  const detour = isRouted ? await findDetour(system, network, kernel) : null;
   return {
     network,
     desired,
@@ -167,14 +171,15 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
     lacking,
     observed,
     steps: await planWithTunnel(desired, observed),
-    refusal: isEstablished ? null : (conflicts[0] ?? null),
+    refusal: obstacles[0] ?? null,
     warnings: [
       ...kernelWarnings(),
       ...lanPortWarnings(bridge, observed),
       ...(network.tunnel !== null && underlay === null
         ? [{ kind: 'underlay-missing', address: network.tunnel.address } as const]
         : []),
-      ...conflicts.map(conflict => ({ kind: 'conflict', conflict }) as const),
+      ...owners,
+      ...conflicts,
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
       ...guardWarnings,
@@ -186,6 +191,25 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
     damage: reservations.kind === 'known' ? null : reservations.error,
     forwards,
   };
+}
+
+/**
+ * Returns the obstacles that a bridge is in use already by the host itself, or by libvirt. By IPv6, a guest on a bridge
+ * made by hand could be the host's router.
+ */
+function findOwners(bridge: string, host: LinksAndRoutes): Obstacle[] {
+  const exists = host.links.some(({ name }) => name === bridge);
+  const network = exists ? networkOfBridge(bridge) : null;
+  return [
+    ...(defaultLinks(host).includes(bridge) ? [{ kind: 'bridge-is-uplink', bridge } as const] : []),
+    ...(network === null ? [] : [{ kind: 'bridge-of-libvirt', bridge, network } as const]),
+  ];
+}
+
+/** Returns bridge → name of the networks that virlan has made and that are not configured any more. */
+function madeNetworks(configured: NetworkConfig['others']): ReadonlyMap<string, string> {
+  const made = Object.entries(recordedNetworks()).map(([bridge, { name }]) => [bridge, name] as const);
+  return new Map(made.filter(([bridge]) => !configured.some(other => other.bridge === bridge)));
 }
 
 /** Without a ledger nobody knows what belongs to whom: the guard that is there stays as it is. */

@@ -6,12 +6,11 @@ import type { InvalidWish } from '../guard/wishes.ts';
 import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
-import type { Conflict } from './conflicts.ts';
+import type { Obstacle } from './conflicts.ts';
 import type { Detour } from './return-path.ts';
 
 export type NetworkWarning =
-  /** Another network of the host overlaps the subnet. */
-  | { readonly kind: 'conflict'; readonly conflict: Conflict }
+  | Obstacle
   /** Packets to machines do not leave by the bridge, because of a rule of routing. */
   | { readonly kind: 'detour'; readonly detour: Detour }
   /** No link of the host has the address of `[cluster]`. */

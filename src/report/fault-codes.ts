@@ -4,6 +4,8 @@ import type { Fault } from './status.ts';
 /** A row for each code, so that the compiler names one that is missing. */
 const all: Readonly<Record<Fault['code'], true>> = {
   conflict: true,
+  'bridge-is-uplink': true,
+  'bridge-of-libvirt': true,
   detour: true,
   'ipv6-unfiltered': true,
   'ipv6-address': true,

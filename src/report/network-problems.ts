@@ -19,18 +19,19 @@ export interface ProblemSources {
   readonly isKnown: boolean;
 }
 
-/** Returns the problems, the most severe first. A network that was never established has only conflicts. */
+/** Returns the problems, the most severe first. A network that was never established has only obstacles. */
 export function findProblems(sources: ProblemSources): NetworkProblem[] {
   const { desired, observed, lacking, steps, hostSteps, warnings, isKnown } = sources;
-  const conflicts = warnings.filter(({ kind }) => kind === 'conflict').map(asProblem);
-  if (observed.link === null && !isKnown) return [...conflicts, { kind: 'not-established' }];
+  const obstacles = warnings.filter(isObstacle).map(asProblem);
+  const isOthers = warnings.some(({ kind }) => kind === 'bridge-is-uplink' || kind === 'bridge-of-libvirt');
+  if ((observed.link === null || isOthers) && !isKnown) return [...obstacles, { kind: 'not-established' }];
   const pending = [...hostSteps, ...steps];
   const { rules } = desired;
   const lacksChecksum = rules.length > 0 && rules.every(({ backend }) => backend !== 'iptables');
   return [
-    ...conflicts,
+    ...obstacles,
     ...(pending.length === 0 ? [] : [{ kind: 'drift', steps: pending } as const]),
-    ...warnings.filter(({ kind }) => kind !== 'conflict').map(asProblem),
+    ...warnings.filter(warning => !isObstacle(warning)).map(asProblem),
     ...(desired.dummy.state === null ? [{ kind: 'no-dummy' } as const] : []),
     ...(lacking.includes('checksum')
       ? [{ kind: 'checksum-refused' } as const]
@@ -39,6 +40,10 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
         : []),
     ...(lacking.includes('security') ? [{ kind: 'security-refused' } as const] : []),
   ];
+}
+
+function isObstacle({ kind }: NetworkWarning): boolean {
+  return kind === 'conflict' || kind === 'bridge-is-uplink' || kind === 'bridge-of-libvirt';
 }
 
 function asProblem(warning: NetworkWarning): NetworkProblem {

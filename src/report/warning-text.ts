@@ -6,7 +6,7 @@ import { repairs, showsMore } from '../diagnosis/words/row.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
-import { conflictText } from '../network/conflicts.ts';
+import { obstacleText, removalOf } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
@@ -19,7 +19,9 @@ import { excerpt, shellQuoted } from '../text.ts';
 export function warningText(warning: NetworkWarning): string {
   switch (warning.kind) {
     case 'conflict':
-      return conflictText(warning.conflict);
+    case 'bridge-is-uplink':
+    case 'bridge-of-libvirt':
+      return obstacleText(warning);
     case 'detour':
       return `${detourText(warning.detour)}: ${detourRemedy(warning.detour)}`;
     case 'underlay-missing': {
@@ -71,6 +73,10 @@ export function warningText(warning: NetworkWarning): string {
 /** Returns the command against a warning; null where there is none that needs no decision. */
 export function warningFix(warning: NetworkWarning): Fix | null {
   switch (warning.kind) {
+    case 'conflict': {
+      const command = removalOf(warning.conflict);
+      return command === null ? null : repairs(command);
+    }
     case 'detour':
       return repairs(detourRemedy(warning.detour));
     case 'lan-port':
@@ -85,7 +91,8 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     }
     case 'resolved-silent':
       return showsMore('systemctl status systemd-resolved');
-    case 'conflict':
+    case 'bridge-is-uplink':
+    case 'bridge-of-libvirt':
     case 'underlay-missing':
     case 'ipv6-unfiltered':
     case 'ipv6-address':

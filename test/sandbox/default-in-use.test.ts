@@ -1,6 +1,6 @@
 // libvirt's network `default` while others use its bridge, or when it is an administrator's own.
 import assert from 'node:assert/strict';
-import { readlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
@@ -33,6 +33,11 @@ async function up(): Promise<string> {
   const { exitCode, stderr } = await virlan('up');
   assert.equal(exitCode, 0, stderr);
   return stderr;
+}
+
+async function succeed(...command: string[]): Promise<void> {
+  const { exitCode, stderr } = await virlan(...command);
+  assert.equal(exitCode, 0, stderr);
 }
 
 inUse('default stays while machines that name its bridge, or NICs of other programs, are on it', async () => {
@@ -88,5 +93,36 @@ inUse("default that passes through to the host's LAN stays, with a watcher too",
   assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='br0'\/>/);
   assert.match(await virsh('net-info', 'default'), /Active: +yes[\s\S]*Autostart: +yes/);
 });
+
+inUse(
+  'a bridge that libvirt made is not taken over while its network is active, and default can start again',
+  async () => {
+    const shipped = `<network><name>default</name><forward mode='nat'/><bridge name='virbr0'/>
+    <ip address='192.168.122.1' netmask='255.255.255.0'/></network>`;
+    await succeed('down');
+    await execa('ip', ['link', 'delete', 'br0']);
+    for (const change of ['destroy', 'undefine']) await virsh(`net-${change}`, 'default');
+    writeFileSync('/tmp/shipped.xml', shipped);
+    await virsh('net-define', '/tmp/shipped.xml');
+    await virsh('net-start', 'default');
+    await configure('[network.k8s-br0]\nbridge = virbr0\nstp = no\n');
+    const mac = readFileSync('/sys/class/net/virbr0/address', 'utf8');
+    const reason =
+      /virbr0 is the bridge of libvirt's network "default": stop that network, or choose another bridge/;
+    for (const command of ['plan', 'up']) {
+      const { exitCode, stderr } = await virlan(command);
+      assert.equal(exitCode, 1);
+      assert.match(stderr, reason);
+    }
+    assert.match((await virlan('status')).stdout, reason);
+    assert.equal(readFileSync('/sys/class/net/virbr0/address', 'utf8'), mac);
+    // The watcher removes default, on which nothing is, and makes the bridge then.
+    await startWatcher();
+    await until(async () => JSON.parse((await virlan('status', '--json')).stdout).networks[0].up, 30);
+    await stopWatcher();
+    await succeed('down', '--restore-default');
+    assert.match(await virsh('net-list'), /default +active/);
+  },
+);
 
 inUse.run();

@@ -1,7 +1,7 @@
 // `virlan up` and `virlan down`: what they create, keep and restore, and what happens when a step fails.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { runHook } from './hook-calls.ts';
@@ -409,9 +409,11 @@ for (const { title, message, cause, config = '' } of faults) {
     const fault = (await cause()) as { stop?: () => Promise<unknown> } | undefined;
     const before = await snapshot();
     const outcome = await virlan('up');
-    const changed = await changesSince(before, kept);
+    const changed = await changesSince(before);
+    const isDirectoryLeft = existsSync('/var/lib/dnsmasq/k8s-br0');
     await fault?.stop?.();
     assertFailure(outcome, message);
+    assert(!isDirectoryLeft);
     assert.match(outcome.stderr, /; the host is as it was$/);
     assert.deepEqual(changed, []);
   });

@@ -13,13 +13,15 @@ import {
   internet,
   internetAddress,
   nameServer,
+  probe,
   run,
   seenAs,
   serve,
   virlan,
 } from './host.ts';
 import { resetHost } from './reset-host.ts';
-import { down, plannedSteps, up } from './virlan-commands.ts';
+import { changesSince, snapshot } from './snapshot.ts';
+import { assertFailure, down, plannedSteps, up } from './virlan-commands.ts';
 
 const odd = suite('odd hosts');
 odd.before(installVirlan);
@@ -74,6 +76,43 @@ odd('directories of virlan and dnsmasq that are symbolic links to another disk',
   }
 });
 
+odd(
+  "a bridge that is the host's own way to the outside is not taken over, and everything says so",
+  async () => {
+    const there = await internet();
+    await execa('ip', ['-batch', '-'], {
+      input: [
+        'link add br0 address 02:00:00:00:00:99 type bridge',
+        'link set uplink master br0',
+        'link set br0 up',
+        'address add 203.0.113.1/24 dev br0',
+        'address delete 203.0.113.1/24 dev uplink',
+        'route replace default via 203.0.113.2 dev br0',
+        '',
+      ].join('\n'),
+    });
+    await configure('[network.lan]\nbridge = br0\nstp = no\n');
+    const before = await snapshot();
+    const reason = /^br0 is this host's own way to the outside, .*: choose another bridge in virlan\.ini/m;
+    for (const command of ['plan', 'up'])
+      assertFailure(await virlan(command), new RegExp(`virlan: ${reason.source.slice(1)}`));
+    assert.deepEqual(await prepare({ name: 'web', nics: [{ type: 'bridge', source: 'br0' }] }), {
+      exitCode: 0,
+      stderr: '',
+      signal: undefined,
+    });
+    assert.deepEqual(await changesSince(before, /^[+-] file \/(var\/lib|run)\/(virlan|dnsmasq)\//), []);
+    const { problems } = JSON.parse((await virlan('status', '--json')).stdout).networks[0];
+    assert.match(problems[0], reason);
+    assert.equal(problems[1], 'not established: "virlan up" does that');
+    assert(
+      (await failures()).some(each => /^bridge: br0 is this host's own way/.test(each)),
+      String(await failures()),
+    );
+    assert.equal(await probe(there, { proto: 'icmp', to: '203.0.113.1' }), 'open');
+  },
+);
+
 /** Adds a second way out, which leads to the same internet by another address of the host. */
 async function secondUplink(): Promise<void> {
   await execa('ip', ['link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', 'internet']);
@@ -122,5 +161,56 @@ for (const outside of ['all', 'uplink'])
         await execa('ip', ['nexthop', 'flush'], { reject: false });
       },
     );
+
+for (const [title, rules, named] of [
+  [
+    'a table for what machines send catches what the gateway answers',
+    [
+      'route add default via 198.51.100.2 dev uplink2 table 100',
+      'rule add pref 1001 from 192.168.100.0/24 lookup 100',
+    ],
+    /packets to machines leave by uplink2, not by k8s-br0: routing table 100 is asked before the main one: (ip rule .*)/,
+  ],
+  [
+    'a rule refuses packets to all private networks',
+    ['rule add pref 1001 to 192.168.0.0/16 prohibit'],
+    /packets to machines are refused: the routing rule of priority 1001 is asked before the main table: (ip rule .*)/,
+  ],
+  [
+    'a table refuses packets to all private networks',
+    [
+      'rule add pref 1000 lookup 99',
+      'route add blackhole 192.168.0.0/16 table 100',
+      'rule add pref 1001 lookup 100',
+    ],
+    /packets to machines are refused: routing table 100 is asked before the main one: (ip rule .*)/,
+  ],
+  [
+    'a table for what comes in by the uplink catches answers of the outside',
+    ['route add default via 203.0.113.2 dev uplink table 100', 'rule add pref 1001 iif uplink lookup 100'],
+    /packets to machines leave by uplink, not by k8s-br0: routing table 100 is asked before the main one: (ip rule .*)/,
+  ],
+] as const)
+  odd(`${title}: it is named, and the command works`, async () => {
+    await configure('[network.k8s-br0]\nstp = no\n');
+    await up();
+    const web = await newGuest();
+    await nameServer(await internet(), internetAddress);
+    await secondUplink();
+    await dhcp(web);
+    const reaches = async () =>
+      (await probe(web, { proto: 'icmp', to: internetAddress })) === 'open' &&
+      (await probe(web, { proto: 'icmp', to: '192.168.100.1' })) === 'open';
+    assert(await reaches());
+    await execa('ip', ['-batch', '-'], { input: `${rules.join('\n')}\n` });
+    assert(!(await reaches()));
+    const [, command = ''] = named.exec((await virlan('status')).stdout) ?? [];
+    assert.match((await failures()).join('\n'), /^forwarding: packets to machines/m);
+    await execa('sh', ['-c', command]);
+    assert(await reaches(), (await virlan('status')).stdout);
+    for (const rule of ['1000', '1000', '1001'])
+      await execa('ip', ['rule', 'delete', 'pref', rule], { reject: false });
+    await execa('ip', ['route', 'flush', 'table', '100'], { reject: false });
+  });
 
 odd.run();

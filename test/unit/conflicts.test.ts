@@ -7,6 +7,7 @@ import type { KnownSubnet } from '../../src/network/links.ts';
 import { network } from './builders.ts';
 
 const conflicts = suite('conflicts');
+const none = new Map<string, string>();
 
 function known(text: string, link: string | null, by: KnownSubnet['by']): KnownSubnet {
   const read = parseAddressWithPrefix(text);
@@ -35,7 +36,7 @@ conflicts('a subnet that overlaps 192.168.100.0/24 is reported with its link', (
       [['192.168.100.0/24', 'k8s-br0', 'route'], null],
     ];
   for (const [found, expected] of cases) {
-    const lines = findConflicts(network(), [known(...found)]).map(conflictText);
+    const lines = findConflicts(network(), [known(...found)], none).map(conflictText);
     const remedy = 'choose another subnet for [network.k8s-br0] in virlan.ini, or remove the other one';
     assert.deepEqual(
       lines,
@@ -47,15 +48,19 @@ conflicts('a subnet that overlaps 192.168.100.0/24 is reported with its link', (
 
 conflicts('a less preferred route to the same subnet is no conflict', () => {
   const route = { ...known('192.168.100.0/24', 'tun0', 'route'), yields: true };
-  assert.deepEqual(findConflicts(network(), [route]), []);
+  assert.deepEqual(findConflicts(network(), [route], none), []);
 });
 
 conflicts('a link with an address and a route is reported once, by its address', () => {
-  const lines = findConflicts(network(), [
-    known('192.168.100.7/24', 'eth0', 'address'),
-    known('192.168.100.0/24', 'eth0', 'route'),
-    known('192.168.100.0/25', 'eth1', 'route'),
-  ]).map(conflictText);
+  const lines = findConflicts(
+    network(),
+    [
+      known('192.168.100.7/24', 'eth0', 'address'),
+      known('192.168.100.0/24', 'eth0', 'route'),
+      known('192.168.100.0/25', 'eth1', 'route'),
+    ],
+    none,
+  ).map(conflictText);
   assert.deepEqual(
     lines.map(line => / of (.*?):/.exec(line)?.[1]),
     ['eth0', 'a route on eth1'],
@@ -64,8 +69,19 @@ conflicts('a link with an address and a route is reported once, by its address',
 
 conflicts('the own bridge is recognised by its name, not by that of the network', () => {
   const own = known('192.168.100.1/24', 'br7', 'address');
-  assert.deepEqual(findConflicts(network('bridge = br7'), [own]), []);
-  assert.equal(findConflicts(network(), [own]).length, 1);
+  assert.deepEqual(findConflicts(network('bridge = br7'), [own], none), []);
+  assert.equal(findConflicts(network(), [own], none).length, 1);
 });
+
+conflicts(
+  'a network that virlan made by an earlier configuration is named with the command that removes it',
+  () => {
+    const made = new Map([['br7', 'lab']]);
+    const found = findConflicts(network(), [known('192.168.100.1/24', 'br7', 'address')], made);
+    assert.deepEqual(found.map(conflictText), [
+      'subnet 192.168.100.0/24 overlaps that of br7, a network that virlan made by an earlier virlan.ini: virlan down lab removes it',
+    ]);
+  },
+);
 
 conflicts.run();

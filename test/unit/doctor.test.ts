@@ -299,6 +299,7 @@ function conflict(subnet: string) {
   return {
     network: network(),
     other: { subnet: prefixOf(ip(subnet), 24), link: null, by: 'route' as const },
+    made: null,
   };
 }
 

@@ -52,6 +52,7 @@ const chain = { family: 'inet', table: 'corp', name: 'fw', hook: 'forward', poli
 const conflict = {
   network: lan,
   other: { subnet: { network: ip('192.168.0.0'), length: 16 }, link: 'tun0', by: 'route' },
+  made: null,
 } as const;
 const error = new Error('reason');
 const machine = { name: 'web', uuid: entry().uuid };

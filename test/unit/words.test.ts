@@ -104,6 +104,12 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     {
       network: network(),
       other: { subnet: prefixOf(ip('192.168.100.128'), 25), link: 'tun0', by: 'route' },
+      made: null,
+    },
+    {
+      network: network(),
+      other: { subnet: network().subnet, link: 'br7', by: 'address' },
+      made: 'lab',
     },
   ],
   'tunnel-in-force': [{ link: 'k8s-br0-vx' }],
@@ -158,6 +164,8 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { bridge, manager: 'NetworkManager' },
     { bridge, manager: 'systemd-networkd' },
   ],
+  'bridge-is-uplink': [{ bridge }],
+  'bridge-of-libvirt': [{ bridge, network: 'default' }],
   'lan-port': [
     { bridge, link: 'eth1' },
     { bridge, link: 'a;b' },

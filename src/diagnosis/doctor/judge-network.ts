@@ -88,6 +88,9 @@ function judgeSubject({ survey }: NetworkFacts, check: StepCheck): Finding | nul
 function judgeBridge(facts: NetworkFacts): Finding {
   const { survey, managedBy: manager } = facts;
   const { bridge } = survey.network;
+  for (const warning of survey.warnings)
+    if (warning.kind === 'bridge-is-uplink' || warning.kind === 'bridge-of-libvirt')
+      return fail('bridge', warning);
   const failure = judgeSubject(facts, 'bridge');
   if (failure !== null) return failure;
   if (manager !== null) return warn('bridge', { kind: 'link-managed', bridge, manager });

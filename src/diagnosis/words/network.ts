@@ -1,5 +1,5 @@
 // The words for findings about one network.
-import { conflictText } from '../../network/conflicts.ts';
+import { conflictText, obstacleText, removalOf } from '../../network/conflicts.ts';
 import { detourRemedy, detourText } from '../../network/return-path.ts';
 import type { StepCheck } from '../../network/step-kind.ts';
 import { faultOf } from '../../network/steps.ts';
@@ -29,7 +29,10 @@ export const networkWords: Words<keyof NetworkDetails> = {
   'subnet-unique': { seen: () => 'nothing else on this host uses it' },
   'subnet-conflict': {
     seen: conflictText,
-    fix: () => showsMore('ip route show table all'),
+    fix: conflict => {
+      const command = removalOf(conflict);
+      return command === null ? showsMore('ip route show table all') : repairs(command);
+    },
   },
   'ledger-intact': { seen: () => 'intact' },
   'ledger-damaged': { seen: ({ message }) => `no reservation can be made: ${message}` },
@@ -57,6 +60,14 @@ export const networkWords: Words<keyof NetworkDetails> = {
     seen: ({ bridge, others }) =>
       `there is no bridge ${bridge}${andMore(others)}: the network is not established`,
     fix: () => virlanRepairs(),
+  },
+  'bridge-is-uplink': {
+    seen: ({ bridge }) => obstacleText({ kind: 'bridge-is-uplink', bridge }),
+    fix: () => showsMore('ip route show default'),
+  },
+  'bridge-of-libvirt': {
+    seen: ({ bridge, network }) => obstacleText({ kind: 'bridge-of-libvirt', bridge, network }),
+    fix: () => showsMore('virsh net-list --all'),
   },
   'lan-port': {
     seen: ({ bridge, link }) =>

@@ -1,0 +1,60 @@
+// The rules that choose routing tables, from the output of `ip -json rule show`. Pure.
+//   [{"priority":100,"src":"all","dst":"192.168.100.0","dstlen":24,"action":"blackhole"},
+//    {"priority":5270,"src":"all","table":"52"},{"priority":32766,"src":"all","table":"main"}]
+import { type Prefix, parseIpv4, prefixOf } from '../address/ip.ts';
+
+/** A rule that chooses a routing table, or refuses packets. */
+export interface RoutingRule {
+  readonly priority: number;
+  /** Null for a rule without one: it refuses packets, or leads to another rule. */
+  readonly table: string | null;
+  /** True if it refuses packets. */
+  readonly refuses: boolean;
+  /** The receivers that it is about; null for all. */
+  readonly to: Prefix | null;
+  /** True if it is about some senders only. */
+  readonly hasSource: boolean;
+  /** The link by which packets come in that it is about; null for all. Hostile. */
+  readonly incoming: string | null;
+  /** True if it is asked before the rules that every host has, and decides. */
+  readonly isEarly: boolean;
+}
+
+/** A rule as ip lists it. */
+export interface IpRule {
+  priority: number;
+  table?: string;
+  action?: string;
+  src?: string;
+  dst?: string;
+  dstlen?: number;
+  iif?: string;
+}
+
+/** The actions of rules that refuse packets (rtnl_rtntype_n2a in iproute2's lib/rt_names.c). */
+const refusingActions: readonly string[] = ['blackhole', 'prohibit', 'unreachable'];
+
+/** The priority of the main table's rule on every host (FIB_RULE of net/ipv4/fib_rules.c). */
+const mainPriority = 32_766;
+
+/** Reads a rule as ip lists it. */
+export function readRule({ priority, action = '', src, dst, dstlen = 32, ...rule }: IpRule): RoutingRule {
+  const table = rule.table ?? null;
+  const refuses = refusingActions.includes(action);
+  const to = dst === undefined ? null : parseIpv4(dst);
+  return {
+    priority,
+    table,
+    refuses,
+    to: to === null ? null : prefixOf(to, dstlen),
+    hasSource: src !== undefined && src !== 'all',
+    incoming: rule.iif ?? null,
+    isEarly:
+      priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),
+  };
+}
+
+/** Returns the routing tables that the kernel asks for any packet. */
+export function askedTables(rules: readonly RoutingRule[]): string[] {
+  return ['main', ...rules.flatMap(({ isEarly, table }) => (isEarly && table !== null ? [table] : []))];
+}
