@@ -113,7 +113,7 @@ peers('a cluster that is well', async () => {
   const { tunnel } = await network();
   assert(tunnel);
   const { peers: listed, ...own } = tunnel;
-  assert.deepEqual(own, { vni: 100, link: 'k8s-br0-vx', mtu: 1450, address: '10.0.0.1' });
+  assert.deepEqual(own, { vni: 100, link: 'k8s-br0-vx', mtu: 1450, address: '10.0.0.1', bgp: null });
   assert.deepEqual(
     listed.map(({ address, listed: isListed, answer }) => [address, isListed, answer]),
     [

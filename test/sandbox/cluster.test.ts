@@ -1,6 +1,7 @@
 // A network over three hosts: machines of all hosts reach each other, each host serves its own, and nobody else
 // gets into the tunnels.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { addresses, ClusterHost, ini, makeUnderlay, plug } from './cluster-hosts.ts';
@@ -69,11 +70,28 @@ async function arrivals(from: Guest, sight: Sight, frames: readonly Bytes[]): Pr
   return numbers.map(number => sight.seen.has(number));
 }
 
+/** Exists on a host as soon as FRR was asked something. */
+const asked = '/run/frr-was-asked';
+
+/** Starts processes that look like those of FRR. */
+const likeFrr = `
+mkdir /run/frr
+for name in bgpd zebra; do
+  cp "$(command -v sleep)" /run/frr/$name
+  /run/frr/$name infinity > /dev/null 2>&1 &
+  echo $! > /run/frr/$name.pid
+done
+`;
+
 cluster('the plan has the tunnel, and up makes it', async () => {
   await installVirlan();
+  writeFileSync('/usr/bin/vtysh', `#!/bin/sh\ntouch ${asked}\nexit 1\n`, { mode: 0o755 });
   await makeUnderlay();
-  for (const [index, address] of addresses.entries())
-    hosts.push(await ClusterHost.start(`host${index + 1}`, address));
+  for (const [index, address] of addresses.entries()) {
+    const host = await ClusterHost.start(`host${index + 1}`, address);
+    hosts.push(host);
+    await host.run('sh', '-c', likeFrr);
+  }
   await execa('ip', ['netns', 'add', outside.name]);
   await plug(outside, outside.address);
   before = await traces(at(hosts, 2));
@@ -371,7 +389,11 @@ cluster('down leaves nothing', async () => {
   const down = await host.virlan('down');
   assert.equal(down.exitCode, 0, down.stderr);
   assert.equal(await traces(host), before);
-  for (const each of hosts) await each.stop();
+  for (const each of hosts) {
+    // Without `as`, FRR has no part in it.
+    assert.equal(await each.run('sh', '-c', `ls ${asked} || true`), '');
+    await each.stop();
+  }
 });
 
 cluster.run();
