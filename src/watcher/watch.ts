@@ -31,6 +31,7 @@ import { MachineStarts } from './machine-starts.ts';
 import { Metrics } from './metrics.ts';
 import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
+import { reserveMoved } from './moved-nics.ts';
 import { notifySystemd } from './notify.ts';
 import { PeerChecks } from './peer-checks.ts';
 import { preferThisProcess } from './priority.ts';
@@ -199,10 +200,8 @@ export class Watcher {
 
   /** Returns whether an event may change dnsmasq's configuration: a scan restarts dnsmasq if it did. */
   #isAboutConfiguration(event: Event): boolean {
-    if (event.kind === 'reservation-retired') return true;
-    if (event.kind !== 'reservation') return false;
-    const name = event.event.entry.network;
-    const network = this.#configuration.networks.find(each => each.name === name);
+    if (event.kind !== 'reservation') return event.kind === 'reservation-retired';
+    const network = this.#configuration.networks.find(({ name }) => name === event.event.entry.network);
     return network !== undefined && isInConfiguration(network.bridge, event.event);
   }
 
@@ -224,6 +223,7 @@ export class Watcher {
   /** Repairs what other programs changed. Returns whether a step took effect. */
   async #scan(): Promise<boolean> {
     const isRepaired = await this.#repairs.repairAll(this.#configuration.networks);
+    reserveMoved(this.#configuration.networks, name => this.#libvirt.reconcileNamed(name));
     this.#feed.changed();
     return isRepaired;
   }
@@ -252,10 +252,10 @@ export class Watcher {
       return;
     }
     this.#report([{ kind: 'configuration-applied' }]);
-    for (const network of reloaded.removed) {
-      const failed = (error: Error): Event => ({ kind: 'network-failed', network: network.name, error });
-      await takeDownNetworks([network]).catch((error: Error) => this.#report([failed(error)]));
-    }
+    for (const network of reloaded.removed)
+      await takeDownNetworks([network]).catch((error: Error) =>
+        this.#report([{ kind: 'network-failed', network: network.name, error }]),
+      );
     await this.#establish();
     void this.#peers.request();
     await this.#reconcile();

@@ -1,5 +1,6 @@
 // NICs that move between networks with their MACs, and NICs that share one MAC, with the watcher and real machines.
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaMacOf } from './formula-values.ts';
@@ -15,6 +16,7 @@ import {
   startLibvirtd,
   startMachine,
   virlan,
+  virsh,
 } from './host.ts';
 import { until } from './until.ts';
 import { succeeded } from './virlan-commands.ts';
@@ -65,6 +67,27 @@ moved('a NIC that is moved to another network boots with the address that is res
   await idle('web');
   assert.equal((await shown('k8s-br0', 'web')).ip, first.ip);
 });
+
+for (const type of ['bridge', 'network'] as const)
+  moved(
+    `a NIC of type ${type} that is put into another network while it runs is reserved there`,
+    async () => {
+      const name = `live-${type}`;
+      const mac = `02:00:00:aa:01:0${type.length}`;
+      await define(domainXml({ name, nics: [{ type, source: 'k8s-br0', mac }] }));
+      await idle(name);
+      await startMachine(name);
+      const source = `<source ${type}='lab'/><model type='virtio'/>`;
+      writeFileSync('/tmp/nic.xml', `<interface type='${type}'><mac address='${mac}'/>${source}</interface>`);
+      await virsh('update-device', name, '/tmp/nic.xml', '--live');
+      const reserved = () => readFileSync('/var/lib/dnsmasq/lab/hostsfile', 'utf8').includes(mac);
+      await until(async () => reserved(), 10);
+      const { ip, problem } = await shown('lab', name);
+      assert.equal(problem, null);
+      assert.match(ip ?? '', /^10\.9\.0\./);
+      await destroyMachine(name);
+    },
+  );
 
 moved(
   'the MAC that a NIC shares with one on another bridge stays as it is, and so does the other',

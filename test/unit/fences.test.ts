@@ -116,6 +116,7 @@ const effects = [
   'src/watcher/metrics-server.ts',
   'src/watcher/metrics.ts',
   'src/watcher/monitors.ts',
+  'src/watcher/moved-nics.ts',
   'src/watcher/notify.ts',
   'src/watcher/peer-checks.ts',
   'src/watcher/priority.ts',
