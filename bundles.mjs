@@ -84,6 +84,10 @@ const smallPackages = {
       const { code } = await transform(await readFile(path, 'utf8'), { minify: true });
       return { contents: code };
     });
+    // Statements stay as they are, as above. esbuild keeps the comments of a class.
+    onLoad({ filter: /node_modules\/@noble\/hashes\/.*\.js$/ }, async ({ path }) => ({
+      contents: (await readFile(path, 'utf8')).replace(/^\s*\/\/.*$/gm, ''),
+    }));
     // valibot has a minified build, of which what is not used can still be left out.
     onLoad({ filter: /node_modules\/valibot\/.*\/index\.mjs$/ }, async ({ path }) => ({
       contents: await readFile(path.replace(/index\.mjs$/, 'index.min.mjs'), 'utf8'),

@@ -42,6 +42,8 @@ export type VirlanErrorCode =
   | 'pool-exhausted'
   /** The request is not possible in the present state, for example while a machine runs. */
   | 'wrong-state'
+  /** etcd did not answer, or refused. */
+  | 'etcd-failed'
   /** The command needs root. */
   | 'not-root';
 

@@ -1,5 +1,6 @@
 // The lines of `virlan status`: networks, machines, addresses, leases and problems. Pure.
 import type { PeerAnswer } from '../cluster/peer.ts';
+import type { SharedStatus } from '../report/cluster-status.ts';
 import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
 import type { BgpStatus, PeerStatus, TunnelStatus } from '../report/tunnel-fields.ts';
 import { forTerminal } from '../text.ts';
@@ -55,6 +56,7 @@ export function factLines(network: NetworkStatus): string[] {
     ),
     ...(otherPorts.length === 0 ? [] : [`  other links in ${bridge}: ${forTerminal(otherPorts.join(', '))}`]),
     ...(network.tunnel === null ? [] : tunnelLines(network.tunnel)),
+    ...(network.shared === null ? [] : sharedLines(network.shared)),
   ];
 }
 
@@ -100,6 +102,39 @@ function peerCell({ answer }: PeerStatus): Cell {
   if (answer === null) return { text: 'not asked', styles: ['dim'] };
   const styles = [answer === 'answers' ? 'green' : answer === 'unknown' ? 'dim' : 'red'] as const;
   return { text: answerTexts[answer], styles };
+}
+
+function sharedLines({ etcd, freeAddresses, hosts, machines }: SharedStatus): string[] {
+  const state =
+    etcd === null
+      ? style('not asked: no watcher', 'dim')
+      : etcd.connected
+        ? `${style('connected', 'green')} to ${etcd.endpoint} since ${etcd.since}`
+        : `${style('away', 'red')} since ${etcd.since}`;
+  const ofHosts = hosts.map(({ address, alive, machines: count }): Cell[] => [
+    address,
+    alive === null
+      ? { text: 'not known', styles: ['dim'] }
+      : alive
+        ? 'alive'
+        : { text: 'away', styles: ['red'] },
+    `${count}`,
+  ]);
+  const ofMachines = machines.map(({ name, ip, hostname, host }): Cell[] => [
+    forTerminal(name),
+    ip ?? '-',
+    hostname,
+    host,
+  ]);
+  return [
+    `  etcd ${state}  ${freeAddresses} addresses in reserve`,
+    ...(hosts.length === 0
+      ? []
+      : table(['MEMBER', 'WATCHER', 'MACHINES'], ofHosts).map(line => `    ${line}`)),
+    ...(machines.length === 0
+      ? []
+      : table(['MACHINE ELSEWHERE', 'IP', 'HOSTNAME', 'HOST'], ofMachines).map(line => `    ${line}`)),
+  ];
 }
 
 /** Returns the table of a network's machines, and their further names. */

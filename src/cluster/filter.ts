@@ -71,7 +71,7 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
  * forwarded never enters a tunnel.
  */
 function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
-  const hosts = 'network' in allowed ? formatPrefix(allowed) : `{ ${allowed.map(formatIp).join(', ')} }`;
+  const hosts = 'network' in allowed ? formatPrefix(allowed) : setOf(allowed);
   // The number is in the second half of the header that follows the one of UDP.
   const ours = `udp dport ${vxlanPort} @th,96,24 ${vni}`;
   return {
@@ -85,6 +85,11 @@ function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
       `ip daddr ${hosts} udp dport ${vxlanPort} drop`,
     ],
   };
+}
+
+/** nft has no empty set. Where no other host has joined yet, nobody else has this address. */
+function setOf(hosts: readonly Ipv4[]): string {
+  return `{ ${hosts.length === 0 ? '127.0.0.1' : hosts.map(formatIp).join(', ')} }`;
 }
 
 function table(name: string, chains: Chains): string {

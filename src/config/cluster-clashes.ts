@@ -14,7 +14,7 @@ import { maxExcerptLength, type Section } from './sections.ts';
 
 /** Returns the problems of all networks that are on several hosts. */
 export function clusterClashes(networks: readonly NetworkSource[], cluster: Section | null): ConfigProblem[] {
-  return networks.flatMap((network, index) => {
+  const ofNetworks = networks.flatMap((network, index) => {
     const { tunnel } = network.config;
     if (tunnel === null) return cluster === null ? withoutCluster(network) : [];
     return [
@@ -24,6 +24,29 @@ export function clusterClashes(networks: readonly NetworkSource[], cluster: Sect
       ...(cluster === null ? [] : endsOfTunnels(network, tunnel, cluster)),
     ];
   });
+  return cluster === null ? ofNetworks : [...ofNetworks, ...keysOfEtcd(cluster)];
+}
+
+/** Keys of `[cluster]` of which one is nothing without the other. */
+const together = [
+  ['peers', 'etcd'],
+  ['ca', 'etcd'],
+  ['cert', 'key'],
+  ['key', 'cert'],
+  ['username', 'password-file'],
+  ['password-file', 'username'],
+] as const;
+
+function keysOfEtcd(cluster: Section): ConfigProblem[] {
+  const written = (key: string) => cluster.entries.get(key)?.value ?? '';
+  const [lacking] = together.filter(
+    ([key, other]) =>
+      (key === 'peers' ? written(key) === 'etcd' : written(key) !== '') && written(other) === '',
+  );
+  if (lacking === undefined) return [];
+  const [key, other] = lacking;
+  const what = settingText(key, written(key));
+  return [{ line: lineOf(cluster, key), what, message: `needs ${other} =` }];
 }
 
 function withoutCluster({ section }: NetworkSource): ConfigProblem[] {
@@ -44,10 +67,10 @@ function sharedNumbers(
   return [{ line: lineOf(section, 'vni'), what: `vni = ${vni}`, message }];
 }
 
-function sharedPool({ section }: NetworkSource): ConfigProblem[] {
-  if (section.entries.has('dhcp-range')) return [];
+function sharedPool({ config, section }: NetworkSource): ConfigProblem[] {
+  if (config.sharesLedger || section.entries.has('dhcp-range')) return [];
   const message =
-    'has vni, and needs dhcp-range: a part of the subnet that no other host of the cluster gives addresses of';
+    'has vni, and needs dhcp-range: a part of the subnet that no other host of the cluster gives addresses of, or etcd =';
   return [{ line: section.line, what: `[network.${section.name}]`, message }];
 }
 
@@ -70,6 +93,7 @@ function notBuilt({ config, section }: NetworkSource): ConfigProblem[] {
       section.entries.get('reaches')?.value !== undefined,
       'is not possible with vni: machines of other hosts would not be reached',
     ],
+    ['strangers', config.sharesLedger && config.strangers, 'is not possible with etcd'],
   ];
   return reasons.flatMap(([key, isSet, message]) => {
     const entry = section.entries.get(key);

@@ -63,6 +63,22 @@ export interface EvpnConfig {
   readonly hosts: Prefix | null;
 }
 
+/** The etcd in which the hosts of a cluster share their ledgers. */
+export interface EtcdConfig {
+  /** URLs of its members. */
+  readonly endpoints: readonly string[];
+  /** The address of this host, by which the others know it. */
+  readonly address: Ipv4;
+  /** True if the other hosts are those that etcd has. */
+  readonly namesPeers: boolean;
+  /** Paths of files in PEM; null for none. */
+  readonly ca: string | null;
+  readonly cert: string | null;
+  readonly key: string | null;
+  /** Null where etcd asks for none. */
+  readonly user: { readonly name: string; readonly passwordFile: string } | null;
+}
+
 /** A `[network.NAME]` section, checked and with its defaults filled in. */
 export interface NetworkConfig {
   readonly name: string;
@@ -76,6 +92,8 @@ export interface NetworkConfig {
   readonly mtu: number;
   /** Null for a network that is on this host only. */
   readonly tunnel: TunnelConfig | null;
+  /** True if the hosts of its cluster share their ledgers by etcd: all have the same `range`. */
+  readonly sharesLedger: boolean;
   readonly mode: 'nat' | 'routed' | 'isolated' | 'open';
   /** The networks of the host that machines reach: all, or those behind links of its default routes. */
   readonly outside: 'all' | 'uplink';
@@ -138,6 +156,8 @@ export interface FixedHost {
 
 export interface Config {
   readonly networks: readonly NetworkConfig[];
+  /** Null where the ledger is this host's own. */
+  readonly etcd: EtcdConfig | null;
   /** The place where the watcher serves metrics by HTTP; null for none. */
   readonly metrics: Endpoint | null;
 }

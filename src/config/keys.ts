@@ -72,7 +72,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   vni: {
     note: 'the number of a network that is on several hosts',
-    text: 'The number of the network in the tunnels (VXLAN) between the hosts of `[cluster]`: the same on all of them. Name, `subnet` and `domain` are the same, too. `dhcp-range` is required: a part of the subnet that no other host gives addresses of. The MTU is at most that of the link with the `address` of `[cluster]`, less 50. There is no spanning tree. See docs/cluster.md.',
+    text: 'The number of the network in the tunnels (VXLAN) between the hosts of `[cluster]`: the same on all of them. Name, `subnet` and `domain` are the same, too. `dhcp-range` is required, unless `[cluster]` has `etcd`: a part of the subnet that no other host gives addresses of. The MTU is at most that of the link with the `address` of `[cluster]`, less 50. There is no spanning tree. See docs/cluster.md.',
   },
   firewall: {
     note: '',
@@ -189,7 +189,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   strangers: {
     note: '',
-    text: 'Whether something that has no reservation gets an address by DHCP: a nested machine, a container on macvlan, a device that no `[host.NAME]` names. Machines of libvirt on this host have reservations.',
+    text: 'Whether something that has no reservation gets an address by DHCP: a nested machine, a container on macvlan, a device that no `[host.NAME]` names. Machines of libvirt on this host have reservations. With `etcd` in `[cluster]` it is always `no`.',
   },
 };
 
@@ -209,7 +209,7 @@ export const clusterKeys: Explanations<ClusterSection> = {
   },
   peers: {
     note: 'the addresses of the other hosts',
-    text: 'The IPv4 addresses of the other hosts, separated by commas. Each host names all others. With `as`, they may be route reflectors in their place.',
+    text: 'The IPv4 addresses of the other hosts, separated by commas. Each host names all others. With `as`, they may be route reflectors in their place. Or `etcd`: those that have joined there.',
   },
   as: {
     note: 'with it, FRR tells the hosts where machines are',
@@ -218,6 +218,27 @@ export const clusterKeys: Explanations<ClusterSection> = {
   hosts: {
     note: 'with route reflectors: the network of the hosts',
     text: 'A network that contains the addresses of all hosts. Needed where `peers` are not all of the other hosts: only hosts in it may send into the tunnels. Without it, only `peers` may.',
+  },
+  etcd: {
+    note: 'where the hosts share who has which address: https://10.0.0.11:2379',
+    text: 'The URLs of an etcd (3.4 or later), separated by commas, in which the hosts share their ledgers: all have the same `dhcp-range`, and a machine keeps its MAC, address and name on whichever host it runs. `http` is possible for 127.0.0.1 only. See docs/cluster.md.',
+  },
+  ca: {
+    note: 'certificates that those of etcd are signed by',
+    text: 'A file with the certificates (PEM) that the ones of etcd are signed by, in place of those that Node.js has.',
+  },
+  cert: {
+    note: 'certificate of this host for etcd',
+    text: "A file with this host's certificate (PEM) for an etcd with `client-cert-auth`. Needs `key`.",
+  },
+  key: { note: 'its key', text: 'A file with the private key (PEM) of `cert`.' },
+  username: {
+    note: 'user of etcd',
+    text: 'The user for an etcd whose authentication is enabled. Needs `password-file`.',
+  },
+  'password-file': {
+    note: 'a file with its password',
+    text: 'A file whose first line is the password of `username`.',
   },
 };
 

@@ -1,5 +1,6 @@
 // Reads virlan.ini from disk.
 import { messageOf, VirlanError } from '../errors.ts';
+import { readClusterCopy } from '../records/cluster-copy.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type Config, type ConfigProblem, formatConfigProblem } from './config.ts';
@@ -20,8 +21,19 @@ export class InvalidConfig extends VirlanError {
 /** Reads the configuration. Only the default file may be missing. Throws InvalidConfig. */
 export function loadConfig(path: string): Config {
   const result = parseConfig(readText(path));
-  if (result.ok) return result.config;
+  if (result.ok) return result.config.etcd?.namesPeers ? withPeers(result.config) : result.config;
   throw new InvalidConfig(path, result.problems);
+}
+
+/** Returns the configuration with the other hosts that etcd has, as this host last read them. */
+function withPeers(config: Config): Config {
+  const networks = config.networks.map(network => {
+    const { tunnel, name } = network;
+    return tunnel === null
+      ? network
+      : { ...network, tunnel: { ...tunnel, peers: readClusterCopy(name).hosts } };
+  });
+  return { ...config, networks };
 }
 
 function readText(path: string): string {

@@ -5,7 +5,14 @@ import { isLabel } from '../names/label.ts';
 import { excerpt } from '../text.ts';
 import { bootPorts } from './boot.ts';
 import { findClashes } from './clashes.ts';
-import type { ConfigProblem, ConfigResult, FixedHost, MachineSection, TunnelConfig } from './config.ts';
+import type {
+  ConfigProblem,
+  ConfigResult,
+  EtcdConfig,
+  FixedHost,
+  MachineSection,
+  TunnelConfig,
+} from './config.ts';
 import { connectNetworks, type NetworkSource, type OwnConfig } from './connect.ts';
 import {
   bridgeName,
@@ -82,7 +89,8 @@ export function parseConfig(text: string): ConfigResult {
       ),
     );
   if (problems.length > 0) return { ok: false, problems: problems.sort((a, b) => a.line - b.line) };
-  return { ok: true, config: { networks: connectNetworks(networks), metrics: metrics || null } };
+  const etcd = ends === null ? null : etcdOf(ends);
+  return { ok: true, config: { networks: connectNetworks(networks), etcd, metrics: metrics || null } };
 }
 
 function readSection<TSchema extends v.GenericSchema & { readonly entries: object }>(
@@ -123,7 +131,30 @@ function machineOf(name: string, { aliases, forward: forwards, boot }: MachineKe
 
 function tunnelOf(vni: number, { address, peers, as, hosts }: ClusterSection): TunnelConfig {
   const evpn = as === '' ? null : { as, hosts: hosts === '' ? null : hosts };
-  return { vni, address, peers, evpn };
+  return { vni, address, peers: peers === 'etcd' ? [] : peers, evpn };
+}
+
+function etcdOf({
+  address,
+  peers,
+  etcd,
+  ca,
+  cert,
+  key,
+  username,
+  ...rest
+}: ClusterSection): EtcdConfig | null {
+  if (etcd.length === 0) return null;
+  const passwordFile = rest['password-file'];
+  return {
+    endpoints: etcd,
+    address,
+    namesPeers: peers === 'etcd',
+    ca: ca || null,
+    cert: cert || null,
+    key: key || null,
+    user: username === '' ? null : { name: username, passwordFile },
+  };
 }
 
 /** The settings of other sections that a network depends on. */
@@ -175,6 +206,7 @@ function makeNetwork(
   const [boot, tftp] = [values.boot === '' ? null : values.boot, values.tftp === '' ? null : values.tftp];
   if (boot?.kind === 'file' && tftp === null)
     return reject('boot', 'is a file, for which there is no directory: write tftp = DIRECTORY, or a URL');
+  const sharesLedger = values.vni !== '' && ends !== null && ends.etcd.length > 0;
   const domain = values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`;
   return {
     name: section.name,
@@ -189,6 +221,7 @@ function makeNetwork(
     stp: values.stp && (values.vni === '' || section.entries.has('stp')),
     mtu: values.mtu,
     tunnel: values.vni === '' || ends === null ? null : tunnelOf(values.vni, ends),
+    sharesLedger,
     firewall: values.firewall,
     hostAccess: values['host-access'],
     hostAllow: [
@@ -211,7 +244,7 @@ function makeNetwork(
     forwardPorts: values['forward-ports'] === 'no' ? null : values['forward-ports'],
     localhost: values.localhost,
     isolate: values.mode !== 'open' && values.isolate,
-    strangers: values.strangers,
+    strangers: values.strangers && (!sharesLedger || section.entries.has('strangers')),
     hosts,
   };
 }

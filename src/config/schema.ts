@@ -145,9 +145,17 @@ function parseHosts(text: string): Prefix<Ipv4> | '' | null {
   return read === null ? null : prefixOf(read.address, read.length);
 }
 
-function parsePeers(text: string): Ipv4[] | null {
+function parsePeers(text: string): Ipv4[] | 'etcd' | null {
+  if (text === 'etcd') return text;
   const peers = parseList(text, parseIpv4);
   return peers === null || peers.length === 0 ? null : peers;
+}
+
+/** A password, and who is where, do not cross a net in clear text. */
+function parseEtcd(text: string): string[] | null {
+  return parseList(text, item =>
+    /^(https:\/\/([\w.-]+|\[[\da-f:]+\])|http:\/\/127\.0\.0\.1):\d{1,5}$/i.test(item) ? item : null,
+  );
 }
 
 export const bridgeName = parsed(
@@ -234,12 +242,20 @@ export const machineSection = v.strictObject({
   ),
 });
 
-/** The keys of the `[cluster]` section. */
+const file = v.optional(parsed(parseDirectory, 'an absolute path'), '');
+
+/** The keys of the `[cluster]` section; the first two are required. */
 export const clusterSection = v.strictObject({
   address: parsed(parseIpv4, 'an IPv4 address of this host, such as 10.0.0.2'),
-  peers: parsed(parsePeers, 'the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3'),
+  peers: parsed(parsePeers, 'the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3, or etcd'),
   as: v.optional(parsed(parseAs, 'the number of a private AS, such as 65000'), ''),
   hosts: v.optional(parsed(parseHosts, 'a network that contains all hosts, such as 10.0.0.0/24'), ''),
+  etcd: v.optional(parsed(parseEtcd, 'URLs such as https://10.0.0.11:2379'), ''),
+  ca: file,
+  cert: file,
+  key: file,
+  username: v.optional(v.string(), ''),
+  'password-file': file,
 });
 
 function parseEndpoint(text: string): Endpoint | '' | null {

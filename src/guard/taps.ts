@@ -94,7 +94,7 @@ export function tapsByMac(
   running: readonly Domain[],
   ledger: Ledger,
 ): MachineTap[] {
-  const present = ledger.present().filter(entry => entry.network === network.name);
+  const present = ledger.present().filter(entry => entry.network === network.name && entry.host === null);
   return ports.flatMap(({ name, type, mac }) => {
     if (type !== 'tun' || mac === null || !plainName.test(name)) return [];
     const owners = present.filter(({ macs: [own = null] }) => isTapOf(mac, own));

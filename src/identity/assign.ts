@@ -29,7 +29,12 @@ export function assignMacs(machine: Machine, context: AssignContext): Map<number
   const nics = machine.macs.map((mac, index) => {
     const entry = entries[index]?.entry ?? null;
     const isKept = isUsersChoice(mac, context);
-    return { index, mac, entry, due: isKept ? ({ kind: 'none' } as const) : dueMac(mac, entry, network) };
+    const due = isKept
+      ? ({ kind: 'none' } as const)
+      : isHeldElsewhere(mac, machine, context)
+        ? ({ kind: 'other' } as const)
+        : dueMac(mac, entry, network);
+    return { index, mac, entry, due };
   });
   const taken = new Set(nics.filter(({ due }) => due.kind === 'none').map(({ mac }) => mac));
   for (const { index, mac, entry, due } of nics) {
@@ -42,10 +47,27 @@ export function assignMacs(machine: Machine, context: AssignContext): Map<number
   return changes;
 }
 
-/** The MAC that is due in a definition. `returned`: the one that the NIC had, if nobody else has it now. */
+/**
+ * Returns whether a machine of another host of the cluster has a MAC: both got it while their hosts did not hear from
+ * each other.
+ */
+function isHeldElsewhere(mac: Mac, { uuid }: Machine, { ledger, network }: AssignContext): boolean {
+  return ledger
+    .withMacOn(network.name, mac)
+    .some(
+      ({ macs, host, ...other }) =>
+        host !== null && macs[0] === mac && other.uuid !== uuid && other.retired === null,
+    );
+}
+
+/**
+ * The MAC that is due in a definition. `returned`: the one that the NIC had, if nobody else has it now. `other`: any of
+ * the formula's but the one it has.
+ */
 type DueMac =
   | { readonly kind: 'none' }
   | { readonly kind: 'formula' }
+  | { readonly kind: 'other' }
   | { readonly kind: 'returned'; readonly mac: Mac };
 
 /**
@@ -71,6 +93,8 @@ function chooseDue(due: DueMac, nic: MacRequest & { readonly current: Mac }, con
       return nic.current;
     case 'formula':
       return chooseMac(nic, context).mac;
+    case 'other':
+      return chooseMac({ ...nic, current: null }, context).mac;
     case 'returned': {
       const isFree = !nic.siblings.has(due.mac) && macHolder(due.mac, context, nic) === null;
       return isFree ? due.mac : nic.current;

@@ -1,5 +1,5 @@
 // Chooses the address of a NIC, with the reasons.
-import { broadcastOf, type Ipv4, prefixContains } from '../address/ip.ts';
+import { broadcastOf, type Ipv4, prefixContains, rangeContains } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
@@ -28,9 +28,19 @@ export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext)
   const problem = wishProblem(ledger, nic, context);
   const wish = wishOf(nic);
   if (wish !== null && problem === null) return chosen(wish, 'metadata', null);
-  const { found } = nic;
-  if (found !== null && found.ip !== null && isAvailable(found.ip, ledger, nic, context)) {
-    return chosen(found.ip, 'ledger', problem);
+  const { found, uuid } = nic;
+  if (found !== null && found.ip !== null && isUsable(found.ip, context)) {
+    const address = found.ip;
+    const rivals = othersThan(found, ledger.withIp(context.network.name, address)).filter(
+      ({ retired }) => retired === null,
+    );
+    const [rival] = rivals;
+    if (rival === undefined) return chosen(address, 'ledger', problem);
+    // One of another host may have got it while the hosts did not hear from each other: the machine may run.
+    if (context.moment === 'booting' && rivals.every(({ host }) => host !== null)) {
+      const taken = { kind: 'address-taken', address, holder: holderOf(rival, uuid) } as const;
+      return chosen(address, 'ledger', problem ?? taken);
+    }
   }
   return newAddress(ledger, nic, context, problem);
 }
@@ -56,19 +66,9 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
   if (address === null) return null;
   if (!isUsable(address, context)) return { kind: 'address-unusable', address };
   const holder = othersThan(nic.found, ledger.withIp(context.network.name, address)).find(
-    entry => entry.retired === null,
+    entry => entry.retired === null || entry.host !== null,
   );
   return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
-}
-
-/**
- * Returns whether a NIC may have an address: it is usable, and no entry of another existing machine has it.
- */
-function isAvailable(address: Ipv4, ledger: Ledger, { found }: Nic, context: ReserveContext): boolean {
-  return (
-    isUsable(address, context) &&
-    othersThan(found, ledger.withIp(context.network.name, address)).every(entry => entry.retired !== null)
-  );
 }
 
 function isUsable(address: Ipv4, context: ReserveContext): boolean {
@@ -97,7 +97,9 @@ function newAddress(
   const { network } = context;
   const leased = leasedAddresses(ledger, mac, context);
   const skips = new Skips();
+  const blocks = network.sharesLedger ? context.ownBlocks() : null;
   const reasonToSkip = (address: Ipv4): SkipReason | null => {
+    if (blocks?.some(block => rangeContains(block, address)) === false) return 'elsewhere';
     if (ledger.hasIp(network.name, address)) return 'reserved';
     if (leased(address)) return 'leased';
     if (context.answered.has(address)) return 'answered';
@@ -105,11 +107,14 @@ function newAddress(
   };
   const free = formulaAddress(key, poolOf(network), address => skips.add(address, reasonToSkip(address)));
   if (free !== null) return chosen(free, skips.count === 0 ? 'formula' : 'next-free', wish, skips);
-  const reused = longestRetired(
-    ledger,
-    network,
-    address => isUsable(address, context) && !leased(address) && !context.answered.has(address),
-  );
+  // In a cluster another host may have taken the entry over: the watcher asks etcd first.
+  const reused = network.sharesLedger
+    ? null
+    : longestRetired(
+        ledger,
+        network,
+        address => isUsable(address, context) && !leased(address) && !context.answered.has(address),
+      );
   return reused === null
     ? chosen(null, 'none', { kind: 'pool-exhausted', held: skips.byReason }, skips)
     : chosen(reused, 'retired-reused', wish, skips);
@@ -138,7 +143,13 @@ export function leasedAddresses(
 /** Collects the addresses that are skipped. */
 class Skips {
   readonly listed: SkippedAddress[] = [];
-  readonly byReason: Record<SkipReason, number> = { reserved: 0, leased: 0, answered: 0, fixed: 0 };
+  readonly byReason: Record<SkipReason, number> = {
+    reserved: 0,
+    leased: 0,
+    answered: 0,
+    fixed: 0,
+    elsewhere: 0,
+  };
   count = 0;
 
   /** Adds an address if there is a reason to skip it. Returns whether there is. */

@@ -1,5 +1,5 @@
 // The input of decisions on a machine's reservations.
-import type { Ipv4 } from '../address/ip.ts';
+import type { Ipv4, Ipv4Range } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { HandLine } from '../dnsmasq/hostsfile.ts';
@@ -20,12 +20,18 @@ export interface MacsWritten {
 
 export interface ReserveContext {
   readonly network: NetworkConfig;
+  readonly moment: Moment;
   /** The lines of the hostsfile that were written by hand. */
   readonly byHand: readonly HandLine[];
   /** Called only when a new address is chosen. */
   readonly leases: () => readonly Lease[];
   /** The addresses that somebody else on the bridge was heard to answer for. */
   readonly answered: ReadonlySet<Ipv4>;
+  /**
+   * The addresses that this host alone of its cluster gives; called only when a new one is chosen where hosts
+   * share their ledgers.
+   */
+  readonly ownBlocks: () => readonly Ipv4Range[];
   /**
    * Returns whether libvirt still knows the machine; called only when another machine's entry is in the way.
    */
@@ -46,6 +52,11 @@ export function isSameNic(a: LedgerEntry, b: LedgerEntry): boolean {
 /** Returns the entries of other NICs than that of `own`. */
 export function othersThan(own: LedgerEntry | null, entries: readonly LedgerEntry[]): LedgerEntry[] {
   return entries.filter(entry => own === null || !isSameNic(entry, own));
+}
+
+/** Returns whether the machine of an entry exists, here or on another host of the cluster. */
+export function exists({ retired, host, uuid }: LedgerEntry, { isKnown }: ReserveContext): boolean {
+  return retired === null && (host !== null || isKnown(uuid));
 }
 
 /** Returns the holder of an entry, from the view of a NIC of the machine with this uuid. */

@@ -1,6 +1,6 @@
 // Decides the changes of the ledger and the hostsfile for a machine. Pure: its whole input is in the
 // arguments.
-import type { Ipv4 } from '../address/ip.ts';
+import { type Ipv4, type Ipv4Range, rangeContains } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
@@ -36,6 +36,8 @@ export interface DecisionInput {
   leases(): readonly Lease[];
   /** The addresses that somebody else on the bridge was heard to answer for. */
   readonly answered: ReadonlySet<Ipv4>;
+  /** Called only when a new address is chosen where hosts share their ledgers. */
+  ownBlocks(): readonly Ipv4Range[];
   /** The name of the host itself, without a domain. */
   readonly hostName: string;
   /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
@@ -93,7 +95,9 @@ export function changedFiles(
   const machines = new Set([...changed, ...predecessors].map(({ uuid }) => uuid));
   const namedIn = (each: Ledger) =>
     [...machines].flatMap(uuid => each.ofMachine(name, uuid).flatMap(entry => namesOf(entry, claimed) ?? []));
-  const lines = latestOf(changed, after).flatMap(entry => reservationOf(entry, claimed) ?? []);
+  const lines = latestOf(changed, after)
+    .filter(isHere)
+    .flatMap(entry => reservationOf(entry, claimed) ?? []);
   return {
     hostsfile: withReservation(hostsfile, lines),
     names: withNames(names, namedIn(ledger), namedIn(after)),
@@ -156,9 +160,9 @@ export function wildcardsOf(network: ReservedNetwork, ledger: Ledger, hostsfile:
 
 /** Returns the machines whose network boot differs from that of their network. */
 export function bootsOf(network: Pick<ReservedNetwork, 'name'>, ledger: Ledger): MachineBoot[] {
-  return entriesOf(network, ledger).flatMap(({ macs, hostname, boot }) =>
-    boot === null ? [] : { macs, hostname, boot },
-  );
+  return entriesOf(network, ledger)
+    .filter(isHere)
+    .flatMap(({ macs, hostname, boot }) => (boot === null ? [] : { macs, hostname, boot }));
 }
 
 /** The name of the host on each network. No machine gets it: names/label.ts. */
@@ -176,9 +180,16 @@ export function wantedReservations(
   const fixed = fixedLines(network.hosts);
   const reservations: Reservation[] = [
     ...unclaimed(fixed, byHand),
-    ...entriesOf(network, ledger).flatMap(entry => reservationOf(entry, [...byHand, ...fixed]) ?? []),
+    ...entriesOf(network, ledger)
+      .filter(isHere)
+      .flatMap(entry => reservationOf(entry, [...byHand, ...fixed]) ?? []),
   ];
   return reservations.map(reservationLine);
+}
+
+/** Machines of other hosts of a cluster have names here, and their addresses from their own hosts. */
+function isHere({ host }: LedgerEntry): boolean {
+  return host === null;
 }
 
 function entriesOf({ name }: Pick<ReservedNetwork, 'name'>, ledger: Ledger): LedgerEntry[] {
@@ -233,14 +244,23 @@ const maxProbeAddresses = 8;
 export function probeAddresses(
   network: NetworkConfig,
   mac: Mac,
-  { ledger, hostsfile, leases }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'leases'>,
+  {
+    ledger,
+    hostsfile,
+    leases,
+    ownBlocks,
+  }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'leases' | 'ownBlocks'>,
   now: Date,
 ): Ipv4[] {
   const byHand = handLines(hostsfile);
   const claimed = new Set(byHand.map(line => line.ip));
   const leasedToReserved = leasedAddresses(ledger, mac, { network, byHand, leases, now });
+  const blocks = network.sharesLedger ? ownBlocks() : [network.range];
   const isTaken = (address: Ipv4) =>
-    ledger.hasIp(network.name, address) || claimed.has(address) || leasedToReserved(address);
+    !blocks.some(block => rangeContains(block, address)) ||
+    ledger.hasIp(network.name, address) ||
+    claimed.has(address) ||
+    leasedToReserved(address);
   const others = leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
   const leased = new Set(others.map(lease => lease.ip));
   const free = lastOnes(network, address => !isTaken(address) && !leased.has(address));

@@ -64,6 +64,10 @@ export interface LedgerEntry {
   readonly boot: BootUrl | null;
   /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;
+  /** The other host of the cluster that the machine is on; null for this host. */
+  readonly host: Ipv4 | null;
+  /** The revision of etcd that it was last the same as; null where it has never been there. */
+  readonly revision: number | null;
 }
 
 /** The fields of an entry or of a machine's file, known and unknown, in their order. */
@@ -148,6 +152,7 @@ const heldSchema = v.object({
   leased: heldCount,
   answered: heldCount,
   fixed: heldCount,
+  elsewhere: heldCount,
 });
 
 const problemSchema = v.union([
@@ -157,6 +162,7 @@ const problemSchema = v.union([
   v.object({ kind: v.literal('hostname-taken'), label: v.string() }),
   v.object({ kind: v.literal('pool-exhausted'), held: v.optional(heldSchema, {}) }),
   v.object({ kind: v.literal('too-many-nics'), nics: v.number(), limit: v.number() }),
+  v.object({ kind: v.picklist(['name-taken', 'runs-elsewhere']), host: addressSchema }),
   v.object({ kind: v.literal('metadata-invalid'), attribute: v.picklist(['mac', 'ip', 'hostname', 'boot']) }),
 ]);
 const legacyProblem = v.pipe(
@@ -206,6 +212,8 @@ const entrySchema = v.object({
   // A kind that only a newer virlan knows is not a damage: problems are found again at the machine's next
   // start.
   problem: v.optional(v.fallback(v.nullable(v.union([legacyProblem, problemSchema])), null), null),
+  host: v.optional(v.nullable(addressSchema), null),
+  revision: v.optional(v.nullable(v.number()), null),
 });
 
 /** Reads the fields of an entry. An error is the rest of a sentence: `has no valid "ip"`. */
@@ -243,6 +251,8 @@ export function entryFields({ entry, fields }: StoredEntry): Fields {
     booted,
     retired: entry.retired === null ? null : isoSeconds(entry.retired),
     problem: problem === null ? null : formatProblem(problem),
+    host: entry.host === null ? undefined : formatIp(entry.host),
+    revision: entry.revision ?? undefined,
   };
 }
 
@@ -253,6 +263,9 @@ function formatProblem(problem: ReservationProblem): unknown {
     case 'address-taken':
     case 'address-unusable':
       return { ...problem, address: formatIp(problem.address) };
+    case 'name-taken':
+    case 'runs-elsewhere':
+      return { ...problem, host: formatIp(problem.host) };
     case 'mac-taken':
     case 'hostname-taken':
     case 'pool-exhausted':

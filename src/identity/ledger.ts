@@ -22,6 +22,9 @@ const keyOf = {
   retired: (since: Date, ip: Ipv4): IndexKey => `retired/${isoSeconds(since)},${formatIp(ip)}`,
 };
 
+/** Return the keys of an address, of a machine's name, and of a host name or an alias. */
+export const [keyOfIp, keyOfName, keyOfHostname] = [keyOf.ip, keyOf.name, keyOf.hostname];
+
 /** Returns the keys that lead to the entries of a machine. */
 export function keysOf(record: MachineRecord | null): Set<IndexKey> {
   const keys = (record?.entries ?? []).flatMap(({ entry }) => [

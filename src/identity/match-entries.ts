@@ -1,6 +1,6 @@
 // Matches NICs with ledger entries, and decides which entry owns a MAC.
 import type { Mac } from '../address/mac.ts';
-import { holderOf, isSameNic, othersThan, type ReserveContext } from './context.ts';
+import { exists, holderOf, isSameNic, othersThan, type ReserveContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
@@ -54,11 +54,16 @@ function matchInOrder(macs: readonly Mac[], ways: readonly Way[]): EntryMatch[] 
   return macs.map((_, nic) => matches.get(nic) ?? { entry: null, why: { kind: 'entry', reason: 'none' } });
 }
 
-/** Returns the entries of machines of the same name that no longer exist. */
+/**
+ * Returns the entries of machines of the same name that no longer exist. In a cluster there are none: two hosts
+ * could inherit one address while they do not hear from each other.
+ */
 function predecessors(ledger: Ledger, machine: Machine, context: ReserveContext): LedgerEntry[] {
+  const { name, sharesLedger } = context.network;
+  if (sharesLedger) return [];
   return ledger
-    .named(context.network.name, machine.name)
-    .filter(entry => entry.uuid !== machine.uuid && (entry.retired !== null || !context.isKnown(entry.uuid)));
+    .named(name, machine.name)
+    .filter(entry => entry.uuid !== machine.uuid && !exists(entry, context));
 }
 
 export interface Claim {
@@ -93,15 +98,15 @@ export function claimMac(
   const displaced: LedgerEntry[] = [];
   const why: TrailStep[] = [];
   for (const other of othersThan(found, ledger.withMacOn(context.network.name, mac))) {
-    const exists =
-      siblings.some(sibling => isSameNic(sibling, other)) ||
-      (other.retired === null && context.isKnown(other.uuid));
-    const hasItNow = exists && other.macs[0] === mac;
+    const isThere = siblings.some(sibling => isSameNic(sibling, other)) || exists(other, context);
+    const hasItNow = isThere && other.macs[0] === mac;
     const step = { kind: 'claim', mac, holder: holderOf(other, uuid) } as const;
-    if (hasItNow && other.ip !== null) {
+    // Both got it while their hosts did not hear from each other. The machine may run.
+    const hasBoth = other.host !== null && found?.macs[0] === mac && found.ip !== null;
+    if (hasItNow && other.ip !== null && !hasBoth) {
       return { ledger, owner: other, displaced: [], why: [{ ...step, outcome: 'held' }] };
     }
-    if (hasItNow) continue;
+    if (hasItNow || other.host !== null) continue;
     result = result.replace(other, { ...other, macs: other.macs.filter(own => own !== mac) });
     displaced.push(other);
     why.push({ ...step, outcome: 'released' });

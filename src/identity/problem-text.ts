@@ -29,6 +29,10 @@ export function problemText(problem: ReservationProblem): string {
       return `no address is free in dhcp-range${heldText(problem.held)}: widen it, or forget machines that no longer exist`;
     case 'too-many-nics':
       return `it has ${problem.nics} NICs on this network, and only the first ${problem.limit} get addresses`;
+    case 'name-taken':
+      return `its name is that of another machine, on host ${formatIp(problem.host)}: rename one of them`;
+    case 'runs-elsewhere':
+      return `host ${formatIp(problem.host)} has it, too, and it runs here: stop it here, or undefine it there`;
     case 'metadata-invalid':
       return `its metadata's ${problem.attribute} is not valid: ${wishRemedies[problem.attribute]}`;
     case 'legacy':
@@ -41,6 +45,7 @@ const heldWords: Readonly<Record<SkipReason, string>> = {
   leased: 'leased to machines with another address',
   answered: 'answered for by somebody on the bridge',
   fixed: 'in [host.…] sections and lines written by hand',
+  elsewhere: 'not claimed by this host',
 };
 
 /** Says how many addresses are held in which way. */

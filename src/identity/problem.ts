@@ -10,9 +10,9 @@ export type Holder = { readonly kind: 'own-nic' } | { readonly kind: 'machine'; 
 
 /**
  * The reason to skip an address of the pool: reserved for another NIC, leased to a machine or device with
- * another address, answered for by somebody on the bridge, or in a fixed line.
+ * another address, answered for by somebody on the bridge, in a fixed line, or for other hosts of the cluster to give.
  */
-export type SkipReason = 'reserved' | 'leased' | 'answered' | 'fixed';
+export type SkipReason = 'reserved' | 'leased' | 'answered' | 'fixed' | 'elsewhere';
 
 /**
  * A problem of one NIC that the owner of the machine should know. problem-text.ts has the words.
@@ -32,6 +32,10 @@ export type ReservationProblem =
   | { readonly kind: 'pool-exhausted'; readonly held: Readonly<Record<SkipReason, number>> }
   /** The machine has more NICs on the network than are given addresses. */
   | { readonly kind: 'too-many-nics'; readonly nics: number; readonly limit: number }
+  /** A machine of another host of the cluster has its name, with another UUID. */
+  | { readonly kind: 'name-taken'; readonly host: Ipv4 }
+  /** It runs, and etcd has it as a machine of another host of the cluster. */
+  | { readonly kind: 'runs-elsewhere'; readonly host: Ipv4 }
   /** A value in the metadata cannot be read. */
   | { readonly kind: 'metadata-invalid'; readonly attribute: WishAttribute }
   /** Written as a sentence by virlan 0.1.0; replaced at the machine's next start. */

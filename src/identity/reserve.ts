@@ -39,13 +39,15 @@ const hourMs = 3_600_000;
 
 /** Reserves addresses for the NICs of a machine. Throws VirlanError 'damaged-file'. */
 export function reserve(
-  ledger: Ledger,
+  before: Ledger,
   machine: Machine,
   moment: Moment,
-  { now: exactly, ...rest }: ReserveContext,
+  { now: exactly, ...rest }: Omit<ReserveContext, 'moment'>,
 ): Reserved {
   // The ledger keeps whole seconds: an entry is the same before it is written and after it is read again.
-  const context = { ...rest, now: new Date(Math.floor(exactly.getTime() / 1000) * 1000) };
+  const context = { ...rest, moment, now: new Date(Math.floor(exactly.getTime() / 1000) * 1000) };
+  const ledger = takeOver(before, machine, context);
+  if (ledger === null) return { ledger: before, entries: [], why: [], displaced: [], events: [] };
   const matches = matchEntries(ledger, machine, context);
   const entries: LedgerEntry[] = [];
   const displaced: LedgerEntry[] = [];
@@ -78,6 +80,16 @@ export function reserve(
     displaced: others.map(entry => latest(result, entry)),
     events,
   };
+}
+
+/**
+ * Returns the ledger with the entries of a machine as this host's, if another one had them. Null while that has
+ * them still: a machine that is only defined on both is that of the host where it runs.
+ */
+function takeOver(ledger: Ledger, { uuid }: Machine, { network, moment }: ReserveContext): Ledger | null {
+  const elsewhere = ledger.ofMachine(network.name, uuid).filter(({ host }) => host !== null);
+  if (moment !== 'booting' && elsewhere.some(({ retired }) => retired === null)) return null;
+  return elsewhere.reduce((rest, entry) => rest.replace(entry, { ...entry, host: null }), ledger);
 }
 
 /** Returns the present state of an entry; the entry itself when the ledger has dropped it. */
@@ -160,7 +172,7 @@ function resolveNic(
   const { aliases, refused } = chooseAliases(claim.ledger, nic, hostname.hostname, context);
   const address =
     claim.owner === null ? chooseAddress(claim.ledger, nic, context) : withoutAddress(nic, claim.owner);
-  const problem = address.problem ?? hostname.problem ?? wishes.problems[0] ?? null;
+  const problem = address.problem ?? hostname.problem ?? wishes.problems[0] ?? keptProblem(found);
   const entry: LedgerEntry = {
     network: key.network,
     uuid,
@@ -178,6 +190,8 @@ function resolveNic(
     booted: moment === 'booting' || (found?.booted ?? false),
     retired: null,
     problem,
+    host: null,
+    revision: found?.revision ?? null,
   };
   const released = releaseAddress(claim.ledger, entry, found);
   return {
@@ -187,6 +201,11 @@ function resolveNic(
     events: eventsOf(found, entry),
     why: [...claim.why, hostname.why, address.why],
   };
+}
+
+/** Of a problem with another host, only the one that found it knows when it is over. */
+function keptProblem(found: LedgerEntry | null): ReservationProblem | null {
+  return found?.problem && 'host' in found.problem ? found.problem : null;
 }
 
 /** virlan.ini is the administrator's, and comes first. */
@@ -224,15 +243,16 @@ function seenAt(found: LedgerEntry | null, now: Date): Pick<LedgerEntry, 'firstS
 }
 
 /**
- * Takes an entry's address from every other entry that has it. A retired one holds nothing more, and is
- * dropped.
+ * Takes an entry's address from every other entry of this host that has it. A retired one holds nothing more, and
+ * is dropped.
  */
 function releaseAddress(
   ledger: Ledger,
   { network, ip }: LedgerEntry,
   found: LedgerEntry | null,
 ): { ledger: Ledger; displaced: LedgerEntry[] } {
-  const displaced = ip === null ? [] : othersThan(found, ledger.withIp(network, ip));
+  const others = ip === null ? [] : othersThan(found, ledger.withIp(network, ip));
+  const displaced = others.filter(({ host }) => host === null);
   const result = displaced.reduce(
     (rest, other) => rest.replace(other, other.retired === null ? { ...other, ip: null } : null),
     ledger,

@@ -11,12 +11,17 @@ export interface Retired {
   readonly entries: readonly LedgerEntry[];
 }
 
-/** Retires the entries of machines, given by UUID. */
+/** Retires the entries of machines of this host, given by UUID. */
 export function retire(ledger: Ledger, uuids: Iterable<string>, now: Date): Retired {
-  const entries = [...uuids].flatMap(uuid => ledger.ofUuid(uuid)).filter(entry => entry.retired === null);
+  const entries = [...uuids]
+    .flatMap(uuid => ledger.ofUuid(uuid))
+    .filter(entry => entry.retired === null && entry.host === null);
   const retired = entries.reduce(
     (rest, entry) =>
-      rest.replace(entry, entry.ip === null ? null : { ...entry, retired: now, problem: null }),
+      rest.replace(
+        entry,
+        entry.ip === null && !isShared(entry) ? null : { ...entry, retired: now, problem: null },
+      ),
     ledger,
   );
   return { ledger: entries.length === 0 ? ledger : withoutOldest(retired, now), entries };
@@ -26,7 +31,17 @@ function withoutOldest(ledger: Ledger, now: Date): Ledger {
   let result = ledger;
   for (const entry of ledger.retired()) {
     if (entry.retired === null || now.getTime() - entry.retired.getTime() < maxRetiredMs) break;
-    result = result.replace(entry, null);
+    if (!isShared(entry)) result = result.replace(entry, null);
   }
   return result;
+}
+
+/** An entry that is in etcd is dropped there first: another host may have taken it over. */
+function isShared({ revision }: LedgerEntry): boolean {
+  return revision !== null;
+}
+
+/** Returns an entry as one that the watcher drops at once, in etcd first: this host may not know what is there. */
+export function asForgotten(entry: LedgerEntry): LedgerEntry {
+  return { ...entry, retired: new Date(0), problem: null };
 }

@@ -10,6 +10,7 @@ import { formatNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
+import { readClusterCopy } from '../records/cluster-copy.ts';
 import { listDirectory, readOwnFileOrNull } from '../system/files.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
@@ -68,7 +69,7 @@ function readLeasesTextOrNone(bridge: string): string {
 }
 
 /** Reads the input of decisions on a network's machines. */
-export function readDecisionInput(bridge: string): DecisionInput {
+export function readDecisionInput({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): DecisionInput {
   let known: ReadonlySet<string> | null = null;
   return {
     ledger: readLedger(),
@@ -76,6 +77,7 @@ export function readDecisionInput(bridge: string): DecisionInput {
     names: readNames(bridge),
     leases: () => parseLeases(readLeasesTextOrNone(bridge)),
     answered: new Set(),
+    ownBlocks: () => readClusterCopy(name).blocks,
     hostName: hostname().toLowerCase().split('.')[0] ?? '',
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
@@ -150,7 +152,7 @@ export async function reserveMachines(
   const { bridge } = network;
   const answered = new Set<Ipv4>();
   const attempt = () =>
-    decideTogether(network, requests, { ...readDecisionInput(bridge), answered }, new Date());
+    decideTogether(network, requests, { ...readDecisionInput(network), answered }, new Date());
   const first = await decideByAsking(askBridge(bridge), answered, attempt, ({ reserved, reading }) =>
     withLeases(reserved.flatMap(newAddresses), reading),
   );
@@ -215,7 +217,7 @@ export async function reserveProbe(
 ): Promise<{ readonly ip: Ipv4; readonly told: boolean } | null> {
   const { bridge } = network;
   const read = () => {
-    const reading = readDecisionInput(bridge);
+    const reading = readDecisionInput(network);
     const hostsfile = withoutProbe(reading.hostsfile);
     const proposed = probeAddresses(network, mac, { ...reading, hostsfile }, new Date());
     return { reading, hostsfile, proposed };

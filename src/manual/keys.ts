@@ -70,12 +70,24 @@ export function machineReference(): Key[] {
 
 /** Returns the keys of the `[cluster]` section. */
 export function clusterReference(): Key[] {
-  const second = { address: '10.0.0.2', peers: '10.0.0.1, 10.0.0.3', as: '65000', hosts: '10.0.0.0/24' };
+  const second = {
+    address: '10.0.0.2',
+    peers: '10.0.0.1, 10.0.0.3',
+    as: '65000',
+    hosts: '10.0.0.0/24',
+    etcd: 'https://10.0.0.11:2379, https://10.0.0.12:2379',
+    ca: '/etc/virlan/etcd-ca.pem',
+    cert: '/etc/virlan/etcd.pem',
+    key: '/etc/virlan/etcd.key',
+    username: 'virlan',
+    'password-file': '/etc/virlan/etcd.password',
+  };
   return Object.entries(clusterKeys).map(([name, explanation]) => {
     const key = name as keyof typeof clusterKeys;
-    const isRequired = key === 'address' || key === 'peers';
-    const schema = clusterSection.entries[key];
-    return reference(key, explanation, schema, second[key], isRequired ? null : 'nothing');
+    const entry = clusterSection.entries[key];
+    return 'wrapped' in entry
+      ? reference(key, explanation, entry.wrapped, second[key], 'nothing')
+      : reference(key, explanation, entry, second[key], null);
   });
 }
 

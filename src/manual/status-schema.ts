@@ -99,6 +99,46 @@ const tunnel = v.object({
   bgp: nullable(bgp, 'How FRR learns where machines are; null where the kernel learns it from frames.'),
 });
 
+const shared = v.object({
+  etcd: nullable(
+    v.object({
+      connected: v.boolean(),
+      endpoint: nullable(v.string(), 'The member of etcd that this host asks.'),
+      since: described(v.string(), 'When it began to be like this, in UTC.'),
+      error: nullable(v.string(), 'Why there is no connection.'),
+    }),
+    'The connection to etcd; null without a watcher.',
+  ),
+  freeAddresses: described(
+    integer,
+    'How many addresses this host can give to new machines while etcd is away.',
+  ),
+  hosts: described(
+    v.array(
+      v.object({
+        address: v.string(),
+        alive: nullable(v.boolean(), 'Whether its watcher is connected; null while etcd is away.'),
+        machines: integer,
+      }),
+    ),
+    'The other hosts that have joined.',
+  ),
+  machines: described(
+    v.array(
+      v.object({
+        name: v.string(),
+        uuid: v.string(),
+        nic: integer,
+        mac: v.string(),
+        ip: v.nullable(v.string()),
+        hostname: v.string(),
+        host: described(v.string(), 'The address of its host.'),
+      }),
+    ),
+    'One object for each NIC of each machine of another host.',
+  ),
+});
+
 const network = v.object({
   name: v.string(),
   bridge: v.string(),
@@ -125,6 +165,10 @@ const network = v.object({
     "Links in the bridge that are neither a machine's nor virlan's.",
   ),
   tunnel: nullable(tunnel, 'The tunnel to other hosts; null for a network that is on this host only.'),
+  shared: nullable(
+    shared,
+    "What the hosts of a cluster share by etcd; null where the ledger is this host's own.",
+  ),
   problems: described(v.array(v.string()), 'What is wrong, as texts.'),
   faults: described(
     v.array(

@@ -14,7 +14,7 @@ export async function adoptMachine({ networks }: Config, name: string): Promise<
   const entries = await changeLedger(ledger => {
     const known = changeable
       .flatMap(network => ledger.named(network.name, name))
-      .filter(entry => entry.retired === null);
+      .filter(entry => entry.retired === null && entry.host === null);
     const changed = known
       .filter(entry => entry.macOrigin === 'own')
       .reduce((rest, entry) => rest.replace(entry, { ...entry, macOrigin: 'due' }), ledger);

@@ -11,6 +11,7 @@ import { surveyHost } from '../network/survey-host.ts';
 import { surveyNetwork } from '../network/survey-network.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts';
+import type { SharedStatus } from '../report/cluster-status.ts';
 import { findProblems } from '../report/network-problems.ts';
 import {
   describeSubnet,
@@ -51,10 +52,11 @@ async function collectNetwork(
   const { name, bridge } = network;
   const survey = await surveyNetwork(network);
   const { observed, otherFirewalls } = survey;
+  const ofNetwork = ledger.value.filter(entry => entry.network === name);
   const leases = readOr<readonly Lease[]>(() => readLeases(bridge), []);
   const machines = machinesOf(network, {
     ...domains,
-    entries: ledger.value.filter(entry => entry.network === name),
+    entries: ofNetwork.filter(({ host }) => host === null),
     leases: leases.value,
     passThrough: passThroughNetworks(name, bridge),
     now: new Date(),
@@ -93,11 +95,18 @@ async function collectNetwork(
       })),
     otherPorts: observed.otherPorts.map(port => port.name),
     tunnel: tunnelStatus(network, observed.tunnel, survey.bgpSessions),
+    shared: network.sharesLedger ? await readShared(network, ofNetwork) : null,
     problems: faults.map(({ text }) => text),
     faults,
     probe: null,
     machines,
   };
+}
+
+/** Its code is loaded only where hosts share their ledgers. */
+async function readShared(network: NetworkConfig, entries: readonly LedgerEntry[]): Promise<SharedStatus> {
+  const { readSharedStatus } = await import('./shared-status.ts');
+  return readSharedStatus(network, entries);
 }
 
 function readOr<T>(read: () => T, without: T): Reading<T> {

@@ -2,6 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
+import { asForgotten } from '../identity/retire.ts';
 import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
 import { unknownMachine } from './unknown-machine.ts';
@@ -16,8 +17,15 @@ export async function forgetMachine({ networks }: Config, name: string): Promise
     throw new VirlanError('wrong-state', message);
   }
   const dropped = await changeLedger(ledger => {
-    const entries = networks.flatMap(network => ledger.named(network.name, name));
-    return { ledger: entries.reduce((rest, entry) => rest.replace(entry, null), ledger), result: entries };
+    const entries = networks.flatMap(network =>
+      ledger.named(network.name, name).filter(({ host }) => host === null),
+    );
+    const sharing = networks.filter(({ sharesLedger }) => sharesLedger).map(network => network.name);
+    const without = entries.reduce(
+      (rest, entry) => rest.replace(entry, sharing.includes(entry.network) ? asForgotten(entry) : null),
+      ledger,
+    );
+    return { ledger: without, result: entries };
   });
   if (dropped.length === 0) {
     const problem = `there is no reservation of a machine ${JSON.stringify(name)}`;

@@ -40,7 +40,7 @@ function readFor(network: NetworkConfig, { name }: NamedNic): PredictInput {
   const domain = domains.find(other => other.name === name);
   const passThrough = passThroughNetworks(network.name, network.bridge);
   return {
-    ...readDecisionInput(network.bridge),
+    ...readDecisionInput(network),
     domains: domains.map(other => [other.uuid, macsOf(other)] as const),
     machine: domain === undefined ? null : machineOn(network.bridge, passThrough, domain),
   };

@@ -38,7 +38,8 @@ function isLedgerError(error: unknown): boolean {
 function macsOn(network: string): Map<string, readonly string[]> {
   const macs = new Map<string, readonly string[]>();
   for (const entry of readLedger().present()) {
-    if (entry.network === network) macs.set(entry.name, [...(macs.get(entry.name) ?? []), ...entry.macs]);
+    if (entry.network === network && entry.host === null)
+      macs.set(entry.name, [...(macs.get(entry.name) ?? []), ...entry.macs]);
   }
   return macs;
 }

@@ -1,7 +1,7 @@
 // Writes events to virlan's log. A machine's start writes at most the lines of reservations, so the words of
 // all others are loaded when needed.
 import type { Event } from '../report/event.ts';
-import { type LogLine, reservationLine, withCode } from '../report/log-text.ts';
+import { isMade, type LogLine, reservationLine, withCode } from '../report/log-text.ts';
 import { writeLog } from '../system/log.ts';
 
 /** Writes events to the log, each with these fields added. */
@@ -19,7 +19,8 @@ export function loadWords() {
 }
 
 async function lineOf(event: Event): Promise<LogLine> {
-  if (event.kind === 'reservation') return withCode(event.kind, reservationLine(event.event));
+  if (event.kind === 'reservation' && isMade(event.event))
+    return withCode(event.kind, reservationLine(event.event));
   const { logLine } = await loadWords();
   return logLine(event);
 }

@@ -57,6 +57,13 @@ export type MachineEvent =
     }
   /** No dnsmasq runs that could be told of a reservation. */
   | { readonly kind: 'dnsmasq-missing'; readonly network: string; readonly machine: MachineId }
+  /** Another host of the cluster has taken over a machine of this one. */
+  | {
+      readonly kind: 'machine-moved';
+      readonly network: string;
+      readonly machine: MachineId;
+      readonly host: string;
+    }
   | { readonly kind: 'reservation-retired'; readonly network: string; readonly machine: MachineId }
   /** MACs were written into the machine's definition. */
   | {
@@ -115,6 +122,10 @@ export type WatcherEvent =
   | { readonly kind: 'monitor-failed'; readonly error: Error }
   | { readonly kind: 'probed'; readonly network: string; readonly result: ProbeResult }
   /** Another host of the cluster answers in another way than before, or was asked for the first time. */
-  | { readonly kind: 'peer-changed'; readonly network: string; readonly report: PeerReport };
+  | { readonly kind: 'peer-changed'; readonly network: string; readonly report: PeerReport }
+  /** This host shares its ledger of a network by etcd. */
+  | { readonly kind: 'etcd-connected'; readonly network: string; readonly endpoint: string }
+  /** It does not, and why. */
+  | { readonly kind: 'etcd-lost'; readonly network: string; readonly error: Error };
 
 export type Event = NetworkEvent | MachineEvent | LibvirtNetworkEvent | WatcherEvent | FailureEvent;

@@ -42,6 +42,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'tunnel-dropped': true,
   peer: true,
   bgp: true,
+  etcd: true,
 };
 
 export const faultCodes = Object.keys(all) as Fault['code'][];

@@ -6,12 +6,22 @@ import { findingOfPeer } from '../diagnosis/peer-finding.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import { seen } from '../diagnosis/words/words.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
+import { problemText, refusedAliasText } from '../identity/problem-text.ts';
+import type { ReserveEvent } from '../identity/reserve.ts';
 import { actionFields } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
 import type { Event, FailureEvent, MachineId, MetricsProblem } from './event.ts';
-import { failure, info, type LogLine, reservationLine, warning, withCode } from './log-text.ts';
+import {
+  failure,
+  info,
+  type LogLine,
+  reservationFields,
+  reservationLine,
+  warning,
+  withCode,
+} from './log-text.ts';
 import { unitText } from './unit-text.ts';
 import { warningText } from './warning-text.ts';
 
@@ -47,10 +57,23 @@ function lineOf(event: Event): LogLine {
     }
     case 'unit-left-alone':
       return ofNetwork(event.network, fightText(event.fight));
+    case 'etcd-connected':
+      return info(`shares its ledger of ${event.network} by etcd at ${event.endpoint}`, {
+        network: event.network,
+        endpoint: event.endpoint,
+      });
+    case 'etcd-lost':
+      return failure(`no etcd for ${event.network}: ${event.error.message}`, { network: event.network });
+    case 'machine-moved':
+      return info(`machine moved to host ${event.host}`, {
+        network: event.network,
+        host: event.host,
+        ...machineFields(event.machine),
+      });
     case 'peer-changed':
       return peerLine(event.network, event.report);
     case 'reservation':
-      return reservationLine(event.event);
+      return reserveLine(event.event);
     case 'reservation-failed': {
       const { network, machine, error } = event;
       const message = `no reservation for ${JSON.stringify(machine.name)} on ${network}: ${error.message}`;
@@ -187,4 +210,16 @@ function ofNetwork(network: string, message: string): LogLine {
 export function metricsProblemText({ endpoint: { address, port }, error }: MetricsProblem): string {
   const place = `${address.includes(':') ? `[${address}]` : address}:${port}`;
   return `metrics are not served at ${place}: ${error.message}; it is tried again: see metrics in virlan.ini`;
+}
+
+function reserveLine(event: ReserveEvent): LogLine {
+  switch (event.kind) {
+    case 'reserved':
+    case 'changed':
+      return reservationLine(event);
+    case 'alias-refused':
+      return warning(refusedAliasText(event.refused), reservationFields(event));
+    case 'problem':
+      return warning(problemText(event.problem), reservationFields(event));
+  }
 }

@@ -1,7 +1,6 @@
-// A line of the log, and the lines about reservations. A file of its own: a machine's first start waits for
-// one, and the words of all other lines are five times as much code.
+// A line of the log, and the lines about reservations that were made. A file of its own: a machine's first start
+// waits for one, and the words of all other lines are five times as much code.
 import { formatIp } from '../address/ip.ts';
-import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 
 export interface LogLine {
@@ -27,22 +26,26 @@ export function withCode(code: string, { level, message, fields }: LogLine): Log
   return { level, message, fields: { code, ...fields } };
 }
 
-/** Returns the line of an event of the kind `reservation`. */
-export function reservationLine(event: ReserveEvent): LogLine {
-  const { network, name, uuid, nic, macs, ip, hostname, aliases, boot } = event.entry;
+/** A reservation that was made or changed: the only lines that a machine's start writes. */
+export type ReservationMade = Extract<ReserveEvent, { readonly kind: 'reserved' | 'changed' }>;
+
+/** Returns whether an event is about a reservation that was made or changed. */
+export function isMade(event: ReserveEvent): event is ReservationMade {
+  return event.kind === 'reserved' || event.kind === 'changed';
+}
+
+/** Returns the line of such an event. */
+export function reservationLine(event: ReservationMade): LogLine {
+  const message = event.kind === 'reserved' ? 'address reserved' : 'reservation changed';
+  return info(message, reservationFields(event));
+}
+
+/** Returns the fields of a line about a reservation. */
+export function reservationFields({ entry }: Pick<ReserveEvent, 'entry'>): LogLine['fields'] {
+  const { network, name, uuid, nic, macs, ip, hostname, aliases, boot } = entry;
   const address = ip === null ? null : formatIp(ip);
-  const fields = {
+  return {
     ...{ network, machine: name, uuid, nic, mac: macs[0], ip: address, hostname, aliases },
     boot: boot?.url,
   };
-  switch (event.kind) {
-    case 'reserved':
-      return info('address reserved', fields);
-    case 'changed':
-      return info('reservation changed', fields);
-    case 'alias-refused':
-      return warning(refusedAliasText(event.refused), fields);
-    case 'problem':
-      return warning(problemText(event.problem), fields);
-  }
 }

@@ -4,6 +4,7 @@ import { showsMore, virlanRepairs } from '../diagnosis/words/row.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
+import type { EtcdFailure } from '../shared-ledger/etcd-error.ts';
 import { fightText, metricsProblemText } from './log-line.ts';
 import type { Fault, NetworkProblem } from './status.ts';
 import { warningFix, warningText } from './warning-text.ts';
@@ -30,6 +31,7 @@ function fixOf(problem: NetworkProblem): Fix | null {
       return fixFor(problem);
     case 'peer':
       return fixFor(problem.detail);
+    case 'etcd':
     case 'no-dummy':
     case 'no-checksum':
     case 'checksum-refused':
@@ -42,6 +44,14 @@ function fixOf(problem: NetworkProblem): Fix | null {
       return null;
   }
 }
+
+const etcdRemedies: Readonly<Record<EtcdFailure, string>> = {
+  unreachable: 'machines start all the same; look at etcd and the way to it',
+  tls: 'look at ca, cert and key of [cluster], and at the certificates of etcd',
+  auth: 'look at username and password-file of [cluster], and at the roles of that user',
+  file: 'look at the files that [cluster] names',
+  failed: 'machines start all the same',
+};
 
 /** Describes a problem in one line, with the remedy. It may contain hostile names. */
 export function networkProblemText(problem: NetworkProblem): string {
@@ -85,6 +95,8 @@ export function networkProblemText(problem: NetworkProblem): string {
     case 'peer':
     case 'bgp':
       return seen(problem.detail);
+    case 'etcd':
+      return `etcd is away since ${problem.since}, ${etcdRemedies[problem.reason]}: ${problem.message}`;
     case 'probe':
       return `probe at ${problem.at}: ${problem.seen}; see "virlan doctor"`;
   }

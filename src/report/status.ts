@@ -22,7 +22,9 @@ import type { Fight } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
+import type { EtcdFailure } from '../shared-ledger/etcd-error.ts';
 import { isoSeconds } from '../text.ts';
+import type { SharedStatus } from './cluster-status.ts';
 import type { InotifyLimit, MetricsProblem } from './event.ts';
 import type { TunnelStatus } from './tunnel-fields.ts';
 
@@ -85,6 +87,8 @@ export interface NetworkStatus {
   readonly otherPorts: readonly string[];
   /** Null for a network that is on this host only. */
   readonly tunnel: TunnelStatus | null;
+  /** Null where the ledger is this host's own. */
+  readonly shared: SharedStatus | null;
   /** The texts of `faults`. */
   readonly problems: readonly string[];
   readonly faults: readonly Fault[];
@@ -130,6 +134,8 @@ export type NetworkProblem =
   /** Another program drops packets of the tunnel on this host. */
   | { readonly kind: 'tunnel-dropped'; readonly drop: TunnelDrop }
   /** Another host of the cluster is not reached as it should be. */
+  /** etcd does not answer, or refuses. */
+  | { readonly kind: 'etcd'; readonly reason: EtcdFailure; readonly message: string; readonly since: string }
   | { readonly kind: 'peer' | 'bgp'; readonly detail: Detail<keyof PeerDetails> };
 
 /** The form of `virlan status --json`: fields may be added, never renamed. */

@@ -57,6 +57,7 @@ const skipReasons: Readonly<Record<SkipReason, string>> = {
   reserved: 'reserved for another NIC',
   leased: 'leased to another machine',
   answered: 'somebody on the bridge answers for it',
+  elsewhere: 'not claimed by this host',
   fixed: 'a [host.…] section or a line written by hand has it',
 };
 

@@ -7,40 +7,17 @@
 // kernel closes the FIFO when its holder ends, however it ends, and a FIFO that nobody reads cannot be opened for
 // writing without waiting: a link beside such a FIFO is of a holder that has died. Any user could take the name of
 // an abstract socket; these files are in a directory of root's.
-import {
-  closeSync,
-  constants,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readlinkSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { closeSync, constants, existsSync, mkdirSync, openSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { VirlanError } from '../errors.ts';
 import { isMissing, isOutOfSpace } from './files.ts';
+import { fifoPath, holderOf, holderPath, LockTimeout } from './lock-files.ts';
+
+export { LockTimeout };
+
 import { paths } from './paths.ts';
 
 /** Pause between two tries to take a lock that is held. A try takes 20 µs. */
 const retryMs = 5;
-
-/** Another process held the lock for all of the time allowed. */
-export class LockTimeout extends VirlanError {
-  override readonly name = 'LockTimeout';
-  readonly path: string;
-  /** The number of the process that holds the lock; null if that is not known. */
-  readonly holder: string | null;
-
-  constructor(path: string, lockTimeoutSeconds: number, holder: string | null, cause?: unknown) {
-    const held = `${path} was held by another virlan for ${lockTimeoutSeconds} s`;
-    const command = holder === null ? `fuser ${path}` : `ps -f ${holder}`;
-    super('lock-timeout', `${held}: see which process with "${command}"`, { cause });
-    this.path = path;
-    this.holder = holder;
-  }
-}
 
 /** A lock that is held: where its files are, and the descriptors to close when it is released. */
 interface Held {
@@ -77,7 +54,7 @@ async function takeWhereRoomIs(path: string, lockTimeoutSeconds: number): Promis
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const fifo = await take(path, lockTimeoutSeconds);
     try {
-      return { path, fifo, earlier: await takeEarlier(path, lockTimeoutSeconds) };
+      return { path, fifo, earlier: existsSync(path) ? await takeEarlier(path, lockTimeoutSeconds) : null };
     } catch (error) {
       release({ path, fifo, earlier: null });
       throw error;
@@ -94,6 +71,8 @@ async function take(path: string, lockTimeoutSeconds: number): Promise<number> {
   for (;;) {
     const fifo = await tryToTake(path);
     if (fifo !== null) return fifo;
+    // Loaded only when the lock is held.
+    const { removeDeadHolder } = await import('./lock-takeover.ts');
     if (await removeDeadHolder(path)) continue;
     if (performance.now() >= end) throw new LockTimeout(path, lockTimeoutSeconds, holderOf(path));
     await new Promise(resolve => setTimeout(resolve, retryMs));
@@ -138,91 +117,10 @@ async function openFifo(path: string): Promise<number> {
   }
 }
 
-/** Removes the link of a holder that has died. Returns whether it did so. */
-async function removeDeadHolder(path: string): Promise<boolean> {
-  if (deadHolder(path) === null) return false;
-  const takeover = openSync(`${path}.takeover`, 'a', 0o600);
-  try {
-    const { flock } = await import('./lock-programs.ts');
-    await flock(takeover, takeoverTimeoutSeconds);
-    // Whoever else may remove a link is its living holder or waits for this flock.
-    const isDead = deadHolder(path) !== null;
-    if (isDead) rmSync(holderPath(path), { force: true });
-    return isDead;
-  } finally {
-    closeSync(takeover);
-  }
-}
-
-/** Longest wait for a process that removes a link, which takes it a millisecond. */
-const takeoverTimeoutSeconds = 5;
-
-/**
- * Returns what tells the link of a dead holder from all others; null when there is none. The link that was
- * there before nobody read the FIFO, and still is there after, had no living holder in between.
- */
-function deadHolder(path: string): string | null {
-  const before = identityOf(holderPath(path));
-  return before !== null && !isRead(fifoPath(path)) && identityOf(holderPath(path)) === before
-    ? before
-    : null;
-}
-
-/** Returns whether a process has a FIFO open for reading. */
-function isRead(fifo: string): boolean {
-  try {
-    closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENXIO' || isMissing(error)) return false;
-    throw error;
-  }
-}
-
-function identityOf(path: string): string | null {
-  try {
-    const { ino, ctimeNs } = lstatSync(path, { bigint: true });
-    return `${ino} ${ctimeNs}`;
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
-  }
-}
-
-/** Returns the number of the process that holds a lock; null when the lock is free. */
-function holderOf(path: string): string | null {
-  try {
-    return readlinkSync(holderPath(path));
-  } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
-  }
-}
-
-function fifoPath(path: string): string {
-  return `${path}.fifo`;
-}
-
-function holderPath(path: string): string {
-  return `${path}.holder`;
-}
-
-/**
- * Takes the lock of earlier versions where one of them has run since the host booted: it may still run, in a
- * hook. Returns the descriptor that holds it.
- */
-async function takeEarlier(path: string, lockTimeoutSeconds: number): Promise<number | null> {
-  if (!existsSync(path)) return null;
-  const file = openSync(path, 'a', 0o600);
-  try {
-    const { flock, FlockTimeout } = await import('./lock-programs.ts');
-    await flock(file, lockTimeoutSeconds).catch((error: unknown) => {
-      if (error instanceof FlockTimeout) throw new LockTimeout(path, lockTimeoutSeconds, null, error);
-      throw error;
-    });
-    return file;
-  } catch (error) {
-    closeSync(file);
-    throw error;
-  }
+/** Takes the lock of earlier versions. Loaded only when needed: hardly any host has one. */
+async function takeEarlier(path: string, lockTimeoutSeconds: number): Promise<number> {
+  const { takeEarlierLock } = await import('./lock-takeover.ts');
+  const taken = await takeEarlierLock(path, lockTimeoutSeconds);
+  if (typeof taken === 'number') return taken;
+  throw new LockTimeout(path, lockTimeoutSeconds, null, taken);
 }

@@ -13,6 +13,8 @@ export const paths = {
   ledger: '/var/lib/virlan/ledger',
   ledgerHeader: '/var/lib/virlan/ledger.jsonl',
   earlierLedger: '/var/lib/virlan/ledger-version-1.jsonl',
+  /** A file for each network whose hosts share their ledgers: records/cluster-copy.ts. */
+  clusterCopies: '/var/lib/virlan/cluster',
   /** The state of the host before virlan first changed it: network/original-state.ts. */
   originalState: '/var/lib/virlan/before.json',
   /** libvirt's network `default` before virlan removed it: libvirt-networks/saved-network.ts. */

@@ -107,7 +107,7 @@ export class Machines {
         const domain = this.#onNetworks(readDomain(xml));
         replaceMacs(xml, new Map(this.#chooseMacs(domain).map(({ place, mac }) => [place, mac])));
         for (const { machine } of domain.machines)
-          decide(network, machine, 'defined', readDecisionInput(network.bridge), now);
+          decide(network, machine, 'defined', readDecisionInput(network), now);
       }
     }
   }

@@ -25,7 +25,7 @@ export class Metrics {
   readonly #leases = this.#perNetwork('virlan_leases', 'Leases at present');
   readonly #free = this.#perNetwork(
     'virlan_free_addresses',
-    'Addresses of the pool that are neither reserved nor leased',
+    'Addresses of the pool that are neither reserved nor leased; with etcd those that this host may give',
   );
   readonly #up = this.#perNetwork('virlan_network_up', '1 while the bridge is up and dnsmasq runs');
   readonly #drift = this.#perNetwork(
@@ -73,6 +73,14 @@ export class Metrics {
     '1 while the session of BGP with a neighbour is established',
   );
   readonly #bgpRoutes = this.#perPeer('virlan_bgp_routes', 'Routes that have come from a neighbour in BGP');
+  readonly #etcdUp = this.#perNetwork(
+    'virlan_etcd_up',
+    '1 while this host shares its ledger by etcd, 0 while etcd is away; absent where it is not shared',
+  );
+  readonly #elsewhere = this.#perNetwork(
+    'virlan_machines_elsewhere',
+    'NICs of machines of other hosts of the cluster; absent where the ledger is not shared',
+  );
   readonly #traffic = trafficCounterNames.map(
     counter =>
       [
@@ -159,7 +167,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  #setNetwork(network: NetworkConfig, { up, faults, machines, probe, tunnel }: NetworkStatus): void {
+  #setNetwork(network: NetworkConfig, { up, faults, machines, probe, tunnel, shared }: NetworkStatus): void {
     const labels = { network: network.name };
     const reserved = machines.filter(({ hostname }) => hostname !== null);
     this.#machines.set(labels, reserved.length);
@@ -170,7 +178,12 @@ export class Metrics {
       ...reserved.map(({ ip }) => (ip === null ? null : parseIpv4(ip))),
       ...leases.map(({ ip }) => ip),
     ];
-    this.#free.set(labels, poolSize(poolOf(network)) - countInPool(poolOf(network), held));
+    const free = poolSize(poolOf(network)) - countInPool(poolOf(network), held);
+    this.#free.set(labels, shared?.freeAddresses ?? free);
+    if (shared !== null) {
+      this.#etcdUp.set(labels, shared.etcd?.connected === true ? 1 : 0);
+      this.#elsewhere.set(labels, shared.machines.length);
+    }
     this.#up.set(labels, up ? 1 : 0);
     this.#drift.set(labels, faults.some(({ code }) => driftCodes.includes(code)) ? 1 : 0);
     for (const code of faultCodes)
@@ -203,7 +216,8 @@ export class Metrics {
   /** Returns the metrics that are read anew for each answer. */
   #ofNetworks() {
     const gauges = [this.#machines, this.#running, this.#leases, this.#free, this.#up, this.#drift];
-    const more = [this.#problems, this.#forwards, this.#probeSuccess, this.#probeTime];
+    const ofProbes = [this.#probeSuccess, this.#probeTime];
+    const more = [this.#problems, this.#forwards, ...ofProbes, this.#etcdUp, this.#elsewhere];
     const ofPeers = [
       this.#bgpUp,
       this.#bgpRoutes,

@@ -2,10 +2,12 @@
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
+import { type ClusterStatus, withCluster } from '../report/cluster-status.ts';
 import type { InotifyLimit, MetricsProblem } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { describeFault } from '../report/status-text.ts';
 import { type AskedPeer, peerProblems, withAnswers } from '../report/tunnel-status.ts';
+import { isoSeconds } from '../text.ts';
 import type { FailedRepair } from './failed-repairs.ts';
 
 export interface WatcherState {
@@ -25,6 +27,8 @@ export interface WatcherState {
   lastProbe(network: string): ProbeStatus | null;
   /** Returns the peers of a network that have been asked. */
   askedPeers(network: string): readonly AskedPeer[];
+  /** Returns the shared ledger of a network; null where it has none. */
+  cluster(network: string): ClusterStatus | null;
 }
 
 /**
@@ -50,6 +54,7 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
     const failedProbe: NetworkProblem[] =
       probe?.passed === false ? [{ kind: 'probe', at: probe.at, seen: probe.seen ?? '' }] : [];
     const asked = watcher.askedPeers(network.name);
+    const cluster = watcher.cluster(network.name);
     const failures = watcher.failures
       .filter(({ network: name }) => name === network.name)
       .map(({ error }) => ({ kind: 'failed', error }) as const);
@@ -57,11 +62,19 @@ export function mergeStatus(status: Status, watcher: WatcherState): Status {
       ...(index === 0 ? ofHost : []).map(describeFault),
       ...failures.map(describeFault),
       ...network.faults,
-      ...[...failedProbe, ...peerProblems(network, asked)].map(describeFault),
+      ...[...failedProbe, ...peerProblems(network, asked), ...clusterProblems(cluster)].map(describeFault),
     ];
     const tunnel = withAnswers(network.tunnel, asked);
-    return { ...network, tunnel, problems: faults.map(({ text }) => text), faults, probe };
+    const shared =
+      network.shared === null || cluster === null ? network.shared : withCluster(network.shared, cluster);
+    return { ...network, tunnel, shared, problems: faults.map(({ text }) => text), faults, probe };
   });
   const { pid, libvirt } = watcher;
   return { ...status, watcher: { running: true, pid, libvirt }, networks };
+}
+
+/** Returns the problem of a network that hears nothing from etcd. */
+function clusterProblems(cluster: ClusterStatus | null): NetworkProblem[] {
+  const { error, since } = cluster?.etcd ?? { error: null, since: new Date(0) };
+  return error === null ? [] : [{ kind: 'etcd', ...error, since: isoSeconds(since) }];
 }

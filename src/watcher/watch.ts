@@ -41,6 +41,7 @@ import { RootPorts } from './root-ports.ts';
 import { createRoutes } from './routes.ts';
 import { Coalesced } from './serial.ts';
 import { SocketServer } from './server.ts';
+import { SharedLedgers } from './shared-ledgers.ts';
 import { mergeStatus } from './status.ts';
 import { StatusFeed } from './status-feed.ts';
 import { startTimers } from './timers.ts';
@@ -90,6 +91,18 @@ export class Watcher {
     () => this.#configuration.networks,
     events => this.#report(events),
   );
+  readonly #sharedLedgers = new SharedLedgers(() => this.#configuration.current, {
+    report: events => this.#report(events),
+    changed: () => {
+      this.#feed.changed();
+      // Names that stand for all below them are in dnsmasq's configuration.
+      this.#rescan.request();
+    },
+    hostsChanged: () => void this.#reload.request(),
+    lost: names => {
+      for (const name of names) void this.#libvirt.reconcileNamed(name);
+    },
+  });
   readonly #feed = new StatusFeed(() => this.#status());
   readonly #metricsServer = new MetricsServer(
     () => this.#renderMetrics(),
@@ -145,8 +158,16 @@ export class Watcher {
         drifted: rescan,
         report,
       }),
-      followLedger(networks, rescan, report),
+      followLedger(
+        networks,
+        () => {
+          rescan();
+          this.#sharedLedgers.request();
+        },
+        report,
+      ),
     ];
+    await this.#sharedLedgers.apply();
     this.#libvirt.rehearse();
     this.#libvirt.start();
     const stopTimers = startTimers({
@@ -162,7 +183,10 @@ export class Watcher {
       checkSocket: () => void server.restore(),
       checkLegacyRules: () =>
         void this.#legacyRules.haveChanged().then(haveChanged => haveChanged && rulesChanged()),
-      askPeers: () => void this.#peers.request(),
+      askPeers: () => {
+        void this.#peers.request();
+        this.#sharedLedgers.request();
+      },
     });
     await notifySystemd('--ready', '--status=watching');
     this.#report([{ kind: 'watcher-started', networks: networks().map(({ name }) => name) }]);
@@ -174,6 +198,7 @@ export class Watcher {
     stopTimers();
     this.#rescan.stop();
     this.#probes.stop();
+    await this.#sharedLedgers.close();
     server.close();
     this.#metricsServer.close();
     this.#feed.close();
@@ -256,6 +281,7 @@ export class Watcher {
       await takeDownNetworks([network]).catch((error: Error) =>
         this.#report([{ kind: 'network-failed', network: network.name, error }]),
       );
+    await this.#sharedLedgers.apply();
     await this.#establish();
     void this.#peers.request();
     await this.#reconcile();
@@ -294,6 +320,7 @@ export class Watcher {
       failures: this.#repairs.failures(),
       lastProbe: network => this.#probes.last(network),
       askedPeers: network => this.#peers.of(network),
+      cluster: network => this.#sharedLedgers.of(network),
     });
   }
 }

@@ -239,6 +239,8 @@ function numberedEntry(number: number, retired: Date | null): LedgerEntry {
     booted: true,
     retired,
     problem: null,
+    host: null,
+    revision: null,
   };
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh [--limit SECONDS] [NAMEPART...]: `npm run test:cluster`. Prepares the checkout and runs run.mjs.
+# run.sh [--limit SECONDS] [NAMEPART...]: `npm run test:cluster`. Prepares the checkout, fetches etcd and runs run.mjs.
 set -eu
 cd "$(dirname "$0")/../.."
 sh test/setup.sh
@@ -9,6 +9,13 @@ if [ ! -e build/frr ]; then
   printf '>> fetching FRR for the tests\n' >&2
   unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test frr)
   cp -a "$unpacked" build/frr
+fi
+
+# etcd. It is unpacked, not installed, so that it does not start on this host.
+if [ ! -e build/etcd ]; then
+  printf '>> fetching etcd for the tests\n' >&2
+  unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test etcd-server etcd-client)
+  cp -a "$unpacked" build/etcd
 fi
 
 exec node test/cluster/run.mjs "$@"

@@ -48,6 +48,8 @@ function entry(number: number, changes: Partial<LedgerEntry> = {}): LedgerEntry 
     booted: true,
     retired: null,
     problem: null,
+    host: null,
+    revision: null,
     ...changes,
   };
 }

@@ -208,6 +208,7 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
       hostName: 'sandbox',
       leases: () => [],
       answered: new Set<never>(),
+      ownBlocks: () => [],
       isKnown: () => true,
       machine: null,
     };

@@ -73,6 +73,8 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     booted: false,
     retired: null,
     problem: null,
+    host: null,
+    revision: null,
     ...changes,
   };
 }

@@ -19,6 +19,7 @@ import { assertGolden } from './golden.ts';
 
 const cluster = suite('cluster');
 
+const etcd = ['etcd = https://10.0.0.11:2379, https://[fd00::1]:2379'];
 const ends = ['[cluster]', 'address = 10.0.0.2', 'peers = 10.0.0.1, 10.0.0.3'];
 const onSeveral = ['[network.k8s-br0]', 'vni = 100', 'dhcp-range = 192.168.100.100-192.168.100.199'];
 
@@ -46,6 +47,37 @@ cluster('a [cluster] section alone changes nothing', () => {
   assert.deepEqual(config(ends.join('\n')), config(''));
 });
 
+cluster('with etcd all hosts have the same range, strangers get no address, and files may be named', () => {
+  const files = [
+    'ca = /ca.pem',
+    'cert = /a.pem',
+    'key = /a.key',
+    'username = virlan',
+    'password-file = /password',
+  ];
+  const read = config(
+    ['[network.lan]', 'vni = 100', '[cluster]', 'address = 10.0.0.2', 'peers = etcd', ...etcd, ...files].join(
+      '\n',
+    ),
+  );
+  assert.deepEqual(read.etcd, {
+    endpoints: ['https://10.0.0.11:2379', 'https://[fd00::1]:2379'],
+    address: ip('10.0.0.2'),
+    namesPeers: true,
+    ca: '/ca.pem',
+    cert: '/a.pem',
+    key: '/a.key',
+    user: { name: 'virlan', passwordFile: '/password' },
+  });
+  const [lan] = read.networks;
+  assert.deepEqual([lan?.sharesLedger, lan?.strangers, lan?.tunnel?.peers], [true, false, []]);
+  assert.deepEqual(lan?.range, { first: ip('192.168.100.2'), last: ip('192.168.100.254') });
+});
+
+cluster('a host that nobody has joined yet takes packets of tunnels from nobody', () => {
+  assert.match(renderFilter({ ...filtered, hosts: [] }), /ip saddr != \{ 127\.0\.0\.1 \} drop/);
+});
+
 /** Lines of virlan.ini, and the problem as a user reads it. */
 const refused: [lines: readonly string[], problem: string][] = [
   [[...onSeveral], '2: vni = 100: needs a [cluster] section with address = and peers ='],
@@ -53,7 +85,7 @@ const refused: [lines: readonly string[], problem: string][] = [
   [['[network.lan]', 'vni = 16777216'], '2: vni = 16777216: write a number from 1 to 16777215'],
   [
     ['[network.lan]', 'vni = 100', ...ends],
-    '1: [network.lan]: has vni, and needs dhcp-range: a part of the subnet that no other host of the cluster gives addresses of',
+    '1: [network.lan]: has vni, and needs dhcp-range: a part of the subnet that no other host of the cluster gives addresses of, or etcd =',
   ],
   [
     [...onSeveral, 'stp = yes', ...ends],
@@ -95,14 +127,22 @@ const refused: [lines: readonly string[], problem: string][] = [
     '6: peers = 10.0.0.1, 10.0.0.1: names 10.0.0.1 twice',
   ],
   [['[cluster]', 'address = 10.0.0.2'], '1: [cluster]: has no peers: add a line peers = …'],
+  [['[cluster]', 'address = 10.0.0.2', 'peers = etcd'], '3: peers = etcd: needs etcd ='],
   [
-    ['[cluster]', 'address = 10.0.0.2', 'peers = etcd'],
-    '3: peers = etcd: write the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3',
+    ['[cluster]', 'address = 10.0.0.2', 'peers = 10.0.0.1, etcd'],
+    '3: peers = 10.0.0.1, etcd: write the IPv4 addresses of the other hosts, such as 10.0.0.1, 10.0.0.3, or etcd',
   ],
   [
-    ['[cluster]', 'address = 10.0.0.2', 'peers = 10.0.0.1', 'etcd = https://10.0.0.1:2379'],
-    '4: etcd: is not a key of a cluster section; its keys are address, peers, as, hosts',
+    [...ends, 'etcd = http://10.0.0.1:2379'],
+    '4: etcd = http://10.0.0.1:2379: write URLs such as https://10.0.0.11:2379',
   ],
+  [[...ends, ...etcd, 'ca = etcd.pem'], '5: ca = etcd.pem: write an absolute path'],
+  [[...ends, 'ca = /ca.pem'], '4: ca = /ca.pem: needs etcd ='],
+  [[...ends, ...etcd, 'cert = /a.pem'], '5: cert = /a.pem: needs key ='],
+  [[...ends, ...etcd, 'key = /a.key'], '5: key = /a.key: needs cert ='],
+  [[...ends, ...etcd, 'username = virlan'], '5: username = virlan: needs password-file ='],
+  [[...ends, ...etcd, 'password-file = /password'], '5: password-file = /password: needs username ='],
+  [[...onSeveral, 'strangers = yes', ...ends, ...etcd], '4: strangers = yes: is not possible with etcd'],
   [[...onSeveral, ...ends, 'as = 65535'], '7: as = 65535: write the number of a private AS, such as 65000'],
   [
     [...onSeveral, ...ends, 'hosts = 10.0.0.0/24'],

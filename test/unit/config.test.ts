@@ -33,6 +33,7 @@ const defaults: NetworkConfig = {
   stp: true,
   mtu: 1500,
   tunnel: null,
+  sharesLedger: false,
   firewall: 'auto',
   hostAccess: 'basic',
   hostAllow: [],

@@ -29,6 +29,7 @@ function input(changes: Partial<DecisionInput> = {}): DecisionInput {
     hostName: 'host',
     leases: () => [],
     answered: new Set(),
+    ownBlocks: () => [],
     isKnown: () => true,
     ...changes,
   };

@@ -131,7 +131,10 @@ const all = [
     event: {
       kind: 'problem',
       entry: entry(),
-      problem: { kind: 'pool-exhausted', held: { reserved: 250, leased: 0, answered: 2, fixed: 0 } },
+      problem: {
+        kind: 'pool-exhausted',
+        held: { reserved: 250, leased: 0, answered: 2, fixed: 0, elsewhere: 0 },
+      },
     },
   },
   { kind: 'reservation-retired', network: 'lan', machine },
@@ -152,6 +155,9 @@ const all = [
   { kind: 'metrics-not-served', problem: { endpoint: { address: '127.0.0.1', port: 9177 }, error } },
   { kind: 'peer-changed', network: 'lan', report: peer },
   { kind: 'peer-changed', network: 'lan', report: { ...peer, answer: 'silent' } },
+  { kind: 'etcd-connected', network: 'lan', endpoint: 'https://10.0.0.1:2379' },
+  { kind: 'etcd-lost', network: 'lan', error },
+  { kind: 'machine-moved', network: 'lan', machine, host: '10.0.0.2' },
   { kind: 'forwards-changed', network: 'lan', done: [start] },
   {
     kind: 'forward-refused',

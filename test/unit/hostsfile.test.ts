@@ -193,6 +193,7 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
             byHand: [],
             leases: () => [],
             answered: new Set<never>(),
+            ownBlocks: () => [],
             isKnown: () => true,
             hostName: 'sandbox',
             now: aDate,

@@ -118,8 +118,15 @@ const anyProblem: fc.Arbitrary<ReservationProblem> = fc
     fc.record({ kind: fc.constant('hostname-taken' as const), label: fc.constantFrom('web', 'db') }),
     fc.record({
       kind: fc.constant('pool-exhausted' as const),
-      held: fc.record({ reserved: fc.nat(), leased: fc.nat(), answered: fc.nat(), fixed: fc.nat() }),
+      held: fc.record({
+        reserved: fc.nat(),
+        leased: fc.nat(),
+        answered: fc.nat(),
+        fixed: fc.nat(),
+        elsewhere: fc.nat(),
+      }),
     }),
+    fc.record({ kind: fc.constantFrom('name-taken' as const, 'runs-elsewhere' as const), host: anyAddress }),
     fc.record({ kind: fc.constant('too-many-nics' as const), nics: fc.nat(), limit: fc.nat() }),
     fc.record({
       kind: fc.constant('metadata-invalid' as const),
@@ -156,6 +163,8 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
     booted: fc.boolean(),
     retired: fc.option(anyDate),
     problem: fc.option(anyProblem),
+    host: fc.option(anyAddress),
+    revision: fc.option(fc.nat()),
   },
   { noNullPrototype: true },
 );

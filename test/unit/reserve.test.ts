@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { formatIp, type Ipv4, ipv4After } from '../../src/address/ip.ts';
+import { formatIp, type Ipv4, type Ipv4Range, ipv4After } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import { parseBootUrl } from '../../src/config/boot.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
@@ -45,6 +45,7 @@ class Host {
   leases: Lease[] = [];
   /** The addresses that somebody on the bridge answers for. */
   answered = new Set<Ipv4>();
+  ownBlocks: Ipv4Range[] = [];
   now = new Date(aDate.getTime() + 123);
   /** UUID → each machine that libvirt knows. */
   readonly machines = new Map<string, Machine>();
@@ -90,6 +91,7 @@ class Host {
       hostName: 'sandbox',
       leases: () => this.leases,
       answered: this.answered,
+      ownBlocks: () => this.ownBlocks,
       isKnown: (id: string) => this.machines.has(id),
     };
   }
@@ -296,6 +298,7 @@ reservations(
       byHand: [],
       leases: () => [],
       answered: new Set<Ipv4>(),
+      ownBlocks: () => [],
       isKnown: () => false,
       hostName: 'sandbox',
       now: host.now,
@@ -363,7 +366,10 @@ reservations(
     const [none] = host.define(machine(6, 'vm6', [6])).entries;
     assert.deepEqual(
       [none?.ip, none?.problem],
-      [null, { kind: 'pool-exhausted', held: { reserved: 3, leased: 0, answered: 0, fixed: 0 } }],
+      [
+        null,
+        { kind: 'pool-exhausted', held: { reserved: 3, leased: 0, answered: 0, fixed: 0, elsewhere: 0 } },
+      ],
     );
     assert.equal(ipOf(1), first);
     assert(!host.hostsfile.ours.some(line => line.includes(mac(6))));

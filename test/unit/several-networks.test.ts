@@ -43,6 +43,7 @@ class Host {
       names: '',
       hostName: 'sandbox',
       leases: () => [],
+      ownBlocks: () => [],
       answered: new Set<never>(),
       isKnown: (id: string) => this.#known.has(id),
     };

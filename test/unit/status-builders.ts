@@ -48,6 +48,7 @@ export function networkStatus(name: string, ...machines: readonly MachineStatus[
     otherFirewalls: [],
     otherPorts: [],
     tunnel: null,
+    shared: null,
     problems: [],
     faults: [],
     probe: null,
@@ -72,4 +73,5 @@ export const withoutProblems: WatcherState = {
   failures: [],
   lastProbe: () => null,
   askedPeers: () => [],
+  cluster: () => null,
 };

@@ -1,0 +1,62 @@
+// A host's copy of what etcd has for it about a network, for hooks and for the start without etcd:
+//   /var/lib/virlan/cluster/k8s-br0.json
+//   {"blocks": ["192.168.100.16-192.168.100.19"], "hosts": ["10.0.0.2", "10.0.0.3"], "version": 1}
+import { rmSync } from 'node:fs';
+import * as v from 'valibot';
+import { formatIp, type Ipv4, type Ipv4Range, parseIpv4 } from '../address/ip.ts';
+import { cached, listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { paths } from '../system/paths.ts';
+import { formatRecord, parseRecord, type RecordFormat } from './record.ts';
+
+/** The copy. */
+export interface ClusterCopy {
+  /** The addresses that this host gives without asking: no other host gives them. */
+  readonly blocks: readonly Ipv4Range[];
+  /** The other hosts. */
+  readonly hosts: readonly Ipv4[];
+}
+
+const format = {
+  version: 1,
+  migrations: [],
+  schema: v.looseObject({ blocks: v.array(v.string()), hosts: v.array(v.string()) }),
+} satisfies RecordFormat<v.GenericSchema>;
+
+const none: ClusterCopy = { blocks: [], hosts: [] };
+
+/** Reads the copy of a network; an empty one where there is none, or it is damaged: it is written again. */
+export const readClusterCopy: (network: string) => ClusterCopy = network => read(pathOf(network));
+
+const read = cached((path: string): ClusterCopy => {
+  const record = parseRecord(readOwnFileOrNull(path) ?? '', format);
+  if (!record.ok) return none;
+  const blocks = record.value.blocks.flatMap(text => {
+    const [first = null, last = null] = text.split('-').map(parseIpv4);
+    return first === null || last === null || first > last ? [] : { first, last };
+  });
+  return { blocks, hosts: record.value.hosts.flatMap(text => parseIpv4(text) ?? []) };
+});
+
+/** Writes the copy. Throws WriteError. */
+export function writeClusterCopy(network: string, { blocks, hosts }: ClusterCopy): void {
+  makeDirectory(paths.clusterCopies, 0o700);
+  const fields = {
+    blocks: blocks.map(({ first, last }) => `${formatIp(first)}-${formatIp(last)}`),
+    hosts: hosts.map(formatIp),
+  };
+  writeAtomically(pathOf(network), formatRecord(fields, format), 0o600);
+}
+
+/** Removes the copy, if there is one. */
+export function removeClusterCopy(network: string): void {
+  rmSync(pathOf(network), { force: true });
+}
+
+/** Returns the networks that have a copy. */
+export function copiedNetworks(): string[] {
+  return listDirectory(paths.clusterCopies).flatMap(name => /^([\w-]+)\.json$/.exec(name)?.slice(1) ?? []);
+}
+
+function pathOf(network: string): string {
+  return `${paths.clusterCopies}/${network}.json`;
+}

@@ -1,0 +1,64 @@
+// Decides how the ledger of a host changes after what etcd has: it is the copy that hooks read. Pure.
+import { isDeepStrictEqual } from 'node:util';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
+import type { ReservationProblem } from '../identity/problem.ts';
+import type { SharedMachine } from './keys.ts';
+import type { Mirror, Revised } from './mirror.ts';
+import { byMachine, type Member, revisionOf } from './pushes.ts';
+
+/** The entries of a machine before and after. */
+export interface Change {
+  readonly before: readonly LedgerEntry[];
+  readonly after: readonly LedgerEntry[];
+}
+
+/**
+ * Returns the changes of the ledger. `isRunning` says whether a machine runs on this host: one that does keeps its
+ * addresses whatever etcd has.
+ */
+export function planImports(
+  member: Member,
+  entries: readonly LedgerEntry[],
+  mirror: Mirror,
+  isRunning: (uuid: string) => boolean,
+): Change[] {
+  const local = byMachine(member, entries);
+  const uuids = new Set([...local.keys(), ...mirror.machines.keys()]);
+  return [...uuids].flatMap(uuid => {
+    const before = local.get(uuid) ?? [];
+    const after = importMachine(member, before, mirror.machines.get(uuid), () => isRunning(uuid));
+    return isDeepStrictEqual(before, after) ? [] : [{ before, after }];
+  });
+}
+
+function importMachine(
+  { host }: Member,
+  before: readonly LedgerEntry[],
+  known: Revised<SharedMachine> | undefined,
+  isRunning: () => boolean,
+): readonly LedgerEntry[] {
+  const isOwn = before.every(entry => entry.host === null);
+  // Its host has left, or this one has not written it yet.
+  if (known === undefined) return isOwn ? before : [];
+  const { value, revision } = known;
+  if (value === null) return before;
+  const theirs = (place: LedgerEntry['host']) =>
+    value.entries.map(({ entry }) => ({ ...entry, host: place, revision }));
+  if (value.host === host) {
+    // Nothing is here where the ledger was lost.
+    if (before.length === 0 || !isOwn) return theirs(null);
+    // Also if there is more to write: nobody else has it meanwhile.
+    return before.map(entry => ({ ...withoutProblem(entry, 'runs-elsewhere'), revision }));
+  }
+  const isNewer = revisionOf(before) !== revision;
+  if (!isOwn || before.length === 0) return isNewer || before.length === 0 ? theirs(value.host) : before;
+  // This host is about to take the machine over.
+  if (!isNewer) return before;
+  if (!isRunning()) return theirs(value.host);
+  return before.map(entry => ({ ...entry, problem: { kind: 'runs-elsewhere', host: value.host } }));
+}
+
+/** Returns an entry without a problem of this kind. */
+export function withoutProblem(entry: LedgerEntry, kind: ReservationProblem['kind']): LedgerEntry {
+  return entry.problem?.kind === kind ? { ...entry, problem: null } : entry;
+}

@@ -1,0 +1,74 @@
+// Takes a lock from a holder that has died, and beside an earlier version of virlan.
+import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
+import { isMissing } from './files.ts';
+import { fifoPath, holderPath } from './lock-files.ts';
+import { FlockTimeout, flock } from './lock-programs.ts';
+
+/** Removes the link of a holder that has died. Returns whether it did so. */
+export async function removeDeadHolder(path: string): Promise<boolean> {
+  if (deadHolder(path) === null) return false;
+  const takeover = openSync(`${path}.takeover`, 'a', 0o600);
+  try {
+    await flock(takeover, takeoverTimeoutSeconds);
+    // Whoever else may remove a link is its living holder or waits for this flock.
+    const isDead = deadHolder(path) !== null;
+    if (isDead) rmSync(holderPath(path), { force: true });
+    return isDead;
+  } finally {
+    closeSync(takeover);
+  }
+}
+
+/** Longest wait for a process that removes a link, which takes it a millisecond. */
+const takeoverTimeoutSeconds = 5;
+
+/**
+ * Returns what tells the link of a dead holder from all others; null when there is none. The link that was
+ * there before nobody read the FIFO, and still is there after, had no living holder in between.
+ */
+function deadHolder(path: string): string | null {
+  const before = identityOf(holderPath(path));
+  return before !== null && !isRead(fifoPath(path)) && identityOf(holderPath(path)) === before
+    ? before
+    : null;
+}
+
+/** Returns whether a process has a FIFO open for reading. */
+function isRead(fifo: string): boolean {
+  try {
+    closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENXIO' || isMissing(error)) return false;
+    throw error;
+  }
+}
+
+function identityOf(path: string): string | null {
+  try {
+    const { ino, ctimeNs } = lstatSync(path, { bigint: true });
+    return `${ino} ${ctimeNs}`;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}
+
+/**
+ * Takes the lock of earlier versions where one of them has run since the host booted: it may still run, in a
+ * hook. Returns the descriptor that holds it.
+ */
+export async function takeEarlierLock(
+  path: string,
+  lockTimeoutSeconds: number,
+): Promise<number | FlockTimeout> {
+  const file = openSync(path, 'a', 0o600);
+  try {
+    await flock(file, lockTimeoutSeconds);
+    return file;
+  } catch (error) {
+    closeSync(file);
+    if (error instanceof FlockTimeout) return error;
+    throw error;
+  }
+}

@@ -1,0 +1,262 @@
+// Keeps the ledger of one network and etcd the same: writes what is this host's, and copies the rest into the ledger.
+// Loaded only where hosts share their ledgers.
+import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import { formatIp } from '../address/ip.ts';
+import type { EtcdConfig, NetworkConfig } from '../config/config.ts';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
+import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
+import { runningDomains } from '../libvirt/definitions.ts';
+import { digest } from '../names/digest.ts';
+import { type ClusterCopy, readClusterCopy, writeClusterCopy } from '../records/cluster-copy.ts';
+import type { ClusterStatus } from '../report/cluster-status.ts';
+import type { Event } from '../report/event.ts';
+import { countFree, ownBlocks, planClaims } from '../shared-ledger/blocks.ts';
+import { EtcdError } from '../shared-ledger/etcd-error.ts';
+import { type Change, planImports } from '../shared-ledger/imports.ts';
+import { prefixOf } from '../shared-ledger/keys.ts';
+import { type MachineWrite, type Member, planDrops, planPushes } from '../shared-ledger/pushes.ts';
+import { planLeave } from '../shared-ledger/register.ts';
+import { Session } from '../shared-ledger/session.ts';
+import { planYields } from '../shared-ledger/yields.ts';
+import { machineId } from '../system/machine-id.ts';
+import { Coalesced } from './serial.ts';
+import { changeMachines, changesReservations, eventsOf, forgetCluster } from './shared-ledger-changes.ts';
+
+/** A change waits this long for others. */
+const burstMs = 30;
+
+/** Pause after all members of etcd failed: each is twice the one before. */
+const minRetryMs = 500;
+const maxRetryMs = 10_000;
+
+/** Entries that are dropped where addresses are short. */
+const surplusDrops = 16;
+
+export { forgetCluster };
+
+/** Callbacks of a shared ledger. */
+export interface SharedLedgerEvents {
+  report(events: readonly Event[]): void;
+  /** The connection, or what is copied, has changed. */
+  changed(): void;
+  /** The other hosts are others than before. */
+  hostsChanged(): void;
+  /** Machines of this host lost their names, and with them perhaps their MACs. */
+  lost(names: readonly string[]): void;
+}
+
+/** The ledger of one network, shared by etcd. */
+export class SharedLedger {
+  readonly network: NetworkConfig;
+  readonly etcd: EtcdConfig;
+  readonly #member: Member;
+  readonly #prefix: string;
+  readonly #events: SharedLedgerEvents;
+  readonly #closed = new AbortController();
+  readonly #running: Promise<void>;
+  readonly #round = new Coalesced(
+    () => this.#synchronize(),
+    () => burstMs,
+  );
+  #session: Session | null = null;
+  #error: Error | null = null;
+  #isLeaving = false;
+  #since = new Date();
+
+  constructor(network: NetworkConfig, vni: number, etcd: EtcdConfig, events: SharedLedgerEvents) {
+    this.network = network;
+    this.etcd = etcd;
+    this.#member = { network: network.name, host: etcd.address };
+    this.#prefix = prefixOf(vni);
+    this.#events = events;
+    this.#running = this.#run();
+  }
+
+  /** Compares the ledger with etcd, soon. */
+  request(): Promise<void> {
+    return this.#round.request();
+  }
+
+  /** Ends the connection. */
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#running;
+  }
+
+  /** Ends the connection after this host's part was removed from etcd, and that of others from here. */
+  async leave(): Promise<void> {
+    this.#isLeaving = true;
+    // A round that runs would claim again what is removed.
+    await this.request();
+    const session = this.#session;
+    try {
+      if (session !== null) await session.write(planLeave(this.#member, session.mirror));
+    } catch (error) {
+      this.#events.report([{ kind: 'etcd-lost', network: this.network.name, error: error as Error }]);
+    }
+    await this.close();
+    await forgetCluster(this.network);
+  }
+
+  /** Returns the connection, and what is known of the other hosts. */
+  status(): ClusterStatus {
+    const { name } = this.network;
+    const mirror = this.#session?.mirror ?? null;
+    const copy = readClusterCopy(name);
+    const hosts = [...new Set([...copy.hosts, ...(mirror?.hosts.keys() ?? [])])].filter(
+      host => host !== this.#member.host,
+    );
+    return {
+      etcd: {
+        connected: mirror !== null,
+        endpoint: this.#session?.endpoint ?? null,
+        since: this.#since,
+        error:
+          this.#error instanceof EtcdError
+            ? { reason: this.#error.reason, message: this.#error.message }
+            : null,
+      },
+      freeAddresses: countFree(this.network, copy.blocks, readLedger()),
+      hosts: hosts
+        .sort((a, b) => a - b)
+        .map(host => ({ address: formatIp(host), alive: mirror === null ? null : mirror.alive.has(host) })),
+    };
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closed;
+    const where = {
+      member: this.#member,
+      prefix: this.#prefix,
+      machine: digest(`virlan:host:${machineId()}`).toString('hex', 0, 8),
+    };
+    let retryMs = minRetryMs;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      const endpoint = this.etcd.endpoints[attempt % this.etcd.endpoints.length] ?? '';
+      const events = {
+        began: (session: Session) => {
+          retryMs = minRetryMs;
+          this.#began(session);
+        },
+        changed: () => void this.request(),
+      };
+      await Session.run(endpoint, this.etcd, where, events, signal).catch((error: Error) =>
+        this.#over(error),
+      );
+      if ((attempt + 1) % this.etcd.endpoints.length !== 0 || signal.aborted) continue;
+      await pause(retryMs, undefined, { signal, ref: false }).catch(() => {});
+      retryMs = Math.min(2 * retryMs, maxRetryMs);
+    }
+  }
+
+  #began(session: Session): void {
+    this.#session = session;
+    this.#error = null;
+    this.#since = new Date();
+    this.#events.report([{ kind: 'etcd-connected', network: this.network.name, endpoint: session.endpoint }]);
+    void this.request();
+  }
+
+  #over(error: Error): void {
+    const isNew = this.#session !== null || this.#error === null;
+    if (isNew) this.#since = new Date();
+    this.#session = null;
+    this.#error = error;
+    if (isNew && !this.#closed.signal.aborted)
+      this.#events.report([{ kind: 'etcd-lost', network: this.network.name, error }]);
+  }
+
+  async #synchronize(): Promise<void> {
+    const session = this.#session;
+    if (session === null || this.#isLeaving || this.#closed.signal.aborted) return;
+    try {
+      const isShort = await this.#claim(session);
+      await this.#yield(session);
+      const entries = readLedger().entries();
+      await session.write(this.#pushes(session, entries).map(({ transaction }) => transaction));
+      await this.#drop(session, isShort);
+      await this.#import(session);
+      await this.#yield(session);
+      this.#writeCopy(session);
+    } catch (error) {
+      if (error instanceof EtcdError) session.end();
+      else this.#events.report([{ kind: 'failed', during: 'reconcile', error: error as Error }]);
+    }
+  }
+
+  /** Claims blocks. Returns whether there are not enough. */
+  async #claim(session: Session): Promise<boolean> {
+    const ledger = readLedger();
+    const earlier = readClusterCopy(this.network.name).blocks;
+    const { claims, isShort } = planClaims(
+      this.#member,
+      this.network,
+      ledger.entries(),
+      ledger,
+      session.mirror,
+      earlier,
+    );
+    await session.write(claims);
+    // Hooks may give these addresses now.
+    this.#writeCopy(session);
+    return isShort;
+  }
+
+  #pushes(session: Session, entries: readonly LedgerEntry[]): MachineWrite[] {
+    return planPushes(this.#member, entries, readLedger(), session.mirror);
+  }
+
+  async #drop(session: Session, isShort: boolean): Promise<void> {
+    const surplus = isShort ? surplusDrops : 0;
+    const drops = planDrops(this.#member, readLedger().entries(), session.mirror, surplus, new Date());
+    const dropped = await session.write(drops.map(({ transaction }) => transaction));
+    const uuids = drops.filter((_, index) => dropped[index]).map(({ uuid }) => uuid);
+    if (uuids.length === 0) return;
+    await changeLedger(ledger => {
+      const { network } = this.#member;
+      const entries = uuids
+        .flatMap(uuid => ledger.ofMachine(network, uuid))
+        .filter(({ retired }) => retired !== null);
+      return { ledger: entries.reduce((rest, entry) => rest.replace(entry, null), ledger), result: null };
+    });
+  }
+
+  async #import(session: Session): Promise<void> {
+    const entries = readLedger().entries();
+    let running: ReadonlySet<string> | null = null;
+    const isRunning = (uuid: string) => {
+      running ??= new Set(runningDomains().map(domain => domain.uuid));
+      return running.has(uuid);
+    };
+    await this.#applied(await changeMachines(planImports(this.#member, entries, session.mirror, isRunning)));
+  }
+
+  /** Takes other names where others had them first. */
+  async #yield(session: Session): Promise<void> {
+    const ledger = readLedger();
+    const yielded = await changeMachines(planYields(this.#member, ledger.entries(), ledger, session.mirror));
+    await this.#applied(yielded);
+    this.#events.lost(yielded.flatMap(({ after }) => after.map(({ name }) => name)));
+  }
+
+  async #applied(changes: readonly Change[]): Promise<void> {
+    if (!changes.some(changesReservations)) return;
+    await syncReservations(this.network);
+    this.#events.report(changes.flatMap(change => eventsOf(this.network.name, change)));
+    this.#events.changed();
+  }
+
+  #writeCopy({ mirror }: Session): void {
+    const { name } = this.network;
+    const before = readClusterCopy(name);
+    const copy: ClusterCopy = {
+      blocks: ownBlocks(this.#member, this.network, mirror, before.blocks),
+      hosts: [...mirror.hosts.keys()].filter(host => host !== this.#member.host).sort((a, b) => a - b),
+    };
+    if (isDeepStrictEqual(copy, before)) return;
+    writeClusterCopy(name, copy);
+    this.#events.changed();
+    if (!isDeepStrictEqual(copy.hosts, before.hosts)) this.#events.hostsChanged();
+  }
+}

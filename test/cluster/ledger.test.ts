@@ -1,0 +1,447 @@
+// Three hosts with real libvirtd and machines, which share their ledgers by a real etcd of three members: who has which
+// address and name, while hosts and etcd fail.
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { suite } from 'uvu';
+import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
+import { addresses, ClusterHost, makeUnderlay } from '../sandbox/cluster-hosts.ts';
+import { installVirlan, run } from '../sandbox/host.ts';
+import { domainXml } from '../sandbox/machine.ts';
+import { until as poll } from '../sandbox/until.ts';
+import {
+  keysBelow,
+  killMember,
+  memberAddresses,
+  placeFiles,
+  sharedIni,
+  startEtcd,
+  startMember,
+} from './etcd.ts';
+
+/** Waits for a condition that takes a program to find out: three hosts are busy with it. */
+function until(condition: () => Promise<boolean>, timeoutSeconds = 60): Promise<void> {
+  return poll(async () => (await condition()) || (await pause(200, false)), timeoutSeconds);
+}
+
+const ledgers = suite('shared ledger');
+
+const hosts: ClusterHost[] = [];
+/** Links and rules of the third host before virlan. */
+let before = '';
+
+function at(index: number): ClusterHost {
+  const host = hosts[index];
+  assert(host);
+  return host;
+}
+
+/** Asks the watcher of a host, which is less work than the command. */
+async function network(host: ClusterHost): Promise<NetworkStatus> {
+  const answer = await host.run(
+    'curl',
+    '--silent',
+    '--unix-socket',
+    '/run/virlan/socket',
+    'http://virlan/status',
+  );
+  const { networks }: Status = JSON.parse(answer);
+  assert(networks[0], answer);
+  return networks[0];
+}
+
+/** Returns a machine of a host by its name; null without one. */
+async function machine(host: ClusterHost, name: string): Promise<MachineStatus | null> {
+  return (await network(host)).machines.find(each => each.name === name) ?? null;
+}
+
+/** Returns what a host knows of a machine of another host. */
+async function elsewhere(host: ClusterHost, name: string) {
+  return (await network(host)).shared?.machines.find(each => each.name === name) ?? null;
+}
+
+async function isConnected(host: ClusterHost): Promise<boolean> {
+  return (await network(host)).shared?.etcd?.connected === true;
+}
+
+/** Returns the codes of a host's problems. Kernels without dummy devices are none of the cluster's. */
+async function problems(host: ClusterHost): Promise<string[]> {
+  return (await network(host)).faults.map(({ code }) => code).filter(code => code !== 'no-dummy');
+}
+
+async function startLibvirtd(host: ClusterHost): Promise<void> {
+  // It asks QEMU what that can do, which takes long on a busy host: a definition would wait for that.
+  const script = 'virtlogd -d; libvirtd -d; virsh capabilities; touch /run/asked';
+  await host.run('sh', '-c', `mkdir -p /run/libvirt /var/log/libvirt; (${script}) > /dev/null 2>&1 &`);
+  await until(async () => (await host.run('sh', '-c', 'ls /run/asked || true')) !== '', 240);
+}
+
+function virsh(host: ClusterHost, ...args: string[]): Promise<string> {
+  return host.run('virsh', '--quiet', ...args);
+}
+
+async function writeXml(host: ClusterHost, name: string, xml: string): Promise<string> {
+  const path = `/tmp/${name}.xml`;
+  await host.run('sh', '-c', `echo ${Buffer.from(xml).toString('base64')} | base64 -d > ${path}`);
+  return path;
+}
+
+function xmlOf(name: string, uuid: string = randomUUID()): string {
+  return domainXml({ name, uuid, nics: [{ type: 'bridge', source: 'k8s-br0' }] });
+}
+
+/** Defines a machine, and returns it once it has its reservation. */
+async function define(host: ClusterHost, name: string, xml = xmlOf(name)): Promise<MachineStatus> {
+  await virsh(host, 'define', await writeXml(host, name, xml));
+  return reserved(host, name);
+}
+
+async function reserved(host: ClusterHost, name: string): Promise<MachineStatus> {
+  // virlan writes its MAC into the definition, and reserves the address for that.
+  await until(async () => {
+    const known = await machine(host, name);
+    const defined = await virsh(host, 'dumpxml', '--inactive', name);
+    return known?.hostname != null && defined.includes(known.mac);
+  });
+  const found = await machine(host, name);
+  assert(found);
+  return found;
+}
+
+/** Asks the DNS of a host. */
+async function resolve(host: ClusterHost, name: string): Promise<string> {
+  const question = `require('dns').promises`;
+  const script = `const d=new (${question}.Resolver)({timeout:2000,tries:1});d.setServers(['192.168.100.1']);d.resolve4('${name}.k8s-br0.internal').then(a=>console.log(a.join()),e=>console.log(e.code))`;
+  return host.run('node', '-e', script);
+}
+
+/** Waits until all hosts resolve a name to an address. */
+async function resolvesEverywhere(
+  name: string,
+  ip: string | null,
+  among: readonly ClusterHost[] = hosts,
+): Promise<void> {
+  for (const host of among)
+    await until(async () => (await resolve(host, name)) === ip).catch(async () => {
+      throw new Error(`${host.name}: ${name} is ${await resolve(host, name)}, not ${ip}`);
+    });
+}
+
+/** Returns what virlan could leave behind. */
+async function traces(host: ClusterHost): Promise<string> {
+  const links = JSON.parse(await host.run('ip', '-json', 'link', 'show')) as { ifname: string }[];
+  return [
+    links
+      .map(({ ifname }) => ifname)
+      .sort()
+      .join(),
+    await host.run('nft', 'list', 'ruleset'),
+  ].join('\n');
+}
+
+/** Cuts a host off from etcd, and from nothing else. */
+function cutOff(host: ClusterHost): Promise<string> {
+  const members = memberAddresses.join(', ');
+  return host.run(
+    'nft',
+    `table inet cut { chain out { type filter hook output priority 0; ip daddr { ${members} } drop; }; }`,
+  );
+}
+
+function joinAgain(host: ClusterHost): Promise<string> {
+  return host.run('nft', 'delete table inet cut');
+}
+
+/** The machines that run, with their addresses: neither may change. */
+const running = new Map<string, { host: ClusterHost; ip: string | null; mac: string }>();
+
+async function start(host: ClusterHost, name: string): Promise<void> {
+  await virsh(host, 'start', name);
+  await until(async () => (await machine(host, name))?.state === 'running');
+  const { ip, mac } = await reserved(host, name);
+  running.set(name, { host, ip, mac });
+}
+
+/** Checks that no running machine has changed, and no two have one address. */
+async function check(): Promise<void> {
+  const seen = new Set<string>();
+  for (const [name, { host, ip, mac }] of running) {
+    const found = await machine(host, name);
+    assert.deepEqual([found?.ip, found?.mac], [ip, mac], name);
+    if (ip === null) continue;
+    assert(!seen.has(ip), `${ip} is given twice`);
+    seen.add(ip);
+  }
+}
+
+ledgers('three hosts join, and become peers by that', async () => {
+  await installVirlan();
+  await makeUnderlay();
+  await startEtcd();
+  for (const [index, address] of addresses.entries()) {
+    const host = await ClusterHost.start(`host${index + 1}`, address);
+    hosts.push(host);
+    if (index === 2) before = await traces(host);
+    await placeFiles(host);
+    await host.configure(sharedIni(index));
+    const { exitCode, stderr } = await host.virlan('up');
+    assert.equal(exitCode, 0, stderr);
+    await startLibvirtd(host);
+    await host.watch();
+  }
+  for (const host of hosts) {
+    const others = addresses.filter(address => address !== host.address);
+    await until(async () => {
+      const { shared, tunnel } = await network(host);
+      const alive = shared?.hosts.filter(each => each.alive).map(each => each.address) ?? [];
+      const listed = tunnel?.peers.filter(each => each.listed).map(each => each.address) ?? [];
+      return alive.join() === others.join() && listed.join() === others.join();
+    }, 30);
+    assert((await network(host)).shared?.freeAddresses ?? 0 >= 16);
+  }
+  const { stdout } = await at(0).virlan('status');
+  assert.match(
+    stdout,
+    /^ {2}etcd connected to https:\/\/10\.0\.0\.1[123]:2379 since \S+ {2}\d+ addresses in reserve$/m,
+  );
+  assert.match(stdout, /^ {4}10\.0\.0\.2 +alive +0$/m);
+});
+
+ledgers('a machine of one host is found by name on all', async () => {
+  const { ip, mac } = await define(at(0), 'first');
+  assert(ip);
+  await resolvesEverywhere('first', ip);
+  const known = await elsewhere(at(1), 'first');
+  assert.deepEqual([known?.ip, known?.mac, known?.host], [ip, mac, '10.0.0.1']);
+  // Whoever asks there, too.
+  assert.equal((await at(2).virlan('ip', 'first')).stdout, ip);
+  assert.equal((await at(2).virlan('mac', 'first')).stdout, mac);
+});
+
+/** Rounds of two hosts that define one name. Which of them begins follows from the number of the round. */
+const rounds = 6;
+
+ledgers('two hosts that define one name at the same moment: one has it, the other one says so', async () => {
+  for (let round = 0; round < rounds; round++) {
+    const name = `twin${round}`;
+    const rivals = [at(round % 3), at((round + 1) % 3)] as const;
+    await Promise.all(rivals.map(host => define(host, name)));
+    const lost = async () => {
+      const found = await Promise.all(rivals.map(host => machine(host, name)));
+      return found.filter(each => each?.problem?.startsWith('its name is that of another machine') === true);
+    };
+    await until(async () => (await lost()).length === 1);
+    const both = await Promise.all(rivals.map(host => machine(host, name)));
+    const [winner] = both.filter(each => each?.problem === null);
+    assert(winner?.ip, JSON.stringify(both));
+    assert.notEqual(both[0]?.ip, both[1]?.ip);
+    await resolvesEverywhere(name, winner.ip);
+    // The one that lost is not running: it has another MAC by now.
+    await until(async () => {
+      const [one, other] = await Promise.all(rivals.map(host => machine(host, name)));
+      return one?.mac !== other?.mac;
+    });
+  }
+  for (const host of hosts)
+    assert.doesNotMatch(await host.run('cat', '/var/log/virlan.log'), /"code":"failed"/);
+});
+
+ledgers('a machine that is moved while it is off keeps MAC, address and name', async () => {
+  const xml = xmlOf('moved');
+  const there = await define(at(0), 'moved', xml);
+  await start(at(0), 'moved');
+  await virsh(at(0), 'destroy', 'moved');
+  running.delete('moved');
+  const definition = await virsh(at(0), 'dumpxml', '--inactive', 'moved');
+  await until(async () => (await elsewhere(at(1), 'moved')) !== null);
+  await virsh(at(1), 'define', await writeXml(at(1), 'moved', definition));
+  await virsh(at(0), 'undefine', 'moved');
+  await start(at(1), 'moved');
+  const here = await machine(at(1), 'moved');
+  assert.deepEqual([here?.ip, here?.mac, here?.hostname], [there.ip, there.mac, 'moved']);
+  await until(async () => (await elsewhere(at(0), 'moved'))?.host === '10.0.0.2');
+  assert.equal(await machine(at(0), 'moved'), null);
+  await resolvesEverywhere('moved', there.ip);
+  assert.match(
+    await at(1).run('cat', '/var/lib/dnsmasq/k8s-br0/hostsfile'),
+    new RegExp(`${there.mac},id:\\*,${there.ip},moved`),
+  );
+  assert.doesNotMatch(await at(0).run('cat', '/var/lib/dnsmasq/k8s-br0/hostsfile'), /,moved/);
+});
+
+ledgers(
+  'etcd without a quorum: machines start with addresses of the blocks of their hosts; then all merges',
+  async () => {
+    await killMember(0);
+    await killMember(1);
+    for (const host of hosts) await until(async () => !(await isConnected(host)));
+    assert.deepEqual(await problems(at(0)), ['etcd']);
+    const given: (string | null)[] = [];
+    for (let number = 0; number < 3; number++)
+      for (const [index, host] of hosts.entries()) {
+        const { ip } = await define(host, `cut${index}-${number}`);
+        given.push(ip);
+      }
+    assert(given.every(ip => ip !== null));
+    assert.equal(new Set(given).size, given.length);
+    for (const [index, host] of hosts.entries()) await start(host, `cut${index}-0`);
+    // The name of a machine on two hosts, which do not know of each other, and which run.
+    for (const host of [at(0), at(1)]) await define(host, 'split');
+    await start(at(0), 'split');
+    const one = running.get('split');
+    await start(at(1), 'split');
+    const two = running.get('split');
+    running.delete('split');
+    startMember(0);
+    startMember(1);
+    for (const host of hosts) await until(() => isConnected(host), 60);
+    await resolvesEverywhere('cut2-2', given.at(-1) ?? null);
+    await check();
+    const splits = async () => Promise.all([machine(at(0), 'split'), machine(at(1), 'split')]);
+    await until(async () => (await splits()).filter(each => each?.problem !== null).length === 1);
+    assert.deepEqual(
+      (await splits()).map(each => each?.ip),
+      [one?.ip, two?.ip],
+      'both keep their addresses while they run',
+    );
+    const [winner] = (await splits()).filter(each => each?.problem === null);
+    await resolvesEverywhere('split', winner?.ip ?? null);
+    assert.deepEqual(await problems(at(0)), []);
+  },
+);
+
+ledgers(
+  'a host that is cut off goes on, and its machine that is started elsewhere keeps its address there',
+  async () => {
+    const xml = xmlOf('carried');
+    const there = await define(at(2), 'carried', xml);
+    await until(async () => (await elsewhere(at(0), 'carried')) !== null);
+    await cutOff(at(2));
+    await until(async () => !(await isConnected(at(2))));
+    const alone = await define(at(2), 'alone');
+    assert(alone.ip);
+    await start(at(2), 'alone');
+    await define(at(0), 'together');
+    await start(at(0), 'together');
+    await virsh(at(0), 'define', await writeXml(at(0), 'carried', xml));
+    await start(at(0), 'carried');
+    assert.equal((await machine(at(0), 'carried'))?.ip, there.ip);
+    await joinAgain(at(2));
+    await until(() => isConnected(at(2)));
+    await resolvesEverywhere('alone', alone.ip);
+    await until(async () => (await elsewhere(at(2), 'carried'))?.host === '10.0.0.1');
+    await check();
+  },
+);
+
+ledgers('machines that run on one host are pinged from another', async () => {
+  // iPXE does not answer pings: a namespace takes the place of a machine.
+  const [from, to] = [
+    await at(0).machine('g1', '52:54:00:00:0a:01'),
+    await at(1).machine('g2', '52:54:00:00:0a:02'),
+  ];
+  const ip = (await elsewhere(at(0), 'g2'))?.ip ?? '';
+  await run(from, 'ip', 'address', 'add', '192.168.100.2/24', 'dev', 'eth0');
+  await run(to, 'ip', 'address', 'add', `${ip}/24`, 'dev', 'eth0');
+  await until(async () => /1 received/.test(await run(from, 'sh', '-c', `ping -c 1 -W 1 ${ip} || true`)));
+});
+
+ledgers(
+  'a wrong password, a wrong certificate and a missing file are named, and machines start',
+  async () => {
+    const cases: [key: RegExp, value: string, reason: RegExp][] = [
+      [
+        /^password-file.*$/m,
+        'password-file = /etc/virlan/other-ca.pem',
+        /look at username and password-file/,
+      ],
+      [/^ca.*$/m, 'ca = /etc/virlan/other-ca.pem', /look at ca, cert and key/],
+      [/^ca.*$/m, 'ca = /etc/virlan/none.pem', /look at the files .*\/etc\/virlan\/none\.pem cannot be read/],
+    ];
+    for (const [index, [key, value, reason]] of cases.entries()) {
+      await at(2).configure(sharedIni(2).replace(key, value));
+      await until(async () => (await network(at(2))).problems.some(text => reason.test(text))).catch(
+        async () => {
+          throw new Error(`${value}: ${JSON.stringify((await network(at(2))).problems)}`);
+        },
+      );
+      const { ip } = await define(at(2), `wrong${index}`);
+      assert(ip);
+    }
+    await at(2).configure(sharedIni(2));
+    await until(() => isConnected(at(2)));
+    await until(async () => (await problems(at(2))).length === 0);
+  },
+);
+
+ledgers('a watcher that is killed finds everything again', async () => {
+  await at(1).endWatch();
+  const { ip } = await define(at(0), 'meanwhile');
+  await at(1).watch();
+  await resolvesEverywhere('meanwhile', ip);
+  await check();
+});
+
+ledgers('a host that leaves takes its part along, and keeps its machines', async () => {
+  const kept = await machine(at(2), 'alone');
+  await at(2).configure('[network.k8s-br0]\n');
+  const rest = async () =>
+    [...(await keysBelow('/virlan/100/'))].filter(
+      ([key, value]) => key.endsWith('/10.0.0.3') || value.includes('"host":"10.0.0.3"'),
+    );
+  await until(async () => (await rest()).length === 0).catch(async () => {
+    throw new Error(
+      `left behind: ${JSON.stringify(await rest())} ${await at(2).run('tail', '-n', '5', '/var/log/virlan.log')}`,
+    );
+  });
+  await until(async () => (await elsewhere(at(0), 'alone')) === null);
+  await until(async () => (await network(at(0))).tunnel?.peers.length === 1);
+  const now = await machine(at(2), 'alone');
+  assert.deepEqual([now?.ip, now?.mac], [kept?.ip, kept?.mac]);
+  assert.equal(await resolve(at(2), 'first'), 'ENOTFOUND');
+  assert.equal(await at(2).run('sh', '-c', 'ls /var/lib/virlan/cluster'), '');
+  // And it joins again, with its machines.
+  await at(2).configure(sharedIni(2));
+  await resolvesEverywhere('alone', kept?.ip ?? null);
+  await check();
+});
+
+ledgers('a host that died: its machines are started elsewhere, and keep all that they have', async () => {
+  const xml = xmlOf('orphan');
+  const there = await define(at(2), 'orphan', xml);
+  const definition = await virsh(at(2), 'dumpxml', '--inactive', 'orphan');
+  await start(at(2), 'orphan');
+  await until(async () => (await elsewhere(at(0), 'orphan')) !== null);
+  await at(2).stop();
+  running.delete('orphan');
+  for (const name of [...running.keys()]) if (running.get(name)?.host === hosts[2]) running.delete(name);
+  await virsh(at(0), 'define', await writeXml(at(0), 'orphan', definition));
+  await start(at(0), 'orphan');
+  const here = await machine(at(0), 'orphan');
+  assert.deepEqual([here?.ip, here?.mac, here?.hostname], [there.ip, there.mac, 'orphan']);
+  await resolvesEverywhere('orphan', there.ip, [at(0), at(1)]);
+  await until(
+    async () =>
+      (await network(at(0))).shared?.hosts.find(each => each.address === '10.0.0.3')?.alive === false,
+    60,
+  );
+  await check();
+});
+
+ledgers('down leaves nothing', async () => {
+  for (const name of (await virsh(at(1), 'list', '--name')).split('\n').filter(text => text !== ''))
+    await virsh(at(1), 'destroy', name);
+  await at(1).endWatch();
+  const down = await at(1).virlan('down');
+  assert.equal(down.exitCode, 0, down.stderr);
+  const left = (await traces(at(1))).replace(/^.*$/m, line =>
+    line
+      .split(',')
+      .filter(name => !/^(veth-|virbr)/.test(name))
+      .join(),
+  );
+  assert.equal(left, before);
+  for (const host of [at(0), at(1)]) await host.stop();
+});
+
+ledgers.run();

@@ -1,0 +1,641 @@
+// shared-ledger.test.ts: tests how hosts share their ledgers: rules one by one, and a simulation of several hosts with
+// the real decisions, and a double of etcd in memory that does transactions as etcd does.
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { formatIp, type Ipv4, type Ipv4Range } from '../../src/address/ip.ts';
+import type { Mac } from '../../src/address/mac.ts';
+import type { NetworkConfig } from '../../src/config/config.ts';
+import { assignMacs } from '../../src/identity/assign.ts';
+import type { Moment } from '../../src/identity/context.ts';
+import { decideEntries } from '../../src/identity/decision.ts';
+import { formulaMac } from '../../src/identity/formula.ts';
+import { Ledger } from '../../src/identity/ledger.ts';
+import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
+import { type Machine, noWishes } from '../../src/identity/machine.ts';
+import { asForgotten, retire } from '../../src/identity/retire.ts';
+import { blockSize, countFree, ownBlocks, planClaims, spareOf } from '../../src/shared-ledger/blocks.ts';
+import { type Change, planImports } from '../../src/shared-ledger/imports.ts';
+import { prefixOf, readPair } from '../../src/shared-ledger/keys.ts';
+import { Mirror } from '../../src/shared-ledger/mirror.ts';
+import { planDrops, planPushes } from '../../src/shared-ledger/pushes.ts';
+import { planLeave, planRegistration } from '../../src/shared-ledger/register.ts';
+import type { Pair, Transaction } from '../../src/shared-ledger/transaction.ts';
+import { planYields } from '../../src/shared-ledger/yields.ts';
+import { aDate, entry, ip, mac, network, uuid } from './builders.ts';
+
+const shared = suite('shared ledger');
+
+/** A double of etcd: keys in memory, with the revisions that etcd gives. */
+class Etcd {
+  revision = 1;
+  readonly keys = new Map<string, { value: string; revision: number }>();
+  readonly #log: Pair[] = [];
+
+  /** Returns whether the transaction took effect. */
+  write({ compares, operations }: Transaction, prefix: string): boolean {
+    const holds = compares.every(
+      ({ key, revision }) => (this.keys.get(`${prefix}${key}`)?.revision ?? null) === revision,
+    );
+    if (!holds) return false;
+    const keys = operations.map(({ key }) => key);
+    assert.equal(new Set(keys).size, keys.length, 'etcd refuses a transaction that writes a key twice');
+    this.revision++;
+    for (const { key: name, value } of operations) {
+      const key = `${prefix}${name}`;
+      if (value === null) this.keys.delete(key);
+      else this.keys.set(key, { value, revision: this.revision });
+      this.#log.push({ key, value, revision: this.revision });
+    }
+    return true;
+  }
+
+  since(revision: number): Pair[] {
+    return this.#log.filter(pair => pair.revision > revision);
+  }
+}
+
+const vni = 100;
+const prefix = prefixOf(vni);
+
+function networkOf(...lines: readonly string[]): NetworkConfig {
+  return network(
+    `vni = ${vni}`,
+    ...lines,
+    '[cluster]',
+    'address = 10.0.0.9',
+    'peers = 10.0.0.8',
+    'etcd = https://10.0.0.1:2379',
+  );
+}
+
+/** A host: its ledger and machines, and whether it hears from etcd. */
+class Host {
+  ledger = Ledger.empty;
+  blocks: readonly Ipv4Range[] = [];
+  isConnected = true;
+  now = aDate;
+  readonly defined = new Map<string, Machine>();
+  /** The machines that run, with the addresses that they started with. */
+  readonly running = new Map<string, readonly (Ipv4 | null)[]>();
+  readonly network: NetworkConfig;
+  readonly member: { network: string; host: Ipv4 };
+  readonly #etcd: Etcd;
+  readonly #mirror: Mirror;
+  #read = 0;
+
+  constructor(etcd: Etcd, number: number, config: NetworkConfig = networkOf()) {
+    this.#etcd = etcd;
+    this.network = config;
+    this.member = { network: config.name, host: ip(`10.0.0.${number}`) };
+    this.#mirror = new Mirror(config.name, prefix);
+  }
+
+  get entries(): LedgerEntry[] {
+    return this.ledger.entries().filter(({ network: name }) => name === this.network.name);
+  }
+
+  entriesOf(name: string): LedgerEntry[] {
+    return this.ledger.named(this.network.name, name).filter(({ retired }) => retired === null);
+  }
+
+  mirror(): Mirror {
+    this.#mirror.apply(this.#etcd.since(this.#read));
+    this.#read = this.#etcd.revision;
+    return this.#mirror;
+  }
+
+  register(): void {
+    this.#write([planRegistration(this.member, '00000000', '1', this.mirror())]);
+  }
+
+  leave(): void {
+    this.#write(planLeave(this.member, this.mirror()));
+  }
+
+  #write(transactions: readonly Transaction[]): boolean[] {
+    return transactions.map(transaction => this.#etcd.write(transaction, prefix));
+  }
+
+  decide(machine: Machine, moment: Moment): readonly LedgerEntry[] {
+    const { ledger, entries } = decideEntries(
+      this.network,
+      machine,
+      moment,
+      {
+        ledger: this.ledger,
+        hostsfile: { ours: [], byHand: [] },
+        names: '',
+        leases: () => [],
+        answered: new Set<Ipv4>(),
+        ownBlocks: () => this.blocks,
+        hostName: 'sandbox',
+        isKnown: id => this.defined.has(id) || this.running.has(id),
+      },
+      this.now,
+    );
+    // As it is read from disk.
+    this.ledger = Ledger.of(ledger.entries().map(each => ({ entry: each, fields: {} })));
+    return entries;
+  }
+
+  /** Defines a machine as the watcher handles it. */
+  define(name: string, id: string, macs: readonly Mac[] = [macOf(name)]): void {
+    // One that runs has the MACs that it booted with.
+    const live = this.running.has(id) ? this.defined.get(id)?.macs : undefined;
+    this.defined.set(id, { name, uuid: id, macs: live ?? macs, wishes: noWishes });
+    this.reconcile(id);
+  }
+
+  /** Writes MACs where they are due, and reserves. */
+  reconcile(id: string): void {
+    const machine = this.defined.get(id);
+    if (machine === undefined) return;
+    if (this.running.has(id)) {
+      this.decide(machine, 'booting');
+      return;
+    }
+    const sources = {
+      network: this.network,
+      ledger: this.ledger,
+      byHand: [],
+      domains: [],
+      paired: new Set<never>(),
+    };
+    const changes = assignMacs(machine, sources);
+    const macs = machine.macs.map((own, index) => changes.get(index) ?? own);
+    const assigned = { ...machine, macs };
+    this.defined.set(id, assigned);
+    const replaced = new Map(
+      [...changes].map(([index, given]) => [given, machine.macs[index] ?? given] as const),
+    );
+    this.decide(assigned, replaced.size === 0 ? 'defined' : { replaced });
+  }
+
+  start(id: string): void {
+    const machine = this.defined.get(id);
+    if (machine === undefined || this.running.has(id)) return;
+    this.running.set(
+      id,
+      this.decide(machine, 'booting').map(each => each.ip),
+    );
+  }
+
+  stop(id: string): void {
+    this.running.delete(id);
+    this.reconcile(id);
+  }
+
+  undefine(id: string): void {
+    this.defined.delete(id);
+    if (!this.running.has(id)) this.ledger = retire(this.ledger, [id], this.now).ledger;
+  }
+
+  forget(name: string): void {
+    for (const each of this.ledger.named(this.network.name, name).filter(({ host }) => host === null))
+      if (!this.running.has(each.uuid)) this.ledger = this.ledger.replace(each, asForgotten(each));
+  }
+
+  /** One round of the watcher. */
+  synchronize(): void {
+    if (!this.isConnected) return;
+    const { claims, isShort } = planClaims(
+      this.member,
+      this.network,
+      this.entries,
+      this.ledger,
+      this.mirror(),
+      this.blocks,
+    );
+    this.#write(claims);
+    this.blocks = ownBlocks(this.member, this.network, this.mirror(), this.blocks);
+    this.#yield();
+    this.#write(
+      planPushes(this.member, this.entries, this.ledger, this.mirror()).map(each => each.transaction),
+    );
+    const drops = planDrops(this.member, this.entries, this.mirror(), isShort ? 4 : 0, this.now);
+    const dropped = this.#write(drops.map(each => each.transaction));
+    for (const { uuid: id } of drops.filter((_, index) => dropped[index]))
+      for (const each of this.ledger.ofMachine(this.network.name, id))
+        this.ledger = this.ledger.replace(each, null);
+    this.#change(planImports(this.member, this.entries, this.mirror(), id => this.running.has(id)));
+    this.#yield();
+  }
+
+  #yield(): void {
+    const yielded = planYields(this.member, this.entries, this.ledger, this.mirror());
+    this.#change(yielded);
+    for (const { after } of yielded) for (const each of after) this.reconcile(each.uuid);
+  }
+
+  #change(changes: readonly Change[]): void {
+    for (const { before, after } of changes)
+      for (let index = 0; index < Math.max(before.length, after.length); index++)
+        this.ledger = this.ledger.replace(before[index] ?? null, after[index] ?? null);
+  }
+}
+
+function macOf(name: string): Mac {
+  return formulaMac({ network: 'k8s-br0', machine: name, nic: 0 }, () => false);
+}
+
+/** Returns connected hosts that have joined, with their blocks. */
+function cluster(count: number, config?: NetworkConfig): { etcd: Etcd; hosts: Host[] } {
+  const etcd = new Etcd();
+  const hosts = Array.from({ length: count }, (_, index) => new Host(etcd, index + 1, config));
+  for (const host of hosts) host.register();
+  settle(hosts);
+  return { etcd, hosts };
+}
+
+/** Lets all hosts compare until nothing changes any more. */
+function settle(hosts: readonly Host[]): void {
+  for (let round = 0; round < 6; round++) for (const host of hosts) host.synchronize();
+}
+
+function pair(hosts: readonly Host[]): [Host, Host] {
+  const [first, second] = hosts;
+  assert(first && second);
+  return [first, second];
+}
+
+shared('a machine is known on all hosts, with its address, MAC and name', () => {
+  const [first, second] = pair(cluster(2).hosts);
+  first.define('web', uuid(1));
+  settle([first, second]);
+  const [here] = first.entriesOf('web');
+  const [there] = second.entriesOf('web');
+  assert.equal(there?.host, first.member.host);
+  assert.deepEqual({ ...there, host: null }, { ...here, host: null });
+  // Its MAC and its address are not given again.
+  second.define('other', uuid(2), [macOf('web')]);
+  assert.notEqual(second.defined.get(uuid(2))?.macs[0], macOf('web'));
+});
+
+shared('two hosts that define one name get one winner, and one named problem', () => {
+  const [first, second] = pair(cluster(2).hosts);
+  first.define('web', uuid(1));
+  second.define('web', uuid(2));
+  second.start(uuid(2));
+  const before = second.running.get(uuid(2));
+  settle([first, second]);
+  const [winner] = first.entriesOf('web').filter(({ host }) => host === null);
+  const [loser] = second.entriesOf('web').filter(({ host }) => host === null);
+  assert.equal(winner?.problem, null);
+  assert.deepEqual(loser?.problem, { kind: 'name-taken', host: first.member.host });
+  assert.equal(winner?.hostname, 'web');
+  assert.match(loser?.hostname ?? '', /^web-[0-9a-f]{6}$/);
+  assert.deepEqual([loser?.ip], before, 'it runs');
+  // Once it has stopped, it has another MAC.
+  assert.equal(loser?.macs[0], winner?.macs[0]);
+  second.stop(uuid(2));
+  settle([first, second]);
+  const [stopped] = second.entriesOf('web').filter(({ host }) => host === null);
+  assert.notEqual(stopped?.macs[0], winner?.macs[0]);
+  assert.deepEqual([stopped?.ip], before);
+  // The problem is over when the other one is.
+  first.undefine(uuid(1));
+  settle([first, second]);
+  second.reconcile(uuid(2));
+  assert.equal(second.entriesOf('web').find(({ host }) => host === null)?.problem, null);
+});
+
+shared(
+  'a machine that is started on another host keeps all that it has; so does one of a host that died',
+  () => {
+    const { hosts } = cluster(3);
+    const [first, second] = pair(hosts);
+    first.define('web', uuid(1));
+    first.start(uuid(1));
+    settle(hosts);
+    const [before] = first.entriesOf('web');
+    // No word from the first host any more.
+    first.isConnected = false;
+    second.define('web', uuid(1));
+    assert.equal(second.entriesOf('web')[0]?.host, first.member.host, 'it is only defined there');
+    second.start(uuid(1));
+    settle(hosts);
+    const [after] = second.entriesOf('web');
+    assert.deepEqual(
+      [after?.host, after?.ip, after?.macs, after?.hostname],
+      [null, before?.ip, before?.macs, 'web'],
+    );
+    // The first one comes back, and the machine runs there, too.
+    first.isConnected = true;
+    settle(hosts);
+    assert.deepEqual(first.entriesOf('web')[0]?.problem, {
+      kind: 'runs-elsewhere',
+      host: second.member.host,
+    });
+    assert.equal(first.entriesOf('web')[0]?.ip, before?.ip);
+    first.reconcile(uuid(1));
+    assert.equal(
+      first.entriesOf('web')[0]?.problem?.kind,
+      'runs-elsewhere',
+      'a reservation does not end the problem',
+    );
+    first.stop(uuid(1));
+    settle(hosts);
+    assert.equal(first.entriesOf('web')[0]?.host, second.member.host);
+    assert.equal(first.entriesOf('web')[0]?.problem, null);
+    first.undefine(uuid(1));
+    settle(hosts);
+    assert.equal(second.entriesOf('web')[0]?.ip, before?.ip, 'the first host has nothing to retire');
+  },
+);
+
+shared('without etcd a host gives addresses of its blocks, and none beyond', () => {
+  const { hosts } = cluster(2);
+  const [first, second] = pair(hosts);
+  for (const host of hosts) host.isConnected = false;
+  for (let number = 0; number < 40; number++) {
+    first.define(`a${number}`, uuid(100 + number));
+    second.define(`b${number}`, uuid(200 + number));
+  }
+  const given = hosts.map(host => host.entries.flatMap(each => (each.ip === null ? [] : [each.ip])));
+  for (const all of given) assert(all.length >= spareOf(first.network), `${all.length}`);
+  assert.equal(new Set(given.flat()).size, given.flat().length);
+  const lacking = first.entries.find(each => each.ip === null);
+  assert.equal(lacking?.problem?.kind, 'pool-exhausted');
+  // With etcd they get one.
+  for (const host of hosts) host.isConnected = true;
+  settle(hosts);
+  for (const id of first.defined.keys()) first.reconcile(id);
+  settle(hosts);
+  for (const id of first.defined.keys()) first.reconcile(id);
+  assert(first.entries.every(each => each.ip !== null || each.host !== null));
+});
+
+shared('addresses of machines that were undefined are given again where there are no others', () => {
+  const config = networkOf('subnet = 10.9.0.0/28');
+  const { hosts } = cluster(2, config);
+  const [first] = pair(hosts);
+  for (let number = 0; number < 60; number++) {
+    first.define(`vm${number}`, uuid(number));
+    assert(first.entriesOf(`vm${number}`)[0]?.ip, `vm${number}`);
+    settle(hosts);
+    first.undefine(uuid(number));
+    settle(hosts);
+  }
+});
+
+shared('what is forgotten is dropped everywhere, once etcd agrees', () => {
+  const [first, second] = pair(cluster(2).hosts);
+  first.define('web', uuid(1));
+  settle([first, second]);
+  first.isConnected = false;
+  first.undefine(uuid(1));
+  first.forget('web');
+  const [forgotten] = first.entries;
+  assert(forgotten?.ip && first.ledger.hasIp('k8s-br0', forgotten.ip), 'the address stays taken until then');
+  first.isConnected = true;
+  settle([first, second]);
+  assert.deepEqual([...first.entries, ...second.entries], []);
+});
+
+shared('a host that joins brings its machines, and one that leaves takes them along', () => {
+  const { etcd, hosts } = cluster(1);
+  const joining = new Host(etcd, 7);
+  const address = [77, 78, 79, 80, 120, 180]
+    .map(last => ip(`192.168.100.${last}`))
+    .find(each => !hosts[0]?.blocks.some(({ first, last }) => first <= each && last >= each));
+  assert(address);
+  joining.ledger = Ledger.of([
+    { entry: entry({ uuid: uuid(5), name: 'old', hostname: 'old', ip: address }), fields: {} },
+  ]);
+  joining.register();
+  settle([...hosts, joining]);
+  assert.equal(hosts[0]?.entriesOf('old')[0]?.ip, address);
+  const block = joining.blocks.some(({ first, last }) => first <= address && last >= address);
+  assert(block, 'it claims the blocks of its machines');
+  joining.leave();
+  settle(hosts);
+  assert.deepEqual(hosts[0]?.entries, []);
+  const left = [...etcd.keys.keys()].filter(key => !key.includes('/10.0.0.1') && !key.includes('/block/'));
+  assert.deepEqual(left, []);
+});
+
+shared(
+  'two hosts that join with one address for different machines: the second names it, and keeps it',
+  () => {
+    const etcd = new Etcd();
+    const hosts = [new Host(etcd, 1), new Host(etcd, 2)];
+    for (const [index, host] of hosts.entries()) {
+      const own = entry({
+        uuid: uuid(index),
+        name: `vm${index}`,
+        hostname: `vm${index}`,
+        macs: [mac(index)],
+      });
+      host.ledger = Ledger.of([{ entry: own, fields: {} }]);
+      host.register();
+    }
+    settle(hosts);
+    const [first, second] = pair(hosts);
+    assert.equal(first.entriesOf('vm0')[0]?.problem, null);
+    const [loser] = second.entriesOf('vm1');
+    assert.deepEqual([loser?.ip, loser?.problem?.kind], [ip('192.168.100.7'), 'address-taken']);
+    assert.equal(first.entriesOf('vm1')[0]?.ip, null, 'others do not have it twice');
+  },
+);
+
+shared('a ledger that was lost comes back from etcd', () => {
+  const { etcd, hosts } = cluster(2);
+  const [first] = pair(hosts);
+  first.define('web', uuid(1));
+  settle(hosts);
+  const rebuilt = new Host(etcd, 1);
+  settle([rebuilt]);
+  assert.deepEqual(rebuilt.entriesOf('web')[0]?.ip, first.entriesOf('web')[0]?.ip);
+  assert.equal(rebuilt.entriesOf('web')[0]?.host, null);
+  assert.deepEqual(rebuilt.blocks, first.blocks);
+});
+
+shared('an etcd that lost everything is filled again by all hosts', () => {
+  const { hosts } = cluster(2);
+  const [first, second] = pair(hosts);
+  first.define('web', uuid(1));
+  second.define('db', uuid(2));
+  settle(hosts);
+  const addresses = [...first.entriesOf('web'), ...second.entriesOf('db')].map(each => each.ip);
+  const empty = new Etcd();
+  const again = hosts.map((host, index) => {
+    const next = new Host(empty, index + 1);
+    [next.ledger, next.blocks] = [host.ledger, host.blocks];
+    next.register();
+    return next;
+  });
+  settle(again);
+  const [one, two] = pair(again);
+  assert.deepEqual(
+    [...one.entriesOf('web'), ...two.entriesOf('db')].map(each => each.ip),
+    addresses,
+  );
+  assert.equal(two.entriesOf('web')[0]?.host, one.member.host);
+});
+
+shared('one address for two hosts is refused', () => {
+  const mirror = new Mirror('k8s-br0', prefix);
+  mirror.apply([{ key: `${prefix}alive/10.0.0.1`, value: '{"machine": "aaaaaaaa"}', revision: 3 }]);
+  const member = { network: 'k8s-br0', host: ip('10.0.0.1') };
+  assert.throws(
+    () => planRegistration(member, 'bbbbbbbb', '1', mirror),
+    /another host is there with 10\.0\.0\.1/,
+  );
+  planRegistration(member, 'aaaaaaaa', '1', mirror);
+});
+
+/** Values that somebody could write into etcd. */
+const hostile = [
+  '',
+  'null',
+  '[]',
+  '{"host": "x"}',
+  '{"host": "10.0.0.2", "entries": []}',
+  '{"host": "10.0.0.2", "entries": [{"ip": "1"}]}',
+];
+
+shared('what is not valid is left out, and not overwritten', () => {
+  const [first] = pair(cluster(2).hosts);
+  first.define('web', uuid(1));
+  for (const value of hostile) {
+    const etcd = new Etcd();
+    const machine = `${prefix}machine/${uuid(1)}`;
+    etcd.keys.set(machine, { value, revision: 2 });
+    const mirror = new Mirror('k8s-br0', prefix);
+    mirror.apply([{ key: machine, value, revision: 2 }]);
+    assert.deepEqual(planPushes(first.member, first.entries, first.ledger, mirror), [], value);
+    const imports = planImports(first.member, first.entries, mirror, () => false);
+    assert.deepEqual(imports, [], value);
+  }
+  for (const key of ['machine/../../etc', 'claim/ip/../x', 'claim/other/1', 'block/x', 'host/1.2.3', 'else'])
+    assert.equal(readPair('k8s-br0', { key, value: '{}', revision: 1 }), null, key);
+});
+
+shared('fields of a later virlan are kept', () => {
+  const { etcd, hosts } = cluster(2);
+  const [first, second] = pair(hosts);
+  first.define('web', uuid(1));
+  settle(hosts);
+  const key = `${prefix}machine/${uuid(1)}`;
+  const known = JSON.parse(etcd.keys.get(key)?.value ?? '');
+  known.entries[0].later = { x: 1 };
+  etcd.write(
+    { compares: [], operations: [{ key: `machine/${uuid(1)}`, value: JSON.stringify(known) }] },
+    prefix,
+  );
+  settle(hosts);
+  second.define('web', uuid(1));
+  second.start(uuid(1));
+  settle(hosts);
+  const written = JSON.parse(etcd.keys.get(key)?.value ?? '');
+  assert.deepEqual([written.host, written.entries[0].later], ['10.0.0.2', { x: 1 }]);
+});
+
+shared('a subnet has enough blocks for many hosts', () => {
+  const sizes = ['11.0.0.0/8', '11.0.0.0/22', '11.0.0.0/24', '11.0.0.0/26', '11.0.0.0/29'].map(subnet =>
+    blockSize(networkOf(`subnet = ${subnet}`)),
+  );
+  assert.deepEqual(sizes, [16, 16, 4, 1, 1]);
+  const { hosts } = cluster(3);
+  for (const host of hosts)
+    assert(
+      countFree(host.network, host.blocks, host.ledger) >= spareOf(host.network),
+      formatIp(host.member.host),
+    );
+});
+
+/** Returns numbers that follow from a seed (mulberry32). */
+function random(seed: number): (below: number) => number {
+  let state = seed;
+  return below => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below) | 0;
+  };
+}
+
+/** Checks what must always hold. `machines`: where each runs. */
+function check(hosts: readonly Host[], seed: string): void {
+  const holders = new Map<Ipv4, string>();
+  for (const host of hosts)
+    for (const [id, started] of host.running) {
+      const now = host.ledger.ofMachine(host.network.name, id).map(each => each.ip);
+      for (const [index, address] of started.entries()) {
+        // One that had none may have got one.
+        if (address === null) continue;
+        assert.equal(now[index], address, `${seed}: the address of ${id} changed while it ran`);
+        const other = holders.get(address);
+        assert(
+          other === undefined || other === id,
+          `${seed}: ${formatIp(address)} is that of ${other} and of ${id}`,
+        );
+        holders.set(address, id);
+      }
+    }
+}
+
+shared('no address twice, and none changes under a running machine, whatever happens in which order', () => {
+  for (let seed = 1; seed <= 60; seed++) {
+    const next = random(seed);
+    const { hosts } = cluster(3, networkOf(seed % 2 === 0 ? 'subnet = 10.9.0.0/25' : 'subnet = 10.9.0.0/24'));
+    const trail: string[] = [];
+    for (let step = 0; step < 150; step++) {
+      const host = hosts[next(hosts.length)];
+      assert(host);
+      const number = next(30);
+      const id = uuid(number);
+      // A few machines share a name.
+      const name = `vm${number % 22}`;
+      const runsElsewhere = hosts.some(other => other !== host && other.running.has(id));
+      const act: [string, () => void][] = [
+        ['define', () => host.define(name, id)],
+        ['define', () => host.define(name, id)],
+        ['start', () => runsElsewhere || host.start(id)],
+        ['start', () => runsElsewhere || host.start(id)],
+        ['stop', () => host.stop(id)],
+        ['undefine', () => host.running.has(id) || host.undefine(id)],
+        ['forget', () => host.forget(name)],
+        ['reconcile', () => host.reconcile(id)],
+        [
+          'cut',
+          () => {
+            host.isConnected = next(3) > 0;
+          },
+        ],
+        ['synchronize', () => host.synchronize()],
+        ['synchronize', () => host.synchronize()],
+      ];
+      const [what, work] = act[next(act.length)] ?? ['', () => {}];
+      trail.push(`${what} ${name} ${number} on ${formatIp(host.member.host)}`);
+      work();
+      check(hosts, `seed ${seed}, step ${step}, after ${trail.slice(-12).join('; ')}`);
+    }
+    for (const host of hosts) host.isConnected = true;
+    settle(hosts);
+    check(hosts, `seed ${seed}, merged`);
+    // All hosts agree on who has which address and which name, except for machines that two of them have a claim to.
+    const disputed = new Set(
+      hosts
+        .flatMap(host => host.entries.filter(({ problem }) => problem?.kind === 'runs-elsewhere'))
+        .map(each => each.uuid),
+    );
+    assert(disputed.size < 8, `seed ${seed}: ${disputed.size} machines are disputed`);
+    const seen = hosts.map(host =>
+      host.entries
+        .filter(each => each.retired === null && !disputed.has(each.uuid))
+        .map(
+          each =>
+            `${each.uuid} ${each.nic} ${formatIp(each.ip ?? (0 as Ipv4))} ${each.hostname} ${formatIp(each.host ?? host.member.host)}`,
+        )
+        .sort(),
+    );
+    assert.deepEqual(seen[1], seen[0], `seed ${seed}`);
+    assert.deepEqual(seen[2], seen[0], `seed ${seed}`);
+    const names =
+      hosts[0]?.entries.filter(({ retired }) => retired === null).map(each => each.hostname) ?? [];
+    assert.equal(new Set(names).size, names.length, `seed ${seed}: one name has one address`);
+  }
+});
+
+shared.run();
