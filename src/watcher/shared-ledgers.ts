@@ -21,10 +21,11 @@ export class SharedLedgers {
 
   /**
    * Begins and ends connections as the configuration wants it. A host that has left removes its part from etcd. Call it
-   * after each change of the configuration.
+   * after each change of the configuration. Failures are reported: without etcd machines have a network all the same.
    */
   apply(): Promise<void> {
-    return this.#changes.run(() => this.#apply());
+    const failed = (error: Error) => this.#events.report([{ kind: 'failed', during: 'reconcile', error }]);
+    return this.#changes.run(() => this.#apply().catch(failed));
   }
 
   /** Compares all of them with etcd, soon. */

@@ -100,7 +100,8 @@ export class Watcher {
     },
     hostsChanged: () => void this.#reload.request(),
     lost: names => {
-      for (const name of names) void this.#libvirt.reconcileNamed(name);
+      // A machine that is gone, or no connection: all are compared when there is one.
+      for (const name of names) this.#libvirt.reconcileNamed(name).catch(() => {});
     },
   });
   readonly #feed = new StatusFeed(() => this.#status());
