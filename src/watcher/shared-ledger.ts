@@ -172,13 +172,15 @@ export class SharedLedger {
     if (session === null || this.#isLeaving || this.#closed.signal.aborted) return;
     try {
       const isShort = await this.#claim(session);
-      await this.#yield(session);
+      const lost = await this.#yield(session);
       const entries = readLedger().entries();
       await session.write(this.#pushes(session, entries).map(({ transaction }) => transaction));
       await this.#drop(session, isShort);
       await this.#import(session);
-      await this.#yield(session);
+      lost.push(...(await this.#yield(session)));
       this.#writeCopy(session);
+      // Last: what the others have, their MACs too, is in the ledger by now.
+      if (lost.length > 0) this.#events.lost(lost);
     } catch (error) {
       if (error instanceof EtcdError) session.end();
       else this.#events.report([{ kind: 'failed', during: 'reconcile', error: error as Error }]);
@@ -232,12 +234,12 @@ export class SharedLedger {
     await this.#applied(await changeMachines(planImports(this.#member, entries, session.mirror, isRunning)));
   }
 
-  /** Takes other names where others had them first. */
-  async #yield(session: Session): Promise<void> {
+  /** Takes other names where others had them first. Returns the machines that lost theirs. */
+  async #yield(session: Session): Promise<string[]> {
     const ledger = readLedger();
     const yielded = await changeMachines(planYields(this.#member, ledger.entries(), ledger, session.mirror));
     await this.#applied(yielded);
-    this.#events.lost(yielded.flatMap(({ after }) => after.map(({ name }) => name)));
+    return yielded.flatMap(({ after }) => after.map(({ name }) => name));
   }
 
   async #applied(changes: readonly Change[]): Promise<void> {

@@ -427,6 +427,8 @@ shared(
         macs: [mac(index)],
       });
       host.ledger = Ledger.of([{ entry: own, fields: {} }]);
+      host.define(own.name, own.uuid, own.macs);
+      host.start(own.uuid);
       host.register();
     }
     settle(hosts);
@@ -435,6 +437,33 @@ shared(
     const [loser] = second.entriesOf('vm1');
     assert.deepEqual([loser?.ip, loser?.problem?.kind], [ip('192.168.100.7'), 'address-taken']);
     assert.equal(first.entriesOf('vm1')[0]?.ip, null, 'others do not have it twice');
+    second.reconcile(uuid(1));
+    assert.equal(second.entriesOf('vm1')[0]?.ip, ip('192.168.100.7'), 'it runs');
+    second.stop(uuid(1));
+    const [moved] = second.entriesOf('vm1');
+    assert(moved?.ip && moved.ip !== ip('192.168.100.7'), 'it has stopped');
+  },
+);
+
+shared(
+  'of two writes that are planned at the same time one takes effect: of one name, and of one machine',
+  () => {
+    const { etcd, hosts } = cluster(3);
+    const [first, second] = pair(hosts);
+    const race = () =>
+      [first, second]
+        .map(host => planPushes(host.member, host.entries, host.ledger, host.mirror()))
+        .map(writes => writes.map(({ transaction }) => etcd.write(transaction, prefix)));
+    first.define('web', uuid(1));
+    second.define('web', uuid(2));
+    assert.deepEqual(race(), [[true], [false]]);
+    hosts[2]?.define('moved', uuid(3));
+    settle(hosts);
+    for (const host of [first, second]) {
+      host.define('moved', uuid(3));
+      host.start(uuid(3));
+    }
+    assert.deepEqual(race(), [[true], [false]]);
   },
 );
 
