@@ -126,6 +126,26 @@ guard('the host, devices and machines have belongings; retired machines have non
   assert.deepEqual(addresses, ['192.168.100.1', '192.168.100.10', '192.168.100.7'].map(ip));
 });
 
+guard('machines of other hosts of a cluster have belongings, and no taps here', () => {
+  const there = entry({
+    uuid: uuid(2),
+    name: 'db',
+    macs: [mac(1), mac(5)],
+    ip: ip('192.168.100.8'),
+    host: ip('10.0.0.2'),
+  });
+  const known = Ledger.of([entry(), there].map(each => ({ entry: each, fields: {} })));
+  const { macs, addresses } = belongings(network(), mac(0xfe), [], known);
+  assert.deepEqual(macs, [mac(0xfe), mac(1), mac(1), mac(5)]);
+  assert.deepEqual(addresses, ['192.168.100.1', '192.168.100.7', '192.168.100.8'].map(ip));
+  const port = { name: 'vnet7', index: 7, type: 'tun', mac: mac('fe:54:00:00:00:01') };
+  const found = tapsByMac(network(), [port], [domain('', { mac: mac(1) })], known);
+  assert.deepEqual(
+    found.map(({ tap }) => tap),
+    ['vnet7'],
+  );
+});
+
 const tap = {
   name: 'vnet0',
   mode: 'strict',
