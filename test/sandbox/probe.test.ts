@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { prepare } from './hook-calls.ts';
@@ -130,6 +130,13 @@ probes('a killed probe is removed by the next probe and by up', async () => {
     await until(() => !isLeased());
     assert.deepEqual(await changesSince(before, ...expectedChanges), []);
   }
+});
+
+probes('the lock of a probe that was killed before it did anything is removed by up', async () => {
+  const before = await snapshot();
+  symlinkSync('1', '/run/virlan/probe.lock.holder');
+  await up();
+  assert.deepEqual(await changesSince(before, ...expectedChanges), []);
 });
 
 probes('a probe killed at any point leaves files intact, and nothing after up', async () => {

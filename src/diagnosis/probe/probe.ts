@@ -14,6 +14,7 @@ import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '.
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { readOwnUplink, readUplink } from '../../network/uplink.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
+import { holderOf } from '../../system/lock-files.ts';
 import { paths } from '../../system/paths.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
@@ -195,7 +196,9 @@ function isWorthTracing({ lease, dns, nextHopAnswers }: ProbeReport, counters: C
 
 function hasRemains({ bridge }: NetworkConfig): boolean {
   const isLeased = readLeases(bridge).some(({ mac }) => mac === probeMac(bridge));
-  return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge);
+  // One that was killed first of all leaves its lock.
+  const isLocked = holderOf(paths.probeLock) !== null;
+  return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge) || isLocked;
 }
 
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
