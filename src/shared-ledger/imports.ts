@@ -55,6 +55,9 @@ function importMachine(
   // This host is about to take the machine over.
   if (!isNewer) return before;
   if (!isRunning()) return theirs(value.host);
+  // It was undefined there while it started here: this host takes it over from that revision.
+  if (value.entries.every(({ entry }) => entry.retired !== null))
+    return before.map(entry => ({ ...withoutProblem(entry, 'runs-elsewhere'), revision }));
   return before.map(entry => ({ ...entry, problem: { kind: 'runs-elsewhere', host: value.host } }));
 }
 

@@ -573,6 +573,23 @@ shared('a subnet has enough blocks for many hosts', () => {
     );
 });
 
+shared('a machine that is undefined on one host while it starts on another is that of the other', () => {
+  const { hosts } = cluster(3);
+  const [first, second] = pair(hosts);
+  first.define('moved', uuid(3));
+  settle(hosts);
+  const [before] = first.entriesOf('moved');
+  second.define('moved', uuid(3));
+  first.undefine(uuid(3));
+  second.start(uuid(3));
+  first.synchronize();
+  settle(hosts);
+  const [there] = first.entriesOf('moved');
+  assert.deepEqual([there?.host, there?.ip, there?.retired], [second.member.host, before?.ip, null]);
+  const [here] = second.entriesOf('moved');
+  assert.deepEqual([here?.host, here?.ip, here?.problem], [null, before?.ip, null]);
+});
+
 /** Returns numbers that follow from a seed (mulberry32). */
 function random(seed: number): (below: number) => number {
   let state = seed;
