@@ -27,26 +27,25 @@ export function clusterClashes(networks: readonly NetworkSource[], cluster: Sect
   return cluster === null ? ofNetworks : [...ofNetworks, ...keysOfEtcd(cluster)];
 }
 
-/** Keys of `[cluster]` of which one is nothing without the other. */
-const together = [
-  ['peers', 'etcd'],
-  ['ca', 'etcd'],
-  ['cert', 'key'],
-  ['key', 'cert'],
-  ['username', 'password-file'],
-  ['password-file', 'username'],
-] as const;
+/** Keys of `[cluster]`, each with those without which it has no effect; `peers` only where it is `etcd`. */
+const needed: Readonly<Record<string, readonly string[]>> = {
+  peers: ['etcd'],
+  ca: ['etcd'],
+  cert: ['etcd', 'key'],
+  key: ['cert'],
+  username: ['etcd', 'password-file'],
+  'password-file': ['username'],
+};
 
-function keysOfEtcd(cluster: Section): ConfigProblem[] {
-  const written = (key: string) => cluster.entries.get(key)?.value ?? '';
-  const [lacking] = together.filter(
-    ([key, other]) =>
-      (key === 'peers' ? written(key) === 'etcd' : written(key) !== '') && written(other) === '',
-  );
-  if (lacking === undefined) return [];
-  const [key, other] = lacking;
-  const what = settingText(key, written(key));
-  return [{ line: lineOf(cluster, key), what, message: `needs ${other} =` }];
+function keysOfEtcd({ entries }: Section): ConfigProblem[] {
+  return [...entries].flatMap(([key, { line, value }]) => {
+    const isSetting = key === 'peers' ? value === 'etcd' : value !== '';
+    const others = isSetting ? (needed[key] ?? []) : [];
+    const lacking = others.find(other => !entries.get(other)?.value);
+    return lacking === undefined
+      ? []
+      : { line, what: settingText(key, value), message: `needs ${lacking} =` };
+  });
 }
 
 function withoutCluster({ section }: NetworkSource): ConfigProblem[] {

@@ -55,7 +55,7 @@ export interface TunnelConfig {
   readonly evpn: EvpnConfig | null;
 }
 
-/** How FRR tells the hosts of a cluster by BGP where machines are. */
+/** The part of FRR, which tells the hosts of a cluster by BGP where machines are. */
 export interface EvpnConfig {
   /** The number of the autonomous system that all of them are in. */
   readonly as: number;

@@ -139,6 +139,8 @@ const refused: [lines: readonly string[], problem: string][] = [
   [[...ends, ...etcd, 'ca = etcd.pem'], '5: ca = etcd.pem: write an absolute path'],
   [[...ends, 'ca = /ca.pem'], '4: ca = /ca.pem: needs etcd ='],
   [[...ends, ...etcd, 'cert = /a.pem'], '5: cert = /a.pem: needs key ='],
+  [[...ends, 'cert = /a.pem', 'key = /b.pem'], '4: cert = /a.pem: needs etcd ='],
+  [[...ends, 'username = virlan', 'password-file = /p'], '4: username = virlan: needs etcd ='],
   [[...ends, ...etcd, 'key = /a.key'], '5: key = /a.key: needs cert ='],
   [[...ends, ...etcd, 'username = virlan'], '5: username = virlan: needs password-file ='],
   [[...ends, ...etcd, 'password-file = /password'], '5: password-file = /password: needs username ='],
