@@ -1,13 +1,14 @@
 // The BGP instance of a host, as FRR shows it: its neighbours, and what they carry. Pure. A sample is in bgp.ts.
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 
-/** A line in the block of a BGP instance; `family` is null outside of its address families. */
+/** A command of FRR in the block of a BGP instance; `family` is null outside of its address families. */
 export interface BgpLine {
   readonly family: string | null;
-  readonly text: string;
+  /** As FRR lists it: `neighbor 10.0.0.2 peer-group virlan`. */
+  readonly command: string;
 }
 
-/** The BGP instance of the host itself. The texts of its lines are the administrator's. */
+/** The BGP instance of the host itself. Its commands are the administrator's. */
 export interface BgpInstance {
   readonly as: number;
   readonly lines: readonly BgpLine[];
@@ -26,16 +27,19 @@ export function parseInstance(config: string): BgpInstance | null {
   let family: string | null = null;
   let isInside = false;
   for (const raw of config.split('\n')) {
-    const text = raw.trim();
+    const command = raw.trim();
+    const [, opened] = /^address-family (.+)$/.exec(command) ?? [];
     const [, number] = /^router bgp (\S+)(?: as-notation \S+)?$/.exec(raw.trimEnd()) ?? [];
     if (number !== undefined) {
       as = parseAs(number);
       family = null;
       isInside = true;
-    } else if (!/^\s/.test(raw) && text !== '!' && text !== '') isInside = false;
-    else if (isInside && text.startsWith('address-family ')) family = text.slice('address-family '.length);
-    else if (isInside && text === 'exit-address-family') family = null;
-    else if (isInside && text !== '!' && text !== '') lines.push({ family, text });
+    } else if (command === '!' || command === '') continue;
+    else if (!/^\s/.test(raw)) isInside = false;
+    else if (!isInside) continue;
+    else if (opened !== undefined) family = opened;
+    else if (command === 'exit-address-family') family = null;
+    else lines.push({ family, command });
   }
   return as === null ? null : { as, lines };
 }
@@ -51,35 +55,48 @@ function parseAs(text: string): number | null {
  * Returns the families that a new neighbour carries. FRR shows what a neighbour carries only where that differs.
  */
 export function defaultFamilies(instance: BgpInstance | null): string[] {
-  const texts = (instance?.lines ?? []).filter(({ family }) => family === null).map(({ text }) => text);
+  const commands = (instance?.lines ?? []).flatMap(({ family, command }) => (family === null ? command : []));
   // `bgp default ipv6-unicast`, but not `bgp default local-preference 100`.
-  const more = texts.flatMap(text => {
-    const [, protocol, kind] = /^bgp default (ipv4|ipv6|l2vpn)-(\S+)$/.exec(text) ?? [];
+  const more = commands.flatMap(command => {
+    const [, protocol, kind] = /^bgp default (ipv4|ipv6|l2vpn)-(\S+)$/.exec(command) ?? [];
     return protocol === undefined ? [] : [`${protocol} ${kind}`];
   });
-  return [...(texts.includes('no bgp default ipv4-unicast') ? [] : [unicast]), ...more];
+  return [...(commands.includes('no bgp default ipv4-unicast') ? [] : [unicast]), ...more];
 }
 
 /** Returns whether a neighbour, or a peer group, carries a family; one that does not exist yet, as a new one would. */
 export function carries(instance: BgpInstance | null, name: string, family: string): boolean {
-  const says = (text: string) => instance?.lines.some(line => isSame(line, { family, text })) === true;
-  if (says(`neighbor ${name} activate`)) return true;
-  if (says(`no neighbor ${name} activate`)) return false;
+  const has = (command: string) => instance?.lines.some(line => isSame(line, { family, command })) === true;
+  if (has(`neighbor ${name} activate`)) return true;
+  if (has(`no neighbor ${name} activate`)) return false;
   const group = instance === null ? null : groupOf(instance, name);
   return group === null ? defaultFamilies(instance).includes(family) : carries(instance, group, family);
 }
 
 /** Returns whether there is a neighbour of an address. */
-export function isNeighbour({ lines }: BgpInstance, address: Ipv4): boolean {
-  return lines.some(({ text }) => text.startsWith(`neighbor ${formatIp(address)} `));
+export function isNeighbour(instance: BgpInstance, address: Ipv4): boolean {
+  return optionsOf(instance, formatIp(address)).length > 0;
 }
 
 /** Returns the peer group that a neighbour is in; null for none. */
-export function groupOf({ lines }: BgpInstance, neighbour: string): string | null {
-  const start = `neighbor ${neighbour} peer-group `;
-  return lines.find(({ text }) => text.startsWith(start))?.text.slice(start.length) ?? null;
+export function groupOf(instance: BgpInstance, neighbour: string): string | null {
+  return optionOf(instance, neighbour, 'peer-group');
 }
 
+/** Returns the value of an option of a neighbour or a peer group; null for none. */
+export function optionOf(instance: BgpInstance, neighbour: string, name: string): string | null {
+  return optionsOf(instance, neighbour).find(([option]) => option === name)?.[1] ?? null;
+}
+
+/** Returns what follows `neighbor NAME` in each command about a neighbour or a peer group, as words. */
+function optionsOf({ lines }: BgpInstance, neighbour: string): string[][] {
+  return lines.flatMap(({ command }) => {
+    const [keyword, name, ...option] = command.split(' ');
+    return keyword === 'neighbor' && name === neighbour ? [option] : [];
+  });
+}
+
+/** Returns whether two lines are the same command in the same address family. */
 export function isSame(a: BgpLine, b: BgpLine): boolean {
-  return a.family === b.family && a.text === b.text;
+  return a.family === b.family && a.command === b.command;
 }

@@ -5,9 +5,10 @@
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 
 /** The state of a session (RFC 4271); 'clearing' is FRR's own, 'unknown' another one. */
-export type SessionState = (typeof states)[number] | 'unknown';
+export type SessionState = (typeof sessionStates)[number];
 
-const states = [
+/** All states. */
+export const sessionStates = [
   'established',
   'idle',
   'connect',
@@ -16,6 +17,7 @@ const states = [
   'openconfirm',
   'clearing',
   'deleted',
+  'unknown',
 ] as const;
 
 /** A session with a neighbour. */
@@ -24,9 +26,9 @@ export interface BgpSession {
   readonly state: SessionState;
   /** When it was established, or ended; null if it has never been. */
   readonly since: Date | null;
-  /** How many routes it has brought: machines and hosts. */
+  /** The number of routes received from it: machines and hosts. */
   readonly routes: number;
-  /** What one of both said when it ended the session last; null for nothing, and for other reasons. */
+  /** The reason that either side named when it last ended the session; null if it named none, or another one. */
   readonly error: 'other-as' | 'same-identifier' | null;
 }
 
@@ -58,7 +60,7 @@ export function parseSessions(output: string, now: Date): BgpSession[] {
 
 function stateOf(text: unknown): SessionState {
   const lower = String(text).toLowerCase();
-  return states.find(each => each === lower) ?? 'unknown';
+  return sessionStates.find(each => each === lower) ?? 'unknown';
 }
 
 function sinceOf(state: SessionState, found: FrrNeighbour, now: Date): Date | null {
@@ -98,8 +100,8 @@ export interface SessionReport extends BgpSession {
 }
 
 /**
- * Judges a session; null stands for a neighbour that was not asked. What bgpd said last may be old, and is no reason
- * where the neighbour does not answer now.
+ * Judges a session; null stands for a neighbour that was not asked. The reason that bgpd last named may be old, so it
+ * does not count where the neighbour does not answer now.
  */
 export function judgeSession(
   { state, error }: Pick<BgpSession, 'state' | 'error'>,

@@ -23,6 +23,7 @@ import {
   groupOf,
   isNeighbour,
   isSame,
+  optionOf,
 } from './bgp-instance.ts';
 
 /** A host that speaks BGP with others of its own AS. */
@@ -33,7 +34,7 @@ export interface Speaker {
   readonly neighbours: readonly Ipv4[];
 }
 
-/** The part of virlan's in the running bgpd that its name does not tell. */
+/** The part of the running configuration that virlan added and that does not contain its name. */
 export interface AddedBgp {
   /** True if there was no BGP instance. */
   readonly instance: boolean;
@@ -131,12 +132,11 @@ export function removeBgp({ instance, added, isRecorded, failure }: FoundBgp): B
 export function speakerOf(instance: BgpInstance | null): Speaker | null {
   if (instance === null) return null;
   const neighbours = instance.lines.map(memberOf).filter(each => each !== null);
-  const source = instance.lines.find(({ text }) => text.startsWith(`neighbor ${groupName} update-source `));
-  const address = parseIpv4(source?.text.split(' ').at(-1) ?? '');
+  const address = parseIpv4(optionOf(instance, groupName, 'update-source') ?? '');
   return address === null ? null : { as: instance.as, address, neighbours };
 }
 
-/** Returns the lines that do not tell by a name of virlan's that they are its own. */
+/** Returns the lines that do not contain virlan's name: a record must tell them from the administrator's. */
 export function sharedLines(lines: readonly BgpLine[]): BgpLine[] {
   return lines.filter(line => !isNamed(line));
 }
@@ -152,26 +152,31 @@ export function bgpCommands({ as, removes, surplus, missing }: BgpChange): strin
     if (line.family !== family && family !== null) commands.push('exit-address-family');
     if (line.family !== family && line.family !== null) commands.push(`address-family ${line.family}`);
     family = line.family;
-    commands.push(line.text);
+    commands.push(line.command);
   }
   return commands;
 }
 
 const configure = 'configure terminal';
 
-/** With a peer group, all that is said about it and its members goes. */
+/** Removes a peer group before its options and members: bgpd removes those together with it. */
 function removalsOf(surplus: readonly BgpLine[]): BgpLine[] {
-  const isWithGroup = surplus.some(({ text }) => text === group);
+  const isWithGroup = surplus.some(({ command }) => command === group);
   return surplus
-    .filter(line => !isWithGroup || line.text === group || !isNamed(line))
-    .map(({ family, text }) => ({ family, text: text.startsWith('no ') ? text.slice(3) : `no ${text}` }));
+    .filter(line => !isWithGroup || line.command === group || !isNamed(line))
+    .map(({ family, command }) => ({ family, command: negated(command) }));
+}
+
+/** Returns the command that undoes a command. */
+function negated(command: string): string {
+  return command.startsWith('no ') ? command.slice(3) : `no ${command}`;
 }
 
 const group = `neighbor ${groupName} peer-group`;
 
-/** Members come last: no session begins before all is said about the group. */
+/** Returns the lines that virlan needs. Members come last, so that no session begins before the group has its options. */
 function wantedLines({ as, address, neighbours }: Speaker, kept: BgpInstance | null): BgpLine[] {
-  const of = (family: string | null) => (text: string) => ({ family, text });
+  const of = (family: string | null) => (command: string) => ({ family, command });
   const own = [
     `remote-as ${as}`,
     `update-source ${formatIp(address)}`,
@@ -181,7 +186,7 @@ function wantedLines({ as, address, neighbours }: Speaker, kept: BgpInstance | n
   return [
     // By itself, FRR takes the highest address of the host: that of a gateway, which is the same on all hosts.
     ...[`${routerId}${formatIp(address)}`, group, ...own].map(of(null)),
-    ...otherFamilies(kept).map(family => of(family)(`no ${activated}`)),
+    ...otherFamilies(kept).map(family => of(family)(negated(activated))),
     ...[activated, 'advertise-all-vni'].map(of(evpn)),
     ...neighbours.map(each => `neighbor ${formatIp(each)} peer-group ${groupName}`).map(of(null)),
   ];
@@ -192,22 +197,24 @@ const activated = `neighbor ${groupName} activate`;
 
 /** Returns the families besides EVPN that virlan's neighbours would carry. */
 function otherFamilies(instance: BgpInstance | null): string[] {
-  const activeIn = (instance?.lines ?? []).flatMap(({ family, text }) =>
-    family !== null && text === activated ? [family] : [],
+  const activeIn = (instance?.lines ?? []).flatMap(({ family, command }) =>
+    family !== null && command === activated ? [family] : [],
   );
   return [...new Set([...defaultFamilies(instance), ...activeIn])].filter(family => family !== evpn);
 }
 
 function isMet(wanted: BgpLine, instance: BgpInstance | null, added: AddedBgp): boolean {
   if (instance === null) return false;
-  const { family, text } = wanted;
-  if (family !== null && text === activated) return carries(instance, groupName, family);
-  if (family !== null && text === `no ${activated}`) return !carries(instance, groupName, family);
+  const { family, command } = wanted;
+  if (family !== null && command === activated) return carries(instance, groupName, family);
+  if (family !== null && command === negated(activated)) return !carries(instance, groupName, family);
   if (instance.lines.some(each => isSame(each, wanted))) return true;
   // The administrator's identifier is kept.
   return (
-    text.startsWith(routerId) &&
-    instance.lines.some(each => each.text.startsWith(routerId) && !added.lines.some(own => isSame(own, each)))
+    command.startsWith(routerId) &&
+    instance.lines.some(
+      each => each.command.startsWith(routerId) && !added.lines.some(own => isSame(own, each)),
+    )
   );
 }
 
@@ -236,14 +243,14 @@ function carriesEvpn(instance: BgpInstance | null, address: Ipv4): boolean {
 }
 
 /** Returns the neighbour that a line makes a member of virlan's group; null for another line. */
-function memberOf({ family, text }: BgpLine): Ipv4 | null {
-  const [, address = ''] = /^neighbor (\S+) peer-group virlan$/.exec(text) ?? [];
+function memberOf({ family, command }: BgpLine): Ipv4 | null {
+  const [, address = ''] = /^neighbor (\S+) peer-group virlan$/.exec(command) ?? [];
   return family === null ? parseIpv4(address) : null;
 }
 
 /** Returns whether a line is about virlan's peer group or one of its members. */
 function isNamed(line: BgpLine): boolean {
-  return / neighbor virlan /.test(` ${line.text} `) || memberOf(line) !== null;
+  return / neighbor virlan /.test(` ${line.command} `) || memberOf(line) !== null;
 }
 
 function isOwn(line: BgpLine, { lines }: AddedBgp): boolean {

@@ -73,8 +73,8 @@ function fieldsInJson(step: Step): object {
     };
   if (step.kind === 'configure bgp' || step.kind === 'withdraw bgp')
     return {
-      surplus: step.surplus.map(({ text }) => text),
-      missing: step.missing.map(({ text }) => text),
+      surplus: step.surplus.map(({ command }) => command),
+      missing: step.missing.map(({ command }) => command),
       problem: step.problem === null ? null : bgpProblemText(step.problem),
     };
   if (step.kind === 'write reservations' || step.kind === 'write names')

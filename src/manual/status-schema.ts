@@ -1,5 +1,6 @@
 // The form of `virlan status --json`, for docs/schema/status.json.
 import * as v from 'valibot';
+import { sessionStates } from '../cluster/bgp-sessions.ts';
 import type { CheckId } from '../diagnosis/finding.ts';
 import type { Fault, Status } from '../report/status.ts';
 import { described, fix, integer, nullable } from './schema-parts.ts';
@@ -57,7 +58,7 @@ const peer = v.object({
     v.boolean(),
     'Whether frames whose receiver is not known go to it: the tunnel has an entry for it in the kernel.',
   ),
-  macs: described(integer, 'How many MACs sent frames from there within the last minutes.'),
+  macs: described(integer, 'The number of MACs that sent frames from there within the last minutes.'),
   answer: nullable(
     v.picklist(['answers', 'no-route', 'silent', 'refuses', 'too-large', 'unknown']),
     'The answer when the watcher last asked; null before that, and without a watcher.',
@@ -71,21 +72,11 @@ const bgp = v.object({
     v.object({
       address: v.string(),
       session: nullable(
-        v.picklist([
-          'established',
-          'idle',
-          'connect',
-          'active',
-          'opensent',
-          'openconfirm',
-          'clearing',
-          'deleted',
-          'unknown',
-        ]),
+        v.picklist(sessionStates),
         'The state of the session (RFC 4271); null while bgpd does not have the neighbour.',
       ),
       since: nullable(v.string(), 'When the session was established, or ended, in UTC.'),
-      routes: described(integer, 'How many routes have come from there: hosts and machines.'),
+      routes: described(integer, 'The number of routes received from there: hosts and machines.'),
     }),
   ),
 });
@@ -96,7 +87,7 @@ const tunnel = v.object({
   mtu: nullable(integer, 'In bytes; null without the interface.'),
   address: described(v.string(), 'That of this host for the others.'),
   peers: described(v.array(peer), 'The other hosts: as in virlan.ini, or as route reflectors have told FRR.'),
-  bgp: nullable(bgp, 'How FRR learns where machines are; null where the kernel learns it from frames.'),
+  bgp: nullable(bgp, 'The state of BGP by FRR; null where the kernel learns from frames where machines are.'),
 });
 
 const shared = v.object({
@@ -105,7 +96,7 @@ const shared = v.object({
       connected: v.boolean(),
       endpoint: nullable(v.string(), 'The member of etcd that this host asks.'),
       since: described(v.string(), 'When it began to be like this, in UTC.'),
-      error: nullable(v.string(), 'Why there is no connection.'),
+      error: nullable(v.string(), 'The reason why there is no connection.'),
     }),
     'The connection to etcd; null without a watcher.',
   ),

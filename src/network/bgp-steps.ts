@@ -27,8 +27,8 @@ export const bgpKinds: Kinds<BgpFields> = {
 function describe(sign: '~' | '-', { as, removes, surplus, missing }: BgpChange) {
   const lines = [
     ...(removes === null ? [] : [`- router bgp ${removes}`]),
-    ...surplus.map(({ text }) => `- ${text}`),
-    ...missing.map(({ text }) => `+ ${text}`),
+    ...surplus.map(({ command }) => `- ${command}`),
+    ...missing.map(({ command }) => `+ ${command}`),
   ];
   return line(sign, 'bgpd of FRR', `AS ${as}, ${changeCount(lines.length)}`, lines);
 }

@@ -2,7 +2,7 @@
 // while it runs, and no file of FRR's. Loaded only where virlan.ini has `as`, or had since the host booted. The record
 // of what virlan added, /run/virlan/bgp.json, is about one process of bgpd:
 //
-//   {"bgpd": "339 4711", "instance": true, "lines": [{"family": "l2vpn evpn", "text": "advertise-all-vni"}],
+//   {"bgpd": "339 4711", "instance": true, "lines": [{"family": "l2vpn evpn", "command": "advertise-all-vni"}],
 //    "version": 1}
 import { rmSync } from 'node:fs';
 import * as v from 'valibot';
@@ -35,7 +35,7 @@ const schema = v.looseObject({
   /** The process that was configured: a later one has nothing of virlan's. */
   bgpd: v.string(),
   instance: v.boolean(),
-  lines: v.array(v.looseObject({ family: v.nullable(v.string()), text: v.string() })),
+  lines: v.array(v.looseObject({ family: v.nullable(v.string()), command: v.string() })),
 });
 
 const format: RecordFormat<typeof schema> = { version: 1, migrations: [], schema };

@@ -13,7 +13,7 @@ export interface TunnelStatus {
   readonly address: string;
   /** The other hosts: those of virlan.ini, or those that route reflectors have told FRR. */
   readonly peers: readonly PeerStatus[];
-  /** How FRR learns where machines are; null where the kernel learns it from frames. */
+  /** The state of BGP by FRR; null where the kernel learns from frames where machines are. */
   readonly bgp: BgpStatus | null;
 }
 
@@ -30,7 +30,7 @@ export interface BgpNeighbourStatus {
   readonly session: SessionState | null;
   /** When the session was established, or ended; null if it has never been. */
   readonly since: string | null;
-  /** How many routes have come from there: a host and its machines. */
+  /** The number of routes received from there: a host and its machines. */
   readonly routes: number;
 }
 
@@ -39,7 +39,7 @@ export interface PeerStatus {
   readonly address: string;
   /** True if frames whose receiver is not known go to it: the tunnel has an entry for it in the kernel. */
   readonly listed: boolean;
-  /** How many MACs sent frames from there within the last minutes. */
+  /** The number of MACs that sent frames from there within the last minutes. */
   readonly macs: number;
   /** The answer when the watcher last asked it; null before that, and without a watcher. */
   readonly answer: PeerAnswer | null;

@@ -62,8 +62,8 @@ const nothing: AddedBgp = { instance: false, lines: [] };
 const all: AddedBgp = {
   instance: true,
   lines: [
-    { family: null, text: 'bgp router-id 10.0.0.1' },
-    { family: 'l2vpn evpn', text: 'advertise-all-vni' },
+    { family: null, command: 'bgp router-id 10.0.0.1' },
+    { family: 'l2vpn evpn', command: 'advertise-all-vni' },
   ],
 };
 
@@ -81,12 +81,12 @@ function found(config: string, more: Partial<FoundBgp> = {}): FoundBgp {
   };
 }
 
-/** Returns the texts of a change, each with its sign. */
+/** Returns the commands of a change, each with its sign. */
 function changes(wanted: Speaker, before: FoundBgp): string[] {
   const change = compareBgp(wanted, before);
   return [
-    ...(change?.surplus ?? []).map(({ text }) => `- ${text}`),
-    ...(change?.missing ?? []).map(({ text }) => `+ ${text}`),
+    ...(change?.surplus ?? []).map(({ command }) => `- ${command}`),
+    ...(change?.missing ?? []).map(({ command }) => `+ ${command}`),
   ];
 }
 
@@ -186,7 +186,7 @@ exit
   assert.equal(change.problem, null);
   const inFamilies = change.missing.filter(({ family }) => family !== null);
   assert.deepEqual(
-    inFamilies.map(({ family, text }) => `${family}: ${text}`),
+    inFamilies.map(({ family, command }) => `${family}: ${command}`),
     [
       'ipv4 unicast: no neighbor virlan activate',
       'ipv4 labeled-unicast: no neighbor virlan activate',
@@ -233,7 +233,7 @@ exit
 bgp("the administrator's neighbours are used where they carry EVPN, and refused otherwise", () => {
   const change = compareBgp(speaker, found(own));
   assert.deepEqual(change?.problem, { kind: 'own-neighbour', neighbour: ip('10.0.0.2'), as: 65_000 });
-  assert(!change?.missing.some(({ text }) => text.includes('10.0.0.3')));
+  assert(!change?.missing.some(({ command }) => command.includes('10.0.0.3')));
   const carries = own.replace(
     'neighbor fabric activate',
     'neighbor fabric activate\n  neighbor 10.0.0.2 activate',
