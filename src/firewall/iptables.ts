@@ -12,6 +12,7 @@ import type { System } from '../system/system.ts';
 import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
 import { renderMatch, renderRule } from './iptables-rule.ts';
 import { missingObjects, savedTables, splitTables } from './iptables-tables.ts';
+import { loadTimeoutSeconds } from './nft-script.ts';
 import type { Match, Rule, Ruleset, Verdict } from './rule.ts';
 import { iptablesPrefix, type RulesReader } from './rules-reader.ts';
 import type { Translation } from './translation.ts';
@@ -79,8 +80,9 @@ async function listOwn(reader: RulesReader, { bridge, family }: RulesPlace): Pro
   return ownLines(bridge, await reader.savedIptables(family));
 }
 
-async function restore({ run }: Pick<System, 'run'>, family: Family, script: string): Promise<void> {
-  await run(`${iptablesPrefix[family]}-restore`, ['--noflush', '--wait', '5'], { input: script });
+async function restore({ run }: Pick<System, 'run'>, family: Family, input: string): Promise<void> {
+  const program = `${iptablesPrefix[family]}-restore`;
+  await run(program, ['--noflush', '--wait', '5'], { input, timeoutSeconds: loadTimeoutSeconds });
 }
 
 function chainsOf(ruleset: Ruleset, lacking: readonly Lacking[]): Chain[] {

@@ -6,10 +6,9 @@
 //       iifname "k8s-br0" oifname "k8s-br0" accept
 import { formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
 import { formatSpan, parseClients, parsePortSpan } from '../config/forward.ts';
-import { CommandError } from '../errors.ts';
-import type { System } from '../system/system.ts';
 import type { Backend, Listing, RulesPlace } from './backend.ts';
 import { checksumScript } from './iptables.ts';
+import { loadFirst, loadTables, runScript } from './nft-script.ts';
 import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
 import { nftFamily } from './rules-reader.ts';
 import type { Translation, TranslationsChange } from './translation.ts';
@@ -33,28 +32,25 @@ export const nftables: Backend = {
   missingObjects: async () => [],
   newTable: createScript,
   load: (system, _reader, place, script) =>
-    loadFirst(system, createScript(place, script), () => replaceScript(place, script)),
+    loadFirst(
+      input => loadTables(system, input),
+      createScript(place, script),
+      () => replaceScript(place, script),
+    ),
   async remove(system, _reader, place) {
-    await system.run('nft', ['-f', '-'], { input: removeScript(place) });
+    await runScript(system, removeScript(place));
   },
   // The kernel may have other elements than expected.
   translate: (system, place, change) =>
-    loadFirst(system, changeScript(place, change), () => refillScript(place, change.all)),
+    loadFirst(
+      input => runScript(system, input),
+      changeScript(place, change),
+      () => refillScript(place, change.all),
+    ),
   list: async (reader, { family, bridge }) => splitListing(await reader.nftTable(family, tableName(bridge))),
   countRules: lines => lines.filter(line => /^\t\t(?!type |flags )[^\t ]/.test(line)).length,
   describePlace: tableOf,
 };
-
-/** Loads a script, or the second one where nft refuses the first. Throws CommandError. */
-async function loadFirst(system: Pick<System, 'run'>, script: string, second: () => string): Promise<void> {
-  const load = (input: string) => system.run('nft', ['-f', '-'], { input });
-  try {
-    await load(script);
-  } catch (error) {
-    if (error instanceof CommandError && error.reason === 'timeout') throw error;
-    await load(second());
-  }
-}
 
 /** The table of a network. Only tables of this name are ever read or removed. */
 function tableName(bridge: string): string {

@@ -1,5 +1,6 @@
 // The guard's table in the kernel: lists, loads and changes it.
 import { CommandError } from '../errors.ts';
+import { loadFirst, loadTables, runScript } from '../firewall/nft-script.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { type Denied, parseDenied } from './denied.ts';
@@ -39,13 +40,12 @@ export async function loadGuard(
   table: string,
   elements: Elements,
 ): Promise<void> {
-  try {
+  await loadFirst(
+    script => loadTables(system, script),
     // Without a removal the kernel does not wait for a grace period.
-    await runScript(system, createGuardScript(bridge, table, elements));
-  } catch (error) {
-    if (error instanceof CommandError && error.reason === 'timeout') throw error;
-    await runScript(system, replaceGuardScript(bridge, table, elements));
-  }
+    createGuardScript(bridge, table, elements),
+    () => replaceGuardScript(bridge, table, elements),
+  );
 }
 
 /** Changes elements of the table. Throws CommandError; nothing is changed then. */
@@ -60,10 +60,6 @@ export async function changeGuard(
 }
 
 /** Removes the table, if there is one. Throws CommandError. */
-export function removeGuard(system: Runner, bridge: string): Promise<void> {
-  return runScript(system, removeGuardScript(bridge));
-}
-
-async function runScript({ run }: Runner, script: string): Promise<void> {
-  await run('nft', ['-f', '-'], { input: script });
+export async function removeGuard(system: Runner, bridge: string): Promise<void> {
+  await runScript(system, removeGuardScript(bridge));
 }

@@ -32,8 +32,9 @@ import { type Refusal, rememberRefusal, withoutRefused, withRefusals } from './r
 import { rollBack } from './restore.ts';
 import type { FailedStep } from './step-groups.ts';
 import { isEssential, type Step, type StepOf } from './steps.ts';
-import { surveyHostNames, surveyOtherFirewalls, surveyOwn } from './survey.ts';
+import { surveyOwn } from './survey.ts';
 import { surveyHost, withConsequences } from './survey-host.ts';
+import { surveyHostNames, surveyOtherFirewalls } from './survey-other-programs.ts';
 import type { NetworkWarning } from './warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */

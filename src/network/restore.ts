@@ -14,8 +14,9 @@ import { bootId, type OriginalNetwork, originalHost, readOriginalState } from '.
 import { failureOf, recordWarnings, removeRecords } from './record-changes.ts';
 import type { DesiredNetwork, HostState } from './state.ts';
 import { isEssential } from './steps.ts';
-import { type OwnSurvey, surveyAgainst, surveyHostNamesRemoval, surveyOtherRemovals } from './survey.ts';
+import { type OwnSurvey, surveyAgainst } from './survey.ts';
 import { surveyRestoration } from './survey-host.ts';
+import { surveyHostNamesRemoval, surveyOtherRemovals } from './survey-other-programs.ts';
 
 /**
  * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another

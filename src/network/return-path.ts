@@ -5,7 +5,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
-import type { RoutingRule } from './routing-rules.ts';
+import { type RoutingRule, refusingTypes } from './routing-rules.ts';
 
 /** A rule because of which packets to machines do not leave by the bridge. */
 export interface Detour {
@@ -69,18 +69,14 @@ export async function findDetour(
 
 /** Returns whether a rule refuses packets to an address, or leads to a table with a route that does. */
 function isRefusing({ refuses, table }: RoutingRule, routes: readonly Route[], address: IpAddress): boolean {
-  return (
-    refuses ||
-    routes.some(route => {
-      const isAbout = () => {
-        const to = parseDestination(route.destination);
-        return route.destination === 'default' || (to !== null && prefixContains(to, address));
-      };
-      return (
-        route.table === table && ['blackhole', 'prohibit', 'unreachable'].includes(route.type) && isAbout()
-      );
-    })
-  );
+  const refusing = routes.filter(route => route.table === table && refusingTypes.includes(route.type));
+  return refuses || refusing.some(({ destination }) => leadsTo(destination, address));
+}
+
+function leadsTo(destination: string, address: IpAddress): boolean {
+  if (destination === 'default') return true;
+  const to = parseDestination(destination);
+  return to !== null && prefixContains(to, address);
 }
 
 /** Returns link and table of the route of a packet to an address; nulls where the kernel refuses it. */

@@ -1,4 +1,5 @@
 // The links by which the host reaches the outside and other networks. Pure.
+import type { NetworkConfig } from '../config/config.ts';
 import type { LinksAndRoutes } from './links.ts';
 import { askedTables } from './routing-rules.ts';
 
@@ -25,4 +26,9 @@ function linksOf(
     return isUsed && link !== null ? [link] : [];
   });
   return [...new Set(links)].sort();
+}
+
+/** Returns whether the rules of a network depend on the host's default routes. */
+export function needsDefaultLinks({ mode, outside, uplink }: NetworkConfig): boolean {
+  return outside === 'uplink' && uplink === null && (mode === 'nat' || mode === 'routed');
 }

@@ -31,8 +31,8 @@ export interface IpRule {
   iif?: string;
 }
 
-/** The actions of rules that refuse packets (rtnl_rtntype_n2a in iproute2's lib/rt_names.c). */
-const refusingActions: readonly string[] = ['blackhole', 'prohibit', 'unreachable'];
+/** The types of routes and the actions of rules that refuse packets (rtnl_rtntype_n2a in iproute2's lib/rt_names.c). */
+export const refusingTypes: readonly string[] = ['blackhole', 'prohibit', 'unreachable'];
 
 /** The priority of the main table's rule on every host (FIB_RULE of net/ipv4/fib_rules.c). */
 const mainPriority = 32_766;
@@ -40,7 +40,7 @@ const mainPriority = 32_766;
 /** Reads a rule as ip lists it. */
 export function readRule({ priority, action = '', src, dst, dstlen = 32, ...rule }: IpRule): RoutingRule {
   const table = rule.table ?? null;
-  const refuses = refusingActions.includes(action);
+  const refuses = refusingTypes.includes(action);
   const to = dst === undefined ? null : parseIpv4(dst);
   return {
     priority,

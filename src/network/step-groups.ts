@@ -2,6 +2,7 @@
 import { dirname } from 'node:path';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { CommandError } from '../errors.ts';
+import { loadTables } from '../firewall/nft-script.ts';
 import { makeDirectory, type StagedFile, stageFile } from '../system/files.ts';
 import { system } from '../system/system.ts';
 import { type Executor, executors, makesTable, newTable } from './executors.ts';
@@ -65,9 +66,6 @@ function sideBySide(groups: readonly Group[]): Group {
   };
 }
 
-/** The kernel loads its modules of nftables for the first tables: on an emulated machine that takes over 10 s. */
-const newTablesTimeoutSeconds = 30;
-
 /**
  * Makes tables of nftables in one transaction. If that fails, because a table exists or the kernel refuses a part,
  * each is loaded by itself, so that the others are there.
@@ -77,8 +75,7 @@ async function makeTables(groups: readonly Group[], onFailure: 'stop' | 'continu
   if (steps.length > 1) {
     const tables = steps.flatMap(step => newTable(step) ?? []);
     try {
-      const input = tables.map(({ script }) => script).join('');
-      await system.run('nft', ['-f', '-'], { input, timeoutSeconds: newTablesTimeoutSeconds });
+      await loadTables(system, tables.map(({ script }) => script).join(''));
       for (const { complete } of tables) await complete();
       return { ...noOutcome, done: steps };
     } catch (thrown) {

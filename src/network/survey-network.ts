@@ -5,14 +5,13 @@ import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts
 import { findForwardDrops } from '../other-firewalls/forward-drops.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { system } from '../system/system.ts';
+import { type OwnSurvey, surveyOwn } from './survey.ts';
 import {
   type HostNamesSurvey,
   type OtherFirewallsSurvey,
-  type OwnSurvey,
   surveyHostNames,
   surveyOtherFirewalls,
-  surveyOwn,
-} from './survey.ts';
+} from './survey-other-programs.ts';
 import { otherHosts } from './tunnel-hosts.ts';
 
 /** All parts; `steps` and `warnings` are those of all. */

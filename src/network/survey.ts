@@ -1,27 +1,19 @@
-// Surveys: reads the host, and compares it with what is desired of a network. Changes nothing.
+// Surveys virlan's own part of a network: reads the host, and compares it with what is desired. Changes nothing.
 import { setImmediate } from 'node:timers/promises';
 import type { Family } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Lacking } from '../firewall/backend.ts';
-import { availableBackends, type BackendChoice, chooseBackend } from '../firewall/backends.ts';
+import { availableBackends, type BackendChoice } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
-import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import type { ForwardsReading } from '../forwards/read.ts';
-import { type HostNames, judgeHostNames, readHostNames } from '../host-names/host-names.ts';
 import { networkOfBridge } from '../libvirt/definitions.ts';
-import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
-import { readOtherFirewalls } from '../other-firewalls/observe.ts';
-import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
-import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { findConflicts, type Obstacle } from './conflicts.ts';
 import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
-import { readLacking } from './lacking.ts';
 import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetworks } from './original-state.ts';
-import { planForgetting, planHostNames } from './plan-host-names.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
 import { type DesiredGuard, readDesiredGuard } from './read-guard.ts';
@@ -31,12 +23,10 @@ import {
   readFamilies,
   readIpv6Addresses,
   readKernel,
-  readLinksAndRoutes,
   replacedKernel,
 } from './read-kernel.ts';
 import { findDetour } from './return-path.ts';
-import { defaultLinks } from './route-links.ts';
-import { planOtherFirewalls } from './rule-steps.ts';
+import { defaultLinks, needsDefaultLinks } from './route-links.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
 import { loadTunnels, planWithTunnel } from './survey-tunnel.ts';
@@ -71,59 +61,6 @@ export interface OwnSurvey {
   readonly forwards: ForwardsReading | null;
 }
 
-/** virlan's part in the firewalls of other programs. */
-export interface OtherFirewallsSurvey {
-  readonly reading: OtherFirewallsReading;
-  /** virlan's rules that are there. */
-  readonly found: RulesByFirewall;
-  readonly steps: readonly Step[];
-  readonly warnings: readonly NetworkWarning[];
-}
-
-/** How the host itself finds the names of machines. */
-export interface HostNamesSurvey {
-  readonly found: HostNames;
-  readonly steps: readonly Step[];
-  readonly warnings: readonly NetworkWarning[];
-}
-
-/** Compares what the host's resolver knows of a network with the configuration. Never throws. */
-export async function surveyHostNames(network: NetworkConfig): Promise<HostNamesSurvey> {
-  const { bridge } = network;
-  try {
-    const reading = await readHostNames(system, bridge);
-    const isManaged = reading.resolved?.isManaged === true;
-    return {
-      found: judgeHostNames(network, reading),
-      steps: planHostNames(network, reading),
-      warnings: isManaged && network.names !== 'no' ? [{ kind: 'resolved-managed', bridge }] : [],
-    };
-  } catch (error) {
-    return {
-      found: 'not-found',
-      steps: [],
-      warnings: [{ kind: 'resolved-silent', error: error as Error }],
-    };
-  }
-}
-
-/** Plans that the host's resolver forgets a bridge. */
-export async function surveyHostNamesRemoval(bridge: string): Promise<readonly Step[]> {
-  const reading = await readHostNames(system, bridge).catch(() => null);
-  return planForgetting(bridge, reading);
-}
-
-/** Plans the removal of virlan's rules from other firewalls. */
-export async function surveyOtherRemovals(
-  bridge: string,
-): Promise<Pick<OtherFirewallsSurvey, 'steps' | 'warnings'>> {
-  const reading = await readOtherFirewalls(system, bridge, createRulesReader(system));
-  return {
-    steps: planOtherFirewalls(bridge, noOtherRules, foundRules(bridge, reading)),
-    warnings: unreadWarnings(reading),
-  };
-}
-
 /**
  * Compares virlan's own part of a network with its configuration. Throws when the host cannot be read, or has no
  * usable firewall backend.
@@ -154,7 +91,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const tunnels = await loadTunnels(bridge, kernel.links, network.tunnel !== null);
   const tunnel = own.link === null ? null : (tunnels?.desiredTunnel(network, own.link, kernel.links) ?? null);
   const desired = withTunnel(withGuard(own, guard), tunnel);
-  const found = (await tunnels?.readTunnel(bridge, kernel.links, (tunnel?.speaker ?? null) !== null)) ?? null;
+  const found = (await tunnels?.readTunnel(bridge, kernel.links, tunnel)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...files.observed, tunnel: found });
   const conflicts = findConflicts(network, knownSubnets(kernel), madeNetworks(network.others)).map(
     conflict => ({ kind: 'conflict', conflict }) as const,
@@ -231,46 +168,6 @@ function readGuard(
   }
 }
 
-/** Compares virlan's rules in other firewalls with the configuration. Throws as `surveyOwn`. */
-export async function surveyOtherFirewalls(
-  network: NetworkConfig,
-  reader: RulesReader,
-): Promise<OtherFirewallsSurvey> {
-  const { bridge } = network;
-  const lacking = readLacking(bridge);
-  const { chosen } = chooseBackend(network, availableBackends(system.isInstalled), lacking);
-  const [reading, links] = await Promise.all([
-    readOtherFirewalls(system, bridge, reader),
-    needsDefaultLinks(network) ? readLinksAndRoutes(system).then(defaultLinks) : [],
-  ]);
-  const found = foundRules(bridge, reading);
-  const ruleset = makeRuleset(network, 'ipv4', waysOut(network, links));
-  // Without rules of virlan, other firewalls alone decide, and as they are.
-  const unknown = ruleset === null ? [] : await findUnknownChains(system, bridge, chosen, reading);
-  const wanted = ruleset === null ? noOtherRules : wantedRules(ruleset, chosen, reading);
-  return {
-    reading,
-    found,
-    steps: planOtherFirewalls(bridge, wanted, found),
-    warnings: [
-      ...unknown.map(each => ({ kind: 'unknown-chain', bridge, found: each }) as const),
-      // Where the kernel has no nf_tables, there are no chains of it to see.
-      ...unreadWarnings(reading).filter(
-        ({ unread }) => unread.subject !== 'chains' || !lacking.includes('nftables'),
-      ),
-    ],
-  };
-}
-
-/** Returns whether the rules of a network depend on the host's default routes. */
-function needsDefaultLinks({ mode, outside, uplink }: NetworkConfig): boolean {
-  return outside === 'uplink' && uplink === null && (mode === 'nat' || mode === 'routed');
-}
-
-function unreadWarnings({ unread }: OtherFirewallsReading) {
-  return unread.map(each => ({ kind: 'unread', unread: each }) as const);
-}
-
 /**
  * Compares virlan's own part of a network with a state of the caller's choice. The rules of the backends
  * `listed` are compared, by default those of all that are on the host.
@@ -282,8 +179,7 @@ export async function surveyAgainst(
   const { bridge } = desired;
   const kernel = await readKernel(bridge, listed, readFamilies(), createRulesReader(system));
   const tunnels = await loadTunnels(bridge, kernel.links, desired.tunnel !== null);
-  const needsBgp = (desired.tunnel?.speaker ?? null) !== null;
-  const tunnel = (await tunnels?.readTunnel(bridge, kernel.links, needsBgp)) ?? null;
+  const tunnel = (await tunnels?.readTunnel(bridge, kernel.links, desired.tunnel)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired), tunnel });
   return { observed, steps: await planWithTunnel(desired, observed) };
 }

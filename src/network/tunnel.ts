@@ -15,6 +15,7 @@ import {
 import { compareTunnels, type FoundTunnel, type Tunnel, type TunnelChange } from '../cluster/tunnel.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { CommandError, VirlanError } from '../errors.ts';
+import { loadTables, runScript } from '../firewall/nft-script.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { linkMac } from '../identity/formula.ts';
 import { machineId } from '../system/machine-id.ts';
@@ -73,13 +74,14 @@ function ownLink(bridge: string, links: readonly Link[]): Link | null {
   return link !== undefined && link.vxlan !== null && link.mac === ownMac(bridge) ? link : null;
 }
 
-/** Reads what exists of the tunnel of a bridge. Throws CommandError. */
+/** Reads the tunnel of a bridge, and BGP where the desired tunnel needs it. Throws CommandError. */
 export async function readTunnel(
   bridge: string,
   links: readonly Link[],
-  needsBgp: boolean,
+  wanted: Tunnel | null,
 ): Promise<FoundTunnel> {
   const link = ownLink(bridge, links);
+  const needsBgp = wanted !== null && wanted.speaker !== null;
   const [bgp, fdb, listing] = await Promise.all([
     needsBgp || system.exists(paths.bgp) ? readSharedBgp(bridge, links) : null,
     link === null ? '' : system.run('bridge', ['-json', 'fdb', 'show', 'dev', link.name]),
@@ -167,22 +169,22 @@ export async function setPeers({ link, missing, surplus }: StepOf<'set peers'>):
  */
 export async function connectTunnel({ link, bridge, tunnel }: StepOf<'connect tunnel'>): Promise<void> {
   try {
-    await system.run('nft', ['-f', '-'], { input: loadFilterScript(bridge, tunnel.filter) });
+    await loadTables(system, loadFilterScript(bridge, tunnel.filter));
   } catch (error) {
     // The error of nft says why.
     await system.run('ip', ['link', 'set', 'dev', link, 'nomaster']).catch(() => '');
     throw error;
   }
   await system.run('ip', ['link', 'set', 'dev', link, 'master', bridge, 'up']);
-  // A port that leaves a bridge forgets them.
-  const options = tunnel.learns ? [] : ['learning', 'off', 'neigh_suppress', 'on'];
-  if (options.length > 0)
-    await system.run('ip', ['link', 'set', 'dev', link, 'type', 'bridge_slave', ...options]);
+  if (tunnel.learns) return;
+  // A port that leaves a bridge forgets its options.
+  const options = ['learning', 'off', 'neigh_suppress', 'on'];
+  await system.run('ip', ['link', 'set', 'dev', link, 'type', 'bridge_slave', ...options]);
 }
 
 /** Removes the filter. Throws CommandError. */
 export async function removeFilter(bridge: string): Promise<void> {
-  await system.run('nft', ['-f', '-'], { input: removeFilterScript(bridge) });
+  await runScript(system, removeFilterScript(bridge));
 }
 
 /** Lists the filter. A failing nft means that a table is missing; throws CommandError when it hangs. */

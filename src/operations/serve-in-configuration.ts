@@ -10,8 +10,14 @@ import type { Event } from '../report/event.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { establishForHook } from './establish-networks.ts';
 
-/** Returns whether a decision may change dnsmasq's configuration. */
-export function isInConfiguration(bridge: string, { kind, entry }: ReserveEvent): boolean {
+/** Returns whether an event may change dnsmasq's configuration. */
+export function mayChangeConfiguration(event: Event, networks: readonly NetworkConfig[]): boolean {
+  if (event.kind !== 'reservation') return event.kind === 'reservation-retired';
+  const network = networks.find(({ name }) => name === event.event.entry.network);
+  return network !== undefined && isInConfiguration(network.bridge, event.event);
+}
+
+function isInConfiguration(bridge: string, { kind, entry }: ReserveEvent): boolean {
   return hasLines(entry) || (kind === 'changed' && mayHaveHadLines(bridge));
 }
 

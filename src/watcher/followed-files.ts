@@ -29,7 +29,7 @@ export interface Ways {
 export interface WayChanges {
   polled(limit: InotifyLimit): void;
   followed(): void;
-  /** A way is in force, at the start too: each change from now on is noticed, and one just before may have been missed. */
+  /** A way has begun to work, also at the start: changes from now on are noticed, and earlier ones may not have been. */
   settled(): void;
 }
 

@@ -1,4 +1,4 @@
-// Changes of the ledger after what etcd has, under its lock, and the events that tell of them.
+// Applies changes from etcd to the ledger, under its lock, and makes the events about them.
 import { isDeepStrictEqual } from 'node:util';
 import { formatIp } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
@@ -23,7 +23,7 @@ export async function changeMachines(changes: readonly Change[]): Promise<Change
   return done;
 }
 
-/** Removes what other hosts have in the ledger of a network, and the copy. This host's machines keep all that they have. */
+/** Removes the entries of other hosts from the ledger of a network, and the copy. Entries of this host stay. */
 export async function forgetCluster(network: NetworkConfig): Promise<void> {
   await changeLedger(ledger => {
     const changed = ledger

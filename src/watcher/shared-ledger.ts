@@ -1,4 +1,4 @@
-// Keeps the ledger of one network and etcd the same: writes what is this host's, and copies the rest into the ledger.
+// Synchronizes the ledger of one network with etcd: writes this host's entries, and copies those of other hosts.
 // Loaded only where hosts share their ledgers.
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -38,9 +38,9 @@ export { forgetCluster };
 /** Callbacks of a shared ledger. */
 export interface SharedLedgerEvents {
   report(events: readonly Event[]): void;
-  /** The connection, or what is copied, has changed. */
+  /** The connection, or the copied entries, have changed. */
   changed(): void;
-  /** The other hosts are others than before. */
+  /** A host has joined or left. */
   hostsChanged(): void;
   /** Machines of this host lost their names, and with them perhaps their MACs. */
   lost(names: readonly string[]): void;
@@ -179,7 +179,7 @@ export class SharedLedger {
       await this.#import(session);
       lost.push(...(await this.#yield(session)));
       this.#writeCopy(session);
-      // Last: what the others have, their MACs too, is in the ledger by now.
+      // Last, because the ledger has the MACs of the winners by now.
       if (lost.length > 0) this.#events.lost(lost);
     } catch (error) {
       if (error instanceof EtcdError) session.end();

@@ -1,4 +1,4 @@
-// The shared ledgers of all networks, as the configuration wants them. Their code is loaded only where there is one.
+// Keeps one shared ledger for each network that has one in virlan.ini. Its code is loaded only where there is one.
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/config.ts';
 import { copiedNetworks } from '../records/cluster-copy.ts';
@@ -71,7 +71,7 @@ export class SharedLedgers {
   }
 }
 
-/** Peers may come from etcd itself. */
+/** Returns a network without its peers: they may come from etcd itself. */
 function withoutPeers(network: SharedLedger['network']) {
   return { ...network, tunnel: network.tunnel === null ? null : { ...network.tunnel, peers: [] } };
 }

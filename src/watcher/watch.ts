@@ -2,15 +2,10 @@
 // hooks and the command line. It keeps no state that cannot be read again, so it may be killed at any moment.
 // Hooks are answered from files alone, because libvirt waits for the hook.
 import { dirname } from 'node:path';
-import type { NetworkConfig } from '../config/config.ts';
 import { probe } from '../diagnosis/probe/probe.ts';
-import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { collectStatus } from '../operations/collect-status.ts';
-import { establishForHook } from '../operations/establish-networks.ts';
-import { publishNetwork } from '../operations/publish.ts';
-import { isInConfiguration } from '../operations/serve-in-configuration.ts';
+import { mayChangeConfiguration } from '../operations/serve-in-configuration.ts';
 import { syncForwards } from '../operations/sync-forwards.ts';
-import { takeDownNetworks } from '../operations/take-down-networks.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
@@ -32,6 +27,7 @@ import { Metrics } from './metrics.ts';
 import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
 import { reserveMoved } from './moved-nics.ts';
+import { establishAll, publishAll, takeDownAll } from './network-work.ts';
 import { notifySystemd } from './notify.ts';
 import { PeerChecks } from './peer-checks.ts';
 import { preferThisProcess } from './priority.ts';
@@ -95,12 +91,12 @@ export class Watcher {
     report: events => this.#report(events),
     changed: () => {
       this.#feed.changed();
-      // Names that stand for all below them are in dnsmasq's configuration.
+      // A wildcard alias of another host changes dnsmasq's configuration.
       this.#rescan.request();
     },
     hostsChanged: () => void this.#reload.request(),
     lost: names => {
-      // A machine that is gone, or no connection: all are compared when there is one.
+      // It fails without a connection, and for a machine that is gone. All machines are compared on connection.
       for (const name of names) this.#libvirt.reconcileNamed(name).catch(() => {});
     },
   });
@@ -218,32 +214,15 @@ export class Watcher {
         if (network !== undefined) this.#probes.request(network);
       }
       this.#feed.changed();
-      if (this.#isAboutConfiguration(event)) this.#rescan.request();
+      // A scan restarts dnsmasq if its configuration has changed.
+      if (mayChangeConfiguration(event, this.#configuration.networks)) this.#rescan.request();
       // A scan tries again what a hook could not, as often as that takes.
       if (event.kind === 'network-failed' || event.kind === 'step-failed') this.#rescan.request();
     }
   }
 
-  /** Returns whether an event may change dnsmasq's configuration: a scan restarts dnsmasq if it did. */
-  #isAboutConfiguration(event: Event): boolean {
-    if (event.kind !== 'reservation') return event.kind === 'reservation-retired';
-    const network = this.#configuration.networks.find(({ name }) => name === event.event.entry.network);
-    return network !== undefined && isInConfiguration(network.bridge, event.event);
-  }
-
-  async #establish(): Promise<void> {
-    for (const network of this.#configuration.networks) {
-      this.#report(await establishForHook(network));
-      this.#publish(network);
-    }
-  }
-
-  #publish(network: NetworkConfig): void {
-    try {
-      publishNetwork(network);
-    } catch (error) {
-      this.#report([{ kind: 'failed', during: 'file-change', error: error as Error }]);
-    }
+  #establish(): Promise<void> {
+    return establishAll(this.#configuration.networks, events => this.#report(events));
   }
 
   /** Repairs what other programs changed. Returns whether a step took effect. */
@@ -258,10 +237,7 @@ export class Watcher {
   async #reconcile(): Promise<void> {
     try {
       this.#rescan.request();
-      for (const network of this.#configuration.networks) {
-        this.#publish(network);
-        removeDeadTemporaries(dnsmasqPaths(network.bridge).directory);
-      }
+      publishAll(this.#configuration.networks, events => this.#report(events));
       await this.#metricsServer.listen(this.#configuration.current.metrics);
       this.#feed.changed();
       for (const directory of [dirname(paths.originalState), paths.run]) removeDeadTemporaries(directory);
@@ -278,10 +254,7 @@ export class Watcher {
       return;
     }
     this.#report([{ kind: 'configuration-applied' }]);
-    for (const network of reloaded.removed)
-      await takeDownNetworks([network]).catch((error: Error) =>
-        this.#report([{ kind: 'network-failed', network: network.name, error }]),
-      );
+    await takeDownAll(reloaded.removed, events => this.#report(events));
     await this.#sharedLedgers.apply();
     await this.#establish();
     void this.#peers.request();

@@ -11,7 +11,7 @@ import type { LinksAndRoutes } from '../../network/links.ts';
 import { readLinksAndRoutes } from '../../network/read-kernel.ts';
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { defaultLinks } from '../../network/route-links.ts';
-import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey.ts';
+import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey-other-programs.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import { findForwardDrops } from '../../other-firewalls/forward-drops.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
