@@ -1,6 +1,6 @@
 // The filter of a tunnel: two tables of nftables. One keeps apart what each host has for itself: the gateway,
 // which has the same MAC and address everywhere, DHCP and router advertisements. The other lets nobody but the
-// other hosts send into the tunnel: whoever gets a packet through is a member of the network.
+// other hosts send into the tunnel: the sender of a packet that passes is a member of the network.
 import { formatIp, formatPrefix, type Ipv4, type Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
@@ -87,7 +87,7 @@ function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
   };
 }
 
-/** nft has no empty set. Where no other host has joined yet, nobody else has this address. */
+/** Returns a set for nft, which takes no empty one: until a host has joined, it has an address that no other host has. */
 function setOf(hosts: readonly Ipv4[]): string {
   return `{ ${hosts.length === 0 ? '127.0.0.1' : hosts.map(formatIp).join(', ')} }`;
 }

@@ -11,7 +11,7 @@ export interface ClusterStatus {
     readonly endpoint: string | null;
     /** When it began to be like this. */
     readonly since: Date;
-    /** Why there is no connection; null before the first try, and while there is one. */
+    /** The reason why there is no connection; null before the first try, and while there is one. */
     readonly error: { readonly reason: EtcdFailure; readonly message: string } | null;
   };
   /** Addresses that this host can give to new machines while etcd is away. */

@@ -12,7 +12,7 @@ import type { Compare, Operation, Pair, Transaction } from './transaction.ts';
 /** Longest wait for an answer; a write waits for the disks of most members. */
 const timeoutMs = 5000;
 
-/** Of a name or a password; longer ones are a wrong file. */
+/** Longest password that is read: a longer file is the wrong one. */
 const maxPasswordLength = 1000;
 
 /** Longest answer, and longest line of a watch, that are read. */
@@ -35,7 +35,7 @@ const watchLine = v.object({
 });
 const refusal = v.object({ code: v.optional(v.number(), 0), message: optionalText });
 
-/** What etcd has, and the revision of that. */
+/** The pairs that etcd has below a prefix, and the revision at which they were read. */
 export interface Reading {
   readonly revision: number;
   readonly pairs: readonly Pair[];

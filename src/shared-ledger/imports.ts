@@ -1,4 +1,4 @@
-// Decides how the ledger of a host changes after what etcd has: it is the copy that hooks read. Pure.
+// Decides how the ledger of a host follows etcd. Hooks read the ledger, so it is their copy of etcd. Pure.
 import { isDeepStrictEqual } from 'node:util';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import type { ReservationProblem } from '../identity/problem.ts';

@@ -4,7 +4,7 @@
 //   /virlan/100/block/192.168.100.16         {"host": "10.0.0.2"}     only this host gives new addresses of the block
 //   /virlan/100/machine/6b4a5c7e-…           {"host": "10.0.0.2", "entries": [{"nic": 0, …}]}
 //   /virlan/100/claim/ip/192.168.100.155     "6b4a5c7e-…"             the machine that has an address, a MAC or a name
-// Whoever may write there is trusted no more than that: what is not valid is left out, and never overwritten.
+// Values are validated when read. An invalid one is left out and never overwritten: a later virlan may have written it.
 import * as v from 'valibot';
 import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
 import { type IndexKey, keysOf } from '../identity/ledger.ts';

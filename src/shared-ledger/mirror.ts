@@ -1,4 +1,4 @@
-// What etcd has about a network, as this host last read it. Pure.
+// Keeps the keys of a network in memory as etcd last reported them. Pure.
 import type { Ipv4 } from '../address/ip.ts';
 import type { IndexKey } from '../identity/ledger.ts';
 import { readPair, type SharedMachine } from './keys.ts';
@@ -10,7 +10,7 @@ export interface Revised<T> {
   readonly revision: number;
 }
 
-/** The keys of a network, changed by what etcd reports. */
+/** The keys of a network, as etcd last reported them. */
 export class Mirror {
   readonly machines = new Map<string, Revised<SharedMachine>>();
   readonly claims = new Map<IndexKey, Revised<string>>();

@@ -120,12 +120,12 @@ export function holderOfClaim(
 ): Ipv4 | null {
   const holder = mirror.claims.get(claim);
   if (holder === undefined || holder.value === uuid) return null;
-  // What cannot be read is somebody's.
+  // A claim that cannot be read counts as held, so that nobody takes it.
   if (holder.value === null) return nowhere;
   const machine = mirror.machines.get(holder.value);
   if (machine === undefined) return null;
   if (machine.value === null) return nowhere;
-  // What a machine of this host has given up is known here first.
+  // This host knows earlier than etcd which claims its own machines have given up.
   const local = ledger.ofMachine(member.network, holder.value).filter(({ host }) => host === null);
   const isOurs = machine.value.host === member.host && local.length > 0;
   const has = isOurs ? local : machine.value.entries.map(({ entry }) => entry);

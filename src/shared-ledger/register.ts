@@ -1,4 +1,4 @@
-// A host joins a network in etcd, and leaves it. Pure.
+// Decides the transactions by which a host joins a network in etcd, and leaves it. Pure.
 import { formatIp } from '../address/ip.ts';
 import { EtcdError } from './etcd-error.ts';
 import { hostValue, keyOf } from './keys.ts';
@@ -33,7 +33,7 @@ export function planRegistration(
   };
 }
 
-/** Returns the transactions that remove all that is a host's. */
+/** Returns the transactions that remove a host's keys. */
 export function planLeave({ host }: Member, mirror: Mirror): Transaction[] {
   const machines = [...mirror.machines].filter(([, { value }]) => value?.host === host);
   const blocks = [...mirror.blocks].filter(([, { value }]) => value === host);
@@ -41,7 +41,7 @@ export function planLeave({ host }: Member, mirror: Mirror): Transaction[] {
     keyOf.alive(host),
     ...machines.flatMap(([uuid]) => [keyOf.machine(uuid), ...[...mirror.claimsOf(uuid)].map(keyOf.claim)]),
     ...blocks.map(([first]) => keyOf.block(first)),
-    // Last: whoever is interrupted here is a member still.
+    // Last, so that a host that is interrupted here is still a member.
     keyOf.host(host),
   ];
   const operations = keys.map((key): Operation => ({ key, value: null }));

@@ -1,4 +1,4 @@
-// A session with one member of etcd: what etcd has about a network, as long as both hear from each other.
+// A session with one member of etcd: it mirrors the keys of a network until the connection ends.
 import { setTimeout as pause } from 'node:timers/promises';
 import type { EtcdConfig } from '../config/config.ts';
 import { EtcdClient } from './client.ts';
@@ -38,8 +38,8 @@ export class Session {
   }
 
   /**
-   * Begins a session, reads what etcd has, and calls `work` with it. `changed` is called after each change. Throws when
-   * the session is over, at the latest when `signal` is aborted.
+   * Begins a session, reads the keys of the network, and calls `began` with it, then `changed` after each change. Throws
+   * when the session is over, at the latest when `signal` is aborted.
    */
   static async run(
     endpoint: string,
@@ -73,8 +73,8 @@ export class Session {
   }
 
   /**
-   * Writes, and waits until the mirror has what was written. Returns for each transaction whether it took effect: if not,
-   * somebody else was first.
+   * Writes transactions, and waits until the mirror has them. Returns for each whether it took effect: if not, another
+   * host wrote first.
    */
   async write(transactions: readonly Transaction[]): Promise<boolean[]> {
     const written: (number | null)[] = [];

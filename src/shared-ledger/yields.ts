@@ -1,5 +1,5 @@
-// What a host does about names and addresses that another one had first in etcd: both gave them while they did not hear
-// from each other. Pure.
+// Decides how a host gives up names and addresses that another host was first to write to etcd: both gave them while
+// they were not connected. Pure.
 import { isDeepStrictEqual } from 'node:util';
 import type { Ipv4 } from '../address/ip.ts';
 import { type IndexKey, keyOfHostname, keyOfIp, keyOfName, type Ledger } from '../identity/ledger.ts';

@@ -10,7 +10,7 @@ export async function removeDeadHolder(path: string): Promise<boolean> {
   const takeover = openSync(`${path}.takeover`, 'a', 0o600);
   try {
     await flock(takeover, takeoverTimeoutSeconds);
-    // Whoever else may remove a link is its living holder or waits for this flock.
+    // Nobody else removes a link but its living holder, or a process that waits for this flock.
     const isDead = deadHolder(path) !== null;
     if (isDead) rmSync(holderPath(path), { force: true });
     return isDead;

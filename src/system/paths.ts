@@ -39,7 +39,7 @@ export const paths = {
   probeLock: '/run/virlan/probe.lock',
   /** The ports that machines have, by network; it exists while there are any: forwards/record.ts. */
   forwards: '/run/virlan/forwards',
-  /** What virlan added to the configuration of bgpd: network/bgp.ts. */
+  /** Records the lines that virlan added to the configuration of bgpd: network/bgp.ts. */
   bgp: '/run/virlan/bgp.json',
   machineId: '/etc/machine-id',
 } as const;

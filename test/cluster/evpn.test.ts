@@ -226,7 +226,7 @@ evpn('status, its text, doctor and metrics show the sessions', async () => {
 
 const configureOnce = "vtysh -c 'configure terminal' -c 'router bgp 65000'";
 
-/** What happens to bgpd, as a shell script. */
+/** Shell scripts that damage the configuration of bgpd. */
 const damages: [title: string, script: string][] = [
   ['bgpd is killed', 'kill -9 $(cat /run/frr/bgpd.pid)'],
   ['FRR is restarted', '/usr/lib/frr/frrinit.sh restart > /run/frrinit.log 2>&1'],

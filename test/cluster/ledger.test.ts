@@ -213,7 +213,7 @@ ledgers('a machine of one host is found by name on all', async () => {
   await resolvesEverywhere('first', ip);
   const known = await elsewhere(at(1), 'first');
   assert.deepEqual([known?.ip, known?.mac, known?.host], [ip, mac, '10.0.0.1']);
-  // Whoever asks there, too.
+
   assert.equal((await at(2).virlan('ip', 'first')).stdout, ip);
   assert.equal((await at(2).virlan('mac', 'first')).stdout, mac);
 });

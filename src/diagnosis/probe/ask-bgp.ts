@@ -14,7 +14,7 @@ import { hasRoute, isReachable } from './reachability.ts';
 /** Longest wait for an answer. */
 const answerTimeoutMs = 1000;
 
-/** Interval and number of further readings, until both have tried again: what one of both says is soon forgotten. */
+/** Interval and number of further readings: bgpd forgets the reason of a failure before it tries again. */
 const readAgainMs = 500;
 const readingsAgain = 10;
 
@@ -55,7 +55,7 @@ function askPort(from: string, to: string): Promise<PortAnswer> {
     };
     socket.setTimeout(answerTimeoutMs, () => end('silence'));
     socket.once('connect', () => end('accepted'));
-    // A host on the way, or a firewall, may say by ICMP that it is not reached.
+    // A router or a firewall on the way may report by ICMP that the neighbour is not reached.
     socket.once('error', ({ code }: NodeJS.ErrnoException) =>
       end(code === 'ECONNREFUSED' ? 'refused' : 'silence'),
     );

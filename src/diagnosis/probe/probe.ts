@@ -196,7 +196,7 @@ function isWorthTracing({ lease, dns, nextHopAnswers }: ProbeReport, counters: C
 
 function hasRemains({ bridge }: NetworkConfig): boolean {
   const isLeased = readLeases(bridge).some(({ mac }) => mac === probeMac(bridge));
-  // One that was killed first of all leaves its lock.
+  // A probe that was killed before it changed anything leaves only its lock.
   const isLocked = holderOf(paths.probeLock) !== null;
   return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge) || isLocked;
 }
