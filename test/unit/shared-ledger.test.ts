@@ -1,5 +1,5 @@
 // shared-ledger.test.ts: tests how hosts share their ledgers: rules one by one, and a simulation of several hosts with
-// the real decisions, and a double of etcd in memory that does transactions as etcd does.
+// the real decisions, and the double of etcd.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatIp, type Ipv4, type Ipv4Range } from '../../src/address/ip.ts';
@@ -19,40 +19,12 @@ import { prefixOf, readPair } from '../../src/shared-ledger/keys.ts';
 import { Mirror } from '../../src/shared-ledger/mirror.ts';
 import { planDrops, planPushes } from '../../src/shared-ledger/pushes.ts';
 import { planLeave, planRegistration } from '../../src/shared-ledger/register.ts';
-import type { Pair, Transaction } from '../../src/shared-ledger/transaction.ts';
+import type { Transaction } from '../../src/shared-ledger/transaction.ts';
 import { planYields } from '../../src/shared-ledger/yields.ts';
 import { aDate, entry, ip, mac, network, uuid } from './builders.ts';
+import { Etcd } from './etcd-double.ts';
 
 const shared = suite('shared ledger');
-
-/** A double of etcd: keys in memory, with the revisions that etcd gives. */
-class Etcd {
-  revision = 1;
-  readonly keys = new Map<string, { value: string; revision: number }>();
-  readonly #log: Pair[] = [];
-
-  /** Returns whether the transaction took effect. */
-  write({ compares, operations }: Transaction, prefix: string): boolean {
-    const holds = compares.every(
-      ({ key, revision }) => (this.keys.get(`${prefix}${key}`)?.revision ?? null) === revision,
-    );
-    if (!holds) return false;
-    const keys = operations.map(({ key }) => key);
-    assert.equal(new Set(keys).size, keys.length, 'etcd refuses a transaction that writes a key twice');
-    this.revision++;
-    for (const { key: name, value } of operations) {
-      const key = `${prefix}${name}`;
-      if (value === null) this.keys.delete(key);
-      else this.keys.set(key, { value, revision: this.revision });
-      this.#log.push({ key, value, revision: this.revision });
-    }
-    return true;
-  }
-
-  since(revision: number): Pair[] {
-    return this.#log.filter(pair => pair.revision > revision);
-  }
-}
 
 const vni = 100;
 const prefix = prefixOf(vni);
