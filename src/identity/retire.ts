@@ -45,3 +45,8 @@ function isShared({ revision }: LedgerEntry): boolean {
 export function asForgotten(entry: LedgerEntry): LedgerEntry {
   return { ...entry, retired: new Date(0), problem: null };
 }
+
+/** Returns whether an entry is one that its host drops at once, and gives its address again. */
+export function isForgotten({ retired }: LedgerEntry): boolean {
+  return retired?.getTime() === 0;
+}

@@ -4,7 +4,7 @@ import type { LedgerEntry } from '../identity/ledger-format.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { SharedMachine } from './keys.ts';
 import type { Mirror, Revised } from './mirror.ts';
-import { byMachine, type Member, revisionOf } from './pushes.ts';
+import { byMachine, isGivenUp, type Member, revisionOf } from './pushes.ts';
 
 /** The entries of a machine before and after. */
 export interface Change {
@@ -42,6 +42,8 @@ function importMachine(
   if (known === undefined) return isOwn ? before : [];
   const { value, revision } = known;
   if (value === null) return before;
+  // Its host gives its address again: without a copy, nobody takes the machine over with it.
+  if (value.host !== host && isGivenUp(value)) return isOwn ? before : [];
   const theirs = (place: LedgerEntry['host']) =>
     value.entries.map(({ entry }) => ({ ...entry, host: place, revision }));
   if (value.host === host) {

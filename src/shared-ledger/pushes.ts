@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Ipv4 } from '../address/ip.ts';
 import { type IndexKey, keyOfIp, type Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry, StoredEntry } from '../identity/ledger-format.ts';
-import { claimsOf, inShared, keyOf, machineValue } from './keys.ts';
+import { isForgotten } from '../identity/retire.ts';
+import { claimsOf, inShared, keyOf, machineValue, type SharedMachine } from './keys.ts';
 import type { Mirror } from './mirror.ts';
 import type { Compare, Operation, Transaction } from './transaction.ts';
 
@@ -38,7 +39,10 @@ export function planPushes(
   return [...byMachine(member, own)].flatMap(([uuid, own]) => {
     const known = mirror.machines.get(uuid);
     const isOurs =
-      known === undefined || known.value?.host === member.host || known.revision === revisionOf(own);
+      known === undefined ||
+      known.value?.host === member.host ||
+      known.revision === revisionOf(own) ||
+      isGivenUp(known.value);
     // One that cannot be read was written by a later virlan, or by somebody else.
     if (!isOurs || known?.value === null) return [];
     const transaction = planPush(member, uuid, own, ledger, mirror);
@@ -61,6 +65,11 @@ export function byMachine({ network }: Member, entries: readonly LedgerEntry[]):
 /** Returns the revision of etcd that the entries of a machine were last the same as; null for none. */
 export function revisionOf(entries: readonly LedgerEntry[]): number | null {
   return entries.find(({ revision }) => revision !== null)?.revision ?? null;
+}
+
+/** Returns whether a machine was forgotten on its host: any host may write it anew. */
+export function isGivenUp(machine: SharedMachine | null): boolean {
+  return machine?.entries.every(({ entry }) => isForgotten(entry)) === true;
 }
 
 /** Returns the transaction that writes a machine; null if etcd has it as it is, or it is too large. */
@@ -139,8 +148,9 @@ const nowhere = 0 as Ipv4;
 const maxRetiredMs = 365 * 86_400_000;
 
 /**
- * Returns the machines of this host to drop, first in etcd and then here: those that were undefined a year ago, those that were forgotten, those
- * without an address, and `surplus` more of those that were undefined longest ago.
+ * Returns the machines of this host to drop, first in etcd and then here: those without an address, those that were
+ * undefined a year ago or forgotten, and `surplus` more of those that were undefined longest ago. While a host does not
+ * hear of that, it may start such a machine with its address: nobody gets that meanwhile, unless addresses are short.
  */
 export function planDrops(
   member: Member,
@@ -159,8 +169,10 @@ export function planDrops(
       return { uuid, revision, since, isEmpty: own.every(({ ip }) => ip === null) };
     })
     .sort((a, b) => a.since - b.since);
+  const allHear = [...mirror.hosts.keys()].every(host => mirror.alive.has(host));
+  const isOver = (since: number) => allHear && now.getTime() - since > maxRetiredMs;
   return retired
-    .filter(({ since, isEmpty }, index) => index < surplus || isEmpty || now.getTime() - since > maxRetiredMs)
+    .filter(({ since, isEmpty }, index) => index < surplus || isEmpty || isOver(since))
     .map(({ uuid, revision }) => ({
       uuid,
       transaction: {

@@ -2,7 +2,7 @@
 // the real decisions, and the double of etcd.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { formatIp, type Ipv4, type Ipv4Range } from '../../src/address/ip.ts';
+import { formatIp, type Ipv4, type Ipv4Range, rangeContains } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import { assignMacs } from '../../src/identity/assign.ts';
@@ -15,7 +15,7 @@ import { type Machine, noWishes } from '../../src/identity/machine.ts';
 import { asForgotten, retire } from '../../src/identity/retire.ts';
 import { blockSize, countFree, ownBlocks, planClaims, spareOf } from '../../src/shared-ledger/blocks.ts';
 import { type Change, planImports } from '../../src/shared-ledger/imports.ts';
-import { prefixOf, readPair } from '../../src/shared-ledger/keys.ts';
+import { keyOf, prefixOf, readPair } from '../../src/shared-ledger/keys.ts';
 import { Mirror } from '../../src/shared-ledger/mirror.ts';
 import { planDrops, planPushes } from '../../src/shared-ledger/pushes.ts';
 import { planLeave, planRegistration } from '../../src/shared-ledger/register.ts';
@@ -44,7 +44,6 @@ function networkOf(...lines: readonly string[]): NetworkConfig {
 class Host {
   ledger = Ledger.empty;
   blocks: readonly Ipv4Range[] = [];
-  isConnected = true;
   now = aDate;
   readonly defined = new Map<string, Machine>();
   /** The machines that run, with the addresses that they started with. */
@@ -54,6 +53,7 @@ class Host {
   readonly #etcd: Etcd;
   readonly #mirror: Mirror;
   #read = 0;
+  #isConnected = true;
 
   constructor(etcd: Etcd, number: number, config: NetworkConfig = networkOf()) {
     this.#etcd = etcd;
@@ -74,6 +74,18 @@ class Host {
     this.#mirror.apply(this.#etcd.since(this.#read));
     this.#read = this.#etcd.revision;
     return this.#mirror;
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** The lease of a host that is cut off ends. */
+  set isConnected(isConnected: boolean) {
+    if (isConnected === this.#isConnected) return;
+    this.#isConnected = isConnected;
+    if (isConnected) this.register();
+    else this.#write([{ compares: [], operations: [{ key: keyOf.alive(this.member.host), value: null }] }]);
   }
 
   register(): void {
@@ -362,6 +374,63 @@ shared('what is forgotten is dropped everywhere, once etcd agrees', () => {
   first.isConnected = true;
   settle([first, second]);
   assert.deepEqual([...first.entries, ...second.entries], []);
+});
+
+shared(
+  'a machine that was forgotten on its host has another address on one that heard of that, and was cut off',
+  () => {
+    const [first, second] = pair(cluster(2).hosts);
+    first.define('web', uuid(1));
+    settle([first, second]);
+    const before = first.entriesOf('web')[0]?.ip;
+    first.undefine(uuid(1));
+    first.forget('web');
+    first.synchronize();
+    second.synchronize();
+    second.isConnected = false;
+    // Its first host drops it, and may give its address again.
+    first.synchronize();
+    second.define('web', uuid(1));
+    second.start(uuid(1));
+    const [own] = second.entriesOf('web');
+    assert(own?.ip && own.ip !== before, 'the address is that of the first host');
+    assert(second.blocks.some(block => rangeContains(block, own.ip as Ipv4)));
+    second.isConnected = true;
+    settle([first, second]);
+    const [there] = first.entriesOf('web');
+    assert.deepEqual([there?.host, there?.ip], [second.member.host, own.ip]);
+  },
+);
+
+shared('what is forgotten, or old, keeps its address while a host does not hear of that', () => {
+  for (const forget of [true, false]) {
+    const { hosts } = cluster(2);
+    const [first, second] = pair(hosts);
+    first.define('web', uuid(1));
+    settle(hosts);
+    const [before] = first.entriesOf('web');
+    assert(before?.ip);
+    second.isConnected = false;
+    first.undefine(uuid(1));
+    if (forget) first.forget('web');
+    first.now = new Date(aDate.getTime() + 400 * 86_400_000);
+    settle(hosts);
+    assert(first.ledger.hasIp('k8s-br0', before.ip), 'the other host may start the machine');
+    second.define('web', uuid(1));
+    second.start(uuid(1));
+    assert.equal(second.entriesOf('web')[0]?.ip, before.ip);
+    second.isConnected = true;
+    settle(hosts);
+    assert.deepEqual(
+      first.entriesOf('web').map(each => [each.host, each.ip]),
+      [[second.member.host, before.ip]],
+    );
+    second.stop(uuid(1));
+    second.undefine(uuid(1));
+    second.forget('web');
+    settle(hosts);
+    assert.deepEqual([...first.entries, ...second.entries], [], 'all hosts hear of it');
+  }
 });
 
 shared('a host that joins brings its machines, and one that leaves takes them along', () => {
