@@ -85,9 +85,11 @@ const smallPackages = {
       return { contents: code };
     });
     // Statements stay as they are, as above. esbuild keeps the comments of a class.
-    onLoad({ filter: /node_modules\/@noble\/hashes\/.*\.js$/ }, async ({ path }) => ({
-      contents: (await readFile(path, 'utf8')).replace(/^\s*\/\/.*$/gm, ''),
-    }));
+    onLoad({ filter: /node_modules\/@noble\/hashes\/.*\.js$/ }, async ({ path }) => {
+      const source = (await readFile(path, 'utf8')).replace(/^\s*\/\/.*$/gm, '');
+      const { code } = await transform(source, { minifyIdentifiers: true });
+      return { contents: code };
+    });
     // valibot has a minified build, of which what is not used can still be left out.
     onLoad({ filter: /node_modules\/valibot\/.*\/index\.mjs$/ }, async ({ path }) => ({
       contents: await readFile(path.replace(/index\.mjs$/, 'index.min.mjs'), 'utf8'),

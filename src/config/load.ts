@@ -1,9 +1,10 @@
 // Reads virlan.ini from disk.
 import { messageOf, VirlanError } from '../errors.ts';
 import { readClusterCopy } from '../records/cluster-copy.ts';
-import { readFileOrNull } from '../system/files.ts';
+import { readBytesOrNull } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type Config, type ConfigProblem, formatConfigProblem } from './config.ts';
+import { encodingProblem } from './encoding.ts';
 import { parseConfig } from './parse.ts';
 
 /** A configuration that cannot be used. Its message has one line for each problem. */
@@ -37,15 +38,17 @@ function withPeers(config: Config): Config {
 }
 
 function readText(path: string): string {
-  const text = readOptional(path);
-  if (text !== null) return text;
-  if (path === paths.config) return '';
-  throw new InvalidConfig(path, [aboutFile('does not exist: name an existing file with --config')]);
+  const bytes = readOptional(path);
+  if (bytes === null && path === paths.config) return '';
+  const problem =
+    bytes === null ? 'does not exist: name an existing file with --config' : encodingProblem(bytes, path);
+  if (problem !== null) throw new InvalidConfig(path, [aboutFile(problem)]);
+  return bytes?.toString('utf8') ?? '';
 }
 
-function readOptional(path: string): string | null {
+function readOptional(path: string): Buffer | null {
   try {
-    return readFileOrNull(path);
+    return readBytesOrNull(path);
   } catch (error) {
     throw new InvalidConfig(path, [aboutFile(`cannot be read: ${messageOf(error)}`)], { cause: error });
   }

@@ -24,11 +24,16 @@ import { VirlanError, WriteError } from '../errors.ts';
 const maxBytes = 2 ** 28;
 
 /**
- * Returns the text of a file, or of the file that a symbolic link names; null when it does not exist. Throws
+ * Returns the bytes of a file, or of the file that a symbolic link names; null when it does not exist. Throws
  * when it exists and cannot be read, and VirlanError 'damaged-file' for what is no regular file.
  */
+export function readBytesOrNull(path: string): Buffer | null {
+  return read(path, 0, maxBytes);
+}
+
+/** Returns the text of a file, as `readBytesOrNull` does. */
 export function readFileOrNull(path: string): string | null {
-  return read(path, 0, maxBytes)?.toString('utf8') ?? null;
+  return readBytesOrNull(path)?.toString('utf8') ?? null;
 }
 
 /**

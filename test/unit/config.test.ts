@@ -6,6 +6,7 @@ import { suite } from 'uvu';
 import { formatIp, formatPrefix } from '../../src/address/ip.ts';
 import { parseBootUrl } from '../../src/config/boot.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
+import { encodingProblem } from '../../src/config/encoding.ts';
 import { type Forward, formatForward, parseForward } from '../../src/config/forward.ts';
 import { InvalidConfig, loadConfig } from '../../src/config/load.ts';
 import { parseConfig } from '../../src/config/parse.ts';
@@ -844,5 +845,31 @@ configuration('an unusable file is an error with a code, its problems and its ca
   assert(broken.problems.length > 1);
   assert.equal(broken.message.split('\n').length, broken.problems.length);
 });
+
+configuration(
+  'a file in UTF-16, or with NUL bytes, is named with what to do; UTF-8 with a byte order mark is read',
+  () => {
+    const text = '# größe\r\n[network.lan]\r\nmtu = 9000\r\n';
+    const le = Buffer.from(text, 'utf16le');
+    const be = Buffer.from(le).swap16();
+    const path = "/srv/my lan's.ini";
+    const quoted = "'/srv/my lan'\\''s.ini";
+    const utf16 = (encoding: string) =>
+      `is in ${encoding}, not UTF-8: iconv -f ${encoding} -t UTF-8 ${quoted}' >${quoted}.utf8' && mv ${quoted}.utf8' ${quoted}'`;
+    const cases: [string, Buffer, string | null][] = [
+      ['UTF-16LE with a mark', Buffer.concat([Buffer.from([0xff, 0xfe]), le]), utf16('UTF-16LE')],
+      ['UTF-16BE with a mark', Buffer.concat([Buffer.from([0xfe, 0xff]), be]), utf16('UTF-16BE')],
+      ['UTF-16LE', le, utf16('UTF-16LE')],
+      ['UTF-16BE', be, utf16('UTF-16BE')],
+      ['UTF-16LE that begins with another letter', Buffer.from(`ж${text}`, 'utf16le'), utf16('UTF-16LE')],
+      ['a mark alone', Buffer.from([0xff, 0xfe]), utf16('UTF-16LE')],
+      ['a NUL byte', Buffer.from(`${text}\0`), 'has a NUL byte in line 4: remove it'],
+      ['UTF-8', Buffer.from(text), null],
+      ['UTF-8 with a mark', Buffer.from(`\ufeff${text}`), null],
+      ['nothing', Buffer.alloc(0), null],
+    ];
+    for (const [title, bytes, expected] of cases) assert.equal(encodingProblem(bytes, path), expected, title);
+  },
+);
 
 configuration.run();
