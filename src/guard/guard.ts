@@ -7,7 +7,7 @@ import { system } from '../system/system.ts';
 import { type Binding, earlierBindings, readBindings, removeBinding, writeBinding } from './bindings.ts';
 import { type Elements, elementsWithout, joinElements, noElements, peerElements } from './elements.ts';
 import { createGuardScript } from './script.ts';
-import { changeGuard, loadGuard, removeGuard } from './table.ts';
+import { changeGuard, listGuard, loadGuard, removeGuard } from './table.ts';
 
 type Bound = Omit<Binding, 'bridge'>;
 
@@ -62,7 +62,15 @@ export async function correct(
   missing: Elements,
   taps: readonly Bound[],
 ): Promise<void> {
-  await changeGuard(system, bridge, surplus, missing);
+  try {
+    await changeGuard(system, bridge, surplus, missing);
+  } catch (error) {
+    if (!(error instanceof CommandError) || error.reason !== 'failed') throw error;
+    // The hook of a machine that has stopped may have removed some of them meanwhile.
+    const { elements } = await listGuard(system, bridge);
+    const left = elementsWithout(surplus, elementsWithout(surplus, elements));
+    await changeGuard(system, bridge, left, missing);
+  }
   keepBindings(bridge, taps);
 }
 

@@ -16,7 +16,7 @@ import {
  * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which
  * libvirt does at every change. The watcher reads the same hundreds of files often.
  */
-class XmlDirectory<T> {
+export class XmlDirectory<T> {
   #known = new Map<string, { readonly version: string; readonly value: T[] }>();
   readonly #directory: string;
   readonly #parse: (xml: string) => Result<T>;

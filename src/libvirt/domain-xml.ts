@@ -90,6 +90,35 @@ export function parseDomain(xml: string): Result<Domain> {
   return { ok: true, value: { name, uuid, nics: nics.nics, metadata: metadata.roots } };
 }
 
+/** The longer job of libvirt with a running domain, during which other calls are possible. */
+export interface DomainJob {
+  readonly uuid: string;
+  /** `migration out`, `snapshot`, …, as libvirt names it (virDomainAsyncJobType); null for none. */
+  readonly job: string | null;
+}
+
+/**
+ * Reads the job in the file of a running domain. Never throws, whatever the text.
+ *   <domstatus state='running' …><job type='none' async='migration out' …/><domain>…<uuid>6b4a5c7e-…</uuid>…
+ */
+export function parseDomainJob(xml: string): Result<DomainJob> {
+  let uuid = '';
+  let job: string | null = null;
+  const walked = walkXml(xml, {
+    open(path, attributes) {
+      const name = attributes.get('async') ?? 'none';
+      if (path === 'domstatus/job') job = name === 'none' ? null : name;
+    },
+    text(path, text) {
+      if (path === 'domstatus/domain/uuid') uuid = text.trim().toLowerCase();
+    },
+  });
+  if (!walked.ok) return walked;
+  return uuidForm.test(uuid)
+    ? { ok: true, value: { uuid, job } }
+    : { ok: false, error: 'not the file of a running domain: it has no <uuid>' };
+}
+
 const emptyNic: Nic = {
   mac: null,
   bridge: null,

@@ -2,8 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
-import type { SharedMachine } from './keys.ts';
-import type { Mirror, Revised } from './mirror.ts';
+import type { Mirror } from './mirror.ts';
 import { byMachine, isGivenUp, type Member, revisionOf } from './pushes.ts';
 
 /** The entries of a machine before and after. */
@@ -12,21 +11,24 @@ export interface Change {
   readonly after: readonly LedgerEntry[];
 }
 
+/** The state of a machine on this host; one that migrates to another host runs on both. */
+export type Presence = 'off' | 'running' | 'migrating-out';
+
 /**
- * Returns the changes of the ledger. `isRunning` says whether a machine runs on this host: one that does keeps its
- * addresses whatever etcd has.
+ * Returns the changes of the ledger. A machine that runs on this host, whose `presence` is asked only where that
+ * matters, keeps its addresses whatever etcd has.
  */
 export function planImports(
   member: Member,
   entries: readonly LedgerEntry[],
   mirror: Mirror,
-  isRunning: (uuid: string) => boolean,
+  presence: (uuid: string) => Presence,
 ): Change[] {
   const local = byMachine(member, entries);
   const uuids = new Set([...local.keys(), ...mirror.machines.keys()]);
   return [...uuids].flatMap(uuid => {
     const before = local.get(uuid) ?? [];
-    const after = importMachine(member, before, mirror.machines.get(uuid), () => isRunning(uuid));
+    const after = importMachine(member, before, uuid, mirror, presence);
     return isDeepStrictEqual(before, after) ? [] : [{ before, after }];
   });
 }
@@ -34,9 +36,11 @@ export function planImports(
 function importMachine(
   { host }: Member,
   before: readonly LedgerEntry[],
-  known: Revised<SharedMachine> | undefined,
-  isRunning: () => boolean,
+  uuid: string,
+  mirror: Mirror,
+  presence: (uuid: string) => Presence,
 ): readonly LedgerEntry[] {
+  const known = mirror.machines.get(uuid);
   const isOwn = before.every(entry => entry.host === null);
   // Its host has left, or this one has not written it yet.
   if (known === undefined) return isOwn ? before : [];
@@ -56,9 +60,12 @@ function importMachine(
   if (!isOwn || before.length === 0) return isNewer || before.length === 0 ? theirs(value.host) : before;
   // This host is about to take the machine over.
   if (!isNewer) return before;
-  if (!isRunning()) return theirs(value.host);
-  // It was undefined there while it started here: this host takes it over from that revision.
-  if (value.entries.every(({ entry }) => entry.retired !== null))
+  const here = presence(uuid);
+  if (here === 'off') return theirs(value.host);
+  if (here === 'migrating-out') return before;
+  // It was undefined there while it started here, or its migration failed, or that host has died: this host takes it
+  // over from that revision.
+  if (value.entries.every(({ entry }) => entry.retired !== null) || !mirror.alive.has(value.host))
     return before.map(entry => ({ ...withoutProblem(entry, 'runs-elsewhere'), revision }));
   return before.map(entry => ({ ...entry, problem: { kind: 'runs-elsewhere', host: value.host } }));
 }

@@ -26,11 +26,19 @@ interface EarlyTap {
   readonly done: Promise<boolean>;
 }
 
+/** Callbacks of MachineStarts. */
+export interface MachineStartEvents {
+  /** A machine begins to start. */
+  began(): void;
+  /** It has its reservations: those of another host's machine are this host's from now on. */
+  prepared(): void;
+}
+
 /** The machines of a host that are starting. */
 export class MachineStarts {
   readonly #system: Pick<System, 'listDirectory' | 'readFile'>;
   readonly #config: () => Config;
-  readonly #began: () => void;
+  readonly #events: MachineStartEvents;
   /** By UUID. */
   readonly #starting = new Map<string, { readonly domain: Domain; readonly timer: NodeJS.Timeout }>();
   /** By the index of the link. */
@@ -39,11 +47,14 @@ export class MachineStarts {
   #knownPorts = new Set<string>();
   #waiting: (() => void)[] = [];
 
-  /** `began` is called when a machine begins to start. */
-  constructor(system: Pick<System, 'listDirectory' | 'readFile'>, config: () => Config, began: () => void) {
+  constructor(
+    system: Pick<System, 'listDirectory' | 'readFile'>,
+    config: () => Config,
+    events: MachineStartEvents,
+  ) {
     this.#system = system;
     this.#config = config;
-    this.#began = began;
+    this.#events = events;
   }
 
   /** Handles the hook before a machine starts. Throws VirlanError when the XML cannot be read. */
@@ -52,6 +63,7 @@ export class MachineStarts {
     this.#begin(domain);
     const outcome = await prepareMachine(domain, this.#config());
     if (outcome.abort !== null) this.ended(domain.uuid);
+    this.#events.prepared();
     return outcome;
   }
 
@@ -103,7 +115,7 @@ export class MachineStarts {
       this.#knownPorts = new Set(this.#config().networks.flatMap(network => this.#portsOf(network)));
     const timer = setTimeout(() => this.ended(domain.uuid), maxStartMs).unref();
     this.#starting.set(domain.uuid, { domain, timer });
-    this.#began();
+    this.#events.began();
   }
 
   #portsOf({ bridge }: NetworkConfig): string[] {

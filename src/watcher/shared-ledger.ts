@@ -7,13 +7,14 @@ import type { EtcdConfig, NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
+import { migratingOut } from '../libvirt/migrations.ts';
 import { digest } from '../names/digest.ts';
 import { type ClusterCopy, readClusterCopy, writeClusterCopy } from '../records/cluster-copy.ts';
 import type { ClusterStatus } from '../report/cluster-status.ts';
 import type { Event } from '../report/event.ts';
 import { countFree, ownBlocks, planClaims } from '../shared-ledger/blocks.ts';
 import { EtcdError } from '../shared-ledger/etcd-error.ts';
-import { type Change, planImports } from '../shared-ledger/imports.ts';
+import { type Change, type Presence, planImports } from '../shared-ledger/imports.ts';
 import { prefixOf } from '../shared-ledger/keys.ts';
 import { type MachineWrite, type Member, planDrops, planPushes } from '../shared-ledger/pushes.ts';
 import { planLeave } from '../shared-ledger/register.ts';
@@ -226,12 +227,9 @@ export class SharedLedger {
 
   async #import(session: Session): Promise<void> {
     const entries = readLedger().entries();
-    let running: ReadonlySet<string> | null = null;
-    const isRunning = (uuid: string) => {
-      running ??= new Set(runningDomains().map(domain => domain.uuid));
-      return running.has(uuid);
-    };
-    await this.#applied(await changeMachines(planImports(this.#member, entries, session.mirror, isRunning)));
+    await this.#applied(
+      await changeMachines(planImports(this.#member, entries, session.mirror, presences())),
+    );
   }
 
   /** Takes other names where others had them first. Returns the machines that lost theirs. */
@@ -261,4 +259,14 @@ export class SharedLedger {
     this.#events.changed();
     if (!isDeepStrictEqual(copy.hosts, before.hosts)) this.#events.hostsChanged();
   }
+}
+
+/** Returns a function that returns the presence of a machine on this host. It reads libvirt's files at its first call. */
+function presences(): (uuid: string) => Presence {
+  let known: { readonly running: ReadonlySet<string>; readonly leaving: ReadonlySet<string> } | null = null;
+  return uuid => {
+    known ??= { running: new Set(runningDomains().map(domain => domain.uuid)), leaving: migratingOut() };
+    if (!known.running.has(uuid)) return 'off';
+    return known.leaving.has(uuid) ? 'migrating-out' : 'running';
+  };
 }

@@ -54,11 +54,10 @@ export class Watcher {
     events => this.#report(events),
     () => this.#rescan.request(),
   );
-  readonly #starts = new MachineStarts(
-    system,
-    () => this.#configuration.current,
-    () => this.#rescan.listen(),
-  );
+  readonly #starts = new MachineStarts(system, () => this.#configuration.current, {
+    began: () => this.#rescan.listen(),
+    prepared: () => this.#sharedLedgers.request(),
+  });
   readonly #rescan = new Rescan(
     () => this.#scan(),
     () => this.#starts.whenEnded(),
@@ -117,6 +116,8 @@ export class Watcher {
       startEnded: uuid => this.#starts.ended(uuid),
       machineChanged: () => {
         void this.#forwards.request();
+        // It may have stopped because it has migrated to another host, which has it from now on.
+        this.#sharedLedgers.request();
         this.#feed.changed();
       },
     });

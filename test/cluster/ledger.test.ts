@@ -1,28 +1,27 @@
 // Three hosts with real libvirtd and machines, which share their ledgers by a real etcd of three members: who has which
 // address and name, while hosts and etcd fail.
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
-import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
 import { addresses, ClusterHost, makeUnderlay } from '../sandbox/cluster-hosts.ts';
 import { installVirlan, run } from '../sandbox/host.ts';
-import { domainXml } from '../sandbox/machine.ts';
-import { until as poll } from '../sandbox/until.ts';
+import { keysBelow, killMember, memberAddresses, sharedIni, startEtcd, startMember } from './etcd.ts';
 import {
-  keysBelow,
-  killMember,
-  memberAddresses,
-  placeFiles,
-  sharedIni,
-  startEtcd,
-  startMember,
-} from './etcd.ts';
-
-/** Waits for a condition that takes a program to find out: three hosts are busy with it. */
-function until(condition: () => Promise<boolean>, timeoutSeconds = 60): Promise<void> {
-  return poll(async () => (await condition()) || (await pause(200, false)), timeoutSeconds);
-}
+  areConnected,
+  define,
+  elsewhere,
+  isConnected,
+  joinCluster,
+  machine,
+  network,
+  problems,
+  reserved,
+  resolve,
+  resolvesOn,
+  until,
+  virsh,
+  writeXml,
+  xmlOf,
+} from './shared-hosts.ts';
 
 const ledgers = suite('shared ledger');
 
@@ -34,97 +33,6 @@ function at(index: number): ClusterHost {
   const host = hosts[index];
   assert(host);
   return host;
-}
-
-/** Asks the watcher of a host, which is less work than the command. */
-async function network(host: ClusterHost): Promise<NetworkStatus> {
-  const answer = await host.run(
-    'curl',
-    '--silent',
-    '--unix-socket',
-    '/run/virlan/socket',
-    'http://virlan/status',
-  );
-  const { networks }: Status = JSON.parse(answer);
-  assert(networks[0], answer);
-  return networks[0];
-}
-
-/** Returns a machine of a host by its name; null without one. */
-async function machine(host: ClusterHost, name: string): Promise<MachineStatus | null> {
-  return (await network(host)).machines.find(each => each.name === name) ?? null;
-}
-
-/** Returns what a host knows of a machine of another host. */
-async function elsewhere(host: ClusterHost, name: string) {
-  return (await network(host)).shared?.machines.find(each => each.name === name) ?? null;
-}
-
-async function isConnected(host: ClusterHost): Promise<boolean> {
-  return (await network(host)).shared?.etcd?.connected === true;
-}
-
-/** Returns the codes of a host's problems. Kernels without dummy devices are none of the cluster's. */
-async function problems(host: ClusterHost): Promise<string[]> {
-  return (await network(host)).faults.map(({ code }) => code).filter(code => code !== 'no-dummy');
-}
-
-async function startLibvirtd(host: ClusterHost): Promise<void> {
-  // It asks QEMU what that can do, which takes long on a busy host: a definition would wait for that.
-  const script = 'virtlogd -d; libvirtd -d; virsh capabilities; touch /run/asked';
-  await host.run('sh', '-c', `mkdir -p /run/libvirt /var/log/libvirt; (${script}) > /dev/null 2>&1 &`);
-  await until(async () => (await host.run('sh', '-c', 'ls /run/asked || true')) !== '', 240);
-}
-
-function virsh(host: ClusterHost, ...args: string[]): Promise<string> {
-  return host.run('virsh', '--quiet', ...args);
-}
-
-async function writeXml(host: ClusterHost, name: string, xml: string): Promise<string> {
-  const path = `/tmp/${name}.xml`;
-  await host.run('sh', '-c', `echo ${Buffer.from(xml).toString('base64')} | base64 -d > ${path}`);
-  return path;
-}
-
-function xmlOf(name: string, uuid: string = randomUUID()): string {
-  return domainXml({ name, uuid, nics: [{ type: 'bridge', source: 'k8s-br0' }] });
-}
-
-/** Defines a machine, and returns it once it has its reservation. */
-async function define(host: ClusterHost, name: string, xml = xmlOf(name)): Promise<MachineStatus> {
-  await virsh(host, 'define', await writeXml(host, name, xml));
-  return reserved(host, name);
-}
-
-async function reserved(host: ClusterHost, name: string): Promise<MachineStatus> {
-  // virlan writes its MAC into the definition, and reserves the address for that.
-  await until(async () => {
-    const known = await machine(host, name);
-    const defined = await virsh(host, 'dumpxml', '--inactive', name);
-    return known?.hostname != null && defined.includes(known.mac);
-  });
-  const found = await machine(host, name);
-  assert(found);
-  return found;
-}
-
-/** Asks the DNS of a host. */
-async function resolve(host: ClusterHost, name: string): Promise<string> {
-  const question = `require('dns').promises`;
-  const script = `const d=new (${question}.Resolver)({timeout:2000,tries:1});d.setServers(['192.168.100.1']);d.resolve4('${name}.k8s-br0.internal').then(a=>console.log(a.join()),e=>console.log(e.code))`;
-  return host.run('node', '-e', script);
-}
-
-/** Waits until all hosts resolve a name to an address. */
-async function resolvesEverywhere(
-  name: string,
-  ip: string | null,
-  among: readonly ClusterHost[] = hosts,
-): Promise<void> {
-  for (const host of among)
-    await until(async () => (await resolve(host, name)) === ip).catch(async () => {
-      throw new Error(`${host.name}: ${name} is ${await resolve(host, name)}, not ${ip}`);
-    });
 }
 
 /** Returns what virlan could leave behind. */
@@ -182,23 +90,10 @@ ledgers('three hosts join, and become peers by that', async () => {
     const host = await ClusterHost.start(`host${index + 1}`, address);
     hosts.push(host);
     if (index === 2) before = await traces(host);
-    await placeFiles(host);
-    await host.configure(sharedIni(index));
-    const { exitCode, stderr } = await host.virlan('up');
-    assert.equal(exitCode, 0, stderr);
-    await startLibvirtd(host);
-    await host.watch();
+    await joinCluster(host, index);
   }
-  for (const host of hosts) {
-    const others = addresses.filter(address => address !== host.address);
-    await until(async () => {
-      const { shared, tunnel } = await network(host);
-      const alive = shared?.hosts.filter(each => each.alive).map(each => each.address) ?? [];
-      const listed = tunnel?.peers.filter(each => each.listed).map(each => each.address) ?? [];
-      return alive.join() === others.join() && listed.join() === others.join();
-    }, 30);
-    assert((await network(host)).shared?.freeAddresses ?? 0 >= 16);
-  }
+  await areConnected(hosts);
+  for (const host of hosts) assert(((await network(host)).shared?.freeAddresses ?? 0) >= 16);
   const { stdout } = await at(0).virlan('status');
   assert.match(
     stdout,
@@ -210,7 +105,7 @@ ledgers('three hosts join, and become peers by that', async () => {
 ledgers('a machine of one host is found by name on all', async () => {
   const { ip, mac } = await define(at(0), 'first');
   assert(ip);
-  await resolvesEverywhere('first', ip);
+  await resolvesOn(hosts, 'first', ip);
   const known = await elsewhere(at(1), 'first');
   assert.deepEqual([known?.ip, known?.mac, known?.host], [ip, mac, '10.0.0.1']);
 
@@ -235,7 +130,7 @@ ledgers('two hosts that define one name at the same moment: one has it, the othe
     const [winner] = both.filter(each => each?.problem === null);
     assert(winner?.ip, JSON.stringify(both));
     assert.notEqual(both[0]?.ip, both[1]?.ip);
-    await resolvesEverywhere(name, winner.ip);
+    await resolvesOn(hosts, name, winner.ip);
     // The one that lost is not running: it has another MAC by now.
     await until(async () => {
       const [one, other] = await Promise.all(rivals.map(host => machine(host, name)));
@@ -261,7 +156,7 @@ ledgers('a machine that is moved while it is off keeps MAC, address and name', a
   assert.deepEqual([here?.ip, here?.mac, here?.hostname], [there.ip, there.mac, 'moved']);
   await until(async () => (await elsewhere(at(0), 'moved'))?.host === '10.0.0.2');
   assert.equal(await machine(at(0), 'moved'), null);
-  await resolvesEverywhere('moved', there.ip);
+  await resolvesOn(hosts, 'moved', there.ip);
   assert.match(
     await at(1).run('cat', '/var/lib/dnsmasq/k8s-br0/hostsfile'),
     new RegExp(`${there.mac},id:\\*,${there.ip},moved`),
@@ -295,7 +190,7 @@ ledgers(
     startMember(0);
     startMember(1);
     for (const host of hosts) await until(() => isConnected(host), 60);
-    await resolvesEverywhere('cut2-2', given.at(-1) ?? null);
+    await resolvesOn(hosts, 'cut2-2', given.at(-1) ?? null);
     await check();
     const splits = async () => Promise.all([machine(at(0), 'split'), machine(at(1), 'split')]);
     await until(async () => (await splits()).filter(each => each?.problem !== null).length === 1);
@@ -305,7 +200,7 @@ ledgers(
       'both keep their addresses while they run',
     );
     const [winner] = (await splits()).filter(each => each?.problem === null);
-    await resolvesEverywhere('split', winner?.ip ?? null);
+    await resolvesOn(hosts, 'split', winner?.ip ?? null);
     assert.deepEqual(await problems(at(0)), []);
   },
 );
@@ -328,7 +223,7 @@ ledgers(
     assert.equal((await machine(at(0), 'carried'))?.ip, there.ip);
     await joinAgain(at(2));
     await until(() => isConnected(at(2)));
-    await resolvesEverywhere('alone', alone.ip);
+    await resolvesOn(hosts, 'alone', alone.ip);
     await until(async () => (await elsewhere(at(2), 'carried'))?.host === '10.0.0.1');
     await check();
   },
@@ -378,7 +273,7 @@ ledgers('a watcher that is killed finds everything again', async () => {
   await at(1).endWatch();
   const { ip } = await define(at(0), 'meanwhile');
   await at(1).watch();
-  await resolvesEverywhere('meanwhile', ip);
+  await resolvesOn(hosts, 'meanwhile', ip);
   await check();
 });
 
@@ -402,7 +297,7 @@ ledgers('a host that leaves takes its part along, and keeps its machines', async
   assert.equal(await at(2).run('sh', '-c', 'ls /var/lib/virlan/cluster'), '');
   // And it joins again, with its machines.
   await at(2).configure(sharedIni(2));
-  await resolvesEverywhere('alone', kept?.ip ?? null);
+  await resolvesOn(hosts, 'alone', kept?.ip ?? null);
   await check();
 });
 
@@ -419,7 +314,7 @@ ledgers('a host that died: its machines are started elsewhere, and keep all that
   await start(at(0), 'orphan');
   const here = await machine(at(0), 'orphan');
   assert.deepEqual([here?.ip, here?.mac, here?.hostname], [there.ip, there.mac, 'orphan']);
-  await resolvesEverywhere('orphan', there.ip, [at(0), at(1)]);
+  await resolvesOn([at(0), at(1)], 'orphan', there.ip);
   await until(
     async () =>
       (await network(at(0))).shared?.hosts.find(each => each.address === '10.0.0.3')?.alive === false,

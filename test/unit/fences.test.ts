@@ -61,6 +61,7 @@ const effects = [
   'src/libvirt-networks/restore.ts',
   'src/libvirt-networks/saved-network.ts',
   'src/libvirt/definitions.ts',
+  'src/libvirt/migrations.ts',
   'src/libvirt/redefine.ts',
   'src/network/applied-record.ts',
   'src/network/apply.ts',

@@ -3,7 +3,12 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp } from '../../src/address/ip.ts';
-import { type Domain, type MetadataElement, parseDomain } from '../../src/libvirt/domain-xml.ts';
+import {
+  type Domain,
+  type MetadataElement,
+  parseDomain,
+  parseDomainJob,
+} from '../../src/libvirt/domain-xml.ts';
 import {
   parseActiveNetwork,
   parseHookNetwork,
@@ -289,7 +294,28 @@ xml('XML that is longer or deeper than libvirt passes on is refused', () => {
   assert(parseDomain(deep(255)).ok && !parseDomain(deep(256)).ok);
 });
 
-const readers = [parseDomain, parseLibvirtNetwork, parseNetworkPort, parseActiveNetwork, parseHookNetwork];
+const readers = [
+  parseDomain,
+  parseDomainJob,
+  parseLibvirtNetwork,
+  parseNetworkPort,
+  parseActiveNetwork,
+  parseHookNetwork,
+];
+
+xml("the job of a running domain is libvirt's own, and no element of the metadata", () => {
+  const value = (job: string | null) => ({ ok: true, value: { uuid: id, job } });
+  const withJob = (attributes: string) => status.replace('<monitor', `<job ${attributes}/><monitor`);
+  assert.deepEqual(parseDomainJob(status), value(null));
+  assert.deepEqual(parseDomainJob(withJob("type='none' async='none'")), value(null));
+  assert.deepEqual(
+    parseDomainJob(withJob("type='none' async='migration out' phase='perform3'")),
+    value('migration out'),
+  );
+  const hostile = "<metadata><domstatus><job xmlns='' async='migration out'/></domstatus></metadata>";
+  assert.deepEqual(parseDomainJob(status.replace('<devices>', `${hostile}<devices>`)), value(null));
+  assert.equal(parseDomainJob(prepared).ok, false);
+});
 
 xml('entries of dns-host are read, without what is no address and no host name', () => {
   const network = (dns: string) =>

@@ -16,7 +16,10 @@ function makeStarts() {
   const began = () => {
     begun += 1;
   };
-  return { machines: new MachineStarts(host, () => config, began), begun: () => begun };
+  return {
+    machines: new MachineStarts(host, () => config, { began, prepared: () => {} }),
+    begun: () => begun,
+  };
 }
 
 function xmlOf(uuid: string): string {

@@ -14,7 +14,7 @@ import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { type Machine, noWishes } from '../../src/identity/machine.ts';
 import { asForgotten, retire } from '../../src/identity/retire.ts';
 import { blockSize, countFree, ownBlocks, planClaims, spareOf } from '../../src/shared-ledger/blocks.ts';
-import { type Change, planImports } from '../../src/shared-ledger/imports.ts';
+import { type Change, type Presence, planImports } from '../../src/shared-ledger/imports.ts';
 import { keyOf, prefixOf, readPair } from '../../src/shared-ledger/keys.ts';
 import { Mirror } from '../../src/shared-ledger/mirror.ts';
 import { planDrops, planPushes } from '../../src/shared-ledger/pushes.ts';
@@ -48,6 +48,8 @@ class Host {
   readonly defined = new Map<string, Machine>();
   /** The machines that run, with the addresses that they started with. */
   readonly running = new Map<string, readonly (Ipv4 | null)[]>();
+  /** Those of them that migrate to another host. */
+  readonly migrating = new Set<string>();
   readonly network: NetworkConfig;
   readonly member: { network: string; host: Ipv4 };
   readonly #etcd: Etcd;
@@ -164,8 +166,15 @@ class Host {
     );
   }
 
+  /** Its watcher ends, or the host: its lease in etcd ends. */
+  die(): void {
+    this.isConnected = false;
+    this.#write([{ compares: [], operations: [{ key: keyOf.alive(this.member.host), value: null }] }]);
+  }
+
   stop(id: string): void {
     this.running.delete(id);
+    this.migrating.delete(id);
     this.reconcile(id);
   }
 
@@ -201,8 +210,13 @@ class Host {
     for (const { uuid: id } of drops.filter((_, index) => dropped[index]))
       for (const each of this.ledger.ofMachine(this.network.name, id))
         this.ledger = this.ledger.replace(each, null);
-    this.#change(planImports(this.member, this.entries, this.mirror(), id => this.running.has(id)));
+    this.#change(planImports(this.member, this.entries, this.mirror(), id => this.#presence(id)));
     this.#yield();
+  }
+
+  #presence(id: string): Presence {
+    if (!this.running.has(id)) return 'off';
+    return this.migrating.has(id) ? 'migrating-out' : 'running';
   }
 
   #yield(): void {
@@ -282,6 +296,72 @@ shared('two hosts that define one name get one winner, and one named problem', (
   second.reconcile(uuid(2));
   assert.equal(second.entriesOf('web').find(({ host }) => host === null)?.problem, null);
 });
+
+/** Returns hosts, and the entry of a machine that migrates from the first of them to the second. */
+function migrating(): { hosts: readonly Host[]; first: Host; second: Host; entry: LedgerEntry } {
+  const { hosts } = cluster(3);
+  const [first, second] = pair(hosts);
+  first.define('web', uuid(1));
+  first.start(uuid(1));
+  settle(hosts);
+  const [entry] = first.entriesOf('web');
+  assert(entry);
+  first.migrating.add(uuid(1));
+  second.define('web', uuid(1));
+  second.start(uuid(1));
+  settle(hosts);
+  return { hosts, first, second, entry };
+}
+
+/** Returns where each host has the machine, with its address and problem. */
+function placesOf(hosts: readonly Host[]): unknown[] {
+  return hosts.map(host => {
+    const [known] = host.entriesOf('web');
+    return [known?.host === null ? 'here' : known?.host, known?.ip, known?.problem];
+  });
+}
+
+shared('a machine that migrates is on its old host until it stops there, and no problem of either', () => {
+  const { hosts, first, second, entry } = migrating();
+  const there = second.member.host;
+  assert.deepEqual(placesOf(hosts), [
+    ['here', entry.ip, null],
+    ['here', entry.ip, null],
+    [there, entry.ip, null],
+  ]);
+  first.stop(uuid(1));
+  settle(hosts);
+  assert.deepEqual(placesOf(hosts), [
+    [there, entry.ip, null],
+    ['here', entry.ip, null],
+    [there, entry.ip, null],
+  ]);
+});
+
+for (const [title, end] of [
+  [
+    'a migration that fails',
+    (second: Host) => {
+      second.stop(uuid(1));
+      second.undefine(uuid(1));
+    },
+  ],
+  ['a migration to a host that dies', (second: Host) => second.die()],
+] as const)
+  shared(`${title} leaves the machine with its host`, () => {
+    const { hosts, first, second, entry } = migrating();
+    end(second);
+    first.migrating.delete(uuid(1));
+    settle(hosts);
+    const [here, , third] = placesOf(hosts);
+    assert.deepEqual(
+      [here, third],
+      [
+        ['here', entry.ip, null],
+        [first.member.host, entry.ip, null],
+      ],
+    );
+  });
 
 shared(
   'a machine that is started on another host keeps all that it has; so does one of a host that died',
@@ -574,7 +654,7 @@ shared('what is not valid is left out, and not overwritten', () => {
     const mirror = new Mirror('k8s-br0', prefix);
     mirror.apply([{ key: machine, value, revision: 2 }]);
     assert.deepEqual(planPushes(first.member, first.entries, first.ledger, mirror), [], value);
-    const imports = planImports(first.member, first.entries, mirror, () => false);
+    const imports = planImports(first.member, first.entries, mirror, () => 'off');
     assert.deepEqual(imports, [], value);
   }
   for (const key of ['machine/../../etc', 'claim/ip/../x', 'claim/other/1', 'block/x', 'host/1.2.3', 'else'])
