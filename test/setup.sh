@@ -6,8 +6,7 @@ cd "$(dirname "$0")/.."
 
 packages='libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils ipxe-qemu seabios
 dnsmasq-base nftables iptables iproute2 procps kmod util-linux iputils-ping netcat-openbsd socat curl busybox-static tcpdump
-shellcheck python3-minimal dbus systemd virtinst libnss-libvirt xorriso grub-pc-bin grub-common mtools mandoc man-db zsh fish
-lintian logrotate rpm rpmlint secilc conntrack ovmf ipxe'
+shellcheck python3-minimal dbus systemd virtinst libnss-libvirt mandoc man-db zsh fish logrotate secilc conntrack'
 
 say() {
   printf '>> %s\n' "$1" >&2

@@ -25,7 +25,6 @@ const longest = [
   'firewalls.test.ts',
   'flavours.test.ts',
   'machines.test.ts',
-  'packages.test.ts',
   'libvirt-rpc.test.ts',
   'install.test.ts',
   'forwards-firewalls.test.ts',

@@ -1,5 +1,4 @@
-// The .deb and .rpm of virlan and of the page for Cockpit: build, installation, upgrade, removal, purge. The packages with
-// a Node.js of their own are in test/packages.
+// The .deb and .rpm of virlan and of the page for Cockpit: build, installation, upgrade, removal, purge.
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
@@ -12,8 +11,8 @@ import {
 } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { prepare } from './hook-calls.ts';
-import { checkout, startLibvirtd, virlan } from './host.ts';
+import { prepare } from '../sandbox/hook-calls.ts';
+import { checkout, startLibvirtd, virlan } from '../sandbox/host.ts';
 import {
   assertDown,
   assertSameFiles,
@@ -29,8 +28,8 @@ import {
   output,
   remainingPaths,
   rpmWithoutDependencies,
-} from './packaging.ts';
-import { changesSince, type Snapshot, snapshot } from './snapshot.ts';
+} from '../sandbox/packaging.ts';
+import { changesSince, type Snapshot, snapshot } from '../sandbox/snapshot.ts';
 
 const packages = suite('packages');
 
