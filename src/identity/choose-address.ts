@@ -1,5 +1,5 @@
 // Chooses the address of a NIC, with the reasons.
-import { broadcastOf, type Ipv4, prefixContains, rangeContains } from '../address/ip.ts';
+import { broadcastOf, type Ipv4, prefixContains } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
@@ -72,20 +72,14 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
 }
 
 function isUsable(address: Ipv4, context: ReserveContext): boolean {
-  const { network } = context;
-  return (
-    prefixContains(network.subnet, address) && !isHostAddress(address, network) && !isFixed(address, context)
-  );
-}
-
-/** Returns whether an address is the host's own, or the lowest or the highest of the subnet. */
-function isHostAddress(address: Ipv4, { gateway, subnet }: NetworkConfig): boolean {
-  return [gateway, subnet.network, broadcastOf(subnet)].includes(address);
+  const { gateway, subnet } = context.network;
+  const ends = [gateway, subnet.network, broadcastOf(subnet)];
+  return prefixContains(subnet, address) && !ends.includes(address) && !isFixed(address, context);
 }
 
 /** Returns whether a `[host.…]` section or a line written by hand has an address. */
 function isFixed(address: Ipv4, { network, byHand }: ReserveContext): boolean {
-  return network.hosts.some(host => host.ip === address) || byHand.some(line => line.ip === address);
+  return [...network.hosts, ...byHand].some(({ ip }) => ip === address);
 }
 
 function newAddress(
@@ -97,15 +91,21 @@ function newAddress(
   const { network } = context;
   const leased = leasedAddresses(ledger, mac, context);
   const skips = new Skips();
-  const blocks = network.sharesLedger ? context.ownBlocks() : null;
-  const reasonToSkip = (address: Ipv4): SkipReason | null => {
-    if (blocks?.some(block => rangeContains(block, address)) === false) return 'elsewhere';
+  const blocks = network.sharesLedger ? context.ownBlocks() : [network.range];
+  const pool = poolOf(network);
+  const skip = (address: Ipv4, left: number) => {
+    const next = blocks.find(({ last }) => last >= address)?.first ?? network.range.last + 1;
+    // What other hosts may give is skipped in one step: it may be millions of addresses.
+    const count = Math.max(1, Math.min(left, next - address - pool.excluded.length));
+    return skips.add(address, next > address ? 'elsewhere' : reasonOf(address), count);
+  };
+  const reasonOf = (address: Ipv4): SkipReason | null => {
     if (ledger.hasIp(network.name, address)) return 'reserved';
     if (leased(address)) return 'leased';
     if (context.answered.has(address)) return 'answered';
     return isFixed(address, context) ? 'fixed' : null;
   };
-  const free = formulaAddress(key, poolOf(network), address => skips.add(address, reasonToSkip(address)));
+  const free = formulaAddress(key, pool, skip);
   if (free !== null) return chosen(free, skips.count === 0 ? 'formula' : 'next-free', wish, skips);
   // In a cluster another host may have taken the entry over: the watcher asks etcd first.
   const reused = network.sharesLedger
@@ -152,13 +152,13 @@ class Skips {
   };
   count = 0;
 
-  /** Adds an address if there is a reason to skip it. Returns whether there is. */
-  add(address: Ipv4, reason: SkipReason | null): boolean {
-    if (reason === null) return false;
-    this.count++;
-    this.byReason[reason]++;
+  /** Adds addresses from one on if there is a reason to skip them. Returns how many are skipped. */
+  add(address: Ipv4, reason: SkipReason | null, count: number): number {
+    if (reason === null) return 0;
+    this.count += count;
+    this.byReason[reason] += count;
     if (this.listed.length < maxSkipsListed) this.listed.push({ address, reason });
-    return true;
+    return count;
   }
 }
 
@@ -168,8 +168,11 @@ function chosen(
   problem: ReservationProblem | null,
   skips: Pick<Skips, 'listed' | 'count'> = { listed: [], count: 0 },
 ): ChosenAddress {
-  const why = { kind: 'address', address, reason, skipped: skips.listed, skippedCount: skips.count } as const;
-  return { address, problem, why };
+  return {
+    address,
+    problem,
+    why: { kind: 'address', address, reason, skipped: skips.listed, skippedCount: skips.count },
+  };
 }
 
 /**

@@ -1,6 +1,6 @@
 // Decides the changes of the ledger and the hostsfile for a machine. Pure: its whole input is in the
 // arguments.
-import { type Ipv4, type Ipv4Range, rangeContains } from '../address/ip.ts';
+import type { Ipv4, Ipv4Range } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
@@ -22,7 +22,7 @@ import { isSameNic, type Moment } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
-import { lastFree, poolOf } from './pool.ts';
+import { lastFree, type Pool, poolIn, poolOf } from './pool.ts';
 import { type Reserved, reserve } from './reserve.ts';
 import type { TrailStep } from './trail.ts';
 
@@ -255,25 +255,22 @@ export function probeAddresses(
   const byHand = handLines(hostsfile);
   const claimed = new Set(byHand.map(line => line.ip));
   const leasedToReserved = leasedAddresses(ledger, mac, { network, byHand, leases, now });
-  const blocks = network.sharesLedger ? ownBlocks() : [network.range];
+  const pools = network.sharesLedger ? ownBlocks().map(block => poolIn(network, block)) : [poolOf(network)];
   const isTaken = (address: Ipv4) =>
-    !blocks.some(block => rangeContains(block, address)) ||
-    ledger.hasIp(network.name, address) ||
-    claimed.has(address) ||
-    leasedToReserved(address);
+    ledger.hasIp(network.name, address) || claimed.has(address) || leasedToReserved(address);
   const others = leases().filter(lease => lease.mac !== mac && isCurrent(lease, now));
   const leased = new Set(others.map(lease => lease.ip));
-  const free = lastOnes(network, address => !isTaken(address) && !leased.has(address));
-  return free.length > 1 ? free : lastOnes(network, address => !isTaken(address) && leased.has(address));
+  const free = lastOnes(pools, address => !isTaken(address) && !leased.has(address));
+  return free.length > 1 ? free : lastOnes(pools, address => !isTaken(address) && leased.has(address));
 }
 
-function lastOnes(network: NetworkConfig, isSuitable: (address: Ipv4) => boolean): Ipv4[] {
-  const pool = poolOf(network);
+function lastOnes(pools: readonly Pool[], isSuitable: (address: Ipv4) => boolean): Ipv4[] {
   const found: Ipv4[] = [];
-  while (found.length < maxProbeAddresses) {
-    const next = lastFree(pool, address => found.includes(address) || !isSuitable(address));
-    if (next === null) break;
-    found.push(next);
-  }
+  for (const pool of pools.toReversed())
+    while (found.length < maxProbeAddresses) {
+      const next = lastFree(pool, address => found.includes(address) || !isSuitable(address));
+      if (next === null) break;
+      found.push(next);
+    }
   return found;
 }

@@ -31,16 +31,21 @@ export function isFormulaMac(key: NicKey, mac: Mac): boolean {
 }
 
 /**
- * Returns the first address that is not taken, searching upwards from the key's place in the pool and then
- * from its beginning; null when all are taken.
+ * Returns the first address that is not skipped, searching upwards from the key's place in the pool and then
+ * from its beginning; null when all are. `skip` returns how many addresses to skip, of `left` in all; 0 for none.
  */
-export function formulaAddress(key: NicKey, pool: Pool, isTaken: (ip: Ipv4) => boolean): Ipv4 | null {
+export function formulaAddress(
+  key: NicKey,
+  pool: Pool,
+  skip: (ip: Ipv4, left: number) => number,
+): Ipv4 | null {
   const size = poolSize(pool);
-  if (size === 0) return null;
   const start = keyDigest('ip', key, 0).readUInt32BE(0) % size;
-  for (let step = 0; step < size; step++) {
+  for (let step = 0; step < size; ) {
     const ip = poolAddress(pool, (start + step) % size);
-    if (!isTaken(ip)) return ip;
+    const count = skip(ip, size - step);
+    if (count === 0) return ip;
+    step += count;
   }
   return null;
 }

@@ -20,6 +20,13 @@ export function poolOf({ range, gateway, hosts }: Pick<NetworkConfig, 'range' | 
   return makePool(range, [gateway, ...hosts.map(host => host.ip)]);
 }
 
+/** Returns the part of a network's pool that is in a block of addresses. */
+export function poolIn(network: Parameters<typeof poolOf>[0], { first, last }: Ipv4Range): Pool {
+  const { range, excluded } = poolOf(network);
+  const part = { first: Math.max(first, range.first) as Ipv4, last: Math.min(last, range.last) as Ipv4 };
+  return makePool(part, excluded);
+}
+
 /** Returns the number of addresses in the pool. */
 export function poolSize(pool: Pool): number {
   return pool.range.last - pool.range.first + 1 - pool.excluded.length;
@@ -34,10 +41,7 @@ export function countInPool({ range, excluded }: Pool, addresses: readonly (Ipv4
 /** Returns the address at a place of the pool, from 0 to `poolSize` - 1. */
 export function poolAddress(pool: Pool, place: number): Ipv4 {
   let address = ipv4After(pool.range.first, place);
-  for (const excluded of pool.excluded) {
-    if (excluded > address) break;
-    address = ipv4After(address, 1);
-  }
+  for (const excluded of pool.excluded) if (excluded <= address) address = ipv4After(address, 1);
   return address;
 }
 

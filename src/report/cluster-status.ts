@@ -99,7 +99,7 @@ function withMachines<T extends { readonly address: string }>(
   hosts: readonly T[],
   machines: readonly RemoteMachine[],
 ) {
-  const uuidsOn = (address: string) =>
-    new Set(machines.filter(({ host }) => host === address).map(({ uuid }) => uuid));
-  return hosts.map(host => ({ ...host, machines: uuidsOn(host.address).size }));
+  const uuids = new Map<string, Set<string>>(hosts.map(({ address }) => [address, new Set()]));
+  for (const { host, uuid } of machines) uuids.get(host)?.add(uuid);
+  return hosts.map(host => ({ ...host, machines: uuids.get(host.address)?.size ?? 0 }));
 }

@@ -12,6 +12,9 @@ import type { Compare, Operation, Pair, Transaction } from './transaction.ts';
 /** Longest wait for an answer; a write waits for the disks of most members. */
 const timeoutMs = 5000;
 
+/** Most keys of one answer: while one is parsed, the watcher answers no hook. */
+const pageKeys = 5000;
+
 /** Longest password that is read: a longer file is the wrong one. */
 const maxPasswordLength = 1000;
 
@@ -22,7 +25,11 @@ const numberText = v.pipe(v.string(), v.regex(/^\d{1,19}$/), v.transform(Number)
 const header = v.object({ revision: numberText });
 const optionalText = v.optional(v.string(), '');
 const pair = v.object({ key: v.string(), value: optionalText, mod_revision: numberText });
-const rangeAnswer = v.object({ header, kvs: v.optional(v.array(pair), []) });
+const rangeAnswer = v.object({
+  header,
+  kvs: v.optional(v.array(pair), []),
+  more: v.optional(v.boolean(), false),
+});
 const txnAnswer = v.object({ header, succeeded: v.optional(v.boolean(), false) });
 const leaseAnswer = v.object({ ID: v.pipe(v.string(), v.regex(/^-?\d{1,19}$/)) });
 const keepAliveAnswer = v.object({ result: v.object({ TTL: v.optional(numberText, '0') }) });
@@ -34,12 +41,6 @@ const watchLine = v.object({
   }),
 });
 const refusal = v.object({ code: v.optional(v.number(), 0), message: optionalText });
-
-/** The pairs that etcd has below a prefix, and the revision at which they were read. */
-export interface Reading {
-  readonly revision: number;
-  readonly pairs: readonly Pair[];
-}
 
 /** A connection. Every call throws EtcdError. */
 export class EtcdClient {
@@ -81,10 +82,26 @@ export class EtcdClient {
     this.#agent.destroy();
   }
 
-  /** Reads all keys that begin with a prefix. */
-  async read(prefix: string): Promise<Reading> {
-    const { header, kvs } = await this.#call('/v3/kv/range', below(prefix), rangeAnswer);
-    return { revision: header.revision, pairs: kvs.map(decodePair) };
+  /** Reads all keys that begin with a prefix, some at a time, as they were at one revision, and returns it. */
+  async read(prefix: string, take: (pairs: readonly Pair[]) => void): Promise<number> {
+    let { key } = below(prefix);
+    const { range_end } = below(prefix);
+    let revision: number | null = null;
+    for (;;) {
+      const at: { revision?: string } = revision === null ? {} : { revision: `${revision}` };
+      const body = { key, range_end, limit: `${pageKeys}`, ...at };
+      const { header, kvs, more }: v.InferOutput<typeof rangeAnswer> = await this.#call(
+        '/v3/kv/range',
+        body,
+        rangeAnswer,
+      );
+      const pairs = kvs.map(decodePair);
+      take(pairs);
+      revision ??= header.revision;
+      const last = pairs.at(-1);
+      if (!more || last === undefined) return revision;
+      key = encode(`${last.key}\0`);
+    }
   }
 
   /** Writes, if all compares hold. Returns the revision of the write; null if one does not hold. */

@@ -95,8 +95,7 @@ export class Session {
     machine: string,
     events: { began(session: Session): void; changed(): void },
   ): Promise<never> {
-    const { revision, pairs } = await this.#client.read(this.#prefix);
-    this.mirror.apply(pairs);
+    const revision = await this.#client.read(this.#prefix, pairs => this.mirror.apply(pairs));
     this.#revision = revision;
     const lease = await this.#client.grantLease(leaseSeconds);
     const { signal } = this.#ended;
@@ -117,7 +116,8 @@ export class Session {
 
   #apply(pairs: Parameters<Mirror['apply']>[0], changed: () => void): void {
     this.mirror.apply(pairs);
-    this.#revision = Math.max(this.#revision, ...pairs.map(({ revision }) => revision));
+    // In the order of their revisions. There may be more of them than a call takes arguments.
+    this.#revision = Math.max(this.#revision, pairs.at(-1)?.revision ?? 0);
     for (const wake of this.#waiting.splice(0)) wake();
     changed();
   }

@@ -76,7 +76,7 @@ function expected({
   const [config] = parsed.config.networks;
   assert(config);
   const key = { network, machine: name, nic };
-  const address = formulaAddress(key, poolOf(config), () => false);
+  const address = formulaAddress(key, poolOf(config), () => 0);
   assert(address !== null);
   return { mac: formulaMac(key, () => false), ip: formatIp(address) };
 }

@@ -14,7 +14,7 @@ export function formulaAddressOf(machine: string, nic = 0, config = ''): string 
   assert(parsed.ok);
   const [network] = parsed.config.networks;
   assert(network);
-  const address = formulaAddress({ network: network.name, machine, nic }, poolOf(network), () => false);
+  const address = formulaAddress({ network: network.name, machine, nic }, poolOf(network), () => 0);
   assert(address !== null);
   return formatIp(address);
 }

@@ -13,6 +13,7 @@ import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { type Machine, noWishes } from '../../src/identity/machine.ts';
 import { asForgotten, retire } from '../../src/identity/retire.ts';
+import { withCluster } from '../../src/report/cluster-status.ts';
 import { blockSize, countFree, ownBlocks, planClaims, spareOf } from '../../src/shared-ledger/blocks.ts';
 import { type Change, type Presence, planImports } from '../../src/shared-ledger/imports.ts';
 import { keyOf, prefixOf, readPair } from '../../src/shared-ledger/keys.ts';
@@ -709,6 +710,44 @@ shared('a machine that is undefined on one host while it starts on another is th
   assert.deepEqual([there?.host, there?.ip, there?.retired], [second.member.host, before?.ip, null]);
   const [here] = second.entriesOf('moved');
   assert.deepEqual([here?.host, here?.ip, here?.problem], [null, before?.ip, null]);
+});
+
+shared('a host without a free address counts those of its blocks, and all others', () => {
+  const [first] = pair(cluster(2, networkOf('subnet = 11.0.0.0/8')).hosts);
+  first.isConnected = false;
+  for (let number = 0; number < 40; number++) first.define(`vm${number}`, uuid(number));
+  const lacking = first.entries.find(each => each.ip === null);
+  assert(lacking?.problem?.kind === 'pool-exhausted');
+  // All of the reserve was given, wherever the formula's place is.
+  const given = first.entries.flatMap(each => each.ip ?? []);
+  assert.deepEqual(
+    [given.length, countFree(first.network, first.blocks, first.ledger)],
+    [first.blocks.reduce((sum, block) => sum + block.last - block.first + 1, 0), 0],
+  );
+  const { held } = lacking.problem;
+  assert.equal(held.reserved + held.elsewhere, 2 ** 24 - 3);
+});
+
+shared('the status looks at each machine of the others once, however many hosts there are', () => {
+  let reads = 0;
+  const machines = Array.from({ length: 1000 }, (_, number) => ({
+    name: `vm${number}`,
+    uuid: uuid(number),
+    nic: 0,
+    mac: mac(number),
+    ip: null,
+    hostname: `vm${number}`,
+    get host() {
+      reads++;
+      return `10.0.0.${number % 100}`;
+    },
+  }));
+  const hosts = Array.from({ length: 100 }, (_, number) => ({ address: `10.0.0.${number}`, alive: true }));
+  const etcd = { connected: true, endpoint: null, since: aDate, error: null };
+  const without = { etcd: null, freeAddresses: 16, hosts: [], machines };
+  const status = withCluster(without, { etcd, freeAddresses: 16, hosts });
+  assert.deepEqual([status.hosts.length, status.hosts[7]?.machines], [100, 10]);
+  assert.equal(reads, machines.length);
 });
 
 /** Returns numbers that follow from a seed (mulberry32). */
