@@ -95,12 +95,12 @@ export class EtcdClient {
         body,
         rangeAnswer,
       );
-      const pairs = kvs.map(decodePair);
-      take(pairs);
+      take(kvs.map(decodePair));
       revision ??= header.revision;
-      const last = pairs.at(-1);
+      const last = kvs.at(-1);
       if (!more || last === undefined) return revision;
-      key = encode(`${last.key}\0`);
+      // In bytes: somebody else may have written a key that is not UTF-8.
+      key = Buffer.concat([Buffer.from(last.key, 'base64'), Buffer.of(0)]).toString('base64');
     }
   }
 

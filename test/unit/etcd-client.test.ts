@@ -10,8 +10,9 @@ import { config } from './builders.ts';
 
 const client = suite('client of etcd');
 
-const encode = (text: string) => Buffer.from(text).toString('base64');
-const decode = (text: string) => Buffer.from(text, 'base64').toString();
+/** A character stands for a byte: keys need not be UTF-8. */
+const encode = (bytes: string) => Buffer.from(bytes, 'latin1').toString('base64');
+const decode = (text: string) => Buffer.from(text, 'base64').toString('latin1');
 
 interface RangeRequest {
   readonly key: string;
@@ -76,6 +77,19 @@ client('many keys are read some at a time, each once, as they were at one revisi
     requests.map(({ revision }) => revision),
     [undefined, '9', '9'],
   );
+});
+
+client('a key that is no text does not stop the reading, wherever a page ends', async () => {
+  const odd = Array.from({ length: 12_345 }, (_, number) => `/virlan/1/\xff${`${number}`.padStart(6, '0')}`);
+  const requests: RangeRequest[] = [];
+  await withServer(odd, requests, async connected => {
+    let count = 0;
+    await connected.read('/virlan/1/', pairs => {
+      count += pairs.length;
+      assert(requests.length <= 3, 'a page is read again');
+    });
+    assert.equal(count, odd.length);
+  });
 });
 
 client('a prefix without keys is read, too', async () => {
