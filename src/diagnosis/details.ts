@@ -11,6 +11,7 @@ import type { Detour } from '../network/return-path.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
+import type { EtcdDetails } from './etcd-details.ts';
 import type { PeerDetails } from './peer-details.ts';
 import type { None, ReachDetails } from './reach-details.ts';
 
@@ -257,6 +258,7 @@ export interface Details
   extends HostDetails,
     NetworkDetails,
     PeerDetails,
+    EtcdDetails,
     MachineDetails,
     ReachDetails,
     ProbeDetails {}

@@ -4,7 +4,7 @@ import { showsMore, virlanRepairs } from '../diagnosis/words/row.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
-import type { EtcdFailure } from '../shared-ledger/etcd-error.ts';
+import { etcdRemedies } from '../shared-ledger/etcd-text.ts';
 import { fightText, metricsProblemText } from './log-line.ts';
 import type { Fault, NetworkProblem } from './status.ts';
 import { warningFix, warningText } from './warning-text.ts';
@@ -44,14 +44,6 @@ function fixOf(problem: NetworkProblem): Fix | null {
       return null;
   }
 }
-
-const etcdRemedies: Readonly<Record<EtcdFailure, string>> = {
-  unreachable: 'machines start all the same; look at etcd and the way to it',
-  tls: 'look at ca, cert and key of [cluster], and at the certificates of etcd',
-  auth: 'look at username and password-file of [cluster], and at the roles of that user',
-  file: 'look at the files that [cluster] names',
-  failed: 'machines start all the same',
-};
 
 /** Describes a problem in one line, with the remedy. It may contain hostile names. */
 export function networkProblemText(problem: NetworkProblem): string {

@@ -11,7 +11,7 @@ import type { Member } from './pushes.ts';
 import type { Transaction } from './transaction.ts';
 
 /** The part of a network's configuration that its blocks follow from. It is the same on all hosts. */
-type BlockNetwork = Pick<NetworkConfig, 'name' | 'subnet' | 'range' | 'gateway' | 'hosts'>;
+export type BlockNetwork = Pick<NetworkConfig, 'name' | 'subnet' | 'range' | 'gateway' | 'hosts'>;
 
 /** A subnet has at least this many blocks, so that many hosts get some. */
 const minBlocks = 64;

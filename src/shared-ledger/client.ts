@@ -15,6 +15,9 @@ const timeoutMs = 5000;
 /** Most keys of one answer: while one is parsed, the watcher answers no hook. */
 const pageKeys = 5000;
 
+/** The status of HTTP by which a member says that it cannot serve. */
+const unavailable = 503;
+
 /** Longest password that is read: a longer file is the wrong one. */
 const maxPasswordLength = 1000;
 
@@ -58,10 +61,28 @@ export class EtcdClient {
         : new http.Agent({ keepAlive: true });
   }
 
-  /** Connects to a member. The files are read each time: certificates are renewed. */
-  static async connect(endpoint: string, { ca, cert, key, user }: EtcdConfig): Promise<EtcdClient> {
-    const tls = { ...readPem('ca', ca), ...readPem('cert', cert), ...readPem('key', key) };
-    const client = new EtcdClient(endpoint, tls);
+  /**
+   * Asks a member how it is. It answers that to anybody, and without the other members. `clock` is its time, to the
+   * second; null if it does not send it.
+   */
+  static async health(
+    endpoint: string,
+    config: EtcdConfig,
+  ): Promise<{ readonly canServe: boolean; readonly clock: Date | null }> {
+    const client = EtcdClient.#open(endpoint, config);
+    try {
+      const { statusCode, headers } = await client.#request('/health', null, { timeout: timeoutMs });
+      const time = Date.parse(headers.date ?? '');
+      return { canServe: statusCode !== unavailable, clock: Number.isNaN(time) ? null : new Date(time) };
+    } finally {
+      client.close();
+    }
+  }
+
+  /** Connects to a member. */
+  static async connect(endpoint: string, config: EtcdConfig): Promise<EtcdClient> {
+    const client = EtcdClient.#open(endpoint, config);
+    const { user } = config;
     if (user === null) return client;
     const password = readSecret(user.passwordFile).split(/\r?\n/)[0] ?? '';
     try {
@@ -76,6 +97,12 @@ export class EtcdClient {
       throw error;
     }
     return client;
+  }
+
+  /** The files are read each time: certificates are renewed. */
+  static #open(endpoint: string, { ca, cert, key }: EtcdConfig): EtcdClient {
+    const tls = { ...readPem('ca', ca), ...readPem('cert', cert), ...readPem('key', key) };
+    return new EtcdClient(endpoint, tls);
   }
 
   close(): void {
@@ -170,19 +197,21 @@ export class EtcdClient {
     throw new EtcdError(reasonOf(code, path), `${this.#endpoint.host}: ${message}`);
   }
 
-  #request(path: string, body: object, options: http.RequestOptions): Promise<IncomingMessage> {
+  /** Sends a request: without a body it is a GET. */
+  #request(path: string, body: object | null, options: http.RequestOptions): Promise<IncomingMessage> {
     const { protocol } = this.#endpoint;
     const { request } = protocol === 'https:' ? https : http;
     return new Promise((resolve, reject) => {
-      const text = JSON.stringify(body);
+      const text = body === null ? '' : JSON.stringify(body);
       const headers = {
         'content-type': 'application/json',
         'content-length': Buffer.byteLength(text),
         ...(this.#token === null ? {} : { authorization: this.#token }),
       };
+      const method = body === null ? 'GET' : 'POST';
       const running = request(
         new URL(path, this.#endpoint),
-        { ...options, ...this.#tls, method: 'POST', agent: this.#agent, headers },
+        { ...options, ...this.#tls, method, agent: this.#agent, headers },
         resolve,
       );
       running.on('error', error => reject(this.#error(error)));

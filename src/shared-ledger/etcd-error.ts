@@ -24,16 +24,23 @@ export class EtcdError extends VirlanError {
   }
 }
 
+/** Returns whether a certificate is refused because it is not valid yet, or not any more, by the clock of this host. */
+export function isAboutTime({ cause }: EtcdError): boolean {
+  const { code = '' } = (cause ?? {}) as NodeJS.ErrnoException;
+  return /^CERT_(NOT_YET_VALID|HAS_EXPIRED)$/.test(code);
+}
+
 /** Codes of OpenSSL and of Node about certificates: ERR_TLS_CERT_ALTNAME_INVALID, SELF_SIGNED_CERT_IN_CHAIN, … */
 function isAboutTls(code: string): boolean {
   return /^ERR_(TLS|SSL|OSSL)|CERT|UNABLE_TO_|CRL|EPROTO/.test(code);
 }
 
-/** Codes of gRPC. A wrong password is an invalid argument. */
-const grpc = { invalidArgument: 3, permissionDenied: 7, unauthenticated: 16 };
+/** Codes of gRPC. A wrong password is an invalid argument; a member without a quorum is unavailable. */
+const grpc = { invalidArgument: 3, permissionDenied: 7, unavailable: 14, unauthenticated: 16 };
 
 /** Returns the failure that an answer means. */
 export function reasonOf(code: number, path: string): EtcdFailure {
   if (code === grpc.permissionDenied || code === grpc.unauthenticated) return 'auth';
+  if (code === grpc.unavailable) return 'unreachable';
   return code === grpc.invalidArgument && path.startsWith('/v3/auth/') ? 'auth' : 'failed';
 }

@@ -1,10 +1,16 @@
 // Decides the transactions by which a host joins a network in etcd, and leaves it. Pure.
 import { formatIp } from '../address/ip.ts';
+import { digest } from '../names/digest.ts';
 import { EtcdError } from './etcd-error.ts';
 import { hostValue, keyOf } from './keys.ts';
 import type { Mirror } from './mirror.ts';
 import { type Member, maxOperations } from './pushes.ts';
 import type { Operation, Transaction } from './transaction.ts';
+
+/** Returns the mark that tells a host from another one with its address. */
+export function hostMark(machineId: string): string {
+  return digest(`virlan:host:${machineId}`).toString('hex', 0, 8);
+}
 
 /**
  * Returns the transaction by which a host says that it is there, for as long as its lease lasts. `machine` is the host's

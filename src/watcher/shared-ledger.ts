@@ -8,7 +8,6 @@ import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
 import { runningDomains } from '../libvirt/definitions.ts';
 import { migratingOut } from '../libvirt/migrations.ts';
-import { digest } from '../names/digest.ts';
 import { type ClusterCopy, readClusterCopy, writeClusterCopy } from '../records/cluster-copy.ts';
 import type { ClusterStatus } from '../report/cluster-status.ts';
 import type { Event } from '../report/event.ts';
@@ -17,7 +16,7 @@ import { EtcdError } from '../shared-ledger/etcd-error.ts';
 import { type Change, type Presence, planImports } from '../shared-ledger/imports.ts';
 import { prefixOf } from '../shared-ledger/keys.ts';
 import { type MachineWrite, type Member, planDrops, planPushes } from '../shared-ledger/pushes.ts';
-import { planLeave } from '../shared-ledger/register.ts';
+import { hostMark, planLeave } from '../shared-ledger/register.ts';
 import { Session } from '../shared-ledger/session.ts';
 import { planYields } from '../shared-ledger/yields.ts';
 import { machineId } from '../system/machine-id.ts';
@@ -130,7 +129,7 @@ export class SharedLedger {
     const where = {
       member: this.#member,
       prefix: this.#prefix,
-      machine: digest(`virlan:host:${machineId()}`).toString('hex', 0, 8),
+      machine: hostMark(machineId()),
     };
     let retryMs = minRetryMs;
     for (let attempt = 0; !signal.aborted; attempt++) {

@@ -9,7 +9,7 @@ import { until } from '../sandbox/until.ts';
 import { checkout } from '../sandbox/virlan.ts';
 
 /** The programs that run.sh has unpacked. */
-const programs = `${checkout}/build/etcd/usr/bin`;
+export const programs = `${checkout}/build/etcd/usr/bin`;
 
 const directory = '/run/etcd';
 
@@ -102,6 +102,11 @@ export async function killMember(index: number): Promise<void> {
   members.delete(index);
 }
 
+/** Stops a member, or lets it go on, without ending it. */
+export function pauseMember(index: number, signal: 'SIGSTOP' | 'SIGCONT'): void {
+  members.get(index)?.kill(signal);
+}
+
 function ctl(...args: readonly string[]): [string, string[]] {
   const endpoints = memberAddresses.map(address => `https://${address}:2379`).join(',');
   return within({ name: 'etcd0' }, `${programs}/etcdctl`, [
@@ -118,6 +123,11 @@ export async function keysBelow(prefix: string): Promise<Map<string, string>> {
   const { kvs = [] } = JSON.parse(stdout) as { kvs?: { key: string; value: string }[] };
   const decode = (text: string) => Buffer.from(text, 'base64').toString();
   return new Map(kvs.map(({ key, value }) => [decode(key), decode(value)]));
+}
+
+/** Writes a key behind the back of all hosts. */
+export async function putKey(key: string, value: string): Promise<void> {
+  await execa(...ctl('--user', `root:${password}`, 'put', key, value), { env: { ETCDCTL_API: '3' } });
 }
 
 /** Returns virlan.ini of a host that shares its ledger. */

@@ -18,4 +18,11 @@ if [ ! -e build/etcd ]; then
   cp -a "$unpacked" build/etcd
 fi
 
+# faketime, by which programs have another time than the host. It is unpacked, not installed.
+if [ ! -e build/faketime ]; then
+  printf '>> fetching faketime for the tests\n' >&2
+  unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test faketime)
+  cp -a "$unpacked" build/faketime
+fi
+
 exec node test/cluster/run.mjs "$@"

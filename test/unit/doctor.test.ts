@@ -216,6 +216,7 @@ const networkFacts: NetworkFacts = {
   probe: [],
   peers: [],
   sessions: [],
+  etcd: null,
 };
 
 const tunnel = { vni: 100, address: ip('10.0.0.1'), peers: [ip('10.0.0.2'), ip('10.0.0.3')], evpn: null };

@@ -38,6 +38,7 @@ const effects = [
   'src/diagnosis/doctor/read-network.ts',
   'src/diagnosis/doctor/read-reach.ts',
   'src/diagnosis/probe/ask-bgp.ts',
+  'src/diagnosis/probe/ask-etcd.ts',
   'src/diagnosis/probe/ask-peers.ts',
   'src/diagnosis/probe/mac.ts',
   'src/diagnosis/probe/probe.ts',

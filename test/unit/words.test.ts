@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { prefixOf } from '../../src/address/ip.ts';
+import type { EtcdConfig } from '../../src/config/config.ts';
 import type { DetailKind, Details } from '../../src/diagnosis/details.ts';
 import { fixFor, seen } from '../../src/diagnosis/words/words.ts';
 import { hostileNames, ip, mac, network } from './builders.ts';
@@ -50,6 +51,16 @@ const otherDrops: Details['forward-dropped']['drop'][] = [
 ];
 
 const peer = ip('10.0.0.2');
+const etcd: EtcdConfig = {
+  endpoints: ['https://10.0.0.11:2379'],
+  address: ip('10.0.0.1'),
+  namesPeers: true,
+  ca: '/etc/virlan/ca.pem',
+  cert: null,
+  key: null,
+  user: { name: 'virlan', passwordFile: '/etc/virlan/password' },
+};
+const member = { endpoint: 'https://10.0.0.11:2379', etcd };
 const tunnelDrop = {
   way: 'arriving',
   peers: [peer],
@@ -147,6 +158,44 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'bgp-other-as': [{ neighbour: peer, as: 65_000 }],
   'bgp-same-identifier': [{ neighbour: peer }],
   'bgp-not-established': [{ neighbour: peer, state: 'active' }],
+  'etcd-serves': [{ ...member, writeMs: 12.3 }],
+  'etcd-slow': [{ ...member, writeMs: 2440, limitMs: 2000 }],
+  'etcd-no-quorum': [{ ...member, etcd: { ...etcd, cert: '/a b.pem', key: '/key.pem' } }],
+  'etcd-unreachable': [{ endpoint: 'http://127.0.0.1:2379', etcd: { ...etcd, ca: null }, message }],
+  'etcd-tls': [{ ...member, message }],
+  'etcd-certificate-time': [{ ...member, message }],
+  'etcd-auth': [
+    { ...member, message },
+    { ...member, etcd: { ...etcd, user: null }, message },
+  ],
+  'etcd-file': [{ ...member, message }],
+  'etcd-failed': [{ ...member, message }],
+  'etcd-not-read': [{}],
+  'clocks-agree': [{ limitMs: 10_000 }],
+  'clock-of-member': [{ endpoint: member.endpoint, aheadMs: 3_600_400 }],
+  'clock-of-host': [{ aheadMs: -61_000 }],
+  'clocks-unknown': [{}],
+  'hosts-alive': [{ host: ip('10.0.0.1') }],
+  'host-twice': [{ host: ip('10.0.0.1') }],
+  'host-not-joined': [{ host: ip('10.0.0.1') }],
+  'host-dead': [
+    { host: peer, machines: 0 },
+    { host: peer, machines: 1 },
+    { host: peer, machines: 2 },
+  ],
+  'addresses-unique': [{}],
+  'address-of-another': [{ ip: leased, machine, holder: { machine: 'b\n;', host: peer } }],
+  'address-twice': [
+    {
+      ip: leased,
+      holders: [
+        { machine, host: ip('10.0.0.1') },
+        { machine: "d'b", host: peer },
+      ],
+    },
+  ],
+  'block-twice': [{ block: { first: ip('192.168.100.16'), last: ip('192.168.100.19') }, host: peer }],
+  'block-astray': [{ first: ip('192.168.100.18'), host: peer }],
   'ledger-intact': [{}],
   'ledger-damaged': [{ message }],
   'macs-unique': [{}],

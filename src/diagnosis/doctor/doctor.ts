@@ -1,5 +1,5 @@
 // The checks of `virlan doctor`: reads facts and has them judged.
-import type { Config, NetworkConfig } from '../../config/config.ts';
+import type { Config, EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import { messageOf } from '../../errors.ts';
 import { type Finding, fail } from '../finding.ts';
 import type { DoctorHostFacts, MachineFacts } from './facts.ts';
@@ -30,7 +30,7 @@ export async function examine(
   const parts = [
     host.then(facts => checksAbout('host', judgeHost(facts))),
     ...networksOf(config, machine).map(async network =>
-      checksAbout(`network ${network.name}`, await examineNetwork(network, host)),
+      checksAbout(`network ${network.name}`, await examineNetwork(network, config.etcd, host)),
     ),
     ...(machine === null ? [] : [Promise.resolve(examineMachine(machine))]),
   ];
@@ -54,9 +54,13 @@ function networksOf({ networks }: Config, machine: MachineFacts | null): readonl
   return own.length === 0 ? networks : own;
 }
 
-async function examineNetwork(network: NetworkConfig, host: Promise<DoctorHostFacts>): Promise<Finding[]> {
+async function examineNetwork(
+  network: NetworkConfig,
+  etcd: EtcdConfig | null,
+  host: Promise<DoctorHostFacts>,
+): Promise<Finding[]> {
   try {
-    return judgeNetwork(await readNetworkFacts(network, host), await host);
+    return judgeNetwork(await readNetworkFacts(network, etcd, host), await host);
   } catch (error) {
     return [fail('bridge', { kind: 'network-unreadable', message: messageOf(error) })];
   }

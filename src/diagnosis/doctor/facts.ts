@@ -17,6 +17,7 @@ import type { Uplink } from '../../network/uplink.ts';
 import type { ForwardDrop } from '../../other-firewalls/forward-drops.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
 import type { DroppedFrames, InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
+import type { EtcdReport } from '../etcd-report.ts';
 import type { Finding } from '../finding.ts';
 import type { HookState } from './hooks.ts';
 
@@ -60,6 +61,8 @@ export interface NetworkFacts {
   readonly peers: readonly PeerReport[];
   /** The sessions of BGP with `peers`; none where FRR has no part in it. */
   readonly sessions: readonly SessionReport[];
+  /** Null where the ledger is this host's own. */
+  readonly etcd: EtcdReport | null;
 }
 
 /** A MAC that more than one machine has. */

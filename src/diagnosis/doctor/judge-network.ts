@@ -4,6 +4,7 @@ import type { StepCheck } from '../../network/step-kind.ts';
 import { checkOf, type Step } from '../../network/steps.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
+import { judgeEtcd } from './judge-etcd.ts';
 import { judgeBgp, judgePeers, judgeTunnel } from './judge-tunnel.ts';
 import { receiversOf } from './ports.ts';
 
@@ -26,6 +27,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     judgeOtherFirewalls(facts),
     ...judgeTunnel(facts, judgeSubject(facts, 'tunnel')),
     ...judgeBgp(facts, judgeSubject(facts, 'bgp')),
+    ...judgeEtcd(facts),
     judgeUplink(facts),
     ...facts.probe,
     ...judgePeers(facts),

@@ -1,5 +1,5 @@
 // Reads the doctor's facts about one network, and sends a probe through it.
-import type { NetworkConfig } from '../../config/config.ts';
+import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
@@ -19,6 +19,7 @@ import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 /** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(
   network: NetworkConfig,
+  etcd: EtcdConfig | null,
   host: Promise<Pick<DoctorHostFacts, 'nftError' | 'isNftNeeded'>>,
 ): Promise<NetworkFacts> {
   const { bridge } = network;
@@ -30,6 +31,7 @@ export async function readNetworkFacts(
   // At the same time as the probe, which takes longer.
   const peers = readPeers(network);
   const sessions = askSessions(survey);
+  const etcdReport = askMembers(survey, etcd);
   return {
     survey,
     managedBy: await readManager(bridge),
@@ -41,6 +43,7 @@ export async function readNetworkFacts(
     probe: await probeIfUseful(survey, await host),
     peers: await peers,
     sessions: await sessions,
+    etcd: await etcdReport,
   };
 }
 
@@ -57,6 +60,17 @@ async function askSessions({ network, bgpSessions }: Survey): Promise<NetworkFac
   if (tunnel === null || bgpSessions.length === 0) return [];
   const { askBgp } = await import('../probe/ask-bgp.ts');
   return askBgp(tunnel.address, bgpSessions, () => readBgpSessions(network));
+}
+
+/** Asks the members of etcd. */
+async function askMembers(
+  { network, damage }: Survey,
+  etcd: EtcdConfig | null,
+): Promise<NetworkFacts['etcd']> {
+  const { tunnel, sharesLedger } = network;
+  if (etcd === null || tunnel === null || !sharesLedger) return null;
+  const { askEtcd } = await import('../probe/ask-etcd.ts');
+  return askEtcd(network, tunnel.vni, etcd, damage !== null);
 }
 
 /** Returns the manager of links that manages a bridge; null for none, and for one that does not say so. */

@@ -1,6 +1,7 @@
 // Findings in words: the only place that turns a detail into a sentence and a command.
 import type { Detail, DetailKind } from '../details.ts';
 import type { Fix } from '../finding.ts';
+import { etcdWords } from './etcd.ts';
 import { hostWords } from './host.ts';
 import { machineWords } from './machine.ts';
 import { networkWords } from './network.ts';
@@ -13,6 +14,7 @@ const words: Words<DetailKind> = {
   ...hostWords,
   ...networkWords,
   ...peerWords,
+  ...etcdWords,
   ...machineWords,
   ...reachWords,
   ...probeWords,
