@@ -34,8 +34,9 @@ export type VirlanErrorCode =
   | 'command'
   /** libvirt passed XML that cannot be read, or that lacks an element that virlan has to change. */
   | 'unreadable-xml'
-  /** The network, machine or link that was named does not exist, or is not what it has to be. */
+  /** The network, host, machine or link that was named does not exist, or is not what it has to be. */
   | 'unknown-network'
+  | 'unknown-host'
   | 'unknown-machine'
   | 'wrong-link'
   /** The pool has no free address. */

@@ -50,7 +50,7 @@ _virlan() {
   done
   case $command:$cur in
     :-*) _virlan_words --config --json --help --version ;;
-    :*) _virlan_words up down plan status doctor inventory metrics watch mac ip forward adopt forget ;;
+    :*) _virlan_words up down plan status doctor inventory metrics watch mac ip forward adopt forget expel ;;
     up:-*) _virlan_words --config --json --help ;;
     up:*) _virlan_networks ;;
     down:-*) _virlan_words --restore-default --config --json --help ;;
@@ -73,6 +73,7 @@ _virlan() {
     adopt:*) ((operands < 1)) && _virlan_machines ;;
     forget:-*) _virlan_words --config --json --help ;;
     forget:*) ((operands < 1)) && _virlan_machines ;;
+    expel:-*) _virlan_words --with-machines --config --json --help ;;
   esac
 }
 

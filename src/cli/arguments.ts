@@ -98,8 +98,9 @@ function findCommand(name: string | undefined): Command | null {
 }
 
 function checkOperands({ name, operands }: Command, given: readonly string[]): void {
+  const needed = operands.kind === 'host' ? 'an address' : 'a name';
   const usage = `usage: virlan ${`${name} ${operands.text}`.trim()}`;
-  if (given.length < operands.min) throw new VirlanError('usage', `${name} needs a name; ${usage}`);
+  if (given.length < operands.min) throw new VirlanError('usage', `${name} needs ${needed}; ${usage}`);
   if (given.length > operands.max) {
     const unexpected = JSON.stringify(given[operands.max]);
     throw new VirlanError('usage', `${name}: unexpected argument ${unexpected}; ${usage}`);

@@ -145,6 +145,13 @@ export const options = {
     scope: 'some-commands',
     help: 'only the variables of this machine',
   },
+  withMachines: {
+    flag: 'with-machines',
+    short: null,
+    value: { kind: 'flag' },
+    scope: 'some-commands',
+    help: 'also delete the reservations of its machines',
+  },
   help: {
     flag: 'help',
     short: 'h',

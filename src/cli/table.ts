@@ -5,7 +5,7 @@ import { type Option, type OptionName, optionNames, options } from './options.ts
 interface Operands {
   /** The form in the usage line. */
   readonly text: string;
-  readonly kind: 'network' | 'machine' | 'none';
+  readonly kind: 'network' | 'machine' | 'host' | 'none';
   readonly min: number;
   readonly max: number;
 }
@@ -31,6 +31,7 @@ const machineAndForwards = {
   min: 1,
   max: Number.POSITIVE_INFINITY,
 } as const;
+const host = { text: 'ADDRESS', kind: 'host', min: 1, max: 1 } as const;
 const none = { text: '', kind: 'none', min: 0, max: 0 } as const;
 
 const rows = [
@@ -177,6 +178,18 @@ const rows = [
     options: [],
     details: 'The next time a machine of that name starts, it counts as a new one.',
     examples: [['virlan forget old-web', 'the address of old-web is free again']],
+  },
+  {
+    name: 'expel',
+    summary: 'remove a host that died for good from the ledger that hosts share by etcd',
+    operands: host,
+    options: ['withMachines'],
+    details:
+      'ADDRESS is the one that the host had in [cluster]. The command refuses while that host is there. Other hosts may give the addresses of its blocks then, and do not count it as one of theirs any more. Its machines keep their MACs, addresses and names for the host that starts them next. With --with-machines they are forgotten.',
+    examples: [
+      ['virlan expel 10.0.0.3', 'its machines can be started on other hosts'],
+      ['virlan expel 10.0.0.3 --with-machines', 'their addresses are free, too'],
+    ],
   },
 ] as const satisfies readonly CommandRow[];
 

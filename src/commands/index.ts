@@ -21,4 +21,5 @@ export const runners = {
     (await import('./forward.ts')).forward(values, name, forwards),
   adopt: async (values, [name = '']) => (await import('./adopt.ts')).adopt(values, name),
   forget: async (values, [name = '']) => (await import('./forget.ts')).forget(values, name),
+  expel: async (values, [address = '']) => (await import('./expel.ts')).expel(values, address),
 } satisfies Record<CommandName, Runner>;

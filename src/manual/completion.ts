@@ -17,6 +17,7 @@ export const listMachines =
 const operandLookups: Record<Command['operands']['kind'], Lookup> = {
   network: 'networks',
   machine: 'machines',
+  host: 'nothing',
   none: 'nothing',
 };
 

@@ -6,7 +6,7 @@ import { EtcdError } from './etcd-error.ts';
 import { Mirror } from './mirror.ts';
 import type { Member } from './pushes.ts';
 import { planRegistration } from './register.ts';
-import type { Transaction } from './transaction.ts';
+import { type Transaction, withPrefix } from './transaction.ts';
 
 /** A host is there until this long after it was last heard of. */
 const leaseSeconds = 30;
@@ -83,7 +83,7 @@ export class Session {
         ...(await Promise.all(
           transactions
             .slice(first, first + maxWrites)
-            .map(each => this.#client.write(this.#withPrefix(each))),
+            .map(each => this.#client.write(withPrefix(this.#prefix, each))),
         )),
       );
     await this.#reach(Math.max(0, ...written.map(revision => revision ?? 0)));
@@ -145,12 +145,5 @@ export class Session {
         });
       });
     }
-  }
-
-  #withPrefix({ compares, operations }: Transaction): Transaction {
-    return {
-      compares: compares.map(each => ({ ...each, key: `${this.#prefix}${each.key}` })),
-      operations: operations.map(each => ({ ...each, key: `${this.#prefix}${each.key}` })),
-    };
   }
 }

@@ -26,3 +26,11 @@ export interface Transaction {
   readonly compares: readonly Compare[];
   readonly operations: readonly Operation[];
 }
+
+/** Returns a transaction with whole keys: those of a network begin with its prefix. */
+export function withPrefix(prefix: string, { compares, operations }: Transaction): Transaction {
+  return {
+    compares: compares.map(each => ({ ...each, key: `${prefix}${each.key}` })),
+    operations: operations.map(each => ({ ...each, key: `${prefix}${each.key}` })),
+  };
+}

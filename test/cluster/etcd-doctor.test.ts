@@ -342,10 +342,69 @@ doctors('two machines that run with one address, which two hosts gave while etcd
   await untilTroubles(loser);
 });
 
-doctors('a host that died', async () => {
+/** Returns the keys of etcd that are about a host, or have its address as their value. */
+async function keysOf(address: string): Promise<string[]> {
+  const about = ([key, value]: [string, string]) =>
+    key.endsWith(`/${address}`) || value.includes(`"${address}"`);
+  return [...(await keysBelow('/virlan/100/'))].filter(about).map(([key]) => key);
+}
+
+/** Returns whether a host knows a machine of another host. */
+async function knows(host: ClusterHost, name: string): Promise<boolean> {
+  return (await network(host)).shared?.machines.some(each => each.name === name) === true;
+}
+
+async function refused(message: RegExp, ...operands: string[]): Promise<void> {
+  const { exitCode, stdout, stderr } = await at(0).virlan('expel', ...operands);
+  assert.deepEqual([exitCode, stdout, stderr.trim().split('\n').length], [1, '', 1], stderr);
+  assert.match(stderr, message);
+}
+
+doctors('a host that is there is not expelled', async () => {
+  await at(2).machine('g3', '52:54:00:00:0a:03');
+  await until(() => knows(at(0), 'g3'));
+  const before = await keysBelow('/virlan/');
+  await refused(/10\.0\.0\.1 is this host: to let it leave, remove etcd/, '10.0.0.1');
+  await refused(/10\.0\.0\.3 is there: its watcher runs/, '10.0.0.3', '--with-machines');
+  await refused(/no host 10\.0\.0\.9 has joined: see "virlan status"/, '10.0.0.9');
+  assert.equal((await at(0).virlan('expel', 'host3')).exitCode, 2);
+  assert.deepEqual(await keysBelow('/virlan/'), before);
+});
+
+doctors('a host that died is expelled by the command that the doctor names', async () => {
   await at(2).stop();
-  const found = await untilTroubles(at(0), 'warn host-dead');
-  assert.match(withCode(found, 'host-dead').seen, /^the watcher of 10\.0\.0\.3 does not run/);
+  const found = withCode(await untilTroubles(at(0), 'warn host-dead'), 'host-dead');
+  assert.match(found.seen, /^the watcher of 10\.0\.0\.3 does not run.*; its machine remains in the ledger/);
+  const [text] = [await type(at(0), found)];
+  assert.match(
+    text,
+    /^10\.0\.0\.3 is no host of k8s-br0 any more; blocks of addresses that are free: [1-9]\d*$/m,
+  );
+  assert.match(text, /^ {2}machines that keep their reservations: g3$/m);
+  const left = await keysOf('10.0.0.3');
+  assert.deepEqual(
+    left.map(key => key.split('/')[3]),
+    ['machine'],
+  );
+  for (const host of [at(0), at(1)]) {
+    await until(async () => (await network(host)).tunnel?.peers.length === 1);
+    assert(await knows(host, 'g3'));
+  }
+  await untilTroubles(at(0));
+});
+
+doctors('its machines are forgotten only with an option', async () => {
+  const uuid = (await keysOf('10.0.0.3'))[0]?.split('/').at(-1) ?? '';
+  const { exitCode, stdout } = await at(1).virlan('expel', '10.0.0.3', '--with-machines', '--json');
+  assert.equal(exitCode, 0);
+  assert.deepEqual(JSON.parse(stdout), {
+    host: '10.0.0.3',
+    networks: [{ network: 'k8s-br0', blocks: 0, kept: [], dropped: ['g3'] }],
+  });
+  assert.deepEqual(await keysOf('10.0.0.3'), []);
+  assert(![...(await keysBelow('/virlan/')).values()].includes(uuid));
+  for (const host of [at(0), at(1)]) await until(async () => !(await knows(host, 'g3')));
+  await refused(/no host 10\.0\.0\.3 has joined/, '10.0.0.3');
 });
 
 doctors.run();

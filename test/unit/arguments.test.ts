@@ -23,6 +23,7 @@ const defaults: Values = {
   output: null,
   list: false,
   host: null,
+  withMachines: false,
   help: false,
   version: false,
 };
@@ -56,6 +57,7 @@ commandLine('a command line becomes a request', () => {
     ['ip web -v', 'ip {"verbose":true} web'],
     ['ip web --nic=007', 'ip {"nic":7} web'],
     ['ip -- --odd', 'ip {} --odd'],
+    ['expel 10.0.0.3 --with-machines', 'expel {"withMachines":true} 10.0.0.3'],
     ['--version', 'version'],
     ['-V up', 'version'],
     ['--help', 'help'],
@@ -77,6 +79,7 @@ commandLine('an invalid command line is a usage error that names the correct for
     ['frobnicate', /^there is no command "frobnicate": see "virlan --help"$/],
     ['uup --help', /^there is no command "uup"/],
     ['mac', /^mac needs a name; usage: virlan mac NAME$/],
+    ['expel', /^expel needs an address; usage: virlan expel ADDRESS$/],
     ['mac a b', /^mac: unexpected argument "b"; usage: virlan mac NAME$/],
     ['status a', /^status: unexpected argument "a"; usage: virlan status$/],
     ['up --network a', /^up has no option --network: see "virlan up --help"$/],

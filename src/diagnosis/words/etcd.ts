@@ -81,6 +81,7 @@ export const etcdWords: Words<keyof EtcdDetails> = {
   'host-dead': {
     seen: ({ host, machines }) =>
       `the watcher of ${formatIp(host)} does not run, or is cut off from etcd; ${machinesText(machines)}: start the watcher there; remove the host only if it never comes back`,
+    fix: ({ host }) => repairs(`virlan expel ${formatIp(host)}`),
   },
   'addresses-unique': { seen: () => 'no address and no block has two owners' },
   'address-of-another': {
