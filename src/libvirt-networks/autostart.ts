@@ -1,10 +1,10 @@
 // Prevents libvirt from starting its network `default`, by libvirt's files alone: for the daemon hook.
 import { existsSync, rmSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
-import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
+import { isPassThrough, parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
-import { defaultName, findSuccessor, isPassThrough, ownersChange } from './decide.ts';
+import { defaultName, findSuccessor, ownersChange } from './decide.ts';
 import { saveNetwork } from './saved-network.ts';
 
 /**

@@ -1,7 +1,7 @@
 // Decides the changes of libvirt's networks, from the configuration and the networks that exist. Pure.
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
+import { isPassThrough, type LibvirtNetwork } from '../libvirt/network-xml.ts';
 import { digest } from '../names/digest.ts';
 import { findOwnersChange, type OwnersChange, shippedBridge } from './shipped-network.ts';
 
@@ -39,8 +39,6 @@ export type LibvirtNetworkProblem =
   | { readonly kind: 'default-in-use'; readonly users: readonly string[]; readonly ports: readonly string[] }
   /** `default` is an administrator's own network, which only an explicit setting replaces. */
   | { readonly kind: 'default-changed'; readonly change: OwnersChange }
-  /** libvirt has a network of this name that virlan did not define. */
-  | { readonly kind: 'name-taken'; readonly name: string }
   /** The network is defined again, but libvirt could not start it. */
   | { readonly kind: 'start-failed'; readonly name: string; readonly error: string };
 
@@ -227,8 +225,8 @@ function decidePassThrough(
   { machineId, resting }: NetworkFacts,
 ): NetworkDecision {
   const found = known.find(network => network.name === name) ?? null;
-  if (found !== null && !isPassThrough(found, bridge))
-    return { actions: [], problems: [{ kind: 'name-taken', name }] };
+  // A warning of the network names it: network/survey-other-programs.ts.
+  if (found !== null && !isPassThrough(found, bridge)) return { actions: [], problems: [] };
   const actions: NetworkAction[] = [];
   if (found === null || !found.persistent) {
     // libvirt refuses a definition whose UUID is not that of the active network.
@@ -254,11 +252,6 @@ export function networkUuid(machineId: string, name: string): string {
 
 function uuidOf({ xml }: KnownNetwork): string | null {
   return /<uuid>([0-9a-f-]{36})<\/uuid>/.exec(xml)?.[1] ?? null;
-}
-
-/** Returns whether a network only connects its machines to this bridge. */
-export function isPassThrough(network: LibvirtNetwork, bridge: string): boolean {
-  return network.forward === 'bridge' && network.bridge === bridge;
 }
 
 /** The XML namespace of the metadata that marks a libvirt network as defined by virlan. */

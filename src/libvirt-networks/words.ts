@@ -11,8 +11,6 @@ export function libvirtNetworkProblemText(problem: LibvirtNetworkProblem): strin
       const remedy = '"default-network = keep" confirms that, "replace" or "remove" takes its place';
       return `libvirt's network default is not as libvirt defines it (${changeOf(problem.change)}) and stays: ${remedy}`;
     }
-    case 'name-taken':
-      return `libvirt has a network ${problem.name} of its own: virlan leaves it alone; rename one of them`;
     case 'start-failed':
       return `libvirt's network ${problem.name} is defined again, but does not start: ${problem.error}`;
   }

@@ -7,6 +7,7 @@ import { type Domain, parseDomain } from './domain-xml.ts';
 import {
   type ActiveNetwork,
   type DnsHost,
+  isPassThrough,
   type LibvirtNetwork,
   parseActiveNetwork,
   parseLibvirtNetwork,
@@ -35,15 +36,12 @@ export class XmlDirectory<T> {
       if (stat === undefined) return [];
       const version = `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
       const known = this.#known.get(path);
-      return [[path, known?.version === version ? known : { version, value: this.#readFile(path) }] as const];
+      if (known?.version === version) return [[path, known] as const];
+      const parsed = this.#parse(readFileOrNull(path) ?? '');
+      return [[path, { version, value: parsed.ok ? [parsed.value] : [] }] as const];
     });
     this.#known = new Map(now);
     return now.flatMap(([, { value }]) => value);
-  }
-
-  #readFile(path: string): T[] {
-    const result = this.#parse(readFileOrNull(path) ?? '');
-    return result.ok ? [result.value] : [];
   }
 }
 
@@ -51,9 +49,10 @@ export class XmlDirectory<T> {
 const defined = new XmlDirectory(libvirtPaths.domains, parseDomain);
 const running = new XmlDirectory(libvirtPaths.runningDomains, parseDomain);
 const networks = new XmlDirectory(libvirtPaths.networks, parseLibvirtNetwork);
+const active = new XmlDirectory(libvirtPaths.activeNetworks, parseLibvirtNetwork);
 
 /** Made when needed: the bundle of a machine's start has no code for it then. */
-let activeNetworks: XmlDirectory<ActiveNetwork> | null = null;
+let activeWithHosts: XmlDirectory<ActiveNetwork> | null = null;
 
 /** Returns the domains that have a definition, by their definitions. */
 export function definedDomains(): Domain[] {
@@ -65,17 +64,25 @@ export function runningDomains(): Domain[] {
   return running.read();
 }
 
-function definedNetworks(): LibvirtNetwork[] {
-  return networks.read();
+/** Returns libvirt's networks: those that are active, as they are, and those that are defined, as they will be. */
+function libvirtNetworks(): LibvirtNetwork[] {
+  return [...active.read(), ...networks.read()];
 }
 
 /**
- * Returns the names of the libvirt networks that pass through to a bridge: that of the virlan network, and
- * others.
+ * Returns the names of the libvirt networks that pass through to a bridge: that of the virlan network, also before
+ * libvirt has it, and others. A network that leads elsewhere is none of them, whatever its name.
  */
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
-  const others = definedNetworks().filter(({ forward, bridge: to }) => forward === 'bridge' && to === bridge);
-  return new Set([network, ...others.map(({ name }) => name)]);
+  const known = libvirtNetworks();
+  const names = new Set([network, ...known.map(({ name }) => name)]);
+  for (const each of known) if (!isPassThrough(each, bridge)) names.delete(each.name);
+  return names;
+}
+
+/** Returns the network of libvirt's that has the name of a virlan network and leads elsewhere; null for none. */
+export function namesakeOf(network: string, bridge: string): LibvirtNetwork | null {
+  return libvirtNetworks().find(each => each.name === network && !isPassThrough(each, bridge)) ?? null;
 }
 
 /**
@@ -83,14 +90,8 @@ export function passThroughNetworks(network: string, bridge: string): Set<string
  * file of an active network before it removes the bridge.
  */
 export function networkOfBridge(bridge: string): string | null {
-  const networks = [...readActiveNetworks(), ...definedNetworks()];
-  const owner = networks.find(each => each.bridge === bridge && each.forward !== 'bridge');
+  const owner = libvirtNetworks().find(each => each.bridge === bridge && each.forward !== 'bridge');
   return owner?.name ?? null;
-}
-
-function readActiveNetworks(): ActiveNetwork[] {
-  activeNetworks ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
-  return activeNetworks.read();
 }
 
 /**
@@ -98,7 +99,9 @@ function readActiveNetworks(): ActiveNetwork[] {
  * itself serves none of them.
  */
 export function namedByLibvirt({ bridge }: { readonly bridge: string }): DnsHost[] {
-  return readActiveNetworks()
-    .filter(network => network.forward === 'bridge' && network.bridge === bridge)
+  activeWithHosts ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
+  return activeWithHosts
+    .read()
+    .filter(network => isPassThrough(network, bridge))
     .flatMap(({ dnsHosts }) => dnsHosts);
 }

@@ -36,34 +36,30 @@ export interface NetworkPort {
   readonly mac: Mac;
 }
 
-/** Reads a network's XML. Never throws. */
-export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
-  return parseNetworkAt('network', xml);
+/** Returns whether a network only connects its machines to this bridge. */
+export function isPassThrough({ forward, bridge }: LibvirtNetwork, to: string): boolean {
+  return forward === 'bridge' && bridge === to;
 }
 
-function parseNetworkAt(root: string, xml: string): Result<LibvirtNetwork> {
+/** Reads a network's XML, also that of an active network's file or of the network hook. Never throws. */
+export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
-  const walked = walkXml(xml, networkVisitor(root, network));
+  const walked = walkXml(xml, networkVisitor(network));
   if (!walked.ok) return walked;
   return network.name === ''
-    ? { ok: false, error: 'not the XML of a network: it has no <name>' }
+    ? { ok: false, error: 'a network without <name>' }
     : { ok: true, value: network };
-}
-
-/** Reads the XML that the network hook gets for `updated`. Never throws. */
-export function parseHookNetwork(xml: string): Result<LibvirtNetwork> {
-  return parseNetworkAt('hookData/network', xml);
 }
 
 /** Reads the file of an active network, `<networkstatus>` with the network in it. Never throws. */
 export function parseActiveNetwork(xml: string): Result<ActiveNetwork> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
   const dnsHosts: { readonly ip: IpAddress; readonly names: string[] }[] = [];
-  const visitor = networkVisitor('networkstatus/network', network);
+  const visitor = networkVisitor(network);
   let names: string[] = [];
   const walked = walkXml(xml, {
-    open(path, attributes, namespace) {
-      visitor.open(path, attributes, namespace);
+    open(path, attributes) {
+      visitor.open(path, attributes);
       if (path !== 'networkstatus/network/dns/host') return;
       const ip = parseIp(attributes.get('ip') ?? '');
       names = [];
@@ -87,10 +83,10 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
   const owner = { name: '', uuid: '' };
   let mac: Mac | null = null;
-  const visitor = networkVisitor('hookData/network', network);
+  const visitor = networkVisitor(network);
   const walked = walkXml(xml, {
-    open(path, attributes, namespace) {
-      visitor.open(path, attributes, namespace);
+    open(path, attributes) {
+      visitor.open(path, attributes);
       if (path === 'hookData/networkport/mac') mac = parseMac(attributes.get('address') ?? '');
     },
     text(path, text) {
@@ -106,14 +102,16 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
   return { ok: true, value: { network, owner, mac } };
 }
 
-function networkVisitor(root: string, network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {
+function networkVisitor(network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {
+  const within = (path: string) => path.slice(path.indexOf('network/'));
   return {
-    open(path: string, attributes: ReadonlyMap<string, string>, _namespace: string) {
-      if (path === `${root}/forward`) network.forward = attributes.get('mode') ?? 'nat';
-      else if (path === `${root}/bridge`) network.bridge = attributes.get('name') ?? null;
+    open(path: string, attributes: ReadonlyMap<string, string>) {
+      const at = within(path);
+      if (at === 'network/forward') network.forward = attributes.get('mode') ?? 'nat';
+      else if (at === 'network/bridge') network.bridge = attributes.get('name') ?? null;
     },
     text(path: string, text: string) {
-      if (path === `${root}/name`) network.name = text;
+      if (within(path) === 'network/name') network.name = text;
     },
   };
 }

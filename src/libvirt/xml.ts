@@ -35,7 +35,7 @@ export function walkXml(xml: string, visitor: Visitor): Result<null> {
     throw error;
   });
   parser.on('opentag', tag => {
-    if (open.length === maxDepth) throw new Error(`elements within elements, more than ${maxDepth} deep`);
+    if (open.length === maxDepth) throw new Error(`more than ${maxDepth} elements deep`);
     const path = open.length === 0 ? tag.local : `${open.at(-1)?.path}/${tag.local}`;
     open.push({ path, text: '' });
     const attributes = Object.values(tag.attributes).map(({ local, value }) => [local, value] as const);

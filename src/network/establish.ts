@@ -34,7 +34,7 @@ import type { FailedStep } from './step-groups.ts';
 import { isEssential, type Step, type StepOf } from './steps.ts';
 import { surveyOwn } from './survey.ts';
 import { surveyHost, withConsequences } from './survey-host.ts';
-import { surveyHostNames, surveyOtherFirewalls } from './survey-other-programs.ts';
+import { libvirtWarnings, surveyHostNames, surveyOtherFirewalls } from './survey-other-programs.ts';
 import type { NetworkWarning } from './warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
@@ -203,7 +203,10 @@ async function surveyOtherPrograms(
   reader: RulesReader,
 ): Promise<Pick<Established, 'warnings'> & { readonly steps: readonly Step[] }> {
   const parts = await Promise.all([surveyOtherFirewalls(network, reader), surveyHostNames(network)]);
-  return { steps: parts.flatMap(({ steps }) => steps), warnings: parts.flatMap(({ warnings }) => warnings) };
+  return {
+    steps: parts.flatMap(({ steps }) => steps),
+    warnings: [...parts.flatMap(({ warnings }) => warnings), ...libvirtWarnings(network)],
+  };
 }
 
 /** Returns the steps of the repair unit of dnsmasq. */

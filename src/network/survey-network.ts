@@ -8,6 +8,7 @@ import { system } from '../system/system.ts';
 import { type OwnSurvey, surveyOwn } from './survey.ts';
 import {
   type HostNamesSurvey,
+  libvirtWarnings,
   type OtherFirewallsSurvey,
   surveyHostNames,
   surveyOtherFirewalls,
@@ -49,6 +50,7 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
       ...own.warnings,
       ...otherFirewalls.warnings,
       ...hostNames.warnings,
+      ...libvirtWarnings(network),
       ...drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
     ],
   };

@@ -1,9 +1,10 @@
-// Surveys the parts of a network that other programs keep: firewalls, and the host's resolver. Changes nothing.
+// Surveys the parts of a network that other programs keep: firewalls, the host's resolver, and libvirt. Changes nothing.
 import type { NetworkConfig } from '../config/config.ts';
 import { availableBackends, chooseBackend } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { type HostNames, judgeHostNames, readHostNames } from '../host-names/host-names.ts';
+import { namesakeOf } from '../libvirt/definitions.ts';
 import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
@@ -51,6 +52,12 @@ export async function surveyHostNames(network: NetworkConfig): Promise<HostNames
       warnings: [{ kind: 'resolved-silent', error: error as Error }],
     };
   }
+}
+
+/** Warns where machines on libvirt's network of this name are not on the bridge. */
+export function libvirtWarnings({ name, bridge }: NetworkConfig): NetworkWarning[] {
+  const other = namesakeOf(name, bridge);
+  return other === null ? [] : [{ kind: 'name-of-libvirt', bridge, other }];
 }
 
 /** Plans that the host's resolver forgets a bridge. */

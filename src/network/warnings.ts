@@ -3,6 +3,7 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
+import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
@@ -21,6 +22,8 @@ export type NetworkWarning =
   | { readonly kind: 'ipv6-address'; readonly bridge: string }
   /** A link in the bridge leads to a LAN, whose clients get addresses of the network. */
   | { readonly kind: 'lan-port'; readonly bridge: string; readonly link: string }
+  /** libvirt's network of the same name leads elsewhere. Its forward mode and its bridge are hostile. */
+  | { readonly kind: 'name-of-libvirt'; readonly bridge: string; readonly other: LibvirtNetwork }
   /** The modules of the running kernel were removed by an upgrade: what is not loaded cannot be loaded. */
   | { readonly kind: 'kernel-replaced'; readonly release: string }
   /** A chain of an unknown program may drop packets of machines. */

@@ -1,13 +1,11 @@
 // Finds the network that a network of libvirt passes through to.
 import type { NetworkConfig } from '../config/config.ts';
-import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
+import { isPassThrough, type LibvirtNetwork } from '../libvirt/network-xml.ts';
 
 /** Returns undefined for a network of libvirt that does not lead to a network of virlan's. */
 export function passedThroughTo(
   networks: readonly NetworkConfig[],
-  { name, forward, bridge }: LibvirtNetwork,
+  network: LibvirtNetwork,
 ): NetworkConfig | undefined {
-  return networks.find(
-    network => name === network.name || (forward === 'bridge' && bridge === network.bridge),
-  );
+  return networks.find(({ bridge }) => isPassThrough(network, bridge));
 }

@@ -21,10 +21,9 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
   let abort: Error | null = null;
   let hasForwards = false;
   for (const network of networks) {
-    const needsNetworks = domain.nics.some(nic => nic.network !== null && nic.network !== network.name);
-    const passThrough = needsNetworks
+    const passThrough = domain.nics.some(nic => nic.network !== null)
       ? passThroughNetworks(network.name, network.bridge)
-      : new Set([network.name]);
+      : new Set<string>();
     const machine = machineOn(network.bridge, passThrough, domain);
     if (machine.macs.length === 0) continue;
     try {
@@ -33,10 +32,13 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
       if (!hasForwards) events.push(...(await openForwards(network, domain)));
       hasForwards = true;
     } catch (cause) {
-      const { name, uuid } = machine;
-      const error = cause as Error;
-      events.push({ kind: 'reservation-failed', network: network.name, machine: { name, uuid }, error });
-      if (network.onError === 'abort') abort ??= abortError(network, machine, error);
+      events.push({
+        kind: 'reservation-failed',
+        network: network.name,
+        machine: { name: machine.name, uuid: machine.uuid },
+        error: cause as Error,
+      });
+      if (network.onError === 'abort') abort ??= abortError(network, machine, cause as Error);
     }
   }
   return { events, abort };
@@ -56,8 +58,12 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
     const { serveInConfiguration } = await import('./serve-in-configuration.ts');
     events.push(...(await serveInConfiguration(network, reserved, networkLockTimeoutSeconds)));
   }
-  const { name, uuid } = machine;
-  if (!told) events.push({ kind: 'dnsmasq-missing', network: network.name, machine: { name, uuid } });
+  if (!told)
+    events.push({
+      kind: 'dnsmasq-missing',
+      network: network.name,
+      machine: { name: machine.name, uuid: machine.uuid },
+    });
   return events;
 }
 

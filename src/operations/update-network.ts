@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import { syncReservations } from '../identity/store.ts';
-import { parseHookNetwork } from '../libvirt/network-xml.ts';
+import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 import { passedThroughTo } from './passed-through-to.ts';
 
@@ -11,7 +11,7 @@ import { passedThroughTo } from './passed-through-to.ts';
  * which it has written by now. Throws VirlanError when the XML cannot be read.
  */
 export async function updateNetwork(xml: string, { networks }: Config): Promise<HookOutcome> {
-  const updated = parseHookNetwork(xml);
+  const updated = parseLibvirtNetwork(xml);
   if (!updated.ok)
     throw new VirlanError('unreadable-xml', `libvirt passed a network that cannot be read: ${updated.error}`);
   const network = passedThroughTo(networks, updated.value);

@@ -6,6 +6,7 @@ import { repairs, showsMore } from '../diagnosis/words/row.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
+import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 import { obstacleText, removalOf } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
@@ -38,6 +39,8 @@ export function warningText(warning: NetworkWarning): string {
       const { bridge, link } = warning;
       return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ${lanPortRemedy(link)}`;
     }
+    case 'name-of-libvirt':
+      return namesakeText(warning.bridge, warning.other);
     case 'guard-needs-nft':
       return `nft is not installed: machines on ${warning.bridge} are not guarded against each other: install nftables, or set guard = no in virlan.ini`;
     case 'guard-refused':
@@ -96,6 +99,7 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     case 'underlay-missing':
     case 'ipv6-unfiltered':
     case 'ipv6-address':
+    case 'name-of-libvirt':
     case 'kernel-replaced':
     case 'rules-refused':
     case 'unread':
@@ -132,6 +136,14 @@ const invalidWishText: Readonly<Record<InvalidWish, string>> = {
   allow:
     '<virlan:allow address="…"/> in its metadata is not an address or a range such as 192.168.100.240-192.168.100.250, and is ignored',
 };
+
+/** `name` is that of a section of virlan.ini. */
+function namesakeText(bridge: string, { name, forward, bridge: to }: LibvirtNetwork): string {
+  const mode = forward === null ? 'no forward mode' : `forward mode ${excerpt(forward, maxNameLength)}`;
+  const place = to === null ? 'no bridge' : `bridge ${excerpt(to, maxNameLength)}`;
+  const remedy = `virsh net-destroy ${name}; virsh net-undefine ${name}; or rename [network.${name}] in virlan.ini`;
+  return `libvirt has a network ${name} that does not lead to ${bridge} (${mode}, ${place}), and machines on it are not virlan's: ${remedy}`;
+}
 
 /** The packets that a chain of each hook decides about. */
 const packetsOf: Readonly<Record<HookOnTheWay, string>> = {

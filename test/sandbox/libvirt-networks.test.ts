@@ -1,9 +1,23 @@
 // virlan's networks in libvirt while a watcher runs and others stop, start and undefine them.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { suite } from 'uvu';
-import { configure, installVirlan, startLibvirtd, virsh } from './host.ts';
+import {
+  configure,
+  define,
+  destroyMachine,
+  domainXml,
+  installVirlan,
+  macsOf,
+  startLibvirtd,
+  startMachine,
+  undefine,
+  virlan,
+  virsh,
+} from './host.ts';
 import { until } from './until.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { idle, startWatcher, stopWatcher } from './watcher.ts';
 
 const networks = suite('libvirt networks');
 
@@ -37,5 +51,57 @@ networks('a network that is undefined is back at once, with its UUID', async () 
   assert.equal(await virsh('net-uuid', 'k8s-br0'), uuid);
   await stopWatcher();
 });
+
+/** A network of libvirt's own that has the name of one of virlan. */
+const namesake = `<network><name>k8s-br0</name><forward mode='nat'/><bridge name='virbr7'/>
+  <ip address='192.168.177.1' netmask='255.255.255.0'/></network>`;
+
+const conflict =
+  /network k8s-br0 that does not lead to k8s-br0 \(forward mode nat, bridge virbr7\).*virsh net-destroy k8s-br0/;
+
+for (const command of ['net-define', 'net-create'])
+  networks(
+    `a network of that name that leads elsewhere is named, and is not virlan's: ${command}`,
+    async () => {
+      await virlan('down');
+      if ((await virsh('net-list', '--all')).includes('k8s-br0')) {
+        await virsh('net-destroy', 'k8s-br0');
+        await virsh('net-undefine', 'k8s-br0');
+      }
+      await writeFile('/tmp/namesake.xml', namesake);
+      await virsh(command, '/tmp/namesake.xml');
+      if (command === 'net-define') await virsh('net-start', 'k8s-br0');
+      const mac = '52:54:00:aa:bb:01';
+      await define(domainXml({ name: 'lab', nics: [{ type: 'network', source: 'k8s-br0', mac }] }));
+      assert.match((await virlan('plan')).stderr, conflict);
+      const up = await virlan('up');
+      assert.equal(up.exitCode, 0, up.stderr);
+      assert.match(up.stderr, conflict);
+      const machines = async () => JSON.parse((await virlan('status', '--json')).stdout).networks[0].machines;
+      assert.match((await virlan('status')).stdout, conflict);
+      assert.deepEqual(await machines(), []);
+      // Without a watcher the hook decides alone, and only from the network's name.
+      await startMachine('lab');
+      await destroyMachine('lab');
+      await startWatcher();
+      await define(
+        domainXml({ name: 'new', nics: [{ type: 'network', source: 'k8s-br0', mac: '52:54:00:aa:bb:02' }] }),
+      );
+      await startMachine('lab');
+      await idle('new');
+      assert.match((await virlan('status')).stdout, conflict);
+      assert.deepEqual(await machines(), []);
+      assert.deepEqual(await macsOf('lab'), [mac]);
+      assert.deepEqual(await macsOf('new'), ['52:54:00:aa:bb:02']);
+      assert.doesNotMatch(readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'), /lab|new/);
+      await destroyMachine('lab');
+      await stopWatcher();
+      await virlan('down');
+      assert.match(await virsh('net-dumpxml', 'k8s-br0'), /virbr7/);
+      for (const name of ['lab', 'new']) await undefine(name);
+      await virsh('net-destroy', 'k8s-br0');
+      if (command === 'net-define') await virsh('net-undefine', 'k8s-br0');
+    },
+  );
 
 networks.run();

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import { parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
 import { conflictText, findConflicts } from '../../src/network/conflicts.ts';
 import type { KnownSubnet } from '../../src/network/links.ts';
+import { warningText } from '../../src/report/warning-text.ts';
 import { network } from './builders.ts';
 
 const conflicts = suite('conflicts');
@@ -83,5 +84,16 @@ conflicts(
     ]);
   },
 );
+
+conflicts("a network of libvirt's that has the name and leads elsewhere is named in one line", () => {
+  const text = (forward: string | null, bridge: string | null) =>
+    warningText({ kind: 'name-of-libvirt', bridge: 'br7', other: { name: 'lab', forward, bridge } });
+  assert.equal(
+    text('nat', 'virbr7'),
+    "libvirt has a network lab that does not lead to br7 (forward mode nat, bridge virbr7), and machines on it are not virlan's: virsh net-destroy lab; virsh net-undefine lab; or rename [network.lab] in virlan.ini",
+  );
+  assert.match(text(null, null), /\(no forward mode, no bridge\)/);
+  assert.match(text('a\nb', '\u001b[1m'), /\(forward mode a\?b, bridge \?\[1m\)/);
+});
 
 conflicts.run();

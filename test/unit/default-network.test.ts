@@ -3,12 +3,11 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
-import { parseLibvirtNetwork } from '../../src/libvirt/network-xml.ts';
+import { isPassThrough, parseLibvirtNetwork } from '../../src/libvirt/network-xml.ts';
 import {
   decideDefaultFates,
   decideNetworks,
   decideRestoration,
-  isPassThrough,
   type KnownNetwork,
   type LibvirtNetworkProblem,
   type NetworkAction,
@@ -223,9 +222,13 @@ defaultNetwork('a network has the same UUID whenever it is defined, and keeps th
   assert.deepEqual(uuids([transient]), ['9a05da11-e96b-47f3-8253-a3a482e445f5']);
 });
 
-defaultNetwork('a libvirt network of that name that virlan did not define is kept and reported', () => {
-  const theirs = { ...nat, name: 'k8s-br0' };
-  assert.deepEqual(decide('', [theirs]), [{ kind: 'name-taken', name: 'k8s-br0' }]);
+defaultNetwork('a libvirt network of that name that leads elsewhere is kept as it is', () => {
+  const keep = config('[network.k8s-br0]\ndefault-network = keep');
+  for (const persistent of [true, false]) {
+    const theirs = { ...nat, name: 'k8s-br0', persistent };
+    assert.deepEqual(decideNetworks(keep, [theirs], unused), { actions: [], problems: [] });
+    assert.deepEqual(decideRestoration([theirs], null), []);
+  }
 });
 
 defaultNetwork('of several networks, the first without default-network = keep replaces default', () => {
@@ -434,10 +437,6 @@ defaultNetwork('each problem and each effect on machines is one line with quoted
       `libvirt's network default is not as libvirt defines it (${text}) and stays: "default-network = keep" confirms that, "replace" or "remove" takes its place`,
     );
   }
-  assert.equal(
-    libvirtNetworkProblemText({ kind: 'name-taken', name: 'lab' }),
-    'libvirt has a network lab of its own: virlan leaves it alone; rename one of them',
-  );
   assert.equal(
     libvirtNetworkProblemText({ kind: 'start-failed', name: 'default', error: 'address in use' }),
     "libvirt's network default is defined again, but does not start: address in use",

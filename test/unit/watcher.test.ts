@@ -75,7 +75,7 @@ watcher('problems of the host are listed first at the first network, and probes 
     configurationProblem: new Error('virlan.ini:1: one\nvirlan.ini:2: two'),
     usedUpInotify: 'fs.inotify.max_user_watches',
     metricsProblem: { endpoint: { address: '::1', port: 9177 }, error: new Error('EADDRINUSE') },
-    libvirtProblems: [{ kind: 'name-taken', name: 'a' }],
+    libvirtProblems: [{ kind: 'start-failed', name: 'a', error: 'address in use' }],
     fights: [{ unit: { kind: 'dnsmasq', bridge: 'a' }, since, until: since + 15_000 }],
     lastProbe: name => (name === 'b' ? failed : passed),
   });
@@ -84,7 +84,7 @@ watcher('problems of the host are listed first at the first network, and probes 
     'virlan.ini:2: two',
     "inotify is used up: changes of virlan.ini and of dnsmasq's files are noticed after some seconds; raise fs.inotify.max_user_watches",
     'metrics are not served at [::1]:9177: EADDRINUSE; it is tried again: see metrics in virlan.ini',
-    'libvirt has a network a of its own: virlan leaves it alone; rename one of them',
+    "libvirt's network a is defined again, but does not start: address in use",
     'dnsmasq of a had to be repaired again and again since 2026-11-22T10:00:00Z: left alone until 2026-11-22T10:00:15Z; find out what changes it',
     'own',
   ]);
