@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { Drop, Packet } from '../../src/diagnosis/details.ts';
-import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
+import { commandAgainst, commandThatShows } from '../../src/diagnosis/words/drop-remedy.ts';
 import { type Chain, hooksOnTheWay } from '../../src/other-firewalls/model.ts';
 import { proposedCommand } from '../../src/other-firewalls/unknown-chains.ts';
 import {
@@ -114,10 +114,27 @@ remedies('ufw and firewalld accept each proposed command', async () => {
   await succeeds(command ?? '');
 });
 
-remedies('an answer of the outside that is dropped before its route is known has no command', () => {
+remedies('the rule that drops an answer of the outside before its route is known is shown', async () => {
   const links = { in: 'uplink', out: null };
-  const drop: Drop = { family: 'ip', table: 'raw', chain: 'PREROUTING', rule: null, links };
-  assert.equal(commandAgainst(drop, 'returning', bridge), null);
+  const rule = '-s 203.0.113.77/32 -j DROP';
+  const places = ['raw', 'mangle'].map(table => ({ family: 'ip', table, chain: 'PREROUTING' }));
+  for (const { table, chain } of places) await succeeds(`iptables -t ${table} -A ${chain} ${rule}`);
+  await nft(
+    'table inet corp { chain first { type filter hook prerouting priority -300; ip saddr 203.0.113.77 drop; }; }',
+  );
+  await nft(
+    'table ip first { chain nat { type nat hook prerouting priority -100; ip saddr 203.0.113.77 drop; }; }',
+  );
+  const ofNft = [
+    { family: 'inet', table: 'corp', chain: 'first' },
+    { family: 'ip', table: 'first', chain: 'nat' },
+  ];
+  for (const place of [...places, ...ofNft]) {
+    const drop: Drop = { ...place, rule, links };
+    assert.equal(commandAgainst(drop, 'returning', bridge), null);
+    const { stdout } = await succeeds(commandThatShows(drop));
+    assert.match(stdout, /203\.0\.113\.77.*(-j DROP|drop # handle \d+)/, commandThatShows(drop));
+  }
 });
 
 for (const firewall of ['nftables', 'iptables'] as const) {

@@ -71,6 +71,29 @@ probe('a rule that is a reverse path filter is passed by the link of the packet'
   for (const [command, expected] of cases) assert.equal(command, expected);
 });
 
+probe('a drop that no rule about the bridge can prevent has the command that shows its rule', () => {
+  const fix = (family: string, table: string, chain: string) =>
+    fixFor({
+      kind: 'packet-dropped',
+      bridge: 'k8s-br0',
+      packet: { kind: 'returning', from: '203.0.113.1' },
+      drop: { family, table, chain, rule: 'udp drop', links: { in: 'wan', out: null } },
+    });
+  const cases: [drop: [family: string, table: string, chain: string], command: string][] = [
+    ...['raw', 'mangle', 'nat'].flatMap((table): typeof cases => [
+      [['ip', table, 'PREROUTING'], `iptables -t ${table} -S PREROUTING`],
+      [['iptables-legacy', table, 'PREROUTING'], `iptables-legacy -t ${table} -S PREROUTING`],
+      [['ip', table, 'corp'], `iptables -t ${table} -S corp`],
+      [['inet', table, 'first'], `nft -a list chain inet ${table} first`],
+    ]),
+    [['ip', 'corp', 'first'], 'nft -a list chain ip corp first'],
+    [['netdev', 'corp', 'first'], 'nft -a list chain netdev corp first'],
+    [['inet', 'corp', 'a;reboot'], 'nft -a list ruleset'],
+    [['iptables-legacy', 'raw', 'a;reboot'], 'iptables-legacy-save'],
+  ];
+  for (const [drop, command] of cases) assert.deepEqual(fix(...drop), { command, mends: false, ours: false });
+});
+
 /** The output of `nft monitor trace` 1.0.6. */
 const trace = `add table ip virlan_probe
 trace id c7921ce8 ip virlan_probe earliest packet: iif "k8s-br0" ether saddr 52:54:00:aa:bb:cc ip saddr 192.168.100.254 ip daddr 203.0.113.2 ip ttl 64 icmp type echo-request
@@ -380,7 +403,7 @@ const cases: [
     { report: noAnswer, counters: none, drops: { outgoing: policy('ip', '$(reboot)', 'x') } },
     'ooofsso',
     'packet-dropped',
-    null,
+    /^nft -a list ruleset$/,
   ],
   [
     'packets are not masqueraded',

@@ -10,7 +10,7 @@ const servicePorts: Readonly<Record<Packet['kind'], number | null>> = {
   returning: null,
 };
 
-const iptablesTables = ['filter', 'mangle', 'raw', 'security'];
+const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'];
 
 /** The direction of a packet on the bridge, from the view of the host. */
 type Direction = 'in' | 'out';
@@ -22,7 +22,7 @@ type Direction = 'in' | 'out';
  */
 export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: string): string | null {
   const { family, table, chain, rule, links } = drop;
-  if (![family, table, chain].every(name => /^[\w.-]+$/.test(name))) return null;
+  if (!hasPlainNames(drop)) return null;
   const program = iptablesProgram(family, table);
   const isIptables = program !== null;
   if (isReversePathFilter(rule)) return commandForLink(drop, program);
@@ -46,6 +46,23 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
         : `nft insert rule ${family} ${table} ${chain} ${nftMatch(way, bridge, port)} accept`,
     )
     .join(' && ');
+}
+
+/**
+ * Returns the command that lists the chain of a drop with what its removal needs: the text of a rule in iptables, its
+ * handle in nft. It lists all chains where a shell or nft could misread a name.
+ */
+export function commandThatShows(drop: Drop): string {
+  const { family, table, chain } = drop;
+  const program = iptablesProgram(family, table);
+  if (!hasPlainNames(drop)) return family === legacyFamily ? 'iptables-legacy-save' : 'nft -a list ruleset';
+  return program === null
+    ? `nft -a list chain ${family} ${table} ${chain}`
+    : `${program} -t ${table} -S ${chain}`;
+}
+
+function hasPlainNames({ family, table, chain }: Drop): boolean {
+  return [family, table, chain].every(name => /^[\w.-]+$/.test(name));
 }
 
 /** Returns the program of iptables that changes a table; null for one of nftables alone. */

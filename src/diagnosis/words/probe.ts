@@ -1,7 +1,7 @@
 // The words for findings of a probe.
 import type { Drop, Packet, ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
-import { commandAgainst, isReversePathFilter } from './drop-remedy.ts';
+import { commandAgainst, commandThatShows, isReversePathFilter } from './drop-remedy.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** Longest part of another program's rule that a sentence repeats, in characters. */
@@ -49,7 +49,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
     seen: ({ packet, drop }) => `${named(packet)} is dropped by ${place(drop)}`,
     fix: ({ packet, drop, bridge }) => {
       const command = commandAgainst(drop, packet.kind, bridge);
-      return command === null ? null : repairs(command);
+      return command === null ? showsMore(commandThatShows(drop)) : repairs(command);
     },
   },
   'probe-name-known': { seen: ({ gateway }) => `${gateway} knows the probe by its name` },
