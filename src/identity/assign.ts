@@ -33,7 +33,9 @@ export function assignMacs(machine: Machine, context: AssignContext): Map<number
       ? ({ kind: 'none' } as const)
       : isHeldElsewhere(mac, machine, context)
         ? ({ kind: 'other' } as const)
-        : dueMac(mac, entry, network);
+        : hasMovedWith(mac, entry, machine, context)
+          ? ({ kind: 'none' } as const)
+          : dueMac(mac, entry, network);
     return { index, mac, entry, due };
   });
   const taken = new Set(nics.filter(({ due }) => due.kind === 'none').map(({ mac }) => mac));
@@ -58,6 +60,22 @@ function isHeldElsewhere(mac: Mac, { uuid }: Machine, { ledger, network }: Assig
       ({ macs, host, ...other }) =>
         host !== null && macs[0] === mac && other.uuid !== uuid && other.retired === null,
     );
+}
+
+/**
+ * Returns whether a machine has booted with a MAC on another network, and not on this one with another MAC: its NIC was
+ * moved, and its system may be configured for that MAC.
+ */
+function hasMovedWith(
+  mac: Mac,
+  entry: LedgerEntry | null,
+  { uuid }: Machine,
+  { ledger, network }: AssignContext,
+): boolean {
+  if (network.macPolicy === 'always' || entry?.booted || entry?.macOrigin === 'due') return false;
+  return ledger
+    .ofUuid(uuid)
+    .some(other => other.network !== network.name && other.booted && other.macs.includes(mac));
 }
 
 /**

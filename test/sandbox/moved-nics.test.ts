@@ -15,6 +15,7 @@ import {
   type Nic,
   startLibvirtd,
   startMachine,
+  undefine,
   virlan,
   virsh,
 } from './host.ts';
@@ -67,6 +68,26 @@ moved('a NIC that is moved to another network boots with the address that is res
   await idle('web');
   assert.equal((await shown('k8s-br0', 'web')).ip, first.ip);
 });
+
+for (const type of ['bridge', 'network'] as const)
+  moved(`a NIC that has booted keeps its MAC where it is moved to, as one of type ${type}`, async () => {
+    const name = `booted-${type}`;
+    const nic = (source: string, mac?: string): Nic => ({ type, source, ...(mac && { mac }) });
+    await define(domainXml({ name, uuid: uuid(type.length), nics: [nic('k8s-br0')] }));
+    await idle(name);
+    const [mac = ''] = await macsOf(name);
+    assert.equal(mac, formulaMacOf(name, 0));
+    await startMachine(name);
+    await destroyMachine(name);
+    await define(domainXml({ name, uuid: uuid(type.length), nics: [nic('lab', mac)] }));
+    await idle(name);
+    const there = await shown('lab', name);
+    assert.deepEqual([await macsOf(name), there.mac, there.problem], [[mac], mac, null]);
+    await startMachine(name);
+    assert.equal((await leaseOf(mac, 40, 'lab')).ip, there.ip);
+    await destroyMachine(name);
+    await undefine(name);
+  });
 
 for (const type of ['bridge', 'network'] as const)
   moved(

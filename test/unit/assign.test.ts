@@ -123,6 +123,27 @@ assign('a machine gets its formula MAC or keeps its own', () => {
   }
 });
 
+assign('a NIC that is moved to another network keeps the MAC that its machine booted with', () => {
+  const elsewhere = entry({ network: 'lab', macs: [mac(1)], macOrigin: 'own', booted: true });
+  const here = entry({ macs: [mac(1)], macOrigin: 'own' });
+  const always = { network: { ...network(), macPolicy: 'always' as const } };
+  const cases: [string, LedgerEntry[], Partial<AssignContext>, Mac | null][] = [
+    ['its own', [elsewhere], {}, null],
+    ["the other network's formula's", [{ ...elsewhere, macOrigin: 'given' }], {}, null],
+    ['an earlier one', [{ ...elsewhere, macs: [mac(2), mac(1)] }], {}, null],
+    ['also once it is reserved here', [elsewhere, here], {}, null],
+    ['not booted', [{ ...elsewhere, booted: false }], {}, formula()],
+    ['booted with another one', [{ ...elsewhere, macs: [mac(2)] }], {}, formula()],
+    ['of another machine', [{ ...elsewhere, uuid: uuid(9), retired: new Date(0) }], {}, formula()],
+    ['mac = always', [elsewhere], always, formula()],
+    ['adopted', [elsewhere, { ...here, macOrigin: 'due' }], {}, formula()],
+  ];
+  for (const [title, found, given, expected] of cases) {
+    const changes = assignMacs(machine(mac(1)), { ...context, ...recorded(...found), ...given });
+    assert.deepEqual([...changes], expected === null ? [] : [[0, expected]], title);
+  }
+});
+
 assign('a MAC that comes in place of the one in the ledger is kept only before the first boot', () => {
   const given = entry({ macs: [mac(1)], macOrigin: 'given' });
   const own = entry({ macs: [mac(1)], macOrigin: 'own' });
