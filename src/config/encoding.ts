@@ -11,10 +11,8 @@ export function encodingProblem(bytes: Uint8Array, path: string): string | null 
     const [file, converted] = [path, `${path}.utf8`].map(shellQuoted);
     return `is in ${encoding}, not UTF-8: iconv -f ${encoding} -t UTF-8 ${file} >${converted} && mv ${converted} ${file}`;
   }
-  const end = bytes.indexOf(0);
-  if (end === -1) return null;
-  const line = bytes.subarray(0, end).filter(byte => byte === 0x0a).length + 1;
-  return `has a NUL byte in line ${line}: remove it`;
+  const offset = bytes.indexOf(0);
+  return offset < 0 ? null : `has a NUL byte at offset ${offset}: remove it`;
 }
 
 /** Without a byte order mark, every second byte of a text that is mostly ASCII is NUL. */

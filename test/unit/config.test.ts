@@ -863,7 +863,11 @@ configuration(
       ['UTF-16BE', be, utf16('UTF-16BE')],
       ['UTF-16LE that begins with another letter', Buffer.from(`ж${text}`, 'utf16le'), utf16('UTF-16LE')],
       ['a mark alone', Buffer.from([0xff, 0xfe]), utf16('UTF-16LE')],
-      ['a NUL byte', Buffer.from(`${text}\0`), 'has a NUL byte in line 4: remove it'],
+      [
+        'a NUL byte',
+        Buffer.from(`${text}\0`),
+        `has a NUL byte at offset ${Buffer.byteLength(text)}: remove it`,
+      ],
       ['UTF-8', Buffer.from(text), null],
       ['UTF-8 with a mark', Buffer.from(`\ufeff${text}`), null],
       ['nothing', Buffer.alloc(0), null],
