@@ -4,14 +4,11 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
-import type { Status } from '../../src/report/status.ts';
 import { addresses, ClusterHost, lan, makeUnderlay } from '../sandbox/cluster-hosts.ts';
 import { installVirlan, run } from '../sandbox/host.ts';
 import { domainXml } from '../sandbox/machine.ts';
 import { within } from '../sandbox/namespaces.ts';
-import { until as poll } from '../sandbox/until.ts';
 import { checkout } from '../sandbox/virlan.ts';
 import type { Check } from '../sandbox/virlan-commands.ts';
 import {
@@ -27,11 +24,16 @@ import {
   startEtcd,
   startMember,
 } from './etcd.ts';
-
-/** Waits for a condition that takes a program to find out: three hosts are busy with it. */
-function until(condition: () => Promise<boolean>, timeoutSeconds = 60): Promise<void> {
-  return poll(async () => (await condition()) || (await pause(200, false)), timeoutSeconds);
-}
+import {
+  elsewhere,
+  isConnected,
+  machine,
+  network,
+  startLibvirtd,
+  until,
+  virsh,
+  writeXml,
+} from './shared-hosts.ts';
 
 const doctors = suite('doctor of a shared ledger');
 
@@ -41,16 +43,6 @@ function at(index: number): ClusterHost {
   const host = hosts[index];
   assert(host);
   return host;
-}
-
-async function network(host: ClusterHost): Promise<Status['networks'][number]> {
-  const { networks }: Status = JSON.parse((await host.virlan('status', '--json')).stdout);
-  assert(networks[0]);
-  return networks[0];
-}
-
-async function isConnected(host: ClusterHost): Promise<boolean> {
-  return (await network(host)).shared?.etcd?.connected === true;
 }
 
 const checks = ['etcd', 'clock', 'hosts', 'addresses'];
@@ -288,13 +280,6 @@ doctors('a block of this host that etcd has as that of another', async () => {
   await untilTroubles(at(0));
 });
 
-async function startLibvirtd(host: ClusterHost): Promise<void> {
-  // It asks QEMU what that can do, which takes long on a busy host: a definition would wait for that.
-  const script = 'virtlogd -d; libvirtd -d; virsh capabilities; touch /run/asked';
-  await host.run('sh', '-c', `mkdir -p /run/libvirt /var/log/libvirt; (${script}) > /dev/null 2>&1 &`);
-  await until(async () => (await host.run('sh', '-c', 'ls /run/asked || true')) !== '', 240);
-}
-
 /** Starts a machine that asks for an address in its metadata. */
 async function startWith(host: ClusterHost, name: string, ip: string): Promise<void> {
   const metadata = `<virlan:machine xmlns:virlan="urn:virlan:machine:1" ip="${ip}"/>`;
@@ -304,12 +289,11 @@ async function startWith(host: ClusterHost, name: string, ip: string): Promise<v
     nics: [{ type: 'bridge', source: 'k8s-br0' }],
     metadata,
   });
-  await host.write(`/tmp/${name}.xml`, xml);
-  await host.run('virsh', 'define', `/tmp/${name}.xml`);
-  await host.run('virsh', 'start', name);
+  await virsh(host, 'define', await writeXml(host, name, xml));
+  await virsh(host, 'start', name);
   await until(async () => {
-    const machine = (await network(host)).machines.find(each => each.name === name);
-    return machine?.state === 'running' && machine.ip === ip;
+    const found = await machine(host, name);
+    return found?.state === 'running' && found.ip === ip;
   });
 }
 
@@ -338,7 +322,7 @@ doctors('two machines that run with one address, which two hosts gave while etcd
   const [own, other] = index === 0 ? ['one', '"two" on 10.0.0.2'] : ['two', '"one" on 10.0.0.1'];
   assert(found.seen.startsWith(`"${own}" runs with 192.168.100.77, which belongs to ${other}`), found.seen);
   assert.match(await type(loser, found), new RegExp(`machine ${own}`));
-  await loser.run('virsh', 'destroy', own);
+  await virsh(loser, 'destroy', own);
   await untilTroubles(loser);
 });
 
@@ -349,11 +333,6 @@ async function keysOf(address: string): Promise<string[]> {
   return [...(await keysBelow('/virlan/100/'))].filter(about).map(([key]) => key);
 }
 
-/** Returns whether a host knows a machine of another host. */
-async function knows(host: ClusterHost, name: string): Promise<boolean> {
-  return (await network(host)).shared?.machines.some(each => each.name === name) === true;
-}
-
 async function refused(message: RegExp, ...operands: string[]): Promise<void> {
   const { exitCode, stdout, stderr } = await at(0).virlan('expel', ...operands);
   assert.deepEqual([exitCode, stdout, stderr.trim().split('\n').length], [1, '', 1], stderr);
@@ -362,7 +341,7 @@ async function refused(message: RegExp, ...operands: string[]): Promise<void> {
 
 doctors('a host that is there is not expelled', async () => {
   await at(2).machine('g3', '52:54:00:00:0a:03');
-  await until(() => knows(at(0), 'g3'));
+  await until(async () => (await elsewhere(at(0), 'g3')) !== null);
   const before = await keysBelow('/virlan/');
   await refused(/10\.0\.0\.1 is this host: to let it leave, remove etcd/, '10.0.0.1');
   await refused(/10\.0\.0\.3 is there: its watcher runs/, '10.0.0.3', '--with-machines');
@@ -388,7 +367,7 @@ doctors('a host that died is expelled by the command that the doctor names', asy
   );
   for (const host of [at(0), at(1)]) {
     await until(async () => (await network(host)).tunnel?.peers.length === 1);
-    assert(await knows(host, 'g3'));
+    assert(await elsewhere(host, 'g3'));
   }
   await untilTroubles(at(0));
 });
@@ -403,7 +382,7 @@ doctors('its machines are forgotten only with an option', async () => {
   });
   assert.deepEqual(await keysOf('10.0.0.3'), []);
   assert(![...(await keysBelow('/virlan/')).values()].includes(uuid));
-  for (const host of [at(0), at(1)]) await until(async () => !(await knows(host, 'g3')));
+  for (const host of [at(0), at(1)]) await until(async () => (await elsewhere(host, 'g3')) === null);
   await refused(/no host 10\.0\.0\.3 has joined/, '10.0.0.3');
 });
 
