@@ -187,17 +187,24 @@ export class Machines {
       if (assigned === null) continue;
       const { domain, replaced } = assigned;
       this.#macs.set(remote.uuid, macsOf(domain));
-      const { machines } = active ? this.#onNetworks(await this.#live(remote)) : domain;
-      const moment = active ? 'booting' : replaced.size === 0 ? 'defined' : { replaced };
-      return machines.map(each => ({ ...each, moment }));
+      if (!active) {
+        const moment = replaced.size === 0 ? 'defined' : { replaced };
+        return domain.machines.map(each => ({ ...each, moment }));
+      }
+      const live = await this.#live(remote);
+      if (live !== null) return this.#onNetworks(live).machines.map(each => ({ ...each, moment: 'booting' }));
     }
     const message = `its definition changed ${maxAttempts} times while virlan wrote its MAC into it`;
     throw new VirlanError('wrong-state', `${message}: another tool rewrites it`);
   }
 
-  /** Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. */
-  async #live(remote: Remote): Promise<DomainXml> {
-    return readDomain(await this.#client.domainGetXmlDesc(remote));
+  /**
+   * Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. Returns null if
+   * it has stopped: libvirt answers with its definition then, in which it may have MACs that it never booted with.
+   */
+  async #live(remote: Remote): Promise<DomainXml | null> {
+    const xml = await this.#client.domainGetXmlDesc(remote);
+    return (await this.#client.domainIsActive(remote)) ? readDomain(xml) : null;
   }
 
   #onNetworks(domain: DomainXml): DomainOnNetworks {
