@@ -64,9 +64,9 @@ export function runningDomains(): Domain[] {
   return running.read();
 }
 
-/** Returns libvirt's networks: those that are active, as they are, and those that are defined, as they will be. */
+/** Returns libvirt's networks as they are defined, and then those that are active as they are. */
 function libvirtNetworks(): LibvirtNetwork[] {
-  return [...active.read(), ...networks.read()];
+  return [...networks.read(), ...active.read()];
 }
 
 /**
@@ -74,15 +74,18 @@ function libvirtNetworks(): LibvirtNetwork[] {
  * libvirt has it, and others. A network that leads elsewhere is none of them, whatever its name.
  */
 export function passThroughNetworks(network: string, bridge: string): Set<string> {
-  const known = libvirtNetworks();
-  const names = new Set([network, ...known.map(({ name }) => name)]);
-  for (const each of known) if (!isPassThrough(each, bridge)) names.delete(each.name);
+  const names = new Set([network]);
+  // The last one of a name counts: a network that is active leads where it did, whatever its definition.
+  for (const each of libvirtNetworks())
+    if (isPassThrough(each, bridge)) names.add(each.name);
+    else names.delete(each.name);
   return names;
 }
 
 /** Returns the network of libvirt's that has the name of a virlan network and leads elsewhere; null for none. */
 export function namesakeOf(network: string, bridge: string): LibvirtNetwork | null {
-  return libvirtNetworks().find(each => each.name === network && !isPassThrough(each, bridge)) ?? null;
+  const namesake = libvirtNetworks().findLast(({ name }) => name === network);
+  return namesake === undefined || isPassThrough(namesake, bridge) ? null : namesake;
 }
 
 /**

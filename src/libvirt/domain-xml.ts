@@ -90,7 +90,7 @@ export function parseDomain(xml: string): Result<Domain> {
   return { ok: true, value: { name, uuid, nics: nics.nics, metadata: metadata.roots } };
 }
 
-/** The longer job of libvirt with a running domain, during which other calls are possible. */
+/** A job that libvirt does with a running domain for some time, such as a migration. */
 export interface DomainJob {
   readonly uuid: string;
   /** `migration out`, `snapshot`, …, as libvirt names it (virDomainAsyncJobType); null for none. */

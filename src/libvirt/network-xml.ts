@@ -103,6 +103,7 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
 }
 
 function networkVisitor(network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {
+  // The network is the root, or within <hookData> or <networkstatus>.
   const within = (path: string) => path.slice(path.indexOf('network/'));
   return {
     open(path: string, attributes: ReadonlyMap<string, string>) {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { suite } from 'uvu';
+import { prepare } from './hook-calls.ts';
 import {
   configure,
   define,
@@ -55,6 +56,23 @@ networks('a network that is undefined is back at once, with its UUID', async () 
 /** A network of libvirt's own that has the name of one of virlan. */
 const namesake = `<network><name>k8s-br0</name><forward mode='nat'/><bridge name='virbr7'/>
   <ip address='192.168.177.1' netmask='255.255.255.0'/></network>`;
+
+networks(
+  'a network that is active leads where it did until it is stopped, whatever its definition',
+  async () => {
+    const uuid = (await virsh('net-uuid', 'k8s-br0')).trim();
+    await writeFile('/tmp/namesake.xml', namesake.replace('<forward', `<uuid>${uuid}</uuid><forward`));
+    await virsh('net-define', '/tmp/namesake.xml');
+    const mac = '52:54:00:aa:bb:03';
+    // The hook of machines alone: libvirt's hook of networks would reserve the address, too.
+    await prepare({ name: 'edited', nics: [{ type: 'network', source: 'k8s-br0', mac }] });
+    assert.match(
+      readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8'),
+      new RegExp(`^${mac},.*edited`, 'm'),
+    );
+    await virlan('forget', 'edited');
+  },
+);
 
 const conflict =
   /network k8s-br0 that does not lead to k8s-br0 \(forward mode nat, bridge virbr7\).*virsh net-destroy k8s-br0/;
