@@ -28,15 +28,7 @@ export function assignMacs(machine: Machine, context: AssignContext): Map<number
   const entries = matchOwnEntries(ledger.ofMachine(network.name, machine.uuid), machine.macs);
   const nics = machine.macs.map((mac, index) => {
     const entry = entries[index]?.entry ?? null;
-    const isKept = isUsersChoice(mac, context);
-    const due = isKept
-      ? ({ kind: 'none' } as const)
-      : isHeldElsewhere(mac, machine, context)
-        ? ({ kind: 'other' } as const)
-        : hasMovedWith(mac, entry, machine, context)
-          ? ({ kind: 'none' } as const)
-          : dueMac(mac, entry, network);
-    return { index, mac, entry, due };
+    return { index, mac, entry, due: decideDue(mac, entry, machine, context) };
   });
   const taken = new Set(nics.filter(({ due }) => due.kind === 'none').map(({ mac }) => mac));
   for (const { index, mac, entry, due } of nics) {
@@ -87,6 +79,14 @@ type DueMac =
   | { readonly kind: 'formula' }
   | { readonly kind: 'other' }
   | { readonly kind: 'returned'; readonly mac: Mac };
+
+/** Decides about a MAC in a definition. */
+function decideDue(mac: Mac, entry: LedgerEntry | null, machine: Machine, context: AssignContext): DueMac {
+  if (isUsersChoice(mac, context)) return { kind: 'none' };
+  if (isHeldElsewhere(mac, machine, context)) return { kind: 'other' };
+  if (hasMovedWith(mac, entry, machine, context)) return { kind: 'none' };
+  return dueMac(mac, entry, context.network);
+}
 
 /**
  * Decides about a MAC in a definition by what the ledger has for its NIC. A machine that has booted gets back

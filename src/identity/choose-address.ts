@@ -95,7 +95,7 @@ function newAddress(
   const pool = poolOf(network);
   const skip = (address: Ipv4, left: number) => {
     const next = blocks.find(({ last }) => last >= address)?.first ?? network.range.last + 1;
-    // What other hosts may give is skipped in one step: it may be millions of addresses.
+    // Skips addresses that other hosts give in one step: there may be millions of them.
     const count = Math.max(1, Math.min(left, next - address - pool.excluded.length));
     return skips.add(address, next > address ? 'elsewhere' : reasonOf(address), count);
   };

@@ -111,8 +111,8 @@ export class EtcdClient {
 
   /** Reads all keys that begin with a prefix, some at a time, as they were at one revision, and returns it. */
   async read(prefix: string, take: (pairs: readonly Pair[]) => void): Promise<number> {
-    let { key } = below(prefix);
-    const { range_end } = below(prefix);
+    const { key: first, range_end } = below(prefix);
+    let key = first;
     let revision: number | null = null;
     for (;;) {
       const at: { revision?: string } = revision === null ? {} : { revision: `${revision}` };

@@ -1,7 +1,7 @@
 // The words about failures of etcd.
 import type { EtcdFailure } from './etcd-error.ts';
 
-/** What to do about a failure. */
+/** Names the remedy for each failure. */
 export const etcdRemedies: Readonly<Record<EtcdFailure, string>> = {
   unreachable: 'machines start all the same; look at etcd and the way to it',
   tls: 'look at ca, cert and key of [cluster], and at the certificates of etcd',

@@ -7,7 +7,7 @@ import type { MachineWrite } from './pushes.ts';
 import { asRemoval, blocksOf, keysOfMachine, machinesOf, ownKeys, removals } from './register.ts';
 import type { Compare, Transaction } from './transaction.ts';
 
-/** What happens to the machines of the host: they keep their reservations, or are forgotten. */
+/** Decides whether the machines of the host keep their reservations or are forgotten. */
 export type MachinesFate = 'keep' | 'drop';
 
 /**

@@ -37,7 +37,7 @@ export type AddressFault =
   /** Another host has a block that does not begin where blocks of this subnet do. */
   | { readonly kind: 'block-astray'; readonly first: Ipv4; readonly host: Ipv4 };
 
-/** What this host has itself. */
+/** Describes this host itself: its ledger, blocks and running machines. */
 export interface OwnPart {
   readonly ledger: Ledger;
   /** The blocks that it gives addresses of. */

@@ -15,12 +15,14 @@ const apartMs = 10_000;
 export function judgeEtcd({ etcd: report }: Pick<NetworkFacts, 'etcd'>): Finding[] {
   if (report === null) return [];
   const { etcd, members, faults } = report;
+  // One member that serves is enough.
+  const failure: State = faults === null ? 'fail' : 'warn';
   const unread = (check: CheckId) => [skipped(check, { kind: 'etcd-not-read' })];
   // A file that cannot be read is the same for all of them.
   const isFile = ({ answer }: MemberReport) => answer.kind === 'failed' && answer.reason === 'file';
   const shown = members.filter((each, index) => index === 0 || !isFile(each));
   return [
-    ...shown.map(member => judgeMember(member, { endpoint: member.endpoint, etcd }, faults !== null)),
+    ...shown.map(member => judgeMember(member, { endpoint: member.endpoint, etcd }, failure)),
     judgeClock(members),
     ...(faults === null
       ? unread('hosts')
@@ -31,9 +33,8 @@ export function judgeEtcd({ etcd: report }: Pick<NetworkFacts, 'etcd'>): Finding
   ];
 }
 
-/** Judges one member. `isServed`: one of them serves, which is enough. */
-function judgeMember({ answer }: MemberReport, member: EtcdMember, isServed: boolean): Finding {
-  const failure: State = isServed ? 'warn' : 'fail';
+/** Judges one member. `failure`: the state of a finding about one that does not serve. */
+function judgeMember({ answer }: MemberReport, member: EtcdMember, failure: State): Finding {
   switch (answer.kind) {
     case 'serves': {
       const { writeMs } = answer;

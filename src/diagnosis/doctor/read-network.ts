@@ -1,6 +1,8 @@
 // Reads the doctor's facts about one network, and sends a probe through it.
 import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
+import { Ledger } from '../../identity/ledger.ts';
 import { machineOn } from '../../identity/machine.ts';
+import { readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
@@ -70,7 +72,7 @@ async function askMembers(
   const { tunnel, sharesLedger } = network;
   if (etcd === null || tunnel === null || !sharesLedger) return null;
   const { askEtcd } = await import('../probe/ask-etcd.ts');
-  return askEtcd(network, tunnel.vni, etcd, damage !== null);
+  return askEtcd(network, tunnel.vni, etcd, damage === null ? readLedger() : Ledger.empty);
 }
 
 /** Returns the manager of links that manages a bridge; null for none, and for one that does not say so. */

@@ -1,7 +1,6 @@
 // Asks each member of etcd, and looks for faults in what it has of a network. Loaded only where hosts share their ledgers.
 import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
-import { Ledger } from '../../identity/ledger.ts';
-import { readLedger } from '../../identity/store.ts';
+import type { Ledger } from '../../identity/ledger.ts';
 import { runningDomains } from '../../libvirt/definitions.ts';
 import { readClusterCopy } from '../../records/cluster-copy.ts';
 import { EtcdClient } from '../../shared-ledger/client.ts';
@@ -20,12 +19,12 @@ interface Asked {
   readonly mirror: Mirror | null;
 }
 
-/** Asks the members of etcd about a network. `isDamaged`: the ledger of this host cannot be read. */
+/** Asks the members of etcd about a network. `ledger`: that of this host, empty where it cannot be read. */
 export async function askEtcd(
   network: NetworkConfig,
   vni: number,
   etcd: EtcdConfig,
-  isDamaged: boolean,
+  ledger: Ledger,
 ): Promise<EtcdReport> {
   const ask = (endpoint: string) => askMember(endpoint, etcd, network.name, prefixOf(vni));
   const asked = await Promise.all(etcd.endpoints.map(ask));
@@ -34,7 +33,7 @@ export async function askEtcd(
   if (mirror === null) return { etcd, members, faults: null };
   const member = { network: network.name, host: etcd.address };
   const own = {
-    ledger: isDamaged ? Ledger.empty : readLedger(),
+    ledger,
     blocks: readClusterCopy(network.name).blocks,
     running: runningDomains().map(({ uuid }) => uuid),
   };
