@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { suite } from 'uvu';
-import { addresses, ClusterHost, lan, makeUnderlay } from '../sandbox/cluster-hosts.ts';
+import { type ClusterHost, lan, makeUnderlay } from '../sandbox/cluster-hosts.ts';
 import { installVirlan, run } from '../sandbox/host.ts';
 import { domainXml } from '../sandbox/machine.ts';
 import { within } from '../sandbox/namespaces.ts';
@@ -17,7 +17,6 @@ import {
   memberAddresses,
   password,
   pauseMember,
-  placeFiles,
   programs,
   putKey,
   sharedIni,
@@ -25,10 +24,13 @@ import {
   startMember,
 } from './etcd.ts';
 import {
+  at,
   elsewhere,
+  hosts,
   isConnected,
   machine,
   network,
+  startHosts,
   startLibvirtd,
   until,
   virsh,
@@ -36,14 +38,6 @@ import {
 } from './shared-hosts.ts';
 
 const doctors = suite('doctor of a shared ledger');
-
-const hosts: ClusterHost[] = [];
-
-function at(index: number): ClusterHost {
-  const host = hosts[index];
-  assert(host);
-  return host;
-}
 
 const checks = ['etcd', 'clock', 'hosts', 'addresses'];
 
@@ -93,16 +87,7 @@ doctors('a cluster that is well', async () => {
   await installVirlan();
   await makeUnderlay();
   await startEtcd();
-  for (const [index, address] of addresses.entries()) {
-    const host = await ClusterHost.start(`host${index + 1}`, address);
-    hosts.push(host);
-    await placeFiles(host);
-    await host.configure(sharedIni(index));
-    const { exitCode, stderr } = await host.virlan('up');
-    assert.equal(exitCode, 0, stderr);
-    await host.watch();
-  }
-  for (const host of hosts) await until(() => isConnected(host));
+  await startHosts();
   const found = await findings(at(0));
   assert.deepEqual(troubles(found), []);
   assert.deepEqual(
@@ -270,7 +255,7 @@ doctors('a block of this host that etcd has as that of another', async () => {
   const [key = ''] =
     [...(await keysBelow('/virlan/100/block/'))].find(([, value]) => value.includes('10.0.0.1')) ?? [];
   await at(0).endWatch();
-  // As after etcd was restored from a backup, and another host claimed the block.
+  // Simulates that etcd was restored from a backup, and another host claimed the block.
   await putKey(key, '{"host":"10.0.0.2"}');
   const found = await untilTroubles(at(0), 'fail host-not-joined', 'fail block-twice');
   assert.match(withCode(found, 'block-twice').seen, new RegExp(`from ${key.split('/').at(-1)} to `));
@@ -354,7 +339,7 @@ doctors('a host that died is expelled by the command that the doctor names', asy
   await at(2).stop();
   const found = withCode(await untilTroubles(at(0), 'warn host-dead'), 'host-dead');
   assert.match(found.seen, /^the watcher of 10\.0\.0\.3 does not run.*; its machine remains in the ledger/);
-  const [text] = [await type(at(0), found)];
+  const text = await type(at(0), found);
   assert.match(
     text,
     /^10\.0\.0\.3 is no host of k8s-br0 any more; blocks of addresses that are free: [1-9]\d*$/m,

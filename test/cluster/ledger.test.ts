@@ -2,21 +2,23 @@
 // address and name, while hosts and etcd fail.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { addresses, ClusterHost, makeUnderlay } from '../sandbox/cluster-hosts.ts';
+import { type ClusterHost, makeUnderlay } from '../sandbox/cluster-hosts.ts';
 import { installVirlan, run } from '../sandbox/host.ts';
 import { keysBelow, killMember, memberAddresses, sharedIni, startEtcd, startMember } from './etcd.ts';
 import {
-  areConnected,
+  at,
   define,
   elsewhere,
+  hosts,
   isConnected,
-  joinCluster,
   machine,
   network,
   problems,
   reserved,
   resolve,
   resolvesOn,
+  startHosts,
+  startLibvirtd,
   until,
   virsh,
   writeXml,
@@ -25,15 +27,8 @@ import {
 
 const ledgers = suite('shared ledger');
 
-const hosts: ClusterHost[] = [];
-/** Links and rules of the third host before virlan. */
+/** Links and rules of a host before virlan. */
 let before = '';
-
-function at(index: number): ClusterHost {
-  const host = hosts[index];
-  assert(host);
-  return host;
-}
 
 /** Returns what virlan could leave behind. */
 async function traces(host: ClusterHost): Promise<string> {
@@ -86,13 +81,10 @@ ledgers('three hosts join, and become peers by that', async () => {
   await installVirlan();
   await makeUnderlay();
   await startEtcd();
-  for (const [index, address] of addresses.entries()) {
-    const host = await ClusterHost.start(`host${index + 1}`, address);
-    hosts.push(host);
-    if (index === 2) before = await traces(host);
-    await joinCluster(host, index);
-  }
-  await areConnected(hosts);
+  await startHosts(async host => {
+    before = await traces(host);
+  });
+  for (const host of hosts) await startLibvirtd(host);
   for (const host of hosts) assert(((await network(host)).shared?.freeAddresses ?? 0) >= 16);
   const { stdout } = await at(0).virlan('status');
   assert.match(

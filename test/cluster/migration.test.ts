@@ -6,19 +6,21 @@ import { mkdirSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { MachineStatus } from '../../src/report/status.ts';
-import { addresses, ClusterHost, makeUnderlay, plug } from '../sandbox/cluster-hosts.ts';
+import { type ClusterHost, makeUnderlay, plug } from '../sandbox/cluster-hosts.ts';
 import { type Guest, installVirlan, type Namespace, run, within } from '../sandbox/host.ts';
 import { guestKernel, makeInitramfs, networkModules } from '../sandbox/initramfs.ts';
 import { domainXml } from '../sandbox/machine.ts';
 import { checkout } from '../sandbox/virlan.ts';
 import { startEtcd } from './etcd.ts';
 import {
-  areConnected,
+  at,
   define,
   elsewhere,
-  joinCluster,
+  hosts,
   machine,
   resolvesOn,
+  startHosts,
+  startLibvirtd,
   until,
   virsh,
 } from './shared-hosts.ts';
@@ -28,18 +30,11 @@ const migration = suite('migration');
 /** All hosts see it: a machine has one path of its kernel everywhere. */
 const initrd = '/srv/migration/initrd';
 
-const hosts: ClusterHost[] = [];
 let web: MachineStatus;
 /** A machine on the third host. */
 let client: Guest;
 const outsider = { name: 'outsider' };
 let connection: Connection;
-
-function at(index: number): ClusterHost {
-  const host = hosts[index];
-  assert(host);
-  return host;
-}
 
 /** A TCP connection to port 7 of the machine, which sends back what it receives. */
 class Connection {
@@ -123,18 +118,15 @@ migration.before(async () => {
   await makeInitramfs(initrd, {
     files: {
       '/init': `${checkout}/test/cluster/migrating-guest.sh`,
+      '/start.sh': `${checkout}/test/sandbox/guest-start.sh`,
       '/dhcp.sh': `${checkout}/test/sandbox/cloud-init-dhcp.sh`,
     },
     modules: networkModules,
   });
   await makeUnderlay();
   await startEtcd();
-  for (const [index, address] of addresses.entries()) {
-    const host = await ClusterHost.start(`host${index + 1}`, address);
-    hosts.push(host);
-    await joinCluster(host, index);
-  }
-  await areConnected(hosts);
+  await startHosts();
+  for (const host of [at(0), at(1)]) await startLibvirtd(host);
   await execa('ip', ['netns', 'add', outsider.name]);
   await plug(outsider, '10.0.0.100');
 

@@ -3,28 +3,49 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
-import type { ClusterHost } from '../sandbox/cluster-hosts.ts';
+import { addresses, ClusterHost } from '../sandbox/cluster-hosts.ts';
 import { domainXml } from '../sandbox/machine.ts';
 import { until as poll } from '../sandbox/until.ts';
 import { placeFiles, sharedIni } from './etcd.ts';
+
+/** The hosts that `startHosts` has started. */
+export const hosts: ClusterHost[] = [];
+
+export function at(index: number): ClusterHost {
+  const host = hosts[index];
+  assert(host);
+  return host;
+}
+
+/** Starts hosts that share their ledgers, one after the other, without libvirtd. `started` is called before virlan is there. */
+export async function startHosts(
+  started: (host: ClusterHost) => Promise<void> = async () => {},
+): Promise<void> {
+  for (const [index, address] of addresses.entries()) {
+    const host = await ClusterHost.start(`host${index + 1}`, address);
+    hosts.push(host);
+    await started(host);
+    await joinCluster(host, index);
+  }
+  await areConnected();
+}
 
 /** Waits for a condition that takes a program to find out: three hosts are busy with it. */
 export function until(condition: () => Promise<boolean>, timeoutSeconds = 60): Promise<void> {
   return poll(async () => (await condition()) || (await pause(200, false)), timeoutSeconds);
 }
 
-/** Starts virlan, libvirtd and the watcher on a host of `addresses`. */
-export async function joinCluster(host: ClusterHost, index: number): Promise<void> {
+/** Starts virlan and the watcher on a host of `addresses`. */
+async function joinCluster(host: ClusterHost, index: number): Promise<void> {
   await placeFiles(host);
   await host.configure(sharedIni(index));
   const { exitCode, stderr } = await host.virlan('up');
   assert.equal(exitCode, 0, stderr);
-  await startLibvirtd(host);
   await host.watch();
 }
 
 /** Resolves when each host has all others as living members and as peers. */
-export async function areConnected(hosts: readonly ClusterHost[]): Promise<void> {
+async function areConnected(): Promise<void> {
   for (const host of hosts) {
     const others = hosts.map(({ address }) => address).filter(address => address !== host.address);
     await until(async () => {

@@ -2,16 +2,9 @@
 # shellcheck shell=dash
 # first-machine.sh: the init process of the machines of first-machine.test.ts. A machine serves its host name by HTTP
 # and HTTPS, and asks a URL of its kernel's command line, url=http://web, for as long as it has no answer.
-/bin/busybox mkdir -p /dev /proc /sys /etc /www
-/bin/busybox --install -s /bin
-export PATH=/bin:/usr/bin
-mount -t proc none /proc
-mount -t sysfs none /sys
-mount -t devtmpfs none /dev
-while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
-ip link set lo up
-ip link set eth0 up
-udhcpc -i eth0 -s /dhcp.sh >/dev/null
+# shellcheck source=test/sandbox/guest-start.sh
+. /start.sh
+mkdir /www
 echo "search $(cat /domain)" >> /etc/resolv.conf
 url=$(sed -n 's/.*url=\([^ ]*\).*/\1/p' /proc/cmdline)
 echo "pages of $(cat /address)" > /www/index.html

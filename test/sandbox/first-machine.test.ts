@@ -82,6 +82,7 @@ first.before(async () => {
   await makeInitramfs(initrd, {
     files: {
       '/init': `${checkout}/test/sandbox/first-machine.sh`,
+      '/start.sh': `${checkout}/test/sandbox/guest-start.sh`,
       '/dhcp.sh': `${checkout}/test/sandbox/cloud-init-dhcp.sh`,
       ...Object.fromEntries([...programs, ...libraries].map(file => [file, file])),
       '/tls/cert.pem': certificate,

@@ -108,7 +108,7 @@ async function examplesOf(command: string): Promise<string[]> {
   return shown.filter(line => /^ {2}\S/.test(line)).map(line => line.trim());
 }
 
-// Those of expel need a cluster: test/cluster/etcd-doctor.test.ts.
+// Leaves out expel, which needs a cluster: test/cluster/etcd-doctor.test.ts runs its examples.
 for (const { name } of commands.filter(command => command.name !== 'expel')) {
   help(`each example of virlan ${name} does what it says`, async () => {
     const examples = await examplesOf(name);

@@ -12,6 +12,15 @@ import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 // Otherwise only the error's cause says why a property failed, and uvu does not print causes.
 fc.configureGlobal({ includeErrorInReport: true });
 
+/** The input of a decision on a host without reservations, leases and names. */
+export const newHost = {
+  hostsfile: { ours: [], byHand: [] },
+  names: '',
+  leases: () => [],
+  answered: new Set<Ipv4>(),
+  hostName: 'sandbox',
+};
+
 /** Parses an IPv4 address. */
 export function ip(text: string): Ipv4 {
   return required(parseIpv4(text), text);

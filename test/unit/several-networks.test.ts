@@ -8,7 +8,7 @@ import { decide } from '../../src/identity/decision.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { noWishes } from '../../src/identity/machine.ts';
-import { aDate, config, ip, mac, uuid } from './builders.ts';
+import { aDate, config, ip, mac, newHost, uuid } from './builders.ts';
 
 const networks = suite('several networks');
 
@@ -38,13 +38,9 @@ class Host {
 
   #reading() {
     return {
+      ...newHost,
       ledger: this.ledger,
-      hostsfile: { ours: [], byHand: [] },
-      names: '',
-      hostName: 'sandbox',
-      leases: () => [],
       ownBlocks: () => [],
-      answered: new Set<never>(),
       isKnown: (id: string) => this.#known.has(id),
     };
   }

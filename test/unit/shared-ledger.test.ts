@@ -22,7 +22,7 @@ import { planDrops, planPushes } from '../../src/shared-ledger/pushes.ts';
 import { planLeave, planRegistration } from '../../src/shared-ledger/register.ts';
 import type { Transaction } from '../../src/shared-ledger/transaction.ts';
 import { planYields } from '../../src/shared-ledger/yields.ts';
-import { aDate, entry, ip, mac, network, uuid } from './builders.ts';
+import { aDate, entry, ip, mac, network, newHost, uuid } from './builders.ts';
 import { Etcd } from './etcd-double.ts';
 
 const shared = suite('shared ledger');
@@ -109,13 +109,9 @@ class Host {
       machine,
       moment,
       {
+        ...newHost,
         ledger: this.ledger,
-        hostsfile: { ours: [], byHand: [] },
-        names: '',
-        leases: () => [],
-        answered: new Set<Ipv4>(),
         ownBlocks: () => this.blocks,
-        hostName: 'sandbox',
         isKnown: id => this.defined.has(id) || this.running.has(id),
       },
       this.now,

@@ -16,7 +16,7 @@ import { type Member, planPushes } from '../../../src/shared-ledger/pushes.ts';
 import { planRegistration } from '../../../src/shared-ledger/register.ts';
 import type { Transaction } from '../../../src/shared-ledger/transaction.ts';
 import { planYields } from '../../../src/shared-ledger/yields.ts';
-import { aDate, ip, network, uuid } from '../../unit/builders.ts';
+import { aDate, ip, network, newHost, uuid } from '../../unit/builders.ts';
 import { Etcd } from '../../unit/etcd-double.ts';
 
 export const vni = 100;
@@ -106,16 +106,7 @@ class SimulatedHost {
   define(id: string, name: string): void {
     const { network } = this.cluster;
     const macs = [formulaMac({ network: network.name, machine: name, nic: 0 }, () => false)];
-    const input = {
-      ledger: this.ledger,
-      hostsfile: { ours: [], byHand: [] },
-      names: '',
-      leases: () => [],
-      answered: new Set<Ipv4>(),
-      ownBlocks: () => this.blocks,
-      hostName: 'sandbox',
-      isKnown: () => true,
-    };
+    const input = { ...newHost, ledger: this.ledger, ownBlocks: () => this.blocks, isKnown: () => true };
     const machine = { name, uuid: id, macs, wishes: noWishes };
     this.ledger = this.#source.write(decideEntries(network, machine, 'booting', input, aDate).ledger);
   }

@@ -101,7 +101,7 @@ function slabMiB(): number {
   return Number(kilobytes) / 1024;
 }
 
-/** What the kernel did with entries that FRR would have learned. */
+/** Reports how the kernel took entries that FRR would have learned. */
 export interface KernelCosts {
   readonly fdb: number;
   readonly neighbours: number;
