@@ -4,7 +4,7 @@ import { formatIp, type Ipv4 } from '../address/ip.ts';
 /** A command of FRR in the block of a BGP instance; `family` is null outside of its address families. */
 export interface BgpLine {
   readonly family: string | null;
-  /** As FRR lists it: `neighbor 10.0.0.2 peer-group virlan`. */
+  /** Holds the command as FRR lists it: `neighbor 10.0.0.2 peer-group virlan`. */
   readonly command: string;
 }
 

@@ -30,10 +30,7 @@ import { type Due, reserveDue } from './reserve-due.ts';
 /** Most attempts to write a definition that another tool changes at the same time. */
 const maxAttempts = 5;
 
-/**
- * Most machines that are reconciled together. While they are written, a machine's start waits for the ledger's
- * lock.
- */
+/** Most machines that are reconciled together: a machine's start waits for the ledger's lock meanwhile. */
 const maxTogether = 50;
 
 /** After a few runs V8 has compiled what a decision needs; each takes a few milliseconds at first. */

@@ -1,6 +1,5 @@
-// The watcher: follows libvirt, the configuration, dnsmasq's files, the ledger and the kernel, and answers
-// hooks and the command line. It keeps no state that cannot be read again, so it may be killed at any moment.
-// Hooks are answered from files alone, because libvirt waits for the hook.
+// The watcher: follows libvirt, files and the kernel, and answers hooks and commands. It keeps no state that cannot be
+// read again, so it may be killed at any moment. It answers hooks from files alone, because libvirt waits for them.
 import { dirname } from 'node:path';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { collectStatus } from '../operations/collect-status.ts';
