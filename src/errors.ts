@@ -76,8 +76,11 @@ export class WriteError extends VirlanError {
   }
 }
 
-/** The reason of a CommandError: the program is not installed, took too long, failed, or was killed. */
-export type CommandFailure = 'missing' | 'timeout' | 'failed' | 'killed';
+/**
+ * The reason of a CommandError: the program is not installed, could not be started (no free descriptor, process or
+ * memory), took too long, failed, or was killed. Only 'failed' is an answer of the program itself.
+ */
+export type CommandFailure = 'missing' | 'not-started' | 'timeout' | 'failed' | 'killed';
 
 /** A program of the system that could not be run, failed or took too long. */
 export class CommandError extends VirlanError {

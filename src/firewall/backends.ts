@@ -128,7 +128,15 @@ function nextParts(
 /** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */
 const lockedExitCode = 4;
 
+/**
+ * A shortage as nft and iptables print it: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN, EBUSY and EINTR (strerror of glibc
+ * and of musl in the locale C, and libiptc).
+ */
+const shortage =
+  /too many open files|no file descriptors available|(cannot allocate|out of) memory|memory allocation problem|no buffer space available|resource temporarily unavailable|resource busy|interrupted system call/i;
+
 /** Returns whether the same rules may be loaded later, by the same kernel. */
 export function isTemporary(error: Error): boolean {
-  return !(error instanceof CommandError) || error.reason !== 'failed' || error.exitCode === lockedExitCode;
+  if (!(error instanceof CommandError) || error.reason !== 'failed') return true;
+  return error.exitCode === lockedExitCode || shortage.test(error.stderr);
 }

@@ -132,10 +132,11 @@ function commandError(
   return new CommandError(`${[program, ...args].join(' ')}: ${outcome}`, details);
 }
 
-function reasonOf({ code, timedOut, signal }: ExecaError): CommandFailure {
+function reasonOf({ code, timedOut, signal, exitCode }: ExecaError): CommandFailure {
   if (code === 'ENOENT') return 'missing';
   if (timedOut) return 'timeout';
-  return signal === undefined ? 'failed' : 'killed';
+  if (signal !== undefined) return 'killed';
+  return exitCode === undefined ? 'not-started' : 'failed';
 }
 
 function endingOf({ exitCode, signal, originalMessage, message }: ExecaError): string {

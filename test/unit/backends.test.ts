@@ -42,8 +42,8 @@ backends('the choice says why', () => {
 });
 
 backends('what a kernel may lack after it refused rules is tried in one order', () => {
-  const failure = (reason: CommandError['reason'], exitCode: number | null = 1) =>
-    new CommandError('no', { reason, exitCode, stderr: '' });
+  const failure = (reason: CommandError['reason'], exitCode: number | null = 1, stderr = '') =>
+    new CommandError('no', { reason, exitCode, stderr });
   const both = ['nftables', 'iptables'] as const;
   const next = (
     firewall: string,
@@ -78,10 +78,20 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
   assert.equal(next('iptables', ['checksum', 'security'], iptables), null);
   assert.equal(next('auto', [], {}, ['nftables']), null);
   assert.equal(next('auto', [], { family: 'ipv6' }), null);
-  // Says nothing about the kernel: a program that hangs, is missing or was killed, and a lock that is taken.
-  for (const reason of ['timeout', 'missing', 'killed'] as const)
+  // These say nothing about the kernel: a program without an answer, a lock that is taken, a shortage.
+  for (const reason of ['timeout', 'missing', 'killed', 'not-started'] as const)
     assert.equal(next('auto', [], { error: failure(reason, null) }), null);
   assert.equal(next('auto', [], { ...iptables, error: failure('failed', 4) }), null);
+  for (const stderr of [
+    '/dev/stdin:1:1-3: Error: Could not process rule: Cannot allocate memory',
+    'netlink: Error: cache initialization failed: Too many open files in system',
+    '/dev/stdin:1:1-3: Error: Could not process rule: Device or resource busy',
+    'Unable to initialize Netlink socket: No buffer space available',
+    'iptables: Memory allocation problem.',
+  ])
+    assert.equal(next('auto', [], { error: failure('failed', 1, stderr) }), null);
+  for (const stderr of ['Operation not supported', 'No such file or directory', 'Protocol error'])
+    assert.deepEqual(next('auto', [], { error: failure('failed', 1, `Error: ${stderr}`) }), ['nftables']);
   assert.equal(next('auto', [], { error: new Error('no') }), null);
 });
 

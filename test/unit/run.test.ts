@@ -130,7 +130,9 @@ running('with any number of free descriptors a program runs, or an error says wh
       for (const input of ['', 'text'])
         ends.push(
           await run('cat', [], { input }).catch((error: unknown) =>
-            error instanceof CommandError ? error.message : `not a CommandError: ${error}`,
+            error instanceof CommandError
+              ? `${error.reason}: ${error.message}`
+              : `not a CommandError: ${error}`,
           ),
         );
       closeSync(opened.pop() ?? -1);
@@ -140,7 +142,7 @@ running('with any number of free descriptors a program runs, or an error says wh
     await limitDescriptors(soft);
   }
   const failed = ends.filter(end => end !== '' && end !== 'text');
-  assert.deepEqual([...new Set(failed)], ["cat: EMFILE: too many open files, open '/dev/null'"]);
+  assert.deepEqual([...new Set(failed)], ["not-started: cat: EMFILE: too many open files, open '/dev/null'"]);
   // From 13 on, or 12 where a program has no input of its own.
   assert.equal(ends.length - failed.length, 15);
 });
