@@ -2,7 +2,7 @@
 // Loaded only where hosts share their ledgers.
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { formatIp } from '../address/ip.ts';
+import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { EtcdConfig, NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
@@ -38,7 +38,7 @@ export { forgetCluster };
 /** Callbacks of a shared ledger. */
 export interface SharedLedgerEvents {
   report(events: readonly Event[]): void;
-  /** The connection, or the copied entries, have changed. */
+  /** The connection, the copied entries, or the hosts whose watchers run have changed. */
   changed(): void;
   /** A host has joined or left. */
   hostsChanged(): void;
@@ -62,6 +62,8 @@ export class SharedLedger {
   #session: Session | null = null;
   #error: Error | null = null;
   #isLeaving = false;
+  /** The hosts whose watchers ran at the last round. */
+  #alive: readonly Ipv4[] = [];
   #since = new Date();
 
   constructor(network: NetworkConfig, vni: number, etcd: EtcdConfig, events: SharedLedgerEvents) {
@@ -179,6 +181,7 @@ export class SharedLedger {
       await this.#import(session);
       lost.push(...(await this.#yield(session)));
       this.#writeCopy(session);
+      this.#compareAlive(session);
       // Last, because the ledger has the MACs of the winners by now.
       if (lost.length > 0) this.#events.lost(lost);
     } catch (error) {
@@ -243,6 +246,13 @@ export class SharedLedger {
     if (!changes.some(changesReservations)) return;
     await syncReservations(this.network);
     this.#events.report(changes.flatMap(change => eventsOf(this.network.name, change)));
+    this.#events.changed();
+  }
+
+  #compareAlive({ mirror }: Session): void {
+    const alive = [...mirror.alive.keys()].sort((a, b) => a - b);
+    if (isDeepStrictEqual(alive, this.#alive)) return;
+    this.#alive = alive;
     this.#events.changed();
   }
 

@@ -26,22 +26,37 @@ export async function saveScreenshot(page: Page, name: string): Promise<void> {
 
 const servers: ChildProcess[] = [];
 
-/** Starts Cockpit's web server for a session of a user, and returns the address of virlan's page. */
+/** The environment of Cockpit's web server. */
+export const cockpitEnvironment = { HOME: '/tmp', XDG_RUNTIME_DIR: '/tmp', LANG: 'C.UTF-8' };
+
+/** Returns the command line of Cockpit's web server, for a session of the user who runs it. */
+export function cockpitCommand(address: string, port: number): string[] {
+  return [
+    ...['/usr/lib/cockpit/cockpit-ws', '--no-tls', `--address=${address}`, `--port=${port}`],
+    '--local-session=/usr/bin/cockpit-bridge',
+  ];
+}
+
+/** Starts Cockpit's web server for a session of a user, and returns the URL of virlan's page. */
 export async function startCockpit(port: number, user: 'root' | 'nobody' = 'root'): Promise<string> {
-  const session = ['/usr/lib/cockpit/cockpit-ws', '--no-tls', '--address=127.0.0.1', `--port=${port}`];
-  const command = [...session, '--local-session=/usr/bin/cockpit-bridge'];
+  const command = cockpitCommand('127.0.0.1', port);
   const [program = '', ...args] =
     user === 'root'
       ? command
       : ['setpriv', '--reuid=nobody', '--regid=nogroup', '--clear-groups', ...command];
-  const env = { PATH: process.env.PATH, HOME: '/tmp', XDG_RUNTIME_DIR: '/tmp', LANG: 'C.UTF-8' };
+  const env = { PATH: process.env.PATH, ...cockpitEnvironment };
   servers.push(spawn(program, args, { env, stdio: ['ignore', 'inherit', 'inherit'] }));
-  await until(() => answers(port), 30);
-  return `http://127.0.0.1:${port}/cockpit/@localhost/virlan/index.html`;
+  return pageUrl('127.0.0.1', port);
 }
 
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
+/** Waits for Cockpit's web server. Returns the URL of virlan's page. */
+export async function pageUrl(address: string, port: number): Promise<string> {
+  await until(() => answers(address, port), 30);
+  return `http://${address}:${port}/cockpit/@localhost/virlan/index.html`;
+}
+
+async function answers(address: string, port: number): Promise<boolean> {
+  const socket = connect(port, address);
   try {
     await once(socket, 'connect');
     return true;
@@ -78,9 +93,9 @@ export interface View {
 export async function openPage(
   browser: Browser,
   address: string,
-  { width = 1200, colorScheme = 'light' as 'light' | 'dark' } = {},
+  { width = 1200, height = 900, colorScheme = 'light' as 'light' | 'dark' } = {},
 ): Promise<View> {
-  const context: BrowserContext = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+  const context: BrowserContext = await browser.newContext({ viewport: { width, height }, colorScheme });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
   const complaints: string[] = [];

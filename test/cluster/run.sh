@@ -25,4 +25,7 @@ if [ ! -e build/faketime ]; then
   cp -a "$unpacked" build/faketime
 fi
 
-exec node test/cluster/run.mjs "$@"
+# Cockpit and a browser, which the test of the page puts over /usr.
+browser=$(sh test/clients/fetch.sh /var/cache/virlan-test cockpit-ws cockpit-bridge chromium)
+
+exec node test/cluster/run.mjs --browser "$browser" "$@"

@@ -8,10 +8,11 @@ import { emptyForward, forwardText, isComplete } from '../../contrib/cockpit/src
 import { healthOf } from '../../contrib/cockpit/src/model/health.ts';
 import { historyOf } from '../../contrib/cockpit/src/model/history.ts';
 import { filterRows, rowsOf, sortRows } from '../../contrib/cockpit/src/model/machine-rows.ts';
-import { neighbourRow, peerRow } from '../../contrib/cockpit/src/model/peers.ts';
+import { etcdRow, memberRow, neighbourRow, peerRow } from '../../contrib/cockpit/src/model/peers.ts';
 import { boxHeight, pictureOf } from '../../contrib/cockpit/src/model/picture.ts';
 import { readPlan } from '../../contrib/cockpit/src/model/plan.ts';
 import { parseForward } from '../../src/config/forward.ts';
+import type { SharedStatus } from '../../src/report/cluster-status.ts';
 import type { Fault, MachineStatus, NetworkStatus } from '../../src/report/status.ts';
 import { machineStatus, networkStatus } from './status-builders.ts';
 
@@ -267,6 +268,46 @@ page('a neighbour in BGP is a failure as long as its session is not established'
     ['fail', 'session active', '1 route from there'],
     ['fail', 'not configured', '1 route from there'],
   ]);
+});
+
+const etcd = {
+  connected: true,
+  endpoint: 'https://10.0.0.11:2379',
+  since: '2026-11-22T10:00:00Z',
+  error: null,
+} as const;
+const shared: SharedStatus = { etcd, freeAddresses: 1, hosts: [], machines: [] };
+
+page('the shared ledger has a connection and hosts, and says why it has none', () => {
+  const error = 'https://10.0.0.11:2379 does not answer';
+  const rows = [
+    etcdRow(shared),
+    etcdRow({ ...shared, etcd: { ...etcd, connected: false, error }, freeAddresses: 16 }),
+    etcdRow({ ...shared, etcd: null }),
+    ...[true, false, null].map(alive => memberRow({ address: '10.0.0.2', alive, machines: 2 })),
+  ].map(({ state, text, more }) => [state, text, more]);
+  assert.deepEqual(rows, [
+    ['ok', 'connected to https://10.0.0.11:2379', '1 address in reserve'],
+    ['fail', `away: ${error}`, '16 addresses in reserve'],
+    ['skipped', 'not asked yet', '1 address in reserve'],
+    ['ok', 'its watcher runs', '2 machines'],
+    ['warn', 'away', '2 machines'],
+    ['skipped', 'not known while etcd is away', '2 machines'],
+  ]);
+});
+
+page('machines of other hosts are found by their host, and have no state here', () => {
+  const { uuid, nic, mac, ip } = machine(9);
+  const remote = { uuid, nic, mac, ip, name: hostile, hostname: 'db', host: '10.0.0.2' };
+  const rows = rowsOf(network([machine(1)], { shared: { ...shared, machines: [remote] } }));
+  const found = (text: string, state: 'all' | 'running' | 'elsewhere' | 'problems' = 'all') =>
+    names(filterRows(rows, { text, state }));
+  assert.deepEqual(found(''), ['web1', hostile]);
+  assert.deepEqual(found('10.0.0.2'), [hostile]);
+  assert.deepEqual(found('', 'elsewhere'), [hostile]);
+  assert.deepEqual(found('', 'running'), ['web1']);
+  assert.deepEqual(found('', 'problems'), []);
+  assert.deepEqual([rows[1]?.state, rows[1]?.address, rows[1]?.names], ['on 10.0.0.2', ip, 'db']);
 });
 
 page('the page is of Cockpit alone: no script in the document, and a policy that forbids it', () => {

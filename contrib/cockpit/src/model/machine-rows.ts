@@ -1,15 +1,21 @@
 // The table of machines: its rows, their order, and which of them are shown. Pure.
+import type { RemoteMachine } from '../../../../src/report/cluster-status.ts';
 import type { MachineStatus, NetworkStatus } from '../../../../src/report/status.ts';
 
 /** A row: one NIC of one machine. Names in it are hostile. */
 export interface MachineRow {
   readonly key: string;
-  readonly machine: MachineStatus;
+  /** Null for a machine of another host. */
+  readonly machine: MachineStatus | null;
+  /** The state of a machine of this host, or the other host that has it. */
+  readonly state: string;
   readonly name: string;
   /** All names that resolve to it. */
   readonly names: string;
+  readonly mac: string;
   readonly address: string;
   readonly lease: string;
+  readonly forwards: MachineStatus['forwards'];
   readonly guard: string;
   /** Everything that is wrong about it. */
   readonly problems: readonly string[];
@@ -25,24 +31,51 @@ export interface Order {
 export interface Filter {
   /** Words, all of which a row has in any column. */
   readonly text: string;
-  readonly state: 'all' | MachineStatus['state'] | 'problems';
+  readonly state: 'all' | MachineStatus['state'] | 'problems' | 'elsewhere';
 }
 
-/** Returns the rows of a network. */
-export function rowsOf({ machines }: NetworkStatus): MachineRow[] {
-  return machines.map(machine => {
-    const { uuid, nic, ip, lease, hostname, aliases, guard } = machine;
-    return {
-      key: `${uuid} ${nic}`,
-      machine,
-      name: nic === 0 ? machine.name : `${machine.name} (NIC ${nic})`,
-      names: [...(hostname === null ? [] : [hostname]), ...aliases].join(', '),
-      address: ip ?? lease?.ip ?? '',
-      lease: leaseText(machine),
-      guard: guard.group === null ? guard.mode : `${guard.mode}, group ${guard.group}`,
-      problems: problemsOf(machine),
-    };
-  });
+/** Returns the rows of a network: the machines of this host, and those of the hosts that share its ledger. */
+export function rowsOf({ machines, shared }: NetworkStatus): MachineRow[] {
+  return [...machines.map(ownRow), ...(shared?.machines ?? []).map(remoteRow)];
+}
+
+function ownRow(machine: MachineStatus): MachineRow {
+  const { uuid, nic, ip, lease, hostname, aliases, guard } = machine;
+  return {
+    key: `${uuid} ${nic}`,
+    machine,
+    state: machine.state,
+    name: nameOf(machine),
+    names: [...(hostname === null ? [] : [hostname]), ...aliases].join(', '),
+    mac: machine.mac,
+    address: ip ?? lease?.ip ?? '',
+    lease: leaseText(machine),
+    forwards: machine.forwards,
+    guard: guard.group === null ? guard.mode : `${guard.mode}, group ${guard.group}`,
+    problems: problemsOf(machine),
+  };
+}
+
+function remoteRow(machine: RemoteMachine): MachineRow {
+  const { uuid, nic, ip, mac, hostname, host } = machine;
+  return {
+    // While a machine moves, both hosts may have it.
+    key: `${uuid} ${nic} ${host}`,
+    machine: null,
+    state: `on ${host}`,
+    name: nameOf(machine),
+    names: hostname,
+    mac,
+    address: ip ?? '',
+    lease: '',
+    forwards: [],
+    guard: '',
+    problems: [],
+  };
+}
+
+function nameOf({ name, nic }: { readonly name: string; readonly nic: number }): string {
+  return nic === 0 ? name : `${name} (NIC ${nic})`;
 }
 
 /** Returns when a lease ends; an address that is not the reserved one is named. */
@@ -67,13 +100,22 @@ export function filterRows(rows: readonly MachineRow[], { text, state }: Filter)
 }
 
 function isInState({ machine, problems }: MachineRow, state: Filter['state']): boolean {
-  if (state === 'all') return true;
-  return state === 'problems' ? problems.length > 0 : machine.state === state;
+  switch (state) {
+    case 'all':
+      return true;
+    case 'problems':
+      return problems.length > 0;
+    case 'elsewhere':
+      return machine === null;
+    case 'running':
+    case 'shut off':
+    case 'undefined':
+      return machine?.state === state;
+  }
 }
 
-function searched({ name, names, address, lease, guard, machine }: MachineRow): string {
-  const forwards = machine.forwards.map(({ forward }) => forward);
-  return [name, names, address, lease, guard, machine.mac, machine.state, ...forwards]
+function searched({ name, names, address, lease, guard, mac, state, forwards }: MachineRow): string {
+  return [name, names, address, lease, guard, mac, state, ...forwards.map(({ forward }) => forward)]
     .join('\n')
     .toLowerCase();
 }
@@ -92,15 +134,15 @@ function cellOf(row: MachineRow, column: Column): string {
     case 'name':
       return row.name;
     case 'state':
-      return row.machine.state;
+      return row.state;
     case 'mac':
-      return row.machine.mac;
+      return row.mac;
     case 'address':
       return row.address;
     case 'lease':
       return row.lease;
     case 'forwards':
-      return String(row.machine.forwards.length);
+      return String(row.forwards.length);
     case 'guard':
       return row.guard;
   }

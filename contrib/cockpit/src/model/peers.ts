@@ -1,12 +1,17 @@
-// The other hosts of a network's cluster, in words. Pure.
+// The other hosts of a network's cluster and its shared ledger, in words. Pure.
+import type { SharedStatus } from '../../../../src/report/cluster-status.ts';
 import type { BgpNeighbourStatus, PeerStatus } from '../../../../src/report/tunnel-fields.ts';
 
+/** A host, or the etcd of a cluster. */
 export interface PeerRow {
-  readonly address: string;
+  /** Its address, or `etcd`. */
+  readonly title: string;
   readonly state: 'ok' | 'warn' | 'fail' | 'skipped';
   /** How it answers. */
   readonly text: string;
-  /** What the kernel knows of it. */
+  /** When it began to answer like this. */
+  readonly since: string | null;
+  /** Further facts. */
   readonly more: string;
 }
 
@@ -24,17 +29,42 @@ const answers: Readonly<
 const notAsked = { state: 'skipped', text: 'not asked yet' } as const;
 
 /** Returns the row of a peer. One that the tunnel does not lead to is a failure, however it answers. */
-export function peerRow({ address, answer, listed, macs }: PeerStatus): PeerRow {
+export function peerRow({ address: title, answer, listed, macs, since }: PeerStatus): PeerRow {
   const { state, text } = answer === null ? notAsked : answers[answer];
-  const seen = `${macs} ${macs === 1 ? 'MAC' : 'MACs'} seen there`;
+  const seen = `${counted(macs, 'MAC')} seen there`;
   return listed
-    ? { address, state, text, more: seen }
-    : { address, state: 'fail', text, more: `${seen}; the tunnel does not lead to it` };
+    ? { title, state, text, since, more: seen }
+    : { title, state: 'fail', text, since, more: `${seen}; the tunnel does not lead to it` };
 }
 
 /** Returns the row of a neighbour in BGP. */
-export function neighbourRow({ address, session, routes }: BgpNeighbourStatus): PeerRow {
+export function neighbourRow({ address: title, session, routes, since }: BgpNeighbourStatus): PeerRow {
   const state = session === 'established' ? 'ok' : 'fail';
-  const more = `${routes} ${routes === 1 ? 'route' : 'routes'} from there`;
-  return { address, state, text: session === null ? 'not configured' : `session ${session}`, more };
+  const text = session === null ? 'not configured' : `session ${session}`;
+  return { title, state, text, since, more: `${counted(routes, 'route')} from there` };
+}
+
+/** Returns the row of the etcd with the shared ledger. While it is away, new machines use the addresses in reserve. */
+export function etcdRow({ etcd, freeAddresses }: SharedStatus): PeerRow {
+  const title = 'etcd';
+  const more = `${counted(freeAddresses, 'address')} in reserve`;
+  if (etcd === null) return { title, state: 'skipped', text: 'not asked yet', since: null, more };
+  const { connected, endpoint, since, error } = etcd;
+  if (connected) return { title, state: 'ok', text: `connected to ${endpoint}`, since, more };
+  return { title, state: 'fail', text: error === null ? 'away' : `away: ${error}`, since, more };
+}
+
+/** Returns the row of a host that shares the ledger. One that is away may be switched off: that is no failure. */
+export function memberRow({ address: title, alive, machines }: SharedStatus['hosts'][number]): PeerRow {
+  const more = counted(machines, 'machine');
+  if (alive === null)
+    return { title, state: 'skipped', text: 'not known while etcd is away', since: null, more };
+  return alive
+    ? { title, state: 'ok', text: 'its watcher runs', since: null, more }
+    : { title, state: 'warn', text: 'away', since: null, more };
+}
+
+function counted(count: number, noun: string): string {
+  const plural = noun.endsWith('s') ? `${noun}es` : `${noun}s`;
+  return `${count} ${count === 1 ? noun : plural}`;
 }

@@ -46,6 +46,9 @@ const states: readonly (readonly [state: Filter['state'], text: string])[] = [
   ['problems', 'With problems'],
 ];
 
+/** A choice more where hosts share their ledgers. */
+const elsewhere = ['elsewhere', 'On other hosts'] as const;
+
 /** Most forwards that a cell lists. */
 const maxForwards = 3;
 
@@ -90,7 +93,7 @@ export function Machines({ network, onMachine }: Props) {
                 value={filter.state}
                 onChange={(_, state) => changeFilter({ state: state as Filter['state'] })}
               >
-                {states.map(([state, text]) => (
+                {(network.shared === null ? states : [...states, elsewhere]).map(([state, text]) => (
                   <FormSelectOption key={state} value={state} label={text} />
                 ))}
               </FormSelect>
@@ -141,7 +144,7 @@ export function Machines({ network, onMachine }: Props) {
             </Thead>
             <Tbody>
               {shown.map(row => (
-                <Row key={row.key} row={row} onOpen={() => onMachine(row.machine.uuid, row.machine.nic)} />
+                <Row key={row.key} row={row} onMachine={onMachine} />
               ))}
             </Tbody>
           </Table>
@@ -151,40 +154,44 @@ export function Machines({ network, onMachine }: Props) {
   );
 }
 
-function Row({ row, onOpen }: { readonly row: MachineRow; onOpen(): void }) {
-  const { name, names, machine, address, lease, guard, problems } = row;
+function Row({ row, onMachine }: Pick<Props, 'onMachine'> & { readonly row: MachineRow }) {
+  const { name, names, machine, state, mac, address, lease, forwards, guard, problems } = row;
   return (
     <Tr>
       <Td dataLabel="Machine">
         <span className="virlan-break">
           {problems.length === 0 ? null : <>{stateIcon('warn')} </>}
-          <Button variant="link" isInline onClick={onOpen}>
-            {name}
-          </Button>
+          {machine === null ? (
+            name
+          ) : (
+            <Button variant="link" isInline onClick={() => onMachine(machine.uuid, machine.nic)}>
+              {name}
+            </Button>
+          )}
           {names === '' || names === name ? null : <div className="virlan-names">{names}</div>}
         </span>
       </Td>
       <Td dataLabel="State">
-        <Label isCompact color={machine.state === 'running' ? 'green' : 'grey'}>
-          {machine.state}
+        <Label isCompact color={machine === null ? 'blue' : state === 'running' ? 'green' : 'grey'}>
+          {state}
         </Label>
       </Td>
       <Td dataLabel="Address">{address === '' ? '–' : address}</Td>
       <Td dataLabel="MAC">
-        <span className="virlan-mono">{machine.mac}</span>
+        <span className="virlan-mono">{mac}</span>
       </Td>
       <Td dataLabel="Lease until">{lease === '' ? '–' : localTime(lease)}</Td>
       <Td dataLabel="Forwards">
-        <Forwards forwards={machine.forwards} />
+        <Forwards forwards={forwards} />
       </Td>
       <Td dataLabel="Guard">
-        <span className="virlan-break">{guard}</span>
+        <span className="virlan-break">{guard === '' ? '–' : guard}</span>
       </Td>
     </Tr>
   );
 }
 
-function Forwards({ forwards }: Pick<MachineRow['machine'], 'forwards'>) {
+function Forwards({ forwards }: Pick<MachineRow, 'forwards'>) {
   if (forwards.length === 0) return '–';
   const more = forwards.length - maxForwards;
   return (

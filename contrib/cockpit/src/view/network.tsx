@@ -18,7 +18,7 @@ import type { NetworkStatus } from '../../../../src/report/status.ts';
 import { healthOf } from '../model/health.ts';
 import { healthIcon } from './icons.tsx';
 import { Machines } from './machines.tsx';
-import { Peers } from './peers.tsx';
+import { Peers, SharedLedger } from './peers.tsx';
 import { PictureView } from './picture.tsx';
 import { Problems } from './problems.tsx';
 import { localTime } from './time.ts';
@@ -56,6 +56,7 @@ export function Network({ network, notes, onDoctor, onMachine }: Props) {
                 <Alert key={note} variant="info" isInline isPlain title={note} />
               ))}
               {network.tunnel === null ? null : <Peers tunnel={network.tunnel} />}
+              {network.shared === null ? null : <SharedLedger shared={network.shared} />}
               <PictureView network={network} />
             </CardBody>
           </Card>

@@ -1,6 +1,7 @@
-// The tunnel of a network, the other hosts of its cluster, and its neighbours in BGP.
+// The tunnel of a network, the other hosts of its cluster, its neighbours in BGP, and the ledger that hosts share.
+import type { SharedStatus } from '../../../../src/report/cluster-status.ts';
 import type { TunnelStatus } from '../../../../src/report/tunnel-fields.ts';
-import { neighbourRow, type PeerRow, peerRow } from '../model/peers.ts';
+import { etcdRow, memberRow, neighbourRow, type PeerRow, peerRow } from '../model/peers.ts';
 import { stateIcon } from './icons.tsx';
 import { localTime } from './time.ts';
 
@@ -8,39 +9,44 @@ import { localTime } from './time.ts';
 export function Peers({ tunnel }: { readonly tunnel: TunnelStatus }) {
   const { vni, link, mtu, address, peers, bgp } = tunnel;
   return (
-    <section>
+    <section className="virlan-hosts">
       <strong>Other hosts</strong>{' '}
       <span className="virlan-mono">
         {link}, VNI {vni}, {mtu === null ? 'not there' : `MTU ${mtu}`}, from {address}
       </span>
-      <ul className="virlan-list" aria-label="Other hosts">
-        {peers.map(peer => (
-          <Row key={peer.address} row={peerRow(peer)} since={peer.since} />
-        ))}
-      </ul>
+      <Rows label="Other hosts" rows={peers.map(peerRow)} />
       {bgp === null ? null : (
         <>
           <strong>BGP</strong> <span className="virlan-mono">AS {bgp.as}</span>
-          <ul className="virlan-list" aria-label="Neighbours in BGP">
-            {bgp.neighbours.map(each => (
-              <Row key={each.address} row={neighbourRow(each)} since={each.since} />
-            ))}
-          </ul>
+          <Rows label="Neighbours in BGP" rows={bgp.neighbours.map(neighbourRow)} />
         </>
       )}
     </section>
   );
 }
 
-function Row({ row, since }: { readonly row: PeerRow; readonly since: string | null }) {
-  const { address, state, text, more } = row;
+/** The state of the shared ledger, and the hosts that share it. */
+export function SharedLedger({ shared }: { readonly shared: SharedStatus }) {
   return (
-    <li>
-      {stateIcon(state)}
-      <span>
-        <span className="virlan-mono">{address}</span> {text}
-        {since === null ? null : ` since ${localTime(since)}`}; {more}
-      </span>
-    </li>
+    <section className="virlan-hosts">
+      <strong>Shared ledger</strong>
+      <Rows label="Shared ledger" rows={[etcdRow(shared), ...shared.hosts.map(memberRow)]} />
+    </section>
+  );
+}
+
+function Rows({ label, rows }: { readonly label: string; readonly rows: readonly PeerRow[] }) {
+  return (
+    <ul className="virlan-list" aria-label={label}>
+      {rows.map(({ title, state, text, since, more }) => (
+        <li key={title}>
+          {stateIcon(state)}
+          <span>
+            <span className="virlan-mono">{title}</span> {text}
+            {since === null ? null : ` since ${localTime(since)}`}; {more}
+          </span>
+        </li>
+      ))}
+    </ul>
   );
 }
