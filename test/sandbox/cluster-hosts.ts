@@ -101,13 +101,13 @@ export class ClusterHost implements Namespace {
     this.#watcher = { process, pid: (await watcher()).pid };
   }
 
-  /** Ends the watcher. */
-  async endWatch(): Promise<void> {
+  /** Ends the watcher by a signal. */
+  async endWatch(signal: 'TERM' | 'KILL' = 'TERM'): Promise<void> {
     if (this.#watcher === null) throw new Error('the watcher was not started');
     const { process, pid } = this.#watcher;
     const ended = once(process, 'exit');
     // nsenter does not pass signals on.
-    await this.run('kill', `${pid}`);
+    await this.run('kill', `-${signal}`, `${pid}`);
     await ended;
     this.#watcher = null;
   }

@@ -1,6 +1,7 @@
 // One minute of the soak test.
 import { randomInt } from 'node:crypto';
 import { suite } from 'uvu';
+import { oneHost } from '../soak/host/subject.ts';
 import { soak } from '../soak/soak.ts';
 
 const soaking = suite('soak');
@@ -9,7 +10,9 @@ const soaking = suite('soak');
 const durationSeconds = 60;
 
 soaking('all invariants hold after each random action of a minute', async () => {
-  await soak(randomInt(2 ** 32), durationSeconds, line => console.log(`  ${line}`));
+  await soak(oneHost, { seed: randomInt(2 ** 32), seconds: durationSeconds }, line =>
+    console.log(`  ${line}`),
+  );
 });
 
 soaking.run();

@@ -1,77 +1,66 @@
-// soak.ts: executes random actions on a private host and checks the invariants after each.
-import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { virlan } from '../sandbox/host.ts';
-import { watcherPid } from '../sandbox/watcher.ts';
-import { chooseAction } from './actions.ts';
-import { checkInvariants } from './invariants.ts';
-import { makeWorld } from './world.ts';
+// soak.ts: executes random actions on a world, such as a host, and checks the invariants after each.
+import type { Random } from './random.ts';
 
-/** The limit of the watcher's memory. */
-const maxMemoryMib = 110;
+/** An action on a world. */
+export interface Action<World> {
+  readonly name: string;
+  /** Its probability, in proportion to that of the others. */
+  readonly weight: number;
+  readonly isPossible: (world: World) => boolean;
+  /** Executes the action. Returns its object for the log, or ''. */
+  readonly act: (world: World) => Promise<string>;
+}
 
-/** The limit of the growth of its memory after the warm-up. */
-const maxGrowthMib = 15;
-
-/** The number of steps after which the memory of a watcher is compared. */
-const warmUpSteps = 10;
+/** What a soak works on. */
+export interface Subject<World> {
+  makeWorld(seed: number): Promise<World>;
+  readonly actions: readonly Action<World>[];
+  /** Throws for the first invariant that does not hold. Returns a measurement for the log, or ''. */
+  check(world: World): Promise<string>;
+  /** Checks what is left at the end. */
+  end(world: World): Promise<void>;
+  /** Returns the state of the world, for the report of a failure. */
+  report(world: World): Promise<string>;
+}
 
 /**
  * Executes actions for some seconds, chosen by the seed, and checks the invariants after each. Throws an
  * Error with the seed and the step for the first failure.
  */
-export async function soak(seed: number, seconds: number, say: (line: string) => void): Promise<void> {
+export async function soak<World extends { readonly random: Random }>(
+  { makeWorld, actions, check, end, report }: Subject<World>,
+  { seed, seconds }: { readonly seed: number; readonly seconds: number },
+  say: (line: string) => void,
+): Promise<void> {
   say(`seed ${seed}`);
   const world = await makeWorld(seed);
-  const end = performance.now() + seconds * 1000;
+  const endMs = performance.now() + seconds * 1000;
   const counts = new Map<string, number>();
-  /** The memory of the current watcher after each step. */
-  let memoryMib: number[] = [];
-  let pid = watcherPid();
-  for (let step = 1; performance.now() < end; step++) {
-    const action = chooseAction(world);
+  for (let step = 1; performance.now() < endMs; step++) {
+    const action = choose(actions, world);
     try {
       const began = performance.now();
       const object = await action.act(world);
-      await checkInvariants(world);
-      const took = ((performance.now() - began) / 1000).toFixed(1);
-      if (watcherPid() !== pid) memoryMib = [];
-      pid = watcherPid();
-      memoryMib.push(memoryMibOf(pid));
-      say(
-        `${step}. ${action.name}${object === '' ? '' : `: ${object}`} (${took} s, ${memoryMib.at(-1)?.toFixed(0)} MiB)`,
-      );
-      checkMemory(memoryMib);
+      const measured = await check(world);
+      const took = `${((performance.now() - began) / 1000).toFixed(1)} s`;
+      const details = [took, measured].filter(text => text !== '').join(', ');
+      say(`${step}. ${action.name}${object === '' ? '' : `: ${object}`} (${details})`);
       counts.set(action.name, (counts.get(action.name) ?? 0) + 1);
     } catch (error) {
       throw new Error(
-        `seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}\n${await stateReport()}`,
+        `seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}\n${await report(world)}`,
       );
     }
   }
+  await end(world);
   say([...counts].map(([name, count]) => `${count} × ${name}`).join(', '));
 }
 
-/** Returns the plan, the status and the last lines of the log. */
-async function stateReport(): Promise<string> {
-  const outcomes = [await virlan('plan'), await virlan('status')];
-  const log = readFileSync('/var/log/virlan.log', 'utf8').trimEnd().split('\n').slice(-20);
-  return [...outcomes.map(({ stdout, stderr }) => `${stdout}${stderr}`), ...log].join('\n');
-}
-
-function checkMemory(memoryMib: readonly number[]): void {
-  const nowMib = memoryMib.at(-1) ?? 0;
-  assert(nowMib < maxMemoryMib, `the watcher takes ${nowMib} MiB`);
-  const warmedUp = memoryMib.slice(warmUpSteps, 2 * warmUpSteps);
-  if (memoryMib.length <= 2 * warmUpSteps) return;
-  assert(
-    nowMib < Math.max(...warmedUp) + maxGrowthMib,
-    `the watcher took ${Math.max(...warmedUp)} MiB, and takes ${nowMib}`,
-  );
-}
-
-/** Returns the resident memory of a process. */
-function memoryMibOf(pid: number): number {
-  const [, kilobytes = ''] = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kilobytes) / 1024;
+/** Chooses the next action. It depends on the seed and the earlier actions alone. */
+function choose<World extends { readonly random: Random }>(
+  actions: readonly Action<World>[],
+  world: World,
+): Action<World> {
+  const possible = actions.filter(action => action.isPossible(world));
+  return world.random.pick(possible.flatMap(action => Array.from({ length: action.weight }, () => action)));
 }

@@ -15,20 +15,11 @@ import {
   startMachine,
   undefine,
   virsh,
-} from '../sandbox/host.ts';
-import { until } from '../sandbox/until.ts';
-import { idle } from '../sandbox/watcher.ts';
+} from '../../sandbox/host.ts';
+import { until } from '../../sandbox/until.ts';
+import { idle } from '../../sandbox/watcher.ts';
+import type { Action } from '../soak.ts';
 import { bridge, configuration, restartWatcher, type World } from './world.ts';
-
-/** An action on the host. */
-export interface Action {
-  readonly name: string;
-  /** Its probability, in proportion to that of the others. */
-  readonly weight: number;
-  readonly isPossible: (world: World) => boolean;
-  /** Executes the action. Returns its object for the log, or ''. */
-  readonly act: (world: World) => Promise<string>;
-}
 
 /** Each running machine takes 64 MiB. */
 const maxMachines = 6;
@@ -56,7 +47,7 @@ function machineOf(world: World, name: string) {
   return machine;
 }
 
-const machineActions: Action[] = [
+const machineActions: Action<World>[] = [
   {
     name: 'define',
     weight: 4,
@@ -148,7 +139,7 @@ const machineActions: Action[] = [
   },
 ];
 
-const daemonActions: Action[] = [
+const daemonActions: Action<World>[] = [
   {
     name: 'kill the watcher',
     weight: 1,
@@ -236,7 +227,7 @@ const damages: [unit: string, name: string, inflict: (world: World) => Promise<u
   ],
 ];
 
-const damageActions: Action[] = damages.map(([unit, name, inflict]) => ({
+const damageActions: Action<World>[] = damages.map(([unit, name, inflict]) => ({
   name,
   weight: 1,
   isPossible: () => true,
@@ -250,10 +241,4 @@ const damageActions: Action[] = damages.map(([unit, name, inflict]) => ({
   },
 }));
 
-export const actions: readonly Action[] = [...machineActions, ...daemonActions, ...damageActions];
-
-/** Chooses the next action. It depends on the seed and the earlier actions alone. */
-export function chooseAction(world: World): Action {
-  const possible = actions.filter(action => action.isPossible(world));
-  return world.random.pick(possible.flatMap(action => Array.from({ length: action.weight }, () => action)));
-}
+export const actions: readonly Action<World>[] = [...machineActions, ...daemonActions, ...damageActions];

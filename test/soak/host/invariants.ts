@@ -3,15 +3,15 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { execa } from 'execa';
-import { formatIp } from '../../src/address/ip.ts';
-import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
-import { readLedger } from '../../src/identity/ledger-files.ts';
-import { withLock } from '../../src/system/lock.ts';
-import { paths } from '../../src/system/paths.ts';
-import { internetAddress, leases, probe, virlan, virsh } from '../sandbox/host.ts';
-import { processes } from '../sandbox/snapshot.ts';
-import { until } from '../sandbox/until.ts';
-import { get, watcherPid } from '../sandbox/watcher.ts';
+import { formatIp } from '../../../src/address/ip.ts';
+import { parseHostsfile } from '../../../src/dnsmasq/hostsfile.ts';
+import { readLedger } from '../../../src/identity/ledger-files.ts';
+import { withLock } from '../../../src/system/lock.ts';
+import { paths } from '../../../src/system/paths.ts';
+import { internetAddress, leases, probe, virlan, virsh } from '../../sandbox/host.ts';
+import { processes } from '../../sandbox/snapshot.ts';
+import { until } from '../../sandbox/until.ts';
+import { get, watcherPid } from '../../sandbox/watcher.ts';
 import { bridge, type World } from './world.ts';
 
 /** The time limit of repairs. They take a second; the host is busy with other work. */

@@ -7,9 +7,9 @@ import {
   installVirlan,
   internet,
   startLibvirtd,
-} from '../sandbox/host.ts';
-import { startWatcher, stopWatcher } from '../sandbox/watcher.ts';
-import { Random } from './random.ts';
+} from '../../sandbox/host.ts';
+import { startWatcher, stopWatcher } from '../../sandbox/watcher.ts';
+import { Random } from '../random.ts';
 
 export const bridge = 'k8s-br0';
 const mac = '52:54:00:cc:00:02';
@@ -31,6 +31,8 @@ export interface World {
   readonly address: string;
   /** Repaired unit → number of damages since the watcher started. It pauses after the third. */
   readonly damages: Map<string, number>;
+  /** The resident memory of the current watcher after each step. */
+  readonly memory: { pid: number | null; mib: number[] };
   /** Number of machines and NICs so far, for unique names and MACs. */
   count: number;
   opensPort: boolean;
@@ -51,6 +53,7 @@ export async function makeWorld(seed: number): Promise<World> {
     web,
     address,
     damages: new Map(),
+    memory: { pid: null, mib: [] },
     count: 0,
     opensPort: false,
   };
