@@ -1,5 +1,7 @@
 // Runs programs of the system to their end.
 import { closeSync, constants, existsSync, openSync, realpathSync, writeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import type { ExecaError } from 'execa';
 import { CommandError, type CommandFailure } from '../errors.ts';
 import { systemPath } from './paths.ts';
@@ -45,18 +47,31 @@ export async function run(
       timeout: timeoutSeconds * 1000,
       maxBuffer: maxOutputCharacters,
     });
-    running.once('exit', () => {
-      setTimeout(() => {
-        running.stdout.destroy();
-        running.stderr.destroy();
-      }, outputGraceMs).unref();
-    });
+    running.once('exit', () => closeWhenSilent([running.stdout, running.stderr]));
     return (await running).stdout;
   } catch (error) {
     throw commandError(program, args, timeoutSeconds, error as ExecaError);
   } finally {
     if (inputFile !== null) closeSync(inputFile);
   }
+}
+
+/**
+ * Closes the streams of a program that has ended once nothing more comes. A process that is busy, or waits for a CPU,
+ * may find what was written before the end only long after it.
+ */
+function closeWhenSilent(streams: readonly Readable[]): void {
+  const bytesRead = () => streams.reduce((sum, stream) => sum + (stream as Socket).bytesRead, 0);
+  const wait = (before: number) => {
+    // The output is read between the timers and the callbacks of setImmediate.
+    const compare = () => {
+      const now = bytesRead();
+      if (now !== before) wait(now);
+      else for (const stream of streams) stream.destroy();
+    };
+    setTimeout(() => setImmediate(compare), outputGraceMs).unref();
+  };
+  wait(bytesRead());
 }
 
 /** Returns execa's options for a program's input. A program need not read it. */

@@ -1,7 +1,9 @@
 // run.test.ts: tests how programs of the system run: output, time limits and errors; and locks.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
@@ -78,6 +80,25 @@ running('a daemon that keeps the output open does not block run()', async () => 
   const error = await failureOf(sh('sleep 20 & echo wrong >&2; exit 1'));
   assert.match(error.message, /: wrong$/);
   assert(performance.now() - began < 5000);
+});
+
+function keepBusy(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+running('a process that is busy while a program ends loses none of its output', async () => {
+  // libuv looks for programs that ended after it has read output. If that takes long, it finds one whose output was
+  // written meanwhile, and reads that later: here after the grace period.
+  const program = sh('sleep 1; echo complete');
+  // They are found in the order of their starts.
+  await pause(100);
+  const other = spawn('sh', ['-c', 'sleep 0.5; echo']);
+  other.stdout.once('data', () => keepBusy(1500));
+  const last = spawn('sh', ['-c', 'sleep 0.5']);
+  last.once('exit', () => keepBusy(1100));
+  setTimeout(() => keepBusy(500), 300);
+  assert.equal(await program, 'complete');
 });
 
 running('runOrNull() returns null if the program fails or is missing', async () => {
