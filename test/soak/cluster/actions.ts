@@ -97,7 +97,7 @@ const machineActions: Action<World>[] = [
   },
   {
     name: 'undefine',
-    weight: 1,
+    weight: 3,
     isPossible: world => those(world, each => !each.running).length > 0,
     async act(world) {
       const [name, each] = world.random.pick(those(world, one => !one.running));
