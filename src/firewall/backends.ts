@@ -1,7 +1,9 @@
 // All firewall backends, and the choice among them.
+
 import type { Family } from '../address/ip.ts';
+import { isAnswer } from '../answers.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { CommandError, VirlanError } from '../errors.ts';
+import { VirlanError } from '../errors.ts';
 import type { Backend, BackendName, Lacking, RulesScript } from './backend.ts';
 import { iptables } from './iptables.ts';
 import { nftables } from './nftables.ts';
@@ -128,15 +130,11 @@ function nextParts(
 /** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */
 const lockedExitCode = 4;
 
-/**
- * A shortage as nft and iptables print it: EMFILE, ENFILE, ENOMEM, ENOBUFS, EAGAIN, EBUSY and EINTR (strerror of glibc
- * and of musl in the locale C, and libiptc).
- */
-const shortage =
-  /too many open files|no file descriptors available|(cannot allocate|out of) memory|memory allocation problem|no buffer space available|resource temporarily unavailable|resource busy|interrupted system call/i;
+/** Matches EBUSY and EINTR as nft and iptables print them (strerror of glibc and of musl, in the locale C). */
+const passing = /resource busy|interrupted system call/i;
 
 /** Returns whether the same rules may be loaded later, by the same kernel. */
 export function isTemporary(error: Error): boolean {
-  if (!(error instanceof CommandError) || error.reason !== 'failed') return true;
-  return error.exitCode === lockedExitCode || shortage.test(error.stderr);
+  if (!isAnswer(error) || error.reason === 'missing') return true;
+  return error.exitCode === lockedExitCode || passing.test(error.stderr);
 }

@@ -1,5 +1,5 @@
 // Runs scripts of nft, each as one transaction of the kernel.
-import { CommandError } from '../errors.ts';
+import { isAnswer } from '../answers.ts';
 import type { System } from '../system/system.ts';
 
 type Runner = Pick<System, 'run'>;
@@ -26,7 +26,7 @@ export async function loadFirst(
   try {
     await load(first);
   } catch (error) {
-    if (error instanceof CommandError && error.reason === 'timeout') throw error;
+    if (!isAnswer(error)) throw error;
     await load(second());
   }
 }

@@ -1,6 +1,6 @@
 // Lists rules of the kernel. The listings of iptables and of all of nftables are read at most once per reader.
 import type { Family } from '../address/ip.ts';
-import { CommandError } from '../errors.ts';
+import { isAnswer } from '../answers.ts';
 import type { System } from '../system/system.ts';
 
 /** Longest time for listing rules: a hook waits for it. Two seconds were too short on a busy host. */
@@ -10,7 +10,7 @@ export const listTimeoutSeconds = 5;
 export type Flavour = 'nft' | 'legacy';
 
 export interface RulesReader {
-  /** Returns one nftables table as text; empty when there is none. Throws CommandError when nft hangs. */
+  /** Returns one nftables table as text; empty when there is none. Throws CommandError when nft cannot answer. */
   nftTable(family: Family, table: string): Promise<string>;
   /** Returns the whole ruleset of nftables as JSON, read when first asked for; empty when nft fails. Throws as above. */
   ruleset(): Promise<string>;
@@ -43,14 +43,12 @@ export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   };
 }
 
-/**
- * A failing program means "no rules". A hanging one throws, because "no rules" would make virlan reload them.
- */
+/** A failing program means "no rules". One without an answer throws, because "no rules" would make virlan reload them. */
 async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
   try {
     return await system.run(program, args, { timeoutSeconds: listTimeoutSeconds });
   } catch (error) {
-    if (error instanceof CommandError && error.reason !== 'timeout') return '';
+    if (isAnswer(error)) return '';
     throw error;
   }
 }

@@ -1,5 +1,6 @@
 // The guard's table in the kernel: lists, loads and changes it.
-import { CommandError } from '../errors.ts';
+
+import { isAnswer } from '../answers.ts';
 import { loadFirst, loadTables, runScript } from '../firewall/nft-script.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
@@ -11,24 +12,24 @@ import { changeGuardScript, createGuardScript, removeGuardScript, replaceGuardSc
 
 type Runner = Pick<System, 'run'>;
 
-/** Lists the table. A failing nft means that there is none; throws CommandError when it hangs. */
+/** Lists the table. A failing nft means that there is none; throws CommandError when it cannot answer. */
 export async function listGuard({ run }: Runner, bridge: string): Promise<GuardListing> {
   const args = ['--stateless', '--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
   try {
     return parseGuardListing(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
   } catch (error) {
-    if (error instanceof CommandError && error.reason !== 'timeout') return parseGuardListing('');
+    if (isAnswer(error)) return parseGuardListing('');
     throw error;
   }
 }
 
-/** Lists what was dropped; null if there is no table. Throws CommandError when nft hangs. */
+/** Lists what was dropped; null if there is no table. Throws CommandError when nft cannot answer. */
 export async function listDenied({ run }: Runner, bridge: string): Promise<Denied[] | null> {
   try {
     const args = ['--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
     return parseDenied(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
   } catch (error) {
-    if (error instanceof CommandError && error.reason !== 'timeout') return null;
+    if (isAnswer(error)) return null;
     throw error;
   }
 }

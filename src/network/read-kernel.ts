@@ -1,6 +1,7 @@
 // Reads what the kernel has: links, routes, rules, and what it is capable of.
+
 import { release } from 'node:os';
-import { CommandError } from '../errors.ts';
+import { isAnswer } from '../answers.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends, type UsableFamilies, usableFamilies } from '../firewall/backends.ts';
 import { listLeftovers } from '../firewall/flavours.ts';
@@ -39,7 +40,7 @@ export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<
   try {
     return parseLinksAndRoutes(await show(...linksAndRoutes, 'rule show'));
   } catch (error) {
-    if (!(error instanceof CommandError) || error.reason === 'timeout') throw error;
+    if (!isAnswer(error)) throw error;
     // A kernel without rules (CONFIG_IP_MULTIPLE_TABLES).
     return parseLinksAndRoutes(await show(...linksAndRoutes));
   }

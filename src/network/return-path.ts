@@ -1,8 +1,9 @@
 // The way of answers to machines: a rule of routing that is asked before the main table may lead them elsewhere, or
 // refuse them.
+
 import { formatIp, formatPrefix, type IpAddress, prefixContains } from '../address/ip.ts';
+import { isAnswer } from '../answers.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { CommandError } from '../errors.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
 import { type RoutingRule, refusingTypes } from './routing-rules.ts';
@@ -90,7 +91,7 @@ async function routeTo(
     const [{ dev, table = 'main' }] = routes as [{ dev: string; table?: string }];
     return { link: dev, table };
   } catch (error) {
-    if (error instanceof CommandError && error.reason !== 'timeout') return { link: null, table: null };
+    if (isAnswer(error)) return { link: null, table: null };
     throw error;
   }
 }

@@ -1,5 +1,7 @@
 // Groups of steps: those that one process executes, that run side by side, or that depend on each other.
+
 import { dirname } from 'node:path';
+import { isAnswer } from '../answers.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
 import { CommandError } from '../errors.ts';
 import { loadTables } from '../firewall/nft-script.ts';
@@ -80,7 +82,7 @@ async function makeTables(groups: readonly Group[], onFailure: 'stop' | 'continu
       return { ...noOutcome, done: steps };
     } catch (thrown) {
       const error = thrown as Error;
-      if (error instanceof CommandError && error.reason === 'timeout')
+      if (error instanceof CommandError && !isAnswer(error))
         return { ...noOutcome, failed: steps.map(step => ({ step, error })) };
     }
   }

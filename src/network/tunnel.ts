@@ -3,6 +3,7 @@
 
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
+import { isAnswer } from '../answers.ts';
 import { compareBgp, type FoundBgp, removeBgp } from '../cluster/bgp.ts';
 import { parseTunnelTable, peerCommands } from '../cluster/fdb.ts';
 import {
@@ -14,7 +15,7 @@ import {
 } from '../cluster/filter.ts';
 import { compareTunnels, type FoundTunnel, type Tunnel, type TunnelChange } from '../cluster/tunnel.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { CommandError, VirlanError } from '../errors.ts';
+import { VirlanError } from '../errors.ts';
 import { loadTables, runScript } from '../firewall/nft-script.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { linkMac } from '../identity/formula.ts';
@@ -187,7 +188,7 @@ export async function removeFilter(bridge: string): Promise<void> {
   await runScript(system, removeFilterScript(bridge));
 }
 
-/** Lists the filter. A failing nft means that a table is missing; throws CommandError when it hangs. */
+/** Lists the filter. A failing nft means that a table is missing; throws CommandError when it cannot answer. */
 export async function listFilter(bridge: string): Promise<string[]> {
   const listings = await Promise.all(filterTables(bridge).map(listTable));
   return listings.flatMap(text => text.split('\n')).filter(line => line.trim() !== '');
@@ -198,7 +199,7 @@ async function listTable(table: string): Promise<string> {
   try {
     return await system.run('nft', args, { timeoutSeconds: listTimeoutSeconds });
   } catch (error) {
-    if (error instanceof CommandError && error.reason !== 'timeout') return '';
+    if (isAnswer(error)) return '';
     throw error;
   }
 }

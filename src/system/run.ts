@@ -57,8 +57,8 @@ export async function run(
 }
 
 /**
- * Closes the streams of a program that has ended once nothing more comes. A process that is busy, or waits for a CPU,
- * may find what was written before the end only long after it.
+ * Closes the streams of a program that has ended, once nothing more comes from them. A process that is busy, or waits
+ * for a CPU, may read what was written before the end only long after it. The streams are sockets.
  */
 function closeWhenSilent(streams: readonly Readable[]): void {
   const bytesRead = () => streams.reduce((sum, stream) => sum + (stream as Socket).bytesRead, 0);

@@ -249,6 +249,7 @@ export class SharedLedger {
     this.#events.changed();
   }
 
+  /** A host that goes away changes no entry, but the status. */
   #compareAlive({ mirror }: Session): void {
     const alive = [...mirror.alive.keys()].sort((a, b) => a - b);
     if (isDeepStrictEqual(alive, this.#alive)) return;
