@@ -107,6 +107,20 @@ export function pauseMember(index: number, signal: 'SIGSTOP' | 'SIGCONT'): void 
   members.get(index)?.kill(signal);
 }
 
+/** Cuts a host off from etcd, and from nothing else. */
+export async function cutOff(host: ClusterHost): Promise<void> {
+  const members = memberAddresses.join(', ');
+  await host.run(
+    'nft',
+    `table inet cut { chain out { type filter hook output priority 0; ip daddr { ${members} } drop; }; }`,
+  );
+}
+
+/** Lets a host that was cut off reach etcd again. */
+export async function joinAgain(host: ClusterHost): Promise<void> {
+  await host.run('nft', 'delete table inet cut');
+}
+
 function ctl(...args: readonly string[]): [string, string[]] {
   const endpoints = memberAddresses.map(address => `https://${address}:2379`).join(',');
   return within({ name: 'etcd0' }, `${programs}/etcdctl`, [

@@ -2,9 +2,9 @@
 // address and name, while hosts and etcd fail.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { type ClusterHost, makeUnderlay } from '../sandbox/cluster-hosts.ts';
+import { type ClusterHost, makeUnderlay, traces } from '../sandbox/cluster-hosts.ts';
 import { installVirlan, run } from '../sandbox/host.ts';
-import { keysBelow, killMember, memberAddresses, sharedIni, startEtcd, startMember } from './etcd.ts';
+import { cutOff, joinAgain, keysBelow, killMember, sharedIni, startEtcd, startMember } from './etcd.ts';
 import {
   at,
   define,
@@ -29,31 +29,6 @@ const ledgers = suite('shared ledger');
 
 /** Links and rules of a host before virlan. */
 let before = '';
-
-/** Returns what virlan could leave behind. */
-async function traces(host: ClusterHost): Promise<string> {
-  const links = JSON.parse(await host.run('ip', '-json', 'link', 'show')) as { ifname: string }[];
-  return [
-    links
-      .map(({ ifname }) => ifname)
-      .sort()
-      .join(),
-    await host.run('nft', 'list', 'ruleset'),
-  ].join('\n');
-}
-
-/** Cuts a host off from etcd, and from nothing else. */
-function cutOff(host: ClusterHost): Promise<string> {
-  const members = memberAddresses.join(', ');
-  return host.run(
-    'nft',
-    `table inet cut { chain out { type filter hook output priority 0; ip daddr { ${members} } drop; }; }`,
-  );
-}
-
-function joinAgain(host: ClusterHost): Promise<string> {
-  return host.run('nft', 'delete table inet cut');
-}
 
 /** The machines that run, with their addresses: neither may change. */
 const running = new Map<string, { host: ClusterHost; ip: string | null; mac: string }>();
@@ -321,13 +296,7 @@ ledgers('down leaves nothing', async () => {
   await at(1).endWatch();
   const down = await at(1).virlan('down');
   assert.equal(down.exitCode, 0, down.stderr);
-  const left = (await traces(at(1))).replace(/^.*$/m, line =>
-    line
-      .split(',')
-      .filter(name => !/^(veth-|virbr)/.test(name))
-      .join(),
-  );
-  assert.equal(left, before);
+  assert.equal(await traces(at(1)), before);
   for (const host of [at(0), at(1)]) await host.stop();
 });
 

@@ -8,8 +8,7 @@ import { suite } from 'uvu';
 import type { MachineStatus } from '../../src/report/status.ts';
 import { type ClusterHost, makeUnderlay, plug } from '../sandbox/cluster-hosts.ts';
 import { type Guest, installVirlan, type Namespace, run, within } from '../sandbox/host.ts';
-import { guestKernel, makeInitramfs, networkModules } from '../sandbox/initramfs.ts';
-import { domainXml } from '../sandbox/machine.ts';
+import { makeInitramfs, networkModules } from '../sandbox/initramfs.ts';
 import { checkout } from '../sandbox/virlan.ts';
 import { startEtcd } from './etcd.ts';
 import {
@@ -17,6 +16,7 @@ import {
   define,
   elsewhere,
   hosts,
+  linuxXml,
   machine,
   resolvesOn,
   startHosts,
@@ -27,7 +27,6 @@ import {
 
 const migration = suite('migration');
 
-/** All hosts see it: a machine has one path of its kernel everywhere. */
 const initrd = '/srv/migration/initrd';
 
 let web: MachineStatus;
@@ -130,13 +129,10 @@ migration.before(async () => {
   await execa('ip', ['netns', 'add', outsider.name]);
   await plug(outsider, '10.0.0.100');
 
-  const boot = `<kernel>${guestKernel()}</kernel><initrd>${initrd}</initrd><cmdline>quiet</cmdline>`;
   const metadata =
     '<virlan:machine xmlns:virlan="urn:virlan:machine:1"><virlan:forward port="8080" to="80"/></virlan:machine>';
-  const xml = domainXml({ name: 'web', nics: [{ type: 'bridge', source: 'k8s-br0' }], metadata })
-    .replace("<boot dev='network'/>", boot)
-    .replace("<memory unit='MiB'>64", "<memory unit='MiB'>256");
-  web = await define(at(0), 'web', xml);
+  const machine = { name: 'web', nics: [{ type: 'bridge' as const, source: 'k8s-br0' }], metadata };
+  web = await define(at(0), 'web', linuxXml(machine, initrd, 256));
   assert(web.ip);
   await virsh(at(0), 'start', 'web');
   client = await at(2).machine('client', '52:54:00:00:0a:01');

@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
 import { addresses, ClusterHost } from '../sandbox/cluster-hosts.ts';
-import { domainXml } from '../sandbox/machine.ts';
+import { guestKernel } from '../sandbox/initramfs.ts';
+import { domainXml, type Machine } from '../sandbox/machine.ts';
 import { until as poll } from '../sandbox/until.ts';
 import { placeFiles, sharedIni } from './etcd.ts';
 
@@ -124,6 +125,14 @@ export async function writeXml(host: ClusterHost, name: string, xml: string): Pr
 
 export function xmlOf(name: string, uuid: string = randomUUID()): string {
   return domainXml({ name, uuid, nics: [{ type: 'bridge', source: 'k8s-br0' }] });
+}
+
+/** Returns the XML of a machine that boots Linux with an initial RAM disk, which all hosts see at one path. */
+export function linuxXml(machine: Machine, initrd: string, memoryMib: number): string {
+  const boot = `<kernel>${guestKernel()}</kernel><initrd>${initrd}</initrd><cmdline>quiet</cmdline>`;
+  return domainXml(machine)
+    .replace("<boot dev='network'/>", boot)
+    .replace("<memory unit='MiB'>64", `<memory unit='MiB'>${memoryMib}`);
 }
 
 /** Defines a machine, and returns it once it has its reservation. */

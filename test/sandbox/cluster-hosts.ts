@@ -174,3 +174,10 @@ export async function plug(namespace: Namespace & { name: string }, address: str
   await run(namespace, 'ip', 'address', 'add', `${address}/24`, 'dev', lan);
   await run(namespace, 'ip', 'link', 'set', lan, 'up');
 }
+
+/** Returns the links and the rules of a host, in which virlan could leave something. Those of others do not count. */
+export async function traces(host: ClusterHost): Promise<string> {
+  const links = JSON.parse(await host.run('ip', '-json', 'link', 'show')) as { ifname: string }[];
+  const names = links.map(({ ifname }) => ifname).filter(name => !/^(veth-|virbr)/.test(name));
+  return [names.sort().join(), await host.run('nft', 'list', 'ruleset')].join('\n');
+}

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { addresses, ClusterHost, ini, makeUnderlay, plug } from './cluster-hosts.ts';
+import { addresses, ClusterHost, ini, makeUnderlay, plug, traces } from './cluster-hosts.ts';
 import {
   arp,
   type Bytes,
@@ -53,13 +53,6 @@ function place(index: number): { host: ClusterHost; machine: Guest; ip: string }
 async function up(host: ClusterHost): Promise<void> {
   const { exitCode, stderr } = await host.virlan('up');
   assert.equal(exitCode, 0, stderr);
-}
-
-/** Returns what virlan could leave behind. */
-async function traces(host: ClusterHost): Promise<string> {
-  const links = JSON.parse(await host.run('ip', '-json', 'link', 'show')) as { ifname: string }[];
-  const own = links.map(({ ifname }) => ifname).filter(name => !name.startsWith('veth-'));
-  return [own.sort().join(), await host.run('nft', 'list', 'ruleset')].join('\n');
 }
 
 /** Returns which of the frames that a guest sends a place sees; a marker says when all have arrived. */

@@ -13,8 +13,16 @@ const seed = values.seed === undefined ? randomInt(2 ** 32) : Number(values.seed
 const options = { seed, seconds: Number(values.seconds) };
 const say = (line: string) => console.log(line);
 
-const work = positionals[0] === 'cluster' ? soak(cluster, options, say) : soak(oneHost, options, say);
-work.then(
+const soaks = new Map([
+  ['host', () => soak(oneHost, options, say)],
+  ['cluster', () => soak(cluster, options, say)],
+]);
+const [name = 'host'] = positionals;
+const work = soaks.get(name);
+if (work === undefined)
+  throw new Error(`unknown soak ${name}: choose from ${[...soaks.keys()].join(' and ')}`);
+
+work().then(
   () => process.exit(0),
   (error: Error) => {
     console.error(error.message);

@@ -11,7 +11,7 @@ export interface Action<World> {
   readonly act: (world: World) => Promise<string>;
 }
 
-/** What a soak works on. */
+/** Supplies a soak with its world, its actions and the checks. */
 export interface Subject<World> {
   makeWorld(seed: number): Promise<World>;
   readonly actions: readonly Action<World>[];
@@ -36,9 +36,16 @@ export async function soak<World extends { readonly random: Random }>(
   const world = await makeWorld(seed);
   const endMs = performance.now() + seconds * 1000;
   const counts = new Map<string, number>();
+  const reported = async (place: string, work: () => Promise<void>) => {
+    try {
+      await work();
+    } catch (error) {
+      throw new Error(`seed ${seed}, ${place}: ${(error as Error).stack}\n${await report(world)}`);
+    }
+  };
   for (let step = 1; performance.now() < endMs; step++) {
     const action = choose(actions, world);
-    try {
+    await reported(`step ${step}, ${action.name}`, async () => {
       const began = performance.now();
       const object = await action.act(world);
       const measured = await check(world);
@@ -46,13 +53,9 @@ export async function soak<World extends { readonly random: Random }>(
       const details = [took, measured].filter(text => text !== '').join(', ');
       say(`${step}. ${action.name}${object === '' ? '' : `: ${object}`} (${details})`);
       counts.set(action.name, (counts.get(action.name) ?? 0) + 1);
-    } catch (error) {
-      throw new Error(
-        `seed ${seed}, step ${step}, ${action.name}: ${(error as Error).stack}\n${await report(world)}`,
-      );
-    }
+    });
   }
-  await end(world);
+  await reported('end', () => end(world));
   say([...counts].map(([name, count]) => `${count} × ${name}`).join(', '));
 }
 

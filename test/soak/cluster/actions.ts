@@ -1,11 +1,12 @@
 // actions.ts: the random actions of the cluster's soak: machines, movements, and faults of hosts, links and etcd.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { killMember, startMember } from '../../cluster/etcd.ts';
+import { cutOff, joinAgain, killMember, startMember } from '../../cluster/etcd.ts';
 import {
   at,
   define,
   elsewhere,
+  linuxXml,
   machine,
   network,
   until,
@@ -13,16 +14,13 @@ import {
   writeXml,
 } from '../../cluster/shared-hosts.ts';
 import { lan } from '../../sandbox/cluster-hosts.ts';
-import { guestKernel } from '../../sandbox/initramfs.ts';
-import { domainXml } from '../../sandbox/machine.ts';
 import type { Action } from '../soak.ts';
 import {
   bridge,
-  cutOff,
   hasQuorum,
+  indices,
   initrd,
   isConnected,
-  joinAgain,
   type Machine,
   putClientBack,
   size,
@@ -31,8 +29,6 @@ import {
 
 /** Each running machine takes 192 MiB. */
 const maxMachines = 5;
-
-const indices = Array.from({ length: size }, (_, index) => index);
 
 type Named = readonly [name: string, machine: Machine];
 
@@ -51,10 +47,7 @@ function destinations(world: World, from: number): number[] {
 }
 
 function xmlOf(name: string, uuid: string): string {
-  const boot = `<kernel>${guestKernel()}</kernel><initrd>${initrd}</initrd><cmdline>quiet</cmdline>`;
-  return domainXml({ name, uuid, nics: [{ type: 'bridge', source: bridge }] })
-    .replace("<boot dev='network'/>", boot)
-    .replace("<memory unit='MiB'>64", "<memory unit='MiB'>192");
+  return linuxXml({ name, uuid, nics: [{ type: 'bridge', source: bridge }] }, initrd, 192);
 }
 
 const machineActions: Action<World>[] = [

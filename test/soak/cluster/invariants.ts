@@ -4,15 +4,13 @@ import { execa } from 'execa';
 import type { NetworkStatus } from '../../../src/report/status.ts';
 import { at, network, resolve, until } from '../../cluster/shared-hosts.ts';
 import { run, within } from '../../sandbox/host.ts';
-import { client, isConnected, reachesHost, size, type World } from './world.ts';
+import { client, indices, isConnected, reachesHost, type World } from './world.ts';
 
 /** The time limit of repairs, and of a machine's boot: QEMU emulates its processor. */
 const repairTimeoutSeconds = 60;
 
 /** The time limit until all hosts that can talk to etcd know of a change: up to 10 s until a host tries etcd again. */
 const agreementTimeoutSeconds = 90;
-
-const indices = Array.from({ length: size }, (_, index) => index);
 
 /** Checks all invariants. Throws an AssertionError for the first that does not hold. */
 export async function checkInvariants(world: World): Promise<void> {

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { keysBelow } from '../../cluster/etcd.ts';
 import { at, hosts, until, virsh } from '../../cluster/shared-hosts.ts';
+import { traces } from '../../sandbox/cluster-hosts.ts';
 import type { Subject } from '../soak.ts';
 import { actions, endFaults } from './actions.ts';
 import { checkInvariants } from './invariants.ts';
-import { traces } from './traces.ts';
 import { makeWorld, type World } from './world.ts';
 
 export const cluster: Subject<World> = {

@@ -1,14 +1,13 @@
 // world.ts: three hosts with one network and one ledger in etcd, and what the soak has done to them.
 import { mkdirSync } from 'node:fs';
 import { execa } from 'execa';
-import { memberAddresses, startEtcd } from '../../cluster/etcd.ts';
+import { startEtcd } from '../../cluster/etcd.ts';
 import { at, hosts, startHosts, startLibvirtd } from '../../cluster/shared-hosts.ts';
-import { type ClusterHost, makeUnderlay } from '../../sandbox/cluster-hosts.ts';
+import { makeUnderlay, traces } from '../../sandbox/cluster-hosts.ts';
 import { installVirlan, type Namespace } from '../../sandbox/host.ts';
 import { makeInitramfs, networkModules } from '../../sandbox/initramfs.ts';
 import { checkout } from '../../sandbox/virlan.ts';
 import { Random } from '../random.ts';
-import { traces } from './traces.ts';
 
 export const bridge = 'k8s-br0';
 
@@ -17,6 +16,8 @@ export const initrd = '/srv/soak/initrd';
 
 /** Number of hosts, and of members of etcd. */
 export const size = 3;
+
+export const indices: readonly number[] = Array.from({ length: size }, (_, index) => index);
 
 /** A machine as the soak has changed it: a Linux guest that has one NIC. */
 export interface Machine {
@@ -42,7 +43,7 @@ export interface World {
   readonly damages: Map<number, number>;
   /** Number of machines so far, for unique names. */
   count: number;
-  /** What the hosts had before virlan. */
+  /** Lists the links and rules that each host had before virlan. */
   readonly before: readonly string[];
 }
 
@@ -112,17 +113,4 @@ export function isConnected(world: World, index: number): boolean {
 /** Returns whether packets pass between two hosts. */
 export function reachesHost({ partitioned }: World, from: number, to: number): boolean {
   return from === to || !(partitioned.has(from) || partitioned.has(to));
-}
-
-/** Cuts a host off from etcd, and from nothing else. */
-export function cutOff(host: ClusterHost): Promise<string> {
-  const members = memberAddresses.join(', ');
-  return host.run(
-    'nft',
-    `table inet cut { chain out { type filter hook output priority 0; ip daddr { ${members} } drop; }; }`,
-  );
-}
-
-export function joinAgain(host: ClusterHost): Promise<string> {
-  return host.run('nft', 'delete table inet cut');
 }

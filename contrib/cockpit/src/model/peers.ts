@@ -2,7 +2,7 @@
 import type { SharedStatus } from '../../../../src/report/cluster-status.ts';
 import type { BgpNeighbourStatus, PeerStatus } from '../../../../src/report/tunnel-fields.ts';
 
-/** A host, or the etcd of a cluster. */
+/** Describes a host, or the etcd of a cluster. */
 export interface PeerRow {
   /** Its address, or `etcd`. */
   readonly title: string;

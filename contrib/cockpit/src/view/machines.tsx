@@ -46,7 +46,7 @@ const states: readonly (readonly [state: Filter['state'], text: string])[] = [
   ['problems', 'With problems'],
 ];
 
-/** A choice more where hosts share their ledgers. */
+/** Is offered, too, where hosts share their ledgers. */
 const elsewhere = ['elsewhere', 'On other hosts'] as const;
 
 /** Most forwards that a cell lists. */
