@@ -93,17 +93,14 @@ dnsmasqs('a dnsmasq that was stopped is named by status and doctor, and replaced
   await assert.rejects(resolver.resolve4('nobody.k8s-br0.internal'), { code: 'ENOTFOUND' });
 });
 
-dnsmasqs('the watcher starts a dnsmasq that was killed again within a second', async () => {
+dnsmasqs('the watcher starts a dnsmasq that was killed again', async () => {
   await startLibvirtd();
   await startWatcher();
   const killed = await dnsmasqPid();
   assert(killed !== null);
-  const began = performance.now();
   process.kill(killed, 'SIGKILL');
+  // self-repair.test.ts, which runs alone, measures how long it takes.
   await until(() => processes('dnsmasq').some(({ pid }) => pid !== killed));
-  const tookMs = performance.now() - began;
-  console.log(`started again after ${tookMs.toFixed(0)} ms`);
-  assert(tookMs < 1000, `${tookMs} ms`);
   await stopWatcher();
 });
 
