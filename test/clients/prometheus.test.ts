@@ -124,9 +124,10 @@ const isFault = ({ metric }: Sample) => metric.code !== 'no-dummy';
 
 prometheus('each query of the dashboard has a result', async () => {
   const { panels } = JSON.parse(readFileSync(`${checkout}/contrib/grafana/virlan.json`, 'utf8'));
-  const expressions: string[] = panels.flatMap(({ targets }: { targets: { expr: string }[] }) =>
-    targets.map(({ expr }) => expr),
-  );
+  // The row about a cluster has results on hosts of one only: test/cluster/dashboard.ts.
+  const expressions: string[] = panels
+    .filter(({ type }: { type: string }) => type !== 'row')
+    .flatMap(({ targets }: { targets: { expr: string }[] }) => targets.map(({ expr }) => expr));
   assert(expressions.length > 15);
   await becomes('count_over_time(up{job="virlan"}[30s]) > bool 3', '1');
   for (const expression of expressions) {
