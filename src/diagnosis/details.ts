@@ -207,6 +207,7 @@ export interface ProbeDetails {
   'probe-without-bridge': { readonly bridge: string };
   'probe-without-dnsmasq': None;
   'probe-without-address': None;
+  'probe-without-block': None;
   'probe-error': { readonly message: string };
   'not-reached': None;
   'probe-not-leased': None;

@@ -140,6 +140,8 @@ export class BackgroundProbes {
     const result = resultOf(await this.#probe(network));
     const before = this.#last.get(name);
     this.#last.set(name, { result, at: new Date() });
+    // The next one need not keep its distance from a probe that took nothing.
+    if (result.kind === 'not-sent') this.#began.delete(name);
     this.#events.ended();
     if (!isDeepStrictEqual(before?.result, result)) this.#events.changed(network, result);
     if (result.kind === 'failed') this.request(network);

@@ -93,6 +93,7 @@ export class Watcher {
       this.#rescan.request();
     },
     hostsChanged: () => void this.#reload.request(),
+    hasBlocks: network => this.#probes.request(network),
     lost: names => {
       // It fails without a connection, and for a machine that is gone. All machines are compared on connection.
       for (const name of names) this.#libvirt.reconcileNamed(name).catch(() => {});
@@ -214,10 +215,9 @@ export class Watcher {
         if (network !== undefined) this.#probes.request(network);
       }
       this.#feed.changed();
-      // A scan restarts dnsmasq if its configuration has changed.
-      if (mayChangeConfiguration(event, this.#configuration.networks)) this.#rescan.request();
-      // A scan tries again what a hook could not, as often as that takes.
-      if (event.kind === 'network-failed' || event.kind === 'step-failed') this.#rescan.request();
+      const hasFailed = event.kind === 'network-failed' || event.kind === 'step-failed';
+      // A scan tries again what a hook could not, as often as that takes, and restarts dnsmasq if its files changed.
+      if (hasFailed || mayChangeConfiguration(event, this.#configuration.networks)) this.#rescan.request();
     }
   }
 

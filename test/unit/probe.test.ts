@@ -687,6 +687,23 @@ probe(
   },
 );
 
+probe('in the background, a probe follows at once on one that was not sent', async () => {
+  const results = [notSent({ kind: 'probe-without-block' }), judgeProbe(facts)];
+  let sent = 0;
+  let ended = 0;
+  const background = new BackgroundProbes(
+    async () => results[sent++] ?? [],
+    { ended: () => ended++, changed: () => {} },
+    { ...pauses, betweenRepairsMs: 60_000 },
+  );
+  for (let count = 1; count <= results.length; count++) {
+    background.request(network());
+    await until(() => ended === count);
+  }
+  assert.equal(background.last(network().name)?.passed, true);
+  background.stop();
+});
+
 /** Returns probes in the background that add the time of each to a list. */
 function recordedProbes(began: number[]): BackgroundProbes {
   const send = async () => {

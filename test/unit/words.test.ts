@@ -385,6 +385,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'probe-without-bridge': [{ bridge }],
   'probe-without-dnsmasq': [{}],
   'probe-without-address': [{}],
+  'probe-without-block': [{}],
   'probe-error': [{ message }],
   'not-reached': [{}],
   'probe-not-leased': [{}],

@@ -13,6 +13,7 @@ import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { readOwnUplink, readUplink } from '../../network/uplink.ts';
+import { readClusterCopy } from '../../records/cluster-copy.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { holderOf } from '../../system/lock-files.ts';
 import { paths } from '../../system/paths.ts';
@@ -73,13 +74,19 @@ export async function clearProbe(network: NetworkConfig): Promise<void> {
   }
 }
 
+/** Returns whether a network has addresses to give on this host. */
+function hasBlocks({ name, sharesLedger }: NetworkConfig): boolean {
+  return !sharesLedger || readClusterCopy(name).blocks.length > 0;
+}
+
 async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const { bridge } = network;
   // Created first and deleted last: without the namespace, nothing of a probe is left.
   await run('ip', ['netns', 'add', probeNamespace]);
   const mac = probeMac(bridge);
   const reserved = await reserveProbe(network, { mac, hostname: probeNamespace });
-  if (reserved === null) return notSent({ kind: 'probe-without-address' });
+  if (reserved === null)
+    return notSent({ kind: hasBlocks(network) ? 'probe-without-address' : 'probe-without-block' });
   const { ip, told } = reserved;
   await plugIn(network, mac);
   const isolated = network.mode === 'isolated';

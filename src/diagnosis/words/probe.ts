@@ -15,6 +15,9 @@ export const probeWords: Words<keyof ProbeDetails> = {
   'probe-without-bridge': { seen: ({ bridge }) => `${bridge} is not there, or not up` },
   'probe-without-dnsmasq': { seen: () => 'dnsmasq does not run' },
   'probe-without-address': { seen: () => 'no address of dhcp-range is free for a probe' },
+  'probe-without-block': {
+    seen: () => 'this host has claimed no addresses from etcd yet: the probe is sent when it has',
+  },
   'probe-error': { seen: ({ message }) => message },
   'not-reached': { seen: () => 'the probe did not get this far' },
   'probe-not-leased': { seen: () => 'the probe has no lease' },
