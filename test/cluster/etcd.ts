@@ -8,8 +8,15 @@ import { within } from '../sandbox/namespaces.ts';
 import { until } from '../sandbox/until.ts';
 import { checkout } from '../sandbox/virlan.ts';
 
-/** The programs that run.sh has unpacked. */
-export const programs = `${checkout}/build/etcd/usr/bin`;
+/** The releases that setup.sh has unpacked: those of Debian 12 and 13. */
+export type EtcdRelease = '3.4' | '3.5';
+
+/** The programs of 3.4. */
+export const programs = programsOf('3.4');
+
+function programsOf(release: EtcdRelease): string {
+  return `${checkout}/build/etcd-${release}/usr/bin`;
+}
 
 const directory = '/run/etcd';
 
@@ -57,7 +64,7 @@ export async function startEtcd(): Promise<void> {
 }
 
 /** Starts a member again, or for the first time. */
-export function startMember(index: number): void {
+export function startMember(index: number, release: EtcdRelease = '3.4'): void {
   const address = memberAddresses[index];
   const cluster = memberAddresses.map((each, number) => `m${number}=http://${each}:2380`).join(',');
   const args = [
@@ -88,7 +95,7 @@ export function startMember(index: number): void {
   ];
   members.set(
     index,
-    spawn(...within({ name: `etcd${index}` }, `${programs}/etcd`, args), { stdio: 'ignore' }),
+    spawn(...within({ name: `etcd${index}` }, `${programsOf(release)}/etcd`, args), { stdio: 'ignore' }),
   );
 }
 
@@ -128,6 +135,14 @@ function ctl(...args: readonly string[]): [string, string[]] {
     `--cacert=${directory}/ca.pem`,
     ...args,
   ]);
+}
+
+/** Waits until all members answer. Returns their versions. */
+export async function versionsOfMembers(): Promise<string[]> {
+  const status = ctl('endpoint', 'status', '-w', 'json');
+  await until(async () => (await execa(...status, { reject: false })).exitCode === 0, 60);
+  const { stdout } = await execa(...status);
+  return (JSON.parse(stdout) as { Status: { version: string } }[]).map(({ Status }) => Status.version);
 }
 
 /** Returns the keys and values below a prefix. */

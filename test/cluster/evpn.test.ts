@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { Status } from '../../src/report/status.ts';
 import { addresses, ClusterHost, ini, makeUnderlay } from '../sandbox/cluster-hosts.ts';
+import { assertDegraded, degradeLink } from '../sandbox/degraded-link.ts';
 import {
   enableBgpd,
   frrConfig,
@@ -17,6 +18,7 @@ import { capture, dhcp, type Guest, installVirlan, probe, run } from '../sandbox
 import { startPinging } from '../sandbox/pinger.ts';
 import { until } from '../sandbox/until.ts';
 import type { Check } from '../sandbox/virlan-commands.ts';
+import { clusterMetricsAbsent } from './dashboard.ts';
 
 const evpn = suite('evpn');
 
@@ -222,6 +224,8 @@ evpn('status, its text, doctor and metrics show the sessions', async () => {
   const metrics = (await hostAt(0).virlan('metrics')).stdout;
   assert.match(metrics, /^virlan_bgp_session_up\{network="k8s-br0",peer="10\.0\.0\.2"\} 1$/m);
   assert.match(metrics, /^virlan_bgp_routes\{network="k8s-br0",peer="10\.0\.0\.3"\} [2-9]$/m);
+  // Without a shared ledger.
+  assert.deepEqual(await clusterMetricsAbsent(hostAt(0)), ['virlan_etcd_up', 'virlan_machines_elsewhere']);
 });
 
 const configureOnce = "vtysh -c 'configure terminal' -c 'router bgp 65000'";
@@ -249,6 +253,28 @@ for (const [title, script] of damages)
     await until(() => reaches(0, 1), 30);
     await until(() => reaches(2, 0), 30);
   });
+
+evpn(
+  'over a slow and lossy link hosts learn where machines are, and a machine that moves is found',
+  async () => {
+    const { machine, ip } = machineAt(2);
+    const restore = await degradeLink(hostAt(2), { delayMs: 100, lossPercent: 15, seed: 1 });
+    try {
+      await assertDegraded(hostAt(2), addresses[0], 100);
+      await allReachAll(60);
+      await hostAt(1).takeOver(machine, hostAt(2));
+      await until(async () => (await learnt(hostAt(2), machine.mac))[0] === addresses[1], 60);
+      await until(() => reaches(0, 2), 60);
+      await hostAt(2).takeOver(machine, hostAt(1));
+      await until(async () => (await learnt(hostAt(0), machine.mac))[0] === addresses[2], 60);
+      await until(() => reaches(1, 2), 60);
+    } finally {
+      await restore();
+    }
+    await allReachAll();
+    assert.equal(await dhcp(machine), ip);
+  },
+);
 
 evpn('the port of the tunnel learns nothing, whoever lets it', async () => {
   const host = hostAt(0);

@@ -3,8 +3,19 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type ClusterHost, makeUnderlay, traces } from '../sandbox/cluster-hosts.ts';
+import { assertDegraded, degradeLink } from '../sandbox/degraded-link.ts';
 import { installVirlan, run } from '../sandbox/host.ts';
-import { cutOff, joinAgain, keysBelow, killMember, sharedIni, startEtcd, startMember } from './etcd.ts';
+import { clusterMetricsAbsent } from './dashboard.ts';
+import {
+  cutOff,
+  joinAgain,
+  keysBelow,
+  killMember,
+  memberAddresses,
+  sharedIni,
+  startEtcd,
+  startMember,
+} from './etcd.ts';
 import {
   at,
   define,
@@ -52,12 +63,24 @@ async function check(): Promise<void> {
   }
 }
 
-ledgers('three hosts join, and become peers by that', async () => {
+/** Gives etcd its quorum. The first host, which is alone, has addresses by that, and sends its probe. */
+async function giveQuorum(): Promise<void> {
+  const probe = async () => (await network(at(0))).probe;
+  await until(async () => (await probe())?.seen?.includes('claimed no addresses from etcd') === true);
+  startMember(0);
+  startMember(1);
+  await until(async () => (await probe())?.passed === true);
+}
+
+ledgers('three hosts join, the first one before etcd has a quorum, and become peers by that', async () => {
   await installVirlan();
   await makeUnderlay();
   await startEtcd();
+  await killMember(0);
+  await killMember(1);
   await startHosts(async host => {
     before = await traces(host);
+    if (host === hosts[1]) await giveQuorum();
   });
   for (const host of hosts) await startLibvirtd(host);
   for (const host of hosts) assert(((await network(host)).shared?.freeAddresses ?? 0) >= 16);
@@ -196,6 +219,33 @@ ledgers(
   },
 );
 
+ledgers(
+  'over a slow and lossy link a host gives addresses, tells its names and learns those of others',
+  async () => {
+    const restore = await degradeLink(at(2), { delayMs: 150, lossPercent: 15, seed: 1 });
+    try {
+      await assertDegraded(at(2), memberAddresses[0], 150);
+      const given = new Map<string, string | null>();
+      for (let number = 0; number < 2; number++)
+        for (const [index, host] of hosts.entries()) {
+          const name = `slow${index}-${number}`;
+          given.set(name, (await define(host, name)).ip);
+        }
+      await start(at(2), 'slow2-0');
+      for (const [name, ip] of given) {
+        assert(ip);
+        for (const host of hosts) await until(async () => (await resolve(host, name)) === ip, 120);
+      }
+      await check();
+    } finally {
+      await restore();
+    }
+    for (const host of hosts) await until(() => isConnected(host));
+    await until(async () => (await problems(at(2))).length === 0);
+    await check();
+  },
+);
+
 ledgers('machines that run on one host are pinged from another', async () => {
   // iPXE does not answer pings: a namespace takes the place of a machine.
   const [from, to] = [
@@ -206,6 +256,8 @@ ledgers('machines that run on one host are pinged from another', async () => {
   await run(from, 'ip', 'address', 'add', '192.168.100.2/24', 'dev', 'eth0');
   await run(to, 'ip', 'address', 'add', `${ip}/24`, 'dev', 'eth0');
   await until(async () => /1 received/.test(await run(from, 'sh', '-c', `ping -c 1 -W 1 ${ip} || true`)));
+  // The tunnels of these hosts have static peers.
+  assert.deepEqual(await clusterMetricsAbsent(at(0)), ['virlan_bgp_session_up', 'virlan_bgp_routes']);
 });
 
 ledgers(

@@ -12,7 +12,7 @@ import { until } from './until.ts';
 import { checkout, type Outcome } from './virlan.ts';
 
 /** The bridge of the private host that the hosts are plugged into. */
-const underlay = 'underlay';
+export const underlay = 'underlay';
 
 /** The link of each host on the underlay. */
 export const lan = 'lan';
@@ -166,9 +166,14 @@ export async function makeUnderlay(): Promise<void> {
   await execa('ip', ['link', 'set', underlay, 'up']);
 }
 
+/** Returns the port of a namespace on the underlay. */
+export function portOf({ name }: { readonly name: string }): string {
+  return `ul-${name}`;
+}
+
 /** Plugs a namespace into the underlay, with an address. */
 export async function plug(namespace: Namespace & { name: string }, address: string): Promise<void> {
-  const port = `ul-${namespace.name}`;
+  const port = portOf(namespace);
   await execa('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', lan, 'netns', namespace.name]);
   await execa('ip', ['link', 'set', port, 'master', underlay, 'up']);
   await run(namespace, 'ip', 'address', 'add', `${address}/24`, 'dev', lan);

@@ -4,8 +4,7 @@
 # seed repeats the order of actions.
 set -eu
 cd "$(dirname "$0")/../.."
-sh test/setup.sh
-[ "${1:-}" != cluster ] || sh test/cluster/fetch.sh
+if [ "${1:-}" = cluster ]; then sh test/cluster/setup.sh; else sh test/setup.sh; fi
 mkdir -p build/soak
 npx --no-install esbuild test/soak/main.ts --bundle --platform=node --target=node20 --outfile=build/soak/soak.cjs --log-level=warning
 exec sh test/sandbox/enter.sh node build/soak/soak.cjs "$@"

@@ -14,6 +14,7 @@ import {
   writeXml,
 } from '../../cluster/shared-hosts.ts';
 import { lan } from '../../sandbox/cluster-hosts.ts';
+import { degradeLink } from '../../sandbox/degraded-link.ts';
 import type { Action } from '../soak.ts';
 import {
   bridge,
@@ -48,6 +49,18 @@ function destinations(world: World, from: number): number[] {
 
 function xmlOf(name: string, uuid: string): string {
   return linuxXml({ name, uuid, nics: [{ type: 'bridge', source: bridge }] }, initrd, 192);
+}
+
+/** Returns those of some hosts over whose link a machine's memory passes in a soak's time. */
+function good({ degraded }: World, hosts: readonly number[]): number[] {
+  return hosts.filter(index => !degraded.has(index));
+}
+
+/** Returns the machines that can migrate now, each with the hosts that it can migrate to. */
+function migrations(world: World): (readonly [...Named, to: readonly number[]])[] {
+  return movable(world, true)
+    .map(([name, each]) => [name, each, good(world, destinations(world, each.host))] as const)
+    .filter(([, { host }, to]) => good(world, [host]).length > 0 && to.length > 0);
 }
 
 const machineActions: Action<World>[] = [
@@ -121,13 +134,11 @@ const machineActions: Action<World>[] = [
   {
     name: 'migrate',
     weight: 4,
-    isPossible: world => movable(world, true).some(([, { host }]) => destinations(world, host).length > 0),
+    isPossible: world => migrations(world).length > 0,
     async act(world) {
-      const [name, each] = world.random.pick(
-        movable(world, true).filter(([, { host }]) => destinations(world, host).length > 0),
-      );
+      const [name, each, hosts] = world.random.pick(migrations(world));
       const from = each.host;
-      const to = world.random.pick(destinations(world, from));
+      const to = world.random.pick(hosts);
       await until(async () => (await elsewhere(at(to), name))?.host === at(from).address);
       const { address } = at(to);
       const options = ['--live', '--p2p', '--persistent', '--undefinesource'];
@@ -203,6 +214,28 @@ const etcdActions: Action<World>[] = [
       const index = random.pick([...partitioned].sort());
       await at(index).run('ip', 'link', 'set', lan, 'up');
       partitioned.delete(index);
+      return `host ${index}`;
+    },
+  },
+  {
+    name: 'make the link of a host slow and lossy',
+    weight: 1,
+    isPossible: ({ degraded }) => degraded.size < size,
+    async act({ degraded, random }) {
+      const index = random.pick(indices.filter(each => !degraded.has(each)));
+      const degradation = { delayMs: 20 + random.below(130), lossPercent: 1 + random.below(15), seed: index };
+      degraded.set(index, await degradeLink(at(index), degradation));
+      return `host ${index}, ${degradation.delayMs} ms, ${degradation.lossPercent} %`;
+    },
+  },
+  {
+    name: 'make the link of a host good again',
+    weight: 4,
+    isPossible: ({ degraded }) => degraded.size > 0,
+    async act({ degraded, random }) {
+      const [index, restore] = random.pick([...degraded].sort(([a], [b]) => a - b));
+      await restore();
+      degraded.delete(index);
       return `host ${index}`;
     },
   },
@@ -289,6 +322,8 @@ export async function endFaults(world: World): Promise<void> {
   for (const member of world.deadMembers) startMember(member);
   for (const index of world.cutOff) await joinAgain(at(index));
   for (const index of world.partitioned) await at(index).run('ip', 'link', 'set', lan, 'up');
+  for (const restore of world.degraded.values()) await restore();
+  world.degraded.clear();
   for (const set of [world.deadMembers, world.cutOff, world.partitioned]) set.clear();
   assert(hasQuorum(world));
   for (const index of indices)

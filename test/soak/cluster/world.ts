@@ -39,6 +39,8 @@ export interface World {
   readonly cutOff: Set<number>;
   /** Hosts whose link to the others is down. */
   readonly partitioned: Set<number>;
+  /** Hosts whose link to the others is slow and loses frames, and what ends that. */
+  readonly degraded: Map<number, () => Promise<void>>;
   /** Damages of each host since its watcher started. It pauses after the third to one unit. */
   readonly damages: Map<number, number>;
   /** Number of machines so far, for unique names. */
@@ -78,6 +80,7 @@ export async function makeWorld(seed: number): Promise<World> {
     deadMembers: new Set(),
     cutOff: new Set(),
     partitioned: new Set(),
+    degraded: new Map(),
     damages: new Map(),
     count: 0,
     before,
