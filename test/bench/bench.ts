@@ -78,6 +78,16 @@ async function compare(
   ours: Measured,
   theirs: Measured,
 ): Promise<void> {
+  rows.push({ what, against, atMost, ...(await measurePairs(what, runs, ours, theirs)) });
+}
+
+/** Measures two things in turn. Returns the median of each. */
+async function measurePairs(
+  what: string,
+  runs: number,
+  ours: Measured,
+  theirs: Measured,
+): Promise<{ readonly ours: number; readonly theirs: number }> {
   process.stderr.write(`${what} …\n`);
   const times: [number[], number[]] = [[], []];
   for (let run = -1; run < runs; run++) {
@@ -87,7 +97,7 @@ async function compare(
     times[0].push(pair[0]);
     times[1].push(pair[1]);
   }
-  rows.push({ what, against, atMost, ours: median(times[0]), theirs: median(times[1]) });
+  return { ours: median(times[0]), theirs: median(times[1]) };
 }
 
 function median(times: readonly number[]): number {
@@ -257,12 +267,32 @@ async function fillLedger(present: number, retired: number): Promise<void> {
   assert.equal((await virlan('up')).exitCode, 0);
 }
 
+async function timeStart(name: string): Promise<number> {
+  const time = await timeAsync(() => startMachine(name));
+  await destroyMachine(name);
+  return time;
+}
+
+/** Measures what libvirt's calls of a hook cost a machine's start if the hook does nothing. */
+async function benchIdleStart(): Promise<void> {
+  const hook = '/etc/libvirt/hooks/qemu';
+  const withIdleHook = () =>
+    withoutHooks(async () => {
+      writeFileSync(hook, '#!/bin/sh\nexit 0\n', { mode: 0o755 });
+      const time = await timeStart('theirs');
+      rmSync(hook);
+      return time;
+    });
+  const what = 'virsh start on libvirt’s own network, with a hook that only exits';
+  const { ours, theirs } = await measurePairs(what, 15, withIdleHook, () =>
+    withoutHooks(() => timeStart('theirs')),
+  );
+  facts.push(
+    `${what}: ${(ours / theirs).toFixed(2)} × without (${ours.toFixed(0)} and ${theirs.toFixed(0)} ms)`,
+  );
+}
+
 async function benchStart(watcherState: string): Promise<void> {
-  const timeStart = async (name: string) => {
-    const time = await timeAsync(() => startMachine(name));
-    await destroyMachine(name);
-    return time;
-  };
   await compare(
     `virsh start on virlan, with hooks, watcher ${watcherState}`,
     'on libvirt’s own network, without hooks',
@@ -337,6 +367,7 @@ async function benchStarts(): Promise<void> {
   await virsh('net-start', 'default').catch(() => '');
   await define(domainXml({ name: 'ours', nics: [nic] }));
   await define(domainXml({ name: 'theirs', nics: [{ type: 'network', source: 'default' }] }));
+  await benchIdleStart();
   await benchStart('away');
   await startWatcher();
   await benchStart('there');

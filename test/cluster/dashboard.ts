@@ -18,5 +18,6 @@ export async function clusterMetricsAbsent(host: ClusterHost): Promise<string[]>
     ({ targets }) => targets?.map(({ expr }) => expr.replace(/\{.*/, '')) ?? [],
   );
   const { stdout } = await host.virlan('metrics');
-  return names.filter(name => !new RegExp(`^${name}\\{[^}]+\\} \\d+$`, 'm').test(stdout));
+  // A peer that was not asked yet is not a number.
+  return names.filter(name => !new RegExp(`^${name}\\{[^}]+\\} (\\d+|nan)$`, 'im').test(stdout));
 }

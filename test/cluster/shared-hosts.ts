@@ -18,15 +18,19 @@ export function at(index: number): ClusterHost {
   return host;
 }
 
-/** Starts hosts that share their ledgers, one after the other, without libvirtd. `started` is called before virlan is there. */
+/**
+ * Starts hosts that share their ledgers, one after the other, without libvirtd. `started` is called before virlan is
+ * there, and `iniOf` returns virlan.ini of each.
+ */
 export async function startHosts(
   started: (host: ClusterHost) => Promise<void> = async () => {},
+  iniOf: (index: number) => string = sharedIni,
 ): Promise<void> {
   for (const [index, address] of addresses.entries()) {
     const host = await ClusterHost.start(`host${index + 1}`, address);
     hosts.push(host);
     await started(host);
-    await joinCluster(host, index);
+    await joinCluster(host, iniOf(index));
   }
   await areConnected();
 }
@@ -37,9 +41,9 @@ export function until(condition: () => Promise<boolean>, timeoutSeconds = 60): P
 }
 
 /** Starts virlan and the watcher on a host of `addresses`. */
-async function joinCluster(host: ClusterHost, index: number): Promise<void> {
+async function joinCluster(host: ClusterHost, virlanIni: string): Promise<void> {
   await placeFiles(host);
-  await host.configure(sharedIni(index));
+  await host.configure(virlanIni);
   const { exitCode, stderr } = await host.virlan('up');
   assert.equal(exitCode, 0, stderr);
   await host.watch();

@@ -135,7 +135,7 @@ export class ClusterHost implements Namespace {
   async #start({ name, mac, port }: Guest, makePort: () => Promise<unknown>): Promise<void> {
     const bridge = 'k8s-br0';
     const nic = { type: 'bridge' as const, source: bridge, mac };
-    const machine: Machine = { name, uuid: randomUUID(), nics: [nic] };
+    const machine: Machine = { name, uuid: uuidOf(name), nics: [nic] };
     await this.#hook('prepare', machine);
     await makePort();
     await run(this, 'ip', 'link', 'set', port, 'master', bridge, 'up');
@@ -158,6 +158,15 @@ export class ClusterHost implements Namespace {
     this.#process.kill('SIGKILL');
     await ended;
   }
+}
+
+/** The UUIDs of machines by name: one that moves keeps it. */
+const uuids = new Map<string, string>();
+
+function uuidOf(name: string): string {
+  const uuid = uuids.get(name) ?? randomUUID();
+  uuids.set(name, uuid);
+  return uuid;
 }
 
 /** Makes the underlay. Call it once, before the first host. */

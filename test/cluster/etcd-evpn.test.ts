@@ -1,0 +1,128 @@
+// Three hosts that find each other by etcd, and learn by FRR where machines are: neighbours of BGP come and go with the
+// members, and a loss of etcd costs no connection.
+import assert from 'node:assert/strict';
+import { suite } from 'uvu';
+import { type ClusterHost, makeUnderlay, traces } from '../sandbox/cluster-hosts.ts';
+import { enableBgpd, installFrr, prepareFrr, runningConfig, startFrr } from '../sandbox/frr.ts';
+import { dhcp, type Guest, installVirlan, probe } from '../sandbox/host.ts';
+import { startPinging } from '../sandbox/pinger.ts';
+import { killMember, sharedIni, startEtcd, startMember } from './etcd.ts';
+import { at, hosts, isConnected, network, problems, resolvesOn, startHosts, until } from './shared-hosts.ts';
+
+const evpn = suite('EVPN between members of etcd');
+
+/** What each host has before virlan. */
+const before: { readonly traces: string; readonly bgpd: string }[] = [];
+
+const machines: { readonly guest: Guest; readonly ip: string }[] = [];
+
+function machineAt(index: number) {
+  return machines[index] ?? assert.fail();
+}
+
+function withBgp(index: number): string {
+  return `${sharedIni(index)}as = 65000\n`;
+}
+
+/** Returns the neighbours of a host with an established session. */
+async function established(host: ClusterHost): Promise<string[]> {
+  const neighbours = (await network(host)).tunnel?.bgp?.neighbours ?? [];
+  return neighbours.filter(({ session }) => session === 'established').map(({ address }) => address);
+}
+
+/** Awaits that some hosts have sessions with each other and nobody else. */
+async function haveSessions(members: readonly ClusterHost[]): Promise<void> {
+  for (const host of members) {
+    const others = members.filter(each => each !== host).map(({ address }) => address);
+    await until(async () => (await established(host)).join() === others.join()).catch(async () =>
+      assert.fail(`${host.name} has sessions with ${await established(host)}`),
+    );
+  }
+}
+
+/** Awaits that the first host sends frames for a machine to a host. */
+async function isBehind({ mac }: Guest, host: ClusterHost): Promise<void> {
+  const entries = () => at(0).run('bridge', 'fdb', 'show', 'dev', 'k8s-br0-vx');
+  await until(async () => (await entries()).includes(`${mac} dst ${host.address} `)).catch(async () =>
+    assert.fail(await entries()),
+  );
+}
+
+/** Awaits that the machines of all hosts reach each other. */
+async function allReachAll(): Promise<void> {
+  for (const [from, { guest }] of machines.entries())
+    for (const [to, { ip }] of machines.entries())
+      if (from !== to)
+        await until(async () => (await probe(guest, { proto: 'icmp', to: ip })) === 'open').catch(() =>
+          assert.fail(`${from} does not reach ${to}`),
+        );
+}
+
+evpn('hosts that join are neighbours in BGP', async () => {
+  await installVirlan();
+  await installFrr();
+  await makeUnderlay();
+  await startEtcd();
+  await startHosts(async host => {
+    await prepareFrr(host);
+    await enableBgpd(host);
+    await startFrr(host);
+    before.push({ traces: await traces(host), bgpd: await runningConfig(host) });
+  }, withBgp);
+  await haveSessions(hosts);
+});
+
+evpn('machines of all hosts reach each other by address and name', async () => {
+  for (const [index, host] of hosts.entries()) {
+    const guest = await host.machine(`m${index}`, `52:54:00:00:0d:0${index}`);
+    machines.push({ guest, ip: await dhcp(guest) });
+  }
+  await allReachAll();
+  for (const [index, { ip }] of machines.entries()) await resolvesOn(hosts, `m${index}`, ip);
+  for (const host of hosts)
+    await until(async () => (await problems(host)).length === 0).catch(async () =>
+      assert.fail(`${host.name}: ${await problems(host)}`),
+    );
+});
+
+evpn('without etcd, a machine that moves is found', async () => {
+  await killMember(0);
+  await killMember(1);
+  for (const host of hosts) await until(async () => !(await isConnected(host)));
+  const { guest, ip } = machineAt(2);
+  const pinger = await startPinging(machineAt(0).guest, ip);
+  await at(1).takeOver(guest, at(2));
+  await isBehind(guest, at(1));
+  await pinger.answer(5);
+  await at(2).takeOver(guest, at(1));
+  await isBehind(guest, at(2));
+  await pinger.answer(5);
+  await pinger.stop();
+  await allReachAll();
+  await haveSessions(hosts);
+  startMember(0);
+  startMember(1);
+  for (const host of hosts) await until(() => isConnected(host));
+});
+
+evpn('a host that leaves is no neighbour any more, and is one when it is back', async () => {
+  await at(2).configure('[network.k8s-br0]\n');
+  await haveSessions(hosts.slice(0, 2));
+  await until(async () => !(await runningConfig(at(0))).includes('10.0.0.3'));
+  await until(async () => (await runningConfig(at(2))) === before[2]?.bgpd);
+  await at(2).configure(withBgp(2));
+  await haveSessions(hosts);
+  await allReachAll();
+});
+
+evpn('down leaves nothing', async () => {
+  for (const [index, host] of hosts.entries()) {
+    await host.endWatch();
+    const { exitCode, stderr } = await host.virlan('down');
+    assert.equal(exitCode, 0, stderr);
+    assert.deepEqual({ traces: await traces(host), bgpd: await runningConfig(host) }, before[index]);
+    await host.stop();
+  }
+});
+
+evpn.run();
