@@ -1,9 +1,6 @@
-#!/usr/bin/env python3
-"""Carries frames between two TAP devices, which it makes, as a slow and lossy link does.
-
-degraded-link.py ONE OTHER DELAY_MS LOSS_PERCENT SEED: each frame arrives after the delay, in order, or not at all. It takes
-the place of the kernel's netem, which many kernels lack. Prints a line once the devices are there.
-"""
+# degraded-link.py ONE OTHER DELAY_MS LOSS_PERCENT SEED: makes two TAP devices, prints "ready", and carries frames between
+# them as a slow and lossy link does: each frame arrives after the delay, in order, or not at all. It takes the place of
+# the kernel's netem, which many kernels lack.
 import collections
 import fcntl
 import os
