@@ -5,11 +5,11 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
 
-// Most of a test's time is waiting: one job more than there are cores.
+// Most of a test's time is waiting: two jobs more than there are cores.
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
   options: {
-    jobs: { type: 'string', default: String(availableParallelism() + 1) },
+    jobs: { type: 'string', default: String(availableParallelism() + 2) },
     limit: { type: 'string', default: '480' },
   },
 });
