@@ -104,8 +104,8 @@ doctors('the doctor writes nothing into etcd', async () => {
 
 doctors('a member that was killed is a warning, and no quorum a failure', async () => {
   await killMember(2);
-  const one = await findings(at(0));
-  assert.deepEqual(troubles(one), ['warn etcd-unreachable']);
+  // The others elect a leader if it was that.
+  const one = await untilTroubles(at(0), 'warn etcd-unreachable');
   assert.match(withCode(one, 'etcd-unreachable').seen, /10\.0\.0\.13:2379: connect ECONNREFUSED/);
   assert.match(await type(at(0), withCode(one, 'etcd-unreachable')), /^curl: \(7\) Failed to connect/);
   await killMember(1);
@@ -130,7 +130,7 @@ doctors('a member that was killed is a warning, and no quorum a failure', async 
 
 doctors('a member that is cut off from this host, and one that is cut off from the others', async () => {
   await run({ name: 'etcd2' }, 'ip', 'link', 'set', lan, 'down');
-  assert.deepEqual(troubles(await findings(at(0))), ['warn etcd-unreachable']);
+  await untilTroubles(at(0), 'warn etcd-unreachable');
   await run({ name: 'etcd2' }, 'ip', 'link', 'set', lan, 'up');
   await untilTroubles(at(0));
   const drop = 'tcp dport 2380 drop; tcp sport 2380 drop;';
