@@ -4,13 +4,10 @@ import type { Event } from '../../src/report/event.ts';
 
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** Returns the parsed lines of the log. */
+/** Returns the parsed lines of the log, without the rest of one that is being written. */
 export function logLines(): LogLine[] {
-  const text = readFileSync('/var/log/virlan.log', 'utf8');
-  return text
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line));
+  const complete = readFileSync('/var/log/virlan.log', 'utf8').split('\n').slice(0, -1);
+  return complete.map(line => JSON.parse(line));
 }
 
 /** Returns the lines of one kind of event. */
