@@ -140,7 +140,7 @@ export class BackgroundProbes {
     const result = resultOf(await this.#probe(network));
     const before = this.#last.get(name);
     this.#last.set(name, { result, at: new Date() });
-    // The next one need not keep its distance from a probe that took nothing.
+    // The pause is between probes that were sent: this one may be sent as soon as its reason is gone.
     if (result.kind === 'not-sent') this.#began.delete(name);
     this.#events.ended();
     if (!isDeepStrictEqual(before?.result, result)) this.#events.changed(network, result);

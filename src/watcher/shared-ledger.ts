@@ -42,8 +42,8 @@ export interface SharedLedgerEvents {
   changed(): void;
   /** A host has joined or left. */
   hostsChanged(): void;
-  /** This host has its first blocks: until then it has no address for a probe. */
-  hasBlocks(network: NetworkConfig): void;
+  /** This host has claimed its first blocks: until then it has no address for a probe. */
+  blocksClaimed(network: NetworkConfig): void;
   /** Machines of this host lost their names, and with them perhaps their MACs. */
   lost(names: readonly string[]): void;
 }
@@ -269,7 +269,7 @@ export class SharedLedger {
     if (isDeepStrictEqual(copy, before)) return;
     writeClusterCopy(name, copy);
     this.#events.changed();
-    if (before.blocks.length === 0 && copy.blocks.length > 0) this.#events.hasBlocks(this.network);
+    if (before.blocks.length === 0 && copy.blocks.length > 0) this.#events.blocksClaimed(this.network);
     if (!isDeepStrictEqual(copy.hosts, before.hosts)) this.#events.hostsChanged();
   }
 }

@@ -93,7 +93,7 @@ export class Watcher {
       this.#rescan.request();
     },
     hostsChanged: () => void this.#reload.request(),
-    hasBlocks: network => this.#probes.request(network),
+    blocksClaimed: network => this.#probes.request(network),
     lost: names => {
       // It fails without a connection, and for a machine that is gone. All machines are compared on connection.
       for (const name of names) this.#libvirt.reconcileNamed(name).catch(() => {});

@@ -4,21 +4,18 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { type ClusterHost, makeUnderlay, traces } from '../sandbox/cluster-hosts.ts';
 import { enableBgpd, installFrr, prepareFrr, runningConfig, startFrr } from '../sandbox/frr.ts';
-import { dhcp, type Guest, installVirlan, probe } from '../sandbox/host.ts';
+import { dhcp, type Guest, installVirlan } from '../sandbox/host.ts';
 import { startPinging } from '../sandbox/pinger.ts';
 import { killMember, sharedIni, startEtcd, startMember } from './etcd.ts';
+import { learnt, type Placed, reachEachOther } from './evpn-machines.ts';
 import { at, hosts, isConnected, network, problems, resolvesOn, startHosts, until } from './shared-hosts.ts';
 
 const evpn = suite('EVPN between members of etcd');
 
-/** What each host has before virlan. */
+/** Records what each host has before virlan: `down` restores that. */
 const before: { readonly traces: string; readonly bgpd: string }[] = [];
 
-const machines: { readonly guest: Guest; readonly ip: string }[] = [];
-
-function machineAt(index: number) {
-  return machines[index] ?? assert.fail();
-}
+const machines: Placed[] = [];
 
 function withBgp(index: number): string {
   return `${sharedIni(index)}as = 65000\n`;
@@ -41,21 +38,10 @@ async function haveSessions(members: readonly ClusterHost[]): Promise<void> {
 }
 
 /** Awaits that the first host sends frames for a machine to a host. */
-async function isBehind({ mac }: Guest, host: ClusterHost): Promise<void> {
-  const entries = () => at(0).run('bridge', 'fdb', 'show', 'dev', 'k8s-br0-vx');
-  await until(async () => (await entries()).includes(`${mac} dst ${host.address} `)).catch(async () =>
-    assert.fail(await entries()),
+function isBehind({ mac }: Guest, { address }: ClusterHost): Promise<void> {
+  return until(async () => (await learnt(at(0), mac)).join() === address).catch(async () =>
+    assert.fail(`${mac} is behind ${await learnt(at(0), mac)}`),
   );
-}
-
-/** Awaits that the machines of all hosts reach each other. */
-async function allReachAll(): Promise<void> {
-  for (const [from, { guest }] of machines.entries())
-    for (const [to, { ip }] of machines.entries())
-      if (from !== to)
-        await until(async () => (await probe(guest, { proto: 'icmp', to: ip })) === 'open').catch(() =>
-          assert.fail(`${from} does not reach ${to}`),
-        );
 }
 
 evpn('hosts that join are neighbours in BGP', async () => {
@@ -74,10 +60,10 @@ evpn('hosts that join are neighbours in BGP', async () => {
 
 evpn('machines of all hosts reach each other by address and name', async () => {
   for (const [index, host] of hosts.entries()) {
-    const guest = await host.machine(`m${index}`, `52:54:00:00:0d:0${index}`);
-    machines.push({ guest, ip: await dhcp(guest) });
+    const machine = await host.machine(`m${index}`, `52:54:00:00:0d:0${index}`);
+    machines.push({ machine, ip: await dhcp(machine) });
   }
-  await allReachAll();
+  await reachEachOther(machines, 60);
   for (const [index, { ip }] of machines.entries()) await resolvesOn(hosts, `m${index}`, ip);
   for (const host of hosts)
     await until(async () => (await problems(host)).length === 0).catch(async () =>
@@ -89,16 +75,18 @@ evpn('without etcd, a machine that moves is found', async () => {
   await killMember(0);
   await killMember(1);
   for (const host of hosts) await until(async () => !(await isConnected(host)));
-  const { guest, ip } = machineAt(2);
-  const pinger = await startPinging(machineAt(0).guest, ip);
-  await at(1).takeOver(guest, at(2));
-  await isBehind(guest, at(1));
+  const [pinging, , moving] = machines;
+  assert(pinging !== undefined && moving !== undefined);
+  const { machine } = moving;
+  const pinger = await startPinging(pinging.machine, moving.ip);
+  await at(1).takeOver(machine, at(2));
+  await isBehind(machine, at(1));
   await pinger.answer(5);
-  await at(2).takeOver(guest, at(1));
-  await isBehind(guest, at(2));
+  await at(2).takeOver(machine, at(1));
+  await isBehind(machine, at(2));
   await pinger.answer(5);
   await pinger.stop();
-  await allReachAll();
+  await reachEachOther(machines, 60);
   await haveSessions(hosts);
   startMember(0);
   startMember(1);
@@ -112,7 +100,7 @@ evpn('a host that leaves is no neighbour any more, and is one when it is back', 
   await until(async () => (await runningConfig(at(2))) === before[2]?.bgpd);
   await at(2).configure(withBgp(2));
   await haveSessions(hosts);
-  await allReachAll();
+  await reachEachOther(machines, 60);
 });
 
 evpn('down leaves nothing', async () => {

@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import { type ClusterHost, makeUnderlay, traces } from '../sandbox/cluster-hosts.ts';
 import { installVirlan } from '../sandbox/host.ts';
 import type { Check } from '../sandbox/virlan-commands.ts';
-import { keysBelow, killMember, startEtcd, startMember, versionsOfMembers } from './etcd.ts';
+import { killMember, partOf, startEtcd, startMember, versionsOfMembers } from './etcd.ts';
 import { at, elsewhere, hosts, isConnected, network, resolvesOn, startHosts, until } from './shared-hosts.ts';
 
 const upgrades = suite('upgrade of etcd');
@@ -78,11 +78,7 @@ upgrades('the doctor finds 3.5 healthy', async () => {
 
 upgrades('a host that leaves takes its part along, and down leaves nothing', async () => {
   await at(2).configure('[network.k8s-br0]\n');
-  const rest = async () =>
-    [...(await keysBelow('/virlan/100/'))].filter(
-      ([key, value]) => key.endsWith('/10.0.0.3') || value.includes('"host":"10.0.0.3"'),
-    );
-  await until(async () => (await rest()).length === 0);
+  await until(async () => (await partOf(at(2))).length === 0);
   await until(async () => (await elsewhere(at(0), 'alone')) === null);
   await until(async () => (await network(at(0))).tunnel?.peers.length === 1);
   await at(2).endWatch();

@@ -154,6 +154,13 @@ export async function keysBelow(prefix: string): Promise<Map<string, string>> {
   return new Map(kvs.map(({ key, value }) => [decode(key), decode(value)]));
 }
 
+/** Returns the keys and values by which a host has a part in the network of `sharedIni`. */
+export async function partOf({ address }: { readonly address: string }): Promise<[string, string][]> {
+  return [...(await keysBelow('/virlan/100/'))].filter(
+    ([key, value]) => key.endsWith(`/${address}`) || value.includes(`"host":"${address}"`),
+  );
+}
+
 /** Writes a key behind the back of all hosts. */
 export async function putKey(key: string, value: string): Promise<void> {
   await execa(...ctl('--user', `root:${password}`, 'put', key, value), { env: { ETCDCTL_API: '3' } });

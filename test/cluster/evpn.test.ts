@@ -14,11 +14,12 @@ import {
   startFrr,
   writeFrrConfig,
 } from '../sandbox/frr.ts';
-import { capture, dhcp, type Guest, installVirlan, probe, run } from '../sandbox/host.ts';
+import { capture, dhcp, installVirlan, probe, run } from '../sandbox/host.ts';
 import { startPinging } from '../sandbox/pinger.ts';
 import { until } from '../sandbox/until.ts';
 import type { Check } from '../sandbox/virlan-commands.ts';
 import { clusterMetricsAbsent } from './dashboard.ts';
+import { answers, learnt, type Placed, reachEachOther, tunnelEntries } from './evpn-machines.ts';
 
 const evpn = suite('evpn');
 
@@ -27,7 +28,7 @@ const nobody = '00:00:00:00:00:00';
 const link = 'k8s-br0-vx';
 
 const hosts: ClusterHost[] = [];
-const machines: { machine: Guest; ip: string }[] = [];
+const machines: Placed[] = [];
 /** The configuration that runs in bgpd of each host before virlan. */
 const empty: string[] = [];
 
@@ -55,42 +56,21 @@ async function down(host: ClusterHost): Promise<void> {
 }
 
 /** Sends a ping from the machine of one host to that of another. */
-async function reaches(from: number, to: number): Promise<boolean> {
-  return (await probe(machineAt(from).machine, { proto: 'icmp', to: machineAt(to).ip })) === 'open';
+function reaches(from: number, to: number): Promise<boolean> {
+  return answers(machineAt(from), machineAt(to));
 }
 
 /** Awaits that the machines of all hosts reach each other. */
-async function allReachAll(timeoutSeconds = 30): Promise<void> {
-  for (const from of hosts.keys())
-    for (const to of hosts.keys())
-      if (from !== to)
-        await until(() => reaches(from, to), timeoutSeconds).catch(() => assert.fail(`${from} to ${to}`));
-}
-
-interface Entry {
-  readonly mac: string;
-  readonly dst?: string;
-  readonly flags: readonly string[];
-}
-
-/** Returns where the tunnel of a host sends frames. */
-async function entries(host: ClusterHost): Promise<Entry[]> {
-  return JSON.parse(await host.run('bridge', '-json', 'fdb', 'show', 'dev', link));
+function allReachAll(timeoutSeconds = 30): Promise<void> {
+  return reachEachOther(machines, timeoutSeconds);
 }
 
 /** Returns the hosts to which frames go whose receiver is not known. */
 async function floodList(host: ClusterHost): Promise<(string | undefined)[]> {
-  return (await entries(host))
+  return (await tunnelEntries(host))
     .filter(({ mac }) => mac === nobody)
     .map(({ dst }) => dst)
     .sort();
-}
-
-/** Returns by which hosts a MAC is reached, as FRR has told the kernel. */
-async function learnt(host: ClusterHost, wanted: string): Promise<(string | undefined)[]> {
-  return (await entries(host))
-    .filter(({ mac, dst, flags }) => mac === wanted && dst !== undefined && flags.includes('extern_learn'))
-    .map(({ dst }) => dst);
 }
 
 evpn('without bgpd, up says what to type, and leaves the host as it was', async () => {
@@ -224,7 +204,7 @@ evpn('status, its text, doctor and metrics show the sessions', async () => {
   const metrics = (await hostAt(0).virlan('metrics')).stdout;
   assert.match(metrics, /^virlan_bgp_session_up\{network="k8s-br0",peer="10\.0\.0\.2"\} 1$/m);
   assert.match(metrics, /^virlan_bgp_routes\{network="k8s-br0",peer="10\.0\.0\.3"\} [2-9]$/m);
-  // Without a shared ledger.
+  // These hosts share no ledger.
   assert.deepEqual(await clusterMetricsAbsent(hostAt(0)), ['virlan_etcd_up', 'virlan_machines_elsewhere']);
 });
 

@@ -1,5 +1,5 @@
-// Makes the link of a host or of a member of etcd slow and lossy. The kernels that these tests run on have no netem, so
-// a program, degraded-link.py, takes its place: the frames are real, and so are their delay and loss.
+// Makes the link of a host or of a member of etcd slow and lossy. Many kernels have no netem, so a program,
+// degraded-link.py, takes its place: the frames are real, and so are their delay and loss.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,11 +21,9 @@ export async function degradeLink(
   { delayMs, lossPercent, seed }: Degradation,
 ): Promise<() => Promise<void>> {
   const port = portOf(namespace);
-  const [bridge, inner, outer] = ['br', 'in', 'out'].map(kind => `${kind}-${namespace.name}`) as [
-    string,
-    string,
-    string,
-  ];
+  const bridge = `br-${namespace.name}`;
+  const inner = `in-${namespace.name}`;
+  const outer = `out-${namespace.name}`;
   const script = `${checkout}/test/sandbox/degraded-link.py`;
   const args = [script, inner, outer, `${delayMs}`, `${lossPercent}`, `${seed}`];
   const relay = spawn('python3', args, { stdio: ['ignore', 'pipe', 'inherit'] });

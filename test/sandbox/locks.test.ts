@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
+import { readFileOrNull } from '../../src/system/files.ts';
 import { LockTimeout, withLock } from '../../src/system/lock.ts';
 import { until } from './until.ts';
 
@@ -25,23 +26,18 @@ const exitingFlag = 0x4;
  */
 function isAlive(pid: number): boolean {
   try {
-    const [state, , , , , , flags] =
-      readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-    return state !== 'Z' && (Number(flags) & exitingFlag) === 0;
+    const fields = readFileOrNull(`/proc/${pid}/stat`)?.split(') ')[1]?.split(' ');
+    return fields !== undefined && fields[0] !== 'Z' && (Number(fields[6]) & exitingFlag) === 0;
   } catch (error) {
-    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    // It has ended since its file was opened.
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
     throw error;
   }
 }
 
 /** Returns the process that is inside; 0 when there is none. */
 function readInside(): number {
-  try {
-    return Number(readFileSync(inside, 'utf8'));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
-    throw error;
-  }
+  return Number(readFileOrNull(inside) ?? 0);
 }
 
 /** Takes and releases the lock for ever, and notes each time that another living process is inside. */

@@ -74,8 +74,8 @@ export async function clearProbe(network: NetworkConfig): Promise<void> {
   }
 }
 
-/** Returns whether a network has addresses to give on this host. */
-function hasBlocks({ name, sharesLedger }: NetworkConfig): boolean {
+/** Returns whether this host may give addresses of a network: with etcd, only those that it has claimed there. */
+function hasAddressesToGive({ name, sharesLedger }: NetworkConfig): boolean {
   return !sharesLedger || readClusterCopy(name).blocks.length > 0;
 }
 
@@ -86,7 +86,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const mac = probeMac(bridge);
   const reserved = await reserveProbe(network, { mac, hostname: probeNamespace });
   if (reserved === null)
-    return notSent({ kind: hasBlocks(network) ? 'probe-without-address' : 'probe-without-block' });
+    return notSent({ kind: hasAddressesToGive(network) ? 'probe-without-address' : 'probe-without-block' });
   const { ip, told } = reserved;
   await plugIn(network, mac);
   const isolated = network.mode === 'isolated';

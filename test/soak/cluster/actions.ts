@@ -51,16 +51,16 @@ function xmlOf(name: string, uuid: string): string {
   return linuxXml({ name, uuid, nics: [{ type: 'bridge', source: bridge }] }, initrd, 192);
 }
 
-/** Returns those of some hosts over whose link a machine's memory passes in a soak's time. */
-function good({ degraded }: World, hosts: readonly number[]): number[] {
+/** Returns those of some hosts that can send or take a machine's memory within a minute. */
+function withGoodLink({ degraded }: World, hosts: readonly number[]): number[] {
   return hosts.filter(index => !degraded.has(index));
 }
 
 /** Returns the machines that can migrate now, each with the hosts that it can migrate to. */
 function migrations(world: World): (readonly [...Named, to: readonly number[]])[] {
   return movable(world, true)
-    .map(([name, each]) => [name, each, good(world, destinations(world, each.host))] as const)
-    .filter(([, { host }, to]) => good(world, [host]).length > 0 && to.length > 0);
+    .map(([name, each]) => [name, each, withGoodLink(world, destinations(world, each.host))] as const)
+    .filter(([, { host }, to]) => withGoodLink(world, [host]).length > 0 && to.length > 0);
 }
 
 const machineActions: Action<World>[] = [
@@ -323,8 +323,7 @@ export async function endFaults(world: World): Promise<void> {
   for (const index of world.cutOff) await joinAgain(at(index));
   for (const index of world.partitioned) await at(index).run('ip', 'link', 'set', lan, 'up');
   for (const restore of world.degraded.values()) await restore();
-  world.degraded.clear();
-  for (const set of [world.deadMembers, world.cutOff, world.partitioned]) set.clear();
+  for (const faults of [world.deadMembers, world.cutOff, world.partitioned, world.degraded]) faults.clear();
   assert(hasQuorum(world));
   for (const index of indices)
     await until(async () => (await network(at(index))).shared?.etcd?.connected === true);

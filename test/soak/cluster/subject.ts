@@ -41,8 +41,13 @@ async function end(world: World): Promise<void> {
 
 /** Returns the status of each host and the last lines of its log. */
 async function stateReport({ deadMembers, cutOff, partitioned, degraded }: World): Promise<string> {
-  const list = (set: ReadonlySet<number>) => `[${[...set].join()}]`;
-  const faults = `dead members ${list(deadMembers)}, cut off ${list(cutOff)}, partitioned ${list(partitioned)}, degraded ${list(new Set(degraded.keys()))}`;
+  const list = (numbers: Iterable<number>) => `[${[...numbers].join()}]`;
+  const faults = [
+    `dead members ${list(deadMembers)}`,
+    `cut off ${list(cutOff)}`,
+    `partitioned ${list(partitioned)}`,
+    `degraded ${list(degraded.keys())}`,
+  ].join(', ');
   const states = await Promise.all(
     hosts.map(async host => {
       const { stdout, stderr } = await host.virlan('status');

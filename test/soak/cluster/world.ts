@@ -39,7 +39,7 @@ export interface World {
   readonly cutOff: Set<number>;
   /** Hosts whose link to the others is down. */
   readonly partitioned: Set<number>;
-  /** Hosts whose link to the others is slow and loses frames, and what ends that. */
+  /** Hosts whose link to the others is slow and loses frames, each with the function that restores it. */
   readonly degraded: Map<number, () => Promise<void>>;
   /** Damages of each host since its watcher started. It pauses after the third to one unit. */
   readonly damages: Map<number, number>;
