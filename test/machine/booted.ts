@@ -1,9 +1,18 @@
 // booted.ts: what the tests on a booted machine share: machines, state between boots, and queries.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import type { Mac } from '../../src/address/mac.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
-import { domainXml, type Nic, withHotplug } from '../sandbox/machine.ts';
+import { virsh } from '../sandbox/libvirtd.ts';
+import {
+  define,
+  destroyMachine,
+  domainXml,
+  type Nic,
+  startMachine,
+  withHotplug,
+} from '../sandbox/machine.ts';
 import { difference, processes, type Snapshot } from '../sandbox/snapshot.ts';
 import { traces } from './traces.ts';
 
@@ -21,6 +30,27 @@ export function newMachine(name: string): string {
 /** Returns the formula MAC of a NIC while no other machine has it. */
 export function formulaMacOf(machine: string, nic = 0): Mac {
   return formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
+}
+
+/** Checks that this host is a usual one: default network active, profiles of libvirtd and dnsmasq enforced. */
+export async function checkUsualHost(): Promise<void> {
+  assert.match(await virsh('net-list', '--all'), /default +active +yes/);
+  assert(linksEverSeen().has('virbr0'), 'link-watch.service has not recorded virbr0');
+  assert.equal(confinementOf('libvirtd'), 'libvirtd (enforce)');
+  assert.equal(confinementOf('dnsmasq'), 'dnsmasq (enforce)');
+}
+
+/**
+ * Extends the profile of dnsmasq as docs/confinement.md describes, starts a machine on the default network once, and
+ * saves the state of this host.
+ */
+export async function prepareUsualHost(): Promise<void> {
+  appendFileSync('/etc/apparmor.d/local/usr.sbin.dnsmasq', readFileSync('contrib/apparmor/usr.sbin.dnsmasq'));
+  await output('apparmor_parser', '--replace', '/etc/apparmor.d/usr.sbin.dnsmasq');
+  await define(oldMachine);
+  await startMachine('old');
+  await destroyMachine('old');
+  saveState({ before: await traces() });
 }
 
 /** State that one boot saves for the next. */
@@ -42,11 +72,11 @@ export function readState(): SavedState {
 
 /**
  * Differences that are not virlan's: files that libvirt writes for machines that are defined, started, or
- * still running at shutdown. Besides, the definition of a machine that has not booted on virlan's network has
- * its formula MAC.
+ * still running at shutdown, and the records of apt and dpkg. Besides, the definition of a machine that has not
+ * booted on virlan's network has its formula MAC.
  */
 const expectedDifferences =
-  /^[-+] (run virtlogd\.pid|file (\/etc\/libvirt\/qemu\/(old\.xml|autostart) |\/etc\/apparmor\.d\/libvirt\/libvirt-|\/var\/lib\/libvirt\/dnsmasq\/virbr0\.macs |\/var\/lib\/libvirt\/qemu\/(channel\/target\/)?domain-\d+-))/;
+  /^[-+] (run virtlogd\.pid|file (\/var\/lib\/(apt|dpkg)\/|\/etc\/libvirt\/qemu\/(old\.xml|autostart) |\/etc\/apparmor\.d\/libvirt\/libvirt-|\/var\/lib\/libvirt\/dnsmasq\/virbr0\.macs |\/var\/lib\/libvirt\/qemu\/(channel\/target\/)?domain-\d+-))/;
 
 /** Returns the differences from the state before the installation. */
 export async function differences(): Promise<string[]> {

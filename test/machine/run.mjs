@@ -1,9 +1,9 @@
-// run.mjs [--limit SECONDS] [debian12] [debian13]: tests the installation of virlan on virtual machines that
-// boot.
+// run.mjs [--limit SECONDS] [debian12] [debian13] [installer] [packages]: tests the installation of virlan on virtual
+// machines that boot: by install.sh (installer/), and by the .deb of that Debian (packages/). Without names: all.
 //
-// A machine has an image, which image.sh builds once, and a copy-on-write layer for each run. It boots once
-// for each *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of
-// this checkout. A virtio port writes the output of the tests to build/machine/MACHINE-TEST.log.
+// A machine has an image, which image.sh builds once, and a copy-on-write layer for each directory of tests. It boots
+// once for each *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of
+// this checkout. A virtio port writes the output of the tests to build/machine/MACHINE-DIRECTORY-TEST.log.
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -12,14 +12,29 @@ import { bundle } from '../private-hosts.mjs';
 import { totalsOf } from '../summary.mjs';
 
 const suites = { debian12: 'bookworm', debian13: 'trixie' };
+/** The package that is for each Debian: that of Debian 12 has its own Node.js. */
+const packageOf = { debian12: 'virlan-standalone', debian13: 'virlan' };
+const directories = ['installer', 'packages'];
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   // The limit of one boot. A host without KVM needs most of it.
   options: { limit: { type: 'string', default: '1200' } },
 });
-const names = positionals.length > 0 ? positionals : Object.keys(suites);
-const unknown = names.find(name => !(name in suites));
-if (unknown) throw new Error(`unknown machine ${unknown}: choose from ${Object.keys(suites).join(' and ')}`);
+const unknown = positionals.find(name => !(name in suites) && !directories.includes(name));
+if (unknown)
+  throw new Error(`unknown ${unknown}: choose from ${[...Object.keys(suites), ...directories].join(', ')}`);
+/** Returns those of the names that the command line has, or all if it has none of them. */
+const chosen = names => {
+  const named = names.filter(name => positionals.includes(name));
+  return named.length > 0 ? named : names;
+};
+const machines = chosen(Object.keys(suites));
+const chains = chosen(directories).map(directory => ({
+  directory,
+  files: readdirSync(`${import.meta.dirname}/${directory}`)
+    .filter(file => file.endsWith('.test.ts'))
+    .sort(),
+}));
 
 const checkout = new URL('../..', import.meta.url).pathname;
 const built = `${checkout}build/machine`;
@@ -33,15 +48,18 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
-const files = readdirSync(import.meta.dirname)
-  .filter(file => file.endsWith('.test.ts'))
-  .sort();
 rmSync(built, { recursive: true, force: true });
 mkdirSync(built, { recursive: true });
-await bundle(
-  files.map(file => `${import.meta.dirname}/${file}`),
-  built,
-);
+for (const { directory, files } of chains)
+  await bundle(
+    files.map(file => `${import.meta.dirname}/${directory}/${file}`),
+    `${built}/${directory}`,
+  );
+if (chains.some(({ directory }) => directory === 'packages'))
+  for (const machine of machines) {
+    const script = `${import.meta.dirname}/packages/build.sh`;
+    execFileSync('sh', [script, packageOf[machine], `${built}/${machine}`], { stdio: ['ignore', 2, 2] });
+  }
 const tar = `${layers}/checkout.tar`;
 const tracked = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
   cwd: checkout,
@@ -74,30 +92,31 @@ function imageOf(name) {
 }
 
 /** Returns the arguments of QEMU for one boot. */
-function qemuArguments({ name, image, test, log }) {
+function qemuArguments({ run, machine, image, test, log }) {
   return [
     // Debian 13 panics at random in QEMU 7.2's emulation: with cx16 or la57, and when one processor patches
     // code that another one runs.
     ...'-accel tcg -cpu max,cx16=off,la57=off -smp 1 -m 2560 -nodefaults -display none -no-reboot'.split(' '),
     ...'-nic user,model=virtio-net-pci -device virtio-rng-pci -device virtio-serial-pci'.split(' '),
     ...['-chardev', `file,id=output,path=${log}`, '-device', 'virtserialport,chardev=output,name=output'],
-    ...['-serial', `file:${layers}/${name}.console`],
-    ...['-drive', `file=${layers}/${name}.qcow2,if=virtio,format=qcow2,cache=unsafe`],
+    ...['-serial', `file:${layers}/${run}.console`],
+    ...['-drive', `file=${layers}/${run}.qcow2,if=virtio,format=qcow2,cache=unsafe`],
     ...['-drive', `file=${tar},if=virtio,format=raw,readonly=on`],
     ...['-kernel', `${image}/vmlinuz`, '-initrd', `${image}/initrd.img`],
     ...[
       '-append',
-      `console=ttyS0 panic=1 root=/dev/vda rw quiet mitigations=off net.ifnames=0 virlan.test=${test}`,
+      `console=ttyS0 panic=1 root=/dev/vda rw quiet mitigations=off net.ifnames=0 virlan.test=${test} virlan.machine=${machine}`,
     ],
   ];
 }
 
 /** Boots a machine for one test file. Resolves when it has shut down, with the numbers of tests. */
-function boot(name, image, file) {
+function boot({ machine, image, directory, file }) {
   const started = performance.now();
-  const test = file.replace(/\.ts$/, '');
-  const log = `${built}/${name}-${test}.log`;
-  const child = spawn('qemu-system-x86_64', qemuArguments({ name, image, test, log }), {
+  const run = `${machine}-${directory}`;
+  const test = `${directory}/${file.replace(/\.ts$/, '')}`;
+  const log = `${built}/${machine}-${test.replace('/', '-')}.log`;
+  const child = spawn('qemu-system-x86_64', qemuArguments({ run, machine, image, test, log }), {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   running.add(child);
@@ -113,10 +132,10 @@ function boot(name, image, file) {
       const printed = readFileSync(log, 'utf8');
       const { passed, failed, remark } = totalsOf(printed);
       let output = `${printed}\n${timedOut ? `killed: it had not shut down after ${options.limit} s` : remark}\n`;
-      if (failed + timedOut > 0) output += readFileSync(`${layers}/${name}.console`, 'utf8').slice(-3000);
+      if (failed + timedOut > 0) output += readFileSync(`${layers}/${run}.console`, 'utf8').slice(-3000);
       const seconds = ((performance.now() - started) / 1000).toFixed(0);
       console.log(
-        `--- ${name}, ${file}: ${failed + timedOut ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`,
+        `--- ${machine}, ${test}: ${failed + timedOut ? 'FAILED' : 'passed'} in ${seconds} s\n${output.trim()}\n`,
       );
       void resolve({ passed, failed: failed + timedOut });
     });
@@ -125,18 +144,26 @@ function boot(name, image, file) {
 
 const totals = { passed: 0, failed: 0 };
 
-async function bootAll({ name, image }) {
-  const layer = `create -q -f qcow2 -b ${image}/disk.img -F raw ${layers}/${name}.qcow2`;
+/** Boots a new layer of an image once for each test file of a directory. */
+async function bootAll({ machine, image }, { directory, files }) {
+  const layer = `create -q -f qcow2 -b ${image}/disk.img -F raw ${layers}/${machine}-${directory}.qcow2`;
   execFileSync('qemu-img', layer.split(' '));
   for (const file of files) {
-    const { passed, failed } = await boot(name, image, file);
+    const { passed, failed } = await boot({ machine, image, directory, file });
     totals.passed += passed;
     totals.failed += failed;
     // The next boots test the result of this one.
     if (passed === 0) return;
   }
 }
-await Promise.all(names.map(name => ({ name, image: imageOf(name) })).map(bootAll));
+// The machines beside each other, because each has one processor; the directories one after the other.
+await Promise.all(
+  machines
+    .map(machine => ({ machine, image: imageOf(machine) }))
+    .map(async booted => {
+      for (const chain of chains) await bootAll(booted, chain);
+    }),
+);
 
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../sandbox/formula-values.ts';
-import { type Lease, leaseOf, leases, renewed } from '../sandbox/leases.ts';
-import { virsh } from '../sandbox/libvirtd.ts';
-import { define, destroyMachine, macsOf, startMachine, undefine } from '../sandbox/machine.ts';
-import { processes } from '../sandbox/snapshot.ts';
-import { until } from '../sandbox/until.ts';
-import { virlan } from '../sandbox/virlan.ts';
+import { formulaAddressOf } from '../../sandbox/formula-values.ts';
+import { type Lease, leaseOf, leases, renewed } from '../../sandbox/leases.ts';
+import { virsh } from '../../sandbox/libvirtd.ts';
+import { define, destroyMachine, macsOf, startMachine, undefine } from '../../sandbox/machine.ts';
+import { processes } from '../../sandbox/snapshot.ts';
+import { until } from '../../sandbox/until.ts';
+import { virlan } from '../../sandbox/virlan.ts';
 import {
   bridgeLinks,
   denials,
@@ -22,7 +22,7 @@ import {
   property,
   readState,
   timeoutSeconds,
-} from './booted.ts';
+} from '../booted.ts';
 
 const reboot = suite('second boot: the network is back');
 

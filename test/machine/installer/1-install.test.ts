@@ -1,43 +1,33 @@
 // 1-install.test.ts: the first boot: installs virlan on a usual libvirt host, and tests it.
 import assert from 'node:assert/strict';
-import { appendFileSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../sandbox/formula-values.ts';
-import { leaseOf } from '../sandbox/leases.ts';
-import { virsh } from '../sandbox/libvirtd.ts';
-import { define, destroyMachine, macsOf, startMachine, undefine } from '../sandbox/machine.ts';
-import { until } from '../sandbox/until.ts';
-import { virlan } from '../sandbox/virlan.ts';
-import { succeeded } from '../sandbox/virlan-commands.ts';
+import { formulaAddressOf } from '../../sandbox/formula-values.ts';
+import { leaseOf } from '../../sandbox/leases.ts';
+import { virsh } from '../../sandbox/libvirtd.ts';
+import { define, destroyMachine, macsOf, startMachine, undefine } from '../../sandbox/machine.ts';
+import { until } from '../../sandbox/until.ts';
+import { virlan } from '../../sandbox/virlan.ts';
+import { succeeded } from '../../sandbox/virlan-commands.ts';
 import {
   bridgeLinks,
+  checkUsualHost,
   confinementOf,
   denials,
   formulaMacOf,
-  linksEverSeen,
   newMachine,
-  oldMachine,
   output,
+  prepareUsualHost,
   property,
   saveState,
   timeoutSeconds,
-} from './booted.ts';
-import { traces } from './traces.ts';
+} from '../booted.ts';
 
 const install = suite('first boot: install');
 
 install('the host is a usual one: default network active, a machine on it, AppArmor enforcing', async () => {
-  assert.match(await virsh('net-list', '--all'), /default +active +yes/);
-  assert(linksEverSeen().has('virbr0'), 'link-watch.service has not recorded virbr0');
-  assert.equal(confinementOf('libvirtd'), 'libvirtd (enforce)');
-  assert.equal(confinementOf('dnsmasq'), 'dnsmasq (enforce)');
-  // The change that docs/confinement.md describes.
-  appendFileSync('/etc/apparmor.d/local/usr.sbin.dnsmasq', readFileSync('contrib/apparmor/usr.sbin.dnsmasq'));
-  await output('apparmor_parser', '--replace', '/etc/apparmor.d/usr.sbin.dnsmasq');
-  await define(oldMachine);
-  await startMachine('old');
-  await destroyMachine('old');
-  saveState({ before: await traces() });
+  await checkUsualHost();
+  await prepareUsualHost();
 });
 
 install('install.sh establishes the network', async () => {

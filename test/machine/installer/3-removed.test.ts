@@ -1,10 +1,10 @@
 // 3-removed.test.ts: the third boot: tests that nothing of virlan is left after its uninstallation.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { virsh } from '../sandbox/libvirtd.ts';
-import { startMachine } from '../sandbox/machine.ts';
-import { until } from '../sandbox/until.ts';
-import { differences, linksEverSeen, timeoutSeconds } from './booted.ts';
+import { virsh } from '../../sandbox/libvirtd.ts';
+import { startMachine } from '../../sandbox/machine.ts';
+import { until } from '../../sandbox/until.ts';
+import { differences, linksEverSeen, timeoutSeconds } from '../booted.ts';
 
 const removed = suite('third boot: virlan is removed');
 
