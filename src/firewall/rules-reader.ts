@@ -3,8 +3,8 @@ import type { Family } from '../address/ip.ts';
 import { isAnswer } from '../answers.ts';
 import type { System } from '../system/system.ts';
 
-/** Longest time for listing rules: a hook waits for it. Two seconds were too short on a busy host. */
-export const listTimeoutSeconds = 5;
+/** Longest time for listing rules: a hook waits for it. Five seconds were too short for an upgrade on a busy host. */
+export const listTimeoutSeconds = 10;
 
 /** A flavour of iptables, as its programs are named: `iptables-legacy-save`. */
 export type Flavour = 'nft' | 'legacy';
