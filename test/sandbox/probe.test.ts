@@ -223,6 +223,33 @@ probes('without nft packets are not counted: an answer shows that they left', as
   assert.equal(stages['probe-return'], `ok: ${internetAddress} answers`);
 });
 
+probes(
+  'a chain at the ingress of a link that drops is named, with a command that works when typed',
+  async () => {
+    await network('stp = no');
+    const drop = (link: string, rule: string) =>
+      execa('nft', ['-f', '-'], {
+        input: `table netdev corp { chain first { type filter hook ingress device "${link}" priority 0; ${rule} drop; }; }`,
+      });
+    await drop('k8s-br0', 'udp dport 67');
+    const explained = async () => JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+    const { seen, fix } = await explained();
+    assert.match(seen, / is dropped by a rule of netdev corp first: udp dport 67 drop$/);
+    await execa('sh', ['-c', fix.command]);
+    assert.equal((await runProbe())['probe-return'], `ok: ${internetAddress} answers`);
+    await execa('nft', ['delete', 'table', 'netdev', 'corp']);
+
+    await drop('uplink', `ip saddr ${internetAddress} ip protocol icmp`);
+    assert.match(
+      (await runProbe())['probe-return'] ?? '',
+      /^fail: .* is dropped by a rule of netdev corp first: ip saddr 203\.0\.113\.2 /,
+    );
+    const shown = await execa('sh', ['-c', (await explained()).fix.command]);
+    assert.match(shown.stdout, /203\.0\.113\.2 .*drop # handle \d+/);
+    await execa('nft', ['delete', 'table', 'netdev', 'corp']);
+  },
+);
+
 probes('the watcher probes a network that it has established, and status shows the result', async () => {
   await network('stp = no');
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);

@@ -251,6 +251,9 @@ function judgeReturn(way: CountedPath): Finding {
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   if (drops.returning != null)
     return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
+  // After the last point where packets are counted.
+  if (drops.outgoing != null && counters.arrived === 0)
+    return dropped('probe-return', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge);
   if (counters.returned > 0)
     return fail(
       'probe-return',

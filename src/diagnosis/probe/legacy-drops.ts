@@ -1,20 +1,14 @@
 // Finds the rules of iptables-legacy that dropped packets of a probe, which no trace shows, by their counters:
 // `[12:720] -A FORWARD -s 192.168.100.0/24 -j DROP`
-import { type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import { hasLegacyTables } from '../../firewall/flavours.ts';
 import { savedLines } from '../../other-firewalls/chains.ts';
 import { legacyFamily } from '../../other-firewalls/model.ts';
-import {
-  type FilterChains,
-  type Packet as FilteredPacket,
-  type FilterRule,
-  findDroppingRules,
-  unknownPacket,
-} from '../../other-firewalls/packet.ts';
+import { type FilterChains, type FilterRule, findDroppingRules } from '../../other-firewalls/packet.ts';
 import { parseSavedRules } from '../../other-firewalls/saved-rules.ts';
 import type { System } from '../../system/system.ts';
-import type { Drop, Packet } from '../details.ts';
+import type { Drop } from '../details.ts';
 import type { Drops } from './drops.ts';
+import { type ProbedPath, packetKinds, type Stage, waysOf } from './ways.ts';
 
 /** The output of `iptables-save --counters` about tables that nft does not list; empty where there are none. */
 export interface LegacyCounters {
@@ -33,16 +27,6 @@ export async function readLegacyCounters({
   const program = family === legacyFamily ? `${legacyFamily}-save` : 'iptables-save';
   if (!hasLegacyTables(readFile, 'ipv4') || !isInstalled(program)) return { family, save: '' };
   return { family, save: await run(program, ['--counters']).catch(() => '') };
-}
-
-/** The links and addresses of a probe's packets. */
-export interface ProbedPath {
-  readonly bridge: string;
-  readonly ip: Ipv4;
-  readonly gateway: Ipv4;
-  /** The link to the outside, and the next hop there; null where there is none. */
-  readonly outside: string | null;
-  readonly nextHop: Ipv4 | null;
 }
 
 export interface LegacyDrops {
@@ -73,8 +57,7 @@ export function findLegacyDrops(
           }),
       ),
     );
-  const kinds = ['dhcp', 'dns', 'outgoing', 'returning'] as const;
-  const found = kinds.map(kind => {
+  const found = packetKinds.map(kind => {
     const ways = waysOf[kind](path).map(dropsOf);
     const certain = ways.map(drops => drops.find(({ isCertain }) => isCertain)?.drop ?? null);
     return {
@@ -86,84 +69,6 @@ export function findLegacyDrops(
     certain: Object.fromEntries(found.map(({ certain }) => certain)),
     possible: Object.fromEntries(found.map(({ possible }) => possible)),
   };
-}
-
-/** A packet at some of the built-in chains on its way. */
-interface Stage {
-  readonly hook: string;
-  readonly packet: FilteredPacket;
-}
-
-/** For each kind, the packets of which one has to arrive, and the chains on the way of each. */
-const waysOf: Readonly<Record<Packet['kind'], (path: ProbedPath) => readonly (readonly Stage[])[]>> = {
-  dhcp: ({ bridge, gateway }) => [
-    [
-      ...at(['PREROUTING', 'INPUT'], {
-        ...udp,
-        in: bridge,
-        source: parseIpv4('0.0.0.0'),
-        sourcePort: 68,
-        destination: parseIpv4('255.255.255.255'),
-        destinationPort: 67,
-      }),
-      ...at(['OUTPUT', 'POSTROUTING'], {
-        ...udp,
-        out: bridge,
-        source: gateway,
-        sourcePort: 67,
-        destinationPort: 68,
-      }),
-    ],
-  ],
-  dns: ({ bridge, ip, gateway }) => [
-    [
-      ...at(['PREROUTING', 'INPUT'], {
-        ...udp,
-        in: bridge,
-        source: ip,
-        destination: gateway,
-        destinationPort: 53,
-      }),
-      ...at(['OUTPUT', 'POSTROUTING'], {
-        ...udp,
-        ...answer,
-        out: bridge,
-        source: gateway,
-        sourcePort: 53,
-        destination: ip,
-      }),
-    ],
-  ],
-  // A ping and a datagram to a closed port: see reachability.ts.
-  outgoing: ({ bridge, outside, ip, nextHop }) =>
-    [icmp, udp].map(kind => {
-      const packet = { ...kind, source: ip, destination: nextHop };
-      return [
-        ...at(['PREROUTING'], { ...packet, in: bridge }),
-        ...at(['FORWARD'], { ...packet, in: bridge, out: outside }),
-        ...at(['POSTROUTING'], { ...packet, out: outside }),
-      ];
-    }),
-  returning: ({ bridge, outside, ip, nextHop }) =>
-    (['established', 'related'] as const).map(state => {
-      const packet = { ...icmp, ...answer, state, source: nextHop };
-      return [
-        // Before its translation, the destination may be the host.
-        ...at(['PREROUTING'], { ...packet, in: outside }),
-        ...at(['FORWARD'], { ...packet, in: outside, out: bridge, destination: ip }),
-        ...at(['POSTROUTING'], { ...packet, out: bridge, destination: ip }),
-      ];
-    }),
-};
-
-const icmp = unknownPacket;
-
-const udp: FilteredPacket = { ...icmp, protocol: 'udp' };
-
-const answer = { state: 'established', direction: 'reply' } as const;
-
-function at(hooks: readonly string[], packet: FilteredPacket): Stage[] {
-  return hooks.map(hook => ({ hook, packet }));
 }
 
 /** In the order in which a packet meets them at each hook. */

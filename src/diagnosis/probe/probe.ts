@@ -27,6 +27,7 @@ import {
   renderCounters,
   renderTracedCounters,
 } from './counters.ts';
+import { readDeviceDrops } from './device-drops.ts';
 import { findDrops, joinDrops } from './drops.ts';
 import { judgeProbe, notSent, type ProbeFacts, promiseOf } from './judge.ts';
 import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
@@ -134,17 +135,21 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
     report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
-  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), {
+  const path = {
     bridge,
     ip,
     gateway: network.gateway,
     outside: uplink.kind === 'via' ? uplink.dev : null,
     nextHop: parseIpv4(nextHop ?? ''),
-  });
+  };
+  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), path);
   // Without counters, only the host's own try shows that packets to the outside are lost.
   const isLossKnown = counters !== null || hostAnswered === true;
   const { outgoing = null, returning = null } = isLossKnown ? legacy.possible : legacy.certain;
-  const drops = { ...legacy.possible, outgoing, returning };
+  const drops = joinDrops(
+    { ...legacy.possible, outgoing, returning },
+    isLost(report) ? await readDeviceDrops(system, path) : {},
+  );
   const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
   if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters))
     return judgeProbe(found);
@@ -195,10 +200,17 @@ async function readCounters(): Promise<Counters | null> {
 }
 
 /** Returns whether a packet was lost for a reason that a trace may show. */
-function isWorthTracing({ lease, dns, nextHopAnswers }: ProbeReport, counters: Counters): boolean {
-  const isServiceSilent = lease.kind !== 'leased' || dns?.kind === 'failed';
+function isWorthTracing(report: ProbeReport, counters: Counters): boolean {
   const isLostInHost = counters.plain + counters.masqueraded === 0 || counters.arrived > 0;
-  return isServiceSilent || (nextHopAnswers === false && isLostInHost);
+  return isServiceSilent(report) || (report.nextHopAnswers === false && isLostInHost);
+}
+
+function isLost(report: ProbeReport): boolean {
+  return isServiceSilent(report) || report.nextHopAnswers === false;
+}
+
+function isServiceSilent({ lease, dns }: ProbeReport): boolean {
+  return lease.kind !== 'leased' || dns?.kind === 'failed';
 }
 
 function hasRemains({ bridge }: NetworkConfig): boolean {

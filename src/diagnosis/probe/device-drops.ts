@@ -1,0 +1,87 @@
+// Finds the chains of other programs at the ingress and egress of a link that drop packets of a probe. They come before
+// prerouting and after postrouting, so that no trace and no counter shows them:
+// `table netdev guard { chain in { type filter hook ingress device "eth0" priority 0; ip saddr 10.0.0.0/8 drop; } }`
+import { createRulesReader, listTimeoutSeconds } from '../../firewall/rules-reader.ts';
+import { readRuleText } from '../../other-firewalls/base-chains.ts';
+import { type NftTable, parseNftTables } from '../../other-firewalls/nft-rules.ts';
+import { findCertainDrop } from '../../other-firewalls/packet.ts';
+import type { System } from '../../system/system.ts';
+import type { Drop } from '../details.ts';
+import type { Drops } from './drops.ts';
+import { type ProbedPath, packetKinds, type Stage, waysOf } from './ways.ts';
+
+/** Reads the first drop of each packet, where it is dropped for certain. */
+export async function readDeviceDrops(system: Pick<System, 'run'>, path: ProbedPath): Promise<Drops> {
+  const [ruleset, chains] = await Promise.all([
+    createRulesReader(system).ruleset(),
+    system.run('nft', ['list', 'chains'], { timeoutSeconds: listTimeoutSeconds }),
+  ]).catch(() => ['', ''] as const);
+  const found = Object.entries(findDeviceDrops(ruleset, chains, path)).map(async ([kind, drop]) => [
+    kind,
+    drop === null ? null : await withText(system, drop),
+  ]);
+  return Object.fromEntries(await Promise.all(found));
+}
+
+async function withText(system: Pick<System, 'run'>, drop: Drop): Promise<Drop> {
+  const { family, table, chain, rule: handle } = drop;
+  if (handle === null) return drop;
+  const place = { family, table, name: chain, hook: null, policy: null };
+  return { ...drop, rule: (await readRuleText(system, place, chain, handle)) ?? `handle ${handle}` };
+}
+
+/**
+ * Returns the same from what `nft --json list ruleset` and `nft list chains` print, with the handles of rules in place
+ * of their texts. nft 1.0.6 names the links of a chain in its text only.
+ */
+export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPath): Drops {
+  const tables = parseNftTables(ruleset);
+  const links = parseLinks(chains);
+  const found = packetKinds.map(kind => {
+    const ways = waysOf[kind](path).map(
+      stages => stages.flatMap(stage => dropsAt(stage, tables, links))[0] ?? null,
+    );
+    // One of them is enough.
+    return [kind, ways.includes(null) ? null : ways[0]];
+  });
+  return Object.fromEntries(found);
+}
+
+/** By chain: the links that it is for. */
+type Links = ReadonlyMap<string, readonly string[]>;
+
+/** Reads `type filter hook ingress device "eth0" priority filter` and `devices = { eth0, eth1 }`. */
+function parseLinks(chains: string): Links {
+  const links = new Map<string, readonly string[]>();
+  let [table, chain] = ['', ''];
+  for (const line of chains.split('\n')) {
+    table = /^table (\S+ \S+) \{$/.exec(line)?.[1] ?? table;
+    chain = /^\tchain (\S+) \{$/.exec(line)?.[1] ?? chain;
+    const [, one, several] =
+      / hook (?:ingress|egress) (?:device "?([^" ]+)"?|devices = \{ ([^}]*) \}) /.exec(line) ?? [];
+    const named = one === undefined ? several?.split(', ') : [one];
+    if (named !== undefined)
+      links.set(
+        `${table} ${chain}`,
+        named.map(name => name.replaceAll('"', '')),
+      );
+  }
+  return links;
+}
+
+function dropsAt({ hook, packet }: Stage, tables: readonly NftTable[], linksOf: Links): Drop[] {
+  const [place, link] =
+    hook === 'PREROUTING' ? ['ingress', packet.in] : hook === 'POSTROUTING' ? ['egress', packet.out] : [];
+  if (place === undefined || link == null) return [];
+  const links = place === 'ingress' ? { in: link, out: null } : { in: null, out: link };
+  return tables.flatMap(({ family, table, chains, baseChains }) =>
+    baseChains
+      .filter(base => base.hook === place && linksOf.get(`${family} ${table} ${base.name}`)?.includes(link))
+      .flatMap(base => {
+        // What the kernel knows of the packet is not known there.
+        const drop = findCertainDrop(chains, base, { ...packet, ...links });
+        if (drop === null) return [];
+        return { family, table, chain: drop.chain, rule: drop.rule?.id ?? null, links };
+      }),
+  );
+}

@@ -1,0 +1,99 @@
+// The packets of a probe at each hook on their way: what rules of other programs see of them. Pure.
+import { type Ipv4, parseIpv4 } from '../../address/ip.ts';
+import { type Packet as FilteredPacket, unknownPacket } from '../../other-firewalls/packet.ts';
+import type { Packet } from '../details.ts';
+
+export const packetKinds = [
+  'dhcp',
+  'dns',
+  'outgoing',
+  'returning',
+] as const satisfies readonly Packet['kind'][];
+
+/** The links and addresses of a probe's packets. */
+export interface ProbedPath {
+  readonly bridge: string;
+  readonly ip: Ipv4;
+  readonly gateway: Ipv4;
+  /** The link to the outside, and the next hop there; null where there is none. */
+  readonly outside: string | null;
+  readonly nextHop: Ipv4 | null;
+}
+
+/** A packet at a hook on its way, named as the chain of iptables there. */
+export interface Stage {
+  readonly hook: string;
+  readonly packet: FilteredPacket;
+}
+
+/** For each kind, the packets of which one has to arrive, and the chains on the way of each. */
+export const waysOf: Readonly<Record<Packet['kind'], (path: ProbedPath) => readonly (readonly Stage[])[]>> = {
+  dhcp: ({ bridge, gateway }) => [
+    [
+      ...at(['PREROUTING', 'INPUT'], {
+        ...udp,
+        in: bridge,
+        source: parseIpv4('0.0.0.0'),
+        sourcePort: 68,
+        destination: parseIpv4('255.255.255.255'),
+        destinationPort: 67,
+      }),
+      ...at(['OUTPUT', 'POSTROUTING'], {
+        ...udp,
+        out: bridge,
+        source: gateway,
+        sourcePort: 67,
+        destinationPort: 68,
+      }),
+    ],
+  ],
+  dns: ({ bridge, ip, gateway }) => [
+    [
+      ...at(['PREROUTING', 'INPUT'], {
+        ...udp,
+        in: bridge,
+        source: ip,
+        destination: gateway,
+        destinationPort: 53,
+      }),
+      ...at(['OUTPUT', 'POSTROUTING'], {
+        ...udp,
+        ...answer,
+        out: bridge,
+        source: gateway,
+        sourcePort: 53,
+        destination: ip,
+      }),
+    ],
+  ],
+  // A ping and a datagram to a closed port: see reachability.ts.
+  outgoing: ({ bridge, outside, ip, nextHop }) =>
+    [icmp, udp].map(kind => {
+      const packet = { ...kind, source: ip, destination: nextHop };
+      return [
+        ...at(['PREROUTING'], { ...packet, in: bridge }),
+        ...at(['FORWARD'], { ...packet, in: bridge, out: outside }),
+        ...at(['POSTROUTING'], { ...packet, out: outside }),
+      ];
+    }),
+  returning: ({ bridge, outside, ip, nextHop }) =>
+    (['established', 'related'] as const).map(state => {
+      const packet = { ...icmp, ...answer, state, source: nextHop };
+      return [
+        // Before its translation, the destination may be the host.
+        ...at(['PREROUTING'], { ...packet, in: outside }),
+        ...at(['FORWARD'], { ...packet, in: outside, out: bridge, destination: ip }),
+        ...at(['POSTROUTING'], { ...packet, out: bridge, destination: ip }),
+      ];
+    }),
+};
+
+const icmp = unknownPacket;
+
+const udp: FilteredPacket = { ...icmp, protocol: 'udp' };
+
+const answer = { state: 'established', direction: 'reply' } as const;
+
+function at(hooks: readonly string[], packet: FilteredPacket): Stage[] {
+  return hooks.map(hook => ({ hook, packet }));
+}
