@@ -83,11 +83,6 @@ function notBuilt({ config, section }: NetworkSource): ConfigProblem[] {
       'is not possible with vni: the outside would reach a machine only by way of its own host. Choose another mode',
     ],
     [
-      'isolate',
-      config.isolate,
-      'is not possible with vni: machines of other hosts would be reached all the same',
-    ],
-    [
       'reaches',
       section.entries.get('reaches')?.value !== undefined,
       'is not possible with vni: machines of other hosts would not be reached',

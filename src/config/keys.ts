@@ -185,7 +185,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   isolate: {
     note: '',
-    text: 'Whether machines are kept from each other: they reach the host and the outside, and other machines only with the same `group="…"` in their definitions, neither directly nor by way of the host. Port forwards still reach them, from other machines, too. Needs nftables, as `guard` does, and is `no` with `mode = open`.',
+    text: 'Whether machines are kept from each other: they reach the host and the outside, and other machines only with the same `group="…"` in their definitions, neither directly nor by way of the host. Port forwards still reach them, from other machines, too. With `vni`, write it on each host: machines of a group reach each other from host to host if the hosts share an `etcd`. Needs nftables, as `guard` does, and is `no` with `mode = open`.',
   },
   strangers: {
     note: '',

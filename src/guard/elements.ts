@@ -2,6 +2,7 @@
 //   own_macs: "vnet0" . 0x525400c5f2a7
 //   addr6: 0x505400fffec5f2a7, the half of an address that says which interface it is
 //   allow4: "vnet0" . 192.168.100.240-192.168.100.250
+//   remote_peers: "vnet0" . 0x525400c5f2a7, a machine of another host
 import { formatIp, type Ipv4, type Ipv4Range } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { GuardMode } from '../config/config.ts';
@@ -18,6 +19,7 @@ export const setNames = [
   'own6',
   'isolated',
   'peers',
+  'remote_peers',
 ] as const;
 
 export type SetName = (typeof setNames)[number];
@@ -36,6 +38,8 @@ export interface GuardedTap extends Belongings {
   readonly mode: GuardMode;
   /** True if the machine reaches no other machines but those of its group. */
   readonly isolated: boolean;
+  /** MACs on other hosts that it reaches nevertheless. */
+  readonly remotePeers: readonly Mac[];
   /** Addresses that it may use although they are not its own. */
   readonly allowed: readonly Ipv4Range[];
 }
@@ -51,10 +55,15 @@ export function belongingElements({ macs, addresses }: Belongings): Elements {
 }
 
 /** Returns the elements that let a tap's machine use what is its own. */
-export function tapElements({ name, mode, isolated, macs, addresses, allowed }: GuardedTap): Elements {
-  const apart = { ...noElements, isolated: new Set(isolated ? [`"${name}"`] : []) };
-  if (mode === 'no') return apart;
+export function tapElements(tap: GuardedTap): Elements {
+  const { name, mode, isolated, remotePeers, macs, addresses, allowed } = tap;
   const own = (values: readonly string[]) => new Set(values.map(value => `"${name}" . ${value}`));
+  const apart = {
+    ...noElements,
+    isolated: new Set(isolated ? [`"${name}"`] : []),
+    remote_peers: remotePeerSet(name, remotePeers),
+  };
+  if (mode === 'no') return apart;
   return {
     ...apart,
     ports: new Set([`"${name}" : goto ${mode}`]),
@@ -78,7 +87,13 @@ export const noElements: Elements = {
   own6: none,
   isolated: none,
   peers: none,
+  remote_peers: none,
 };
+
+/** Returns the elements of `remote_peers` that let a tap reach these MACs on other hosts. */
+export function remotePeerSet(tap: string, macs: readonly Mac[]): ReadonlySet<string> {
+  return new Set(macs.map(mac => `"${tap}" . ${macText(mac)}`));
+}
 
 /** Returns the elements that let the taps of each group reach each other. */
 export function peerElements(

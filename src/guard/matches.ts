@@ -1,7 +1,8 @@
 // Conditions of the guard's rules: where in a frame is what it says about its sender, and whose that is.
 import type { SetName } from './elements.ts';
 
-/** Offsets in bits: the sender of a frame, and the MACs and addresses in messages. */
+/** Offsets in bits: the receiver and the sender of a frame, and the MACs and addresses in messages. */
+export const frameReceiver = '@ll,0,48';
 export const frameSender = '@ll,48,48';
 export const arpSenderMac = '@nh,64,48';
 export const ip6Sender = '@nh,64,128';

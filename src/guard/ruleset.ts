@@ -18,6 +18,7 @@ import {
   anothersMac,
   arpSenderMac,
   dhcpClient,
+  frameReceiver,
   frameSender,
   ip6Sender,
   ip6SenderId,
@@ -45,6 +46,7 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   own6: ['typeof iifname . @nh,128,64'],
   isolated: ['type ifname'],
   peers: ['type ifname . ifname'],
+  remote_peers: ['typeof iifname . @ll,48,48'],
 };
 
 const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
@@ -153,6 +155,13 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
 
 type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds'>;
 
+/** The host's own part of a network. */
+export interface GuardedBridge {
+  readonly mac: Mac;
+  /** The link to the other hosts of its cluster; null where there is none. */
+  readonly tunnel: string | null;
+}
+
 /**
  * The priority of packets that machines have sent to the host: what br_netfilter translates goes on from port to port.
  * Nothing else keeps it: the host gives packets that it forwards another one. No class of a queue has it.
@@ -164,8 +173,11 @@ const sentToHost = '0xbe1a0010';
  * that the host is to forward to another machine has the host's MAC and that machine's address. One that is sent to a
  * port of the host, and leads to a machine, has an address of the host.
  */
-function hookChains({ subnet, gateway, isolate }: GuardedNetwork, gatewayMac: Mac): typeof chains {
-  const byHost = `iifname @isolated ether daddr ${gatewayMac} ip daddr ${formatPrefix(subnet)}`;
+function hookChains(
+  { subnet, gateway, isolate }: GuardedNetwork,
+  { mac, tunnel }: GuardedBridge,
+): typeof chains {
+  const byHost = `iifname @isolated ether daddr ${mac} ip daddr ${formatPrefix(subnet)}`;
   const prerouting = 'type filter hook prerouting priority -300; policy accept;';
   const forward = 'type filter hook forward priority -300; policy accept;';
   const passing = `meta priority != ${sentToHost} iifname @isolated oifname @isolated iifname . oifname != @peers`;
@@ -177,18 +189,31 @@ function hookChains({ subnet, gateway, isolate }: GuardedNetwork, gatewayMac: Ma
         ...(isolate
           ? [
               `${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`,
-              `iifname @isolated ether daddr ${gatewayMac} meta priority set ${sentToHost}`,
+              `iifname @isolated ether daddr ${mac} meta priority set ${sentToHost}`,
             ]
           : []),
         'iifname vmap @ports',
       ],
     ],
-    ...(isolate ? [['forward', [forward, `${passing} goto deny_to_others`]] as const] : []),
+    ...(isolate ? [['forward', [forward, ...apart(tunnel), `${passing} goto deny_to_others`]] as const] : []),
+  ];
+}
+
+/**
+ * Returns the rules for machines of other hosts, which are known by their MACs: their own host lets nobody else use
+ * them. Broadcasts pass to the other hosts, because machines of the group there have to hear them.
+ */
+function apart(tunnel: string | null): string[] {
+  if (tunnel === null) return [];
+  const isUnicast = 'ether daddr & 01:00:00:00:00:00 == 0';
+  return [
+    `iifname "${tunnel}" oifname @isolated oifname . ${frameSender} != @remote_peers drop`,
+    `iifname @isolated oifname "${tunnel}" ${isUnicast} iifname . ${frameReceiver} != @remote_peers goto deny_to_others`,
   ];
 }
 
 /** Returns the table of a network without its elements: declarations and rules. */
-export function renderGuard(network: GuardedNetwork, gatewayMac: Mac): string {
+export function renderGuard(network: GuardedNetwork, own: GuardedBridge): string {
   const { bridge, leaseTimeSeconds } = network;
   const block = (head: string, lines: readonly string[]) =>
     `\t${head} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
@@ -202,7 +227,7 @@ export function renderGuard(network: GuardedNetwork, gatewayMac: Mac): string {
     ...dhcpChains(leaseTimeSeconds),
     ...senderChains(),
     ...chains,
-    ...hookChains(network, gatewayMac),
+    ...hookChains(network, own),
   ].map(([name, lines]) => block(`chain ${name}`, lines));
   return `table ${guardTable(bridge)} {\n${[...sets, ...counting, ...rules].join('\n')}}\n`;
 }

@@ -29,9 +29,11 @@ export interface BridgePort {
 /** Names that nft reads without quotes or wildcards, and that are the name of a file. */
 const plainName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/;
 
+type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts'>;
+
 /** Returns the taps of a running machine on a network. One with an odd name is not guarded. */
 export function machineTaps(
-  network: Pick<NetworkConfig, 'name' | 'bridge' | 'guard' | 'isolate'>,
+  network: GuardedNetwork & Pick<NetworkConfig, 'bridge'>,
   passThrough: ReadonlySet<string>,
   domain: Domain,
   ledger: Ledger,
@@ -43,7 +45,7 @@ export function machineTaps(
 }
 
 function tapsOf(
-  network: Pick<NetworkConfig, 'name' | 'guard' | 'isolate'>,
+  network: GuardedNetwork,
   domain: Domain,
   names: readonly string[],
   macs: readonly Mac[],
@@ -53,12 +55,24 @@ function tapsOf(
   const { isolate: isolated } = network;
   const mode = wished ?? network.guard;
   const own = ownedBy(network.name, domain.uuid, macs, ledger);
+  const remotePeers = remotePeersOf(network, group, ledger);
   return names.map(tap => ({
     tap,
     uuid: domain.uuid,
     group,
-    guard: mode === 'no' && !isolated ? null : { name: tap, mode, isolated, allowed, ...own },
+    guard: mode === 'no' && !isolated ? null : { name: tap, mode, isolated, remotePeers, allowed, ...own },
   }));
+}
+
+/** Returns the MACs on other hosts that an isolated machine reaches: of its group, and of devices there. */
+export function remotePeersOf(
+  { name, isolate, tunnel, hosts }: GuardedNetwork,
+  group: string | null,
+  ledger: Ledger,
+): Mac[] {
+  if (tunnel === null || !isolate) return [];
+  const machines = group === null ? [] : ledger.inGroupElsewhere(name, group);
+  return [...hosts.map(({ mac }) => mac), ...machines.flatMap(({ macs }) => macs)];
 }
 
 /**
@@ -89,7 +103,7 @@ export function isTapOf(mac: string, nic: Mac | null): boolean {
  * Returns the taps that nobody knows yet, by their MACs: a NIC that is being plugged in is known by this alone.
  */
 export function tapsByMac(
-  network: Pick<NetworkConfig, 'name' | 'guard' | 'isolate'>,
+  network: GuardedNetwork,
   ports: readonly BridgePort[],
   running: readonly Domain[],
   ledger: Ledger,

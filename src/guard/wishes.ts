@@ -4,7 +4,7 @@
 //   </virlan:machine>
 import { type Ipv4Range, parseIpv4 } from '../address/ip.ts';
 import type { GuardMode } from '../config/config.ts';
-import { machineNamespace } from '../identity/machine.ts';
+import { machineNamespace, readGroup } from '../identity/machine.ts';
 import type { Domain, MetadataElement } from '../libvirt/domain-xml.ts';
 
 /** A part of the metadata that is not valid, and counts as missing. */
@@ -13,15 +13,12 @@ export type InvalidWish = 'guard' | 'allow';
 export interface GuardWishes {
   /** Null where the machine has the mode of its network. */
   readonly mode: GuardMode | null;
-  /** The machines of a group reach each other where machines are isolated. Hostile. */
+  /** The group of machines that it reaches where machines are isolated. Hostile. */
   readonly group: string | null;
   /** Addresses that it may use besides its own. */
   readonly allowed: readonly Ipv4Range[];
   readonly invalid: readonly InvalidWish[];
 }
-
-/** Longest name of a group; what is behind that does not count. */
-const maxGroupLength = 200;
 
 /** Most ranges of one machine. */
 const maxRanges = 64;
@@ -36,8 +33,12 @@ export function readGuardWishes({ metadata }: Pick<Domain, 'metadata'>): GuardWi
   const invalid: InvalidWish[] = [];
   if (text !== undefined && mode === null) invalid.push('guard');
   if (ranges.includes(null)) invalid.push('allow');
-  const group = element.attributes.get('group')?.slice(0, maxGroupLength) || null;
-  return { mode, group, allowed: joinRanges(ranges.filter(range => range !== null)), invalid };
+  return {
+    mode,
+    group: readGroup(element.attributes),
+    allowed: joinRanges(ranges.filter(range => range !== null)),
+    invalid,
+  };
 }
 
 const modes: readonly GuardMode[] = ['others', 'strict', 'no'];

@@ -62,6 +62,8 @@ export interface LedgerEntry {
   readonly refusedAliases: readonly RefusedAlias[];
   /** The URL that it loads when it boots from the network; null if it loads what its network says. */
   readonly boot: BootUrl | null;
+  /** The group of machines that it reaches where machines are isolated; null for none. Hostile. */
+  readonly group: string | null;
   /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;
   /** The other host of the cluster that the machine is on; null for this host. */
@@ -205,6 +207,7 @@ const entrySchema = v.object({
   // Like problems, they are found again at the machine's next start.
   refusedAliases: v.optional(v.fallback(v.array(refusedAliasSchema), []), []),
   boot: v.optional(bootSchema, ''),
+  group: v.optional(v.nullable(v.string()), null),
   firstSeen: timeSchema,
   lastSeen: timeSchema,
   booted: v.boolean(),
@@ -246,6 +249,7 @@ export function entryFields({ entry, fields }: StoredEntry): Fields {
     aliases: ifAny(entry.aliases),
     refusedAliases: ifAny(entry.refusedAliases),
     boot: entry.boot?.url,
+    group: entry.group ?? undefined,
     firstSeen: isoSeconds(entry.firstSeen),
     lastSeen: isoSeconds(entry.lastSeen),
     booted,

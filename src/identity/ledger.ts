@@ -86,6 +86,7 @@ export class Ledger {
   readonly #changed: ReadonlyMap<string, MachineRecord>;
   #lookups = 0;
   #held: ReadonlySet<string> | null = null;
+  #elsewhere: readonly LedgerEntry[] | null = null;
 
   private constructor(source: LedgerSource, changed: ReadonlyMap<string, MachineRecord>) {
     this.#source = source;
@@ -136,6 +137,12 @@ export class Ledger {
   /** Returns every entry that is not retired. */
   present(): LedgerEntry[] {
     return this.#entriesOf(this.#source.present()).filter(entry => entry.retired === null);
+  }
+
+  /** Returns the entries of a group's machines on other hosts. The first call reads all files. */
+  inGroupElsewhere(network: string, group: string): LedgerEntry[] {
+    this.#elsewhere ??= this.present().filter(({ host }) => host !== null);
+    return this.#elsewhere.filter(entry => entry.network === network && entry.group === group);
   }
 
   /** Returns the retired entries that have an address, the longest retired first; reads them one by one. */

@@ -1,6 +1,6 @@
 // A libvirt domain from the view of one network, and its wishes, an element of its metadata:
 //   <virlan:machine xmlns:virlan="urn:virlan:machine:1" mac="keep" ip="192.168.100.50" hostname="web"
-//     aliases="api www *.apps" boot="http://192.168.100.1:8080/web.ipxe"/>
+//     aliases="api www *.apps" boot="http://192.168.100.1:8080/web.ipxe" group="shop"/>
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import { parseBootUrl } from '../config/boot.ts';
@@ -36,6 +36,8 @@ export interface Wishes {
   readonly aliases: readonly string[];
   /** The URL that it loads when it boots from the network. */
   readonly boot: BootUrl | null;
+  /** The group of machines that it reaches where machines are isolated. Hostile. */
+  readonly group: string | null;
   readonly problems: readonly ReservationProblem[];
 }
 
@@ -45,6 +47,7 @@ export const noWishes: Wishes = {
   hostname: null,
   aliases: [],
   boot: null,
+  group: null,
   problems: [],
 };
 
@@ -90,6 +93,15 @@ function readWishes(attributes: ReadonlyMap<string, string>): Wishes {
     hostname: read('hostname', text => (isLabel(text) ? text : null)),
     aliases: splitAliases(attributes.get('aliases') ?? ''),
     boot: read('boot', text => parseBootUrl(text) || null),
+    group: readGroup(attributes),
     problems,
   };
+}
+
+/** Longest name of a group; what is behind that does not count. */
+const maxGroupLength = 200;
+
+/** Reads the group of a machine from the attributes of its element. */
+export function readGroup(attributes: ReadonlyMap<string, string>): string | null {
+  return attributes.get('group')?.slice(0, maxGroupLength) || null;
 }

@@ -186,6 +186,7 @@ function resolveNic(
     aliases,
     refusedAliases: refused,
     boot: chooseBoot(nic, context),
+    group: wishes.group,
     ...seenAt(found, context.now),
     booted: moment === 'booting' || (found?.booted ?? false),
     retired: null,

@@ -2,14 +2,22 @@
 // whom.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { belongingElements, joinElements, noElements, peerElements, tapElements } from '../guard/elements.ts';
+import {
+  belongingElements,
+  joinElements,
+  noElements,
+  peerElements,
+  remotePeerSet,
+  tapElements,
+} from '../guard/elements.ts';
 import { currentBindings } from '../guard/guard.ts';
 import { renderGuard } from '../guard/ruleset.ts';
-import { belongings, type MachineTap, machineTaps, tapsByMac } from '../guard/taps.ts';
+import { belongings, type MachineTap, machineTaps, remotePeersOf, tapsByMac } from '../guard/taps.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
 import { readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
+import { tunnelName } from './desired.ts';
 import type { Link } from './links.ts';
 import type { GuardState, TapElements } from './state.ts';
 import type { NetworkWarning } from './warnings.ts';
@@ -41,7 +49,13 @@ export function readDesiredGuard(
   const onBridge = running.flatMap(domain => machineTaps(network, passThrough, domain, ledger));
   const known = onBridge.filter(each => !isOther(each));
   const isKnown = (tap: string) => known.some(each => each.tap === tap);
-  const starting = bound.filter(({ tap }) => !isKnown(tap));
+  // The other hosts may have more machines of its group by now.
+  const starting = bound
+    .filter(({ tap }) => !isKnown(tap))
+    .map(({ tap, group, elements, ...rest }) => {
+      const remotePeers = remotePeerSet(tap, remotePeersOf(network, group, ledger));
+      return { ...rest, tap, group, elements: { ...elements, remote_peers: remotePeers } };
+    });
   const unknown = links.filter(
     link => link.master === bridge && !isKnown(link.name) && !starting.some(({ tap }) => tap === link.name),
   );
@@ -66,7 +80,10 @@ export function readDesiredGuard(
   const owners = taps.flatMap(({ guard }) => guard ?? []);
   return {
     guard: {
-      table: renderGuard(network, gatewayMac),
+      table: renderGuard(network, {
+        mac: gatewayMac,
+        tunnel: network.tunnel === null ? null : tunnelName(bridge),
+      }),
       belongings: joinElements([
         belongingElements(belongings(network, gatewayMac, owners, ledger)),
         network.isolate ? peerElements(all) : noElements,

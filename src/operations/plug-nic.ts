@@ -25,11 +25,12 @@ export async function plugNic(xml: string, config: Config): Promise<HookOutcome>
   const plugged = running === undefined ? null : machineOn(network.bridge, passThrough, running);
   const before = plugged?.macs ?? known.flatMap(entry => entry.macs.slice(0, 1));
   const macs = [...before.filter(other => other !== mac), mac];
-  // A machine whose wishes are unknown keeps its aliases and its boot.
+  // A machine whose wishes are unknown keeps its aliases, its boot and its group.
   const kept = {
     ...noWishes,
     aliases: known.flatMap(({ aliases }) => aliases),
     boot: known[0]?.boot ?? null,
+    group: known[0]?.group ?? null,
   };
   const machine = { ...owner, macs, wishes: plugged?.wishes ?? kept };
   const { events } = await reserveMachine(network, machine, 'booting');

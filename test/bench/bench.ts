@@ -241,6 +241,7 @@ function numberedEntry(number: number, retired: Date | null): LedgerEntry {
     hostname: `machine-${number}`,
     aliases: [],
     boot: null,
+    group: null,
     refusedAliases: [],
     firstSeen: now,
     lastSeen: now,

@@ -112,9 +112,10 @@ export class ClusterHost implements Namespace {
     this.#watcher = null;
   }
 
-  /** Calls the hooks of a machine that starts as libvirt does, and adds a guest. */
-  async machine(name: string, mac: string): Promise<Guest> {
+  /** Calls the hooks of a machine that starts as libvirt does, and adds a guest. It keeps its metadata when it moves. */
+  async machine(name: string, mac: string, metadata = ''): Promise<Guest> {
     const guest = { name, mac, port: `veth-${name}` };
+    machines.set(name, { uuid: machines.get(name)?.uuid ?? randomUUID(), metadata });
     await this.#start(guest, async () => {
       await execa('ip', ['netns', 'add', name]);
       const inside = ['peer', 'name', 'eth0', 'address', mac, 'netns', name];
@@ -135,7 +136,9 @@ export class ClusterHost implements Namespace {
   async #start({ name, mac, port }: Guest, makePort: () => Promise<unknown>): Promise<void> {
     const bridge = 'k8s-br0';
     const nic = { type: 'bridge' as const, source: bridge, mac };
-    const machine: Machine = { name, uuid: uuidOf(name), nics: [nic] };
+    const known = machines.get(name);
+    if (known === undefined) throw new Error(`${name} was not started by \`machine\``);
+    const machine: Machine = { name, nics: [nic], ...known };
     await this.#hook('prepare', machine);
     await makePort();
     await run(this, 'ip', 'link', 'set', port, 'master', bridge, 'up');
@@ -160,14 +163,8 @@ export class ClusterHost implements Namespace {
   }
 }
 
-/** The UUIDs of machines by name: one that moves keeps it. */
-const uuids = new Map<string, string>();
-
-function uuidOf(name: string): string {
-  const uuid = uuids.get(name) ?? randomUUID();
-  uuids.set(name, uuid);
-  return uuid;
-}
+/** Those that were started on any host, by name. */
+const machines = new Map<string, Pick<Machine, 'uuid' | 'metadata'>>();
 
 /** Makes the underlay. Call it once, before the first host. */
 export async function makeUnderlay(): Promise<void> {

@@ -42,6 +42,7 @@ function entry(number: number, changes: Partial<LedgerEntry> = {}): LedgerEntry 
     hostname: `vm-${number}`,
     aliases: [],
     boot: null,
+    group: null,
     refusedAliases: [],
     firstSeen: now,
     lastSeen: now,

@@ -74,6 +74,7 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     hostname: 'web',
     aliases: [],
     boot: null,
+    group: null,
     refusedAliases: [],
     firstSeen: aDate,
     lastSeen: aDate,

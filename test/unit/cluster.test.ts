@@ -96,10 +96,6 @@ const refused: [lines: readonly string[], problem: string][] = [
     '4: mode = routed: is not possible with vni: the outside would reach a machine only by way of its own host. Choose another mode',
   ],
   [
-    [...onSeveral, 'isolate = yes', ...ends],
-    '4: isolate = yes: is not possible with vni: machines of other hosts would be reached all the same',
-  ],
-  [
     [...onSeveral, 'reaches = lab', ...ends, '[network.lab]', 'subnet = 10.9.0.0/24'],
     '4: reaches = lab: is not possible with vni: machines of other hosts would not be reached',
   ],

@@ -46,8 +46,9 @@ function machine(attributes: string, children = ''): string {
 const ledger = Ledger.of([{ entry: entry({ macs: [mac(1), mac(9)] }), fields: {} }]);
 
 guard('the rules with and without isolation', () => {
-  assertGolden('guard.nft', renderGuard(network(), mac(0xfe)));
-  assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), mac(0xfe)));
+  const own = { mac: mac(0xfe), tunnel: null };
+  assertGolden('guard.nft', renderGuard(network(), own));
+  assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), { ...own, tunnel: 'k8s-br0-vx' }));
 });
 
 guard('the metadata of a machine: mode, group and ranges; what is not valid counts as missing', () => {
@@ -146,10 +147,44 @@ guard('machines of other hosts of a cluster have belongings, and no taps here', 
   );
 });
 
+guard(
+  'an isolated machine reaches those of its group on other hosts, and devices, if there is a tunnel',
+  () => {
+    const there = (number: number, group: string | null, changes = {}) =>
+      entry({ uuid: uuid(number), macs: [mac(number)], host: ip('10.0.0.2'), group, ...changes });
+    const known = Ledger.of(
+      [
+        there(2, 'shop'),
+        there(3, 'bank'),
+        there(4, null),
+        there(5, 'shop', { host: null }),
+        there(6, 'shop', { retired: new Date(0) }),
+        there(7, 'shop', { network: 'lab' }),
+      ].map(each => ({ entry: each, fields: {} })),
+    );
+    const device = ['[host.printer]', 'network = k8s-br0', 'mac = 52:54:00:00:00:10', 'ip = 192.168.100.10'];
+    const tunnel = ['vni = 100', 'dhcp-range = 192.168.100.2-192.168.100.99'];
+    const ends = ['[cluster]', 'address = 10.0.0.1', 'peers = 10.0.0.2'];
+    const reached = (lines: readonly string[], element: string) =>
+      machineTaps(
+        network(...lines),
+        new Set(),
+        domain(element, { mac: mac(1), tap: 'vnet0' }),
+        known,
+      ).flatMap(({ guard: guarded }) => guarded?.remotePeers);
+    const isolated = ['isolate = yes', ...tunnel, ...device, ...ends];
+    assert.deepEqual(reached(isolated, machine("group='shop'")), [mac(0x10), mac(2)]);
+    assert.deepEqual(reached(isolated, ''), [mac(0x10)]);
+    assert.deepEqual(reached(['isolate = yes', ...device], machine("group='shop'")), []);
+    assert.deepEqual(reached([...tunnel, ...device, ...ends], machine("group='shop'")), []);
+  },
+);
+
 const tap = {
   name: 'vnet0',
   mode: 'strict',
   isolated: true,
+  remotePeers: [mac(3)],
   macs: [mac(1), mac('02:00:00:00:00:05')],
   addresses: [ip('192.168.100.7')],
   allowed: [
@@ -226,6 +261,11 @@ guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 lis
 		type ifname . ifname
 		elements = { "vnet0" . "vnet1",
 			     "vnet1" . "vnet0" }
+	}
+
+	set remote_peers {
+		typeof iifname . @ll,48,48
+		elements = { "vnet0" . 0x525400000003 }
 	}
 
 	set deny_mac {

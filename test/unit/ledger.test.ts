@@ -156,6 +156,7 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
       { alias: 'db', reason: 'taken', holder: { kind: 'machine', machine: 'a\nb' } },
     ]),
     boot: fc.constantFrom(null, bootUrl),
+    group: fc.option(anyName),
     firstSeen: anyDate,
     lastSeen: anyDate,
     macOrigin: fc.constantFrom('own' as const, 'given' as const, 'due' as const),

@@ -606,11 +606,13 @@ reservations('wishes are parsed from the definition', () => {
     hostname: 'web',
     aliases: [],
     boot: null,
+    group: null,
     problems: [],
   });
   const url = 'http://10.0.0.1:8080/web.ipxe';
   assert.deepEqual(wishesOf({ boot: url }).boot, parseBootUrl(url));
   assert.deepEqual(wishesOf({ aliases: ' api,www\n*.apps ' }).aliases, ['api', 'www', '*.apps']);
+  assert.equal(wishesOf({ group: 'shop' }).group, 'shop');
   assert.deepEqual(wishesOf({ other: 'x' }), noWishes);
   for (const [key, value] of [
     ['mac', 'assign'],
@@ -625,7 +627,14 @@ reservations('wishes are parsed from the definition', () => {
     ['boot', ''],
   ] as const) {
     const { problems, ...wishes } = wishesOf({ [key]: value });
-    assert.deepEqual(wishes, { keepsMac: false, ip: null, hostname: null, aliases: [], boot: null });
+    assert.deepEqual(wishes, {
+      keepsMac: false,
+      ip: null,
+      hostname: null,
+      aliases: [],
+      boot: null,
+      group: null,
+    });
     assert.deepEqual(problems, [{ kind: 'metadata-invalid', attribute: key }]);
   }
 });
