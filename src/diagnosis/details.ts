@@ -218,6 +218,8 @@ export interface ProbeDetails {
   'offer-withdrawn': { readonly bridge: string };
   'dhcp-silent': { readonly bridge: string; readonly after: 'DISCOVER' | 'REQUEST' };
   'dhcp-not-running': { readonly gateway: string; readonly after: 'DISCOVER' | 'REQUEST' };
+  /** A rule keeps packets to the outside from being tracked. */
+  'not-tracked': { readonly dev: string; readonly by: Drop };
   'packet-dropped': { readonly packet: Packet; readonly drop: Drop; readonly bridge: string };
   'probe-name-known': { readonly gateway: string };
   'probe-name-unknown': { readonly gateway: string };

@@ -250,6 +250,32 @@ probes(
   },
 );
 
+probes('a rule that keeps packets from being tracked is named, in nftables and in iptables', async () => {
+  const masqueraded = async () => {
+    const stage = (await runProbe())['probe-masquerade'] ?? '';
+    const { fix } = JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+    return { stage, shown: (await execa('sh', ['-c', fix.command])).stdout };
+  };
+  await execa('nft', ['-f', '-'], {
+    input:
+      'table ip corp { chain early { type filter hook prerouting priority raw; ip saddr 192.168.100.0/24 notrack; }; }',
+  });
+  const ofNft = await masqueraded();
+  assert.match(
+    ofNft.stage,
+    /^fail: .* they are not tracked, by a rule of ip corp early: ip saddr 192\.168\.100\.0\/24 notrack$/,
+  );
+  assert.match(ofNft.shown, / notrack # handle \d+/);
+  await execa('nft', ['delete', 'table', 'ip', 'corp']);
+
+  const rule = ['PREROUTING', '-t', 'raw', '-s', '192.168.100.0/24', '-j', 'CT', '--notrack'];
+  await execa('iptables', ['-A', ...rule]);
+  const ofIptables = await masqueraded();
+  assert.match(ofIptables.stage, /^fail: .* they are not tracked, by a rule of ip raw PREROUTING: /);
+  assert.match(ofIptables.shown, /-A PREROUTING -s 192\.168\.100\.0\/24 -j CT --notrack/);
+  await execa('iptables', ['-D', ...rule]);
+});
+
 probes('the watcher probes a network that it has established, and status shows the result', async () => {
   await network('stp = no');
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);

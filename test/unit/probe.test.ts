@@ -191,6 +191,7 @@ const facts: ProbeFacts = {
   hostAnswered: null,
   reversePathDrops: 0,
   drops: {},
+  untracking: null,
 };
 
 const stages = [
@@ -411,6 +412,16 @@ const cases: [
     'oooofso',
     'not-masqueraded',
     /^nft list/,
+  ],
+  [
+    'a rule keeps packets from being tracked',
+    {
+      counters: { ...none, entered: 2, plain: 2 },
+      untracking: { ...policy('ip', 'raw', 'PREROUTING'), rule: 'xt target "CT"' },
+    },
+    'oooofso',
+    'not-tracked',
+    /^iptables -t raw -S PREROUTING$/,
   ],
   [
     'the next hop answers only the host',

@@ -429,6 +429,9 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'nothing-forwarded': [{}],
   forwarded: [{ dev }],
   'not-masqueraded': [{ dev }],
+  'not-tracked': [
+    { dev, by: { ...dropped.drop, table: 'raw', chain: 'PREROUTING', rule: 'xt target "CT"' } },
+  ],
   masqueraded: [{}],
   'own-address-kept': [{}],
   'own-address-lost': [{ dev }],

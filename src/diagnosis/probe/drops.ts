@@ -35,17 +35,42 @@ export function findDrops(lines: readonly string[], { gateway, nextHop }: ProbeR
 
 /** Returns the first drop of a packet for whose line `isExpected` returns true; null where there is none. */
 export function findDrop(lines: readonly string[], isExpected: (packet: string) => boolean): Drop | null {
+  return findEvent(lines, isExpected, event => {
+    if (/^policy drop\b/.test(event)) return { rule: null };
+    const [, rule] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(event) ?? [];
+    return rule === undefined ? null : { rule };
+  });
+}
+
+/**
+ * Returns the first rule that keeps packets to a next hop from being tracked, and so from being masqueraded; null where
+ * there is none. iptables' rule is `xt target "CT"`.
+ */
+export function findUntracking(lines: readonly string[], nextHop: string | null): Drop | null {
+  const isExpected = (packet: string) => packet.includes(` ip daddr ${nextHop} `);
+  return findEvent(lines, isExpected, event => {
+    const [, rule] =
+      /^(?:unknown )?rule (.*\b(?:notrack|target "?CT"?)\b.*) \(verdict continue\)/.exec(event) ?? [];
+    return rule === undefined ? null : { rule };
+  });
+}
+
+/** Returns the first event of a packet that `read` reads: a rule, or the policy of a chain. */
+function findEvent(
+  lines: readonly string[],
+  isExpected: (packet: string) => boolean,
+  read: (event: string) => Pick<Drop, 'rule'> | null,
+): Drop | null {
   /** The lines of packets by trace id: the kernel gives a packet one number per hook. */
   const packets = new Map<string, string>();
   for (const line of lines) {
     const [, id = '', family = '', table = '', chain = '', event = ''] =
       /^trace id (\w+) (\S+) (\S+) (\S+) (.*)$/.exec(line) ?? [];
     if (event.startsWith('packet: ')) packets.set(id, event);
-    const isPolicy = /^policy drop\b/.test(event);
-    const [, rule = ''] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(event) ?? [];
+    const found = read(event);
     const packet = packets.get(id) ?? '';
-    if ((isPolicy || rule !== '') && isExpected(packet))
-      return { family, table, chain, rule: isPolicy ? null : rule.trim(), links: linksOf(packet) };
+    if (found !== null && isExpected(packet))
+      return { family, table, chain, rule: found.rule?.trim() ?? null, links: linksOf(packet) };
   }
   return null;
 }

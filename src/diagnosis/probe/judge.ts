@@ -42,6 +42,8 @@ export interface ProbeFacts {
   readonly reversePathDrops: number;
   /** Empty where packets were not traced. */
   readonly drops: Drops;
+  /** A rule that keeps packets to the outside from being tracked; null where none was seen. */
+  readonly untracking: Drop | null;
 }
 
 const stages = [
@@ -215,14 +217,19 @@ function stoppedInHost(forward: Finding): Finding[] {
 }
 
 function judgeCounted(way: CountedPath): Finding[] {
-  const { dev, counters, promise } = way;
+  const { dev, counters, promise, untracking } = way;
   if (counters.plain + counters.masqueraded === 0) return stoppedInHost(judgeNotForwarded(way));
   const forwarded = ok('probe-forward', { kind: 'forwarded', dev });
   if (promise !== 'masqueraded') return [forwarded, judgeOwnAddress(way), judgeReturn(way)];
   return counters.plain > 0
     ? [
         forwarded,
-        fail('probe-masquerade', { kind: 'not-masqueraded', dev }),
+        fail(
+          'probe-masquerade',
+          untracking === null
+            ? { kind: 'not-masqueraded', dev }
+            : { kind: 'not-tracked', dev, by: untracking },
+        ),
         skipped('probe-return', { kind: 'no-return-possible' }),
       ]
     : [forwarded, ok('probe-masquerade', { kind: 'masqueraded' }), judgeReturn(way)];

@@ -28,8 +28,8 @@ import {
   renderTracedCounters,
 } from './counters.ts';
 import { readDeviceDrops } from './device-drops.ts';
-import { findDrops, joinDrops } from './drops.ts';
-import { judgeProbe, notSent, type ProbeFacts, promiseOf } from './judge.ts';
+import { findDrops, findUntracking, joinDrops } from './drops.ts';
+import { judgeProbe, notSent, type OutsidePromise, type ProbeFacts, promiseOf } from './judge.ts';
 import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
 import { probeMac } from './mac.ts';
 import { counterTable, probeNamespace } from './names.ts';
@@ -120,6 +120,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     hostAnswered: null,
     reversePathDrops: 0,
     drops: {},
+    untracking: null,
   };
   if (portWaitedMs === null) return judgeProbe(facts);
 
@@ -151,12 +152,16 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     isLost(report) ? await readDeviceDrops(system, path) : {},
   );
   const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
-  if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters))
+  if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters, promise))
     return judgeProbe(found);
   const lines = await traced(renderTracedCounters(counted), () =>
     runGuest({ ...request, asksUpstream: false }),
   );
-  return judgeProbe({ ...found, drops: joinDrops(findDrops(lines, request), drops) });
+  return judgeProbe({
+    ...found,
+    drops: joinDrops(findDrops(lines, request), drops),
+    untracking: findUntracking(lines, nextHop),
+  });
 }
 
 async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
@@ -200,8 +205,10 @@ async function readCounters(): Promise<Counters | null> {
 }
 
 /** Returns whether a packet was lost for a reason that a trace may show. */
-function isWorthTracing(report: ProbeReport, counters: Counters): boolean {
-  const isLostInHost = counters.plain + counters.masqueraded === 0 || counters.arrived > 0;
+function isWorthTracing(report: ProbeReport, counters: Counters, promise: OutsidePromise): boolean {
+  const { plain, masqueraded, arrived } = counters;
+  const isNotMasqueraded = promise === 'masqueraded' && masqueraded === 0;
+  const isLostInHost = plain + masqueraded === 0 || isNotMasqueraded || arrived > 0;
   return isServiceSilent(report) || (report.nextHopAnswers === false && isLostInHost);
 }
 

@@ -89,6 +89,12 @@ export const probeWords: Words<keyof ProbeDetails> = {
       'something keeps them from being masqueraded',
     fix: listRules,
   },
+  'not-tracked': {
+    seen: ({ dev, by }) =>
+      `packets leave by ${dev} with a machine's own address, to which the outside has no route: ` +
+      `they are not tracked, by ${place(by)}`,
+    fix: ({ by }) => showsMore(commandThatShows(by)),
+  },
   masqueraded: { seen: () => 'leaves with the address of the host' },
   'own-address-kept': { seen: () => 'leaves with its own address' },
   'own-address-lost': {
