@@ -62,6 +62,9 @@ copy_page() {
 copy_program() {
   sh "$source/install/install.sh" --destdir "$1" ${runtime:+--runtime "$runtime"} >/dev/null
   echo "$package" >"$1/usr/lib/virlan-package/package"
+  examples=$1/usr/share/doc/$package/examples
+  mkdir -p "$examples"
+  install -m 644 "$source/contrib/prometheus/virlan.rules.yml" "$source/contrib/grafana/virlan.json" "$examples/"
 }
 
 build_rpm() {

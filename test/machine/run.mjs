@@ -1,5 +1,5 @@
-// run.mjs [--limit SECONDS] [debian12] [debian13] [installer] [packages]: tests the installation of virlan on virtual
-// machines that boot: by install.sh (installer/), and by the .deb of that Debian (packages/). Without names: all.
+// run.mjs [--limit SECONDS] [debian12] [debian13] [ubuntu2404] [installer] [packages]: tests the installation of virlan on
+// virtual machines that boot: by install.sh (installer/), and by the .deb for that system (packages/). Without names: all.
 //
 // A machine has an image, which image.sh builds once, and a copy-on-write layer for each directory of tests. It boots
 // once for each *.test.ts, in the order of their names, runs it, and shuts down. Its second disk is a tar file of
@@ -7,13 +7,14 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { bundle } from '../private-hosts.mjs';
 import { totalsOf } from '../summary.mjs';
 
-const suites = { debian12: 'bookworm', debian13: 'trixie' };
-/** The package that is for each Debian: that of Debian 12 has its own Node.js. */
-const packageOf = { debian12: 'virlan-standalone', debian13: 'virlan' };
+const suites = { debian12: 'bookworm', debian13: 'trixie', ubuntu2404: 'noble' };
+/** The package that is for each: `virlan-standalone` has the Node.js that others lack. */
+const packageOf = { debian12: 'virlan-standalone', debian13: 'virlan', ubuntu2404: 'virlan-standalone' };
 const directories = ['installer', 'packages'];
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -156,14 +157,16 @@ async function bootAll({ machine, image }, { directory, files }) {
     if (passed === 0) return;
   }
 }
-// The machines beside each other, because each has one processor; the directories one after the other.
-await Promise.all(
-  machines
-    .map(machine => ({ machine, image: imageOf(machine) }))
-    .map(async booted => {
-      for (const chain of chains) await bootAll(booted, chain);
-    }),
-);
+const due = machines
+  .map(machine => ({ machine, image: imageOf(machine) }))
+  .flatMap(booted => chains.map(chain => ({ booted, chain })));
+
+/** Boots what is due, one after the other. */
+async function bootDue() {
+  for (let next = due.shift(); next !== undefined; next = due.shift()) await bootAll(next.booted, next.chain);
+}
+// As many beside each other as there are processors, because each machine has one.
+await Promise.all(Array.from({ length: availableParallelism() }, bootDue));
 
 console.log(`${totals.passed} passed, ${totals.failed} failed`);
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;

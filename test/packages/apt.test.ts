@@ -1,4 +1,4 @@
-// `apt install ./PACKAGE.deb` as the whole installation on a Debian that has neither libvirt nor Node.js. Its root
+// `apt install ./PACKAGE.deb` as the whole installation on a host that has neither libvirt nor Node.js. Its root
 // file system is in the private host, whose kernel and network it has. Nothing is downloaded: debian-root.sh has done it.
 import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
@@ -11,16 +11,18 @@ import { packagePath } from './package-path.ts';
 
 const apt = suite('apt');
 
-const [bookworm = '', trixie = ''] = process.argv.slice(3);
+const [bookworm = '', trixie = '', noble = ''] = process.argv.slice(3);
+const standalone = packagePath(/^virlan-standalone_.*_amd64\.deb$/);
 const hosts = [
   {
-    debian: 'Debian 12',
+    system: 'Debian 12',
     lower: bookworm,
     name: 'virlan-standalone',
-    deb: packagePath(/^virlan-standalone_.*_amd64\.deb$/),
+    deb: standalone,
     hasNode: false,
   },
-  { debian: 'Debian 13', lower: trixie, name: 'virlan', deb: packagePath(/^virlan_.*\.deb$/), hasNode: true },
+  { system: 'Ubuntu 24.04', lower: noble, name: 'virlan-standalone', deb: standalone, hasNode: false },
+  { system: 'Debian 13', lower: trixie, name: 'virlan', deb: packagePath(/^virlan_.*\.deb$/), hasNode: true },
 ];
 const page = packagePath(/^cockpit-virlan_.*\.deb$/);
 
@@ -36,7 +38,7 @@ async function enter(lower: string): Promise<string> {
   return root;
 }
 
-for (const { debian, lower, name, deb, hasNode } of hosts) {
+for (const { system, lower, name, deb, hasNode } of hosts) {
   let root = '';
 
   /** Runs a program in the Debian and returns its output. Throws with the output if it fails. */
@@ -61,7 +63,7 @@ for (const { debian, lower, name, deb, hasNode } of hosts) {
       .some(line => /^\S+\s+install$/.test(line) && line.startsWith(`${wanted}\t`));
   }
 
-  apt(`${debian}: apt install ./${name}_….deb is the whole installation`, async () => {
+  apt(`${system}: apt install ./${name}_….deb is the whole installation`, async () => {
     root = await enter(lower);
     assert(!(await isInstalled('libvirt-daemon-system')));
     assert(!existsSync(`${root}/usr/bin/node`));
@@ -73,7 +75,7 @@ for (const { debian, lower, name, deb, hasNode } of hosts) {
     assert.equal(await run('virlan', 'ip', 'web'), formulaAddressOf('web'));
   });
 
-  apt(`${debian}: its libvirtd calls the hook, and lists the network of the watcher`, async () => {
+  apt(`${system}: its libvirtd calls the hook, and lists the network of the watcher`, async () => {
     await run('virlan', 'down');
     await run('libvirtd', '--daemon');
     assert(existsSync('/sys/class/net/k8s-br0'), 'the hook brings the network up');
@@ -83,7 +85,7 @@ for (const { debian, lower, name, deb, hasNode } of hosts) {
     await watcher;
   });
 
-  apt(`${debian}: Cockpit finds the page of cockpit-virlan`, async () => {
+  apt(`${system}: Cockpit finds the page of cockpit-virlan`, async () => {
     await install(page);
     assert.match(
       await run('cockpit-bridge', '--packages'),
@@ -91,7 +93,7 @@ for (const { debian, lower, name, deb, hasNode } of hosts) {
     );
   });
 
-  apt(`${debian}: apt purge leaves nothing`, async () => {
+  apt(`${system}: apt purge leaves nothing`, async () => {
     await run('apt-get', '--yes', '--quiet', 'purge', name);
     assert(!(await isInstalled('cockpit-virlan')));
     assert(!existsSync('/sys/class/net/k8s-br0'));

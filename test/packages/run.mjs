@@ -33,7 +33,7 @@ rmSync(packages, { recursive: true, force: true });
 run('install/package/build.sh', '--directory', packages, 'virlan', 'virlan-standalone', 'cockpit-virlan');
 run('install/package/build.sh', '--directory', packages, '--cpu', 'arm64', 'virlan-standalone');
 
-/** Makes a Debian with apt and what the packages depend on. Makes it anew if the script or what they need has changed. */
+/** Makes a Debian or Ubuntu with apt and what the packages depend on. Makes it anew if the script or what they need has changed. */
 function makeRoot(suite) {
   const script = 'test/packages/debian-root.sh';
   const control = 'install/package/control';
@@ -50,7 +50,7 @@ function makeRoot(suite) {
   return root;
 }
 
-const roots = ['bookworm', 'trixie'].map(makeRoot);
+const roots = ['bookworm', 'trixie', 'noble'].map(makeRoot);
 const totals = { passed: 0, failed: 0 };
 for (const file of files) {
   const command = inPrivateHost(file, built, packages, ...roots);

@@ -1,10 +1,9 @@
 // The systemd units, with a script in place of systemctl because systemd is not process 1 here.
 import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { checkout, configure, dhcp, guest, host, installVirlan, serve, virlan } from './host.ts';
+import { configure, dhcp, guest, host, installVirlan, serve, virlan } from './host.ts';
 import { stubProgram } from './program-stubs.ts';
 import { resetHost } from './reset-host.ts';
 import { processes } from './snapshot.ts';
@@ -55,11 +54,7 @@ async function simulateSystemd(): Promise<void> {
 units('systemd-analyze finds no error, and the exposure level is not higher than before', async () => {
   // --man=no because only the packages install the manual pages.
   copyFileSync(`${directory}/virlan-dnsmasq@.service`, '/tmp/virlan-dnsmasq@k8s-br0.service');
-  // docs/monitoring.md says the same: systemd finds the service of a timer among its own units only.
-  const metrics = ['virlan-metrics.service', 'virlan-metrics.timer'].map(
-    name => `/etc/systemd/system/${name}`,
-  );
-  for (const path of metrics) copyFileSync(`${checkout}/contrib/prometheus/${basename(path)}`, path);
+  const metrics = ['virlan-metrics.service', 'virlan-metrics.timer'].map(name => `${directory}/${name}`);
   const files = [`${directory}/virlan.service`, '/tmp/virlan-dnsmasq@k8s-br0.service', ...metrics];
   const { all } = await execa('systemd-analyze', ['verify', '--man=no', ...files], {
     all: true,
