@@ -10,7 +10,7 @@ set -eu
 suite=$1 node=$2 directory=$3
 shift 3
 
-packages=systemd-sysv,dbus,udev,iproute2,procps,kmod,polkitd,initramfs-tools
+packages=apt,systemd-sysv,dbus,udev,iproute2,procps,kmod,polkitd,initramfs-tools
 packages=$packages,apparmor,apparmor-profiles
 packages=$packages,libvirt-daemon-system,libvirt-daemon-config-network,libvirt-daemon-driver-qemu,libvirt-clients
 packages=$packages,qemu-system-x86,qemu-utils,ipxe-qemu,seabios,dnsmasq-base,nftables,iptables,netcat-openbsd
@@ -81,7 +81,7 @@ chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer ge
 # In emulation on a busy host, a device may take minutes to appear.
 mkdir "$root/etc/systemd/system.conf.d"
 printf '[Manager]\nDefaultTimeoutStartSec=15min\n' >"$root/etc/systemd/system.conf.d/emulated.conf"
-[ "$suite" != trixie ] || echo 'DefaultDeviceTimeoutSec=15min' >>"$root/etc/systemd/system.conf.d/emulated.conf"
+[ "$suite" = bookworm ] || echo 'DefaultDeviceTimeoutSec=15min' >>"$root/etc/systemd/system.conf.d/emulated.conf"
 
 cp "$root"/boot/vmlinuz-* "$directory/vmlinuz"
 cp "$root"/boot/initrd.img-* "$directory/initrd.img"
