@@ -198,6 +198,22 @@ packages('the .rpm contains the same files, and its scripts do the same', async 
   assertDown();
 });
 
+packages(
+  'the .rpm sets up the host where rpm runs its scripts in a network namespace of their own',
+  async () => {
+    // As the plugin unshare of rpm 4.20 does.
+    const apart = (...args: string[]) =>
+      output('unshare', '--net', 'rpm', '--dbpath', '/tmp/rpmdb', '--nodeps', ...args);
+    await apart('--install', rpm);
+    assert(await isUp());
+    const expected = { dnsmasq: dnsmasqPids(), bridge: bridgeIndex() };
+    await apart('--upgrade', '--force', rpm);
+    assert.deepEqual({ dnsmasq: dnsmasqPids(), bridge: bridgeIndex() }, expected);
+    await apart('--erase', 'virlan');
+    assertDown();
+  },
+);
+
 packages('an unknown CPU is refused', async () => {
   const script = `${checkout}/install/package/build.sh`;
   const refused = await execa(
