@@ -195,15 +195,17 @@ function hookChains(
         'iifname vmap @ports',
       ],
     ],
-    ...(isolate ? [['forward', [forward, ...apart(tunnel), `${passing} goto deny_to_others`]] as const] : []),
+    ...(isolate
+      ? [['forward', [forward, ...tunnelRules(tunnel), `${passing} goto deny_to_others`]] as const]
+      : []),
   ];
 }
 
 /**
- * Returns the rules for machines of other hosts, which are known by their MACs: their own host lets nobody else use
- * them. Broadcasts pass to the other hosts, because machines of the group there have to hear them.
+ * Returns the rules for machines of other hosts, which are known by their MACs: the guard of their host lets no
+ * other machine use them. Broadcasts pass to the other hosts, because machines of the group there need them.
  */
-function apart(tunnel: string | null): string[] {
+function tunnelRules(tunnel: string | null): string[] {
   if (tunnel === null) return [];
   const isUnicast = 'ether daddr & 01:00:00:00:00:00 == 0';
   return [

@@ -165,7 +165,7 @@ const due = machines
 async function bootDue() {
   for (let next = due.shift(); next !== undefined; next = due.shift()) await bootAll(next.booted, next.chain);
 }
-// As many beside each other as there are processors, because each machine has one.
+// Boots as many machines beside each other as there are processors, because each machine has one.
 await Promise.all(Array.from({ length: availableParallelism() }, bootDue));
 
 console.log(`${totals.passed} passed, ${totals.failed} failed`);

@@ -41,7 +41,7 @@ async function enter(lower: string): Promise<string> {
 for (const { system, lower, name, deb, hasNode } of hosts) {
   let root = '';
 
-  /** Runs a program in the Debian and returns its output. Throws with the output if it fails. */
+  /** Runs a program in that system and returns its output. Throws with the output if it fails. */
   async function run(program: string, ...args: string[]): Promise<string> {
     const { all } = await execa('chroot', [root, program, ...args], {
       all: true,

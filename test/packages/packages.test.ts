@@ -201,7 +201,7 @@ packages('the .rpm contains the same files, and its scripts do the same', async 
 packages(
   'the .rpm sets up the host where rpm runs its scripts in a network namespace of their own',
   async () => {
-    // As the plugin unshare of rpm 4.20 does.
+    // Does what the plugin unshare of rpm 4.20 does.
     const apart = (...args: string[]) =>
       output('unshare', '--net', 'rpm', '--dbpath', '/tmp/rpmdb', '--nodeps', ...args);
     await apart('--install', rpm);

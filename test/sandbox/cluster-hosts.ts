@@ -163,7 +163,7 @@ export class ClusterHost implements Namespace {
   }
 }
 
-/** Those that were started on any host, by name. */
+/** Keeps what stays with a machine when it moves, by its name. */
 const machines = new Map<string, Pick<Machine, 'uuid' | 'metadata'>>();
 
 /** Makes the underlay. Call it once, before the first host. */

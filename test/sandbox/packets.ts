@@ -1,4 +1,5 @@
 // Packets between namespaces: probes, servers, captures. Sent and answered by probe-agent.mjs.
+import assert from 'node:assert/strict';
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -43,6 +44,16 @@ export async function probe(namespace: Namespace, target: Probe): Promise<Verdic
   const verdict = verdicts.find(verdict => verdict === outcome);
   if (verdict) return verdict;
   throw new Error(`${target.proto} to ${target.to}:${target.port}: ${outcome}`);
+}
+
+/** Returns whether a namespace reaches a TCP server; false also where nobody has answered ARP some seconds ago. */
+export async function reachesByTcp(
+  namespace: Namespace,
+  target: { readonly to: string; readonly port: number; readonly seconds: number },
+): Promise<boolean> {
+  const outcome = await attempt(namespace, 'probe', { proto: 'tcp', ...target });
+  assert(['open', 'timeout', 'EHOSTUNREACH'].includes(outcome), outcome);
+  return outcome === 'open';
 }
 
 /**

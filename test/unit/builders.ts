@@ -4,6 +4,7 @@ import { type Family, type Ipv4, parseIpv4 } from '../../src/address/ip.ts';
 import { type Mac, parseMac } from '../../src/address/mac.ts';
 import type { Config, NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
+import type { ProbedPath } from '../../src/diagnosis/probe/ways.ts';
 import type { Ruleset } from '../../src/firewall/rule.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
@@ -153,3 +154,12 @@ function required<T>(value: T | null | undefined, input: string): T {
   if (value == null) throw new Error(`invalid input of a test: ${input}`);
   return value;
 }
+
+/** Names the links and addresses that a probe's packets pass on a host with one uplink. */
+export const probedPath: ProbedPath = {
+  bridge: 'k8s-br0',
+  ip: ip('192.168.100.254'),
+  gateway: ip('192.168.100.1'),
+  outside: 'eth0',
+  nextHop: ip('203.0.113.2'),
+};

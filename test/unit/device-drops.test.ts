@@ -4,19 +4,11 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { findDeviceDrops } from '../../src/diagnosis/probe/device-drops.ts';
 import { commandAgainst, commandThatShows } from '../../src/diagnosis/words/drop-remedy.ts';
-import { ip } from './builders.ts';
+import { probedPath as path } from './builders.ts';
 
 const devices = suite('device drops');
 
-const path = {
-  bridge: 'k8s-br0',
-  ip: ip('192.168.100.254'),
-  gateway: ip('192.168.100.1'),
-  outside: 'eth0',
-  nextHop: ip('203.0.113.2'),
-};
-
-/** What nft prints: all rules as JSON, and the chains. */
+/** Holds what `nft --json list ruleset` and `nft list chains` print. */
 type Listings = readonly [ruleset: string, chains: string];
 
 /** Returns the listings of a chain `c` with these rules, each of which has a handle from 1. */

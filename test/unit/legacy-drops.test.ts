@@ -7,17 +7,9 @@ import {
   readLegacyCounters,
 } from '../../src/diagnosis/probe/legacy-drops.ts';
 import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
-import { ip } from './builders.ts';
+import { probedPath as path } from './builders.ts';
 
 const legacy = suite('legacy drops');
-
-const path = {
-  bridge: 'k8s-br0',
-  ip: ip('192.168.100.254'),
-  gateway: ip('192.168.100.1'),
-  outside: 'eth0',
-  nextHop: ip('203.0.113.2'),
-};
 
 /** Returns what `iptables-legacy-save --counters` prints; each line of a table follows its name. */
 function saveOf(tables: Readonly<Record<string, readonly string[]>>): LegacyCounters {

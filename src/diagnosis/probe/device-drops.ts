@@ -41,7 +41,7 @@ export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPat
     const ways = waysOf[kind](path).map(
       stages => stages.flatMap(stage => dropsAt(stage, tables, links))[0] ?? null,
     );
-    // One of them is enough.
+    // One packet that arrives is enough: the kind is dropped only if each of its packets is.
     return [kind, ways.includes(null) ? null : ways[0]];
   });
   return Object.fromEntries(found);
@@ -78,7 +78,7 @@ function dropsAt({ hook, packet }: Stage, tables: readonly NftTable[], linksOf: 
     baseChains
       .filter(base => base.hook === place && linksOf.get(`${family} ${table} ${base.name}`)?.includes(link))
       .flatMap(base => {
-        // What the kernel knows of the packet is not known there.
+        // An ingress hook knows no outgoing link, and an egress hook no incoming one.
         const drop = findCertainDrop(chains, base, { ...packet, ...links });
         if (drop === null) return [];
         return { family, table, chain: drop.chain, rule: drop.rule?.id ?? null, links };

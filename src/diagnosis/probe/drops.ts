@@ -44,7 +44,8 @@ export function findDrop(lines: readonly string[], isExpected: (packet: string) 
 
 /**
  * Returns the first rule that keeps packets to a next hop from being tracked, and so from being masqueraded; null where
- * there is none. iptables' rule is `xt target "CT"`.
+ * there is none. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
+ * ask this only about packets that left without being masqueraded.
  */
 export function findUntracking(lines: readonly string[], nextHop: string | null): Drop | null {
   const isExpected = (packet: string) => packet.includes(` ip daddr ${nextHop} `);

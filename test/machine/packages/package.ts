@@ -1,5 +1,5 @@
 // package.ts: which package the tests of packages install: that of this machine, the first argument of a test file.
 
-/** Whether the package has its own Node.js: Debian 12 and Ubuntu 24.04 have an older one than virlan needs. */
+/** True if the package has its own Node.js, because that of Debian 12 and Ubuntu 24.04 is older than virlan needs. */
 export const isStandalone = process.argv[2] !== 'debian13';
 export const packageName = isStandalone ? 'virlan-standalone' : 'virlan';
