@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
 
 const enter = 'test/sandbox/enter.sh';
@@ -27,6 +28,22 @@ function namespacesInUse() {
     }
   }
   return inUse;
+}
+
+/**
+ * Waits until no process is in these namespaces, and returns those that are in use at the deadline.
+ *
+ * Of a killed host, the processes are killed by the kernel after their parent, and no event announces
+ * the end of the last one to a process outside their PID namespace.
+ */
+async function stillInUse(namespaces, timeoutMs) {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    const inUse = namespacesInUse();
+    const left = namespaces.filter(namespace => inUse.has(namespace));
+    if (left.length === 0 || Date.now() > deadline) return left;
+    await setTimeout(10);
+  }
 }
 
 isolation(
@@ -76,11 +93,7 @@ isolation('a private host that ended or was killed leaves nothing behind', async
     assert.deepEqual(await closed, [code, signal]);
     const namespaces = output.trim().split('\n').slice(0, -1);
     assert.equal(namespaces.length, 5);
-    const inUse = namespacesInUse();
-    assert.deepEqual(
-      namespaces.filter(namespace => inUse.has(namespace)),
-      [],
-    );
+    assert.deepEqual(await stillInUse(namespaces, 5000), []);
     assert.deepEqual(paths.filter(existsSync), []);
     assert(existsSync('/usr/bin/env'));
     assert.equal(readFileSync('/proc/self/mountinfo', 'utf8'), mounts);
