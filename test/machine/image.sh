@@ -13,7 +13,7 @@ shift 3
 packages=apt,systemd-sysv,dbus,udev,iproute2,procps,kmod,polkitd,initramfs-tools
 packages=$packages,apparmor,apparmor-profiles
 packages=$packages,libvirt-daemon-system,libvirt-daemon-config-network,libvirt-daemon-driver-qemu,libvirt-clients
-packages=$packages,qemu-system-x86,qemu-utils,ipxe-qemu,seabios,dnsmasq-base,nftables,iptables,netcat-openbsd
+packages=$packages,qemu-system-x86,qemu-utils,ipxe-qemu,seabios,dnsmasq-base,nftables,iptables,netcat-openbsd,rpm
 case $suite in
   bookworm) packages=$packages,linux-image-cloud-amd64 ;;
   trixie) packages=$packages,linux-image-cloud-amd64,nodejs ;;

@@ -8,11 +8,9 @@ import { formulaAddressOf } from '../../sandbox/formula-values.ts';
 import { leaseOf } from '../../sandbox/leases.ts';
 import { virsh } from '../../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../../sandbox/machine.ts';
-import { processes } from '../../sandbox/snapshot.ts';
 import { until } from '../../sandbox/until.ts';
 import { virlan } from '../../sandbox/virlan.ts';
 import {
-  bridgeLinks,
   checkUsualHost,
   confinementOf,
   denials,
@@ -24,6 +22,7 @@ import {
   timeoutSeconds,
 } from '../booted.ts';
 import { isStandalone, packageName } from './package.ts';
+import { assertService, assertUpgraded, isEstablished } from './running.ts';
 
 const upgrade = suite('first boot: the package is installed and upgraded');
 
@@ -38,19 +37,6 @@ async function install(version: 'before' | 'now'): Promise<string> {
   return all;
 }
 
-async function isEstablished(): Promise<boolean> {
-  return (await virlan('plan')).exitCode === 0;
-}
-
-/** Returns what an upgrade must not change: the machines, the network and its dnsmasq. */
-async function running() {
-  return {
-    machines: processes('qemu-system-x86_64').map(({ pid }) => pid),
-    links: await bridgeLinks(),
-    dnsmasq: await property('virlan-dnsmasq@k8s-br0.service', 'MainPID'),
-  };
-}
-
 upgrade('the host is a usual one; on Debian 12 it has no Node.js', async () => {
   await checkUsualHost();
   if (isStandalone) renameSync('/usr/bin/node', '/root/node');
@@ -60,11 +46,8 @@ upgrade('the host is a usual one; on Debian 12 it has no Node.js', async () => {
 upgrade('apt install of one package is the whole installation', async () => {
   console.log(await install('before'));
   assert.match(await output('dpkg-query', '--show', packageName), /\t0\.0\.1-1$/);
-  await until(isEstablished, timeoutSeconds);
-  assert.deepEqual(
-    await Promise.all(['ActiveState', 'UnitFileState'].map(name => property('virlan.service', name))),
-    ['active', 'enabled'],
-  );
+  await isEstablished();
+  await assertService();
   await until(async () => /default +active +yes/.test(await virsh('net-list', '--all')), timeoutSeconds);
   assert.match(await virsh('net-dumpxml', 'default'), /<bridge name='k8s-br0'\/>/);
 });
@@ -87,15 +70,8 @@ upgrade('a new machine and one of the default network get their addresses', asyn
 });
 
 upgrade('the upgrade changes neither machines nor network, and restarts the watcher', async () => {
-  const expected = await running();
-  const watcher = await property('virlan.service', 'MainPID');
-  console.log(await install('now'));
+  await assertUpgraded(async () => console.log(await install('now')));
   assert.doesNotMatch(await output('dpkg-query', '--show', packageName), /\t0\.0\.1-1$/);
-  assert.deepEqual(await running(), expected);
-  await until(async () => (await property('virlan.service', 'ActiveState')) === 'active', timeoutSeconds);
-  assert.notEqual(await property('virlan.service', 'MainPID'), watcher);
-  assert.doesNotMatch(readFileSync('/usr/lib/virlan/bin/hook.cjs', 'utf8'), /\/\/ before\n$/);
-  await until(isEstablished, timeoutSeconds);
 });
 
 upgrade('libvirtd, confined by AppArmor, runs the hooks by that Node.js without the watcher', async () => {
@@ -115,7 +91,7 @@ upgrade('libvirtd, confined by AppArmor, runs the hooks by that Node.js without 
   await destroyMachine('unseen');
   await undefine('unseen');
   await output('systemctl', 'start', 'virlan.service');
-  await until(isEstablished, timeoutSeconds);
+  await isEstablished();
 });
 
 upgrade('the timer writes the metrics for node_exporter', async () => {

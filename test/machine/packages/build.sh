@@ -1,15 +1,25 @@
 #!/bin/sh
-# build.sh PACKAGE DIRECTORY: builds the .deb of PACKAGE as DIRECTORY/now.deb, and as DIRECTORY/before.deb the same with a
-# lower version and another program, for an upgrade.
+# build.sh PACKAGE DIRECTORY: builds the .deb and the .rpm of PACKAGE as DIRECTORY/now.{deb,rpm}, and as
+# DIRECTORY/before.{deb,rpm} the same with a lower version and another program, for an upgrade.
 set -eu
 package=$1 directory=$2
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
-tree=$directory/before
+checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/../../.." && pwd)
+earlier=$directory/earlier
 mkdir -p "$directory"
-sh "$here/../../../install/package/build.sh" --directory "$directory/built" "$package" >/dev/null
-mv "$directory/built/$package"_*.deb "$directory/now.deb"
-dpkg-deb --raw-extract "$directory/now.deb" "$tree"
-sed -i 's/^Version: .*/Version: 0.0.1-1/' "$tree/DEBIAN/control"
-echo '// before' >>"$tree/usr/lib/virlan-package/bin/hook.cjs"
-dpkg-deb --root-owner-group -Zgzip -z1 --build "$tree" "$directory/before.deb" >/dev/null
-rm -r "$tree" "$directory/built"
+
+# build SOURCE NAME: builds the packages of a source tree.
+build() {
+  sh "$1/install/package/build.sh" --directory "$directory/built" "$package" >/dev/null
+  for kind in deb rpm; do mv "$directory/built/$package"[_-]*."$kind" "$directory/$2.$kind"; done
+}
+
+build "$checkout" now
+# The same tree by links, with a version and a program of its own.
+mkdir "$earlier"
+ln -s "$checkout"/* "$earlier/"
+rm "$earlier/dist" "$earlier/package.json"
+cp -R "$checkout/dist" "$earlier/dist"
+echo '// before' >>"$earlier/dist/bin/hook.cjs"
+sed 's/^  "version": .*/  "version": "0.0.1",/' "$checkout/package.json" >"$earlier/package.json"
+build "$earlier" before
+rm -r "$earlier" "$directory/built"
