@@ -7,6 +7,7 @@ import type { Denied } from '../guard/denied.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
 import type { LinkManagerName } from '../network/link-managers.ts';
+import type { MarkedRoute } from '../network/marked-route.ts';
 import type { Detour } from '../network/return-path.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
@@ -245,6 +246,12 @@ export interface ProbeDetails {
   'kept-inside': None;
   /** They do not, though virlan.ini wants it. */
   'not-kept-inside': { readonly nextHop: string };
+  'routed-by-mark': {
+    readonly packet: Packet;
+    readonly route: MarkedRoute;
+    /** Of the network. */
+    readonly subnet: string;
+  };
   'no-return-possible': None;
   'next-hop-answers': { readonly nextHop: string };
   'answer-lost': { readonly nextHop: string };

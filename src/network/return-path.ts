@@ -2,11 +2,11 @@
 // refuse them.
 
 import { formatIp, formatPrefix, type IpAddress, prefixContains } from '../address/ip.ts';
-import { isAnswer } from '../answers.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
-import { type RoutingRule, refusingTypes } from './routing-rules.ts';
+import { routeTo } from './route-to.ts';
+import { mainTableFirst, type RoutingRule, refusingTypes } from './routing-rules.ts';
 
 /** A rule because of which packets to machines do not leave by the bridge. */
 export interface Detour {
@@ -80,22 +80,6 @@ function leadsTo(destination: string, address: IpAddress): boolean {
   return to !== null && prefixContains(to, address);
 }
 
-/** Returns link and table of the route of a packet to an address; nulls where the kernel refuses it. */
-async function routeTo(
-  run: System['run'],
-  address: IpAddress,
-  query: readonly string[],
-): Promise<{ readonly link: string | null; readonly table: string | null }> {
-  try {
-    const routes = JSON.parse(await run('ip', ['-json', 'route', 'get', formatIp(address), ...query]));
-    const [{ dev, table = 'main' }] = routes as [{ dev: string; table?: string }];
-    return { link: dev, table };
-  } catch (error) {
-    if (isAnswer(error)) return { link: null, table: null };
-    throw error;
-  }
-}
-
 /** Describes a detour in one line. The link's name is hostile. */
 export function detourText({ bridge, table, priority, link }: Detour): string {
   const way = link === null ? 'are refused' : `leave by ${link}, not by ${bridge}`;
@@ -105,5 +89,5 @@ export function detourText({ bridge, table, priority, link }: Detour): string {
 
 /** Returns the command that asks the main table first for the machines' addresses. */
 export function detourRemedy({ subnet, priority }: Detour): string {
-  return `ip rule add to ${formatPrefix(subnet)} lookup main pref ${Math.max(priority - 1, 1)}`;
+  return mainTableFirst(formatPrefix(subnet), priority);
 }

@@ -16,8 +16,16 @@ export interface RoutingRule {
   readonly hasSource: boolean;
   /** The link by which packets come in that it is about; null for all. Hostile. */
   readonly incoming: string | null;
+  /** The marks of packets that it is about; null for all. */
+  readonly mark: MarkMatch | null;
   /** True if it is asked before the rules that every host has, and decides. */
   readonly isEarly: boolean;
+}
+
+/** The marks that a rule selects: those whose bits of the mask have this value. */
+export interface MarkMatch {
+  readonly value: number;
+  readonly mask: number;
 }
 
 /** A rule as ip lists it. */
@@ -29,6 +37,11 @@ export interface IpRule {
   dst?: string;
   dstlen?: number;
   iif?: string;
+  /** Hexadecimal, as the mask. */
+  fwmark?: string;
+  fwmask?: string;
+  /** Present, and null, in a rule about all packets but those that it describes. */
+  not?: null;
 }
 
 /** The types of routes and the actions of rules that refuse packets (rtnl_rtntype_n2a in iproute2's lib/rt_names.c). */
@@ -49,12 +62,33 @@ export function readRule({ priority, action = '', src, dst, dstlen = 32, ...rule
     to: to === null ? null : prefixOf(to, dstlen),
     hasSource: src !== undefined && src !== 'all',
     incoming: rule.iif ?? null,
+    mark: readMark(rule),
     isEarly:
       priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),
   };
 }
 
+function readMark({
+  fwmark,
+  fwmask = '0xffffffff',
+  not,
+}: Pick<IpRule, 'fwmark' | 'fwmask' | 'not'>): MarkMatch | null {
+  // Without the mark that it excepts, such a rule is about every packet.
+  if (fwmark === undefined || not !== undefined) return null;
+  return { value: Number(fwmark), mask: Number(fwmask) };
+}
+
+/** Returns whether a rule selects packets by this mark. */
+export function isAboutMark({ mark }: RoutingRule, packetMark: number): boolean {
+  return mark !== null && (packetMark & mark.mask) >>> 0 === mark.value;
+}
+
 /** Returns the routing tables that the kernel asks for any packet. */
 export function askedTables(rules: readonly RoutingRule[]): string[] {
   return ['main', ...rules.flatMap(({ isEarly, table }) => (isEarly && table !== null ? [table] : []))];
+}
+
+/** Returns the command that makes the kernel ask the main table about a subnet before a rule of this priority. */
+export function mainTableFirst(subnet: string, priority: number): string {
+  return `ip rule add to ${subnet} lookup main pref ${Math.max(priority - 1, 1)}`;
 }

@@ -16,8 +16,13 @@ export type Uplink =
 const anywhere = '192.0.2.1';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
-export function readUplink(system: Pick<System, 'run'>, bridge: string, machine: IpAddress): Promise<Uplink> {
-  return askForRoute(system, ['from', formatIp(machine), 'iif', bridge]);
+export function readUplink(
+  system: Pick<System, 'run'>,
+  bridge: string,
+  machine: IpAddress,
+  mark = 0,
+): Promise<Uplink> {
+  return askForRoute(system, ['from', formatIp(machine), 'iif', bridge, 'mark', String(mark)]);
 }
 
 /** Asks the kernel how it would send a packet of the host's own to the outside. */

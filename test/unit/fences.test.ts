@@ -41,6 +41,7 @@ const effects = [
   'src/diagnosis/probe/ask-etcd.ts',
   'src/diagnosis/probe/ask-peers.ts',
   'src/diagnosis/probe/mac.ts',
+  'src/diagnosis/probe/measure.ts',
   'src/diagnosis/probe/probe.ts',
   'src/diagnosis/probe/reachability.ts',
   'src/diagnosis/probe/trace.ts',

@@ -7,9 +7,11 @@ import type { Finding } from '../../src/diagnosis/finding.ts';
 import { parseCounters, renderCounters, renderTracedCounters } from '../../src/diagnosis/probe/counters.ts';
 import { findDrop, findDrops } from '../../src/diagnosis/probe/drops.ts';
 import { judgeProbe, notSent, type ProbeFacts } from '../../src/diagnosis/probe/judge.ts';
+import { findMarks } from '../../src/diagnosis/probe/marks.ts';
 import type { ProbeReport } from '../../src/diagnosis/probe/protocol.ts';
 import { isReachable } from '../../src/diagnosis/probe/reachability.ts';
 import { probeStatus, resultOf } from '../../src/diagnosis/probe/result.ts';
+import { traceEvents } from '../../src/diagnosis/probe/trace-events.ts';
 import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
 import { logLine } from '../../src/report/log-line.ts';
@@ -95,7 +97,7 @@ probe('a drop that no rule about the bridge can prevent has the command that sho
 });
 
 /** The output of `nft monitor trace` 1.0.6. */
-const trace = `add table ip virlan_probe
+const lines = `add table ip virlan_probe
 trace id c7921ce8 ip virlan_probe earliest packet: iif "k8s-br0" ether saddr 52:54:00:aa:bb:cc ip saddr 192.168.100.254 ip daddr 203.0.113.2 ip ttl 64 icmp type echo-request
 trace id c7921ce8 ip virlan_probe earliest unknown rule handle 3 (verdict continue)
 trace id c7921ce8 ip virlan_probe earliest policy accept
@@ -107,6 +109,7 @@ trace id 7cc4cf6a ip filter FORWARD packet: iif "k8s-br0" oif "uplink" ip saddr 
 trace id 7cc4cf6a ip filter FORWARD rule ip daddr 203.0.113.2 counter packets 0 bytes 0 drop (verdict drop)
 trace id c676a8b4 ip filter FORWARD packet: iif "uplink" oif "k8s-br0" ip saddr 203.0.113.2 ip daddr 192.168.100.254 ip ttl 63
 trace id c676a8b4 ip filter FORWARD policy drop `.split('\n');
+const trace = traceEvents(lines);
 
 probe('the drop of a packet is found in the trace', () => {
   assert.deepEqual(
@@ -144,20 +147,21 @@ probe('the drop of a packet is found in the trace', () => {
     null,
   );
   assert.equal(
-    findDrop(['trace id', 'trace id 1 2 3', '', 'trace id 1 ip a b policy drop'], () => false),
+    findDrop(traceEvents(['trace id', 'trace id 1 2 3', '', 'trace id 1 ip a b policy drop']), () => false),
     null,
   );
 });
 
+const request = {
+  mac: mac(1),
+  prefix: 24,
+  gateway: '192.168.100.1',
+  name: 'virlan-probe.test',
+  nextHop: '203.0.113.2',
+  asksUpstream: false,
+};
+
 probe('the drops of each packet of a probe are distinguished', () => {
-  const request = {
-    mac: mac(1),
-    prefix: 24,
-    gateway: '192.168.100.1',
-    name: 'virlan-probe.test',
-    nextHop: '203.0.113.2',
-    asksUpstream: false,
-  };
   const { dhcp, dns, outgoing, returning } = findDrops(trace, request);
   const rules = [dhcp, dns, outgoing, returning].map(drop => drop?.rule);
   assert.deepEqual(rules, [
@@ -167,6 +171,27 @@ probe('the drops of each packet of a probe are distinguished', () => {
     null,
   ]);
   assert.equal(returning?.chain, 'FORWARD');
+});
+
+probe('the marks of packets are those past the last rule before routing', () => {
+  const packets = {
+    dns: 'packet: oif "k8s-br0" ip saddr 192.168.100.1 ip daddr 192.168.100.254 udp sport 53 udp dport 4711 udp length 60',
+    outgoing: 'packet: iif "k8s-br0" ip saddr 192.168.100.254 ip daddr 203.0.113.2 ip ttl 64',
+    returning: 'packet: iif "uplink" ip saddr 203.0.113.2 ip daddr 192.168.100.254 ip ttl 64',
+  };
+  const routed = (id: number, packet: string, chain: string, mark: string) => [
+    `trace id ${id} ip corp early ${packet} `,
+    `trace id ${id} ip corp early policy accept meta mark 0x00000077 `,
+    `trace id ${id} ip virlan_probe ${chain} ${packet} `,
+    `trace id ${id} ip virlan_probe ${chain} policy accept ${mark}`,
+  ];
+  const marked = [
+    ...routed(1, packets.outgoing, 'routed', 'meta mark 0x80000020 '),
+    ...routed(2, packets.returning, 'routed', ''),
+    ...routed(3, packets.dns, 'routed_answers', 'meta mark 0x00000005 '),
+  ];
+  assert.deepEqual(findMarks(traceEvents(marked), request), { dns: 5, outgoing: 0x80000020 });
+  assert.deepEqual(findMarks(trace, request), {});
 });
 
 const good: ProbeReport = {
@@ -191,6 +216,7 @@ const facts: ProbeFacts = {
   hostAnswered: null,
   reversePathDrops: 0,
   drops: {},
+  diversions: {},
   untracking: null,
 };
 
@@ -221,6 +247,10 @@ function silentAfter(after: 'DISCOVER' | 'REQUEST'): ProbeReport {
 
 function policy(family: string, table: string, chain: string) {
   return { family, table, chain, rule: null, links: { in: 'k8s-br0', out: 'eth0' } };
+}
+
+function byMark(link: string | null) {
+  return { mark: 0x20, priority: 90, link, table: link === null ? null : '100' };
 }
 
 const toHost = { in: 'k8s-br0', out: null };
@@ -370,6 +400,34 @@ const cases: [
     'ooofsso',
     'lost-in-host',
     /^nft list/,
+  ],
+  [
+    'packets are refused because of a mark',
+    { report: noAnswer, counters: { ...none, entered: 2 }, diversions: { outgoing: byMark(null) } },
+    'ooofsso',
+    'routed-by-mark',
+    /^ip rule show$/,
+  ],
+  [
+    'answers are led elsewhere because of a mark',
+    {
+      report: noAnswer,
+      counters: { ...none, entered: 2, masqueraded: 2, arrived: 1, returned: 1 },
+      diversions: { returning: byMark('eth0') },
+    },
+    'ooooofo',
+    'routed-by-mark',
+    /^ip rule add to 192\.168\.100\.0\/24 lookup main pref 89$/,
+  ],
+  [
+    'answers of the name server are led elsewhere because of a mark',
+    {
+      report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } },
+      diversions: { dns: byMark('eth0') },
+    },
+    'oofooos',
+    'routed-by-mark',
+    /^ip rule add to 192\.168\.100\.0\/24 lookup main pref 89$/,
   ],
   [
     'firewalld drops forwarded packets',

@@ -442,6 +442,18 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'next-hop-answers': [{ nextHop }],
   'answer-lost': [{ nextHop }],
   'reverse-path-dropped': [{ packet: { kind: 'returning', from: nextHop } }],
+  'routed-by-mark': [
+    {
+      packet: { kind: 'returning', from: nextHop },
+      route: { mark: 0x20, priority: 90, link: 'wan', table: '100' },
+      subnet: '192.168.100.0/24',
+    },
+    {
+      packet: { kind: 'outgoing', to: nextHop },
+      route: { mark: 0x20, priority: 90, link: null, table: null },
+      subnet: '192.168.100.0/24',
+    },
+  ],
   'answers-host-only': [{ nextHop, dev }],
   'next-hop-silent': [{ nextHop }],
   'outside-names-resolve': [{}],

@@ -66,6 +66,9 @@ function renderTable(
       `iifname "${bridge}" ip saddr ${own} ${outgoing} ${counter('entered')}`,
       `iifname != "${bridge}" ${returning} ${counter('returned')}`,
     ],
+    // Past every rule that may set a mark: in a trace, their policies show it.
+    'routed { type filter hook prerouting priority 400; policy accept;': [],
+    'routed_answers { type filter hook output priority 400; policy accept;': [],
     'outgoing { type filter hook postrouting priority 400; policy accept;': [
       `oifname != "${bridge}" ${outgoing} ip saddr ${own} ${counter('plain')}`,
       `oifname != "${bridge}" ${outgoing} ip saddr != ${own} ct original ip saddr ${own} ` +
@@ -77,6 +80,9 @@ function renderTable(
   );
   return `${removeCounters}table ip ${counterTable} {\n${bodies.join('')}}\n`;
 }
+
+/** The chains of the table that are the last ones before packets are routed, or routed again. */
+export const routedChains: readonly string[] = ['routed', 'routed_answers'];
 
 function counter(name: keyof Counters): string {
   return `counter comment "${name}"`;

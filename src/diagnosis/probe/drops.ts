@@ -1,7 +1,7 @@
-// Finds the chain or rule that dropped a packet, by the lines of `nft monitor`:
-// `trace id 92e81a45 ip filter FORWARD rule tcp dport 22 drop (verdict drop)`
+// Finds the chain or rule that dropped a packet of the probe, in the events of a trace.
 import type { Drop, Packet } from '../details.ts';
 import type { ProbeRequest } from './protocol.ts';
+import { hasFields, type TraceEvent } from './trace-events.ts';
 
 /** The drop of each packet of the probe; null or no entry for a packet without a known drop. */
 export type Drops = Readonly<Partial<Record<Packet['kind'], Drop | null>>>;
@@ -17,27 +17,28 @@ export function joinDrops(first: Drops, second: Drops): Drops {
 }
 
 /** Returns the drops of a probe's packets. */
-export function findDrops(lines: readonly string[], { gateway, nextHop }: ProbeRequest): Drops {
-  const has = (packet: string, ...fields: readonly string[]) =>
-    fields.every(field => packet.includes(` ${field} `));
+export function findDrops(events: readonly TraceEvent[], { gateway, nextHop }: ProbeRequest): Drops {
   return {
-    dhcp: findDrop(lines, packet => has(packet, 'udp dport 67') || has(packet, 'udp sport 67')),
+    dhcp: findDrop(events, packet => hasFields(packet, 'udp dport 67') || hasFields(packet, 'udp sport 67')),
     dns: findDrop(
-      lines,
+      events,
       packet =>
-        has(packet, `ip daddr ${gateway}`, 'udp dport 53') ||
-        has(packet, `ip saddr ${gateway}`, 'udp sport 53'),
+        hasFields(packet, `ip daddr ${gateway}`, 'udp dport 53') ||
+        hasFields(packet, `ip saddr ${gateway}`, 'udp sport 53'),
     ),
-    outgoing: findDrop(lines, packet => has(packet, `ip daddr ${nextHop}`)),
-    returning: findDrop(lines, packet => has(packet, `ip saddr ${nextHop}`)),
+    outgoing: findDrop(events, packet => hasFields(packet, `ip daddr ${nextHop}`)),
+    returning: findDrop(events, packet => hasFields(packet, `ip saddr ${nextHop}`)),
   };
 }
 
-/** Returns the first drop of a packet for whose line `isExpected` returns true; null where there is none. */
-export function findDrop(lines: readonly string[], isExpected: (packet: string) => boolean): Drop | null {
-  return findEvent(lines, isExpected, event => {
-    if (/^policy drop\b/.test(event)) return { rule: null };
-    const [, rule] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(event) ?? [];
+/** Returns the first drop of a packet for which `isExpected` returns true; null where there is none. */
+export function findDrop(
+  events: readonly TraceEvent[],
+  isExpected: (packet: string) => boolean,
+): Drop | null {
+  return findRule(events, isExpected, text => {
+    if (/^policy drop\b/.test(text)) return { rule: null };
+    const [, rule] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(text) ?? [];
     return rule === undefined ? null : { rule };
   });
 }
@@ -47,29 +48,23 @@ export function findDrop(lines: readonly string[], isExpected: (packet: string) 
  * there is none. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
  * ask this only about packets that left without being masqueraded.
  */
-export function findUntracking(lines: readonly string[], nextHop: string | null): Drop | null {
-  const isExpected = (packet: string) => packet.includes(` ip daddr ${nextHop} `);
-  return findEvent(lines, isExpected, event => {
+export function findUntracking(events: readonly TraceEvent[], nextHop: string | null): Drop | null {
+  const isExpected = (packet: string) => hasFields(packet, `ip daddr ${nextHop}`);
+  return findRule(events, isExpected, text => {
     const [, rule] =
-      /^(?:unknown )?rule (.*\b(?:notrack|target "?CT"?)\b.*) \(verdict continue\)/.exec(event) ?? [];
+      /^(?:unknown )?rule (.*\b(?:notrack|target "?CT"?)\b.*) \(verdict continue\)/.exec(text) ?? [];
     return rule === undefined ? null : { rule };
   });
 }
 
 /** Returns the first event of a packet that `read` reads: a rule, or the policy of a chain. */
-function findEvent(
-  lines: readonly string[],
+function findRule(
+  events: readonly TraceEvent[],
   isExpected: (packet: string) => boolean,
-  read: (event: string) => Pick<Drop, 'rule'> | null,
+  read: (text: string) => Pick<Drop, 'rule'> | null,
 ): Drop | null {
-  /** The lines of packets by trace id: the kernel gives a packet one number per hook. */
-  const packets = new Map<string, string>();
-  for (const line of lines) {
-    const [, id = '', family = '', table = '', chain = '', event = ''] =
-      /^trace id (\w+) (\S+) (\S+) (\S+) (.*)$/.exec(line) ?? [];
-    if (event.startsWith('packet: ')) packets.set(id, event);
-    const found = read(event);
-    const packet = packets.get(id) ?? '';
+  for (const { family, table, chain, text, packet } of events) {
+    const found = read(text);
     if (found !== null && isExpected(packet))
       return { family, table, chain, rule: found.rule?.trim() ?? null, links: linksOf(packet) };
   }

@@ -1,10 +1,12 @@
 // Findings of a probe: the stages of the path from a machine to the outside.
 import type { NetworkConfig } from '../../config/config.ts';
+import type { MarkedRoute } from '../../network/marked-route.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { Detail, Drop, Packet } from '../details.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { Counters } from './counters.ts';
 import type { Drops } from './drops.ts';
+import type { MarkedPackets } from './marks.ts';
 import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
 
 /** The treatment of packets to the outside that a network promises; `unknown` with `mode = open`. */
@@ -17,6 +19,9 @@ export function promiseOf({ mode, uplink: allowed }: NetworkConfig, uplink: Upli
   if (mode === 'isolated' || isElsewhere) return 'kept-inside';
   return mode === 'nat' ? 'masqueraded' : 'own-address';
 }
+
+/** The routes of packets that marks lead elsewhere; null or no entry for the others. */
+export type Diversions = Readonly<Partial<Record<MarkedPackets, MarkedRoute | null>>>;
 
 /** The facts that a probe collected. */
 export interface ProbeFacts {
@@ -42,6 +47,7 @@ export interface ProbeFacts {
   readonly reversePathDrops: number;
   /** Empty where packets were not traced. */
   readonly drops: Drops;
+  readonly diversions: Diversions;
   /** A rule that keeps packets to the outside from being tracked; null where none was seen. */
   readonly untracking: Drop | null;
 }
@@ -143,7 +149,8 @@ function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
   }
 }
 
-function judgeDns({ bridge, gateway, ip, drops }: ProbeFacts, dns: DnsReport | null): Finding {
+function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
+  const { bridge, gateway, ip, drops, diversions } = facts;
   if (dns === null) return skipped('probe-dns', { kind: 'not-reached' });
   switch (dns.kind) {
     case 'answered':
@@ -151,9 +158,10 @@ function judgeDns({ bridge, gateway, ip, drops }: ProbeFacts, dns: DnsReport | n
         ? ok('probe-dns', { kind: 'probe-name-known', gateway })
         : fail('probe-dns', { kind: 'probe-name-unknown', gateway });
     case 'failed':
-      return drops.dns == null
+      if (drops.dns != null) return dropped('probe-dns', { kind: 'dns', gateway }, drops.dns, bridge);
+      return diversions.dns == null
         ? fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
-        : dropped('probe-dns', { kind: 'dns', gateway }, drops.dns, bridge);
+        : diverted('probe-dns', { kind: 'returning', from: gateway }, diversions.dns, facts);
   }
 }
 
@@ -242,9 +250,11 @@ function judgeOwnAddress({ promise, dev, counters: { masqueraded } }: CountedPat
     : fail('probe-masquerade', { kind: 'own-address-lost', dev });
 }
 
-function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedPath): Finding {
-  if (drops.outgoing != null)
-    return dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge);
+function judgeNotForwarded(way: CountedPath): Finding {
+  const { bridge, dev, nextHop, counters, drops, diversions } = way;
+  const packet = { kind: 'outgoing', to: nextHop } as const;
+  if (drops.outgoing != null) return dropped('probe-forward', packet, drops.outgoing, bridge);
+  if (diversions.outgoing != null) return diverted('probe-forward', packet, diversions.outgoing, way);
   return fail(
     'probe-forward',
     counters.entered === 0
@@ -256,8 +266,10 @@ function judgeNotForwarded({ bridge, dev, nextHop, counters, drops }: CountedPat
 function judgeReturn(way: CountedPath): Finding {
   const { bridge, dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet } = way;
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
-  if (drops.returning != null)
-    return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
+  const answer = { kind: 'returning', from: nextHop } as const;
+  if (drops.returning != null) return dropped('probe-return', answer, drops.returning, bridge);
+  if (way.diversions.returning != null)
+    return diverted('probe-return', answer, way.diversions.returning, way);
   // After the last point where packets are counted.
   if (drops.outgoing != null && counters.arrived === 0)
     return dropped('probe-return', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge);
@@ -265,7 +277,7 @@ function judgeReturn(way: CountedPath): Finding {
     return fail(
       'probe-return',
       way.reversePathDrops > 0
-        ? { kind: 'reverse-path-dropped', packet: { kind: 'returning', from: nextHop } }
+        ? { kind: 'reverse-path-dropped', packet: answer }
         : { kind: 'answer-lost', nextHop },
     );
   if (hostAnswered && promise === 'own-address' && counters.masqueraded === 0)
@@ -284,4 +296,8 @@ function judgeUpstream(dns: DnsReport | null, upstream: UpstreamReport | null): 
 
 function dropped(check: Stage, packet: Packet, drop: Drop, bridge: string): Finding {
   return fail(check, { kind: 'packet-dropped', packet, drop, bridge });
+}
+
+function diverted(check: Stage, packet: Packet, route: MarkedRoute, { subnet }: ProbeFacts): Finding {
+  return fail(check, { kind: 'routed-by-mark', packet, route, subnet });
 }

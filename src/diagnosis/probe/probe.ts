@@ -3,7 +3,7 @@
 // probe (mac.ts) and the comment of its line in the hostsfile.
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
-import { formatIp, formatPrefix, parseIpv4 } from '../../address/ip.ts';
+import { isDeepStrictEqual } from 'node:util';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { leasesOfMac } from '../../dnsmasq/leases.ts';
@@ -11,8 +11,7 @@ import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
-import { countReversePathDrops } from '../../network/reverse-path.ts';
-import { readOwnUplink, readUplink } from '../../network/uplink.ts';
+import { readOwnUplink, readUplink, type Uplink } from '../../network/uplink.ts';
 import { readClusterCopy } from '../../records/cluster-copy.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { holderOf } from '../../system/lock-files.ts';
@@ -20,22 +19,11 @@ import { paths } from '../../system/paths.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
-import {
-  type Counters,
-  parseCounters,
-  removeCounters,
-  renderCounters,
-  renderTracedCounters,
-} from './counters.ts';
-import { readDeviceDrops } from './device-drops.ts';
-import { findDrops, findUntracking, joinDrops } from './drops.ts';
-import { judgeProbe, notSent, type OutsidePromise, type ProbeFacts, promiseOf } from './judge.ts';
-import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
+import { removeCounters } from './counters.ts';
+import { judgeProbe, notSent, type ProbeFacts } from './judge.ts';
 import { probeMac } from './mac.ts';
-import { counterTable, probeNamespace } from './names.ts';
-import type { ProbeReport, ProbeRequest } from './protocol.ts';
-import { isReachable } from './reachability.ts';
-import { traced } from './trace.ts';
+import { measure, type Plugged, unmeasured } from './measure.ts';
+import { probeNamespace } from './names.ts';
 
 /** Longest wait for another probe. */
 const probeLockTimeoutSeconds = 20;
@@ -90,78 +78,24 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     return notSent({ kind: hasAddressesToGive(network) ? 'probe-without-address' : 'probe-without-block' });
   const { ip, told } = reserved;
   await plugIn(network, mac);
-  const isolated = network.mode === 'isolated';
   const [portWaitedMs, uplink] = await Promise.all([
     waitForPort(),
-    isolated ? readOwnUplink(system) : readUplink(system, bridge, ip),
+    network.mode === 'isolated' ? readOwnUplink(system) : readUplink(system, bridge, ip),
   ]);
-  const promise = promiseOf(network, uplink);
-  const nextHop = uplink.kind === 'via' ? uplink.gateway : null;
-  const request: ProbeRequest = {
-    mac,
-    prefix: network.subnet.length,
-    gateway: formatIp(network.gateway),
-    name: `${probeNamespace}.${network.domain}`,
-    nextHop,
-    asksUpstream: !isolated,
-  };
-  const facts: ProbeFacts = {
-    promise,
-    isolated,
-    subnet: formatPrefix(network.subnet),
-    bridge,
-    gateway: request.gateway,
-    ip: formatIp(ip),
-    dnsmasqTold: told,
-    portWaitedMs,
-    uplink,
-    report: null,
-    counters: null,
-    hostAnswered: null,
-    reversePathDrops: 0,
-    drops: {},
-    untracking: null,
-  };
-  if (portWaitedMs === null) return judgeProbe(facts);
+  const plugged = { network, mac, ip, told, portWaitedMs };
+  return portWaitedMs === null
+    ? judgeProbe(unmeasured(plugged, uplink))
+    : judgeProbe(await measureByMark(plugged, uplink));
+}
 
-  const counted = { bridge, mac, ip, nextHop: parseIpv4(nextHop ?? '') ?? network.gateway };
-  // On a kernel without nf_tables the network may work by iptables.
-  const canCount =
-    availableBackends(system.isInstalled).includes('nftables') &&
-    (await runOrNull('nft', ['-f', '-'], { input: renderCounters(counted) })) !== null;
-  const dropsBefore = readReversePathDrops();
-  const legacyBefore = await readLegacyCounters(system);
-  const report = await runGuest(request);
-  const reversePathDrops = readReversePathDrops() - dropsBefore;
-  const counters = canCount ? await readCounters() : null;
-  const hostAnswered =
-    report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
-  const path = {
-    bridge,
-    ip,
-    gateway: network.gateway,
-    outside: uplink.kind === 'via' ? uplink.dev : null,
-    nextHop: parseIpv4(nextHop ?? ''),
-  };
-  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), path);
-  // Without counters, only the host's own try shows that packets to the outside are lost.
-  const isLossKnown = counters !== null || hostAnswered === true;
-  const { outgoing = null, returning = null } = isLossKnown ? legacy.possible : legacy.certain;
-  const drops = joinDrops(
-    { ...legacy.possible, outgoing, returning },
-    isLost(report) ? await readDeviceDrops(system, path) : {},
-  );
-  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
-  if (counters === null || promise === 'kept-inside' || !isWorthTracing(report, counters, promise))
-    return judgeProbe(found);
-  const lines = await traced(renderTracedCounters(counted), () =>
-    runGuest({ ...request, asksUpstream: false }),
-  );
-  return judgeProbe({
-    ...found,
-    drops: joinDrops(findDrops(lines, request), drops),
-    untracking: findUntracking(lines, nextHop),
-  });
+/** Measures a probe again if its packets get a mark because of which they leave by another uplink. */
+async function measureByMark(plugged: Plugged, uplink: Uplink): Promise<ProbeFacts> {
+  const { network, ip } = plugged;
+  const { facts, marks } = await measure(plugged, uplink);
+  if (marks.outgoing === undefined) return facts;
+  const marked = await readUplink(system, network.bridge, ip, marks.outgoing);
+  const isElsewhere = marked.kind === 'via' && !isDeepStrictEqual(marked, uplink);
+  return isElsewhere ? (await measure(plugged, marked)).facts : facts;
 }
 
 async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
@@ -187,37 +121,6 @@ async function waitForPort(): Promise<number | null> {
     if (waitedMs > portTimeoutMs) return null;
     await pause(portIntervalMs);
   }
-}
-
-/** Runs the guest's program in the namespace. Throws CommandError when it fails. */
-async function runGuest(request: ProbeRequest): Promise<ProbeReport> {
-  const program = require.resolve('../../bin/probe-guest.ts');
-  const args = ['netns', 'exec', probeNamespace, process.execPath, program];
-  return JSON.parse(await run('ip', args, { input: JSON.stringify(request) }));
-}
-
-function readReversePathDrops(): number {
-  return countReversePathDrops(system.readFile('/proc/net/netstat') ?? '');
-}
-
-async function readCounters(): Promise<Counters | null> {
-  return parseCounters((await runOrNull('nft', ['--json', 'list', 'table', 'ip', counterTable])) ?? '');
-}
-
-/** Returns whether a packet was lost for a reason that a trace may show. */
-function isWorthTracing(report: ProbeReport, counters: Counters, promise: OutsidePromise): boolean {
-  const { plain, masqueraded, arrived } = counters;
-  const isNotMasqueraded = promise === 'masqueraded' && masqueraded === 0;
-  const isLostInHost = plain + masqueraded === 0 || isNotMasqueraded || arrived > 0;
-  return isServiceSilent(report) || (report.nextHopAnswers === false && isLostInHost);
-}
-
-function isLost(report: ProbeReport): boolean {
-  return isServiceSilent(report) || report.nextHopAnswers === false;
-}
-
-function isServiceSilent({ lease, dns }: ProbeReport): boolean {
-  return lease.kind !== 'leased' || dns?.kind === 'failed';
 }
 
 function hasRemains({ bridge }: NetworkConfig): boolean {

@@ -1,4 +1,5 @@
 // The words for findings of a probe.
+import { mainTableFirst } from '../../network/routing-rules.ts';
 import type { Drop, Packet, ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
 import { commandAgainst, commandThatShows, isReversePathFilter } from './drop-remedy.ts';
@@ -110,6 +111,17 @@ export const probeWords: Words<keyof ProbeDetails> = {
   'not-kept-inside': {
     seen: ({ nextHop }) => `a packet to ${nextHop} leaves this host, which virlan.ini does not want`,
     fix: () => virlanRepairs(),
+  },
+  'routed-by-mark': {
+    seen: ({ packet, route: { mark, priority, table, link } }) =>
+      `${named(packet)} has the mark 0x${mark.toString(16)}, and ` +
+      `${link === null ? 'is refused' : `leaves by ${link}`} because of it: the routing rule of priority ` +
+      `${priority}${table === null ? '' : `, to table ${table},`} is asked before the main table`,
+    // A packet to the outside may be refused on purpose: until a tunnel is up, for example.
+    fix: ({ packet, route, subnet }) =>
+      packet.kind === 'outgoing'
+        ? showsMore('ip rule show')
+        : repairs(mainTableFirst(subnet, route.priority)),
   },
   'no-return-possible': { seen: () => 'no answer can come back' },
   'next-hop-answers': { seen: ({ nextHop }) => `${nextHop} answers` },

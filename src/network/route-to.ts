@@ -1,0 +1,27 @@
+// Asks the kernel for the route of a packet, by all its rules and tables.
+import { formatIp, type IpAddress } from '../address/ip.ts';
+import { isAnswer } from '../answers.ts';
+import type { System } from '../system/system.ts';
+
+/** The route of a packet: nulls where the kernel refuses it. */
+export interface PacketRoute {
+  /** Hostile. */
+  readonly link: string | null;
+  readonly table: string | null;
+}
+
+/** Returns the route of a packet to an address. `query`: further arguments of `ip route get`. */
+export async function routeTo(
+  run: System['run'],
+  address: IpAddress,
+  query: readonly string[],
+): Promise<PacketRoute> {
+  try {
+    const routes = JSON.parse(await run('ip', ['-json', 'route', 'get', formatIp(address), ...query]));
+    const [{ dev, table = 'main' }] = routes as [{ dev: string; table?: string }];
+    return { link: dev, table };
+  } catch (error) {
+    if (isAnswer(error)) return { link: null, table: null };
+    throw error;
+  }
+}
