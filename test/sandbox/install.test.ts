@@ -116,7 +116,14 @@ install('--keep-data keeps the ledger, the reservations and the configuration', 
   ]) {
     assert(existsSync(path), path);
   }
-  for (const path of ['/usr/lib/virlan', '/usr/sbin/virlan', `${hooks}/qemu`, '/sys/class/net/k8s-br0'])
+  for (const path of [
+    '/usr/lib/virlan',
+    '/usr/sbin/virlan',
+    `${hooks}/qemu`,
+    '/sys/class/net/k8s-br0',
+    '/run/virlan',
+    '/run/dnsmasq',
+  ])
     assert(!existsSync(path), path);
 });
 

@@ -55,8 +55,8 @@ shell('the hooks post to routes of the watcher', () => {
 
 shell('a purge deletes the data of virlan and its lines in hostsfiles', () => {
   const purge = read('install/purge.sh');
-  const directories = [dirname(paths.ledger), paths.codeCache, paths.run];
-  assert(purge.includes(`rm -rf ${directories.join(' ')}\n`));
+  for (const directories of [paths.run, `${dirname(paths.ledger)} ${paths.codeCache}`])
+    assert(purge.includes(`  rm -rf ${directories}\n`));
   assert(purge.includes(`rm -f ${paths.log}\n`));
   assert(purge.includes(`in ${dnsmasqRoot}/*/;`));
   assert(purge.includes(`rm -f "\${directory}${basename(dnsmasqPaths('br0').names)}"\n`));
