@@ -8,7 +8,13 @@ import { countReversePathDrops } from '../../network/reverse-path.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
-import { type Counters, parseCounters, renderCounters, renderTracedCounters } from './counters.ts';
+import {
+  type CountedPackets,
+  type Counters,
+  parseCounters,
+  renderCounters,
+  renderTracedCounters,
+} from './counters.ts';
 import { readDeviceDrops } from './device-drops.ts';
 import { findDrops, findUntracking, joinDrops } from './drops.ts';
 import { type Diversions, type OutsidePromise, type ProbeFacts, promiseOf } from './judge.ts';
@@ -98,16 +104,23 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
   const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
   if (counters === null || facts.promise === 'kept-inside' || !isWorthTracing(found, report, counters))
     return { facts: found, marks: {} };
-  const events = traceEvents(
-    await traced(renderTracedCounters(counted), () => runGuest({ ...request, asksUpstream: false })),
-  );
+  return measureTraced(found, counted, { ...request, asksUpstream: false });
+}
+
+/** Sends the packets of a probe again, traced, and adds what became of those that were lost. */
+async function measureTraced(
+  facts: ProbeFacts,
+  counted: CountedPackets,
+  request: ProbeRequest,
+): Promise<Measurement> {
+  const events = traceEvents(await traced(renderTracedCounters(counted), () => runGuest(request)));
   const marks = findMarks(events, request);
   return {
     facts: {
-      ...found,
-      drops: joinDrops(findDrops(events, request), drops),
-      diversions: await findDiversions(found, ip, marks),
-      untracking: findUntracking(events, nextHop),
+      ...facts,
+      drops: joinDrops(findDrops(events, request), facts.drops),
+      diversions: await findDiversions(facts, counted.ip, marks),
+      untracking: findUntracking(events, request.nextHop),
     },
     marks,
   };
