@@ -105,8 +105,7 @@ export function desiredNetwork(config: NetworkConfig, host: HostFacts): Desired 
     managerFiles: new Map(
       host.linkManagers.map(manager => [
         manager,
-        managerFile(manager, [
-          bridge,
+        managerFile(manager, bridge, [
           dummyName(bridge),
           ...(network.tunnel === null ? [] : [tunnelName(bridge)]),
         ]),

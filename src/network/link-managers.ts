@@ -11,7 +11,7 @@ interface LinkManager {
   readonly needs: readonly string[] | null;
   /** Returns the path of the file about the links of a bridge. */
   path(bridge: string): string;
-  text(links: readonly string[]): string;
+  text(bridge: string, links: readonly string[]): string;
   /** The command that makes it read its files again. */
   readonly reload: readonly [program: string, ...args: string[]];
   /** Returns the command whose output says which links it manages. */
@@ -27,10 +27,12 @@ export const linkManagers: Readonly<Record<LinkManagerName, LinkManager>> = {
     programs: ['/usr/sbin/NetworkManager', '/usr/bin/NetworkManager'],
     needs: null,
     path: bridge => `/run/NetworkManager/conf.d/90-virlan-${bridge}.conf`,
-    text: links =>
-      `${heading}[keyfile]\nunmanaged-devices+=${links
-        .map(link => `interface-name:${link.includes('*') ? '' : '='}${link}`)
-        .join(';')}\n`,
+    // A list of the administrator's own in /etc replaces that of [keyfile], but no section for devices.
+    text: (bridge, links) => {
+      const matches = links.map(link => `interface-name:${link.includes('*') ? '' : '='}${link}`).join(';');
+      const list = `[keyfile]\nunmanaged-devices+=${matches}\n`;
+      return `${heading}${list}\n[device-virlan-${bridge}]\nmatch-device=${matches}\nmanaged=0\n`;
+    },
     reload: ['nmcli', 'general', 'reload', 'conf'],
     show: bridge => ['nmcli', '--get-values', 'GENERAL.NM-MANAGED', 'device', 'show', bridge],
     isManaged: shown => shown === 'yes',
@@ -41,7 +43,7 @@ export const linkManagers: Readonly<Record<LinkManagerName, LinkManager>> = {
     // The package of systemd has it on hosts that have booted without systemd, too.
     needs: ['/run/systemd/system', '/run/systemd/netif'],
     path: bridge => `/run/systemd/network/00-virlan-${bridge}.network`,
-    text: links => `${heading}[Match]\nName=${links.join(' ')}\n\n[Link]\nUnmanaged=yes\n`,
+    text: (_bridge, links) => `${heading}[Match]\nName=${links.join(' ')}\n\n[Link]\nUnmanaged=yes\n`,
     reload: ['networkctl', 'reload'],
     show: () => ['networkctl', '--json=short', 'list'],
     isManaged: (shown, bridge) => isConfigured(shown, bridge),
@@ -72,9 +74,9 @@ export const probeLink = 'virlan-probe';
 /** libvirt's names of the taps of machines, unless their definitions have others. */
 const taps = 'vnet*';
 
-/** Returns the text of a manager's file about a network's links, of which `own` are virlan's. */
-export function managerFile(manager: LinkManagerName, own: readonly string[]): string {
-  return linkManagers[manager].text([...own, probeLink, taps]);
+/** Returns the text of a manager's file about a network's links, of which `own` are virlan's besides the bridge. */
+export function managerFile(manager: LinkManagerName, bridge: string, own: readonly string[]): string {
+  return linkManagers[manager].text(bridge, [bridge, ...own, probeLink, taps]);
 }
 
 /** Returns the managers that are on a host. */

@@ -128,9 +128,15 @@ managers('NetworkManager leaves the bridge alone, at once and after `up`', async
   await up();
   assert.deepEqual(await plannedSteps(), []);
   await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'no');
+  // A list in /etc replaces those in /run.
   mkdirSync('/etc/NetworkManager/conf.d', { recursive: true });
-  writeFileSync('/etc/NetworkManager/conf.d/99-mine.conf', '[keyfile]\nunmanaged-devices=\n');
+  const list = '[keyfile]\nunmanaged-devices=interface-name:cali*;interface-name:mine0\n';
+  writeFileSync('/etc/NetworkManager/conf.d/calico.conf', list);
+  await execa('ip', ['link', 'add', 'mine0', 'type', 'bridge']);
   await execa('nmcli', ['general', 'reload', 'conf']);
+  await until(async () => (await isManagedByNetworkManager('mine0')) === 'no');
+  assert.equal(await isManagedByNetworkManager('k8s-br0'), 'no');
+  await execa('nmcli', ['device', 'set', 'k8s-br0', 'managed', 'yes']);
   await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'yes');
   // It has taken the bridge down.
   await up();
