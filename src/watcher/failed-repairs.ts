@@ -15,7 +15,7 @@ export interface FailedRepair {
   readonly error: Error & { readonly code?: unknown };
 }
 
-/** Remembers the repairs that failed, each until it is tried again. Times are milliseconds since 1970. */
+/** Remembers the repairs that failed, each until it is tried again. Times are those of `steadyNow`. */
 export class FailedRepairs {
   #failures: readonly (FailedRepair & { readonly retryAt: number })[] = [];
 

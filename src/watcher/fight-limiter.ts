@@ -32,7 +32,7 @@ interface History {
 
 /**
  * Counts repairs per unit. A unit that is left alone is repaired again after the pause; when that repair
- * lasts for a minute, the fight is over. Times are milliseconds since 1970.
+ * lasts for a minute, the fight is over. Times are those of `steadyNow`.
  */
 export class FightLimiter {
   readonly #histories = new Map<string, History>();

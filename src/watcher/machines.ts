@@ -24,6 +24,7 @@ import type { Fight, Unit } from '../network/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event, MachineId } from '../report/event.ts';
 import { idOf, macsOf, rehearsalXml } from './domains.ts';
+import { steadyNow } from './elapsed.ts';
 import { FightLimiter } from './fight-limiter.ts';
 import { type Due, reserveDue } from './reserve-due.ts';
 
@@ -111,7 +112,7 @@ export class Machines {
 
   /** Returns the NICs whose MAC is left alone at present. */
   fights(): Fight[] {
-    return this.#limiter.fights(Date.now());
+    return this.#limiter.fights(steadyNow());
   }
 
   /** Reconciles all machines, and retires the entries of those that no longer exist. */
@@ -257,7 +258,7 @@ export class Machines {
 
   /** Returns the MACs that are due, without those of NICs that are left alone. */
   #chooseMacs({ nics, machines }: DomainOnNetworks): MacChange[] {
-    const now = Date.now();
+    const now = steadyNow();
     return machines.flatMap(({ network, machine, nics: own }) => {
       const places = own.flatMap(nic =>
         nic.mac === null ? [] : [{ place: nics.indexOf(nic), was: nic.mac }],
@@ -274,7 +275,7 @@ export class Machines {
 
   /** Counts writes: another tool may write its own MAC again each time. */
   #countWrites(changes: readonly MacChange[]): void {
-    const now = Date.now();
+    const now = steadyNow();
     for (const { unit } of changes) {
       const fight = this.#limiter.count(unit, '', now);
       if (fight !== null) this.#report([{ kind: 'unit-left-alone', network: unit.network, fight }]);

@@ -5,6 +5,7 @@ import { isTakenDown } from '../network/applied-record.ts';
 import { type Fight, isAlwaysRepaired, type Unit } from '../network/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
 import type { NetworkEvent } from '../report/event.ts';
+import { steadyNow } from './elapsed.ts';
 import { type FailedRepair, FailedRepairs } from './failed-repairs.ts';
 import { FightLimiter } from './fight-limiter.ts';
 
@@ -34,12 +35,12 @@ export class Repairs {
   }
 
   async #repair(network: NetworkConfig): Promise<boolean> {
-    const startedAt = Date.now();
+    const startedAt = steadyNow();
     const mayRepair = (unit: Unit) =>
       (isAlwaysRepaired(unit) || this.#limiter.allows(unit, startedAt)) &&
       this.#failed.allows(network.name, unit, startedAt);
     const { events, repaired, failures } = await repairNetwork(network, mayRepair);
-    const now = Date.now();
+    const now = steadyNow();
     this.#failed.replace(network.name, startedAt, failures, now);
     const limited = repaired.filter(({ unit }) => !isAlwaysRepaired(unit));
     const fights = limited.flatMap(({ unit, goal }) => this.#limiter.count(unit, goal, now) ?? []);
@@ -53,7 +54,7 @@ export class Repairs {
   /** Returns whether a network's dnsmasq has ended, or was stopped, and may be started again now. */
   isDnsmasqDue({ name, bridge }: NetworkConfig): boolean {
     if (isTakenDown(bridge)) return false;
-    const [unit, now] = [{ kind: 'dnsmasq', bridge } as const, Date.now()];
+    const [unit, now] = [{ kind: 'dnsmasq', bridge } as const, steadyNow()];
     const hasNotFailed = [unit, null].every(each => this.#failed.allows(name, each, now));
     if (!hasNotFailed || !this.#limiter.allows(unit, now)) return false;
     // Last, because it may search all processes.
@@ -68,11 +69,11 @@ export class Repairs {
 
   /** Returns the units that are left alone at present. */
   fights(): Fight[] {
-    return this.#limiter.fights(Date.now());
+    return this.#limiter.fights(steadyNow());
   }
 
   /**
-   * Returns when the next unit may be repaired again, in milliseconds since 1970; null when none is left
+   * Returns when the next unit may be repaired again, as `steadyNow` tells it; null when none is left
    * alone or has failed.
    */
   #nextTry(): number | null {
@@ -84,7 +85,7 @@ export class Repairs {
   #scheduleRetry(): void {
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
     const next = this.#nextTry();
-    this.#retryTimer = next === null ? null : setTimeout(this.#retry, next - Date.now()).unref();
+    this.#retryTimer = next === null ? null : setTimeout(this.#retry, next - steadyNow()).unref();
   }
 
   /** Returns the events without failures and warnings that the previous scan reported. */
