@@ -5,6 +5,7 @@
 // and Docker's chains in them.
 import { VirlanError } from '../errors.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
+import { walkXml } from '../libvirt/xml.ts';
 import { digest } from '../names/digest.ts';
 import type { System } from '../system/system.ts';
 import { type Chain, type FirewalldSeen, markOf, type RuleOf } from './model.ts';
@@ -119,9 +120,20 @@ function readFiles(
     .map(name => name.replace(/\.xml$/, ''));
   if (system.readFile(configurationFile) === null && !zones.includes(own)) return null;
   const claimedBy = zones.find(
-    zone => zone !== own && system.readFile(zonePath(zone))?.includes(`<interface name="${bridge}"/>`),
+    zone => zone !== own && hasInterface(system.readFile(zonePath(zone)) ?? '', bridge),
   );
   return { zoneFile: system.readFile(zonePath(own)), claimedBy: claimedBy ?? null };
+}
+
+/** Returns whether the file of a zone names a link. firewalld itself refuses what is no XML. */
+function hasInterface(zone: string, link: string): boolean {
+  let isNamed = false;
+  walkXml(zone, {
+    open(path, attributes) {
+      isNamed ||= path === 'zone/interface' && attributes.get('name') === link;
+    },
+  });
+  return isNamed;
 }
 
 /** Returns whether virlan put the bridge into its present zone; into `trusted` it does so only at runtime. */

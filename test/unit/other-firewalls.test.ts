@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { parseNftChains, parseSavedChains, savedLines } from '../../src/other-firewalls/chains.ts';
-import { zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
+import { firewalld as firewalldOwner, zoneFile, zoneName } from '../../src/other-firewalls/firewalld.ts';
 import {
   type Chain,
   isSameChain,
@@ -23,6 +23,7 @@ import { parseSavedRules } from '../../src/other-firewalls/saved-rules.ts';
 import { ufwArguments, withoutTuples } from '../../src/other-firewalls/ufw.ts';
 import { acceptsMachines, proposedCommand, unknownChains } from '../../src/other-firewalls/unknown-chains.ts';
 import { warningText } from '../../src/report/warning-text.ts';
+import type { System } from '../../src/system/system.ts';
 import { config, network, noFirewalls, rulesetOf } from './builders.ts';
 
 const others = suite('other firewalls');
@@ -304,6 +305,31 @@ others('firewalld: a permanent zone, and an existing zone until firewalld has re
     assert.deepEqual(texts(wanted(found)), needed);
     assert.deepEqual(texts(foundRules(bridge, found)), marked);
   }
+});
+
+others('firewalld: a zone that names the bridge is found in any spelling of XML', async () => {
+  const read = async (zone: string) => {
+    const files: Record<string, string> = { '/etc/firewalld/zones/work.xml': zone };
+    const host = {
+      listDirectory: () => ['work.xml'],
+      readFile: (path: string) => files[path] ?? '',
+    } as unknown as System;
+    return (await firewalldOwner.read(host, bridge, { chains: [] } as never, () => {}))?.claimedBy;
+  };
+  const spellings = [
+    `<interface name="${bridge}"/>`,
+    `<interface name="${bridge}" />`,
+    `<interface name='${bridge}'></interface>`,
+    `<interface\n  name = "${bridge}"\n/>`,
+  ];
+  for (const spelling of spellings)
+    assert.equal(await read(`<?xml version="1.0"?>\n<zone>\n  ${spelling}\n</zone>\n`), 'work', spelling);
+  for (const other of [
+    `<interface name="${bridge}0"/>`,
+    `<!-- <interface name="${bridge}"/> -->`,
+    '<interface',
+  ])
+    assert.equal(await read(`<zone>${other}</zone>`), null, other);
 });
 
 others('firewalld: the name of a zone is valid, and unique for each bridge', () => {
