@@ -226,6 +226,9 @@ export function hasGlobalIpv6(link: string, addresses: string): boolean {
   });
 }
 
+/** Routes of the host's own addresses and of groups, and `throw`: the next table is asked as if it were not there. */
+const typesWithoutNetwork: readonly string[] = ['local', 'broadcast', 'multicast', 'anycast', 'throw'];
+
 /**
  * Returns the networks of the host, by its links' addresses and by the routes of those tables that are asked
  * before the main one, and of that.
@@ -246,8 +249,7 @@ export function knownSubnets({ links, routes, routingRules }: LinksAndRoutes): K
   const byRoute = routes.flatMap(({ destination, link, type, table, metric }) => {
     const isAsked = asked.includes(table);
     const subnet = parseDestination(destination);
-    const isLocal = ['local', 'broadcast', 'multicast', 'anycast'].includes(type);
-    if (subnet === null || isLocal || !isAsked) return [];
+    if (subnet === null || typesWithoutNetwork.includes(type) || !isAsked) return [];
     return [{ subnet, link, by: 'route' as const, yields: table === 'main' && metric > 0 }];
   });
   return [...byAddress, ...byRoute];

@@ -10,11 +10,11 @@ export interface RoutingRule {
   readonly table: string | null;
   /** True if it refuses packets. */
   readonly refuses: boolean;
-  /** The receivers that it is about; null for all. */
+  /** The receivers that it is about; null for all, and for all but some. */
   readonly to: Prefix | null;
   /** True if it is about some senders only. */
   readonly hasSource: boolean;
-  /** The link by which packets come in that it is about; null for all. Hostile. */
+  /** The link by which packets come in that it is about; null for all, for all but one, and for the host's own. Hostile. */
   readonly incoming: string | null;
   /** The marks of packets that it is about; null for all. */
   readonly mark: MarkMatch | null;
@@ -54,14 +54,16 @@ const mainPriority = 32_766;
 export function readRule({ priority, action = '', src, dst, dstlen = 32, ...rule }: IpRule): RoutingRule {
   const table = rule.table ?? null;
   const refuses = refusingTypes.includes(action);
-  const to = dst === undefined ? null : parseIpv4(dst);
+  const isNegated = rule.not !== undefined;
+  const to = dst === undefined || isNegated ? null : parseIpv4(dst);
   return {
     priority,
     table,
     refuses,
     to: to === null ? null : prefixOf(to, dstlen),
     hasSource: src !== undefined && src !== 'all',
-    incoming: rule.iif ?? null,
+    // The host's own packets come in by `lo`.
+    incoming: isNegated || rule.iif === 'lo' ? null : (rule.iif ?? null),
     mark: readMark(rule),
     isEarly:
       priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),

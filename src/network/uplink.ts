@@ -10,10 +10,10 @@ export type Uplink =
   | { readonly kind: 'unreachable'; readonly reason: string };
 
 /**
- * In TEST-NET-1 (RFC 5737), reserved for documentation: the kernel is asked for the route to it, and nothing
- * is sent there.
+ * Addresses of the outside: the kernel is asked for the routes to them, and nothing is sent there. The first one is in
+ * TEST-NET-1 (RFC 5737), reserved for documentation, which routers may refuse as nobody's (a bogon filter).
  */
-const anywhere = '192.0.2.1';
+const outside = ['192.0.2.1', '9.9.9.9'] as const;
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
 export function readUplink(
@@ -31,7 +31,17 @@ export function readOwnUplink(system: Pick<System, 'run'>): Promise<Uplink> {
 }
 
 async function askForRoute(system: Pick<System, 'run'>, packet: readonly string[]): Promise<Uplink> {
-  const query = ['-json', 'route', 'get', anywhere, ...packet];
+  const [first, second] = outside;
+  const uplink = await askForRouteTo(first, system, packet);
+  return uplink.kind === 'via' ? uplink : askForRouteTo(second, system, packet);
+}
+
+async function askForRouteTo(
+  address: string,
+  system: Pick<System, 'run'>,
+  packet: readonly string[],
+): Promise<Uplink> {
+  const query = ['-json', 'route', 'get', address, ...packet];
   try {
     const [route] = JSON.parse(await system.run('ip', query)) as { dev: string; gateway?: string }[];
     if (route === undefined) return { kind: 'unreachable', reason: 'no route' };

@@ -30,7 +30,7 @@ export function isRulesOfWayChange(line: string): boolean {
 /** Lines of `ip monitor` about the way of IPv4 packets: routes, their rules, forwarding, reverse paths. */
 const wayChanges = [
   /^(Deleted )?((unreachable|blackhole|prohibit|throw|local|broadcast|multicast) )?(default|\d+\.[\d.]+)[ /]/,
-  /^(Deleted )?\d+:\tfrom /,
+  /^(Deleted )?\d+:\t(not )?from /,
   // A new link is reported with all of its settings, a changed setting alone.
   /^inet \S+ (forwarding|rp_filter) \S+ *$/,
   /^netlink receive error/,
@@ -54,7 +54,7 @@ const hostChanges = [
   /^inet all forwarding off/,
   /^((unreachable|blackhole|prohibit) )?\d+\.\d/,
   // Rules of routing: "5270:", a tab, "from all lookup 52".
-  /^(Deleted )?\d+:\tfrom /,
+  /^(Deleted )?\d+:\t(not )?from /,
   // Default routes, which VPNs write as two halves.
   /^(Deleted )?default /,
   /^Deleted (0|128)\.0\.0\.0\/1 /,

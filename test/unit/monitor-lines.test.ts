@@ -54,6 +54,7 @@ const ways: [line: string, isChange: boolean][] = [
   ['blackhole 10.0.0.0/8 proto bird ', true],
   ['local 10.9.0.1 dev tun0 table local proto kernel scope host src 10.9.0.1 ', true],
   ['5270:\tfrom all lookup 52 proto unspec ', true],
+  ['5270:\tnot from all iif lan0 lookup 52 proto unspec ', true],
   ['Deleted 5270:\tfrom all lookup 52 proto unspec ', true],
   ['inet all forwarding off ', true],
   ['inet eth0 rp_filter strict ', true],
@@ -103,6 +104,7 @@ const links: [line: string, isChange: boolean][] = [
   ['Deleted 10.9.0.0/24 dev eth0 scope link ', false],
   ['default dev ts0 table 52 scope link ', true],
   ['5270:\tfrom all lookup 52 proto unspec ', true],
+  ['5270:\tnot from all iif lan0 lookup 52 proto unspec ', true],
   ['Deleted 5270:\tfrom all lookup 52 proto unspec ', true],
   ['fe80::/64 dev vnet0 proto kernel metric 256 pref medium', false],
 ];

@@ -1,6 +1,7 @@
 // return-path.test.ts: tests which rules of routing are named because answers to machines do not reach them.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { formatPrefix } from '../../src/address/ip.ts';
 import { CommandError } from '../../src/errors.ts';
 import { knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
 import { type Detour, detourRemedy, detourText, findDetour } from '../../src/network/return-path.ts';
@@ -51,6 +52,18 @@ paths('a table that leads packets of the host elsewhere', async () => {
     'packets to machines leave by ts0, not by k8s-br0: routing table 52 is asked before the main one',
   );
   assert.equal(await detourOf({ rules: [vpn], answers: { '': own } }), null);
+});
+
+paths('a table for all but some packets, and for those of the host itself', async () => {
+  const answers = { '': { dst: machine, dev: 'ts0', table: '52' } };
+  for (const rule of [
+    { not: null, src: 'all', dst: '10.0.0.0', dstlen: 8 },
+    { not: null, src: 'all', iif: 'eth0' },
+    { src: 'all', iif: 'lo' },
+  ]) {
+    const found = await detourOf({ rules: [{ priority: 5270, table: '52', ...rule }], answers });
+    assert.deepEqual([found?.table, found?.link], ['52', 'ts0'], JSON.stringify(rule));
+  }
 });
 
 paths('a table for what the subnet sends, which answers of the gateway meet too', async () => {
@@ -120,5 +133,24 @@ paths('the addresses of a link in a VRF are no networks of the host', () => {
     ['eth2'],
   );
 });
+
+paths(
+  'a route that sends to the next table (throw) is no network of the host, others in such a table are',
+  () => {
+    const rules = [{ priority: 5270, src: 'all', table: '52' }];
+    const routes = [
+      { type: 'throw', dst: '192.168.100.0/24', table: '52' },
+      { type: 'blackhole', dst: '192.168.101.0/24', table: '52' },
+      { dst: '192.168.102.0/24', dev: 'eth1', table: '52' },
+    ];
+    const found = knownSubnets(
+      parseLinksAndRoutes(`[]\n${JSON.stringify(routes)}\n${JSON.stringify(rules)}`),
+    );
+    assert.deepEqual(
+      found.map(({ subnet }) => formatPrefix(subnet)),
+      ['192.168.101.0/24', '192.168.102.0/24'],
+    );
+  },
+);
 
 paths.run();

@@ -43,4 +43,16 @@ uplinks('that is missing has the reason of the kernel, or the message of the err
   assert.deepEqual(await read('[]'), { kind: 'unreachable', reason: 'no route' });
 });
 
+uplinks("is not missing because the address that is asked for first is refused as nobody's", async () => {
+  const run = async (_program: string, args: readonly string[]) => {
+    if (args.includes('192.0.2.1')) throw failed('RTNETLINK answers: Invalid argument\n');
+    return '[{"dst":"9.9.9.9","gateway":"203.0.113.2","dev":"eth0"}]';
+  };
+  assert.deepEqual(await readUplink({ run }, 'k8s-br0', ip('192.168.100.7')), {
+    kind: 'via',
+    dev: 'eth0',
+    gateway: '203.0.113.2',
+  });
+});
+
 uplinks.run();
