@@ -111,7 +111,12 @@ remedies('ufw and firewalld accept each proposed command', async () => {
   for (const command of new Set(commands)) await succeeds(command);
   await startFirewalld();
   const [command] = commandsAt({ family: 'inet', table: 'firewalld', chain: 'filter_FORWARD' }, 'forward');
+  const zoneOf = async () => (await succeeds(`firewall-cmd --get-zone-of-interface=${bridge}`)).stdout;
+  await succeeds(`firewall-cmd --permanent --zone=work --add-interface=${bridge}`);
+  await succeeds('firewall-cmd --reload');
+  assert.equal(await zoneOf(), 'work');
   await succeeds(command ?? '');
+  assert.equal(await zoneOf(), 'trusted');
 });
 
 remedies('the rule that drops an answer of the outside before its route is known is shown', async () => {

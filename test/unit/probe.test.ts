@@ -434,7 +434,7 @@ const cases: [
     { report: noAnswer, counters: none, drops: { outgoing: policy('inet', 'firewalld', 'filter_FORWARD') } },
     'ooofsso',
     'packet-dropped',
-    /^firewall-cmd --permanent --zone=trusted --add-interface=k8s-br0 && firewall-cmd --reload$/,
+    /^firewall-cmd --permanent --zone=trusted --change-interface=k8s-br0 && firewall-cmd --reload$/,
   ],
   [
     'a policy of iptables drops forwarded packets',

@@ -32,8 +32,9 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
   const [direction] = isIptables && chain === 'POSTROUTING' ? known.filter(way => way === 'out') : known;
   if (direction === undefined) return null;
   if (/^ufw6?-/.test(chain)) return ufwCommand(direction, isForwarded, servicePorts[packet], bridge);
+  // With --add-interface, firewalld refuses a link that is in a zone already.
   if (table === 'firewalld')
-    return `firewall-cmd --permanent --zone=trusted --add-interface=${bridge} && firewall-cmd --reload`;
+    return `firewall-cmd --permanent --zone=trusted --change-interface=${bridge} && firewall-cmd --reload`;
   // A policy drops all that is not accepted, so accept all of the bridge: virlan's own rules filter it.
   const isPolicy = rule === null;
   const isForwardChain = isForwarded && chain !== 'POSTROUTING';
