@@ -255,7 +255,7 @@ function formatReplacedMac({ replacedMac, state, lease }: MachineStatus): string
 
 function formatLease({ ip, lease }: MachineStatus): string {
   if (lease === null) return '-';
-  const until = lease.expires === null ? 'for ever' : `until ${lease.expires.slice(11, 16)}Z`;
+  const until = lease.expires === null ? 'infinite' : `until ${lease.expires.slice(11, 16)}Z`;
   return lease.ip === ip || ip === null ? until : `${lease.ip} ${until}`;
 }
 

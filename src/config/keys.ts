@@ -43,7 +43,7 @@ export const networkKeys: Explanations<NetworkSection> = {
         'machines and the outside reach each other, without translation of addresses. The router of the LAN needs a route to `subnet` by way of this host',
       isolated:
         'machines reach each other and the host. DHCP names no router, DNS knows the names of machines only, and the host forwards nothing',
-      open: 'no rules at all: the other firewalls of the host decide. DHCP and DNS as ever',
+      open: 'no rules at all: the other firewalls of the host decide. DHCP and DNS work as in `nat`',
     },
   },
   outside: {

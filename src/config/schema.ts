@@ -254,7 +254,7 @@ export const clusterSection = v.strictObject({
   ca: file,
   cert: file,
   key: file,
-  username: v.optional(v.string(), ''),
+  username: v.optional(v.pipe(v.string(), v.description('the name of a user of etcd, such as virlan')), ''),
   'password-file': file,
 });
 

@@ -86,7 +86,7 @@ export function recordedNetworks(): OriginalState['networks'] {
   try {
     return readOriginalState()?.networks ?? {};
   } catch {
-    // Whoever needs all of the record reads it, and reports its damage.
+    // Callers that need the whole record read it themselves, and report damage.
     return {};
   }
 }

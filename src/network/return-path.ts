@@ -5,7 +5,7 @@ import { formatIp, formatPrefix, type IpAddress, prefixContains } from '../addre
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
-import { routeTo } from './route-to.ts';
+import { anywhere, routeTo } from './route-to.ts';
 import { mainTableFirst, type RoutingRule, refusingTypes } from './routing-rules.ts';
 
 /** A rule because of which packets to machines do not leave by the bridge. */
@@ -18,9 +18,6 @@ export interface Detour {
   /** The link that the packets leave by; null where they are refused. */
   readonly link: string | null;
 }
-
-/** In TEST-NET-1 (RFC 5737), reserved for documentation: a sender outside. */
-const anywhere = '192.0.2.1';
 
 /** A packet to a machine: of the host, of the gateway's address, or from the outside by a link. */
 interface Packet {

@@ -3,6 +3,12 @@ import { formatIp, type IpAddress } from '../address/ip.ts';
 import { isAnswer } from '../answers.ts';
 import type { System } from '../system/system.ts';
 
+/**
+ * An address outside that is never used (TEST-NET-1, RFC 5737): routes to it and from it are asked for, and nothing is
+ * sent there.
+ */
+export const anywhere = '192.0.2.1';
+
 /** The route of a packet: nulls where the kernel refuses it. */
 export interface PacketRoute {
   /** Hostile. */

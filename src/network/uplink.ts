@@ -1,19 +1,17 @@
 // The uplink: the link and the next hop by which packets of machines leave for the outside.
 import { formatIp, type IpAddress } from '../address/ip.ts';
-import { CommandError } from '../errors.ts';
+import { isAnswer } from '../answers.ts';
 import type { System } from '../system/system.ts';
 import { ipErrorReason } from './ip-error.ts';
+import { anywhere } from './route-to.ts';
 
 export type Uplink =
   | { readonly kind: 'via'; readonly dev: string; readonly gateway: string | null }
   /** This host itself cannot reach the outside. */
   | { readonly kind: 'unreachable'; readonly reason: string };
 
-/**
- * Addresses of the outside: the kernel is asked for the routes to them, and nothing is sent there. The first one is in
- * TEST-NET-1 (RFC 5737), reserved for documentation, which routers may refuse as nobody's (a bogon filter).
- */
-const outside = ['192.0.2.1', '9.9.9.9'] as const;
+/** An address of the internet: nothing is sent there. Some hosts refuse reserved ones (a bogon filter). */
+const internetAddress = '9.9.9.9';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
 export function readUplink(
@@ -31,9 +29,8 @@ export function readOwnUplink(system: Pick<System, 'run'>): Promise<Uplink> {
 }
 
 async function askForRoute(system: Pick<System, 'run'>, packet: readonly string[]): Promise<Uplink> {
-  const [first, second] = outside;
-  const uplink = await askForRouteTo(first, system, packet);
-  return uplink.kind === 'via' ? uplink : askForRouteTo(second, system, packet);
+  const uplink = await askForRouteTo(anywhere, system, packet);
+  return uplink.kind === 'via' ? uplink : askForRouteTo(internetAddress, system, packet);
 }
 
 async function askForRouteTo(
@@ -47,7 +44,7 @@ async function askForRouteTo(
     if (route === undefined) return { kind: 'unreachable', reason: 'no route' };
     return { kind: 'via', dev: route.dev, gateway: route.gateway ?? null };
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
+    if (!isAnswer(error)) throw error;
     return { kind: 'unreachable', reason: ipErrorReason(error.stderr) ?? error.message };
   }
 }

@@ -133,9 +133,9 @@ export type NetworkProblem =
   | { readonly kind: 'probe'; readonly at: string; readonly seen: string }
   /** Another program drops packets of the tunnel on this host. */
   | { readonly kind: 'tunnel-dropped'; readonly drop: TunnelDrop }
-  /** Another host of the cluster is not reached as it should be. */
   /** etcd does not answer, or refuses. */
   | { readonly kind: 'etcd'; readonly reason: EtcdFailure; readonly message: string; readonly since: string }
+  /** Another host of the cluster is not reached, or there is no session of BGP with a neighbour. */
   | { readonly kind: 'peer' | 'bgp'; readonly detail: Detail<keyof PeerDetails> };
 
 /** The form of `virlan status --json`: fields may be added, never renamed. */

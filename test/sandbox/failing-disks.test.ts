@@ -87,7 +87,7 @@ failing.before(async () => {
   await reboot();
 });
 
-/** Where virlan keeps its books, and the faults that "virlan up" after a boot, and a new machine, do not meet. */
+/** The directories of virlan's records, and the faults that "virlan up" after a boot, and a new machine, do not meet. */
 const books: readonly { directory: string; unmetByUp: readonly DiskFault[]; isReserved: boolean }[] = [
   { directory: '/var/lib/virlan', unmetByUp: [], isReserved: false },
   { directory: '/run/virlan', unmetByUp: [], isReserved: true },

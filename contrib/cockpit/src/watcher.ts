@@ -13,7 +13,7 @@ export function followWatcher(changed: (connection: Connection) => void): () => 
   let last = notYet;
   let close = () => {};
   const set = (connection: Connection) => {
-    // What was shown last is still worth more than nothing.
+    // The last status is still shown: it is better than none.
     last = { ...connection, status: connection.status ?? last.status };
     changed(last);
   };

@@ -169,7 +169,7 @@ function isWorthTracing(
 ): boolean {
   const isNotMasqueraded = promise === 'masqueraded' && masqueraded === 0;
   const isLostInHost = plain + masqueraded === 0 || isNotMasqueraded || arrived > 0;
-  // What answers the host, and not the probe, may have been asked by another way, because of a mark.
+  // A next hop that answers only the host may not have received the probe's packets: a mark may have led them elsewhere.
   return (
     isServiceSilent(report) || (report.nextHopAnswers === false && (isLostInHost || hostAnswered === true))
   );

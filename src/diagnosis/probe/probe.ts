@@ -1,6 +1,6 @@
-// Sends a probe through a network: a network namespace on its bridge that behaves like a machine. Whatever
-// kills it, the next probe or `virlan up` finds what is left by three marks: the namespace, the MAC of the
-// probe (mac.ts) and the comment of its line in the hostsfile.
+// Sends a probe through a network: a network namespace on its bridge that behaves like a machine. If it is killed,
+// the next probe or `virlan up` recognises the remains by the namespace, the MAC of the probe (mac.ts) and the comment
+// of its line in the hostsfile.
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';

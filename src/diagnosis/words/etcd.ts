@@ -32,7 +32,7 @@ export const etcdWords: Words<keyof EtcdDetails> = {
   },
   'etcd-certificate-time': {
     seen: ({ message }) =>
-      `a certificate is refused because of its time: ${message}: renew it, or set the clock of this host`,
+      `a certificate has expired or is not valid yet: ${message}: renew it, or set the clock of this host`,
     fix: () => showsMore('timedatectl'),
   },
   'etcd-auth': {
@@ -70,7 +70,7 @@ export const etcdWords: Words<keyof EtcdDetails> = {
   },
   'host-twice': {
     seen: ({ host }) =>
-      `another host is there with ${formatIp(host)}, the address of [cluster]: give one of them another: until then this host does not share its ledger`,
+      `another host has joined with ${formatIp(host)}, the address of [cluster], too: change it on one of them; until then this host does not share its ledger`,
     fix: () => showsMore('ip -brief address show'),
   },
   'host-not-joined': {
@@ -91,7 +91,7 @@ export const etcdWords: Words<keyof EtcdDetails> = {
   },
   'address-twice': {
     seen: ({ ip, holders: [one, other] }) =>
-      `${placeText(one)} and ${placeText(other)} have ${formatIp(ip)}: something else than virlan wrote into etcd: forget one of them on its host`,
+      `${placeText(one)} and ${placeText(other)} have ${formatIp(ip)}: another program wrote to etcd: forget one of them on its host`,
     fix: ({ holders: [, { machine }] }) => repairs(`virlan forget -- ${shellQuoted(machine)}`),
   },
   'block-twice': {
@@ -107,7 +107,7 @@ export const etcdWords: Words<keyof EtcdDetails> = {
 };
 
 /** The consequence where etcd does not serve. */
-const meanwhile = 'machines start all the same';
+const meanwhile = 'machines still start';
 
 const clockConsequences =
   'certificates may count as not valid, and times in logs and of leases cannot be compared; who has which address does not depend on clocks';

@@ -97,7 +97,7 @@ export const machineWords: Words<keyof MachineDetails> = {
   'leased-before-reserved': {
     seen: ({ mac, leased, reserved }) =>
       `${mac} has leased ${formatIp(leased)} before ${formatIp(reserved)} was reserved for it, ` +
-      'and keeps it until it asks anew',
+      'and keeps it until it renews its lease',
     fix: ({ machine }) => repairs(`virsh reboot -- ${shellQuoted(machine)}`),
   },
   'answers-arp': { seen: ({ ip }) => `answers for ${formatIp(ip)}` },

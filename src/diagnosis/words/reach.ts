@@ -56,7 +56,7 @@ export const reachWords: Words<keyof ReachDetails> = {
   },
   'forwards-meet-reverse-path': {
     seen: ({ link, dropped }) =>
-      `active; ${link} has a strict reverse path filter, without a default route: what comes in there from far away is dropped (${dropped} packets so far on this host)`,
+      `active; ${link} has a strict reverse path filter, without a default route: packets from beyond its own subnets are dropped there (${dropped} packets so far on this host)`,
     fix: ({ link }) => repairs(`sysctl -w ${shellQuoted(`${linkSysctl('ipv4', link, 'rp_filter')}=2`)}`),
   },
   'name-found': { seen: ({ name, ip }) => `this host finds ${name}: ${formatIp(ip)}` },

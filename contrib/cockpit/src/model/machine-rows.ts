@@ -81,7 +81,7 @@ function nameOf({ name, nic }: { readonly name: string; readonly nic: number }):
 /** Returns when a lease ends; an address that is not the reserved one is named. */
 function leaseText({ lease, ip }: MachineStatus): string {
   if (lease === null) return '';
-  const until = lease.expires === null ? 'for ever' : lease.expires;
+  const until = lease.expires === null ? 'infinite' : lease.expires;
   return lease.ip === ip || ip === null ? until : `${lease.ip} ${until}`;
 }
 

@@ -22,7 +22,7 @@ import { MachineDialog } from './machine.tsx';
 import { Network } from './network.tsx';
 import { PlanDialog } from './plan.tsx';
 
-/** What is open in front of the page. A machine is named by its NIC's key, so that what it shows stays live. */
+/** The dialog that is open. A machine is named by its NIC's key, so that what it shows stays live. */
 type Open =
   | { readonly kind: 'plan' }
   | { readonly kind: 'doctor'; readonly machine: string | null; readonly fix: boolean }

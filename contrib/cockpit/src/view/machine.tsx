@@ -92,7 +92,7 @@ function factsOf(
   const { state, mac, replacedMac, ip, hostname, aliases, lease, guard, tap, uuid } = machine;
   const expires = lease?.expires ?? null;
   const leased =
-    lease === null ? 'none' : `${lease.ip}, ${expires === null ? 'for ever' : `until ${localTime(expires)}`}`;
+    lease === null ? 'none' : `${lease.ip}, ${expires === null ? 'infinite' : `until ${localTime(expires)}`}`;
   return [
     ['State', state],
     ['Reserved address', ip ?? 'none'],

@@ -1,4 +1,4 @@
-// What "virlan up" would change, as a diff with a button that does it.
+// Shows what "virlan up" would change, as a diff with a button that does it.
 import { Alert, Button, Modal, ModalBody, ModalFooter, ModalHeader, Spinner } from '@patternfly/react-core';
 import { useCallback, useEffect, useState } from 'react';
 import { plan, up } from '../commands.ts';
