@@ -12,6 +12,8 @@ export interface DnsmasqHost {
   readonly machineLines: readonly string[];
   /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
+  /** False where dnsmasq would not start with /etc/resolv.conf. */
+  readonly canWatchResolvConf: boolean;
   /**
    * The directory of the administrator's options; null when it has none. `digest` changes with their content.
    */
@@ -79,6 +81,12 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     'bogus-priv',
     // Without strict-order, a server that does not answer costs no time: the others are asked as well.
     ...(network.mode === 'isolated' ? ['no-resolv'] : []),
+    ...(dns === 'host' && network.mode !== 'isolated' && !host.canWatchResolvConf
+      ? [
+          '# /etc/resolv.conf is a link into a directory that is missing: dnsmasq would not start.',
+          'no-resolv',
+        ]
+      : []),
     ...(dns === 'host' ? [] : ['no-resolv', ...dns.map(server => `server=${formatIp(server)}`)]),
     ...(host.machineLines.length === 0 ? [] : ['', machinesHeader, ...host.machineLines]),
     ...(host.extras === null

@@ -5,6 +5,7 @@ import { type DnsmasqHost, wildcardLines } from '../dnsmasq/conf.ts';
 import { readMachineLines } from '../dnsmasq/machine-lines.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
+import { canWatchResolvConf } from '../dnsmasq/upstream.ts';
 import { VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { UsableFamilies } from '../firewall/backends.ts';
@@ -148,6 +149,7 @@ function gatherFacts(
     ),
     routesLoopback: system.readFile(sysctlPath(linkSysctl('ipv4', bridge, 'route_localnet')))?.trim() === '1',
     user: dnsmasqUser(),
+    canWatchResolvConf: canWatchResolvConf(),
     machineLines:
       known.wanted === null
         ? readMachineLines(readConf(bridge) ?? '')

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { configure, dhcp, type Guest, guest, installVirlan, remove, startLibvirtd, virlan } from './host.ts';
@@ -92,6 +100,30 @@ dnsmasqs('a dnsmasq that was stopped is named by status and doctor, and replaced
   resolver.setServers(['192.168.100.1']);
   await assert.rejects(resolver.resolve4('nobody.k8s-br0.internal'), { code: 'ENOTFOUND' });
 });
+
+dnsmasqs(
+  'a resolv.conf that is a link into a missing directory costs names of the outside, not DHCP',
+  async () => {
+    await down();
+    const original = readFileSync('/etc/resolv.conf');
+    const conf = () => readFileSync('/var/lib/dnsmasq/k8s-br0/dnsmasq.conf', 'utf8');
+    rmSync('/etc/resolv.conf');
+    symlinkSync('../run/later/stub-resolv.conf', '/etc/resolv.conf');
+    await up();
+    assert.match(conf(), /^no-resolv$/m);
+    const web = await guest('web', { mac: '52:54:00:00:00:0e' });
+    await dhcp(web);
+    await remove(web);
+    assert.deepEqual(await plannedSteps(), []);
+    mkdirSync('/run/later');
+    await up();
+    assert.doesNotMatch(conf(), /^no-resolv$/m);
+    rmSync('/run/later', { recursive: true });
+    rmSync('/etc/resolv.conf');
+    writeFileSync('/etc/resolv.conf', original);
+    await up();
+  },
+);
 
 dnsmasqs('the watcher starts a dnsmasq that was killed again', async () => {
   await startLibvirtd();

@@ -178,6 +178,7 @@ const facts: HostFacts = {
   routesLoopback: false,
   user: 'dnsmasq',
   extras: null,
+  canWatchResolvConf: true,
 };
 
 function desiredOn(host: Partial<HostFacts>, ...lines: readonly string[]) {

@@ -11,7 +11,7 @@ import { assertGolden } from './golden.ts';
 
 const dnsmasq = suite('dnsmasq');
 
-const host: DnsmasqHost = { user: 'dnsmasq', machineLines: [], extras: null };
+const host: DnsmasqHost = { user: 'dnsmasq', canWatchResolvConf: true, machineLines: [], extras: null };
 
 dnsmasq('the configuration is the golden one', () => {
   assertGolden('default.conf', renderDnsmasqConf(network(), host));
@@ -30,7 +30,10 @@ dnsmasq('the configuration is the golden one', () => {
   );
   const wildcards = wildcardLines([{ ip: ip('10.0.0.7'), names: ['apps.web', 'lb'] }], 'lan.example');
   const extras = { directory: '/etc/virlan/dnsmasq.d/k8s-br0', digest: '0123456789abcdef' };
-  assertGolden('odd.conf', renderDnsmasqConf(odd, { user: 'nobody', machineLines: wildcards, extras }));
+  assertGolden(
+    'odd.conf',
+    renderDnsmasqConf(odd, { user: 'nobody', canWatchResolvConf: true, machineLines: wildcards, extras }),
+  );
 });
 
 dnsmasq('the boot of a machine comes after that of its network, and stands alone without one', () => {

@@ -49,6 +49,7 @@ const effects = [
   'src/dnsmasq/process.ts',
   'src/dnsmasq/release.ts',
   'src/dnsmasq/service.ts',
+  'src/dnsmasq/upstream.ts',
   'src/forwards/read.ts',
   'src/forwards/record.ts',
   'src/guard/bindings.ts',

@@ -63,6 +63,7 @@ const facts: HostFacts = {
   routesLoopback: false,
   user: 'dnsmasq',
   extras: null,
+  canWatchResolvConf: true,
 };
 
 /** Returns the desired network without the backend. */
