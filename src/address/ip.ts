@@ -27,7 +27,7 @@ export interface Ipv4Range {
 }
 
 /** Length of an address in bits. */
-export const addressBits: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 128 };
+const addressBits: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 128 };
 
 const dottedQuad = /^(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})$/;
 

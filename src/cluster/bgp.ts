@@ -86,7 +86,7 @@ export interface BgpChange {
   readonly problem: BgpProblem | null;
 }
 
-export const groupName = 'virlan';
+const groupName = 'virlan';
 
 /** Seconds between two signs of life, until a silent neighbour counts as gone, and until the next attempt. */
 const timers = { keepalive: 3, hold: 9, connect: 3 };

@@ -12,7 +12,7 @@ import type { Ruleset } from './rule.ts';
 export const backends: Readonly<Record<BackendName, Backend>> = { nftables, iptables };
 
 /** In order of preference. */
-export const backendNames = ['nftables', 'iptables'] as const satisfies readonly BackendName[];
+const backendNames = ['nftables', 'iptables'] as const satisfies readonly BackendName[];
 
 /** The families that each backend can load rules of on this host. */
 export type UsableFamilies = Readonly<Record<BackendName, readonly Family[]>>;

@@ -28,7 +28,7 @@ export async function readNetworkManager(system: System, bridge: string): Promis
 }
 
 /** Returns the path of virlan's file about a network. */
-export function namesFile(bridge: string): string {
+function namesFile(bridge: string): string {
   return `/etc/NetworkManager/dnsmasq.d/virlan-${bridge}.conf`;
 }
 

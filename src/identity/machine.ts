@@ -105,3 +105,8 @@ const maxGroupLength = 200;
 export function readGroup(attributes: ReadonlyMap<string, string>): string | null {
   return attributes.get('group')?.slice(0, maxGroupLength) || null;
 }
+
+/** Returns the MACs of a domain's NICs. */
+export function macsOf({ nics }: Domain): ReadonlySet<Mac> {
+  return new Set(nics.flatMap(({ mac }) => mac ?? []));
+}

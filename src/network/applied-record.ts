@@ -65,8 +65,6 @@ const format: RecordFormat<typeof schema> = {
 
 export type AppliedRecord = v.InferOutput<typeof schema>;
 
-export type AppliedRules = AppliedRecord['rules'][number];
-
 const empty: AppliedRecord = {
   rules: [],
   addresses: [],

@@ -1,10 +1,9 @@
 // Reads the ledger and libvirt's files to predict the MAC and the address of a machine by its name.
 import type { Ipv4 } from '../address/ip.ts';
-import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { decideByAsking } from '../identity/decide-by-asking.ts';
 import { isNewAddress } from '../identity/decision.ts';
-import { machineOn } from '../identity/machine.ts';
+import { machineOn, macsOf } from '../identity/machine.ts';
 import {
   type NamedNic,
   type PredictedAddress,
@@ -15,7 +14,6 @@ import {
 } from '../identity/predict.ts';
 import { askBridge, readDecisionInput, withLeases } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
-import type { Domain } from '../libvirt/domain-xml.ts';
 
 /** Returns the MAC that a NIC of a machine has, or would get. */
 export function predictNicMac(network: NetworkConfig, named: NamedNic): PredictedMac {
@@ -44,8 +42,4 @@ function readFor(network: NetworkConfig, { name }: NamedNic): PredictInput {
     domains: domains.map(other => [other.uuid, macsOf(other)] as const),
     machine: domain === undefined ? null : machineOn(network.bridge, passThrough, domain),
   };
-}
-
-function macsOf({ nics }: Domain): ReadonlySet<Mac> {
-  return new Set(nics.flatMap(({ mac }) => mac ?? []));
 }

@@ -16,7 +16,7 @@ const isComplete = 2;
  * Returns the MAC that the kernel has for an address on a link, or null. It may be of somebody who has left
  * long ago.
  */
-export function knownNeighbour(address: string, link: string): string | null {
+function knownNeighbour(address: string, link: string): string | null {
   const entry = findEntry(address, link);
   return entry !== null && (entry.flags & isComplete) !== 0 ? entry.mac : null;
 }

@@ -1,16 +1,9 @@
 // Domains as the watcher reads them from libvirt. Pure.
-import type { Mac } from '../address/mac.ts';
 import { machineNamespace } from '../identity/machine.ts';
-import type { Domain } from '../libvirt/domain-xml.ts';
 import type { MachineId } from '../report/event.ts';
 
 export function idOf({ name, uuid }: MachineId): MachineId {
   return { name, uuid };
-}
-
-/** Returns the MACs of a domain's NICs. */
-export function macsOf(domain: Domain): Set<Mac> {
-  return new Set(domain.nics.flatMap(nic => nic.mac ?? []));
 }
 
 /** Returns the definition of a machine as libvirt writes it, with a MAC that it made. */

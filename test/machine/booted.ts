@@ -19,7 +19,7 @@ import { traces } from './traces.ts';
 /** The time limit of short operations on an emulated host. */
 export const timeoutSeconds = 240;
 
-export const oldMachine = domainXml({ name: 'old', nics: [{ type: 'network', source: 'default' }] });
+const oldMachine = domainXml({ name: 'old', nics: [{ type: 'network', source: 'default' }] });
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
 
 /** Returns the XML of a machine on virlan's bridge that accepts hotplug. */

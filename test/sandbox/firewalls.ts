@@ -72,7 +72,7 @@ export function firewalldPid(): number {
 /**
  * Starts Docker's daemon without containers. Resolves when it answers; throws with its output if it exits.
  */
-export async function startDocker(): Promise<void> {
+async function startDocker(): Promise<void> {
   const state = ['--data-root', '/run/docker-data', '--exec-root', '/run/docker-exec'];
   const dockerd = spawn('dockerd', ['--storage-driver=vfs', ...state, '-H', 'unix:///run/docker.sock'], {
     stdio: ['ignore', 'ignore', 'pipe'],

@@ -12,17 +12,17 @@ export type Bytes = readonly number[];
 export const broadcast = 'ff:ff:ff:ff:ff:ff';
 
 /** Returns the bytes of a MAC. */
-export function macBytes(mac: string): Bytes {
+function macBytes(mac: string): Bytes {
   return mac.split(':').map(pair => Number.parseInt(pair, 16));
 }
 
 /** Returns the bytes of an IPv4 address. */
-export function ip4Bytes(address: string): Bytes {
+function ip4Bytes(address: string): Bytes {
   return address.split('.').map(Number);
 }
 
 /** Returns the bytes of an IPv6 address, which has at most one `::`. */
-export function ip6Bytes(address: string): Bytes {
+function ip6Bytes(address: string): Bytes {
   const [head = [], tail = []] = address
     .split('::')
     .map(half => half.split(':').filter(group => group !== ''));

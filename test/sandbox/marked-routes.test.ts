@@ -17,6 +17,7 @@ import {
   startLibvirtd,
   virlan,
 } from './host.ts';
+import { addSecondUplink } from './second-uplink.ts';
 import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
@@ -34,11 +35,7 @@ marked.before(async () => {
   const outside = await internet();
   await nameServer(outside, internetAddress);
   await ip('netns', 'add', 'second');
-  await ip('link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'second');
-  await ip('address', 'add', '198.51.100.1/24', 'dev', 'uplink2');
-  await ip('link', 'set', 'uplink2', 'up');
-  await ip('-n', 'second', 'address', 'add', `${secondAddress}/24`, 'dev', 'eth0');
-  await ip('-n', 'second', 'link', 'set', 'eth0', 'up');
+  await addSecondUplink('second', 'eth0');
   await run({ name: 'second' }, 'sysctl', '-qw', 'net.ipv4.ip_forward=0');
   await ip('rule', 'add', 'fwmark', '0x20/0xff', 'lookup', '100', 'pref', '90');
   await configure('[network.k8s-br0]\nstp = no\n');

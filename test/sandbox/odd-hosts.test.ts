@@ -20,6 +20,7 @@ import {
   virlan,
 } from './host.ts';
 import { resetHost } from './reset-host.ts';
+import { addSecondUplink } from './second-uplink.ts';
 import { changesSince, snapshot } from './snapshot.ts';
 import { assertFailure, down, plannedSteps, up } from './virlan-commands.ts';
 
@@ -113,16 +114,6 @@ odd(
   },
 );
 
-/** Adds a second way out, which leads to the same internet by another address of the host. */
-async function secondUplink(): Promise<void> {
-  await execa('ip', ['link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', 'internet']);
-  await execa('ip', ['address', 'add', '198.51.100.1/24', 'dev', 'uplink2']);
-  await execa('ip', ['link', 'set', 'uplink2', 'up']);
-  const inside = ['-netns', 'internet'];
-  await execa('ip', [...inside, 'address', 'add', '198.51.100.2/24', 'dev', 'eth1']);
-  await execa('ip', [...inside, 'link', 'set', 'eth1', 'up']);
-}
-
 for (const outside of ['all', 'uplink'])
   for (const [title, ways] of Object.entries({
     'a rule for the subnet': [
@@ -147,7 +138,7 @@ for (const outside of ['all', 'uplink'])
         const web = await newGuest();
         const there = await internet();
         await nameServer(there, internetAddress);
-        await secondUplink();
+        await addSecondUplink('internet', 'eth1');
         await execa('ip', ['-batch', '-'], { input: `${ways.join('\n')}\n` });
         await serve(there, { proto: 'tcp', port: 80 });
         await run(there, 'ip', 'address', 'add', '192.0.2.80/32', 'dev', 'lo');
@@ -196,7 +187,7 @@ for (const [title, rules, named] of [
     await up();
     const web = await newGuest();
     await nameServer(await internet(), internetAddress);
-    await secondUplink();
+    await addSecondUplink('internet', 'eth1');
     await dhcp(web);
     const reaches = async () =>
       (await probe(web, { proto: 'icmp', to: internetAddress })) === 'open' &&

@@ -17,6 +17,7 @@ import {
   startLibvirtd,
   virlan,
 } from './host.ts';
+import { addSecondUplink } from './second-uplink.ts';
 import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
@@ -24,18 +25,12 @@ const reversePath = suite('reverse path');
 
 let web: Guest;
 
-const ip = (...args: string[]) => execa('ip', args);
-
 /** Answers to packets of the first uplink come in by the second one. */
 reversePath.before(async () => {
   await installVirlan();
   const outside = await internet();
   await nameServer(outside, internetAddress);
-  await ip('link', 'add', 'uplink2', 'type', 'veth', 'peer', 'name', 'eth1', 'netns', 'internet');
-  await ip('address', 'add', '198.51.100.1/24', 'dev', 'uplink2');
-  await ip('link', 'set', 'uplink2', 'up');
-  await run(outside, 'ip', 'address', 'add', '198.51.100.2/24', 'dev', 'eth1');
-  await run(outside, 'ip', 'link', 'set', 'eth1', 'up');
+  await addSecondUplink('internet', 'eth1');
   await run(outside, 'ip', 'route', 'add', '203.0.113.1/32', 'dev', 'eth1');
   await configure('[network.k8s-br0]\nstp = no\n');
   await startLibvirtd();

@@ -6,7 +6,7 @@ import type { Detail, Drop, Packet } from '../details.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { Counters } from './counters.ts';
 import type { Drops } from './drops.ts';
-import type { MarkedPackets } from './marks.ts';
+import type { Diversions } from './marks.ts';
 import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
 
 /** The treatment of packets to the outside that a network promises; `unknown` with `mode = open`. */
@@ -19,9 +19,6 @@ export function promiseOf({ mode, uplink: allowed }: NetworkConfig, uplink: Upli
   if (mode === 'isolated' || isElsewhere) return 'kept-inside';
   return mode === 'nat' ? 'masqueraded' : 'own-address';
 }
-
-/** The routes of packets that marks lead elsewhere; null or no entry for the others. */
-export type Diversions = Readonly<Partial<Record<MarkedPackets, MarkedRoute | null>>>;
 
 /** The facts that a probe collected. */
 export interface ProbeFacts {

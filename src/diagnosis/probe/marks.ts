@@ -1,4 +1,5 @@
 // The marks of a probe's packets when they are routed: another program sets them, and a routing rule may read them.
+import type { MarkedRoute } from '../../network/marked-route.ts';
 import { routedChains } from './counters.ts';
 import { counterTable } from './names.ts';
 import type { ProbeRequest } from './protocol.ts';
@@ -9,6 +10,9 @@ export type MarkedPackets = 'dns' | 'outgoing' | 'returning';
 
 /** The mark of each packet that has one. */
 export type Marks = Readonly<Partial<Record<MarkedPackets, number>>>;
+
+/** The routes of packets that marks lead elsewhere; null or no entry for the others. */
+export type Diversions = Readonly<Partial<Record<MarkedPackets, MarkedRoute | null>>>;
 
 /** Returns the marks of a probe's packets past the last rule before their routing. */
 export function findMarks(events: readonly TraceEvent[], { gateway, nextHop }: ProbeRequest): Marks {

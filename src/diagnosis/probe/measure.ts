@@ -17,9 +17,9 @@ import {
 } from './counters.ts';
 import { readDeviceDrops } from './device-drops.ts';
 import { findDrops, findUntracking, joinDrops } from './drops.ts';
-import { type Diversions, type OutsidePromise, type ProbeFacts, promiseOf } from './judge.ts';
+import { type OutsidePromise, type ProbeFacts, promiseOf } from './judge.ts';
 import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
-import { findMarks, type Marks } from './marks.ts';
+import { type Diversions, findMarks, type Marks } from './marks.ts';
 import { counterTable, probeNamespace } from './names.ts';
 import type { ProbeReport, ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';

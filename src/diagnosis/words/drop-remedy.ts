@@ -31,7 +31,10 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
   // iptables knows no incoming link there.
   const [direction] = isIptables && chain === 'POSTROUTING' ? known.filter(way => way === 'out') : known;
   if (direction === undefined) return null;
-  if (/^ufw6?-/.test(chain)) return ufwCommand(direction, isForwarded, servicePorts[packet], bridge);
+  if (/^ufw6?-/.test(chain))
+    return isForwarded
+      ? `ufw route allow ${direction} on ${bridge}`
+      : ufwCommand(direction, servicePorts[packet], bridge);
   // With --add-interface, firewalld refuses a link that is in a zone already.
   if (table === 'firewalld')
     return `firewall-cmd --permanent --zone=trusted --change-interface=${bridge} && firewall-cmd --reload`;
@@ -89,8 +92,7 @@ function commandForLink({ family, table, chain, links }: Drop, program: string |
     : `nft insert rule ${family} ${table} ${chain} iifname ${link} accept`;
 }
 
-function ufwCommand(way: Direction, isForwarded: boolean, port: number | null, bridge: string): string {
-  if (isForwarded) return `ufw route allow ${way} on ${bridge}`;
+function ufwCommand(way: Direction, port: number | null, bridge: string): string {
   const service = way === 'in' && port !== null ? ` to any port ${port}` : '';
   return `ufw allow ${way} on ${bridge}${service}`;
 }

@@ -34,7 +34,7 @@ const sharedNames = 100;
 const firstHost = ip('10.200.0.1');
 
 /** Returns the network of a subnet, whose hosts share their ledger. */
-export function networkIn(subnet: string): NetworkConfig {
+function networkIn(subnet: string): NetworkConfig {
   const cluster = ['[cluster]', 'address = 10.200.0.1', 'peers = etcd', 'etcd = http://127.0.0.1:2379'];
   return network(`vni = ${vni}`, `subnet = ${subnet}`, ...cluster);
 }
