@@ -11,8 +11,8 @@ const maxLinks = 40;
  * Returns whether dnsmasq can watch /etc/resolv.conf: it does not start where the directory is missing that the file,
  * or the end of its symbolic links, is in (inotify.c of dnsmasq). The file itself may be missing.
  */
-export function canWatchResolvConf(path = resolvConf): boolean {
-  let target = path;
+export function canWatchResolvConf(): boolean {
+  let target = resolvConf;
   try {
     for (let links = 0; links < maxLinks; links += 1) target = resolve(dirname(target), readlinkSync(target));
     return false;

@@ -180,8 +180,8 @@ probe('the marks of packets are those past the last rule before routing', () => 
     returning: 'packet: iif "uplink" ip saddr 203.0.113.2 ip daddr 192.168.100.254 ip ttl 64',
   };
   const routed = (id: number, packet: string, chain: string, mark: string) => [
-    `trace id ${id} ip corp early ${packet} `,
-    `trace id ${id} ip corp early policy accept meta mark 0x00000077 `,
+    `trace id ${id} ip corp ${chain} ${packet} `,
+    `trace id ${id} ip corp ${chain} policy accept meta mark 0x00000077 `,
     `trace id ${id} ip virlan_probe ${chain} ${packet} `,
     `trace id ${id} ip virlan_probe ${chain} policy accept ${mark}`,
   ];
