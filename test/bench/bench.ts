@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -22,6 +21,7 @@ import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { changeLedger } from '../../src/identity/store.ts';
+import { listDirectory } from '../../src/system/files.ts';
 import { hookEnvironment } from '../sandbox/hook-calls.ts';
 import {
   configure,
@@ -548,7 +548,7 @@ async function benchThousand(): Promise<void> {
   const before = timeDumps();
   const began = performance.now();
   await startWatcher();
-  await until(() => readdirSync('/var/lib/virlan/ledger/machines').length >= 1000, 120);
+  await until(() => listDirectory('/var/lib/virlan/ledger/machines').length >= 1000, 120);
   const settled = performance.now() - began;
   rows.push({
     what: 'a thousand machines defined while the watcher was away',
