@@ -109,12 +109,14 @@ export function withReservation(
   reservations: readonly Reservation[],
 ): Hostsfile | null {
   const wanted = [...new Set(reservations.map(reservationLine))];
-  const displaced = reservations.flatMap(({ macs, ip }) => [
-    ...macs.map(mac => `${mac},`),
-    `,${formatIp(ip)},`,
-  ]);
+  const displaced = new Set(reservations.flatMap(({ macs, ip }) => [...macs, formatIp(ip)]));
   const others = hostsfile.ours.filter(line => !wanted.includes(line));
-  const kept = others.filter(line => !displaced.some(field => line.includes(field)));
+  const kept = others.filter(
+    line =>
+      !withoutMark(line)
+        .split(',')
+        .some(field => displaced.has(field)),
+  );
   if (kept.length === others.length && wanted.every(line => hostsfile.ours.includes(line))) return null;
   return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };
 }

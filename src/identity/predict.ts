@@ -18,7 +18,7 @@ export interface NamedNic {
 }
 
 export interface PredictInput extends DecisionInput {
-  readonly domains: MacSources['domains'];
+  readonly isDefinedElsewhere: MacSources['isDefinedElsewhere'];
   /** The machine of this name that libvirt knows, as the network sees it; null for none. */
   readonly machine: Machine | null;
 }

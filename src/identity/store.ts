@@ -184,17 +184,29 @@ const leasedAnswerWaitMs = 250;
 export function askBridge(bridge: string): (addresses: readonly AddressToAsk[]) => Promise<Ipv4[]> {
   return async addresses => {
     if (listDirectory(`/sys/class/net/${bridge}/brif`).length === 0) return [];
-    // Loaded only when a machine is new.
-    const { askNeighbour } = await import('../system/neighbours.ts');
-    const answers = await Promise.all(
-      addresses.map(async ({ ip, macs, isLeased }) => {
-        const waitMs = isLeased ? leasedAnswerWaitMs : answerWaitMs;
-        const mac = await askNeighbour(formatIp(ip), bridge, waitMs);
-        return mac === null || macs.some(own => own === mac) ? [] : [ip];
-      }),
-    );
-    return answers.flat();
+    const leased = addresses.filter(({ isLeased }) => isLeased);
+    const free = addresses.filter(({ isLeased }) => !isLeased);
+    const answered = await Promise.all([
+      answeredByOthers(bridge, leased, leasedAnswerWaitMs),
+      answeredByOthers(bridge, free, answerWaitMs),
+    ]);
+    return answered.flat();
   };
+}
+
+async function answeredByOthers(
+  bridge: string,
+  addresses: readonly AddressToAsk[],
+  waitMs: number,
+): Promise<Ipv4[]> {
+  // Loaded only when a machine is new.
+  const { askNeighbours } = await import('../system/neighbours.ts');
+  const ips = addresses.map(({ ip }) => formatIp(ip));
+  const answers = await askNeighbours(ips, bridge, waitMs);
+  return addresses.flatMap(({ ip, macs }) => {
+    const mac = answers.get(formatIp(ip));
+    return mac === undefined || macs.some(own => own === mac) ? [] : [ip];
+  });
 }
 
 /** Returns addresses with whether they are leased. */

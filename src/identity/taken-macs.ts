@@ -10,8 +10,8 @@ import type { MacHolder } from './trail.ts';
 /** The possible holders of a MAC. */
 export interface MacSources {
   readonly ledger: Ledger;
-  /** Machines that libvirt knows, by uuid, with their MACs on any network. */
-  readonly domains: Iterable<readonly [uuid: string, macs: ReadonlySet<Mac>]>;
+  /** Returns whether libvirt knows a machine with another UUID that has a MAC, on any network. */
+  readonly isDefinedElsewhere: (mac: Mac, uuid: string | null) => boolean;
   readonly network: Pick<NetworkConfig, 'hosts'>;
   /** The lines of the hostsfile that were written by hand. */
   readonly byHand: readonly HandLine[];
@@ -30,9 +30,9 @@ export interface MacCandidateFor {
  * name is about this NIC, and so is a line without a name.
  */
 export function macHolder(mac: Mac, sources: MacSources, { key, uuid }: MacCandidateFor): MacHolder | null {
-  const { ledger, domains, network, byHand } = sources;
+  const { ledger, isDefinedElsewhere, network, byHand } = sources;
   if (ledger.withMac(mac).some(entry => entry.uuid !== uuid && entry.retired === null)) return 'ledger';
-  for (const [other, macs] of domains) if (other !== uuid && macs.has(mac)) return 'definition';
+  if (isDefinedElsewhere(mac, uuid)) return 'definition';
   const own = machineLabel(key.machine, key.nic, () => false);
   if (network.hosts.some(host => host.mac === mac && host.name !== own)) return 'fixed-host';
   const isOther = (line: HandLine) => line.hostname !== null && line.hostname !== own;

@@ -39,7 +39,7 @@ function readFor(network: NetworkConfig, { name }: NamedNic): PredictInput {
   const passThrough = passThroughNetworks(network.name, network.bridge);
   return {
     ...readDecisionInput(network),
-    domains: domains.map(other => [other.uuid, macsOf(other)] as const),
+    isDefinedElsewhere: (mac, uuid) => domains.some(other => other.uuid !== uuid && macsOf(other).has(mac)),
     machine: domain === undefined ? null : machineOn(network.bridge, passThrough, domain),
   };
 }

@@ -12,38 +12,68 @@ const intervalMs = 2;
 /** ATF_COM of linux/if_arp.h: the MAC is known. */
 const isComplete = 2;
 
-/**
- * Returns the MAC that the kernel has for an address on a link, or null. It may be of somebody who has left
- * long ago.
- */
-function knownNeighbour(address: string, link: string): string | null {
-  const entry = findEntry(address, link);
-  return entry !== null && (entry.flags & isComplete) !== 0 ? entry.mac : null;
+interface Neighbour {
+  readonly flags: number;
+  readonly mac: string;
 }
 
-function findEntry(address: string, link: string): { readonly flags: number; readonly mac: string } | null {
+/** Returns the kernel's entries of a link, by address. */
+function readNeighbours(link: string): Map<string, Neighbour> {
+  const neighbours = new Map<string, Neighbour>();
   for (const line of (readFileOrNull('/proc/net/arp') ?? '').split('\n')) {
-    const [ip, , flags, mac = '', , on] = line.split(/ +/);
-    if (ip === address && on === link) return { flags: Number(flags), mac };
+    const [ip = '', , flags, mac = '', , on] = line.split(/ +/);
+    if (on === link) neighbours.set(ip, { flags: Number(flags), mac });
   }
-  return null;
+  return neighbours;
 }
 
-/** Makes the kernel send an ARP request. Returns the MAC that answers; null without an answer in time. */
-export async function askNeighbour(address: string, link: string, timeoutMs: number): Promise<string | null> {
-  // Without an answer to earlier requests the kernel would not send one now: it waits for those first.
-  if (findEntry(address, link) !== null) {
-    // Loaded only when needed: a machine's first start asks, too, and seldom knows an answer already.
-    const { runOrNull } = await import('./run.ts');
-    await runOrNull('ip', ['neigh', 'flush', 'to', address, 'dev', link]);
-  }
-  await sendDatagram(address);
+/**
+ * Makes the kernel send ARP requests for several addresses at once. Returns address → MAC of those that answer within
+ * `timeoutMs`.
+ */
+export async function askNeighbours(
+  addresses: readonly string[],
+  link: string,
+  timeoutMs: number,
+): Promise<Map<string, string>> {
+  if (addresses.length === 0) return new Map();
+  const entries = readNeighbours(link);
+  await forget(
+    addresses.filter(address => entries.has(address)),
+    link,
+  );
+  await Promise.all(addresses.map(sendDatagram));
   const end = performance.now() + timeoutMs;
   for (;;) {
-    const mac = knownNeighbour(address, link);
-    if (mac !== null || performance.now() > end) return mac;
+    const isOver = performance.now() > end;
+    const answers = answersOf(addresses, readNeighbours(link));
+    if (isOver || answers.size === addresses.length) return answers;
     await pause(intervalMs);
   }
+}
+
+function answersOf(
+  addresses: readonly string[],
+  neighbours: ReadonlyMap<string, Neighbour>,
+): Map<string, string> {
+  return new Map(
+    addresses.flatMap(address => {
+      const { flags = 0, mac = '' } = neighbours.get(address) ?? {};
+      return (flags & isComplete) === 0 ? [] : [[address, mac] as const];
+    }),
+  );
+}
+
+/**
+ * Removes entries. Without an answer to earlier requests the kernel would not send one now: it waits for those first.
+ * An answer may be of somebody who has left long ago.
+ */
+async function forget(addresses: readonly string[], link: string): Promise<void> {
+  if (addresses.length === 0) return;
+  // Loaded only when needed: a machine's first start asks, too, and seldom knows an answer already.
+  const { runOrNull } = await import('./run.ts');
+  const input = addresses.map(address => `neigh flush to ${address} dev ${link}\n`).join('');
+  await runOrNull('ip', ['-force', '-batch', '-'], { input });
 }
 
 async function sendDatagram(address: string): Promise<void> {

@@ -22,7 +22,8 @@ import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
-import type { Event, MachineId } from '../report/event.ts';
+import type { Event } from '../report/event.ts';
+import { DefinedMacs } from './defined-macs.ts';
 import { idOf, rehearsalXml } from './domains.ts';
 import { steadyNow } from './elapsed.ts';
 import { FightLimiter } from './fight-limiter.ts';
@@ -65,8 +66,8 @@ export class Machines {
   readonly #client: LibvirtClient;
   readonly #report: (events: readonly Event[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
-  /** The MACs of each definition read so far, by UUID, so that none is given twice. */
-  readonly #macs = new Map<string, ReadonlySet<Mac>>();
+  /** The MACs of each definition read so far, so that none is given twice. */
+  readonly #macs = new DefinedMacs();
   readonly #limiter = new FightLimiter();
 
   constructor(
@@ -138,7 +139,7 @@ export class Machines {
       await this.#client.domainLookupByUuid(remote.uuid);
     } catch (error) {
       if (!isNoDomain(error)) throw error;
-      this.#macs.delete(remote.uuid);
+      this.#macs.set(remote.uuid, new Set());
       await this.#retire([remote.uuid]);
     }
   }
@@ -159,16 +160,13 @@ export class Machines {
           return [await work(remote)];
         } catch (error) {
           if (error instanceof ConnectionError) throw error;
-          if (!isNoDomain(error)) this.#reportMachine(remote, error as Error);
+          if (!isNoDomain(error))
+            this.#report([{ kind: 'machine-failed', machine: idOf(remote), error: error as Error }]);
           return [];
         }
       }),
     );
     return results.flat();
-  }
-
-  #reportMachine(machine: MachineId, error: Error): void {
-    this.#report([{ kind: 'machine-failed', machine: idOf(machine), error }]);
   }
 
   /** Assigns a domain's MACs where they are due. Returns the machine on each of its networks. */
@@ -284,7 +282,8 @@ export class Machines {
 
   #assignContext(network: NetworkConfig, paired: ReadonlySet<Mac>): AssignContext {
     const byHand = handLines(readHostsfile(network.bridge));
-    return { network, paired, byHand, ledger: readLedger(), domains: this.#macs };
+    const isDefinedElsewhere = (mac: Mac, uuid: string | null) => this.#macs.isElsewhere(mac, uuid);
+    return { network, paired, byHand, ledger: readLedger(), isDefinedElsewhere };
   }
 
   async #retire(uuids: readonly string[]): Promise<void> {

@@ -14,7 +14,7 @@ import { definedDomains, passThroughNetworks, runningDomains } from '../../libvi
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { nearestName } from '../../names/nearest.ts';
 import { readFileOrNull } from '../../system/files.ts';
-import { askNeighbour } from '../../system/neighbours.ts';
+import { askNeighbours } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
 import type { DroppedFrames, OtherPlace } from '../details.ts';
 import { type BridgePort, type MachineFacts, type NicFacts, noForwards } from './facts.ts';
@@ -64,7 +64,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
   const entry = entryOf(name, domain.uuid, mac);
   const [answeredBy, log, denied, hostName] = await Promise.all([
-    ip === null || !canAsk ? null : askNeighbour(formatIp(ip), bridge, arpTimeoutMs),
+    ip === null || !canAsk ? null : askOne(ip, bridge),
     readDnsmasqLog(mac),
     tap === null ? null : listDenied(system, bridge),
     tap === null || entry === null ? null : readHostName(network, entry.hostname),
@@ -88,6 +88,12 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
       null,
     hostName,
   };
+}
+
+/** Returns the MAC that answers for an address; null without an answer. */
+async function askOne(ip: Ipv4, bridge: string): Promise<string | null> {
+  const address = formatIp(ip);
+  return (await askNeighbours([address], bridge, arpTimeoutMs)).get(address) ?? null;
 }
 
 /** Returns whose a MAC or an address is; null if it is nobody's, or if the ledger is damaged. */
