@@ -29,20 +29,26 @@ const dnsTimeoutMs = 1500;
 const totalTimeoutMs = 8000;
 
 async function carryOut(request: ProbeRequest): Promise<ProbeReport> {
+  // A machine that boots has no address, and rules of others may drop its requests by their source. Without an address,
+  // a broadcast can be sent only with a route.
+  await configureLink('address flush dev eth0', 'route replace default dev eth0');
   const lease = await takeLease(request);
   if (lease.kind !== 'leased') return { lease, dns: null, upstream: null, nextHopAnswers: null };
   const { prefix, gateway, nextHop, asksUpstream } = request;
-  const setup = [
+  await configureLink(
     `address replace ${lease.ip}/${prefix} dev eth0`,
     `route replace default via ${gateway} dev eth0`,
-  ];
-  await run('ip', ['-batch', '-'], { input: setup.map(line => `${line}\n`).join('') });
+  );
   const [dns, upstream, nextHopAnswers] = await Promise.all([
     resolveName(request),
     asksUpstream ? queryUpstream(request) : null,
     nextHop === null ? null : isReachable(nextHop),
   ]);
   return { lease, dns, upstream, nextHopAnswers };
+}
+
+async function configureLink(...commands: readonly string[]): Promise<void> {
+  await run('ip', ['-batch', '-'], { input: commands.map(line => `${line}\n`).join('') });
 }
 
 async function takeLease({ mac }: ProbeRequest): Promise<LeaseReport> {

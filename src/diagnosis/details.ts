@@ -11,6 +11,7 @@ import type { MarkedRoute } from '../network/marked-route.ts';
 import type { Detour } from '../network/return-path.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
+import type { ZoneSource } from '../other-firewalls/firewalld-sources.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
 import type { EtcdDetails } from './etcd-details.ts';
 import type { PeerDetails } from './peer-details.ts';
@@ -222,6 +223,8 @@ export interface ProbeDetails {
   /** A rule keeps packets to the outside from being tracked. */
   'not-tracked': { readonly dev: string; readonly by: Drop };
   'packet-dropped': { readonly packet: Packet; readonly drop: Drop; readonly bridge: string };
+  /** firewalld takes packets by their source into another zone than the bridge's. */
+  'dropped-by-zone': { readonly packet: Packet; readonly drop: Drop; readonly by: ZoneSource };
   'probe-name-known': { readonly gateway: string };
   'probe-name-unknown': { readonly gateway: string };
   /** `code`: an error code of c-ares. */

@@ -8,7 +8,8 @@ import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { walkXml } from '../libvirt/xml.ts';
 import { digest } from '../names/digest.ts';
 import type { System } from '../system/system.ts';
-import { type Chain, type FirewalldSeen, markOf, type RuleOf } from './model.ts';
+import { callFirewalld } from './firewalld-calls.ts';
+import { type Chain, type FirewalldSeen, firewalldTable, markOf, type RuleOf } from './model.ts';
 import type { OtherFirewall } from './other-firewall.ts';
 
 const zonesDirectory = '/etc/firewalld/zones';
@@ -63,7 +64,7 @@ export const firewalld: OtherFirewall<'firewalld'> = {
   async withdraw(system, bridge, rules) {
     for (const { kind, zone } of rules) {
       if (kind === 'zone-file') system.removeFile(zonePath(zone));
-      else await callZone(system, 'removeInterface', [zone, bridge], changeTimeoutSeconds);
+      else await callFirewalld(system, 'zone.removeInterface', [zone, bridge], changeTimeoutSeconds);
     }
   },
   describe(rule) {
@@ -81,7 +82,7 @@ export const firewalld: OtherFirewall<'firewalld'> = {
  * (core/ipXtables.py).
  */
 function isFirewalldChain({ family, table, name }: Chain): boolean {
-  return table === 'firewalld' || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
+  return table === firewalldTable || (family === 'ip' && table === 'filter' && name === 'INPUT_ZONES');
 }
 
 /**
@@ -143,8 +144,7 @@ function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable
 
 /** Returns the zone of a link, '' for none. Throws when firewalld does not answer in time. */
 async function readZone(system: System, link: string): Promise<string> {
-  const reply: unknown = JSON.parse(await callZone(system, 'getZoneOfInterface', [link], listTimeoutSeconds));
-  const zone = (reply as { data?: unknown[] } | null)?.data?.[0];
+  const zone = await callFirewalld(system, 'zone.getZoneOfInterface', [link], listTimeoutSeconds);
   if (typeof zone !== 'string')
     throw new VirlanError('unreadable-firewall', 'firewalld replied without a zone');
   return zone;
@@ -153,30 +153,15 @@ async function readZone(system: System, link: string): Promise<string> {
 /** Adds the bridge to a zone. firewalld knows the network's own zone only after it has read the file. */
 async function joinZone(system: System, bridge: string, zone: string): Promise<void> {
   const known = await zoneNames(system);
-  await callZone(
+  await callFirewalld(
     system,
-    'addInterface',
+    'zone.addInterface',
     [known.includes(zone) ? zone : trusted, bridge],
     changeTimeoutSeconds,
   );
 }
 
 async function zoneNames(system: System): Promise<readonly unknown[]> {
-  const reply: unknown = JSON.parse(await callZone(system, 'getZones', [], changeTimeoutSeconds));
-  const zones = (reply as { data?: unknown[] } | null)?.data?.[0];
+  const zones = await callFirewalld(system, 'zone.getZones', [], changeTimeoutSeconds);
   return Array.isArray(zones) ? zones : [];
-}
-
-/** Calls a method of firewalld's zone interface (firewalld.dbus(5)) and returns the reply as JSON. */
-function callZone(
-  system: System,
-  method: string,
-  args: readonly string[],
-  timeoutSeconds: number,
-): Promise<string> {
-  const name = 'org.fedoraproject.FirewallD1';
-  const signature = args.length === 0 ? [] : ['s'.repeat(args.length)];
-  const call = [name, '/org/fedoraproject/FirewallD1', `${name}.zone`, method, ...signature];
-  const options = ['--json=short', '--auto-start=no', `--timeout=${timeoutSeconds}`];
-  return system.run('busctl', [...options, 'call', ...call, ...args], { timeoutSeconds });
 }

@@ -113,6 +113,9 @@ export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
+/** The table of firewalld's backend for nftables (core/nftables.py). */
+export const firewalldTable = 'firewalld';
+
 /** The family of chains that only `iptables-legacy` shows. */
 export const legacyFamily = 'iptables-legacy';
 

@@ -119,6 +119,33 @@ remedies('ufw and firewalld accept each proposed command', async () => {
   assert.equal(await zoneOf(), 'trusted');
 });
 
+for (const { kind, source, setUp } of [
+  { kind: 'a prefix', source: '192.168.0.0/16', setUp: [] },
+  {
+    kind: 'a set of addresses',
+    source: 'ipset:lan',
+    setUp: ['--new-ipset=lan --type=hash:net', '--ipset=lan --add-entry=192.168.96.0/20'],
+  },
+])
+  remedies(
+    `a source of a zone of firewalld that has the machines' addresses, ${kind}, is named`,
+    async () => {
+      await startFirewalld();
+      await configureBackend('nftables');
+      for (const change of [...setUp, `--zone=internal --add-source=${source}`])
+        await succeeds(`firewall-cmd -q --permanent ${change}`);
+      await succeeds('firewall-cmd -q --reload');
+      await up();
+      const scenario = await addMachines();
+      const { explanation } = JSON.parse((await virlan('doctor', '--json')).stdout);
+      assert.equal(explanation.code, 'dropped-by-zone', JSON.stringify(explanation));
+      assert(explanation.seen.includes(`${source} of firewalld's zone internal`), explanation.seen);
+      await succeeds(explanation.fix.command);
+      await assertConnectivity(scenario);
+      await down();
+    },
+  );
+
 remedies('the rule that drops an answer of the outside before its route is known is shown', async () => {
   const links = { in: 'uplink', out: null };
   const rule = '-s 203.0.113.77/32 -j DROP';

@@ -13,6 +13,7 @@ import { noWishes } from '../../src/identity/machine.ts';
 import { predictMac } from '../../src/identity/predict.ts';
 import { parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { replaceMacs } from '../../src/libvirt/replace-mac.ts';
+import { DefinedMacs } from '../../src/watcher/defined-macs.ts';
 import { asMade, entry, ip, mac, network, uuid } from './builders.ts';
 
 const assign = suite('assign');
@@ -29,9 +30,15 @@ const context: AssignContext = {
   network: network(),
   paired: new Set(),
   ledger: Ledger.empty,
-  domains: [],
+  isDefinedElsewhere: () => false,
   byHand: [],
 };
+
+function definedFor(holder: string, mac: Mac) {
+  const macs = new DefinedMacs();
+  macs.set(holder, new Set([mac]));
+  return { isDefinedElsewhere: macs.isElsewhere.bind(macs) };
+}
 
 function recorded(...entries: readonly LedgerEntry[]) {
   return {
@@ -114,7 +121,7 @@ assign('a machine gets its formula MAC or keeps its own', () => {
     [
       'the formula MAC is in use by another machine',
       machine(mac(1)),
-      { ...context, domains: [[uuid(2), new Set([formula()])]] },
+      { ...context, ...definedFor(uuid(2), formula()) },
       formula(0, each => each === formula()),
     ],
   ];
@@ -149,7 +156,7 @@ assign('a MAC that comes in place of the one in the ledger is kept only before t
   const own = entry({ macs: [mac(1)], macOrigin: 'own' });
   const booted = { booted: true };
   const always = { network: { ...network(), macPolicy: 'always' as const } };
-  const heldBy = { domains: [[uuid(2), new Set([mac(1)])]] as const };
+  const heldBy = definedFor(uuid(2), mac(1));
   const cases: [string, LedgerEntry, Partial<AssignContext>, Mac | null][] = [
     ['not booted, given', given, {}, null],
     ['not booted, given, undefined meanwhile', { ...given, retired: new Date(0) }, {}, formula()],
@@ -202,8 +209,8 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
   const mine = formula();
   const cases: [user: string, given: Partial<AssignContext>, expected: Mac][] = [
     ['nobody', {}, mine],
-    ['another definition', { domains: [[uuid(2), new Set([mine])]] }, second],
-    ['its own definition', { domains: [[uuid(1), new Set([mine])]] }, mine],
+    ['another definition', definedFor(uuid(2), mine), second],
+    ['its own definition', definedFor(uuid(1), mine), mine],
     ['another entry', recorded(entry({ uuid: uuid(2), name: 'db', macs: [mac(7), mine] })), second],
     [
       'a retired entry',

@@ -217,6 +217,7 @@ const facts: ProbeFacts = {
   reversePathDrops: 0,
   drops: {},
   diversions: {},
+  zoneSource: null,
   untracking: null,
 };
 

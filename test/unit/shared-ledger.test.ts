@@ -141,7 +141,7 @@ class Host {
       network: this.network,
       ledger: this.ledger,
       byHand: [],
-      domains: [],
+      isDefinedElsewhere: () => false,
       paired: new Set<never>(),
     };
     const changes = assignMacs(machine, sources);

@@ -417,6 +417,18 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
       },
     },
   ],
+  'dropped-by-zone': [
+    {
+      packet: { kind: 'outgoing', to: nextHop },
+      drop: { ...dropped.drop, family: 'inet', table: 'firewalld', chain: 'filter_FORWARD', rule: 'reject' },
+      by: { zone: 'internal', source: '192.168.0.0/16' },
+    },
+    {
+      packet: { kind: 'dns', gateway },
+      drop: { ...dropped.drop, family: 'inet', table: 'firewalld', chain: 'filter_INPUT', rule: 'reject' },
+      by: { zone: 'internal', source: 'ipset:$(reboot)' },
+    },
+  ],
   'probe-name-known': [{ gateway }],
   'probe-name-unknown': [{ gateway }],
   'dns-silent': [{ gateway, code: 'ETIMEOUT' }],

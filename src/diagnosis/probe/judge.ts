@@ -2,6 +2,8 @@
 import type { NetworkConfig } from '../../config/config.ts';
 import type { MarkedRoute } from '../../network/marked-route.ts';
 import type { Uplink } from '../../network/uplink.ts';
+import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
+import { firewalldTable } from '../../other-firewalls/model.ts';
 import type { Detail, Drop, Packet } from '../details.ts';
 import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { Counters } from './counters.ts';
@@ -45,6 +47,8 @@ export interface ProbeFacts {
   /** Empty where packets were not traced. */
   readonly drops: Drops;
   readonly diversions: Diversions;
+  /** Of firewalld, where it dropped a packet: a source that machines' addresses are in; null for none. */
+  readonly zoneSource: ZoneSource | null;
   /** A rule that keeps packets to the outside from being tracked; null where none was seen. */
   readonly untracking: Drop | null;
 }
@@ -137,7 +141,7 @@ function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
       return fail('probe-lease', { kind: 'offer-withdrawn', bridge });
     case 'silent': {
       const { after } = lease;
-      if (drops.dhcp != null) return dropped('probe-lease', { kind: 'dhcp' }, drops.dhcp, bridge);
+      if (drops.dhcp != null) return dropped('probe-lease', { kind: 'dhcp' }, drops.dhcp, facts);
       return fail(
         'probe-lease',
         dnsmasqTold ? { kind: 'dhcp-silent', bridge, after } : { kind: 'dhcp-not-running', gateway, after },
@@ -147,7 +151,7 @@ function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
 }
 
 function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
-  const { bridge, gateway, ip, drops, diversions } = facts;
+  const { gateway, ip, drops, diversions } = facts;
   if (dns === null) return skipped('probe-dns', { kind: 'not-reached' });
   switch (dns.kind) {
     case 'answered':
@@ -155,7 +159,7 @@ function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
         ? ok('probe-dns', { kind: 'probe-name-known', gateway })
         : fail('probe-dns', { kind: 'probe-name-unknown', gateway });
     case 'failed':
-      if (drops.dns != null) return dropped('probe-dns', { kind: 'dns', gateway }, drops.dns, bridge);
+      if (drops.dns != null) return dropped('probe-dns', { kind: 'dns', gateway }, drops.dns, facts);
       return diversions.dns == null
         ? fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
         : diverted('probe-dns', { kind: 'returning', from: gateway }, diversions.dns, facts);
@@ -190,7 +194,7 @@ interface CountedPath extends PathFacts {
 }
 
 function judgeUncounted(way: PathFacts): Finding[] {
-  const { bridge, dev, nextHop, nextHopAnswers, drops } = way;
+  const { dev, nextHop, nextHopAnswers, drops } = way;
   const masqueraded = skipped('probe-masquerade', { kind: 'packets-not-counted' });
   if (nextHopAnswers)
     return [
@@ -199,13 +203,14 @@ function judgeUncounted(way: PathFacts): Finding[] {
       ok('probe-return', { kind: 'next-hop-answers', nextHop }),
     ];
   if (drops.outgoing != null)
-    return stoppedInHost(dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge));
+    return stoppedInHost(dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, way));
   return [skipped('probe-forward', { kind: 'packets-not-counted' }), masqueraded, judgeUncountedReturn(way)];
 }
 
-function judgeUncountedReturn({ bridge, dev, nextHop, hostAnswered, drops, promise }: PathFacts): Finding {
+function judgeUncountedReturn(way: PathFacts): Finding {
+  const { dev, nextHop, hostAnswered, drops, promise } = way;
   if (drops.returning != null)
-    return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, bridge);
+    return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, way);
   // With addresses of its own, a machine may only lack a route to it.
   return hostAnswered && promise === 'masqueraded'
     ? fail('probe-return', { kind: 'answers-host-only', nextHop, dev })
@@ -250,7 +255,7 @@ function judgeOwnAddress({ promise, dev, counters: { masqueraded } }: CountedPat
 function judgeNotForwarded(way: CountedPath): Finding {
   const { bridge, dev, nextHop, counters, drops, diversions } = way;
   const packet = { kind: 'outgoing', to: nextHop } as const;
-  if (drops.outgoing != null) return dropped('probe-forward', packet, drops.outgoing, bridge);
+  if (drops.outgoing != null) return dropped('probe-forward', packet, drops.outgoing, way);
   if (diversions.outgoing != null) return diverted('probe-forward', packet, diversions.outgoing, way);
   return fail(
     'probe-forward',
@@ -261,15 +266,15 @@ function judgeNotForwarded(way: CountedPath): Finding {
 }
 
 function judgeReturn(way: CountedPath): Finding {
-  const { bridge, dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet } = way;
+  const { dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet } = way;
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   const answer = { kind: 'returning', from: nextHop } as const;
-  if (drops.returning != null) return dropped('probe-return', answer, drops.returning, bridge);
+  if (drops.returning != null) return dropped('probe-return', answer, drops.returning, way);
   if (way.diversions.returning != null)
     return diverted('probe-return', answer, way.diversions.returning, way);
   // After the last point where packets are counted.
   if (drops.outgoing != null && counters.arrived === 0)
-    return dropped('probe-return', { kind: 'outgoing', to: nextHop }, drops.outgoing, bridge);
+    return dropped('probe-return', { kind: 'outgoing', to: nextHop }, drops.outgoing, way);
   if (counters.returned > 0)
     return fail(
       'probe-return',
@@ -291,8 +296,15 @@ function judgeUpstream(dns: DnsReport | null, upstream: UpstreamReport | null): 
     : warn('upstream-dns', { kind: 'outside-names-fail', code: upstream.code });
 }
 
-function dropped(check: Stage, packet: Packet, drop: Drop, bridge: string): Finding {
-  return fail(check, { kind: 'packet-dropped', packet, drop, bridge });
+function dropped(check: Stage, packet: Packet, drop: Drop, { bridge, zoneSource }: ProbeFacts): Finding {
+  // A request for a lease has no address of the machine yet.
+  const isByZone = zoneSource !== null && drop.table === firewalldTable && packet.kind !== 'dhcp';
+  return fail(
+    check,
+    isByZone
+      ? { kind: 'dropped-by-zone', packet, drop, by: zoneSource }
+      : { kind: 'packet-dropped', packet, drop, bridge },
+  );
 }
 
 function diverted(check: Stage, packet: Packet, route: MarkedRoute, { subnet }: ProbeFacts): Finding {

@@ -6,6 +6,8 @@ import { availableBackends } from '../../firewall/backends.ts';
 import { findMarkedRoute } from '../../network/marked-route.ts';
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import type { Uplink } from '../../network/uplink.ts';
+import { findZoneSource } from '../../other-firewalls/firewalld-sources.ts';
+import { firewalldTable } from '../../other-firewalls/model.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import {
@@ -62,6 +64,7 @@ export function unmeasured({ network, ip, told, portWaitedMs }: Plugged, uplink:
     reversePathDrops: 0,
     drops: {},
     diversions: {},
+    zoneSource: null,
     untracking: null,
   };
 }
@@ -104,21 +107,25 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
   const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
   if (counters === null || facts.promise === 'kept-inside' || !isWorthTracing(found, report, counters))
     return { facts: found, marks: {} };
-  return measureTraced(found, counted, { ...request, asksUpstream: false });
+  return measureTraced(found, network, counted, { ...request, asksUpstream: false });
 }
 
 /** Sends the packets of a probe again, traced, and adds what became of those that were lost. */
 async function measureTraced(
   facts: ProbeFacts,
+  { subnet }: NetworkConfig,
   counted: CountedPackets,
   request: ProbeRequest,
 ): Promise<Measurement> {
   const events = traceEvents(await traced(renderTracedCounters(counted), () => runGuest(request)));
   const marks = findMarks(events, request);
+  const drops = joinDrops(findDrops(events, request), facts.drops);
+  const isByFirewalld = Object.values(drops).some(drop => drop?.table === firewalldTable);
   return {
     facts: {
       ...facts,
-      drops: joinDrops(findDrops(events, request), facts.drops),
+      drops,
+      zoneSource: isByFirewalld ? await findZoneSource(system, subnet) : null,
       diversions: await findDiversions(facts, counted.ip, marks),
       untracking: findUntracking(events, request.nextHop),
     },

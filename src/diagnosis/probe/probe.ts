@@ -104,8 +104,7 @@ async function plugIn({ bridge, mtu }: NetworkConfig, mac: Mac): Promise<void> {
     `link add name ${probeNamespace} mtu ${mtu} type veth peer ${peer}`,
     `link set dev ${probeNamespace} master ${bridge} up`,
   ];
-  // Without an address, a broadcast can be sent only with a route.
-  const inner = ['link set dev lo up', 'link set dev eth0 up', 'route add default dev eth0'];
+  const inner = ['link set dev lo up', 'link set dev eth0 up'];
   const batch = (lines: readonly string[]) => ({ input: lines.map(line => `${line}\n`).join('') });
   await run('ip', ['-batch', '-'], batch(outer));
   await run('ip', ['-netns', probeNamespace, '-batch', '-'], batch(inner));

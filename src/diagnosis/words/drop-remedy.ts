@@ -1,5 +1,6 @@
 // Proposes the command that lets packets of one bridge pass a chain of another program that drops them.
-import { legacyFamily } from '../../other-firewalls/model.ts';
+import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
+import { firewalldTable, legacyFamily } from '../../other-firewalls/model.ts';
 import type { Drop, Packet } from '../details.ts';
 
 /** The UDP port of the service that a packet asks, or that answers it. */
@@ -36,7 +37,7 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
       ? `ufw route allow ${direction} on ${bridge}`
       : ufwCommand(direction, servicePorts[packet], bridge);
   // With --add-interface, firewalld refuses a link that is in a zone already.
-  if (table === 'firewalld')
+  if (table === firewalldTable)
     return `firewall-cmd --permanent --zone=trusted --change-interface=${bridge} && firewall-cmd --reload`;
   // A policy drops all that is not accepted, so accept all of the bridge: virlan's own rules filter it.
   const isPolicy = rule === null;
@@ -50,6 +51,14 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
         : `nft insert rule ${family} ${table} ${chain} ${nftMatch(way, bridge, port)} accept`,
     )
     .join(' && ');
+}
+
+/** Returns the command that removes a source from a zone of firewalld; null for a name that a shell could misread. */
+export function commandAgainstSource({ zone, source }: ZoneSource): string | null {
+  if (![zone, source].every(name => /^[\w.:/-]+$/.test(name))) return null;
+  // Where the source was added for the running firewalld only, the first command changes nothing.
+  const change = `--zone=${zone} --remove-source=${source}`;
+  return `firewall-cmd --permanent ${change}; firewall-cmd ${change}`;
 }
 
 /**

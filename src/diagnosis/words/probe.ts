@@ -2,7 +2,12 @@
 import { mainTableFirst } from '../../network/routing-rules.ts';
 import type { Drop, Packet, ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
-import { commandAgainst, commandThatShows, isReversePathFilter } from './drop-remedy.ts';
+import {
+  commandAgainst,
+  commandAgainstSource,
+  commandThatShows,
+  isReversePathFilter,
+} from './drop-remedy.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** Longest part of another program's rule that a sentence repeats, in characters. */
@@ -54,6 +59,16 @@ export const probeWords: Words<keyof ProbeDetails> = {
     fix: ({ packet, drop, bridge }) => {
       const command = commandAgainst(drop, packet.kind, bridge);
       return command === null ? showsMore(commandThatShows(drop)) : repairs(command);
+    },
+  },
+  'dropped-by-zone': {
+    seen: ({ packet, drop, by }) =>
+      `${named(packet)} is dropped by ${place(drop)}: machines' addresses are in the source ` +
+      `${by.source} of firewalld's zone ${by.zone}, which comes before the zone of their bridge: ` +
+      'remove the source, or choose another subnet in virlan.ini',
+    fix: ({ by }) => {
+      const command = commandAgainstSource(by);
+      return command === null ? showsMore('firewall-cmd --get-active-zones') : repairs(command);
     },
   },
   'probe-name-known': { seen: ({ gateway }) => `${gateway} knows the probe by its name` },
