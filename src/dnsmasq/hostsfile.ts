@@ -37,6 +37,8 @@ export interface HandLine {
 export interface Hostsfile {
   readonly ours: readonly string[];
   readonly byHand: readonly string[];
+  /** Lines that are not in the file: the values of `dhcp-host=` in the administrator's own files for dnsmasq. */
+  readonly configured: readonly string[];
 }
 
 /** Reads a hostsfile. A file that is not text is an error, so that it is never overwritten. */
@@ -48,7 +50,7 @@ export function parseHostsfile(text: string): Result<Hostsfile> {
   for (const line of lines) (line.endsWith(reservationMark) ? ours : byHand).push(line);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: it searches for them
   const damage = byHand.find(line => /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/.test(line));
-  if (damage === undefined) return { ok: true, value: { ours, byHand } };
+  if (damage === undefined) return { ok: true, value: { ours, byHand, configured: [] } };
   return { ok: false, error: `line ${lines.indexOf(damage) + 1} holds bytes that are not text` };
 }
 
@@ -97,7 +99,7 @@ export function withoutProbe(hostsfile: Hostsfile): Hostsfile {
 export function withReservations(hostsfile: Hostsfile, lines: readonly string[]): Hostsfile | null {
   const wanted = new Set(lines);
   const same = hostsfile.ours.length === wanted.size && hostsfile.ours.every(line => wanted.has(line));
-  return same ? null : { byHand: hostsfile.byHand, ours: [...wanted] };
+  return same ? null : { ...hostsfile, ours: [...wanted] };
 }
 
 /**
@@ -118,12 +120,21 @@ export function withReservation(
         .some(field => displaced.has(field)),
   );
   if (kept.length === others.length && wanted.every(line => hostsfile.ours.includes(line))) return null;
-  return { byHand: hostsfile.byHand, ours: [...kept, ...wanted] };
+  return { ...hostsfile, ours: [...kept, ...wanted] };
+}
+
+/** Returns the values of `dhcp-host=` in a configuration file of dnsmasq. */
+export function configuredHosts(conf: string): string[] {
+  return conf.split('\n').flatMap(line => /^\s*dhcp-host\s*=\s*(.*)$/.exec(line)?.slice(1) ?? []);
 }
 
 /** Returns the MACs, addresses and names in the lines written by hand. */
-export function handLines(hostsfile: Hostsfile): HandLine[] {
-  return hostsfile.byHand.flatMap(line => {
+export function handLines({ byHand, configured }: Hostsfile): HandLine[] {
+  return readLines([...byHand, ...configured]);
+}
+
+function readLines(lines: readonly string[]): HandLine[] {
+  return lines.flatMap(line => {
     const fields = line
       .replace(/(^|\s)#.*$/, '')
       .split(',')
@@ -136,9 +147,14 @@ export function handLines(hostsfile: Hostsfile): HandLine[] {
   });
 }
 
-/** Returns the addresses that all lines of a hostsfile promise. */
-export function promisedAddresses({ ours, byHand }: Hostsfile): PromisedAddress[] {
-  return promisedBy(handLines({ ours: [], byHand: [...byHand, ...ours] }));
+/** Returns the addresses that all lines promise. */
+export function promisedAddresses(hostsfile: Hostsfile): PromisedAddress[] {
+  return promisedBy(allLines(hostsfile));
+}
+
+/** Returns the MACs, addresses and names in all lines. */
+export function allLines({ ours, byHand, configured }: Hostsfile): HandLine[] {
+  return readLines([...byHand, ...configured, ...ours]);
 }
 
 /** Returns the addresses that lines promise to MACs. Of a line without a MAC nobody knows whom it means. */

@@ -36,6 +36,11 @@ export function dnsmasqPaths(bridge: string): DnsmasqPaths {
   };
 }
 
+/** Returns the directory of the options that the administrator adds for a network's dnsmasq. */
+export function extrasDirectory(network: string): string {
+  return `${paths.dnsmasqExtras}/${network}`;
+}
+
 /**
  * Returns the modes that dnsmasq's files and directories must have at least: it reads them as another user
  * than root. Nobody but their owner may write them: what a user puts there, root would read or follow.

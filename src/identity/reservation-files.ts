@@ -1,13 +1,20 @@
 // The files that dnsmasq reads again on SIGHUP: a network's hostsfile and its file of names.
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { NetworkConfig } from '../config/config.ts';
 import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
-import { formatHostsfile, type Hostsfile, parseHostsfile } from '../dnsmasq/hostsfile.ts';
+import { configuredHosts, formatHostsfile, type Hostsfile, parseHostsfile } from '../dnsmasq/hostsfile.ts';
 import { formatNames, type NamedAddress, parseNames } from '../dnsmasq/names.ts';
-import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { VirlanError } from '../errors.ts';
 import { namedByLibvirt } from '../libvirt/definitions.ts';
-import { cached, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import {
+  cached,
+  listDirectory,
+  readFileOrNull,
+  readOwnFileOrNull,
+  writeAtomically,
+} from '../system/files.ts';
 import { bootsOf, type ReservedNetwork, wantedNames, wantedReservations, wildcardsOf } from './decision.ts';
 import { readLedger } from './ledger-files.ts';
 
@@ -18,12 +25,23 @@ const readHostsfileOf = cached(path => {
   throw new VirlanError('damaged-file', message);
 });
 
+/** Returns the paths of the administrator's own files for a network's dnsmasq. */
+export function extrasOf(network: string): string[] {
+  const directory = extrasDirectory(network);
+  return listDirectory(directory)
+    .filter(name => name.endsWith('.conf'))
+    .map(name => `${directory}/${name}`);
+}
+
+const readConfiguredHosts = cached(path => configuredHosts(readFileOrNull(path) ?? ''));
+
 /**
- * Reads a network's hostsfile; an empty one when there is no file. Throws VirlanError 'damaged-file': such a
- * file is never overwritten.
+ * Reads a network's hostsfile, an empty one when there is no file, and the lines that the administrator's files for
+ * dnsmasq add to it. Throws VirlanError 'damaged-file': such a file is never overwritten.
  */
-export function readHostsfile(bridge: string): Hostsfile {
-  return readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
+export function readHostsfile({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): Hostsfile {
+  const configured = extrasOf(name).flatMap(readConfiguredHosts);
+  return { ...readHostsfileOf(dnsmasqPaths(bridge).hostsfile), configured };
 }
 
 /** Reads the file of names. What is no regular file counts as empty, and is replaced. */
@@ -52,7 +70,7 @@ export interface Wanted extends Published {
 
 /** Returns what the files should have. Throws as the readers of their sources. */
 export function readWanted(network: ReservedNetwork): Wanted {
-  const [ledger, hostsfile] = [readLedger(), readHostsfile(network.bridge)];
+  const [ledger, hostsfile] = [readLedger(), readHostsfile(network)];
   return {
     reservations: wantedReservations(network, ledger, hostsfile),
     names: wantedNames(network, ledger, hostsfile, namedByLibvirt(network)),
@@ -63,7 +81,8 @@ export function readWanted(network: ReservedNetwork): Wanted {
 
 /** Returns what they have. */
 export function readPublished(bridge: string): Published {
-  return { reservations: readHostsfile(bridge).ours, names: parseNames(readNames(bridge)) };
+  const { ours } = readHostsfileOf(dnsmasqPaths(bridge).hostsfile);
+  return { reservations: ours, names: parseNames(readNames(bridge)) };
 }
 
 /** Writes a network's hostsfile. Throws VirlanError 'write-failed', as `writeNames`. */

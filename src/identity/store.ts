@@ -73,7 +73,7 @@ export function readDecisionInput({ name, bridge }: Pick<NetworkConfig, 'name' |
   let known: ReadonlySet<string> | null = null;
   return {
     ledger: readLedger(),
-    hostsfile: readHostsfile(bridge),
+    hostsfile: readHostsfile({ name, bridge }),
     names: readNames(bridge),
     leases: () => parseLeases(readLeasesTextOrNone(bridge)),
     answered: new Set(),
@@ -94,7 +94,7 @@ export async function syncReservations(network: ReservedNetwork): Promise<void> 
   const { bridge } = network;
   await withLedgerLock(() => {
     const { reservations, names } = readWanted(network);
-    const changed = withReservations(readHostsfile(bridge), reservations);
+    const changed = withReservations(readHostsfile(network), reservations);
     if (changed !== null) writeHostsfile(bridge, changed);
     if (readNames(bridge) !== formatNames(names)) writeNames(bridge, names);
     tellDnsmasq(bridge);
@@ -249,18 +249,18 @@ export async function reserveProbe(
 }
 
 /** Returns whether a hostsfile has the line of a probe. */
-export function hasProbe(bridge: string): boolean {
-  return withProbe(readHostsfile(bridge), null) !== null;
+export function hasProbe(network: Pick<NetworkConfig, 'name' | 'bridge'>): boolean {
+  return withProbe(readHostsfile(network), null) !== null;
 }
 
 /** Removes the line of a probe from a hostsfile, if there is one. */
-export async function dropProbe(bridge: string): Promise<void> {
-  if (!hasProbe(bridge)) return;
+export async function dropProbe(network: Pick<NetworkConfig, 'name' | 'bridge'>): Promise<void> {
+  if (!hasProbe(network)) return;
   await withLedgerLock(() => {
-    const without = withProbe(readHostsfile(bridge), null);
+    const without = withProbe(readHostsfile(network), null);
     if (without === null) return;
-    writeHostsfile(bridge, without);
-    tellDnsmasq(bridge);
+    writeHostsfile(network.bridge, without);
+    tellDnsmasq(network.bridge);
   });
 }
 

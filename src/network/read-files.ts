@@ -1,9 +1,10 @@
 // Reads from files what is desired of a network, and what exists of it.
+import { basename } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import { machineBootLines } from '../dnsmasq/boot-lines.ts';
 import { type DnsmasqHost, wildcardLines } from '../dnsmasq/conf.ts';
 import { readMachineLines } from '../dnsmasq/machine-lines.ts';
-import { dnsmasqPaths } from '../dnsmasq/paths.ts';
+import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { canWatchResolvConf } from '../dnsmasq/upstream.ts';
 import { VirlanError } from '../errors.ts';
@@ -12,12 +13,11 @@ import type { UsableFamilies } from '../firewall/backends.ts';
 import { type Claim, translationsOfClaims } from '../forwards/choose.ts';
 import { readForwards } from '../forwards/read.ts';
 import { nicsOn } from '../identity/machine.ts';
-import { readPublished, readWanted, type Wanted } from '../identity/reservation-files.ts';
+import { extrasOf, readPublished, readWanted, type Wanted } from '../identity/reservation-files.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
 import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
-import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { desiredNetwork, dummyName, type HostFacts } from './desired.ts';
@@ -175,9 +175,8 @@ function dnsmasqUser(): string {
 }
 
 function readExtras(network: string): DnsmasqHost['extras'] {
-  const directory = `${paths.dnsmasqExtras}/${network}`;
-  const names = system.listDirectory(directory).filter(name => name.endsWith('.conf'));
-  if (names.length === 0) return null;
-  const content = names.map(name => `${name}\n${system.readFile(`${directory}/${name}`) ?? ''}`).join('\n');
-  return { directory, digest: digest(content).toString('hex').slice(0, 16) };
+  const files = extrasOf(network);
+  if (files.length === 0) return null;
+  const content = files.map(path => `${basename(path)}\n${system.readFile(path) ?? ''}`).join('\n');
+  return { directory: extrasDirectory(network), digest: digest(content).toString('hex').slice(0, 16) };
 }

@@ -24,7 +24,7 @@ export async function finishUp(
   for (const { network } of established) {
     await publishOrLog(network);
     await clearProbe(network);
-    await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network.bridge)));
+    await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network)));
   }
   const libvirt = await arrangeNetworksOnce(config);
   await writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));

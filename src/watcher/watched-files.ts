@@ -63,7 +63,7 @@ export function followDnsmasqFiles(
     } else if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
     else if (isForeign || path === conf) drifted();
     if (path !== leases && path !== hostsfile) return;
-    const promised = promisedAddresses(readHostsfile(network.bridge));
+    const promised = promisedAddresses(readHostsfile(network));
     void endLeasesInTheWay(network, promised).catch((error: Error) =>
       report({ kind: 'failed', during: 'file-change', error, path }),
     );

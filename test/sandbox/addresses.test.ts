@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { formulaAddressOf } from './formula-values.ts';
 import { prepare } from './hook-calls.ts';
@@ -92,6 +92,29 @@ addresses('a lease in the way of a line written by hand or of a section is ended
   await until(() => leases().every(({ ip }) => ip !== second), 30);
   await remove(stranger);
   await configure(config);
+  await virlan('up');
+});
+
+addresses("reservations in the administrator's own files for dnsmasq are nobody else's", async () => {
+  const directory = '/etc/virlan/dnsmasq.d/k8s-br0';
+  const own = '52:54:00:00:02:0a';
+  mkdirSync(directory, { recursive: true });
+  const lines = [`52:54:00:00:02:0b,${formulaOf('box')}`, `${own},192.168.100.28`];
+  writeFileSync(`${directory}/hosts.conf`, lines.map(line => `dhcp-host=${line}\n`).join(''));
+  await virlan('up');
+  await prepare({ name: 'box', nics: [nicWith('52:54:00:00:02:0c')] });
+  await prepare({ name: 'mine', nics: [nicWith(own)] });
+  assert.notEqual((await virlan('ip', 'box')).stdout, formulaOf('box'));
+  assert.equal((await virlan('ip', 'mine')).stdout, '192.168.100.28');
+  for (const [name, mac] of [
+    ['box', '52:54:00:00:02:0c'],
+    ['mine', own],
+  ] as const) {
+    const machine = await guest(name, { mac });
+    assert.equal(await dhcp(machine), (await virlan('ip', name)).stdout);
+    await remove(machine);
+  }
+  rmSync(directory, { recursive: true });
   await virlan('up');
 });
 

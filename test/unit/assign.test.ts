@@ -231,6 +231,7 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
       hostsfile: {
         ours: [],
         byHand: sources.byHand.map(each => [...each.macs, each.hostname ?? ''].join(',')),
+        configured: [],
       },
       names: '',
       hostName: 'sandbox',

@@ -15,7 +15,7 @@ fc.configureGlobal({ includeErrorInReport: true });
 
 /** The input of a decision on a host without reservations, leases and names. */
 export const newHost = {
-  hostsfile: { ours: [], byHand: [] },
+  hostsfile: { ours: [], byHand: [], configured: [] },
   names: '',
   leases: () => [],
   answered: new Set<Ipv4>(),

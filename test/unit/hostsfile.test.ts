@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import {
+  configuredHosts,
   formatHostsfile,
   type HandLine,
   type Hostsfile,
@@ -78,7 +79,7 @@ hostsfiles('the line of a probe counts as written by hand, and is removed withou
 hostsfiles('lines written by hand are kept byte for byte and in order, before those of virlan', () => {
   const mixed = [byHand[0], line(1), ...byHand.slice(1, 4), line(2), ...byHand.slice(4)].join('\n');
   const hostsfile = read(`${mixed}\n`);
-  assert.deepEqual(hostsfile, { byHand, ours: [line(1), line(2)] });
+  assert.deepEqual(hostsfile, { byHand, ours: [line(1), line(2)], configured: [] });
   const text = formatHostsfile(hostsfile);
   assert.equal(text, `${[...byHand, line(1), line(2)].join('\n')}\n`);
   assert.equal(formatHostsfile(read(text)), text);
@@ -89,8 +90,8 @@ hostsfiles('lines written by hand are kept byte for byte and in order, before th
 });
 
 hostsfiles('a file without a final line break, and an empty file, are parsed', () => {
-  assert.deepEqual(read('a\nb'), { byHand: ['a', 'b'], ours: [] });
-  assert.deepEqual(read(''), { byHand: [], ours: [] });
+  assert.deepEqual(read('a\nb'), { byHand: ['a', 'b'], ours: [], configured: [] });
+  assert.deepEqual(read(''), { byHand: [], ours: [], configured: [] });
   assert.equal(formatHostsfile(read('')), '');
   assert.deepEqual(read('\n\na\n').byHand, ['', '', 'a']);
 });
@@ -121,7 +122,20 @@ hostsfiles('lines written by hand are parsed into MACs, address and host name', 
     ['52:54:00:00:00:01,10.0.0.7\r', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
   ];
   for (const [text, ...expected] of cases)
-    assert.deepEqual(handLines({ byHand: [text], ours: [] }), expected, text);
+    assert.deepEqual(handLines({ byHand: [text], ours: [], configured: [] }), expected, text);
+});
+
+hostsfiles('reservations in a configuration file of dnsmasq count as lines written by hand', () => {
+  const conf =
+    '# dhcp-host=a,10.0.0.1\n dhcp-host = 52:54:00:00:00:01,10.0.0.7\ndhcp-hostsfile=/x\ndhcp-host=nas,10.0.0.9 # nas';
+  const configured = configuredHosts(conf);
+  assert.deepEqual(handLines({ byHand: ['10.0.0.8'], ours: [], configured }), [
+    { macs: [], ip: ip('10.0.0.8'), hostname: null },
+    { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null },
+    { macs: [], ip: ip('10.0.0.9'), hostname: 'nas' },
+  ]);
+  const changed = withReservation({ byHand: [], ours: [], configured }, [numbered(3)]);
+  assert.equal(formatHostsfile(changed ?? assert.fail()), `${line(3)}\n`);
 });
 
 hostsfiles('all lines of virlan are replaced, unless they are correct in any order', () => {
@@ -129,7 +143,7 @@ hostsfiles('all lines of virlan are replaced, unless they are correct in any ord
   assert.equal(withReservations(hostsfile, [line(2), line(1)]), null);
   for (const lines of [[line(1)], [line(1), line(3)], [line(1), line(2), line(3)], []]) {
     const changed = withReservations(hostsfile, lines);
-    assert.deepEqual(changed, { byHand, ours: lines });
+    assert.deepEqual(changed, { byHand, ours: lines, configured: [] });
     assert.equal(changed && withReservations(changed, lines), null);
   }
   const twice = read(`${line(1)}\n${line(1)}\n`);
@@ -209,7 +223,11 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
             /^52:54:00:00:00:[0-9a-f]{2},id:\*,192\.168\.100\.\d{1,3},[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])? # virlan$/,
           );
         }
-        assert.deepEqual(read(lines.map(text => `${text}\n`).join('')), { byHand: [], ours: lines });
+        assert.deepEqual(read(lines.map(text => `${text}\n`).join('')), {
+          byHand: [],
+          ours: lines,
+          configured: [],
+        });
       },
     ),
     { numRuns: 300 },

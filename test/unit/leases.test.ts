@@ -78,6 +78,7 @@ leases('a line that gives an address to a name or a client id promises it to no 
   const hostsfile = {
     ours: [`${mac(1)},id:*,10.0.0.7,web # virlan`],
     byHand: ['id:x,10.0.0.8', `${mac(2)},10.0.0.8`],
+    configured: [],
   };
   assert.deepEqual(promisedAddresses(hostsfile), [{ ip: ip('10.0.0.7'), macs: [mac(1)] }]);
 });

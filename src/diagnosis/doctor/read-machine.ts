@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
-import { handLines } from '../../dnsmasq/hostsfile.ts';
+import { allLines } from '../../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../../dnsmasq/leases.ts';
 import type { DeniedValue } from '../../guard/denied.ts';
 import { listDenied } from '../../guard/table.ts';
@@ -57,7 +57,7 @@ function placeOf({ network, bridge }: Nic): OtherPlace {
 async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): Promise<NicFacts> {
   const { name, bridge } = network;
   const { tap = null, isUp = true } = domain.nics.find(nic => nic.mac === mac) ?? {};
-  const reserved = reservedFor(mac, bridge);
+  const reserved = reservedFor(mac, network);
   const now = new Date();
   const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
   const ip = lease?.ip ?? reserved;
@@ -124,11 +124,9 @@ function entryOf(network: string, uuid: string, mac: Mac): LedgerEntry | null {
   }
 }
 
-/** Returns the address that a bridge's hostsfile reserves for a MAC, by a line of virlan's or by hand. */
-function reservedFor(mac: Mac, bridge: string): Ipv4 | null {
-  const { ours, byHand } = readHostsfile(bridge);
-  const lines = handLines({ ours: [], byHand: [...byHand, ...ours] });
-  return lines.find(line => line.macs.includes(mac))?.ip ?? null;
+/** Returns the address that dnsmasq reserves for a MAC, by a line of virlan's or by hand. */
+function reservedFor(mac: Mac, network: NetworkConfig): Ipv4 | null {
+  return allLines(readHostsfile(network)).find(line => line.macs.includes(mac))?.ip ?? null;
 }
 
 /** Reads a link from sysfs. Its received frames are those that the machine has sent. */

@@ -122,18 +122,19 @@ async function waitForPort(): Promise<number | null> {
   }
 }
 
-function hasRemains({ bridge }: NetworkConfig): boolean {
+function hasRemains(network: NetworkConfig): boolean {
+  const { bridge } = network;
   const isLeased = readLeases(bridge).some(({ mac }) => mac === probeMac(bridge));
   // A probe that was killed before it changed anything leaves only its lock.
   const isLocked = holderOf(paths.probeLock) !== null;
-  return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(bridge) || isLocked;
+  return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(network) || isLocked;
 }
 
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
   await releaseLeases(network, leasesOfMac(readLeasesText(bridge), probeMac(bridge)));
-  await dropProbe(bridge);
+  await dropProbe(network);
   if (!existsSync(`/run/netns/${probeNamespace}`)) return;
   if (existsSync(`/sys/class/net/${probeNamespace}`))
     await runOrNull('ip', ['link', 'delete', 'dev', probeNamespace, 'type', 'veth']);
