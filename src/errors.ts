@@ -67,11 +67,10 @@ export class WriteError extends VirlanError {
   readonly path: string;
 
   constructor(path: string, cause: unknown, problem = `${path} cannot be written`) {
-    const reason = messageOf(cause);
+    const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
     // After an error of its disk, the kernel makes a file system read-only.
-    super('write-failed', `${problem}: ${reason}${/^E(IO|ROFS)/.test(reason) ? ': see "dmesg"' : ''}`, {
-      cause,
-    });
+    const remedy = code === 'EIO' || code === 'EROFS' ? ': see "dmesg"' : '';
+    super('write-failed', `${problem}: ${messageOf(cause)}${remedy}`, { cause });
     this.path = path;
   }
 }

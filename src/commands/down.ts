@@ -2,7 +2,8 @@
 import type { Values } from '../cli/options.ts';
 import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { InvalidConfig, loadConfig } from '../config/load.ts';
+import { InvalidConfig } from '../config/invalid-config.ts';
+import { loadConfig } from '../config/load.ts';
 import { changeText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { selectKnownNetworks, takeDownNetworks } from '../operations/take-down-networks.ts';
 import { writeEvents } from '../operations/write-events.ts';

@@ -1,23 +1,12 @@
 // Reads virlan.ini from disk.
-import { messageOf, VirlanError } from '../errors.ts';
+import { messageOf } from '../errors.ts';
 import { readClusterCopy } from '../records/cluster-copy.ts';
 import { readBytesOrNull } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { type Config, type ConfigProblem, formatConfigProblem } from './config.ts';
+import type { Config, ConfigProblem } from './config.ts';
 import { encodingProblem } from './encoding.ts';
+import { InvalidConfig } from './invalid-config.ts';
 import { parseConfig } from './parse.ts';
-
-/** A configuration that cannot be used. Its message has one line for each problem. */
-export class InvalidConfig extends VirlanError {
-  override readonly name = 'InvalidConfig';
-  readonly problems: readonly ConfigProblem[];
-
-  constructor(path: string, problems: readonly ConfigProblem[], options?: { readonly cause: unknown }) {
-    const message = problems.map(problem => formatConfigProblem(path, problem)).join('\n');
-    super('invalid-config', message, options);
-    this.problems = problems;
-  }
-}
 
 /** Reads the configuration. Only the default file may be missing. Throws InvalidConfig. */
 export function loadConfig(path: string): Config {

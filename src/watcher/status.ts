@@ -1,4 +1,5 @@
 // Adds the watcher's state to the status that is read from the host. Pure.
+import { InvalidConfig } from '../config/invalid-config.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
@@ -31,13 +32,18 @@ export interface WatcherState {
   cluster(network: string): ClusterStatus | null;
 }
 
+function configurationTexts(problem: Error | null): readonly string[] {
+  if (problem === null) return [];
+  return problem instanceof InvalidConfig ? problem.lines : [problem.message];
+}
+
 /**
  * Returns the status with the watcher's state. Problems of the host as a whole are listed under the first
  * network.
  */
 export function mergeStatus(status: Status, watcher: WatcherState): Status {
   const ofHost: NetworkProblem[] = [
-    ...(watcher.configurationProblem?.message.split('\n') ?? []).map(
+    ...configurationTexts(watcher.configurationProblem).map(
       text => ({ kind: 'configuration', text }) as const,
     ),
     ...(watcher.usedUpInotify === null

@@ -8,7 +8,8 @@ import { parseBootUrl } from '../../src/config/boot.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
 import { encodingProblem } from '../../src/config/encoding.ts';
 import { type Forward, formatForward, parseForward } from '../../src/config/forward.ts';
-import { InvalidConfig, loadConfig } from '../../src/config/load.ts';
+import { InvalidConfig } from '../../src/config/invalid-config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { anyName, config, ip, mac, network } from './builders.ts';
 

@@ -103,13 +103,14 @@ files('a staged file changes nothing before it is committed', () => {
 });
 
 files('an error of the disk says where to look, and any other does not', () => {
-  const messages = ['EIO: i/o error, write', 'EROFS: read-only file system, open', 'EISDIR: a directory'].map(
-    reason => new WriteError('/x', new Error(reason)).message,
+  const causes = ['EIO', 'EROFS', 'EISDIR'].map(code =>
+    Object.assign(new Error(`${code}: reason`), { code }),
   );
+  const messages = causes.map(cause => new WriteError('/x', cause).message);
   assert.deepEqual(messages, [
-    '/x cannot be written: EIO: i/o error, write: see "dmesg"',
-    '/x cannot be written: EROFS: read-only file system, open: see "dmesg"',
-    '/x cannot be written: EISDIR: a directory',
+    '/x cannot be written: EIO: reason: see "dmesg"',
+    '/x cannot be written: EROFS: reason: see "dmesg"',
+    '/x cannot be written: EISDIR: reason',
   ]);
 });
 

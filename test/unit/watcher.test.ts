@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
+import { InvalidConfig } from '../../src/config/invalid-config.ts';
 import type { Status } from '../../src/report/status.ts';
 import { Configuration, findRefusedChanges, refusedChangeText } from '../../src/watcher/configuration.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
@@ -72,7 +73,10 @@ watcher('problems of the host are listed first at the first network, and probes 
   const since = Date.parse('2026-11-22T10:00:00Z');
   const { networks } = mergeStatus(collected, {
     ...withoutProblems,
-    configurationProblem: new Error('virlan.ini:1: one\nvirlan.ini:2: two'),
+    configurationProblem: new InvalidConfig('virlan.ini', [
+      { line: 1, what: '', message: 'one' },
+      { line: 2, what: '', message: 'two' },
+    ]),
     usedUpInotify: 'fs.inotify.max_user_watches',
     metricsProblem: { endpoint: { address: '::1', port: 9177 }, error: new Error('EADDRINUSE') },
     libvirtProblems: [{ kind: 'start-failed', name: 'a', error: 'address in use' }],
