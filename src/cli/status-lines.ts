@@ -1,7 +1,8 @@
 // The lines of `virlan status`: networks, machines, addresses, leases and problems. Pure.
 import type { PeerAnswer } from '../cluster/peer.ts';
 import type { SharedStatus } from '../report/cluster-status.ts';
-import type { MachineStatus, NetworkStatus, Status } from '../report/status.ts';
+import type { MachineStatus } from '../report/machines.ts';
+import type { NetworkStatus, Status } from '../report/status.ts';
 import type { BgpStatus, PeerStatus, TunnelStatus } from '../report/tunnel-fields.ts';
 import { forTerminal } from '../text.ts';
 import { type Cell, columnsOf, cut, table } from './layout.ts';

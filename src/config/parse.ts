@@ -1,6 +1,14 @@
 // Turns the text of virlan.ini into the typed configuration.
 import * as v from 'valibot';
-import { broadcastOf, formatIp, formatPrefix, ipv4After, prefixOf } from '../address/ip.ts';
+import {
+  broadcastOf,
+  formatIp,
+  formatPrefix,
+  type Ipv4,
+  ipv4After,
+  type Prefix,
+  prefixOf,
+} from '../address/ip.ts';
 import { isLabel } from '../names/label.ts';
 import { excerpt } from '../text.ts';
 import { bootPorts } from './boot.ts';
@@ -164,48 +172,65 @@ interface OtherSections {
   readonly ends: ClusterSection | null;
 }
 
+/** Something in a section that rules it out. `key` is empty where it is about the section as a whole. */
+interface SectionProblem {
+  readonly key: string;
+  readonly message: string;
+}
+
+/** Returns the first problem of a network's section that its keys do not have each by itself; null for none. */
+function findSectionProblem({ name }: Section, values: NetworkSection): SectionProblem | null {
+  const problem = (key: string, message: string) => ({ key, message });
+  if (name === 'default')
+    return problem('', "is the name of libvirt's own network: choose another name (see default-network)");
+  if (values.bridge === undefined && !v.is(bridgeName, name))
+    return problem(
+      '',
+      'its name cannot be that of a bridge (at most 15 bytes, not "all"): name one with bridge = …',
+    );
+  const { dns, subnet: written, domain } = values;
+  const subnet = prefixOf(written.address, written.length);
+  if (subnet.network !== written.address)
+    return problem('subnet', `has host bits set: write ${formatPrefix(subnet)}`);
+  if (subnet.length < 8 || subnet.length > 29)
+    return problem('subnet', 'is too large or too small: use a prefix from /8 to /29');
+  if (domain !== undefined && /(^|\.)local$/.test(domain))
+    return problem('domain', 'belongs to multicast DNS, and is not asked at a name server: use .internal');
+  if (domain !== undefined && !domain.includes('.'))
+    return problem('domain', `has only one label: write one with a dot, such as ${domain}.internal`);
+  const gateway = gatewayOf(subnet);
+  if (dns !== 'host' && dns.includes(gateway))
+    return problem('dns', `${formatIp(gateway)} is the DNS server of this network itself: name another`);
+  if (values.boot !== '' && values.boot.kind === 'file' && values.tftp === '')
+    return problem('boot', 'is a file, for which there is no directory: write tftp = DIRECTORY, or a URL');
+  return null;
+}
+
+function locate({ name, line, entries }: Section, { key, message }: SectionProblem): ConfigProblem {
+  const entry = entries.get(key);
+  return entry === undefined
+    ? { line, what: `[network.${name}]`, message }
+    : { line: entry.line, what: excerpt(`${key} = ${entry.value}`, maxExcerptLength), message };
+}
+
+function gatewayOf(subnet: Prefix<Ipv4>): Ipv4 {
+  return ipv4After(subnet.network, 1);
+}
+
 function makeNetwork(
   section: Section,
   values: NetworkSection,
   { hosts, machines, ends }: OtherSections,
   problems: ConfigProblem[],
 ): Omit<OwnConfig, 'machines'> | null {
-  const reject = (key: string, message: string) => {
-    const entry = section.entries.get(key);
-    const what =
-      entry === undefined
-        ? `[network.${section.name}]`
-        : excerpt(`${key} = ${entry.value}`, maxExcerptLength);
-    problems.push({ line: entry?.line ?? section.line, what, message });
+  const problem = findSectionProblem(section, values);
+  if (problem !== null) {
+    problems.push(locate(section, problem));
     return null;
-  };
-
-  if (section.name === 'default')
-    return reject('', "is the name of libvirt's own network: choose another name (see default-network)");
-  if (values.bridge === undefined && !v.is(bridgeName, section.name)) {
-    return reject(
-      '',
-      'its name cannot be that of a bridge (at most 15 bytes, not "all"): name one with bridge = …',
-    );
   }
-  const { dns, subnet: written } = values;
-  const subnet = prefixOf(written.address, written.length);
-  if (subnet.network !== written.address)
-    return reject('subnet', `has host bits set: write ${formatPrefix(subnet)}`);
-  if (subnet.length < 8 || subnet.length > 29) {
-    return reject('subnet', 'is too large or too small: use a prefix from /8 to /29');
-  }
-  const gateway = ipv4After(subnet.network, 1);
-  if (values.domain !== undefined && /(^|\.)local$/.test(values.domain))
-    return reject('domain', 'belongs to multicast DNS, and is not asked at a name server: use .internal');
-  if (values.domain !== undefined && !values.domain.includes('.'))
-    return reject('domain', `has only one label: write one with a dot, such as ${values.domain}.internal`);
-  if (dns !== 'host' && dns.includes(gateway)) {
-    return reject('dns', `${formatIp(gateway)} is the DNS server of this network itself: name another`);
-  }
+  const subnet = prefixOf(values.subnet.address, values.subnet.length);
+  const gateway = gatewayOf(subnet);
   const [boot, tftp] = [values.boot === '' ? null : values.boot, values.tftp === '' ? null : values.tftp];
-  if (boot?.kind === 'file' && tftp === null)
-    return reject('boot', 'is a file, for which there is no directory: write tftp = DIRECTORY, or a URL');
   const sharesLedger = values.vni !== '' && ends !== null && ends.etcd.length > 0;
   const domain = values.domain ?? `${section.name.toLowerCase().replaceAll('_', '-')}.internal`;
   return {
@@ -231,7 +256,7 @@ function makeNetwork(
     hostFirewall: values['host-firewall'],
     domain,
     names: values.names,
-    dns,
+    dns: values.dns,
     boot,
     tftp,
     dhcpOptions: values['dhcp-option'],

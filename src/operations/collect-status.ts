@@ -12,12 +12,11 @@ import { surveyNetwork } from '../network/survey-network.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { describeRules, presentFirewalls } from '../other-firewalls/registry.ts';
 import type { SharedStatus } from '../report/cluster-status.ts';
+import { type MachineSources, machinesOf } from '../report/machines.ts';
 import { findProblems } from '../report/network-problems.ts';
 import {
   describeSubnet,
   formatRoute,
-  type MachineSources,
-  machinesOf,
   type NetworkProblem,
   type NetworkStatus,
   type Status,

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { type ForwardsReading, readForwards } from '../forwards/read.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { type ForwardStatus, forwardsOf } from '../report/status.ts';
+import { type ForwardStatus, forwardsOf } from '../report/machines.ts';
 import { unknownMachine } from './unknown-machine.ts';
 
 export type MachineForward = ForwardStatus;

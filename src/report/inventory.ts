@@ -2,7 +2,8 @@
 //   {"_meta": {"hostvars": {"web": {"ansible_host": "192.168.100.155", …}}}, "k8s_br0": {"hosts": ["web"]}, …}
 // Ansible evaluates each text of an inventory as a template of Jinja, which can run commands, so that no hostile
 // text may be in it. Pure.
-import type { MachineStatus, Status } from './status.ts';
+import type { MachineStatus } from './machines.ts';
+import type { Status } from './status.ts';
 
 export interface Inventory {
   readonly _meta: { readonly hostvars: Readonly<Record<string, HostVars>> };

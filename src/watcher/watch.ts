@@ -17,6 +17,7 @@ import { BackgroundProbes } from './background-probes.ts';
 import { Bgpd } from './bgpd.ts';
 import { Configuration } from './configuration.ts';
 import { DnsmasqProcesses } from './dnsmasq-processes.ts';
+import { endRequested } from './end-signals.ts';
 import type { FollowedFiles } from './followed-files.ts';
 import { hookHandlers } from './hook-handlers.ts';
 import { LegacyRules } from './legacy-rules.ts';
@@ -48,11 +49,25 @@ export class Watcher {
   readonly #log = openLog();
   readonly #metrics = new Metrics();
   readonly #configuration: Configuration;
+  readonly #networks = () => this.#configuration.networks;
+  /** Writes events to the log, counts them, tells views, and probes networks that changed. */
+  readonly #report = (events: readonly Event[]): void => {
+    for (const event of events) {
+      const { level, message, fields } = logLine(event);
+      this.#log[level](fields, message);
+      this.#metrics.count(event);
+      if (event.kind === 'network-established' || event.kind === 'network-repaired') {
+        const network = this.#networks().find(({ name }) => name === event.network);
+        if (network !== undefined) this.#probes.request(network);
+      }
+      this.#feed.changed();
+      const hasFailed = event.kind === 'network-failed' || event.kind === 'step-failed';
+      // A scan tries again what a hook could not, as often as that takes, and restarts dnsmasq if its files changed.
+      if (hasFailed || mayChangeConfiguration(event, this.#networks())) this.#rescan.request();
+    }
+  };
   readonly #libvirt: LibvirtFollower;
-  readonly #repairs = new Repairs(
-    events => this.#report(events),
-    () => this.#rescan.request(),
-  );
+  readonly #repairs = new Repairs(this.#report, () => this.#rescan.request());
   readonly #starts = new MachineStarts(system, () => this.#configuration.current, {
     began: () => this.#rescan.listen(),
     prepared: () => this.#sharedLedgers.request(),
@@ -65,9 +80,7 @@ export class Watcher {
   readonly #bgpd = new Bgpd();
   readonly #rootPorts = new RootPorts(system.readFile);
   /** Opens and closes forwards after events of machines; one time for a burst of events. */
-  readonly #forwards = new Coalesced(async () =>
-    this.#report(await syncForwards(this.#configuration.networks)),
-  );
+  readonly #forwards = new Coalesced(async () => this.#report(await syncForwards(this.#networks())));
   readonly #reload = new Coalesced(() => this.#reloadConfiguration());
   readonly #legacyRules = new LegacyRules(system);
   readonly #dnsmasqs = new DnsmasqProcesses(this.#repairs);
@@ -81,12 +94,9 @@ export class Watcher {
       changed: ({ name }, result) => this.#report([{ kind: 'probed', network: name, result }]),
     },
   );
-  readonly #peers = new PeerChecks(
-    () => this.#configuration.networks,
-    events => this.#report(events),
-  );
+  readonly #peers = new PeerChecks(this.#networks, this.#report);
   readonly #sharedLedgers = new SharedLedgers(() => this.#configuration.current, {
-    report: events => this.#report(events),
+    report: this.#report,
     changed: () => {
       this.#feed.changed();
       // A wildcard alias of another host changes dnsmasq's configuration.
@@ -105,11 +115,22 @@ export class Watcher {
     event => this.#report([event]),
   );
 
+  readonly #linksChanged = (): void => {
+    this.#starts.linksChanged();
+    this.#rescan.request();
+  };
+
+  /** Probes again: routes or rules have changed that packets of machines may meet. */
+  readonly #waysChanged = (): void => {
+    for (const network of this.#networks()) this.#probes.requestAfterChange(network);
+    void this.#peers.request();
+  };
+
   /** Throws InvalidConfig. */
   constructor(configPath: string) {
     this.#configuration = new Configuration(configPath);
     this.#libvirt = new LibvirtFollower(this.#configuration, {
-      report: events => this.#report(events),
+      report: this.#report,
       connectionChanged: () => this.#feed.changed(),
       machinesChanged: () => void this.#reconcile(),
       networksChanged: () => this.#rescan.request(),
@@ -130,69 +151,21 @@ export class Watcher {
     outliveUsedUpDescriptors(report);
     const server = new SocketServer(this.#routes(), report);
     await server.start();
-    const networks = () => this.#configuration.networks;
-    const rescan = () => {
-      this.#starts.linksChanged();
-      this.#rescan.request();
-    };
-    const wayChanged = () => {
-      for (const network of networks()) this.#probes.requestAfterChange(network);
-      void this.#peers.request();
-    };
-    const rulesChanged = () => {
-      rescan();
-      wayChanged();
-    };
-    this.#rescan.pauseWhileScanning(followKernel(networks, rescan, wayChanged, report));
+    const monitors = followKernel(this.#networks, this.#linksChanged, this.#waysChanged, report);
+    this.#rescan.pauseWhileScanning(monitors);
     await this.#establish();
     await this.#metricsServer.listen(this.#configuration.current.metrics);
     await this.#legacyRules.haveChanged();
-    for (const network of networks()) this.#probes.request(network);
+    for (const network of this.#networks()) this.#probes.request(network);
     void this.#peers.request();
-    this.#files = [
-      followConfiguration(this.#configuration, () => void this.#reload.request(), report),
-      followDnsmasqFiles(networks, {
-        leasesChanged: () => this.#feed.changed(),
-        drifted: rescan,
-        report,
-      }),
-      followLedger(
-        networks,
-        () => {
-          rescan();
-          this.#sharedLedgers.request();
-        },
-        report,
-      ),
-    ];
+    this.#files = this.#followFiles();
     await this.#sharedLedgers.apply();
     this.#libvirt.rehearse();
     this.#libvirt.start();
-    const stopTimers = startTimers({
-      reconcile: () => {
-        void this.#reconcile();
-        // A NIC of another program may have left the bridge of `default`.
-        void this.#libvirt.arrangeNetworks();
-      },
-      checkDnsmasq: () => this.#dnsmasqs.isAnyDue(networks()) && rescan(),
-      askDnsmasq: () => void this.#dnsmasqs.endSilent(networks()).then(events => this.#report(events)),
-      checkRootPorts: () => this.#rootPorts.haveChanged(networks()) && rescan(),
-      checkBgpd: () => this.#bgpd.hasChanged(networks()) && rescan(),
-      checkSocket: () => void server.restore(),
-      checkLegacyRules: () =>
-        void this.#legacyRules.haveChanged().then(haveChanged => haveChanged && rulesChanged()),
-      askPeers: () => {
-        void this.#peers.request();
-        this.#sharedLedgers.request();
-      },
-    });
+    const stopTimers = this.#startTimers(server);
     await notifySystemd('--ready', '--status=watching');
-    this.#report([{ kind: 'watcher-started', networks: networks().map(({ name }) => name) }]);
-    // By default Node opens a debugger for everybody on SIGUSR1, and ends on the others.
-    for (const signal of ['SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => {});
-    await new Promise<void>(resolve => {
-      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-    });
+    this.#report([{ kind: 'watcher-started', networks: this.#networks().map(({ name }) => name) }]);
+    await endRequested();
     stopTimers();
     this.#rescan.stop();
     this.#probes.stop();
@@ -204,31 +177,57 @@ export class Watcher {
     this.#report([{ kind: 'watcher-stopped' }]);
   }
 
-  /** Writes events to the log, counts them, tells views, and probes networks that changed. */
-  #report(events: readonly Event[]): void {
-    for (const event of events) {
-      const { level, message, fields } = logLine(event);
-      this.#log[level](fields, message);
-      this.#metrics.count(event);
-      if (event.kind === 'network-established' || event.kind === 'network-repaired') {
-        const network = this.#configuration.networks.find(({ name }) => name === event.network);
-        if (network !== undefined) this.#probes.request(network);
-      }
-      this.#feed.changed();
-      const hasFailed = event.kind === 'network-failed' || event.kind === 'step-failed';
-      // A scan tries again what a hook could not, as often as that takes, and restarts dnsmasq if its files changed.
-      if (hasFailed || mayChangeConfiguration(event, this.#configuration.networks)) this.#rescan.request();
-    }
+  #followFiles(): FollowedFiles[] {
+    const report = (event: Event) => this.#report([event]);
+    const drifted = this.#linksChanged;
+    return [
+      followConfiguration(this.#configuration, () => void this.#reload.request(), report),
+      followDnsmasqFiles(this.#networks, { leasesChanged: () => this.#feed.changed(), drifted, report }),
+      followLedger(
+        this.#networks,
+        () => {
+          drifted();
+          this.#sharedLedgers.request();
+        },
+        report,
+      ),
+    ];
+  }
+
+  /** Returns a function that stops them. */
+  #startTimers(server: SocketServer): () => void {
+    return startTimers({
+      reconcile: () => {
+        void this.#reconcile();
+        // A NIC of another program may have left the bridge of `default`.
+        void this.#libvirt.arrangeNetworks();
+      },
+      checkDnsmasq: () => this.#dnsmasqs.isAnyDue(this.#networks()) && this.#linksChanged(),
+      askDnsmasq: () => void this.#dnsmasqs.endSilent(this.#networks()).then(this.#report),
+      checkRootPorts: () => this.#rootPorts.haveChanged(this.#networks()) && this.#linksChanged(),
+      checkBgpd: () => this.#bgpd.hasChanged(this.#networks()) && this.#linksChanged(),
+      checkSocket: () => void server.restore(),
+      checkLegacyRules: () =>
+        void this.#legacyRules.haveChanged().then(haveChanged => {
+          if (!haveChanged) return;
+          this.#linksChanged();
+          this.#waysChanged();
+        }),
+      askPeers: () => {
+        void this.#peers.request();
+        this.#sharedLedgers.request();
+      },
+    });
   }
 
   #establish(): Promise<void> {
-    return establishAll(this.#configuration.networks, events => this.#report(events));
+    return establishAll(this.#networks(), this.#report);
   }
 
   /** Repairs what other programs changed. Returns whether a step took effect. */
   async #scan(): Promise<boolean> {
-    const isRepaired = await this.#repairs.repairAll(this.#configuration.networks);
-    reserveMoved(this.#configuration.networks, name => this.#libvirt.reconcileNamed(name));
+    const isRepaired = await this.#repairs.repairAll(this.#networks());
+    reserveMoved(this.#networks(), name => this.#libvirt.reconcileNamed(name));
     this.#feed.changed();
     return isRepaired;
   }
@@ -237,7 +236,7 @@ export class Watcher {
   async #reconcile(): Promise<void> {
     try {
       this.#rescan.request();
-      publishAll(this.#configuration.networks, events => this.#report(events));
+      publishAll(this.#networks(), this.#report);
       await this.#metricsServer.listen(this.#configuration.current.metrics);
       this.#feed.changed();
       for (const directory of [dirname(paths.originalState), paths.run]) removeDeadTemporaries(directory);
@@ -254,7 +253,7 @@ export class Watcher {
       return;
     }
     this.#report([{ kind: 'configuration-applied' }]);
-    await takeDownAll(reloaded.removed, events => this.#report(events));
+    await takeDownAll(reloaded.removed, this.#report);
     await this.#sharedLedgers.apply();
     await this.#establish();
     void this.#peers.request();
@@ -265,10 +264,10 @@ export class Watcher {
   #routes() {
     return createRoutes({
       startHookTimer: hook => this.#metrics.hookSeconds.startTimer({ hook }),
-      report: events => this.#report(events),
+      report: this.#report,
       hooks: hookHandlers(() => this.#configuration.current, this.#starts, {
         establish: () => this.#establish(),
-        report: events => this.#report(events),
+        report: this.#report,
       }),
       reconcileMachine: name => this.#libvirt.reconcileNamed(name),
       status: () => this.#status(),
@@ -278,7 +277,7 @@ export class Watcher {
   }
 
   async #renderMetrics(): Promise<Answer> {
-    const body = await this.#metrics.render(this.#configuration.networks, await this.#feed.current());
+    const body = await this.#metrics.render(this.#networks(), await this.#feed.current());
     return { status: 200, type: this.#metrics.contentType, body };
   }
 

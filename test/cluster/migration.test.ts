@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import type { MachineStatus } from '../../src/report/status.ts';
+import type { MachineStatus } from '../../src/report/machines.ts';
 import { type ClusterHost, makeUnderlay, plug } from '../sandbox/cluster-hosts.ts';
 import { type Guest, installVirlan, type Namespace, run, within } from '../sandbox/host.ts';
 import { makeInitramfs, networkModules } from '../sandbox/initramfs.ts';

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
+import type { MachineStatus } from '../../src/report/machines.ts';
+import type { NetworkStatus, Status } from '../../src/report/status.ts';
 import { addresses, ClusterHost } from '../sandbox/cluster-hosts.ts';
 import { guestKernel } from '../sandbox/initramfs.ts';
 import { domainXml, type Machine } from '../sandbox/machine.ts';

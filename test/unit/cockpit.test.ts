@@ -13,7 +13,8 @@ import { boxHeight, pictureOf } from '../../contrib/cockpit/src/model/picture.ts
 import { readPlan } from '../../contrib/cockpit/src/model/plan.ts';
 import { parseForward } from '../../src/config/forward.ts';
 import type { SharedStatus } from '../../src/report/cluster-status.ts';
-import type { Fault, MachineStatus, NetworkStatus } from '../../src/report/status.ts';
+import type { MachineStatus } from '../../src/report/machines.ts';
+import type { Fault, NetworkStatus } from '../../src/report/status.ts';
 import { machineStatus, networkStatus } from './status-builders.ts';
 
 const page = suite('cockpit page');

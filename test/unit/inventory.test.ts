@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { inventoryOf } from '../../src/report/inventory.ts';
-import type { MachineStatus, NetworkStatus } from '../../src/report/status.ts';
+import type { MachineStatus } from '../../src/report/machines.ts';
+import type { NetworkStatus } from '../../src/report/status.ts';
 import { anyName, mac, uuid } from './builders.ts';
 import { machineStatus, networkStatus, statusOf } from './status-builders.ts';
 

@@ -4,7 +4,8 @@ import { suite } from 'uvu';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
 import { machineNamespace } from '../../src/identity/machine.ts';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
-import { describeSubnet, type MachineSources, machinesOf } from '../../src/report/status.ts';
+import { type MachineSources, machinesOf } from '../../src/report/machines.ts';
+import { describeSubnet } from '../../src/report/status.ts';
 import { aDate, asMade, entry, ip, mac, network, uuid } from './builders.ts';
 import { machineStatus } from './status-builders.ts';
 

@@ -1,5 +1,6 @@
 // status-builders.ts: values of the status, as `virlan status --json` shows it.
-import type { MachineStatus, NetworkStatus, Status } from '../../src/report/status.ts';
+import type { MachineStatus } from '../../src/report/machines.ts';
+import type { NetworkStatus, Status } from '../../src/report/status.ts';
 import type { WatcherState } from '../../src/watcher/status.ts';
 import { mac, uuid } from './builders.ts';
 

@@ -1,6 +1,7 @@
 // The table of machines: its rows, their order, and which of them are shown. Pure.
 import type { RemoteMachine } from '../../../../src/report/cluster-status.ts';
-import type { MachineStatus, NetworkStatus } from '../../../../src/report/status.ts';
+import type { MachineStatus } from '../../../../src/report/machines.ts';
+import type { NetworkStatus } from '../../../../src/report/status.ts';
 
 /** A row: one NIC of one machine. Names in it are hostile. */
 export interface MachineRow {

@@ -1,5 +1,6 @@
 // The picture of a network: places of outside, host, bridge and machines, and which of the ways is broken. Pure.
-import type { MachineStatus, NetworkStatus } from '../../../../src/report/status.ts';
+import type { MachineStatus } from '../../../../src/report/machines.ts';
+import type { NetworkStatus } from '../../../../src/report/status.ts';
 import { isSevere } from './health.ts';
 
 export type WayState = 'works' | 'broken' | 'off' | 'unknown';

@@ -12,7 +12,7 @@ import {
   TextInput,
 } from '@patternfly/react-core';
 import { useState } from 'react';
-import type { ForwardStatus, MachineStatus } from '../../../../src/report/status.ts';
+import type { ForwardStatus, MachineStatus } from '../../../../src/report/machines.ts';
 import { changeForward } from '../commands.ts';
 import { emptyForward, type ForwardForm, forwardText, isComplete } from '../model/forward.ts';
 import { useAction } from './use-action.ts';

@@ -12,7 +12,8 @@ import {
   ModalHeader,
   Title,
 } from '@patternfly/react-core';
-import type { MachineStatus, NetworkStatus } from '../../../../src/report/status.ts';
+import type { MachineStatus } from '../../../../src/report/machines.ts';
+import type { NetworkStatus } from '../../../../src/report/status.ts';
 import { adopt, forget } from '../commands.ts';
 import { Forwards } from './forwards.tsx';
 import { History } from './history.tsx';
