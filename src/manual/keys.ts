@@ -105,5 +105,7 @@ function reference(
   defaultText: string | null,
 ): Key {
   const form = v.getDescription(schema) ?? '';
-  return { name, value, defaultText, form, choices: Object.entries(more.choices ?? {}), note, text };
+  const choices = Object.entries(more.choices ?? {});
+  if (form === '' && choices.length === 0) throw new Error(`${name} has neither a description nor choices`);
+  return { name, value, defaultText, form, choices, note, text };
 }

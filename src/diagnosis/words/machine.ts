@@ -144,7 +144,8 @@ const denialText: Readonly<Record<Denial, string>> = {
 
 function describeDropped({ denial, value, frames, owner }: DroppedFrames): string {
   const used = value === null ? '' : ` ${value.kind === 'mac' ? value.mac : formatIp(value.ip)}`;
-  return `${frames} ${denialText[denial]}${used}${describeOwner(owner, value !== null)}`;
+  const ofWhom = owner !== null ? describeOwner(owner) : value === null ? '' : ', which is not its own';
+  return `${frames} ${denialText[denial]}${used}${ofWhom}`;
 }
 
 /** Returns what to paste so that a machine may use the addresses, as virtual ones; nothing for the host's. */
@@ -159,8 +160,7 @@ function describeAllow(dropped: readonly DroppedFrames[]): string {
   return `. If it is to use ${lines.length === 1 ? 'this address' : 'these addresses'}, put into <virlan:machine> of its definition: ${lines.join(' ')}`;
 }
 
-function describeOwner(owner: DroppedFrames['owner'], isValue: boolean): string {
-  if (owner === null) return isValue ? ', which is not its own' : '';
+function describeOwner(owner: NonNullable<DroppedFrames['owner']>): string {
   const name =
     owner.kind === 'host'
       ? 'this host'
