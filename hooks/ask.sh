@@ -13,7 +13,12 @@ request() {
 # fails at once. No program may close its sending half after the request: the watcher would take that for the
 # end of the connection.
 exchange() {
-  if command -v nc >/dev/null && request "$1" | nc -U -w 3 "$socket" 2>/dev/null; then
+  # Each sh of the supported hosts has -ef.
+  # shellcheck disable=SC3013
+  if [ /usr/bin/nc -ef /usr/bin/ncat ]; then
+    # nc is ncat: its -w limits only how long it connects.
+    request "$1" | timeout 3 nc -U --no-shutdown "$socket" 2>/dev/null
+  elif command -v nc >/dev/null && request "$1" | nc -U -w 3 "$socket" 2>/dev/null; then
     return 0
   elif command -v socat >/dev/null; then
     request "$1" | socat -t 3 -T 3 - "UNIX-CONNECT:$socket,shut-none" 2>/dev/null

@@ -63,6 +63,13 @@ if [ ! -e build/network-manager ]; then
   cp -a "$unpacked" build/network-manager
 fi
 
+# ncat, which is nc on Fedora and RHEL. It is unpacked, not installed.
+if [ ! -e build/ncat ]; then
+  say 'fetching ncat for the tests'
+  unpacked=$(sh test/clients/fetch.sh /var/cache/virlan-test ncat)
+  cp -a "$unpacked" build/ncat
+fi
+
 # keepalived, which moves virtual addresses between machines of tests. It is unpacked, not installed.
 if [ ! -e build/keepalived ]; then
   say 'fetching keepalived for the tests'

@@ -62,6 +62,11 @@ function pairClashes(earlier: NetworkSource, later: NetworkSource): ConfigProble
     const message = `overlaps ${formatPrefix(earlier.config.subnet)} of ${other}: choose another subnet`;
     problems.push({ line: lineOf('subnet'), what, message });
   }
+  if (earlier.config.domain === later.config.domain) {
+    // Each dnsmasq would answer for the machines of its own network only.
+    const message = `is also the domain of ${other}: choose another`;
+    problems.push({ line: lineOf('domain'), what: `domain = ${later.config.domain}`, message });
+  }
   if (earlier.config.bridge === later.config.bridge) {
     const what = `bridge = ${later.config.bridge}`;
     problems.push({

@@ -7,6 +7,8 @@ import {
   type Ipv4,
   ipv4After,
   type Prefix,
+  parseAddressWithPrefix,
+  prefixesOverlap,
   prefixOf,
 } from '../address/ip.ts';
 import { isLabel } from '../names/label.ts';
@@ -172,6 +174,13 @@ interface OtherSections {
   readonly ends: ClusterSection | null;
 }
 
+/** Prefixes of addresses that no link can have, or that hosts give themselves (RFC 6890, RFC 3927, RFC 5771, RFC 1112). */
+const specialPrefixes = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(text => {
+  const parsed = parseAddressWithPrefix(text);
+  if (parsed === null) throw new Error(`${text} is no prefix`);
+  return prefixOf(parsed.address, parsed.length);
+});
+
 /** Something in a section that rules it out. `key` is empty where it is about the section as a whole. */
 interface SectionProblem {
   readonly key: string;
@@ -194,6 +203,12 @@ function findSectionProblem({ name }: Section, values: NetworkSection): SectionP
     return problem('subnet', `has host bits set: write ${formatPrefix(subnet)}`);
   if (subnet.length < 8 || subnet.length > 29)
     return problem('subnet', 'is too large or too small: use a prefix from /8 to /29');
+  const special = specialPrefixes.find(prefix => prefixesOverlap(prefix, subnet));
+  if (special !== undefined)
+    return problem(
+      'subnet',
+      `has addresses of ${formatPrefix(special)}, which no machine can have: choose another`,
+    );
   if (domain !== undefined && /(^|\.)local$/.test(domain))
     return problem('domain', 'belongs to multicast DNS, and is not asked at a name server: use .internal');
   if (domain !== undefined && !domain.includes('.'))

@@ -181,7 +181,8 @@ export const networkSection = v.strictObject({
   ),
   reaches: v.optional(parsed(parseNames, 'names of other [network.NAME] sections, such as lab, dmz'), ''),
   stp: v.optional(parsed(parseYesNo, 'yes or no'), 'yes'),
-  mtu: v.optional(numberOfBytes(68, 65_535), '1500'),
+  // A tap has no more (MAX_MTU in drivers/net/tun.c).
+  mtu: v.optional(numberOfBytes(68, 65_521), '1500'),
   vni: v.optional(parsed(parseVni, `a number from 1 to ${maxVni}`), ''),
   firewall: v.optional(oneOf('auto', 'nftables', 'iptables'), 'auto'),
   'host-access': v.optional(oneOf('minimal', 'basic', 'all'), 'basic'),

@@ -139,12 +139,18 @@ function readLines(lines: readonly string[]): HandLine[] {
       .replace(/(^|\s)#.*$/, '')
       .split(',')
       .map(field => field.trim());
-    const macs = fields.flatMap(field => parseMac(field) ?? []);
+    const macs = fields.flatMap(field => parseHandMac(field) ?? []);
     const ip = fields.map(parseIpv4).find(address => address !== null) ?? null;
     // dnsmasq removes the domain of a name itself.
     const hostname = fields.map(field => field.toLowerCase().replace(/\..*/, '')).find(isLabel) ?? null;
     return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname }];
   });
+}
+
+/** Reads a MAC as dnsmasq does: with a number of its type before it, and with pairs of one digit (parse_hex in util.c). */
+function parseHandMac(field: string): Mac | null {
+  const pairs = field.replace(/^[\da-f]{1,2}-/i, '').split(':');
+  return parseMac(pairs.map(pair => pair.padStart(2, '0')).join(':'));
 }
 
 /** Returns the addresses that all lines promise. */

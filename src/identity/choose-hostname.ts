@@ -30,8 +30,13 @@ export function chooseHostname(
   if (wish !== null && !isTaken(wish)) {
     return { hostname: wish, problem: null, why: { kind: 'hostname', hostname: wish, reason: 'metadata' } };
   }
-  const problem = wish === null ? null : ({ kind: 'hostname-taken', label: wish } as const);
-  if (found !== null && found.name === key.machine && !isTaken(found.hostname)) {
+  const plain = machineLabel(key.machine, key.nic, () => false);
+  const lines = byHand.filter(line => line.hostname === plain);
+  // A line without a MAC is probably about this machine, and dnsmasq cannot tell that it is.
+  const taken = wish ?? (lines.some(({ macs }) => macs.length === 0) ? plain : null);
+  const problem = taken === null ? null : ({ kind: 'hostname-taken', label: taken } as const);
+  const isNamed = lines.some(({ macs }) => macs.includes(mac));
+  if (found !== null && !isNamed && found.name === key.machine && !isTaken(found.hostname)) {
     const { hostname } = found;
     return { hostname, problem, why: { kind: 'hostname', hostname, reason: 'ledger' } };
   }

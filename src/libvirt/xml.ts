@@ -19,14 +19,47 @@ export interface Visitor {
   text?(path: string, text: string): void;
 }
 
+interface OpenElement {
+  readonly path: string;
+  text: string;
+  /** Prefix → URI. */
+  readonly namespaces: ReadonlyMap<string, string>;
+}
+
+/** Returns the namespaces within an element that has these attributes: `xmlns:virlan="urn:virlan:machine:1"`. */
+function namespacesIn(
+  attributes: Readonly<Record<string, string>>,
+  outer: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const declared = Object.entries(attributes).flatMap(([name, uri]) => {
+    if (name === 'xmlns') return [['', uri] as const];
+    return prefixOf(name) === 'xmlns' ? [[localName(name), uri] as const] : [];
+  });
+  return declared.length === 0 ? outer : new Map([...outer, ...declared]);
+}
+
+/** Returns the prefix of a name; an empty one where it has none. */
+function prefixOf(name: string): string {
+  return name.includes(':') ? name.slice(0, name.indexOf(':')) : '';
+}
+
+/**
+ * Returns a name without its prefix, and without a second one: libvirt writes its prefix before the name in what
+ * `virsh metadata --key virlan --set '<virlan:machine/>'` passes, and accepts that as it accepts prefixes without a
+ * namespace.
+ */
+function localName(name: string): string {
+  return name.slice(name.lastIndexOf(':') + 1);
+}
+
 /**
  * Walks an XML document. Names have no prefix. Entities of a DTD are an error: they could grow without limit.
  */
 export function walkXml(xml: string, visitor: Visitor): Result<null> {
   if (xml.length > maxLength)
     return { ok: false, error: `XML of ${xml.length} bytes, libvirt's own limit is ${maxLength}` };
-  const parser = new SaxesParser({ xmlns: true });
-  const open: { path: string; text: string }[] = [];
+  const parser = new SaxesParser();
+  const open: OpenElement[] = [];
   const addText = (text: string) => {
     const element = open.at(-1);
     if (element !== undefined) element.text += text;
@@ -34,12 +67,14 @@ export function walkXml(xml: string, visitor: Visitor): Result<null> {
   parser.on('error', error => {
     throw error;
   });
-  parser.on('opentag', tag => {
+  parser.on('opentag', ({ name, attributes }) => {
     if (open.length === maxDepth) throw new Error(`more than ${maxDepth} elements deep`);
-    const path = open.length === 0 ? tag.local : `${open.at(-1)?.path}/${tag.local}`;
-    open.push({ path, text: '' });
-    const attributes = Object.values(tag.attributes).map(({ local, value }) => [local, value] as const);
-    visitor.open?.(path, new Map(attributes), tag.uri);
+    const parent = open.at(-1);
+    const namespaces = namespacesIn(attributes, parent?.namespaces ?? new Map());
+    const path = parent === undefined ? localName(name) : `${parent.path}/${localName(name)}`;
+    open.push({ path, text: '', namespaces });
+    const values = Object.entries(attributes).map(([key, value]) => [localName(key), value] as const);
+    visitor.open?.(path, new Map(values), namespaces.get(prefixOf(name)) ?? '');
   });
   parser.on('text', addText);
   parser.on('cdata', addText);

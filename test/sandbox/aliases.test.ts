@@ -45,8 +45,8 @@ async function defineMachine(name: string, list: string): Promise<void> {
 }
 
 /** Changes the aliases of a running machine. */
-async function setAliases(name: string, list: string): Promise<void> {
-  const element = `<machine aliases="${list}"/>`;
+async function setAliases(name: string, list: string, tag = 'machine'): Promise<void> {
+  const element = `<${tag} aliases="${list}"/>`;
   const options = ['--uri', namespace, '--key', 'virlan', '--set', element, '--live', '--config'];
   await virsh('metadata', '--domain', name, ...options);
   await idle(name);
@@ -112,6 +112,9 @@ aliases('a change of the metadata of a running machine takes effect at once; its
   await setAliases('web', 'sql *.apps');
   assert.deepEqual(await addresses('sql', 'api'), [lease.ip, 'ENOTFOUND']);
   assert.equal((await status()).dnsmasq.pid, dnsmasq.pid, 'a plain alias restarts nothing');
+  // With the prefix, as documents show the element: libvirt writes its own before it.
+  await setAliases('web', 'db *.apps', 'virlan:machine');
+  assert.deepEqual(await addresses('db', 'sql'), [lease.ip, 'ENOTFOUND']);
   await setAliases('web', '*.prod');
   await until(async () => (await addresses(`x.prod.web.${domain}`))[0] === lease.ip);
   assert.deepEqual(await addresses(`x.apps.web.${domain}`, 'sql'), ['ENOTFOUND', 'ENOTFOUND']);

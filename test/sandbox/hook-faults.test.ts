@@ -10,6 +10,7 @@ import {
   realpathSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -134,6 +135,16 @@ faults('upgrades while machines start: each has its reservation', async () => {
   );
   assert.equal(bad.length, 0, JSON.stringify(bad.slice(0, 3)));
   assert.equal(readdirSync('/usr/lib/virlan-versions').length, 2);
+});
+
+faults('without a watcher, timeout is that of busybox', async () => {
+  const { stdout: busybox } = await execa('sh', ['-c', 'readlink -f "$(command -v busybox)"']);
+  assert.equal(busybox, '/usr/bin/busybox');
+  renameSync('/usr/bin/timeout', '/usr/bin/timeout.moved');
+  symlinkSync(busybox, '/usr/bin/timeout');
+  await assertPrepared();
+  rmSync('/usr/bin/timeout');
+  renameSync('/usr/bin/timeout.moved', '/usr/bin/timeout');
 });
 
 faults(

@@ -183,6 +183,8 @@ install("a libvirt that runs only one hook: refused until the user's own hook ca
 const keys: [before: string, after: string][] = [
   ['', '[network.k8s-br0]\ndefault-network = keep\n'],
   ['; mine\n', '; mine\n[network.k8s-br0]\ndefault-network = keep\n'],
+  // Written by an editor that begins a file with a byte order mark.
+  ['\ufeff[ network.a ]\nstp = no\n', '[ network.a ]\nstp = no\ndefault-network = keep\n'],
   [
     '[network.a]\nstp = no\n\n[network.b]  ; second\nsubnet = 10.0.0.0/24\n',
     '[network.a]\nstp = no\ndefault-network = keep\n\n[network.b]  ; second\nsubnet = 10.0.0.0/24\ndefault-network = keep\n',

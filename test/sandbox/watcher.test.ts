@@ -1,7 +1,15 @@
 // The watcher with a real libvirtd: MACs, addresses, configuration, and the daemons around it failing.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { execa } from 'execa';
 import { suite } from 'uvu';
@@ -11,6 +19,7 @@ import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
 import { prepare, runHook } from './hook-calls.ts';
 import {
+  checkout,
   configure,
   define,
   destroyMachine,
@@ -387,6 +396,27 @@ watcher('a machine defined while the watcher was stopped gets its MAC when it st
   // Reservations made by the watcher itself are counted too.
   assert.match(metrics, /^virlan_reservations_total [1-9]/m);
   assert.match(metrics, /^virlan_machines\{network="k8s-br0"\} \d+$/m);
+});
+
+watcher('where nc is ncat, hooks reach the watcher, and do not wait for one that hangs', async () => {
+  await idle('missed');
+  const program = '/usr/sbin/virlan';
+  const [original, nc] = [readFileSync(program), realpathSync('/usr/bin/nc')];
+  writeFileSync(program, '#!/bin/sh\ntouch /run/fallen-back\n');
+  await execa('cp', [`${checkout}/build/ncat/usr/bin/ncat`, '/usr/bin/ncat']);
+  await execa('ln', ['-sf', '/usr/bin/ncat', '/usr/bin/nc']);
+  const mac = '52:54:00:bb:02:01';
+  const machine = { name: 'by-ncat', nics: [{ ...onBridge, mac }] };
+  assert.equal((await prepare(machine)).exitCode, 0);
+  assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${mac},`, 'm'));
+  assert(!existsSync('/run/fallen-back'), 'ncat did not reach the watcher');
+  process.kill(watcherPid(), 'SIGSTOP');
+  assert.equal((await prepare(machine)).exitCode, 0);
+  process.kill(watcherPid(), 'SIGCONT');
+  assert(existsSync('/run/fallen-back'), 'a watcher that hangs was waited for');
+  await execa('rm', ['/run/fallen-back', '/usr/bin/ncat']);
+  await execa('ln', ['-sf', nc, '/usr/bin/nc']);
+  writeFileSync(program, original);
 });
 
 watcher('hooks reach the watcher with nc, socat or curl', async () => {

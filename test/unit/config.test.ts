@@ -200,9 +200,9 @@ const keys: Record<
     field: 'mtu',
     valid: [
       ['68', 68],
-      ['65535', 65535],
+      ['65521', 65521],
     ],
-    invalid: ['', '67', '65536', '1500.5', '-1', '0x600', '1e3', '99999999999'],
+    invalid: ['', '67', '65522', '1500.5', '-1', '0x600', '1e3', '99999999999'],
   },
   // With a [cluster] section: see cluster.test.ts.
   vni: { field: 'tunnel', valid: [['', null]], invalid: ['0', '16777216', '-1', '0x64', '1.5', 'x'] },
@@ -723,6 +723,18 @@ const invalidCombinations: [lines: string[], begins: string, remedy: RegExp][] =
     '2: subnet = 192.168.100.0/24: overlaps 192.168.100.0/24',
     /choose another/,
   ],
+  [
+    ['[network.Lab]', 'subnet = 10.1.0.0/24', '[network.lab]'],
+    '3: domain = lab.internal: is also the domain of [network.Lab]',
+    /choose another/,
+  ],
+  ...['127.1.0.0/16', '169.254.7.0/24', '224.0.0.0/24', '240.0.0.0/24', '0.0.0.0/8'].map(
+    (subnet): [string[], string, RegExp] => [
+      ['[network.a]', `subnet = ${subnet}`],
+      `2: subnet = ${subnet}: has addresses of `,
+      /no machine can have: choose another/,
+    ],
+  ),
   [
     [...lab, '[network.b]', 'bridge = a'],
     '4: bridge = a: is also the bridge of [network.a]',

@@ -119,6 +119,9 @@ hostsfiles('lines written by hand are parsed into MACs, address and host name', 
     ['52:54:00:00:00:01,ignore', { macs: [mac(1)], ip: null, hostname: null }],
     ['id:52:54:00:00:00:01,10.0.0.7', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
     ['52:54:00:00:00:01,[fd00::7],10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
+    ['1-52:54:00:00:00:01,10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
+    ['52:54:0:0:0:A,10.0.0.7', { macs: [mac(10)], ip: ip('10.0.0.7'), hostname: null }],
+    ['52:54:00:*:*:*,10.0.0.7', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
     ['52:54:00:00:00:01,10.0.0.7\r', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
   ];
   for (const [text, ...expected] of cases)

@@ -583,6 +583,17 @@ reservations('a wish for the address and name of a retired machine is granted', 
   assert(second?.ip !== null && second?.ip !== at(152) && second?.hostname !== 'web-1');
 });
 
+reservations('a line with the name of a machine and without a MAC is named', () => {
+  const host = new Host();
+  host.hostsfile = { ...host.hostsfile, byHand: ['web,192.168.100.50'] };
+  const [entry] = host.define(machine(1, 'web', [1])).entries;
+  assert.match(entry?.hostname ?? '', /^web-/);
+  assert.match(textOf(entry), /its hostname web is taken: .*add its MAC to your line/);
+  host.hostsfile = { ...host.hostsfile, byHand: [`${mac(1)},web,192.168.100.50`] };
+  const [after] = host.define(machine(1, 'web', [1])).entries;
+  assert.deepEqual([after?.hostname, after?.ip, after?.problem], ['web', at(50), null]);
+});
+
 reservations('wishes are parsed from the definition', () => {
   const domain = (attributes: Record<string, string>) => ({
     name: 'web',
