@@ -1,37 +1,20 @@
 // install/virlan.ini: every key with its default, commented out.
 //   ; mtu = 1500                    ; in bytes
-import {
-  clusterReference,
-  hostReference,
-  type Key,
-  machineReference,
-  networkReference,
-  watcherReference,
-} from './keys.ts';
+import { type Key, type SectionReference, sectionReferences } from './keys.ts';
 
 /** Returns the file. */
 export function renderIni(): string {
-  const { name, keys } = networkReference();
   return [
     '; Configuration of virlan. All lines may stay commented out: then there is one network, as shown here.',
     '; "man virlan.ini" explains each key. "virlan plan" shows what a change would do, "virlan up" applies it.',
     '',
-    ...section(`network.${name}`, 'the name of the network', keys),
-    '',
-    ...section('host.printer', 'a fixed address for a device that is not a libvirt machine', hostReference()),
-    '',
-    ...section('machine.web', 'a libvirt machine, by its name', machineReference()),
-    '',
-    ...section('cluster', 'the hosts of networks with vni', clusterReference()),
-    '',
-    ...section('watcher', 'the watcher', watcherReference()),
-    '',
+    ...sectionReferences().flatMap(each => [...section(each), '']),
   ].join('\n');
 }
 
-function section(header: string, meaning: string, keys: readonly Key[]): string[] {
+function section({ example, note: meaning, keys }: SectionReference): string[] {
   const rows = [
-    [`[${header}]`, meaning],
+    [`[${example}]`, meaning],
     ...keys.map(key => [`${key.name} = ${key.value}`.trim(), comment(key)]),
   ] as const;
   return rows.map(([setting, note]) => `; ${note === '' ? setting : `${setting.padEnd(29)} ; ${note}`}`);

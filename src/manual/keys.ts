@@ -25,6 +25,59 @@ export interface Key {
   readonly text: string;
 }
 
+/** A section of virlan.ini, explained. */
+export interface SectionReference {
+  /** `network.NAME`, or `cluster`. */
+  readonly header: string;
+  /** The header with the name that the examples use. */
+  readonly example: string;
+  readonly note: string;
+  readonly text: string;
+  readonly keys: readonly Key[];
+}
+
+/** Returns the sections of virlan.ini. */
+export function sectionReferences(): SectionReference[] {
+  const { name, keys } = networkReference();
+  return [
+    {
+      header: 'network.NAME',
+      example: `network.${name}`,
+      note: 'the name of the network',
+      text: 'Defines a network. NAME has letters, digits, `-` and `_`. There may be several such sections.',
+      keys,
+    },
+    {
+      header: 'host.NAME',
+      example: 'host.printer',
+      note: 'a fixed address for a device that is not a libvirt machine',
+      text: 'Reserves an address for a device on the network that is not a libvirt machine. All keys are required.',
+      keys: hostReference(),
+    },
+    {
+      header: 'machine.NAME',
+      example: 'machine.web',
+      note: 'a libvirt machine, by its name',
+      text: 'Settings of the libvirt machine NAME, for tools that cannot write them into its definition.',
+      keys: machineReference(),
+    },
+    {
+      header: 'cluster',
+      example: 'cluster',
+      note: 'the hosts of networks with vni',
+      text: 'The hosts over which networks with `vni` extend: see docs/cluster.md. `address` and `peers` are required.',
+      keys: clusterReference(),
+    },
+    {
+      header: 'watcher',
+      example: 'watcher',
+      note: 'the watcher',
+      text: 'Settings of `virlan watch`, the service.',
+      keys: watcherReference(),
+    },
+  ];
+}
+
 /** Returns the name of the network that exists without a configuration, and the keys of its section. */
 export function networkReference(): { name: string; keys: Key[] } {
   const result = parseConfig('');
@@ -47,7 +100,7 @@ export function networkReference(): { name: string; keys: Key[] } {
 }
 
 /** Returns the keys of a `[host.NAME]` section. */
-export function hostReference(): Key[] {
+function hostReference(): Key[] {
   const printer = { network: networkReference().name, mac: '52:54:00:00:00:10', ip: '192.168.100.10' };
   return Object.entries(hostKeys).map(([name, explanation]) => {
     const key = name as keyof typeof hostKeys;
@@ -56,7 +109,7 @@ export function hostReference(): Key[] {
 }
 
 /** Returns the keys of a `[machine.NAME]` section. */
-export function machineReference(): Key[] {
+function machineReference(): Key[] {
   const web = {
     boot: 'http://boot.example/web.ipxe',
     aliases: 'api, www, *.apps',
@@ -69,7 +122,7 @@ export function machineReference(): Key[] {
 }
 
 /** Returns the keys of the `[cluster]` section. */
-export function clusterReference(): Key[] {
+function clusterReference(): Key[] {
   const second = {
     address: '10.0.0.2',
     peers: '10.0.0.1, 10.0.0.3',
@@ -92,7 +145,7 @@ export function clusterReference(): Key[] {
 }
 
 /** Returns the keys of the `[watcher]` section. */
-export function watcherReference(): Key[] {
+function watcherReference(): Key[] {
   const { metrics } = watcherSection.entries;
   return [reference('metrics', watcherKeys.metrics, metrics.wrapped, '', 'nothing')];
 }

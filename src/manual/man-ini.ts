@@ -1,17 +1,12 @@
 // install/man/virlan.ini.5: the manual page virlan.ini(5).
-import {
-  clusterReference,
-  hostReference,
-  type Key,
-  machineReference,
-  networkReference,
-  watcherReference,
-} from './keys.ts';
+import { type Key, networkReference, type SectionReference, sectionReferences } from './keys.ts';
 import { example, heading, item, paragraph, title } from './roff.ts';
 
 /** Returns the page; the date is its day of change, `2026-11-25`. */
 export function renderManIni(date: string): string {
-  const { name, keys } = networkReference();
+  const { name } = networkReference();
+  const sections = sectionReferences();
+  const printer = sections.find(({ header }) => header === 'host.NAME')?.keys ?? [];
   return [
     title('virlan.ini', 5, date, 'File formats'),
     heading('Name'),
@@ -26,29 +21,7 @@ export function renderManIni(date: string): string {
     ...paragraph(
       'While `virlan watch` runs, a change is applied when the file is saved; otherwise `virlan up` applies it.',
     ),
-    heading('Network sections'),
-    ...paragraph(
-      'Each section `[network.NAME]` defines a network. NAME has letters, digits, `-` and `_`. Its keys:',
-    ),
-    ...keys.flatMap(entry),
-    heading('Host sections'),
-    ...paragraph(
-      'Each section `[host.NAME]` reserves an address for a device on the network that is not a libvirt machine. All keys are required:',
-    ),
-    ...hostReference().flatMap(entry),
-    heading('Machine sections'),
-    ...paragraph(
-      'Each section `[machine.NAME]` has settings of the libvirt machine of that name, for tools that cannot write them into its definition:',
-    ),
-    ...machineReference().flatMap(entry),
-    heading('Cluster section'),
-    ...paragraph(
-      'The section `[cluster]` says over which hosts networks with `vni` extend. `address` and `peers` are required:',
-    ),
-    ...clusterReference().flatMap(entry),
-    heading('Watcher section'),
-    ...paragraph('The section `[watcher]` has settings of `virlan watch`, the service:'),
-    ...watcherReference().flatMap(entry),
+    ...sections.flatMap(section),
     heading('Examples'),
     ...paragraph('Two networks, and a printer on the first:'),
     ...example([
@@ -59,13 +32,19 @@ export function renderManIni(date: string): string {
       'subnet = 10.20.0.0/16',
       '',
       '[host.printer]',
-      ...hostReference().map(key => `${key.name} = ${key.value}`),
+      ...printer.map(key => `${key.name} = ${key.value}`),
     ]),
     heading('See also'),
     '.BR virlan (8),',
     '.BR dnsmasq (8)',
     '',
   ].join('\n');
+}
+
+function section({ header, text, keys }: SectionReference): string[] {
+  const [kind = '', name] = header.split('.');
+  const titleText = `${kind} section${name === undefined ? '' : 's'}`;
+  return [heading(titleText), ...paragraph(`\`[${header}]\`: ${text}`), ...keys.flatMap(entry)];
 }
 
 function entry({ name, text, choices, form, defaultText }: Key): string[] {
