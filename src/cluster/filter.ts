@@ -55,13 +55,23 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
       'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop',
       // The next header could be behind a second tag.
       'meta protocol { 8021q, 8021ad } drop',
-      `arp saddr ip ${ip} drop`,
-      `arp daddr ip ${ip} drop`,
-      `arp saddr ether ${gateway.mac} drop`,
+      // With the protocol, because nft would look for it where a tag is.
+      `meta protocol arp arp saddr ip ${ip} drop`,
+      `meta protocol arp arp daddr ip ${ip} drop`,
+      `meta protocol arp arp saddr ether ${gateway.mac} drop`,
+      'meta protocol ip goto crossing4',
+      'goto crossing_packets',
+    ],
+    crossing4: [
+      // The kernel reads no protocol in a header that is not valid, but a DHCP client may.
+      'meta l4proto 0-255 goto crossing_packets',
+      'drop',
+    ],
+    crossing_packets: [
       'udp dport { 67, 68, 546, 547 } drop',
       // A fragment of DHCP without the port.
       'ip protocol udp ip daddr 255.255.255.255 ip frag-off & 0x1fff != 0 drop',
-      'icmpv6 type { nd-router-solicit, nd-router-advert, nd-redirect } drop',
+      'meta protocol ip6 icmpv6 type { nd-router-solicit, nd-router-advert, nd-redirect } drop',
     ],
   };
 }

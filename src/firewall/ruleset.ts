@@ -233,19 +233,20 @@ function inputRules(network: NetworkConfig): Rule[] {
     verdict: accept,
   };
   const gateway: PrefixMatch = { kind: 'in', prefix: { network: network.gateway, length: 32 } };
-  const services = (['udp', 'tcp'] as const).flatMap((protocol): Rule[] => [
-    { from: bridge, destination: gateway, protocol, ports: [dns], verdict: accept },
-    { from: bridge, protocol, ports: [dhcp], verdict: accept },
-  ]);
+  const services = (port: Ports, match: Match = {}) =>
+    (['udp', 'tcp'] as const).map(
+      (protocol): Rule => ({ from: bridge, ...match, protocol, ports: [port], verdict: accept }),
+    );
   const fromMachines: Rule[] = [
-    ...services,
+    ...services(dhcp),
+    // The answer would go to the third party whose address a machine uses, and so would a rejection.
+    { from: bridge, source: { kind: 'not-in', prefix: network.subnet }, verdict: drop },
+    ...services(dns, { destination: gateway }),
     { from: bridge, protocol: 'icmp-echo-request', tracked: ['new'], verdict: accept },
     ...(hostAccess === 'basic' ? [sshFromMachines] : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: accept }] : []),
     ...allowed('tcp'),
     ...allowed('udp'),
-    // A rejection would go to the third party whose address a machine uses.
-    { from: bridge, source: { kind: 'not-in', prefix: network.subnet }, verdict: drop },
   ];
   if (network.hostFirewall === 'bridge') return [established, ...fromMachines, ...rejectRest];
   // Rules for machines come first, so that host-access = minimal denies them the SSH that strict allows to

@@ -16,6 +16,17 @@ export const neighbourMac = '@th,208,48';
 export const dhcpHardware = '@th,72,16';
 export const dhcpClient = '@th,288,48';
 
+/**
+ * Returns a condition on ARP that also holds for a frame with a VLAN tag: without the protocol, nft looks for it where the
+ * tag is.
+ */
+export function ofArp(condition: string): string {
+  return `meta protocol arp ${condition}`;
+}
+
+/** ICMPv6, also behind a VLAN tag. */
+export const icmp6 = 'meta protocol ip6 icmpv6';
+
 /** A frame that uses a value of somebody else: `set` has those of all, `own` those of each port. */
 function isAnothers(value: string, set: SetName, own: SetName): string {
   return `${value} @${set} iifname . ${value} != @${own}`;

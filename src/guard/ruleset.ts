@@ -20,12 +20,14 @@ import {
   dhcpClient,
   frameReceiver,
   frameSender,
+  icmp6,
   ip6Sender,
   ip6SenderId,
   isNotOwn4,
   neighbourMac,
   neighbourTarget,
   neighbourTargetId,
+  ofArp,
 } from './matches.ts';
 import { senderChains, senderSets } from './sender-rules.ts';
 
@@ -53,8 +55,8 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ['deny_mac_frame', deny('mac', frameSender)],
   ['deny_mac_arp', deny('mac', arpSenderMac)],
   ['deny_mac_nd', deny('mac', neighbourMac)],
-  ['deny_addr4_arp', deny('addr4', 'arp saddr ip')],
-  ['deny_addr4_probe', deny('addr4', 'arp daddr ip')],
+  ['deny_addr4_arp', deny('addr4', 'arp saddr ip').map(ofArp)],
+  ['deny_addr4_probe', deny('addr4', 'arp daddr ip').map(ofArp)],
   ['deny_addr4_ip', deny('addr4', 'ip saddr')],
   ['deny_addr6_ip', deny('addr6', ip6Sender)],
   ['deny_addr6_nd', deny('addr6', neighbourTarget)],
@@ -72,12 +74,23 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       // A probe for an address makes its owner, which may be about to take it, give it up (RFC 5227).
       `arp saddr ip 0.0.0.0 ${anothersAddress4('arp daddr ip')} goto deny_addr4_probe`,
       `arp saddr ip != 0.0.0.0 ${isNotOwn4('arp saddr ip')} goto sender4`,
-    ],
+    ].map(ofArp),
   ],
   [
     'packet4_rest',
     [
-      'icmp type redirect goto deny_as_router',
+      // The kernel reads no protocol in a header that is not valid. Clients that take frames before the kernel does read
+      // it all the same.
+      'meta l4proto 0-255 goto packet4_valid',
+      'goto deny_other',
+    ],
+  ],
+  [
+    'packet4_valid',
+    [
+      'meta protocol ip icmp type { redirect, router-advertisement } goto deny_as_router',
+      // A bridge sends multicast only to ports that answer queries, and to the one that they come from.
+      'meta protocol ip igmp type membership-query goto deny_as_router',
       // Clients look at this port alone.
       'udp dport 68 goto deny_dhcp_answer',
       'udp dport 67 goto dhcp',
@@ -88,26 +101,27 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     'neighbour',
     [
       `${anothersMac(neighbourMac)} goto deny_mac_nd`,
-      `icmpv6 type nd-neighbor-advert ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
+      `${icmp6} type nd-neighbor-advert ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
       // Duplicate address detection for another's address makes its owner give it up.
-      `icmpv6 type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
+      `${icmp6} type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
     ],
   ],
   [
     'packet6',
     [
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
-      'icmpv6 type { nd-router-advert, nd-redirect } goto deny_as_router',
+      `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query } goto deny_as_router`,
       'udp dport 546 goto deny_dhcp_answer',
-      'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour',
+      `${icmp6} type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour`,
     ],
   ],
   ['unknown_mac', [`${frameSender} @macs goto deny_mac_frame`, 'goto sender']],
   [
     'others',
     [
-      // A receiver removes two tags of VLAN 0, and would see what is checked here after the first one alone.
+      // A receiver removes tags of VLAN 0. What is behind two of them is not checked here.
       'meta protocol { 8021q, 8021ad } goto deny_tagged',
+      'ether type { 8021q, 8021ad } @ll,116,12 0 goto deny_tagged',
       'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 goto deny_to_bridge',
       `iifname . ${frameSender} != @own_macs jump unknown_mac`,
       'meta protocol vmap { arp : goto arp_rest, ip : goto packet4, ip6 : goto packet6 }',

@@ -2,7 +2,7 @@
 // behind one tap. The bridge learns each MAC, and the host's neighbour table each address that sends it an ARP
 // request: both tables have a limited size.
 import { deny } from './denials.ts';
-import { frameSender } from './matches.ts';
+import { frameSender, ofArp } from './matches.ts';
 
 /**
  * The MACs and addresses beside the machine's own (nested machines, containers on macvlan, virtual addresses) that
@@ -29,7 +29,7 @@ export function senderChains(): (readonly [name: string, rules: readonly string[
   return [
     ['deny_more_senders', deny('senders')],
     ['sender', judge('senders')],
-    ['sender4', judge('senders4')],
+    ['sender4', judge('senders4').map(ofArp)],
   ];
 }
 

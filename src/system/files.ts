@@ -19,6 +19,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { VirlanError, WriteError } from '../errors.ts';
+import { hasVanished } from './file-errors.ts';
 
 /** More than any file that virlan reads has: the lists of a large kernel's modules have 1 MB. */
 const maxBytes = 2 ** 28;
@@ -72,10 +73,11 @@ function read(path: string, flags: number, limit: number): Buffer | null {
   }
 }
 
-function readAll(path: string, file: number): Buffer {
+function readAll(path: string, file: number): Buffer | null {
   try {
     return readFileSync(file);
   } catch (error) {
+    if (hasVanished(error)) return null;
     // Unlike that of open(2), Node's error of read(2) does not name the file.
     (error as Error).message += ` '${path}'`;
     throw error;
@@ -291,10 +293,4 @@ export function removeDeadTemporaries(directory: string): void {
 export function isMissing(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException).code;
   return code === 'ENOENT' || code === 'ENOTDIR';
-}
-
-/** Returns whether a file system has no room for another file, or takes none. */
-export function isOutOfSpace(error: unknown): boolean {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EROFS';
 }

@@ -9,7 +9,8 @@
 // an abstract socket; these files are in a directory of root's.
 import { closeSync, constants, existsSync, mkdirSync, openSync, rmSync, symlinkSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
-import { isMissing, isOutOfSpace } from './files.ts';
+import { isOutOfSpace } from './file-errors.ts';
+import { isMissing } from './files.ts';
 import { fifoPath, holderOf, holderPath, LockTimeout } from './lock-files.ts';
 
 export { LockTimeout };

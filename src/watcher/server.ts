@@ -3,7 +3,7 @@ import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
-import { isOutOfSpace } from '../system/files.ts';
+import { isOutOfSpace } from '../system/file-errors.ts';
 import { paths } from '../system/paths.ts';
 import { type Answer, plainText, type Routes, type StreamedAnswer } from './answers.ts';
 import { requestWatcher } from './client.ts';

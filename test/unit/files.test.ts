@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { WriteError } from '../../src/errors.ts';
+import { hasVanished } from '../../src/system/file-errors.ts';
 import {
   changeMode,
   modeOrNull,
@@ -112,6 +113,16 @@ files('an error of the disk says where to look, and any other does not', () => {
     '/x cannot be written: EROFS: reason: see "dmesg"',
     '/x cannot be written: EISDIR: reason',
   ]);
+});
+
+files('the file of a link that is gone, and of a process that has ended, counts as missing', () => {
+  const errorOf = (code: string, syscall: string) => Object.assign(new Error(code), { code, syscall });
+  // The kernel reports these where the object goes between open(2) and read(2).
+  for (const code of ['EINVAL', 'ENODEV', 'ESRCH']) assert(hasVanished(errorOf(code, 'read')), code);
+  assert(!hasVanished(errorOf('EIO', 'read')));
+  assert(!hasVanished(errorOf('EINVAL', 'open')));
+  // A link without a carrier has no speed: the kernel reports what it reports for a link that is gone.
+  assert.equal(readFileOrNull('/sys/class/net/lo/speed'), null);
 });
 
 files('a write that fails names the file, and leaves nothing behind', () => {
