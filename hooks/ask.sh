@@ -16,7 +16,7 @@ exchange() {
   # Each sh of the supported hosts has -ef.
   # shellcheck disable=SC3013
   if [ /usr/bin/nc -ef /usr/bin/ncat ]; then
-    # nc is ncat: its -w limits only how long it connects.
+    # nc is ncat: its -w limits only how long it connects. No other program is tried: the watcher hangs then.
     request "$1" | timeout 3 nc -U --no-shutdown "$socket" 2>/dev/null
   elif command -v nc >/dev/null && request "$1" | nc -U -w 3 "$socket" 2>/dev/null; then
     return 0

@@ -64,7 +64,7 @@ function pairClashes(earlier: NetworkSource, later: NetworkSource): ConfigProble
   }
   if (earlier.config.domain === later.config.domain) {
     // Each dnsmasq would answer for the machines of its own network only.
-    const message = `is also the domain of ${other}: choose another`;
+    const message = `is also the domain of ${other}: write another, domain = …`;
     problems.push({ line: lineOf('domain'), what: `domain = ${later.config.domain}`, message });
   }
   if (earlier.config.bridge === later.config.bridge) {

@@ -85,7 +85,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   'host-access': {
     note: 'what machines may reach on the host',
-    text: 'What machines may reach on the host itself. Other packets are rejected; invalid packets are dropped.',
+    text: 'What machines may reach on the host itself. Other packets are rejected; invalid packets are dropped, and so are those with an address outside of `subnet`, except DHCP.',
     choices: {
       minimal: 'DHCP, DNS and ping',
       basic: 'DHCP, DNS, ping and SSH',

@@ -174,8 +174,8 @@ interface OtherSections {
   readonly ends: ClusterSection | null;
 }
 
-/** Prefixes of addresses that no link can have, or that hosts give themselves (RFC 6890, RFC 3927, RFC 5771, RFC 1112). */
-const specialPrefixes = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'].map(text => {
+/** Prefixes of addresses that no machine can have (RFC 6890, RFC 5771). */
+const specialPrefixes = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4'].map(text => {
   const parsed = parseAddressWithPrefix(text);
   if (parsed === null) throw new Error(`${text} is no prefix`);
   return prefixOf(parsed.address, parsed.length);
@@ -187,7 +187,7 @@ interface SectionProblem {
   readonly message: string;
 }
 
-/** Returns the first problem of a network's section that its keys do not have each by itself; null for none. */
+/** Returns the first problem that a network's section has although each key is valid by itself; null for none. */
 function findSectionProblem({ name }: Section, values: NetworkSection): SectionProblem | null {
   const problem = (key: string, message: string) => ({ key, message });
   if (name === 'default')

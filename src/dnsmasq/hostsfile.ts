@@ -123,14 +123,23 @@ export function withReservation(
   return { ...hostsfile, ours: [...kept, ...wanted] };
 }
 
-/** Returns the values of `dhcp-host=` in a configuration file of dnsmasq. */
+/** Returns the values of `dhcp-host=` in a configuration file of dnsmasq, which ignores quotes. */
 export function configuredHosts(conf: string): string[] {
-  return conf.split('\n').flatMap(line => /^\s*dhcp-host\s*=\s*(.*)$/.exec(line)?.slice(1) ?? []);
+  const lines = conf.replaceAll('"', '').split('\n');
+  return lines.flatMap(line => /^\s*dhcp-host\s*=\s*(.*)$/.exec(line)?.slice(1) ?? []);
 }
 
 /** Returns the MACs, addresses and names in the lines written by hand. */
 export function handLines({ byHand, configured }: Hostsfile): HandLine[] {
-  return readLines([...byHand, ...configured]);
+  return [...readLines(byHand), ...readConfigured(configured)];
+}
+
+/**
+ * A configured line that has a MAC and no address leaves the MAC its reservation: dnsmasq takes the line that it has read
+ * last, which is virlan's.
+ */
+function readConfigured(configured: readonly string[]): HandLine[] {
+  return readLines(configured).filter(({ ip, macs }) => ip !== null || macs.length === 0);
 }
 
 function readLines(lines: readonly string[]): HandLine[] {
@@ -147,7 +156,7 @@ function readLines(lines: readonly string[]): HandLine[] {
   });
 }
 
-/** Reads a MAC as dnsmasq does: with a number of its type before it, and with pairs of one digit (parse_hex in util.c). */
+/** Reads a MAC as dnsmasq does (parse_hex in util.c): also with its type before it, and with pairs of one digit. */
 function parseHandMac(field: string): Mac | null {
   const pairs = field.replace(/^[\da-f]{1,2}-/i, '').split(':');
   return parseMac(pairs.map(pair => pair.padStart(2, '0')).join(':'));
@@ -160,7 +169,7 @@ export function promisedAddresses(hostsfile: Hostsfile): PromisedAddress[] {
 
 /** Returns the MACs, addresses and names in all lines. */
 export function allLines({ ours, byHand, configured }: Hostsfile): HandLine[] {
-  return readLines([...byHand, ...configured, ...ours]);
+  return [...readLines(byHand), ...readConfigured(configured), ...readLines(ours)];
 }
 
 /** Returns the addresses that lines promise to MACs. Of a line without a MAC nobody knows whom it means. */

@@ -5,6 +5,7 @@ import { SaxesParser } from 'saxes';
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import { type Forward, formatForward, formatSpan } from '../config/forward.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import { localName } from '../libvirt/xml.ts';
 import { readElement } from './wishes.ts';
 
 /** The changed text, and for each forward whether the text had it. */
@@ -66,7 +67,7 @@ function readMetadata(text: string): Metadata {
     if (open.length === 0) {
       const contentEnd = isSelfClosing ? end - '/>'.length : text.lastIndexOf('</', end - 1);
       root = { name, contentEnd, isSelfClosing };
-    } else if (open.length === 1 && name === 'forward') {
+    } else if (open.length === 1 && localName(name) === 'forward') {
       const read = readElement({ attributes: new Map(Object.entries(tag.attributes)) });
       elements.push({ start, end, forward: read.ok ? formatForward(read.forward) : null });
     }

@@ -17,15 +17,15 @@ export const denials = [
   'dhcp_clients',
   /** A frame whose source is one MAC, or one address in ARP, more than may be in use behind a tap. */
   'senders',
-  /** A router advertisement or a redirect. */
+  /** A router advertisement, a redirect or a query for multicast groups. */
   'router',
   /** A frame to one of the addresses that bridges reserve, such as that of the spanning tree. */
   'bridge',
-  /** A VLAN tag within another; in `strict`, any. */
+  /** A VLAN tag within another, or of VLAN 0; in `strict`, any. */
   'tag',
   /** To a machine that is not in the sender's group. */
   'isolated',
-  /** `strict`: neither ARP, RARP, IPv4 nor IPv6. */
+  /** IPv4 with a header that is not valid; in `strict`, what is neither ARP, RARP, IPv4 nor IPv6. */
   'type',
 ] as const;
 

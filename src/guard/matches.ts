@@ -17,8 +17,8 @@ export const dhcpHardware = '@th,72,16';
 export const dhcpClient = '@th,288,48';
 
 /**
- * Returns a condition on ARP that also holds for a frame with a VLAN tag: without the protocol, nft looks for it where the
- * tag is.
+ * Returns a condition on ARP that also holds for a frame with a VLAN tag: without the protocol, nft would look for it
+ * where the tag is.
  */
 export function ofArp(condition: string): string {
   return `meta protocol arp ${condition}`;

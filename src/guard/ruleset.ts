@@ -79,8 +79,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   [
     'packet4_rest',
     [
-      // The kernel reads no protocol in a header that is not valid. Clients that take frames before the kernel does read
-      // it all the same.
+      // The kernel reads no protocol in a header that is not valid, but clients that take frames before it do.
       'meta l4proto 0-255 goto packet4_valid',
       'goto deny_other',
     ],

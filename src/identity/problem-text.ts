@@ -24,7 +24,7 @@ export function problemText(problem: ReservationProblem): string {
     case 'address-unusable':
       return addressText(problem.address, 'is not free on this network');
     case 'hostname-taken':
-      return `its hostname ${problem.label} is taken: choose another in its metadata, or add its MAC to your line with that name`;
+      return `its hostname ${problem.label} is taken: choose another in its metadata; a line of yours that is about it needs its MAC`;
     case 'pool-exhausted':
       return `no address is free in dhcp-range${heldText(problem.held)}: widen it, or forget machines that no longer exist`;
     case 'too-many-nics':

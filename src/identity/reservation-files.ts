@@ -29,7 +29,7 @@ const readHostsfileOf = cached(path => {
 export function extrasOf(network: string): string[] {
   const directory = extrasDirectory(network);
   return listDirectory(directory)
-    .filter(name => name.endsWith('.conf'))
+    .filter(name => name.endsWith('.conf') && !name.startsWith('.'))
     .map(name => `${directory}/${name}`);
 }
 

@@ -22,20 +22,18 @@ export interface Visitor {
 interface OpenElement {
   readonly path: string;
   text: string;
-  /** Prefix → URI. */
-  readonly namespaces: ReadonlyMap<string, string>;
+  /** The namespaces that the element itself declares: prefix → URI. */
+  readonly declared: ReadonlyMap<string, string>;
 }
 
-/** Returns the namespaces within an element that has these attributes: `xmlns:virlan="urn:virlan:machine:1"`. */
-function namespacesIn(
-  attributes: Readonly<Record<string, string>>,
-  outer: ReadonlyMap<string, string>,
-): ReadonlyMap<string, string> {
-  const declared = Object.entries(attributes).flatMap(([name, uri]) => {
-    if (name === 'xmlns') return [['', uri] as const];
-    return prefixOf(name) === 'xmlns' ? [[localName(name), uri] as const] : [];
-  });
-  return declared.length === 0 ? outer : new Map([...outer, ...declared]);
+/** Returns the namespaces that attributes declare: `xmlns:virlan="urn:virlan:machine:1"`. */
+function declaredIn(attributes: Readonly<Record<string, string>>): ReadonlyMap<string, string> {
+  return new Map(
+    Object.entries(attributes).flatMap(([name, uri]) => {
+      if (name === 'xmlns') return [['', uri] as const];
+      return prefixOf(name) === 'xmlns' ? [[localName(name), uri] as const] : [];
+    }),
+  );
 }
 
 /** Returns the prefix of a name; an empty one where it has none. */
@@ -48,7 +46,7 @@ function prefixOf(name: string): string {
  * `virsh metadata --key virlan --set '<virlan:machine/>'` passes, and accepts that as it accepts prefixes without a
  * namespace.
  */
-function localName(name: string): string {
+export function localName(name: string): string {
   return name.slice(name.lastIndexOf(':') + 1);
 }
 
@@ -70,11 +68,12 @@ export function walkXml(xml: string, visitor: Visitor): Result<null> {
   parser.on('opentag', ({ name, attributes }) => {
     if (open.length === maxDepth) throw new Error(`more than ${maxDepth} elements deep`);
     const parent = open.at(-1);
-    const namespaces = namespacesIn(attributes, parent?.namespaces ?? new Map());
     const path = parent === undefined ? localName(name) : `${parent.path}/${localName(name)}`;
-    open.push({ path, text: '', namespaces });
+    open.push({ path, text: '', declared: declaredIn(attributes) });
+    const prefix = prefixOf(name);
+    const scope = open.findLast(({ declared }) => declared.has(prefix));
     const values = Object.entries(attributes).map(([key, value]) => [localName(key), value] as const);
-    visitor.open?.(path, new Map(values), namespaces.get(prefixOf(name)) ?? '');
+    visitor.open?.(path, new Map(values), scope?.declared.get(prefix) ?? '');
   });
   parser.on('text', addText);
   parser.on('cdata', addText);

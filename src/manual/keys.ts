@@ -65,7 +65,7 @@ export function sectionReferences(): SectionReference[] {
       header: 'cluster',
       example: 'cluster',
       note: 'the hosts of networks with vni',
-      text: 'The hosts over which networks with `vni` extend: see docs/cluster.md. `address` and `peers` are required.',
+      text: 'Says over which hosts networks with `vni` extend: see docs/cluster.md. `address` and `peers` are required.',
       keys: clusterReference(),
     },
     {

@@ -1,8 +1,9 @@
 // The sources of firewalld's zones: a packet from an address in one belongs to that zone, whatever link it comes in by.
-import { type Prefix, parseAddressWithPrefix, prefixesOverlap, prefixOf } from '../address/ip.ts';
+import { type Ipv4, type Prefix, parseAddressWithPrefix, prefixContains, prefixOf } from '../address/ip.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { callFirewalld } from './firewalld-calls.ts';
+import { trustedZone } from './model.ts';
 
 /** A source of a zone, as firewalld writes it: an address, a prefix, or `ipset:NAME`. */
 export interface ZoneSource {
@@ -11,17 +12,16 @@ export interface ZoneSource {
 }
 
 /**
- * Returns the first source that has addresses of a subnet; null where there is none, or firewalld does not answer.
- * Zones that accept everything count, too.
+ * Returns the first source that has an address, of a zone that does not accept everything; null where there is none, or
+ * firewalld does not answer.
  */
-export async function findZoneSource(system: System, subnet: Prefix): Promise<ZoneSource | null> {
-  try {
-    const zones = await callFirewalld(system, 'zone.getActiveZones', [], listTimeoutSeconds);
-    for (const each of sourcesOf(zones))
-      if ((await prefixesOf(system, each.source)).some(prefix => prefixesOverlap(prefix, subnet)))
-        return each;
-  } catch {
-    // The chain that drops is named without it.
+export async function findZoneSource(system: System, address: Ipv4): Promise<ZoneSource | null> {
+  const zones = await callFirewalld(system, 'zone.getActiveZones', [], listTimeoutSeconds).catch(() => null);
+  for (const each of sourcesOf(zones)) {
+    if (each.zone === trustedZone) continue;
+    // The chain that drops is named without a source that cannot be read.
+    const prefixes = await prefixesOf(system, each.source).catch(() => []);
+    if (prefixes.some(prefix => prefixContains(prefix, address))) return each;
   }
   return null;
 }

@@ -9,15 +9,12 @@ import { walkXml } from '../libvirt/xml.ts';
 import { digest } from '../names/digest.ts';
 import type { System } from '../system/system.ts';
 import { callFirewalld } from './firewalld-calls.ts';
-import { type Chain, type FirewalldSeen, firewalldTable, markOf, type RuleOf } from './model.ts';
+import { type Chain, type FirewalldSeen, firewalldTable, markOf, type RuleOf, trustedZone } from './model.ts';
 import type { OtherFirewall } from './other-firewall.ts';
 
 const zonesDirectory = '/etc/firewalld/zones';
 
 const configurationFile = '/etc/firewalld/firewalld.conf';
-
-/** A zone that every firewalld has and that accepts everything (zones/trusted.xml). */
-const trusted = 'trusted';
 
 /** Longest time for one change. */
 const changeTimeoutSeconds = 4;
@@ -139,7 +136,7 @@ function hasInterface(zone: string, link: string): boolean {
 
 /** Returns whether virlan put the bridge into its present zone; into `trusted` it does so only at runtime. */
 function isOurs(bridge: string, { zone, zoneFile: file, claimedBy }: NonNullable<FirewalldSeen>): boolean {
-  return zone === zoneName(bridge) || (zone === trusted && file !== null && claimedBy === null);
+  return zone === zoneName(bridge) || (zone === trustedZone && file !== null && claimedBy === null);
 }
 
 /** Returns the zone of a link, '' for none. Throws when firewalld does not answer in time. */
@@ -156,7 +153,7 @@ async function joinZone(system: System, bridge: string, zone: string): Promise<v
   await callFirewalld(
     system,
     'zone.addInterface',
-    [known.includes(zone) ? zone : trusted, bridge],
+    [known.includes(zone) ? zone : trustedZone, bridge],
     changeTimeoutSeconds,
   );
 }

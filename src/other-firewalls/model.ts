@@ -113,6 +113,9 @@ export function isIptablesBuiltin({ family, table, name }: Chain): boolean {
   return family === 'ip' && table === 'filter' && ['INPUT', 'FORWARD', 'OUTPUT'].includes(name);
 }
 
+/** A zone that every firewalld has and that accepts everything (zones/trusted.xml). */
+export const trustedZone = 'trusted';
+
 /** The table of firewalld's backend for nftables (core/nftables.py). */
 export const firewalldTable = 'firewalld';
 

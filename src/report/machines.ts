@@ -1,4 +1,4 @@
-// The machines of a network: those that have entries in the ledger, and those that libvirt knows without one.
+// The machines of a network: those that have entries in the ledger, and those that libvirt knows without one. Pure.
 import { formatIp } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { GuardMode, MachineSection, NetworkConfig } from '../config/config.ts';

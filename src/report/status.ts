@@ -1,4 +1,4 @@
-// The form of `virlan status --json`, and the list of a network's machines. Pure.
+// The form of `virlan status --json`: networks and their problems. Pure.
 import { formatIp, formatPrefix, type IpAddress } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Detail } from '../diagnosis/details.ts';

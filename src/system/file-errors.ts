@@ -1,8 +1,8 @@
 // Kinds of errors of files. Pure.
 
 /**
- * Returns whether a file of the kernel was opened and its object is gone: a link in /sys (EINVAL or ENODEV, dev_attr_show
- * and net-sysfs.c), or a process in /proc (ESRCH).
+ * Returns whether the object of a file of the kernel went after the file was opened: a link of /sys (EINVAL or ENODEV,
+ * dev_attr_show and net-sysfs.c), or a process of /proc (ESRCH).
  */
 export function hasVanished(error: unknown): boolean {
   const { code = '', syscall } = error as NodeJS.ErrnoException;

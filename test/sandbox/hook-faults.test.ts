@@ -142,9 +142,19 @@ faults('without a watcher, timeout is that of busybox', async () => {
   assert.equal(busybox, '/usr/bin/busybox');
   renameSync('/usr/bin/timeout', '/usr/bin/timeout.moved');
   symlinkSync(busybox, '/usr/bin/timeout');
-  await assertPrepared();
-  rmSync('/usr/bin/timeout');
-  renameSync('/usr/bin/timeout.moved', '/usr/bin/timeout');
+  try {
+    await assertPrepared();
+    for (const [driver, args] of [
+      ['network', ['k8s-br0', 'port-created', 'begin', '-']],
+      ['daemon', ['-', 'start', '-', 'start']],
+    ] as const) {
+      const { exitCode, stderr } = await runHook(driver, args, domainXml({ name: 'web', nics: [] }));
+      assert.deepEqual([exitCode, stderr.includes('unrecognized option')], [0, false], driver);
+    }
+  } finally {
+    rmSync('/usr/bin/timeout');
+    renameSync('/usr/bin/timeout.moved', '/usr/bin/timeout');
+  }
 });
 
 faults(

@@ -411,8 +411,8 @@ watcher('where nc is ncat, hooks reach the watcher, and do not wait for one that
   assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${mac},`, 'm'));
   assert(!existsSync('/run/fallen-back'), 'ncat did not reach the watcher');
   process.kill(watcherPid(), 'SIGSTOP');
-  assert.equal((await prepare(machine)).exitCode, 0);
-  process.kill(watcherPid(), 'SIGCONT');
+  const { exitCode } = await prepare(machine).finally(() => process.kill(watcherPid(), 'SIGCONT'));
+  assert.equal(exitCode, 0);
   assert(existsSync('/run/fallen-back'), 'a watcher that hangs was waited for');
   await execa('rm', ['/run/fallen-back', '/usr/bin/ncat']);
   await execa('ln', ['-sf', nc, '/usr/bin/nc']);

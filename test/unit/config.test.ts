@@ -726,9 +726,9 @@ const invalidCombinations: [lines: string[], begins: string, remedy: RegExp][] =
   [
     ['[network.Lab]', 'subnet = 10.1.0.0/24', '[network.lab]'],
     '3: domain = lab.internal: is also the domain of [network.Lab]',
-    /choose another/,
+    /write another/,
   ],
-  ...['127.1.0.0/16', '169.254.7.0/24', '224.0.0.0/24', '240.0.0.0/24', '0.0.0.0/8'].map(
+  ...['127.1.0.0/16', '224.0.0.0/24', '239.1.0.0/16', '0.0.0.0/8'].map(
     (subnet): [string[], string, RegExp] => [
       ['[network.a]', `subnet = ${subnet}`],
       `2: subnet = ${subnet}: has addresses of `,

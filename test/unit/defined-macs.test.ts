@@ -1,3 +1,4 @@
+// The MACs of definitions: who else has one.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { DefinedMacs } from '../../src/watcher/defined-macs.ts';

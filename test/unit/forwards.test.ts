@@ -333,6 +333,8 @@ forwards('forwards in metadata are added and removed, and all else stays as it i
     '<machine mac="keep" ip=\'1.2.3.4\'>\n  <allow x="/>"/>\n  \n</machine>',
   );
   assert.deepEqual(removeForwards('<machine/>', [a]), { text: '<machine/>', found: [false] });
+  const prefixed = added.text.replaceAll(/<(\/?)forward/g, '<$1virlan:forward');
+  assert.deepEqual(removeForwards(prefixed, [a]).found, [true], 'as virsh metadata accepts it');
   for (const broken of ['', '<machine>', '<!DOCTYPE x [<!ENTITY e "x">]><machine>&e;</machine>'])
     assert.throws(() => addForwards(broken, [a]), { code: 'unreadable-xml' });
   // The elements that are added are those that are read.

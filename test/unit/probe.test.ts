@@ -14,7 +14,9 @@ import { probeStatus, resultOf } from '../../src/diagnosis/probe/result.ts';
 import { traceEvents } from '../../src/diagnosis/probe/trace-events.ts';
 import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
+import { findZoneSource } from '../../src/other-firewalls/firewalld-sources.ts';
 import { logLine } from '../../src/report/log-line.ts';
+import type { System } from '../../src/system/system.ts';
 import { BackgroundProbes } from '../../src/watcher/background-probes.ts';
 import { aDate, ip, mac, network } from './builders.ts';
 
@@ -71,6 +73,49 @@ probe('a rule that is a reverse path filter is passed by the link of the packet'
     [drop('inet', 'filters', 'ip saddr 203.0.113.1 drop', 'wan'), null],
   ];
   for (const [command, expected] of cases) assert.equal(command, expected);
+});
+
+probe(
+  'a packet with an address that firewalld dropped is dropped by the source of a zone, and no other packet is',
+  () => {
+    const by = { zone: 'internal', source: '192.168.0.0/16' };
+    const of = (table: string) => ({
+      family: 'inet',
+      table,
+      chain: 'in',
+      rule: 'reject',
+      links: { in: 'k8s-br0', out: null },
+    });
+    const codes = (changes: Partial<ProbeFacts>) =>
+      judgeProbe({ ...facts, zoneSource: by, ...changes }).map(({ detail }) => detail.kind);
+    const dnsFailed = { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } } as const;
+    assert(codes({ report: dnsFailed, drops: { dns: of('firewalld') } }).includes('dropped-by-zone'));
+    assert(codes({ report: dnsFailed, drops: { dns: of('corp') } }).includes('packet-dropped'));
+    assert(
+      codes({ report: dnsFailed, drops: { dns: of('firewalld') }, zoneSource: null }).includes(
+        'packet-dropped',
+      ),
+    );
+    const silent = { ...good, lease: { kind: 'silent', after: 'DISCOVER' } } as const;
+    assert(codes({ report: silent, drops: { dhcp: of('firewalld') } }).includes('packet-dropped'));
+  },
+);
+
+probe('the source of a zone that has an address is found, whatever else there is', async () => {
+  const zones = {
+    trusted: { sources: ['192.168.100.0/24'] },
+    block: { sources: ['192.168.100.7', '52:54:00:00:00:01', 'fd00::/8', 'ipset:broken'] },
+    work: { interfaces: ['eth0'], sources: ['ipset:lan'] },
+  };
+  const run = async (_program: string, args: readonly string[]) => {
+    if (args.includes('getActiveZones')) return JSON.stringify({ data: [zones] });
+    if (args.includes('broken')) throw new Error('no such set');
+    return JSON.stringify({ data: [['10.0.0.0/8', '192.168.96.0/20']] });
+  };
+  const find = (address: string) => findZoneSource({ run } as unknown as System, ip(address));
+  assert.deepEqual(await find('192.168.100.254'), { zone: 'work', source: 'ipset:lan' });
+  assert.deepEqual(await find('192.168.100.7'), { zone: 'block', source: '192.168.100.7' });
+  assert.equal(await find('192.168.200.1'), null);
 });
 
 probe('a drop that no rule about the bridge can prevent has the command that shows its rule', () => {

@@ -588,7 +588,7 @@ reservations('a line with the name of a machine and without a MAC is named', () 
   host.hostsfile = { ...host.hostsfile, byHand: ['web,192.168.100.50'] };
   const [entry] = host.define(machine(1, 'web', [1])).entries;
   assert.match(entry?.hostname ?? '', /^web-/);
-  assert.match(textOf(entry), /its hostname web is taken: .*add its MAC to your line/);
+  assert.match(textOf(entry), /its hostname web is taken: .*a line of yours that is about it needs its MAC/);
   host.hostsfile = { ...host.hostsfile, byHand: [`${mac(1)},web,192.168.100.50`] };
   const [after] = host.define(machine(1, 'web', [1])).entries;
   assert.deepEqual([after?.hostname, after?.ip, after?.problem], ['web', at(50), null]);

@@ -107,13 +107,12 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
   const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
   if (counters === null || facts.promise === 'kept-inside' || !isWorthTracing(found, report, counters))
     return { facts: found, marks: {} };
-  return measureTraced(found, network, counted, { ...request, asksUpstream: false });
+  return measureTraced(found, counted, { ...request, asksUpstream: false });
 }
 
 /** Sends the packets of a probe again, traced, and adds what became of those that were lost. */
 async function measureTraced(
   facts: ProbeFacts,
-  { subnet }: NetworkConfig,
   counted: CountedPackets,
   request: ProbeRequest,
 ): Promise<Measurement> {
@@ -125,7 +124,7 @@ async function measureTraced(
     facts: {
       ...facts,
       drops,
-      zoneSource: isByFirewalld ? await findZoneSource(system, subnet) : null,
+      zoneSource: isByFirewalld ? await findZoneSource(system, counted.ip) : null,
       diversions: await findDiversions(facts, counted.ip, marks),
       untracking: findUntracking(events, request.nextHop),
     },

@@ -139,7 +139,7 @@ const denialText: Readonly<Record<Denial, string>> = {
   bridge: 'of the spanning tree, or others to bridges',
   tag: 'with VLAN tags',
   isolated: 'to machines that it is kept from',
-  type: 'that are neither ARP nor IP',
+  type: 'that are neither ARP nor valid IP',
 };
 
 function describeDropped({ denial, value, frames, owner }: DroppedFrames): string {
