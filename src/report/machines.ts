@@ -34,13 +34,13 @@ export interface MachineStatus {
   readonly problem: string | null;
   /** How it is guarded; `group` is hostile: where machines are isolated, it reaches those of its group. */
   readonly guard: { readonly mode: GuardMode; readonly group: string | null };
-  /** Those of the machine, at its first NIC on the network. */
+  /** Holds those of the machine, at its first NIC on the network. */
   readonly forwards: readonly ForwardStatus[];
 }
 
 /** A forward of a machine, as `virlan status --json` shows it. */
 export interface ForwardStatus {
-  /** As in virlan.ini: `tcp/8443:443`. */
+  /** Written as in virlan.ini: `tcp/8443:443`. */
   readonly forward: string;
   readonly source: ForwardSource;
   /** True if the host's ports lead to the machine now. */

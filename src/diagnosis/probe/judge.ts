@@ -1,5 +1,4 @@
 // Findings of a probe: the stages of the path from a machine to the outside.
-import type { NetworkConfig } from '../../config/config.ts';
 import type { MarkedRoute } from '../../network/marked-route.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
@@ -9,18 +8,8 @@ import { type CheckId, type Finding, fail, ok, skipped, warn } from '../finding.
 import type { Counters } from './counters.ts';
 import type { Drops } from './drops.ts';
 import type { Diversions } from './marks.ts';
+import type { OutsidePromise } from './promise.ts';
 import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
-
-/** The treatment of packets to the outside that a network promises; `unknown` with `mode = open`. */
-export type OutsidePromise = 'masqueraded' | 'own-address' | 'kept-inside' | 'unknown';
-
-/** Returns what a network promises about packets to the outside, which is behind this uplink. */
-export function promiseOf({ mode, uplink: allowed }: NetworkConfig, uplink: Uplink): OutsidePromise {
-  if (mode === 'open') return 'unknown';
-  const isElsewhere = allowed !== null && uplink.kind === 'via' && uplink.dev !== allowed;
-  if (mode === 'isolated' || isElsewhere) return 'kept-inside';
-  return mode === 'nat' ? 'masqueraded' : 'own-address';
-}
 
 /** The facts that a probe collected. */
 export interface ProbeFacts {
@@ -85,8 +74,7 @@ function judgeOutside(facts: ProbeFacts, report: ProbeReport): Finding[] {
   if (promise === 'kept-inside') return [...judgeKeptInside(facts), upstream];
   const path = judgePath(facts, report);
   // Nothing is promised, so nothing is broken.
-  const shown = promise === 'unknown' ? path.map(asReport) : path;
-  return [...shown, upstream];
+  return [...(promise === 'unknown' ? path.map(asReport) : path), upstream];
 }
 
 function asReport(finding: Finding): Finding {

@@ -19,10 +19,11 @@ import {
 } from './counters.ts';
 import { readDeviceDrops } from './device-drops.ts';
 import { findDrops, findUntracking, joinDrops } from './drops.ts';
-import { type OutsidePromise, type ProbeFacts, promiseOf } from './judge.ts';
+import type { ProbeFacts } from './judge.ts';
 import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
 import { type Diversions, findMarks, type Marks } from './marks.ts';
 import { counterTable, probeNamespace } from './names.ts';
+import { type OutsidePromise, promiseOf } from './promise.ts';
 import type { ProbeReport, ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';
 import { traced } from './trace.ts';
