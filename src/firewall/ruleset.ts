@@ -85,6 +85,8 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
   const isRestricted = ways !== 'any';
   return [
     { from: bridge, to: bridge, verdict: accept },
+    // The kernel translates only packets of connections that it knows: others would leave with the machine's address.
+    ...(network.mode === 'nat' ? [{ from: bridge, tracked: ['invalid'], verdict: drop } as const] : []),
     { from: bridge, protocol: 'tcp-syn', verdict: clampMss },
     { to: bridge, protocol: 'tcp-syn', verdict: clampMss },
     { ...toMachines, ...replies },

@@ -45,6 +45,8 @@ const always: Case[] = [
   ['db → uplink', 'icmp', 'open'],
 ];
 
+const services = ['tcp/22', 'tcp/53', 'udp/53', 'icmp'] as const;
+
 const sshOnly: Case[] = [
   ['web → gateway', 'tcp/22', 'open'],
   ['web → gateway', 'tcp/8080', 'tcp-reset'],
@@ -274,6 +276,14 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
     assert.deepEqual(await Promise.all([answers(syn), answers(syn | fin)]), ['1', '0']);
   });
 
+  packets("an invalid packet does not leave with the machine's own address", async () => {
+    const wire = await capture(outside, 'eth0', 'tcp dst port 82');
+    for (const flags of [syn | fin, syn])
+      await run(web, 'python3', '-c', craftTcp, addresses.web, internetAddress, '82', `${flags}`);
+    await wire.seen(/203\.0\.113\.1\.\d+ > 203\.0\.113\.2\.82: Flags \[S\]/);
+    assert.equal((await wire.stop()).filter(line => line.includes(' > 203.0.113.2')).length, 1);
+  });
+
   packets(
     'a packet with a source outside of the subnet is dropped, not rejected, and does not leave the host',
     async () => {
@@ -295,6 +305,11 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
       ]);
       await run(db, 'ip', 'route', 'delete', uplink);
       await run(db, 'ip', 'route', 'delete', internetAddress);
+      // Services that machines reach would answer to the third party.
+      await assertVerdicts(services.map(what => ['db → gateway', what, 'open']));
+      await run(db, 'ip', 'route', 'add', gateway, 'dev', 'eth0', 'src', spoofed);
+      await assertVerdicts(services.map(what => ['db → gateway', what, 'timeout']));
+      await run(db, 'ip', 'route', 'delete', gateway);
       await run(db, 'ip', 'address', 'delete', `${spoofed}/32`, 'dev', 'eth0');
       await run(host, 'ip', 'route', 'delete', spoofed);
       await assertVerdicts([['db → internet', 'udp/123', 'open']]);
