@@ -6,7 +6,8 @@ import { example, heading, item, paragraph, title } from './roff.ts';
 export function renderManIni(date: string): string {
   const { name } = networkReference();
   const sections = sectionReferences();
-  const printer = sections.find(({ header }) => header === 'host.NAME')?.keys ?? [];
+  const printer = sections.find(({ header }) => header === 'host.NAME');
+  if (printer === undefined) throw new Error('no section host.NAME');
   return [
     title('virlan.ini', 5, date, 'File formats'),
     heading('Name'),
@@ -32,7 +33,7 @@ export function renderManIni(date: string): string {
       'subnet = 10.20.0.0/16',
       '',
       '[host.printer]',
-      ...printer.map(key => `${key.name} = ${key.value}`),
+      ...printer.keys.map(key => `${key.name} = ${key.value}`),
     ]),
     heading('See also'),
     '.BR virlan (8),',

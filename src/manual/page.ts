@@ -23,15 +23,19 @@ export function renderPage(): string {
 }
 
 function section({ header, text, keys }: SectionReference): string[] {
-  const linked = text.replace('docs/cluster.md', '[several hosts](cluster.md)');
-  return [`## \`[${header}]\``, '', linked, '', ...keys.flatMap(entry)];
+  return [`## \`[${header}]\``, '', withLinks(text), '', ...keys.flatMap(entry)];
+}
+
+/** Makes links of the names of other pages. */
+function withLinks(text: string): string {
+  return text.replace(/docs\/([a-z-]+\.md)/g, '[$1]($1)');
 }
 
 function entry({ name, text, choices, form, defaultText }: Key): string[] {
   return [
     `### \`${name}\``,
     '',
-    text,
+    withLinks(text),
     '',
     ...(choices.length === 0
       ? [`- Value: ${form}`]

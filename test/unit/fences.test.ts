@@ -143,7 +143,7 @@ const effects = [
   'src/watcher/watched-files.ts',
 ];
 
-/** The limit of all bundles in `hookSources` together, which are 200 kB. 140 kB more cost 3 ms of 46 ms. */
+/** The limit of all bundles in `hookSources` together. 140 kB more cost 3 ms of 46 ms. */
 const hookBudgetBytes = 225_000;
 
 const sources = readSources();
