@@ -7,7 +7,6 @@
 //
 // Frames that are dropped are counted by port and by what was wrong: the names of those sets begin with "deny_".
 import { formatIp, formatPrefix } from '../address/ip.ts';
-import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { denialSets, deny } from './denials.ts';
 import { dhcpChains, dhcpSets } from './dhcp-rules.ts';
@@ -168,13 +167,6 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
 
 type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds'>;
 
-/** The host's own part of a network. */
-export interface GuardedBridge {
-  readonly mac: Mac;
-  /** The link to the other hosts of its cluster; null where there is none. */
-  readonly tunnel: string | null;
-}
-
 /**
  * The priority of packets that machines have sent to the host: what br_netfilter translates goes on from port to port.
  * Nothing else keeps it: the host gives packets that it forwards another one. No class of a queue has it.
@@ -183,14 +175,12 @@ const sentToHost = '0xbe1a0010';
 
 /**
  * Isolation is not left to the option of that name of ports, because machines of a group reach each other. A packet
- * that the host is to forward to another machine has the host's MAC and that machine's address. One that is sent to a
- * port of the host, and leads to a machine, has an address of the host.
+ * that the host is to forward to another machine has a MAC of the host and that machine's address. One that is sent to
+ * a port of the host, and leads to a machine, has an address of the host. MACs of the host are the bridge's, and the
+ * tap's own on the tap: the kernel marks frames to both as its own (eth_type_trans, br_handle_frame).
  */
-function hookChains(
-  { subnet, gateway, isolate }: GuardedNetwork,
-  { mac, tunnel }: GuardedBridge,
-): typeof chains {
-  const byHost = `iifname @isolated ether daddr ${mac} ip daddr ${formatPrefix(subnet)}`;
+function hookChains({ subnet, gateway, isolate }: GuardedNetwork, tunnel: string | null): typeof chains {
+  const byHost = `iifname @isolated meta pkttype host ip daddr ${formatPrefix(subnet)}`;
   const prerouting = 'type filter hook prerouting priority -300; policy accept;';
   const forward = 'type filter hook forward priority -300; policy accept;';
   const passing = `meta priority != ${sentToHost} iifname @isolated oifname @isolated iifname . oifname != @peers`;
@@ -202,7 +192,7 @@ function hookChains(
         ...(isolate
           ? [
               `${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`,
-              `iifname @isolated ether daddr ${mac} meta priority set ${sentToHost}`,
+              `iifname @isolated meta pkttype host meta priority set ${sentToHost}`,
             ]
           : []),
         'iifname vmap @ports',
@@ -227,8 +217,11 @@ function tunnelRules(tunnel: string | null): string[] {
   ];
 }
 
-/** Returns the table of a network without its elements: declarations and rules. */
-export function renderGuard(network: GuardedNetwork, own: GuardedBridge): string {
+/**
+ * Returns the table of a network without its elements: declarations and rules. `tunnel` is the link to the other
+ * hosts of its cluster; null where there is none.
+ */
+export function renderGuard(network: GuardedNetwork, tunnel: string | null): string {
   const { bridge, leaseTimeSeconds } = network;
   const block = (head: string, lines: readonly string[]) =>
     `\t${head} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
@@ -242,7 +235,7 @@ export function renderGuard(network: GuardedNetwork, own: GuardedBridge): string
     ...dhcpChains(leaseTimeSeconds),
     ...senderChains(),
     ...chains,
-    ...hookChains(network, own),
+    ...hookChains(network, tunnel),
   ].map(([name, lines]) => block(`chain ${name}`, lines));
   return `table ${guardTable(bridge)} {\n${[...sets, ...counting, ...rules].join('\n')}}\n`;
 }

@@ -80,10 +80,7 @@ export function readDesiredGuard(
   const owners = taps.flatMap(({ guard }) => guard ?? []);
   return {
     guard: {
-      table: renderGuard(network, {
-        mac: gatewayMac,
-        tunnel: network.tunnel === null ? null : tunnelName(bridge),
-      }),
+      table: renderGuard(network, network.tunnel === null ? null : tunnelName(bridge)),
       belongings: joinElements([
         belongingElements(belongings(network, gatewayMac, owners, ledger)),
         network.isolate ? peerElements(all) : noElements,

@@ -90,6 +90,36 @@ isolation('nor by way of the host, with a route or with a neighbour entry of its
   });
 });
 
+isolation("nor by frames to a MAC of the host, the bridge's or their taps' own, from both ends", async () => {
+  const macOf = async (link: string) => {
+    const [{ address }] = JSON.parse(await run(host, 'ip', '-json', 'link', 'show', link));
+    return address as string;
+  };
+  const ends = [
+    ['one', 'alone'],
+    ['alone', 'one'],
+  ] as const;
+  await eachWay(async () => {
+    for (const link of [() => 'k8s-br0', (from: Name) => guests[from].port]) {
+      for (const [from, to] of ends)
+        await run(
+          guests[from],
+          'ip',
+          'neighbour',
+          'replace',
+          ips[to],
+          'lladdr',
+          await macOf(link(from)),
+          'dev',
+          'eth0',
+        );
+      for (const [from, to] of ends) assert.equal(await reaches(from, to), false, `${from} → ${to}`);
+      for (const [from, to] of ends)
+        await run(guests[from], 'ip', 'neighbour', 'del', ips[to], 'dev', 'eth0');
+    }
+  });
+});
+
 isolation('machines of a group reach each other directly, and not by way of the host', async () => {
   await run(guests.one, 'ip', 'route', 'add', `${ips.two}/32`, 'via', gateway);
   assert.equal(await reaches('one', 'two'), false);
