@@ -50,7 +50,14 @@ export function makeForward(
   const isShort = to.first === to.last && to.first + count <= 65_535;
   if (to.last - to.first !== count && !isShort) return null;
   if (to.first !== ports.first && count >= maxShiftedPorts) return null;
-  return { protocol, ...ports, to: to.first, address, from };
+  return {
+    protocol,
+    ...ports,
+    to: to.first,
+    // Programs of the system leave out what means all, so that such a rule would never be found again.
+    address: address === 0 ? null : address,
+    from: from?.length === 0 ? null : from,
+  };
 }
 
 const form = /^(tcp|udp)\/([\d-]{1,11})(?::([\d-]{1,11}))?(?:\s+on\s+(\S+))?(?:\s+from\s+(\S+))?$/;

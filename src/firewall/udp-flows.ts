@@ -17,7 +17,7 @@ export async function endUdpFlows(system: System, translations: readonly Transla
   if (udp.length === 0 || !system.isInstalled(conntrackProgram)) return;
   for (const machine of new Set(udp.map(({ to }) => to))) {
     const listed = await conntrack(system, ['-L', '-p', 'udp', '--dst-nat', formatIp(machine)]);
-    const ports = new Set(flowPorts(listed));
+    const ports = new Set(flowTargets(listed).map(({ port }) => port));
     const own = udp.filter(({ to }) => to === machine);
     for (const port of ports)
       if (own.some(({ ports: { first, last } }) => port >= first && port <= last))
@@ -30,23 +30,30 @@ export async function endUdpFlows(system: System, translations: readonly Transla
 
 /**
  * Ends the flows of UDP to ports of the host that no rule translates: clients that sent before there was the
- * forward. Failures are ignored.
+ * forward. `own` are the addresses of the host: flows to such a port of other hosts are none of the forward's. Failures
+ * are ignored.
  */
 export async function endUntranslatedUdpFlows(
   system: System,
   translations: readonly Translation[],
+  own: readonly string[],
 ): Promise<void> {
-  const udp = translations.filter(({ protocol }) => protocol === 'udp').map(({ ports }) => ports);
+  const udp = translations.filter(({ protocol }) => protocol === 'udp');
   if (udp.length === 0 || !system.isInstalled(conntrackProgram)) return;
-  const ranges = udp.filter(({ first, last }) => first !== last);
   // conntrack has no filter for a range of ports.
-  const listed = ranges.length === 0 ? '' : await conntrack(system, ['-L', '-p', 'udp']);
-  const inRanges = flowPorts(listed).filter(port =>
-    ranges.some(({ first, last }) => port >= first && port <= last),
-  );
-  const single = udp.flatMap(({ first, last }) => (first === last ? [first] : []));
-  for (const port of new Set([...single, ...inRanges]))
-    await conntrack(system, ['-D', '-p', 'udp', '--orig-port-dst', `${port}`, '--reply-port-src', `${port}`]);
+  const listed = await conntrack(system, ['-L', '-p', 'udp']);
+  const targets = new Map(flowTargets(listed).map(target => [Object.values(target).join(), target]));
+  for (const { address, port } of targets.values()) {
+    const isForwarded = udp.some(
+      ({ ports: { first, last }, address: only }) =>
+        port >= first && port <= last && (only === null || formatIp(only) === address),
+    );
+    if (!isForwarded || !own.includes(address)) continue;
+    await conntrack(system, [
+      ...['-D', '-p', 'udp', '--orig-dst', address, '--orig-port-dst', `${port}`],
+      ...['--reply-src', address, '--reply-port-src', `${port}`],
+    ]);
+  }
 }
 
 async function conntrack(system: System, args: readonly string[]): Promise<string> {
@@ -59,9 +66,10 @@ async function conntrack(system: System, args: readonly string[]): Promise<strin
 }
 
 /**
- * Returns the port of the host in each line. What stands between the two directions is no answer yet:
+ * Returns where the packets of each flow were sent to. Between the two directions stands whether there was an answer:
  * `dport=5000 [UNREPLIED] src=`.
  */
-function flowPorts(listed: string): number[] {
-  return [...listed.matchAll(/ dport=(\d+) (?:\[UNREPLIED\] )?src=/g)].map(([, port]) => Number(port));
+function flowTargets(listed: string): { readonly address: string; readonly port: number }[] {
+  const flows = listed.matchAll(/ dst=(\S+) sport=\d+ dport=(\d+) (?:\[UNREPLIED\] )?src=/g);
+  return [...flows].map(([, address = '', port]) => ({ address, port: Number(port) }));
 }

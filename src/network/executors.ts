@@ -18,6 +18,7 @@ import { revertResolved, tellResolved } from '../host-names/resolved.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
 import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
+import { hostAddresses } from '../system/host-addresses.ts';
 import { isRunning } from '../system/processes.ts';
 import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
@@ -241,7 +242,7 @@ function linkOption(step: StepOf<'set link'>): string {
 async function changeForwards({ backend, bridge, ...change }: StepOf<'change forwards'>): Promise<void> {
   await backends[backend].translate(system, { bridge, family: 'ipv4' }, change);
   await endUdpFlows(system, change.stale);
-  await endUntranslatedUdpFlows(system, change.missing);
+  await endUntranslatedUdpFlows(system, change.missing, hostAddresses());
 }
 
 function writeSysctl({ key, to }: StepOf<'set sysctl'>): void {

@@ -12,6 +12,7 @@ import {
   host,
   installVirlan,
   internet,
+  internetAddress,
   type Linked,
   type Namespace,
   probe,
@@ -58,12 +59,24 @@ for (const firewall of ['nftables', 'iptables']) {
     for (const port of [5001, 5002]) await seenAs(outside, flow(port));
     const before = await flowsTo(5001);
     assert.equal(before.length, 1);
+    // Flows to other hosts are none of a forward's, also with its port.
+    const elsewhere = await serve(outside, { proto: 'udp', port: 5003 });
+    await seenAs(web, { proto: 'udp', to: internetAddress, port: 5003 });
+    const toOthers = await flowsTo(5003);
+    assert.equal(toOthers.length, 1);
 
-    for (const forwards of [[...kept, 'port="9000-9003" to="90-93"'], [...kept, 'port="9000"'], kept]) {
+    for (const forwards of [
+      [...kept, 'port="9000-9003" to="90-93"'],
+      [...kept, 'port="9000"'],
+      [...kept, 'protocol="udp" port="5003"'],
+      kept,
+    ]) {
       showRunning(web, forwards);
       await up();
       await once(download.stdout, 'data');
     }
+    assert.deepEqual(await flowsTo(5003), toOthers);
+    await elsewhere.stop();
     assert.deepEqual(await flowsTo(5001), before);
     assert.equal((await seenAs(outside, flow(5001))).address, '203.0.113.2');
     assert.deepEqual(await flowsTo(5002), []);
@@ -72,6 +85,24 @@ for (const firewall of ['nftables', 'iptables']) {
     for (const child of [download, source]) child.kill('SIGKILL');
     await Promise.all(servers.map(server => server.stop()));
   });
+
+  changes(
+    `${firewall}: addresses and clients that mean all are no reason to repair the rules again`,
+    async () => {
+      const outside = await establish(firewall);
+      const forwards = ['port="8443" from="0.0.0.0/0"', 'port="8444" address="0.0.0.0"'];
+      const web = await startGuest('web', { digit: 'a', forwards });
+      await dhcp(web);
+      await up();
+      const plan = await virlan('plan');
+      assert.equal(plan.exitCode, 0, plan.stdout);
+      for (const port of [8443, 8444]) {
+        const server = await serve(web, { proto: 'tcp', port });
+        assert.equal(await probe(outside, { proto: 'tcp', to: uplink, port }), 'open');
+        await server.stop();
+      }
+    },
+  );
 
   changes(
     `${firewall}: of two machines that start at once, one gets the port, and the other later`,

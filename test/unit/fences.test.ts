@@ -101,6 +101,7 @@ const effects = [
   'src/system/execa.ts',
   'src/system/files.ts',
   'src/system/follow.ts',
+  'src/system/host-addresses.ts',
   'src/system/lock-files.ts',
   'src/system/lock-programs.ts',
   'src/system/lock-takeover.ts',

@@ -1,6 +1,5 @@
 // Asks the other hosts of a cluster whether they answer. Loaded only where a network has a tunnel.
 import { createSocket } from 'node:dgram';
-import { networkInterfaces } from 'node:os';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import { vxlanPort } from '../../address/port.ts';
 import { parseTunnelTable, type TunnelTable } from '../../cluster/fdb.ts';
@@ -8,6 +7,7 @@ import { judgePeer, type PeerReport, parsePathBytes } from '../../cluster/peer.t
 import type { NetworkConfig } from '../../config/config.ts';
 import { tunnelName, tunnelOverheadBytes } from '../../network/desired.ts';
 import { otherHosts } from '../../network/tunnel-hosts.ts';
+import { hostAddresses } from '../../system/host-addresses.ts';
 import { runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import { largePing } from '../large-ping.ts';
@@ -21,7 +21,7 @@ const maxAskedTogether = 16;
  * without a tunnel, and where this host does not have the address of `[cluster]`.
  */
 export async function askPeers({ bridge, mtu, tunnel }: NetworkConfig): Promise<PeerReport[]> {
-  if (tunnel === null || !isOwn(formatIp(tunnel.address))) return [];
+  if (tunnel === null || !hostAddresses().includes(formatIp(tunnel.address))) return [];
   const found = system.readFile(`/sys/class/net/${tunnelName(bridge)}/mtu`);
   const bytes = (found === null ? mtu : Number(found)) + tunnelOverheadBytes;
   const reports: PeerReport[] = [];
@@ -35,10 +35,6 @@ export async function askPeers({ bridge, mtu, tunnel }: NetworkConfig): Promise<
 
 async function readTable(link: string): Promise<TunnelTable> {
   return parseTunnelTable((await runOrNull('bridge', ['-json', 'fdb', 'show', 'dev', link])) ?? '');
-}
-
-function isOwn(address: string): boolean {
-  return Object.values(networkInterfaces()).some(all => all?.some(each => each.address === address));
 }
 
 async function askPeer(address: Ipv4, peer: Ipv4, bytes: number): Promise<PeerReport> {
