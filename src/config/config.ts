@@ -34,6 +34,8 @@ export interface OtherNetwork {
   readonly name: string;
   readonly bridge: string;
   readonly subnet: Prefix<Ipv4>;
+  readonly mode: NetworkConfig['mode'];
+  readonly tunnel: TunnelConfig | null;
   /** True if machines of both networks reach each other: `reaches` of one of them names the other. */
   readonly isReached: boolean;
 }

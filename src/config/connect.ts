@@ -24,7 +24,7 @@ export function connectNetworks(sources: readonly NetworkSource[]): NetworkConfi
 }
 
 function otherNetwork(source: NetworkSource, other: NetworkSource): OtherNetwork {
-  const { name, bridge, subnet } = other.config;
+  const { name, bridge, subnet, mode, tunnel } = other.config;
   const isReached = source.reaches.includes(name) || other.reaches.includes(source.config.name);
-  return { name, bridge, subnet, isReached };
+  return { name, bridge, subnet, mode, tunnel, isReached };
 }

@@ -101,7 +101,8 @@ export const networkKeys: Explanations<NetworkSection> = {
     text: 'Which packets to the host virlan filters.',
     choices: {
       bridge: 'only packets from this bridge',
-      strict: 'packets from other interfaces too: all are rejected except ping, SSH and replies',
+      strict:
+        'packets from other interfaces too: all are rejected except ping, SSH and replies. The rules of another network judge its machines; with `mode = open` they have DHCP and DNS',
     },
   },
   'forward-ports': {

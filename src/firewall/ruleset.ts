@@ -1,7 +1,7 @@
 // Makes the rules of one network for one address family from its configuration.
 import { type Family, type IpAddress, type Prefix, parseIp } from '../address/ip.ts';
 import { bgpPort, vxlanPort } from '../address/port.ts';
-import type { NetworkConfig } from '../config/config.ts';
+import type { NetworkConfig, OtherNetwork, TunnelConfig } from '../config/config.ts';
 import { isLinkName } from '../names/link-name.ts';
 import type { Match, Ports, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
 
@@ -256,16 +256,30 @@ function inputRules(network: NetworkConfig): Rule[] {
   return strictInput([
     ...fromMachines,
     ...rejectRest.map(rule => ({ ...rule, from: bridge })),
-    // A filter of its own decides which hosts may send into the tunnel.
-    ...(network.tunnel === null ? [] : [{ protocol: 'udp', ports: [vxlan], verdict: accept } as const]),
-    ...sessionsOf(network),
+    ...network.others.flatMap(otherMachines),
+    ...tunnelInput([network, ...network.others].flatMap(({ tunnel }) => tunnel ?? [])),
   ]);
 }
 
+/** The rules of another network judge its machines; one without rules needs its DHCP and DNS all the same. */
+function otherMachines({ bridge, mode }: OtherNetwork): Rule[] {
+  if (mode !== 'open') return [{ from: bridge, verdict: leave }];
+  return [dhcp, dns].flatMap(port =>
+    (['udp', 'tcp'] as const).map(protocol => ({ from: bridge, protocol, ports: [port], verdict: accept })),
+  );
+}
+
+/** Returns the rules for packets of the other hosts of a cluster. */
+function tunnelInput([tunnel]: readonly TunnelConfig[]): Rule[] {
+  // `[cluster]` says the same for all networks. A filter of its own decides which hosts may send into a tunnel.
+  if (tunnel === undefined) return [];
+  return [{ protocol: 'udp', ports: [vxlan], verdict: accept }, ...sessionsOf(tunnel)];
+}
+
 /** Neighbours open sessions of BGP with the host. */
-function sessionsOf({ tunnel }: NetworkConfig): Rule[] {
-  if (tunnel === null || tunnel.evpn === null) return [];
-  return tunnel.peers.map(network => ({
+function sessionsOf({ evpn, peers }: TunnelConfig): Rule[] {
+  if (evpn === null) return [];
+  return peers.map(network => ({
     source: { kind: 'in', prefix: { network, length: 32 } },
     protocol: 'tcp',
     ports: [{ first: bgpPort, last: bgpPort }],

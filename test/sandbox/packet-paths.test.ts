@@ -18,6 +18,7 @@ import {
   type Namespace,
   nameServer,
   probe,
+  remove,
   run,
   seenAs,
   serve,
@@ -91,6 +92,57 @@ async function addIpv6({ web, db, outside }: Scenario): Promise<void> {
 }
 
 for (const firewall of ['nftables', 'iptables']) {
+  paths(
+    `${firewall}: host-firewall = strict of one network leaves the machines of others to their own rules`,
+    async () => {
+      const lab = (...lines: string[]) => [
+        '[network.lab]',
+        'stp = no',
+        'subnet = 192.168.200.0/24',
+        ...lines,
+      ];
+      const servers = await Promise.all([5500, 8080].map(port => serve(host, { proto: 'tcp', port })));
+      const sections = [
+        ['host-firewall = strict', ...lab('host-allow = tcp/5500', `firewall = ${firewall}`)],
+        [
+          'host-allow = tcp/5500',
+          ...lab('host-firewall = strict', 'host-allow = tcp/5500', `firewall = ${firewall}`),
+        ],
+        ['host-firewall = strict', ...lab('mode = open')],
+      ];
+      for (const [number, lines] of sections.entries()) {
+        await establish(firewall, ...lines);
+        const machines = [
+          { gateway: '192.168.100.1', machine: await guest(`a${number}`, { mac: '52:54:00:00:00:0a' }) },
+          {
+            gateway: '192.168.200.1',
+            machine: await guest(`b${number}`, { mac: '52:54:00:00:00:0b', bridge: 'lab' }),
+          },
+        ];
+        const verdicts: string[][] = [];
+        for (const { gateway, machine } of machines) {
+          await dhcp(machine);
+          const ports = (['udp/53', 'tcp/5500', 'tcp/8080'] as const).map(async what => {
+            const [proto, port] = what.split('/') as ['udp' | 'tcp', string];
+            return probe(machine, { proto, to: gateway, port: Number(port) });
+          });
+          verdicts.push(await Promise.all(ports));
+          await remove(machine);
+        }
+        const [withAllowed, without] = [
+          ['open', 'open', 'tcp-reset'],
+          ['open', 'tcp-reset', 'tcp-reset'],
+        ];
+        assert.deepEqual(verdicts, [
+          number === 1 ? withAllowed : without,
+          number === 2 ? without : withAllowed,
+        ]);
+        await down();
+      }
+      await Promise.all(servers.map(server => server.stop()));
+    },
+  );
+
   paths(`${firewall}: nothing that leaves by the bridge itself is masqueraded`, async () => {
     await establish(firewall);
     const { web, db, webAddress, dbAddress } = await addMachines();
