@@ -60,8 +60,11 @@ export function followDnsmasqFiles(
     if (path === leases) {
       publishLeases(network.bridge);
       leasesChanged();
-    } else if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
-    else if (isForeign || path === conf) drifted();
+    } else if (isForeign || path === conf) {
+      if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
+      // Lines may be missing, and one written by hand may name another address for a machine.
+      drifted();
+    }
     if (path !== leases && path !== hostsfile) return;
     const promised = promisedAddresses(readHostsfile(network));
     void endLeasesInTheWay(network, promised).catch((error: Error) =>

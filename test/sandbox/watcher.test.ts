@@ -13,6 +13,7 @@ import {
 import { createServer } from 'node:net';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { parseIpv4 } from '../../src/address/ip.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { readLedger } from '../../src/identity/ledger-files.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
@@ -149,6 +150,19 @@ watcher(
     assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${byHand},192.168.100.60,mine$`, 'm'));
   },
 );
+
+watcher('a line that is written by hand for a machine that exists changes its address at once', async () => {
+  const [running = ''] = await macsOf('kept');
+  await startMachine('kept');
+  await leaseOf(running);
+  const stopped = formulaMacOf('last');
+  const lines = [`${running},192.168.100.61`, `${stopped},192.168.100.62`];
+  appendFileSync(hostsfile, `${lines.join('\n')}\n`);
+  const has = (name: string, address: string) => entriesOf(name)[0]?.ip === parseIpv4(address);
+  await until(() => has('kept', '192.168.100.61') && has('last', '192.168.100.62'));
+  assert.equal((await virlan('ip', 'kept')).stdout, '192.168.100.61');
+  await destroyMachine('kept');
+});
 
 watcher('a new MAC leaves the passwords of a definition unchanged', async () => {
   const graphics = `<graphics type='vnc' port='-1' passwd='s3cret'/>`;
