@@ -12,6 +12,7 @@ import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { readClusterCopy } from '../records/cluster-copy.ts';
 import { listDirectory, readOwnFileOrNull } from '../system/files.ts';
+import { hostAddresses } from '../system/host-addresses.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import type { Moment } from './context.ts';
@@ -183,13 +184,21 @@ const leasedAnswerWaitMs = 250;
 /** Returns a function that asks on a bridge which of some addresses somebody has, other than their own MACs. */
 export function askBridge(bridge: string): (addresses: readonly AddressToAsk[]) => Promise<Ipv4[]> {
   return async addresses => {
-    if (listDirectory(`/sys/class/net/${bridge}/brif`).length === 0) return [];
-    const leased = addresses.filter(({ isLeased }) => isLeased);
-    const free = addresses.filter(({ isLeased }) => !isLeased);
-    const answered = await Promise.all([
-      answeredByOthers(bridge, leased, leasedAnswerWaitMs),
-      answeredByOthers(bridge, free, answerWaitMs),
-    ]);
+    // The host does not answer itself.
+    const own = hostAddresses();
+    const isOwn = ({ ip }: AddressToAsk) => own.includes(formatIp(ip));
+    const answered = [addresses.filter(isOwn).map(({ ip }) => ip)];
+    if (listDirectory(`/sys/class/net/${bridge}/brif`).length > 0) {
+      const others = addresses.filter(each => !isOwn(each));
+      const leased = others.filter(({ isLeased }) => isLeased);
+      const free = others.filter(({ isLeased }) => !isLeased);
+      answered.push(
+        ...(await Promise.all([
+          answeredByOthers(bridge, leased, leasedAnswerWaitMs),
+          answeredByOthers(bridge, free, answerWaitMs),
+        ])),
+      );
+    }
     return answered.flat();
   };
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaAddressOf } from './formula-values.ts';
 import { prepare } from './hook-calls.ts';
@@ -59,6 +60,16 @@ addresses('an address that somebody on the bridge has is given to no new machine
   assert.equal(await dhcp(web), predicted);
   await remove(fixed);
   assert.equal((await virlan('ip', 'web')).stdout, predicted, 'what was given stays');
+});
+
+addresses("an address that the host itself has on the bridge is no machine's", async () => {
+  const device = await guest('device', { mac: '52:54:00:00:02:0d' });
+  await execa('ip', ['address', 'add', `${formulaOf('second')}/24`, 'dev', 'k8s-br0']);
+  await prepare({ name: 'second', nics: [nicWith('52:54:00:00:02:0e')] });
+  const second = await guest('second', { mac: '52:54:00:00:02:0e' });
+  assert.notEqual(await dhcp(second), formulaOf('second'));
+  await execa('ip', ['address', 'delete', `${formulaOf('second')}/24`, 'dev', 'k8s-br0']);
+  for (const each of [device, second]) await remove(each);
 });
 
 addresses('an address promised to a machine is free when it boots, whoever leased it before', async () => {
