@@ -24,7 +24,7 @@ export interface Match {
    */
   readonly protocol?: 'tcp' | 'tcp-syn' | 'udp' | 'icmp-echo-request' | 'ipv6-control';
   readonly ports?: readonly Ports[];
-  readonly tracked?: readonly ('established' | 'related' | 'invalid' | 'new')[];
+  readonly tracked?: readonly ('established' | 'related' | 'invalid' | 'new' | 'untracked')[];
   /** A rule of this host has translated the destination of the connection (DNAT). */
   readonly translated?: true;
 }

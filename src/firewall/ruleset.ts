@@ -198,6 +198,11 @@ const dhcpv6Replies: Rule = {
   verdict: accept,
 };
 
+/** Servers of many clients are often excepted from connection tracking (`notrack`). */
+const opening = ['new', 'untracked'] as const;
+
+const newSsh: Rule = { protocol: 'tcp', ports: [ssh], tracked: opening, verdict: accept };
+
 const established: Rule = { tracked: ['established', 'related'], verdict: accept };
 
 const rejectRest: readonly Rule[] = [
@@ -215,8 +220,8 @@ function strictInput(special: readonly Rule[]): Rule[] {
     established,
     { from: 'lo', verdict: accept },
     ...special,
-    { protocol: 'icmp-echo-request', tracked: ['new'], verdict: accept },
-    { protocol: 'tcp', ports: [ssh], tracked: ['new'], verdict: accept },
+    { protocol: 'icmp-echo-request', tracked: opening, verdict: accept },
+    newSsh,
     ...rejectRest,
   ];
 }
@@ -225,14 +230,7 @@ function inputRules(network: NetworkConfig): Rule[] {
   const { bridge, hostAccess, hostAllow } = network;
   const allowed = (protocol: 'tcp' | 'udp'): Rule[] => {
     const ports = hostAllow.filter(range => range.protocol === protocol);
-    return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, tracked: ['new'], verdict: accept }];
-  };
-  const sshFromMachines: Rule = {
-    from: bridge,
-    protocol: 'tcp',
-    ports: [ssh],
-    tracked: ['new'],
-    verdict: accept,
+    return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, tracked: opening, verdict: accept }];
   };
   const gateway: PrefixMatch = { kind: 'in', prefix: { network: network.gateway, length: 32 } };
   const services = (port: Ports, match: Match = {}) =>
@@ -244,8 +242,8 @@ function inputRules(network: NetworkConfig): Rule[] {
     // The answer would go to the third party whose address a machine uses, and so would a rejection.
     { from: bridge, source: { kind: 'not-in', prefix: network.subnet }, verdict: drop },
     ...services(dns, { destination: gateway }),
-    { from: bridge, protocol: 'icmp-echo-request', tracked: ['new'], verdict: accept },
-    ...(hostAccess === 'basic' ? [sshFromMachines] : []),
+    { from: bridge, protocol: 'icmp-echo-request', tracked: opening, verdict: accept },
+    ...(hostAccess === 'basic' ? [{ from: bridge, ...newSsh }] : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: accept }] : []),
     ...allowed('tcp'),
     ...allowed('udp'),

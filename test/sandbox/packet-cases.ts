@@ -341,6 +341,17 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
     });
   }
 
+  packets('a port of host-allow is reached where it is excepted from connection tracking', async () => {
+    await up('host-allow = udp/123');
+    const untracked = ['PREROUTING', '-p', 'udp', '--dport', '123', '-j', 'CT', '--notrack'];
+    await execa('iptables', ['-t', 'raw', '-A', ...untracked]);
+    await assertVerdicts([
+      ['web → gateway', 'udp/123', 'open'],
+      ['db → gateway', 'udp/123', 'open'],
+    ]);
+    await execa('iptables', ['-t', 'raw', '-D', ...untracked]);
+  });
+
   packets.run();
 }
 
