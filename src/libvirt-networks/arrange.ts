@@ -15,38 +15,47 @@ import {
   type KnownNetwork,
   type NetworkDecision,
 } from './decide.ts';
-import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
+import { changeNetwork, listNetworks, withLibvirt, withNetworksLock } from './network-calls.ts';
 import { saveNetwork } from './saved-network.ts';
 
 const linksDirectory = '/sys/class/net';
 
 /**
- * Changes libvirt's networks as the configuration asks, but does not start those that are `resting`. Returns the changes, and the problems that prevented
- * others.
+ * Changes libvirt's networks as the configuration asks, but leaves those alone whose bridge `isTakenDown`, and does
+ * not start those that are `resting`. Returns the changes, and the problems that prevented others. Throws
+ * LockTimeout, and LibvirtError when libvirt refuses a change.
  */
-export async function arrangeNetworks(
+export function arrangeNetworks(
   client: LibvirtClient,
   config: Config,
+  isTakenDown: (bridge: string) => boolean,
   resting: ReadonlySet<string> = new Set(),
 ): Promise<NetworkDecision> {
-  const known = await listNetworks(client);
-  const decision = decideNetworks(config, known, {
-    defined: definedDomains(),
-    running: runningDomains(),
-    defaultPorts: readDefaultPorts(known),
-    machineId: machineId(),
-    resting,
+  return withNetworksLock(async () => {
+    const known = await listNetworks(client);
+    const decision = decideNetworks(config, known, {
+      defined: definedDomains(),
+      running: runningDomains(),
+      defaultPorts: readDefaultPorts(known),
+      machineId: machineId(),
+      // With the lock: `virlan down` records it before it restores libvirt's networks.
+      takenDown: new Set(config.networks.filter(({ bridge }) => isTakenDown(bridge)).map(({ name }) => name)),
+      resting,
+    });
+    for (const action of decision.actions) {
+      if (action.kind === 'save') saveNetwork(action.network);
+      else await changeNetwork(client, action);
+    }
+    return decision;
   });
-  for (const action of decision.actions) {
-    if (action.kind === 'save') saveNetwork(action.network);
-    else await changeNetwork(client, action);
-  }
-  return decision;
 }
 
 /** Opens a connection for one call of `arrangeNetworks`. Returns null when libvirtd does not answer. */
-export function arrangeNetworksOnce(config: Config): Promise<NetworkDecision | null> {
-  return withLibvirt(client => arrangeNetworks(client, config));
+export function arrangeNetworksOnce(
+  config: Config,
+  isTakenDown: (bridge: string) => boolean,
+): Promise<NetworkDecision | null> {
+  return withLibvirt(client => arrangeNetworks(client, config, isTakenDown));
 }
 
 /** Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge. */

@@ -70,6 +70,8 @@ export const defaultName = 'default';
 export interface NetworkFacts {
   /** The host's, from which the UUIDs of virlan's networks are made. */
   readonly machineId: string;
+  /** virlan's networks that were taken down: libvirt's are left as they are until these are wanted again. */
+  readonly takenDown: ReadonlySet<string>;
   /** Networks that were stopped a moment ago: `net-destroy` is often followed by `net-start`. */
   readonly resting: ReadonlySet<string>;
   readonly defined: readonly Domain[];
@@ -88,9 +90,13 @@ export function decideNetworks(
   known: readonly KnownNetwork[],
   facts: NetworkFacts,
 ): NetworkDecision {
-  const own = config.networks.map(network => decidePassThrough(network.name, network.bridge, known, facts));
+  const isUp = ({ name }: NetworkConfig) => !facts.takenDown.has(name);
+  const own = config.networks
+    .filter(isUp)
+    .map(({ name, bridge }) => decidePassThrough(name, bridge, known, facts));
   const successor = findSuccessor(config);
-  const decisions = successor === null ? own : [...own, decideDefault(successor, known, facts)];
+  const decisions =
+    successor !== null && isUp(successor) ? [...own, decideDefault(successor, known, facts)] : own;
   return {
     actions: decisions.flatMap(decision => decision.actions),
     problems: decisions.flatMap(decision => decision.problems),

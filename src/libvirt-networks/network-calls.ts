@@ -9,10 +9,24 @@ import {
   NetworkXml,
 } from 'node-libvirt';
 import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
+import { withLock } from '../system/lock.ts';
+import { paths } from '../system/paths.ts';
 import type { KnownNetwork, NetworkChange } from './decide.ts';
 
 /** Longest wait for a libvirtd that accepts the connection but does not answer. */
 const answerTimeoutMs = 10_000;
+
+/** Longest wait for another virlan process that changes libvirt's networks. */
+const lockTimeoutSeconds = 30;
+
+/**
+ * Runs work while no other virlan process arranges or restores libvirt's networks, nor removes the record of
+ * `default`. Throws LockTimeout. Meanwhile libvirt runs hooks, which take the other locks: nobody may hold one of
+ * those here.
+ */
+export function withNetworksLock<T>(work: () => Promise<T>): Promise<T> {
+  return withLock(paths.libvirtNetworksLock, lockTimeoutSeconds, work);
+}
 
 /** Runs `work` with a connection that is closed afterwards; returns null when libvirtd does not answer. */
 export async function withLibvirt<T>(work: (client: LibvirtClient) => Promise<T>): Promise<T | null> {

@@ -11,7 +11,7 @@ import {
   type LibvirtNetworkProblem,
   type NetworkChange,
 } from './decide.ts';
-import { changeNetwork, listNetworks, withLibvirt } from './network-calls.ts';
+import { changeNetwork, listNetworks, withLibvirt, withNetworksLock } from './network-calls.ts';
 import { readSavedNetwork, removeSavedNetwork } from './saved-network.ts';
 
 /** The changes that were made, and the problems that prevented others. */
@@ -24,14 +24,18 @@ export interface Restored {
  * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is
  * damaged, and the errors of libvirt and of the file system.
  */
-export async function restoreNetworks(): Promise<Restored> {
-  const saved = readSavedNetwork();
-  const byLibvirt = await withLibvirt(async client =>
-    restoreBy(decideRestoration(await listNetworks(client), saved), change => changeNetwork(client, change)),
-  );
-  const restored = byLibvirt ?? restoreByFiles(decideRestoration(readNetworkFiles(), saved));
-  removeSavedNetwork();
-  return restored;
+export function restoreNetworks(): Promise<Restored> {
+  return withNetworksLock(async () => {
+    const saved = readSavedNetwork();
+    const byLibvirt = await withLibvirt(async client =>
+      restoreBy(decideRestoration(await listNetworks(client), saved), change =>
+        changeNetwork(client, change),
+      ),
+    );
+    const restored = byLibvirt ?? restoreByFiles(decideRestoration(readNetworkFiles(), saved));
+    removeSavedNetwork();
+    return restored;
+  });
 }
 
 /**

@@ -6,6 +6,7 @@ import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
+import { isTakenDown } from '../network/applied-record.ts';
 import type { Established } from '../network/established.ts';
 import { changeEvents } from '../report/network-events.ts';
 import { publishNetwork } from './publish.ts';
@@ -26,7 +27,7 @@ export async function finishUp(
     await clearProbe(network);
     await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network)));
   }
-  const libvirt = await arrangeNetworksOnce(config);
+  const libvirt = await arrangeNetworksOnce(config, isTakenDown);
   await writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
   return libvirt;
 }

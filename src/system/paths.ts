@@ -28,7 +28,8 @@ export const paths = {
    * compares.
    */
   socket: '/run/virlan/socket',
-  /** Locks are taken in this order: that of the network, then that of the ledger. */
+  /** Locks are taken in this order: that of libvirt's networks, of the network, then of the ledger. */
+  libvirtNetworksLock: '/run/virlan/libvirt-networks.lock',
   networkLock: '/run/virlan/network.lock',
   ledgerLock: '/run/virlan/ledger.lock',
   /** A file for each tap that is guarded: guard/bindings.ts. */

@@ -3,6 +3,7 @@
 import { ConnectionError, type Domain, LibvirtClient } from 'node-libvirt';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
+import { isTakenDown } from '../network/applied-record.ts';
 import type { Fight } from '../network/units.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
 import type { Configuration } from './configuration.ts';
@@ -203,6 +204,7 @@ export class LibvirtFollower {
       const { actions, problems } = await arrangeNetworks(
         this.#client,
         this.#configuration.current,
+        isTakenDown,
         new Set(this.#resting.keys()),
       );
       this.#events.report(actions.map(action => ({ kind: 'libvirt-network-changed', action })));

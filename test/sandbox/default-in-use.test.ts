@@ -1,6 +1,7 @@
 // libvirt's network `default` while others use its bridge, or when it is an administrator's own.
 import assert from 'node:assert/strict';
-import { readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
@@ -122,6 +123,30 @@ inUse(
     await stopWatcher();
     await succeed('down', '--restore-default');
     assert.match(await virsh('net-list'), /default +active/);
+  },
+);
+
+inUse(
+  'what "virlan down --restore-default" restored stays while a watcher runs, until "virlan up"',
+  async () => {
+    await configure('[network.k8s-br0]\nstp = no\n');
+    const record = '/var/lib/virlan/default-network.json';
+    await startWatcher();
+    await until(async () => (await networks()) === 'k8s-br0', 30);
+    const saved = readFileSync(record, 'utf8');
+    for (let times = 0; times < 3; times += 1) {
+      await succeed('down', '--restore-default');
+      // Longer than the rest of a network that was stopped.
+      await setTimeout(3000);
+      assert.equal(await networks(), 'default');
+      assert.match(await virsh('net-info', 'default'), /Active: +yes[\s\S]*Autostart: +yes/);
+      assert(!existsSync(record));
+      await succeed('up');
+      assert.equal(await networks(), 'k8s-br0');
+      const { active, autostart } = JSON.parse(readFileSync(record, 'utf8'));
+      assert.deepEqual({ active, autostart }, { active: true, autostart: true }, saved);
+    }
+    await stopWatcher();
   },
 );
 

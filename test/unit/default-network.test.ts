@@ -96,6 +96,7 @@ const unused: NetworkFacts = {
   running: [],
   defaultPorts: [],
   machineId: '00112233445566778899aabbccddeeff',
+  takenDown: new Set(),
   resting: new Set(),
 };
 
@@ -167,6 +168,17 @@ defaultNetwork('default is removed, replaced or kept, by configuration and use',
     const decided = decide(`[network.k8s-br0]\ndefault-network = ${mode}`, known, defined, running);
     assert.deepEqual(decided, expected, JSON.stringify([mode, found, defined.length, running.length]));
   }
+});
+
+defaultNetwork('libvirt networks are left alone while their network of virlan is down', () => {
+  const text = '[network.k8s-br0]\n[network.lab]\nsubnet = 10.0.0.0/24\nbridge = br1';
+  const decideWithDown = (...down: string[]) =>
+    decideNetworks(config(text), [nat], { ...unused, takenDown: new Set(down) }).actions.map(brief);
+  const made = (name: string) => [`define ${name}`, `start ${name}`, `autostart ${name}`];
+  assert.deepEqual(decideWithDown('k8s-br0', 'lab'), []);
+  // The other one does not take the place of `default` instead.
+  assert.deepEqual(decideWithDown('k8s-br0'), made('lab'));
+  assert.deepEqual(decideWithDown('lab'), [...made('k8s-br0'), ...gone]);
 });
 
 defaultNetwork('default is saved before it is removed', () => {
