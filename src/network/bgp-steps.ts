@@ -13,16 +13,22 @@ export const bgpKinds: Kinds<BgpFields> = {
   'configure bgp': {
     describe: change => describe('~', change),
     unit: () => ({ kind: 'bgp' }),
+    goal: changedLines,
     check: () => 'bgp',
     fault: ({ as }) => `bgpd of FRR is not configured for AS ${as}`,
   },
   'withdraw bgp': {
     describe: change => describe('-', change),
     unit: () => ({ kind: 'bgp' }),
+    goal: changedLines,
     check: () => 'bgp',
     fault: () => 'bgpd of FRR has lines that are not needed',
   },
 };
+
+function changedLines({ as, removes, surplus, missing }: BgpChange): string {
+  return JSON.stringify([as, removes, surplus, missing]);
+}
 
 function describe(sign: '~' | '-', { as, removes, surplus, missing }: BgpChange) {
   const lines = [

@@ -34,6 +34,7 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
   'write reservations': {
     describe: step => describeLines(dnsmasqPaths(step.bridge).hostsfile, step),
     unit: ({ bridge }) => ({ kind: 'reservations', bridge }),
+    goal: changedLines,
     check: () => 'reservations',
     fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
       lacking === undefined
@@ -43,6 +44,7 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
   'write names': {
     describe: step => describeLines(dnsmasqPaths(step.bridge).names, step),
     unit: ({ bridge }) => ({ kind: 'names', bridge }),
+    goal: changedLines,
     check: () => 'reservations',
     fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
       lacking === undefined
@@ -52,12 +54,15 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
+    goal: () => 'running',
     check: () => 'dnsmasq',
     fault: ({ bridge }) => `no dnsmasq runs on ${bridge}`,
   },
   'stop dnsmasq': {
     describe: ({ pid }) => line('-', 'dnsmasq', `process ${pid}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
+    // Whatever stops to be started again comes to the state of a start alone.
+    goal: () => '',
     check: () => 'dnsmasq',
     fault({ bridge, pid, isStopped, isUnbound }) {
       if (isStopped) return `dnsmasq, process ${pid}, was stopped by a signal and answers nobody`;
@@ -66,6 +71,11 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
     },
   },
 };
+
+/** Who adds one line after the other asks for another state each time; who removes the same line fights for it. */
+function changedLines({ missing, stale }: ChangedLines): string {
+  return JSON.stringify([missing, stale]);
+}
 
 export function planReservations(
   { reservations: wanted }: DesiredNetwork,

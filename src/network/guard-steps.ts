@@ -38,6 +38,7 @@ export const guardKinds: Kinds<GuardFields> = {
         drift.map(describeDrift),
       ),
     unit: guardUnit,
+    goal: ({ guard: { table } }) => table,
     check: () => 'rules',
     fault: ({ bridge, drift: [first] }) =>
       first === undefined
@@ -51,6 +52,7 @@ export const guardKinds: Kinds<GuardFields> = {
       return line('~', 'guard', `table ${guardTable(bridge)}, elements: ${counts.join(', ')}`);
     },
     unit: guardUnit,
+    goal: ({ missing, surplus }) => JSON.stringify([missing, surplus].map(listElements)),
     check: () => 'rules',
     fault: ({ bridge }) => `the guard of ${bridge} does not know all MACs and addresses`,
     isOptional: () => true,
@@ -58,10 +60,15 @@ export const guardKinds: Kinds<GuardFields> = {
   'remove guard': {
     describe: ({ bridge }) => line('-', 'guard', `table ${guardTable(bridge)}`),
     unit: guardUnit,
+    goal: () => 'gone',
     check: () => 'rules',
     fault: ({ bridge }) => `the guard of ${bridge} is not needed`,
   },
 };
+
+function listElements(elements: Elements): string[] {
+  return Object.entries(elements).flatMap(([set, members]) => [...members].map(each => `${set} ${each}`));
+}
 
 function guardUnit({ bridge }: { readonly bridge: string }): Unit {
   return { kind: 'guard', bridge };

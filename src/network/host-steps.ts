@@ -42,12 +42,14 @@ export const hostKinds: Kinds<HostFields> = {
   'set sysctl': {
     describe: ({ key, from, to }) => line('~', key, `${from === null ? '' : `${from} → `}${to}`),
     unit: ({ key }) => ({ kind: 'sysctl', key }),
+    goal: ({ to }) => to,
     check: ({ key }) => (key.endsWith('.forwarding') ? 'forwarding' : 'settings'),
     fault: ({ key, from, to }) => (from === null ? `${key} is not set` : `${key} is ${from}, not ${to}`),
   },
   'write file': {
     describe: ({ path, from, to }) => line(from === null ? '+' : '~', path, '', compareText(from, to)),
     unit: fileUnit,
+    goal: ({ to }) => to,
     check: () => 'dnsmasq',
     fault: ({ path, from }) =>
       `${path} ${from === null ? 'does not exist' : 'is not what virlan.ini calls for'}`,
@@ -57,6 +59,7 @@ export const hostKinds: Kinds<HostFields> = {
   'remove file': {
     describe: ({ path }) => line('-', path),
     unit: fileUnit,
+    goal: () => 'gone',
     check: () => 'dnsmasq',
     fault: ({ path }) => `${path} is not needed`,
   },
@@ -64,6 +67,7 @@ export const hostKinds: Kinds<HostFields> = {
     describe: ({ manager, bridge, from, to }) =>
       line(from === null ? '+' : '~', manager, `leaves the links of ${bridge} alone`, compareText(from, to)),
     unit: managerUnit,
+    goal: ({ to }) => to,
     check: () => 'settings',
     fault: ({ manager, bridge }) => `${manager} has not been told to leave the links of ${bridge} alone`,
     isOptional: () => true,
@@ -71,6 +75,7 @@ export const hostKinds: Kinds<HostFields> = {
   'release links': {
     describe: ({ manager, bridge }) => line('-', manager, `forgets the links of ${bridge}`),
     unit: managerUnit,
+    goal: () => 'gone',
     check: () => 'settings',
     fault: ({ manager, bridge }) => `${manager} is told to leave the links of ${bridge} alone`,
     isOptional: () => true,
@@ -78,6 +83,7 @@ export const hostKinds: Kinds<HostFields> = {
   'set mode': {
     describe: ({ path, from, to }) => line('~', `mode of ${path}`, `${modeText(from)} → ${modeText(to)}`),
     unit: ({ path }) => ({ kind: 'file', path }),
+    goal: ({ to }) => modeText(to),
     check: () => 'dnsmasq',
     fault: ({ path, from, to }) => `the mode of ${path} is ${modeText(from)}, not ${modeText(to)}`,
   },
@@ -85,6 +91,7 @@ export const hostKinds: Kinds<HostFields> = {
     describe: ({ bridge, from, to }) =>
       line(from === null ? '+' : '~', 'systemd-resolved', `asks ${bridge} for ${domainsText(to)}`),
     unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    goal: ({ to }) => JSON.stringify(to),
     check: () => 'settings',
     fault: ({ bridge }) => `systemd-resolved does not ask ${bridge} for the names of machines`,
     isOptional: () => true,
@@ -92,6 +99,7 @@ export const hostKinds: Kinds<HostFields> = {
   'revert resolved': {
     describe: ({ bridge }) => line('-', 'systemd-resolved', `forgets ${bridge}`),
     unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    goal: () => 'gone',
     check: () => 'settings',
     fault: ({ bridge }) => `systemd-resolved asks ${bridge} for names`,
     isOptional: () => true,
@@ -105,6 +113,7 @@ export const hostKinds: Kinds<HostFields> = {
         compareText(from, to),
       ),
     unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    goal: ({ to }) => to,
     check: () => 'settings',
     fault: ({ bridge }) => `the dnsmasq of NetworkManager does not ask ${bridge} for the names of machines`,
     isOptional: () => true,
@@ -112,6 +121,7 @@ export const hostKinds: Kinds<HostFields> = {
   'forget NetworkManager': {
     describe: ({ bridge }) => line('-', 'NetworkManager', `its dnsmasq forgets ${bridge}`),
     unit: ({ bridge }) => ({ kind: 'host-names', bridge }),
+    goal: () => 'gone',
     check: () => 'settings',
     fault: ({ bridge }) => `the dnsmasq of NetworkManager asks ${bridge} for names`,
     isOptional: () => true,

@@ -47,12 +47,14 @@ export const linkKinds: Kinds<LinkFields> = {
     describe: ({ link, state: { mac, mtu, stp } }) =>
       line('+', `bridge ${link}`, `${mac}, MTU ${mtu}, STP ${onOff(stp)}`),
     unit: ({ link }) => ({ kind: 'bridge', bridge: link }),
+    goal: () => 'there',
     check: () => 'bridge',
     fault: ({ link }) => `there is no bridge ${link}`,
   },
   'add dummy': {
     describe: ({ link, state }) => line('+', `dummy NIC ${link}`, state.mac),
     unit: ({ link }) => ({ kind: 'dummy', link }),
+    goal: () => 'there',
     check: () => 'settings',
     fault: ({ link }) => `there is no dummy NIC ${link}`,
   },
@@ -68,12 +70,14 @@ export const linkKinds: Kinds<LinkFields> = {
           return { kind: 'tunnel', bridge };
       }
     },
+    goal: () => 'gone',
     check: () => 'settings',
     fault: ({ link }) => `${link} is not needed`,
   },
   'set link': {
     describe: describeLinkChange,
     unit: ({ link, attribute }) => ({ kind: 'link-attribute', link, attribute }),
+    goal: ({ attribute, to }) => `${attribute} ${to}`,
     check(step, bridge) {
       const { link, attribute } = step;
       if (attribute === 'group_fwd_mask') return isForGuard(step) ? 'rules' : 'stp';
@@ -95,18 +99,21 @@ export const linkKinds: Kinds<LinkFields> = {
   'add address': {
     describe: ({ link, address }) => line('+', `address on ${link}`, describeAddress(address)),
     unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
+    goal: ({ address }) => `+ ${describeAddress(address)}`,
     check: () => 'bridge',
     fault: ({ link, address }) => `${link} lacks its ${formatAddress(address)}`,
   },
   'remove address': {
     describe: ({ link, address }) => line('-', `address on ${link}`, describeAddress(address)),
     unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
+    goal: ({ address }) => `- ${describeAddress(address)}`,
     check: () => 'bridge',
     fault: ({ link, address }) => `${link} has ${formatAddress(address)}, which is not configured`,
   },
   'add route': {
     describe: ({ link, address }) => line('+', `route on ${link}`, formatDestination(address)),
     unit: ({ link, address }) => ({ kind: 'route', link, family: familyOf(address.ip) }),
+    goal: ({ address }) => formatDestination(address),
     check: () => 'bridge',
     fault: ({ link, address }) => `no route to ${formatDestination(address)} leads to ${link}`,
   },

@@ -45,6 +45,7 @@ export const ruleKinds: Kinds<RuleFields> = {
         step.drift.map(describeDrift),
       ),
     unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
+    goal: ({ script }) => script,
     check: () => 'rules',
     fault({ backend, family, drift: [first] }) {
       const own = ownRules(backend, family);
@@ -56,12 +57,14 @@ export const ruleKinds: Kinds<RuleFields> = {
   'remove rules': {
     describe: step => line('-', `firewall (${step.backend})`, backends[step.backend].describePlace(step)),
     unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
+    goal: () => 'gone',
     check: () => 'rules',
     fault: ({ backend, family }) => `${ownRules(backend, family)} are not needed`,
   },
   'end connections': {
     describe: ({ from }) => line('-', 'connections', `that machines of ${from.subnet} began before`),
     unit: ({ bridge }) => ({ kind: 'connections', bridge }),
+    goal: ({ to }) => JSON.stringify(to),
     check: () => 'rules',
     fault: ({ from }) =>
       `connections that machines of ${from.subnet} began before are ${from.isTranslated ? 'still' : 'not'} translated`,
@@ -71,6 +74,7 @@ export const ruleKinds: Kinds<RuleFields> = {
     describe: ({ family, flavour, bridge }) =>
       line('-', `firewall (iptables-${flavour})`, backends.iptables.describePlace({ bridge, family })),
     unit: ({ family, bridge }) => ({ kind: 'rules', backend: 'iptables', family, bridge }),
+    goal: ({ flavour }) => `no ${flavour}`,
     check: () => 'rules',
     fault: ({ flavour }) => `rules of virlan's are left in iptables-${flavour}, which is not selected`,
     isOptional: () => true,
@@ -82,6 +86,7 @@ export const ruleKinds: Kinds<RuleFields> = {
         ...stale.map(each => `- ${translationText(each)}`),
       ]),
     unit: ({ bridge }) => ({ kind: 'forwards', bridge }),
+    goal: ({ missing, stale }) => JSON.stringify([missing, stale]),
     check: () => 'rules',
     fault({ missing: [lacking], stale: [surplus] }) {
       if (lacking !== undefined) return `the forward ${translationText(lacking)} is not in force`;
@@ -92,6 +97,7 @@ export const ruleKinds: Kinds<RuleFields> = {
     describe: step =>
       line('+', step.firewall, `lets ${step.bridge} pass, ${lineCount(step)}`, describeRules(step)),
     unit: otherFirewallUnit,
+    goal: ({ rules }) => `+ ${JSON.stringify(rules)}`,
     check: () => 'foreign',
     fault: ({ firewall, bridge }) => `${firewall} has not been told to let ${bridge} through`,
   },
@@ -99,6 +105,7 @@ export const ruleKinds: Kinds<RuleFields> = {
     describe: step =>
       line('-', step.firewall, `forgets ${step.bridge}, ${lineCount(step)}`, describeRules(step)),
     unit: otherFirewallUnit,
+    goal: ({ rules }) => `- ${JSON.stringify(rules)}`,
     check: () => 'foreign',
     fault: ({ firewall, bridge }) => `${firewall} has more rules for ${bridge} than needed`,
   },

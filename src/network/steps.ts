@@ -1,5 +1,5 @@
 // Steps: single changes of the host. The files *-steps.ts declare every kind of step: its fields, how it is
-// described, which repair unit it belongs to, which check of the doctor it fails, what is wrong while it is
+// described, which repair unit it belongs to, the state that it leads to, which check of the doctor it fails, what is wrong while it is
 // pending, and when it is planned. executors.ts executes them.
 
 import { type BgpFields, bgpKinds } from './bgp-steps.ts';
@@ -60,6 +60,19 @@ export function faultOf<Name extends StepName>(step: StepOf<Name>, bridge: strin
 /** Returns whether a network must not be established, or count as taken down, without a step. */
 export function isEssential<Name extends StepName>(step: StepOf<Name>): boolean {
   return kindOf(step).isOptional?.(step) !== true;
+}
+
+/**
+ * Returns a text that is equal when steps brought a unit into the same state: others who change it back again and
+ * again fight for it, those who call for another state each time do not.
+ */
+export function goalOf(steps: readonly Step[]): string {
+  const goals = steps.map(goalOfStep).filter(goal => goal !== '');
+  return JSON.stringify(goals);
+}
+
+function goalOfStep<Name extends StepName>(step: StepOf<Name>): string {
+  return kindOf(step).goal(step);
 }
 
 export function unitOfStep<Name extends StepName>(step: StepOf<Name>, bridge: string): Unit {

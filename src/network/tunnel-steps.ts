@@ -30,6 +30,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
     describe: ({ link, tunnel: { vni, local, mtu } }) =>
       line('+', `tunnel ${link}`, `VNI ${vni} from ${formatIp(local)}, MTU ${mtu}`),
     unit: tunnelUnit,
+    goal: () => 'there',
     check: () => 'tunnel',
     fault: ({ link }) => `there is no tunnel ${link}`,
   },
@@ -40,6 +41,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
         ...surplus.map(peer => `- ${formatIp(peer)}`),
       ]),
     unit: tunnelUnit,
+    goal: ({ missing, surplus }) => JSON.stringify([missing, surplus]),
     check: () => 'tunnel',
     fault: ({ link, missing: [lacking], surplus: [other] }) =>
       lacking === undefined
@@ -50,6 +52,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
     describe: ({ link, bridge, drift }) =>
       line('~', link, `into ${bridge}, behind its filter`, drift.map(describeDrift)),
     unit: tunnelUnit,
+    goal: ({ tunnel: { filter } }) => filter,
     check: () => 'tunnel',
     fault: ({ link, bridge, drift: [first] }) =>
       first === undefined
@@ -59,6 +62,7 @@ export const tunnelKinds: Kinds<TunnelFields> = {
   'remove tunnel filter': {
     describe: ({ bridge }) => line('-', 'filter of the tunnel', `of ${bridge}`),
     unit: tunnelUnit,
+    goal: () => 'gone',
     check: () => 'tunnel',
     fault: ({ bridge }) => `the filter of a tunnel of ${bridge} is not needed`,
   },

@@ -4,7 +4,7 @@ import { isTakenDown } from '../network/applied-record.ts';
 import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import type { Established } from '../network/established.ts';
 import { groupByUnit } from '../network/group-by-unit.ts';
-import type { Step } from '../network/steps.ts';
+import { goalOf, type Step } from '../network/steps.ts';
 import type { Unit } from '../network/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';
@@ -88,14 +88,4 @@ function outcomes(
       ),
     ],
   };
-}
-
-/** Returns the states that steps lead to, where virlan wants different ones at different times. */
-function goalOf(steps: readonly Step[]): string {
-  return steps
-    .map(step => {
-      if (step.kind === 'load rules') return step.script;
-      return step.kind === 'write file' || step.kind === 'claim links' ? step.to : '';
-    })
-    .join('\n');
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { appendFile, readFile } from 'node:fs/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
@@ -46,6 +47,16 @@ fights(
 fights('after 15 seconds it is repaired again without a command', async () => {
   await until(() => repairs().length === 4, 30);
   assert.equal(readFileSync(forwarding, 'utf8'), '1\n');
+});
+
+fights('lines that are added to the hostsfile one after the other are no fight', async () => {
+  const directory = '/var/lib/dnsmasq/k8s-br0';
+  for (let each = 1; each <= 5; each += 1) {
+    const line = `52:54:00:99:00:0${each},192.168.100.7${each},node${each}\n`;
+    await appendFile(`${directory}/hostsfile`, line);
+    await until(async () => (await readFile(`${directory}/names`, 'utf8')).includes(`node${each}`), 5);
+  }
+  assert.doesNotMatch(await status(), /names of k8s-br0 had to be repaired/);
 });
 
 fights.run();

@@ -2,14 +2,17 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import { goalOf, type Step } from '../../src/network/steps.ts';
 import type { Unit } from '../../src/network/units.ts';
 import { FightLimiter } from '../../src/watcher/fight-limiter.ts';
+import { ip } from './builders.ts';
 
 const limiter = suite('fight limiter');
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
 const rules: Unit = { kind: 'rules', backend: 'nftables', family: 'ipv4', bridge: 'br0' };
 const address: Unit = { kind: 'address', link: 'br0', family: 'ipv4' };
+const on = { name: 'lan', bridge: 'br0', gateway: ip('10.0.0.1'), hosts: [] };
 const start = Date.parse('2026-11-22T10:00:00Z');
 
 /**
@@ -45,6 +48,41 @@ limiter(
     assert.deepEqual(isLeftAlone, [...Array(8).fill(false), true]);
   },
 );
+
+limiter('different reservations in a row are no fight, the same again and again are one', () => {
+  const unit: Unit = { kind: 'reservations', bridge: 'br0' };
+  const fights = (kind: 'write reservations' | 'write names', ...lines: readonly string[]) => {
+    const limit = new FightLimiter();
+    return lines.map((missing, index) => {
+      const step = { kind, network: on, bridge: 'br0', missing: [missing], stale: [] };
+      return limit.count(unit, goalOf([step]), start + index * secondMs) !== null;
+    });
+  };
+  for (const kind of ['write reservations', 'write names'] as const) {
+    assert.deepEqual(fights(kind, 'web', 'db', 'mail'), [false, false, false]);
+    assert.deepEqual(fights(kind, 'web', 'web', 'web'), [false, false, true]);
+  }
+});
+
+limiter('a dnsmasq that others kill or stop comes to the same state', () => {
+  const started: Step = { kind: 'start dnsmasq', bridge: 'br0' };
+  const stopped = { kind: 'stop dnsmasq', bridge: 'br0', isStopped: true, isUnbound: false } as const;
+  const restarted = (pid: number) => [{ ...stopped, pid }, started];
+  assert.equal(goalOf(restarted(7)), goalOf(restarted(8)));
+  assert.equal(goalOf(restarted(7)), goalOf([started]));
+});
+
+limiter('the goal of a step is where it leads to, not from where', () => {
+  const set = (from: number, to: number): Step => ({
+    kind: 'set link',
+    link: 'br0',
+    attribute: 'mtu',
+    from,
+    to,
+  });
+  assert.equal(goalOf([set(1400, 1500)]), goalOf([set(1300, 1500)]));
+  assert.notEqual(goalOf([set(1500, 1400)]), goalOf([set(1500, 1300)]));
+});
 
 limiter('more than a dozen changes within a minute pause repairs', () => {
   const limit = new FightLimiter();
