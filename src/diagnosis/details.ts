@@ -8,6 +8,7 @@ import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
 import type { LinkManagerName } from '../network/link-managers.ts';
 import type { MarkedRoute } from '../network/marked-route.ts';
+import type { OutsideRefusal } from '../network/outside-refusal.ts';
 import type { Detour } from '../network/return-path.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
@@ -106,6 +107,10 @@ export interface NetworkDetails {
   'uplink-not-asked': None;
   /** The outside is behind a link by which machines may not leave. */
   'uplink-not-allowed': { readonly dev: string; readonly allowed: readonly string[] };
+  /** A rule of routing refuses what machines send there, and not what the host sends. */
+  'outside-refused': OutsideRefusal;
+  /** The kernel refuses what machines send there for another reason, and not what the host sends. */
+  'outside-lost': { readonly reason: string };
   'uplink-missing': { readonly reason: string };
   'uplink-found': { readonly dev: string; readonly gateway: string | null };
 }

@@ -66,7 +66,11 @@ export async function findDetour(
 }
 
 /** Returns whether a rule refuses packets to an address, or leads to a table with a route that does. */
-function isRefusing({ refuses, table }: RoutingRule, routes: readonly Route[], address: IpAddress): boolean {
+export function isRefusing(
+  { refuses, table }: Pick<RoutingRule, 'refuses' | 'table'>,
+  routes: readonly Route[],
+  address: IpAddress,
+): boolean {
   const refusing = routes.filter(route => route.table === table && refusingTypes.includes(route.type));
   return refuses || refusing.some(({ destination }) => leadsTo(destination, address));
 }

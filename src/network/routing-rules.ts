@@ -12,6 +12,8 @@ export interface RoutingRule {
   readonly refuses: boolean;
   /** The receivers that it is about; null for all, and for all but some. */
   readonly to: Prefix | null;
+  /** The senders that it is about; null for all, and for all but some. */
+  readonly from: Prefix | null;
   /** True if it is about some senders only. */
   readonly hasSource: boolean;
   /** The link by which packets come in that it is about; null for all, for all but one, and for the host's own. Hostile. */
@@ -34,6 +36,7 @@ export interface IpRule {
   table?: string;
   action?: string;
   src?: string;
+  srclen?: number;
   dst?: string;
   dstlen?: number;
   iif?: string;
@@ -51,16 +54,16 @@ export const refusingTypes: readonly string[] = ['blackhole', 'prohibit', 'unrea
 const mainPriority = 32_766;
 
 /** Reads a rule as ip lists it. */
-export function readRule({ priority, action = '', src, dst, dstlen = 32, ...rule }: IpRule): RoutingRule {
+export function readRule({ priority, action = '', src, ...rule }: IpRule): RoutingRule {
   const table = rule.table ?? null;
   const refuses = refusingTypes.includes(action);
   const isNegated = rule.not !== undefined;
-  const to = dst === undefined || isNegated ? null : parseIpv4(dst);
   return {
     priority,
     table,
     refuses,
-    to: to === null ? null : prefixOf(to, dstlen),
+    to: isNegated ? null : readPrefix(rule.dst, rule.dstlen),
+    from: isNegated ? null : readPrefix(src, rule.srclen),
     hasSource: src !== undefined && src !== 'all',
     // The host's own packets come in by `lo`.
     incoming: isNegated || rule.iif === 'lo' ? null : (rule.iif ?? null),
@@ -68,6 +71,12 @@ export function readRule({ priority, action = '', src, dst, dstlen = 32, ...rule
     isEarly:
       priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),
   };
+}
+
+/** Reads a prefix; without a length it is one address, and `all` is null. */
+function readPrefix(address = 'all', length = 32): Prefix | null {
+  const network = parseIpv4(address);
+  return network === null ? null : prefixOf(network, length);
 }
 
 function readMark({

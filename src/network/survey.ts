@@ -14,6 +14,7 @@ import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
 import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetworks } from './original-state.ts';
+import { findOutsideRefusal } from './outside-refusal.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
 import { type DesiredGuard, readDesiredGuard } from './read-guard.ts';
@@ -101,6 +102,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const obstacles = isRecorded ? [] : [...owners, ...(observed.link === null ? conflicts : [])];
   const isRouted = observed.link?.up === true && observed.unrouted.length === 0;
   const detour = isRouted ? await findDetour(system, network, kernel) : null;
+  const outsideRefusal = isRouted ? await findOutsideRefusal(system, network, kernel) : null;
   return {
     network,
     desired,
@@ -118,6 +120,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
       ...owners,
       ...conflicts,
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
+      ...(outsideRefusal === null ? [] : [{ kind: 'outside-refused', refusal: outsideRefusal } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
       ...guardWarnings,
       ...(forwards?.refused ?? []).map(refused => ({ kind: 'forward-refused', refused }) as const),

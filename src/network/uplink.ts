@@ -7,11 +7,11 @@ import { anywhere } from './route-to.ts';
 
 export type Uplink =
   | { readonly kind: 'via'; readonly dev: string; readonly gateway: string | null }
-  /** This host itself cannot reach the outside. */
+  /** The kernel refuses the packet, or knows no route for it. */
   | { readonly kind: 'unreachable'; readonly reason: string };
 
 /** An address of the internet: nothing is sent there. Some hosts refuse reserved ones (a bogon filter). */
-const internetAddress = '9.9.9.9';
+export const internetAddress = '9.9.9.9';
 
 /** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
 export function readUplink(

@@ -8,12 +8,15 @@ import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Obstacle } from './conflicts.ts';
+import type { OutsideRefusal } from './outside-refusal.ts';
 import type { Detour } from './return-path.ts';
 
 export type NetworkWarning =
   | Obstacle
   /** Packets to machines do not leave by the bridge, because of a rule of routing. */
   | { readonly kind: 'detour'; readonly detour: Detour }
+  /** A rule of routing refuses what machines send to the outside, and not what the host sends. */
+  | { readonly kind: 'outside-refused'; readonly refusal: OutsideRefusal }
   /** No link of the host has the address of `[cluster]`. */
   | { readonly kind: 'underlay-missing'; readonly address: Ipv4 }
   /** The kernel has IPv6, and the backend's program for it is not installed. */

@@ -7,6 +7,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'bridge-is-uplink': true,
   'bridge-of-libvirt': true,
   detour: true,
+  'outside-refused': true,
   'ipv6-unfiltered': true,
   'ipv6-address': true,
   'lan-port': true,

@@ -9,6 +9,7 @@ import type { InvalidWish } from '../guard/wishes.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 import { obstacleText, removalOf } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
+import { commandThatShowsRefusal, outsideRefusalText } from '../network/outside-refusal.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import { commandAgainstDrop, forwardDropText } from '../other-firewalls/forward-drop-text.ts';
@@ -25,6 +26,8 @@ export function warningText(warning: NetworkWarning): string {
       return obstacleText(warning);
     case 'detour':
       return `${detourText(warning.detour)}: ${detourRemedy(warning.detour)}`;
+    case 'outside-refused':
+      return `${outsideRefusalText(warning.refusal)}: ${commandThatShowsRefusal(warning.refusal)}`;
     case 'underlay-missing': {
       const address = formatIp(warning.address);
       return `no link has ${address}, the address of [cluster]: machines of other hosts are not reached: ip address add ${address}/LENGTH dev LINK`;
@@ -82,6 +85,8 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     }
     case 'detour':
       return repairs(detourRemedy(warning.detour));
+    case 'outside-refused':
+      return showsMore(commandThatShowsRefusal(warning.refusal));
     case 'lan-port':
       return repairs(lanPortRemedy(warning.link));
     case 'unknown-chain': {

@@ -212,6 +212,7 @@ const networkFacts: NetworkFacts = {
   unreadFirewalls: [],
   forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),
   uplink: { kind: 'via', dev: 'eth0', gateway: null },
+  ownUplink: null,
   sharedMacs: [],
   probe: [],
   peers: [],
@@ -286,6 +287,8 @@ doctor('with BGP there are findings about bgpd and each session', () => {
 
 const detour = { bridge: 'br0', subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' };
 
+const outsideRefusal = { bridge: 'br0', table: null, priority: 90 };
+
 function surveyed(survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> {
   return {
     survey: { ...networkFacts.survey, ...survey },
@@ -307,6 +310,27 @@ function conflict(subnet: string) {
 const unread = { subject: 'firewalld', error: new Error('no answer') } as const;
 
 const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: object][] = [
+  [
+    {
+      ...surveyed({ warnings: [{ kind: 'outside-refused', refusal: outsideRefusal }] }),
+      uplink: { kind: 'unreachable', reason: 'Permission denied' },
+      ownUplink: { kind: 'via', dev: 'eth0', gateway: null },
+    },
+    'uplink',
+    'fail',
+    'outside-refused',
+    { ...outsideRefusal },
+  ],
+  [
+    {
+      uplink: { kind: 'unreachable', reason: 'Invalid cross-device link' },
+      ownUplink: { kind: 'via', dev: 'eth0', gateway: null },
+    },
+    'uplink',
+    'fail',
+    'outside-lost',
+    { reason: 'Invalid cross-device link' },
+  ],
   [
     { uplink: { kind: 'unreachable', reason: 'No route to host' } },
     'uplink',

@@ -251,6 +251,11 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   ],
   'other-firewall-unreadable': [{ subject: 'ufw', error: new Error(message) }],
   'uplink-not-asked': [{}],
+  'outside-refused': [
+    { bridge, table: null, priority: 90 },
+    { bridge, table: '100', priority: 90 },
+  ],
+  'outside-lost': [{ reason: 'Invalid cross-device link' }],
   'uplink-missing': [{ reason: 'Network is unreachable' }],
   'forwarding-not-needed': [{}],
   'uplink-not-allowed': [{ dev, allowed: ['eth1'] }],

@@ -54,6 +54,8 @@ export interface NetworkFacts {
   readonly forwarding: ReadonlyMap<string, string>;
   /** Null where the kernel was not asked: without a bridge, or without forwarding. */
   readonly uplink: Uplink | null;
+  /** The way of the host's own packets; null where machines have one. */
+  readonly ownUplink: Uplink | null;
   readonly sharedMacs: readonly SharedMac[];
   /** The findings of the probe's stages. */
   readonly probe: readonly Finding[];

@@ -141,14 +141,18 @@ function judgeOtherFirewalls(facts: NetworkFacts): Finding {
   );
 }
 
-function judgeUplink({ uplink, survey: { network } }: NetworkFacts): Finding {
+function judgeUplink({ uplink, ownUplink, survey: { network, warnings } }: NetworkFacts): Finding {
   const { uplink: allowed } = network;
   if (uplink?.kind === 'via' && allowed !== null && uplink.dev !== allowed)
     return warn('uplink', { kind: 'uplink-not-allowed', dev: uplink.dev, allowed: [allowed] });
   if (uplink === null) return skipped('uplink', { kind: 'uplink-not-asked' });
   switch (uplink.kind) {
-    case 'unreachable':
+    case 'unreachable': {
+      const [refused] = warnings.filter(warning => warning.kind === 'outside-refused');
+      if (refused !== undefined) return fail('uplink', { kind: 'outside-refused', ...refused.refusal });
+      if (ownUplink?.kind === 'via') return fail('uplink', { kind: 'outside-lost', reason: uplink.reason });
       return warn('uplink', { kind: 'uplink-missing', reason: uplink.reason });
+    }
     case 'via':
       return ok('uplink', { kind: 'uplink-found', dev: uplink.dev, gateway: uplink.gateway });
   }

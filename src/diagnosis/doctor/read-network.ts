@@ -7,7 +7,7 @@ import { definedDomains, passThroughNetworks, runningDomains } from '../../libvi
 import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
-import { readUplink, type Uplink } from '../../network/uplink.ts';
+import { readOwnUplink, readUplink, type Uplink } from '../../network/uplink.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';
 import { isRunning } from '../../system/processes.ts';
 import { runOrNull } from '../../system/run.ts';
@@ -30,6 +30,7 @@ export async function readNetworkFacts(
   const forwards = ownForwarding.get(ipForward) === '1' && ownForwarding.get(forwardingKey(bridge)) !== '0';
   const isAsked = survey.observed.link !== null && forwards;
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
+  const ownUplink = uplink?.kind === 'unreachable' ? await readOwnUplink(system) : null;
   // At the same time as the probe, which takes longer.
   const peers = readPeers(network);
   const sessions = askSessions(survey);
@@ -41,6 +42,7 @@ export async function readNetworkFacts(
     unreadFirewalls: survey.otherFirewalls.reading.unread,
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
     uplink,
+    ownUplink,
     sharedMacs: readSharedMacs(network),
     probe: await probeIfUseful(survey, await host),
     peers: await peers,

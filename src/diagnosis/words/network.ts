@@ -1,5 +1,6 @@
 // The words for findings about one network.
 import { conflictText, obstacleText, removalOf } from '../../network/conflicts.ts';
+import { commandThatShowsRefusal, outsideRefusalText } from '../../network/outside-refusal.ts';
 import { detourRemedy, detourText } from '../../network/return-path.ts';
 import type { StepCheck } from '../../network/step-kind.ts';
 import { faultOf } from '../../network/steps.ts';
@@ -116,6 +117,15 @@ export const networkWords: Words<keyof NetworkDetails> = {
     fix: () => showsMore('ip route show default'),
   },
   'uplink-not-asked': { seen: () => 'packets of machines are not forwarded' },
+  'outside-refused': {
+    seen: outsideRefusalText,
+    fix: refusal => showsMore(commandThatShowsRefusal(refusal)),
+  },
+  'outside-lost': {
+    seen: ({ reason }) =>
+      `the kernel refuses what machines send to the outside: ${reason}; this host itself has a way there`,
+    fix: () => showsMore('ip rule show'),
+  },
   'uplink-missing': {
     seen: ({ reason }) => `this host itself has no way to the outside: ${reason}`,
     fix: () => showsMore('ip route show default'),

@@ -80,7 +80,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
     seen: ({ gateway, code }) => `the DNS of ${gateway} does not answer a machine: ${code}`,
     fix: () => showsMore('ss -lunp sport = :53'),
   },
-  'outside-unreachable': { seen: () => 'this host has no way to the outside' },
+  'outside-unreachable': { seen: () => 'what machines send has no way to the outside' },
   'next-hop-unknown': { seen: ({ dev }) => `${dev} has no next hop to ask` },
   'packets-not-counted': { seen: () => 'nft does not work on this host: packets cannot be counted' },
   'silence-unexplained': {

@@ -12,6 +12,7 @@ const severe: ReadonlySet<Fault['code']> = new Set([
   'probe',
   'conflict',
   'detour',
+  'outside-refused',
   'unreadable',
 ]);
 
