@@ -301,7 +301,7 @@ probes("on a host without an uplink the watcher's log says that the outside was 
   assert.equal(
     passed()[0]?.msg,
     'probe: a machine gets its lease and names; the outside was not tested: ' +
-      'this host has no way to the outside',
+      'what machines send has no way to the outside',
   );
   await stopWatcher();
   await execa('ip', ['route', 'add', 'default', 'via', internetAddress]);

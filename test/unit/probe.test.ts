@@ -665,7 +665,7 @@ probe('the log reports the outside as reached only if it was', () => {
   assert.equal(
     logged(judgeProbe({ ...facts, uplink: noUplink, report: notAsked })),
     'info probe: a machine gets its lease and names; the outside was not tested: ' +
-      'this host has no way to the outside',
+      'what machines send has no way to the outside',
   );
   const ppp0 = { kind: 'via', dev: 'ppp0', gateway: null } as const;
   assert.equal(
