@@ -158,7 +158,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
       script: nft,
       drift: [],
     },
-    '+ firewall (nftables): table ip virlan-br0, 31 rules',
+    '+ firewall (nftables): table ip virlan-br0, 32 rules',
   ],
   [
     {
