@@ -102,7 +102,7 @@ export const networkKeys: Explanations<NetworkSection> = {
     choices: {
       bridge: 'only packets from this bridge',
       strict:
-        'packets from other interfaces too: all are rejected except ping, SSH and replies. The rules of another network judge its machines; with `mode = open` they have DHCP and DNS',
+        'packets from other interfaces too: all are rejected except ping, SSH and replies. For machines of another network, the rules of that network hold; if it has `mode = open`, they reach DHCP and DNS',
     },
   },
   'forward-ports': {

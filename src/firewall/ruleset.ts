@@ -198,7 +198,7 @@ const dhcpv6Replies: Rule = {
   verdict: accept,
 };
 
-/** Servers of many clients are often excepted from connection tracking (`notrack`). */
+/** States of the packets that open a connection. Servers of many clients are often excepted from tracking (`notrack`). */
 const opening = ['new', 'untracked'] as const;
 
 const newSsh: Rule = { protocol: 'tcp', ports: [ssh], tracked: opening, verdict: accept };
@@ -259,7 +259,7 @@ function inputRules(network: NetworkConfig): Rule[] {
   ]);
 }
 
-/** The rules of another network judge its machines; one without rules needs its DHCP and DNS all the same. */
+/** For machines of another network, its own rules hold. A network without rules still needs its DHCP and DNS. */
 function otherMachines({ bridge, mode }: OtherNetwork): Rule[] {
   if (mode !== 'open') return [{ from: bridge, verdict: leave }];
   return [dhcp, dns].flatMap(port =>

@@ -30,8 +30,8 @@ export async function endUdpFlows(system: System, translations: readonly Transla
 
 /**
  * Ends the flows of UDP to ports of the host that no rule translates: clients that sent before there was the
- * forward. `own` are the addresses of the host: flows to such a port of other hosts are none of the forward's. Failures
- * are ignored.
+ * forward. `own` are the addresses of the host, because a flow to the same port of another host is not the forward's.
+ * Failures are ignored.
  */
 export async function endUntranslatedUdpFlows(
   system: System,
@@ -42,7 +42,7 @@ export async function endUntranslatedUdpFlows(
   if (udp.length === 0 || !system.isInstalled(conntrackProgram)) return;
   // conntrack has no filter for a range of ports.
   const listed = await conntrack(system, ['-L', '-p', 'udp']);
-  const targets = new Map(flowTargets(listed).map(target => [Object.values(target).join(), target]));
+  const targets = new Map(flowTargets(listed).map(target => [`${target.address}:${target.port}`, target]));
   for (const { address, port } of targets.values()) {
     const isForwarded = udp.some(
       ({ ports: { first, last }, address: only }) =>
@@ -66,8 +66,8 @@ async function conntrack(system: System, args: readonly string[]): Promise<strin
 }
 
 /**
- * Returns where the packets of each flow were sent to. Between the two directions stands whether there was an answer:
- * `dport=5000 [UNREPLIED] src=`.
+ * Returns the address and port that the client of each flow sends to. A flow without an answer has a mark between its
+ * two directions: `dport=5000 [UNREPLIED] src=`.
  */
 function flowTargets(listed: string): { readonly address: string; readonly port: number }[] {
   const flows = listed.matchAll(/ dst=(\S+) sport=\d+ dport=(\d+) (?:\[UNREPLIED\] )?src=/g);

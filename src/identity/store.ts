@@ -187,19 +187,16 @@ export function askBridge(bridge: string): (addresses: readonly AddressToAsk[]) 
     // The host does not answer itself.
     const own = hostAddresses();
     const isOwn = ({ ip }: AddressToAsk) => own.includes(formatIp(ip));
-    const answered = [addresses.filter(isOwn).map(({ ip }) => ip)];
-    if (listDirectory(`/sys/class/net/${bridge}/brif`).length > 0) {
-      const others = addresses.filter(each => !isOwn(each));
-      const leased = others.filter(({ isLeased }) => isLeased);
-      const free = others.filter(({ isLeased }) => !isLeased);
-      answered.push(
-        ...(await Promise.all([
-          answeredByOthers(bridge, leased, leasedAnswerWaitMs),
-          answeredByOthers(bridge, free, answerWaitMs),
-        ])),
-      );
-    }
-    return answered.flat();
+    const ofHost = addresses.filter(isOwn).map(({ ip }) => ip);
+    if (listDirectory(`/sys/class/net/${bridge}/brif`).length === 0) return ofHost;
+    const others = addresses.filter(address => !isOwn(address));
+    const leased = others.filter(({ isLeased }) => isLeased);
+    const free = others.filter(({ isLeased }) => !isLeased);
+    const answered = await Promise.all([
+      answeredByOthers(bridge, leased, leasedAnswerWaitMs),
+      answeredByOthers(bridge, free, answerWaitMs),
+    ]);
+    return [...ofHost, ...answered.flat()];
   };
 }
 

@@ -61,7 +61,7 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
   'stop dnsmasq': {
     describe: ({ pid }) => line('-', 'dnsmasq', `process ${pid}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
-    // Whatever stops to be started again comes to the state of a start alone.
+    // A dnsmasq is stopped to be started again, which leads to the same state as the start alone.
     goal: () => '',
     check: () => 'dnsmasq',
     fault({ bridge, pid, isStopped, isUnbound }) {
@@ -72,7 +72,7 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
   },
 };
 
-/** Who adds one line after the other asks for another state each time; who removes the same line fights for it. */
+/** Returns the lines that the step changes: all others are as they were. */
 function changedLines({ missing, stale }: ChangedLines): string {
   return JSON.stringify([missing, stale]);
 }

@@ -20,7 +20,7 @@ export type StepCheck =
 export interface StepKind<S> {
   describe(step: S): Description;
   unit(step: S, bridge: string): Unit;
-  /** Returns a text that is equal for steps that bring what they are about into the same state. */
+  /** Returns a text that is equal for steps of one unit that lead to the same state. */
   goal(step: S): string;
   check(step: S, bridge: string): StepCheck;
   /** Describes the fault of the host while the step is pending. */

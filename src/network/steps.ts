@@ -1,6 +1,6 @@
 // Steps: single changes of the host. The files *-steps.ts declare every kind of step: its fields, how it is
-// described, which repair unit it belongs to, the state that it leads to, which check of the doctor it fails, what is wrong while it is
-// pending, and when it is planned. executors.ts executes them.
+// described, which repair unit it belongs to, the state that it leads to, which check of the doctor it fails, what is
+// wrong while it is pending, and when it is planned. executors.ts executes them.
 
 import { type BgpFields, bgpKinds } from './bgp-steps.ts';
 import { type DnsmasqFields, dnsmasqKinds } from './dnsmasq-steps.ts';
@@ -63,8 +63,8 @@ export function isEssential<Name extends StepName>(step: StepOf<Name>): boolean 
 }
 
 /**
- * Returns a text that is equal when steps brought a unit into the same state: others who change it back again and
- * again fight for it, those who call for another state each time do not.
+ * Returns a text that is equal when steps lead a unit to the same state. Repairs to the same state again and again
+ * mean that another program fights for the unit; repairs to different states do not.
  */
 export function goalOf(steps: readonly Step[]): string {
   const goals = steps.map(goalOfStep).filter(goal => goal !== '');

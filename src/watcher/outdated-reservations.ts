@@ -1,8 +1,11 @@
-// Reserves addresses again where something that nobody tells of has changed: `virsh update-device` has put a NIC of a
+// Reserves addresses again after changes that libvirt has no event for: `virsh update-device` has put a NIC of a
 // running machine into another bridge, or a line that was written by hand names another address for a machine.
+import type { Ipv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import type { Ledger } from '../identity/ledger.ts';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
 import { readHostsfile, readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
@@ -33,15 +36,27 @@ function withoutReservation(networks: readonly NetworkConfig[], ledger: Ledger):
   });
 }
 
-/** An entry with a problem is left out: its line cannot be followed. */
 function withOtherLine(networks: readonly NetworkConfig[], ledger: Ledger): string[] {
   return networks.flatMap(network => {
-    const lines = handLines(readHostsfile(network)).filter(({ ip }) => ip !== null);
-    return lines.flatMap(({ macs, ip }) =>
-      macs
-        .flatMap(mac => ledger.withMacOn(network.name, mac))
-        .filter(entry => entry.retired === null && entry.ip !== ip && entry.problem === null)
+    const lines = handLines(readHostsfile(network));
+    // Of several lines with one MAC, the first counts.
+    const byMac = new Map(lines.toReversed().flatMap(({ macs, ip }) => macs.map(mac => [mac, ip] as const)));
+    return [...byMac].flatMap(([mac, ip]) =>
+      ledger
+        .withMacOn(network.name, mac)
+        .filter(entry => isOutdated(entry, mac, ip))
         .map(({ name }) => name),
     );
   });
+}
+
+/** Returns whether a line promises an entry another address. An entry may have none because its MAC is another's. */
+function isOutdated(
+  { macs, ip, retired, host, problem }: LedgerEntry,
+  mac: Mac,
+  promised: Ipv4 | null,
+): boolean {
+  const isOfThisHost = retired === null && host === null;
+  const isFollowed = macs[0] === mac && (ip !== null || problem === null);
+  return isOfThisHost && isFollowed && promised !== null && ip !== promised;
 }

@@ -72,8 +72,17 @@ async function eachWay(work: () => Promise<void>): Promise<void> {
   writeFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', '0');
 }
 
+async function macOf(link: string): Promise<string> {
+  const [{ address }] = JSON.parse(await run(host, 'ip', '-json', 'link', 'show', link));
+  return address;
+}
+
+function setNeighbour(guest: Namespace, ip: string, mac: string): Promise<string> {
+  return run(guest, 'ip', 'neighbour', 'replace', ip, 'lladdr', mac, 'dev', 'eth0');
+}
+
 isolation('nor by way of the host, with a route or with a neighbour entry of its own making', async () => {
-  const [{ address }] = JSON.parse(await run(host, 'ip', '-json', 'link', 'show', 'k8s-br0'));
+  const address = await macOf('k8s-br0');
   await eachWay(async () => {
     for (const [from, to] of [
       ['one', 'alone'],
@@ -83,7 +92,7 @@ isolation('nor by way of the host, with a route or with a neighbour entry of its
       await run(guests[from], 'ip', 'route', 'add', `${ips[to]}/32`, 'via', gateway);
       assert.equal(await reaches(from, to), false, `${from} → ${to} by a route`);
       await run(guests[from], 'ip', 'route', 'del', `${ips[to]}/32`);
-      await run(guests[from], 'ip', 'neighbour', 'replace', ips[to], 'lladdr', address, 'dev', 'eth0');
+      await setNeighbour(guests[from], ips[to], address);
       assert.equal(await reaches(from, to), false, `${from} → ${to} by a neighbour entry`);
       await run(guests[from], 'ip', 'neighbour', 'del', ips[to], 'dev', 'eth0');
     }
@@ -91,28 +100,13 @@ isolation('nor by way of the host, with a route or with a neighbour entry of its
 });
 
 isolation("nor by frames to a MAC of the host, the bridge's or their taps' own, from both ends", async () => {
-  const macOf = async (link: string) => {
-    const [{ address }] = JSON.parse(await run(host, 'ip', '-json', 'link', 'show', link));
-    return address as string;
-  };
   const ends = [
     ['one', 'alone'],
     ['alone', 'one'],
   ] as const;
   await eachWay(async () => {
     for (const link of [() => 'k8s-br0', (from: Name) => guests[from].port]) {
-      for (const [from, to] of ends)
-        await run(
-          guests[from],
-          'ip',
-          'neighbour',
-          'replace',
-          ips[to],
-          'lladdr',
-          await macOf(link(from)),
-          'dev',
-          'eth0',
-        );
+      for (const [from, to] of ends) await setNeighbour(guests[from], ips[to], await macOf(link(from)));
       for (const [from, to] of ends) assert.equal(await reaches(from, to), false, `${from} → ${to}`);
       for (const [from, to] of ends)
         await run(guests[from], 'ip', 'neighbour', 'del', ips[to], 'dev', 'eth0');
