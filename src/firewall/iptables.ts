@@ -35,10 +35,11 @@ type Hook = keyof typeof hooks;
 /** Stands for the chain of forwards, which others of virlan's chains jump to. */
 const translationsPart = 'DNAT';
 
-/** Stands for the second chain that `INPUT` jumps to, in another table. */
-const laterPart = 'LATE';
+/** Stand for the second chains that `INPUT` and `FORWARD` jump to, in another table. */
+const laterParts = { INPUT: 'LATE', FORWARD: 'LFWD' } as const;
 
-const ownName = `VIRLAN-(?:${[...Object.values(hooks), translationsPart, laterPart].join('|')})-(\\S+)`;
+const parts = [...Object.values(hooks), translationsPart, ...Object.values(laterParts)];
+const ownName = `VIRLAN-(?:${parts.join('|')})-(\\S+)`;
 const ownChainLine = new RegExp(`^(?::|-A )${ownName}`);
 const jumpLine = new RegExp(`^-A (?!VIRLAN-)\\S+ (?:.* )?-j ${ownName}$`);
 
@@ -96,21 +97,32 @@ function chainsOf(ruleset: Ruleset, lacking: readonly Lacking[]): Chain[] {
     ...(family === 'ipv4' && !lacking.includes('checksum') ? [checksumChain(bridge)] : []),
     // Before the routing, which is all that matters, and in a table that is in use anyway.
     makeChain(bridge, 'mangle', 'PREROUTING', [], render(ruleset.early)),
-    ...(lacking.includes('security') ? [] : [secondInputChain(ruleset)]),
+    ...(lacking.includes('security') ? [] : laterChains(ruleset)),
   ].filter(({ rules }) => rules.length > 0);
   return [...chains, ...translationChains(ruleset)];
 }
 
 /**
- * Returns a chain that judges what machines send to the host once more. It is after the table `filter`, in which
- * another program may accept a packet before virlan's chain sees it, and before which nothing can be rejected.
+ * Returns chains that judge once more what machines send to the host and what the host forwards for them. They are
+ * after the table `filter`, in which a rule of another program that comes first may accept a packet, and before
+ * which nothing can be rejected. (A table of nftables decides for itself.)
  */
-function secondInputChain({ bridge, family, input }: Ruleset): Chain {
-  const rules = input.rules.flatMap(rule =>
-    renderRule({ ...rule, verdict: again(rule.verdict) }, [], family),
-  );
-  const name = `VIRLAN-${laterPart}-${bridge}`;
-  return { table: 'security', name, hook: 'INPUT', jump: ['-i', bridge], rules };
+function laterChains({ bridge, family, input, forward }: Ruleset): Chain[] {
+  const render = (rules: readonly Rule[]) =>
+    rules
+      .filter(({ verdict }) => verdict.kind !== 'clamp-mss')
+      .flatMap(rule => renderRule({ ...rule, verdict: again(rule.verdict) }, [], family));
+  const name = (hook: keyof typeof laterParts) => `VIRLAN-${laterParts[hook]}-${bridge}`;
+  return [
+    {
+      table: 'security',
+      name: name('INPUT'),
+      hook: 'INPUT',
+      jump: ['-i', bridge],
+      rules: render(input.rules),
+    },
+    { table: 'security', name: name('FORWARD'), hook: 'FORWARD', jump: [], rules: render(forward) },
+  ];
 }
 
 /** Returns the verdict in that table: it cannot reject, and accepted packets go on to rules of SELinux. */

@@ -352,6 +352,22 @@ export function testPackets(firewall: 'nftables' | 'iptables'): void {
     await execa('iptables', ['-t', 'raw', '-D', ...untracked]);
   });
 
+  packets('what virlan refuses to forward is refused where a rule of others accepts it first', async () => {
+    await up();
+    for (const table of ['filter', 'mangle'])
+      await execa('iptables', ['-t', table, '-I', 'FORWARD', '-j', 'ACCEPT']);
+    const refused = firewall === 'nftables' ? 'icmp-port-unreachable' : 'timeout';
+    await assertVerdicts([
+      ['internet → web', 'tcp/7000', refused],
+      ['internet → web', 'udp/7001', refused],
+      ['internet → web', 'icmp', refused],
+      ['web → db', 'tcp/7000', 'open'],
+      ['db → internet', 'tcp/80', 'open'],
+    ]);
+    for (const table of ['filter', 'mangle'])
+      await execa('iptables', ['-t', table, '-D', 'FORWARD', '-j', 'ACCEPT']);
+  });
+
   packets.run();
 }
 
