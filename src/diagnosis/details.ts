@@ -14,6 +14,7 @@ import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
 import type { ZoneSource } from '../other-firewalls/firewalld-sources.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
+import type { OwnChain } from '../other-firewalls/own-chains.ts';
 import type { EtcdDetails } from './etcd-details.ts';
 import type { PeerDetails } from './peer-details.ts';
 import type { None, ReachDetails } from './reach-details.ts';
@@ -228,6 +229,8 @@ export interface ProbeDetails {
   /** A rule keeps packets to the outside from being tracked. */
   'not-tracked': { readonly dev: string; readonly by: Drop };
   'packet-dropped': { readonly packet: Packet; readonly drop: Drop; readonly bridge: string };
+  /** A rule of virlan itself drops it, as virlan.ini wants it, or because somebody has changed the rules. */
+  'dropped-by-virlan': { readonly packet: Packet; readonly drop: Drop; readonly own: OwnChain };
   /** firewalld takes packets by their source into another zone than the bridge's. */
   'dropped-by-zone': { readonly packet: Packet; readonly drop: Drop; readonly by: ZoneSource };
   'probe-name-known': { readonly gateway: string };

@@ -29,6 +29,8 @@ export interface ReachDetails {
   'forwards-kept-out': None;
   /** A rule of another program drops packets of a forward. Its texts are hostile. */
   'forward-dropped': { readonly drop: ForwardDrop };
+  /** The same of a rule of virlan itself. */
+  'forward-dropped-by-virlan': { readonly drop: ForwardDrop };
   /** A chain of another program may drop what comes by a forward. Its names are hostile. */
   'forwards-meet-chain': { readonly bridge: string; readonly chain: Chain };
   /** A link, which has dropped packets, takes them only from where it would send answers. Its name is hostile. */

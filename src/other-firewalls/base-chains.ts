@@ -1,4 +1,4 @@
-// The chains of other programs that the kernel calls at a hook, with their rules as far as a packet can be judged by
+// The chains that the kernel calls at a hook, with their rules as far as a packet can be judged by
 // them. Read from the listings of nft and of both flavours of iptables.
 import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
@@ -34,13 +34,13 @@ export async function readBaseChains(
 }
 
 /**
- * Returns the chains of others that IPv4 packets meet, from the listings of nft, of iptables and of the flavour of
+ * Returns the chains that IPv4 packets meet, virlan's own included, from the listings of nft, of iptables and of the flavour of
  * iptables that is not selected. Pure.
  */
 export function makeBaseChains(nft: string, saved: string, hidden: string): BaseChain[] {
   const listed = savedLines(saved);
   const ofNft = parseNftTables(nft)
-    .filter(({ family, table }) => isOfIpv4(family) && !table.startsWith('virlan'))
+    .filter(({ family }) => isOfIpv4(family))
     // iptables shows its own matches, and nft does not.
     .filter(({ family, table }) => family !== 'ip' || !listed.has(table))
     .flatMap(({ family, table, chains, baseChains }) =>

@@ -4,6 +4,8 @@ import { formatForward, formatSpan } from '../config/forward.ts';
 import { excerpt } from '../text.ts';
 import type { ForwardDrop, Way } from './forward-drops.ts';
 import { iptablesProgramOf } from './model.ts';
+import { decidingKeys } from './own-chain-text.ts';
+import { ownChainOf } from './own-chains.ts';
 
 /** Longest part of a rule that a sentence repeats, in characters. */
 const maxRuleLength = 120;
@@ -18,12 +20,18 @@ const packetsOf: Readonly<Record<Way, string>> = {
 export function forwardDropText({ forward, way, base: { family, table }, chain, rule }: ForwardDrop): string {
   const place = `chain ${chain} of table ${family} ${table}`;
   const text = rule === null ? '' : `: ${excerpt(rule, maxRuleLength)}`;
-  return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${place}${text}`;
+  const own = ownChainOf({ family, table, chain });
+  const decision = own === null ? '' : ` (virlan's own: ${decidingKeys(own, null)})`;
+  return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${place}${text}${decision}`;
 }
 
-/** Returns a command that lets the packets of the forward pass; null when it would contain a hostile name. */
-export function commandAgainstDrop({ base, bridge, way, forward, ip }: ForwardDrop): string | null {
+/**
+ * Returns a command that lets the packets of the forward pass; null when it would contain a hostile name, and against
+ * rules of virlan itself.
+ */
+export function commandAgainstDrop({ base, chain, bridge, way, forward, ip }: ForwardDrop): string | null {
   const { family, table, name } = base;
+  if (ownChainOf({ family, table, chain }) !== null) return null;
   if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
   const { protocol, first, last, to, address } = forward;
   const ports = { first: to, last: to + last - first };

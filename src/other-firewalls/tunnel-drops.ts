@@ -5,6 +5,7 @@ import type { RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
 import type { Chain } from './model.ts';
+import { ownChainOf } from './own-chains.ts';
 import { findCertainDrop, type Packet } from './packet.ts';
 
 /** The ends of tunnels, as the packets between hosts show them. */
@@ -59,22 +60,24 @@ export async function findTunnelDrops(
 
 /** Judges the packets between these ends; `rule` is the rule's text, or its handle in nftables. Pure. */
 export function judgeTunnels(bases: readonly BaseChain[], ends: TunnelEnds): TunnelDrop[] {
-  return bases.flatMap(({ base, chains }) => {
-    const way = ways[base.hook ?? ''];
-    if (way === undefined) return [];
-    const owner = ownerOf(base, chains.has('ufw-before-input'));
-    const drops = new Map<string, TunnelDrop>();
-    for (const peer of ends.peers) {
-      const found = findCertainDrop(chains, base, packetOf(way, ends, peer));
-      if (found === null) continue;
-      const { chain } = found;
-      const rule = found.rule?.id ?? null;
-      const key = JSON.stringify([chain, rule]);
-      const peers = [...(drops.get(key)?.peers ?? []), peer];
-      drops.set(key, { way, peers, base, chain, by: rule === null ? 'policy' : 'rule', rule, owner });
-    }
-    return [...drops.values()];
-  });
+  return bases
+    .filter(({ base }) => ownChainOf({ ...base, chain: base.name }) === null)
+    .flatMap(({ base, chains }) => {
+      const way = ways[base.hook ?? ''];
+      if (way === undefined) return [];
+      const owner = ownerOf(base, chains.has('ufw-before-input'));
+      const drops = new Map<string, TunnelDrop>();
+      for (const peer of ends.peers) {
+        const found = findCertainDrop(chains, base, packetOf(way, ends, peer));
+        if (found === null) continue;
+        const { chain } = found;
+        const rule = found.rule?.id ?? null;
+        const key = JSON.stringify([chain, rule]);
+        const peers = [...(drops.get(key)?.peers ?? []), peer];
+        drops.set(key, { way, peers, base, chain, by: rule === null ? 'policy' : 'rule', rule, owner });
+      }
+      return [...drops.values()];
+    });
 }
 
 function ownerOf({ table, name, hook }: Chain, hasUfw: boolean): TunnelDrop['owner'] {

@@ -212,6 +212,38 @@ for (const firewall of ['nftables', 'iptables'] as const) {
   );
 }
 
+for (const [firewall, add, place] of [
+  [
+    'nftables',
+    'nft insert rule ip virlan-k8s-br0 forward iifname k8s-br0 ip daddr 203.0.113.2 drop',
+    'ip virlan-k8s-br0 forward',
+  ],
+  [
+    'iptables',
+    'iptables -I VIRLAN-FWD-k8s-br0 -i k8s-br0 -d 203.0.113.2 -j DROP',
+    'ip filter VIRLAN-FWD-k8s-br0',
+  ],
+] as const)
+  remedies(
+    `a rule of virlan itself that drops what machines send, in ${firewall}, is shown only`,
+    async () => {
+      await configureBackend(firewall);
+      await up();
+      await addMachines();
+      await succeeds(add);
+      const { checks } = JSON.parse((await virlan('doctor', '--json')).stdout);
+      const found = checks.find(({ check }: { check: string }) => check === 'probe-forward');
+      assert.equal(found.code, 'dropped-by-virlan', JSON.stringify(found));
+      assert(
+        found.seen.includes(`${place}: `) && found.seen.includes('mode, outside, uplink and reaches'),
+        found.seen,
+      );
+      assert.equal(found.fix.mends, false);
+      assert.match((await succeeds(found.fix.command)).stdout, /203\.0\.113\.2/);
+      await down();
+    },
+  );
+
 remedies('the command for a link on the way that does not forward turns its forwarding on', async () => {
   await configureBackend('nftables');
   await up();

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
+import { commandAgainstDrop, forwardDropText } from '../../src/other-firewalls/forward-drop-text.ts';
 import { type ActiveForward, judgeForwards } from '../../src/other-firewalls/forward-drops.ts';
 import { ip } from './builders.ts';
 
@@ -55,6 +56,43 @@ drops(
     }
   },
 );
+
+drops('a rule of virlan itself is named with the keys that decide, and no command changes it', () => {
+  const own = [':FORWARD ACCEPT [0:0]', ':VIRLAN-FWD-k8s-br0 - [0:0]', '-A FORWARD -j VIRLAN-FWD-k8s-br0'];
+  const saved = ['*filter', ...own, '-A VIRLAN-FWD-k8s-br0 -o k8s-br0 -j DROP', 'COMMIT', ''].join('\n');
+  const nft = JSON.stringify({
+    nftables: [
+      { table: { family: 'ip', name: 'virlan-k8s-br0' } },
+      {
+        chain: {
+          family: 'ip',
+          table: 'virlan-k8s-br0',
+          name: 'forward',
+          hook: 'forward',
+          prio: 0,
+          policy: 'accept',
+        },
+      },
+      {
+        rule: {
+          family: 'ip',
+          table: 'virlan-k8s-br0',
+          chain: 'forward',
+          handle: 4,
+          expr: [
+            { match: { op: '==', left: { meta: { key: 'oifname' } }, right: 'k8s-br0' } },
+            { drop: null },
+          ],
+        },
+      },
+    ],
+  });
+  for (const bases of [makeBaseChains('', saved, ''), makeBaseChains(nft, '', '')]) {
+    const [drop = assert.fail()] = judgeForwards(bases, 'k8s-br0', [web], 'eth0');
+    assert.match(forwardDropText(drop), /virlan's own: mode, outside, uplink and reaches/);
+    assert.equal(commandAgainstDrop(drop), null);
+  }
+});
 
 drops('a rule that means other packets, or perhaps none of a forward, is not', () => {
   for (const rule of [
@@ -204,7 +242,7 @@ drops(
   },
 );
 
-drops('other rules of nftables, and those of virlan, are not', () => {
+drops('other rules of nftables are not', () => {
   for (const expr of [
     [match('==', meta('iifname'), 'wlan0'), dropped],
     [match('==', meta('l4proto'), 'udp'), dropped],
@@ -223,7 +261,6 @@ drops('other rules of nftables, and those of virlan, are not', () => {
     [],
   ])
     assert.deepEqual(droppedBy({ nft: ruleset([expr]) }), [], JSON.stringify(expr));
-  assert.deepEqual(droppedBy({ nft: ruleset([[dropped]], 'virlan-k8s-br0') }), []);
   const accepted = [match('in', ct('status'), 'dnat'), { accept: null }];
   assert.deepEqual(droppedBy({ nft: ruleset([accepted, [dropped]]) }), []);
 });

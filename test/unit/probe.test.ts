@@ -6,14 +6,15 @@ import type { DetailKind } from '../../src/diagnosis/details.ts';
 import type { Finding } from '../../src/diagnosis/finding.ts';
 import { parseCounters, renderCounters, renderTracedCounters } from '../../src/diagnosis/probe/counters.ts';
 import { findDrop, findDrops } from '../../src/diagnosis/probe/drops.ts';
-import { judgeProbe, notSent, type ProbeFacts } from '../../src/diagnosis/probe/judge.ts';
+import type { ProbeFacts } from '../../src/diagnosis/probe/facts.ts';
+import { judgeProbe, notSent } from '../../src/diagnosis/probe/judge.ts';
 import { findMarks } from '../../src/diagnosis/probe/marks.ts';
 import type { ProbeReport } from '../../src/diagnosis/probe/protocol.ts';
 import { isReachable } from '../../src/diagnosis/probe/reachability.ts';
 import { probeStatus, resultOf } from '../../src/diagnosis/probe/result.ts';
 import { traceEvents } from '../../src/diagnosis/probe/trace-events.ts';
 import { commandAgainst } from '../../src/diagnosis/words/drop-remedy.ts';
-import { fixFor } from '../../src/diagnosis/words/words.ts';
+import { fixFor, seen } from '../../src/diagnosis/words/words.ts';
 import { findZoneSource } from '../../src/other-firewalls/firewalld-sources.ts';
 import { logLine } from '../../src/report/log-line.ts';
 import type { System } from '../../src/system/system.ts';
@@ -98,6 +99,40 @@ probe(
     );
     const silent = { ...good, lease: { kind: 'silent', after: 'DISCOVER' } } as const;
     assert(codes({ report: silent, drops: { dhcp: of('firewalld') } }).includes('packet-dropped'));
+  },
+);
+
+probe(
+  'a rule of virlan itself that drops a packet is named with the key that decides, and never changed',
+  () => {
+    const bridge = 'k8s-br0';
+    const links = { in: bridge, out: null };
+    const rule = 'ip daddr 203.0.113.2 drop';
+    const cases = [
+      [{ family: 'ip', table: 'virlan-k8s-br0', chain: 'forward' }, /mode, outside, uplink and reaches/],
+      [{ family: 'ip', table: 'filter', chain: 'VIRLAN-FWD-k8s-br0' }, /mode, outside, uplink and reaches/],
+      [
+        { family: 'iptables-legacy', table: 'filter', chain: 'VIRLAN-INP-k8s-br0' },
+        /host-access and host-allow/,
+      ],
+      [{ family: 'ip', table: 'security', chain: 'VIRLAN-LATE-k8s-br0' }, /host-access and host-allow/],
+      [{ family: 'ip', table: 'virlan-lab', chain: 'input' }, /host-firewall .* bridge lab/],
+      [{ family: 'bridge', table: 'virlan-k8s-br0', chain: 'dhcp' }, /guard/],
+      [{ family: 'ip', table: 'virlan-tunnel-k8s-br0', chain: 'arriving' }, /peers/],
+      [{ family: 'ip', table: 'virlan-k8s-br0', chain: 'early' }, /no key/],
+    ] as const;
+    for (const [place, key] of cases) {
+      const drops = { outgoing: { ...place, rule, links } };
+      const report = { ...good, nextHopAnswers: false };
+      const counters = { entered: 2, plain: 0, masqueraded: 0, arrived: 0, returned: 0 };
+      const found = judgeProbe({ ...facts, report, counters, drops });
+      const { detail } = found.find(({ check }) => check === 'probe-forward') ?? assert.fail();
+      assert.equal(detail.kind, 'dropped-by-virlan', place.table);
+      assert.match(seen(detail), key);
+      const fix = fixFor(detail);
+      assert.equal(fix?.mends, false);
+      assert.doesNotMatch(fix?.command ?? '', /insert| -I |delete| -D /);
+    }
   },
 );
 

@@ -98,13 +98,13 @@ drops('the policy of ufw is found through its chains, and is told to ufw', () =>
 
 /** The listing of a chain at the hook input of nftables, with these statements as rules. */
 function nftListing(table: string, policy: string, ...rules: readonly object[][]): string {
-  const chain = { family: 'inet', table, name: 'in', type: 'filter', hook: 'input', prio: 0, policy };
+  const chain = { family: 'ip', table, name: 'in', type: 'filter', hook: 'input', prio: 0, policy };
   return JSON.stringify({
     nftables: [
-      { table: { family: 'inet', name: table } },
+      { table: { family: 'ip', name: table } },
       { chain },
       ...rules.map((expr, index) => ({
-        rule: { family: 'inet', table, chain: 'in', handle: index + 3, expr },
+        rule: { family: 'ip', table, chain: 'in', handle: index + 3, expr },
       })),
     ],
   });

@@ -324,6 +324,9 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   ],
   'forward-without-lease': [{ forward: 'tcp/8443:443', ip: leased, machine: 'web' }],
   'forward-dropped': [{ drop: firstDrop }, ...otherDrops.map(each => ({ drop: each }))],
+  'forward-dropped-by-virlan': [
+    { drop: { ...firstDrop, base: chainOf('ip', 'virlan-k8s-br0', 'forward'), chain: 'forward' } },
+  ],
   'forwards-meet-chain': [
     { bridge, chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' } },
     { bridge, chain: { family: 'inet', table: '$(reboot)', name: 'f', hook: 'forward', policy: 'drop' } },
@@ -420,6 +423,18 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
         rule: 'reject',
         links: { in: dev, out: bridge },
       },
+    },
+  ],
+  'dropped-by-virlan': [
+    {
+      packet: { kind: 'dns', gateway },
+      drop: { ...dropped.drop, table: 'virlan-lab', chain: 'input', rule: 'reject' },
+      own: { bridge: 'lab', rules: 'input' },
+    },
+    {
+      packet: { kind: 'outgoing', to: nextHop },
+      drop: { ...dropped.drop, chain: 'VIRLAN-FWD-k8s-br0', rule: 'xt target "REJECT"' },
+      own: { bridge, rules: 'forward' },
     },
   ],
   'dropped-by-zone': [

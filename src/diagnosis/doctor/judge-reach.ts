@@ -1,6 +1,7 @@
 // Findings about the ways to a machine: its forwards, and its name on the host.
 import { formatIp } from '../../address/ip.ts';
 import { formatForward } from '../../config/forward.ts';
+import { ownChainOf } from '../../other-firewalls/own-chains.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { MachineFacts, NicFacts } from './facts.ts';
 
@@ -32,7 +33,11 @@ function judgeWay({
   strictLinks: [link],
   reversePathDrops: dropped,
 }: MachineFacts['forwards']): Finding | null {
-  if (drop !== undefined) return fail('forwards', { kind: 'forward-dropped', drop });
+  if (drop !== undefined) {
+    const { base, chain } = drop;
+    const isOwn = ownChainOf({ ...base, chain }) !== null;
+    return fail('forwards', { kind: isOwn ? 'forward-dropped-by-virlan' : 'forward-dropped', drop });
+  }
   if (meeting !== undefined) return warn('forwards', { kind: 'forwards-meet-chain', ...meeting });
   return link === undefined || dropped === 0
     ? null

@@ -19,7 +19,7 @@ import {
 } from './counters.ts';
 import { readDeviceDrops } from './device-drops.ts';
 import { findDrops, findUntracking, joinDrops } from './drops.ts';
-import type { ProbeFacts } from './judge.ts';
+import type { ProbeFacts } from './facts.ts';
 import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
 import { type Diversions, findMarks, type Marks } from './marks.ts';
 import { counterTable, probeNamespace } from './names.ts';

@@ -1,5 +1,6 @@
 // The words for findings of a probe.
 import { mainTableFirst } from '../../network/routing-rules.ts';
+import { decidingKeys } from '../../other-firewalls/own-chain-text.ts';
 import type { Drop, Packet, ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
 import {
@@ -60,6 +61,11 @@ export const probeWords: Words<keyof ProbeDetails> = {
       const command = commandAgainst(drop, packet.kind, bridge);
       return command === null ? showsMore(commandThatShows(drop)) : repairs(command);
     },
+  },
+  'dropped-by-virlan': {
+    seen: ({ packet, drop, own }) =>
+      `${named(packet)} is dropped by ${place(drop)}, which is virlan's own: ${decidingKeys(own, drop.links.in)}`,
+    fix: ({ drop }) => showsMore(commandThatShows(drop)),
   },
   'dropped-by-zone': {
     seen: ({ packet, drop, by }) =>

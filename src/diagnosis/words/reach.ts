@@ -46,6 +46,10 @@ export const reachWords: Words<keyof ReachDetails> = {
       return command === null ? null : repairs(command);
     },
   },
+  'forward-dropped-by-virlan': {
+    seen: ({ drop }) => forwardDropText(drop),
+    fix: () => showsMore('virlan plan'),
+  },
   'forwards-meet-chain': {
     seen: ({ chain: { family, table, name } }) =>
       `active; ${family} ${table} ${name} drops connections of other hosts, unless a rule of its own accepts them`,
