@@ -1,7 +1,7 @@
 // Tells virlan's own chains from those of other programs, by their names.
 import { legacyFamily } from './model.ts';
 
-/** What the rules of a chain are for. */
+/** The purpose of a chain's rules. */
 export type OwnRules = 'forward' | 'input' | 'translation' | 'loopback' | 'guard' | 'tunnel';
 
 export interface OwnChain {
@@ -21,6 +21,7 @@ const ofNftables: Readonly<Record<string, OwnRules>> = {
 /** The part of a chain's name that tells what it is for: see iptables.ts. */
 const ofIptables: Readonly<Record<string, OwnRules>> = {
   FWD: 'forward',
+  LFWD: 'forward',
   INP: 'input',
   LATE: 'input',
   POST: 'translation',

@@ -1,4 +1,4 @@
-// What a probe found out, and the stages of the path from a machine to the outside that it is judged by.
+// The facts that a probe collects, and the stages of the path from a machine to the outside by which it is judged.
 import type { Uplink } from '../../network/uplink.ts';
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
 import type { Drop } from '../details.ts';

@@ -1,5 +1,4 @@
 // Findings of a probe about the path to the outside and back.
-
 import type { Detail } from '../details.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { Counters } from './counters.ts';
