@@ -4,6 +4,7 @@ import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { parseSavedChains, savedLines } from './chains.ts';
+import { parseDeviceLinks } from './device-links.ts';
 import { type Chain, iptablesProgramOf, legacyFamily } from './model.ts';
 import { parseNftTables } from './nft-rules.ts';
 import type { FilterChains } from './packet.ts';
@@ -13,6 +14,10 @@ import { parseSavedRules } from './saved-rules.ts';
 export interface BaseChain {
   readonly base: Chain;
   readonly priority: number;
+  /** True if it is for the first packet of each connection only, as chains that translate addresses are. */
+  readonly isForNat: boolean;
+  /** The links of a chain at the hook `ingress` or `egress`; empty for others. */
+  readonly links: readonly string[];
   readonly chains: FilterChains;
 }
 
@@ -21,7 +26,7 @@ const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: 
 
 /** Reads the chains. Rules that cannot be read are left out: what they are is said elsewhere. */
 export async function readBaseChains(
-  system: Pick<System, 'readFile' | 'leadsTo'>,
+  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
   reader: RulesReader,
 ): Promise<BaseChain[]> {
   const hasHidden = hasLegacyTables(system.readFile, 'ipv4') && otherFlavour(system, 'ipv4') === 'legacy';
@@ -30,23 +35,30 @@ export async function readBaseChains(
     reader.savedIptables('ipv4').catch(() => ''),
     hasHidden ? reader.savedByFlavour('legacy', 'ipv4').catch(() => '') : '',
   ]);
-  return makeBaseChains(nft, saved, hidden);
+  // Seldom there, and another process.
+  const devices = /"hook": ?"(?:ingress|egress)"/.test(nft)
+    ? await system.run('nft', ['list', 'chains'], { timeoutSeconds: listTimeoutSeconds }).catch(() => '')
+    : '';
+  return makeBaseChains(nft, saved, hidden, devices);
 }
 
 /**
- * Returns the chains that IPv4 packets meet, virlan's own included, from the listings of nft, of iptables and of the flavour of
- * iptables that is not selected. Pure.
+ * Returns the chains that IPv4 packets meet, virlan's own included, from the listings of nft, of iptables and of the
+ * flavour of iptables that is not selected; `devices` is what `nft list chains` prints. Pure.
  */
-export function makeBaseChains(nft: string, saved: string, hidden: string): BaseChain[] {
+export function makeBaseChains(nft: string, saved: string, hidden: string, devices = ''): BaseChain[] {
+  const links = parseDeviceLinks(devices);
   const listed = savedLines(saved);
   const ofNft = parseNftTables(nft)
     .filter(({ family }) => isOfIpv4(family))
     // iptables shows its own matches, and nft does not.
     .filter(({ family, table }) => family !== 'ip' || !listed.has(table))
     .flatMap(({ family, table, chains, baseChains }) =>
-      baseChains.map(({ name, hook, priority, policy }) => ({
+      baseChains.map(({ name, type, hook, priority, policy }) => ({
         base: { family, table, name, hook, policy },
         priority,
+        isForNat: type === 'nat',
+        links: links.get(`${family} ${table} ${name}`) ?? [],
         chains,
       })),
     );
@@ -57,6 +69,8 @@ export function makeBaseChains(nft: string, saved: string, hidden: string): Base
         .map(base => ({
           base,
           priority: iptablesPriority[table] ?? 0,
+          isForNat: table === 'nat',
+          links: [],
           chains: parseSavedRules(lines),
         })),
     );
@@ -64,7 +78,7 @@ export function makeBaseChains(nft: string, saved: string, hidden: string): Base
 }
 
 function isOfIpv4(family: string): boolean {
-  return family === 'ip' || family === 'inet';
+  return family === 'ip' || family === 'inet' || family === 'netdev';
 }
 
 /** Returns the text of a rule that a judgement names by its id; null where nft does not show it. */

@@ -14,6 +14,7 @@ const packetsOf: Readonly<Record<Way, string>> = {
   arriving: 'packets of other hosts to',
   forwarded: 'packets of other hosts to',
   answering: 'the answers of',
+  answered: 'the answers of',
 };
 
 /** Describes the rule, whose texts are hostile, in one line. */
@@ -30,7 +31,7 @@ export function forwardDropText({ forward, way, base: { family, table }, chain, 
  * rules of virlan itself.
  */
 export function commandAgainstDrop({ base, chain, bridge, way, forward, ip }: ForwardDrop): string | null {
-  const { family, table, name } = base;
+  const { family, table, name, hook } = base;
   if (ownChainOf({ family, table, chain }) !== null) return null;
   if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
   const { protocol, first, last, to, address } = forward;
@@ -42,15 +43,17 @@ export function commandAgainstDrop({ base, chain, bridge, way, forward, ip }: Fo
       formatSpan({ first: from, last: end }).replace('-', ':');
     const matches: Readonly<Record<Way, string>> = {
       arriving: `${address === null ? '' : `-d ${formatIp(address)} `}-p ${protocol} --dport ${span({ first, last })}`,
-      forwarded: `-o ${bridge} -d ${machine} -p ${protocol} --dport ${span(ports)}`,
-      answering: `-i ${bridge} -s ${machine} -p ${protocol} --sport ${span(ports)}`,
+      forwarded: `${hook === 'prerouting' ? '' : `-o ${bridge} `}-d ${machine} -p ${protocol} --dport ${span(ports)}`,
+      answering: `${hook === 'postrouting' ? '' : `-i ${bridge} `}-s ${machine} -p ${protocol} --sport ${span(ports)}`,
+      answered: `${address === null ? '' : `-s ${formatIp(address)} `}-p ${protocol} --sport ${span({ first, last })}`,
     };
     return `${program} -t ${table} -I ${name} ${matches[way]} -j ACCEPT`;
   }
   const matches: Readonly<Record<Way, string>> = {
     arriving: `${address === null ? '' : `ip daddr ${formatIp(address)} `}${protocol} dport ${formatSpan({ first, last })}`,
-    forwarded: `oifname ${bridge} ip daddr ${machine} ${protocol} dport ${formatSpan(ports)}`,
-    answering: `iifname ${bridge} ip saddr ${machine} ${protocol} sport ${formatSpan(ports)}`,
+    forwarded: `${hook === 'prerouting' ? '' : `oifname ${bridge} `}ip daddr ${machine} ${protocol} dport ${formatSpan(ports)}`,
+    answering: `${hook === 'postrouting' ? '' : `iifname ${bridge} `}ip saddr ${machine} ${protocol} sport ${formatSpan(ports)}`,
+    answered: `${address === null ? '' : `ip saddr ${formatIp(address)} `}${protocol} sport ${formatSpan({ first, last })}`,
   };
   return `nft insert rule ${family} ${table} ${name} ${matches[way]} accept`;
 }

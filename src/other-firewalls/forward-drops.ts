@@ -13,8 +13,11 @@ export interface ActiveForward {
   readonly ip: Ipv4;
 }
 
-/** The packets of a forward: of a client before and after translation, and of the machine that answers. */
-export type Way = 'arriving' | 'forwarded' | 'answering';
+/**
+ * The packets of a forward: of a client before and after translation, and those of the machine that answers, before and
+ * after they have the host's address again.
+ */
+export type Way = 'arriving' | 'forwarded' | 'answering' | 'answered';
 
 /** A rule that drops packets of a forward. All names and texts of other programs in it are hostile. */
 export interface ForwardDrop extends ActiveForward {
@@ -39,6 +42,12 @@ const clientPort = 50_000;
 
 /** Before this priority of prerouting, packets have the host's address and port. */
 const translationPriority = -100;
+
+/** Before this one, the state of connections is not known. */
+const trackingPriority = -200;
+
+/** After this priority of postrouting, answers have the host's address and port again. */
+const returnPriority = 100;
 
 /**
  * Returns the first dropped packet of each rule that drops packets of forwards for certain. `link` is the link to
@@ -68,10 +77,15 @@ export function judgeForwards(
   forwards: readonly ActiveForward[],
   link: string | null,
 ): ForwardDrop[] {
-  const drops = bases.flatMap(({ base, priority, chains }) =>
+  const drops = bases.flatMap(({ base, priority, isForNat, links, chains }) =>
     forwards.slice(0, maxForwards).flatMap(active =>
-      waysAt(base.hook, priority).flatMap(way => {
-        const packets = packetsOf(way, active, bridge, link);
+      waysAt({
+        hook: base.hook,
+        priority,
+        isForNat,
+        isOnUplink: link !== null && links.includes(link),
+      }).flatMap(way => {
+        const packets = packetsOf(way, active, bridge, link).map(packet => asSeenAt(base.hook, packet));
         const found = packets.flatMap(
           packet => findDroppingRules(chains, base.name, packet).find(({ isCertain }) => isCertain) ?? [],
         );
@@ -129,13 +143,15 @@ function packetOf(
         isTranslated: true,
       };
     case 'answering':
+    case 'answered':
       return {
         protocol,
         originalPort,
         in: bridge,
         out: link,
-        source: ip,
-        sourcePort: port,
+        ...(way === 'answering'
+          ? { source: ip, sourcePort: port }
+          : { source: address, sourcePort: originalPort }),
         destination: source,
         destinationPort: clientPort,
         flags: ['syn', 'ack'],
@@ -147,7 +163,46 @@ function packetOf(
   }
 }
 
-function waysAt(hook: string | null, priority: number): readonly Way[] {
-  if (hook === 'forward') return ['forwarded', 'answering'];
-  return hook === 'prerouting' && priority < translationPriority ? ['arriving'] : [];
+/** The place of a chain. */
+interface Place {
+  readonly hook: string | null;
+  readonly priority: number;
+  readonly isForNat: boolean;
+  /** True for a chain that is for the link to the outside. */
+  readonly isOnUplink: boolean;
+}
+
+/** Returns the packets that a chain sees. One at the very priority of a translation sees them before or after it. */
+function waysAt({ hook, priority, isForNat, isOnUplink }: Place): readonly Way[] {
+  switch (hook) {
+    case 'ingress':
+      return isOnUplink ? ['arriving'] : [];
+    case 'egress':
+      return isOnUplink ? ['answered'] : [];
+    case 'prerouting': {
+      if (priority < translationPriority)
+        return priority > trackingPriority && !isForNat ? ['arriving', 'answering'] : ['arriving'];
+      return priority > translationPriority && !isForNat ? ['forwarded', 'answering'] : [];
+    }
+    case 'forward':
+      return ['forwarded', 'answering'];
+    case 'postrouting': {
+      if (isForNat || priority === returnPriority) return ['forwarded'];
+      return ['forwarded', priority < returnPriority ? 'answering' : 'answered'];
+    }
+  }
+  return [];
+}
+
+/** Returns a packet with the links that are known for certain at a hook. */
+function asSeenAt(hook: string | null, packet: Packet): Packet {
+  switch (hook) {
+    case 'prerouting':
+    case 'ingress':
+      return { ...packet, out: null };
+    case 'postrouting':
+    case 'egress':
+      return { ...packet, in: null };
+  }
+  return packet;
 }

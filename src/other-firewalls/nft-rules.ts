@@ -30,6 +30,8 @@ export interface NftTable {
 /** A chain with a hook. */
 export interface NftBaseChain {
   readonly name: string;
+  /** `filter`, `nat` or `route`. */
+  readonly type: string;
   readonly hook: string;
   readonly priority: number;
   /** Null for a chain without a policy: it accepts. */
@@ -59,11 +61,12 @@ export function parseNftTables(text: string): NftTable[] {
       family: String(table.family),
       table: String(table.name),
       chains,
-      baseChains: bases.flatMap(({ name, hook, prio, policy }) =>
+      baseChains: bases.flatMap(({ name, type, hook, prio, policy }) =>
         typeof hook === 'string'
           ? [
               {
                 name: String(name),
+                type: String(type),
                 hook,
                 priority: Number(prio),
                 policy: typeof policy === 'string' ? policy : null,

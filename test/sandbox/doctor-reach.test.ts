@@ -117,6 +117,30 @@ doctor('a rule of another program that drops connections from outside, wherever 
       'iptables -t raw -A PREROUTING -i uplink -p tcp --dport 8443 -j DROP',
       'chain PREROUTING of table ip raw',
     ],
+    [
+      'iptables -t mangle -A PREROUTING -i k8s-br0 -p tcp --sport 443 -j DROP',
+      'chain PREROUTING of table ip mangle',
+    ],
+    [
+      'iptables -t mangle -A POSTROUTING -o k8s-br0 -p tcp --dport 443 -j DROP',
+      'chain POSTROUTING of table ip mangle',
+    ],
+    [
+      `nft 'table inet late { chain pre { type filter hook prerouting priority -50; tcp dport 443 drop; }; }'`,
+      'chain pre of table inet late',
+    ],
+    [
+      `nft 'table ip last { chain post { type filter hook postrouting priority 150; oifname "uplink" tcp sport 8443 drop; }; }'`,
+      'chain post of table ip last',
+    ],
+    [
+      `nft 'table ip nat1 { chain post { type nat hook postrouting priority 90; oifname "k8s-br0" tcp dport 443 drop; }; }'`,
+      'chain post of table ip nat1',
+    ],
+    [
+      `nft 'table netdev dev { chain in { type filter hook ingress device "uplink" priority 0; tcp dport 8443 drop; }; }'`,
+      'chain in of table netdev dev',
+    ],
     ['iptables -t mangle -A FORWARD -p tcp --sport 443 -j DROP', 'chain FORWARD of table ip mangle'],
     [
       'iptables-legacy -A FORWARD ! -s 10.0.0.0/8 -o k8s-br0 -j DROP',

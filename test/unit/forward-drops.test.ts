@@ -242,6 +242,81 @@ drops(
   },
 );
 
+drops(
+  "each chain on the way judges the packets as it sees them, with the host's address or the machine's",
+  () => {
+    const toHost = [match('==', port, 8443), dropped];
+    const toMachine = [match('==', port, 443), dropped];
+    const fromMachine = [match('==', payload('tcp', 'sport'), 443), dropped];
+    const fromHost = [match('==', payload('tcp', 'sport'), 8443), dropped];
+    const at = (type: string, hook: string, prio: number, expr: Expression) => {
+      const family = hook === 'ingress' || hook === 'egress' ? 'netdev' : 'ip';
+      const place = { family, table: 'corp' };
+      const nft = JSON.stringify({
+        nftables: [
+          { table: { family, name: 'corp' } },
+          { chain: { ...place, name: 'f', type, hook, prio, policy: 'accept' } },
+          { rule: { ...place, chain: 'f', handle: 10, expr } },
+        ],
+      });
+      const devices = `table netdev corp {\n\tchain f {\n\t\ttype filter hook ${hook} device "eth0" priority filter; policy accept;\n\t}\n}\n`;
+      const found = judgeForwards(makeBaseChains(nft, '', '', devices), 'k8s-br0', [web], 'eth0');
+      return found.map(drop => `${drop.way}: ${commandAgainstDrop(drop)}`);
+    };
+    const cases: [type: string, hook: string, prio: number, expr: Expression, way: string | null][] = [
+      ['filter', 'ingress', 0, toHost, 'arriving: nft insert rule netdev corp f tcp dport 8443 accept'],
+      ['filter', 'prerouting', -300, toHost, 'arriving: nft insert rule ip corp f tcp dport 8443 accept'],
+      ['filter', 'prerouting', -300, toMachine, null],
+      [
+        'filter',
+        'prerouting',
+        -150,
+        fromMachine,
+        'answering: nft insert rule ip corp f iifname k8s-br0 ip saddr 192.168.100.7 tcp sport 443 accept',
+      ],
+      [
+        'filter',
+        'prerouting',
+        -50,
+        toMachine,
+        'forwarded: nft insert rule ip corp f ip daddr 192.168.100.7 tcp dport 443 accept',
+      ],
+      ['filter', 'prerouting', -50, toHost, null],
+      ['filter', 'prerouting', -100, toHost, null],
+      ['nat', 'prerouting', -110, toHost, 'arriving: nft insert rule ip corp f tcp dport 8443 accept'],
+      ['nat', 'prerouting', -90, toMachine, null],
+      [
+        'filter',
+        'postrouting',
+        0,
+        toMachine,
+        'forwarded: nft insert rule ip corp f oifname k8s-br0 ip daddr 192.168.100.7 tcp dport 443 accept',
+      ],
+      [
+        'nat',
+        'postrouting',
+        90,
+        toMachine,
+        'forwarded: nft insert rule ip corp f oifname k8s-br0 ip daddr 192.168.100.7 tcp dport 443 accept',
+      ],
+      ['nat', 'postrouting', 90, fromMachine, null],
+      [
+        'filter',
+        'postrouting',
+        0,
+        fromMachine,
+        'answering: nft insert rule ip corp f ip saddr 192.168.100.7 tcp sport 443 accept',
+      ],
+      ['filter', 'postrouting', 150, fromMachine, null],
+      ['filter', 'postrouting', 150, fromHost, 'answered: nft insert rule ip corp f tcp sport 8443 accept'],
+      ['filter', 'egress', 0, fromHost, 'answered: nft insert rule netdev corp f tcp sport 8443 accept'],
+      ['filter', 'egress', 0, fromMachine, null],
+    ];
+    for (const [type, hook, prio, expr, way] of cases)
+      assert.deepEqual(at(type, hook, prio, expr), way === null ? [] : [way], `${type} ${hook} ${prio}`);
+  },
+);
+
 drops('other rules of nftables are not', () => {
   for (const expr of [
     [match('==', meta('iifname'), 'wlan0'), dropped],

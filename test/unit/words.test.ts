@@ -48,6 +48,7 @@ const otherDrops: Details['forward-dropped']['drop'][] = [
   { ...drop, way: 'forwarded', base: chainOf('inet', '$(reboot)', 'f'), rule: 'log prefix "\u001b[2J" drop' },
   { ...drop, way: 'forwarded', base: chainOf('ip', 'filter', 'FORWARD'), chain: 'DOCKER-USER' },
   { ...drop, way: 'answering', base: chainOf('iptables-legacy', 'filter', 'FORWARD'), forward: range },
+  { ...drop, way: 'answered', base: { ...chainOf('ip', 'corp', 'f'), hook: 'postrouting' }, forward: range },
 ];
 
 const peer = ip('10.0.0.2');

@@ -7,11 +7,18 @@ import type { MachineFacts, NicFacts } from './facts.ts';
 
 /** Judges the forwards of a running machine: the first that is wrong. */
 export function judgeForwards({ name: machine, forwards, nics }: MachineFacts): Finding {
-  const { active, refused, hasConntrack, isStrict } = forwards;
+  const { active, refused, hasConntrack, isStrict, drops } = forwards;
   const [problem] = refused;
   if (problem !== undefined) return fail('forwards', { kind: 'forward-inactive', machine, problem });
   if (active.length === 0) return ok('forwards', { kind: 'no-forwards' });
   if (isStrict) return fail('forwards', { kind: 'forwards-kept-out' });
+  // Before what the host's own try shows: such a rule may drop its packets, too.
+  const [drop] = drops;
+  if (drop !== undefined) {
+    const { base, chain } = drop;
+    const isOwn = ownChainOf({ ...base, chain }) !== null;
+    return fail('forwards', { kind: isOwn ? 'forward-dropped-by-virlan' : 'forward-dropped', drop });
+  }
   for (const { forward: each, ip, answer } of active) {
     const forward = formatForward(each);
     if (answer === 'none' && !nics.some(hasAddress))
@@ -28,16 +35,10 @@ function hasAddress({ lease, mac, neighbour }: NicFacts): boolean {
 
 /** Judges what clients of other hosts meet, who cannot be asked; null where nothing is known to be in the way. */
 function judgeWay({
-  drops: [drop],
   chainsInTheWay: [meeting],
   strictLinks: [link],
   reversePathDrops: dropped,
 }: MachineFacts['forwards']): Finding | null {
-  if (drop !== undefined) {
-    const { base, chain } = drop;
-    const isOwn = ownChainOf({ ...base, chain }) !== null;
-    return fail('forwards', { kind: isOwn ? 'forward-dropped-by-virlan' : 'forward-dropped', drop });
-  }
   if (meeting !== undefined) return warn('forwards', { kind: 'forwards-meet-chain', ...meeting });
   return link === undefined || dropped === 0
     ? null

@@ -3,6 +3,7 @@
 // `table netdev guard { chain in { type filter hook ingress device "eth0" priority 0; ip saddr 10.0.0.0/8 drop; } }`
 import { createRulesReader, listTimeoutSeconds } from '../../firewall/rules-reader.ts';
 import { readRuleText } from '../../other-firewalls/base-chains.ts';
+import { type DeviceLinks, parseDeviceLinks } from '../../other-firewalls/device-links.ts';
 import { type NftTable, parseNftTables } from '../../other-firewalls/nft-rules.ts';
 import { findCertainDrop } from '../../other-firewalls/packet.ts';
 import type { System } from '../../system/system.ts';
@@ -32,11 +33,11 @@ async function withText(system: Pick<System, 'run'>, drop: Drop): Promise<Drop> 
 
 /**
  * Returns the same from what `nft --json list ruleset` and `nft list chains` print, with the handles of rules in place
- * of their texts. nft 1.0.6 names the links of a chain in its text only.
+ * of their texts.
  */
 export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPath): Drops {
   const tables = parseNftTables(ruleset);
-  const links = parseLinks(chains);
+  const links = parseDeviceLinks(chains);
   const found = packetKinds.map(kind => {
     const ways = waysOf[kind](path).map(
       stages => stages.flatMap(stage => dropsAt(stage, tables, links))[0] ?? null,
@@ -47,29 +48,7 @@ export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPat
   return Object.fromEntries(found);
 }
 
-/** By chain: the links that it is for. */
-type Links = ReadonlyMap<string, readonly string[]>;
-
-/** Reads `type filter hook ingress device "eth0" priority filter` and `devices = { eth0, eth1 }`. */
-function parseLinks(chains: string): Links {
-  const links = new Map<string, readonly string[]>();
-  let [table, chain] = ['', ''];
-  for (const line of chains.split('\n')) {
-    table = /^table (\S+ \S+) \{$/.exec(line)?.[1] ?? table;
-    chain = /^\tchain (\S+) \{$/.exec(line)?.[1] ?? chain;
-    const [, one, several] =
-      / hook (?:ingress|egress) (?:device "?([^" ]+)"?|devices = \{ ([^}]*) \}) /.exec(line) ?? [];
-    const named = one === undefined ? several?.split(', ') : [one];
-    if (named !== undefined)
-      links.set(
-        `${table} ${chain}`,
-        named.map(name => name.replaceAll('"', '')),
-      );
-  }
-  return links;
-}
-
-function dropsAt({ hook, packet }: Stage, tables: readonly NftTable[], linksOf: Links): Drop[] {
+function dropsAt({ hook, packet }: Stage, tables: readonly NftTable[], linksOf: DeviceLinks): Drop[] {
   const [place, link] =
     hook === 'PREROUTING' ? ['ingress', packet.in] : hook === 'POSTROUTING' ? ['egress', packet.out] : [];
   if (place === undefined || link == null) return [];
