@@ -276,6 +276,22 @@ probes('a rule that keeps packets from being tracked is named, in nftables and i
   await execa('iptables', ['-D', ...rule]);
 });
 
+probes('a rule that keeps answers of the outside from being tracked is named', async () => {
+  await execa('nft', ['-f', '-'], {
+    input:
+      'table ip corp { chain early { type filter hook prerouting priority raw; iifname "uplink" notrack; }; }',
+  });
+  const stage = (await runProbe())['probe-return'] ?? '';
+  const { code, fix } = JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+  await execa('nft', ['delete', 'table', 'ip', 'corp']);
+  assert.match(
+    stage,
+    /^fail: .* they are not tracked, by a rule of ip corp early: iifname "uplink" notrack$/,
+  );
+  assert.equal(code, 'answer-not-tracked');
+  assert.equal(fix.command, 'nft -a list chain ip corp early');
+});
+
 probes('the watcher probes a network that it has established, and status shows the result', async () => {
   await network('stp = no');
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);

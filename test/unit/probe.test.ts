@@ -298,7 +298,7 @@ const facts: ProbeFacts = {
   drops: {},
   diversions: {},
   zoneSource: null,
-  untracking: null,
+  untracking: { outgoing: null, returning: null },
 };
 
 const stages = [
@@ -546,6 +546,19 @@ const cases: [
     /^nft -a list ruleset$/,
   ],
   [
+    'a rule keeps answers from being tracked, so that they are for the host, which drops them',
+    {
+      report: noAnswer,
+      counters: { ...none, entered: 2, masqueraded: 2, arrived: 2 },
+      hostAnswered: true,
+      drops: { returning: { ...policy('ip', 'filter', 'INPUT'), links: { in: 'eth0', out: null } } },
+      untracking: { outgoing: null, returning: { ...policy('ip', 'corp', 'early'), rule: 'notrack' } },
+    },
+    'ooooofo',
+    'answer-not-tracked',
+    /^nft -a list chain ip corp early$/,
+  ],
+  [
     'packets are not masqueraded',
     { counters: { ...none, entered: 2, plain: 2 } },
     'oooofso',
@@ -556,7 +569,10 @@ const cases: [
     'a rule keeps packets from being tracked',
     {
       counters: { ...none, entered: 2, plain: 2 },
-      untracking: { ...policy('ip', 'raw', 'PREROUTING'), rule: 'xt target "CT"' },
+      untracking: {
+        outgoing: { ...policy('ip', 'raw', 'PREROUTING'), rule: 'xt target "CT"' },
+        returning: null,
+      },
     },
     'oooofso',
     'not-tracked',

@@ -465,6 +465,9 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'not-tracked': [
     { dev, by: { ...dropped.drop, table: 'raw', chain: 'PREROUTING', rule: 'xt target "CT"' } },
   ],
+  'answer-not-tracked': [
+    { nextHop, by: { ...dropped.drop, table: 'raw', chain: 'PREROUTING', rule: 'xt target "CT"' } },
+  ],
   masqueraded: [{}],
   'own-address-kept': [{}],
   'own-address-lost': [{ dev }],

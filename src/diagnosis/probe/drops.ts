@@ -43,18 +43,29 @@ export function findDrop(
   });
 }
 
+/** The rules that keep packets to the next hop, or its answers, from being tracked; null where none was seen. */
+export interface Untracking {
+  readonly outgoing: Drop | null;
+  readonly returning: Drop | null;
+}
+
 /**
- * Returns the first rule that keeps packets to a next hop from being tracked, and so from being masqueraded; null where
- * there is none. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
- * ask this only about packets that left without being masqueraded.
+ * Returns the first rules that keep packets to a next hop, and its answers, from being tracked, and so from being
+ * translated. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
+ * ask this only about packets that were not translated.
  */
-export function findUntracking(events: readonly TraceEvent[], nextHop: string | null): Drop | null {
-  const isExpected = (packet: string) => hasFields(packet, `ip daddr ${nextHop}`);
-  return findRule(events, isExpected, text => {
-    const [, rule] =
-      /^(?:unknown )?rule (.*\b(?:notrack|target "?CT"?)\b.*) \(verdict continue\)/.exec(text) ?? [];
-    return rule === undefined ? null : { rule };
-  });
+export function findUntracking(events: readonly TraceEvent[], nextHop: string | null): Untracking {
+  const find = (field: string) =>
+    findRule(
+      events,
+      packet => hasFields(packet, field),
+      text => {
+        const [, rule] =
+          /^(?:unknown )?rule (.*\b(?:notrack|target "?CT"?)\b.*) \(verdict continue\)/.exec(text) ?? [];
+        return rule === undefined ? null : { rule };
+      },
+    );
+  return { outgoing: find(`ip daddr ${nextHop}`), returning: find(`ip saddr ${nextHop}`) };
 }
 
 /** Returns the first event of a packet that `read` reads: a rule, or the policy of a chain. */

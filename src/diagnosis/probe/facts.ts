@@ -1,10 +1,9 @@
 // The facts that a probe collects, and the stages of the path from a machine to the outside by which it is judged.
 import type { Uplink } from '../../network/uplink.ts';
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
-import type { Drop } from '../details.ts';
 import type { CheckId } from '../finding.ts';
 import type { Counters } from './counters.ts';
-import type { Drops } from './drops.ts';
+import type { Drops, Untracking } from './drops.ts';
 import type { Diversions } from './marks.ts';
 import type { OutsidePromise } from './promise.ts';
 import type { ProbeReport } from './protocol.ts';
@@ -36,8 +35,7 @@ export interface ProbeFacts {
   readonly diversions: Diversions;
   /** Of firewalld, where it dropped a packet: a source that machines' addresses are in; null for none. */
   readonly zoneSource: ZoneSource | null;
-  /** A rule that keeps packets to the outside from being tracked; null where none was seen. */
-  readonly untracking: Drop | null;
+  readonly untracking: Untracking;
 }
 
 /** The stages, in the order of a packet's path. */

@@ -76,9 +76,9 @@ function judgeCounted(way: CountedPath): Finding[] {
         forwarded,
         fail(
           'probe-masquerade',
-          untracking === null
+          untracking.outgoing === null
             ? { kind: 'not-masqueraded', dev }
-            : { kind: 'not-tracked', dev, by: untracking },
+            : { kind: 'not-tracked', dev, by: untracking.outgoing },
         ),
         skipped('probe-return', { kind: 'no-return-possible' }),
       ]
@@ -109,6 +109,9 @@ function judgeReturn(way: CountedPath): Finding {
   const { dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet } = way;
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   const answer = { kind: 'returning', from: nextHop } as const;
+  // Before its drop: as it is not translated, it is for the host, whose rules may refuse it.
+  if (way.untracking.returning !== null && counters.returned === 0)
+    return fail('probe-return', { kind: 'answer-not-tracked', nextHop, by: way.untracking.returning });
   if (drops.returning != null) return dropped('probe-return', answer, drops.returning, way);
   if (way.diversions.returning != null)
     return diverted('probe-return', answer, way.diversions.returning, way);

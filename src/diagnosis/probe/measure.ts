@@ -66,7 +66,7 @@ export function unmeasured({ network, ip, told, portWaitedMs }: Plugged, uplink:
     drops: {},
     diversions: {},
     zoneSource: null,
-    untracking: null,
+    untracking: { outgoing: null, returning: null },
   };
 }
 

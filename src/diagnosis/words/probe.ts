@@ -117,6 +117,11 @@ export const probeWords: Words<keyof ProbeDetails> = {
       `they are not tracked, by ${place(by)}`,
     fix: ({ by }) => showsMore(commandThatShows(by)),
   },
+  'answer-not-tracked': {
+    seen: ({ nextHop, by }) =>
+      `${nextHop} answers, and its answers stay on this host: they are not tracked, by ${place(by)}`,
+    fix: ({ by }) => showsMore(commandThatShows(by)),
+  },
   masqueraded: { seen: () => 'leaves with the address of the host' },
   'own-address-kept': { seen: () => 'leaves with its own address' },
   'own-address-lost': {
