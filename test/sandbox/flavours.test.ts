@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import type { NetworkStatus } from '../../src/report/status.ts';
 import {
   addMachines,
   assertConnectivity,
@@ -16,7 +17,7 @@ import { installVirlan, startLibvirtd, stopLibvirtd } from './host.ts';
 import { clearLegacy, type Flavour, followDoctor, useIptables } from './iptables-flavours.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const flavours = suite('flavours of iptables');
 flavours.before(async () => {
@@ -153,15 +154,15 @@ flavours(
     await startLibvirtd();
     await startWatcher();
     const scenario = await addMachines();
-    await until(async () => (await networkStatus()).probe?.passed === true, 60);
+    await statusWhen(({ probe }) => probe?.passed === true, 60);
     await execa('iptables-legacy', ['-A', 'FORWARD', '-s', '192.168.100.0/24', '-j', 'DROP']);
-    const isNamed = async () =>
-      (await networkStatus()).problems.some(problem =>
+    const isNamed = ({ problems }: NetworkStatus) =>
+      problems.some(problem =>
         problem.includes('a rule of iptables-legacy filter FORWARD: -s 192.168.100.0/24 -j DROP'),
       );
-    await until(isNamed, 60);
+    await statusWhen(isNamed, 60);
     await followDoctor('filter');
-    await until(async () => !(await isNamed()), 60);
+    await statusWhen(network => !isNamed(network), 60);
     await assertConnectivity(scenario);
     await stopWatcher();
     await stopLibvirtd();

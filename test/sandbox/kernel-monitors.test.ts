@@ -9,7 +9,7 @@ import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { logLinesOf } from './log.ts';
 import { processes } from './snapshot.ts';
 import { until } from './until.ts';
-import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher, watcherPid } from './watcher.ts';
 
 const monitors = suite('kernel monitors');
 const sysctlFile = '/etc/sysctl.d/60-virlan.conf';
@@ -164,10 +164,7 @@ monitors('a reload of firewalld, which its D-Bus signal announces, triggers a co
   await startWatcher();
   await until(() => pidsOf('busctl').length === 1);
   // The probe after the start makes changes that cause comparisons, for as long as it takes.
-  await until(
-    async () => JSON.parse((await virlan('status', '--json')).stdout).networks[0].probe !== null,
-    20,
-  );
+  await statusWhen(({ probe }) => probe !== null, 20);
   // The kernel does not report changes of this file.
   do rmSync(sysctlFile, { force: true });
   while (await isMadeWithin(1.5, sysctlFile));

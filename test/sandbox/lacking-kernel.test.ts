@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import type { NetworkStatus } from '../../src/report/status.ts';
 import {
   addMachines,
   assertConnectivity,
@@ -21,7 +22,7 @@ import { restorePrograms, stubProgram } from './program-stubs.ts';
 import { changesSince, snapshot } from './snapshot.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const lacking = suite('lacking kernel');
 lacking.before(async () => {
@@ -147,16 +148,16 @@ lacking(
     await startLibvirtd();
     await startWatcher();
     await addMachines();
-    await until(async () => (await networkStatus()).probe?.passed === true, 60);
+    await statusWhen(({ probe }) => probe?.passed === true, 60);
     const rule = ['FORWARD', '-i', 'k8s-br0', '!', '-o', 'k8s-br0', '-j', 'DROP'];
     await execa('iptables-legacy', ['-t', 'mangle', '-A', ...rule]);
-    const isNamed = async () =>
-      (await networkStatus()).problems.some(problem =>
+    const isNamed = ({ problems }: NetworkStatus) =>
+      problems.some(problem =>
         problem.includes('a rule of iptables-legacy mangle FORWARD: -i k8s-br0 ! -o k8s-br0 -j DROP'),
       );
-    await until(isNamed, 60);
+    await statusWhen(isNamed, 60);
     await execa('iptables-legacy', ['-t', 'mangle', '-D', ...rule]);
-    await until(async () => !(await isNamed()), 60);
+    await statusWhen(network => !isNamed(network), 60);
     await stopWatcher();
     await stopLibvirtd();
   },

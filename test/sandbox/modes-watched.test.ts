@@ -17,7 +17,7 @@ import {
   virsh,
 } from './host.ts';
 import { until } from './until.ts';
-import { get, startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const watched = suite('modes, watched');
 let outside: Linked;
@@ -41,7 +41,7 @@ watched('outside = uplink: the watcher follows the default route from link to li
   await run(outside, 'ip', 'address', 'add', `${second}/24`, 'dev', 'eth1');
   await run(outside, 'ip', 'link', 'set', 'eth1', 'up');
   // The watcher's own probe makes rules, and each change of rules causes a scan.
-  await until(async () => JSON.parse((await get('/status')) ?? '{}').networks?.[0]?.probe != null, 30);
+  await statusWhen(({ probe }) => probe !== null, 30);
   const reaches = async (to: string) => (await probe(web, { proto: 'icmp', to, seconds: 0.5 })) === 'open';
   assert.deepEqual([await reaches(internetAddress), await reaches(second)], [true, false]);
   await execa('ip', ['route', 'replace', 'default', 'via', second]);

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { networkStatus } from './firewall-scenario.ts';
+import type { NetworkStatus } from '../../src/report/status.ts';
 import { configure, installVirlan, internet, internetAddress, nameServer, startLibvirtd } from './host.ts';
 import { until } from './until.ts';
-import { get, startWatcher, stopWatcher } from './watcher.ts';
+import { get, startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const again = suite('probe again');
 
@@ -15,8 +15,8 @@ const limitSeconds = 60;
 
 const nft = (input: string) => execa('nft', ['-f', '-'], { input });
 
-async function probeProblems(): Promise<string[]> {
-  return (await networkStatus()).problems.filter(problem => problem.startsWith('probe at'));
+function probeProblems({ problems }: NetworkStatus): string[] {
+  return problems.filter(problem => problem.startsWith('probe at'));
 }
 
 async function probesSent(): Promise<number> {
@@ -35,8 +35,8 @@ again.before.each(async () => {
   // Each test begins with the shortest pauses.
   await startWatcher();
   await until(async () => (await probesSent()) === 1, 20);
-  await until(async () => JSON.parse((await get('/status')) ?? '{}').networks?.[0].probe !== null, 20);
-  assert.deepEqual(await probeProblems(), []);
+  const first = await statusWhen(({ probe }) => probe !== null, 20);
+  assert.deepEqual(probeProblems(first), []);
 });
 again.after.each(() => stopWatcher());
 
@@ -80,9 +80,9 @@ const changes: Change[] = [
 for (const { kind, block, free, named } of changes) {
   again(`${kind} is in the status while it blocks machines, and no longer`, async () => {
     await block();
-    await until(async () => (await probeProblems()).some(problem => named.test(problem)), limitSeconds);
+    await statusWhen(network => probeProblems(network).some(problem => named.test(problem)), limitSeconds);
     await free();
-    await until(async () => (await probeProblems()).length === 0, limitSeconds);
+    await statusWhen(network => probeProblems(network).length === 0, limitSeconds);
   });
 }
 

@@ -2,6 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
+import type { NetworkStatus } from '../../src/report/status.ts';
+import { followStatus } from '../../src/watcher/client.ts';
 import { until } from './until.ts';
 
 let watcher: ChildProcess | undefined;
@@ -40,6 +42,22 @@ export function watcherPid(): number {
 /** Returns the watcher's answer to a GET request, or null if it does not answer. */
 export function get(path: string): Promise<string | null> {
   return ask('GET', path, '', 2000);
+}
+
+/**
+ * Resolves with the first network in the watcher's status, as soon as that meets the condition; throws if it does
+ * not within the time limit. The status is followed, not asked for again and again.
+ */
+export async function statusWhen(
+  condition: (network: NetworkStatus) => boolean,
+  timeoutSeconds: number,
+): Promise<NetworkStatus> {
+  const limit = AbortSignal.timeout(timeoutSeconds * 1000);
+  for await (const status of followStatus(limit)) {
+    const network = 'error' in status ? undefined : status.networks[0];
+    if (network !== undefined && condition(network)) return network;
+  }
+  throw new Error(`the status has not become as awaited within ${timeoutSeconds} s: ${condition}`);
 }
 
 /** Resolves when the watcher has processed all events of machines. A machine of this name must exist. */
