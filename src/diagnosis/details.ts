@@ -1,11 +1,11 @@
 // The details of findings: kind → fields. A kind is a stable code for programs: kinds are
 // added, never renamed. The sentence and the command for each kind are in words/.
-
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Denied } from '../guard/denied.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
+import type { TakingPolicy } from '../network/ipsec-policies.ts';
 import type { LinkManagerName } from '../network/link-managers.ts';
 import type { MarkedRoute } from '../network/marked-route.ts';
 import type { OutsideRefusal } from '../network/outside-refusal.ts';
@@ -265,6 +265,7 @@ export interface ProbeDetails {
     /** Of the network. */
     readonly subnet: string;
   };
+  'taken-by-ipsec': { readonly packet: Packet; readonly policy: TakingPolicy; readonly subnet: string };
   'no-return-possible': None;
   'next-hop-answers': { readonly nextHop: string };
   'answer-lost': { readonly nextHop: string };

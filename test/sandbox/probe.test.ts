@@ -24,7 +24,7 @@ import { logLinesOf } from './log.ts';
 import { changesSince, snapshot } from './snapshot.ts';
 import { until } from './until.ts';
 import { plannedSteps, up } from './virlan-commands.ts';
-import { get, startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 interface Check {
   check: string;
@@ -250,6 +250,42 @@ probes(
   },
 );
 
+/** Policies of a VPN with a network that contains that of the machines, and the stage at which each takes a packet. */
+const vpnPolicies = [
+  ['src 192.168.0.0/16 dst 0.0.0.0/0 dir fwd', 'probe-forward'],
+  ['src 203.0.113.0/24 dst 192.168.0.0/16 dir out', 'probe-return'],
+  ['src 192.168.0.0/16 dst 192.168.100.0/24 dir in', 'probe-dns'],
+  ['src 192.168.0.0/16 dst 192.168.0.0/16 dir out', 'probe-dns'],
+] as const;
+
+probes(
+  'a policy of IPsec that takes packets is named, and the command excepts machines from it',
+  async () => {
+    const tunnel = 'tmpl src 203.0.113.1 dst 198.51.100.1 proto esp reqid 1 mode tunnel';
+    for (const [policy, stage] of vpnPolicies) {
+      await execa('ip', [
+        'xfrm',
+        'policy',
+        'add',
+        ...policy.split(' '),
+        'priority',
+        '383',
+        ...tunnel.split(' '),
+      ]);
+      const { explanation } = JSON.parse((await virlan('doctor', '--json')).stdout);
+      assert.deepEqual([explanation.check, explanation.code], [stage, 'taken-by-ipsec'], policy);
+      await execa('sh', ['-c', explanation.fix.command]);
+      const after = await runProbe();
+      assert.deepEqual(
+        Object.values(after).filter(text => !text.startsWith('ok: ')),
+        [],
+        policy,
+      );
+      await execa('ip', ['xfrm', 'policy', 'flush']);
+    }
+  },
+);
+
 probes('a rule that keeps packets from being tracked is named, in nftables and in iptables', async () => {
   const masqueraded = async () => {
     const stage = (await runProbe())['probe-masquerade'] ?? '';
@@ -297,13 +333,11 @@ probes('the watcher probes a network that it has established, and status shows t
   await execa('iptables', ['-P', 'FORWARD', 'DROP']);
   await startLibvirtd();
   await startWatcher();
-  const status = async () => JSON.parse((await get('/status')) ?? '{}').networks?.[0];
-  await until(async () => (await status())?.probe != null, 20);
-  const { probe, problems } = await status();
-  assert.equal(probe.passed, false);
-  assert.equal(probe.seen, `a packet to ${internetAddress} is dropped by the policy of ip filter FORWARD`);
-  assert(problems.some((line: string) => line.includes(probe.seen) && line.includes('virlan doctor')));
-  assert(logLinesOf('probed').some(({ msg }) => msg === `probe: ${probe.seen}`));
+  const { probe, problems } = await statusWhen(network => network.probe !== null, 20);
+  const seen = `a packet to ${internetAddress} is dropped by the policy of ip filter FORWARD`;
+  assert.deepEqual([probe?.passed, probe?.seen], [false, seen]);
+  assert(problems.some(line => line.includes(seen) && line.includes('virlan doctor')));
+  assert(logLinesOf('probed').some(({ msg }) => msg === `probe: ${seen}`));
   await stopWatcher();
   assert(!hasProbe());
 });

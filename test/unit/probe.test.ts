@@ -274,6 +274,14 @@ probe('the marks of packets are those past the last rule before routing', () => 
   assert.deepEqual(findMarks(trace, request), {});
 });
 
+const fromVpn = {
+  from: '0.0.0.0/0',
+  to: '192.168.0.0/16',
+  direction: 'out',
+  priority: 7,
+  effect: 'encrypts',
+} as const;
+
 const good: ProbeReport = {
   lease: { kind: 'leased', ip: '192.168.100.254' },
   dns: { kind: 'answered', addresses: ['192.168.100.254'] },
@@ -297,6 +305,7 @@ const facts: ProbeFacts = {
   reversePathDrops: 0,
   drops: {},
   diversions: {},
+  takings: {},
   zoneSource: null,
   untracking: { outgoing: null, returning: null },
 };
@@ -509,6 +518,24 @@ const cases: [
     'oofooos',
     'routed-by-mark',
     /^ip rule add to 192\.168\.100\.0\/24 lookup main pref 89$/,
+  ],
+  [
+    'a policy of IPsec takes the answers',
+    {
+      report: noAnswer,
+      counters: { ...none, entered: 2, masqueraded: 2, arrived: 1, returned: 1 },
+      takings: { returning: fromVpn },
+    },
+    'ooooofo',
+    'taken-by-ipsec',
+    /^ip xfrm policy add src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
+  ],
+  [
+    'a policy of IPsec takes the answers of the name server',
+    { report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } }, takings: { dns: fromVpn } },
+    'oofooos',
+    'taken-by-ipsec',
+    /^ip xfrm policy add src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
   ],
   [
     'firewalld drops forwarded packets',

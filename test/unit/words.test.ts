@@ -490,6 +490,35 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
       subnet: '192.168.100.0/24',
     },
   ],
+  'taken-by-ipsec': [
+    {
+      packet: { kind: 'returning', from: nextHop },
+      policy: {
+        from: '0.0.0.0/0',
+        to: '192.168.0.0/16',
+        direction: 'out',
+        priority: 383,
+        effect: 'encrypts',
+      },
+      subnet: '192.168.100.0/24',
+    },
+    {
+      packet: { kind: 'outgoing', to: nextHop },
+      policy: {
+        from: '192.168.0.0/16',
+        to: '0.0.0.0/0',
+        direction: 'fwd',
+        priority: 383,
+        effect: 'encrypts',
+      },
+      subnet: '192.168.100.0/24',
+    },
+    {
+      packet: { kind: 'outgoing', to: nextHop },
+      policy: { from: '192.168.0.0/16', to: '0.0.0.0/0', direction: 'out', priority: 0, effect: 'drops' },
+      subnet: '192.168.100.0/24',
+    },
+  ],
   'answers-host-only': [{ nextHop, dev }],
   'next-hop-silent': [{ nextHop }],
   'outside-names-resolve': [{}],

@@ -7,6 +7,7 @@ import type { Drops, Untracking } from './drops.ts';
 import type { Diversions } from './marks.ts';
 import type { OutsidePromise } from './promise.ts';
 import type { ProbeReport } from './protocol.ts';
+import type { Takings } from './takings.ts';
 
 /** The facts that a probe collected. */
 export interface ProbeFacts {
@@ -33,6 +34,8 @@ export interface ProbeFacts {
   /** Empty where packets were not traced. */
   readonly drops: Drops;
   readonly diversions: Diversions;
+  /** Empty where no packet was lost. */
+  readonly takings: Takings;
   /** Of firewalld, where it dropped a packet: a source that machines' addresses are in; null for none. */
   readonly zoneSource: ZoneSource | null;
   readonly untracking: Untracking;

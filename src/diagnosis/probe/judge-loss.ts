@@ -1,10 +1,26 @@
-// Findings about a packet of a probe that is lost on this host: a rule drops it, or its mark leads it elsewhere.
+// Findings about a packet of a probe that is lost on this host: a rule drops it, its mark leads
+// it elsewhere, or a policy of IPsec takes it.
+import type { TakingPolicy } from '../../network/ipsec-policies.ts';
 import type { MarkedRoute } from '../../network/marked-route.ts';
 import { firewalldTable } from '../../other-firewalls/model.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
 import type { Drop, Packet } from '../details.ts';
 import { type Finding, fail } from '../finding.ts';
 import type { ProbeFacts, Stage } from './facts.ts';
+
+/** Returns the failure of a stage whose packet is lost; null where the reason was not seen. */
+export function lost(check: Stage, packet: Packet, facts: ProbeFacts): Finding | null {
+  const { drops, diversions, takings } = facts;
+  const [drop, taking] = [drops[packet.kind], takings[packet.kind]];
+  if (drop != null) return dropped(check, packet, drop, facts);
+  const route = packet.kind === 'dhcp' ? null : diversions[packet.kind];
+  // Of the packets of DNS, a mark leads the answer elsewhere.
+  // Of the packets of DNS, a mark or a policy for what the host sends takes the answer.
+  const answer: Packet = packet.kind === 'dns' ? { kind: 'returning', from: packet.gateway } : packet;
+  if (route != null) return diverted(check, answer, route, facts);
+  if (taking === undefined) return null;
+  return taken(check, taking.direction === 'out' ? answer : packet, taking, facts);
+}
 
 /** Returns the failure of a stage whose packet is dropped. */
 export function dropped(
@@ -26,6 +42,10 @@ export function dropped(
 }
 
 /** Returns the failure of a stage whose packet leaves by another route because of its mark. */
-export function diverted(check: Stage, packet: Packet, route: MarkedRoute, { subnet }: ProbeFacts): Finding {
+function diverted(check: Stage, packet: Packet, route: MarkedRoute, { subnet }: ProbeFacts): Finding {
   return fail(check, { kind: 'routed-by-mark', packet, route, subnet });
+}
+
+function taken(check: Stage, packet: Packet, policy: TakingPolicy, { subnet }: ProbeFacts): Finding {
+  return fail(check, { kind: 'taken-by-ipsec', packet, policy, subnet });
 }

@@ -3,7 +3,7 @@ import type { Detail } from '../details.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { Counters } from './counters.ts';
 import type { ProbeFacts } from './facts.ts';
-import { diverted, dropped } from './judge-loss.ts';
+import { dropped, lost } from './judge-loss.ts';
 import type { ProbeReport } from './protocol.ts';
 
 /** Judges the stages `probe-forward`, `probe-masquerade` and `probe-return`. */
@@ -34,7 +34,7 @@ interface CountedPath extends PathFacts {
 }
 
 function judgeUncounted(way: PathFacts): Finding[] {
-  const { dev, nextHop, nextHopAnswers, drops } = way;
+  const { dev, nextHop, nextHopAnswers } = way;
   const masqueraded = skipped('probe-masquerade', { kind: 'packets-not-counted' });
   if (nextHopAnswers)
     return [
@@ -42,15 +42,15 @@ function judgeUncounted(way: PathFacts): Finding[] {
       masqueraded,
       ok('probe-return', { kind: 'next-hop-answers', nextHop }),
     ];
-  if (drops.outgoing != null)
-    return stoppedInHost(dropped('probe-forward', { kind: 'outgoing', to: nextHop }, drops.outgoing, way));
+  const stopped = lost('probe-forward', { kind: 'outgoing', to: nextHop }, way);
+  if (stopped !== null) return stoppedInHost(stopped);
   return [skipped('probe-forward', { kind: 'packets-not-counted' }), masqueraded, judgeUncountedReturn(way)];
 }
 
 function judgeUncountedReturn(way: PathFacts): Finding {
-  const { dev, nextHop, hostAnswered, drops, promise } = way;
-  if (drops.returning != null)
-    return dropped('probe-return', { kind: 'returning', from: nextHop }, drops.returning, way);
+  const { dev, nextHop, hostAnswered, promise } = way;
+  const answerLost = lost('probe-return', { kind: 'returning', from: nextHop }, way);
+  if (answerLost !== null) return answerLost;
   // With addresses of its own, a machine may only lack a route to it.
   return hostAnswered && promise === 'masqueraded'
     ? fail('probe-return', { kind: 'answers-host-only', nextHop, dev })
@@ -93,15 +93,15 @@ function judgeOwnAddress({ promise, dev, counters: { masqueraded } }: CountedPat
 }
 
 function judgeNotForwarded(way: CountedPath): Finding {
-  const { bridge, dev, nextHop, counters, drops, diversions } = way;
-  const packet = { kind: 'outgoing', to: nextHop } as const;
-  if (drops.outgoing != null) return dropped('probe-forward', packet, drops.outgoing, way);
-  if (diversions.outgoing != null) return diverted('probe-forward', packet, diversions.outgoing, way);
-  return fail(
-    'probe-forward',
-    counters.entered === 0
-      ? { kind: 'lost-before-host', nextHop }
-      : { kind: 'lost-in-host', nextHop, bridge, dev },
+  const { bridge, dev, nextHop, counters } = way;
+  return (
+    lost('probe-forward', { kind: 'outgoing', to: nextHop }, way) ??
+    fail(
+      'probe-forward',
+      counters.entered === 0
+        ? { kind: 'lost-before-host', nextHop }
+        : { kind: 'lost-in-host', nextHop, bridge, dev },
+    )
   );
 }
 
@@ -112,9 +112,8 @@ function judgeReturn(way: CountedPath): Finding {
   // Before its drop: as it is not translated, it is for the host, whose rules may refuse it.
   if (way.untracking.returning !== null && counters.returned === 0)
     return fail('probe-return', { kind: 'answer-not-tracked', nextHop, by: way.untracking.returning });
-  if (drops.returning != null) return dropped('probe-return', answer, drops.returning, way);
-  if (way.diversions.returning != null)
-    return diverted('probe-return', answer, way.diversions.returning, way);
+  const answerLost = lost('probe-return', answer, way);
+  if (answerLost !== null) return answerLost;
   // After the last point where packets are counted.
   if (drops.outgoing != null && counters.arrived === 0)
     return dropped('probe-return', { kind: 'outgoing', to: nextHop }, drops.outgoing, way);

@@ -3,7 +3,7 @@ import type { Detail } from '../details.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { Counters } from './counters.ts';
 import { type ProbeFacts, type Stage, stages } from './facts.ts';
-import { diverted, dropped } from './judge-loss.ts';
+import { lost } from './judge-loss.ts';
 import { judgePath } from './judge-path.ts';
 import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
 
@@ -72,7 +72,7 @@ function judgePort({ bridge, portWaitedMs }: ProbeFacts): Finding {
 }
 
 function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
-  const { bridge, gateway, ip, dnsmasqTold, drops } = facts;
+  const { bridge, gateway, ip, dnsmasqTold } = facts;
   switch (lease.kind) {
     case 'leased':
       return lease.ip === ip
@@ -82,17 +82,19 @@ function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
       return fail('probe-lease', { kind: 'offer-withdrawn', bridge });
     case 'silent': {
       const { after } = lease;
-      if (drops.dhcp != null) return dropped('probe-lease', { kind: 'dhcp' }, drops.dhcp, facts);
-      return fail(
-        'probe-lease',
-        dnsmasqTold ? { kind: 'dhcp-silent', bridge, after } : { kind: 'dhcp-not-running', gateway, after },
+      return (
+        lost('probe-lease', { kind: 'dhcp' }, facts) ??
+        fail(
+          'probe-lease',
+          dnsmasqTold ? { kind: 'dhcp-silent', bridge, after } : { kind: 'dhcp-not-running', gateway, after },
+        )
       );
     }
   }
 }
 
 function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
-  const { gateway, ip, drops, diversions } = facts;
+  const { gateway, ip } = facts;
   if (dns === null) return skipped('probe-dns', { kind: 'not-reached' });
   switch (dns.kind) {
     case 'answered':
@@ -100,10 +102,10 @@ function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
         ? ok('probe-dns', { kind: 'probe-name-known', gateway })
         : fail('probe-dns', { kind: 'probe-name-unknown', gateway });
     case 'failed':
-      if (drops.dns != null) return dropped('probe-dns', { kind: 'dns', gateway }, drops.dns, facts);
-      return diversions.dns == null
-        ? fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
-        : diverted('probe-dns', { kind: 'returning', from: gateway }, diversions.dns, facts);
+      return (
+        lost('probe-dns', { kind: 'dns', gateway }, facts) ??
+        fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
+      );
   }
 }
 

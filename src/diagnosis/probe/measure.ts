@@ -26,6 +26,7 @@ import { counterTable, probeNamespace } from './names.ts';
 import { type OutsidePromise, promiseOf } from './promise.ts';
 import type { ProbeReport, ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';
+import { readTakings } from './takings.ts';
 import { traced } from './trace.ts';
 import { traceEvents } from './trace-events.ts';
 
@@ -65,6 +66,7 @@ export function unmeasured({ network, ip, told, portWaitedMs }: Plugged, uplink:
     reversePathDrops: 0,
     drops: {},
     diversions: {},
+    takings: {},
     zoneSource: null,
     untracking: { outgoing: null, returning: null },
   };
@@ -105,7 +107,8 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
     { ...legacy.possible, outgoing, returning },
     isLost(report) ? await readDeviceDrops(system, path) : {},
   );
-  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops };
+  const takings = isLost(report) ? await readTakings(system, path) : {};
+  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops, takings };
   if (counters === null || facts.promise === 'kept-inside' || !isWorthTracing(found, report, counters))
     return { facts: found, marks: {} };
   return measureTraced(found, counted, { ...request, asksUpstream: false });

@@ -1,4 +1,6 @@
 // The words for findings of a probe.
+
+import type { TakingPolicy } from '../../network/ipsec-policies.ts';
 import { mainTableFirst } from '../../network/routing-rules.ts';
 import { decidingKeys } from '../../other-firewalls/own-chain-text.ts';
 import type { Drop, Packet, ProbeDetails } from '../details.ts';
@@ -149,6 +151,15 @@ export const probeWords: Words<keyof ProbeDetails> = {
         ? showsMore('ip rule show')
         : repairs(mainTableFirst(subnet, route.priority)),
   },
+  'taken-by-ipsec': {
+    seen: ({ packet, policy: { from, to, direction, priority, effect } }) =>
+      `${named(packet)} ${effect === 'drops' ? 'is dropped' : encrypted[direction]} by the IPsec policy of this host ` +
+      `from ${from} to ${to} (dir ${direction}, priority ${priority}): except the machines from it in the VPN's configuration`,
+    fix: ({ packet, policy, subnet }) => {
+      const command = exceptionFrom(policy, subnet, packet);
+      return command === null ? showsMore('ip xfrm policy') : repairs(command);
+    },
+  },
   'no-return-possible': { seen: () => 'no answer can come back' },
   'next-hop-answers': { seen: ({ nextHop }) => `${nextHop} answers` },
   'answer-lost': {
@@ -176,6 +187,27 @@ export const probeWords: Words<keyof ProbeDetails> = {
     fix: () => showsMore('cat /etc/resolv.conf'),
   },
 };
+
+const encrypted: Readonly<Record<TakingPolicy['direction'], string>> = {
+  in: 'is dropped, because it does not come out of a tunnel,',
+  fwd: 'is dropped, because it does not come out of a tunnel,',
+  out: 'is sent into a tunnel',
+};
+
+/**
+ * Returns the command that excepts the machines' packets from a policy, until the VPN's program writes its policies
+ * anew; null where no priority is left before that of the policy, and where machines may be meant to use the tunnel.
+ */
+function exceptionFrom(
+  { from, to, direction, priority, effect }: TakingPolicy,
+  subnet: string,
+  { kind }: Packet,
+): string | null {
+  const isFromMachines = kind === 'outgoing' || direction === 'in';
+  if (priority === 0 || (kind === 'outgoing' && direction === 'out' && effect === 'encrypts')) return null;
+  const ends = isFromMachines ? `src ${subnet} dst ${to}` : `src ${from} dst ${subnet}`;
+  return `ip xfrm policy add ${ends} dir ${direction} priority ${priority - 1} action allow`;
+}
 
 function named(packet: Packet): string {
   switch (packet.kind) {

@@ -1,0 +1,52 @@
+// Finds the policies of IPsec that take packets of a probe.
+import {
+  findTakingPolicy,
+  type IpsecDirection,
+  type IpsecPolicy,
+  parseIpsecPolicies,
+  type TakingPolicy,
+} from '../../network/ipsec-policies.ts';
+import type { System } from '../../system/system.ts';
+import type { Packet } from '../details.ts';
+import { type ProbedPath, packetKinds, type Stage, waysOf } from './ways.ts';
+
+/** By the kind of packet: the policy that takes it. */
+export type Takings = Readonly<Partial<Record<Packet['kind'], TakingPolicy>>>;
+
+/** The directions in which policies are asked about a packet at a hook. */
+function directionsOf({ hook, packet }: Stage): readonly IpsecDirection[] {
+  switch (hook) {
+    case 'INPUT':
+      return ['in'];
+    case 'FORWARD':
+      // The kernel asks `fwd` about an answer with the address of the host, to which the masqueraded packet was sent.
+      return packet.direction === 'reply' ? ['out'] : ['fwd', 'out'];
+    case 'OUTPUT':
+      return ['out'];
+    default:
+      return [];
+  }
+}
+
+/** Reads the policies, and finds those that take a probe's packets; none where they cannot be read. */
+export async function readTakings(system: Pick<System, 'run'>, path: ProbedPath): Promise<Takings> {
+  return findTakings(await system.run('ip', ['-oneline', 'xfrm', 'policy']).catch(() => ''), path);
+}
+
+/** Returns the same from the output of `ip -oneline xfrm policy`. */
+export function findTakings(listing: string, path: ProbedPath): Takings {
+  const policies = parseIpsecPolicies(listing);
+  const found = packetKinds.map(kind => {
+    const ways = waysOf[kind](path).map(stages => stages.flatMap(stage => takenAt(stage, policies))[0]);
+    // One packet that arrives is enough.
+    return [kind, ways.includes(undefined) ? undefined : ways[0]];
+  });
+  return Object.fromEntries(found);
+}
+
+function takenAt(stage: Stage, policies: readonly IpsecPolicy[]): TakingPolicy[] {
+  const { source, destination } = stage.packet;
+  if (source === null || destination === null) return [];
+  const ends = { source, destination };
+  return directionsOf(stage).flatMap(direction => findTakingPolicy(policies, direction, ends) ?? []);
+}
