@@ -1,4 +1,5 @@
-// The links that chains at the hooks `ingress` and `egress` are for.
+// The links that chains at the hooks `ingress` and `egress` are for: `table netdev guard { chain in { … } }`.
+
 /** By chain: the links that it is for. */
 export type DeviceLinks = ReadonlyMap<string, readonly string[]>;
 

@@ -6,7 +6,7 @@ import type { DetailKind } from '../../src/diagnosis/details.ts';
 import type { Finding } from '../../src/diagnosis/finding.ts';
 import { parseCounters, renderCounters, renderTracedCounters } from '../../src/diagnosis/probe/counters.ts';
 import { findDrop, findDrops } from '../../src/diagnosis/probe/drops.ts';
-import type { ProbeFacts } from '../../src/diagnosis/probe/facts.ts';
+import { type ProbeFacts, stages } from '../../src/diagnosis/probe/facts.ts';
 import { judgeProbe, notSent } from '../../src/diagnosis/probe/judge.ts';
 import { findMarks } from '../../src/diagnosis/probe/marks.ts';
 import type { ProbeReport } from '../../src/diagnosis/probe/protocol.ts';
@@ -310,16 +310,6 @@ const facts: ProbeFacts = {
   untracking: { outgoing: null, returning: null },
 };
 
-const stages = [
-  'probe-port',
-  'probe-lease',
-  'probe-dns',
-  'probe-forward',
-  'probe-masquerade',
-  'probe-return',
-  'upstream-dns',
-];
-
 const none = { entered: 0, plain: 0, masqueraded: 0, arrived: 0, returned: 0 };
 const noAnswer: ProbeReport = { ...good, nextHopAnswers: false };
 const notAsked: ProbeReport = { ...good, nextHopAnswers: null };
@@ -529,6 +519,18 @@ const cases: [
     'ooooofo',
     'taken-by-ipsec',
     /^ip xfrm policy add src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
+  ],
+  [
+    'the next hop does not answer, and a policy of IPsec would take its answers',
+    {
+      report: noAnswer,
+      counters: { ...none, entered: 2, masqueraded: 2 },
+      hostAnswered: true,
+      takings: { returning: fromVpn },
+    },
+    'ooooofo',
+    'answers-host-only',
+    /^tcpdump /,
   ],
   [
     'a policy of IPsec takes the answers of the name server',

@@ -9,7 +9,7 @@ import { findCertainDrop } from '../../other-firewalls/packet.ts';
 import type { System } from '../../system/system.ts';
 import type { Drop } from '../details.ts';
 import type { Drops } from './drops.ts';
-import { type ProbedPath, packetKinds, type Stage, waysOf } from './ways.ts';
+import { lossesOn, type ProbedPath, type Stage } from './ways.ts';
 
 /** Reads the first drop of each packet, where it is dropped for certain. */
 export async function readDeviceDrops(system: Pick<System, 'run'>, path: ProbedPath): Promise<Drops> {
@@ -38,14 +38,7 @@ async function withText(system: Pick<System, 'run'>, drop: Drop): Promise<Drop> 
 export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPath): Drops {
   const tables = parseNftTables(ruleset);
   const links = parseDeviceLinks(chains);
-  const found = packetKinds.map(kind => {
-    const ways = waysOf[kind](path).map(
-      stages => stages.flatMap(stage => dropsAt(stage, tables, links))[0] ?? null,
-    );
-    // One packet that arrives is enough: the kind is dropped only if each of its packets is.
-    return [kind, ways.includes(null) ? null : ways[0]];
-  });
-  return Object.fromEntries(found);
+  return lossesOn(path, stage => dropsAt(stage, tables, links)[0] ?? null);
 }
 
 function dropsAt({ hook, packet }: Stage, tables: readonly NftTable[], linksOf: DeviceLinks): Drop[] {

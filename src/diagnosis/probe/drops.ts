@@ -1,10 +1,11 @@
 // Finds the chain or rule that dropped a packet of the probe, in the events of a trace.
-import type { Drop, Packet } from '../details.ts';
+import type { Drop } from '../details.ts';
 import type { ProbeRequest } from './protocol.ts';
 import { hasFields, type TraceEvent } from './trace-events.ts';
+import type { Losses } from './ways.ts';
 
 /** The drop of each packet of the probe; null or no entry for a packet without a known drop. */
-export type Drops = Readonly<Partial<Record<Packet['kind'], Drop | null>>>;
+export type Drops = Losses<Drop>;
 
 /** Returns the first of two drops of each packet. */
 export function joinDrops(first: Drops, second: Drops): Drops {

@@ -1,5 +1,5 @@
-// Findings about a packet of a probe that is lost on this host: a rule drops it, its mark leads
-// it elsewhere, or a policy of IPsec takes it.
+// Findings about a packet of a probe that is lost on this host: a rule drops it, its mark leads it elsewhere,
+// or a policy of IPsec takes it.
 import type { TakingPolicy } from '../../network/ipsec-policies.ts';
 import type { MarkedRoute } from '../../network/marked-route.ts';
 import { firewalldTable } from '../../other-firewalls/model.ts';
@@ -11,15 +11,20 @@ import type { ProbeFacts, Stage } from './facts.ts';
 /** Returns the failure of a stage whose packet is lost; null where the reason was not seen. */
 export function lost(check: Stage, packet: Packet, facts: ProbeFacts): Finding | null {
   const { drops, diversions, takings } = facts;
-  const [drop, taking] = [drops[packet.kind], takings[packet.kind]];
+  const drop = drops[packet.kind];
   if (drop != null) return dropped(check, packet, drop, facts);
   const route = packet.kind === 'dhcp' ? null : diversions[packet.kind];
-  // Of the packets of DNS, a mark leads the answer elsewhere.
   // Of the packets of DNS, a mark or a policy for what the host sends takes the answer.
   const answer: Packet = packet.kind === 'dns' ? { kind: 'returning', from: packet.gateway } : packet;
   if (route != null) return diverted(check, answer, route, facts);
-  if (taking === undefined) return null;
+  const taking = hasCome(packet, facts) ? takings[packet.kind] : null;
+  if (taking == null) return null;
   return taken(check, taking.direction === 'out' ? answer : packet, taking, facts);
+}
+
+/** Policies are known, and not what they took: an answer that did not come was not taken. */
+function hasCome({ kind }: Packet, { counters }: ProbeFacts): boolean {
+  return kind !== 'returning' || counters === null || counters.arrived > 0;
 }
 
 /** Returns the failure of a stage whose packet is dropped. */
@@ -46,6 +51,7 @@ function diverted(check: Stage, packet: Packet, route: MarkedRoute, { subnet }: 
   return fail(check, { kind: 'routed-by-mark', packet, route, subnet });
 }
 
+/** Returns the failure of a stage whose packet a policy takes. */
 function taken(check: Stage, packet: Packet, policy: TakingPolicy, { subnet }: ProbeFacts): Finding {
   return fail(check, { kind: 'taken-by-ipsec', packet, policy, subnet });
 }

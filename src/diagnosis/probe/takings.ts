@@ -7,11 +7,10 @@ import {
   type TakingPolicy,
 } from '../../network/ipsec-policies.ts';
 import type { System } from '../../system/system.ts';
-import type { Packet } from '../details.ts';
-import { type ProbedPath, packetKinds, type Stage, waysOf } from './ways.ts';
+import { type Losses, lossesOn, type ProbedPath, type Stage } from './ways.ts';
 
-/** By the kind of packet: the policy that takes it. */
-export type Takings = Readonly<Partial<Record<Packet['kind'], TakingPolicy>>>;
+/** The policy that takes each kind of packet. */
+export type Takings = Losses<TakingPolicy>;
 
 /** The directions in which policies are asked about a packet at a hook. */
 function directionsOf({ hook, packet }: Stage): readonly IpsecDirection[] {
@@ -36,17 +35,15 @@ export async function readTakings(system: Pick<System, 'run'>, path: ProbedPath)
 /** Returns the same from the output of `ip -oneline xfrm policy`. */
 export function findTakings(listing: string, path: ProbedPath): Takings {
   const policies = parseIpsecPolicies(listing);
-  const found = packetKinds.map(kind => {
-    const ways = waysOf[kind](path).map(stages => stages.flatMap(stage => takenAt(stage, policies))[0]);
-    // One packet that arrives is enough.
-    return [kind, ways.includes(undefined) ? undefined : ways[0]];
-  });
-  return Object.fromEntries(found);
+  return lossesOn(path, stage => takenAt(stage, policies));
 }
 
-function takenAt(stage: Stage, policies: readonly IpsecPolicy[]): TakingPolicy[] {
+function takenAt(stage: Stage, policies: readonly IpsecPolicy[]): TakingPolicy | null {
   const { source, destination } = stage.packet;
-  if (source === null || destination === null) return [];
+  if (source === null || destination === null) return null;
   const ends = { source, destination };
-  return directionsOf(stage).flatMap(direction => findTakingPolicy(policies, direction, ends) ?? []);
+  const [policy] = directionsOf(stage).flatMap(
+    direction => findTakingPolicy(policies, direction, ends) ?? [],
+  );
+  return policy ?? null;
 }

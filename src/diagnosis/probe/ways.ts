@@ -97,3 +97,18 @@ const answer = { state: 'established', direction: 'reply' } as const;
 function at(hooks: readonly string[], packet: FilteredPacket): Stage[] {
   return hooks.map(hook => ({ hook, packet }));
 }
+
+/** By the kind of packet: the reason why it is lost; null or no entry for a kind that is not. */
+export type Losses<Reason> = Readonly<Partial<Record<Packet['kind'], Reason | null>>>;
+
+/**
+ * Returns the first loss on the way of each kind of packet. One packet that arrives is enough: a kind is lost only if
+ * each of its packets is.
+ */
+export function lossesOn<Reason>(path: ProbedPath, lossAt: (stage: Stage) => Reason | null): Losses<Reason> {
+  const found = packetKinds.map(kind => {
+    const ways = waysOf[kind](path).map(stages => stages.flatMap(stage => lossAt(stage) ?? [])[0] ?? null);
+    return [kind, ways.includes(null) ? null : ways[0]];
+  });
+  return Object.fromEntries(found);
+}

@@ -1,5 +1,4 @@
 // The words for findings of a probe.
-
 import type { TakingPolicy } from '../../network/ipsec-policies.ts';
 import { mainTableFirst } from '../../network/routing-rules.ts';
 import { decidingKeys } from '../../other-firewalls/own-chain-text.ts';
@@ -152,9 +151,9 @@ export const probeWords: Words<keyof ProbeDetails> = {
         : repairs(mainTableFirst(subnet, route.priority)),
   },
   'taken-by-ipsec': {
-    seen: ({ packet, policy: { from, to, direction, priority, effect } }) =>
-      `${named(packet)} ${effect === 'drops' ? 'is dropped' : encrypted[direction]} by the IPsec policy of this host ` +
-      `from ${from} to ${to} (dir ${direction}, priority ${priority}): except the machines from it in the VPN's configuration`,
+    seen: ({ packet, policy }) =>
+      `${named(packet)} ${lossTo(policy)} by the IPsec policy of this host from ${policy.from} to ${policy.to} ` +
+      `(dir ${policy.direction}, priority ${policy.priority}): except the machines from it in the VPN's configuration`,
     fix: ({ packet, policy, subnet }) => {
       const command = exceptionFrom(policy, subnet, packet);
       return command === null ? showsMore('ip xfrm policy') : repairs(command);
@@ -188,11 +187,12 @@ export const probeWords: Words<keyof ProbeDetails> = {
   },
 };
 
-const encrypted: Readonly<Record<TakingPolicy['direction'], string>> = {
-  in: 'is dropped, because it does not come out of a tunnel,',
-  fwd: 'is dropped, because it does not come out of a tunnel,',
-  out: 'is sent into a tunnel',
-};
+function lossTo({ effect, direction }: TakingPolicy): string {
+  if (effect === 'drops') return 'is dropped';
+  return direction === 'out'
+    ? 'is sent into a tunnel'
+    : 'is dropped, because it does not come out of a tunnel,';
+}
 
 /**
  * Returns the command that excepts the machines' packets from a policy, until the VPN's program writes its policies
