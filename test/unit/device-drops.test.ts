@@ -59,6 +59,8 @@ devices('packets are dropped at the ingress of the bridge or of the uplink, or a
     ['another link', listed(['ingress', 'device "eth1"'], [drop]), '- - - -'],
     ['what leaves by the uplink', listed(['egress', 'device "eth0"'], [drop]), '- - 1 -'],
     ['answers that leave by the bridge', listed(['egress', 'device "k8s-br0"'], [drop]), '1 1 - 1'],
+    // The datagram of the probe arrives.
+    ['the ping alone', listed(atBridge, [field('ip', 'protocol', 1), drop]), '- - - -'],
     // A condition that cannot be judged proves nothing.
     ['unknown', listed(atBridge, [field('@ll', 'x', 1), drop]), '- - - -'],
     ['no ruleset', ['not JSON', ''], '- - - -'],
