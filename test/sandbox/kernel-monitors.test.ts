@@ -150,7 +150,8 @@ monitors(
     const repairMs = Date.parse(String(repairs()[count]?.time)) - deleted;
     console.log(`  repaired after ${repairMs} ms`);
     rewriter.kill();
-    assert((shares[0] ?? 1) < 0.3, `the watcher took ${shares[0]}`);
+    // A quarter on a quiet host; without its pauses between comparisons it takes all of it.
+    assert((shares[0] ?? 1) < 0.5, `the watcher took ${shares[0]}`);
     assert(repairMs < 5000);
     assert(memoryMiB(watcherPid()) < 120);
   },
