@@ -10,7 +10,7 @@ const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
   options: {
     jobs: { type: 'string', default: String(availableParallelism() + 2) },
-    limit: { type: 'string', default: '480' },
+    limit: { type: 'string', default: '1200' },
   },
 });
 const checkout = new URL('../..', import.meta.url).pathname;

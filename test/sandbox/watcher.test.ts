@@ -412,18 +412,30 @@ watcher('a machine defined while the watcher was stopped gets its MAC when it st
   assert.match(metrics, /^virlan_machines\{network="k8s-br0"\} \d+$/m);
 });
 
+/**
+ * Runs the hook of a machine until it reaches the watcher: on a busy host that may not answer in the three seconds that
+ * a hook waits. The program that a hook runs then must record that it ran.
+ */
+async function reachWatcher(machine: Parameters<typeof prepare>[0]): Promise<void> {
+  await until(async () => {
+    rmSync('/run/fallen-back', { force: true });
+    assert.equal((await prepare(machine)).exitCode, 0);
+    return !existsSync('/run/fallen-back');
+  }, 30);
+}
+
 watcher('where nc is ncat, hooks reach the watcher, and do not wait for one that hangs', async () => {
   await idle('missed');
   const program = '/usr/sbin/virlan';
   const [original, nc] = [readFileSync(program), realpathSync('/usr/bin/nc')];
   writeFileSync(program, '#!/bin/sh\ntouch /run/fallen-back\n');
-  await execa('cp', [`${checkout}/build/ncat/usr/bin/ncat`, '/usr/bin/ncat']);
+  // With the libraries of its package's dependencies, which a host may lack.
+  await execa('cp', ['-a', `${checkout}/build/ncat/usr/.`, '/usr']);
   await execa('ln', ['-sf', '/usr/bin/ncat', '/usr/bin/nc']);
   const mac = '52:54:00:bb:02:01';
   const machine = { name: 'by-ncat', nics: [{ ...onBridge, mac }] };
-  assert.equal((await prepare(machine)).exitCode, 0);
+  await reachWatcher(machine);
   assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${mac},`, 'm'));
-  assert(!existsSync('/run/fallen-back'), 'ncat did not reach the watcher');
   process.kill(watcherPid(), 'SIGSTOP');
   const { exitCode } = await prepare(machine).finally(() => process.kill(watcherPid(), 'SIGCONT'));
   assert.equal(exitCode, 0);
@@ -443,10 +455,8 @@ watcher('hooks reach the watcher with nc, socat or curl', async () => {
     const missing = ['nc', 'socat', 'curl'].slice(0, index);
     for (const each of missing) await execa('rm', ['-f', `/usr/bin/${each}`, `/bin/${each}`]);
     const mac = `52:54:00:bb:01:0${index}`;
-    const { exitCode } = await prepare({ name: `by-${asker}`, nics: [{ ...onBridge, mac }] });
-    assert.equal(exitCode, 0);
+    await reachWatcher({ name: `by-${asker}`, nics: [{ ...onBridge, mac }] });
     assert.match(readFileSync(hostsfile, 'utf8'), new RegExp(`^${mac},`, 'm'));
-    assert(!existsSync('/run/fallen-back'), `${asker} did not reach the watcher`);
   }
   assert.equal((await runHook('daemon', ['-', 'start', '-', 'start'])).exitCode, 0);
   assert(!existsSync('/run/fallen-back'));
