@@ -28,6 +28,9 @@ const files = {
 
 const anywhere = '0.0.0.0/0';
 
+/** ufw runs a program for each of its files and more: ended half-way, it would leave the host a part of its rules. */
+const changeTimeoutSeconds = 30;
+
 export const ufw: OtherFirewall<'ufw'> = {
   name: 'ufw',
   needsIptables: (system, chains) => isEnabled(system) || chains.some(isUfwPlace),
@@ -43,8 +46,8 @@ export const ufw: OtherFirewall<'ufw'> = {
     await changeRules(system, rules.filter(isIptablesRule), []);
     for (const rule of rules) {
       if (rule.kind === 'tuple')
-        await system.run('ufw', [...ufwArguments(rule.tuple), 'comment', markOf(bridge)]);
-      else if (rule.kind === 'reload') await system.run('ufw', ['reload']);
+        await changeUfw(system, [...ufwArguments(rule.tuple), 'comment', markOf(bridge)]);
+      else if (rule.kind === 'reload') await changeUfw(system, ['reload']);
     }
   },
   async withdraw(system, bridge, rules) {
@@ -153,9 +156,13 @@ function commentOf(bridge: string): string {
   return ` comment=${Buffer.from(markOf(bridge)).toString('hex')}`;
 }
 
+async function changeUfw(system: System, args: readonly string[]): Promise<void> {
+  await system.run('ufw', args, { timeoutSeconds: changeTimeoutSeconds });
+}
+
 async function deleteTuple(system: System, tuple: string): Promise<void> {
   const [first = '', ...rest] = ufwArguments(tuple);
-  await system.run('ufw', first === 'route' ? ['route', 'delete', ...rest] : ['delete', first, ...rest]);
+  await changeUfw(system, first === 'route' ? ['route', 'delete', ...rest] : ['delete', first, ...rest]);
 }
 
 function removeFromFiles(system: System, bridge: string): void {
