@@ -52,11 +52,11 @@ export async function endLeasesInTheWay(
   network: Pick<NetworkConfig, 'bridge' | 'gateway'>,
   promised: readonly PromisedAddress[],
 ): Promise<void> {
-  const clients = leasesInTheWay(readLeasesTextOrNone(network.bridge), promised);
-  if (clients.length === 0) return;
+  const remaining = () => leasesInTheWay(readLeasesTextOrNone(network.bridge), promised);
+  if (remaining().length === 0) return;
   // Loaded only when needed: it is seldom, and a machine's start waits.
   const { releaseLeases } = await import('../dnsmasq/release.ts');
-  await releaseLeases(network, clients);
+  await releaseLeases(network, remaining);
 }
 
 /** Leases that cannot be read cost a machine at most the address that it has now, not its reservation. */

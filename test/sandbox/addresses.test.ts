@@ -129,6 +129,20 @@ addresses("reservations in the administrator's own files for dnsmasq are nobody 
   await virlan('up');
 });
 
+addresses('the lease of somebody else ends although dnsmasq does not receive the first release', async () => {
+  const stranger = await guest('stranger', { mac: '52:54:00:00:02:0f' });
+  const address = await dhcp(stranger);
+  await remove(stranger);
+  const lossy = `table ip lossy { chain out { type filter hook output priority 0;
+    oif lo udp dport 67 numgen inc mod 2 == 0 counter drop; }; }`;
+  await execa('nft', [lossy]);
+  const machine = { name: 'owner', nics: [nicWith('52:54:00:00:02:10')], metadata: metadata(address) };
+  await prepare(machine);
+  assert(leases().every(({ ip }) => ip !== address));
+  assert.match((await execa('nft', ['list', 'table', 'ip', 'lossy'])).stdout, /counter packets [1-9]/);
+  await execa('nft', ['delete', 'table', 'ip', 'lossy']);
+});
+
 addresses('while a guest floods the network with DHCP requests, machines get their addresses', async () => {
   const eve = await guest('eve', { mac: '52:54:00:00:02:08' });
   // Without an address, a broadcast can be sent only with a route.

@@ -134,7 +134,7 @@ function hasRemains(network: NetworkConfig): boolean {
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
-  await releaseLeases(network, leasesOfMac(readLeasesText(bridge), probeMac(bridge)));
+  await releaseLeases(network, () => leasesOfMac(readLeasesText(bridge), probeMac(bridge)));
   await dropProbe(network);
   if (!existsSync(`/run/netns/${probeNamespace}`)) return;
   if (existsSync(`/sys/class/net/${probeNamespace}`))
