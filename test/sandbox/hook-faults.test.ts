@@ -30,7 +30,7 @@ import {
   virlan,
 } from './host.ts';
 import { restorePrograms, stubProgram } from './program-stubs.ts';
-import { processes } from './snapshot.ts';
+import { killDnsmasq } from './reset-host.ts';
 import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
@@ -195,7 +195,7 @@ echo "exit $?" >>/tmp/steps`,
 );
 
 faults('another virlan holds the lock of the network, and dnsmasq is dead', async () => {
-  for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');
+  killDnsmasq();
   await withLock(paths.networkLock, 5, async () => {
     const began = performance.now();
     await assertPrepared();

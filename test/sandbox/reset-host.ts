@@ -4,10 +4,20 @@ import { execa } from 'execa';
 import { restorePrograms } from './program-stubs.ts';
 import { processes } from './snapshot.ts';
 
+/** Kills each dnsmasq. Of libvirt's two, one ends when the other does. */
+export function killDnsmasq(): void {
+  for (const { pid } of processes('dnsmasq'))
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+}
+
 /** Removes networks, rules and state that a test or virlan left on the private host. Installed files stay. */
 export async function resetHost(): Promise<void> {
   restorePrograms();
-  for (const { pid } of processes('dnsmasq')) process.kill(pid, 'SIGKILL');
+  killDnsmasq();
   const links = readdirSync('/sys/class/net').filter(link => link !== 'lo');
   // Deleting one end of a veth pair deletes the other too, so later deletions may fail.
   for (const link of links) await execa('ip', ['link', 'delete', link], { reject: false });

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import type { NetworkStatus } from '../../src/report/status.ts';
 import { followStatus } from '../../src/watcher/client.ts';
-import { until } from './until.ts';
+import { busyness, until } from './until.ts';
 
 let watcher: ChildProcess | undefined;
 
@@ -52,12 +52,12 @@ export async function statusWhen(
   condition: (network: NetworkStatus) => boolean,
   timeoutSeconds: number,
 ): Promise<NetworkStatus> {
-  const limit = AbortSignal.timeout(timeoutSeconds * 1000);
+  const limit = AbortSignal.timeout(timeoutSeconds * busyness() * 1000);
   for await (const status of followStatus(limit)) {
     const network = 'error' in status ? undefined : status.networks[0];
     if (network !== undefined && condition(network)) return network;
   }
-  throw new Error(`the status has not become as awaited within ${timeoutSeconds} s: ${condition}`);
+  throw new Error(`the status has not become as awaited in time: ${condition}`);
 }
 
 /** Resolves when the watcher has processed all events of machines. A machine of this name must exist. */
