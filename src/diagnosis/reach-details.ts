@@ -2,7 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { ForwardProblem } from '../forwards/problem.ts';
 import type { HostNames } from '../host-names/host-names.ts';
-import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
+import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-drops.ts';
 import type { Chain } from '../other-firewalls/model.ts';
 
 /** The fields of a kind that has none. */
@@ -23,6 +23,8 @@ export interface ReachDetails {
   };
   /** The machine does not have the address that a forward leads to. */
   'forward-without-lease': { readonly forward: string; readonly ip: Ipv4; readonly machine: string };
+  /** No link of the host has the address whose port a forward is. */
+  'forward-address-absent': { readonly forward: string; readonly address: Ipv4 };
   /** Flows of UDP go on to the machine after their forward has ended. */
   'forwards-need-conntrack': None;
   /** firewalld drops what others than itself translate. */
@@ -31,6 +33,8 @@ export interface ReachDetails {
   'forward-dropped': { readonly drop: ForwardDrop };
   /** The same of a rule of virlan itself. */
   'forward-dropped-by-virlan': { readonly drop: ForwardDrop };
+  /** A rule of another program leads new connections to the port of a forward elsewhere. Its texts are hostile. */
+  'forward-taken': { readonly taking: ForwardTaking };
   /** A chain of another program may drop what comes by a forward. Its names are hostile. */
   'forwards-meet-chain': { readonly bridge: string; readonly chain: Chain };
   /** A link, which has dropped packets, takes them only from where it would send answers. Its name is hostile. */

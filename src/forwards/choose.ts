@@ -1,11 +1,11 @@
 // Decides which forwards are active. A port belongs to the machine that had it first, while that runs. Pure.
 import type { Ipv4 } from '../address/ip.ts';
-import { prefixesOverlap } from '../address/ip.ts';
+import { prefixContains, prefixesOverlap } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type Forward, formatForward } from '../config/forward.ts';
 import { takesForwards } from '../firewall/ruleset.ts';
 import { type Translation, translationsOf } from '../firewall/translation.ts';
-import { isInTheWay, type LibvirtPorts } from './listeners.ts';
+import { isInTheWay, type LibvirtPorts, loopback } from './listeners.ts';
 import type { ForwardProblem, Listener, RefusedForward } from './problem.ts';
 import type { ForwardWishes, WantedForward } from './wishes.ts';
 
@@ -103,6 +103,8 @@ function findOwnProblem(
     source === 'virlan.ini' ||
     (forwardPorts !== null && forward.first >= forwardPorts.first && forward.last <= forwardPorts.last);
   if (!isAllowed) return { kind: 'not-allowed', forward, allowed: forwardPorts };
+  if (!network.localhost && forward.address !== null && prefixContains(loopback, forward.address))
+    return { kind: 'needs-localhost', forward };
   return ip === null ? { kind: 'no-address', forward } : null;
 }
 

@@ -31,7 +31,8 @@ function parseAddress(hex: string): string | null {
   return /^0{16}FFFF0000/.test(hex) ? bytes(hex.slice(24)).join('.') : null;
 }
 
-const loopback = prefixOf(parseIpv4('127.0.0.0') as Ipv4, 8);
+/** The addresses of the host that its own programs alone reach. */
+export const loopback = prefixOf(parseIpv4('127.0.0.0') as Ipv4, 8);
 
 /** Returns whether a socket receives what a forward would lead to a machine. */
 export function isInTheWay(listener: Listener, forward: Forward, localhost: boolean): boolean {

@@ -44,6 +44,8 @@ export function forwardProblemText(problem: ForwardProblem): string {
     }
     case 'of-libvirt':
       return `forward ${formatForward(problem.forward)} is not active: libvirt may use that port (${problem.setting} in qemu.conf): choose another`;
+    case 'needs-localhost':
+      return `forward ${formatForward(problem.forward)} is not active: a loopback address leads to machines only with localhost = yes: write that into virlan.ini, or another address`;
     case 'no-address':
       return `forward ${formatForward(problem.forward)} is not active: the machine has no address`;
   }

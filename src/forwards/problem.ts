@@ -43,6 +43,8 @@ export type ForwardProblem =
     }
   /** libvirt may use it for displays or migrations, according to a setting of qemu.conf. */
   | { readonly kind: 'of-libvirt'; readonly forward: Forward; readonly setting: string }
+  /** Its address is a loopback address of the host, which leads to machines only with `localhost = yes`. */
+  | { readonly kind: 'needs-localhost'; readonly forward: Forward }
   /** The machine has no address. */
   | { readonly kind: 'no-address'; readonly forward: Forward };
 

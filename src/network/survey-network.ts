@@ -2,7 +2,7 @@
 import type { BgpSession } from '../cluster/bgp-sessions.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
-import { findForwardDrops } from '../other-firewalls/forward-drops.ts';
+import { findForwardRules } from '../other-firewalls/forward-drops.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { system } from '../system/system.ts';
 import { type OwnSurvey, surveyOwn } from './survey.ts';
@@ -38,7 +38,7 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     surveyHostNames(network),
   ]);
   const [link = null] = own.defaultLinks;
-  const drops = await findForwardDrops(system, reader, network.bridge, own.forwards?.claims ?? [], link);
+  const rules = await findForwardRules(system, reader, network.bridge, own.forwards?.claims ?? [], link);
   return {
     ...own,
     otherFirewalls,
@@ -51,7 +51,8 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
       ...otherFirewalls.warnings,
       ...hostNames.warnings,
       ...libvirtWarnings(network),
-      ...drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
+      ...rules.drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
+      ...rules.takings.map(taking => ({ kind: 'forward-taken', taking }) as const),
     ],
   };
 }

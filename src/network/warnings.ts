@@ -4,7 +4,7 @@ import type { Lacking } from '../firewall/backend.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
-import type { ForwardDrop } from '../other-firewalls/forward-drops.ts';
+import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-drops.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Obstacle } from './conflicts.ts';
@@ -33,6 +33,7 @@ export type NetworkWarning =
   | { readonly kind: 'unknown-chain'; readonly bridge: string; readonly found: UnknownChain }
   /** A rule of another program drops packets of a forward. */
   | { readonly kind: 'forward-dropped'; readonly drop: ForwardDrop }
+  | { readonly kind: 'forward-taken'; readonly taking: ForwardTaking }
   /** The kernel refused rules, and the network was established without them. */
   | { readonly kind: 'rules-refused'; readonly part: Lacking; readonly error: Error }
   /** Something of another firewall could not be read. */

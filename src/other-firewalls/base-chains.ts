@@ -20,8 +20,8 @@ export interface BaseChain {
   readonly chains: FilterChains;
 }
 
-/** Priorities of the tables of iptables. */
-const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: -150 };
+/** Priorities of the tables of iptables; of nat, at the hooks where destinations are translated. */
+const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: -150, nat: -100 };
 
 /** Reads the chains. Rules that cannot be read are left out: what they are is said elsewhere. */
 export async function readBaseChains(

@@ -1,8 +1,8 @@
-// The words for a rule that drops packets of a forward, and the command that lets them pass.
+// The words for a rule that drops packets of a forward or leads them elsewhere, and the command that lets them pass.
 import { formatIp } from '../address/ip.ts';
 import { formatForward, formatSpan } from '../config/forward.ts';
 import { excerpt } from '../text.ts';
-import type { ForwardDrop, Way } from './forward-drops.ts';
+import type { ForwardDrop, ForwardTaking, Way } from './forward-drops.ts';
 import { iptablesProgramOf } from './model.ts';
 import { decidingKeys } from './own-chain-text.ts';
 import { ownChainOf } from './own-chains.ts';
@@ -24,6 +24,22 @@ export function forwardDropText({ forward, way, base: { family, table }, chain, 
   const own = ownChainOf({ family, table, chain });
   const decision = own === null ? '' : ` (virlan's own: ${decidingKeys(own, null)})`;
   return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${place}${text}${decision}`;
+}
+
+/** Describes a rule that leads connections to a forward elsewhere, whose texts are hostile, in one line. */
+export function forwardTakingText({ forward, base: { family, table }, chain, rule }: ForwardTaking): string {
+  const text = rule === null ? '' : `: ${excerpt(rule, maxRuleLength)}`;
+  return `the port of the forward ${formatForward(forward)} is also led elsewhere, by a rule of chain ${chain} of table ${family} ${table}${text}: choose another port, or remove the rule`;
+}
+
+/** Returns a command that shows the chain of such a rule; null when it would contain a hostile name. */
+export function commandAboutTaking({ base, chain }: ForwardTaking): string | null {
+  const { family, table } = base;
+  if (![table, chain].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
+  const program = iptablesProgramOf(base);
+  return program === null
+    ? `nft list chain ${family} ${table} ${chain}`
+    : `${program} -t ${table} -S ${chain}`;
 }
 
 /**

@@ -1,11 +1,13 @@
-// Finds rules of other programs that drop the packets of a port forward: no probe can come in from outside.
+// Finds rules of other programs that drop the packets of a port forward, or lead them elsewhere: no probe can come in
+// from outside.
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Forward } from '../config/forward.ts';
 import type { RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
 import type { Chain } from './model.ts';
-import { findDroppingRules, type Packet } from './packet.ts';
+import { ownChainOf } from './own-chains.ts';
+import { findDroppingRules, findTranslation, type Packet } from './packet.ts';
 
 /** A forward that is active, and the address that it leads to. */
 export interface ActiveForward {
@@ -31,6 +33,18 @@ export interface ForwardDrop extends ActiveForward {
   readonly rule: string | null;
 }
 
+/** A rule that leads new connections to the port of a forward elsewhere. All names and texts in it are hostile. */
+export type ForwardTaking = Omit<ForwardDrop, 'way'>;
+
+/** The rules of other programs that packets of forwards meet. */
+export interface ForwardRules {
+  /** The first dropped packet of each rule that drops some for certain. */
+  readonly drops: readonly ForwardDrop[];
+  readonly takings: readonly ForwardTaking[];
+}
+
+export const noForwardRules: ForwardRules = { drops: [], takings: [] };
+
 /** Most forwards that are judged. */
 const maxForwards = 100;
 
@@ -50,24 +64,55 @@ const trackingPriority = -200;
 const returnPriority = 100;
 
 /**
- * Returns the first dropped packet of each rule that drops packets of forwards for certain. `link` is the link to
- * the outside. Rules that cannot be read are left out: what they are is said elsewhere.
+ * Reads the rules of others that forwards meet. `link` is the link to the outside. Rules that cannot be read are left
+ * out: what they are is said elsewhere.
  */
-export async function findForwardDrops(
+export async function findForwardRules(
   system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
   reader: RulesReader,
   bridge: string,
   forwards: readonly ActiveForward[],
   link: string | null,
-): Promise<ForwardDrop[]> {
-  if (forwards.length === 0) return [];
-  const drops = judgeForwards(await readBaseChains(system, reader), bridge, forwards, link);
-  return Promise.all(
-    drops.map(async drop => {
-      const { base, chain, rule } = drop;
-      return { ...drop, rule: rule === null ? null : await readRuleText(system, base, chain, rule) };
-    }),
+): Promise<ForwardRules> {
+  if (forwards.length === 0) return noForwardRules;
+  const bases = await readBaseChains(system, reader);
+  const withText = async <Found extends ForwardTaking>(found: Found): Promise<Found> => {
+    const { base, chain, rule } = found;
+    return { ...found, rule: rule === null ? null : await readRuleText(system, base, chain, rule) };
+  };
+  return {
+    drops: await Promise.all(judgeForwards(bases, bridge, forwards, link).map(withText)),
+    takings: await Promise.all(judgeTranslations(bases, bridge, forwards, link).map(withText)),
+  };
+}
+
+/**
+ * Returns the rules of others that translate new connections to forwards, at virlan's own priority or before: of two
+ * chains at one priority, the kernel first calls the one that was made last. Pure.
+ */
+export function judgeTranslations(
+  bases: readonly BaseChain[],
+  bridge: string,
+  forwards: readonly ActiveForward[],
+  link: string | null,
+): ForwardTaking[] {
+  const translating = bases.filter(
+    ({ base, priority, isForNat }) =>
+      isForNat && base.hook === 'prerouting' && priority <= translationPriority,
   );
+  const found = translating.flatMap(({ base, chains }) =>
+    forwards.slice(0, maxForwards).flatMap(active =>
+      packetsOf('arriving', active, bridge, link).flatMap(packet => {
+        const rule = findTranslation(chains, base.name, asSeenAt(base.hook, packet));
+        return rule === null || ownChainOf({ ...base, chain: rule.chain }) !== null
+          ? []
+          : [{ ...active, bridge, base, chain: rule.chain, rule: rule.rule.id }];
+      }),
+    ),
+  );
+  const key = ({ base, chain, rule }: ForwardTaking) =>
+    JSON.stringify([base.family, base.table, chain, rule]);
+  return [...new Map(found.reverse().map(each => [key(each), each])).values()].reverse();
 }
 
 /** Judges each forward by these chains; `rule` is the rule's text, or its handle in nftables. Pure. */

@@ -92,18 +92,7 @@ function entriesOf(text: string): Json[] {
 type Sets = ReadonlyMap<string, readonly unknown[]>;
 
 /** Statements that neither decide about a packet nor depend on it. */
-const harmless = [
-  'counter',
-  'log',
-  'mangle',
-  'notrack',
-  'flow',
-  'set',
-  'snat',
-  'dnat',
-  'masquerade',
-  'redirect',
-];
+const harmless = ['counter', 'log', 'mangle', 'notrack', 'flow', 'set', 'snat', 'masquerade'];
 
 function judge(expr: readonly unknown[], packet: Packet, sets: Sets): Judgement[] {
   const truths: Truth[] = [];
@@ -130,6 +119,9 @@ function verdictOf(kind: string, value: unknown): Verdict | null {
     case 'jump':
     case 'goto':
       return { kind, chain: String(objectOrNull(value)?.target) };
+    case 'dnat':
+    case 'redirect':
+      return { kind: objectOrNull(value)?.family === 'ip6' ? 'none' : 'translate' };
     case 'queue':
       // A program decides.
       return { kind: 'accept' };

@@ -94,6 +94,8 @@ export function hasFlags(
 /** The effect of a rule on a packet that it matches. */
 export type Verdict =
   | { readonly kind: 'accept' | 'drop' | 'return' | 'none' }
+  /** The destination is translated, and no further chain of type nat sees the packet. */
+  | { readonly kind: 'translate' }
   | { readonly kind: 'jump' | 'goto'; readonly chain: string };
 
 /** A rule's answer to one packet. */
@@ -112,12 +114,13 @@ export interface FilterRule {
 /** Chains of one table, by their names. */
 export type FilterChains = ReadonlyMap<string, readonly FilterRule[]>;
 
-/** A rule that drops a packet, or may drop it. */
-export interface DroppingRule {
+/** A rule that drops a packet or translates its destination, or may do so. */
+export interface DecidingRule {
+  readonly effect: 'drop' | 'translate';
   /** The chain that the rule is in. */
   readonly chain: string;
   readonly rule: FilterRule;
-  /** True if the packet is dropped for certain: by this rule, or by one before it. */
+  /** True if that happens to the packet for certain: by this rule, or by one before it. */
   readonly isCertain: boolean;
 }
 
@@ -125,7 +128,7 @@ export interface DroppingRule {
 type End = 'dropped' | 'accepted' | 'out' | 'unclear';
 
 interface Passage<Ends> {
-  readonly drops: readonly DroppingRule[];
+  readonly rules: readonly DecidingRule[];
   readonly end: Ends;
 }
 
@@ -137,8 +140,18 @@ export function findDroppingRules(
   chains: FilterChains,
   chain: string,
   packet: Packet,
-): readonly DroppingRule[] {
-  return walk(chains, chain, packet, 0).drops;
+): readonly DecidingRule[] {
+  return walk(chains, chain, packet, 0).rules.filter(isDrop);
+}
+
+function isDrop({ effect }: DecidingRule): boolean {
+  return effect === 'drop';
+}
+
+/** Returns the rule of a chain of type nat that translates a packet's destination for certain; null for none. */
+export function findTranslation(chains: FilterChains, chain: string, packet: Packet): DecidingRule | null {
+  const { rules } = walk(chains, chain, packet, 0);
+  return rules.find(({ effect, isCertain }) => effect === 'translate' && isCertain) ?? null;
 }
 
 /**
@@ -150,8 +163,8 @@ export function findCertainDrop(
   { name, policy }: Pick<Chain, 'name' | 'policy'>,
   packet: Packet,
 ): { readonly chain: string; readonly rule: FilterRule | null } | null {
-  const { drops, end } = walk(chains, name, packet, 0);
-  const certain = drops.find(({ isCertain }) => isCertain);
+  const { rules, end } = walk(chains, name, packet, 0);
+  const certain = rules.find(rule => isDrop(rule) && rule.isCertain);
   if (certain !== undefined) return certain;
   return end === 'out' && policy === 'drop' ? { chain: name, rule: null } : null;
 }
@@ -162,51 +175,53 @@ export function isAccepted(chains: FilterChains, chain: string, packet: Packet):
 }
 
 function walk(chains: FilterChains, chain: string, packet: Packet, depth: number): Passage<End> {
-  if (depth > maxDepth) return { drops: [], end: 'unclear' };
-  const drops: DroppingRule[] = [];
+  if (depth > maxDepth) return { rules: [], end: 'unclear' };
+  const rules: DecidingRule[] = [];
   // After rules of which it cannot be told whether the packet went past them.
   let [mayBeAccepted, mayBeOut] = [false, false];
   for (const rule of chains.get(chain) ?? [])
     for (const { applies, verdict } of rule.judge(packet)) {
       if (applies === false) continue;
-      const { drops: inner, end } = follow(verdict, { chain, rule, isCertain: true }, target =>
+      const { rules: inner, end } = follow(verdict, { chain, rule, isCertain: true }, target =>
         walk(chains, target, packet, depth + 1),
       );
       const isMet = !mayBeAccepted && !mayBeOut && applies === true;
-      drops.push(...inner.map(drop => ({ ...drop, isCertain: drop.isCertain && isMet })));
+      rules.push(...inner.map(each => ({ ...each, isCertain: each.isCertain && isMet })));
       if (end === 'next') continue;
       const goesOn = applies === null || (verdict.kind === 'jump' && end === 'unclear');
       if (!goesOn) {
         const isCertain = end === 'accepted' ? !mayBeOut : isMet;
-        return { drops, end: isCertain ? end : 'unclear' };
+        return { rules, end: isCertain ? end : 'unclear' };
       }
       if (end === 'accepted' || end === 'unclear') mayBeAccepted = true;
       // A jump that ends comes back to this chain.
       if (verdict.kind !== 'jump' && (end === 'out' || end === 'unclear')) mayBeOut = true;
     }
-  return { drops, end: mayBeAccepted ? 'unclear' : 'out' };
+  return { rules, end: mayBeAccepted ? 'unclear' : 'out' };
 }
 
 /** Returns what a verdict leads to; `next` if the next rule decides. */
 function follow(
   verdict: Verdict,
-  itself: DroppingRule,
+  itself: Omit<DecidingRule, 'effect'>,
   visit: (chain: string) => Passage<End>,
 ): Passage<End | 'next'> {
   switch (verdict.kind) {
     case 'none':
-      return { drops: [], end: 'next' };
+      return { rules: [], end: 'next' };
     case 'drop':
-      return { drops: [itself], end: 'dropped' };
+      return { rules: [{ ...itself, effect: 'drop' }], end: 'dropped' };
+    case 'translate':
+      return { rules: [{ ...itself, effect: 'translate' }], end: 'accepted' };
     case 'accept':
-      return { drops: [], end: 'accepted' };
+      return { rules: [], end: 'accepted' };
     case 'return':
-      return { drops: [], end: 'out' };
+      return { rules: [], end: 'out' };
     case 'goto':
       return visit(verdict.chain);
     case 'jump': {
-      const { drops, end } = visit(verdict.chain);
-      return { drops, end: end === 'out' ? 'next' : end };
+      const { rules, end } = visit(verdict.chain);
+      return { rules, end: end === 'out' ? 'next' : end };
     }
   }
 }

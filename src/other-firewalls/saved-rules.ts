@@ -70,6 +70,10 @@ function verdictOf(target: string, kind: 'jump' | 'goto', isChain: (name: string
       return { kind: 'drop' };
     case 'RETURN':
       return { kind: 'return' };
+    case 'DNAT':
+    case 'NETMAP':
+    case 'REDIRECT':
+      return { kind: 'translate' };
     case 'NFQUEUE':
       // A program decides.
       return { kind: 'accept' };

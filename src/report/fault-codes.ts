@@ -27,6 +27,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'guard-metadata': true,
   'forward-refused': true,
   'forward-dropped': true,
+  'forward-taken': true,
   'reservations-unknown': true,
   'not-established': true,
   drift: true,

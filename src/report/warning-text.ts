@@ -12,7 +12,12 @@ import { kernelReplacedText } from '../network/kernel.ts';
 import { commandThatShowsRefusal, outsideRefusalText } from '../network/outside-refusal.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
-import { commandAgainstDrop, forwardDropText } from '../other-firewalls/forward-drop-text.ts';
+import {
+  commandAboutTaking,
+  commandAgainstDrop,
+  forwardDropText,
+  forwardTakingText,
+} from '../other-firewalls/forward-drop-text.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import { excerpt, shellQuoted } from '../text.ts';
@@ -71,6 +76,8 @@ export function warningText(warning: NetworkWarning): string {
       const command = commandAgainstDrop(warning.drop);
       return `${forwardDropText(warning.drop)}${command === null ? '' : `: ${command}`}`;
     }
+    case 'forward-taken':
+      return forwardTakingText(warning.taking);
     case 'not-recorded':
       return `the network is made, but its record is not: ${warning.error.message}`;
   }
@@ -96,6 +103,10 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     case 'forward-dropped': {
       const command = commandAgainstDrop(warning.drop);
       return command === null ? null : repairs(command);
+    }
+    case 'forward-taken': {
+      const command = commandAboutTaking(warning.taking);
+      return command === null ? null : showsMore(command);
     }
     case 'resolved-silent':
       return showsMore('systemctl status systemd-resolved');

@@ -79,6 +79,26 @@ doctor('a port that a program of the host or another machine has', async () => {
   assert.match((await shell(taken.fix?.command ?? '')).stdout, /^tcp\/8443:443 {2}active$/m);
 });
 
+doctor('an address that the host does not have, and a loopback address', async () => {
+  const absent = '203.0.113.77';
+  const forwards = [`port="9000" address="${absent}"`];
+  const db = await startGuest('db', { digit: 'b', forwards });
+  await dhcp(db);
+  await serve(db, { proto: 'tcp', port: 9000 });
+  const { code, state, seen, fix } = await checkOf('db', 'forwards');
+  assert.deepEqual([code, state], ['forward-address-absent', 'warn']);
+  assert(seen.includes(absent), seen);
+  assert.match((await shell(fix?.command ?? '')).stdout, /inet 203\.0\.113\.1\/24/);
+  await shell(`ip address add ${absent}/32 dev uplink`);
+  assert.equal((await seenAs(outside, { proto: 'tcp', to: absent, port: 9000 })).address, '203.0.113.2');
+  assert.equal((await checkOf('db', 'forwards')).code, 'forwards-active');
+  await shell(`ip address delete ${absent}/32 dev uplink`);
+  await startGuest('lab', { digit: 'c', forwards: ['port="9001" address="127.0.0.1"'] });
+  const loopback = await checkOf('lab', 'forwards');
+  assert.deepEqual([loopback.code, loopback.state], ['forward-inactive', 'fail']);
+  assert.match(loopback.seen, /localhost = yes/);
+});
+
 doctor('a chain of another program that drops connections from outside', async () => {
   await dhcp(web);
   await serve(web, { proto: 'tcp', port: 443 });
@@ -163,6 +183,40 @@ doctor('a rule of another program that drops connections from outside, wherever 
   }
   assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
   await clearLegacy();
+});
+
+doctor('a rule of another program that leads the port elsewhere, as Docker does', async () => {
+  await dhcp(web);
+  await serve(web, { proto: 'tcp', port: 443 });
+  const toOther = 'dnat to 198.51.100.99:443';
+  for (const [add, place, remove] of [
+    [
+      `nft 'table ip corp { chain pre { type nat hook prerouting priority -110; tcp dport { 80, 8443 } ${toOther}; }; }'`,
+      `chain pre of table ip corp: tcp dport { 80, 8443 } ${toOther}`,
+      'nft delete table ip corp',
+    ],
+    [
+      `iptables -t nat -N DOCKER; iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+        iptables -t nat -A DOCKER ! -i docker0 -p tcp --dport 8443 -j DNAT --to-destination 198.51.100.99:443`,
+      'chain DOCKER of table ip nat: ! -i docker0 -p tcp',
+      'iptables -t nat -F; iptables -t nat -X DOCKER',
+    ],
+  ] as const) {
+    assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
+    await shell(add);
+    await assert.rejects(seenAs(outside, { ...through, seconds: 1 }), add);
+    const { code, state, seen, fix } = await checkOf('web', 'forwards');
+    assert.deepEqual([code, state, fix?.mends], ['forward-taken', 'warn', false], `${add}: ${seen}`);
+    assert(seen.includes(place), seen);
+    const [network] = JSON.parse((await virlan('status', '--json')).stdout).networks;
+    assert.deepEqual(
+      network.faults.filter((each: { code: string }) => each.code === 'forward-taken'),
+      [{ code: 'forward-taken', text: seen, fix }],
+    );
+    assert.match((await shell(fix?.command ?? '')).stdout, /198\.51\.100\.99/);
+    await shell(remove);
+  }
+  assert.equal((await seenAs(outside, through)).address, '203.0.113.2');
 });
 
 doctor('it ends where the next hop answers pings of the host, and nothing else', async () => {

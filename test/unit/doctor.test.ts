@@ -688,6 +688,28 @@ doctor('a forward that is not active, or that leads to nobody, is reported', () 
       'forwards-meet-reverse-path',
     ],
     [{ active: active('accepted'), strictLinks: ['eth1'] }, 'ok', 'forwards-active'],
+    [
+      {
+        active: active('accepted'),
+        takings: [
+          {
+            forward,
+            ip: ip('192.168.100.7'),
+            bridge: 'k8s-br0',
+            base: { ...chain, table: 'nat', name: 'PREROUTING', hook: 'prerouting' },
+            chain: 'DOCKER',
+            rule: null,
+          },
+        ],
+      },
+      'warn',
+      'forward-taken',
+    ],
+    [
+      { active: active('accepted'), unreachable: [{ forward, address: ip('192.0.2.5') }] },
+      'warn',
+      'forward-address-absent',
+    ],
   ];
   for (const [facts, state, kind] of cases) {
     const finding = of(facts);

@@ -4,7 +4,11 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
 import { commandAgainstDrop, forwardDropText } from '../../src/other-firewalls/forward-drop-text.ts';
-import { type ActiveForward, judgeForwards } from '../../src/other-firewalls/forward-drops.ts';
+import {
+  type ActiveForward,
+  judgeForwards,
+  judgeTranslations,
+} from '../../src/other-firewalls/forward-drops.ts';
 import { ip } from './builders.ts';
 
 const drops = suite('forward drops');
@@ -56,6 +60,45 @@ drops(
     }
   },
 );
+
+/** Returns the rules of iptables' table nat that lead the port of a forward elsewhere, as `CHAIN: RULE`. */
+function takenBy(rules: readonly string[], active = web): string[] {
+  const chains = ['PREROUTING', 'OUTPUT'].map(name => `:${name} ACCEPT [0:0]`);
+  const others = ['DOCKER', 'KUBE-SVC', 'VIRLAN-DNAT-k8s-br0'].map(name => `:${name} - [0:0]`);
+  const saved = ['*nat', ...chains, ...others, ...rules.map(rule => `-A ${rule}`), 'COMMIT', ''].join('\n');
+  return judgeTranslations(makeBaseChains('', saved, ''), 'k8s-br0', [active], 'eth0').map(
+    ({ chain, rule }) => `${chain}: ${rule}`,
+  );
+}
+
+drops('a rule of another program that leads the port of a forward elsewhere is found', () => {
+  const local = 'PREROUTING -m addrtype --dst-type LOCAL -j';
+  const docker = '! -i docker0 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 172.17.0.2:443';
+  assert.deepEqual(takenBy([`${local} DOCKER`, `DOCKER ${docker}`]), [`DOCKER: ${docker}`]);
+  for (const rule of [
+    '-p tcp -m tcp --dport 8000:9000 -j REDIRECT --to-ports 80',
+    '-i eth0 -p tcp -m multiport --dports 443,8443 -j DNAT --to-destination 10.0.0.2',
+  ])
+    assert.deepEqual(takenBy([`PREROUTING ${rule}`]), [`PREROUTING: ${rule}`]);
+  const none = [
+    ['PREROUTING -p tcp -m tcp --dport 8444 -j DNAT --to-destination 172.17.0.2:443'],
+    ['PREROUTING -p udp -m udp --dport 8443 -j DNAT --to-destination 172.17.0.2:443'],
+    ['PREROUTING -i k8s-br0 -p tcp -m tcp --dport 8443 -j REDIRECT --to-ports 80'],
+    // It is for one of the host's addresses, or for some clients.
+    ['PREROUTING -d 192.0.2.9/32 -p tcp -m tcp --dport 8443 -j DNAT --to-destination 172.17.0.2:443'],
+    [
+      `${local} KUBE-SVC`,
+      'KUBE-SVC -m statistic --mode random --probability 0.5 -j DNAT --to-destination 10.1.0.2:80',
+    ],
+    ['PREROUTING -p tcp -m tcp --dport 8443 -j RETURN', `PREROUTING ${docker}`],
+    // virlan's comes first.
+    [`${local} VIRLAN-DNAT-k8s-br0`, `VIRLAN-DNAT-k8s-br0 ${docker}`, `PREROUTING ${docker}`],
+    ['OUTPUT -p tcp -m tcp --dport 8443 -j REDIRECT --to-ports 80'],
+  ];
+  for (const rules of none) assert.deepEqual(takenBy(rules), [], rules.join(', '));
+  const onAddress = { ...web, forward: { ...web.forward, address: ip('192.0.2.9') } };
+  assert.equal(takenBy(none[3] ?? [], onAddress).length, 1);
+});
 
 drops('a rule of virlan itself is named with the keys that decide, and no command changes it', () => {
   const own = [':FORWARD ACCEPT [0:0]', ':VIRLAN-FWD-k8s-br0 - [0:0]', '-A FORWARD -j VIRLAN-FWD-k8s-br0'];

@@ -170,6 +170,11 @@ forwards(
     assert.deepEqual(choose([{ ...candidate(1, 'tcp/8443'), ip: null }]).refused, [
       'machine vm1: forward tcp/8443 is not active: the machine has no address',
     ]);
+    const onLoopback = choose([candidate(1, 'tcp/8443 on 127.0.0.53', 'tcp/8443 on 192.0.2.5')]);
+    assert.deepEqual(onLoopback.claims, ['vm1 tcp/8443 on 192.0.2.5']);
+    assert.match(onLoopback.refused[0] ?? '', /tcp\/8443 on 127\.0\.0\.53 is not active: .* localhost = yes/);
+    const local = { network: { ...ports, localhost: true } };
+    assert.equal(choose([candidate(1, 'tcp/8443 on 127.0.0.53')], local).claims.length, 1);
     assert.match(choose([candidate(1, 'tcp/22')]).refused[0] ?? '', /ports 1024-65535 may be claimed/);
     const none = { network: { ...ports, forwardPorts: null } };
     for (const mode of ['isolated', 'open'] as const) {

@@ -33,6 +33,7 @@ const inactive: Details['forward-inactive']['problem'][] = [
   { kind: 'taken', forward: forwardOf('tcp'), by: { name: "d'b", uuid: 'u' } },
   { kind: 'of-libvirt', forward: forwardOf('tcp'), setting: 'migration_port_min' },
   { kind: 'mode', forward: forwardOf('tcp'), mode: 'isolated' },
+  { kind: 'needs-localhost', forward: { ...forwardOf('tcp'), address: ip('127.0.0.1') } },
   { kind: 'no-address', forward: forwardOf('tcp') },
 ];
 const unknownName = { name: 'web.lan.internal', network: 'lan', hasNssModule: false } as const;
@@ -328,6 +329,11 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'forward-dropped-by-virlan': [
     { drop: { ...firstDrop, base: chainOf('ip', 'virlan-k8s-br0', 'forward'), chain: 'forward' } },
   ],
+  'forward-taken': [
+    { taking: { ...drop, rule: '-p tcp --dport 8443 -j DNAT', base: chainOf('ip', 'nat', 'PREROUTING') } },
+    { taking: { ...drop, rule: 'tcp dport 8443 dnat to 172.17.0.2:443', base: chainOf('ip', 'corp', 'f') } },
+    { taking: { ...drop, base: chainOf('ip', '$(reboot)', 'f') } },
+  ],
   'forwards-meet-chain': [
     { bridge, chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' } },
     { bridge, chain: { family: 'inet', table: '$(reboot)', name: 'f', hook: 'forward', policy: 'drop' } },
@@ -347,6 +353,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { ...unknownName, by: 'not-found', hasNssModule: true },
     { ...unknownName, by: 'off' },
   ],
+  'forward-address-absent': [{ forward: 'tcp/8443 on 192.0.2.5', address: ip('192.0.2.5') }],
   'forwards-need-conntrack': [{}],
   'forwards-kept-out': [{}],
   'answers-arp': [{ ip: leased }],

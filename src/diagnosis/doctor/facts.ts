@@ -14,7 +14,7 @@ import type { ObservedNetwork } from '../../network/state.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
 import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
-import type { ForwardDrop } from '../../other-firewalls/forward-drops.ts';
+import type { ForwardDrop, ForwardTaking } from '../../other-firewalls/forward-drops.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
 import type { DroppedFrames, InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { EtcdReport } from '../etcd-report.ts';
@@ -86,12 +86,16 @@ export interface MachineFacts {
 export interface ForwardsFacts {
   readonly active: readonly { readonly forward: Forward; readonly ip: Ipv4; readonly answer: Answer }[];
   readonly refused: readonly ForwardProblem[];
+  /** Active ones of an address that the host does not have at present. */
+  readonly unreachable: readonly { readonly forward: Forward; readonly address: Ipv4 }[];
   /** False if flows of UDP cannot be ended. */
   readonly hasConntrack: boolean;
   /** True if firewalld runs with StrictForwardPorts=yes. */
   readonly isStrict: boolean;
   /** Rules of other programs that drop packets of its forwards. */
   readonly drops: readonly ForwardDrop[];
+  /** Rules of other programs that lead the ports of its forwards elsewhere. */
+  readonly takings: readonly ForwardTaking[];
   /** Chains of unknown programs that drop forwarded packets by policy, and lack virlan's rule. */
   readonly chainsInTheWay: readonly { readonly bridge: string; readonly chain: Chain }[];
   /** The links by which clients may come in, but not from everywhere, because of the reverse path filter. */
@@ -103,9 +107,11 @@ export interface ForwardsFacts {
 export const noForwards: ForwardsFacts = {
   active: [],
   refused: [],
+  unreachable: [],
   hasConntrack: true,
   isStrict: false,
   drops: [],
+  takings: [],
   chainsInTheWay: [],
   strictLinks: [],
   reversePathDrops: 0,

@@ -7,7 +7,7 @@ import type { MachineFacts, NicFacts } from './facts.ts';
 
 /** Judges the forwards of a running machine: the first that is wrong. */
 export function judgeForwards({ name: machine, forwards, nics }: MachineFacts): Finding {
-  const { active, refused, hasConntrack, isStrict, drops } = forwards;
+  const { active, refused, unreachable, hasConntrack, isStrict, drops, takings } = forwards;
   const [problem] = refused;
   if (problem !== undefined) return fail('forwards', { kind: 'forward-inactive', machine, problem });
   if (active.length === 0) return ok('forwards', { kind: 'no-forwards' });
@@ -25,6 +25,13 @@ export function judgeForwards({ name: machine, forwards, nics }: MachineFacts): 
       return fail('forwards', { kind: 'forward-without-lease', forward, ip, machine });
     if (answer === 'refused' || answer === 'none')
       return warn('forwards', { kind: 'forward-unanswered', forward, ip, port: each.to, answer, machine });
+  }
+  const [taking] = takings;
+  if (taking !== undefined) return warn('forwards', { kind: 'forward-taken', taking });
+  const [absent] = unreachable;
+  if (absent !== undefined) {
+    const { forward, address } = absent;
+    return warn('forwards', { kind: 'forward-address-absent', forward: formatForward(forward), address });
   }
   return judgeWay(forwards) ?? judgeFlows(active, hasConntrack);
 }

@@ -2,10 +2,12 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
-import { formatIp } from '../../address/ip.ts';
+import { formatIp, prefixContains } from '../../address/ip.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { conntrackProgram } from '../../firewall/udp-flows.ts';
+import type { Claim } from '../../forwards/choose.ts';
+import { loopback } from '../../forwards/listeners.ts';
 import { readForwards } from '../../forwards/read.ts';
 import type { LinksAndRoutes } from '../../network/links.ts';
 import { readLinksAndRoutes } from '../../network/read-kernel.ts';
@@ -13,9 +15,10 @@ import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { defaultLinks } from '../../network/route-links.ts';
 import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey-other-programs.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
-import { findForwardDrops } from '../../other-firewalls/forward-drops.ts';
+import { findForwardRules } from '../../other-firewalls/forward-drops.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
 import { listDirectory, readFileOrNull } from '../../system/files.ts';
+import { hostAddresses } from '../../system/host-addresses.ts';
 import { runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import { type Answer, type ForwardsFacts, type HostNameFacts, noForwards } from './facts.ts';
@@ -45,7 +48,7 @@ export async function readForwardsFacts(
   const [link = null] = defaultLinks(host);
   const reader = createRulesReader(system);
   const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
-  const [active, drops, chainsInTheWay] = await Promise.all([
+  const [active, rules, chainsInTheWay] = await Promise.all([
     Promise.all(
       claims.map(async ({ forward, ip }, index) => {
         const isTried = forward.protocol === 'tcp' && forward.first === forward.last && index < maxTried;
@@ -55,7 +58,7 @@ export async function readForwardsFacts(
     ),
     Promise.all(
       using.map(({ network: { bridge }, claims: forwards }) =>
-        findForwardDrops(system, reader, bridge, forwards, link),
+        findForwardRules(system, reader, bridge, forwards, link),
       ),
     ),
     Promise.all(using.map(({ network }) => readChainsInTheWay(network))),
@@ -63,9 +66,11 @@ export async function readForwardsFacts(
   return {
     active,
     refused,
+    unreachable: withoutHostAddress(claims),
     hasConntrack: system.isInstalled(conntrackProgram),
     isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
-    drops: drops.flat(),
+    drops: rules.flatMap(each => each.drops),
+    takings: rules.flatMap(each => each.takings),
     chainsInTheWay: chainsInTheWay.flat(),
     strictLinks: strictLinks(
       host,
@@ -73,6 +78,16 @@ export async function readForwardsFacts(
     ),
     reversePathDrops: countReversePathDrops(readFileOrNull('/proc/net/netstat') ?? ''),
   };
+}
+
+/** Returns the forwards of addresses that no link of the host has; its loopback addresses need none. */
+function withoutHostAddress(claims: readonly Claim[]): ForwardsFacts['unreachable'] {
+  const own = hostAddresses();
+  return claims.flatMap(({ forward }) => {
+    const { address } = forward;
+    if (address === null || prefixContains(loopback, address) || own.includes(formatIp(address))) return [];
+    return [{ forward, address }];
+  });
 }
 
 async function tryConnection(host: string, port: number): Promise<Answer> {

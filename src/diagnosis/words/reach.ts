@@ -3,7 +3,12 @@ import { formatIp } from '../../address/ip.ts';
 import type { ForwardProblem } from '../../forwards/problem.ts';
 import { forwardProblemText } from '../../forwards/problem-text.ts';
 import { linkSysctl } from '../../network/sysctl.ts';
-import { commandAgainstDrop, forwardDropText } from '../../other-firewalls/forward-drop-text.ts';
+import {
+  commandAboutTaking,
+  commandAgainstDrop,
+  forwardDropText,
+  forwardTakingText,
+} from '../../other-firewalls/forward-drop-text.ts';
 import { proposedCommand } from '../../other-firewalls/unknown-chains.ts';
 import { shellQuoted } from '../../text.ts';
 import type { Detail } from '../details.ts';
@@ -31,6 +36,11 @@ export const reachWords: Words<keyof ReachDetails> = {
       `nobody has ${formatIp(ip)}, where ${forward} leads: the machine has not asked for its address`,
     fix: openConsole,
   },
+  'forward-address-absent': {
+    seen: ({ forward, address }) =>
+      `${forward} is active, but this host does not have ${formatIp(address)}, so that nobody reaches it there`,
+    fix: () => showsMore('ip -4 address show'),
+  },
   'forwards-need-conntrack': {
     seen: () => 'active; conntrack is not installed, so that a flow of UDP can outlive its forward',
     fix: () => repairs('apt-get install conntrack'),
@@ -49,6 +59,13 @@ export const reachWords: Words<keyof ReachDetails> = {
   'forward-dropped-by-virlan': {
     seen: ({ drop }) => forwardDropText(drop),
     fix: () => showsMore('virlan plan'),
+  },
+  'forward-taken': {
+    seen: ({ taking }) => forwardTakingText(taking),
+    fix({ taking }) {
+      const command = commandAboutTaking(taking);
+      return command === null ? null : showsMore(command);
+    },
   },
   'forwards-meet-chain': {
     seen: ({ chain: { family, table, name } }) =>
@@ -121,6 +138,7 @@ function fixOf(problem: ForwardProblem, machine: string): Fix {
       return showsMore(`grep ${problem.setting} /etc/libvirt/qemu.conf`);
     case 'mode':
     case 'not-allowed':
+    case 'needs-localhost':
       return showsMore('grep -n . /etc/virlan/virlan.ini');
     case 'no-address':
       return showsMore(`virlan doctor --verbose -- ${shellQuoted(machine)}`);
