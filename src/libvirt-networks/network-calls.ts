@@ -30,7 +30,7 @@ export function withNetworksLock<T>(work: () => Promise<T>): Promise<T> {
 
 /** Runs `work` with a connection that is closed afterwards; returns null when libvirtd does not answer. */
 export async function withLibvirt<T>(work: (client: LibvirtClient) => Promise<T>): Promise<T | null> {
-  const client = new LibvirtClient({ handshakeTimeoutMs: answerTimeoutMs, callTimeoutMs: answerTimeoutMs });
+  const client = new LibvirtClient({ handshakeTimeoutMs: answerTimeoutMs });
   const connected = new Promise<boolean>(resolve => {
     client.on('connected', ({ drivers }) => drivers.includes('network') && resolve(true));
     client.on('notice', ({ kind }) => kind === 'connect-failed' && resolve(false));
