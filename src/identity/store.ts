@@ -5,13 +5,15 @@ import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines, withoutProbe, withProbe, withReservations } from '../dnsmasq/hostsfile.ts';
-import { type Lease, leasesInTheWay, type PromisedAddress, parseLeases } from '../dnsmasq/leases.ts';
+import { readLeasesTextOrNone } from '../dnsmasq/lease-file.ts';
+import { type PromisedAddress, parseLeases } from '../dnsmasq/leases.ts';
+import { endLeasesInTheWay } from '../dnsmasq/leases-in-the-way.ts';
 import { formatNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { readClusterCopy } from '../records/cluster-copy.ts';
-import { listDirectory, readOwnFileOrNull } from '../system/files.ts';
+import { listDirectory } from '../system/files.ts';
 import { hostAddresses } from '../system/host-addresses.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
@@ -33,41 +35,6 @@ import type { Reserved } from './reserve.ts';
 
 /** Longest wait for another process that changes the ledger: a machine's start waits meanwhile. */
 const ledgerLockTimeoutSeconds = 5;
-
-/** dnsmasq refuses leases that would make it larger: conf.ts, dhcp-lease-max; and a line has 1 kB at most. */
-const maxLeasesBytes = 2 ** 24;
-
-/** Reads the leases that dnsmasq has given, expired ones included. */
-export function readLeases(bridge: string): Lease[] {
-  return parseLeases(readLeasesText(bridge));
-}
-
-/** Reads the file of the leases; an empty text where there is none. */
-export function readLeasesText(bridge: string): string {
-  return readOwnFileOrNull(dnsmasqPaths(bridge).leases, maxLeasesBytes) ?? '';
-}
-
-/** Ends the leases that keep promised addresses from those that they are promised to. */
-export async function endLeasesInTheWay(
-  network: Pick<NetworkConfig, 'bridge' | 'gateway'>,
-  promised: readonly PromisedAddress[],
-): Promise<void> {
-  const remaining = () => leasesInTheWay(readLeasesTextOrNone(network.bridge), promised);
-  if (remaining().length === 0) return;
-  // Loaded only when needed: it is seldom, and a machine's start waits.
-  const { releaseLeases } = await import('../dnsmasq/release.ts');
-  await releaseLeases(network, remaining);
-}
-
-/** Leases that cannot be read cost a machine at most the address that it has now, not its reservation. */
-function readLeasesTextOrNone(bridge: string): string {
-  try {
-    return readLeasesText(bridge);
-  } catch {
-    // `virlan status` reports it.
-    return '';
-  }
-}
 
 /** Reads the input of decisions on a network's machines. */
 export function readDecisionInput({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): DecisionInput {

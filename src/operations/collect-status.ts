@@ -1,8 +1,9 @@
 // Reads the status that `virlan status` shows from the kernel and from files, without calls to libvirt.
 import type { Config, NetworkConfig } from '../config/config.ts';
+import { readLeases } from '../dnsmasq/lease-file.ts';
 import type { Lease } from '../dnsmasq/leases.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
-import { readLeases, readLedger } from '../identity/store.ts';
+import { readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { readRemovedDefaultFates } from '../libvirt-networks/arrange.ts';
 import { defaultFateText } from '../libvirt-networks/words.ts';

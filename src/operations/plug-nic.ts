@@ -1,8 +1,9 @@
 // Handles a NIC that libvirt plugs into one of its networks, or unplugs.
 import type { Config } from '../config/config.ts';
+import { readLeases } from '../dnsmasq/lease-file.ts';
 import { VirlanError } from '../errors.ts';
 import { machineOn, noWishes } from '../identity/machine.ts';
-import { changeLedger, readLeases, readLedger, reserveMachine, syncReservations } from '../identity/store.ts';
+import { changeLedger, readLedger, reserveMachine, syncReservations } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import { parseNetworkPort } from '../libvirt/network-xml.ts';

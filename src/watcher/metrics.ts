@@ -3,9 +3,9 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { parseIpv4 } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { readLeases } from '../dnsmasq/lease-file.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
 import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
-import { readLeases } from '../identity/store.ts';
 import type { Event } from '../report/event.ts';
 import { faultCodes } from '../report/fault-codes.ts';
 import type { Fault, NetworkStatus, Status } from '../report/status.ts';

@@ -138,7 +138,7 @@ addresses('the lease of somebody else ends although dnsmasq does not receive the
   await execa('nft', [lossy]);
   const machine = { name: 'owner', nics: [nicWith('52:54:00:00:02:10')], metadata: metadata(address) };
   await prepare(machine);
-  assert(leases().every(({ ip }) => ip !== address));
+  await until(() => leases().every(({ ip }) => ip !== address), 5);
   assert.match((await execa('nft', ['list', 'table', 'ip', 'lossy'])).stdout, /counter packets [1-9]/);
   await execa('nft', ['delete', 'table', 'ip', 'lossy']);
 });

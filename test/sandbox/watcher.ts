@@ -52,7 +52,7 @@ export async function statusWhen(
   condition: (network: NetworkStatus) => boolean,
   timeoutSeconds: number,
 ): Promise<NetworkStatus> {
-  const limit = AbortSignal.timeout(timeoutSeconds * busyness() * 1000);
+  const limit = AbortSignal.timeout(Math.ceil(timeoutSeconds * busyness() * 1000));
   for await (const status of followStatus(limit)) {
     const network = 'error' in status ? undefined : status.networks[0];
     if (network !== undefined && condition(network)) return network;

@@ -6,11 +6,12 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
+import { readLeases } from '../../dnsmasq/lease-file.ts';
 import { leasesOfMac } from '../../dnsmasq/leases.ts';
 import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
-import { dropProbe, hasProbe, readLeases, readLeasesText, reserveProbe } from '../../identity/store.ts';
+import { dropProbe, hasProbe, reserveProbe } from '../../identity/store.ts';
 import { readOwnUplink, readUplink, type Uplink } from '../../network/uplink.ts';
 import { readClusterCopy } from '../../records/cluster-copy.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
@@ -134,7 +135,7 @@ function hasRemains(network: NetworkConfig): boolean {
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
-  await releaseLeases(network, () => leasesOfMac(readLeasesText(bridge), probeMac(bridge)));
+  await releaseLeases(network, text => leasesOfMac(text, probeMac(bridge)));
   await dropProbe(network);
   if (!existsSync(`/run/netns/${probeNamespace}`)) return;
   if (existsSync(`/sys/class/net/${probeNamespace}`))
