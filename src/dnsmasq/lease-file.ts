@@ -1,4 +1,5 @@
 // Reads dnsmasq's leases file.
+import { statSync } from 'node:fs';
 import { readOwnFileOrNull } from '../system/files.ts';
 import { type Lease, parseLeases } from './leases.ts';
 import { dnsmasqPaths } from './paths.ts';
@@ -22,4 +23,17 @@ export function readLeasesTextOrNone(bridge: string): string {
   } catch {
     return '';
   }
+}
+
+/**
+ * dnsmasq writes its file in place, also when it is told of a change: it truncates it first (lease_update_file in its
+ * lease.c). On a busy host that lasts until dnsmasq runs again.
+ */
+const writeMs = 50;
+
+/** Returns whether a text of the leases file is unfinished. One that stays as it is for `writeMs` is not. */
+export function isBeingWritten(bridge: string, text: string): boolean {
+  if (text.endsWith('\n')) return false;
+  const ageMs = Date.now() - (statSync(dnsmasqPaths(bridge).leases, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return ageMs >= 0 && ageMs < writeMs;
 }

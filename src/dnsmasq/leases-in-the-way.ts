@@ -1,6 +1,6 @@
 // Ends the leases that are in the way of a reservation.
 import type { NetworkConfig } from '../config/config.ts';
-import { readLeasesTextOrNone } from './lease-file.ts';
+import { isBeingWritten, readLeasesTextOrNone } from './lease-file.ts';
 import { leasesInTheWay, type PromisedAddress } from './leases.ts';
 
 /**
@@ -12,7 +12,7 @@ export async function endLeasesInTheWay(
   promised: readonly PromisedAddress[],
 ): Promise<void> {
   const text = readLeasesTextOrNone(network.bridge);
-  if (text.endsWith('\n') && leasesInTheWay(text, promised).length === 0) return;
+  if (!isBeingWritten(network.bridge, text) && leasesInTheWay(text, promised).length === 0) return;
   // Loaded only when needed: it is seldom, and a machine's start waits.
   const { releaseLeases } = await import('./release.ts');
   await releaseLeases(network, written => leasesInTheWay(written, promised));

@@ -1,13 +1,11 @@
 // Ends leases before their time, in the name of their clients.
 import { createSocket } from 'node:dgram';
-import { statSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { encodeRelease } from './dhcp.ts';
-import { readLeasesTextOrNone } from './lease-file.ts';
+import { isBeingWritten, readLeasesTextOrNone } from './lease-file.ts';
 import type { LeaseClient } from './leases.ts';
-import { dnsmasqPaths } from './paths.ts';
 import { findDnsmasq } from './process.ts';
 
 /** The port of a DHCP server. */
@@ -45,23 +43,13 @@ async function sendReleases(gateway: Ipv4, clients: readonly LeaseClient[]): Pro
   socket.close();
 }
 
-/**
- * dnsmasq writes its file in place, also when it is told of a change: it truncates it first (lease_update_file in its
- * lease.c). On a busy host that lasts until dnsmasq runs again.
- */
-const writeMs = 50;
 const readAgainMs = 2;
 
-/** Reads the file when dnsmasq does not write it. A file that stays as it is for `writeMs` is as it should be. */
+/** Reads the leases file when dnsmasq does not write it. */
 async function readWrittenText(bridge: string): Promise<string> {
   for (;;) {
     const text = readLeasesTextOrNone(bridge);
-    if (text.endsWith('\n') || !isJustWritten(dnsmasqPaths(bridge).leases)) return text;
+    if (!isBeingWritten(bridge, text)) return text;
     await pause(readAgainMs);
   }
-}
-
-function isJustWritten(path: string): boolean {
-  const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  return ageMs >= 0 && ageMs < writeMs;
 }
