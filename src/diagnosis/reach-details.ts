@@ -2,7 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { ForwardProblem } from '../forwards/problem.ts';
 import type { HostNames } from '../host-names/host-names.ts';
-import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-drops.ts';
+import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-rules.ts';
 import type { Chain } from '../other-firewalls/model.ts';
 
 /** The fields of a kind that has none. */
@@ -23,7 +23,7 @@ export interface ReachDetails {
   };
   /** The machine does not have the address that a forward leads to. */
   'forward-without-lease': { readonly forward: string; readonly ip: Ipv4; readonly machine: string };
-  /** No link of the host has the address whose port a forward is. */
+  /** No link of the host has the `address` of a forward. */
   'forward-address-absent': { readonly forward: string; readonly address: Ipv4 };
   /** Flows of UDP go on to the machine after their forward has ended. */
   'forwards-need-conntrack': None;

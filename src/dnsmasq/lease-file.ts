@@ -7,13 +7,32 @@ import { dnsmasqPaths } from './paths.ts';
 /** dnsmasq refuses leases that would make it larger: conf.ts, dhcp-lease-max; and a line has 1 kB at most. */
 const maxLeasesBytes = 2 ** 24;
 
+/**
+ * dnsmasq writes its file in place: it truncates it first (lease_update_file in its lease.c). On a busy host, the file
+ * stays empty, or ends within a line, until dnsmasq runs again. One that is older is as it should be.
+ */
+const writeMs = 50;
+const readAgainMs = 2;
+const maxReads = 100;
+
 /** Reads the leases that dnsmasq has given, expired ones included. */
 export function readLeases(bridge: string): Lease[] {
   return parseLeases(readLeasesText(bridge));
 }
 
+/** Reads the file of the leases, again while dnsmasq writes it; an empty text where there is none. */
 function readLeasesText(bridge: string): string {
-  return readOwnFileOrNull(dnsmasqPaths(bridge).leases, maxLeasesBytes) ?? '';
+  const { leases } = dnsmasqPaths(bridge);
+  for (let reads = 1; ; reads += 1) {
+    const text = readOwnFileOrNull(leases, maxLeasesBytes) ?? '';
+    if (text.endsWith('\n') || reads === maxReads || !isJustWritten(leases)) return text;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, readAgainMs);
+  }
+}
+
+function isJustWritten(path: string): boolean {
+  const ageMs = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+  return ageMs >= 0 && ageMs < writeMs;
 }
 
 /** Returns no text for a file that cannot be read, which `virlan status` reports. */
@@ -23,17 +42,4 @@ export function readLeasesTextOrNone(bridge: string): string {
   } catch {
     return '';
   }
-}
-
-/**
- * dnsmasq writes its file in place, also when it is told of a change: it truncates it first (lease_update_file in its
- * lease.c). On a busy host that lasts until dnsmasq runs again.
- */
-const writeMs = 50;
-
-/** Returns whether a text of the leases file is unfinished. One that stays as it is for `writeMs` is not. */
-export function isBeingWritten(bridge: string, text: string): boolean {
-  if (text.endsWith('\n')) return false;
-  const ageMs = Date.now() - (statSync(dnsmasqPaths(bridge).leases, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-  return ageMs >= 0 && ageMs < writeMs;
 }

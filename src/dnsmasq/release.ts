@@ -4,7 +4,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { encodeRelease } from './dhcp.ts';
-import { isBeingWritten, readLeasesTextOrNone } from './lease-file.ts';
 import type { LeaseClient } from './leases.ts';
 import { findDnsmasq } from './process.ts';
 
@@ -18,15 +17,15 @@ const serverPort = 67;
 const releaseWaitsMs = [5, 20, 80, 160];
 
 /**
- * Releases the leases that `choose` returns for the text of the leases file, again while it still returns some. dnsmasq
- * accepts that from the host as well, and writes its leases at once.
+ * Releases leases, again while `remaining` still returns some. dnsmasq accepts that from the host as well, and writes
+ * its leases at once.
  */
 export async function releaseLeases(
   { bridge, gateway }: Pick<NetworkConfig, 'bridge' | 'gateway'>,
-  choose: (text: string) => readonly LeaseClient[],
+  remaining: () => readonly LeaseClient[],
 ): Promise<void> {
   for (const waitMs of releaseWaitsMs) {
-    const clients = choose(await readWrittenText(bridge));
+    const clients = remaining();
     if (clients.length === 0 || findDnsmasq(bridge) === null) return;
     await sendReleases(gateway, clients);
     await pause(waitMs);
@@ -41,15 +40,4 @@ async function sendReleases(gateway: Ipv4, clients: readonly LeaseClient[]): Pro
     await new Promise<void>(resolve => socket.send(message, serverPort, formatIp(gateway), () => resolve()));
   }
   socket.close();
-}
-
-const readAgainMs = 2;
-
-/** Reads the leases file when dnsmasq does not write it. */
-async function readWrittenText(bridge: string): Promise<string> {
-  for (;;) {
-    const text = readLeasesTextOrNone(bridge);
-    if (!isBeingWritten(bridge, text)) return text;
-    await pause(readAgainMs);
-  }
 }

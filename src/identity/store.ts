@@ -6,8 +6,7 @@ import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines, withoutProbe, withProbe, withReservations } from '../dnsmasq/hostsfile.ts';
 import { readLeasesTextOrNone } from '../dnsmasq/lease-file.ts';
-import { type PromisedAddress, parseLeases } from '../dnsmasq/leases.ts';
-import { endLeasesInTheWay } from '../dnsmasq/leases-in-the-way.ts';
+import { leasesInTheWay, type PromisedAddress, parseLeases } from '../dnsmasq/leases.ts';
 import { formatNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
@@ -35,6 +34,21 @@ import type { Reserved } from './reserve.ts';
 
 /** Longest wait for another process that changes the ledger: a machine's start waits meanwhile. */
 const ledgerLockTimeoutSeconds = 5;
+
+/**
+ * Ends the leases that keep promised addresses from those that they are promised to. Leases that cannot be read cost a
+ * machine at most the address that it has now, not its reservation.
+ */
+export async function endLeasesInTheWay(
+  network: Pick<NetworkConfig, 'bridge' | 'gateway'>,
+  promised: readonly PromisedAddress[],
+): Promise<void> {
+  const remaining = () => leasesInTheWay(readLeasesTextOrNone(network.bridge), promised);
+  if (remaining().length === 0) return;
+  // Loaded only when needed: it is seldom, and a machine's start waits.
+  const { releaseLeases } = await import('../dnsmasq/release.ts');
+  await releaseLeases(network, remaining);
+}
 
 /** Reads the input of decisions on a network's machines. */
 export function readDecisionInput({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): DecisionInput {

@@ -2,7 +2,7 @@
 import type { BgpSession } from '../cluster/bgp-sessions.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
-import { findForwardRules } from '../other-firewalls/forward-drops.ts';
+import { findForwardRules } from '../other-firewalls/forward-rules.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { system } from '../system/system.ts';
 import { type OwnSurvey, surveyOwn } from './survey.ts';

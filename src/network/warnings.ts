@@ -4,7 +4,7 @@ import type { Lacking } from '../firewall/backend.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
-import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-drops.ts';
+import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-rules.ts';
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Obstacle } from './conflicts.ts';

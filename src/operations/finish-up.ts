@@ -3,8 +3,7 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
 import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
-import { endLeasesInTheWay } from '../dnsmasq/leases-in-the-way.ts';
-import { readHostsfile } from '../identity/store.ts';
+import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
 import { isTakenDown } from '../network/applied-record.ts';

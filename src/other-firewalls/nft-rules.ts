@@ -99,12 +99,20 @@ function judge(expr: readonly unknown[], packet: Packet, sets: Sets): Judgement[
   for (const statement of expr) {
     const [[kind, value] = ['', null]] = Object.entries(objectOrNull(statement) ?? {});
     const verdict = verdictOf(kind, value);
+    // A map may lack the packet's key: then the rule does not apply.
+    if (verdict?.kind === 'translate' && hasMap(value)) truths.push(null);
     if (verdict !== null) return [{ applies: all(truths), verdict }];
     if (kind === 'vmap') return judgeMap(objectOrNull(value) ?? {}, truths, packet, sets);
     if (kind === 'match') truths.push(judgeMatch(objectOrNull(value) ?? {}, packet, sets));
     else if (!harmless.includes(kind)) truths.push(null);
   }
   return [];
+}
+
+/** Returns whether the new address or port of a translation is from a map. */
+function hasMap(translation: unknown): boolean {
+  const { addr, port } = objectOrNull(translation) ?? {};
+  return [addr, port].some(value => objectOrNull(value)?.map !== undefined);
 }
 
 function verdictOf(kind: string, value: unknown): Verdict | null {

@@ -28,7 +28,7 @@ const files = {
 
 const anywhere = '0.0.0.0/0';
 
-/** ufw runs a program for each of its files and more: ended half-way, it would leave the host a part of its rules. */
+/** ufw runs many programs: killed in between, it would leave the host with some of its rules only. */
 const changeTimeoutSeconds = 30;
 
 export const ufw: OtherFirewall<'ufw'> = {

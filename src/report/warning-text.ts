@@ -17,7 +17,7 @@ import {
   commandAgainstDrop,
   forwardDropText,
   forwardTakingText,
-} from '../other-firewalls/forward-drop-text.ts';
+} from '../other-firewalls/forward-rule-text.ts';
 import { type HookOnTheWay, hookOnTheWay, unreadText } from '../other-firewalls/model.ts';
 import { proposedCommand, type UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import { excerpt, shellQuoted } from '../text.ts';

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaAddressOf } from './formula-values.ts';
@@ -27,6 +28,7 @@ import { get } from './watcher.ts';
 const addresses = suite('addresses');
 const config = '[network.k8s-br0]\nstp = no\ndhcp-range = 192.168.100.10-192.168.100.29\nlease-time = 12h\n';
 const poolSize = 20;
+const leasesPath = '/var/lib/dnsmasq/k8s-br0/leases';
 const nicWith = (mac: string): Nic => ({ type: 'bridge', source: 'k8s-br0', mac });
 const formulaOf = (name: string) => formulaAddressOf(name, 0, config);
 const metadata = (ip: string) => `<v:machine xmlns:v='urn:virlan:machine:1' ip='${ip}'/>`;
@@ -141,6 +143,23 @@ addresses('the lease of somebody else ends although dnsmasq does not receive the
   await until(() => leases().every(({ ip }) => ip !== address), 5);
   assert.match((await execa('nft', ['list', 'table', 'ip', 'lossy'])).stdout, /counter packets [1-9]/);
   await execa('nft', ['delete', 'table', 'ip', 'lossy']);
+});
+
+addresses('a lease in the way is found also while dnsmasq writes its leases', async () => {
+  const stranger = await guest('stranger', { mac: '52:54:00:00:02:11' });
+  const address = await dhcp(stranger);
+  await remove(stranger);
+  const text = readFileSync(leasesPath, 'utf8');
+  // As dnsmasq leaves the file when others run before it has written all.
+  const truncated = setInterval(() => writeFileSync(leasesPath, text.slice(0, text.indexOf(address))), 5);
+  const mac = '52:54:00:00:02:12';
+  const prepared = prepare({ name: 'heir', nics: [nicWith(mac)], metadata: metadata(address) });
+  await until(() => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').includes(mac));
+  await setTimeout(60);
+  clearInterval(truncated);
+  writeFileSync(leasesPath, text);
+  await prepared;
+  await until(() => leases().every(({ ip }) => ip !== address), 5);
 });
 
 addresses('while a guest floods the network with DHCP requests, machines get their addresses', async () => {

@@ -47,7 +47,6 @@ const effects = [
   'src/diagnosis/probe/trace.ts',
   'src/dnsmasq/ask.ts',
   'src/dnsmasq/lease-file.ts',
-  'src/dnsmasq/leases-in-the-way.ts',
   'src/dnsmasq/process.ts',
   'src/dnsmasq/release.ts',
   'src/dnsmasq/service.ts',

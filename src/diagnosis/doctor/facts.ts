@@ -14,7 +14,7 @@ import type { ObservedNetwork } from '../../network/state.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
 import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
-import type { ForwardDrop, ForwardTaking } from '../../other-firewalls/forward-drops.ts';
+import type { ForwardDrop, ForwardTaking } from '../../other-firewalls/forward-rules.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
 import type { DroppedFrames, InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { EtcdReport } from '../etcd-report.ts';
@@ -86,7 +86,7 @@ export interface MachineFacts {
 export interface ForwardsFacts {
   readonly active: readonly { readonly forward: Forward; readonly ip: Ipv4; readonly answer: Answer }[];
   readonly refused: readonly ForwardProblem[];
-  /** Active ones of an address that the host does not have at present. */
+  /** Active forwards whose address no link of the host has. */
   readonly unreachable: readonly { readonly forward: Forward; readonly address: Ipv4 }[];
   /** False if flows of UDP cannot be ended. */
   readonly hasConntrack: boolean;

@@ -15,10 +15,9 @@ import { countReversePathDrops } from '../../network/reverse-path.ts';
 import { defaultLinks } from '../../network/route-links.ts';
 import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey-other-programs.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
-import { findForwardRules } from '../../other-firewalls/forward-drops.ts';
+import { findForwardRules } from '../../other-firewalls/forward-rules.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
 import { listDirectory, readFileOrNull } from '../../system/files.ts';
-import { hostAddresses } from '../../system/host-addresses.ts';
 import { runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import { type Answer, type ForwardsFacts, type HostNameFacts, noForwards } from './facts.ts';
@@ -66,7 +65,7 @@ export async function readForwardsFacts(
   return {
     active,
     refused,
-    unreachable: withoutHostAddress(claims),
+    unreachable: withoutHostAddress(claims, host),
     hasConntrack: system.isInstalled(conntrackProgram),
     isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
     drops: rules.flatMap(each => each.drops),
@@ -81,11 +80,14 @@ export async function readForwardsFacts(
 }
 
 /** Returns the forwards of addresses that no link of the host has; its loopback addresses need none. */
-function withoutHostAddress(claims: readonly Claim[]): ForwardsFacts['unreachable'] {
-  const own = hostAddresses();
+function withoutHostAddress(
+  claims: readonly Claim[],
+  { links }: LinksAndRoutes,
+): ForwardsFacts['unreachable'] {
+  const own = new Set(links.flatMap(({ addresses }) => addresses.map(({ ip }) => ip)));
   return claims.flatMap(({ forward }) => {
     const { address } = forward;
-    if (address === null || prefixContains(loopback, address) || own.includes(formatIp(address))) return [];
+    if (address === null || prefixContains(loopback, address) || own.has(address)) return [];
     return [{ forward, address }];
   });
 }

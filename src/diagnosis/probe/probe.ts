@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
-import { readLeases } from '../../dnsmasq/lease-file.ts';
+import { readLeases, readLeasesTextOrNone } from '../../dnsmasq/lease-file.ts';
 import { leasesOfMac } from '../../dnsmasq/leases.ts';
 import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
@@ -135,7 +135,7 @@ function hasRemains(network: NetworkConfig): boolean {
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
 async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
-  await releaseLeases(network, text => leasesOfMac(text, probeMac(bridge)));
+  await releaseLeases(network, () => leasesOfMac(readLeasesTextOrNone(bridge), probeMac(bridge)));
   await dropProbe(network);
   if (!existsSync(`/run/netns/${probeNamespace}`)) return;
   if (existsSync(`/sys/class/net/${probeNamespace}`))

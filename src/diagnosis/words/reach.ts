@@ -8,7 +8,7 @@ import {
   commandAgainstDrop,
   forwardDropText,
   forwardTakingText,
-} from '../../other-firewalls/forward-drop-text.ts';
+} from '../../other-firewalls/forward-rule-text.ts';
 import { proposedCommand } from '../../other-firewalls/unknown-chains.ts';
 import { shellQuoted } from '../../text.ts';
 import type { Detail } from '../details.ts';

@@ -21,10 +21,9 @@ export interface ActiveForward {
  */
 export type Way = 'arriving' | 'forwarded' | 'answering' | 'answered';
 
-/** A rule that drops packets of a forward. All names and texts of other programs in it are hostile. */
-export interface ForwardDrop extends ActiveForward {
+/** A rule of another program that decides about packets of a forward. All names and texts in it are hostile. */
+interface ForwardRule extends ActiveForward {
   readonly bridge: string;
-  readonly way: Way;
   /** The chain that packets come to first. */
   readonly base: Chain;
   /** The chain that the rule is in. */
@@ -33,8 +32,13 @@ export interface ForwardDrop extends ActiveForward {
   readonly rule: string | null;
 }
 
-/** A rule that leads new connections to the port of a forward elsewhere. All names and texts in it are hostile. */
-export type ForwardTaking = Omit<ForwardDrop, 'way'>;
+/** A rule that drops packets of a forward. */
+export interface ForwardDrop extends ForwardRule {
+  readonly way: Way;
+}
+
+/** A rule that translates new connections to the port of a forward: they may go elsewhere. */
+export type ForwardTaking = ForwardRule;
 
 /** The rules of other programs that packets of forwards meet. */
 export interface ForwardRules {
@@ -42,8 +46,6 @@ export interface ForwardRules {
   readonly drops: readonly ForwardDrop[];
   readonly takings: readonly ForwardTaking[];
 }
-
-export const noForwardRules: ForwardRules = { drops: [], takings: [] };
 
 /** Most forwards that are judged. */
 const maxForwards = 100;
@@ -74,9 +76,9 @@ export async function findForwardRules(
   forwards: readonly ActiveForward[],
   link: string | null,
 ): Promise<ForwardRules> {
-  if (forwards.length === 0) return noForwardRules;
+  if (forwards.length === 0) return { drops: [], takings: [] };
   const bases = await readBaseChains(system, reader);
-  const withText = async <Found extends ForwardTaking>(found: Found): Promise<Found> => {
+  const withText = async <Found extends ForwardRule>(found: Found): Promise<Found> => {
     const { base, chain, rule } = found;
     return { ...found, rule: rule === null ? null : await readRuleText(system, base, chain, rule) };
   };
@@ -87,8 +89,8 @@ export async function findForwardRules(
 }
 
 /**
- * Returns the rules of others that translate new connections to forwards, at virlan's own priority or before: of two
- * chains at one priority, the kernel first calls the one that was made last. Pure.
+ * Returns the rules of others that translate new connections to forwards. Later chains than virlan's see none of them; of
+ * two chains with one priority, the kernel calls the one first that was made last. Pure.
  */
 export function judgeTranslations(
   bases: readonly BaseChain[],
@@ -110,9 +112,7 @@ export function judgeTranslations(
       }),
     ),
   );
-  const key = ({ base, chain, rule }: ForwardTaking) =>
-    JSON.stringify([base.family, base.table, chain, rule]);
-  return [...new Map(found.reverse().map(each => [key(each), each])).values()].reverse();
+  return firstOfEach(found, keyOfRule);
 }
 
 /** Judges each forward by these chains; `rule` is the rule's text, or its handle in nftables. Pure. */
@@ -138,9 +138,16 @@ export function judgeForwards(
       }),
     ),
   );
-  const key = ({ base, chain, rule, way }: ForwardDrop) =>
-    JSON.stringify([base.family, base.table, chain, rule, way]);
-  return [...new Map(drops.reverse().map(drop => [key(drop), drop])).values()].reverse();
+  return firstOfEach(drops, drop => `${drop.way} ${keyOfRule(drop)}`);
+}
+
+function keyOfRule({ base, chain, rule }: ForwardRule): string {
+  return JSON.stringify([base.family, base.table, chain, rule]);
+}
+
+/** Returns the first of those that have one key. */
+function firstOfEach<Found>(found: readonly Found[], keyOf: (each: Found) => string): Found[] {
+  return [...new Map(found.toReversed().map(each => [keyOf(each), each])).values()].reverse();
 }
 
 /** Returns the packets to the first and to the last port of a forward. */

@@ -1,14 +1,14 @@
-// forward-drops.test.ts: tests how rules of other programs that drop packets of forwards are found.
+// forward-rules.test.ts: tests how rules of other programs that drop packets of forwards are found.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
-import { commandAgainstDrop, forwardDropText } from '../../src/other-firewalls/forward-drop-text.ts';
+import { commandAgainstDrop, forwardDropText } from '../../src/other-firewalls/forward-rule-text.ts';
 import {
   type ActiveForward,
   judgeForwards,
   judgeTranslations,
-} from '../../src/other-firewalls/forward-drops.ts';
+} from '../../src/other-firewalls/forward-rules.ts';
 import { ip } from './builders.ts';
 
 const drops = suite('forward drops');
@@ -98,6 +98,54 @@ drops('a rule of another program that leads the port of a forward elsewhere is f
   for (const rules of none) assert.deepEqual(takenBy(rules), [], rules.join(', '));
   const onAddress = { ...web, forward: { ...web.forward, address: ip('192.0.2.9') } };
   assert.equal(takenBy(none[3] ?? [], onAddress).length, 1);
+});
+
+/** Returns the handles of rules of a chain of nftables that lead the port of a forward elsewhere. */
+function takenByNft(
+  expr: readonly unknown[],
+  chain: Readonly<Record<string, unknown>> = {},
+): (string | null)[] {
+  const table = { family: 'ip', table: 'corp' };
+  const base = {
+    ...table,
+    name: 'pre',
+    type: 'nat',
+    hook: 'prerouting',
+    prio: -100,
+    policy: 'accept',
+    ...chain,
+  };
+  const nftables = [
+    { table: { family: 'ip', name: 'corp' } },
+    { chain: base },
+    { rule: { ...table, chain: 'pre', handle: 7, expr } },
+  ];
+  return judgeTranslations(
+    makeBaseChains(JSON.stringify({ nftables }), '', ''),
+    'k8s-br0',
+    [web],
+    'eth0',
+  ).map(({ rule }) => rule);
+}
+
+drops('a rule of nftables takes the port of a forward where it translates before virlan, for certain', () => {
+  const dport = { payload: { protocol: 'tcp', field: 'dport' } };
+  const match = { match: { op: '==', left: dport, right: 8443 } };
+  const dnat = { dnat: { addr: '172.17.0.2', port: 443 } };
+  assert.deepEqual(takenByNft([match, dnat]), ['7']);
+  assert.deepEqual(takenByNft([match, { redirect: { port: 80 } }]), ['7']);
+  assert.deepEqual(takenByNft([match, dnat], { prio: -110 }), ['7']);
+  const ports = { map: { key: dport, data: { set: [[9000, '172.17.0.2']] } } };
+  for (const [expr, chain] of [
+    // The map does not have the port.
+    [[{ dnat: { addr: ports } }], {}],
+    [[match, { dnat: { family: 'ip6', addr: '2001:db8::1' } }], {}],
+    [[match, { masquerade: null }], {}],
+    [[match, dnat], { prio: -90 }],
+    [[match, dnat], { hook: 'output' }],
+    [[match, { return: null }, dnat], {}],
+  ] as const)
+    assert.deepEqual(takenByNft(expr, chain), [], JSON.stringify([expr, chain]));
 });
 
 drops('a rule of virlan itself is named with the keys that decide, and no command changes it', () => {

@@ -1,8 +1,8 @@
-// The words for a rule that drops packets of a forward or leads them elsewhere, and the command that lets them pass.
+// The words for rules that drop packets of a forward or lead them elsewhere, and the commands about them.
 import { formatIp } from '../address/ip.ts';
 import { formatForward, formatSpan } from '../config/forward.ts';
 import { excerpt } from '../text.ts';
-import type { ForwardDrop, ForwardTaking, Way } from './forward-drops.ts';
+import type { ForwardDrop, ForwardTaking, Way } from './forward-rules.ts';
 import { iptablesProgramOf } from './model.ts';
 import { decidingKeys } from './own-chain-text.ts';
 import { ownChainOf } from './own-chains.ts';
@@ -18,24 +18,32 @@ const packetsOf: Readonly<Record<Way, string>> = {
 };
 
 /** Describes the rule, whose texts are hostile, in one line. */
-export function forwardDropText({ forward, way, base: { family, table }, chain, rule }: ForwardDrop): string {
-  const place = `chain ${chain} of table ${family} ${table}`;
-  const text = rule === null ? '' : `: ${excerpt(rule, maxRuleLength)}`;
+export function forwardDropText({ forward, way, base, chain, rule }: ForwardDrop): string {
+  const { family, table } = base;
   const own = ownChainOf({ family, table, chain });
   const decision = own === null ? '' : ` (virlan's own: ${decidingKeys(own, null)})`;
-  return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${place}${text}${decision}`;
+  return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${placeText({ base, chain, rule })}${decision}`;
 }
 
 /** Describes a rule that leads connections to a forward elsewhere, whose texts are hostile, in one line. */
-export function forwardTakingText({ forward, base: { family, table }, chain, rule }: ForwardTaking): string {
+export function forwardTakingText({ forward, ...rule }: ForwardTaking): string {
+  return `the port of the forward ${formatForward(forward)} is also led elsewhere, by a rule of ${placeText(rule)}: choose another port, or remove the rule`;
+}
+
+function placeText({ base, chain, rule }: Pick<ForwardTaking, 'base' | 'chain' | 'rule'>): string {
   const text = rule === null ? '' : `: ${excerpt(rule, maxRuleLength)}`;
-  return `the port of the forward ${formatForward(forward)} is also led elsewhere, by a rule of chain ${chain} of table ${family} ${table}${text}: choose another port, or remove the rule`;
+  return `chain ${chain} of table ${base.family} ${base.table}${text}`;
+}
+
+/** Returns whether names can be words of a command. */
+function areWords(...names: readonly string[]): boolean {
+  return names.every(name => /^[A-Za-z0-9_.-]+$/.test(name));
 }
 
 /** Returns a command that shows the chain of such a rule; null when it would contain a hostile name. */
 export function commandAboutTaking({ base, chain }: ForwardTaking): string | null {
   const { family, table } = base;
-  if (![table, chain].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
+  if (!areWords(table, chain)) return null;
   const program = iptablesProgramOf(base);
   return program === null
     ? `nft list chain ${family} ${table} ${chain}`
@@ -49,7 +57,7 @@ export function commandAboutTaking({ base, chain }: ForwardTaking): string | nul
 export function commandAgainstDrop({ base, chain, bridge, way, forward, ip }: ForwardDrop): string | null {
   const { family, table, name, hook } = base;
   if (ownChainOf({ family, table, chain }) !== null) return null;
-  if (![table, name].every(word => /^[A-Za-z0-9_.-]+$/.test(word))) return null;
+  if (!areWords(table, name)) return null;
   const { protocol, first, last, to, address } = forward;
   const ports = { first: to, last: to + last - first };
   const machine = formatIp(ip);
