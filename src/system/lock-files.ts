@@ -23,7 +23,7 @@ export function holderPath(path: string): string {
   return `${path}.holder`;
 }
 
-/** Another process held the lock for all of the time allowed. */
+/** Other processes held the lock for longer than is waited for. */
 export class LockTimeout extends VirlanError {
   override readonly name = 'LockTimeout';
   readonly path: string;

@@ -17,9 +17,6 @@ export { LockTimeout };
 
 import { paths } from './paths.ts';
 
-/** Pause between two tries to take a lock that is held. A try takes 20 µs. */
-const retryMs = 5;
-
 /** A lock that is held: where its files are, and the descriptors to close when it is released. */
 interface Held {
   readonly path: string;
@@ -30,9 +27,9 @@ interface Held {
 
 /**
  * Runs `work` while no other process does so with the same lock, nor another call in this process, and returns
- * its result. The kernel releases the lock when this process ends, however it ends. Throws LockTimeout. Where
- * no file system has room for a lock, runs `work` without one: a host without a network would be worse, and
- * `work` itself says what cannot be written.
+ * its result. The kernel releases the lock when this process ends, however it ends. Throws LockTimeout when another
+ * process holds it for `lockTimeoutSeconds`. Where no file system has room for a lock, runs `work` without one: a host
+ * without a network would be worse, and `work` itself says what cannot be written.
  */
 export async function withLock<T>(
   path: string,
@@ -68,16 +65,11 @@ async function takeWhereRoomIs(path: string, lockTimeoutSeconds: number): Promis
 
 /** Returns the descriptor that holds the lock. */
 async function take(path: string, lockTimeoutSeconds: number): Promise<number> {
-  const end = performance.now() + lockTimeoutSeconds * 1000;
-  for (;;) {
-    const fifo = await tryToTake(path);
-    if (fifo !== null) return fifo;
-    // Loaded only when the lock is held.
-    const { removeDeadHolder } = await import('./lock-takeover.ts');
-    if (await removeDeadHolder(path)) continue;
-    if (performance.now() >= end) throw new LockTimeout(path, lockTimeoutSeconds, holderOf(path));
-    await new Promise(resolve => setTimeout(resolve, retryMs));
-  }
+  const fifo = await tryToTake(path);
+  if (fifo !== null) return fifo;
+  // Loaded only when the lock is held.
+  const { takeWhenFree } = await import('./lock-wait.ts');
+  return takeWhenFree(path, lockTimeoutSeconds, tryToTake);
 }
 
 /** Returns the descriptor that holds the lock; null when another one holds it. */
@@ -120,7 +112,7 @@ async function openFifo(path: string): Promise<number> {
 
 /** Takes the lock of earlier versions. Loaded only when needed: hardly any host has one. */
 async function takeEarlier(path: string, lockTimeoutSeconds: number): Promise<number> {
-  const { takeEarlierLock } = await import('./lock-takeover.ts');
+  const { takeEarlierLock } = await import('./lock-wait.ts');
   const taken = await takeEarlierLock(path, lockTimeoutSeconds);
   if (typeof taken === 'number') return taken;
   throw new LockTimeout(path, lockTimeoutSeconds, null, taken);

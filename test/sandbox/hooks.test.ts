@@ -86,6 +86,7 @@ hooks('fifty machines that start at once all get unique reservations', async () 
   }));
   const runs = await Promise.all(machines.map(prepare));
   assert(runs.every(({ exitCode, stderr }) => exitCode === 0 && stderr === ''));
+  assert.deepEqual(errorLines(), []);
   const { entries, lines } = readState();
   for (const { name, nics } of machines) {
     const entry = entries.find(each => each.name === name);

@@ -140,6 +140,19 @@ locks('calls in one process wait for each other', async () => {
   assert.equal(insideNow, 0);
 });
 
+locks('processes that hold it in turn are waited for longer than one that keeps it', async () => {
+  const calls = (count: number) =>
+    Promise.allSettled(Array.from({ length: count }, () => withLock(path, 0.5, () => pause(100))));
+  const isTaken = ({ status }: PromiseSettledResult<void>) => status === 'fulfilled';
+  // Longer than 0.5 s.
+  assert((await calls(10)).every(isTaken));
+  // Longer than six times 0.5 s: a machine's start does not wait without end.
+  const late = (await calls(50)).filter(result => !isTaken(result));
+  assert(
+    late.length > 0 && late.every(result => (result as PromiseRejectedResult).reason instanceof LockTimeout),
+  );
+});
+
 locks('where an earlier version has run since boot, its lock counts too', async () => {
   const earlier = spawn('flock', [path, 'sleep', '1000'], { stdio: 'ignore', detached: true });
   await until(() => spawnSync('flock', ['--nonblock', path, 'true']).status === 1);

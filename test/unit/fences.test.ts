@@ -105,7 +105,7 @@ const effects = [
   'src/system/host-addresses.ts',
   'src/system/lock-files.ts',
   'src/system/lock-programs.ts',
-  'src/system/lock-takeover.ts',
+  'src/system/lock-wait.ts',
   'src/system/lock.ts',
   'src/system/machine-id.ts',
   'src/system/neighbours.ts',

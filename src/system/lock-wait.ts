@@ -1,11 +1,47 @@
-// Takes a lock from a holder that has died, and beside an earlier version of virlan.
+// Waits for a lock: takes it from a holder that has died, and beside an earlier version of virlan.
 import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { isMissing } from './files.ts';
-import { fifoPath, holderPath } from './lock-files.ts';
+import { fifoPath, holderOf, holderPath, LockTimeout } from './lock-files.ts';
 import { FlockTimeout, flock } from './lock-programs.ts';
 
+/** Pause between two tries to take a lock that is held. A try takes 20 µs. */
+const retryMs = 5;
+
+/** Times `lockTimeoutSeconds` that a process waits at most while others hold the lock in turn. */
+const maxTimeouts = 6;
+
+/**
+ * Takes a lock that another process holds, when it is released or its holder has died; returns what `tryToTake`
+ * returns. Throws LockTimeout when one process has held it for `lockTimeoutSeconds`. Others that hold it in turn make
+ * progress, as when fifty machines start at once on a busy host, and are waited for six times as long.
+ */
+export async function takeWhenFree(
+  path: string,
+  lockTimeoutSeconds: number,
+  tryToTake: (path: string) => Promise<number | null>,
+): Promise<number> {
+  const timeoutMs = lockTimeoutSeconds * 1000;
+  const began = performance.now();
+  let holder = identityOf(holderPath(path));
+  let end = began + timeoutMs;
+  for (;;) {
+    if (!(await removeDeadHolder(path))) {
+      const now = performance.now();
+      const current = identityOf(holderPath(path));
+      if (current !== holder) {
+        holder = current;
+        end = Math.min(now + timeoutMs, began + maxTimeouts * timeoutMs);
+      }
+      if (now >= end) throw new LockTimeout(path, lockTimeoutSeconds, holderOf(path));
+      await new Promise(resolve => setTimeout(resolve, retryMs));
+    }
+    const fifo = await tryToTake(path);
+    if (fifo !== null) return fifo;
+  }
+}
+
 /** Removes the link of a holder that has died. Returns whether it did so. */
-export async function removeDeadHolder(path: string): Promise<boolean> {
+async function removeDeadHolder(path: string): Promise<boolean> {
   if (deadHolder(path) === null) return false;
   const takeover = openSync(`${path}.takeover`, 'a', 0o600);
   try {
