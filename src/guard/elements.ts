@@ -3,6 +3,8 @@
 //   addr6: 0x505400fffec5f2a7, the half of an address that says which interface it is
 //   allow4: "vnet0" . 192.168.100.240-192.168.100.250
 //   remote_peers: "vnet0" . 0x525400c5f2a7, a machine of another host
+//   isolated_ports: "vnet0", a port that libvirt isolates
+//   remote_isolated: 0x525400c5f2a7, a NIC on another host that libvirt isolates there
 import { formatIp, type Ipv4, type Ipv4Range } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { GuardMode } from '../config/config.ts';
@@ -20,6 +22,8 @@ export const setNames = [
   'isolated',
   'peers',
   'remote_peers',
+  'isolated_ports',
+  'remote_isolated',
 ] as const;
 
 export type SetName = (typeof setNames)[number];
@@ -40,6 +44,8 @@ export interface GuardedTap extends Belongings {
   readonly isolated: boolean;
   /** MACs on other hosts that it reaches nevertheless. */
   readonly remotePeers: readonly Mac[];
+  /** True if libvirt isolates the port, and NICs on other hosts are to be kept from it. */
+  readonly portIsolated: boolean;
   /** Addresses that it may use although they are not its own. */
   readonly allowed: readonly Ipv4Range[];
 }
@@ -56,18 +62,20 @@ export function belongingElements({ macs, addresses }: Belongings): Elements {
 
 /** Returns the elements that let a tap's machine use what is its own. */
 export function tapElements(tap: GuardedTap): Elements {
-  const { name, mode, isolated, remotePeers, macs, addresses, allowed } = tap;
+  const { name, mode, isolated, remotePeers, portIsolated, macs, addresses, allowed } = tap;
   const own = (values: readonly string[]) => new Set(values.map(value => `"${name}" . ${value}`));
   const apart = {
     ...noElements,
     isolated: new Set(isolated ? [`"${name}"`] : []),
     remote_peers: remotePeerSet(name, remotePeers),
+    isolated_ports: new Set(portIsolated ? [`"${name}"`] : []),
+    // Whatever its mode is: an isolated port sends into the tunnel with these alone.
+    own_macs: own(macs.map(macText)),
   };
   if (mode === 'no') return apart;
   return {
     ...apart,
     ports: new Set([`"${name}" : goto ${mode}`]),
-    own_macs: own(macs.map(macText)),
     own4: own(addresses.map(formatIp)),
     own6: own(macs.map(interfaceIdOf)),
     allow4: own(allowed.map(rangeText)),
@@ -88,7 +96,14 @@ export const noElements: Elements = {
   isolated: none,
   peers: none,
   remote_peers: none,
+  isolated_ports: none,
+  remote_isolated: none,
 };
+
+/** Returns the elements that say which NICs on other hosts libvirt isolates there. */
+export function remoteIsolatedElements(macs: readonly Mac[]): Elements {
+  return { ...noElements, remote_isolated: new Set(macs.map(macText)) };
+}
 
 /** Returns the elements of `remote_peers` that let a tap reach these MACs on other hosts. */
 export function remotePeerSet(tap: string, macs: readonly Mac[]): ReadonlySet<string> {

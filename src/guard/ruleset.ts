@@ -48,6 +48,8 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   isolated: ['type ifname'],
   peers: ['type ifname . ifname'],
   remote_peers: ['typeof iifname . @ll,48,48'],
+  isolated_ports: ['type ifname'],
+  remote_isolated: ['typeof @ll,48,48'],
 };
 
 const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
@@ -165,7 +167,10 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ],
 ];
 
-type GuardedNetwork = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds'>;
+type GuardedNetwork = Pick<
+  NetworkConfig,
+  'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds' | 'sharesLedger'
+>;
 
 /**
  * The priority of packets that machines have sent to the host: what br_netfilter translates goes on from port to port.
@@ -179,11 +184,18 @@ const sentToHost = '0xbe1a0010';
  * a port of the host, and leads to a machine, has an address of the host. MACs of the host are the bridge's, and the
  * tap's own on the tap: the kernel marks frames to both as its own (eth_type_trans, br_handle_frame).
  */
-function hookChains({ subnet, gateway, isolate }: GuardedNetwork, tunnel: string | null): typeof chains {
+function hookChains(
+  { subnet, gateway, isolate, sharesLedger }: GuardedNetwork,
+  tunnel: string | null,
+): typeof chains {
   const byHost = `iifname @isolated meta pkttype host ip daddr ${formatPrefix(subnet)}`;
   const prerouting = 'type filter hook prerouting priority -300; policy accept;';
   const forward = 'type filter hook forward priority -300; policy accept;';
   const passing = `meta priority != ${sentToHost} iifname @isolated oifname @isolated iifname . oifname != @peers`;
+  const forwarding = [
+    ...(tunnel !== null && sharesLedger ? isolatedPortRules(tunnel) : []),
+    ...(isolate ? [...tunnelRules(tunnel), `${passing} goto deny_to_others`] : []),
+  ];
   return [
     [
       'prerouting',
@@ -198,9 +210,20 @@ function hookChains({ subnet, gateway, isolate }: GuardedNetwork, tunnel: string
         'iifname vmap @ports',
       ],
     ],
-    ...(isolate
-      ? [['forward', [forward, ...tunnelRules(tunnel), `${passing} goto deny_to_others`]] as const]
-      : []),
+    ...(forwarding.length === 0 ? [] : [['forward', [forward, ...forwarding]] as const]),
+  ];
+}
+
+/**
+ * Returns the rules for ports that libvirt isolates, and such NICs on other hosts: the kernel keeps ports of one bridge
+ * apart. Other hosts know a NIC by its MACs, so it sends into the tunnel with those alone: a frame with a MAC that belongs
+ * to nobody would be taken for one of a NIC that is not isolated.
+ */
+function isolatedPortRules(tunnel: string): string[] {
+  return [
+    `iifname "${tunnel}" oifname @isolated_ports ${frameSender} @remote_isolated drop`,
+    `iifname @isolated_ports oifname "${tunnel}" iifname . ${frameSender} != @own_macs goto deny_mac_frame`,
+    `iifname @isolated_ports oifname "${tunnel}" ${frameReceiver} @remote_isolated goto deny_to_others`,
   ];
 }
 

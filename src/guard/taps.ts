@@ -3,8 +3,9 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Ledger } from '../identity/ledger.ts';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { nicsOn } from '../identity/machine.ts';
-import type { Domain } from '../libvirt/domain-xml.ts';
+import type { Domain, Nic } from '../libvirt/domain-xml.ts';
 import type { Belongings, GuardedTap } from './elements.ts';
 import { readGuardWishes } from './wishes.ts';
 
@@ -29,7 +30,7 @@ export interface BridgePort {
 /** Names that nft reads without quotes or wildcards, and that are the name of a file. */
 const plainName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/;
 
-type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts'>;
+type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts' | 'sharesLedger'>;
 
 /** Returns the taps of a running machine on a network. One with an odd name is not guarded. */
 export function machineTaps(
@@ -39,15 +40,20 @@ export function machineTaps(
   ledger: Ledger,
 ): MachineTap[] {
   const nics = nicsOn(network.bridge, passThrough, domain);
-  const names = nics.flatMap(({ tap }) => (tap !== null && plainName.test(tap) ? [tap] : []));
+  const ports = nics.flatMap(({ tap, isolated }) =>
+    tap !== null && plainName.test(tap) ? [{ tap, isolated }] : [],
+  );
   const macs = nics.flatMap(({ mac }) => mac ?? []);
-  return tapsOf(network, domain, names, macs, ledger);
+  return tapsOf(network, domain, ports, macs, ledger);
 }
+
+/** A tap, and whether libvirt isolates it. */
+type Port = Pick<Nic, 'isolated'> & { readonly tap: string };
 
 function tapsOf(
   network: GuardedNetwork,
   domain: Domain,
-  names: readonly string[],
+  ports: readonly Port[],
   macs: readonly Mac[],
   ledger: Ledger,
 ): MachineTap[] {
@@ -56,12 +62,20 @@ function tapsOf(
   const mode = wished ?? network.guard;
   const own = ownedBy(network.name, domain.uuid, macs, ledger);
   const remotePeers = remotePeersOf(network, group, ledger);
-  return names.map(tap => ({
-    tap,
-    uuid: domain.uuid,
-    group,
-    guard: mode === 'no' && !isolated ? null : { name: tap, mode, isolated, remotePeers, allowed, ...own },
-  }));
+  return ports.map(port => {
+    const { tap } = port;
+    const portIsolated = port.isolated && network.sharesLedger;
+    const isFree = mode === 'no' && !isolated && !portIsolated;
+    const guard = { name: tap, mode, isolated, remotePeers, portIsolated, allowed, ...own };
+    return { tap, uuid: domain.uuid, group, guard: isFree ? null : guard };
+  });
+}
+
+/** Returns the MACs of NICs on other hosts that libvirt isolates there. */
+export function remoteIsolatedOf({ name, sharesLedger }: GuardedNetwork, ledger: Ledger): Mac[] {
+  if (!sharesLedger) return [];
+  const isolated = ledger.elsewhere().filter(entry => entry.network === name && entry.isolated);
+  return isolated.flatMap(({ macs }) => macs);
 }
 
 /** Returns the MACs on other hosts that an isolated machine reaches: of its group, and of devices there. */
@@ -71,7 +85,8 @@ export function remotePeersOf(
   ledger: Ledger,
 ): Mac[] {
   if (tunnel === null || !isolate) return [];
-  const machines = group === null ? [] : ledger.inGroupElsewhere(name, group);
+  const isOfGroup = (entry: LedgerEntry) => entry.network === name && entry.group === group;
+  const machines = group === null ? [] : ledger.elsewhere().filter(isOfGroup);
   return [...hosts.map(({ mac }) => mac), ...machines.flatMap(({ macs }) => macs)];
 }
 
@@ -115,7 +130,7 @@ export function tapsByMac(
     const [owner] = owners;
     const domain = running.find(({ uuid }) => uuid === owner?.uuid);
     if (owner === undefined || owners.length > 1 || domain === undefined) return [];
-    return tapsOf(network, domain, [name], owner.macs, ledger);
+    return tapsOf(network, domain, [{ tap: name, isolated: owner.isolated }], owner.macs, ledger);
   });
 }
 

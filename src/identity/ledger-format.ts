@@ -64,6 +64,8 @@ export interface LedgerEntry {
   readonly boot: BootUrl | null;
   /** The group of machines that it reaches where machines are isolated; null for none. Hostile. */
   readonly group: string | null;
+  /** True if libvirt isolates its port: it reaches no other such NIC. */
+  readonly isolated: boolean;
   /** A problem for the machine's owner, which `virlan status` shows. */
   readonly problem: ReservationProblem | null;
   /** The other host of the cluster that the machine is on; null for this host. */
@@ -208,6 +210,7 @@ const entrySchema = v.object({
   refusedAliases: v.optional(v.fallback(v.array(refusedAliasSchema), []), []),
   boot: v.optional(bootSchema, ''),
   group: v.optional(v.nullable(v.string()), null),
+  isolated: v.optional(v.boolean(), false),
   firstSeen: timeSchema,
   lastSeen: timeSchema,
   booted: v.boolean(),
@@ -250,6 +253,7 @@ export function entryFields({ entry, fields }: StoredEntry): Fields {
     refusedAliases: ifAny(entry.refusedAliases),
     boot: entry.boot?.url,
     group: entry.group ?? undefined,
+    isolated: entry.isolated || undefined,
     firstSeen: isoSeconds(entry.firstSeen),
     lastSeen: isoSeconds(entry.lastSeen),
     booted,

@@ -139,10 +139,10 @@ export class Ledger {
     return this.#entriesOf(this.#source.present()).filter(entry => entry.retired === null);
   }
 
-  /** Returns the entries of a group's machines on other hosts. The first call reads all files. */
-  inGroupElsewhere(network: string, group: string): LedgerEntry[] {
+  /** Returns the entries of machines on other hosts that are not retired. The first call reads all files. */
+  elsewhere(): readonly LedgerEntry[] {
     this.#elsewhere ??= this.present().filter(({ host }) => host !== null);
-    return this.#elsewhere.filter(entry => entry.network === network && entry.group === group);
+    return this.#elsewhere;
   }
 
   /** Returns the retired entries that have an address, the longest retired first; reads them one by one. */

@@ -24,6 +24,8 @@ export interface Machine {
   readonly uuid: string;
   /** The MACs of its NICs on this network, in XML order; at most `maxNics`. */
   readonly macs: readonly Mac[];
+  /** Those of them whose ports libvirt isolates. */
+  readonly isolated: ReadonlySet<Mac>;
   readonly wishes: Wishes;
 }
 
@@ -56,12 +58,14 @@ export const noWishes: Wishes = {
  * it.
  */
 export function machineOn(bridge: string, passThrough: ReadonlySet<string>, domain: Domain): Machine {
-  const macs = nicsOn(bridge, passThrough, domain).flatMap(nic => nic.mac ?? []);
+  const nics = nicsOn(bridge, passThrough, domain);
+  const macs = nics.flatMap(({ mac }) => mac ?? []);
   const element = domain.metadata.find(({ namespace }) => namespace === machineNamespace);
   return {
     name: domain.name,
     uuid: domain.uuid,
     macs: macs.slice(0, maxNics),
+    isolated: new Set(nics.flatMap(({ mac, isolated }) => (isolated && mac) || [])),
     wishes: withLimit(macs.length, element === undefined ? noWishes : readWishes(element.attributes)),
   };
 }

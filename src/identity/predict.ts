@@ -70,7 +70,13 @@ export function predictAddress(
     return { address: entry.ip, given: true, problem: entry.problem, why: [why] };
   }
   const { mac, siblings, why } = formulaMacs(network, named, reading);
-  const machine = { name: named.name, uuid: noUuid, macs: [...siblings, mac], wishes: noWishes };
+  const machine = {
+    name: named.name,
+    uuid: noUuid,
+    macs: [...siblings, mac],
+    isolated: new Set<Mac>(),
+    wishes: noWishes,
+  };
   const { reserved } = decide(network, machine, 'defined', { ...reading, isKnown: () => false }, now);
   const last = reserved.entries.at(-1);
   return {

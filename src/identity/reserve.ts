@@ -187,6 +187,7 @@ function resolveNic(
     refusedAliases: refused,
     boot: chooseBoot(nic, context),
     group: wishes.group,
+    isolated: machine.isolated.has(mac),
     ...seenAt(found, context.now),
     booted: moment === 'booting' || (found?.booted ?? false),
     retired: null,

@@ -34,6 +34,8 @@ export interface NetworkPort {
   readonly network: LibvirtNetwork;
   readonly owner: { readonly name: string; readonly uuid: string };
   readonly mac: Mac;
+  /** True with `<port isolated='yes'/>`. */
+  readonly isIsolated: boolean;
 }
 
 /** Returns whether a network only connects its machines to this bridge. */
@@ -83,11 +85,13 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };
   const owner = { name: '', uuid: '' };
   let mac: Mac | null = null;
+  let isIsolated = false;
   const visitor = networkVisitor(network);
   const walked = walkXml(xml, {
     open(path, attributes) {
       visitor.open(path, attributes);
       if (path === 'hookData/networkport/mac') mac = parseMac(attributes.get('address') ?? '');
+      else if (path === 'hookData/networkport/port') isIsolated = attributes.get('isolated') === 'yes';
     },
     text(path, text) {
       visitor.text(path, text);
@@ -99,7 +103,7 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
   if (mac === null || owner.name === '' || !uuidForm.test(owner.uuid)) {
     return { ok: false, error: 'not the XML of a network port: its owner or its MAC is missing' };
   }
-  return { ok: true, value: { network, owner, mac } };
+  return { ok: true, value: { network, owner, mac, isIsolated } };
 }
 
 function networkVisitor(network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {

@@ -7,12 +7,20 @@ import {
   joinElements,
   noElements,
   peerElements,
+  remoteIsolatedElements,
   remotePeerSet,
   tapElements,
 } from '../guard/elements.ts';
 import { currentBindings } from '../guard/guard.ts';
 import { renderGuard } from '../guard/ruleset.ts';
-import { belongings, type MachineTap, machineTaps, remotePeersOf, tapsByMac } from '../guard/taps.ts';
+import {
+  belongings,
+  type MachineTap,
+  machineTaps,
+  remoteIsolatedOf,
+  remotePeersOf,
+  tapsByMac,
+} from '../guard/taps.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
 import { readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
@@ -84,6 +92,7 @@ export function readDesiredGuard(
       belongings: joinElements([
         belongingElements(belongings(network, gatewayMac, owners, ledger)),
         network.isolate ? peerElements(all) : noElements,
+        remoteIsolatedElements(remoteIsolatedOf(network, ledger)),
       ]),
       taps: all,
     },

@@ -17,7 +17,7 @@ const nothingToDo: HookOutcome = { events: [], abort: null };
  * `prepareMachine` has seen all its NICs already. Throws VirlanError when the XML cannot be read.
  */
 export async function plugNic(xml: string, config: Config): Promise<HookOutcome> {
-  const { network, owner, mac } = readPort(xml, config);
+  const { network, owner, mac, isIsolated } = readPort(xml, config);
   if (network === undefined) return nothingToDo;
   const known = readLedger().ofMachine(network.name, owner.uuid);
   if (known.some(entry => entry.macs[0] === mac)) return nothingToDo;
@@ -33,7 +33,9 @@ export async function plugNic(xml: string, config: Config): Promise<HookOutcome>
     boot: known[0]?.boot ?? null,
     group: known[0]?.group ?? null,
   };
-  const machine = { ...owner, macs, wishes: plugged?.wishes ?? kept };
+  const isolated = new Set(known.flatMap(entry => (entry.isolated ? entry.macs : [])));
+  if (isIsolated) isolated.add(mac);
+  const machine = { ...owner, macs, isolated, wishes: plugged?.wishes ?? kept };
   const { events } = await reserveMachine(network, machine, 'booting');
   return { events: events.map(event => ({ kind: 'reservation', event })), abort: null };
 }
@@ -70,6 +72,6 @@ function readPort(xml: string, { networks }: Config) {
       'unreadable-xml',
       `libvirt passed a network port that cannot be read: ${port.error}`,
     );
-  const { owner, mac, network: target } = port.value;
-  return { network: passedThroughTo(networks, target), owner, mac };
+  const { network: target, ...rest } = port.value;
+  return { network: passedThroughTo(networks, target), ...rest };
 }

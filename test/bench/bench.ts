@@ -242,6 +242,7 @@ function numberedEntry(number: number, retired: Date | null): LedgerEntry {
     aliases: [],
     boot: null,
     group: null,
+    isolated: false,
     refusedAliases: [],
     firstSeen: now,
     lastSeen: now,

@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { hookEnvironment } from './hook-calls.ts';
-import { domainXml, type Machine } from './machine.ts';
+import { domainXml, type Machine, type Nic } from './machine.ts';
 import { type Guest, type Namespace, run } from './namespaces.ts';
 import { until } from './until.ts';
 import { checkout, type Outcome } from './virlan.ts';
@@ -112,10 +112,13 @@ export class ClusterHost implements Namespace {
     this.#watcher = null;
   }
 
-  /** Calls the hooks of a machine that starts as libvirt does, and adds a guest. It keeps its metadata when it moves. */
-  async machine(name: string, mac: string, metadata = ''): Promise<Guest> {
+  /**
+   * Calls the hooks of a machine that starts as libvirt does, and adds a guest. It keeps its metadata and its isolation
+   * when it moves.
+   */
+  async machine(name: string, mac: string, metadata = '', nic: Pick<Nic, 'isolated'> = {}): Promise<Guest> {
     const guest = { name, mac, port: `veth-${name}` };
-    machines.set(name, { uuid: machines.get(name)?.uuid ?? randomUUID(), metadata });
+    machines.set(name, { uuid: machines.get(name)?.uuid ?? randomUUID(), metadata, nic });
     await this.#start(guest, async () => {
       await execa('ip', ['netns', 'add', name]);
       const inside = ['peer', 'name', 'eth0', 'address', mac, 'netns', name];
@@ -135,13 +138,16 @@ export class ClusterHost implements Namespace {
 
   async #start({ name, mac, port }: Guest, makePort: () => Promise<unknown>): Promise<void> {
     const bridge = 'k8s-br0';
-    const nic = { type: 'bridge' as const, source: bridge, mac };
     const known = machines.get(name);
     if (known === undefined) throw new Error(`${name} was not started by \`machine\``);
-    const machine: Machine = { name, nics: [nic], ...known };
+    const { uuid, metadata } = known;
+    const nic = { type: 'bridge' as const, source: bridge, mac, ...known.nic };
+    const machine: Machine = { name, uuid, metadata, nics: [nic] };
     await this.#hook('prepare', machine);
     await makePort();
     await run(this, 'ip', 'link', 'set', port, 'master', bridge, 'up');
+    // libvirt's part.
+    if (nic.isolated) await run(this, 'bridge', 'link', 'set', 'dev', port, 'isolated', 'on');
     await this.#hook('start', { ...machine, nics: [{ ...nic, tap: port }] });
   }
 
@@ -164,7 +170,10 @@ export class ClusterHost implements Namespace {
 }
 
 /** Keeps what stays with a machine when it moves, by its name. */
-const machines = new Map<string, Pick<Machine, 'uuid' | 'metadata'>>();
+const machines = new Map<
+  string,
+  { readonly uuid: string; readonly metadata: string; readonly nic: Pick<Nic, 'isolated'> }
+>();
 
 /** Makes the underlay. Call it once, before the first host. */
 export async function makeUnderlay(): Promise<void> {

@@ -43,6 +43,7 @@ function entry(number: number, changes: Partial<LedgerEntry> = {}): LedgerEntry 
     aliases: [],
     boot: null,
     group: null,
+    isolated: false,
     refusedAliases: [],
     firstSeen: now,
     lastSeen: now,

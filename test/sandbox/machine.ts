@@ -10,6 +10,8 @@ export interface Nic {
   mac?: string;
   /** The host's end, which libvirt names once it has made it. */
   tap?: string;
+  /** With `<port isolated='yes'/>`. */
+  isolated?: boolean;
 }
 
 export interface Machine {
@@ -33,12 +35,13 @@ function escaped(text: string): string {
   return text.replace(/[&<>"'\n]/g, character => entities[character] ?? character);
 }
 
-function nicXml({ type, source, mac, tap }: Nic): string {
+function nicXml({ type, source, mac, tap, isolated }: Nic): string {
   return `
     <interface type='${type}'>
       ${mac ? `<mac address='${mac}'/>` : ''}
       <source ${type}='${escaped(source)}'/>
       ${tap ? `<target dev='${escaped(tap)}'/>` : ''}
+      ${isolated ? "<port isolated='yes'/>" : ''}
       <model type='virtio'/>
     </interface>`;
 }

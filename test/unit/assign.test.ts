@@ -23,7 +23,7 @@ function formula(nic = 0, taken: (other: Mac) => boolean = () => false) {
 }
 
 function machine(...macs: Mac[]) {
-  return { name: 'web', uuid: entry().uuid, macs, wishes: noWishes };
+  return { name: 'web', uuid: entry().uuid, macs, isolated: new Set<Mac>(), wishes: noWishes };
 }
 
 const context: AssignContext = {

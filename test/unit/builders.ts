@@ -76,6 +76,7 @@ export function entry(changes: Partial<LedgerEntry> = {}): LedgerEntry {
     aliases: [],
     boot: null,
     group: null,
+    isolated: false,
     refusedAliases: [],
     firstSeen: aDate,
     lastSeen: aDate,

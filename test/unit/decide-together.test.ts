@@ -1,7 +1,9 @@
 // decide-together.test.ts: tests that machines that are decided about together get what they would get one by
 // one.
+
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import type { Mac } from '../../src/address/mac.ts';
 import { formatHostsfile, type Hostsfile, parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { formatNames } from '../../src/dnsmasq/names.ts';
 import { decideTogether } from '../../src/identity/decide-together.ts';
@@ -16,7 +18,14 @@ const together = suite('decide together');
 const small = network('subnet = 192.168.100.0/29');
 
 function machine(number: number, changes: Partial<Machine> = {}): Machine {
-  return { uuid: uuid(number), name: `vm${number}`, macs: [mac(number)], wishes: noWishes, ...changes };
+  return {
+    uuid: uuid(number),
+    name: `vm${number}`,
+    macs: [mac(number)],
+    isolated: new Set<Mac>(),
+    wishes: noWishes,
+    ...changes,
+  };
 }
 
 function input(changes: Partial<DecisionInput> = {}): DecisionInput {

@@ -11,13 +11,14 @@ import {
   joinElements,
   noElements,
   peerElements,
+  remoteIsolatedElements,
   setNames,
   tapElements,
 } from '../../src/guard/elements.ts';
 import { parseGuardListing } from '../../src/guard/listing.ts';
 import { renderGuard } from '../../src/guard/ruleset.ts';
 import { changeGuardScript, createGuardScript } from '../../src/guard/script.ts';
-import { belongings, machineTaps, tapsByMac } from '../../src/guard/taps.ts';
+import { belongings, machineTaps, remoteIsolatedOf, tapsByMac } from '../../src/guard/taps.ts';
 import { readGuardWishes } from '../../src/guard/wishes.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { parseDomain } from '../../src/libvirt/domain-xml.ts';
@@ -27,10 +28,10 @@ import { assertGolden } from './golden.ts';
 const guard = suite('guard');
 
 /** Returns a domain with this metadata element and these NICs on k8s-br0. */
-function domain(element = '', ...nics: readonly { mac: string; tap?: string }[]) {
+function domain(element = '', ...nics: readonly { mac: string; tap?: string; more?: string }[]) {
   const interfaces = nics.map(
     nic =>
-      `<interface type='bridge'><mac address='${nic.mac}'/><source bridge='k8s-br0'/>${nic.tap === undefined ? '' : `<target dev='${nic.tap}'/>`}</interface>`,
+      `<interface type='bridge'><mac address='${nic.mac}'/><source bridge='k8s-br0'/>${nic.tap === undefined ? '' : `<target dev='${nic.tap}'/>`}${nic.more ?? ''}</interface>`,
   );
   const parsed = parseDomain(
     `<domain><name>web</name><uuid>${uuid(1)}</uuid><metadata>${element}</metadata><devices>${interfaces.join('')}</devices></domain>`,
@@ -43,11 +44,21 @@ function machine(attributes: string, children = ''): string {
   return `<v:machine xmlns:v='urn:virlan:machine:1' ${attributes}>${children}</v:machine>`;
 }
 
+/** The lines of a network whose ledger hosts share. */
+const shared = [
+  'vni = 100',
+  '[cluster]',
+  'address = 10.0.0.1',
+  'peers = etcd',
+  'etcd = https://10.0.0.11:2379',
+];
+
 const ledger = Ledger.of([{ entry: entry({ macs: [mac(1), mac(9)] }), fields: {} }]);
 
 guard('the rules with and without isolation', () => {
   assertGolden('guard.nft', renderGuard(network(), null));
   assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), 'k8s-br0-vx'));
+  assertGolden('guard-shared.nft', renderGuard(network(...shared), 'k8s-br0-vx'));
 });
 
 guard('the metadata of a machine: mode, group and ranges; what is not valid counts as missing', () => {
@@ -179,11 +190,46 @@ guard(
   },
 );
 
+guard('a port that libvirt isolates is kept from such NICs on other hosts that share their ledgers', () => {
+  const elsewhere = { host: ip('10.0.0.2'), isolated: true };
+  const known = Ledger.of(
+    [
+      entry({ macs: [mac(1), mac(9)], isolated: true }),
+      entry({ uuid: uuid(2), macs: [mac(2), mac(8)], ...elsewhere }),
+      entry({ uuid: uuid(3), macs: [mac(3)], ...elsewhere, isolated: false }),
+      entry({ uuid: uuid(4), macs: [mac(4)], ...elsewhere, retired: new Date(0) }),
+      entry({ uuid: uuid(5), macs: [mac(5)], ...elsewhere, network: 'lab' }),
+    ].map(each => ({ entry: each, fields: {} })),
+  );
+  assert.deepEqual(remoteIsolatedOf(network(...shared), known), [mac(2), mac(8)]);
+  assert.deepEqual(remoteIsolatedOf(network(), known), []);
+  const nics = [
+    { mac: mac(1), tap: 'vnet0', more: "<port isolated='yes'/>" },
+    { mac: mac(7), tap: 'vnet1' },
+  ];
+  const guarded = (lines: readonly string[], element: string) =>
+    machineTaps(network(...lines), new Set(), domain(element, ...nics), known).map(each =>
+      each.guard === null ? null : tapElements(each.guard),
+    );
+  for (const mode of ['others', 'strict', 'no']) {
+    const [first, second] = guarded(shared, machine(`guard='${mode}'`));
+    assert.deepEqual([...(first?.isolated_ports ?? [])], ['"vnet0"'], mode);
+    // It sends into the tunnel with the MACs of its machine alone.
+    assert.equal(first?.own_macs.size, 3, mode);
+    assert.equal(second?.isolated_ports.size ?? 0, 0, mode);
+  }
+  assert.deepEqual(guarded([], machine("guard='no'")), [null, null]);
+  const port = { name: 'vnet7', index: 7, type: 'tun', mac: mac('fe:54:00:00:00:01') };
+  const [found] = tapsByMac(network(...shared), [port], [domain('', { mac: mac(1) })], known);
+  assert.equal(found?.guard?.portIsolated, true);
+});
+
 const tap = {
   name: 'vnet0',
   mode: 'strict',
   isolated: true,
   remotePeers: [mac(3)],
+  portIsolated: true,
   macs: [mac(1), mac('02:00:00:00:00:05')],
   addresses: [ip('192.168.100.7')],
   allowed: [
@@ -197,6 +243,7 @@ guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 lis
   const elements = joinElements([
     tapElements(tap),
     belongingElements(tap),
+    remoteIsolatedElements([mac(4)]),
     peerElements([
       { tap: 'vnet0', group: 'a' },
       { tap: 'vnet1', group: 'a' },
@@ -265,6 +312,16 @@ guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 lis
 	set remote_peers {
 		typeof iifname . @ll,48,48
 		elements = { "vnet0" . 0x525400000003 }
+	}
+
+	set isolated_ports {
+		type ifname
+		elements = { "vnet0" }
+	}
+
+	set remote_isolated {
+		typeof @ll,48,48
+		elements = { 0x525400000004 }
 	}
 
 	set deny_mac {

@@ -1,7 +1,9 @@
 // hostsfile.test.ts: tests how reservations and lines written by hand share the hostsfile.
+
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
+import type { Mac } from '../../src/address/mac.ts';
 import {
   configuredHosts,
   formatHostsfile,
@@ -212,7 +214,7 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
         let ledger = Ledger.empty;
         const lines = names.flatMap((name, number) => {
           const macs = Array.from({ length: nics }, (_, nic) => mac(number * 16 + nic));
-          const machine = { name, uuid: uuid(number), macs, wishes: noWishes };
+          const machine = { name, uuid: uuid(number), macs, isolated: new Set<Mac>(), wishes: noWishes };
           const context = {
             network: lan,
             byHand: [],

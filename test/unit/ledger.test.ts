@@ -157,6 +157,7 @@ const anyEntry: fc.Arbitrary<LedgerEntry> = fc.record(
     ]),
     boot: fc.constantFrom(null, bootUrl),
     group: fc.option(anyName),
+    isolated: fc.boolean(),
     firstSeen: anyDate,
     lastSeen: anyDate,
     macOrigin: fc.constantFrom('own' as const, 'given' as const, 'due' as const),

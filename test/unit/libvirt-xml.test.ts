@@ -184,8 +184,10 @@ xml('a port from the input of the hook, and a network, are parsed', () => {
   const network = { name: 'lan', forward: 'bridge', bridge: 'k8s-br0' };
   assert.deepEqual(parseNetworkPort(port), {
     ok: true,
-    value: { network, owner: { name: 'a & b', uuid: id }, mac: mac(11) },
+    value: { network, owner: { name: 'a & b', uuid: id }, mac: mac(11), isIsolated: false },
   });
+  const isolated = parseNetworkPort(port.replace('</networkport>', "<port isolated='yes'/></networkport>"));
+  assert(isolated.ok && isolated.value.isIsolated);
   const cases: [text: string, forward: string | null, bridge: string | null][] = [
     ["<network><name>n</name><forward/><bridge name='virbr0' stp='on'/></network>", 'nat', 'virbr0'],
     ["<network><name>n</name><forward mode='route'/></network>", 'route', null],

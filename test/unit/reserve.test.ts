@@ -130,7 +130,13 @@ function machine(
   wishes: Partial<Wishes> = {},
 ): Machine {
   const own = macs.map(one => (typeof one === 'number' ? mac(one) : one));
-  return { name, uuid: uuid(number), macs: own, wishes: { ...noWishes, ...wishes } };
+  return {
+    name,
+    uuid: uuid(number),
+    macs: own,
+    isolated: new Set<Mac>(),
+    wishes: { ...noWishes, ...wishes },
+  };
 }
 
 function textOf(entry: LedgerEntry | undefined): string {
@@ -654,7 +660,13 @@ reservations(
   'the boot of virlan.ini comes before that of the metadata; a change of it is one of the entry',
   () => {
     const url = (name: string) => parseBootUrl(`http://10.0.0.1/${name}.ipxe`) || assert.fail(name);
-    const asking = { name: 'web', uuid: uuid(1), macs: [mac(1)], wishes: { ...noWishes, boot: url('own') } };
+    const asking = {
+      name: 'web',
+      uuid: uuid(1),
+      macs: [mac(1)],
+      isolated: new Set<Mac>(),
+      wishes: { ...noWishes, boot: url('own') },
+    };
     const host = new Host();
     assert.deepEqual(host.define(asking, 'booting').entries[0]?.boot, url('own'));
     const configured = new Host(['[machine.web]', `boot = ${url('ini').url}`]);
@@ -1233,6 +1245,16 @@ reservations('after any sequence of events on a host, reservations are consisten
     ),
     { numRuns: 600 },
   );
+});
+
+reservations('the entry of a NIC says whether libvirt isolates its port', () => {
+  const host = new Host();
+  const pair = machine(1, 'web', [1, 2]);
+  const isolated = (...macs: readonly Mac[]) =>
+    host.define({ ...pair, isolated: new Set(macs) }, 'booting').entries.map(each => each.isolated);
+  assert.deepEqual(isolated(mac(2)), [false, true]);
+  assert.deepEqual(isolated(mac(1)), [true, false]);
+  assert.deepEqual(isolated(), [false, false]);
 });
 
 reservations.run();

@@ -1,8 +1,10 @@
 // several-networks.test.ts: tests that what a machine has on one network keeps nobody from anything on another: a
 // NIC moves with its MAC, machines on separate networks have one MAC, a section of virlan.ini gets another name.
+
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatIp } from '../../src/address/ip.ts';
+import type { Mac } from '../../src/address/mac.ts';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import { decide } from '../../src/identity/decision.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
@@ -28,6 +30,7 @@ class Host {
       name: `vm${number}`,
       uuid: uuid(number),
       macs: macs.map(mac),
+      isolated: new Set<Mac>(),
       wishes: { ...noWishes, ip: address === null ? null : ip(address) },
     };
     this.#known.add(machine.uuid);

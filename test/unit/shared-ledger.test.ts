@@ -125,8 +125,19 @@ class Host {
   define(name: string, id: string, macs: readonly Mac[] = [macOf(name)]): void {
     // One that runs has the MACs that it booted with.
     const live = this.running.has(id) ? this.defined.get(id)?.macs : undefined;
-    this.defined.set(id, { name, uuid: id, macs: live ?? macs, wishes: noWishes });
+    this.defined.set(id, { name, uuid: id, macs: live ?? macs, isolated: new Set<Mac>(), wishes: noWishes });
     this.reconcile(id);
+  }
+
+  /** Changes a machine that runs. */
+  change(id: string, changes: Partial<Machine>): void {
+    const machine = this.defined.get(id);
+    if (machine === undefined) return;
+    this.defined.set(id, {
+      ...machine,
+      ...changes,
+      macs: this.decide({ ...machine, ...changes }, 'booting').flatMap(({ macs }) => macs.slice(0, 1)),
+    });
   }
 
   /** Writes MACs where they are due, and reserves. */
@@ -656,6 +667,19 @@ shared('what is not valid is left out, and not overwritten', () => {
   }
   for (const key of ['machine/../../etc', 'claim/ip/../x', 'claim/other/1', 'block/x', 'host/1.2.3', 'else'])
     assert.equal(readPair('k8s-br0', { key, value: '{}', revision: 1 }), null, key);
+});
+
+shared('whether libvirt isolates a NIC is told to the other hosts, and changes while it runs', () => {
+  const { hosts } = cluster(2);
+  const [first, second] = pair(hosts);
+  first.define('web', uuid(1));
+  first.start(uuid(1));
+  const known = () => second.ledger.ofMachine('k8s-br0', uuid(1)).map(({ isolated }) => isolated);
+  for (const isolated of [true, false]) {
+    first.change(uuid(1), { isolated: new Set(isolated ? [macOf('web')] : []) });
+    settle(hosts);
+    assert.deepEqual(known(), [isolated]);
+  }
 });
 
 shared('fields of a later virlan are kept', () => {

@@ -2,6 +2,7 @@
 // unit tests, in memory. All hosts share one mirror, which is what each of them would have.
 import assert from 'node:assert/strict';
 import { formatIp, type Ipv4, type Ipv4Range, ipv4After } from '../../../src/address/ip.ts';
+import type { Mac } from '../../../src/address/mac.ts';
 import type { NetworkConfig } from '../../../src/config/config.ts';
 import { decideEntries } from '../../../src/identity/decision.ts';
 import { formulaMac } from '../../../src/identity/formula.ts';
@@ -107,7 +108,7 @@ class SimulatedHost {
     const { network } = this.cluster;
     const macs = [formulaMac({ network: network.name, machine: name, nic: 0 }, () => false)];
     const input = { ...newHost, ledger: this.ledger, ownBlocks: () => this.blocks, isKnown: () => true };
-    const machine = { name, uuid: id, macs, wishes: noWishes };
+    const machine = { name, uuid: id, macs, isolated: new Set<Mac>(), wishes: noWishes };
     this.ledger = this.#source.write(decideEntries(network, machine, 'booting', input, aDate).ledger);
   }
 
