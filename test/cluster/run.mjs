@@ -8,7 +8,7 @@ import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
 const { values: options, positionals: wanted } = parseArgs({
   allowPositionals: true,
   options: {
-    limit: { type: 'string', default: '480' },
+    limit: { type: 'string', default: '1200' },
     browser: { type: 'string' },
     screenshots: { type: 'string' },
   },
