@@ -102,6 +102,11 @@ export function broadcastOf(subnet: Prefix<Ipv4>): Ipv4 {
   return ipv4After(subnet.network, 2 ** (32 - subnet.length) - 1);
 }
 
+/** Returns whether an address is one of a subnet's hosts: not the subnet's own, nor the broadcast address. */
+export function isHostOf(subnet: Prefix<Ipv4>, address: Ipv4): boolean {
+  return prefixContains(subnet, address) && address !== subnet.network && address !== broadcastOf(subnet);
+}
+
 /** Returns the netmask of a subnet: 255.255.255.0 for /24. */
 export function netmaskOf(subnet: Prefix<Ipv4>): Ipv4 {
   return (2 ** 32 - 2 ** (32 - subnet.length)) as Ipv4;

@@ -1,7 +1,8 @@
 // dnsmasq's hostsfile: lines written by hand, then virlan's. Syntax: dnsmasq(8), --dhcp-host.
 //   52:54:00:c5:f2:a7,id:*,192.168.100.155,web # virlan
-import { formatIp, type Ipv4, parseIpv4 } from '../address/ip.ts';
+import { formatIp, type Ipv4, isHostOf, parseIpv4 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { isLabel } from '../names/label.ts';
 import type { Result } from '../result.ts';
 import type { PromisedAddress } from './leases.ts';
@@ -31,6 +32,21 @@ export interface HandLine {
   readonly macs: readonly Mac[];
   readonly ip: Ipv4 | null;
   readonly hostname: string | null;
+  readonly effect: HandLineEffect;
+}
+
+/**
+ * What dnsmasq does for the MACs of a line. `ignores`: it answers none of their requests. `none`: no machine of the
+ * network can have the address, and dnsmasq goes by another line with the MAC (is_config_in_context in dhcp-common.c).
+ */
+export type HandLineEffect = 'serves' | 'ignores' | 'none';
+
+/** The part of a network's configuration that says which addresses machines can have. */
+export type Addressing = Pick<NetworkConfig, 'subnet' | 'gateway'>;
+
+/** Returns whether a machine of a network can have an address. */
+export function isForMachines(address: Ipv4, { subnet, gateway }: Addressing): boolean {
+  return isHostOf(subnet, address) && address !== gateway;
 }
 
 /** The lines of a hostsfile. `ours` have virlan's mark. */
@@ -129,20 +145,22 @@ export function configuredHosts(conf: string): string[] {
   return lines.flatMap(line => /^\s*dhcp-host\s*=\s*(.*)$/.exec(line)?.slice(1) ?? []);
 }
 
-/** Returns the MACs, addresses and names in the lines written by hand. */
-export function handLines({ byHand, configured }: Hostsfile): HandLine[] {
-  return [...readLines(byHand), ...readConfigured(configured)];
+/** Returns the content of the lines written by hand. */
+export function handLines({ byHand, configured }: Hostsfile, network: Addressing): HandLine[] {
+  return [...readLines(byHand, network), ...readConfigured(configured, network)];
 }
 
 /**
  * A configured line that has a MAC and no address leaves the MAC its reservation: dnsmasq takes the line that it has read
  * last, which is virlan's.
  */
-function readConfigured(configured: readonly string[]): HandLine[] {
-  return readLines(configured).filter(({ ip, macs }) => ip !== null || macs.length === 0);
+function readConfigured(configured: readonly string[], network: Addressing): HandLine[] {
+  return readLines(configured, network).filter(
+    ({ ip, macs, effect }) => ip !== null || macs.length === 0 || effect === 'ignores',
+  );
 }
 
-function readLines(lines: readonly string[]): HandLine[] {
+function readLines(lines: readonly string[], network: Addressing): HandLine[] {
   return lines.flatMap(line => {
     const fields = line
       .replace(/(^|\s)#.*$/, '')
@@ -152,8 +170,17 @@ function readLines(lines: readonly string[]): HandLine[] {
     const ip = fields.map(parseIpv4).find(address => address !== null) ?? null;
     // dnsmasq removes the domain of a name itself.
     const hostname = fields.map(field => field.toLowerCase().replace(/\..*/, '')).find(isLabel) ?? null;
-    return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname }];
+    const effect = effectOf({ fields, macs, ip }, network);
+    return macs.length === 0 && ip === null && hostname === null ? [] : [{ macs, ip, hostname, effect }];
   });
+}
+
+function effectOf(
+  { fields, macs, ip }: Pick<HandLine, 'macs' | 'ip'> & { readonly fields: readonly string[] },
+  network: Addressing,
+): HandLineEffect {
+  if (fields.includes('ignore')) return 'ignores';
+  return macs.length > 0 && ip !== null && !isForMachines(ip, network) ? 'none' : 'serves';
 }
 
 /** Reads a MAC as dnsmasq does (parse_hex in util.c): also with its type before it, and with pairs of one digit. */
@@ -163,17 +190,18 @@ function parseHandMac(field: string): Mac | null {
 }
 
 /** Returns the addresses that all lines promise. */
-export function promisedAddresses(hostsfile: Hostsfile): PromisedAddress[] {
-  return promisedBy(allLines(hostsfile));
+export function promisedAddresses(hostsfile: Hostsfile, network: Addressing): PromisedAddress[] {
+  return promisedBy(effectiveLines(hostsfile, network));
 }
 
-/** Returns the MACs, addresses and names in all lines. */
-export function allLines({ ours, byHand, configured }: Hostsfile): HandLine[] {
-  return [...readLines(byHand), ...readConfigured(configured), ...readLines(ours)];
+/** Returns the content of all lines by which dnsmasq answers a MAC, or ignores it. */
+export function effectiveLines(hostsfile: Hostsfile, network: Addressing): HandLine[] {
+  const lines = [...handLines(hostsfile, network), ...readLines(hostsfile.ours, network)];
+  return lines.filter(({ effect }) => effect !== 'none');
 }
 
 /** Returns the addresses that lines promise to MACs. Of a line without a MAC nobody knows whom it means. */
-export function promisedBy(lines: readonly HandLine[]): PromisedAddress[] {
+export function promisedBy(lines: readonly Pick<HandLine, 'macs' | 'ip'>[]): PromisedAddress[] {
   const unclear = new Set(lines.filter(({ macs }) => macs.length === 0).map(({ ip }) => ip));
   return lines.flatMap(({ ip, macs }) => (ip === null || unclear.has(ip) ? [] : [{ ip, macs }]));
 }

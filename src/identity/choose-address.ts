@@ -1,7 +1,8 @@
 // Chooses the address of a NIC, with the reasons.
-import { broadcastOf, type Ipv4, prefixContains } from '../address/ip.ts';
+import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { isForMachines } from '../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
 import { holderOf, othersThan, type ReserveContext } from './context.ts';
 import { formulaAddress } from './formula.ts';
@@ -25,9 +26,10 @@ export interface ChosenAddress {
 export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext): ChosenAddress {
   const fixed = fixedAddress(nic, context);
   if (fixed !== null) return fixed;
-  const problem = wishProblem(ledger, nic, context);
+  const refused = wishProblem(ledger, nic, context);
+  const problem = lineProblem(nic, context) ?? refused;
   const wish = wishOf(nic);
-  if (wish !== null && problem === null) return chosen(wish, 'metadata', null);
+  if (wish !== null && refused === null) return chosen(wish, 'metadata', problem);
   const { found, uuid } = nic;
   if (found !== null && found.ip !== null && isUsable(found.ip, context)) {
     const address = found.ip;
@@ -46,10 +48,18 @@ export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext)
 }
 
 function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): ChosenAddress | null {
-  const byLine = byHand.find(line => line.macs.includes(mac))?.ip ?? null;
-  if (byLine !== null) return chosen(byLine, 'hostsfile', null);
+  const line = byHand.find(({ macs, effect }) => macs.includes(mac) && effect !== 'none');
+  if (line?.effect === 'serves' && line.ip !== null) return chosen(line.ip, 'hostsfile', null);
   const host = network.hosts.find(each => each.mac === mac);
   return host === undefined ? null : chosen(host.ip, 'fixed-host', null);
+}
+
+/** Returns the problem that a NIC has by a line written by hand. What it would have without the line is kept for it. */
+function lineProblem({ mac }: Nic, { byHand }: ReserveContext): ReservationProblem | null {
+  const lines = byHand.filter(({ macs }) => macs.includes(mac));
+  if (lines.some(({ effect }) => effect === 'ignores')) return { kind: 'mac-ignored', mac };
+  const address = lines.find(({ effect }) => effect === 'none')?.ip ?? null;
+  return address === null ? null : { kind: 'line-unusable', address };
 }
 
 /** Returns the address in the metadata, which is for the machine's first NIC. */
@@ -72,9 +82,7 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
 }
 
 function isUsable(address: Ipv4, context: ReserveContext): boolean {
-  const { gateway, subnet } = context.network;
-  const ends = [gateway, subnet.network, broadcastOf(subnet)];
-  return prefixContains(subnet, address) && !ends.includes(address) && !isFixed(address, context);
+  return isForMachines(address, context.network) && !isFixed(address, context);
 }
 
 /** Returns whether a `[host.…]` section or a line written by hand has an address. */

@@ -53,7 +53,7 @@ export interface Decision {
 }
 
 /** The part of a network's configuration that its reservations and names follow from. */
-export type ReservedNetwork = Pick<NetworkConfig, 'name' | 'bridge' | 'gateway' | 'hosts'>;
+export type ReservedNetwork = Pick<NetworkConfig, 'name' | 'bridge' | 'subnet' | 'gateway' | 'hosts'>;
 
 /** Decides on the reservations of a machine. Throws VirlanError 'damaged-file' for a line of the ledger. */
 export function decide(
@@ -75,7 +75,7 @@ export function decideEntries(
   { ledger, hostsfile, names: _, ...rest }: DecisionInput,
   now: Date,
 ): Reserved {
-  return reserve(ledger, machine, moment, { network, byHand: handLines(hostsfile), ...rest, now });
+  return reserve(ledger, machine, moment, { network, byHand: handLines(hostsfile, network), ...rest, now });
 }
 
 /**
@@ -84,11 +84,12 @@ export function decideEntries(
  * something to them and of their predecessors are compared: ten thousand others cost nothing.
  */
 export function changedFiles(
-  { name, hosts }: Pick<ReservedNetwork, 'name' | 'hosts'>,
+  network: ReservedNetwork,
   { ledger, hostsfile, names }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'names'>,
   decided: readonly { readonly machine: Machine; readonly reserved: Reserved }[],
 ): Pick<Decision, 'hostsfile' | 'names'> {
-  const claimed = [...handLines(hostsfile), ...fixedLines(hosts)];
+  const { name } = network;
+  const claimed = claimedLines(hostsfile, network);
   const after = decided.at(-1)?.reserved.ledger ?? ledger;
   const changed = decided.flatMap(({ reserved }) => [...reserved.entries, ...reserved.displaced]);
   const predecessors = decided.flatMap(({ machine }) => ledger.named(name, machine.name));
@@ -113,7 +114,7 @@ function latestOf(entries: readonly LedgerEntry[], ledger: Ledger): LedgerEntry[
 }
 
 /** Returns the names of an entry's address; null when it has no line in the hostsfile. */
-function namesOf(entry: LedgerEntry, claimed: readonly HandLine[]): NamedAddress | null {
+function namesOf(entry: LedgerEntry, claimed: readonly ClaimingLine[]): NamedAddress | null {
   const reservation = reservationOf(entry, claimed);
   return reservation === null
     ? null
@@ -133,7 +134,7 @@ export function wantedNames(
   hostsfile: Hostsfile,
   libvirt: readonly NamedAddress[],
 ): string[] {
-  const byHand = handLines(withoutProbe(hostsfile));
+  const byHand = servedLines(withoutProbe(hostsfile), network);
   const fixed = fixedLines(network.hosts);
   const named: NamedAddress[] = [
     { ip: network.gateway, names: [gatewayName] },
@@ -148,7 +149,7 @@ export function wantedNames(
 
 /** Returns the names that stand for all names below them: those of wildcard aliases, with their addresses. */
 export function wildcardsOf(network: ReservedNetwork, ledger: Ledger, hostsfile: Hostsfile): NamedAddress[] {
-  const claimed = [...handLines(hostsfile), ...fixedLines(network.hosts)];
+  const claimed = claimedLines(hostsfile, network);
   return entriesOf(network, ledger).flatMap(entry => {
     const wildcards = entry.aliases.filter(isWildcard);
     const reservation = wildcards.length === 0 ? null : reservationOf(entry, claimed);
@@ -171,12 +172,8 @@ const gatewayName = 'gateway';
 /**
  * Returns virlan's lines of a network's hostsfile: those of its fixed hosts and of its entries in the ledger.
  */
-export function wantedReservations(
-  network: Pick<ReservedNetwork, 'name' | 'hosts'>,
-  ledger: Ledger,
-  hostsfile: Hostsfile,
-): string[] {
-  const byHand = handLines(hostsfile);
+export function wantedReservations(network: ReservedNetwork, ledger: Ledger, hostsfile: Hostsfile): string[] {
+  const byHand = servedLines(hostsfile, network);
   const fixed = fixedLines(network.hosts);
   const reservations: Reservation[] = [
     ...unclaimed(fixed, byHand),
@@ -197,14 +194,14 @@ function entriesOf({ name }: Pick<ReservedNetwork, 'name'>, ledger: Ledger): Led
 }
 
 /** Returns the lines of fixed hosts without those whose MAC has a hand-written line. */
-function unclaimed(fixed: readonly Reservation[], byHand: readonly HandLine[]): Reservation[] {
+function unclaimed(fixed: readonly Reservation[], byHand: readonly ClaimingLine[]): Reservation[] {
   return fixed.filter(
     ({ macs: [mac] }) => mac !== undefined && !byHand.some(line => line.macs.includes(mac)),
   );
 }
 
 /** Returns the line of an entry; null when it has no address, or a line in `claimed` has its MAC. */
-export function reservationOf(entry: LedgerEntry, claimed: readonly HandLine[]): Reservation | null {
+export function reservationOf(entry: LedgerEntry, claimed: readonly ClaimingLine[]): Reservation | null {
   const macs = entry.macs.filter(mac => !claimed.some(line => line.macs.includes(mac)));
   return entry.ip === null || entry.retired !== null || macs.length === 0 || macs[0] !== entry.macs[0]
     ? null
@@ -225,8 +222,20 @@ export function isNewAddress(step: TrailStep): boolean {
 
 /** Returns the addresses of entries, as promised to their MACs and to those of lines written by hand. */
 export function promisedTo(entries: readonly LedgerEntry[], byHand: readonly HandLine[]): PromisedAddress[] {
-  const own = entries.flatMap(({ ip, macs }) => (ip === null ? [] : [{ ip, macs, hostname: null }]));
+  const own = entries.flatMap(({ ip, macs }) => (ip === null ? [] : [{ ip, macs }]));
   return promisedBy([...own, ...byHand.filter(({ ip }) => own.some(each => each.ip === ip))]);
+}
+
+/** A line that has MACs, so that a line of virlan's must not have them, too. */
+type ClaimingLine = Pick<HandLine, 'macs'>;
+
+function claimedLines(hostsfile: Hostsfile, network: ReservedNetwork): ClaimingLine[] {
+  return [...servedLines(hostsfile, network), ...fixedLines(network.hosts)];
+}
+
+/** Returns the lines written by hand that dnsmasq follows. */
+function servedLines(hostsfile: Hostsfile, network: ReservedNetwork): HandLine[] {
+  return handLines(hostsfile, network).filter(({ effect }) => effect !== 'none');
 }
 
 function fixedLines(hosts: NetworkConfig['hosts']): Reservation[] {
@@ -252,7 +261,7 @@ export function probeAddresses(
   }: Pick<DecisionInput, 'ledger' | 'hostsfile' | 'leases' | 'ownBlocks'>,
   now: Date,
 ): Ipv4[] {
-  const byHand = handLines(hostsfile);
+  const byHand = handLines(hostsfile, network);
   const claimed = new Set(byHand.map(line => line.ip));
   const leasedToReserved = leasedAddresses(ledger, mac, { network, byHand, leases, now });
   const pools = network.sharesLedger ? ownBlocks().map(block => poolIn(network, block)) : [poolOf(network)];

@@ -163,6 +163,8 @@ const problemSchema = v.union([
   v.object({ kind: v.literal('mac-taken'), mac: macSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-taken'), address: addressSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-unusable'), address: addressSchema }),
+  v.object({ kind: v.literal('line-unusable'), address: addressSchema }),
+  v.object({ kind: v.literal('mac-ignored'), mac: macSchema }),
   v.object({ kind: v.literal('hostname-taken'), label: v.string() }),
   v.object({ kind: v.literal('pool-exhausted'), held: v.optional(heldSchema, {}) }),
   v.object({ kind: v.literal('too-many-nics'), nics: v.number(), limit: v.number() }),
@@ -270,11 +272,13 @@ function formatProblem(problem: ReservationProblem): unknown {
       return problem.text;
     case 'address-taken':
     case 'address-unusable':
+    case 'line-unusable':
       return { ...problem, address: formatIp(problem.address) };
     case 'name-taken':
     case 'runs-elsewhere':
       return { ...problem, host: formatIp(problem.host) };
     case 'mac-taken':
+    case 'mac-ignored':
     case 'hostname-taken':
     case 'pool-exhausted':
     case 'too-many-nics':

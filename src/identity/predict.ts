@@ -109,7 +109,7 @@ function knownMac(mac: Mac, reason: 'ledger' | 'definition'): PredictedMac {
 
 /** Returns the formula's MAC for a NIC, and the MACs for the machine's NICs with a smaller index. */
 function formulaMacs(network: NetworkConfig, { name, nic }: NamedNic, reading: PredictInput) {
-  const sources = { ...reading, network, byHand: handLines(reading.hostsfile) };
+  const sources = { ...reading, network, byHand: handLines(reading.hostsfile, network) };
   const uuid = reading.machine?.uuid ?? null;
   const siblings = new Set<Mac>();
   const choose = (index: number) => {

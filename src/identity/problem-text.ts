@@ -23,6 +23,10 @@ export function problemText(problem: ReservationProblem): string {
       return addressText(problem.address, `is that of ${holderText(problem.holder)}`);
     case 'address-unusable':
       return addressText(problem.address, 'is not free on this network');
+    case 'line-unusable':
+      return `a line of the hostsfile gives it ${formatIp(problem.address)}, which no machine of this network can have: correct the line`;
+    case 'mac-ignored':
+      return `a line of the hostsfile tells dnsmasq to ignore its MAC ${problem.mac}: it has its address only if it is set in the machine`;
     case 'hostname-taken':
       return `its hostname ${problem.label} is taken: choose another in its metadata; a line of yours that is about it needs its MAC`;
     case 'pool-exhausted':

@@ -26,6 +26,10 @@ export type ReservationProblem =
    * The address that the metadata asks for is not on the network, or belongs to the host or to a fixed host.
    */
   | { readonly kind: 'address-unusable'; readonly address: Ipv4 }
+  /** A line written by hand has its MAC with an address that no machine of the network can have. */
+  | { readonly kind: 'line-unusable'; readonly address: Ipv4 }
+  /** A line written by hand tells dnsmasq to ignore its MAC: its address is not given by DHCP. */
+  | { readonly kind: 'mac-ignored'; readonly mac: Mac }
   /** The host name that the metadata asks for belongs to another NIC or device. */
   | { readonly kind: 'hostname-taken'; readonly label: string }
   /** No address of dhcp-range is left: it gets no address. `held`: how many are held in which way. */

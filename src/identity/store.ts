@@ -140,7 +140,7 @@ export async function reserveMachines(
   );
   const stored = await storeAttempt(bridge, first, attempt);
   const entries = stored.reserved.flatMap(each => each.entries);
-  await endLeasesInTheWay(network, promisedTo(entries, handLines(first.reading.hostsfile)));
+  await endLeasesInTheWay(network, promisedTo(entries, handLines(first.reading.hostsfile, network)));
   return stored;
 }
 

@@ -25,7 +25,7 @@ export async function finishUp(
   for (const { network } of established) {
     await publishOrLog(network);
     await clearProbe(network);
-    await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network)));
+    await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network), network));
   }
   const libvirt = await arrangeNetworksOnce(config, isTakenDown);
   await writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));

@@ -281,7 +281,7 @@ export class Machines {
   }
 
   #assignContext(network: NetworkConfig, paired: ReadonlySet<Mac>): AssignContext {
-    const byHand = handLines(readHostsfile(network));
+    const byHand = handLines(readHostsfile(network), network);
     const isDefinedElsewhere = (mac: Mac, uuid: string | null) => this.#macs.isElsewhere(mac, uuid);
     return { network, paired, byHand, ledger: readLedger(), isDefinedElsewhere };
   }

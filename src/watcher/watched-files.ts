@@ -66,7 +66,7 @@ export function followDnsmasqFiles(
       drifted();
     }
     if (path !== leases && path !== hostsfile) return;
-    const promised = promisedAddresses(readHostsfile(network));
+    const promised = promisedAddresses(readHostsfile(network), network);
     void endLeasesInTheWay(network, promised).catch((error: Error) =>
       report({ kind: 'failed', during: 'file-change', error, path }),
     );

@@ -161,6 +161,15 @@ watcher('a line that is written by hand for a machine that exists changes its ad
   const has = (name: string, address: string) => entriesOf(name)[0]?.ip === parseIpv4(address);
   await until(() => has('kept', '192.168.100.61') && has('last', '192.168.100.62'));
   assert.equal((await virlan('ip', 'kept')).stdout, '192.168.100.61');
+  const replaceLine = (from: string, to: string) =>
+    writeFileSync(hostsfile, readFileSync(hostsfile, 'utf8').replace(from, to));
+  const problem = () => entriesOf('kept')[0]?.problem?.kind ?? null;
+  replaceLine(`${running},192.168.100.61\n`, `${running},10.0.0.61\n`);
+  await until(() => problem() === 'line-unusable');
+  replaceLine(`${running},10.0.0.61\n`, `${running},ignore\n`);
+  await until(() => problem() === 'mac-ignored');
+  replaceLine(`${running},ignore\n`, '');
+  await until(() => problem() === null);
   await destroyMachine('kept');
 });
 

@@ -54,6 +54,7 @@ function line(own: Mac, hostname: string | null): HandLine {
     macs: [own],
     ip: ip('192.168.100.50'),
     hostname,
+    effect: 'serves',
   };
 }
 

@@ -431,7 +431,7 @@ const subjects: [CheckId, Step][] = [
     'reservations',
     {
       kind: 'write reservations',
-      network: { name: bridge, bridge, gateway: ip('192.168.100.1'), hosts: [] },
+      network: { ...network(), name: bridge, bridge },
       bridge,
       missing: [],
       stale: ['x'],

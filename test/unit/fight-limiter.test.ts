@@ -5,14 +5,14 @@ import { suite } from 'uvu';
 import { goalOf, type Step } from '../../src/network/steps.ts';
 import type { Unit } from '../../src/network/units.ts';
 import { FightLimiter } from '../../src/watcher/fight-limiter.ts';
-import { ip } from './builders.ts';
+import { network } from './builders.ts';
 
 const limiter = suite('fight limiter');
 const secondMs = 1000;
 const minuteMs = 60 * secondMs;
 const rules: Unit = { kind: 'rules', backend: 'nftables', family: 'ipv4', bridge: 'br0' };
 const address: Unit = { kind: 'address', link: 'br0', family: 'ipv4' };
-const on = { name: 'lan', bridge: 'br0', gateway: ip('10.0.0.1'), hosts: [] };
+const on = network();
 const start = Date.parse('2026-11-22T10:00:00Z');
 
 /**

@@ -40,6 +40,23 @@ function numbered(number: number, at = number) {
   };
 }
 
+/** A network that these lines are of. */
+const lan = network('subnet = 10.0.0.0/24');
+
+function handLine(
+  macs: readonly number[],
+  address: string | null,
+  hostname: string | null = null,
+  effect: HandLine['effect'] = 'serves',
+): HandLine {
+  return {
+    macs: macs.map(number => mac(number)),
+    ip: address === null ? null : ip(address),
+    hostname,
+    effect,
+  };
+}
+
 function line(number: number, at = number) {
   return reservationLine(numbered(number, at));
 }
@@ -69,7 +86,7 @@ hostsfiles('the line of a probe counts as written by hand, and is removed withou
   assert(probing !== null);
   assert.equal(probing.byHand.at(-1), '52:54:00:00:00:09,id:*,10.0.0.9,vm9 # virlan-probe');
   assert.deepEqual(read(formatHostsfile(probing)), probing);
-  assert.deepEqual(handLines(probing).at(-1), { macs: [mac(9)], ip: ip('10.0.0.9'), hostname: 'vm9' });
+  assert.deepEqual(handLines(probing, lan).at(-1), handLine([9], '10.0.0.9', 'vm9'));
   assert.equal(withProbe(probing, numbered(9)), null);
   // There is one such line at most, also after a probe that was killed.
   assert.equal(withProbe(probing, numbered(8))?.byHand.length, byHand.length + 1);
@@ -112,40 +129,46 @@ hostsfiles('lines written by hand are parsed into MACs, address and host name', 
     ['   # comment'],
     [''],
     ['set:x,12h,ignore'],
-    ['52:54:00:00:00:01,10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
-    ['52:54:00:00:00:0A,WEB,10.0.0.7,infinite', { macs: [mac(10)], ip: ip('10.0.0.7'), hostname: 'web' }],
-    [' 52:54:00:00:00:01 , 52:54:00:00:00:02 ,web', { macs: [mac(1), mac(2)], ip: null, hostname: 'web' }],
-    ['10.0.0.7 # for 10.0.0.8', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
-    ['52:54:00:00:00:01,10.0.0.7,Web.lab.example', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: 'web' }],
-    ['web,24h', { macs: [], ip: null, hostname: 'web' }],
-    ['52:54:00:00:00:01,ignore', { macs: [mac(1)], ip: null, hostname: null }],
-    ['id:52:54:00:00:00:01,10.0.0.7', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
-    ['52:54:00:00:00:01,[fd00::7],10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
-    ['1-52:54:00:00:00:01,10.0.0.7', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
-    ['52:54:0:0:0:A,10.0.0.7', { macs: [mac(10)], ip: ip('10.0.0.7'), hostname: null }],
-    ['52:54:00:*:*:*,10.0.0.7', { macs: [], ip: ip('10.0.0.7'), hostname: null }],
-    ['52:54:00:00:00:01,10.0.0.7\r', { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null }],
+    ['52:54:00:00:00:01,10.0.0.7', handLine([1], '10.0.0.7')],
+    ['52:54:00:00:00:0A,WEB,10.0.0.7,infinite', handLine([10], '10.0.0.7', 'web')],
+    [' 52:54:00:00:00:01 , 52:54:00:00:00:02 ,web', handLine([1, 2], null, 'web')],
+    ['10.0.0.7 # for 10.0.0.8', handLine([], '10.0.0.7')],
+    ['52:54:00:00:00:01,10.0.0.7,Web.lab.example', handLine([1], '10.0.0.7', 'web')],
+    ['web,24h', handLine([], null, 'web')],
+    ['52:54:00:00:00:01,ignore', handLine([1], null, null, 'ignores')],
+    ['id:52:54:00:00:00:01,10.0.0.7', handLine([], '10.0.0.7')],
+    ['52:54:00:00:00:01,[fd00::7],10.0.0.7', handLine([1], '10.0.0.7')],
+    ['1-52:54:00:00:00:01,10.0.0.7', handLine([1], '10.0.0.7')],
+    ['52:54:0:0:0:A,10.0.0.7', handLine([10], '10.0.0.7')],
+    ['52:54:00:*:*:*,10.0.0.7', handLine([], '10.0.0.7')],
+    ...['10.0.0.0', '10.0.0.1', '10.0.0.255', '10.0.1.7'].flatMap((address): typeof cases => [
+      [`52:54:00:00:00:01,${address},web`, handLine([1], address, 'web', 'none')],
+      [`web,${address}`, handLine([], address, 'web')],
+    ]),
+    ['52:54:00:00:00:01,10.0.1.7,ignore', handLine([1], '10.0.1.7', null, 'ignores')],
+    ['52:54:00:00:00:01,10.0.0.7\r', handLine([1], '10.0.0.7')],
   ];
   for (const [text, ...expected] of cases)
-    assert.deepEqual(handLines({ byHand: [text], ours: [], configured: [] }), expected, text);
+    assert.deepEqual(handLines({ byHand: [text], ours: [], configured: [] }, lan), expected, text);
 });
 
 hostsfiles('reservations in a configuration file of dnsmasq count as lines written by hand', () => {
   const conf =
     '# dhcp-host=a,10.0.0.1\n dhcp-host = 52:54:00:00:00:01,10.0.0.7\ndhcp-hostsfile=/x\ndhcp-host=nas,10.0.0.9 # nas';
   const configured = configuredHosts(conf);
-  assert.deepEqual(handLines({ byHand: ['10.0.0.8'], ours: [], configured }), [
-    { macs: [], ip: ip('10.0.0.8'), hostname: null },
-    { macs: [mac(1)], ip: ip('10.0.0.7'), hostname: null },
-    { macs: [], ip: ip('10.0.0.9'), hostname: 'nas' },
+  assert.deepEqual(handLines({ byHand: ['10.0.0.8'], ours: [], configured }, lan), [
+    handLine([], '10.0.0.8'),
+    handLine([1], '10.0.0.7'),
+    handLine([], '10.0.0.9', 'nas'),
   ]);
   // dnsmasq reads virlan's line after these, and takes the last one of a MAC: only an address is a promise.
   const weak = configuredHosts(
-    'dhcp-host=52:54:00:00:00:01,12h\ndhcp-host="52:54:00:00:00:02,10.0.0.5"\ndhcp-host=web,12h',
+    'dhcp-host=52:54:00:00:00:01,12h\ndhcp-host=52:54:00:00:00:03,ignore\ndhcp-host="52:54:00:00:00:02,10.0.0.5"\ndhcp-host=web,12h',
   );
-  assert.deepEqual(handLines({ byHand: [], ours: [], configured: weak }), [
-    { macs: [mac(2)], ip: ip('10.0.0.5'), hostname: null },
-    { macs: [], ip: null, hostname: 'web' },
+  assert.deepEqual(handLines({ byHand: [], ours: [], configured: weak }, lan), [
+    handLine([3], null, null, 'ignores'),
+    handLine([2], '10.0.0.5'),
+    handLine([], null, 'web'),
   ]);
   const changed = withReservation({ byHand: [], ours: [], configured }, [numbered(3)]);
   assert.equal(formatHostsfile(changed ?? assert.fail()), `${line(3)}\n`);

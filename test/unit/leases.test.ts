@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import { promisedAddresses } from '../../src/dnsmasq/hostsfile.ts';
 import { isCurrent, type Lease, leasesInTheWay, parseLeases } from '../../src/dnsmasq/leases.ts';
 import { formatLeaseStatus } from '../../src/libvirt/lease-status.ts';
-import { aDate, anyName, ip, mac } from './builders.ts';
+import { aDate, anyName, ip, mac, network } from './builders.ts';
 
 const leases = suite('leases');
 
@@ -80,7 +80,9 @@ leases('a line that gives an address to a name or a client id promises it to no 
     byHand: ['id:x,10.0.0.8', `${mac(2)},10.0.0.8`],
     configured: [],
   };
-  assert.deepEqual(promisedAddresses(hostsfile), [{ ip: ip('10.0.0.7'), macs: [mac(1)] }]);
+  assert.deepEqual(promisedAddresses(hostsfile, network('subnet = 10.0.0.0/24')), [
+    { ip: ip('10.0.0.7'), macs: [mac(1)] },
+  ]);
 });
 
 leases('a lease that never expires is always current', () => {

@@ -114,7 +114,11 @@ const anyProblem: fc.Arbitrary<ReservationProblem> = fc
   .oneof(
     fc.record({ kind: fc.constant('mac-taken' as const), mac: fc.nat(9).map(mac), holder: anyHolder }),
     fc.record({ kind: fc.constant('address-taken' as const), address: anyAddress, holder: anyHolder }),
-    fc.record({ kind: fc.constant('address-unusable' as const), address: anyAddress }),
+    fc.record({
+      kind: fc.constantFrom('address-unusable' as const, 'line-unusable' as const),
+      address: anyAddress,
+    }),
+    fc.record({ kind: fc.constant('mac-ignored' as const), mac: fc.nat(9).map(mac) }),
     fc.record({ kind: fc.constant('hostname-taken' as const), label: fc.constantFrom('web', 'db') }),
     fc.record({
       kind: fc.constant('pool-exhausted' as const),

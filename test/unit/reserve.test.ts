@@ -59,7 +59,7 @@ class Host {
   }
 
   get byHand() {
-    return handLines(this.hostsfile);
+    return handLines(this.hostsfile, this.network);
   }
 
   /** Returns the entries of the ledger that are not retired. */
@@ -494,6 +494,38 @@ reservations('lines written by hand have priority', () => {
   );
   const [left] = entriesOf(1, 'left', [1]);
   assert.equal(left?.hostname, 'left', 'the host name in the line of its MAC');
+});
+
+reservations('a line by which dnsmasq ignores a MAC leaves it without a line, and is named', () => {
+  const host = new Host();
+  assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(155));
+  host.hostsfile = { ...host.hostsfile, byHand: [`${mac(1)},ignore`] };
+  const [ignored] = host.define(machine(1, 'web', [1])).entries;
+  assert.equal(ignored?.ip, at(155), 'as the machine has it set itself, perhaps');
+  assert.match(
+    textOf(ignored),
+    /^a line of the hostsfile tells dnsmasq to ignore its MAC 52:54:00:00:00:01: /,
+  );
+  assert.deepEqual(host.wantedLines(), []);
+  host.hostsfile = { ...host.hostsfile, byHand: [] };
+  const [again] = host.define(machine(1, 'web', [1])).entries;
+  assert.deepEqual([again?.ip, again?.problem], [at(155), null]);
+});
+
+reservations('a line with an address that no machine can have does not count, and is named', () => {
+  for (const address of ['192.168.100.0', '192.168.100.1', '192.168.100.255', '10.0.0.9']) {
+    const host = new Host([], [`${mac(1)},${address},nas`]);
+    const [web] = host.define(machine(1, 'web', [1])).entries;
+    assert.deepEqual([web?.ip, web?.hostname], [at(155), 'web'], address);
+    assert(textOf(web).includes(`a line of the hostsfile gives it ${address}, which no machine`));
+    assert.deepEqual(host.wantedLines(), [`${mac(1)},id:*,192.168.100.155,web # virlan`]);
+    // The address in the metadata is given all the same.
+    const wished = machine(1, 'web', [1], { ip: at(60) });
+    const [moved] = host.define(wished).entries;
+    assert.deepEqual([moved?.ip, moved?.problem?.kind], [at(60), 'line-unusable'], address);
+    host.hostsfile = { ...host.hostsfile, byHand: [] };
+    assert.equal(host.define(wished).entries[0]?.problem, null);
+  }
 });
 
 reservations('a line written later moves the machine with its MAC, and the one that had its address', () => {

@@ -21,7 +21,7 @@ const state = { mac: mac(1), mtu: 1500, stp: true, priority: 0, forwardDelay: 20
 const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
 const nft = nftables.render(rulesetOf(network()));
 const checksum = checksumScript(bridge);
-const on = { name: 'lan', bridge, gateway: ip('10.0.0.1'), hosts: [] };
+const on = network();
 
 const tunnel = {
   mac: mac(3),

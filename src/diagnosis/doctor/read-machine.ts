@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
-import { allLines } from '../../dnsmasq/hostsfile.ts';
+import { effectiveLines } from '../../dnsmasq/hostsfile.ts';
 import { readLeases } from '../../dnsmasq/lease-file.ts';
 import { isCurrent } from '../../dnsmasq/leases.ts';
 import type { DeniedValue } from '../../guard/denied.ts';
@@ -127,7 +127,7 @@ function entryOf(network: string, uuid: string, mac: Mac): LedgerEntry | null {
 
 /** Returns the address that dnsmasq reserves for a MAC, by a line of virlan's or by hand. */
 function reservedFor(mac: Mac, network: NetworkConfig): Ipv4 | null {
-  return allLines(readHostsfile(network)).find(line => line.macs.includes(mac))?.ip ?? null;
+  return effectiveLines(readHostsfile(network), network).find(line => line.macs.includes(mac))?.ip ?? null;
 }
 
 /** Reads a link from sysfs. Its received frames are those that the machine has sent. */
