@@ -8,6 +8,7 @@ import type { Check } from '../diagnosis/doctor/doctor.ts';
 import { type Fix, fail, type State } from '../diagnosis/finding.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { messageOf, VirlanError } from '../errors.ts';
+import type { ConfigOfFile } from '../libvirt-networks/arrange.ts';
 import { bringUp } from '../operations/bring-up.ts';
 import { type Decisions, explainDecisions } from '../operations/explain-decisions.ts';
 import { reserveRunning } from '../operations/reserve-running.ts';
@@ -28,7 +29,7 @@ export async function doctor(options: Values, name: string | null): Promise<numb
   const repairable = checks.filter(isRepairable);
   if (!options.fix || repairable.length === 0)
     return report(options, checks, options.fix ? [] : null, decisions);
-  const failures = await progress('repairing', repair(config, name));
+  const failures = await progress('repairing', repair({ config, path: options.config }, name));
   const again = await progress(describeWait(config), examine(config, name, done));
   const stillFails = ({ about, check }: Check) =>
     again.some(other => other.about === about && other.check === check && other.state === 'fail');
@@ -67,13 +68,13 @@ function isRepairable({ state, detail }: Check): boolean {
 }
 
 /** Repairs what virlan can repair. Returns a failed check if that was not possible. */
-async function repair(config: Config, name: string | null): Promise<Check[]> {
+async function repair(from: ConfigOfFile, name: string | null): Promise<Check[]> {
   try {
-    await bringUp(config, config.networks);
+    await bringUp(from, from.config.networks);
     if (name !== null) {
-      await reserveRunning(config, name);
+      await reserveRunning(from.config, name);
       // The guard of a network follows from its reservations.
-      await bringUp(config, config.networks);
+      await bringUp(from, from.config.networks);
     }
     return [];
   } catch (error) {

@@ -4,28 +4,35 @@ import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { InvalidConfig } from '../config/invalid-config.ts';
 import { loadConfig } from '../config/load.ts';
+import type { NetworkAction } from '../libvirt-networks/decide.ts';
 import { changeText, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { selectKnownNetworks, takeDownNetworks } from '../operations/take-down-networks.ts';
 import { writeEvents } from '../operations/write-events.ts';
+import { libvirtEvents } from '../report/libvirt-events.ts';
 import { warningText } from '../report/warning-text.ts';
+import { paths } from '../system/paths.ts';
 import { stepJson, stepLines } from './step-list.ts';
 
 /** Takes networks down; with `restoreDefault` also restores libvirt's own. Returns the exit code. */
 export async function down(options: Values, names: readonly string[]): Promise<number> {
   const configured = readNetworks(options.config, names.length === 0);
+  const isLeftOver = leftOver(options.config, configured);
   const networks = await progress(
     'taking networks down',
-    takeDownNetworks(selectKnownNetworks(configured, names)),
+    takeDownNetworks(selectKnownNetworks(configured ?? [], names)),
   );
   for (const { failed, warnings } of networks) {
     for (const { error } of failed) warn(error.message);
     for (const warning of warnings) warn(warningText(warning));
   }
-  const libvirt = options.restoreDefault ? await restoreLibvirt() : null;
-  const actions = (libvirt?.actions ?? []).map(changeText);
+  const leftovers = new Set(networks.map(({ name }) => name).filter(isLeftOver));
+  const actions = (options.restoreDefault ? await restoreLibvirt() : await removeFromLibvirt(leftovers)).map(
+    changeText,
+  );
+  const isShown = options.restoreDefault || actions.length > 0;
   if (options.json) {
     const networksDown = networks.map(({ name, done }) => ({ name, changes: done.map(stepJson) }));
-    printJson({ networks: networksDown, ...(libvirt === null ? {} : { libvirt: actions }) });
+    printJson({ networks: networksDown, ...(isShown ? { libvirt: actions } : {}) });
   } else {
     for (const { name, done } of networks) {
       print(
@@ -38,24 +45,46 @@ export async function down(options: Values, names: readonly string[]): Promise<n
   return 0;
 }
 
-async function restoreLibvirt() {
+async function restoreLibvirt(): Promise<readonly NetworkAction[]> {
   const { restoreNetworks } = await import('../libvirt-networks/restore.ts');
   const restored = await restoreNetworks();
-  await writeEvents(restored.actions.map(action => ({ kind: 'libvirt-network-changed', action })));
+  await writeEvents(libvirtEvents(restored));
   for (const problem of restored.problems) warn(libvirtNetworkProblemText(problem));
-  return restored;
+  return restored.actions;
+}
+
+/** Removes libvirt's networks of these names that virlan made. A running watcher may have done so. */
+async function removeFromLibvirt(names: ReadonlySet<string>): Promise<readonly NetworkAction[]> {
+  if (names.size === 0) return [];
+  const { removeNetworks } = await import('../libvirt-networks/arrange.ts');
+  const removed = await removeNetworks(names);
+  if (removed === null) return [];
+  await writeEvents(libvirtEvents(removed));
+  for (const problem of removed.problems) warn(libvirtNetworkProblemText(problem));
+  return removed.actions;
 }
 
 /**
- * Returns the configured networks; none if the configuration is invalid and all networks are to be taken
+ * Returns which networks no configuration has any more, neither this one nor the installed one. None, if one of them
+ * cannot be read.
+ */
+function leftOver(path: string, configured: readonly NetworkConfig[] | null): (name: string) => boolean {
+  const installed = path === paths.config ? configured : readNetworks(paths.config, true);
+  if (configured === null || installed === null) return () => false;
+  const names = new Set([...configured, ...installed].map(({ name }) => name));
+  return name => !names.has(name);
+}
+
+/**
+ * Returns the configured networks; null if the configuration is invalid and all networks are to be taken
  * down.
  */
-function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] {
+function readNetworks(configPath: string, isAll: boolean): readonly NetworkConfig[] | null {
   try {
     return loadConfig(configPath).networks;
   } catch (error) {
     if (!(error instanceof InvalidConfig) || !isAll) throw error;
     warn(error.message);
-    return [];
+    return null;
   }
 }

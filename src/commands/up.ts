@@ -14,7 +14,7 @@ export async function up(options: Values, names: readonly string[]): Promise<num
   const config = loadConfig(options.config);
   const { networks, libvirt } = await progress(
     'setting up networks',
-    bringUp(config, selectNetworks(config, names)),
+    bringUp({ config, path: options.config }, selectNetworks(config, names)),
   );
   const warnings = [
     ...networks.flatMap(({ failed }) => failed.map(({ error }) => error.message)),

@@ -1,24 +1,33 @@
 // Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook,
 // where libvirt must not be called.
+import { resolve } from 'node:path';
 import type { LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
-import { libvirtPaths } from '../system/paths.ts';
+import { libvirtPaths, paths } from '../system/paths.ts';
 import {
   type DefaultFate,
   decideDefaultFates,
   decideNetworks,
+  decideRemovals,
   defaultName,
   hasOwnBridge,
   type KnownNetwork,
   type NetworkDecision,
 } from './decide.ts';
 import { changeNetwork, listNetworks, withLibvirt, withNetworksLock } from './network-calls.ts';
+import { markOfFile } from './own-network.ts';
 import { saveNetwork } from './saved-network.ts';
 
 const linksDirectory = '/sys/class/net';
+
+/** A configuration, with the path of its file: libvirt's networks follow the file that they were made from. */
+export interface ConfigOfFile {
+  readonly config: Config;
+  readonly path: string;
+}
 
 /**
  * Changes libvirt's networks as the configuration asks, but leaves those alone whose bridge `isTakenDown`, and does
@@ -27,7 +36,7 @@ const linksDirectory = '/sys/class/net';
  */
 export function arrangeNetworks(
   client: LibvirtClient,
-  config: Config,
+  { config, path }: ConfigOfFile,
   isTakenDown: (bridge: string) => boolean,
   resting: ReadonlySet<string> = new Set(),
 ): Promise<NetworkDecision> {
@@ -38,24 +47,42 @@ export function arrangeNetworks(
       running: runningDomains(),
       defaultPorts: readDefaultPorts(known),
       machineId: machineId(),
+      file: markOfFile(resolve(path), paths.config),
       // With the lock: `virlan down` records it before it restores libvirt's networks.
       takenDown: new Set(config.networks.filter(({ bridge }) => isTakenDown(bridge)).map(({ name }) => name)),
       resting,
     });
-    for (const action of decision.actions) {
-      if (action.kind === 'save') saveNetwork(action.network);
-      else await changeNetwork(client, action);
-    }
-    return decision;
+    return carryOut(client, decision);
   });
+}
+
+/**
+ * Removes virlan's networks of these names that are not in use. Returns null when libvirtd does not answer. Throws
+ * LockTimeout, and LibvirtError when libvirt refuses a change.
+ */
+export function removeNetworks(names: ReadonlySet<string>): Promise<NetworkDecision | null> {
+  return withLibvirt(client =>
+    withNetworksLock(async () => {
+      const facts = { running: runningDomains(), machineId: machineId() };
+      return carryOut(client, decideRemovals(names, await listNetworks(client), facts));
+    }),
+  );
+}
+
+async function carryOut(client: LibvirtClient, decision: NetworkDecision): Promise<NetworkDecision> {
+  for (const action of decision.actions) {
+    if (action.kind === 'save') saveNetwork(action.network);
+    else await changeNetwork(client, action);
+  }
+  return decision;
 }
 
 /** Opens a connection for one call of `arrangeNetworks`. Returns null when libvirtd does not answer. */
 export function arrangeNetworksOnce(
-  config: Config,
+  from: ConfigOfFile,
   isTakenDown: (bridge: string) => boolean,
 ): Promise<NetworkDecision | null> {
-  return withLibvirt(client => arrangeNetworks(client, config, isTakenDown));
+  return withLibvirt(client => arrangeNetworks(client, from, isTakenDown));
 }
 
 /** Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge. */

@@ -2,7 +2,7 @@
 import type { Config, NetworkConfig } from '../config/config.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import { isPassThrough, type LibvirtNetwork } from '../libvirt/network-xml.ts';
-import { digest } from '../names/digest.ts';
+import { isMarked, isOfHost, isOwn, networkUuid, passThroughXml, uuidOf } from './own-network.ts';
 import { findOwnersChange, type OwnersChange, shippedBridge } from './shipped-network.ts';
 
 /** A network that libvirt has. */
@@ -11,6 +11,8 @@ export interface KnownNetwork extends LibvirtNetwork {
   readonly active: boolean;
   readonly autostart: boolean;
   readonly persistent: boolean;
+  /** How many NICs are plugged into it. */
+  readonly connections: number;
 }
 
 /** libvirt's network `default` as it was before virlan removed it. Uninstalling virlan restores it. */
@@ -39,6 +41,17 @@ export type LibvirtNetworkProblem =
   | { readonly kind: 'default-in-use'; readonly users: readonly string[]; readonly ports: readonly string[] }
   /** `default` is an administrator's own network, which only an explicit setting replaces. */
   | { readonly kind: 'default-changed'; readonly change: OwnersChange }
+  /**
+   * A network of virlan's own would be removed, because virlan.ini no longer has it (`to` is null), or lead to the
+   * bridge `to`. Running machines name it, or have NICs in it, and so have `ports` NICs of others.
+   */
+  | {
+      readonly kind: 'network-in-use';
+      readonly name: string;
+      readonly to: string | null;
+      readonly users: readonly string[];
+      readonly ports: number;
+    }
   /** The network is defined again, but libvirt could not start it. */
   | { readonly kind: 'start-failed'; readonly name: string; readonly error: string };
 
@@ -70,6 +83,8 @@ export const defaultName = 'default';
 export interface NetworkFacts {
   /** The host's, from which the UUIDs of virlan's networks are made. */
   readonly machineId: string;
+  /** The mark of the configuration file: `markOfFile`. */
+  readonly file: string | null;
   /** virlan's networks that were taken down: libvirt's are left as they are until these are wanted again. */
   readonly takenDown: ReadonlySet<string>;
   /** Networks that were stopped a moment ago: `net-destroy` is often followed by `net-start`. */
@@ -82,8 +97,8 @@ export interface NetworkFacts {
 
 /**
  * Decides how to bring libvirt's networks in line with the configuration. Each network of virlan's becomes a
- * pass-through network of the same name. `default` is removed, or becomes a pass-through network too where a
- * defined machine refers to it (docs/default-network.md).
+ * pass-through network of the same name, and those that the configuration no longer has are removed. `default` is
+ * removed, or becomes a pass-through network too where a defined machine refers to it (docs/default-network.md).
  */
 export function decideNetworks(
   config: Config,
@@ -94,13 +109,46 @@ export function decideNetworks(
   const own = config.networks
     .filter(isUp)
     .map(({ name, bridge }) => decidePassThrough(name, bridge, known, facts));
+  const names = new Set(config.networks.map(({ name }) => name));
+  const leftovers = known
+    .filter(network => network.name !== defaultName && !names.has(network.name) && isOwn(network, facts))
+    .map(network => decideRemoval(network, facts));
   const successor = findSuccessor(config);
-  const decisions =
-    successor !== null && isUp(successor) ? [...own, decideDefault(successor, known, facts)] : own;
+  const ofDefault = successor !== null && isUp(successor) ? [decideDefault(successor, known, facts)] : [];
+  return joinDecisions([...leftovers, ...own, ...ofDefault]);
+}
+
+/** Decides the removal of the networks of these names, whatever configuration they are from. */
+export function decideRemovals(
+  names: ReadonlySet<string>,
+  known: readonly KnownNetwork[],
+  facts: Pick<NetworkFacts, 'machineId' | 'running'>,
+): NetworkDecision {
+  const found = known.filter(network => names.has(network.name) && isOfHost(network, facts.machineId));
+  return joinDecisions(found.map(network => decideRemoval(network, facts)));
+}
+
+function joinDecisions(decisions: readonly NetworkDecision[]): NetworkDecision {
   return {
     actions: decisions.flatMap(decision => decision.actions),
     problems: decisions.flatMap(decision => decision.problems),
   };
+}
+
+function decideRemoval(found: KnownNetwork, { running }: Pick<NetworkFacts, 'running'>): NetworkDecision {
+  const problems = usesOf(found, null, running);
+  return problems.length > 0 ? { actions: [], problems } : { actions: removalChanges(found), problems: [] };
+}
+
+/** Returns the problem that a network cannot be removed, or lead to another bridge, while it is in use. */
+function usesOf(found: KnownNetwork, to: string | null, running: readonly Domain[]): LibvirtNetworkProblem[] {
+  const { name, connections } = found;
+  const nicsOn = ({ nics }: Domain) => nics.filter(({ network }) => network === name).length;
+  const domains = running.filter(domain => nicsOn(domain) > 0);
+  const plugged = domains.reduce((sum, domain) => sum + nicsOn(domain), 0);
+  const ports = Math.max(0, connections - plugged);
+  if (domains.length + ports === 0) return [];
+  return [{ kind: 'network-in-use', name, to, users: namesOf(domains), ports }];
 }
 
 /**
@@ -142,7 +190,7 @@ export function findSuccessor(config: Config): NetworkConfig | null {
  * to a bridge of an earlier configuration is none.
  */
 export function ownersChange(successor: NetworkConfig, xml: string): OwnersChange | null {
-  return successor.defaultNetwork !== 'auto' || isVirlans({ xml }) ? null : findOwnersChange(xml);
+  return successor.defaultNetwork !== 'auto' || isMarked({ xml }) ? null : findOwnersChange(xml);
 }
 
 function usesDefault(domain: Domain): boolean {
@@ -188,7 +236,7 @@ function decideDefault(
   }
   const replacement = isReplaced ? decidePassThrough(defaultName, successor.bridge, [], facts).actions : [];
   if (found === null) return { actions: replacement, problems: [] };
-  const saving = isOurs ? [] : [saveAction(found)];
+  const saving = isMarked(found) ? [] : [saveAction(found)];
   return { actions: [...saving, ...removalChanges(found), ...replacement], problems: [] };
 }
 
@@ -197,9 +245,9 @@ export function decideRestoration(
   known: readonly KnownNetwork[],
   saved: SavedNetwork | null,
 ): readonly NetworkChange[] {
-  const removals = known.filter(isVirlans).flatMap(removalChanges);
+  const removals = known.filter(isMarked).flatMap(removalChanges);
   if (saved === null) return removals;
-  const found = known.find(network => network.name === defaultName && !isVirlans(network)) ?? null;
+  const found = known.find(network => network.name === defaultName && !isMarked(network)) ?? null;
   const name = defaultName;
   return [
     ...removals,
@@ -207,10 +255,6 @@ export function decideRestoration(
     ...(saved.autostart && found?.autostart !== true ? [{ kind: 'autostart', name } as const] : []),
     ...(saved.active && found?.active !== true ? [{ kind: 'start', name } as const] : []),
   ];
-}
-
-function isVirlans({ xml }: Pick<KnownNetwork, 'xml'>): boolean {
-  return xml.includes(`'${virlanNamespace}'`) || xml.includes(`"${virlanNamespace}"`);
 }
 
 function saveAction({ name, xml, active, autostart }: KnownNetwork): NetworkAction {
@@ -228,50 +272,24 @@ function decidePassThrough(
   name: string,
   bridge: string,
   known: readonly KnownNetwork[],
-  { machineId, resting }: NetworkFacts,
+  facts: NetworkFacts,
 ): NetworkDecision {
   const found = known.find(network => network.name === name) ?? null;
+  const isLed = found === null || isPassThrough(found, bridge);
   // A warning of the network names it: network/survey-other-programs.ts.
-  if (found !== null && !isPassThrough(found, bridge)) return { actions: [], problems: [] };
+  if (!isLed && !isOwn(found, facts)) return { actions: [], problems: [] };
+  const problems = isLed ? [] : usesOf(found, bridge, facts.running);
+  if (problems.length > 0) return { actions: [], problems };
   const actions: NetworkAction[] = [];
-  if (found === null || !found.persistent) {
+  // An active network leads where it did, whatever its definition.
+  if (!isLed && found.active) actions.push({ kind: 'destroy', name });
+  if (!isLed || !found?.persistent) {
     // libvirt refuses a definition whose UUID is not that of the active network.
-    const uuid = found === null ? networkUuid(machineId, name) : uuidOf(found);
-    actions.push({ kind: 'define', name, xml: passThroughXml(name, uuid, bridge) });
+    const uuid = found === null ? networkUuid(facts.machineId, name) : uuidOf(found);
+    actions.push({ kind: 'define', name, xml: passThroughXml({ name, uuid, bridge, file: facts.file }) });
   }
-  const isResting = found?.persistent === true && resting.has(name);
-  if (!found?.active && !isResting) actions.push({ kind: 'start', name });
+  const isResting = found?.persistent === true && facts.resting.has(name);
+  if (!(isLed && found?.active) && !isResting) actions.push({ kind: 'start', name });
   if (!found?.autostart) actions.push({ kind: 'autostart', name });
   return { actions, problems: [] };
-}
-
-/**
- * Returns the UUID of a network of virlan's: the same whenever it is defined again, because tools such as
- * Terraform and Vagrant remember it. Version 8 of RFC 9562, made from a hash.
- */
-export function networkUuid(machineId: string, name: string): string {
-  const bytes = digest(`virlan network\0${machineId}\0${name}`).subarray(0, 16);
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
-}
-
-function uuidOf({ xml }: KnownNetwork): string | null {
-  return /<uuid>([0-9a-f-]{36})<\/uuid>/.exec(xml)?.[1] ?? null;
-}
-
-/** The XML namespace of the metadata that marks a libvirt network as defined by virlan. */
-const virlanNamespace = 'urn:virlan:network:1';
-
-/** Name and bridge come from virlan.ini, whose schema allows no character that XML would have to escape. */
-function passThroughXml(name: string, uuid: string | null, bridge: string): string {
-  const metadata = `<metadata>\n    <virlan:network xmlns:virlan='${virlanNamespace}'/>\n  </metadata>`;
-  const elements = [
-    `<name>${name}</name>`,
-    ...(uuid === null ? [] : [`<uuid>${uuid}</uuid>`]),
-    metadata,
-    `<forward mode='bridge'/>`,
-    `<bridge name='${bridge}'/>`,
-  ];
-  return `<network>\n${elements.map(element => `  ${element}\n`).join('')}</network>\n`;
 }

@@ -8,7 +8,7 @@ import {
   type Network,
   NetworkXml,
 } from 'node-libvirt';
-import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
+import { countConnections, parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import type { KnownNetwork, NetworkChange } from './decide.ts';
@@ -68,7 +68,8 @@ async function readNetwork(
     const xml = await client.networkGetXmlDesc(network, persistent ? NetworkXml.INACTIVE : 0);
     const parsed = parseLibvirtNetwork(xml);
     const autostart = persistent && (await client.networkGetAutostart(network));
-    return parsed.ok ? { ...parsed.value, xml, active, autostart, persistent } : null;
+    const connections = active ? countConnections(await client.networkGetXmlDesc(network, 0)) : 0;
+    return parsed.ok ? { ...parsed.value, xml, active, autostart, persistent, connections } : null;
   } catch (error) {
     if (isNoNetwork(error)) return null;
     throw error;

@@ -69,7 +69,7 @@ function readNetworkFiles(): KnownNetwork[] {
     if (!parsed.ok) return [];
     const active = existsSync(filesOf(parsed.value.name).active);
     const autostart = existsSync(filesOf(parsed.value.name).autostart);
-    return [{ ...parsed.value, xml, active, autostart, persistent: true }];
+    return [{ ...parsed.value, xml, active, autostart, persistent: true, connections: 0 }];
   });
 }
 

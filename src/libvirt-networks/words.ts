@@ -1,5 +1,5 @@
 // Texts and log fields about libvirt's networks, made from the values of decide.ts. Pure.
-import type { DefaultFate, LibvirtNetworkProblem, NetworkAction, NetworkChange } from './decide.ts';
+import type { DefaultFate, LibvirtNetworkProblem, NetworkAction } from './decide.ts';
 import { type OwnersChange, shippedBridge } from './shipped-network.ts';
 
 /** Returns a problem as a line: what is wrong, and what to do. */
@@ -10,6 +10,14 @@ export function libvirtNetworkProblemText(problem: LibvirtNetworkProblem): strin
     case 'default-changed': {
       const remedy = '"default-network = keep" confirms that, "replace" or "remove" takes its place';
       return `libvirt's network default is not as libvirt defines it (${changeOf(problem.change)}) and stays: ${remedy}`;
+    }
+    case 'network-in-use': {
+      const { name, to, users, ports } = problem;
+      const machines = users.length === 0 ? [] : [`machines run on it: ${quotedNames(users)}`];
+      const others = ports === 0 ? [] : [`NICs of other programs are plugged into it: ${ports}`];
+      const goal = to === null ? 'is not in virlan.ini and stays' : `does not lead to ${to}`;
+      const remedy = users.length === 0 ? 'unplug them' : 'shut the machines down';
+      return `libvirt's network ${name} ${goal} while ${[...machines, ...others].join(', and ')}: ${remedy}, then "virlan up"`;
     }
     case 'start-failed':
       return `libvirt's network ${problem.name} is defined again, but does not start: ${problem.error}`;
@@ -62,7 +70,7 @@ export function defaultFateText(fate: DefaultFate): string {
 }
 
 /** Returns a change as `virlan up` and `virlan down` list it: `define k8s-br0`. */
-export function changeText({ kind, name }: NetworkChange): string {
+export function changeText({ kind, name }: NetworkAction): string {
   return `${kind} ${name}`;
 }
 

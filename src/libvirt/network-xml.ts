@@ -53,6 +53,17 @@ export function parseLibvirtNetwork(xml: string): Result<LibvirtNetwork> {
     : { ok: true, value: network };
 }
 
+/** Returns how many NICs an active network's XML says are plugged into it. */
+export function countConnections(xml: string): number {
+  let count = 0;
+  walkXml(xml, {
+    open(path, attributes) {
+      if (path === 'network') count = Number.parseInt(attributes.get('connections') ?? '0', 10) || 0;
+    },
+  });
+  return count;
+}
+
 /** Reads the file of an active network, `<networkstatus>` with the network in it. Never throws. */
 export function parseActiveNetwork(xml: string): Result<ActiveNetwork> {
   const network = { name: '', forward: null as string | null, bridge: null as string | null };

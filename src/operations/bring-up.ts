@@ -1,5 +1,6 @@
 // Establishes networks completely, or not at all: `virlan up`.
-import type { Config, NetworkConfig } from '../config/config.ts';
+import type { NetworkConfig } from '../config/config.ts';
+import type { ConfigOfFile } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
 import { establish, withNetworkLock } from '../network/establish.ts';
 import type { EstablishedNetwork } from './finish-up.ts';
@@ -15,7 +16,7 @@ export interface BroughtUp {
  * Establishes networks, removes what an interrupted probe left on them, and arranges libvirt's own networks.
  * Throws at the first network that cannot be established.
  */
-export async function bringUp(config: Config, networks: readonly NetworkConfig[]): Promise<BroughtUp> {
+export async function bringUp(from: ConfigOfFile, networks: readonly NetworkConfig[]): Promise<BroughtUp> {
   const established = await withNetworkLock(async () => {
     const results: EstablishedNetwork[] = [];
     for (const network of networks) results.push({ network, ...(await establish(network)) });
@@ -23,5 +24,5 @@ export async function bringUp(config: Config, networks: readonly NetworkConfig[]
   });
   // Loaded only now, so that DHCP answers earlier.
   const { finishUp } = await import('./finish-up.ts');
-  return { networks: established, libvirt: await finishUp(config, established) };
+  return { networks: established, libvirt: await finishUp(from, established) };
 }

@@ -1,13 +1,14 @@
 // The part of `virlan up` after networks are established: the log, libvirt's files and networks, remains of
 // probes.
-import type { Config, NetworkConfig } from '../config/config.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { clearProbe } from '../diagnosis/probe/probe.ts';
 import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
-import { arrangeNetworksOnce } from '../libvirt-networks/arrange.ts';
+import { arrangeNetworksOnce, type ConfigOfFile } from '../libvirt-networks/arrange.ts';
 import type { NetworkDecision } from '../libvirt-networks/decide.ts';
 import { isTakenDown } from '../network/applied-record.ts';
 import type { Established } from '../network/established.ts';
+import { libvirtEvents } from '../report/libvirt-events.ts';
 import { changeEvents } from '../report/network-events.ts';
 import { publishNetwork } from './publish.ts';
 import { writeEvents } from './write-events.ts';
@@ -16,7 +17,7 @@ export type EstablishedNetwork = { readonly network: NetworkConfig } & Establish
 
 /** Returns the changes of libvirt's networks; null when no libvirtd answers. */
 export async function finishUp(
-  config: Config,
+  from: ConfigOfFile,
   established: readonly EstablishedNetwork[],
 ): Promise<NetworkDecision | null> {
   await writeEvents(
@@ -27,8 +28,8 @@ export async function finishUp(
     await clearProbe(network);
     await endLeasesInTheWay(network, promisedAddresses(readHostsfile(network), network));
   }
-  const libvirt = await arrangeNetworksOnce(config, isTakenDown);
-  await writeEvents((libvirt?.actions ?? []).map(action => ({ kind: 'libvirt-network-changed', action })));
+  const libvirt = await arrangeNetworksOnce(from, isTakenDown);
+  await writeEvents(libvirt === null ? [] : libvirtEvents(libvirt));
   return libvirt;
 }
 

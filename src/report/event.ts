@@ -8,7 +8,7 @@ import type { Endpoint } from '../config/config.ts';
 import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
-import type { NetworkAction } from '../libvirt-networks/decide.ts';
+import type { LibvirtNetworkProblem, NetworkAction } from '../libvirt-networks/decide.ts';
 import type { FailedStep } from '../network/step-groups.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight, Unit } from '../network/units.ts';
@@ -80,6 +80,10 @@ export type MachineEvent =
 
 export type LibvirtNetworkEvent =
   | { readonly kind: 'libvirt-network-changed'; readonly action: NetworkAction }
+  | {
+      readonly kind: 'libvirt-network-in-use';
+      readonly problem: Extract<LibvirtNetworkProblem, { kind: 'network-in-use' }>;
+    }
   | { readonly kind: 'default-autostart-removed' }
   | { readonly kind: 'default-autostart-failed'; readonly error: Error };
 

@@ -40,6 +40,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   configuration: true,
   'files-polled': true,
   'libvirt-network': true,
+  'network-in-use': true,
   'metrics-not-served': true,
   probe: true,
   'tunnel-dropped': true,

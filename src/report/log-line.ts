@@ -8,7 +8,7 @@ import { seen } from '../diagnosis/words/words.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
 import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
-import { actionFields } from '../libvirt-networks/words.ts';
+import { actionFields, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
 import { describeStep } from '../network/steps.ts';
 import type { Fight } from '../network/units.ts';
 import { isoSeconds } from '../text.ts';
@@ -110,6 +110,8 @@ function lineOf(event: Event): LogLine {
       return failure(`machine not reconciled: ${event.error.message}`, machineFields(event.machine));
     case 'libvirt-network-changed':
       return info('libvirt network', { action: actionFields(event.action) });
+    case 'libvirt-network-in-use':
+      return warning(libvirtNetworkProblemText(event.problem), { libvirtNetwork: event.problem.name });
     case 'default-autostart-removed':
       return info("libvirt's default network does not start any more", {});
     case 'default-autostart-failed':

@@ -11,8 +11,13 @@ import { warningFix, warningText } from './warning-text.ts';
 
 /** Returns a problem with its text and its command. */
 export function describeFault(problem: NetworkProblem): Fault {
-  const code = problem.kind === 'warning' ? problem.warning.kind : problem.kind;
-  return { code, text: networkProblemText(problem), fix: fixOf(problem) };
+  return { code: codeOf(problem), text: networkProblemText(problem), fix: fixOf(problem) };
+}
+
+function codeOf(problem: NetworkProblem): Fault['code'] {
+  if (problem.kind === 'warning') return problem.warning.kind;
+  if (problem.kind !== 'libvirt-network') return problem.kind;
+  return problem.problem.kind === 'network-in-use' ? problem.problem.kind : problem.kind;
 }
 
 function fixOf(problem: NetworkProblem): Fix | null {

@@ -55,7 +55,7 @@ export interface NetworkStatus {
 /** A problem of a network, as `virlan status --json` shows it. */
 export interface Fault {
   /** Codes are added, never renamed. */
-  readonly code: NetworkWarning['kind'] | Exclude<NetworkProblem['kind'], 'warning'>;
+  readonly code: NetworkWarning['kind'] | Exclude<NetworkProblem['kind'], 'warning'> | 'network-in-use';
   /** One line, with the remedy. It may contain hostile names. */
   readonly text: string;
   /** Null where the remedy is a decision, or the name in a command would be hostile. */

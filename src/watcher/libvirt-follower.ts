@@ -1,11 +1,13 @@
 // Follows libvirt: connects to it, reacts to its events, and keeps its networks and machines as they are
 // configured.
+import { isDeepStrictEqual } from 'node:util';
 import { ConnectionError, type Domain, LibvirtClient } from 'node-libvirt';
 import { arrangeNetworks } from '../libvirt-networks/arrange.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import { isTakenDown } from '../network/applied-record.ts';
 import type { Fight } from '../network/units.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
+import { libvirtEvents } from '../report/libvirt-events.ts';
 import type { Configuration } from './configuration.ts';
 import { Machines } from './machines.ts';
 import { type Reaction, reactionsTo } from './reactions.ts';
@@ -201,13 +203,17 @@ export class LibvirtFollower {
   async #arrangeNetworks(): Promise<void> {
     try {
       if (!this.#client.isConnected('network')) return;
+      const { current: config, path } = this.#configuration;
+      const resting = new Set(this.#resting.keys());
       const { actions, problems } = await arrangeNetworks(
         this.#client,
-        this.#configuration.current,
+        { config, path },
         isTakenDown,
-        new Set(this.#resting.keys()),
+        resting,
       );
-      this.#events.report(actions.map(action => ({ kind: 'libvirt-network-changed', action })));
+      const isNew = (problem: LibvirtNetworkProblem) =>
+        !this.#problems.some(known => isDeepStrictEqual(known, problem));
+      this.#events.report(libvirtEvents({ actions, problems: problems.filter(isNew) }));
       this.#problems = problems;
     } catch (error) {
       this.#reportFailure('libvirt-networks', error);

@@ -18,7 +18,7 @@ import {
   virsh,
 } from './host.ts';
 import { until } from './until.ts';
-import { idle, startWatcher, stopWatcher } from './watcher.ts';
+import { idle, startWatcher, startWatcherProcess, stopWatcher } from './watcher.ts';
 
 const networks = suite('libvirt networks');
 
@@ -119,5 +119,87 @@ for (const command of ['net-define', 'net-create'])
       if (command === 'net-define') await virsh('net-undefine', 'k8s-br0');
     },
   );
+
+const twoNetworks = '[network.k8s-br0]\nstp = no\n[network.lab]\nstp = no\nsubnet = 192.168.101.0/24\n';
+
+async function bridgeIn(name: string): Promise<string | undefined> {
+  return /<bridge name='(.*)'\/>/.exec(await virsh('net-dumpxml', name))?.[1];
+}
+
+async function names(): Promise<string> {
+  return (await virsh('net-list', '--all', '--name')).trim().split('\n').sort().join(' ');
+}
+
+async function succeed(...args: string[]): Promise<string> {
+  const { exitCode, stderr } = await virlan(...args);
+  assert.equal(exitCode, 0, stderr);
+  return stderr;
+}
+
+networks('a network follows another bridge and the removal of its section: virlan up', async () => {
+  await configure(twoNetworks);
+  await succeed('up');
+  assert.equal(await names(), 'k8s-br0 lab');
+  const uuid = await virsh('net-uuid', 'lab');
+  // Another file does not remove the networks of the installed one, nor the installed one those of the other.
+  await writeFile('/tmp/other.ini', '[network.rack]\nsubnet = 192.168.102.0/24\nstp = no\n');
+  await succeed('up', '--config', '/tmp/other.ini');
+  await succeed('up');
+  assert.equal(await names(), 'k8s-br0 lab rack');
+
+  await succeed('down', 'lab');
+  await configure(`${twoNetworks}bridge = lab9\n`);
+  await succeed('up');
+  assert.equal(await bridgeIn('lab'), 'lab9');
+  assert.equal(await virsh('net-uuid', 'lab'), uuid);
+  assert.match(await virsh('net-list'), /lab +active +yes +yes/);
+
+  await define(domainXml({ name: 'user', nics: [{ type: 'network', source: 'lab' }] }));
+  await startMachine('user');
+  await configure('[network.k8s-br0]\nstp = no\n');
+  assert.match(
+    await succeed('up'),
+    /network lab is not in virlan.ini and stays while machines run on it: "user"/,
+  );
+  assert.match(readFileSync('/var/log/virlan.log', 'utf8'), /"code":"libvirt-network-in-use"/);
+  assert.equal(await names(), 'k8s-br0 lab rack');
+  await destroyMachine('user');
+  await succeed('up');
+  assert.equal(await names(), 'k8s-br0 rack');
+  await undefine('user');
+  // The bridges of both networks are still there.
+  await succeed('down');
+  assert.equal(await names(), 'k8s-br0');
+});
+
+/** Returns how often the log says that a network stays because it is in use. */
+function timesLeftAlone(): number {
+  return readFileSync('/var/log/virlan.log', 'utf8').split('"code":"libvirt-network-in-use"').length - 1;
+}
+
+networks('a network follows another bridge and the removal of its section: the watcher', async () => {
+  await configure(twoNetworks);
+  await succeed('up');
+  startWatcherProcess();
+  await configure(`${twoNetworks}bridge = lab9\n`);
+  await until(async () => (await bridgeIn('lab')) === 'lab9', 60);
+  await configure('[network.k8s-br0]\nstp = no\n');
+  await until(async () => (await names()) === 'k8s-br0', 60);
+  await stopWatcher();
+  // The machine was started while nobody watched: the watcher says so, and goes on when it has stopped.
+  await configure(twoNetworks);
+  await succeed('up');
+  await define(domainXml({ name: 'user', nics: [{ type: 'network', source: 'lab' }] }));
+  await startMachine('user');
+  await configure('[network.k8s-br0]\nstp = no\n');
+  const before = timesLeftAlone();
+  startWatcherProcess();
+  await until(() => timesLeftAlone() > before, 60);
+  assert.equal(await names(), 'k8s-br0 lab');
+  await destroyMachine('user');
+  await until(async () => (await names()) === 'k8s-br0', 60);
+  await undefine('user');
+  await stopWatcher();
+});
 
 networks.run();

@@ -7,14 +7,15 @@ import { isPassThrough, parseLibvirtNetwork } from '../../src/libvirt/network-xm
 import {
   decideDefaultFates,
   decideNetworks,
+  decideRemovals,
   decideRestoration,
   type KnownNetwork,
   type LibvirtNetworkProblem,
   type NetworkAction,
   type NetworkFacts,
-  networkUuid,
   type SavedNetwork,
 } from '../../src/libvirt-networks/decide.ts';
+import { markOfFile, networkUuid } from '../../src/libvirt-networks/own-network.ts';
 import { restoreBy } from '../../src/libvirt-networks/restore.ts';
 import {
   formatSavedNetwork,
@@ -58,6 +59,7 @@ const nat: KnownNetwork = {
   active: true,
   autostart: true,
   persistent: true,
+  connections: 0,
 };
 /** A network that virlan defined. */
 const passThrough: KnownNetwork = {
@@ -96,6 +98,7 @@ const unused: NetworkFacts = {
   running: [],
   defaultPorts: [],
   machineId: '00112233445566778899aabbccddeeff',
+  file: null,
   takenDown: new Set(),
   resting: new Set(),
 };
@@ -150,7 +153,8 @@ defaultNetwork('default is removed, replaced or kept, by configuration and use',
       [],
       ['start default', 'autostart default'],
     ],
-    ['auto', { ...passThrough, bridge: 'br-other' }, [], [], gone],
+    // What virlan itself made of it is not saved as the network that was there before virlan.
+    ['auto', { ...passThrough, bridge: 'br-other' }, [], [], gone.slice(1)],
     ['remove', nat, web, [], gone],
     ['remove', nat, web, web, stays],
     ['remove', passThrough, web, [], ['destroy default', 'undefine default']],
@@ -254,13 +258,92 @@ defaultNetwork('of several networks, the first without default-network = keep re
 });
 
 /** Returns the network of this name as virlan defines it. */
-function defined(text: string, name: string): KnownNetwork {
-  const { actions } = decideNetworks(config(text), [], unused);
+function defined(text: string, name: string, facts: Partial<NetworkFacts> = {}): KnownNetwork {
+  const { actions } = decideNetworks(config(text), [], { ...unused, ...facts });
   const [xml = ''] = actions.flatMap(action =>
     action.kind === 'define' && action.name === name ? action.xml : [],
   );
   return { ...passThrough, name, xml };
 }
+
+const other = markOfFile('/root/other.ini', '/etc/virlan/virlan.ini');
+
+defaultNetwork('a network of virlan follows another bridge, and is removed with its section', () => {
+  const text = '[network.k8s-br0]\ndefault-network = keep';
+  const moved = `${text}\nbridge = br9`;
+  const made = { ...defined(text, 'k8s-br0'), name: 'k8s-br0' };
+  const gone = '[network.other]\ndefault-network = keep';
+  const others = { ...defined(gone, 'other'), name: 'other', bridge: 'other' };
+  const on = (...known: KnownNetwork[]) => [...known, others];
+  const bridgeOf = ({ actions }: { actions: readonly NetworkAction[] }) =>
+    actions.flatMap(action => (action.kind === 'define' ? parseLibvirtNetwork(action.xml) : []));
+  const decision = decideNetworks(config(moved), [made], unused);
+  assert.deepEqual(decision.actions.map(brief), ['destroy k8s-br0', 'define k8s-br0', 'start k8s-br0']);
+  assert.deepEqual(bridgeOf(decision), [
+    { ok: true, value: { name: 'k8s-br0', forward: 'bridge', bridge: 'br9' } },
+  ]);
+  assert.deepEqual(decide(moved, [{ ...made, active: false, autostart: false }]), [
+    'define k8s-br0',
+    'start k8s-br0',
+    'autostart k8s-br0',
+  ]);
+  assert.deepEqual(decide(gone, on(made)), ['destroy k8s-br0', 'undefine k8s-br0']);
+  assert.deepEqual(decide(text, [made]), []);
+  // A copy that somebody made, one without the mark, and that of another file or host: none follows this file.
+  const copy = { ...made, xml: made.xml.replace(/<uuid>../, '<uuid>ff') };
+  const unmarked = { ...made, xml: made.xml.replace(/<metadata>[\s\S]*<\/metadata>/, '') };
+  const ofFile = { ...made, xml: defined(text, 'k8s-br0', { file: other }).xml };
+  const ofHost = { ...made, xml: defined(text, 'k8s-br0', { machineId: 'ff' }).xml };
+  for (const theirs of [copy, unmarked, ofFile, ofHost, { ...made, name: 'lab' }]) {
+    assert.deepEqual(
+      decide(moved, [theirs.name === 'lab' ? made : theirs]).length,
+      theirs.name === 'lab' ? 3 : 0,
+    );
+    assert.deepEqual(decide(gone, on(theirs)), []);
+  }
+});
+
+defaultNetwork('another configuration file removes only what was made from it', () => {
+  const text = '[network.lab]\ndefault-network = keep';
+  const gone = '[network.new]\ndefault-network = keep';
+  const byInstalled = { ...defined(text, 'lab'), name: 'lab', bridge: 'lab' };
+  const byOther = { ...byInstalled, xml: defined(text, 'lab', { file: other }).xml };
+  const removals = (known: KnownNetwork, file: string | null) =>
+    decideNetworks(config(gone), [known], { ...unused, file })
+      .actions.map(brief)
+      .filter(action => action.endsWith(' lab'));
+  assert.deepEqual(removals(byInstalled, other), []);
+  assert.deepEqual(removals(byOther, null), []);
+  assert.deepEqual(removals(byInstalled, null), ['destroy lab', 'undefine lab']);
+  assert.deepEqual(removals(byOther, other), ['destroy lab', 'undefine lab']);
+  // `virlan down` removes it whatever file it is from, and nobody else's.
+  const down = (known: KnownNetwork, ...names: string[]) =>
+    decideRemovals(new Set(names), [known], unused).actions.map(brief);
+  for (const known of [byInstalled, byOther]) {
+    assert.deepEqual(down(known, 'lab'), ['destroy lab', 'undefine lab']);
+    assert.deepEqual(down(known, 'new'), []);
+  }
+  assert.deepEqual(down({ ...byInstalled, xml: '<network/>' }, 'lab'), []);
+});
+
+defaultNetwork('a network in use neither moves nor goes, and is named', () => {
+  const text = '[network.k8s-br0]\ndefault-network = keep';
+  const made = { ...defined(text, 'k8s-br0'), name: 'k8s-br0' };
+  const moved = `${text}\nbridge = br9`;
+  const gone = '[network.other]\ndefault-network = keep';
+  const others = { ...defined(gone, 'other'), name: 'other', bridge: 'other' };
+  const web = user('web', 'k8s-br0');
+  const inUse = (to: string | null, users: string[], ports: number) => [
+    { kind: 'network-in-use', name: 'k8s-br0', to, users, ports },
+  ];
+  assert.deepEqual(decide(moved, [made], [web], [web]), inUse('br9', ['web'], 0));
+  assert.deepEqual(decide(gone, [made, others], [web], [web]), inUse(null, ['web'], 0));
+  const plugged = { ...made, connections: 3 };
+  assert.deepEqual(decide(gone, [plugged, others], [], [web]), inUse(null, ['web'], 2));
+  assert.deepEqual(decide(moved, [plugged]), inUse('br9', [], 3));
+  // A machine that does not run, or is elsewhere, is in nobody's way.
+  assert.deepEqual(decide(gone, [made, others], [web], [user('db')]).length, 2);
+});
 
 defaultNetwork('restoration removes virlan’s networks and defines default as it was saved', () => {
   const replace = '[network.k8s-br0]\ndefault-network = replace';
@@ -452,6 +535,14 @@ defaultNetwork('each problem and each effect on machines is one line with quoted
   assert.equal(
     libvirtNetworkProblemText({ kind: 'start-failed', name: 'default', error: 'address in use' }),
     "libvirt's network default is defined again, but does not start: address in use",
+  );
+  assert.equal(
+    libvirtNetworkProblemText({ kind: 'network-in-use', name: 'lab', to: null, users, ports: 1 }),
+    `libvirt's network lab is not in virlan.ini and stays while machines run on it: ${named}, and NICs of other programs are plugged into it: 1: shut the machines down, then "virlan up"`,
+  );
+  assert.equal(
+    libvirtNetworkProblemText({ kind: 'network-in-use', name: 'lab', to: 'br9', users: [], ports: 2 }),
+    `libvirt's network lab does not lead to br9 while NICs of other programs are plugged into it: 2: unplug them, then "virlan up"`,
   );
   const machines = "machines on libvirt's network default";
   assert.equal(defaultFateText({ kind: 'stay', users }), `${machines} stay there: ${named}`);

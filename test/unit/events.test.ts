@@ -106,6 +106,10 @@ const all = [
     kind: 'libvirt-network-changed',
     action: { kind: 'start', name: 'k8s-br0' },
   },
+  {
+    kind: 'libvirt-network-in-use',
+    problem: { kind: 'network-in-use', name: 'lab', to: null, users: ['web'], ports: 0 },
+  },
   { kind: 'default-autostart-removed' },
   { kind: 'default-autostart-failed', error },
   { kind: 'socket-restored', path: '/run/virlan/socket' },

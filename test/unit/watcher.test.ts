@@ -79,7 +79,10 @@ watcher('problems of the host are listed first at the first network, and probes 
     ]),
     usedUpInotify: 'fs.inotify.max_user_watches',
     metricsProblem: { endpoint: { address: '::1', port: 9177 }, error: new Error('EADDRINUSE') },
-    libvirtProblems: [{ kind: 'start-failed', name: 'a', error: 'address in use' }],
+    libvirtProblems: [
+      { kind: 'start-failed', name: 'a', error: 'address in use' },
+      { kind: 'network-in-use', name: 'old', to: null, users: ['web'], ports: 0 },
+    ],
     fights: [{ unit: { kind: 'dnsmasq', bridge: 'a' }, since, until: since + 15_000 }],
     lastProbe: name => (name === 'b' ? failed : passed),
   });
@@ -89,6 +92,7 @@ watcher('problems of the host are listed first at the first network, and probes 
     "inotify is used up: changes of virlan.ini and of dnsmasq's files are noticed after some seconds; raise fs.inotify.max_user_watches",
     'metrics are not served at [::1]:9177: EADDRINUSE; it is tried again: see metrics in virlan.ini',
     "libvirt's network a is defined again, but does not start: address in use",
+    'libvirt\'s network old is not in virlan.ini and stays while machines run on it: "web": shut the machines down, then "virlan up"',
     'dnsmasq of a had to be repaired again and again since 2026-11-22T10:00:00Z: left alone until 2026-11-22T10:00:15Z; find out what changes it',
     'own',
   ]);
@@ -102,6 +106,7 @@ watcher('problems of the host are listed first at the first network, and probes 
         ['files-polled', null],
         ['metrics-not-served', null],
         ['libvirt-network', null],
+        ['network-in-use', null],
         ['fight', 'virlan doctor'],
         ['unreadable', null],
       ],
