@@ -36,10 +36,11 @@ export interface HandLine {
 }
 
 /**
- * What dnsmasq does for the MACs of a line. `ignores`: it answers none of their requests. `none`: no machine of the
- * network can have the address, and dnsmasq goes by another line with the MAC (is_config_in_context in dhcp-common.c).
+ * What dnsmasq does for the MACs of a line. `any-address`: the line has none, and dnsmasq gives any free one. `ignores`: it
+ * answers none of their requests. `none`: no machine of the network can have the address, and dnsmasq goes by another
+ * line with the MAC (is_config_in_context in dhcp-common.c).
  */
-export type HandLineEffect = 'serves' | 'ignores' | 'none';
+export type HandLineEffect = 'serves' | 'any-address' | 'ignores' | 'none';
 
 /** The part of a network's configuration that says which addresses machines can have. */
 export type Addressing = Pick<NetworkConfig, 'subnet' | 'gateway'>;
@@ -155,9 +156,7 @@ export function handLines({ byHand, configured }: Hostsfile, network: Addressing
  * last, which is virlan's.
  */
 function readConfigured(configured: readonly string[], network: Addressing): HandLine[] {
-  return readLines(configured, network).filter(
-    ({ ip, macs, effect }) => ip !== null || macs.length === 0 || effect === 'ignores',
-  );
+  return readLines(configured, network).filter(({ effect }) => effect !== 'any-address');
 }
 
 function readLines(lines: readonly string[], network: Addressing): HandLine[] {
@@ -180,7 +179,9 @@ function effectOf(
   network: Addressing,
 ): HandLineEffect {
   if (fields.includes('ignore')) return 'ignores';
-  return macs.length > 0 && ip !== null && !isForMachines(ip, network) ? 'none' : 'serves';
+  if (macs.length === 0) return 'serves';
+  if (ip === null) return 'any-address';
+  return isForMachines(ip, network) ? 'serves' : 'none';
 }
 
 /** Reads a MAC as dnsmasq does (parse_hex in util.c): also with its type before it, and with pairs of one digit. */

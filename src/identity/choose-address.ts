@@ -58,6 +58,7 @@ function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): Chosen
 function lineProblem({ mac }: Nic, { byHand }: ReserveContext): ReservationProblem | null {
   const lines = byHand.filter(({ macs }) => macs.includes(mac));
   if (lines.some(({ effect }) => effect === 'ignores')) return { kind: 'mac-ignored', mac };
+  if (lines.some(({ effect }) => effect === 'any-address')) return { kind: 'line-without-address', mac };
   const address = lines.find(({ effect }) => effect === 'none')?.ip ?? null;
   return address === null ? null : { kind: 'line-unusable', address };
 }

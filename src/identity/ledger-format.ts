@@ -164,6 +164,7 @@ const problemSchema = v.union([
   v.object({ kind: v.literal('address-taken'), address: addressSchema, holder: holderSchema }),
   v.object({ kind: v.literal('address-unusable'), address: addressSchema }),
   v.object({ kind: v.literal('line-unusable'), address: addressSchema }),
+  v.object({ kind: v.literal('line-without-address'), mac: macSchema }),
   v.object({ kind: v.literal('mac-ignored'), mac: macSchema }),
   v.object({ kind: v.literal('hostname-taken'), label: v.string() }),
   v.object({ kind: v.literal('pool-exhausted'), held: v.optional(heldSchema, {}) }),
@@ -278,6 +279,7 @@ function formatProblem(problem: ReservationProblem): unknown {
     case 'runs-elsewhere':
       return { ...problem, host: formatIp(problem.host) };
     case 'mac-taken':
+    case 'line-without-address':
     case 'mac-ignored':
     case 'hostname-taken':
     case 'pool-exhausted':

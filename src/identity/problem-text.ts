@@ -25,6 +25,8 @@ export function problemText(problem: ReservationProblem): string {
       return addressText(problem.address, 'is not free on this network');
     case 'line-unusable':
       return `a line of the hostsfile gives it ${formatIp(problem.address)}, which no machine of this network can have: correct the line`;
+    case 'line-without-address':
+      return `a line of the hostsfile has its MAC ${problem.mac} and no address, so dnsmasq gives it any: write its address into the line`;
     case 'mac-ignored':
       return `a line of the hostsfile tells dnsmasq to ignore its MAC ${problem.mac}: it has its address only if it is set in the machine`;
     case 'hostname-taken':

@@ -28,6 +28,8 @@ export type ReservationProblem =
   | { readonly kind: 'address-unusable'; readonly address: Ipv4 }
   /** A line written by hand has its MAC with an address that no machine of the network can have. */
   | { readonly kind: 'line-unusable'; readonly address: Ipv4 }
+  /** A line written by hand has its MAC without an address, so that dnsmasq gives it any. */
+  | { readonly kind: 'line-without-address'; readonly mac: Mac }
   /** A line written by hand tells dnsmasq to ignore its MAC: its address is not given by DHCP. */
   | { readonly kind: 'mac-ignored'; readonly mac: Mac }
   /** The host name that the metadata asks for belongs to another NIC or device. */

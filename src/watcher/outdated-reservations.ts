@@ -49,6 +49,7 @@ function isLineGone({ macs, problem }: LedgerEntry, lines: readonly HandLine[]):
 
 /** The effects of lines that are problems of the entries with their MACs. */
 const effectByProblem: Partial<Record<ReservationProblem['kind'], HandLineEffect>> = {
+  'line-without-address': 'any-address',
   'mac-ignored': 'ignores',
   'line-unusable': 'none',
 };
@@ -78,6 +79,8 @@ function isOutdated(
   switch (effect) {
     case 'serves':
       return promised !== null && ip !== promised && (ip !== null || problem === null);
+    case 'any-address':
+      return ip !== null && problem?.kind !== 'line-without-address';
     case 'ignores':
       return ip !== null && problem?.kind !== 'mac-ignored';
     case 'none':

@@ -131,40 +131,6 @@ addresses("reservations in the administrator's own files for dnsmasq are nobody 
   await virlan('up');
 });
 
-addresses(
-  'a line that dnsmasq cannot follow leaves a machine its address; "ignore" is followed, and named',
-  async () => {
-    const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
-    const before = readFileSync(hostsfile, 'utf8');
-    const unusable = ['192.168.100.0', '192.168.100.1', '192.168.100.255', '10.0.0.9'];
-    const machines = [...unusable, 'ignore'].map((content, index) => {
-      const [name, mac] = [`line${index}`, `52:54:00:00:02:2${index}`];
-      return { name, mac, line: `${mac},${content}\n` };
-    });
-    appendFileSync(hostsfile, machines.map(({ line }) => line).join(''));
-    for (const { name, mac } of machines) await prepare({ name, nics: [nicWith(mac)] });
-    const [status] = JSON.parse((await virlan('status', '--json')).stdout).networks;
-    for (const { name, mac, line } of machines) {
-      const machine = await guest(name, { mac });
-      const { problem } = status.machines.find((each: { name: string }) => each.name === name);
-      if (line.endsWith('ignore\n')) {
-        await assert.rejects(dhcp(machine));
-        assert.match(problem, /a line of the hostsfile tells dnsmasq to ignore its MAC/);
-      } else {
-        assert.equal(await dhcp(machine), (await virlan('ip', name)).stdout, line);
-        assert.match(
-          problem,
-          /a line of the hostsfile gives it .*, which no machine of this network can have/,
-        );
-      }
-      await remove(machine);
-      await virlan('forget', name);
-    }
-    writeFileSync(hostsfile, before);
-    await virlan('up');
-  },
-);
-
 addresses('the lease of somebody else ends although dnsmasq does not receive the first release', async () => {
   const stranger = await guest('stranger', { mac: '52:54:00:00:02:0f' });
   const address = await dhcp(stranger);

@@ -118,7 +118,10 @@ const anyProblem: fc.Arbitrary<ReservationProblem> = fc
       kind: fc.constantFrom('address-unusable' as const, 'line-unusable' as const),
       address: anyAddress,
     }),
-    fc.record({ kind: fc.constant('mac-ignored' as const), mac: fc.nat(9).map(mac) }),
+    fc.record({
+      kind: fc.constantFrom('mac-ignored' as const, 'line-without-address' as const),
+      mac: fc.nat(9).map(mac),
+    }),
     fc.record({ kind: fc.constant('hostname-taken' as const), label: fc.constantFrom('web', 'db') }),
     fc.record({
       kind: fc.constant('pool-exhausted' as const),

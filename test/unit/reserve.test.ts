@@ -486,7 +486,8 @@ reservations('lines written by hand have priority', () => {
   const [web] = entriesOf(2, 'web', [2]);
   assert.equal(web?.ip, at(156), 'an address alone');
   assert.match(web?.hostname ?? '', /^web-[0-9a-f]{6}$/, 'a name alone');
-  entriesOf(3, 'three', [4]);
+  const [three] = entriesOf(3, 'three', [4]);
+  assert.match(textOf(three), /^a line of the hostsfile has its MAC 52:54:00:00:00:04 and no address, /);
   assert.deepEqual(
     host.hostsfile.ours.map(line => line.slice(0, 17)),
     [mac(2)],
