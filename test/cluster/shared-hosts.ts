@@ -42,7 +42,7 @@ export function until(condition: () => Promise<boolean>, timeoutSeconds = 60): P
 }
 
 /** Starts virlan and the watcher on a host of `addresses`. */
-async function joinCluster(host: ClusterHost, virlanIni: string): Promise<void> {
+export async function joinCluster(host: ClusterHost, virlanIni: string): Promise<void> {
   await placeFiles(host);
   await host.configure(virlanIni);
   const { exitCode, stderr } = await host.virlan('up');

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import type { NetworkStatus } from '../../../src/report/status.ts';
 import { at, network, resolve, until } from '../../cluster/shared-hosts.ts';
 import { run, within } from '../../sandbox/host.ts';
-import { client, indices, isConnected, reachesHost, type World } from './world.ts';
+import { client, isConnected, living, reachesHost, type World } from './world.ts';
 
 /** The time limit of repairs, and of a machine's boot: QEMU emulates its processor. */
 const repairTimeoutSeconds = 60;
@@ -18,12 +18,13 @@ export async function checkInvariants(world: World): Promise<void> {
   await checkIdentities(world);
   await checkNames(world);
   await checkReach(world);
-  await checkLogs();
-  for (const index of indices)
+  await checkLogs(world);
+  for (const index of living(world))
     await eventually(`host ${index} differs from its plan`, repairTimeoutSeconds, async () => {
       const { exitCode, stdout, stderr } = await at(index).virlan('plan');
       return exitCode === 0 ? null : `${stdout}${stderr}`;
     });
+  for (const machine of world.machines.values()) machine.isShared ||= isConnected(world, machine.host);
 }
 
 /** Waits until a condition has no fault, and fails with the last one. */
@@ -42,14 +43,14 @@ async function eventually(
 }
 
 /** No watcher has met an error that it did not expect. */
-async function checkLogs(): Promise<void> {
-  for (const index of indices)
+async function checkLogs(world: World): Promise<void> {
+  for (const index of living(world))
     assert.equal(await at(index).run('sh', '-c', 'grep \'"code":"failed"\' /var/log/virlan.log || true'), '');
 }
 
 /** Each host says itself whether it can talk to etcd. */
 async function checkConnections(world: World): Promise<void> {
-  for (const index of indices)
+  for (const index of living(world))
     await eventually(`etcd of host ${index}`, agreementTimeoutSeconds, async () => {
       const connected = (await network(at(index))).shared?.etcd?.connected ?? false;
       return connected === isConnected(world, index) ? null : `connected: ${connected}`;
@@ -59,14 +60,19 @@ async function checkConnections(world: World): Promise<void> {
 /** No machine's address or MAC changes, no two have one, and hosts with a connection agree where each machine is. */
 async function checkIdentities(world: World): Promise<void> {
   await eventually('machines', agreementTimeoutSeconds, async () => {
-    const statuses = await Promise.all(indices.map(index => network(at(index))));
+    const statuses = await Promise.all(
+      living(world).map(async index => [index, await network(at(index))] as const),
+    );
     return identityFault(world, statuses);
   });
 }
 
-function identityFault(world: World, statuses: readonly NetworkStatus[]): string | null {
+function identityFault(
+  world: World,
+  statuses: readonly (readonly [index: number, status: NetworkStatus])[],
+): string | null {
   const holders = new Map<string, string>();
-  for (const [index, status] of statuses.entries())
+  for (const [index, status] of statuses)
     for (const { uuid, name, ip, state } of status.machines) {
       if (ip === null || state === 'undefined') continue;
       const other = holders.get(ip);
@@ -78,7 +84,7 @@ function identityFault(world: World, statuses: readonly NetworkStatus[]): string
       holders.set(ip, uuid);
     }
   for (const [name, { uuid, host, running, identity }] of world.machines)
-    for (const [index, status] of statuses.entries()) {
+    for (const [index, status] of statuses) {
       const here = status.machines.find(each => each.uuid === uuid);
       const remote = status.shared?.machines.find(each => each.uuid === uuid);
       if (index === host) {
@@ -100,7 +106,7 @@ function identityFault(world: World, statuses: readonly NetworkStatus[]): string
 /** The DNS of each host answers for the machines of all hosts that it knows. */
 async function checkNames(world: World): Promise<void> {
   for (const [name, { host, identity }] of world.machines)
-    for (const index of indices) {
+    for (const index of living(world)) {
       if (index !== host && !(isConnected(world, index) && isConnected(world, host))) continue;
       await eventually(`${name} at the DNS of host ${index}`, repairTimeoutSeconds, async () => {
         const answer = await resolve(at(index), name);
@@ -113,7 +119,7 @@ async function checkNames(world: World): Promise<void> {
 async function checkReach(world: World): Promise<void> {
   const pairs = [...world.machines].flatMap(([name, { host, running, identity }]) =>
     running && identity !== null
-      ? indices
+      ? living(world)
           .filter(index => reachesHost(world, index, host))
           .map(index => ({ name, host, index, ip: identity.ip }))
       : [],

@@ -6,7 +6,7 @@ import { traces } from '../../sandbox/cluster-hosts.ts';
 import type { Subject } from '../soak.ts';
 import { actions, endFaults } from './actions.ts';
 import { checkInvariants } from './invariants.ts';
-import { makeWorld, type World } from './world.ts';
+import { living, makeWorld, type World } from './world.ts';
 
 export const cluster: Subject<World> = {
   makeWorld,
@@ -23,9 +23,9 @@ export const cluster: Subject<World> = {
 async function end(world: World): Promise<void> {
   await endFaults(world);
   await checkInvariants(world);
-  for (const [name, { host, running }] of world.machines) {
+  for (const [name, { host, running, leftOn }] of world.machines) {
     if (running) await virsh(at(host), 'destroy', name);
-    await virsh(at(host), 'undefine', name);
+    for (const index of leftOn === null ? [host] : [leftOn, host]) await virsh(at(index), 'undefine', name);
   }
   for (const [index, host] of hosts.entries()) {
     await host.configure('[network.k8s-br0]\n');
@@ -40,16 +40,19 @@ async function end(world: World): Promise<void> {
 }
 
 /** Returns the status of each host and the last lines of its log. */
-async function stateReport({ deadMembers, cutOff, partitioned, degraded }: World): Promise<string> {
+async function stateReport(world: World): Promise<string> {
+  const { deadMembers, cutOff, partitioned, dead, degraded } = world;
   const list = (numbers: Iterable<number>) => `[${[...numbers].join()}]`;
   const faults = [
     `dead members ${list(deadMembers)}`,
     `cut off ${list(cutOff)}`,
     `partitioned ${list(partitioned)}`,
+    `dead ${list(dead)}`,
     `degraded ${list(degraded.keys())}`,
   ].join(', ');
   const states = await Promise.all(
-    hosts.map(async host => {
+    living(world).map(async index => {
+      const host = at(index);
       const { stdout, stderr } = await host.virlan('status');
       const log = await host.run('tail', '-n', '25', '/var/log/virlan.log').catch(() => '');
       return [`--- ${host.name}`, stdout, stderr, log].join('\n');

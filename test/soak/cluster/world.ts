@@ -2,7 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { execa } from 'execa';
 import { startEtcd } from '../../cluster/etcd.ts';
-import { at, hosts, startHosts, startLibvirtd } from '../../cluster/shared-hosts.ts';
+import { at, startHosts, startLibvirtd } from '../../cluster/shared-hosts.ts';
 import { makeUnderlay, traces } from '../../sandbox/cluster-hosts.ts';
 import { installVirlan, type Namespace } from '../../sandbox/host.ts';
 import { makeInitramfs, networkModules } from '../../sandbox/initramfs.ts';
@@ -25,6 +25,10 @@ export interface Machine {
   /** The host that it is defined on. */
   host: number;
   running: boolean;
+  /** A host that it is defined on, too: it was started elsewhere while that host was cut off. */
+  leftOn: number | null;
+  /** True once the other hosts can know it. */
+  isShared: boolean;
   /** Its address and MAC since it was defined. */
   identity: { readonly ip: string; readonly mac: string } | null;
 }
@@ -39,6 +43,8 @@ export interface World {
   readonly cutOff: Set<number>;
   /** Hosts whose link to the others is down. */
   readonly partitioned: Set<number>;
+  /** Hosts that have died for good, until new ones take their places. */
+  readonly dead: Set<number>;
   /** Hosts whose link to the others is slow and loses frames, each with the function that restores it. */
   readonly degraded: Map<number, () => Promise<void>>;
   /** Damages of each host since its watcher started. It pauses after the third to one unit. */
@@ -46,7 +52,7 @@ export interface World {
   /** Number of machines so far, for unique names. */
   count: number;
   /** Lists the links and rules that each host had before virlan. */
-  readonly before: readonly string[];
+  readonly before: string[];
 }
 
 /** A namespace on the network of a host, with an address that no machine gets. */
@@ -70,21 +76,30 @@ export async function makeWorld(seed: number): Promise<World> {
   await startEtcd();
   const before: string[] = [];
   await startHosts(async host => void before.push(await traces(host)));
-  for (const [index, host] of hosts.entries()) {
-    await startLibvirtd(host);
-    await plugClient(index);
-  }
+  for (const index of indices) await equip(index);
   return {
     random: new Random(seed),
     machines: new Map(),
     deadMembers: new Set(),
     cutOff: new Set(),
     partitioned: new Set(),
+    dead: new Set(),
     degraded: new Map(),
     damages: new Map(),
     count: 0,
     before,
   };
+}
+
+/** Starts libvirtd and a client on a host. */
+export async function equip(index: number): Promise<void> {
+  await startLibvirtd(at(index));
+  await plugClient(index);
+}
+
+/** Returns the hosts that have not died. */
+export function living({ dead }: World): number[] {
+  return indices.filter(index => !dead.has(index));
 }
 
 async function plugClient(index: number): Promise<void> {
@@ -110,7 +125,9 @@ export function hasQuorum({ deadMembers }: World): boolean {
 
 /** Returns whether a host can talk to etcd. */
 export function isConnected(world: World, index: number): boolean {
-  return hasQuorum(world) && !world.cutOff.has(index) && !world.partitioned.has(index);
+  return (
+    hasQuorum(world) && !world.dead.has(index) && !world.cutOff.has(index) && !world.partitioned.has(index)
+  );
 }
 
 /** Returns whether packets pass between two hosts. */
