@@ -1,7 +1,7 @@
 // Waits for a lock: takes it from a holder that has died, and beside an earlier version of virlan.
 import { closeSync, constants, lstatSync, openSync, rmSync } from 'node:fs';
 import { isMissing } from './files.ts';
-import { fifoPath, holderOf, holderPath, LockTimeout } from './lock-files.ts';
+import { fifoPath, holderPath } from './lock-files.ts';
 import { FlockTimeout, flock } from './lock-programs.ts';
 
 /** Pause between two tries to take a lock that is held. A try takes 20 µs. */
@@ -12,14 +12,15 @@ const maxTimeouts = 6;
 
 /**
  * Takes a lock that another process holds, when it is released or its holder has died; returns what `tryToTake`
- * returns. Throws LockTimeout when one process has held it for `lockTimeoutSeconds`. Others that hold it in turn make
- * progress, as when fifty machines start at once on a busy host, and are waited for six times as long.
+ * returns. Returns null when one process has held it for `lockTimeoutSeconds`: an error of this bundle would be none of the
+ * caller's classes. Others that hold it in turn make progress, as when fifty machines start at once on a busy host, and
+ * are waited for six times as long.
  */
 export async function takeWhenFree(
   path: string,
   lockTimeoutSeconds: number,
   tryToTake: (path: string) => Promise<number | null>,
-): Promise<number> {
+): Promise<number | null> {
   const timeoutMs = lockTimeoutSeconds * 1000;
   const began = performance.now();
   let holder = identityOf(holderPath(path));
@@ -32,7 +33,7 @@ export async function takeWhenFree(
         holder = current;
         end = Math.min(now + timeoutMs, began + maxTimeouts * timeoutMs);
       }
-      if (now >= end) throw new LockTimeout(path, lockTimeoutSeconds, holderOf(path));
+      if (now >= end) return null;
       await new Promise(resolve => setTimeout(resolve, retryMs));
     }
     const fifo = await tryToTake(path);

@@ -69,7 +69,9 @@ async function take(path: string, lockTimeoutSeconds: number): Promise<number> {
   if (fifo !== null) return fifo;
   // Loaded only when the lock is held.
   const { takeWhenFree } = await import('./lock-wait.ts');
-  return takeWhenFree(path, lockTimeoutSeconds, tryToTake);
+  const taken = await takeWhenFree(path, lockTimeoutSeconds, tryToTake);
+  if (taken === null) throw new LockTimeout(path, lockTimeoutSeconds, holderOf(path));
+  return taken;
 }
 
 /** Returns the descriptor that holds the lock; null when another one holds it. */
