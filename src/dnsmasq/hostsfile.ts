@@ -190,6 +190,15 @@ function parseHandMac(field: string): Mac | null {
   return parseMac(pairs.map(pair => pair.padStart(2, '0')).join(':'));
 }
 
+/**
+ * Returns the line that decides about a MAC: the first that dnsmasq follows, else the first; null when no line has the
+ * MAC.
+ */
+export function lineOf(mac: Mac, lines: readonly HandLine[]): HandLine | null {
+  const own = lines.filter(({ macs }) => macs.includes(mac));
+  return own.find(({ effect }) => effect !== 'none') ?? own[0] ?? null;
+}
+
 /** Returns the addresses that all lines promise. */
 export function promisedAddresses(hostsfile: Hostsfile, network: Addressing): PromisedAddress[] {
   return promisedBy(effectiveLines(hostsfile, network));

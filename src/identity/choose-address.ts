@@ -2,7 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { isForMachines } from '../dnsmasq/hostsfile.ts';
+import { type HandLine, isForMachines, lineOf } from '../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
 import { holderOf, othersThan, type ReserveContext } from './context.ts';
 import { formulaAddress } from './formula.ts';
@@ -27,7 +27,7 @@ export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext)
   const fixed = fixedAddress(nic, context);
   if (fixed !== null) return fixed;
   const refused = wishProblem(ledger, nic, context);
-  const problem = lineProblem(nic, context) ?? refused;
+  const problem = lineProblem(nic.mac, lineOf(nic.mac, context.byHand)) ?? refused;
   const wish = wishOf(nic);
   if (wish !== null && refused === null) return chosen(wish, 'metadata', problem);
   const { found, uuid } = nic;
@@ -48,19 +48,25 @@ export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext)
 }
 
 function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): ChosenAddress | null {
-  const line = byHand.find(({ macs, effect }) => macs.includes(mac) && effect !== 'none');
+  const line = lineOf(mac, byHand);
   if (line?.effect === 'serves' && line.ip !== null) return chosen(line.ip, 'hostsfile', null);
   const host = network.hosts.find(each => each.mac === mac);
-  return host === undefined ? null : chosen(host.ip, 'fixed-host', null);
+  return host === undefined ? null : chosen(host.ip, 'fixed-host', lineProblem(mac, line));
 }
 
-/** Returns the problem that a NIC has by a line written by hand. What it would have without the line is kept for it. */
-function lineProblem({ mac }: Nic, { byHand }: ReserveContext): ReservationProblem | null {
-  const lines = byHand.filter(({ macs }) => macs.includes(mac));
-  if (lines.some(({ effect }) => effect === 'ignores')) return { kind: 'mac-ignored', mac };
-  if (lines.some(({ effect }) => effect === 'any-address')) return { kind: 'line-without-address', mac };
-  const address = lines.find(({ effect }) => effect === 'none')?.ip ?? null;
-  return address === null ? null : { kind: 'line-unusable', address };
+/** Returns the problem of a NIC with this MAC and the line that decides about it. It keeps what it has without the line. */
+export function lineProblem(mac: Mac, line: HandLine | null): ReservationProblem | null {
+  switch (line?.effect) {
+    case undefined:
+    case 'serves':
+      return null;
+    case 'ignores':
+      return { kind: 'mac-ignored', mac };
+    case 'any-address':
+      return { kind: 'line-without-address', mac };
+    case 'none':
+      return line?.ip == null ? null : { kind: 'line-unusable', address: line.ip };
+  }
 }
 
 /** Returns the address in the metadata, which is for the machine's first NIC. */

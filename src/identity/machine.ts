@@ -24,7 +24,7 @@ export interface Machine {
   readonly uuid: string;
   /** The MACs of its NICs on this network, in XML order; at most `maxNics`. */
   readonly macs: readonly Mac[];
-  /** Those of them whose ports libvirt isolates. */
+  /** Has those of `macs` whose ports libvirt isolates. */
   readonly isolated: ReadonlySet<Mac>;
   readonly wishes: Wishes;
 }

@@ -153,7 +153,7 @@ defaultNetwork('default is removed, replaced or kept, by configuration and use',
       [],
       ['start default', 'autostart default'],
     ],
-    // What virlan itself made of it is not saved as the network that was there before virlan.
+    // virlan does not save its own pass-through as the network that was there before it.
     ['auto', { ...passThrough, bridge: 'br-other' }, [], [], gone.slice(1)],
     ['remove', nat, web, [], gone],
     ['remove', nat, web, web, stays],

@@ -529,6 +529,25 @@ reservations('a line with an address that no machine can have does not count, an
   }
 });
 
+reservations('of several lines with one MAC, the first that dnsmasq follows decides', () => {
+  const unusable = `${mac(1)},10.0.0.9`;
+  const good = `${mac(1)},192.168.100.50`;
+  const cases = [
+    [[unusable, good], null],
+    [[good, `${mac(1)},ignore`], null],
+    [[`${mac(1)},ignore`, good], 'mac-ignored'],
+    [[unusable, `${mac(1)},12h`], 'line-without-address'],
+  ] as const;
+  for (const [lines, problem] of cases) {
+    const [web] = new Host([], lines).define(machine(1, 'web', [1])).entries;
+    const address = problem === null ? at(50) : at(155);
+    assert.deepEqual([web?.ip, web?.problem?.kind ?? null], [address, problem], lines.join(' '));
+  }
+  const section = ['[host.nas]', 'network = k8s-br0', `mac = ${mac(1)}`, 'ip = 192.168.100.60'];
+  const [nas] = new Host(section, [unusable]).define(machine(1, 'nas', [1])).entries;
+  assert.deepEqual([nas?.ip, nas?.problem?.kind], [at(60), 'line-unusable']);
+});
+
 reservations('a line written later moves the machine with its MAC, and the one that had its address', () => {
   const host = new Host();
   host.define(machine(1, 'web', [1]));

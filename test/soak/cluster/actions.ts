@@ -407,7 +407,7 @@ const hostActions: Action<World>[] = [
       for (const [name] of own) definitions.set(name, await virsh(at(index), 'dumpxml', '--inactive', name));
       for (const { host, leftOn } of world.machines.values()) assert(host !== leftOn);
       await at(index).stop();
-      // What remains of a network namespace that has a name would go on forwarding.
+      // Deletes the namespaces, too: one that has a name would go on forwarding.
       for (const name of [at(index).name, client(index).name]) await execa('ip', ['netns', 'delete', name]);
       world.dead.add(index);
       for (const faults of [world.cutOff, world.partitioned, world.damages]) faults.delete(index);
