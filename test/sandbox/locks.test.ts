@@ -8,6 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import { readFileOrNull } from '../../src/system/files.ts';
 import { LockTimeout, withLock } from '../../src/system/lock.ts';
+import { configure, installVirlan, virlan } from './host.ts';
 import { until } from './until.ts';
 
 const path = '/run/virlan-test/lock';
@@ -151,6 +152,13 @@ locks('processes that hold it in turn are waited for longer than one that keeps 
   assert(
     late.length > 0 && late.every(result => (result as PromiseRejectedResult).reason instanceof LockTimeout),
   );
+});
+
+locks('virlan up does not wait for a probe that runs, nor fails because of it', async () => {
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\n');
+  const { exitCode, stderr } = await withLock('/run/virlan/probe.lock', 5, () => virlan('up'));
+  assert.equal(exitCode, 0, stderr);
 });
 
 locks('where an earlier version has run since boot, its lock counts too', async () => {
