@@ -99,9 +99,9 @@ function processStat(pid: number): string[] | null {
 }
 
 /**
- * Makes dnsmasq read the hostsfile and the names by SIGHUP, unless it has read this version. The version is kept in a file,
- * so that after a virlan process was killed between writing and telling, the next one tells. Returns false
- * when no dnsmasq runs: it reads them when it starts.
+ * Makes dnsmasq read the hostsfile and the names by SIGHUP, unless it has read this version or has only just been
+ * started: it reads them then, and the signal would end it. The version is kept in a file, so that after a virlan
+ * process was killed between writing and telling, the next one tells. Returns false when no dnsmasq runs.
  */
 export function tellDnsmasq(bridge: string): boolean {
   const pid = findDnsmasq(bridge);
@@ -109,6 +109,9 @@ export function tellDnsmasq(bridge: string): boolean {
   const { told } = dnsmasqPaths(bridge);
   const version = versionFor(pid, bridge);
   if (readOwnFileOrNull(told) === version) return true;
+  // SIGHUP is the lowest bit of the mask of caught signals (proc(5), /proc/pid/stat, sigcatch). dnsmasq catches it from
+  // its first lines on, before it reads any file; until then the signal would end it.
+  if (Number(processStat(pid)?.[31]) % 2 === 0) return true;
   process.kill(pid, 'SIGHUP');
   remember(told, version);
   return true;

@@ -1,7 +1,9 @@
 // Which process counts as a network's dnsmasq, and what happens to one that answers nobody.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -13,7 +15,18 @@ import {
 } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { configure, dhcp, type Guest, guest, installVirlan, remove, startLibvirtd, virlan } from './host.ts';
+import { runHook } from './hook-calls.ts';
+import {
+  configure,
+  dhcp,
+  domainXml,
+  type Guest,
+  guest,
+  installVirlan,
+  remove,
+  startLibvirtd,
+  virlan,
+} from './host.ts';
 import { processes } from './snapshot.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
@@ -21,6 +34,7 @@ import { startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const dnsmasqs = suite('dnsmasq process');
 const conf = '/var/lib/dnsmasq/k8s-br0/dnsmasq.conf';
+const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 
 async function dnsmasqPid(): Promise<number | null> {
   return JSON.parse((await virlan('status', '--json')).stdout).networks[0].dnsmasq.pid;
@@ -68,6 +82,32 @@ dnsmasqs(
     rmSync('/tmp/dnsmasq');
   },
 );
+
+dnsmasqs('a dnsmasq that does not catch SIGHUP yet is not ended by it', async () => {
+  await configure('[network.k8s-br0]\nstp = no\n');
+  assert.equal((await virlan('up')).exitCode, 0);
+  await killDnsmasq();
+  // dnsmasq between execve() and its first lines, which take less than a millisecond.
+  copyFileSync('/bin/dash', '/tmp/dnsmasq');
+  const starting = spawn('/tmp/dnsmasq', ['-c', 'read line', `--conf-file=${conf}`], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  const ended = once(starting, 'exit');
+  await until(async () => (await dnsmasqPid()) === starting.pid);
+  const mac = '52:54:00:00:00:07';
+  const web = domainXml({
+    name: 'web',
+    uuid: randomUUID(),
+    nics: [{ mac, type: 'bridge', source: 'k8s-br0' }],
+  });
+  assert.equal((await runHook('qemu', ['web', 'prepare', 'begin', '-'], web)).exitCode, 0);
+  assert.match(readFileSync(hostsfile, 'utf8'), /,web /);
+  starting.stdin.write('\n');
+  // It ends by itself.
+  assert.deepEqual(await ended, [0, null]);
+  rmSync('/tmp/dnsmasq');
+  assert.equal((await virlan('down')).exitCode, 0);
+});
 
 dnsmasqs('down succeeds where a dnsmasq ran whose configuration is gone', async () => {
   assert.equal((await virlan('up')).exitCode, 0);

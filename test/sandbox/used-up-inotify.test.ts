@@ -17,6 +17,7 @@ const inotify = suite('used-up inotify');
 const config =
   '[network.k8s-br0]\nstp = no\n[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:01:01\nip = 192.168.100.9\n';
 const published = '/var/lib/libvirt/dnsmasq/k8s-br0.status';
+const publishedMacs = '/var/lib/libvirt/dnsmasq/k8s-br0.macs';
 const lease = '/var/lib/dnsmasq/k8s-br0/leases';
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 const limits = { max_user_instances: 128, max_user_watches: 1000 };
@@ -84,10 +85,11 @@ async function assertNoticed(timeoutSeconds: number): Promise<void> {
     return isPublished(address);
   }, timeoutSeconds);
 
-  rmSync(published);
+  // The MACs, not the leases: dnsmasq may write its file of leases again at any time, without this one.
+  rmSync(publishedMacs, { force: true });
   writeFileSync('/var/lib/virlan/ledger/touched', '');
   rmSync('/var/lib/virlan/ledger/touched');
-  await until(() => isPublished(address), timeoutSeconds);
+  await until(() => existsSync(publishedMacs), timeoutSeconds);
 }
 
 /** Resolves when the watcher has repaired a file of dnsmasq's that somebody emptied. */
