@@ -52,18 +52,31 @@ export type VirlanErrorCode =
  * A failure with a stable code. Its message is one line: what failed, on which object, why, and what to do.
  */
 export class VirlanError extends Error {
-  override readonly name: string = 'VirlanError';
+  /** The name of the class, the same in each bundle. Each subclass has one of its own. */
+  static readonly label: string = 'VirlanError';
+
+  override readonly name: string;
   readonly code: VirlanErrorCode;
 
   constructor(code: VirlanErrorCode, message: string, options?: { readonly cause: unknown }) {
     super(message, options);
+    this.name = new.target.label;
     this.code = code;
+  }
+
+  /** Compares labels: each bundle has a class of its own, and errors are thrown from one bundle to another. */
+  static override [Symbol.hasInstance](this: { readonly label: string }, error: unknown): boolean {
+    for (let type = Object(error).constructor; type; type = Object.getPrototypeOf(type))
+      // biome-ignore lint/complexity/noThisInStatic: the class on the right of instanceof, which may be a subclass.
+      if (type.label === this.label) return true;
+    return false;
   }
 }
 
 /** A file, a directory or a sysctl that cannot be written. */
 export class WriteError extends VirlanError {
-  override readonly name = 'WriteError';
+  static override readonly label = 'WriteError';
+
   readonly path: string;
 
   constructor(path: string, cause: unknown, problem = `${path} cannot be written`) {
@@ -83,7 +96,8 @@ export type CommandFailure = 'missing' | 'not-started' | 'timeout' | 'failed' | 
 
 /** A program of the system that could not be run, failed or took too long. */
 export class CommandError extends VirlanError {
-  override readonly name = 'CommandError';
+  static override readonly label = 'CommandError';
+
   readonly reason: CommandFailure;
   /** Null when the program did not run to its end. */
   readonly exitCode: number | null;

@@ -27,8 +27,7 @@ async function perform(request: Request): Promise<number> {
 function fail(error: unknown): number {
   const stack = process.env.VIRLAN_DEBUG === undefined ? [] : stackLines(error);
   process.stderr.write([...failureLines(error), ...stack].map(line => `${line}\n`).join(''));
-  // A command is a bundle of its own, with a class VirlanError of its own.
-  return error instanceof Error && 'code' in error && error.code === 'usage' ? 2 : 1;
+  return error instanceof VirlanError && error.code === 'usage' ? 2 : 1;
 }
 
 async function main(): Promise<number> {

@@ -4,7 +4,8 @@ import { type ConfigProblem, formatConfigProblem } from './config.ts';
 
 /** A configuration that cannot be used. Its message has one line for each problem. */
 export class InvalidConfig extends VirlanError {
-  override readonly name = 'InvalidConfig';
+  static override readonly label = 'InvalidConfig';
+
   readonly problems: readonly ConfigProblem[];
   /** The text of each problem. */
   readonly lines: readonly string[];

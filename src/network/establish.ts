@@ -50,6 +50,8 @@ export function withNetworkLock<T>(
 
 /** A network that could not be established. */
 class NotEstablished extends VirlanError {
+  static override readonly label = 'NotEstablished';
+
   /** The step because of which it could not. */
   readonly failed: FailedStep;
 

@@ -9,7 +9,8 @@ export type EtcdFailure = 'unreachable' | 'tls' | 'auth' | 'file' | 'failed';
 
 /** A failed call. The message is one line; parts of it are etcd's. */
 export class EtcdError extends VirlanError {
-  override readonly name = 'EtcdError';
+  static override readonly label = 'EtcdError';
+
   readonly reason: EtcdFailure;
 
   constructor(reason: EtcdFailure, message: string, options?: { readonly cause: unknown }) {

@@ -25,7 +25,8 @@ export function holderPath(path: string): string {
 
 /** Other processes held the lock for longer than is waited for. */
 export class LockTimeout extends VirlanError {
-  override readonly name = 'LockTimeout';
+  static override readonly label = 'LockTimeout';
+
   readonly path: string;
   /** The number of the process that holds the lock; null if that is not known. */
   readonly holder: string | null;

@@ -11,6 +11,8 @@ const lockHeldExitCode = 1;
 
 /** Another process held the lock of a file for all of the time allowed. */
 export class FlockTimeout extends VirlanError {
+  static override readonly label = 'FlockTimeout';
+
   constructor(lockTimeoutSeconds: number, cause: unknown) {
     super('lock-timeout', `another process held a flock for ${lockTimeoutSeconds} s`, { cause });
   }

@@ -12,9 +12,8 @@ const maxTimeouts = 6;
 
 /**
  * Takes a lock that another process holds, when it is released or its holder has died; returns what `tryToTake`
- * returns. Returns null when one process has held it for `lockTimeoutSeconds`: an error of this bundle would be none of the
- * caller's classes. Others that hold it in turn make progress, as when fifty machines start at once on a busy host, and
- * are waited for six times as long.
+ * returns. Returns null when one process has held it for `lockTimeoutSeconds`. Others that hold it in turn make
+ * progress, as when fifty machines start at once on a busy host, and are waited for six times as long.
  */
 export async function takeWhenFree(
   path: string,

@@ -93,7 +93,8 @@ export function findRefusedChanges(
 
 /** A configuration that would cut off running machines. */
 class ChangeRefused extends VirlanError {
-  override readonly name = 'ChangeRefused';
+  static override readonly label = 'ChangeRefused';
+
   readonly refused: RefusedChange;
 
   constructor(refused: RefusedChange) {

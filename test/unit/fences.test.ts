@@ -146,7 +146,7 @@ const effects = [
 ];
 
 /** The limit of all bundles in `hookSources` together. 140 kB more cost 3 ms of 46 ms. */
-const hookBudgetBytes = 227_000;
+const hookBudgetBytes = 228_000;
 
 const sources = readSources();
 const imports = readImports(sources);
