@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, watch } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 
 const sockets = '/run/libvirt';
@@ -69,6 +70,36 @@ export async function restartLibvirtd(): Promise<void> {
   await startLibvirtd();
 }
 
+let restarting: Promise<void> = Promise.resolve();
+
+/**
+ * Does work that needs libvirtd; does it again if libvirtd has crashed meanwhile, and starts libvirtd again, as systemd
+ * would. libvirtd 9.0 sometimes ends by SIGSEGV in its event loop (vireventglib.c) when a client is killed.
+ */
+export async function despiteCrashes<T>(work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    await restarting;
+    const daemon = libvirtd;
+    try {
+      return await work();
+    } catch (error) {
+      if (daemon === undefined || !(await hasCrashed(daemon))) throw error;
+      if (libvirtd === daemon) {
+        console.log(`libvirtd ended by ${daemon.signalCode} and is started again`);
+        libvirtd = undefined;
+        restarting = monitorsAreReleased().then(startLibvirtd);
+      }
+    }
+  }
+}
+
+async function hasCrashed(daemon: ChildProcess): Promise<boolean> {
+  const isRunning = daemon.exitCode === null && daemon.signalCode === null;
+  // A client may hear of it before the parent does.
+  if (isRunning) await Promise.race([once(daemon, 'exit'), setTimeout(2000)]);
+  return daemon.signalCode === 'SIGSEGV' || daemon.signalCode === 'SIGABRT';
+}
+
 async function endLibvirtd(signal: NodeJS.Signals): Promise<void> {
   if (!libvirtd) throw new Error('libvirtd was not started');
   const exited = once(libvirtd, 'exit');
@@ -91,7 +122,7 @@ async function monitorsAreReleased(): Promise<void> {
   while (connectedMonitor.test(readFileSync('/proc/net/unix', 'utf8'))) {
     if (performance.now() > end)
       throw new Error('a QEMU still holds the monitor connection to the old libvirtd');
-    await new Promise(resolve => setTimeout(resolve, 5));
+    await setTimeout(5);
   }
 }
 

@@ -7,7 +7,7 @@ import { execa } from 'execa';
 import { suite } from 'uvu';
 import { parseHostsfile } from '../../src/dnsmasq/hostsfile.ts';
 import { readLedger } from '../../src/identity/ledger-files.ts';
-import { configure, define, domainXml, installVirlan, startLibvirtd, virsh } from './host.ts';
+import { configure, define, despiteCrashes, domainXml, installVirlan, startLibvirtd, virsh } from './host.ts';
 import { logLines } from './log.ts';
 import { until } from './until.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
@@ -21,8 +21,12 @@ const names = Array.from({ length: machineCount }, (_, index) => `crowd${index}`
 /** Acts as one of several clients of libvirt: defines machines from the queue and starts them paused. */
 async function client(queue: string[]): Promise<void> {
   for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
-    await define(domainXml({ name, nics: [{ type: 'bridge', source: 'k8s-br0' }] }));
-    await virsh('start', '--paused', '--domain', name);
+    const xml = domainXml({ name, nics: [{ type: 'bridge', source: 'k8s-br0' }] });
+    await despiteCrashes(() => define(xml));
+    await despiteCrashes(async () => {
+      if (!(await virsh('domstate', name)).startsWith('paused'))
+        await virsh('start', '--paused', '--domain', name);
+    });
   }
 }
 
@@ -32,7 +36,8 @@ async function longestListMs(signal: AbortSignal): Promise<number> {
   while (!signal.aborted) {
     const began = performance.now();
     // With priority over QEMUs that start at the same time: only the delay inside libvirtd is measured.
-    await execa('nice', ['-n', '-10', 'virsh', '-c', 'qemu:///system', 'list'], { timeout: 60_000 });
+    const list = ['-n', '-10', 'virsh', '-c', 'qemu:///system', 'list'];
+    await despiteCrashes(() => execa('nice', list, { timeout: 60_000 }));
     longestMs = Math.max(longestMs, performance.now() - began);
     await pause(100);
   }
