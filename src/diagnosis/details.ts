@@ -10,6 +10,7 @@ import type { LinkManagerName } from '../network/link-managers.ts';
 import type { MarkedRoute } from '../network/marked-route.ts';
 import type { OutsideRefusal } from '../network/outside-refusal.ts';
 import type { Detour } from '../network/return-path.ts';
+import type { SharedAddress } from '../network/shared-addresses.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
 import type { ZoneSource } from '../other-firewalls/firewalld-sources.ts';
@@ -84,6 +85,7 @@ export interface NetworkDetails {
   'bridge-of-libvirt': { readonly bridge: string; readonly network: string };
   /** A link in the bridge that leads to a LAN. Its name is hostile. */
   'lan-port': { readonly bridge: string; readonly link: string };
+  'address-shared': SharedAddress;
   /** A manager of links manages the bridge all the same. */
   'link-managed': { readonly bridge: string; readonly manager: LinkManagerName };
   /** A pending change of `virlan up`: the first step about a subject, and the number of others. */

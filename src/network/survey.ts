@@ -1,11 +1,12 @@
 // Surveys virlan's own part of a network: reads the host, and compares it with what is desired. Changes nothing.
 import { setImmediate } from 'node:timers/promises';
-import type { Family } from '../address/ip.ts';
+import type { Family, Ipv4 } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { availableBackends, type BackendChoice } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import type { ForwardsReading } from '../forwards/read.ts';
+import { readLedger } from '../identity/ledger-files.ts';
 import { networkOfBridge } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
@@ -28,6 +29,7 @@ import {
 } from './read-kernel.ts';
 import { findDetour } from './return-path.ts';
 import { defaultLinks, needsDefaultLinks } from './route-links.ts';
+import { findSharedAddresses } from './shared-addresses.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
 import { loadTunnels, planWithTunnel } from './survey-tunnel.ts';
@@ -119,6 +121,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
         : []),
       ...owners,
       ...conflicts,
+      ...(reservations.kind === 'known' ? sharedAddressWarnings(network, kernel) : []),
       ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
       ...(outsideRefusal === null ? [] : [{ kind: 'outside-refused', refusal: outsideRefusal } as const]),
       ...ipv6Warnings(bridge, families[backend.chosen]),
@@ -200,6 +203,13 @@ function lanPortWarnings(bridge: string, { otherPorts }: ObservedNetwork): Netwo
   return otherPorts
     .filter(port => port.leadsToLan)
     .map(({ name }) => ({ kind: 'lan-port', bridge, link: name }));
+}
+
+function sharedAddressWarnings(network: NetworkConfig, { links }: LinksAndRoutes): NetworkWarning[] {
+  const ledger = readLedger();
+  const machineOf = (address: Ipv4) =>
+    ledger.withIp(network.name, address).find(({ retired }) => retired === null)?.name ?? null;
+  return findSharedAddresses(network, links, machineOf).map(shared => ({ kind: 'address-shared', shared }));
 }
 
 function kernelWarnings(): NetworkWarning[] {

@@ -10,6 +10,7 @@ import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Obstacle } from './conflicts.ts';
 import type { OutsideRefusal } from './outside-refusal.ts';
 import type { Detour } from './return-path.ts';
+import type { SharedAddress } from './shared-addresses.ts';
 
 export type NetworkWarning =
   | Obstacle
@@ -25,6 +26,8 @@ export type NetworkWarning =
   | { readonly kind: 'ipv6-address'; readonly bridge: string }
   /** A link in the bridge leads to a LAN, whose clients get addresses of the network. */
   | { readonly kind: 'lan-port'; readonly bridge: string; readonly link: string }
+  /** The host has an address that is reserved for a machine. */
+  | { readonly kind: 'address-shared'; readonly shared: SharedAddress }
   /** libvirt's network of the same name leads elsewhere. Its forward mode and its bridge are hostile. */
   | { readonly kind: 'name-of-libvirt'; readonly bridge: string; readonly other: LibvirtNetwork }
   /** The modules of the running kernel were removed by an upgrade: what is not loaded cannot be loaded. */

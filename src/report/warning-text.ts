@@ -11,6 +11,7 @@ import { obstacleText, removalOf } from '../network/conflicts.ts';
 import { kernelReplacedText } from '../network/kernel.ts';
 import { commandThatShowsRefusal, outsideRefusalText } from '../network/outside-refusal.ts';
 import { detourRemedy, detourText } from '../network/return-path.ts';
+import { sharedAddressRemedy, sharedAddressText } from '../network/shared-addresses.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import {
   commandAboutTaking,
@@ -47,6 +48,8 @@ export function warningText(warning: NetworkWarning): string {
       const { bridge, link } = warning;
       return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ${lanPortRemedy(link)}`;
     }
+    case 'address-shared':
+      return `${sharedAddressText(warning.shared)}: ${sharedAddressRemedy(warning.shared)}`;
     case 'name-of-libvirt':
       return namesakeText(warning.bridge, warning.other);
     case 'guard-needs-nft':
@@ -96,6 +99,8 @@ export function warningFix(warning: NetworkWarning): Fix | null {
       return showsMore(commandThatShowsRefusal(warning.refusal));
     case 'lan-port':
       return repairs(lanPortRemedy(warning.link));
+    case 'address-shared':
+      return repairs(sharedAddressRemedy(warning.shared));
     case 'unknown-chain': {
       const command = proposedCommand(warning.bridge, warning.found.chain);
       return command === null ? null : repairs(command);

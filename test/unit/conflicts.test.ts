@@ -1,9 +1,10 @@
 // conflicts.test.ts: tests which subnets of the host conflict with a network.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
+import { formatIp, parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
 import { conflictText, findConflicts } from '../../src/network/conflicts.ts';
-import type { KnownSubnet } from '../../src/network/links.ts';
+import type { KnownSubnet, Link } from '../../src/network/links.ts';
+import { findSharedAddresses } from '../../src/network/shared-addresses.ts';
 import { warningText } from '../../src/report/warning-text.ts';
 import { network } from './builders.ts';
 
@@ -94,6 +95,26 @@ conflicts("a network of libvirt's that has the name and leads elsewhere is named
   );
   assert.match(text(null, null), /\(no forward mode, no bridge\)/);
   assert.match(text('a\nb', '\u001b[1m'), /\(forward mode a\?b, bridge \?\[1m\)/);
+});
+
+conflicts('an address of a link that is up and that a machine has is found', () => {
+  const link = (name: string, up: boolean, ...texts: readonly string[]) => {
+    const addresses = texts.flatMap(text => {
+      const read = parseAddressWithPrefix(text);
+      return read === null ? [] : [{ ip: read.address, prefixLength: read.length, broadcast: null }];
+    });
+    return { name, up, addresses } as unknown as Link;
+  };
+  const links = [
+    link('k8s-br0', true, '192.168.100.1/24', '192.168.100.50/24', 'fe80::1/64'),
+    link('lo', true, '192.168.100.51/32', '10.0.0.50/32'),
+    link('eth1', false, '192.168.100.52/24'),
+  ];
+  const found = findSharedAddresses(network(), links, address => (address % 256 === 51 ? null : 'web'));
+  const described = found.map(({ address, prefixLength, link, machine }) =>
+    [formatIp(address), prefixLength, link, machine].join(' '),
+  );
+  assert.deepEqual(described, ['192.168.100.50 24 k8s-br0 web']);
 });
 
 conflicts.run();

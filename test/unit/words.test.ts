@@ -221,6 +221,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { bridge, link: 'eth1' },
     { bridge, link: 'a;b' },
   ],
+  'address-shared': [{ address: ip('192.168.100.50'), prefixLength: 24, link: bridge, machine: 'web' }],
   'plan-step': [
     { subject: 'dnsmasq', bridge, step: { kind: 'start dnsmasq', bridge }, others: 0 },
     { subject: 'bridge', bridge, step: { kind: 'add route', link: bridge, address }, others: 1 },

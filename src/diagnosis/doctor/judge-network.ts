@@ -20,7 +20,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     subject('stp'),
     subject('taps'),
     subject('settings'),
-    subject('reservations'),
+    judgeReservations(facts),
     subject('dnsmasq'),
     judgeForwarding(facts, host),
     subject('rules'),
@@ -100,6 +100,15 @@ function judgeBridge(facts: NetworkFacts): Finding {
   return port === undefined
     ? ok('bridge', { kind: 'as-configured' })
     : warn('bridge', { kind: 'lan-port', bridge, link: port.name });
+}
+
+function judgeReservations(facts: NetworkFacts): Finding {
+  const failure = judgeSubject(facts, 'reservations');
+  if (failure !== null) return failure;
+  const [first] = facts.survey.warnings.filter(warning => warning.kind === 'address-shared');
+  return first === undefined
+    ? ok('reservations', { kind: 'as-configured' })
+    : fail('reservations', { kind: 'address-shared', ...first.shared });
 }
 
 function isFirstLoad(step: Step): boolean {

@@ -2,6 +2,7 @@
 import { conflictText, obstacleText, removalOf } from '../../network/conflicts.ts';
 import { commandThatShowsRefusal, outsideRefusalText } from '../../network/outside-refusal.ts';
 import { detourRemedy, detourText } from '../../network/return-path.ts';
+import { sharedAddressRemedy, sharedAddressText } from '../../network/shared-addresses.ts';
 import type { StepCheck } from '../../network/step-kind.ts';
 import { faultOf } from '../../network/steps.ts';
 import { unreadText } from '../../other-firewalls/model.ts';
@@ -74,6 +75,10 @@ export const networkWords: Words<keyof NetworkDetails> = {
     seen: ({ bridge, link }) =>
       `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan`,
     fix: ({ link }) => repairs(`ip link set dev ${shellQuoted(link)} nomaster`),
+  },
+  'address-shared': {
+    seen: sharedAddressText,
+    fix: shared => repairs(sharedAddressRemedy(shared)),
   },
   'link-managed': {
     seen: ({ bridge, manager }) =>
