@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
+import { appendFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import { formulaAddressOf } from './formula-values.ts';
@@ -149,16 +148,23 @@ addresses('a lease in the way is found also while dnsmasq writes its leases', as
   const stranger = await guest('stranger', { mac: '52:54:00:00:02:11' });
   const address = await dhcp(stranger);
   await remove(stranger);
-  const text = readFileSync(leasesPath, 'utf8');
-  // As dnsmasq leaves the file when others run before it has written all.
-  const truncated = setInterval(() => writeFileSync(leasesPath, text.slice(0, text.indexOf(address))), 5);
   const mac = '52:54:00:00:02:12';
-  const prepared = prepare({ name: 'heir', nics: [nicWith(mac)], metadata: metadata(address) });
-  await until(() => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').includes(mac));
-  await setTimeout(60);
-  clearInterval(truncated);
-  writeFileSync(leasesPath, text);
-  await prepared;
+  // As dnsmasq leaves the file when others run before it has written all, until 60 ms after the reservation. With
+  // priority: virlan takes a file that nobody has written for 50 ms as complete.
+  const script = `const { readFileSync, writeFileSync } = require('node:fs');
+  const text = readFileSync('${leasesPath}', 'utf8');
+  const isReserved = () => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').includes('${mac}');
+  let end = Infinity;
+  const timer = setInterval(() => {
+    if (end === Infinity && isReserved()) end = Date.now() + 60;
+    const isOver = Date.now() > end;
+    writeFileSync('${leasesPath}', isOver ? text : text.slice(0, text.indexOf('${address}')));
+    if (isOver) clearInterval(timer);
+  }, 5);`;
+  const truncating = execa('nice', ['-n', '-15', process.execPath, '-e', script]);
+  await until(() => leases().every(({ ip }) => ip !== address));
+  await prepare({ name: 'heir', nics: [nicWith(mac)], metadata: metadata(address) });
+  await truncating;
   await until(() => leases().every(({ ip }) => ip !== address), 5);
 });
 
