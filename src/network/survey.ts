@@ -206,9 +206,11 @@ function lanPortWarnings(bridge: string, { otherPorts }: ObservedNetwork): Netwo
 }
 
 function sharedAddressWarnings(network: NetworkConfig, { links }: LinksAndRoutes): NetworkWarning[] {
-  const ledger = readLedger();
+  // Most hosts have no other address in the subnet, and the ledger is not read.
   const machineOf = (address: Ipv4) =>
-    ledger.withIp(network.name, address).find(({ retired }) => retired === null)?.name ?? null;
+    readLedger()
+      .withIp(network.name, address)
+      .find(({ retired }) => retired === null)?.name ?? null;
   return findSharedAddresses(network, links, machineOf).map(shared => ({ kind: 'address-shared', shared }));
 }
 

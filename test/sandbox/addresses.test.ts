@@ -149,8 +149,8 @@ addresses('a lease in the way is found also while dnsmasq writes its leases', as
   const address = await dhcp(stranger);
   await remove(stranger);
   const mac = '52:54:00:00:02:12';
-  // As dnsmasq leaves the file when others run before it has written all, until 60 ms after the reservation. With
-  // priority: virlan takes a file that nobody has written for 50 ms as complete.
+  // The script cuts the file off until 60 ms after the reservation, as dnsmasq leaves it when other processes run before
+  // it has written all. It has priority, because virlan takes a file that nobody has written for 50 ms as complete.
   const script = `const { readFileSync, writeFileSync } = require('node:fs');
   const text = readFileSync('${leasesPath}', 'utf8');
   const isReserved = () => readFileSync('/var/lib/dnsmasq/k8s-br0/hostsfile', 'utf8').includes('${mac}');

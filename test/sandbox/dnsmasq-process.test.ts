@@ -87,7 +87,7 @@ dnsmasqs('a dnsmasq that does not catch SIGHUP yet is not ended by it', async ()
   await configure('[network.k8s-br0]\nstp = no\n');
   assert.equal((await virlan('up')).exitCode, 0);
   await killDnsmasq();
-  // dnsmasq between execve() and its first lines, which take less than a millisecond.
+  // A shell stands in for dnsmasq between execve() and its first lines, which is over within a millisecond.
   copyFileSync('/bin/dash', '/tmp/dnsmasq');
   const starting = spawn('/tmp/dnsmasq', ['-c', 'read line', `--conf-file=${conf}`], {
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -1,4 +1,4 @@
-// conflicts.test.ts: tests which subnets of the host conflict with a network.
+// conflicts.test.ts: tests which subnets and addresses of the host conflict with a network and its machines.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatIp, parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';

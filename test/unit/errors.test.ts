@@ -20,7 +20,7 @@ errors('instanceof knows errors of another bundle', () => {
   assert.equal((error as Error).name, 'WriteError');
 });
 
-errors('instanceof knows that other values are none', () => {
+errors('instanceof is false for all other values', () => {
   for (const value of [new Error(''), null, undefined, 1, 'WriteError', {}, Object.create(null)])
     assert(!((value as unknown) instanceof VirlanError), String(value && typeof value));
 });
