@@ -148,6 +148,7 @@ export class LibvirtFollower {
   async reconcileNamed(name: string): Promise<boolean> {
     if (!this.isConnected) return false;
     await this.#work.run(async () => this.#machines.reconcile([await this.#client.domainLookupByName(name)]));
+    this.#events.machineChanged();
     return true;
   }
 

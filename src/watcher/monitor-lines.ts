@@ -1,5 +1,5 @@
-// Decides by the lines of `nft monitor` and `ip monitor` whether a network may have changed. A line that is
-// wrongly counted costs one scan of the host. Nothing else is read from this text, because the authors of
+// Decides by the lines of `nft monitor`, `ip monitor` and `bridge monitor` whether a network may have changed. A line
+// that is wrongly counted costs one scan of the host. Nothing else is read from this text, because the authors of
 // rules and names control it.
 //
 //   add rule inet filter input tcp dport 22 accept
@@ -92,6 +92,29 @@ export class LinkChanges {
     if (lasting === null) return false;
     const isNew = this.#known.get(link) !== lasting;
     this.#known.set(link, lasting);
+    return isNew;
+  }
+}
+
+/**
+ * Reads `bridge -d -o monitor link`, which shows the options of ports. `ip monitor` reports a change of them by a line
+ * without them.
+ */
+export class PortChanges {
+  /** By link: its bridge and its options. */
+  readonly #known = new Map<string, string>();
+
+  /** Returns whether a line may be about other options of a port of one of these bridges. */
+  isChange(line: string, bridges: readonly string[]): boolean {
+    if (line.startsWith('netlink receive error')) return true;
+    const [, deleted, link = ''] = /^(Deleted )?\d+: ([^@:\s]+)/.exec(line) ?? [];
+    if (deleted !== undefined) this.#known.delete(link);
+    // Lines about the link itself, which have no options, are for `ip monitor`.
+    const [, bridge = '', options] = / master (\S+) [^\\]*\\\s+(.*)/.exec(line) ?? [];
+    if (deleted !== undefined || options === undefined || !bridges.includes(bridge)) return false;
+    const seen = `${bridge} ${options}`;
+    const isNew = this.#known.get(link) !== seen;
+    this.#known.set(link, seen);
     return isNew;
   }
 }

@@ -10,6 +10,7 @@ import {
   isRulesOfWayChange,
   isWayChange,
   LinkChanges,
+  PortChanges,
 } from './monitor-lines.ts';
 
 /** A monitor misses events until it has subscribed: scan once this long after starting it. */
@@ -46,6 +47,7 @@ export function followKernel(
 ): Follower[] {
   const bridges = () => networks().map(({ bridge }) => bridge);
   const links = new LinkChanges();
+  const ports = new PortChanges();
   const onLine = (isChange: (line: string) => boolean, isOfWay: (line: string) => boolean) => ({
     started: () => void setTimeout(changed, monitorStartupMs).unref(),
     line: (text: string) => {
@@ -60,6 +62,13 @@ export function followKernel(
     new Follower(
       ['ip', '-o', 'monitor', 'link', 'address', 'route', 'netconf', 'rule'],
       onLine(line => links.isChange(line, bridges()), isWayChange),
+    ),
+    new Follower(
+      ['bridge', '-d', '-o', 'monitor', 'link'],
+      onLine(
+        line => ports.isChange(line, bridges()),
+        () => false,
+      ),
     ),
     new Follower(
       ['bridge', 'monitor', 'fdb'],

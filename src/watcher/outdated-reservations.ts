@@ -1,5 +1,6 @@
 // Reserves addresses again after changes that libvirt has no event for: `virsh update-device` has put a NIC of a
-// running machine into another bridge, or a line written by hand that concerns a machine has come, changed or gone.
+// running machine into another bridge, or has isolated it; or a line written by hand that concerns a machine has come,
+// changed or gone.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type HandLine, handLines, lineOf } from '../dnsmasq/hostsfile.ts';
@@ -30,7 +31,7 @@ export function reserveOutdated(
   }
 }
 
-/** Returns the running machines that lack a reservation, or have a problem by a line that is gone. */
+/** Returns the running machines whose reservations are missing or outdated. */
 function outdatedRunning(
   { name, bridge }: NetworkConfig,
   ledger: Ledger,
@@ -39,11 +40,11 @@ function outdatedRunning(
 ): string[] {
   const passThrough = passThroughNetworks(name, bridge);
   const machines = running.map(domain => machineOn(bridge, passThrough, domain));
-  return machines.flatMap(({ uuid, macs, name: machine }) => {
+  return machines.flatMap(({ uuid, macs, isolated, name: machine }) => {
     const entries = ledger.ofMachine(name, uuid);
-    const reserved = entries.map(entry => entry.macs[0]);
-    const isReserved = macs.every(mac => reserved.includes(mac));
-    return isReserved && !entries.some(entry => isLineGone(entry, lines)) ? [] : [machine];
+    const isReserved = (mac: Mac) =>
+      entries.some(entry => entry.macs[0] === mac && entry.isolated === isolated.has(mac));
+    return macs.every(isReserved) && !entries.some(entry => isLineGone(entry, lines)) ? [] : [machine];
   });
 }
 

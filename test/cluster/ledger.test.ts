@@ -9,6 +9,7 @@ import { clusterMetricsAbsent } from './dashboard.ts';
 import {
   cutOff,
   joinAgain,
+  keysBelow,
   killMember,
   memberAddresses,
   partOf,
@@ -152,6 +153,31 @@ ledgers('a machine that is moved while it is off keeps MAC, address and name', a
     new RegExp(`${there.mac},id:\\*,${there.ip},moved`),
   );
   assert.doesNotMatch(await at(0).run('cat', '/var/lib/dnsmasq/k8s-br0/hostsfile'), /,moved/);
+});
+
+ledgers('the group and the isolation that a machine runs with are known to the other hosts', async () => {
+  await start(at(0), 'first');
+  const { uuid } = (await machine(at(0), 'first')) ?? {};
+  const entries = async () =>
+    (await keysBelow(`/virlan/100/machine/${uuid}`)).get(`/virlan/100/machine/${uuid}`);
+  const element = "<machine group='shop'/>";
+  const metadata = ['--uri', 'urn:virlan:machine:1', '--key', 'virlan', '--set', element];
+  await virsh(at(0), 'metadata', 'first', '--live', ...metadata);
+  await until(async () => (await entries())?.includes('"group":"shop"') === true);
+  const live = await virsh(at(0), 'dumpxml', 'first');
+  const [nic = ''] = /<interface[\s\S]*<\/interface>/.exec(live) ?? [];
+  const isolated = nic.replace('</interface>', "<port isolated='yes'/></interface>");
+  const isKeptApart = async () =>
+    (await at(1).run('nft', 'list', 'set', 'bridge', 'virlan-k8s-br0', 'remote_isolated')).includes(
+      `0x${running.get('first')?.mac.replaceAll(':', '')}`,
+    );
+  assert.equal(await isKeptApart(), false);
+  await virsh(at(0), 'update-device', 'first', await writeXml(at(0), 'nic', isolated), '--live');
+  await until(isKeptApart);
+  await virsh(at(0), 'update-device', 'first', await writeXml(at(0), 'nic', nic), '--live');
+  await until(async () => !(await isKeptApart()));
+  await virsh(at(0), 'destroy', 'first');
+  running.delete('first');
 });
 
 ledgers(

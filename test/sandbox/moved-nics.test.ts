@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import type { Mac } from '../../src/address/mac.ts';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import { formulaMacOf } from './formula-values.ts';
 import {
   configure,
@@ -109,6 +111,31 @@ for (const type of ['bridge', 'network'] as const)
       await destroyMachine(name);
     },
   );
+
+moved(
+  'a NIC that libvirt isolates while its machine runs is recorded so, and no longer when it ends',
+  async () => {
+    const mac = '02:00:00:aa:02:01';
+    await define(domainXml({ name: 'apart', nics: [on('k8s-br0', mac)] }));
+    await idle('apart');
+    await startMachine('apart');
+    const update = async (port: string) => {
+      const inside = `<mac address='${mac}'/><source bridge='k8s-br0'/><model type='virtio'/>${port}`;
+      writeFileSync('/tmp/nic.xml', `<interface type='bridge'>${inside}</interface>`);
+      await virsh('update-device', 'apart', '/tmp/nic.xml', '--live');
+    };
+    const isRecorded = () =>
+      readLedger()
+        .withMacOn('k8s-br0', mac as Mac)
+        .map(({ isolated }) => isolated);
+    assert.deepEqual(isRecorded(), [false]);
+    await update(`<port isolated='yes'/>`);
+    await until(() => isRecorded()[0] === true, 10);
+    await update('');
+    await until(() => isRecorded()[0] === false, 10);
+    await destroyMachine('apart');
+  },
+);
 
 moved(
   'the MAC that a NIC shares with one on another bridge stays as it is, and so does the other',

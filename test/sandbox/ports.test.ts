@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import {
@@ -16,7 +17,7 @@ import {
 } from './host.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const ports = suite('ports');
 const runningDomains = '/run/libvirt/qemu';
@@ -185,6 +186,17 @@ ports('a port that returns has the options that libvirt and the host gave it', a
   await sh('ip link delete k8s-br0');
   await until(async () => (await linkOf(web.port)).master === 'k8s-br0', 5);
   assert.deepEqual(await options(), { isolated: true, hairpin: true });
+  assert.deepEqual(await plannedSteps(), []);
+});
+
+ports('the isolation that libvirt gave a port is restored within a second or two', async () => {
+  await restartWatcher();
+  const isIsolated = async () => (await linkOf(web.port)).linkinfo?.info_slave_data?.isolated;
+  // The link of the probe leads to a last scan, and no event says that it has ended.
+  await statusWhen(({ probe }) => probe !== null, 30);
+  await setTimeout(3000);
+  await sh(`bridge link set dev ${web.port} isolated off`);
+  await until(async () => (await isIsolated()) === true, 3);
   assert.deepEqual(await plannedSteps(), []);
 });
 

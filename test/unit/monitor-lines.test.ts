@@ -9,6 +9,7 @@ import {
   isRulesOfWayChange,
   isWayChange,
   LinkChanges,
+  PortChanges,
 } from '../../src/watcher/monitor-lines.ts';
 
 const monitorLines = suite('monitor lines');
@@ -211,6 +212,30 @@ monitorLines('of a line that is too long only the beginning is kept', () => {
   const splitter = new Lines(10);
   for (let piece = 0; piece < 100; piece++) assert.deepEqual(splitter.push(Buffer.alloc(65536, 'a')), []);
   assert.deepEqual(splitter.push(Buffer.from('b\nnext\n')), ['aaaaaaaaaa', 'next']);
+});
+
+monitorLines('a port whose options change is noticed, once for each change', () => {
+  const ports = new PortChanges();
+  const line = (state: string, isolated: string, bridge = 'k8s-br0') =>
+    `4: vnet0: <BROADCAST,UP> mtu 1500 master ${bridge} state ${state} priority 32 cost 2 \\    hairpin off guard off isolated ${isolated} locked off `;
+  const seen = [
+    line('blocking', 'off'),
+    line('forwarding', 'off'),
+    line('forwarding', 'on'),
+    line('forwarding', 'on'),
+    line('forwarding', 'off'),
+    line('forwarding', 'on', 'docker0'),
+    '4: vnet0: <BROADCAST,UP> mtu 1500 master k8s-br0 ',
+    line('forwarding', 'off'),
+    `Deleted ${line('forwarding', 'off')}`,
+    line('blocking', 'off'),
+    '2: k8s-br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 ',
+    'netlink receive error No buffer space available (105)',
+  ];
+  assert.deepEqual(
+    seen.map(text => ports.isChange(text, ['k8s-br0'])),
+    [true, false, true, false, true, false, false, false, false, true, false, true],
+  );
 });
 
 monitorLines.run();
