@@ -31,6 +31,7 @@ const bridgeState = v.object({
   priority: integer,
   forwardDelay: nullable(integer, 'In hundredths of a second.'),
   up: v.boolean(),
+  arp: v.boolean(),
   addresses: v.array(address),
 });
 const dummyState = v.object({ mac: text, mtu: integer, up: v.boolean(), master: v.nullable(text) });

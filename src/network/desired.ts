@@ -96,6 +96,7 @@ export function desiredNetwork(config: NetworkConfig, host: HostFacts): Desired 
       priority,
       forwardDelay,
       up: true,
+      arp: true,
       addresses: [{ ip: network.gateway, prefixLength: subnet.length, broadcast: broadcastOf(subnet) }],
     },
     dummy: { name: dummyName(bridge), state: host.hasDummy ? dummyState : null },

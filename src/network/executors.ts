@@ -43,7 +43,7 @@ const defaultMtu = 1500;
 export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'add bridge': {
     kind: 'ip',
-    commands({ link, state: { mac, mtu, forwardDelay, priority, stp } }) {
+    commands({ link, state: { mac, mtu, forwardDelay, priority, stp, arp } }) {
       const delay = forwardDelay === null ? '' : `forward_delay ${forwardDelay} `;
       const options = `${delay}priority ${priority} stp_state ${stp ? 1 : 0}`;
       // A bridge takes the MTU of its smallest port until its own is changed (br_change_mtu in
@@ -52,7 +52,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
       return [
         // Given at creation, the MAC is left alone by udev's MACAddressPolicy=persistent.
         `link add name ${link} address ${mac} mtu ${other} type bridge ${options}`,
-        `link set dev ${link} mtu ${mtu}`,
+        `link set dev ${link} mtu ${mtu} arp ${arp ? 'on' : 'off'}`,
       ];
     },
   },
@@ -216,6 +216,8 @@ function linkOption(step: StepOf<'set link'>): string {
       return `type bridge stp_state ${step.to ? 1 : 0}`;
     case 'priority':
       return `type bridge priority ${step.to}`;
+    case 'arp':
+      return `arp ${step.to ? 'on' : 'off'}`;
     case 'forward delay':
       return `type bridge forward_delay ${step.to}`;
     case 'state':

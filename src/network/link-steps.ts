@@ -217,6 +217,7 @@ function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork)
     // With STP on, the kernel accepts 2 to 30 s only (br_set_forward_delay in net/bridge/br_stp.c).
     ...(link.stp ? [...delay, ...stp] : [...stp, ...delay]),
     ...setLink(bridge, { attribute: 'priority', from: found.priority, to: link.priority }),
+    ...setLink(bridge, { attribute: 'arp', from: found.arp, to: link.arp }),
     ...planAddresses(bridge, link.addresses, found.addresses, observed.ownAddresses),
     ...setLink(bridge, { attribute: 'state', from: upOrDown(found.up), to: upOrDown(link.up) }),
     ...observed.unrouted.map(address => ({ kind: 'add route', link: bridge, address }) as const),

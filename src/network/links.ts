@@ -22,6 +22,7 @@ export interface Link {
   /** In bytes. */
   readonly mtu: number;
   readonly up: boolean;
+  readonly arp: boolean;
   readonly master: string | null;
   readonly stp: boolean;
   readonly priority: number;
@@ -164,6 +165,7 @@ function readLink(link: IpLink): Link {
     mac: parseMac(link.address ?? ''),
     mtu: link.mtu,
     up: link.flags.includes('UP'),
+    arp: !link.flags.includes('NOARP'),
     master: link.master ?? null,
     stp: info_data.stp_state === 1,
     priority: info_data.priority ?? 0,

@@ -108,8 +108,8 @@ function isUnbound(link: Link | undefined, { dnsmasq, applied }: HostReading): b
   return applied.dnsmasq.pid === dnsmasq.pid && applied.dnsmasq.linkIndex !== link.index;
 }
 
-function bridgeState({ mtu, stp, priority, forwardDelay, up, addresses }: Link, mac: Mac): BridgeState {
-  return { mac, mtu, stp, priority, forwardDelay, up, addresses };
+function bridgeState({ mtu, stp, priority, forwardDelay, up, arp, addresses }: Link, mac: Mac): BridgeState {
+  return { mac, mtu, stp, priority, forwardDelay, up, arp, addresses };
 }
 
 function observeTaps({ taps }: DesiredNetwork, { links, applied }: HostReading): TapState[] {

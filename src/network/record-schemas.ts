@@ -37,6 +37,8 @@ export const bridgeSchema = v.looseObject({
   priority: v.optional(v.number(), 32_768),
   forwardDelay: v.nullable(v.number()),
   up: v.boolean(),
+  /** Earlier versions did not change it; on is the kernel's. */
+  arp: v.optional(v.boolean(), true),
   addresses: v.array(linkAddressSchema),
 });
 

@@ -30,6 +30,8 @@ export interface BridgeState {
    */
   readonly forwardDelay: number | null;
   readonly up: boolean;
+  /** False if the host neither asks by ARP on it nor answers. */
+  readonly arp: boolean;
   readonly addresses: readonly LinkAddress[];
 }
 
@@ -121,7 +123,7 @@ export interface RootPort {
 export type LinkChange =
   | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
   | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
-  | { readonly attribute: 'stp' | PortOption; readonly from: boolean; readonly to: boolean }
+  | { readonly attribute: 'stp' | 'arp' | PortOption; readonly from: boolean; readonly to: boolean }
   | { readonly attribute: 'priority' | 'group_fwd_mask'; readonly from: number; readonly to: number }
   /** In hundredths of a second. */
   | { readonly attribute: 'forward delay'; readonly from: number; readonly to: number }

@@ -50,6 +50,11 @@ const damages: Damage[] = [
     script: 'ip route delete 192.168.100.0/24 dev k8s-br0',
     missing: /route on k8s-br0/,
   },
+  {
+    title: 'ARP on the bridge switched off',
+    script: 'ip link set dev k8s-br0 arp off',
+    missing: /arp of k8s-br0/,
+  },
   { title: 'forwarding off', script: 'sysctl -q net.ipv4.ip_forward=0', missing: /net.ipv4.ip_forward/ },
   {
     title: 'dnsmasq killed',

@@ -379,6 +379,8 @@ function changeBridge(link: BridgeState, step: StepOf<'set link'>): Partial<Brid
       return { forwardDelay: step.to };
     case 'priority':
       return { priority: step.to };
+    case 'arp':
+      return { arp: step.to };
     case 'bridge':
       return assert.fail('a bridge in a bridge: Too many levels of symbolic links');
     case 'group_fwd_mask':

@@ -90,6 +90,7 @@ observes('links and routes are parsed from the output of ip', () => {
     mac: mac(1),
     mtu: 1500,
     up: true,
+    arp: true,
     master: null,
     stp: true,
     priority: 4096,
@@ -249,6 +250,7 @@ const wanted: BridgeState = {
   priority: 0,
   forwardDelay: 200,
   up: true,
+  arp: true,
   addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
 };
 

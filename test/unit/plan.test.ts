@@ -138,6 +138,7 @@ const foundBridge: fc.Arbitrary<BridgeState> = fc
       priority: fc.constantFrom(0, 32_768),
       forwardDelay: fc.constantFrom(0, 200, 1500),
       up: fc.boolean(),
+      arp: fc.boolean(),
       addresses: fc
         .subarray([own, { ...own, broadcast: null }, stale, foreign])
         .map(addresses =>
@@ -735,7 +736,7 @@ plans('the desired links follow from the configuration', () => {
   const addresses = [{ ip: ip('10.0.0.9'), prefixLength: 29, broadcast: ip('10.0.0.15') }];
   assert.deepEqual(
     { ...link, mac: '' },
-    { mac: '', mtu: 9000, stp: false, priority: 0, forwardDelay: 200, up: true, addresses },
+    { mac: '', mtu: 9000, stp: false, priority: 0, forwardDelay: 200, up: true, arp: true, addresses },
   );
   assert.deepEqual([name, bridge, dummy.name, dummy.state?.master], ['lab', 'br1', 'br1-nic', 'br1']);
   assert.equal(dummy.state?.mtu, 9000);
