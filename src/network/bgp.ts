@@ -43,7 +43,7 @@ const format: RecordFormat<typeof schema> = { version: 1, migrations: [], schema
 const nothing: AddedBgp = { instance: false, lines: [] };
 
 /** Reads the configuration of bgpd; a reason why that fails is a part of it. */
-export async function readBgp(isShared: boolean): Promise<FoundBgp> {
+export async function readBgp(): Promise<Omit<FoundBgp, 'isShared'>> {
   const bgpd = frrProcess('bgpd');
   const reading = await readRunning(bgpd);
   const instance = 'config' in reading ? parseInstance(reading.config) : null;
@@ -53,7 +53,6 @@ export async function readBgp(isShared: boolean): Promise<FoundBgp> {
     startup: parseInstance(system.readFile(startupConfig) ?? ''),
     added: readAdded(bgpd),
     isRecorded: system.exists(paths.bgp),
-    isShared,
     failure: 'config' in reading ? null : reading,
   };
 }

@@ -112,7 +112,7 @@ async function readSharedBgp(bridge: string, links: readonly Link[]): Promise<Fo
       link.mac === ownMac(master),
   );
   const { readBgp } = await import('./bgp.ts');
-  return readBgp(isShared);
+  return { ...(await readBgp()), isShared };
 }
 
 function linkOf({ mac, mtu, master, up, vxlan, port }: Link): FoundTunnel['link'] {

@@ -1,8 +1,7 @@
 // demo.ts: shows the features of virlan on a private host, and checks each result.
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
-import { formulaMac } from '../../src/identity/formula.ts';
-import { formulaAddressOf } from '../sandbox/formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../sandbox/formula-values.ts';
 import {
   define,
   destroyMachine,
@@ -40,10 +39,6 @@ async function showVirlan(...args: string[]): Promise<void> {
 
 async function showVirsh(...args: string[]): Promise<void> {
   show(`virsh ${args.join(' ')}`, await virsh(...args));
-}
-
-function formulaMacOf(machine: string) {
-  return formulaMac({ network: 'k8s-br0', machine, nic: 0 }, () => false);
 }
 
 /** Starts a machine. Returns its lease when its DHCP client has one. */

@@ -2,8 +2,6 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
-import type { Mac } from '../../src/address/mac.ts';
-import { formulaMac } from '../../src/identity/formula.ts';
 import { virsh } from '../sandbox/libvirtd.ts';
 import {
   define,
@@ -25,11 +23,6 @@ const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
 /** Returns the XML of a machine on virlan's bridge that accepts hotplug. */
 export function newMachine(name: string): string {
   return withHotplug(domainXml({ name, nics: [onBridge] }));
-}
-
-/** Returns the formula MAC of a NIC while no other machine has it. */
-export function formulaMacOf(machine: string, nic = 0): Mac {
-  return formulaMac({ network: 'k8s-br0', machine, nic }, () => false);
 }
 
 /** Checks that this host is a usual one: default network active, profiles of libvirtd and dnsmasq enforced. */

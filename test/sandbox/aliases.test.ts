@@ -24,7 +24,7 @@ import {
 } from './host.ts';
 import { logLines } from './log.ts';
 import { until } from './until.ts';
-import { plannedSteps, succeeded } from './virlan-commands.ts';
+import { ipOf, plannedSteps, succeeded } from './virlan-commands.ts';
 import { idle, startWatcher, stopWatcher } from './watcher.ts';
 
 const aliases = suite('aliases');
@@ -50,10 +50,6 @@ async function setAliases(name: string, list: string, tag = 'machine'): Promise<
   const options = ['--uri', namespace, '--key', 'virlan', '--set', element, '--live', '--config'];
   await virsh('metadata', '--domain', name, ...options);
   await idle(name);
-}
-
-async function ipOf(machine: string): Promise<string> {
-  return succeeded(await virlan('ip', machine)).trim();
 }
 
 async function addresses(...names: string[]): Promise<string[]> {

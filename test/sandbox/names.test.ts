@@ -25,7 +25,7 @@ import {
   within,
 } from './host.ts';
 import { until } from './until.ts';
-import { plannedSteps, succeeded } from './virlan-commands.ts';
+import { ipOf, plannedSteps, succeeded } from './virlan-commands.ts';
 import { idle, startWatcher, stopWatcher } from './watcher.ts';
 
 const names = suite('names');
@@ -37,10 +37,6 @@ const nic = [{ type: 'bridge', source: 'k8s-br0' }] as const;
 let client: Guest;
 let outside: Linked;
 let upstream: ChildProcess;
-
-async function ipOf(machine: string): Promise<string> {
-  return succeeded(await virlan('ip', machine)).trim();
-}
 
 async function defineMachine(name: string, metadata?: string): Promise<void> {
   await define(domainXml({ name, nics: [...nic], ...(metadata === undefined ? {} : { metadata }) }));

@@ -24,6 +24,11 @@ export function assertFailure({ exitCode, stdout, stderr }: Outcome, line: RegEx
   assert.deepEqual([exitCode, stderr.trim().split('\n').length], [1, 1]);
 }
 
+/** Returns the address that `virlan ip` prints for a machine. */
+export async function ipOf(machine: string): Promise<string> {
+  return succeeded(await virlan('ip', machine)).trim();
+}
+
 /** Runs `virlan up`, asserts that it succeeds without a warning, and returns its output. */
 export async function up(): Promise<string> {
   return succeeded(await virlan('up'));

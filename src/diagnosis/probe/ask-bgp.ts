@@ -41,12 +41,12 @@ export async function askBgp(
 async function askNeighbour(address: Ipv4, session: BgpSession): Promise<SessionReport> {
   if (session.state === 'established') return { ...session, answer: 'established' };
   const [from, to] = [formatIp(address), formatIp(session.neighbour)];
-  const port = (await hasRoute(from, to)) ? await askPort(from, to) : 'no-route';
+  const port = (await hasRoute(from, to)) ? await askBgpPort(from, to) : 'no-route';
   const isUp = port === 'silence' && (await isReachable(to));
   return { ...session, answer: judgeSession(session, { port, isReachable: isUp }) };
 }
 
-function askPort(from: string, to: string): Promise<PortAnswer> {
+function askBgpPort(from: string, to: string): Promise<PortAnswer> {
   return new Promise(resolve => {
     const socket = connect({ host: to, port: bgpPort, localAddress: from });
     const end = (answer: PortAnswer) => {

@@ -38,7 +38,7 @@ async function readTable(link: string): Promise<TunnelTable> {
 }
 
 async function askPeer(address: Ipv4, peer: Ipv4, bytes: number): Promise<PeerReport> {
-  const [ofPort, ofPing] = await Promise.all([askPort(address, peer), pingLarge(address, peer, bytes)]);
+  const [ofPort, ofPing] = await Promise.all([askTunnelPort(address, peer), pingLarge(address, peer, bytes)]);
   const answer = judgePeer({
     hasRoute: ofPort !== 'no-route',
     refusesVxlan: ofPort === 'refused',
@@ -68,16 +68,16 @@ const refusalTimeoutMs = 1000;
 /** ICMP errors by which a host or a firewall refuses a packet: see icmp_err_convert of net/ipv4/icmp.c. */
 const refusals = ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH'];
 
-type PortAnswer = 'no-route' | 'refused' | 'silence';
+type TunnelPortAnswer = 'no-route' | 'refused' | 'silence';
 
 /**
  * Sends an empty datagram to the port of VXLAN. A kernel with a tunnel there drops it without an answer, as a
  * firewall may: silence means nothing.
  */
-async function askPort(address: Ipv4, peer: Ipv4): Promise<PortAnswer> {
+async function askTunnelPort(address: Ipv4, peer: Ipv4): Promise<TunnelPortAnswer> {
   const socket = createSocket('udp4');
   try {
-    return await new Promise<PortAnswer>(resolve => {
+    return await new Promise<TunnelPortAnswer>(resolve => {
       const timer = setTimeout(resolve, refusalTimeoutMs, 'silence');
       socket.on('close', () => clearTimeout(timer));
       socket.on('error', ({ code = '' }: NodeJS.ErrnoException) =>

@@ -9,7 +9,7 @@ import { findCertainDrop } from '../../other-firewalls/packet.ts';
 import type { System } from '../../system/system.ts';
 import type { Drop } from '../details.ts';
 import type { Drops } from './drops.ts';
-import { lossesOn, type ProbedPath, type Stage } from './ways.ts';
+import { type HookPassage, lossesOn, type ProbedPath } from './ways.ts';
 
 /** Reads the first drop of each packet, where it is dropped for certain. */
 export async function readDeviceDrops(system: Pick<System, 'run'>, path: ProbedPath): Promise<Drops> {
@@ -38,10 +38,10 @@ async function withText(system: Pick<System, 'run'>, drop: Drop): Promise<Drop> 
 export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPath): Drops {
   const tables = parseNftTables(ruleset);
   const links = parseDeviceLinks(chains);
-  return lossesOn(path, stage => dropsAt(stage, tables, links)[0] ?? null);
+  return lossesOn(path, passage => dropsAt(passage, tables, links)[0] ?? null);
 }
 
-function dropsAt({ hook, packet }: Stage, tables: readonly NftTable[], linksOf: DeviceLinks): Drop[] {
+function dropsAt({ hook, packet }: HookPassage, tables: readonly NftTable[], linksOf: DeviceLinks): Drop[] {
   const [place, link] =
     hook === 'PREROUTING' ? ['ingress', packet.in] : hook === 'POSTROUTING' ? ['egress', packet.out] : [];
   if (place === undefined || link == null) return [];

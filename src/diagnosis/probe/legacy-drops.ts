@@ -8,7 +8,7 @@ import { parseSavedRules } from '../../other-firewalls/saved-rules.ts';
 import type { System } from '../../system/system.ts';
 import type { Drop } from '../details.ts';
 import type { Drops } from './drops.ts';
-import { type ProbedPath, packetKinds, type Stage, waysOf } from './ways.ts';
+import { type HookPassage, type ProbedPath, packetKinds, waysOf } from './ways.ts';
 
 /** The output of `iptables-save --counters` about tables that nft does not list; empty where there are none. */
 export interface LegacyCounters {
@@ -45,8 +45,8 @@ export function findLegacyDrops(
   const [earlier, later] = [countPackets(before.save), countPackets(after.save)];
   const hasGrown = (key: string) => (later.get(key) ?? 0) > (earlier.get(key) ?? 0);
   const tables = readTables(after.save);
-  const dropsOf = (stages: readonly Stage[]) =>
-    stages.flatMap(({ hook, packet }) =>
+  const dropsOf = (way: readonly HookPassage[]) =>
+    way.flatMap(({ hook, packet }) =>
       tables.flatMap(({ table, chains }) =>
         findDroppingRules(chains, hook, packet)
           .filter(({ chain, rule }) => hasGrown(keyOf(table, chain, rule.id)))

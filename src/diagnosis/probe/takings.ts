@@ -7,13 +7,13 @@ import {
   type TakingPolicy,
 } from '../../network/ipsec-policies.ts';
 import type { System } from '../../system/system.ts';
-import { type Losses, lossesOn, type ProbedPath, type Stage } from './ways.ts';
+import { type HookPassage, type Losses, lossesOn, type ProbedPath } from './ways.ts';
 
 /** The policy that takes each kind of packet. */
 export type Takings = Losses<TakingPolicy>;
 
 /** The directions in which policies are asked about a packet at a hook. */
-function directionsOf({ hook, packet }: Stage): readonly IpsecDirection[] {
+function directionsOf({ hook, packet }: HookPassage): readonly IpsecDirection[] {
   switch (hook) {
     case 'INPUT':
       return ['in'];
@@ -35,14 +35,14 @@ export async function readTakings(system: Pick<System, 'run'>, path: ProbedPath)
 /** Returns the same from the output of `ip -oneline xfrm policy`. */
 export function findTakings(listing: string, path: ProbedPath): Takings {
   const policies = parseIpsecPolicies(listing);
-  return lossesOn(path, stage => takenAt(stage, policies));
+  return lossesOn(path, passage => takenAt(passage, policies));
 }
 
-function takenAt(stage: Stage, policies: readonly IpsecPolicy[]): TakingPolicy | null {
-  const { source, destination } = stage.packet;
+function takenAt(passage: HookPassage, policies: readonly IpsecPolicy[]): TakingPolicy | null {
+  const { source, destination } = passage.packet;
   if (source === null || destination === null) return null;
   const ends = { source, destination };
-  const [policy] = directionsOf(stage).flatMap(
+  const [policy] = directionsOf(passage).flatMap(
     direction => findTakingPolicy(policies, direction, ends) ?? [],
   );
   return policy ?? null;

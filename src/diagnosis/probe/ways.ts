@@ -21,13 +21,15 @@ export interface ProbedPath {
 }
 
 /** A packet at a hook on its way, named as the chain of iptables there. */
-export interface Stage {
+export interface HookPassage {
   readonly hook: string;
   readonly packet: FilteredPacket;
 }
 
 /** For each kind, the packets of which one has to arrive, and the chains on the way of each. */
-export const waysOf: Readonly<Record<Packet['kind'], (path: ProbedPath) => readonly (readonly Stage[])[]>> = {
+export const waysOf: Readonly<
+  Record<Packet['kind'], (path: ProbedPath) => readonly (readonly HookPassage[])[]>
+> = {
   dhcp: ({ bridge, gateway }) => [
     [
       ...at(['PREROUTING', 'INPUT'], {
@@ -94,7 +96,7 @@ const udp: FilteredPacket = { ...icmp, protocol: 'udp' };
 
 const answer = { state: 'established', direction: 'reply' } as const;
 
-function at(hooks: readonly string[], packet: FilteredPacket): Stage[] {
+function at(hooks: readonly string[], packet: FilteredPacket): HookPassage[] {
   return hooks.map(hook => ({ hook, packet }));
 }
 
@@ -105,9 +107,12 @@ export type Losses<Reason> = Readonly<Partial<Record<Packet['kind'], Reason | nu
  * Returns the first loss on the way of each kind of packet. One packet that arrives is enough: a kind is lost only if
  * each of its packets is.
  */
-export function lossesOn<Reason>(path: ProbedPath, lossAt: (stage: Stage) => Reason | null): Losses<Reason> {
+export function lossesOn<Reason>(
+  path: ProbedPath,
+  lossAt: (passage: HookPassage) => Reason | null,
+): Losses<Reason> {
   const found = packetKinds.map(kind => {
-    const ways = waysOf[kind](path).map(stages => stages.flatMap(stage => lossAt(stage) ?? [])[0] ?? null);
+    const ways = waysOf[kind](path).map(way => way.flatMap(passage => lossAt(passage) ?? [])[0] ?? null);
     return [kind, ways.includes(null) ? null : ways[0]];
   });
   return Object.fromEntries(found);

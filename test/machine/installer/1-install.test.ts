@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../../sandbox/formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../../sandbox/formula-values.ts';
 import { leaseOf } from '../../sandbox/leases.ts';
 import { virsh } from '../../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../../sandbox/machine.ts';
@@ -14,7 +14,6 @@ import {
   checkUsualHost,
   confinementOf,
   denials,
-  formulaMacOf,
   newMachine,
   output,
   prepareUsualHost,

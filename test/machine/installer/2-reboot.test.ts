@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../../sandbox/formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../../sandbox/formula-values.ts';
 import { type Lease, leaseOf, leases, renewed } from '../../sandbox/leases.ts';
 import { virsh } from '../../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../../sandbox/machine.ts';
@@ -15,7 +15,6 @@ import {
   bridgeLinks,
   denials,
   differences,
-  formulaMacOf,
   linksEverSeen,
   newMachine,
   output,

@@ -2,21 +2,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../../sandbox/formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../../sandbox/formula-values.ts';
 import { leaseOf } from '../../sandbox/leases.ts';
 import { virsh } from '../../sandbox/libvirtd.ts';
 import { destroyMachine, undefine } from '../../sandbox/machine.ts';
 import { until } from '../../sandbox/until.ts';
 import { virlan } from '../../sandbox/virlan.ts';
-import {
-  denials,
-  differences,
-  formulaMacOf,
-  linksEverSeen,
-  output,
-  property,
-  timeoutSeconds,
-} from '../booted.ts';
+import { denials, differences, linksEverSeen, output, property, timeoutSeconds } from '../booted.ts';
 import { packageName } from './package.ts';
 
 const purge = suite('second boot: the package is purged');

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { suite } from 'uvu';
-import { formulaAddressOf } from '../../sandbox/formula-values.ts';
+import { formulaAddressOf, formulaMacOf } from '../../sandbox/formula-values.ts';
 import { leaseOf } from '../../sandbox/leases.ts';
 import { virsh } from '../../sandbox/libvirtd.ts';
 import { define, destroyMachine, macsOf, startMachine, undefine } from '../../sandbox/machine.ts';
 import { until } from '../../sandbox/until.ts';
-import { denials, differences, formulaMacOf, newMachine, output, timeoutSeconds } from '../booted.ts';
+import { denials, differences, newMachine, output, timeoutSeconds } from '../booted.ts';
 import { packageName } from './package.ts';
 import { assertService, assertUpgraded, isEstablished } from './running.ts';
 
