@@ -103,6 +103,23 @@ evpn('a host that leaves is no neighbour any more, and is one when it is back', 
   await reachEachOther(machines, 60);
 });
 
+for (const daemon of ['bgpd', 'zebra'])
+  evpn(`${daemon} that is killed and started again is configured again by the watcher`, async () => {
+    const pid = () => at(0).run('cat', `/var/run/frr/${daemon}.pid`);
+    const killed = await pid();
+    const began = performance.now();
+    await at(0).run('kill', '-9', killed);
+    // watchfrr, of FRR, starts it again.
+    await until(async () => (await pid()) !== killed);
+    await until(async () => {
+      const running = await runningConfig(at(0)).catch(() => '');
+      return hosts.slice(1).every(({ address }) => running.includes(`neighbor ${address} `));
+    });
+    console.log(`  configured again after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+    await haveSessions(hosts);
+    await reachEachOther(machines, 60);
+  });
+
 evpn('down leaves nothing', async () => {
   for (const [index, host] of hosts.entries()) {
     await host.endWatch();
