@@ -10,7 +10,7 @@ import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { logLinesOf } from './log.ts';
 import { until } from './until.ts';
 import { plannedSteps, up } from './virlan-commands.ts';
-import { startWatcher, stopWatcher } from './watcher.ts';
+import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const disks = suite('full disks');
 
@@ -101,6 +101,8 @@ for (const directory of ['/var/lib/virlan', '/run/virlan']) {
 disks('a configuration that cannot be written does not stop dnsmasq, and is no fight', async () => {
   await up();
   await startWatcher();
+  // The probe has a reservation and a lease, and there is room again when they go.
+  await statusWhen(({ probe }) => probe !== null, 60);
   const before = readFileSync('/run/dnsmasq/k8s-br0.pid', 'utf8');
   await fill('/var/lib/dnsmasq/k8s-br0');
   await configure(`${config}lease-time = 30m\n`);
