@@ -8,6 +8,7 @@ import type { ProbedPath } from '../../src/diagnosis/probe/ways.ts';
 import type { Ruleset } from '../../src/firewall/rule.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
+import type { BridgeState } from '../../src/network/state.ts';
 import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 
 // Otherwise only the error's cause says why a property failed, and uvu does not print causes.
@@ -21,6 +22,20 @@ export const newHost = {
   answered: new Set<Ipv4>(),
   hostName: 'sandbox',
 };
+
+/** Returns the state of a bridge as virlan makes it, with these addresses. */
+export function bridgeWith(addresses: BridgeState['addresses']): BridgeState {
+  return {
+    mac: mac(1),
+    mtu: 1500,
+    stp: true,
+    priority: 0,
+    forwardDelay: 200,
+    up: true,
+    arp: true,
+    addresses,
+  };
+}
 
 /** Parses an IPv4 address. */
 export function ip(text: string): Ipv4 {

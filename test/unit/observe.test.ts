@@ -14,8 +14,8 @@ import {
 } from '../../src/network/observe.ts';
 import { findReach } from '../../src/network/reach.ts';
 import { defaultLinks } from '../../src/network/route-links.ts';
-import type { BridgeState, DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
-import { config, ip, mac, network } from './builders.ts';
+import type { DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
+import { bridgeWith, config, ip, mac, network } from './builders.ts';
 
 const observes = suite('observe');
 
@@ -243,16 +243,7 @@ observes('drift is the difference between two listings, in rules and in order', 
   assert.deepEqual(compareListings(before, doubled), [{ kind: 'reordered' }]);
 });
 
-const wanted: BridgeState = {
-  mac: mac(1),
-  mtu: 1500,
-  stp: true,
-  priority: 0,
-  forwardDelay: 200,
-  up: true,
-  arp: true,
-  addresses: [{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }],
-};
+const wanted = bridgeWith([{ ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') }]);
 
 observes('a route is missing only if the link is up and has the address', () => {
   const bridge = reading.links.find(({ name }) => name === 'br0');

@@ -10,23 +10,14 @@ import type { Translation } from '../../src/firewall/translation.ts';
 import { belongingElements, noElements } from '../../src/guard/elements.ts';
 import { describeStep, type Step } from '../../src/network/steps.ts';
 import { assertForm } from '../json-forms.ts';
-import { ip, mac, network, rulesetOf, uuid } from './builders.ts';
+import { bridgeWith, ip, mac, network, rulesetOf, uuid } from './builders.ts';
 
 const describe = suite('describe');
 
 const link = 'br0';
 const bridge = 'br0';
 const path = '/var/lib/dnsmasq/br0/dnsmasq.conf';
-const state = {
-  mac: mac(1),
-  mtu: 1500,
-  stp: true,
-  priority: 0,
-  forwardDelay: 200,
-  up: true,
-  arp: true,
-  addresses: [],
-};
+const state = bridgeWith([]);
 const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
 const nft = nftables.render(rulesetOf(network()));
 const checksum = checksumScript(bridge);

@@ -5,19 +5,10 @@ import { groupByUnit } from '../../src/network/group-by-unit.ts';
 import type { Step } from '../../src/network/steps.ts';
 import { isAlwaysRepaired, type Unit } from '../../src/network/units.ts';
 import { unitText } from '../../src/report/unit-text.ts';
-import { ip, mac } from './builders.ts';
+import { bridgeWith, ip } from './builders.ts';
 
 const units = suite('units');
-const state = {
-  mac: mac(1),
-  mtu: 1500,
-  stp: true,
-  priority: 0,
-  forwardDelay: 200,
-  up: true,
-  arp: true,
-  addresses: [],
-};
+const state = bridgeWith([]);
 const address = { ip: ip('10.0.0.1'), prefixLength: 24, broadcast: ip('10.0.0.255') };
 const conf = '/var/lib/dnsmasq/br0/dnsmasq.conf';
 
