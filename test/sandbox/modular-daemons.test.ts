@@ -8,7 +8,7 @@ import { formulaMacOf } from './formula-values.ts';
 import { configure, define, domainXml, installVirlan, macsOf, startLibvirtd, virsh } from './host.ts';
 import { errorLines, logLinesOf } from './log.ts';
 import { until } from './until.ts';
-import { get, startWatcher } from './watcher.ts';
+import { answerOf, startWatcher } from './watcher.ts';
 
 // Debian has no modular daemons. Each is replaced by a relay to libvirtd, which accepts qemu:///system and
 // network:///system too. A relay can be stopped by itself.
@@ -70,8 +70,8 @@ function defineMachine(name: string): Promise<void> {
 
 /** Returns the watcher's connection to libvirt as its status and its metrics show it. */
 async function shownConnection(): Promise<unknown[]> {
-  const [, metric] = /^virlan_libvirt_connected (\d)$/m.exec((await get('/metrics')) ?? '') ?? [];
-  return [JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt, metric];
+  const [, metric] = /^virlan_libvirt_connected (\d)$/m.exec(await answerOf('/metrics')) ?? [];
+  return [JSON.parse(await answerOf('/status')).watcher.libvirt, metric];
 }
 
 /** Returns how often the watcher has connected to a daemon. */

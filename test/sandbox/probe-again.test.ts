@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import type { NetworkStatus } from '../../src/report/status.ts';
 import { configure, installVirlan, internet, internetAddress, nameServer, startLibvirtd } from './host.ts';
 import { until } from './until.ts';
-import { get, startWatcher, statusWhen, stopWatcher } from './watcher.ts';
+import { answerOf, startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const again = suite('probe again');
 
@@ -20,7 +20,7 @@ function probeProblems({ problems }: NetworkStatus): string[] {
 }
 
 async function probesSent(): Promise<number> {
-  const sent = /^virlan_probes_total\{network="k8s-br0"\} (\d+)$/m.exec((await get('/metrics')) ?? '')?.[1];
+  const sent = /^virlan_probes_total\{network="k8s-br0"\} (\d+)$/m.exec(await answerOf('/metrics'))?.[1];
   return Number(sent);
 }
 

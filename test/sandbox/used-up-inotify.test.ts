@@ -4,21 +4,18 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { Event } from '../../src/report/event.ts';
 import { configure, installVirlan } from './host.ts';
 import { logLinesOf } from './log.ts';
 import { until } from './until.ts';
-import { get } from './watcher.ts';
+import { answerOf } from './watcher.ts';
 
 const inotify = suite('used-up inotify');
 const config =
   '[network.k8s-br0]\nstp = no\n[host.printer]\nnetwork = k8s-br0\nmac = 52:54:00:00:01:01\nip = 192.168.100.9\n';
-const published = '/var/lib/libvirt/dnsmasq/k8s-br0.status';
 const publishedMacs = '/var/lib/libvirt/dnsmasq/k8s-br0.macs';
-const lease = '/var/lib/dnsmasq/k8s-br0/leases';
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 const limits = { max_user_instances: 128, max_user_watches: 1000 };
 type Limit = keyof typeof limits;
@@ -39,9 +36,21 @@ async function setLimit(limit: Limit, value: number): Promise<void> {
   );
 }
 
-/** Returns whether libvirt's tools are shown a lease of an address. */
-function isPublished(address: string): boolean {
-  return existsSync(published) && readFileSync(published, 'utf8').includes(address);
+/** Resolves when libvirt's tools are shown a lease that was added to a bridge's leases. */
+async function assertPublished(
+  bridge: string,
+  mac: string,
+  ip: string,
+  timeoutSeconds: number,
+): Promise<void> {
+  const leases = `/var/lib/dnsmasq/${bridge}/leases`;
+  const status = `/var/lib/libvirt/dnsmasq/${bridge}.status`;
+  const expires = Math.floor(Date.now() / 1000) + 3600;
+  await until(() => {
+    // dnsmasq, which does not know this lease, writes the file without it for each of the probe's leases.
+    if (!readFileSync(leases, 'utf8').includes(ip)) appendFileSync(leases, `${expires} ${mac} ${ip} * *\n`);
+    return existsSync(status) && readFileSync(status, 'utf8').includes(ip);
+  }, timeoutSeconds);
 }
 
 /** Returns how many lines of a kind the log has. */
@@ -66,7 +75,7 @@ async function stopThere(): Promise<void> {
 }
 
 async function problems(): Promise<string> {
-  return JSON.parse((await get('/status')) ?? '{"networks":[]}').networks[0]?.problems.join('\n') ?? '';
+  return JSON.parse(await answerOf('/status')).networks[0].problems.join('\n');
 }
 
 /** Resolves when the watcher has noticed a change of each kind of file. */
@@ -76,14 +85,8 @@ async function assertNoticed(timeoutSeconds: number): Promise<void> {
   appendFileSync('/etc/virlan/virlan.ini', '# changed\n');
   await until(() => applied() > before, timeoutSeconds);
 
-  const address = `192.168.100.${100 + before}`;
-  const expires = Math.floor(Date.now() / 1000) + 3600;
-  await until(() => {
-    // dnsmasq, which does not know this lease, may write the file meanwhile for the probe's.
-    if (!readFileSync(lease, 'utf8').includes(address))
-      appendFileSync(lease, `${expires} 52:54:00:00:00:${10 + before} ${address} * *\n`);
-    return isPublished(address);
-  }, timeoutSeconds);
+  const mac = `52:54:00:00:00:${10 + before}`;
+  await assertPublished('k8s-br0', mac, `192.168.100.${100 + before}`, timeoutSeconds);
 
   // The MACs, not the leases: dnsmasq may write its file of leases again at any time, without this one.
   rmSync(publishedMacs, { force: true });
@@ -142,16 +145,10 @@ inotify('files of a network that is added when no watch is left are followed', a
   await setLimit('max_user_watches', 0);
   await configure(`${config}[network.k8s-br1]\nstp = no\nsubnet = 192.168.101.0/24\n`);
   await until(async () => /inotify is used up.*max_user_watches/.test(await problems()));
-  const leasesOfNew = '/var/lib/dnsmasq/k8s-br1/leases';
-  await until(() => existsSync(dirname(leasesOfNew)), 10);
-  const expires = Math.floor(Date.now() / 1000) + 3600;
-  const status = '/var/lib/libvirt/dnsmasq/k8s-br1.status';
+  await until(() => existsSync('/var/lib/dnsmasq/k8s-br1/leases'), 10);
   // The new network itself publishes leases while it is established: the first may be noticed by that.
-  for (const last of [77, 78, 79]) {
-    const ip = `192.168.101.${last}`;
-    appendFileSync(leasesOfNew, `${expires} 52:54:00:00:00:${last} ${ip} * *\n`);
-    await until(() => existsSync(status) && readFileSync(status, 'utf8').includes(ip));
-  }
+  for (const last of [77, 78, 79])
+    await assertPublished('k8s-br1', `52:54:00:00:00:${last}`, `192.168.101.${last}`, 20);
 });
 
 inotify.after.each(async () => {

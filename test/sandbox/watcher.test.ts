@@ -40,7 +40,7 @@ import {
 import { logLines, logLinesOf } from './log.ts';
 import { olderLibvirtd } from './older-libvirtd.ts';
 import { until } from './until.ts';
-import { get, idle, startWatcher, stopWatcher, watcherPid } from './watcher.ts';
+import { answerOf, idle, startWatcher, stopWatcher, watcherPid } from './watcher.ts';
 
 const watcher = suite('watcher');
 const config = '[network.k8s-br0]\nstp = no\n';
@@ -350,9 +350,9 @@ watcher(
 
 watcher('the watcher connects again after a crash of libvirtd', async () => {
   await killLibvirtd();
-  await until(async () => JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt === 'disconnected');
+  await until(async () => JSON.parse(await answerOf('/status')).watcher.libvirt === 'disconnected');
   await startLibvirtd();
-  await until(async () => JSON.parse((await get('/status')) ?? '{}').watcher?.libvirt === 'connected');
+  await until(async () => JSON.parse(await answerOf('/status')).watcher.libvirt === 'connected');
   await define(domainXml({ name: 'later', nics: [onBridge] }));
   await until(() => hasMac('later', formulaMacOf('later')));
 });
@@ -414,7 +414,7 @@ watcher('a machine defined while the watcher was stopped gets its MAC when it st
   await startWatcher();
   await until(() => hasMac('missed', formulaMacOf('missed')));
   await idle('missed');
-  const metrics = (await get('/metrics')) ?? '';
+  const metrics = await answerOf('/metrics');
   assert.match(metrics, /^virlan_libvirt_connected 1$/m);
   // Reservations made by the watcher itself are counted too.
   assert.match(metrics, /^virlan_reservations_total [1-9]/m);

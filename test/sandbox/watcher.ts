@@ -39,7 +39,14 @@ export function watcherPid(): number {
   return watcher.pid;
 }
 
-/** Returns the watcher's answer to a GET request, or null if it does not answer. */
+/** Returns the watcher's answer to a GET request. Throws if there is none: no test passes for lack of an answer. */
+export async function answerOf(path: string): Promise<string> {
+  const answer = await ask('GET', path, '', 30_000);
+  if (answer === null) throw new Error(`the watcher does not answer GET ${path}`);
+  return answer;
+}
+
+/** Returns the watcher's answer to a GET request, or null if it does not answer within two seconds. */
 export function get(path: string): Promise<string | null> {
   return ask('GET', path, '', 2000);
 }
