@@ -312,6 +312,38 @@ probes('a rule that keeps packets from being tracked is named, in nftables and i
   await execa('iptables', ['-D', ...rule]);
 });
 
+for (const [program, add, remove, by] of [
+  [
+    'iptables',
+    'iptables -t nat -A PREROUTING -p udp --dport 53 -j DNAT --to-destination 203.0.113.77',
+    'iptables -t nat -F PREROUTING',
+    /by a rule of ip nat PREROUTING: .*(?:dnat to|DNAT)/,
+  ],
+  [
+    'nft',
+    "nft 'table inet corp { chain pre { type nat hook prerouting priority dstnat; ip saddr 192.168.100.0/24 udp dport 53 dnat ip to 203.0.113.2; }; }'",
+    'nft delete table inet corp',
+    /by a rule of inet corp pre: .*dnat ip to 203\.0\.113\.2/,
+  ],
+] as const)
+  probes(
+    `a rule of ${program} that sends elsewhere what machines ask the DNS is named, and excepted`,
+    async () => {
+      await execa('sh', ['-euc', add]);
+      const stages = await runProbe();
+      assert.match(
+        stages['probe-dns'] ?? '',
+        /^fail: what machines ask the DNS of 192\.168\.100\.1 is sent elsewhere/,
+      );
+      assert.match(stages['probe-dns'] ?? '', by);
+      const { code, fix } = JSON.parse((await virlan('doctor', '--json')).stdout).explanation;
+      assert.equal(code, 'dns-redirected');
+      await execa('sh', ['-euc', fix.command]);
+      assert.match((await runProbe())['probe-dns'] ?? '', /^ok: /);
+      await execa('sh', ['-euc', remove]);
+    },
+  );
+
 probes('a rule that keeps answers of the outside from being tracked is named', async () => {
   await execa('nft', ['-f', '-'], {
     input:

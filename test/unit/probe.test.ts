@@ -186,7 +186,7 @@ trace id 7cc4cf6a ip virlan-k8s-br0 forward rule iifname "k8s-br0" ip saddr 192.
 trace id 66b8eb27 inet other in packet: iif "k8s-br0" ip saddr 192.168.100.254 ip daddr 192.168.100.1 udp sport 4711 udp dport 53 udp length 30
 trace id 66b8eb27 inet other in unknown rule handle 2 (verdict drop)
 trace id 7cc4cf6a ip filter FORWARD packet: iif "k8s-br0" oif "uplink" ip saddr 192.168.100.254 ip daddr 203.0.113.2 ip ttl 63
-trace id 7cc4cf6a ip filter FORWARD rule ip daddr 203.0.113.2 counter packets 0 bytes 0 drop (verdict drop)
+trace id 7cc4cf6a ip filter FORWARD rule ip daddr 203.0.113.2 counter packets 7 bytes 588 drop (verdict drop)
 trace id c676a8b4 ip filter FORWARD packet: iif "uplink" oif "k8s-br0" ip saddr 203.0.113.2 ip daddr 192.168.100.254 ip ttl 63
 trace id c676a8b4 ip filter FORWARD policy drop `.split('\n');
 const trace = traceEvents(lines);
@@ -198,7 +198,7 @@ probe('the drop of a packet is found in the trace', () => {
       family: 'ip',
       table: 'filter',
       chain: 'FORWARD',
-      rule: 'ip daddr 203.0.113.2 counter packets 0 bytes 0 drop',
+      rule: 'ip daddr 203.0.113.2 counter drop',
       links: { in: 'k8s-br0', out: 'uplink' },
     },
   );
@@ -247,7 +247,7 @@ probe('the drops of each packet of a probe are distinguished', () => {
   assert.deepEqual(rules, [
     undefined,
     'handle 2',
-    'ip daddr 203.0.113.2 counter packets 0 bytes 0 drop',
+    'ip daddr 203.0.113.2 counter drop',
     null,
   ]);
   assert.equal(returning?.chain, 'FORWARD');
@@ -308,6 +308,7 @@ const facts: ProbeFacts = {
   takings: {},
   zoneSource: null,
   untracking: { outgoing: null, returning: null },
+  dnsTranslatedBy: null,
 };
 
 const none = { entered: 0, plain: 0, masqueraded: 0, arrived: 0, returned: 0 };
@@ -335,6 +336,7 @@ function byMark(link: string | null) {
 
 const toHost = { in: 'k8s-br0', out: null };
 const fromHost = { in: null, out: 'k8s-br0' };
+const dnat = { ...policy('ip', 'nat', 'PREROUTING'), rule: 'xt target "DNAT"' };
 const dropByRule = { family: 'inet', table: 't', chain: 'c', rule: 'drop' };
 
 /**
@@ -586,6 +588,20 @@ const cases: [
     'ooooofo',
     'answer-not-tracked',
     /^nft -a list chain ip corp early$/,
+  ],
+  [
+    'a rule sends the DNS to a server that does not answer',
+    { report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } }, dnsTranslatedBy: dnat },
+    'oofooos',
+    'dns-redirected',
+    /^iptables -t nat -I PREROUTING -i k8s-br0 -d 192\.168\.100\.1 -p udp --dport 53 -j ACCEPT && /,
+  ],
+  [
+    'a rule sends the DNS to a server that does not know the probe',
+    { report: { ...good, dns: { kind: 'answered', addresses: [] } }, dnsTranslatedBy: dnat },
+    'oofoooo',
+    'dns-redirected',
+    /^iptables -t nat -I PREROUTING -i k8s-br0 -d 192\.168\.100\.1 -p udp --dport 53 -j ACCEPT && /,
   ],
   [
     'packets are not masqueraded',

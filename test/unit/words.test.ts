@@ -470,6 +470,29 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'nothing-forwarded': [{}],
   forwarded: [{ dev }],
   'not-masqueraded': [{ dev }],
+  'dns-redirected': [
+    {
+      gateway,
+      bridge,
+      by: { ...dropped.drop, table: 'nat', chain: 'PREROUTING', rule: 'udp dport 53 xt target "DNAT"' },
+    },
+    {
+      gateway,
+      bridge,
+      by: { ...dropped.drop, table: 'corp', chain: 'pre', rule: 'udp dport 53 dnat to 192.0.2.9' },
+    },
+    {
+      gateway,
+      bridge,
+      by: {
+        ...dropped.drop,
+        family: 'inet',
+        table: 'firewalld',
+        chain: 'nat_PRE_public_allow',
+        rule: 'redirect to :5353',
+      },
+    },
+  ],
   'not-tracked': [
     { dev, by: { ...dropped.drop, table: 'raw', chain: 'PREROUTING', rule: 'xt target "CT"' } },
   ],

@@ -69,6 +69,27 @@ export function findUntracking(events: readonly TraceEvent[], nextHop: string | 
   return { outgoing: find(`ip daddr ${nextHop}`), returning: find(`ip saddr ${nextHop}`) };
 }
 
+/**
+ * Returns the first rule that sends the questions to the gateway's DNS elsewhere; null where none was seen. nft shows
+ * rules of iptables as `xt target "DNAT"`.
+ */
+export function findDnsTranslation(
+  events: readonly TraceEvent[],
+  { gateway }: Pick<ProbeRequest, 'gateway'>,
+): Drop | null {
+  return findRule(
+    events,
+    packet => hasFields(packet, `ip daddr ${gateway}`, 'udp dport 53'),
+    text => {
+      const [, rule] =
+        /^(?:unknown )?rule (.*(?:\b(?:dnat|redirect|tproxy)\b|target "?(?:DNAT|REDIRECT|TPROXY|NETMAP)"?).*) \(verdict /.exec(
+          text,
+        ) ?? [];
+      return rule === undefined ? null : { rule };
+    },
+  );
+}
+
 /** Returns the first event of a packet that `read` reads: a rule, or the policy of a chain. */
 function findRule(
   events: readonly TraceEvent[],
@@ -78,9 +99,14 @@ function findRule(
   for (const { family, table, chain, text, packet } of events) {
     const found = read(text);
     if (found !== null && isExpected(packet))
-      return { family, table, chain, rule: found.rule?.trim() ?? null, links: linksOf(packet) };
+      return { family, table, chain, rule: withoutCounts(found.rule), links: linksOf(packet) };
   }
   return null;
+}
+
+/** The counts of a rule grow with each probe, and the results of two probes would differ by them alone. */
+function withoutCounts(rule: string | null): string | null {
+  return rule === null ? null : rule.replaceAll(/\bcounter packets \d+ bytes \d+/g, 'counter').trim();
 }
 
 /** Reads the links of `packet: iif "k8s-br0" oif "uplink" ip saddr …`. */

@@ -1,6 +1,7 @@
 // The facts that a probe collects, and the stages of the path from a machine to the outside by which it is judged.
 import type { Uplink } from '../../network/uplink.ts';
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
+import type { Drop } from '../details.ts';
 import type { CheckId } from '../finding.ts';
 import type { Counters } from './counters.ts';
 import type { Drops, Untracking } from './drops.ts';
@@ -39,6 +40,8 @@ export interface ProbeFacts {
   /** Of firewalld, where it dropped a packet: a source that machines' addresses are in; null for none. */
   readonly zoneSource: ZoneSource | null;
   readonly untracking: Untracking;
+  /** The rule that sends the questions to the gateway's DNS elsewhere; null where none was seen. */
+  readonly dnsTranslatedBy: Drop | null;
 }
 
 /** The stages, in the order of a packet's path. */

@@ -5,7 +5,13 @@ import type { Counters } from './counters.ts';
 import { type ProbeFacts, type Stage, stages } from './facts.ts';
 import { lost } from './judge-loss.ts';
 import { judgePath } from './judge-path.ts';
-import type { DnsReport, LeaseReport, ProbeReport, UpstreamReport } from './protocol.ts';
+import {
+  type DnsReport,
+  isNameUnknown,
+  type LeaseReport,
+  type ProbeReport,
+  type UpstreamReport,
+} from './protocol.ts';
 
 /** Judges each stage, in the order of a packet's path. */
 export function judgeProbe(facts: ProbeFacts): Finding[] {
@@ -98,15 +104,21 @@ function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
   if (dns === null) return skipped('probe-dns', { kind: 'not-reached' });
   switch (dns.kind) {
     case 'answered':
-      return dns.addresses.includes(ip)
-        ? ok('probe-dns', { kind: 'probe-name-known', gateway })
-        : fail('probe-dns', { kind: 'probe-name-unknown', gateway });
+      return isNameUnknown(dns, ip)
+        ? (redirected(facts) ?? fail('probe-dns', { kind: 'probe-name-unknown', gateway }))
+        : ok('probe-dns', { kind: 'probe-name-known', gateway });
     case 'failed':
       return (
+        redirected(facts) ??
         lost('probe-dns', { kind: 'dns', gateway }, facts) ??
         fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
       );
   }
+}
+
+/** Returns the failure of DNS that another rule sends elsewhere; null where none was seen. */
+function redirected({ bridge, gateway, dnsTranslatedBy: by }: ProbeFacts): Finding | null {
+  return by === null ? null : fail('probe-dns', { kind: 'dns-redirected', gateway, by, bridge });
 }
 
 function judgeUpstream(dns: DnsReport | null, upstream: UpstreamReport | null): Finding {

@@ -18,13 +18,13 @@ import {
   renderTracedCounters,
 } from './counters.ts';
 import { readDeviceDrops } from './device-drops.ts';
-import { findDrops, findUntracking, joinDrops } from './drops.ts';
+import { findDnsTranslation, findDrops, findUntracking, joinDrops } from './drops.ts';
 import type { ProbeFacts } from './facts.ts';
 import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
 import { type Diversions, findMarks, type Marks } from './marks.ts';
 import { counterTable, probeNamespace } from './names.ts';
-import { type OutsidePromise, promiseOf } from './promise.ts';
-import type { ProbeReport, ProbeRequest } from './protocol.ts';
+import { promiseOf } from './promise.ts';
+import { isNameUnknown, type ProbeReport, type ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';
 import { readTakings } from './takings.ts';
 import { traced } from './trace.ts';
@@ -69,6 +69,7 @@ export function unmeasured({ network, ip, told, portWaitedMs }: Plugged, uplink:
     takings: {},
     zoneSource: null,
     untracking: { outgoing: null, returning: null },
+    dnsTranslatedBy: null,
   };
 }
 
@@ -131,6 +132,7 @@ async function measureTraced(
       zoneSource: isByFirewalld ? await findZoneSource(system, counted.ip) : null,
       diversions: await findDiversions(facts, counted.ip, marks),
       untracking: findUntracking(events, request.nextHop),
+      dnsTranslatedBy: findDnsTranslation(events, request),
     },
     marks,
   };
@@ -171,9 +173,9 @@ async function readCounters(): Promise<Counters | null> {
   return parseCounters((await runOrNull('nft', ['--json', 'list', 'table', 'ip', counterTable])) ?? '');
 }
 
-/** Returns whether a packet was lost for a reason that a trace may show. */
+/** Returns whether a packet was lost, or led elsewhere, for a reason that a trace may show. */
 function isWorthTracing(
-  { promise, hostAnswered }: { readonly promise: OutsidePromise; readonly hostAnswered: boolean | null },
+  { ip, promise, hostAnswered }: Pick<ProbeFacts, 'ip' | 'promise' | 'hostAnswered'>,
   report: ProbeReport,
   { plain, masqueraded, arrived }: Counters,
 ): boolean {
@@ -181,7 +183,9 @@ function isWorthTracing(
   const isLostInHost = plain + masqueraded === 0 || isNotMasqueraded || arrived > 0;
   // A next hop that answers only the host may not have received the probe's packets: a mark may have led them elsewhere.
   return (
-    isServiceSilent(report) || (report.nextHopAnswers === false && (isLostInHost || hostAnswered === true))
+    isServiceSilent(report) ||
+    isNameUnknown(report.dns, ip) ||
+    (report.nextHopAnswers === false && (isLostInHost || hostAnswered === true))
   );
 }
 

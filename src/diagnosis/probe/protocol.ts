@@ -38,6 +38,11 @@ export type DnsReport =
   | { readonly kind: 'answered'; readonly addresses: readonly string[] }
   | { readonly kind: 'failed'; readonly code: string };
 
+/** Returns whether the DNS answered the question for the probe's name without its address. */
+export function isNameUnknown(dns: DnsReport | null, ip: string): boolean {
+  return dns?.kind === 'answered' && !dns.addresses.includes(ip);
+}
+
 export type UpstreamReport =
   | { readonly kind: 'answered' }
   | { readonly kind: 'failed'; readonly code: string };

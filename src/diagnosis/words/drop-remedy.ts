@@ -1,6 +1,7 @@
 // Proposes the command that lets packets of one bridge pass a chain of another program that drops them.
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
 import { firewalldTable, legacyFamily } from '../../other-firewalls/model.ts';
+import { ownChainOf } from '../../other-firewalls/own-chains.ts';
 import type { Drop, Packet } from '../details.ts';
 
 /** The UDP port of the service that a packet asks, or that answers it. */
@@ -49,6 +50,24 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
       isIptables
         ? `${program} -t ${table} -I ${chain} ${iptablesMatch(way, bridge, port)} -j ACCEPT`
         : `nft insert rule ${family} ${table} ${chain} ${nftMatch(way, bridge, port)} accept`,
+    )
+    .join(' && ');
+}
+
+/**
+ * Returns the command that keeps the questions of machines to the gateway's DNS from a rule that sends them elsewhere;
+ * questions to other name servers still go where it sends them. Null where a shell or nft could misread a name, and for
+ * a chain that its owner alone may change.
+ */
+export function commandAgainstDnsTranslation(by: Drop, bridge: string, gateway: string): string | null {
+  const { family, table, chain } = by;
+  if (!hasPlainNames(by) || table === firewalldTable || ownChainOf(by) !== null) return null;
+  const program = iptablesProgram(family, table);
+  return (['udp', 'tcp'] as const)
+    .map(protocol =>
+      program === null
+        ? `nft insert rule ${family} ${table} ${chain} iifname ${bridge} ip daddr ${gateway} ${protocol} dport 53 accept`
+        : `${program} -t ${table} -I ${chain} -i ${bridge} -d ${gateway} -p ${protocol} --dport 53 -j ACCEPT`,
     )
     .join(' && ');
 }

@@ -6,6 +6,7 @@ import type { Drop, Packet, ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
 import {
   commandAgainst,
+  commandAgainstDnsTranslation,
   commandAgainstSource,
   commandThatShows,
   isReversePathFilter,
@@ -82,6 +83,13 @@ export const probeWords: Words<keyof ProbeDetails> = {
   'probe-name-unknown': {
     seen: ({ gateway }) => `the DNS of ${gateway} does not know a name that has just got its lease`,
     fix: () => virlanRepairs(),
+  },
+  'dns-redirected': {
+    seen: ({ gateway, by }) => `what machines ask the DNS of ${gateway} is sent elsewhere by ${place(by)}`,
+    fix: ({ gateway, by, bridge }) => {
+      const command = commandAgainstDnsTranslation(by, bridge, gateway);
+      return command === null ? showsMore(commandThatShows(by)) : repairs(command);
+    },
   },
   'dns-silent': {
     seen: ({ gateway, code }) => `the DNS of ${gateway} does not answer a machine: ${code}`,
