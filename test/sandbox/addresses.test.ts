@@ -21,7 +21,7 @@ import {
   virlan,
   within,
 } from './host.ts';
-import { until } from './until.ts';
+import { busyness, until } from './until.ts';
 import { get } from './watcher.ts';
 
 const addresses = suite('addresses');
@@ -196,7 +196,7 @@ addresses('while a guest floods the network with DHCP requests, machines get the
   const from = performance.now();
   const known = await guest('known', { mac: '52:54:00:00:02:02' });
   assert.equal(await dhcp(known), (await virlan('ip', 'web')).stdout);
-  assert(performance.now() - from < 5000, `answered after ${performance.now() - from} ms`);
+  assert(performance.now() - from < 5000 * busyness(), `answered after ${performance.now() - from} ms`);
   assert.equal((await virlan('ip', 'fresh')).stdout, formulaOf('fresh'));
   await prepare({ name: 'fresh', nics: [nicWith('52:54:00:00:02:09')] });
   const fresh = await guest('fresh', { mac: '52:54:00:00:02:09' });

@@ -19,7 +19,7 @@ import {
   virlan,
 } from './host.ts';
 import { logLinesOf } from './log.ts';
-import { until } from './until.ts';
+import { busyness, until } from './until.ts';
 import { plannedSteps } from './virlan-commands.ts';
 import { startWatcher } from './watcher.ts';
 
@@ -67,7 +67,7 @@ for (const [source, keys] of [
     const began = performance.now();
     for (const name of ['a.example', 'b.example', 'c.example'])
       assert.match(await lookup(name), /198\.51\.100\.80/);
-    assert(performance.now() - began < 4000, `${performance.now() - began} ms`);
+    assert(performance.now() - began < 4000 * busyness(), `${performance.now() - began} ms`);
   });
 
 hardened('names without a domain and names of private addresses are not asked outside', async () => {

@@ -244,12 +244,7 @@ const request = {
 probe('the drops of each packet of a probe are distinguished', () => {
   const { dhcp, dns, outgoing, returning } = findDrops(trace, request);
   const rules = [dhcp, dns, outgoing, returning].map(drop => drop?.rule);
-  assert.deepEqual(rules, [
-    undefined,
-    'handle 2',
-    'ip daddr 203.0.113.2 counter drop',
-    null,
-  ]);
+  assert.deepEqual(rules, [undefined, 'handle 2', 'ip daddr 203.0.113.2 counter drop', null]);
   assert.equal(returning?.chain, 'FORWARD');
 });
 
