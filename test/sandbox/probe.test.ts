@@ -320,6 +320,12 @@ for (const [program, add, remove, by] of [
     /by a rule of ip nat PREROUTING: .*(?:dnat to|DNAT)/,
   ],
   [
+    'iptables-legacy',
+    'iptables-legacy -t nat -A PREROUTING -p udp -m multiport --dports 5353,53 -j DNAT --to-destination 203.0.113.77',
+    'iptables-legacy -t nat -F PREROUTING',
+    /by a rule of iptables-legacy nat PREROUTING: .*DNAT/,
+  ],
+  [
     'nft',
     "nft 'table inet corp { chain pre { type nat hook prerouting priority dstnat; ip saddr 192.168.100.0/24 udp dport 53 dnat ip to 203.0.113.2; }; }'",
     'nft delete table inet corp',

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import {
+  findLegacyDnsTranslation,
   findLegacyDrops,
   type LegacyCounters,
   readLegacyCounters,
@@ -146,6 +147,27 @@ legacy('of several rules of iptables-legacy that dropped a packet, the first on 
   assert.deepEqual(legacyDrops(twice(3), twice(3)), [null, null, null, null]);
   assert.deepEqual(legacyDrops(twice(3), twice(4))[2], 'FORWARD -i k8s-br0 -j DROP!');
 });
+
+for (const [table, rule, isNamed] of [
+  ['nat', '-p udp -m udp --dport 53 -j DNAT --to-destination 192.0.2.9', true],
+  ['nat', '-i k8s-br0 -p udp -m multiport --dports 5353,53 -j REDIRECT --to-ports 5300', true],
+  ['nat', '-p udp -m udp --dport 1:1024 -j DNAT --to-destination 192.0.2.9', true],
+  ['nat', '-d 192.168.100.1/32 -j NETMAP --to 192.0.2.0/32', true],
+  ['nat', '-p udp -m udp --dport 5353 -j REDIRECT --to-ports 5300', false],
+  ['nat', '-p tcp -m tcp --dport 53 -j DNAT --to-destination 192.0.2.9', false],
+  ['nat', '-p udp -m udp --dport 53 -j ACCEPT', false],
+  ['mangle', '-p udp -m udp --dport 53 -j DNAT --to-destination 192.0.2.9', false],
+] as const)
+  legacy(`${isNamed ? 'named' : 'passed over'} as a translation of the DNS: ${table}, ${rule}`, () => {
+    const save = (packets: number) => saveOf({ [table]: [`[${packets}:60] -A PREROUTING ${rule}`] });
+    const drop = { table: 'nat', chain: 'PREROUTING', rule };
+    const found = findLegacyDnsTranslation(save(3), save(4));
+    assert.deepEqual(
+      found && { table: found.table, chain: found.chain, rule: found.rule },
+      isNamed ? drop : null,
+    );
+    assert.equal(findLegacyDnsTranslation(save(3), save(3)), null);
+  });
 
 legacy('the commands against rules of iptables-legacy name its program as this host does', () => {
   const all = (family: string, packets: number) => ({

@@ -1,4 +1,5 @@
-// Finds the rules of iptables-legacy that dropped packets of a probe, which no trace shows, by their counters:
+// Finds the rules of iptables-legacy that dropped or led elsewhere packets of a probe, which no trace shows, by their
+// counters:
 // `[12:720] -A FORWARD -s 192.168.100.0/24 -j DROP`
 import { hasLegacyTables } from '../../firewall/flavours.ts';
 import { savedLines } from '../../other-firewalls/chains.ts';
@@ -69,6 +70,26 @@ export function findLegacyDrops(
     certain: Object.fromEntries(found.map(({ certain }) => certain)),
     possible: Object.fromEntries(found.map(({ possible }) => possible)),
   };
+}
+
+/** Rules of the nat table that lead packets to another address. */
+const translating = /-j (?:DNAT|REDIRECT|NETMAP)\b/;
+
+/** Rules that no question to the DNS by UDP meets. */
+const ofOtherPackets = /(?:^| )-p (?!udp )|--dports? (?!\S*(?:\b53\b|:))/;
+
+/**
+ * Returns the first rule that may have sent the probe's questions to the gateway's DNS elsewhere and translated more
+ * packets after the probe; null for none. It only explains a DNS that is silent or does not know the probe.
+ */
+export function findLegacyDnsTranslation(before: LegacyCounters, after: LegacyCounters): Drop | null {
+  const earlier = countPackets(before.save);
+  for (const [key, count] of countPackets(after.save)) {
+    const [, chain = '', rule = ''] = /^nat (\S+) (.*)$/.exec(key) ?? [];
+    if (translating.test(rule) && !ofOtherPackets.test(rule) && count > (earlier.get(key) ?? 0))
+      return { family: after.family, table: 'nat', chain, rule, links: { in: null, out: null } };
+  }
+  return null;
 }
 
 /** In the order in which a packet meets them at each hook. */

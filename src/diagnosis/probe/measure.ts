@@ -20,7 +20,7 @@ import {
 import { readDeviceDrops } from './device-drops.ts';
 import { findDnsTranslation, findDrops, findUntracking, joinDrops } from './drops.ts';
 import type { ProbeFacts } from './facts.ts';
-import { findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
+import { findLegacyDnsTranslation, findLegacyDrops, readLegacyCounters } from './legacy-drops.ts';
 import { type Diversions, findMarks, type Marks } from './marks.ts';
 import { counterTable, probeNamespace } from './names.ts';
 import { promiseOf } from './promise.ts';
@@ -100,7 +100,9 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
     report.nextHopAnswers === false && nextHop !== null ? await isReachable(nextHop) : null;
-  const legacy = findLegacyDrops(legacyBefore, await readLegacyCounters(system), path);
+  const legacyAfter = await readLegacyCounters(system);
+  const legacy = findLegacyDrops(legacyBefore, legacyAfter, path);
+  const dnsTranslatedBy = findLegacyDnsTranslation(legacyBefore, legacyAfter);
   // Without counters, only the host's own try shows that packets to the outside are lost.
   const isLossKnown = counters !== null || hostAnswered === true;
   const { outgoing = null, returning = null } = isLossKnown ? legacy.possible : legacy.certain;
@@ -109,7 +111,16 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
     isLost(report) ? await readDeviceDrops(system, path) : {},
   );
   const takings = isLost(report) ? await readTakings(system, path) : {};
-  const found = { ...facts, report, counters, hostAnswered, reversePathDrops, drops, takings };
+  const found = {
+    ...facts,
+    report,
+    counters,
+    hostAnswered,
+    reversePathDrops,
+    drops,
+    takings,
+    dnsTranslatedBy,
+  };
   if (counters === null || facts.promise === 'kept-inside' || !isWorthTracing(found, report, counters))
     return { facts: found, marks: {} };
   return measureTraced(found, counted, { ...request, asksUpstream: false });
@@ -132,7 +143,7 @@ async function measureTraced(
       zoneSource: isByFirewalld ? await findZoneSource(system, counted.ip) : null,
       diversions: await findDiversions(facts, counted.ip, marks),
       untracking: findUntracking(events, request.nextHop),
-      dnsTranslatedBy: findDnsTranslation(events, request),
+      dnsTranslatedBy: findDnsTranslation(events, request) ?? facts.dnsTranslatedBy,
     },
     marks,
   };
