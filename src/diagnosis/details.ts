@@ -230,7 +230,7 @@ export interface ProbeDetails {
   'dhcp-not-running': { readonly gateway: string; readonly after: 'DISCOVER' | 'REQUEST' };
   /** A rule keeps packets to the outside from being tracked. */
   'not-tracked': { readonly dev: string; readonly by: Drop };
-  /** A rule keeps the answers of the outside from being tracked. */
+  /** A rule keeps the answers of the outside from being tracked with what they answer: `notrack`, or a zone. */
   'answer-not-tracked': { readonly nextHop: string; readonly by: Drop };
   'packet-dropped': { readonly packet: Packet; readonly drop: Drop; readonly bridge: string };
   /** A rule of virlan itself drops it, as virlan.ini wants it, or because somebody has changed the rules. */

@@ -331,6 +331,7 @@ function byMark(link: string | null) {
 
 const toHost = { in: 'k8s-br0', out: null };
 const fromHost = { in: null, out: 'k8s-br0' };
+const zone = { outgoing: { ...policy('ip', 'corp', 'early'), rule: 'ct zone set 5' }, returning: null };
 const dnat = { ...policy('ip', 'nat', 'PREROUTING'), rule: 'xt target "DNAT"' };
 const dropByRule = { family: 'inet', table: 't', chain: 'c', rule: 'drop' };
 
@@ -597,6 +598,25 @@ const cases: [
     'oofoooo',
     'dns-redirected',
     /^iptables -t nat -I PREROUTING -i k8s-br0 -d 192\.168\.100\.1 -p udp --dport 53 -j ACCEPT && /,
+  ],
+  [
+    'a rule has packets tracked in a zone of their own, and an answer comes',
+    { report: noAnswer, counters: { ...none, entered: 2, masqueraded: 2, arrived: 1 }, untracking: zone },
+    'ooooofo',
+    'answer-not-tracked',
+    /^nft -a list chain ip corp early$/,
+  ],
+  [
+    'a rule has packets tracked in a zone of their own, and no answer comes',
+    {
+      report: noAnswer,
+      counters: { ...none, entered: 2, masqueraded: 2 },
+      hostAnswered: true,
+      untracking: zone,
+    },
+    'ooooofo',
+    'answers-host-only',
+    /^tcpdump /,
   ],
   [
     'packets are not masqueraded',

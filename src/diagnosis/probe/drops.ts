@@ -44,15 +44,18 @@ export function findDrop(
   });
 }
 
-/** The rules that keep packets to the next hop, or its answers, from being tracked; null where none was seen. */
+/**
+ * The rules that keep packets to the next hop, or its answers, from being tracked, or have them tracked in a zone of
+ * their own; null where none was seen.
+ */
 export interface Untracking {
   readonly outgoing: Drop | null;
   readonly returning: Drop | null;
 }
 
 /**
- * Returns the first rules that keep packets to a next hop, and its answers, from being tracked, and so from being
- * translated. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
+ * Returns the first rules that keep packets to a next hop, and its answers, from being tracked with each other, and so
+ * from being translated. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
  * ask this only about packets that were not translated.
  */
 export function findUntracking(events: readonly TraceEvent[], nextHop: string | null): Untracking {
@@ -62,7 +65,9 @@ export function findUntracking(events: readonly TraceEvent[], nextHop: string | 
       packet => hasFields(packet, field),
       text => {
         const [, rule] =
-          /^(?:unknown )?rule (.*\b(?:notrack|target "?CT"?)\b.*) \(verdict continue\)/.exec(text) ?? [];
+          /^(?:unknown )?rule (.*\b(?:notrack|ct zone set|target "?CT"?)\b.*) \(verdict continue\)/.exec(
+            text,
+          ) ?? [];
         return rule === undefined ? null : { rule };
       },
     );

@@ -106,12 +106,14 @@ function judgeNotForwarded(way: CountedPath): Finding {
 }
 
 function judgeReturn(way: CountedPath): Finding {
-  const { dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet } = way;
+  const { dev, nextHop, nextHopAnswers, counters, hostAnswered, drops, promise, subnet, untracking } = way;
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   const answer = { kind: 'returning', from: nextHop } as const;
   // Before its drop: as it is not translated, it is for the host, whose rules may refuse it.
-  if (way.untracking.returning !== null && counters.returned === 0)
-    return fail('probe-return', { kind: 'answer-not-tracked', nextHop, by: way.untracking.returning });
+  // A rule for what machines send is the reason only if an answer came, which does not belong to it in another zone.
+  const untracked = untracking.returning ?? (counters.arrived > 0 ? untracking.outgoing : null);
+  if (untracked !== null && counters.returned === 0)
+    return fail('probe-return', { kind: 'answer-not-tracked', nextHop, by: untracked });
   const answerLost = lost('probe-return', answer, way);
   if (answerLost !== null) return answerLost;
   // After the last point where packets are counted.

@@ -128,7 +128,8 @@ export const probeWords: Words<keyof ProbeDetails> = {
   },
   'answer-not-tracked': {
     seen: ({ nextHop, by }) =>
-      `${nextHop} answers, and its answers stay on this host: they are not tracked, by ${place(by)}`,
+      `${nextHop} answers, and its answers stay on this host: connection tracking does not know what they answer, ` +
+      `because of ${place(by)}`,
     fix: ({ by }) => showsMore(commandThatShows(by)),
   },
   masqueraded: { seen: () => 'leaves with the address of the host' },
