@@ -14,6 +14,7 @@ import type {
 import { isReachable } from '../diagnosis/probe/reachability.ts';
 import { type DhcpReply, decodeDhcp, dhcpType, encodeDhcp } from '../dnsmasq/dhcp.ts';
 import { messageOf } from '../errors.ts';
+import { isUnresolved } from '../system/neighbours.ts';
 import { run } from '../system/run.ts';
 
 /** Times at which a DHCP message is sent, and the longest wait for its answer. */
@@ -108,7 +109,7 @@ async function resolveName({ gateway, name }: ProbeRequest): Promise<DnsReport> 
   try {
     return { kind: 'answered', addresses: await queryDns(gateway, resolver => resolver.resolve4(name)) };
   } catch (error) {
-    return { kind: 'failed', code: codeOf(error) };
+    return isUnresolved(gateway, 'eth0') ? { kind: 'unresolved' } : { kind: 'failed', code: codeOf(error) };
   }
 }
 

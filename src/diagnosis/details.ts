@@ -242,6 +242,7 @@ export interface ProbeDetails {
   /** A rule sends the questions of machines to the gateway elsewhere. */
   'dns-redirected': { readonly gateway: string; readonly by: Drop; readonly bridge: string };
   /** `code`: an error code of c-ares. */
+  'arp-silent': { readonly gateway: string; readonly bridge: string };
   'dns-silent': { readonly gateway: string; readonly code: string };
   'outside-unreachable': None;
   'next-hop-unknown': { readonly dev: string };

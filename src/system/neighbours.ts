@@ -27,6 +27,12 @@ function readNeighbours(link: string): Map<string, Neighbour> {
   return neighbours;
 }
 
+/** Returns whether the kernel has asked for an address on a link without an answer. */
+export function isUnresolved(address: string, link: string): boolean {
+  const neighbour = readNeighbours(link).get(address);
+  return neighbour !== undefined && (neighbour.flags & isComplete) === 0;
+}
+
 /**
  * Makes the kernel send ARP requests for several addresses at once. Returns address → MAC of those that answer within
  * `timeoutMs`.

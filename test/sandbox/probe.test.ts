@@ -350,6 +350,27 @@ for (const [program, add, remove, by] of [
     },
   );
 
+for (const [what, add, remove] of [
+  [
+    'a rule of the family arp',
+    "nft 'table arp corp { chain in { type filter hook input priority 0; policy drop; }; }'",
+    'nft delete table arp corp',
+  ],
+  [
+    'a rule of the family bridge',
+    "nft 'table bridge corp { chain in { type filter hook input priority 0; ether type arp drop; }; }'",
+    'nft delete table bridge corp',
+  ],
+] as const)
+  probes(`machines and a gateway that do not find each other by ARP because of ${what}`, async () => {
+    await execa('sh', ['-euc', `${add}; ip neigh flush dev k8s-br0`]);
+    const { code, seen, fix } = JSON.parse((await virlan('doctor', '--json')).stdout).explanation ?? {};
+    const { stdout } = await execa('sh', ['-c', fix?.command ?? '']);
+    await execa('sh', ['-euc', remove]);
+    assert.equal(code, 'arp-silent', seen);
+    assert.match(stdout, /table (arp|bridge) corp/);
+  });
+
 for (const rule of [
   'iifname "uplink" notrack',
   'iifname "uplink" ct zone set 5',

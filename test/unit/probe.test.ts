@@ -619,6 +619,13 @@ const cases: [
     /^tcpdump /,
   ],
   [
+    'the gateway does not answer ARP',
+    { report: { ...noAnswer, dns: { kind: 'unresolved' } }, counters: none },
+    'oofssss',
+    'arp-silent',
+    /^nft list ruleset; sysctl /,
+  ],
+  [
     'packets are not masqueraded',
     { counters: { ...none, entered: 2, plain: 2 } },
     'oooofso',

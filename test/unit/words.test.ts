@@ -470,6 +470,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'nothing-forwarded': [{}],
   forwarded: [{ dev }],
   'not-masqueraded': [{ dev }],
+  'arp-silent': [{ gateway, bridge }],
   'dns-redirected': [
     {
       gateway,

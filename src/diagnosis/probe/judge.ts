@@ -22,6 +22,13 @@ export function judgeProbe(facts: ProbeFacts): Finding[] {
   const lease = judgeLease(facts, report.lease);
   if (report.lease.kind !== 'leased')
     return [port, lease, ...skipAfter('probe-lease', { kind: 'probe-not-leased' })];
+  if (report.dns?.kind === 'unresolved')
+    return [
+      port,
+      lease,
+      fail('probe-dns', { kind: 'arp-silent', gateway: facts.gateway, bridge: facts.bridge }),
+      ...skipAfter('probe-dns', { kind: 'not-reached' }),
+    ];
   return [port, lease, judgeDns(facts, report.dns), ...judgeOutside(facts, report)];
 }
 
@@ -99,7 +106,7 @@ function judgeLease(facts: ProbeFacts, lease: LeaseReport): Finding {
   }
 }
 
-function judgeDns(facts: ProbeFacts, dns: DnsReport | null): Finding {
+function judgeDns(facts: ProbeFacts, dns: Exclude<DnsReport, { kind: 'unresolved' }> | null): Finding {
   const { gateway, ip } = facts;
   if (dns === null) return skipped('probe-dns', { kind: 'not-reached' });
   switch (dns.kind) {

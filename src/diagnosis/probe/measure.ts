@@ -8,6 +8,7 @@ import { countReversePathDrops } from '../../network/reverse-path.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import { findZoneSource } from '../../other-firewalls/firewalld-sources.ts';
 import { firewalldTable } from '../../other-firewalls/model.ts';
+import { isUnresolved } from '../../system/neighbours.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import {
@@ -95,7 +96,7 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
     (await runOrNull('nft', ['-f', '-'], { input: renderCounters(counted) })) !== null;
   const dropsBefore = readReversePathDrops();
   const legacyBefore = await readLegacyCounters(system);
-  const report = await runGuest(request);
+  const report = withHostsView(await runGuest(request), facts);
   const reversePathDrops = readReversePathDrops() - dropsBefore;
   const counters = canCount ? await readCounters() : null;
   const hostAnswered =
@@ -167,6 +168,12 @@ async function findDiversions(
     outgoing: await find(nextHop, outgoing, marks.outgoing, uplink.dev),
     returning: await find(ip, returning, marks.returning, bridge),
   };
+}
+
+/** Adds that the host, which may have told the probe its own MAC, does not find the probe by ARP. */
+function withHostsView(report: ProbeReport, { bridge, ip }: ProbeFacts): ProbeReport {
+  const isLostByArp = report.dns?.kind === 'failed' && isUnresolved(ip, bridge);
+  return isLostByArp ? { ...report, dns: { kind: 'unresolved' } } : report;
 }
 
 /** Runs the guest's program in the namespace. Throws CommandError when it fails. */

@@ -36,6 +36,8 @@ export type LeaseReport =
 /** `code`: an error code of c-ares, such as ETIMEOUT. */
 export type DnsReport =
   | { readonly kind: 'answered'; readonly addresses: readonly string[] }
+  /** The gateway, or the machine, does not answer ARP, so that nothing can be sent to it. */
+  | { readonly kind: 'unresolved' }
   | { readonly kind: 'failed'; readonly code: string };
 
 /** Returns whether the DNS answered the question for the probe's name without its address. */

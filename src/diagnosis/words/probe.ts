@@ -91,6 +91,13 @@ export const probeWords: Words<keyof ProbeDetails> = {
       return command === null ? showsMore(commandThatShows(by)) : repairs(command);
     },
   },
+  'arp-silent': {
+    seen: ({ gateway, bridge }) =>
+      `machines and ${gateway} do not find each other by ARP on ${bridge}: ` +
+      'a rule of the family arp or bridge drops it, or arp_ignore forbids an answer',
+    fix: ({ bridge }) =>
+      showsMore(`nft list ruleset; sysctl net.ipv4.conf.all.arp_ignore net.ipv4.conf.${bridge}.arp_ignore`),
+  },
   'dns-silent': {
     seen: ({ gateway, code }) => `the DNS of ${gateway} does not answer a machine: ${code}`,
     fix: () => showsMore('ss -lunp sport = :53'),
