@@ -239,10 +239,10 @@ export interface ProbeDetails {
   'dropped-by-zone': { readonly packet: Packet; readonly drop: Drop; readonly by: ZoneSource };
   'probe-name-known': { readonly gateway: string };
   'probe-name-unknown': { readonly gateway: string };
-  /** A rule sends the questions of machines to the gateway elsewhere. */
+  /** A rule of another program sends DNS queries of machines to the gateway elsewhere. */
   'dns-redirected': { readonly gateway: string; readonly by: Drop; readonly bridge: string };
-  /** `code`: an error code of c-ares. */
   'arp-silent': { readonly gateway: string; readonly bridge: string };
+  /** `code`: an error code of c-ares. */
   'dns-silent': { readonly gateway: string; readonly code: string };
   'outside-unreachable': None;
   'next-hop-unknown': { readonly dev: string };

@@ -333,13 +333,13 @@ for (const [program, add, remove, by] of [
   ],
 ] as const)
   probes(
-    `a rule of ${program} that sends elsewhere what machines ask the DNS is named, and excepted`,
+    `a rule of ${program} that sends DNS queries of machines elsewhere is named, and the DNS of the gateway excepted`,
     async () => {
       await execa('sh', ['-euc', add]);
       const stages = await runProbe();
       assert.match(
         stages['probe-dns'] ?? '',
-        /^fail: what machines ask the DNS of 192\.168\.100\.1 is sent elsewhere/,
+        /^fail: DNS queries of machines to 192\.168\.100\.1 are sent elsewhere/,
       );
       assert.match(stages['probe-dns'] ?? '', by);
       const { code, fix } = JSON.parse((await virlan('doctor', '--json')).stdout).explanation;

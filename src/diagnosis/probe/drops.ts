@@ -39,8 +39,7 @@ export function findDrop(
 ): Drop | null {
   return findRule(events, isExpected, text => {
     if (/^policy drop\b/.test(text)) return { rule: null };
-    const [, rule] = /^(?:unknown )?rule (.*) \(verdict drop\)/.exec(text) ?? [];
-    return rule === undefined ? null : { rule };
+    return readRule(text, verdict => verdict === 'drop');
   });
 }
 
@@ -53,31 +52,28 @@ export interface Untracking {
   readonly returning: Drop | null;
 }
 
+/** Rules that end or change the tracking of a packet. nft shows those of iptables as `xt target "CT"`. */
+const untracks = /\b(?:notrack|ct zone set|target "?CT"?)\b/;
+
 /**
  * Returns the first rules that keep packets to a next hop, and its answers, from being tracked with each other, and so
- * from being translated. nft shows a rule of iptables as `xt target "CT"` without its options, so that it may set something else:
- * ask this only about packets that were not translated.
+ * from being translated. A rule of iptables is shown without its options and may set something else: ask this only
+ * about packets that were not translated.
  */
 export function findUntracking(events: readonly TraceEvent[], nextHop: string | null): Untracking {
   const find = (field: string) =>
     findRule(
       events,
       packet => hasFields(packet, field),
-      text => {
-        const [, rule] =
-          /^(?:unknown )?rule (.*\b(?:notrack|ct zone set|target "?CT"?)\b.*) \(verdict continue\)/.exec(
-            text,
-          ) ?? [];
-        return rule === undefined ? null : { rule };
-      },
+      text => readRule(text, (verdict, rule) => verdict === 'continue' && untracks.test(rule)),
     );
   return { outgoing: find(`ip daddr ${nextHop}`), returning: find(`ip saddr ${nextHop}`) };
 }
 
-/**
- * Returns the first rule that sends the questions to the gateway's DNS elsewhere; null where none was seen. nft shows
- * rules of iptables as `xt target "DNAT"`.
- */
+/** Rules that lead a packet to another address. nft shows those of iptables as `xt target "DNAT"`. */
+const translates = /\b(?:dnat|redirect|tproxy)\b|target "?(?:DNAT|REDIRECT|TPROXY|NETMAP)\b/;
+
+/** Returns the first rule that sends DNS queries to the gateway elsewhere; null where none was seen. */
 export function findDnsTranslation(
   events: readonly TraceEvent[],
   { gateway }: Pick<ProbeRequest, 'gateway'>,
@@ -85,14 +81,17 @@ export function findDnsTranslation(
   return findRule(
     events,
     packet => hasFields(packet, `ip daddr ${gateway}`, 'udp dport 53'),
-    text => {
-      const [, rule] =
-        /^(?:unknown )?rule (.*(?:\b(?:dnat|redirect|tproxy)\b|target "?(?:DNAT|REDIRECT|TPROXY|NETMAP)"?).*) \(verdict /.exec(
-          text,
-        ) ?? [];
-      return rule === undefined ? null : { rule };
-    },
+    text => readRule(text, (_, rule) => translates.test(rule)),
   );
+}
+
+/** Reads `rule tcp dport 22 drop (verdict drop)`; null for another text, or a rule that is not meant. */
+function readRule(
+  text: string,
+  isMeant: (verdict: string, rule: string) => boolean,
+): Pick<Drop, 'rule'> | null {
+  const [, rule, verdict = ''] = /^(?:unknown )?rule (.*) \(verdict ([^)]*)\)/.exec(text) ?? [];
+  return rule !== undefined && isMeant(verdict, rule) ? { rule } : null;
 }
 
 /** Returns the first event of a packet that `read` reads: a rule, or the policy of a chain. */

@@ -40,7 +40,7 @@ export interface ProbeFacts {
   /** Of firewalld, where it dropped a packet: a source that machines' addresses are in; null for none. */
   readonly zoneSource: ZoneSource | null;
   readonly untracking: Untracking;
-  /** The rule that sends the questions to the gateway's DNS elsewhere; null where none was seen. */
+  /** The rule that sends DNS queries to the gateway elsewhere; null where none was seen. */
   readonly dnsTranslatedBy: Drop | null;
 }
 

@@ -110,7 +110,7 @@ function judgeReturn(way: CountedPath): Finding {
   if (nextHopAnswers) return ok('probe-return', { kind: 'next-hop-answers', nextHop });
   const answer = { kind: 'returning', from: nextHop } as const;
   // Before its drop: as it is not translated, it is for the host, whose rules may refuse it.
-  // A rule for what machines send is the reason only if an answer came, which does not belong to it in another zone.
+  // A rule that only the packets to the outside meet loses answers by their zone: one that came belongs to another.
   const untracked = untracking.returning ?? (counters.arrived > 0 ? untracking.outgoing : null);
   if (untracked !== null && counters.returned === 0)
     return fail('probe-return', { kind: 'answer-not-tracked', nextHop, by: untracked });

@@ -116,14 +116,14 @@ function judgeDns(facts: ProbeFacts, dns: Exclude<DnsReport, { kind: 'unresolved
         : ok('probe-dns', { kind: 'probe-name-known', gateway });
     case 'failed':
       return (
-        redirected(facts) ??
         lost('probe-dns', { kind: 'dns', gateway }, facts) ??
+        redirected(facts) ??
         fail('probe-dns', { kind: 'dns-silent', gateway, code: dns.code })
       );
   }
 }
 
-/** Returns the failure of DNS that another rule sends elsewhere; null where none was seen. */
+/** Returns the failure of DNS whose queries a rule sends elsewhere; null where none was seen. */
 function redirected({ bridge, gateway, dnsTranslatedBy: by }: ProbeFacts): Finding | null {
   return by === null ? null : fail('probe-dns', { kind: 'dns-redirected', gateway, by, bridge });
 }

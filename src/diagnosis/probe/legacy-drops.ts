@@ -75,12 +75,12 @@ export function findLegacyDrops(
 /** Rules of the nat table that lead packets to another address. */
 const translating = /-j (?:DNAT|REDIRECT|NETMAP)\b/;
 
-/** Rules that no question to the DNS by UDP meets. */
+/** Rules that no DNS query by UDP meets. */
 const ofOtherPackets = /(?:^| )-p (?!udp )|--dports? (?!\S*(?:\b53\b|:))/;
 
 /**
- * Returns the first rule that may have sent the probe's questions to the gateway's DNS elsewhere and translated more
- * packets after the probe; null for none. It only explains a DNS that is silent or does not know the probe.
+ * Returns the first rule that may have sent the probe's DNS queries elsewhere and translated more packets after the
+ * probe; null for none. It only explains a DNS that is silent or does not know the probe.
  */
 export function findLegacyDnsTranslation(before: LegacyCounters, after: LegacyCounters): Drop | null {
   const earlier = countPackets(before.save);

@@ -170,7 +170,7 @@ async function findDiversions(
   };
 }
 
-/** Adds that the host, which may have told the probe its own MAC, does not find the probe by ARP. */
+/** Adds that the host does not find the probe by ARP: its request may have told the probe its own MAC all the same. */
 function withHostsView(report: ProbeReport, { bridge, ip }: ProbeFacts): ProbeReport {
   const isLostByArp = report.dns?.kind === 'failed' && isUnresolved(ip, bridge);
   return isLostByArp ? { ...report, dns: { kind: 'unresolved' } } : report;
@@ -200,6 +200,8 @@ function isWorthTracing(
   const isNotMasqueraded = promise === 'masqueraded' && masqueraded === 0;
   const isLostInHost = plain + masqueraded === 0 || isNotMasqueraded || arrived > 0;
   // A next hop that answers only the host may not have received the probe's packets: a mark may have led them elsewhere.
+  // No rule that a trace shows was met.
+  if (report.dns?.kind === 'unresolved') return false;
   return (
     isServiceSilent(report) ||
     isNameUnknown(report.dns, ip) ||

@@ -55,8 +55,8 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
 }
 
 /**
- * Returns the command that keeps the questions of machines to the gateway's DNS from a rule that sends them elsewhere;
- * questions to other name servers still go where it sends them. Null where a shell or nft could misread a name, and for
+ * Returns the command that keeps DNS queries of machines to the gateway from a rule that sends them elsewhere; queries
+ * to other name servers still go where it sends them. Null where a shell or nft could misread a name, and for
  * a chain that its owner alone may change.
  */
 export function commandAgainstDnsTranslation(by: Drop, bridge: string, gateway: string): string | null {

@@ -85,7 +85,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
     fix: () => virlanRepairs(),
   },
   'dns-redirected': {
-    seen: ({ gateway, by }) => `what machines ask the DNS of ${gateway} is sent elsewhere by ${place(by)}`,
+    seen: ({ gateway, by }) => `DNS queries of machines to ${gateway} are sent elsewhere by ${place(by)}`,
     fix: ({ gateway, by, bridge }) => {
       const command = commandAgainstDnsTranslation(by, bridge, gateway);
       return command === null ? showsMore(commandThatShows(by)) : repairs(command);
@@ -94,7 +94,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
   'arp-silent': {
     seen: ({ gateway, bridge }) =>
       `machines and ${gateway} do not find each other by ARP on ${bridge}: ` +
-      'a rule of the family arp or bridge drops it, or arp_ignore forbids an answer',
+      'a rule of the family arp, bridge or netdev drops it, or arp_ignore forbids an answer',
     fix: ({ bridge }) =>
       showsMore(`nft list ruleset; sysctl net.ipv4.conf.all.arp_ignore net.ipv4.conf.${bridge}.arp_ignore`),
   },
