@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { WriteError } from '../errors.ts';
 import { readFileOrNull, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
-import { hasNoProcess, isOnThisHost, ofProcess, processIds } from '../system/processes.ts';
+import { hasNoProcess, isOnThisHost, ofProcess, processIds, sendSignal } from '../system/processes.ts';
 import { isUserOfDnsmasq } from './owner.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -112,7 +112,7 @@ export function tellDnsmasq(bridge: string): boolean {
   // SIGHUP is the lowest bit of the mask of caught signals (proc(5), /proc/pid/stat, sigcatch). dnsmasq catches it from
   // its first lines on, before it reads any file; until then the signal would end it.
   if (Number(processStat(pid)?.[31]) % 2 === 0) return true;
-  process.kill(pid, 'SIGHUP');
+  if (!sendSignal(pid, 'SIGHUP')) return false;
   remember(told, version);
   return true;
 }

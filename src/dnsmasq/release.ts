@@ -1,8 +1,8 @@
 // Ends leases before their time, in the name of their clients.
-import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
-import { formatIp, type Ipv4 } from '../address/ip.ts';
+import { formatIp } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { sendDatagram } from '../system/datagram.ts';
 import { encodeRelease } from './dhcp.ts';
 import type { LeaseClient } from './leases.ts';
 import { findDnsmasq } from './process.ts';
@@ -27,17 +27,8 @@ export async function releaseLeases(
   for (const waitMs of releaseWaitsMs) {
     const clients = remaining();
     if (clients.length === 0 || findDnsmasq(bridge) === null) return;
-    await sendReleases(gateway, clients);
+    for (const client of clients)
+      await sendDatagram(encodeRelease(client, gateway), serverPort, formatIp(gateway));
     await pause(waitMs);
   }
-}
-
-async function sendReleases(gateway: Ipv4, clients: readonly LeaseClient[]): Promise<void> {
-  const socket = createSocket('udp4');
-  socket.on('error', () => {});
-  for (const client of clients) {
-    const message = encodeRelease(client, gateway);
-    await new Promise<void>(resolve => socket.send(message, serverPort, formatIp(gateway), () => resolve()));
-  }
-  socket.close();
 }

@@ -1,8 +1,9 @@
 // Starts and stops a network's dnsmasq, by its systemd unit if the host has one.
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandError, VirlanError } from '../errors.ts';
-import { appendToFile, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
+import { appendToFile, makeDirectory, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
+import { sendSignal } from '../system/processes.ts';
 import { run, runOrNull } from '../system/run.ts';
 import { isWrittenByVirlan } from './conf.ts';
 import { dnsmasqPaths } from './paths.ts';
@@ -37,7 +38,7 @@ interface StartFailure {
  */
 export async function startDnsmasq(bridge: string): Promise<void> {
   const { pid, hostsfile, names } = dnsmasqPaths(bridge);
-  mkdirSync(dirname(pid), { recursive: true });
+  makeDirectory(dirname(pid));
   for (const path of [hostsfile, names]) if (!existsSync(path)) appendToFile(path, '', 0o644);
   const dying = findDyingDnsmasq(bridge);
   if (dying !== null) await endsInTime(dying);
@@ -59,10 +60,10 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
     return;
   }
   // One that was stopped by a signal has to go on to take note of SIGTERM. After SIGTERM it may be gone.
-  process.kill(pid, 'SIGCONT');
-  process.kill(pid, 'SIGTERM');
+  sendSignal(pid, 'SIGCONT');
+  sendSignal(pid, 'SIGTERM');
   if (!(await endsInTime(pid))) {
-    process.kill(pid, 'SIGKILL');
+    sendSignal(pid, 'SIGKILL');
     if (!(await endsInTime(pid))) {
       const message = `dnsmasq of ${bridge}, process ${pid}, does not end: kill it by hand`;
       throw new VirlanError('wrong-state', message);

@@ -1,6 +1,7 @@
 // Tables that iptables makes in nf_tables for its first rule, with chains that accept everything, and never
 // removes: `table ip filter`; and such chains in tables that are there.
 import type { Family } from '../address/ip.ts';
+import { isAnswer } from '../answers.ts';
 import type { System } from '../system/system.ts';
 import { nftFamily } from './rules-reader.ts';
 
@@ -76,7 +77,7 @@ export type Content = 'nothing' | 'own' | 'others';
 
 /**
  * Removes a table if nothing is in it but chains that accept everything, or such a chain. Returns what is in it;
- * 'nothing' for one that does not exist.
+ * 'nothing' for one that does not exist. Throws CommandError where that cannot be found out.
  */
 export async function removeIfEmpty(
   { run }: Pick<System, 'run'>,
@@ -87,7 +88,8 @@ export async function removeIfEmpty(
   let listing: unknown;
   try {
     listing = JSON.parse(await run('nft', ['--json', 'list', ...object]));
-  } catch {
+  } catch (error) {
+    if (!isAnswer(error)) throw error;
     return 'nothing';
   }
   const content = contentOf(listing);

@@ -6,6 +6,7 @@ import { readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
+import { processIds } from '../system/processes.ts';
 import { type Candidate, type Chosen, chooseForwards } from './choose.ts';
 import { parseLibvirtPorts, parseListeners } from './listeners.ts';
 import { type RefusedForward, refusalKey } from './problem.ts';
@@ -107,25 +108,32 @@ function once<T>(read: () => T): () => T {
   };
 }
 
+type Process = NonNullable<Extract<RefusedForward['problem'], { kind: 'busy' }>['process']>;
+
 /** By the inode of its socket: a program that was found, so that a refusal that lasts costs one search. */
-const processes = new Map<string, { readonly pid: number; readonly name: string } | null>();
+const processes = new Map<string, Process>();
+
+/** Most programs that are kept: sockets of ended ones are never asked about again. */
+const maxProcesses = 1000;
 
 function withProcess(refused: RefusedForward): RefusedForward {
   const { problem } = refused;
   if (problem.kind !== 'busy') return refused;
   const { inode } = problem.listener;
-  if (!processes.has(inode)) processes.set(inode, findProcess(inode));
-  return { ...refused, problem: { ...problem, process: processes.get(inode) ?? null } };
+  const process = processes.get(inode) ?? findProcess(inode);
+  if (processes.size >= maxProcesses) processes.clear();
+  if (process !== null) processes.set(inode, process);
+  return { ...refused, problem: { ...problem, process } };
 }
 
 /** Returns the process that has a socket; null if none is found. */
-function findProcess(inode: string): { readonly pid: number; readonly name: string } | null {
-  for (const pid of listDirectory('/proc').filter(name => /^\d+$/.test(name))) {
+function findProcess(inode: string): Process | null {
+  for (const pid of processIds()) {
     try {
       const isOwner = listDirectory(`/proc/${pid}/fd`).some(
         file => linkOrNull(`/proc/${pid}/fd/${file}`) === `socket:[${inode}]`,
       );
-      if (isOwner) return { pid: Number(pid), name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() };
+      if (isOwner) return { pid, name: readFileSync(`/proc/${pid}/comm`, 'utf8').trim() };
     } catch {
       // The process has ended.
     }

@@ -2,10 +2,10 @@
 // index of the link, which is never given to another one. libvirt's file about a machine names its taps only
 // when the machine runs already.
 //   {"bridge": "k8s-br0", "uuid": "6b4a5c7e-…", "elements": {"ports": ["\"vnet0\" : goto others"], …}, "version": 1}
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { listDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type Elements, mapSets, type SetName, setNames } from './elements.ts';
 
@@ -57,7 +57,7 @@ export function earlierBindings({ tap, index }: Pick<Binding, 'tap' | 'index'>):
 
 /** Writes a binding. Throws WriteError. */
 export function writeBinding({ tap, index, bridge, uuid, group, elements }: Binding): void {
-  mkdirSync(paths.guard, { recursive: true, mode: 0o700 });
+  makeDirectory(paths.guard, 0o700);
   const lists = Object.fromEntries(setNames.map(set => [set, [...elements[set]]]));
   const text = formatRecord({ bridge, uuid, group, elements: lists }, format);
   writeAtomically(`${paths.guard}/${fileName({ tap, index })}`, text, 0o600);

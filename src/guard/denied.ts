@@ -31,7 +31,7 @@ export function parseDenied(text: string): Denied[] {
       found.push({
         tap,
         denial,
-        value: value === undefined ? null : readValue(value),
+        value: value === undefined ? null : readValue(value, denial),
         frames: Number(frames),
       });
   }
@@ -41,12 +41,14 @@ export function parseDenied(text: string): Denied[] {
 /** An element of one line: its tap, its value if it has one, and its count. */
 const counter = /"([^"]+)"(?: \. (\S+))?(?: [^",{}]*?)? counter packets (\d+)/g;
 
-function readValue(text: string): DeniedValue | null {
+/** Reads an address of IPv4, or a number: a MAC, or an address of IPv6. */
+function readValue(text: string, denial: Denial): DeniedValue | null {
   const ip = parseIp(text);
   if (ip !== null) return { kind: 'address', ip };
   if (!/^(0x[0-9a-f]+|\d+)$/.test(text)) return null;
   const number = BigInt(text);
+  if (denial === 'addr6') return { kind: 'address', ip: number as IpAddress };
   const pairs = number.toString(16).padStart(12, '0').match(/../g)?.join(':') ?? '';
-  const mac = number < 2n ** 48n ? parseMac(pairs) : null;
-  return mac === null ? { kind: 'address', ip: number as IpAddress } : { kind: 'mac', mac };
+  const mac = parseMac(pairs);
+  return mac === null ? null : { kind: 'mac', mac };
 }

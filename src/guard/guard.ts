@@ -95,28 +95,26 @@ export async function bindTap(binding: Binding, belongings: Elements): Promise<v
     await changeIfThere(bridge, surplus);
     for (const each of earlier) removeBinding(each);
   }
-  const pairs = peersOf(binding, currentBindings(bridge));
+  const pairs = peersOf(binding, () => currentBindings(bridge));
   await changeGuard(system, bridge, noElements, joinElements([elements, belongings, pairs]));
 }
 
 /** Removes what the guard knows of a machine that has stopped. Throws CommandError. */
 export async function unbindMachine(uuid: string): Promise<void> {
-  for (const binding of readBindings()) {
-    if (binding.uuid !== uuid) continue;
+  const bindings = readBindings();
+  for (const binding of bindings.filter(each => each.uuid === uuid)) {
     const { bridge, elements } = binding;
-    const pairs = peersOf(
-      binding,
-      readBindings().filter(each => each.bridge === bridge),
-    );
+    const pairs = peersOf(binding, () => bindings.filter(each => each.bridge === bridge));
+    bindings.splice(bindings.indexOf(binding), 1);
     removeBinding(binding);
     await changeIfThere(bridge, joinElements([elements, pairs]));
   }
 }
 
-/** Returns the elements about a tap and the others of its group. */
-function peersOf({ tap, group, elements }: Binding, others: readonly Binding[]): Elements {
+/** Returns the elements about a tap and the others of its group. Most machines have none: then nothing is read. */
+function peersOf({ tap, group, elements }: Binding, readOthers: () => readonly Binding[]): Elements {
   if (group === null || elements.isolated.size === 0) return noElements;
-  const { peers } = peerElements(others.filter(each => each.group === group));
+  const { peers } = peerElements(readOthers().filter(each => each.group === group));
   return { ...noElements, peers: new Set([...peers].filter(pair => pair.split(' . ').includes(`"${tap}"`))) };
 }
 

@@ -19,7 +19,8 @@ export function parseGuardListing(text: string): GuardListing {
   const lines: string[] = [];
   const found = new Map<string, Set<string>>();
   let set = '';
-  let open: string | null = null;
+  /** The lines so far of a list of elements that goes on. */
+  let open: string[] | null = null;
   for (const line of text.split('\n')) {
     const [, name] = /^\t(?:set|map) (\S+) \{/.exec(line) ?? [];
     if (name !== undefined) set = name;
@@ -27,9 +28,10 @@ export function parseGuardListing(text: string): GuardListing {
       if (line.trim() !== '') lines.push(line);
       continue;
     }
-    open = `${open ?? ''} ${line.replace('elements = {', '').trim()}`;
-    if (!open.endsWith('}')) continue;
-    found.set(set, new Set(readElements(open.slice(0, -1))));
+    open ??= [];
+    open.push(line.replace('elements = {', '').trim());
+    if (!line.endsWith('}')) continue;
+    found.set(set, new Set(readElements(open.join(' ').slice(0, -1))));
     open = null;
   }
   return { lines, elements: mapSets(name => found.get(name) ?? new Set()) };

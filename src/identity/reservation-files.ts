@@ -1,5 +1,4 @@
 // The files that dnsmasq reads again on SIGHUP: a network's hostsfile and its file of names.
-import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
@@ -11,6 +10,7 @@ import { namedByLibvirt } from '../libvirt/definitions.ts';
 import {
   cached,
   listDirectory,
+  makeDirectory,
   readFileOrNull,
   readOwnFileOrNull,
   writeAtomically,
@@ -96,6 +96,6 @@ export function writeNames(bridge: string, lines: readonly string[]): void {
 }
 
 function write(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectory(dirname(path));
   writeAtomically(path, text);
 }

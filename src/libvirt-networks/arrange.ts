@@ -1,7 +1,7 @@
 // Brings libvirt's networks in line with the configuration, by calls to libvirt. Never called in a hook,
 // where libvirt must not be called.
 import { resolve } from 'node:path';
-import type { LibvirtClient } from 'node-libvirt';
+import { ConnectionError, type LibvirtClient } from 'node-libvirt';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
@@ -61,12 +61,22 @@ export function arrangeNetworks(
  * LockTimeout, and LibvirtError when libvirt refuses a change.
  */
 export function removeNetworks(names: ReadonlySet<string>): Promise<NetworkDecision | null> {
-  return withLibvirt(client =>
+  return withNetworkDriver(client =>
     withNetworksLock(async () => {
       const facts = { running: runningDomains(), machineId: machineId() };
       return carryOut(client, decideRemovals(names, await listNetworks(client), facts));
     }),
   );
+}
+
+/** A libvirtd that ends meanwhile counts as one that does not answer: the rest follows when it is back. */
+async function withNetworkDriver<T>(work: (client: LibvirtClient) => Promise<T>): Promise<T | null> {
+  try {
+    return await withLibvirt('network', work);
+  } catch (error) {
+    if (error instanceof ConnectionError) return null;
+    throw error;
+  }
 }
 
 async function carryOut(client: LibvirtClient, decision: NetworkDecision): Promise<NetworkDecision> {
@@ -82,7 +92,7 @@ export function arrangeNetworksOnce(
   from: ConfigOfFile,
   isTakenDown: (bridge: string) => boolean,
 ): Promise<NetworkDecision | null> {
-  return withLibvirt(client => arrangeNetworks(client, from, isTakenDown));
+  return withNetworkDriver(client => arrangeNetworks(client, from, isTakenDown));
 }
 
 /** Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge. */

@@ -1,7 +1,7 @@
 // Calls of libvirt's network API: lists networks and changes them. Never called in a hook.
 
 import {
-  ConnectionError,
+  type Driver,
   isNoNetwork,
   LibvirtClient,
   ListNetworks,
@@ -28,19 +28,22 @@ export function withNetworksLock<T>(work: () => Promise<T>): Promise<T> {
   return withLock(paths.libvirtNetworksLock, lockTimeoutSeconds, work);
 }
 
-/** Runs `work` with a connection that is closed afterwards; returns null when libvirtd does not answer. */
-export async function withLibvirt<T>(work: (client: LibvirtClient) => Promise<T>): Promise<T | null> {
+/**
+ * Runs `work` with a connection to the daemon of a driver, which is closed afterwards. Returns null when that daemon
+ * does not answer. Throws what `work` throws: ConnectionError when the connection is lost.
+ */
+export async function withLibvirt<T>(
+  driver: Driver,
+  work: (client: LibvirtClient) => Promise<T>,
+): Promise<T | null> {
   const client = new LibvirtClient({ handshakeTimeoutMs: answerTimeoutMs });
   const connected = new Promise<boolean>(resolve => {
-    client.on('connected', ({ drivers }) => drivers.includes('network') && resolve(true));
+    client.on('connected', ({ drivers }) => drivers.includes(driver) && resolve(true));
     client.on('notice', ({ kind }) => kind === 'connect-failed' && resolve(false));
   });
   client.start();
   try {
     return (await connected) ? await work(client) : null;
-  } catch (error) {
-    if (error instanceof ConnectionError) return null;
-    throw error;
   } finally {
     await client.close();
   }

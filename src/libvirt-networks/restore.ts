@@ -22,12 +22,12 @@ export interface Restored {
 
 /**
  * Restores libvirt's networks as they were before virlan. Throws VirlanError when the saved network is
- * damaged, and the errors of libvirt and of the file system.
+ * damaged, and the errors of libvirt, of the connection to it and of the file system.
  */
 export function restoreNetworks(): Promise<Restored> {
   return withNetworksLock(async () => {
     const saved = readSavedNetwork();
-    const byLibvirt = await withLibvirt(async client =>
+    const byLibvirt = await withLibvirt('network', async client =>
       restoreBy(decideRestoration(await listNetworks(client), saved), change =>
         changeNetwork(client, change),
       ),
@@ -106,6 +106,8 @@ function changeFiles(change: NetworkChange): void {
       return;
     case 'autostart':
       mkdirSync(libvirtPaths.networkAutostart, { recursive: true });
+      // One that leads nowhere counts as missing.
+      rmSync(autostart, { force: true });
       symlinkSync(definition, autostart);
       return;
     case 'start':

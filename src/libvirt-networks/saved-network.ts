@@ -1,12 +1,12 @@
 // The record of libvirt's network `default` before virlan removed it: /var/lib/virlan/default-network.json.
 //
 //   {"xml": "<network>…</network>", "autostart": true, "active": true, "version": 1}
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import type { SavedNetwork } from './decide.ts';
 
@@ -57,7 +57,7 @@ export function readSavedNetwork(): SavedNetworkRecord | null {
 /** Writes the record. Throws VirlanError, and leaves the file as it is, when the earlier one is damaged. */
 export function saveNetwork(network: SavedNetwork): void {
   const record = updateSavedNetwork(readSavedNetwork(), network);
-  mkdirSync(dirname(paths.savedDefault), { recursive: true, mode: 0o700 });
+  makeDirectory(dirname(paths.savedDefault), 0o700);
   writeAtomically(paths.savedDefault, formatSavedNetwork(record), 0o600);
 }
 

@@ -2,6 +2,7 @@
 // /run/virlan/tables, with lines such as `ipv4 mangle`, and `ipv4 filter INPUT` for a chain in a table that was
 // there. `down` removes them, unless they are in use.
 import { rmSync } from 'node:fs';
+import { CommandError } from '../errors.ts';
 import { type IptablesObject, removeIfEmpty } from '../firewall/iptables-tables.ts';
 import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
@@ -30,9 +31,19 @@ export function recordMadeObjects(made: readonly IptablesObject[]): void {
 export async function removeMadeObjects(): Promise<void> {
   const made = readMade();
   if (made.length === 0) return;
-  const inUse: IptablesObject[] = [];
-  for (const each of made) if ((await removeIfEmpty(system, each)) === 'own') inUse.push(each);
-  write(inUse);
+  const left: IptablesObject[] = [];
+  for (const each of made) if (!(await isDone(each))) left.push(each);
+  write(left);
+}
+
+/** Returns false for one that is in use by virlan, or about which nothing is known: a later call tries again. */
+async function isDone(made: IptablesObject): Promise<boolean> {
+  try {
+    return (await removeIfEmpty(system, made)) !== 'own';
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return false;
+  }
 }
 
 function write(objects: readonly IptablesObject[]): void {

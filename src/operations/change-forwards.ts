@@ -21,7 +21,7 @@ export async function changeMachineForwards(
   forwards: readonly Forward[],
   change: 'add' | 'remove',
 ): Promise<boolean> {
-  const changed = await withLibvirt(client => changeBy(client, name, forwards, change));
+  const changed = await withLibvirt('domain', client => changeBy(client, name, forwards, change));
   if (changed !== null) return changed;
   const message = 'libvirtd does not answer, and only it changes definitions: start it, or write virlan.ini';
   throw new VirlanError('wrong-state', message);

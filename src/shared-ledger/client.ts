@@ -18,8 +18,8 @@ const pageKeys = 5000;
 /** The status of HTTP by which a member says that it cannot serve. */
 const unavailable = 503;
 
-/** Longest password that is read: a longer file is the wrong one. */
-const maxPasswordLength = 1000;
+/** Longest file with certificates, a key or a password, in characters: a longer one is the wrong one. */
+const maxSecretLength = 1_000_000;
 
 /** Longest answer, and longest line of a watch, that are read. */
 const maxBytes = 2 ** 28;
@@ -163,21 +163,28 @@ export class EtcdClient {
     const body = { create_request: { ...below(prefix), start_revision: `${fromRevision}` } };
     const response = await this.#request('/v3/watch', body, { timeout: 0, signal });
     let rest = '';
-    for await (const chunk of response.setEncoding('utf8')) {
-      const lines = `${rest}${chunk}`.split('\n');
-      rest = lines.pop() ?? '';
-      if (rest.length > maxBytes) break;
-      for (const line of lines.filter(text => text !== '')) {
-        const { canceled, events } = parse(line, watchLine).result;
-        if (canceled) throw new EtcdError('failed', `${this.#endpoint.host} ended the watch`);
-        const pairs = events.map(({ type, kv }) => ({
-          ...decodePair(kv),
-          ...(type === 'DELETE' ? { value: null } : {}),
-        }));
-        if (pairs.length > 0) changed(pairs);
+    try {
+      for await (const chunk of response.setEncoding('utf8')) {
+        const lines = `${rest}${chunk}`.split('\n');
+        rest = lines.pop() ?? '';
+        if (rest.length > maxBytes) break;
+        for (const line of lines.filter(text => text !== '')) this.#report(line, changed);
       }
+    } catch (error) {
+      throw this.#error(error as Error);
     }
     throw new EtcdError('unreachable', `${this.#endpoint.host} closed the connection`);
+  }
+
+  /** Reports the changes of one line of a watch. */
+  #report(line: string, changed: (pairs: readonly Pair[]) => void): void {
+    const { canceled, events } = parse(line, watchLine).result;
+    if (canceled) throw new EtcdError('failed', `${this.#endpoint.host} ended the watch`);
+    const pairs = events.map(({ type, kv }) => ({
+      ...decodePair(kv),
+      ...(type === 'DELETE' ? { value: null } : {}),
+    }));
+    if (pairs.length > 0) changed(pairs);
   }
 
   async #call<T extends v.GenericSchema>(path: string, body: object, schema: T): Promise<v.InferOutput<T>> {
@@ -240,11 +247,15 @@ function readPem(name: 'ca' | 'cert' | 'key', path: string | null): https.AgentO
 }
 
 function readSecret(path: string): string {
+  let text: string;
   try {
-    return readFileSync(path, 'utf8').slice(0, maxPasswordLength * 100);
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     throw new EtcdError('file', `${path} cannot be read: ${(error as Error).message}`);
   }
+  if (text.length > maxSecretLength)
+    throw new EtcdError('file', `${path} is longer than ${maxSecretLength} characters`);
+  return text;
 }
 
 function encode(text: string): string {

@@ -59,6 +59,9 @@ export class Session {
     try {
       signal.throwIfAborted();
       return await session.#run(member, machine, events);
+    } catch (error) {
+      const { reason } = session.#ended.signal;
+      throw reason instanceof EtcdError ? reason : error;
     } finally {
       signal.removeEventListener('abort', end);
       session.end();
@@ -66,9 +69,9 @@ export class Session {
     }
   }
 
-  /** Ends the session: `run` throws. */
-  end(): void {
-    this.#ended.abort();
+  /** Ends the session: `run` throws the reason. */
+  end(reason?: EtcdError): void {
+    this.#ended.abort(reason);
     for (const wake of this.#waiting.splice(0)) wake();
   }
 

@@ -226,13 +226,15 @@ function writeFailed(path: string, cause: unknown, discard: () => void): WriteEr
 
 /** Makes a file's content, or the names in a directory, outlive a power failure. Throws WriteError. */
 export function storeDurably(path: string): void {
-  const file = openSync(path, constants.O_RDONLY);
   try {
-    fsyncSync(file);
+    const file = openSync(path, constants.O_RDONLY);
+    try {
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
   } catch (cause) {
     throw new WriteError(path, cause);
-  } finally {
-    closeSync(file);
   }
 }
 

@@ -1,7 +1,7 @@
 // Asks by ARP who has an address on a link, through the kernel's neighbour table (proc(5), /proc/net/arp):
 //   192.168.100.155  0x1         0x2         52:54:00:c5:f2:a7     *        k8s-br0
-import { createSocket } from 'node:dgram';
 import { setTimeout as pause } from 'node:timers/promises';
+import { sendDatagram } from './datagram.ts';
 import { readFileOrNull } from './files.ts';
 
 /** The discard protocol of RFC 863: the packet only makes the kernel send an ARP request. */
@@ -48,7 +48,7 @@ export async function askNeighbours(
     addresses.filter(address => entries.has(address)),
     link,
   );
-  await Promise.all(addresses.map(sendDatagram));
+  await Promise.all(addresses.map(address => sendDatagram(Buffer.of(), discardPort, address)));
   const end = performance.now() + timeoutMs;
   for (;;) {
     const isOver = performance.now() > end;
@@ -72,7 +72,7 @@ function answersOf(
 
 /**
  * Removes entries. Without an answer to earlier requests the kernel would not send one now: it waits for those first.
- * An answer may be of somebody who has left long ago.
+ * An entry may belong to a device that left long ago.
  */
 async function forget(addresses: readonly string[], link: string): Promise<void> {
   if (addresses.length === 0) return;
@@ -80,11 +80,4 @@ async function forget(addresses: readonly string[], link: string): Promise<void>
   const { runOrNull } = await import('./run.ts');
   const input = addresses.map(address => `neigh flush to ${address} dev ${link}\n`).join('');
   await runOrNull('ip', ['-force', '-batch', '-'], { input });
-}
-
-async function sendDatagram(address: string): Promise<void> {
-  const socket = createSocket('udp4');
-  socket.on('error', () => {});
-  await new Promise<void>(resolve => socket.send('', discardPort, address, () => resolve()));
-  socket.close();
 }

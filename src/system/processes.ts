@@ -34,6 +34,11 @@ export function isOnThisHost(pid: number): boolean {
   return ofProcess(() => readlinkSync(`/proc/${pid}/ns/net`)) === readlinkSync('/proc/self/ns/net');
 }
 
+/** Sends a signal to a process. Returns false when it has ended. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+  return ofProcess(() => process.kill(pid, signal)) !== null;
+}
+
 /** Returns what `read` returns; null when the process has ended. */
 export function ofProcess<T>(read: () => T): T | null {
   try {

@@ -1,8 +1,8 @@
 // The operating system as a value. Code that decides receives it as an argument, so that tests can pass a
 // model of a host.
-import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { listDirectory, readFileOrNull, writeAtomically } from './files.ts';
+import { listDirectory, makeDirectory, readFileOrNull, writeAtomically } from './files.ts';
 import { isInstalled, leadsTo, type RunOptions, run } from './run.ts';
 
 export interface System {
@@ -31,7 +31,7 @@ export const system: System = {
   readFile: readFileOrNull,
   listDirectory,
   writeFile(path, content) {
-    mkdirSync(dirname(path), { recursive: true });
+    makeDirectory(dirname(path));
     const mode = statSync(path, { throwIfNoEntry: false })?.mode;
     writeAtomically(path, content, mode === undefined ? 0o644 : mode & 0o777);
   },

@@ -1,6 +1,5 @@
 // Sends probes after the watcher established or repaired a network, and after anybody changed rules or routes.
 import { isDeepStrictEqual } from 'node:util';
-import type { NetworkConfig } from '../config/config.ts';
 import type { Finding } from '../diagnosis/finding.ts';
 import { type ProbeResult, type ProbeStatus, probeStatus, resultOf } from '../diagnosis/probe/result.ts';
 
@@ -33,7 +32,7 @@ export interface ProbeEvents {
   /** A probe has ended. */
   ended(): void;
   /** Its result differs from the one before. */
-  changed(network: NetworkConfig, result: ProbeResult): void;
+  changed(network: string, result: ProbeResult): void;
 }
 
 /** A scheduled probe. Times are those of `performance.now()`. */
@@ -61,14 +60,14 @@ export class BackgroundProbes {
   readonly #began = new Map<string, number>();
   readonly #scheduled = new Map<string, Scheduled>();
   readonly #changes = new Map<string, Changes>();
-  readonly #probe: (network: NetworkConfig) => Promise<readonly Finding[]>;
+  readonly #probe: (network: string) => Promise<readonly Finding[] | null>;
   readonly #events: ProbeEvents;
   readonly #pauses: ProbePauses;
   #hasStopped = false;
 
-  /** `probe` must not throw. */
+  /** `probe` must not throw, and returns null for a network that is no longer configured. */
   constructor(
-    probe: (network: NetworkConfig) => Promise<readonly Finding[]>,
+    probe: (network: string) => Promise<readonly Finding[] | null>,
     events: ProbeEvents,
     pauses: ProbePauses = defaultPauses,
   ) {
@@ -78,8 +77,8 @@ export class BackgroundProbes {
   }
 
   /** Schedules a probe of a network that was repaired. Further requests until then have no effect. */
-  request(network: NetworkConfig): void {
-    if (this.#scheduled.has(network.name)) return;
+  request(network: string): void {
+    if (this.#scheduled.has(network)) return;
     const { afterRepairMs, betweenRepairsMs } = this.#pauses;
     this.#schedule(network, performance.now() + afterRepairMs, betweenRepairsMs, null);
   }
@@ -88,10 +87,10 @@ export class BackgroundProbes {
    * Schedules a probe of a network after a change of rules or routes: when changes have ended, and the more
    * rarely the longer they go on.
    */
-  requestAfterChange(network: NetworkConfig): void {
+  requestAfterChange(network: string): void {
     const { quietMs, maxQuietMs } = this.#pauses;
     const now = performance.now();
-    const changedAt = this.#scheduled.get(network.name)?.changedAt ?? now;
+    const changedAt = this.#scheduled.get(network)?.changedAt ?? now;
     const dueAt = Math.min(now + quietMs, changedAt + maxQuietMs);
     this.#schedule(network, dueAt, this.#changesOf(network).pauseMs, changedAt);
   }
@@ -108,40 +107,44 @@ export class BackgroundProbes {
   }
 
   /** A probe that is scheduled earlier for a repair serves for a change, too. */
-  #schedule(network: NetworkConfig, at: number, pauseMs: number, changedAt: number | null): void {
+  #schedule(network: string, at: number, pauseMs: number, changedAt: number | null): void {
     if (this.#hasStopped) return;
-    const dueAt = Math.max(at, (this.#began.get(network.name) ?? Number.NEGATIVE_INFINITY) + pauseMs);
-    const before = this.#scheduled.get(network.name);
+    const dueAt = Math.max(at, (this.#began.get(network) ?? Number.NEGATIVE_INFINITY) + pauseMs);
+    const before = this.#scheduled.get(network);
     if (before?.changedAt === null && before.dueAt <= dueAt) return;
     if (before !== undefined) clearTimeout(before.timer);
     const timer = setTimeout(() => void this.#send(network, changedAt), dueAt - performance.now()).unref();
-    this.#scheduled.set(network.name, { timer, dueAt, changedAt });
+    this.#scheduled.set(network, { timer, dueAt, changedAt });
   }
 
-  #changesOf({ name }: NetworkConfig): Changes {
+  #changesOf(network: string): Changes {
     const { betweenChangesMs: pauseMs } = this.#pauses;
-    return this.#changes.get(name) ?? { probedAt: Number.NEGATIVE_INFINITY, pauseMs };
+    return this.#changes.get(network) ?? { probedAt: Number.NEGATIVE_INFINITY, pauseMs };
   }
 
-  async #send(network: NetworkConfig, changedAt: number | null): Promise<void> {
-    const { name } = network;
+  async #send(network: string, changedAt: number | null): Promise<void> {
     const now = performance.now();
-    this.#scheduled.delete(name);
-    this.#began.set(name, now);
+    this.#scheduled.delete(network);
+    this.#began.set(network, now);
     if (changedAt !== null) {
       const { betweenChangesMs, maxBetweenChangesMs } = this.#pauses;
       const { probedAt, pauseMs } = this.#changesOf(network);
       const goesOn = changedAt - probedAt < 2 * pauseMs;
-      this.#changes.set(name, {
+      this.#changes.set(network, {
         probedAt: now,
         pauseMs: goesOn ? Math.min(2 * pauseMs, maxBetweenChangesMs) : betweenChangesMs,
       });
     }
-    const result = resultOf(await this.#probe(network));
-    const before = this.#last.get(name);
-    this.#last.set(name, { result, at: new Date() });
+    const findings = await this.#probe(network);
+    if (findings === null) {
+      for (const known of [this.#last, this.#began, this.#changes]) known.delete(network);
+      return;
+    }
+    const result = resultOf(findings);
+    const before = this.#last.get(network);
+    this.#last.set(network, { result, at: new Date() });
     // The pause is between probes that were sent: this one may be sent as soon as its reason is gone.
-    if (result.kind === 'not-sent') this.#began.delete(name);
+    if (result.kind === 'not-sent') this.#began.delete(network);
     this.#events.ended();
     if (!isDeepStrictEqual(before?.result, result)) this.#events.changed(network, result);
     if (result.kind === 'failed') this.request(network);

@@ -4,6 +4,7 @@ import { askDns } from '../dnsmasq/ask.ts';
 import { findDnsmasq } from '../dnsmasq/process.ts';
 import type { Event } from '../report/event.ts';
 import { Presence } from '../system/presence.ts';
+import { sendSignal } from '../system/processes.ts';
 import { DnsmasqHealth } from './dnsmasq-health.ts';
 import type { Repairs } from './repairs.ts';
 
@@ -14,7 +15,7 @@ export class DnsmasqProcesses {
   readonly #health = new DnsmasqHealth({
     find: findDnsmasq,
     ask: askDns,
-    end: pid => void process.kill(pid, 'SIGKILL'),
+    end: pid => void sendSignal(pid, 'SIGKILL'),
   });
 
   constructor(repairs: Repairs) {

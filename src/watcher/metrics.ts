@@ -3,8 +3,8 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { parseIpv4 } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { readLeases } from '../dnsmasq/lease-file.ts';
-import { isCurrent } from '../dnsmasq/leases.ts';
+import { readLeasesTextOrNone } from '../dnsmasq/lease-file.ts';
+import { isCurrent, parseLeases } from '../dnsmasq/leases.ts';
 import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
 import type { Event } from '../report/event.ts';
 import { faultCodes } from '../report/fault-codes.ts';
@@ -172,7 +172,8 @@ export class Metrics {
     const reserved = machines.filter(({ hostname }) => hostname !== null);
     this.#machines.set(labels, reserved.length);
     this.#running.set(labels, machines.filter(({ state }) => state === 'running').length);
-    const leases = readLeases(network.bridge).filter(lease => isCurrent(lease, new Date()));
+    const now = new Date();
+    const leases = parseLeases(readLeasesTextOrNone(network.bridge)).filter(lease => isCurrent(lease, now));
     this.#leases.set(labels, leases.length);
     const held = [
       ...reserved.map(({ ip }) => (ip === null ? null : parseIpv4(ip))),

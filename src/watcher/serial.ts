@@ -12,11 +12,13 @@ export class Serial {
 }
 
 /**
- * Runs work on request, once for all requests that arrive while it runs, with a pause before it runs again:
+ * Runs work on request, once for all requests that arrive before it runs, with a pause before it runs again:
  * `pauseAfter` returns it in ms for work that took so long.
  */
 export class Coalesced {
   #wanted = false;
+  /** The end of the pause, by `performance.now()`. */
+  #pausedUntil = 0;
   #running: Promise<void> | null = null;
   readonly #work: () => Promise<void>;
   readonly #pauseAfter: (tookMs: number) => number;
@@ -36,11 +38,13 @@ export class Coalesced {
   async #drain(): Promise<void> {
     try {
       while (this.#wanted) {
+        const leftMs = this.#pausedUntil - performance.now();
+        if (leftMs > 0) await new Promise(resolve => setTimeout(resolve, leftMs));
         this.#wanted = false;
         const began = performance.now();
         await this.#work();
-        const pauseMs = this.#pauseAfter(performance.now() - began);
-        if (this.#wanted) await new Promise(resolve => setTimeout(resolve, pauseMs));
+        const ended = performance.now();
+        this.#pausedUntil = ended + this.#pauseAfter(ended - began);
       }
     } finally {
       this.#running = null;

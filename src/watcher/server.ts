@@ -1,4 +1,5 @@
 // The watcher's HTTP server on a unix socket, for root only.
+import { once } from 'node:events';
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { VirlanError } from '../errors.ts';
@@ -93,15 +94,14 @@ async function listen(routes: Routes): Promise<Server> {
       (error: Error) => send(response, { status: 500, type: plainText, body: `${error.message}\n` }),
     );
   });
+  // The socket is made before `listen` returns: no other work runs with this mask.
   const umask = process.umask(0o177);
   try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(paths.socket, resolve);
-    });
+    server.listen(paths.socket);
   } finally {
     process.umask(umask);
   }
+  await once(server, 'listening');
   chmodSync(paths.socket, 0o600);
   return server;
 }

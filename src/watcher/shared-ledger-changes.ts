@@ -4,7 +4,7 @@ import { formatIp } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
-import { changeLedger, syncReservations } from '../identity/store.ts';
+import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
 import { removeClusterCopy } from '../records/cluster-copy.ts';
 import type { Event } from '../report/event.ts';
 import type { Change } from '../shared-ledger/imports.ts';
@@ -25,18 +25,21 @@ export async function changeMachines(changes: readonly Change[]): Promise<Change
 
 /** Removes the entries of other hosts from the ledger of a network, and the copy. Entries of this host stay. */
 export async function forgetCluster(network: NetworkConfig): Promise<void> {
-  await changeLedger(ledger => {
-    const changed = ledger
+  for (;;) {
+    // Again: some may have changed meanwhile.
+    const shared = readLedger()
       .entries()
-      .filter(entry => entry.network === network.name && (entry.host !== null || entry.revision !== null))
-      .reduce(
-        (rest, entry) => rest.replace(entry, entry.host === null ? { ...entry, revision: null } : null),
-        ledger,
-      );
-    return { ledger: changed, result: null };
-  });
+      .filter(entry => entry.network === network.name && (entry.host !== null || entry.revision !== null));
+    if (shared.length === 0) break;
+    await changeMachines(shared.map(entry => ({ before: [entry], after: withoutCluster(entry) })));
+  }
   removeClusterCopy(network.name);
   await syncReservations(network);
+}
+
+/** Returns the entry as it is on a host by itself; none for a machine of another host. */
+function withoutCluster(entry: LedgerEntry): LedgerEntry[] {
+  return entry.host === null ? [{ ...entry, revision: null }] : [];
 }
 
 function applyChanges(ledger: Ledger, changes: readonly Change[]) {

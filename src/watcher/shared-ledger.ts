@@ -187,7 +187,7 @@ export class SharedLedger {
       // Last, because the ledger has the MACs of the winners by now.
       if (lost.length > 0) this.#events.lost(lost);
     } catch (error) {
-      if (error instanceof EtcdError) session.end();
+      if (error instanceof EtcdError) session.end(error);
       else this.#events.report([{ kind: 'failed', during: 'reconcile', error: error as Error }]);
     }
   }

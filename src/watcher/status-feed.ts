@@ -91,7 +91,8 @@ export class StatusFeed {
   }
 
   #send(output: Writable, reader: Reader): void {
-    if (reader.isBehind || this.#line === null || reader.sent === this.#line) return;
+    // Its stream may have ended while the status was read.
+    if (!output.writable || reader.isBehind || this.#line === null || reader.sent === this.#line) return;
     reader.sent = this.#line;
     reader.isBehind = !output.write(this.#line);
   }

@@ -56,10 +56,8 @@ export class Watcher {
       const { level, message, fields } = logLine(event);
       this.#log[level](fields, message);
       this.#metrics.count(event);
-      if (event.kind === 'network-established' || event.kind === 'network-repaired') {
-        const network = this.#networks().find(({ name }) => name === event.network);
-        if (network !== undefined) this.#probes.request(network);
-      }
+      if (event.kind === 'network-established' || event.kind === 'network-repaired')
+        this.#probes.request(event.network);
       this.#feed.changed();
       const hasFailed = event.kind === 'network-failed' || event.kind === 'step-failed';
       // A scan tries again what a hook could not, as often as that takes, and restarts dnsmasq if its files changed.
@@ -85,13 +83,15 @@ export class Watcher {
   readonly #legacyRules = new LegacyRules(system);
   readonly #dnsmasqs = new DnsmasqProcesses(this.#repairs);
   readonly #probes = new BackgroundProbes(
-    network => {
-      this.#metrics.probes.inc({ network: network.name });
+    async name => {
+      const network = this.#networks().find(each => each.name === name);
+      if (network === undefined) return null;
+      this.#metrics.probes.inc({ network: name });
       return probe(network);
     },
     {
       ended: () => this.#feed.changed(),
-      changed: ({ name }, result) => this.#report([{ kind: 'probed', network: name, result }]),
+      changed: (network, result) => this.#report([{ kind: 'probed', network, result }]),
     },
   );
   readonly #peers = new PeerChecks(this.#networks, this.#report);
@@ -103,7 +103,7 @@ export class Watcher {
       this.#rescan.request();
     },
     hostsChanged: () => void this.#reload.request(),
-    blocksClaimed: network => this.#probes.request(network),
+    blocksClaimed: ({ name }) => this.#probes.request(name),
     lost: names => {
       // It fails without a connection, and for a machine that is gone. All machines are compared on connection.
       for (const name of names) this.#libvirt.reconcileNamed(name).catch(() => {});
@@ -122,7 +122,7 @@ export class Watcher {
 
   /** Probes again: routes or rules have changed that packets of machines may meet. */
   readonly #waysChanged = (): void => {
-    for (const network of this.#networks()) this.#probes.requestAfterChange(network);
+    for (const { name } of this.#networks()) this.#probes.requestAfterChange(name);
     void this.#peers.request();
   };
 
@@ -156,7 +156,7 @@ export class Watcher {
     await this.#establish();
     await this.#metricsServer.listen(this.#configuration.current.metrics);
     await this.#legacyRules.haveChanged();
-    for (const network of this.#networks()) this.#probes.request(network);
+    for (const { name } of this.#networks()) this.#probes.request(name);
     void this.#peers.request();
     this.#files = this.#followFiles();
     await this.#sharedLedgers.apply();

@@ -1,12 +1,15 @@
 // etcd-client.test.ts: tests the client of etcd against a server that speaks the JSON form of its API.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite } from 'uvu';
+import type { EtcdConfig } from '../../src/config/config.ts';
 import { EtcdClient } from '../../src/shared-ledger/client.ts';
+import { EtcdError } from '../../src/shared-ledger/etcd-error.ts';
+import { Session } from '../../src/shared-ledger/session.ts';
 import type { Pair } from '../../src/shared-ledger/transaction.ts';
-import { config } from './builders.ts';
+import { config, ip } from './builders.ts';
 
 const client = suite('client of etcd');
 
@@ -27,7 +30,7 @@ async function withServer(
   requests: RangeRequest[],
   work: (client: EtcdClient) => Promise<void>,
 ): Promise<void> {
-  const server = createServer(async (request, response) => {
+  await served(async (request, response) => {
     const range: RangeRequest = JSON.parse(Buffer.concat(await request.toArray()).toString());
     requests.push(range);
     const found = keys.filter(key => key >= decode(range.key) && key < decode(range.range_end));
@@ -37,17 +40,27 @@ async function withServer(
     // Others write meanwhile.
     const header = { revision: `${8 + requests.length}` };
     response.end(JSON.stringify({ header, kvs, more: kvs.length < found.length }));
-  }).listen(0, '127.0.0.1');
+  }, work);
+}
+
+/** Calls `work` with a client of a server, its address and the configuration. */
+async function served(
+  answer: RequestListener,
+  work: (client: EtcdClient, endpoint: string, etcd: EtcdConfig) => Promise<void>,
+): Promise<void> {
+  const server = createServer(answer).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const cluster = `address = 10.0.0.1\npeers = etcd\netcd = http://127.0.0.1:${port}`;
+  const endpoint = `http://127.0.0.1:${port}`;
+  const cluster = `address = 10.0.0.1\npeers = etcd\netcd = ${endpoint}`;
   const { etcd } = config(`[network.k8s-br0]\nvni = 100\n[cluster]\n${cluster}`);
   assert(etcd);
-  const connected = await EtcdClient.connect(`http://127.0.0.1:${port}`, etcd);
+  const connected = await EtcdClient.connect(endpoint, etcd);
   try {
-    await work(connected);
+    await work(connected, endpoint, etcd);
   } finally {
     connected.close();
+    server.closeAllConnections();
     server.close();
   }
 }
@@ -97,6 +110,41 @@ client('a prefix without keys is read, too', async () => {
     const taken: number[] = [];
     await connected.read('/virlan/1/', pairs => taken.push(pairs.length));
     assert.deepEqual(taken, [0]);
+  });
+});
+
+client('a watch whose connection is lost ends with the kind of the failure and the address', async () => {
+  const cutOff: RequestListener = (_, response) => {
+    response.write('{"result": {"created": true}}\n', () => response.destroy());
+  };
+  await served(cutOff, async (connected, endpoint) => {
+    const watch = connected.watch('/virlan/1/', 1, () => {}, new AbortController().signal);
+    await assert.rejects(watch, (error: unknown) => {
+      assert(error instanceof EtcdError);
+      assert.equal(error.reason, 'unreachable');
+      assert(error.message.startsWith(new URL(endpoint).host), error.message);
+      return true;
+    });
+  });
+});
+
+client('a session that is ended for a reason ends with that reason', async () => {
+  const answers: Readonly<Record<string, object>> = {
+    '/v3/kv/range': { header: { revision: '1' } },
+    '/v3/lease/grant': { ID: '7' },
+    '/v3/kv/txn': { header: { revision: '1' }, succeeded: true },
+  };
+  // A watch is not answered.
+  const answer: RequestListener = ({ url = '' }, response) => {
+    if (answers[url] !== undefined) response.end(JSON.stringify(answers[url]));
+  };
+  const member = { host: ip('10.0.0.1'), network: 'k8s-br0' };
+  await served(answer, async (_, endpoint, etcd) => {
+    const reason = new EtcdError('auth', 'the password was changed');
+    const events = { began: (session: Session) => session.end(reason), changed: () => {} };
+    const about = { member, prefix: '/virlan/1/', machine: 'mark' };
+    const run = Session.run(endpoint, etcd, about, events, new AbortController().signal);
+    await assert.rejects(run, (error: unknown) => error === reason);
   });
 });
 

@@ -99,6 +99,7 @@ const effects = [
   'src/node-libvirt/src/link.ts',
   'src/shared-ledger/client.ts',
   'src/shared-ledger/session.ts',
+  'src/system/datagram.ts',
   'src/system/execa.ts',
   'src/system/files.ts',
   'src/system/follow.ts',

@@ -19,7 +19,7 @@ import { findZoneSource } from '../../src/other-firewalls/firewalld-sources.ts';
 import { logLine } from '../../src/report/log-line.ts';
 import type { System } from '../../src/system/system.ts';
 import { BackgroundProbes } from '../../src/watcher/background-probes.ts';
-import { aDate, ip, mac, network } from './builders.ts';
+import { aDate, ip, mac } from './builders.ts';
 
 const probe = suite('probe');
 
@@ -854,11 +854,11 @@ probe('in the background, many requests cause one probe, and the next one is del
     { ended: () => {}, changed: (_, { kind }) => reported.push(kind) },
     pauses,
   );
-  for (let count = 0; count < 5; count++) background.request(network());
+  for (let count = 0; count < 5; count++) background.request('k8s-br0');
   await until(() => began.length === 1 && background.last('k8s-br0') !== null);
   assert.equal(background.last('k8s-br0')?.passed, true);
   assert.equal(background.last('lab'), null);
-  for (let count = 0; count < 5; count++) background.request(network());
+  for (let count = 0; count < 5; count++) background.request('k8s-br0');
   await until(() => began.length === 2);
   // A busy machine may record the first start late. Without the pause the distance would be `afterRepairMs`.
   assert((began[1] ?? 0) - (began[0] ?? 0) > pauses.betweenRepairsMs / 2);
@@ -880,13 +880,12 @@ probe('in the background, an uplink that appears is reported, although both prob
     async () => results[sent++] ?? [],
     {
       ended: () => ended++,
-      changed: ({ name }, result) =>
-        reported.push(logLine({ kind: 'probed', network: name, result }).message),
+      changed: (network, result) => reported.push(logLine({ kind: 'probed', network, result }).message),
     },
     { ...pauses, afterRepairMs: 1, betweenRepairsMs: 1 },
   );
   for (let count = 1; count <= results.length; count++) {
-    background.request(network());
+    background.request('k8s-br0');
     await until(() => sent === count && ended === count);
   }
   assert.equal(reported.length, 2);
@@ -910,11 +909,11 @@ probe(
       },
       pauses,
     );
-    background.request(network());
+    background.request('k8s-br0');
     await until(() => left === 0 && reported.length === 2);
     assert.deepEqual(reported, ['failed probe-port-waits', 'not-sent probe-without-address']);
     background.stop();
-    background.request(network());
+    background.request('k8s-br0');
     await new Promise(resolve => setTimeout(resolve, 2 * pauses.betweenRepairsMs));
     assert.equal(left, 0);
   },
@@ -930,10 +929,26 @@ probe('in the background, a probe follows at once on one that was not sent', asy
     { ...pauses, betweenRepairsMs: 60_000 },
   );
   for (let count = 1; count <= results.length; count++) {
-    background.request(network());
+    background.request('k8s-br0');
     await until(() => ended === count);
   }
-  assert.equal(background.last(network().name)?.passed, true);
+  assert.equal(background.last('k8s-br0')?.passed, true);
+  background.stop();
+});
+
+probe('in the background, a network that is no longer configured is forgotten', async () => {
+  const results = [judgeProbe({ ...facts, portWaitedMs: null, report: null }), null];
+  let sent = 0;
+  const background = new BackgroundProbes(
+    async () => results[sent++] ?? null,
+    { ended: () => {}, changed: () => {} },
+    pauses,
+  );
+  // The first one fails, and is repeated.
+  background.request('k8s-br0');
+  await until(() => sent === 2 && background.last('k8s-br0') === null);
+  await new Promise(resolve => setTimeout(resolve, 2 * pauses.betweenRepairsMs));
+  assert.equal(sent, 2);
   background.stop();
 });
 
@@ -951,7 +966,7 @@ async function probesOfChanges(forMs: number): Promise<number[]> {
   const began: number[] = [];
   const background = recordedProbes(began);
   for (const end = performance.now() + forMs; performance.now() < end; ) {
-    background.requestAfterChange(network());
+    background.requestAfterChange('k8s-br0');
     await new Promise(resolve => setTimeout(resolve, 10));
   }
   await new Promise(resolve => setTimeout(resolve, 2 * pauses.quietMs));
@@ -962,11 +977,10 @@ async function probesOfChanges(forMs: number): Promise<number[]> {
 probe('in the background, a burst of changes causes one probe, after its end', async () => {
   const began: number[] = [];
   const background = recordedProbes(began);
-  const changed = network();
   for (let change = 0; change < 5; change++) {
     // Timers begin when the turn of the event loop did.
     await new Promise(resolve => setImmediate(resolve));
-    background.requestAfterChange(changed);
+    background.requestAfterChange('k8s-br0');
   }
   const end = performance.now();
   await until(() => began.length > 0);
@@ -995,9 +1009,9 @@ probe('in the background, a change is probed long before a failed probe would be
     { ended: () => {}, changed: () => {} },
     { ...pauses, betweenRepairsMs: 60_000 },
   );
-  background.request(network());
+  background.request('k8s-br0');
   await until(() => sent === 1 && background.last('k8s-br0') !== null);
-  background.requestAfterChange(network());
+  background.requestAfterChange('k8s-br0');
   await until(() => sent === 2);
   background.stop();
 });

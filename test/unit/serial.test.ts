@@ -33,4 +33,19 @@ coalesced(
   },
 );
 
+coalesced('a request right after the end waits for the rest of the pause, too', async () => {
+  const restMs = 100;
+  const starts: number[] = [];
+  const work = new Coalesced(
+    async () => void starts.push(performance.now()),
+    () => restMs,
+  );
+  await work.request();
+  const requests = [work.request(), work.request()];
+  await Promise.all(requests);
+  assert.equal(starts.length, 2);
+  const [first = 0, second = 0] = starts;
+  assert(second - first >= restMs - 2);
+});
+
 coalesced.run();

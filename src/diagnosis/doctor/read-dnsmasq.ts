@@ -2,7 +2,8 @@
 import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import type { Mac } from '../../address/mac.ts';
-import { runOrNull } from '../../system/run.ts';
+import { isAnswer } from '../../answers.ts';
+import { run, runOrNull } from '../../system/run.ts';
 import { dnsmasqVersion } from './dnsmasq-cves.ts';
 import type { DoctorHostFacts } from './facts.ts';
 
@@ -15,8 +16,17 @@ export async function readDnsmasqPackage(): Promise<DoctorHostFacts['dnsmasq']> 
 /** Reads the changelog of the distribution's package; null where that cannot be read. */
 async function readChangelog(): Promise<string | null> {
   const debian = '/usr/share/doc/dnsmasq-base/changelog.Debian.gz';
-  if (existsSync(debian)) return gunzipSync(readFileSync(debian)).toString('utf8');
+  if (existsSync(debian)) return unpacked(debian);
   return runOrNull('rpm', ['--query', '--changelog', 'dnsmasq']);
+}
+
+/** Returns the text in a compressed file; null where it is damaged. */
+function unpacked(path: string): string | null {
+  try {
+    return gunzipSync(readFileSync(path)).toString('utf8');
+  } catch {
+    return null;
+  }
 }
 
 const journals = ['/run/log/journal', '/var/log/journal'];
@@ -31,14 +41,21 @@ const logTailBytes = 262_144;
 export async function readDnsmasqLog(mac: Mac): Promise<string[] | null> {
   if (journals.some(existsSync)) {
     const which = ['--identifier=dnsmasq-dhcp', `--grep=${mac}`, '--since=-1h', '--lines=20'];
-    // journalctl fails where no line matches.
-    const output = await runOrNull('journalctl', ['--quiet', '--reverse', '--output=cat', ...which]);
-    return (output ?? '').split('\n').filter(line => line !== '');
+    return readJournal(['--quiet', '--reverse', '--output=cat', ...which]);
   }
   const file = logFiles.find(existsSync);
   if (file === undefined) return null;
   const lines = readEnd(file).split('\n');
   return lines.filter(line => line.includes('dnsmasq') && line.includes(mac)).reverse();
+}
+
+async function readJournal(args: readonly string[]): Promise<string[] | null> {
+  try {
+    return (await run('journalctl', args)).split('\n').filter(line => line !== '');
+  } catch (error) {
+    // It fails where no line matches.
+    return isAnswer(error) && error.reason !== 'missing' ? [] : null;
+  }
 }
 
 function readEnd(path: string): string {

@@ -38,10 +38,9 @@ export async function readHostFacts({ networks }: Config): Promise<DoctorHostFac
 
 function usesNftables(network: NetworkConfig): boolean {
   const available = availableBackends(system.isInstalled);
-  return (
-    available.includes('nftables') &&
-    chooseBackend(network, available, readLacking(network.bridge)).chosen === 'nftables'
-  );
+  // A backend that is configured and not installed is a finding of the network.
+  if (network.firewall === 'iptables' || !available.includes('nftables')) return false;
+  return chooseBackend(network, available, readLacking(network.bridge)).chosen === 'nftables';
 }
 
 async function readNftError(): Promise<string | null> {

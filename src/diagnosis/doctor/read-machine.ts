@@ -4,8 +4,8 @@ import { formatIp, type Ipv4 } from '../../address/ip.ts';
 import type { Mac } from '../../address/mac.ts';
 import type { Config, NetworkConfig } from '../../config/config.ts';
 import { effectiveLines } from '../../dnsmasq/hostsfile.ts';
-import { readLeases } from '../../dnsmasq/lease-file.ts';
-import { isCurrent } from '../../dnsmasq/leases.ts';
+import { readLeasesTextOrNone } from '../../dnsmasq/lease-file.ts';
+import { isCurrent, parseLeases } from '../../dnsmasq/leases.ts';
 import type { DeniedValue } from '../../guard/denied.ts';
 import { listDenied } from '../../guard/table.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
@@ -60,7 +60,8 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const { tap = null, isUp = true } = domain.nics.find(nic => nic.mac === mac) ?? {};
   const reserved = reservedFor(mac, network);
   const now = new Date();
-  const lease = readLeases(bridge).find(each => each.mac === mac && isCurrent(each, now)) ?? null;
+  const leases = parseLeases(readLeasesTextOrNone(bridge));
+  const lease = leases.find(each => each.mac === mac && isCurrent(each, now)) ?? null;
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
   const entry = entryOf(name, domain.uuid, mac);
@@ -125,9 +126,16 @@ function entryOf(network: string, uuid: string, mac: Mac): LedgerEntry | null {
   }
 }
 
-/** Returns the address that dnsmasq reserves for a MAC, by a line of virlan's or by hand. */
+/**
+ * Returns the address that dnsmasq reserves for a MAC, by a line of virlan's or by hand; null also where the hostsfile
+ * is damaged, which a check of the network reports.
+ */
 function reservedFor(mac: Mac, network: NetworkConfig): Ipv4 | null {
-  return effectiveLines(readHostsfile(network), network).find(line => line.macs.includes(mac))?.ip ?? null;
+  try {
+    return effectiveLines(readHostsfile(network), network).find(line => line.macs.includes(mac))?.ip ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Reads a link from sysfs. Its received frames are those that the machine has sent. */

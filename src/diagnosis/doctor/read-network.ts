@@ -14,7 +14,7 @@ import { runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
 import { notSent } from '../probe/judge.ts';
-import { probe } from '../probe/probe.ts';
+import { probe as sendProbe } from '../probe/probe.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 
@@ -31,23 +31,26 @@ export async function readNetworkFacts(
   const isAsked = survey.observed.link !== null && forwards;
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
   const ownUplink = uplink?.kind === 'unreachable' ? await readOwnUplink(system) : null;
-  // At the same time as the probe, which takes longer.
-  const peers = readPeers(network);
-  const sessions = askSessions(survey);
-  const etcdReport = askMembers(survey, etcd);
+  const [managedBy, probe, peers, sessions, members] = await Promise.all([
+    readManager(bridge),
+    host.then(facts => probeIfUseful(survey, facts)),
+    readPeers(network),
+    askSessions(survey),
+    askMembers(survey, etcd),
+  ]);
   return {
     survey,
-    managedBy: await readManager(bridge),
+    managedBy,
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
     uplink,
     ownUplink,
     sharedMacs: readSharedMacs(network),
-    probe: await probeIfUseful(survey, await host),
-    peers: await peers,
-    sessions: await sessions,
-    etcd: await etcdReport,
+    probe,
+    peers,
+    sessions,
+    etcd: members,
   };
 }
 
@@ -102,7 +105,7 @@ async function probeIfUseful(
   if (nftError !== null && isNftNeeded) return notSent({ kind: 'probe-without-nft' });
   if (link?.up !== true) return notSent({ kind: 'probe-without-bridge', bridge });
   if (dnsmasq.pid === null) return notSent({ kind: 'probe-without-dnsmasq' });
-  return probe(network);
+  return sendProbe(network);
 }
 
 function readSharedMacs({ name, bridge }: NetworkConfig): NetworkFacts['sharedMacs'] {
