@@ -4,7 +4,6 @@
 import { formatIp, formatPrefix, type Ipv4, type Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
-import type { FilterDrift } from './tunnel.ts';
 
 /** The tables of a bridge. Only tables of these names are ever read or removed. */
 export function filterTables(bridge: string): readonly string[] {
@@ -119,19 +118,4 @@ export function removeFilterScript(bridge: string): string {
   return filterTables(bridge)
     .map(name => `table ${name}\ndelete table ${name}\n`)
     .join('');
-}
-
-/** Returns how a listing differs from the one right after loading. */
-export function compareFilters(before: readonly string[], now: readonly string[]): FilterDrift[] {
-  if (before.join('\n') === now.join('\n')) return [];
-  const drift = [
-    ...before
-      .filter(line => !now.includes(line))
-      .map(line => ({ kind: 'missing', rule: line.trim() }) as const),
-    ...now
-      .filter(line => !before.includes(line))
-      .map(line => ({ kind: 'added', rule: line.trim() }) as const),
-  ];
-  // The same lines, in another order.
-  return drift.length > 0 ? drift : [{ kind: 'added', rule: now[0]?.trim() ?? '' }];
 }

@@ -1,6 +1,7 @@
 // The tunnel of a network to the other hosts of its cluster: a VXLAN link that is a port of the bridge. Pure.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
+import type { RuleDrift } from '../firewall/drift.ts';
 import type { FoundBgp, Speaker } from './bgp.ts';
 import type { TunnelTable } from './fdb.ts';
 
@@ -35,12 +36,6 @@ export interface TunnelLink {
   readonly up: boolean;
 }
 
-/** A difference between the filter in the kernel and the one that was loaded. */
-export interface FilterDrift {
-  readonly kind: 'missing' | 'added';
-  readonly rule: string;
-}
-
 /** A tunnel as found. */
 export interface FoundTunnel extends TunnelTable {
   /** Null where it is not read: virlan has nothing to do with it. */
@@ -50,7 +45,7 @@ export interface FoundTunnel extends TunnelTable {
     readonly present: boolean;
     /** The filter that virlan loaded last; null when it is not known. */
     readonly loaded: string | null;
-    readonly drift: readonly FilterDrift[];
+    readonly drift: readonly RuleDrift[];
   };
 }
 
@@ -61,7 +56,7 @@ export type TunnelChange =
   | { readonly kind: 'set mtu'; readonly from: number; readonly to: number }
   | { readonly kind: 'set peers'; readonly missing: readonly Ipv4[]; readonly surplus: readonly Ipv4[] }
   /** Puts the link into the bridge, once the filter is in force. */
-  | { readonly kind: 'connect'; readonly tunnel: Tunnel; readonly drift: readonly FilterDrift[] }
+  | { readonly kind: 'connect'; readonly tunnel: Tunnel; readonly drift: readonly RuleDrift[] }
   | { readonly kind: 'remove filter' };
 
 /** Returns the changes in their order. The filter is removed once there is no link. */

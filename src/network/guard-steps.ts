@@ -1,7 +1,8 @@
 // Steps for the guard of a bridge.
+import type { RuleDrift } from '../firewall/drift.ts';
 import { countElements, type Elements, elementsWithout, joinElements } from '../guard/elements.ts';
 import { guardTable } from '../guard/ruleset.ts';
-import type { DesiredNetwork, GuardState, ObservedNetwork, RuleDrift, TapElements } from './state.ts';
+import type { DesiredNetwork, GuardState, ObservedNetwork, TapElements } from './state.ts';
 import type { Kinds, StepsOf } from './step-kind.ts';
 import { describeDrift, driftFault, line } from './step-text.ts';
 import type { Unit } from './units.ts';

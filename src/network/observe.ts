@@ -4,6 +4,7 @@ import type { Mac } from '../address/mac.ts';
 import type { FoundTunnel } from '../cluster/tunnel.ts';
 import { VirlanError } from '../errors.ts';
 import type { Listing, RulesPlace, RulesScript } from '../firewall/backend.ts';
+import { compareListings } from '../firewall/drift.ts';
 import type { GuardListing } from '../guard/listing.ts';
 import { tunnelName } from './desired.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
@@ -18,7 +19,6 @@ import type {
   OtherPort,
   PortOptions,
   RootPort,
-  RuleDrift,
   TapState,
   Treatment,
 } from './state.ts';
@@ -182,16 +182,4 @@ function observeGuard({ guard: { lines, elements }, applied: { guard: record } }
     drift: isComparable ? compareListings(record.listing, lines) : [],
     elements,
   };
-}
-
-/** Returns how a listing differs from the one right after loading. */
-export function compareListings(before: readonly string[], now: readonly string[]): RuleDrift[] {
-  const missing = before
-    .filter(line => !now.includes(line))
-    .map(line => ({ kind: 'missing', rule: line.trim() }) as const);
-  const added = now
-    .filter(line => !before.includes(line))
-    .map(line => ({ kind: 'added', rule: line.trim() }) as const);
-  const isReordered = missing.length + added.length === 0 && before.join('\n') !== now.join('\n');
-  return isReordered ? [{ kind: 'reordered' }] : [...missing, ...added];
 }

@@ -2,11 +2,12 @@
 import type { Family } from '../address/ip.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
+import type { RuleDrift } from '../firewall/drift.ts';
 import type { Leftover } from '../firewall/flavours.ts';
 import { compareTranslations, type TranslationsChange, translationText } from '../firewall/translation.ts';
 import type { RulesByFirewall } from '../other-firewalls/model.ts';
 import { compareRules, describeRules, type OtherFirewallChange } from '../other-firewalls/registry.ts';
-import type { DesiredNetwork, FoundRules, ObservedNetwork, RuleDrift, Treatment } from './state.ts';
+import type { DesiredNetwork, FoundRules, ObservedNetwork, Treatment } from './state.ts';
 import type { Kinds, StepsOf } from './step-kind.ts';
 import { changeCount, countOf, describeDrift, driftFault, line, lineCount, ownRules } from './step-text.ts';
 import type { Unit } from './units.ts';

@@ -3,6 +3,7 @@ import { type Family, formatIp, formatPrefix, type IpAddress, type Ipv4, prefixO
 import type { Mac } from '../address/mac.ts';
 import type { FoundTunnel, Tunnel } from '../cluster/tunnel.ts';
 import type { BackendName, RulesScript } from '../firewall/backend.ts';
+import type { RuleDrift } from '../firewall/drift.ts';
 import type { Leftover } from '../firewall/flavours.ts';
 import type { Translation } from '../firewall/translation.ts';
 import type { Elements } from '../guard/elements.ts';
@@ -135,12 +136,6 @@ export type LinkChange =
 export function isForGuard(change: LinkChange): boolean {
   return change.attribute === 'group_fwd_mask' && (change.to & guardedPortMask) === guardedPortMask;
 }
-
-/** A difference between virlan's rules in the kernel and those it loaded. */
-export type RuleDrift =
-  | { readonly kind: 'missing' | 'added'; readonly rule: string }
-  /** The same rules in another order, or twice. */
-  | { readonly kind: 'reordered' };
 
 /** virlan's rules of one backend and family as found. */
 export interface FoundRules {

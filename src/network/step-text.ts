@@ -2,9 +2,10 @@
 import { type Family, formatIp } from '../address/ip.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import { backends } from '../firewall/backends.ts';
+import type { RuleDrift } from '../firewall/drift.ts';
 import type { LinkNames } from '../host-names/resolved.ts';
 import type { OtherFirewallChange } from '../other-firewalls/registry.ts';
-import { formatAddress, isForGuard, type LinkAddress, type LinkChange, type RuleDrift } from './state.ts';
+import { formatAddress, isForGuard, type LinkAddress, type LinkChange } from './state.ts';
 
 /** The text of a step in a plan. */
 export interface Description {

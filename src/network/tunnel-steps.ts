@@ -1,6 +1,7 @@
 // Steps for the tunnel of a network to the other hosts of its cluster.
 import { formatIp, type Ipv4 } from '../address/ip.ts';
-import type { FilterDrift, Tunnel } from '../cluster/tunnel.ts';
+import type { Tunnel } from '../cluster/tunnel.ts';
+import type { RuleDrift } from '../firewall/drift.ts';
 import type { Kinds } from './step-kind.ts';
 import { changeCount, describeDrift, driftFault, line } from './step-text.ts';
 import type { Unit } from './units.ts';
@@ -20,7 +21,7 @@ export interface TunnelFields {
     readonly link: string;
     readonly bridge: string;
     readonly tunnel: Tunnel;
-    readonly drift: readonly FilterDrift[];
+    readonly drift: readonly RuleDrift[];
   };
   'remove tunnel filter': { readonly bridge: string };
 }

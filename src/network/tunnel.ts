@@ -6,16 +6,11 @@ import { vxlanPort } from '../address/port.ts';
 import { isAnswer } from '../answers.ts';
 import { compareBgp, type FoundBgp, removeBgp } from '../cluster/bgp.ts';
 import { parseTunnelTable, peerCommands } from '../cluster/fdb.ts';
-import {
-  compareFilters,
-  filterTables,
-  loadFilterScript,
-  removeFilterScript,
-  renderFilter,
-} from '../cluster/filter.ts';
+import { filterTables, loadFilterScript, removeFilterScript, renderFilter } from '../cluster/filter.ts';
 import { compareTunnels, type FoundTunnel, type Tunnel, type TunnelChange } from '../cluster/tunnel.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
+import { compareListings } from '../firewall/drift.ts';
 import { loadTables, runScript } from '../firewall/nft-script.ts';
 import { listTimeoutSeconds } from '../firewall/rules-reader.ts';
 import { linkMac } from '../identity/formula.ts';
@@ -97,7 +92,7 @@ export async function readTunnel(
     filter: {
       present: listing.length > 0,
       loaded: record?.filter ?? null,
-      drift: isComparable ? compareFilters(record.listing, listing) : [],
+      drift: isComparable ? compareListings(record.listing, listing) : [],
     },
   };
 }

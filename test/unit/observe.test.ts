@@ -2,16 +2,12 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
+import { compareListings } from '../../src/firewall/drift.ts';
 import { parseGuardListing } from '../../src/guard/listing.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
 import { isKernelReplaced } from '../../src/network/kernel.ts';
 import { hasGlobalIpv6, knownSubnets, leadsToLan, parseLinksAndRoutes } from '../../src/network/links.ts';
-import {
-  compareListings,
-  findUnrouted,
-  type HostReading,
-  observeNetwork,
-} from '../../src/network/observe.ts';
+import { findUnrouted, type HostReading, observeNetwork } from '../../src/network/observe.ts';
 import { findReach } from '../../src/network/reach.ts';
 import { defaultLinks } from '../../src/network/route-links.ts';
 import type { DesiredNetwork, DesiredTap } from '../../src/network/state.ts';

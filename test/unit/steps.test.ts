@@ -79,6 +79,11 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '~ br0-vx: into br0, behind its filter',
     '- x',
   ],
+  [
+    { kind: 'connect tunnel', link: 'br0-vx', bridge, tunnel, drift: [{ kind: 'reordered' }] },
+    '~ br0-vx: into br0, behind its filter',
+    'rules are in another order, or duplicated',
+  ],
   [{ kind: 'remove tunnel filter', bridge }, '- filter of the tunnel: of br0'],
   [
     {
