@@ -3,7 +3,7 @@
 import type { Family } from '../address/ip.ts';
 import type { System } from '../system/system.ts';
 import type { RulesPlace } from './backend.ts';
-import { ownLines, replaceScript } from './iptables.ts';
+import { ownLines, replaceScript, restoreRules } from './iptables.ts';
 import { type Flavour, iptablesPrefix, type RulesReader } from './rules-reader.ts';
 
 /** Files of the kernel that name the tables of the flavour `legacy`. */
@@ -65,6 +65,6 @@ export async function removeLeftover(
   flavour: Flavour,
 ): Promise<void> {
   const listing = ownLines(bridge, await reader.savedByFlavour(flavour, family));
-  const program = `${iptablesPrefix[family]}-${flavour}-restore`;
-  await system.run(program, ['--noflush', '--wait', '5'], { input: replaceScript(bridge, null, listing) });
+  const input = replaceScript(bridge, null, listing);
+  await restoreRules(system, `${iptablesPrefix[family]}-${flavour}`, input);
 }

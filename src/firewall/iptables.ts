@@ -6,7 +6,7 @@
 //   -I FORWARD 1 -j VIRLAN-FWD-k8s-br0
 //   -A VIRLAN-FWD-k8s-br0 -i k8s-br0 -o k8s-br0 -j ACCEPT
 //   COMMIT
-import { type Family, formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
+import { formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
 import { parseClients, parsePortSpan } from '../config/forward.ts';
 import type { System } from '../system/system.ts';
 import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
@@ -65,13 +65,15 @@ export const iptables: Backend = {
   },
   newTable: () => null,
   async load(system, reader, place, script) {
-    await restore(system, place.family, replaceScript(place.bridge, script, await listOwn(reader, place)));
+    const input = replaceScript(place.bridge, script, await listOwn(reader, place));
+    await restoreRules(system, iptablesPrefix[place.family], input);
   },
   async remove(system, reader, place) {
-    await restore(system, place.family, replaceScript(place.bridge, null, await listOwn(reader, place)));
+    const input = replaceScript(place.bridge, null, await listOwn(reader, place));
+    await restoreRules(system, iptablesPrefix[place.family], input);
   },
   translate: (system, { family, bridge }, { all }) =>
-    restore(system, family, translationsScript(bridge, all)),
+    restoreRules(system, iptablesPrefix[family], translationsScript(bridge, all)),
   list: async (reader, place) => splitListing(place.bridge, await listOwn(reader, place)),
   countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
   describePlace: ({ bridge, family }) => `${iptablesPrefix[family]} chains VIRLAN-…-${bridge}`,
@@ -81,9 +83,13 @@ async function listOwn(reader: RulesReader, { bridge, family }: RulesPlace): Pro
   return ownLines(bridge, await reader.savedIptables(family));
 }
 
-async function restore({ run }: Pick<System, 'run'>, family: Family, input: string): Promise<void> {
-  const program = `${iptablesPrefix[family]}-restore`;
-  await run(program, ['--noflush', '--wait', '5'], { input, timeoutSeconds: loadTimeoutSeconds });
+/** Runs a script by the program whose name begins with `prefix`, such as `ip6tables-legacy`. Throws CommandError. */
+export async function restoreRules(
+  { run }: Pick<System, 'run'>,
+  prefix: string,
+  input: string,
+): Promise<void> {
+  await run(`${prefix}-restore`, ['--noflush', '--wait', '5'], { input, timeoutSeconds: loadTimeoutSeconds });
 }
 
 function chainsOf(ruleset: Ruleset, lacking: readonly Lacking[]): Chain[] {
