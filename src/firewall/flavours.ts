@@ -18,6 +18,15 @@ export function hasLegacyTables(readFile: System['readFile'], family: Family): b
 }
 
 /**
+ * Returns the prefix of the programs for tables of iptables-legacy: that of the only ones where none has the flavour in
+ * its name.
+ */
+export function legacyPrefix({ isInstalled }: Pick<System, 'isInstalled'>, family: Family): string {
+  const named = `${iptablesPrefix[family]}-legacy`;
+  return isInstalled(`${named}-save`) ? named : iptablesPrefix[family];
+}
+
+/**
  * Returns the flavour that `iptables`, or `ip6tables`, is not; null where that is unknown. Either can be selected
  * without the other.
  */

@@ -1,7 +1,6 @@
 // Finds out whether anybody has changed rules of iptables-legacy, which the kernel does not report.
 import type { Family } from '../address/ip.ts';
-import { hasLegacyTables } from '../firewall/flavours.ts';
-import { iptablesPrefix } from '../firewall/rules-reader.ts';
+import { hasLegacyTables, legacyPrefix } from '../firewall/flavours.ts';
 import type { System } from '../system/system.ts';
 
 const families = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
@@ -34,11 +33,10 @@ export class LegacyRules {
 
   /** Returns the rules of a family; null where they cannot be read. */
   async #read(family: Family): Promise<string | null> {
-    const { readFile, isInstalled, run } = this.#system;
+    const { readFile, run } = this.#system;
     if (!hasLegacyTables(readFile, family)) return '';
-    const [legacy, only] = [`${iptablesPrefix[family]}-legacy-save`, `${iptablesPrefix[family]}-save`];
     try {
-      return withoutTimes(await run(isInstalled(legacy) ? legacy : only, []));
+      return withoutTimes(await run(`${legacyPrefix(this.#system, family)}-save`, []));
     } catch {
       // Not installed, or busy: the next call compares.
       return null;

@@ -1,7 +1,7 @@
 // Finds the rules of iptables-legacy that dropped or led elsewhere packets of a probe, which no trace shows, by their
 // counters:
 // `[12:720] -A FORWARD -s 192.168.100.0/24 -j DROP`
-import { hasLegacyTables } from '../../firewall/flavours.ts';
+import { hasLegacyTables, legacyPrefix } from '../../firewall/flavours.ts';
 import { savedLines } from '../../other-firewalls/chains.ts';
 import { legacyFamily } from '../../other-firewalls/model.ts';
 import { type FilterChains, type FilterRule, findDroppingRules } from '../../other-firewalls/packet.ts';
@@ -24,8 +24,9 @@ export async function readLegacyCounters({
   isInstalled,
   run,
 }: Pick<System, 'readFile' | 'isInstalled' | 'run'>): Promise<LegacyCounters> {
-  const family = isInstalled(`${legacyFamily}-save`) ? legacyFamily : 'ip';
-  const program = family === legacyFamily ? `${legacyFamily}-save` : 'iptables-save';
+  const prefix = legacyPrefix({ isInstalled }, 'ipv4');
+  const program = `${prefix}-save`;
+  const family = prefix === legacyFamily ? legacyFamily : 'ip';
   if (!hasLegacyTables(readFile, 'ipv4') || !isInstalled(program)) return { family, save: '' };
   return { family, save: await run(program, ['--counters']).catch(() => '') };
 }
