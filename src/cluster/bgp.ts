@@ -242,15 +242,17 @@ function carriesEvpn(instance: BgpInstance | null, address: Ipv4): boolean {
   return groupOf(instance, name) !== groupName && carries(instance, name, evpn);
 }
 
+const memberLine = new RegExp(`^neighbor (\\S+) peer-group ${groupName}$`);
+
 /** Returns the neighbour that a line makes a member of virlan's group; null for another line. */
 function memberOf({ family, command }: BgpLine): Ipv4 | null {
-  const [, address = ''] = /^neighbor (\S+) peer-group virlan$/.exec(command) ?? [];
+  const [, address = ''] = memberLine.exec(command) ?? [];
   return family === null ? parseIpv4(address) : null;
 }
 
 /** Returns whether a line is about virlan's peer group or one of its members. */
 function isNamed(line: BgpLine): boolean {
-  return / neighbor virlan /.test(` ${line.command} `) || memberOf(line) !== null;
+  return ` ${line.command} `.includes(` neighbor ${groupName} `) || memberOf(line) !== null;
 }
 
 function isOwn(line: BgpLine, { lines }: AddedBgp): boolean {
