@@ -41,10 +41,25 @@ export function findDeviceDrops(ruleset: string, chains: string, path: ProbedPat
   return lossesOn(path, passage => dropsAt(passage, tables, links)[0] ?? null);
 }
 
-function dropsAt({ hook, packet }: HookPassage, tables: readonly NftTable[], linksOf: DeviceLinks): Drop[] {
-  const [place, link] =
-    hook === 'PREROUTING' ? ['ingress', packet.in] : hook === 'POSTROUTING' ? ['egress', packet.out] : [];
-  if (place === undefined || link == null) return [];
+/** Returns the hook of a link that a packet passes beside another hook; null for none. */
+function devicePlace({ hook }: HookPassage): 'ingress' | 'egress' | null {
+  switch (hook) {
+    case 'PREROUTING':
+      return 'ingress';
+    case 'POSTROUTING':
+      return 'egress';
+    case 'INPUT':
+    case 'FORWARD':
+    case 'OUTPUT':
+      return null;
+  }
+}
+
+function dropsAt(passage: HookPassage, tables: readonly NftTable[], linksOf: DeviceLinks): Drop[] {
+  const { packet } = passage;
+  const place = devicePlace(passage);
+  const link = place === 'ingress' ? packet.in : packet.out;
+  if (place === null || link === null) return [];
   const links = place === 'ingress' ? { in: link, out: null } : { in: null, out: link };
   return tables.flatMap(({ family, table, chains, baseChains }) =>
     baseChains

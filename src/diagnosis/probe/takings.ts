@@ -22,7 +22,8 @@ function directionsOf({ hook, packet }: HookPassage): readonly IpsecDirection[] 
       return packet.direction === 'reply' ? ['out'] : ['fwd', 'out'];
     case 'OUTPUT':
       return ['out'];
-    default:
+    case 'PREROUTING':
+    case 'POSTROUTING':
       return [];
   }
 }

@@ -20,9 +20,12 @@ export interface ProbedPath {
   readonly nextHop: Ipv4 | null;
 }
 
-/** A packet at a hook on its way, named as the chain of iptables there. */
+/** A hook of the kernel, named as the chain of iptables there. */
+type Hook = 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING';
+
+/** A packet at a hook on its way. */
 export interface HookPassage {
-  readonly hook: string;
+  readonly hook: Hook;
   readonly packet: FilteredPacket;
 }
 
@@ -96,7 +99,7 @@ const udp: FilteredPacket = { ...icmp, protocol: 'udp' };
 
 const answer = { state: 'established', direction: 'reply' } as const;
 
-function at(hooks: readonly string[], packet: FilteredPacket): HookPassage[] {
+function at(hooks: readonly Hook[], packet: FilteredPacket): HookPassage[] {
   return hooks.map(hook => ({ hook, packet }));
 }
 
