@@ -24,7 +24,7 @@ import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
 import { lastFree, type Pool, poolIn, poolOf } from './pool.ts';
 import { type Reserved, reserve } from './reserve.ts';
-import type { TrailStep } from './trail.ts';
+import type { AddressReason, TrailStep } from './trail.ts';
 
 /** The input that was read from the host. */
 export interface DecisionInput {
@@ -215,9 +215,11 @@ export function newAddresses({ entries, why }: Pick<Reserved, 'entries' | 'why'>
   );
 }
 
+const newlyGiven: readonly AddressReason[] = ['formula', 'next-free', 'retired-reused'];
+
 /** Returns whether a step of a decision gives an address that its NIC did not have, and nobody asked for. */
 export function isNewAddress(step: TrailStep): boolean {
-  return step.kind === 'address' && ['formula', 'next-free', 'retired-reused'].includes(step.reason);
+  return step.kind === 'address' && newlyGiven.includes(step.reason);
 }
 
 /** Returns the addresses of entries, as promised to their MACs and to those of lines written by hand. */

@@ -1,5 +1,5 @@
 // Groups the steps of a plan by repair unit. Pure.
-import { type Step, type StepOf, unitOfStep } from './steps.ts';
+import { type Step, type StepName, type StepOf, unitOfStep } from './steps.ts';
 import { sysctlName } from './sysctl.ts';
 import { type Unit, unitKey } from './units.ts';
 
@@ -40,9 +40,12 @@ function loadOf({ backend }: StepOf<'change forwards'>, steps: readonly Step[]) 
   );
 }
 
+/** The kinds of step that make a bridge. */
+const ofNewBridge: readonly StepName[] = ['add bridge', 'add dummy', 'add address', 'set link'];
+
 function goesOntoBridge(bridge: string, step: Step): boolean {
   return (
-    ['add bridge', 'add dummy', 'add address', 'set link'].includes(step.kind) ||
+    ofNewBridge.includes(step.kind) ||
     (step.kind === 'set sysctl' && step.key.includes(`.${sysctlName(bridge)}.`))
   );
 }

@@ -58,9 +58,11 @@ export interface Fight {
  * is reached; and forwards change with every machine that starts or stops.
  */
 export function isAlwaysRepaired(unit: Unit): boolean {
-  if (['guard', 'tunnel', 'bgp', 'forwards'].includes(unit.kind)) return true;
+  if (alwaysRepaired.includes(unit.kind)) return true;
   return unit.kind === 'sysctl' && unit.key.startsWith('net.ipv6.conf.');
 }
+
+const alwaysRepaired: readonly Unit['kind'][] = ['guard', 'tunnel', 'bgp', 'forwards'];
 
 /** Returns a text that is equal for equal units, for use as a key. */
 export function unitKey(unit: Unit): string {
