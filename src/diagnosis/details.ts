@@ -16,6 +16,7 @@ import type { Step } from '../network/steps.ts';
 import type { ZoneSource } from '../other-firewalls/firewalld-sources.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
 import type { OwnChain } from '../other-firewalls/own-chains.ts';
+import type { InotifySysctl } from '../system/inotify.ts';
 import type { EtcdDetails } from './etcd-details.ts';
 import type { PeerDetails } from './peer-details.ts';
 import type { None, ReachDetails } from './reach-details.ts';
@@ -29,7 +30,8 @@ export interface HostDetails {
   'nft-fails': { readonly message: string };
   /** `max`: how many connections the kernel can track. */
   'conntrack-full': { readonly max: number };
-  'inotify-exhausted': InotifyLimit;
+  /** A limit that root has used up, and its value. */
+  'inotify-exhausted': { readonly sysctl: InotifySysctl; readonly max: number };
   'libvirt-absent': None;
   'hooks-installed': None;
   'hook-missing': { readonly driver: string };
@@ -42,12 +44,6 @@ export interface HostDetails {
     /** True if the package's changelog could be read: distributions fix bugs without changing the version. */
     readonly hasChangelog: boolean;
   };
-}
-
-/** A limit of inotify that a user has reached, and its value. */
-export interface InotifyLimit {
-  readonly sysctl: 'fs.inotify.max_user_instances' | 'fs.inotify.max_user_watches';
-  readonly max: number;
 }
 
 /** A program that listens on a port. */

@@ -13,6 +13,7 @@ import type { FailedStep } from '../network/step-groups.ts';
 import type { Step } from '../network/steps.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
+import type { InotifySysctl } from '../system/inotify.ts';
 
 /** A machine as a log names it. */
 export interface MachineId {
@@ -96,9 +97,6 @@ export interface FailureEvent {
   readonly path?: string;
 }
 
-/** A setting of the kernel that limits inotify for all programs of a user. */
-export type InotifyLimit = 'fs.inotify.max_user_watches' | 'fs.inotify.max_user_instances';
-
 /** The reason why metrics are not served at the endpoint in virlan.ini. */
 export interface MetricsProblem {
   readonly endpoint: Endpoint;
@@ -110,7 +108,7 @@ export type WatcherEvent =
   /** The watcher's socket was removed or replaced, and serves again. */
   | { readonly kind: 'socket-restored'; readonly path: string }
   /** inotify is used up: a file, or the files of a directory, are looked at from time to time instead. */
-  | { readonly kind: 'files-polled'; readonly path: string; readonly limit: InotifyLimit }
+  | { readonly kind: 'files-polled'; readonly path: string; readonly limit: InotifySysctl }
   /** inotify has room again. */
   | { readonly kind: 'files-followed'; readonly path: string }
   | { readonly kind: 'watcher-started'; readonly networks: readonly string[] }

@@ -13,8 +13,9 @@ import type { NetworkWarning } from '../network/warnings.ts';
 import type { OtherFirewallName } from '../other-firewalls/model.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import type { EtcdFailure } from '../shared-ledger/etcd-error.ts';
+import type { InotifySysctl } from '../system/inotify.ts';
 import type { SharedStatus } from './cluster-status.ts';
-import type { InotifyLimit, MetricsProblem } from './event.ts';
+import type { MetricsProblem } from './event.ts';
 import type { MachineStatus } from './machines.ts';
 import type { TunnelStatus } from './tunnel-fields.ts';
 
@@ -82,7 +83,7 @@ export type NetworkProblem =
   /** The configuration on disk was rejected: one line of the error. */
   | { readonly kind: 'configuration'; readonly text: string }
   /** inotify is used up: the watcher looks at its files from time to time. */
-  | { readonly kind: 'files-polled'; readonly limit: InotifyLimit }
+  | { readonly kind: 'files-polled'; readonly limit: InotifySysctl }
   | { readonly kind: 'metrics-not-served'; readonly problem: MetricsProblem }
   | { readonly kind: 'libvirt-network'; readonly problem: LibvirtNetworkProblem }
   | { readonly kind: 'probe'; readonly at: string; readonly seen: string }

@@ -1,6 +1,6 @@
 // Follows files by inotify, and by looking at them while inotify is used up. The limits of inotify are shared by
 // all programs of root's, so that another program can use them up at any time.
-import type { InotifyLimit } from '../report/event.ts';
+import type { InotifySysctl } from '../system/inotify.ts';
 
 /** Interval of looking at files while inotify is used up. */
 export const pollIntervalMs = 2000;
@@ -21,13 +21,13 @@ export interface Ways {
    * Follows by inotify. After it has returned, calls `started` when all files are followed, and `usedUp` when one
    * cannot be, then or later.
    */
-  byEvents(started: () => void, usedUp: (limit: InotifyLimit) => void): Closable;
+  byEvents(started: () => void, usedUp: (limit: InotifySysctl) => void): Closable;
   byPolling(): Closable;
 }
 
 /** Called when the way changes. */
 export interface WayChanges {
-  polled(limit: InotifyLimit): void;
+  polled(limit: InotifySysctl): void;
   followed(): void;
   /** A way has begun to work, also at the start: changes from now on are noticed, and earlier ones may not have been. */
   settled(): void;
@@ -39,7 +39,7 @@ export class FollowedFiles {
   readonly #changes: WayChanges;
   #events: Closable | null = null;
   #polling: Closable | null = null;
-  #usedUp: InotifyLimit | null = null;
+  #usedUp: InotifySysctl | null = null;
   #isClosed = false;
   #retryTimer: NodeJS.Timeout | null = null;
   /** Those that are replaced, and the timer that closes each. */
@@ -52,7 +52,7 @@ export class FollowedFiles {
   }
 
   /** The limit of inotify that is used up, so that the files are polled; null while they are followed. */
-  get usedUp(): InotifyLimit | null {
+  get usedUp(): InotifySysctl | null {
     return this.#usedUp;
   }
 
@@ -80,7 +80,7 @@ export class FollowedFiles {
     this.#events = events;
   }
 
-  #poll(limit: InotifyLimit): void {
+  #poll(limit: InotifySysctl): void {
     this.#polling ??= this.#ways.byPolling();
     if (this.#usedUp === null) this.#changes.polled(limit);
     this.#usedUp = limit;
@@ -105,11 +105,4 @@ export class FollowedFiles {
     };
     this.#replaced.set(followed, setTimeout(close, overlapMs).unref());
   }
-}
-
-/** Returns the limit that an error of inotify is about; null if it is about something else. */
-export function inotifyLimit(error: unknown): InotifyLimit | null {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC') return 'fs.inotify.max_user_watches';
-  return code === 'EMFILE' ? 'fs.inotify.max_user_instances' : null;
 }

@@ -4,10 +4,11 @@ import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
 import type { Fight } from '../network/units.ts';
 import { type ClusterStatus, withCluster } from '../report/cluster-status.ts';
-import type { InotifyLimit, MetricsProblem } from '../report/event.ts';
+import type { MetricsProblem } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';
 import { describeFault } from '../report/status-text.ts';
 import { type AskedPeer, peerProblems, withAnswers } from '../report/tunnel-status.ts';
+import type { InotifySysctl } from '../system/inotify.ts';
 import { isoSeconds } from '../text.ts';
 import type { FailedRepair } from './failed-repairs.ts';
 
@@ -17,7 +18,7 @@ export interface WatcherState {
   /** The reason why the configuration on disk is not in force; null when it is. */
   readonly configurationProblem: Error | null;
   /** The limit of inotify that is used up, so that files are polled; null when none is. */
-  readonly usedUpInotify: InotifyLimit | null;
+  readonly usedUpInotify: InotifySysctl | null;
   /** The reason why metrics are not served where virlan.ini wants them; null when they are. */
   readonly metricsProblem: MetricsProblem | null;
   readonly libvirtProblems: readonly LibvirtNetworkProblem[];

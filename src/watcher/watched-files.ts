@@ -9,11 +9,12 @@ import { isTold, tellDnsmasq } from '../dnsmasq/process.ts';
 import { readPublished, readWanted } from '../identity/reservation-files.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
-import type { Event, InotifyLimit } from '../report/event.ts';
+import type { Event } from '../report/event.ts';
+import { type InotifySysctl, usedUpSysctl } from '../system/inotify.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import type { Configuration } from './configuration.ts';
-import { FollowedFiles, inotifyLimit, pollIntervalMs, type WayChanges } from './followed-files.ts';
+import { FollowedFiles, pollIntervalMs, type WayChanges } from './followed-files.ts';
 
 /**
  * An editor may write a file in pieces, and dnsmasq writes its leases in place: wait until a file is
@@ -117,9 +118,9 @@ export function followLedger(
   const ways = {
     // The directory alone: each change of a name or a MAC makes and removes a file in it, and chokidar would
     // watch the file of each machine.
-    byEvents: (started: () => void, usedUp: (limit: InotifyLimit) => void) => {
+    byEvents: (started: () => void, usedUp: (limit: InotifySysctl) => void) => {
       const onError = (error: Error) => {
-        const limit = inotifyLimit(error);
+        const limit = usedUpSysctl(error);
         if (limit === null) failed(error);
         else usedUp(limit);
       };
@@ -170,12 +171,12 @@ function follow(
       guarded(() => onChange(path), path),
     );
   const ways = {
-    byEvents: (started: () => void, usedUp: (limit: InotifyLimit) => void) =>
+    byEvents: (started: () => void, usedUp: (limit: InotifySysctl) => void) =>
       followBy({})
         .on('ready', started)
         // Without a listener, a loop of links would end the watcher. Timers notice changes, too.
         .on('error', error => {
-          const limit = inotifyLimit(error);
+          const limit = usedUpSysctl(error);
           if (limit === null) failed(error, first);
           else usedUp(limit);
         }),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { prefixOf } from '../../src/address/ip.ts';
-import type { Detail, DetailKind, InotifyLimit } from '../../src/diagnosis/details.ts';
+import type { Detail, DetailKind, HostDetails } from '../../src/diagnosis/details.ts';
 import { dnsmasqVersion, unpatchedCves } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
 import { sharedMacs } from '../../src/diagnosis/doctor/duplicates.ts';
 import {
@@ -139,7 +139,7 @@ function fieldsOf(finding: Finding | null): object {
   return fields;
 }
 
-const usedUp: InotifyLimit = { sysctl: 'fs.inotify.max_user_watches', max: 8192 };
+const usedUp: HostDetails['inotify-exhausted'] = { sysctl: 'fs.inotify.max_user_watches', max: 8192 };
 
 const hosts: [Partial<DoctorHostFacts>, CheckId, State, DetailKind, fields: object][] = [
   [{ conntrack: { count: 65_536, max: 65_536 } }, 'kernel', 'fail', 'conntrack-full', { max: 65_536 }],

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mock } from 'node:test';
 import { suite } from 'uvu';
-import type { InotifyLimit } from '../../src/report/event.ts';
+import type { InotifySysctl } from '../../src/system/inotify.ts';
 import { FollowedFiles } from '../../src/watcher/followed-files.ts';
 
 const followed = suite('followed files');
@@ -11,7 +11,7 @@ const watches = 'fs.inotify.max_user_watches';
 /** Returns followed files, the list of calls in their order, and the callbacks of the last way by events. */
 function follow() {
   const calls: string[] = [];
-  const events = { started: () => {}, usedUp: (_limit: InotifyLimit) => {} };
+  const events = { started: () => {}, usedUp: (_limit: InotifySysctl) => {} };
   const files = new FollowedFiles(
     {
       byEvents: (started, usedUp) => {

@@ -16,7 +16,7 @@ import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { ForwardDrop, ForwardTaking } from '../../other-firewalls/forward-rules.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
-import type { DroppedFrames, InotifyLimit, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
+import type { DroppedFrames, HostDetails, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { EtcdReport } from '../etcd-report.ts';
 import type { Finding } from '../finding.ts';
 import type { HookState } from './hooks.ts';
@@ -33,7 +33,7 @@ export interface DoctorHostFacts {
   /** The number of connections that the kernel tracks, and its limit. */
   readonly conntrack: { readonly count: number; readonly max: number } | null;
   /** The limit of inotify that root has used up; null for none. */
-  readonly inotifyLimit: InotifyLimit | null;
+  readonly inotifyLimit: HostDetails['inotify-exhausted'] | null;
   readonly portOwners: readonly PortOwner[] | null;
   readonly dnsmasq: { readonly version: string; readonly changelog: string | null } | null;
   /** By libvirt's driver; null where libvirt is not installed. */

@@ -8,9 +8,9 @@ import { readLacking } from '../../network/lacking.ts';
 import { replacedKernel } from '../../network/read-kernel.ts';
 import { surveyHost } from '../../network/survey-host.ts';
 import { readFileOrNull } from '../../system/files.ts';
+import { usedUpSysctl } from '../../system/inotify.ts';
 import { run, runOrNull } from '../../system/run.ts';
 import { system } from '../../system/system.ts';
-import type { InotifyLimit } from '../details.ts';
 import type { DoctorHostFacts } from './facts.ts';
 import { type HookFile, type HookState, hookDrivers, hookPlaces, hookStateOf } from './hooks.ts';
 import { parsePortOwners } from './ports.ts';
@@ -65,19 +65,13 @@ function readConntrack(): DoctorHostFacts['conntrack'] {
   return count === null || max === null ? null : { count: Number(count), max: Number(max) };
 }
 
-/** inotify_init1(2) and inotify_add_watch(2): the error for each limit that is reached. */
-const inotifySysctls: Readonly<Record<string, InotifyLimit['sysctl']>> = {
-  EMFILE: 'fs.inotify.max_user_instances',
-  ENOSPC: 'fs.inotify.max_user_watches',
-};
-
-function readInotifyLimit(): InotifyLimit | null {
+function readInotifyLimit(): DoctorHostFacts['inotifyLimit'] {
   try {
     watch('/').close();
     return null;
   } catch (error) {
-    const sysctl = inotifySysctls[(error as NodeJS.ErrnoException).code ?? ''];
-    if (sysctl === undefined) return null;
+    const sysctl = usedUpSysctl(error);
+    if (sysctl === null) return null;
     return { sysctl, max: Number(readFileOrNull(`/proc/sys/${sysctl.replaceAll('.', '/')}`)) };
   }
 }
