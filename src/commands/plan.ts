@@ -4,7 +4,7 @@ import { print, printJson, progress, style, warn } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';
 import { defaultFateText } from '../libvirt-networks/words.ts';
-import { obstacleText } from '../network/conflicts.ts';
+import { obstacleText } from '../network/obstacle-text.ts';
 import { surveyHost } from '../network/survey-host.ts';
 import { surveyNetwork } from '../network/survey-network.ts';
 import { warningText } from '../report/warning-text.ts';

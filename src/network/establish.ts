@@ -10,11 +10,11 @@ import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
 import { recordIsWanted } from './applied-record.ts';
 import { applySteps, joinApplied } from './apply.ts';
-import { obstacleText } from './conflicts.ts';
 import type { Established } from './established.ts';
 import { groupByUnit } from './group-by-unit.ts';
-import { kernelReplacedText } from './kernel.ts';
+import { kernelReplacedText } from './kernel-text.ts';
 import { readLacking, rememberLacking } from './lacking.ts';
+import { obstacleText } from './obstacle-text.ts';
 import { readOriginalState } from './original-state.ts';
 import { replacedKernel } from './read-kernel.ts';
 import {

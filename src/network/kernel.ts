@@ -7,8 +7,3 @@
 export function isKernelReplaced(release: string, installed: readonly string[]): boolean {
   return installed.length > 0 && !installed.includes(release);
 }
-
-/** Describes it in one line, with the remedy. */
-export function kernelReplacedText(release: string): string {
-  return `the modules of the running kernel ${release} are gone, as after an upgrade of the kernel: reboot`;
-}

@@ -5,7 +5,6 @@
 import { type Ipv4, parseIpv4, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
-import { shellQuoted } from '../text.ts';
 import type { LinksAndRoutes } from './links.ts';
 import { isRefusing } from './return-path.ts';
 import { isAboutMark, type RoutingRule } from './routing-rules.ts';
@@ -49,16 +48,4 @@ function isAbout(rule: RoutingRule, bridge: string, machine: Ipv4, outside: Ipv4
     (to === null || prefixContains(to, outside)) &&
     (mark === null || isAboutMark(rule, 0))
   );
-}
-
-/** Describes a refusal in one line. */
-export function outsideRefusalText({ table, priority }: OutsideRefusal): string {
-  const by = table === null ? '' : `, by a route of table ${table}`;
-  return `what machines send to the outside is refused by the routing rule of priority ${priority}${by}; this host itself has a way there`;
-}
-
-/** Returns the command that shows the rule, and the routes of its table. The rule may be there on purpose. */
-export function commandThatShowsRefusal({ table, priority }: OutsideRefusal): string {
-  const rule = `ip rule show pref ${priority}`;
-  return table === null ? rule : `${rule}; ip route show table ${shellQuoted(table)}`;
 }

@@ -1,12 +1,12 @@
 // The way of answers to machines: a rule of routing that is asked before the main table may lead them elsewhere, or
 // refuse them.
 
-import { formatIp, formatPrefix, type IpAddress, prefixContains } from '../address/ip.ts';
+import { formatIp, type IpAddress, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
 import { anywhere, routeTo } from './route-to.ts';
-import { mainTableFirst, type RoutingRule, refusingTypes } from './routing-rules.ts';
+import { type RoutingRule, refusingTypes } from './routing-rules.ts';
 
 /** A rule because of which packets to machines do not leave by the bridge. */
 export interface Detour {
@@ -79,16 +79,4 @@ function leadsTo(destination: string, address: IpAddress): boolean {
   if (destination === 'default') return true;
   const to = parseDestination(destination);
   return to !== null && prefixContains(to, address);
-}
-
-/** Describes a detour in one line. The link's name is hostile. */
-export function detourText({ bridge, table, priority, link }: Detour): string {
-  const way = link === null ? 'are refused' : `leave by ${link}, not by ${bridge}`;
-  const reason = table === null ? `the routing rule of priority ${priority}` : `routing table ${table}`;
-  return `packets to machines ${way}: ${reason} is asked before the main ${table === null ? 'table' : 'one'}`;
-}
-
-/** Returns the command that asks the main table first for the machines' addresses. */
-export function detourRemedy({ subnet, priority }: Detour): string {
-  return mainTableFirst(formatPrefix(subnet), priority);
 }

@@ -98,8 +98,3 @@ export function isAboutMark({ mark }: RoutingRule, packetMark: number): boolean 
 export function askedTables(rules: readonly RoutingRule[]): string[] {
   return ['main', ...rules.flatMap(({ isEarly, table }) => (isEarly && table !== null ? [table] : []))];
 }
-
-/** Returns the command that makes the kernel ask the main table about a subnet before a rule of this priority. */
-export function mainTableFirst(subnet: string, priority: number): string {
-  return `ip rule add to ${subnet} lookup main pref ${Math.max(priority - 1, 1)}`;
-}

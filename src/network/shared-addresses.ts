@@ -1,7 +1,6 @@
 // Finds addresses that this host has and that are reserved for machines: both answer for them. Pure.
-import { formatIp, type Ipv4, prefixContains } from '../address/ip.ts';
+import { type Ipv4, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { excerpt, shellQuoted } from '../text.ts';
 import type { Link } from './links.ts';
 
 /** An address of the host that is reserved for a machine. The names are hostile. */
@@ -30,18 +29,4 @@ export function findSharedAddresses(
         return machine === null ? [] : [{ address: ip, prefixLength, link, machine }];
       }),
     );
-}
-
-/** Longest part of a machine's name that is shown. */
-const maxNameLength = 40;
-
-/** Describes a shared address, without the remedy. */
-export function sharedAddressText({ address, link, machine }: SharedAddress): string {
-  const name = excerpt(machine, maxNameLength);
-  return `${formatIp(address)}, which is reserved for ${name}, is an address of this host, on ${link}: the host answers in the place of the machine`;
-}
-
-/** Returns the command that takes a shared address from the host. */
-export function sharedAddressRemedy({ address, prefixLength, link }: SharedAddress): string {
-  return `ip address del ${formatIp(address)}/${prefixLength} dev ${shellQuoted(link)}`;
 }

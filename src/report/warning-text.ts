@@ -7,11 +7,15 @@ import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
-import { obstacleText, removalOf } from '../network/conflicts.ts';
-import { kernelReplacedText } from '../network/kernel.ts';
-import { commandThatShowsRefusal, outsideRefusalText } from '../network/outside-refusal.ts';
-import { detourRemedy, detourText } from '../network/return-path.ts';
-import { sharedAddressRemedy, sharedAddressText } from '../network/shared-addresses.ts';
+import { sharedAddressRemedy, sharedAddressText } from '../network/address-text.ts';
+import { kernelReplacedText } from '../network/kernel-text.ts';
+import { obstacleText, removalOf } from '../network/obstacle-text.ts';
+import {
+  commandThatShowsRefusal,
+  detourRemedy,
+  detourText,
+  outsideRefusalText,
+} from '../network/route-text.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import {
   commandAboutTaking,

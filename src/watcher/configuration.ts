@@ -1,11 +1,12 @@
 // Keeps the configuration in force, and decides whether a changed file replaces it.
 import { isDeepStrictEqual } from 'node:util';
-import { formatPrefix } from '../address/ip.ts';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { VirlanError } from '../errors.ts';
 import { machineOn } from '../identity/machine.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { refusedChangeText } from './configuration-text.ts';
+import { findRefusedChanges, type RefusedChange } from './refused-changes.ts';
 
 /** The result of reading the file again. */
 export type Reloaded =
@@ -73,29 +74,6 @@ function isSameProblem(one: Error, other: Error): boolean {
   return one.message === other.message && isDeepStrictEqual({ ...one }, { ...other });
 }
 
-/** A change that would cut off running machines. Their names are hostile. */
-export interface RefusedChange {
-  readonly network: string;
-  readonly change: { readonly kind: 'removed' } | { readonly kind: 'bridge' | 'subnet'; readonly to: string };
-  readonly machines: readonly string[];
-}
-
-/** Returns the changes between two configurations that are refused while machines run. */
-export function findRefusedChanges(
-  now: Config,
-  next: Config,
-  machinesOn: (network: NetworkConfig) => readonly string[],
-): RefusedChange[] {
-  return now.networks.flatMap(network => {
-    const change = compareNetwork(
-      network,
-      next.networks.find(other => other.name === network.name),
-    );
-    const machines = change === null ? [] : machinesOn(network);
-    return change === null || machines.length === 0 ? [] : [{ network: network.name, change, machines }];
-  });
-}
-
 /** A configuration that would cut off running machines. */
 class ChangeRefused extends VirlanError {
   static override readonly label = 'ChangeRefused';
@@ -106,26 +84,6 @@ class ChangeRefused extends VirlanError {
     super('refused', refusedChangeText(refused));
     this.refused = refused;
   }
-}
-
-/** Describes a refused change in one line, with the remedy. */
-export function refusedChangeText({ network, change, machines }: RefusedChange): string {
-  const what =
-    change.kind === 'removed'
-      ? `network ${network} cannot be removed`
-      : `the ${change.kind} of ${network} cannot become ${change.to}`;
-  const names = machines.map(name => JSON.stringify(name)).join(', ');
-  return `${what} while machines run on it: ${names}: shut them down first`;
-}
-
-function compareNetwork(
-  network: NetworkConfig,
-  next: NetworkConfig | undefined,
-): RefusedChange['change'] | null {
-  if (next === undefined) return { kind: 'removed' };
-  if (next.bridge !== network.bridge) return { kind: 'bridge', to: next.bridge };
-  const subnet = formatPrefix(next.subnet);
-  return subnet === formatPrefix(network.subnet) ? null : { kind: 'subnet', to: subnet };
 }
 
 function machinesRunningOn({ name, bridge }: NetworkConfig): string[] {

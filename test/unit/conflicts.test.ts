@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatIp, parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
-import { conflictText, findConflicts } from '../../src/network/conflicts.ts';
+import { findConflicts } from '../../src/network/conflicts.ts';
 import type { KnownSubnet, Link } from '../../src/network/links.ts';
+import { conflictText } from '../../src/network/obstacle-text.ts';
 import { findSharedAddresses } from '../../src/network/shared-addresses.ts';
 import { warningText } from '../../src/report/warning-text.ts';
 import { network } from './builders.ts';

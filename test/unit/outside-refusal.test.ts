@@ -3,11 +3,8 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
 import { parseLinksAndRoutes } from '../../src/network/links.ts';
-import {
-  commandThatShowsRefusal,
-  findOutsideRefusal,
-  outsideRefusalText,
-} from '../../src/network/outside-refusal.ts';
+import { findOutsideRefusal } from '../../src/network/outside-refusal.ts';
+import { commandThatShowsRefusal, outsideRefusalText } from '../../src/network/route-text.ts';
 import { network } from './builders.ts';
 
 const refusals = suite('outside refusal');

@@ -4,7 +4,8 @@ import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
 import { CommandError } from '../../src/errors.ts';
 import { knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
-import { type Detour, detourRemedy, detourText, findDetour } from '../../src/network/return-path.ts';
+import { type Detour, findDetour } from '../../src/network/return-path.ts';
+import { detourRemedy, detourText } from '../../src/network/route-text.ts';
 import { network } from './builders.ts';
 
 const paths = suite('return path');

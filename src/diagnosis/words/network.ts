@@ -1,8 +1,12 @@
 // The words for findings about one network.
-import { conflictText, obstacleText, removalOf } from '../../network/conflicts.ts';
-import { commandThatShowsRefusal, outsideRefusalText } from '../../network/outside-refusal.ts';
-import { detourRemedy, detourText } from '../../network/return-path.ts';
-import { sharedAddressRemedy, sharedAddressText } from '../../network/shared-addresses.ts';
+import { sharedAddressRemedy, sharedAddressText } from '../../network/address-text.ts';
+import { conflictText, obstacleText, removalOf } from '../../network/obstacle-text.ts';
+import {
+  commandThatShowsRefusal,
+  detourRemedy,
+  detourText,
+  outsideRefusalText,
+} from '../../network/route-text.ts';
 import type { StepCheck } from '../../network/step-kind.ts';
 import { faultOf } from '../../network/steps.ts';
 import { unreadText } from '../../other-firewalls/model.ts';
