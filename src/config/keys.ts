@@ -36,7 +36,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   mode: {
     note: 'what machines reach, and who reaches them',
-    text: 'What machines reach besides each other, and who reaches them. It can be changed while machines run.',
+    text: 'The networks that machines reach in addition to each other, and who reaches them. It can be changed while machines run.',
     choices: {
       nat: 'machines reach the outside with the address of the host; nobody outside reaches them',
       routed:

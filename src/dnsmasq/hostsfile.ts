@@ -36,7 +36,7 @@ export interface HandLine {
 }
 
 /**
- * What dnsmasq does for the MACs of a line. `any-address`: the line has none, and dnsmasq gives any free one. `ignores`: it
+ * The effect of a line on its MACs. `any-address`: the line has none, and dnsmasq gives any free one. `ignores`: dnsmasq
  * answers none of their requests. `none`: no machine of the network can have the address, and dnsmasq goes by another
  * line with the MAC (is_config_in_context in dhcp-common.c).
  */

@@ -110,7 +110,7 @@ async function startUnit(unit: string): Promise<StartFailure | null> {
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     const [exitCode, reason] = await Promise.all([unitExitCode(unit), loggedReason(unit)]);
-    // systemd would restart it for ever.
+    // systemd would restart it again and again.
     await runOrNull('systemctl', ['stop', unit]);
     if (reason === null) return { message: error.message, exitCode, cause: error };
     const message = `${unit}: ${reason}`;

@@ -175,6 +175,7 @@ export interface FoundGuard {
   readonly drift: readonly RuleDrift[];
   readonly elements: Elements;
 }
+
 /** The translations of forwards: left as they are, or exactly these in one backend. */
 export type DesiredTranslations =
   | { readonly kind: 'leave' }

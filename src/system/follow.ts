@@ -57,7 +57,7 @@ export class Follower {
     this.#running?.stdout.pause();
   }
 
-  /** Reads on after `hold`. */
+  /** Reads on after `pause`. */
   resume(): void {
     this.#isPaused = false;
     this.#running?.stdout.resume();

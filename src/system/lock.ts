@@ -12,10 +12,9 @@ import { basename, dirname } from 'node:path';
 import { isOutOfSpace } from './file-errors.ts';
 import { isMissing } from './files.ts';
 import { fifoPath, holderOf, holderPath, LockTimeout } from './lock-files.ts';
+import { paths } from './paths.ts';
 
 export { LockTimeout };
-
-import { paths } from './paths.ts';
 
 /** A lock that is held: where its files are, and the descriptors to close when it is released. */
 interface Held {

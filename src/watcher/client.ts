@@ -5,7 +5,7 @@ import type { Status } from '../report/status.ts';
 import { paths } from '../system/paths.ts';
 import type { Answer } from './answers.ts';
 
-/** Longest wait for an answer; the command line then reads the files itself. */
+/** Longest silence of the watcher; the command line then reads the files itself. */
 const requestTimeoutMs = 5000;
 
 /** Sends a request to the watcher. Returns null when none runs, or none answers in time. */

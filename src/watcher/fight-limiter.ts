@@ -1,5 +1,4 @@
-// Limits repairs, so that a tug-of-war with another program does not use up the CPU. Pure: times are passed
-// in.
+// Limits repairs, so that a fight with another program does not use up the CPU. Pure: times are passed in.
 import { type Fight, type Unit, unitKey } from '../network/units.ts';
 
 /** So many repairs of one unit to the same state, in a row and within a minute, are a fight with another program. */

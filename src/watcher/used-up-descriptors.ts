@@ -7,7 +7,7 @@ const reportIntervalMs = 60_000;
 /**
  * Reports errors that say that no descriptor is free, and that nothing else handles, instead of ending: any call
  * can fail with one, those of Node's own included, and the next scan does what could not be done. All other
- * errors end the process as ever.
+ * errors end the process as usual.
  */
 export function outliveUsedUpDescriptors(report: (event: Event) => void): void {
   let reportedAt = Number.NEGATIVE_INFINITY;
