@@ -174,7 +174,9 @@ function negated(command: string): string {
 
 const group = `neighbor ${groupName} peer-group`;
 
-/** Returns the lines that virlan needs. Members come last, so that no session begins before the group has its options. */
+/**
+ * Returns the lines that virlan needs. Members come last, so that no session begins before the group has its options.
+ */
 function wantedLines({ as, address, neighbours }: Speaker, kept: BgpInstance | null): BgpLine[] {
   const of = (family: string | null) => (command: string) => ({ family, command });
   const own = [

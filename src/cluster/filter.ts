@@ -96,7 +96,9 @@ function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
   };
 }
 
-/** Returns a set for nft, which takes no empty one: until a host has joined, it has an address that no other host has. */
+/**
+ * Returns a set for nft, which takes no empty one: until a host has joined, it has an address that no other host has.
+ */
 function setOf(hosts: readonly Ipv4[]): string {
   return `{ ${hosts.length === 0 ? '127.0.0.1' : hosts.map(formatIp).join(', ')} }`;
 }

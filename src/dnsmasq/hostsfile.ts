@@ -36,9 +36,9 @@ export interface HandLine {
 }
 
 /**
- * The effect of a line on its MACs. `any-address`: the line has none, and dnsmasq gives any free one. `ignores`: dnsmasq
- * answers none of their requests. `none`: no machine of the network can have the address, and dnsmasq goes by another
- * line with the MAC (is_config_in_context in dhcp-common.c).
+ * The effect of a line on its MACs. `any-address`: the line has none, and dnsmasq gives any free one. `ignores`:
+ * dnsmasq answers none of their requests. `none`: no machine of the network can have the address, and dnsmasq goes by
+ * another line with the MAC (is_config_in_context in dhcp-common.c).
  */
 export type HandLineEffect = 'serves' | 'any-address' | 'ignores' | 'none';
 
@@ -152,8 +152,8 @@ export function handLines({ byHand, configured }: Hostsfile, network: Addressing
 }
 
 /**
- * A configured line that has a MAC and no address leaves the MAC its reservation: dnsmasq takes the line that it has read
- * last, which is virlan's.
+ * A configured line that has a MAC and no address leaves the MAC its reservation: dnsmasq takes the line that it has
+ * read last, which is virlan's.
  */
 function readConfigured(configured: readonly string[], network: Addressing): HandLine[] {
   return readLines(configured, network).filter(({ effect }) => effect !== 'any-address');

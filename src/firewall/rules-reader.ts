@@ -12,7 +12,9 @@ export type Flavour = 'nft' | 'legacy';
 export interface RulesReader {
   /** Returns one nftables table as text; empty when there is none. Throws CommandError when nft cannot answer. */
   nftTable(family: Family, table: string): Promise<string>;
-  /** Returns the whole ruleset of nftables as JSON, read when first asked for; empty when nft fails. Throws as above. */
+  /**
+   * Returns the whole ruleset of nftables as JSON, read when first asked for; empty when nft fails. Throws as above.
+   */
   ruleset(): Promise<string>;
   /** Returns the output of iptables-save, read when first asked for; empty when it fails. Throws as above. */
   savedIptables(family: Family): Promise<string>;
@@ -43,7 +45,9 @@ export function createRulesReader(system: Pick<System, 'run'>): RulesReader {
   };
 }
 
-/** A failing program means "no rules". One without an answer throws, because "no rules" would make virlan reload them. */
+/**
+ * A failing program means "no rules". One without an answer throws, because "no rules" would make virlan reload them.
+ */
 async function list(system: Pick<System, 'run'>, program: string, args: readonly string[]): Promise<string> {
   try {
     return await system.run(program, args, { timeoutSeconds: listTimeoutSeconds });

@@ -198,7 +198,9 @@ const dhcpv6Replies: Rule = {
   verdict: accept,
 };
 
-/** States of the packets that open a connection. Servers of many clients are often excepted from tracking (`notrack`). */
+/**
+ * States of the packets that open a connection. Servers of many clients are often excepted from tracking (`notrack`).
+ */
 const opening = ['new', 'untracked'] as const;
 
 const newSsh: Rule = { protocol: 'tcp', ports: [ssh], tracked: opening, verdict: accept };

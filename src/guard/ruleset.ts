@@ -216,8 +216,8 @@ function hookChains(
 
 /**
  * Returns the rules for ports that libvirt isolates, and such NICs on other hosts: the kernel keeps ports of one bridge
- * apart. Other hosts know a NIC by its MACs, so it sends into the tunnel with those alone: a frame with a MAC that belongs
- * to nobody would be taken for one of a NIC that is not isolated.
+ * apart. Other hosts know a NIC by its MACs, so it sends into the tunnel with those alone: a frame with a MAC that
+ * belongs to nobody would be taken for one of a NIC that is not isolated.
  */
 function isolatedPortRules(tunnel: string): string[] {
   return [

@@ -54,7 +54,9 @@ function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): Chosen
   return host === undefined ? null : chosen(host.ip, 'fixed-host', lineProblem(mac, line));
 }
 
-/** Returns the problem of a NIC with this MAC and the line that decides about it. It keeps what it has without the line. */
+/**
+ * Returns the problem of a NIC with this MAC and the line that decides about it. It keeps what it has without the line.
+ */
 export function lineProblem(mac: Mac, line: HandLine | null): ReservationProblem | null {
   switch (line?.effect) {
     case undefined:

@@ -85,8 +85,8 @@ export interface Claimant {
 }
 
 /**
- * Decides which entry owns a MAC on a network: a NIC can move to another network with its MAC. An entry that had it earlier, or whose machine no longer exists, releases
- * it. An entry that has it now and has an address keeps it.
+ * Decides which entry owns a MAC on a network: a NIC can move to another network with its MAC. An entry that had it
+ * earlier, or whose machine no longer exists, releases it. An entry that has it now and has an address keeps it.
  */
 export function claimMac(
   ledger: Ledger,

@@ -95,7 +95,9 @@ export function arrangeNetworksOnce(
   return withNetworkDriver(client => arrangeNetworks(client, from, isTakenDown));
 }
 
-/** Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge. */
+/**
+ * Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge.
+ */
 function readDefaultPorts(known: readonly KnownNetwork[]): string[] {
   const bridge = known.find(network => network.name === defaultName && hasOwnBridge(network))?.bridge;
   const [link] = listDirectory(linksDirectory).filter(name => name === bridge);

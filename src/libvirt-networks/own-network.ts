@@ -24,8 +24,8 @@ export function isOfHost(network: Defined, machineId: string): boolean {
 }
 
 /**
- * Returns whether virlan made a network up from this configuration file. One of another file, which `virlan up --config`
- * named, does not follow this one.
+ * Returns whether virlan made a network up from this configuration file. One of another file, which
+ * `virlan up --config` named, does not follow this one.
  */
 export function isOwn(
   network: Defined,

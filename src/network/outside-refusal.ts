@@ -1,5 +1,5 @@
-// The way of machines to the outside: a rule of routing that is asked before the main table may refuse them alone, while
-// the host itself has a way.
+// The way of machines to the outside: a rule of routing that is asked before the main table may refuse them alone,
+// while the host itself has a way.
 //   ip rule add iif k8s-br0 prohibit
 //   ip rule add from 192.168.100.0/24 lookup 100     with `blackhole default` in table 100
 import { type Ipv4, parseIpv4, prefixContains } from '../address/ip.ts';

@@ -11,8 +11,9 @@ import type { Step } from './steps.ts';
 
 /**
  * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules:
- * primary rules are loaded first and removed last. Managers of links are told before the links exist. Companion rules (checksums) come near the end. dnsmasq
- * stops before its configuration changes, so that an interrupted change is seen as a stopped dnsmasq.
+ * primary rules are loaded first and removed last. Managers of links are told before the links exist. Companion rules
+ * (checksums) come near the end. dnsmasq stops before its configuration changes, so that an interrupted change is seen
+ * as a stopped dnsmasq.
  */
 export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
   const loads = (role: RulesScript['role']) =>

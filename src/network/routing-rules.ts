@@ -16,7 +16,9 @@ export interface RoutingRule {
   readonly from: Prefix | null;
   /** True if it is about some senders only. */
   readonly hasSource: boolean;
-  /** The link by which packets come in that it is about; null for all, for all but one, and for the host's own. Hostile. */
+  /**
+   * The link by which packets come in that it is about; null for all, for all but one, and for the host's own. Hostile.
+   */
   readonly incoming: string | null;
   /** The marks of packets that it is about; null for all. */
   readonly mark: MarkMatch | null;

@@ -1,4 +1,5 @@
-// Surveys the parts of a network that other programs keep: firewalls, the host's resolver, and libvirt. Changes nothing.
+// Surveys the parts of a network that other programs keep: firewalls, the host's resolver, and libvirt. Changes
+// nothing.
 import type { NetworkConfig } from '../config/config.ts';
 import { availableBackends, chooseBackend } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';

@@ -32,8 +32,8 @@ interface Part {
 }
 
 /**
- * Removes a host from all networks whose ledger is shared. Throws VirlanError: 'wrong-state' without etcd, and for a host
- * that must not be removed; 'unknown-host' for one that has nothing in etcd; 'etcd-failed'.
+ * Removes a host from all networks whose ledger is shared. Throws VirlanError: 'wrong-state' without etcd, and for a
+ * host that must not be removed; 'unknown-host' for one that has nothing in etcd; 'etcd-failed'.
  */
 export async function expelHost(
   { etcd, networks }: Config,

@@ -1,4 +1,5 @@
-// The chains that the kernel calls at a hook, with their rules as far as a packet can be judged by them. Read from the listings of nft and of both flavours of iptables.
+// The chains that the kernel calls at a hook, with their rules as far as a packet can be judged by them. Read from the
+// listings of nft and of both flavours of iptables.
 import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';

@@ -4,8 +4,8 @@
 export type DeviceLinks = ReadonlyMap<string, readonly string[]>;
 
 /**
- * Reads `type filter hook ingress device "eth0" priority filter` and `devices = { eth0, eth1 }` in what `nft list chains`
- * prints. nft 1.0.6 names the links of a chain in this text only.
+ * Reads `type filter hook ingress device "eth0" priority filter` and `devices = { eth0, eth1 }` in what
+ * `nft list chains` prints. nft 1.0.6 names the links of a chain in this text only.
  */
 export function parseDeviceLinks(chains: string): DeviceLinks {
   const links = new Map<string, readonly string[]>();

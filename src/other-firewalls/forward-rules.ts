@@ -89,8 +89,8 @@ export async function findForwardRules(
 }
 
 /**
- * Returns the rules of others that translate new connections to forwards. Later chains than virlan's see none of them; of
- * two chains with one priority, the kernel calls the one first that was made last. Pure.
+ * Returns the rules of others that translate new connections to forwards. Later chains than virlan's see none of them;
+ * of two chains with one priority, the kernel calls the one first that was made last. Pure.
  */
 export function judgeTranslations(
   bases: readonly BaseChain[],

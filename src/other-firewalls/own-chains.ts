@@ -30,7 +30,9 @@ const ofIptables: Readonly<Record<string, OwnRules>> = {
   DNAT: 'translation',
 };
 
-/** Returns what a chain is for; null if it is not virlan's own. The counters of a probe drop nothing, and do not count. */
+/**
+ * Returns what a chain is for; null if it is not virlan's own. The counters of a probe drop nothing, and do not count.
+ */
 export function ownChainOf(place: {
   readonly family: string;
   readonly table: string;

@@ -201,8 +201,8 @@ export function withoutTuples(bridge: string, rules: string): string {
 
 /**
  * Returns the tuple of a rule for forwarded packets. ufw lets answers pass by itself. It cannot tell what
- * is translated from other packets, which virlan's own rules reject. ufw keeps one of two equal rules, so that what comes from another
- * network of virlan's is left to that network.
+ * is translated from other packets, which virlan's own rules reject. ufw keeps one of two equal rules, so that what
+ * comes from another network of virlan's is left to that network.
  */
 function routeTuple(
   bridge: string,

@@ -87,8 +87,8 @@ export function spareOf({ range }: Pick<NetworkConfig, 'range'>): number {
 }
 
 /**
- * Returns the claims of blocks: those that this host had, those that its machines have addresses of, and as many more as
- * it needs for its reserve. `isShort`: there are not enough.
+ * Returns the claims of blocks: those that this host had, those that its machines have addresses of, and as many more
+ * as it needs for its reserve. `isShort`: there are not enough.
  */
 export function planClaims(
   member: Member,

@@ -1,5 +1,6 @@
-// A connection to one member of etcd, by the JSON form of its API (https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway),
-// which every etcd from 3.4 on serves at the address of its clients. Keys and values are base64, numbers are text.
+// A connection to one member of etcd, by the JSON form of its API
+// (https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway), which every etcd from 3.4 on serves at the address of its
+// clients. Keys and values are base64, numbers are text.
 //   POST /v3/kv/range {"key": "L3Zp…", "range_end": "L3Zp…"} → {"header": {"revision": "7"}, "kvs": [{"key": …, …}]}
 import { readFileSync } from 'node:fs';
 import http, { type IncomingMessage } from 'node:http';
@@ -144,7 +145,9 @@ export class EtcdClient {
     return ID;
   }
 
-  /** Renews a lease. Returns false if it has ended. The leader answers: so etcd has a quorum, and this member is in it. */
+  /**
+   * Renews a lease. Returns false if it has ended. The leader answers: so etcd has a quorum, and this member is in it.
+   */
   async keepAlive(lease: string): Promise<boolean> {
     const { result } = await this.#call('/v3/lease/keepalive', { ID: lease }, keepAliveAnswer);
     return result.TTL > 0;

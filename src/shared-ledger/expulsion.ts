@@ -11,8 +11,8 @@ import type { Compare, Transaction } from './transaction.ts';
 export type MachinesFate = 'keep' | 'drop';
 
 /**
- * Checks that a host can be removed from networks. `own`: this host. Throws VirlanError: 'wrong-state' if it must not be,
- * 'unknown-host' if it has nothing there.
+ * Checks that a host can be removed from networks. `own`: this host. Throws VirlanError: 'wrong-state' if it must not
+ * be, 'unknown-host' if it has nothing there.
  */
 export function checkExpulsion(
   host: Ipv4,

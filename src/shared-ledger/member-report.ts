@@ -20,7 +20,10 @@ export interface MemberReport {
   /** Its URL. */
   readonly endpoint: string;
   readonly answer: MemberAnswer;
-  /** How far its clock is ahead of this host's, to a second or half of the time of an answer; null where it is not known. */
+  /**
+   * How far its clock is ahead of this host's, to a second or half of the time of an answer; null where it is not
+   * known.
+   */
   readonly aheadMs: number | null;
 }
 

@@ -13,8 +13,8 @@ export function hostMark(machineId: string): string {
 }
 
 /**
- * Returns the transaction by which a host says that it is there, for as long as its lease lasts. `machine` is the host's
- * own. Throws EtcdError if another one that is alive has its address.
+ * Returns the transaction by which a host says that it is there, for as long as its lease lasts. `machine` is the
+ * host's own. Throws EtcdError if another one that is alive has its address.
  */
 export function planRegistration(
   { host }: Member,

@@ -38,8 +38,8 @@ export class Session {
   }
 
   /**
-   * Begins a session, reads the keys of the network, and calls `began` with it, then `changed` after each change. Throws
-   * when the session is over, at the latest when `signal` is aborted.
+   * Begins a session, reads the keys of the network, and calls `began` with it, then `changed` after each change.
+   * Throws when the session is over, at the latest when `signal` is aborted.
    */
   static async run(
     endpoint: string,

@@ -6,7 +6,8 @@ export async function sendDatagram(message: Uint8Array, port: number, address: s
   const socket = createSocket('udp4');
   try {
     await new Promise<void>(resolve => {
-      // Where the socket cannot be bound, for example without a free descriptor, the callback of `send` is never called.
+      // Where the socket cannot be bound, for example without a free descriptor, the callback of `send` is never
+      // called.
       socket.once('error', () => resolve());
       socket.send(message, port, address, () => resolve());
     });

@@ -39,7 +39,8 @@ export function readFileOrNull(path: string): string | null {
 
 /**
  * Returns the bytes of a file in a directory of virlan's; null when it does not exist. Throws as `readFileOrNull`, and
- * VirlanError 'damaged-file' for a symbolic link: virlan makes none there, and may copy what it reads into public files.
+ * VirlanError 'damaged-file' for a symbolic link: virlan makes none there, and may copy what it reads into public
+ * files.
  */
 export function readOwnBytesOrNull(path: string, limit = maxBytes): Buffer | null {
   return read(path, constants.O_NOFOLLOW, limit);

@@ -29,7 +29,9 @@ export interface Ways {
 export interface WayChanges {
   polled(limit: InotifySysctl): void;
   followed(): void;
-  /** A way has begun to work, also at the start: changes from now on are noticed, and earlier ones may not have been. */
+  /**
+   * A way has begun to work, also at the start: changes from now on are noticed, and earlier ones may not have been.
+   */
   settled(): void;
 }
 

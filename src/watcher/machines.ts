@@ -195,8 +195,8 @@ export class Machines {
   }
 
   /**
-   * Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. Returns null if
-   * it has stopped: libvirt answers with its definition then, in which it may have MACs that it never booted with.
+   * Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. Returns null
+   * if it has stopped: libvirt answers with its definition then, in which it may have MACs that it never booted with.
    */
   async #live(remote: Remote): Promise<DomainXml | null> {
     const xml = await this.#client.domainGetXmlDesc(remote);

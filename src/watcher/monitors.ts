@@ -35,8 +35,8 @@ const busMatches = [
 ];
 
 /**
- * Follows changes of rules, links, addresses, routes, forwarding and tunnels, of firewalld and of systemd-resolved; each
- * change that may concern a network calls `changed`, and one of a way that packets take calls `wayChanged`. A
+ * Follows changes of rules, links, addresses, routes, forwarding and tunnels, of firewalld and of systemd-resolved;
+ * each change that may concern a network calls `changed`, and one of a way that packets take calls `wayChanged`. A
  * program that is missing is reported and left out.
  */
 export function followKernel(

@@ -274,7 +274,9 @@ export class SharedLedger {
   }
 }
 
-/** Returns a function that returns the presence of a machine on this host. It reads libvirt's files at its first call. */
+/**
+ * Returns a function that returns the presence of a machine on this host. It reads libvirt's files at its first call.
+ */
 function presences(): (uuid: string) => Presence {
   let known: { readonly running: ReadonlySet<string>; readonly leaving: ReadonlySet<string> } | null = null;
   return uuid => {

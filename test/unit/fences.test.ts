@@ -1,5 +1,5 @@
 // fences.test.ts: tests the layers of src/: direction of imports, files with effects, size of the hook
-// bundles.
+// bundles; and the width of its comments.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -149,6 +149,9 @@ const effects = [
 /** The limit of all bundles in `hookSources` together. 140 kB more cost 3 ms of 46 ms. */
 const hookBudgetBytes = 228_000;
 
+/** The formatter limits lines of code, but not those of comments. */
+const maxCommentColumns = 120;
+
 const sources = readSources();
 const imports = readImports(sources);
 
@@ -250,6 +253,17 @@ fences('without a tunnel, no bundle has the code of tunnels', () => {
     'src/network/bgp.ts',
     'src/network/tunnel.ts',
   ]);
+});
+
+fences('a line of a comment has at most 120 columns', () => {
+  const tooLong = sources.flatMap(source =>
+    readFileSync(source, 'utf8')
+      .split('\n')
+      .flatMap((line, index) =>
+        /^ *(?:\/\/|\/?\*)/.test(line) && line.length > maxCommentColumns ? [`${source}:${index + 1}`] : [],
+      ),
+  );
+  assert.deepEqual(tooLong, []);
 });
 
 /** Returns imports from lines `FROM -> TO`, or `FROM ..> TO` for type imports, with paths below src. */

@@ -1,4 +1,5 @@
-// Asks each member of etcd, and looks for faults in what it has of a network. Loaded only where hosts share their ledgers.
+// Asks each member of etcd, and looks for faults in what it has of a network. Loaded only where hosts share their
+// ledgers.
 import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import type { Ledger } from '../../identity/ledger.ts';
 import { runningDomains } from '../../libvirt/definitions.ts';

@@ -199,8 +199,8 @@ function isWorthTracing(
 ): boolean {
   const isNotMasqueraded = promise === 'masqueraded' && masqueraded === 0;
   const isLostInHost = plain + masqueraded === 0 || isNotMasqueraded || arrived > 0;
-  // A next hop that answers only the host may not have received the probe's packets: a mark may have led them elsewhere.
-  // No rule that a trace shows was met.
+  // A next hop that answers only the host may not have received the probe's packets: a mark may have led them
+  // elsewhere. No rule that a trace shows was met.
   if (report.dns?.kind === 'unresolved') return false;
   return (
     isServiceSilent(report) ||
