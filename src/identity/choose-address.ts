@@ -57,7 +57,7 @@ function fixedAddress({ mac }: Nic, { network, byHand }: ReserveContext): Chosen
 /**
  * Returns the problem of a NIC with this MAC and the line that decides about it. It keeps what it has without the line.
  */
-export function lineProblem(mac: Mac, line: HandLine | null): ReservationProblem | null {
+function lineProblem(mac: Mac, line: HandLine | null): ReservationProblem | null {
   switch (line?.effect) {
     case undefined:
     case 'serves':

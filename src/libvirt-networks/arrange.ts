@@ -7,6 +7,7 @@ import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { libvirtPaths, paths } from '../system/paths.ts';
+import { runOrNull } from '../system/run.ts';
 import {
   type DefaultFate,
   decideDefaultFates,
@@ -45,7 +46,7 @@ export function arrangeNetworks(
     const decision = decideNetworks(config, known, {
       defined: definedDomains(),
       running: runningDomains(),
-      defaultPorts: readDefaultPorts(known),
+      defaultPorts: await readDefaultPorts(known),
       machineId: machineId(),
       file: markOfFile(resolve(path), paths.config),
       // With the lock: `virlan down` records it before it restores libvirt's networks.
@@ -96,14 +97,32 @@ export function arrangeNetworksOnce(
 }
 
 /**
- * Returns the NICs in the bridge of `default`, those of other programs too; none if libvirt did not make the bridge.
+ * Returns the links that lose their way when the bridge of `default` is removed, those of other programs too: its
+ * ports, and devices on top of it, such as macvlans of containers. None if libvirt did not make the bridge.
  */
-function readDefaultPorts(known: readonly KnownNetwork[]): string[] {
+async function readDefaultPorts(known: readonly KnownNetwork[]): Promise<string[]> {
   const bridge = known.find(network => network.name === defaultName && hasOwnBridge(network))?.bridge;
   const [link] = listDirectory(linksDirectory).filter(name => name === bridge);
   if (link === undefined) return [];
+  const upper = listDirectory(`${linksDirectory}/${link}`).flatMap(
+    name => /^upper_(.+)/.exec(name)?.[1] ?? [],
+  );
+  const here = [...listDirectory(`${linksDirectory}/${link}/brif`), ...upper];
   // The NIC of libvirt's own in the bridge, before libvirt 5.0.
-  return listDirectory(`${linksDirectory}/${link}/brif`).filter(port => port !== `${link}-nic`);
+  return [...here.filter(port => port !== `${link}-nic`), ...(await readElsewhere(link, [link, ...upper]))];
+}
+
+/**
+ * Returns the MACs of devices on top of a bridge that are in other network namespaces. A macvlan adds its MAC to those
+ * that its lower link receives, which `bridge fdb` lists as the link's own.
+ */
+async function readElsewhere(bridge: string, here: readonly string[]): Promise<string[]> {
+  const known = new Set(here.map(link => readFileOrNull(`${linksDirectory}/${link}/address`)?.trim()));
+  const listing = (await runOrNull('bridge', ['fdb', 'show', 'dev', bridge])) ?? '';
+  const macs = listing
+    .split('\n')
+    .flatMap(line => /^(\S[02468ace]:\S+) self permanent$/.exec(line.trim())?.[1] ?? []);
+  return macs.filter(mac => !known.has(mac));
 }
 
 /** Returns what follows for machines and tools from what happens, or happened, to `default`. */

@@ -91,7 +91,10 @@ export interface NetworkFacts {
   readonly resting: ReadonlySet<string>;
   readonly defined: readonly Domain[];
   readonly running: readonly Domain[];
-  /** The NICs that are plugged into the bridge of `default`, if libvirt made that bridge. */
+  /**
+   * The links in the bridge of `default` and on top of it, if libvirt made that bridge; those in other network
+   * namespaces by their MACs.
+   */
   readonly defaultPorts: readonly string[];
 }
 
@@ -198,7 +201,7 @@ function usesDefault(domain: Domain): boolean {
 }
 
 function isOnBridge(domain: Domain, bridge: string | null): boolean {
-  return bridge !== null && domain.nics.some(nic => nic.bridge === bridge);
+  return bridge !== null && domain.nics.some(nic => nic.bridge === bridge || nic.device === bridge);
 }
 
 /** Returns whether libvirt makes and removes the bridge of a network. */

@@ -12,6 +12,8 @@ export interface Nic {
   readonly mac: Mac | null;
   /** The bridge it is plugged into; with a libvirt network, known only while the domain runs. */
   readonly bridge: string | null;
+  /** The link of the host that it is a macvtap of (`type='direct'`). */
+  readonly device: string | null;
   /** The libvirt network it is on. */
   readonly network: string | null;
   /** The host's end, `vnet0`; known only while the domain runs. */
@@ -122,6 +124,7 @@ export function parseDomainJob(xml: string): Result<DomainJob> {
 const emptyNic: Nic = {
   mac: null,
   bridge: null,
+  device: null,
   network: null,
   tap: null,
   isUp: true,
@@ -152,6 +155,7 @@ class NicReader {
         return;
       case 'domain/devices/interface/source':
         this.#nic.bridge = attributes.get('bridge') ?? null;
+        this.#nic.device = attributes.get('dev') ?? null;
         this.#nic.network = attributes.get('network') ?? null;
         return;
       case 'domain/devices/interface/link':

@@ -10,6 +10,7 @@ import type { Event, FailureEvent } from '../report/event.ts';
 import { libvirtEvents } from '../report/libvirt-events.ts';
 import type { Configuration } from './configuration.ts';
 import { Machines } from './machines.ts';
+import { OutdatedReservations } from './outdated-reservations.ts';
 import { type Reaction, reactionsTo } from './reactions.ts';
 import { Coalesced, Serial } from './serial.ts';
 
@@ -59,6 +60,7 @@ export class LibvirtFollower {
     () => this.#arrangeNetworks(),
     tookMs => Math.max(arrangePauseMs, arrangeRest * tookMs),
   );
+  readonly #outdated = new OutdatedReservations(name => this.reconcileNamed(name));
   #problems: readonly LibvirtNetworkProblem[] = [];
   /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
   readonly #resting = new Map<string, NodeJS.Timeout>();
@@ -152,6 +154,11 @@ export class LibvirtFollower {
     return true;
   }
 
+  /** Reserves for machines whose reservations are outdated, and that libvirt sends no event of. */
+  reserveOutdated(): void {
+    this.#outdated.check(this.#configuration.networks);
+  }
+
   #react(reaction: Reaction): void {
     switch (reaction.kind) {
       case 'end-start':
@@ -159,6 +166,9 @@ export class LibvirtFollower {
         return;
       case 'scan':
         this.#events.networksChanged();
+        return;
+      case 'reserve-missing':
+        this.#outdated.checkDefined(this.#configuration.networks);
         return;
       case 'rest-network':
         this.#rest(reaction.name);

@@ -1,83 +1,100 @@
-// Reserves addresses again after changes that libvirt has no event for: `virsh update-device` has put a NIC of a
-// running machine into another bridge, or has isolated it; or a line written by hand that concerns a machine has come,
-// changed or gone.
+// Reserves addresses again after changes that libvirt has no event of the machine for: `virsh update-device` has put a
+// NIC of a running machine into another bridge, or has isolated it; a line written by hand that concerns a machine has
+// come, changed or gone; or the network that a machine refers to has become one that leads to virlan's bridge.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { type HandLine, handLines, lineOf } from '../dnsmasq/hostsfile.ts';
-import { lineProblem } from '../identity/choose-address.ts';
+import { type HandLine, handLines } from '../dnsmasq/hostsfile.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
-import type { ReservationProblem } from '../identity/problem.ts';
 import { readHostsfile, readLedger } from '../identity/store.ts';
-import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 
-/** `reconcile` reserves for the machine of a name, and may fail: it may be gone meanwhile. */
-export function reserveOutdated(
-  networks: readonly NetworkConfig[],
-  reconcile: (name: string) => Promise<unknown>,
-): void {
-  try {
-    const ledger = readLedger();
-    const running = runningDomains();
-    const outdated = networks.flatMap(network => {
-      const lines = handLines(readHostsfile(network), network);
-      return [...outdatedRunning(network, ledger, running, lines), ...withOtherLine(network, ledger, lines)];
+/** Finds the machines whose reservations are missing or outdated. */
+export class OutdatedReservations {
+  readonly #reconcile: (machine: string) => Promise<unknown>;
+  /** By bridge: the lines written by hand at the last check. */
+  readonly #lines = new Map<string, readonly HandLine[]>();
+
+  /** `reconcile` reserves for the machine of a name, and may fail: it may be gone meanwhile. */
+  constructor(reconcile: (machine: string) => Promise<unknown>) {
+    this.#reconcile = reconcile;
+  }
+
+  /** Reserves for running machines, and for those that a line written by hand concerns. */
+  check(networks: readonly NetworkConfig[]): void {
+    this.#reserve(() => {
+      const ledger = readLedger();
+      const running = runningDomains();
+      return networks.flatMap(network => [
+        ...unreserved(network, ledger, running),
+        ...this.#concerned(network, ledger),
+      ]);
     });
-    for (const name of new Set(outdated)) void reconcile(name).catch(() => {});
-  } catch {
-    // A damaged ledger or hostsfile: the status reports it.
+  }
+
+  /** Reserves for defined machines that have no reservation, or no address because none was left. */
+  checkDefined(networks: readonly NetworkConfig[]): void {
+    this.#reserve(() => {
+      const ledger = readLedger();
+      const defined = definedDomains();
+      return networks.flatMap(network => [
+        ...unreserved(network, ledger, defined),
+        ...exhausted(network, ledger, defined),
+      ]);
+    });
+  }
+
+  #reserve(find: () => readonly string[]): void {
+    try {
+      for (const name of new Set(find())) void this.#reconcile(name).catch(() => {});
+    } catch {
+      // A damaged ledger or hostsfile: the status reports it.
+    }
+  }
+
+  /** Returns the machines that the lines concern which have come or gone since the last check. */
+  #concerned(network: NetworkConfig, ledger: Ledger): string[] {
+    const { bridge } = network;
+    const now = handLines(readHostsfile(network), network);
+    const before = this.#lines.get(bridge) ?? [];
+    this.#lines.set(bridge, now);
+    const changed = [...linesWithout(now, before), ...linesWithout(before, now)];
+    return changed.flatMap(line => entriesOf(line, network, ledger)).map(({ name }) => name);
   }
 }
 
-/** Returns the running machines whose reservations are missing or outdated. */
-function outdatedRunning(
-  { name, bridge }: NetworkConfig,
-  ledger: Ledger,
-  running: readonly Domain[],
-  lines: readonly HandLine[],
-): string[] {
+/** Returns the machines that lack a reservation of the MAC of a NIC, or have another one. */
+function unreserved({ name, bridge }: NetworkConfig, ledger: Ledger, domains: readonly Domain[]): string[] {
   const passThrough = passThroughNetworks(name, bridge);
-  const machines = running.map(domain => machineOn(bridge, passThrough, domain));
+  const machines = domains.map(domain => machineOn(bridge, passThrough, domain));
   return machines.flatMap(({ uuid, macs, isolated, name: machine }) => {
     const entries = ledger.ofMachine(name, uuid);
     const isReserved = (mac: Mac) =>
       entries.some(entry => entry.macs[0] === mac && entry.isolated === isolated.has(mac));
-    return macs.every(isReserved) && !entries.some(entry => isLineGone(entry, lines)) ? [] : [machine];
+    return macs.every(isReserved) ? [] : [machine];
   });
 }
 
-function isLineGone({ macs, problem }: LedgerEntry, lines: readonly HandLine[]): boolean {
-  const [mac] = macs;
-  if (mac === undefined || problem === null || !problemsOfLines.includes(problem.kind)) return false;
-  return lineProblem(mac, lineOf(mac, lines))?.kind !== problem.kind;
+function exhausted({ name }: NetworkConfig, ledger: Ledger, domains: readonly Domain[]): string[] {
+  const isExhausted = ({ problem }: LedgerEntry) => problem?.kind === 'pool-exhausted';
+  return domains
+    .filter(({ uuid }) => ledger.ofMachine(name, uuid).some(isExhausted))
+    .map(domain => domain.name);
 }
 
-/** The problems that lines written by hand are the cause of: `lineProblem`. */
-const problemsOfLines: readonly ReservationProblem['kind'][] = [
-  'line-without-address',
-  'mac-ignored',
-  'line-unusable',
-];
-
-function withOtherLine({ name }: NetworkConfig, ledger: Ledger, lines: readonly HandLine[]): string[] {
-  const macs = new Set(lines.flatMap(line => line.macs));
-  return [...macs].flatMap(mac => {
-    const line = lineOf(mac, lines);
-    const outdated = ledger.withMacOn(name, mac).filter(entry => isOutdated(entry, mac, line));
-    return outdated.map(entry => entry.name);
-  });
+function linesWithout(lines: readonly HandLine[], others: readonly HandLine[]): HandLine[] {
+  const known = new Set(others.map(line => JSON.stringify(line)));
+  return lines.filter(line => !known.has(JSON.stringify(line)));
 }
 
-/** Returns whether an entry is not as a line has it. An entry may have no address because its MAC is another's. */
-function isOutdated(
-  { macs, ip, retired, host, problem }: LedgerEntry,
-  mac: Mac,
-  line: HandLine | null,
-): boolean {
-  if (retired !== null || host !== null || macs[0] !== mac || line === null) return false;
-  const wanted = lineProblem(mac, line);
-  if (wanted !== null) return ip !== null && problem?.kind !== wanted.kind;
-  return line.ip !== null && ip !== line.ip && (ip !== null || problem === null);
+/** Returns the entries of this host's machines with a MAC, the address or the host name of a line. */
+function entriesOf({ macs, ip, hostname }: HandLine, { name }: NetworkConfig, ledger: Ledger): LedgerEntry[] {
+  const found = [
+    ...macs.flatMap(mac => ledger.withMacOn(name, mac)),
+    ...(ip === null ? [] : ledger.withIp(name, ip)),
+    ...(hostname === null ? [] : ledger.withHostname(name, hostname)),
+  ];
+  return found.filter(({ retired, host }) => retired === null && host === null);
 }

@@ -10,6 +10,11 @@ export type Reaction =
   | { readonly kind: 'retire-machine'; readonly domain: Domain }
   /** Compare virlan's networks with the configuration: their names follow from libvirt's networks, too. */
   | { readonly kind: 'scan' }
+  /**
+   * Reserve for the machines that have no reservation: a network that they refer to may lead to virlan's bridge now, or
+   * an address may have become free.
+   */
+  | { readonly kind: 'reserve-missing' }
   /** Compare libvirt's networks with the configuration. */
   | { readonly kind: 'arrange-networks' }
   /** Do so later: the network was stopped, maybe to be started again. */
@@ -23,7 +28,8 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
       event.event === 'stopped'
         ? ({ kind: 'rest-network', name } as const)
         : ({ kind: 'arrange-networks' } as const);
-    return [{ kind: 'scan' }, arrange];
+    const isThere = event.event === 'defined' || event.event === 'started';
+    return [{ kind: 'scan' }, ...(isThere ? [{ kind: 'reserve-missing' } as const] : []), arrange];
   }
   const { domain } = event;
   const reconcile = { kind: 'reconcile-machine', domain } as const;
@@ -38,7 +44,7 @@ export function reactionsTo(event: LibvirtEvent): Reaction[] {
     case 'undefined':
       // A rename arrives as undefined(old name) and defined(new name) with one UUID: only the second matters.
       if (event.detail === 'renamed') return [];
-      return event.detail === 'removed' ? [retire, arrange] : [reconcile];
+      return event.detail === 'removed' ? [retire, { kind: 'reserve-missing' }, arrange] : [reconcile];
     case 'stopped':
       return [endStart, retire, reconcile, arrange];
     case 'defined':

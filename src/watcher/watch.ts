@@ -28,7 +28,6 @@ import { MetricsServer } from './metrics-server.ts';
 import { followKernel } from './monitors.ts';
 import { establishAll, publishAll, takeDownAll } from './network-work.ts';
 import { notifySystemd } from './notify.ts';
-import { reserveOutdated } from './outdated-reservations.ts';
 import { PeerChecks } from './peer-checks.ts';
 import { preferThisProcess } from './priority.ts';
 import { Repairs } from './repairs.ts';
@@ -227,7 +226,7 @@ export class Watcher {
   /** Repairs what other programs changed. Returns whether a step took effect. */
   async #scan(): Promise<boolean> {
     const isRepaired = await this.#repairs.repairAll(this.#networks());
-    reserveOutdated(this.#networks(), name => this.#libvirt.reconcileNamed(name));
+    this.#libvirt.reserveOutdated();
     this.#feed.changed();
     return isRepaired;
   }

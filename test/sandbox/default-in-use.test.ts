@@ -12,6 +12,7 @@ import {
   installVirlan,
   startLibvirtd,
   startMachine,
+  undefine,
   virlan,
   virsh,
 } from './host.ts';
@@ -41,16 +42,46 @@ async function succeed(...command: string[]): Promise<void> {
   assert.equal(exitCode, 0, stderr);
 }
 
-inUse('default stays while machines that name its bridge, or NICs of other programs, are on it', async () => {
+inUse.before(async () => {
   await startLibvirtd();
+  await installVirlan();
+  await configure('[network.k8s-br0]\nstp = no\n');
+});
+
+inUse(
+  'default stays while there are devices on top of its bridge: of the host, of a container or a machine',
+  async () => {
+    const macvlan = (name: string) =>
+      execa('ip', ['link', 'add', name, 'link', 'virbr0', 'up', 'type', 'macvlan', 'mode', 'bridge']);
+    await macvlan('lab2');
+    assert.match(await up(), /plugged into its bridge: "lab2": /);
+    await execa('ip', ['netns', 'add', 'container']);
+    await macvlan('lab3');
+    const mac = readFileSync('/sys/class/net/lab3/address', 'utf8').trim();
+    await execa('ip', ['link', 'set', 'lab3', 'netns', 'container']);
+    await execa('ip', ['-n', 'container', 'link', 'set', 'lab3', 'up']);
+    await execa('ip', ['link', 'delete', 'lab2']);
+    assert.match(await up(), new RegExp(`plugged into its bridge: "${mac}": `));
+    const xml = domainXml({ name: 'on-top', nics: [{ type: 'network', source: 'none' }] })
+      .replace("<interface type='network'>", "<interface type='direct'>")
+      .replace("<source network='none'/>", "<source dev='virbr0' mode='bridge'/>");
+    await define(xml);
+    await startMachine('on-top');
+    await execa('ip', ['netns', 'delete', 'container']);
+    assert.match(await up(), /default stays while machines run on it: "on-top": /);
+    assert.match(await virsh('net-list'), /default +active/);
+    await destroyMachine('on-top');
+    await undefine('on-top');
+  },
+);
+
+inUse('default stays while machines that name its bridge, or NICs of other programs, are on it', async () => {
   await define(domainXml({ name: 'by-bridge', nics: [{ type: 'bridge', source: 'virbr0' }] }));
   await define(domainXml({ name: 'off', nics: [{ type: 'bridge', source: 'virbr0' }] }));
   await startMachine('by-bridge');
   await execa('ip', ['link', 'add', 'lab0', 'type', 'veth', 'peer', 'name', 'lab1']);
   await execa('ip', ['tuntap', 'add', 'gns3tap0', 'mode', 'tap']);
   for (const link of ['lab0', 'gns3tap0']) await execa('ip', ['link', 'set', link, 'master', 'virbr0']);
-  await installVirlan();
-  await configure('[network.k8s-br0]\nstp = no\n');
   assert.match(
     await up(),
     /default stays while machines run on it: "by-bridge", and NICs are plugged into its bridge: "gns3tap0", "lab0": /,

@@ -74,7 +74,7 @@ export function rulesetOf(
 }
 
 /** The part of a NIC that most machines' XML does not mention. */
-export const asMade = { isUp: true, mtu: null, isolated: false, teamed: false } as const;
+export const asMade = { device: null, isUp: true, mtu: null, isolated: false, teamed: false } as const;
 
 export const aDate = new Date('2026-11-22T10:00:00Z');
 

@@ -158,27 +158,26 @@ xml('the status file of a running domain is parsed', () => {
   });
 });
 
-xml('link state, MTU and isolation of a NIC are parsed; an MTU that no tap can have counts as none', () => {
-  const nicWith = (elements: string) => {
-    const { nics } = domain(
-      `<domain><name>a</name><uuid>${id}</uuid><devices><interface>${elements}</interface></devices></domain>`,
+xml(
+  'link state, MTU, isolation and lower link of a NIC are parsed; an MTU that no tap can have counts as none',
+  () => {
+    const nicWith = (elements: string) => {
+      const { nics } = domain(
+        `<domain><name>a</name><uuid>${id}</uuid><devices><interface>${elements}</interface></devices></domain>`,
+      );
+      const [{ device, isUp, mtu, isolated, teamed } = asMade] = nics;
+      return { device, isUp, mtu, isolated, teamed };
+    };
+    assert.deepEqual(nicWith("<link state='up'/><port isolated='no'/>"), asMade);
+    assert.deepEqual(
+      nicWith("<link state='down'/><mtu size='9000'/><port isolated='yes'/><teaming type='persistent'/>"),
+      { device: null, isUp: false, mtu: 9000, isolated: true, teamed: true },
     );
-    const [{ isUp, mtu, isolated, teamed } = asMade] = nics;
-    return { isUp, mtu, isolated, teamed };
-  };
-  assert.deepEqual(nicWith("<link state='up'/><port isolated='no'/>"), asMade);
-  assert.deepEqual(
-    nicWith("<link state='down'/><mtu size='9000'/><port isolated='yes'/><teaming type='persistent'/>"),
-    {
-      isUp: false,
-      mtu: 9000,
-      isolated: true,
-      teamed: true,
-    },
-  );
-  for (const size of ['', '0', '67', '65522', '1e3', '99999999', '-1500', '1500 type dummy'])
-    assert.equal(nicWith(`<mtu size='${size}'/>`).mtu, null, size);
-});
+    assert.equal(nicWith("<source dev='eth0' mode='bridge'/>").device, 'eth0');
+    for (const size of ['', '0', '67', '65522', '1e3', '99999999', '-1500', '1500 type dummy'])
+      assert.equal(nicWith(`<mtu size='${size}'/>`).mtu, null, size);
+  },
+);
 
 xml('a port from the input of the hook, and a network, are parsed', () => {
   const network = { name: 'lan', forward: 'bridge', bridge: 'k8s-br0' };
