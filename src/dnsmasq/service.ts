@@ -6,6 +6,7 @@ import { appendToFile, makeDirectory, readFileOrNull, readOwnFileOrNull } from '
 import { sendSignal } from '../system/processes.ts';
 import { run, runOrNull } from '../system/run.ts';
 import { isWrittenByVirlan } from './conf.ts';
+import { keepLeases } from './open-leases.ts';
 import { dnsmasqPaths } from './paths.ts';
 import { findDyingDnsmasq, hasEnded } from './process.ts';
 
@@ -54,6 +55,7 @@ export async function startDnsmasq(bridge: string): Promise<void> {
  * Ends a network's dnsmasq. When this returns, its ports are free. Throws VirlanError 'wrong-state'.
  */
 export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
+  keepLeases(pid, bridge);
   // systemd restarts a killed process of a unit.
   if (readFileOrNull(`/proc/${pid}/cgroup`)?.includes(`/${unitOf(bridge)}`)) {
     await run('systemctl', ['stop', unitOf(bridge)]);

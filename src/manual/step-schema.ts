@@ -115,7 +115,13 @@ const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
   'tell NetworkManager': { bridge: text, from: v.nullable(text), to: text },
   'forget NetworkManager': { bridge: text },
   'start dnsmasq': { bridge: text },
-  'stop dnsmasq': { bridge: text, pid: integer, isStopped: v.boolean(), isUnbound: v.boolean() },
+  'stop dnsmasq': {
+    bridge: text,
+    pid: integer,
+    isStopped: v.boolean(),
+    isUnbound: v.boolean(),
+    hasOtherLeases: v.boolean(),
+  },
 };
 
 /** The form of one step. */

@@ -17,6 +17,7 @@ export interface DnsmasqFields {
     readonly pid: number;
     readonly isStopped: boolean;
     readonly isUnbound: boolean;
+    readonly hasOtherLeases: boolean;
   };
 }
 
@@ -64,9 +65,11 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
     // A dnsmasq is stopped to be started again, which leads to the same state as the start alone.
     goal: () => '',
     check: () => 'dnsmasq',
-    fault({ bridge, pid, isStopped, isUnbound }) {
+    fault({ bridge, pid, isStopped, isUnbound, hasOtherLeases }) {
       if (isStopped) return `dnsmasq, process ${pid}, was stopped by a signal and answers nobody`;
       if (isUnbound) return `dnsmasq, process ${pid}, does not hear ${bridge}, which was made anew`;
+      if (hasOtherLeases)
+        return `dnsmasq, process ${pid}, writes its leases to another file than ${dnsmasqPaths(bridge).leases}, which was moved, removed or replaced`;
       return 'dnsmasq does not run with the configuration that virlan.ini calls for';
     },
   },
@@ -104,14 +107,16 @@ export function planDnsmasq(
   { bridge, link, dnsmasq: wanted }: DesiredNetwork,
   observed: ObservedNetwork,
 ): (DnsmasqStep | HostStep)[] {
-  const { conf, pid, isStopped } = observed.dnsmasq;
+  const { conf, pid, isStopped, hasOtherLeases } = observed.dnsmasq;
   // dnsmasq binds its DHCP socket to the bridge, and with `no-ping` it has given up CAP_NET_RAW by the time
   // that the bridge is made anew, so that it cannot bind it again.
   const isUnbound = observed.dnsmasq.isUnbound || (link !== null && observed.link === null);
-  const isSilent = pid !== null && wanted.runs && (isStopped || isUnbound);
-  if (wanted.conf === conf && wanted.runs === (pid !== null) && !isSilent) return [];
+  const isUseless = pid !== null && wanted.runs && (isStopped || isUnbound || hasOtherLeases);
+  if (wanted.conf === conf && wanted.runs === (pid !== null) && !isUseless) return [];
   return [
-    ...(pid === null ? [] : [{ kind: 'stop dnsmasq', bridge, pid, isStopped, isUnbound } as const]),
+    ...(pid === null
+      ? []
+      : [{ kind: 'stop dnsmasq', bridge, pid, isStopped, isUnbound, hasOtherLeases } as const]),
     ...planFile(dnsmasqPaths(bridge).conf, wanted.conf, conf),
     ...(wanted.runs ? [{ kind: 'start dnsmasq', bridge } as const] : []),
   ];

@@ -4,6 +4,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { machineBootLines } from '../dnsmasq/boot-lines.ts';
 import { type DnsmasqHost, wildcardLines } from '../dnsmasq/conf.ts';
 import { readMachineLines } from '../dnsmasq/machine-lines.ts';
+import { writesOtherLeases } from '../dnsmasq/open-leases.ts';
 import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { canWatchResolvConf } from '../dnsmasq/upstream.ts';
@@ -63,6 +64,7 @@ export function readObjects(desired: DesiredNetwork): FilesReading {
       conf: readConf(bridge),
       pid,
       isStopped: pid !== null && isStopped(pid),
+      hasOtherLeases: pid !== null && writesOtherLeases(pid, bridge),
     },
     managerFiles: readManagerFiles(bridge),
     modes: readModes(desired.modes.keys()),

@@ -255,6 +255,8 @@ export interface ObservedNetwork {
     readonly isStopped: boolean;
     /** True if the bridge was deleted and made again after the process had bound its sockets to it. */
     readonly isUnbound: boolean;
+    /** True if it writes its leases to another file than the one at their path. */
+    readonly hasOtherLeases: boolean;
   };
   /** By path: the mode of what exists and is no symbolic link. */
   readonly modes: ReadonlyMap<string, number>;

@@ -4,8 +4,9 @@ import { dirname } from 'node:path';
 import { type ChokidarOptions, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
 import { promisedAddresses } from '../dnsmasq/hostsfile.ts';
+import { writesOtherLeases } from '../dnsmasq/open-leases.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../dnsmasq/paths.ts';
-import { isTold, tellDnsmasq } from '../dnsmasq/process.ts';
+import { findDnsmasq, isTold, tellDnsmasq } from '../dnsmasq/process.ts';
 import { readPublished, readWanted } from '../identity/reservation-files.ts';
 import { endLeasesInTheWay, readHostsfile } from '../identity/store.ts';
 import { publishLeases, publishNetwork } from '../operations/publish.ts';
@@ -61,6 +62,7 @@ export function followDnsmasqFiles(
     if (path === leases) {
       publishLeases(network.bridge);
       leasesChanged();
+      if (isMislaid(network.bridge)) drifted();
     } else if (isForeign || path === conf) {
       if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
       // Lines may be missing, and one written by hand may name another address for a machine.
@@ -79,6 +81,12 @@ export function followDnsmasqFiles(
   };
   // The directory of all networks, because a new configuration may add one.
   return follow([dnsmasqRoot], { depth: 1, followSymlinks: false }, { onChange, settled, report });
+}
+
+/** Returns whether somebody has moved, removed or replaced the leases file of a dnsmasq that runs. */
+function isMislaid(bridge: string): boolean {
+  const pid = findDnsmasq(bridge);
+  return pid !== null && writesOtherLeases(pid, bridge);
 }
 
 /** How long a change of the ledger waits at least for others before the machines are published. */

@@ -232,4 +232,28 @@ dnsmasqs(
   },
 );
 
+dnsmasqs('leases that somebody moves, removes or edits are those that dnsmasq writes again', async () => {
+  assert.equal((await virlan('up')).exitCode, 0);
+  await startWatcher();
+  const file = '/var/lib/dnsmasq/k8s-br0/leases';
+  const mac = '00:16:3e:00:00:09';
+  const lab = await guest('lab', { mac });
+  const address = await dhcp(lab);
+  const isKept = () => existsSync(file) && readFileSync(file, 'utf8').includes(`${mac} ${address}`);
+  for (const change of [`mv ${file} ${file}.1`, `rm ${file}`, `sed -i s/lab/lab2/ ${file}`]) {
+    const pid = await dnsmasqPid();
+    await execa('sh', ['-euc', change]);
+    await until(async () => isKept() && ![null, pid].includes(await dnsmasqPid()));
+    // One more lease arrives in the file that everybody reads.
+    const other = await guest(`new${pid}`, { mac: `00:16:3e:00:${(Number(pid) % 90) + 10}:0a` });
+    const leased = await dhcp(other);
+    await until(() => readFileSync(file, 'utf8').includes(leased));
+    await remove(other);
+  }
+  assert.equal(await dhcp(lab), address);
+  await remove(lab);
+  await stopWatcher();
+  assert.deepEqual(await plannedSteps(), []);
+});
+
 dnsmasqs.run();

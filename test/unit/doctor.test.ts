@@ -199,7 +199,7 @@ const networkFacts: NetworkFacts = {
     network: network(),
     observed: {
       link: null,
-      dnsmasq: { conf: null, pid: 86, isStopped: false, isUnbound: false },
+      dnsmasq: { conf: null, pid: 86, isStopped: false, isUnbound: false, hasOtherLeases: false },
       otherPorts: [],
       tunnel: null,
     },
@@ -438,7 +438,10 @@ const subjects: [CheckId, Step][] = [
       stale: ['x'],
     },
   ],
-  ['dnsmasq', { kind: 'stop dnsmasq', bridge, pid: 1, isStopped: false, isUnbound: false }],
+  [
+    'dnsmasq',
+    { kind: 'stop dnsmasq', bridge, pid: 1, isStopped: false, isUnbound: false, hasOtherLeases: false },
+  ],
   ['dnsmasq', noDnsmasq],
   ['foreign', { kind: 'allow in', firewall: 'docker', bridge, rules: [] }],
 ];
@@ -491,7 +494,7 @@ doctor('another program on a port is a warning while dnsmasq runs, and otherwise
   const stopped = surveyed({
     observed: {
       link: null,
-      dnsmasq: { conf: null, pid: null, isStopped: false, isUnbound: false },
+      dnsmasq: { conf: null, pid: null, isStopped: false, isUnbound: false, hasOtherLeases: false },
       otherPorts: [],
       tunnel: null,
     },

@@ -99,7 +99,7 @@ export class FakeKernel {
       ),
       treatment: this.treatment,
       guard: this.guard,
-      dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false, isUnbound: false },
+      dnsmasq: { conf: this.conf, pid: this.pid, isStopped: false, isUnbound: false, hasOtherLeases: false },
       modes: new Map([...this.modes].filter(([path]) => desired.modes.has(path))),
       published: { reservations: this.reservations, names: this.names },
     };

@@ -47,6 +47,7 @@ const effects = [
   'src/diagnosis/probe/trace.ts',
   'src/dnsmasq/ask.ts',
   'src/dnsmasq/lease-file.ts',
+  'src/dnsmasq/open-leases.ts',
   'src/dnsmasq/process.ts',
   'src/dnsmasq/release.ts',
   'src/dnsmasq/service.ts',

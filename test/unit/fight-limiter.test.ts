@@ -66,7 +66,13 @@ limiter('different reservations in a row are no fight, the same again and again 
 
 limiter('a dnsmasq that others kill or stop comes to the same state', () => {
   const started: Step = { kind: 'start dnsmasq', bridge: 'br0' };
-  const stopped = { kind: 'stop dnsmasq', bridge: 'br0', isStopped: true, isUnbound: false } as const;
+  const stopped = {
+    kind: 'stop dnsmasq',
+    bridge: 'br0',
+    isStopped: true,
+    isUnbound: false,
+    hasOtherLeases: false,
+  } as const;
   const restarted = (pid: number) => [{ ...stopped, pid }, started];
   assert.equal(goalOf(restarted(7)), goalOf(restarted(8)));
   assert.equal(goalOf(restarted(7)), goalOf([started]));

@@ -293,7 +293,7 @@ const host: HostReading = {
     ['b', '2'],
   ]),
   managerFiles: new Map(),
-  dnsmasq: { conf: null, pid: null, isStopped: false },
+  dnsmasq: { conf: null, pid: null, isStopped: false, hasOtherLeases: false },
   modes: new Map(),
   published: { reservations: ['line'], names: ['name'] },
 };
@@ -364,7 +364,7 @@ observes(
   'a dnsmasq that was there for another link of the name hears nothing; one that is unknown may',
   () => {
     const isUnbound = (dnsmasq: { pid: number; linkIndex: number } | null) => {
-      const running = { conf: null, pid: 7, isStopped: false };
+      const running = { conf: null, pid: 7, isStopped: false, hasOtherLeases: false };
       return observeNetwork(desired, { ...host, dnsmasq: running, applied: { ...host.applied, dnsmasq } })
         .dnsmasq.isUnbound;
     };

@@ -280,7 +280,10 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
   ],
   [{ kind: 'forget NetworkManager', bridge }, '- NetworkManager: its dnsmasq forgets br0'],
   [{ kind: 'start dnsmasq', bridge }, '+ dnsmasq: DHCP and DNS on br0'],
-  [{ kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false, isUnbound: false }, '- dnsmasq: process 7'],
+  [
+    { kind: 'stop dnsmasq', bridge, pid: 7, isStopped: false, isUnbound: false, hasOtherLeases: false },
+    '- dnsmasq: process 7',
+  ],
 ];
 
 describe('each kind of step has its description', () => {

@@ -26,7 +26,14 @@ const rules: Step = {
 const bridge: Step = { kind: 'add bridge', link: 'br0', state };
 const addressStep: Step = { kind: 'add address', link: 'br0', address };
 const tap: Step = { kind: 'set link', link: 'vnet0', attribute: 'bridge', from: null, to: 'br0' };
-const stop: Step = { kind: 'stop dnsmasq', bridge: 'br0', pid: 7, isStopped: false, isUnbound: false };
+const stop: Step = {
+  kind: 'stop dnsmasq',
+  bridge: 'br0',
+  pid: 7,
+  isStopped: false,
+  isUnbound: false,
+  hasOtherLeases: false,
+};
 const write: Step = { kind: 'write file', path: conf, from: null, to: 'x' };
 const start: Step = { kind: 'start dnsmasq', bridge: 'br0' };
 
