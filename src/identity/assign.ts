@@ -15,6 +15,11 @@ export interface AssignContext extends MacSources {
   readonly network: NetworkConfig;
   /** The MACs by which the machine's system takes several NICs for one: see `pairedMacs`. */
   readonly paired: ReadonlySet<Mac>;
+  /**
+   * True if a managed-save image exists. It brings back the MACs that the machine was saved with, whatever its definition
+   * has: a MAC that it never booted with has to wait until it starts without the image.
+   */
+  readonly hasImage: boolean;
 }
 
 /**
@@ -80,8 +85,19 @@ type DueMac =
   | { readonly kind: 'other' }
   | { readonly kind: 'returned'; readonly mac: Mac };
 
-/** Decides about a MAC in a definition. */
+/** Decides about a MAC in a definition, which may have to wait. */
 function decideDue(mac: Mac, entry: LedgerEntry | null, machine: Machine, context: AssignContext): DueMac {
+  const due = decideUnsaved(mac, entry, machine, context);
+  return context.hasImage && due.kind !== 'returned' ? { kind: 'none' } : due;
+}
+
+/** Decides about a MAC in the definition of a machine without a managed-save image. */
+function decideUnsaved(
+  mac: Mac,
+  entry: LedgerEntry | null,
+  machine: Machine,
+  context: AssignContext,
+): DueMac {
   if (isUsersChoice(mac, context)) return { kind: 'none' };
   if (isHeldElsewhere(mac, machine, context)) return { kind: 'other' };
   if (hasMovedWith(mac, entry, machine, context)) return { kind: 'none' };

@@ -14,34 +14,41 @@ export type Redefinition =
   | { readonly kind: 'written'; readonly xml: string }
   /** The definition or the machine's state is no longer what it was: nothing was written. */
   | { readonly kind: 'outdated' }
-  /** A managed-save image holds the MAC it was saved with, which libvirt does not let virlan change. */
-  | { readonly kind: 'has-saved-image' }
+  /** A managed-save image exists, of which the caller did not know: nothing was written. */
+  | { readonly kind: 'has-image' }
   /** libvirt refuses the new MAC, or is too old for a call that this needs. */
   | { readonly kind: 'refused'; readonly error: LibvirtError }
   /** The machine was started meanwhile with its old MAC: the old definition was restored. */
   | { readonly kind: 'started' };
 
+/** MACs to write into a definition. */
+interface Wanted {
+  readonly macs: ReadonlyMap<number, Mac>;
+  /** True if they are those to write while a managed-save image exists. */
+  readonly hasImage: boolean;
+  readonly isWanted: () => boolean;
+}
+
 /**
- * Puts other MACs (place among the domain's interfaces → MAC) into a definition that was read as `xml`.
- * `isWanted` is called right before it is written. Throws what the client throws when the domain or libvirt
- * is gone.
+ * Puts other MACs (place among the domain's interfaces → MAC) into a definition that was read as `xml`. A managed-save
+ * image, if there is one, keeps its own. `isWanted` is called right before the definition is written. Throws what the
+ * client throws when the domain or libvirt is gone.
  */
 export async function redefineMacs(
   client: LibvirtClient,
   domain: Domain,
   xml: string,
-  macs: ReadonlyMap<number, Mac>,
-  isWanted: () => boolean,
+  { macs, hasImage, isWanted }: Wanted,
 ): Promise<Redefinition> {
   const changed = replaceMacs(xml, macs);
   try {
-    const [again, active, hasManagedSave] = await Promise.all([
+    const [again, active, isSaved] = await Promise.all([
       client.domainGetXmlDesc(domain, wholeDefinition),
       client.domainIsActive(domain),
       client.domainHasManagedSaveImage(domain),
     ]);
-    if (hasManagedSave) return { kind: 'has-saved-image' };
-    if (again !== xml || active || !isWanted()) return { kind: 'outdated' };
+    if (isSaved && !hasImage) return { kind: 'has-image' };
+    if (again !== xml || active || isSaved !== hasImage || !isWanted()) return { kind: 'outdated' };
     await client.domainDefineXmlFlags(changed);
   } catch (error) {
     if (!(error instanceof LibvirtError) || error.code === ErrorCode.NO_DOMAIN) throw error;

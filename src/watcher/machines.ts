@@ -7,26 +7,21 @@ import {
   type Domain as Remote,
   DomainXml as XmlFlags,
 } from 'node-libvirt';
-import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { handLines } from '../dnsmasq/hostsfile.ts';
 import { VirlanError } from '../errors.ts';
-import { type AssignContext, assignMacs, pairedMacs } from '../identity/assign.ts';
 import type { MacsWritten } from '../identity/context.ts';
 import { decide } from '../identity/decision.ts';
-import { type Machine, machineOn, macsOf, nicsOn } from '../identity/machine.ts';
-import { readDecisionInput, readHostsfile, readLedger } from '../identity/store.ts';
+import { machineOn, macsOf, nicsOn } from '../identity/machine.ts';
+import { readDecisionInput, readLedger } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
-import { type Domain as DomainXml, type Nic, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
+import { type Domain as DomainXml, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
 import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
-import type { Fight, Unit } from '../network/units.ts';
+import type { Fight } from '../network/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event } from '../report/event.ts';
-import { DefinedMacs } from './defined-macs.ts';
 import { idOf, rehearsalXml } from './domains.ts';
-import { steadyNow } from './elapsed.ts';
-import { FightLimiter } from './fight-limiter.ts';
+import { type DomainOnNetworks, MacChoice } from './mac-choice.ts';
 import { type Due, reserveDue } from './reserve-due.ts';
 
 /** Most attempts to write a definition that another tool changes at the same time. */
@@ -38,24 +33,6 @@ const maxTogether = 50;
 /** After a few runs V8 has compiled what a decision needs; each takes a few milliseconds at first. */
 const rehearsals = 5;
 
-/** A domain, and its machine on each network that it has a NIC on, with the NICs there. */
-interface DomainOnNetworks extends DomainXml {
-  readonly machines: readonly {
-    readonly network: NetworkConfig;
-    readonly machine: Machine;
-    readonly nics: readonly Nic[];
-  }[];
-}
-
-/** A MAC to write into a definition. */
-interface MacChange {
-  /** The NIC's place among the domain's interfaces. */
-  readonly place: number;
-  readonly mac: Mac;
-  readonly was: Mac;
-  readonly unit: Extract<Unit, { kind: 'mac' }>;
-}
-
 /** A domain as it is defined after its MACs were assigned. */
 interface Assigned extends MacsWritten {
   readonly domain: DomainOnNetworks;
@@ -66,9 +43,7 @@ export class Machines {
   readonly #client: LibvirtClient;
   readonly #report: (events: readonly Event[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
-  /** The MACs of each definition read so far, so that none is given twice. */
-  readonly #macs = new DefinedMacs();
-  readonly #limiter = new FightLimiter();
+  readonly #macs = new MacChoice();
 
   constructor(
     client: LibvirtClient,
@@ -104,7 +79,7 @@ export class Machines {
       for (let time = 0; time < rehearsals; time++) {
         const xml = rehearsalXml(network.bridge, time);
         const domain = this.#onNetworks(readDomain(xml));
-        replaceMacs(xml, new Map(this.#chooseMacs(domain).map(({ place, mac }) => [place, mac])));
+        replaceMacs(xml, new Map(this.#macs.choose(domain, false).map(({ place, mac }) => [place, mac])));
         for (const { machine } of domain.machines)
           decide(network, machine, 'defined', readDecisionInput(network), now);
       }
@@ -113,7 +88,7 @@ export class Machines {
 
   /** Returns the NICs whose MAC is left alone at present. */
   fights(): Fight[] {
-    return this.#limiter.fights(steadyNow());
+    return this.#macs.fights();
   }
 
   /** Reconciles all machines, and retires the entries of those that no longer exist. */
@@ -139,14 +114,14 @@ export class Machines {
       await this.#client.domainLookupByUuid(remote.uuid);
     } catch (error) {
       if (!isNoDomain(error)) throw error;
-      this.#macs.set(remote.uuid, new Set());
+      this.#macs.defined.set(remote.uuid, new Set());
       await this.#retire([remote.uuid]);
     }
   }
 
   async #remember(remote: Remote): Promise<void> {
     const domain = parseDomain(await this.#client.domainGetXmlDesc(remote, XmlFlags.INACTIVE));
-    if (domain.ok) this.#macs.set(remote.uuid, macsOf(domain.value));
+    if (domain.ok) this.#macs.defined.set(remote.uuid, macsOf(domain.value));
   }
 
   /**
@@ -182,7 +157,7 @@ export class Machines {
       const assigned = active || !persistent ? unchanged(found) : await this.#assign(remote, xml, found);
       if (assigned === null) continue;
       const { domain, replaced } = assigned;
-      this.#macs.set(remote.uuid, macsOf(domain));
+      this.#macs.defined.set(remote.uuid, macsOf(domain));
       if (!active) {
         const moment = replaced.size === 0 ? 'defined' : { replaced };
         return domain.machines.map(each => ({ ...each, moment }));
@@ -214,16 +189,21 @@ export class Machines {
 
   /**
    * Writes MACs into the definition where they are due. Returns the domain as it is defined then; null when
-   * it has to be read again.
+   * it has to be read again. `hasImage`: a managed-save image was found.
    */
-  async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<Assigned | null> {
-    const changes = this.#chooseMacs(domain);
+  async #assign(
+    remote: Remote,
+    xml: string,
+    domain: DomainOnNetworks,
+    hasImage = false,
+  ): Promise<Assigned | null> {
+    const changes = this.#macs.choose(domain, hasImage);
     if (changes.length === 0) return unchanged(domain);
     // Before anything is awaited: no other machine gets the same MAC meanwhile.
-    this.#macs.set(remote.uuid, new Set([...macsOf(domain), ...changes.map(({ mac }) => mac)]));
+    this.#macs.defined.set(remote.uuid, new Set([...macsOf(domain), ...changes.map(({ mac }) => mac)]));
     const macs = new Map(changes.map(({ place, mac }) => [place, mac]));
-    const isWanted = () => this.#chooseMacs(domain).length > 0;
-    const done = await redefineMacs(this.#client, remote, xml, macs, isWanted);
+    const isWanted = () => this.#macs.choose(domain, hasImage).length > 0;
+    const done = await redefineMacs(this.#client, remote, xml, { macs, hasImage, isWanted });
     const machine = idOf(domain);
     switch (done.kind) {
       case 'written':
@@ -235,7 +215,7 @@ export class Machines {
             was: changes.map(({ was }) => was),
           },
         ]);
-        this.#countWrites(changes);
+        this.#report(this.#macs.countWrites(changes));
         return {
           domain: this.#onNetworks(readDomain(done.xml)),
           replaced: new Map(changes.map(({ mac, was }) => [mac, was])),
@@ -245,45 +225,13 @@ export class Machines {
         return null;
       case 'outdated':
         return null;
-      case 'has-saved-image':
-        return unchanged(domain);
+      case 'has-image':
+        return this.#assign(remote, xml, domain, true);
       case 'refused':
         // The machine keeps the MAC it has, and that gets an address.
         this.#report([{ kind: 'mac-refused-by-libvirt', machine, error: done.error }]);
         return unchanged(domain);
     }
-  }
-
-  /** Returns the MACs that are due, without those of NICs that are left alone. */
-  #chooseMacs({ nics, machines }: DomainOnNetworks): MacChange[] {
-    const now = steadyNow();
-    return machines.flatMap(({ network, machine, nics: own }) => {
-      const places = own.flatMap(nic =>
-        nic.mac === null ? [] : [{ place: nics.indexOf(nic), was: nic.mac }],
-      );
-      const paired = pairedMacs(own, nics);
-      return [...assignMacs(machine, this.#assignContext(network, paired))].flatMap(([nic, mac]) => {
-        const { name, uuid } = machine;
-        const unit = { kind: 'mac', network: network.name, uuid, machine: name, nic } as const;
-        const found = places[nic];
-        return found === undefined || !this.#limiter.allows(unit, now) ? [] : [{ ...found, mac, unit }];
-      });
-    });
-  }
-
-  /** Counts writes: another tool may write its own MAC again each time. */
-  #countWrites(changes: readonly MacChange[]): void {
-    const now = steadyNow();
-    for (const { unit } of changes) {
-      const fight = this.#limiter.count(unit, '', now);
-      if (fight !== null) this.#report([{ kind: 'unit-left-alone', network: unit.network, fight }]);
-    }
-  }
-
-  #assignContext(network: NetworkConfig, paired: ReadonlySet<Mac>): AssignContext {
-    const byHand = handLines(readHostsfile(network), network);
-    const isDefinedElsewhere = (mac: Mac, uuid: string | null) => this.#macs.isElsewhere(mac, uuid);
-    return { network, paired, byHand, ledger: readLedger(), isDefinedElsewhere };
   }
 
   async #retire(uuids: readonly string[]): Promise<void> {

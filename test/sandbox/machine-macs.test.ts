@@ -23,7 +23,7 @@ import { idle, startWatcher } from './watcher.ts';
 
 const machineMacs = suite('machine-macs');
 const onBridge: Nic = { type: 'bridge', source: 'k8s-br0' };
-const uuid = (number: number) => `00000000-0000-4000-8000-00000000000${number}`;
+const uuid = (number: number | string) => `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
 const chosen = '52:54:00:12:34:56';
 
 async function macOf(name: string): Promise<string> {
@@ -69,6 +69,35 @@ machineMacs(
     }
   },
 );
+
+const waysFromImage: readonly (readonly [what: string, start: (name: string) => Promise<unknown>])[] = [
+  ['restored', name => startMachine(name)],
+  ['removed', async name => [await virsh('managedsave-remove', name), await startMachine(name)]],
+  ['ignored', name => virsh('start', name, '--force-boot')],
+];
+for (const [number, [what, start]] of waysFromImage.entries())
+  machineMacs(
+    `a machine that is redefined while it is saved keeps its MAC if its image is ${what}`,
+    async () => {
+      const name = `image-${what}`;
+      const template = domainXml({ name, uuid: uuid(`1${number}`), nics: [onBridge] });
+      const runsWith = async () => /<mac address='([^']+)'/.exec(await virsh('dumpxml', name))?.[1];
+      await define(template);
+      await until(async () => (await macOf(name)) === formulaMacOf(name), 30);
+      await startMachine(name);
+      await virsh('managedsave', name);
+      await define(template);
+      await idle(name);
+      await start(name);
+      await idle(name);
+      assert.equal(await runsWith(), formulaMacOf(name));
+      await destroyMachine(name);
+      assert.equal(await macOf(name), formulaMacOf(name));
+      await startMachine(name);
+      assert.equal(await runsWith(), formulaMacOf(name));
+      await destroyMachine(name);
+    },
+  );
 
 machineMacs('a MAC that replaces the assigned one before the first boot is kept', async () => {
   const xml = domainXml({ name: 'mine', uuid: uuid(2), nics: [{ ...onBridge, mac: chosen }] });

@@ -29,6 +29,7 @@ function machine(...macs: Mac[]) {
 const context: AssignContext = {
   network: network(),
   paired: new Set(),
+  hasImage: false,
   ledger: Ledger.empty,
   isDefinedElsewhere: () => false,
   byHand: [],
@@ -171,6 +172,29 @@ assign('a MAC that comes in place of the one in the ledger is kept only before t
   ];
   for (const [title, found, given, expected] of cases) {
     const changes = assignMacs(machine(mac(2)), { ...context, ...recorded(found), ...given });
+    assert.deepEqual([...changes], expected === null ? [] : [[0, expected]], title);
+  }
+});
+
+assign('while a managed-save image has its MAC, a machine only gets back the one that it booted with', () => {
+  const booted = entry({ macs: [mac(1)], macOrigin: 'own', booted: true });
+  const always = { network: { ...network(), macPolicy: 'always' as const } };
+  const elsewhere = entry({ uuid: uuid(9), name: 'db', macs: [mac(2)], host: ip('10.0.0.2') });
+  const cases: [string, LedgerEntry[], Partial<AssignContext>, Mac | null][] = [
+    ['booted with another one', [booted], {}, mac(1)],
+    ['mac = always, given', [{ ...booted, macOrigin: 'given' }], always, mac(1)],
+    ['mac = always, its own', [booted], always, null],
+    ['adopted', [{ ...booted, macOrigin: 'due' }], {}, null],
+    ['on a network that it never booted on', [], {}, null],
+    ['another host has its MAC', [{ ...booted, macs: [mac(2)] }, elsewhere], {}, null],
+  ];
+  for (const [title, found, given, expected] of cases) {
+    const changes = assignMacs(machine(mac(2)), {
+      ...context,
+      ...recorded(...found),
+      ...given,
+      hasImage: true,
+    });
     assert.deepEqual([...changes], expected === null ? [] : [[0, expected]], title);
   }
 });

@@ -126,6 +126,7 @@ const effects = [
   'src/watcher/hook-handlers.ts',
   'src/watcher/libvirt-follower.ts',
   'src/watcher/machine-starts.ts',
+  'src/watcher/mac-choice.ts',
   'src/watcher/machines.ts',
   'src/watcher/metrics-server.ts',
   'src/watcher/metrics.ts',
