@@ -15,6 +15,8 @@ export interface AssignContext extends MacSources {
   readonly network: NetworkConfig;
   /** The MACs by which the machine's system takes several NICs for one: see `pairedMacs`. */
   readonly paired: ReadonlySet<Mac>;
+  /** The MACs that NICs of the machine have on other networks, those that are not virlan's included. */
+  readonly onOthers: ReadonlySet<Mac>;
   /**
    * True if a managed-save image exists. It brings back the MACs that the machine was saved with, whatever its definition
    * has: a MAC that it never booted with has to wait until it starts without the image.
@@ -35,7 +37,8 @@ export function assignMacs(machine: Machine, context: AssignContext): Map<number
     const entry = entries[index]?.entry ?? null;
     return { index, mac, entry, due: decideDue(mac, entry, machine, context) };
   });
-  const taken = new Set(nics.filter(({ due }) => due.kind === 'none').map(({ mac }) => mac));
+  const kept = nics.filter(({ due }) => due.kind === 'none').map(({ mac }) => mac);
+  const taken = new Set([...context.onOthers, ...kept]);
   for (const { index, mac, entry, due } of nics) {
     const key = { network: network.name, machine: machine.name, nic: entry?.nic ?? index };
     const nic = { key, uuid: machine.uuid, current: mac, siblings: taken };
@@ -60,8 +63,8 @@ function isHeldElsewhere(mac: Mac, { uuid }: Machine, { ledger, network }: Assig
 }
 
 /**
- * Returns whether a machine has booted with a MAC on another network, and not on this one with another MAC: its NIC was
- * moved, and its system may be configured for that MAC.
+ * Returns whether a machine has booted with a MAC on another network: its NIC was moved, maybe in exchange for the one
+ * that it booted with here, and its system may be configured for that MAC.
  */
 function hasMovedWith(
   mac: Mac,
@@ -69,7 +72,7 @@ function hasMovedWith(
   { uuid }: Machine,
   { ledger, network }: AssignContext,
 ): boolean {
-  if (network.macPolicy === 'always' || entry?.booted || entry?.macOrigin === 'due') return false;
+  if (network.macPolicy === 'always' || entry?.macOrigin === 'due') return false;
   return ledger
     .ofUuid(uuid)
     .some(other => other.network !== network.name && other.booted && other.macs.includes(mac));
@@ -101,7 +104,9 @@ function decideUnsaved(
   if (isUsersChoice(mac, context)) return { kind: 'none' };
   if (isHeldElsewhere(mac, machine, context)) return { kind: 'other' };
   if (hasMovedWith(mac, entry, machine, context)) return { kind: 'none' };
-  return dueMac(mac, entry, context.network);
+  const due = dueMac(mac, entry, context.network);
+  // The NIC of this entry was moved with its MAC, and this one is new.
+  return due.kind === 'returned' && context.onOthers.has(due.mac) ? { kind: 'formula' } : due;
 }
 
 /**
@@ -145,7 +150,7 @@ export interface MacRequest {
    * The MAC in its definition, which stays if it is the formula's, even if another NIC has it; null for none.
    */
   readonly current: Mac | null;
-  /** The MACs that other NICs of the machine get. */
+  /** The MACs that other NICs of the machine have or get. */
   readonly siblings: ReadonlySet<Mac>;
 }
 
@@ -165,13 +170,12 @@ export function chooseMac(
 }
 
 /**
- * Returns the MACs that a domain's NICs on a network share with others, or by `<teaming>`: libvirt makes no MAC
- * twice, so somebody wants it.
+ * Returns the MACs that a domain's NICs on a network share with those on others, or by `<teaming>`: libvirt makes no
+ * MAC twice, so somebody wants it.
  */
-export function pairedMacs(on: readonly Nic[], all: readonly Nic[]): Set<Mac> {
-  const others = all.filter(nic => !on.includes(nic)).map(({ mac }) => mac);
+export function pairedMacs(on: readonly Nic[], onOthers: ReadonlySet<Mac>): Set<Mac> {
   return new Set(
-    on.flatMap(({ mac, teamed }) => (mac !== null && (teamed || others.includes(mac)) ? [mac] : [])),
+    on.flatMap(({ mac, teamed }) => (mac !== null && (teamed || onOthers.has(mac)) ? [mac] : [])),
   );
 }
 

@@ -111,6 +111,6 @@ export function readGroup(attributes: ReadonlyMap<string, string>): string | nul
 }
 
 /** Returns the MACs of a domain's NICs. */
-export function macsOf({ nics }: Domain): ReadonlySet<Mac> {
+export function macsOf({ nics }: Pick<Domain, 'nics'>): ReadonlySet<Mac> {
   return new Set(nics.flatMap(({ mac }) => mac ?? []));
 }

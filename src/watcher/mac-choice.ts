@@ -3,7 +3,7 @@ import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { assignMacs, pairedMacs } from '../identity/assign.ts';
-import type { Machine } from '../identity/machine.ts';
+import { type Machine, macsOf } from '../identity/machine.ts';
 import { readHostsfile, readLedger } from '../identity/store.ts';
 import type { Domain, Nic } from '../libvirt/domain-xml.ts';
 import type { Fight, Unit } from '../network/units.ts';
@@ -49,7 +49,8 @@ export class MacChoice {
       );
       const byHand = handLines(readHostsfile(network), network);
       const sources = { network, byHand, ledger: readLedger(), isDefinedElsewhere };
-      const context = { ...sources, paired: pairedMacs(own, nics), hasImage };
+      const onOthers = macsOf({ nics: nics.filter(nic => !own.includes(nic)) });
+      const context = { ...sources, paired: pairedMacs(own, onOthers), onOthers, hasImage };
       return [...assignMacs(machine, context)].flatMap(([nic, mac]) => {
         const { name, uuid } = machine;
         const unit = { kind: 'mac', network: network.name, uuid, machine: name, nic } as const;

@@ -91,6 +91,44 @@ for (const type of ['bridge', 'network'] as const)
     await undefine(name);
   });
 
+moved('NICs that have booted keep their MACs when their networks are exchanged', async () => {
+  const template = (networks: readonly string[], macs: readonly string[]) =>
+    domainXml({
+      name: 'uplinks',
+      uuid: uuid(4),
+      nics: networks.map((network, nic) => on(network, macs[nic])),
+    });
+  await define(template(['k8s-br0', 'lab'], []));
+  await idle('uplinks');
+  const macs = await macsOf('uplinks');
+  const [first = '', second = ''] = macs;
+  assert.equal(first, formulaMacOf('uplinks', 0));
+  await startMachine('uplinks');
+  await destroyMachine('uplinks');
+  await define(template(['lab', 'k8s-br0'], macs));
+  await idle('uplinks');
+  assert.deepEqual(await macsOf('uplinks'), macs);
+  await startMachine('uplinks');
+  assert.equal((await leaseOf(first, 40, 'lab')).ip, (await shown('lab', 'uplinks')).ip);
+  const { mac, ip, problem } = await shown('k8s-br0', 'uplinks');
+  assert.deepEqual([mac, problem], [second, null]);
+  assert.match(ip ?? '', /^192\.168\.100\./);
+  await destroyMachine('uplinks');
+  assert.deepEqual(await macsOf('uplinks'), macs);
+});
+
+moved('a NIC in the place of one that was moved with its MAC gets another MAC', async () => {
+  await define(domainXml({ name: 'grown', uuid: uuid(5), nics: [on('k8s-br0')] }));
+  await idle('grown');
+  const [mac = ''] = await macsOf('grown');
+  await startMachine('grown');
+  await destroyMachine('grown');
+  await define(domainXml({ name: 'grown', uuid: uuid(5), nics: [on('lab', mac), on('k8s-br0')] }));
+  await idle('grown');
+  const [kept, added] = await macsOf('grown');
+  assert.deepEqual([kept, mac === added], [mac, false]);
+});
+
 for (const type of ['bridge', 'network'] as const)
   moved(
     `a NIC of type ${type} that is put into another network while it runs is reserved there`,

@@ -29,6 +29,7 @@ function machine(...macs: Mac[]) {
 const context: AssignContext = {
   network: network(),
   paired: new Set(),
+  onOthers: new Set(),
   hasImage: false,
   ledger: Ledger.empty,
   isDefinedElsewhere: () => false,
@@ -74,8 +75,8 @@ assign('NICs belong together by <teaming>, or by a MAC that they share with one 
     teamed,
   });
   const [plain, shared, twin, teamed] = [nic(1), nic(2), nic(2), nic(3, true)];
-  assert.deepEqual([...pairedMacs([plain, shared, teamed], [twin, plain, shared, teamed])], [mac(2), mac(3)]);
-  assert.deepEqual([...pairedMacs([shared, twin], [shared, twin])], [], 'on one network it is a mistake');
+  assert.deepEqual([...pairedMacs([plain, shared, teamed], new Set([mac(2)]))], [mac(2), mac(3)]);
+  assert.deepEqual([...pairedMacs([shared, twin], new Set())], [], 'on one network it is a mistake');
 });
 
 assign('a machine gets its formula MAC or keeps its own', () => {
@@ -141,6 +142,13 @@ assign('a NIC that is moved to another network keeps the MAC that its machine bo
     ["the other network's formula's", [{ ...elsewhere, macOrigin: 'given' }], {}, null],
     ['an earlier one', [{ ...elsewhere, macs: [mac(2), mac(1)] }], {}, null],
     ['also once it is reserved here', [elsewhere, here], {}, null],
+    ['booted here with another one', [elsewhere, { ...here, macs: [mac(3)], booted: true }], {}, null],
+    [
+      'adopted, and booted here',
+      [elsewhere, { ...here, macs: [mac(3)], booted: true, macOrigin: 'due' }],
+      {},
+      formula(),
+    ],
     ['not booted', [{ ...elsewhere, booted: false }], {}, formula()],
     ['booted with another one', [{ ...elsewhere, macs: [mac(2)] }], {}, formula()],
     ['of another machine', [{ ...elsewhere, uuid: uuid(9), retired: new Date(0) }], {}, formula()],
@@ -202,6 +210,14 @@ assign('while a managed-save image has its MAC, a machine only gets back the one
 assign('a MAC that replaced another one before the first boot stays', () => {
   const replaced = entry({ macs: [mac(2), mac(1)], macOrigin: 'own' });
   assert.deepEqual([...assignMacs(machine(mac(2)), { ...context, ...recorded(replaced) })], []);
+});
+
+assign('a NIC in the place of one that was moved with its MAC does not get that MAC', () => {
+  const had = entry({ macs: [formula()], macOrigin: 'given', booted: true });
+  const away = { onOthers: new Set([formula()]) };
+  const changes = assignMacs(machine(mac(2)), { ...context, ...recorded(had), ...away });
+  assert.deepEqual([...changes], [[0, second]]);
+  assert.deepEqual([...assignMacs(machine(mac(2)), { ...context, ...away })], [[0, second]], 'before a boot');
 });
 
 assign('a NIC added before another does not get the MAC of that one', () => {

@@ -154,6 +154,7 @@ class Host {
       byHand: [],
       isDefinedElsewhere: () => false,
       paired: new Set<never>(),
+      onOthers: new Set<never>(),
       hasImage: false,
     };
     const changes = assignMacs(machine, sources);
