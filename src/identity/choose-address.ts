@@ -8,7 +8,7 @@ import { holderOf, othersThan, type ReserveContext } from './context.ts';
 import { formulaAddress } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { Nic } from './nic.ts';
-import { poolOf } from './pool.ts';
+import { isInPool, poolOf } from './pool.ts';
 import type { ReservationProblem, SkipReason } from './problem.ts';
 import { type AddressReason, maxSkipsListed, type SkippedAddress, type TrailStep } from './trail.ts';
 
@@ -130,7 +130,11 @@ function newAddress(
     : longestRetired(
         ledger,
         network,
-        address => isUsable(address, context) && !leased(address) && !context.answered.has(address),
+        address =>
+          isInPool(pool, address) &&
+          !isFixed(address, context) &&
+          !leased(address) &&
+          !context.answered.has(address),
       );
   return reused === null
     ? chosen(null, 'none', { kind: 'pool-exhausted', held: skips.byReason }, skips)

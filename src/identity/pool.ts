@@ -32,10 +32,14 @@ export function poolSize(pool: Pool): number {
   return pool.range.last - pool.range.first + 1 - pool.excluded.length;
 }
 
+/** Returns whether an address is in the pool. */
+export function isInPool({ range, excluded }: Pool, ip: Ipv4): boolean {
+  return rangeContains(range, ip) && !excluded.includes(ip);
+}
+
 /** Returns how many different addresses of a list are in the pool. */
-export function countInPool({ range, excluded }: Pool, addresses: readonly (Ipv4 | null)[]): number {
-  const inside = addresses.filter(ip => ip !== null && rangeContains(range, ip) && !excluded.includes(ip));
-  return new Set(inside).size;
+export function countInPool(pool: Pool, addresses: readonly (Ipv4 | null)[]): number {
+  return new Set(addresses.filter(ip => ip !== null && isInPool(pool, ip))).size;
 }
 
 /** Returns the address at a place of the pool, from 0 to `poolSize` - 1. */

@@ -384,6 +384,25 @@ reservations(
   },
 );
 
+reservations('a retired address outside of the pool goes to nobody but a machine that comes back', () => {
+  const wide = new Host(poolLines(3));
+  for (const number of [1, 2, 3]) wide.define(machine(number, `vm${number}`, [number]));
+  for (const number of [1, 2, 3]) wide.undefine(uuid(number));
+  const before = wide.ledger.entries();
+  const narrowed = () => Object.assign(new Host(poolLines(1)), { ledger: wide.ledger });
+  const host = narrowed();
+  assert.equal(host.define(machine(4, 'vm4', [4])).entries[0]?.ip, at(10));
+  const [none] = host.define(machine(5, 'vm5', [5])).entries;
+  assert.deepEqual([none?.ip, none?.problem?.kind], [null, 'pool-exhausted']);
+  for (const { name, nic, ip: had, macs } of before) {
+    const [number] = before.flatMap((entry, index) => (entry.name === name ? [index + 1] : []));
+    for (const id of [number ?? 0, 9]) {
+      const again = { ...machine(id, name, macs) };
+      assert.equal(narrowed().define(again).entries[nic]?.ip, had, `${name} with the UUID ${id}`);
+    }
+  }
+});
+
 function lease(number: number, lastByte: number, expires = 0): Lease {
   return { mac: mac(number), ip: at(lastByte), hostname: null, clientId: null, expires };
 }
