@@ -14,12 +14,12 @@ export interface ChosenHostname {
 
 /**
  * Chooses the name in the metadata (for NIC 0), else the name that the NIC has, else a label made from the
- * machine's name.
+ * machine's name. A machine that is off gives up the name that it has for the plain label once that is free.
  */
 export function chooseHostname(
   ledger: Ledger,
   nic: Nic,
-  { network, byHand }: ReserveContext,
+  { network, byHand, moment }: ReserveContext,
 ): ChosenHostname {
   const { key, mac, found, wishes } = nic;
   const isTaken = (label: string) =>
@@ -36,7 +36,8 @@ export function chooseHostname(
   const taken = wish ?? (lines.some(({ macs }) => macs.length === 0) ? plain : null);
   const problem = taken === null ? null : ({ kind: 'hostname-taken', label: taken } as const);
   const isNamed = lines.some(({ macs }) => macs.includes(mac));
-  if (found !== null && !isNamed && found.name === key.machine && !isTaken(found.hostname)) {
+  const isReturning = moment !== 'booting' && found?.hostname !== plain && !isTaken(plain);
+  if (found?.name === key.machine && !isNamed && !isReturning && !isTaken(found.hostname)) {
     const { hostname } = found;
     return { hostname, problem, why: { kind: 'hostname', hostname, reason: 'ledger' } };
   }

@@ -213,6 +213,22 @@ names('a name follows its machine: renamed, undefined, forgotten', async () => {
   await undefine('other');
 });
 
+names('a machine whose plain name becomes free while it runs gets it when it stops', async () => {
+  await defineMachine('Db');
+  await defineMachine('db');
+  const ip = await ipOf('db');
+  const nameOf = async () => Object.values(await ask(client, gateway, `PTR ${ip}`))[0];
+  await startMachine('db');
+  await undefine('Db');
+  await idle('db');
+  assert.match((await nameOf()) ?? '', /^db-[0-9a-f]{6}\.k8s-br0\.internal$/);
+  await destroyMachine('db');
+  await idle('db');
+  await until(async () => (await nameOf()) === 'db.k8s-br0.internal', 10);
+  assert.equal((await ask(client, gateway, 'A db'))['A db'], ip);
+  await undefine('db');
+});
+
 names('a dnsmasq that an older virlan started, without the file of names, is replaced by up', async () => {
   await stopWatcher();
   const conf = `${directory}/dnsmasq.conf`;

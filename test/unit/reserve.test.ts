@@ -355,6 +355,25 @@ reservations('a second machine of a name inherits nothing from a defined one', (
   assert.match(second?.hostname ?? '', /^web-[0-9a-f]{6}$/);
 });
 
+reservations('a machine that is off gets its plain name once that is free, and nobody loses one', () => {
+  const host = new Host();
+  const [converted, plain] = [machine(1, 'Db', [1]), machine(2, 'db', [2])];
+  const nameAt = (subject: Machine, moment: 'booting' | 'defined' = 'defined') =>
+    host.define(subject, moment).entries[0]?.hostname ?? '';
+  assert.equal(nameAt(converted), 'db');
+  const suffixed = nameAt(plain, 'booting');
+  assert.match(suffixed, /^db-[0-9a-f]{6}$/);
+  assert.equal(nameAt(plain), suffixed, 'the other one has it');
+  host.undefine(converted.uuid);
+  assert.equal(nameAt(plain, 'booting'), suffixed, 'it may run');
+  assert.equal(nameAt(plain), 'db');
+  assert.deepEqual(host.hostsfile.ours, host.wantedLines());
+  for (const moment of ['booting', 'defined'] as const) {
+    assert.match(nameAt(converted, moment), /^db-[0-9a-f]{6}$/, moment);
+    assert.equal(nameAt(plain, moment), 'db', moment);
+  }
+});
+
 reservations(
   'when the pool is used up, the longest retired address is reused, and never that of a defined machine',
   () => {
@@ -648,7 +667,8 @@ reservations('a later wish is granted, and its removal does not move the machine
   host.define(machine(1, 'web', [1]));
   host.define(machine(1, 'web', [1], { ip: at(50), hostname: 'shop' }));
   assert.deepEqual(host.hostsfile.ours, [reservationLine({ macs: [mac(1)], ip: at(50), hostname: 'shop' })]);
-  assert.equal(host.define(machine(1, 'web', [1])).entries[0]?.ip, at(50));
+  const [after] = host.define(machine(1, 'web', [1])).entries;
+  assert.deepEqual([after?.ip, after?.hostname], [at(50), 'web']);
 });
 
 reservations('a wish for the address and name of a retired machine is granted', () => {
