@@ -100,15 +100,20 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   [
     'neighbour',
     [
+      // Receivers ignore them (RFC 6980), but not all, and the first one may end before the address.
+      'meta protocol ip6 exthdr frag exists goto deny_other',
       `${anothersMac(neighbourMac)} goto deny_mac_nd`,
       `${icmp6} type nd-neighbor-advert ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
       // Duplicate address detection for another's address makes its owner give it up.
       `${icmp6} type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
     ],
   ],
+  // A receiver may put together what would hide its type from the guard (RFC 7112).
+  ['first_fragment6', ['@th,0,8 0-255 return', 'goto deny_other']],
   [
     'packet6',
     [
+      'meta protocol ip6 exthdr frag exists frag frag-off 0 jump first_fragment6',
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
       `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query } goto deny_as_router`,
       'udp dport 546 goto deny_dhcp_answer',

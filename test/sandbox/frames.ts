@@ -97,6 +97,20 @@ export function behindOptions(packet: Bytes): Bytes {
   ];
 }
 
+/** Returns the bytes of a packet of IPv6 behind its header, from one up to another, as a fragment. */
+export function fragment6(packet: Bytes, start: number, end = packet.length - 40): Bytes {
+  const offset = start | (40 + end < packet.length ? 1 : 0);
+  const payload = [0, ...word(offset), 0, 0, 0x12, 0x34, ...packet.slice(40 + start, 40 + end)];
+  return [
+    ...packet.slice(0, 4),
+    ...word(payload.length + 1),
+    44,
+    ...packet.slice(7, 40),
+    ...packet.slice(6, 7),
+    ...payload,
+  ];
+}
+
 /** Returns a message of neighbour discovery with a label in an option, and with its checksum before that. */
 export function icmpv6(from: string, to: string, options: Bytes): Bytes {
   const message = [...options, 14, 3, ...slot, 0, 0, 0, 0];

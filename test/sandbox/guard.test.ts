@@ -12,6 +12,7 @@ import {
   behindOptions,
   broadcast,
   dhcpMessage,
+  fragment6,
   frame,
   icmpv6,
   ipv4,
@@ -119,6 +120,8 @@ function attacksAs(name: string, other: { mac: string; ip: string }): Record<str
     'neighbour advertisement behind an extension header': to =>
       frame(to, macs.eve, 0x86dd, behindOptions(icmpv6(own6, all, neighbour(136, others6, macs.eve)))),
     'duplicate address detection for its address': to => nd(to, '::', neighbour(135, others6, null)),
+    'first fragment of a neighbour advertisement, which ends before its address': to =>
+      frame(to, macs.eve, 0x86dd, fragment6(icmpv6(own6, all, neighbour(136, others6, macs.eve)), 0, 16)),
     'frame from its MAC': to => frame(to, other.mac, 0x88b5, [0, 0]),
     'frame from its MAC to the bridge': () => frame('01:80:c2:00:00:0e', other.mac, 0x88cc, [0, 0]),
   };
@@ -131,6 +134,8 @@ function attacksAsServer(): Record<string, Attack> {
   const packet6 = (to: string, packet: Bytes) => frame(to, macs.eve, 0x86dd, packet);
   const packet4 = (to: string, packet: Bytes) => frame(to, macs.eve, 0x800, packet);
   const answer = [2, ...dhcpMessage(2, macs.bob).slice(1)];
+  // A header of 24 bytes with options, and the first bytes of what is behind it.
+  const padding = [2, 1, 20, ...slot, 0, 0, ...Array<number>(8).fill(0)];
   return {
     'DHCP answer': to => packet4(to, ipv4(ips.eve, '255.255.255.255', 17, udp(67, 68, answer))),
     'DHCP answer from another port': to => packet4(to, ipv4(ips.eve, ips.bob, 17, udp(1067, 68, answer))),
@@ -142,6 +147,10 @@ function attacksAsServer(): Record<string, Attack> {
         to,
         behindOptions(icmpv6(own6, 'ff02::1', [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0])),
       ),
+    'first fragment of IPv6 that ends before the type of an ICMPv6 message': to =>
+      packet6(to, fragment6(ipv6(own6, 'ff02::1', 60, [58, ...padding]), 0, 24)),
+    'first fragment of IPv6 that ends before the port of a DHCPv6 answer': to =>
+      packet6(to, fragment6(ipv6(own6, 'ff02::1', 60, [17, ...padding]), 0, 24)),
     'redirect of IPv6': to =>
       packet6(to, icmpv6(own6, 'ff02::1', [137, 0, 0, 0, 0, 0, 0, 0, ...Array<number>(32).fill(1)])),
     'query of IPv6 for multicast groups': to =>
@@ -272,6 +281,7 @@ function harmless(): Record<string, Bytes> {
   const own = { mac: macs.eve, ip: ips.eve };
   const own6 = linkLocal(macs.eve);
   const temporary = 'fe80::1234:5678';
+  const long6 = ipv6(own6, linkLocal(macs.bob), 17, [...udp(9, 9, []), ...Array<number>(6).fill(0), ...slot]);
   const virtual = '192.168.100.250';
   const routerMac = '00:00:5e:00:01:07';
   const nested = { mac: nestedMac, ip: '192.168.100.249' };
@@ -318,6 +328,8 @@ function harmless(): Record<string, Bytes> {
       0x86dd,
       ipv6(temporary, own6, 17, udp(9, 9, [])),
     ),
+    'first fragment of IPv6': frame(macs.bob, macs.eve, 0x86dd, fragment6(long6, 0, 32)),
+    'last fragment of IPv6': frame(macs.bob, macs.eve, 0x86dd, fragment6(long6, 32)),
     'neighbour advertisement for a temporary address': nd(temporary, neighbour(136, temporary, macs.eve)),
     'IPv6 from its own address with another prefix': frame(
       macs.bob,
@@ -468,6 +480,8 @@ guard('strict: a machine uses only its own MAC and addresses, and those of <allo
     'ARP probe for a free address',
     'RARP after a migration',
     'IPv6 from a temporary address',
+    'first fragment of IPv6',
+    'last fragment of IPv6',
     'neighbour advertisement for a temporary address',
     'neighbour solicitation for another',
     'duplicate address detection for its own address',
