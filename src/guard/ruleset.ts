@@ -208,6 +208,8 @@ function hookChains(
         prerouting,
         ...(isolate
           ? [
+              // The host removes tags of VLAN 0, but the kernel looks behind one of them only for the rules below.
+              'iifname @isolated meta protocol { 8021q, 8021ad } goto deny_tagged',
               `${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`,
               `iifname @isolated meta pkttype host meta priority set ${sentToHost}`,
             ]

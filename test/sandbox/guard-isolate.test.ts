@@ -2,7 +2,19 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { arp, broadcast, frame, icmpv6, linkLocal, neighbour, send, watchFrames } from './frames.ts';
+import {
+  arp,
+  broadcast,
+  frame,
+  icmpv6,
+  ipv4,
+  linkLocal,
+  neighbour,
+  send,
+  tagged,
+  udp,
+  watchFrames,
+} from './frames.ts';
 import { type GuardedGuest, guardedGuest, hook } from './guarded-guest.ts';
 import {
   configure,
@@ -113,6 +125,32 @@ isolation("nor by frames to a MAC of the host, the bridge's or their taps' own, 
     }
   });
 });
+
+isolation(
+  'nor by frames to the host behind tags of VLAN 0, which it removes, also with guard = no',
+  async () => {
+    const gatewayMac = await macOf('k8s-br0');
+    const sight = await watchFrames(guests.one, 'eth0');
+    const packet = (to: string) =>
+      frame(gatewayMac, macs.alone, 0x800, ipv4(ips.alone, to, 17, udp(port, port, [])));
+    await eachWay(async () => {
+      const tags = [[0], [0, 0], [0, 0, 0]];
+      const numbers = await send(
+        guests.alone,
+        tags.map(each => tagged(packet(ips.one), ...each)),
+      );
+      const [last = 0] = await send(guests.two, [
+        frame(macs.one, macs.two, 0x800, ipv4(ips.two, ips.one, 17, udp(port, port, []))),
+      ]);
+      await until(() => sight.seen.has(last));
+      assert.deepEqual(
+        numbers.filter(number => sight.seen.has(number)),
+        [],
+      );
+    });
+    sight.stop();
+  },
+);
 
 isolation('machines of a group reach each other directly, and not by way of the host', async () => {
   await run(guests.one, 'ip', 'route', 'add', `${ips.two}/32`, 'via', gateway);
