@@ -91,6 +91,9 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       'meta protocol ip icmp type { redirect, router-advertisement } goto deny_as_router',
       // A bridge sends multicast only to ports that answer queries, and to the one that they come from.
       'meta protocol ip igmp type membership-query goto deny_as_router',
+      // It sends all multicast to a port with a multicast router, which says so by PIM or by this type (RFC 4286).
+      'meta protocol ip meta l4proto pim goto deny_as_router',
+      'meta protocol ip igmp type 0x30 goto deny_as_router',
       // Clients look at this port alone.
       'udp dport 68 goto deny_dhcp_answer',
       'udp dport 67 goto dhcp',
@@ -115,7 +118,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     [
       'meta protocol ip6 exthdr frag exists frag frag-off 0 jump first_fragment6',
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
-      `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query } goto deny_as_router`,
+      `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query, 151 } goto deny_as_router`,
       'udp dport 546 goto deny_dhcp_answer',
       `${icmp6} type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour`,
     ],

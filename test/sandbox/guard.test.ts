@@ -157,6 +157,12 @@ function attacksAsServer(): Record<string, Attack> {
       packet6(to, icmpv6(own6, 'ff02::1', [130, 0, 0, 0, 0, 1, 0, 0, ...Array<number>(16).fill(0)])),
     'query of IPv4 for multicast groups': to =>
       packet4(to, ipv4(ips.eve, '224.0.0.1', 2, [0x11, 100, 0, 0, 0, 0, 0, 0, ...slot])),
+    'hello of a multicast router (PIM)': to =>
+      packet4(to, ipv4(ips.eve, '224.0.0.13', 103, [0x20, 0, 0xdf, 0xff, ...slot])),
+    'advertisement of an IPv4 multicast router': to =>
+      packet4(to, ipv4(ips.eve, '224.0.0.106', 2, [0x30, 20, 0, 0, 0, 0, 0, 0, ...slot])),
+    'advertisement of an IPv6 multicast router': to =>
+      packet6(to, icmpv6(own6, 'ff02::6a', [151, 20, 0, 0, 0, 0, 0, 0])),
     'router advertisement of IPv4': to =>
       packet4(to, ipv4(ips.eve, '224.0.0.1', 1, [9, 0, 0, 0, 1, 2, 7, 8, ...slot])),
     'redirect of IPv4': to => packet4(to, ipv4(ips.eve, ips.bob, 1, [5, 1, 0, 0, 192, 168, 100, 9, ...slot])),
