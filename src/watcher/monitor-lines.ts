@@ -101,8 +101,14 @@ export class LinkChanges {
  * without them.
  */
 export class PortChanges {
-  /** By link: its bridge and its options. */
-  readonly #known = new Map<string, string>();
+  /** By link: its bridge and its options, and its mask of forwarded groups. */
+  readonly #known = new Map<string, { readonly shown: string; readonly mask: number }>();
+  readonly #maskOf: (link: string) => number;
+
+  /** `maskOf` reads the mask of a port, of whose change there is a line that does not show it. */
+  constructor(maskOf: (link: string) => number) {
+    this.#maskOf = maskOf;
+  }
 
   /** Returns whether a line may be about other options of a port of one of these bridges. */
   isChange(line: string, bridges: readonly string[]): boolean {
@@ -112,10 +118,11 @@ export class PortChanges {
     // Lines about the link itself, which have no options, are for `ip monitor`.
     const [, bridge = '', options] = / master (\S+) [^\\]*\\\s+(.*)/.exec(line) ?? [];
     if (deleted !== undefined || options === undefined || !bridges.includes(bridge)) return false;
-    const seen = `${bridge} ${options}`;
-    const isNew = this.#known.get(link) !== seen;
+    const known = this.#known.get(link);
+    const seen = { shown: `${bridge} ${options}`, mask: this.#maskOf(link) };
     this.#known.set(link, seen);
-    return isNew;
+    // virlan adds bits to the mask, and removes none.
+    return known?.shown !== seen.shown || (known.mask & ~seen.mask) !== 0;
   }
 }
 

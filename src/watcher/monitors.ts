@@ -47,7 +47,9 @@ export function followKernel(
 ): Follower[] {
   const bridges = () => networks().map(({ bridge }) => bridge);
   const links = new LinkChanges();
-  const ports = new PortChanges();
+  const ports = new PortChanges(port =>
+    Number(system.readFile(`/sys/class/net/${port}/brport/group_fwd_mask`)),
+  );
   const onLine = (isChange: (line: string) => boolean, isOfWay: (line: string) => boolean) => ({
     started: () => void setTimeout(changed, monitorStartupMs).unref(),
     line: (text: string) => {

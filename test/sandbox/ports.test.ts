@@ -200,6 +200,20 @@ ports('the isolation that libvirt gave a port is restored within a second or two
   assert.deepEqual(await plannedSteps(), []);
 });
 
+ports('frames to bridges are kept from a guarded port at once again, whoever let them in', async () => {
+  const mask = await groupForwardMask(web);
+  assert.equal(mask, '0xfffd');
+  for (const damage of [
+    `ip link set ${web.port} type bridge_slave group_fwd_mask 0x8`,
+    `echo 0 >/sys/class/net/${web.port}/brport/group_fwd_mask`,
+  ]) {
+    await setTimeout(3000);
+    await sh(damage);
+    await until(async () => (await groupForwardMask(web)) === mask, 3);
+  }
+  assert.deepEqual(await plannedSteps(), []);
+});
+
 ports('another `mtu` is set on bridge, NIC and ports, but not where libvirt names one', async () => {
   await restartWatcher();
   const mtuOf = async (name: string) => (await linkOf(name)).mtu;

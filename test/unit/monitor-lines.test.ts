@@ -214,8 +214,23 @@ monitorLines('of a line that is too long only the beginning is kept', () => {
   assert.deepEqual(splitter.push(Buffer.from('b\nnext\n')), ['aaaaaaaaaa', 'next']);
 });
 
+monitorLines(
+  'a port that is to handle frames to bridges again is noticed, and one that no longer is is not',
+  () => {
+    let mask = 0;
+    const ports = new PortChanges(() => mask);
+    const line =
+      '4: vnet0: <BROADCAST,UP> mtu 1500 master k8s-br0 state forwarding priority 32 cost 2 \\    hairpin off ';
+    const seen = [0, 0, 0xfffd, 0xfffd, 8, 8, 0xfffd, 0].map(each => {
+      mask = each;
+      return ports.isChange(line, ['k8s-br0']);
+    });
+    assert.deepEqual(seen, [true, false, false, false, true, false, false, true]);
+  },
+);
+
 monitorLines('a port whose options change is noticed, once for each change', () => {
-  const ports = new PortChanges();
+  const ports = new PortChanges(() => 0);
   const line = (state: string, isolated: string, bridge = 'k8s-br0') =>
     `4: vnet0: <BROADCAST,UP> mtu 1500 master ${bridge} state ${state} priority 32 cost 2 \\    hairpin off guard off isolated ${isolated} locked off `;
   const seen = [
