@@ -2,6 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import type { Lease } from '../dnsmasq/leases.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { nicsOn } from '../identity/machine.ts';
@@ -32,19 +33,24 @@ const plainName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/;
 
 type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts' | 'sharesLedger'>;
 
-/** Returns the taps of a running machine on a network. One with an odd name is not guarded. */
+/**
+ * Returns the taps of a running machine on a network. One with an odd name is not guarded. `leases` are those that have
+ * not expired: a machine whose address is changed while it runs uses the earlier one until its lease ends.
+ */
 export function machineTaps(
   network: GuardedNetwork & Pick<NetworkConfig, 'bridge'>,
   passThrough: ReadonlySet<string>,
   domain: Domain,
   ledger: Ledger,
+  leases: readonly Lease[] = [],
 ): MachineTap[] {
   const nics = nicsOn(network.bridge, passThrough, domain);
   const ports = nics.flatMap(({ tap, isolated }) =>
     tap !== null && plainName.test(tap) ? [{ tap, isolated }] : [],
   );
   const macs = nics.flatMap(({ mac }) => mac ?? []);
-  return tapsOf(network, domain, ports, macs, ledger);
+  const own = ownedBy(network, domain.uuid, macs, ledger, leases);
+  return tapsOf(network, domain, ports, own, ledger);
 }
 
 /** A tap, and whether libvirt isolates it. */
@@ -54,13 +60,12 @@ function tapsOf(
   network: GuardedNetwork,
   domain: Domain,
   ports: readonly Port[],
-  macs: readonly Mac[],
+  own: Belongings,
   ledger: Ledger,
 ): MachineTap[] {
   const { mode: wished, group, allowed } = readGuardWishes(domain);
   const { isolate: isolated } = network;
   const mode = wished ?? network.guard;
-  const own = ownedBy(network.name, domain.uuid, macs, ledger);
   const remotePeers = remotePeersOf(network, group, ledger);
   return ports.map(port => {
     const { tap } = port;
@@ -94,16 +99,24 @@ export function remotePeersOf(
  * Returns what belongs to a machine, by any of its NICs: guests answer for the address of one NIC by another,
  * and move MACs between those of a bond.
  */
-function ownedBy(network: string, uuid: string, macs: readonly Mac[], ledger: Ledger): Belongings {
+function ownedBy(
+  { name, hosts }: Pick<GuardedNetwork, 'name' | 'hosts'>,
+  uuid: string,
+  macs: readonly Mac[],
+  ledger: Ledger,
+  leases: readonly Lease[],
+): Belongings {
   const entries = [
-    ...ledger.ofMachine(network, uuid),
+    ...ledger.ofMachine(name, uuid),
     // Of two machines with one MAC, the second has no entry of its own.
-    ...macs.flatMap(mac => ledger.withMacOn(network, mac)),
+    ...macs.flatMap(mac => ledger.withMacOn(name, mac)),
   ].filter(entry => entry.retired === null);
-  return {
-    macs: [...new Set([...macs, ...entries.flatMap(entry => entry.macs)])],
-    addresses: [...new Set(entries.flatMap(({ ip }) => ip ?? []))],
-  };
+  const own = [...new Set([...macs, ...entries.flatMap(entry => entry.macs)])];
+  const reserved = entries.flatMap(({ ip }) => ip ?? []);
+  const isFree = (ip: Ipv4) =>
+    ledger.withIp(name, ip).every(entry => entry.retired !== null) && hosts.every(host => host.ip !== ip);
+  const leased = leases.flatMap(({ mac, ip }) => (own.includes(mac) && isFree(ip) ? [ip] : []));
+  return { macs: own, addresses: [...new Set([...reserved, ...leased])] };
 }
 
 /**
@@ -122,6 +135,7 @@ export function tapsByMac(
   ports: readonly BridgePort[],
   running: readonly Domain[],
   ledger: Ledger,
+  leases: readonly Lease[] = [],
 ): MachineTap[] {
   const present = ledger.present().filter(entry => entry.network === network.name && entry.host === null);
   return ports.flatMap(({ name, type, mac }) => {
@@ -130,7 +144,8 @@ export function tapsByMac(
     const [owner] = owners;
     const domain = running.find(({ uuid }) => uuid === owner?.uuid);
     if (owner === undefined || owners.length > 1 || domain === undefined) return [];
-    return tapsOf(network, domain, [{ tap: name, isolated: owner.isolated }], owner.macs, ledger);
+    const own = ownedBy(network, domain.uuid, owner.macs, ledger, leases);
+    return tapsOf(network, domain, [{ tap: name, isolated: owner.isolated }], own, ledger);
   });
 }
 
@@ -140,16 +155,25 @@ export function belongings(
   gatewayMac: Mac,
   running: readonly GuardedTap[],
   ledger: Ledger,
+  leases: readonly Lease[] = [],
 ): Belongings {
   const entries = ledger.present().filter(entry => entry.network === name);
   const ips = (entry: { readonly ip: Ipv4 | null }) => entry.ip ?? [];
+  const macs = [
+    gatewayMac,
+    ...hosts.map(({ mac }) => mac),
+    ...entries.flatMap(entry => entry.macs),
+    ...running.flatMap(tap => tap.macs),
+  ];
+  const known = new Set(macs);
+  const leased = leases.filter(({ mac }) => known.has(mac));
   return {
-    macs: [
-      gatewayMac,
-      ...hosts.map(({ mac }) => mac),
-      ...entries.flatMap(({ macs }) => macs),
-      ...running.flatMap(({ macs }) => macs),
+    macs,
+    addresses: [
+      gateway,
+      ...hosts.map(({ ip }) => ip),
+      ...entries.flatMap(ips),
+      ...leased.map(({ ip }) => ip),
     ],
-    addresses: [gateway, ...hosts.map(({ ip }) => ip), ...entries.flatMap(ips)],
   };
 }

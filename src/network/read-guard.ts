@@ -2,6 +2,8 @@
 // whom.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import { readLeasesTextOrNone } from '../dnsmasq/lease-file.ts';
+import { isCurrent, parseLeases } from '../dnsmasq/leases.ts';
 import {
   belongingElements,
   joinElements,
@@ -47,6 +49,8 @@ export function readDesiredGuard(
 ): DesiredGuard {
   const { name, bridge } = network;
   const ledger = readLedger();
+  const now = new Date();
+  const leases = parseLeases(readLeasesTextOrNone(bridge)).filter(lease => isCurrent(lease, now));
   const running = runningDomains();
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
   const bound = currentBindings(bridge);
@@ -54,7 +58,7 @@ export function readDesiredGuard(
   // A file of libvirt's may be about an earlier link of that name.
   const isOther = ({ tap, uuid }: MachineTap) =>
     bound.some(each => each.tap === tap && each.uuid !== uuid && each.index === indexOf(tap));
-  const onBridge = running.flatMap(domain => machineTaps(network, passThrough, domain, ledger));
+  const onBridge = running.flatMap(domain => machineTaps(network, passThrough, domain, ledger, leases));
   const known = onBridge.filter(each => !isOther(each));
   const isKnown = (tap: string) => known.some(each => each.tap === tap);
   // The other hosts may have more machines of its group by now.
@@ -67,7 +71,7 @@ export function readDesiredGuard(
   const unknown = links.filter(
     link => link.master === bridge && !isKnown(link.name) && !starting.some(({ tap }) => tap === link.name),
   );
-  const taps = [...known, ...tapsByMac(network, unknown, running, ledger)];
+  const taps = [...known, ...tapsByMac(network, unknown, running, ledger, leases)];
   const guarded = taps.flatMap(({ tap, uuid, group, guard }): TapElements[] => {
     const index = indexOf(tap);
     return guard === null || index === null
@@ -90,7 +94,7 @@ export function readDesiredGuard(
     guard: {
       table: renderGuard(network, network.tunnel === null ? null : tunnelName(bridge)),
       belongings: joinElements([
-        belongingElements(belongings(network, gatewayMac, owners, ledger)),
+        belongingElements(belongings(network, gatewayMac, owners, ledger, leases)),
         network.isolate ? peerElements(all) : noElements,
         remoteIsolatedElements(remoteIsolatedOf(network, ledger)),
       ]),

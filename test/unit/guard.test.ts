@@ -96,6 +96,30 @@ guard('a machine has the MACs and addresses of all its NICs on each tap, earlier
   );
 });
 
+guard('a machine has the addresses of its leases, too, unless they are reserved for another', () => {
+  const other = entry({ uuid: uuid(2), name: 'db', macs: [mac(2)], ip: ip('192.168.100.8') });
+  const known = Ledger.of([entry(), other].map(each => ({ entry: each, fields: {} })));
+  const lease = (number: number, address: string) => ({
+    mac: mac(number),
+    ip: ip(address),
+    hostname: null,
+    clientId: null,
+    expires: 0,
+  });
+  const leases = [
+    lease(1, '192.168.100.9'),
+    lease(1, '192.168.100.8'),
+    lease(3, '192.168.100.10'),
+    lease(1, '192.168.100.7'),
+  ];
+  const running = domain('', { mac: mac(1), tap: 'vnet0' });
+  const [found] = machineTaps(network(), new Set(), running, known, leases);
+  assert.deepEqual(found?.guard?.addresses, ['192.168.100.7', '192.168.100.9'].map(ip));
+  const { addresses } = belongings(network(), mac(0xfe), [], known, leases);
+  assert.equal(addresses.includes(ip('192.168.100.9')), true);
+  assert.equal(addresses.includes(ip('192.168.100.10')), false);
+});
+
 guard('taps with names that nft would misread are left out', () => {
   for (const tap of ['a b', 'a,b', 'vnet*', 'x"y', '{', '..', 'a/b', '.x'])
     assert.deepEqual(
