@@ -28,8 +28,11 @@ export interface BridgePort {
   readonly mac: Mac | null;
 }
 
-/** Names that nft reads without quotes or wildcards, and that are the name of a file. */
-const plainName = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,14}$/;
+/**
+ * Names that nft takes in quotes and prints so that they are told from what is around them, and that are part of the
+ * name of a file: visible ASCII without `"`, `*`, `,`, `/`, `:`, `\`, `{` and `}`.
+ */
+const plainName = /^(?!\.\.?$)[!#-)+.0-9;-[\]-z|~-]{1,15}$/;
 
 type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts' | 'sharesLedger'>;
 
@@ -51,6 +54,18 @@ export function machineTaps(
   const macs = nics.flatMap(({ mac }) => mac ?? []);
   const own = ownedBy(network, domain.uuid, macs, ledger, leases);
   return tapsOf(network, domain, ports, own, ledger);
+}
+
+/** Returns the taps of a running machine that should be guarded, and are not because of their names. Hostile. */
+export function unguardedNames(
+  network: Pick<GuardedNetwork, 'guard' | 'isolate'> & Pick<NetworkConfig, 'bridge'>,
+  passThrough: ReadonlySet<string>,
+  domain: Domain,
+): string[] {
+  const mode = readGuardWishes(domain).mode ?? network.guard;
+  if (mode === 'no' && !network.isolate) return [];
+  const nics = nicsOn(network.bridge, passThrough, domain);
+  return nics.flatMap(({ tap }) => (tap === null || plainName.test(tap) ? [] : [tap]));
 }
 
 /** A tap, and whether libvirt isolates it. */

@@ -22,6 +22,7 @@ import {
   remoteIsolatedOf,
   remotePeersOf,
   tapsByMac,
+  unguardedNames,
 } from '../guard/taps.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
 import { readLedger } from '../identity/store.ts';
@@ -79,13 +80,16 @@ export function readDesiredGuard(
       : [{ tap, index, uuid, group, elements: tapElements(guard) }];
   });
   const all = [...guarded, ...starting];
-  const warnings = running.flatMap(domain =>
-    machineTaps(network, passThrough, domain, ledger).length === 0
-      ? []
-      : readGuardWishes(domain).invalid.map(
-          wish => ({ kind: 'guard-metadata', machine: domain.name, wish }) as const,
-        ),
-  );
+  const warnings = running.flatMap((domain): NetworkWarning[] => {
+    const machine = domain.name;
+    const names = unguardedNames(network, passThrough, domain);
+    const { invalid } = readGuardWishes(domain);
+    const isHere = machineTaps(network, passThrough, domain, ledger).length > 0;
+    return [
+      ...names.map(tap => ({ kind: 'guard-tap-name', machine, tap }) as const),
+      ...(isHere ? invalid.map(wish => ({ kind: 'guard-metadata', machine, wish }) as const) : []),
+    ];
+  });
   if (network.guard === 'no' && !network.isolate && all.length === 0) return { guard: null, warnings };
   if (!system.isInstalled('nft'))
     return { guard: null, warnings: [{ kind: 'guard-needs-nft', bridge }, ...warnings] };

@@ -55,6 +55,8 @@ export type NetworkWarning =
   | { readonly kind: 'guard-refused'; readonly bridge: string }
   /** A part of a machine's metadata is not valid. The machine's name is hostile. */
   | { readonly kind: 'guard-metadata'; readonly machine: string; readonly wish: InvalidWish }
+  /** A tap of a machine is not guarded, because of its name. Both names are hostile. */
+  | { readonly kind: 'guard-tap-name'; readonly machine: string; readonly tap: string }
   /** A forward of a machine is not active. */
   | { readonly kind: 'forward-refused'; readonly refused: RefusedForward }
   /** The ledger or the hostsfile is damaged: reservations are left as they are. */

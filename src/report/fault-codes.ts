@@ -26,6 +26,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'security-refused': true,
   'underlay-missing': true,
   'guard-metadata': true,
+  'guard-tap-name': true,
   'forward-refused': true,
   'forward-dropped': true,
   'forward-taken': true,

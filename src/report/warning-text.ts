@@ -64,6 +64,10 @@ export function warningText(warning: NetworkWarning): string {
       const machine = excerpt(warning.machine, maxNameLength);
       return `${machine}: ${invalidWishText[warning.wish]}`;
     }
+    case 'guard-tap-name': {
+      const machine = excerpt(warning.machine, maxNameLength);
+      return `${machine}: its tap "${excerpt(warning.tap, maxNameLength)}" is not guarded, because nftables cannot be given that name: give it another one in <target dev="…"/>, or none`;
+    }
     case 'kernel-replaced':
       return kernelReplacedText(warning.release);
     case 'rules-refused':
@@ -134,6 +138,7 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     case 'guard-needs-nft':
     case 'guard-refused':
     case 'guard-metadata':
+    case 'guard-tap-name':
     case 'forward-refused':
     case 'reservations-unknown':
       return null;

@@ -18,7 +18,13 @@ import {
 import { parseGuardListing } from '../../src/guard/listing.ts';
 import { renderGuard } from '../../src/guard/ruleset.ts';
 import { changeGuardScript, createGuardScript } from '../../src/guard/script.ts';
-import { belongings, machineTaps, remoteIsolatedOf, tapsByMac } from '../../src/guard/taps.ts';
+import {
+  belongings,
+  machineTaps,
+  remoteIsolatedOf,
+  tapsByMac,
+  unguardedNames,
+} from '../../src/guard/taps.ts';
 import { readGuardWishes } from '../../src/guard/wishes.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import { parseDomain } from '../../src/libvirt/domain-xml.ts';
@@ -120,16 +126,22 @@ guard('a machine has the addresses of its leases, too, unless they are reserved 
   assert.equal(addresses.includes(ip('192.168.100.10')), false);
 });
 
-guard('taps with names that nft would misread are left out', () => {
-  for (const tap of ['a b', 'a,b', 'vnet*', 'x"y', '{', '..', 'a/b', '.x'])
-    assert.deepEqual(
-      machineTaps(network(), new Set(), domain('', { mac: mac(1), tap: attribute(tap) }), ledger),
-      [],
-    );
+guard('taps with names that nft would misread are left out, and named', () => {
+  const named = (tap: string) => {
+    const running = domain('', { mac: mac(1), tap: attribute(tap) });
+    const taps = machineTaps(network(), new Set(), running, ledger);
+    return [taps.map(each => each.tap), unguardedNames(network(), new Set(), running)];
+  };
+  for (const tap of ['a b', 'a,b', 'vnet*', 'x"y', '{', 'x}', '..', 'a/b', 'a\\b', 'a:b', 'ü'])
+    assert.deepEqual(named(tap), [[], [tap]]);
+  for (const tap of ['vnet0', 'web+0', 'tap#1', 'vm@1', '.x', "it's", '-', '$x;'])
+    assert.deepEqual(named(tap), [[tap], []]);
+  const free = domain(machine("guard='no'"), { mac: mac(1), tap: 'a,b' });
+  assert.deepEqual(unguardedNames(network(), new Set(), free), []);
 });
 
 function attribute(text: string): string {
-  return text.replaceAll('"', '&quot;');
+  return text.replaceAll('"', '&quot;').replaceAll("'", '&apos;');
 }
 
 guard('a tap that nobody knows is found by its MAC, unless two machines could have it', () => {
