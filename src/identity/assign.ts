@@ -18,8 +18,8 @@ export interface AssignContext extends MacSources {
   /** The MACs that NICs of the machine have on other networks, those that are not virlan's included. */
   readonly onOthers: ReadonlySet<Mac>;
   /**
-   * True if a managed-save image exists. It brings back the MACs that the machine was saved with, whatever its definition
-   * has: a MAC that it never booted with has to wait until it starts without the image.
+   * True if a managed-save image exists. It brings back the MACs that the machine was saved with, whatever its
+   * definition has: a MAC that it never booted with has to wait until it starts without the image.
    */
   readonly hasImage: boolean;
 }
