@@ -440,7 +440,7 @@ guard('a virtual address moves from one machine to another by gratuitous ARP', a
     return (await run(host, 'ip', 'neighbour', 'show', virtual)).match(/lladdr (\S+)/)?.[1];
   };
   await run(eve, 'ip', 'address', 'add', `${virtual}/24`, 'dev', 'eth0');
-  assert.equal(await holder(), macs.eve);
+  await until(async () => (await holder()) === macs.eve);
   await run(eve, 'ip', 'address', 'del', `${virtual}/24`, 'dev', 'eth0');
   await run(bob, 'ip', 'address', 'add', `${virtual}/24`, 'dev', 'eth0');
   const sender = { mac: macs.bob, ip: virtual };
