@@ -14,6 +14,7 @@ import {
   decideNetworks,
   decideRemovals,
   defaultName,
+  findSuccessor,
   hasOwnBridge,
   type KnownNetwork,
   type NetworkDecision,
@@ -46,7 +47,7 @@ export function arrangeNetworks(
     const decision = decideNetworks(config, known, {
       defined: definedDomains(),
       running: runningDomains(),
-      defaultPorts: await readDefaultPorts(known),
+      defaultPorts: findSuccessor(config) === null ? [] : await readDefaultPorts(known),
       machineId: machineId(),
       file: markOfFile(resolve(path), paths.config),
       // With the lock: `virlan down` records it before it restores libvirt's networks.

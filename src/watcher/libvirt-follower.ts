@@ -168,7 +168,8 @@ export class LibvirtFollower {
         this.#events.networksChanged();
         return;
       case 'reserve-missing':
-        this.#outdated.checkDefined(this.#configuration.networks);
+        // After those that wait: they may have their reservations by then.
+        void this.#work.run(async () => this.#outdated.checkDefined(this.#configuration.networks));
         return;
       case 'rest-network':
         this.#rest(reaction.name);

@@ -58,7 +58,8 @@ export class OutdatedReservations {
   #concerned(network: NetworkConfig, ledger: Ledger): string[] {
     const { bridge } = network;
     const now = handLines(readHostsfile(network), network);
-    const before = this.#lines.get(bridge) ?? [];
+    // All machines are compared when the watcher starts, and when a network is configured.
+    const before = this.#lines.get(bridge) ?? now;
     this.#lines.set(bridge, now);
     const changed = [...linesWithout(now, before), ...linesWithout(before, now)];
     return changed.flatMap(line => entriesOf(line, network, ledger)).map(({ name }) => name);
