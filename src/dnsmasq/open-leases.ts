@@ -8,15 +8,21 @@ import { dnsmasqPaths } from './paths.ts';
 const flagsMask = 0o2003;
 const readAndAppend = 0o2002;
 
-/** Returns whether a dnsmasq writes its leases to another file than the one at its path. */
+/**
+ * Returns whether a dnsmasq writes its leases to another file than the one at its path. A file system that was mounted
+ * there since hides the file and does not replace it.
+ */
 export function writesOtherLeases(pid: number, bridge: string): boolean {
+  const { leases, hostsfile } = dnsmasqPaths(bridge);
   const open = openLeases(pid);
   if (open === null) return false;
   try {
-    const [one, other] = [statSync(open), statSync(dnsmasqPaths(bridge).leases, { throwIfNoEntry: false })];
-    return one.ino !== other?.ino || one.dev !== other.dev;
+    const { ino, dev } = statSync(open);
+    // Of a file: in an overlay, directories have another device than the files in them.
+    if (dev !== statSync(hostsfile).dev) return false;
+    return ino !== statSync(leases, { throwIfNoEntry: false })?.ino;
   } catch {
-    // The process has ended.
+    // The process has ended, or nothing of virlan's is there.
     return false;
   }
 }

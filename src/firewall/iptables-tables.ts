@@ -77,7 +77,8 @@ export type Content = 'nothing' | 'own' | 'others';
 
 /**
  * Removes a table if nothing is in it but chains that accept everything, or such a chain. Returns what is in it;
- * 'nothing' for one that does not exist. Throws CommandError where that cannot be found out.
+ * 'nothing' for one that does not exist. Throws CommandError or SyntaxError where that
+ * cannot be found out.
  */
 export async function removeIfEmpty(
   { run }: Pick<System, 'run'>,

@@ -41,7 +41,8 @@ async function isDone(made: IptablesObject): Promise<boolean> {
   try {
     return (await removeIfEmpty(system, made)) !== 'own';
   } catch (error) {
-    if (!(error instanceof CommandError)) throw error;
+    // A listing that ends half-way is no JSON.
+    if (!(error instanceof CommandError || error instanceof SyntaxError)) throw error;
     return false;
   }
 }
