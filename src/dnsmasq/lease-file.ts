@@ -24,11 +24,12 @@ export function readLeases(bridge: string): Lease[] {
 function readLeasesText(bridge: string): string {
   const { leases } = dnsmasqPaths(bridge);
   for (let reads = 1; ; reads += 1) {
-    const [writtenMs, nowMs] = [writtenAt(leases), Date.now()];
+    const writtenMs = writtenAt(leases);
+    const ageMs = Date.now() - writtenMs;
     const text = readOwnFileOrNull(leases, maxLeasesBytes) ?? '';
     if (text.endsWith('\n') || reads === maxReads) return text;
     // By the time before the read: this process may have been kept waiting after it, while dnsmasq wrote the rest.
-    if (!isJustBefore(writtenMs, nowMs) && writtenAt(leases) === writtenMs) return text;
+    if ((ageMs < 0 || ageMs >= writeMs) && writtenAt(leases) === writtenMs) return text;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, readAgainMs);
   }
 }
@@ -36,10 +37,6 @@ function readLeasesText(bridge: string): string {
 /** Returns the time of the last write to a file in ms; 0 where there is none. */
 function writtenAt(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-}
-
-function isJustBefore(writtenMs: number, nowMs: number): boolean {
-  return writtenMs <= nowMs && nowMs - writtenMs < writeMs;
 }
 
 /** Returns no text for a file that cannot be read, which `virlan status` reports. */
