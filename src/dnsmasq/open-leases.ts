@@ -1,6 +1,15 @@
 // Compares the leases file that a running dnsmasq has open with the one at its path: after `mv`, `rm` or `sed -i`,
 // dnsmasq goes on writing the file that it opened when it started, and nobody else sees those leases.
-import { chownSync, copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fchownSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { listDirectory } from '../system/files.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -29,7 +38,7 @@ export function writesOtherLeases(pid: number, bridge: string): boolean {
 
 /**
  * Puts a copy of the leases that a dnsmasq has open at their path, if nothing is there: the next dnsmasq begins with
- * them. A file that somebody put there is left alone.
+ * them. What somebody put there is left alone, and no link is followed: dnsmasq's user can write the directory.
  */
 export function keepLeases(pid: number, bridge: string): void {
   const { leases } = dnsmasqPaths(bridge);
@@ -37,8 +46,17 @@ export function keepLeases(pid: number, bridge: string): void {
   if (open === null) return;
   try {
     const { uid, gid } = statSync(open);
-    copyFileSync(open, leases);
-    chownSync(leases, uid, gid);
+    const text = readFileSync(open);
+    const file = openSync(leases, 'wx', 0o644);
+    try {
+      writeFileSync(file, text);
+      fchownSync(file, uid, gid);
+    } catch (error) {
+      rmSync(leases, { force: true });
+      throw error;
+    } finally {
+      closeSync(file);
+    }
   } catch {
     // The next dnsmasq begins without leases: reserved machines get their addresses all the same.
   }

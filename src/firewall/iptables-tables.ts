@@ -77,29 +77,27 @@ export type Content = 'nothing' | 'own' | 'others';
 
 /**
  * Removes a table if nothing is in it but chains that accept everything, or such a chain. Returns what is in it;
- * 'nothing' for one that does not exist. Throws CommandError or SyntaxError where that
- * cannot be found out.
+ * 'nothing' for one that does not exist, and 'unknown' where nft does not answer.
  */
 export async function removeIfEmpty(
   { run }: Pick<System, 'run'>,
   { family, table, chain }: IptablesObject,
-): Promise<Content> {
+): Promise<Content | 'unknown'> {
   const object = [chain === null ? 'table' : 'chain', nftFamily[family], table];
   if (chain !== null) object.push(chain);
   let listing: unknown;
   try {
     listing = JSON.parse(await run('nft', ['--json', 'list', ...object]));
   } catch (error) {
-    if (!isAnswer(error)) throw error;
-    return 'nothing';
+    return isAnswer(error) ? 'nothing' : 'unknown';
   }
   const content = contentOf(listing);
   if (content !== 'nothing') return content;
   try {
     await run('nft', ['delete', ...object]);
     return 'nothing';
-  } catch {
-    return 'others';
+  } catch (error) {
+    return isAnswer(error) ? 'others' : 'unknown';
   }
 }
 

@@ -111,7 +111,7 @@ function once<T>(read: () => T): () => T {
 type Process = NonNullable<Extract<RefusedForward['problem'], { kind: 'busy' }>['process']>;
 
 /** By the inode of its socket: a program that was found, so that a refusal that lasts costs one search. */
-const processes = new Map<string, Process>();
+const processes = new Map<string, Process | null>();
 
 /** Most programs that are kept: sockets of ended ones are never asked about again. */
 const maxProcesses = 1000;
@@ -120,10 +120,11 @@ function withProcess(refused: RefusedForward): RefusedForward {
   const { problem } = refused;
   if (problem.kind !== 'busy') return refused;
   const { inode } = problem.listener;
-  const process = processes.get(inode) ?? findProcess(inode);
-  if (processes.size >= maxProcesses) processes.clear();
-  if (process !== null) processes.set(inode, process);
-  return { ...refused, problem: { ...problem, process } };
+  if (!processes.has(inode)) {
+    if (processes.size >= maxProcesses) processes.clear();
+    processes.set(inode, findProcess(inode));
+  }
+  return { ...refused, problem: { ...problem, process: processes.get(inode) ?? null } };
 }
 
 /** Returns the process that has a socket; null if none is found. */

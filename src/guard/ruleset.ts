@@ -118,6 +118,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     [
       'meta protocol ip6 exthdr frag exists frag frag-off 0 jump first_fragment6',
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
+      // 151: a multicast router, as above.
       `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query, 151 } goto deny_as_router`,
       'udp dport 546 goto deny_dhcp_answer',
       `${icmp6} type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour`,

@@ -2,12 +2,13 @@
 // where libvirt must not be called.
 import { resolve } from 'node:path';
 import { ConnectionError, type LibvirtClient } from 'node-libvirt';
+import { isAnswer } from '../answers.ts';
 import type { Config } from '../config/config.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { libvirtPaths, paths } from '../system/paths.ts';
-import { runOrNull } from '../system/run.ts';
+import { run } from '../system/run.ts';
 import {
   type DefaultFate,
   decideDefaultFates,
@@ -119,11 +120,20 @@ async function readDefaultPorts(known: readonly KnownNetwork[]): Promise<string[
  */
 async function readElsewhere(bridge: string, here: readonly string[]): Promise<string[]> {
   const known = new Set(here.map(link => readFileOrNull(`${linksDirectory}/${link}/address`)?.trim()));
-  const listing = (await runOrNull('bridge', ['fdb', 'show', 'dev', bridge])) ?? '';
-  const macs = listing
-    .split('\n')
-    .flatMap(line => /^(\S[02468ace]:\S+) self permanent$/.exec(line.trim())?.[1] ?? []);
-  return macs.filter(mac => !known.has(mac));
+  const listing = await run('bridge', ['-json', 'fdb', 'show', 'dev', bridge]).catch(error => {
+    // Without an answer `default` stays.
+    if (!isAnswer(error)) throw error;
+    return '[]';
+  });
+  const entries: readonly { readonly mac: string; readonly flags: readonly string[] }[] = JSON.parse(listing);
+  return entries
+    .filter(({ mac, flags }) => flags.includes('self') && !isMulticast(mac) && !known.has(mac))
+    .map(({ mac }) => mac);
+}
+
+/** Returns whether the lowest bit of the first byte is set. */
+function isMulticast(mac: string): boolean {
+  return Number.parseInt(mac.slice(0, 2), 16) % 2 === 1;
 }
 
 /** Returns what follows for machines and tools from what happens, or happened, to `default`. */

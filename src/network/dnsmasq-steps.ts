@@ -111,8 +111,8 @@ export function planDnsmasq(
   // dnsmasq binds its DHCP socket to the bridge, and with `no-ping` it has given up CAP_NET_RAW by the time
   // that the bridge is made anew, so that it cannot bind it again.
   const isUnbound = observed.dnsmasq.isUnbound || (link !== null && observed.link === null);
-  const isUseless = pid !== null && wanted.runs && (isStopped || isUnbound || hasOtherLeases);
-  if (wanted.conf === conf && wanted.runs === (pid !== null) && !isUseless) return [];
+  const isToBeReplaced = pid !== null && wanted.runs && (isStopped || isUnbound || hasOtherLeases);
+  if (wanted.conf === conf && wanted.runs === (pid !== null) && !isToBeReplaced) return [];
   return [
     ...(pid === null
       ? []

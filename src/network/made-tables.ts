@@ -2,8 +2,7 @@
 // /run/virlan/tables, with lines such as `ipv4 mangle`, and `ipv4 filter INPUT` for a chain in a table that was
 // there. `down` removes them, unless they are in use.
 import { rmSync } from 'node:fs';
-import { CommandError } from '../errors.ts';
-import { type IptablesObject, removeIfEmpty } from '../firewall/iptables-tables.ts';
+import { type Content, type IptablesObject, removeIfEmpty } from '../firewall/iptables-tables.ts';
 import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
@@ -27,24 +26,16 @@ export function recordMadeObjects(made: readonly IptablesObject[]): void {
   }
 }
 
+/** The contents of what stays in the record: a later call tries again. */
+const keptContents: readonly (Content | 'unknown')[] = ['own', 'unknown'];
+
 /** Removes the tables and chains that nobody uses. Those with rules of others alone are theirs from now on. */
 export async function removeMadeObjects(): Promise<void> {
   const made = readMade();
   if (made.length === 0) return;
   const left: IptablesObject[] = [];
-  for (const each of made) if (!(await isDone(each))) left.push(each);
+  for (const each of made) if (keptContents.includes(await removeIfEmpty(system, each))) left.push(each);
   write(left);
-}
-
-/** Returns false for one that is in use by virlan, or about which nothing is known: a later call tries again. */
-async function isDone(made: IptablesObject): Promise<boolean> {
-  try {
-    return (await removeIfEmpty(system, made)) !== 'own';
-  } catch (error) {
-    // A listing that ends half-way is no JSON.
-    if (!(error instanceof CommandError || error instanceof SyntaxError)) throw error;
-    return false;
-  }
 }
 
 function write(objects: readonly IptablesObject[]): void {

@@ -84,7 +84,7 @@ export function readDesiredGuard(
     const machine = domain.name;
     const names = unguardedNames(network, passThrough, domain);
     const { invalid } = readGuardWishes(domain);
-    const isHere = machineTaps(network, passThrough, domain, ledger).length > 0;
+    const isHere = onBridge.some(({ uuid }) => uuid === domain.uuid);
     return [
       ...names.map(tap => ({ kind: 'guard-tap-name', machine, tap }) as const),
       ...(isHere ? invalid.map(wish => ({ kind: 'guard-metadata', machine, wish }) as const) : []),

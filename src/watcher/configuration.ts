@@ -62,16 +62,11 @@ export class Configuration {
       return { kind: 'applied', removed };
     } catch (thrown) {
       const error = thrown as Error;
-      const isNew = this.#problem === null || !isSameProblem(error, this.#problem);
+      const isNew = this.#problem === null || !isDeepStrictEqual({ ...error }, { ...this.#problem });
       this.#problem = error;
       return { kind: 'rejected', error, isNew };
     }
   }
-}
-
-/** Compares what the errors say, and the facts in those of virlan. */
-function isSameProblem(one: Error, other: Error): boolean {
-  return one.message === other.message && isDeepStrictEqual({ ...one }, { ...other });
 }
 
 /** A configuration that would cut off running machines. */

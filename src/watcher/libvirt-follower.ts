@@ -15,11 +15,10 @@ import { type Reaction, reactionsTo } from './reactions.ts';
 import { Coalesced, Serial } from './serial.ts';
 
 /**
- * Least pause after arranging libvirt's networks, and how many times as long as that took it is at least: on a
- * host with many machines it reads many files.
+ * Returns the pause after work that reads the files of all machines, such as arranging libvirt's networks: on a host
+ * with many machines it takes at most a fifth of the time.
  */
-const arrangePauseMs = 300;
-const arrangeRest = 4;
+const pauseAfter = (tookMs: number) => Math.max(300, 4 * tookMs);
 
 /**
  * A network that was stopped is started again after this time, so that `net-destroy && net-start` finds it
@@ -56,11 +55,13 @@ export class LibvirtFollower {
   readonly #work = new Serial();
   /** The machines that changed, by UUID, and wait for their turn. */
   readonly #changed = new Map<string, Domain>();
-  readonly #arrange = new Coalesced(
-    () => this.#arrangeNetworks(),
-    tookMs => Math.max(arrangePauseMs, arrangeRest * tookMs),
-  );
+  readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), pauseAfter);
   readonly #outdated = new OutdatedReservations(name => this.reconcileNamed(name));
+  /** Looks after the machines that wait, which may have their reservations by then. It reads the files of all. */
+  readonly #missing = new Coalesced(
+    () => this.#work.run(async () => this.#outdated.checkDefined(this.#configuration.networks)),
+    pauseAfter,
+  );
   #problems: readonly LibvirtNetworkProblem[] = [];
   /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
   readonly #resting = new Map<string, NodeJS.Timeout>();
@@ -168,8 +169,7 @@ export class LibvirtFollower {
         this.#events.networksChanged();
         return;
       case 'reserve-missing':
-        // After those that wait: they may have their reservations by then.
-        void this.#work.run(async () => this.#outdated.checkDefined(this.#configuration.networks));
+        void this.#missing.request();
         return;
       case 'rest-network':
         this.#rest(reaction.name);

@@ -19,6 +19,8 @@ export interface DomainOnNetworks extends Domain {
     readonly machine: Machine;
     readonly nics: readonly Nic[];
   }[];
+  /** True if a managed-save image was found. */
+  readonly hasImage: boolean;
 }
 
 /** A MAC to write into a definition. */
@@ -40,7 +42,7 @@ export class MacChoice {
    * Returns the MACs that are due, without those of NICs that are left alone, and without those that have to wait while
    * the machine has a managed-save image.
    */
-  choose({ nics, machines }: DomainOnNetworks, hasImage: boolean): MacChange[] {
+  choose({ nics, machines, hasImage }: DomainOnNetworks): MacChange[] {
     const now = steadyNow();
     const isDefinedElsewhere = (mac: Mac, uuid: string | null) => this.defined.isElsewhere(mac, uuid);
     return machines.flatMap(({ network, machine, nics: own }) => {

@@ -79,7 +79,7 @@ export class Machines {
       for (let time = 0; time < rehearsals; time++) {
         const xml = rehearsalXml(network.bridge, time);
         const domain = this.#onNetworks(readDomain(xml));
-        replaceMacs(xml, new Map(this.#macs.choose(domain, false).map(({ place, mac }) => [place, mac])));
+        replaceMacs(xml, new Map(this.#macs.choose(domain).map(({ place, mac }) => [place, mac])));
         for (const { machine } of domain.machines)
           decide(network, machine, 'defined', readDecisionInput(network), now);
       }
@@ -184,25 +184,22 @@ export class Machines {
       const machine = machineOn(network.bridge, passThrough, domain);
       return { network, machine, nics: nicsOn(network.bridge, passThrough, domain) };
     });
-    return { ...domain, machines: machines.filter(({ machine }) => machine.macs.length > 0) };
+    const here = machines.filter(({ machine }) => machine.macs.length > 0);
+    return { ...domain, machines: here, hasImage: false };
   }
 
   /**
    * Writes MACs into the definition where they are due. Returns the domain as it is defined then; null when
-   * it has to be read again. `hasImage`: a managed-save image was found.
+   * it has to be read again.
    */
-  async #assign(
-    remote: Remote,
-    xml: string,
-    domain: DomainOnNetworks,
-    hasImage = false,
-  ): Promise<Assigned | null> {
-    const changes = this.#macs.choose(domain, hasImage);
+  async #assign(remote: Remote, xml: string, domain: DomainOnNetworks): Promise<Assigned | null> {
+    const changes = this.#macs.choose(domain);
     if (changes.length === 0) return unchanged(domain);
     // Before anything is awaited: no other machine gets the same MAC meanwhile.
     this.#macs.defined.set(remote.uuid, new Set([...macsOf(domain), ...changes.map(({ mac }) => mac)]));
     const macs = new Map(changes.map(({ place, mac }) => [place, mac]));
-    const isWanted = () => this.#macs.choose(domain, hasImage).length > 0;
+    const { hasImage } = domain;
+    const isWanted = () => this.#macs.choose(domain).length > 0;
     const done = await redefineMacs(this.#client, remote, xml, { macs, hasImage, isWanted });
     const machine = idOf(domain);
     switch (done.kind) {
@@ -226,7 +223,7 @@ export class Machines {
       case 'outdated':
         return null;
       case 'has-image':
-        return this.#assign(remote, xml, domain, true);
+        return this.#assign(remote, xml, { ...domain, hasImage: true });
       case 'refused':
         // The machine keeps the MAC it has, and that gets an address.
         this.#report([{ kind: 'mac-refused-by-libvirt', machine, error: done.error }]);

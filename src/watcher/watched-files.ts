@@ -62,7 +62,7 @@ export function followDnsmasqFiles(
     if (path === leases) {
       publishLeases(network.bridge);
       leasesChanged();
-      if (isMislaid(network.bridge)) drifted();
+      if (isLeasesFileReplaced(network.bridge)) drifted();
     } else if (isForeign || path === conf) {
       if (isForeign && system.exists(path) && isComplete(network)) tellDnsmasq(network.bridge);
       // Lines may be missing, and one written by hand may name another address for a machine.
@@ -84,7 +84,7 @@ export function followDnsmasqFiles(
 }
 
 /** Returns whether somebody has moved, removed or replaced the leases file of a dnsmasq that runs. */
-function isMislaid(bridge: string): boolean {
+function isLeasesFileReplaced(bridge: string): boolean {
   const pid = findDnsmasq(bridge);
   return pid !== null && writesOtherLeases(pid, bridge);
 }

@@ -1,4 +1,4 @@
-// What belongs to a running machine whose address was changed: the one that it still uses, and the new one.
+// Checks that the address that a running machine still uses belongs to it as well as the one that it was given since.
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';

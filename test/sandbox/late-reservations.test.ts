@@ -90,13 +90,11 @@ late(
     await defineOn('moved');
     const before = await ipOf('moved');
     const mac = '00:16:3e:00:00:42';
-    const original = readFileSync(hostsfile, 'utf8');
     appendFileSync(hostsfile, `${mac},${before},printer\n`);
     await until(async () => (await shown('moved'))?.ip !== before);
     const printer = await guest('printer', { mac });
     assert.equal(await dhcp(printer), before);
     await remove(printer);
-    assert.notEqual(readFileSync(hostsfile, 'utf8'), original);
     await undefine('moved');
   },
 );

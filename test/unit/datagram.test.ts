@@ -26,7 +26,7 @@ datagrams('without a free descriptor the call returns', async () => {
   const opened = openAll();
   const sent = await Promise.race([
     sendDatagram(Buffer.of(), 9, '127.0.0.1').then(() => true),
-    pause(5000, false, { ref: true }),
+    pause(5000, false),
   ]);
   for (const descriptor of opened) closeSync(descriptor);
   await execa('prlimit', [...limit, `--nofile=${stdout.trim()}:`]);
