@@ -15,10 +15,14 @@ import { type Reaction, reactionsTo } from './reactions.ts';
 import { Coalesced, Serial } from './serial.ts';
 
 /**
- * Returns the pause after work that reads the files of all machines, such as arranging libvirt's networks: on a host
- * with many machines it takes at most a fifth of the time.
+ * Least pause after arranging libvirt's networks, and how many times as long as that took it is at least: on a
+ * host with many machines it reads many files.
  */
-const pauseAfter = (tookMs: number) => Math.max(300, 4 * tookMs);
+const arrangePauseMs = 300;
+const arrangeRest = 4;
+
+/** Least pause between two searches for missing reservations, which read the files of all machines. */
+const searchPauseMs = 1000;
 
 /**
  * A network that was stopped is started again after this time, so that `net-destroy && net-start` finds it
@@ -55,12 +59,15 @@ export class LibvirtFollower {
   readonly #work = new Serial();
   /** The machines that changed, by UUID, and wait for their turn. */
   readonly #changed = new Map<string, Domain>();
-  readonly #arrange = new Coalesced(() => this.#arrangeNetworks(), pauseAfter);
+  readonly #arrange = new Coalesced(
+    () => this.#arrangeNetworks(),
+    tookMs => Math.max(arrangePauseMs, arrangeRest * tookMs),
+  );
   readonly #outdated = new OutdatedReservations(name => this.reconcileNamed(name));
-  /** Looks after the machines that wait, which may have their reservations by then. It reads the files of all. */
+  /** Searches after the machines that wait: they may have their reservations by then. */
   readonly #missing = new Coalesced(
     () => this.#work.run(async () => this.#outdated.checkDefined(this.#configuration.networks)),
-    pauseAfter,
+    () => searchPauseMs,
   );
   #problems: readonly LibvirtNetworkProblem[] = [];
   /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
