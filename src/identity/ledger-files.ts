@@ -10,7 +10,7 @@
 // the old ones after. A writer that was killed leaves `unfinished`, and the next one makes the index anew
 // from the machines' files (ledger-rebuild.ts), as it does when the index is not there. A machine with a file
 // in both directories is the one in `machines/`. All writers hold the ledger's lock; readers do not.
-import { existsSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { VirlanError } from '../errors.ts';
 import {
@@ -19,7 +19,7 @@ import {
   listDirectory,
   readFileOrNull,
   storeDurably,
-  writeAtomically,
+  writeTogether,
 } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type IndexKey, keysOf, Ledger, type LedgerSource, type MachineChange } from './ledger.ts';
@@ -77,7 +77,7 @@ export function writeLedger(ledger: Ledger): void {
   // First those that get something: if this ends here, two machines have it, and the next start of the one
   // that got it takes it from the other again.
   changes.sort((a, b) => b.added.length - a.added.length);
-  for (const change of changes) writeMachine(change);
+  writeMachines(changes);
   for (const { uuid, removed } of changes) for (const key of removed) removeFromIndex(key, uuid);
   if (changesIndex) rmSync(places.unfinished);
 }
@@ -166,15 +166,18 @@ function withKeys(change: MachineChange) {
   return { ...change, added, removed };
 }
 
-function writeMachine({ uuid, after }: MachineChange): void {
-  const home = after === null ? null : homeOf(after);
-  if (after !== null && home !== null)
-    writeAtomically(machinePath(home, uuid), formatMachine(uuid, after), 0o600);
-  for (const directory of [places.machines, places.retired]) {
-    if (directory === home || !existsSync(machinePath(directory, uuid))) continue;
-    rmSync(machinePath(directory, uuid));
-    storeDurably(directory);
-  }
+/** Writes machines where they belong, and removes them from the other directory after that. */
+function writeMachines(changes: readonly MachineChange[]): void {
+  const written = changes.flatMap(({ uuid, after }) =>
+    after === null ? [] : [{ path: machinePath(homeOf(after), uuid), content: formatMachine(uuid, after) }],
+  );
+  writeTogether(written, 0o600);
+  const writtenPaths = new Set(written.map(({ path }) => path));
+  const left = changes
+    .flatMap(({ uuid }) => [machinePath(places.machines, uuid), machinePath(places.retired, uuid)])
+    .filter(path => !writtenPaths.has(path) && existsSync(path));
+  for (const path of left) rmSync(path);
+  for (const directory of new Set(left.map(path => dirname(path)))) storeDurably(directory);
 }
 
 /** Returns the path of a key in the index: that of the first machine with the key, of the second, and so on. */
@@ -190,6 +193,8 @@ function readHolders(key: IndexKey): string[] {
   const holders: string[] = [];
   for (;;) {
     const path = indexPath(key, holders.length + 1);
+    // Most keys have no holder, or one; an error that is thrown costs several times as much as this call.
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return holders;
     try {
       holders.push(readlinkSync(path));
     } catch (error) {

@@ -232,7 +232,12 @@ export class Ledger {
   }
 
   #find(key: IndexKey, isMeant: (entry: LedgerEntry) => boolean): LedgerEntry[] {
-    return this.#entriesOf(this.#source.holders(key)).filter(isMeant);
+    const uuids = this.#source.holders(key);
+    const found = uuids.flatMap(uuid => this.ofUuid(uuid).filter(isMeant));
+    // Without lists of them: machines that are decided about together are searched for each other.
+    for (const [uuid, { entries }] of this.#changed)
+      for (const { entry } of entries) if (isMeant(entry) && !uuids.includes(uuid)) found.push(entry);
+    return found;
   }
 
   /** Returns the entries of machines of the source, and of all that have changed. */

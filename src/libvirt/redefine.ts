@@ -10,8 +10,7 @@ import { replaceMacs } from './replace-mac.ts';
 export const wholeDefinition = DomainXml.SECURE | DomainXml.INACTIVE;
 
 export type Redefinition =
-  /** `xml`: the new definition. */
-  | { readonly kind: 'written'; readonly xml: string }
+  | { readonly kind: 'written' }
   /** The definition or the machine's state is no longer what it was: nothing was written. */
   | { readonly kind: 'outdated' }
   /** A managed-save image exists, of which the caller did not know: nothing was written. */
@@ -54,7 +53,7 @@ export async function redefineMacs(
     if (!(error instanceof LibvirtError) || error.code === ErrorCode.NO_DOMAIN) throw error;
     return { kind: 'refused', error };
   }
-  if (!(await runsWithOthers(client, domain, macs))) return { kind: 'written', xml: changed };
+  if (!(await runsWithOthers(client, domain, macs))) return { kind: 'written' };
   await client.domainDefineXmlFlags(xml);
   return { kind: 'started' };
 }

@@ -35,6 +35,7 @@ interface History {
  */
 export class FightLimiter {
   readonly #histories = new Map<string, History>();
+  #lookedForExpiredAt = Number.NEGATIVE_INFINITY;
 
   /** Returns whether a unit may be repaired now. */
   allows(unit: Unit, now: number): boolean {
@@ -47,10 +48,7 @@ export class FightLimiter {
    * unit is left alone from now on.
    */
   count(unit: Unit, goal: string, now: number): Fight | null {
-    for (const [key, history] of this.#histories) {
-      const { repairs, fight } = withoutExpired(history, now);
-      if (repairs.length === 0 && fight === null) this.#histories.delete(key);
-    }
+    this.#forgetExpired(now);
     const key = unitKey(unit);
     const { repairs, fight } = withoutExpired(
       this.#histories.get(key) ?? { unit, repairs: [], fight: null },
@@ -66,6 +64,16 @@ export class FightLimiter {
     const until = now + pauseMs;
     this.#histories.set(key, { unit, repairs: [], fight: { since, until, pauseMs } });
     return { unit, since, until };
+  }
+
+  /** Looks at all units once a minute at most: a thousand machines can get their MACs one after the other. */
+  #forgetExpired(now: number): void {
+    if (now - this.#lookedForExpiredAt < minuteMs) return;
+    this.#lookedForExpiredAt = now;
+    for (const [key, history] of this.#histories) {
+      const { repairs, fight } = withoutExpired(history, now);
+      if (repairs.length === 0 && fight === null) this.#histories.delete(key);
+    }
   }
 
   /** Returns the units that are left alone at present. */

@@ -7,6 +7,7 @@ import {
   type Domain as Remote,
   DomainXml as XmlFlags,
 } from 'node-libvirt';
+import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { MacsWritten } from '../identity/context.ts';
@@ -61,12 +62,15 @@ export class Machines {
    * no other machine can be reconciled then.
    */
   async reconcile(remotes: readonly Remote[]): Promise<void> {
+    let due: Due[] = [];
     for (let first = 0; first < remotes.length; first += maxTogether) {
-      const defined = await this.#each(remotes.slice(first, first + maxTogether), remote =>
-        this.#define(remote),
-      );
-      await reserveDue(defined.flat(), this.#report);
+      const together = remotes.slice(first, first + maxTogether);
+      // libvirtd works on these while the addresses of those before them are reserved.
+      const defined = this.#each(together, remote => this.#define(remote));
+      const [machines] = await Promise.all([defined, reserveDue(due, this.#report)]);
+      due = machines.flat();
     }
+    await reserveDue(due, this.#report);
   }
 
   /**
@@ -214,7 +218,7 @@ export class Machines {
         ]);
         this.#report(this.#macs.countWrites(changes));
         return {
-          domain: this.#onNetworks(readDomain(done.xml)),
+          domain: this.#onNetworks(withMacs(domain, macs)),
           replaced: new Map(changes.map(({ mac, was }) => [mac, was])),
         };
       case 'started':
@@ -237,6 +241,10 @@ export class Machines {
       retired.map(entry => ({ kind: 'reservation-retired', network: entry.network, machine: idOf(entry) })),
     );
   }
+}
+
+function withMacs(domain: DomainXml, macs: ReadonlyMap<number, Mac>): DomainXml {
+  return { ...domain, nics: domain.nics.map((nic, place) => ({ ...nic, mac: macs.get(place) ?? nic.mac })) };
 }
 
 function unchanged(domain: DomainOnNetworks): Assigned {

@@ -26,6 +26,7 @@ import {
   removeDeadTemporaries,
   stageFile,
   writeAtomically,
+  writeTogether,
 } from '../../src/system/files.ts';
 
 const files = suite('files');
@@ -101,6 +102,24 @@ files('a staged file changes nothing before it is committed', () => {
   stageFile(at('conf'), 'newer').discard();
   assert.equal(readFileSync(at('conf'), 'utf8'), 'new');
   assert.deepEqual(readdirSync(directory), ['conf']);
+});
+
+files('files that are replaced together are all replaced, or none where one cannot be stored', () => {
+  const texts = (content: string) => ['a', 'b', 'c'].map(name => ({ path: at(name), content }));
+  writeTogether(texts('old'), 0o600);
+  writeTogether(texts('new'), 0o600);
+  const read = () => ['a', 'b', 'c'].map(name => readFileSync(at(name), 'utf8'));
+  assert.deepEqual(read(), ['new', 'new', 'new']);
+  assert.equal(modeOrNull(at('c')), 0o600);
+  const unusable = { path: join(at('missing'), 'd'), content: 'newer' };
+  assert.throws(() => writeTogether([...texts('newer'), unusable], 0o600), WriteError);
+  assert.deepEqual(read(), ['new', 'new', 'new']);
+  // Those before it are replaced, and nothing is left of those after it.
+  rmSync(at('b'));
+  mkdirSync(at('b'));
+  assert.throws(() => writeTogether(texts('newest'), 0o600), WriteError);
+  assert.equal(readFileSync(at('a'), 'utf8'), 'newest');
+  assert.deepEqual(readdirSync(directory), ['a', 'b', 'c']);
 });
 
 files('an error of the disk says where to look, and any other does not', () => {
