@@ -1,4 +1,5 @@
 // `virlan doctor`: shows the findings of the checks, as text or JSON, and repairs what virlan can repair.
+import { isDeepStrictEqual } from 'node:util';
 import { wrap } from '../cli/layout.ts';
 import type { Values } from '../cli/options.ts';
 import { print, printJson, printJsonLine, progress, type Style, style } from '../cli/terminal.ts';
@@ -6,6 +7,8 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import type { Check } from '../diagnosis/doctor/doctor.ts';
 import { type Fix, fail, type State } from '../diagnosis/finding.ts';
+import type { Subject } from '../diagnosis/subject.ts';
+import { subjectText } from '../diagnosis/words/subject-text.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import type { ConfigOfFile } from '../libvirt-networks/arrange.ts';
@@ -31,8 +34,10 @@ export async function doctor(options: Values, name: string | null): Promise<numb
     return report(options, checks, options.fix ? [] : null, decisions);
   const failures = await progress('repairing', repair({ config, path: options.config }, name));
   const again = await progress(describeWait(config), examine(config, name, done));
-  const stillFails = ({ about, check }: Check) =>
-    again.some(other => other.about === about && other.check === check && other.state === 'fail');
+  const stillFails = ({ subject, check }: Check) =>
+    again.some(
+      other => isDeepStrictEqual(other.subject, subject) && other.check === check && other.state === 'fail',
+    );
   return report(
     options,
     [...again, ...failures],
@@ -59,7 +64,7 @@ function readConfig(path: string): ConfigReading {
     return { kind: 'read', config: loadConfig(path) };
   } catch (error) {
     const finding = fail('config', { kind: 'config-unreadable', message: messageOf(error) });
-    return { kind: 'unreadable', check: { about: 'host', ...finding } };
+    return { kind: 'unreadable', check: { subject: { kind: 'host' }, ...finding } };
   }
 }
 
@@ -78,7 +83,8 @@ async function repair(from: ConfigOfFile, name: string | null): Promise<Check[]>
     }
     return [];
   } catch (error) {
-    return [{ about: 'host', ...fail('settings', { kind: 'fix-failed', message: messageOf(error) }) }];
+    const finding = fail('settings', { kind: 'fix-failed', message: messageOf(error) });
+    return [{ subject: { kind: 'host' }, ...finding }];
   }
 }
 
@@ -124,8 +130,8 @@ function withFix(check: Check): object {
   return { ...named(check), fix: fixFor(check.detail) };
 }
 
-function named({ about, check, detail }: Check): object {
-  return { about, check, code: detail.kind, seen: seen(detail) };
+function named({ subject, check, detail }: Check): object {
+  return { about: subjectText(subject), check, code: detail.kind, seen: seen(detail) };
 }
 
 function printReport(
@@ -145,8 +151,8 @@ function printReport(
     print(hasWarning ? 'Nothing else is wrong.' : style('All is well.', 'green'));
     return;
   }
-  const { about, detail } = cause;
-  print('', ...wrap(`${style(forTerminal(about), 'bold')}: ${forTerminal(seen(detail))}.`, 0));
+  const { subject, detail } = cause;
+  print('', ...wrap(`${subjectTitle(subject)}: ${forTerminal(seen(detail))}.`, 0));
   const fix = fixFor(detail);
   if (fix !== null)
     print(`${fix.mends ? 'Repair it with' : 'See more with'}:  ${style(forTerminal(fix.command), 'bold')}`);
@@ -166,13 +172,17 @@ function signOf(state: State): string {
   return style(text, colour);
 }
 
+function subjectTitle(subject: Subject): string {
+  return style(forTerminal(subjectText(subject)), 'bold');
+}
+
 /** Returns a line for each check, wrapped where it is too long, under a line for its subject. */
 function formatChecks(checks: readonly Check[]): string[] {
   const width = Math.max(0, ...checks.map(({ check }) => check.length));
   const indent = width + 6;
   const indented = (line: string) => `${' '.repeat(indent)}${forTerminal(line)}`;
-  return checks.flatMap(({ about, check, state, detail }, index) => [
-    ...(checks[index - 1]?.about === about ? [] : [style(forTerminal(about), 'bold')]),
+  return checks.flatMap(({ subject, check, state, detail }, index) => [
+    ...(isDeepStrictEqual(checks[index - 1]?.subject, subject) ? [] : [subjectTitle(subject)]),
     ...wrap(`  ${signOf(state)} ${check.padEnd(width)}  ${forTerminal(seen(detail))}`, indent),
     ...commandOf(state, fixFor(detail)).map(indented),
   ]);
@@ -190,15 +200,20 @@ async function readDecisions(config: Config, name: string | null): Promise<Decis
 
 /** Returns the decisions of virlan as text, one line for each step. */
 function formatDecisions(decisions: readonly Decisions[]): string[] {
-  return decisions.flatMap(({ about, trail }) => [
-    style(forTerminal(`decisions: ${about}`), 'bold'),
+  return decisions.flatMap(({ subject, trail }) => [
+    style(forTerminal(`decisions: ${subjectText(subject)}`), 'bold'),
     ...trail.flatMap(step => wrap(`  ${forTerminal(trailText(step))}`, 4)),
   ]);
 }
 
 function decisionsJson(decisions: readonly Decisions[]): object {
   if (decisions.length === 0) return {};
-  return { decisions: decisions.map(({ about, trail }) => ({ about, why: trail.map(trailJson) })) };
+  return {
+    decisions: decisions.map(({ subject, trail }) => ({
+      about: subjectText(subject),
+      why: trail.map(trailJson),
+    })),
+  };
 }
 
 /**

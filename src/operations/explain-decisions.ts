@@ -1,5 +1,6 @@
 // Explains the decisions about networks and machines, for `virlan doctor --verbose`.
 import type { Config } from '../config/config.ts';
+import type { Subject } from '../diagnosis/subject.ts';
 import { availableBackends, type BackendChoice, chooseBackend } from '../firewall/backends.ts';
 import { machineOn } from '../identity/machine.ts';
 import type { TrailStep } from '../identity/trail.ts';
@@ -8,9 +9,9 @@ import { readLacking } from '../network/lacking.ts';
 import { system } from '../system/system.ts';
 import { predictNicAddress } from './predict-identity.ts';
 
-/** The decisions about one subject: `network k8s-br0`, `machine web NIC 0`. A machine's name is hostile. */
+/** The decisions about one subject. */
 export interface Decisions {
-  readonly about: string;
+  readonly subject: Subject;
   readonly trail: readonly (TrailStep | BackendChoice)[];
 }
 
@@ -26,14 +27,17 @@ export async function explainDecisions(
     const { name, bridge } = network;
     if (available.length > 0)
       decisions.push({
-        about: `network ${name}`,
+        subject: { kind: 'network', name },
         trail: [chooseBackend(network, available, readLacking(bridge))],
       });
     if (domain === undefined) continue;
     const { macs } = machineOn(bridge, passThroughNetworks(name, bridge), domain);
     for (const nic of macs.keys()) {
       const { why } = await predictNicAddress(network, { name: domain.name, nic });
-      decisions.push({ about: `machine ${domain.name} NIC ${nic} on ${name}`, trail: why });
+      decisions.push({
+        subject: { kind: 'nic-on-network', machine: domain.name, nic, network: name },
+        trail: why,
+      });
     }
   }
   return decisions;

@@ -5,6 +5,8 @@ import { suite } from 'uvu';
 import { prefixOf } from '../../src/address/ip.ts';
 import type { EtcdConfig } from '../../src/config/config.ts';
 import type { DetailKind, Details } from '../../src/diagnosis/details.ts';
+import type { Subject } from '../../src/diagnosis/subject.ts';
+import { subjectText } from '../../src/diagnosis/words/subject-text.ts';
 import { fixFor, seen } from '../../src/diagnosis/words/words.ts';
 import { hostileNames, ip, mac, network } from './builders.ts';
 import { assertGolden } from './golden.ts';
@@ -572,6 +574,23 @@ function textLines<K extends DetailKind>(kind: K): string[] {
 words('each kind of finding has its sentence and its command', () => {
   const kinds = Object.keys(samples) as DetailKind[];
   assertGolden('findings.txt', `${kinds.flatMap(kind => textLines(kind)).join('\n')}\n`);
+});
+
+words('each kind of subject has its words', () => {
+  const subjects: readonly Subject[] = [
+    { kind: 'host' },
+    { kind: 'network', name: 'lan' },
+    { kind: 'machine', name: 'web' },
+    { kind: 'nic', machine: 'web', nic: 1, mac: mac('52:54:00:00:00:01') },
+    { kind: 'nic-on-network', machine: 'web', nic: 0, network: 'lan' },
+  ];
+  assert.deepEqual(subjects.map(subjectText), [
+    'host',
+    'network lan',
+    'machine web',
+    'machine web NIC 1 (52:54:00:00:00:01)',
+    'machine web NIC 0 on lan',
+  ]);
 });
 
 words('docs/doctor.md documents each code, and no other one', () => {

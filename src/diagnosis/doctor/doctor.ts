@@ -2,6 +2,7 @@
 import type { Config, EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import { messageOf } from '../../errors.ts';
 import { type Finding, fail } from '../finding.ts';
+import type { Subject } from '../subject.ts';
 import type { DoctorHostFacts, MachineFacts } from './facts.ts';
 import { judgeHost } from './judge-host.ts';
 import { judgeMachine, judgeNic } from './judge-machine.ts';
@@ -10,9 +11,9 @@ import { readHostFacts } from './read-host.ts';
 import { readMachineFacts } from './read-machine.ts';
 import { readNetworkFacts } from './read-network.ts';
 
-/** A finding and its subject: `host`, `network k8s-br0`, `machine web`. A machine's name is hostile. */
+/** A finding and its subject. */
 export interface Check extends Finding {
-  readonly about: string;
+  readonly subject: Subject;
 }
 
 /**
@@ -28,9 +29,9 @@ export async function examine(
   const machine = machineName === null ? null : await readMachineFacts(machineName, config);
   const host = readHostFacts(config);
   const parts = [
-    host.then(facts => checksAbout('host', judgeHost(facts))),
+    host.then(facts => checksAbout({ kind: 'host' }, judgeHost(facts))),
     ...networksOf(config, machine).map(async network =>
-      checksAbout(`network ${network.name}`, await examineNetwork(network, config.etcd, host)),
+      checksAbout({ kind: 'network', name: network.name }, await examineNetwork(network, config.etcd, host)),
     ),
     ...(machine === null ? [] : [Promise.resolve(examineMachine(machine))]),
   ];
@@ -44,8 +45,8 @@ export async function examine(
   return checks.flat();
 }
 
-function checksAbout(about: string, findings: readonly Finding[]): Check[] {
-  return findings.map(finding => ({ about, ...finding }));
+function checksAbout(subject: Subject, findings: readonly Finding[]): Check[] {
+  return findings.map(finding => ({ subject, ...finding }));
 }
 
 /** Returns the networks that a machine is on; all of them without a machine, or with one that is on none. */
@@ -67,9 +68,11 @@ async function examineNetwork(
 }
 
 function examineMachine({ name, ...facts }: MachineFacts): Check[] {
-  const about = `machine ${name}`;
-  const nics = facts.nics.flatMap((nic, index) =>
-    checksAbout(facts.nics.length === 1 ? about : `${about} NIC ${index} (${nic.mac})`, judgeNic(name, nic)),
-  );
-  return [...checksAbout(about, judgeMachine({ name, ...facts })), ...nics];
+  const machine: Subject = { kind: 'machine', name };
+  const nics = facts.nics.flatMap((nic, index) => {
+    const subject: Subject =
+      facts.nics.length === 1 ? machine : { kind: 'nic', machine: name, nic: index, mac: nic.mac };
+    return checksAbout(subject, judgeNic(name, nic));
+  });
+  return [...checksAbout(machine, judgeMachine({ name, ...facts })), ...nics];
 }
