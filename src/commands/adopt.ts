@@ -11,8 +11,8 @@ import { adoptMachine } from '../operations/adopt.ts';
  */
 export async function adopt({ config, json }: Values, name: string): Promise<number> {
   const adopted = await adoptMachine(loadConfig(config), name);
-  const { requestWatcher } = await import('../watcher/client.ts');
-  const isDone = (await requestWatcher('POST', '/reconcile', name))?.body === 'done\n';
+  const { requestReconcile } = await import('../watcher/client.ts');
+  const isDone = (await requestReconcile(name)) === 'done';
   if (json) {
     const nics = adopted.map(({ network, nic }) => ({ network, nic }));
     printJson({ name, adopted: nics, watcher: isDone });

@@ -4,6 +4,7 @@ import { type IncomingMessage, request } from 'node:http';
 import type { Status } from '../report/status.ts';
 import { paths } from '../system/paths.ts';
 import type { Answer } from './answers.ts';
+import { parseReconcile, type ReconcileResult } from './reconcile-answer.ts';
 
 /** Longest silence of the watcher; the command line then reads the files itself. */
 const requestTimeoutMs = 5000;
@@ -32,6 +33,11 @@ export function requestWatcher(method: 'GET' | 'POST', path: string, body = ''):
     message.on('close', () => resolve(null));
     message.end(body);
   });
+}
+
+/** Has the watcher reconcile a machine whose reservation changed. */
+export async function requestReconcile(machine: string): Promise<ReconcileResult> {
+  return parseReconcile(await requestWatcher('POST', '/reconcile', machine));
 }
 
 /** A line of the stream of `GET /v1/follow`: the status as a whole, or why it could not be read. */

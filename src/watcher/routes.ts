@@ -5,6 +5,7 @@ import type { HookOutcome } from '../operations/hook-outcome.ts';
 import type { Event } from '../report/event.ts';
 import type { Status } from '../report/status.ts';
 import { type Answer, type Handler, plainText, type Routes } from './answers.ts';
+import { formatReconcile } from './reconcile-answer.ts';
 
 const jsonLines = 'application/x-ndjson';
 
@@ -58,7 +59,7 @@ export function createRoutes(handlers: RouteHandlers): Routes {
     ...hookNames.map(name => [`POST /hook/${name.replace(' ', '/')}`, answerHook(name)] as const),
     [
       'POST /reconcile',
-      async name => text((await handlers.reconcileMachine(name)) ? 'done\n' : 'libvirt is not connected\n'),
+      async name => text(formatReconcile((await handlers.reconcileMachine(name)) ? 'done' : 'not-connected')),
     ],
     ['GET /status', async () => json(await handlers.status())],
     // For views, which may be of another version of virlan than the watcher: fields are only added.

@@ -7,8 +7,10 @@ import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import { InvalidConfig } from '../../src/config/invalid-config.ts';
 import type { Status } from '../../src/report/status.ts';
+import { plainText } from '../../src/watcher/answers.ts';
 import { Configuration } from '../../src/watcher/configuration.ts';
 import { refusedChangeText } from '../../src/watcher/configuration-text.ts';
+import { formatReconcile, parseReconcile } from '../../src/watcher/reconcile-answer.ts';
 import { findRefusedChanges } from '../../src/watcher/refused-changes.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
 import { config } from './builders.ts';
@@ -143,6 +145,20 @@ watcher('a configuration is outdated when the file says something else, or canno
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+watcher('the answer to a request to reconcile is a code, also that of another version', () => {
+  const answer = (status: number, body: string) => ({ status, type: plainText, body });
+  for (const code of ['done', 'not-connected'] as const)
+    assert.equal(parseReconcile(answer(200, formatReconcile(code))), code);
+  assert.equal(parseReconcile(null), 'no-answer');
+  for (const [status, body] of [
+    [200, 'libvirt is not connected\n'],
+    [200, 'done later\n'],
+    [500, 'done\n'],
+    [404, 'not found\n'],
+  ] as const)
+    assert.equal(parseReconcile(answer(status, body)), 'unknown', `${status} ${body}`);
 });
 
 watcher.run();
