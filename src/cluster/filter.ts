@@ -17,8 +17,10 @@ export interface FilteredTunnel {
   /** The MAC of the tunnel's link, which is this host's only. */
   readonly mac: Mac;
   readonly vni: number;
-  /** The hosts that may send: each, or all of a prefix. */
-  readonly hosts: readonly Ipv4[] | Prefix;
+  /** The hosts that may send. */
+  readonly hosts:
+    | { readonly kind: 'addresses'; readonly addresses: readonly Ipv4[] }
+    | { readonly kind: 'prefix'; readonly prefix: Prefix };
   /** The host in the network: on each the same. */
   readonly gateway: { readonly mac: Mac; readonly ip: Ipv4 };
 }
@@ -80,7 +82,7 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
  * forwarded never enters a tunnel.
  */
 function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
-  const hosts = 'network' in allowed ? formatPrefix(allowed) : setOf(allowed);
+  const hosts = allowed.kind === 'prefix' ? formatPrefix(allowed.prefix) : setOf(allowed.addresses);
   // The number is in the second half of the header that follows the one of UDP.
   const ours = `udp dport ${vxlanPort} @th,96,24 ${vni}`;
   return {

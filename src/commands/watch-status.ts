@@ -26,9 +26,14 @@ export async function watchStatus({ json, config }: Values): Promise<number> {
 
 /** Prints each status until the watcher ends. */
 async function printAll(first: FollowedStatus, statuses: AsyncIterable<FollowedStatus>): Promise<number> {
-  printJsonLine(first);
-  for await (const followed of statuses) printJsonLine(followed);
+  printJsonLine(lineOf(first));
+  for await (const followed of statuses) printJsonLine(lineOf(followed));
   throw new VirlanError('wrong-state', 'the watcher has ended: see systemctl status virlan');
+}
+
+/** Returns a reading as the watcher's stream has it. */
+function lineOf(followed: FollowedStatus): object {
+  return followed.kind === 'read' ? followed.status : { error: followed.error };
 }
 
 /** Shows the status until a key, a signal or the end of the terminal stops it, also while the watcher restarts. */
@@ -59,6 +64,7 @@ async function show(
 }
 
 function viewAfter({ status }: View, followed: FollowedStatus): View {
-  if ('error' in followed) return { status, error: followed.error, awaySince: null };
-  return { status: followed, error: null, awaySince: null };
+  return followed.kind === 'read'
+    ? { status: followed.status, error: null, awaySince: null }
+    : { status, error: followed.error, awaySince: null };
 }

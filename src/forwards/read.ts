@@ -32,17 +32,18 @@ export interface ForwardsReading extends Chosen {
   readonly booting: readonly Booting[];
 }
 
-/** A machine that is about to run, or one that has ended, by its UUID: libvirt's files do not say so yet. */
+/** A machine that is about to run, or one that has ended: libvirt's files do not say so yet. */
 export type ForwardsChange =
-  | { readonly booting: Booting; readonly ended?: undefined }
-  | { readonly ended: string; readonly booting?: undefined };
+  | { readonly kind: 'booting'; readonly machine: Booting }
+  | { readonly kind: 'ended'; readonly uuid: string };
 
 /** Decides about the forwards of a network. */
 export function readForwards(network: NetworkConfig, change: ForwardsChange | null = null): ForwardsReading {
   const { bridge } = network;
   const record = readForwardsRecord(bridge);
   const running = runningDomains();
-  const { booting: begun = null, ended = null } = change ?? {};
+  const begun = change?.kind === 'booting' ? change.machine : null;
+  const ended = change?.kind === 'ended' ? change.uuid : null;
   const booting = stillBooting(record, running, begun).filter(({ uuid }) => uuid !== ended);
   const passThrough = passThroughNetworks(network.name, bridge);
   const asking = running.flatMap(domain => {

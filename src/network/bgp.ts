@@ -46,23 +46,26 @@ const nothing: AddedBgp = { instance: false, lines: [] };
 export async function readBgp(): Promise<Omit<FoundBgp, 'isShared'>> {
   const bgpd = frrProcess('bgpd');
   const reading = await readRunning(bgpd);
-  const instance = 'config' in reading ? parseInstance(reading.config) : null;
+  const instance = reading.kind === 'running' ? parseInstance(reading.config) : null;
   return {
     instance,
     speaker: speakerOf(instance),
     startup: parseInstance(system.readFile(startupConfig) ?? ''),
     added: readAdded(bgpd),
     isRecorded: system.exists(paths.bgp),
-    failure: 'config' in reading ? null : reading,
+    failure: reading.kind === 'running' ? null : reading,
   };
 }
 
-async function readRunning(bgpd: string | null): Promise<{ readonly config: string } | BgpFailure> {
+/** The running configuration of bgpd, or a reason why it cannot be read. */
+type BgpReading = { readonly kind: 'running'; readonly config: string } | BgpFailure;
+
+async function readRunning(bgpd: string | null): Promise<BgpReading> {
   if (!system.isInstalled('vtysh')) return { kind: 'no-frr' };
   if (bgpd === null) return { kind: 'not-running', program: 'bgpd' };
   if (frrProcess('zebra') === null) return { kind: 'not-running', program: 'zebra' };
   try {
-    return { config: await vtysh(['show running-config no-header']) };
+    return { kind: 'running', config: await vtysh(['show running-config no-header']) };
   } catch (error) {
     return { kind: 'unreadable', message: messageOf(error) };
   }

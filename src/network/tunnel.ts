@@ -45,7 +45,7 @@ export function desiredTunnel(
     link: tunnelName(bridge),
     mac,
     vni,
-    hosts: evpn?.hosts ?? peers,
+    hosts: evpn?.hosts ? { kind: 'prefix', prefix: evpn.hosts } : { kind: 'addresses', addresses: peers },
     gateway: { mac: link.mac, ip: gateway },
   });
   return {

@@ -21,7 +21,7 @@ export function openForwards(
 ): Promise<NetworkEvent[]> {
   const { name, uuid } = domain;
   const booting = { name, uuid, since: Date.now(), ...forwardWishes(domain, network.machines) };
-  return change(network, { booting }, lockTimeoutSeconds);
+  return change(network, { kind: 'booting', machine: booting }, lockTimeoutSeconds);
 }
 
 /**
@@ -33,7 +33,7 @@ export async function endForwards(xml: string, { networks }: Config): Promise<Ho
   const { uuid } = domain;
   const events: NetworkEvent[] = [];
   for (const network of networks.filter(({ bridge }) => hasForwards(bridge, uuid)))
-    events.push(...(await change(network, { ended: uuid }, endLockTimeoutSeconds)));
+    events.push(...(await change(network, { kind: 'ended', uuid }, endLockTimeoutSeconds)));
   return { events, abort: null };
 }
 

@@ -40,8 +40,13 @@ export async function requestReconcile(machine: string): Promise<ReconcileResult
   return parseReconcile(await requestWatcher('POST', '/reconcile', machine));
 }
 
-/** A line of the stream of `GET /v1/follow`: the status as a whole, or why it could not be read. */
-export type FollowedStatus = Status | { readonly error: string };
+/** A line of the stream of `GET /v1/follow`, as JSON: the status as a whole, or why it could not be read. */
+type StatusLine = Status | { readonly error: string };
+
+/** A reading of the status. The text of `error` is hostile. */
+export type FollowedStatus =
+  | { readonly kind: 'read'; readonly status: Status }
+  | { readonly kind: 'unreadable'; readonly error: string };
 
 /**
  * Yields the status, at once and after each change, until the watcher ends or the caller stops. Yields nothing
@@ -60,13 +65,17 @@ export async function* followStatus(stop: AbortSignal): AsyncGenerator<FollowedS
       const lines = `${rest}${chunk}`.split('\n');
       rest = lines.pop() ?? '';
       const newest = lines.at(-1);
-      if (newest !== undefined) yield JSON.parse(newest);
+      if (newest !== undefined) yield followedStatus(JSON.parse(newest));
     }
   } catch (error) {
     if (!stop.aborted && !isConnectionError(error)) throw error;
   } finally {
     message.destroy();
   }
+}
+
+function followedStatus(line: StatusLine): FollowedStatus {
+  return 'error' in line ? { kind: 'unreadable', error: line.error } : { kind: 'read', status: line };
 }
 
 function isConnectionError(error: unknown): boolean {

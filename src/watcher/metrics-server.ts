@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { isDeepStrictEqual } from 'node:util';
 import type { Endpoint } from '../config/config.ts';
 import type { Event, MetricsProblem } from '../report/event.ts';
-import { type Answer, plainText } from './answers.ts';
+import { type Answer, textAnswer } from './answers.ts';
 
 /** Limits for clients that ask slowly, or never end: anybody who reaches the port may connect. */
 const requestTimeoutMs = 5000;
@@ -71,13 +71,13 @@ export class MetricsServer {
   }
 
   async #answerOf(method = '', url = ''): Promise<Answer> {
-    if (url.split('?', 1)[0] !== '/metrics') return { status: 404, type: plainText, body: 'not found\n' };
-    if (method !== 'GET' && method !== 'HEAD') return { status: 405, type: plainText, body: 'only GET\n' };
+    if (url.split('?', 1)[0] !== '/metrics') return textAnswer(404, 'not found\n');
+    if (method !== 'GET' && method !== 'HEAD') return textAnswer(405, 'only GET\n');
     try {
       return await this.#render();
     } catch {
       // The reason may name files, and is in the status.
-      return { status: 500, type: plainText, body: 'failed: see virlan status\n' };
+      return textAnswer(500, 'failed: see virlan status\n');
     }
   }
 }

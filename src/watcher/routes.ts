@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import type { Event } from '../report/event.ts';
 import type { Status } from '../report/status.ts';
-import { type Answer, type Handler, plainText, type Routes } from './answers.ts';
+import { type Answer, type Handler, type Reply, type Routes, textAnswer } from './answers.ts';
 import { formatReconcile } from './reconcile-answer.ts';
 
 const jsonLines = 'application/x-ndjson';
@@ -65,9 +65,13 @@ export function createRoutes(handlers: RouteHandlers): Routes {
     // For views, which may be of another version of virlan than the watcher: fields are only added.
     [
       'GET /v1/follow',
-      async () => ({ type: jsonLines, writeTo: (output: Writable) => handlers.follow(output) }),
+      async () => ({
+        kind: 'stream',
+        type: jsonLines,
+        writeTo: (output: Writable) => handlers.follow(output),
+      }),
     ],
-    ['GET /metrics', () => handlers.metrics()],
+    ['GET /metrics', async () => ({ kind: 'whole', answer: await handlers.metrics() })],
   ]);
 }
 
@@ -76,10 +80,11 @@ function hookAnswer({ abort }: HookOutcome): string {
   return abort === null ? 'start\n' : `abort ${abort.message.replaceAll('\n', ' ')}\n`;
 }
 
-function text(body: string): Answer {
-  return { status: 200, type: plainText, body };
+function text(body: string): Reply {
+  return { kind: 'whole', answer: textAnswer(200, body) };
 }
 
-function json(value: unknown): Answer {
-  return { status: 200, type: 'application/json', body: `${JSON.stringify(value)}\n` };
+function json(value: unknown): Reply {
+  const body = `${JSON.stringify(value)}\n`;
+  return { kind: 'whole', answer: { status: 200, type: 'application/json', body } };
 }

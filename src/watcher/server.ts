@@ -6,7 +6,7 @@ import { VirlanError } from '../errors.ts';
 import type { Event } from '../report/event.ts';
 import { isOutOfSpace } from '../system/file-errors.ts';
 import { paths } from '../system/paths.ts';
-import { type Answer, plainText, type Routes, type StreamedAnswer } from './answers.ts';
+import { type Answer, type Reply, type Routes, textAnswer } from './answers.ts';
 import { requestWatcher } from './client.ts';
 
 /** Slightly more than the longest XML that libvirt passes. */
@@ -91,7 +91,7 @@ async function listen(routes: Routes): Promise<Server> {
   const server = createServer((message, response) => {
     answer(routes, message).then(
       reply => send(response, reply),
-      (error: Error) => send(response, { status: 500, type: plainText, body: `${error.message}\n` }),
+      (error: Error) => sendWhole(response, textAnswer(500, `${error.message}\n`)),
     );
   });
   // The socket is made before `listen` returns: no other work runs with this mask.
@@ -106,11 +106,11 @@ async function listen(routes: Routes): Promise<Server> {
   return server;
 }
 
-async function answer(routes: Routes, message: IncomingMessage): Promise<Answer | StreamedAnswer> {
+async function answer(routes: Routes, message: IncomingMessage): Promise<Reply> {
   const route = routes.get(`${message.method} ${message.url}`);
-  if (route === undefined) return { status: 404, type: plainText, body: 'not found\n' };
+  if (route === undefined) return { kind: 'whole', answer: textAnswer(404, 'not found\n') };
   const body = await readBody(message);
-  return body === null ? { status: 413, type: plainText, body: 'too long\n' } : route(body);
+  return body === null ? { kind: 'whole', answer: textAnswer(413, 'too long\n') } : route(body);
 }
 
 async function readBody(message: IncomingMessage): Promise<string | null> {
@@ -124,13 +124,18 @@ async function readBody(message: IncomingMessage): Promise<string | null> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function send(response: ServerResponse, reply: Answer | StreamedAnswer): void {
-  if ('writeTo' in reply) {
-    response.writeHead(200, { 'content-type': reply.type, connection: 'close' }).flushHeaders();
-    reply.writeTo(response);
-    return;
+function send(response: ServerResponse, reply: Reply): void {
+  switch (reply.kind) {
+    case 'whole':
+      sendWhole(response, reply.answer);
+      return;
+    case 'stream':
+      response.writeHead(200, { 'content-type': reply.type, connection: 'close' }).flushHeaders();
+      reply.writeTo(response);
   }
-  const { status, type, body } = reply;
+}
+
+function sendWhole(response: ServerResponse, { status, type, body }: Answer): void {
   response.writeHead(status, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),

@@ -35,8 +35,8 @@ function follow() {
     for await (const status of followStatus(new AbortController().signal)) seen.push(status);
     ended = true;
   })();
-  const networks = (status: FollowedStatus | undefined): readonly NetworkStatus[] =>
-    status === undefined || 'error' in status ? [] : status.networks;
+  const networks = (followed: FollowedStatus | undefined): readonly NetworkStatus[] =>
+    followed?.kind === 'read' ? followed.status.networks : [];
   return {
     seen,
     done,

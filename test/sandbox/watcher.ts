@@ -60,8 +60,8 @@ export async function statusWhen(
   timeoutSeconds: number,
 ): Promise<NetworkStatus> {
   const limit = AbortSignal.timeout(Math.ceil(timeoutSeconds * busyness() * 1000));
-  for await (const status of followStatus(limit)) {
-    const network = 'error' in status ? undefined : status.networks[0];
+  for await (const followed of followStatus(limit)) {
+    const network = followed.kind === 'read' ? followed.status.networks[0] : undefined;
     if (network !== undefined && condition(network)) return network;
   }
   throw new Error(`the status has not become as awaited in time: ${condition}`);

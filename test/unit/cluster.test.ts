@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { prefixOf } from '../../src/address/ip.ts';
 import { parseTunnelTable, peerCommands } from '../../src/cluster/fdb.ts';
-import { loadFilterScript, renderFilter } from '../../src/cluster/filter.ts';
+import { type FilteredTunnel, loadFilterScript, renderFilter } from '../../src/cluster/filter.ts';
 import {
   compareTunnels,
   type FoundTunnel,
@@ -75,7 +75,10 @@ cluster('with etcd all hosts have the same range, strangers get no address, and 
 });
 
 cluster('a host that nobody has joined yet takes packets of tunnels from nobody', () => {
-  assert.match(renderFilter({ ...filtered, hosts: [] }), /ip saddr != \{ 127\.0\.0\.1 \} drop/);
+  assert.match(
+    renderFilter({ ...filtered, hosts: { kind: 'addresses', addresses: [] } }),
+    /ip saddr != \{ 127\.0\.0\.1 \} drop/,
+  );
 });
 
 /** Lines of virlan.ini, and the problem as a user reads it. */
@@ -230,12 +233,12 @@ cluster('with host-firewall = strict the packets of the tunnel reach the host', 
   assert.equal(accepts(network('host-firewall = strict')), false);
 });
 
-const filtered = {
+const filtered: FilteredTunnel = {
   bridge: 'br0',
   link: 'br0-vx',
   mac: mac(2),
   vni: 100,
-  hosts: [ip('10.0.0.1'), ip('10.0.0.3')],
+  hosts: { kind: 'addresses', addresses: [ip('10.0.0.1'), ip('10.0.0.3')] },
   gateway: { mac: mac(0xfe), ip: ip('192.168.100.1') },
 };
 
@@ -247,8 +250,11 @@ cluster('with route reflectors, all hosts of a prefix send into the tunnel', () 
   const [reflected] = config(
     [...onSeveral, ...ends, 'as = 65000', 'hosts = 10.0.0.7/24'].join('\n'),
   ).networks;
-  assert.deepEqual(reflected?.tunnel?.evpn, { as: 65_000, hosts: prefixOf(ip('10.0.0.0'), 24) });
-  const text = renderFilter({ ...filtered, hosts: prefixOf(ip('10.0.0.0'), 24) });
+  assert.deepEqual(reflected?.tunnel?.evpn, {
+    as: 65_000,
+    hosts: prefixOf(ip('10.0.0.0'), 24),
+  });
+  const text = renderFilter({ ...filtered, hosts: { kind: 'prefix', prefix: prefixOf(ip('10.0.0.0'), 24) } });
   assert.match(text, /ip saddr != 10\.0\.0\.0\/24 drop/);
   assert.match(text, /ip daddr 10\.0\.0\.0\/24 udp dport 4789 drop/);
   assert.doesNotMatch(text, /10\.0\.0\.3/);

@@ -7,7 +7,7 @@ import { suite } from 'uvu';
 import type { NetworkConfig } from '../../src/config/config.ts';
 import { InvalidConfig } from '../../src/config/invalid-config.ts';
 import type { Status } from '../../src/report/status.ts';
-import { plainText } from '../../src/watcher/answers.ts';
+import { textAnswer } from '../../src/watcher/answers.ts';
 import { Configuration } from '../../src/watcher/configuration.ts';
 import { refusedChangeText } from '../../src/watcher/configuration-text.ts';
 import { formatReconcile, parseReconcile } from '../../src/watcher/reconcile-answer.ts';
@@ -148,9 +148,8 @@ watcher('a configuration is outdated when the file says something else, or canno
 });
 
 watcher('the answer to a request to reconcile is a code, also that of another version', () => {
-  const answer = (status: number, body: string) => ({ status, type: plainText, body });
   for (const code of ['done', 'not-connected'] as const)
-    assert.equal(parseReconcile(answer(200, formatReconcile(code))), code);
+    assert.equal(parseReconcile(textAnswer(200, formatReconcile(code))), code);
   assert.equal(parseReconcile(null), 'no-answer');
   for (const [status, body] of [
     [200, 'libvirt is not connected\n'],
@@ -158,7 +157,7 @@ watcher('the answer to a request to reconcile is a code, also that of another ve
     [500, 'done\n'],
     [404, 'not found\n'],
   ] as const)
-    assert.equal(parseReconcile(answer(status, body)), 'unknown', `${status} ${body}`);
+    assert.equal(parseReconcile(textAnswer(status, body)), 'unknown', `${status} ${body}`);
 });
 
 watcher.run();
