@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
 import { readDomain } from '../libvirt/domain-xml.ts';
+import type { HookName } from '../libvirt/hook-names.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { loadWords, writeEvents } from '../operations/write-events.ts';
@@ -18,11 +19,10 @@ function readXml(): string {
 }
 
 async function dispatch(driver: string, operation: string): Promise<HookOutcome> {
-  if (driver === 'qemu' && operation === 'prepare') {
+  if (`${driver} ${operation}` === ('qemu prepare' satisfies HookName))
     return prepareMachine(readDomain(readXml()), loadConfig(paths.config));
-  }
   const { handleOtherHook } = await import('../operations/other-hooks.ts');
-  return handleOtherHook(driver, operation, readXml, () => loadConfig(paths.config));
+  return handleOtherHook(driver, operation, { readXml, readConfig: () => loadConfig(paths.config) });
 }
 
 async function main(): Promise<number> {

@@ -6,12 +6,12 @@ import type { NetworkConfig } from '../config/config.ts';
 import { readLeasesTextOrNone } from '../dnsmasq/lease-file.ts';
 import { isCurrent, parseLeases } from '../dnsmasq/leases.ts';
 import { countInPool, poolOf, poolSize } from '../identity/pool.ts';
+import { hookNames } from '../libvirt/hook-names.ts';
 import type { Event } from '../report/event.ts';
 import { faultCodes } from '../report/fault-codes.ts';
 import type { Fault, NetworkStatus, Status } from '../report/status.ts';
 import type { PeerStatus } from '../report/tunnel-fields.ts';
 import { system } from '../system/system.ts';
-import { hookNames } from './routes.ts';
 import { readTraffic, trafficCounterNames, trafficCounters } from './traffic.ts';
 
 /** Codes of problems that mean that the host differs from the configuration. */

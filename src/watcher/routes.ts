@@ -1,6 +1,7 @@
 // The routes of the watcher's socket, such as `POST /hook/qemu/prepare`. hooks/ask.sh and client.ts send
 // requests there.
 import type { Writable } from 'node:stream';
+import { type HookName, hookNames } from '../libvirt/hook-names.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import type { Event } from '../report/event.ts';
 import type { Status } from '../report/status.ts';
@@ -8,20 +9,6 @@ import { type Answer, type Handler, type Reply, type Routes, textAnswer } from '
 import { formatReconcile } from './reconcile-answer.ts';
 
 const jsonLines = 'application/x-ndjson';
-
-/** The hooks that the watcher answers, by libvirt's driver and operation. */
-export const hookNames = [
-  'qemu prepare',
-  'qemu start',
-  'qemu stopped',
-  'qemu release',
-  'network port-created',
-  'network port-deleted',
-  'network updated',
-  'daemon start',
-] as const;
-
-export type HookName = (typeof hookNames)[number];
 
 /** By hook. Each is passed libvirt's XML. */
 export type HookHandlers = Readonly<Record<HookName, (xml: string) => Promise<HookOutcome>>>;

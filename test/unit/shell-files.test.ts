@@ -4,8 +4,9 @@ import { basename, dirname } from 'node:path';
 import { suite } from 'uvu';
 import { reservationMark } from '../../src/dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../../src/dnsmasq/paths.ts';
+import { findHook, hookNames } from '../../src/libvirt/hook-names.ts';
 import { paths } from '../../src/system/paths.ts';
-import { createRoutes, type HookHandlers, hookNames } from '../../src/watcher/routes.ts';
+import { createRoutes, type HookHandlers } from '../../src/watcher/routes.ts';
 
 const shell = suite('shell files');
 
@@ -51,6 +52,23 @@ shell('the hooks post to routes of the watcher', () => {
     posted.map(path => `POST ${path}`).sort(),
     [...routes.keys()].filter(route => route.includes('/hook/')).sort(),
   );
+});
+
+shell('the hooks have work for the operations that virlan handles, and for no other', () => {
+  const called = ['daemon', 'network', 'qemu'].flatMap(driver => {
+    const [, operations = ''] = /^ {2}([a-z| -]+)\) ;;$/m.exec(read(`hooks/${driver}`)) ?? [];
+    return operations.split(' | ').map(operation => findHook(driver, operation));
+  });
+  assert.deepEqual(new Set(called), new Set(hookNames));
+  for (const [driver, operation] of [
+    ['qemu', 'reconnect'],
+    ['network', 'start'],
+    ['network', 'reload'],
+    ['daemon', 'shutdown'],
+    ['lxc', 'prepare'],
+    ['', ''],
+  ] as const)
+    assert.equal(findHook(driver, operation), null);
 });
 
 shell('a purge deletes the data of virlan and its lines in hostsfiles', () => {
