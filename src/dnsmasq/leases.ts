@@ -91,3 +91,17 @@ function bytesOf(hex: string): Buffer {
 function nullIfStar(text: string): string | null {
   return text === '*' ? null : text;
 }
+
+/** Addresses by the MAC that they are leased to. */
+export type LeasedAddresses = ReadonlyMap<Mac, readonly Ipv4[]>;
+
+/** Returns the addresses of leases. */
+export function addressesByMac(leases: readonly Lease[]): LeasedAddresses {
+  const addresses = new Map<Mac, Ipv4[]>();
+  for (const { mac, ip } of leases) {
+    const known = addresses.get(mac);
+    if (known === undefined) addresses.set(mac, [ip]);
+    else known.push(ip);
+  }
+  return addresses;
+}

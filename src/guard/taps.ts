@@ -2,7 +2,7 @@
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import type { Lease } from '../dnsmasq/leases.ts';
+import type { Lease, LeasedAddresses } from '../dnsmasq/leases.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { nicsOn } from '../identity/machine.ts';
@@ -37,22 +37,22 @@ const plainName = /^(?!\.\.?$)[!#-)+.0-9;-[\]-z|~-]{1,15}$/;
 type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts' | 'sharesLedger'>;
 
 /**
- * Returns the taps of a running machine on a network. One with an odd name is not guarded. `leases` are those that have
- * not expired: a machine whose address is changed while it runs uses the earlier one until its lease ends.
+ * Returns the taps of a running machine on a network. One with an odd name is not guarded. `leased` is of leases that
+ * have not expired: a machine whose address is changed while it runs uses the earlier one until its lease ends.
  */
 export function machineTaps(
   network: GuardedNetwork & Pick<NetworkConfig, 'bridge'>,
   passThrough: ReadonlySet<string>,
   domain: Domain,
   ledger: Ledger,
-  leases: readonly Lease[] = [],
+  leased: LeasedAddresses = new Map(),
 ): MachineTap[] {
   const nics = nicsOn(network.bridge, passThrough, domain);
   const ports = nics.flatMap(({ tap, isolated }) =>
     tap !== null && plainName.test(tap) ? [{ tap, isolated }] : [],
   );
   const macs = nics.flatMap(({ mac }) => mac ?? []);
-  const own = ownedBy(network, domain.uuid, macs, ledger, leases);
+  const own = ownedBy(network, domain.uuid, macs, ledger, leased);
   return tapsOf(network, domain, ports, own, ledger);
 }
 
@@ -119,7 +119,7 @@ function ownedBy(
   uuid: string,
   macs: readonly Mac[],
   ledger: Ledger,
-  leases: readonly Lease[],
+  leased: LeasedAddresses,
 ): Belongings {
   const entries = [
     ...ledger.ofMachine(name, uuid),
@@ -130,8 +130,8 @@ function ownedBy(
   const reserved = entries.flatMap(({ ip }) => ip ?? []);
   const isFree = (ip: Ipv4) =>
     ledger.withIp(name, ip).every(entry => entry.retired !== null) && hosts.every(host => host.ip !== ip);
-  const leased = leases.flatMap(({ mac, ip }) => (own.includes(mac) && isFree(ip) ? [ip] : []));
-  return { macs: own, addresses: [...new Set([...reserved, ...leased])] };
+  const used = own.flatMap(mac => leased.get(mac) ?? []).filter(isFree);
+  return { macs: own, addresses: [...new Set([...reserved, ...used])] };
 }
 
 /**
@@ -150,7 +150,7 @@ export function tapsByMac(
   ports: readonly BridgePort[],
   running: readonly Domain[],
   ledger: Ledger,
-  leases: readonly Lease[] = [],
+  leased: LeasedAddresses = new Map(),
 ): MachineTap[] {
   const present = ledger.present().filter(entry => entry.network === network.name && entry.host === null);
   return ports.flatMap(({ name, type, mac }) => {
@@ -159,7 +159,7 @@ export function tapsByMac(
     const [owner] = owners;
     const domain = running.find(({ uuid }) => uuid === owner?.uuid);
     if (owner === undefined || owners.length > 1 || domain === undefined) return [];
-    const own = ownedBy(network, domain.uuid, owner.macs, ledger, leases);
+    const own = ownedBy(network, domain.uuid, owner.macs, ledger, leased);
     return tapsOf(network, domain, [{ tap: name, isolated: owner.isolated }], own, ledger);
   });
 }

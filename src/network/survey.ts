@@ -12,13 +12,14 @@ import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { findConflicts, type Obstacle } from './conflicts.ts';
 import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
+import type { DesiredGuard } from './desired-guard.ts';
 import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetworks } from './original-state.ts';
 import { findOutsideRefusal } from './outside-refusal.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
-import { type DesiredGuard, readDesiredGuard } from './read-guard.ts';
+import { readDesiredGuard } from './read-guard.ts';
 import {
   type KernelReading,
   kernelHasIpv6,

@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts';
 import { type ForwardsReading, readForwards } from '../forwards/read.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
-import { type ForwardStatus, forwardsOf } from '../report/machines.ts';
+import { type ForwardStatus, forwardsOf, indexForwards } from '../report/machines.ts';
 import { unknownMachine } from './unknown-machine.ts';
 
 export type MachineForward = ForwardStatus;
@@ -18,5 +18,5 @@ export function listForwards({ networks }: Config, name: string): MachineForward
     claims: readings.flatMap(({ claims }) => claims),
     refused: readings.flatMap(({ refused }) => refused),
   };
-  return forwardsOf(domain, networks[0]?.machines ?? [], chosen);
+  return forwardsOf(domain, networks[0]?.machines ?? [], indexForwards(chosen));
 }

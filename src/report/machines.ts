@@ -5,6 +5,7 @@ import type { GuardMode, MachineSection, NetworkConfig } from '../config/config.
 import { type Forward, formatForward } from '../config/forward.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { Chosen } from '../forwards/choose.ts';
+import type { ForwardProblem } from '../forwards/problem.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
 import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
@@ -66,15 +67,20 @@ export interface MachineSources {
  * Returns the machines of a network: those with a reservation, and those on it without one, sorted by name.
  */
 export function machinesOf(network: NetworkConfig, sources: MachineSources): MachineStatus[] {
-  const { running, defined, forwards } = sources;
+  const { running, defined } = sources;
   const machines = nicsOf(network, sources);
+  // A machine that runs is in both lists, and is shown as it runs.
+  const domains = new Map([...defined, ...running].map(domain => [domain.uuid, domain]));
+  const forwards = sources.forwards === null ? null : indexForwards(sources.forwards);
+  const firstNics = new Map<string, number>();
+  for (const { uuid, nic } of machines) firstNics.set(uuid, Math.min(nic, firstNics.get(uuid) ?? nic));
   return machines.map(machine => {
-    const isFirst = !machines.some(({ uuid, nic }) => uuid === machine.uuid && nic < machine.nic);
-    const domain = [...running, ...defined].find(({ uuid }) => uuid === machine.uuid);
+    const domain = domains.get(machine.uuid);
     return {
       ...machine,
       guard: guardOf(network, domain),
-      forwards: isFirst ? forwardsOf(domain, network.machines, forwards) : [],
+      forwards:
+        firstNics.get(machine.uuid) === machine.nic ? forwardsOf(domain, network.machines, forwards) : [],
     };
   });
 }
@@ -85,22 +91,43 @@ function guardOf({ guard }: NetworkConfig, domain: Domain | undefined): MachineS
   return { mode: mode ?? guard, group };
 }
 
-/** Returns the forwards of a machine; `chosen` is null when it is not known which are active. */
+/** Forwards that are active, and why others are not, by machine and forward. */
+export interface ForwardIndex {
+  readonly active: ReadonlySet<string>;
+  readonly problems: ReadonlyMap<string, ForwardProblem>;
+}
+
+/** Returns an index of the forwards of all machines. */
+export function indexForwards({ claims, refused }: Chosen): ForwardIndex {
+  const problems = new Map<string, ForwardProblem>();
+  for (const { machine, problem } of refused) {
+    if (!('forward' in problem)) continue;
+    const key = forwardKey(machine.uuid, problem.forward);
+    if (!problems.has(key)) problems.set(key, problem);
+  }
+  return { active: new Set(claims.map(({ uuid, forward }) => forwardKey(uuid, forward))), problems };
+}
+
+function forwardKey(uuid: string, forward: Forward): string {
+  return `${uuid} ${formatForward(forward)}`;
+}
+
+/** Returns the forwards of a machine; `index` is null when it is not known which are active. */
 export function forwardsOf(
   domain: Domain | undefined,
   sections: readonly MachineSection[],
-  chosen: Chosen | null,
+  index: ForwardIndex | null,
 ): ForwardStatus[] {
   if (domain === undefined) return [];
   return forwardWishes(domain, sections).wanted.map(({ forward, source }) => {
-    const text = formatForward(forward);
-    const isIt = (uuid: string, its: Forward) => uuid === domain.uuid && formatForward(its) === text;
-    const active = chosen?.claims.some(claim => isIt(claim.uuid, claim.forward)) === true;
-    const refused = chosen?.refused.find(
-      ({ machine, problem }) => 'forward' in problem && isIt(machine.uuid, problem.forward),
-    );
-    const problem = refused === undefined ? null : forwardProblemText(refused.problem);
-    return { forward: text, source, active, problem };
+    const key = forwardKey(domain.uuid, forward);
+    const problem = index?.problems.get(key);
+    return {
+      forward: formatForward(forward),
+      source,
+      active: index?.active.has(key) === true,
+      problem: problem === undefined ? null : forwardProblemText(problem),
+    };
   });
 }
 
@@ -110,15 +137,20 @@ type NicStatus = Omit<MachineStatus, 'forwards' | 'guard'>;
 /** The machines on a network, as libvirt and dnsmasq have them now. */
 class MachinesSeen {
   readonly #network: NetworkConfig;
-  readonly #sources: MachineSources;
-  readonly #running: ReadonlySet<string>;
+  readonly #passThrough: ReadonlySet<string>;
+  readonly #running: ReadonlyMap<string, Domain>;
   readonly #defined: ReadonlySet<string>;
+  /** The current lease of each MAC that comes first in the file, and its place there. */
+  readonly #leases: ReadonlyMap<Mac, { readonly lease: Lease; readonly place: number }>;
 
-  constructor(network: NetworkConfig, sources: MachineSources) {
+  constructor(network: NetworkConfig, { running, defined, leases, passThrough, now }: MachineSources) {
     this.#network = network;
-    this.#sources = sources;
-    this.#running = new Set(sources.running.map(domain => domain.uuid));
-    this.#defined = new Set(sources.defined.map(domain => domain.uuid));
+    this.#passThrough = passThrough;
+    this.#running = new Map(running.map(domain => [domain.uuid, domain]));
+    this.#defined = new Set(defined.map(({ uuid }) => uuid));
+    const current = leases.filter(lease => isCurrent(lease, now));
+    // The last of a map's equal keys wins.
+    this.#leases = new Map(current.map((lease, place) => [lease.mac, { lease, place }] as const).reverse());
   }
 
   isRunning(uuid: string): boolean {
@@ -132,18 +164,16 @@ class MachinesSeen {
   }
 
   #tapOf(uuid: string, mac: Mac | undefined): string | null {
-    const { running, passThrough } = this.#sources;
-    const domain = running.find(each => each.uuid === uuid);
-    const nics = domain === undefined ? [] : nicsOn(this.#network.bridge, passThrough, domain);
+    const domain = this.#running.get(uuid);
+    const nics = domain === undefined ? [] : nicsOn(this.#network.bridge, this.#passThrough, domain);
     return nics.find(nic => nic.mac === mac)?.tap ?? null;
   }
 
   #leaseOf(macs: readonly Mac[]): NicStatus['lease'] {
-    const { leases, now } = this.#sources;
-    const lease = leases.find(each => macs.includes(each.mac) && isCurrent(each, now));
-    if (lease === undefined) return null;
-    const expires = lease.expires === 0 ? null : isoSeconds(lease.expires * 1000);
-    return { ip: formatIp(lease.ip), expires };
+    const [found] = macs.flatMap(mac => this.#leases.get(mac) ?? []).sort((a, b) => a.place - b.place);
+    if (found === undefined) return null;
+    const { ip, expires } = found.lease;
+    return { ip: formatIp(ip), expires: expires === 0 ? null : isoSeconds(expires * 1000) };
   }
 }
 
@@ -152,8 +182,9 @@ function nicsOf(network: NetworkConfig, sources: MachineSources): NicStatus[] {
   const { entries, defined, running, passThrough } = sources;
   const seen = new MachinesSeen(network, sources);
   const reserved = entries.map(entry => reservedNic(entry, seen));
+  const known = new Set(entries.map(({ uuid }) => uuid));
   const unknown = [...running, ...defined.filter(({ uuid }) => !seen.isRunning(uuid))]
-    .filter(({ uuid }) => !entries.some(entry => entry.uuid === uuid))
+    .filter(({ uuid }) => !known.has(uuid))
     .flatMap(domain =>
       machineOn(network.bridge, passThrough, domain).macs.map((mac, nic) => ({
         name: domain.name,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import type { IpAddress } from '../../src/address/ip.ts';
+import { addressesByMac } from '../../src/dnsmasq/leases.ts';
 import { parseDenied } from '../../src/guard/denied.ts';
 import {
   belongingElements,
@@ -119,7 +120,7 @@ guard('a machine has the addresses of its leases, too, unless they are reserved 
     lease(1, '192.168.100.7'),
   ];
   const running = domain('', { mac: mac(1), tap: 'vnet0' });
-  const [found] = machineTaps(network(), new Set(), running, known, leases);
+  const [found] = machineTaps(network(), new Set(), running, known, addressesByMac(leases));
   assert.deepEqual(found?.guard?.addresses, ['192.168.100.7', '192.168.100.9'].map(ip));
   const { addresses } = belongings(network(), mac(0xfe), [], known, leases);
   assert.equal(addresses.includes(ip('192.168.100.9')), true);
