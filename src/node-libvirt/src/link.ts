@@ -62,7 +62,7 @@ export class Link {
       if (this.#stop.signal.aborted) return;
 
       // A connection that comes up and breaks again at once counts as a failure too.
-      if (upSince !== null && Date.now() - upSince > reconnect.maxMs) failures = 0;
+      if (upSince !== null && performance.now() - upSince > reconnect.maxMs) failures = 0;
       const retryInMs = backoffDelay(reconnect, failures++);
       if (upSince !== null) down(endpoint, error, retryInMs);
       else notice({ kind: 'connect-failed', socket: endpoint.socket, error, retryInMs });
@@ -70,13 +70,13 @@ export class Link {
     }
   }
 
-  /** Returns the time when the connection came up; null if it did not, and then `closed` has the reason. */
+  /** Returns when the connection came up, by the monotonic clock; null if it did not: `closed` has the reason. */
   async #bringUp(connection: Connection, endpoint: Endpoint): Promise<number | null> {
     const missing = await connection.open(eventsOf(endpoint.drivers)).catch(() => null);
     if (missing === null || this.#stop.signal.aborted) return null;
     this.#current = connection;
     this.#options.up(endpoint, missing);
     connection.deliverEvents(this.#options.event);
-    return Date.now();
+    return performance.now();
   }
 }

@@ -70,6 +70,29 @@ test('client: events follow `connected`, and go on after each reconnection', asy
   peer.close();
 });
 
+test('client: connections that break at once wait longer each time, also while the clock is set', async () => {
+  const peer = await new Peer({}).listen();
+  const { client, connected, disconnected } = watch(peer.directory, {
+    reconnect: { minMs: 2, maxMs: 60_000 },
+  });
+  const clock = Date.now;
+  let aheadMs = 0;
+  Date.now = () => clock() + aheadMs;
+  try {
+    for (let rounds = 1; rounds <= 6; rounds++) {
+      await until(() => connected.length === rounds, 'connected');
+      aheadMs += 3_600_000;
+      peer.conversation.send(Buffer.alloc(28));
+      await until(() => disconnected.length === rounds, 'the end');
+    }
+    assert(Number(disconnected.at(-1)?.retryInMs) >= 32);
+  } finally {
+    Date.now = clock;
+    await client.close();
+    peer.close();
+  }
+});
+
 test('client: a hundred connections of garbage, then a good one', async () => {
   let seed = 1;
   function noise(): number {

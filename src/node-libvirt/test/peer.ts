@@ -211,9 +211,9 @@ export class Peer {
 
 /** Waits until a condition holds that the other side of a socket fulfils; rejected after 5 s. */
 export async function until(condition: () => unknown, what: string): Promise<void> {
-  const end = Date.now() + 5_000;
+  const end = performance.now() + 5_000;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`not within 5 s: ${what}`);
+    if (performance.now() > end) throw new Error(`not within 5 s: ${what}`);
     await new Promise(resolve => setTimeout(resolve, 1));
   }
 }
