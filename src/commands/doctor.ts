@@ -68,6 +68,10 @@ function readConfig(path: string): ConfigReading {
   }
 }
 
+function isWarning({ state }: Check): boolean {
+  return state === 'warn';
+}
+
 function isRepairable({ state, detail }: Check): boolean {
   return state === 'fail' && fixFor(detail)?.ours === true;
 }
@@ -99,7 +103,15 @@ function report(
   const result = () => ({ ...reportJson(checks, cause, repaired), ...decisionsJson(decisions) });
   if (follow) printJsonLine(result());
   else if (json) printJson(result());
-  else printReport(checks, cause, repaired, verbose, decisions);
+  else {
+    printRepaired(repaired ?? []);
+    print(...formatChecks(verbose || cause !== null ? checks : checks.filter(isWarning)));
+    print(...formatDecisions(decisions));
+    if (cause === null) printSuccess(checks);
+    else printCause(cause);
+    if (repaired === null && checks.some(isRepairable))
+      print('"virlan doctor --fix" repairs what virlan can repair.');
+  }
   return cause === null ? 0 : 1;
 }
 
@@ -134,30 +146,20 @@ function named({ subject, check, detail }: Check): object {
   return { about: subjectText(subject), check, code: detail.kind, seen: seen(detail) };
 }
 
-function printReport(
-  checks: readonly Check[],
-  cause: Check | null,
-  repaired: readonly Check[] | null,
-  verbose: boolean,
-  decisions: readonly Decisions[],
-): void {
-  for (const { detail } of repaired ?? [])
+function printRepaired(repaired: readonly Check[]): void {
+  for (const { detail } of repaired)
     print(...wrap(`${style('repaired', 'green')}  ${forTerminal(seen(detail))}`, 10));
-  const shown = checks.filter(({ state }) => verbose || cause !== null || state === 'warn');
-  print(...formatChecks(shown));
-  print(...formatDecisions(decisions));
-  if (cause === null) {
-    const hasWarning = shown.some(({ state }) => state === 'warn');
-    print(hasWarning ? 'Nothing else is wrong.' : style('All is well.', 'green'));
-    return;
-  }
-  const { subject, detail } = cause;
+}
+
+function printSuccess(checks: readonly Check[]): void {
+  print(checks.some(isWarning) ? 'Nothing else is wrong.' : style('All is well.', 'green'));
+}
+
+function printCause({ subject, detail }: Check): void {
   print('', ...wrap(`${subjectTitle(subject)}: ${forTerminal(seen(detail))}.`, 0));
   const fix = fixFor(detail);
   if (fix !== null)
     print(`${fix.mends ? 'Repair it with' : 'See more with'}:  ${style(forTerminal(fix.command), 'bold')}`);
-  if (repaired === null && checks.some(isRepairable))
-    print('"virlan doctor --fix" repairs what virlan can repair.');
 }
 
 const signs: Readonly<Record<State, { readonly text: string; readonly colour: Style }>> = {
