@@ -170,7 +170,7 @@ function formatReach({ alsoReached, routeNeeded }: NetworkStatus): string[] {
   ];
 }
 
-/** How this host finds the names of machines, or what helps it to. */
+/** The way in which this host finds the names of machines, or what helps it to. */
 const hostNamesTexts: Readonly<Record<NetworkStatus['hostNames'], ((domain: string) => string) | null>> = {
   resolved: domain => `this host finds names in ${domain} by systemd-resolved`,
   'network-manager': domain => `this host finds names in ${domain} by the dnsmasq of NetworkManager`,

@@ -17,9 +17,9 @@ import { style } from './terminal.ts';
 export interface View {
   /** The last that was received; null before the first. */
   readonly status: Status | null;
-  /** Why the status could not be read since then. Hostile. */
+  /** The reason why the status could not be read since then. Hostile. */
   readonly error: string | null;
-  /** When the connection to the watcher was lost; null while there is one. */
+  /** The time when the connection to the watcher was lost; null while there is one. */
   readonly awaySince: Date | null;
 }
 

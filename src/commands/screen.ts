@@ -2,7 +2,7 @@
 import { emitKeypressEvents, type Key } from 'node:readline';
 import type { Size } from '../cli/status-screen.ts';
 
-/** Why a view ends: by a key or because the terminal is gone, or by a signal. */
+/** The reason why a view ends: a key or the end of the terminal, or a signal. */
 export type StopReason = 'closed' | (typeof signals)[number];
 
 /** SIGINT is like Ctrl-C. */

@@ -74,7 +74,7 @@ function isDnsmasq(pid: number, conf: string): boolean {
   return args.includes(`--conf-file=${conf}`) && isDnsmasqProgram(pid) && isOwnUser(pid, conf);
 }
 
-/** Returns whether a process runs a program dnsmasq that belongs to root, be it replaced by an upgrade since. */
+/** Returns whether a process runs a program dnsmasq that belongs to root, also one that an upgrade has replaced. */
 function isDnsmasqProgram(pid: number): boolean {
   const exe = `/proc/${pid}/exe`;
   try {

@@ -17,7 +17,7 @@ import { withPrefix } from '../shared-ledger/transaction.ts';
 /** The part of the host on one network. The names of machines are hostile. */
 export interface Expelled {
   readonly network: string;
-  /** How many blocks of addresses it had. */
+  /** The number of blocks of addresses that it had. */
   readonly blocks: number;
   /** Its machines that keep their reservations, and those whose reservations were deleted. */
   readonly kept: readonly string[];

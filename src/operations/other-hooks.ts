@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import { findHook, type HookName } from '../libvirt/hook-names.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
-/** What a hook is called with. Each is read only where there is work. */
+/** The input of a hook. It is read only where there is work. */
 export interface HookInput {
   readXml(): string;
   readConfig(): Config;

@@ -9,7 +9,7 @@ export interface ClusterStatus {
   readonly etcd: {
     readonly connected: boolean;
     readonly endpoint: string | null;
-    /** When it began to be like this. */
+    /** The time when it began to be like this. */
     readonly since: Date;
     /** The reason why there is no connection; null before the first try, and while there is one. */
     readonly error: { readonly reason: EtcdFailure; readonly message: string } | null;

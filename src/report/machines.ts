@@ -33,7 +33,7 @@ export interface MachineStatus {
   readonly tap: string | null;
   readonly lease: { readonly ip: string; readonly expires: string | null } | null;
   readonly problem: string | null;
-  /** How it is guarded; `group` is hostile: where machines are isolated, it reaches those of its group. */
+  /** Its guard; `group` is hostile: where machines are isolated, it reaches those of its group. */
   readonly guard: { readonly mode: GuardMode; readonly group: string | null };
   /** Holds those of the machine, at its first NIC on the network. */
   readonly forwards: readonly ForwardStatus[];
@@ -46,7 +46,7 @@ export interface ForwardStatus {
   readonly source: ForwardSource;
   /** True if the host's ports lead to the machine now. */
   readonly active: boolean;
-  /** Why a running machine does not have it; null while the machine is off. */
+  /** The reason why a running machine does not have it; null while the machine is off. */
   readonly problem: string | null;
 }
 

@@ -34,7 +34,7 @@ export interface NetworkStatus {
   readonly up: boolean;
   readonly firewall: string | null;
   readonly domain: string;
-  /** How the host itself finds the names of machines. */
+  /** The way in which the host itself finds the names of machines. */
   readonly hostNames: HostNames;
   readonly dnsmasq: { readonly running: boolean; readonly pid: number | null };
   /** The other firewalls on the host that virlan knows, and the rules that it added to them. */

@@ -28,7 +28,7 @@ export interface BgpNeighbourStatus {
   readonly address: string;
   /** The state of the session; null while bgpd does not have the neighbour. */
   readonly session: SessionState | null;
-  /** When the session was established, or ended; null if it has never been. */
+  /** The time when the session was established, or ended; null if it has never been. */
   readonly since: string | null;
   /** The number of routes received from there: a host and its machines. */
   readonly routes: number;
@@ -43,6 +43,6 @@ export interface PeerStatus {
   readonly macs: number;
   /** The answer when the watcher last asked it; null before that, and without a watcher. */
   readonly answer: PeerAnswer | null;
-  /** When it began to answer like this; null with `answer`. */
+  /** The time when it began to answer like this; null with `answer`. */
   readonly since: string | null;
 }

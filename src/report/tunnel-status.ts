@@ -57,7 +57,7 @@ export function sessionProblems(sessions: readonly BgpSession[]): NetworkProblem
 
 /** A peer that the watcher has asked. */
 export interface AskedPeer extends PeerReport {
-  /** When it began to answer like this. */
+  /** The time when it began to answer like this. */
   readonly since: Date;
 }
 

@@ -8,7 +8,7 @@ export const pollIntervalMs = 2000;
 /** Interval of trying inotify again. */
 const retryIntervalMs = 15_000;
 
-/** How long the old way goes on beside the new one: a change just before the new way began is the old one's. */
+/** The overlap of the old way and the new one: a change just before the new way began is seen by the old one only. */
 const overlapMs = 2 * pollIntervalMs;
 
 export interface Closable {

@@ -15,8 +15,8 @@ import { type Reaction, reactionsTo } from './reactions.ts';
 import { Coalesced, Serial } from './serial.ts';
 
 /**
- * Least pause after arranging libvirt's networks, and how many times as long as that took it is at least: on a
- * host with many machines it reads many files.
+ * The least pause after arranging libvirt's networks, and its least length as a multiple of the time that this took:
+ * on a host with many machines it reads many files.
  */
 const arrangePauseMs = 300;
 const arrangeRest = 4;

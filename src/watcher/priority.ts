@@ -1,7 +1,7 @@
 // The priority of the watcher's process.
 import { getPriority, setPriority } from 'node:os';
 
-/** How much the watcher is preferred to other processes; install/systemd has the same for the service. */
+/** The degree to which the watcher is preferred to other processes; install/systemd has the same for the service. */
 const niceness = -10;
 
 /**

@@ -179,7 +179,7 @@ export class SharedLedger {
       const lost = await this.#yield(session);
       const entries = readLedger().entries();
       await session.write(this.#pushes(session, entries).map(({ transaction }) => transaction));
-      await this.#drop(session, isShort);
+      await this.#drop(session, isShort ? surplusDrops : 0);
       await this.#import(session);
       lost.push(...(await this.#yield(session)));
       this.#writeCopy(session);
@@ -214,8 +214,7 @@ export class SharedLedger {
     return planPushes(this.#member, entries, readLedger(), session.mirror);
   }
 
-  async #drop(session: Session, isShort: boolean): Promise<void> {
-    const surplus = isShort ? surplusDrops : 0;
+  async #drop(session: Session, surplus: number): Promise<void> {
     const drops = planDrops(this.#member, readLedger().entries(), session.mirror, surplus, new Date());
     const dropped = await session.write(drops.map(({ transaction }) => transaction));
     const uuids = drops.filter((_, index) => dropped[index]).map(({ uuid }) => uuid);

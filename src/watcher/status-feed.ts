@@ -17,7 +17,7 @@ const maxAgeMs = 60_000;
 interface Reader {
   /** The last line that was written; null before the first. */
   sent: string | null;
-  /** Whether it has not yet read what was written. */
+  /** True if it has not yet read what was written. */
   isBehind: boolean;
 }
 

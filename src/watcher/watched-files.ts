@@ -89,7 +89,7 @@ function isLeasesFileReplaced(bridge: string): boolean {
   return pid !== null && writesOtherLeases(pid, bridge);
 }
 
-/** How long a change of the ledger waits at least for others before the machines are published. */
+/** The least time for which a change of the ledger waits for others before the machines are published. */
 const publishDelayMs = 60;
 
 /** It waits this many times as long as the last publication took, which reads the files of all machines. */

@@ -141,7 +141,7 @@ export interface NicFacts {
   readonly neighbour: { readonly mac: string | null } | null;
   /** The frames that the guard dropped, by reason, the most first; null where there is no guard. */
   readonly dropped: readonly DroppedFrames[] | null;
-  /** How the host finds the machine's name; null where it was not asked. */
+  /** The way in which the host finds the machine's name; null where it was not asked. */
   readonly hostName: HostNameFacts | null;
 }
 

@@ -30,7 +30,7 @@ export interface ProbeFacts {
   readonly counters: Counters | null;
   /** True if the next hop answers the host itself; null where it was not asked. */
   readonly hostAnswered: boolean | null;
-  /** How many packets of the host the reverse path filter dropped meanwhile. */
+  /** The number of packets of the host that the reverse path filter dropped meanwhile. */
   readonly reversePathDrops: number;
   /** Empty where packets were not traced. */
   readonly drops: Drops;

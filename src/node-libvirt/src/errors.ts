@@ -43,7 +43,7 @@ export class LibvirtError extends Error {
   }
 }
 
-/** Why there is no connection. */
+/** The reason why there is no connection. */
 export type ConnectionFailure =
   /** The call was not sent: the client is not connected at this moment. */
   | 'not-connected'
