@@ -2,6 +2,7 @@
 import { broadcastOf, formatIp, formatPrefix, netmaskOf } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { bootLines, optionLine } from './boot-lines.ts';
+import { waitingQuestions } from './dns-limits.ts';
 import { machinesHeader } from './machine-lines.ts';
 import type { NamedAddress } from './names.ts';
 import { dnsmasqPaths } from './paths.ts';
@@ -79,6 +80,8 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
     '# The outside knows neither names without a domain nor the names of private addresses.',
     'domain-needed',
     'bogus-priv',
+    '# One machine may ask as many questions that nobody answers as the guard lets it, and others still find names.',
+    `dns-forward-max=${waitingQuestions}`,
     // Without strict-order, a server that does not answer costs no time: the others are asked as well.
     ...(network.mode === 'isolated' ? ['no-resolv'] : []),
     ...(dns === 'host' && network.mode !== 'isolated' && !host.canWatchResolvConf

@@ -21,6 +21,8 @@ const ipv6ControlTypes = [130, 131, 132, 133, 134, 135, 136, 143];
  * it. `marks` are conditions that stand right before the verdict.
  */
 export function renderRule(rule: Rule, marks: readonly string[], family: Family): string[] {
+  // iptables cannot tell taps apart, and falls in where the kernel refuses to count for nftables.
+  if (rule.surplus === true) return [];
   const tail = [...marks, `-j ${renderVerdict(family, rule.verdict)}`].join(' ');
   return renderMatch(rule, family).map(words => (words === '' ? tail : `${words} ${tail}`));
 }

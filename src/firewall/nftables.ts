@@ -7,6 +7,7 @@
 import { formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
 import { formatSpan, parseClients, parsePortSpan } from '../config/forward.ts';
 import type { Backend, Listing, RulesPlace } from './backend.ts';
+import { connectionSet, isCounted, moreOfTap } from './connection-limit.ts';
 import { checksumScript } from './iptables.ts';
 import { loadFirst, loadTables, runScript } from './nft-script.ts';
 import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
@@ -48,7 +49,7 @@ export const nftables: Backend = {
       () => refillScript(place, change.all),
     ),
   list: async (reader, { family, bridge }) => splitListing(await reader.nftTable(family, tableName(bridge))),
-  countRules: lines => lines.filter(line => /^\t\t(?!type |flags )[^\t ]/.test(line)).length,
+  countRules: lines => lines.filter(line => /^\t\t(?!type(of)? |size |flags )[^\t ]/.test(line)).length,
   describePlace: tableOf,
 };
 
@@ -86,12 +87,14 @@ function renderNftables(ruleset: Ruleset): string {
     ],
     ['early', 'type filter hook prerouting priority raw; policy accept;', ruleset.early.map(render)],
   ] as const;
+  const isCounting = ruleset.input.rules.some(({ surplus }) => surplus);
+  const sets = [...(isCounting ? [connectionSet()] : []), ...renderMaps(ruleset)];
   const used = chains.filter(([, , rules]) => rules.length > 0);
   const bodies = used.map(
     ([name, hook, rules]) =>
       `\tchain ${name} {\n${[hook, ...rules].map(line => `\t\t${line}\n`).join('')}\t}\n`,
   );
-  return `${tableOf(ruleset)} {\n${[...renderMaps(ruleset), ...bodies].join('\n')}}\n`;
+  return `${tableOf(ruleset)} {\n${[...sets, ...bodies].join('\n')}}\n`;
 }
 
 /** Clients, address of the host, protocol and ports. */
@@ -177,8 +180,8 @@ export function splitListing(listing: string): Listing {
     const texts = line.replace(/^\s*elements = \{|\}\s*$/g, '').split(',');
     for (const text of texts.map(each => each.trim()).filter(each => each !== '')) {
       const translation = parseElement(text);
-      if (translation === null) lines.push(text);
-      else translations.push(translation);
+      if (translation !== null) translations.push(translation);
+      else if (!isCounted(text)) lines.push(text);
     }
   }
   return { lines, translations };
@@ -239,7 +242,7 @@ function renderRule({ family }: Ruleset, rule: Rule): string {
 }
 
 function matchWords(family: Ruleset['family'], match: Match): string[] {
-  const { from, to, notTo, source, destination, protocol, ports, tracked, translated } = match;
+  const { from, to, notTo, source, destination, protocol, ports, tracked, translated, surplus } = match;
   const address = (side: 'saddr' | 'daddr', { kind, prefix }: PrefixMatch) =>
     `${nftFamily[family]} ${side} ${kind === 'not-in' ? '!= ' : ''}${formatPrefix(prefix)}`;
   const words: string[] = [];
@@ -258,6 +261,7 @@ function matchWords(family: Ruleset['family'], match: Match): string[] {
     const listed = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`));
     words.push(`${protocol} dport { ${listed.join(', ')} }`);
   }
+  if (surplus === true) words.push(moreOfTap);
   return words;
 }
 

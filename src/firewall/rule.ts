@@ -25,6 +25,8 @@ export interface Match {
   readonly protocol?: 'tcp' | 'tcp-syn' | 'udp' | 'icmp-echo-request' | 'ipv6-control';
   readonly ports?: readonly Ports[];
   readonly tracked?: readonly ('established' | 'related' | 'invalid' | 'new' | 'untracked')[];
+  /** It opens more connections than its tap may have at once. iptables leaves such a rule out. */
+  readonly surplus?: true;
   /** A rule of this host has translated the destination of the connection (DNAT). */
   readonly translated?: true;
 }

@@ -243,6 +243,7 @@ function inputRules(network: NetworkConfig): Rule[] {
     ...services(dhcp),
     // The answer would go to the third party whose address a machine uses, and so would a rejection.
     { from: bridge, source: { kind: 'not-in', prefix: network.subnet }, verdict: drop },
+    { from: bridge, protocol: 'tcp', ports: [dns], surplus: true, verdict: drop },
     ...services(dns, { destination: gateway }),
     { from: bridge, protocol: 'icmp-echo-request', tracked: opening, verdict: accept },
     ...(hostAccess === 'basic' ? [{ from: bridge, ...newSsh }] : []),

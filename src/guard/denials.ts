@@ -13,6 +13,8 @@ export const denials = [
   'dhcp_server',
   /** More DHCP messages than a machine needs. */
   'dhcp_rate',
+  /** More questions to dnsmasq than a machine may ask. */
+  'dns_rate',
   /** A DHCP message of one more client behind a machine than may ask. */
   'dhcp_clients',
   /** A frame whose source is one MAC, or one address in ARP, more than may be in use behind a tap. */
@@ -39,6 +41,7 @@ const countedAs: Readonly<Record<Denial, string>> = {
   dhcp_name: 'typeof iifname . @ll,48,48',
   dhcp_server: 'type ifname',
   dhcp_rate: 'type ifname',
+  dns_rate: 'type ifname',
   dhcp_clients: 'type ifname',
   senders: 'type ifname',
   router: 'type ifname',

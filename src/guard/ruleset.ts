@@ -10,6 +10,7 @@ import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { denialSets, deny } from './denials.ts';
 import { dhcpChains, dhcpSets } from './dhcp-rules.ts';
+import { dnsChains, dnsSets } from './dns-rules.ts';
 import type { SetName } from './elements.ts';
 import {
   anothersAddress4,
@@ -97,6 +98,8 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       // Clients look at this port alone.
       'udp dport 68 goto deny_dhcp_answer',
       'udp dport 67 goto dhcp',
+      'udp dport 53 goto dns',
+      'tcp dport 53 goto dns_by_tcp',
     ],
   ],
   ['packet4', [`${anothersAddress4('ip saddr')} goto deny_addr4_ip`, 'goto packet4_rest']],
@@ -187,6 +190,9 @@ type GuardedNetwork = Pick<
  */
 const sentToHost = '0xbe1a0010';
 
+/** Some packets to the host have, instead, one of the priorities that tell taps apart. */
+const notSentToHost = 'meta priority & 0xffff0000 != 0xbe1a0000';
+
 /**
  * Isolation is not left to the option of that name of ports, because machines of a group reach each other. A packet
  * that the host is to forward to another machine has a MAC of the host and that machine's address. One that is sent to
@@ -200,7 +206,7 @@ function hookChains(
   const byHost = `iifname @isolated meta pkttype host ip daddr ${formatPrefix(subnet)}`;
   const prerouting = 'type filter hook prerouting priority -300; policy accept;';
   const forward = 'type filter hook forward priority -300; policy accept;';
-  const passing = `meta priority != ${sentToHost} iifname @isolated oifname @isolated iifname . oifname != @peers`;
+  const passing = `${notSentToHost} iifname @isolated oifname @isolated iifname . oifname != @peers`;
   const forwarding = [
     ...(tunnel !== null && sharesLedger ? isolatedPortRules(tunnel) : []),
     ...(isolate ? [...tunnelRules(tunnel), `${passing} goto deny_to_others`] : []),
@@ -256,17 +262,18 @@ function tunnelRules(tunnel: string | null): string[] {
  * hosts of its cluster; null where there is none.
  */
 export function renderGuard(network: GuardedNetwork, tunnel: string | null): string {
-  const { bridge, leaseTimeSeconds } = network;
+  const { bridge, gateway, leaseTimeSeconds } = network;
   const block = (head: string, lines: readonly string[]) =>
     `\t${head} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
   const sets = Object.entries(setTypes).map(([name, lines]) =>
     block(`${name === 'ports' ? 'map' : 'set'} ${name}`, lines),
   );
-  const counting = [...denialSets(), ...dhcpSets(leaseTimeSeconds), ...senderSets()].map(([name, lines]) =>
-    block(`set ${name}`, lines),
+  const counting = [...denialSets(), ...dhcpSets(leaseTimeSeconds), ...dnsSets(), ...senderSets()].map(
+    ([name, lines]) => block(`set ${name}`, lines),
   );
   const rules = [
     ...dhcpChains(leaseTimeSeconds),
+    ...dnsChains(gateway),
     ...senderChains(),
     ...chains,
     ...hookChains(network, tunnel),

@@ -289,6 +289,11 @@ forwards('what a backend is told is what is read in its listing', () => {
     }),
   );
   assert.deepEqual(splitListing('\t\telements = { 1.2.3.4 . x : y }').lines, ['1.2.3.4 . x : y']);
+  // The kernel adds these itself.
+  assert.deepEqual(
+    splitListing('\t\telements = { be1a:8001 ct count over 8, be1b:0 ct count over 8 }').lines,
+    [],
+  );
 });
 
 forwards('iptables lists what it was told, and what others added stays among the rules', async () => {

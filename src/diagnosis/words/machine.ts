@@ -133,6 +133,7 @@ const denialText: Readonly<Record<Denial, string>> = {
   dhcp_name: 'of DHCP in the name of',
   dhcp_server: 'of a DHCP server',
   dhcp_rate: 'of DHCP, too many at once',
+  dns_rate: 'of questions to the DNS of the gateway, too many at once',
   dhcp_clients: `of DHCP, from more than ${clientsBehindTap} clients with MACs of their own`,
   senders: `of more than ${sendersBehindTap} MACs and addresses that are not its own`,
   router: 'of a router',
