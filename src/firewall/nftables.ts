@@ -242,7 +242,7 @@ function renderRule({ family }: Ruleset, rule: Rule): string {
 }
 
 function matchWords(family: Ruleset['family'], match: Match): string[] {
-  const { from, to, notTo, source, destination, protocol, ports, tracked, translated, surplus } = match;
+  const { from, to, notTo, source, destination, protocol, ports, tracked, surplus } = match;
   const address = (side: 'saddr' | 'daddr', { kind, prefix }: PrefixMatch) =>
     `${nftFamily[family]} ${side} ${kind === 'not-in' ? '!= ' : ''}${formatPrefix(prefix)}`;
   const words: string[] = [];
@@ -252,7 +252,8 @@ function matchWords(family: Ruleset['family'], match: Match): string[] {
   if (source !== undefined) words.push(address('saddr', source));
   if (destination !== undefined) words.push(address('daddr', destination));
   if (tracked !== undefined) words.push(`ct state ${tracked.join(',')}`);
-  if (translated === true) words.push('ct status dnat');
+  if (match.translated === true) words.push('ct status dnat');
+  if (match.unrouted === true) words.push('fib saddr . iif oif missing');
   if (protocol === 'icmp-echo-request') words.push(`${icmp[family]} type echo-request`);
   else if (protocol === 'ipv6-control') words.push(`icmpv6 type { ${ipv6Control.join(', ')} }`);
   else if (protocol === 'tcp-syn') words.push('tcp flags & (syn | rst) == syn');

@@ -29,6 +29,11 @@ export interface Match {
   readonly surplus?: true;
   /** A rule of this host has translated the destination of the connection (DNAT). */
   readonly translated?: true;
+  /**
+   * The host's route to the source is not by the link that the packet came in by. iptables cannot tell where packets
+   * are forwarded: there it matches everything.
+   */
+  readonly unrouted?: true;
 }
 
 export type Verdict =

@@ -76,7 +76,9 @@ function isolatedForward({ bridge, subnet }: NetworkConfig): Rule[] {
 /** Returns the rules for forwarded packets with `mode = nat` and `mode = routed`. */
 function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
   const { bridge, subnet, others } = network;
+  const between: Match = { from: bridge, to: bridge };
   const inside: PrefixMatch = { kind: 'in', prefix: subnet };
+  const outside: PrefixMatch = { kind: 'not-in', prefix: subnet };
   const reached = others.filter(({ isReached }) => isReached);
   const separate = others.filter(({ isReached }) => !isReached);
   const fromMachines: Rule = { from: bridge, source: inside, verdict: accept };
@@ -84,7 +86,9 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
   const toMachines: Rule = { to: bridge, destination: inside, verdict: accept };
   const isRestricted = ways !== 'any';
   return [
-    { from: bridge, to: bridge, verdict: accept },
+    // A machine could use the forward of another one with the address of a client that is allowed to (`from`).
+    { ...between, source: outside, translated: true, unrouted: true, verdict: drop },
+    { ...between, verdict: accept },
     // The kernel translates only packets of connections that it knows: others would leave with the machine's address.
     ...(network.mode === 'nat' ? [{ from: bridge, tracked: ['invalid'], verdict: drop } as const] : []),
     { from: bridge, protocol: 'tcp-syn', verdict: clampMss },
@@ -111,12 +115,8 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
         : [toMachines]
       : []),
     // A rejection would go to the third party whose address a machine uses.
-    ...(isRestricted
-      ? [
-          { from: bridge, source: { kind: 'not-in', prefix: subnet }, verdict: drop } as const,
-          { from: bridge, verdict: unreachable },
-        ]
-      : [{ from: bridge, verdict: drop }]),
+    ...(isRestricted ? [{ from: bridge, source: outside, verdict: drop } as const] : []),
+    { from: bridge, verdict: isRestricted ? unreachable : drop },
     { to: bridge, verdict: unreachable },
   ];
 }

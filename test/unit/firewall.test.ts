@@ -87,7 +87,7 @@ firewall('rules match links by name, and stay within the kernel’s limits on po
   for (const lines of Object.values(cases)) {
     const ruleset = rulesetOf(network(...lines));
     const script = backends.iptables.render(ruleset);
-    assert.doesNotMatch(backends.nftables.render(ruleset), /\b[io]if /);
+    assert.doesNotMatch(backends.nftables.render(ruleset), /\b[io]if "/);
     for (const [, ports = ''] of script.matchAll(/--dports (\S+)/g)) {
       // xt_multiport holds 15 ports; a range counts as two.
       assert(ports.split(/[,:]/).length <= 15, ports);
