@@ -5,6 +5,7 @@
 //   remote_peers: "vnet0" . 0x525400c5f2a7, a machine of another host
 //   isolated_ports: "vnet0", a port that libvirt isolates
 //   remote_isolated: 0x525400c5f2a7, a NIC on another host that libvirt isolates there
+//   reflecting: "vnet0" . "vnet0", a port that sends frames back to where they come from
 import { formatIp, type Ipv4, type Ipv4Range } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { GuardMode } from '../config/config.ts';
@@ -24,6 +25,7 @@ export const setNames = [
   'remote_peers',
   'isolated_ports',
   'remote_isolated',
+  'reflecting',
 ] as const;
 
 export type SetName = (typeof setNames)[number];
@@ -98,7 +100,13 @@ export const noElements: Elements = {
   remote_peers: none,
   isolated_ports: none,
   remote_isolated: none,
+  reflecting: none,
 };
+
+/** Returns the elements that keep from ports what they would reflect without need. */
+export function reflectingElements(taps: readonly string[]): Elements {
+  return { ...noElements, reflecting: new Set(taps.map(tap => `"${tap}" . "${tap}"`)) };
+}
 
 /** Returns the elements that say which NICs on other hosts libvirt isolates there. */
 export function remoteIsolatedElements(macs: readonly Mac[]): Elements {

@@ -51,6 +51,7 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   remote_peers: ['typeof iifname . @ll,48,48'],
   isolated_ports: ['type ifname'],
   remote_isolated: ['typeof @ll,48,48'],
+  reflecting: ['type ifname . ifname'],
 };
 
 const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
@@ -184,6 +185,14 @@ type GuardedNetwork = Pick<
   'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds' | 'sharesLedger'
 >;
 
+/** What the host has of the network. */
+export interface GuardedBridge {
+  /** The link to the other hosts of its cluster; null where there is none. */
+  readonly tunnel: string | null;
+  /** True if br_netfilter hands frames on the bridge to the rules of IPv4, so that ports may reflect them. */
+  readonly filtersFrames: boolean;
+}
+
 /**
  * The priority of packets that machines have sent to the host: what br_netfilter translates goes on from port to port.
  * Nothing else keeps it: the host gives packets that it forwards another one. No class of a queue has it.
@@ -201,7 +210,7 @@ const notSentToHost = 'meta priority & 0xffff0000 != 0xbe1a0000';
  */
 function hookChains(
   { subnet, gateway, isolate, sharesLedger }: GuardedNetwork,
-  tunnel: string | null,
+  { tunnel, filtersFrames }: GuardedBridge,
 ): typeof chains {
   const byHost = `iifname @isolated meta pkttype host ip daddr ${formatPrefix(subnet)}`;
   const prerouting = 'type filter hook prerouting priority -300; policy accept;';
@@ -210,6 +219,8 @@ function hookChains(
   const forwarding = [
     ...(tunnel !== null && sharesLedger ? isolatedPortRules(tunnel) : []),
     ...(isolate ? [...tunnelRules(tunnel), `${passing} goto deny_to_others`] : []),
+    // A bridge in the machine would learn at its way out where those behind it are.
+    ...(filtersFrames ? [`${notSentToHost} iifname . oifname @reflecting drop`] : []),
   ];
   return [
     [
@@ -223,6 +234,9 @@ function hookChains(
               `${byHost} ip daddr != ${formatIp(gateway)} goto deny_to_others`,
               `iifname @isolated meta pkttype host meta priority set ${sentToHost}`,
             ]
+          : []),
+        ...(filtersFrames
+          ? [`iifname . iifname @reflecting meta pkttype host meta priority set ${sentToHost}`]
           : []),
         'iifname vmap @ports',
       ],
@@ -257,11 +271,8 @@ function tunnelRules(tunnel: string | null): string[] {
   ];
 }
 
-/**
- * Returns the table of a network without its elements: declarations and rules. `tunnel` is the link to the other
- * hosts of its cluster; null where there is none.
- */
-export function renderGuard(network: GuardedNetwork, tunnel: string | null): string {
+/** Returns the table of a network without its elements: declarations and rules. */
+export function renderGuard(network: GuardedNetwork, where: GuardedBridge): string {
   const { bridge, gateway, leaseTimeSeconds } = network;
   const block = (head: string, lines: readonly string[]) =>
     `\t${head} {\n${lines.map(line => `\t\t${line}\n`).join('')}\t}\n`;
@@ -276,7 +287,7 @@ export function renderGuard(network: GuardedNetwork, tunnel: string | null): str
     ...dnsChains(gateway),
     ...senderChains(),
     ...chains,
-    ...hookChains(network, tunnel),
+    ...hookChains(network, where),
   ].map(([name, lines]) => block(`chain ${name}`, lines));
   return `table ${guardTable(bridge)} {\n${[...sets, ...counting, ...rules].join('\n')}}\n`;
 }

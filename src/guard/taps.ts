@@ -32,7 +32,7 @@ export interface BridgePort {
  * Names that nft takes in quotes and prints so that they are told from what is around them, and that are part of the
  * name of a file: visible ASCII without `"`, `*`, `,`, `/`, `:`, `\`, `{` and `}`.
  */
-const plainName = /^(?!\.\.?$)[!#-)+.0-9;-[\]-z|~-]{1,15}$/;
+export const plainName = /^(?!\.\.?$)[!#-)+.0-9;-[\]-z|~-]{1,15}$/;
 
 type GuardedNetwork = Pick<NetworkConfig, 'name' | 'guard' | 'isolate' | 'tunnel' | 'hosts' | 'sharesLedger'>;
 

@@ -9,6 +9,7 @@ import {
   joinElements,
   noElements,
   peerElements,
+  reflectingElements,
   remoteIsolatedElements,
   remotePeerSet,
   tapElements,
@@ -18,6 +19,7 @@ import {
   belongings,
   type MachineTap,
   machineTaps,
+  plainName,
   remoteIsolatedOf,
   remotePeersOf,
   tapsByMac,
@@ -35,6 +37,10 @@ import type { NetworkWarning } from './warnings.ts';
 export interface GuardReading {
   readonly gatewayMac: Mac;
   readonly links: readonly Link[];
+  /** The taps that virlan lets reflect. */
+  readonly reflecting: readonly string[];
+  /** True if br_netfilter hands frames on the bridge to the rules of IPv4. */
+  readonly filtersFrames: boolean;
   readonly ledger: Ledger;
   /** Those that have not expired. */
   readonly leases: readonly Lease[];
@@ -84,15 +90,21 @@ export function desiredGuard(network: NetworkConfig, reading: GuardReading): Des
   });
   const all = [...guarded, ...starting];
   const warnings = warningsOf(network, reading, new Set(onBridge.map(({ uuid }) => uuid)));
-  if (network.guard === 'no' && !network.isolate && all.length === 0) return { guard: null, warnings };
+  const reflectors = reading.reflecting.filter(tap => plainName.test(tap));
+  const isFree = network.guard === 'no' && !network.isolate && all.length === 0 && reflectors.length === 0;
+  if (isFree) return { guard: null, warnings };
   const owners = taps.flatMap(({ guard }) => guard ?? []);
   return {
     guard: {
-      table: renderGuard(network, network.tunnel === null ? null : tunnelName(bridge)),
+      table: renderGuard(network, {
+        tunnel: network.tunnel === null ? null : tunnelName(bridge),
+        filtersFrames: reading.filtersFrames,
+      }),
       belongings: joinElements([
         belongingElements(belongings(network, gatewayMac, owners, ledger, leases)),
         network.isolate ? peerElements(all) : noElements,
         remoteIsolatedElements(remoteIsolatedOf(network, ledger)),
+        reflectingElements(reflectors),
       ]),
       taps: all,
     },

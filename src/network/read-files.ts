@@ -21,6 +21,7 @@ import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.t
 import { machineId } from '../system/machine-id.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
+import { filtersFrames } from './bridge-netfilter.ts';
 import { desiredNetwork, dummyName, type HostFacts } from './desired.ts';
 import { readLacking } from './lacking.ts';
 import { installedManagers, type LinkManagerName, linkManagerNames, linkManagers } from './link-managers.ts';
@@ -161,14 +162,6 @@ function gatherFacts(
           ],
     extras: readExtras(name),
   };
-}
-
-/** Returns whether br_netfilter hands frames on the bridge to the rules of IPv4. */
-function filtersFrames(bridge: string): boolean {
-  return [
-    '/proc/sys/net/bridge/bridge-nf-call-iptables',
-    `/sys/class/net/${bridge}/bridge/nf_call_iptables`,
-  ].some(path => system.readFile(path)?.trim() === '1');
 }
 
 function dnsmasqUser(): string {

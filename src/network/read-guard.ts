@@ -7,17 +7,20 @@ import { currentBindings } from '../guard/guard.ts';
 import { readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
+import { filtersFrames } from './bridge-netfilter.ts';
 import { type DesiredGuard, desiredGuard } from './desired-guard.ts';
 import type { Link } from './links.ts';
 
 /**
  * Reads the desired guard. It has to be read after the kernel's table was listed: a machine that starts
- * meanwhile has a file before it has elements. Throws VirlanError when the ledger is damaged.
+ * meanwhile has a file before it has elements. `reflecting` are the taps that virlan lets reflect. Throws
+ * VirlanError when the ledger is damaged.
  */
 export function readDesiredGuard(
   network: NetworkConfig,
   gatewayMac: Mac,
   links: readonly Link[],
+  reflecting: readonly string[],
 ): DesiredGuard {
   const { name, bridge } = network;
   const ledger = readLedger();
@@ -26,7 +29,18 @@ export function readDesiredGuard(
   const running = runningDomains();
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
   const bound = currentBindings(bridge);
-  const reading = { gatewayMac, links, ledger, leases, running, passThrough, bound };
+  const filters = filtersFrames(bridge);
+  const reading = {
+    gatewayMac,
+    links,
+    reflecting,
+    filtersFrames: filters,
+    ledger,
+    leases,
+    running,
+    passThrough,
+    bound,
+  };
   const { guard, warnings } = desiredGuard(network, reading);
   return guard === null || system.isInstalled('nft')
     ? { guard, warnings }

@@ -10,6 +10,7 @@ import { readLedger } from '../identity/ledger-files.ts';
 import { networkOfBridge } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
+import { reflectingTaps } from './bridge-netfilter.ts';
 import { findConflicts, type Obstacle } from './conflicts.ts';
 import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
 import type { DesiredGuard } from './desired-guard.ts';
@@ -159,7 +160,7 @@ function madeNetworks(configured: NetworkConfig['others']): ReadonlyMap<string, 
 /** Without a ledger nobody knows what belongs to whom: the guard that is there stays as it is. */
 function readGuard(
   network: NetworkConfig,
-  { link }: DesiredNetwork,
+  { link, taps }: DesiredNetwork,
   kernel: KernelReading,
   lacking: readonly Lacking[],
 ): DesiredGuard {
@@ -167,7 +168,8 @@ function readGuard(
   if (lacking.includes('guard') && kernel.guard.lines.length === 0)
     return { guard: null, warnings: [{ kind: 'guard-refused', bridge: network.bridge }] };
   try {
-    return readDesiredGuard(network, link.mac, kernel.links);
+    const reflecting = reflectingTaps(network.bridge, taps, kernel.links);
+    return readDesiredGuard(network, link.mac, kernel.links, reflecting);
   } catch {
     const { table = null } = readApplied(network.bridge).guard ?? {};
     const guard = table === null ? null : { table, belongings: kernel.guard.elements, taps: [] };

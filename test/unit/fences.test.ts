@@ -70,6 +70,7 @@ const effects = [
   'src/libvirt/redefine.ts',
   'src/network/applied-record.ts',
   'src/network/apply.ts',
+  'src/network/bridge-netfilter.ts',
   'src/network/connections.ts',
   'src/network/establish.ts',
   'src/network/bgp.ts',

@@ -62,10 +62,11 @@ const shared = [
 
 const ledger = Ledger.of([{ entry: entry({ macs: [mac(1), mac(9)] }), fields: {} }]);
 
-guard('the rules with and without isolation', () => {
-  assertGolden('guard.nft', renderGuard(network(), null));
-  assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), 'k8s-br0-vx'));
-  assertGolden('guard-shared.nft', renderGuard(network(...shared), 'k8s-br0-vx'));
+guard('the rules with and without isolation, and where ports reflect frames', () => {
+  const tunnel = 'k8s-br0-vx';
+  assertGolden('guard.nft', renderGuard(network(), { tunnel: null, filtersFrames: false }));
+  assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), { tunnel, filtersFrames: true }));
+  assertGolden('guard-shared.nft', renderGuard(network(...shared), { tunnel, filtersFrames: false }));
 });
 
 guard('the metadata of a machine: mode, group and ranges; what is not valid counts as missing', () => {
