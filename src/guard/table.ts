@@ -23,6 +23,17 @@ export async function listGuard({ run }: Runner, bridge: string): Promise<GuardL
   }
 }
 
+/** Lists the rules without reading the elements; none if there is no table. Throws as above. */
+export async function listGuardRules({ run }: Runner, bridge: string): Promise<readonly string[]> {
+  const args = ['--terse', '--stateless', '--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
+  try {
+    return parseGuardListing(await run('nft', args, { timeoutSeconds: listTimeoutSeconds })).lines;
+  } catch (error) {
+    if (isAnswer(error)) return [];
+    throw error;
+  }
+}
+
 /** Lists what was dropped; null if there is no table. Throws CommandError when nft cannot answer. */
 export async function listDenied({ run }: Runner, bridge: string): Promise<Denied[] | null> {
   try {

@@ -7,7 +7,7 @@ import type { Elements } from '../guard/elements.ts';
 import { bindTap } from '../guard/guard.ts';
 import { isTapOf } from '../guard/taps.ts';
 import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
-import { guardMachine, guardNewTap, releaseMachine } from '../operations/guard-machine.ts';
+import { type BindTap, guardMachine, guardNewTap, releaseMachine } from '../operations/guard-machine.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import type { System } from '../system/system.ts';
@@ -69,7 +69,9 @@ export class MachineStarts {
 
   /** Handles the hook when its taps exist. Throws VirlanError when the XML cannot be read. */
   start(xml: string): Promise<HookOutcome> {
-    return guardMachine(xml, this.#config(), (binding, belongings) => this.#bind(binding, belongings));
+    const bind: BindTap = (binding, belongings) => this.#bind(binding, belongings);
+    // The kernel tells the watcher of rules that another program removes.
+    return guardMachine(xml, this.#config(), bind, async () => true);
   }
 
   /** Handles the hook after it has stopped. Throws VirlanError when the XML cannot be read. */

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
+import { arp, broadcast, frame, send, watchFrames } from './frames.ts';
 import { guardedGuest, hook } from './guarded-guest.ts';
-import { configure, domainXml, host, installVirlan, run, virlan } from './host.ts';
+import { configure, domainXml, host, installVirlan, remove, run, virlan } from './host.ts';
 import type { Machine } from './machine.ts';
+import { restorePrograms, stubProgram } from './program-stubs.ts';
+import { until } from './until.ts';
 
 const first = suite('first guarded machine');
 
@@ -55,5 +58,37 @@ first('a tap is guarded whatever its name is, or status names it', async () => {
   assert.equal(plan.exitCode, 0, plan.stdout);
   assert.equal(readFileSync(`/sys/class/net/${odd.port}/brport/group_fwd_mask`, 'utf8').trim(), '0xfffd');
 });
+
+first('a start adds elements, and looks at the rules once', async () => {
+  await configure('[network.k8s-br0]\nstp = no\n');
+  assert.equal((await virlan('up')).exitCode, 0);
+  stubProgram('nft', 'echo "$*" >> /tmp/nft-calls; exec "$original" "$@"');
+  const { machine, ...eve } = await guardedGuest('eve', { mac: '52:54:00:00:00:14' });
+  restorePrograms();
+  const calls = readFileSync('/tmp/nft-calls', 'utf8').trim().split('\n');
+  assert.deepEqual(calls, ['-f -', '--terse --stateless --numeric list table bridge virlan-k8s-br0']);
+  await hook('stopped', machine);
+  await remove(eve);
+});
+
+for (const flush of ['flush table', 'flush chain', 'delete table'])
+  first(`rules that another program removed are there before the next machine runs: ${flush}`, async () => {
+    await configure('[network.k8s-br0]\nstp = no\n');
+    assert.equal((await virlan('up')).exitCode, 0);
+    const chain = flush === 'flush chain' ? 'others' : '';
+    await run(host, 'nft', ...`${flush} bridge virlan-k8s-br0 ${chain}`.trim().split(' '));
+    const sight = await watchFrames(host, 'k8s-br0');
+    const name = flush.replace(' ', '-');
+    const mac = '52:54:00:00:00:14';
+    const eve = await guardedGuest(name.slice(0, 10), { mac });
+    const [gateway, nobody] = ['192.168.100.1', '00:00:00:00:00:00'];
+    const claim = (ip: string) => frame(broadcast, mac, 0x806, arp(2, { mac, ip }, { mac: nobody, ip }));
+    const [stolen = 0, free = 0] = await send(eve, [claim(gateway), claim('192.168.100.77')]);
+    await until(() => sight.seen.has(free));
+    assert.equal(sight.seen.has(stolen), false);
+    sight.stop();
+    await hook('stopped', eve.machine);
+    await remove(eve);
+  });
 
 first.run();
