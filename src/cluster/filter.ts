@@ -65,10 +65,19 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
     ],
     crossing4: [
       // The kernel reads no protocol in a header that is not valid, but a DHCP client may.
-      'meta l4proto 0-255 goto crossing_packets',
+      'meta l4proto 0-255 goto crossing_packets4',
       'drop',
     ],
+    crossing_packets4: [
+      // What the gateway sends has its MAC: with another, it is a redirect in its name, or the like.
+      `ip saddr ${ip} drop`,
+      'meta protocol ip icmp type { redirect, router-advertisement } drop',
+      'goto crossing_packets',
+    ],
+    // A receiver may put together what would hide its type from the filter (RFC 7112).
+    first_fragment6: ['@th,0,8 0-255 return', 'drop'],
     crossing_packets: [
+      'meta protocol ip6 exthdr frag exists frag frag-off 0 jump first_fragment6',
       'udp dport { 67, 68, 546, 547 } drop',
       // A fragment of DHCP without the port.
       'ip protocol udp ip daddr 255.255.255.255 ip frag-off & 0x1fff != 0 drop',
