@@ -25,6 +25,8 @@ export interface Reserved {
   readonly ledger: Ledger;
   /** The machine's entries, one for each of its NICs on the network, in XML order. */
   readonly entries: readonly LedgerEntry[];
+  /** For each of these entries, the one that its NIC had; null for a NIC that had none. */
+  readonly before: readonly (LedgerEntry | null)[];
   /** For each of these entries, the decisions that led to it. */
   readonly why: readonly (readonly TrailStep[])[];
   /** Other entries that changed: they released a MAC or an address, or their machine was renamed. */
@@ -39,17 +41,18 @@ const hourMs = 3_600_000;
 
 /** Reserves addresses for the NICs of a machine. Throws VirlanError 'damaged-file'. */
 export function reserve(
-  before: Ledger,
+  known: Ledger,
   machine: Machine,
   moment: Moment,
   { now: exactly, ...rest }: Omit<ReserveContext, 'moment'>,
 ): Reserved {
   // The ledger keeps whole seconds: an entry is the same before it is written and after it is read again.
   const context = { ...rest, moment, now: new Date(Math.floor(exactly.getTime() / 1000) * 1000) };
-  const ledger = takeOver(before, machine, context);
-  if (ledger === null) return { ledger: before, entries: [], why: [], displaced: [], events: [] };
+  const ledger = takeOver(known, machine, context);
+  if (ledger === null) return { ledger: known, entries: [], before: [], why: [], displaced: [], events: [] };
   const matches = matchEntries(ledger, machine, context);
   const entries: LedgerEntry[] = [];
+  const before: (LedgerEntry | null)[] = [];
   const displaced: LedgerEntry[] = [];
   const events: ReserveEvent[] = [];
   const why: TrailStep[][] = [];
@@ -61,6 +64,7 @@ export function reserve(
     const resolved = resolveNic(result, machine, { nic, mac, found, moment, siblings: entries }, context);
     result = resolved.ledger.replace(found, resolved.entry);
     entries.push(resolved.entry);
+    before.push(found);
     displaced.push(...resolved.displaced);
     events.push(...resolved.events);
     why.push([...(match === undefined ? [] : [match.why]), ...resolved.why]);
@@ -70,12 +74,13 @@ export function reserve(
   displaced.push(...renamed.entries);
   // Most machines have one NIC that takes nothing from others.
   if (entries.length === 1 && displaced.length === 0)
-    return { ledger: result, entries, why, displaced, events };
+    return { ledger: result, entries, before, why, displaced, events };
   const own = [...matches.flatMap(({ entry }) => entry ?? []), ...entries];
   const others = displaced.filter(entry => !own.some(each => isSameNic(each, entry)));
   return {
     ledger: result,
     entries: entries.map(entry => latest(result, entry)),
+    before,
     why,
     displaced: others.map(entry => latest(result, entry)),
     events,

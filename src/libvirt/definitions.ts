@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
-import { type Domain, parseDomain } from './domain-xml.ts';
+import { type Domain, hasRunBy, parseDomain } from './domain-xml.ts';
 import {
   type ActiveNetwork,
   type DnsHost,
@@ -62,6 +62,14 @@ export function definedDomains(): Domain[] {
 /** Returns the running domains, by their status files, which name their taps. */
 export function runningDomains(): Domain[] {
   return running.read();
+}
+
+/**
+ * Returns whether a domain that is stopping has run. libvirt removes its status file after the hook `stopped`, and
+ * writes none where the start fails early.
+ */
+export function hasRun(name: string): boolean {
+  return hasRunBy(readFileOrNull(`${libvirtPaths.runningDomains}/${name}.xml`) ?? '');
 }
 
 /** Returns libvirt's networks as they are defined, and then those that are active as they are. */

@@ -92,6 +92,19 @@ export function parseDomain(xml: string): Result<Domain> {
   return { ok: true, value: { name, uuid, nics: nics.nics, metadata: metadata.roots } };
 }
 
+/** Returns whether the file of a domain says that it has run: libvirt writes one before QEMU has begun. */
+export function hasRunBy(status: string): boolean {
+  let hasRun = false;
+  walkXml(status, {
+    open(path, attributes) {
+      if (path !== 'domstatus') return;
+      // One that comes from another host or from an image is `migration`, and has run there or before.
+      hasRun = attributes.get('state') !== 'shutoff' && attributes.get('reason') !== 'starting up';
+    },
+  });
+  return hasRun;
+}
+
 /** A job that libvirt does with a running domain for some time, such as a migration. */
 export interface DomainJob {
   readonly uuid: string;

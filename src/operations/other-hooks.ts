@@ -16,9 +16,13 @@ const handlers: Readonly<Record<OtherHook, (input: HookInput) => Promise<HookOut
     const { guardMachine } = await import('./guard-machine.ts');
     return guardMachine(readXml(), readConfig());
   },
-  'qemu stopped': async ({ readXml }) => {
+  'qemu stopped': async ({ readXml, readConfig }) => {
+    const xml = readXml();
     const { releaseMachine } = await import('./guard-machine.ts');
-    return releaseMachine(readXml());
+    const outcome = await releaseMachine(xml);
+    const { undoFailedStart } = await import('./undo-start.ts');
+    await undoFailedStart(xml, readConfig);
+    return outcome;
   },
   'qemu release': async ({ readXml, readConfig }) => {
     const { endForwards } = await import('./sync-forwards.ts');

@@ -1,15 +1,17 @@
 // Prepares the start of a machine: establishes its networks where needed, and reserves an address for each
 // NIC.
+import { existsSync } from 'node:fs';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { isAlive } from '../dnsmasq/process.ts';
 import { messageOf, VirlanError } from '../errors.ts';
 import { asksForForwards } from '../forwards/asks.ts';
 import { type Machine, machineOn } from '../identity/machine.ts';
-import type { ReserveEvent } from '../identity/reserve.ts';
+import type { Reserved, ReserveEvent } from '../identity/reserve.ts';
 import { reserveMachine } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
+import { startPath } from '../system/paths.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 
 /** Longest wait for another virlan process that changes the network: the start of a machine waits meanwhile. */
@@ -18,6 +20,7 @@ const networkLockTimeoutSeconds = 5;
 /** Reserves addresses for a domain that is about to start. A failure is an event. */
 export async function prepareMachine(domain: Domain, { networks }: Config): Promise<HookOutcome> {
   const events: Event[] = [];
+  const reserved: Reserved[] = [];
   let abort: Error | null = null;
   let hasForwards = false;
   for (const network of networks) {
@@ -27,7 +30,9 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
     const machine = machineOn(network.bridge, passThrough, domain);
     if (machine.macs.length === 0) continue;
     try {
-      events.push(...(await prepareOn(network, machine)));
+      const prepared = await prepareOn(network, machine);
+      events.push(...prepared.events);
+      reserved.push(prepared.reserved);
       // All forwards of a machine are on its first network.
       if (!hasForwards) events.push(...(await openForwards(network, domain)));
       hasForwards = true;
@@ -41,17 +46,36 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
       if (network.onError === 'abort') abort ??= abortError(network, machine, cause as Error);
     }
   }
+  await keepStarted(domain, reserved);
   return { events, abort };
 }
 
-async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Event[]> {
+/** Keeps what the start has changed until the machine has stopped: if it has not run by then, the start was no boot. */
+async function keepStarted({ uuid }: Domain, reserved: readonly Reserved[]): Promise<void> {
+  const mayBeFirst = reserved.some(({ entries, before }) =>
+    entries.some(({ macs }, nic) => !before[nic]?.booted || before[nic].macs[0] !== macs[0]),
+  );
+  // A file of an earlier start is there if libvirt was killed.
+  if (!mayBeFirst && !existsSync(startPath(uuid))) return;
+  // Loaded when needed: most machines have booted before, with these MACs.
+  const { keepStart } = await import('./keep-start.ts');
+  keepStart(uuid, reserved);
+}
+
+interface Prepared {
+  readonly events: readonly Event[];
+  readonly reserved: Reserved;
+}
+
+async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Prepared> {
   const events: Event[] = [];
   if (!isAlive(network)) {
     // Loaded when needed: a start on a network that is up does not wait for this code.
     const { establishForHook } = await import('./establish-networks.ts');
     events.push(...(await establishForHook(network, networkLockTimeoutSeconds)));
   }
-  const { events: reserved, told } = await reserveMachine(network, machine, 'booting');
+  const stored = await reserveMachine(network, machine, 'booting');
+  const { events: reserved, told } = stored;
   events.push(...reserved.map(event => ({ kind: 'reservation', event }) as const));
   if (reserved.some(isPerhapsInConfiguration)) {
     // Loaded when needed: hardly any machine has lines there.
@@ -64,7 +88,7 @@ async function prepareOn(network: NetworkConfig, machine: Machine): Promise<Even
       network: network.name,
       machine: { name: machine.name, uuid: machine.uuid },
     });
-  return events;
+  return { events, reserved: stored };
 }
 
 function isPerhapsInConfiguration({ kind, entry }: ReserveEvent): boolean {

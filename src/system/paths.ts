@@ -34,6 +34,8 @@ export const paths = {
   ledgerLock: '/run/virlan/ledger.lock',
   /** A file for each tap that is guarded: guard/bindings.ts. */
   guard: '/run/virlan/guard',
+  /** A file for each machine whose start, or running since then, may be its first: identity/started-nics.ts. */
+  starts: '/run/virlan/starts',
   /** Held by the watcher for as long as it runs: there is one at a time. */
   watcherLock: '/run/virlan/watcher.lock',
   /** Held while a probe is on a network: there is one at a time. */
@@ -44,6 +46,11 @@ export const paths = {
   bgp: '/run/virlan/bgp.json',
   machineId: '/etc/machine-id',
 } as const;
+
+/** Returns the path of the file about the start of a machine. */
+export function startPath(uuid: string): string {
+  return `${paths.starts}/${uuid}.json`;
+}
 
 /** libvirt's files. Hooks read them, because a hook must not call libvirt. */
 export const libvirtPaths = {

@@ -162,6 +162,13 @@ export class LibvirtFollower {
     return true;
   }
 
+  /** Reconciles a machine that has not started, once libvirt, which waits for a hook, answers calls about it. */
+  startFailed({ name, uuid }: Pick<Domain, 'name' | 'uuid'>): void {
+    const domain = { name, uuid, id: -1 };
+    this.#react({ kind: 'retire-machine', domain });
+    this.#react({ kind: 'reconcile-machine', domain });
+  }
+
   /** Reserves for machines whose reservations are outdated, and that libvirt sends no event of. */
   reserveOutdated(): void {
     this.#outdated.check(this.#configuration.networks);

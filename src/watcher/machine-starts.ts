@@ -10,6 +10,7 @@ import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
 import { type BindTap, guardMachine, guardNewTap, releaseMachine } from '../operations/guard-machine.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
+import { undoFailedStart } from '../operations/undo-start.ts';
 import type { System } from '../system/system.ts';
 
 /** Longest wait of others for machines that start, from when they ask: repairs have to be done within a second. */
@@ -32,6 +33,8 @@ export interface MachineStartEvents {
   began(): void;
   /** It has its reservations: those of another host's machine are this host's from now on. */
   prepared(): void;
+  /** Its start has failed, and was taken back in the ledger. libvirt sends no event. */
+  failed(domain: Domain): void;
 }
 
 /** The machines of a host that are starting. */
@@ -78,7 +81,10 @@ export class MachineStarts {
   async stopped(xml: string): Promise<HookOutcome> {
     // Wait until nft has added the elements: it could not remove them before.
     await Promise.all([...this.#early.values()].map(({ done }) => done));
-    return releaseMachine(xml);
+    const outcome = await releaseMachine(xml);
+    const failed = await undoFailedStart(xml, this.#config);
+    if (failed !== null) this.#events.failed(failed);
+    return outcome;
   }
 
   /** A machine runs, or will not. */

@@ -2,6 +2,7 @@
 
 import {
   ConnectionError,
+  DomainState,
   isNoDomain,
   type LibvirtClient,
   type Domain as Remote,
@@ -13,6 +14,7 @@ import { VirlanError } from '../errors.ts';
 import type { MacsWritten } from '../identity/context.ts';
 import { decide } from '../identity/decision.ts';
 import { machineOn, macsOf, nicsOn } from '../identity/machine.ts';
+import { removeStartedNics } from '../identity/started-nics.ts';
 import { readDecisionInput, readLedger } from '../identity/store.ts';
 import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
@@ -27,6 +29,9 @@ import { type Due, reserveDue } from './reserve-due.ts';
 
 /** Most attempts to write a definition that another tool changes at the same time. */
 const maxAttempts = 5;
+
+/** The reason of `DomainState.PAUSED` before the machine first runs: VIR_DOMAIN_PAUSED_STARTING_UP. */
+const pausedStartingUp = 11;
 
 /** Most machines that are reconciled together: a machine's start waits for the ledger's lock meanwhile. */
 const maxTogether = 50;
@@ -167,7 +172,12 @@ export class Machines {
         return domain.machines.map(each => ({ ...each, moment }));
       }
       const live = await this.#live(remote);
-      if (live !== null) return this.#onNetworks(live).machines.map(each => ({ ...each, moment: 'booting' }));
+      // It has its reservations by the hook, and its start may fail; libvirt sends an event if it does not.
+      if (live === 'starting') return [];
+      if (live === null) continue;
+      // It has run, whatever libvirt's files say when it stops.
+      removeStartedNics(remote.uuid);
+      return this.#onNetworks(live).machines.map(each => ({ ...each, moment: 'booting' }));
     }
     const message = `its definition changed ${maxAttempts} times while virlan wrote its MAC into it`;
     throw new VirlanError('wrong-state', `${message}: another tool rewrites it`);
@@ -177,9 +187,14 @@ export class Machines {
    * Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. Returns null
    * if it has stopped: libvirt answers with its definition then, in which it may have MACs that it never booted with.
    */
-  async #live(remote: Remote): Promise<DomainXml | null> {
+  async #live(remote: Remote): Promise<DomainXml | 'starting' | null> {
     const xml = await this.#client.domainGetXmlDesc(remote);
-    return (await this.#client.domainIsActive(remote)) ? readDomain(xml) : null;
+    const { state, reason } = await this.#client.domainGetState(remote);
+    if (!(await this.#client.domainIsActive(remote))) return null;
+    // libvirt sets a state when QEMU has begun.
+    const isStarting =
+      state === DomainState.SHUTOFF || (state === DomainState.PAUSED && reason === pausedStartingUp);
+    return isStarting ? 'starting' : readDomain(xml);
   }
 
   #onNetworks(domain: DomainXml): DomainOnNetworks {

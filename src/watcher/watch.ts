@@ -68,6 +68,7 @@ export class Watcher {
   readonly #starts = new MachineStarts(system, () => this.#configuration.current, {
     began: () => this.#rescan.listen(),
     prepared: () => this.#sharedLedgers.request(),
+    failed: domain => this.#libvirt.startFailed(domain),
   });
   readonly #rescan = new Rescan(
     () => this.#scan(),

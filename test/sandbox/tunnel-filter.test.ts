@@ -61,7 +61,7 @@ filter('what each host has for itself does not cross', async () => {
       link: peer.port,
       mac: '52:54:00:00:00:02' as Mac,
       vni: 100,
-      hosts: [],
+      hosts: { kind: 'addresses', addresses: [] },
       gateway: { mac: '52:54:00:00:00:fe' as Mac, ip: 0xc0a86401 as Ipv4 },
     }),
   });

@@ -17,7 +17,7 @@ function makeStarts() {
     begun += 1;
   };
   return {
-    machines: new MachineStarts(host, () => config, { began, prepared: () => {} }),
+    machines: new MachineStarts(host, () => config, { began, prepared: () => {}, failed: () => {} }),
     begun: () => begun,
   };
 }
