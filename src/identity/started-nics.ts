@@ -1,5 +1,5 @@
 // Keeps what a start has changed of the entries of a machine's NICs until the machine runs or has stopped, because a
-// start that fails is no boot: /run/virlan/starts/UUID.json. There is no file for a start that changes nothing, as most do.
+// start that fails is no boot: /run/virlan/starts/UUID.json. A start that changes nothing, as most, has no file.
 //   {"nics": [{"mac": "52:54:00:98:76:54", "before": {"network": "k8s-br0", "nic": 0, "macs": […], …}}], "version": 1}
 // `before` is the entry as it would be without the start, with all its fields.
 import { existsSync, rmSync } from 'node:fs';
