@@ -5,11 +5,11 @@
 //    "addresses": ["192.168.100.1/24"], "dnsmasq": {"pid": 339, "linkIndex": 4},
 //    "treatment": {"subnet": "192.168.100.0/24", "isTranslated": true}, "ports": {"vnet0": {"hairpin": true}},
 //    "reflecting": ["vnet0"], "version": 2}
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { newPortOptions, type PortOption } from './state.ts';
 
@@ -99,7 +99,7 @@ export function recordIsDown(bridge: string): void {
 
 /** Records that the network of a bridge is to exist again. */
 export function recordIsWanted(bridge: string): void {
-  rmSync(downPath(bridge), { force: true });
+  removeFile(downPath(bridge));
 }
 
 /** By bridge: a record that could not be written, and the text of the file that it was to replace. */
@@ -143,5 +143,5 @@ export function writeApplied(bridge: string, applied: AppliedRecord): void {
 /** Removes the record, and the version of the hostsfile that dnsmasq was told of. */
 export function removeApplied(bridge: string): void {
   unsaved.delete(bridge);
-  for (const path of [recordPath(bridge), dnsmasqPaths(bridge).told]) rmSync(path, { force: true });
+  for (const path of [recordPath(bridge), dnsmasqPaths(bridge).told]) removeFile(path);
 }

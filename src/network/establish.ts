@@ -18,6 +18,7 @@ import { obstacleText } from './obstacle-text.ts';
 import { readOriginalState } from './original-state.ts';
 import { replacedKernel } from './read-kernel.ts';
 import {
+  copyOriginal,
   failureOf,
   recordAdditions,
   recordDnsmasq,
@@ -35,7 +36,7 @@ import { isEssential, type Step, type StepOf } from './steps.ts';
 import { surveyOwn } from './survey.ts';
 import { surveyHost, withConsequences } from './survey-host.ts';
 import { libvirtWarnings, surveyHostNames, surveyOtherFirewalls } from './survey-other-programs.ts';
-import type { NetworkWarning } from './warnings.ts';
+import { joinWarnings, type NetworkWarning } from './warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
 const networkLockTimeoutSeconds = 30;
@@ -102,6 +103,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   const original = recordOriginal(host, survey);
   // Without the record "down" could not restore what is there now.
   if (isFirst && original !== null) throw original;
+  const copy = original === null ? null : copyOriginal(host, survey);
   const additions = recordAdditions(host, survey);
   const ports = recordPorts(survey);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
@@ -130,9 +132,8 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   const others = await surveyOtherPrograms(network, createRulesReader(system));
   const all = joinApplied(own, await applySteps(others.steps, 'continue'));
   const warnings = [
-    ...survey.warnings,
-    ...others.warnings,
-    ...recordWarnings([original, additions, ports, process, ...all.unrecorded]),
+    ...joinWarnings(survey.warnings, others.warnings),
+    ...recordWarnings([original, copy, additions, ports, process, ...all.unrecorded]),
   ];
   return { ...all, warnings, refused };
 }
@@ -182,6 +183,7 @@ async function tryWhatWorks(
   const steps = planned.filter(step => !left.includes(step));
   const original = recordOriginal(host, survey);
   if (original !== null && wouldLose(survey)) throw original;
+  const copy = original === null ? null : copyOriginal(host, survey);
   const additions = recordAdditions(host, survey);
   const ports = recordPorts(survey);
   const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
@@ -189,8 +191,8 @@ async function tryWhatWorks(
   const refused = recordForwardsOf(survey);
   const others = await surveyOtherPrograms(network, steps.length === 0 ? reader : createRulesReader(system));
   const applied = joinApplied(own, await applySteps(choose(others.steps), 'continue'));
-  const unrecorded = recordWarnings([original, additions, ports, process, ...applied.unrecorded]);
-  const warnings: NetworkWarning[] = [...survey.warnings, ...others.warnings, ...unrecorded];
+  const unrecorded = recordWarnings([original, copy, additions, ports, process, ...applied.unrecorded]);
+  const warnings: NetworkWarning[] = [...joinWarnings(survey.warnings, others.warnings), ...unrecorded];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });
   return { ...applied, skipped: [...applied.skipped, ...left], warnings, refused };

@@ -17,7 +17,7 @@ import { forgetNetworkManager, tellNetworkManager } from '../host-names/network-
 import { revertResolved, tellResolved } from '../host-names/resolved.ts';
 import { syncReservations } from '../identity/store.ts';
 import { allow, withdraw } from '../other-firewalls/registry.ts';
-import { changeMode, makeDirectory, writeAtomically } from '../system/files.ts';
+import { changeMode, makeDirectory, removeFile, writeAtomically } from '../system/files.ts';
 import { hostAddresses } from '../system/host-addresses.ts';
 import { isRunning } from '../system/processes.ts';
 import { run } from '../system/run.ts';
@@ -105,7 +105,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
       writeAtomically(path, to);
     },
   },
-  'remove file': { kind: 'single', run: ({ path }) => rmSync(path, { force: true }) },
+  'remove file': { kind: 'single', run: ({ path }) => removeFile(path) },
   'claim links': { kind: 'single', run: claimLinks },
   'release links': { kind: 'single', run: releaseLinks },
   'set mode': { kind: 'single', run: setMode },

@@ -1,16 +1,23 @@
 // The record of the host's state before virlan first changed it: /var/lib/virlan/before.json. `down` restores
-// it.
+// it. Where it cannot be written, /run/virlan/before.json is a copy: the links and the kernel's settings that it is
+// about do not outlive that either.
 //
 //   {"sysctls": {"net.ipv4.ip_forward": "0"}, "sysctlFile": null, "networks": {"k8s-br0": {"name": "k8s-br0",
 //    "boot": "5cf9…", "link": null, "dummy": null, "sysctls": {}, "dnsmasq": {"conf": null, "running": false}}},
 //    "version": 2}
-import { rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import { VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { makeDirectory, readFileOrNull, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import {
+  makeDirectory,
+  readFileOrNull,
+  readOwnFileOrNull,
+  removeFile,
+  writeAtomically,
+} from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { bridgeFields, bridgeSchema, dummySchema } from './record-schemas.ts';
 import type { HostState } from './state.ts';
@@ -75,10 +82,21 @@ export function parseOriginalState(text: string, path: string): OriginalState {
   throw new VirlanError('damaged-file', `${path}: ${parsed.error}: ${remedy}`);
 }
 
+const copyPath = `${paths.run}/before.json`;
+
 /** Returns the record; null when virlan has changed nothing. Throws VirlanError for a damaged one. */
 export function readOriginalState(): OriginalState | null {
-  const text = readOwnFileOrNull(paths.originalState);
-  return text === null ? null : parseOriginalState(text, paths.originalState);
+  // Where there is a copy, it is the later one.
+  for (const path of [copyPath, paths.originalState]) {
+    const text = readOwnFileOrNull(path);
+    if (text !== null) return parseOriginalState(text, path);
+  }
+  return null;
+}
+
+/** Returns whether the copy has what the record has not. */
+export function isCopied(): boolean {
+  return existsSync(copyPath);
 }
 
 /** Returns the networks of the record, by bridge; none when it cannot be read. */
@@ -96,26 +114,42 @@ export function recordedNetwork(bridge: string): OriginalNetwork | null {
   return recordedNetworks()[bridge] ?? null;
 }
 
-/**
- * Adds settings of the host and a network to the record, unless it contains them. Throws VirlanError for a
- * damaged one.
- */
-export function recordOriginalState(host: HostState, bridge: string, network: OriginalNetwork): void {
-  const known = readOriginalState() ?? {
-    sysctls: Object.fromEntries(host.sysctls),
-    sysctlFile: host.sysctlFile,
-    networks: {},
-  };
-  const sysctls = { ...Object.fromEntries(host.sysctls), ...known.sysctls };
-  const earlier = known.networks[bridge];
+/** What the record has to contain before a network is changed. */
+export interface Addition {
+  readonly host: HostState;
+  readonly bridge: string;
+  readonly network: OriginalNetwork;
+}
+
+/** Adds to the record what it lacks. Throws VirlanError for a damaged one. */
+export function recordOriginalState(addition: Addition): void {
+  const known = readOriginalState();
+  const state = withAddition(known, addition);
+  if (state !== known || isCopied()) write(state);
+}
+
+/** Adds to the copy of the record what the record lacks. Throws VirlanError for a damaged one. */
+export function copyOriginalState(addition: Addition): void {
+  const state = withAddition(readOriginalState(), addition);
+  makeDirectory(paths.run, 0o700);
+  writeAtomically(copyPath, formatOriginalState(state), 0o600);
+}
+
+/** Returns a record with an addition; the same record if it lacks nothing of it. */
+export function withAddition(
+  known: OriginalState | null,
+  { host, bridge, network }: Addition,
+): OriginalState {
+  const state = known ?? { sysctls: {}, sysctlFile: host.sysctlFile, networks: {} };
+  const sysctls = { ...Object.fromEntries(host.sysctls), ...state.sysctls };
+  const earlier = state.networks[bridge];
   if (earlier?.boot === network.boot) {
     // Settings that an isolated network did not need, before it becomes another one.
-    if (Object.keys(sysctls).length > Object.keys(known.sysctls).length) write({ ...known, sysctls });
-    return;
+    return Object.keys(sysctls).length > Object.keys(state.sysctls).length ? { ...state, sysctls } : state;
   }
   // A configuration that is found at a later boot is virlan's own.
   const dnsmasq = earlier === undefined ? network.dnsmasq : { ...earlier.dnsmasq, running: false };
-  write({ ...known, sysctls, networks: { ...known.networks, [bridge]: { ...network, dnsmasq } } });
+  return { ...state, sysctls, networks: { ...state.networks, [bridge]: { ...network, dnsmasq } } };
 }
 
 /** Removes a network that is down from the record, and with the last one the record itself. */
@@ -124,7 +158,7 @@ export function removeOriginalState(bridge: string): void {
   if (known === null) return;
   const { [bridge]: _, ...networks } = known.networks;
   if (Object.keys(networks).length > 0) write({ ...known, networks });
-  else rmSync(paths.originalState, { force: true });
+  else for (const path of [copyPath, paths.originalState]) removeFile(path);
 }
 
 /** Returns the host's part of the record. */
@@ -151,4 +185,5 @@ export function formatOriginalState(state: OriginalState): string {
 function write(state: OriginalState): void {
   makeDirectory(dirname(paths.originalState), 0o700);
   writeAtomically(paths.originalState, formatOriginalState(state), 0o600);
+  removeFile(copyPath);
 }

@@ -1,19 +1,28 @@
 // Reads what the kernel has: links, routes, rules, and what it is capable of.
 
 import { release } from 'node:os';
+import type { Family } from '../address/ip.ts';
 import { isAnswer } from '../answers.ts';
-import type { BackendName } from '../firewall/backend.ts';
+import type { BackendName, Listing } from '../firewall/backend.ts';
 import { backends, type UsableFamilies, usableFamilies } from '../firewall/backends.ts';
 import { listLeftovers } from '../firewall/flavours.ts';
 import type { RulesReader } from '../firewall/rules-reader.ts';
 import { parseGuardListing } from '../guard/listing.ts';
 import { listGuard } from '../guard/table.ts';
 import { type System, system } from '../system/system.ts';
+import { readApplied } from './applied-record.ts';
 import { isKernelReplaced } from './kernel.ts';
 import { type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import type { HostReading, RulesListing } from './observe.ts';
 
-export type KernelReading = LinksAndRoutes & Pick<HostReading, 'rules' | 'leftovers' | 'guard'>;
+/** Rules that a program did not list in time: they are taken to be as virlan's record says. */
+export interface UnreadRules {
+  readonly rules: BackendName | 'guard';
+  readonly error: Error;
+}
+
+export type KernelReading = LinksAndRoutes &
+  Pick<HostReading, 'rules' | 'leftovers' | 'guard'> & { readonly unread: readonly UnreadRules[] };
 
 /** Runs the programs that list the kernel's state, all at once. */
 export async function readKernel(
@@ -22,14 +31,36 @@ export async function readKernel(
   families: UsableFamilies,
   reader: RulesReader,
 ): Promise<KernelReading> {
+  const unread: UnreadRules[] = [];
+  const orElse = <T>(reading: Promise<T>, rules: UnreadRules['rules'], recorded: () => T) =>
+    reading.catch((error: Error) => {
+      unread.push({ rules, error });
+      return recorded();
+    });
+  const listRules = async (backend: BackendName, family: Family): Promise<RulesListing> => {
+    const listing = backends[backend].list(reader, { bridge, family });
+    const found = await orElse<Listing>(listing, backend, () => {
+      const { rules } = readApplied(bridge);
+      const known = rules.find(each => each.backend === backend && each.family === family);
+      return { lines: known?.listing ?? [], translations: [] };
+    });
+    return { backend, family, ...found };
+  };
   const [linksAndRoutes, rules, leftovers, guard] = await Promise.all([
     readLinksAndRoutes(system),
-    listRules(reader, bridge, listed, families),
+    Promise.all(listed.flatMap(backend => families[backend].map(family => listRules(backend, family)))),
     // Rules that virlan has not loaded since the host booted do not exist.
-    listed.length === 0 ? [] : listLeftovers(system, reader, bridge, families.iptables),
-    listed.includes('nftables') ? listGuard(system, bridge) : parseGuardListing(''),
+    listed.length === 0
+      ? []
+      : orElse(listLeftovers(system, reader, bridge, families.iptables), 'iptables', () => []),
+    listed.includes('nftables')
+      ? orElse(listGuard(system, bridge), 'guard', () => ({
+          ...parseGuardListing(''),
+          lines: readApplied(bridge).guard?.listing ?? [],
+        }))
+      : parseGuardListing(''),
   ]);
-  return { ...linksAndRoutes, rules, leftovers, guard };
+  return { ...linksAndRoutes, rules, leftovers, guard, unread };
 }
 
 /** Runs ip, to read the links and routes of all families. */
@@ -44,22 +75,6 @@ export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<
     // A kernel without rules (CONFIG_IP_MULTIPLE_TABLES).
     return parseLinksAndRoutes(await show(...linksAndRoutes));
   }
-}
-
-async function listRules(
-  reader: RulesReader,
-  bridge: string,
-  listed: readonly BackendName[],
-  families: UsableFamilies,
-): Promise<RulesListing[]> {
-  const places = listed.flatMap(backend => families[backend].map(family => ({ backend, family })));
-  return Promise.all(
-    places.map(async ({ backend, family }) => ({
-      backend,
-      family,
-      ...(await backends[backend].list(reader, { bridge, family })),
-    })),
-  );
 }
 
 export function readFamilies(): UsableFamilies {

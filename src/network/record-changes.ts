@@ -1,20 +1,23 @@
 // Records what was there before a change, and what virlan adds. A record that cannot be written is returned as
 // an error: the change is made all the same.
 import { isDeepStrictEqual } from 'node:util';
-import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
 import { WriteError } from '../errors.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import { recordForwards } from '../forwards/read.ts';
 import { removeForwardsRecord } from '../forwards/record.ts';
 import { readFileOrNull } from '../system/files.ts';
+import { machineId } from '../system/machine-id.ts';
 import { isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import {
+  type Addition,
   bootId,
-  type OriginalNetwork,
+  copyOriginalState,
+  isCopied,
   recordedNetwork,
   recordOriginalState,
   removeOriginalState,
 } from './original-state.ts';
+import { type Objects, withoutOwn, withoutOwnSettings } from './own-marks.ts';
 import { formatAddress } from './state.ts';
 import type { OwnSurvey } from './survey.ts';
 import { type HostSurvey, withConsequences } from './survey-host.ts';
@@ -26,9 +29,14 @@ import type { NetworkWarning } from './warnings.ts';
  */
 export function recordOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
   const { bridge } = survey.network;
-  const isSteady = survey.steps.length + host.steps.length === 0;
+  const isSteady = survey.steps.length + host.steps.length === 0 && !isCopied();
   if (isSteady && recordedNetwork(bridge)?.boot === bootId()) return null;
-  return failureOf(() => recordOriginalState(withConsequences(host), bridge, originalOf(survey)));
+  return failureOf(() => recordOriginalState(additionOf(host, survey)));
+}
+
+/** Keeps what is there now until it can be recorded. Returns why that failed, as `recordOriginal` does. */
+export function copyOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
+  return failureOf(() => copyOriginalState(additionOf(host, survey)));
 }
 
 /** Records what virlan is about to add. Returns why that failed, as `recordOriginal` does. */
@@ -82,9 +90,9 @@ export function recordDnsmasq(bridge: string, pid: number | null): void {
 
 /** Returns whether a change without a record would lose what somebody else made. */
 export function wouldLose(survey: OwnSurvey): boolean {
-  const { link, dnsmasq } = originalOf(survey);
+  const { link, dnsmasq } = others(survey);
   const isKnown = recordedNetwork(survey.network.bridge) !== null;
-  return !isKnown && (link !== null || (dnsmasq.conf !== null && !isWrittenByVirlan(dnsmasq.conf)));
+  return !isKnown && (link !== null || dnsmasq.conf !== null);
 }
 
 /** Removes the records of a bridge. Returns the reasons why that failed. */
@@ -122,24 +130,25 @@ export function failureOf(work: () => void): Error | null {
   }
 }
 
-/**
- * Returns what was there before virlan. A bridge with virlan's MAC is virlan's, made while nothing could be
- * written.
- */
-function originalOf({ network, observed, ...survey }: OwnSurvey): OriginalNetwork {
-  const { link, dummy, dnsmasq } = isOwn({ observed, ...survey })
-    ? { link: null, dummy: null, dnsmasq: { conf: null, pid: null } }
-    : observed;
+/** Returns what was there before virlan. What has its marks was made while nothing could be written. */
+function additionOf(host: HostSurvey, survey: OwnSurvey): Addition {
+  const { network, observed } = survey;
+  const { link, dummy, dnsmasq } = others(survey);
+  const isAtWork = observed.link !== null && link === null;
   return {
-    name: network.name,
-    boot: bootId(),
-    link: link === null ? null : { ...link, addresses: [...link.addresses] },
-    dummy: dummy === null ? null : { ...dummy },
-    sysctls: link === null ? {} : Object.fromEntries(observed.sysctls),
-    dnsmasq: { conf: dnsmasq.conf, running: dnsmasq.pid !== null },
+    host: withoutOwnSettings(withConsequences(host), isAtWork),
+    bridge: network.bridge,
+    network: {
+      name: network.name,
+      boot: bootId(),
+      link: link === null ? null : { ...link, addresses: [...link.addresses] },
+      dummy: dummy === null ? null : { ...dummy },
+      sysctls: link === null ? {} : Object.fromEntries(observed.sysctls),
+      dnsmasq: { conf: dnsmasq.conf, running: dnsmasq.pid !== null },
+    },
   };
 }
 
-function isOwn({ observed, desired }: Pick<OwnSurvey, 'observed' | 'desired'>): boolean {
-  return observed.link !== null && observed.link.mac === desired.link?.mac;
+function others({ network, observed }: OwnSurvey): Objects {
+  return withoutOwn(observed, { ...network, machineId: machineId() });
 }

@@ -1,22 +1,35 @@
 // Restores what was there before: when a network is taken down, and after a step that failed.
-import { rmSync } from 'node:fs';
+import type { Mac } from '../address/mac.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { findDnsmasq } from '../dnsmasq/process.ts';
 import { VirlanError } from '../errors.ts';
+import { linkMac } from '../identity/formula.ts';
 import { leaseStatusPath } from '../libvirt/lease-status.ts';
 import { macMapPath } from '../libvirt/mac-map.ts';
+import { removeFile } from '../system/files.ts';
+import { machineId } from '../system/machine-id.ts';
+import { system } from '../system/system.ts';
 import { recordIsDown } from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
-import { absentNetwork, asDesired } from './desired.ts';
+import { absentNetwork, asDesired, dummyName } from './desired.ts';
 import type { Established } from './established.ts';
 import { removeMadeObjects } from './made-tables.ts';
-import { bootId, type OriginalNetwork, originalHost, readOriginalState } from './original-state.ts';
+import {
+  bootId,
+  type OriginalNetwork,
+  type OriginalState,
+  originalHost,
+  readOriginalState,
+} from './original-state.ts';
+import { withoutOwn, withoutOwnSettings } from './own-marks.ts';
 import { failureOf, recordWarnings, removeRecords } from './record-changes.ts';
 import type { DesiredNetwork, HostState } from './state.ts';
 import { isEssential } from './steps.ts';
 import { type OwnSurvey, surveyAgainst } from './survey.ts';
-import { surveyRestoration } from './survey-host.ts';
+import { readHost, surveyRestoration } from './survey-host.ts';
 import { surveyHostNamesRemoval, surveyOtherRemovals } from './survey-other-programs.ts';
+import { ipForward } from './sysctl.ts';
+import { joinWarnings, type NetworkWarning, unreadRulesWarnings } from './warnings.ts';
 
 /**
  * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another
@@ -35,18 +48,44 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   }
   // dnsmasq leaves its pid file when it is killed.
   const pidFile = findDnsmasq(bridge) === null ? [dnsmasqPaths(bridge).pid] : [];
-  for (const left of [leaseStatusPath(bridge), macMapPath(bridge), ...pidFile]) rmSync(left, { force: true });
+  for (const left of [leaseStatusPath(bridge), macMapPath(bridge), ...pidFile]) removeFile(left);
   const all = joinApplied(others, own);
   const unrecorded = [...all.unrecorded, failureOf(() => recordIsDown(bridge)), ...removeRecords(bridge)];
-  return { ...all, warnings: [...removals.warnings, ...recordWarnings(unrecorded)], refused: [] };
+  const warnings = [...joinWarnings(own.warnings, removals.warnings), ...recordWarnings(unrecorded)];
+  return { ...all, warnings, refused: [] };
 }
 
-async function restoreOriginal(name: string, bridge: string): Promise<Applied> {
+async function restoreOriginal(
+  name: string,
+  bridge: string,
+): Promise<Applied & { readonly warnings: readonly NetworkWarning[] }> {
   const original = readOriginalState();
-  const goal = await originalNetwork(name, bridge, original?.networks[bridge]);
-  const network = await applySteps((await surveyAgainst(goal)).steps, 'continue');
-  const isLast = original !== null && Object.keys(original.networks).every(other => other === bridge);
-  return isLast ? joinApplied(network, await restoreHost(originalHost(original), 'continue')) : network;
+  const { steps, unread } = await surveyAgainst(
+    await originalNetwork(name, bridge, original?.networks[bridge]),
+  );
+  const network = await applySteps(steps, 'continue');
+  const goal = hostGoal(bridge, original);
+  if (goal === null) return { ...network, warnings: unreadRulesWarnings(unread) };
+  const restored = joinApplied(network, await restoreHost(goal, 'continue'));
+  const isUnknown = !goal.sysctls.has(ipForward) && readHost().sysctls.get(ipForward) === '1';
+  const unknown = restored.done.length > 0 && isUnknown ? [{ kind: 'forwarding-stays' } as const] : [];
+  return { ...restored, warnings: [...unreadRulesWarnings(unread), ...unknown] };
+}
+
+/** Returns the settings that the host had before virlan, as far as they are known; null while it needs virlan's. */
+function hostGoal(bridge: string, original: OriginalState | null): HostState | null {
+  const isOther = (other: string) => other !== bridge;
+  if (original !== null) return Object.keys(original.networks).some(isOther) ? null : originalHost(original);
+  const links = system.listDirectory('/sys/class/net').filter(isOther);
+  return links.some(isOwnBridge) ? null : withoutOwnSettings(readHost(), true);
+}
+
+/** Returns whether a link is a bridge of virlan's. A dummy NIC tells where several hosts have the bridge's MAC. */
+function isOwnBridge(link: string): boolean {
+  const id = machineId();
+  const hasMac = (name: string, mac: Mac) =>
+    system.readFile(`/sys/class/net/${name}/address`)?.trim() === mac;
+  return hasMac(link, linkMac('bridge', id, link)) || hasMac(dummyName(link), linkMac('nic', id, link));
 }
 
 async function restoreHost(goal: HostState, onFailure: 'stop' | 'continue'): Promise<Applied> {
@@ -64,8 +103,9 @@ async function originalNetwork(
 ): Promise<DesiredNetwork> {
   const absent = absentNetwork(name, bridge);
   if (original === undefined) {
-    // virlan never changed this bridge, so it removes nothing of it.
-    const { link, dummy, dnsmasq } = (await surveyAgainst(absent)).observed;
+    // What does not have virlan's marks was never changed by it.
+    const { observed } = await surveyAgainst(absent, []);
+    const { link, dummy, dnsmasq } = withoutOwn(observed, { name, bridge, machineId: machineId() });
     const { conf, pid } = dnsmasq;
     return {
       ...absent,
@@ -91,11 +131,8 @@ export async function rollBack(host: HostState, { desired, observed }: OwnSurvey
   const failures: Error[] = [];
   const goal = asDesired(desired, observed);
   const restoreNetwork = async () => {
-    // A firewall program that hangs keeps nothing else from being restored.
-    const { steps } = await surveyAgainst(goal).catch((error: Error) => {
-      failures.push(error);
-      return surveyAgainst(goal, []);
-    });
+    const { steps, unread } = await surveyAgainst(goal);
+    failures.push(...unread.map(({ error }) => error));
     return applySteps(steps, 'stop');
   };
   for (const restore of [restoreNetwork, () => restoreHost(host, 'stop')]) {

@@ -35,6 +35,11 @@ function observeHost(desired: HostState): HostState {
   };
 }
 
+/** Returns what the host has of the settings that virlan writes. */
+export function readHost(): HostState {
+  return observeHost(desiredHost());
+}
+
 /**
  * Plans to restore, once, the forwarding that networks needed before. virlan's file says that they did;
  * without it, forwarding is left as others want it.
@@ -69,12 +74,16 @@ export function withConsequences({ observed, steps }: HostSurvey): HostState {
  */
 export function surveyRestoration(goal: HostState): (() => readonly Step[])[] {
   const written = desiredHost().sysctls;
-  return [(key: string) => written.has(key), (key: string) => system.exists(sysctlPath(key))].map(
-    isRestored => () => {
-      const sysctls = new Map([...goal.sysctls].filter(([key]) => isRestored(key)));
-      return surveyHostAgainst({ ...goal, sysctls }).steps;
+  const only = (isRestored: (key: string) => boolean) =>
+    new Map([...goal.sysctls].filter(([key]) => isRestored(key)));
+  return [
+    () => surveyHostAgainst({ ...goal, sysctls: only(key => written.has(key)) }).steps,
+    () => {
+      const sysctls = only(key => system.exists(sysctlPath(key)));
+      // Its file is in the first plan.
+      return surveyHostAgainst({ sysctls, sysctlFile: system.readFile(paths.sysctl) }).steps;
     },
-  );
+  ];
 }
 
 /** Has a directory for each link, `all` and `default`. */

@@ -14,6 +14,7 @@ import {
   surveyOtherFirewalls,
 } from './survey-other-programs.ts';
 import { otherHosts } from './tunnel-hosts.ts';
+import { joinWarnings } from './warnings.ts';
 
 /** All parts; `steps` and `warnings` are those of all. */
 export interface Survey extends OwnSurvey {
@@ -47,8 +48,7 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
     bgpSessions: await sessions,
     steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
     warnings: [
-      ...own.warnings,
-      ...otherFirewalls.warnings,
+      ...joinWarnings(own.warnings, otherFirewalls.warnings),
       ...hostNames.warnings,
       ...libvirtWarnings(network),
       ...rules.drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),

@@ -28,6 +28,7 @@ import {
   readIpv6Addresses,
   readKernel,
   replacedKernel,
+  type UnreadRules,
 } from './read-kernel.ts';
 import { findDetour } from './return-path.ts';
 import { defaultLinks, needsDefaultLinks } from './route-links.ts';
@@ -35,7 +36,7 @@ import { findSharedAddresses } from './shared-addresses.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
 import { loadTunnels, planWithTunnel } from './survey-tunnel.ts';
-import type { NetworkWarning } from './warnings.ts';
+import { type NetworkWarning, unreadRulesWarnings } from './warnings.ts';
 
 /** virlan's own part of a network as it is desired, as it is, and the steps in between. */
 export interface OwnSurvey {
@@ -82,6 +83,9 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
   const { backend, lacking, reservations, forwards } = files;
+  // "No rules" would make virlan load them again, and what the record says would hide what is wrong with them.
+  const essential = kernel.unread.find(({ rules }) => rules === 'guard' || rules === backend.chosen);
+  if (essential !== undefined) throw essential.error;
   const underlay = network.tunnel === null ? null : linkOfAddress(kernel.links, network.tunnel.address);
   const own =
     needsDefaultLinks(network) || network.tunnel !== null
@@ -117,6 +121,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
     refusal: obstacles[0] ?? null,
     warnings: [
       ...kernelWarnings(),
+      ...unreadRulesWarnings(kernel.unread),
       ...lanPortWarnings(bridge, observed),
       ...(network.tunnel !== null && underlay === null
         ? [{ kind: 'underlay-missing', address: network.tunnel.address } as const]
@@ -184,13 +189,13 @@ function readGuard(
 export async function surveyAgainst(
   desired: DesiredNetwork,
   listed = availableBackends(system.isInstalled),
-): Promise<{ observed: ObservedNetwork; steps: Step[] }> {
+): Promise<{ observed: ObservedNetwork; steps: Step[]; unread: readonly UnreadRules[] }> {
   const { bridge } = desired;
   const kernel = await readKernel(bridge, listed, readFamilies(), createRulesReader(system));
   const tunnels = await loadTunnels(bridge, kernel.links, desired.tunnel !== null);
   const tunnel = (await tunnels?.readTunnel(bridge, kernel.links, desired.tunnel)) ?? null;
   const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired), tunnel });
-  return { observed, steps: await planWithTunnel(desired, observed) };
+  return { observed, steps: await planWithTunnel(desired, observed), unread: kernel.unread };
 }
 
 /** Warns where IPv6 exists on the bridge against virlan's will, or could exist there unfiltered. */

@@ -9,6 +9,7 @@ import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Obstacle } from './conflicts.ts';
 import type { OutsideRefusal } from './outside-refusal.ts';
+import type { UnreadRules } from './read-kernel.ts';
 import type { Detour } from './return-path.ts';
 import type { SharedAddress } from './shared-addresses.ts';
 
@@ -47,6 +48,8 @@ export type NetworkWarning =
   | { readonly kind: 'resolved-silent'; readonly error: Error }
   /** dnsmasq keeps its old configuration because it rejects the new one. */
   | { readonly kind: 'dnsmasq-keeps-configuration'; readonly error: Error }
+  /** The host goes on to forward: whether it did so before virlan was not recorded. */
+  | { readonly kind: 'forwarding-stays' }
   /** A record could not be written: of the state before virlan, or of virlan's own changes. */
   | { readonly kind: 'not-recorded'; readonly error: Error }
   /** nft, without which no machine is guarded, is not installed. */
@@ -61,3 +64,22 @@ export type NetworkWarning =
   | { readonly kind: 'forward-refused'; readonly refused: RefusedForward }
   /** The ledger or the hostsfile is damaged: reservations are left as they are. */
   | { readonly kind: 'reservations-unknown'; readonly error: Error };
+
+/** Returns the warnings that a program of virlan's own rules did not answer. */
+export function unreadRulesWarnings(unread: readonly UnreadRules[]): NetworkWarning[] {
+  return unread.map(({ rules, error }) => ({
+    kind: 'unread',
+    unread: { subject: rules === 'iptables' ? 'iptables' : 'chains', error },
+  }));
+}
+
+/** Returns warnings of two parts. A program that answered neither is named once. */
+export function joinWarnings(
+  first: readonly NetworkWarning[],
+  second: readonly NetworkWarning[],
+): NetworkWarning[] {
+  const silent = first.flatMap(each => (each.kind === 'unread' ? [each.unread.error.message] : []));
+  const isNew = (each: NetworkWarning) =>
+    each.kind !== 'unread' || !silent.includes(each.unread.error.message);
+  return [...first, ...second.filter(isNew)];
+}

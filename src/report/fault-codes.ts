@@ -20,6 +20,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'resolved-managed': true,
   'resolved-silent': true,
   'dnsmasq-keeps-configuration': true,
+  'forwarding-stays': true,
   'not-recorded': true,
   'guard-needs-nft': true,
   'guard-refused': true,

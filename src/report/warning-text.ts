@@ -89,6 +89,8 @@ export function warningText(warning: NetworkWarning): string {
     }
     case 'forward-taken':
       return forwardTakingText(warning.taking);
+    case 'forwarding-stays':
+      return `net.ipv4.ip_forward stays 1, because what it was before virlan is not recorded: "sysctl -w net.ipv4.ip_forward=0" if nothing else needs it`;
     case 'not-recorded':
       return `the network is made, but its record is not: ${warning.error.message}`;
   }
@@ -134,6 +136,7 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     case 'unread':
     case 'resolved-managed':
     case 'dnsmasq-keeps-configuration':
+    case 'forwarding-stays':
     case 'not-recorded':
     case 'guard-needs-nft':
     case 'guard-refused':

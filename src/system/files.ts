@@ -173,6 +173,15 @@ export function makeDirectory(path: string, mode = 0o755): void {
   }
 }
 
+/** Removes a file, if it exists. Throws WriteError. */
+export function removeFile(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (cause) {
+    throw new WriteError(path, cause, `${path} cannot be removed`);
+  }
+}
+
 /** A file's new text on disk, beside the file that it is to replace. */
 export interface StagedFile {
   /** Puts the text in the place of the file; which of them is there after a power failure is open. */

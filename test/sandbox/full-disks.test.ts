@@ -87,6 +87,7 @@ for (const directory of ['/var/lib/virlan', '/run/virlan']) {
       await until(async () => /repair failed.*ENOSPC/.test((await virlan('status')).stdout));
       makeRoom(directory);
       await until(async () => isRecorded() && existsSync('/run/virlan/k8s-br0.applied.json'), 30);
+      assert.equal(existsSync('/run/virlan/before.json'), false);
       assert.deepEqual(logLinesOf('unit-left-alone'), []);
       assert.doesNotMatch((await virlan('status')).stdout, /failed/);
       assert.deepEqual(await plannedSteps(), []);
