@@ -36,6 +36,8 @@ export interface Listing {
   readonly lines: readonly string[];
   /** The translations of forwards, which come and go without the rules. */
   readonly translations: readonly Translation[];
+  /** Rules of others that these come before, and must not. */
+  readonly overruled: readonly string[];
 }
 
 export interface Backend {

@@ -4,7 +4,9 @@
 export type RuleDrift =
   | { readonly kind: 'missing' | 'added'; readonly rule: string }
   /** The same rules in another order, or twice. */
-  | { readonly kind: 'reordered' };
+  | { readonly kind: 'reordered' }
+  /** A rule of others that virlan's come before, and must not. */
+  | { readonly kind: 'overruled'; readonly rule: string };
 
 /** Returns how a listing differs from the one right after loading. */
 export function compareListings(before: readonly string[], now: readonly string[]): RuleDrift[] {

@@ -13,6 +13,7 @@ import type { Backend, Lacking, Listing, RulesPlace } from './backend.ts';
 import { renderMatch, renderRule } from './iptables-rule.ts';
 import { missingObjects, savedTables, splitTables } from './iptables-tables.ts';
 import { loadTimeoutSeconds } from './nft-script.ts';
+import { overruledRules } from './overruled.ts';
 import type { Match, Rule, Ruleset, Verdict } from './rule.ts';
 import { iptablesPrefix, type RulesReader } from './rules-reader.ts';
 import type { Translation } from './translation.ts';
@@ -74,7 +75,11 @@ export const iptables: Backend = {
   },
   translate: (system, { family, bridge }, { all }) =>
     restoreRules(system, iptablesPrefix[family], translationsScript(bridge, all)),
-  list: async (reader, place) => splitListing(place.bridge, await listOwn(reader, place)),
+  async list(reader, { bridge, family }) {
+    const save = await reader.savedIptables(family);
+    const overruled = overruledRules(save, `VIRLAN-${hooks.POSTROUTING}-${bridge}`);
+    return { ...splitListing(bridge, ownLines(bridge, save)), overruled };
+  },
   countRules: lines => lines.filter(line => /^-[AI] /.test(line)).length,
   describePlace: ({ bridge, family }) => `${iptablesPrefix[family]} chains VIRLAN-…-${bridge}`,
 };
@@ -175,7 +180,7 @@ export function translationsScript(bridge: string, all: readonly Translation[]):
 }
 
 /** Takes virlan's translations out of its lines. What is not virlan's stays among the rules. */
-function splitListing(bridge: string, own: readonly string[]): Listing {
+function splitListing(bridge: string, own: readonly string[]): Omit<Listing, 'overruled'> {
   const lines: string[] = [];
   const translations: Translation[] = [];
   for (const line of own) {
@@ -230,9 +235,11 @@ function renderChains(chains: readonly Chain[]): string {
     return [
       ...own.map(({ name }) => `:${name} - [0:0]`),
       // Without a comment, which not every kernel has: the chain's name tells whose it is.
-      ...own.flatMap(({ hook, jump, name }) =>
-        hook === null ? [] : [['-I', hook, '1', ...jump, '-j', name].join(' ')],
-      ),
+      ...own.flatMap(({ hook, jump, name }) => {
+        // Sources that the administrator translates are translated first: see overruled.ts.
+        const place = table === 'nat' && hook === 'POSTROUTING' ? `-A ${hook}` : `-I ${hook} 1`;
+        return hook === null ? [] : [[place, ...jump, '-j', name].join(' ')];
+      }),
       ...own.flatMap(({ name, rules }) => rules.map(rule => `-A ${name} ${rule}`)),
     ];
   });

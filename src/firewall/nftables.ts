@@ -82,7 +82,8 @@ function renderNftables(ruleset: Ruleset): string {
     ],
     [
       'postrouting',
-      'type nat hook postrouting priority srcnat; policy accept;',
+      // After everybody's translations, and before firewalld's masquerading (srcnat + 10), which keeps low ports.
+      'type nat hook postrouting priority srcnat + 5; policy accept;',
       ruleset.postrouting.map(render),
     ],
     ['early', 'type filter hook prerouting priority raw; policy accept;', ruleset.early.map(render)],
@@ -184,7 +185,7 @@ export function splitListing(listing: string): Listing {
       else if (!isCounted(text)) lines.push(text);
     }
   }
-  return { lines, translations };
+  return { lines, translations, overruled: [] };
 }
 
 const protocols: Readonly<Record<string, Translation['protocol']>> = {

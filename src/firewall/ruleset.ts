@@ -235,6 +235,9 @@ function inputRules(network: NetworkConfig): Rule[] {
     return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, tracked: opening, verdict: accept }];
   };
   const gateway: PrefixMatch = { kind: 'in', prefix: { network: network.gateway, length: 32 } };
+  // What the administrator leads to the host by a translation of his own. Forwards of virlan's lead into the subnet, of
+  // which only the gateway's address is the host's and never a machine's.
+  const outside: PrefixMatch = { kind: 'not-in', prefix: network.subnet };
   const services = (port: Ports, match: Match = {}) =>
     (['udp', 'tcp'] as const).map(
       (protocol): Rule => ({ from: bridge, ...match, protocol, ports: [port], verdict: accept }),
@@ -246,6 +249,9 @@ function inputRules(network: NetworkConfig): Rule[] {
     { from: bridge, protocol: 'tcp', ports: [dns], surplus: true, verdict: drop },
     ...services(dns, { destination: gateway }),
     { from: bridge, protocol: 'icmp-echo-request', tracked: opening, verdict: accept },
+    ...[gateway, outside].map(
+      (destination): Rule => ({ from: bridge, destination, translated: true, verdict: accept }),
+    ),
     ...(hostAccess === 'basic' ? [{ from: bridge, ...newSsh }] : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: accept }] : []),
     ...allowed('tcp'),

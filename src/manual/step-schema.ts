@@ -10,7 +10,9 @@ const manager = v.picklist(['NetworkManager', 'systemd-networkd']);
 const firewall = v.picklist(['docker', 'ufw', 'firewalld']);
 const address = v.object({ ip: text, prefixLength: integer, broadcast: nullable(text, 'Null for none.') });
 const drift = described(
-  v.array(v.object({ kind: v.picklist(['missing', 'added', 'reordered']), rule: v.optional(text) })),
+  v.array(
+    v.object({ kind: v.picklist(['missing', 'added', 'reordered', 'overruled']), rule: v.optional(text) }),
+  ),
   'How the rules in the kernel differ from those that virlan loaded.',
 );
 const treatment = v.object({

@@ -159,7 +159,7 @@ export function findUnrouted(
 }
 
 function observeRules(
-  { backend, family, lines, translations }: RulesListing,
+  { backend, family, lines, translations, overruled }: RulesListing,
   { rules }: AppliedState,
 ): FoundRules {
   const record = rules.find(loaded => loaded.backend === backend && loaded.family === family);
@@ -169,7 +169,10 @@ function observeRules(
     family,
     loaded: record?.script ?? null,
     present: lines.length > 0,
-    drift: isComparable ? compareListings(record.listing, lines) : [],
+    drift: [
+      ...(isComparable ? compareListings(record.listing, lines) : []),
+      ...overruled.map(rule => ({ kind: 'overruled', rule }) as const),
+    ],
     translations,
   };
 }

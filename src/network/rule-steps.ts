@@ -46,11 +46,16 @@ export const ruleKinds: Kinds<RuleFields> = {
         step.drift.map(describeDrift),
       ),
     unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
-    goal: ({ script }) => script,
+    // An administrator who adds one rule after another is no fight.
+    goal: ({ script, drift }) =>
+      [script, ...drift.flatMap(each => (each.kind === 'overruled' ? [each.rule] : []))].join('\n'),
     check: () => 'rules',
     fault({ backend, family, drift: [first] }) {
       const own = ownRules(backend, family);
-      return first === undefined ? `${own} are missing` : `${own} were changed: ${driftFault(first)}`;
+      if (first === undefined) return `${own} are missing`;
+      return first.kind === 'overruled'
+        ? `${own} come before a rule that is to decide first: ${first.rule}`
+        : `${own} were changed: ${driftFault(first)}`;
     },
     // A kernel may lack the rules of IPv6, and that which fills in checksums.
     isOptional: ({ family, role }) => family === 'ipv6' || role !== 'primary',

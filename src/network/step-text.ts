@@ -72,6 +72,8 @@ export function describeDrift(drift: RuleDrift): string {
       return `+ ${drift.rule}`;
     case 'reordered':
       return 'rules are in another order, or duplicated';
+    case 'overruled':
+      return `behind ${drift.rule}`;
   }
 }
 

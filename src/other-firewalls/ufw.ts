@@ -220,8 +220,12 @@ function routeTuple(
 
 function inputTuples({ bridge, input }: Ruleset): string[] {
   const accepts = input.rules.filter(
-    ({ from, verdict, protocol }) =>
-      from === bridge && verdict.kind === 'accept' && protocol !== 'icmp-echo-request',
+    ({ from, verdict, protocol, translated }) =>
+      from === bridge &&
+      verdict.kind === 'accept' &&
+      protocol !== 'icmp-echo-request' &&
+      // ufw would let everything pass to the host.
+      translated !== true,
   );
   const link = `in_${bridge}`;
   if (accepts.some(({ protocol }) => protocol === undefined))

@@ -90,6 +90,23 @@ limiter('the goal of a step is where it leads to, not from where', () => {
   assert.notEqual(goalOf([set(1500, 1400)]), goalOf([set(1500, 1300)]));
 });
 
+limiter(
+  'rules that others append one after another are no fight, and one that comes again and again is',
+  () => {
+    const moved = (rule: string): Step => ({
+      kind: 'load rules',
+      role: 'primary',
+      backend: 'iptables',
+      family: 'ipv4',
+      bridge: 'br0',
+      script: 'RULES',
+      drift: [{ kind: 'overruled', rule }],
+    });
+    assert.notEqual(goalOf([moved('-A POSTROUTING -j a')]), goalOf([moved('-A POSTROUTING -j b')]));
+    assert.equal(goalOf([moved('-A POSTROUTING -j a')]), goalOf([moved('-A POSTROUTING -j a')]));
+  },
+);
+
 limiter('more than a dozen changes within a minute pause repairs', () => {
   const limit = new FightLimiter();
   const isLeftAlone = Array.from({ length: 12 }, (_, index) =>

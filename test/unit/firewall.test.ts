@@ -5,6 +5,7 @@ import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
 import { contentOf, missingObjects, savedTables } from '../../src/firewall/iptables-tables.ts';
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
+import { overruledRules } from '../../src/firewall/overruled.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import { config, network, rulesetOf } from './builders.ts';
 import { assertGolden } from './golden.ts';
@@ -255,6 +256,39 @@ firewall(
     );
   },
 );
+
+/** Rules behind the jump, and whether they may decide about the source of machines of 10.0.0.0/24. */
+const behind: [isOverruled: boolean, rule: string, ...chains: string[]][] = [
+  [true, '-s 10.0.0.0/24 -o eth0 -j SNAT --to-source 203.0.113.9'],
+  [true, '-s 10.0.0.57/32 -j SNAT --to-source 203.0.113.9'],
+  [true, '-s 10.0.0.0/8 -d 172.16.0.0/12 -j ACCEPT'],
+  [true, '-o eth0 -j SNAT --to-source 203.0.113.9'],
+  [true, '-s 10.0.0.0/24 -o eth0 -j NETMAP --to 203.0.113.0/24'],
+  [true, '-d 172.16.0.0/12 -j RETURN'],
+  [true, '! -s 10.8.0.0/24 -j SNAT --to-source 203.0.113.9'],
+  [true, '-m comment --comment "a -j b" -j SNAT --to-source 203.0.113.9'],
+  [true, '-g MINE', '-A MINE -j DEEP', '-A DEEP -s 10.0.0.57/32 -j SNAT --to-source 203.0.113.9'],
+  [false, '-s 10.8.0.0/24 -o eth0 -j SNAT --to-source 203.0.113.9'],
+  [false, '-s 10.0.0.0/24 -o eth0 -j MASQUERADE'],
+  [false, '-s 172.17.0.0/16 ! -o docker0 -j MASQUERADE'],
+  [false, '-m comment --comment " -j SNAT " -j MASQUERADE'],
+  [false, '-j LIBVIRT_PRT', '-A LIBVIRT_PRT -s 192.168.122.0/24 -d 224.0.0.0/24 -j RETURN'],
+  [false, '-j KUBE', '-A KUBE -m mark ! --mark 0x4000/0x4000 -j RETURN', '-A KUBE -j MASQUERADE'],
+  [false, '-s 10.88.0.5/32 -j CNI', '-A CNI -d 10.88.0.0/16 -j ACCEPT', '-A CNI -j MASQUERADE'],
+  [false, '-j VIRLAN-POST-other', '-A VIRLAN-POST-other -j ACCEPT'],
+];
+
+firewall('a rule of others is overruled if it comes behind the jump, and may decide about machines', () => {
+  const own = '-A VIRLAN-POST-lab -s 10.0.0.0/24 ! -d 10.0.0.0/24 ! -o lab -j MASQUERADE';
+  for (const [isOverruled, written, ...chains] of behind) {
+    const [jump, rule] = ['-A POSTROUTING -j VIRLAN-POST-lab', `-A POSTROUTING ${written}`];
+    const found = (...rules: string[]) =>
+      overruledRules(['*nat', ...rules, own, ...chains, 'COMMIT', ''].join('\n'), 'VIRLAN-POST-lab');
+    assert.deepEqual(found(jump, rule), isOverruled ? [rule] : [], rule);
+    assert.deepEqual(found(rule, jump), [], rule);
+    assert.deepEqual(found(rule), [], rule);
+  }
+});
 
 firewall('the rules of a listing are counted, also across line breaks', () => {
   const listing = [

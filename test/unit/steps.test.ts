@@ -179,6 +179,19 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '- x',
   ],
   [
+    {
+      kind: 'load rules',
+      role: 'primary',
+      backend: 'iptables',
+      family: 'ipv4',
+      bridge,
+      script: checksum,
+      drift: [{ kind: 'overruled', rule: '-A POSTROUTING -j SNAT' }],
+    },
+    '~ firewall (iptables): iptables chains VIRLAN-…-br0, 2 rules',
+    'behind -A POSTROUTING -j SNAT',
+  ],
+  [
     { kind: 'remove rules', backend: 'nftables', family: 'ipv4', bridge },
     '- firewall (nftables): table ip virlan-br0',
   ],
