@@ -82,8 +82,8 @@ export interface NetworkDetails {
   /** A link in the bridge that leads to a LAN. Its name is hostile. */
   'lan-port': { readonly bridge: string; readonly link: string };
   'address-shared': SharedAddress;
-  /** A manager of links manages the bridge all the same. */
-  'link-managed': { readonly bridge: string; readonly manager: LinkManagerName };
+  /** A manager of links manages the bridge all the same, or a machine's tap, whose name is hostile. */
+  'link-managed': { readonly bridge: string; readonly link: string; readonly manager: LinkManagerName };
   /** A pending change of `virlan up`: the first step about a subject, and the number of others. */
   'plan-step': {
     readonly subject: StepCheck;

@@ -78,6 +78,7 @@ const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
     from: v.nullable(v.union([text, integer, v.boolean()])),
     to: v.nullable(v.union([text, integer, v.boolean()])),
   },
+  'add entry': { link: text, entry: v.object({ mac: text, isSticky: v.boolean() }) },
   'add address': { link: text, address },
   'remove address': { link: text, address },
   'add route': { link: text, address },

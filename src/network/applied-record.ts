@@ -4,17 +4,21 @@
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
 //    "addresses": ["192.168.100.1/24"], "dnsmasq": {"pid": 339, "linkIndex": 4},
 //    "treatment": {"subnet": "192.168.100.0/24", "isTranslated": true}, "ports": {"vnet0": {"hairpin": true}},
-//    "reflecting": ["vnet0"], "version": 2}
+//    "entries": {"vnet0": [{"mac": "52:54:00:00:00:0a", "isSticky": false}]}, "reflecting": ["vnet0"], "version": 2}
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
 import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
-import { newPortOptions, type PortOption } from './state.ts';
+import { newPortFlags, newPortNumbers, type PortFlag, type PortNumber } from './port-options.ts';
+import { macSchema } from './record-schemas.ts';
 
 const portOptionsSchema = v.partial(
-  v.looseObject(v.entriesFromList(Object.keys(newPortOptions) as PortOption[], v.boolean())),
+  v.looseObject({
+    ...v.entriesFromList(Object.keys(newPortFlags) as PortFlag[], v.boolean()),
+    ...v.entriesFromList(Object.keys(newPortNumbers) as PortNumber[], v.number()),
+  }),
 );
 
 const schema = v.looseObject({
@@ -39,6 +43,11 @@ const schema = v.looseObject({
   tunnel: v.optional(v.nullable(v.looseObject({ filter: v.string(), listing: v.array(v.string()) })), null),
   /** Options of the bridge's ports that were not those of a new one, by tap. */
   ports: v.optional(v.record(v.string(), portOptionsSchema), {}),
+  /** Static entries of the bridge's table of MACs, by tap. */
+  entries: v.optional(
+    v.record(v.string(), v.array(v.looseObject({ mac: macSchema, isSticky: v.boolean() }))),
+    {},
+  ),
   /** The taps whose option `hairpin` virlan has switched on. */
   reflecting: v.optional(v.array(v.string()), []),
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
@@ -73,6 +82,7 @@ const empty: AppliedRecord = {
   guard: null,
   tunnel: null,
   ports: {},
+  entries: {},
   reflecting: [],
   lacking: { parts: [], under: '' },
 };

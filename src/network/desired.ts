@@ -106,10 +106,12 @@ export function desiredNetwork(config: NetworkConfig, host: HostFacts): Desired 
     managerFiles: new Map(
       host.linkManagers.map(manager => [
         manager,
-        managerFile(manager, bridge, [
-          dummyName(bridge),
-          ...(network.tunnel === null ? [] : [tunnelName(bridge)]),
-        ]),
+        managerFile(
+          manager,
+          bridge,
+          [dummyName(bridge), ...(network.tunnel === null ? [] : [tunnelName(bridge)])],
+          host.taps.map(({ name }) => name),
+        ),
       ]),
     ),
     sysctls: new Map([

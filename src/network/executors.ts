@@ -24,6 +24,7 @@ import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
 import { endConnections } from './connections.ts';
 import { type LinkManagerName, linkManagers } from './link-managers.ts';
+import { linkOption } from './link-option.ts';
 import { recordMadeObjects } from './made-tables.ts';
 import { formatAddress, formatDestination } from './state.ts';
 import type { Step, StepName, StepOf } from './steps.ts';
@@ -78,6 +79,13 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   },
   'remove link': { kind: 'ip', commands: ({ link, type }) => [`link delete dev ${link} type ${type}`] },
   'set link': { kind: 'ip', commands: step => [`link set dev ${step.link} ${linkOption(step)}`] },
+  'add entry': {
+    kind: 'single',
+    async run({ link, entry: { mac, isSticky } }) {
+      const flags = isSticky ? ['sticky'] : [];
+      await run('bridge', ['fdb', 'replace', mac, 'dev', link, 'master', 'static', ...flags]);
+    },
+  },
   'add address': {
     kind: 'ip',
     commands({ link, address }) {
@@ -203,41 +211,6 @@ async function onceLinkIsKnown(work: () => Promise<void>): Promise<void> {
         throw error;
     }
     await setTimeout(newLinkPauseMs);
-  }
-}
-
-function linkOption(step: StepOf<'set link'>): string {
-  switch (step.attribute) {
-    case 'mac':
-      return `address ${step.to}`;
-    case 'mtu':
-      return `mtu ${step.to}`;
-    case 'stp':
-      return `type bridge stp_state ${step.to ? 1 : 0}`;
-    case 'priority':
-      return `type bridge priority ${step.to}`;
-    case 'arp':
-      return `arp ${step.to ? 'on' : 'off'}`;
-    case 'forward delay':
-      return `type bridge forward_delay ${step.to}`;
-    case 'state':
-      return step.to;
-    case 'bridge':
-      return step.to === null ? 'nomaster' : `master ${step.to}`;
-    case 'group_fwd_mask':
-      return `type bridge_slave group_fwd_mask ${step.to}`;
-    case 'isolated':
-    case 'hairpin':
-    case 'learning':
-    case 'flood':
-    case 'mcast_flood':
-    case 'mcast_to_unicast':
-    case 'neigh_suppress':
-    case 'proxy_arp':
-    case 'locked':
-    case 'root_block':
-    case 'guard':
-      return `type bridge_slave ${step.attribute} ${step.to ? 'on' : 'off'}`;
   }
 }
 

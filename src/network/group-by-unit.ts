@@ -41,7 +41,7 @@ function loadOf({ backend }: StepOf<'change forwards'>, steps: readonly Step[]) 
 }
 
 /** The kinds of step that make a bridge. */
-const ofNewBridge: readonly StepName[] = ['add bridge', 'add dummy', 'add address', 'set link'];
+const ofNewBridge: readonly StepName[] = ['add bridge', 'add dummy', 'add address', 'set link', 'add entry'];
 
 function goesOntoBridge(bridge: string, step: Step): boolean {
   return (

@@ -14,9 +14,10 @@ interface LinkManager {
   text(bridge: string, links: readonly string[]): string;
   /** The command that makes it read its files again. */
   readonly reload: readonly [program: string, ...args: string[]];
-  /** Returns the command whose output says which links it manages. */
-  show(bridge: string): readonly [program: string, ...args: string[]];
-  isManaged(shown: string, bridge: string): boolean;
+  /** The command whose output says which links it manages. */
+  readonly show: readonly [program: string, ...args: string[]];
+  /** Reads that output. Returns the names of the links. */
+  managed(shown: string): string[];
 }
 
 const heading = '# Written by virlan: these links are its own, and those of the machines.\n';
@@ -34,8 +35,8 @@ export const linkManagers: Readonly<Record<LinkManagerName, LinkManager>> = {
       return `${heading}${list}\n[device-virlan-${bridge}]\nmatch-device=${matches}\nmanaged=0\n`;
     },
     reload: ['nmcli', 'general', 'reload', 'conf'],
-    show: bridge => ['nmcli', '--get-values', 'GENERAL.NM-MANAGED', 'device', 'show', bridge],
-    isManaged: shown => shown === 'yes',
+    show: ['nmcli', '--escape', 'no', '--get-values', 'GENERAL.DEVICE,GENERAL.NM-MANAGED', 'device', 'show'],
+    managed: readManagedDevices,
   },
   // systemd.network(5): of all files that match a link, the first in alphabetical order counts.
   'systemd-networkd': {
@@ -45,24 +46,31 @@ export const linkManagers: Readonly<Record<LinkManagerName, LinkManager>> = {
     path: bridge => `/run/systemd/network/00-virlan-${bridge}.network`,
     text: (_bridge, links) => `${heading}[Match]\nName=${links.join(' ')}\n\n[Link]\nUnmanaged=yes\n`,
     reload: ['networkctl', 'reload'],
-    show: () => ['networkctl', '--json=short', 'list'],
-    isManaged: (shown, bridge) => isConfigured(shown, bridge),
+    show: ['networkctl', '--json=short', 'list'],
+    managed: readConfiguredLinks,
   },
 };
 
+/** Reads a line for each value, with an empty line between devices. */
+function readManagedDevices(shown: string): string[] {
+  return shown.split('\n\n').flatMap(device => {
+    const [name = '', isManaged] = device.split('\n');
+    return isManaged === 'yes' ? [name] : [];
+  });
+}
+
 /** Reads `{"Interfaces":[{"Name":"k8s-br0","AdministrativeState":"unmanaged",…},…],…}`. */
-function isConfigured(shown: string, bridge: string): boolean {
+function readConfiguredLinks(shown: string): string[] {
   try {
     const { Interfaces: links } = JSON.parse(shown) as {
       Interfaces: { Name: string; AdministrativeState: string }[];
     };
-    return links.some(
-      ({ Name, AdministrativeState: state }) =>
-        Name === bridge && ['configuring', 'configured'].includes(state),
+    return links.flatMap(({ Name, AdministrativeState: state }) =>
+      ['configuring', 'configured'].includes(state) ? [Name] : [],
     );
   } catch {
     // An earlier version prints a table.
-    return false;
+    return [];
   }
 }
 
@@ -72,11 +80,26 @@ export const linkManagerNames = Object.keys(linkManagers) as LinkManagerName[];
 export const probeLink = 'virlan-probe';
 
 /** libvirt's names of the taps of machines, unless their definitions have others. */
-const taps = 'vnet*';
+const libvirtTaps = { prefix: 'vnet', pattern: 'vnet*' };
 
-/** Returns the text of a manager's file about a network's links, of which `own` are virlan's besides the bridge. */
-export function managerFile(manager: LinkManagerName, bridge: string, own: readonly string[]): string {
-  return linkManagers[manager].text(bridge, [bridge, ...own, probeLink, taps]);
+/** Names that both programs read as they are, and in which nothing is a pattern, a separator or an escape. */
+const plainName = /^[\w.@+-]+$/;
+
+/**
+ * Returns the text of a manager's file about a network's links, of which `own` are virlan's besides the bridge, and
+ * `taps` those of running machines, whose names are hostile: an odd one is left out, and the doctor looks at its link.
+ */
+export function managerFile(
+  manager: LinkManagerName,
+  bridge: string,
+  own: readonly string[],
+  taps: readonly string[],
+): string {
+  const { prefix, pattern } = libvirtTaps;
+  const named = taps.filter(tap => plainName.test(tap) && !tap.startsWith(prefix));
+  // In their own order, so that the file, which its manager has to read again, changes only with the names.
+  const sorted = [...new Set(named)].sort();
+  return linkManagers[manager].text(bridge, [bridge, ...own, probeLink, pattern, ...sorted]);
 }
 
 /** Returns the managers that are on a host. */

@@ -2,6 +2,14 @@
 import { familyOf } from '../address/ip.ts';
 import { dummyName } from './desired.ts';
 import {
+  newPortFlags,
+  newPortNumbers,
+  type PortFlag,
+  type PortNumber,
+  type PortOptions,
+  type StaticEntry,
+} from './port-options.ts';
+import {
   type BridgeState,
   type DesiredNetwork,
   type DesiredTap,
@@ -12,10 +20,7 @@ import {
   isForGuard,
   type LinkAddress,
   type LinkChange,
-  newPortOptions,
   type ObservedNetwork,
-  type PortOption,
-  type PortOptions,
   type TapState,
 } from './state.ts';
 import type { Kinds, StepsOf } from './step-kind.ts';
@@ -27,6 +32,8 @@ export interface LinkFields {
   'add dummy': { readonly link: string; readonly state: DummyState };
   'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' | 'vxlan' };
   'set link': { readonly link: string } & LinkChange;
+  /** Adds an entry to the bridge's table of MACs. */
+  'add entry': { readonly link: string; readonly entry: StaticEntry };
   'add address': { readonly link: string; readonly address: LinkAddress };
   'remove address': { readonly link: string; readonly address: LinkAddress };
   /** Adds the route to the network of an address that the link has. */
@@ -95,6 +102,14 @@ export const linkKinds: Kinds<LinkFields> = {
       return `${step.attribute} of ${step.link} is ${from}, not ${to}`;
     },
     isOptional: isForGuard,
+  },
+  'add entry': {
+    describe: ({ link, entry }) => line('+', `static entry of ${link}`, entry.mac),
+    unit: ({ link }) => ({ kind: 'port', link }),
+    goal: ({ entry }) => `+ ${entry.mac}`,
+    check: () => 'taps',
+    fault: ({ link, entry }) => `the bridge does not know that ${entry.mac} is behind ${link}`,
+    isOptional: () => true,
   },
   'add address': {
     describe: ({ link, address }) => line('+', `address on ${link}`, describeAddress(address)),
@@ -171,6 +186,9 @@ function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): 
       ...planOptions(found, wantedOptions(tap, found.options)),
       ...(tap.isGuarded ? planGuardedPort(found) : []),
       ...(tap.up ? setLink(tap.name, { attribute: 'state', from: upOrDown(found.up), to: 'up' }) : []),
+      ...(found.master === null ? found.entries : []).map(
+        entry => ({ kind: 'add entry', link: tap.name, entry }) as const,
+      ),
     ];
   });
 }
@@ -191,10 +209,16 @@ function wantedOptions({ isolated, hairpin }: DesiredTap, found: PortOptions): P
 /** A port that is new in a bridge has the options of a new port. */
 function planOptions({ name, master, options }: TapState, wanted: PortOptions): LinkStep[] {
   const found: PortOptions = master === null ? {} : options;
-  return (Object.keys(wanted) as PortOption[]).flatMap(attribute => {
-    const from = found[attribute] ?? newPortOptions[attribute];
-    return setLink(name, { attribute, from, to: wanted[attribute] ?? from });
-  });
+  return [
+    ...(Object.keys(newPortFlags) as PortFlag[]).flatMap(attribute => {
+      const from = found[attribute] ?? newPortFlags[attribute];
+      return setLink(name, { attribute, from, to: wanted[attribute] ?? from });
+    }),
+    ...(Object.keys(newPortNumbers) as PortNumber[]).flatMap(attribute => {
+      const from = found[attribute] ?? newPortNumbers[attribute];
+      return setLink(name, { attribute, from, to: wanted[attribute] ?? from });
+    }),
+  ];
 }
 
 function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork): LinkStep[] {

@@ -10,8 +10,15 @@ import {
   prefixOf,
 } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
+import {
+  newPortFlags,
+  newPortNumbers,
+  type PortFlag,
+  type PortNumber,
+  type PortOptions,
+} from './port-options.ts';
 import { askedTables, type IpRule, type RoutingRule, readRule } from './routing-rules.ts';
-import { type LinkAddress, newPortOptions, type PortOption, type PortOptions } from './state.ts';
+import type { LinkAddress } from './state.ts';
 
 export interface Link {
   /** The kernel never gives it to another link. */
@@ -93,6 +100,14 @@ interface IpVxlan {
   learning?: boolean;
 }
 
+type IpPort = { [flag in PortFlag]?: boolean } & {
+  no?: string;
+  group_fwd_mask?: string;
+  cost?: number;
+  priority?: number;
+  multicast_router?: number;
+};
+
 interface IpLink {
   ifindex: number;
   ifname: string;
@@ -109,12 +124,10 @@ interface IpLink {
       root_port?: number;
     } & IpVxlan;
     info_slave_kind?: string;
-    info_slave_data?: { no?: string; group_fwd_mask?: string } & { [option in PortOption]?: boolean };
+    info_slave_data?: IpPort;
   };
   addr_info?: { family: string; local?: string; prefixlen?: number; broadcast?: string }[];
 }
-
-type SlaveData = NonNullable<NonNullable<IpLink['linkinfo']>['info_slave_data']>;
 
 interface IpRoute {
   dst: string;
@@ -181,16 +194,28 @@ function readVxlan({ id = 0, local = '', port = 0, learning = false }: IpVxlan):
   return { vni: id, local: parseIpv4(local), port, learning };
 }
 
-/** Both numbers are texts: `"no":"0x1"`, and `"group_fwd_mask":"1"` in hexadecimal digits. */
-function readPort({ no = '', group_fwd_mask = '', ...found }: SlaveData): BridgePort {
-  const names = Object.keys(newPortOptions) as PortOption[];
-  const changed = names.flatMap(name => {
-    const value = found[name];
-    return value === undefined || value === newPortOptions[name] ? [] : [[name, value]];
+/**
+ * The costs that the kernel gives a new port by the speed of its link (port_cost in net/bridge/br_if.c): one of them is
+ * taken for the kernel's choice, which it makes again.
+ */
+const costsBySpeed: readonly number[] = [1, 2, 3, 4, 5, 19, newPortNumbers.cost];
+
+/** Two numbers are texts: `"no":"0x1"`, and `"group_fwd_mask":"1"` in hexadecimal digits. */
+function readPort({ no = '', group_fwd_mask = '', ...found }: IpPort): BridgePort {
+  const { cost = newPortNumbers.cost, priority, multicast_router: mcast_router } = found;
+  const values = {
+    ...found,
+    cost: costsBySpeed.includes(cost) ? newPortNumbers.cost : cost,
+    'port priority': priority,
+    mcast_router,
+  };
+  const options = Object.entries({ ...newPortFlags, ...newPortNumbers }).flatMap(([name, ofNewPort]) => {
+    const value = values[name as PortFlag | PortNumber];
+    return value === undefined || value === ofNewPort ? [] : [[name, value]];
   });
   return {
     number: Number.parseInt(no, 16),
-    options: Object.fromEntries(changed),
+    options: Object.fromEntries(options),
     groupForwardMask: Number.parseInt(group_fwd_mask, 16) || 0,
   };
 }

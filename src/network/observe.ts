@@ -9,6 +9,7 @@ import type { GuardListing } from '../guard/listing.ts';
 import { tunnelName } from './desired.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
 import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
+import type { PortOptions, StaticEntry } from './port-options.ts';
 import type {
   BridgeState,
   DesiredNetwork,
@@ -17,7 +18,6 @@ import type {
   LinkAddress,
   ObservedNetwork,
   OtherPort,
-  PortOptions,
   RootPort,
   TapState,
   Treatment,
@@ -42,6 +42,8 @@ export interface AppliedState {
   readonly tunnel: { readonly filter: string; readonly listing: readonly string[] } | null;
   /** The options that ports of the bridge had, by tap. */
   readonly ports: Readonly<Record<string, PortOptions>>;
+  /** The static entries that they had. */
+  readonly entries: Readonly<Record<string, readonly StaticEntry[]>>;
 }
 
 /** Everything read of the host for one network. */
@@ -49,6 +51,8 @@ export interface HostReading extends LinksAndRoutes {
   readonly rules: readonly RulesListing[];
   readonly leftovers: ObservedNetwork['leftovers'];
   readonly guard: GuardListing;
+  /** The static entries of the bridge's table of MACs, by port. */
+  readonly entries: ReadonlyMap<string, readonly StaticEntry[]>;
   readonly applied: AppliedState;
   /** Null if there is none, and none is desired. */
   readonly tunnel: FoundTunnel | null;
@@ -112,14 +116,25 @@ function bridgeState({ mtu, stp, priority, forwardDelay, up, arp, addresses }: L
   return { mac, mtu, stp, priority, forwardDelay, up, arp, addresses };
 }
 
-function observeTaps({ taps }: DesiredNetwork, { links, applied }: HostReading): TapState[] {
+function observeTaps({ bridge, taps }: DesiredNetwork, { links, entries, applied }: HostReading): TapState[] {
   return links
     .filter(({ name }) => taps.some(tap => tap.name === name))
     .map(({ name, up, mtu, master, port }) => {
-      // The kernel forgets a port's options when it leaves its bridge.
-      const options = port?.options ?? applied.ports[name] ?? {};
-      return { name, up, mtu, master, options, groupForwardMask: port?.groupForwardMask ?? 0 };
+      const common = { name, up, mtu, master, groupForwardMask: port?.groupForwardMask ?? 0 };
+      // The kernel forgets what it knows of a port when that leaves its bridge. Another bridge's is not ours.
+      return master === bridge
+        ? { ...common, options: port?.options ?? {}, entries: entries.get(name) ?? [] }
+        : {
+            ...common,
+            options: recorded(applied.ports, name) ?? {},
+            entries: recorded(applied.entries, name) ?? [],
+          };
     });
+}
+
+/** Names of links are hostile: `constructor` is one. */
+function recorded<T>(byPort: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(byPort, name) ? byPort[name] : undefined;
 }
 
 /** Returns the links in the bridge that neither libvirt's machines nor virlan need there. */

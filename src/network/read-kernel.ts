@@ -9,11 +9,13 @@ import { listLeftovers } from '../firewall/flavours.ts';
 import type { RulesReader } from '../firewall/rules-reader.ts';
 import { parseGuardListing } from '../guard/listing.ts';
 import { listGuard } from '../guard/table.ts';
+import { readBytesOrNull } from '../system/files.ts';
 import { type System, system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { isKernelReplaced } from './kernel.ts';
 import { type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import type { HostReading, RulesListing } from './observe.ts';
+import { mayHaveStaticEntries, parseStaticEntries } from './static-entries.ts';
 
 /** Rules that a program did not list in time: they are taken to be as virlan's record says. */
 export interface UnreadRules {
@@ -22,7 +24,9 @@ export interface UnreadRules {
 }
 
 export type KernelReading = LinksAndRoutes &
-  Pick<HostReading, 'rules' | 'leftovers' | 'guard'> & { readonly unread: readonly UnreadRules[] };
+  Pick<HostReading, 'rules' | 'leftovers' | 'guard' | 'entries'> & {
+    readonly unread: readonly UnreadRules[];
+  };
 
 /** Runs the programs that list the kernel's state, all at once. */
 export async function readKernel(
@@ -42,11 +46,11 @@ export async function readKernel(
     const found = await orElse<Listing>(listing, backend, () => {
       const { rules } = readApplied(bridge);
       const known = rules.find(each => each.backend === backend && each.family === family);
-      return { lines: known?.listing ?? [], translations: [] };
+      return { lines: known?.listing ?? [], translations: [], overruled: [] };
     });
     return { backend, family, ...found };
   };
-  const [linksAndRoutes, rules, leftovers, guard] = await Promise.all([
+  const [linksAndRoutes, rules, leftovers, guard, entries] = await Promise.all([
     readLinksAndRoutes(system),
     Promise.all(listed.flatMap(backend => families[backend].map(family => listRules(backend, family)))),
     // Rules that virlan has not loaded since the host booted do not exist.
@@ -59,8 +63,9 @@ export async function readKernel(
           lines: readApplied(bridge).guard?.listing ?? [],
         }))
       : parseGuardListing(''),
+    listStaticEntries(bridge),
   ]);
-  return { ...linksAndRoutes, rules, leftovers, guard, unread };
+  return { ...linksAndRoutes, rules, leftovers, guard, entries, unread };
 }
 
 /** Runs ip, to read the links and routes of all families. */
@@ -74,6 +79,18 @@ export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<
     if (!isAnswer(error)) throw error;
     // A kernel without rules (CONFIG_IP_MULTIPLE_TABLES).
     return parseLinksAndRoutes(await show(...linksAndRoutes));
+  }
+}
+
+async function listStaticEntries(bridge: string): Promise<HostReading['entries']> {
+  const table = readBytesOrNull(`/sys/class/net/${bridge}/brforward`);
+  if (table === null || !mayHaveStaticEntries(table)) return new Map();
+  try {
+    const show = ['-json', 'fdb', 'show', 'br', bridge, 'state', 'static'];
+    return parseStaticEntries(await system.run('bridge', show));
+  } catch {
+    // The bridge has gone meanwhile, or its program hangs: nothing is known to have changed.
+    return new Map(Object.entries(readApplied(bridge).entries));
   }
 }
 

@@ -54,7 +54,7 @@ export function recordAdditions(
 }
 
 /**
- * Keeps the options of ports for when a port has left the bridge and returns, and which of them are virlan's.
+ * Keeps the options and static entries of ports for when a port has left the bridge and returns, and which of them are virlan's.
  * Returns why that failed, as `recordOriginal` does.
  */
 export function recordPorts({
@@ -72,9 +72,13 @@ export function recordPorts({
     .map(({ name }) => name);
   const changed = taps.filter(({ options }) => Object.keys(options).length > 0);
   const ports = Object.fromEntries(changed.map(({ name, options }) => [name, options]));
-  if (isDeepStrictEqual({ ports, reflecting }, { ports: applied.ports, reflecting: applied.reflecting }))
-    return null;
-  return failureOf(() => writeApplied(bridge, { ...applied, ports, reflecting }));
+  const known = taps.filter(tap => tap.entries.length > 0);
+  const entries = Object.fromEntries(
+    known.map(({ name, entries: own }) => [name, own.map(entry => ({ ...entry }))]),
+  );
+  const { ports: oldPorts, entries: oldEntries, reflecting: old } = applied;
+  if (isDeepStrictEqual([ports, entries, reflecting], [oldPorts, oldEntries, old])) return null;
+  return failureOf(() => writeApplied(bridge, { ...applied, ports, entries, reflecting }));
 }
 
 /**

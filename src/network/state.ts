@@ -10,6 +10,7 @@ import type { Elements } from '../guard/elements.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import type { Published } from '../identity/reservation-files.ts';
 import type { LinkManagerName } from './link-managers.ts';
+import type { PortFlag, PortNumber, PortOptions, StaticEntry } from './port-options.ts';
 
 export interface LinkAddress {
   readonly ip: IpAddress;
@@ -45,26 +46,6 @@ export interface DummyState {
   readonly master: string | null;
 }
 
-/** The options of a port that are on or off, and what the kernel sets for a new port. */
-export const newPortOptions = {
-  isolated: false,
-  hairpin: false,
-  learning: true,
-  flood: true,
-  mcast_flood: true,
-  mcast_to_unicast: false,
-  neigh_suppress: false,
-  proxy_arp: false,
-  locked: false,
-  root_block: false,
-  guard: false,
-} as const satisfies Record<string, boolean>;
-
-export type PortOption = keyof typeof newPortOptions;
-
-/** The options of a port that differ from those of a new one. */
-export type PortOptions = { readonly [option in PortOption]?: boolean | undefined };
-
 /** A tap of a running machine that belongs into the bridge. */
 export interface DesiredTap {
   readonly name: string;
@@ -90,8 +71,10 @@ export interface TapState {
   /** In bytes. */
   readonly mtu: number;
   readonly master: string | null;
-  /** Describes its port; a tap in no bridge keeps the options of its last port. */
+  /** Describes its port in the bridge; outside of it, a tap keeps the options of its last port. */
   readonly options: PortOptions;
+  /** Of its port, as `options`. */
+  readonly entries: readonly StaticEntry[];
   /** Of its port; 0 if it is in no bridge. See `RootPort`. */
   readonly groupForwardMask: number;
 }
@@ -124,8 +107,12 @@ export interface RootPort {
 export type LinkChange =
   | { readonly attribute: 'mac'; readonly from: Mac; readonly to: Mac }
   | { readonly attribute: 'mtu'; readonly from: number; readonly to: number }
-  | { readonly attribute: 'stp' | 'arp' | PortOption; readonly from: boolean; readonly to: boolean }
-  | { readonly attribute: 'priority' | 'group_fwd_mask'; readonly from: number; readonly to: number }
+  | { readonly attribute: 'stp' | 'arp' | PortFlag; readonly from: boolean; readonly to: boolean }
+  | {
+      readonly attribute: 'priority' | 'group_fwd_mask' | PortNumber;
+      readonly from: number;
+      readonly to: number;
+    }
   /** In hundredths of a second. */
   | { readonly attribute: 'forward delay'; readonly from: number; readonly to: number }
   | { readonly attribute: 'state'; readonly from: 'up' | 'down'; readonly to: 'up' | 'down' }

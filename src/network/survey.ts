@@ -7,7 +7,7 @@ import { availableBackends, type BackendChoice } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import type { ForwardsReading } from '../forwards/read.ts';
 import { readLedger } from '../identity/ledger-files.ts';
-import { networkOfBridge } from '../libvirt/definitions.ts';
+import { networkOfBridge, runningDomains } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { reflectingTaps } from './bridge-netfilter.ts';
@@ -123,6 +123,7 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
       ...kernelWarnings(),
       ...unreadRulesWarnings(kernel.unread),
       ...lanPortWarnings(bridge, observed),
+      ...tapWarnings(bridge, observed),
       ...(network.tunnel !== null && underlay === null
         ? [{ kind: 'underlay-missing', address: network.tunnel.address } as const]
         : []),
@@ -211,6 +212,15 @@ function lanPortWarnings(bridge: string, { otherPorts }: ObservedNetwork): Netwo
   return otherPorts
     .filter(port => port.leadsToLan)
     .map(({ name }) => ({ kind: 'lan-port', bridge, link: name }));
+}
+
+/** A tap in another bridge may be there on purpose: it is left there. */
+function tapWarnings(bridge: string, { taps }: ObservedNetwork): NetworkWarning[] {
+  return taps.flatMap(({ name: tap, master: found }) => {
+    if (found === null || found === bridge) return [];
+    const owner = runningDomains().find(({ nics }) => nics.some(nic => nic.tap === tap));
+    return [{ kind: 'tap-in-other-bridge', bridge, machine: owner?.name ?? '', tap, found }];
+  });
 }
 
 function sharedAddressWarnings(network: NetworkConfig, { links }: LinksAndRoutes): NetworkWarning[] {

@@ -27,6 +27,14 @@ export type NetworkWarning =
   | { readonly kind: 'ipv6-address'; readonly bridge: string }
   /** A link in the bridge leads to a LAN, whose clients get addresses of the network. */
   | { readonly kind: 'lan-port'; readonly bridge: string; readonly link: string }
+  /** A tap of a machine is in another bridge than libvirt has put it into. All names but `bridge` are hostile. */
+  | {
+      readonly kind: 'tap-in-other-bridge';
+      readonly bridge: string;
+      readonly machine: string;
+      readonly tap: string;
+      readonly found: string;
+    }
   /** The host has an address that is reserved for a machine. */
   | { readonly kind: 'address-shared'; readonly shared: SharedAddress }
   /** libvirt's network of the same name leads elsewhere. Its forward mode and its bridge are hostile. */

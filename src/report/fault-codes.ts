@@ -11,6 +11,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'ipv6-unfiltered': true,
   'ipv6-address': true,
   'lan-port': true,
+  'tap-in-other-bridge': true,
   'address-shared': true,
   'name-of-libvirt': true,
   'kernel-replaced': true,

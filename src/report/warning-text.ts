@@ -16,6 +16,7 @@ import {
   detourText,
   outsideRefusalText,
 } from '../network/route-text.ts';
+import { otherBridgeRemedy } from '../network/tap-text.ts';
 import type { NetworkWarning } from '../network/warnings.ts';
 import {
   commandAboutTaking,
@@ -51,6 +52,12 @@ export function warningText(warning: NetworkWarning): string {
     case 'lan-port': {
       const { bridge, link } = warning;
       return `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan: ${lanPortRemedy(link)}`;
+    }
+    case 'tap-in-other-bridge': {
+      const [machine, tap, found] = [warning.machine, warning.tap, warning.found].map(name =>
+        excerpt(name, maxNameLength),
+      );
+      return `${tap}, the tap of ${machine}, is in ${found}, not in ${warning.bridge}: ${otherBridgeRemedy(warning.tap)}`;
     }
     case 'address-shared':
       return `${sharedAddressText(warning.shared)}: ${sharedAddressRemedy(warning.shared)}`;
@@ -109,6 +116,8 @@ export function warningFix(warning: NetworkWarning): Fix | null {
       return showsMore(commandThatShowsRefusal(warning.refusal));
     case 'lan-port':
       return repairs(lanPortRemedy(warning.link));
+    case 'tap-in-other-bridge':
+      return repairs(otherBridgeRemedy(warning.tap));
     case 'address-shared':
       return repairs(sharedAddressRemedy(warning.shared));
     case 'unknown-chain': {

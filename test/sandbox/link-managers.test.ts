@@ -1,11 +1,12 @@
 // NetworkManager and systemd-networkd, the real ones, with a configuration that matches every link.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import { configure, installVirlan, startLibvirtd, virlan } from './host.ts';
+import { configure, type Guest, guest, installVirlan, startLibvirtd, virlan } from './host.ts';
 import { endManagers, installNetworkManager, startNetworkManager, startWithoutUdev } from './managers.ts';
 import { stubProgram } from './program-stubs.ts';
+import { runningDomains, runs } from './running-file.ts';
 import { until } from './until.ts';
 import { down, plan, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
@@ -41,14 +42,24 @@ async function isManagedByNetworkManager(link: string): Promise<string> {
   return (await execa('nmcli', fields, { reject: false })).stdout;
 }
 
-async function addresses(): Promise<string> {
-  return (await execa('ip', ['-4', '-o', 'address', 'show', 'dev', 'k8s-br0'])).stdout;
+async function addresses(link = 'k8s-br0'): Promise<string> {
+  return (await execa('ip', ['-4', '-o', 'address', 'show', 'dev', link])).stdout;
 }
 
-async function findingAboutBridge() {
+async function findingAbout(subject: 'bridge' | 'taps') {
   const { checks } = JSON.parse((await virlan('doctor', '--json')).stdout);
-  return checks.find(({ check }: { check: string }) => check === 'bridge');
+  return checks.find(({ check }: { check: string }) => check === subject);
 }
+
+/** Makes a link that libvirt knows as the tap of a running machine. */
+async function addTap(name: string, port: string): Promise<void> {
+  await execa('ip', ['link', 'add', port, 'type', 'veth', 'peer', 'name', `${name}-peer`]);
+  await execa('ip', ['link', 'set', port, 'master', 'k8s-br0']);
+  for (const link of [`${name}-peer`, port]) await execa('ip', ['link', 'set', link, 'up']);
+  runs({ name, mac: '52:54:00:00:00:0b', port });
+}
+
+let web: Guest;
 
 managers.before(async () => {
   await installVirlan();
@@ -78,13 +89,62 @@ managers(
     assert.equal(await stateInNetworkd('k8s-br0'), 'unmanaged');
     assert.equal(await stateInNetworkd('vnet8'), 'unmanaged');
     assert.doesNotMatch(await addresses(), /10\.9\.9\.9/);
-    assert.equal((await findingAboutBridge()).code, 'as-configured');
+    assert.equal((await findingAbout('bridge')).code, 'as-configured');
+  },
+);
+
+managers(
+  "networkd lets go of a machine's tap, whatever its name, and the doctor names one with an odd name",
+  async () => {
+    web = await guest('web', { mac: '52:54:00:00:00:0a' });
+    await until(async () => (await stateInNetworkd(web.port)) === 'configured');
+    assert.match(await addresses(web.port), /10\.9\.9\.9/);
+    runs(web);
+    await addTap('odd', 'odd?');
+    await up();
+    await until(async () => (await stateInNetworkd(web.port)) === 'unmanaged');
+    assert.doesNotMatch(await addresses(web.port), /10\.9\.9\.9/);
+    assert.deepEqual(await plannedSteps(), []);
+    await execa('ip', ['link', 'add', 'oddx', 'type', 'veth', 'peer', 'name', 'oddx-p']);
+    await until(async () => (await stateInNetworkd('oddx')) === 'configured');
+    await until(async () => (await stateInNetworkd('odd?')) === 'configured');
+    const { code, state, seen } = await findingAbout('taps');
+    assert.deepEqual([code, state], ['link-managed', 'warn']);
+    assert.match(seen, /^systemd-networkd manages odd\?, a port of k8s-br0/);
+    rmSync(`${runningDomains}/odd.xml`);
+    await execa('ip', ['link', 'delete', 'odd?']);
+    assert.equal((await findingAbout('taps')).code, 'as-configured');
+  },
+);
+
+managers(
+  'a tap is in the file of networkd while its machine runs, and the file changes with the taps alone',
+  async () => {
+    const names = () =>
+      readFileSync(networkd, 'utf8')
+        .match(/^Name=(.*)$/m)?.[1]
+        ?.split(' ') ?? [];
+    assert(names().includes(web.port), names().join(' '));
+    await startLibvirtd();
+    await startWatcher();
+    const before = statSync(networkd).ino;
+    for (const other of ['vnet9', 'vnet10']) {
+      await addTap(other, other);
+      await until(() => readdirSync('/sys/class/net/k8s-br0/brif').includes(other));
+    }
+    await addTap('db', 'db-tap');
+    await until(() => names().includes('db-tap'), 10);
+    const after = statSync(networkd).ino;
+    assert.notEqual(after, before);
+    await until(async () => (await stateInNetworkd('db-tap')) === 'unmanaged');
+    for (const name of ['vnet9', 'vnet10', 'db']) rmSync(`${runningDomains}/${name}.xml`);
+    for (const link of ['vnet9', 'vnet10', 'db-tap']) await execa('ip', ['link', 'delete', link]);
+    await until(() => !names().includes('db-tap'), 10);
+    assert(names().includes(web.port));
   },
 );
 
 managers('the watcher writes the file of a manager again, and `down` removes it', async () => {
-  await startLibvirtd();
-  await startWatcher();
   rmSync(networkd);
   await execa('ip', ['link', 'set', 'k8s-br0', 'mtu', '1400']);
   await until(() => existsSync(networkd), 10);
@@ -100,7 +160,7 @@ managers('doctor names a bridge that networkd manages all the same', async () =>
   await up();
   await execa('networkctl', ['reload']);
   await until(async () => (await stateInNetworkd('k8s-br0')) === 'configured');
-  const { code, state, seen, fix } = await findingAboutBridge();
+  const { code, state, seen, fix } = await findingAbout('bridge');
   assert.deepEqual([code, state, fix.command], ['link-managed', 'warn', 'networkctl status k8s-br0']);
   assert.match(seen, /^systemd-networkd manages k8s-br0/);
   await down();
@@ -127,7 +187,8 @@ managers('NetworkManager leaves the bridge alone, at once and after `up`', async
   await startNetworkManager();
   await up();
   assert.deepEqual(await plannedSteps(), []);
-  await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'no');
+  for (const link of ['k8s-br0', web.port])
+    await until(async () => (await isManagedByNetworkManager(link)) === 'no');
   // A list in /etc replaces those in /run.
   mkdirSync('/etc/NetworkManager/conf.d', { recursive: true });
   const list = '[keyfile]\nunmanaged-devices=interface-name:cali*;interface-name:mine0\n';
@@ -140,10 +201,17 @@ managers('NetworkManager leaves the bridge alone, at once and after `up`', async
   await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'yes');
   // It has taken the bridge down.
   await up();
-  const { code, fix } = await findingAboutBridge();
+  const { code, fix } = await findingAbout('bridge');
   assert.deepEqual([code, fix.mends], ['link-managed', true]);
   await execa('sh', ['-c', fix.command]);
   await until(async () => (await isManagedByNetworkManager('k8s-br0')) === 'no');
+  await execa('nmcli', ['device', 'set', web.port, 'managed', 'yes']);
+  await until(async () => (await isManagedByNetworkManager(web.port)) === 'yes');
+  await up();
+  const aboutTap = await findingAbout('taps');
+  assert.deepEqual([aboutTap.code, aboutTap.state], ['link-managed', 'warn']);
+  await execa('sh', ['-c', aboutTap.fix.command]);
+  await until(async () => (await isManagedByNetworkManager(web.port)) === 'no');
   await down();
   assert.equal(existsSync(networkManager), false);
   await endManagers();

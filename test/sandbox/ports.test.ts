@@ -1,26 +1,17 @@
 // The ports of machines: guests with a bridge and STP of their own, ports that are down, MTU, isolation.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import {
-  configure,
-  domainXml,
-  type Guest,
-  guest,
-  installVirlan,
-  remove,
-  startLibvirtd,
-  virlan,
-} from './host.ts';
+import { configure, type Guest, guest, installVirlan, remove, startLibvirtd, virlan } from './host.ts';
+import { runningDomains, runs } from './running-file.ts';
 import { until } from './until.ts';
 import { down, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, statusWhen, stopWatcher } from './watcher.ts';
 
 const ports = suite('ports');
-const runningDomains = '/run/libvirt/qemu';
 
 async function sh(script: string): Promise<string> {
   return (await execa('sh', ['-eu', '-c', script])).stdout;
@@ -43,18 +34,6 @@ interface IpLink {
 async function linkOf(name: string): Promise<IpLink> {
   const [link] = JSON.parse(await sh(`ip -json -details link show dev ${name}`));
   return link;
-}
-
-/** Makes libvirt's file about a running machine that has a guest's port as its tap. */
-function runs({ name, mac, port }: Guest, elements = ''): void {
-  const xml = domainXml({ name, uuid: uuidOf(mac), nics: [{ type: 'bridge', source: 'k8s-br0', mac }] });
-  const running = xml.replace('<model', `${elements}<target dev='${port}'/><model`);
-  mkdirSync(runningDomains, { recursive: true });
-  writeFileSync(`${runningDomains}/${name}.xml`, `<domstatus state='running'>${running}</domstatus>`);
-}
-
-function uuidOf(mac: string): string {
-  return `00000000-0000-4000-8000-${mac.replaceAll(':', '')}`;
 }
 
 /** Puts a bridge onto a guest's NIC that becomes the root of any spanning tree, by its MAC. */

@@ -208,7 +208,7 @@ const networkFacts: NetworkFacts = {
     damage: null,
     tunnelDrops: [],
   },
-  managedBy: null,
+  managed: null,
   droppingChains: [],
   unreadFirewalls: [],
   forwarding: new Map([['net.ipv4.conf.k8s-br0.forwarding', '1']]),

@@ -5,18 +5,18 @@ import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
 import { countElements, elementsWithout, joinElements, noElements } from '../../src/guard/elements.ts';
 import type { LinkManagerName } from '../../src/network/link-managers.ts';
-import {
-  type BridgeState,
-  type DesiredNetwork,
-  type DummyState,
-  type FoundGuard,
-  type FoundRules,
-  type LinkAddress,
-  newPortOptions,
-  type ObservedNetwork,
-  type RootPort,
-  type TapState,
-  type Treatment,
+import { newPortFlags, newPortNumbers } from '../../src/network/port-options.ts';
+import type {
+  BridgeState,
+  DesiredNetwork,
+  DummyState,
+  FoundGuard,
+  FoundRules,
+  LinkAddress,
+  ObservedNetwork,
+  RootPort,
+  TapState,
+  Treatment,
 } from '../../src/network/state.ts';
 import type { Step, StepOf } from '../../src/network/steps.ts';
 import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
@@ -134,6 +134,12 @@ export class FakeKernel {
         assert.equal(this.link, null, 'File exists');
         this.addBridge({ ...step.state, up: false, addresses: [] });
         return;
+      case 'add entry': {
+        const tap = this.taps.get(step.link);
+        assert(tap?.master === this.bridge, 'Operation not supported');
+        this.taps.set(step.link, { ...tap, entries: [...tap.entries, step.entry] });
+        return;
+      }
       case 'claim links':
         this.managerFiles.set(step.manager, step.to);
         return;
@@ -308,7 +314,7 @@ export class FakeKernel {
         return;
       case 'bridge':
         assert(this.link, 'Cannot find device');
-        this.taps.set(link, { ...tap, master: step.to, options: {}, groupForwardMask: 0 });
+        this.taps.set(link, { ...tap, master: step.to, options: {}, entries: [], groupForwardMask: 0 });
         return;
       case 'group_fwd_mask':
         this.taps.set(link, { ...tap, groupForwardMask: step.to });
@@ -325,16 +331,26 @@ export class FakeKernel {
       case 'learning':
       case 'flood':
       case 'mcast_flood':
+      case 'bcast_flood':
       case 'mcast_to_unicast':
       case 'neigh_suppress':
+      case 'neigh_vlan_suppress':
+      case 'vlan_tunnel':
       case 'proxy_arp':
+      case 'proxy_arp_wifi':
+      case 'fastleave':
+      case 'cost':
+      case 'port priority':
+      case 'mcast_router':
       case 'locked':
+      case 'mab':
       case 'root_block':
       case 'guard': {
         assert.equal(tap.master, this.bridge, 'not a port of the bridge');
-        assert.equal({ ...newPortOptions, ...tap.options }[step.attribute], step.from);
+        const ofNewPort = { ...newPortFlags, ...newPortNumbers };
+        assert.equal({ ...ofNewPort, ...tap.options }[step.attribute], step.from);
         const others = Object.entries(tap.options).filter(([name]) => name !== step.attribute);
-        const own = step.to === newPortOptions[step.attribute] ? [] : [[step.attribute, step.to]];
+        const own = step.to === ofNewPort[step.attribute] ? [] : [[step.attribute, step.to]];
         this.taps.set(link, { ...tap, options: Object.fromEntries([...others, ...own]) });
       }
     }
@@ -389,10 +405,19 @@ function changeBridge(link: BridgeState, step: StepOf<'set link'>): Partial<Brid
     case 'learning':
     case 'flood':
     case 'mcast_flood':
+    case 'bcast_flood':
     case 'mcast_to_unicast':
     case 'neigh_suppress':
+    case 'neigh_vlan_suppress':
+    case 'vlan_tunnel':
     case 'proxy_arp':
+    case 'proxy_arp_wifi':
+    case 'fastleave':
+    case 'cost':
+    case 'port priority':
+    case 'mcast_router':
     case 'locked':
+    case 'mab':
     case 'root_block':
     case 'guard':
       return assert.fail(`${step.attribute} of a bridge`);

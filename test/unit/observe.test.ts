@@ -11,6 +11,7 @@ import { findUnrouted, type HostReading, observeNetwork } from '../../src/networ
 import { findReach } from '../../src/network/reach.ts';
 import { defaultLinks } from '../../src/network/route-links.ts';
 import type { DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
+import { mayHaveStaticEntries, parseStaticEntries } from '../../src/network/static-entries.ts';
 import { bridgeWith, config, ip, mac, network } from './builders.ts';
 
 const observes = suite('observe');
@@ -272,6 +273,7 @@ const host: HostReading = {
     { backend: 'iptables', family: 'ipv4', lines: [], translations: [], overruled: [] },
   ],
   guard: parseGuardListing(''),
+  entries: new Map([['vnet1', [{ mac: mac(7), isSticky: false }]]]),
   tunnel: null,
   applied: {
     rules: [
@@ -288,6 +290,7 @@ const host: HostReading = {
     guard: null,
     tunnel: null,
     ports: { vnet0: { hairpin: true } },
+    entries: { vnet0: [{ mac: mac(5), isSticky: true }] },
   },
   sysctls: new Map([
     ['a', '1'],
@@ -382,6 +385,74 @@ observes('a kernel is replaced only if modules of others are installed, and not 
   assert.equal(isKernelReplaced('6.1', []), false, 'a kernel without modules');
 });
 
+observes('the costs that the kernel gives by the speed of a link are none of the options of a port', () => {
+  const optionsWith = (data: object) => {
+    const found = portsOutput({}, { ifname: 'vnet0', info_kind: 'tun', data });
+    return observeNetwork(desired, { ...host, ...found }).taps[0]?.options;
+  };
+  for (const cost of [100, 19, 5, 2]) assert.deepEqual(optionsWith({ cost }), {}, String(cost));
+  assert.deepEqual(optionsWith({ priority: 32, multicast_router: 1, bcast_flood: true }), {});
+  assert.deepEqual(optionsWith({ cost: 77, priority: 9, multicast_router: 2, bcast_flood: false }), {
+    bcast_flood: false,
+    cost: 77,
+    'port priority': 9,
+    mcast_router: 2,
+  });
+});
+
+observes('a tap in another bridge keeps what its port in the bridge had', () => {
+  const moved = portsOutput({}, { ifname: 'vnet0', data: { learning: false } }).links;
+  const links = moved.map(link => (link.name === 'vnet0' ? { ...link, master: 'br9' } : link));
+  const [tapState] = observeNetwork(desired, { ...host, links }).taps;
+  assert.deepEqual(tapState?.options, { hairpin: true });
+  assert.deepEqual(tapState?.entries, [{ mac: mac(5), isSticky: true }]);
+});
+
+observes('a tap has nothing from its last port whose name is that of a property of every object', () => {
+  const odd = { ...desired, taps: [tap('constructor')] };
+  const { links } = portsOutput({}, { ifname: 'constructor', data: {} });
+  const outside = links.map(link => ({ ...link, master: null, port: null }));
+  const [{ options, entries } = {}] = observeNetwork(odd, { ...host, links: outside }).taps;
+  assert.deepEqual([options, entries], [{}, []]);
+});
+
+observes(
+  'static entries are read in the order of their MACs, without those of one VLAN or of a tunnel',
+  () => {
+    const entry = (fields: object) => ({
+      ifname: 'vnet0',
+      flags: [],
+      master: 'br0',
+      state: 'static',
+      ...fields,
+    });
+    const output = JSON.stringify([
+      entry({ mac: '52:54:00:00:00:0b', flags: ['sticky'] }),
+      entry({ mac: '52:54:00:00:00:0b', flags: ['sticky'], vlan: 1 }),
+      entry({ mac: '52:54:00:00:00:0a' }),
+      entry({ mac: '52:54:00:00:00:0c', state: '' }),
+      entry({ mac: '52:54:00:00:00:0d', flags: ['self'] }),
+      entry({ mac: 'odd' }),
+    ]);
+    const read = parseStaticEntries(output);
+    assert.deepEqual(read.get('vnet0'), [
+      { mac: mac(10), isSticky: false },
+      { mac: mac(11), isSticky: true },
+    ]);
+    assert.deepEqual(parseStaticEntries(''), new Map());
+  },
+);
+
+observes(
+  'an entry without age in the table of a bridge may be a static one, unless it is the own one of a port',
+  () => {
+    const bytes = (isOwn: number, age: number) => [82, 84, 0, 0, 0, 10, 1, isOwn, age, 0, 0, 0, 0, 0, 0, 0];
+    assert(mayHaveStaticEntries(Buffer.from([...bytes(1, 0), ...bytes(0, 7), ...bytes(0, 0)])));
+    assert(!mayHaveStaticEntries(Buffer.from([...bytes(1, 0), ...bytes(0, 7)])));
+    assert(!mayHaveStaticEntries(Buffer.from([])));
+  },
+);
+
 observes('options of a port are those that differ from a new one', () => {
   const data = { no: '0x1', isolated: true, hairpin: false, learning: false, flood: true };
   const found = portsOutput({}, { ifname: 'vnet0', info_kind: 'tun', data });
@@ -400,6 +471,7 @@ observes('the observed state is limited to what is desired, and includes the dri
     mtu: 1500,
     master: null,
     options: { hairpin: true },
+    entries: [{ mac: mac(5), isSticky: true }],
     groupForwardMask: 0,
   };
   assert.deepEqual(observed.taps, [vnet0], 'without a tap that does not exist');

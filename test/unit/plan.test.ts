@@ -16,6 +16,7 @@ import {
   dummyName,
   type HostFacts,
 } from '../../src/network/desired.ts';
+import { managerFile } from '../../src/network/link-managers.ts';
 import { planHost, planNetwork } from '../../src/network/plan.ts';
 import { planOtherFirewalls } from '../../src/network/rule-steps.ts';
 import type {
@@ -43,6 +44,7 @@ const newTap: Omit<TapState, 'name'> = {
   mtu: 1500,
   master: null,
   options: {},
+  entries: [],
   groupForwardMask: 0,
 };
 
@@ -101,7 +103,9 @@ function foundTap(bridge: string): fc.Arbitrary<Omit<TapState, 'name'>> {
       {},
       { isolated: true },
       { hairpin: true, learning: false },
+      { learning: false, cost: 77, mcast_router: 2 },
     ),
+    entries: fc.constantFrom<TapState['entries'][]>([], [{ mac: mac(5), isSticky: true }]),
     groupForwardMask: fc.constantFrom(0, 1),
   });
 }
@@ -405,6 +409,8 @@ function stepText(step: Step): string {
   switch (step.kind) {
     case 'set link':
       return `${step.link}: ${step.attribute} ${valueText(step.from)} → ${valueText(step.to)}`;
+    case 'add entry':
+      return `${step.link}: entry ${step.entry.mac}`;
     case 'add address':
     case 'remove address':
       return `${step.kind} ${step.address.broadcast === null ? 'without broadcast' : step.address.prefixLength}`;
@@ -632,6 +638,38 @@ plans('a port reflects frames where it has to, and where virlan made it do so on
   assert.deepEqual(planned('off', { hairpin: true }), ['vnet0: hairpin on → off']);
   for (const hairpin of ['off', 'leave'] as const) assert.deepEqual(planned(hairpin, {}), []);
   assert.deepEqual(planned('leave', { hairpin: true }), []);
+});
+
+plans('the file of a manager of links names taps once, in one order, and no name that is a pattern', () => {
+  const names = (taps: readonly string[]) =>
+    /^Name=(.*)$/m.exec(managerFile('systemd-networkd', 'br0', ['br0-nic'], taps))?.[1];
+  const odd = ['web*', '[a-z]', 'w?b', 'a b', 'a\\b', '!a', 'a;b', 'a,b', '~a', 'a\nb', '"a"', ''];
+  const own = 'br0 br0-nic virlan-probe vnet*';
+  assert.equal(names(['web.1-tap', 'vnet7', 'db_tap', 'web.1-tap', ...odd]), `${own} db_tap web.1-tap`);
+  assert.equal(names(['db_tap', 'web.1-tap']), names(['web.1-tap', 'db_tap']));
+  const text = managerFile('NetworkManager', 'br0', [], ['db_tap', 'web*', 'a;b']);
+  assert.match(text, /interface-name:vnet\*;interface-name:=db_tap\n/);
+  assert.doesNotMatch(text, /web|a;b/);
+});
+
+plans('a port that returns gets its options and entries back; one in another bridge is left there', () => {
+  const desired = desiredNetwork(lan, { ...facts, taps: [tapOf('vnet0')] });
+  const kernel = new FakeKernel(desired.bridge);
+  kernel.establish(desired, plan(desired, kernel));
+  const options = { mcast_router: 2, bcast_flood: false, cost: 77 };
+  const entries = [{ mac: mac(5), isSticky: true }];
+  kernel.taps.set('vnet0', { ...newTap, options, entries });
+  assert.deepEqual(plan(desired, kernel).map(stepText), [
+    'k8s-br0: stp on → off',
+    'vnet0: bridge  → k8s-br0',
+    'vnet0: bcast_flood on → off',
+    'vnet0: cost 100 → 77',
+    'vnet0: mcast_router 1 → 2',
+    `vnet0: entry ${mac(5)}`,
+    'k8s-br0: stp off → on',
+  ]);
+  kernel.taps.set('vnet0', { ...newTap, options, entries, master: 'br9' });
+  assert.deepEqual(plan(desired, kernel), []);
 });
 
 plans(

@@ -273,6 +273,10 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     'iptables -A DOCKER-USER -i br0 -j ACCEPT',
   ],
   [
+    { kind: 'add entry', link: 'vnet0', entry: { mac: mac(5), isSticky: false } },
+    `+ static entry of vnet0: ${mac(5)}`,
+  ],
+  [
     { kind: 'claim links', manager: 'NetworkManager', bridge, from: 'a\nb', to: 'a\nc' },
     '~ NetworkManager: leaves the links of br0 alone',
     '- b',

@@ -214,8 +214,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'as-configured': [{}],
   'not-established': [{ bridge, others: 8 }],
   'link-managed': [
-    { bridge, manager: 'NetworkManager' },
-    { bridge, manager: 'systemd-networkd' },
+    { bridge, link: bridge, manager: 'NetworkManager' },
+    { bridge, link: bridge, manager: 'systemd-networkd' },
+    { bridge, link: 'web;tap', manager: 'NetworkManager' },
+    { bridge, link: 'web-tap', manager: 'systemd-networkd' },
   ],
   'bridge-is-uplink': [{ bridge }],
   'bridge-of-libvirt': [{ bridge, network: 'default' }],

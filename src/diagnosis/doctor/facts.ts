@@ -40,13 +40,19 @@ export interface DoctorHostFacts {
   readonly hooks: Readonly<Record<string, HookState>> | null;
 }
 
+/** The bridge, or the tap of a machine, which a manager of links manages. The name of a tap is hostile. */
+export interface ManagedLink {
+  readonly link: string;
+  readonly manager: LinkManagerName;
+}
+
 /** Facts about one network. */
 export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage' | 'tunnelDrops'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts' | 'tunnel'>;
   };
-  /** The manager of links that manages the bridge; null for none. */
-  readonly managedBy: LinkManagerName | null;
+  /** A link of the network that another program manages, first the bridge; null for none. */
+  readonly managed: ManagedLink | null;
   /** Chains of other programs on the way of packets that drop by policy. Their names are hostile. */
   readonly droppingChains: readonly Pick<Chain, 'family' | 'table' | 'name'>[];
   readonly unreadFirewalls: readonly Unread[];

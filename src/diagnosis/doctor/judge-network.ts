@@ -18,7 +18,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     ...judgePorts(facts, host),
     judgeBridge(facts),
     subject('stp'),
-    subject('taps'),
+    judgeTaps(facts),
     subject('settings'),
     judgeReservations(facts),
     subject('dnsmasq'),
@@ -88,18 +88,32 @@ function judgeSubject({ survey }: NetworkFacts, check: StepCheck): Finding | nul
 }
 
 function judgeBridge(facts: NetworkFacts): Finding {
-  const { survey, managedBy: manager } = facts;
+  const { survey, managed } = facts;
   const { bridge } = survey.network;
   for (const warning of survey.warnings)
     if (warning.kind === 'bridge-is-uplink' || warning.kind === 'bridge-of-libvirt')
       return fail('bridge', warning);
   const failure = judgeSubject(facts, 'bridge');
   if (failure !== null) return failure;
-  if (manager !== null) return warn('bridge', { kind: 'link-managed', bridge, manager });
+  if (managed?.link === bridge) return warn('bridge', { kind: 'link-managed', bridge, ...managed });
   const port = survey.observed.otherPorts.find(({ leadsToLan }) => leadsToLan);
   return port === undefined
     ? ok('bridge', { kind: 'as-configured' })
     : warn('bridge', { kind: 'lan-port', bridge, link: port.name });
+}
+
+/** A machine whose tap is elsewhere may be there on purpose. */
+function judgeTaps(facts: NetworkFacts): Finding {
+  const { survey, managed } = facts;
+  const { bridge } = survey.network;
+  const failure = judgeSubject(facts, 'taps');
+  if (failure !== null) return failure;
+  if (managed !== null && managed.link !== bridge)
+    return warn('taps', { kind: 'link-managed', bridge, ...managed });
+  const [elsewhere] = survey.warnings.filter(warning => warning.kind === 'tap-in-other-bridge');
+  if (elsewhere === undefined) return ok('taps', { kind: 'as-configured' });
+  const { tap, found } = elsewhere;
+  return warn('taps', { kind: 'tap-in-other-bridge', tap, bridge, found });
 }
 
 function judgeReservations(facts: NetworkFacts): Finding {

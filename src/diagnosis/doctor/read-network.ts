@@ -4,7 +4,7 @@ import { Ledger } from '../../identity/ledger.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
-import { type LinkManagerName, linkManagerNames, linkManagers } from '../../network/link-managers.ts';
+import { linkManagerNames, linkManagers } from '../../network/link-managers.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import { readOwnUplink, readUplink, type Uplink } from '../../network/uplink.ts';
@@ -16,7 +16,7 @@ import type { Finding } from '../finding.ts';
 import { notSent } from '../probe/judge.ts';
 import { probe as sendProbe } from '../probe/probe.ts';
 import { sharedMacs } from './duplicates.ts';
-import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
+import type { DoctorHostFacts, ManagedLink, NetworkFacts } from './facts.ts';
 
 /** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(
@@ -31,8 +31,8 @@ export async function readNetworkFacts(
   const isAsked = survey.observed.link !== null && forwards;
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
   const ownUplink = uplink?.kind === 'unreachable' ? await readOwnUplink(system) : null;
-  const [managedBy, probe, peers, sessions, members] = await Promise.all([
-    readManager(bridge),
+  const [managed, probe, peers, sessions, members] = await Promise.all([
+    readManager([bridge, ...survey.observed.taps.map(({ name }) => name)]),
     host.then(facts => probeIfUseful(survey, facts)),
     readPeers(network),
     askSessions(survey),
@@ -40,7 +40,7 @@ export async function readNetworkFacts(
   ]);
   return {
     survey,
-    managedBy,
+    managed,
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
@@ -80,14 +80,18 @@ async function askMembers(
   return askEtcd(network, tunnel.vni, etcd, damage === null ? readLedger() : Ledger.empty);
 }
 
-/** Returns the manager of links that manages a bridge; null for none, and for one that does not say so. */
-async function readManager(bridge: string): Promise<LinkManagerName | null> {
+/**
+ * Returns the first of these links that a manager of links manages, and the manager; null for none, and for a manager
+ * that does not say so.
+ */
+async function readManager(links: readonly string[]): Promise<ManagedLink | null> {
   for (const name of linkManagerNames) {
-    const { programs, show, isManaged } = linkManagers[name];
+    const { programs, show, managed } = linkManagers[name];
     if (!isRunning(programs)) continue;
-    const [program, ...args] = show(bridge);
-    const shown = await runOrNull(program, args);
-    if (shown !== null && isManaged(shown, bridge)) return name;
+    const [program, ...args] = show;
+    const all = managed((await runOrNull(program, args)) ?? '');
+    const link = links.find(each => all.includes(each));
+    if (link !== undefined) return { link, manager: name };
   }
   return null;
 }

@@ -5,6 +5,7 @@ import type { Denial } from '../../guard/denials.ts';
 import { clientsBehindTap } from '../../guard/dhcp-rules.ts';
 import { sendersBehindTap } from '../../guard/sender-rules.ts';
 import { problemText } from '../../identity/problem-text.ts';
+import { otherBridgeRemedy } from '../../network/tap-text.ts';
 import { shellQuoted } from '../../text.ts';
 import type { DroppedFrames, MachineDetails, OtherPlace } from '../details.ts';
 import type { Fix } from '../finding.ts';
@@ -41,8 +42,8 @@ export const machineWords: Words<keyof MachineDetails> = {
   },
   'tap-unplugged': { seen: ({ tap }) => `its port ${tap} is in no bridge`, fix: () => virlanRepairs() },
   'tap-in-other-bridge': {
-    seen: ({ tap, bridge, found }) => `its port ${tap} is in ${found}, not in ${bridge}`,
-    fix: ({ tap, bridge }) => repairs(`ip link set dev ${tap} master ${bridge}`),
+    seen: ({ tap, bridge, found }) => `port ${tap} is in ${found}, not in ${bridge}`,
+    fix: ({ tap }) => repairs(otherBridgeRemedy(tap)),
   },
   'tap-down': {
     seen: ({ tap }) => `its port ${tap} is down`,
@@ -50,7 +51,8 @@ export const machineWords: Words<keyof MachineDetails> = {
   },
   'tap-kept-down': {
     seen: ({ tap }) => `libvirt keeps its port ${tap} down: <link state='down'/>`,
-    fix: ({ machine, tap }) => repairs(`virsh domif-setlink -- ${shellQuoted(machine)} ${tap} up`),
+    fix: ({ machine, tap }) =>
+      repairs(`virsh domif-setlink -- ${shellQuoted(machine)} ${shellQuoted(tap)} up`),
   },
   'port-forwards': { seen: () => 'forwards' },
   'port-outside-bridge': { seen: ({ tap }) => `${tap} is not in the bridge` },

@@ -85,12 +85,14 @@ export const networkWords: Words<keyof NetworkDetails> = {
     fix: shared => repairs(sharedAddressRemedy(shared)),
   },
   'link-managed': {
-    seen: ({ bridge, manager }) =>
-      `${manager} manages ${bridge}, though virlan tells it not to, and may take its address and its ports`,
-    fix: ({ bridge, manager }) =>
+    seen: ({ bridge, link, manager }) =>
+      link === bridge
+        ? `${manager} manages ${bridge}, though virlan tells it not to, and may take its address and its ports`
+        : `${manager} manages ${link}, a port of ${bridge}, and may take it away or give it an address`,
+    fix: ({ link, manager }) =>
       manager === 'NetworkManager'
-        ? repairs(`nmcli device set ${bridge} managed no`)
-        : showsMore(`networkctl status ${bridge}`),
+        ? repairs(`nmcli device set ${shellQuoted(link)} managed no`)
+        : showsMore(`networkctl status ${shellQuoted(link)}`),
   },
   'plan-step': {
     seen: ({ subject, bridge, step, others }) =>
