@@ -1,5 +1,6 @@
 // The limit of TCP connections to dnsmasq. It has a process for each, at most 20 (MAX_PROCS in its config.h), and waits
 // 150 s for a question.
+import type { Rule } from './rule.ts';
 
 /** The connections at once of a tap. Others wait for the client's next attempt. */
 const connectionsOfSender = 8;
@@ -9,9 +10,11 @@ export const tapPriorities = { first: 0xbe1a8000, count: 0x8000 } as const;
 
 const set = 'connections';
 
-/** Returns the declaration of the set in which nftables counts connections, by tap. */
-export function connectionSet(): string {
-  return `\tset ${set} {\n\t\ttypeof meta priority\n\t\tsize 65535\n\t\tflags dynamic\n\t}\n`;
+/** Returns the declaration of the set in which nftables counts connections, by tap; none where no rule does. */
+export function connectionSets(rules: readonly Rule[]): string[] {
+  return rules.some(({ surplus }) => surplus)
+    ? [`\tset ${set} {\n\t\ttypeof meta priority\n\t\tsize 65535\n\t\tflags dynamic\n\t}\n`]
+    : [];
 }
 
 const ofTaps = `${tapPriorities.first}-${tapPriorities.first + tapPriorities.count - 1}`;

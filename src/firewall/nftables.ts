@@ -7,7 +7,7 @@
 import { formatIp, formatPrefix, parseIpv4 } from '../address/ip.ts';
 import { formatSpan, parseClients, parsePortSpan } from '../config/forward.ts';
 import type { Backend, Listing, RulesPlace } from './backend.ts';
-import { connectionSet, isCounted, moreOfTap } from './connection-limit.ts';
+import { connectionSets, isCounted, moreOfTap } from './connection-limit.ts';
 import { checksumScript } from './iptables.ts';
 import { loadFirst, loadTables, runScript } from './nft-script.ts';
 import type { Match, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
@@ -88,8 +88,7 @@ function renderNftables(ruleset: Ruleset): string {
     ],
     ['early', 'type filter hook prerouting priority raw; policy accept;', ruleset.early.map(render)],
   ] as const;
-  const isCounting = ruleset.input.rules.some(({ surplus }) => surplus);
-  const sets = [...(isCounting ? [connectionSet()] : []), ...renderMaps(ruleset)];
+  const sets = [...connectionSets(ruleset.input.rules), ...renderMaps(ruleset)];
   const used = chains.filter(([, , rules]) => rules.length > 0);
   const bodies = used.map(
     ([name, hook, rules]) =>

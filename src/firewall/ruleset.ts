@@ -1,9 +1,9 @@
 // Makes the rules of one network for one address family from its configuration.
 import { type Family, type IpAddress, type Prefix, parseIp } from '../address/ip.ts';
-import { bgpPort, vxlanPort } from '../address/port.ts';
-import type { NetworkConfig, OtherNetwork, TunnelConfig } from '../config/config.ts';
+import type { NetworkConfig, OtherNetwork } from '../config/config.ts';
 import { isLinkName } from '../names/link-name.ts';
 import type { Match, Ports, PrefixMatch, Rule, Ruleset, Verdict } from './rule.ts';
+import { tunnelInput } from './tunnel-rules.ts';
 
 const accept: Verdict = { kind: 'accept' };
 const drop: Verdict = { kind: 'drop' };
@@ -16,7 +16,6 @@ const ssh: Ports = { first: 22, last: 22 };
 /** DNS and DHCP are accepted by both protocols, as in the manual recipe that virlan replaces. */
 const dns: Ports = { first: 53, last: 53 };
 const dhcp: Ports = { first: 67, last: 67 };
-const vxlan: Ports = { first: vxlanPort, last: vxlanPort };
 const dhcpv6Client: Ports = { first: 546, last: 546 };
 const unprivileged: Ports = { first: 1024, last: 65_535 };
 const localMulticast: Prefix = { network: sureIp('224.0.0.0'), length: 24 };
@@ -274,25 +273,6 @@ function otherMachines({ bridge, mode }: OtherNetwork): Rule[] {
   return [dhcp, dns].flatMap(port =>
     (['udp', 'tcp'] as const).map(protocol => ({ from: bridge, protocol, ports: [port], verdict: accept })),
   );
-}
-
-/** Returns the rules for packets of the other hosts of a cluster. */
-function tunnelInput([tunnel]: readonly TunnelConfig[]): Rule[] {
-  // `[cluster]` says the same for all networks. A filter of its own decides which hosts may send into a tunnel.
-  if (tunnel === undefined) return [];
-  return [{ protocol: 'udp', ports: [vxlan], verdict: accept }, ...sessionsOf(tunnel)];
-}
-
-/** Neighbours open sessions of BGP with the host. */
-function sessionsOf({ evpn, peers }: TunnelConfig): Rule[] {
-  if (evpn === null) return [];
-  return peers.map(network => ({
-    source: { kind: 'in', prefix: { network, length: 32 } },
-    protocol: 'tcp',
-    ports: [{ first: bgpPort, last: bgpPort }],
-    tracked: ['new'],
-    verdict: accept,
-  }));
 }
 
 function masquerade(ports: Ports | null): Verdict {

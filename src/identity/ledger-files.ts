@@ -13,14 +13,8 @@
 import { existsSync, lstatSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { VirlanError } from '../errors.ts';
-import {
-  cached,
-  isMissing,
-  listDirectory,
-  readFileOrNull,
-  storeDurably,
-  writeTogether,
-} from '../system/files.ts';
+import { cached } from '../system/file-cache.ts';
+import { isMissing, listDirectory, readFileOrNull, storeDurably, writeTogether } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type IndexKey, keysOf, Ledger, type LedgerSource, type MachineChange } from './ledger.ts';
 import { formatMachine, type MachineRecord, parseMachine, type StoredEntry } from './ledger-format.ts';

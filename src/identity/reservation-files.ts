@@ -7,8 +7,8 @@ import { formatNames, type NamedAddress, parseNames } from '../dnsmasq/names.ts'
 import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { VirlanError } from '../errors.ts';
 import { namedByLibvirt } from '../libvirt/definitions.ts';
+import { cached } from '../system/file-cache.ts';
 import {
-  cached,
   listDirectory,
   makeDirectory,
   readFileOrNull,

@@ -157,10 +157,9 @@ function startsForwarding(step: LinkStep): boolean {
 }
 
 /**
- * Excludes a guest whose bridge has become the root of the spanning tree, and decides for how long new ports
- * wait. The host's bridge no longer hears its BPDUs, and forwards them like other frames (br_handle_frame in
- * net/bridge/br_input.c). What it heard before is forgotten when the port goes down; otherwise it would be
- * kept for up to 40 s.
+ * Excludes a guest whose bridge has become the root of the spanning tree, and decides for how long new ports wait. The
+ * host's bridge no longer hears its BPDUs, and forwards them like other frames (br_handle_frame in
+ * net/bridge/br_input.c). What it heard before is forgotten when the port goes down, not only after up to 40 s.
  */
 function planRootPort(
   { excludesGuestRoots }: DesiredNetwork,

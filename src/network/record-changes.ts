@@ -54,8 +54,8 @@ export function recordAdditions(
 }
 
 /**
- * Keeps the options and static entries of ports for when a port has left the bridge and returns, and which of them are virlan's.
- * Returns why that failed, as `recordOriginal` does.
+ * Keeps the options and static entries of ports for when a port has left the bridge and returns, and which of the
+ * options are virlan's. Returns why that failed, as `recordOriginal` does.
  */
 export function recordPorts({
   network: { bridge },

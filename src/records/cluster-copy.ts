@@ -4,7 +4,8 @@
 import { rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { formatIp, type Ipv4, type Ipv4Range, parseIpv4 } from '../address/ip.ts';
-import { cached, listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { cached } from '../system/file-cache.ts';
+import { listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from './record.ts';
 

@@ -14,7 +14,6 @@ import {
   renameSync,
   rmSync,
   type Stats,
-  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -266,33 +265,6 @@ export function storeDurably(path: string): void {
   } catch (cause) {
     throw new WriteError(path, cause);
   }
-}
-
-/**
- * Returns a text that changes when a file is replaced or written; null when it does not exist.
- */
-function versionOf(path: string): string | null {
-  // An error that is thrown costs several times as much as the call, and most machines have one file of two.
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats === undefined ? null : `${stats.ino} ${stats.mtimeMs} ${stats.size}`;
-}
-
-/** Most files that `cached` keeps: more are read again. */
-const maxKept = 20_000;
-
-/** Returns `read` with a cache by path: a file is read again only after it was replaced. */
-export function cached<T>(read: (path: string) => T): (path: string) => T {
-  const kept = new Map<string, { readonly version: string; readonly value: T }>();
-  return path => {
-    const version = versionOf(path);
-    const known = kept.get(path);
-    if (known !== undefined && known.version === version) return known.value;
-    kept.delete(path);
-    const value = read(path);
-    if (kept.size >= maxKept) kept.clear();
-    if (version !== null) kept.set(path, { version, value });
-    return value;
-  };
 }
 
 /** Creates a file, in place of one that a killed process of the same number left. Returns its descriptor. */

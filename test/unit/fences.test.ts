@@ -105,6 +105,7 @@ const effects = [
   'src/shared-ledger/session.ts',
   'src/system/datagram.ts',
   'src/system/execa.ts',
+  'src/system/file-cache.ts',
   'src/system/files.ts',
   'src/system/follow.ts',
   'src/system/host-addresses.ts',
