@@ -74,6 +74,8 @@ export interface Route {
   readonly family: Family;
   /** The kernel prefers the lowest among routes to the same destination. */
   readonly metric: number;
+  /** True for one that the kernel made itself, with an address of a link. */
+  readonly isOfKernel: boolean;
 }
 
 /** The links of the host, and the routes of all its routing tables, those of VPNs included. */
@@ -135,6 +137,7 @@ interface IpRoute {
   type?: string;
   table?: string;
   metric?: number;
+  protocol?: string;
   /** The preference among routers; every route of IPv6 has one. */
   pref?: string;
   /** In the place of `dev`, of a route with several next hops. */
@@ -164,6 +167,7 @@ function readRoute({ type = 'unicast', table = 'main', metric = 0, ...route }: I
     table,
     family: route.pref !== undefined || route.dst.includes(':') ? 'ipv6' : 'ipv4',
     metric,
+    isOfKernel: route.protocol === 'kernel',
   }));
 }
 

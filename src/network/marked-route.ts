@@ -6,7 +6,7 @@ import { type PacketRoute, routeTo } from './route-to.ts';
 import { type IpRule, isAboutMark, type RoutingRule, readRule } from './routing-rules.ts';
 
 /** The route of packets with a mark, and the rule that leads there. */
-export interface MarkedRoute extends PacketRoute {
+export interface MarkedRoute extends Pick<PacketRoute, 'link' | 'table'> {
   readonly mark: number;
   readonly priority: number;
 }
@@ -24,13 +24,13 @@ export async function findMarkedRoute(
   { to, query, mark }: MarkedPacket,
   expectedLink: string,
 ): Promise<MarkedRoute | null> {
-  const route = await routeTo(run, to, [...query, 'mark', String(mark)]);
-  if (route.link === expectedLink) return null;
+  const { link, table } = await routeTo(run, to, [...query, 'mark', String(mark)]);
+  if (link === expectedLink) return null;
   const listed: IpRule[] = JSON.parse(await run('ip', ['-json', 'rule', 'show']));
-  const rule = listed.map(readRule).find(each => isAboutMark(each, mark) && leadsTo(each, route));
-  return rule === undefined ? null : { ...route, mark, priority: rule.priority };
+  const rule = listed.map(readRule).find(each => isAboutMark(each, mark) && leadsTo(each, { link, table }));
+  return rule === undefined ? null : { link, table, mark, priority: rule.priority };
 }
 
-function leadsTo({ isEarly, table }: RoutingRule, route: PacketRoute): boolean {
+function leadsTo({ isEarly, table }: RoutingRule, route: Pick<PacketRoute, 'link' | 'table'>): boolean {
   return isEarly && (route.link === null || table === route.table);
 }

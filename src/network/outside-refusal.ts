@@ -1,50 +1,68 @@
-// The way of machines to the outside: a rule of routing that is asked before the main table may refuse them alone,
-// while the host itself has a way.
+// The way of machines to the outside: a rule of routing that is asked before the main table may refuse them alone, or
+// some of them, while the host itself has a way.
 //   ip rule add iif k8s-br0 prohibit
+//   ip rule add from 192.168.100.155 prohibit
 //   ip rule add from 192.168.100.0/24 lookup 100     with `blackhole default` in table 100
-import { type Ipv4, parseIpv4, prefixContains } from '../address/ip.ts';
+import { type Ipv4, type Prefix, parseIpv4, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import type { LinksAndRoutes } from './links.ts';
 import { isRefusing } from './return-path.ts';
 import { isAboutMark, type RoutingRule } from './routing-rules.ts';
+import { commonPart, machinesOf } from './subnet-parts.ts';
 import { internetAddress, readOwnUplink, readUplink } from './uplink.ts';
 
 /** A rule because of which what machines send to the outside is refused. */
 export interface OutsideRefusal {
   readonly bridge: string;
+  /** The part of the subnet that alone is concerned; null for all of it. */
+  readonly part: Prefix<Ipv4> | null;
   /** The routing table with a route that refuses packets, by its number or name; null where the rule itself does. */
   readonly table: string | null;
   readonly priority: number;
 }
 
+/** Most machines that the kernel is asked about. */
+const maxQuestions = 16;
+
 /**
- * Returns the rule by which the kernel refuses packets of machines to the outside. Null where they have a way, where
- * the host has none either, and where no rule explains it. The kernel is asked only if a rule may do so.
+ * Returns the rules by which the kernel refuses packets of machines to the outside, one for each part of the subnet.
+ * None where they have a way, where the host has none either, and where no rule explains it. The kernel is asked only
+ * if a rule may do so.
  */
-export async function findOutsideRefusal(
+export async function findOutsideRefusals(
   system: Pick<System, 'run'>,
-  { bridge, range, mode }: Pick<NetworkConfig, 'bridge' | 'range' | 'mode'>,
+  network: Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'range' | 'mode'>,
   { routes, routingRules }: LinksAndRoutes,
-): Promise<OutsideRefusal | null> {
+): Promise<OutsideRefusal[]> {
+  const { bridge, subnet, mode } = network;
   const outside = parseIpv4(internetAddress);
-  if (mode === 'isolated' || outside === null) return null;
-  const rule = routingRules.find(
-    each => isAbout(each, bridge, range.last, outside) && isRefusing(each, routes, outside),
+  if (mode === 'isolated' || outside === null) return [];
+  const refusing = routingRules.filter(
+    rule => isAbout(rule, bridge, outside) && isRefusing(rule, routes, outside),
   );
-  if (rule === undefined) return null;
-  const [machines, host] = await Promise.all([readUplink(system, bridge, range.last), readOwnUplink(system)]);
-  if (machines.kind === 'via' || host.kind === 'unreachable') return null;
-  return { bridge, table: rule.refuses ? null : rule.table, priority: rule.priority };
+  const asked = refusing.flatMap(rule => {
+    const common = commonPart(subnet, rule.from);
+    if (common === null) return [];
+    const part = common.length === subnet.length ? null : common;
+    return machinesOf(common, network).map(machine => ({ rule, part, machine }));
+  });
+  const found = new Map<string, OutsideRefusal>();
+  for (const { rule, part, machine } of asked.slice(0, maxQuestions)) {
+    const key = JSON.stringify(part);
+    if (found.has(key) || (await readUplink(system, bridge, machine)).kind === 'via') continue;
+    found.set(key, { bridge, part, table: rule.refuses ? null : rule.table, priority: rule.priority });
+  }
+  if (found.size === 0 || (await readOwnUplink(system)).kind === 'unreachable') return [];
+  return [...found.values()];
 }
 
-/** Returns whether a rule that is asked before the main table is about packets without a mark that a machine sends. */
-function isAbout(rule: RoutingRule, bridge: string, machine: Ipv4, outside: Ipv4): boolean {
-  const { isEarly, incoming, from, to, mark } = rule;
+/** Returns whether a rule that is asked before the main table is about packets without a mark that come by a bridge. */
+function isAbout(rule: RoutingRule, bridge: string, outside: Ipv4): boolean {
+  const { isEarly, incoming, to, mark } = rule;
   return (
     isEarly &&
     (incoming === null || incoming === bridge) &&
-    (from === null || prefixContains(from, machine)) &&
     (to === null || prefixContains(to, outside)) &&
     (mark === null || isAboutMark(rule, 0))
   );

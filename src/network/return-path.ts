@@ -1,22 +1,37 @@
-// The way of answers to machines: a rule of routing that is asked before the main table may lead them elsewhere, or
-// refuse them.
-
-import { formatIp, type IpAddress, prefixContains } from '../address/ip.ts';
+// The way of answers to machines: a rule of routing that is asked before the main table, or a route of table `local`,
+// may lead them elsewhere, keep them on this host, or refuse them. It may be about all machines, or a part of the
+// subnet alone:
+//   ip rule add to 192.168.100.128/26 lookup 77
+//   ip route add local 192.168.100.128/25 dev lo
+import { formatIp, type IpAddress, type Ipv4, type Prefix, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
-import { anywhere, routeTo } from './route-to.ts';
+import { anywhere, type PacketRoute, routeTo } from './route-to.ts';
 import { type RoutingRule, refusingTypes } from './routing-rules.ts';
+import { commonPart, machinesOf } from './subnet-parts.ts';
 
-/** A rule because of which packets to machines do not leave by the bridge. */
+/** A rule or a route because of which packets to machines do not leave by the bridge. */
 export interface Detour {
   readonly bridge: string;
   readonly subnet: NetworkConfig['subnet'];
+  /** The part of the subnet that alone is concerned; null for all of it. */
+  readonly part: Prefix<Ipv4> | null;
+  /** The link that the packets leave by; null where they are refused. */
+  readonly link: string | null;
+  readonly by: DetourRule | LocalRoute;
+}
+
+export interface DetourRule {
+  readonly kind: 'rule';
   /** The routing table, by its number or name; null where the rule itself refuses packets. */
   readonly table: string | null;
   readonly priority: number;
-  /** The link that the packets leave by; null where they are refused. */
-  readonly link: string | null;
+}
+
+/** A route of table `local`, which every host asks first, that no address of this host brought. */
+export interface LocalRoute extends Pick<Route, 'type' | 'destination' | 'link'> {
+  readonly kind: 'local-route';
 }
 
 /** A packet to a machine: of the host, of the gateway's address, or from the outside by a link. */
@@ -26,43 +41,93 @@ interface Packet {
   readonly incoming: string | null;
 }
 
+type Network = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'range'>;
+
+/** Most addresses of machines that the kernel is asked about. */
+const maxAddresses = 16;
+
 /**
- * Asks the kernel for the routes of packets to a machine, if there are rules that are asked before the main table.
- * Returns null where the bridge, or a route of the main table, is the way.
+ * Asks the kernel for the routes of packets to machines, if there are rules or routes that may lead them elsewhere:
+ * to an address of each part of the subnet that one of them is about. Returns none where the bridge, or a route of the
+ * main table, is the way.
  */
-export async function findDetour(
+export async function findDetours(
   { run }: Pick<System, 'run'>,
-  { bridge, subnet, gateway, range }: Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'range'>,
+  network: Network,
+  host: LinksAndRoutes,
+): Promise<Detour[]> {
+  const { subnet } = network;
+  const early = host.routingRules.filter(({ isEarly, to }) => isEarly && commonPart(subnet, to) !== null);
+  const isAsked = ({ table, isOfKernel }: Route) =>
+    table === 'local' ? !isOfKernel : early.some(rule => rule.table === table);
+  const routes = host.routes.filter(route => route.family === 'ipv4' && isAsked(route));
+  const about = [
+    ...early.map(({ to }) => to),
+    ...routes.map(({ destination }) => parseDestination(destination)),
+  ];
+  const parts = about.map(prefix => commonPart(subnet, prefix)).filter(part => part !== null);
+  const addresses = new Set(parts.flatMap(part => machinesOf(part, network)));
+  const found = new Map<string, Detour>();
+  for (const address of [...addresses].slice(0, maxAddresses)) {
+    const detour = await findDetour(run, address, network, { ...host, routes, routingRules: early });
+    if (detour !== null) found.set(JSON.stringify([detour.part, detour.by]), detour);
+  }
+  return [...found.values()];
+}
+
+async function findDetour(
+  run: System['run'],
+  address: Ipv4,
+  { bridge, subnet, gateway }: Network,
   { links, routes, routingRules }: LinksAndRoutes,
 ): Promise<Detour | null> {
-  const machine = range.last;
-  const early = routingRules.filter(
-    ({ isEarly, to }) => isEarly && (to === null || prefixContains(to, machine)),
-  );
-  if (early.length === 0) return null;
+  const rules = routingRules.filter(({ to }) => to === null || prefixContains(to, address));
+  const covering = routes.filter(({ destination }) => leadsTo(destination, address)).sort(byLength);
   const incoming = links
     .map(({ name }) => name)
-    .filter(name => name !== bridge && name !== 'lo' && early.some(rule => rule.incoming === name));
+    .filter(name => name !== bridge && name !== 'lo' && rules.some(rule => rule.incoming === name));
   const packets: Packet[] = [
     { query: [], incoming: null },
-    ...(early.some(({ hasSource }) => hasSource)
+    ...(rules.some(({ hasSource }) => hasSource)
       ? [{ query: ['from', formatIp(gateway)], incoming: null }]
       : []),
     ...incoming.map(name => ({ query: ['from', anywhere, 'iif', name], incoming: name })),
   ];
   for (const packet of packets) {
-    const found = await routeTo(run, machine, packet.query);
-    if (found.link === bridge) continue;
-    const met = early.filter(rule => rule.incoming === null || rule.incoming === packet.incoming);
-    const rule = met.find(each =>
-      found.link === null ? isRefusing(each, routes, machine) : each.table === found.table,
-    );
-    if (rule !== undefined) {
-      const { table, priority } = rule;
-      return { bridge, subnet, table, priority, link: found.link };
+    const found = await routeTo(run, address, packet.query);
+    const { link } = found;
+    if (link === bridge && found.type === 'unicast') continue;
+    const local = covering.find(route => route.table === 'local' && explains(route, found));
+    if (local !== undefined) {
+      const { type, destination } = local;
+      const by = { kind: 'local-route', type, destination, link: local.link } as const;
+      return { bridge, subnet, part: partOf(subnet, [parseDestination(destination)]), link, by };
     }
+    const rule = rules
+      .filter(each => each.incoming === null || each.incoming === packet.incoming)
+      .find(each => (link === null ? isRefusing(each, routes, address) : each.table === found.table));
+    if (rule === undefined || link === bridge) continue;
+    const { table, priority, to } = rule;
+    const route = covering.find(each => each.table === table);
+    const part = partOf(subnet, [to, route === undefined ? null : parseDestination(route.destination)]);
+    return { bridge, subnet, part, link, by: { kind: 'rule', table, priority } };
   }
   return null;
+}
+
+/** Returns whether a route of table `local` is the one of the kernel's answer. */
+function explains({ type }: Route, found: PacketRoute): boolean {
+  // On a host without routing rules of its own, the kernel asks no other table after a `throw` in this one.
+  if (found.link === null) return refusingTypes.includes(type) || type === 'throw';
+  // Nor does its answer name this table there.
+  return (found.table === 'local' || found.table === 'main') && type === found.type;
+}
+
+/** Returns the narrowest of the subnet and these prefixes around it or in it; null for all of the subnet. */
+function partOf(subnet: Prefix<Ipv4>, prefixes: readonly (Prefix | null)[]): Prefix<Ipv4> | null {
+  const parts = prefixes.map(prefix => commonPart(subnet, prefix)).filter(part => part !== null);
+  const [narrowest = subnet] = parts.sort((one, other) => other.length - one.length);
+  return narrowest.length === subnet.length ? null : narrowest;
 }
 
 /** Returns whether a rule refuses packets to an address, or leads to a table with a route that does. */
@@ -79,4 +144,10 @@ function leadsTo(destination: string, address: IpAddress): boolean {
   if (destination === 'default') return true;
   const to = parseDestination(destination);
   return to !== null && prefixContains(to, address);
+}
+
+/** Sorts routes as the kernel prefers them: those with the longest prefix first. */
+function byLength(one: Route, other: Route): number {
+  const length = ({ destination }: Route) => parseDestination(destination)?.length ?? 0;
+  return length(other) - length(one);
 }

@@ -2,29 +2,59 @@
 import { formatPrefix } from '../address/ip.ts';
 import { shellQuoted } from '../text.ts';
 import type { OutsideRefusal } from './outside-refusal.ts';
-import type { Detour } from './return-path.ts';
+import type { Detour, LocalRoute } from './return-path.ts';
+import { partText } from './subnet-parts.ts';
 
-/** Describes a detour in one line. The link's name is hostile. */
-export function detourText({ bridge, table, priority, link }: Detour): string {
-  const way = link === null ? 'are refused' : `leave by ${link}, not by ${bridge}`;
+/** Describes a detour in one line. The links' names are hostile. */
+export function detourText({ bridge, part, link, by }: Detour): string {
+  const packets = `packets to ${partText(part) ?? 'machines'}`;
+  if (by.kind === 'local-route') {
+    const way =
+      link === null ? 'are refused' : by.type === 'local' ? 'stay on this host' : wayBy(link, bridge);
+    return `${packets} ${way}: the route ${routeText(by)} of table local is asked before the main table`;
+  }
+  const { table, priority } = by;
+  const way = link === null ? 'are refused' : wayBy(link, bridge);
   const reason = table === null ? `the routing rule of priority ${priority}` : `routing table ${table}`;
-  return `packets to machines ${way}: ${reason} is asked before the main ${table === null ? 'table' : 'one'}`;
+  return `${packets} ${way}: ${reason} is asked before the main ${table === null ? 'table' : 'one'}`;
 }
 
-/** Returns the command that asks the main table first for the machines' addresses. */
-export function detourRemedy({ subnet, priority }: Detour): string {
-  return mainTableFirst(formatPrefix(subnet), priority);
+function wayBy(link: string, bridge: string): string {
+  return link === bridge ? 'do not leave as those to machines do' : `leave by ${link}, not by ${bridge}`;
 }
 
-/** Returns the command that makes the kernel ask the main table about a subnet before a rule of this priority. */
-export function mainTableFirst(subnet: string, priority: number): string {
-  return `ip rule add to ${subnet} lookup main pref ${Math.max(priority - 1, 1)}`;
+/** A command; `mends` is false if it only shows what needs a decision. */
+interface Remedy {
+  readonly command: string;
+  readonly mends: boolean;
+}
+
+/** Makes the kernel ask the main table first for the machines' addresses, or removes the route before every rule. */
+export function detourRemedy({ subnet, part, by }: Detour): Remedy {
+  return by.kind === 'local-route'
+    ? { command: `ip route delete ${routeText(by)} table local`, mends: true }
+    : mainTableFirst(partText(part) ?? formatPrefix(subnet), by.priority);
+}
+
+/** Writes a route as ip reads it. */
+function routeText({ type, destination, link }: LocalRoute): string {
+  return `${type} ${destination}${link === null ? '' : ` dev ${shellQuoted(link)}`}`;
+}
+
+/** Makes the kernel ask the main table about a subnet before a rule of this priority. */
+export function mainTableFirst(subnet: string, priority: number): Remedy {
+  // Of two rules with one priority, the older one is asked first.
+  return priority === 0
+    ? { command: 'ip rule show pref 0', mends: false }
+    : { command: `ip rule add to ${subnet} lookup main pref ${priority - 1}`, mends: true };
 }
 
 /** Describes a refusal in one line. */
-export function outsideRefusalText({ table, priority }: OutsideRefusal): string {
+export function outsideRefusalText({ part, table, priority }: OutsideRefusal): string {
+  const address = partText(part);
+  const sent = address === null ? 'what machines send' : `what ${address} sends`;
   const by = table === null ? '' : `, by a route of table ${table}`;
-  return `what machines send to the outside is refused by the routing rule of priority ${priority}${by}; this host itself has a way there`;
+  return `${sent} to the outside is refused by the routing rule of priority ${priority}${by}; this host itself has a way there`;
 }
 
 /** Returns the command that shows the rule, and the routes of its table. The rule may be there on purpose. */

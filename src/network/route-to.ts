@@ -13,7 +13,10 @@ export const anywhere = '192.0.2.1';
 export interface PacketRoute {
   /** Hostile. */
   readonly link: string | null;
+  /** `main` also for table `local` of a host without routing rules of its own: the kernel keeps both together. */
   readonly table: string | null;
+  /** As of routes: `unicast`, or `local` for a packet that this host keeps. */
+  readonly type: string | null;
 }
 
 /** Returns the route of a packet to an address. `query`: further arguments of `ip route get`. */
@@ -24,10 +27,12 @@ export async function routeTo(
 ): Promise<PacketRoute> {
   try {
     const routes = JSON.parse(await run('ip', ['-json', 'route', 'get', formatIp(address), ...query]));
-    const [{ dev, table = 'main' }] = routes as [{ dev: string; table?: string }];
-    return { link: dev, table };
+    const [{ dev, table = 'main', type = 'unicast' }] = routes as [
+      { dev: string; table?: string; type?: string },
+    ];
+    return { link: dev, table, type };
   } catch (error) {
-    if (isAnswer(error)) return { link: null, table: null };
+    if (isAnswer(error)) return { link: null, table: null, type: null };
     throw error;
   }
 }

@@ -17,7 +17,7 @@ import type { DesiredGuard } from './desired-guard.ts';
 import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './links.ts';
 import { observeNetwork } from './observe.ts';
 import { bootId, recordedNetworks } from './original-state.ts';
-import { findOutsideRefusal } from './outside-refusal.ts';
+import { findOutsideRefusals } from './outside-refusal.ts';
 import { findReach, type Reach } from './reach.ts';
 import { readFiles, readObjects } from './read-files.ts';
 import { readDesiredGuard } from './read-guard.ts';
@@ -30,7 +30,7 @@ import {
   replacedKernel,
   type UnreadRules,
 } from './read-kernel.ts';
-import { findDetour } from './return-path.ts';
+import { findDetours } from './return-path.ts';
 import { defaultLinks, needsDefaultLinks } from './route-links.ts';
 import { findSharedAddresses } from './shared-addresses.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
@@ -109,8 +109,8 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const isRecorded = recordedNetworks()[bridge]?.boot === bootId();
   const obstacles = isRecorded ? [] : [...owners, ...(observed.link === null ? conflicts : [])];
   const isRouted = observed.link?.up === true && observed.unrouted.length === 0;
-  const detour = isRouted ? await findDetour(system, network, kernel) : null;
-  const outsideRefusal = isRouted ? await findOutsideRefusal(system, network, kernel) : null;
+  const detours = isRouted ? await findDetours(system, network, kernel) : [];
+  const refusals = isRouted ? await findOutsideRefusals(system, network, kernel) : [];
   return {
     network,
     desired,
@@ -130,8 +130,8 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
       ...owners,
       ...conflicts,
       ...(reservations.kind === 'known' ? sharedAddressWarnings(network, kernel) : []),
-      ...(detour === null ? [] : [{ kind: 'detour', detour } as const]),
-      ...(outsideRefusal === null ? [] : [{ kind: 'outside-refused', refusal: outsideRefusal } as const]),
+      ...detours.map(detour => ({ kind: 'detour', detour }) as const),
+      ...refusals.map(refusal => ({ kind: 'outside-refused', refusal }) as const),
       ...ipv6Warnings(bridge, families[backend.chosen]),
       ...guardWarnings,
       ...(forwards?.refused ?? []).map(refused => ({ kind: 'forward-refused', refused }) as const),

@@ -2,7 +2,7 @@
 
 import { formatIp } from '../address/ip.ts';
 import type { Fix } from '../diagnosis/finding.ts';
-import { repairs, showsMore } from '../diagnosis/words/row.ts';
+import { fixBy, repairs, showsMore } from '../diagnosis/words/row.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import type { InvalidWish } from '../guard/wishes.ts';
@@ -36,7 +36,7 @@ export function warningText(warning: NetworkWarning): string {
     case 'bridge-of-libvirt':
       return obstacleText(warning);
     case 'detour':
-      return `${detourText(warning.detour)}: ${detourRemedy(warning.detour)}`;
+      return `${detourText(warning.detour)}: ${detourRemedy(warning.detour).command}`;
     case 'outside-refused':
       return `${outsideRefusalText(warning.refusal)}: ${commandThatShowsRefusal(warning.refusal)}`;
     case 'underlay-missing': {
@@ -111,7 +111,7 @@ export function warningFix(warning: NetworkWarning): Fix | null {
       return command === null ? null : repairs(command);
     }
     case 'detour':
-      return repairs(detourRemedy(warning.detour));
+      return fixBy(detourRemedy(warning.detour));
     case 'outside-refused':
       return showsMore(commandThatShowsRefusal(warning.refusal));
     case 'lan-port':

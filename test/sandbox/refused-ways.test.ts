@@ -1,7 +1,9 @@
-// Routing rules that refuse machines alone the way to the outside: status and doctor name them, not the host.
+// Routing rules and routes that refuse machines, or some of them, the way to the outside, or lead answers to them
+// elsewhere: status and doctor name them, not the host.
 import assert from 'node:assert/strict';
 import { execa } from 'execa';
 import { suite } from 'uvu';
+import { formatPrefix, type Ipv4, parseIpv4, prefixOf } from '../../src/address/ip.ts';
 import { networkStatus } from './firewall-scenario.ts';
 import {
   configure,
@@ -19,6 +21,7 @@ import {
 const refused = suite('refused ways');
 
 let web: Guest;
+let address: string;
 
 const ip = (...args: string[]) => execa('ip', args);
 
@@ -28,16 +31,22 @@ refused.before(async () => {
   await configure('[network.k8s-br0]\nstp = no\n');
   await startLibvirtd();
   web = await guest('web', { mac: '52:54:00:00:00:0a' });
-  await dhcp(web);
+  address = await dhcp(web);
 });
 refused.after.each(async () => {
-  await ip('rule', 'delete', 'pref', '90');
-  // A table without routes may not exist.
+  for (const pref of ['89', '90']) await execa('ip', ['rule', 'delete', 'pref', pref], { reject: false });
+  // The kernel's own routes stay. A table without routes may not exist.
+  await execa('ip', ['route', 'flush', 'table', 'local', 'proto', 'boot'], { reject: false });
   await execa('ip', ['route', 'flush', 'table', '100'], { reject: false });
 });
 
-function ping() {
-  return run(web, 'ping', '-n', '-c', '1', '-W', '1', internetAddress);
+function ping(to = internetAddress) {
+  return run(web, 'ping', '-n', '-c', '1', '-W', '1', to);
+}
+
+/** Returns the part of the subnet with this length that the machine is in. */
+function partOf(length: number): string {
+  return formatPrefix(prefixOf(parseIpv4(address) as Ipv4, length));
 }
 
 interface Check {
@@ -45,22 +54,40 @@ interface Check {
   readonly state: string;
   readonly code: string;
   readonly seen: string;
-  readonly fix: { readonly command: string };
+  readonly fix: { readonly command: string } | null;
 }
 
-async function uplinkCheck(): Promise<Check> {
+async function checkOf(name: string): Promise<Check> {
   const { checks } = JSON.parse((await virlan('doctor', '--json')).stdout) as { checks: Check[] };
-  const found = checks.find(({ check }) => check === 'uplink');
+  const found = checks.find(({ check }) => check === name);
   assert(found);
   return found;
 }
 
+const uplinkCheck = () => checkOf('uplink');
+
+/** Asserts that the machine has lost the host, and has it again by the command that doctor and status name. */
+async function assertRepairedBy(command: string, text: string): Promise<void> {
+  const gateway = '192.168.100.1';
+  await assert.rejects(ping(gateway));
+  const { state, code, seen, fix } = await checkOf('forwarding');
+  assert.deepEqual([state, code, seen, fix?.command], ['fail', 'answers-elsewhere', text, command]);
+  const { problems } = await networkStatus();
+  assert(problems.includes(`${text}: ${command}`), problems.join('\n'));
+  await execa('sh', ['-c', command]);
+  await ping(gateway);
+  await ping();
+  const { problems: left } = await networkStatus();
+  assert(!left.some(problem => problem.includes('packets to')), left.join('\n'));
+}
+
 /** Asserts that doctor and status name the rule, with a command that shows this. */
-async function assertNamed(by: string, shown: RegExp): Promise<void> {
+async function assertNamed(by: string, shown: RegExp, sent = 'what machines send'): Promise<void> {
   await assert.rejects(ping());
   const { state, code, seen, fix } = await uplinkCheck();
-  const text = `what machines send to the outside is refused by the routing rule of priority 90${by}; this host itself has a way there`;
+  const text = `${sent} to the outside is refused by the routing rule of priority 90${by}; this host itself has a way there`;
   assert.deepEqual([state, code, seen], ['fail', 'outside-refused', text]);
+  assert(fix);
   const { stdout } = await execa('sh', ['-c', fix.command]);
   assert.match(stdout, shown);
   const { problems } = await networkStatus();
@@ -72,6 +99,50 @@ refused('a rule that refuses what comes in by the bridge', async () => {
   await ip('rule', 'add', 'iif', 'k8s-br0', 'prohibit', 'pref', '90');
   await assertNamed('', /^90:\s+from all iif k8s-br0 prohibit$/m);
 });
+
+refused('a rule that refuses what one machine sends', async () => {
+  await ping();
+  await ip('rule', 'add', 'from', address, 'prohibit', 'pref', '90');
+  await assertNamed('', new RegExp(`^90:\\s+from ${address} prohibit$`, 'm'), `what ${address} sends`);
+});
+
+refused('a table for packets to a part of the subnet', async () => {
+  await ip('route', 'add', 'default', 'via', internetAddress, 'table', '100');
+  await ip('rule', 'add', 'to', partOf(26), 'lookup', '100', 'pref', '90');
+  await assertRepairedBy(
+    `ip rule add to ${partOf(26)} lookup main pref 89`,
+    `packets to ${partOf(26)} leave by uplink, not by k8s-br0: routing table 100 is asked before the main one`,
+  );
+});
+
+for (const { name, route, part, way } of [
+  {
+    name: 'local, a part',
+    route: () => `local ${partOf(25)} dev lo`,
+    part: () => partOf(25),
+    way: 'stay on this host',
+  },
+  {
+    name: 'local, all',
+    route: () => 'local 192.168.100.0/24 dev lo',
+    part: () => 'machines',
+    way: 'stay on this host',
+  },
+  {
+    name: 'local, one machine, by the bridge',
+    route: () => `local ${address} dev k8s-br0`,
+    part: () => address,
+    way: 'stay on this host',
+  },
+  { name: 'blackhole', route: () => `blackhole ${address}`, part: () => address, way: 'are refused' },
+])
+  refused(`a route of table local (${name})`, async () => {
+    await ip('route', 'add', ...route().split(' '), 'table', 'local');
+    await assertRepairedBy(
+      `ip route delete ${route()} table local`,
+      `packets to ${part()} ${way}: the route ${route()} of table local is asked before the main table`,
+    );
+  });
 
 for (const type of ['blackhole', 'prohibit', 'unreachable'])
   refused(`a table for what the subnet sends, with a route that refuses it (${type})`, async () => {

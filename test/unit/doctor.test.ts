@@ -286,9 +286,23 @@ doctor('with BGP there are findings about bgpd and each session', () => {
   assert.equal(withStep({ ...change, problem: null }), 'bgp fail plan-step');
 });
 
-const detour = { bridge: 'br0', subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' };
+const detour = {
+  bridge: 'br0',
+  subnet: network().subnet,
+  part: null,
+  link: 'ts0',
+  by: { kind: 'rule', table: '52', priority: 5270 },
+} as const;
 
-const outsideRefusal = { bridge: 'br0', table: null, priority: 90 };
+const localDetour = {
+  ...detour,
+  link: 'lo',
+  by: { kind: 'local-route', type: 'local', destination: '192.168.100.0/24', link: 'lo' },
+} as const;
+
+const outsideRefusal = { bridge: 'br0', part: null, table: null, priority: 90 };
+
+const partRefusal = { ...outsideRefusal, part: prefixOf(ip('192.168.100.155'), 32) };
 
 function surveyed(survey: Partial<NetworkFacts['survey']>): Partial<NetworkFacts> {
   return {
@@ -321,6 +335,16 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     'fail',
     'outside-refused',
     { ...outsideRefusal },
+  ],
+  [
+    {
+      ...surveyed({ warnings: [{ kind: 'outside-refused', refusal: partRefusal }] }),
+      uplink: { kind: 'via', dev: 'eth0', gateway: null },
+    },
+    'uplink',
+    'fail',
+    'outside-refused',
+    { ...partRefusal },
   ],
   [
     {
@@ -398,6 +422,28 @@ for (const [facts, check, state, kind, fields] of networks) {
     assert.deepEqual(fieldsOf(problemOf(findings)), fields);
   });
 }
+
+doctor(
+  "packets of machines that seem to be this host's own are refused for the same route of table local",
+  () => {
+    const facts = {
+      ...networkFacts,
+      ...surveyed({
+        warnings: [
+          { kind: 'detour', detour },
+          { kind: 'detour', detour: localDetour },
+        ],
+      }),
+      uplink: { kind: 'unreachable', reason: 'Invalid argument' },
+      ownUplink: { kind: 'via', dev: 'eth0', gateway: null },
+    } as const;
+    const uplink = judgeNetwork(facts, host).find(({ check }) => check === 'uplink');
+    assert.deepEqual(
+      [uplink?.state, uplink?.detail],
+      ['fail', { kind: 'answers-elsewhere', ...localDetour }],
+    );
+  },
+);
 
 const bridge = 'k8s-br0';
 

@@ -250,7 +250,15 @@ observes('a route is missing only if the link is up and has the address', () => 
   assert.deepEqual(findUnrouted(wanted, bridge, others), wanted.addresses);
   const elsewhere = [
     ...others,
-    { destination: '10.0.0.0/24', link: 'eth0', type: 'unicast', table: 'main', family: 'ipv4', metric: 0 },
+    {
+      destination: '10.0.0.0/24',
+      link: 'eth0',
+      type: 'unicast',
+      table: 'main',
+      family: 'ipv4',
+      metric: 0,
+      isOfKernel: false,
+    },
   ] as const;
   assert.deepEqual(findUnrouted(wanted, bridge, elsewhere), wanted.addresses);
   assert.deepEqual(findUnrouted(wanted, { ...bridge, up: false }, others), []);

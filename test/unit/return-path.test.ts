@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
 import { CommandError } from '../../src/errors.ts';
 import { knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
-import { type Detour, findDetour } from '../../src/network/return-path.ts';
+import { type Detour, findDetours } from '../../src/network/return-path.ts';
 import { detourRemedy, detourText } from '../../src/network/route-text.ts';
 import { network } from './builders.ts';
 
@@ -21,7 +21,13 @@ interface Found {
   readonly answers: Readonly<Record<string, object>>;
 }
 
-async function detourOf({ rules, routes = [], answers }: Found): Promise<Detour | null> {
+interface Host extends Pick<Found, 'rules' | 'routes'> {
+  /** Answers as the kernel does about one machine; null for a refusal. */
+  answer(machine: string, query: string): object | null;
+}
+
+/** Returns the detours, and the machines that the kernel was asked about. */
+async function ask({ rules, routes = [], answer }: Host) {
   const standard = ['local', 'main', 'default'].map((table, at) => ({
     priority: [0, 32_766, 32_767][at],
     src: 'all',
@@ -29,12 +35,13 @@ async function detourOf({ rules, routes = [], answers }: Found): Promise<Detour 
   }));
   const links = ['k8s-br0', 'eth0'].map((ifname, at) => ({ ifindex: at, ifname, mtu: 1500, flags: ['UP'] }));
   const reading = [links, routes, [...standard, ...rules]].map(each => JSON.stringify(each)).join('\n');
+  const asked = new Set<string>();
   const run = async (program: string, args: readonly string[]) => {
     assert.equal(program, 'ip');
-    const [, , , address, ...rest] = args;
-    assert.equal(address, machine);
-    const answer = answers[rest.join(' ')];
-    if (answer !== undefined) return JSON.stringify([answer]);
+    const [, , , address = '', ...rest] = args;
+    asked.add(address);
+    const found = answer(address, rest.join(' '));
+    if (found !== null) return JSON.stringify([found]);
     throw new CommandError('refused', {
       reason: 'failed',
       exitCode: 2,
@@ -42,7 +49,28 @@ async function detourOf({ rules, routes = [], answers }: Found): Promise<Detour 
       cause: null,
     });
   };
-  return findDetour({ run }, network(), parseLinksAndRoutes(reading));
+  return { detours: await findDetours({ run }, network(), parseLinksAndRoutes(reading)), asked: [...asked] };
+}
+
+/** Returns the detour of a host where only one machine has to be asked about. */
+async function detourOf({ answers, ...host }: Found): Promise<Detour | null> {
+  const answer = (address: string, query: string) => {
+    assert.equal(address, machine);
+    return answers[query] ?? null;
+  };
+  const [detour, ...others] = (await ask({ ...host, answer })).detours;
+  assert.deepEqual(others, []);
+  return detour ?? null;
+}
+
+/** Answers that packets to machines of a prefix meet something, and others leave by the bridge. */
+function only(start: string, found: object | null) {
+  return (address: string) => (address.startsWith(start) ? found : own);
+}
+
+function ruleOf(detour: Detour | null) {
+  assert(detour?.by.kind === 'rule');
+  return detour.by;
 }
 
 paths('a table that leads packets of the host elsewhere', async () => {
@@ -63,7 +91,7 @@ paths('a table for all but some packets, and for those of the host itself', asyn
     { src: 'all', iif: 'lo' },
   ]) {
     const found = await detourOf({ rules: [{ priority: 5270, table: '52', ...rule }], answers });
-    assert.deepEqual([found?.table, found?.link], ['52', 'ts0'], JSON.stringify(rule));
+    assert.deepEqual([ruleOf(found).table, found?.link], ['52', 'ts0'], JSON.stringify(rule));
   }
 });
 
@@ -75,7 +103,7 @@ paths('a table for what the subnet sends, which answers of the gateway meet too'
     answers: { '': own, 'from 192.168.100.1': elsewhere },
   });
   assert.deepEqual(
-    [found?.table, found?.link, found && detourRemedy(found)],
+    [ruleOf(found).table, found?.link, found && detourRemedy(found).command],
     ['100', 'wg0', 'ip rule add to 192.168.100.0/24 lookup main pref 1000'],
   );
 });
@@ -89,7 +117,7 @@ paths('a table for what comes in by the uplink, and one for what comes in by the
   }));
   const elsewhere = { dst: machine, dev: 'eth0', table: '7' };
   const found = await detourOf({ rules, answers: { '': own, 'from 192.0.2.1 iif eth0': elsewhere } });
-  assert.deepEqual([found?.priority, found?.link], [101, 'eth0']);
+  assert.deepEqual([ruleOf(found).priority, found?.link], [101, 'eth0']);
 });
 
 paths('what comes in by a link that does not forward is no detour', async () => {
@@ -101,7 +129,9 @@ for (const action of ['blackhole', 'prohibit', 'unreachable'])
   paths(`a rule, and a table, that refuse packets to machines (${action})`, async () => {
     const tables = [{ priority: 10, src: 'all', table: '5' }];
     const rule = { priority: 100, src: 'all', dst: '192.168.0.0', dstlen: 16, action };
-    const byRule = await detourOf({ rules: [...tables, rule], answers: {} });
+    const refused = (rules: object[], routes: object[] = []) =>
+      ask({ rules, routes, answer: only(machine, null) });
+    const [byRule = null] = (await refused([...tables, rule])).detours;
     assert.equal(
       byRule && detourText(byRule),
       'packets to machines are refused: the routing rule of priority 100 is asked before the main table',
@@ -110,15 +140,134 @@ for (const action of ['blackhole', 'prohibit', 'unreachable'])
       { dst: '192.168.100.0/25', type: action, table: '5' },
       { dst: 'default', type: action, table: '6' },
     ];
-    const byTable = await detourOf({
-      rules: [...tables, { priority: 20, src: 'all', table: '6' }],
-      routes,
-      answers: {},
-    });
-    assert.deepEqual([byTable?.table, byTable?.priority, byTable?.link], ['6', 20, null]);
+    const rules = [...tables, { priority: 20, src: 'all', table: '6' }];
+    const [byTable = null] = (await refused(rules, routes)).detours;
+    assert.deepEqual([ruleOf(byTable), byTable?.link], [{ kind: 'rule', table: '6', priority: 20 }, null]);
     const other = { ...rule, dst: '10.0.0.0', dstlen: 8 };
-    assert.equal(await detourOf({ rules: [other], answers: {} }), null);
+    assert.deepEqual((await refused([other])).detours, []);
   });
+
+paths('a rule about a part of the subnet, or one machine, is named with that part', async () => {
+  const to = (dst: string, dstlen?: number) => [
+    { priority: 80, src: 'all', dst, ...(dstlen === undefined ? {} : { dstlen }), table: '77' },
+  ];
+  const elsewhere = { dev: 'eth0', gateway: '203.0.113.2', table: '77' };
+  const ofPart = await ask({ rules: to('192.168.100.128', 26), answer: only('192.168.100.1', elsewhere) });
+  assert.deepEqual(ofPart.asked, ['192.168.100.128', '192.168.100.191']);
+  assert.deepEqual(
+    ofPart.detours.map(detour => [detourText(detour), detourRemedy(detour)]),
+    [
+      [
+        'packets to 192.168.100.128/26 leave by eth0, not by k8s-br0: routing table 77 is asked before the main one',
+        { command: 'ip rule add to 192.168.100.128/26 lookup main pref 79', mends: true },
+      ],
+    ],
+  );
+  const ofOne = await ask({ rules: to('192.168.100.155'), answer: () => elsewhere });
+  assert.deepEqual(ofOne.asked, ['192.168.100.155']);
+  assert.deepEqual(
+    ofOne.detours.map(detour => detourRemedy(detour).command),
+    ['ip rule add to 192.168.100.155 lookup main pref 79'],
+  );
+  for (const [dst, length] of [['192.168.100.1'], ['192.168.100.255'], ['10.0.0.0', 8]] as const)
+    assert.deepEqual(await ask({ rules: to(dst, length), answer: () => null }), { detours: [], asked: [] });
+});
+
+paths('several rules are named at once, and the first machine of a part may have another way', async () => {
+  const rules = [
+    { priority: 70, src: 'all', dst: '192.168.100.7', action: 'prohibit' },
+    { priority: 80, src: 'all', dst: '192.168.100.64', dstlen: 26, table: '77' },
+  ];
+  const answers = new Map<string, object | null>([
+    ['192.168.100.7', null],
+    ['192.168.100.64', own],
+    ['192.168.100.127', { dev: 'eth0', table: '77' }],
+  ]);
+  const { detours } = await ask({ rules, answer: address => answers.get(address) ?? null });
+  assert.deepEqual(
+    detours.map(({ part, by }) => [part && formatPrefix(part), by.kind === 'rule' && by.priority]),
+    [
+      ['192.168.100.7/32', 70],
+      ['192.168.100.64/26', 80],
+    ],
+  );
+});
+
+paths('a route to a part of the subnet, in a table that is asked early for every address', async () => {
+  const routes = [
+    { dst: '192.168.100.32/27', dev: 'ts0', table: '52' },
+    { dst: '192.168.0.0/16', dev: 'k8s-br0', table: '52' },
+    { dst: 'fd00::/8', dev: 'ts0', table: '52', pref: 'medium' },
+  ];
+  const rules = [{ priority: 5270, src: 'all', table: '52' }];
+  const elsewhere = { dev: 'ts0', table: '52' };
+  const { detours } = await ask({ rules, routes, answer: only('192.168.100.6', elsewhere) });
+  assert.deepEqual(
+    detours.map(detour => detourRemedy(detour).command),
+    ['ip rule add to 192.168.100.32/27 lookup main pref 5269'],
+  );
+});
+
+paths('a route of table local in the subnet that the kernel did not make', async () => {
+  const local = { table: 'local', protocol: 'boot' };
+  const kept = { dev: 'lo', type: 'local', cache: ['local'] };
+  const found = async (route: object, answer: Host['answer']) => {
+    const { detours, asked } = await ask({ rules: [], routes: [{ ...local, ...route }], answer });
+    const [text = null] = detours.map(each => `${detourText(each)}: ${detourRemedy(each).command}`);
+    return { text, asked };
+  };
+  assert.deepEqual(await found({ type: 'local', dst: '192.168.100.128/25', dev: 'lo' }, () => kept), {
+    text: 'packets to 192.168.100.128/25 stay on this host: the route local 192.168.100.128/25 dev lo of table local is asked before the main table: ip route delete local 192.168.100.128/25 dev lo table local',
+    asked: ['192.168.100.128', '192.168.100.254'],
+  });
+  // Where there are routing rules besides those of every host, the kernel names the table.
+  const named = { ...kept, table: 'local' };
+  const one = await found({ type: 'local', dst: '192.168.100.155', dev: 'lo' }, () => named);
+  assert.match(one.text ?? '', /^packets to 192\.168\.100\.155 stay on this host/);
+  const whole = await found({ type: 'local', dst: '192.168.100.0/24', dev: 'lo' }, () => kept);
+  assert.match(whole.text ?? '', /^packets to machines stay on this host/);
+  // The kernel names lo for a packet that the host keeps, whatever link the route has.
+  const onBridge = await found({ type: 'local', dst: '192.168.100.155', dev: 'k8s-br0' }, () => kept);
+  assert.match(onBridge.text ?? '', /: ip route delete local 192\.168\.100\.155 dev k8s-br0 table local$/);
+  for (const type of ['blackhole', 'prohibit', 'unreachable', 'throw']) {
+    const { text } = await found({ type, dst: '192.168.100.155' }, () => null);
+    assert.equal(
+      text,
+      `packets to 192.168.100.155 are refused: the route ${type} 192.168.100.155 of table local is asked before the main table: ip route delete ${type} 192.168.100.155 table local`,
+    );
+  }
+  const onUplink = { dev: 'eth0', gateway: '203.0.113.2' };
+  const led = await found({ dst: '192.168.100.155', dev: 'eth0' }, () => onUplink);
+  assert.match(
+    led.text ?? '',
+    /^packets to 192\.168\.100\.155 leave by eth0, not by k8s-br0: the route unicast /,
+  );
+  // Where the main table has a longer prefix, it is asked about it all the same.
+  assert.equal((await found({ type: 'local', dst: '192.168.0.0/16', dev: 'lo' }, () => own)).text, null);
+  for (const route of [
+    { type: 'local', dst: '192.168.100.155', dev: 'k8s-br0', protocol: 'kernel' },
+    { type: 'local', dst: '192.168.100.155', dev: 'lo', table: '88' },
+    { type: 'local', dst: '10.0.0.7', dev: 'lo' },
+    { type: 'local', dst: '192.168.100.1', dev: 'lo' },
+  ])
+    assert.deepEqual(await found(route, () => null), { text: null, asked: [] }, JSON.stringify(route));
+});
+
+paths('the kernel is asked about a few machines only, however many rules there are', async () => {
+  const rules = Array.from({ length: 200 }, (_, at) => ({
+    priority: at + 1,
+    src: 'all',
+    dst: `192.168.100.${at + 2}`,
+    table: '77',
+  }));
+  assert.equal((await ask({ rules, answer: () => own })).asked.length, 16);
+});
+
+paths('no rule precedes one of priority 0: it is shown', async () => {
+  const rules = [{ priority: 0, src: 'all', dst: '192.168.100.155', action: 'prohibit' }];
+  const { detours } = await ask({ rules, answer: () => null });
+  assert.deepEqual(detours.map(detourRemedy), [{ command: 'ip rule show pref 0', mends: false }]);
+});
 
 paths('the addresses of a link in a VRF are no networks of the host', () => {
   const address = { family: 'inet', local: '192.168.100.9', prefixlen: 24 };

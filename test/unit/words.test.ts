@@ -54,6 +54,10 @@ const otherDrops: Details['forward-dropped']['drop'][] = [
   { ...drop, way: 'answered', base: { ...chainOf('ip', 'corp', 'f'), hook: 'postrouting' }, forward: range },
 ];
 
+const detour = { bridge, subnet: network().subnet, part: null, link: null } as const;
+const half = prefixOf(ip('192.168.100.128'), 25);
+const localRoute = { kind: 'local-route', destination: '192.168.100.128/25' } as const;
+
 const peer = ip('10.0.0.2');
 const etcd: EtcdConfig = {
   endpoints: ['https://10.0.0.11:2379'],
@@ -243,8 +247,14 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   ],
   'forwarding-off-after-boot': [{ path: '/etc/sysctl.d/60-virlan.conf' }],
   'answers-elsewhere': [
-    { bridge, subnet: network().subnet, table: '52', priority: 5270, link: 'ts0' },
-    { bridge, subnet: network().subnet, table: '52', priority: 1, link: null },
+    { ...detour, link: 'ts0', by: { kind: 'rule', table: '52', priority: 5270 } },
+    { ...detour, by: { kind: 'rule', table: '52', priority: 1 } },
+    { ...detour, by: { kind: 'rule', table: null, priority: 0 } },
+    { ...detour, part: half, link: 'eth0', by: { kind: 'rule', table: '77', priority: 80 } },
+    { ...detour, part: half, link: 'lo', by: { ...localRoute, type: 'local', link: 'lo' } },
+    { ...detour, part: half, by: { ...localRoute, type: 'blackhole', link: null } },
+    { ...detour, part: half, link: 'a;b', by: { ...localRoute, type: 'unicast', link: 'a;b' } },
+    { ...detour, part: half, link: bridge, by: { ...localRoute, type: 'broadcast', link: bridge } },
   ],
   'link-forwarding-off': [{ key: 'net.ipv4.conf.eth0.forwarding' }],
   'no-other-policy': [{}],
@@ -259,8 +269,9 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'other-firewall-unreadable': [{ subject: 'ufw', error: new Error(message) }],
   'uplink-not-asked': [{}],
   'outside-refused': [
-    { bridge, table: null, priority: 90 },
-    { bridge, table: '100', priority: 90 },
+    { bridge, part: null, table: null, priority: 90 },
+    { bridge, part: null, table: '100', priority: 90 },
+    { bridge, part: prefixOf(leased, 32), table: null, priority: 81 },
   ],
   'outside-lost': [{ reason: 'Invalid cross-device link' }],
   'uplink-missing': [{ reason: 'Network is unreachable' }],

@@ -169,10 +169,15 @@ function judgeUplink({ uplink, ownUplink, survey: { network, warnings } }: Netwo
   if (uplink?.kind === 'via' && allowed !== null && uplink.dev !== allowed)
     return warn('uplink', { kind: 'uplink-not-allowed', dev: uplink.dev, allowed: [allowed] });
   if (uplink === null) return skipped('uplink', { kind: 'uplink-not-asked' });
+  const [refused] = warnings.filter(warning => warning.kind === 'outside-refused');
+  if (refused !== undefined) return fail('uplink', { kind: 'outside-refused', ...refused.refusal });
   switch (uplink.kind) {
     case 'unreachable': {
-      const [refused] = warnings.filter(warning => warning.kind === 'outside-refused');
-      if (refused !== undefined) return fail('uplink', { kind: 'outside-refused', ...refused.refusal });
+      // What machines send is refused as well: it seems to have an address of this host.
+      const kept = warnings
+        .filter(warning => warning.kind === 'detour')
+        .find(({ detour }) => detour.by.kind === 'local-route');
+      if (kept !== undefined) return fail('uplink', { kind: 'answers-elsewhere', ...kept.detour });
       if (ownUplink?.kind === 'via') return fail('uplink', { kind: 'outside-lost', reason: uplink.reason });
       return warn('uplink', { kind: 'uplink-missing', reason: uplink.reason });
     }

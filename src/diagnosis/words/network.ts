@@ -13,7 +13,7 @@ import { unreadText } from '../../other-firewalls/model.ts';
 import { shellQuoted } from '../../text.ts';
 import type { NetworkDetails, PortOwner } from '../details.ts';
 import type { Fix } from '../finding.ts';
-import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
+import { fixBy, repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** The consequence for machines when a subject is not as configured. */
 const consequences: Readonly<Record<StepCheck, string>> = {
@@ -112,7 +112,7 @@ export const networkWords: Words<keyof NetworkDetails> = {
     seen: ({ key }) => `${key} is 0: what comes in there is not forwarded`,
     fix: ({ key }) => repairs(`sysctl -w ${key}=1`),
   },
-  'answers-elsewhere': { seen: detourText, fix: detour => repairs(detourRemedy(detour)) },
+  'answers-elsewhere': { seen: detourText, fix: detour => fixBy(detourRemedy(detour)) },
   'no-other-policy': { seen: () => 'no other firewall drops by policy' },
   'other-policies': {
     seen: ({ chains }) => {

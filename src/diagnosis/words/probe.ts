@@ -11,7 +11,7 @@ import {
   commandThatShows,
   isReversePathFilter,
 } from './drop-remedy.ts';
-import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
+import { fixBy, repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** Longest part of another program's rule that a sentence repeats, in characters. */
 const maxRuleLength = 120;
@@ -162,9 +162,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
       `${priority}${table === null ? '' : `, to table ${table},`} is asked before the main table`,
     // A packet to the outside may be refused on purpose: until a tunnel is up, for example.
     fix: ({ packet, route, subnet }) =>
-      packet.kind === 'outgoing'
-        ? showsMore('ip rule show')
-        : repairs(mainTableFirst(subnet, route.priority)),
+      packet.kind === 'outgoing' ? showsMore('ip rule show') : fixBy(mainTableFirst(subnet, route.priority)),
   },
   'taken-by-ipsec': {
     seen: ({ packet, policy }) =>

@@ -21,6 +21,11 @@ export function showsMore(command: string): Fix {
   return { command, mends: false, ours: false };
 }
 
+/** Returns a command that does either. */
+export function fixBy({ command, mends }: Pick<Fix, 'command' | 'mends'>): Fix {
+  return mends ? repairs(command) : showsMore(command);
+}
+
 /** Returns a command for a repair that `virlan doctor --fix` makes too. */
 export function virlanRepairs(command = 'virlan up'): Fix {
   return { command, mends: true, ours: true };
