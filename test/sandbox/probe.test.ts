@@ -250,6 +250,44 @@ probes(
   },
 );
 
+probes('a DHCP answer that the egress of the bridge drops: that chain is named, not virlan', async () => {
+  await network('stp = no');
+  await execa('nft', ['-f', '-'], {
+    input:
+      'table netdev corp { chain last { type filter hook egress device "k8s-br0" priority 0; udp sport 67 drop; }; }',
+  });
+  const { explanation } = JSON.parse((await virlan('doctor', '--json')).stdout);
+  assert.deepEqual(
+    [explanation.check, explanation.code],
+    ['probe-lease', 'packet-dropped'],
+    explanation.seen,
+  );
+  assert.match(explanation.seen, / is dropped by a rule of netdev corp last: udp sport 67 drop$/);
+  await execa('sh', ['-c', explanation.fix.command]);
+  assert.equal((await runProbe())['probe-return'], `ok: ${internetAddress} answers`);
+  await execa('nft', ['delete', 'table', 'netdev', 'corp']);
+});
+
+probes('a rule that queues packets for a program that does not run is named', async () => {
+  await network('stp = no');
+  for (const { chain, stage } of [
+    { chain: ['FORWARD', '-i', 'k8s-br0'], stage: 'probe-forward' },
+    { chain: ['INPUT', '-i', 'k8s-br0', '-p', 'udp', '--dport', '53'], stage: 'probe-dns' },
+  ]) {
+    await execa('iptables', ['-I', ...chain, '-j', 'NFQUEUE', '--queue-num', '7']);
+    const { explanation } = JSON.parse((await virlan('doctor', '--json')).stdout);
+    assert.deepEqual([explanation.check, explanation.code], [stage, 'packet-dropped'], explanation.seen);
+    assert.match(explanation.seen, new RegExp(` is dropped by a rule of ip filter ${chain[0]}: `));
+    await execa('sh', ['-c', explanation.fix.command]);
+    assert.equal((await runProbe())['probe-return'], `ok: ${internetAddress} answers`);
+    await execa('iptables', ['-F', chain[0] ?? '']);
+    // With nobody there, the kernel passes such packets.
+    await execa('iptables', ['-I', ...chain, '-j', 'NFQUEUE', '--queue-num', '7', '--queue-bypass']);
+    assert.equal((await runProbe())['probe-return'], `ok: ${internetAddress} answers`);
+    await execa('iptables', ['-F', chain[0] ?? '']);
+  }
+});
+
 /** Policies of a VPN with a network that contains that of the machines, and the stage at which each takes a packet. */
 const vpnPolicies = [
   ['src 192.168.0.0/16 dst 0.0.0.0/0 dir fwd', 'probe-forward'],

@@ -248,6 +248,54 @@ probe('the drops of each packet of a probe are distinguished', () => {
   assert.equal(returning?.chain, 'FORWARD');
 });
 
+const dhcpAnswer =
+  'ip saddr 192.168.100.1 ip daddr 255.255.255.255 ip ttl 64 udp sport 67 udp dport 68 udp length 308';
+
+probe("the rejection of the host's own copy of a DHCP answer loses nothing", () => {
+  const reject = 'ip virlan-k8s-br0 input rule reject (verdict drop)';
+  const copy = [
+    `trace id 1 ip virlan-k8s-br0 input packet: iif "k8s-br0" ${dhcpAnswer} `,
+    `trace id 1 ${reject}`,
+  ];
+  assert.equal(findDrops(traceEvents(copy), request).dhcp, null);
+  const sent = [
+    'trace id 2 inet corp out packet: oif "k8s-br0" '.concat(dhcpAnswer, ' '),
+    'trace id 2 inet corp out rule udp sport 67 drop (verdict drop)',
+  ];
+  assert.equal(findDrops(traceEvents([...copy, ...sent]), request).dhcp?.table, 'corp');
+  const asked = [
+    'trace id 3 ip corp in packet: iif "k8s-br0" ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 ',
+    'trace id 3 ip corp in policy drop ',
+  ];
+  assert.deepEqual(findDrops(traceEvents([...asked, ...copy]), request).dhcp?.chain, 'in');
+});
+
+probe('the rule that queued a packet which came no further is the one that loses it', () => {
+  const packet =
+    'packet: iif "k8s-br0" oif "uplink" ip saddr 192.168.100.254 ip daddr 203.0.113.2 ip ttl 63 ';
+  const queued = [
+    `trace id 1 ip filter FORWARD ${packet}`,
+    'trace id 1 ip filter FORWARD rule iifname "k8s-br0" counter packets 4 bytes 9 queue num 7 (verdict queue)',
+  ];
+  assert.deepEqual(findDrops(traceEvents(queued), request).outgoing, {
+    family: 'ip',
+    table: 'filter',
+    chain: 'FORWARD',
+    rule: 'iifname "k8s-br0" counter queue num 7',
+    links: { in: 'k8s-br0', out: 'uplink' },
+  });
+  const passed = [
+    `trace id 2 ip virlan_probe outgoing ${packet}`,
+    'trace id 2 ip virlan_probe outgoing policy accept ',
+  ];
+  assert.equal(findDrops(traceEvents([...queued, ...passed]), request).outgoing, null);
+  const dropped = [`trace id 3 ip corp f ${packet}`, 'trace id 3 ip corp f policy drop '];
+  assert.equal(findDrops(traceEvents([...queued, ...dropped]), request).outgoing?.table, 'corp');
+  // No chain of the probe is at the end of a hook of bridges.
+  const onBridge = queued.map(line => line.replace(' ip filter ', ' bridge filter '));
+  assert.equal(findDrops(traceEvents(onBridge), request).outgoing, null);
+});
+
 probe('the marks of packets are those past the last rule before routing', () => {
   const packets = {
     dns: 'packet: oif "k8s-br0" ip saddr 192.168.100.1 ip daddr 192.168.100.254 udp sport 53 udp dport 4711 udp length 60',

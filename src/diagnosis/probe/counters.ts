@@ -69,6 +69,8 @@ function renderTable(
     // Past every rule that may set a mark: in a trace, their policies show it.
     'routed { type filter hook prerouting priority 400; policy accept;': [],
     'routed_answers { type filter hook output priority 400; policy accept;': [],
+    // Past every rule that may drop what the host receives.
+    'received { type filter hook input priority 400; policy accept;': [],
     'outgoing { type filter hook postrouting priority 400; policy accept;': [
       `oifname != "${bridge}" ${outgoing} ip saddr ${own} ${counter('plain')}`,
       `oifname != "${bridge}" ${outgoing} ip saddr != ${own} ct original ip saddr ${own} ` +

@@ -20,7 +20,7 @@ export function joinDrops(first: Drops, second: Drops): Drops {
 /** Returns the drops of a probe's packets. */
 export function findDrops(events: readonly TraceEvent[], { gateway, nextHop }: ProbeRequest): Drops {
   return {
-    dhcp: findDrop(events, packet => hasFields(packet, 'udp dport 67') || hasFields(packet, 'udp sport 67')),
+    dhcp: findDrop(events, packet => hasFields(packet, 'udp dport 67') || isDhcpAnswer(packet)),
     dns: findDrop(
       events,
       packet =>
@@ -32,15 +32,41 @@ export function findDrops(events: readonly TraceEvent[], { gateway, nextHop }: P
   };
 }
 
-/** Returns the first drop of a packet for which `isExpected` returns true; null where there is none. */
+/**
+ * Returns whether a packet is the answer on its way to the machine. Of a broadcast that the host sends, the kernel
+ * gives it a copy, which comes in by the bridge: nobody needs that one, and virlan's rules reject it.
+ */
+function isDhcpAnswer(packet: string): boolean {
+  return hasFields(packet, 'udp sport 67') && linksOf(packet).in === null;
+}
+
+/**
+ * Returns the first drop of a packet for which `isExpected` returns true, or else the rule that queued the last one of
+ * these packets for a program; null where there is none.
+ */
 export function findDrop(
   events: readonly TraceEvent[],
   isExpected: (packet: string) => boolean,
 ): Drop | null {
-  return findRule(events, isExpected, text => {
+  const drop = findRule(events, isExpected, text => {
     if (/^policy drop\b/.test(text)) return { rule: null };
     return readRule(text, verdict => verdict === 'drop');
   });
+  return drop ?? findLastQueueing(events, isExpected);
+}
+
+/**
+ * Returns the rule that queued a packet that came no further, as a chain of the probe's table at the end of each hook
+ * would show: the program behind the queue drops it, or there is none.
+ */
+function findLastQueueing(
+  events: readonly TraceEvent[],
+  isExpected: (packet: string) => boolean,
+): Drop | null {
+  const last = events.findLast(({ packet }) => isExpected(packet));
+  return last === undefined || last.family === 'bridge'
+    ? null
+    : findRule([last], isExpected, text => readRule(text, verdict => verdict === 'queue'));
 }
 
 /**
