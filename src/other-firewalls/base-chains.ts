@@ -8,6 +8,7 @@ import { parseDeviceLinks } from './device-links.ts';
 import { type Chain, iptablesProgramOf, legacyFamily } from './model.ts';
 import { parseNftTables } from './nft-rules.ts';
 import type { FilterChains } from './packet.ts';
+import { everyQueue, type HeardQueues, readHeardQueues } from './queues.ts';
 import { parseSavedRules } from './saved-rules.ts';
 
 /** A chain with a hook, and the chains of its table. All names are hostile. */
@@ -39,17 +40,23 @@ export async function readBaseChains(
   const devices = /"hook": ?"(?:ingress|egress)"/.test(nft)
     ? await system.run('nft', ['list', 'chains'], { timeoutSeconds: listTimeoutSeconds }).catch(() => '')
     : '';
-  return makeBaseChains(nft, saved, hidden, devices);
+  return makeBaseChains(nft, saved, hidden, devices, readHeardQueues(system));
 }
 
 /**
  * Returns the chains that IPv4 packets meet, virlan's own included, from the listings of nft, of iptables and of the
  * flavour of iptables that is not selected; `devices` is what `nft list chains` prints. Pure.
  */
-export function makeBaseChains(nft: string, saved: string, hidden: string, devices = ''): BaseChain[] {
+export function makeBaseChains(
+  nft: string,
+  saved: string,
+  hidden: string,
+  devices = '',
+  heard: HeardQueues = everyQueue,
+): BaseChain[] {
   const links = parseDeviceLinks(devices);
   const listed = savedLines(saved);
-  const ofNft = parseNftTables(nft)
+  const ofNft = parseNftTables(nft, heard)
     .filter(({ family }) => isOfIpv4(family))
     // iptables shows its own matches, and nft does not.
     .filter(({ family, table }) => family !== 'ip' || !listed.has(table))
@@ -71,7 +78,7 @@ export function makeBaseChains(nft: string, saved: string, hidden: string, devic
           priority: iptablesPriority[table] ?? 0,
           isForNat: table === 'nat',
           links: [],
-          chains: parseSavedRules(lines),
+          chains: parseSavedRules(lines, heard),
         })),
     );
   return [...ofNft, ...ofIptables(listed, 'ip'), ...ofIptables(savedLines(hidden), legacyFamily)];

@@ -15,6 +15,7 @@ import {
   type Truth,
   type Verdict,
 } from './packet.ts';
+import { everyQueue, type HeardQueues, verdictOfQueue } from './queues.ts';
 
 /** An object of unknown form, written by others. */
 type Json = Readonly<Record<string, unknown>>;
@@ -39,7 +40,7 @@ export interface NftBaseChain {
 }
 
 /** Reads all tables. Returns none if the text is no list. */
-export function parseNftTables(text: string): NftTable[] {
+export function parseNftTables(text: string, heard: HeardQueues = everyQueue): NftTable[] {
   const entries = entriesOf(text);
   const of = (kind: string) => entries.map(entry => objectOrNull(entry[kind])).filter(each => each !== null);
   const isOf =
@@ -54,7 +55,7 @@ export function parseNftTables(text: string): NftTable[] {
     for (const { chain, handle, expr } of of('rule').filter(isOf(table))) {
       const rules = chains.get(String(chain)) ?? [];
       chains.set(String(chain), rules);
-      rules.push({ id: String(handle), judge: packet => judge(listOf(expr), packet, sets) });
+      rules.push({ id: String(handle), judge: packet => judge(listOf(expr), packet, sets, heard) });
     }
     const bases = of('chain').filter(isOf(table));
     return {
@@ -94,11 +95,11 @@ type Sets = ReadonlyMap<string, readonly unknown[]>;
 /** Statements that neither decide about a packet nor depend on it. */
 const harmless = ['counter', 'log', 'mangle', 'notrack', 'flow', 'set', 'snat', 'masquerade'];
 
-function judge(expr: readonly unknown[], packet: Packet, sets: Sets): Judgement[] {
+function judge(expr: readonly unknown[], packet: Packet, sets: Sets, heard: HeardQueues): Judgement[] {
   const truths: Truth[] = [];
   for (const statement of expr) {
     const [[kind, value] = ['', null]] = Object.entries(objectOrNull(statement) ?? {});
-    const verdict = verdictOf(kind, value);
+    const verdict = kind === 'queue' ? verdictOfQueues(value, heard) : verdictOf(kind, value);
     // A map may lack the packet's key: then the rule does not apply.
     if (verdict?.kind === 'translate' && hasMap(value)) truths.push(null);
     if (verdict !== null) return [{ applies: all(truths), verdict }];
@@ -130,11 +131,17 @@ function verdictOf(kind: string, value: unknown): Verdict | null {
     case 'dnat':
     case 'redirect':
       return { kind: objectOrNull(value)?.family === 'ip6' ? 'none' : 'translate' };
-    case 'queue':
-      // A program decides.
-      return { kind: 'accept' };
   }
   return null;
+}
+
+/** Reads `{ "num": 7, "flags": "bypass" }`, `{ "num": { "range": [7, 9] } }`, or null for queue 0. */
+function verdictOfQueues(value: unknown, heard: HeardQueues): Verdict {
+  const { num = 0, flags } = objectOrNull(value) ?? {};
+  const [first = num, last = first] = listOf(objectOrNull(num)?.range);
+  // The packet itself may tell the queue.
+  if (typeof first !== 'number' || typeof last !== 'number') return { kind: 'accept' };
+  return verdictOfQueue(first, last, namesOf(flags).includes('bypass'), heard);
 }
 
 /** Judges `ct state vmap { established : accept, invalid : drop }`. */

@@ -14,9 +14,10 @@ import {
   type Truth,
   type Verdict,
 } from './packet.ts';
+import { everyQueue, type HeardQueues, verdictOfQueue } from './queues.ts';
 
 /** Reads the rules of one table. */
-export function parseSavedRules(lines: readonly string[]): FilterChains {
+export function parseSavedRules(lines: readonly string[], heard: HeardQueues = everyQueue): FilterChains {
   const chains = new Map<string, FilterRule[]>();
   for (const line of lines) {
     const [, declared] = /^:(\S+)/.exec(line) ?? [];
@@ -24,7 +25,7 @@ export function parseSavedRules(lines: readonly string[]): FilterChains {
   }
   for (const line of lines) {
     const [, chain = '', rule = ''] = /^-A (\S+) (.*)$/.exec(line) ?? [];
-    chains.get(chain)?.push(parseRule(rule, name => chains.has(name)));
+    chains.get(chain)?.push(parseRule(rule, name => chains.has(name), heard));
   }
   return chains;
 }
@@ -34,7 +35,7 @@ type Condition = (packet: Packet) => Truth;
 /** Modules that match nothing by themselves: their options do. */
 const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state', 'addrtype'];
 
-function parseRule(rule: string, isChain: (name: string) => boolean): FilterRule {
+function parseRule(rule: string, isChain: (name: string) => boolean, heard: HeardQueues): FilterRule {
   const words = rule.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
   const conditions: Condition[] = [];
   let verdict: Verdict = { kind: 'none' };
@@ -48,7 +49,9 @@ function parseRule(rule: string, isChain: (name: string) => boolean): FilterRule
     const [value = '', second = ''] = own;
     at += 1 + own.length;
     if (option === '-j' || option === '-g') {
-      verdict = verdictOf(value, option === '-j' ? 'jump' : 'goto', isChain);
+      verdict = isChain(value)
+        ? { kind: option === '-j' ? 'jump' : 'goto', chain: value }
+        : verdictOf(value, words.slice(at), heard);
       break;
     }
     const condition = conditionOf(option, value, second);
@@ -60,8 +63,7 @@ function parseRule(rule: string, isChain: (name: string) => boolean): FilterRule
   };
 }
 
-function verdictOf(target: string, kind: 'jump' | 'goto', isChain: (name: string) => boolean): Verdict {
-  if (isChain(target)) return { kind, chain: target };
+function verdictOf(target: string, options: readonly string[], heard: HeardQueues): Verdict {
   switch (target) {
     case 'ACCEPT':
       return { kind: 'accept' };
@@ -75,10 +77,16 @@ function verdictOf(target: string, kind: 'jump' | 'goto', isChain: (name: string
     case 'REDIRECT':
       return { kind: 'translate' };
     case 'NFQUEUE':
-      // A program decides.
-      return { kind: 'accept' };
+      return verdictOfQueues(options, heard);
   }
   return { kind: 'none' };
+}
+
+/** Reads `--queue-num 7 --queue-bypass` or `--queue-balance 7:9`. */
+function verdictOfQueues(options: readonly string[], heard: HeardQueues): Verdict {
+  const at = options.findIndex(option => option === '--queue-num' || option === '--queue-balance');
+  const [first = 0, last = first] = at === -1 ? [] : (options[at + 1] ?? '').split(':').map(Number);
+  return verdictOfQueue(first, last, options.includes('--queue-bypass'), heard);
 }
 
 function conditionOf(option: string, value: string, second: string): Condition {

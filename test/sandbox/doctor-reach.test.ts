@@ -179,6 +179,11 @@ doctor('a rule of another program that drops connections from outside, wherever 
       'chain in of table netdev dev',
     ],
     ['iptables -t mangle -A FORWARD -p tcp --sport 443 -j DROP', 'chain FORWARD of table ip mangle'],
+    // No program takes these.
+    [
+      'iptables -t mangle -A FORWARD -o k8s-br0 -j NFQUEUE --queue-num 7',
+      'chain FORWARD of table ip mangle: -o k8s-br0 -j NFQUEUE --queue-num 7',
+    ],
     [
       'iptables-legacy -A FORWARD ! -s 10.0.0.0/8 -o k8s-br0 -j DROP',
       'chain FORWARD of table iptables-legacy filter: ! -s 10.0.0.0/8 -o k8s-br0 -j DROP',

@@ -9,6 +9,7 @@ import {
   judgeForwards,
   judgeTranslations,
 } from '../../src/other-firewalls/forward-rules.ts';
+import { readHeardQueues } from '../../src/other-firewalls/queues.ts';
 import { ip } from './builders.ts';
 
 const drops = suite('forward drops');
@@ -223,6 +224,47 @@ drops('a rule before it that accepts, returns or may do so decides', () => {
     assert.equal(droppedBy({ saved: listing([...before, ...after]) }).length, 2, String(before));
   // A chain that jumps to itself, which no program can load.
   assert.deepEqual(droppedBy({ saved: listing(['FORWARD -j corp', 'corp -j corp', ...after]) }), []);
+});
+
+drops('a rule that queues packets drops them where no program takes them', () => {
+  const heard = readHeardQueues({
+    readFile: path =>
+      path === '/proc/net/netfilter/nfnetlink_queue'
+        ? '    8  28612     0 2 65531     0     0        0  1\n   20  28613     0 2 65531     0     0        0  1\n'
+        : null,
+  });
+  const ruleIn = (chain: string, rest: object) => ({ rule: { family: 'inet', table: 't', chain, ...rest } });
+  const nftOf = (queue: unknown) =>
+    JSON.stringify({
+      nftables: [
+        { table: { family: 'inet', name: 't' } },
+        { chain: { family: 'inet', table: 't', name: 'f', type: 'filter', hook: 'forward', prio: 0 } },
+        ruleIn('f', { handle: 1, expr: [{ queue }] }),
+      ],
+    });
+  for (const [option, queue, isDropped] of [
+    ['--queue-num 7', { num: 7 }, true],
+    ['--queue-num 0', null, true],
+    ['--queue-balance 9:19', { num: { range: [9, 19] } }, true],
+    ['--queue-num 7 --queue-bypass', { num: 7, flags: 'bypass' }, false],
+    ['--queue-balance 6:7 --queue-bypass', { num: { range: [6, 7] }, flags: ['bypass', 'fanout'] }, false],
+    ['--queue-num 8', { num: 8 }, false],
+    ['--queue-balance 19:21', { num: { range: [19, 21] } }, false],
+    ['--queue-num 8', { num: { map: { key: 'x', data: 'y' } } }, false],
+  ] as const) {
+    const saved = listing([`FORWARD -j NFQUEUE ${option}`]);
+    for (const bases of [
+      makeBaseChains('', saved, '', '', heard),
+      makeBaseChains(nftOf(queue), '', '', '', heard),
+    ]) {
+      const found = judgeForwards(bases, 'k8s-br0', [web], 'eth0').map(({ way }) => way);
+      assert.deepEqual(found, isDropped ? ['forwarded', 'answering'] : [], option);
+    }
+    const unknown = judgeForwards(makeBaseChains('', saved, ''), 'k8s-br0', [web], 'eth0');
+    assert.deepEqual(unknown, [], option);
+  }
+  const nowhere = readHeardQueues({ readFile: () => null });
+  assert.equal(nowhere(0, 65_535), false);
 });
 
 drops('answers are looked at, and packets before they are translated', () => {

@@ -23,7 +23,7 @@ function saveOf(tables: Readonly<Record<string, readonly string[]>>): LegacyCoun
     ...rules,
     'COMMIT',
   ]);
-  return { family: 'iptables-legacy', save: lines.join('\n') };
+  return { family: 'iptables-legacy', save: lines.join('\n'), heard: queue => queue === 8 };
 }
 
 /** Returns the chains of the drops of dhcp, dns, outgoing and returning, with a mark for those that are certain. */
@@ -55,6 +55,22 @@ const legacyCases: [
       'FORWARD -j REJECT --reject-with icmp-port-unreachable!',
       'FORWARD -j REJECT --reject-with icmp-port-unreachable!',
     ],
+  ],
+  [
+    'that are queued for nobody',
+    [
+      '[N:9] -A FORWARD -i k8s-br0 -j NFQUEUE --queue-num 8',
+      '[N:9] -A FORWARD -i k8s-br0 -j NFQUEUE --queue-num 7',
+    ],
+    [null, null, null, null],
+  ],
+  [
+    'that are queued for nobody, before another rule',
+    [
+      '[N:9] -A FORWARD -i k8s-br0 -j NFQUEUE --queue-num 7',
+      '[N:9] -A FORWARD -i k8s-br0 -j NFQUEUE --queue-num 8',
+    ],
+    [null, null, 'FORWARD -i k8s-br0 -j NFQUEUE --queue-num 7!', null],
   ],
   [
     'of answers alone',
@@ -123,7 +139,7 @@ for (const [title, lines, expected] of legacyCases)
     const counted = (packets: number) =>
       saveOf({ filter: lines.map(line => line.replace('[N:', `[${packets}:`)) });
     assert.deepEqual(legacyDrops(counted(4), counted(5)), expected);
-    assert.deepEqual(legacyDrops({ family: 'iptables-legacy', save: '' }, counted(5)), expected);
+    assert.deepEqual(legacyDrops({ ...counted(4), save: '' }, counted(5)), expected);
     // Nothing was dropped, or somebody loaded the rules again.
     assert.deepEqual(legacyDrops(counted(5), counted(5)), [null, null, null, null]);
     assert.deepEqual(legacyDrops(counted(5), counted(0)), [null, null, null, null]);

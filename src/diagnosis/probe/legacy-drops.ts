@@ -5,6 +5,7 @@ import { hasLegacyTables, legacyPrefix } from '../../firewall/flavours.ts';
 import { savedLines } from '../../other-firewalls/chains.ts';
 import { legacyFamily } from '../../other-firewalls/model.ts';
 import { type FilterChains, type FilterRule, findDroppingRules } from '../../other-firewalls/packet.ts';
+import { type HeardQueues, readHeardQueues } from '../../other-firewalls/queues.ts';
 import { parseSavedRules } from '../../other-firewalls/saved-rules.ts';
 import type { System } from '../../system/system.ts';
 import type { Drop } from '../details.ts';
@@ -16,6 +17,8 @@ export interface LegacyCounters {
   /** The family of drops in these tables: `ip` where the program `iptables` is the one for them. */
   readonly family: string;
   readonly save: string;
+  /** The queues that have a program to take their packets. */
+  readonly heard: HeardQueues;
 }
 
 /** Reads the counters of iptables-legacy, by the name that its program has on this host. */
@@ -27,8 +30,9 @@ export async function readLegacyCounters({
   const prefix = legacyPrefix({ isInstalled }, 'ipv4');
   const program = `${prefix}-save`;
   const family = prefix === legacyFamily ? legacyFamily : 'ip';
-  if (!hasLegacyTables(readFile, 'ipv4') || !isInstalled(program)) return { family, save: '' };
-  return { family, save: await run(program, ['--counters']).catch(() => '') };
+  const heard = readHeardQueues({ readFile });
+  if (!hasLegacyTables(readFile, 'ipv4') || !isInstalled(program)) return { family, save: '', heard };
+  return { family, heard, save: await run(program, ['--counters']).catch(() => '') };
 }
 
 export interface LegacyDrops {
@@ -46,7 +50,7 @@ export function findLegacyDrops(
 ): LegacyDrops {
   const [earlier, later] = [countPackets(before.save), countPackets(after.save)];
   const hasGrown = (key: string) => (later.get(key) ?? 0) > (earlier.get(key) ?? 0);
-  const tables = readTables(after.save);
+  const tables = readTables(after);
   const dropsOf = (way: readonly HookPassage[]) =>
     way.flatMap(({ hook, packet }) =>
       tables.flatMap(({ table, chains }) =>
@@ -99,13 +103,16 @@ const tableOrder = ['raw', 'mangle', 'nat', 'filter', 'security'];
 /** Stands for a chain's policy in the place of a rule's text. */
 const policy = '';
 
-function readTables(save: string): { readonly table: string; readonly chains: FilterChains }[] {
+function readTables({
+  save,
+  heard,
+}: LegacyCounters): { readonly table: string; readonly chains: FilterChains }[] {
   const listed = savedLines(save.replaceAll(/^\[\d+:\d+\] /gm, ''));
   return tableOrder.flatMap(table => {
     const lines = listed.get(table);
     if (lines === undefined) return [];
     const dropping = lines.flatMap(line => /^:(\S+) DROP /.exec(line)?.[1] ?? []);
-    const chains = [...parseSavedRules(lines)].map(
+    const chains = [...parseSavedRules(lines, heard)].map(
       ([name, rules]) => [name, dropping.includes(name) ? [...rules, dropAll] : rules] as const,
     );
     return [{ table, chains: new Map(chains) }];
