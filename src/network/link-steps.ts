@@ -32,7 +32,6 @@ export interface LinkFields {
   'add dummy': { readonly link: string; readonly state: DummyState };
   'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' | 'vxlan' };
   'set link': { readonly link: string } & LinkChange;
-  /** Adds an entry to the bridge's table of MACs. */
   'add entry': { readonly link: string; readonly entry: StaticEntry };
   'add address': { readonly link: string; readonly address: LinkAddress };
   'remove address': { readonly link: string; readonly address: LinkAddress };

@@ -80,6 +80,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
     guard: null,
     tunnel: null,
     ports: {},
+    entries: {},
     reflecting: [],
     lacking: { parts: [], under: '' },
   };
