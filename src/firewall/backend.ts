@@ -14,7 +14,7 @@ export type BackendName = 'nftables' | 'iptables';
  * fills in checksums, without which a network works for all but old DHCP clients; iptables' table `security`;
  * or the guard.
  */
-export type Lacking = BackendName | 'checksum' | 'security' | 'guard';
+export type Lacking = BackendName | 'checksum' | 'security' | 'guard' | 'connection-limit';
 
 /** The place of rules: one bridge and one address family. */
 export interface RulesPlace {

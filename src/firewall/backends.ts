@@ -107,8 +107,11 @@ export function nextLacking(
     const parts = nextParts(known, family, role);
     if (parts !== null) return [...others, ...parts];
   }
-  if (family !== 'ipv4' || firewall !== 'auto' || role === 'companion') return null;
-  const next = [...others, backend];
+  if (family !== 'ipv4' || role === 'companion') return null;
+  // A limit is not worth a backend.
+  if (backend === 'nftables' && !known.includes('connection-limit')) return [...known, 'connection-limit'];
+  if (firewall !== 'auto') return null;
+  const next = [...others.filter(name => name !== 'connection-limit'), backend];
   return available.some(name => !next.includes(name)) ? next : null;
 }
 

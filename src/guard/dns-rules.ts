@@ -5,8 +5,14 @@ import { questionsAtOnce, questionsPerSecond } from '../dnsmasq/dns-limits.ts';
 import { tapPriorities } from '../firewall/connection-limit.ts';
 import { deny } from './denials.ts';
 
-/** Returns the chains that judge a packet to port 53, of UDP and of TCP. */
-export function dnsChains(gateway: Ipv4): (readonly [name: string, rules: readonly string[]])[] {
+/**
+ * Returns the chains that judge a packet to port 53, of UDP and of TCP; `tellsTaps` is false where the kernel cannot
+ * compute the number of a tap (nft_hash).
+ */
+export function dnsChains(
+  gateway: Ipv4,
+  tellsTaps: boolean,
+): (readonly [name: string, rules: readonly string[]])[] {
   const toDnsmasq = `ip daddr ${formatIp(gateway)}`;
   const more = `limit rate over ${questionsPerSecond}/second burst ${questionsAtOnce} packets`;
   const { first, count } = tapPriorities;
@@ -14,7 +20,10 @@ export function dnsChains(gateway: Ipv4): (readonly [name: string, rules: readon
     ['deny_dns_flood', deny('dns_rate')],
     ['dns', [`${toDnsmasq} update @dns_questions { iifname ${more} } goto deny_dns_flood`]],
     // The rules for packets to the host count connections by it: there, all packets come from the bridge.
-    ['dns_by_tcp', [`${toDnsmasq} meta priority set jhash iifname mod ${count} offset ${first}`]],
+    [
+      'dns_by_tcp',
+      tellsTaps ? [`${toDnsmasq} meta priority set jhash iifname mod ${count} offset ${first}`] : [],
+    ],
   ];
 }
 

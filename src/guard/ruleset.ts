@@ -191,6 +191,8 @@ export interface GuardedBridge {
   readonly tunnel: string | null;
   /** True if br_netfilter hands frames on the bridge to the rules of IPv4, so that ports may reflect them. */
   readonly filtersFrames: boolean;
+  /** True if the connections of a tap to dnsmasq are counted. */
+  readonly limitsConnections: boolean;
 }
 
 /**
@@ -284,7 +286,7 @@ export function renderGuard(network: GuardedNetwork, where: GuardedBridge): stri
   );
   const rules = [
     ...dhcpChains(leaseTimeSeconds),
-    ...dnsChains(gateway),
+    ...dnsChains(gateway, where.limitsConnections),
     ...senderChains(),
     ...chains,
     ...hookChains(network, where),

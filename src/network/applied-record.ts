@@ -53,7 +53,9 @@ const schema = v.looseObject({
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
   lacking: v.optional(
     v.looseObject({
-      parts: v.array(v.picklist(['nftables', 'iptables', 'checksum', 'security', 'guard'])),
+      parts: v.array(
+        v.picklist(['nftables', 'iptables', 'checksum', 'security', 'guard', 'connection-limit']),
+      ),
       under: v.string(),
     }),
     { parts: [], under: '' },

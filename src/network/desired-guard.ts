@@ -41,6 +41,8 @@ export interface GuardReading {
   readonly reflecting: readonly string[];
   /** True if br_netfilter hands frames on the bridge to the rules of IPv4. */
   readonly filtersFrames: boolean;
+  /** True unless the kernel cannot count the connections of a tap. */
+  readonly limitsConnections: boolean;
   readonly ledger: Ledger;
   /** Those that have not expired. */
   readonly leases: readonly Lease[];
@@ -99,6 +101,7 @@ export function desiredGuard(network: NetworkConfig, reading: GuardReading): Des
       table: renderGuard(network, {
         tunnel: network.tunnel === null ? null : tunnelName(bridge),
         filtersFrames: reading.filtersFrames,
+        limitsConnections: reading.limitsConnections,
       }),
       belongings: joinElements([
         belongingElements(belongings(network, gatewayMac, owners, ledger, leases)),

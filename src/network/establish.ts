@@ -70,12 +70,16 @@ class NotEstablished extends VirlanError {
 export async function establish(network: NetworkConfig): Promise<Established> {
   const known = readLacking(network.bridge);
   const refusals: Refusal[] = [];
+  let earlier: Established | null = null;
   for (;;) {
     const lacking = refusals.at(-1)?.lacking ?? known;
     try {
-      const established = await establishCompletely(network);
-      const refused = rememberRefusal(network, lacking, established.failed);
-      return withRefusals(network, established, [...refusals, ...refused]);
+      const now = await establishCompletely(network);
+      const established: Established = earlier === null ? now : joinEstablished(earlier, now);
+      const refused = rememberRefusal(network, lacking, now.failed);
+      refusals.push(...refused);
+      if (refused.length === 0) return withRefusals(network, established, refusals);
+      earlier = withoutRefused(established, refused);
     } catch (error) {
       if (!(error instanceof NotEstablished)) throw error;
       const refused = rememberRefusal(network, lacking, [error.failed]);
@@ -155,17 +159,17 @@ export async function establishWhatWorks(
     const refused = rememberRefusal(network, lacking, established.failed);
     if (refused.length === 0) break;
     refusals.push(...refused);
-    const again = await tryWhatWorks(network, choose);
-    established = {
-      ...again,
-      ...joinApplied(withoutRefused(established, refused), again),
-      refused: [...established.refused, ...again.refused],
-    };
+    established = joinEstablished(withoutRefused(established, refused), await tryWhatWorks(network, choose));
   }
   const isRefused = established.failed.some(({ step }) => step.kind === 'load rules' && isEssential(step));
   if (!isRefused) return withRefusals(network, established, refusals);
   rememberLacking(network.bridge, known);
   return { ...established, failed: [...refusals.map(({ failed }) => failed), ...established.failed] };
+}
+
+/** Returns what two attempts did, with the warnings of the second. */
+function joinEstablished(first: Established, second: Established): Established {
+  return { ...second, ...joinApplied(first, second), refused: [...first.refused, ...second.refused] };
 }
 
 async function tryWhatWorks(

@@ -9,6 +9,7 @@ import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
 import { filtersFrames } from './bridge-netfilter.ts';
 import { type DesiredGuard, desiredGuard } from './desired-guard.ts';
+import { readLacking } from './lacking.ts';
 import type { Link } from './links.ts';
 
 /**
@@ -29,12 +30,12 @@ export function readDesiredGuard(
   const running = runningDomains();
   const passThrough = running.length === 0 ? new Set<string>() : passThroughNetworks(name, bridge);
   const bound = currentBindings(bridge);
-  const filters = filtersFrames(bridge);
   const reading = {
     gatewayMac,
     links,
     reflecting,
-    filtersFrames: filters,
+    filtersFrames: filtersFrames(bridge),
+    limitsConnections: !readLacking(bridge).includes('connection-limit'),
     ledger,
     leases,
     running,

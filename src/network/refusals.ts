@@ -42,8 +42,10 @@ function lackingAfter(
 ): readonly Lacking[] | null {
   if (step.kind === 'load rules')
     return nextLacking(network, availableBackends(system.isInstalled), known, { ...step, error });
-  if (step.kind === 'load guard' && !step.isPresent && !isTemporary(error)) return [...known, 'guard'];
-  return null;
+  if (step.kind !== 'load guard' || step.isPresent || isTemporary(error)) return null;
+  return known.includes('connection-limit')
+    ? [...known.filter(name => name !== 'connection-limit'), 'guard']
+    : [...known, 'connection-limit'];
 }
 
 /** Returns the outcome with the refusals that lasted as warnings, in place of failures. */

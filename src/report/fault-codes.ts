@@ -38,6 +38,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'no-dummy': true,
   'no-checksum': true,
   'checksum-refused': true,
+  'connection-limit-refused': true,
   fight: true,
   failed: true,
   unreadable: true,

@@ -38,6 +38,7 @@ export function findProblems(sources: ProblemSources): NetworkProblem[] {
       : lacksChecksum
         ? [{ kind: 'no-checksum' } as const]
         : []),
+    ...(lacking.includes('connection-limit') ? [{ kind: 'connection-limit-refused' } as const] : []),
     ...(lacking.includes('security') ? [{ kind: 'security-refused' } as const] : []),
   ];
 }

@@ -40,6 +40,7 @@ function fixOf(problem: NetworkProblem): Fix | null {
     case 'no-dummy':
     case 'no-checksum':
     case 'checksum-refused':
+    case 'connection-limit-refused':
     case 'security-refused':
     case 'unreadable':
     case 'configuration':
@@ -69,6 +70,8 @@ export function networkProblemText(problem: NetworkProblem): string {
       return 'iptables, which fills in the checksum of DHCP replies, is not installed: install iptables';
     case 'checksum-refused':
       return 'this kernel refuses the rule of iptables that fills in the checksum of DHCP replies: the network works, but old DHCP clients may not take an address';
+    case 'connection-limit-refused':
+      return 'this kernel refuses to count TCP connections (nft_connlimit, nft_hash): one machine can use up those to the DNS of the gateway for all';
     case 'security-refused':
       return 'this kernel refuses the table security of iptables: machines reach on this host what a rule of iptables accepts before those of virlan';
     case 'fight':

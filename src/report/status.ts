@@ -73,6 +73,8 @@ export type NetworkProblem =
   | { readonly kind: 'no-checksum' }
   /** The kernel refuses the rule of iptables that fills in checksums. */
   | { readonly kind: 'checksum-refused' }
+  /** The kernel cannot limit the connections of a machine to dnsmasq. */
+  | { readonly kind: 'connection-limit-refused' }
   /** The kernel refuses the table `security` of iptables. */
   | { readonly kind: 'security-refused' }
   | { readonly kind: 'fight'; readonly fight: Fight }

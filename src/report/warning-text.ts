@@ -167,6 +167,8 @@ const refusedText: Readonly<Record<Lacking, string>> = {
     'the table security of iptables, so machines reach on this host what a rule of iptables accepts before those of virlan',
   nftables: 'rules of nftables, so the other firewall backend has them',
   iptables: 'rules of iptables, so the other firewall backend has them',
+  'connection-limit':
+    'the limit of TCP connections to the DNS of the gateway, and one machine can use them up for all',
   guard: 'the rules of the guard, and machines are not guarded against each other',
 };
 

@@ -41,7 +41,7 @@ const noNfTables = `echo 'netlink: Error: cache initialization failed: Protocol 
 /** Fails for rules with these words, as where the kernel lacks a module for them. */
 const lacks = (words: string) => `case "$*" in
   *-f*|*--noflush*) rules=$(cat)
-    case "$rules" in *${words}*) echo 'Error: Could not process rule: No such file or directory' >&2; exit 1; esac
+    case "$rules" in *"${words}"*) echo 'Error: Could not process rule: No such file or directory' >&2; exit 1; esac
     printf '%s\\n' "$rules" | "$original" "$@"; exit ;;
 esac
 exec "$original" "$@"`;
@@ -208,6 +208,29 @@ lacking('firewall = nftables is never replaced by iptables', async () => {
   assert.equal(exitCode, 1);
   assert.match(stderr, /nft -f -: .*the host is as it was/);
 });
+
+/** Words of the rules that limit the connections of a machine to the DNS, and the table that they are in. */
+const limits = { 'ct count': 'ip virlan-k8s-br0', jhash: 'bridge virlan-k8s-br0' };
+
+for (const [words, table] of Object.entries(limits)) {
+  lacking(`a kernel without "${words}": a warning, and the rest of the rules and the guard`, async () => {
+    await configureFirewall('nftables');
+    stubProgram('nft', counted(lacks(words)));
+    const { exitCode, stderr } = await virlan('up');
+    assert.equal(exitCode, 0, stderr);
+    await assertConnectivity(await addMachines());
+    await up();
+    assert.equal((await virlan('plan')).exitCode, 0);
+    const named = (await networkStatus()).problems.filter(problem => /count TCP connections/.test(problem));
+    assert.equal(named.length, 1);
+    const { stdout } = await execa('nft', ['list', 'table', ...table.split(' ')]);
+    assert.match(stdout, /53/);
+    assert.doesNotMatch(stdout, new RegExp(words));
+    await loads();
+    await up();
+    assert.equal(await loads(), 0);
+  });
+}
 
 for (const firewall of ['nftables', 'iptables']) {
   lacking(`${firewall} on a kernel without CHECKSUM: a warning, and a network that works`, async () => {

@@ -64,9 +64,18 @@ const ledger = Ledger.of([{ entry: entry({ macs: [mac(1), mac(9)] }), fields: {}
 
 guard('the rules with and without isolation, and where ports reflect frames', () => {
   const tunnel = 'k8s-br0-vx';
-  assertGolden('guard.nft', renderGuard(network(), { tunnel: null, filtersFrames: false }));
-  assertGolden('guard-isolated.nft', renderGuard(network('isolate = yes'), { tunnel, filtersFrames: true }));
-  assertGolden('guard-shared.nft', renderGuard(network(...shared), { tunnel, filtersFrames: false }));
+  assertGolden(
+    'guard.nft',
+    renderGuard(network(), { tunnel: null, filtersFrames: false, limitsConnections: true }),
+  );
+  assertGolden(
+    'guard-isolated.nft',
+    renderGuard(network('isolate = yes'), { tunnel, filtersFrames: true, limitsConnections: true }),
+  );
+  assertGolden(
+    'guard-shared.nft',
+    renderGuard(network(...shared), { tunnel, filtersFrames: false, limitsConnections: false }),
+  );
 });
 
 guard('the metadata of a machine: mode, group and ranges; what is not valid counts as missing', () => {
