@@ -59,7 +59,10 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
       ...load,
     });
   const iptables = { backend: 'iptables' } as const;
-  assert.deepEqual(next('auto', [], {}), ['nftables']);
+  const limit = ['connection-limit'] as const;
+  assert.deepEqual(next('auto', [], {}), limit);
+  assert.deepEqual(next('nftables', [], {}), limit);
+  assert.deepEqual(next('auto', ['guard', ...limit], {}), ['guard', 'nftables']);
   assert.deepEqual(next('auto', ['nftables'], iptables), ['nftables', 'checksum']);
   assert.deepEqual(next('auto', ['nftables', 'checksum'], iptables), ['nftables', 'security']);
   assert.equal(next('auto', ['nftables', 'checksum', 'security'], iptables), null);
@@ -74,9 +77,9 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
   assert.deepEqual(next('nftables', [], { ...iptables, role: 'companion' }), ['checksum']);
   assert.equal(next('auto', ['checksum'], { ...iptables, role: 'companion' }), null);
   // Somebody's choice, the only backend, the family without which a network works.
-  assert.equal(next('nftables', [], {}), null);
+  assert.equal(next('nftables', limit, {}), null);
   assert.equal(next('iptables', ['checksum', 'security'], iptables), null);
-  assert.equal(next('auto', [], {}, ['nftables']), null);
+  assert.equal(next('auto', limit, {}, ['nftables']), null);
   assert.equal(next('auto', [], { family: 'ipv6' }), null);
   // These say nothing about the kernel: a program without an answer, a lock that is taken, a shortage.
   for (const reason of ['timeout', 'missing', 'killed', 'not-started'] as const)
@@ -91,7 +94,7 @@ backends('what a kernel may lack after it refused rules is tried in one order', 
   ])
     assert.equal(next('auto', [], { error: failure('failed', 1, stderr) }), null);
   for (const stderr of ['Operation not supported', 'No such file or directory', 'Protocol error'])
-    assert.deepEqual(next('auto', [], { error: failure('failed', 1, `Error: ${stderr}`) }), ['nftables']);
+    assert.deepEqual(next('auto', limit, { error: failure('failed', 1, `Error: ${stderr}`) }), ['nftables']);
   assert.equal(next('auto', [], { error: new Error('no') }), null);
 });
 
