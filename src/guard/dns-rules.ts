@@ -19,10 +19,13 @@ export function dnsChains(
   return [
     ['deny_dns_flood', deny('dns_rate')],
     ['dns', [`${toDnsmasq} update @dns_questions { iifname ${more} } goto deny_dns_flood`]],
-    // The rules for packets to the host count connections by it: there, all packets come from the bridge.
+    // The rules for packets to the host count connections by it: there, all packets come from the bridge. With the MAC
+    // of a neighbour, the packet would pass as one that the host forwards.
     [
       'dns_by_tcp',
-      tellsTaps ? [`${toDnsmasq} meta priority set jhash iifname mod ${count} offset ${first}`] : [],
+      tellsTaps
+        ? [`meta pkttype host ${toDnsmasq} meta priority set jhash iifname mod ${count} offset ${first}`]
+        : [],
     ],
   ];
 }

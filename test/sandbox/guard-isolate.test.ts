@@ -152,6 +152,27 @@ isolation(
   },
 );
 
+isolation('nor by packets for the DNS of the gateway, in frames to the other machine', async () => {
+  const sight = await watchFrames(guests.one, 'eth0');
+  // The guard marks such packets to the host: 6 is TCP, which has its ports where UDP has them.
+  const question = (protocol: number) => ipv4(ips.alone, gateway, protocol, udp(port, 53, []));
+  await eachWay(async () => {
+    const numbers = await send(
+      guests.alone,
+      [6, 17].map(protocol => frame(macs.one, macs.alone, 0x800, question(protocol))),
+    );
+    const [last = 0] = await send(guests.two, [
+      frame(macs.one, macs.two, 0x800, ipv4(ips.two, ips.one, 17, udp(port, port, []))),
+    ]);
+    await until(() => sight.seen.has(last));
+    assert.deepEqual(
+      numbers.filter(number => sight.seen.has(number)),
+      [],
+    );
+  });
+  sight.stop();
+});
+
 isolation('machines of a group reach each other directly, and not by way of the host', async () => {
   await run(guests.one, 'ip', 'route', 'add', `${ips.two}/32`, 'via', gateway);
   assert.equal(await reaches('one', 'two'), false);
