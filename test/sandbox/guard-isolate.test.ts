@@ -153,24 +153,21 @@ isolation(
 );
 
 isolation('nor by packets for the DNS of the gateway, in frames to the other machine', async () => {
-  const sight = await watchFrames(guests.one, 'eth0');
+  const [here, there] = [await watchFrames(guests.alone, 'eth0'), await watchFrames(guests.two, 'eth0')];
   // The guard marks such packets to the host: 6 is TCP, which has its ports where UDP has them.
-  const question = (protocol: number) => ipv4(ips.alone, gateway, protocol, udp(port, 53, []));
+  const question = (protocol: number) => ipv4(ips.one, gateway, protocol, udp(port, 53, []));
   await eachWay(async () => {
-    const numbers = await send(
-      guests.alone,
-      [6, 17].map(protocol => frame(macs.one, macs.alone, 0x800, question(protocol))),
-    );
-    const [last = 0] = await send(guests.two, [
-      frame(macs.one, macs.two, 0x800, ipv4(ips.two, ips.one, 17, udp(port, port, []))),
+    const numbers = await send(guests.one, [
+      ...[6, 17].map(protocol => frame(macs.alone, macs.one, 0x800, question(protocol))),
+      frame(broadcast, macs.one, 0x88b5, [0, 0]),
     ]);
-    await until(() => sight.seen.has(last));
+    await until(() => there.seen.has(numbers[2] ?? 0));
     assert.deepEqual(
-      numbers.filter(number => sight.seen.has(number)),
+      numbers.filter(number => here.seen.has(number)),
       [],
     );
   });
-  sight.stop();
+  for (const sight of [here, there]) sight.stop();
 });
 
 isolation('machines of a group reach each other directly, and not by way of the host', async () => {
