@@ -69,7 +69,9 @@ export function runningDomains(): Domain[] {
  * writes none where the start fails early.
  */
 export function hasRun(name: string): boolean {
-  return hasRunBy(readFileOrNull(`${libvirtPaths.runningDomains}/${name}.xml`) ?? '');
+  // The names of files are libvirt's: no path is made of a domain's.
+  const file = listDirectory(libvirtPaths.runningDomains).find(each => each === `${name}.xml`);
+  return file !== undefined && hasRunBy(readFileOrNull(`${libvirtPaths.runningDomains}/${file}`) ?? '');
 }
 
 /** Returns libvirt's networks as they are defined, and then those that are active as they are. */
