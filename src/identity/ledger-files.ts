@@ -187,9 +187,9 @@ function readHolders(key: IndexKey): string[] {
   const holders: string[] = [];
   for (;;) {
     const path = indexPath(key, holders.length + 1);
-    // Most keys have no holder, or one; an error that is thrown costs several times as much as this call.
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return holders;
     try {
+      // Most keys have no holder, or one; an error that is thrown costs several times as much as this call.
+      if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return holders;
       holders.push(readlinkSync(path));
     } catch (error) {
       if (isMissing(error)) return holders;

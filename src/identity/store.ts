@@ -1,7 +1,7 @@
 // Decisions on disk: the ledger (ledger-files.ts) and the hostsfiles, read and changed under a lock.
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { Ipv4 } from '../address/ip.ts';
+import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { handLines, withoutProbe, withProbe, withReservations } from '../dnsmasq/hostsfile.ts';
@@ -12,6 +12,8 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { readClusterCopy } from '../records/cluster-copy.ts';
+import { listDirectory } from '../system/files.ts';
+import { hostAddresses } from '../system/host-addresses.ts';
 import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import type { Moment } from './context.ts';
@@ -156,13 +158,42 @@ async function storeAttempt(bridge: string, first: Decisions, attempt: () => Dec
   });
 }
 
+/** Longest waits for an answer. The machine's start waits meanwhile; on one host it takes a millisecond. */
+const answerWaitMs = 20;
+const leasedAnswerWaitMs = 250;
+
 /** Returns a function that asks on a bridge which of some addresses somebody has, other than their own MACs. */
 export function askBridge(bridge: string): (addresses: readonly AddressToAsk[]) => Promise<Ipv4[]> {
   return async addresses => {
-    // Loaded only when a machine is new.
-    const { askForHolders } = await import('./ask-for-holders.ts');
-    return askForHolders(bridge, addresses);
+    // The host does not answer itself.
+    const own = hostAddresses();
+    const isOwn = ({ ip }: AddressToAsk) => own.includes(formatIp(ip));
+    const ofHost = addresses.filter(isOwn).map(({ ip }) => ip);
+    if (listDirectory(`/sys/class/net/${bridge}/brif`).length === 0) return ofHost;
+    const others = addresses.filter(address => !isOwn(address));
+    const leased = others.filter(({ isLeased }) => isLeased);
+    const free = others.filter(({ isLeased }) => !isLeased);
+    const answered = await Promise.all([
+      answeredByOthers(bridge, leased, leasedAnswerWaitMs),
+      answeredByOthers(bridge, free, answerWaitMs),
+    ]);
+    return [...ofHost, ...answered.flat()];
   };
+}
+
+async function answeredByOthers(
+  bridge: string,
+  addresses: readonly AddressToAsk[],
+  waitMs: number,
+): Promise<Ipv4[]> {
+  // Loaded only when a machine is new.
+  const { askNeighbours } = await import('../system/neighbours.ts');
+  const ips = addresses.map(({ ip }) => formatIp(ip));
+  const answers = await askNeighbours(ips, bridge, waitMs);
+  return addresses.flatMap(({ ip, macs }) => {
+    const mac = answers.get(formatIp(ip));
+    return mac === undefined || macs.some(own => own === mac) ? [] : [ip];
+  });
 }
 
 /** Returns addresses with whether they are leased. */

@@ -13,6 +13,7 @@ import type { Domain } from '../libvirt/domain-xml.ts';
 import type { Event } from '../report/event.ts';
 import { startPath } from '../system/paths.ts';
 import type { HookOutcome } from './hook-outcome.ts';
+import { keepStart } from './keep-start.ts';
 
 /** Longest wait for another virlan process that changes the network: the start of a machine waits meanwhile. */
 const networkLockTimeoutSeconds = 5;
@@ -46,20 +47,17 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
       if (network.onError === 'abort') abort ??= abortError(network, machine, cause as Error);
     }
   }
-  await keepStarted(domain, reserved);
+  keepStarted(domain, reserved);
   return { events, abort };
 }
 
 /** Keeps what the start has changed until the machine has stopped: if it has not run by then, the start was no boot. */
-async function keepStarted({ uuid }: Domain, reserved: readonly Reserved[]): Promise<void> {
+function keepStarted({ uuid }: Domain, reserved: readonly Reserved[]): void {
   const mayBeFirst = reserved.some(({ entries, before }) =>
     entries.some(({ macs }, nic) => !before[nic]?.booted || before[nic].macs[0] !== macs[0]),
   );
-  // A file of an earlier start is there if libvirt was killed.
-  if (!mayBeFirst && !existsSync(startPath(uuid))) return;
-  // Loaded when needed: most machines have booted before, with these MACs.
-  const { keepStart } = await import('./keep-start.ts');
-  keepStart(uuid, reserved);
+  // A file of an earlier start is there if libvirt was killed. Most machines have booted before, with these MACs.
+  if (mayBeFirst || existsSync(startPath(uuid))) keepStart(uuid, reserved);
 }
 
 interface Prepared {

@@ -1,13 +1,19 @@
 // Keeps what was read of files until they are replaced.
 import { statSync } from 'node:fs';
+import { isMissing } from './files.ts';
 
 /**
  * Returns a text that changes when a file is replaced or written; null when it does not exist.
  */
 function versionOf(path: string): string | null {
-  // An error that is thrown costs several times as much as the call, and most machines have one file of two.
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats === undefined ? null : `${stats.ino} ${stats.mtimeMs} ${stats.size}`;
+  try {
+    // An error that is thrown costs several times as much as the call, and most machines have one file of two.
+    const stats = statSync(path, { throwIfNoEntry: false });
+    return stats === undefined ? null : `${stats.ino} ${stats.mtimeMs} ${stats.size}`;
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
 }
 
 /** Most files that `cached` keeps: more are read again. */

@@ -99,7 +99,12 @@ type Entry = Record<string, object>;
 /** Returns tables, chains and rules. */
 function nftLines({ nftables }: { nftables: Entry[] }): string[] {
   const all = nftables.flatMap(entry => Object.entries(entry)).filter(([kind]) => kind !== 'metainfo');
-  return all.map(entry => `nft ${JSON.stringify(entry, steady)}`);
+  return all.map(([kind, object]) => `nft ${JSON.stringify([kind, withoutPassing(object)], steady)}`);
+}
+
+/** Returns a set without the elements that packets add, and that end by themselves. */
+function withoutPassing(object: object): object {
+  return 'timeout' in object ? { ...object, elem: undefined } : object;
 }
 
 function filesIn(directory: string): string[] {

@@ -56,7 +56,6 @@ const effects = [
   'src/forwards/record.ts',
   'src/guard/bindings.ts',
   'src/guard/guard.ts',
-  'src/identity/ask-for-holders.ts',
   'src/identity/ledger-files.ts',
   'src/identity/ledger-rebuild.ts',
   'src/identity/reservation-files.ts',
@@ -153,7 +152,7 @@ const effects = [
 ];
 
 /** The limit of all bundles in `hookSources` together. 140 kB more cost 3 ms of 46 ms. */
-const hookBudgetBytes = 230_000;
+const hookBudgetBytes = 232_000;
 
 /** The formatter limits lines of code, but not those of comments. */
 const maxCommentColumns = 120;
