@@ -80,7 +80,7 @@ feed('definition, start, lease, stop, a probe and a change of rules are followed
   // The status that `virlan status --json` prints has the same form.
   await until(async () => {
     const { stdout } = await execa('virlan', ['status', '--json']);
-    return isDeepStrictEqual(view.seen.at(-1), JSON.parse(stdout));
+    return isDeepStrictEqual(view.seen.at(-1), { kind: 'read', status: JSON.parse(stdout) });
   }, 20);
 });
 
