@@ -69,7 +69,7 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
       'drop',
     ],
     crossing_packets4: [
-      // What the gateway sends has its MAC: with another, it is a redirect in its name, or the like.
+      // The gateway sends with its own MAC: with another one, a packet is forged in its name, such as a redirect.
       `ip saddr ${ip} drop`,
       'meta protocol ip icmp type { redirect, router-advertisement } drop',
       'goto crossing_packets',

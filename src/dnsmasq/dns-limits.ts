@@ -1,4 +1,4 @@
-// How many questions dnsmasq keeps while it waits for answers, and how many one machine may ask.
+// Sets how many questions dnsmasq keeps while it waits for answers, and how many one machine may ask.
 
 /** The questions per second of a machine; hundreds are those of a busy one (a mail server, a node of Kubernetes). */
 export const questionsPerSecond = 500;

@@ -234,8 +234,8 @@ function inputRules(network: NetworkConfig): Rule[] {
     return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, tracked: opening, verdict: accept }];
   };
   const gateway: PrefixMatch = { kind: 'in', prefix: { network: network.gateway, length: 32 } };
-  // What the administrator leads to the host by a translation of his own. Forwards of virlan's lead into the subnet, of
-  // which only the gateway's address is the host's and never a machine's.
+  // Accept packets that a translation of the administrator's leads to the host. Forwards of virlan's lead into the
+  // subnet, of which only the gateway's address is the host's and never a machine's.
   const outside: PrefixMatch = { kind: 'not-in', prefix: network.subnet };
   const services = (port: Ports, match: Match = {}) =>
     (['udp', 'tcp'] as const).map(

@@ -185,7 +185,7 @@ type GuardedNetwork = Pick<
   'bridge' | 'subnet' | 'gateway' | 'isolate' | 'leaseTimeSeconds' | 'sharesLedger'
 >;
 
-/** What the host has of the network. */
+/** The state of the host that the guard of its bridge depends on. */
 export interface GuardedBridge {
   /** The link to the other hosts of its cluster; null where there is none. */
   readonly tunnel: string | null;

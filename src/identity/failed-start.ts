@@ -18,7 +18,7 @@ export function startedNics({ entries, before }: Pick<Reserved, 'entries' | 'bef
   return entries.flatMap((entry, nic) => {
     const found = before[nic] ?? null;
     const [mac] = entry.macs;
-    // That of an earlier machine of this name has another machine's MACs.
+    // The entry of an earlier machine of this name has the MACs of that machine.
     const earlier = found?.uuid === entry.uuid ? found : { ...entry, booted: found?.booted ?? false };
     const isSame = earlier.booted === entry.booted && earlier.macs[0] === mac;
     return mac === undefined || isSame ? [] : [{ mac, before: earlier }];

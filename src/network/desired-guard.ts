@@ -44,7 +44,7 @@ export interface GuardReading {
   /** True unless the kernel cannot count the connections of a tap. */
   readonly limitsConnections: boolean;
   readonly ledger: Ledger;
-  /** Those that have not expired. */
+  /** The leases that have not expired. */
   readonly leases: readonly Lease[];
   readonly running: readonly Domain[];
   readonly passThrough: ReadonlySet<string>;

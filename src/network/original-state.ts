@@ -86,7 +86,7 @@ const copyPath = `${paths.run}/before.json`;
 
 /** Returns the record; null when virlan has changed nothing. Throws VirlanError for a damaged one. */
 export function readOriginalState(): OriginalState | null {
-  // Where there is a copy, it is the later one.
+  // The copy comes first, because it is the later one.
   for (const path of [copyPath, paths.originalState]) {
     const text = readOwnFileOrNull(path);
     if (text !== null) return parseOriginalState(text, path);
@@ -114,7 +114,7 @@ export function recordedNetwork(bridge: string): OriginalNetwork | null {
   return recordedNetworks()[bridge] ?? null;
 }
 
-/** What the record has to contain before a network is changed. */
+/** The state that is recorded before a network is changed. */
 export interface Addition {
   readonly host: HostState;
   readonly bridge: string;

@@ -1,4 +1,4 @@
-// What the host, or libvirt, sets on a port of a bridge, and the kernel forgets when the port leaves it. Pure.
+// Lists the options of a port of a bridge that the kernel forgets when the port leaves the bridge. Pure.
 import type { Mac } from '../address/mac.ts';
 
 /** The options of a port that are on or off, and what the kernel sets for a new port. */
@@ -25,7 +25,7 @@ export const newPortFlags = {
 
 /** The options of a port that are numbers, and what the kernel sets for a new port. */
 export const newPortNumbers = {
-  /** That of a link of 10 Mbit/s, such as a tap. */
+  /** The kernel's cost for a link of 10 Mbit/s, such as a tap. */
   cost: 100,
   'port priority': 32,
   mcast_router: 1,

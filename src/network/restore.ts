@@ -103,7 +103,7 @@ async function originalNetwork(
 ): Promise<DesiredNetwork> {
   const absent = absentNetwork(name, bridge);
   if (original === undefined) {
-    // What does not have virlan's marks was never changed by it.
+    // virlan never changed an object without its marks, so it leaves it there.
     const { observed } = await surveyAgainst(absent, []);
     const { link, dummy, dnsmasq } = withoutOwn(observed, { name, bridge, machineId: machineId() });
     const { conf, pid } = dnsmasq;

@@ -31,7 +31,7 @@ export function parseStaticEntries(output: string): Map<string, StaticEntry[]> {
 /** The size of an entry of /sys/class/net/BRIDGE/brforward (struct __fdb_entry of linux/if_bridge.h). */
 const entryBytes = 16;
 
-/** Where an entry says that it is the port's own, and how long ago the kernel saw a frame from its MAC. */
+/** The offsets of two fields: whether an entry is the port's own, and the time since the last frame from its MAC. */
 const ownAt = 7;
 const ageAt = 8;
 

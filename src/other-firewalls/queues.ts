@@ -6,7 +6,7 @@ import type { Verdict } from './packet.ts';
 /** Returns whether a program receives the packets of one of these queues. */
 export type HeardQueues = (first: number, last: number) => boolean;
 
-/** Where it is not known which programs run. */
+/** Counts each queue as heard: it is not known which programs run. */
 export const everyQueue: HeardQueues = () => true;
 
 /** Reads which queues have a program. Each line begins with the queue's number; without the file there is no queue. */

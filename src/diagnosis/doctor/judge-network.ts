@@ -173,7 +173,7 @@ function judgeUplink({ uplink, ownUplink, survey: { network, warnings } }: Netwo
   if (refused !== undefined) return fail('uplink', { kind: 'outside-refused', ...refused.refusal });
   switch (uplink.kind) {
     case 'unreachable': {
-      // What machines send is refused as well: it seems to have an address of this host.
+      // The kernel refuses packets of machines as well: their source seems to be an address of this host.
       const kept = warnings
         .filter(warning => warning.kind === 'detour')
         .find(({ detour }) => detour.by.kind === 'local-route');
