@@ -5,7 +5,7 @@ import { CommandError } from '../errors.ts';
 import { compareListings } from '../firewall/drift.ts';
 import { type Binding, writeBinding } from '../guard/bindings.ts';
 import { belongingElements, type Elements, tapElements } from '../guard/elements.ts';
-import { bindTap, linkIndex, unbindMachine } from '../guard/guard.ts';
+import { bindTap, linkIndex } from '../guard/guard.ts';
 import { listGuardRules } from '../guard/table.ts';
 import { type MachineTap, machineTaps } from '../guard/taps.ts';
 import { readLedger } from '../identity/store.ts';
@@ -61,15 +61,6 @@ export async function guardNewTap(network: NetworkConfig, domain: Domain, bind: 
   const { bridge } = network;
   if (readApplied(bridge).guard === null) return;
   for (const { belongings, ...binding } of announceTaps(network, domain)) await bind(binding, belongings);
-}
-
-/**
- * Forgets the taps of a domain that has stopped, so that the next one that gets a tap of that name is not taken
- * for it. Throws VirlanError when the XML cannot be read.
- */
-export async function releaseMachine(xml: string): Promise<HookOutcome> {
-  await unbindMachine(readDomain(xml).uuid);
-  return { events: [], abort: null };
 }
 
 async function guardOn(

@@ -17,12 +17,9 @@ const handlers: Readonly<Record<OtherHook, (input: HookInput) => Promise<HookOut
     return guardMachine(readXml(), readConfig());
   },
   'qemu stopped': async ({ readXml, readConfig }) => {
-    const xml = readXml();
-    const { releaseMachine } = await import('./guard-machine.ts');
-    const outcome = await releaseMachine(xml);
-    const { undoFailedStart } = await import('./undo-start.ts');
-    await undoFailedStart(xml, readConfig);
-    return outcome;
+    const { machineStopped } = await import('./machine-stopped.ts');
+    await machineStopped(readXml(), readConfig);
+    return { events: [], abort: null };
   },
   'qemu release': async ({ readXml, readConfig }) => {
     const { endForwards } = await import('./sync-forwards.ts');

@@ -7,10 +7,10 @@ import type { Elements } from '../guard/elements.ts';
 import { bindTap } from '../guard/guard.ts';
 import { isTapOf } from '../guard/taps.ts';
 import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
-import { type BindTap, guardMachine, guardNewTap, releaseMachine } from '../operations/guard-machine.ts';
+import { type BindTap, guardMachine, guardNewTap } from '../operations/guard-machine.ts';
 import type { HookOutcome } from '../operations/hook-outcome.ts';
+import { machineStopped } from '../operations/machine-stopped.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
-import { undoFailedStart } from '../operations/undo-start.ts';
 import type { System } from '../system/system.ts';
 
 /** Longest wait of others for machines that start, from when they ask: repairs have to be done within a second. */
@@ -81,10 +81,9 @@ export class MachineStarts {
   async stopped(xml: string): Promise<HookOutcome> {
     // Wait until nft has added the elements: it could not remove them before.
     await Promise.all([...this.#early.values()].map(({ done }) => done));
-    const outcome = await releaseMachine(xml);
-    const failed = await undoFailedStart(xml, this.#config);
+    const failed = await machineStopped(xml, this.#config);
     if (failed !== null) this.#events.failed(failed);
-    return outcome;
+    return { events: [], abort: null };
   }
 
   /** A machine runs, or will not. */

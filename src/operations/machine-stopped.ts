@@ -1,5 +1,6 @@
-// Takes back what a start that failed has changed of a machine's reservations.
+// Forgets what belongs to a machine that has stopped, and takes back a start that failed.
 import type { Config } from '../config/config.ts';
+import { unbindMachine } from '../guard/guard.ts';
 import { withoutStart } from '../identity/failed-start.ts';
 import { hasStartedNics, readStartedNics, removeStartedNics } from '../identity/started-nics.ts';
 import { changeLedger, syncReservations } from '../identity/store.ts';
@@ -7,12 +8,18 @@ import { hasRun } from '../libvirt/definitions.ts';
 import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
 
 /**
- * Takes back the start of a domain that has stopped without having run, while libvirt's file still says so. libvirt
- * passes it as XML. Returns the domain if there was something to take back; null otherwise. Throws VirlanError when the
- * XML cannot be read, and as `changeLedger`.
+ * Forgets the taps of a domain that has stopped, so that the next one that gets a tap of that name is not taken for it,
+ * and takes its start back if it has not run. libvirt passes it as XML, and its own file still says whether it has run.
+ * Returns the domain if there was something to take back; null otherwise. Throws VirlanError when the XML cannot be
+ * read, and as `changeLedger`.
  */
-export async function undoFailedStart(xml: string, readConfig: () => Config): Promise<Domain | null> {
+export async function machineStopped(xml: string, readConfig: () => Config): Promise<Domain | null> {
   const domain = readDomain(xml);
+  await unbindMachine(domain.uuid);
+  return undoFailedStart(domain, readConfig);
+}
+
+async function undoFailedStart(domain: Domain, readConfig: () => Config): Promise<Domain | null> {
   const { name, uuid } = domain;
   // Most machines that stop have booted before.
   if (!hasStartedNics(uuid)) return null;
