@@ -1,7 +1,6 @@
 // The command line: parses arguments, runs the command, prints errors. Exit codes: 0 done, 1 failed, 2 usage.
 import { parseCommandLine, type Request } from '../cli/arguments.ts';
 import { failureLines, stackLines } from '../cli/failure.ts';
-import { commandHelp, programHelp } from '../cli/help.ts';
 import { print } from '../cli/terminal.ts';
 import { runners } from '../commands/index.ts';
 import { VirlanError } from '../errors.ts';
@@ -12,9 +11,11 @@ async function perform(request: Request): Promise<number> {
     case 'version':
       print(`virlan ${version}`);
       return 0;
-    case 'help':
+    case 'help': {
+      const { commandHelp, programHelp } = await import('../cli/help.ts');
       print(...(request.command === null ? programHelp() : commandHelp(request.command)));
       return 0;
+    }
     case 'run': {
       const { command, values, operands } = request;
       if (process.getuid?.() !== 0)

@@ -1,5 +1,5 @@
 // The layout of text on a terminal, in columns: tables, wrapped and cut lines. Pure.
-import stringWidth from 'string-width';
+import { stripVTControlCharacters } from 'node:util';
 import { type Style, style } from './terminal.ts';
 
 /** The width of wrapped text. */
@@ -57,13 +57,24 @@ export function cut(line: string, columns: number): string {
 
 /** Returns how many columns of a terminal a text takes: East Asian characters take two, combining ones none. */
 export function columnsOf(text: string): number {
-  return stringWidth(text);
+  const plain = stripVTControlCharacters(text);
+  return /^[ -~]*$/.test(plain) ? plain.length : stringWidth()(plain);
 }
 
-const characters = new Intl.Segmenter('en', { granularity: 'grapheme' });
+/**
+ * Returns the function of string-width, which is loaded for the first text that is not ASCII: its expressions for emoji
+ * take as much time as Node itself needs to start. esbuild runs a package at its import, but not before its require.
+ */
+function stringWidth(): typeof import('string-width').default {
+  return (require('string-width') as typeof import('string-width')).default;
+}
+
+/** Made by the first line that is cut: it takes 13 ms of a processor. */
+let characters: Intl.Segmenter | null = null;
 
 /** Returns as much of the start of a text, without styles, as a number of columns holds. */
 function startOf(text: string, columns: number): string {
+  characters ??= new Intl.Segmenter('en', { granularity: 'grapheme' });
   let room = columns;
   let end = 0;
   for (const { segment } of characters.segment(text)) {

@@ -248,6 +248,14 @@ fences("the bundles that a machine's start loads are small, and cannot run progr
   assert(bytes <= hookBudgetBytes, `${bytes} bytes of at most ${hookBudgetBytes}`);
 });
 
+fences('no command pays at its start for the expressions of string-width', () => {
+  const entry = readBundles().find(({ source }) => source === 'src/bin/virlan.ts');
+  assert(entry !== undefined);
+  assert(!Object.keys(entry.inputs).some(file => file.startsWith('node_modules/string-width/')));
+  const importing = sources.filter(source => /^import .*'string-width'/m.test(readFileSync(source, 'utf8')));
+  assert.deepEqual(importing, []);
+});
+
 fences('without a tunnel, no bundle has the code of tunnels', () => {
   const withCluster = readBundles()
     .filter(({ inputs }) => Object.keys(inputs).some(file => file.startsWith('src/cluster/')))
