@@ -4,6 +4,14 @@
 import { formatIp, formatPrefix, type Ipv4, type Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import { vxlanPort } from '../address/port.ts';
+import {
+  firstFragment6,
+  isTaggedTwice,
+  isValid4,
+  ofRouter4,
+  toFirstFragment6,
+  toReservedMac,
+} from '../firewall/frame-matches.ts';
 
 /** The tables of a bridge. Only tables of these names are ever read or removed. */
 export function filterTables(bridge: string): readonly string[] {
@@ -53,9 +61,8 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
     crossing: [
       `ether saddr ${gateway.mac} drop`,
       `ether daddr ${gateway.mac} drop`,
-      'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 drop',
-      // The next header could be behind a second tag.
-      'meta protocol { 8021q, 8021ad } drop',
+      `${toReservedMac} drop`,
+      `${isTaggedTwice} drop`,
       // With the protocol, because nft would look for it where a tag is.
       `meta protocol arp arp saddr ip ${ip} drop`,
       `meta protocol arp arp daddr ip ${ip} drop`,
@@ -63,21 +70,16 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
       'meta protocol ip goto crossing4',
       'goto crossing_packets',
     ],
-    crossing4: [
-      // The kernel reads no protocol in a header that is not valid, but a DHCP client may.
-      'meta l4proto 0-255 goto crossing_packets4',
-      'drop',
-    ],
+    crossing4: [`${isValid4} goto crossing_packets4`, 'drop'],
     crossing_packets4: [
       // The gateway sends with its own MAC: with another one, a packet is forged in its name, such as a redirect.
       `ip saddr ${ip} drop`,
-      'meta protocol ip icmp type { redirect, router-advertisement } drop',
+      `${ofRouter4} drop`,
       'goto crossing_packets',
     ],
-    // A receiver may put together what would hide its type from the filter (RFC 7112).
-    first_fragment6: ['@th,0,8 0-255 return', 'drop'],
+    first_fragment6: firstFragment6('drop'),
     crossing_packets: [
-      'meta protocol ip6 exthdr frag exists frag frag-off 0 jump first_fragment6',
+      toFirstFragment6,
       'udp dport { 67, 68, 546, 547 } drop',
       // A fragment of DHCP without the port.
       'ip protocol udp ip daddr 255.255.255.255 ip frag-off & 0x1fff != 0 drop',

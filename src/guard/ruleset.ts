@@ -8,6 +8,14 @@
 // Frames that are dropped are counted by port and by what was wrong: the names of those sets begin with "deny_".
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
+import {
+  firstFragment6,
+  isTaggedTwice,
+  isValid4,
+  ofRouter4,
+  toFirstFragment6,
+  toReservedMac,
+} from '../firewall/frame-matches.ts';
 import { denialSets, deny } from './denials.ts';
 import { dhcpChains, dhcpSets } from './dhcp-rules.ts';
 import { dnsChains, dnsSets } from './dns-rules.ts';
@@ -79,18 +87,11 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       `arp saddr ip != 0.0.0.0 ${isNotOwn4('arp saddr ip')} goto sender4`,
     ].map(ofArp),
   ],
-  [
-    'packet4_rest',
-    [
-      // The kernel reads no protocol in a header that is not valid, but clients that take frames before it do.
-      'meta l4proto 0-255 goto packet4_valid',
-      'goto deny_other',
-    ],
-  ],
+  ['packet4_rest', [`${isValid4} goto packet4_valid`, 'goto deny_other']],
   [
     'packet4_valid',
     [
-      'meta protocol ip icmp type { redirect, router-advertisement } goto deny_as_router',
+      `${ofRouter4} goto deny_as_router`,
       // A bridge sends multicast only to ports that answer queries, and to the one that they come from.
       'meta protocol ip igmp type membership-query goto deny_as_router',
       // It sends all multicast to a port with a multicast router, which says so by PIM or by this type (RFC 4286).
@@ -115,12 +116,11 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       `${icmp6} type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
     ],
   ],
-  // A receiver may put together what would hide its type from the guard (RFC 7112).
-  ['first_fragment6', ['@th,0,8 0-255 return', 'goto deny_other']],
+  ['first_fragment6', firstFragment6('goto deny_other')],
   [
     'packet6',
     [
-      'meta protocol ip6 exthdr frag exists frag frag-off 0 jump first_fragment6',
+      toFirstFragment6,
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
       // 151: a multicast router, as above.
       `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query, 151 } goto deny_as_router`,
@@ -133,9 +133,9 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     'others',
     [
       // A receiver removes tags of VLAN 0. What is behind two of them is not checked here.
-      'meta protocol { 8021q, 8021ad } goto deny_tagged',
+      `${isTaggedTwice} goto deny_tagged`,
       'ether type { 8021q, 8021ad } @ll,116,12 0 goto deny_tagged',
-      'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 goto deny_to_bridge',
+      `${toReservedMac} goto deny_to_bridge`,
       `iifname . ${frameSender} != @own_macs jump unknown_mac`,
       'meta protocol vmap { arp : goto arp_rest, ip : goto packet4, ip6 : goto packet6 }',
     ],
@@ -171,7 +171,7 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     'strict',
     [
       'ether type { 8021q, 8021ad } goto deny_tagged',
-      'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 goto deny_to_bridge',
+      `${toReservedMac} goto deny_to_bridge`,
       `iifname . ${frameSender} != @own_macs goto deny_mac_frame`,
       // 0x8035 is RARP, by which QEMU tells after a migration where the machine is now.
       'meta protocol vmap { arp : goto strict_arp, ip : goto strict_packet4, ip6 : goto strict_packet6, 0x8035 : accept }',
