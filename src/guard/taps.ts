@@ -105,9 +105,33 @@ export function remotePeersOf(
   ledger: Ledger,
 ): Mac[] {
   if (tunnel === null || !isolate) return [];
-  const isOfGroup = (entry: LedgerEntry) => entry.network === name && entry.group === group;
-  const machines = group === null ? [] : ledger.elsewhere().filter(isOfGroup);
-  return [...hosts.map(({ mac }) => mac), ...machines.flatMap(({ macs }) => macs)];
+  const machines = group === null ? [] : (groupsIn(ledger.elsewhere()).get(groupKey(name, group)) ?? []);
+  return [...hosts.map(({ mac }) => mac), ...machines];
+}
+
+type MacsByGroup = ReadonlyMap<string, readonly Mac[]>;
+
+/** By list of entries: a scan asks for the peers of each machine, and a list of thousands is gone through once. */
+const groupsOfLists = new WeakMap<readonly LedgerEntry[], MacsByGroup>();
+
+function groupsIn(entries: readonly LedgerEntry[]): MacsByGroup {
+  const known = groupsOfLists.get(entries);
+  if (known !== undefined) return known;
+  const groups = new Map<string, Mac[]>();
+  for (const { network, group, macs } of entries) {
+    if (group === null) continue;
+    const key = groupKey(network, group);
+    const others = groups.get(key);
+    if (others === undefined) groups.set(key, [...macs]);
+    else others.push(...macs);
+  }
+  groupsOfLists.set(entries, groups);
+  return groups;
+}
+
+/** The name of a group is hostile, that of a network has no space. */
+function groupKey(network: string, group: string): string {
+  return `${network} ${group}`;
 }
 
 /**
