@@ -97,6 +97,7 @@ doctor('the first file with the mark is the hook of its driver', () => {
 });
 
 doctor('the installer and the hooks use the mark and the name that the doctor looks for', () => {
+  assert.deepEqual(hookDrivers, ['daemon', 'network', 'qemu']);
   for (const driver of hookDrivers) {
     const lines = readFileSync(`hooks/${driver}`, 'utf8').split('\n');
     assert(

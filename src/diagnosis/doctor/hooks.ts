@@ -1,5 +1,6 @@
 // Finds virlan's hooks for libvirt: their possible paths, and the mark of a file. install/setup has the same
 // mark and the same name: a unit test compares them.
+import { hookNames } from '../../libvirt/hook-names.ts';
 
 /** The beginning of the line that marks a hook as virlan's: `# virlan: libvirt's daemon hook. …` */
 export const hookMark = '# virlan: ';
@@ -10,7 +11,9 @@ export const hookMark = '# virlan: ';
 export const hookNameBesideOthers = '50-virlan';
 
 /** The drivers of libvirt whose hooks virlan needs. */
-export const hookDrivers = ['daemon', 'qemu', 'network'] as const;
+export const hookDrivers: readonly string[] = [
+  ...new Set(hookNames.map(name => name.slice(0, name.indexOf(' ')))),
+].sort();
 
 export type HookState =
   | { readonly kind: 'installed' }
