@@ -54,6 +54,25 @@ export interface RefusedForward {
   readonly problem: ForwardProblem;
 }
 
+/** Returns the forward that a problem is about; null where the metadata names none that can be read. */
+export function forwardOf(problem: ForwardProblem): Forward | null {
+  switch (problem.kind) {
+    case 'invalid':
+    case 'unequal':
+    case 'too-many':
+      return null;
+    case 'mode':
+    case 'not-allowed':
+    case 'overlaps':
+    case 'taken':
+    case 'busy':
+    case 'of-libvirt':
+    case 'needs-localhost':
+    case 'no-address':
+      return problem.forward;
+  }
+}
+
 /** Returns a text that is equal for equal refusals: it tells a new one from one that was logged before. */
 export function refusalKey({ machine, problem }: RefusedForward): string {
   // JSON refuses a bigint, which an address of IPv6 is.

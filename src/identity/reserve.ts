@@ -212,7 +212,8 @@ function resolveNic(
 
 /** Of a problem with another host, only the one that found it knows when it is over. */
 function keptProblem(found: LedgerEntry | null): ReservationProblem | null {
-  return found?.problem && 'host' in found.problem ? found.problem : null;
+  const problem = found?.problem ?? null;
+  return problem?.kind === 'name-taken' || problem?.kind === 'runs-elsewhere' ? problem : null;
 }
 
 /** virlan.ini is the administrator's, and comes first. */

@@ -138,7 +138,7 @@ function clusterReference(): Key[] {
   return Object.entries(clusterKeys).map(([name, explanation]) => {
     const key = name as keyof typeof clusterKeys;
     const entry = clusterSection.entries[key];
-    return 'wrapped' in entry
+    return entry.type === 'optional'
       ? reference(key, explanation, entry.wrapped, second[key], 'nothing')
       : reference(key, explanation, entry, second[key], null);
   });

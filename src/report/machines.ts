@@ -5,7 +5,7 @@ import type { GuardMode, MachineSection, NetworkConfig } from '../config/config.
 import { type Forward, formatForward } from '../config/forward.ts';
 import { isCurrent, type Lease } from '../dnsmasq/leases.ts';
 import type { Chosen } from '../forwards/choose.ts';
-import type { ForwardProblem } from '../forwards/problem.ts';
+import { type ForwardProblem, forwardOf } from '../forwards/problem.ts';
 import { forwardProblemText } from '../forwards/problem-text.ts';
 import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
@@ -101,8 +101,9 @@ export interface ForwardIndex {
 export function indexForwards({ claims, refused }: Chosen): ForwardIndex {
   const problems = new Map<string, ForwardProblem>();
   for (const { machine, problem } of refused) {
-    if (!('forward' in problem)) continue;
-    const key = forwardKey(machine.uuid, problem.forward);
+    const forward = forwardOf(problem);
+    if (forward === null) continue;
+    const key = forwardKey(machine.uuid, forward);
     if (!problems.has(key)) problems.set(key, problem);
   }
   return { active: new Set(claims.map(({ uuid, forward }) => forwardKey(uuid, forward))), problems };
