@@ -1,6 +1,7 @@
 // report.test.ts: tests the machines that `virlan status` reports.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { type Forward, parseForward } from '../../src/config/forward.ts';
 import type { Lease } from '../../src/dnsmasq/leases.ts';
 import { machineNamespace } from '../../src/identity/machine.ts';
 import type { Domain } from '../../src/libvirt/domain-xml.ts';
@@ -36,6 +37,14 @@ function lease(number: number, expires: number, lastByte = 7): Lease {
     clientId: null,
     expires,
   };
+}
+
+const config = network('[machine.web]', 'forward = tcp/2222:22, tcp/8443:443');
+
+function forward(text: string): Forward {
+  const read = parseForward(text);
+  assert(read !== null, text);
+  return read;
 }
 
 function machines(sources: Partial<MachineSources>) {
@@ -115,7 +124,52 @@ report('a lease is listed if it is current, for the current or an earlier MAC', 
     '192.168.100.8',
     'an expired lease does not hide a current one',
   );
+  for (const both of [
+    [lease(1, soon, 8), lease(2, soon, 9)],
+    [lease(2, soon, 8), lease(1, soon, 9)],
+    [lease(1, soon, 8), lease(1, soon, 9)],
+  ])
+    assert.equal(leaseOf(...both)?.ip, '192.168.100.8', 'of several, the first of the file');
 });
+
+report(
+  'the forwards of a machine are listed once, at its first NIC, each with the first reason against it',
+  () => {
+    const [ssh, web] = [forward('tcp/2222:22'), forward('tcp/8443:443')];
+    const own = { name: 'web', uuid: uuid(1) };
+    const running = [domain(1, 'web', [1, 2]), domain(2, 'db', [3])];
+    const found = machinesOf(config, {
+      ...noSources,
+      running,
+      entries: [entry({ nic: 2, macs: [mac(2)] }), entry({ nic: 1, macs: [mac(1)] })],
+      forwards: {
+        claims: [{ ...own, forward: ssh, ip: ip('192.168.100.7') }],
+        refused: [
+          { machine: own, problem: { kind: 'too-many', limit: 128 } },
+          { machine: { name: 'db', uuid: uuid(2) }, problem: { kind: 'mode', forward: web, mode: 'open' } },
+          { machine: own, problem: { kind: 'no-address', forward: web } },
+          { machine: own, problem: { kind: 'mode', forward: web, mode: 'open' } },
+        ],
+      },
+    });
+    const problem = 'forward tcp/8443:443 is not active: the machine has no address';
+    assert.deepEqual(
+      found.map(({ name, nic, forwards }) => [name, nic, forwards]),
+      [
+        ['db', 0, []],
+        [
+          'web',
+          1,
+          [
+            { forward: 'tcp/2222:22', source: 'virlan.ini', active: true, problem: null },
+            { forward: 'tcp/8443:443', source: 'virlan.ini', active: false, problem },
+          ],
+        ],
+        ['web', 2, []],
+      ],
+    );
+  },
+);
 
 report('machines are sorted by name, and then by NIC', () => {
   const entries = [
