@@ -1,8 +1,14 @@
 // Starts and stops a network's dnsmasq, by its systemd unit if the host has one.
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandError, VirlanError } from '../errors.ts';
-import { appendToFile, makeDirectory, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
+import {
+  appendToFile,
+  makeDirectory,
+  readFileOrNull,
+  readOwnFileOrNull,
+  removeFile,
+} from '../system/files.ts';
 import { sendSignal } from '../system/processes.ts';
 import { run, runOrNull } from '../system/run.ts';
 import { isWrittenByVirlan } from './conf.ts';
@@ -71,7 +77,7 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
       throw new VirlanError('wrong-state', message);
     }
   }
-  rmSync(dnsmasqPaths(bridge).pid, { force: true });
+  removeFile(dnsmasqPaths(bridge).pid);
 }
 
 /** Returns the unit of a bridge. `parseLinkName` allows no character that systemd would have to escape. */

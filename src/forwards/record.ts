@@ -4,12 +4,18 @@
 //   {"claims": [{"uuid": "6b4a…", "name": "web", "forward": "tcp/8443:443", "ip": "192.168.100.57"}],
 //    "booting": [{"uuid": "6b4a…", "name": "web", "since": 1795750000000, "forwards": ["tcp/8443:443"], …}],
 //    "refused": ["[\"6b4a5c7e-…\",{\"kind\":\"busy\", …}]"], "version": 1}
-import { rmdirSync, rmSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import * as v from 'valibot';
 import { formatIp, parseIpv4 } from '../address/ip.ts';
 import { type Forward, formatForward, parseForward } from '../config/forward.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import {
+  listDirectory,
+  makeDirectory,
+  readOwnFileOrNull,
+  removeFile,
+  writeAtomically,
+} from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import type { Claim } from './choose.ts';
 import type { ForwardSource, ForwardWishes } from './wishes.ts';
@@ -119,7 +125,7 @@ export function writeForwardsRecord(bridge: string, { claims, booting, refused }
  * there is no directory.
  */
 export function removeForwardsRecord(bridge: string): void {
-  rmSync(recordPath(bridge), { force: true });
+  removeFile(recordPath(bridge));
   try {
     rmdirSync(paths.forwards);
   } catch {

@@ -2,10 +2,15 @@
 // index of the link, which is never given to another one. libvirt's file about a machine names its taps only
 // when the machine runs already.
 //   {"bridge": "k8s-br0", "uuid": "6b4a5c7e-…", "elements": {"ports": ["\"vnet0\" : goto others"], …}, "version": 1}
-import { rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import {
+  listDirectory,
+  makeDirectory,
+  readOwnFileOrNull,
+  removeFile,
+  writeAtomically,
+} from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { type Elements, mapSets, type SetName, setNames } from './elements.ts';
 
@@ -64,7 +69,7 @@ export function writeBinding({ tap, index, bridge, uuid, group, elements }: Bind
 }
 
 export function removeBinding(binding: Pick<Binding, 'tap' | 'index'>): void {
-  rmSync(`${paths.guard}/${fileName(binding)}`, { force: true });
+  removeFile(`${paths.guard}/${fileName(binding)}`);
 }
 
 function fileName({ tap, index }: Pick<Binding, 'tap' | 'index'>): string {

@@ -2,11 +2,11 @@
 // start that fails is no boot: /run/virlan/starts/UUID.json. A start that changes nothing, as most, has no file.
 //   {"nics": [{"mac": "52:54:00:98:76:54", "before": {"network": "k8s-br0", "nic": 0, "macs": […], …}}], "version": 1}
 // `before` is the entry as it would be without the start, with all its fields.
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { parseMac } from '../address/mac.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
 import { paths, startPath } from '../system/paths.ts';
 import type { StartedNic } from './failed-start.ts';
 import { entryFields, readEntry } from './ledger-format.ts';
@@ -46,5 +46,5 @@ export function writeStartedNics(uuid: string, nics: readonly StartedNic[]): voi
 }
 
 export function removeStartedNics(uuid: string): void {
-  rmSync(startPath(uuid), { force: true });
+  removeFile(startPath(uuid));
 }

@@ -1,8 +1,8 @@
 // Prevents libvirt from starting its network `default`, by libvirt's files alone: for the daemon hook.
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Config } from '../config/config.ts';
 import { isPassThrough, parseLibvirtNetwork } from '../libvirt/network-xml.ts';
-import { readFileOrNull } from '../system/files.ts';
+import { readFileOrNull, removeFile } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
 import { defaultName, findSuccessor, ownersChange } from './decide.ts';
 import { saveNetwork } from './saved-network.ts';
@@ -22,6 +22,6 @@ export function preventDefaultNetwork(config: Config): boolean {
   if (ownersChange(successor, xml) !== null) return false;
   saveNetwork({ xml, autostart: true, active: true });
   // The hook of another daemon may run at the same time and remove the link first.
-  rmSync(link, { force: true });
+  removeFile(link);
   return true;
 }

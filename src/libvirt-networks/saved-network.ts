@@ -1,12 +1,11 @@
 // The record of libvirt's network `default` before virlan removed it: /var/lib/virlan/default-network.json.
 //
 //   {"xml": "<network>…</network>", "autostart": true, "active": true, "version": 1}
-import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import type { SavedNetwork } from './decide.ts';
 
@@ -63,5 +62,5 @@ export function saveNetwork(network: SavedNetwork): void {
 
 /** Removes the record. */
 export function removeSavedNetwork(): void {
-  rmSync(paths.savedDefault, { force: true });
+  removeFile(paths.savedDefault);
 }

@@ -4,7 +4,6 @@
 //
 //   {"bgpd": "339 4711", "instance": true, "lines": [{"family": "l2vpn evpn", "command": "advertise-all-vni"}],
 //    "version": 1}
-import { rmSync } from 'node:fs';
 import * as v from 'valibot';
 import {
   type AddedBgp,
@@ -19,7 +18,7 @@ import { parseInstance } from '../cluster/bgp-instance.ts';
 import { type BgpSession, parseSessions } from '../cluster/bgp-sessions.ts';
 import { CommandError, messageOf, VirlanError } from '../errors.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { bgpProblemText } from './bgp-text.ts';
@@ -89,7 +88,7 @@ export async function configureBgp(change: StepOf<'configure bgp'>): Promise<voi
 export async function withdrawBgp(change: StepOf<'withdraw bgp'>): Promise<void> {
   if (change.problem !== null) throw new VirlanError('wrong-state', bgpProblemText(change.problem));
   await runCommands(change);
-  rmSync(paths.bgp, { force: true });
+  removeFile(paths.bgp);
 }
 
 async function runCommands(change: BgpChange): Promise<void> {

@@ -1,5 +1,5 @@
 // The execution of each kind of step: the only code that changes the network of the host.
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { formatIp } from '../address/ip.ts';
@@ -237,7 +237,7 @@ async function claimLinks({ manager, bridge, to }: StepOf<'claim links'>): Promi
 }
 
 async function releaseLinks({ manager, bridge }: StepOf<'release links'>): Promise<void> {
-  rmSync(linkManagers[manager].path(bridge), { force: true });
+  removeFile(linkManagers[manager].path(bridge));
   await reloadManager(manager);
 }
 
@@ -252,6 +252,6 @@ async function reloadManager(manager: LinkManagerName): Promise<void> {
 function setMode({ bridge, path, to }: StepOf<'set mode'>): void {
   changeMode(path, to);
   const { hostsfile, told } = dnsmasqPaths(bridge);
-  rmSync(told, { force: true });
+  removeFile(told);
   if (existsSync(hostsfile)) tellDnsmasq(bridge);
 }

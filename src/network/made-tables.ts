@@ -1,9 +1,8 @@
 // The record of tables and built-in chains that iptables made for virlan since the host booted:
 // /run/virlan/tables, with lines such as `ipv4 mangle`, and `ipv4 filter INPUT` for a chain in a table that was
 // there. `down` removes them, unless they are in use.
-import { rmSync } from 'node:fs';
 import { type Content, type IptablesObject, removeIfEmpty } from '../firewall/iptables-tables.ts';
-import { makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 
@@ -40,7 +39,7 @@ export async function removeMadeObjects(): Promise<void> {
 
 function write(objects: readonly IptablesObject[]): void {
   if (objects.length === 0) {
-    rmSync(recordPath, { force: true });
+    removeFile(recordPath);
     return;
   }
   const lines = new Set(

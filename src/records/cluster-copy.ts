@@ -1,11 +1,16 @@
 // A host's copy of what etcd has for it about a network, for hooks and for the start without etcd:
 //   /var/lib/virlan/cluster/k8s-br0.json
 //   {"blocks": ["192.168.100.16-192.168.100.19"], "hosts": ["10.0.0.2", "10.0.0.3"], "version": 1}
-import { rmSync } from 'node:fs';
 import * as v from 'valibot';
 import { formatIp, type Ipv4, type Ipv4Range, parseIpv4 } from '../address/ip.ts';
 import { cached } from '../system/file-cache.ts';
-import { listDirectory, makeDirectory, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import {
+  listDirectory,
+  makeDirectory,
+  readOwnFileOrNull,
+  removeFile,
+  writeAtomically,
+} from '../system/files.ts';
 import { paths } from '../system/paths.ts';
 import { formatRecord, parseRecord, type RecordFormat } from './record.ts';
 
@@ -50,7 +55,7 @@ export function writeClusterCopy(network: string, { blocks, hosts }: ClusterCopy
 
 /** Removes the copy, if there is one. */
 export function removeClusterCopy(network: string): void {
-  rmSync(pathOf(network), { force: true });
+  removeFile(pathOf(network));
 }
 
 /** Returns the networks that have a copy. */

@@ -1,8 +1,8 @@
 // The operating system as a value. Code that decides receives it as an argument, so that tests can pass a
 // model of a host.
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { listDirectory, makeDirectory, readFileOrNull, writeAtomically } from './files.ts';
+import { listDirectory, makeDirectory, readFileOrNull, removeFile, writeAtomically } from './files.ts';
 import { isInstalled, leadsTo, type RunOptions, run } from './run.ts';
 
 export interface System {
@@ -19,7 +19,7 @@ export interface System {
   listDirectory(path: string): string[];
   /** Replaces a file atomically, its directory included. Keeps the mode of a file that exists. */
   writeFile(path: string, content: string): void;
-  /** Removes a file, if it exists. */
+  /** Removes a file, if it exists. Throws WriteError. */
   removeFile(path: string): void;
 }
 
@@ -35,5 +35,5 @@ export const system: System = {
     const mode = statSync(path, { throwIfNoEntry: false })?.mode;
     writeAtomically(path, content, mode === undefined ? 0o644 : mode & 0o777);
   },
-  removeFile: path => rmSync(path, { force: true }),
+  removeFile,
 };

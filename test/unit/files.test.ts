@@ -24,10 +24,12 @@ import {
   readFileOrNull,
   readOwnFileOrNull,
   removeDeadTemporaries,
+  removeFile,
   stageFile,
   writeAtomically,
   writeTogether,
 } from '../../src/system/files.ts';
+import { system } from '../../src/system/system.ts';
 
 const files = suite('files');
 
@@ -152,6 +154,16 @@ files('a write that fails names the file, and leaves nothing behind', () => {
       error.code === 'write-failed' && (error.message ?? '').startsWith(`${at('conf')} cannot be written: `),
   );
   assert.deepEqual(readdirSync(directory), ['conf']);
+});
+
+files('a file that cannot be removed is named, also by code that gets the system as a value', () => {
+  mkdirSync(at('directory'));
+  for (const remove of [removeFile, system.removeFile])
+    assert.throws(
+      () => remove(at('directory')),
+      (error: Error) => error instanceof WriteError && error.path === at('directory'),
+    );
+  removeFile(at('missing'));
 });
 
 files('temporary files of processes that ended are removed, those of running ones are kept', () => {
