@@ -216,10 +216,17 @@ function lanPortWarnings(bridge: string, { otherPorts }: ObservedNetwork): Netwo
 
 /** A tap in another bridge may be there on purpose: it is left there. */
 function tapWarnings(bridge: string, { taps }: ObservedNetwork): NetworkWarning[] {
-  return taps.flatMap(({ name: tap, master: found }) => {
-    if (found === null || found === bridge) return [];
-    const owner = runningDomains().find(({ nics }) => nics.some(nic => nic.tap === tap));
-    return [{ kind: 'tap-in-other-bridge', bridge, machine: owner?.name ?? '', tap, found }];
+  const elsewhere = taps.flatMap(({ name: tap, master: found }) =>
+    found === null || found === bridge ? [] : [{ tap, found }],
+  );
+  // Most hosts have none, and the files of the machines are not looked at.
+  const running = elsewhere.length === 0 ? [] : runningDomains();
+  return elsewhere.flatMap(({ tap, found }) => {
+    const owner = running.find(({ nics }) => nics.some(nic => nic.tap === tap));
+    // A machine that has stopped since has no tap.
+    return owner === undefined
+      ? []
+      : [{ kind: 'tap-in-other-bridge', bridge, machine: owner.name, tap, found }];
   });
 }
 

@@ -81,13 +81,12 @@ export function unreadRulesWarnings(unread: readonly UnreadRules[]): NetworkWarn
   }));
 }
 
-/** Returns warnings of two parts. A program that answered neither is named once. */
+/** Returns warnings of two parts. What neither could read is named once, with the first reason. */
 export function joinWarnings(
   first: readonly NetworkWarning[],
   second: readonly NetworkWarning[],
 ): NetworkWarning[] {
-  const silent = first.flatMap(each => (each.kind === 'unread' ? [each.unread.error.message] : []));
-  const isNew = (each: NetworkWarning) =>
-    each.kind !== 'unread' || !silent.includes(each.unread.error.message);
+  const silent = first.flatMap(each => (each.kind === 'unread' ? [each.unread.subject] : []));
+  const isNew = (each: NetworkWarning) => each.kind !== 'unread' || !silent.includes(each.unread.subject);
   return [...first, ...second.filter(isNew)];
 }
