@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { sessionStates } from '../cluster/bgp-sessions.ts';
 import type { CheckId } from '../diagnosis/finding.ts';
+import { otherFirewallNames } from '../other-firewalls/model.ts';
 import type { Fault, Status } from '../report/status.ts';
 import { described, fix, integer, nullable } from './schema-parts.ts';
 
@@ -148,7 +149,7 @@ const network = v.object({
   hostNames: v.picklist(['resolved', 'network-manager', 'nss', 'resolved-not-asked', 'not-found', 'off']),
   dnsmasq: v.object({ running: v.boolean(), pid: v.nullable(integer) }),
   otherFirewalls: described(
-    v.array(v.object({ name: v.picklist(['docker', 'ufw', 'firewalld']), rules: v.array(v.string()) })),
+    v.array(v.object({ name: v.picklist(otherFirewallNames), rules: v.array(v.string()) })),
     "Other firewalls on the host, and virlan's rules in them.",
   ),
   otherPorts: described(

@@ -1,13 +1,14 @@
 // The form of the steps in `virlan plan --json`, for docs/schema/plan.json; commands/step-list.ts writes them.
 import * as v from 'valibot';
 import type { StepName } from '../network/steps.ts';
+import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { described, integer, nullable } from './schema-parts.ts';
 
 const text = v.string();
 const family = v.picklist(['ipv4', 'ipv6']);
 const backend = v.picklist(['nftables', 'iptables']);
 const manager = v.picklist(['NetworkManager', 'systemd-networkd']);
-const firewall = v.picklist(['docker', 'ufw', 'firewalld']);
+const firewall = v.picklist(otherFirewallNames);
 const address = v.object({ ip: text, prefixLength: integer, broadcast: nullable(text, 'Null for none.') });
 const drift = described(
   v.array(

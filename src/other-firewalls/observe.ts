@@ -3,8 +3,6 @@ import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
 import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { parseNftChains, parseSavedChains, savedLines } from './chains.ts';
-import { docker } from './docker.ts';
-import { firewalld } from './firewalld.ts';
 import {
   isSameChain,
   legacyFamily,
@@ -12,8 +10,7 @@ import {
   otherFirewallNames,
   type Unread,
 } from './model.ts';
-import { otherFirewalls } from './registry.ts';
-import { ufw } from './ufw.ts';
+import { otherFirewalls, readPrograms } from './registry.ts';
 
 /**
  * Reads all other firewalls with regard to one bridge. On a host without any, this runs one process that
@@ -58,12 +55,8 @@ export async function readOtherFirewalls(
   );
   const hiddenChains = [...legacy].flatMap(([table, lines]) => parseSavedChains(lines, legacyFamily, table));
   const kernel = { chains: [...(listed ?? []), ...unlisted, ...hiddenChains], iptables, legacy };
-  const report = (subject: Unread['subject']) => (error: Error) => void unread.push({ subject, error });
-  return {
-    ...kernel,
-    docker: await docker.read(system, bridge, kernel, report('docker')),
-    ufw: await ufw.read(system, bridge, kernel, report('ufw')),
-    firewalld: await firewalld.read(system, bridge, kernel, report('firewalld')),
-    unread,
-  };
+  const programs = await readPrograms(system, bridge, kernel, (subject, error) => {
+    unread.push({ subject, error });
+  });
+  return { ...kernel, ...programs, unread };
 }

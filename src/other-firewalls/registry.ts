@@ -11,7 +11,7 @@ import {
   type RuleOf,
   type RulesByFirewall,
 } from './model.ts';
-import type { OtherFirewall } from './other-firewall.ts';
+import type { KernelReading, OtherFirewall } from './other-firewall.ts';
 import { ufw } from './ufw.ts';
 
 export const otherFirewalls: { readonly [Name in OtherFirewallName]: OtherFirewall<Name> } = {
@@ -35,20 +35,34 @@ export function wantedRules(
   backend: BackendName,
   reading: OtherFirewallsReading,
 ): RulesByFirewall {
-  return {
-    docker: docker.wanted(ruleset, backend, reading),
-    ufw: ufw.wanted(ruleset, backend, reading),
-    firewalld: firewalld.wanted(ruleset, backend, reading),
-  };
+  return rulesOfEach(firewall => firewall.wanted(ruleset, backend, reading));
 }
 
 /** Returns virlan's rules that exist in the firewalls of all programs. */
 export function foundRules(bridge: string, reading: OtherFirewallsReading): RulesByFirewall {
-  return {
-    docker: docker.found(bridge, reading),
-    ufw: ufw.found(bridge, reading),
-    firewalld: firewalld.found(bridge, reading),
-  };
+  return rulesOfEach(firewall => firewall.found(bridge, reading));
+}
+
+function rulesOfEach(
+  rulesOf: <Name extends OtherFirewallName>(firewall: OtherFirewall<Name>) => readonly RuleOf<Name>[],
+): RulesByFirewall {
+  const ofOne = <Name extends OtherFirewallName>(name: Name) =>
+    [name, rulesOf<Name>(otherFirewalls[name])] as const;
+  return Object.fromEntries(otherFirewallNames.map(name => ofOne(name))) as RulesByFirewall;
+}
+
+/** Reads the files of all programs, and asks those that run. `unread` is called for each that does not answer. */
+export async function readPrograms(
+  system: System,
+  bridge: string,
+  kernel: KernelReading,
+  unread: (name: OtherFirewallName, error: Error) => void,
+): Promise<Pick<OtherFirewallsReading, OtherFirewallName>> {
+  const readings = otherFirewallNames.map(
+    async name =>
+      [name, await otherFirewalls[name].read(system, bridge, kernel, error => unread(name, error))] as const,
+  );
+  return Object.fromEntries(await Promise.all(readings)) as Pick<OtherFirewallsReading, OtherFirewallName>;
 }
 
 /** Returns those of the programs that take part in this host's packets. */
