@@ -16,7 +16,7 @@ import {
   dummyName,
   type HostFacts,
 } from '../../src/network/desired.ts';
-import { managerFile } from '../../src/network/link-managers.ts';
+import { linkManagers, managerFile } from '../../src/network/link-managers.ts';
 import { planHost, planNetwork } from '../../src/network/plan.ts';
 import { planOtherFirewalls } from '../../src/network/rule-steps.ts';
 import type {
@@ -650,6 +650,16 @@ plans('the file of a manager of links names taps once, in one order, and no name
   const text = managerFile('NetworkManager', 'br0', [], ['db_tap', 'web*', 'a;b']);
   assert.match(text, /interface-name:vnet\*;interface-name:=db_tap\n/);
   assert.doesNotMatch(text, /web|a;b/);
+});
+
+plans('of all links, a manager names those that it manages', () => {
+  const { NetworkManager: nm, 'systemd-networkd': networkd } = linkManagers;
+  assert.deepEqual(nm.managed('eth0\nyes\n\nk8s-br0\nno\n\nlo\nno'), ['eth0']);
+  const link = (name: string, state: string) => ({ Name: name, AdministrativeState: state });
+  const links = [link('eth0', 'configured'), link('k8s-br0', 'unmanaged'), link('vnet0', 'configuring')];
+  assert.deepEqual(networkd.managed(JSON.stringify({ Interfaces: links })), ['eth0', 'vnet0']);
+  for (const { managed } of [nm, networkd])
+    for (const shown of ['', 'IDX LINK TYPE']) assert.deepEqual(managed(shown), []);
 });
 
 plans('a port that returns gets its options and entries back; one in another bridge is left there', () => {

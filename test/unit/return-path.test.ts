@@ -95,6 +95,26 @@ paths('a table for all but some packets, and for those of the host itself', asyn
   }
 });
 
+paths(
+  'of several routes of a table, the part is that of the longest prefix, wherever it is listed',
+  async () => {
+    const routes = ['192.168.0.0/16', '192.168.100.252/30', '192.168.100.0/24'].map(dst => ({
+      dst,
+      dev: 'wg0',
+      table: '77',
+    }));
+    const { detours } = await ask({
+      rules: [{ priority: 100, src: 'all', table: '77' }],
+      routes,
+      answer: address => ({ dst: address, dev: 'wg0', table: '77' }),
+    });
+    assert.deepEqual(
+      detours.map(({ part }) => part && formatPrefix(part)),
+      ['192.168.100.252/30'],
+    );
+  },
+);
+
 paths('a table for what the subnet sends, which answers of the gateway meet too', async () => {
   const bySource = { priority: 1001, src: '192.168.100.0', srclen: 24, table: '100' };
   const elsewhere = { dst: machine, dev: 'wg0', table: '100' };
