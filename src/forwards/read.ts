@@ -111,7 +111,7 @@ function once<T>(read: () => T): () => T {
 
 type Process = NonNullable<Extract<RefusedForward['problem'], { kind: 'busy' }>['process']>;
 
-/** By the inode of its socket: a program that was found, so that a refusal that lasts costs one search. */
+/** By the inode of its socket: the program, null for none (a socket of the kernel). A refusal costs one search. */
 const processes = new Map<string, Process | null>();
 
 /** Most programs that are kept: sockets of ended ones are never asked about again. */

@@ -47,12 +47,12 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
       if (network.onError === 'abort') abort ??= abortError(network, machine, cause as Error);
     }
   }
-  keepStarted(domain, reserved);
+  keepIfFirst(domain, reserved);
   return { events, abort };
 }
 
 /** Keeps what the start has changed until the machine has stopped: if it has not run by then, the start was no boot. */
-function keepStarted({ uuid }: Domain, reserved: readonly Reserved[]): void {
+function keepIfFirst({ uuid }: Domain, reserved: readonly Reserved[]): void {
   const mayBeFirst = reserved.some(({ entries, before }) =>
     entries.some(({ macs }, nic) => !before[nic]?.booted || before[nic].macs[0] !== macs[0]),
   );

@@ -44,6 +44,12 @@ interface Assigned extends MacsWritten {
   readonly domain: DomainOnNetworks;
 }
 
+/** The state of a machine that was active a moment ago. */
+type LiveMachine =
+  | { readonly kind: 'runs'; readonly domain: DomainXml }
+  | { readonly kind: 'starting' }
+  | { readonly kind: 'stopped' };
+
 /** Reconciles the machines that libvirt has with the networks. */
 export class Machines {
   readonly #client: LibvirtClient;
@@ -172,29 +178,32 @@ export class Machines {
         return domain.machines.map(each => ({ ...each, moment }));
       }
       const live = await this.#live(remote);
-      // It has its reservations by the hook, and its start may fail; libvirt sends an event if it does not.
-      if (live === 'starting') return [];
-      if (live === null) continue;
-      // It has run, whatever libvirt's files say when it stops.
-      removeStartedNics(remote.uuid);
-      return this.#onNetworks(live).machines.map(each => ({ ...each, moment: 'booting' }));
+      switch (live.kind) {
+        case 'stopped':
+          continue;
+        case 'starting':
+          // It has its reservations by the hook, and its start may fail; libvirt sends an event if it does not.
+          return [];
+        case 'runs':
+          // It has run, whatever libvirt's files say when it stops.
+          removeStartedNics(remote.uuid);
+          return this.#onNetworks(live.domain).machines.map(each => ({ ...each, moment: 'booting' }));
+      }
     }
     const message = `its definition changed ${maxAttempts} times while virlan wrote its MAC into it`;
     throw new VirlanError('wrong-state', `${message}: another tool rewrites it`);
   }
 
-  /**
-   * Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. Returns null
-   * if it has stopped: libvirt answers with its definition then, in which it may have MACs that it never booted with.
-   */
-  async #live(remote: Remote): Promise<DomainXml | 'starting' | null> {
+  /** Reads the machine as it runs: with the NICs that were plugged in since, and the MACs it booted with. */
+  async #live(remote: Remote): Promise<LiveMachine> {
     const xml = await this.#client.domainGetXmlDesc(remote);
     const { state, reason } = await this.#client.domainGetState(remote);
-    if (!(await this.#client.domainIsActive(remote))) return null;
+    // libvirt answers with its definition then, in which it may have MACs that it never booted with.
+    if (!(await this.#client.domainIsActive(remote))) return { kind: 'stopped' };
     // libvirt sets a state when QEMU has begun.
     const isStarting =
       state === DomainState.SHUTOFF || (state === DomainState.PAUSED && reason === pausedStartingUp);
-    return isStarting ? 'starting' : readDomain(xml);
+    return isStarting ? { kind: 'starting' } : { kind: 'runs', domain: readDomain(xml) };
   }
 
   #onNetworks(domain: DomainXml): DomainOnNetworks {
