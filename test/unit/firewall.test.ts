@@ -1,6 +1,7 @@
 // firewall.test.ts: tests the rules of both firewall backends and how they are replaced.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import type { Lacking } from '../../src/firewall/backend.ts';
 import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
 import { contentOf, missingObjects, savedTables } from '../../src/firewall/iptables-tables.ts';
@@ -29,6 +30,26 @@ firewall('the scripts of both backends are the golden ones', () => {
     assertGolden(`${name}.nft`, backends.nftables.render(ruleset));
     assertGolden(`${name}.iptables`, backends.iptables.render(ruleset));
   }
+});
+
+firewall('where the kernel cannot count connections, the limit alone is left out, with its set', () => {
+  const ruleset = rulesetOf(network());
+  const lines = (lacking: readonly Lacking[]) => backends.nftables.render(ruleset, lacking).split('\n');
+  const without = lines(['connection-limit']);
+  assert.deepEqual(
+    lines([]).filter(line => !without.includes(line)),
+    [
+      '\tset connections {',
+      '\t\ttypeof meta priority',
+      '\t\tsize 65535',
+      '\t\tflags dynamic',
+      '\t\tiifname "k8s-br0" tcp dport { 53 } meta priority 3189407744-3189440511 add @connections { meta priority ct count over 8 } drop',
+    ],
+  );
+  assert.deepEqual(
+    without.filter(line => !lines([]).includes(line)),
+    [],
+  );
 });
 
 /** The networks lab, which reaches `far`, and `apart`, which it does not reach. */
