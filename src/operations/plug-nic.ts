@@ -2,7 +2,8 @@
 import type { Config } from '../config/config.ts';
 import { readLeases } from '../dnsmasq/lease-file.ts';
 import { VirlanError } from '../errors.ts';
-import { machineOn, noWishes } from '../identity/machine.ts';
+import type { LedgerEntry } from '../identity/ledger-format.ts';
+import { machineOn, type Wishes } from '../identity/machine.ts';
 import { changeLedger, readLedger, reserveMachine, syncReservations } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
@@ -26,18 +27,25 @@ export async function plugNic(xml: string, config: Config): Promise<HookOutcome>
   const plugged = running === undefined ? null : machineOn(network.bridge, passThrough, running);
   const before = plugged?.macs ?? known.flatMap(entry => entry.macs.slice(0, 1));
   const macs = [...before.filter(other => other !== mac), mac];
-  // A machine whose wishes are unknown keeps its aliases, its boot and its group.
-  const kept = {
-    ...noWishes,
-    aliases: known.flatMap(({ aliases }) => aliases),
-    boot: known[0]?.boot ?? null,
-    group: known[0]?.group ?? null,
-  };
   const isolated = new Set(known.flatMap(entry => (entry.isolated ? entry.macs : [])));
   if (isIsolated) isolated.add(mac);
-  const machine = { ...owner, macs, isolated, wishes: plugged?.wishes ?? kept };
+  const machine = { ...owner, macs, isolated, wishes: plugged?.wishes ?? keptWishes(known) };
   const { events } = await reserveMachine(network, machine, 'booting');
   return { events: events.map(event => ({ kind: 'reservation', event })), abort: null };
+}
+
+/** Returns what the entries of a machine still say of its wishes. Names each, so that none is forgotten. */
+function keptWishes(known: readonly LedgerEntry[]): Wishes {
+  const [first] = known;
+  return {
+    keepsMac: false,
+    ip: null,
+    hostname: null,
+    aliases: known.flatMap(({ aliases }) => aliases),
+    boot: first?.boot ?? null,
+    group: first?.group ?? null,
+    problems: [],
+  };
 }
 
 /**
