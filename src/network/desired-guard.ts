@@ -36,7 +36,7 @@ import type { NetworkWarning } from './warnings.ts';
 /** The readings from which the desired guard is made. */
 export interface GuardReading {
   readonly gatewayMac: Mac;
-  readonly links: readonly Link[];
+  readonly links: readonly Pick<Link, 'name' | 'index' | 'type' | 'mac' | 'master'>[];
   /** The taps that virlan lets reflect. */
   readonly reflecting: readonly string[];
   /** True if br_netfilter hands frames on the bridge to the rules of IPv4. */
