@@ -5,7 +5,7 @@ import { groupByUnit } from '../../src/network/group-by-unit.ts';
 import type { Step } from '../../src/network/steps.ts';
 import { isAlwaysRepaired, type Unit } from '../../src/network/units.ts';
 import { unitText } from '../../src/report/unit-text.ts';
-import { bridgeWith, ip } from './builders.ts';
+import { bridgeWith, ip, mac } from './builders.ts';
 
 const units = suite('units');
 const state = bridgeWith([]);
@@ -50,6 +50,13 @@ units('steps are grouped by unit, and the configuration belongs to dnsmasq', () 
     'net.ipv6.conf.br0.disable_ipv6': [ipv6],
     'dnsmasq of br0': [stop, write, start],
   });
+});
+
+units('the entries of a port are part of it, and of a bridge that is made', () => {
+  const entry: Step = { kind: 'add entry', link: 'vnet0', entry: { mac: mac(5), isSticky: false } };
+  assert.deepEqual(stepsByUnit(tap, entry), { 'port vnet0': [tap, entry] });
+  const all = [bridge, addressStep, tap, entry];
+  assert.deepEqual(stepsByUnit(...all), { 'bridge br0': all });
 });
 
 units('IPv6 that is on again, and a tunnel, are always repaired; others are left after a fight', () => {
