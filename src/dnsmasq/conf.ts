@@ -6,11 +6,14 @@ import { waitingQuestions } from './dns-limits.ts';
 import { machinesHeader } from './machine-lines.ts';
 import type { NamedAddress } from './names.ts';
 import { dnsmasqPaths } from './paths.ts';
+import { recordsHeader } from './record-lines.ts';
 
 /** The input of the file besides the configuration. */
 export interface DnsmasqHost {
   /** Lines about single machines, as `wildcardLines` and `machineBootLines` return them. */
   readonly machineLines: readonly string[];
+  /** Lines about records of libvirt's networks, as `recordLines` returns them. */
+  readonly recordLines: readonly string[];
   /** The unprivileged user that dnsmasq changes to. */
   readonly user: string;
   /** False where dnsmasq would not start with /etc/resolv.conf. */
@@ -92,6 +95,7 @@ export function renderDnsmasqConf(network: NetworkConfig, host: DnsmasqHost): st
       : []),
     ...(dns === 'host' ? [] : ['no-resolv', ...dns.map(server => `server=${formatIp(server)}`)]),
     ...(host.machineLines.length === 0 ? [] : ['', machinesHeader, ...host.machineLines]),
+    ...(host.recordLines.length === 0 ? [] : ['', recordsHeader, ...host.recordLines]),
     ...(host.extras === null
       ? []
       : ['', `# Their content: ${host.extras.digest}`, `conf-dir=${host.extras.directory},*.conf`]),

@@ -5,7 +5,12 @@ export const machinesHeader = '# Machines: aliases that stand for all names belo
 
 /** Returns the lines about single machines of a configuration. */
 export function readMachineLines(conf: string): string[] {
-  const [, below = ''] = conf.split(`${machinesHeader}\n`);
+  return linesBelow(conf, machinesHeader);
+}
+
+/** Returns the lines below a comment, to an empty line or the end. */
+export function linesBelow(conf: string, header: string): string[] {
+  const [, below = ''] = conf.split(`${header}\n`);
   return (
     below
       .split('\n\n', 1)[0]

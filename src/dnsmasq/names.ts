@@ -24,6 +24,16 @@ export function formatNames(lines: readonly string[]): string {
   return lines.map(line => `${line}\n`).join('');
 }
 
+/** Returns the addresses that each name has in the text of the file. */
+export function addressesByName(text: string): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>();
+  for (const line of parseNames(text)) {
+    const [address = '', ...names] = line.replace(libvirtMark, '').split(' ');
+    for (const name of names) found.set(name, [...(found.get(name) ?? []), address]);
+  }
+  return found;
+}
+
 /** Returns the line for an address of virlan's. */
 export function nameLine({ ip, names }: NamedAddress): string {
   return [formatIp(ip), ...names].join(' ');

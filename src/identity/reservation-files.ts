@@ -6,7 +6,7 @@ import { configuredHosts, formatHostsfile, type Hostsfile, parseHostsfile } from
 import { formatNames, type NamedAddress, parseNames } from '../dnsmasq/names.ts';
 import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { VirlanError } from '../errors.ts';
-import { namedByLibvirt } from '../libvirt/definitions.ts';
+import { activePassThroughs } from '../libvirt/definitions.ts';
 import { cached } from '../system/file-cache.ts';
 import {
   listDirectory,
@@ -71,9 +71,10 @@ export interface Wanted extends Published {
 /** Returns what the files should have. Throws as the readers of their sources. */
 export function readWanted(network: ReservedNetwork): Wanted {
   const [ledger, hostsfile] = [readLedger(), readHostsfile(network)];
+  const libvirt = activePassThroughs(network).flatMap(({ dnsHosts }) => dnsHosts);
   return {
     reservations: wantedReservations(network, ledger, hostsfile),
-    names: wantedNames(network, ledger, hostsfile, namedByLibvirt(network)),
+    names: wantedNames(network, ledger, hostsfile, libvirt),
     wildcards: wildcardsOf(network, ledger, hostsfile),
     boots: bootsOf(network, ledger),
   };

@@ -3,15 +3,9 @@ import { statSync } from 'node:fs';
 import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
+import { type ActiveNetwork, parseActiveNetwork } from './active-network.ts';
 import { type Domain, hasRunBy, parseDomain } from './domain-xml.ts';
-import {
-  type ActiveNetwork,
-  type DnsHost,
-  isPassThrough,
-  type LibvirtNetwork,
-  parseActiveNetwork,
-  parseLibvirtNetwork,
-} from './network-xml.ts';
+import { isPassThrough, type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
 /**
  * The XML files of a directory, with a cache: a file is parsed again only after it was replaced, which
@@ -52,7 +46,7 @@ const networks = new XmlDirectory(libvirtPaths.networks, parseLibvirtNetwork);
 const active = new XmlDirectory(libvirtPaths.activeNetworks, parseLibvirtNetwork);
 
 /** Made when needed: the bundle of a machine's start has no code for it then. */
-let activeWithHosts: XmlDirectory<ActiveNetwork> | null = null;
+let activeWithDns: XmlDirectory<ActiveNetwork> | null = null;
 
 /** Returns the domains that have a definition, by their definitions. */
 export function definedDomains(): Domain[] {
@@ -108,13 +102,10 @@ export function networkOfBridge(bridge: string): string | null {
 }
 
 /**
- * Returns what `<dns><host>` elements name in active libvirt networks that pass through to a bridge. libvirt
- * itself serves none of them.
+ * Returns the active libvirt networks that pass through to a bridge, with what their `<dns>` names. libvirt itself
+ * serves none of it.
  */
-export function namedByLibvirt({ bridge }: { readonly bridge: string }): DnsHost[] {
-  activeWithHosts ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
-  return activeWithHosts
-    .read()
-    .filter(network => isPassThrough(network, bridge))
-    .flatMap(({ dnsHosts }) => dnsHosts);
+export function activePassThroughs({ bridge }: { readonly bridge: string }): ActiveNetwork[] {
+  activeWithDns ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
+  return activeWithDns.read().filter(network => isPassThrough(network, bridge));
 }

@@ -2,9 +2,7 @@
 //   <network><name>lan</name><forward mode='bridge'/><bridge name='k8s-br0'/></network>
 //   <hookData><network>…</network>
 //     <networkport><owner><name>web</name>…</owner><mac address='…'/></networkport></hookData>
-import { type IpAddress, parseIp } from '../address/ip.ts';
 import { type Mac, parseMac } from '../address/mac.ts';
-import { isHostName } from '../names/label.ts';
 import { uuidForm } from '../names/uuid.ts';
 import type { Result } from '../result.ts';
 import { walkXml } from './xml.ts';
@@ -15,18 +13,6 @@ export interface LibvirtNetwork {
   /** `nat`, `route`, `bridge`, …; null for an isolated network. */
   readonly forward: string | null;
   readonly bridge: string | null;
-}
-
-/** An entry that `virsh net-update NETWORK add dns-host` makes. */
-export interface DnsHost {
-  readonly ip: IpAddress;
-  /** In lower case. Those that cannot be host names are left out. */
-  readonly names: readonly string[];
-}
-
-/** A libvirt network that is active, with its `<dns><host>` elements. */
-export interface ActiveNetwork extends LibvirtNetwork {
-  readonly dnsHosts: readonly DnsHost[];
 }
 
 /** A NIC that libvirt plugs into one of its networks, or unplugs. */
@@ -64,30 +50,6 @@ export function countConnections(xml: string): number {
   return count;
 }
 
-/** Reads the file of an active network, `<networkstatus>` with the network in it. Never throws. */
-export function parseActiveNetwork(xml: string): Result<ActiveNetwork> {
-  const network = { name: '', forward: null as string | null, bridge: null as string | null };
-  const dnsHosts: { readonly ip: IpAddress; readonly names: string[] }[] = [];
-  const visitor = networkVisitor(network);
-  let names: string[] = [];
-  const walked = walkXml(xml, {
-    open(path, attributes) {
-      visitor.open(path, attributes);
-      if (path !== 'networkstatus/network/dns/host') return;
-      const ip = parseIp(attributes.get('ip') ?? '');
-      names = [];
-      if (ip !== null) dnsHosts.push({ ip, names });
-    },
-    text(path, text) {
-      visitor.text(path, text);
-      const name = text.trim().toLowerCase();
-      if (path === 'networkstatus/network/dns/host/hostname' && isHostName(name)) names.push(name);
-    },
-  });
-  if (!walked.ok) return walked;
-  return { ok: true, value: { ...network, dnsHosts } };
-}
-
 /**
  * Reads the XML that the network hook gets for `port-created` and `port-deleted` (networkRunHook in
  * bridge_driver.c). Never throws.
@@ -117,8 +79,9 @@ export function parseNetworkPort(xml: string): Result<NetworkPort> {
   return { ok: true, value: { network, owner, mac, isIsolated } };
 }
 
-function networkVisitor(network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {
-  // The network is the root, or within <hookData> or <networkstatus>.
+/** Returns a visitor that reads a network into `network`, which is the root, or within another element. */
+export function networkVisitor(network: { -readonly [K in keyof LibvirtNetwork]: LibvirtNetwork[K] }) {
+  // Within <hookData> or <networkstatus>.
   const within = (path: string) => path.slice(path.indexOf('network/'));
   return {
     open(path: string, attributes: ReadonlyMap<string, string>) {

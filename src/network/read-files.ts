@@ -7,6 +7,7 @@ import { readMachineLines } from '../dnsmasq/machine-lines.ts';
 import { writesOtherLeases } from '../dnsmasq/open-leases.ts';
 import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
+import { recordLines } from '../dnsmasq/record-lines.ts';
 import { canWatchResolvConf } from '../dnsmasq/upstream.ts';
 import { VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
@@ -15,7 +16,7 @@ import { type Claim, translationsOfClaims } from '../forwards/choose.ts';
 import { readForwards } from '../forwards/read.ts';
 import { nicsOn } from '../identity/machine.ts';
 import { extrasOf, readPublished, readWanted, type Wanted } from '../identity/reservation-files.ts';
-import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
+import { activePassThroughs, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { digest } from '../names/digest.ts';
 import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
@@ -24,6 +25,7 @@ import { readApplied } from './applied-record.ts';
 import { filtersFrames } from './bridge-netfilter.ts';
 import { desiredNetwork, dummyName, type HostFacts } from './desired.ts';
 import { readLacking } from './lacking.ts';
+import { servedRecords } from './libvirt-dns.ts';
 import { installedManagers, type LinkManagerName, linkManagerNames, linkManagers } from './link-managers.ts';
 import { hasGlobalIpv6 } from './links.ts';
 import type { HostReading } from './observe.ts';
@@ -160,8 +162,14 @@ function gatherFacts(
             ...wildcardLines(known.wanted.wildcards, domain),
             ...machineBootLines(known.wanted.boots, network),
           ],
+    recordLines: wantedRecordLines(network),
     extras: readExtras(name),
   };
+}
+
+/** Returns the lines of dnsmasq.conf that libvirt's networks call for. */
+export function wantedRecordLines(network: Pick<NetworkConfig, 'bridge' | 'domain'>): string[] {
+  return recordLines(servedRecords(activePassThroughs(network), network.domain));
 }
 
 function dnsmasqUser(): string {

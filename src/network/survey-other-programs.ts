@@ -5,13 +5,15 @@ import { availableBackends, chooseBackend } from '../firewall/backends.ts';
 import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import { type HostNames, judgeHostNames, readHostNames } from '../host-names/host-names.ts';
-import { namesakeOf } from '../libvirt/definitions.ts';
+import { readNames } from '../identity/reservation-files.ts';
+import { activePassThroughs, namesakeOf } from '../libvirt/definitions.ts';
 import { noOtherRules, type OtherFirewallsReading, type RulesByFirewall } from '../other-firewalls/model.ts';
 import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
 import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
 import { readLacking } from './lacking.ts';
+import { refusedEntries } from './libvirt-dns.ts';
 import { planForgetting, planHostNames } from './plan-host-names.ts';
 import { readLinksAndRoutes } from './read-kernel.ts';
 import { defaultLinks, needsDefaultLinks } from './route-links.ts';
@@ -55,10 +57,23 @@ export async function surveyHostNames(network: NetworkConfig): Promise<HostNames
   }
 }
 
-/** Warns where machines on libvirt's network of this name are not on the bridge. */
-export function libvirtWarnings({ name, bridge }: NetworkConfig): NetworkWarning[] {
+/**
+ * Warns where machines on libvirt's network of this name are not on the bridge, and of what libvirt's networks name
+ * for DNS and is not served.
+ */
+export function libvirtWarnings(network: NetworkConfig): NetworkWarning[] {
+  const { name, bridge } = network;
   const other = namesakeOf(name, bridge);
-  return other === null ? [] : [{ kind: 'name-of-libvirt', bridge, other }];
+  return [
+    ...(other === null ? [] : [{ kind: 'name-of-libvirt', bridge, other } as const]),
+    ...dnsWarnings(network),
+  ];
+}
+
+/** Returns the warnings about entries of `virsh net-update`, which libvirt accepts, that are not served. */
+export function dnsWarnings({ bridge, domain }: NetworkConfig): NetworkWarning[] {
+  const refused = refusedEntries(activePassThroughs({ bridge }), domain, readNames(bridge));
+  return refused.map(entry => ({ kind: 'libvirt-dns', entry }));
 }
 
 /** Plans that the host's resolver forgets a bridge. */

@@ -8,6 +8,7 @@ import type { ForwardDrop, ForwardTaking } from '../other-firewalls/forward-rule
 import type { Unread } from '../other-firewalls/model.ts';
 import type { UnknownChain } from '../other-firewalls/unknown-chains.ts';
 import type { Obstacle } from './conflicts.ts';
+import type { RefusedEntry } from './libvirt-dns.ts';
 import type { OutsideRefusal } from './outside-refusal.ts';
 import type { UnreadRules } from './read-kernel.ts';
 import type { Detour } from './return-path.ts';
@@ -39,6 +40,8 @@ export type NetworkWarning =
   | { readonly kind: 'address-shared'; readonly shared: SharedAddress }
   /** libvirt's network of the same name leads elsewhere. Its forward mode and its bridge are hostile. */
   | { readonly kind: 'name-of-libvirt'; readonly bridge: string; readonly other: LibvirtNetwork }
+  /** Something that libvirt has accepted for the DNS of a network, and that is not served. */
+  | { readonly kind: 'libvirt-dns'; readonly entry: RefusedEntry }
   /** The modules of the running kernel were removed by an upgrade: what is not loaded cannot be loaded. */
   | { readonly kind: 'kernel-replaced'; readonly release: string }
   /** A chain of an unknown program may drop packets of machines. */

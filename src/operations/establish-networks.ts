@@ -23,6 +23,36 @@ export async function establishForHook(
   }
 }
 
+/** Longest wait for another virlan process: libvirt's call waits for the hook meanwhile. */
+const hookLockTimeoutSeconds = 5;
+
+/**
+ * Replaces a network's dnsmasq for a hook if `isOutdated`, once no other process changes the network. Leases are kept. A
+ * network that was taken down stays down. Failures are events.
+ */
+export async function establishDnsmasq(
+  network: NetworkConfig,
+  isOutdated: () => boolean,
+): Promise<NetworkEvent[]> {
+  const { bridge } = network;
+  const choose = (steps: readonly Step[]) => stepsOf(bridge, steps, ({ kind }) => kind === 'dnsmasq');
+  try {
+    return await withNetworkLock(async () => {
+      if (isTakenDown(bridge) || !isOutdated()) return [];
+      return changeEvents(network, 'network-established', await establishWhatWorks(network, choose));
+    }, hookLockTimeoutSeconds);
+  } catch (error) {
+    return [{ kind: 'network-failed', network: network.name, error: error as Error }];
+  }
+}
+
+/** Returns those of some steps that belong to the units that `isChosen` names. */
+function stepsOf(bridge: string, steps: readonly Step[], isChosen: (unit: Unit) => boolean): Step[] {
+  const units = groupByUnit(bridge, steps).filter(({ unit }) => isChosen(unit));
+  const chosen = new Set(units.flatMap(group => group.steps));
+  return steps.filter(step => chosen.has(step));
+}
+
 export interface RepairedUnit {
   readonly unit: Unit;
   /** A text that is equal when the unit was restored to the same state. */
@@ -44,11 +74,7 @@ export async function repairNetwork(
   mayRepair: (unit: Unit) => boolean,
 ): Promise<Repair> {
   const { bridge } = network;
-  const choose = (steps: readonly Step[]) => {
-    const allowed = groupByUnit(bridge, steps).filter(({ unit }) => mayRepair(unit));
-    const chosen = new Set(allowed.flatMap(group => group.steps));
-    return steps.filter(step => chosen.has(step));
-  };
+  const choose = (steps: readonly Step[]) => stepsOf(bridge, steps, mayRepair);
   try {
     return await withNetworkLock(async () => {
       if (isTakenDown(bridge)) return { events: [], repaired: [], failures: [] };

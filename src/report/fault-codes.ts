@@ -14,6 +14,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'tap-in-other-bridge': true,
   'address-shared': true,
   'name-of-libvirt': true,
+  'libvirt-dns': true,
   'kernel-replaced': true,
   'unknown-chain': true,
   'rules-refused': true,

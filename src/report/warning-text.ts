@@ -9,6 +9,7 @@ import type { InvalidWish } from '../guard/wishes.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 import { sharedAddressRemedy, sharedAddressText } from '../network/address-text.ts';
 import { kernelReplacedText } from '../network/kernel-text.ts';
+import { refusedEntryText } from '../network/libvirt-dns-text.ts';
 import { obstacleText, removalOf } from '../network/obstacle-text.ts';
 import {
   commandThatShowsRefusal,
@@ -63,6 +64,8 @@ export function warningText(warning: NetworkWarning): string {
       return `${sharedAddressText(warning.shared)}: ${sharedAddressRemedy(warning.shared)}`;
     case 'name-of-libvirt':
       return namesakeText(warning.bridge, warning.other);
+    case 'libvirt-dns':
+      return refusedEntryText(warning.entry);
     case 'guard-needs-nft':
       return `nft is not installed: machines on ${warning.bridge} are not guarded against each other: install nftables, or set guard = no in virlan.ini`;
     case 'guard-refused':
@@ -140,6 +143,7 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     case 'ipv6-unfiltered':
     case 'ipv6-address':
     case 'name-of-libvirt':
+    case 'libvirt-dns':
     case 'kernel-replaced':
     case 'rules-refused':
     case 'unread':

@@ -177,6 +177,7 @@ const facts: HostFacts = {
   taps: [{ name: 'vnet0', up: true, mtu: null, isolated: false, hairpin: 'leave' }],
   wanted: null,
   machineLines: [],
+  recordLines: [],
   translations: [],
   routesLoopback: false,
   user: 'dnsmasq',

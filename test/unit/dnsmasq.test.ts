@@ -11,7 +11,13 @@ import { assertGolden } from './golden.ts';
 
 const dnsmasq = suite('dnsmasq');
 
-const host: DnsmasqHost = { user: 'dnsmasq', canWatchResolvConf: true, machineLines: [], extras: null };
+const host: DnsmasqHost = {
+  user: 'dnsmasq',
+  canWatchResolvConf: true,
+  machineLines: [],
+  recordLines: [],
+  extras: null,
+};
 
 dnsmasq('the configuration is the golden one', () => {
   assertGolden('default.conf', renderDnsmasqConf(network(), host));
@@ -32,7 +38,7 @@ dnsmasq('the configuration is the golden one', () => {
   const extras = { directory: '/etc/virlan/dnsmasq.d/k8s-br0', digest: '0123456789abcdef' };
   assertGolden(
     'odd.conf',
-    renderDnsmasqConf(odd, { user: 'nobody', canWatchResolvConf: true, machineLines: wildcards, extras }),
+    renderDnsmasqConf(odd, { ...host, user: 'nobody', machineLines: wildcards, extras }),
   );
 });
 

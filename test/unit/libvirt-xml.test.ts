@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import { formatIp } from '../../src/address/ip.ts';
+import { parseActiveNetwork } from '../../src/libvirt/active-network.ts';
 import {
   type Domain,
   type MetadataElement,
   parseDomain,
   parseDomainJob,
 } from '../../src/libvirt/domain-xml.ts';
-import { parseActiveNetwork, parseLibvirtNetwork, parseNetworkPort } from '../../src/libvirt/network-xml.ts';
+import { parseLibvirtNetwork, parseNetworkPort } from '../../src/libvirt/network-xml.ts';
 import { anyName, asMade, mac } from './builders.ts';
 
 const xml = suite('libvirt XML');
@@ -338,9 +339,10 @@ xml("the job of a running domain is libvirt's own, and no element of the metadat
   assert.equal(parseDomainJob(prepared).ok, false);
 });
 
+const network = (dns: string) =>
+  `<networkstatus><network><name>n</name><forward mode='bridge'/><bridge name='br0'/>${dns}</network></networkstatus>`;
+
 xml('entries of dns-host are read, without what is no address and no host name', () => {
-  const network = (dns: string) =>
-    `<networkstatus><network><name>n</name><forward mode='bridge'/><bridge name='br0'/>${dns}</network></networkstatus>`;
   const hosts = (...entries: [ip: string, ...names: string[]][]) => {
     const elements = entries.map(
       ([at, ...names]) =>
@@ -348,8 +350,10 @@ xml('entries of dns-host are read, without what is no address and no host name',
     );
     const parsed = parseActiveNetwork(network(`<dns>${elements.join('')}</dns>`));
     assert(parsed.ok && parsed.value.bridge === 'br0' && parsed.value.forward === 'bridge');
+    invalid = parsed.value.dnsHosts.flatMap(host => host.invalid);
     return parsed.value.dnsHosts.map(host => [formatIp(host.ip), ...host.names]);
   };
+  let invalid: string[] = [];
   assert.deepEqual(hosts(['10.0.0.5', ' Foo ', 'foo.example.org', '_sip._tcp'], ['FD00::5', 'six']), [
     ['10.0.0.5', 'foo', 'foo.example.org', '_sip._tcp'],
     ['fd00::5', 'six'],
@@ -358,6 +362,23 @@ xml('entries of dns-host are read, without what is no address and no host name',
   assert.deepEqual(hosts(['nonsense', 'foo'], ['10.0.0.6', ...bad], ['10.0.0.7', 'last']), [
     ['10.0.0.6'],
     ['10.0.0.7', 'last'],
+  ]);
+  assert.deepEqual(invalid, bad);
+});
+
+xml('entries of dns-txt and dns-srv are read as they are written', () => {
+  const parsed = parseActiveNetwork(
+    network(`<dns><txt name='A.example' value='b,&quot;c&#10;d'/>
+      <srv service='ldap' protocol='tcp' domain='example.org' target='.' port='389' priority='1' weight='5'/>
+      <srv service='x' protocol='udp'/></dns><other><dns><txt name='no' value='no'/></dns></other>`),
+  );
+  assert(parsed.ok);
+  const none = { domain: null, target: null, port: null, priority: null, weight: null };
+  const ldap = { domain: 'example.org', target: '.', port: '389', priority: '1', weight: '5' };
+  assert.deepEqual(parsed.value.dnsRecords, [
+    { kind: 'txt', name: 'A.example', value: 'b,"c\nd' },
+    { kind: 'srv', service: 'ldap', protocol: 'tcp', ...ldap },
+    { kind: 'srv', service: 'x', protocol: 'udp', ...none },
   ]);
 });
 

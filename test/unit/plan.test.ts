@@ -61,6 +61,7 @@ const facts: HostFacts = {
   taps: [tapOf('vnet0')],
   wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [], boots: [] },
   machineLines: [],
+  recordLines: [],
   translations: [],
   routesLoopback: false,
   user: 'dnsmasq',
