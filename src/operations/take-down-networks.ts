@@ -1,5 +1,6 @@
 // Takes networks down, also those that are no longer in virlan.ini.
 import type { NetworkConfig } from '../config/config.ts';
+import { clearProbeNamespace } from '../diagnosis/probe/probe.ts';
 import { VirlanError } from '../errors.ts';
 import { withNetworkLock } from '../network/establish.ts';
 import type { Established } from '../network/established.ts';
@@ -21,6 +22,7 @@ export async function takeDownNetworks(networks: readonly NetworkId[]): Promise<
     for (const { name, bridge } of networks) down.push({ name, bridge, ...(await takeDown(name, bridge)) });
     return down;
   });
+  await clearProbeNamespace();
   await writeEvents(results.flatMap(result => changeEvents(result, 'network-taken-down', result)));
   return results;
 }

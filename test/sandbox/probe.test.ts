@@ -132,6 +132,16 @@ probes('a killed probe is removed by the next probe and by up', async () => {
   }
 });
 
+probes('down removes the namespace of a killed probe, as before an uninstallation', async () => {
+  await kill(() => until(() => existsSync('/sys/class/net/virlan-probe/brport') && isReserved()));
+  assert(existsSync('/run/netns/virlan-probe'));
+  assert.equal((await virlan('down')).exitCode, 0);
+  assert(!existsSync('/run/netns/virlan-probe'));
+  assert(!existsSync('/sys/class/net/virlan-probe'));
+  await up();
+  assert(!hasProbe());
+});
+
 probes('the lock of a probe that was killed before it did anything is removed by up', async () => {
   const before = await snapshot();
   symlinkSync('1', '/run/virlan/probe.lock.holder');

@@ -27,6 +27,8 @@ import { probeMac } from './mac.ts';
 import { measure, type Plugged, unmeasured } from './measure.ts';
 import { probeNamespace } from './names.ts';
 
+const namespaceFile = `/run/netns/${probeNamespace}`;
+
 /** Longest wait for another probe. */
 const probeLockTimeoutSeconds = 20;
 
@@ -57,9 +59,17 @@ export async function probe(network: NetworkConfig): Promise<Finding[]> {
 
 /** Removes the remains of a killed probe. A probe that is running is left alone. */
 export async function clearProbe(network: NetworkConfig): Promise<void> {
-  if (!hasRemains(network)) return;
+  if (hasRemains(network)) await unlessProbing(() => clearRemains(network));
+}
+
+/** Removes the namespace of a killed probe, whichever network it was for. A probe that is running is left alone. */
+export async function clearProbeNamespace(): Promise<void> {
+  if (existsSync(namespaceFile)) await unlessProbing(removeNamespace);
+}
+
+async function unlessProbing(clear: () => Promise<void>): Promise<void> {
   try {
-    await withLock(paths.probeLock, 0, () => clearRemains(network));
+    await withLock(paths.probeLock, 0, clear);
   } catch (error) {
     if (!(error instanceof LockTimeout)) throw error;
   }
@@ -129,7 +139,7 @@ function hasRemains(network: NetworkConfig): boolean {
   const isLeased = readLeases(bridge).some(({ mac }) => mac === probeMac(bridge));
   // A probe that was killed before it changed anything leaves only its lock.
   const isLocked = holderOf(paths.probeLock) !== null;
-  return existsSync(`/run/netns/${probeNamespace}`) || isLeased || hasProbe(network) || isLocked;
+  return existsSync(namespaceFile) || isLeased || hasProbe(network) || isLocked;
 }
 
 /** Removes the remains of a probe. Continues after a failure: the next probe removes the rest. */
@@ -137,7 +147,11 @@ async function clearRemains(network: NetworkConfig): Promise<void> {
   const { bridge } = network;
   await releaseLeases(network, () => leasesOfMac(readLeasesTextOrNone(bridge), probeMac(bridge)));
   await dropProbe(network);
-  if (!existsSync(`/run/netns/${probeNamespace}`)) return;
+  await removeNamespace();
+}
+
+async function removeNamespace(): Promise<void> {
+  if (!existsSync(namespaceFile)) return;
   if (existsSync(`/sys/class/net/${probeNamespace}`))
     await runOrNull('ip', ['link', 'delete', 'dev', probeNamespace, 'type', 'veth']);
   if (availableBackends(system.isInstalled).includes('nftables'))
