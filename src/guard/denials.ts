@@ -17,8 +17,12 @@ export const denials = [
   'dns_rate',
   /** A DHCP message of one more client behind a machine than may ask. */
   'dhcp_clients',
-  /** A frame whose source is one MAC, or one address in ARP, more than may be in use behind a tap. */
+  /** A frame whose source is one MAC more than may be in use behind a tap. */
   'senders',
+  /** ARP or IPv4 from one address more, or to one by way of the host. */
+  'neighbours',
+  /** A report of one multicast group more than may be joined behind a tap. */
+  'groups',
   /** A router advertisement, a redirect or a query for multicast groups. */
   'router',
   /** A frame to one of the addresses that bridges reserve, such as that of the spanning tree. */
@@ -44,6 +48,8 @@ const countedAs: Readonly<Record<Denial, string>> = {
   dns_rate: 'type ifname',
   dhcp_clients: 'type ifname',
   senders: 'type ifname',
+  neighbours: 'type ifname',
+  groups: 'type ifname',
   router: 'type ifname',
   bridge: 'type ifname',
   tag: 'type ifname',

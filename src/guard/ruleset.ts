@@ -8,18 +8,12 @@
 // Frames that are dropped are counted by port and by what was wrong: the names of those sets begin with "deny_".
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import {
-  firstFragment6,
-  isTaggedTwice,
-  isValid4,
-  ofRouter4,
-  toFirstFragment6,
-  toReservedMac,
-} from '../firewall/frame-matches.ts';
+import { firstFragment6, isTaggedTwice, toFirstFragment6, toReservedMac } from '../firewall/frame-matches.ts';
 import { denialSets, deny } from './denials.ts';
 import { dhcpChains, dhcpSets } from './dhcp-rules.ts';
 import { dnsChains, dnsSets } from './dns-rules.ts';
 import type { SetName } from './elements.ts';
+import { groupChains, groupSets } from './group-rules.ts';
 import {
   anothersAddress4,
   anothersAddress6,
@@ -37,6 +31,7 @@ import {
   neighbourTargetId,
   ofArp,
 } from './matches.ts';
+import { packet4Chains } from './packet4-rules.ts';
 import { senderChains, senderSets } from './sender-rules.ts';
 
 /** The table of the guard. Only a table of this name is ever read or removed. */
@@ -62,6 +57,14 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   reflecting: ['type ifname . ifname'],
 };
 
+/** By type of ICMPv6: what is looked at. */
+const types6 = [
+  'mld-listener-report : goto mld_group',
+  'nd-neighbor-solicit : goto neighbour',
+  'nd-neighbor-advert : goto neighbour',
+  'mld2-listener-report : goto mld_records',
+].join(', ');
+
 const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
   ['deny_mac_frame', deny('mac', frameSender)],
   ['deny_mac_arp', deny('mac', arpSenderMac)],
@@ -84,27 +87,9 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       `${anothersAddress4('arp saddr ip')} goto deny_addr4_arp`,
       // A probe for an address makes its owner, which may be about to take it, give it up (RFC 5227).
       `arp saddr ip 0.0.0.0 ${anothersAddress4('arp daddr ip')} goto deny_addr4_probe`,
-      `arp saddr ip != 0.0.0.0 ${isNotOwn4('arp saddr ip')} goto sender4`,
+      `arp saddr ip != 0.0.0.0 ${isNotOwn4('arp saddr ip')} goto sender_arp`,
     ].map(ofArp),
   ],
-  ['packet4_rest', [`${isValid4} goto packet4_valid`, 'goto deny_other']],
-  [
-    'packet4_valid',
-    [
-      `${ofRouter4} goto deny_as_router`,
-      // A bridge sends multicast only to ports that answer queries, and to the one that they come from.
-      'meta protocol ip igmp type membership-query goto deny_as_router',
-      // It sends all multicast to a port with a multicast router, which says so by PIM or by this type (RFC 4286).
-      'meta protocol ip meta l4proto pim goto deny_as_router',
-      'meta protocol ip igmp type 0x30 goto deny_as_router',
-      // Clients look at this port alone.
-      'udp dport 68 goto deny_dhcp_answer',
-      'udp dport 67 goto dhcp',
-      'udp dport 53 goto dns',
-      'tcp dport 53 goto dns_by_tcp',
-    ],
-  ],
-  ['packet4', [`${anothersAddress4('ip saddr')} goto deny_addr4_ip`, 'goto packet4_rest']],
   [
     'neighbour',
     [
@@ -122,10 +107,10 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     [
       toFirstFragment6,
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
-      // 151: a multicast router, as above.
+      // 151: a multicast router (RFC 4286).
       `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query, 151 } goto deny_as_router`,
       'udp dport 546 goto deny_dhcp_answer',
-      `${icmp6} type { nd-neighbor-solicit, nd-neighbor-advert } goto neighbour`,
+      `${icmp6} type vmap { ${types6} }`,
     ],
   ],
   ['unknown_mac', [`${frameSender} @macs goto deny_mac_frame`, 'goto sender']],
@@ -281,14 +266,20 @@ export function renderGuard(network: GuardedNetwork, where: GuardedBridge): stri
   const sets = Object.entries(setTypes).map(([name, lines]) =>
     block(`${name === 'ports' ? 'map' : 'set'} ${name}`, lines),
   );
-  const counting = [...denialSets(), ...dhcpSets(leaseTimeSeconds), ...dnsSets(), ...senderSets()].map(
-    ([name, lines]) => block(`set ${name}`, lines),
-  );
+  const counting = [
+    ...denialSets(),
+    ...dhcpSets(leaseTimeSeconds),
+    ...dnsSets(),
+    ...senderSets(),
+    ...groupSets(),
+  ].map(([name, lines]) => block(`set ${name}`, lines));
   const rules = [
     ...dhcpChains(leaseTimeSeconds),
     ...dnsChains(gateway, where.limitsConnections),
     ...senderChains(),
+    ...groupChains(),
     ...chains,
+    ...packet4Chains(network),
     ...hookChains(network, where),
   ].map(([name, lines]) => block(`chain ${name}`, lines));
   return `table ${guardTable(bridge)} {\n${[...sets, ...counting, ...rules].join('\n')}}\n`;

@@ -1,44 +1,77 @@
-// The guard's rules for frames from MACs and addresses that belong to no machine: they limit the number of them
-// behind one tap. The bridge learns each MAC, and the host's neighbour table each address that sends it an ARP
-// request: both tables have a limited size.
+// The guard's rules for MACs and addresses that belong to no machine: they limit the number of them behind one tap.
+// The bridge learns each MAC. The host's table of neighbours, which has a limit for all networks together
+// (gc_thresh3, 1,024 entries), learns each address that sends it an ARP request, or that it sends a packet to: an
+// answer, or what it forwards. The kernel removes no entry that changed in the last five seconds, so that a machine
+// that goes through addresses would keep the host from reaching any other machine.
+import { formatIp, formatPrefix } from '../address/ip.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { deny } from './denials.ts';
 import { frameSender, ofArp } from './matches.ts';
 
 /**
- * The MACs and addresses beside the machine's own (nested machines, containers on macvlan, virtual addresses) that
- * may be used behind one tap, at once and again in the time that the bridge keeps a MAC.
+ * The MACs beside the machine's own (nested machines, containers on macvlan) that may be used behind one tap, at once
+ * and again in the time that the bridge keeps a MAC.
  */
 export const sendersBehindTap = 256;
+
+/**
+ * The addresses beside the machine's own (virtual ones included), at once and again in the same time: a tap keeps a
+ * quarter of the table of neighbours busy at most.
+ */
+export const neighboursBehindTap = 128;
 
 /** The bridge's ageing time. */
 const keptSeconds = 300;
 
-const sets = { senders: frameSender, senders4: 'arp saddr ip' } as const;
-
-/** Returns the chains that judge a sender, which return if it may send, and the one that they go to. */
-export function senderChains(): (readonly [name: string, rules: readonly string[]])[] {
-  const perHour = (sendersBehindTap * 3600) / keptSeconds;
-  const more = `limit rate over ${perHour}/hour burst ${sendersBehindTap} packets`;
-  const judge = (set: keyof typeof sets) => [
-    `iifname . ${sets[set]} @${set} return`,
-    `update @new_senders { iifname ${more} } goto deny_more_senders`,
-    `add @${set} { iifname . ${sets[set]} } return`,
-    // The set is full.
-    'goto deny_more_senders',
-  ];
+/** Returns a chain that returns if one more value may be used. */
+function judge(value: string, set: string, atOnce: number, denied: string): string[] {
+  const perHour = (atOnce * 3600) / keptSeconds;
+  const more = `limit rate over ${perHour}/hour burst ${atOnce} packets`;
   return [
-    ['deny_more_senders', deny('senders')],
-    ['sender', judge('senders')],
-    ['sender4', judge('senders4').map(ofArp)],
+    `iifname . ${value} @${set} return`,
+    `update @new_${set} { iifname ${more} } goto ${denied}`,
+    `add @${set} { iifname . ${value} } return`,
+    // The set is full.
+    `goto ${denied}`,
   ];
 }
 
-/** Returns the names of the sets that limit senders, with their declarations. */
+/** Returns the chains that judge a sender or a receiver, and those that they go to. */
+export function senderChains(): (readonly [name: string, rules: readonly string[]])[] {
+  const judgeNeighbour = (value: string) =>
+    judge(value, 'neighbours', neighboursBehindTap, 'deny_more_neighbours');
+  return [
+    ['deny_more_senders', deny('senders')],
+    ['deny_more_neighbours', deny('neighbours')],
+    ['sender', judge(frameSender, 'senders', sendersBehindTap, 'deny_more_senders')],
+    ['sender_arp', judgeNeighbour('arp saddr ip').map(ofArp)],
+    ['sender4', judgeNeighbour('ip saddr')],
+    ['receiver4', judgeNeighbour('ip daddr')],
+  ];
+}
+
+type Addresses = Pick<NetworkConfig, 'subnet' | 'gateway'>;
+
+/**
+ * Returns the rule for a packet whose sender is not the machine's own. Those to other machines do not reach the host,
+ * and of addresses outside of the network, which a machine that routes has many of, the host has no neighbours.
+ */
+export function senderRule({ subnet }: Addresses): string {
+  return `meta pkttype != other ip saddr ${formatPrefix(subnet)} iifname . ip saddr != @allow4 jump sender4`;
+}
+
+/** Returns the rule for a packet that the host is to forward to a machine. */
+export function receiverRule({ subnet, gateway }: Addresses): string {
+  return `meta pkttype host ip daddr ${formatPrefix(subnet)} ip daddr != ${formatIp(gateway)} jump receiver4`;
+}
+
+/** Returns the names of the sets that limit senders and neighbours, with their declarations. */
 export function senderSets(): (readonly [name: string, lines: readonly string[]])[] {
   const limits = ['size 65535', 'flags dynamic,timeout', `timeout ${keptSeconds}s`];
   return [
     ['senders', [`typeof iifname . ${frameSender}`, ...limits]],
-    ['senders4', ['type ifname . ipv4_addr', ...limits]],
     ['new_senders', ['type ifname', ...limits]],
+    ['neighbours', ['type ifname . ipv4_addr', ...limits]],
+    ['new_neighbours', ['type ifname', ...limits]],
   ];
 }

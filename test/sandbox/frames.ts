@@ -17,12 +17,12 @@ function macBytes(mac: string): Bytes {
 }
 
 /** Returns the bytes of an IPv4 address. */
-function ip4Bytes(address: string): Bytes {
+export function ip4Bytes(address: string): Bytes {
   return address.split('.').map(Number);
 }
 
 /** Returns the bytes of an IPv6 address, which has at most one `::`. */
-function ip6Bytes(address: string): Bytes {
+export function ip6Bytes(address: string): Bytes {
   const [head = [], tail = []] = address
     .split('::')
     .map(half => half.split(':').filter(group => group !== ''));
@@ -97,6 +97,14 @@ export function behindOptions(packet: Bytes): Bytes {
   ];
 }
 
+/** Returns a packet of IPv6 with the header that messages of MLD have (RFC 2710): it makes routers look at them. */
+export function withRouterAlert(packet: Bytes): Bytes {
+  const [next = 0] = packet.slice(6, 7);
+  const options = [next, 0, 5, 2, 0, 0, 1, 0];
+  const length = packet.length - 40 + options.length;
+  return [...packet.slice(0, 4), ...word(length), 0, ...packet.slice(7, 40), ...options, ...packet.slice(40)];
+}
+
 /** Returns the bytes of a packet of IPv6 behind its header, from one up to another, as a fragment. */
 export function fragment6(packet: Bytes, start: number, end = packet.length - 40): Bytes {
   const offset = start | (40 + end < packet.length ? 1 : 0);
@@ -111,9 +119,26 @@ export function fragment6(packet: Bytes, start: number, end = packet.length - 40
   ];
 }
 
+/** Returns a message of IGMP, whose checksum is filled in. */
+export function igmp(from: string, to: string, message: Bytes, fragment = 0): Bytes {
+  const checksum = word(checksumOf(message));
+  return ipv4(from, to, 2, [...message.slice(0, 2), ...checksum, ...message.slice(4)], fragment);
+}
+
+/** Returns a report of IGMPv3 or MLDv2 that joins groups, each of which is given by its bytes. */
+export function joins(type: 0x22 | 143, groups: readonly Bytes[]): Bytes {
+  const toAnySource = 4;
+  const records = groups.flatMap(group => [toAnySource, 0, 0, 0, ...group]);
+  return [type, 0, 0, 0, 0, 0, ...word(groups.length), ...records];
+}
+
 /** Returns a message of neighbour discovery with a label in an option, and with its checksum before that. */
 export function icmpv6(from: string, to: string, options: Bytes): Bytes {
-  const message = [...options, 14, 3, ...slot, 0, 0, 0, 0];
+  return validIcmpv6(from, to, [...options, 14, 3, ...slot, 0, 0, 0, 0]);
+}
+
+/** Returns a message of ICMPv6 without a place for a label, so that its checksum is right and the kernel takes it. */
+export function validIcmpv6(from: string, to: string, message: Bytes): Bytes {
   const pseudo = [...ip6Bytes(from), ...ip6Bytes(to), 0, 0, ...word(message.length), 0, 0, 0, 58];
   const checksum = checksumOf([...pseudo, ...message]);
   return ipv6(from, to, 58, [...message.slice(0, 2), ...word(checksum), ...message.slice(4)]);

@@ -565,7 +565,10 @@ guard(
     const list = async () => {
       const text = await run(host, 'nft', '-s', 'list', 'table', 'bridge', 'virlan-k8s-br0');
       return text
-        .replace(/\tset (deny_\w+|dhcp_\w+|(?:new_)?senders4?) \{[\s\S]*?\n\t\}/g, '')
+        .replace(
+          /\tset (deny_\w+|dhcp_\w+|(?:new_)?(?:senders|neighbours|groups)|long_reports|\w+_groups) \{[\s\S]*?\n\t\}/g,
+          '',
+        )
         .split(/[\s,]+/)
         .sort()
         .join(' ');

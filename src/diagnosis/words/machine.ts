@@ -3,7 +3,8 @@
 import { formatIp } from '../../address/ip.ts';
 import type { Denial } from '../../guard/denials.ts';
 import { clientsBehindTap } from '../../guard/dhcp-rules.ts';
-import { sendersBehindTap } from '../../guard/sender-rules.ts';
+import { groupsBehindTap } from '../../guard/group-rules.ts';
+import { neighboursBehindTap, sendersBehindTap } from '../../guard/sender-rules.ts';
 import { problemText } from '../../identity/problem-text.ts';
 import { otherBridgeRemedy } from '../../network/tap-text.ts';
 import { shellQuoted } from '../../text.ts';
@@ -137,7 +138,9 @@ const denialText: Readonly<Record<Denial, string>> = {
   dhcp_rate: 'of DHCP, too many at once',
   dns_rate: 'of questions to the DNS of the gateway, too many at once',
   dhcp_clients: `of DHCP, from more than ${clientsBehindTap} clients with MACs of their own`,
-  senders: `of more than ${sendersBehindTap} MACs and addresses that are not its own`,
+  senders: `of more than ${sendersBehindTap} MACs that are not its own`,
+  neighbours: `from, or to by way of the host, more than ${neighboursBehindTap} addresses that are not its own`,
+  groups: `that join more than ${groupsBehindTap} multicast groups`,
   router: 'of a router',
   bridge: 'of the spanning tree, or others to bridges',
   tag: 'with VLAN tags',
