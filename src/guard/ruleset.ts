@@ -28,9 +28,9 @@ import {
   isNotOwn4,
   neighbourMac,
   neighbourTarget,
-  neighbourTargetId,
   ofArp,
 } from './matches.ts';
+import { neighbourChains } from './neighbour-rules.ts';
 import { packet4Chains } from './packet4-rules.ts';
 import { senderChains, senderSets } from './sender-rules.ts';
 
@@ -89,17 +89,6 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       `arp saddr ip 0.0.0.0 ${anothersAddress4('arp daddr ip')} goto deny_addr4_probe`,
       `arp saddr ip != 0.0.0.0 ${isNotOwn4('arp saddr ip')} goto sender_arp`,
     ].map(ofArp),
-  ],
-  [
-    'neighbour',
-    [
-      // Receivers ignore them (RFC 6980), but not all, and the first one may end before the address.
-      'meta protocol ip6 exthdr frag exists goto deny_other',
-      `${anothersMac(neighbourMac)} goto deny_mac_nd`,
-      `${icmp6} type nd-neighbor-advert ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
-      // Duplicate address detection for another's address makes its owner give it up.
-      `${icmp6} type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
-    ],
   ],
   ['first_fragment6', firstFragment6('goto deny_other')],
   [
@@ -278,6 +267,7 @@ export function renderGuard(network: GuardedNetwork, where: GuardedBridge): stri
     ...dnsChains(gateway, where.limitsConnections),
     ...senderChains(),
     ...groupChains(),
+    ...neighbourChains,
     ...chains,
     ...packet4Chains(network),
     ...hookChains(network, where),

@@ -12,7 +12,7 @@ export type Bytes = readonly number[];
 export const broadcast = 'ff:ff:ff:ff:ff:ff';
 
 /** Returns the bytes of a MAC. */
-function macBytes(mac: string): Bytes {
+export function macBytes(mac: string): Bytes {
   return mac.split(':').map(pair => Number.parseInt(pair, 16));
 }
 

@@ -18,6 +18,7 @@ import {
   ipv4,
   ipv6,
   linkLocal,
+  macBytes,
   neighbour,
   type Sight,
   send,
@@ -280,6 +281,33 @@ guard('the doctor names what was dropped of a machine, and whose it was', async 
     found.seen,
     /^the guard drops frames of "eve" on veth-eve: .*\d+ with the \w+ \S+, which belongs to /,
   );
+});
+
+/** Neighbour messages with bob's MAC where a receiver finds it, which is not at their beginning. */
+function behindOtherOptions(): Record<string, Attack> {
+  const own6 = linkLocal(macs.eve);
+  const nonce = [14, 1, 0, 0, 0, 0, 0, 0];
+  const longNonce = [14, 2, ...Array<number>(14).fill(0)];
+  const option = (type: 1 | 2, mac: string) => [type, 1, ...macBytes(mac)];
+  const ask = neighbour(135, 'fe80::77', null);
+  const answer = neighbour(136, own6, null);
+  const messages = {
+    'solicitation, behind a nonce': [...ask, ...nonce, ...option(1, macs.bob)],
+    'solicitation, behind a long nonce': [...ask, ...longNonce, ...option(1, macs.bob)],
+    'solicitation, behind what is for answers': [...ask, ...option(2, macs.eve), ...option(1, macs.bob)],
+    'answer, behind what is for solicitations': [...answer, ...option(1, macs.eve), ...option(2, macs.bob)],
+  };
+  return Object.fromEntries(
+    Object.entries(messages).map(([what, message]) => [
+      what,
+      (to: string) => frame(to, macs.eve, 0x86dd, icmpv6(own6, 'ff02::1', message)),
+    ]),
+  );
+}
+
+guard('no MAC of another arrives behind another option of a neighbour message', () => {
+  const attacks = behindOtherOptions();
+  return assertDropped({ ...attacks, ...behindTags(attacks) });
 });
 
 /** Frames of eve's that others need, or that harm nobody: to bob, or to all. */
