@@ -80,6 +80,12 @@ const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
     to: v.nullable(v.union([text, integer, v.boolean()])),
   },
   'add entry': { link: text, entry: v.object({ mac: text, isSticky: v.boolean() }) },
+  'filter vlans': { link: text, defaultVlan: integer },
+  'set vlans': {
+    link: text,
+    bridge: text,
+    vlans: v.array(v.object({ vid: integer, isPvid: v.boolean(), isUntagged: v.boolean() })),
+  },
   'add address': { link: text, address },
   'remove address': { link: text, address },
   'add route': { link: text, address },

@@ -4,7 +4,8 @@
 //   {"rules": [{"backend": "nftables", "family": "ipv4", "script": "table ip …", "listing": ["table ip …"]}],
 //    "addresses": ["192.168.100.1/24"], "dnsmasq": {"pid": 339, "linkIndex": 4},
 //    "treatment": {"subnet": "192.168.100.0/24", "isTranslated": true}, "ports": {"vnet0": {"hairpin": true}},
-//    "entries": {"vnet0": [{"mac": "52:54:00:00:00:0a", "isSticky": false}]}, "reflecting": ["vnet0"], "version": 2}
+//    "entries": {"vnet0": [{"mac": "52:54:00:00:00:0a", "isSticky": false}]}, "reflecting": ["vnet0"],
+//    "vlans": {"defaultVlan": 1, "byLink": {"vnet0": [{"vid": 10, "isPvid": true, "isUntagged": true}]}}, "version": 2}
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
@@ -48,6 +49,19 @@ const schema = v.looseObject({
     v.record(v.string(), v.array(v.looseObject({ mac: macSchema, isSticky: v.boolean() }))),
     {},
   ),
+  /** Where the bridge keeps VLANs apart: that of a new port, and by tap, and of the bridge itself, those it is in. */
+  vlans: v.optional(
+    v.nullable(
+      v.looseObject({
+        defaultVlan: v.number(),
+        byLink: v.record(
+          v.string(),
+          v.array(v.looseObject({ vid: v.number(), isPvid: v.boolean(), isUntagged: v.boolean() })),
+        ),
+      }),
+    ),
+    null,
+  ),
   /** The taps whose option `hairpin` virlan has switched on. */
   reflecting: v.optional(v.array(v.string()), []),
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
@@ -85,6 +99,7 @@ const empty: AppliedRecord = {
   tunnel: null,
   ports: {},
   entries: {},
+  vlans: null,
   reflecting: [],
   lacking: { parts: [], under: '' },
 };

@@ -29,6 +29,7 @@ import { recordMadeObjects } from './made-tables.ts';
 import { formatAddress, formatDestination } from './state.ts';
 import type { Step, StepName, StepOf } from './steps.ts';
 import { sysctlPath } from './sysctl.ts';
+import { parseVlans, vlanCommands } from './vlans.ts';
 
 /**
  * The execution of a kind of step: commands of ip(8), of which consecutive ones share a process, or a
@@ -84,6 +85,20 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     async run({ link, entry: { mac, isSticky } }) {
       const flags = isSticky ? ['sticky'] : [];
       await run('bridge', ['fdb', 'replace', mac, 'dev', link, 'master', 'static', ...flags]);
+    },
+  },
+  'filter vlans': {
+    kind: 'ip',
+    commands: ({ link, defaultVlan }) => [
+      `link set dev ${link} type bridge vlan_default_pvid ${defaultVlan} vlan_filtering 1`,
+    ],
+  },
+  'set vlans': {
+    kind: 'single',
+    async run({ link, bridge, vlans }) {
+      // A new port is in the default VLAN.
+      const found = parseVlans(await run('bridge', ['-json', 'vlan', 'show', 'dev', link])).get(link) ?? [];
+      for (const command of vlanCommands(link, found, vlans, link === bridge)) await run('bridge', command);
     },
   },
   'add address': {

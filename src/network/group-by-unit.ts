@@ -41,7 +41,15 @@ function loadOf({ backend }: StepOf<'change forwards'>, steps: readonly Step[]) 
 }
 
 /** The kinds of step that make a bridge. */
-const ofNewBridge: readonly StepName[] = ['add bridge', 'add dummy', 'add address', 'set link', 'add entry'];
+const ofNewBridge: readonly StepName[] = [
+  'add bridge',
+  'add dummy',
+  'add address',
+  'set link',
+  'add entry',
+  'filter vlans',
+  'set vlans',
+];
 
 function goesOntoBridge(bridge: string, step: Step): boolean {
   return (

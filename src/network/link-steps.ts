@@ -7,8 +7,8 @@ import {
   type PortFlag,
   type PortNumber,
   type PortOptions,
-  type StaticEntry,
 } from './port-options.ts';
+import { type PortFields, planBridgeVlans, planReturn } from './port-steps.ts';
 import {
   type BridgeState,
   type DesiredNetwork,
@@ -32,14 +32,13 @@ export interface LinkFields {
   'add dummy': { readonly link: string; readonly state: DummyState };
   'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' | 'vxlan' };
   'set link': { readonly link: string } & LinkChange;
-  'add entry': { readonly link: string; readonly entry: StaticEntry };
   'add address': { readonly link: string; readonly address: LinkAddress };
   'remove address': { readonly link: string; readonly address: LinkAddress };
   /** Adds the route to the network of an address that the link has. */
   'add route': { readonly link: string; readonly address: LinkAddress };
 }
 
-type LinkStep = StepsOf<LinkFields>;
+type LinkStep = StepsOf<LinkFields & PortFields>;
 
 /** By type of link: what people call it. */
 const linkNames: Readonly<Record<LinkFields['remove link']['type'], string>> = {
@@ -102,14 +101,6 @@ export const linkKinds: Kinds<LinkFields> = {
     },
     isOptional: isForGuard,
   },
-  'add entry': {
-    describe: ({ link, entry }) => line('+', `static entry of ${link}`, entry.mac),
-    unit: ({ link }) => ({ kind: 'port', link }),
-    goal: ({ entry }) => `+ ${entry.mac}`,
-    check: () => 'taps',
-    fault: ({ link, entry }) => `the bridge does not know that ${entry.mac} is behind ${link}`,
-    isOptional: () => true,
-  },
   'add address': {
     describe: ({ link, address }) => line('+', `address on ${link}`, describeAddress(address)),
     unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
@@ -145,6 +136,7 @@ export function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): L
   const meanwhile = isDelayed ? { ...desired, link: { ...link, stp: false } } : desired;
   return [
     ...planBridge(meanwhile, observed),
+    ...planBridgeVlans(desired, observed),
     ...planDummy(desired, observed),
     ...ports,
     ...(isDelayed ? setLink(bridge, { attribute: 'stp', from: false, to: true }) : []),
@@ -184,9 +176,7 @@ function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): 
       ...planOptions(found, wantedOptions(tap, found.options)),
       ...(tap.isGuarded ? planGuardedPort(found) : []),
       ...(tap.up ? setLink(tap.name, { attribute: 'state', from: upOrDown(found.up), to: 'up' }) : []),
-      ...(found.master === null ? found.entries : []).map(
-        entry => ({ kind: 'add entry', link: tap.name, entry }) as const,
-      ),
+      ...planReturn(bridge, found),
     ];
   });
 }

@@ -9,7 +9,7 @@ import type { GuardListing } from '../guard/listing.ts';
 import { tunnelName } from './desired.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
 import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
-import type { PortOptions, StaticEntry } from './port-options.ts';
+import type { PortOptions, PortVlan, StaticEntry } from './port-options.ts';
 import type {
   BridgeState,
   DesiredNetwork,
@@ -23,6 +23,7 @@ import type {
   Treatment,
 } from './state.ts';
 import { formatAddress, formatDestination } from './state.ts';
+import type { BridgeVlans } from './vlans.ts';
 
 /** virlan's rules of one backend and family, as the kernel lists them. */
 export interface RulesListing extends Listing, Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {}
@@ -44,6 +45,11 @@ export interface AppliedState {
   readonly ports: Readonly<Record<string, PortOptions>>;
   /** The static entries that they had. */
   readonly entries: Readonly<Record<string, readonly StaticEntry[]>>;
+  /** The VLANs that they and the bridge were in, and the one of a new port; null if it did not keep them apart. */
+  readonly vlans: {
+    readonly defaultVlan: number;
+    readonly byLink: Readonly<Record<string, readonly PortVlan[]>>;
+  } | null;
 }
 
 /** Everything read of the host for one network. */
@@ -53,6 +59,8 @@ export interface HostReading extends LinksAndRoutes {
   readonly guard: GuardListing;
   /** The static entries of the bridge's table of MACs, by port. */
   readonly entries: ReadonlyMap<string, readonly StaticEntry[]>;
+  /** Null if the bridge does not keep VLANs apart, or is not there. */
+  readonly vlans: BridgeVlans | null;
   readonly applied: AppliedState;
   /** Null if there is none, and none is desired. */
   readonly tunnel: FoundTunnel | null;
@@ -82,6 +90,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
   }
   return {
     link: link === undefined || link.mac === null ? null : bridgeState(link, link.mac),
+    bridgeVlans: link === undefined ? lostVlans(bridge, applied) : bridgeVlans(bridge, reading),
     dummy:
       dummy === undefined || dummy.mac === null
         ? null
@@ -116,18 +125,36 @@ function bridgeState({ mtu, stp, priority, forwardDelay, up, arp, addresses }: L
   return { mac, mtu, stp, priority, forwardDelay, up, arp, addresses };
 }
 
-function observeTaps({ bridge, taps }: DesiredNetwork, { links, entries, applied }: HostReading): TapState[] {
+function bridgeVlans(bridge: string, { vlans }: HostReading): ObservedNetwork['bridgeVlans'] {
+  return vlans === null ? null : { defaultVlan: vlans.defaultVlan, own: vlans.byLink.get(bridge) ?? [] };
+}
+
+function lostVlans(bridge: string, { vlans }: AppliedState): ObservedNetwork['bridgeVlans'] {
+  if (vlans === null) return null;
+  return { defaultVlan: vlans.defaultVlan, own: recorded(vlans.byLink, bridge) ?? [] };
+}
+
+function observeTaps(
+  { bridge, taps }: DesiredNetwork,
+  { links, entries, vlans, applied }: HostReading,
+): TapState[] {
   return links
     .filter(({ name }) => taps.some(tap => tap.name === name))
     .map(({ name, up, mtu, master, port }) => {
       const common = { name, up, mtu, master, groupForwardMask: port?.groupForwardMask ?? 0 };
       // The kernel forgets what it knows of a port when that leaves its bridge. Another bridge's is not ours.
       return master === bridge
-        ? { ...common, options: port?.options ?? {}, entries: entries.get(name) ?? [] }
+        ? {
+            ...common,
+            options: port?.options ?? {},
+            entries: entries.get(name) ?? [],
+            vlans: vlans === null ? null : (vlans.byLink.get(name) ?? []),
+          }
         : {
             ...common,
             options: recorded(applied.ports, name) ?? {},
             entries: recorded(applied.entries, name) ?? [],
+            vlans: applied.vlans === null ? null : (recorded(applied.vlans.byLink, name) ?? null),
           };
     });
 }

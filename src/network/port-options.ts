@@ -40,6 +40,15 @@ export type PortOptions = { readonly [flag in PortFlag]?: boolean | undefined } 
   readonly [name in PortNumber]?: number | undefined;
 };
 
+/** A VLAN that a port is in, where its bridge keeps VLANs apart. */
+export interface PortVlan {
+  readonly vid: number;
+  /** True if frames without a tag that come in by the port are in it. */
+  readonly isPvid: boolean;
+  /** True if its frames leave by the port without a tag. */
+  readonly isUntagged: boolean;
+}
+
 /** An entry of a bridge's table of MACs that somebody has added: behind which port a MAC is. */
 export interface StaticEntry {
   readonly mac: Mac;

@@ -16,6 +16,7 @@ import { isKernelReplaced } from './kernel.ts';
 import { type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
 import type { HostReading, RulesListing } from './observe.ts';
 import { mayHaveStaticEntries, parseStaticEntries } from './static-entries.ts';
+import { parseVlans } from './vlans.ts';
 
 /** Rules that a program did not list in time: they are taken to be as virlan's record says. */
 export interface UnreadRules {
@@ -24,7 +25,7 @@ export interface UnreadRules {
 }
 
 export type KernelReading = LinksAndRoutes &
-  Pick<HostReading, 'rules' | 'leftovers' | 'guard' | 'entries'> & {
+  Pick<HostReading, 'rules' | 'leftovers' | 'guard' | 'entries' | 'vlans'> & {
     readonly unread: readonly UnreadRules[];
   };
 
@@ -50,7 +51,7 @@ export async function readKernel(
     });
     return { backend, family, ...found };
   };
-  const [linksAndRoutes, rules, leftovers, guard, entries] = await Promise.all([
+  const [linksAndRoutes, rules, leftovers, guard, entries, vlans] = await Promise.all([
     readLinksAndRoutes(system),
     Promise.all(listed.flatMap(backend => families[backend].map(family => listRules(backend, family)))),
     // Rules that virlan has not loaded since the host booted do not exist.
@@ -64,8 +65,9 @@ export async function readKernel(
         }))
       : parseGuardListing(''),
     listStaticEntries(bridge),
+    listVlans(bridge),
   ]);
-  return { ...linksAndRoutes, rules, leftovers, guard, entries, unread };
+  return { ...linksAndRoutes, rules, leftovers, guard, entries, vlans, unread };
 }
 
 /** Runs ip, to read the links and routes of all families. */
@@ -82,7 +84,8 @@ export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<
   }
 }
 
-async function listStaticEntries(bridge: string): Promise<HostReading['entries']> {
+/** Lists the static entries of a bridge's table of MACs, by port. Runs no program where there can be none. */
+export async function listStaticEntries(bridge: string): Promise<HostReading['entries']> {
   const table = readBytesOrNull(`/sys/class/net/${bridge}/brforward`);
   if (table === null || !mayHaveStaticEntries(table)) return new Map();
   try {
@@ -91,6 +94,23 @@ async function listStaticEntries(bridge: string): Promise<HostReading['entries']
   } catch {
     // The bridge has gone meanwhile, or its program hangs: nothing is known to have changed.
     return new Map(Object.entries(readApplied(bridge).entries));
+  }
+}
+
+/** Returns whether a bridge keeps VLANs apart. */
+export function filtersVlans(bridge: string): boolean {
+  return system.readFile(`/sys/class/net/${bridge}/bridge/vlan_filtering`)?.trim() === '1';
+}
+
+async function listVlans(bridge: string): Promise<HostReading['vlans']> {
+  if (!filtersVlans(bridge)) return null;
+  const defaultVlan = Number(system.readFile(`/sys/class/net/${bridge}/bridge/default_pvid`) ?? 1);
+  try {
+    return { defaultVlan, byLink: parseVlans(await system.run('bridge', ['-json', 'vlan', 'show'])) };
+  } catch {
+    // As for static entries.
+    const { vlans } = readApplied(bridge);
+    return vlans === null ? null : { ...vlans, byLink: new Map(Object.entries(vlans.byLink)) };
   }
 }
 

@@ -7,7 +7,7 @@ import { recordForwards } from '../forwards/read.ts';
 import { removeForwardsRecord } from '../forwards/record.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
-import { isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
+import { type AppliedRecord, isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
 import {
   type Addition,
   bootId,
@@ -18,7 +18,7 @@ import {
   removeOriginalState,
 } from './original-state.ts';
 import { type Objects, withoutOwn, withoutOwnSettings } from './own-marks.ts';
-import { formatAddress } from './state.ts';
+import { formatAddress, type ObservedNetwork, type TapState } from './state.ts';
 import type { OwnSurvey } from './survey.ts';
 import { type HostSurvey, withConsequences } from './survey-host.ts';
 import type { NetworkWarning } from './warnings.ts';
@@ -54,13 +54,13 @@ export function recordAdditions(
 }
 
 /**
- * Keeps the options and static entries of ports for when a port has left the bridge and returns, and which of the
- * options are virlan's. Returns why that failed, as `recordOriginal` does.
+ * Keeps the options, static entries and VLANs of ports for when a port has left the bridge and returns, and which of
+ * the options are virlan's. Returns why that failed, as `recordOriginal` does.
  */
 export function recordPorts({
   network: { bridge },
   desired,
-  observed: { taps },
+  observed: { taps, bridgeVlans },
 }: Pick<OwnSurvey, 'network' | 'desired' | 'observed'>): Error | null {
   const applied = readApplied(bridge);
   const isOn = (tap: string) => taps.find(({ name }) => name === tap)?.options.hairpin === true;
@@ -76,9 +76,24 @@ export function recordPorts({
   const entries = Object.fromEntries(
     known.map(({ name, entries: own }) => [name, own.map(entry => ({ ...entry }))]),
   );
-  const { ports: oldPorts, entries: oldEntries, reflecting: old } = applied;
-  if (isDeepStrictEqual([ports, entries, reflecting], [oldPorts, oldEntries, old])) return null;
-  return failureOf(() => writeApplied(bridge, { ...applied, ports, entries, reflecting }));
+  const vlans = bridgeVlans === null ? null : recordedVlans(bridge, bridgeVlans, taps);
+  const { ports: oldPorts, entries: oldEntries, vlans: oldVlans, reflecting: old } = applied;
+  if (isDeepStrictEqual([ports, entries, vlans, reflecting], [oldPorts, oldEntries, oldVlans, old]))
+    return null;
+  return failureOf(() => writeApplied(bridge, { ...applied, ports, entries, vlans, reflecting }));
+}
+
+function recordedVlans(
+  bridge: string,
+  { defaultVlan, own }: NonNullable<ObservedNetwork['bridgeVlans']>,
+  taps: readonly TapState[],
+): AppliedRecord['vlans'] {
+  const known = taps.flatMap(({ name, vlans }) => (vlans === null ? [] : [[name, vlans] as const]));
+  const byLink = [[bridge, own] as const, ...known].map(([link, vlans]) => [
+    link,
+    vlans.map(vlan => ({ ...vlan })),
+  ]);
+  return { defaultVlan, byLink: Object.fromEntries(byLink) };
 }
 
 /**

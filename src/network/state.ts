@@ -10,7 +10,7 @@ import type { Elements } from '../guard/elements.ts';
 import type { ReservedNetwork } from '../identity/decision.ts';
 import type { Published } from '../identity/reservation-files.ts';
 import type { LinkManagerName } from './link-managers.ts';
-import type { PortFlag, PortNumber, PortOptions, StaticEntry } from './port-options.ts';
+import type { PortFlag, PortNumber, PortOptions, PortVlan, StaticEntry } from './port-options.ts';
 
 export interface LinkAddress {
   readonly ip: IpAddress;
@@ -75,6 +75,8 @@ export interface TapState {
   readonly options: PortOptions;
   /** Of its port, as `options`. */
   readonly entries: readonly StaticEntry[];
+  /** Of its port, as `options`; null where the bridge does not keep VLANs apart. */
+  readonly vlans: readonly PortVlan[] | null;
   /** Of its port; 0 if it is in no bridge. See `RootPort`. */
   readonly groupForwardMask: number;
 }
@@ -209,6 +211,11 @@ export interface DesiredNetwork {
 /** The observed state of the objects that a desired network names. */
 export interface ObservedNetwork {
   readonly link: BridgeState | null;
+  /**
+   * The VLANs that the bridge itself is in, or was in if it is gone, and the one of a new port; null if it does not
+   * keep VLANs apart.
+   */
+  readonly bridgeVlans: { readonly defaultVlan: number; readonly own: readonly PortVlan[] } | null;
   readonly dummy: DummyState | null;
   /** Addresses of the bridge that virlan added: it removes no others. */
   readonly ownAddresses: readonly LinkAddress[];

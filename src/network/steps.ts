@@ -7,6 +7,7 @@ import { type DnsmasqFields, dnsmasqKinds } from './dnsmasq-steps.ts';
 import { type GuardFields, guardKinds } from './guard-steps.ts';
 import { type HostFields, hostKinds } from './host-steps.ts';
 import { type LinkFields, linkKinds } from './link-steps.ts';
+import { type PortFields, portKinds } from './port-steps.ts';
 import { type RuleFields, ruleKinds } from './rule-steps.ts';
 import type { Kinds, StepCheck, StepKind, StepsOf } from './step-kind.ts';
 import type { Description } from './step-text.ts';
@@ -14,6 +15,7 @@ import { type TunnelFields, tunnelKinds } from './tunnel-steps.ts';
 import type { Unit } from './units.ts';
 
 type StepFields = LinkFields &
+  PortFields &
   HostFields &
   RuleFields &
   GuardFields &
@@ -30,6 +32,7 @@ export type Step = StepsOf<StepFields>;
 
 const kinds: Kinds<StepFields> = {
   ...linkKinds,
+  ...portKinds,
   ...hostKinds,
   ...ruleKinds,
   ...guardKinds,

@@ -104,20 +104,27 @@ export class PortChanges {
   /** By link: its bridge and its options, and its mask of forwarded groups. */
   readonly #known = new Map<string, { readonly shown: string; readonly mask: number }>();
   readonly #maskOf: (link: string) => number;
+  readonly #filtersVlans: (bridge: string) => boolean;
 
-  /** `maskOf` reads the mask of a port, of whose change there is a line that does not show it. */
-  constructor(maskOf: (link: string) => number) {
+  /**
+   * `maskOf` reads the mask of a port, of whose change there is a line that does not show it. So it is with VLANs,
+   * where a bridge `filtersVlans`.
+   */
+  constructor(maskOf: (link: string) => number, filtersVlans: (bridge: string) => boolean) {
     this.#maskOf = maskOf;
+    this.#filtersVlans = filtersVlans;
   }
 
-  /** Returns whether a line may be about other options of a port of one of these bridges. */
+  /** Returns whether a line may be about other options or VLANs of a port of one of these bridges. */
   isChange(line: string, bridges: readonly string[]): boolean {
     if (line.startsWith('netlink receive error')) return true;
     const [, deleted, link = ''] = /^(Deleted )?\d+: ([^@:\s]+)/.exec(line) ?? [];
     if (deleted !== undefined) this.#known.delete(link);
+    const [, bridge = '', options] = / master (\S+) (?:[^\\]*\\\s+(.*))?/.exec(line) ?? [];
+    if (deleted !== undefined || !bridges.includes(bridge)) return false;
+    if (this.#filtersVlans(bridge)) return true;
     // Lines about the link itself, which have no options, are for `ip monitor`.
-    const [, bridge = '', options] = / master (\S+) [^\\]*\\\s+(.*)/.exec(line) ?? [];
-    if (deleted !== undefined || options === undefined || !bridges.includes(bridge)) return false;
+    if (options === undefined) return false;
     const known = this.#known.get(link);
     const seen = { shown: `${bridge} ${options}`, mask: this.#maskOf(link) };
     this.#known.set(link, seen);

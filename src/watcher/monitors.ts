@@ -1,6 +1,7 @@
 // Follows the programs that report changes of the kernel, of firewalld, systemd-resolved and NetworkManager.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
+import { filtersVlans } from '../network/read-kernel.ts';
 import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
 import { system } from '../system/system.ts';
@@ -47,8 +48,9 @@ export function followKernel(
 ): Follower[] {
   const bridges = () => networks().map(({ bridge }) => bridge);
   const links = new LinkChanges();
-  const ports = new PortChanges(port =>
-    Number(system.readFile(`/sys/class/net/${port}/brport/group_fwd_mask`)),
+  const ports = new PortChanges(
+    port => Number(system.readFile(`/sys/class/net/${port}/brport/group_fwd_mask`)),
+    filtersVlans,
   );
   const onLine = (isChange: (line: string) => boolean, isOfWay: (line: string) => boolean) => ({
     started: () => void setTimeout(changed, monitorStartupMs).unref(),

@@ -18,6 +18,9 @@ const legacyRulesIntervalMs = 5000;
 /** Interval of looking for a guest that has become the root of a spanning tree: one file for each network. */
 const rootPortIntervalMs = 1000;
 
+/** Interval of looking for static entries of the bridges' tables of MACs: mostly one file for each network. */
+const staticEntriesIntervalMs = 5000;
+
 /** Interval of looking whether FRR's bgpd is another process: two files, and only where it has a part. */
 const bgpdIntervalMs = 1000;
 
@@ -33,6 +36,7 @@ export interface TimedWork {
   checkDnsmasq(): void;
   askDnsmasq(): void;
   checkRootPorts(): void;
+  checkStaticEntries(): void;
   checkBgpd(): void;
   checkSocket(): void;
   checkLegacyRules(): void;
@@ -45,6 +49,7 @@ export function startTimers({
   checkDnsmasq,
   askDnsmasq,
   checkRootPorts,
+  checkStaticEntries,
   checkBgpd,
   checkSocket,
   checkLegacyRules,
@@ -56,6 +61,7 @@ export function startTimers({
     setInterval(checkDnsmasq, dnsmasqIntervalMs),
     setInterval(askDnsmasq, answerIntervalMs),
     setInterval(checkRootPorts, rootPortIntervalMs),
+    setInterval(checkStaticEntries, staticEntriesIntervalMs),
     setInterval(checkBgpd, bgpdIntervalMs),
     setInterval(checkSocket, socketIntervalMs),
     setInterval(checkLegacyRules, legacyRulesIntervalMs),

@@ -2,6 +2,7 @@
 // read again, so it may be killed at any moment. It answers hooks from files alone, because libvirt waits for them.
 import { dirname } from 'node:path';
 import { probe } from '../diagnosis/probe/probe.ts';
+import { listStaticEntries } from '../network/read-kernel.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { mayChangeConfiguration } from '../operations/serve-in-configuration.ts';
 import { syncForwards } from '../operations/sync-forwards.ts';
@@ -37,6 +38,7 @@ import { createRoutes } from './routes.ts';
 import { Coalesced } from './serial.ts';
 import { SocketServer } from './server.ts';
 import { SharedLedgers } from './shared-ledgers.ts';
+import { StaticEntries } from './static-entries.ts';
 import { mergeStatus } from './status.ts';
 import { StatusFeed } from './status-feed.ts';
 import { startTimers } from './timers.ts';
@@ -63,6 +65,7 @@ export class Watcher {
       if (hasFailed || mayChangeConfiguration(event, this.#networks())) this.#rescan.request();
     }
   };
+  readonly #reportOne = (event: Event): void => this.#report([event]);
   readonly #libvirt: LibvirtFollower;
   readonly #repairs = new Repairs(this.#report, () => this.#rescan.request());
   readonly #starts = new MachineStarts(system, () => this.#configuration.current, {
@@ -77,6 +80,7 @@ export class Watcher {
   #files: readonly FollowedFiles[] = [];
   readonly #bgpd = new Bgpd();
   readonly #rootPorts = new RootPorts(system.readFile);
+  readonly #staticEntries = new StaticEntries(listStaticEntries);
   /** Opens and closes forwards after events of machines; one time for a burst of events. */
   readonly #forwards = new Coalesced(async () => this.#report(await syncForwards(this.#networks())));
   readonly #reload = new Coalesced(() => this.#reloadConfiguration());
@@ -110,10 +114,7 @@ export class Watcher {
     },
   });
   readonly #feed = new StatusFeed(() => this.#status());
-  readonly #metricsServer = new MetricsServer(
-    () => this.#renderMetrics(),
-    event => this.#report([event]),
-  );
+  readonly #metricsServer = new MetricsServer(() => this.#renderMetrics(), this.#reportOne);
 
   readonly #linksChanged = (): void => {
     this.#starts.linksChanged();
@@ -147,11 +148,10 @@ export class Watcher {
   /** Runs until SIGTERM or SIGINT. Only one watcher may run on a host. */
   async run(): Promise<void> {
     preferThisProcess();
-    const report = (event: Event) => this.#report([event]);
-    outliveUsedUpDescriptors(report);
-    const server = new SocketServer(this.#routes(), report);
+    outliveUsedUpDescriptors(this.#reportOne);
+    const server = new SocketServer(this.#routes(), this.#reportOne);
     await server.start();
-    const monitors = followKernel(this.#networks, this.#linksChanged, this.#waysChanged, report);
+    const monitors = followKernel(this.#networks, this.#linksChanged, this.#waysChanged, this.#reportOne);
     this.#rescan.pauseWhileScanning(monitors);
     await this.#establish();
     await this.#metricsServer.listen(this.#configuration.current.metrics);
@@ -178,18 +178,20 @@ export class Watcher {
   }
 
   #followFiles(): FollowedFiles[] {
-    const report = (event: Event) => this.#report([event]);
-    const drifted = this.#linksChanged;
     return [
-      followConfiguration(this.#configuration, () => void this.#reload.request(), report),
-      followDnsmasqFiles(this.#networks, { leasesChanged: () => this.#feed.changed(), drifted, report }),
+      followConfiguration(this.#configuration, () => void this.#reload.request(), this.#reportOne),
+      followDnsmasqFiles(this.#networks, {
+        leasesChanged: () => this.#feed.changed(),
+        drifted: this.#linksChanged,
+        report: this.#reportOne,
+      }),
       followLedger(
         this.#networks,
         () => {
-          drifted();
+          this.#linksChanged();
           this.#sharedLedgers.request();
         },
-        report,
+        this.#reportOne,
       ),
     ];
   }
@@ -205,6 +207,8 @@ export class Watcher {
       checkDnsmasq: () => this.#dnsmasqs.isAnyDue(this.#networks()) && this.#linksChanged(),
       askDnsmasq: () => void this.#dnsmasqs.endSilent(this.#networks()).then(this.#report),
       checkRootPorts: () => this.#rootPorts.haveChanged(this.#networks()) && this.#linksChanged(),
+      checkStaticEntries: () =>
+        void this.#staticEntries.haveChanged(this.#networks()).then(are => are && this.#linksChanged()),
       checkBgpd: () => this.#bgpd.hasChanged(this.#networks()) && this.#linksChanged(),
       checkSocket: () => void server.restore(),
       checkLegacyRules: () =>

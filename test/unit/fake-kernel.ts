@@ -40,6 +40,7 @@ export class FakeKernel {
   unrouted: readonly LinkAddress[] = [];
   taps = new Map<string, Omit<TapState, 'name'>>();
   rootPort: RootPort | null = null;
+  bridgeVlans: ObservedNetwork['bridgeVlans'] = null;
   managerFiles = new Map<LinkManagerName, string>();
   sysctls = new Map<string, string>();
   /** Those of IPv4. */
@@ -79,6 +80,7 @@ export class FakeKernel {
   observe(desired: DesiredNetwork): ObservedNetwork {
     return {
       link: this.link,
+      bridgeVlans: this.bridgeVlans,
       leftovers: this.leftovers,
       dummy: this.dummy,
       ownAddresses: (this.link?.addresses ?? []).filter(address =>
@@ -140,6 +142,13 @@ export class FakeKernel {
         this.taps.set(step.link, { ...tap, entries: [...tap.entries, step.entry] });
         return;
       }
+      case 'filter vlans':
+        assert(this.link !== null, 'Cannot find device');
+        this.bridgeVlans = { defaultVlan: step.defaultVlan, own: [] };
+        return;
+      case 'set vlans':
+        this.#setVlans(step);
+        return;
       case 'claim links':
         this.managerFiles.set(step.manager, step.to);
         return;
@@ -277,6 +286,17 @@ export class FakeKernel {
     this.rootPort = null;
     for (const [tap, state] of this.taps)
       if (state.master === this.bridge) this.taps.set(tap, { ...state, master: null });
+  }
+
+  #setVlans({ link, vlans }: StepOf<'set vlans'>): void {
+    const tap = this.taps.get(link);
+    if (tap === undefined) {
+      assert(link === this.bridge && this.bridgeVlans !== null, 'Operation not supported');
+      this.bridgeVlans = { ...this.bridgeVlans, own: vlans };
+    } else {
+      assert.equal(tap.master, this.bridge, 'Operation not supported');
+      this.taps.set(link, { ...tap, vlans });
+    }
   }
 
   #setLink(step: StepOf<'set link'>): void {

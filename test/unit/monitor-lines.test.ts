@@ -218,7 +218,10 @@ monitorLines(
   'a port that is to handle frames to bridges again is noticed, and one that no longer is is not',
   () => {
     let mask = 0;
-    const ports = new PortChanges(() => mask);
+    const ports = new PortChanges(
+      () => mask,
+      () => false,
+    );
     const line =
       '4: vnet0: <BROADCAST,UP> mtu 1500 master k8s-br0 state forwarding priority 32 cost 2 \\    hairpin off ';
     const seen = [0, 0, 0xfffd, 0xfffd, 8, 8, 0xfffd, 0].map(each => {
@@ -230,7 +233,10 @@ monitorLines(
 );
 
 monitorLines('a port whose options change is noticed, once for each change', () => {
-  const ports = new PortChanges(() => 0);
+  const ports = new PortChanges(
+    () => 0,
+    () => false,
+  );
   const line = (state: string, isolated: string, bridge = 'k8s-br0') =>
     `4: vnet0: <BROADCAST,UP> mtu 1500 master ${bridge} state ${state} priority 32 cost 2 \\    hairpin off guard off isolated ${isolated} locked off `;
   const seen = [
@@ -252,5 +258,24 @@ monitorLines('a port whose options change is noticed, once for each change', () 
     [true, false, true, false, true, false, false, false, false, true, false, true],
   );
 });
+
+monitorLines(
+  'each line about a bridge that keeps VLANs apart, or its ports, may be about their VLANs',
+  () => {
+    const ports = new PortChanges(
+      () => 0,
+      bridge => bridge === 'k8s-br0',
+    );
+    const port = '4: vnet0: <BROADCAST,UP> mtu 1500 master k8s-br0 state forwarding \\    hairpin off ';
+    const seen = [port, port, port.replace('k8s-br0', 'br1'), port.replace('k8s-br0', 'br1')];
+    const self = '3: k8s-br0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500 master k8s-br0 ';
+    assert.deepEqual(
+      [...seen, self, self.replaceAll('k8s-br0', 'br1'), `Deleted ${port}`].map(line =>
+        ports.isChange(line, ['k8s-br0', 'br1']),
+      ),
+      [true, true, true, false, true, false, false],
+    );
+  },
+);
 
 monitorLines.run();

@@ -12,6 +12,7 @@ import { findReach } from '../../src/network/reach.ts';
 import { defaultLinks } from '../../src/network/route-links.ts';
 import type { DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
 import { mayHaveStaticEntries, parseStaticEntries } from '../../src/network/static-entries.ts';
+import { parseVlans, vlanCommands } from '../../src/network/vlans.ts';
 import { bridgeWith, config, ip, mac, network } from './builders.ts';
 
 const observes = suite('observe');
@@ -282,6 +283,7 @@ const host: HostReading = {
   ],
   guard: parseGuardListing(''),
   entries: new Map([['vnet1', [{ mac: mac(7), isSticky: false }]]]),
+  vlans: null,
   tunnel: null,
   applied: {
     rules: [
@@ -299,6 +301,7 @@ const host: HostReading = {
     tunnel: null,
     ports: { vnet0: { hairpin: true } },
     entries: { vnet0: [{ mac: mac(5), isSticky: true }] },
+    vlans: null,
   },
   sysctls: new Map([
     ['a', '1'],
@@ -424,6 +427,61 @@ observes('a tap has nothing from its last port whose name is that of a property 
   assert.deepEqual([options, entries], [{}, []]);
 });
 
+observes('VLANs are read by link, each with its options, and set by as few processes as ranges allow', () => {
+  const vlan = (vid: number, isPvid = false, isUntagged = isPvid) => ({ vid, isPvid, isUntagged });
+  const untagged = ['PVID', 'Egress Untagged'];
+  const output = [
+    { ifname: 'br0', vlans: [{ vlan: 1, flags: untagged }] },
+    { ifname: 'vnet0', vlans: [{ vlan: 10, flags: untagged }, { vlan: 20, vlanEnd: 21 }, { vlan: 22 }] },
+  ];
+  const read = parseVlans(JSON.stringify(output));
+  const wanted = [vlan(10, true), vlan(20), vlan(21), vlan(22)];
+  assert.deepEqual(
+    [...read],
+    [
+      ['br0', [vlan(1, true)]],
+      ['vnet0', wanted],
+    ],
+  );
+  assert.deepEqual(parseVlans(''), new Map());
+  const commands = vlanCommands('vnet0', [vlan(1, true), vlan(2), vlan(20)], wanted, false);
+  assert.deepEqual(
+    commands.map(command => command.join(' ')),
+    [
+      'vlan delete vid 1 dev vnet0',
+      'vlan delete vid 2 dev vnet0',
+      'vlan add vid 10 dev vnet0 pvid untagged',
+      'vlan add vid 20-22 dev vnet0',
+    ],
+  );
+  assert.deepEqual(vlanCommands('br0', [vlan(3), vlan(4)], [], true), [
+    ['vlan', 'delete', 'vid', '3-4', 'dev', 'br0', 'self'],
+  ]);
+});
+
+observes('a tap outside of the bridge, and a bridge that is gone, keep the VLANs that they were in', () => {
+  const vlan10 = { vid: 10, isPvid: true, isUntagged: true };
+  const vlan20 = { vid: 20, isPvid: false, isUntagged: false };
+  const recorded = { defaultVlan: 7, byLink: { vnet0: [vlan10], br0: [vlan20] } };
+  const found = { defaultVlan: 1, byLink: new Map([['vnet0', [vlan20]]]) };
+  const observe = (links: HostReading['links'], vlans: HostReading['vlans']) => {
+    const { taps, bridgeVlans } = observeNetwork(desired, {
+      ...host,
+      links,
+      vlans,
+      applied: { ...host.applied, vlans: recorded },
+    });
+    return [taps[0]?.vlans, bridgeVlans];
+  };
+  const inside = portsOutput({}, { ifname: 'vnet0', data: {} }).links;
+  const outside = inside.map(link => ({ ...link, master: null, port: null }));
+  assert.deepEqual(observe(inside, found), [[vlan20], { defaultVlan: 1, own: [] }]);
+  assert.deepEqual(observe(inside, null), [null, null], 'it keeps them apart no longer');
+  assert.deepEqual(observe(outside, found), [[vlan10], { defaultVlan: 1, own: [] }]);
+  const withoutBridge = outside.filter(({ name }) => name !== 'br0');
+  assert.deepEqual(observe(withoutBridge, null), [[vlan10], { defaultVlan: 7, own: [vlan20] }]);
+});
+
 observes(
   'static entries are read in the order of their MACs, without those of one VLAN or of a tunnel',
   () => {
@@ -480,6 +538,7 @@ observes('the observed state is limited to what is desired, and includes the dri
     master: null,
     options: { hairpin: true },
     entries: [{ mac: mac(5), isSticky: true }],
+    vlans: null,
     groupForwardMask: 0,
   };
   assert.deepEqual(observed.taps, [vnet0], 'without a tap that does not exist');

@@ -45,6 +45,7 @@ const newTap: Omit<TapState, 'name'> = {
   master: null,
   options: {},
   entries: [],
+  vlans: null,
   groupForwardMask: 0,
 };
 
@@ -95,6 +96,8 @@ function anyTap(name: string): fc.Arbitrary<HostFacts['taps'][number]> {
   });
 }
 
+const vlan10 = { vid: 10, isPvid: true, isUntagged: true };
+
 function foundTap(bridge: string): fc.Arbitrary<Omit<TapState, 'name'>> {
   return fc.record({
     up: fc.boolean(),
@@ -107,6 +110,7 @@ function foundTap(bridge: string): fc.Arbitrary<Omit<TapState, 'name'>> {
       { learning: false, cost: 77, mcast_router: 2 },
     ),
     entries: fc.constantFrom<TapState['entries'][]>([], [{ mac: mac(5), isSticky: true }]),
+    vlans: fc.constantFrom<TapState['vlans'][]>(null, [vlan10]),
     groupForwardMask: fc.constantFrom(0, 1),
   });
 }
@@ -412,6 +416,10 @@ function stepText(step: Step): string {
       return `${step.link}: ${step.attribute} ${valueText(step.from)} → ${valueText(step.to)}`;
     case 'add entry':
       return `${step.link}: entry ${step.entry.mac}`;
+    case 'filter vlans':
+      return `${step.link}: VLANs apart, ${step.defaultVlan}`;
+    case 'set vlans':
+      return `${step.link}: VLANs ${step.vlans.map(({ vid }) => vid)}`;
     case 'add address':
     case 'remove address':
       return `${step.kind} ${step.address.broadcast === null ? 'without broadcast' : step.address.prefixLength}`;
@@ -682,6 +690,28 @@ plans('a port that returns gets its options and entries back; one in another bri
   kernel.taps.set('vnet0', { ...newTap, options, entries, master: 'br9' });
   assert.deepEqual(plan(desired, kernel), []);
 });
+
+plans(
+  'a port that returns is in its VLANs again, and a bridge that is made again keeps them apart first',
+  () => {
+    const desired = desiredNetwork(network('stp = no'), {
+      ...facts,
+      hasDummy: false,
+      taps: [tapOf('vnet0')],
+    });
+    const kernel = new FakeKernel(desired.bridge);
+    kernel.establish(desired, plan(desired, kernel));
+    kernel.taps.set('vnet0', { ...newTap, vlans: [vlan10], entries: [{ mac: mac(5), isSticky: false }] });
+    kernel.bridgeVlans = { defaultVlan: 7, own: [{ vid: 20, isPvid: false, isUntagged: false }] };
+    const returning = ['vnet0: bridge  → k8s-br0', 'vnet0: VLANs 10', `vnet0: entry ${mac(5)}`];
+    assert.deepEqual(plan(desired, kernel).map(stepText), returning);
+    kernel.link = null;
+    const links = plan(desired, kernel)
+      .map(stepText)
+      .filter(text => /VLANs|vnet0|add bridge/.test(text));
+    assert.deepEqual(links, ['add bridge', 'k8s-br0: VLANs apart, 7', 'k8s-br0: VLANs 20', ...returning]);
+  },
+);
 
 plans(
   'a port is as libvirt describes it: its MTU, its isolation, and down where libvirt keeps it down',

@@ -277,6 +277,20 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     `+ static entry of vnet0: ${mac(5)}`,
   ],
   [
+    {
+      kind: 'set vlans',
+      link: 'vnet0',
+      bridge,
+      vlans: [
+        { vid: 10, isPvid: true, isUntagged: true },
+        { vid: 20, isPvid: false, isUntagged: false },
+      ],
+    },
+    '~ VLANs of vnet0: 10 PVID untagged, 20',
+  ],
+  [{ kind: 'set vlans', link: bridge, bridge, vlans: [] }, '~ VLANs of br0: none'],
+  [{ kind: 'filter vlans', link: bridge, defaultVlan: 1 }, '~ br0: keeps VLANs apart'],
+  [
     { kind: 'claim links', manager: 'NetworkManager', bridge, from: 'a\nb', to: 'a\nc' },
     '~ NetworkManager: leaves the links of br0 alone',
     '- b',
