@@ -13,19 +13,22 @@ export interface StartedNic {
   readonly before: LedgerEntry;
 }
 
-/** Returns the NICs whose entries a start has changed so that it matters whether the machine then runs. */
+/**
+ * Returns the NICs whose entries a start has changed so that it matters whether the machine then runs, or has taken
+ * over from another host.
+ */
 export function startedNics({ entries, before }: Pick<Reserved, 'entries' | 'before'>): StartedNic[] {
   return entries.flatMap((entry, nic) => {
     const found = before[nic] ?? null;
     const [mac] = entry.macs;
     // The entry of an earlier machine of this name has the MACs of that machine.
     const earlier = found?.uuid === entry.uuid ? found : { ...entry, booted: found?.booted ?? false };
-    const isSame = earlier.booted === entry.booted && earlier.macs[0] === mac;
+    const isSame = earlier.booted === entry.booted && earlier.macs[0] === mac && earlier.host === entry.host;
     return mac === undefined || isSame ? [] : [{ mac, before: earlier }];
   });
 }
 
-/** The ledger without a start that has failed, and the networks on which a NIC has another MAC by that. */
+/** The ledger without a start that has failed, and the networks on which a NIC has another MAC or host by that. */
 export interface WithoutStart {
   readonly ledger: Ledger;
   readonly networks: readonly string[];
@@ -41,6 +44,12 @@ export function withoutStart(ledger: Ledger, uuid: string, nics: readonly Starte
       .ofMachine(network, uuid)
       .find(each => each.nic === nic && each.macs[0] === mac && each.host === null && each.retired === null);
     if (entry === undefined) continue;
+    // Once the other hosts know it to be here, none of them has it any more.
+    if (before.host !== null && before.revision === entry.revision) {
+      result = returned(result.replace(entry, before), before);
+      networks.add(network);
+      continue;
+    }
     // Another machine may have got an earlier MAC meanwhile.
     const macs = before.macs.filter(own => othersThan(entry, result.withMacOn(network, own)).length === 0);
     const had = macs.length === 0 ? {} : { macs, macOrigin, replacedMac };
@@ -48,4 +57,10 @@ export function withoutStart(ledger: Ledger, uuid: string, nics: readonly Starte
     if (macs[0] !== mac) networks.add(network);
   }
   return { ledger: result, networks: [...networks] };
+}
+
+/** Returns the ledger with all NICs of a machine as those of another host, as this one is. */
+function returned(ledger: Ledger, { network, uuid, host }: LedgerEntry): Ledger {
+  const others = ledger.ofMachine(network, uuid).filter(each => each.host === null);
+  return others.reduce((rest, entry) => rest.replace(entry, { ...entry, host }), ledger);
 }

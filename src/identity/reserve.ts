@@ -25,7 +25,7 @@ export interface Reserved {
   readonly ledger: Ledger;
   /** The machine's entries, one for each of its NICs on the network, in XML order. */
   readonly entries: readonly LedgerEntry[];
-  /** For each of these entries, the one that its NIC had; null for a NIC that had none. */
+  /** For each of these entries, the one that its NIC had, with its host then; null for a NIC that had none. */
   readonly before: readonly (LedgerEntry | null)[];
   /** For each of these entries, the decisions that led to it. */
   readonly why: readonly (readonly TrailStep[])[];
@@ -50,6 +50,7 @@ export function reserve(
   const context = { ...rest, moment, now: new Date(Math.floor(exactly.getTime() / 1000) * 1000) };
   const ledger = takeOver(known, machine, context);
   if (ledger === null) return { ledger: known, entries: [], before: [], why: [], displaced: [], events: [] };
+  const takenFrom = hostOf(known, machine, context);
   const matches = matchEntries(ledger, machine, context);
   const entries: LedgerEntry[] = [];
   const before: (LedgerEntry | null)[] = [];
@@ -64,7 +65,7 @@ export function reserve(
     const resolved = resolveNic(result, machine, { nic, mac, found, moment, siblings: entries }, context);
     result = resolved.ledger.replace(found, resolved.entry);
     entries.push(resolved.entry);
-    before.push(found);
+    before.push(found?.uuid === machine.uuid ? { ...found, host: takenFrom } : found);
     displaced.push(...resolved.displaced);
     events.push(...resolved.events);
     why.push([...(match === undefined ? [] : [match.why]), ...resolved.why]);
@@ -95,6 +96,11 @@ function takeOver(ledger: Ledger, { uuid }: Machine, { network, moment }: Reserv
   const elsewhere = ledger.ofMachine(network.name, uuid).filter(({ host }) => host !== null);
   if (moment !== 'booting' && elsewhere.some(({ retired }) => retired === null)) return null;
   return elsewhere.reduce((rest, entry) => rest.replace(entry, { ...entry, host: null }), ledger);
+}
+
+/** Returns the other host that has a machine's entries; null for none. */
+function hostOf(ledger: Ledger, { uuid }: Machine, { network }: ReserveContext): LedgerEntry['host'] {
+  return ledger.ofMachine(network.name, uuid).find(({ host }) => host !== null)?.host ?? null;
 }
 
 /** Returns the present state of an entry; the entry itself when the ledger has dropped it. */

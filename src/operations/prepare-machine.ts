@@ -54,7 +54,10 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
 /** Keeps what the start has changed until the machine has stopped: if it has not run by then, the start was no boot. */
 function keepIfFirst({ uuid }: Domain, reserved: readonly Reserved[]): void {
   const mayBeFirst = reserved.some(({ entries, before }) =>
-    entries.some(({ macs }, nic) => !before[nic]?.booted || before[nic].macs[0] !== macs[0]),
+    entries.some(({ macs }, nic) => {
+      const { booted, host, macs: earlier } = before[nic] ?? {};
+      return !booted || host !== null || earlier?.[0] !== macs[0];
+    }),
   );
   // A file of an earlier start is there if libvirt was killed. Most machines have booted before, with these MACs.
   if (mayBeFirst || existsSync(startPath(uuid))) keepStart(uuid, reserved);

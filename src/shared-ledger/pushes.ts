@@ -28,12 +28,14 @@ export interface Member {
 /**
  * Returns the transactions that write the machines of this host. Each holds only if nobody else has written the machine
  * meanwhile: who takes a machine over first has it. A machine gets what nobody else claims, and does without the rest.
+ * One of another host that `isStarting` is still written as that host's: a start that fails takes nothing over.
  */
 export function planPushes(
   member: Member,
   entries: readonly LedgerEntry[],
   ledger: Ledger,
   mirror: Mirror,
+  isStarting: (uuid: string) => boolean,
 ): MachineWrite[] {
   const own = entries.filter(({ host }) => host === null);
   return [...byMachine(member, own)].flatMap(([uuid, own]) => {
@@ -41,7 +43,7 @@ export function planPushes(
     const isOurs =
       known === undefined ||
       known.value?.host === member.host ||
-      known.revision === revisionOf(own) ||
+      (known.revision === revisionOf(own) && !isStarting(uuid)) ||
       isGivenUp(known.value);
     // One that cannot be read was written by a later virlan, or by somebody else.
     if (!isOurs || known?.value === null) return [];

@@ -5,8 +5,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { formatIp, type Ipv4 } from '../address/ip.ts';
 import type { EtcdConfig, NetworkConfig } from '../config/config.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
+import { hasStartedNics } from '../identity/started-nics.ts';
 import { changeLedger, readLedger, syncReservations } from '../identity/store.ts';
-import { runningDomains } from '../libvirt/definitions.ts';
+import { hasRun, runningDomains } from '../libvirt/definitions.ts';
 import { migratingOut } from '../libvirt/migrations.ts';
 import { type ClusterCopy, readClusterCopy, writeClusterCopy } from '../records/cluster-copy.ts';
 import type { ClusterStatus } from '../report/cluster-status.ts';
@@ -211,7 +212,7 @@ export class SharedLedger {
   }
 
   #pushes(session: Session, entries: readonly LedgerEntry[]): MachineWrite[] {
-    return planPushes(this.#member, entries, readLedger(), session.mirror);
+    return planPushes(this.#member, entries, readLedger(), session.mirror, isStarting);
   }
 
   async #drop(session: Session, surplus: number): Promise<void> {
@@ -271,6 +272,14 @@ export class SharedLedger {
     if (before.blocks.length === 0 && copy.blocks.length > 0) this.#events.blocksClaimed(this.network);
     if (!isDeepStrictEqual(copy.hosts, before.hosts)) this.#events.hostsChanged();
   }
+}
+
+/** Returns whether a machine's start has begun, and it has not run. */
+function isStarting(uuid: string): boolean {
+  if (!hasStartedNics(uuid)) return false;
+  return !readLedger()
+    .ofUuid(uuid)
+    .some(({ name }) => hasRun(name));
 }
 
 /**

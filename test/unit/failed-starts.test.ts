@@ -53,6 +53,33 @@ failed('only the new NIC of a machine that has booted has not', () => {
   assert.deepEqual([added?.macs, added?.booted], [[mac(2)], false]);
 });
 
+failed("a machine of another host is that host's again, also a NIC that is not plugged in here", () => {
+  const elsewhere = { host: ip('10.0.0.2'), revision: 7, booted: true };
+  const plugged = entry(elsewhere);
+  const unplugged = entry({
+    ...elsewhere,
+    nic: 1,
+    macs: [mac(2)],
+    ip: ip('192.168.100.8'),
+    hostname: 'web-1',
+  });
+  for (const started of [mac(1), mac(3)]) {
+    const reserved = start(ledgerOf(plugged, unplugged), started);
+    assert.equal(reserved.entries[0]?.host, null);
+    const without = withoutStart(reserved.ledger, uuid(1), startedNics(reserved));
+    assert.deepEqual([without.ledger.ofUuid(uuid(1)), without.networks], [[plugged, unplugged], ['k8s-br0']]);
+  }
+});
+
+failed('a machine that the other hosts know to be here stays here', () => {
+  const reserved = start(ledgerOf(entry({ host: ip('10.0.0.2'), revision: 7, booted: true })), mac(1));
+  const [taken] = reserved.entries;
+  assert(taken !== undefined);
+  const written = reserved.ledger.replace(taken, { ...taken, revision: 8 });
+  const without = withoutStart(written, uuid(1), startedNics(reserved));
+  assert.deepEqual(without.ledger.ofUuid(uuid(1)), [{ ...taken, revision: 8 }]);
+});
+
 failed('an earlier machine of the same name gives its MACs to nobody', () => {
   const earlier = entry({ uuid: uuid(9), macs: [mac(9)], booted: true, retired: aDate });
   const [made] = afterFailure(ledgerOf(earlier), mac(1));

@@ -8,10 +8,12 @@ import type { NetworkConfig } from '../../src/config/config.ts';
 import { assignMacs } from '../../src/identity/assign.ts';
 import type { Moment } from '../../src/identity/context.ts';
 import { decideEntries } from '../../src/identity/decision.ts';
+import { startedNics, withoutStart } from '../../src/identity/failed-start.ts';
 import { formulaMac } from '../../src/identity/formula.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
 import { type Machine, noWishes } from '../../src/identity/machine.ts';
+import { reserve } from '../../src/identity/reserve.ts';
 import { asForgotten, retire } from '../../src/identity/retire.ts';
 import { withCluster } from '../../src/report/cluster-status.ts';
 import { blockSize, countFree, ownBlocks, planClaims, spareOf } from '../../src/shared-ledger/blocks.ts';
@@ -49,6 +51,7 @@ class Host {
   readonly defined = new Map<string, Machine>();
   /** The machines that run, with the addresses that they started with. */
   readonly running = new Map<string, readonly (Ipv4 | null)[]>();
+  readonly starting = new Set<string>();
   /** Those of them that migrate to another host. */
   readonly migrating = new Set<string>();
   readonly network: NetworkConfig;
@@ -167,6 +170,26 @@ class Host {
     this.decide(assigned, replaced.size === 0 ? 'defined' : { replaced });
   }
 
+  /** A start that then fails: returns a function that ends it. */
+  beginStart(id: string): () => void {
+    const machine = this.defined.get(id);
+    assert(machine !== undefined);
+    this.starting.add(id);
+    const reserved = reserve(this.ledger, machine, 'booting', {
+      ...newHost,
+      network: this.network,
+      byHand: [],
+      ownBlocks: () => this.blocks,
+      isKnown: () => true,
+      now: this.now,
+    });
+    this.ledger = Ledger.of(reserved.ledger.entries().map(each => ({ entry: each, fields: {} })));
+    return () => {
+      this.starting.delete(id);
+      this.ledger = withoutStart(this.ledger, id, startedNics(reserved)).ledger;
+    };
+  }
+
   start(id: string): void {
     const machine = this.defined.get(id);
     if (machine === undefined || this.running.has(id)) return;
@@ -213,7 +236,9 @@ class Host {
     this.blocks = ownBlocks(this.member, this.network, this.mirror(), this.blocks);
     this.#yield();
     this.#write(
-      planPushes(this.member, this.entries, this.ledger, this.mirror()).map(each => each.transaction),
+      planPushes(this.member, this.entries, this.ledger, this.mirror(), id => this.starting.has(id)).map(
+        each => each.transaction,
+      ),
     );
     const drops = planDrops(this.member, this.entries, this.mirror(), isShort ? 4 : 0, this.now);
     const dropped = this.#write(drops.map(each => each.transaction));
@@ -372,6 +397,26 @@ for (const [title, end] of [
       ],
     );
   });
+
+shared('a start that fails takes over no machine of another host, neither here nor in etcd', () => {
+  const { hosts } = cluster(3);
+  const [first, second] = pair(hosts);
+  first.define('web', uuid(1));
+  first.start(uuid(1));
+  settle(hosts);
+  const [before] = second.entriesOf('web');
+  second.define('web', uuid(1));
+  const fail = second.beginStart(uuid(1));
+  assert.equal(second.entriesOf('web')[0]?.host, null);
+  settle(hosts);
+  assert.deepEqual([first.entriesOf('web')[0]?.host, first.entriesOf('web')[0]?.problem], [null, null]);
+  fail();
+  settle(hosts);
+  assert.deepEqual(second.entriesOf('web'), [before]);
+  second.start(uuid(1));
+  settle(hosts);
+  assert.equal(second.entriesOf('web')[0]?.host, null);
+});
 
 shared(
   'a machine that is started on another host keeps all that it has; so does one of a host that died',
@@ -583,7 +628,7 @@ shared(
     const [first, second] = pair(hosts);
     const race = () =>
       [first, second]
-        .map(host => planPushes(host.member, host.entries, host.ledger, host.mirror()))
+        .map(host => planPushes(host.member, host.entries, host.ledger, host.mirror(), () => false))
         .map(writes => writes.map(({ transaction }) => etcd.write(transaction, prefix)));
     first.define('web', uuid(1));
     second.define('web', uuid(2));
@@ -663,7 +708,11 @@ shared('what is not valid is left out, and not overwritten', () => {
     etcd.keys.set(machine, { value, revision: 2 });
     const mirror = new Mirror('k8s-br0', prefix);
     mirror.apply([{ key: machine, value, revision: 2 }]);
-    assert.deepEqual(planPushes(first.member, first.entries, first.ledger, mirror), [], value);
+    assert.deepEqual(
+      planPushes(first.member, first.entries, first.ledger, mirror, () => false),
+      [],
+      value,
+    );
     const imports = planImports(first.member, first.entries, mirror, () => 'off');
     assert.deepEqual(imports, [], value);
   }

@@ -127,7 +127,9 @@ class SimulatedHost {
     this.blocks = ownBlocks(member, cluster.network, cluster.mirror(), this.blocks);
     this.#change(planYields(member, this.entries, this.ledger, cluster.mirror()));
     this.#write(
-      planPushes(member, this.entries, this.ledger, cluster.mirror()).map(each => each.transaction),
+      planPushes(member, this.entries, this.ledger, cluster.mirror(), () => false).map(
+        each => each.transaction,
+      ),
     );
   }
 

@@ -70,7 +70,7 @@ function measureRound(cluster: SimulatedCluster): LedgerEntry[] {
     ['own blocks', () => ownBlocks(member, network, mirror, host.blocks)],
     ['count of free addresses', () => countFree(network, host.blocks, ledger)],
     ['yields', () => planYields(member, entries, ledger, mirror)],
-    ['pushes', () => planPushes(member, entries, ledger, mirror)],
+    ['pushes', () => planPushes(member, entries, ledger, mirror, () => false)],
     ['drops', () => planDrops(member, entries, mirror, 0, aDate)],
     ['imports, nothing new', () => planImports(member, entries, mirror, () => 'off')],
   ];
