@@ -65,6 +65,7 @@ const bgpChange = {
 /** The fields of each kind of step besides `do` and those that describe it. */
 const fields: { readonly [Name in StepName]: v.ObjectEntries } = {
   'add bridge': { link: text, state: bridgeState },
+  'rename bridge': { link: text, to: text },
   'add dummy': { link: text, state: dummyState },
   'remove link': { link: text, type: v.picklist(['bridge', 'dummy', 'vxlan']) },
   'add tunnel': { link: text, tunnel },

@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { formatIp } from '../address/ip.ts';
 import { vxlanPort } from '../address/port.ts';
+import { isAnswer } from '../answers.ts';
 import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { startDnsmasq, stopDnsmasq } from '../dnsmasq/service.ts';
@@ -56,6 +57,21 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
         `link add name ${link} address ${mac} mtu ${other} type bridge ${options}`,
         `link set dev ${link} mtu ${mtu} arp ${arp ? 'on' : 'off'}`,
       ];
+    },
+  },
+  'rename bridge': {
+    kind: 'single',
+    async run({ link, to }) {
+      const set = (name: string, ...options: string[]) => run('ip', ['link', 'set', 'dev', name, ...options]);
+      try {
+        await set(link, 'name', to);
+      } catch (error) {
+        if (!isAnswer(error)) throw error;
+        // Before Linux 6.2 only a link that is down can be renamed.
+        await set(link, 'down');
+        await set(link, 'name', to);
+        await set(to, 'up');
+      }
     },
   },
   'add dummy': {

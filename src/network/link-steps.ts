@@ -29,6 +29,8 @@ import { describeAddress, describeLinkChange, line, linkValues, onOff } from './
 /** The fields of each kind. */
 export interface LinkFields {
   'add bridge': { readonly link: string; readonly state: BridgeState };
+  /** Gives the bridge its name back, which somebody has changed. */
+  'rename bridge': { readonly link: string; readonly to: string };
   'add dummy': { readonly link: string; readonly state: DummyState };
   'remove link': { readonly link: string; readonly type: 'bridge' | 'dummy' | 'vxlan' };
   'set link': { readonly link: string } & LinkChange;
@@ -55,6 +57,13 @@ export const linkKinds: Kinds<LinkFields> = {
     goal: () => 'there',
     check: () => 'bridge',
     fault: ({ link }) => `there is no bridge ${link}`,
+  },
+  'rename bridge': {
+    describe: ({ link, to }) => line('~', `bridge ${link}`, `is ${to} again`),
+    unit: ({ to }) => ({ kind: 'bridge', bridge: to }),
+    goal: () => 'named',
+    check: () => 'bridge',
+    fault: ({ link, to }) => `${to} was renamed ${link}`,
   },
   'add dummy': {
     describe: ({ link, state }) => line('+', `dummy NIC ${link}`, state.mac),
@@ -131,10 +140,12 @@ export const linkKinds: Kinds<LinkFields> = {
  */
 export function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): LinkStep[] {
   const { bridge, link } = desired;
+  const { renamedTo } = observed;
   const ports = [...planRootPort(desired, observed), ...planTaps(desired, observed)];
   const isDelayed = link?.stp === true && ports.some(startsForwarding);
   const meanwhile = isDelayed ? { ...desired, link: { ...link, stp: false } } : desired;
   return [
+    ...(renamedTo === null ? [] : [{ kind: 'rename bridge', link: renamedTo, to: bridge } as const]),
     ...planBridge(meanwhile, observed),
     ...planBridgeVlans(desired, observed),
     ...planDummy(desired, observed),

@@ -52,8 +52,9 @@ export interface AppliedState {
   } | null;
 }
 
-/** Everything read of the host for one network. */
+/** Everything read of the host for one network. A bridge that somebody has renamed is read as if it had its name. */
 export interface HostReading extends LinksAndRoutes {
+  readonly renamedTo: string | null;
   readonly rules: readonly RulesListing[];
   readonly leftovers: ObservedNetwork['leftovers'];
   readonly guard: GuardListing;
@@ -90,6 +91,7 @@ export function observeNetwork(desired: DesiredNetwork, reading: HostReading): O
   }
   return {
     link: link === undefined || link.mac === null ? null : bridgeState(link, link.mac),
+    renamedTo: reading.renamedTo,
     bridgeVlans: link === undefined ? lostVlans(bridge, applied) : bridgeVlans(bridge, reading),
     dummy:
       dummy === undefined || dummy.mac === null

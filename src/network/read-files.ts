@@ -33,7 +33,7 @@ import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } fr
 import type { DesiredNetwork } from './state.ts';
 import { linkSysctl, readSysctls, sysctlPath } from './sysctl.ts';
 
-type FilesReading = Omit<HostReading, keyof KernelReading | 'tunnel'>;
+type FilesReading = Omit<HostReading, keyof KernelReading | 'renamedTo' | 'tunnel'>;
 
 /** Reads what is desired, and from files what exists of it. */
 export function readFiles(

@@ -211,6 +211,8 @@ export interface DesiredNetwork {
 /** The observed state of the objects that a desired network names. */
 export interface ObservedNetwork {
   readonly link: BridgeState | null;
+  /** The name that somebody has given the bridge; null if it has its own. */
+  readonly renamedTo: string | null;
   /**
    * The VLANs that the bridge itself is in, or was in if it is gone, and the one of a new port; null if it does not
    * keep VLANs apart.

@@ -30,6 +30,7 @@ import {
   replacedKernel,
   type UnreadRules,
 } from './read-kernel.ts';
+import { presentName, withName } from './renamed-bridge.ts';
 import { findDetours } from './return-path.ts';
 import { defaultLinks, needsDefaultLinks } from './route-links.ts';
 import { findSharedAddresses } from './shared-addresses.ts';
@@ -77,11 +78,13 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const families = readFamilies();
   // Rules that virlan has not loaded since the host booted are loaded in any case: no need to list them.
   const listed = readApplied(bridge).rules.length > 0 ? available : [];
-  const [kernel, files] = await Promise.all([
+  const [found, files] = await Promise.all([
     readKernel(bridge, listed, families, reader),
     // Once the programs run, so that they and this process work at the same time.
     setImmediate().then(() => readFiles(network, available, families)),
   ]);
+  const renamedTo = presentName(bridge, found, files.observed.applied);
+  const kernel = renamedTo === null ? found : withName(found, renamedTo, bridge);
   const { backend, lacking, reservations, forwards } = files;
   // "No rules" would make virlan load them again, and what the record says would hide what is wrong with them.
   const essential = kernel.unread.find(({ rules }) => rules === 'guard' || rules === backend.chosen);
@@ -100,8 +103,8 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const tunnels = await loadTunnels(bridge, kernel.links, network.tunnel !== null);
   const tunnel = own.link === null ? null : (tunnels?.desiredTunnel(network, own.link, kernel.links) ?? null);
   const desired = withTunnel(withGuard(own, guard), tunnel);
-  const found = (await tunnels?.readTunnel(bridge, kernel.links, tunnel)) ?? null;
-  const observed = observeNetwork(desired, { ...kernel, ...files.observed, tunnel: found });
+  const foundTunnel = (await tunnels?.readTunnel(bridge, kernel.links, tunnel)) ?? null;
+  const observed = observeNetwork(desired, { ...kernel, ...files.observed, renamedTo, tunnel: foundTunnel });
   const conflicts = findConflicts(network, knownSubnets(kernel), madeNetworks(network.others)).map(
     conflict => ({ kind: 'conflict', conflict }) as const,
   );
@@ -192,10 +195,13 @@ export async function surveyAgainst(
   listed = availableBackends(system.isInstalled),
 ): Promise<{ observed: ObservedNetwork; steps: Step[]; unread: readonly UnreadRules[] }> {
   const { bridge } = desired;
-  const kernel = await readKernel(bridge, listed, readFamilies(), createRulesReader(system));
+  const found = await readKernel(bridge, listed, readFamilies(), createRulesReader(system));
+  const objects = readObjects(desired);
+  const renamedTo = presentName(bridge, found, objects.applied);
+  const kernel = renamedTo === null ? found : withName(found, renamedTo, bridge);
   const tunnels = await loadTunnels(bridge, kernel.links, desired.tunnel !== null);
   const tunnel = (await tunnels?.readTunnel(bridge, kernel.links, desired.tunnel)) ?? null;
-  const observed = observeNetwork(desired, { ...kernel, ...readObjects(desired), tunnel });
+  const observed = observeNetwork(desired, { ...kernel, ...objects, renamedTo, tunnel });
   return { observed, steps: await planWithTunnel(desired, observed), unread: kernel.unread };
 }
 

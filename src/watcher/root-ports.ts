@@ -1,4 +1,5 @@
-// Finds out whether a guest has become the root of a bridge's spanning tree, which the kernel does not report.
+// Finds out whether a guest has become the root of a bridge's spanning tree, or the bridge has another name: the kernel
+// reports the one not at all, and the other with the new name alone.
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 
@@ -11,11 +12,11 @@ export class RootPorts {
     this.#readFile = readFile;
   }
 
-  /** Returns whether another port of a bridge leads to the root since the last call. */
+  /** Returns whether another port of a bridge leads to the root since the last call, or the bridge has gone. */
   haveChanged(networks: readonly Pick<NetworkConfig, 'bridge'>[]): boolean {
     const before = this.#known;
     const read = networks.map(({ bridge }) => {
-      const port = this.#readFile(`/sys/class/net/${bridge}/bridge/root_port`)?.trim() ?? bridgeIsRoot;
+      const port = this.#readFile(`/sys/class/net/${bridge}/bridge/root_port`)?.trim() ?? bridgeIsGone;
       return [bridge, port] as const;
     });
     this.#known = new Map(read);
@@ -24,3 +25,5 @@ export class RootPorts {
 }
 
 const bridgeIsRoot = '0';
+
+const bridgeIsGone = '';

@@ -1,6 +1,6 @@
 // Ports that left the bridge and return, with what the host had set on them; and one that is in another bridge.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { execa } from 'execa';
 import { suite } from 'uvu';
@@ -17,7 +17,7 @@ import {
 } from './host.ts';
 import { runs } from './running-file.ts';
 import { until } from './until.ts';
-import { plannedSteps, up } from './virlan-commands.ts';
+import { down, plannedSteps, up } from './virlan-commands.ts';
 import { startWatcher, stopWatcher } from './watcher.ts';
 
 const returning = suite('returning ports');
@@ -102,6 +102,23 @@ for (const damage of ['ip link set veth-web nomaster', 'ip link delete k8s-br0']
   );
 }
 
+for (const damage of [
+  'ip link set k8s-br0 name odd',
+  'ip link set k8s-br0 down name odd; ip link set odd up',
+]) {
+  returning(`after \`${damage}\` the bridge has its name, and its ports have all that they had`, async () => {
+    const index = await sh('cat /sys/class/net/k8s-br0/ifindex');
+    await sh(damage);
+    await until(() => existsSync('/sys/class/net/k8s-br0'), 5);
+    await until(() => reaches(web, '192.168.100.1'), 5);
+    assert.equal(await sh('cat /sys/class/net/k8s-br0/ifindex'), index, 'it is the same bridge');
+    assert(!existsSync('/sys/class/net/odd'));
+    assert.deepEqual(await portOf(web), set);
+    assert.deepEqual(await entriesOf(web), entries);
+    assert.deepEqual(await plannedSteps(), []);
+  });
+}
+
 returning('an entry that is added or removed alone is known within seconds', async () => {
   const added = '52:54:00:00:00:bb';
   const isKnown = () => readFileSync('/run/virlan/k8s-br0.applied.json', 'utf8').includes(added);
@@ -148,6 +165,15 @@ returning("a machine's tap in another bridge is named by status and doctor, and 
   assert.deepEqual(await portOf(web), set);
   await until(async () => !named.test((await virlan('status')).stdout), 10);
   await stopWatcher();
+});
+
+returning('`down` takes down a bridge that was renamed', async () => {
+  await sh('ip link set k8s-br0 down name odd; ip link set odd up');
+  const { stdout, stderr } = await virlan('plan');
+  assert.match(`${stdout}${stderr}`, /bridge odd +is k8s-br0 again/);
+  await down();
+  assert(!existsSync('/sys/class/net/odd'));
+  await up();
 });
 
 returning.run();

@@ -40,6 +40,7 @@ export class FakeKernel {
   unrouted: readonly LinkAddress[] = [];
   taps = new Map<string, Omit<TapState, 'name'>>();
   rootPort: RootPort | null = null;
+  renamedTo: string | null = null;
   bridgeVlans: ObservedNetwork['bridgeVlans'] = null;
   managerFiles = new Map<LinkManagerName, string>();
   sysctls = new Map<string, string>();
@@ -80,6 +81,7 @@ export class FakeKernel {
   observe(desired: DesiredNetwork): ObservedNetwork {
     return {
       link: this.link,
+      renamedTo: this.renamedTo,
       bridgeVlans: this.bridgeVlans,
       leftovers: this.leftovers,
       dummy: this.dummy,
@@ -142,6 +144,10 @@ export class FakeKernel {
         this.taps.set(step.link, { ...tap, entries: [...tap.entries, step.entry] });
         return;
       }
+      case 'rename bridge':
+        assert.equal(step.link, this.renamedTo, 'Cannot find device');
+        this.renamedTo = null;
+        return;
       case 'filter vlans':
         assert(this.link !== null, 'Cannot find device');
         this.bridgeVlans = { defaultVlan: step.defaultVlan, own: [] };

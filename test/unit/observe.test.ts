@@ -9,6 +9,7 @@ import { isKernelReplaced } from '../../src/network/kernel.ts';
 import { hasGlobalIpv6, knownSubnets, leadsToLan, parseLinksAndRoutes } from '../../src/network/links.ts';
 import { findUnrouted, type HostReading, observeNetwork } from '../../src/network/observe.ts';
 import { findReach } from '../../src/network/reach.ts';
+import { presentName, withName } from '../../src/network/renamed-bridge.ts';
 import { defaultLinks } from '../../src/network/route-links.ts';
 import type { DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
 import { mayHaveStaticEntries, parseStaticEntries } from '../../src/network/static-entries.ts';
@@ -284,6 +285,7 @@ const host: HostReading = {
   guard: parseGuardListing(''),
   entries: new Map([['vnet1', [{ mac: mac(7), isSticky: false }]]]),
   vlans: null,
+  renamedTo: null,
   tunnel: null,
   applied: {
     rules: [
@@ -457,6 +459,19 @@ observes('VLANs are read by link, each with its options, and set by as few proce
   assert.deepEqual(vlanCommands('br0', [vlan(3), vlan(4)], [], true), [
     ['vlan', 'delete', 'vid', '3-4', 'dev', 'br0', 'self'],
   ]);
+});
+
+observes('a bridge that was renamed is found by the index that dnsmasq knows, and read with its name', () => {
+  const { links, routes } = portsOutput({}, { ifname: 'vnet0', data: {} });
+  const named = withName({ links, routes, routingRules: [] }, 'br0', 'odd');
+  const index = links.find(({ name }) => name === 'br0')?.index ?? 0;
+  const record = (linkIndex: number) => ({ dnsmasq: { pid: 7, linkIndex } });
+  assert.equal(named.links.find(({ name }) => name === 'vnet0')?.master, 'odd');
+  assert.equal(presentName('br0', named, record(index)), 'odd');
+  assert.deepEqual(withName(named, 'odd', 'br0').links, links);
+  assert.equal(presentName('br0', named, record(index + 77)), null, 'another bridge');
+  assert.equal(presentName('br0', named, { dnsmasq: null }), null);
+  assert.equal(presentName('br0', { links }, record(index)), null, 'it has its name');
 });
 
 observes('a tap outside of the bridge, and a bridge that is gone, keep the VLANs that they were in', () => {

@@ -416,6 +416,8 @@ function stepText(step: Step): string {
       return `${step.link}: ${step.attribute} ${valueText(step.from)} → ${valueText(step.to)}`;
     case 'add entry':
       return `${step.link}: entry ${step.entry.mac}`;
+    case 'rename bridge':
+      return `${step.link} → ${step.to}`;
     case 'filter vlans':
       return `${step.link}: VLANs apart, ${step.defaultVlan}`;
     case 'set vlans':
@@ -688,6 +690,17 @@ plans('a port that returns gets its options and entries back; one in another bri
     'k8s-br0: stp off → on',
   ]);
   kernel.taps.set('vnet0', { ...newTap, options, entries, master: 'br9' });
+  assert.deepEqual(plan(desired, kernel), []);
+});
+
+plans('a bridge that somebody has renamed gets its name back, and is not made again', () => {
+  const desired = desiredNetwork(lan, facts);
+  const kernel = new FakeKernel(desired.bridge);
+  kernel.establish(desired, plan(desired, kernel));
+  kernel.renamedTo = 'odd';
+  const steps = plan(desired, kernel);
+  assert.deepEqual(steps.map(stepText), ['odd → k8s-br0']);
+  kernel.establish(desired, steps);
   assert.deepEqual(plan(desired, kernel), []);
 });
 

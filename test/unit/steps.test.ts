@@ -289,6 +289,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
     '~ VLANs of vnet0: 10 PVID untagged, 20',
   ],
   [{ kind: 'set vlans', link: bridge, bridge, vlans: [] }, '~ VLANs of br0: none'],
+  [{ kind: 'rename bridge', link: 'odd', to: bridge }, '~ bridge odd: is br0 again'],
   [{ kind: 'filter vlans', link: bridge, defaultVlan: 1 }, '~ br0: keeps VLANs apart'],
   [
     { kind: 'claim links', manager: 'NetworkManager', bridge, from: 'a\nb', to: 'a\nc' },
