@@ -66,6 +66,22 @@ function predecessors(ledger: Ledger, machine: Machine, context: ReserveContext)
     .filter(entry => entry.uuid !== machine.uuid && !exists(entry, context));
 }
 
+/**
+ * Returns the ledger without the entries of a machine's NICs that have gone and never had their MAC for themselves:
+ * nothing is kept for them.
+ */
+export function withoutVain(
+  ledger: Ledger,
+  { uuid }: Machine,
+  entries: readonly LedgerEntry[],
+  { network }: ReserveContext,
+): Ledger {
+  return ledger
+    .ofMachine(network.name, uuid)
+    .filter(each => each.problem?.kind === 'mac-taken' && !entries.some(entry => isSameNic(entry, each)))
+    .reduce((rest, entry) => rest.replace(entry, null), ledger);
+}
+
 export interface Claim {
   readonly ledger: Ledger;
   /** The entry that keeps the MAC, so that this NIC cannot have an address; null when the NIC has it. */

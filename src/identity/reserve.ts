@@ -10,7 +10,7 @@ import { isFormulaMac, type NicKey } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry, MacOrigin } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
-import { claimMac, type EntryMatch, matchEntries } from './match-entries.ts';
+import { claimMac, type EntryMatch, matchEntries, withoutVain } from './match-entries.ts';
 import type { Nic } from './nic.ts';
 import type { ReservationProblem } from './problem.ts';
 import type { TrailStep } from './trail.ts';
@@ -71,7 +71,7 @@ export function reserve(
     why.push([...(match === undefined ? [] : [match.why]), ...resolved.why]);
   }
   const renamed = renameOthers(result, machine, matches, context);
-  result = renamed.ledger;
+  result = withoutVain(renamed.ledger, machine, entries, context);
   displaced.push(...renamed.entries);
   // Most machines have one NIC that takes nothing from others.
   if (entries.length === 1 && displaced.length === 0)

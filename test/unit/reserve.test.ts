@@ -937,6 +937,23 @@ type HostEvent =
   | { readonly kind: 'wait'; readonly minutes: number };
 
 // Few names, MACs and addresses, so that they often clash.
+reservations('of a NIC that had the MAC of another one, nothing is left once it is unplugged', () => {
+  const host = new Host();
+  host.define(machine(1, 'web', [1, 1]), 'booting');
+  assert.deepEqual(
+    host.entriesOf(machine(1, 'web', [])).map(({ nic, problem }) => [nic, problem?.kind]),
+    [
+      [0, undefined],
+      [1, 'mac-taken'],
+    ],
+  );
+  host.define(machine(1, 'web', [1]), 'booting');
+  assert.deepEqual(
+    host.entriesOf(machine(1, 'web', [])).map(({ nic }) => nic),
+    [0],
+  );
+});
+
 const anyMachineName = fc.constantFrom('web', 'Web', 'db', 'x,y', '7');
 const anyMacNumber = fc.integer({ min: 1, max: 8 });
 const anyMachineIndex = fc.nat(5);
