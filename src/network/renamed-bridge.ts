@@ -3,8 +3,8 @@ import type { LinksAndRoutes } from './links.ts';
 import type { AppliedState } from './observe.ts';
 
 /**
- * Returns the name that a bridge has at present; null if it has its own, or is gone. Its index is that which dnsmasq has
- * bound its sockets to: no other link ever gets it.
+ * Returns the name that a bridge has at present; null if it has its own, or is gone. Its index is that which dnsmasq
+ * has bound its sockets to: no other link ever gets it.
  */
 export function presentName(
   bridge: string,
