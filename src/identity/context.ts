@@ -38,6 +38,8 @@ export interface ReserveContext {
   readonly isKnown: (uuid: string) => boolean;
   /** The name of the host itself, without a domain. */
   readonly hostName: string;
+  /** The MACs that the host itself has on the network. */
+  readonly hostMacs: readonly Mac[];
   readonly now: Date;
 }
 

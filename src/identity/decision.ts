@@ -40,6 +40,8 @@ export interface DecisionInput {
   ownBlocks(): readonly Ipv4Range[];
   /** The name of the host itself, without a domain. */
   readonly hostName: string;
+  /** The MACs that the host itself has on the network. */
+  readonly hostMacs: readonly Mac[];
   /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
   isKnown(uuid: string): boolean;
 }

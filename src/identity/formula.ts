@@ -2,6 +2,7 @@
 // two.
 import type { Ipv4 } from '../address/ip.ts';
 import { kvmMac, type Mac } from '../address/mac.ts';
+import type { NetworkConfig } from '../config/config.ts';
 import { digest } from '../names/digest.ts';
 import { type Pool, poolAddress, poolSize } from './pool.ts';
 
@@ -63,6 +64,14 @@ export function linkMac(link: 'bridge' | 'nic' | 'probe' | 'tunnel', machineId: 
  */
 export function gatewayMac(network: string): Mac {
   return kvmMac(digest(`virlan:gateway:${network}`));
+}
+
+/** Returns the MAC of a network's bridge on this host. */
+export function bridgeMac(
+  { name, bridge, tunnel }: Pick<NetworkConfig, 'name' | 'bridge' | 'tunnel'>,
+  machineId: string,
+): Mac {
+  return tunnel === null ? linkMac('bridge', machineId, bridge) : gatewayMac(name);
 }
 
 function candidateMac(key: NicKey, attempt: number): Mac {

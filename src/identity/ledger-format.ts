@@ -146,7 +146,7 @@ const timeSchema = canonical(parseTime, isoSeconds);
 const macSchema = canonical(parseMac, mac => mac);
 const addressSchema = canonical(parseIpv4, formatIp);
 const holderSchema = v.union([
-  v.object({ kind: v.literal('own-nic') }),
+  v.object({ kind: v.picklist(['own-nic', 'gateway']) }),
   v.object({ kind: v.literal('machine'), machine: v.string() }),
 ]);
 

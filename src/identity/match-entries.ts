@@ -4,6 +4,7 @@ import { exists, holderOf, isSameNic, othersThan, type ReserveContext } from './
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
+import type { Holder } from './problem.ts';
 import type { TrailStep } from './trail.ts';
 
 export interface EntryMatch {
@@ -84,8 +85,8 @@ export function withoutVain(
 
 export interface Claim {
   readonly ledger: Ledger;
-  /** The entry that keeps the MAC, so that this NIC cannot have an address; null when the NIC has it. */
-  readonly owner: LedgerEntry | null;
+  /** The one that keeps the MAC, so that this NIC cannot have an address; null when the NIC has it. */
+  readonly holder: Holder | null;
   /** The entries that released it, in their state before. */
   readonly displaced: readonly LedgerEntry[];
   readonly why: readonly TrailStep[];
@@ -101,8 +102,9 @@ export interface Claimant {
 }
 
 /**
- * Decides which entry owns a MAC on a network: a NIC can move to another network with its MAC. An entry that had it
- * earlier, or whose machine no longer exists, releases it. An entry that has it now and has an address keeps it.
+ * Decides which entry owns a MAC on a network, if not the host: a NIC can move to another network with its MAC. An
+ * entry that had it earlier, or whose machine no longer exists, releases it. An entry that has it now and has an
+ * address keeps it.
  */
 export function claimMac(
   ledger: Ledger,
@@ -110,22 +112,27 @@ export function claimMac(
   { uuid, found, siblings }: Claimant,
   context: ReserveContext,
 ): Claim {
+  const heldBy = (holder: Holder): Claim => ({
+    ledger,
+    holder,
+    displaced: [],
+    why: [{ kind: 'claim', mac, holder, outcome: 'held' }],
+  });
+  if (context.hostMacs.includes(mac)) return heldBy({ kind: 'gateway' });
   let result = ledger;
   const displaced: LedgerEntry[] = [];
   const why: TrailStep[] = [];
   for (const other of othersThan(found, ledger.withMacOn(context.network.name, mac))) {
     const isThere = siblings.some(sibling => isSameNic(sibling, other)) || exists(other, context);
     const hasItNow = isThere && other.macs[0] === mac;
-    const step = { kind: 'claim', mac, holder: holderOf(other, uuid) } as const;
+    const holder = holderOf(other, uuid);
     // Both got it while their hosts did not hear from each other. The machine may run.
     const hasBoth = other.host !== null && found?.macs[0] === mac && found.ip !== null;
-    if (hasItNow && other.ip !== null && !hasBoth) {
-      return { ledger, owner: other, displaced: [], why: [{ ...step, outcome: 'held' }] };
-    }
+    if (hasItNow && other.ip !== null && !hasBoth) return heldBy(holder);
     if (hasItNow || other.host !== null) continue;
     result = result.replace(other, { ...other, macs: other.macs.filter(own => own !== mac) });
     displaced.push(other);
-    why.push({ ...step, outcome: 'released' });
+    why.push({ kind: 'claim', mac, holder, outcome: 'released' });
   }
-  return { ledger: result, owner: null, displaced, why };
+  return { ledger: result, holder: null, displaced, why };
 }

@@ -18,7 +18,9 @@ const wishRemedies: Readonly<Record<WishAttribute, string>> = {
 export function problemText(problem: ReservationProblem): string {
   switch (problem.kind) {
     case 'mac-taken':
-      return `MAC ${problem.mac} is also that of ${holderText(problem.holder)}: give one of them another`;
+      return problem.holder.kind === 'gateway'
+        ? `MAC ${problem.mac} is that of ${holderText(problem.holder)}, so nothing reaches it: give its NIC another`
+        : `MAC ${problem.mac} is also that of ${holderText(problem.holder)}: give one of them another`;
     case 'address-taken':
       return addressText(problem.address, `is that of ${holderText(problem.holder)}`);
     case 'address-unusable':
@@ -88,7 +90,14 @@ function whyRefused(refused: RefusedAlias): string {
 
 /** Names a holder in a message. */
 export function holderText(holder: Holder): string {
-  return holder.kind === 'own-nic' ? 'another of its NICs' : excerpt(holder.machine, maxNameLength);
+  switch (holder.kind) {
+    case 'own-nic':
+      return 'another of its NICs';
+    case 'gateway':
+      return 'the gateway';
+    case 'machine':
+      return excerpt(holder.machine, maxNameLength);
+  }
 }
 
 function addressText(address: Parameters<typeof formatIp>[0], why: string): string {

@@ -5,8 +5,13 @@ import type { Mac } from '../address/mac.ts';
 /** An attribute of `<virlan:machine …/>` that has a value. */
 export type WishAttribute = 'mac' | 'ip' | 'hostname' | 'boot';
 
-/** The holder of a MAC or an address: another NIC of the same machine, or a machine by its (hostile) name. */
-export type Holder = { readonly kind: 'own-nic' } | { readonly kind: 'machine'; readonly machine: string };
+/**
+ * The holder of a MAC or an address: another NIC of the same machine, the host by its bridge, or a machine by its
+ * (hostile) name.
+ */
+export type Holder =
+  | { readonly kind: 'own-nic' | 'gateway' }
+  | { readonly kind: 'machine'; readonly machine: string };
 
 /**
  * The reason to skip an address of the pool: reserved for another NIC, leased to a machine or device with
@@ -18,7 +23,7 @@ export type SkipReason = 'reserved' | 'leased' | 'answered' | 'fixed' | 'elsewhe
  * A problem of one NIC that the owner of the machine should know. problem-text.ts has the words.
  */
 export type ReservationProblem =
-  /** Another NIC boots with its MAC: it gets no address. */
+  /** Another NIC boots with its MAC, or the host has it: it gets no address. */
   | { readonly kind: 'mac-taken'; readonly mac: Mac; readonly holder: Holder }
   /** The address that the metadata asks for is reserved for another NIC. */
   | { readonly kind: 'address-taken'; readonly address: Ipv4; readonly holder: Holder }

@@ -5,14 +5,14 @@ import type { RefusedAlias } from './alias-refusal.ts';
 import { chooseAddress } from './choose-address.ts';
 import { chooseAliases } from './choose-aliases.ts';
 import { chooseHostname } from './choose-hostname.ts';
-import { holderOf, isSameNic, type Moment, othersThan, type ReserveContext } from './context.ts';
+import { isSameNic, type Moment, othersThan, type ReserveContext } from './context.ts';
 import { isFormulaMac, type NicKey } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry, MacOrigin } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
 import { claimMac, type EntryMatch, matchEntries, withoutVain } from './match-entries.ts';
 import type { Nic } from './nic.ts';
-import type { ReservationProblem } from './problem.ts';
+import type { Holder, ReservationProblem } from './problem.ts';
 import type { TrailStep } from './trail.ts';
 
 /** A decision as an event, for the log and the metrics. */
@@ -182,7 +182,7 @@ function resolveNic(
   const hostname = chooseHostname(claim.ledger, nic, context);
   const { aliases, refused } = chooseAliases(claim.ledger, nic, hostname.hostname, context);
   const address =
-    claim.owner === null ? chooseAddress(claim.ledger, nic, context) : withoutAddress(nic, claim.owner);
+    claim.holder === null ? chooseAddress(claim.ledger, nic, context) : withoutAddress(nic, claim.holder);
   const problem = address.problem ?? hostname.problem ?? wishes.problems[0] ?? keptProblem(found);
   const entry: LedgerEntry = {
     network: key.network,
@@ -227,9 +227,9 @@ function chooseBoot({ key, wishes }: Nic, { network }: ReserveContext): LedgerEn
   return network.machines.find(({ name }) => name === key.machine)?.boot ?? wishes.boot;
 }
 
-function withoutAddress({ mac, uuid }: Nic, owner: LedgerEntry) {
+function withoutAddress({ mac }: Nic, holder: Holder) {
   const why = { kind: 'address', address: null, reason: 'mac-taken', skipped: [], skippedCount: 0 } as const;
-  return { address: null, problem: { kind: 'mac-taken', mac, holder: holderOf(owner, uuid) } as const, why };
+  return { address: null, problem: { kind: 'mac-taken', mac, holder } as const, why };
 }
 
 /** Returns the present MAC, then earlier ones that no other NIC has now. */

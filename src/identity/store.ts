@@ -15,6 +15,7 @@ import { readClusterCopy } from '../records/cluster-copy.ts';
 import { listDirectory } from '../system/files.ts';
 import { hostAddresses } from '../system/host-addresses.ts';
 import { withLock } from '../system/lock.ts';
+import { machineId } from '../system/machine-id.ts';
 import { paths } from '../system/paths.ts';
 import type { Moment } from './context.ts';
 import { type AddressToAsk, decideByAsking } from './decide-by-asking.ts';
@@ -26,6 +27,7 @@ import {
   promisedTo,
   type ReservedNetwork,
 } from './decision.ts';
+import { bridgeMac, linkMac } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import { isSettled, readLedger, writeLedger } from './ledger-files.ts';
 import type { Machine } from './machine.ts';
@@ -50,8 +52,15 @@ export async function endLeasesInTheWay(
   await releaseLeases(network, remaining);
 }
 
+/** Returns the MACs that the host itself has on a network: of the bridge, and of the dummy NIC in it. */
+export function hostMacs(network: Pick<NetworkConfig, 'name' | 'bridge' | 'tunnel'>): Mac[] {
+  const id = machineId();
+  return [bridgeMac(network, id), linkMac('nic', id, network.bridge)];
+}
+
 /** Reads the input of decisions on a network's machines. */
-export function readDecisionInput({ name, bridge }: Pick<NetworkConfig, 'name' | 'bridge'>): DecisionInput {
+export function readDecisionInput(network: Pick<NetworkConfig, 'name' | 'bridge' | 'tunnel'>): DecisionInput {
+  const { name, bridge } = network;
   let known: ReadonlySet<string> | null = null;
   return {
     ledger: readLedger(),
@@ -61,6 +70,7 @@ export function readDecisionInput({ name, bridge }: Pick<NetworkConfig, 'name' |
     answered: new Set(),
     ownBlocks: () => readClusterCopy(name).blocks,
     hostName: hostname().toLowerCase().split('.')[0] ?? '',
+    hostMacs: hostMacs(network),
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
       return known.has(uuid);

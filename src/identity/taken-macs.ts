@@ -15,6 +15,8 @@ export interface MacSources {
   readonly network: Pick<NetworkConfig, 'hosts'>;
   /** The lines of the hostsfile that were written by hand. */
   readonly byHand: readonly HandLine[];
+  /** The MACs that the host itself has on the network. */
+  readonly hostMacs: readonly Mac[];
 }
 
 /** The NIC that is to get the MAC. `uuid` is null for a machine that does not exist yet. */
@@ -24,13 +26,14 @@ export interface MacCandidateFor {
 }
 
 /**
- * Returns the holder of a MAC; null when it is free for this NIC. A MAC is held by another machine, through
- * an entry of the ledger that is not retired or through a definition; or by another device, through a
+ * Returns the holder of a MAC; null when it is free for this NIC. A MAC is held by the host itself; by another machine,
+ * through an entry of the ledger that is not retired or through a definition; or by another device, through a
  * `[host.…]` section or a line written by hand with another name. A section or line with the NIC's own host
  * name is about this NIC, and so is a line without a name.
  */
 export function macHolder(mac: Mac, sources: MacSources, { key, uuid }: MacCandidateFor): MacHolder | null {
-  const { ledger, isDefinedElsewhere, network, byHand } = sources;
+  const { ledger, isDefinedElsewhere, network, byHand, hostMacs } = sources;
+  if (hostMacs.includes(mac)) return 'gateway';
   if (ledger.withMac(mac).some(entry => entry.uuid !== uuid && entry.retired === null)) return 'ledger';
   if (isDefinedElsewhere(mac, uuid)) return 'definition';
   const own = machineLabel(key.machine, key.nic, () => false);

@@ -5,7 +5,7 @@ import type { Mac } from '../address/mac.ts';
 import type { Holder, SkipReason } from './problem.ts';
 
 /** The holder of a candidate MAC of the formula that was skipped. */
-export type MacHolder = 'ledger' | 'definition' | 'fixed-host' | 'hostsfile' | 'sibling';
+export type MacHolder = 'ledger' | 'definition' | 'fixed-host' | 'hostsfile' | 'sibling' | 'gateway';
 
 export interface SkippedMac {
   readonly mac: Mac;
@@ -29,7 +29,7 @@ export type AddressReason =
   | 'retired-reused'
   /** The pool is used up. */
   | 'none'
-  /** Another NIC has its MAC. */
+  /** Another NIC or the host has its MAC. */
   | 'mac-taken';
 
 /** One step of a decision, in the order in which they were made. */

@@ -13,7 +13,7 @@ import {
 } from '../firewall/backends.ts';
 import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import type { Translation } from '../firewall/translation.ts';
-import { gatewayMac, linkMac } from '../identity/formula.ts';
+import { bridgeMac, linkMac } from '../identity/formula.ts';
 import type { Wanted } from '../identity/reservation-files.ts';
 import { type LinkManagerName, managerFile } from './link-managers.ts';
 import type {
@@ -90,7 +90,7 @@ export function desiredNetwork(config: NetworkConfig, host: HostFacts): Desired 
     name: network.name,
     bridge,
     link: {
-      mac: network.tunnel === null ? linkMac('bridge', host.machineId, bridge) : gatewayMac(network.name),
+      mac: bridgeMac(network, host.machineId),
       mtu: network.mtu,
       stp: network.stp,
       priority,

@@ -18,6 +18,7 @@ const macHolders: Readonly<Record<MacHolder, string>> = {
   'fixed-host': 'a [host.…] section of another name has it',
   hostsfile: 'a line of another name in the hostsfile has it',
   sibling: 'another NIC of the machine has it',
+  gateway: 'the gateway has it',
 };
 
 const entryReasons = {
@@ -43,7 +44,7 @@ const addressReasons: Readonly<Record<AddressReason, string>> = {
   'next-free': "the first free one after the formula's",
   'retired-reused': 'dhcp-range is used up: reused from the machine that was undefined longest ago',
   none: 'dhcp-range is used up',
-  'mac-taken': 'another NIC has its MAC',
+  'mac-taken': 'its MAC is not its own',
 };
 
 const backendReasons: Readonly<Record<BackendChoice['reason'], string>> = {

@@ -4,7 +4,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { assignMacs, pairedMacs } from '../identity/assign.ts';
 import { type Machine, macsOf } from '../identity/machine.ts';
-import { readHostsfile, readLedger } from '../identity/store.ts';
+import { hostMacs, readHostsfile, readLedger } from '../identity/store.ts';
 import type { Domain, Nic } from '../libvirt/domain-xml.ts';
 import type { Fight, Unit } from '../network/units.ts';
 import type { Event } from '../report/event.ts';
@@ -50,7 +50,13 @@ export class MacChoice {
         nic.mac === null ? [] : [{ place: nics.indexOf(nic), was: nic.mac }],
       );
       const byHand = handLines(readHostsfile(network), network);
-      const sources = { network, byHand, ledger: readLedger(), isDefinedElsewhere };
+      const sources = {
+        network,
+        byHand,
+        ledger: readLedger(),
+        hostMacs: hostMacs(network),
+        isDefinedElsewhere,
+      };
       const onOthers = macsOf({ nics: nics.filter(nic => !own.includes(nic)) });
       const context = { ...sources, paired: pairedMacs(own, onOthers), onOthers, hasImage };
       return [...assignMacs(machine, context)].flatMap(([nic, mac]) => {

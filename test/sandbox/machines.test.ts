@@ -178,6 +178,22 @@ machines('of two machines with one MAC the second starts too, and status shows t
   for (const name of ['first-twin', 'second-twin']) await destroyMachine(name);
 });
 
+machines(
+  'a machine with the MAC of the gateway starts, and status and the doctor say what is wrong',
+  async () => {
+    const mac = readFileSync('/sys/class/net/k8s-br0/address', 'utf8').trim();
+    await define(domainXml({ name: 'gateway-twin', nics: [{ ...onBridge, mac }] }));
+    await startMachine('gateway-twin');
+    const [twin] = await statusOf('gateway-twin');
+    const text = `MAC ${mac} is that of the gateway, so nothing reaches it: give its NIC another`;
+    assert.deepEqual([twin?.state, twin?.ip, twin?.problem], ['running', null, text]);
+    const { checks } = JSON.parse((await virlan('doctor', 'gateway-twin', '--json')).stdout);
+    const found = checks.find(({ check }: { check: string }) => check === 'reservation');
+    assert.deepEqual([found.state, found.seen], ['fail', text]);
+    await destroyMachine('gateway-twin');
+  },
+);
+
 machines('a NIC plugged into a running machine gets a reservation', async () => {
   const mac = '52:54:00:0a:00:08';
   await define(withHotplug(domainXml({ name: 'hot', nics: [onBridge] })));

@@ -34,6 +34,7 @@ const context: AssignContext = {
   ledger: Ledger.empty,
   isDefinedElsewhere: () => false,
   byHand: [],
+  hostMacs: [],
 };
 
 function definedFor(holder: string, mac: Mac) {
@@ -126,6 +127,12 @@ assign('a machine gets its formula MAC or keeps its own', () => {
       machine(mac(1)),
       { ...context, ...definedFor(uuid(2), formula()) },
       formula(0, each => each === formula()),
+    ],
+    [
+      "the formula's MAC is that of the bridge",
+      machine(mac(1)),
+      { ...context, hostMacs: [formula()] },
+      second,
     ],
   ];
   for (const [title, subject, given, expected] of cases) {

@@ -21,6 +21,7 @@ export const newHost = {
   leases: () => [],
   answered: new Set<Ipv4>(),
   hostName: 'sandbox',
+  hostMacs: [],
 };
 
 /** Returns the state of a bridge as virlan makes it, with these addresses. */

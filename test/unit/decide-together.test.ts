@@ -36,6 +36,7 @@ function input(changes: Partial<DecisionInput> = {}): DecisionInput {
     hostsfile: parsed.value,
     names: '',
     hostName: 'host',
+    hostMacs: [],
     leases: () => [],
     answered: new Set(),
     ownBlocks: () => [],

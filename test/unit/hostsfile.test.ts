@@ -246,6 +246,7 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
             ownBlocks: () => [],
             isKnown: () => true,
             hostName: 'sandbox',
+            hostMacs: [],
             now: aDate,
           };
           const reserved = reserve(ledger, machine, 'booting', context);

@@ -105,7 +105,7 @@ function sorted(entries: readonly LedgerEntry[]): LedgerEntry[] {
 }
 
 const anyHolder = fc.oneof(
-  fc.constant({ kind: 'own-nic' } as const),
+  fc.constantFrom({ kind: 'own-nic' } as const, { kind: 'gateway' } as const),
   anyName.map(name => ({ kind: 'machine', machine: name }) as const),
 );
 const anyAddress = fc.nat(0xffffffff).map(number => number as Ipv4);

@@ -46,6 +46,7 @@ class Host {
   /** The addresses that somebody on the bridge answers for. */
   answered = new Set<Ipv4>();
   ownBlocks: Ipv4Range[] = [];
+  hostMacs: Mac[] = [];
   now = new Date(aDate.getTime() + 123);
   /** UUID → each machine that libvirt knows. */
   readonly machines = new Map<string, Machine>();
@@ -89,6 +90,7 @@ class Host {
       hostsfile: this.hostsfile,
       names: this.names,
       hostName: 'sandbox',
+      hostMacs: this.hostMacs,
       leases: () => this.leases,
       answered: this.answered,
       ownBlocks: () => this.ownBlocks,
@@ -294,6 +296,19 @@ reservations(
   },
 );
 
+reservations('a machine with a MAC of the host gets no address, and a problem until it has another', () => {
+  const host = new Host();
+  host.hostMacs = [mac(1)];
+  const { entries, why } = host.define(machine(1, 'web', [1]), 'booting');
+  assert.deepEqual(
+    entries.map(entry => [entry.ip, textOf(entry)]),
+    [[null, 'MAC 52:54:00:00:00:01 is that of the gateway, so nothing reaches it: give its NIC another']],
+  );
+  assert(why[0]?.map(trailText).includes('MAC 52:54:00:00:00:01: held by the gateway'), 'the trail says so');
+  const [second] = host.define(machine(1, 'web', [2])).entries;
+  assert.deepEqual([second?.ip, second?.problem], [at(155), null]);
+});
+
 reservations(
   'two NICs of a machine with the same MAC: the first keeps it, even if libvirt does not list the machine yet',
   () => {
@@ -307,6 +322,7 @@ reservations(
       ownBlocks: () => [],
       isKnown: () => false,
       hostName: 'sandbox',
+      hostMacs: [],
       now: host.now,
     };
     const [first, second] = reserve(host.ledger, twice, 'booting', context).entries;

@@ -155,6 +155,7 @@ class Host {
       network: this.network,
       ledger: this.ledger,
       byHand: [],
+      hostMacs: [],
       isDefinedElsewhere: () => false,
       paired: new Set<never>(),
       onOthers: new Set<never>(),
