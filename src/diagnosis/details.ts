@@ -82,6 +82,14 @@ export interface NetworkDetails {
   /** A link in the bridge that leads to a LAN. Its name is hostile. */
   'lan-port': { readonly bridge: string; readonly link: string };
   'address-shared': SharedAddress;
+  'neighbours-right': None;
+  /** An entry of the host's table of neighbours that no answer changes; its MAC is null where it has none. */
+  'neighbour-static': {
+    readonly bridge: string;
+    readonly ip: Ipv4;
+    readonly mac: string | null;
+    readonly owner: Mac;
+  };
   /** A manager of links manages the bridge all the same, or a machine's tap, whose name is hostile. */
   'link-managed': { readonly bridge: string; readonly link: string; readonly manager: LinkManagerName };
   /** A pending change of `virlan up`: the first step about a subject, and the number of others. */

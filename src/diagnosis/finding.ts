@@ -14,6 +14,7 @@ export type CheckId =
   | 'subnet'
   | 'ledger'
   | 'macs'
+  | 'neighbours'
   | 'bridge'
   | 'stp'
   | 'taps'

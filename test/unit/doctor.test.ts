@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
-import { prefixOf } from '../../src/address/ip.ts';
+import { formatIp, prefixOf } from '../../src/address/ip.ts';
+import type { Mac } from '../../src/address/mac.ts';
 import type { Detail, DetailKind, HostDetails } from '../../src/diagnosis/details.ts';
 import { dnsmasqVersion, unpatchedCves } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
 import { sharedMacs } from '../../src/diagnosis/doctor/duplicates.ts';
@@ -25,6 +26,7 @@ import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine
 import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
 import { judgeName } from '../../src/diagnosis/doctor/judge-reach.ts';
 import { parsePortOwners, receiversOf } from '../../src/diagnosis/doctor/ports.ts';
+import { misleadingNeighbour, parseStaticNeighbours } from '../../src/diagnosis/doctor/static-neighbours.ts';
 import type { CheckId, Finding, State } from '../../src/diagnosis/finding.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
 import type { RuleDrift } from '../../src/firewall/drift.ts';
@@ -78,6 +80,38 @@ doctor('a MAC that several machines share is found, with their names', () => {
     { name: 'c', macs: [mac(2)] },
   ];
   assert.deepEqual(sharedMacs(machines), [{ mac: mac(2), machines: ['a', 'c'] }]);
+});
+
+doctor('a static entry of neighbours misleads only about an address that is promised to others', () => {
+  const listed = [
+    { dst: '192.168.100.7', lladdr: mac(9), state: ['PERMANENT'] },
+    { dst: '192.168.100.8', lladdr: mac(9), extern_learn: null, state: ['NOARP'] },
+    { dst: '192.168.100.9', lladdr: '00:00:00:00:00:00', state: ['NOARP'] },
+    { dst: '192.168.100.10', state: ['PERMANENT'] },
+    { dst: 'fe80::1', lladdr: mac(9), state: ['PERMANENT'] },
+  ];
+  const entries = parseStaticNeighbours(JSON.stringify(listed));
+  assert.deepEqual(
+    entries.map(entry => [formatIp(entry.ip), entry.mac]),
+    [
+      ['192.168.100.7', mac(9)],
+      ['192.168.100.9', null],
+      ['192.168.100.10', null],
+    ],
+  );
+  assert.deepEqual(parseStaticNeighbours(''), []);
+  const find = (address: string, ...macs: Mac[]) =>
+    misleadingNeighbour('k8s-br0', entries, [{ ip: ip(address), macs }]);
+  assert.deepEqual(find('192.168.100.7', mac(1)), {
+    bridge: 'k8s-br0',
+    ip: ip('192.168.100.7'),
+    mac: mac(9),
+    owner: mac(1),
+  });
+  assert.equal(find('192.168.100.7', mac(1), mac(9)), null, 'an earlier MAC of the machine');
+  assert.equal(find('192.168.100.8', mac(1)), null, 'a program for routing keeps it');
+  assert.equal(find('192.168.100.9', mac(1))?.mac, null);
+  assert.equal(find('192.168.100.11', mac(1)), null);
 });
 
 doctor('the first file with the mark is the hook of its driver', () => {
@@ -216,6 +250,7 @@ const networkFacts: NetworkFacts = {
   uplink: { kind: 'via', dev: 'eth0', gateway: null },
   ownUplink: null,
   sharedMacs: [],
+  misleading: null,
   probe: [],
   peers: [],
   sessions: [],
@@ -291,6 +326,7 @@ const detour = {
   bridge: 'br0',
   subnet: network().subnet,
   part: null,
+  service: null,
   link: 'ts0',
   by: { kind: 'rule', table: '52', priority: 5270 },
 } as const;
@@ -391,6 +427,13 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     'fail',
     'answers-elsewhere',
     { ...detour },
+  ],
+  [
+    { misleading: { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: null, owner: mac(1) } },
+    'neighbours',
+    'fail',
+    'neighbour-static',
+    { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: null, owner: mac(1) },
   ],
   [
     { sharedMacs: [{ mac: mac(1), machines: ['a', 'b\n'] }] },
@@ -573,6 +616,7 @@ const nic: NicFacts = {
   lease,
   log: null,
   neighbour: { mac: mac(1) },
+  misleading: null,
   dropped: [],
   hostName: nameOnHost,
 };
@@ -627,6 +671,14 @@ const nics: [Partial<NicFacts>, CheckId, Detail][] = [
     { kind: 'leased-before-reserved', machine: 'web', mac: mac(1), leased: own, reserved: other },
   ],
   [{ neighbour: { mac: null } }, 'arp', { kind: 'leased-but-silent', machine: 'web', ip: own }],
+  [
+    {
+      neighbour: { mac: mac(9) },
+      misleading: { bridge: 'k8s-br0', ip: own, mac: mac(9), owner: mac(1) },
+    },
+    'arp',
+    { kind: 'neighbour-static', bridge: 'k8s-br0', ip: own, mac: mac(9), owner: mac(1) },
+  ],
   [
     { neighbour: { mac: mac(9) } },
     'arp',

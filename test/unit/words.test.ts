@@ -54,7 +54,7 @@ const otherDrops: Details['forward-dropped']['drop'][] = [
   { ...drop, way: 'answered', base: { ...chainOf('ip', 'corp', 'f'), hook: 'postrouting' }, forward: range },
 ];
 
-const detour = { bridge, subnet: network().subnet, part: null, link: null } as const;
+const detour = { bridge, subnet: network().subnet, part: null, service: null, link: null } as const;
 const half = prefixOf(ip('192.168.100.128'), 25);
 const localRoute = { kind: 'local-route', destination: '192.168.100.128/25' } as const;
 
@@ -228,6 +228,11 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'lan-port': [
     { bridge, link: 'eth1' },
     { bridge, link: 'a;b' },
+  ],
+  'neighbours-right': [{}],
+  'neighbour-static': [
+    { bridge, ip: leased, mac: mac(9), owner: mac(1) },
+    { bridge, ip: leased, mac: null, owner: mac(1) },
   ],
   'address-shared': [{ address: ip('192.168.100.50'), prefixLength: 24, link: bridge, machine: 'web' }],
   'plan-step': [

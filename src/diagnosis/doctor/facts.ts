@@ -63,6 +63,8 @@ export interface NetworkFacts {
   /** The way of the host's own packets; null where machines have one. */
   readonly ownUplink: Uplink | null;
   readonly sharedMacs: readonly SharedMac[];
+  /** A static entry that keeps the host from reaching a machine; null for none. */
+  readonly misleading: NetworkDetails['neighbour-static'] | null;
   /** The findings of the probe's stages. */
   readonly probe: readonly Finding[];
   /** The other hosts of its cluster; none of a network that is on this host only. */
@@ -145,6 +147,8 @@ export interface NicFacts {
   readonly log: readonly string[] | null;
   /** The answer to ARP for its address: null where it was not asked, `mac: null` without an answer. */
   readonly neighbour: { readonly mac: string | null } | null;
+  /** A static entry that keeps the host from asking, and leads elsewhere; null for none. */
+  readonly misleading: NetworkDetails['neighbour-static'] | null;
   /** The frames that the guard dropped, by reason, the most first; null where there is no guard. */
   readonly dropped: readonly DroppedFrames[] | null;
   /** The way in which the host finds the machine's name; null where it was not asked. */

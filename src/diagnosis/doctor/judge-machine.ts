@@ -109,7 +109,8 @@ function judgeAck(machine: string, { mac, lease, reserved, log }: NicFacts): Fin
     : ok('ack', { kind: 'leased', ip: leased });
 }
 
-function judgeArp(machine: string, { mac, lease, reserved, neighbour }: NicFacts): Finding {
+function judgeArp(machine: string, { mac, lease, reserved, neighbour, misleading }: NicFacts): Finding {
+  if (misleading !== null) return fail('arp', { kind: 'neighbour-static', ...misleading });
   const ip = lease?.ip ?? reserved;
   if (ip === null || neighbour === null) return skipped('arp', { kind: 'no-address' });
   if (neighbour.mac === null)

@@ -21,6 +21,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     judgeTaps(facts),
     subject('settings'),
     judgeReservations(facts),
+    judgeNeighbours(facts),
     subject('dnsmasq'),
     judgeForwarding(facts, host),
     subject('rules'),
@@ -123,6 +124,12 @@ function judgeReservations(facts: NetworkFacts): Finding {
   return first === undefined
     ? ok('reservations', { kind: 'as-configured' })
     : fail('reservations', { kind: 'address-shared', ...first.shared });
+}
+
+function judgeNeighbours({ misleading }: NetworkFacts): Finding {
+  return misleading === null
+    ? ok('neighbours', { kind: 'neighbours-right' })
+    : fail('neighbours', { kind: 'neighbour-static', ...misleading });
 }
 
 function isFirstLoad(step: Step): boolean {

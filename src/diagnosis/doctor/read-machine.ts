@@ -10,7 +10,7 @@ import type { DeniedValue } from '../../guard/denied.ts';
 import { listDenied } from '../../guard/table.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import { machineOn } from '../../identity/machine.ts';
-import { readHostsfile, readLedger } from '../../identity/store.ts';
+import { hostMacs, readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { nearestName } from '../../names/nearest.ts';
@@ -21,6 +21,7 @@ import type { DroppedFrames, OtherPlace } from '../details.ts';
 import { type BridgePort, type MachineFacts, type NicFacts, noForwards } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
 import { readForwardsFacts, readHostName } from './read-reach.ts';
+import { misleadingNeighbour, readStaticNeighbours } from './static-neighbours.ts';
 
 /** Longest wait for an answer to ARP. */
 const arpTimeoutMs = 1500;
@@ -65,8 +66,9 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
   const entry = entryOf(name, domain.uuid, mac);
-  const [answeredBy, log, denied, hostName] = await Promise.all([
+  const [answeredBy, neighbours, log, denied, hostName] = await Promise.all([
     ip === null || !canAsk ? null : askOne(ip, bridge),
+    readStaticNeighbours(system, bridge),
     readDnsmasqLog(mac),
     tap === null ? null : listDenied(system, bridge),
     tap === null || entry === null ? null : readHostName(network, entry.hostname),
@@ -83,6 +85,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     lease,
     log,
     neighbour: ip === null || !canAsk ? null : { mac: answeredBy },
+    misleading: ip === null ? null : misleadingNeighbour(bridge, neighbours, [{ ip, macs: [mac] }]),
     dropped:
       denied
         ?.filter(each => each.tap === tap)
@@ -104,7 +107,9 @@ function ownerOf(network: NetworkConfig, value: DeniedValue | null): DroppedFram
   const isSame = (mac: Mac, ip: Ipv4 | null) => (value.kind === 'mac' ? mac === value.mac : ip === value.ip);
   const device = network.hosts.find(({ mac, ip }) => isSame(mac, ip));
   if (device !== undefined) return { kind: 'device', name: device.name };
-  if (value.kind === 'address' && value.ip === network.gateway) return { kind: 'host' };
+  const isOfHost =
+    value.kind === 'mac' ? hostMacs(network).includes(value.mac) : value.ip === network.gateway;
+  if (isOfHost) return { kind: 'host' };
   try {
     const entries = readLedger()
       .present()

@@ -1,8 +1,11 @@
 // Reads the doctor's facts about one network, and sends a probe through it.
 import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
+import { promisedAddresses } from '../../dnsmasq/hostsfile.ts';
+import { readLeasesTextOrNone } from '../../dnsmasq/lease-file.ts';
+import { isCurrent, type PromisedAddress, parseLeases } from '../../dnsmasq/leases.ts';
 import { Ledger } from '../../identity/ledger.ts';
 import { machineOn } from '../../identity/machine.ts';
-import { readLedger } from '../../identity/store.ts';
+import { readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { linkManagerNames, linkManagers } from '../../network/link-managers.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
@@ -17,6 +20,7 @@ import { notSent } from '../probe/judge.ts';
 import { probe as sendProbe } from '../probe/probe.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, ManagedLink, NetworkFacts } from './facts.ts';
+import { misleadingNeighbour, readStaticNeighbours } from './static-neighbours.ts';
 
 /** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(
@@ -47,6 +51,7 @@ export async function readNetworkFacts(
     uplink,
     ownUplink,
     sharedMacs: readSharedMacs(network),
+    misleading: await readMisleading(network),
     probe,
     peers,
     sessions,
@@ -118,6 +123,25 @@ function readSharedMacs({ name, bridge }: NetworkConfig): NetworkFacts['sharedMa
   const isRunning = new Set(running.map(({ uuid }) => uuid));
   const domains = [...running, ...definedDomains().filter(({ uuid }) => !isRunning.has(uuid))];
   return sharedMacs(domains.map(domain => machineOn(bridge, passThrough, domain)));
+}
+
+/** Compares static entries with reservations and leases; those of a damaged file count as none. */
+async function readMisleading(network: NetworkConfig): Promise<NetworkFacts['misleading']> {
+  const { bridge } = network;
+  const now = new Date();
+  const entries = await readStaticNeighbours(system, bridge);
+  if (entries.length === 0) return null;
+  const leases = parseLeases(readLeasesTextOrNone(bridge)).filter(lease => isCurrent(lease, now));
+  const promised = [...readPromised(network), ...leases.map(({ ip, mac }) => ({ ip, macs: [mac] }))];
+  return misleadingNeighbour(bridge, entries, promised);
+}
+
+function readPromised(network: NetworkConfig): readonly PromisedAddress[] {
+  try {
+    return promisedAddresses(readHostsfile(network), network);
+  } catch {
+    return [];
+  }
 }
 
 const ipForward = 'net.ipv4.ip_forward';

@@ -1,4 +1,5 @@
 // The words for findings about one network.
+import { formatIp } from '../../address/ip.ts';
 import { sharedAddressRemedy, sharedAddressText } from '../../network/address-text.ts';
 import { conflictText, obstacleText, removalOf } from '../../network/obstacle-text.ts';
 import {
@@ -83,6 +84,13 @@ export const networkWords: Words<keyof NetworkDetails> = {
   'address-shared': {
     seen: sharedAddressText,
     fix: shared => repairs(sharedAddressRemedy(shared)),
+  },
+  'neighbours-right': { seen: () => 'no static entry leads to another MAC than that of a machine' },
+  'neighbour-static': {
+    seen: ({ ip, mac, owner }) =>
+      `what this host sends to ${formatIp(ip)} goes to ${mac ?? 'nobody'}, not to ${owner}, to whom it belongs: ` +
+      'a static entry in its table of neighbours says so',
+    fix: ({ bridge, ip }) => repairs(`ip neigh delete ${formatIp(ip)} dev ${bridge}`),
   },
   'link-managed': {
     seen: ({ bridge, link, manager }) =>
