@@ -2,13 +2,20 @@
 // may lead them elsewhere, keep them on this host, or refuse them. It may be about all machines, or a part of the
 // subnet alone:
 //   ip rule add to 192.168.100.128/26 lookup 77
+//   ip rule add ipproto udp sport 53 blackhole
 //   ip route add local 192.168.100.128/25 dev lo
 import { formatIp, type IpAddress, type Ipv4, type Prefix, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
 import { anywhere, type PacketRoute, routeTo } from './route-to.ts';
-import { type RoutingRule, refusingTypes } from './routing-rules.ts';
+import {
+  isAboutPacket,
+  type RoutingRule,
+  refusingTypes,
+  type SelectedPacket,
+  selectsService,
+} from './routing-rules.ts';
 import { commonPart, machinesOf } from './subnet-parts.ts';
 
 /** A rule or a route because of which packets to machines do not leave by the bridge. */
@@ -17,6 +24,8 @@ export interface Detour {
   readonly subnet: NetworkConfig['subnet'];
   /** The part of the subnet that alone is concerned; null for all of it. */
   readonly part: Prefix<Ipv4> | null;
+  /** The service of the gateway whose answers alone are concerned; null for all packets. */
+  readonly service: 'DNS' | 'DHCP' | null;
   /** The link that the packets leave by; null where they are refused. */
   readonly link: string | null;
   readonly by: DetourRule | LocalRoute;
@@ -35,10 +44,30 @@ export interface LocalRoute extends Pick<Route, 'type' | 'destination' | 'link'>
 }
 
 /** A packet to a machine: of the host, of the gateway's address, or from the outside by a link. */
-interface Packet {
+interface Packet extends SelectedPacket {
   /** Arguments of `ip route get`. */
   readonly query: readonly string[];
-  readonly incoming: string | null;
+  readonly service: Detour['service'];
+}
+
+/** What nothing is known of but its link. */
+function anyPacket(query: readonly string[], incoming: string | null): Packet {
+  return { query, incoming, service: null, protocol: null, sourcePort: null, destinationPort: null };
+}
+
+/** The answers of dnsmasq. A client asks for names from a port of the range of the kernel, as 40000. */
+const answers = [
+  { service: 'DNS', protocol: 'udp', sourcePort: 53, destinationPort: 40_000 },
+  { service: 'DNS', protocol: 'tcp', sourcePort: 53, destinationPort: 40_000 },
+  { service: 'DHCP', protocol: 'udp', sourcePort: 67, destinationPort: 68 },
+] as const;
+
+function answerPackets(gateway: Ipv4): Packet[] {
+  return answers.map(({ service, protocol, sourcePort, destinationPort }) => {
+    const ports = ['sport', String(sourcePort), 'dport', String(destinationPort)];
+    const query = ['from', formatIp(gateway), 'ipproto', protocol, ...ports];
+    return { query, incoming: null, service, protocol, sourcePort, destinationPort };
+  });
 }
 
 type Network = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'range'>;
@@ -87,30 +116,30 @@ async function findDetour(
     .map(({ name }) => name)
     .filter(name => name !== bridge && name !== 'lo' && rules.some(rule => rule.incoming === name));
   const packets: Packet[] = [
-    { query: [], incoming: null },
-    ...(rules.some(({ hasSource }) => hasSource)
-      ? [{ query: ['from', formatIp(gateway)], incoming: null }]
-      : []),
-    ...incoming.map(name => ({ query: ['from', anywhere, 'iif', name], incoming: name })),
+    anyPacket([], null),
+    ...(rules.some(({ hasSource }) => hasSource) ? [anyPacket(['from', formatIp(gateway)], null)] : []),
+    ...(rules.some(selectsService) ? answerPackets(gateway) : []),
+    ...incoming.map(name => anyPacket(['from', anywhere, 'iif', name], name)),
   ];
   for (const packet of packets) {
     const found = await routeTo(run, address, packet.query);
     const { link } = found;
+    const { service } = packet;
     if (link === bridge && found.type === 'unicast') continue;
     const local = covering.find(route => route.table === 'local' && explains(route, found));
     if (local !== undefined) {
       const { type, destination } = local;
       const by = { kind: 'local-route', type, destination, link: local.link } as const;
-      return { bridge, subnet, part: partOf(subnet, [parseDestination(destination)]), link, by };
+      return { bridge, subnet, part: partOf(subnet, [parseDestination(destination)]), service, link, by };
     }
     const rule = rules
-      .filter(each => each.incoming === null || each.incoming === packet.incoming)
+      .filter(each => isAboutPacket(each, packet))
       .find(each => (link === null ? isRefusing(each, routes, address) : each.table === found.table));
     if (rule === undefined || link === bridge) continue;
     const { table, priority, to } = rule;
     const route = covering.find(each => each.table === table);
     const part = partOf(subnet, [to, route === undefined ? null : parseDestination(route.destination)]);
-    return { bridge, subnet, part, link, by: { kind: 'rule', table, priority } };
+    return { bridge, subnet, part, service, link, by: { kind: 'rule', table, priority } };
   }
   return null;
 }

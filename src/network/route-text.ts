@@ -6,8 +6,9 @@ import type { Detour, LocalRoute } from './return-path.ts';
 import { partText } from './subnet-parts.ts';
 
 /** Describes a detour in one line. The links' names are hostile. */
-export function detourText({ bridge, part, link, by }: Detour): string {
-  const packets = `packets to ${partText(part) ?? 'machines'}`;
+export function detourText({ bridge, part, service, link, by }: Detour): string {
+  const sent = service === null ? 'packets' : `answers of the gateway's ${service}`;
+  const packets = `${sent} to ${partText(part) ?? 'machines'}`;
   if (by.kind === 'local-route') {
     const way =
       link === null ? 'are refused' : by.type === 'local' ? 'stay on this host' : wayBy(link, bridge);

@@ -1,5 +1,6 @@
 // The rules that choose routing tables, from the output of `ip -json rule show`. Pure.
 //   [{"priority":100,"src":"all","dst":"192.168.100.0","dstlen":24,"action":"blackhole"},
+//    {"priority":101,"src":"all","ipproto":"udp","sport_start":53,"sport_end":67,"action":"prohibit"},
 //    {"priority":5270,"src":"all","table":"52"},{"priority":32766,"src":"all","table":"main"}]
 import { type Prefix, parseIpv4, prefixOf } from '../address/ip.ts';
 
@@ -22,6 +23,7 @@ export interface RoutingRule {
   readonly incoming: string | null;
   /** The marks of packets that it is about; null for all. */
   readonly mark: MarkMatch | null;
+  readonly selection: Selection;
   /** True if it is asked before the rules that every host has, and decides. */
   readonly isEarly: boolean;
 }
@@ -30,6 +32,32 @@ export interface RoutingRule {
 export interface MarkMatch {
   readonly value: number;
   readonly mask: number;
+}
+
+/** The packets that a rule is about besides those with addresses, links and marks; null for all. */
+export interface Selection {
+  /** `udp`, or a number without a name. */
+  readonly protocol: string | null;
+  readonly sourcePorts: NumberRange | null;
+  readonly destinationPorts: NumberRange | null;
+  /** The users whose programs send them. */
+  readonly users: NumberRange | null;
+  /** True if it is about a class of service (TOS). */
+  readonly hasClass: boolean;
+}
+
+interface NumberRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** A packet, as far as rules select it. */
+export interface SelectedPacket {
+  /** The link that it comes in by; null for one of the host's own. */
+  readonly incoming: string | null;
+  readonly protocol: string | null;
+  readonly sourcePort: number | null;
+  readonly destinationPort: number | null;
 }
 
 /** A rule as ip lists it. */
@@ -45,6 +73,17 @@ export interface IpRule {
   /** Hexadecimal, as the mask. */
   fwmark?: string;
   fwmask?: string;
+  ipproto?: string;
+  /** A port alone; two are `sport_start` and `sport_end`. */
+  sport?: number;
+  sport_start?: number;
+  sport_end?: number;
+  dport?: number;
+  dport_start?: number;
+  dport_end?: number;
+  uid_start?: number;
+  uid_end?: number;
+  tos?: string;
   /** Present, and null, in a rule about all packets but those that it describes. */
   not?: null;
 }
@@ -70,6 +109,7 @@ export function readRule({ priority, action = '', src, ...rule }: IpRule): Routi
     // The host's own packets come in by `lo`.
     incoming: isNegated || rule.iif === 'lo' ? null : (rule.iif ?? null),
     mark: readMark(rule),
+    selection: isNegated ? readSelection({}) : readSelection(rule),
     isEarly:
       priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),
   };
@@ -79,6 +119,20 @@ export function readRule({ priority, action = '', src, ...rule }: IpRule): Routi
 function readPrefix(address = 'all', length = 32): Prefix | null {
   const network = parseIpv4(address);
   return network === null ? null : prefixOf(network, length);
+}
+
+function readSelection({ ipproto, sport, dport, tos, ...rule }: Partial<IpRule>): Selection {
+  return {
+    protocol: ipproto ?? null,
+    sourcePorts: readRange(rule.sport_start ?? sport, rule.sport_end ?? sport),
+    destinationPorts: readRange(rule.dport_start ?? dport, rule.dport_end ?? dport),
+    users: readRange(rule.uid_start, rule.uid_end),
+    hasClass: tos !== undefined,
+  };
+}
+
+function readRange(first?: number, last?: number): NumberRange | null {
+  return first === undefined || last === undefined ? null : { first, last };
 }
 
 function readMark({
@@ -94,6 +148,34 @@ function readMark({
 /** Returns whether a rule selects packets by this mark. */
 export function isAboutMark({ mark }: RoutingRule, packetMark: number): boolean {
   return mark !== null && (packetMark & mark.mask) >>> 0 === mark.value;
+}
+
+/** Returns whether a rule selects packets by their protocol or ports. */
+export function selectsService({ selection }: RoutingRule): boolean {
+  const { protocol, sourcePorts, destinationPorts } = selection;
+  return protocol !== null || sourcePorts !== null || destinationPorts !== null;
+}
+
+/**
+ * Returns whether a rule selects a packet, of those with its addresses and mark. The host's own are those of root, as
+ * whom dnsmasq opens its sockets, and have no class of service.
+ */
+export function isAboutPacket(
+  { incoming, selection: { protocol, sourcePorts, destinationPorts, users, hasClass } }: RoutingRule,
+  packet: SelectedPacket,
+): boolean {
+  return (
+    (incoming === null || incoming === packet.incoming) &&
+    (protocol === null || protocol === packet.protocol) &&
+    contains(sourcePorts, packet.sourcePort) &&
+    contains(destinationPorts, packet.destinationPort) &&
+    contains(users, packet.incoming === null ? 0 : null) &&
+    !hasClass
+  );
+}
+
+function contains(range: NumberRange | null, value: number | null): boolean {
+  return range === null || (value !== null && range.first <= value && value <= range.last);
 }
 
 /** Returns the routing tables that the kernel asks for any packet. */

@@ -147,4 +147,38 @@ marked(
   },
 );
 
+marked('answers of DHCP that a mark leads elsewhere: named, with a command that works', async () => {
+  await ip('route', 'add', 'default', 'via', internetAddress, 'table', '100');
+  const rule = ['OUTPUT', '-t', 'mangle', '-p', 'udp', '--sport', '67', '-j', 'MARK', '--set-mark', '0x20'];
+  await execa('iptables', ['-A', ...rule]);
+  const { explanation } = await doctor();
+  assert.deepEqual([explanation.check, explanation.code], ['probe-lease', 'routed-by-mark']);
+  assert.match(explanation.seen, /^the answer of 192\.168\.100\.1 has the mark 0x20, and leaves by uplink /);
+  await execa('sh', ['-c', explanation.fix.command]);
+  assert.match((await doctor()).stage('probe-lease'), /^ok: /);
+  await ip('rule', 'delete', 'pref', '89');
+  await execa('iptables', ['-D', ...rule]);
+});
+
+for (const [rule, service] of [
+  ['ipproto udp sport 53 prohibit', 'DNS'],
+  ['ipproto tcp sport 53 lookup 100', 'DNS'],
+  ['sport 67 dport 68 blackhole', 'DHCP'],
+  ['uidrange 0-0 unreachable', null],
+] as const)
+  marked(`a routing rule about answers of dnsmasq (${rule}): named, with a command that works`, async () => {
+    await ip('route', 'add', 'default', 'via', internetAddress, 'table', '100');
+    await ip('rule', 'add', ...rule.split(' '), 'pref', '95');
+    const { explanation } = await doctor();
+    assert.deepEqual([explanation.check, explanation.code], ['forwarding', 'answers-elsewhere']);
+    const packets = service === null ? 'packets' : `answers of the gateway's ${service}`;
+    assert(explanation.seen.startsWith(`${packets} to machines `), explanation.seen);
+    const isNamed = async () => (await networkStatus()).problems.includes(explanation.seen);
+    await until(async () => (await networkStatus()).problems.some(text => text.startsWith(packets)), 30);
+    await execa('sh', ['-c', explanation.fix.command]);
+    assert.equal((await doctor()).explanation, null);
+    await until(async () => !(await isNamed()), 30);
+    for (const pref of ['95', '94']) await ip('rule', 'delete', 'pref', pref);
+  });
+
 marked.run();

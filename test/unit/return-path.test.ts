@@ -140,6 +140,48 @@ paths('a table for what comes in by the uplink, and one for what comes in by the
   assert.deepEqual([ruleOf(found).priority, found?.link], [101, 'eth0']);
 });
 
+const dnsAnswer = 'from 192.168.100.1 ipproto udp sport 53 dport 40000';
+const tcpAnswer = 'from 192.168.100.1 ipproto tcp sport 53 dport 40000';
+const dhcpAnswer = 'from 192.168.100.1 ipproto udp sport 67 dport 68';
+
+paths('rules about ports and protocols keep answers of the gateway from machines', async () => {
+  const answers = { '': own, [dnsAnswer]: own, [tcpAnswer]: own, [dhcpAnswer]: own };
+  const elsewhere = { dst: machine, dev: 'eth0', table: '7' };
+  const without = (...queries: string[]) =>
+    Object.fromEntries(Object.entries(answers).filter(([query]) => !queries.includes(query)));
+  const cases: [rule: object, answers: Found['answers'], service: string | null, way: string][] = [
+    [{ sport: 53, action: 'blackhole' }, without(dnsAnswer, tcpAnswer), 'DNS', 'are refused'],
+    [{ ipproto: 'tcp', action: 'prohibit' }, without(tcpAnswer), 'DNS', 'are refused'],
+    [{ sport_start: 60, sport_end: 70, action: 'unreachable' }, without(dhcpAnswer), 'DHCP', 'are refused'],
+    [
+      { dport: 68, ipproto: 'udp', table: '7' },
+      { ...answers, [dhcpAnswer]: elsewhere },
+      'DHCP',
+      'leave by eth0',
+    ],
+    [{ sport: 123, action: 'blackhole' }, answers, null, ''],
+  ];
+  // They are about other packets, and refuse those.
+  const others = [
+    { priority: 90, src: 'all', ipproto: 'icmp', action: 'blackhole' },
+    { priority: 91, src: 'all', uid_start: 1, uid_end: 9, action: 'blackhole' },
+    { priority: 92, src: 'all', tos: '0x10', action: 'blackhole' },
+    { priority: 93, src: 'all', dport_start: 1, dport_end: 60, action: 'blackhole' },
+  ];
+  for (const [rule, given, service, way] of cases) {
+    const found = await detourOf({
+      rules: [...others, { priority: 100, src: 'all', ...rule }],
+      answers: given,
+    });
+    const text = `answers of the gateway's ${service} to machines ${way}`;
+    assert.equal(found?.service ?? null, service);
+    if (found === null) continue;
+    assert(detourText(found).startsWith(text), detourText(found));
+    assert.equal(ruleOf(found).priority, 100);
+    assert.equal(detourRemedy(found).command, 'ip rule add to 192.168.100.0/24 lookup main pref 99');
+  }
+});
+
 paths('what comes in by a link that does not forward is no detour', async () => {
   const rules = [{ priority: 100, src: 'all', iif: 'eth0', table: '7' }];
   assert.equal(await detourOf({ rules, answers: { '': own } }), null);
