@@ -83,11 +83,11 @@ export interface NetworkDetails {
   'lan-port': { readonly bridge: string; readonly link: string };
   'address-shared': SharedAddress;
   'neighbours-right': None;
-  /** An entry of the host's table of neighbours that no answer changes; its MAC is null where it has none. */
+  /** An entry of the host's table of neighbours that no answer changes. */
   'neighbour-static': {
     readonly bridge: string;
     readonly ip: Ipv4;
-    readonly mac: string | null;
+    readonly mac: string;
     readonly owner: Mac;
   };
   /** A manager of links manages the bridge all the same, or a machine's tap, whose name is hostile. */

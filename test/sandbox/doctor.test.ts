@@ -261,11 +261,11 @@ const onNetwork: Fault[] = [
     seen: /^the hostsfile lacks 52:54:00:00:00:0a,.*,web: machines do not get their own addresses$/,
     repairedBy: 'virlan',
   },
-  ...(['permanent lladdr 52:54:00:00:00:66', 'noarp'] as const).map(entry => ({
+  ...(['permanent', 'noarp'] as const).map(entry => ({
     title: `a static entry of a machine's address in the table of neighbours: ${entry}`,
-    cause: `ip neigh replace $WEB dev k8s-br0 nud ${entry}`,
+    cause: `ip neigh replace $WEB dev k8s-br0 lladdr 52:54:00:00:00:66 nud ${entry}`,
     check: 'neighbours',
-    seen: /^what this host sends to [\d.]+ goes to (52:54:00:00:00:66|nobody), not to 52:54:00:00:00:0a, to whom/,
+    seen: /^what this host sends to [\d.]+ goes to 52:54:00:00:00:66, not to 52:54:00:00:00:0a, to whom/,
     repairedBy: /^ip neigh delete [\d.]+ dev k8s-br0$/,
   })),
   {

@@ -87,7 +87,7 @@ doctor('a static entry of neighbours misleads only about an address that is prom
     { dst: '192.168.100.7', lladdr: mac(9), state: ['PERMANENT'] },
     { dst: '192.168.100.8', lladdr: mac(9), extern_learn: null, state: ['NOARP'] },
     { dst: '192.168.100.9', lladdr: '00:00:00:00:00:00', state: ['NOARP'] },
-    { dst: '192.168.100.10', state: ['PERMANENT'] },
+    { dst: '192.168.100.10', state: ['FAILED'] },
     { dst: 'fe80::1', lladdr: mac(9), state: ['PERMANENT'] },
   ];
   const entries = parseStaticNeighbours(JSON.stringify(listed));
@@ -95,8 +95,7 @@ doctor('a static entry of neighbours misleads only about an address that is prom
     entries.map(entry => [formatIp(entry.ip), entry.mac]),
     [
       ['192.168.100.7', mac(9)],
-      ['192.168.100.9', null],
-      ['192.168.100.10', null],
+      ['192.168.100.9', '00:00:00:00:00:00'],
     ],
   );
   assert.deepEqual(parseStaticNeighbours(''), []);
@@ -110,7 +109,6 @@ doctor('a static entry of neighbours misleads only about an address that is prom
   });
   assert.equal(find('192.168.100.7', mac(1), mac(9)), null, 'an earlier MAC of the machine');
   assert.equal(find('192.168.100.8', mac(1)), null, 'a program for routing keeps it');
-  assert.equal(find('192.168.100.9', mac(1))?.mac, null);
   assert.equal(find('192.168.100.11', mac(1)), null);
 });
 
@@ -429,11 +427,11 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     { ...detour },
   ],
   [
-    { misleading: { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: null, owner: mac(1) } },
+    { misleading: { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: mac(9), owner: mac(1) } },
     'neighbours',
     'fail',
     'neighbour-static',
-    { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: null, owner: mac(1) },
+    { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: mac(9), owner: mac(1) },
   ],
   [
     { sharedMacs: [{ mac: mac(1), machines: ['a', 'b\n'] }] },

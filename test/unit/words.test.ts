@@ -230,10 +230,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { bridge, link: 'a;b' },
   ],
   'neighbours-right': [{}],
-  'neighbour-static': [
-    { bridge, ip: leased, mac: mac(9), owner: mac(1) },
-    { bridge, ip: leased, mac: null, owner: mac(1) },
-  ],
+  'neighbour-static': [{ bridge, ip: leased, mac: mac(9), owner: mac(1) }],
   'address-shared': [{ address: ip('192.168.100.50'), prefixLength: 24, link: bridge, machine: 'web' }],
   'plan-step': [
     { subject: 'dnsmasq', bridge, step: { kind: 'start dnsmasq', bridge }, others: 0 },

@@ -84,7 +84,11 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     reserved,
     lease,
     log,
-    neighbour: ip === null || !canAsk ? null : { mac: answeredBy },
+    // Entries that ip calls NOARP are not where answers are read.
+    neighbour:
+      ip === null || !canAsk
+        ? null
+        : { mac: answeredBy ?? neighbours.find(each => each.ip === ip)?.mac ?? null },
     misleading: ip === null ? null : misleadingNeighbour(bridge, neighbours, [{ ip, macs: [mac] }]),
     dropped:
       denied

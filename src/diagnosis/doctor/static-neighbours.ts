@@ -5,10 +5,9 @@ import type { PromisedAddress } from '../../dnsmasq/leases.ts';
 import type { System } from '../../system/system.ts';
 import type { NetworkDetails } from '../details.ts';
 
-/** An entry; `mac` is null where it has none, so that nothing is sent to the address. */
 export interface StaticNeighbour {
   readonly ip: Ipv4;
-  readonly mac: string | null;
+  readonly mac: string;
 }
 
 interface Entry {
@@ -31,8 +30,7 @@ export async function readStaticNeighbours(
 export function parseStaticNeighbours(output: string): StaticNeighbour[] {
   return (JSON.parse(output || '[]') as Entry[]).flatMap(({ dst = '', lladdr, ...entry }) => {
     const ip = parseIpv4(dst);
-    if (ip === null || 'extern_learn' in entry) return [];
-    return { ip, mac: lladdr === undefined || /^[0:]*$/.test(lladdr) ? null : lladdr };
+    return ip === null || lladdr === undefined || 'extern_learn' in entry ? [] : { ip, mac: lladdr };
   });
 }
 
