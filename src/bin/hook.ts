@@ -4,9 +4,9 @@
 // is in a bundle of its own.
 import { readFileSync } from 'node:fs';
 import { loadConfig } from '../config/load.ts';
-import { readDomain } from '../libvirt/domain-xml.ts';
+import { parseDomain, unreadableDomain } from '../libvirt/domain-xml.ts';
 import type { HookName } from '../libvirt/hook-names.ts';
-import type { HookOutcome } from '../operations/hook-outcome.ts';
+import { type HookOutcome, unknownStart } from '../operations/hook-outcome.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import { loadWords, writeEvents } from '../operations/write-events.ts';
 import { paths } from '../system/paths.ts';
@@ -19,8 +19,13 @@ function readXml(): string {
 }
 
 async function dispatch(driver: string, operation: string): Promise<HookOutcome> {
-  if (`${driver} ${operation}` === ('qemu prepare' satisfies HookName))
-    return prepareMachine(readDomain(readXml()), loadConfig(paths.config));
+  if (`${driver} ${operation}` === ('qemu prepare' satisfies HookName)) {
+    const config = loadConfig(paths.config);
+    const domain = parseDomain(readXml());
+    return domain.ok
+      ? prepareMachine(domain.value, config)
+      : unknownStart(unreadableDomain(domain.error), config);
+  }
   const { handleOtherHook } = await import('../operations/other-hooks.ts');
   return handleOtherHook(driver, operation, { readXml, readConfig: () => loadConfig(paths.config) });
 }

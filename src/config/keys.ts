@@ -168,7 +168,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   'on-error': {
     note: 'if virlan fails in a hook',
-    text: 'What happens to a machine that is being started if virlan fails in the hook.',
+    text: 'What happens to a machine that is being started if virlan fails in the hook. One whose XML virlan cannot read may be on any network: `abort` of one network is enough then.',
     choices: {
       start: 'it starts anyway',
       abort: 'it does not start, and libvirt shows the reason',

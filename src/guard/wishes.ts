@@ -7,8 +7,8 @@ import type { GuardMode } from '../config/config.ts';
 import { machineNamespace, readGroup } from '../identity/machine.ts';
 import type { Domain, MetadataElement } from '../libvirt/domain-xml.ts';
 
-/** A part of the metadata that is not valid, and counts as missing. */
-export type InvalidWish = 'guard' | 'allow';
+/** A part of the metadata that is not valid, and counts as missing: what is in excess of `maxRanges` as well. */
+export type InvalidWish = 'guard' | 'allow' | 'allow-count';
 
 export interface GuardWishes {
   /** Null where the machine has the mode of its network. */
@@ -21,7 +21,7 @@ export interface GuardWishes {
 }
 
 /** Most ranges of one machine. */
-const maxRanges = 64;
+export const maxRanges = 64;
 
 /** Reads the wishes from a domain's metadata, which is hostile. */
 export function readGuardWishes({ metadata }: Pick<Domain, 'metadata'>): GuardWishes {
@@ -29,10 +29,12 @@ export function readGuardWishes({ metadata }: Pick<Domain, 'metadata'>): GuardWi
   if (element === undefined) return { mode: null, group: null, allowed: [], invalid: [] };
   const text = element.attributes.get('guard');
   const mode = modes.find(each => each === text) ?? null;
-  const ranges = element.children.filter(isAllow).slice(0, maxRanges).map(readRange);
+  const allows = element.children.filter(isAllow);
+  const ranges = allows.slice(0, maxRanges).map(readRange);
   const invalid: InvalidWish[] = [];
   if (text !== undefined && mode === null) invalid.push('guard');
   if (ranges.includes(null)) invalid.push('allow');
+  if (allows.length > maxRanges) invalid.push('allow-count');
   return {
     mode,
     group: readGroup(element.attributes),

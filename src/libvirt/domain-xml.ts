@@ -60,7 +60,11 @@ const statusRoot = /^domstatus\//;
 export function readDomain(xml: string): Domain {
   const domain = parseDomain(xml);
   if (domain.ok) return domain.value;
-  throw new VirlanError('unreadable-xml', `libvirt's XML of a domain cannot be read: ${domain.error}`);
+  throw unreadableDomain(domain.error);
+}
+
+export function unreadableDomain(why: string): VirlanError {
+  return new VirlanError('unreadable-xml', `libvirt's XML of a domain cannot be read: ${why}`);
 }
 
 /** Reads a domain's XML, or the `<domstatus>` file of a running one. Never throws, whatever the text. */

@@ -137,7 +137,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   const all = joinApplied(own, await applySteps(others.steps, 'continue'));
   const warnings = [
     ...joinWarnings(survey.warnings, others.warnings),
-    ...recordWarnings([original, copy, additions, ports, process, ...all.unrecorded]),
+    ...recordWarnings('not-recorded', [original, copy, additions, ports, process, ...all.unrecorded]),
   ];
   return { ...all, warnings, refused };
 }
@@ -195,7 +195,14 @@ async function tryWhatWorks(
   const refused = recordForwardsOf(survey);
   const others = await surveyOtherPrograms(network, steps.length === 0 ? reader : createRulesReader(system));
   const applied = joinApplied(own, await applySteps(choose(others.steps), 'continue'));
-  const unrecorded = recordWarnings([original, copy, additions, ports, process, ...applied.unrecorded]);
+  const unrecorded = recordWarnings('not-recorded', [
+    original,
+    copy,
+    additions,
+    ports,
+    process,
+    ...applied.unrecorded,
+  ]);
   const warnings: NetworkWarning[] = [...joinWarnings(survey.warnings, others.warnings), ...unrecorded];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });

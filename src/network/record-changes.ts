@@ -121,13 +121,16 @@ export function removeRecords(bridge: string): (Error | null)[] {
   );
 }
 
-/** Returns a warning for each error, and for each file or directory that cannot be written. */
-export function recordWarnings(failures: readonly (Error | null)[]): NetworkWarning[] {
+/** Returns a warning for each error, and for each file or directory that cannot be written or removed. */
+export function recordWarnings(
+  kind: 'not-recorded' | 'record-left',
+  failures: readonly (Error | null)[],
+): NetworkWarning[] {
   const errors = failures.filter(error => error !== null);
   const isFirst = (error: Error, index: number) =>
     !(error instanceof WriteError) ||
     !errors.slice(0, index).some(other => other instanceof WriteError && other.path === error.path);
-  return errors.filter(isFirst).map(error => ({ kind: 'not-recorded', error }));
+  return errors.filter(isFirst).map(error => ({ kind, error }));
 }
 
 /** Returns the refusals that are new; a record that cannot be written lets them be logged again. */

@@ -51,7 +51,10 @@ export async function takeDown(name: string, bridge: string): Promise<Establishe
   for (const left of [leaseStatusPath(bridge), macMapPath(bridge), ...pidFile]) removeFile(left);
   const all = joinApplied(others, own);
   const unrecorded = [...all.unrecorded, failureOf(() => recordIsDown(bridge)), ...removeRecords(bridge)];
-  const warnings = [...joinWarnings(own.warnings, removals.warnings), ...recordWarnings(unrecorded)];
+  const warnings = [
+    ...joinWarnings(own.warnings, removals.warnings),
+    ...recordWarnings('record-left', unrecorded),
+  ];
   return { ...all, warnings, refused: [] };
 }
 

@@ -63,6 +63,8 @@ export type NetworkWarning =
   | { readonly kind: 'forwarding-stays' }
   /** A record could not be written: of the state before virlan, or of virlan's own changes. */
   | { readonly kind: 'not-recorded'; readonly error: Error }
+  /** A network was taken down, and a record could not be removed, or written. */
+  | { readonly kind: 'record-left'; readonly error: Error }
   /** nft, without which no machine is guarded, is not installed. */
   | { readonly kind: 'guard-needs-nft'; readonly bridge: string }
   /** The kernel refused the guard of a network when it was loaded first. */

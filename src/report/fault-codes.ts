@@ -24,6 +24,7 @@ const all: Readonly<Record<Fault['code'], true>> = {
   'dnsmasq-keeps-configuration': true,
   'forwarding-stays': true,
   'not-recorded': true,
+  'record-left': true,
   'guard-needs-nft': true,
   'guard-refused': true,
   'security-refused': true,

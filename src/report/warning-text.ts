@@ -5,7 +5,7 @@ import type { Fix } from '../diagnosis/finding.ts';
 import { fixBy, repairs, showsMore } from '../diagnosis/words/row.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
-import type { InvalidWish } from '../guard/wishes.ts';
+import { type InvalidWish, maxRanges } from '../guard/wishes.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 import { sharedAddressRemedy, sharedAddressText } from '../network/address-text.ts';
 import { kernelReplacedText } from '../network/kernel-text.ts';
@@ -103,6 +103,8 @@ export function warningText(warning: NetworkWarning): string {
       return `net.ipv4.ip_forward stays 1, because what it was before virlan is not recorded: "sysctl -w net.ipv4.ip_forward=0" if nothing else needs it`;
     case 'not-recorded':
       return `the network is made, but its record is not: ${warning.error.message}`;
+    case 'record-left':
+      return `the network is down, but its record does not say so: ${warning.error.message}`;
   }
 }
 
@@ -151,6 +153,7 @@ export function warningFix(warning: NetworkWarning): Fix | null {
     case 'dnsmasq-keeps-configuration':
     case 'forwarding-stays':
     case 'not-recorded':
+    case 'record-left':
     case 'guard-needs-nft':
     case 'guard-refused':
     case 'guard-metadata':
@@ -183,6 +186,7 @@ const invalidWishText: Readonly<Record<InvalidWish, string>> = {
   guard: 'guard="…" in its metadata is not others, strict or no, and is ignored',
   allow:
     '<virlan:allow address="…"/> in its metadata is not an address or a range such as 192.168.100.240-192.168.100.250, and is ignored',
+  'allow-count': `its metadata has more than ${maxRanges} <virlan:allow address="…"/>, and those after them are ignored: write ranges`,
 };
 
 /** `name` is that of a section of virlan.ini. */

@@ -6,9 +6,9 @@ import type { Binding } from '../guard/bindings.ts';
 import type { Elements } from '../guard/elements.ts';
 import { bindTap } from '../guard/guard.ts';
 import { isTapOf } from '../guard/taps.ts';
-import { type Domain, readDomain } from '../libvirt/domain-xml.ts';
+import { type Domain, parseDomain, unreadableDomain } from '../libvirt/domain-xml.ts';
 import { type BindTap, guardMachine, guardNewTap } from '../operations/guard-machine.ts';
-import type { HookOutcome } from '../operations/hook-outcome.ts';
+import { type HookOutcome, unknownStart } from '../operations/hook-outcome.ts';
 import { machineStopped } from '../operations/machine-stopped.ts';
 import { prepareMachine } from '../operations/prepare-machine.ts';
 import type { System } from '../system/system.ts';
@@ -60,9 +60,11 @@ export class MachineStarts {
     this.#events = events;
   }
 
-  /** Handles the hook before a machine starts. Throws VirlanError when the XML cannot be read. */
+  /** Handles the hook before a machine starts. */
   async prepare(xml: string): Promise<HookOutcome> {
-    const domain = readDomain(xml);
+    const read = parseDomain(xml);
+    if (!read.ok) return unknownStart(unreadableDomain(read.error), this.#config());
+    const domain = read.value;
     this.#begin(domain);
     const outcome = await prepareMachine(domain, this.#config());
     if (outcome.abort !== null) this.ended(domain.uuid);

@@ -161,6 +161,17 @@ hooks(
   },
 );
 
+hooks('prepare of a machine whose XML cannot be read fails only with on-error = abort', async () => {
+  const ini = readFileSync('/etc/virlan/virlan.ini', 'utf8');
+  const start = () => runHook('qemu', ['web', 'prepare', 'begin', '-'], '<broken');
+  assert.equal((await start()).exitCode, 0);
+  await configure(ini.replace('[network.k8s-br0]', '[network.k8s-br0]\non-error = abort'));
+  const { exitCode, stderr } = await start();
+  await configure(ini);
+  assert.notEqual(exitCode, 0);
+  assert.match(stderr, /^virlan: libvirt's XML of a domain cannot be read: /m);
+});
+
 hooks('prepare of a machine with a reservation loads the three bundles of the hook only', async () => {
   // virlan's loader reads bundles with readFileSync; modules of Node's loader are in require.cache.
   const recorder = `const fs = require('node:fs');

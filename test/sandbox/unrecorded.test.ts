@@ -97,6 +97,18 @@ for (const directory of [books, '/var/lib'])
     assert.deepEqual(await changesSince(before, kept), []);
   });
 
+unrecorded('a record that cannot be removed when its network is taken down is named as that', async () => {
+  await up();
+  await withFault(books, 'EROFS', async () => {
+    const { exitCode, stderr } = await virlan('down');
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stderr, /^virlan: the network is down, but its record does not say so: .*before\.json/m);
+    assert.doesNotMatch(stderr, /the network is made/);
+  });
+  await up();
+  await down();
+});
+
 for (const recorder of ['virlan up', 'the watcher'])
   unrecorded(
     `once there is room, ${recorder} records what was there before, and not virlan's own`,

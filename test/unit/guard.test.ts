@@ -89,6 +89,8 @@ guard('the metadata of a machine: mode, group and ranges; what is not valid coun
     [machine('', "<v:allow address='10.0.0.1-10.0.0.4'/><v:allow address='10.0.0.3 - 10.0.0.9'/>"), null, 1],
     [machine('', "<v:allow address='10.0.0.1'/><v:allow address='10.0.0.2'/>"), null, 1],
     [machine('', "<v:allow address='10.0.0.9-10.0.0.1'/>"), null, 0, 'allow'],
+    [machine('', "<v:allow address='10.0.0.1'/>".repeat(64)), null, 1],
+    [machine('', "<v:allow address='10.0.0.1'/>".repeat(65)), null, 1, 'allow-count'],
     [machine('', "<v:allow/><v:allow address='fe80::1'/><v:allow address='1-2-3'/>"), null, 0, 'allow'],
     [machine('', "<allow address='10.0.0.1'/><x:allow xmlns:x='urn:x' address='10.0.0.9'/>"), null, 1],
   ];

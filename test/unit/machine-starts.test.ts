@@ -5,14 +5,15 @@ import { suite } from 'uvu';
 import type { Config } from '../../src/config/config.ts';
 import { MachineStarts } from '../../src/watcher/machine-starts.ts';
 import { domainXml } from '../sandbox/machine.ts';
+import { network } from './builders.ts';
 
 const starts = suite('machine starts');
 
-/** Returns machine starts on a host without networks, and how many have begun. */
-function makeStarts() {
+/** Returns machine starts on a host with these networks, and how many have begun. */
+function makeStarts(networks: Config['networks'] = []) {
   let begun = 0;
   const host = { listDirectory: () => [], readFile: () => null };
-  const config = { networks: [] as Config['networks'] } as Config;
+  const config = { networks } as Config;
   const began = () => {
     begun += 1;
   };
@@ -35,6 +36,23 @@ async function isResolved(promise: Promise<void>): Promise<boolean> {
   await new Promise(resolve => setImmediate(resolve));
   return resolved;
 }
+
+starts('a machine whose XML cannot be read starts unless a network wants virlan to abort', async () => {
+  for (const [onErrors, isAborted] of [
+    [[], false],
+    [['start'], false],
+    [['start', 'abort'], true],
+  ] as const) {
+    const networks = onErrors.map(onError => ({ ...network(), onError }));
+    const { events, abort } = await makeStarts(networks).machines.prepare('<broken');
+    assert.deepEqual(
+      events.map(({ kind }) => kind),
+      ['failed'],
+    );
+    assert.equal(abort !== null, isAborted);
+    if (abort !== null) assert.match(abort.message, /^libvirt's XML of a domain cannot be read: /);
+  }
+});
 
 starts('nobody waits unless a machine starts', () => {
   assert.equal(makeStarts().machines.whenEnded(), null);
