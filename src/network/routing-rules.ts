@@ -157,14 +157,14 @@ export function selectsService({ selection }: RoutingRule): boolean {
 }
 
 /**
- * Returns whether a rule selects a packet, of those with its addresses and mark. The host's own are those of root, as
- * whom dnsmasq opens its sockets, and have no class of service.
+ * Returns whether a rule selects a packet without a mark and a class of service, of those with its addresses. The host's
+ * own are those of root, as whom dnsmasq opens its sockets.
  */
-export function isAboutPacket(
-  { incoming, selection: { protocol, sourcePorts, destinationPorts, users, hasClass } }: RoutingRule,
-  packet: SelectedPacket,
-): boolean {
+export function isAboutPacket(rule: RoutingRule, packet: SelectedPacket): boolean {
+  const { incoming, mark, selection } = rule;
+  const { protocol, sourcePorts, destinationPorts, users, hasClass } = selection;
   return (
+    (mark === null || isAboutMark(rule, 0)) &&
     (incoming === null || incoming === packet.incoming) &&
     (protocol === null || protocol === packet.protocol) &&
     contains(sourcePorts, packet.sourcePort) &&

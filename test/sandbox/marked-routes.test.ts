@@ -147,19 +147,6 @@ marked(
   },
 );
 
-marked('answers of DHCP that a mark leads elsewhere: named, with a command that works', async () => {
-  await ip('route', 'add', 'default', 'via', internetAddress, 'table', '100');
-  const rule = ['OUTPUT', '-t', 'mangle', '-p', 'udp', '--sport', '67', '-j', 'MARK', '--set-mark', '0x20'];
-  await execa('iptables', ['-A', ...rule]);
-  const { explanation } = await doctor();
-  assert.deepEqual([explanation.check, explanation.code], ['probe-lease', 'routed-by-mark']);
-  assert.match(explanation.seen, /^the answer of 192\.168\.100\.1 has the mark 0x20, and leaves by uplink /);
-  await execa('sh', ['-c', explanation.fix.command]);
-  assert.match((await doctor()).stage('probe-lease'), /^ok: /);
-  await ip('rule', 'delete', 'pref', '89');
-  await execa('iptables', ['-D', ...rule]);
-});
-
 for (const [rule, service] of [
   ['ipproto udp sport 53 prohibit', 'DNS'],
   ['ipproto tcp sport 53 lookup 100', 'DNS'],

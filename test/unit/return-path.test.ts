@@ -163,6 +163,7 @@ paths('rules about ports and protocols keep answers of the gateway from machines
   ];
   // They are about other packets, and refuse those.
   const others = [
+    { priority: 89, src: 'all', fwmark: '0x20', table: '7' },
     { priority: 90, src: 'all', ipproto: 'icmp', action: 'blackhole' },
     { priority: 91, src: 'all', uid_start: 1, uid_end: 9, action: 'blackhole' },
     { priority: 92, src: 'all', tos: '0x10', action: 'blackhole' },

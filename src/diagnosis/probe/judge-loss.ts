@@ -13,10 +13,9 @@ export function lost(check: Stage, packet: Packet, facts: ProbeFacts): Finding |
   const { drops, diversions, takings } = facts;
   const drop = drops[packet.kind];
   if (drop != null) return dropped(check, packet, drop, facts);
-  const route = diversions[packet.kind];
-  // Of the packets of DHCP and DNS, a mark or a policy for what the host sends takes the answer.
-  const isAsked = packet.kind === 'dhcp' || packet.kind === 'dns';
-  const answer: Packet = isAsked ? { kind: 'returning', from: facts.gateway } : packet;
+  const route = packet.kind === 'dhcp' ? null : diversions[packet.kind];
+  // Of the packets of DNS, a mark or a policy for what the host sends takes the answer.
+  const answer: Packet = packet.kind === 'dns' ? { kind: 'returning', from: packet.gateway } : packet;
   if (route != null) return diverted(check, answer, route, facts);
   const taking = hasCome(packet, facts) ? takings[packet.kind] : null;
   if (taking == null) return null;

@@ -1,13 +1,12 @@
 // The marks of a probe's packets when they are routed: another program sets them, and a routing rule may read them.
 import type { MarkedRoute } from '../../network/marked-route.ts';
-import type { Packet } from '../details.ts';
 import { routedChains } from './counters.ts';
 import { counterTable } from './names.ts';
 import type { ProbeRequest } from './protocol.ts';
 import { hasFields, type TraceEvent } from './trace-events.ts';
 
 /** The packets that a routing rule may lead elsewhere. */
-export type MarkedPackets = Packet['kind'];
+export type MarkedPackets = 'dns' | 'outgoing' | 'returning';
 
 /** The mark of each packet that has one. */
 export type Marks = Readonly<Partial<Record<MarkedPackets, number>>>;
@@ -20,7 +19,6 @@ export function findMarks(events: readonly TraceEvent[], { gateway, nextHop }: P
   const markOf = (...fields: readonly string[]) =>
     findMark(events.filter(({ packet }) => hasFields(packet, ...fields)));
   const found = {
-    dhcp: markOf('udp sport 67'),
     dns: markOf(`ip saddr ${gateway}`, 'udp sport 53'),
     outgoing: markOf(`ip daddr ${nextHop}`),
     returning: markOf(`ip saddr ${nextHop}`),

@@ -158,14 +158,12 @@ async function findDiversions(
 ): Promise<Diversions> {
   const find = (to: Ipv4, query: readonly string[], mark: number | undefined, expectedLink: string) =>
     mark === undefined ? null : findMarkedRoute(system, { to, query, mark }, expectedLink);
-  const answer = ['from', gateway];
-  const [dhcp, dns] = [await find(ip, answer, marks.dhcp, bridge), await find(ip, answer, marks.dns, bridge)];
+  const dns = await find(ip, ['from', gateway], marks.dns, bridge);
   const nextHop = uplink.kind === 'via' ? parseIpv4(uplink.gateway ?? '') : null;
-  if (uplink.kind !== 'via' || nextHop === null) return { dhcp, dns };
+  if (uplink.kind !== 'via' || nextHop === null) return { dns };
   const outgoing = ['from', formatIp(ip), 'iif', bridge];
   const returning = ['from', formatIp(nextHop), 'iif', uplink.dev];
   return {
-    dhcp,
     dns,
     outgoing: await find(nextHop, outgoing, marks.outgoing, uplink.dev),
     returning: await find(ip, returning, marks.returning, bridge),
