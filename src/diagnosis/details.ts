@@ -109,6 +109,8 @@ export interface NetworkDetails {
   /** Chains of other programs that drop by policy; their names are hostile. */
   'other-policies': { readonly chains: readonly Pick<Chain, 'family' | 'table' | 'name'>[] };
   'other-firewall-unreadable': Unread;
+  /** A rule of the family bridge that may drop what machines send each other. */
+  'frames-may-be-dropped': { readonly drop: Drop };
   /** `mode = isolated`: the host forwards nothing for this network. */
   'forwarding-not-needed': None;
   'uplink-not-asked': None;

@@ -351,6 +351,17 @@ const foreignRules: Fault[] = [
     repairedBy: null,
     undo: 'nft delete table bridge other',
   },
+  {
+    title: 'a foreign rule between two machines',
+    cause: `nft add table bridge other
+      nft 'add chain bridge other f { type filter hook forward priority 0; }'
+      nft 'add rule bridge other f iifname "veth-web" oifname "veth-db" drop'`,
+    check: 'foreign',
+    seen: /^frames from machine to machine may be dropped by a rule of bridge other f: iifname "veth-web" oifname "veth-db" drop$/,
+    repairedBy: null,
+    undo: 'nft delete table bridge other',
+    isWarning: true,
+  },
 ];
 
 const onMachine: Fault[] = [

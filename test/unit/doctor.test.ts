@@ -5,6 +5,7 @@ import { suite } from 'uvu';
 import { formatIp, prefixOf } from '../../src/address/ip.ts';
 import type { Mac } from '../../src/address/mac.ts';
 import type { Detail, DetailKind, HostDetails } from '../../src/diagnosis/details.ts';
+import { findBridgeDrop } from '../../src/diagnosis/doctor/bridge-drops.ts';
 import { dnsmasqVersion, unpatchedCves } from '../../src/diagnosis/doctor/dnsmasq-cves.ts';
 import { sharedMacs } from '../../src/diagnosis/doctor/duplicates.ts';
 import {
@@ -110,6 +111,37 @@ doctor('a static entry of neighbours misleads only about an address that is prom
   assert.equal(find('192.168.100.7', mac(1), mac(9)), null, 'an earlier MAC of the machine');
   assert.equal(find('192.168.100.8', mac(1)), null, 'a program for routing keeps it');
   assert.equal(find('192.168.100.11', mac(1)), null);
+});
+
+doctor('a rule of the family bridge that may drop frames from machine to machine is found', () => {
+  const find = (place: object, policy: string, expr: readonly object[], chain = 'f') => {
+    const at = { family: 'bridge', table: 'corp', ...place };
+    const base = { ...at, name: 'f', type: 'filter', hook: 'forward', prio: 0, policy };
+    const nftables = [
+      { table: { family: at.family, name: at.table } },
+      { chain: base },
+      { chain: { ...at, name: 'I-vnet0-mac' } },
+      { rule: { ...at, chain: 'f', handle: 3, expr: [{ jump: { target: 'I-vnet0-mac' } }] } },
+      { rule: { ...at, chain, handle: 4, expr } },
+    ];
+    return findBridgeDrop(JSON.stringify({ nftables }), ['vnet0', 'vnet1']);
+  };
+  const from = (link: string) => ({
+    match: { op: '==', left: { meta: { key: 'iifname' } }, right: link },
+  });
+  const drop = { drop: null };
+  const found = { family: 'bridge', table: 'corp', chain: 'f', rule: '4', links: { in: 'vnet1', out: null } };
+  assert.deepEqual(find({}, 'accept', [from('vnet1'), drop]), {
+    ...found,
+    links: { in: null, out: 'vnet0' },
+  });
+  assert.equal(find({}, 'accept', [from('vnet1'), { accept: null }]), null);
+  assert.equal(find({}, 'drop', [from('vnet9'), { accept: null }])?.rule, null, 'by the policy');
+  assert.equal(find({}, 'drop', [{ accept: null }]), null);
+  assert.equal(find({ table: 'virlan-k8s-br0' }, 'accept', [drop]), null, 'of the guard');
+  assert.equal(find({ family: 'ip' }, 'accept', [drop]), null);
+  assert.equal(find({}, 'accept', [drop], 'I-vnet0-mac'), null, 'of a filter of libvirt');
+  assert.equal(findBridgeDrop('', ['vnet0']), null);
 });
 
 doctor('the first file with the mark is the hook of its driver', () => {
@@ -249,6 +281,7 @@ const networkFacts: NetworkFacts = {
   ownUplink: null,
   sharedMacs: [],
   misleading: null,
+  bridgeDrop: null,
   probe: [],
   peers: [],
   sessions: [],
@@ -320,6 +353,13 @@ doctor('with BGP there are findings about bgpd and each session', () => {
   assert.equal(withStep({ ...change, problem: null }), 'bgp fail plan-step');
 });
 
+const bridgeDrop = {
+  family: 'bridge',
+  table: 'corp',
+  chain: 'f',
+  rule: 'drop',
+  links: { in: 'vnet0', out: null },
+};
 const detour = {
   bridge: 'br0',
   subnet: network().subnet,
@@ -426,6 +466,7 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     'answers-elsewhere',
     { ...detour },
   ],
+  [{ bridgeDrop }, 'foreign', 'warn', 'frames-may-be-dropped', { drop: bridgeDrop }],
   [
     { misleading: { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: mac(9), owner: mac(1) } },
     'neighbours',

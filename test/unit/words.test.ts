@@ -229,6 +229,17 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { bridge, link: 'eth1' },
     { bridge, link: 'a;b' },
   ],
+  'frames-may-be-dropped': [
+    {
+      drop: {
+        family: 'bridge',
+        table: 'corp',
+        chain: 'f',
+        rule: 'iifname "vnet1" drop',
+        links: { in: 'vnet1', out: null },
+      },
+    },
+  ],
   'neighbours-right': [{}],
   'neighbour-static': [{ bridge, ip: leased, mac: mac(9), owner: mac(1) }],
   'address-shared': [{ address: ip('192.168.100.50'), prefixLength: 24, link: bridge, machine: 'web' }],

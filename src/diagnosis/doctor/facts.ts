@@ -16,7 +16,7 @@ import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { ForwardDrop, ForwardTaking } from '../../other-firewalls/forward-rules.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
-import type { DroppedFrames, HostDetails, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
+import type { Drop, DroppedFrames, HostDetails, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
 import type { EtcdReport } from '../etcd-report.ts';
 import type { Finding } from '../finding.ts';
 import type { HookState } from './hooks.ts';
@@ -56,6 +56,8 @@ export interface NetworkFacts {
   /** Chains of other programs on the way of packets that drop by policy. Their names are hostile. */
   readonly droppingChains: readonly Pick<Chain, 'family' | 'table' | 'name'>[];
   readonly unreadFirewalls: readonly Unread[];
+  /** A rule of another program that may drop frames from machine to machine; null for none. */
+  readonly bridgeDrop: Drop | null;
   /** Sysctl → value, of the links that packets of machines pass. */
   readonly forwarding: ReadonlyMap<string, string>;
   /** Null where the kernel was not asked: without a bridge, or without forwarding. */

@@ -160,11 +160,12 @@ function judgeForwarding(facts: NetworkFacts, { survey }: DoctorHostFacts): Find
  * out.
  */
 function judgeOtherFirewalls(facts: NetworkFacts): Finding {
-  const { droppingChains: chains, unreadFirewalls } = facts;
+  const { droppingChains: chains, unreadFirewalls, bridgeDrop: drop } = facts;
   const [unread] = unreadFirewalls;
   const failure = judgeSubject(facts, 'foreign');
   if (failure !== null) return failure;
   if (unread !== undefined) return warn('foreign', { kind: 'other-firewall-unreadable', ...unread });
+  if (drop !== null) return warn('foreign', { kind: 'frames-may-be-dropped', drop });
   return ok(
     'foreign',
     chains.length === 0 ? { kind: 'no-other-policy' } : { kind: 'other-policies', chains },

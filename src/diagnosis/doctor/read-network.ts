@@ -18,6 +18,7 @@ import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
 import { notSent } from '../probe/judge.ts';
 import { probe as sendProbe } from '../probe/probe.ts';
+import { readBridgeDrop } from './bridge-drops.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, ManagedLink, NetworkFacts } from './facts.ts';
 import { misleadingNeighbour, readStaticNeighbours } from './static-neighbours.ts';
@@ -47,6 +48,10 @@ export async function readNetworkFacts(
     managed,
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
+    bridgeDrop: await readBridgeDrop(
+      system,
+      survey.observed.taps.map(({ name }) => name),
+    ),
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
     uplink,
     ownUplink,

@@ -14,6 +14,8 @@ import { unreadText } from '../../other-firewalls/model.ts';
 import { shellQuoted } from '../../text.ts';
 import type { NetworkDetails, PortOwner } from '../details.ts';
 import type { Fix } from '../finding.ts';
+import { commandThatShows } from './drop-remedy.ts';
+import { place } from './probe.ts';
 import { fixBy, repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** The consequence for machines when a subject is not as configured. */
@@ -129,6 +131,10 @@ export const networkWords: Words<keyof NetworkDetails> = {
     },
   },
   'other-firewall-unreadable': { seen: unreadText },
+  'frames-may-be-dropped': {
+    seen: ({ drop }) => `frames from machine to machine may be dropped by ${place(drop)}`,
+    fix: ({ drop }) => showsMore(commandThatShows(drop)),
+  },
   'forwarding-not-needed': { seen: () => 'not needed with mode = isolated' },
   'uplink-not-allowed': {
     seen: ({ dev, allowed }) =>

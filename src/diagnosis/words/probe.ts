@@ -236,7 +236,8 @@ function named(packet: Packet): string {
   }
 }
 
-function place({ family, table, chain, rule }: Drop): string {
+/** Names the rule or policy that dropped a packet. */
+export function place({ family, table, chain, rule }: Drop): string {
   const name = `${family} ${table} ${chain}`;
   if (rule === null) return `the policy of ${name}`;
   const kind = isReversePathFilter(rule) ? 'reverse path filter, a rule' : 'rule';
