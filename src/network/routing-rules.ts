@@ -157,8 +157,8 @@ export function selectsService({ selection }: RoutingRule): boolean {
 }
 
 /**
- * Returns whether a rule selects a packet without a mark and a class of service, of those with its addresses. The host's
- * own are those of root, as whom dnsmasq opens its sockets.
+ * Returns whether a rule selects a packet without a mark and a class of service, of those with its addresses. The
+ * host's own are those of root, as whom dnsmasq opens its sockets.
  */
 export function isAboutPacket(rule: RoutingRule, packet: SelectedPacket): boolean {
   const { incoming, mark, selection } = rule;

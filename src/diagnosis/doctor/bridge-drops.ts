@@ -1,5 +1,5 @@
-// Finds rules of other programs that may drop frames from machine to machine: in the family bridge of nft, where ebtables
-// has its rules, too. No probe goes from machine to machine.
+// Finds rules of other programs that may drop frames from machine to machine: in the family bridge of nft, where
+// ebtables has its rules, too. No probe goes from machine to machine.
 //   table bridge corp { chain f { type filter hook forward priority 0; iifname "vnet1" drop; } }
 import { listTimeoutSeconds } from '../../firewall/rules-reader.ts';
 import { readRuleText } from '../../other-firewalls/base-chains.ts';
