@@ -234,9 +234,6 @@ function inputRules(network: NetworkConfig): Rule[] {
     return ports.length === 0 ? [] : [{ from: bridge, protocol, ports, tracked: opening, verdict: accept }];
   };
   const gateway: PrefixMatch = { kind: 'in', prefix: { network: network.gateway, length: 32 } };
-  // Accept packets that a translation of the administrator's leads to the host. Forwards of virlan's lead into the
-  // subnet, of which only the gateway's address is the host's and never a machine's.
-  const outside: PrefixMatch = { kind: 'not-in', prefix: network.subnet };
   const services = (port: Ports, match: Match = {}) =>
     (['udp', 'tcp'] as const).map(
       (protocol): Rule => ({ from: bridge, ...match, protocol, ports: [port], verdict: accept }),
@@ -248,9 +245,10 @@ function inputRules(network: NetworkConfig): Rule[] {
     { from: bridge, protocol: 'tcp', ports: [dns], surplus: true, verdict: drop },
     ...services(dns, { destination: gateway }),
     { from: bridge, protocol: 'icmp-echo-request', tracked: opening, verdict: accept },
-    ...[gateway, outside].map(
-      (destination): Rule => ({ from: bridge, destination, translated: true, verdict: accept }),
-    ),
+    // What a rule of the administrator's leads to the gateway's address, as REDIRECT does, is led there for machines.
+    // To other addresses of the host, software such as kube-proxy translates for everybody. No forward of virlan's
+    // leads to the gateway.
+    { from: bridge, destination: gateway, translated: true, verdict: accept },
     ...(hostAccess === 'basic' ? [{ from: bridge, ...newSsh }] : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: accept }] : []),
     ...allowed('tcp'),

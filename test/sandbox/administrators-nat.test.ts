@@ -88,6 +88,29 @@ async function addMachine(): Promise<void> {
   await dhcp(web);
 }
 
+const [clusterIp, nodePort] = ['10.96.0.1', 30_443];
+
+/** As kube-proxy makes them for services of the host's own address, such as that of its API server. */
+const kubeProxyRules = `*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-SVC-API - [0:0]
+:KUBE-SVC-WEB - [0:0]
+:KUBE-SEP-API - [0:0]
+:KUBE-SEP-WEB - [0:0]
+-I PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-I OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A KUBE-SERVICES -d ${clusterIp}/32 -p tcp -m tcp --dport 443 -j KUBE-SVC-API
+-A KUBE-SERVICES -d ${clusterIp}/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-WEB
+-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+-A KUBE-NODEPORTS -p tcp -m tcp --dport ${nodePort} -j KUBE-SVC-API
+-A KUBE-SVC-API -j KUBE-SEP-API
+-A KUBE-SVC-WEB -j KUBE-SEP-WEB
+-A KUBE-SEP-API -p tcp -m tcp -j DNAT --to-destination ${uplink}:3128
+-A KUBE-SEP-WEB -p tcp -m tcp -j DNAT --to-destination ${uplink}:8080
+COMMIT
+`;
+
 /** Returns the address that the internet sees a new connection of the machine come from. */
 async function source(): Promise<string> {
   return (await seenAs(web, { proto: 'tcp', to: internetAddress, port: 80 })).address;
@@ -143,11 +166,13 @@ for (const { firewall, flavour } of kinds) {
     await establish(firewall, 'host-access = minimal');
     await iptables('-A PREROUTING -i k8s-br0 -p tcp --dport 81 -j REDIRECT --to-ports 3128');
     await iptables('-A PREROUTING -i k8s-br0 -p udp --dport 82 -j REDIRECT --to-ports 3129');
-    await iptables(`-A PREROUTING -d ${uplink} -p tcp --dport 9090 -j DNAT --to ${uplink}:3128`);
+    await iptables(`-A PREROUTING -d ${uplink} -p tcp --dport 9090 -j REDIRECT --to-ports 3128`);
+    await iptables(`-A PREROUTING -d ${chosen} -p tcp --dport 9090 -j DNAT --to ${gateway}:3128`);
     const ask = (proto: 'tcp' | 'udp', to: string, port: number) => probe(web, { proto, to, port });
     assert.equal(await ask('tcp', internetAddress, 81), 'open');
     assert.equal(await ask('udp', internetAddress, 82), 'open');
     assert.equal(await ask('tcp', uplink, 9090), 'open');
+    assert.equal(await ask('tcp', chosen, 9090), 'open');
     // The ports themselves are as closed as before.
     for (const [to, port] of [
       [gateway, 22],
@@ -156,6 +181,18 @@ for (const { firewall, flavour } of kinds) {
       [uplink, 8080],
     ] as const)
       assert.equal(await ask('tcp', to, port), 'tcp-reset', `${to}:${port}`);
+  });
+
+  nat(`${title}: what software translates for everybody leads no machine to a closed port`, async () => {
+    await useIptables(flavour);
+    await establish(firewall, 'host-allow = tcp/8080');
+    await execa('iptables-restore', ['--noflush'], { input: kubeProxyRules });
+    const ask = (to: string, port: number) => probe(web, { proto: 'tcp', to, port });
+    assert.notEqual(await ask(clusterIp, 443), 'open', 'a service');
+    assert.notEqual(await ask(gateway, nodePort), 'open', 'a port of all nodes');
+    await seenAs(host, { proto: 'tcp', to: clusterIp, port: 443 });
+    assert.equal(await ask(clusterIp, 80), 'open', 'a service on a port that machines may reach');
+    assert.deepEqual(await plannedSteps(), []);
   });
 
   nat(`${title}: no forward of virlan's leads to the host itself`, async () => {
@@ -182,6 +219,20 @@ nat('nftables: a source chosen in a table of the administrator’s wins, whoever
   assert.equal(await source(), uplink, 'without the table');
   await execa('nft', [table]);
   assert.equal(await source(), chosen, 'after up');
+});
+
+nat('nftables: nor does such a table of nft', async () => {
+  await establish('nftables');
+  await execa('nft', [
+    `table ip kube-proxy {
+      chain endpoint { meta l4proto tcp dnat to ${uplink}:3128; }
+      chain services { ip daddr . meta l4proto . th dport vmap { ${clusterIp} . tcp . 443 : goto endpoint }; }
+      chain nat-prerouting { type nat hook prerouting priority dstnat; jump services; }
+      chain nat-output { type nat hook output priority -100; jump services; }
+    }`,
+  ]);
+  assert.notEqual(await probe(web, { proto: 'tcp', to: clusterIp, port: 443 }), 'open');
+  await seenAs(host, { proto: 'tcp', to: clusterIp, port: 443 });
 });
 
 nat("iptables: the watcher lets rules win that come behind virlan's, and moves for no others", async () => {
