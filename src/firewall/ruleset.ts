@@ -38,18 +38,26 @@ export function waysOut(
   return outside === 'all' ? 'any' : defaultLinks.filter(isLinkName);
 }
 
-/** Returns the rules of a network, by family; null for a network that has none. */
-export function makeRuleset(network: NetworkConfig, family: Family, ways: WaysOut): Ruleset | null {
+/**
+ * Returns the rules of a network, by family; null for a network that has none. `behind` are networks behind machines,
+ * for a backend that cannot tell by the host's routes which those are.
+ */
+export function makeRuleset(
+  network: NetworkConfig,
+  family: Family,
+  ways: WaysOut,
+  behind: readonly Prefix[] = [],
+): Ruleset | null {
   if (network.mode === 'open') return null;
-  return family === 'ipv4' ? makeIpv4Ruleset(network, ways) : makeIpv6Ruleset(network);
+  return family === 'ipv4' ? makeIpv4Ruleset(network, ways, behind) : makeIpv6Ruleset(network);
 }
 
-function makeIpv4Ruleset(network: NetworkConfig, ways: WaysOut): Ruleset {
+function makeIpv4Ruleset(network: NetworkConfig, ways: WaysOut, behind: readonly Prefix[]): Ruleset {
   const { bridge, mode } = network;
   return {
     bridge,
     family: 'ipv4',
-    forward: mode === 'isolated' ? isolatedForward(network) : forwardRules(network, ways),
+    forward: mode === 'isolated' ? isolatedForward(network) : forwardRules(network, ways, behind),
     input: { only: network.hostFirewall === 'strict' ? null : bridge, rules: inputRules(network) },
     postrouting: [
       ...(takesForwards(network) ? returnsOfForwards(network) : []),
@@ -73,7 +81,7 @@ function isolatedForward({ bridge, subnet }: NetworkConfig): Rule[] {
 }
 
 /** Returns the rules for forwarded packets with `mode = nat` and `mode = routed`. */
-function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
+function forwardRules(network: NetworkConfig, ways: WaysOut, behind: readonly Prefix[]): Rule[] {
   const { bridge, subnet, others } = network;
   const between: Match = { from: bridge, to: bridge };
   const inside: PrefixMatch = { kind: 'in', prefix: subnet };
@@ -85,6 +93,7 @@ function forwardRules(network: NetworkConfig, ways: WaysOut): Rule[] {
   const toMachines: Rule = { to: bridge, destination: inside, verdict: accept };
   const isRestricted = ways !== 'any';
   return [
+    ...behind.map((prefix): Rule => ({ ...between, source: { kind: 'in', prefix }, verdict: accept })),
     // A machine could use the forward of another one with the address of a client that is allowed to (`from`).
     { ...between, source: outside, translated: true, unrouted: true, verdict: drop },
     { ...between, verdict: accept },

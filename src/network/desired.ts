@@ -1,5 +1,5 @@
 // Derives the desired state of a network from the configuration and facts of the host. Pure.
-import { broadcastOf, formatPrefix } from '../address/ip.ts';
+import { broadcastOf, formatPrefix, type Prefix } from '../address/ip.ts';
 import type { Tunnel } from '../cluster/tunnel.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type DnsmasqHost, renderDnsmasqConf } from '../dnsmasq/conf.ts';
@@ -49,6 +49,8 @@ export interface HostFacts extends DnsmasqHost {
   readonly wanted: Wanted | null;
   /** The links of the host's default routes; not read where the rules do not depend on them. */
   readonly defaultLinks: readonly string[];
+  /** The networks behind machines; not read where the rules do not depend on them. */
+  readonly networksBehind: readonly Prefix[];
   /** The translations of the forwards that are active; null when it is not known which are. */
   readonly translations: readonly Translation[] | null;
   /** The MTU of the link to the other hosts, in bytes; null if it is not known, or does not matter. */
@@ -131,7 +133,8 @@ export function desiredNetwork(config: NetworkConfig, host: HostFacts): Desired 
         : []),
     ]),
     rules: host.families[backend.chosen].flatMap(family => {
-      const ruleset = makeRuleset(network, family, waysOut(network, host.defaultLinks));
+      const ways = waysOut(network, host.defaultLinks);
+      const ruleset = makeRuleset(network, family, ways, host.networksBehind);
       return ruleset === null ? [] : rulesScripts(ruleset, backend.chosen, host.backends, host.lacking);
     }),
     treatment: { subnet: formatPrefix(subnet), isTranslated: network.mode === 'nat' },

@@ -146,6 +146,7 @@ function gatherFacts(
     hasDummy: system.exists(`/sys/class/net/${dummyName(bridge)}`) || canMakeDummy(),
     keepsIpv6Off: kernelHasIpv6() && !hasGlobalIpv6(bridge, readIpv6Addresses()),
     defaultLinks: [],
+    networksBehind: [],
     underlayMtu: null,
     taps: onNetwork.flatMap(({ tap, isUp, mtu, isolated, uuid }) =>
       tap === null

@@ -1,6 +1,7 @@
-// The links by which the host reaches the outside and other networks. Pure.
+// The links by which the host reaches the outside and other networks, and the networks behind machines. Pure.
+import { type Prefix, prefixesOverlap } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import type { LinksAndRoutes } from './links.ts';
+import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
 import { askedTables } from './routing-rules.ts';
 
 /** The destinations of a default route; VPNs write it as two halves, so that it precedes the LAN's. */
@@ -26,6 +27,20 @@ function linksOf(
     return isUsed && link !== null ? [link] : [];
   });
   return [...new Set(links)].sort();
+}
+
+/** Returns the networks behind machines: those that the main table leads to by the bridge, in the order of their text. */
+export function networksBehind(
+  { routes }: Pick<LinksAndRoutes, 'routes'>,
+  { bridge, subnet }: Pick<NetworkConfig, 'bridge' | 'subnet'>,
+): Prefix[] {
+  const isBehind = ({ link, type, table, family, isOfKernel }: Route) =>
+    link === bridge && type === 'unicast' && table === 'main' && family === 'ipv4' && !isOfKernel;
+  const destinations = routes.filter(isBehind).map(({ destination }) => destination);
+  return [...new Set(destinations)]
+    .sort()
+    .flatMap(destination => parseDestination(destination) ?? [])
+    .filter(prefix => !prefixesOverlap(prefix, subnet));
 }
 
 /** Returns whether the rules of a network depend on the host's default routes. */

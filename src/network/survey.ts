@@ -32,7 +32,7 @@ import {
 } from './read-kernel.ts';
 import { presentName, withName } from './renamed-bridge.ts';
 import { findDetours } from './return-path.ts';
-import { defaultLinks, needsDefaultLinks } from './route-links.ts';
+import { defaultLinks, needsDefaultLinks, networksBehind } from './route-links.ts';
 import { findSharedAddresses } from './shared-addresses.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';
 import type { Step } from './steps.ts';
@@ -90,11 +90,14 @@ export async function surveyOwn(network: NetworkConfig, reader: RulesReader): Pr
   const essential = kernel.unread.find(({ rules }) => rules === 'guard' || rules === backend.chosen);
   if (essential !== undefined) throw essential.error;
   const underlay = network.tunnel === null ? null : linkOfAddress(kernel.links, network.tunnel.address);
+  // A rule of nftables asks for the route of each packet.
+  const behind = backend.chosen === 'iptables' ? networksBehind(kernel, network) : [];
   const own =
-    needsDefaultLinks(network) || network.tunnel !== null
+    needsDefaultLinks(network) || network.tunnel !== null || behind.length > 0
       ? desiredNetwork(network, {
           ...files.facts,
           defaultLinks: defaultLinks(kernel),
+          networksBehind: behind,
           underlayMtu: underlay?.mtu ?? null,
         }).network
       : files.desired;

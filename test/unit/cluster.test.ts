@@ -173,6 +173,7 @@ const facts: HostFacts = {
   families: { nftables: ['ipv4', 'ipv6'], iptables: [] },
   keepsIpv6Off: true,
   defaultLinks: [],
+  networksBehind: [],
   underlayMtu: 1500,
   taps: [{ name: 'vnet0', up: true, mtu: null, isolated: false, hairpin: 'leave' }],
   wanted: null,

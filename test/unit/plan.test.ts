@@ -58,6 +58,7 @@ const facts: HostFacts = {
   families: { nftables: ['ipv4', 'ipv6'], iptables: ['ipv4', 'ipv6'] },
   keepsIpv6Off: true,
   defaultLinks: [],
+  networksBehind: [],
   underlayMtu: null,
   taps: [tapOf('vnet0')],
   wanted: { reservations: ['a # virlan', 'b # virlan'], names: ['a', 'b'], wildcards: [], boots: [] },
