@@ -2,13 +2,14 @@
 // some of them, while the host itself has a way.
 //   ip rule add iif k8s-br0 prohibit
 //   ip rule add from 192.168.100.155 prohibit
+//   ip rule add iif k8s-br0 ipproto tcp dport 25 prohibit
 //   ip rule add from 192.168.100.0/24 lookup 100     with `blackhole default` in table 100
 import { type Ipv4, type Prefix, parseIpv4, prefixContains } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
 import type { LinksAndRoutes } from './links.ts';
 import { isRefusing } from './return-path.ts';
-import { isAboutMark, type RoutingRule } from './routing-rules.ts';
+import { type PacketKind, queryOf, type RoutingRule, selects } from './routing-rules.ts';
 import { commonPart, machinesOf } from './subnet-parts.ts';
 import { internetAddress, readOwnUplink, readUplink } from './uplink.ts';
 
@@ -20,13 +21,16 @@ export interface OutsideRefusal {
   /** The routing table with a route that refuses packets, by its number or name; null where the rule itself does. */
   readonly table: string | null;
   readonly priority: number;
+  /** The kind of packets that alone is concerned; null for all. */
+  readonly only: PacketKind | null;
 }
 
 /** Most machines that the kernel is asked about. */
 const maxQuestions = 16;
 
 /**
- * Returns the rules by which the kernel refuses packets of machines to the outside, one for each part of the subnet.
+ * Returns the rules by which the kernel refuses packets of machines to the outside, one for each part of the subnet and each
+ * kind of packets.
  * None where they have a way, where the host has none either, and where no rule explains it. The kernel is asked only
  * if a rule may do so.
  */
@@ -43,27 +47,27 @@ export async function findOutsideRefusals(
   );
   const asked = refusing.flatMap(rule => {
     const common = commonPart(subnet, rule.from);
-    if (common === null) return [];
+    const kind = rule.only === null ? [] : queryOf(rule.only);
+    if (common === null || kind === null) return [];
     const part = common.length === subnet.length ? null : common;
-    return machinesOf(common, network).map(machine => ({ rule, part, machine }));
+    return machinesOf(common, network).map(machine => ({ rule, part, machine, kind }));
   });
   const found = new Map<string, OutsideRefusal>();
-  for (const { rule, part, machine } of asked.slice(0, maxQuestions)) {
-    const key = JSON.stringify(part);
-    if (found.has(key) || (await readUplink(system, bridge, machine)).kind === 'via') continue;
-    found.set(key, { bridge, part, table: rule.refuses ? null : rule.table, priority: rule.priority });
+  for (const { rule, part, machine, kind } of asked.slice(0, maxQuestions)) {
+    const { only, priority } = rule;
+    const key = JSON.stringify([part, only]);
+    if (found.has(key) || (await readUplink(system, bridge, machine, 0, kind)).kind === 'via') continue;
+    found.set(key, { bridge, part, table: rule.refuses ? null : rule.table, priority, only });
   }
+  // What is refused as a whole is not said once more of one kind.
+  const isNews = ({ part, only }: OutsideRefusal) =>
+    only === null || (!found.has(JSON.stringify([part, null])) && !found.has(JSON.stringify([null, null])));
   if (found.size === 0 || (await readOwnUplink(system)).kind === 'unreachable') return [];
-  return [...found.values()];
+  return [...found.values()].filter(isNews);
 }
 
 /** Returns whether a rule that is asked before the main table is about packets without a mark that come by a bridge. */
 function isAbout(rule: RoutingRule, bridge: string, outside: Ipv4): boolean {
-  const { isEarly, incoming, to, mark } = rule;
-  return (
-    isEarly &&
-    (incoming === null || incoming === bridge) &&
-    (to === null || prefixContains(to, outside)) &&
-    (mark === null || isAboutMark(rule, 0))
-  );
+  const { isEarly, to, only } = rule;
+  return isEarly && (to === null || prefixContains(to, outside)) && selects(rule, { incoming: bridge, only });
 }

@@ -10,11 +10,12 @@ import type { System } from '../system/system.ts';
 import { type LinksAndRoutes, parseDestination, type Route } from './links.ts';
 import { anywhere, type PacketRoute, routeTo } from './route-to.ts';
 import {
-  isAboutPacket,
+  type PacketKind,
+  queryOf,
+  type RoutedPacket,
   type RoutingRule,
   refusingTypes,
-  type SelectedPacket,
-  selectsService,
+  selects,
 } from './routing-rules.ts';
 import { commonPart, machinesOf } from './subnet-parts.ts';
 
@@ -24,8 +25,6 @@ export interface Detour {
   readonly subnet: NetworkConfig['subnet'];
   /** The part of the subnet that alone is concerned; null for all of it. */
   readonly part: Prefix<Ipv4> | null;
-  /** The service of the gateway whose answers alone are concerned; null for all packets. */
-  readonly service: 'DNS' | 'DHCP' | null;
   /** The link that the packets leave by; null where they are refused. */
   readonly link: string | null;
   readonly by: DetourRule | LocalRoute;
@@ -36,6 +35,8 @@ export interface DetourRule {
   /** The routing table, by its number or name; null where the rule itself refuses packets. */
   readonly table: string | null;
   readonly priority: number;
+  /** The kind of packets that alone is concerned; null for all. */
+  readonly only: PacketKind | null;
 }
 
 /** A route of table `local`, which every host asks first, that no address of this host brought. */
@@ -44,36 +45,18 @@ export interface LocalRoute extends Pick<Route, 'type' | 'destination' | 'link'>
 }
 
 /** A packet to a machine: of the host, of the gateway's address, or from the outside by a link. */
-interface Packet extends SelectedPacket {
+interface Packet extends RoutedPacket {
   /** Arguments of `ip route get`. */
   readonly query: readonly string[];
-  readonly service: Detour['service'];
-}
-
-/** What nothing is known of but its link. */
-function anyPacket(query: readonly string[], incoming: string | null): Packet {
-  return { query, incoming, service: null, protocol: null, sourcePort: null, destinationPort: null };
-}
-
-/** The answers of dnsmasq. A client asks for names from a port of the range of the kernel, as 40000. */
-const answers = [
-  { service: 'DNS', protocol: 'udp', sourcePort: 53, destinationPort: 40_000 },
-  { service: 'DNS', protocol: 'tcp', sourcePort: 53, destinationPort: 40_000 },
-  { service: 'DHCP', protocol: 'udp', sourcePort: 67, destinationPort: 68 },
-] as const;
-
-function answerPackets(gateway: Ipv4): Packet[] {
-  return answers.map(({ service, protocol, sourcePort, destinationPort }) => {
-    const ports = ['sport', String(sourcePort), 'dport', String(destinationPort)];
-    const query = ['from', formatIp(gateway), 'ipproto', protocol, ...ports];
-    return { query, incoming: null, service, protocol, sourcePort, destinationPort };
-  });
 }
 
 type Network = Pick<NetworkConfig, 'bridge' | 'subnet' | 'gateway' | 'range'>;
 
 /** Most addresses of machines that the kernel is asked about. */
 const maxAddresses = 16;
+
+/** Most kinds of packets to each that it is asked about. */
+const maxKinds = 8;
 
 /**
  * Asks the kernel for the routes of packets to machines, if there are rules or routes that may lead them elsewhere:
@@ -115,31 +98,41 @@ async function findDetour(
   const incoming = links
     .map(({ name }) => name)
     .filter(name => name !== bridge && name !== 'lo' && rules.some(rule => rule.incoming === name));
+  const ways = [
+    { query: [], incoming: null },
+    ...(rules.some(({ hasSource }) => hasSource)
+      ? [{ query: ['from', formatIp(gateway)], incoming: null }]
+      : []),
+    ...incoming.map(name => ({ query: ['from', anywhere, 'iif', name], incoming: name })),
+  ];
+  const kinds = rules.flatMap(({ only }) => {
+    const kind = only === null ? null : queryOf(only);
+    return kind === null ? [] : [{ kind, only }];
+  });
   const packets: Packet[] = [
-    anyPacket([], null),
-    ...(rules.some(({ hasSource }) => hasSource) ? [anyPacket(['from', formatIp(gateway)], null)] : []),
-    ...(rules.some(selectsService) ? answerPackets(gateway) : []),
-    ...incoming.map(name => anyPacket(['from', anywhere, 'iif', name], name)),
+    ...ways.map(way => ({ ...way, only: null })),
+    ...kinds
+      .slice(0, maxKinds)
+      .flatMap(({ kind, only }) => ways.map(way => ({ ...way, query: [...way.query, ...kind], only }))),
   ];
   for (const packet of packets) {
     const found = await routeTo(run, address, packet.query);
     const { link } = found;
-    const { service } = packet;
     if (link === bridge && found.type === 'unicast') continue;
     const local = covering.find(route => route.table === 'local' && explains(route, found));
     if (local !== undefined) {
       const { type, destination } = local;
       const by = { kind: 'local-route', type, destination, link: local.link } as const;
-      return { bridge, subnet, part: partOf(subnet, [parseDestination(destination)]), service, link, by };
+      return { bridge, subnet, part: partOf(subnet, [parseDestination(destination)]), link, by };
     }
     const rule = rules
-      .filter(each => isAboutPacket(each, packet))
+      .filter(each => selects(each, packet))
       .find(each => (link === null ? isRefusing(each, routes, address) : each.table === found.table));
     if (rule === undefined || link === bridge) continue;
-    const { table, priority, to } = rule;
+    const { table, priority, to, only } = rule;
     const route = covering.find(each => each.table === table);
     const part = partOf(subnet, [to, route === undefined ? null : parseDestination(route.destination)]);
-    return { bridge, subnet, part, service, link, by: { kind: 'rule', table, priority } };
+    return { bridge, subnet, part, link, by: { kind: 'rule', table, priority, only } };
   }
   return null;
 }

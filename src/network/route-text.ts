@@ -1,23 +1,24 @@
 // The words for rules of routing that keep packets of machines, or to them, from their way. Pure.
 import { formatPrefix } from '../address/ip.ts';
+import { formatSpan } from '../config/forward.ts';
 import { shellQuoted } from '../text.ts';
 import type { OutsideRefusal } from './outside-refusal.ts';
 import type { Detour, LocalRoute } from './return-path.ts';
+import type { PacketKind } from './routing-rules.ts';
 import { partText } from './subnet-parts.ts';
 
 /** Describes a detour in one line. The links' names are hostile. */
-export function detourText({ bridge, part, service, link, by }: Detour): string {
-  const sent = service === null ? 'packets' : `answers of the gateway's ${service}`;
-  const packets = `${sent} to ${partText(part) ?? 'machines'}`;
+export function detourText({ bridge, part, link, by }: Detour): string {
+  const packets = `packets to ${partText(part) ?? 'machines'}`;
   if (by.kind === 'local-route') {
     const way =
       link === null ? 'are refused' : by.type === 'local' ? 'stay on this host' : wayBy(link, bridge);
     return `${packets} ${way}: the route ${routeText(by)} of table local is asked before the main table`;
   }
-  const { table, priority } = by;
+  const { table, priority, only } = by;
   const way = link === null ? 'are refused' : wayBy(link, bridge);
   const reason = table === null ? `the routing rule of priority ${priority}` : `routing table ${table}`;
-  return `${packets} ${way}: ${reason} is asked before the main ${table === null ? 'table' : 'one'}`;
+  return `${packets}${kindText(only)} ${way}: ${reason} is asked before the main ${table === null ? 'table' : 'one'}`;
 }
 
 function wayBy(link: string, bridge: string): string {
@@ -50,12 +51,24 @@ export function mainTableFirst(subnet: string, priority: number): Remedy {
     : { command: `ip rule add to ${subnet} lookup main pref ${priority - 1}`, mends: true };
 }
 
+/** Describes a kind of packets, after what it is a kind of: ` by tcp to port 25`. */
+function kindText(kind: PacketKind | null): string {
+  if (kind === null) return '';
+  const { protocol, sourcePorts, destinationPorts, tos } = kind;
+  return [
+    ...(protocol === null ? [] : [` by ${protocol}`]),
+    ...(sourcePorts === null ? [] : [` from port ${formatSpan(sourcePorts)}`]),
+    ...(destinationPorts === null ? [] : [` to port ${formatSpan(destinationPorts)}`]),
+    ...(tos === null ? [] : [` with TOS ${tos}`]),
+  ].join('');
+}
+
 /** Describes a refusal in one line. */
-export function outsideRefusalText({ part, table, priority }: OutsideRefusal): string {
+export function outsideRefusalText({ part, table, priority, only }: OutsideRefusal): string {
   const address = partText(part);
   const sent = address === null ? 'what machines send' : `what ${address} sends`;
   const by = table === null ? '' : `, by a route of table ${table}`;
-  return `${sent} to the outside is refused by the routing rule of priority ${priority}${by}; this host itself has a way there`;
+  return `${sent}${kindText(only)} to the outside is refused by the routing rule of priority ${priority}${by}; this host itself has a way there`;
 }
 
 /** Returns the command that shows the rule, and the routes of its table. The rule may be there on purpose. */

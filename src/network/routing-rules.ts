@@ -23,7 +23,10 @@ export interface RoutingRule {
   readonly incoming: string | null;
   /** The marks of packets that it is about; null for all. */
   readonly mark: MarkMatch | null;
-  readonly selection: Selection;
+  /** The kind of packets that it is about; null for all, and for all but some. */
+  readonly only: PacketKind | null;
+  /** The users of whose programs it is about packets; null for all, and for all but some. */
+  readonly users: Span | null;
   /** True if it is asked before the rules that every host has, and decides. */
   readonly isEarly: boolean;
 }
@@ -34,30 +37,27 @@ export interface MarkMatch {
   readonly mask: number;
 }
 
-/** The packets that a rule is about besides those with addresses, links and marks; null for all. */
-export interface Selection {
-  /** `udp`, or a number without a name. */
-  readonly protocol: string | null;
-  readonly sourcePorts: NumberRange | null;
-  readonly destinationPorts: NumberRange | null;
-  /** The users whose programs send them. */
-  readonly users: NumberRange | null;
-  /** True if it is about a class of service (TOS). */
-  readonly hasClass: boolean;
-}
-
-interface NumberRange {
+/** Numbers from the first to the last one. */
+interface Span {
   readonly first: number;
   readonly last: number;
 }
 
-/** A packet, as far as rules select it. */
-export interface SelectedPacket {
+/** A packet that the kernel is asked about, as far as rules select it besides addresses. */
+export interface RoutedPacket {
   /** The link that it comes in by; null for one of the host's own. */
   readonly incoming: string | null;
+  /** The kind of a rule that it is of; null for none. */
+  readonly only: PacketKind | null;
+}
+
+/** A kind of packets, by what their headers say besides addresses; null in a field: any. */
+export interface PacketKind {
   readonly protocol: string | null;
-  readonly sourcePort: number | null;
-  readonly destinationPort: number | null;
+  readonly sourcePorts: Span | null;
+  readonly destinationPorts: Span | null;
+  /** Type of service, hexadecimal. */
+  readonly tos: string | null;
 }
 
 /** A rule as ip lists it. */
@@ -109,7 +109,8 @@ export function readRule({ priority, action = '', src, ...rule }: IpRule): Routi
     // The host's own packets come in by `lo`.
     incoming: isNegated || rule.iif === 'lo' ? null : (rule.iif ?? null),
     mark: readMark(rule),
-    selection: isNegated ? readSelection({}) : readSelection(rule),
+    only: isNegated ? null : readKind(rule),
+    users: isNegated ? null : readSpan(rule.uid_start, rule.uid_end),
     isEarly:
       priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),
   };
@@ -119,20 +120,6 @@ export function readRule({ priority, action = '', src, ...rule }: IpRule): Routi
 function readPrefix(address = 'all', length = 32): Prefix | null {
   const network = parseIpv4(address);
   return network === null ? null : prefixOf(network, length);
-}
-
-function readSelection({ ipproto, sport, dport, tos, ...rule }: Partial<IpRule>): Selection {
-  return {
-    protocol: ipproto ?? null,
-    sourcePorts: readRange(rule.sport_start ?? sport, rule.sport_end ?? sport),
-    destinationPorts: readRange(rule.dport_start ?? dport, rule.dport_end ?? dport),
-    users: readRange(rule.uid_start, rule.uid_end),
-    hasClass: tos !== undefined,
-  };
-}
-
-function readRange(first?: number, last?: number): NumberRange | null {
-  return first === undefined || last === undefined ? null : { first, last };
 }
 
 function readMark({
@@ -145,37 +132,48 @@ function readMark({
   return { value: Number(fwmark), mask: Number(fwmask) };
 }
 
+function readKind(rule: Omit<IpRule, 'priority'>): PacketKind | null {
+  const { ipproto: protocol = null, tos = null } = rule;
+  const sourcePorts = readSpan(rule.sport ?? rule.sport_start, rule.sport_end);
+  const destinationPorts = readSpan(rule.dport ?? rule.dport_start, rule.dport_end);
+  const kind = { protocol, sourcePorts, destinationPorts, tos };
+  return Object.values(kind).every(each => each === null) ? null : kind;
+}
+
+function readSpan(first?: number, last = first): Span | null {
+  return first === undefined || last === undefined ? null : { first, last };
+}
+
+/** Returns the arguments of `ip route get` for a packet of a kind; null for one that the kernel cannot be asked about. */
+export function queryOf({ protocol, sourcePorts, destinationPorts, tos }: PacketKind): string[] | null {
+  // Without a protocol it takes a packet for UDP.
+  if (protocol !== null && !['tcp', 'udp', 'icmp'].includes(protocol)) return null;
+  const of = (name: string, value: string | number | undefined) =>
+    value === undefined ? [] : [name, String(value)];
+  return [
+    ...of('ipproto', protocol ?? undefined),
+    ...of('sport', sourcePorts?.first),
+    ...of('dport', destinationPorts?.first),
+    ...of('tos', tos ?? undefined),
+  ];
+}
+
 /** Returns whether a rule selects packets by this mark. */
 export function isAboutMark({ mark }: RoutingRule, packetMark: number): boolean {
   return mark !== null && (packetMark & mark.mask) >>> 0 === mark.value;
 }
 
-/** Returns whether a rule selects packets by their protocol or ports. */
-export function selectsService({ selection }: RoutingRule): boolean {
-  const { protocol, sourcePorts, destinationPorts } = selection;
-  return protocol !== null || sourcePorts !== null || destinationPorts !== null;
-}
-
 /**
- * Returns whether a rule selects a packet without a mark and a class of service, of those with its addresses. The
- * host's own are those of root, as whom dnsmasq opens its sockets.
+ * Returns whether a rule selects a packet without a mark, of those with its addresses. The host's own are those of root,
+ * as whom dnsmasq opens its sockets.
  */
-export function isAboutPacket(rule: RoutingRule, packet: SelectedPacket): boolean {
-  const { incoming, mark, selection } = rule;
-  const { protocol, sourcePorts, destinationPorts, users, hasClass } = selection;
+export function selects(rule: RoutingRule, { incoming, only }: RoutedPacket): boolean {
   return (
-    (mark === null || isAboutMark(rule, 0)) &&
-    (incoming === null || incoming === packet.incoming) &&
-    (protocol === null || protocol === packet.protocol) &&
-    contains(sourcePorts, packet.sourcePort) &&
-    contains(destinationPorts, packet.destinationPort) &&
-    contains(users, packet.incoming === null ? 0 : null) &&
-    !hasClass
+    (rule.mark === null || isAboutMark(rule, 0)) &&
+    (rule.incoming === null || rule.incoming === incoming) &&
+    (rule.only === null || rule.only === only) &&
+    (rule.users === null || (incoming === null && rule.users.first === 0))
   );
-}
-
-function contains(range: NumberRange | null, value: number | null): boolean {
-  return range === null || (value !== null && range.first <= value && value <= range.last);
 }
 
 /** Returns the routing tables that the kernel asks for any packet. */

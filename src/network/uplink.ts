@@ -13,14 +13,18 @@ export type Uplink =
 /** An address of the internet: nothing is sent there. Some hosts refuse reserved ones (a bogon filter). */
 export const internetAddress = '9.9.9.9';
 
-/** Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. */
+/**
+ * Asks the kernel how it would forward a machine's packet to the outside, by all its rules and tables. `kind`: further
+ * arguments of `ip route get`.
+ */
 export function readUplink(
   system: Pick<System, 'run'>,
   bridge: string,
   machine: IpAddress,
   mark = 0,
+  kind: readonly string[] = [],
 ): Promise<Uplink> {
-  return askForRoute(system, ['from', formatIp(machine), 'iif', bridge, 'mark', String(mark)]);
+  return askForRoute(system, ['from', formatIp(machine), 'iif', bridge, 'mark', String(mark), ...kind]);
 }
 
 /** Asks the kernel how it would send a packet of the host's own to the outside. */

@@ -125,10 +125,7 @@ records('a record is gone when it is removed, also without the watcher', async (
   await update('add', 'dns-txt', txtXml('alone', 'here'));
   assert.deepEqual(await answers('TXT alone'), [text('here')]);
   await update('delete', 'dns-txt', txtXml('alone', 'here'));
-  assert.deepEqual(await answers('TXT alone', askLocal), [
-    'EREFUSED',
-    service('web.k8s-br0.internal', 5060),
-  ]);
+  assert.deepEqual(await answers('TXT alone', askLocal), ['EREFUSED', service('web.k8s-br0.internal', 5060)]);
   await startWatcher();
 });
 

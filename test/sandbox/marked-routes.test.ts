@@ -147,19 +147,19 @@ marked(
   },
 );
 
-for (const [rule, service] of [
-  ['ipproto udp sport 53 prohibit', 'DNS'],
-  ['ipproto tcp sport 53 lookup 100', 'DNS'],
-  ['sport 67 dport 68 blackhole', 'DHCP'],
-  ['uidrange 0-0 unreachable', null],
+for (const [rule, kind] of [
+  ['ipproto udp sport 53 prohibit', ' by udp from port 53'],
+  ['ipproto tcp sport 53 lookup 100', ' by tcp from port 53'],
+  ['sport 67 dport 68 blackhole', ' from port 67 to port 68'],
+  ['uidrange 0-0 unreachable', ''],
 ] as const)
   marked(`a routing rule about answers of dnsmasq (${rule}): named, with a command that works`, async () => {
     await ip('route', 'add', 'default', 'via', internetAddress, 'table', '100');
     await ip('rule', 'add', ...rule.split(' '), 'pref', '95');
     const { explanation } = await doctor();
     assert.deepEqual([explanation.check, explanation.code], ['forwarding', 'answers-elsewhere']);
-    const packets = service === null ? 'packets' : `answers of the gateway's ${service}`;
-    assert(explanation.seen.startsWith(`${packets} to machines `), explanation.seen);
+    const packets = `packets to machines${kind} `;
+    assert(explanation.seen.startsWith(packets), explanation.seen);
     const isNamed = async () => (await networkStatus()).problems.includes(explanation.seen);
     await until(async () => (await networkStatus()).problems.some(text => text.startsWith(packets)), 30);
     await execa('sh', ['-c', explanation.fix.command]);

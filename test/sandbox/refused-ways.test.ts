@@ -13,6 +13,7 @@ import {
   installVirlan,
   internet,
   internetAddress,
+  probe,
   run,
   startLibvirtd,
   virlan,
@@ -104,6 +105,32 @@ refused('a rule that refuses what one machine sends', async () => {
   await ping();
   await ip('rule', 'add', 'from', address, 'prohibit', 'pref', '90');
   await assertNamed('', new RegExp(`^90:\\s+from ${address} prohibit$`, 'm'), `what ${address} sends`);
+});
+
+refused('a rule that refuses one kind of packets alone', async () => {
+  const ask = (port: number) => probe(web, { proto: 'tcp', to: internetAddress, port, seconds: 1 });
+  assert.equal(await ask(81), 'tcp-reset');
+  await ip('rule', 'add', 'iif', 'k8s-br0', 'ipproto', 'tcp', 'dport', '80-89', 'prohibit', 'pref', '90');
+  await assert.rejects(ask(81));
+  assert.equal(await ask(90), 'tcp-reset');
+  const { state, code, seen, fix } = await uplinkCheck();
+  const text =
+    'what machines send by tcp to port 80-89 to the outside is refused by the routing rule of priority 90; this host itself has a way there';
+  assert.deepEqual(
+    [state, code, seen, fix?.command],
+    ['warn', 'outside-refused', text, 'ip rule show pref 90'],
+  );
+  const { problems } = await networkStatus();
+  assert(problems.includes(`${text}: ip rule show pref 90`), problems.join('\n'));
+});
+
+refused('a table for one kind of answers alone', async () => {
+  await ip('route', 'add', 'default', 'via', internetAddress, 'table', '100');
+  await ip('rule', 'add', 'ipproto', 'icmp', 'lookup', '100', 'pref', '90');
+  await assertRepairedBy(
+    'ip rule add to 192.168.100.0/24 lookup main pref 89',
+    'packets to machines by icmp leave by uplink, not by k8s-br0: routing table 100 is asked before the main one',
+  );
 });
 
 refused('a table for packets to a part of the subnet', async () => {

@@ -366,7 +366,7 @@ const detour = {
   part: null,
   service: null,
   link: 'ts0',
-  by: { kind: 'rule', table: '52', priority: 5270 },
+  by: { kind: 'rule', table: '52', priority: 5270, only: null },
 } as const;
 
 const localDetour = {
@@ -375,7 +375,7 @@ const localDetour = {
   by: { kind: 'local-route', type: 'local', destination: '192.168.100.0/24', link: 'lo' },
 } as const;
 
-const outsideRefusal = { bridge: 'br0', part: null, table: null, priority: 90 };
+const outsideRefusal = { bridge: 'br0', part: null, table: null, priority: 90, only: null };
 
 const partRefusal = { ...outsideRefusal, part: prefixOf(ip('192.168.100.155'), 32) };
 

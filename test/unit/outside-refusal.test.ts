@@ -6,6 +6,7 @@ import { CommandError } from '../../src/errors.ts';
 import { parseLinksAndRoutes } from '../../src/network/links.ts';
 import { findOutsideRefusals } from '../../src/network/outside-refusal.ts';
 import { commandThatShowsRefusal, outsideRefusalText } from '../../src/network/route-text.ts';
+import { queryOf, readRule } from '../../src/network/routing-rules.ts';
 import { partText } from '../../src/network/subnet-parts.ts';
 import { ip, network } from './builders.ts';
 
@@ -110,8 +111,19 @@ refusals('nothing where machines have a way, or the host has none either', async
   assert.equal(await nameOf({ rules: [prohibit], ways: [] }), null);
 });
 
+refusals('rules about one kind of packets, each asked about such a packet', async () => {
+  const mail = { ...prohibit, priority: 80, ipproto: 'tcp', dport_start: 25, dport_end: 26, tos: '0x10' };
+  const tunnel = { ...prohibit, priority: 81, ipproto: 'gre' };
+  assert.equal(await nameOf({ rules: [mail, tunnel] }), 'null 80', 'the kernel cannot be asked about GRE');
+  assert.equal(await nameOf({ rules: [mail, prohibit] }), 'null 90', 'all is refused');
+  const only = readRule(mail).only;
+  assert(only);
+  assert.deepEqual(queryOf(only), ['ipproto', 'tcp', 'dport', '25', 'tos', '0x10']);
+  assert.equal(readRule({ ...mail, not: null }).only, null);
+});
+
 refusals('the text names the rule and its table, the command shows both', () => {
-  const refusal = { bridge: 'k8s-br0', part: null, table: 'a b', priority: 90 };
+  const refusal = { bridge: 'k8s-br0', part: null, table: 'a b', priority: 90, only: null };
   assert.equal(
     outsideRefusalText(refusal),
     'what machines send to the outside is refused by the routing rule of priority 90, by a route of table a b; ' +

@@ -54,7 +54,14 @@ const otherDrops: Details['forward-dropped']['drop'][] = [
   { ...drop, way: 'answered', base: { ...chainOf('ip', 'corp', 'f'), hook: 'postrouting' }, forward: range },
 ];
 
-const detour = { bridge, subnet: network().subnet, part: null, service: null, link: null } as const;
+const detour = { bridge, subnet: network().subnet, part: null, link: null } as const;
+const mails = {
+  protocol: 'tcp',
+  sourcePorts: null,
+  destinationPorts: { first: 25, last: 25 },
+  tos: null,
+} as const;
+
 const half = prefixOf(ip('192.168.100.128'), 25);
 const localRoute = { kind: 'local-route', destination: '192.168.100.128/25' } as const;
 
@@ -260,10 +267,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   ],
   'forwarding-off-after-boot': [{ path: '/etc/sysctl.d/60-virlan.conf' }],
   'answers-elsewhere': [
-    { ...detour, link: 'ts0', by: { kind: 'rule', table: '52', priority: 5270 } },
-    { ...detour, by: { kind: 'rule', table: '52', priority: 1 } },
-    { ...detour, by: { kind: 'rule', table: null, priority: 0 } },
-    { ...detour, part: half, link: 'eth0', by: { kind: 'rule', table: '77', priority: 80 } },
+    { ...detour, link: 'ts0', by: { kind: 'rule', table: '52', priority: 5270, only: null } },
+    { ...detour, by: { kind: 'rule', table: '52', priority: 1, only: null } },
+    { ...detour, by: { kind: 'rule', table: null, priority: 0, only: { ...mails, tos: '0x10' } } },
+    { ...detour, part: half, link: 'eth0', by: { kind: 'rule', table: '77', priority: 80, only: null } },
     { ...detour, part: half, link: 'lo', by: { ...localRoute, type: 'local', link: 'lo' } },
     { ...detour, part: half, by: { ...localRoute, type: 'blackhole', link: null } },
     { ...detour, part: half, link: 'a;b', by: { ...localRoute, type: 'unicast', link: 'a;b' } },
@@ -282,9 +289,15 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'other-firewall-unreadable': [{ subject: 'ufw', error: new Error(message) }],
   'uplink-not-asked': [{}],
   'outside-refused': [
-    { bridge, part: null, table: null, priority: 90 },
-    { bridge, part: null, table: '100', priority: 90 },
-    { bridge, part: prefixOf(leased, 32), table: null, priority: 81 },
+    { bridge, part: null, table: null, priority: 90, only: null },
+    {
+      bridge,
+      part: null,
+      table: '100',
+      priority: 90,
+      only: { ...mails, sourcePorts: { first: 1, last: 9 } },
+    },
+    { bridge, part: prefixOf(leased, 32), table: null, priority: 81, only: mails },
   ],
   'outside-lost': [{ reason: 'Invalid cross-device link' }],
   'uplink-missing': [{ reason: 'Network is unreachable' }],

@@ -178,7 +178,11 @@ function judgeUplink({ uplink, ownUplink, survey: { network, warnings } }: Netwo
     return warn('uplink', { kind: 'uplink-not-allowed', dev: uplink.dev, allowed: [allowed] });
   if (uplink === null) return skipped('uplink', { kind: 'uplink-not-asked' });
   const [refused] = warnings.filter(warning => warning.kind === 'outside-refused');
-  if (refused !== undefined) return fail('uplink', { kind: 'outside-refused', ...refused.refusal });
+  if (refused !== undefined) {
+    // A rule about one kind of packets, such as mail, is there on purpose.
+    const judge = refused.refusal.only === null ? fail : warn;
+    return judge('uplink', { kind: 'outside-refused', ...refused.refusal });
+  }
   switch (uplink.kind) {
     case 'unreachable': {
       // The kernel refuses packets of machines as well: their source seems to be an address of this host.
