@@ -16,3 +16,11 @@ export function isAnswer(error: unknown): error is CommandError {
   if (!(error instanceof CommandError)) return false;
   return error.reason === 'missing' || (error.reason === 'failed' && !shortage.test(error.stderr));
 }
+
+/** Matches EBUSY and EINTR as nft and iptables print them. */
+const passing = /resource busy|interrupted system call/i;
+
+/** Returns whether a program failed because others were at work in the kernel: the same may succeed later. */
+export function isPassing({ stderr }: CommandError): boolean {
+  return passing.test(stderr);
+}

@@ -1,7 +1,7 @@
 // All firewall backends, and the choice among them.
 
 import type { Family } from '../address/ip.ts';
-import { isAnswer } from '../answers.ts';
+import { isAnswer, isPassing } from '../answers.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
 import type { Backend, BackendName, Lacking, RulesScript } from './backend.ts';
@@ -133,11 +133,8 @@ function nextParts(
 /** The exit code of iptables where another program has its lock (RESOURCE_PROBLEM in xtables.h). */
 const lockedExitCode = 4;
 
-/** Matches EBUSY and EINTR as nft and iptables print them (strerror of glibc and of musl, in the locale C). */
-const passing = /resource busy|interrupted system call/i;
-
 /** Returns whether the same rules may be loaded later, by the same kernel. */
 export function isTemporary(error: Error): boolean {
   if (!isAnswer(error) || error.reason === 'missing') return true;
-  return error.exitCode === lockedExitCode || passing.test(error.stderr);
+  return error.exitCode === lockedExitCode || isPassing(error);
 }

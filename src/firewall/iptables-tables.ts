@@ -1,7 +1,7 @@
 // Tables that iptables makes in nf_tables for its first rule, with chains that accept everything, and never
 // removes: `table ip filter`; and such chains in tables that are there.
 import type { Family } from '../address/ip.ts';
-import { isAnswer } from '../answers.ts';
+import { isAnswer, isPassing } from '../answers.ts';
 import type { System } from '../system/system.ts';
 import { nftFamily } from './rules-reader.ts';
 
@@ -77,7 +77,7 @@ export type Content = 'nothing' | 'own' | 'others';
 
 /**
  * Removes a table if nothing is in it but chains that accept everything, or such a chain. Returns what is in it;
- * 'nothing' for one that does not exist, and 'unknown' where nft does not answer.
+ * 'nothing' for one that does not exist, and 'unknown' where nft does not answer, or the kernel is busy.
  */
 export async function removeIfEmpty(
   { run }: Pick<System, 'run'>,
@@ -89,7 +89,7 @@ export async function removeIfEmpty(
   try {
     listing = JSON.parse(await run('nft', ['--json', 'list', ...object]));
   } catch (error) {
-    return isAnswer(error) ? 'nothing' : 'unknown';
+    return isAnswer(error) && !isPassing(error) ? 'nothing' : 'unknown';
   }
   const content = contentOf(listing);
   if (content !== 'nothing') return content;
@@ -97,7 +97,7 @@ export async function removeIfEmpty(
     await run('nft', ['delete', ...object]);
     return 'nothing';
   } catch (error) {
-    return isAnswer(error) ? 'others' : 'unknown';
+    return isAnswer(error) && !isPassing(error) ? 'others' : 'unknown';
   }
 }
 

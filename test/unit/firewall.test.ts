@@ -1,13 +1,17 @@
 // firewall.test.ts: tests the rules of both firewall backends and how they are replaced.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
+import { formatPrefix } from '../../src/address/ip.ts';
+import { CommandError } from '../../src/errors.ts';
 import type { Lacking } from '../../src/firewall/backend.ts';
 import { backends } from '../../src/firewall/backends.ts';
 import { checksumScript, ownLines, replaceScript as replaceIptables } from '../../src/firewall/iptables.ts';
-import { contentOf, missingObjects, savedTables } from '../../src/firewall/iptables-tables.ts';
+import { contentOf, missingObjects, removeIfEmpty, savedTables } from '../../src/firewall/iptables-tables.ts';
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
 import { overruledRules } from '../../src/firewall/overruled.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
+import { parseLinksAndRoutes } from '../../src/network/links.ts';
+import { networksBehind } from '../../src/network/route-links.ts';
 import { config, network, rulesetOf } from './builders.ts';
 import { assertGolden } from './golden.ts';
 
@@ -333,6 +337,56 @@ firewall('the rules of a listing are counted, also across line breaks', () => {
     ),
     backends.iptables.countRules(script) - 1,
   );
+});
+
+firewall('tables that iptables made are kept in mind while the kernel is busy', async () => {
+  const empty = { nftables: [{ metainfo: {} }, { table: { name: 'mangle' } }] };
+  const failure = (stderr: string) => new CommandError('nft', { reason: 'failed', exitCode: 1, stderr });
+  const content = (listing: object | Error, deletion: Error | null) => {
+    const run = async (_program: string, [, verb]: readonly string[]) => {
+      const result = verb === 'list' ? listing : (deletion ?? {});
+      if (result instanceof Error) throw result;
+      return JSON.stringify(result);
+    };
+    const mangle = { family: 'ipv4', table: 'mangle', chain: null } as const;
+    return removeIfEmpty(
+      { run: (program, args) => run(program, ['', ...args.filter(arg => arg !== '--json')]) },
+      mangle,
+    );
+  };
+  const busy = failure('Error: Could not process rule: Device or resource busy');
+  assert.equal(await content(empty, null), 'nothing');
+  assert.equal(await content(failure('Error: No such file or directory'), null), 'nothing');
+  assert.equal(
+    await content(failure('netlink: Error: cache initialization failed: Interrupted system call'), null),
+    'unknown',
+  );
+  assert.equal(await content(empty, busy), 'unknown');
+});
+
+firewall('networks behind machines are named to a backend that cannot tell them', () => {
+  const behind = networksBehind(
+    parseLinksAndRoutes(
+      `[]\n${JSON.stringify([
+        { dst: '10.244.1.0/24', gateway: '192.168.100.9', dev: 'k8s-br0' },
+        { dst: '10.9.9.9', gateway: '192.168.100.9', dev: 'k8s-br0' },
+        { dst: '192.168.100.0/24', dev: 'k8s-br0', protocol: 'kernel' },
+        { dst: '192.168.100.128/25', gateway: '192.168.100.9', dev: 'k8s-br0' },
+        { dst: '10.3.0.0/16', gateway: '192.168.100.9', dev: 'k8s-br0', table: '77' },
+        { dst: '10.2.0.0/16', dev: 'eth0' },
+      ])}\n[]`,
+    ),
+    network(),
+  );
+  assert.deepEqual(behind.map(formatPrefix), ['10.244.1.0/24', '10.9.9.9/32']);
+  const ruleset = makeRuleset(network(), 'ipv4', 'any', behind);
+  assert(ruleset);
+  const [first, second] = backends.iptables
+    .render(ruleset)
+    .split('\n')
+    .filter(line => line.startsWith('-A VIRLAN-FWD-k8s-br0 '));
+  assert.equal(first, '-A VIRLAN-FWD-k8s-br0 -s 10.244.1.0/24 -i k8s-br0 -o k8s-br0 -j ACCEPT');
+  assert.match(second ?? '', / -s 10\.9\.9\.9\/32 /);
 });
 
 firewall.run();
