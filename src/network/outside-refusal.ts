@@ -29,8 +29,8 @@ export interface OutsideRefusal {
 const maxQuestions = 16;
 
 /**
- * Returns the rules by which the kernel refuses packets of machines to the outside, one for each part of the subnet and each
- * kind of packets.
+ * Returns the rules by which the kernel refuses packets of machines to the outside, one for each part of the subnet
+ * and each kind of packets.
  * None where they have a way, where the host has none either, and where no rule explains it. The kernel is asked only
  * if a rule may do so.
  */

@@ -29,7 +29,7 @@ function linksOf(
   return [...new Set(links)].sort();
 }
 
-/** Returns the networks behind machines: those that the main table leads to by the bridge, in the order of their text. */
+/** Returns the networks that the main table leads to by the bridge, behind machines, in the order of their text. */
 export function networksBehind(
   { routes }: Pick<LinksAndRoutes, 'routes'>,
   { bridge, subnet }: Pick<NetworkConfig, 'bridge' | 'subnet'>,

@@ -144,7 +144,7 @@ function readSpan(first?: number, last = first): Span | null {
   return first === undefined || last === undefined ? null : { first, last };
 }
 
-/** Returns the arguments of `ip route get` for a packet of a kind; null for one that the kernel cannot be asked about. */
+/** Returns the arguments of `ip route get` for a packet of a kind; null where the kernel cannot be asked. */
 export function queryOf({ protocol, sourcePorts, destinationPorts, tos }: PacketKind): string[] | null {
   // Without a protocol it takes a packet for UDP.
   if (protocol !== null && !['tcp', 'udp', 'icmp'].includes(protocol)) return null;

@@ -163,7 +163,7 @@ const cases: [step: Step, line: string, ...more: string[]][] = [
       script: nft,
       drift: [],
     },
-    '+ firewall (nftables): table ip virlan-br0, 36 rules',
+    '+ firewall (nftables): table ip virlan-br0, 35 rules',
   ],
   [
     {
