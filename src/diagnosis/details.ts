@@ -1,5 +1,4 @@
-// The details of findings: kind → fields. A kind is a stable code for programs: kinds are
-// added, never renamed. The sentence and the command for each kind are in words/.
+// The details of findings: kind → fields. Kinds are stable codes: added, never renamed. Sentences are in words/.
 import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Denied } from '../guard/denied.ts';
@@ -11,6 +10,7 @@ import type { MarkedRoute } from '../network/marked-route.ts';
 import type { OutsideRefusal } from '../network/outside-refusal.ts';
 import type { Detour } from '../network/return-path.ts';
 import type { SharedAddress } from '../network/shared-addresses.ts';
+import type { MisleadingNeighbour } from '../network/static-neighbours.ts';
 import type { StepCheck } from '../network/step-kind.ts';
 import type { Step } from '../network/steps.ts';
 import type { ZoneSource } from '../other-firewalls/firewalld-sources.ts';
@@ -83,13 +83,7 @@ export interface NetworkDetails {
   'lan-port': { readonly bridge: string; readonly link: string };
   'address-shared': SharedAddress;
   'neighbours-right': None;
-  /** An entry of the host's table of neighbours that no answer changes. */
-  'neighbour-static': {
-    readonly bridge: string;
-    readonly ip: Ipv4;
-    readonly mac: string;
-    readonly owner: Mac;
-  };
+  'neighbour-static': MisleadingNeighbour;
   /** A manager of links manages the bridge all the same, or a machine's tap, whose name is hostile. */
   'link-managed': { readonly bridge: string; readonly link: string; readonly manager: LinkManagerName };
   /** A pending change of `virlan up`: the first step about a subject, and the number of others. */

@@ -86,9 +86,9 @@ export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<
 
 /** Lists the static entries of a bridge's table of MACs, by port. Runs no program where there can be none. */
 export async function listStaticEntries(bridge: string): Promise<HostReading['entries']> {
-  const table = readBytesOrNull(`/sys/class/net/${bridge}/brforward`);
-  if (table === null || !mayHaveStaticEntries(table)) return new Map();
   try {
+    const table = readBytesOrNull(`/sys/class/net/${bridge}/brforward`);
+    if (table === null || !mayHaveStaticEntries(table)) return new Map();
     const show = ['-json', 'fdb', 'show', 'br', bridge, 'state', 'static'];
     return parseStaticEntries(await system.run('bridge', show));
   } catch {

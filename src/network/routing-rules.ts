@@ -164,8 +164,8 @@ export function isAboutMark({ mark }: RoutingRule, packetMark: number): boolean 
 }
 
 /**
- * Returns whether a rule selects a packet without a mark, of those with its addresses. The host's own are those of root,
- * as whom dnsmasq opens its sockets.
+ * Returns whether a rule selects a packet without a mark, of those with its addresses. The host's own are those of
+ * root, as whom dnsmasq opens its sockets.
  */
 export function selects(rule: RoutingRule, { incoming, only }: RoutedPacket): boolean {
   return (

@@ -27,8 +27,8 @@ export async function establishForHook(
 const hookLockTimeoutSeconds = 5;
 
 /**
- * Replaces a network's dnsmasq for a hook if `isOutdated`, once no other process changes the network. Leases are kept. A
- * network that was taken down stays down. Failures are events.
+ * Replaces a network's dnsmasq for a hook if `isOutdated`, once no other process changes the network. Leases are kept.
+ * A network that was taken down stays down. Failures are events.
  */
 export async function establishDnsmasq(
   network: NetworkConfig,

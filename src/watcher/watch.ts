@@ -178,20 +178,17 @@ export class Watcher {
   }
 
   #followFiles(): FollowedFiles[] {
+    const [drifted, report] = [this.#linksChanged, this.#reportOne];
     return [
-      followConfiguration(this.#configuration, () => void this.#reload.request(), this.#reportOne),
-      followDnsmasqFiles(this.#networks, {
-        leasesChanged: () => this.#feed.changed(),
-        drifted: this.#linksChanged,
-        report: this.#reportOne,
-      }),
+      followConfiguration(this.#configuration, () => void this.#reload.request(), report),
+      followDnsmasqFiles(this.#networks, { leasesChanged: () => this.#feed.changed(), drifted, report }),
       followLedger(
         this.#networks,
         () => {
-          this.#linksChanged();
+          drifted();
           this.#sharedLedgers.request();
         },
-        this.#reportOne,
+        report,
       ),
     ];
   }

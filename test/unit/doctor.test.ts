@@ -27,11 +27,11 @@ import { judgeMachine, judgeNic } from '../../src/diagnosis/doctor/judge-machine
 import { judgeNetwork } from '../../src/diagnosis/doctor/judge-network.ts';
 import { judgeName } from '../../src/diagnosis/doctor/judge-reach.ts';
 import { parsePortOwners, receiversOf } from '../../src/diagnosis/doctor/ports.ts';
-import { misleadingNeighbour, parseStaticNeighbours } from '../../src/diagnosis/doctor/static-neighbours.ts';
 import type { CheckId, Finding, State } from '../../src/diagnosis/finding.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
 import type { RuleDrift } from '../../src/firewall/drift.ts';
 import type { LinkChange } from '../../src/network/state.ts';
+import { misleadingNeighbour, parseStaticNeighbours } from '../../src/network/static-neighbours.ts';
 import type { Step } from '../../src/network/steps.ts';
 import { shellQuoted } from '../../src/text.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';

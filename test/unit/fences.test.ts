@@ -152,7 +152,7 @@ const effects = [
 ];
 
 /** The limit of all bundles in `hookSources` together. 140 kB more cost 3 ms of 46 ms. */
-const hookBudgetBytes = 232_000;
+const hookBudgetBytes = 234_000;
 
 /** The formatter limits lines of code, but not those of comments. */
 const maxCommentColumns = 120;

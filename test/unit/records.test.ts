@@ -79,6 +79,7 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
     treatment: null,
     guard: null,
     tunnel: null,
+    vlans: null,
     ports: {},
     entries: {},
     reflecting: [],

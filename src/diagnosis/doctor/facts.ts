@@ -11,6 +11,7 @@ import type { HostNames } from '../../host-names/host-names.ts';
 import type { LedgerEntry } from '../../identity/ledger-format.ts';
 import type { LinkManagerName } from '../../network/link-managers.ts';
 import type { ObservedNetwork } from '../../network/state.ts';
+import type { MisleadingNeighbour } from '../../network/static-neighbours.ts';
 import type { HostSurvey } from '../../network/survey-host.ts';
 import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
@@ -66,7 +67,7 @@ export interface NetworkFacts {
   readonly ownUplink: Uplink | null;
   readonly sharedMacs: readonly SharedMac[];
   /** A static entry that keeps the host from reaching a machine; null for none. */
-  readonly misleading: NetworkDetails['neighbour-static'] | null;
+  readonly misleading: MisleadingNeighbour | null;
   /** The findings of the probe's stages. */
   readonly probe: readonly Finding[];
   /** The other hosts of its cluster; none of a network that is on this host only. */
@@ -150,7 +151,7 @@ export interface NicFacts {
   /** The answer to ARP for its address: null where it was not asked, `mac: null` without an answer. */
   readonly neighbour: { readonly mac: string | null } | null;
   /** A static entry that keeps the host from asking, and leads elsewhere; null for none. */
-  readonly misleading: NetworkDetails['neighbour-static'] | null;
+  readonly misleading: MisleadingNeighbour | null;
   /** The frames that the guard dropped, by reason, the most first; null where there is no guard. */
   readonly dropped: readonly DroppedFrames[] | null;
   /** The way in which the host finds the machine's name; null where it was not asked. */

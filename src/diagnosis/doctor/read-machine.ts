@@ -14,6 +14,7 @@ import { hostMacs, readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { nearestName } from '../../names/nearest.ts';
+import { misleadingNeighbour, readStaticNeighbours } from '../../network/static-neighbours.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbours } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
@@ -21,7 +22,6 @@ import type { DroppedFrames, OtherPlace } from '../details.ts';
 import { type BridgePort, type MachineFacts, type NicFacts, noForwards } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
 import { readForwardsFacts, readHostName } from './read-reach.ts';
-import { misleadingNeighbour, readStaticNeighbours } from './static-neighbours.ts';
 
 /** Longest wait for an answer to ARP. */
 const arpTimeoutMs = 1500;

@@ -8,6 +8,7 @@ import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { linkManagerNames, linkManagers } from '../../network/link-managers.ts';
+import { misleadingNeighbour, readStaticNeighbours } from '../../network/static-neighbours.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
 import { linkSysctl, readSysctls } from '../../network/sysctl.ts';
 import { readOwnUplink, readUplink, type Uplink } from '../../network/uplink.ts';
@@ -21,7 +22,6 @@ import { probe as sendProbe } from '../probe/probe.ts';
 import { readBridgeDrop } from './bridge-drops.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, ManagedLink, NetworkFacts } from './facts.ts';
-import { misleadingNeighbour, readStaticNeighbours } from './static-neighbours.ts';
 
 /** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(

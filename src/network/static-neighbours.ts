@@ -1,13 +1,19 @@
-// The static entries of the host's table of neighbours: no answer to ARP changes them. Pure.
+// The static entries of the host's table of neighbours: no answer to ARP changes them.
 //   [{"dst": "192.168.100.155", "lladdr": "52:54:00:00:00:66", "state": ["PERMANENT"]}, …]
-import { type Ipv4, parseIpv4 } from '../../address/ip.ts';
-import type { PromisedAddress } from '../../dnsmasq/leases.ts';
-import type { System } from '../../system/system.ts';
-import type { NetworkDetails } from '../details.ts';
+import { type Ipv4, parseIpv4 } from '../address/ip.ts';
+import type { Mac } from '../address/mac.ts';
+import type { PromisedAddress } from '../dnsmasq/leases.ts';
+import type { System } from '../system/system.ts';
 
 export interface StaticNeighbour {
   readonly ip: Ipv4;
   readonly mac: string;
+}
+
+/** One that leads to another MAC than that of the machine which owns its address. */
+export interface MisleadingNeighbour extends StaticNeighbour {
+  readonly bridge: string;
+  readonly owner: Mac;
 }
 
 interface Entry {
@@ -39,7 +45,7 @@ export function misleadingNeighbour(
   bridge: string,
   entries: readonly StaticNeighbour[],
   promised: readonly PromisedAddress[],
-): NetworkDetails['neighbour-static'] | null {
+): MisleadingNeighbour | null {
   for (const { ip, mac } of entries) {
     const own = promised.filter(each => each.ip === ip).flatMap(({ macs }) => macs);
     const [owner] = own;
