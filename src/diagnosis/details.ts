@@ -274,10 +274,10 @@ export interface ProbeDetails {
   'no-return-possible': None;
   'next-hop-answers': { readonly nextHop: string };
   'answer-lost': { readonly nextHop: string };
-  /** The reverse path filter dropped packets while the probe was there. */
   'reverse-path-dropped': { readonly packet: Packet };
   'answers-host-only': { readonly nextHop: string; readonly dev: string };
   'next-hop-silent': { readonly nextHop: string };
+  'next-hop-unresolved': { readonly nextHop: string; readonly dev: string };
   'outside-names-resolve': None;
   'gateway-dns-silent': None;
   'outside-names-fail': { readonly code: string };

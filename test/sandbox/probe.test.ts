@@ -218,6 +218,16 @@ probes('a next hop that does not answer the host either is not a failure', async
   await run(outside, 'nft', 'delete table ip silent');
 });
 
+probes('a next hop whose address nobody has is named', async () => {
+  await run(outside, 'ip', 'link set dev eth0 arp off');
+  await execa('ip', ['neigh', 'flush', 'dev', 'uplink']);
+  assert.match(
+    (await runProbe())['probe-return'] ?? '',
+    /^warn: nobody answers ARP for 203\.0\.113\.2 on uplink: /,
+  );
+  await run(outside, 'ip', 'link set dev eth0 arp on');
+});
+
 probes('without ping the probe uses UDP', async () => {
   await execa('mv', ['/usr/bin/ping', '/usr/bin/ping.hidden']);
   assert.equal((await runProbe())['probe-return'], `ok: ${internetAddress} answers`);

@@ -345,6 +345,7 @@ const facts: ProbeFacts = {
   uplink: { kind: 'via', dev: 'eth0', gateway: '203.0.113.2' },
   counters: { entered: 2, plain: 0, masqueraded: 2, arrived: 1, returned: 1 },
   hostAnswered: null,
+  isUnresolved: false,
   reversePathDrops: 0,
   drops: {},
   diversions: {},
@@ -705,6 +706,18 @@ const cases: [
     { report: noAnswer, counters: { ...none, masqueraded: 2 }, hostAnswered: false },
     'ooooooo',
     null,
+  ],
+  [
+    'nobody has the address of the next hop',
+    {
+      report: noAnswer,
+      counters: { ...none, masqueraded: 2 },
+      hostAnswered: false,
+      isUnresolved: true,
+    },
+    'ooooowo',
+    'next-hop-unresolved',
+    /^ip neighbour show to 203\.0\.113\.2 dev eth0$/,
   ],
   ['the answer is lost in the host', { report: noAnswer }, 'ooooofo', 'answer-lost', /^nft list/],
   [

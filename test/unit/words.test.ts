@@ -594,6 +594,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   ],
   'answers-host-only': [{ nextHop, dev }],
   'next-hop-silent': [{ nextHop }],
+  'next-hop-unresolved': [{ nextHop, dev: 'eth0' }],
   'outside-names-resolve': [{}],
   'gateway-dns-silent': [{}],
   'outside-names-fail': [{ code: 'ESERVFAIL' }],

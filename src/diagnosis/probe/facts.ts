@@ -30,6 +30,8 @@ export interface ProbeFacts {
   readonly counters: Counters | null;
   /** True if the next hop answers the host itself; null where it was not asked. */
   readonly hostAnswered: boolean | null;
+  /** True if it does not answer ARP either. */
+  readonly isUnresolved: boolean;
   /** The number of packets of the host that the reverse path filter dropped meanwhile. */
   readonly reversePathDrops: number;
   /** Empty where packets were not traced. */

@@ -51,6 +51,7 @@ function judgeUncountedReturn(way: PathFacts): Finding {
   const { dev, nextHop, hostAnswered, promise } = way;
   const answerLost = lost('probe-return', { kind: 'returning', from: nextHop }, way);
   if (answerLost !== null) return answerLost;
+  if (way.isUnresolved) return warn('probe-return', { kind: 'next-hop-unresolved', nextHop, dev });
   // With addresses of its own, a machine may only lack a route to it.
   return hostAnswered && promise === 'masqueraded'
     ? fail('probe-return', { kind: 'answers-host-only', nextHop, dev })
@@ -129,5 +130,7 @@ function judgeReturn(way: CountedPath): Finding {
   if (hostAnswered && promise === 'own-address' && counters.masqueraded === 0)
     return warn('probe-return', { kind: 'route-missing', nextHop, subnet });
   if (hostAnswered) return fail('probe-return', { kind: 'answers-host-only', nextHop, dev });
-  return ok('probe-return', { kind: 'next-hop-silent', nextHop });
+  return way.isUnresolved
+    ? warn('probe-return', { kind: 'next-hop-unresolved', nextHop, dev })
+    : ok('probe-return', { kind: 'next-hop-silent', nextHop });
 }

@@ -192,6 +192,11 @@ export const probeWords: Words<keyof ProbeDetails> = {
   'next-hop-silent': {
     seen: ({ nextHop }) => `${nextHop} answers neither a machine nor this host; packets leave as they should`,
   },
+  'next-hop-unresolved': {
+    seen: ({ nextHop, dev }) =>
+      `nobody answers ARP for ${nextHop} on ${dev}: this host itself has no way to the outside; packets of machines leave as they should`,
+    fix: ({ nextHop, dev }) => showsMore(`ip neighbour show to ${nextHop} dev ${dev}`),
+  },
   'outside-names-resolve': { seen: () => 'names of the outside resolve' },
   'gateway-dns-silent': { seen: () => 'the DNS of the gateway does not answer' },
   'outside-names-fail': {
