@@ -55,7 +55,10 @@ export interface Decision {
 }
 
 /** The part of a network's configuration that its reservations and names follow from. */
-export type ReservedNetwork = Pick<NetworkConfig, 'name' | 'bridge' | 'subnet' | 'gateway' | 'hosts'>;
+export type ReservedNetwork = Pick<
+  NetworkConfig,
+  'name' | 'bridge' | 'domain' | 'subnet' | 'gateway' | 'hosts'
+>;
 
 /** Decides on the reservations of a machine. Throws VirlanError 'damaged-file' for a line of the ledger. */
 export function decide(

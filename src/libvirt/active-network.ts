@@ -56,6 +56,14 @@ export function parseActiveNetwork(xml: string): Result<ActiveNetwork> {
   return { ok: true, value: { ...network, dnsHosts, dnsRecords } };
 }
 
+/** Returns a network whose hosts in a domain are named without it: `web.k8s-br0.internal` is the machine `web`. */
+export function withoutDomain(network: ActiveNetwork, domain: string): ActiveNetwork {
+  const end = `.${domain.toLowerCase()}`;
+  const simple = (name: string) => (name.endsWith(end) ? name.slice(0, -end.length) : name);
+  const dnsHosts = network.dnsHosts.map(host => ({ ...host, names: [...new Set(host.names.map(simple))] }));
+  return { ...network, dnsHosts };
+}
+
 function recordOf(path: string, attributes: ReadonlyMap<string, string>): RecordText {
   const text = (name: string) => attributes.get(name) ?? '';
   const orNull = (name: string) => attributes.get(name) ?? null;

@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import type { Result } from '../result.ts';
 import { listDirectory, readFileOrNull } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
-import { type ActiveNetwork, parseActiveNetwork } from './active-network.ts';
+import { type ActiveNetwork, parseActiveNetwork, withoutDomain } from './active-network.ts';
 import { type Domain, hasRunBy, parseDomain } from './domain-xml.ts';
 import { isPassThrough, type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
 
@@ -103,9 +103,18 @@ export function networkOfBridge(bridge: string): string | null {
 
 /**
  * Returns the active libvirt networks that pass through to a bridge, with what their `<dns>` names. libvirt itself
- * serves none of it.
+ * serves none of it. Hosts in the network's domain are named without it.
  */
-export function activePassThroughs({ bridge }: { readonly bridge: string }): ActiveNetwork[] {
+export function activePassThroughs({
+  bridge,
+  domain,
+}: {
+  readonly bridge: string;
+  readonly domain: string;
+}): ActiveNetwork[] {
   activeWithDns ??= new XmlDirectory(libvirtPaths.activeNetworks, parseActiveNetwork);
-  return activeWithDns.read().filter(network => isPassThrough(network, bridge));
+  return activeWithDns
+    .read()
+    .filter(network => isPassThrough(network, bridge))
+    .map(network => withoutDomain(network, domain));
 }

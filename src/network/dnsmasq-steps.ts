@@ -85,8 +85,8 @@ export function planReservations(
   { published: found }: ObservedNetwork,
 ): DnsmasqStep[] {
   if (wanted.kind === 'leave') return [];
-  const { name, bridge, subnet, gateway, hosts } = wanted.network;
-  const network = { name, bridge, subnet, gateway, hosts };
+  const { name, bridge, domain, subnet, gateway, hosts } = wanted.network;
+  const network = { name, bridge, domain, subnet, gateway, hosts };
   const plan = (kind: 'write reservations' | 'write names', what: keyof typeof found): DnsmasqStep[] => {
     const { missing, stale } = compareLines(wanted[what], found[what]);
     return missing.length + stale.length === 0 ? [] : [{ kind, network, bridge, missing, stale }];

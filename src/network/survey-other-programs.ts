@@ -72,7 +72,7 @@ export function libvirtWarnings(network: NetworkConfig): NetworkWarning[] {
 
 /** Returns the warnings about entries of `virsh net-update`, which libvirt accepts, that are not served. */
 export function dnsWarnings({ bridge, domain }: NetworkConfig): NetworkWarning[] {
-  const refused = refusedEntries(activePassThroughs({ bridge }), domain, readNames(bridge));
+  const refused = refusedEntries(activePassThroughs({ bridge, domain }), domain, readNames(bridge));
   return refused.map(entry => ({ kind: 'libvirt-dns', entry }));
 }
 

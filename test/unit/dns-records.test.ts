@@ -6,7 +6,7 @@ import { suite } from 'uvu';
 import { renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
 import { machinesHeader, readMachineLines } from '../../src/dnsmasq/machine-lines.ts';
 import { readRecordLines, recordLines, recordsHeader } from '../../src/dnsmasq/record-lines.ts';
-import type { ActiveNetwork } from '../../src/libvirt/active-network.ts';
+import { type ActiveNetwork, withoutDomain } from '../../src/libvirt/active-network.ts';
 import { parseRecord, type RecordText } from '../../src/names/dns-record.ts';
 import { refusedEntries, servedRecords } from '../../src/network/libvirt-dns.ts';
 import { refusedEntryText } from '../../src/network/libvirt-dns-text.ts';
@@ -150,6 +150,16 @@ records('no record breaks out of its line, which is never longer than dnsmasq re
   );
   const [longest = ''] = linesOf(txt('a', 'x'.repeat(999)));
   assert(longest.length > 1000 && longest.length < 1024);
+});
+
+records('a host that is named with the domain of the network is the one without it', () => {
+  const names = ['web.lan.internal', 'web', 'a.b.lan.internal', 'web.elsewhere', 'lan.internal'];
+  const named = withoutDomain(libvirt({ dnsHosts: [{ ip: ip('10.0.0.60'), names, invalid: [] }] }), domain);
+  assert.deepEqual(named.dnsHosts[0]?.names, ['web', 'a.b', 'web.elsewhere', 'lan.internal']);
+  assert.deepEqual(
+    refusedEntries([named], domain, '10.0.0.5 web\n').map(({ name }) => name),
+    ['web'],
+  );
 });
 
 records('what is not served is named with its reason, and with nothing that a terminal obeys', () => {
