@@ -1,6 +1,6 @@
 // The guard's rules for reports of multicast groups (IGMP, MLD): how many groups are joined behind one tap. The bridge
-// has an entry for each, and one limit for all ports together (mcast_hash_max, 4,096): beyond it, it sends all
-// multicast to all ports, until somebody turns its snooping on again.
+// has an entry for each, and one limit for all ports together (65,536 on a bridge that virlan made; the kernel's is
+// 4,096): beyond it, it sends all multicast to all ports, until somebody turns its snooping on again.
 import { deny } from './denials.ts';
 
 /** The groups that may be joined behind one tap, at once and again in the time that the bridge keeps an entry. */

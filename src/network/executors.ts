@@ -40,6 +40,12 @@ export type Executor<Name extends StepName> =
   | { readonly kind: 'ip'; commands(step: StepOf<Name>): readonly string[] }
   | { readonly kind: 'single'; run(step: StepOf<Name>): Promise<void> | void };
 
+/**
+ * Most multicast groups of a bridge's ports together (mcast_hash_max), beyond which it sends all multicast to all ports
+ * for good. The kernel's 4,096 would be used up by three machines: see guard/group-rules.ts.
+ */
+const maxGroups = 65_536;
+
 /** The MTU of a link whose creator names none (ETH_DATA_LEN of linux/if_ether.h). */
 const defaultMtu = 1500;
 
@@ -48,7 +54,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     kind: 'ip',
     commands({ link, state: { mac, mtu, forwardDelay, priority, stp, arp } }) {
       const delay = forwardDelay === null ? '' : `forward_delay ${forwardDelay} `;
-      const options = `${delay}priority ${priority} stp_state ${stp ? 1 : 0}`;
+      const options = `${delay}priority ${priority} stp_state ${stp ? 1 : 0} mcast_hash_max ${maxGroups}`;
       // A bridge takes the MTU of its smallest port until its own is changed (br_change_mtu in
       // net/bridge/br_device.c): so it is created with another.
       const other = mtu === defaultMtu ? mtu - 1 : defaultMtu;

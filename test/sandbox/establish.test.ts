@@ -61,8 +61,8 @@ establish('up establishes the network, and down leaves no trace of it', async ()
   const link = await linkOf('k8s-br0');
   assert.equal(link.address, bridgeMac('k8s-br0'));
   assert.deepEqual([link.mtu, link.flags.includes('UP')], [1500, true]);
-  const { stp_state, forward_delay } = link.linkinfo.info_data;
-  assert.deepEqual([stp_state, forward_delay], [1, 200]);
+  const { stp_state, forward_delay, mcast_hash_max } = link.linkinfo.info_data;
+  assert.deepEqual([stp_state, forward_delay, mcast_hash_max], [1, 200, 65_536]);
   const addresses = link.addr_info.map(({ local, prefixlen, broadcast }: Record<string, unknown>) => [
     local,
     prefixlen,
