@@ -265,7 +265,7 @@ const onNetwork: Fault[] = [
     title: `a static entry of a machine's address in the table of neighbours: ${entry}`,
     cause: `ip neigh replace $WEB dev k8s-br0 lladdr 52:54:00:00:00:66 nud ${entry}`,
     check: 'neighbours',
-    seen: /^what this host sends to [\d.]+ goes to 52:54:00:00:00:66, not to 52:54:00:00:00:0a, to whom/,
+    seen: /packets for [\d.]+ to 52:54:00:00:00:66; the address belongs to 52:54:00:00:00:0a$/,
     repairedBy: /^ip neigh delete [\d.]+ dev k8s-br0$/,
   })),
   {

@@ -90,8 +90,8 @@ export const networkWords: Words<keyof NetworkDetails> = {
   'neighbours-right': { seen: () => 'no static entry leads to another MAC than that of a machine' },
   'neighbour-static': {
     seen: ({ ip, mac, owner }) =>
-      `what this host sends to ${formatIp(ip)} goes to ${mac}, not to ${owner}, to whom it belongs: ` +
-      'a static entry in its table of neighbours says so',
+      `a static entry in this host's table of neighbours sends packets for ${formatIp(ip)} to ${mac}; ` +
+      `the address belongs to ${owner}`,
     fix: ({ bridge, ip }) => repairs(`ip neigh delete ${formatIp(ip)} dev ${bridge}`),
   },
   'link-managed': {
