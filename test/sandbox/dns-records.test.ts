@@ -29,6 +29,8 @@ const records = suite('DNS records');
 const gateway = '192.168.100.1';
 
 let client: Guest;
+/** Takes leases while the other one asks for names: it has no address meanwhile. */
+let lessee: Guest;
 
 async function update(command: string, section: string, xml: string, network = 'k8s-br0'): Promise<void> {
   await virsh('net-update', network, command, section, xml, '--live', '--config');
@@ -59,6 +61,7 @@ records.before(async () => {
   await startWatcher();
   client = await guest('client', { mac: '52:54:00:00:00:c1' });
   await dhcp(client);
+  lessee = await guest('lessee', { mac: '52:54:00:00:00:c2' });
   await until(async () => /k8s-br0 +active/.test(await virsh('net-list')), 30);
 });
 
@@ -70,7 +73,7 @@ records('dns-txt and dns-srv are served when net-update returns, and DHCP meanwh
     let ms = 0;
     while (!isDone) {
       const begin = performance.now();
-      await dhcp(client);
+      await dhcp(lessee);
       ms = Math.max(ms, performance.now() - begin);
     }
     return ms;

@@ -139,6 +139,8 @@ probes('down removes the namespace of a killed probe, as before an uninstallatio
   assert(!existsSync('/run/netns/virlan-probe'));
   assert(!existsSync('/sys/class/net/virlan-probe'));
   await up();
+  // The new bridge has never had a port, which the next snapshot would show.
+  assert.match((await runProbe())['probe-port'] ?? '', /^ok: /);
   assert(!hasProbe());
 });
 
