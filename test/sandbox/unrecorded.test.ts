@@ -102,7 +102,10 @@ unrecorded('a record that cannot be removed when its network is taken down is na
   await withFault(books, 'EROFS', async () => {
     const { exitCode, stderr } = await virlan('down');
     assert.equal(exitCode, 0, stderr);
-    assert.match(stderr, /^virlan: warning: the network is down, but its record does not say so: .*before\.json/m);
+    assert.match(
+      stderr,
+      /^virlan: warning: the network is down, but its record does not say so: .*before\.json/m,
+    );
     assert.doesNotMatch(stderr, /the network is made/);
   });
   await up();
