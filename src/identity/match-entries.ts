@@ -74,12 +74,12 @@ function predecessors(ledger: Ledger, machine: Machine, context: ReserveContext)
 export function withoutVain(
   ledger: Ledger,
   { uuid }: Machine,
-  entries: readonly LedgerEntry[],
+  matches: readonly EntryMatch[],
   { network }: ReserveContext,
 ): Ledger {
   return ledger
     .ofMachine(network.name, uuid)
-    .filter(each => each.problem?.kind === 'mac-taken' && !entries.some(entry => isSameNic(entry, each)))
+    .filter(each => each.problem?.kind === 'mac-taken' && !matches.some(({ entry }) => entry === each))
     .reduce((rest, entry) => rest.replace(entry, null), ledger);
 }
 

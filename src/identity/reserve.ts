@@ -57,7 +57,7 @@ export function reserve(
   const displaced: LedgerEntry[] = [];
   const events: ReserveEvent[] = [];
   const why: TrailStep[][] = [];
-  let result = ledger;
+  let result = withoutVain(ledger, machine, matches, context);
   for (const [nic, mac] of machine.macs.entries()) {
     const match = matches[nic];
     // An earlier NIC of the machine may have taken a MAC or an address from this entry.
@@ -71,7 +71,7 @@ export function reserve(
     why.push([...(match === undefined ? [] : [match.why]), ...resolved.why]);
   }
   const renamed = renameOthers(result, machine, matches, context);
-  result = withoutVain(renamed.ledger, machine, entries, context);
+  result = renamed.ledger;
   displaced.push(...renamed.entries);
   // Most machines have one NIC that takes nothing from others.
   if (entries.length === 1 && displaced.length === 0)

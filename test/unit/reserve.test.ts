@@ -1214,7 +1214,13 @@ function assertDecision(host: Host, before: Ledger, wanted: Machine, { entries }
     const free = pool.filter(one => !assigned.includes(one) && !isReserved(one) && !isLeased(one, current));
     const retired = earlier
       .filter(
-        one => one.ip !== null && one.retired !== null && !isReserved(one.ip) && !isLeased(one.ip, current),
+        // What was asked for by the metadata may lie outside of the pool.
+        one =>
+          one.ip !== null &&
+          pool.includes(one.ip) &&
+          one.retired !== null &&
+          !isReserved(one.ip) &&
+          !isLeased(one.ip, current),
       )
       .sort((a, b) => Number(a.retired) - Number(b.retired));
     if (free.length > 0) assert(free.includes(entry.ip as Ipv4), 'a free address was not used');
