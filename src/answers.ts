@@ -17,7 +17,7 @@ export function isAnswer(error: unknown): error is CommandError {
   return error.reason === 'missing' || (error.reason === 'failed' && !shortage.test(error.stderr));
 }
 
-/** Matches EBUSY and EINTR as nft and iptables print them. */
+/** Matches EBUSY and EINTR as nft and iptables print them (strerror of glibc and of musl, in the locale C). */
 const passing = /resource busy|interrupted system call/i;
 
 /** Returns whether a program failed because others were at work in the kernel: the same may succeed later. */

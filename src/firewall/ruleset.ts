@@ -254,9 +254,9 @@ function inputRules(network: NetworkConfig): Rule[] {
     { from: bridge, protocol: 'tcp', ports: [dns], surplus: true, verdict: drop },
     ...services(dns, { destination: gateway }),
     { from: bridge, protocol: 'icmp-echo-request', tracked: opening, verdict: accept },
-    // What a rule of the administrator's leads to the gateway's address, as REDIRECT does, is led there for machines.
-    // To other addresses of the host, software such as kube-proxy translates for everybody. No forward of virlan's
-    // leads to the gateway.
+    // Accept packets that the administrator translates to the gateway's address, as REDIRECT does: such a rule is meant
+    // for machines. To other addresses of the host, software such as kube-proxy translates for everybody. No forward of
+    // virlan's leads to the gateway.
     { from: bridge, destination: gateway, translated: true, verdict: accept },
     ...(hostAccess === 'basic' ? [{ from: bridge, ...newSsh }] : []),
     ...(hostAccess === 'all' ? [{ from: bridge, verdict: accept }] : []),

@@ -1,4 +1,5 @@
 // The reasons for which frames are dropped, and the rules that count and drop them.
+import { dynamicSet } from './limited-values.ts';
 
 /** The reasons for which frames are dropped. */
 export const denials = [
@@ -83,9 +84,8 @@ export function deny(denial: Denial, value?: string): string[] {
 
 /** Returns the names of the sets that count, with their declarations. */
 export function denialSets(): (readonly [name: string, lines: readonly string[]])[] {
-  const rest = ['size 65535', 'flags dynamic,timeout', `timeout ${countedTime}`];
   return [
-    ...denials.map(denial => [`deny_${denial}`, [countedAs[denial], ...rest]] as const),
-    ['deny_new_values', ['type ifname', ...rest]],
+    ...denials.map(denial => [`deny_${denial}`, dynamicSet(countedAs[denial], countedTime)] as const),
+    ['deny_new_values', dynamicSet('type ifname', countedTime)],
   ];
 }

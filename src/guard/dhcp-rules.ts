@@ -1,6 +1,7 @@
 // The guard's rules for DHCP messages of machines: in whose name, how many, and for how many clients.
 import type { NetworkConfig } from '../config/config.ts';
 import { deny } from './denials.ts';
+import { dynamicSet, limitValues } from './limited-values.ts';
 import { anothersMac, dhcpClient, dhcpHardware } from './matches.ts';
 
 /** The messages per second that a machine needs to boot all its NICs at once, and some more. */
@@ -28,22 +29,18 @@ export function dhcpChains(leaseTime: LeaseTime): (readonly [name: string, rules
   // The longest unit of nft, because a limit is a whole number.
   const perWeek = Math.max(1, Math.round((clientsBehindTap * secondsPerWeek) / secondsOf(leaseTime)));
   const moreMessages = `limit rate over ${messagesPerSecond}/second burst ${messagesAtOnce} packets`;
-  const moreClients = `limit rate over ${perWeek}/week burst ${clientsBehindTap} packets`;
+  const clients = {
+    known: 'dhcp_clients',
+    counting: 'dhcp_new_clients',
+    rate: `rate over ${perWeek}/week burst ${clientsBehindTap} packets`,
+    denied: 'deny_dhcp_more',
+  };
   return [
     ['deny_dhcp_named', deny('dhcp_name', dhcpClient)],
     ['deny_dhcp_fragment', deny('dhcp_server')],
     ['deny_dhcp_flood', deny('dhcp_rate')],
     ['deny_dhcp_more', deny('dhcp_clients')],
-    [
-      'dhcp_client',
-      [
-        `iifname . ${dhcpClient} @dhcp_clients accept`,
-        `update @dhcp_new_clients { iifname ${moreClients} } goto deny_dhcp_more`,
-        `add @dhcp_clients { iifname . ${dhcpClient} } accept`,
-        // The set is full.
-        'goto deny_dhcp_more',
-      ],
-    ],
+    ['dhcp_client', limitValues(dhcpClient, clients, 'accept')],
     [
       'dhcp',
       [
@@ -61,12 +58,11 @@ export function dhcpChains(leaseTime: LeaseTime): (readonly [name: string, rules
 
 /** Returns the names of the sets that limit messages and clients, with their declarations. */
 export function dhcpSets(leaseTime: LeaseTime): (readonly [name: string, lines: readonly string[]])[] {
-  const timeout = `timeout ${secondsOf(leaseTime)}s`;
-  const flags = ['size 65535', 'flags dynamic,timeout'];
+  const timeout = `${secondsOf(leaseTime)}s`;
   return [
-    ['dhcp_messages', ['type ifname', ...flags, 'timeout 1m']],
-    ['dhcp_clients', ['typeof iifname . @ll,48,48', ...flags, timeout]],
+    ['dhcp_messages', dynamicSet('type ifname', '1m')],
+    ['dhcp_clients', dynamicSet('typeof iifname . @ll,48,48', timeout)],
     // Who asks for nothing new in this time may ask for as much as at first.
-    ['dhcp_new_clients', ['type ifname', ...flags, timeout]],
+    ['dhcp_new_clients', dynamicSet('type ifname', timeout)],
   ];
 }

@@ -4,6 +4,7 @@ import { formatIp, type Ipv4 } from '../address/ip.ts';
 import { questionsAtOnce, questionsPerSecond } from '../dnsmasq/dns-limits.ts';
 import { tapPriorities } from '../firewall/connection-limit.ts';
 import { deny } from './denials.ts';
+import { dynamicSet } from './limited-values.ts';
 
 /**
  * Returns the chains that judge a packet to port 53, of UDP and of TCP; `tellsTaps` is false where the kernel cannot
@@ -32,5 +33,5 @@ export function dnsChains(
 
 /** Returns the name of the set that limits questions, with its declaration. */
 export function dnsSets(): (readonly [name: string, lines: readonly string[]])[] {
-  return [['dns_questions', ['type ifname', 'size 65535', 'flags dynamic,timeout', 'timeout 1m']]];
+  return [['dns_questions', dynamicSet('type ifname', '1m')]];
 }

@@ -2,6 +2,7 @@
 // has an entry for each, and one limit for all ports together (65,536 on a bridge that virlan made; the kernel's is
 // 4,096): beyond it, it sends all multicast to all ports, until somebody turns its snooping on again.
 import { deny } from './denials.ts';
+import { againAfter, dynamicSet, limitValues } from './limited-values.ts';
 
 /** The groups that may be joined behind one tap, at once and again in the time that the bridge keeps an entry. */
 export const groupsBehindTap = 256;
@@ -17,7 +18,7 @@ const keptSeconds = 300;
 const recordsRead = 4;
 const longReports = 'limit rate over 16 bytes/second burst 4096 bytes';
 
-/** Where in a message what is, in bits: RFC 3376 and RFC 3810. */
+/** The places of fields in a message, in bits: RFC 3376 and RFC 3810. */
 const recordCount = '@th,48,16';
 const recordsAt = 64;
 const families = {
@@ -42,7 +43,7 @@ export function groupChains(): (readonly [name: string, rules: readonly string[]
       [
         // A bridge sends multicast only to ports that answer queries, and to the one that they come from.
         `${igmp} type membership-query goto deny_as_router`,
-        // It sends all multicast to a port with a multicast router, which says so by PIM or this type (RFC 4286).
+        // It sends all multicast to a port with a multicast router, which announces itself by this type (RFC 4286).
         `${igmp} type 0x30 goto deny_as_router`,
         `${igmp} type { membership-report-v1, membership-report-v2 } goto igmp_group`,
         `${igmp} type membership-report-v3 goto igmp_records`,
@@ -76,25 +77,22 @@ function recordChains(family: Family): (readonly [name: string, rules: readonly 
 
 /** Returns a chain that returns if a group may be joined. */
 function judge(family: Family, group: string): string[] {
-  const set = `@${family}_groups`;
-  const perHour = (groupsBehindTap * 3600) / keptSeconds;
-  const more = `limit rate over ${perHour}/hour burst ${groupsBehindTap} packets`;
-  return [
-    `iifname . ${group} ${set} return`,
-    `update @new_groups { iifname ${more} } goto deny_more_groups`,
-    `add ${set} { iifname . ${group} } return`,
-    // The set is full.
-    'goto deny_more_groups',
-  ];
+  const limit = {
+    known: `${family}_groups`,
+    counting: 'new_groups',
+    rate: againAfter(keptSeconds, groupsBehindTap),
+    denied: 'deny_more_groups',
+  };
+  return limitValues(group, limit, 'return');
 }
 
 /** Returns the names of the sets that limit groups, with their declarations. */
 export function groupSets(): (readonly [name: string, lines: readonly string[]])[] {
-  const limits = ['size 65535', 'flags dynamic,timeout', `timeout ${keptSeconds}s`];
+  const timeout = `${keptSeconds}s`;
   return [
-    ['igmp_groups', [`typeof iifname . ${families.igmp.oneGroup}`, ...limits]],
-    ['mld_groups', [`typeof iifname . ${families.mld.oneGroup}`, ...limits]],
-    ['new_groups', ['type ifname', ...limits]],
-    ['long_reports', ['type ifname', ...limits]],
+    ['igmp_groups', dynamicSet(`typeof iifname . ${families.igmp.oneGroup}`, timeout)],
+    ['mld_groups', dynamicSet(`typeof iifname . ${families.mld.oneGroup}`, timeout)],
+    ['new_groups', dynamicSet('type ifname', timeout)],
+    ['long_reports', dynamicSet('type ifname', timeout)],
   ];
 }

@@ -16,7 +16,7 @@ function moreThanOne(length: number): string {
 
 /** The chain `neighbour`, which judges a message, and the one that it goes to. */
 export const neighbourChains: readonly (readonly [name: string, rules: readonly string[]])[] = [
-  // Behind an option of another kind, there is none: the MAC that receivers take would be somewhere else.
+  // Drops a message with more options behind one of another kind: receivers would take the MAC from those.
   [
     'neighbour_options',
     [

@@ -18,20 +18,13 @@ export function packet4Chains(
         'goto packet4_rest',
       ],
     ],
-    [
-      'packet4_rest',
-      [
-        // The kernel reads no protocol in a header that is not valid, but clients that take frames before it do.
-        `${isValid4} goto packet4_valid`,
-        'goto deny_other',
-      ],
-    ],
+    ['packet4_rest', [`${isValid4} goto packet4_valid`, 'goto deny_other']],
     [
       'packet4_valid',
       [
         receiverRule(network),
         `${ofRouter4} goto deny_as_router`,
-        // By this, and by a type of IGMP, a multicast router says that it is there.
+        // Multicast routers announce themselves by PIM, and by a type of IGMP.
         'meta protocol ip meta l4proto pim goto deny_as_router',
         'meta l4proto igmp goto igmp_message',
         // Clients look at this port alone.

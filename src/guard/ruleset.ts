@@ -57,7 +57,7 @@ const setTypes: Readonly<Record<SetName, readonly string[]>> = {
   reflecting: ['type ifname . ifname'],
 };
 
-/** By type of ICMPv6: what is looked at. */
+/** By type of ICMPv6: the chain that judges it. */
 const types6 = [
   'mld-listener-report : goto mld_group',
   'nd-neighbor-solicit : goto neighbour',

@@ -1,11 +1,12 @@
 // The guard's rules for MACs and addresses that belong to no machine: they limit the number of them behind one tap.
-// The bridge learns each MAC. The host's table of neighbours, which has a limit for all networks together
+// The bridge learns each MAC. The host's neighbour table, which has a limit for all networks together
 // (gc_thresh3, 1,024 entries), learns each address that sends it an ARP request, or that it sends a packet to: an
 // answer, or what it forwards. The kernel removes no entry that changed in the last five seconds, so that a machine
 // that goes through addresses would keep the host from reaching any other machine.
 import { formatIp, formatPrefix } from '../address/ip.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { deny } from './denials.ts';
+import { againAfter, dynamicSet, limitValues } from './limited-values.ts';
 import { frameSender, ofArp } from './matches.ts';
 
 /**
@@ -16,37 +17,36 @@ export const sendersBehindTap = 256;
 
 /**
  * The addresses beside the machine's own (virtual ones included), at once and again in the same time: a tap keeps a
- * quarter of the table of neighbours busy at most.
+ * quarter of the neighbour table busy at most.
  */
 export const neighboursBehindTap = 128;
 
 /** The bridge's ageing time. */
 const keptSeconds = 300;
 
-/** Returns a chain that returns if one more value may be used. */
-function judge(value: string, set: string, atOnce: number, denied: string): string[] {
-  const perHour = (atOnce * 3600) / keptSeconds;
-  const more = `limit rate over ${perHour}/hour burst ${atOnce} packets`;
-  return [
-    `iifname . ${value} @${set} return`,
-    `update @new_${set} { iifname ${more} } goto ${denied}`,
-    `add @${set} { iifname . ${value} } return`,
-    // The set is full.
-    `goto ${denied}`,
-  ];
-}
+const senders = {
+  known: 'senders',
+  counting: 'new_senders',
+  rate: againAfter(keptSeconds, sendersBehindTap),
+  denied: 'deny_more_senders',
+};
+
+const neighbours = {
+  known: 'neighbours',
+  counting: 'new_neighbours',
+  rate: againAfter(keptSeconds, neighboursBehindTap),
+  denied: 'deny_more_neighbours',
+};
 
 /** Returns the chains that judge a sender or a receiver, and those that they go to. */
 export function senderChains(): (readonly [name: string, rules: readonly string[]])[] {
-  const judgeNeighbour = (value: string) =>
-    judge(value, 'neighbours', neighboursBehindTap, 'deny_more_neighbours');
   return [
     ['deny_more_senders', deny('senders')],
     ['deny_more_neighbours', deny('neighbours')],
-    ['sender', judge(frameSender, 'senders', sendersBehindTap, 'deny_more_senders')],
-    ['sender_arp', judgeNeighbour('arp saddr ip').map(ofArp)],
-    ['sender4', judgeNeighbour('ip saddr')],
-    ['receiver4', judgeNeighbour('ip daddr')],
+    ['sender', limitValues(frameSender, senders, 'return')],
+    ['sender_arp', limitValues('arp saddr ip', neighbours, 'return').map(ofArp)],
+    ['sender4', limitValues('ip saddr', neighbours, 'return')],
+    ['receiver4', limitValues('ip daddr', neighbours, 'return')],
   ];
 }
 
@@ -67,11 +67,11 @@ export function receiverRule({ subnet, gateway }: Addresses): string {
 
 /** Returns the names of the sets that limit senders and neighbours, with their declarations. */
 export function senderSets(): (readonly [name: string, lines: readonly string[]])[] {
-  const limits = ['size 65535', 'flags dynamic,timeout', `timeout ${keptSeconds}s`];
+  const timeout = `${keptSeconds}s`;
   return [
-    ['senders', [`typeof iifname . ${frameSender}`, ...limits]],
-    ['new_senders', ['type ifname', ...limits]],
-    ['neighbours', ['type ifname . ipv4_addr', ...limits]],
-    ['new_neighbours', ['type ifname', ...limits]],
+    ['senders', dynamicSet(`typeof iifname . ${frameSender}`, timeout)],
+    ['new_senders', dynamicSet('type ifname', timeout)],
+    ['neighbours', dynamicSet('type ifname . ipv4_addr', timeout)],
+    ['new_neighbours', dynamicSet('type ifname', timeout)],
   ];
 }

@@ -71,7 +71,7 @@ function predecessors(ledger: Ledger, machine: Machine, context: ReserveContext)
  * Returns the ledger without the entries of a machine's NICs that have gone and never had their MAC for themselves:
  * nothing is kept for them.
  */
-export function withoutVain(
+export function withoutUnpluggedDuplicates(
   ledger: Ledger,
   { uuid }: Machine,
   matches: readonly EntryMatch[],

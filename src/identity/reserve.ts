@@ -10,7 +10,7 @@ import { isFormulaMac, type NicKey } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry, MacOrigin } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
-import { claimMac, type EntryMatch, matchEntries, withoutVain } from './match-entries.ts';
+import { claimMac, type EntryMatch, matchEntries, withoutUnpluggedDuplicates } from './match-entries.ts';
 import type { Nic } from './nic.ts';
 import type { Holder, ReservationProblem } from './problem.ts';
 import type { TrailStep } from './trail.ts';
@@ -57,7 +57,7 @@ export function reserve(
   const displaced: LedgerEntry[] = [];
   const events: ReserveEvent[] = [];
   const why: TrailStep[][] = [];
-  let result = withoutVain(ledger, machine, matches, context);
+  let result = withoutUnpluggedDuplicates(ledger, machine, matches, context);
   for (const [nic, mac] of machine.macs.entries()) {
     const match = matches[nic];
     // An earlier NIC of the machine may have taken a MAC or an address from this entry.

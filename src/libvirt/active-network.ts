@@ -15,7 +15,7 @@ export interface DnsHost {
   readonly ip: IpAddress;
   /** In lower case. */
   readonly names: readonly string[];
-  /** Those that cannot be host names, as they are written. */
+  /** The names that cannot be host names, as they are written. */
   readonly invalid: readonly string[];
 }
 

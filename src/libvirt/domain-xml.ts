@@ -63,6 +63,7 @@ export function readDomain(xml: string): Domain {
   throw unreadableDomain(domain.error);
 }
 
+/** Returns the error for XML of a domain that cannot be read, and why. */
 export function unreadableDomain(why: string): VirlanError {
   return new VirlanError('unreadable-xml', `libvirt's XML of a domain cannot be read: ${why}`);
 }

@@ -1,5 +1,5 @@
-// Records of DNS that an administrator of libvirt asks for: `virsh net-update NETWORK add dns-txt …`, `dns-srv …`. What
-// they hold is hostile: it goes into lines of dnsmasq.conf (dnsmasq/record-lines.ts).
+// Reads the records of DNS that `virsh net-update NETWORK add dns-txt …`, and `dns-srv …`, add to a libvirt network.
+// Their content is hostile: it goes into lines of dnsmasq.conf (dnsmasq/record-lines.ts).
 import { isHostName } from './label.ts';
 
 /** A record as it is written in XML. */
@@ -48,7 +48,7 @@ export function parseRecord(text: RecordText, domain: string): ParsedRecord {
   return text.kind === 'txt' ? parseTxt(text) : parseSrv(text, domain);
 }
 
-/** Returns the name that a record has in a message. It is hostile. */
+/** Returns the name of a record for a message. It is hostile. */
 export function recordName(text: RecordText): string {
   if (text.kind === 'txt') return text.name;
   const domain = text.domain === null ? '' : `.${text.domain}`;
@@ -73,7 +73,7 @@ function parseSrv(text: RecordText & { kind: 'srv' }, domain: string): ParsedRec
     return { ok: true, record: { kind: 'srv', name, target: null } };
   const host = parseName(text.target);
   if (host === null) return { ok: false, fault: 'target' };
-  // What is not written is what libvirt writes for its own dnsmasq.
+  // A missing number has the default that libvirt writes for its own dnsmasq.
   const port = parseNumber(text.port, 1);
   const priority = parseNumber(text.priority, 0);
   const weight = parseNumber(text.weight, 0);

@@ -120,7 +120,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
     async run({ link, bridge, vlans }) {
       // A new port is in the default VLAN.
       const found = parseVlans(await run('bridge', ['-json', 'vlan', 'show', 'dev', link])).get(link) ?? [];
-      for (const command of vlanCommands(link, found, vlans, link === bridge)) await run('bridge', command);
+      for (const command of vlanCommands(link, bridge, found, vlans)) await run('bridge', command);
     },
   },
   'add address': {

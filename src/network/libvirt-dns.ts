@@ -1,4 +1,5 @@
-// What the `<dns>` of libvirt's networks names on a bridge: which of it is served, and which is not, and why. Pure.
+// Sorts the entries of `<dns>` of libvirt's networks into those that are served on a bridge, and those that are not,
+// with the reason. Pure.
 import { formatIp } from '../address/ip.ts';
 import { addressesByName } from '../dnsmasq/names.ts';
 import type { ActiveNetwork } from '../libvirt/active-network.ts';

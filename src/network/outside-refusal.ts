@@ -30,9 +30,8 @@ const maxQuestions = 16;
 
 /**
  * Returns the rules by which the kernel refuses packets of machines to the outside, one for each part of the subnet
- * and each kind of packets.
- * None where they have a way, where the host has none either, and where no rule explains it. The kernel is asked only
- * if a rule may do so.
+ * and each kind of packets. None where they have a way, where the host has none either, and where no rule explains it.
+ * The kernel is asked only if a rule may do so.
  */
 export async function findOutsideRefusals(
   system: Pick<System, 'run'>,
@@ -59,7 +58,7 @@ export async function findOutsideRefusals(
     if (found.has(key) || (await readUplink(system, bridge, machine, 0, kind)).kind === 'via') continue;
     found.set(key, { bridge, part, table: rule.refuses ? null : rule.table, priority, only });
   }
-  // What is refused as a whole is not said once more of one kind.
+  // A refusal of all packets covers each kind: it is reported once.
   const isNews = ({ part, only }: OutsideRefusal) =>
     only === null || (!found.has(JSON.stringify([part, null])) && !found.has(JSON.stringify([null, null])));
   if (found.size === 0 || (await readOwnUplink(system)).kind === 'unreachable') return [];

@@ -108,7 +108,7 @@ async function listVlans(bridge: string): Promise<HostReading['vlans']> {
   try {
     return { defaultVlan, byLink: parseVlans(await system.run('bridge', ['-json', 'vlan', 'show'])) };
   } catch {
-    // As for static entries.
+    // The bridge has gone meanwhile, or its program hangs: its VLANs count as they are recorded.
     const { vlans } = readApplied(bridge);
     return vlans === null ? null : { ...vlans, byLink: new Map(Object.entries(vlans.byLink)) };
   }

@@ -3,6 +3,7 @@
 //    {"priority":101,"src":"all","ipproto":"udp","sport_start":53,"sport_end":67,"action":"prohibit"},
 //    {"priority":5270,"src":"all","table":"52"},{"priority":32766,"src":"all","table":"main"}]
 import { type Prefix, parseIpv4, prefixOf } from '../address/ip.ts';
+import type { PortSpan } from '../config/forward.ts';
 
 /** A rule that chooses a routing table, or refuses packets. */
 export interface RoutingRule {
@@ -25,8 +26,8 @@ export interface RoutingRule {
   readonly mark: MarkMatch | null;
   /** The kind of packets that it is about; null for all, and for all but some. */
   readonly only: PacketKind | null;
-  /** The users of whose programs it is about packets; null for all, and for all but some. */
-  readonly users: Span | null;
+  /** Whose packets it is about: null for those of all users, and for those of all but some. */
+  readonly users: 'root' | 'others' | null;
   /** True if it is asked before the rules that every host has, and decides. */
   readonly isEarly: boolean;
 }
@@ -35,12 +36,6 @@ export interface RoutingRule {
 export interface MarkMatch {
   readonly value: number;
   readonly mask: number;
-}
-
-/** Numbers from the first to the last one. */
-interface Span {
-  readonly first: number;
-  readonly last: number;
 }
 
 /** A packet that the kernel is asked about, as far as rules select it besides addresses. */
@@ -54,8 +49,8 @@ export interface RoutedPacket {
 /** A kind of packets, by what their headers say besides addresses; null in a field: any. */
 export interface PacketKind {
   readonly protocol: string | null;
-  readonly sourcePorts: Span | null;
-  readonly destinationPorts: Span | null;
+  readonly sourcePorts: PortSpan | null;
+  readonly destinationPorts: PortSpan | null;
   /** Type of service, hexadecimal. */
   readonly tos: string | null;
 }
@@ -81,8 +76,8 @@ export interface IpRule {
   dport?: number;
   dport_start?: number;
   dport_end?: number;
+  /** The first user of a range: root is 0. */
   uid_start?: number;
-  uid_end?: number;
   tos?: string;
   /** Present, and null, in a rule about all packets but those that it describes. */
   not?: null;
@@ -110,7 +105,7 @@ export function readRule({ priority, action = '', src, ...rule }: IpRule): Routi
     incoming: isNegated || rule.iif === 'lo' ? null : (rule.iif ?? null),
     mark: readMark(rule),
     only: isNegated ? null : readKind(rule),
-    users: isNegated ? null : readSpan(rule.uid_start, rule.uid_end),
+    users: isNegated || rule.uid_start === undefined ? null : rule.uid_start === 0 ? 'root' : 'others',
     isEarly:
       priority < mainPriority && (refuses || (table !== null && table !== 'local' && table !== 'main')),
   };
@@ -134,13 +129,13 @@ function readMark({
 
 function readKind(rule: Omit<IpRule, 'priority'>): PacketKind | null {
   const { ipproto: protocol = null, tos = null } = rule;
-  const sourcePorts = readSpan(rule.sport ?? rule.sport_start, rule.sport_end);
-  const destinationPorts = readSpan(rule.dport ?? rule.dport_start, rule.dport_end);
+  const sourcePorts = readPorts(rule.sport ?? rule.sport_start, rule.sport_end);
+  const destinationPorts = readPorts(rule.dport ?? rule.dport_start, rule.dport_end);
   const kind = { protocol, sourcePorts, destinationPorts, tos };
   return Object.values(kind).every(each => each === null) ? null : kind;
 }
 
-function readSpan(first?: number, last = first): Span | null {
+function readPorts(first?: number, last = first): PortSpan | null {
   return first === undefined || last === undefined ? null : { first, last };
 }
 
@@ -172,7 +167,7 @@ export function selects(rule: RoutingRule, { incoming, only }: RoutedPacket): bo
     (rule.mark === null || isAboutMark(rule, 0)) &&
     (rule.incoming === null || rule.incoming === incoming) &&
     (rule.only === null || rule.only === only) &&
-    (rule.users === null || (incoming === null && rule.users.first === 0))
+    (rule.users === null || (incoming === null && rule.users === 'root'))
   );
 }
 

@@ -1,4 +1,4 @@
-// The static entries of the host's table of neighbours: no answer to ARP changes them.
+// The static entries of the host's neighbour table: no answer to ARP changes them.
 //   [{"dst": "192.168.100.155", "lladdr": "52:54:00:00:00:66", "state": ["PERMANENT"]}, …]
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';

@@ -44,16 +44,16 @@ interface Range extends Omit<PortVlan, 'vid'> {
 }
 
 /**
- * Returns the arguments of `bridge` that put a link into some VLANs and out of all others, a list for each process.
- * `self`: it is a bridge, not a port of one.
+ * Returns the arguments of `bridge` that put a port of a bridge, or the bridge itself, into some VLANs and out of all
+ * others, a list for each process.
  */
 export function vlanCommands(
   link: string,
+  bridge: string,
   found: readonly PortVlan[],
   wanted: readonly PortVlan[],
-  self: boolean,
 ): string[][] {
-  const place = ['dev', link, ...(self ? ['self'] : [])];
+  const place = ['dev', link, ...(link === bridge ? ['self'] : [])];
   const surplus = found.filter(({ vid }) => !wanted.some(other => other.vid === vid));
   return [
     ...rangesOf(surplus).map(range => ['vlan', 'delete', 'vid', vidsOf(range), ...place]),

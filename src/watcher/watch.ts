@@ -205,7 +205,9 @@ export class Watcher {
       askDnsmasq: () => void this.#dnsmasqs.endSilent(this.#networks()).then(this.#report),
       checkRootPorts: () => this.#rootPorts.haveChanged(this.#networks()) && this.#linksChanged(),
       checkStaticEntries: () =>
-        void this.#staticEntries.haveChanged(this.#networks()).then(are => are && this.#linksChanged()),
+        void this.#staticEntries
+          .haveChanged(this.#networks())
+          .then(changed => changed && this.#linksChanged()),
       checkBgpd: () => this.#bgpd.hasChanged(this.#networks()) && this.#linksChanged(),
       checkSocket: () => void server.restore(),
       checkLegacyRules: () =>

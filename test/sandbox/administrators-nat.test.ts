@@ -90,7 +90,7 @@ async function addMachine(): Promise<void> {
 
 const [clusterIp, nodePort] = ['10.96.0.1', 30_443];
 
-/** As kube-proxy makes them for services of the host's own address, such as that of its API server. */
+/** Returns rules as kube-proxy makes them for services of the host's own address, such as that of its API server. */
 const kubeProxyRules = `*nat
 :KUBE-SERVICES - [0:0]
 :KUBE-NODEPORTS - [0:0]

@@ -1,5 +1,5 @@
-// What `virsh net-update` changes in a libvirt network that leads to virlan's bridge: TXT and SRV records are served,
-// and every other part has an effect, is refused by libvirt, or is named.
+// dns-records.test.ts: tests `virsh net-update` of a libvirt network that leads to virlan's bridge: TXT and SRV records
+// are served, and every other part has an effect, is refused by libvirt, or is named.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';

@@ -262,7 +262,7 @@ const onNetwork: Fault[] = [
     repairedBy: 'virlan',
   },
   ...(['permanent', 'noarp'] as const).map(entry => ({
-    title: `a static entry of a machine's address in the table of neighbours: ${entry}`,
+    title: `a static entry of a machine's address in the neighbour table: ${entry}`,
     cause: `ip neigh replace $WEB dev k8s-br0 lladdr 52:54:00:00:00:66 nud ${entry}`,
     check: 'neighbours',
     seen: /packets for [\d.]+ to 52:54:00:00:00:66; the address belongs to 52:54:00:00:00:0a$/,

@@ -107,7 +107,7 @@ const ways: Readonly<Record<string, (address: string) => Bytes>> = {
   'such a packet from another network': address => packet('10.99.1.1', address),
 };
 
-tables('no machine fills the table of neighbours, and the host reaches the others meanwhile', async () => {
+tables('no machine fills the neighbour table, and the host reaches the others meanwhile', async () => {
   await forgetNeighbours();
   const found: Record<string, number> = {};
   for (const [what, way] of Object.entries(ways)) {

@@ -446,7 +446,7 @@ observes('VLANs are read by link, each with its options, and set by as few proce
     ],
   );
   assert.deepEqual(parseVlans(''), new Map());
-  const commands = vlanCommands('vnet0', [vlan(1, true), vlan(2), vlan(20)], wanted, false);
+  const commands = vlanCommands('vnet0', 'br0', [vlan(1, true), vlan(2), vlan(20)], wanted);
   assert.deepEqual(
     commands.map(command => command.join(' ')),
     [
@@ -456,7 +456,7 @@ observes('VLANs are read by link, each with its options, and set by as few proce
       'vlan add vid 20-22 dev vnet0',
     ],
   );
-  assert.deepEqual(vlanCommands('br0', [vlan(3), vlan(4)], [], true), [
+  assert.deepEqual(vlanCommands('br0', 'br0', [vlan(3), vlan(4)], []), [
     ['vlan', 'delete', 'vid', '3-4', 'dev', 'br0', 'self'],
   ]);
 });

@@ -1,7 +1,7 @@
 // Finds rules of other programs that may drop frames from machine to machine: in the family bridge of nft, where
 // ebtables has its rules, too. No probe goes from machine to machine.
 //   table bridge corp { chain f { type filter hook forward priority 0; iifname "vnet1" drop; } }
-import { listTimeoutSeconds } from '../../firewall/rules-reader.ts';
+import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { readRuleText } from '../../other-firewalls/base-chains.ts';
 import { parseNftTables } from '../../other-firewalls/nft-rules.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
@@ -23,8 +23,9 @@ export async function readBridgeDrop(
   system: Pick<System, 'run'>,
   taps: readonly string[],
 ): Promise<Drop | null> {
-  const args = ['--json', 'list', 'ruleset'];
-  const ruleset = await system.run('nft', args, { timeoutSeconds: listTimeoutSeconds }).catch(() => '');
+  const ruleset = await createRulesReader(system)
+    .ruleset()
+    .catch(() => '');
   const found = findBridgeDrop(ruleset, taps);
   if (found === null || found.rule === null) return found;
   const { family, table, chain, rule: handle } = found;

@@ -118,7 +118,8 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
     report,
     counters,
     hostAnswered,
-    isUnresolved: hostAnswered === false && isUnresolved(nextHop ?? '', outside ?? ''),
+    isUnresolved:
+      hostAnswered === false && nextHop !== null && outside !== null && isUnresolved(nextHop, outside),
     reversePathDrops,
     drops,
     takings,

@@ -90,7 +90,7 @@ export const networkWords: Words<keyof NetworkDetails> = {
   'neighbours-right': { seen: () => 'no static entry leads to another MAC than that of a machine' },
   'neighbour-static': {
     seen: ({ ip, mac, owner }) =>
-      `a static entry in this host's table of neighbours sends packets for ${formatIp(ip)} to ${mac}; ` +
+      `a static entry in this host's neighbour table sends packets for ${formatIp(ip)} to ${mac}; ` +
       `the address belongs to ${owner}`,
     fix: ({ bridge, ip }) => repairs(`ip neigh delete ${formatIp(ip)} dev ${bridge}`),
   },
