@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { type GuardedGuest, guardedGuest } from './guarded-guest.ts';
 import { checkout, configure, dhcp, host, installVirlan, internet, run, serve, virlan } from './host.ts';
+import type { Namespace } from './namespaces.ts';
 import { until } from './until.ts';
 
 const addresses = suite('addresses of the host');
@@ -66,6 +67,29 @@ async function letNothingMoreIn(): Promise<void> {
   setIpv4('conf/k8s-br0/route_localnet', '0');
 }
 
+/** Waits until a link has its link-local address: nothing can be bound to one that is still looked for on the link. */
+async function linkLocalOf(at: Namespace, link: string): Promise<string> {
+  let address = '';
+  await until(async () => {
+    const shown = await run(
+      at,
+      'ip',
+      '-6',
+      '-o',
+      'address',
+      'show',
+      'dev',
+      link,
+      'scope',
+      'link',
+      '-tentative',
+    );
+    address = shown.match(/fe80:[^/]*/)?.[0] ?? '';
+    return address !== '';
+  });
+  return address;
+}
+
 addresses.before(async () => {
   await installVirlan();
   await up('nftables', 'basic');
@@ -81,13 +105,8 @@ addresses.before(async () => {
   await run(web, 'ip', 'address', 'flush', 'dev', 'lo');
   await run(web, 'sysctl', '-qw', 'net.ipv4.conf.all.route_localnet=1');
   await run(web, 'ip', 'route', 'add', '127.0.0.0/8', 'via', gateway);
-  // Nothing can be bound to an address that is still looked for on the link.
-  await until(async () => {
-    const options = ['dev', 'k8s-br0', 'scope', 'link', '-tentative'];
-    const shown = await run(host, 'ip', '-6', '-o', 'address', 'show', ...options);
-    linkLocal = shown.match(/fe80:[^/]*/)?.[0] ?? '';
-    return linkLocal !== '';
-  });
+  linkLocal = await linkLocalOf(host, 'k8s-br0');
+  await linkLocalOf(web, 'eth0');
   for (const port of [22, 8080]) await serve(host, { proto: 'tcp', port, address: '::' });
   for (const address of [...byIpv4, ...loopback, `${linkLocal}%k8s-br0`])
     await serve(host, { proto: 'udp', port: 123, address });
