@@ -41,6 +41,8 @@ export function groupChains(): (readonly [name: string, rules: readonly string[]
     [
       'igmp_message',
       [
+        // The bridge reads later fragments, too, as if they were messages (ip_mc_check_igmp). nftables does not.
+        'meta protocol ip ip frag-off & 0x3fff != 0 goto deny_other',
         // A bridge sends multicast only to ports that answer queries, and to the one that they come from.
         `${igmp} type membership-query goto deny_as_router`,
         // It sends all multicast to a port with a multicast router, which announces itself by this type (RFC 4286).

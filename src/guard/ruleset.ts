@@ -96,12 +96,16 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
     [
       toFirstFragment6,
       `${anothersAddress6(ip6SenderId)} goto deny_addr6_ip`,
+      // The bridge looks for messages of MLD behind authentication headers, too (ipv6_skip_exthdr).
+      'meta protocol ip6 meta l4proto ah exthdr hbh exists goto deny_other',
       // 151: a multicast router (RFC 4286).
       `${icmp6} type { nd-router-advert, nd-redirect, mld-listener-query, 151 } goto deny_as_router`,
       'udp dport 546 goto deny_dhcp_answer',
       `${icmp6} type vmap { ${types6} }`,
     ],
   ],
+  // Some receivers find ARP and IP behind headers of SNAP (RFC 1042, IEEE 802.1H; CVE-2021-27853).
+  ['snap', ['@nh,0,16 0xaaaa @nh,24,24 { 0x000000, 0x0000f8 } goto deny_other']],
   ['unknown_mac', [`${frameSender} @macs goto deny_mac_frame`, 'goto sender']],
   [
     'others',
@@ -111,7 +115,8 @@ const chains: readonly (readonly [name: string, rules: readonly string[]])[] = [
       'ether type { 8021q, 8021ad } @ll,116,12 0 goto deny_tagged',
       `${toReservedMac} goto deny_to_bridge`,
       `iifname . ${frameSender} != @own_macs jump unknown_mac`,
-      'meta protocol vmap { arp : goto arp_rest, ip : goto packet4, ip6 : goto packet6 }',
+      // 4: a frame of IEEE 802.3.
+      'meta protocol vmap { 4 : goto snap, arp : goto arp_rest, ip : goto packet4, ip6 : goto packet6 }',
     ],
   ],
   [

@@ -105,6 +105,18 @@ export function withRouterAlert(packet: Bytes): Bytes {
   return [...packet.slice(0, 4), ...word(length), 0, ...packet.slice(7, 40), ...options, ...packet.slice(40)];
 }
 
+/** Returns a packet of IPv6 with an authentication header (RFC 4302) of nobody's between its own and the rest. */
+export function behindAuthentication(packet: Bytes): Bytes {
+  const header = [...packet.slice(6, 7), 2, ...Array<number>(14).fill(0)];
+  const length = packet.length - 40 + header.length;
+  return [...packet.slice(0, 4), ...word(length), 51, ...packet.slice(7, 40), ...header, ...packet.slice(40)];
+}
+
+/** Returns a frame whose type is behind headers of LLC and SNAP (RFC 1042), with a field for their length. */
+export function snap(plain: Bytes, oui: Bytes = [0, 0, 0], length = plain.length - 14 + 8): Bytes {
+  return [...plain.slice(0, 12), ...word(length), 0xaa, 0xaa, 3, ...oui, ...plain.slice(12)];
+}
+
 /** Returns the bytes of a packet of IPv6 behind its header, from one up to another, as a fragment. */
 export function fragment6(packet: Bytes, start: number, end = packet.length - 40): Bytes {
   const offset = start | (40 + end < packet.length ? 1 : 0);
@@ -121,8 +133,12 @@ export function fragment6(packet: Bytes, start: number, end = packet.length - 40
 
 /** Returns a message of IGMP, whose checksum is filled in. */
 export function igmp(from: string, to: string, message: Bytes, fragment = 0): Bytes {
-  const checksum = word(checksumOf(message));
-  return ipv4(from, to, 2, [...message.slice(0, 2), ...checksum, ...message.slice(4)], fragment);
+  return ipv4(from, to, 2, withChecksum(message), fragment);
+}
+
+/** Returns a message of ICMP or IGMP without a place for a label, and with its checksum. */
+export function withChecksum(message: Bytes): Bytes {
+  return [...message.slice(0, 2), ...word(checksumOf(message)), ...message.slice(4)];
 }
 
 /** Returns a report of IGMPv3 or MLDv2 that joins groups, each of which is given by its bytes. */
