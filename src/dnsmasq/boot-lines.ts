@@ -1,6 +1,7 @@
 // The lines of dnsmasq.conf for network boot and for DHCP options of virlan.ini.
 import type { Mac } from '../address/mac.ts';
 import type { BootUrl, DhcpOption, NetworkConfig } from '../config/config.ts';
+import { sentFiles } from './tftp-limits.ts';
 
 /** Returns the line for an option. */
 export function optionLine({ option, values }: DhcpOption): string {
@@ -74,7 +75,8 @@ export function machineBootLines(
 
 /** Returns the lines for network boot. */
 export function bootLines({ boot, tftp }: NetworkConfig): string[] {
-  const served = tftp === null ? [] : ['enable-tftp', 'tftp-no-fail', `tftp-root=${tftp}`];
+  const served =
+    tftp === null ? [] : ['enable-tftp', 'tftp-no-fail', `tftp-root=${tftp}`, `tftp-max=${sentFiles}`];
   if (boot === null) return served;
   if (boot.kind === 'file') return [...served, `dhcp-boot=${boot.file}`];
   return [

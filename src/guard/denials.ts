@@ -16,6 +16,8 @@ export const denials = [
   'dhcp_rate',
   /** More questions to dnsmasq than a machine may ask. */
   'dns_rate',
+  /** More requests by TFTP than a machine may send. */
+  'tftp_rate',
   /** A DHCP message of one more client behind a machine than may ask. */
   'dhcp_clients',
   /** A frame whose source is one MAC more than may be in use behind a tap. */
@@ -47,6 +49,7 @@ const countedAs: Readonly<Record<Denial, string>> = {
   dhcp_server: 'type ifname',
   dhcp_rate: 'type ifname',
   dns_rate: 'type ifname',
+  tftp_rate: 'type ifname',
   dhcp_clients: 'type ifname',
   senders: 'type ifname',
   neighbours: 'type ifname',

@@ -47,10 +47,8 @@ export function packet4Chains(
         // Multicast routers announce themselves by PIM, and by a type of IGMP.
         'meta protocol ip meta l4proto pim goto deny_as_router',
         'meta l4proto igmp goto igmp_message',
-        // Clients look at this port alone.
-        'udp dport 68 goto deny_dhcp_answer',
-        'udp dport 67 goto dhcp',
-        'udp dport 53 goto dns',
+        // Clients of DHCP look at port 68 alone.
+        'udp dport vmap { 53 : goto dns, 67 : goto dhcp, 68 : goto deny_dhcp_answer, 69 : goto tftp }',
         'tcp dport 53 goto dns_by_tcp',
       ],
     ],

@@ -33,6 +33,7 @@ import {
 import { neighbourChains } from './neighbour-rules.ts';
 import { packet4Chains } from './packet4-rules.ts';
 import { senderChains, senderSets } from './sender-rules.ts';
+import { tftpChains, tftpSets } from './tftp-rules.ts';
 
 /** The table of the guard. Only a table of this name is ever read or removed. */
 export function guardTable(bridge: string): string {
@@ -264,12 +265,14 @@ export function renderGuard(network: GuardedNetwork, where: GuardedBridge): stri
     ...denialSets(),
     ...dhcpSets(leaseTimeSeconds),
     ...dnsSets(),
+    ...tftpSets(),
     ...senderSets(),
     ...groupSets(),
   ].map(([name, lines]) => block(`set ${name}`, lines));
   const rules = [
     ...dhcpChains(leaseTimeSeconds),
     ...dnsChains(gateway, where.limitsConnections),
+    ...tftpChains(gateway),
     ...senderChains(),
     ...groupChains(),
     ...neighbourChains,

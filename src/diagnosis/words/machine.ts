@@ -137,6 +137,7 @@ const denialText: Readonly<Record<Denial, string>> = {
   dhcp_server: 'of a DHCP server',
   dhcp_rate: 'of DHCP, too many at once',
   dns_rate: 'of questions to the DNS of the gateway, too many at once',
+  tftp_rate: 'of requests to the TFTP of the gateway, too many at once',
   dhcp_clients: `of DHCP, from more than ${clientsBehindTap} clients with MACs of their own`,
   senders: `of more than ${sendersBehindTap} MACs that are not its own`,
   neighbours: `from, or to by way of the host, more than ${neighboursBehindTap} addresses that are not its own`,
