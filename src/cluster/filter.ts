@@ -3,7 +3,7 @@
 // other hosts send into the tunnel: the sender of a packet that passes is a member of the network.
 import { formatIp, formatPrefix, type Ipv4, type Prefix } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import { vxlanPort } from '../address/port.ts';
+import { bgpPort, vxlanPort } from '../address/port.ts';
 import {
   firstFragment6,
   isTaggedTwice,
@@ -90,7 +90,7 @@ function frameChains({ link, mac, gateway }: FilteredTunnel): Chains {
 
 /**
  * A machine's packets to another host get the address of its own host, and so would come from a peer: what is
- * forwarded never enters a tunnel.
+ * forwarded enters no tunnel and no session of BGP.
  */
 function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
   const hosts = allowed.kind === 'prefix' ? formatPrefix(allowed.prefix) : setOf(allowed.addresses);
@@ -105,6 +105,7 @@ function packetChains({ vni, hosts: allowed }: FilteredTunnel): Chains {
     passing: [
       'type filter hook forward priority -310; policy accept;',
       `ip daddr ${hosts} udp dport ${vxlanPort} drop`,
+      `ip daddr ${hosts} tcp dport ${bgpPort} drop`,
     ],
   };
 }

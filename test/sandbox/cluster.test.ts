@@ -260,6 +260,17 @@ cluster('only the other hosts send into the tunnel', async () => {
   sight.stop();
 });
 
+cluster('no machine speaks BGP with the other hosts in the name of its own', async () => {
+  const [peer, { host, machine }] = [at(hosts, 0), place(1)];
+  for (const port of [179, 180]) await serve(peer, { proto: 'tcp', port });
+  for (const [from, port, answer] of [
+    [host, 179, 'open'],
+    [machine, 180, 'open'],
+    [machine, 179, 'timeout'],
+  ] as const)
+    assert.equal(await probe(from, { proto: 'tcp', to: peer.address, port }), answer, `${from.name}, ${port}`);
+});
+
 cluster('an address that a machine of another host uses is not given away', async () => {
   const { host } = place(0);
   const wish = (await host.virlan('ip', 'late')).stdout;
