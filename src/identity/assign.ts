@@ -79,6 +79,22 @@ function hasMovedWith(
 }
 
 /**
+ * Returns whether a machine has booted with a MAC under another UUID, which libvirt makes anew for a definition
+ * without one: its disks may have stayed when it was undefined. Only one machine has a name at a time.
+ */
+function hasBootedBefore(
+  mac: Mac,
+  { name, uuid }: Machine,
+  { ledger, network, isDefinedElsewhere }: AssignContext,
+): boolean {
+  if (network.macPolicy === 'always' || isDefinedElsewhere(mac, uuid)) return false;
+  return ledger
+    .named(network.name, name)
+    .filter(each => each.uuid !== uuid && each.host === null)
+    .some(each => each.booted && each.macOrigin !== 'due' && each.macs.includes(mac));
+}
+
+/**
  * The MAC that is due in a definition. `returned`: the one that the NIC had, if nobody else has it now. `other`: any of
  * the formula's but the one it has.
  */
@@ -104,6 +120,7 @@ function decideUnsaved(
   if (isUsersChoice(mac, context)) return { kind: 'none' };
   if (isHeldElsewhere(mac, machine, context)) return { kind: 'other' };
   if (hasMovedWith(mac, entry, machine, context)) return { kind: 'none' };
+  if (entry === null && hasBootedBefore(mac, machine, context)) return { kind: 'none' };
   const due = dueMac(mac, entry, context.network);
   // The NIC of this entry was moved with its MAC, and this one is new.
   return due.kind === 'returned' && context.onOthers.has(due.mac) ? { kind: 'formula' } : due;

@@ -1,6 +1,6 @@
 // Which MAC a definition keeps when people and tools write their own, with the watcher and a real libvirtd.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { formulaMacOf } from './formula-values.ts';
 import {
@@ -98,6 +98,23 @@ for (const [number, [what, start]] of waysFromImage.entries())
       await destroyMachine(name);
     },
   );
+
+machineMacs(
+  'a machine that is defined again without its UUID keeps the MAC that it booted with',
+  async () => {
+    const xml = domainXml({ name: 'again', nics: [{ ...onBridge, mac: chosen }] });
+    writeFileSync('/tmp/again.xml', xml);
+    // Over one connection: the start comes before the watcher writes its MAC.
+    await virsh('define /tmp/again.xml; start again');
+    await idle('again');
+    await destroyMachine('again');
+    assert.equal(await macOf('again'), chosen);
+    await virsh('undefine', 'again');
+    await define(xml);
+    assert.equal(await macOf('again'), chosen);
+    await virsh('undefine', 'again');
+  },
+);
 
 machineMacs('a MAC that replaces the assigned one before the first boot is kept', async () => {
   const xml = domainXml({ name: 'mine', uuid: uuid(2), nics: [{ ...onBridge, mac: chosen }] });

@@ -191,6 +191,27 @@ assign('a MAC that comes in place of the one in the ledger is kept only before t
   }
 });
 
+assign('a machine that is defined anew under its name keeps a MAC that it booted with', () => {
+  const before = entry({ uuid: uuid(9), macs: [mac(1)], macOrigin: 'own', booted: true });
+  const retired = { ...before, retired: new Date(0) };
+  const always = { network: { ...network(), macPolicy: 'always' as const } };
+  const cases: [string, LedgerEntry[], Partial<AssignContext>, Mac | null][] = [
+    ['undefined', [retired], {}, null],
+    ['undefined while nobody watched', [before], {}, null],
+    ['an earlier one', [{ ...retired, macs: [mac(2), mac(1)] }], {}, null],
+    ['its UUID exists: it was renamed', [before], definedFor(uuid(9), mac(1)), formula()],
+    ['not booted', [{ ...retired, booted: false }], {}, formula()],
+    ['of another name', [{ ...retired, name: 'db' }], {}, formula()],
+    ['of another host', [{ ...retired, host: ip('10.0.0.2') }], {}, formula()],
+    ['adopted', [{ ...retired, macOrigin: 'due' }], {}, formula()],
+    ['mac = always', [retired], always, formula()],
+  ];
+  for (const [title, found, given, expected] of cases) {
+    const changes = assignMacs(machine(mac(1)), { ...context, ...recorded(...found), ...given });
+    assert.deepEqual([...changes], expected === null ? [] : [[0, expected]], title);
+  }
+});
+
 assign('while a managed-save image has its MAC, a machine only gets back the one that it booted with', () => {
   const booted = entry({ macs: [mac(1)], macOrigin: 'own', booted: true });
   const always = { network: { ...network(), macPolicy: 'always' as const } };
