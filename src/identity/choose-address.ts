@@ -4,7 +4,7 @@ import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type HandLine, isForMachines, lineOf } from '../dnsmasq/hostsfile.ts';
 import { isCurrent } from '../dnsmasq/leases.ts';
-import { holderOf, othersThan, type ReserveContext } from './context.ts';
+import { exists, holderOf, othersThan, type ReserveContext } from './context.ts';
 import { formulaAddress } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { Nic } from './nic.ts';
@@ -33,8 +33,8 @@ export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext)
   const { found, uuid } = nic;
   if (found !== null && found.ip !== null && isUsable(found.ip, context)) {
     const address = found.ip;
-    const rivals = othersThan(found, ledger.withIp(context.network.name, address)).filter(
-      ({ retired }) => retired === null,
+    const rivals = othersThan(found, ledger.withIp(context.network.name, address)).filter(each =>
+      exists(each, context),
     );
     const [rival] = rivals;
     if (rival === undefined) return chosen(address, 'ledger', problem);
@@ -85,7 +85,7 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
   if (address === null) return null;
   if (!isUsable(address, context)) return { kind: 'address-unusable', address };
   const holder = othersThan(nic.found, ledger.withIp(context.network.name, address)).find(
-    entry => entry.retired === null || entry.host !== null,
+    entry => entry.host !== null || exists(entry, context),
   );
   return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
 }

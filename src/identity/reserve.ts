@@ -44,10 +44,12 @@ export function reserve(
   known: Ledger,
   machine: Machine,
   moment: Moment,
-  { now: exactly, ...rest }: Omit<ReserveContext, 'moment'>,
+  { now: exactly, isKnown: isListed, ...rest }: Omit<ReserveContext, 'moment'>,
 ): Reserved {
   // The ledger keeps whole seconds: an entry is the same before it is written and after it is read again.
-  const context = { ...rest, moment, now: new Date(Math.floor(exactly.getTime() / 1000) * 1000) };
+  const now = new Date(Math.floor(exactly.getTime() / 1000) * 1000);
+  const isKnown = (uuid: string) => uuid === machine.uuid || isListed(uuid);
+  const context = { ...rest, moment, now, isKnown };
   const ledger = takeOver(known, machine, context);
   if (ledger === null) return { ledger: known, entries: [], before: [], why: [], displaced: [], events: [] };
   const takenFrom = hostOf(known, machine, context);

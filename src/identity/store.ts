@@ -16,7 +16,7 @@ import { listDirectory } from '../system/files.ts';
 import { hostAddresses } from '../system/host-addresses.ts';
 import { withLock } from '../system/lock.ts';
 import { machineId } from '../system/machine-id.ts';
-import { paths } from '../system/paths.ts';
+import { paths, startPath } from '../system/paths.ts';
 import type { Moment } from './context.ts';
 import { type AddressToAsk, decideByAsking } from './decide-by-asking.ts';
 import { type Decisions, decideTogether, type ReservationRequest } from './decide-together.ts';
@@ -73,7 +73,8 @@ export function readDecisionInput(network: Pick<NetworkConfig, 'name' | 'bridge'
     hostMacs: hostMacs(network),
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
-      return known.has(uuid);
+      // libvirt lists a transient machine only when its start is almost done.
+      return known.has(uuid) || existsSync(startPath(uuid));
     },
   };
 }

@@ -363,6 +363,19 @@ reservations('a new machine inherits the reservations of an undefined one with i
   }
 });
 
+reservations('the address of a machine that no longer exists is for one that asks for it', () => {
+  for (const isSeen of [true, false]) {
+    const host = new Host();
+    host.define(machine(1, 'gone', [1], { ip: at(60) }));
+    if (isSeen) host.undefine(uuid(1));
+    else host.machines.delete(uuid(1));
+    const [heir] = host.define(machine(2, 'heir', [2], { ip: at(60) }), 'booting').entries;
+    assert.deepEqual([heir?.ip, heir?.problem], [at(60), null]);
+    assert.deepEqual(host.hostsfile.ours, host.wantedLines());
+    assert.equal(host.hostsfile.ours.length, 1);
+  }
+});
+
 reservations('a second machine of a name inherits nothing from a defined one', () => {
   const host = new Host();
   const [first] = host.define(machine(1, 'web', [1])).entries;
