@@ -9,6 +9,7 @@ import type { Fight } from '../network/units.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
 import { libvirtEvents } from '../report/libvirt-events.ts';
 import type { Configuration } from './configuration.ts';
+import { DefinitionFiles } from './definition-files.ts';
 import { Machines } from './machines.ts';
 import { OutdatedReservations } from './outdated-reservations.ts';
 import { type Reaction, reactionsTo } from './reactions.ts';
@@ -21,8 +22,9 @@ import { Coalesced, Serial } from './serial.ts';
 const arrangePauseMs = 300;
 const arrangeRest = 4;
 
-/** Least pause between two searches for missing reservations, which read the files of all machines. */
+/** The same for two searches for missing reservations, which read the files of all machines. */
 const searchPauseMs = 1000;
+const searchRest = 4;
 
 /**
  * A network that was stopped is started again after this time, so that `net-destroy && net-start` finds it
@@ -67,8 +69,9 @@ export class LibvirtFollower {
   /** Searches after the machines that wait: they may have their reservations by then. */
   readonly #missing = new Coalesced(
     () => this.#work.run(async () => this.#outdated.checkDefined(this.#configuration.networks)),
-    () => searchPauseMs,
+    tookMs => Math.max(searchPauseMs, searchRest * tookMs),
   );
+  readonly #definitions = new DefinitionFiles(() => void this.#missing.request());
   #problems: readonly LibvirtNetworkProblem[] = [];
   /** Networks that were stopped a moment ago, each with the timer that ends its rest. */
   readonly #resting = new Map<string, NodeJS.Timeout>();
@@ -78,7 +81,10 @@ export class LibvirtFollower {
     this.#events = events;
     this.#machines = new Machines(
       this.#client,
-      machineEvents => events.report(machineEvents),
+      machineEvents => {
+        events.report(machineEvents);
+        if (machineEvents.some(mayFree)) void this.#missing.request();
+      },
       () => configuration.networks,
     );
   }
@@ -104,7 +110,9 @@ export class LibvirtFollower {
       this.#events.connectionChanged(this.isConnected);
       this.#events.report([{ kind: 'libvirt-connected', socket }]);
       if (drivers.includes('network')) void this.arrangeNetworks();
-      if (drivers.includes('domain')) this.#events.machinesChanged();
+      if (!drivers.includes('domain')) return;
+      this.#definitions.follow();
+      this.#events.machinesChanged();
     });
     this.#client.on('disconnected', ({ socket, error }) => {
       this.#events.connectionChanged(this.isConnected);
@@ -129,6 +137,7 @@ export class LibvirtFollower {
   }
 
   close(): Promise<void> {
+    this.#definitions.close();
     return this.#client.close();
   }
 
@@ -252,4 +261,11 @@ export class LibvirtFollower {
     const subject = machine === undefined ? {} : { machine };
     this.#events.report([{ kind: 'failed', during, error: error as Error, ...subject }]);
   }
+}
+
+/** Returns whether something that a machine had may be free for another one. */
+function mayFree(event: Event): boolean {
+  return (
+    event.kind === 'reservation-retired' || (event.kind === 'reservation' && event.event.kind === 'changed')
+  );
 }

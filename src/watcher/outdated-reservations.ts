@@ -1,12 +1,14 @@
 // Reserves addresses again after changes that libvirt has no event of the machine for: `virsh update-device` has put a
 // NIC of a running machine into another bridge, or has isolated it; a line written by hand that concerns a machine has
-// come, changed or gone; or the network that a machine refers to has become one that leads to virlan's bridge.
+// come, changed or gone; the network that a machine refers to has become one that leads to virlan's bridge; or another
+// machine has given up what this one asks for.
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type HandLine, handLines } from '../dnsmasq/hostsfile.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn } from '../identity/machine.ts';
+import type { ReservationProblem } from '../identity/problem.ts';
 import { readHostsfile, readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
@@ -34,14 +36,15 @@ export class OutdatedReservations {
     });
   }
 
-  /** Reserves for defined machines that have no reservation, or no address because none was left. */
+  /** Reserves for defined machines that have no reservation, or lack what another one had. */
   checkDefined(networks: readonly NetworkConfig[]): void {
     this.#reserve(() => {
       const ledger = readLedger();
       const defined = definedDomains();
+      const running = new Set(runningDomains().map(({ uuid }) => uuid));
       return networks.flatMap(network => [
         ...unreserved(network, ledger, defined),
-        ...exhausted(network, ledger, defined),
+        ...lacking(network, ledger, defined, running),
       ]);
     });
   }
@@ -78,12 +81,36 @@ function unreserved({ name, bridge }: NetworkConfig, ledger: Ledger, domains: re
   });
 }
 
-function exhausted({ name }: NetworkConfig, ledger: Ledger, domains: readonly Domain[]): string[] {
-  const isExhausted = ({ problem }: LedgerEntry) => problem?.kind === 'pool-exhausted';
+/**
+ * Returns the machines that lack what another machine had when they were decided about. One that runs, and asks for
+ * another address than it has, keeps that until it stops.
+ */
+function lacking(
+  { name }: NetworkConfig,
+  ledger: Ledger,
+  domains: readonly Domain[],
+  running: ReadonlySet<string>,
+): string[] {
+  const isLacking = (entry: LedgerEntry) =>
+    lacksWhatOthersHave(entry) && !(entry.problem?.kind === 'address-taken' && running.has(entry.uuid));
   return domains
-    .filter(({ uuid }) => ledger.ofMachine(name, uuid).some(isExhausted))
+    .filter(({ uuid }) => ledger.ofMachine(name, uuid).some(isLacking))
     .map(domain => domain.name);
 }
+
+function lacksWhatOthersHave({ problem, refusedAliases }: LedgerEntry): boolean {
+  return (
+    (problem !== null && causedByOthers.includes(problem.kind)) ||
+    refusedAliases.some(({ reason }) => reason === 'taken')
+  );
+}
+
+const causedByOthers: readonly ReservationProblem['kind'][] = [
+  'mac-taken',
+  'address-taken',
+  'hostname-taken',
+  'pool-exhausted',
+];
 
 function linesWithout(lines: readonly HandLine[], others: readonly HandLine[]): HandLine[] {
   const known = new Set(others.map(line => JSON.stringify(line)));

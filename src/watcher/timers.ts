@@ -1,7 +1,7 @@
 // The watcher's timers, for changes that no event announces.
 import { notifySystemd, watchdogIntervalMs } from './notify.ts';
 
-/** Interval of comparing everything without an event: `virsh attach-device --config` sends none. */
+/** Interval of comparing everything, for changes that nothing announced, or that were lost. */
 const reconcileIntervalMs = 180_000;
 
 /**

@@ -3,10 +3,13 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
+import { formatIp } from '../../src/address/ip.ts';
+import { readLedger } from '../../src/identity/ledger-files.ts';
 import { formulaMacOf } from './formula-values.ts';
 import {
   configure,
   define,
+  destroyMachine,
   dhcp,
   domainXml,
   guest,
@@ -14,25 +17,40 @@ import {
   macsOf,
   remove,
   startLibvirtd,
+  startMachine,
   undefine,
   virsh,
 } from './host.ts';
 import { until } from './until.ts';
-import { answerOf, startWatcher } from './watcher.ts';
+import { answerOf, startWatcher, stopWatcher } from './watcher.ts';
 
 const late = suite('late reservations');
 const hostsfile = '/var/lib/dnsmasq/k8s-br0/hostsfile';
 
 interface Shown {
   readonly name: string;
+  readonly nic: number;
   readonly ip: string | null;
+  readonly hostname: string;
   readonly problem: string | null;
 }
 
-/** Returns a machine as the watcher's status shows it. */
-async function shown(name: string): Promise<Shown | undefined> {
+/** Returns a machine's NIC as the watcher's status shows it. */
+async function shown(name: string, nic = 0): Promise<Shown | undefined> {
   const { networks } = JSON.parse(await answerOf('/status'));
-  return networks[0].machines.find((each: Shown) => each.name === name);
+  return networks[0].machines.find((each: Shown) => each.name === name && each.nic === nic);
+}
+
+/** Defines a machine whose metadata asks for something. */
+function defineAsking(
+  name: string,
+  wishes: string,
+  nic: { mac?: string; uuid?: string } = {},
+): Promise<void> {
+  const { uuid, mac } = nic;
+  const metadata = `<virlan:machine xmlns:virlan="urn:virlan:machine:1" ${wishes}/>`;
+  const on = { type: 'network', source: 'k8s-br0', ...(mac && { mac }) } as const;
+  return define(domainXml({ name, nics: [on], metadata, ...(uuid && { uuid }) }));
 }
 
 function defineOn(name: string, source = 'k8s-br0'): Promise<void> {
@@ -99,6 +117,35 @@ late(
   },
 );
 
+late(
+  'a NIC that is attached to the definition of a machine that is off has its MAC and address',
+  async () => {
+    await defineOn('attached');
+    await ipOf('attached');
+    await virsh('attach-interface', 'attached', 'network', 'k8s-br0', '--model', 'virtio', '--config');
+    await until(async () => (await macsOf('attached'))[1] === formulaMacOf('attached', 1), 3);
+    await until(async () => (await shown('attached', 1))?.ip != null, 3);
+    await undefine('attached');
+  },
+);
+
+late('a machine gets what it asks for once another gives it up: a MAC, an address, names', async () => {
+  const [mac, uuid] = ['02:00:00:00:00:42', '00000000-0000-4000-8000-000000000042'];
+  await defineAsking('holder', 'ip="192.168.100.200" hostname="shop"', { mac, uuid });
+  await ipOf('holder');
+  await defineAsking('wants-mac', '', { mac });
+  await defineAsking('wants-ip', 'ip="192.168.100.200"');
+  await defineAsking('wants-name', 'hostname="shop"');
+  const waiting = ['wants-mac', 'wants-ip', 'wants-name'];
+  for (const name of waiting) await until(async () => (await shown(name))?.problem != null);
+  await defineAsking('holder', 'ip="192.168.100.201"', { mac: '02:00:00:00:00:43', uuid });
+  for (const name of waiting) await until(async () => (await shown(name))?.problem === null, 3);
+  assert.match(await ipOf('wants-mac'), /^192\.168\.100\.10[0-3]$/);
+  assert.equal(await ipOf('wants-ip'), '192.168.100.200');
+  assert.equal((await shown('wants-name'))?.hostname, 'shop');
+  for (const name of ['holder', ...waiting]) await undefine(name);
+});
+
 late('a problem that a line by hand was the cause of ends with the line', async () => {
   await defineOn('ignored');
   await ipOf('ignored');
@@ -108,5 +155,24 @@ late('a problem that a line by hand was the cause of ends with the line', async 
   writeFileSync(hostsfile, readFileSync(hostsfile, 'utf8').replace(`${mac},ignore\n`, ''));
   await until(async () => (await shown('ignored'))?.problem === null);
 });
+
+late(
+  'without a watcher, a machine gets the address of one that no longer exists, and its names later',
+  async () => {
+    const wishes = 'ip="192.168.100.210" hostname="till" aliases="api"';
+    await defineAsking('gone', wishes);
+    assert.equal(await ipOf('gone'), '192.168.100.210');
+    await stopWatcher();
+    await undefine('gone');
+    await defineAsking('heir', wishes);
+    await startMachine('heir');
+    const heir = () => readLedger().named('k8s-br0', 'heir')[0];
+    assert.equal(formatIp(heir()?.ip ?? assert.fail()), '192.168.100.210');
+    await startWatcher();
+    await until(() => heir()?.problem === null && heir()?.refusedAliases.length === 0, 5);
+    assert.deepEqual([heir()?.hostname, heir()?.aliases], ['till', ['api']]);
+    await destroyMachine('heir');
+  },
+);
 
 late.run();

@@ -125,6 +125,7 @@ const effects = [
   'src/watcher/bgpd.ts',
   'src/watcher/client.ts',
   'src/watcher/configuration.ts',
+  'src/watcher/definition-files.ts',
   'src/watcher/dnsmasq-processes.ts',
   'src/watcher/hook-handlers.ts',
   'src/watcher/libvirt-follower.ts',
