@@ -1,5 +1,5 @@
 // Chooses the address of a NIC, with the reasons.
-import type { Ipv4 } from '../address/ip.ts';
+import { type Ipv4, prefixContains } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { type HandLine, isForMachines, lineOf } from '../dnsmasq/hostsfile.ts';
@@ -28,7 +28,7 @@ export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext)
   if (fixed !== null) return fixed;
   const refused = wishProblem(ledger, nic, context);
   const problem = lineProblem(nic.mac, lineOf(nic.mac, context.byHand)) ?? refused;
-  const wish = wishOf(nic);
+  const wish = wishOf(nic, context);
   if (wish !== null && refused === null) return chosen(wish, 'metadata', problem);
   const { found, uuid } = nic;
   if (found !== null && found.ip !== null && isUsable(found.ip, context)) {
@@ -71,9 +71,14 @@ function lineProblem(mac: Mac, line: HandLine | null): ReservationProblem | null
   }
 }
 
-/** Returns the address in the metadata, which is for the machine's first NIC. */
-function wishOf({ key, wishes }: Nic): Ipv4 | null {
-  return key.nic === 0 ? wishes.ip : null;
+/**
+ * Returns the address in the metadata, which is for the machine's first NIC on the network that has it: a machine may
+ * be on several networks.
+ */
+function wishOf({ key, wishes }: Nic, { network }: ReserveContext): Ipv4 | null {
+  const { ip, hasOtherNics } = wishes;
+  if (key.nic !== 0 || ip === null) return null;
+  return hasOtherNics && network.others.some(({ subnet }) => prefixContains(subnet, ip)) ? null : ip;
 }
 
 /**
@@ -81,7 +86,7 @@ function wishOf({ key, wishes }: Nic): Ipv4 | null {
  * none.
  */
 function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): ReservationProblem | null {
-  const address = wishOf(nic);
+  const address = wishOf(nic, context);
   if (address === null) return null;
   if (!isUsable(address, context)) return { kind: 'address-unusable', address };
   const holder = othersThan(nic.found, ledger.withIp(context.network.name, address)).find(

@@ -33,6 +33,8 @@ export interface Machine {
 export interface Wishes {
   readonly keepsMac: boolean;
   readonly ip: Ipv4 | null;
+  /** True if the machine has NICs elsewhere, too, which `ip` may be for. */
+  readonly hasOtherNics: boolean;
   readonly hostname: string | null;
   /** Holds the text that the owner wrote, which is hostile: see `parseAlias`. */
   readonly aliases: readonly string[];
@@ -46,6 +48,7 @@ export interface Wishes {
 export const noWishes: Wishes = {
   keepsMac: false,
   ip: null,
+  hasOtherNics: false,
   hostname: null,
   aliases: [],
   boot: null,
@@ -61,12 +64,14 @@ export function machineOn(bridge: string, passThrough: ReadonlySet<string>, doma
   const nics = nicsOn(bridge, passThrough, domain);
   const macs = nics.flatMap(({ mac }) => mac ?? []);
   const element = domain.metadata.find(({ namespace }) => namespace === machineNamespace);
+  const wishes = element === undefined ? noWishes : readWishes(element.attributes);
+  const hasOtherNics = nics.length < domain.nics.length;
   return {
     name: domain.name,
     uuid: domain.uuid,
     macs: macs.slice(0, maxNics),
     isolated: new Set(nics.flatMap(({ mac, isolated }) => (isolated && mac) || [])),
-    wishes: withLimit(macs.length, element === undefined ? noWishes : readWishes(element.attributes)),
+    wishes: withLimit(macs.length, { ...wishes, hasOtherNics }),
   };
 }
 
@@ -94,6 +99,7 @@ function readWishes(attributes: ReadonlyMap<string, string>): Wishes {
   return {
     keepsMac: read('mac', text => (text === 'keep' ? true : null)) ?? false,
     ip: read('ip', parseIpv4),
+    hasOtherNics: false,
     hostname: read('hostname', text => (isLabel(text) ? text : null)),
     aliases: splitAliases(attributes.get('aliases') ?? ''),
     boot: read('boot', text => parseBootUrl(text) || null),

@@ -40,6 +40,7 @@ function keptWishes(known: readonly LedgerEntry[]): Wishes {
   return {
     keepsMac: false,
     ip: null,
+    hasOtherNics: false,
     hostname: null,
     aliases: known.flatMap(({ aliases }) => aliases),
     boot: first?.boot ?? null,

@@ -740,6 +740,7 @@ reservations('wishes are parsed from the definition', () => {
   assert.deepEqual(wishesOf({ mac: 'keep', ip: '10.0.0.7', hostname: 'web' }), {
     keepsMac: true,
     ip: ip('10.0.0.7'),
+    hasOtherNics: false,
     hostname: 'web',
     aliases: [],
     boot: null,
@@ -767,6 +768,7 @@ reservations('wishes are parsed from the definition', () => {
     assert.deepEqual(wishes, {
       keepsMac: false,
       ip: null,
+      hasOtherNics: false,
       hostname: null,
       aliases: [],
       boot: null,

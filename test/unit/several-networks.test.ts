@@ -9,7 +9,8 @@ import type { NetworkConfig } from '../../src/config/config.ts';
 import { decide } from '../../src/identity/decision.ts';
 import { Ledger } from '../../src/identity/ledger.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
-import { noWishes } from '../../src/identity/machine.ts';
+import { machineNamespace, machineOn, noWishes } from '../../src/identity/machine.ts';
+import { readDomain } from '../../src/libvirt/domain-xml.ts';
 import { aDate, config, ip, mac, newHost, uuid } from './builders.ts';
 
 const networks = suite('several networks');
@@ -53,6 +54,33 @@ function addressOf(entry: LedgerEntry | undefined): string | null {
   assert.equal(entry?.problem, null);
   return entry?.ip == null ? null : formatIp(entry.ip);
 }
+
+networks('the address that a machine asks for is for its NIC on the network that has it', () => {
+  const nic = (source: string, number: number) =>
+    `<interface type='bridge'><mac address='${mac(number)}'/><source bridge='${source}'/></interface>`;
+  const machineAt = (network: NetworkConfig, asked: string, ...nics: string[]) =>
+    machineOn(
+      network.bridge,
+      new Set(),
+      readDomain(`<domain><name>web</name><uuid>${uuid(1)}</uuid>
+        <metadata><virlan:machine xmlns:virlan='${machineNamespace}' ip='${asked}'/></metadata>
+        <devices>${nics.join('')}</devices></domain>`),
+    );
+  const both = [nic('k8s-br0', 1), nic('lab', 2)];
+  const decided = (network: NetworkConfig, asked: string, ...nics: string[]) => {
+    const reading = { ...newHost, ledger: Ledger.empty, ownBlocks: () => [], isKnown: () => true };
+    const subject = machineAt(network, asked, ...nics);
+    const [entry] = decide(network, subject, 'defined', reading, aDate).reserved.entries;
+    return [entry?.ip === ip(asked), entry?.problem?.kind];
+  };
+  assert.deepEqual(decided(first, '192.168.100.70', ...both), [true, undefined]);
+  assert.deepEqual(decided(second, '192.168.100.70', ...both), [false, undefined]);
+  assert.deepEqual(decided(first, '10.9.0.70', ...both), [false, undefined]);
+  assert.deepEqual(decided(second, '10.9.0.70', ...both), [true, undefined]);
+  // A network that it is not on, or that virlan.ini does not have.
+  assert.deepEqual(decided(first, '10.9.0.70', nic('k8s-br0', 1)), [false, 'address-unusable']);
+  assert.deepEqual(decided(first, '10.77.0.70', ...both), [false, 'address-unusable']);
+});
 
 networks('a NIC that is moved to another network with its MAC gets an address there', () => {
   const host = new Host();
