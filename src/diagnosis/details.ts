@@ -1,8 +1,5 @@
 // The details of findings: kind → fields. Kinds are stable codes: added, never renamed. Sentences are in words/.
-import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
-import type { Denied } from '../guard/denied.ts';
-import type { ReservationProblem } from '../identity/problem.ts';
 import type { Conflict } from '../network/conflicts.ts';
 import type { TakingPolicy } from '../network/ipsec-policies.ts';
 import type { LinkManagerName } from '../network/link-managers.ts';
@@ -18,6 +15,8 @@ import type { Chain, Unread } from '../other-firewalls/model.ts';
 import type { OwnChain } from '../other-firewalls/own-chains.ts';
 import type { InotifySysctl } from '../system/inotify.ts';
 import type { EtcdDetails } from './etcd-details.ts';
+import type { MachineDetails } from './machine-details.ts';
+import type { Drop, Packet, ProbePacket } from './packet-drop.ts';
 import type { PeerDetails } from './peer-details.ts';
 import type { None, ReachDetails } from './reach-details.ts';
 
@@ -118,99 +117,6 @@ export interface NetworkDetails {
   'uplink-found': { readonly dev: string; readonly gateway: string | null };
 }
 
-/** The place of a NIC that is not on a network of virlan. */
-export type OtherPlace =
-  | { readonly kind: 'network' | 'bridge'; readonly name: string }
-  /** User-mode networking, a device of the host passed through, or another type that names no link. */
-  | { readonly kind: 'other' };
-
-/** Frames of a machine that the guard dropped for one reason. `owner` is hostile where it is a machine's name. */
-export type DroppedFrames = Omit<Denied, 'tap'> & {
-  readonly owner:
-    | { readonly kind: 'machine' | 'device'; readonly name: string }
-    | { readonly kind: 'host' }
-    | null;
-};
-
-/** Details about one machine and its NICs. `machine` is its name: hostile. */
-export interface MachineDetails {
-  /** `nearest` is the name that was probably meant; null where none is similar. */
-  'machine-unknown': { readonly machine: string; readonly nearest: string | null };
-  'machine-shut-off': { readonly machine: string };
-  'machine-runs': None;
-  /** `was`: the MAC that virlan replaced by this one; null when it replaced none. */
-  'nics-found': {
-    readonly nics: readonly { readonly mac: Mac; readonly network: string; readonly was: Mac | null }[];
-  };
-  'no-nic': { readonly machine: string };
-  'nics-elsewhere': { readonly machine: string; readonly places: readonly OtherPlace[] };
-  'not-running': None;
-  'tap-plugged-in': { readonly tap: string; readonly bridge: string };
-  'tap-gone': { readonly tap: string; readonly machine: string };
-  'tap-unplugged': { readonly tap: string };
-  'tap-in-other-bridge': { readonly tap: string; readonly bridge: string; readonly found: string };
-  'tap-down': { readonly tap: string };
-  'tap-kept-down': { readonly tap: string; readonly machine: string };
-  'port-forwards': None;
-  'port-outside-bridge': { readonly tap: string };
-  'port-waits-for-stp': { readonly tap: string };
-  'port-blocked': { readonly tap: string };
-  'port-disabled': { readonly tap: string };
-  'request-answered': None;
-  'request-heard': None;
-  'address-static': { readonly ip: Ipv4 };
-  'nothing-sent': { readonly machine: string; readonly tap: string };
-  /** It sends frames; whether it uses DHCP is unknown without dnsmasq's log. */
-  'no-lease-given': { readonly mac: Mac; readonly tap: string };
-  /** It sends frames, and dnsmasq's log has no DHCP request of it. */
-  'request-missing': { readonly mac: Mac; readonly tap: string };
-  reserved: { readonly ip: Ipv4 };
-  'not-reserved': { readonly machine: string; readonly mac: Mac; readonly network: string };
-  'reservation-problem': { readonly problem: ReservationProblem };
-  'not-in-hostsfile': { readonly mac: Mac; readonly ip: Ipv4 };
-  leased: { readonly ip: Ipv4 };
-  'not-leased': None;
-  /** `logged`: the line of dnsmasq's log. */
-  'lease-refused': { readonly logged: string };
-  'leased-before-reserved': {
-    readonly machine: string;
-    readonly mac: Mac;
-    readonly leased: Ipv4;
-    readonly reserved: Ipv4;
-  };
-  'answers-arp': { readonly ip: Ipv4 };
-  'no-address': None;
-  'address-unused': { readonly machine: string; readonly ip: Ipv4 };
-  'leased-but-silent': { readonly machine: string; readonly ip: Ipv4 };
-  'guard-not-there': { readonly network: string };
-  'nothing-dropped': None;
-  'frames-dropped': {
-    readonly machine: string;
-    readonly tap: string;
-    /** The most frames first. */
-    readonly dropped: readonly DroppedFrames[];
-  };
-  'address-duplicate': { readonly ip: Ipv4; readonly mac: Mac; readonly answeredBy: string };
-}
-
-/** A packet of the probe, or one that answers it. */
-export type Packet =
-  | { readonly kind: 'dhcp' }
-  | { readonly kind: 'dns'; readonly gateway: string }
-  | { readonly kind: 'outgoing'; readonly to: string }
-  | { readonly kind: 'returning'; readonly from: string };
-
-/** The chain or rule that dropped a packet. Its names were chosen by the author of the rule: hostile. */
-export interface Drop {
-  readonly family: string;
-  readonly table: string;
-  readonly chain: string;
-  /** The rule's text; null where the chain's policy dropped the packet. */
-  readonly rule: string | null;
-  /** The link that the packet came in by, and the one that it was to leave by, as far as known at the hook. */
-  readonly links: { readonly in: string | null; readonly out: string | null };
-}
-
 /** Details about a probe and its stages. Addresses are text, as the probe's guest reports them. */
 export interface ProbeDetails {
   'probe-without-nft': None;
@@ -265,12 +171,12 @@ export interface ProbeDetails {
   /** They do not, though virlan.ini wants it. */
   'not-kept-inside': { readonly nextHop: string };
   'routed-by-mark': {
-    readonly packet: Packet;
+    readonly packet: ProbePacket;
     readonly route: MarkedRoute;
     /** Of the network. */
     readonly subnet: string;
   };
-  'taken-by-ipsec': { readonly packet: Packet; readonly policy: TakingPolicy; readonly subnet: string };
+  'taken-by-ipsec': { readonly packet: ProbePacket; readonly policy: TakingPolicy; readonly subnet: string };
   'no-return-possible': None;
   'next-hop-answers': { readonly nextHop: string };
   'answer-lost': { readonly nextHop: string };
@@ -280,6 +186,8 @@ export interface ProbeDetails {
   'next-hop-unresolved': { readonly nextHop: string; readonly dev: string };
   'outside-names-resolve': None;
   'gateway-dns-silent': None;
+  /** A rule of this host drops what is asked of name servers outside, or their answers. */
+  'upstream-dropped': { readonly drop: Drop };
   'outside-names-fail': { readonly code: string };
 }
 

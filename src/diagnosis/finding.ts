@@ -41,6 +41,7 @@ export type CheckId =
   | 'nic'
   | 'tap'
   | 'port'
+  | 'packets'
   | 'discover'
   | 'reservation'
   | 'ack'

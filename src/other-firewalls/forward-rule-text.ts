@@ -25,9 +25,14 @@ export function forwardDropText({ forward, way, base, chain, rule }: ForwardDrop
   return `${packetsOf[way]} the forward ${formatForward(forward)} are dropped by a rule of ${placeText({ base, chain, rule })}${decision}`;
 }
 
-/** Describes a rule that leads connections to a forward elsewhere, whose texts are hostile, in one line. */
-export function forwardTakingText({ forward, ...rule }: ForwardTaking): string {
-  return `the port of the forward ${formatForward(forward)} is also led elsewhere, by a rule of ${placeText(rule)}: choose another port, or remove the rule`;
+/** Describes a rule that keeps connections to a forward from virlan's translation: one line, of hostile texts. */
+export function forwardTakingText({ forward, effect, ...rule }: ForwardTaking): string {
+  const named = formatForward(forward);
+  const loss =
+    effect === 'translate'
+      ? `the port of the forward ${named} is also led elsewhere, by`
+      : `connections to the forward ${named} are not tracked, and so do not get to the machine, because of`;
+  return `${loss} a rule of ${placeText(rule)}: choose another port, or remove the rule`;
 }
 
 function placeText({ base, chain, rule }: Pick<ForwardTaking, 'base' | 'chain' | 'rule'>): string {

@@ -7,7 +7,7 @@ import type { System } from '../system/system.ts';
 import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
 import type { Chain } from './model.ts';
 import { ownChainOf } from './own-chains.ts';
-import { findDroppingRules, findTranslation, type Packet } from './packet.ts';
+import { findDroppingRules, findEffect, type Packet } from './packet.ts';
 
 /** A forward that is active, and the address that it leads to. */
 export interface ActiveForward {
@@ -37,8 +37,10 @@ export interface ForwardDrop extends ForwardRule {
   readonly way: Way;
 }
 
-/** A rule that translates new connections to the port of a forward: they may go elsewhere. */
-export type ForwardTaking = ForwardRule;
+/** A rule that takes new connections to the port of a forward: they may go elsewhere. */
+export interface ForwardTaking extends ForwardRule {
+  readonly effect: 'translate' | 'untrack';
+}
 
 /** The rules of other programs that packets of forwards meet. */
 export interface ForwardRules {
@@ -62,6 +64,9 @@ const translationPriority = -100;
 /** Before this one, the state of connections is not known. */
 const trackingPriority = -200;
 
+/** The last priority of prerouting at which a chain takes packets of forwards. */
+const lastTaking = { translate: translationPriority, untrack: trackingPriority } as const;
+
 /** After this priority of postrouting, answers have the host's address and port again. */
 const returnPriority = 100;
 
@@ -84,34 +89,33 @@ export async function findForwardRules(
   };
   return {
     drops: await Promise.all(judgeForwards(bases, bridge, forwards, link).map(withText)),
-    takings: await Promise.all(judgeTranslations(bases, bridge, forwards, link).map(withText)),
+    takings: await Promise.all(judgeTakings(bases, bridge, forwards, link).map(withText)),
   };
 }
 
 /**
- * Returns the rules of others that translate new connections to forwards. Later chains than virlan's see none of them;
- * of two chains with one priority, the kernel calls the one first that was made last. Pure.
+ * Returns the rules of others that translate new connections to forwards, or keep them from being tracked and so from
+ * being translated. Later chains than virlan's translate none of them; of two chains with one priority, the kernel
+ * calls the one first that was made last. Pure.
  */
-export function judgeTranslations(
+export function judgeTakings(
   bases: readonly BaseChain[],
   bridge: string,
   forwards: readonly ActiveForward[],
   link: string | null,
 ): ForwardTaking[] {
-  const translating = bases.filter(
-    ({ base, priority, isForNat }) =>
-      isForNat && base.hook === 'prerouting' && priority <= translationPriority,
-  );
-  const found = translating.flatMap(({ base, chains }) =>
-    forwards.slice(0, maxForwards).flatMap(active =>
-      packetsOf('arriving', active, bridge, link).flatMap(packet => {
-        const rule = findTranslation(chains, base.name, asSeenAt(base.hook, packet));
+  const found = bases.flatMap(({ base, priority, isForNat, chains }) => {
+    const effect = isForNat ? 'translate' : 'untrack';
+    if (base.hook !== 'prerouting' || priority > lastTaking[effect]) return [];
+    return forwards.slice(0, maxForwards).flatMap(active =>
+      packetsOf('arriving', active, bridge, link).flatMap((packet): ForwardTaking[] => {
+        const rule = findEffect(chains, base.name, asSeenAt(base.hook, packet), effect);
         return rule === null || ownChainOf({ ...base, chain: rule.chain }) !== null
           ? []
-          : [{ ...active, bridge, base, chain: rule.chain, rule: rule.rule.id }];
+          : [{ ...active, bridge, base, chain: rule.chain, rule: rule.rule.id, effect }];
       }),
-    ),
-  );
+    );
+  });
   return firstOfEach(found, keyOfRule);
 }
 
@@ -171,6 +175,7 @@ function packetOf(
     source,
     sourcePort: clientPort,
     in: link,
+    mac: null,
     flags: ['syn'],
     state: 'new',
     direction: 'original',
@@ -201,6 +206,7 @@ function packetOf(
         originalPort,
         in: bridge,
         out: link,
+        mac: null,
         ...(way === 'answering'
           ? { source: ip, sourcePort: port }
           : { source: address, sourcePort: originalPort }),

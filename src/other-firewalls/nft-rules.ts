@@ -8,6 +8,7 @@ import {
   hasFlags,
   isBetween,
   isIn,
+  isMac,
   isNamed,
   type Judgement,
   not,
@@ -93,7 +94,7 @@ function entriesOf(text: string): Json[] {
 type Sets = ReadonlyMap<string, readonly unknown[]>;
 
 /** Statements that neither decide about a packet nor depend on it. */
-const harmless = ['counter', 'log', 'mangle', 'notrack', 'flow', 'set', 'snat', 'masquerade'];
+const harmless = ['counter', 'log', 'mangle', 'flow', 'set', 'snat', 'masquerade'];
 
 function judge(expr: readonly unknown[], packet: Packet, sets: Sets, heard: HeardQueues): Judgement[] {
   const truths: Truth[] = [];
@@ -122,6 +123,8 @@ function verdictOf(kind: string, value: unknown): Verdict | null {
     case 'return':
     case 'drop':
       return { kind };
+    case 'notrack':
+      return { kind: 'untrack' };
     case 'reject':
       // nft leaves out that such a rule is for IPv6 alone.
       return { kind: objectOrNull(value)?.type === 'icmpv6' ? 'none' : 'drop' };
@@ -245,7 +248,7 @@ function equals(field: Json, wanted: unknown, packet: Packet): Truth {
     case 'meta protocol':
       return wanted === 'ip';
     case 'payload saddr':
-      return isAddress(packet.source, wanted);
+      return protocol === 'ether' ? isMac(packet.mac, String(wanted)) : isAddress(packet.source, wanted);
     case 'payload daddr':
       return isAddress(packet.destination, wanted);
     case 'payload sport':

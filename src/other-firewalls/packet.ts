@@ -1,5 +1,6 @@
 // A packet as the rules of other programs see it, and whether the conditions of a rule match it.
 import { type Ipv4, parseIpv4, prefixContains, prefixOf } from '../address/ip.ts';
+import { type Mac, parseMac } from '../address/mac.ts';
 import type { Chain } from './model.ts';
 
 /** Null in a field: not known. */
@@ -7,6 +8,8 @@ export interface Packet {
   /** Names of links. */
   readonly in: string | null;
   readonly out: string | null;
+  /** The sender's MAC. */
+  readonly mac: Mac | null;
   readonly protocol: 'tcp' | 'udp' | 'icmp';
   readonly source: Ipv4 | null;
   readonly destination: Ipv4 | null;
@@ -28,6 +31,7 @@ export interface Packet {
 export const unknownPacket: Packet = {
   in: null,
   out: null,
+  mac: null,
   protocol: 'icmp',
   source: null,
   destination: null,
@@ -69,6 +73,12 @@ export function isIn(address: Ipv4 | null, text: string): Truth {
   return prefixContains(prefixOf(network, Number(bits)), address);
 }
 
+/** Returns whether a MAC is this one; null also where the text is none. */
+export function isMac(mac: Mac | null, text: string): Truth {
+  const wanted = parseMac(text);
+  return mac === null || wanted === null ? null : mac === wanted;
+}
+
 /** Returns whether a link has a name, which may end with a wildcard: `*` in nftables, `+` in iptables. */
 export function isNamed(link: string | null, name: string, wildcard: '*' | '+'): Truth {
   if (link === null) return null;
@@ -96,6 +106,8 @@ export type Verdict =
   | { readonly kind: 'accept' | 'drop' | 'return' | 'none' }
   /** The destination is translated, and no further chain of type nat sees the packet. */
   | { readonly kind: 'translate' }
+  /** Its connection is not tracked, and so not translated; the next rule decides about it. */
+  | { readonly kind: 'untrack' }
   | { readonly kind: 'jump' | 'goto'; readonly chain: string };
 
 /** A rule's answer to one packet. */
@@ -114,9 +126,9 @@ export interface FilterRule {
 /** Chains of one table, by their names. */
 export type FilterChains = ReadonlyMap<string, readonly FilterRule[]>;
 
-/** A rule that drops a packet or translates its destination, or may do so. */
+/** A rule that drops a packet, translates its destination or keeps it from being tracked, or may do so. */
 export interface DecidingRule {
-  readonly effect: 'drop' | 'translate';
+  readonly effect: 'drop' | 'translate' | 'untrack';
   /** The chain that the rule is in. */
   readonly chain: string;
   readonly rule: FilterRule;
@@ -148,10 +160,15 @@ function isDrop({ effect }: DecidingRule): boolean {
   return effect === 'drop';
 }
 
-/** Returns the rule of a chain of type nat that translates a packet's destination for certain; null for none. */
-export function findTranslation(chains: FilterChains, chain: string, packet: Packet): DecidingRule | null {
+/** Returns the first rule that has an effect on a packet for certain; null for none. */
+export function findEffect(
+  chains: FilterChains,
+  chain: string,
+  packet: Packet,
+  wanted: DecidingRule['effect'],
+): DecidingRule | null {
   const { rules } = walk(chains, chain, packet, 0);
-  return rules.find(({ effect, isCertain }) => effect === 'translate' && isCertain) ?? null;
+  return rules.find(({ effect, isCertain }) => effect === wanted && isCertain) ?? null;
 }
 
 /**
@@ -213,6 +230,8 @@ function follow(
       return { rules: [{ ...itself, effect: 'drop' }], end: 'dropped' };
     case 'translate':
       return { rules: [{ ...itself, effect: 'translate' }], end: 'accepted' };
+    case 'untrack':
+      return { rules: [{ ...itself, effect: 'untrack' }], end: 'next' };
     case 'accept':
       return { rules: [], end: 'accepted' };
     case 'return':

@@ -8,6 +8,7 @@ import {
   hasFlags,
   isBetween,
   isIn,
+  isMac,
   isNamed,
   not,
   type Packet,
@@ -33,7 +34,7 @@ export function parseSavedRules(lines: readonly string[], heard: HeardQueues = e
 type Condition = (packet: Packet) => Truth;
 
 /** Modules that match nothing by themselves: their options do. */
-const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state', 'addrtype'];
+const modules = ['tcp', 'udp', 'comment', 'multiport', 'conntrack', 'state', 'addrtype', 'mac', 'physdev'];
 
 function parseRule(rule: string, isChain: (name: string) => boolean, heard: HeardQueues): FilterRule {
   const words = rule.match(/"(?:[^"\\]|\\.)*"|\S+/g) ?? [];
@@ -76,6 +77,10 @@ function verdictOf(target: string, options: readonly string[], heard: HeardQueue
     case 'NETMAP':
     case 'REDIRECT':
       return { kind: 'translate' };
+    case 'NOTRACK':
+      return { kind: 'untrack' };
+    case 'CT':
+      return { kind: options.includes('--notrack') ? 'untrack' : 'none' };
     case 'NFQUEUE':
       return verdictOfQueues(options, heard);
   }
@@ -99,6 +104,10 @@ function conditionOf(option: string, value: string, second: string): Condition {
       return packet => isIn(packet.source, value);
     case '-d':
       return packet => isIn(packet.destination, value);
+    case '--physdev-is-bridged':
+      return isBridged;
+    case '--mac-source':
+      return packet => isMac(packet.mac, value);
     case '-p':
       return packet => value === packet.protocol || value === 'all';
     case '-m':
@@ -126,6 +135,11 @@ function conditionOf(option: string, value: string, second: string): Condition {
       return packet => value === packet.direction.toUpperCase();
   }
   return () => null;
+}
+
+/** Returns whether a packet goes from port to port of one bridge: of those that are judged, none is routed back. */
+function isBridged({ in: incoming, out }: Packet): Truth {
+  return incoming === null || out === null ? null : incoming === out;
 }
 
 /** Reads `FIN,SYN` or `NONE`. */

@@ -91,6 +91,7 @@ function packetOf(way: TunnelDrop['way'], { address, link }: TunnelEnds, peer: I
   return {
     in: isArriving ? link : null,
     out: isArriving ? null : link,
+    mac: null,
     protocol: 'udp',
     source: isArriving ? peer : address,
     destination: isArriving ? address : peer,

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { execa } from 'execa';
 import { suite } from 'uvu';
-import type { Drop, Packet } from '../../src/diagnosis/details.ts';
+import type { Drop, Packet } from '../../src/diagnosis/packet-drop.ts';
 import { commandAgainst, commandThatShows } from '../../src/diagnosis/words/drop-remedy.ts';
+import { commandForMachine } from '../../src/diagnosis/words/machine-remedy.ts';
 import { type Chain, hooksOnTheWay } from '../../src/other-firewalls/model.ts';
 import { proposedCommand } from '../../src/other-firewalls/unknown-chains.ts';
+import { ip, mac } from '../unit/builders.ts';
 import {
   addMachines,
   assertConnectivity,
@@ -38,7 +40,9 @@ const linksAt = {
   ],
 } as const;
 
-const packets: Packet['kind'][] = ['dhcp', 'dns', 'outgoing', 'returning'];
+const packets: Packet['kind'][] = ['dhcp', 'dns', 'outgoing', 'returning', 'connecting', 'connected'];
+
+const port = { bridge, tap: 'vnet0', mac: mac(1), ip: ip('192.168.100.7') };
 
 /** The hooks of the chains that are built into iptables' tables (iptables(8)). */
 const builtins = {
@@ -66,10 +70,13 @@ remedies.after.each(resetScenario);
 function commandsAt(place: Pick<Drop, 'family' | 'table' | 'chain'>, hook: keyof typeof linksAt): string[] {
   return linksAt[hook].flatMap(links =>
     [null, 'drop'].flatMap(rule =>
-      packets.map(packet => {
+      packets.flatMap(packet => {
         const command = commandAgainst({ ...place, rule, links }, packet, bridge);
+        const ofMachine = commandForMachine({ ...place, rule, links }, packet, port);
+        const isByProgram = place.table !== 'firewalld';
         assert(command, `${place.table} ${place.chain} ${packet} ${JSON.stringify(links)}`);
-        return command;
+        assert.equal(ofMachine !== null, isByProgram);
+        return [command, ...(ofMachine === null ? [] : [ofMachine])];
       }),
     ),
   );

@@ -650,6 +650,12 @@ const nic: NicFacts = {
   tap: 'vnet0',
   isKeptDown: false,
   port,
+  behind: null,
+  passage: {
+    port: { bridge: 'k8s-br0', tap: 'vnet0', mac: mac(1), ip: ip('192.168.100.7') },
+    drops: {},
+    takings: {},
+  },
   entry: entry(),
   reserved: ip('192.168.100.7'),
   lease,
@@ -677,6 +683,7 @@ const nics: [Partial<NicFacts>, CheckId, Detail][] = [
   [{ port: { ...port, state: 2 } }, 'port', { kind: 'port-waits-for-stp', tap }],
   [{ port: { ...port, state: 4 } }, 'port', { kind: 'port-blocked', tap }],
   [{ port: { ...port, state: 0 } }, 'port', { kind: 'port-disabled', tap }],
+  [{ behind: 'vnet1' }, 'port', { kind: 'mac-behind-other-port', tap, mac: mac(1), behind: 'vnet1' }],
   [
     { ...silent, port: { ...port, framesSent: 0 } },
     'discover',
@@ -742,7 +749,7 @@ for (const [facts, check, detail] of nics) {
     const findings = judgeNic('web', { ...nic, ...facts });
     assert.deepEqual(
       findings.map(each => each.check),
-      ['tap', 'port', 'discover', 'reservation', 'ack', 'arp', 'guard', 'name'],
+      ['tap', 'port', 'packets', 'discover', 'reservation', 'ack', 'arp', 'guard', 'name'],
     );
     assert.deepEqual(problemOf(findings), { check, state: 'fail', detail });
   });
@@ -841,6 +848,7 @@ doctor('a forward that is not active, or that leads to nobody, is reported', () 
             base: { ...chain, table: 'nat', name: 'PREROUTING', hook: 'prerouting' },
             chain: 'DOCKER',
             rule: null,
+            effect: 'translate',
           },
         ],
       },

@@ -4,11 +4,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
 import { commandAgainstDrop, forwardDropText } from '../../src/other-firewalls/forward-rule-text.ts';
-import {
-  type ActiveForward,
-  judgeForwards,
-  judgeTranslations,
-} from '../../src/other-firewalls/forward-rules.ts';
+import { type ActiveForward, judgeForwards, judgeTakings } from '../../src/other-firewalls/forward-rules.ts';
 import { readHeardQueues } from '../../src/other-firewalls/queues.ts';
 import { ip } from './builders.ts';
 
@@ -67,7 +63,7 @@ function takenBy(rules: readonly string[], active = web): string[] {
   const chains = ['PREROUTING', 'OUTPUT'].map(name => `:${name} ACCEPT [0:0]`);
   const others = ['DOCKER', 'KUBE-SVC', 'VIRLAN-DNAT-k8s-br0'].map(name => `:${name} - [0:0]`);
   const saved = ['*nat', ...chains, ...others, ...rules.map(rule => `-A ${rule}`), 'COMMIT', ''].join('\n');
-  return judgeTranslations(makeBaseChains('', saved, ''), 'k8s-br0', [active], 'eth0').map(
+  return judgeTakings(makeBaseChains('', saved, ''), 'k8s-br0', [active], 'eth0').map(
     ({ chain, rule }) => `${chain}: ${rule}`,
   );
 }
@@ -121,12 +117,9 @@ function takenByNft(
     { chain: base },
     { rule: { ...table, chain: 'pre', handle: 7, expr } },
   ];
-  return judgeTranslations(
-    makeBaseChains(JSON.stringify({ nftables }), '', ''),
-    'k8s-br0',
-    [web],
-    'eth0',
-  ).map(({ rule }) => rule);
+  return judgeTakings(makeBaseChains(JSON.stringify({ nftables }), '', ''), 'k8s-br0', [web], 'eth0').map(
+    ({ rule }) => rule,
+  );
 }
 
 drops('a rule of nftables takes the port of a forward where it translates before virlan, for certain', () => {

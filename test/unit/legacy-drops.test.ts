@@ -200,7 +200,8 @@ legacy('the commands against rules of iptables-legacy name its program as this h
     assert.deepEqual(
       [command(outgoing, 'outgoing'), command(returning, 'returning')],
       [
-        `${program} -t filter -I FORWARD -i k8s-br0 -j ACCEPT`,
+        `${program} -t filter -I FORWARD -i k8s-br0 -j ACCEPT && ` +
+          `${program} -t filter -I FORWARD -o k8s-br0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
         `${program} -t filter -I FORWARD -o k8s-br0 -j ACCEPT`,
       ],
     );

@@ -353,6 +353,7 @@ const facts: ProbeFacts = {
   zoneSource: null,
   untracking: { outgoing: null, returning: null },
   dnsTranslatedBy: null,
+  upstreamDrop: null,
 };
 
 const none = { entered: 0, plain: 0, masqueraded: 0, arrived: 0, returned: 0 };
@@ -565,7 +566,7 @@ const cases: [
     },
     'ooooofo',
     'taken-by-ipsec',
-    /^ip xfrm policy add src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
+    /^ip xfrm policy update src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
   ],
   [
     'the next hop does not answer, and a policy of IPsec would take its answers',
@@ -584,7 +585,7 @@ const cases: [
     { report: { ...good, dns: { kind: 'failed', code: 'ETIMEOUT' } }, takings: { dns: fromVpn } },
     'oofooos',
     'taken-by-ipsec',
-    /^ip xfrm policy add src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
+    /^ip xfrm policy update src 0\.0\.0\.0\/0 dst 192\.168\.100\.0\/24 dir out priority 6 action allow$/,
   ],
   [
     'firewalld drops forwarded packets',

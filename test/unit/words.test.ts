@@ -25,6 +25,25 @@ const dropped = {
   bridge,
 } as const;
 
+const ofMachine = { bridge, tap, mac: mac(1), ip: ip('192.168.100.7') };
+const policy = { from: '192.168.100.7/32', to: '0.0.0.0/0', priority: 9 } as const;
+const input = { ...dropped.drop, rule: '-s 192.168.100.7/32 -j DROP' };
+const forwarded = { ...input, chain: 'FORWARD', links: { in: bridge, out: dev } };
+const lostOfMachine: Details['machine-dropped'][] = (
+  [
+    ['dhcp', { ...input, chain: 'OUTPUT', links: { in: null, out: bridge } }],
+    ['dns', { ...input, family: 'inet', table: 'f2b', chain: 'in' }],
+    ['dns', { ...input, chain: 'ufw-user-input' }],
+    ['dhcp', { ...input, family: 'netdev', table: 'corp', chain: 'in', links: { in: tap, out: null } }],
+    ['connecting', forwarded],
+    ['connecting', { ...forwarded, chain: 'ufw-user-forward' }],
+    ['connecting', { ...forwarded, family: 'inet', table: 'firewalld' }],
+    ['connecting', { ...forwarded, chain: 'POSTROUTING', table: 'mangle', links: { in: null, out: dev } }],
+    ['connected', { ...forwarded, links: { in: dev, out: bridge } }],
+    ['connected', { ...forwarded, family: 'inet', table: '$(reboot)', links: { in: dev, out: bridge } }],
+  ] as const
+).map(([packet, lost]) => ({ machine, packet, drop: lost, port: ofMachine }));
+
 const listener = { protocol: 'tcp', address: '0.0.0.0', port: 8443, inode: '1' } as const;
 function forwardOf(protocol: 'tcp' | 'udp') {
   return { protocol, first: 8443, last: 8443, to: 443, address: null, from: null } as const;
@@ -337,6 +356,23 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'tap-kept-down': [{ tap: 'vnet0', machine: 'web' }],
   'port-forwards': [{}],
   'port-outside-bridge': [{ tap }],
+  'mac-behind-other-port': [{ tap, mac: mac(1), behind: 'vnet1;reboot' }],
+  'nothing-in-the-way': [{}],
+  'machine-dropped': [{ machine, packet: 'dhcp', drop: input, port: ofMachine }, ...lostOfMachine],
+  'machine-taken': [
+    {
+      machine,
+      packet: 'outgoing',
+      policy: { ...policy, effect: 'drops', direction: 'fwd' },
+      port: ofMachine,
+    },
+    {
+      machine,
+      packet: 'outgoing',
+      policy: { ...policy, effect: 'encrypts', direction: 'out' },
+      port: ofMachine,
+    },
+  ],
   'port-waits-for-stp': [{ tap }],
   'port-blocked': [{ tap }],
   'port-disabled': [{ tap }],
@@ -372,9 +408,31 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { drop: { ...firstDrop, base: chainOf('ip', 'virlan-k8s-br0', 'forward'), chain: 'forward' } },
   ],
   'forward-taken': [
-    { taking: { ...drop, rule: '-p tcp --dport 8443 -j DNAT', base: chainOf('ip', 'nat', 'PREROUTING') } },
-    { taking: { ...drop, rule: 'tcp dport 8443 dnat to 172.17.0.2:443', base: chainOf('ip', 'corp', 'f') } },
-    { taking: { ...drop, base: chainOf('ip', '$(reboot)', 'f') } },
+    {
+      taking: {
+        ...drop,
+        effect: 'translate',
+        rule: '-p tcp --dport 8443 -j DNAT',
+        base: chainOf('ip', 'nat', 'PREROUTING'),
+      },
+    },
+    {
+      taking: {
+        ...drop,
+        rule: 'tcp dport 8443 notrack',
+        effect: 'untrack',
+        base: chainOf('ip', 'corp', 'f'),
+      },
+    },
+    {
+      taking: {
+        ...drop,
+        effect: 'translate',
+        rule: 'tcp dport 8443 dnat to 172.17.0.2:443',
+        base: chainOf('ip', 'corp', 'f'),
+      },
+    },
+    { taking: { ...drop, effect: 'translate', base: chainOf('ip', '$(reboot)', 'f') } },
   ],
   'forwards-meet-chain': [
     { bridge, chain: { family: 'ip', table: 'filter', name: 'FORWARD', hook: 'forward', policy: 'drop' } },
@@ -597,6 +655,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
   'next-hop-unresolved': [{ nextHop, dev: 'eth0' }],
   'outside-names-resolve': [{}],
   'gateway-dns-silent': [{}],
+  'upstream-dropped': [{ drop: { ...dropped.drop, chain: 'OUTPUT', rule: '-p udp --dport 53 -j DROP' } }],
   'outside-names-fail': [{ code: 'ESERVFAIL' }],
 };
 

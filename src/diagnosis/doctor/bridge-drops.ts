@@ -1,13 +1,21 @@
-// Finds rules of other programs that may drop frames from machine to machine: in the family bridge of nft, where
-// ebtables has its rules, too. No probe goes from machine to machine.
+// Finds rules of other programs that drop frames from machine to machine, or may: in the family bridge of nft, where
+// ebtables has its rules, too, and among those of IPv4 where br_netfilter hands frames to them. No probe goes from
+// machine to machine.
 //   table bridge corp { chain f { type filter hook forward priority 0; iifname "vnet1" drop; } }
 import { createRulesReader } from '../../firewall/rules-reader.ts';
-import { readRuleText } from '../../other-firewalls/base-chains.ts';
+import { type BaseChain, readBaseChains, readRuleText } from '../../other-firewalls/base-chains.ts';
+import type { Chain } from '../../other-firewalls/model.ts';
 import { parseNftTables } from '../../other-firewalls/nft-rules.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
-import { findDroppingRules, isAccepted, type Packet, unknownPacket } from '../../other-firewalls/packet.ts';
+import {
+  findCertainDrop,
+  findDroppingRules,
+  isAccepted,
+  type Packet,
+  unknownPacket,
+} from '../../other-firewalls/packet.ts';
 import type { System } from '../../system/system.ts';
-import type { Drop } from '../details.ts';
+import type { Drop } from '../packet-drop.ts';
 
 /** The hooks that frames between ports of a bridge pass. */
 const hooks = ['prerouting', 'forward', 'postrouting'];
@@ -33,7 +41,35 @@ export async function readBridgeDrop(
   return { ...found, rule: (await readRuleText(system, place, chain, handle)) ?? `handle ${handle}` };
 }
 
-/** Returns the same from what `nft --json list ruleset` prints, with the handle of the rule in place of its text. */
+/** Reads the first rule of IPv4 that drops frames from port to port for certain, if br_netfilter hands them to it. */
+export async function readHandedDrop(
+  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
+  bridge: string,
+): Promise<Drop | null> {
+  const found = findHandedDrop(await readBaseChains(system, createRulesReader(system)), bridge);
+  if (found === null || found.drop.rule === null) return found?.drop ?? null;
+  const { base, drop } = found;
+  const rule = await readRuleText(system, base, drop.chain, found.drop.rule);
+  return { ...drop, rule: rule ?? `handle ${drop.rule}` };
+}
+
+/** Returns the same from these chains, with the handle of a rule of nftables in place of its text. */
+export function findHandedDrop(
+  bases: readonly BaseChain[],
+  bridge: string,
+): { readonly base: Chain; readonly drop: Drop } | null {
+  const links = { in: bridge, out: bridge };
+  const frame: Packet = { ...unknownPacket, ...links, protocol: 'tcp', flags: ['syn'], isToHost: false };
+  for (const { base, chains } of bases) {
+    const found = base.hook === 'forward' ? findCertainDrop(chains, base, frame) : null;
+    if (found === null || ownChainOf({ ...base, chain: found.chain }) !== null) continue;
+    const { family, table } = base;
+    return { base, drop: { family, table, chain: found.chain, rule: found.rule?.id ?? null, links } };
+  }
+  return null;
+}
+
+/** Returns the same as `readBridgeDrop` from what `nft --json list ruleset` prints, with handles in place of texts. */
 export function findBridgeDrop(ruleset: string, taps: readonly string[]): Drop | null {
   const frames = taps.slice(0, maxTaps).flatMap((tap): Packet[] => [
     { ...unknownPacket, in: tap, isToHost: false },

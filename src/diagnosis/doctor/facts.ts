@@ -17,9 +17,13 @@ import type { Survey } from '../../network/survey-network.ts';
 import type { Uplink } from '../../network/uplink.ts';
 import type { ForwardDrop, ForwardTaking } from '../../other-firewalls/forward-rules.ts';
 import type { Chain, Unread } from '../../other-firewalls/model.ts';
-import type { Drop, DroppedFrames, HostDetails, NetworkDetails, OtherPlace, PortOwner } from '../details.ts';
+import type { HostDetails, NetworkDetails, PortOwner } from '../details.ts';
 import type { EtcdReport } from '../etcd-report.ts';
 import type { Finding } from '../finding.ts';
+import type { DroppedFrames, MachinePort, OtherPlace } from '../machine-details.ts';
+import type { Drop } from '../packet-drop.ts';
+import type { Drops } from '../probe/drops.ts';
+import type { Takings } from '../probe/takings.ts';
 import type { HookState } from './hooks.ts';
 
 /** Facts about the host. Null stands for a fact that could not be read. */
@@ -142,12 +146,16 @@ export interface NicFacts {
   readonly isKeptDown: boolean;
   /** That port in the kernel; null where it does not exist. */
   readonly port: BridgePort | null;
+  /** Another port that a static entry of the bridge has its MAC behind; null for none. Hostile. */
+  readonly behind: string | null;
   readonly entry: LedgerEntry | null;
   /** The address that the hostsfile reserves for its MAC. */
   readonly reserved: Ipv4 | null;
   readonly lease: Lease | null;
   /** The last lines of dnsmasq's log with its MAC, newest first; null where there is no log. */
   readonly log: readonly string[] | null;
+  /** Null where it does not run, or has no address. */
+  readonly passage: PassageFacts | null;
   /** The answer to ARP for its address: null where it was not asked, `mac: null` without an answer. */
   readonly neighbour: { readonly mac: string | null } | null;
   /** A static entry that keeps the host from asking, and leads elsewhere; null for none. */
@@ -156,6 +164,13 @@ export interface NicFacts {
   readonly dropped: readonly DroppedFrames[] | null;
   /** The way in which the host finds the machine's name; null where it was not asked. */
   readonly hostName: HostNameFacts | null;
+}
+
+/** The rules and policies of other programs that take packets of one machine for certain. */
+export interface PassageFacts {
+  readonly port: MachinePort;
+  readonly drops: Drops;
+  readonly takings: Takings;
 }
 
 /** The answer of the host's own resolver to a machine's name. */

@@ -7,6 +7,7 @@ import { judgeForwards, judgeName } from './judge-reach.ts';
 const stages = [
   'tap',
   'port',
+  'packets',
   'discover',
   'reservation',
   'ack',
@@ -47,6 +48,7 @@ export function judgeNic(machine: string, nic: NicFacts): Finding[] {
   return [
     judgeTap(machine, tap, nic),
     judgePort(tap, nic),
+    judgePackets(machine, nic),
     judgeDiscover(machine, tap, nic),
     judgeReservation(machine, nic),
     judgeAck(machine, nic),
@@ -66,12 +68,30 @@ function judgeTap(machine: string, tap: string, { bridge, port, isKeptDown }: Ni
   return ok('tap', { kind: 'tap-plugged-in', tap, bridge });
 }
 
-function judgePort(tap: string, { bridge, port }: NicFacts): Finding {
+function judgePort(tap: string, { bridge, port, behind, mac }: NicFacts): Finding {
   if (port === null || port.state === null || port.master !== bridge)
     return skipped('port', { kind: 'port-outside-bridge', tap });
-  if (port.state === 3) return ok('port', { kind: 'port-forwards' });
+  if (port.state === 3)
+    return behind === null
+      ? ok('port', { kind: 'port-forwards' })
+      : fail('port', { kind: 'mac-behind-other-port', tap, mac, behind });
   if (port.state === 1 || port.state === 2) return fail('port', { kind: 'port-waits-for-stp', tap });
   return fail('port', { kind: port.state === 4 ? 'port-blocked' : 'port-disabled', tap });
+}
+
+/** Judges what other programs do to its packets: a request that is dropped is missing below. */
+function judgePackets(machine: string, { passage }: NicFacts): Finding {
+  if (passage === null) return skipped('packets', { kind: 'no-address' });
+  const { port, drops, takings } = passage;
+  for (const packet of ['dhcp', 'dns', 'connecting', 'connected'] as const) {
+    const drop = drops[packet] ?? null;
+    if (drop !== null) return fail('packets', { kind: 'machine-dropped', machine, packet, drop, port });
+  }
+  for (const packet of ['dns', 'outgoing', 'returning'] as const) {
+    const policy = takings[packet] ?? null;
+    if (policy !== null) return fail('packets', { kind: 'machine-taken', machine, packet, policy, port });
+  }
+  return ok('packets', { kind: 'nothing-in-the-way' });
 }
 
 /** The form in which dnsmasq logs messages of clients (log_packet in its rfc2131.c). */

@@ -27,7 +27,11 @@ export function judgeForwards({ name: machine, forwards, nics }: MachineFacts): 
       return warn('forwards', { kind: 'forward-unanswered', forward, ip, port: each.to, answer, machine });
   }
   const [taking] = takings;
-  if (taking !== undefined) return warn('forwards', { kind: 'forward-taken', taking });
+  if (taking !== undefined) {
+    // Where a rule translates, it is not known whether to the machine.
+    const judge = taking.effect === 'untrack' ? fail : warn;
+    return judge('forwards', { kind: 'forward-taken', taking });
+  }
   const [absent] = unreachable;
   if (absent !== undefined) {
     const { forward, address } = absent;

@@ -14,13 +14,15 @@ import { hostMacs, readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { nearestName } from '../../names/nearest.ts';
+import { listStaticEntries } from '../../network/read-kernel.ts';
 import { misleadingNeighbour, readStaticNeighbours } from '../../network/static-neighbours.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbours } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
-import type { DroppedFrames, OtherPlace } from '../details.ts';
+import type { DroppedFrames, OtherPlace } from '../machine-details.ts';
 import { type BridgePort, type MachineFacts, type NicFacts, noForwards } from './facts.ts';
 import { readDnsmasqLog } from './read-dnsmasq.ts';
+import { readPassage } from './read-passage.ts';
 import { readForwardsFacts, readHostName } from './read-reach.ts';
 
 /** Longest wait for an answer to ARP. */
@@ -66,12 +68,14 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
   const ip = lease?.ip ?? reserved;
   const canAsk = tap !== null && existsSync(`/sys/class/net/${bridge}`);
   const entry = entryOf(name, domain.uuid, mac);
-  const [answeredBy, neighbours, log, denied, hostName] = await Promise.all([
+  const [answeredBy, neighbours, log, denied, hostName, passage, statics] = await Promise.all([
     ip === null || !canAsk ? null : askOne(ip, bridge),
     readStaticNeighbours(system, bridge),
     readDnsmasqLog(mac),
     tap === null ? null : listDenied(system, bridge),
     tap === null || entry === null ? null : readHostName(network, entry.hostname),
+    tap === null || ip === null ? null : readPassage(network, { bridge, tap, mac, ip }),
+    listStaticEntries(bridge),
   ]);
   return {
     network: name,
@@ -80,10 +84,12 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     tap,
     isKeptDown: !isUp,
     port: tap === null ? null : readPort(tap),
+    behind: portOf(statics, mac, tap),
     entry,
     reserved,
     lease,
     log,
+    passage,
     // Entries that ip calls NOARP are not where answers are read.
     neighbour:
       ip === null || !canAsk
@@ -97,6 +103,21 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
       null,
     hostName,
   };
+}
+
+/**
+ * Returns another port than this that a static entry has a MAC behind for good; null for none. One that is not sticky
+ * follows the next frame from the MAC.
+ */
+function portOf(
+  entries: Awaited<ReturnType<typeof listStaticEntries>>,
+  mac: Mac,
+  own: string | null,
+): string | null {
+  const found = [...entries].find(
+    ([port, of]) => port !== own && of.some(entry => entry.isSticky && entry.mac === mac),
+  );
+  return found?.[0] ?? null;
 }
 
 /** Returns the MAC that answers for an address; null without an answer. */

@@ -7,6 +7,7 @@ import { Ledger } from '../../identity/ledger.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
+import { filtersFrames } from '../../network/bridge-netfilter.ts';
 import { linkManagerNames, linkManagers } from '../../network/link-managers.ts';
 import { misleadingNeighbour, readStaticNeighbours } from '../../network/static-neighbours.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
@@ -19,7 +20,7 @@ import { system } from '../../system/system.ts';
 import type { Finding } from '../finding.ts';
 import { notSent } from '../probe/judge.ts';
 import { probe as sendProbe } from '../probe/probe.ts';
-import { readBridgeDrop } from './bridge-drops.ts';
+import { readBridgeDrop, readHandedDrop } from './bridge-drops.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, ManagedLink, NetworkFacts } from './facts.ts';
 
@@ -48,10 +49,11 @@ export async function readNetworkFacts(
     managed,
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
-    bridgeDrop: await readBridgeDrop(
-      system,
-      survey.observed.taps.map(({ name }) => name),
-    ),
+    bridgeDrop:
+      (await readBridgeDrop(
+        system,
+        survey.observed.taps.map(({ name }) => name),
+      )) ?? (filtersFrames(bridge) ? await readHandedDrop(system, bridge) : null),
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
     uplink,
     ownUplink,

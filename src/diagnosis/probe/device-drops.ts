@@ -7,7 +7,7 @@ import { type DeviceLinks, parseDeviceLinks } from '../../other-firewalls/device
 import { type NftTable, parseNftTables } from '../../other-firewalls/nft-rules.ts';
 import { findCertainDrop } from '../../other-firewalls/packet.ts';
 import type { System } from '../../system/system.ts';
-import type { Drop } from '../details.ts';
+import type { Drop } from '../packet-drop.ts';
 import type { Drops } from './drops.ts';
 import { type HookPassage, lossesOn, type ProbedPath } from './ways.ts';
 

@@ -1,5 +1,5 @@
 // Finds the chain or rule that dropped a packet of the probe, in the events of a trace.
-import type { Drop } from '../details.ts';
+import type { Drop } from '../packet-drop.ts';
 import type { ProbeRequest } from './protocol.ts';
 import { hasFields, type TraceEvent } from './trace-events.ts';
 import type { Losses } from './ways.ts';
@@ -14,6 +14,8 @@ export function joinDrops(first: Drops, second: Drops): Drops {
     dns: first.dns ?? second.dns ?? null,
     outgoing: first.outgoing ?? second.outgoing ?? null,
     returning: first.returning ?? second.returning ?? null,
+    connecting: first.connecting ?? second.connecting ?? null,
+    connected: first.connected ?? second.connected ?? null,
   };
 }
 

@@ -1,8 +1,8 @@
 // The facts that a probe collects, and the stages of the path from a machine to the outside by which it is judged.
 import type { Uplink } from '../../network/uplink.ts';
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
-import type { Drop } from '../details.ts';
 import type { CheckId } from '../finding.ts';
+import type { Drop } from '../packet-drop.ts';
 import type { Counters } from './counters.ts';
 import type { Drops, Untracking } from './drops.ts';
 import type { Diversions } from './marks.ts';
@@ -44,6 +44,8 @@ export interface ProbeFacts {
   readonly untracking: Untracking;
   /** The rule that sends DNS queries to the gateway elsewhere; null where none was seen. */
   readonly dnsTranslatedBy: Drop | null;
+  /** The rule that drops what is asked of name servers outside, or their answers; null where none was seen. */
+  readonly upstreamDrop: Drop | null;
 }
 
 /** The stages, in the order of a packet's path. */

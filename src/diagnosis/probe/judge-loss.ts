@@ -4,18 +4,18 @@ import type { TakingPolicy } from '../../network/ipsec-policies.ts';
 import type { MarkedRoute } from '../../network/marked-route.ts';
 import { firewalldTable } from '../../other-firewalls/model.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
-import type { Drop, Packet } from '../details.ts';
 import { type Finding, fail } from '../finding.ts';
+import type { Drop, Packet, ProbePacket } from '../packet-drop.ts';
 import type { ProbeFacts, Stage } from './facts.ts';
 
 /** Returns the failure of a stage whose packet is lost; null where the reason was not seen. */
-export function lost(check: Stage, packet: Packet, facts: ProbeFacts): Finding | null {
+export function lost(check: Stage, packet: ProbePacket, facts: ProbeFacts): Finding | null {
   const { drops, diversions, takings } = facts;
   const drop = drops[packet.kind];
   if (drop != null) return dropped(check, packet, drop, facts);
   const route = packet.kind === 'dhcp' ? null : diversions[packet.kind];
   // Of the packets of DNS, a mark or a policy for what the host sends takes the answer.
-  const answer: Packet = packet.kind === 'dns' ? { kind: 'returning', from: packet.gateway } : packet;
+  const answer: ProbePacket = packet.kind === 'dns' ? { kind: 'returning', from: packet.gateway } : packet;
   if (route != null) return diverted(check, answer, route, facts);
   const taking = hasCome(packet, facts) ? takings[packet.kind] : null;
   if (taking == null) return null;
@@ -23,7 +23,7 @@ export function lost(check: Stage, packet: Packet, facts: ProbeFacts): Finding |
 }
 
 /** Policies are known, and not what they took: an answer that did not come was not taken. */
-function hasCome({ kind }: Packet, { counters }: ProbeFacts): boolean {
+function hasCome({ kind }: ProbePacket, { counters }: ProbeFacts): boolean {
   return kind !== 'returning' || counters === null || counters.arrived > 0;
 }
 
@@ -47,11 +47,11 @@ export function dropped(
 }
 
 /** Returns the failure of a stage whose packet leaves by another route because of its mark. */
-function diverted(check: Stage, packet: Packet, route: MarkedRoute, { subnet }: ProbeFacts): Finding {
+function diverted(check: Stage, packet: ProbePacket, route: MarkedRoute, { subnet }: ProbeFacts): Finding {
   return fail(check, { kind: 'routed-by-mark', packet, route, subnet });
 }
 
 /** Returns the failure of a stage whose packet a policy takes. */
-function taken(check: Stage, packet: Packet, policy: TakingPolicy, { subnet }: ProbeFacts): Finding {
+function taken(check: Stage, packet: ProbePacket, policy: TakingPolicy, { subnet }: ProbeFacts): Finding {
   return fail(check, { kind: 'taken-by-ipsec', packet, policy, subnet });
 }

@@ -7,7 +7,22 @@ import { dropped, lost } from './judge-loss.ts';
 import type { ProbeReport } from './protocol.ts';
 
 /** Judges the stages `probe-forward`, `probe-masquerade` and `probe-return`. */
-export function judgePath(facts: ProbeFacts, { nextHopAnswers }: ProbeReport): Finding[] {
+export function judgePath(facts: ProbeFacts, report: ProbeReport): Finding[] {
+  const findings = judgePackets(facts, report);
+  const refused = facts.uplink.kind === 'via' ? judgeConnections(facts) : null;
+  // What was sent, and is lost, says more.
+  if (refused === null || findings.some(({ state }) => state === 'fail')) return findings;
+  return findings.map(finding => (finding.check === refused.check ? refused : finding));
+}
+
+/** Returns the failure of TCP connections to the outside, of which the probe opens none; null where none is known. */
+function judgeConnections(facts: ProbeFacts): Finding | null {
+  const { connecting, connected } = facts.drops;
+  if (connecting != null) return dropped('probe-forward', { kind: 'connecting' }, connecting, facts);
+  return connected == null ? null : dropped('probe-return', { kind: 'connected' }, connected, facts);
+}
+
+function judgePackets(facts: ProbeFacts, { nextHopAnswers }: ProbeReport): Finding[] {
   const { uplink, counters } = facts;
   if (uplink.kind === 'unreachable') return skipPath({ kind: 'outside-unreachable' });
   const { dev, gateway: nextHop } = uplink;

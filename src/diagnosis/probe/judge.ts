@@ -36,7 +36,7 @@ function judgeOutside(facts: ProbeFacts, report: ProbeReport): Finding[] {
   const { isolated, promise } = facts;
   const upstream = isolated
     ? skipped('upstream-dns', { kind: 'kept-inside' })
-    : judgeUpstream(report.dns, report.upstream);
+    : judgeUpstream(facts, report.dns, report.upstream);
   if (promise === 'kept-inside') return [...judgeKeptInside(facts), upstream];
   const path = judgePath(facts, report);
   // Nothing is promised, so nothing is broken.
@@ -128,10 +128,15 @@ function redirected({ bridge, gateway, dnsTranslatedBy: by }: ProbeFacts): Findi
   return by === null ? null : fail('probe-dns', { kind: 'dns-redirected', gateway, by, bridge });
 }
 
-function judgeUpstream(dns: DnsReport | null, upstream: UpstreamReport | null): Finding {
+function judgeUpstream(
+  { upstreamDrop: drop }: ProbeFacts,
+  dns: DnsReport | null,
+  upstream: UpstreamReport | null,
+): Finding {
   if (upstream === null || dns?.kind === 'failed')
     return skipped('upstream-dns', { kind: 'gateway-dns-silent' });
-  return upstream.kind === 'answered'
-    ? ok('upstream-dns', { kind: 'outside-names-resolve' })
+  if (upstream.kind === 'answered') return ok('upstream-dns', { kind: 'outside-names-resolve' });
+  return drop !== null
+    ? fail('upstream-dns', { kind: 'upstream-dropped', drop })
     : warn('upstream-dns', { kind: 'outside-names-fail', code: upstream.code });
 }

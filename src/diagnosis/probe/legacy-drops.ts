@@ -8,7 +8,7 @@ import { type FilterChains, type FilterRule, findDroppingRules } from '../../oth
 import { type HeardQueues, readHeardQueues } from '../../other-firewalls/queues.ts';
 import { parseSavedRules } from '../../other-firewalls/saved-rules.ts';
 import type { System } from '../../system/system.ts';
-import type { Drop } from '../details.ts';
+import type { Drop } from '../packet-drop.ts';
 import type { Drops } from './drops.ts';
 import { type HookPassage, type ProbedPath, packetKinds, waysOf } from './ways.ts';
 

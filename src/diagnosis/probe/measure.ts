@@ -3,6 +3,7 @@ import { formatIp, formatPrefix, type Ipv4, parseIpv4 } from '../../address/ip.t
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { availableBackends } from '../../firewall/backends.ts';
+import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { findMarkedRoute } from '../../network/marked-route.ts';
 import { countReversePathDrops } from '../../network/reverse-path.ts';
 import type { Uplink } from '../../network/uplink.ts';
@@ -27,9 +28,11 @@ import { counterTable, probeNamespace } from './names.ts';
 import { promiseOf } from './promise.ts';
 import { isNameUnknown, type ProbeReport, type ProbeRequest } from './protocol.ts';
 import { isReachable } from './reachability.ts';
+import { readRuleDrops } from './rule-drops.ts';
 import { readTakings } from './takings.ts';
 import { traced } from './trace.ts';
 import { traceEvents } from './trace-events.ts';
+import { findUpstreamDrop } from './upstream-drops.ts';
 
 /** A probe that is plugged in. */
 export interface Plugged {
@@ -72,6 +75,7 @@ export function unmeasured({ network, ip, told, portWaitedMs }: Plugged, uplink:
     zoneSource: null,
     untracking: { outgoing: null, returning: null },
     dnsTranslatedBy: null,
+    upstreamDrop: null,
   };
 }
 
@@ -108,8 +112,13 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
   // Without counters, only the host's own try shows that packets to the outside are lost.
   const isLossKnown = counters !== null || hostAnswered === true;
   const { outgoing = null, returning = null } = isLossKnown ? legacy.possible : legacy.certain;
+  const { connecting = null, connected = null } = await readRuleDrops(system, createRulesReader(system), {
+    ...path,
+    mac,
+    tap: probeNamespace,
+  });
   const drops = joinDrops(
-    { ...legacy.possible, outgoing, returning },
+    { ...legacy.possible, outgoing, returning, connecting, connected },
     isLost(report) ? await readDeviceDrops(system, path) : {},
   );
   const takings = isLost(report) ? await readTakings(system, path) : {};
@@ -124,6 +133,8 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
     drops,
     takings,
     dnsTranslatedBy,
+    upstreamDrop:
+      canCount && isUpstreamLost(report) ? await findUpstreamDrop(bridge, () => runGuest(request)) : null,
   };
   if (counters === null || facts.promise === 'kept-inside' || !isWorthTracing(found, report, counters))
     return { facts: found, marks: {} };
@@ -214,6 +225,10 @@ function isWorthTracing(
 
 function isLost(report: ProbeReport): boolean {
   return isServiceSilent(report) || report.nextHopAnswers === false;
+}
+
+function isUpstreamLost({ dns, upstream }: ProbeReport): boolean {
+  return dns?.kind === 'answered' && upstream?.kind === 'failed';
 }
 
 function isServiceSilent({ lease, dns }: ProbeReport): boolean {

@@ -1,14 +1,14 @@
 // The packets of a probe at each hook on their way: what rules of other programs see of them. Pure.
 import { type Ipv4, parseIpv4 } from '../../address/ip.ts';
 import { type Packet as FilteredPacket, unknownPacket } from '../../other-firewalls/packet.ts';
-import type { Packet } from '../details.ts';
+import type { Packet, ProbePacket } from '../packet-drop.ts';
 
 export const packetKinds = [
   'dhcp',
   'dns',
   'outgoing',
   'returning',
-] as const satisfies readonly Packet['kind'][];
+] as const satisfies readonly ProbePacket['kind'][];
 
 /** The links and addresses of a probe's packets. */
 export interface ProbedPath {
@@ -91,6 +91,26 @@ export const waysOf: Readonly<
         ...at(['POSTROUTING'], { ...packet, out: bridge, destination: ip }),
       ];
     }),
+  connecting: ({ bridge, outside, ip }) => {
+    const packet: FilteredPacket = { ...icmp, protocol: 'tcp', flags: ['syn'], source: ip };
+    return [
+      [
+        ...at(['PREROUTING'], { ...packet, in: bridge }),
+        ...at(['FORWARD'], { ...packet, in: bridge, out: outside }),
+        ...at(['POSTROUTING'], { ...packet, out: outside }),
+      ],
+    ];
+  },
+  connected: ({ bridge, outside, ip }) => {
+    const packet: FilteredPacket = { ...icmp, ...answer, protocol: 'tcp', flags: ['syn', 'ack'] };
+    return [
+      [
+        ...at(['PREROUTING'], { ...packet, in: outside }),
+        ...at(['FORWARD'], { ...packet, in: outside, out: bridge, destination: ip }),
+        ...at(['POSTROUTING'], { ...packet, out: bridge, destination: ip }),
+      ],
+    ];
+  },
 };
 
 const icmp = unknownPacket;

@@ -2,7 +2,7 @@
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
 import { firewalldTable, legacyFamily } from '../../other-firewalls/model.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
-import type { Drop, Packet } from '../details.ts';
+import type { Drop, Packet } from '../packet-drop.ts';
 
 /** The UDP port of the service that a packet asks, or that answers it. */
 const servicePorts: Readonly<Record<Packet['kind'], number | null>> = {
@@ -10,6 +10,8 @@ const servicePorts: Readonly<Record<Packet['kind'], number | null>> = {
   dns: 53,
   outgoing: null,
   returning: null,
+  connecting: null,
+  connected: null,
 };
 
 const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'];
@@ -45,11 +47,19 @@ export function commandAgainst(drop: Drop, packet: Packet['kind'], bridge: strin
   const isForwardChain = isForwarded && chain !== 'POSTROUTING';
   const directions: readonly Direction[] = isPolicy && isForwardChain ? ['in', 'out'] : [direction];
   const port = isPolicy ? null : servicePorts[packet];
-  return directions
-    .map(way =>
+  const matches = directions.map(way =>
+    isIptables ? iptablesMatch(way, bridge, port) : nftMatch(way, bridge, port),
+  );
+  // A rule may drop both what machines send and the answers.
+  const isRequest = packet === 'outgoing' || packet === 'connecting';
+  const answers = isIptables
+    ? `-o ${bridge} -m conntrack --ctstate RELATED,ESTABLISHED`
+    : `oifname ${bridge} ct state established,related`;
+  return [...matches, ...(isRequest && isForwardChain && !isPolicy ? [answers] : [])]
+    .map(match =>
       isIptables
-        ? `${program} -t ${table} -I ${chain} ${iptablesMatch(way, bridge, port)} -j ACCEPT`
-        : `nft insert rule ${family} ${table} ${chain} ${nftMatch(way, bridge, port)} accept`,
+        ? `${program} -t ${table} -I ${chain} ${match} -j ACCEPT`
+        : `nft insert rule ${family} ${table} ${chain} ${match} accept`,
     )
     .join(' && ');
 }
@@ -93,12 +103,12 @@ export function commandThatShows(drop: Drop): string {
     : `${program} -t ${table} -S ${chain}`;
 }
 
-function hasPlainNames({ family, table, chain }: Drop): boolean {
+export function hasPlainNames({ family, table, chain }: Drop): boolean {
   return [family, table, chain].every(name => /^[\w.-]+$/.test(name));
 }
 
 /** Returns the program of iptables that changes a table; null for one of nftables alone. */
-function iptablesProgram(family: string, table: string): string | null {
+export function iptablesProgram(family: string, table: string): string | null {
   if (family === legacyFamily) return legacyFamily;
   return family === 'ip' && iptablesTables.includes(table) ? 'iptables' : null;
 }

@@ -8,8 +8,13 @@ import { neighboursBehindTap, sendersBehindTap } from '../../guard/sender-rules.
 import { problemText } from '../../identity/problem-text.ts';
 import { otherBridgeRemedy } from '../../network/tap-text.ts';
 import { shellQuoted } from '../../text.ts';
-import type { DroppedFrames, MachineDetails, OtherPlace } from '../details.ts';
 import type { Fix } from '../finding.ts';
+import type { DroppedFrames, MachineDetails, OtherPlace } from '../machine-details.ts';
+import type { Packet } from '../packet-drop.ts';
+import { commandThatShows } from './drop-remedy.ts';
+import { exceptionFrom } from './ipsec-remedy.ts';
+import { commandForMachine } from './machine-remedy.ts';
+import { place } from './probe.ts';
 import { repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 export const machineWords: Words<keyof MachineDetails> = {
@@ -56,6 +61,11 @@ export const machineWords: Words<keyof MachineDetails> = {
       repairs(`virsh domif-setlink -- ${shellQuoted(machine)} ${shellQuoted(tap)} up`),
   },
   'port-forwards': { seen: () => 'forwards' },
+  'mac-behind-other-port': {
+    seen: ({ tap, mac, behind }) =>
+      `a static entry of the bridge has ${mac} behind ${behind}: frames for the machine go there, not to ${tap}`,
+    fix: ({ mac, behind }) => repairs(`bridge fdb delete ${mac} dev ${shellQuoted(behind)} master`),
+  },
   'port-outside-bridge': { seen: ({ tap }) => `${tap} is not in the bridge` },
   'port-waits-for-stp': {
     seen: ({ tap }) => `STP does not let ${tap} forward yet: wait four seconds`,
@@ -103,6 +113,24 @@ export const machineWords: Words<keyof MachineDetails> = {
       'and keeps it until it renews its lease',
     fix: ({ machine }) => repairs(`virsh reboot -- ${shellQuoted(machine)}`),
   },
+  'nothing-in-the-way': { seen: () => 'no rule of another program drops its packets for certain' },
+  'machine-dropped': {
+    seen: ({ machine, packet, drop }) =>
+      `${packetsOf[packet](quoted(machine))} are dropped by ${place(drop)}`,
+    fix: ({ packet, drop, port }) => {
+      const command = commandForMachine(drop, packet, port);
+      return command === null ? showsMore(commandThatShows(drop)) : repairs(command);
+    },
+  },
+  'machine-taken': {
+    seen: ({ machine, packet, policy: { from, to, direction, priority } }) =>
+      `${packetsOf[packet](quoted(machine))} are taken by the IPsec policy of this host from ${from} to ${to} ` +
+      `(dir ${direction}, priority ${priority}): except the machine from it in the VPN's configuration`,
+    fix: ({ packet, policy, port }) => {
+      const command = exceptionFrom(policy, `${formatIp(port.ip)}/32`, packet);
+      return command === null ? showsMore('ip xfrm policy') : repairs(command);
+    },
+  },
   'answers-arp': { seen: ({ ip }) => `answers for ${formatIp(ip)}` },
   'no-address': { seen: () => 'no address to ask for' },
   'address-unused': { seen: ({ ip }) => `nothing answers for ${formatIp(ip)}`, fix: openConsole },
@@ -124,6 +152,15 @@ export const machineWords: Words<keyof MachineDetails> = {
       `${answeredBy} answers for ${formatIp(ip)}, which belongs to ${mac}: two machines use one address`,
     fix: ({ answeredBy }) => showsMore(`bridge fdb show | grep ${answeredBy}`),
   },
+};
+
+const packetsOf: Readonly<Record<Packet['kind'], (machine: string) => string>> = {
+  dhcp: machine => `DHCP requests of ${machine}, or their answers,`,
+  dns: machine => `DNS questions of ${machine}, or their answers,`,
+  outgoing: machine => `packets of ${machine} to the outside`,
+  returning: machine => `answers of the outside to ${machine}`,
+  connecting: machine => `TCP connections of ${machine} to the outside`,
+  connected: machine => `answers of the outside to TCP connections of ${machine}`,
 };
 
 /** Most reasons that are named. */

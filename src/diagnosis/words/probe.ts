@@ -2,8 +2,9 @@
 import type { TakingPolicy } from '../../network/ipsec-policies.ts';
 import { mainTableFirst } from '../../network/route-text.ts';
 import { decidingKeys } from '../../other-firewalls/own-chain-text.ts';
-import type { Drop, Packet, ProbeDetails } from '../details.ts';
+import type { ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';
+import type { Drop, Packet } from '../packet-drop.ts';
 import {
   commandAgainst,
   commandAgainstDnsTranslation,
@@ -11,6 +12,7 @@ import {
   commandThatShows,
   isReversePathFilter,
 } from './drop-remedy.ts';
+import { exceptionFrom } from './ipsec-remedy.ts';
 import { fixBy, repairs, showsMore, virlanRepairs, type Words } from './row.ts';
 
 /** Longest part of another program's rule that a sentence repeats, in characters. */
@@ -169,7 +171,7 @@ export const probeWords: Words<keyof ProbeDetails> = {
       `${named(packet)} ${lossTo(policy)} by the IPsec policy of this host from ${policy.from} to ${policy.to} ` +
       `(dir ${policy.direction}, priority ${policy.priority}): except the machines from it in the VPN's configuration`,
     fix: ({ packet, policy, subnet }) => {
-      const command = exceptionFrom(policy, subnet, packet);
+      const command = exceptionFrom(policy, subnet, packet.kind);
       return command === null ? showsMore('ip xfrm policy') : repairs(command);
     },
   },
@@ -199,6 +201,11 @@ export const probeWords: Words<keyof ProbeDetails> = {
   },
   'outside-names-resolve': { seen: () => 'names of the outside resolve' },
   'gateway-dns-silent': { seen: () => 'the DNS of the gateway does not answer' },
+  'upstream-dropped': {
+    seen: ({ drop }) =>
+      `names of the outside do not resolve: what this host asks name servers there, or their answers, is dropped by ${place(drop)}`,
+    fix: ({ drop }) => showsMore(commandThatShows(drop)),
+  },
   'outside-names-fail': {
     seen: ({ code }) =>
       `names of the outside do not resolve (${code}): the name servers that dnsmasq asks do not answer`,
@@ -213,21 +220,6 @@ function lossTo({ effect, direction }: TakingPolicy): string {
     : 'is dropped, because it does not come out of a tunnel,';
 }
 
-/**
- * Returns the command that excepts the machines' packets from a policy, until the VPN's program writes its policies
- * anew; null where no priority is left before that of the policy, and where machines may be meant to use the tunnel.
- */
-function exceptionFrom(
-  { from, to, direction, priority, effect }: TakingPolicy,
-  subnet: string,
-  { kind }: Packet,
-): string | null {
-  const isFromMachines = kind === 'outgoing' || direction === 'in';
-  if (priority === 0 || (kind === 'outgoing' && direction === 'out' && effect === 'encrypts')) return null;
-  const ends = isFromMachines ? `src ${subnet} dst ${to}` : `src ${from} dst ${subnet}`;
-  return `ip xfrm policy add ${ends} dir ${direction} priority ${priority - 1} action allow`;
-}
-
 function named(packet: Packet): string {
   switch (packet.kind) {
     case 'dhcp':
@@ -238,6 +230,10 @@ function named(packet: Packet): string {
       return `a packet to ${packet.to}`;
     case 'returning':
       return `the answer of ${packet.from}`;
+    case 'connecting':
+      return 'a TCP connection to the outside';
+    case 'connected':
+      return 'an answer of the outside to a TCP connection';
   }
 }
 
