@@ -311,7 +311,8 @@ const foreignRules: Fault[] = [
   },
   {
     title: 'policy drop for packets to the host',
-    cause: 'iptables -P INPUT DROP',
+    // What the host asks itself, such as its name servers, is answered.
+    cause: 'iptables -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables -P INPUT DROP',
     check: 'probe-lease',
     seen: /^the DHCP request is dropped by the policy of ip filter INPUT$/,
     repairedBy: /^iptables -t filter -I INPUT -i k8s-br0 -j ACCEPT$/,
