@@ -85,7 +85,7 @@ doctor('a port that a program of the host or another machine has', async () => {
   await startGuest('db', { digit: 'b', forwards: ['port="9000"'] });
   const busy = await checkOf('db', 'forwards');
   assert.deepEqual([busy.code, busy.state], ['forward-inactive', 'fail']);
-  assert.match((await shell(busy.fix?.command ?? '')).stdout, /0\.0\.0\.0:9000 .*"node"/);
+  assert.match((await shell(busy.fix?.command ?? '')).stdout, /0\.0\.0\.0:9000 .*"python3"/);
   await server.stop();
   await startGuest('lab', { digit: 'c', forwards: ['port="8443"'] });
   const taken = await checkOf('lab', 'forwards');

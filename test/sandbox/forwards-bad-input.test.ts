@@ -29,7 +29,7 @@ const cases: readonly (readonly [attributes: string, line: RegExp])[] = [
   ['port="5005"', /forward tcp\/5005 is not active: it overlaps tcp\/5000-5010 of the same machine/],
   ['port="5901"', /forward tcp\/5901 is not active: libvirt may use that port \(remote_display_port_min/],
   ['port="49200"', /forward tcp\/49200 is not active: libvirt may use that port \(migration_port_min/],
-  ['port="9000"', /forward tcp\/9000 is not active: node \(process \d+\) listens/],
+  ['port="9000"', /forward tcp\/9000 is not active: python3 \(process \d+\) listens/],
   ['port="8443"', /forward tcp\/8443 waits: machine good has that port/],
 ];
 

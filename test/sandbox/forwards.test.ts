@@ -157,7 +157,7 @@ for (const firewall of ['nftables', 'iptables']) {
       const { stdout } = await virlan('status');
       assert.match(
         stdout,
-        /machine web: forward tcp\/9000 is not active: node \(process \d+\) listens on 0\.0\.0\.0:9000/,
+        /machine web: forward tcp\/9000 is not active: python3 \(process \d+\) listens on 0\.0\.0\.0:9000/,
       );
       assert.match(stdout, /machine web: a forward in its metadata has port="70000": write a port/);
       assert.match(stdout, /machine db: forward tcp\/7001 waits: machine web has that port until it stops/);

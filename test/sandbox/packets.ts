@@ -1,13 +1,11 @@
-// Packets between namespaces: probes, servers, captures. Sent and answered by probe-agent.mjs.
+// Packets between namespaces: probes, servers, captures. Sent and answered by probe-agent.py.
 import assert from 'node:assert/strict';
 import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
-import { type Namespace, run, within } from './namespaces.ts';
-import { checkout } from './virlan.ts';
-
-const agent = `${checkout}/test/sandbox/probe-agent.mjs`;
+import { type Namespace, within } from './namespaces.ts';
+import { agentCommand, askAgent } from './probe-agent.ts';
 
 const verdicts = ['open', 'tcp-reset', 'icmp-port-unreachable', 'timeout'] as const;
 export type Verdict = (typeof verdicts)[number];
@@ -69,8 +67,7 @@ export async function seenAs(namespace: Namespace, target: PortTarget): Promise<
 
 function attempt(namespace: Namespace, role: 'probe' | 'ask', target: PortTarget): Promise<string> {
   const { proto, to, port, from = 0, seconds = 1.5 } = target;
-  const args = [role, proto, to, `${port}`, `${from}`, `${seconds}`];
-  return inTurn(namespace, () => run(namespace, 'node', agent, ...args));
+  return inTurn(namespace, () => askAgent(namespace, [role, proto, to, port, from, seconds]));
 }
 
 const lastTurn = new Map<string | undefined, Promise<unknown>>();
@@ -103,7 +100,7 @@ export async function serve(
   namespace: Namespace,
   { proto, port, address = '0.0.0.0' }: { proto: 'tcp' | 'udp'; port: number; address?: string },
 ): Promise<Server> {
-  const server = spawn(...within(namespace, 'node', [agent, 'serve', proto, `${port}`, address]));
+  const server = spawn(...within(namespace, ...agentCommand('serve', proto, `${port}`, address)));
   await announced(server, server.stdout, 'listening');
   return { stop: () => ended(server, 'SIGTERM') };
 }
@@ -113,7 +110,7 @@ export async function serve(
  * listens.
  */
 export async function nameServer(namespace: Namespace, address: string): Promise<Server> {
-  const server = spawn(...within(namespace, 'node', [agent, 'dns', address]));
+  const server = spawn(...within(namespace, ...agentCommand('dns', address)));
   await announced(server, server.stdout, 'listening');
   return { stop: () => ended(server, 'SIGTERM') };
 }
