@@ -5,16 +5,24 @@ import { availableParallelism, loadavg } from 'node:os';
 const stallSeconds = 4;
 
 /**
+ * A condition that starts programs takes the processors from what it waits for: the pause after it is twice as long as
+ * it took, up to this.
+ */
+const longestPauseMs = 250;
+
+/**
  * Resolves when the condition holds; throws if it does not hold within the time limit. Effects of the watcher
  * appear in files, libvirt and the kernel, and no single event announces them, so the condition is polled.
  */
 export async function until(condition: () => Promise<boolean> | boolean, timeoutSeconds = 20): Promise<void> {
   const began = performance.now();
-  while (!(await condition())) {
-    const seconds = (performance.now() - began) / 1000;
+  for (let asked = began; !(await condition()); asked = performance.now()) {
+    const now = performance.now();
+    const seconds = (now - began) / 1000;
     if (seconds > timeoutSeconds * busyness() + stallSeconds)
       throw new Error(`not true after ${seconds.toFixed(1)} s: ${condition}`);
-    await new Promise(resolve => setTimeout(resolve, 10));
+    const pauseMs = Math.min(Math.max(10, 2 * (now - asked)), longestPauseMs);
+    await new Promise(resolve => setTimeout(resolve, pauseMs));
   }
 }
 
