@@ -3,7 +3,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { bundle, inPrivateHost, runFile } from '../private-hosts.mjs';
+import { bundle, inPrivateHost, install, runFile } from '../private-hosts.mjs';
 
 // Tests wait for some of their time: one job more than there are cores.
 const { values: options, positionals: wanted } = parseArgs({
@@ -51,6 +51,7 @@ await bundle(
   inside.map(file => `${import.meta.dirname}/${file}`),
   built,
 );
+install(built);
 
 function commandFor(file) {
   return file.endsWith('.ts') ? inPrivateHost(file, built) : ['node', `test/sandbox/${file}`];
