@@ -14,6 +14,19 @@ say() {
 
 [ "$(id -u)" -eq 0 ] || { say 'needs root to create network namespaces: use sudo'; exit 1; }
 
+# In separate directories: no build of virlan needs the 370 MB of the first and the 300 MB of the second, and npm would
+# run scripts with the node_modules/.bin/node of the first. Beside what apt fetches: both wait for the network.
+sh test/npm-packages.sh . test/nodes contrib/cockpit &
+npm=$!
+trap 'kill "$npm" 2>/dev/null || :' EXIT
+
+# Once for all that is fetched below.
+updated=no
+update() {
+  [ "$updated" = yes ] || apt-get update --quiet --quiet >&2
+  updated=yes
+}
+
 missing=''
 for package in $packages "$@"; do
   [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
@@ -21,7 +34,7 @@ done
 if [ -n "$missing" ]; then
   say "installing Debian packages:$missing"
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update --quiet --quiet >&2
+  update
   # shellcheck disable=SC2086 # one word per package
   apt-get install --quiet --quiet --yes --no-install-recommends $missing >/dev/null
 fi
@@ -31,7 +44,7 @@ if [ ! -e build/kernel ]; then
   say 'fetching a kernel for the machines'
   rm -rf build/kernel.new
   mkdir -p build/kernel.new
-  apt-get update --quiet --quiet >&2
+  update
   kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: //p')
   (cd build/kernel.new && apt-get download --quiet --quiet "$kernel" && dpkg-deb --extract ./*.deb . && rm ./*.deb)
   mv build/kernel.new build/kernel
@@ -42,7 +55,7 @@ if [ ! -e build/firewalls ]; then
   say 'fetching firewalls for the tests'
   rm -rf build/firewalls.new
   mkdir -p build/firewalls.new
-  apt-get update --quiet --quiet >&2
+  update
   needed=$(apt-get install --simulate --no-install-recommends ufw firewalld docker.io | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
   if [ -n "$needed" ]; then
     # shellcheck disable=SC2086 # one word per package
@@ -82,7 +95,7 @@ if [ ! -e build/resolved ]; then
   say 'fetching systemd-resolved for the tests'
   rm -rf build/resolved.new
   mkdir -p build/resolved.new
-  apt-get update --quiet --quiet >&2
+  update
   (
     cd build/resolved.new
     apt-get download --quiet --quiet --option APT::Sandbox::User=root systemd-resolved
@@ -92,9 +105,8 @@ if [ ! -e build/resolved ]; then
   mv build/resolved.new build/resolved
 fi
 
-# In separate directories: no build of virlan needs the 370 MB of the first and the 300 MB of the second, and npm would
-# run scripts with the node_modules/.bin/node of the first.
-sh test/npm-packages.sh . test/nodes contrib/cockpit
+wait "$npm"
+trap - EXIT
 
 say 'building'
 npm run --silent build
