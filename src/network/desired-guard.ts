@@ -28,7 +28,7 @@ import {
 import { readGuardWishes } from '../guard/wishes.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import { tunnelName } from './desired.ts';
+import { tunnelName } from './link-names.ts';
 import type { Link } from './links.ts';
 import type { GuardState, TapElements } from './state.ts';
 import type { NetworkWarning } from './warnings.ts';

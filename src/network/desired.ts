@@ -16,6 +16,7 @@ import type { Translation } from '../firewall/translation.ts';
 import { bridgeMac, linkMac } from '../identity/formula.ts';
 import type { Wanted } from '../identity/reservation-files.ts';
 import { type LinkManagerName, managerFile } from './link-managers.ts';
+import { dummyName, tunnelName } from './link-names.ts';
 import type {
   DesiredNetwork,
   DesiredTap,
@@ -260,22 +261,4 @@ const usualMtu = 1500;
 
 function mtuOf({ mtu, tunnel }: NetworkConfig, underlayMtu: number | null): number {
   return tunnel === null ? mtu : Math.min(mtu, (underlayMtu ?? usualMtu) - tunnelOverheadBytes);
-}
-
-/** Returns `BRIDGE-nic`, or a shorter name where that is too long. */
-export function dummyName(bridge: string): string {
-  return linkName(bridge, 'nic');
-}
-
-/** Returns the name of the link to the other hosts: `BRIDGE-vx`, or a shorter one where that is too long. */
-export function tunnelName(bridge: string): string {
-  return linkName(bridge, 'vx');
-}
-
-/** A name has at most 15 bytes (IFNAMSIZ). */
-function linkName(bridge: string, suffix: string): string {
-  const plain = `${bridge}-${suffix}`;
-  return plain.length <= 15
-    ? plain
-    : `${bridge.slice(0, 4)}-${linkMac('nic', '', bridge).slice(9).replaceAll(':', '')}-${suffix}`;
 }

@@ -1,6 +1,6 @@
 // Steps for links, their addresses and their routes: bridge, dummy NIC and taps.
 import { familyOf } from '../address/ip.ts';
-import { dummyName } from './desired.ts';
+import { dummyName } from './link-names.ts';
 import {
   newPortFlags,
   newPortNumbers,

@@ -6,8 +6,8 @@ import { VirlanError } from '../errors.ts';
 import type { Listing, RulesPlace, RulesScript } from '../firewall/backend.ts';
 import { compareListings } from '../firewall/drift.ts';
 import type { GuardListing } from '../guard/listing.ts';
-import { tunnelName } from './desired.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
+import { tunnelName } from './link-names.ts';
 import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
 import type { PortOptions, PortVlan, StaticEntry } from './port-options.ts';
 import type {

@@ -11,8 +11,9 @@ import { machineId } from '../system/machine-id.ts';
 import { system } from '../system/system.ts';
 import { recordIsDown } from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
-import { absentNetwork, asDesired, dummyName } from './desired.ts';
+import { absentNetwork, asDesired } from './desired.ts';
 import type { Established } from './established.ts';
+import { dummyName } from './link-names.ts';
 import { removeMadeObjects } from './made-tables.ts';
 import {
   bootId,

@@ -3,7 +3,7 @@
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
-import { tunnelName } from './desired.ts';
+import { tunnelName } from './link-names.ts';
 import type { Link } from './links.ts';
 import { planNetwork } from './plan.ts';
 import type { DesiredNetwork, ObservedNetwork } from './state.ts';

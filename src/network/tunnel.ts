@@ -18,7 +18,7 @@ import { machineId } from '../system/machine-id.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
-import { tunnelName } from './desired.ts';
+import { tunnelName } from './link-names.ts';
 import type { Link } from './links.ts';
 import type { BridgeState } from './state.ts';
 import type { Step, StepOf } from './steps.ts';

@@ -5,7 +5,7 @@ import type { PeerReport } from '../cluster/peer.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { findingOfPeer } from '../diagnosis/peer-finding.ts';
 import { detailOfSession } from '../diagnosis/session-finding.ts';
-import { tunnelName } from '../network/desired.ts';
+import { tunnelName } from '../network/link-names.ts';
 import type { ObservedNetwork } from '../network/state.ts';
 import { otherHosts } from '../network/tunnel-hosts.ts';
 import { isoSeconds } from '../text.ts';

@@ -13,7 +13,8 @@ import {
 } from '../../src/cluster/tunnel.ts';
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
-import { desiredNetwork, dummyName, type HostFacts, tunnelName } from '../../src/network/desired.ts';
+import { desiredNetwork, type HostFacts } from '../../src/network/desired.ts';
+import { dummyName, tunnelName } from '../../src/network/link-names.ts';
 import { config, ip, mac, network, rulesetOf } from './builders.ts';
 import { assertGolden } from './golden.ts';
 

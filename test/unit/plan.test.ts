@@ -13,10 +13,10 @@ import {
   asDesired,
   desiredHost,
   desiredNetwork as desiredWithBackend,
-  dummyName,
   type HostFacts,
 } from '../../src/network/desired.ts';
 import { linkManagers, managerFile } from '../../src/network/link-managers.ts';
+import { dummyName } from '../../src/network/link-names.ts';
 import { planHost, planNetwork } from '../../src/network/plan.ts';
 import { planOtherFirewalls } from '../../src/network/rule-steps.ts';
 import type {
