@@ -3,13 +3,13 @@
 import type { Mac } from '../address/mac.ts';
 import type { FoundTunnel } from '../cluster/tunnel.ts';
 import { VirlanError } from '../errors.ts';
-import type { Listing, RulesPlace, RulesScript } from '../firewall/backend.ts';
+import type { RulesScript } from '../firewall/backend.ts';
 import { compareListings } from '../firewall/drift.ts';
-import type { GuardListing } from '../guard/listing.ts';
 import { type LinkManagerName, probeLink } from './link-managers.ts';
 import { tunnelName } from './link-names.ts';
-import { type Link, type LinksAndRoutes, leadsToLan, type Route } from './links.ts';
+import { type Link, leadsToLan, type Route } from './links.ts';
 import type { PortOptions, PortVlan, StaticEntry } from './port-options.ts';
+import type { KernelReading, RulesListing } from './read-kernel.ts';
 import type {
   BridgeState,
   DesiredNetwork,
@@ -23,10 +23,6 @@ import type {
   Treatment,
 } from './state.ts';
 import { formatAddress, formatDestination } from './state.ts';
-import type { BridgeVlans } from './vlans.ts';
-
-/** virlan's rules of one backend and family, as the kernel lists them. */
-export interface RulesListing extends Listing, Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {}
 
 /** The rules and addresses that virlan put on the host, according to its record. */
 export interface AppliedState {
@@ -53,15 +49,8 @@ export interface AppliedState {
 }
 
 /** Everything read of the host for one network. A bridge that somebody has renamed is read as if it had its name. */
-export interface HostReading extends LinksAndRoutes {
+export interface HostReading extends Omit<KernelReading, 'unread'> {
   readonly renamedTo: string | null;
-  readonly rules: readonly RulesListing[];
-  readonly leftovers: ObservedNetwork['leftovers'];
-  readonly guard: GuardListing;
-  /** The static entries of the bridge's table of MACs, by port. */
-  readonly entries: ReadonlyMap<string, readonly StaticEntry[]>;
-  /** Null if the bridge does not keep VLANs apart, or is not there. */
-  readonly vlans: BridgeVlans | null;
   readonly applied: AppliedState;
   /** Null if there is none, and none is desired. */
   readonly tunnel: FoundTunnel | null;

@@ -3,20 +3,20 @@
 import { release } from 'node:os';
 import type { Family } from '../address/ip.ts';
 import { isAnswer } from '../answers.ts';
-import type { BackendName, Listing } from '../firewall/backend.ts';
+import type { BackendName, Listing, RulesPlace, RulesScript } from '../firewall/backend.ts';
 import { backends, type UsableFamilies, usableFamilies } from '../firewall/backends.ts';
-import { listLeftovers } from '../firewall/flavours.ts';
+import { type Leftover, listLeftovers } from '../firewall/flavours.ts';
 import type { RulesReader } from '../firewall/rules-reader.ts';
-import { parseGuardListing } from '../guard/listing.ts';
+import { type GuardListing, parseGuardListing } from '../guard/listing.ts';
 import { listGuard } from '../guard/table.ts';
 import { readBytesOrNull } from '../system/files.ts';
 import { type System, system } from '../system/system.ts';
 import { readApplied } from './applied-record.ts';
 import { isKernelReplaced } from './kernel.ts';
 import { type LinksAndRoutes, parseLinksAndRoutes } from './links.ts';
-import type { HostReading, RulesListing } from './observe.ts';
+import type { StaticEntry } from './port-options.ts';
 import { mayHaveStaticEntries, parseStaticEntries } from './static-entries.ts';
-import { parseVlans } from './vlans.ts';
+import { type BridgeVlans, parseVlans } from './vlans.ts';
 
 /** Rules that a program did not list in time: they are taken to be as virlan's record says. */
 export interface UnreadRules {
@@ -24,10 +24,20 @@ export interface UnreadRules {
   readonly error: Error;
 }
 
-export type KernelReading = LinksAndRoutes &
-  Pick<HostReading, 'rules' | 'leftovers' | 'guard' | 'entries' | 'vlans'> & {
-    readonly unread: readonly UnreadRules[];
-  };
+/** virlan's rules of one backend and family, as the kernel lists them. */
+export interface RulesListing extends Listing, Pick<RulesPlace, 'family'>, Pick<RulesScript, 'backend'> {}
+
+/** Everything read of the kernel for one network. */
+export interface KernelReading extends LinksAndRoutes {
+  readonly rules: readonly RulesListing[];
+  readonly leftovers: readonly Leftover[];
+  readonly guard: GuardListing;
+  /** The static entries of the bridge's table of MACs, by port. */
+  readonly entries: ReadonlyMap<string, readonly StaticEntry[]>;
+  /** Null if the bridge does not keep VLANs apart, or is not there. */
+  readonly vlans: BridgeVlans | null;
+  readonly unread: readonly UnreadRules[];
+}
 
 /** Runs the programs that list the kernel's state, all at once. */
 export async function readKernel(
@@ -85,7 +95,7 @@ export async function readLinksAndRoutes({ run }: Pick<System, 'run'>): Promise<
 }
 
 /** Lists the static entries of a bridge's table of MACs, by port. Runs no program where there can be none. */
-export async function listStaticEntries(bridge: string): Promise<HostReading['entries']> {
+export async function listStaticEntries(bridge: string): Promise<KernelReading['entries']> {
   try {
     const table = readBytesOrNull(`/sys/class/net/${bridge}/brforward`);
     if (table === null || !mayHaveStaticEntries(table)) return new Map();
@@ -102,7 +112,7 @@ export function filtersVlans(bridge: string): boolean {
   return system.readFile(`/sys/class/net/${bridge}/bridge/vlan_filtering`)?.trim() === '1';
 }
 
-async function listVlans(bridge: string): Promise<HostReading['vlans']> {
+async function listVlans(bridge: string): Promise<KernelReading['vlans']> {
   if (!filtersVlans(bridge)) return null;
   const defaultVlan = Number(system.readFile(`/sys/class/net/${bridge}/bridge/default_pvid`) ?? 1);
   try {
