@@ -10,7 +10,7 @@ export interface OwnChain {
   readonly rules: OwnRules;
 }
 
-/** Chains in the table of a network: see nftables.ts. */
+/** Chains in the table of a network: see firewall/nftables.ts. */
 const ofNftables: Readonly<Record<string, OwnRules>> = {
   forward: 'forward',
   input: 'input',
@@ -18,7 +18,7 @@ const ofNftables: Readonly<Record<string, OwnRules>> = {
   early: 'loopback',
 };
 
-/** The part of a chain's name that tells what it is for: see iptables.ts. */
+/** The part of a chain's name that tells what it is for: see firewall/iptables.ts. */
 const ofIptables: Readonly<Record<string, OwnRules>> = {
   FWD: 'forward',
   LFWD: 'forward',
