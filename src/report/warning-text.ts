@@ -6,10 +6,10 @@ import { fixBy, repairs, showsMore } from '../diagnosis/words/row.ts';
 import type { Lacking } from '../firewall/backend.ts';
 import { refusedForwardText } from '../forwards/problem-text.ts';
 import { type InvalidWish, maxRanges } from '../guard/wishes.ts';
+import { refusedEntryText } from '../libvirt/dns-entries-text.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
 import { sharedAddressRemedy, sharedAddressText } from '../network/address-text.ts';
 import { kernelReplacedText } from '../network/kernel-text.ts';
-import { refusedEntryText } from '../network/libvirt-dns-text.ts';
 import { obstacleText, removalOf } from '../network/obstacle-text.ts';
 import {
   commandThatShowsRefusal,

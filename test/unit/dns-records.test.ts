@@ -7,9 +7,9 @@ import { renderDnsmasqConf } from '../../src/dnsmasq/conf.ts';
 import { machinesHeader, readMachineLines } from '../../src/dnsmasq/machine-lines.ts';
 import { readRecordLines, recordLines, recordsHeader } from '../../src/dnsmasq/record-lines.ts';
 import { type ActiveNetwork, withoutDomain } from '../../src/libvirt/active-network.ts';
+import { refusedEntries, servedRecords } from '../../src/libvirt/dns-entries.ts';
+import { refusedEntryText } from '../../src/libvirt/dns-entries-text.ts';
 import { parseRecord, type RecordText } from '../../src/names/dns-record.ts';
-import { refusedEntries, servedRecords } from '../../src/network/libvirt-dns.ts';
-import { refusedEntryText } from '../../src/network/libvirt-dns-text.ts';
 import { anyName, ip, network } from './builders.ts';
 
 const records = suite('DNS records');

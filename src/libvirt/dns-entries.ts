@@ -2,8 +2,8 @@
 // with the reason. Pure.
 import { formatIp } from '../address/ip.ts';
 import { addressesByName } from '../dnsmasq/names.ts';
-import type { ActiveNetwork } from '../libvirt/active-network.ts';
 import { type DnsRecord, parseRecord, type RecordFault, recordName } from '../names/dns-record.ts';
+import type { ActiveNetwork } from './active-network.ts';
 
 /** An entry that is not served. The names of the network and of the entry are hostile. */
 export interface RefusedEntry {

@@ -1,6 +1,6 @@
 // The text for an entry of libvirt's DNS that is not served. Pure.
 import { excerpt, shellQuoted } from '../text.ts';
-import type { RefusedEntry } from './libvirt-dns.ts';
+import type { RefusedEntry } from './dns-entries.ts';
 
 /** Longest name in the text, in characters. */
 const maxNameLength = 60;
