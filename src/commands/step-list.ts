@@ -4,10 +4,10 @@ import { style } from '../cli/terminal.ts';
 import type { Tunnel } from '../cluster/tunnel.ts';
 import { translationText } from '../firewall/translation.ts';
 import { type Elements, setNames } from '../guard/elements.ts';
-import { bgpProblemText } from '../network/bgp-text.ts';
-import type { LinkAddress } from '../network/state.ts';
-import type { Description } from '../network/step-text.ts';
-import { describeStep, type Step } from '../network/steps.ts';
+import type { LinkAddress } from '../network/state/state.ts';
+import type { Description } from '../network/steps/step-text.ts';
+import { describeStep, type Step } from '../network/steps/steps.ts';
+import { bgpProblemText } from '../network/tunnel/bgp-text.ts';
 
 /** In columns. */
 const maxLineLength = 72;

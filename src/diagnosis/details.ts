@@ -1,15 +1,15 @@
 // The details of findings: kind → fields. Kinds are stable codes: added, never renamed. Sentences are in words/.
 import type { Mac } from '../address/mac.ts';
-import type { Conflict } from '../network/conflicts.ts';
-import type { TakingPolicy } from '../network/ipsec-policies.ts';
-import type { LinkManagerName } from '../network/link-managers.ts';
-import type { MarkedRoute } from '../network/marked-route.ts';
-import type { OutsideRefusal } from '../network/outside-refusal.ts';
-import type { Detour } from '../network/return-path.ts';
-import type { SharedAddress } from '../network/shared-addresses.ts';
-import type { MisleadingNeighbour } from '../network/static-neighbours.ts';
-import type { StepCheck } from '../network/step-kind.ts';
-import type { Step } from '../network/steps.ts';
+import type { MisleadingNeighbour } from '../network/kernel/static-neighbours.ts';
+import type { TakingPolicy } from '../network/routes/ipsec-policies.ts';
+import type { MarkedRoute } from '../network/routes/marked-route.ts';
+import type { OutsideRefusal } from '../network/routes/outside-refusal.ts';
+import type { Detour } from '../network/routes/return-path.ts';
+import type { LinkManagerName } from '../network/state/link-managers.ts';
+import type { StepCheck } from '../network/steps/step-kind.ts';
+import type { Step } from '../network/steps/steps.ts';
+import type { Conflict } from '../network/warnings/conflicts.ts';
+import type { SharedAddress } from '../network/warnings/shared-addresses.ts';
 import type { ZoneSource } from '../other-firewalls/firewalld-sources.ts';
 import type { Chain, Unread } from '../other-firewalls/model.ts';
 import type { OwnChain } from '../other-firewalls/own-chains.ts';

@@ -3,7 +3,7 @@ import type { Ipv4 } from '../address/ip.ts';
 import type { Mac } from '../address/mac.ts';
 import type { Denied } from '../guard/denied.ts';
 import type { ReservationProblem } from '../identity/problem.ts';
-import type { TakingPolicy } from '../network/ipsec-policies.ts';
+import type { TakingPolicy } from '../network/routes/ipsec-policies.ts';
 import type { Drop, Packet } from './packet-drop.ts';
 import type { None } from './reach-details.ts';
 

@@ -1,6 +1,6 @@
 // The form of the steps in `virlan plan --json`, for docs/schema/plan.json; commands/step-list.ts writes them.
 import * as v from 'valibot';
-import type { StepName } from '../network/steps.ts';
+import type { StepName } from '../network/steps/steps.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import { described, integer, nullable } from './schema-parts.ts';
 

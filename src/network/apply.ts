@@ -5,16 +5,16 @@ import { backends } from '../firewall/backends.ts';
 import { createRulesReader } from '../firewall/rules-reader.ts';
 import { listGuard } from '../guard/table.ts';
 import { system } from '../system/system.ts';
-import { readApplied, writeApplied } from './applied-record.ts';
-import { failureOf, recordDnsmasq } from './record-changes.ts';
 import {
   groupSteps,
   joinOutcomes,
   loadRulesSideBySide,
   type Outcome,
   replaceConfigurations,
-} from './step-groups.ts';
-import { isEssential, type Step, type StepName, type StepOf } from './steps.ts';
+} from './executors/step-groups.ts';
+import { failureOf, recordDnsmasq } from './record-changes.ts';
+import { readApplied, writeApplied } from './records/applied-record.ts';
+import { isEssential, type Step, type StepName, type StepOf } from './steps/steps.ts';
 
 /** The outcome of each step of a plan. */
 export interface Applied extends Outcome {
@@ -89,7 +89,7 @@ async function recordRules(step: RulesStep): Promise<void> {
     return writeApplied(bridge, { ...readApplied(bridge), guard });
   }
   if (step.kind === 'connect tunnel') {
-    const { listFilter } = await import('./tunnel.ts');
+    const { listFilter } = await import('./tunnel/tunnel.ts');
     const tunnel = { filter: step.tunnel.filter, listing: await listFilter(bridge) };
     return writeApplied(bridge, { ...readApplied(bridge), tunnel });
   }

@@ -28,10 +28,10 @@ import {
 import { readGuardWishes } from '../guard/wishes.ts';
 import type { Ledger } from '../identity/ledger.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
-import { tunnelName } from './link-names.ts';
-import type { Link } from './links.ts';
-import type { GuardState, TapElements } from './state.ts';
-import type { NetworkWarning } from './warnings.ts';
+import type { Link } from './kernel/links.ts';
+import { tunnelName } from './state/link-names.ts';
+import type { GuardState, TapElements } from './state/state.ts';
+import type { NetworkWarning } from './warnings/warnings.ts';
 
 /** The readings from which the desired guard is made. */
 export interface GuardReading {

@@ -15,8 +15,9 @@ import { makeRuleset, waysOut } from '../firewall/ruleset.ts';
 import type { Translation } from '../firewall/translation.ts';
 import { bridgeMac, linkMac } from '../identity/formula.ts';
 import type { Wanted } from '../identity/reservation-files.ts';
-import { type LinkManagerName, managerFile } from './link-managers.ts';
-import { dummyName, tunnelName } from './link-names.ts';
+import { ipForward, linkSysctl } from './kernel/sysctl.ts';
+import { type LinkManagerName, managerFile } from './state/link-managers.ts';
+import { dummyName, tunnelName } from './state/link-names.ts';
 import type {
   DesiredNetwork,
   DesiredTap,
@@ -25,8 +26,7 @@ import type {
   GuardState,
   HostState,
   ObservedNetwork,
-} from './state.ts';
-import { ipForward, linkSysctl } from './sysctl.ts';
+} from './state/state.ts';
 
 /** The input of the desired state besides the configuration. */
 export interface HostFacts extends DnsmasqHost {

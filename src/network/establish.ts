@@ -8,15 +8,11 @@ import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
-import { recordIsWanted } from './applied-record.ts';
 import { applySteps, joinApplied } from './apply.ts';
 import type { Established } from './established.ts';
-import { groupByUnit } from './group-by-unit.ts';
-import { kernelReplacedText } from './kernel-text.ts';
-import { readLacking, rememberLacking } from './lacking.ts';
-import { obstacleText } from './obstacle-text.ts';
-import { readOriginalState } from './original-state.ts';
-import { replacedKernel } from './read-kernel.ts';
+import type { FailedStep } from './executors/step-groups.ts';
+import { kernelReplacedText } from './kernel/kernel-text.ts';
+import { replacedKernel } from './kernel/read-kernel.ts';
 import {
   copyOriginal,
   failureOf,
@@ -29,14 +25,18 @@ import {
   removeRecords,
   wouldLose,
 } from './record-changes.ts';
+import { recordIsWanted } from './records/applied-record.ts';
+import { readLacking, rememberLacking } from './records/lacking.ts';
+import { readOriginalState } from './records/original-state.ts';
 import { type Refusal, rememberRefusal, withoutRefused, withRefusals } from './refusals.ts';
 import { rollBack } from './restore.ts';
-import type { FailedStep } from './step-groups.ts';
-import { isEssential, type Step, type StepOf } from './steps.ts';
+import { groupByUnit } from './steps/group-by-unit.ts';
+import { isEssential, type Step, type StepOf } from './steps/steps.ts';
 import { surveyOwn } from './survey.ts';
 import { surveyHost, withConsequences } from './survey-host.ts';
 import { libvirtWarnings, surveyHostNames, surveyOtherFirewalls } from './survey-other-programs.ts';
-import { joinWarnings, type NetworkWarning } from './warnings.ts';
+import { obstacleText } from './warnings/obstacle-text.ts';
+import { joinWarnings, type NetworkWarning } from './warnings/warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
 const networkLockTimeoutSeconds = 30;

@@ -8,9 +8,9 @@ import { translationsOfClaims } from '../forwards/choose.ts';
 import { type RefusedForward, refusalKey } from '../forwards/problem.ts';
 import { type ForwardsChange, readForwards, recordForwards } from '../forwards/read.ts';
 import { system } from '../system/system.ts';
-import { isTakenDown, readApplied } from './applied-record.ts';
 import { type Applied, applySteps } from './apply.ts';
-import { readLacking } from './lacking.ts';
+import { isTakenDown, readApplied } from './records/applied-record.ts';
+import { readLacking } from './records/lacking.ts';
 
 /** The outcome of a change of forwards, and the refusals that were not there before. */
 export interface ChangedForwards extends Applied {

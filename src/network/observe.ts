@@ -5,11 +5,11 @@ import type { FoundTunnel } from '../cluster/tunnel.ts';
 import { VirlanError } from '../errors.ts';
 import type { RulesScript } from '../firewall/backend.ts';
 import { compareListings } from '../firewall/drift.ts';
-import { type LinkManagerName, probeLink } from './link-managers.ts';
-import { tunnelName } from './link-names.ts';
-import { type Link, leadsToLan, type Route } from './links.ts';
-import type { PortOptions, PortVlan, StaticEntry } from './port-options.ts';
-import type { KernelReading, RulesListing } from './read-kernel.ts';
+import { type Link, leadsToLan, type Route } from './kernel/links.ts';
+import type { KernelReading, RulesListing } from './kernel/read-kernel.ts';
+import { type LinkManagerName, probeLink } from './state/link-managers.ts';
+import { tunnelName } from './state/link-names.ts';
+import type { PortOptions, PortVlan, StaticEntry } from './state/port-options.ts';
 import type {
   BridgeState,
   DesiredNetwork,
@@ -21,8 +21,8 @@ import type {
   RootPort,
   TapState,
   Treatment,
-} from './state.ts';
-import { formatAddress, formatDestination } from './state.ts';
+} from './state/state.ts';
+import { formatAddress, formatDestination } from './state/state.ts';
 
 /** The rules and addresses that virlan put on the host, according to its record. */
 export interface AppliedState {

@@ -4,7 +4,7 @@ import type { Mac } from '../address/mac.ts';
 import { isWrittenByVirlan } from '../dnsmasq/conf.ts';
 import { gatewayMac, linkMac } from '../identity/formula.ts';
 import { desiredHost } from './desired.ts';
-import type { HostState, ObservedNetwork } from './state.ts';
+import type { HostState, ObservedNetwork } from './state/state.ts';
 
 /** The objects of a network that `down` restores. */
 export interface Objects extends Pick<ObservedNetwork, 'link' | 'dummy'> {

@@ -5,7 +5,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import type { HostNamesReading } from '../host-names/host-names.ts';
 import { wantedNamesFile } from '../host-names/network-manager.ts';
 import { wantedLinkNames } from '../host-names/resolved.ts';
-import type { Step } from './steps.ts';
+import type { Step } from './steps/steps.ts';
 
 /** Returns the steps from what the host's resolvers know of a network to what they should know. */
 export function planHostNames(network: NetworkConfig, reading: HostNamesReading): Step[] {

@@ -1,13 +1,19 @@
-// The planner: derives ordered steps from the desired and the observed state. Pure. The files *-steps.ts plan the
+// The planner: derives ordered steps from the desired and the observed state. Pure. The files steps/*-steps.ts plan the
 // steps of each kind.
 import type { RulesScript } from '../firewall/backend.ts';
-import { planDnsmasq, planReservations } from './dnsmasq-steps.ts';
-import { planGuard } from './guard-steps.ts';
-import { planFile, planManagers, planModes, planSysctls } from './host-steps.ts';
-import { planLinks } from './link-steps.ts';
-import { planConnections, planLeftovers, planLoad, planRemovals, planTranslations } from './rule-steps.ts';
-import type { DesiredNetwork, HostState, ObservedNetwork } from './state.ts';
-import type { Step } from './steps.ts';
+import type { DesiredNetwork, HostState, ObservedNetwork } from './state/state.ts';
+import { planDnsmasq, planReservations } from './steps/dnsmasq-steps.ts';
+import { planGuard } from './steps/guard-steps.ts';
+import { planFile, planManagers, planModes, planSysctls } from './steps/host-steps.ts';
+import { planLinks } from './steps/link-steps.ts';
+import {
+  planConnections,
+  planLeftovers,
+  planLoad,
+  planRemovals,
+  planTranslations,
+} from './steps/rule-steps.ts';
+import type { Step } from './steps/steps.ts';
 
 /**
  * Returns the steps from what exists to what is desired. No machine is ever reachable without the rules:

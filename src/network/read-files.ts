@@ -22,17 +22,22 @@ import { digest } from '../names/digest.ts';
 import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { system } from '../system/system.ts';
-import { readApplied } from './applied-record.ts';
-import { filtersFrames } from './bridge-netfilter.ts';
 import { desiredNetwork, type HostFacts } from './desired.ts';
-import { readLacking } from './lacking.ts';
-import { installedManagers, type LinkManagerName, linkManagerNames, linkManagers } from './link-managers.ts';
-import { dummyName } from './link-names.ts';
-import { hasGlobalIpv6 } from './links.ts';
+import { filtersFrames } from './kernel/bridge-netfilter.ts';
+import { hasGlobalIpv6 } from './kernel/links.ts';
+import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } from './kernel/read-kernel.ts';
+import { linkSysctl, readSysctls, sysctlPath } from './kernel/sysctl.ts';
 import type { HostReading } from './observe.ts';
-import { canMakeDummy, type KernelReading, kernelHasIpv6, readIpv6Addresses } from './read-kernel.ts';
-import type { DesiredNetwork } from './state.ts';
-import { linkSysctl, readSysctls, sysctlPath } from './sysctl.ts';
+import { readApplied } from './records/applied-record.ts';
+import { readLacking } from './records/lacking.ts';
+import {
+  installedManagers,
+  type LinkManagerName,
+  linkManagerNames,
+  linkManagers,
+} from './state/link-managers.ts';
+import { dummyName } from './state/link-names.ts';
+import type { DesiredNetwork } from './state/state.ts';
 
 type FilesReading = Omit<HostReading, keyof KernelReading | 'renamedTo' | 'tunnel'>;
 

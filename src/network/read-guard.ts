@@ -7,10 +7,10 @@ import { currentBindings } from '../guard/guard.ts';
 import { readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
-import { filtersFrames } from './bridge-netfilter.ts';
 import { type DesiredGuard, desiredGuard } from './desired-guard.ts';
-import { readLacking } from './lacking.ts';
-import type { Link } from './links.ts';
+import { filtersFrames } from './kernel/bridge-netfilter.ts';
+import type { Link } from './kernel/links.ts';
+import { readLacking } from './records/lacking.ts';
 
 /**
  * Reads the desired guard. It has to be read after the kernel's table was listed: a machine that starts

@@ -7,7 +7,14 @@ import { recordForwards } from '../forwards/read.ts';
 import { removeForwardsRecord } from '../forwards/record.ts';
 import { readFileOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
-import { type AppliedRecord, isUnsaved, readApplied, removeApplied, writeApplied } from './applied-record.ts';
+import { type Objects, withoutOwn, withoutOwnSettings } from './own-marks.ts';
+import {
+  type AppliedRecord,
+  isUnsaved,
+  readApplied,
+  removeApplied,
+  writeApplied,
+} from './records/applied-record.ts';
 import {
   type Addition,
   bootId,
@@ -16,12 +23,11 @@ import {
   recordedNetwork,
   recordOriginalState,
   removeOriginalState,
-} from './original-state.ts';
-import { type Objects, withoutOwn, withoutOwnSettings } from './own-marks.ts';
-import { formatAddress, type ObservedNetwork, type TapState } from './state.ts';
+} from './records/original-state.ts';
+import { formatAddress, type ObservedNetwork, type TapState } from './state/state.ts';
 import type { OwnSurvey } from './survey.ts';
 import { type HostSurvey, withConsequences } from './survey-host.ts';
-import type { NetworkWarning } from './warnings.ts';
+import type { NetworkWarning } from './warnings/warnings.ts';
 
 /**
  * Records what is there now, for "down". Returns why that failed; null if it did not. A later call records

@@ -4,9 +4,9 @@ import type { Lacking } from '../firewall/backend.ts';
 import { availableBackends, isTemporary, nextLacking } from '../firewall/backends.ts';
 import { system } from '../system/system.ts';
 import type { Applied } from './apply.ts';
-import { readLacking, rememberLacking } from './lacking.ts';
-import type { FailedStep } from './step-groups.ts';
-import type { NetworkWarning } from './warnings.ts';
+import type { FailedStep } from './executors/step-groups.ts';
+import { readLacking, rememberLacking } from './records/lacking.ts';
+import type { NetworkWarning } from './warnings/warnings.ts';
 
 type Outcome = Applied & { readonly warnings: readonly NetworkWarning[] };
 

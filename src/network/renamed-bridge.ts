@@ -1,5 +1,5 @@
 // Recognizes a bridge that somebody has renamed: it has the address and the ports, and its name is missing. Pure.
-import type { LinksAndRoutes } from './links.ts';
+import type { LinksAndRoutes } from './kernel/links.ts';
 import type { AppliedState } from './observe.ts';
 
 /**

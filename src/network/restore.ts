@@ -9,28 +9,28 @@ import { macMapPath } from '../libvirt/mac-map.ts';
 import { removeFile } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { system } from '../system/system.ts';
-import { recordIsDown } from './applied-record.ts';
 import { type Applied, applySteps, joinApplied } from './apply.ts';
 import { absentNetwork, asDesired } from './desired.ts';
 import type { Established } from './established.ts';
-import { dummyName } from './link-names.ts';
-import { removeMadeObjects } from './made-tables.ts';
+import { ipForward } from './kernel/sysctl.ts';
+import { withoutOwn, withoutOwnSettings } from './own-marks.ts';
+import { failureOf, recordWarnings, removeRecords } from './record-changes.ts';
+import { recordIsDown } from './records/applied-record.ts';
+import { removeMadeObjects } from './records/made-tables.ts';
 import {
   bootId,
   type OriginalNetwork,
   type OriginalState,
   originalHost,
   readOriginalState,
-} from './original-state.ts';
-import { withoutOwn, withoutOwnSettings } from './own-marks.ts';
-import { failureOf, recordWarnings, removeRecords } from './record-changes.ts';
-import type { DesiredNetwork, HostState } from './state.ts';
-import { isEssential } from './steps.ts';
+} from './records/original-state.ts';
+import { dummyName } from './state/link-names.ts';
+import type { DesiredNetwork, HostState } from './state/state.ts';
+import { isEssential } from './steps/steps.ts';
 import { type OwnSurvey, surveyAgainst } from './survey.ts';
 import { readHost, surveyRestoration } from './survey-host.ts';
 import { surveyHostNamesRemoval, surveyOtherRemovals } from './survey-other-programs.ts';
-import { ipForward } from './sysctl.ts';
-import { joinWarnings, type NetworkWarning, unreadRulesWarnings } from './warnings.ts';
+import { joinWarnings, type NetworkWarning, unreadRulesWarnings } from './warnings/warnings.ts';
 
 /**
  * Takes a network down and restores what was there before it. Throws VirlanError when a step fails; another

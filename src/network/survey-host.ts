@@ -3,11 +3,17 @@ import type { NetworkConfig } from '../config/config.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { desiredHost } from './desired.ts';
-import { originalHost, readOriginalState } from './original-state.ts';
+import {
+  changesOfForwarding,
+  forwardingConsequences,
+  ipForward,
+  readSysctls,
+  sysctlPath,
+} from './kernel/sysctl.ts';
 import { planHost } from './plan.ts';
-import type { HostState } from './state.ts';
-import type { Step } from './steps.ts';
-import { changesOfForwarding, forwardingConsequences, ipForward, readSysctls, sysctlPath } from './sysctl.ts';
+import { originalHost, readOriginalState } from './records/original-state.ts';
+import type { HostState } from './state/state.ts';
+import type { Step } from './steps/steps.ts';
 
 export interface HostSurvey {
   readonly observed: HostState;

@@ -13,8 +13,8 @@ import {
   surveyHostNames,
   surveyOtherFirewalls,
 } from './survey-other-programs.ts';
-import { otherHosts } from './tunnel-hosts.ts';
-import { joinWarnings } from './warnings.ts';
+import { otherHosts } from './tunnel/tunnel-hosts.ts';
+import { joinWarnings } from './warnings/warnings.ts';
 
 /** All parts; `steps` and `warnings` are those of all. */
 export interface Survey extends OwnSurvey {
@@ -60,7 +60,7 @@ export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
 /** Returns the sessions with `peers`; another check reports a bgpd that does not answer. */
 export async function readBgpSessions({ tunnel }: NetworkConfig): Promise<readonly BgpSession[]> {
   if (tunnel === null || tunnel.evpn === null) return [];
-  const { readSessions } = await import('./bgp.ts');
+  const { readSessions } = await import('./tunnel/bgp.ts');
   const all = await readSessions().catch(() => []);
   return all.filter(({ neighbour }) => tunnel.peers.includes(neighbour));
 }

@@ -13,13 +13,13 @@ import { readOtherFirewalls } from '../other-firewalls/observe.ts';
 import { foundRules, wantedRules } from '../other-firewalls/registry.ts';
 import { findUnknownChains } from '../other-firewalls/unknown-chains.ts';
 import { system } from '../system/system.ts';
-import { readLacking } from './lacking.ts';
+import { readLinksAndRoutes } from './kernel/read-kernel.ts';
 import { planForgetting, planHostNames } from './plan-host-names.ts';
-import { readLinksAndRoutes } from './read-kernel.ts';
-import { defaultLinks, needsDefaultLinks } from './route-links.ts';
-import { planOtherFirewalls } from './rule-steps.ts';
-import type { Step } from './steps.ts';
-import type { NetworkWarning } from './warnings.ts';
+import { readLacking } from './records/lacking.ts';
+import { defaultLinks, needsDefaultLinks } from './routes/route-links.ts';
+import { planOtherFirewalls } from './steps/rule-steps.ts';
+import type { Step } from './steps/steps.ts';
+import type { NetworkWarning } from './warnings/warnings.ts';
 
 /** virlan's part in the firewalls of other programs. */
 export interface OtherFirewallsSurvey {

@@ -9,18 +9,10 @@ import type { ForwardsReading } from '../forwards/read.ts';
 import { readLedger } from '../identity/ledger-files.ts';
 import { networkOfBridge, runningDomains } from '../libvirt/definitions.ts';
 import { system } from '../system/system.ts';
-import { readApplied } from './applied-record.ts';
-import { reflectingTaps } from './bridge-netfilter.ts';
-import { findConflicts, type Obstacle } from './conflicts.ts';
 import { desiredNetwork, withGuard, withTunnel } from './desired.ts';
 import type { DesiredGuard } from './desired-guard.ts';
-import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './links.ts';
-import { observeNetwork } from './observe.ts';
-import { bootId, recordedNetworks } from './original-state.ts';
-import { findOutsideRefusals } from './outside-refusal.ts';
-import { findReach, type Reach } from './reach.ts';
-import { readFiles, readObjects } from './read-files.ts';
-import { readDesiredGuard } from './read-guard.ts';
+import { reflectingTaps } from './kernel/bridge-netfilter.ts';
+import { hasGlobalIpv6, knownSubnets, type LinksAndRoutes, linkOfAddress } from './kernel/links.ts';
 import {
   type KernelReading,
   kernelHasIpv6,
@@ -29,15 +21,23 @@ import {
   readKernel,
   replacedKernel,
   type UnreadRules,
-} from './read-kernel.ts';
+} from './kernel/read-kernel.ts';
+import { observeNetwork } from './observe.ts';
+import { readFiles, readObjects } from './read-files.ts';
+import { readDesiredGuard } from './read-guard.ts';
+import { readApplied } from './records/applied-record.ts';
+import { bootId, recordedNetworks } from './records/original-state.ts';
 import { presentName, withName } from './renamed-bridge.ts';
-import { findDetours } from './return-path.ts';
-import { defaultLinks, needsDefaultLinks, networksBehind } from './route-links.ts';
-import { findSharedAddresses } from './shared-addresses.ts';
-import type { DesiredNetwork, ObservedNetwork } from './state.ts';
-import type { Step } from './steps.ts';
+import { findOutsideRefusals } from './routes/outside-refusal.ts';
+import { findReach, type Reach } from './routes/reach.ts';
+import { findDetours } from './routes/return-path.ts';
+import { defaultLinks, needsDefaultLinks, networksBehind } from './routes/route-links.ts';
+import type { DesiredNetwork, ObservedNetwork } from './state/state.ts';
+import type { Step } from './steps/steps.ts';
 import { loadTunnels, planWithTunnel } from './survey-tunnel.ts';
-import { type NetworkWarning, unreadRulesWarnings } from './warnings.ts';
+import { findConflicts, type Obstacle } from './warnings/conflicts.ts';
+import { findSharedAddresses } from './warnings/shared-addresses.ts';
+import { type NetworkWarning, unreadRulesWarnings } from './warnings/warnings.ts';
 
 /** virlan's own part of a network as it is desired, as it is, and the steps in between. */
 export interface OwnSurvey {

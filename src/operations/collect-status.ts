@@ -7,7 +7,7 @@ import { readLedger } from '../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { readRemovedDefaultFates } from '../libvirt-networks/arrange.ts';
 import { defaultFateText } from '../libvirt-networks/words.ts';
-import { recordedNetwork } from '../network/original-state.ts';
+import { recordedNetwork } from '../network/records/original-state.ts';
 import { surveyHost } from '../network/survey-host.ts';
 import { surveyNetwork } from '../network/survey-network.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';

@@ -1,11 +1,11 @@
 // Establishes a network as far as possible, for hooks and repairs.
 import type { NetworkConfig } from '../config/config.ts';
-import { isTakenDown } from '../network/applied-record.ts';
 import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
 import type { Established } from '../network/established.ts';
-import { groupByUnit } from '../network/group-by-unit.ts';
-import { goalOf, type Step } from '../network/steps.ts';
-import type { Unit } from '../network/units.ts';
+import { isTakenDown } from '../network/records/applied-record.ts';
+import { groupByUnit } from '../network/steps/group-by-unit.ts';
+import { goalOf, type Step } from '../network/steps/steps.ts';
+import type { Unit } from '../network/steps/units.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { changeEvents } from '../report/network-events.ts';
 

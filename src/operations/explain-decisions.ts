@@ -5,7 +5,7 @@ import { availableBackends, type BackendChoice, chooseBackend } from '../firewal
 import { machineOn } from '../identity/machine.ts';
 import type { TrailStep } from '../identity/trail.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
-import { readLacking } from '../network/lacking.ts';
+import { readLacking } from '../network/records/lacking.ts';
 import { system } from '../system/system.ts';
 import { predictNicAddress } from './predict-identity.ts';
 

@@ -4,7 +4,7 @@ import { clearProbeNamespace } from '../diagnosis/probe/probe.ts';
 import { VirlanError } from '../errors.ts';
 import { withNetworkLock } from '../network/establish.ts';
 import type { Established } from '../network/established.ts';
-import { readOriginalState } from '../network/original-state.ts';
+import { readOriginalState } from '../network/records/original-state.ts';
 import { takeDown } from '../network/restore.ts';
 import { changeEvents } from '../report/network-events.ts';
 import { writeEvents } from './write-events.ts';

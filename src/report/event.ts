@@ -9,10 +9,10 @@ import type { ProbeResult } from '../diagnosis/probe/result.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import type { LibvirtNetworkProblem, NetworkAction } from '../libvirt-networks/decide.ts';
-import type { FailedStep } from '../network/step-groups.ts';
-import type { Step } from '../network/steps.ts';
-import type { Fight, Unit } from '../network/units.ts';
-import type { NetworkWarning } from '../network/warnings.ts';
+import type { FailedStep } from '../network/executors/step-groups.ts';
+import type { Step } from '../network/steps/steps.ts';
+import type { Fight, Unit } from '../network/steps/units.ts';
+import type { NetworkWarning } from '../network/warnings/warnings.ts';
 import type { InotifySysctl } from '../system/inotify.ts';
 
 /** A machine as a log names it. */

@@ -9,8 +9,8 @@ import { forwardProblemText } from '../forwards/problem-text.ts';
 import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import { actionFields, libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
-import { describeStep } from '../network/steps.ts';
-import type { Fight } from '../network/units.ts';
+import { describeStep } from '../network/steps/steps.ts';
+import type { Fight } from '../network/steps/units.ts';
 import { isoSeconds } from '../text.ts';
 import type { Event, FailureEvent, MachineId, MetricsProblem } from './event.ts';
 import {

@@ -3,7 +3,7 @@ import type { NetworkConfig } from '../config/config.ts';
 import type { RefusedForward } from '../forwards/problem.ts';
 import type { Established } from '../network/established.ts';
 import type { ChangedForwards } from '../network/forwards.ts';
-import { groupByUnit } from '../network/group-by-unit.ts';
+import { groupByUnit } from '../network/steps/group-by-unit.ts';
 import type { NetworkEvent } from './event.ts';
 
 /** Returns the events of a change: the change if a step took effect, then failures and warnings. */

@@ -1,9 +1,9 @@
 // Finds the problems that `virlan status` lists under a network. Pure.
 
 import type { Lacking } from '../firewall/backend.ts';
-import type { DesiredNetwork, ObservedNetwork } from '../network/state.ts';
-import type { Step } from '../network/steps.ts';
-import type { NetworkWarning } from '../network/warnings.ts';
+import type { DesiredNetwork, ObservedNetwork } from '../network/state/state.ts';
+import type { Step } from '../network/steps/steps.ts';
+import type { NetworkWarning } from '../network/warnings/warnings.ts';
 import type { NetworkProblem } from './status.ts';
 
 export interface ProblemSources {

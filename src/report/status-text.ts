@@ -3,7 +3,7 @@ import type { Fix } from '../diagnosis/finding.ts';
 import { showsMore, virlanRepairs } from '../diagnosis/words/row.ts';
 import { fixFor, seen } from '../diagnosis/words/words.ts';
 import { libvirtNetworkProblemText } from '../libvirt-networks/words.ts';
-import { describeStep } from '../network/steps.ts';
+import { describeStep } from '../network/steps/steps.ts';
 import { etcdRemedies } from '../shared-ledger/etcd-text.ts';
 import { fightText, metricsProblemText } from './log-line.ts';
 import type { Fault, NetworkProblem } from './status.ts';

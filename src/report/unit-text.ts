@@ -1,5 +1,5 @@
 // The texts for repair units. Pure.
-import type { Unit } from '../network/units.ts';
+import type { Unit } from '../network/steps/units.ts';
 import { excerpt } from '../text.ts';
 
 /** Longest name of a machine in a text, in characters. */

@@ -8,17 +8,17 @@ import { refusedForwardText } from '../forwards/problem-text.ts';
 import { type InvalidWish, maxRanges } from '../guard/wishes.ts';
 import { refusedEntryText } from '../libvirt/dns-entries-text.ts';
 import type { LibvirtNetwork } from '../libvirt/network-xml.ts';
-import { sharedAddressRemedy, sharedAddressText } from '../network/address-text.ts';
-import { kernelReplacedText } from '../network/kernel-text.ts';
-import { obstacleText, removalOf } from '../network/obstacle-text.ts';
+import { kernelReplacedText } from '../network/kernel/kernel-text.ts';
 import {
   commandThatShowsRefusal,
   detourRemedy,
   detourText,
   outsideRefusalText,
-} from '../network/route-text.ts';
-import { otherBridgeRemedy } from '../network/tap-text.ts';
-import type { NetworkWarning } from '../network/warnings.ts';
+} from '../network/routes/route-text.ts';
+import { sharedAddressRemedy, sharedAddressText } from '../network/warnings/address-text.ts';
+import { obstacleText, removalOf } from '../network/warnings/obstacle-text.ts';
+import { otherBridgeRemedy } from '../network/warnings/tap-text.ts';
+import type { NetworkWarning } from '../network/warnings/warnings.ts';
 import {
   commandAboutTaking,
   commandAgainstDrop,

@@ -15,7 +15,7 @@ export const paths = {
   earlierLedger: '/var/lib/virlan/ledger-version-1.jsonl',
   /** A file for each network whose hosts share their ledgers: records/cluster-copy.ts. */
   clusterCopies: '/var/lib/virlan/cluster',
-  /** The state of the host before virlan first changed it: network/original-state.ts. */
+  /** The state of the host before virlan first changed it: network/records/original-state.ts. */
   originalState: '/var/lib/virlan/before.json',
   /** libvirt's network `default` before virlan removed it: libvirt-networks/saved-network.ts. */
   savedDefault: '/var/lib/virlan/default-network.json',
@@ -42,7 +42,7 @@ export const paths = {
   probeLock: '/run/virlan/probe.lock',
   /** The ports that machines have, by network; it exists while there are any: forwards/record.ts. */
   forwards: '/run/virlan/forwards',
-  /** Records the lines that virlan added to the configuration of bgpd: network/bgp.ts. */
+  /** Records the lines that virlan added to the configuration of bgpd: network/tunnel/bgp.ts. */
   bgp: '/run/virlan/bgp.json',
   machineId: '/etc/machine-id',
 } as const;

@@ -1,6 +1,6 @@
 // Finds out whether FRR's bgpd has begun or ended, which nothing announces: a new process has nothing of virlan's.
 import type { NetworkConfig } from '../config/config.ts';
-import { frrProcess } from '../network/frr-process.ts';
+import { frrProcess } from '../network/tunnel/frr-process.ts';
 
 /** Compares the process of bgpd with that at the time before. Without BGP in virlan.ini nothing is read. */
 export class Bgpd {

@@ -1,6 +1,6 @@
 // Repairs that failed: they are tried again soon, because what makes them fail, such as a full disk, ends
 // without an event. Pure: times are passed in.
-import { type Unit, unitKey } from '../network/units.ts';
+import { type Unit, unitKey } from '../network/steps/units.ts';
 
 /** Pause before a repair that failed is tried again. */
 const retryMs = 5000;

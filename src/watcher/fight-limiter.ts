@@ -1,5 +1,5 @@
 // Limits repairs, so that a fight with another program does not use up the CPU. Pure: times are passed in.
-import { type Fight, type Unit, unitKey } from '../network/units.ts';
+import { type Fight, type Unit, unitKey } from '../network/steps/units.ts';
 
 /** So many repairs of one unit to the same state, in a row and within a minute, are a fight with another program. */
 const maxRepairsPerMinute = 3;

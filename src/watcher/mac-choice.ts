@@ -6,7 +6,7 @@ import { assignMacs, pairedMacs } from '../identity/assign.ts';
 import { type Machine, macsOf } from '../identity/machine.ts';
 import { hostMacs, readHostsfile, readLedger } from '../identity/store.ts';
 import type { Domain, Nic } from '../libvirt/domain-xml.ts';
-import type { Fight, Unit } from '../network/units.ts';
+import type { Fight, Unit } from '../network/steps/units.ts';
 import type { Event } from '../report/event.ts';
 import { DefinedMacs } from './defined-macs.ts';
 import { steadyNow } from './elapsed.ts';

@@ -20,7 +20,7 @@ import { passThroughNetworks } from '../libvirt/definitions.ts';
 import { type Domain as DomainXml, parseDomain, readDomain } from '../libvirt/domain-xml.ts';
 import { redefineMacs, wholeDefinition } from '../libvirt/redefine.ts';
 import { replaceMacs } from '../libvirt/replace-mac.ts';
-import type { Fight } from '../network/units.ts';
+import type { Fight } from '../network/steps/units.ts';
 import { retireMachines } from '../operations/retire-machines.ts';
 import type { Event } from '../report/event.ts';
 import { idOf, rehearsalXml } from './domains.ts';

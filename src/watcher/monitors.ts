@@ -1,7 +1,7 @@
 // Follows the programs that report changes of the kernel, of firewalld, systemd-resolved and NetworkManager.
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
-import { filtersVlans } from '../network/read-kernel.ts';
+import { filtersVlans } from '../network/kernel/read-kernel.ts';
 import type { Event } from '../report/event.ts';
 import { Follower } from '../system/follow.ts';
 import { system } from '../system/system.ts';

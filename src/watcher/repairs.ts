@@ -1,8 +1,8 @@
 // Repairs networks, and leaves a unit alone for a while that had to be repaired too often.
 import type { NetworkConfig } from '../config/config.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
-import { isTakenDown } from '../network/applied-record.ts';
-import { type Fight, isAlwaysRepaired, type Unit } from '../network/units.ts';
+import { isTakenDown } from '../network/records/applied-record.ts';
+import { type Fight, isAlwaysRepaired, type Unit } from '../network/steps/units.ts';
 import { repairNetwork } from '../operations/establish-networks.ts';
 import type { NetworkEvent } from '../report/event.ts';
 import { steadyNow } from './elapsed.ts';

@@ -1,7 +1,7 @@
 // Finds out whether static entries of bridges' tables of MACs have changed. The kernel reports them only together with
 // each MAC that a bridge learns, of which guests can make any number: so they are looked for from time to time.
 import type { NetworkConfig } from '../config/config.ts';
-import type { listStaticEntries } from '../network/read-kernel.ts';
+import type { listStaticEntries } from '../network/kernel/read-kernel.ts';
 
 /** Compares the static entries of bridges with those at the time before. */
 export class StaticEntries {

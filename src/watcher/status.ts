@@ -2,7 +2,7 @@
 import { InvalidConfig } from '../config/invalid-config.ts';
 import type { ProbeStatus } from '../diagnosis/probe/result.ts';
 import type { LibvirtNetworkProblem } from '../libvirt-networks/decide.ts';
-import type { Fight } from '../network/units.ts';
+import type { Fight } from '../network/steps/units.ts';
 import { type ClusterStatus, withCluster } from '../report/cluster-status.ts';
 import type { MetricsProblem } from '../report/event.ts';
 import type { NetworkProblem, Status } from '../report/status.ts';

@@ -2,7 +2,7 @@
 // read again, so it may be killed at any moment. It answers hooks from files alone, because libvirt waits for them.
 import { dirname } from 'node:path';
 import { probe } from '../diagnosis/probe/probe.ts';
-import { listStaticEntries } from '../network/read-kernel.ts';
+import { listStaticEntries } from '../network/kernel/read-kernel.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { mayChangeConfiguration } from '../operations/serve-in-configuration.ts';
 import { syncForwards } from '../operations/sync-forwards.ts';

@@ -6,7 +6,7 @@ import { execa } from 'execa';
 import { suite } from 'uvu';
 import { parseIpv4 } from '../../src/address/ip.ts';
 import { applySteps } from '../../src/network/apply.ts';
-import type { Step } from '../../src/network/steps.ts';
+import type { Step } from '../../src/network/steps/steps.ts';
 import { runHook } from './hook-calls.ts';
 import { configure, installVirlan } from './host.ts';
 import { logLines } from './log.ts';

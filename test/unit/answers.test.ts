@@ -4,7 +4,7 @@ import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
 import { createRulesReader } from '../../src/firewall/rules-reader.ts';
 import { listDenied, listGuard } from '../../src/guard/table.ts';
-import { readLinksAndRoutes } from '../../src/network/read-kernel.ts';
+import { readLinksAndRoutes } from '../../src/network/kernel/read-kernel.ts';
 
 const answers = suite('answers');
 

@@ -8,7 +8,7 @@ import type { ProbedPath } from '../../src/diagnosis/probe/ways.ts';
 import type { Ruleset } from '../../src/firewall/rule.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
 import type { LedgerEntry } from '../../src/identity/ledger-format.ts';
-import type { BridgeState } from '../../src/network/state.ts';
+import type { BridgeState } from '../../src/network/state/state.ts';
 import type { OtherFirewallsReading } from '../../src/other-firewalls/model.ts';
 
 // Otherwise only the error's cause says why a property failed, and uvu does not print causes.

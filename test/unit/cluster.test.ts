@@ -14,7 +14,7 @@ import {
 import { formatConfigProblem, type NetworkConfig } from '../../src/config/config.ts';
 import { parseConfig } from '../../src/config/parse.ts';
 import { desiredNetwork, type HostFacts } from '../../src/network/desired.ts';
-import { dummyName, tunnelName } from '../../src/network/link-names.ts';
+import { dummyName, tunnelName } from '../../src/network/state/link-names.ts';
 import { config, ip, mac, network, rulesetOf } from './builders.ts';
 import { assertGolden } from './golden.ts';
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatIp, parseAddressWithPrefix, prefixOf } from '../../src/address/ip.ts';
-import { findConflicts } from '../../src/network/conflicts.ts';
-import type { KnownSubnet, Link } from '../../src/network/links.ts';
-import { conflictText } from '../../src/network/obstacle-text.ts';
-import { findSharedAddresses } from '../../src/network/shared-addresses.ts';
+import type { KnownSubnet, Link } from '../../src/network/kernel/links.ts';
+import { findConflicts } from '../../src/network/warnings/conflicts.ts';
+import { conflictText } from '../../src/network/warnings/obstacle-text.ts';
+import { findSharedAddresses } from '../../src/network/warnings/shared-addresses.ts';
 import { warningText } from '../../src/report/warning-text.ts';
 import { network } from './builders.ts';
 

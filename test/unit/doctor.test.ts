@@ -30,9 +30,9 @@ import { parsePortOwners, receiversOf } from '../../src/diagnosis/doctor/ports.t
 import type { CheckId, Finding, State } from '../../src/diagnosis/finding.ts';
 import { fixFor } from '../../src/diagnosis/words/words.ts';
 import type { RuleDrift } from '../../src/firewall/drift.ts';
-import type { LinkChange } from '../../src/network/state.ts';
-import { misleadingNeighbour, parseStaticNeighbours } from '../../src/network/static-neighbours.ts';
-import type { Step } from '../../src/network/steps.ts';
+import { misleadingNeighbour, parseStaticNeighbours } from '../../src/network/kernel/static-neighbours.ts';
+import type { LinkChange } from '../../src/network/state/state.ts';
+import type { Step } from '../../src/network/steps/steps.ts';
 import { shellQuoted } from '../../src/text.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';
 

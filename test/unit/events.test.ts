@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import type { Established } from '../../src/network/established.ts';
-import type { Step } from '../../src/network/steps.ts';
+import type { Step } from '../../src/network/steps/steps.ts';
 import type { Event } from '../../src/report/event.ts';
 import { logLine } from '../../src/report/log-line.ts';
 import { changeEvents } from '../../src/report/network-events.ts';

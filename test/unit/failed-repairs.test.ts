@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { VirlanError } from '../../src/errors.ts';
-import type { Unit } from '../../src/network/units.ts';
+import type { Unit } from '../../src/network/steps/units.ts';
 import { FailedRepairs } from '../../src/watcher/failed-repairs.ts';
 
 const repairs = suite('failed repairs');

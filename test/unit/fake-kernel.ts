@@ -4,8 +4,8 @@ import type { Family } from '../../src/address/ip.ts';
 import { dnsmasqPaths } from '../../src/dnsmasq/paths.ts';
 import type { BackendName } from '../../src/firewall/backend.ts';
 import { countElements, elementsWithout, joinElements, noElements } from '../../src/guard/elements.ts';
-import type { LinkManagerName } from '../../src/network/link-managers.ts';
-import { newPortFlags, newPortNumbers } from '../../src/network/port-options.ts';
+import type { LinkManagerName } from '../../src/network/state/link-managers.ts';
+import { newPortFlags, newPortNumbers } from '../../src/network/state/port-options.ts';
 import type {
   BridgeState,
   DesiredNetwork,
@@ -17,8 +17,8 @@ import type {
   RootPort,
   TapState,
   Treatment,
-} from '../../src/network/state.ts';
-import type { Step, StepOf } from '../../src/network/steps.ts';
+} from '../../src/network/state/state.ts';
+import type { Step, StepOf } from '../../src/network/steps/steps.ts';
 import { noOtherRules, type RulesByFirewall } from '../../src/other-firewalls/model.ts';
 
 type FoundBackendRules = Omit<FoundRules, 'backend' | 'family'>;

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { suite } from 'uvu';
-import { goalOf, type Step } from '../../src/network/steps.ts';
-import type { Unit } from '../../src/network/units.ts';
+import { goalOf, type Step } from '../../src/network/steps/steps.ts';
+import type { Unit } from '../../src/network/steps/units.ts';
 import { FightLimiter } from '../../src/watcher/fight-limiter.ts';
 import { network } from './builders.ts';
 

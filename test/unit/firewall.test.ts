@@ -10,8 +10,8 @@ import { contentOf, missingObjects, removeIfEmpty, savedTables } from '../../src
 import { createScript, removeScript, replaceScript } from '../../src/firewall/nftables.ts';
 import { overruledRules } from '../../src/firewall/overruled.ts';
 import { makeRuleset, waysOut } from '../../src/firewall/ruleset.ts';
-import { parseLinksAndRoutes } from '../../src/network/links.ts';
-import { networksBehind } from '../../src/network/route-links.ts';
+import { parseLinksAndRoutes } from '../../src/network/kernel/links.ts';
+import { networksBehind } from '../../src/network/routes/route-links.ts';
 import { config, network, rulesetOf } from './builders.ts';
 import { assertGolden } from './golden.ts';
 

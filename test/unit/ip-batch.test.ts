@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
-import { runIpBatch } from '../../src/network/ip-batch.ts';
+import { runIpBatch } from '../../src/network/executors/ip-batch.ts';
 import type { RunOptions } from '../../src/system/run.ts';
 
 const batches = suite('ip batch');

@@ -5,15 +5,20 @@ import { formatPrefix } from '../../src/address/ip.ts';
 import { compareListings } from '../../src/firewall/drift.ts';
 import { parseGuardListing } from '../../src/guard/listing.ts';
 import { absentNetwork } from '../../src/network/desired.ts';
-import { isKernelReplaced } from '../../src/network/kernel.ts';
-import { hasGlobalIpv6, knownSubnets, leadsToLan, parseLinksAndRoutes } from '../../src/network/links.ts';
+import { isKernelReplaced } from '../../src/network/kernel/kernel.ts';
+import {
+  hasGlobalIpv6,
+  knownSubnets,
+  leadsToLan,
+  parseLinksAndRoutes,
+} from '../../src/network/kernel/links.ts';
+import { mayHaveStaticEntries, parseStaticEntries } from '../../src/network/kernel/static-entries.ts';
+import { parseVlans, vlanCommands } from '../../src/network/kernel/vlans.ts';
 import { findUnrouted, type HostReading, observeNetwork } from '../../src/network/observe.ts';
-import { findReach } from '../../src/network/reach.ts';
 import { presentName, withName } from '../../src/network/renamed-bridge.ts';
-import { defaultLinks } from '../../src/network/route-links.ts';
-import type { DesiredNetwork, DesiredTap } from '../../src/network/state.ts';
-import { mayHaveStaticEntries, parseStaticEntries } from '../../src/network/static-entries.ts';
-import { parseVlans, vlanCommands } from '../../src/network/vlans.ts';
+import { findReach } from '../../src/network/routes/reach.ts';
+import { defaultLinks } from '../../src/network/routes/route-links.ts';
+import type { DesiredNetwork, DesiredTap } from '../../src/network/state/state.ts';
 import { bridgeWith, config, ip, mac, network } from './builders.ts';
 
 const observes = suite('observe');

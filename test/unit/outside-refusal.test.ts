@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { prefixOf } from '../../src/address/ip.ts';
 import { CommandError } from '../../src/errors.ts';
-import { parseLinksAndRoutes } from '../../src/network/links.ts';
-import { findOutsideRefusals } from '../../src/network/outside-refusal.ts';
-import { commandThatShowsRefusal, outsideRefusalText } from '../../src/network/route-text.ts';
-import { queryOf, readRule } from '../../src/network/routing-rules.ts';
-import { partText } from '../../src/network/subnet-parts.ts';
+import { parseLinksAndRoutes } from '../../src/network/kernel/links.ts';
+import { queryOf, readRule } from '../../src/network/kernel/routing-rules.ts';
+import { findOutsideRefusals } from '../../src/network/routes/outside-refusal.ts';
+import { commandThatShowsRefusal, outsideRefusalText } from '../../src/network/routes/route-text.ts';
+import { partText } from '../../src/network/routes/subnet-parts.ts';
 import { ip, network } from './builders.ts';
 
 const refusals = suite('outside refusal');

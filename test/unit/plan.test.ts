@@ -7,7 +7,6 @@ import type { NetworkConfig } from '../../src/config/config.ts';
 import type { BackendName, Lacking } from '../../src/firewall/backend.ts';
 import { usableFamilies } from '../../src/firewall/backends.ts';
 import { translationText } from '../../src/firewall/translation.ts';
-import { blocksOfMachines } from '../../src/network/connections.ts';
 import {
   absentNetwork,
   asDesired,
@@ -15,18 +14,19 @@ import {
   desiredNetwork as desiredWithBackend,
   type HostFacts,
 } from '../../src/network/desired.ts';
-import { linkManagers, managerFile } from '../../src/network/link-managers.ts';
-import { dummyName } from '../../src/network/link-names.ts';
+import { blocksOfMachines } from '../../src/network/executors/connections.ts';
 import { planHost, planNetwork } from '../../src/network/plan.ts';
-import { planOtherFirewalls } from '../../src/network/rule-steps.ts';
+import { linkManagers, managerFile } from '../../src/network/state/link-managers.ts';
+import { dummyName } from '../../src/network/state/link-names.ts';
 import type {
   BridgeState,
   DesiredNetwork,
   LinkAddress,
   ObservedNetwork,
   TapState,
-} from '../../src/network/state.ts';
-import type { Step } from '../../src/network/steps.ts';
+} from '../../src/network/state/state.ts';
+import { planOtherFirewalls } from '../../src/network/steps/rule-steps.ts';
+import type { Step } from '../../src/network/steps/steps.ts';
 import { noOtherRules, type OtherFirewallsReading, type RuleOf } from '../../src/other-firewalls/model.ts';
 import { wantedRules } from '../../src/other-firewalls/registry.ts';
 import { config, ip, mac, network, noFirewalls, rulesetOf } from './builders.ts';

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as v from 'valibot';
-import { parseApplied } from '../../src/network/applied-record.ts';
-import { formatOriginalState, parseOriginalState } from '../../src/network/original-state.ts';
+import { parseApplied } from '../../src/network/records/applied-record.ts';
+import { formatOriginalState, parseOriginalState } from '../../src/network/records/original-state.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../../src/records/record.ts';
 import { ip, mac } from './builders.ts';
 

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { formatPrefix } from '../../src/address/ip.ts';
 import { CommandError } from '../../src/errors.ts';
-import { knownSubnets, parseLinksAndRoutes } from '../../src/network/links.ts';
-import { type Detour, findDetours } from '../../src/network/return-path.ts';
-import { detourRemedy, detourText } from '../../src/network/route-text.ts';
+import { knownSubnets, parseLinksAndRoutes } from '../../src/network/kernel/links.ts';
+import { type Detour, findDetours } from '../../src/network/routes/return-path.ts';
+import { detourRemedy, detourText } from '../../src/network/routes/route-text.ts';
 import { network } from './builders.ts';
 
 const paths = suite('return path');

@@ -8,7 +8,7 @@ import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
 import type { Translation } from '../../src/firewall/translation.ts';
 import { belongingElements, noElements } from '../../src/guard/elements.ts';
-import { describeStep, type Step } from '../../src/network/steps.ts';
+import { describeStep, type Step } from '../../src/network/steps/steps.ts';
 import { assertForm } from '../json-forms.ts';
 import { bridgeWith, ip, mac, network, rulesetOf, uuid } from './builders.ts';
 

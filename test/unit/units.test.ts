@@ -1,9 +1,9 @@
 // units.test.ts: tests how steps are grouped into repair units.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { groupByUnit } from '../../src/network/group-by-unit.ts';
-import type { Step } from '../../src/network/steps.ts';
-import { isAlwaysRepaired, type Unit } from '../../src/network/units.ts';
+import { groupByUnit } from '../../src/network/steps/group-by-unit.ts';
+import type { Step } from '../../src/network/steps/steps.ts';
+import { isAlwaysRepaired, type Unit } from '../../src/network/steps/units.ts';
 import { unitText } from '../../src/report/unit-text.ts';
 import { bridgeWith, ip, mac } from './builders.ts';
 

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { gatewayMac, linkMac } from '../../src/identity/formula.ts';
 import { desiredHost } from '../../src/network/desired.ts';
-import { type Addition, type OriginalState, withAddition } from '../../src/network/original-state.ts';
+import { ipForward } from '../../src/network/kernel/sysctl.ts';
 import { type Objects, withoutOwn, withoutOwnSettings } from '../../src/network/own-marks.ts';
-import { ipForward } from '../../src/network/sysctl.ts';
-import { joinWarnings, type NetworkWarning } from '../../src/network/warnings.ts';
+import { type Addition, type OriginalState, withAddition } from '../../src/network/records/original-state.ts';
+import { joinWarnings, type NetworkWarning } from '../../src/network/warnings/warnings.ts';
 import { bridgeWith, mac } from './builders.ts';
 
 const unrecorded = suite('unrecorded');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';
-import { readUplink, type Uplink } from '../../src/network/uplink.ts';
+import { readUplink, type Uplink } from '../../src/network/routes/uplink.ts';
 import { ip } from './builders.ts';
 
 const uplinks = suite('uplink');

@@ -1,7 +1,7 @@
 // Findings about one network.
 import { formatIp } from '../../address/ip.ts';
-import type { StepCheck } from '../../network/step-kind.ts';
-import { checkOf, type Step } from '../../network/steps.ts';
+import type { StepCheck } from '../../network/steps/step-kind.ts';
+import { checkOf, type Step } from '../../network/steps/steps.ts';
 import { type Finding, fail, ok, skipped, warn } from '../finding.ts';
 import type { DoctorHostFacts, NetworkFacts } from './facts.ts';
 import { judgeEtcd } from './judge-etcd.ts';

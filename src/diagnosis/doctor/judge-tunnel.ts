@@ -1,5 +1,5 @@
 // Findings about the tunnel of a network to the other hosts of its cluster, and about these.
-import { tunnelName } from '../../network/link-names.ts';
+import { tunnelName } from '../../network/state/link-names.ts';
 import { type Finding, fail, ok, skipped } from '../finding.ts';
 import { findingOfPeer } from '../peer-finding.ts';
 import { detailOfSession } from '../session-finding.ts';

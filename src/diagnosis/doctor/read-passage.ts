@@ -3,7 +3,7 @@
 import { parseIpv4 } from '../../address/ip.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { createRulesReader } from '../../firewall/rules-reader.ts';
-import { readUplink } from '../../network/uplink.ts';
+import { readUplink } from '../../network/routes/uplink.ts';
 import { system } from '../../system/system.ts';
 import type { MachinePort } from '../machine-details.ts';
 import { promiseOf } from '../probe/promise.ts';

@@ -1,5 +1,5 @@
 // The facts that a probe collects, and the stages of the path from a machine to the outside by which it is judged.
-import type { Uplink } from '../../network/uplink.ts';
+import type { Uplink } from '../../network/routes/uplink.ts';
 import type { ZoneSource } from '../../other-firewalls/firewalld-sources.ts';
 import type { CheckId } from '../finding.ts';
 import type { Drop } from '../packet-drop.ts';

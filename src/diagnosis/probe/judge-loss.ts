@@ -1,7 +1,7 @@
 // Findings about a packet of a probe that is lost on this host: a rule drops it, its mark leads it elsewhere,
 // or a policy of IPsec takes it.
-import type { TakingPolicy } from '../../network/ipsec-policies.ts';
-import type { MarkedRoute } from '../../network/marked-route.ts';
+import type { TakingPolicy } from '../../network/routes/ipsec-policies.ts';
+import type { MarkedRoute } from '../../network/routes/marked-route.ts';
 import { firewalldTable } from '../../other-firewalls/model.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
 import { type Finding, fail } from '../finding.ts';

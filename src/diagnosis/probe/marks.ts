@@ -1,5 +1,5 @@
 // The marks of a probe's packets when they are routed: another program sets them, and a routing rule may read them.
-import type { MarkedRoute } from '../../network/marked-route.ts';
+import type { MarkedRoute } from '../../network/routes/marked-route.ts';
 import { routedChains } from './counters.ts';
 import { counterTable } from './names.ts';
 import type { ProbeRequest } from './protocol.ts';

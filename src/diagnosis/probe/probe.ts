@@ -12,7 +12,7 @@ import { releaseLeases } from '../../dnsmasq/release.ts';
 import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, reserveProbe } from '../../identity/store.ts';
-import { readOwnUplink, readUplink, type Uplink } from '../../network/uplink.ts';
+import { readOwnUplink, readUplink, type Uplink } from '../../network/routes/uplink.ts';
 import { readClusterCopy } from '../../records/cluster-copy.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { holderOf } from '../../system/lock-files.ts';

@@ -1,6 +1,6 @@
 // The promise of a network about packets to the outside, by which a probe is judged. Pure.
 import type { NetworkConfig } from '../../config/config.ts';
-import type { Uplink } from '../../network/uplink.ts';
+import type { Uplink } from '../../network/routes/uplink.ts';
 
 /** The treatment of packets to the outside that a network promises; `unknown` with `mode = open`. */
 export type OutsidePromise = 'masqueraded' | 'own-address' | 'kept-inside' | 'unknown';

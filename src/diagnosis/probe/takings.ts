@@ -5,7 +5,7 @@ import {
   type IpsecPolicy,
   parseIpsecPolicies,
   type TakingPolicy,
-} from '../../network/ipsec-policies.ts';
+} from '../../network/routes/ipsec-policies.ts';
 import type { System } from '../../system/system.ts';
 import { type HookPassage, type Losses, lossesOn, type ProbedPath } from './ways.ts';
 

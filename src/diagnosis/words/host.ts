@@ -1,5 +1,5 @@
 // The words for findings about the configuration and the host.
-import { kernelReplacedText } from '../../network/kernel-text.ts';
+import { kernelReplacedText } from '../../network/kernel/kernel-text.ts';
 import type { HostDetails } from '../details.ts';
 import { repairs, showsMore, type Words } from './row.ts';
 

@@ -1,5 +1,5 @@
 // Proposes the command that excepts packets of machines from a policy of IPsec.
-import type { TakingPolicy } from '../../network/ipsec-policies.ts';
+import type { TakingPolicy } from '../../network/routes/ipsec-policies.ts';
 import type { Packet } from '../packet-drop.ts';
 
 /**

@@ -6,7 +6,7 @@ import { clientsBehindTap } from '../../guard/dhcp-rules.ts';
 import { groupsBehindTap } from '../../guard/group-rules.ts';
 import { neighboursBehindTap, sendersBehindTap } from '../../guard/sender-rules.ts';
 import { problemText } from '../../identity/problem-text.ts';
-import { otherBridgeRemedy } from '../../network/tap-text.ts';
+import { otherBridgeRemedy } from '../../network/warnings/tap-text.ts';
 import { shellQuoted } from '../../text.ts';
 import type { Fix } from '../finding.ts';
 import type { DroppedFrames, MachineDetails, OtherPlace } from '../machine-details.ts';

@@ -1,15 +1,15 @@
 // The words for findings about one network.
 import { formatIp } from '../../address/ip.ts';
-import { sharedAddressRemedy, sharedAddressText } from '../../network/address-text.ts';
-import { conflictText, obstacleText, removalOf } from '../../network/obstacle-text.ts';
 import {
   commandThatShowsRefusal,
   detourRemedy,
   detourText,
   outsideRefusalText,
-} from '../../network/route-text.ts';
-import type { StepCheck } from '../../network/step-kind.ts';
-import { faultOf } from '../../network/steps.ts';
+} from '../../network/routes/route-text.ts';
+import type { StepCheck } from '../../network/steps/step-kind.ts';
+import { faultOf } from '../../network/steps/steps.ts';
+import { sharedAddressRemedy, sharedAddressText } from '../../network/warnings/address-text.ts';
+import { conflictText, obstacleText, removalOf } from '../../network/warnings/obstacle-text.ts';
 import { unreadText } from '../../other-firewalls/model.ts';
 import { shellQuoted } from '../../text.ts';
 import type { NetworkDetails, PortOwner } from '../details.ts';

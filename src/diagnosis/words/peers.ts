@@ -1,7 +1,7 @@
 // The words for findings about the tunnel to the other hosts of a cluster, and about these.
 import { formatIp } from '../../address/ip.ts';
 import { bgpPort, vxlanPort } from '../../address/port.ts';
-import { bgpProblemText, bgpRemedy } from '../../network/bgp-text.ts';
+import { bgpProblemText, bgpRemedy } from '../../network/tunnel/bgp-text.ts';
 import { commandAgainstTunnelDrop, tunnelDropText } from '../../other-firewalls/tunnel-drop-text.ts';
 import { largePing } from '../large-ping.ts';
 import type { PacketLimit, PeerDetails } from '../peer-details.ts';

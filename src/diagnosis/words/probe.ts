@@ -1,6 +1,6 @@
 // The words for findings of a probe.
-import type { TakingPolicy } from '../../network/ipsec-policies.ts';
-import { mainTableFirst } from '../../network/route-text.ts';
+import type { TakingPolicy } from '../../network/routes/ipsec-policies.ts';
+import { mainTableFirst } from '../../network/routes/route-text.ts';
 import { decidingKeys } from '../../other-firewalls/own-chain-text.ts';
 import type { ProbeDetails } from '../details.ts';
 import type { Fix } from '../finding.ts';

@@ -2,7 +2,7 @@
 import { formatIp } from '../../address/ip.ts';
 import type { ForwardProblem } from '../../forwards/problem.ts';
 import { forwardProblemText } from '../../forwards/problem-text.ts';
-import { linkSysctl } from '../../network/sysctl.ts';
+import { linkSysctl } from '../../network/kernel/sysctl.ts';
 import {
   commandAboutTaking,
   commandAgainstDrop,
