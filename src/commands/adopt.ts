@@ -11,7 +11,7 @@ import { adoptMachine } from '../operations/adopt.ts';
  */
 export async function adopt({ config, json }: Values, name: string): Promise<number> {
   const adopted = await adoptMachine(loadConfig(config), name);
-  const { requestReconcile } = await import('../watcher/client.ts');
+  const { requestReconcile } = await import('../watcher/socket/client.ts');
   const isDone = (await requestReconcile(name)) === 'done';
   if (json) {
     const nics = adopted.map(({ network, nic }) => ({ network, nic }));

@@ -15,7 +15,7 @@ export async function currentStatus(config: string): Promise<Status> {
 /** Returns the watcher's status; null without a watcher, or for a configuration other than the watcher's. */
 async function requestStatus(config: string): Promise<Status | null> {
   if (config !== paths.config) return null;
-  const { requestWatcher } = await import('../watcher/client.ts');
+  const { requestWatcher } = await import('../watcher/socket/client.ts');
   const answer = await requestWatcher('GET', '/status');
   return answer?.status === 200 ? JSON.parse(answer.body) : null;
 }

@@ -20,7 +20,7 @@ export async function metrics({ config, json, output }: Values): Promise<number>
 /** Returns the watcher's metrics; null without a watcher, or for a configuration other than the watcher's. */
 async function requestMetrics(config: string): Promise<string | null> {
   if (config !== paths.config) return null;
-  const { requestWatcher } = await import('../watcher/client.ts');
+  const { requestWatcher } = await import('../watcher/socket/client.ts');
   const answer = await requestWatcher('GET', '/metrics');
   return answer?.status === 200 ? answer.body : null;
 }

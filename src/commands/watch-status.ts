@@ -5,7 +5,7 @@ import { statusScreen, type View } from '../cli/status-screen.ts';
 import { printJsonLine, progress } from '../cli/terminal.ts';
 import { VirlanError } from '../errors.ts';
 import { paths } from '../system/paths.ts';
-import { type FollowedStatus, followStatus } from '../watcher/client.ts';
+import { type FollowedStatus, followStatus } from '../watcher/socket/client.ts';
 import { isOnTerminal, Screen, type StopReason } from './screen.ts';
 
 /** A watcher that restarts is there again within seconds. */

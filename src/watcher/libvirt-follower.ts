@@ -9,11 +9,11 @@ import type { Fight } from '../network/steps/units.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
 import { libvirtEvents } from '../report/libvirt-events.ts';
 import type { Configuration } from './configuration.ts';
-import { DefinitionFiles } from './definition-files.ts';
-import { Machines } from './machines.ts';
-import { OutdatedReservations } from './outdated-reservations.ts';
-import { type Reaction, reactionsTo } from './reactions.ts';
-import { Coalesced, Serial } from './serial.ts';
+import { Machines } from './machines/machines.ts';
+import { OutdatedReservations } from './machines/outdated-reservations.ts';
+import { type Reaction, reactionsTo } from './machines/reactions.ts';
+import { DefinitionFiles } from './monitors/definition-files.ts';
+import { Coalesced, Serial } from './process/serial.ts';
 
 /**
  * The least pause after arranging libvirt's networks, and its least length as a multiple of the time that this took:

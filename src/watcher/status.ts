@@ -10,7 +10,7 @@ import { describeFault } from '../report/status-text.ts';
 import { type AskedPeer, peerProblems, withAnswers } from '../report/tunnel-status.ts';
 import type { InotifySysctl } from '../system/inotify.ts';
 import { isoSeconds } from '../text.ts';
-import type { FailedRepair } from './failed-repairs.ts';
+import type { FailedRepair } from './repairs/failed-repairs.ts';
 
 export interface WatcherState {
   readonly pid: number;

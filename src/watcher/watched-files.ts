@@ -15,7 +15,7 @@ import { type InotifySysctl, usedUpSysctl } from '../system/inotify.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import type { Configuration } from './configuration.ts';
-import { FollowedFiles, pollIntervalMs, type WayChanges } from './followed-files.ts';
+import { FollowedFiles, pollIntervalMs, type WayChanges } from './monitors/followed-files.ts';
 
 /**
  * An editor may write a file in pieces, and dnsmasq writes its leases in place: wait until a file is

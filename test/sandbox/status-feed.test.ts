@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { execa } from 'execa';
 import { suite } from 'uvu';
 import type { NetworkStatus } from '../../src/report/status.ts';
-import { type FollowedStatus, followStatus } from '../../src/watcher/client.ts';
+import { type FollowedStatus, followStatus } from '../../src/watcher/socket/client.ts';
 import { formulaAddressOf, formulaMacOf } from './formula-values.ts';
 import {
   configure,

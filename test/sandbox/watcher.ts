@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import type { NetworkStatus } from '../../src/report/status.ts';
-import { followStatus } from '../../src/watcher/client.ts';
+import { followStatus } from '../../src/watcher/socket/client.ts';
 import { busyness, until } from './until.ts';
 
 let watcher: ChildProcess | undefined;

@@ -13,7 +13,7 @@ import { noWishes } from '../../src/identity/machine.ts';
 import { predictMac } from '../../src/identity/predict.ts';
 import { parseDomain } from '../../src/libvirt/domain-xml.ts';
 import { replaceMacs } from '../../src/libvirt/replace-mac.ts';
-import { DefinedMacs } from '../../src/watcher/defined-macs.ts';
+import { DefinedMacs } from '../../src/watcher/machines/defined-macs.ts';
 import { asMade, entry, ip, mac, network, uuid } from './builders.ts';
 
 const assign = suite('assign');

@@ -14,7 +14,7 @@ import {
 import { parseInstance } from '../../src/cluster/bgp-instance.ts';
 import { judgeSession, type PortAnswer, parseSessions } from '../../src/cluster/bgp-sessions.ts';
 import { bgpProblemText } from '../../src/network/tunnel/bgp-text.ts';
-import { Bgpd } from '../../src/watcher/bgpd.ts';
+import { Bgpd } from '../../src/watcher/monitors/bgpd.ts';
 import { config, ip } from './builders.ts';
 
 const bgp = suite('bgp');

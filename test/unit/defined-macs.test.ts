@@ -1,7 +1,7 @@
 // The MACs of definitions: who else has one.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { DefinedMacs } from '../../src/watcher/defined-macs.ts';
+import { DefinedMacs } from '../../src/watcher/machines/defined-macs.ts';
 import { mac, uuid } from './builders.ts';
 
 const test = suite('defined MACs');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import type { DnsAnswer } from '../../src/dnsmasq/ask.ts';
 import { isUserOfDnsmasq } from '../../src/dnsmasq/owner.ts';
-import { DnsmasqHealth } from '../../src/watcher/dnsmasq-health.ts';
+import { DnsmasqHealth } from '../../src/watcher/monitors/dnsmasq-health.ts';
 import { network } from './builders.ts';
 
 const health = suite('dnsmasq health');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { steadyNow } from '../../src/watcher/elapsed.ts';
+import { steadyNow } from '../../src/watcher/process/elapsed.ts';
 
 const elapsed = suite('elapsed time');
 

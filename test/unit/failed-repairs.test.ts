@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { VirlanError } from '../../src/errors.ts';
 import type { Unit } from '../../src/network/steps/units.ts';
-import { FailedRepairs } from '../../src/watcher/failed-repairs.ts';
+import { FailedRepairs } from '../../src/watcher/repairs/failed-repairs.ts';
 
 const repairs = suite('failed repairs');
 

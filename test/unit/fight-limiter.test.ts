@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { suite } from 'uvu';
 import { goalOf, type Step } from '../../src/network/steps/steps.ts';
 import type { Unit } from '../../src/network/steps/units.ts';
-import { FightLimiter } from '../../src/watcher/fight-limiter.ts';
+import { FightLimiter } from '../../src/watcher/repairs/fight-limiter.ts';
 import { network } from './builders.ts';
 
 const limiter = suite('fight limiter');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mock } from 'node:test';
 import { suite } from 'uvu';
 import type { InotifySysctl } from '../../src/system/inotify.ts';
-import { FollowedFiles } from '../../src/watcher/followed-files.ts';
+import { FollowedFiles } from '../../src/watcher/monitors/followed-files.ts';
 
 const followed = suite('followed files');
 const watches = 'fs.inotify.max_user_watches';

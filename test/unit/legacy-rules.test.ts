@@ -1,7 +1,7 @@
 // legacy-rules.test.ts: tests how changes of iptables-legacy are noticed, which no event reports.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { LegacyRules } from '../../src/watcher/legacy-rules.ts';
+import { LegacyRules } from '../../src/watcher/monitors/legacy-rules.ts';
 
 const legacy = suite('legacy rules');
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { suite } from 'uvu';
 import type { Config } from '../../src/config/config.ts';
-import { MachineStarts } from '../../src/watcher/machine-starts.ts';
+import { MachineStarts } from '../../src/watcher/machines/machine-starts.ts';
 import { domainXml } from '../sandbox/machine.ts';
 import { network } from './builders.ts';
 

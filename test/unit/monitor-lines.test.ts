@@ -10,7 +10,7 @@ import {
   isWayChange,
   LinkChanges,
   PortChanges,
-} from '../../src/watcher/monitor-lines.ts';
+} from '../../src/watcher/monitors/monitor-lines.ts';
 
 const monitorLines = suite('monitor lines');
 const ether = '\\    link/ether 52:54:00:7f:a7:da brd ff:ff:ff:ff:ff:ff';

@@ -1,7 +1,7 @@
 // notify.test.ts: tests the interval of watchdog messages to systemd.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { watchdogIntervalMs } from '../../src/watcher/notify.ts';
+import { watchdogIntervalMs } from '../../src/watcher/process/notify.ts';
 
 const notify = suite('notify');
 

@@ -9,7 +9,7 @@ import { findingOfPeer } from '../../src/diagnosis/peer-finding.ts';
 import type { Event } from '../../src/report/event.ts';
 import { describeFault } from '../../src/report/status-text.ts';
 import { sessionProblems, tunnelStatus } from '../../src/report/tunnel-status.ts';
-import { PeerChecks } from '../../src/watcher/peer-checks.ts';
+import { PeerChecks } from '../../src/watcher/cluster/peer-checks.ts';
 import { mergeStatus } from '../../src/watcher/status.ts';
 import { config, ip } from './builders.ts';
 import { networkStatus, statusOf, withoutProblems } from './status-builders.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { LibvirtEvent } from 'node-libvirt';
 import { suite } from 'uvu';
-import { reactionsTo } from '../../src/watcher/reactions.ts';
+import { reactionsTo } from '../../src/watcher/machines/reactions.ts';
 
 const reactions = suite('reactions');
 

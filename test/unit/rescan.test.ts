@@ -1,7 +1,7 @@
 // rescan.test.ts: tests when a rescan runs, and that the monitors pause meanwhile.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { pauseAfter, Rescan } from '../../src/watcher/rescan.ts';
+import { pauseAfter, Rescan } from '../../src/watcher/repairs/rescan.ts';
 
 const rescan = suite('rescan');
 

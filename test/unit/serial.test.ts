@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
-import { Coalesced } from '../../src/watcher/serial.ts';
+import { Coalesced } from '../../src/watcher/process/serial.ts';
 
 const coalesced = suite('coalesced work');
 

@@ -6,7 +6,7 @@ import { reservationMark } from '../../src/dnsmasq/hostsfile.ts';
 import { dnsmasqPaths, dnsmasqRoot } from '../../src/dnsmasq/paths.ts';
 import { findHook, hookNames } from '../../src/libvirt/hook-names.ts';
 import { paths } from '../../src/system/paths.ts';
-import { createRoutes, type HookHandlers } from '../../src/watcher/routes.ts';
+import { createRoutes, type HookHandlers } from '../../src/watcher/socket/routes.ts';
 
 const shell = suite('shell files');
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { PassThrough, Writable } from 'node:stream';
 import { suite } from 'uvu';
 import type { Status } from '../../src/report/status.ts';
-import { StatusFeed } from '../../src/watcher/status-feed.ts';
+import { StatusFeed } from '../../src/watcher/socket/status-feed.ts';
 
 const feeds = suite('status feed');
 
