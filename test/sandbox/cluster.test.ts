@@ -268,7 +268,11 @@ cluster('no machine speaks BGP with the other hosts in the name of its own', asy
     [machine, 180, 'open'],
     [machine, 179, 'timeout'],
   ] as const)
-    assert.equal(await probe(from, { proto: 'tcp', to: peer.address, port }), answer, `${from.name}, ${port}`);
+    assert.equal(
+      await probe(from, { proto: 'tcp', to: peer.address, port }),
+      answer,
+      `${from.name}, ${port}`,
+    );
 });
 
 cluster('an address that a machine of another host uses is not given away', async () => {
