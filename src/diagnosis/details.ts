@@ -76,6 +76,8 @@ export interface NetworkDetails {
   'not-established': { readonly bridge: string; readonly others: number };
   /** A default route of the host leaves by the bridge. */
   'bridge-is-uplink': { readonly bridge: string };
+  /** The bridge's table has no entry for its own MAC: it hands no frame to the host. */
+  'own-mac-unknown': { readonly bridge: string; readonly mac: Mac };
   /** libvirt made the bridge for a network of its own, whose name is hostile. */
   'bridge-of-libvirt': { readonly bridge: string; readonly network: string };
   /** A link in the bridge that leads to a LAN. Its name is hostile. */

@@ -220,6 +220,13 @@ const onNetwork: Fault[] = [
     repairedBy: 'virlan',
   },
   {
+    title: "the bridge's own entry flushed",
+    cause: 'bridge fdb flush dev k8s-br0',
+    check: 'bridge',
+    seen: /^k8s-br0 takes no frame to its own 52:54:00:[0-9a-f:]+, as after bridge fdb flush/,
+    repairedBy: /^bridge fdb add 52:54:00:[0-9a-f:]+ dev k8s-br0 self local$/,
+  },
+  {
     title: "the bridge's address removed",
     cause: 'ip address flush dev k8s-br0',
     check: 'bridge',

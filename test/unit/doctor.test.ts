@@ -280,6 +280,7 @@ const networkFacts: NetworkFacts = {
   uplink: { kind: 'via', dev: 'eth0', gateway: null },
   ownUplink: null,
   sharedMacs: [],
+  unknownOwnMac: null,
   misleading: null,
   bridgeDrop: null,
   probe: [],
@@ -467,6 +468,7 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     { ...detour },
   ],
   [{ bridgeDrop }, 'foreign', 'warn', 'frames-may-be-dropped', { drop: bridgeDrop }],
+  [{ unknownOwnMac: mac(1) }, 'bridge', 'fail', 'own-mac-unknown', { bridge: 'k8s-br0', mac: mac(1) }],
   [
     { misleading: { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: mac(9), owner: mac(1) } },
     'neighbours',

@@ -12,7 +12,11 @@ import {
   leadsToLan,
   parseLinksAndRoutes,
 } from '../../src/network/kernel/links.ts';
-import { mayHaveStaticEntries, parseStaticEntries } from '../../src/network/kernel/static-entries.ts';
+import {
+  isOwnMac,
+  mayHaveStaticEntries,
+  parseStaticEntries,
+} from '../../src/network/kernel/static-entries.ts';
 import { parseVlans, vlanCommands } from '../../src/network/kernel/vlans.ts';
 import { findUnrouted, type HostReading, observeNetwork } from '../../src/network/observe.ts';
 import { presentName, withName } from '../../src/network/renamed-bridge.ts';
@@ -526,6 +530,18 @@ observes(
       { mac: mac(11), isSticky: true },
     ]);
     assert.deepEqual(parseStaticEntries(''), new Map());
+  },
+);
+
+observes(
+  'frames to a MAC are for the host if the table of a bridge has a permanent entry of the bridge',
+  () => {
+    const listed = (flags: string[]) =>
+      JSON.stringify([{ mac: '52:54:00:00:00:0a', ifname: 'br0', flags, state: 'permanent' }]);
+    assert(isOwnMac(listed([]), mac(10)));
+    assert(!isOwnMac(listed([]), mac(11)));
+    assert(!isOwnMac(listed(['self']), mac(10)), 'that of a link without a bridge');
+    assert(!isOwnMac('', mac(10)));
   },
 );
 

@@ -250,6 +250,7 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { bridge, link: 'web-tap', manager: 'systemd-networkd' },
   ],
   'bridge-is-uplink': [{ bridge }],
+  'own-mac-unknown': [{ bridge, mac: mac(1) }],
   'bridge-of-libvirt': [{ bridge, network: 'default' }],
   'lan-port': [
     { bridge, link: 'eth1' },

@@ -56,6 +56,8 @@ export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage' | 'tunnelDrops'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts' | 'tunnel'>;
   };
+  /** The MAC of the bridge if its table has no entry for it; otherwise null. */
+  readonly unknownOwnMac: Mac | null;
   /** A link of the network that another program manages, first the bridge; null for none. */
   readonly managed: ManagedLink | null;
   /** Chains of other programs on the way of packets that drop by policy. Their names are hostile. */

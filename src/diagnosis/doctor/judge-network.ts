@@ -89,13 +89,14 @@ function judgeSubject({ survey }: NetworkFacts, check: StepCheck): Finding | nul
 }
 
 function judgeBridge(facts: NetworkFacts): Finding {
-  const { survey, managed } = facts;
+  const { survey, managed, unknownOwnMac } = facts;
   const { bridge } = survey.network;
   for (const warning of survey.warnings)
     if (warning.kind === 'bridge-is-uplink' || warning.kind === 'bridge-of-libvirt')
       return fail('bridge', warning);
   const failure = judgeSubject(facts, 'bridge');
   if (failure !== null) return failure;
+  if (unknownOwnMac !== null) return fail('bridge', { kind: 'own-mac-unknown', bridge, mac: unknownOwnMac });
   if (managed?.link === bridge) return warn('bridge', { kind: 'link-managed', bridge, ...managed });
   const port = survey.observed.otherPorts.find(({ leadsToLan }) => leadsToLan);
   return port === undefined

@@ -1,4 +1,5 @@
 // Reads the doctor's facts about one network, and sends a probe through it.
+import type { Mac } from '../../address/mac.ts';
 import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import { promisedAddresses } from '../../dnsmasq/hostsfile.ts';
 import { readLeasesTextOrNone } from '../../dnsmasq/lease-file.ts';
@@ -8,6 +9,7 @@ import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLedger } from '../../identity/store.ts';
 import { definedDomains, passThroughNetworks, runningDomains } from '../../libvirt/definitions.ts';
 import { filtersFrames } from '../../network/kernel/bridge-netfilter.ts';
+import { isOwnMac } from '../../network/kernel/static-entries.ts';
 import { misleadingNeighbour, readStaticNeighbours } from '../../network/kernel/static-neighbours.ts';
 import { linkSysctl, readSysctls } from '../../network/kernel/sysctl.ts';
 import { readOwnUplink, readUplink, type Uplink } from '../../network/routes/uplink.ts';
@@ -37,7 +39,8 @@ export async function readNetworkFacts(
   const isAsked = survey.observed.link !== null && forwards;
   const uplink = isAsked ? await readUplink(system, bridge, network.range.last) : null;
   const ownUplink = uplink?.kind === 'unreachable' ? await readOwnUplink(system) : null;
-  const [managed, probe, peers, sessions, members] = await Promise.all([
+  const [unknownOwnMac, managed, probe, peers, sessions, members] = await Promise.all([
+    readUnknownOwnMac(survey),
     readManager([bridge, ...survey.observed.taps.map(({ name }) => name)]),
     host.then(facts => probeIfUseful(survey, facts)),
     readPeers(network),
@@ -47,6 +50,7 @@ export async function readNetworkFacts(
   return {
     survey,
     managed,
+    unknownOwnMac,
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
     bridgeDrop:
@@ -64,6 +68,13 @@ export async function readNetworkFacts(
     sessions,
     etcd: members,
   };
+}
+
+/** Returns the MAC of the bridge if its table has no entry for it; null also where the table cannot be read. */
+async function readUnknownOwnMac({ network: { bridge }, observed: { link } }: Survey): Promise<Mac | null> {
+  if (link === null) return null;
+  const output = await runOrNull('bridge', ['-json', 'fdb', 'show', 'br', bridge, 'state', 'permanent']);
+  return output === null || isOwnMac(output, link.mac) ? null : link.mac;
 }
 
 /** Asks the other hosts of its cluster. */

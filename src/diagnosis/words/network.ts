@@ -78,6 +78,11 @@ export const networkWords: Words<keyof NetworkDetails> = {
     seen: ({ bridge, network }) => obstacleText({ kind: 'bridge-of-libvirt', bridge, network }),
     fix: () => showsMore('virsh net-list --all'),
   },
+  'own-mac-unknown': {
+    seen: ({ bridge, mac }) =>
+      `${bridge} takes no frame to its own ${mac}, as after bridge fdb flush: machines reach neither this host nor the outside`,
+    fix: ({ bridge, mac }) => repairs(`bridge fdb add ${mac} dev ${bridge} self local`),
+  },
   'lan-port': {
     seen: ({ bridge, link }) =>
       `${link}, which leads to a LAN, is in ${bridge}: clients there get addresses from virlan`,

@@ -2,7 +2,7 @@
 // macTableManager='libvirt', whose ports learn nothing and are flooded nothing. Pure.
 //
 //   [{"mac": "52:54:00:00:00:0a", "ifname": "vnet0", "flags": [], "master": "k8s-br0", "state": "static"}, …]
-import { parseMac } from '../../address/mac.ts';
+import { type Mac, parseMac } from '../../address/mac.ts';
 import type { StaticEntry } from '../state/port-options.ts';
 
 interface FdbEntry {
@@ -26,6 +26,13 @@ export function parseStaticEntries(output: string): Map<string, StaticEntry[]> {
   }
   for (const entries of byPort.values()) entries.sort((a, b) => (a.mac < b.mac ? -1 : 1));
   return byPort;
+}
+
+/** Returns whether `bridge -json fdb show br BRIDGE state permanent` lists a MAC: frames with it are for the host. */
+export function isOwnMac(output: string, mac: Mac): boolean {
+  return (JSON.parse(output || '[]') as FdbEntry[]).some(
+    entry => entry.mac === mac && !entry.flags?.includes('self'),
+  );
 }
 
 /** The size of an entry of /sys/class/net/BRIDGE/brforward (struct __fdb_entry of linux/if_bridge.h). */
