@@ -16,7 +16,7 @@ export function tftpChains(gateway: Ipv4): (readonly [name: string, rules: reado
   ];
 }
 
-/** Who asks for nothing in this time may ask for as much as at first. */
+/** Keeps the count of a tap until it may send as many requests as at first. */
 const keptMinutes = Math.ceil(filesAtOnce / filesPerMinute);
 
 /** Returns the name of the set that limits requests, with its declaration. */

@@ -179,17 +179,14 @@ export class Watcher {
 
   #followFiles(): FollowedFiles[] {
     const [drifted, report] = [this.#linksChanged, this.#reportOne];
+    const ledgerChanged = () => {
+      drifted();
+      this.#sharedLedgers.request();
+    };
     return [
       followConfiguration(this.#configuration, () => void this.#reload.request(), report),
       followDnsmasqFiles(this.#networks, { leasesChanged: () => this.#feed.changed(), drifted, report }),
-      followLedger(
-        this.#networks,
-        () => {
-          drifted();
-          this.#sharedLedgers.request();
-        },
-        report,
-      ),
+      followLedger(this.#networks, ledgerChanged, report),
     ];
   }
 

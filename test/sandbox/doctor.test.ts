@@ -318,7 +318,7 @@ const foreignRules: Fault[] = [
   },
   {
     title: 'policy drop for packets to the host',
-    // What the host asks itself, such as its name servers, is answered.
+    // Accepts the answers to the host's own packets, such as those of its name servers.
     cause: 'iptables -A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT; iptables -P INPUT DROP',
     check: 'probe-lease',
     seen: /^the DHCP request is dropped by the policy of ip filter INPUT$/,

@@ -16,7 +16,7 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** What installed.sh has printed, if the runner of this test file has called it: it lies beside the file's bundle. */
+/** The archive that installed.sh prints: the runner of the test files writes it beside the bundle of this one. */
 const installed = `${dirname(process.argv[1] ?? '')}/installed.tar`;
 
 /**

@@ -1229,7 +1229,7 @@ function assertDecision(host: Host, before: Ledger, wanted: Machine, { entries }
     const free = pool.filter(one => !assigned.includes(one) && !isReserved(one) && !isLeased(one, current));
     const retired = earlier
       .filter(
-        // What was asked for by the metadata may lie outside of the pool.
+        // Leaves out addresses outside of the pool, which the metadata may have asked for.
         one =>
           one.ip !== null &&
           pool.includes(one.ip) &&

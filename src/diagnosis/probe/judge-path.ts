@@ -10,7 +10,7 @@ import type { ProbeReport } from './protocol.ts';
 export function judgePath(facts: ProbeFacts, report: ProbeReport): Finding[] {
   const findings = judgePackets(facts, report);
   const refused = facts.uplink.kind === 'via' ? judgeConnections(facts) : null;
-  // What was sent, and is lost, says more.
+  // Prefers a packet that was sent and lost: rules alone say less.
   if (refused === null || findings.some(({ state }) => state === 'fail')) return findings;
   return findings.map(finding => (finding.check === refused.check ? refused : finding));
 }
