@@ -122,6 +122,24 @@ function takenByNft(
   );
 }
 
+drops('a rule that keeps connections to a forward from being tracked takes its port', () => {
+  const match = '-p tcp -m tcp --dport 8443';
+  for (const [rule, isTaken] of [
+    [`${match} -j NOTRACK`, true],
+    [`${match} -j CT --notrack`, true],
+    [`${match} -j CT --helper ftp`, false],
+    ['-p tcp -m tcp --dport 8444 -j NOTRACK', false],
+  ] as const) {
+    const bases = makeBaseChains('', listing([`PREROUTING ${rule}`], 'raw'), '');
+    const found = judgeTakings(bases, 'k8s-br0', [web], 'eth0').map(({ effect }) => effect);
+    assert.deepEqual(found, isTaken ? ['untrack'] : [], rule);
+  }
+  const dport = { payload: { protocol: 'tcp', field: 'dport' } };
+  const expr = [{ match: { op: '==', left: dport, right: 8443 } }, { notrack: null }];
+  assert.deepEqual(takenByNft(expr, { type: 'filter', prio: -300 }), ['7']);
+  assert.deepEqual(takenByNft(expr, { type: 'filter', prio: 0 }), [], 'its connection is tracked by then');
+});
+
 drops('a rule of nftables takes the port of a forward where it translates before virlan, for certain', () => {
   const dport = { payload: { protocol: 'tcp', field: 'dport' } };
   const match = { match: { op: '==', left: dport, right: 8443 } };
