@@ -80,7 +80,7 @@ build_rpm() {
   echo "$output/$package-$version-1.$rpm_architecture.rpm"
 }
 
-# What the .deb of the program does besides copying files.
+# The scripts of the .deb of the program.
 add_scripts() {
   printf '%s\n' /etc/logrotate.d/virlan /etc/virlan/virlan.ini >"$tree/DEBIAN/conffiles"
   install -m 755 "$here/postinst" "$here/prerm" "$tree/DEBIAN/"

@@ -4,7 +4,10 @@ import ipaddr from 'ipaddr.js';
 declare const ipv4Brand: unique symbol;
 declare const ipv6Brand: unique symbol;
 
-export type Family = 'ipv4' | 'ipv6';
+/** The families of addresses. */
+export const families = ['ipv4', 'ipv6'] as const;
+
+export type Family = (typeof families)[number];
 
 /** An IPv4 address as an unsigned 32-bit number in host order. */
 export type Ipv4 = number & { readonly [ipv4Brand]: true };

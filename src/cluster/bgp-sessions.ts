@@ -24,7 +24,7 @@ export const sessionStates = [
 export interface BgpSession {
   readonly neighbour: Ipv4;
   readonly state: SessionState;
-  /** When it was established, or ended; null if it has never been. */
+  /** The time when it was established, or ended; null if it has never been established. */
   readonly since: Date | null;
   /** The number of routes received from it: machines and hosts. */
   readonly routes: number;

@@ -5,19 +5,12 @@ import { messageOf } from '../errors.ts';
 import { collectStatus } from '../operations/collect-status.ts';
 import { publishNetwork } from '../operations/publish.ts';
 import type { NetworkStatus, Status } from '../report/status.ts';
-import { paths } from '../system/paths.ts';
+import { watcherAnswer } from './watcher-answer.ts';
 
 /** Returns the status for a configuration. */
 export async function currentStatus(config: string): Promise<Status> {
-  return (await requestStatus(config)) ?? (await readStatus(config));
-}
-
-/** Returns the watcher's status; null without a watcher, or for a configuration other than the watcher's. */
-async function requestStatus(config: string): Promise<Status | null> {
-  if (config !== paths.config) return null;
-  const { requestWatcher } = await import('../watcher/socket/client.ts');
-  const answer = await requestWatcher('GET', '/status');
-  return answer?.status === 200 ? JSON.parse(answer.body) : null;
+  const answer = await watcherAnswer(config, '/status');
+  return answer === null ? readStatus(config) : JSON.parse(answer);
 }
 
 /**

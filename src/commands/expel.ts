@@ -25,7 +25,7 @@ function linesOf(address: string, { network, blocks, kept, dropped }: Expelled):
   const machines = (consequence: string, names: readonly string[]) =>
     names.length === 0 ? [] : [forTerminal(`  ${consequence}: ${names.join(', ')}`)];
   return [
-    `${address} is no host of ${network} any more; blocks of addresses that are free: ${blocks}`,
+    `${address} is no longer a host of ${network}; blocks of addresses that are free: ${blocks}`,
     ...machines('machines that keep their reservations', kept),
     ...machines('machines that are forgotten', dropped),
   ];

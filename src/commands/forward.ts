@@ -40,7 +40,7 @@ export async function forward(
 function readForward(text: string): Forward {
   const read = parseForward(text);
   if (read !== null) return read;
-  const message = `${JSON.stringify(text)} is no forward: write tcp/8443:443, udp/30000-30010 or "tcp/2222:22 on ADDRESS from NETWORK"`;
+  const message = `${JSON.stringify(text)} is not a forward: write tcp/8443:443, udp/30000-30010 or "tcp/2222:22 on ADDRESS from NETWORK"`;
   throw new VirlanError('usage', message);
 }
 

@@ -4,25 +4,17 @@ import type { Values } from '../cli/options.ts';
 import { print, printJson } from '../cli/terminal.ts';
 import { loadConfig } from '../config/load.ts';
 import { collectStatus } from '../operations/collect-status.ts';
-import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
+import { watcherAnswer } from './watcher-answer.ts';
 
 /** Prints the metrics, or writes them into the file of --output. Returns the exit code. */
 export async function metrics({ config, json, output }: Values): Promise<number> {
-  const text = (await requestMetrics(config)) ?? (await readMetrics(config));
+  const text = (await watcherAnswer(config, '/metrics')) ?? (await readMetrics(config));
   // A reader of the directory sees the old file or the new one, never a part.
   if (output !== null) system.writeFile(resolve(output), text);
   if (json) printJson({ output: output === null ? null : resolve(output), metrics: text });
   else if (output === null) print(text.trimEnd());
   return 0;
-}
-
-/** Returns the watcher's metrics; null without a watcher, or for a configuration other than the watcher's. */
-async function requestMetrics(config: string): Promise<string | null> {
-  if (config !== paths.config) return null;
-  const { requestWatcher } = await import('../watcher/socket/client.ts');
-  const answer = await requestWatcher('GET', '/metrics');
-  return answer?.status === 200 ? answer.body : null;
 }
 
 async function readMetrics(path: string): Promise<string> {

@@ -27,7 +27,7 @@ export const networkKeys: Explanations<NetworkSection> = {
   },
   subnet: {
     note: 'the host gets the first address',
-    text: 'The addresses of the network, with a prefix from /8 to /29, outside of 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/4. The host gets the first address, and is gateway and DNS server of the machines. The subnet must not overlap another network in virlan.ini, nor the network of an address of another link, nor contain a route of another link. A wider route is no conflict.',
+    text: 'The addresses of the network, with a prefix from /8 to /29, outside of 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/4. The host gets the first address, and is gateway and DNS server of the machines. The subnet must not overlap another network in virlan.ini, nor the network of an address of another link, nor contain a route of another link. A wider route is not a conflict.',
   },
   'dhcp-range': {
     note: '',

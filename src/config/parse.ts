@@ -177,7 +177,7 @@ interface OtherSections {
 /** Prefixes of addresses that no machine can have (RFC 6890, RFC 5771). */
 const specialPrefixes = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/4'].map(text => {
   const parsed = parseAddressWithPrefix(text);
-  if (parsed === null) throw new Error(`${text} is no prefix`);
+  if (parsed === null) throw new Error(`${text} is not a prefix`);
   return prefixOf(parsed.address, parsed.length);
 });
 

@@ -94,6 +94,8 @@ export interface NetworkDetails {
     readonly step: Step;
     readonly others: number;
   };
+  /** A directory that dnsmasq cannot enter, or a file that it cannot read, and its mode. */
+  'dnsmasq-cannot-read': { readonly path: string; readonly isDirectory: boolean; readonly mode: number };
   'forwarding-on': None;
   'forwarding-off': { readonly key: string; readonly value: string | null };
   'forwarding-off-after-boot': { readonly path: string };

@@ -1,8 +1,9 @@
 // Finds a network's dnsmasq by its process, and tells it of changes.
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { WriteError } from '../errors.ts';
-import { readFileOrNull, readOwnFileOrNull, writeAtomically } from '../system/files.ts';
+import { writeAtomically } from '../system/files.ts';
 import { hasNoProcess, isOnThisHost, ofProcess, processIds, sendSignal } from '../system/processes.ts';
+import { readIfReadable, readOwnIfReadable } from '../system/unreadable-files.ts';
 import { isUserOfDnsmasq } from './owner.ts';
 import { dnsmasqPaths } from './paths.ts';
 
@@ -20,7 +21,7 @@ const found = new Map<string, number>();
  */
 export function findDnsmasq(bridge: string): number | null {
   const { pid, conf } = dnsmasqPaths(bridge);
-  const candidates = [Number(readFileOrNull(pid)?.trim()), found.get(conf)];
+  const candidates = [Number(readIfReadable(pid)?.trim()), found.get(conf)];
   const process =
     candidates.find(each => each !== undefined && each > 1 && isDnsmasq(each, conf)) ?? search(conf);
   if (process === null) found.delete(conf);
@@ -60,7 +61,7 @@ export function hasEnded(pid: number): boolean {
  * of its sockets.
  */
 export function findDyingDnsmasq(bridge: string): number | null {
-  const pid = Number(readFileOrNull(dnsmasqPaths(bridge).pid)?.trim());
+  const pid = Number(readIfReadable(dnsmasqPaths(bridge).pid)?.trim());
   if (!(pid > 1)) return null;
   const [name, commandLine] = ['comm', 'cmdline'].map(what =>
     ofProcess(() => readFileSync(`/proc/${pid}/${what}`, 'utf8')),
@@ -89,7 +90,7 @@ function isDnsmasqProgram(pid: number): boolean {
 function isOwnUser(pid: number, conf: string): boolean {
   const status = ofProcess(() => readFileSync(`/proc/${pid}/status`, 'utf8')) ?? '';
   const uid = /^Uid:\t\d+\t(\d+)/m.exec(status)?.[1] ?? '';
-  return uid === '0' || isUserOfDnsmasq(uid, readFileOrNull(conf) ?? '', readFileOrNull('/etc/passwd') ?? '');
+  return uid === '0' || isUserOfDnsmasq(uid, readIfReadable(conf) ?? '', readIfReadable('/etc/passwd') ?? '');
 }
 
 /** Returns state, parent and so on (proc(5), /proc/pid/stat); null when the process does not exist. */
@@ -108,7 +109,7 @@ export function tellDnsmasq(bridge: string): boolean {
   if (pid === null) return false;
   const { told } = dnsmasqPaths(bridge);
   const version = versionFor(pid, bridge);
-  if (readOwnFileOrNull(told) === version) return true;
+  if (readOwnIfReadable(told) === version) return true;
   // SIGHUP is the lowest bit of the mask of caught signals (proc(5), /proc/pid/stat, sigcatch). dnsmasq catches it from
   // its first lines on, before it reads any file; until then the signal would end it.
   if (Number(processStat(pid)?.[31]) % 2 === 0) return true;
@@ -120,7 +121,7 @@ export function tellDnsmasq(bridge: string): boolean {
 /** Returns whether a network's dnsmasq runs and has read the present hostsfile and names, as virlan told it. */
 export function isTold(bridge: string): boolean {
   const pid = findDnsmasq(bridge);
-  return pid !== null && readOwnFileOrNull(dnsmasqPaths(bridge).told) === versionFor(pid, bridge);
+  return pid !== null && readOwnIfReadable(dnsmasqPaths(bridge).told) === versionFor(pid, bridge);
 }
 
 /** Returns the version of the hostsfile and the names, for one process: another one has not been told. */

@@ -2,15 +2,10 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandError, VirlanError } from '../errors.ts';
-import {
-  appendToFile,
-  makeDirectory,
-  readFileOrNull,
-  readOwnFileOrNull,
-  removeFile,
-} from '../system/files.ts';
+import { appendToFile, makeDirectory, readFileOrNull, removeFile } from '../system/files.ts';
 import { sendSignal } from '../system/processes.ts';
 import { run, runOrNull } from '../system/run.ts';
+import { readOwnIfReadable } from '../system/unreadable-files.ts';
 import { isWrittenByVirlan } from './conf.ts';
 import { keepLeases } from './open-leases.ts';
 import { dnsmasqPaths } from './paths.ts';
@@ -67,7 +62,7 @@ export async function stopDnsmasq(pid: number, bridge: string): Promise<void> {
     await run('systemctl', ['stop', unitOf(bridge)]);
     return;
   }
-  // One that was stopped by a signal has to go on to take note of SIGTERM. After SIGTERM it may be gone.
+  // A process that was stopped by a signal has to go on to take note of SIGTERM. After SIGTERM it may be gone.
   sendSignal(pid, 'SIGCONT');
   sendSignal(pid, 'SIGTERM');
   if (!(await endsInTime(pid))) {
@@ -91,7 +86,7 @@ function unitOf(bridge: string): string {
  */
 function hasUnit(bridge: string): boolean {
   if (!existsSync(systemdDirectory) || !existsSync(unitFile)) return false;
-  const conf = readOwnFileOrNull(dnsmasqPaths(bridge).conf) ?? '';
+  const conf = readOwnIfReadable(dnsmasqPaths(bridge).conf) ?? '';
   return isWrittenByVirlan(conf) && conf.includes('\nuser=dnsmasq\n');
 }
 

@@ -7,14 +7,20 @@ import type { Ruleset } from './rule.ts';
 import type { RulesReader } from './rules-reader.ts';
 import type { Translation, TranslationsChange } from './translation.ts';
 
-export type BackendName = 'nftables' | 'iptables';
+/** All backends, in order of preference. */
+export const backendNames = ['nftables', 'iptables'] as const;
+
+export type BackendName = (typeof backendNames)[number];
 
 /**
- * A part of the kernel that has refused virlan's rules: those of a whole backend; the rule of iptables that
- * fills in checksums, without which a network works for all but old DHCP clients; iptables' table `security`;
- * or the guard.
+ * The parts of virlan's rules that a kernel may refuse: those of a whole backend; the rule of iptables that fills in
+ * checksums, without which a network works for all but old DHCP clients; iptables' table `security`; the guard; and the
+ * limit of connections for each tap.
  */
-export type Lacking = BackendName | 'checksum' | 'security' | 'guard' | 'connection-limit';
+export const lackingParts = [...backendNames, 'checksum', 'security', 'guard', 'connection-limit'] as const;
+
+/** A part of the rules that the kernel has refused. */
+export type Lacking = (typeof lackingParts)[number];
 
 /** The place of rules: one bridge and one address family. */
 export interface RulesPlace {

@@ -4,15 +4,12 @@ import type { Family } from '../address/ip.ts';
 import { isAnswer, isPassing } from '../answers.ts';
 import type { NetworkConfig } from '../config/config.ts';
 import { VirlanError } from '../errors.ts';
-import type { Backend, BackendName, Lacking, RulesScript } from './backend.ts';
+import { type Backend, type BackendName, backendNames, type Lacking, type RulesScript } from './backend.ts';
 import { iptables } from './iptables.ts';
 import { nftables } from './nftables.ts';
 import type { Ruleset } from './rule.ts';
 
 export const backends: Readonly<Record<BackendName, Backend>> = { nftables, iptables };
-
-/** In order of preference. */
-const backendNames = ['nftables', 'iptables'] as const satisfies readonly BackendName[];
 
 /** The families that each backend can load rules of on this host. */
 export type UsableFamilies = Readonly<Record<BackendName, readonly Family[]>>;

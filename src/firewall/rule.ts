@@ -67,7 +67,7 @@ export interface Ruleset {
   readonly postrouting: readonly Rule[];
   /** Packets that arrive, before any translation. */
   readonly early: readonly Rule[];
-  /** Where the translations of forwards apply; null where there are none, as with IPv6. */
+  /** The packets that forwards translate; null where there are no forwards, as with IPv6. */
   readonly translations: {
     /** Conditions on packets that come from other hosts and from machines. */
     readonly arriving: Match;

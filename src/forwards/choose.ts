@@ -51,8 +51,7 @@ export function chooseForwards(candidates: readonly Candidate[], circumstances: 
   const { held, elsewhere } = circumstances;
   const there = new Set(elsewhere.map(({ uuid }) => uuid));
   const here = candidates.filter(({ uuid }) => !there.has(uuid));
-  const keys = held.map(keyOf);
-  const heldKeys = new Set(keys);
+  const heldByKey = new Map(held.map(claim => [keyOf(claim), claim]));
   const claims = new Claims(elsewhere);
   const waiting: { machine: Candidate; wanted: WantedForward }[] = [];
   const refused: RefusedForward[] = [];
@@ -64,14 +63,16 @@ export function chooseForwards(candidates: readonly Candidate[], circumstances: 
       const problem = findOwnProblem(machine, each, circumstances.network);
       if (problem !== null) refused.push({ machine, problem });
       else if (machine.ip !== null) {
-        const claim = { uuid: machine.uuid, name: machine.name, forward: each.forward, ip: machine.ip };
-        const key = keyOf(claim);
-        if (heldKeys.has(key)) byHeld.set(key, claim);
+        const { uuid, name, ip } = machine;
+        const key = keyOf({ uuid, forward: each.forward });
+        const before = heldByKey.get(key);
+        // Keeps the fields of a later version.
+        if (before !== undefined) byHeld.set(key, { ...before, name, ip });
         else waiting.push({ machine, wanted: each });
       }
     }
   }
-  for (const key of keys) {
+  for (const key of heldByKey.keys()) {
     const kept = byHeld.get(key);
     if (kept !== undefined) claims.add(kept);
   }

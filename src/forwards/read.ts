@@ -2,6 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { NetworkConfig } from '../config/config.ts';
 import { nicsOn } from '../identity/machine.ts';
+import { pluggedEntries } from '../identity/match-entries.ts';
 import { readLedger } from '../identity/store.ts';
 import { passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
@@ -47,15 +48,20 @@ export function readForwards(network: NetworkConfig, change: ForwardsChange | nu
   const booting = stillBooting(record, running, begun).filter(({ uuid }) => uuid !== ended);
   const passThrough = passThroughNetworks(network.name, bridge);
   const asking = running.flatMap(domain => {
-    if (domain.uuid === ended || nicsOn(bridge, passThrough, domain).length === 0) return [];
+    const nics = nicsOn(bridge, passThrough, domain);
+    if (domain.uuid === ended || nics.length === 0) return [];
+    const { uuid, name } = domain;
     const wishes = forwardWishes(domain, network.machines);
-    return wishes.wanted.length + wishes.problems.length === 0 ? [] : [{ ...domain, wishes }];
+    const macs = nics.flatMap(({ mac }) => mac ?? []);
+    return wishes.wanted.length + wishes.problems.length === 0 ? [] : [{ uuid, name, wishes, macs }];
   });
-  const machines = [...asking, ...booting.map(({ uuid, name, ...wishes }) => ({ uuid, name, wishes }))];
+  const starting = booting.map(({ uuid, name, ...wishes }) => ({ uuid, name, wishes, macs: null }));
+  const machines = [...asking, ...starting];
   if (machines.length === 0) return { claims: [], refused: [], record, booting };
   const ledger = readLedger();
-  const candidates = machines.map(({ uuid, name, wishes }): Candidate => {
-    const entries = ledger.ofMachine(network.name, uuid).filter(({ retired }) => retired === null);
+  const candidates = machines.map(({ uuid, name, wishes, macs }): Candidate => {
+    const own = ledger.ofMachine(network.name, uuid).filter(({ retired }) => retired === null);
+    const entries = macs === null ? own : pluggedEntries(own, macs);
     const [entry] = entries.filter(({ ip }) => ip !== null).sort((a, b) => a.nic - b.nic);
     return { uuid, name, wishes, ip: entry?.ip ?? null };
   });
@@ -76,7 +82,7 @@ export function readForwards(network: NetworkConfig, change: ForwardsChange | nu
 export function recordForwards(bridge: string, reading: ForwardsReading): RefusedForward[] {
   const { claims, booting, refused, record } = reading;
   const keys = refused.map(refusalKey);
-  writeForwardsRecord(bridge, { claims, booting, refused: keys });
+  writeForwardsRecord(bridge, { ...record, claims, booting, refused: keys });
   return refused.filter((_, index) => !record.refused.includes(keys[index] ?? ''));
 }
 

@@ -70,23 +70,41 @@ export function readForwardsRecord(bridge: string): ForwardsRecord {
 export function parseForwardsRecord(text: string): ForwardsRecord {
   const parsed = parseRecord(text, format);
   if (!parsed.ok) return noForwards;
-  const { claims, booting, refused } = parsed.value;
+  const { claims, booting } = parsed.value;
   return {
-    claims: claims.flatMap(({ uuid, name, ...claim }) => {
+    ...parsed.value,
+    claims: claims.flatMap(claim => {
       const [forward, ip] = [parseForward(claim.forward), parseIpv4(claim.ip)];
-      return forward === null || ip === null ? [] : [{ uuid, name, forward, ip }];
+      return forward === null || ip === null ? [] : [{ ...claim, forward, ip }];
     }),
-    booting: booting.map(({ uuid, name, since, forwards }) => ({
-      ...{ uuid, name, since },
-      wanted: forwards.flatMap(({ forward: written, source }) => {
-        const forward: Forward | null = parseForward(written);
-        return forward === null ? [] : [{ forward, source }];
+    booting: booting.map(({ forwards, ...machine }) => ({
+      ...machine,
+      wanted: forwards.flatMap(each => {
+        const forward: Forward | null = parseForward(each.forward);
+        return forward === null ? [] : [{ ...each, forward }];
       }),
       // They have been logged.
       problems: [],
     })),
-    refused,
   };
+}
+
+/** Returns the record's text in the present version. */
+export function formatForwardsRecord({ claims, booting, refused, ...others }: ForwardsRecord): string {
+  const fields = {
+    ...others,
+    claims: claims.map(claim => ({
+      ...claim,
+      forward: formatForward(claim.forward),
+      ip: formatIp(claim.ip),
+    })),
+    booting: booting.map(({ wanted, problems: _, ...machine }) => ({
+      ...machine,
+      forwards: wanted.map(each => ({ ...each, forward: formatForward(each.forward) })),
+    })),
+    refused: [...refused],
+  };
+  return formatRecord(fields, format);
 }
 
 /** Returns the claims of all other bridges. */
@@ -97,24 +115,13 @@ export function claimsElsewhere(bridge: string): Claim[] {
 }
 
 /** Writes a record that differs from the one on disk. Throws VirlanError 'write-failed'. */
-export function writeForwardsRecord(bridge: string, { claims, booting, refused }: ForwardsRecord): void {
+export function writeForwardsRecord(bridge: string, record: ForwardsRecord): void {
+  const { claims, booting, refused } = record;
   if (claims.length + booting.length + refused.length === 0) {
     removeForwardsRecord(bridge);
     return;
   }
-  const fields = {
-    claims: claims.map(({ uuid, name, forward, ip }) => ({
-      ...{ uuid, name },
-      forward: formatForward(forward),
-      ip: formatIp(ip),
-    })),
-    booting: booting.map(({ uuid, name, since, wanted }) => ({
-      ...{ uuid, name, since },
-      forwards: wanted.map(({ forward, source }) => ({ forward: formatForward(forward), source })),
-    })),
-    refused: [...refused],
-  };
-  const text = formatRecord(fields, format);
+  const text = formatForwardsRecord(record);
   if (readOwnFileOrNull(recordPath(bridge)) === text) return;
   for (const directory of [paths.run, paths.forwards]) makeDirectory(directory, 0o700);
   writeAtomically(recordPath(bridge), text, 0o600);

@@ -1,17 +1,12 @@
-// Which machine is behind a tap: a file for each tap that is guarded, /run/virlan/guard/INDEX-TAP.json, with the
-// index of the link, which is never given to another one. libvirt's file about a machine names its taps only
-// when the machine runs already.
+// Records which machine is behind a tap: a file for each tap that is guarded, /run/virlan/guard/INDEX-TAP.json, with
+// the index of the link, which no other link ever has. libvirt's file about a machine names its taps only when the
+// machine runs already.
 //   {"bridge": "k8s-br0", "uuid": "6b4a5c7e-…", "elements": {"ports": ["\"vnet0\" : goto others"], …}, "version": 1}
 import * as v from 'valibot';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import {
-  listDirectory,
-  makeDirectory,
-  readOwnFileOrNull,
-  removeFile,
-  writeAtomically,
-} from '../system/files.ts';
+import { listDirectory, makeDirectory, removeFile, writeAtomically } from '../system/files.ts';
 import { paths } from '../system/paths.ts';
+import { readOwnIfReadable } from '../system/unreadable-files.ts';
 import { type Elements, mapSets, type SetName, setNames } from './elements.ts';
 
 /** A tap, its machine, and the elements that are about it. */
@@ -45,11 +40,22 @@ export function readBindings(): Binding[] {
 function readBinding(name: string): Binding[] {
   const [, index, tap] = /^(\d+)-(.+)\.json$/.exec(name) ?? [];
   if (index === undefined || tap === undefined) return [];
-  const record = parseRecord(readOwnFileOrNull(`${paths.guard}/${name}`) ?? '', format);
-  if (!record.ok) return [];
-  const { bridge, uuid, group, elements: lists } = record.value;
-  const elements = mapSets(set => new Set(lists[set] ?? []));
-  return [{ tap, index: Number(index), bridge, uuid, group, elements }];
+  const binding = parseBinding(readOwnIfReadable(`${paths.guard}/${name}`) ?? '');
+  return binding === null ? [] : [{ ...binding, tap, index: Number(index) }];
+}
+
+/** Reads a binding from the text of its file, whose name has the tap; null if it is damaged. */
+export function parseBinding(text: string): Omit<Binding, 'tap' | 'index'> | null {
+  const record = parseRecord(text, format);
+  if (!record.ok) return null;
+  const lists = record.value.elements;
+  return { ...record.value, elements: mapSets(set => new Set(lists[set] ?? [])) };
+}
+
+/** Returns the text of a binding's file in the present version. */
+export function formatBinding({ elements, ...binding }: Omit<Binding, 'tap' | 'index'>): string {
+  const lists = Object.fromEntries(setNames.map(set => [set, [...elements[set]]]));
+  return formatRecord({ ...binding, elements: lists }, format);
 }
 
 /** Returns the bindings of earlier links with a tap's name. Reads no other file. */
@@ -61,11 +67,9 @@ export function earlierBindings({ tap, index }: Pick<Binding, 'tap' | 'index'>):
 }
 
 /** Writes a binding. Throws WriteError. */
-export function writeBinding({ tap, index, bridge, uuid, group, elements }: Binding): void {
+export function writeBinding({ tap, index, ...binding }: Binding): void {
   makeDirectory(paths.guard, 0o700);
-  const lists = Object.fromEntries(setNames.map(set => [set, [...elements[set]]]));
-  const text = formatRecord({ bridge, uuid, group, elements: lists }, format);
-  writeAtomically(`${paths.guard}/${fileName({ tap, index })}`, text, 0o600);
+  writeAtomically(`${paths.guard}/${fileName({ tap, index })}`, formatBinding(binding), 0o600);
 }
 
 export function removeBinding(binding: Pick<Binding, 'tap' | 'index'>): void {

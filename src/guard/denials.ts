@@ -26,6 +26,8 @@ export const denials = [
   'neighbours',
   /** A report of one multicast group more than may be joined behind a tap. */
   'groups',
+  /** A frame to all machines, or to a group, one more than may be sent. */
+  'broadcasts',
   /** A router advertisement, a redirect or a query for multicast groups. */
   'router',
   /** A frame to one of the addresses that bridges reserve, such as that of the spanning tree. */
@@ -54,6 +56,7 @@ const countedAs: Readonly<Record<Denial, string>> = {
   senders: 'type ifname',
   neighbours: 'type ifname',
   groups: 'type ifname',
+  broadcasts: 'type ifname',
   router: 'type ifname',
   bridge: 'type ifname',
   tag: 'type ifname',
@@ -67,7 +70,7 @@ const countedAs: Readonly<Record<Denial, string>> = {
  */
 export const countedOfPort = 64;
 
-/** How long a count is kept after the last frame. */
+/** The time for which a count is kept after the last frame. */
 const countedTime = '1h';
 
 /** Returns the rules of a chain that counts a frame, by its port and by a value of it, and drops it. */

@@ -2,7 +2,7 @@
 import type { NetworkConfig } from '../config/config.ts';
 import { deny } from './denials.ts';
 import { dynamicSet, limitValues } from './limited-values.ts';
-import { anothersMac, dhcpClient, dhcpHardware } from './matches.ts';
+import { dhcpClient, dhcpHardware, macOfOther } from './matches.ts';
 
 /** The messages per second that a machine needs to boot all its NICs at once, and some more. */
 const messagesPerSecond = 10;
@@ -14,6 +14,17 @@ const messagesAtOnce = 40;
  * lease may have been renewed: at most three times as many addresses are leased by way of one tap.
  */
 export const clientsBehindTap = 16;
+
+/** The headers of UDP, and the shortest message that dnsmasq reads: the fields before the options (RFC 2131). */
+const headerBytes = 8;
+const shortestMessage = 240;
+
+/**
+ * The longest datagram in which there is one message. A machine may have the host take a datagram apart into several
+ * of one length (UDP_SEGMENT), which the kernel does behind all rules: nftables sees the beginning of the first one.
+ * Common messages have 300 bytes, or 548 with zeros at the end.
+ */
+const longestDatagram = headerBytes + 2 * shortestMessage - 1;
 
 const secondsPerWeek = 7 * 24 * 3600;
 const secondsPerYear = 365 * 24 * 3600;
@@ -46,9 +57,11 @@ export function dhcpChains(leaseTime: LeaseTime): (readonly [name: string, rules
       [
         // A fragment would hide who the message is of.
         'ip frag-off & 0x3fff != 0 goto deny_dhcp_fragment',
+        // With the rest cut off, the checksum is not right, and there may be none (RFC 768).
+        `meta pkttype != other udp length > ${longestDatagram} udp length set ${longestDatagram} udp checksum set 0`,
         // To dnsmasq, all bytes of a longer hardware address belong to the client's name.
         `${dhcpHardware} != 0x0106 goto deny_dhcp_named`,
-        `${anothersMac(dhcpClient)} goto deny_dhcp_named`,
+        `${macOfOther(dhcpClient)} goto deny_dhcp_named`,
         `update @dhcp_messages { iifname ${moreMessages} } goto deny_dhcp_flood`,
         `iifname . ${dhcpClient} != @own_macs goto dhcp_client`,
       ],
@@ -62,7 +75,7 @@ export function dhcpSets(leaseTime: LeaseTime): (readonly [name: string, lines: 
   return [
     ['dhcp_messages', dynamicSet('type ifname', '1m')],
     ['dhcp_clients', dynamicSet('typeof iifname . @ll,48,48', timeout)],
-    // Who asks for nothing new in this time may ask for as much as at first.
+    // A tap that has had no new client for this time may have as many as at first.
     ['dhcp_new_clients', dynamicSet('type ifname', timeout)],
   ];
 }

@@ -1,4 +1,5 @@
 // The elements of the guard's sets (ruleset.ts), in the form in which nft lists them. Pure.
+//   taps: "vnet0", a guarded one
 //   own_macs: "vnet0" . 0x525400c5f2a7
 //   addr6: 0x505400fffec5f2a7, the half of an address that says which interface it is
 //   allow4: "vnet0" . 192.168.100.240-192.168.100.250
@@ -13,6 +14,7 @@ import type { GuardMode } from '../config/config.ts';
 /** Of each pair, the first holds what belongs to anybody, the second what belongs to a port's machine. */
 export const setNames = [
   'ports',
+  'taps',
   'macs',
   'own_macs',
   'addr4',
@@ -78,6 +80,7 @@ export function tapElements(tap: GuardedTap): Elements {
   return {
     ...apart,
     ports: new Set([`"${name}" : goto ${mode}`]),
+    taps: new Set([`"${name}"`]),
     own4: own(addresses.map(formatIp)),
     own6: own(macs.map(interfaceIdOf)),
     allow4: own(allowed.map(rangeText)),
@@ -86,22 +89,7 @@ export function tapElements(tap: GuardedTap): Elements {
 
 const none: ReadonlySet<string> = new Set();
 
-export const noElements: Elements = {
-  ports: none,
-  macs: none,
-  own_macs: none,
-  addr4: none,
-  own4: none,
-  allow4: none,
-  addr6: none,
-  own6: none,
-  isolated: none,
-  peers: none,
-  remote_peers: none,
-  isolated_ports: none,
-  remote_isolated: none,
-  reflecting: none,
-};
+export const noElements: Elements = mapSets(() => none);
 
 /** Returns the elements that keep from ports what they would reflect without need. */
 export function reflectingElements(taps: readonly string[]): Elements {

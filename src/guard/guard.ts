@@ -7,7 +7,7 @@ import { system } from '../system/system.ts';
 import { type Binding, earlierBindings, readBindings, removeBinding, writeBinding } from './bindings.ts';
 import { type Elements, elementsWithout, joinElements, noElements, peerElements } from './elements.ts';
 import { createGuardScript } from './script.ts';
-import { changeGuard, listGuard, loadGuard, removeGuard } from './table.ts';
+import { changeGuard, loadGuard, removeGuard } from './table.ts';
 
 type Bound = Omit<Binding, 'bridge'>;
 
@@ -62,15 +62,7 @@ export async function correct(
   missing: Elements,
   taps: readonly Bound[],
 ): Promise<void> {
-  try {
-    await changeGuard(system, bridge, surplus, missing);
-  } catch (error) {
-    if (!(error instanceof CommandError) || error.reason !== 'failed') throw error;
-    // The hook of a machine that has stopped may have removed some of them meanwhile.
-    const { elements } = await listGuard(system, bridge);
-    const left = elementsWithout(surplus, elementsWithout(surplus, elements));
-    await changeGuard(system, bridge, left, missing);
-  }
+  await changeGuard(system, bridge, surplus, missing);
   keepBindings(bridge, taps);
 }
 
@@ -92,7 +84,7 @@ export async function bindTap(binding: Binding, belongings: Elements): Promise<v
   const earlier = earlierBindings(binding);
   if (earlier.length > 0) {
     const surplus = elementsWithout(joinElements(earlier.map(each => each.elements)), elements);
-    await changeIfThere(bridge, surplus);
+    await removeIfThere(bridge, surplus);
     for (const each of earlier) removeBinding(each);
   }
   const pairs = peersOf(binding, () => currentBindings(bridge));
@@ -107,7 +99,7 @@ export async function unbindMachine(uuid: string): Promise<void> {
     const pairs = peersOf(binding, () => bindings.filter(each => each.bridge === bridge));
     bindings.splice(bindings.indexOf(binding), 1);
     removeBinding(binding);
-    await changeIfThere(bridge, joinElements([elements, pairs]));
+    await removeIfThere(bridge, joinElements([elements, pairs]));
   }
 }
 
@@ -118,8 +110,8 @@ function peersOf({ tap, group, elements }: Binding, readOthers: () => readonly B
   return { ...noElements, peers: new Set([...peers].filter(pair => pair.split(' . ').includes(`"${tap}"`))) };
 }
 
-/** Removes elements. If one is missing, nft removes none, and the next comparison removes the others. */
-async function changeIfThere(bridge: string, surplus: Elements): Promise<void> {
+/** Removes elements, if the table is there. Where nft refuses that, the next comparison of the host removes them. */
+async function removeIfThere(bridge: string, surplus: Elements): Promise<void> {
   try {
     await changeGuard(system, bridge, surplus, noElements);
   } catch (error) {
@@ -135,7 +127,7 @@ function keepBindings(bridge: string, taps: readonly Bound[]): void {
     const found = known.find(each => each.tap === tap.tap && each.index === tap.index);
     if (found?.group === tap.group && isSame(found.elements, tap.elements)) continue;
     try {
-      writeBinding({ ...tap, bridge });
+      writeBinding({ ...found, ...tap, bridge });
     } catch (error) {
       // A full /run: only the removal at the machine's end, before the next comparison, needs the file.
       if (!(error instanceof WriteError)) throw error;

@@ -12,6 +12,8 @@ export const ip6SenderId = '@nh,128,64';
 export const neighbourTarget = '@th,64,128';
 export const neighbourTargetId = '@th,128,64';
 export const neighbourMac = '@th,208,48';
+/** The MAC of the first option of a router solicitation. */
+export const solicitingMac = '@th,80,48';
 /** `htype` and `hlen`, which say that `chaddr` is a MAC, and `chaddr` (RFC 2131). */
 export const dhcpHardware = '@th,72,16';
 export const dhcpClient = '@th,288,48';
@@ -28,21 +30,21 @@ export function ofArp(condition: string): string {
 export const icmp6 = 'meta protocol ip6 icmpv6';
 
 /** A frame that uses a value of somebody else: `set` has those of all, `own` those of each port. */
-function isAnothers(value: string, set: SetName, own: SetName): string {
+function belongsToOther(value: string, set: SetName, own: SetName): string {
   return `${value} @${set} iifname . ${value} != @${own}`;
 }
 
-export function anothersMac(value: string): string {
-  return isAnothers(value, 'macs', 'own_macs');
+export function macOfOther(value: string): string {
+  return belongsToOther(value, 'macs', 'own_macs');
 }
 
-export function anothersAddress4(value: string): string {
-  return `${isAnothers(value, 'addr4', 'own4')} iifname . ${value} != @allow4`;
+export function address4OfOther(value: string): string {
+  return `${belongsToOther(value, 'addr4', 'own4')} iifname . ${value} != @allow4`;
 }
 
 /** An address that is made of another's MAC, whatever its prefix is. */
-export function anothersAddress6(id: string): string {
-  return isAnothers(id, 'addr6', 'own6');
+export function address6OfOther(id: string): string {
+  return belongsToOther(id, 'addr6', 'own6');
 }
 
 /** A frame that uses an address that is neither the machine's own nor allowed to it. */

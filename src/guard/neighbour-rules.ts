@@ -1,41 +1,62 @@
-// The guard's rules for neighbour solicitations and advertisements of IPv6 (RFC 4861).
-import { anothersAddress6, anothersMac, icmp6, neighbourMac, neighbourTargetId } from './matches.ts';
+// The guard's rules for neighbour solicitations and advertisements, and router solicitations, of IPv6 (RFC 4861).
+import {
+  address6OfOther,
+  icmp6,
+  macOfOther,
+  neighbourMac,
+  neighbourTargetId,
+  solicitingMac,
+} from './matches.ts';
 
-/** The type of the first option, and its length in units of 64 bits. */
-const optionType = '@th,192,8';
-const optionLength = '@th,200,8';
-const optionAt = 192;
+/** The offset of the options of a message, in bits. Each has a type, and a length in units of 64 bits. */
+const neighbourOptionsAt = 192;
+const routerOptionsAt = 64;
 
 /** The longest first option that has no MAC: a nonce (RFC 7527) has 8 bytes. */
 const longest = 3;
 
-/** Returns a rule for a message whose first option has a length, and is not the last one. */
-function moreThanOne(length: number): string {
-  return `${optionLength} ${length} @th,${optionAt + 64 * length},8 0-255 goto deny_other`;
+/** Drops fragments, because not all receivers ignore them (RFC 6980), and the first may end before the address. */
+const inFragments = 'meta protocol ip6 exthdr frag exists goto deny_other';
+
+function typeOfFirst(optionsAt: number): string {
+  return `@th,${optionsAt},8`;
 }
 
-/** The chain `neighbour`, which judges a message, and the one that it goes to. */
+/** Returns the rules that drop a message with more options behind one of another kind: the MAC may be in those. */
+function onlyOne(optionsAt: number): string[] {
+  const length = `@th,${optionsAt + 8},8`;
+  return [
+    ...Array.from(
+      { length: longest },
+      (_, index) => `${length} ${index + 1} @th,${optionsAt + 64 * (index + 1)},8 0-255 goto deny_other`,
+    ),
+    `${length} > ${longest} goto deny_other`,
+  ];
+}
+
+/** The chains `neighbour` and `router_solicit`, which judge messages, and those that they go to. */
 export const neighbourChains: readonly (readonly [name: string, rules: readonly string[]])[] = [
-  // Drops a message with more options behind one of another kind: receivers would take the MAC from those.
-  [
-    'neighbour_options',
-    [
-      ...Array.from({ length: longest }, (_, index) => moreThanOne(index + 1)),
-      `${optionLength} > ${longest} goto deny_other`,
-    ],
-  ],
+  ['neighbour_options', onlyOne(neighbourOptionsAt)],
+  ['router_options', onlyOne(routerOptionsAt)],
   [
     'neighbour',
     [
-      // Receivers ignore them (RFC 6980), but not all, and the first one may end before the address.
-      'meta protocol ip6 exthdr frag exists goto deny_other',
+      inFragments,
       // Receivers take the first option of the kind that the message has.
-      `${icmp6} type nd-neighbor-solicit ${optionType} != 1 jump neighbour_options`,
-      `${icmp6} type nd-neighbor-advert ${optionType} != 2 jump neighbour_options`,
-      `${anothersMac(neighbourMac)} goto deny_mac_nd`,
-      `${icmp6} type nd-neighbor-advert ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
+      `${icmp6} type nd-neighbor-solicit ${typeOfFirst(neighbourOptionsAt)} != 1 jump neighbour_options`,
+      `${icmp6} type nd-neighbor-advert ${typeOfFirst(neighbourOptionsAt)} != 2 jump neighbour_options`,
+      `${macOfOther(neighbourMac)} goto deny_mac_nd`,
+      `${icmp6} type nd-neighbor-advert ${address6OfOther(neighbourTargetId)} goto deny_addr6_nd`,
       // Duplicate address detection for another's address makes its owner give it up.
-      `${icmp6} type nd-neighbor-solicit ip6 saddr :: ${anothersAddress6(neighbourTargetId)} goto deny_addr6_nd`,
+      `${icmp6} type nd-neighbor-solicit ip6 saddr :: ${address6OfOther(neighbourTargetId)} goto deny_addr6_nd`,
+    ],
+  ],
+  [
+    'router_solicit',
+    [
+      inFragments,
+      `${typeOfFirst(routerOptionsAt)} != 1 jump router_options`,
+      `${macOfOther(solicitingMac)} goto deny_mac_rs`,
     ],
   ],
 ];

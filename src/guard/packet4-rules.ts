@@ -1,7 +1,7 @@
 // The guard's rules for packets of IPv4.
 import type { NetworkConfig } from '../config/config.ts';
 import { isValid4, ofRouter4 } from '../firewall/frame-matches.ts';
-import { anothersAddress4 } from './matches.ts';
+import { address4OfOther } from './matches.ts';
 import { receiverRule, senderRule } from './sender-rules.ts';
 
 /** The receiver of the packet that an error of ICMP is about. */
@@ -33,7 +33,7 @@ export function packet4Chains(
       'packet4',
       [
         'iifname . ip saddr @own4 goto packet4_rest',
-        `${anothersAddress4('ip saddr')} goto deny_addr4_ip`,
+        `${address4OfOther('ip saddr')} goto deny_addr4_ip`,
         senderRule(network),
         'goto packet4_rest',
       ],

@@ -15,9 +15,13 @@ export function replaceGuardScript(bridge: string, table: string, elements: Elem
   return `${removeGuardScript(bridge)}${table}${elementScript(bridge, 'add', elements)}`;
 }
 
-/** Returns a script that changes elements of a table in one transaction. */
+/**
+ * Returns a script that changes elements of a table in one transaction. A surplus element that the hook or the watcher
+ * has removed meanwhile is not an error: each is added before it is deleted.
+ */
 export function changeGuardScript(bridge: string, surplus: Elements, missing: Elements): string {
-  return `${elementScript(bridge, 'delete', surplus)}${elementScript(bridge, 'add', missing)}`;
+  const removal = elementScript(bridge, 'add', surplus) + elementScript(bridge, 'delete', surplus);
+  return removal + elementScript(bridge, 'add', missing);
 }
 
 /** Returns a script that removes the table, if it exists. */

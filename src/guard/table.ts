@@ -12,33 +12,27 @@ import { changeGuardScript, createGuardScript, removeGuardScript, replaceGuardSc
 
 type Runner = Pick<System, 'run'>;
 
-/** Lists the table. A failing nft means that there is none; throws CommandError when it cannot answer. */
-export async function listGuard({ run }: Runner, bridge: string): Promise<GuardListing> {
-  const args = ['--stateless', '--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
-  try {
-    return parseGuardListing(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
-  } catch (error) {
-    if (isAnswer(error)) return parseGuardListing('');
-    throw error;
-  }
+/** Lists the table; an empty listing if there is none. Throws CommandError when nft cannot answer. */
+export async function listGuard(system: Runner, bridge: string): Promise<GuardListing> {
+  return parseGuardListing((await listTable(system, bridge, '--stateless')) ?? '');
 }
 
 /** Lists the rules without reading the elements; none if there is no table. Throws as above. */
-export async function listGuardRules({ run }: Runner, bridge: string): Promise<readonly string[]> {
-  const args = ['--terse', '--stateless', '--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
-  try {
-    return parseGuardListing(await run('nft', args, { timeoutSeconds: listTimeoutSeconds })).lines;
-  } catch (error) {
-    if (isAnswer(error)) return [];
-    throw error;
-  }
+export async function listGuardRules(system: Runner, bridge: string): Promise<readonly string[]> {
+  return parseGuardListing((await listTable(system, bridge, '--terse', '--stateless')) ?? '').lines;
 }
 
-/** Lists what was dropped; null if there is no table. Throws CommandError when nft cannot answer. */
-export async function listDenied({ run }: Runner, bridge: string): Promise<Denied[] | null> {
+/** Lists what was dropped; null if there is no table. Throws as above. */
+export async function listDenied(system: Runner, bridge: string): Promise<Denied[] | null> {
+  const text = await listTable(system, bridge);
+  return text === null ? null : parseDenied(text);
+}
+
+/** Returns what nft prints of the table; null if it fails, which means that there is none. Throws as above. */
+async function listTable({ run }: Runner, bridge: string, ...options: string[]): Promise<string | null> {
+  const args = [...options, '--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
   try {
-    const args = ['--numeric', 'list', 'table', ...guardTable(bridge).split(' ')];
-    return parseDenied(await run('nft', args, { timeoutSeconds: listTimeoutSeconds }));
+    return await run('nft', args, { timeoutSeconds: listTimeoutSeconds });
   } catch (error) {
     if (isAnswer(error)) return null;
     throw error;

@@ -1,4 +1,4 @@
-// How the host itself finds the names of a network's machines.
+// Decides how the host itself finds the names of a network's machines.
 import { isDeepStrictEqual } from 'node:util';
 import type { NetworkConfig } from '../config/config.ts';
 import type { System } from '../system/system.ts';
@@ -18,7 +18,7 @@ export interface HostNamesReading {
   readonly asksLibvirt: boolean;
 }
 
-/** How the host finds names; why not; or that it was told to leave that alone. */
+/** The way by which the host finds names, or the reason why it finds none; `off`: virlan.ini leaves that alone. */
 export type HostNames = 'resolved' | 'network-manager' | 'nss' | 'resolved-not-asked' | 'not-found' | 'off';
 
 /** Reads the host. Throws CommandError when systemd-resolved does not answer. */

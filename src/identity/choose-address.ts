@@ -7,6 +7,7 @@ import { isCurrent } from '../dnsmasq/leases.ts';
 import { exists, holderOf, othersThan, type ReserveContext } from './context.ts';
 import { formulaAddress } from './formula.ts';
 import type { Ledger } from './ledger.ts';
+import type { LedgerEntry } from './ledger-format.ts';
 import type { Nic } from './nic.ts';
 import { isInPool, poolOf } from './pool.ts';
 import type { ReservationProblem, SkipReason } from './problem.ts';
@@ -20,7 +21,7 @@ export interface ChosenAddress {
 
 /**
  * Chooses, in this order: the address that a line written by hand or a `[host.…]` section has for the MAC,
- * the address in the metadata (for NIC 0), the address that the NIC has, a free one by the formula, and the
+ * the address in the metadata (for the first NIC), the address that the NIC has, a free one by the formula, and the
  * address of the entry retired longest ago.
  */
 export function chooseAddress(ledger: Ledger, nic: Nic, context: ReserveContext): ChosenAddress {
@@ -75,9 +76,9 @@ function lineProblem(mac: Mac, line: HandLine | null): ReservationProblem | null
  * Returns the address in the metadata, which is for the machine's first NIC on the network that has it: a machine may
  * be on several networks.
  */
-function wishOf({ key, wishes }: Nic, { network }: ReserveContext): Ipv4 | null {
+function wishOf({ isFirst, wishes }: Nic, { network }: ReserveContext): Ipv4 | null {
   const { ip, hasOtherNics } = wishes;
-  if (key.nic !== 0 || ip === null) return null;
+  if (!isFirst || ip === null) return null;
   return hasOtherNics && network.others.some(({ subnet }) => prefixContains(subnet, ip)) ? null : ip;
 }
 
@@ -92,7 +93,30 @@ function wishProblem(ledger: Ledger, nic: Nic, context: ReserveContext): Reserva
   const holder = othersThan(nic.found, ledger.withIp(context.network.name, address)).find(
     entry => entry.host !== null || exists(entry, context),
   );
-  return holder === undefined ? null : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
+  return holder === undefined || isExchanged(ledger, holder, nic, context)
+    ? null
+    : { kind: 'address-taken', address, holder: holderOf(holder, nic.uuid) };
+}
+
+/**
+ * Returns whether all get what they ask for if a NIC takes the address of a holder: that one asks for another's
+ * address, and so on, until one asks for the NIC's own, or a free one. None of them may run, because its system has its
+ * address.
+ */
+function isExchanged(
+  ledger: Ledger,
+  holder: LedgerEntry,
+  nic: Nic,
+  context: ReserveContext,
+  passed: readonly LedgerEntry[] = [],
+): boolean {
+  const { problem, host, uuid } = holder;
+  const canGive = problem?.kind === 'address-taken' && host === null && !context.isRunning(uuid);
+  if (!canGive || passed.includes(holder)) return false;
+  if (problem.address === nic.found?.ip) return true;
+  const held = ledger.withIp(context.network.name, problem.address);
+  const next = held.find(each => exists(each, context));
+  return next === undefined || isExchanged(ledger, next, nic, context, [...passed, holder]);
 }
 
 function isUsable(address: Ipv4, context: ReserveContext): boolean {

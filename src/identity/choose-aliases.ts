@@ -14,7 +14,7 @@ export interface ChosenAliases {
   readonly refused: readonly RefusedAlias[];
 }
 
-/** Returns those aliases that a NIC gets, and why it does not get the others. Only NIC 0 has aliases. */
+/** Returns those aliases that a NIC gets, and why it does not get the others. Only the first NIC has aliases. */
 export function chooseAliases(
   ledger: Ledger,
   nic: Nic,
@@ -25,7 +25,7 @@ export function chooseAliases(
   const aliases = new Set<string>();
   const refused = new Map<string, AliasRefusal>();
   const configured = network.machines.find(({ name }) => name === nic.key.machine)?.aliases ?? [];
-  const wanted = nic.key.nic === 0 ? [...configured, ...nic.wishes.aliases] : [];
+  const wanted = nic.isFirst ? [...configured, ...nic.wishes.aliases] : [];
   for (const text of new Set(wanted)) {
     const parsed = parseAlias(text, network.domain);
     const refusal = parsed.ok ? refusalOf(ledger, nic, parsed.alias, context) : { reason: parsed.fault };

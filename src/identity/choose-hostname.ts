@@ -13,7 +13,7 @@ export interface ChosenHostname {
 }
 
 /**
- * Chooses the name in the metadata (for NIC 0), else the name that the NIC has, else a label made from the
+ * Chooses the name in the metadata (for the first NIC), else the name that the NIC has, else a label made from the
  * machine's name. A machine that is off gives up the name that it has for the plain label once that is free.
  */
 export function chooseHostname(
@@ -21,12 +21,12 @@ export function chooseHostname(
   nic: Nic,
   { network, byHand, moment }: ReserveContext,
 ): ChosenHostname {
-  const { key, mac, found, wishes } = nic;
+  const { key, mac, found, wishes, isFirst } = nic;
   const isTaken = (label: string) =>
     network.hosts.some(host => host.name === label && host.mac !== mac) ||
     byHand.some(line => line.hostname === label && !line.macs.includes(mac)) ||
     othersThan(found, ledger.withHostname(network.name, label)).some(entry => entry.retired === null);
-  const wish = key.nic === 0 ? wishes.hostname : null;
+  const wish = isFirst ? wishes.hostname : null;
   if (wish !== null && !isTaken(wish)) {
     return { hostname: wish, problem: null, why: { kind: 'hostname', hostname: wish, reason: 'metadata' } };
   }

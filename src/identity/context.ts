@@ -36,6 +36,8 @@ export interface ReserveContext {
    * Returns whether libvirt still knows the machine; called only when another machine's entry is in the way.
    */
   readonly isKnown: (uuid: string) => boolean;
+  /** Returns whether a machine runs; called only when it has an address that another one asks for. */
+  readonly isRunning: (uuid: string) => boolean;
   /** The name of the host itself, without a domain. */
   readonly hostName: string;
   /** The MACs that the host itself has on the network. */

@@ -44,6 +44,8 @@ export interface DecisionInput {
   readonly hostMacs: readonly Mac[];
   /** Returns whether libvirt knows a machine; called only when another machine's entry is in the way. */
   isKnown(uuid: string): boolean;
+  /** Returns whether a machine runs; called only when it has an address that another one asks for. */
+  isRunning(uuid: string): boolean;
 }
 
 export interface Decision {

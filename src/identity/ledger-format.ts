@@ -55,7 +55,7 @@ export interface LedgerEntry {
   /** To the hour: a newer time alone is not worth a write at every start. */
   readonly lastSeen: Date;
   readonly booted: boolean;
-  /** When the machine was undefined; null while it exists. */
+  /** The time when the machine was undefined; null while it exists. */
   readonly retired: Date | null;
   /** Further names of the machine: names/alias.ts. Only NIC 0 has any. */
   readonly aliases: readonly string[];

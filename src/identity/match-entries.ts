@@ -32,6 +32,11 @@ export function matchOwnEntries(own: readonly LedgerEntry[], macs: readonly Mac[
   ]);
 }
 
+/** Returns those of a machine's own entries whose NICs, with these MACs, it has. */
+export function pluggedEntries(own: readonly LedgerEntry[], macs: readonly Mac[]): LedgerEntry[] {
+  return matchOwnEntries(own, macs).flatMap(({ entry }) => entry ?? []);
+}
+
 /** A way to find the entry of a NIC among candidates. */
 type Way = readonly [
   reason: EntryMatch['why']['reason'],
@@ -65,22 +70,6 @@ function predecessors(ledger: Ledger, machine: Machine, context: ReserveContext)
   return ledger
     .named(name, machine.name)
     .filter(entry => entry.uuid !== machine.uuid && !exists(entry, context));
-}
-
-/**
- * Returns the ledger without the entries of a machine's NICs that have gone and never had their MAC for themselves:
- * nothing is kept for them.
- */
-export function withoutUnpluggedDuplicates(
-  ledger: Ledger,
-  { uuid }: Machine,
-  matches: readonly EntryMatch[],
-  { network }: ReserveContext,
-): Ledger {
-  return ledger
-    .ofMachine(network.name, uuid)
-    .filter(each => each.problem?.kind === 'mac-taken' && !matches.some(({ entry }) => entry === each))
-    .reduce((rest, entry) => rest.replace(entry, null), ledger);
 }
 
 export interface Claim {

@@ -10,5 +10,7 @@ export interface Nic {
   readonly mac: Mac;
   /** Its ledger entry so far. */
   readonly found: LedgerEntry | null;
+  /** The wishes of the machine. The address, the host name and the aliases are for its first NIC on the network. */
   readonly wishes: Wishes;
+  readonly isFirst: boolean;
 }

@@ -5,8 +5,10 @@ import type { NetworkConfig } from '../config/config.ts';
 import { handLines } from '../dnsmasq/hostsfile.ts';
 import { chooseMac } from './assign.ts';
 import { type DecisionInput, decide } from './decision.ts';
+import { firstNicOf } from './first-nic.ts';
 import type { LedgerEntry } from './ledger-format.ts';
 import { type Machine, noWishes } from './machine.ts';
+import { matchOwnEntries } from './match-entries.ts';
 import type { ReservationProblem } from './problem.ts';
 import type { MacSources } from './taken-macs.ts';
 import type { TrailStep } from './trail.ts';
@@ -97,8 +99,14 @@ const noUuid = '00000000-0000-0000-0000-000000000000';
 function entryOf(
   network: NetworkConfig,
   { name, nic }: NamedNic,
-  { ledger }: PredictInput,
+  { ledger, machine }: PredictInput,
 ): LedgerEntry | null {
+  if (machine !== null && nic === 0) {
+    // Another NIC may have been inserted before the first one, or the first one taken out.
+    const matches = matchOwnEntries(ledger.ofMachine(network.name, machine.uuid), machine.macs);
+    const first = matches[firstNicOf(matches, machine.wishes)]?.entry;
+    if (first) return first;
+  }
   const entries = ledger.named(network.name, name).filter(entry => entry.nic === nic);
   return entries.find(entry => entry.retired === null) ?? entries[0] ?? null;
 }

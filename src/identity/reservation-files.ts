@@ -1,4 +1,5 @@
 // The files that dnsmasq reads again on SIGHUP: a network's hostsfile and its file of names.
+import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NetworkConfig } from '../config/config.ts';
 import type { MachineBoot } from '../dnsmasq/boot-lines.ts';
@@ -15,6 +16,7 @@ import {
   readOwnFileOrNull,
   writeAtomically,
 } from '../system/files.ts';
+import { readOwnIfReadable } from '../system/unreadable-files.ts';
 import { bootsOf, type ReservedNetwork, wantedNames, wantedReservations, wildcardsOf } from './decision.ts';
 import { readLedger } from './ledger-files.ts';
 
@@ -25,12 +27,13 @@ const readHostsfileOf = cached(path => {
   throw new VirlanError('damaged-file', message);
 });
 
-/** Returns the paths of the administrator's own files for a network's dnsmasq. */
+/** Returns the paths of the administrator's own files for a network's dnsmasq, which reads regular files alone. */
 export function extrasOf(network: string): string[] {
   const directory = extrasDirectory(network);
   return listDirectory(directory)
     .filter(name => name.endsWith('.conf') && !name.startsWith('.'))
-    .map(name => `${directory}/${name}`);
+    .map(name => `${directory}/${name}`)
+    .filter(path => statSync(path, { throwIfNoEntry: false })?.isFile());
 }
 
 const readConfiguredHosts = cached(path => configuredHosts(readFileOrNull(path) ?? ''));
@@ -44,14 +47,9 @@ export function readHostsfile({ name, bridge }: Pick<NetworkConfig, 'name' | 'br
   return { ...readHostsfileOf(dnsmasqPaths(bridge).hostsfile), configured };
 }
 
-/** Reads the file of names. What is no regular file counts as empty, and is replaced. */
+/** Reads the file of names. One that cannot be read counts as empty, and is replaced. */
 export function readNames(bridge: string): string {
-  try {
-    return readOwnFileOrNull(dnsmasqPaths(bridge).names) ?? '';
-  } catch (error) {
-    if (error instanceof VirlanError && error.code === 'damaged-file') return '';
-    throw error;
-  }
+  return readOwnIfReadable(dnsmasqPaths(bridge).names) ?? '';
 }
 
 /** The lines of virlan in a network's hostsfile, and those of its file of names. */

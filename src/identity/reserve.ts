@@ -6,11 +6,12 @@ import { chooseAddress } from './choose-address.ts';
 import { chooseAliases } from './choose-aliases.ts';
 import { chooseHostname } from './choose-hostname.ts';
 import { isSameNic, type Moment, othersThan, type ReserveContext } from './context.ts';
+import { findFirstNic } from './first-nic.ts';
 import { isFormulaMac, type NicKey } from './formula.ts';
 import type { Ledger } from './ledger.ts';
 import type { LedgerEntry, MacOrigin } from './ledger-format.ts';
 import type { Machine } from './machine.ts';
-import { claimMac, type EntryMatch, matchEntries, withoutUnpluggedDuplicates } from './match-entries.ts';
+import { claimMac, type EntryMatch, matchEntries } from './match-entries.ts';
 import type { Nic } from './nic.ts';
 import type { Holder, ReservationProblem } from './problem.ts';
 import type { TrailStep } from './trail.ts';
@@ -56,15 +57,17 @@ export function reserve(
   const matches = matchEntries(ledger, machine, context);
   const entries: LedgerEntry[] = [];
   const before: (LedgerEntry | null)[] = [];
-  const displaced: LedgerEntry[] = [];
   const events: ReserveEvent[] = [];
   const why: TrailStep[][] = [];
-  let result = withoutUnpluggedDuplicates(ledger, machine, matches, context);
+  const cleared = findFirstNic(ledger, machine, matches, context);
+  const displaced: LedgerEntry[] = [...cleared.changed];
+  let result = cleared.ledger;
   for (const [nic, mac] of machine.macs.entries()) {
     const match = matches[nic];
     // An earlier NIC of the machine may have taken a MAC or an address from this entry.
     const found = match === undefined || match.entry === null ? null : present(result, match.entry);
-    const resolved = resolveNic(result, machine, { nic, mac, found, moment, siblings: entries }, context);
+    const isFirst = nic === cleared.first;
+    const resolved = resolveNic(result, machine, { nic, mac, found, isFirst, siblings: entries }, context);
     result = resolved.ledger.replace(found, resolved.entry);
     entries.push(resolved.entry);
     before.push(found?.uuid === machine.uuid ? { ...found, host: takenFrom } : found);
@@ -82,10 +85,10 @@ export function reserve(
   const others = displaced.filter(entry => !own.some(each => isSameNic(each, entry)));
   return {
     ledger: result,
-    entries: entries.map(entry => latest(result, entry)),
+    entries: entries.map(entry => present(result, entry) ?? entry),
     before,
     why,
-    displaced: others.map(entry => latest(result, entry)),
+    displaced: others.map(entry => present(result, entry) ?? entry),
     events,
   };
 }
@@ -103,11 +106,6 @@ function takeOver(ledger: Ledger, { uuid }: Machine, { network, moment }: Reserv
 /** Returns the other host that has a machine's entries; null for none. */
 function hostOf(ledger: Ledger, { uuid }: Machine, { network }: ReserveContext): LedgerEntry['host'] {
   return ledger.ofMachine(network.name, uuid).find(({ host }) => host !== null)?.host ?? null;
-}
-
-/** Returns the present state of an entry; the entry itself when the ledger has dropped it. */
-function latest(ledger: Ledger, entry: LedgerEntry): LedgerEntry {
-  return present(ledger, entry) ?? entry;
 }
 
 function present(ledger: Ledger, entry: LedgerEntry): LedgerEntry | null {
@@ -149,7 +147,7 @@ function renamedHostname(
   const [mac] = entry.macs;
   if (mac === undefined) return entry.hostname;
   const key = { network: entry.network, machine: machine.name, nic: entry.nic };
-  const nic = { key, uuid: machine.uuid, mac, found: entry, wishes: machine.wishes };
+  const nic = { key, uuid: machine.uuid, mac, found: entry, wishes: machine.wishes, isFirst: false };
   return chooseHostname(ledger, nic, context).hostname;
 }
 
@@ -157,7 +155,7 @@ interface PluggedNic {
   readonly nic: number;
   readonly mac: Mac;
   readonly found: LedgerEntry | null;
-  readonly moment: Moment;
+  readonly isFirst: boolean;
   /** The new entries of the machine's earlier NICs. */
   readonly siblings: readonly LedgerEntry[];
 }
@@ -174,12 +172,12 @@ interface Resolved {
 function resolveNic(
   ledger: Ledger,
   machine: Machine,
-  { nic: index, mac, found, moment, siblings }: PluggedNic,
+  { nic: index, mac, found, isFirst, siblings }: PluggedNic,
   context: ReserveContext,
 ): Resolved {
   const { name, uuid, wishes } = machine;
   const key: NicKey = { network: context.network.name, machine: name, nic: found?.nic ?? index };
-  const nic: Nic = { key, uuid, mac, found, wishes };
+  const nic: Nic = { key, uuid, mac, found, wishes, isFirst };
   const claim = claimMac(ledger, mac, { uuid, found, siblings }, context);
   const hostname = chooseHostname(claim.ledger, nic, context);
   const { aliases, refused } = chooseAliases(claim.ledger, nic, hostname.hostname, context);
@@ -193,7 +191,7 @@ function resolveNic(
     nic: key.nic,
     macs: currentMacs(claim.ledger, nic),
     macOrigin: macOrigin(nic),
-    replacedMac: replacedMac(nic, moment),
+    replacedMac: replacedMac(nic, context.moment),
     ip: address.address,
     hostname: hostname.hostname,
     aliases,
@@ -202,7 +200,7 @@ function resolveNic(
     group: wishes.group,
     isolated: machine.isolated.has(mac),
     ...seenAt(found, context.now),
-    booted: moment === 'booting' || (found?.booted ?? false),
+    booted: context.moment === 'booting' || (found?.booted ?? false),
     retired: null,
     problem,
     host: null,

@@ -1,13 +1,14 @@
 // Keeps what a start has changed of the entries of a machine's NICs until the machine runs or has stopped, because a
-// start that fails is no boot: /run/virlan/starts/UUID.json. A start that changes nothing, as most, has no file.
+// start that fails is not a boot: /run/virlan/starts/UUID.json. A start that changes nothing, as most, has no file.
 //   {"nics": [{"mac": "52:54:00:98:76:54", "before": {"network": "k8s-br0", "nic": 0, "macs": […], …}}], "version": 1}
 // `before` is the entry as it would be without the start, with all its fields.
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
 import { parseMac } from '../address/mac.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../records/record.ts';
-import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../system/files.ts';
+import { makeDirectory, removeFile, writeAtomically } from '../system/files.ts';
 import { paths, startPath } from '../system/paths.ts';
+import { readOwnIfReadable } from '../system/unreadable-files.ts';
 import type { StartedNic } from './failed-start.ts';
 import { entryFields, readEntry } from './ledger-format.ts';
 
@@ -26,7 +27,7 @@ export function hasStartedNics(uuid: string): boolean {
 
 /** Reads what the start of a machine has changed. Damaged files count as none. */
 export function readStartedNics(uuid: string): StartedNic[] {
-  const record = parseRecord(readOwnFileOrNull(startPath(uuid)) ?? '', format);
+  const record = parseRecord(readOwnIfReadable(startPath(uuid)) ?? '', format);
   if (!record.ok) return [];
   return record.value.nics.flatMap(nic => {
     const mac = parseMac(nic.mac);

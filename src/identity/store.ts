@@ -12,6 +12,7 @@ import { dnsmasqPaths } from '../dnsmasq/paths.ts';
 import { tellDnsmasq } from '../dnsmasq/process.ts';
 import { definedDomains, runningDomains } from '../libvirt/definitions.ts';
 import { readClusterCopy } from '../records/cluster-copy.ts';
+import { isOutOfSpace } from '../system/file-errors.ts';
 import { listDirectory } from '../system/files.ts';
 import { hostAddresses } from '../system/host-addresses.ts';
 import { withLock } from '../system/lock.ts';
@@ -71,6 +72,7 @@ export function readDecisionInput(network: Pick<NetworkConfig, 'name' | 'bridge'
     ownBlocks: () => readClusterCopy(name).blocks,
     hostName: hostname().toLowerCase().split('.')[0] ?? '',
     hostMacs: hostMacs(network),
+    isRunning: uuid => runningDomains().some(domain => domain.uuid === uuid),
     isKnown: uuid => {
       known ??= new Set([...definedDomains(), ...runningDomains()].map(domain => domain.uuid));
       // libvirt lists a transient machine only when its start is almost done.
@@ -159,14 +161,21 @@ export async function reserveMachines(
 async function storeAttempt(bridge: string, first: Decisions, attempt: () => Decisions) {
   // Most machines start with everything in place. Reading needs no lock, because each file is replaced
   // atomically.
-  if (needsNoWrite(first, bridge)) return { reserved: first.reserved, told: tellDnsmasq(bridge) };
-  return withSettledLedger(() => {
-    const { reserved, ledger, hostsfile, names } = attempt();
-    writeLedger(ledger);
-    if (hostsfile !== null) writeHostsfile(bridge, hostsfile);
-    if (names !== null) writeNames(bridge, names);
-    return { reserved, told: tellDnsmasq(bridge) };
-  });
+  if (isWritten(first, bridge) && isSettled()) return tell(first, bridge);
+  try {
+    return await withSettledLedger(() => {
+      const decisions = attempt();
+      const { ledger, hostsfile, names } = decisions;
+      writeLedger(ledger);
+      if (hostsfile !== null) writeHostsfile(bridge, hostsfile);
+      if (names !== null) writeNames(bridge, names);
+      return tell(decisions, bridge);
+    });
+  } catch (error) {
+    // On a full disk, another machine's entry may have left the index unfinished.
+    if (isOutOfSpace((error as Error).cause ?? error) && isWritten(first, bridge)) return tell(first, bridge);
+    throw error;
+  }
 }
 
 /** Longest waits for an answer. The machine's start waits meanwhile; on one host it takes a millisecond. */
@@ -262,12 +271,14 @@ export async function dropProbe(network: Pick<NetworkConfig, 'name' | 'bridge'>)
   });
 }
 
-/**
- * Returns whether all that was decided is on disk. Nothing says so while another process changes the ledger.
- */
-function needsNoWrite({ reading, ledger, hostsfile, names }: Decisions, bridge: string): boolean {
-  const isWritten = hostsfile === null && names === null && existsSync(dnsmasqPaths(bridge).hostsfile);
-  return isWritten && (ledger === reading.ledger || ledger.changes().length === 0) && isSettled();
+/** Returns whether all that was decided is on disk, if no other process changes the ledger meanwhile. */
+function isWritten({ reading, ledger, hostsfile, names }: Decisions, bridge: string): boolean {
+  const areFiles = hostsfile === null && names === null && existsSync(dnsmasqPaths(bridge).hostsfile);
+  return areFiles && (ledger === reading.ledger || ledger.changes().length === 0);
+}
+
+function tell({ reserved }: Decisions, bridge: string) {
+  return { reserved, told: tellDnsmasq(bridge) };
 }
 
 /** Runs `work` under the ledger's lock, with a ledger that can be written. */

@@ -11,7 +11,7 @@ export interface KnownNetwork extends LibvirtNetwork {
   readonly active: boolean;
   readonly autostart: boolean;
   readonly persistent: boolean;
-  /** How many NICs are plugged into it. */
+  /** The number of NICs that are plugged into it. */
   readonly connections: number;
 }
 

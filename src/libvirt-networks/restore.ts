@@ -106,7 +106,7 @@ function changeFiles(change: NetworkChange): void {
       return;
     case 'autostart':
       mkdirSync(libvirtPaths.networkAutostart, { recursive: true });
-      // One that leads nowhere counts as missing.
+      // A link that leads nowhere counts as missing.
       rmSync(autostart, { force: true });
       symlinkSync(definition, autostart);
       return;

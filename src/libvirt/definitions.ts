@@ -1,8 +1,9 @@
 // Reads libvirt's files about domains and networks, because hooks must not call libvirt.
 import { statSync } from 'node:fs';
 import type { Result } from '../result.ts';
-import { listDirectory, readFileOrNull } from '../system/files.ts';
+import { listDirectory } from '../system/files.ts';
 import { libvirtPaths } from '../system/paths.ts';
+import { readIfReadable } from '../system/unreadable-files.ts';
 import { type ActiveNetwork, parseActiveNetwork, withoutDomain } from './active-network.ts';
 import { type Domain, hasRunBy, parseDomain } from './domain-xml.ts';
 import { isPassThrough, type LibvirtNetwork, parseLibvirtNetwork } from './network-xml.ts';
@@ -31,7 +32,7 @@ export class XmlDirectory<T> {
       const version = `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
       const known = this.#known.get(path);
       if (known?.version === version) return [[path, known] as const];
-      const parsed = this.#parse(readFileOrNull(path) ?? '');
+      const parsed = this.#parse(readIfReadable(path) ?? '');
       return [[path, { version, value: parsed.ok ? [parsed.value] : [] }] as const];
     });
     this.#known = new Map(now);
@@ -65,7 +66,7 @@ export function runningDomains(): Domain[] {
 export function hasRun(name: string): boolean {
   // The names of files are libvirt's: no path is made of a domain's.
   const file = listDirectory(libvirtPaths.runningDomains).find(each => each === `${name}.xml`);
-  return file !== undefined && hasRunBy(readFileOrNull(`${libvirtPaths.runningDomains}/${file}`) ?? '');
+  return file !== undefined && hasRunBy(readIfReadable(`${libvirtPaths.runningDomains}/${file}`) ?? '');
 }
 
 /** Returns libvirt's networks as they are defined, and then those that are active as they are. */

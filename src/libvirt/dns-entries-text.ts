@@ -6,11 +6,11 @@ import type { RefusedEntry } from './dns-entries.ts';
 const maxNameLength = 60;
 
 const faultText: Readonly<Record<RefusedEntry['fault'], string>> = {
-  name: 'its name is no host name',
+  name: 'its name is not a host name',
   value: 'its value has a control character',
   length: 'its name and value together are longer than a line of dnsmasq',
-  target: 'its target is no host name',
-  number: 'its port, priority or weight is no number from 0 to 65535',
+  target: 'its target is not a host name',
+  number: 'its port, priority or weight is not a number from 0 to 65535',
   taken: 'that is the name of another address',
 };
 

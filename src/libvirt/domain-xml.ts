@@ -103,7 +103,7 @@ export function hasRunBy(status: string): boolean {
   walkXml(status, {
     open(path, attributes) {
       if (path !== 'domstatus') return;
-      // One that comes from another host or from an image is `migration`, and has run there or before.
+      // A machine that comes from another host or from an image is `migration`, and has run there or before.
       hasRun = attributes.get('state') !== 'shutoff' && attributes.get('reason') !== 'starting up';
     },
   });

@@ -1,7 +1,8 @@
 // The form of `virlan doctor --json`, for docs/schema/doctor.json; commands/doctor.ts writes it.
 import * as v from 'valibot';
 import type { State } from '../diagnosis/finding.ts';
-import { described, fix, nullable } from './schema-parts.ts';
+import { described, nullable } from '../json-form.ts';
+import { fix } from './schema-parts.ts';
 
 const states = ['ok', 'warn', 'fail', 'skipped'] as const satisfies readonly State[];
 

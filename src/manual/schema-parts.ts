@@ -1,19 +1,7 @@
-// Parts of the schemas of JSON output: a value with a description.
+// Parts that several schemas of JSON output share.
 import * as v from 'valibot';
 import type { Fix } from '../diagnosis/finding.ts';
-
-/** A number without a fraction. */
-export const integer = v.pipe(v.number(), v.integer());
-
-/** Adds a description to a value. */
-export function described<TSchema extends v.GenericSchema>(schema: TSchema, text: string) {
-  return v.pipe(schema, v.description(text));
-}
-
-/** Returns the schema of a value that may be null, with a description. */
-export function nullable<TSchema extends v.GenericSchema>(schema: TSchema, text: string) {
-  return v.pipe(v.nullable(schema), v.description(text));
-}
+import { described } from '../json-form.ts';
 
 /** The form of a command about a finding. */
 export const fix = v.object({

@@ -2,9 +2,10 @@
 import * as v from 'valibot';
 import { sessionStates } from '../cluster/bgp-sessions.ts';
 import type { CheckId } from '../diagnosis/finding.ts';
+import { described, integer, nullable } from '../json-form.ts';
 import { otherFirewallNames } from '../other-firewalls/model.ts';
 import type { Fault, Status } from '../report/status.ts';
-import { described, fix, integer, nullable } from './schema-parts.ts';
+import { fix } from './schema-parts.ts';
 
 const forward = v.object({
   forward: described(v.string(), 'As in virlan.ini: `tcp/8443:443`.'),
@@ -16,7 +17,7 @@ const forward = v.object({
 const machine = v.object({
   name: described(v.string(), "The machine's name. It is hostile: it may contain any character."),
   uuid: v.string(),
-  nic: described(integer, "Which of the machine's NICs on this network, from 0."),
+  nic: described(integer(), "Which of the machine's NICs on this network, from 0."),
   mac: v.string(),
   replacedMac: nullable(v.string(), 'The MAC that virlan replaced in the definition.'),
   ip: nullable(v.string(), 'The reserved address.'),
@@ -59,7 +60,7 @@ const peer = v.object({
     v.boolean(),
     'Whether frames whose receiver is not known go to it: the tunnel has an entry for it in the kernel.',
   ),
-  macs: described(integer, 'The number of MACs that sent frames from there within the last minutes.'),
+  macs: described(integer(), 'The number of MACs that sent frames from there within the last minutes.'),
   answer: nullable(
     v.picklist(['answers', 'no-route', 'silent', 'refuses', 'too-large', 'unknown']),
     'The answer when the watcher last asked; null before that, and without a watcher.',
@@ -68,7 +69,7 @@ const peer = v.object({
 });
 
 const bgp = v.object({
-  as: integer,
+  as: integer(),
   neighbours: v.array(
     v.object({
       address: v.string(),
@@ -77,15 +78,15 @@ const bgp = v.object({
         'The state of the session (RFC 4271); null while bgpd does not have the neighbour.',
       ),
       since: nullable(v.string(), 'When the session was established, or ended, in UTC.'),
-      routes: described(integer, 'The number of routes received from there: hosts and machines.'),
+      routes: described(integer(), 'The number of routes received from there: hosts and machines.'),
     }),
   ),
 });
 
 const tunnel = v.object({
-  vni: integer,
+  vni: integer(),
   link: described(v.string(), 'Its network interface on this host.'),
-  mtu: nullable(integer, 'In bytes; null without the interface.'),
+  mtu: nullable(integer(), 'In bytes; null without the interface.'),
   address: described(v.string(), 'That of this host for the others.'),
   peers: described(v.array(peer), 'The other hosts: as in virlan.ini, or as route reflectors have told FRR.'),
   bgp: nullable(bgp, 'The state of BGP by FRR; null where the kernel learns from frames where machines are.'),
@@ -102,7 +103,7 @@ const shared = v.object({
     'The connection to etcd; null without a watcher.',
   ),
   freeAddresses: described(
-    integer,
+    integer(),
     'How many addresses this host can give to new machines while etcd is away.',
   ),
   hosts: described(
@@ -110,7 +111,7 @@ const shared = v.object({
       v.object({
         address: v.string(),
         alive: nullable(v.boolean(), 'Whether its watcher is connected; null while etcd is away.'),
-        machines: integer,
+        machines: integer(),
       }),
     ),
     'The other hosts that have joined.',
@@ -120,7 +121,7 @@ const shared = v.object({
       v.object({
         name: v.string(),
         uuid: v.string(),
-        nic: integer,
+        nic: integer(),
         mac: v.string(),
         ip: v.nullable(v.string()),
         hostname: v.string(),
@@ -147,7 +148,7 @@ const network = v.object({
   firewall: nullable(v.string(), '`nftables` or `iptables`'),
   domain: v.string(),
   hostNames: v.picklist(['resolved', 'network-manager', 'nss', 'resolved-not-asked', 'not-found', 'off']),
-  dnsmasq: v.object({ running: v.boolean(), pid: v.nullable(integer) }),
+  dnsmasq: v.object({ running: v.boolean(), pid: v.nullable(integer()) }),
   otherFirewalls: described(
     v.array(v.object({ name: v.picklist(otherFirewallNames), rules: v.array(v.string()) })),
     "Other firewalls on the host, and virlan's rules in them.",
@@ -180,7 +181,7 @@ export const statusSchema = v.object({
   virlan: described(v.string(), 'The version.'),
   watcher: v.object({
     running: v.boolean(),
-    pid: v.nullable(integer),
+    pid: v.nullable(integer()),
     libvirt: described(v.string(), '`connected`, `disconnected`, or `unknown` without a watcher.'),
   }),
   networks: v.array(network),

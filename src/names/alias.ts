@@ -5,7 +5,7 @@ import { isLabel } from './label.ts';
 const special = new Set(['host', 'localhost', 'wpad', 'isatap', 'gateway', '_gateway', 'localdomain']);
 
 /**
- * The reason why an alias cannot be served for any machine: it is no host name, has a special meaning, or has
+ * The reason why an alias cannot be served for any machine: it is not a host name, has a special meaning, or has
  * a dot and is outside of the domain.
  */
 export type AliasFault = 'invalid' | 'special' | 'outside';

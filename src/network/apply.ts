@@ -1,10 +1,6 @@
 // Executes the steps of a plan, and records the rules that were loaded.
 import { findDnsmasq } from '../dnsmasq/process.ts';
 import { WriteError } from '../errors.ts';
-import { backends } from '../firewall/backends.ts';
-import { createRulesReader } from '../firewall/rules-reader.ts';
-import { listGuard } from '../guard/table.ts';
-import { system } from '../system/system.ts';
 import {
   groupSteps,
   joinOutcomes,
@@ -13,8 +9,8 @@ import {
   replaceConfigurations,
 } from './executors/step-groups.ts';
 import { failureOf, recordDnsmasq } from './record-changes.ts';
-import { readApplied, writeApplied } from './records/applied-record.ts';
-import { isEssential, type Step, type StepName, type StepOf } from './steps/steps.ts';
+import { changesRules, recordRules } from './record-rules.ts';
+import { isEssential, type Step } from './steps/steps.ts';
 
 /** The outcome of each step of a plan. */
 export interface Applied extends Outcome {
@@ -36,7 +32,7 @@ export async function applySteps(steps: readonly Step[], onFailure: 'stop' | 'co
   const { done, skipped } = applied;
   const failed = [...applied.failed];
   // Only the next comparison needs the listing, so DHCP answers before it is read.
-  const loaded = done.filter(isRulesStep);
+  const loaded = done.filter(changesRules);
   const unrecorded: Error[] = [];
   const recorded = await Promise.allSettled(loaded.map(recordRules));
   for (const [index, result] of recorded.entries()) {
@@ -61,57 +57,4 @@ function isWriteFailure(error: unknown): error is WriteError {
 /** Returns the outcomes of two plans as one. */
 export function joinApplied(first: Applied, second: Applied): Applied {
   return { ...joinOutcomes(first, second), unrecorded: [...first.unrecorded, ...second.unrecorded] };
-}
-
-const rulesStepNames = [
-  'load rules',
-  'remove rules',
-  'load guard',
-  'remove guard',
-  'connect tunnel',
-  'remove tunnel filter',
-] as const satisfies readonly StepName[];
-
-type RulesStepName = (typeof rulesStepNames)[number];
-
-type RulesStep = { [Name in RulesStepName]: StepOf<Name> }[RulesStepName];
-
-function isRulesStep(step: Step): step is RulesStep {
-  return (rulesStepNames as readonly StepName[]).includes(step.kind);
-}
-
-/** Records what the kernel lists after a change of rules: any later difference is drift. */
-async function recordRules(step: RulesStep): Promise<void> {
-  const { bridge } = step;
-  if (step.kind === 'load guard') {
-    const { lines } = await listGuard(system, bridge);
-    const guard = { table: step.guard.table, listing: [...lines] };
-    return writeApplied(bridge, { ...readApplied(bridge), guard });
-  }
-  if (step.kind === 'connect tunnel') {
-    const { listFilter } = await import('./tunnel/tunnel.ts');
-    const tunnel = { filter: step.tunnel.filter, listing: await listFilter(bridge) };
-    return writeApplied(bridge, { ...readApplied(bridge), tunnel });
-  }
-  if (step.kind === 'remove tunnel filter')
-    return writeApplied(bridge, { ...readApplied(bridge), tunnel: null });
-  if (step.kind === 'remove guard') return writeApplied(bridge, { ...readApplied(bridge), guard: null });
-  const { backend, family } = step;
-  const loaded =
-    step.kind === 'remove rules'
-      ? []
-      : [{ backend, family, script: step.script, listing: await listLoaded(step) }];
-  const applied = readApplied(bridge);
-  const others = applied.rules.filter(rules => rules.backend !== backend || rules.family !== family);
-  writeApplied(bridge, { ...applied, rules: [...others, ...loaded] });
-}
-
-/**
- * Returns the listing; none when another program removed rules meanwhile, so that the next comparison sees
- * drift.
- */
-async function listLoaded({ backend, family, bridge, script }: StepOf<'load rules'>): Promise<string[]> {
-  const { list, countRules } = backends[backend];
-  const { lines } = await list(createRulesReader(system), { bridge, family });
-  return countRules(lines) < countRules(script.split('\n')) ? [] : [...lines];
 }

@@ -8,19 +8,16 @@ import { withLock } from '../system/lock.ts';
 import { paths } from '../system/paths.ts';
 import { run } from '../system/run.ts';
 import { system } from '../system/system.ts';
-import { applySteps, joinApplied } from './apply.ts';
+import { type Applied, applySteps, joinApplied } from './apply.ts';
 import type { Established } from './established.ts';
 import type { FailedStep } from './executors/step-groups.ts';
 import { kernelReplacedText } from './kernel/kernel-text.ts';
 import { replacedKernel } from './kernel/read-kernel.ts';
 import {
-  copyOriginal,
   failureOf,
-  recordAdditions,
-  recordDnsmasq,
+  recordChanges,
   recordForwardsOf,
   recordOriginal,
-  recordPorts,
   recordWarnings,
   removeRecords,
   wouldLose,
@@ -32,11 +29,11 @@ import { type Refusal, rememberRefusal, withoutRefused, withRefusals } from './r
 import { rollBack } from './restore.ts';
 import { groupByUnit } from './steps/group-by-unit.ts';
 import { isEssential, type Step, type StepOf } from './steps/steps.ts';
-import { surveyOwn } from './survey.ts';
+import { type OwnSurvey, surveyOwn } from './survey.ts';
 import { surveyHost, withConsequences } from './survey-host.ts';
 import { libvirtWarnings, surveyHostNames, surveyOtherFirewalls } from './survey-other-programs.ts';
 import { obstacleText } from './warnings/obstacle-text.ts';
-import { joinWarnings, type NetworkWarning } from './warnings/warnings.ts';
+import { joinWarnings } from './warnings/warnings.ts';
 
 /** Longest wait for another virlan process that changes a network: libvirtd's start waits meanwhile. */
 const networkLockTimeoutSeconds = 30;
@@ -48,6 +45,9 @@ export function withNetworkLock<T>(
 ): Promise<T> {
   return withLock(paths.networkLock, lockTimeoutSeconds, work);
 }
+
+/** Selects the steps to take from a plan. */
+type Choose = (steps: readonly Step[]) => readonly Step[];
 
 /** A network that could not be established. */
 class NotEstablished extends VirlanError {
@@ -107,10 +107,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
   const original = recordOriginal(host, survey);
   // Without the record "down" could not restore what is there now.
   if (isFirst && original !== null) throw original;
-  const copy = original === null ? null : copyOriginal(host, survey);
-  const additions = recordAdditions(host, survey);
-  const ports = recordPorts(survey);
-  const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
+  const records = recordChanges(host, survey, original);
   const { directory } = dnsmasqPaths(network.bridge);
   const hadDirectory = system.exists(directory);
   const own = await applySteps(steps, 'stop');
@@ -132,14 +129,7 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
     throw new NotEstablished(failure, message);
   }
   recordIsWanted(network.bridge);
-  const refused = recordForwardsOf(survey);
-  const others = await surveyOtherPrograms(network, createRulesReader(system));
-  const all = joinApplied(own, await applySteps(others.steps, 'continue'));
-  const warnings = [
-    ...joinWarnings(survey.warnings, others.warnings),
-    ...recordWarnings('not-recorded', [original, copy, additions, ports, process, ...all.unrecorded]),
-  ];
-  return { ...all, warnings, refused };
+  return establishOthers({ survey, own, records }, createRulesReader(system), planned => planned);
 }
 
 /**
@@ -147,19 +137,16 @@ async function establishCompletely(network: NetworkConfig): Promise<Established>
  * `choose` selects the steps to take from the plan. Throws VirlanError when the network must not be
  * established. Needs the network lock.
  */
-export async function establishWhatWorks(
-  network: NetworkConfig,
-  choose: (steps: readonly Step[]) => readonly Step[],
-): Promise<Established> {
+export async function establishTolerantly(network: NetworkConfig, choose: Choose): Promise<Established> {
   const known = readLacking(network.bridge);
   const refusals: Refusal[] = [];
-  let established = await tryWhatWorks(network, choose);
+  let established = await tryTolerantly(network, choose);
   for (;;) {
     const lacking = refusals.at(-1)?.lacking ?? known;
     const refused = rememberRefusal(network, lacking, established.failed);
     if (refused.length === 0) break;
     refusals.push(...refused);
-    established = joinEstablished(withoutRefused(established, refused), await tryWhatWorks(network, choose));
+    established = joinEstablished(withoutRefused(established, refused), await tryTolerantly(network, choose));
   }
   const isRefused = established.failed.some(({ step }) => step.kind === 'load rules' && isEssential(step));
   if (!isRefused) return withRefusals(network, established, refusals);
@@ -172,10 +159,7 @@ function joinEstablished(first: Established, second: Established): Established {
   return { ...second, ...joinApplied(first, second), refused: [...first.refused, ...second.refused] };
 }
 
-async function tryWhatWorks(
-  network: NetworkConfig,
-  choose: (steps: readonly Step[]) => readonly Step[],
-): Promise<Established> {
+async function tryTolerantly(network: NetworkConfig, choose: Choose): Promise<Established> {
   recordIsWanted(network.bridge);
   const host = surveyHost(network);
   const reader = createRulesReader(system);
@@ -187,26 +171,37 @@ async function tryWhatWorks(
   const steps = planned.filter(step => !left.includes(step));
   const original = recordOriginal(host, survey);
   if (original !== null && wouldLose(survey)) throw original;
-  const copy = original === null ? null : copyOriginal(host, survey);
-  const additions = recordAdditions(host, survey);
-  const ports = recordPorts(survey);
-  const process = failureOf(() => recordDnsmasq(network.bridge, survey.observed.dnsmasq.pid));
+  const records = recordChanges(host, survey, original);
   const own = await applySteps(steps, 'continue');
-  const refused = recordForwardsOf(survey);
-  const others = await surveyOtherPrograms(network, steps.length === 0 ? reader : createRulesReader(system));
-  const applied = joinApplied(own, await applySteps(choose(others.steps), 'continue'));
-  const unrecorded = recordWarnings('not-recorded', [
-    original,
-    copy,
-    additions,
-    ports,
-    process,
-    ...applied.unrecorded,
-  ]);
-  const warnings: NetworkWarning[] = [...joinWarnings(survey.warnings, others.warnings), ...unrecorded];
+  const currentReader = steps.length === 0 ? reader : createRulesReader(system);
+  const established = await establishOthers({ survey, own, records }, currentReader, choose);
+  const warnings = [...established.warnings];
   if (survey.damage !== null) warnings.push({ kind: 'reservations-unknown', error: survey.damage });
   if (rejected !== null) warnings.push({ kind: 'dnsmasq-keeps-configuration', error: rejected });
-  return { ...applied, skipped: [...applied.skipped, ...left], warnings, refused };
+  return { ...established, skipped: [...established.skipped, ...left], warnings };
+}
+
+/** The outcome of virlan's own part. `records`: the reasons why records could not be written. */
+interface OwnPart {
+  readonly survey: OwnSurvey;
+  readonly own: Applied;
+  readonly records: readonly (Error | null)[];
+}
+
+/** Establishes virlan's part in other programs, after its own part. Returns the changes and warnings of both. */
+async function establishOthers(
+  { survey, own, records }: OwnPart,
+  reader: RulesReader,
+  choose: Choose,
+): Promise<Established> {
+  const refused = recordForwardsOf(survey);
+  const others = await surveyOtherPrograms(survey.network, reader);
+  const applied = joinApplied(own, await applySteps(choose(others.steps), 'continue'));
+  const warnings = [
+    ...joinWarnings(survey.warnings, others.warnings),
+    ...recordWarnings('not-recorded', [...records, ...applied.unrecorded]),
+  ];
+  return { ...applied, warnings, refused };
 }
 
 /**

@@ -58,7 +58,7 @@ export interface HostReading extends Omit<KernelReading, 'unread'> {
   readonly sysctls: ReadonlyMap<string, string>;
   readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   readonly dnsmasq: Omit<ObservedNetwork['dnsmasq'], 'isUnbound'>;
-  /** By path: the mode of what exists and is no symbolic link. */
+  /** By path: the mode of what exists and is not a symbolic link. */
   readonly modes: ReadonlyMap<string, number>;
   readonly published: ObservedNetwork['published'];
 }

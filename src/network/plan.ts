@@ -5,7 +5,8 @@ import type { DesiredNetwork, HostState, ObservedNetwork } from './state/state.t
 import { planDnsmasq, planReservations } from './steps/dnsmasq-steps.ts';
 import { planGuard } from './steps/guard-steps.ts';
 import { planFile, planManagers, planModes, planSysctls } from './steps/host-steps.ts';
-import { planLinks } from './steps/link-steps.ts';
+import { planBridge, planDummy, setLink } from './steps/link-steps.ts';
+import { planBridgeVlans, planRootPort, planTaps } from './steps/port-steps.ts';
 import {
   planConnections,
   planLeftovers,
@@ -48,6 +49,31 @@ export function planNetwork(desired: DesiredNetwork, observed: ObservedNetwork):
     ...dnsmasq,
     ...companions,
   ];
+}
+
+/**
+ * Returns the steps for the bridge and its ports. STP starts last: a port that enters a bridge with STP, or comes up,
+ * forwards nothing for twice the forward delay, and machines that return to the network must not wait. A port that
+ * forwards continues when STP starts (br_stp_start in net/bridge/br_stp_if.c).
+ */
+function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): Step[] {
+  const { bridge, link } = desired;
+  const { renamedTo } = observed;
+  const ports = [...planRootPort(desired, observed), ...planTaps(desired, observed)];
+  const isDelayed = link?.stp === true && ports.some(startsForwarding);
+  const meanwhile = isDelayed ? { ...desired, link: { ...link, stp: false } } : desired;
+  return [
+    ...(renamedTo === null ? [] : [{ kind: 'rename bridge', link: renamedTo, to: bridge } as const]),
+    ...planBridge(meanwhile, observed),
+    ...planBridgeVlans(desired, observed),
+    ...planDummy(desired, observed),
+    ...ports,
+    ...(isDelayed ? setLink(bridge, { attribute: 'stp', from: false, to: true }) : []),
+  ];
+}
+
+function startsForwarding(step: Step): boolean {
+  return step.kind === 'set link' && (step.attribute === 'bridge' || step.attribute === 'state');
 }
 
 /** Returns the steps for the settings of the host as a whole; `path` is virlan's file under /etc/sysctl.d. */

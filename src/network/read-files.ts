@@ -9,7 +9,6 @@ import { dnsmasqPaths, extrasDirectory } from '../dnsmasq/paths.ts';
 import { findDnsmasq, isStopped } from '../dnsmasq/process.ts';
 import { recordLines } from '../dnsmasq/record-lines.ts';
 import { canWatchResolvConf } from '../dnsmasq/upstream.ts';
-import { VirlanError } from '../errors.ts';
 import type { BackendName } from '../firewall/backend.ts';
 import type { UsableFamilies } from '../firewall/backends.ts';
 import { type Claim, translationsOfClaims } from '../forwards/choose.ts';
@@ -19,9 +18,10 @@ import { extrasOf, readPublished, readWanted, type Wanted } from '../identity/re
 import { activePassThroughs, passThroughNetworks, runningDomains } from '../libvirt/definitions.ts';
 import { servedRecords } from '../libvirt/dns-entries.ts';
 import { digest } from '../names/digest.ts';
-import { modeOrNull, readFileOrNull, readOwnFileOrNull } from '../system/files.ts';
+import { modeOrNull } from '../system/files.ts';
 import { machineId } from '../system/machine-id.ts';
 import { system } from '../system/system.ts';
+import { readIfReadable, readOwnIfReadable } from '../system/unreadable-files.ts';
 import { desiredNetwork, type HostFacts } from './desired.ts';
 import { filtersFrames } from './kernel/bridge-netfilter.ts';
 import { hasGlobalIpv6 } from './kernel/links.ts';
@@ -82,22 +82,15 @@ export function readObjects(desired: DesiredNetwork): FilesReading {
   };
 }
 
-/**
- * Returns the text of dnsmasq's configuration; null for none, and for what is no regular file: it is replaced.
- */
+/** Returns the text of dnsmasq's configuration; null for none, and for one that cannot be read: it is replaced. */
 function readConf(bridge: string): string | null {
-  try {
-    return readOwnFileOrNull(dnsmasqPaths(bridge).conf);
-  } catch (error) {
-    if (error instanceof VirlanError && error.code === 'damaged-file') return null;
-    throw error;
-  }
+  return readOwnIfReadable(dnsmasqPaths(bridge).conf);
 }
 
 function readManagerFiles(bridge: string): Map<LinkManagerName, string> {
   return new Map(
     linkManagerNames.flatMap(name => {
-      const text = readFileOrNull(linkManagers[name].path(bridge));
+      const text = readIfReadable(linkManagers[name].path(bridge));
       return text === null ? [] : [[name, text] as const];
     }),
   );

@@ -40,16 +40,32 @@ export function recordOriginal(host: HostSurvey, survey: OwnSurvey): Error | nul
   return failureOf(() => recordOriginalState(additionOf(host, survey)));
 }
 
+/**
+ * Records what virlan is about to add, and keeps a copy of what is there now if `original` says why it is not recorded.
+ * Returns `original` and the reasons why that failed, null for what did not.
+ */
+export function recordChanges(
+  host: HostSurvey,
+  survey: OwnSurvey,
+  original: Error | null,
+): readonly (Error | null)[] {
+  const { network, observed } = survey;
+  return [
+    original,
+    original === null ? null : copyOriginal(host, survey),
+    recordAdditions(host, survey),
+    recordPorts(survey),
+    failureOf(() => recordDnsmasq(network.bridge, observed.dnsmasq.pid)),
+  ];
+}
+
 /** Keeps what is there now until it can be recorded. Returns why that failed, as `recordOriginal` does. */
-export function copyOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
+function copyOriginal(host: HostSurvey, survey: OwnSurvey): Error | null {
   return failureOf(() => copyOriginalState(additionOf(host, survey)));
 }
 
 /** Records what virlan is about to add. Returns why that failed, as `recordOriginal` does. */
-export function recordAdditions(
-  host: HostSurvey,
-  { network: { bridge }, desired, steps }: OwnSurvey,
-): Error | null {
+function recordAdditions(host: HostSurvey, { network: { bridge }, desired, steps }: OwnSurvey): Error | null {
   if (steps.length + host.steps.length === 0 && !isUnsaved(bridge)) return null;
   const applied = readApplied(bridge);
   const addresses = (desired.link?.addresses ?? []).map(formatAddress);
@@ -63,7 +79,7 @@ export function recordAdditions(
  * Keeps the options, static entries and VLANs of ports for when a port has left the bridge and returns, and which of
  * the options are virlan's. Returns why that failed, as `recordOriginal` does.
  */
-export function recordPorts({
+function recordPorts({
   network: { bridge },
   desired,
   observed: { taps, bridgeVlans },

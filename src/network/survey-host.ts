@@ -2,6 +2,7 @@
 import type { NetworkConfig } from '../config/config.ts';
 import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
+import { readIfReadable } from '../system/unreadable-files.ts';
 import { desiredHost } from './desired.ts';
 import {
   changesOfForwarding,
@@ -37,7 +38,7 @@ function surveyHostAgainst(desired: HostState): HostSurvey {
 function observeHost(desired: HostState): HostState {
   return {
     sysctls: readSysctls([...desiredHost().sysctls.keys(), ...desired.sysctls.keys()], system.readFile),
-    sysctlFile: system.readFile(paths.sysctl),
+    sysctlFile: readIfReadable(paths.sysctl),
   };
 }
 
@@ -51,7 +52,7 @@ export function readHost(): HostState {
  * without it, forwarding is left as others want it.
  */
 function surveyWithoutForwarding(): HostSurvey {
-  const none: HostState = { sysctls: new Map(), sysctlFile: system.readFile(paths.sysctl) };
+  const none: HostState = { sysctls: new Map(), sysctlFile: readIfReadable(paths.sysctl) };
   const original = none.sysctlFile === desiredHost().sysctlFile ? readOriginalState() : null;
   const goal = original === null ? none : originalHost(original);
   const observed = observeHost(goal);
@@ -87,7 +88,7 @@ export function surveyRestoration(goal: HostState): (() => readonly Step[])[] {
     () => {
       const sysctls = only(key => system.exists(sysctlPath(key)));
       // Its file is in the first plan.
-      return surveyHostAgainst({ sysctls, sysctlFile: system.readFile(paths.sysctl) }).steps;
+      return surveyHostAgainst({ sysctls, sysctlFile: readIfReadable(paths.sysctl) }).steps;
     },
   ];
 }

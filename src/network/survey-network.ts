@@ -1,7 +1,7 @@
 // The survey of a network as a whole, for those who show it: status, plan and doctor.
 import type { BgpSession } from '../cluster/bgp-sessions.ts';
 import type { NetworkConfig } from '../config/config.ts';
-import { createRulesReader, type RulesReader } from '../firewall/rules-reader.ts';
+import { createHostRules, type HostRules } from '../other-firewalls/base-chains.ts';
 import { findForwardRules } from '../other-firewalls/forward-rules.ts';
 import type { TunnelDrop } from '../other-firewalls/tunnel-drops.ts';
 import { system } from '../system/system.ts';
@@ -30,29 +30,32 @@ export interface Survey extends OwnSurvey {
  * Compares a network with its configuration. Throws when the host cannot be read, or has no usable firewall
  * backend.
  */
-export async function surveyNetwork(network: NetworkConfig): Promise<Survey> {
-  const reader = createRulesReader(system);
+export async function surveyNetwork(
+  network: NetworkConfig,
+  rules: HostRules = createHostRules(system),
+): Promise<Survey> {
   const sessions = readBgpSessions(network);
   const [own, otherFirewalls, hostNames] = await Promise.all([
-    surveyOwn(network, reader),
-    surveyOtherFirewalls(network, reader),
+    surveyOwn(network, rules),
+    surveyOtherFirewalls(network, rules),
     surveyHostNames(network),
   ]);
   const [link = null] = own.defaultLinks;
-  const rules = await findForwardRules(system, reader, network.bridge, own.forwards?.claims ?? [], link);
+  const claims = own.forwards?.claims ?? [];
+  const { drops, takings } = await findForwardRules(system, rules, network.bridge, claims, link);
   return {
     ...own,
     otherFirewalls,
     hostNames,
-    tunnelDrops: await readTunnelDrops(own, reader),
+    tunnelDrops: await readTunnelDrops(own, rules),
     bgpSessions: await sessions,
     steps: [...own.steps, ...otherFirewalls.steps, ...hostNames.steps],
     warnings: [
       ...joinWarnings(own.warnings, otherFirewalls.warnings),
       ...hostNames.warnings,
       ...libvirtWarnings(network),
-      ...rules.drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
-      ...rules.takings.map(taking => ({ kind: 'forward-taken', taking }) as const),
+      ...drops.map(drop => ({ kind: 'forward-dropped', drop }) as const),
+      ...takings.map(taking => ({ kind: 'forward-taken', taking }) as const),
     ],
   };
 }
@@ -67,10 +70,10 @@ export async function readBgpSessions({ tunnel }: NetworkConfig): Promise<readon
 
 async function readTunnelDrops(
   { network: { tunnel }, underlay: link, observed }: OwnSurvey,
-  reader: RulesReader,
+  rules: HostRules,
 ): Promise<TunnelDrop[]> {
   if (tunnel === null || link === null) return [];
   const { findTunnelDrops } = await import('../other-firewalls/tunnel-drops.ts');
   const peers = otherHosts(tunnel, observed.tunnel);
-  return findTunnelDrops(system, reader, { address: tunnel.address, peers, link });
+  return findTunnelDrops(system, rules, { address: tunnel.address, peers, link });
 }

@@ -30,7 +30,7 @@ export interface OtherFirewallsSurvey {
   readonly warnings: readonly NetworkWarning[];
 }
 
-/** How the host itself finds the names of machines. */
+/** The way by which the host itself finds the names of machines, and the steps to it. */
 export interface HostNamesSurvey {
   readonly found: HostNames;
   readonly steps: readonly Step[];

@@ -1,6 +1,6 @@
 // Establishes a network as far as possible, for hooks and repairs.
 import type { NetworkConfig } from '../config/config.ts';
-import { establishWhatWorks, withNetworkLock } from '../network/establish.ts';
+import { establishTolerantly, withNetworkLock } from '../network/establish.ts';
 import type { Established } from '../network/established.ts';
 import { isTakenDown } from '../network/records/applied-record.ts';
 import { groupByUnit } from '../network/steps/group-by-unit.ts';
@@ -15,7 +15,7 @@ export async function establishForHook(
   lockTimeoutSeconds?: number,
 ): Promise<NetworkEvent[]> {
   try {
-    const work = () => establishWhatWorks(network, steps => steps);
+    const work = () => establishTolerantly(network, steps => steps);
     const established = await withNetworkLock(work, lockTimeoutSeconds);
     return changeEvents(network, 'network-established', established);
   } catch (error) {
@@ -39,7 +39,7 @@ export async function establishDnsmasq(
   try {
     return await withNetworkLock(async () => {
       if (isTakenDown(bridge) || !isOutdated()) return [];
-      return changeEvents(network, 'network-established', await establishWhatWorks(network, choose));
+      return changeEvents(network, 'network-established', await establishTolerantly(network, choose));
     }, hookLockTimeoutSeconds);
   } catch (error) {
     return [{ kind: 'network-failed', network: network.name, error: error as Error }];
@@ -78,7 +78,7 @@ export async function repairNetwork(
   try {
     return await withNetworkLock(async () => {
       if (isTakenDown(bridge)) return { events: [], repaired: [], failures: [] };
-      const established = await establishWhatWorks(network, choose);
+      const established = await establishTolerantly(network, choose);
       return {
         events: changeEvents(network, 'network-repaired', established),
         ...outcomes(bridge, established),

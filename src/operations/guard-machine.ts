@@ -1,4 +1,4 @@
-// Guards a machine that is about to run, and forgets one that has stopped.
+// Guards a machine that is about to run: what its taps may send is in force before the guest's first frame.
 import { writeFileSync } from 'node:fs';
 import type { Config, NetworkConfig } from '../config/config.ts';
 import { CommandError } from '../errors.ts';

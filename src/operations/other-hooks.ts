@@ -18,7 +18,8 @@ const handlers: Readonly<Record<OtherHook, (input: HookInput) => Promise<HookOut
   },
   'qemu stopped': async ({ readXml, readConfig }) => {
     const { machineStopped } = await import('./machine-stopped.ts');
-    await machineStopped(readXml(), readConfig);
+    // Without the watcher nobody has seen whether it was paused all the time.
+    await machineStopped(readXml(), readConfig, () => false);
     return { events: [], abort: null };
   },
   'qemu release': async ({ readXml, readConfig }) => {

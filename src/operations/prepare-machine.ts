@@ -51,7 +51,7 @@ export async function prepareMachine(domain: Domain, { networks }: Config): Prom
   return { events, abort };
 }
 
-/** Keeps what the start has changed until the machine has stopped: if it has not run by then, the start was no boot. */
+/** Keeps what the start has changed until the machine has stopped: one that has not run by then has not booted. */
 function keepIfFirst({ uuid }: Domain, reserved: readonly Reserved[]): void {
   const mayBeFirst = reserved.some(({ entries, before }) =>
     entries.some(({ macs }, nic) => {

@@ -7,7 +7,7 @@ import type { LedgerEntry } from '../identity/ledger-format.ts';
 import type { ReserveEvent } from '../identity/reserve.ts';
 import { isWildcard } from '../names/alias.ts';
 import type { Event } from '../report/event.ts';
-import { readFileOrNull } from '../system/files.ts';
+import { readOwnIfReadable } from '../system/unreadable-files.ts';
 import { establishForHook } from './establish-networks.ts';
 
 /** Returns whether an event may change dnsmasq's configuration. */
@@ -23,7 +23,7 @@ function isInConfiguration(bridge: string, { kind, entry }: ReserveEvent): boole
 
 /** A machine that has changed may have lost what it had there. */
 function mayHaveHadLines(bridge: string): boolean {
-  return readMachineLines(readFileOrNull(dnsmasqPaths(bridge).conf) ?? '').length > 0;
+  return readMachineLines(readOwnIfReadable(dnsmasqPaths(bridge).conf) ?? '').length > 0;
 }
 
 function hasLines({ aliases, boot }: LedgerEntry): boolean {

@@ -10,7 +10,7 @@ import { parseLibvirtNetwork } from '../libvirt/network-xml.ts';
 import { wantedRecordLines } from '../network/read-files.ts';
 import { dnsWarnings } from '../network/survey-other-programs.ts';
 import type { NetworkEvent } from '../report/event.ts';
-import { readFileOrNull } from '../system/files.ts';
+import { readOwnIfReadable } from '../system/unreadable-files.ts';
 import { establishDnsmasq } from './establish-networks.ts';
 import type { HookOutcome } from './hook-outcome.ts';
 import { passedThroughTo } from './passed-through-to.ts';
@@ -34,7 +34,7 @@ async function serveRecords(network: NetworkConfig): Promise<NetworkEvent[]> {
   const wanted = wantedRecordLines(network);
   // Without the file, the network is not up.
   const found = () => {
-    const conf = readFileOrNull(dnsmasqPaths(bridge).conf);
+    const conf = readOwnIfReadable(dnsmasqPaths(bridge).conf);
     return conf === null ? wanted : readRecordLines(conf);
   };
   const isOutdated = () => JSON.stringify(found()) !== JSON.stringify(wanted);

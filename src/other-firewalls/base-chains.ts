@@ -1,12 +1,12 @@
 // The chains that the kernel calls at a hook, with their rules as far as a packet can be judged by them. Read from the
 // listings of nft and of both flavours of iptables.
 import { hasLegacyTables, otherFlavour } from '../firewall/flavours.ts';
-import { listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
+import { createRulesReader, listTimeoutSeconds, type RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
 import { parseSavedChains, savedLines } from './chains.ts';
-import { parseDeviceLinks } from './device-links.ts';
+import { type DeviceLinks, parseDeviceLinks } from './device-links.ts';
 import { type Chain, iptablesProgramOf, legacyFamily } from './model.ts';
-import { parseNftTables } from './nft-rules.ts';
+import { type NftTable, parseNftTables } from './nft-rules.ts';
 import type { FilterChains } from './packet.ts';
 import { everyQueue, type HeardQueues, readHeardQueues } from './queues.ts';
 import { parseSavedRules } from './saved-rules.ts';
@@ -22,14 +22,39 @@ export interface BaseChain {
   readonly chains: FilterChains;
 }
 
+/** All chains with a hook of one reading of the host, virlan's own included. */
+export interface BaseChains {
+  /** The chains that IPv4 packets pass. */
+  readonly ofPackets: readonly BaseChain[];
+  /** The chains of the family bridge, which frames pass. */
+  readonly ofFrames: readonly BaseChain[];
+}
+
+/** The rules of the host, for all who judge packets by them. */
+export interface HostRules extends RulesReader {
+  /** Returns all chains, read and parsed when first asked for. Rules that cannot be read are left out. */
+  chains(): Promise<BaseChains>;
+}
+
+type Reads = Pick<System, 'run' | 'readFile' | 'leadsTo'>;
+
+/** Returns a reader that keeps what it has read: use it for one reading of the host only. */
+export function createHostRules(system: Reads): HostRules {
+  const reader = createRulesReader(system);
+  let chains: Promise<BaseChains> | null = null;
+  return {
+    ...reader,
+    chains() {
+      chains ??= readBaseChains(system, reader);
+      return chains;
+    },
+  };
+}
+
 /** Priorities of the tables of iptables; of nat, at the hooks where destinations are translated. */
 const iptablesPriority: Readonly<Record<string, number>> = { raw: -300, mangle: -150, nat: -100 };
 
-/** Reads the chains. Rules that cannot be read are left out: what they are is said elsewhere. */
-export async function readBaseChains(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
-  reader: RulesReader,
-): Promise<BaseChain[]> {
+async function readBaseChains(system: Reads, reader: RulesReader): Promise<BaseChains> {
   const hasHidden = hasLegacyTables(system.readFile, 'ipv4') && otherFlavour(system, 'ipv4') === 'legacy';
   const [nft, saved, hidden] = await Promise.all([
     reader.ruleset().catch(() => ''),
@@ -40,52 +65,77 @@ export async function readBaseChains(
   const devices = /"hook": ?"(?:ingress|egress)"/.test(nft)
     ? await system.run('nft', ['list', 'chains'], { timeoutSeconds: listTimeoutSeconds }).catch(() => '')
     : '';
-  return makeBaseChains(nft, saved, hidden, devices, readHeardQueues(system));
+  return makeBaseChains({ nft, saved, hidden, devices }, readHeardQueues(system));
 }
 
-/**
- * Returns the chains that IPv4 packets meet, virlan's own included, from the listings of nft, of iptables and of the
- * flavour of iptables that is not selected; `devices` is what `nft list chains` prints. Pure.
- */
+/** The output of programs; an empty text where one fails, or is not asked. */
+interface Listings {
+  /** `nft --json list ruleset` */
+  readonly nft?: string;
+  /** `iptables-save` */
+  readonly saved?: string;
+  /** The same of the flavour that is not selected. */
+  readonly hidden?: string;
+  /** `nft list chains` */
+  readonly devices?: string;
+}
+
+/** Returns the chains of these listings. Pure. */
 export function makeBaseChains(
-  nft: string,
-  saved: string,
-  hidden: string,
-  devices = '',
+  { nft = '', saved = '', hidden = '', devices = '' }: Listings,
   heard: HeardQueues = everyQueue,
-): BaseChain[] {
-  const links = parseDeviceLinks(devices);
+): BaseChains {
+  const tables = parseNftTables(nft, heard);
   const listed = savedLines(saved);
-  const ofNft = parseNftTables(nft, heard)
+  const ofNft = tables
     .filter(({ family }) => isOfIpv4(family))
     // iptables shows its own matches, and nft does not.
-    .filter(({ family, table }) => family !== 'ip' || !listed.has(table))
-    .flatMap(({ family, table, chains, baseChains }) =>
-      baseChains.map(({ name, type, hook, priority, policy }) => ({
-        base: { family, table, name, hook, policy },
-        priority,
-        isForNat: type === 'nat',
-        links: links.get(`${family} ${table} ${name}`) ?? [],
-        chains,
-      })),
-    );
-  const ofIptables = (tables: ReadonlyMap<string, readonly string[]>, family: string) =>
-    [...tables].flatMap(([table, lines]) =>
-      parseSavedChains(lines, family, table)
-        .filter(({ hook }) => hook !== null)
-        .map(base => ({
-          base,
-          priority: iptablesPriority[table] ?? 0,
-          isForNat: table === 'nat',
-          links: [],
-          chains: parseSavedRules(lines, heard),
-        })),
-    );
-  return [...ofNft, ...ofIptables(listed, 'ip'), ...ofIptables(savedLines(hidden), legacyFamily)];
+    .filter(({ family, table }) => family !== 'ip' || !listed.has(table));
+  return {
+    ofPackets: [
+      ...chainsOfNft(ofNft, parseDeviceLinks(devices)),
+      ...chainsOfIptables(listed, 'ip', heard),
+      ...chainsOfIptables(savedLines(hidden), legacyFamily, heard),
+    ],
+    ofFrames: chainsOfNft(
+      tables.filter(({ family }) => family === 'bridge'),
+      new Map(),
+    ),
+  };
 }
 
 function isOfIpv4(family: string): boolean {
   return family === 'ip' || family === 'inet' || family === 'netdev';
+}
+
+function chainsOfNft(tables: readonly NftTable[], links: DeviceLinks): BaseChain[] {
+  return tables.flatMap(({ family, table, chains, baseChains }) =>
+    baseChains.map(({ name, type, hook, priority, policy }) => ({
+      base: { family, table, name, hook, policy },
+      priority,
+      isForNat: type === 'nat',
+      links: links.get(`${family} ${table} ${name}`) ?? [],
+      chains,
+    })),
+  );
+}
+
+function chainsOfIptables(
+  tables: ReadonlyMap<string, readonly string[]>,
+  family: string,
+  heard: HeardQueues,
+): BaseChain[] {
+  return [...tables].flatMap(([table, lines]) =>
+    parseSavedChains(lines, family, table)
+      .filter(({ hook }) => hook !== null)
+      .map(base => ({
+        base,
+        priority: iptablesPriority[table] ?? 0,
+        isForNat: table === 'nat',
+        links: [],
+        chains: parseSavedRules(lines, heard),
+      })),
+  );
 }
 
 /** Returns the text of a rule that a judgement names by its id; null where nft does not show it. */

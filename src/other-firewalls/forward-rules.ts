@@ -2,9 +2,8 @@
 // from outside.
 import { type Ipv4, parseIpv4 } from '../address/ip.ts';
 import type { Forward } from '../config/forward.ts';
-import type { RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
-import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
+import { type BaseChain, type HostRules, readRuleText } from './base-chains.ts';
 import type { Chain } from './model.ts';
 import { ownChainOf } from './own-chains.ts';
 import { findDroppingRules, findEffect, type Packet } from './packet.ts';
@@ -71,18 +70,17 @@ const lastTaking = { translate: translationPriority, untrack: trackingPriority }
 const returnPriority = 100;
 
 /**
- * Reads the rules of others that forwards meet. `link` is the link to the outside. Rules that cannot be read are left
- * out: what they are is said elsewhere.
+ * Finds the rules of others that forwards meet. `link` is the link to the outside.
  */
 export async function findForwardRules(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
-  reader: RulesReader,
+  system: Pick<System, 'run'>,
+  rules: HostRules,
   bridge: string,
   forwards: readonly ActiveForward[],
   link: string | null,
 ): Promise<ForwardRules> {
   if (forwards.length === 0) return { drops: [], takings: [] };
-  const bases = await readBaseChains(system, reader);
+  const { ofPackets: bases } = await rules.chains();
   const withText = async <Found extends ForwardRule>(found: Found): Promise<Found> => {
     const { base, chain, rule } = found;
     return { ...found, rule: rule === null ? null : await readRuleText(system, base, chain, rule) };

@@ -40,7 +40,7 @@ export interface NftBaseChain {
   readonly policy: string | null;
 }
 
-/** Reads all tables. Returns none if the text is no list. */
+/** Reads all tables. Returns none if the text is not a list. */
 export function parseNftTables(text: string, heard: HeardQueues = everyQueue): NftTable[] {
   const entries = entriesOf(text);
   const of = (kind: string) => entries.map(entry => objectOrNull(entry[kind])).filter(each => each !== null);
@@ -58,24 +58,18 @@ export function parseNftTables(text: string, heard: HeardQueues = everyQueue): N
       chains.set(String(chain), rules);
       rules.push({ id: String(handle), judge: packet => judge(listOf(expr), packet, sets, heard) });
     }
-    const bases = of('chain').filter(isOf(table));
+    const bases = of('chain').filter(each => isOf(table)(each) && typeof each.hook === 'string');
     return {
       family: String(table.family),
       table: String(table.name),
       chains,
-      baseChains: bases.flatMap(({ name, type, hook, prio, policy }) =>
-        typeof hook === 'string'
-          ? [
-              {
-                name: String(name),
-                type: String(type),
-                hook,
-                priority: Number(prio),
-                policy: typeof policy === 'string' ? policy : null,
-              },
-            ]
-          : [],
-      ),
+      baseChains: bases.map(({ name, type, hook, prio, policy }) => ({
+        name: String(name),
+        type: String(type),
+        hook: String(hook),
+        priority: Number(prio),
+        policy: typeof policy === 'string' ? policy : null,
+      })),
     };
   });
 }
@@ -93,7 +87,10 @@ function entriesOf(text: string): Json[] {
 
 type Sets = ReadonlyMap<string, readonly unknown[]>;
 
-/** Statements that neither decide about a packet nor depend on it. */
+/**
+ * Statements that neither decide about a packet nor depend on it, unless they have statements of their own:
+ * `add @seen { ip saddr limit rate over 9/second }`.
+ */
 const harmless = ['counter', 'log', 'mangle', 'flow', 'set', 'snat', 'masquerade'];
 
 function judge(expr: readonly unknown[], packet: Packet, sets: Sets, heard: HeardQueues): Judgement[] {
@@ -106,7 +103,7 @@ function judge(expr: readonly unknown[], packet: Packet, sets: Sets, heard: Hear
     if (verdict !== null) return [{ applies: all(truths), verdict }];
     if (kind === 'vmap') return judgeMap(objectOrNull(value) ?? {}, truths, packet, sets);
     if (kind === 'match') truths.push(judgeMatch(objectOrNull(value) ?? {}, packet, sets));
-    else if (!harmless.includes(kind)) truths.push(null);
+    else if (!harmless.includes(kind) || objectOrNull(value)?.stmt !== undefined) truths.push(null);
   }
   return [];
 }

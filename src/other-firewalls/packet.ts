@@ -85,7 +85,7 @@ export function isNamed(link: string | null, name: string, wildcard: '*' | '+'):
   return name.endsWith(wildcard) ? link.startsWith(name.slice(0, -1)) : link === name;
 }
 
-/** Returns whether a port is in a range, both ends included; null also where those are no numbers. */
+/** Returns whether a port is in a range, both ends included; null also where those are not numbers. */
 export function isBetween(port: number | null, first: number, last: number): Truth {
   if (port === null || Number.isNaN(first) || Number.isNaN(last)) return null;
   return port >= first && port <= last;

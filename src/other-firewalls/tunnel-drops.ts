@@ -1,9 +1,8 @@
 // Finds rules and policies of other programs that drop the packets of tunnels between this host and others.
 import type { Ipv4 } from '../address/ip.ts';
 import { vxlanPort } from '../address/port.ts';
-import type { RulesReader } from '../firewall/rules-reader.ts';
 import type { System } from '../system/system.ts';
-import { type BaseChain, readBaseChains, readRuleText } from './base-chains.ts';
+import { type BaseChain, type HostRules, readRuleText } from './base-chains.ts';
 import type { Chain } from './model.ts';
 import { ownChainOf } from './own-chains.ts';
 import { findCertainDrop, type Packet } from './packet.ts';
@@ -43,13 +42,13 @@ const ways: Readonly<Record<string, TunnelDrop['way']>> = {
   postrouting: 'leaving',
 };
 
-/** Returns what drops packets of tunnels for certain. Rules that cannot be read are left out. */
+/** Returns what drops packets of tunnels for certain. */
 export async function findTunnelDrops(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
-  reader: RulesReader,
+  system: Pick<System, 'run'>,
+  rules: HostRules,
   ends: TunnelEnds,
 ): Promise<TunnelDrop[]> {
-  const drops = judgeTunnels(await readBaseChains(system, reader), ends);
+  const drops = judgeTunnels((await rules.chains()).ofPackets, ends);
   return Promise.all(
     drops.map(async drop => {
       const { base, chain, rule } = drop;

@@ -30,27 +30,42 @@ const format = {
 
 const none: ClusterCopy = { blocks: [], hosts: [] };
 
-/** Reads the copy of a network; an empty one where there is none, or it is damaged: it is written again. */
-export const readClusterCopy: (network: string) => ClusterCopy = network => read(pathOf(network));
+/** Reads the copy of a network; an empty one where there is none, or it cannot be read: it is written again. */
+export function readClusterCopy(network: string): ClusterCopy {
+  try {
+    return read(pathOf(network));
+  } catch {
+    return none;
+  }
+}
 
-const read = cached((path: string): ClusterCopy => {
-  const record = parseRecord(readOwnFileOrNull(path) ?? '', format);
+const read = cached((path: string): ClusterCopy => parseClusterCopy(readOwnFileOrNull(path) ?? ''));
+
+/** Reads the copy from its text. */
+export function parseClusterCopy(text: string): ClusterCopy {
+  const record = parseRecord(text, format);
   if (!record.ok) return none;
   const blocks = record.value.blocks.flatMap(text => {
     const [first = null, last = null] = text.split('-').map(parseIpv4);
     return first === null || last === null || first > last ? [] : { first, last };
   });
-  return { blocks, hosts: record.value.hosts.flatMap(text => parseIpv4(text) ?? []) };
-});
+  return { ...record.value, blocks, hosts: record.value.hosts.flatMap(text => parseIpv4(text) ?? []) };
+}
 
 /** Writes the copy. Throws WriteError. */
-export function writeClusterCopy(network: string, { blocks, hosts }: ClusterCopy): void {
+export function writeClusterCopy(network: string, copy: ClusterCopy): void {
   makeDirectory(paths.clusterCopies, 0o700);
+  writeAtomically(pathOf(network), formatClusterCopy(copy), 0o600);
+}
+
+/** Returns the copy's text in the present version. */
+export function formatClusterCopy({ blocks, hosts, ...others }: ClusterCopy): string {
   const fields = {
+    ...others,
     blocks: blocks.map(({ first, last }) => `${formatIp(first)}-${formatIp(last)}`),
     hosts: hosts.map(formatIp),
   };
-  writeAtomically(pathOf(network), formatRecord(fields, format), 0o600);
+  return formatRecord(fields, format);
 }
 
 /** Removes the copy, if there is one. */

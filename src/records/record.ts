@@ -10,7 +10,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** A record format. A record without `version` has version 1. */
 export interface RecordFormat<Schema extends v.GenericSchema> {
   readonly version: number;
-  /** Each returns the fields of the next version; the first migrates version 1. */
+  /** Each returns the fields of the next version, or throws; the first migrates version 1. */
   readonly migrations: readonly ((fields: Fields) => Fields)[];
   /** Objects in it are `v.looseObject`, which keeps the fields of later versions. */
   readonly schema: Schema;
@@ -28,11 +28,25 @@ export function parseRecord<Schema extends v.GenericSchema>(
     return { ok: false, error: '"version" is not a positive integer' };
   if (written > version)
     return { ok: false, error: `written by a newer virlan (format version ${written}, known is ${version})` };
-  const migrated = migrations.slice(written - 1).reduce((old, migrate) => migrate(old), fields);
+  const migrated = migrateFrom(written, fields, migrations);
+  if (migrated === null) return { ok: false, error: `not a record of version ${written}` };
   const result = v.safeParse(schema, migrated);
   if (result.success) return { ok: true, value: result.output };
   const [issue] = result.issues;
   return { ok: false, error: `${v.getDotPath(issue) ?? 'record'}: ${issue.message}` };
+}
+
+/** Returns the fields of the present version; null for those that a migration cannot read. */
+function migrateFrom(
+  written: number,
+  fields: Fields,
+  migrations: RecordFormat<v.GenericSchema>['migrations'],
+): Fields | null {
+  try {
+    return migrations.slice(written - 1).reduce((old, migrate) => migrate(old), fields);
+  } catch {
+    return null;
+  }
 }
 
 /** Returns the text of a record of the present version. */

@@ -11,6 +11,7 @@ import { type ForwardSource, forwardWishes } from '../forwards/wishes.ts';
 import { readGuardWishes } from '../guard/wishes.ts';
 import type { LedgerEntry } from '../identity/ledger-format.ts';
 import { machineOn, nicsOn } from '../identity/machine.ts';
+import { pluggedEntries } from '../identity/match-entries.ts';
 import { problemText, refusedAliasText } from '../identity/problem-text.ts';
 import type { Domain } from '../libvirt/domain-xml.ts';
 import { isoSeconds } from '../text.ts';
@@ -182,7 +183,7 @@ class MachinesSeen {
 function nicsOf(network: NetworkConfig, sources: MachineSources): NicStatus[] {
   const { entries, defined, running, passThrough } = sources;
   const seen = new MachinesSeen(network, sources);
-  const reserved = entries.map(entry => reservedNic(entry, seen));
+  const reserved = withoutUnplugged(entries, network, sources).map(entry => reservedNic(entry, seen));
   const known = new Set(entries.map(({ uuid }) => uuid));
   const unknown = [...running, ...defined.filter(({ uuid }) => !seen.isRunning(uuid))]
     .filter(({ uuid }) => !known.has(uuid))
@@ -202,6 +203,26 @@ function nicsOf(network: NetworkConfig, sources: MachineSources): NicStatus[] {
       })),
     );
   return [...reserved, ...unknown].sort((a, b) => compare(a.name, b.name) || a.nic - b.nic);
+}
+
+/**
+ * Returns the entries of NICs that are there, by the definition of their machine or as it runs. The others are kept in
+ * the ledger, for NICs that come back. Of machines that libvirt does not know here, all count.
+ */
+function withoutUnplugged(
+  entries: readonly LedgerEntry[],
+  { bridge }: NetworkConfig,
+  { defined, running, passThrough }: MachineSources,
+): LedgerEntry[] {
+  const ofMachines = new Map<string, LedgerEntry[]>();
+  for (const entry of entries) ofMachines.set(entry.uuid, [...(ofMachines.get(entry.uuid) ?? []), entry]);
+  const plugged = new Set<LedgerEntry>();
+  for (const domain of [...defined, ...running]) {
+    const macs = nicsOn(bridge, passThrough, domain).flatMap(({ mac }) => mac ?? []);
+    for (const entry of pluggedEntries(ofMachines.get(domain.uuid) ?? [], macs)) plugged.add(entry);
+  }
+  const here = new Set([...defined, ...running].map(({ uuid }) => uuid));
+  return entries.filter(entry => plugged.has(entry) || !here.has(entry.uuid));
 }
 
 function reservedNic(entry: LedgerEntry, seen: MachinesSeen): NicStatus {

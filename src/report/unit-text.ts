@@ -1,4 +1,5 @@
 // The texts for repair units. Pure.
+import { backendText } from '../network/steps/step-text.ts';
 import type { Unit } from '../network/steps/units.ts';
 import { excerpt } from '../text.ts';
 
@@ -24,7 +25,7 @@ export function unitText(unit: Unit): string {
     case 'file':
       return unit.path;
     case 'rules':
-      return `firewall (${unit.backend}${unit.family === 'ipv6' ? ', IPv6' : ''}) of ${unit.bridge}`;
+      return `firewall (${backendText(unit.backend, unit.family)}) of ${unit.bridge}`;
     case 'connections':
       return `connections on ${unit.bridge}`;
     case 'guard':

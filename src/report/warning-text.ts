@@ -111,10 +111,8 @@ export function warningText(warning: NetworkWarning): string {
 /** Returns the command against a warning; null where there is none that needs no decision. */
 export function warningFix(warning: NetworkWarning): Fix | null {
   switch (warning.kind) {
-    case 'conflict': {
-      const command = removalOf(warning.conflict);
-      return command === null ? null : repairs(command);
-    }
+    case 'conflict':
+      return repairs(removalOf(warning.conflict));
     case 'detour':
       return fixBy(detourRemedy(warning.detour));
     case 'outside-refused':
@@ -125,18 +123,12 @@ export function warningFix(warning: NetworkWarning): Fix | null {
       return repairs(otherBridgeRemedy(warning.tap));
     case 'address-shared':
       return repairs(sharedAddressRemedy(warning.shared));
-    case 'unknown-chain': {
-      const command = proposedCommand(warning.bridge, warning.found.chain);
-      return command === null ? null : repairs(command);
-    }
-    case 'forward-dropped': {
-      const command = commandAgainstDrop(warning.drop);
-      return command === null ? null : repairs(command);
-    }
-    case 'forward-taken': {
-      const command = commandAboutTaking(warning.taking);
-      return command === null ? null : showsMore(command);
-    }
+    case 'unknown-chain':
+      return repairs(proposedCommand(warning.bridge, warning.found.chain));
+    case 'forward-dropped':
+      return repairs(commandAgainstDrop(warning.drop));
+    case 'forward-taken':
+      return showsMore(commandAboutTaking(warning.taking));
     case 'resolved-silent':
       return showsMore('systemctl status systemd-resolved');
     case 'bridge-is-uplink':

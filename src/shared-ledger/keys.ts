@@ -79,9 +79,8 @@ export function readPair(network: string, { key, value: text }: Pair): SharedPai
         ? { kind, claim: name as IndexKey, value }
         : null;
     }
-    default:
-      return null;
   }
+  return null;
 }
 
 function parse<T extends v.GenericSchema>(text: string | null, schema: T): v.InferOutput<T> | null {

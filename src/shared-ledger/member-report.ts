@@ -21,8 +21,8 @@ export interface MemberReport {
   readonly endpoint: string;
   readonly answer: MemberAnswer;
   /**
-   * How far its clock is ahead of this host's, to a second or half of the time of an answer; null where it is not
-   * known.
+   * The time by which its clock is ahead of this host's, to a second or half of the time of an answer; null where it is
+   * not known.
    */
   readonly aheadMs: number | null;
 }

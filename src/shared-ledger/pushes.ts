@@ -1,6 +1,7 @@
 // Decides what a host writes to etcd about its machines: one transaction for each. Pure.
 import { isDeepStrictEqual } from 'node:util';
 import type { Ipv4 } from '../address/ip.ts';
+import { isSameNic } from '../identity/context.ts';
 import { type IndexKey, keyOfIp, type Ledger } from '../identity/ledger.ts';
 import type { LedgerEntry, StoredEntry } from '../identity/ledger-format.ts';
 import { isForgotten } from '../identity/retire.ts';
@@ -28,7 +29,7 @@ export interface Member {
 /**
  * Returns the transactions that write the machines of this host. Each holds only if nobody else has written the machine
  * meanwhile: who takes a machine over first has it. A machine gets what nobody else claims, and does without the rest.
- * One of another host that `isStarting` is still written as that host's: a start that fails takes nothing over.
+ * A machine of another host that `isStarting` is still written as that host's: a start that fails takes nothing over.
  */
 export function planPushes(
   member: Member,
@@ -45,7 +46,7 @@ export function planPushes(
       known.value?.host === member.host ||
       (known.revision === revisionOf(own) && !isStarting(uuid)) ||
       isGivenUp(known.value);
-    // One that cannot be read was written by a later virlan, or by somebody else.
+    // A value that cannot be read was written by a later virlan, or by somebody else.
     if (!isOurs || known?.value === null) return [];
     const transaction = planPush(member, uuid, own, ledger, mirror);
     return transaction === null ? [] : [{ uuid, transaction }];
@@ -98,7 +99,10 @@ function planPush(
     entries,
   );
   if (known?.value?.host === member.host && isSame && added.length + removed.length === 0) return null;
-  const stored = entries.map((entry, index): StoredEntry => ({ entry, fields: before[index]?.fields ?? {} }));
+  const stored = entries.map((entry): StoredEntry => {
+    const earlier = before.find(each => isSameNic(each.entry, entry));
+    return { entry, fields: earlier?.fields ?? {} };
+  });
   const compares: Compare[] = [
     { key: keyOf.machine(uuid), revision: known?.revision ?? null },
     ...added.map(claim => ({

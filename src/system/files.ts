@@ -25,7 +25,7 @@ const maxBytes = 2 ** 28;
 
 /**
  * Returns the bytes of a file, or of the file that a symbolic link names; null when it does not exist. Throws
- * when it exists and cannot be read, and VirlanError 'damaged-file' for what is no regular file.
+ * when it exists and cannot be read, and VirlanError 'damaged-file' for what is not a regular file.
  */
 export function readBytesOrNull(path: string): Buffer | null {
   return read(path, 0, maxBytes);
@@ -279,11 +279,14 @@ function createFile(path: string, mode: number): number {
   }
 }
 
-/** Removes the files that processes left in a directory when they were killed before they replaced a file. */
+/** Removes the files that killed processes left in a directory, if that is possible: nothing reads them. */
 export function removeDeadTemporaries(directory: string): void {
   for (const name of listDirectory(directory)) {
     const [, pid] = /\.(\d+)\.tmp$/.exec(name) ?? [];
-    if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(directory, name), { force: true });
+    if (pid === undefined || existsSync(`/proc/${pid}`)) continue;
+    try {
+      rmSync(join(directory, name), { force: true });
+    } catch {}
   }
 }
 

@@ -39,7 +39,10 @@ export class Configuration {
     return this.#problem;
   }
 
-  /** Returns whether the file differs from what is in force, or cannot be applied. */
+  /**
+   * Returns whether the file differs from what is in force, or cannot be applied. Events do not tell: chokidar misses a
+   * file that was removed and is made again later.
+   */
   isOutdated(): boolean {
     try {
       return !isDeepStrictEqual(loadConfig(this.path), this.#current);

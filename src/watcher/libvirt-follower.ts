@@ -9,6 +9,7 @@ import type { Fight } from '../network/steps/units.ts';
 import type { Event, FailureEvent } from '../report/event.ts';
 import { libvirtEvents } from '../report/libvirt-events.ts';
 import type { Configuration } from './configuration.ts';
+import type { MachineStarts } from './machines/machine-starts.ts';
 import { Machines } from './machines/machines.ts';
 import { OutdatedReservations } from './machines/outdated-reservations.ts';
 import { type Reaction, reactionsTo } from './machines/reactions.ts';
@@ -41,8 +42,8 @@ export interface LibvirtFollowerEvents {
   machinesChanged(): void;
   /** A network of libvirt was changed, started or stopped. */
   networksChanged(): void;
-  /** The machine of this UUID runs, or has stopped. */
-  startEnded(uuid: string): void;
+  /** The machines that are starting, and those that are paused since. */
+  readonly starts: Pick<MachineStarts, 'ended' | 'paused'>;
   /** A machine changed, and what follows for its reservations has been done. */
   machineChanged(): void;
 }
@@ -86,6 +87,7 @@ export class LibvirtFollower {
         if (machineEvents.some(mayFree)) void this.#missing.request();
       },
       () => configuration.networks,
+      events.starts.paused,
     );
   }
 
@@ -122,6 +124,7 @@ export class LibvirtFollower {
       if (notice.kind !== 'connect-failed') this.#events.report([{ kind: 'libvirt-notice', notice }]);
     });
     this.#client.on('event', event => {
+      this.#events.starts.paused.follow(event);
       for (const reaction of reactionsTo(event)) this.#react(reaction);
     });
     this.#client.start();
@@ -186,7 +189,7 @@ export class LibvirtFollower {
   #react(reaction: Reaction): void {
     switch (reaction.kind) {
       case 'end-start':
-        this.#events.startEnded(reaction.domain.uuid);
+        this.#events.starts.ended(reaction.domain.uuid);
         return;
       case 'scan':
         this.#events.networksChanged();

@@ -1,17 +1,15 @@
 // The watcher: follows libvirt, files and the kernel, and answers hooks and commands. It keeps no state that cannot be
 // read again, so it may be killed at any moment. It answers hooks from files alone, because libvirt waits for them.
-import { dirname } from 'node:path';
 import { probe } from '../diagnosis/probe/probe.ts';
 import { listStaticEntries } from '../network/kernel/read-kernel.ts';
 import { collectStatus } from '../operations/collect-status.ts';
+import { removeAllDeadTemporaries } from '../operations/remove-dead-temporaries.ts';
 import { mayChangeConfiguration } from '../operations/serve-in-configuration.ts';
 import { syncForwards } from '../operations/sync-forwards.ts';
 import type { Event } from '../report/event.ts';
 import { logLine } from '../report/log-line.ts';
 import type { Status } from '../report/status.ts';
-import { removeDeadTemporaries } from '../system/files.ts';
 import { openLog } from '../system/logger.ts';
-import { paths } from '../system/paths.ts';
 import { system } from '../system/system.ts';
 import { BackgroundProbes } from './background-probes.ts';
 import { PeerChecks } from './cluster/peer-checks.ts';
@@ -135,7 +133,7 @@ export class Watcher {
       connectionChanged: () => this.#feed.changed(),
       machinesChanged: () => void this.#reconcile(),
       networksChanged: () => this.#rescan.request(),
-      startEnded: uuid => this.#starts.ended(uuid),
+      starts: this.#starts,
       machineChanged: () => {
         void this.#forwards.request();
         // It may have stopped because it has migrated to another host, which has it from now on.
@@ -207,6 +205,7 @@ export class Watcher {
           .then(changed => changed && this.#linksChanged()),
       checkBgpd: () => this.#bgpd.hasChanged(this.#networks()) && this.#linksChanged(),
       checkSocket: () => void server.restore(),
+      followed: () => this.#files,
       checkLegacyRules: () =>
         void this.#legacyRules.haveChanged().then(haveChanged => {
           if (!haveChanged) return;
@@ -235,11 +234,12 @@ export class Watcher {
   /** Compares everything with the configuration: networks, published files and machines. */
   async #reconcile(): Promise<void> {
     try {
+      if (this.#configuration.isOutdated()) void this.#reload.request();
       this.#rescan.request();
       publishAll(this.#networks(), this.#report);
       await this.#metricsServer.listen(this.#configuration.current.metrics);
       this.#feed.changed();
-      for (const directory of [dirname(paths.originalState), paths.run]) removeDeadTemporaries(directory);
+      removeAllDeadTemporaries(this.#networks());
       if (await this.#libvirt.reconcileAll()) this.#metrics.lastReconcile.setToCurrentTime();
     } catch (error) {
       this.#report([{ kind: 'failed', during: 'reconcile', error: error as Error }]);

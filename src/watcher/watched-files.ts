@@ -1,5 +1,5 @@
 // Follows files: the configuration, dnsmasq's files and the ledger.
-import { mkdirSync, unwatchFile, watch as watchDirectory, watchFile } from 'node:fs';
+import { mkdirSync, statSync, unwatchFile, watch as watchDirectory, watchFile } from 'node:fs';
 import { dirname } from 'node:path';
 import { type ChokidarOptions, watch } from 'chokidar';
 import type { NetworkConfig } from '../config/config.ts';
@@ -124,6 +124,7 @@ export function followLedger(
     if (timer === null) timer = setTimeout(publish, delayMs).unref();
   };
   const ways = {
+    identity: () => identityOf(paths.ledger),
     // The directory alone: each change of a name or a MAC makes and removes a file in it, and chokidar would
     // watch the file of each machine.
     byEvents: (started: () => void, usedUp: (limit: InotifySysctl) => void) => {
@@ -179,6 +180,7 @@ function follow(
       guarded(() => onChange(path), path),
     );
   const ways = {
+    identity: () => followed.map(identityOf).join(' '),
     byEvents: (started: () => void, usedUp: (limit: InotifySysctl) => void) =>
       followBy({})
         .on('ready', started)
@@ -195,6 +197,19 @@ function follow(
       ),
   };
   return new FollowedFiles(ways, { ...wayReports(first, report), settled: () => guarded(settled, first) });
+}
+
+/**
+ * Returns which directory is at a path. Of a file only whether it exists: editors replace files, and chokidar follows
+ * the new one, but none that is made later than the old one is removed.
+ */
+function identityOf(path: string): string {
+  try {
+    const stats = statSync(path, { bigint: true });
+    return stats.isDirectory() ? `${stats.dev}:${stats.ino}` : 'file';
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
 }
 
 function wayReports(path: string, report: (event: Event) => void): Omit<WayChanges, 'settled'> {

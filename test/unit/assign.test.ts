@@ -308,6 +308,7 @@ assign('the assigned MAC is the predicted one, for each other user of the formul
       answered: new Set<never>(),
       ownBlocks: () => [],
       isKnown: () => true,
+      isRunning: () => false,
       machine: null,
     };
     // `virlan mac web` predicts from the definition if there is one, and from the name alone before.

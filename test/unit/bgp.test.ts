@@ -13,7 +13,7 @@ import {
 } from '../../src/cluster/bgp.ts';
 import { parseInstance } from '../../src/cluster/bgp-instance.ts';
 import { judgeSession, type PortAnswer, parseSessions } from '../../src/cluster/bgp-sessions.ts';
-import { bgpProblemText } from '../../src/network/tunnel/bgp-text.ts';
+import { bgpProblemText } from '../../src/network/steps/bgp-text.ts';
 import { Bgpd } from '../../src/watcher/monitors/bgpd.ts';
 import { config, ip } from './builders.ts';
 

@@ -20,6 +20,7 @@ export const newHost = {
   names: '',
   leases: () => [],
   answered: new Set<Ipv4>(),
+  isRunning: () => false,
   hostName: 'sandbox',
   hostMacs: [],
 };

@@ -328,7 +328,7 @@ const linkForBgp: TunnelLink = {
 
 const learntByBgp: FoundTunnel = { ...right, link: linkForBgp };
 
-/** What is desired and found, and the kinds of changes. */
+/** The desired and the found state, and the kinds of changes between them. */
 const plans: [title: string, wanted: Tunnel | null, found: FoundTunnel, ...TunnelChange['kind'][]][] = [
   ['nothing there', wanted, nothing, 'add link', 'set peers', 'connect'],
   ['all as it should be', wanted, right],

@@ -49,7 +49,7 @@ conflicts('a subnet that overlaps 192.168.100.0/24 is reported with its link', (
   }
 });
 
-conflicts('a less preferred route to the same subnet is no conflict', () => {
+conflicts('a less preferred route to the same subnet is not a conflict', () => {
   const route = { ...known('192.168.100.0/24', 'tun0', 'route'), yields: true };
   assert.deepEqual(findConflicts(network(), [route], none), []);
 });

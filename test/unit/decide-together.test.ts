@@ -41,6 +41,7 @@ function input(changes: Partial<DecisionInput> = {}): DecisionInput {
     answered: new Set(),
     ownBlocks: () => [],
     isKnown: () => true,
+    isRunning: () => false,
     ...changes,
   };
 }

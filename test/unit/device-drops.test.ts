@@ -4,12 +4,13 @@ import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { findDeviceDrops } from '../../src/diagnosis/probe/device-drops.ts';
 import { commandAgainst, commandThatShows } from '../../src/diagnosis/words/drop-remedy.ts';
+import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
 import { probedPath as path } from './builders.ts';
 
 const devices = suite('device drops');
 
 /** Holds what `nft --json list ruleset` and `nft list chains` print. */
-type Listings = readonly [ruleset: string, chains: string];
+type Listings = Parameters<typeof makeBaseChains>[0];
 
 /** Returns the listings of a chain `c` with these rules, each of which has a handle from 1. */
 function listed(
@@ -18,7 +19,7 @@ function listed(
 ): Listings {
   const place = { family: 'netdev', table: 't' };
   const policy = rules.length === 0 ? 'drop' : 'accept';
-  const ruleset = JSON.stringify({
+  const nft = JSON.stringify({
     nftables: [
       { table: { family: 'netdev', name: 't', handle: 1 } },
       { chain: { ...place, name: 'c', type: 'filter', hook, prio: 0, policy } },
@@ -28,12 +29,12 @@ function listed(
   const other =
     'table inet x {\n\tchain z {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n}';
   const line = `\t\ttype filter hook ${hook} ${links} priority filter; policy ${policy};`;
-  return [ruleset, `${other}\ntable netdev t {\n\tchain c {\n${line}\n\t}\n}\n`];
+  return { nft, devices: `${other}\ntable netdev t {\n\tchain c {\n${line}\n\t}\n}\n` };
 }
 
 /** Returns the rules that drop dhcp, dns, outgoing and returning packets: `-` for none. */
 function dropsOf(listings: Listings): string {
-  const drops = findDeviceDrops(...listings, path);
+  const drops = findDeviceDrops(makeBaseChains(listings).ofPackets, path);
   return (['dhcp', 'dns', 'outgoing', 'returning'] as const)
     .map(kind => (drops[kind] == null ? '-' : (drops[kind].rule ?? 'policy')))
     .join(' ');
@@ -63,19 +64,19 @@ devices('packets are dropped at the ingress of the bridge or of the uplink, or a
     ['the ping alone', listed(atBridge, [field('ip', 'protocol', 1), drop]), '- - - -'],
     // A condition that cannot be judged proves nothing.
     ['unknown', listed(atBridge, [field('@ll', 'x', 1), drop]), '- - - -'],
-    ['no ruleset', ['not JSON', ''], '- - - -'],
+    ['no ruleset', { nft: 'not JSON' }, '- - - -'],
   ];
   for (const [title, listings, expected] of cases) assert.equal(dropsOf(listings), expected, title);
 });
 
 devices('the command lets what comes from the bridge pass; what comes from outside is shown', () => {
-  const { dhcp } = findDeviceDrops(...listed(atBridge, [drop]), path);
+  const { dhcp } = findDeviceDrops(makeBaseChains(listed(atBridge, [drop])).ofPackets, path);
   assert(dhcp);
   assert.equal(
     commandAgainst(dhcp, 'dhcp', 'k8s-br0'),
     'nft insert rule netdev t c iifname k8s-br0 udp dport 67 accept',
   );
-  const { returning } = findDeviceDrops(...listed(atUplink, [drop]), path);
+  const { returning } = findDeviceDrops(makeBaseChains(listed(atUplink, [drop])).ofPackets, path);
   assert(returning);
   assert.equal(commandAgainst(returning, 'returning', 'k8s-br0'), null);
   assert.equal(commandThatShows(returning), 'nft -a list chain netdev t c');

@@ -33,6 +33,7 @@ import type { RuleDrift } from '../../src/firewall/drift.ts';
 import { misleadingNeighbour, parseStaticNeighbours } from '../../src/network/kernel/static-neighbours.ts';
 import type { LinkChange } from '../../src/network/state/state.ts';
 import type { Step } from '../../src/network/steps/steps.ts';
+import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
 import { shellQuoted } from '../../src/text.ts';
 import { entry, hostileNames, ip, mac, network } from './builders.ts';
 
@@ -124,7 +125,7 @@ doctor('a rule of the family bridge that may drop frames from machine to machine
       { rule: { ...at, chain: 'f', handle: 3, expr: [{ jump: { target: 'I-vnet0-mac' } }] } },
       { rule: { ...at, chain, handle: 4, expr } },
     ];
-    return findBridgeDrop(JSON.stringify({ nftables }), ['vnet0', 'vnet1']);
+    return findBridgeDrop(makeBaseChains({ nft: JSON.stringify({ nftables }) }).ofFrames, ['vnet0', 'vnet1']);
   };
   const from = (link: string) => ({
     match: { op: '==', left: { meta: { key: 'iifname' } }, right: link },
@@ -141,7 +142,7 @@ doctor('a rule of the family bridge that may drop frames from machine to machine
   assert.equal(find({ table: 'virlan-k8s-br0' }, 'accept', [drop]), null, 'of the guard');
   assert.equal(find({ family: 'ip' }, 'accept', [drop]), null);
   assert.equal(find({}, 'accept', [drop], 'I-vnet0-mac'), null, 'of a filter of libvirt');
-  assert.equal(findBridgeDrop('', ['vnet0']), null);
+  assert.equal(findBridgeDrop([], ['vnet0']), null);
 });
 
 doctor('the first file with the mark is the hook of its driver', () => {
@@ -281,6 +282,7 @@ const networkFacts: NetworkFacts = {
   ownUplink: null,
   sharedMacs: [],
   unknownOwnMac: null,
+  closedPath: null,
   misleading: null,
   bridgeDrop: null,
   probe: [],
@@ -289,6 +291,7 @@ const networkFacts: NetworkFacts = {
   etcd: null,
 };
 
+const closedPath = { path: '/data', isDirectory: true, uid: 0, gid: 0, mode: 0o700 };
 const tunnel = { vni: 100, address: ip('10.0.0.1'), peers: [ip('10.0.0.2'), ip('10.0.0.3')], evpn: null };
 const tunnelDrop = {
   way: 'arriving',
@@ -468,6 +471,13 @@ const networks: [Partial<NetworkFacts>, CheckId, State, DetailKind, fields: obje
     { ...detour },
   ],
   [{ bridgeDrop }, 'foreign', 'warn', 'frames-may-be-dropped', { drop: bridgeDrop }],
+  [
+    { closedPath },
+    'dnsmasq',
+    'fail',
+    'dnsmasq-cannot-read',
+    { path: '/data', isDirectory: true, mode: 0o700 },
+  ],
   [{ unknownOwnMac: mac(1) }, 'bridge', 'fail', 'own-mac-unknown', { bridge: 'k8s-br0', mac: mac(1) }],
   [
     { misleading: { bridge: 'k8s-br0', ip: ip('192.168.100.7'), mac: mac(9), owner: mac(1) } },
@@ -507,6 +517,15 @@ for (const [facts, check, state, kind, fields] of networks) {
     assert.deepEqual(fieldsOf(problemOf(findings)), fields);
   });
 }
+
+doctor('dnsmasq reads what a mode seems to keep from it if the probe gets its reserved address', () => {
+  const leased: Finding = {
+    check: 'probe-lease',
+    state: 'ok',
+    detail: { kind: 'probe-leased', ip: '10.0.0.9' },
+  };
+  assert.equal(problemOf(judgeNetwork({ ...networkFacts, closedPath, probe: [leased] }, host)), null);
+});
 
 doctor(
   "packets of machines that seem to be this host's own are refused for the same route of table local",

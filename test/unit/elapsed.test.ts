@@ -1,3 +1,4 @@
+// elapsed.test.ts: tests the clock of pauses.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { steadyNow } from '../../src/watcher/process/elapsed.ts';

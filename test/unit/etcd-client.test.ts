@@ -92,7 +92,7 @@ client('many keys are read some at a time, each once, as they were at one revisi
   );
 });
 
-client('a key that is no text does not stop the reading, wherever a page ends', async () => {
+client('a key that is not a text does not stop the reading, wherever a page ends', async () => {
   const odd = Array.from({ length: 12_345 }, (_, number) => `/virlan/1/\xff${`${number}`.padStart(6, '0')}`);
   const requests: RangeRequest[] = [];
   await withServer(odd, requests, async connected => {

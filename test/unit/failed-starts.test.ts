@@ -32,7 +32,7 @@ failed('a start that changes neither the MAC nor whether it has booted leaves no
   assert.deepEqual(startedNics(start(ledgerOf(entry({ booted: true })), mac(1))), []);
 });
 
-failed('the first start of a machine, known or not, was no boot', () => {
+failed('the first start of a machine, known or not, was not a boot', () => {
   assert.deepEqual(afterFailure(ledgerOf(entry()), mac(1)), [entry()]);
   const [made, ...others] = afterFailure(Ledger.empty, mac(1));
   assert.deepEqual([made?.macs, made?.macOrigin, made?.booted, others], [[mac(1)], 'own', false, []]);

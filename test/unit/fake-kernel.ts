@@ -44,7 +44,7 @@ export class FakeKernel {
   bridgeVlans: ObservedNetwork['bridgeVlans'] = null;
   managerFiles = new Map<LinkManagerName, string>();
   sysctls = new Map<string, string>();
-  /** Those of IPv4. */
+  /** The rules of IPv4. */
   rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
   ipv6Rules: Record<BackendName, FoundBackendRules> = { nftables: noRules, iptables: noRules };
   guard = noGuard;

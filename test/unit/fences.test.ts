@@ -1,7 +1,7 @@
 // fences.test.ts: tests the layers of src/: direction of imports, files with effects, size of the hook
-// bundles; and the width of its comments.
+// bundles; and the form of files: their first line, the width of comments, and that no switch has a default.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { suite } from 'uvu';
 import { hookSources } from '../hook-bundles.ts';
@@ -75,6 +75,7 @@ const effects = [
   'src/network/establish.ts',
   'src/network/executors/connections.ts',
   'src/network/executors/executors.ts',
+  'src/network/executors/new-table.ts',
   'src/network/executors/step-groups.ts',
   'src/network/forwards.ts',
   'src/network/kernel/bridge-netfilter.ts',
@@ -82,6 +83,7 @@ const effects = [
   'src/network/read-files.ts',
   'src/network/read-guard.ts',
   'src/network/record-changes.ts',
+  'src/network/record-rules.ts',
   'src/network/records/applied-record.ts',
   'src/network/records/lacking.ts',
   'src/network/records/made-tables.ts',
@@ -122,6 +124,7 @@ const effects = [
   'src/system/processes.ts',
   'src/system/run.ts',
   'src/system/system.ts',
+  'src/system/unreadable-files.ts',
   'src/watcher/cluster/peer-checks.ts',
   'src/watcher/cluster/shared-ledger-changes.ts',
   'src/watcher/cluster/shared-ledger.ts',
@@ -189,6 +192,13 @@ function readBundles(): Bundle[] {
   return JSON.parse(readFileSync('build/unit/bundles.json', 'utf8'));
 }
 
+/** Returns the files of a folder that are programs in TypeScript or JavaScript, as `test/unit/golden.ts`. */
+function readFolder(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter(path => /\.(?:ts|tsx|mjs)$/.test(path) && !/(^|\/)node_modules\//.test(path))
+    .map(path => `${folder}/${path}`);
+}
+
 /** Returns the folder of a source; a file directly in src/ is a unit of its own. */
 function folderOf(source: string): string {
   return dirname(source) === 'src' ? source : dirname(source);
@@ -237,6 +247,31 @@ fences('the imports read from the text include those that the bundler sees', () 
     seen.filter(each => !known.has(each)),
     [],
   );
+});
+
+fences('no command loads another command', () => {
+  const index = 'src/commands/index.ts';
+  const commands = imports.filter(({ from }) => from === index).map(({ to }) => to);
+  assert(commands.includes('src/commands/up.ts'));
+  const breaches = imports.filter(
+    ({ from, to }) => from !== index && to.startsWith('src/commands/') && commands.includes(to),
+  );
+  assert.deepEqual(breaches.map(arrow), []);
+});
+
+fences('no switch has a default: the compiler names the cases that one lacks', () => {
+  const texts = [...sources, ...readFolder('contrib/cockpit/src')];
+  assert.deepEqual(
+    texts.filter(path => /^ *default:/m.test(readFileSync(path, 'utf8'))),
+    [],
+  );
+});
+
+fences('each file begins with a comment that says what it is', () => {
+  const files = [...sources, ...readFolder('test'), ...readFolder('contrib/cockpit/src')];
+  assert(files.length > 700, `${files.length} files`);
+  const bare = files.filter(path => !/^(?:#!.*\n)?\/\/ /.test(readFileSync(path, 'utf8')));
+  assert.deepEqual(bare, []);
 });
 
 fences("the bundles that a machine's start loads are small, and cannot run programs", () => {

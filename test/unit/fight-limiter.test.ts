@@ -49,7 +49,7 @@ limiter(
   },
 );
 
-limiter('different reservations in a row are no fight, the same again and again are one', () => {
+limiter('different reservations in a row are not a fight, the same again and again are one', () => {
   const unit: Unit = { kind: 'reservations', bridge: 'br0' };
   const fights = (kind: 'write reservations' | 'write names', ...lines: readonly string[]) => {
     const limit = new FightLimiter();
@@ -91,7 +91,7 @@ limiter('the goal of a step is where it leads to, not from where', () => {
 });
 
 limiter(
-  'rules that others append one after another are no fight, and one that comes again and again is',
+  'rules that others append one after another are not a fight, and one that comes again and again is',
   () => {
     const moved = (rule: string): Step => ({
       kind: 'load rules',

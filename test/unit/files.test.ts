@@ -48,7 +48,7 @@ function damaged(message: RegExp) {
     error.code === 'damaged-file' && message.test(error.message ?? '');
 }
 
-files('what is no regular file is refused at once, and never waited for', () => {
+files('what is not a regular file is refused at once, and never waited for', () => {
   execFileSync('mkfifo', [at('fifo')]);
   mkdirSync(at('directory'));
   for (const [path, message] of [

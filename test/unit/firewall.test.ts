@@ -89,7 +89,7 @@ firewall('the scripts of each mode, and of what machines reach, are the golden o
     assert.equal(makeRuleset(network('mode = open'), family, 'any'), null);
 });
 
-firewall('links whose names rules cannot hold are no way out, and without any link there is none', () => {
+firewall('links whose names rules cannot hold are not a way out, and without any link there is none', () => {
   const strange = ['eth0', 'a"b', 'eth+', 'x;y', '$(id)', '-j', 'é'];
   assert.deepEqual(waysOut(network('outside = uplink'), strange), ['eth0']);
   assert.equal(waysOut(network(), strange), 'any');

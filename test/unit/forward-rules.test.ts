@@ -19,7 +19,7 @@ const web: ActiveForward = {
 /** Returns each rule that drops packets, as `WAY CHAIN: RULE`. */
 function droppedBy({ nft = '', saved = '', hidden = '' }, ...forwards: readonly ActiveForward[]): string[] {
   const active = forwards.length === 0 ? [web] : forwards;
-  return judgeForwards(makeBaseChains(nft, saved, hidden), 'k8s-br0', active, 'eth0').map(
+  return judgeForwards(makeBaseChains({ nft, saved, hidden }).ofPackets, 'k8s-br0', active, 'eth0').map(
     ({ way, chain, rule }) => `${way} ${chain}: ${rule}`,
   );
 }
@@ -63,7 +63,7 @@ function takenBy(rules: readonly string[], active = web): string[] {
   const chains = ['PREROUTING', 'OUTPUT'].map(name => `:${name} ACCEPT [0:0]`);
   const others = ['DOCKER', 'KUBE-SVC', 'VIRLAN-DNAT-k8s-br0'].map(name => `:${name} - [0:0]`);
   const saved = ['*nat', ...chains, ...others, ...rules.map(rule => `-A ${rule}`), 'COMMIT', ''].join('\n');
-  return judgeTakings(makeBaseChains('', saved, ''), 'k8s-br0', [active], 'eth0').map(
+  return judgeTakings(makeBaseChains({ saved }).ofPackets, 'k8s-br0', [active], 'eth0').map(
     ({ chain, rule }) => `${chain}: ${rule}`,
   );
 }
@@ -117,9 +117,12 @@ function takenByNft(
     { chain: base },
     { rule: { ...table, chain: 'pre', handle: 7, expr } },
   ];
-  return judgeTakings(makeBaseChains(JSON.stringify({ nftables }), '', ''), 'k8s-br0', [web], 'eth0').map(
-    ({ rule }) => rule,
-  );
+  return judgeTakings(
+    makeBaseChains({ nft: JSON.stringify({ nftables }) }).ofPackets,
+    'k8s-br0',
+    [web],
+    'eth0',
+  ).map(({ rule }) => rule);
 }
 
 drops('a rule that keeps connections to a forward from being tracked takes its port', () => {
@@ -130,7 +133,7 @@ drops('a rule that keeps connections to a forward from being tracked takes its p
     [`${match} -j CT --helper ftp`, false],
     ['-p tcp -m tcp --dport 8444 -j NOTRACK', false],
   ] as const) {
-    const bases = makeBaseChains('', listing([`PREROUTING ${rule}`], 'raw'), '');
+    const bases = makeBaseChains({ saved: listing([`PREROUTING ${rule}`], 'raw') }).ofPackets;
     const found = judgeTakings(bases, 'k8s-br0', [web], 'eth0').map(({ effect }) => effect);
     assert.deepEqual(found, isTaken ? ['untrack'] : [], rule);
   }
@@ -190,7 +193,7 @@ drops('a rule of virlan itself is named with the keys that decide, and no comman
       },
     ],
   });
-  for (const bases of [makeBaseChains('', saved, ''), makeBaseChains(nft, '', '')]) {
+  for (const bases of [makeBaseChains({ saved }).ofPackets, makeBaseChains({ nft }).ofPackets]) {
     const [drop = assert.fail()] = judgeForwards(bases, 'k8s-br0', [web], 'eth0');
     assert.match(forwardDropText(drop), /virlan's own: mode, outside, uplink and reaches/);
     assert.equal(commandAgainstDrop(drop), null);
@@ -265,13 +268,13 @@ drops('a rule that queues packets drops them where no program takes them', () =>
   ] as const) {
     const saved = listing([`FORWARD -j NFQUEUE ${option}`]);
     for (const bases of [
-      makeBaseChains('', saved, '', '', heard),
-      makeBaseChains(nftOf(queue), '', '', '', heard),
+      makeBaseChains({ saved }, heard).ofPackets,
+      makeBaseChains({ nft: nftOf(queue) }, heard).ofPackets,
     ]) {
       const found = judgeForwards(bases, 'k8s-br0', [web], 'eth0').map(({ way }) => way);
       assert.deepEqual(found, isDropped ? ['forwarded', 'answering'] : [], option);
     }
-    const unknown = judgeForwards(makeBaseChains('', saved, ''), 'k8s-br0', [web], 'eth0');
+    const unknown = judgeForwards(makeBaseChains({ saved }).ofPackets, 'k8s-br0', [web], 'eth0');
     assert.deepEqual(unknown, [], option);
   }
   const nowhere = readHeardQueues({ readFile: () => null });
@@ -404,7 +407,7 @@ drops(
         ],
       });
       const devices = `table netdev corp {\n\tchain f {\n\t\ttype filter hook ${hook} device "eth0" priority filter; policy accept;\n\t}\n}\n`;
-      const found = judgeForwards(makeBaseChains(nft, '', '', devices), 'k8s-br0', [web], 'eth0');
+      const found = judgeForwards(makeBaseChains({ nft, devices }).ofPackets, 'k8s-br0', [web], 'eth0');
       return found.map(drop => `${drop.way}: ${commandAgainstDrop(drop)}`);
     };
     const cases: [type: string, hook: string, prio: number, expr: Expression, way: string | null][] = [
@@ -473,6 +476,10 @@ drops('other rules of nftables are not', () => {
     [match('==', { fib: { result: 'oif' } }, false), dropped],
     [match('==', payload('ip6', 'saddr'), '::1'), dropped],
     [{ limit: { rate: 1 } }, dropped],
+    [
+      { set: { op: 'add', elem: payload('ip', 'saddr'), set: '@seen', stmt: [{ limit: { rate: 1 } }] } },
+      dropped,
+    ],
     [{ xt: { type: 'match', name: 'x' } }, dropped],
     [{ vmap: { key: payload('udp', 'dport'), data: '@acts' } }],
     [{ jump: { target: 'nowhere' } }],

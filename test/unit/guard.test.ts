@@ -363,6 +363,11 @@ guard('elements are read as they were written, from what nft 1.0.6 and 1.1.3 lis
 		elements = { "vnet0" . 0x525400000003 }
 	}
 
+	set taps {
+		type ifname
+		elements = { "vnet0" }
+	}
+
 	set isolated_ports {
 		type ifname
 		elements = { "vnet0" }
@@ -429,6 +434,14 @@ guard('the counters of what was dropped are read, the most frames first', () => 
 
 guard('a change has only what differs; no script has what a machine is called', () => {
   assert.equal(changeGuardScript('k8s-br0', noElements, noElements), '');
+  const own = (name: string) => ({ ...noElements, own_macs: new Set([`"${name}" . 0x525400000001`]) });
+  assert.equal(
+    changeGuardScript('k8s-br0', own('vnet0'), own('vnet1')),
+    ['add "vnet0"', 'delete "vnet0"', 'add "vnet1"']
+      .map(text => text.split(' '))
+      .map(([verb, tap]) => `${verb} element bridge virlan-k8s-br0 own_macs { ${tap} . 0x525400000001 }\n`)
+      .join(''),
+  );
   const script = createGuardScript('k8s-br0', '', tapElements(tap));
   assert.match(script, /^create table bridge virlan-k8s-br0\n/);
   fc.assert(

@@ -245,6 +245,7 @@ hostsfiles('the line of a machine with any name contains MACs, an address and a 
             answered: new Set<never>(),
             ownBlocks: () => [],
             isKnown: () => true,
+            isRunning: () => false,
             hostName: 'sandbox',
             hostMacs: [],
             now: aDate,

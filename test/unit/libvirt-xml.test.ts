@@ -342,7 +342,7 @@ xml("the job of a running domain is libvirt's own, and no element of the metadat
 const network = (dns: string) =>
   `<networkstatus><network><name>n</name><forward mode='bridge'/><bridge name='br0'/>${dns}</network></networkstatus>`;
 
-xml('entries of dns-host are read, without what is no address and no host name', () => {
+xml('entries of dns-host are read, without what is neither an address nor a host name', () => {
   const hosts = (...entries: [ip: string, ...names: string[]][]) => {
     const elements = entries.map(
       ([at, ...names]) =>

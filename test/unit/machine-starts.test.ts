@@ -1,9 +1,11 @@
 // machine-starts.test.ts: tests for how long others wait for machines that start.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import type { DomainLifecycleEvent } from 'node-libvirt';
 import { suite } from 'uvu';
 import type { Config } from '../../src/config/config.ts';
 import { MachineStarts } from '../../src/watcher/machines/machine-starts.ts';
+import { PausedStarts } from '../../src/watcher/machines/paused-starts.ts';
 import { domainXml } from '../sandbox/machine.ts';
 import { network } from './builders.ts';
 
@@ -93,6 +95,41 @@ starts('nobody waits longer than 400 ms for one that does not end', async () => 
   clearInterval(alive);
   assert(performance.now() - began >= 399);
   assert.notEqual(machines.whenEnded(), null);
+});
+
+starts(
+  'a machine may be paused since it booted from its hook on, before libvirt sends an event',
+  async () => {
+    const { machines } = makeStarts();
+    const uuid = randomUUID();
+    assert.equal(machines.paused.mayBePausedSinceBoot(uuid), false);
+    await machines.prepare(xmlOf(uuid));
+    assert.equal(machines.paused.mayBePausedSinceBoot(uuid), true);
+    assert.equal(machines.paused.isPausedSinceBoot(uuid), false);
+  },
+);
+
+starts('a machine that was started paused is told from one that ran, or comes from an image', () => {
+  const uuid = randomUUID();
+  const isPaused = (...events: readonly string[]) => {
+    const paused = new PausedStarts();
+    for (const text of events) {
+      const [event, detail] = text.split(' ');
+      const domain = { name: 'web', uuid, id: 1 };
+      if (text === 'seen to run') paused.forget(uuid);
+      else paused.follow({ kind: 'domain-lifecycle', domain, event, detail } as DomainLifecycleEvent);
+    }
+    return paused.isPausedSinceBoot(uuid);
+  };
+  const paused = ['started booted', 'suspended paused'];
+  assert.equal(isPaused(...paused), true);
+  assert.equal(isPaused(...paused, 'defined updated', 'suspended ioerror'), true);
+  assert.equal(isPaused('started booted'), false);
+  assert.equal(isPaused(...paused, 'resumed unpaused', 'suspended paused'), false);
+  assert.equal(isPaused('started booted', 'seen to run', 'suspended paused'), false);
+  assert.equal(isPaused('started booted', 'suspended ioerror'), false);
+  for (const detail of ['restored', 'from-snapshot', 'migrated'])
+    assert.equal(isPaused(...paused, 'stopped destroyed', `started ${detail}`, 'suspended paused'), false);
 });
 
 starts.run();

@@ -26,6 +26,21 @@ function readMap(): Map<string, number> {
   );
 }
 
+/** The folders that each may import. */
+const common = ['src', 'src/system', 'src/address', 'src/names'];
+
+/** Returns the last cell of a folder's line: what it imports. */
+function importsCell(folder: string): string {
+  const name = folder === 'src' ? 'src/*.ts' : folder.replace('src/', '');
+  const lines = contributing.split('\n').map(line => line.split('|'));
+  return (
+    lines
+      .find(([, first]) => first?.includes(`\`${name}\``))
+      ?.at(-2)
+      ?.trim() ?? ''
+  );
+}
+
 /** Returns the folder in the map that contains a source. The sources of a package are one level deeper. */
 function folderOf(source: string): string {
   return dirname(source).replace(/^(src\/node-libvirt)\/src$/, '$1');
@@ -47,6 +62,23 @@ maps('a folder imports only from folders above it, type imports included', () =>
     downward.map(({ from, to }) => `${from} -> ${to}`),
     [],
   );
+});
+
+maps('a folder imports what its line names, and nothing else', () => {
+  const imports = readImports(sources).filter(({ to }) => to.startsWith('src/'));
+  for (const folder of map.keys()) {
+    const own = imports.filter(({ from, to }) => folderOf(from) === folder && folderOf(to) !== folder);
+    const imported = new Set(own.map(({ to }) => folderOf(to)).filter(each => !common.includes(each)));
+    const cell = importsCell(folder);
+    const named = [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => `src/${name}`);
+    if (cell.startsWith('all above'))
+      assert.deepEqual(
+        named.filter(each => imported.has(each)),
+        [],
+        folder,
+      );
+    else assert.deepEqual([...imported].sort(), named.sort(), folder);
+  }
 });
 
 maps('every file exists that CONTRIBUTING.md names by its path', () => {

@@ -367,7 +367,7 @@ others('unknown chains: those with a drop policy and without a known owner', () 
   assert.deepEqual(unknownNames('nftables', { ...noFirewalls, chains: harmless }), []);
 });
 
-others('unknown chains: those whose own rules accept all packets of the bridge are no problem', () => {
+others('unknown chains: those whose own rules accept all packets of the bridge are not a problem', () => {
   const listing = readFileSync('test/unit/fixtures/nft-policies.json', 'utf8');
   const chains = parseNftChains(listing).filter(({ policy }) => policy === 'drop');
   const passed = parseNftTables(listing).flatMap(({ table, chains: rules }) =>

@@ -16,7 +16,7 @@ interface Found {
   /** Rules, as ip lists them. */
   readonly rules: readonly object[];
   readonly routes?: readonly object[];
-  /** Who has a way to the outside, as the kernel answers: the host, all machines, or those with these addresses. */
+  /** Those that have a way to the outside, as the kernel answers: the host, all machines, or those with these addresses. */
   readonly ways?: readonly string[];
 }
 

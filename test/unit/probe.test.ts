@@ -72,6 +72,8 @@ probe('a rule that is a reverse path filter is passed by the link of the packet'
     [drop('inet', 'filters', fib, null), null],
     [drop('inet', 'filters', fib, 'wan; reboot'), null],
     [drop('inet', 'filters', 'ip saddr 203.0.113.1 drop', 'wan'), null],
+    // About the destination of a packet.
+    [drop('inet', 'filters', 'fib daddr . iif type != local drop', 'wan'), null],
   ];
   for (const [command, expected] of cases) assert.equal(command, expected);
 });
@@ -314,6 +316,10 @@ probe('the marks of packets are those past the last rule before routing', () => 
     ...routed(3, packets.dns, 'routed_answers', 'meta mark 0x00000005 '),
   ];
   assert.deepEqual(findMarks(traceEvents(marked), request), { dns: 5, outgoing: 0x80000020 });
+  // Where the mark is refused, the kernel drops the packet after the chain that has set the mark.
+  assert.deepEqual(findMarks(traceEvents(routed(4, packets.dns, 'out', '').slice(0, 2)), request), {
+    dns: 0x77,
+  });
   assert.deepEqual(findMarks(trace, request), {});
 });
 
@@ -753,7 +759,7 @@ const cases: [
   ['routed: something masquerades', routed, 'oooofoo', 'own-address-lost', /^nft list/],
   ['open: what others do is reported', { promise: 'unknown' }, 'ooooooo', null],
   [
-    'open: what others drop is no failure',
+    'open: what others drop is not a failure',
     { promise: 'unknown', report: noAnswer, counters: none, drops: { outgoing: policy('ip', 'corp', 'fw') } },
     'ooowsso',
     'packet-dropped',

@@ -3,8 +3,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as v from 'valibot';
+import { formatForwardsRecord, parseForwardsRecord } from '../../src/forwards/record.ts';
+import { formatBinding, parseBinding } from '../../src/guard/bindings.ts';
+import { formatSavedNetwork, parseSavedNetwork } from '../../src/libvirt-networks/saved-network.ts';
 import { parseApplied } from '../../src/network/records/applied-record.ts';
 import { formatOriginalState, parseOriginalState } from '../../src/network/records/original-state.ts';
+import { formatAdded, parseAdded } from '../../src/network/tunnel/bgp.ts';
+import { formatClusterCopy, parseClusterCopy } from '../../src/records/cluster-copy.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../../src/records/record.ts';
 import { ip, mac } from './builders.ts';
 
@@ -49,6 +54,11 @@ records('a damaged original state is an error that names the file, the field and
     ['[]', /not a JSON object/],
     ['{"networks": {}}', /^before\.json: sysctls: /],
     ['{"sysctls": {}, "sysctlFile": null, "networks": {"br0": 7}}', /networks\.br0/],
+    ['{"sysctls": {}, "sysctlFile": null, "networks": {"br0": null}}', /not a record of version 1/],
+    [
+      '{"sysctls": {}, "sysctlFile": null, "networks": {"br0": {"link": {"addresses": 7}}}}',
+      /not a record of version 1/,
+    ],
     ['{"version": 3, "sysctls": {}, "sysctlFile": null, "networks": {}}', /written by a newer virlan/],
     ['{"version": "2", "sysctls": {}, "sysctlFile": null, "networks": {}}', /"version" is not/],
   ];
@@ -88,6 +98,67 @@ records('a rules record of version 1 is read, and a damaged one counts as empty'
   for (const text of ['', 'null', '{"rules": 7, "version": 2}', '{"version": 99}', '{"rules": {"nft": 1}}'])
     assert.deepEqual(parseApplied(text), emptyRecord, text);
 });
+
+/** The fields whose objects are maps: by bridge, by key of the kernel, by set. */
+const maps = ['networks', 'sysctls', 'elements'];
+
+/** Returns a value with a field that only a later version knows, in each object but maps. */
+function withLaterFields(value: unknown, name = ''): unknown {
+  if (Array.isArray(value)) return value.map(each => withLaterFields(each));
+  if (typeof value !== 'object' || value === null) return value;
+  const fields = Object.entries(value).map(([key, field]) => [key, withLaterFields(field, key)]);
+  return { ...Object.fromEntries(fields), ...(maps.includes(name) ? {} : { later: 'x' }) };
+}
+
+/** By name: a record as it is on disk, and how it is read and written again. */
+const formats: [name: string, written: object, again: (text: string) => string | null][] = [
+  [
+    'forwards',
+    {
+      claims: [{ uuid: 'u', name: 'web', forward: 'tcp/8443:443', ip: '10.0.0.7' }],
+      booting: [{ uuid: 'v', name: 'db', since: 7, forwards: [{ forward: 'udp/53', source: 'metadata' }] }],
+      refused: ['r'],
+      version: 1,
+    },
+    text => formatForwardsRecord(parseForwardsRecord(text)),
+  ],
+  [
+    'cluster copy',
+    { blocks: ['10.0.0.16-10.0.0.19'], hosts: ['192.0.2.3'], version: 1 },
+    text => formatClusterCopy(parseClusterCopy(text)),
+  ],
+  [
+    'binding',
+    { bridge: 'br0', uuid: 'u', group: null, elements: { ports: ['"vnet0" : goto others'] }, version: 1 },
+    text => {
+      const binding = parseBinding(text);
+      return binding === null ? null : formatBinding(binding);
+    },
+  ],
+  [
+    'bgp',
+    { bgpd: '7', instance: true, lines: [{ family: null, command: 'neighbor virlan' }], version: 1 },
+    text => formatAdded('7', parseAdded(text, '7')),
+  ],
+  [
+    'saved network',
+    { xml: '<network/>', autostart: true, active: false, version: 1 },
+    text => formatSavedNetwork(parseSavedNetwork(text, '')),
+  ],
+  [
+    'original state of version 1',
+    JSON.parse(fixture('before-version-1.json')),
+    text => formatOriginalState(parseOriginalState(text, '')),
+  ],
+];
+
+for (const [name, written, again] of formats) {
+  records(`what a later version adds to ${name} is kept`, () => {
+    const before = again(JSON.stringify(written));
+    const after = again(JSON.stringify(withLaterFields(written)));
+    assert.deepEqual(JSON.parse(after ?? ''), withLaterFields(JSON.parse(before ?? '')));
+  });
+}
 
 records('migrations run in order, from the version of the record', () => {
   const schema = v.looseObject({ trail: v.string() });

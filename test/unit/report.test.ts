@@ -112,6 +112,27 @@ report('a machine that is only on another network is not listed', () => {
   assert.equal(machines({ defined: [{ ...elsewhere, nics }], passThrough: new Set(['default']) }).length, 1);
 });
 
+report('a NIC that its machine has neither in its definition nor as it runs is not listed', () => {
+  const entries = [
+    entry({ nic: 0, macs: [mac(1)] }),
+    entry({ nic: 1, macs: [mac(2)], hostname: 'web-1' }),
+    entry({ nic: 2, macs: [mac(3), mac(4)], hostname: 'web-2' }),
+  ];
+  const nicsListed = (defined: readonly number[] | null, running: readonly number[] | null) =>
+    machines({
+      entries,
+      defined: defined === null ? [] : [domain(1, 'web', defined)],
+      running: running === null ? [] : [domain(1, 'web', running, 'vnet0')],
+    }).map(({ nic }) => nic);
+  assert.deepEqual(nicsListed([2], null), [1], 'the first NIC was taken from the definition');
+  assert.deepEqual(nicsListed([1], [1, 2]), [0, 1], 'a NIC that was only plugged in while it runs');
+  assert.deepEqual(nicsListed([1, 2], [1]), [0, 1], 'a NIC that the next start brings back');
+  assert.deepEqual(nicsListed([9, 2, 4], null), [0, 1, 2], 'MACs that are not in the ledger yet');
+  assert.deepEqual(nicsListed(null, [1]), [0], 'a transient machine');
+  assert.deepEqual(nicsListed([], null), [], 'no NIC on this network');
+  assert.deepEqual(nicsListed(null, null), [0, 1, 2], 'a machine that libvirt does not know');
+});
+
 report('a lease is listed if it is current, for the current or an earlier MAC', () => {
   const leaseOf = (...leases: Lease[]) =>
     machines({ entries: [entry({ macs: [mac(2), mac(1)] })], leases })[0]?.lease;

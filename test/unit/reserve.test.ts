@@ -26,6 +26,7 @@ import {
   noWishes,
   type Wishes,
 } from '../../src/identity/machine.ts';
+import { predictAddress } from '../../src/identity/predict.ts';
 import { problemText } from '../../src/identity/problem-text.ts';
 import { type Reserved, reserve } from '../../src/identity/reserve.ts';
 import { retire } from '../../src/identity/retire.ts';
@@ -50,6 +51,8 @@ class Host {
   now = new Date(aDate.getTime() + 123);
   /** UUID → each machine that libvirt knows. */
   readonly machines = new Map<string, Machine>();
+  /** UUIDs of the machines that run. */
+  readonly running = new Set<string>();
   readonly network: NetworkConfig;
 
   constructor(config: readonly string[] = [], byHand: readonly string[] = []) {
@@ -95,6 +98,7 @@ class Host {
       answered: this.answered,
       ownBlocks: () => this.ownBlocks,
       isKnown: (id: string) => this.machines.has(id),
+      isRunning: (id: string) => this.running.has(id),
     };
   }
 
@@ -321,6 +325,7 @@ reservations(
       answered: new Set<Ipv4>(),
       ownBlocks: () => [],
       isKnown: () => false,
+      isRunning: () => false,
       hostName: 'sandbox',
       hostMacs: [],
       now: host.now,
@@ -689,6 +694,76 @@ reservations('wishes in metadata are granted, or reported as a problem', () => {
     assert.deepEqual([second?.ip, second?.hostname], [at(152), 'web-1'], 'wishes apply to the first NIC');
     assert.deepEqual(second?.problem, wishes.problems?.[0] ?? null);
   }
+});
+
+reservations(
+  'machines that ask for the addresses of each other get them, in a ring too, once all are off',
+  () => {
+    for (const size of [2, 3]) {
+      const host = new Host();
+      const numbers = [1, 2, 3].slice(0, size);
+      const asking = (number: number, turns: number) =>
+        machine(number, `vm${number}`, [number], { ip: at(50 + ((number + turns) % size)) });
+      const ips = () => numbers.map(number => host.entriesOf(asking(number, 0))[0]?.ip);
+      for (const number of numbers) host.define(asking(number, 0));
+      const before = ips();
+      for (const number of numbers) host.running.add(asking(number, 0).uuid);
+      for (const number of numbers) host.define(asking(number, 1));
+      assert.deepEqual(ips(), before, 'each has what its system has');
+      host.running.clear();
+      // As the watcher does for those that lack something, until nothing changes.
+      for (let round = 0; round < size; round++) for (const number of numbers) host.define(asking(number, 1));
+      assert.deepEqual(
+        ips(),
+        numbers.map(number => at(50 + ((number + 1) % size))),
+      );
+      assert(host.live().every(({ problem }) => problem === null));
+    }
+  },
+);
+
+reservations('no machine gives its address up for one that it does not get', () => {
+  const host = new Host();
+  host.define(machine(1, 'holder', [1], { ip: at(50) }));
+  host.define(machine(2, 'waits', [2], { ip: at(51) }));
+  host.define(machine(2, 'waits', [2], { ip: at(50) }));
+  const [other] = host.define(machine(3, 'asks', [3], { ip: at(51) })).entries;
+  assert.match(textOf(other), /is that of waits/);
+  assert.equal(host.entriesOf(machine(2, 'waits', [2]))[0]?.ip, at(51));
+});
+
+reservations('a NIC that is inserted before the first one leaves it what the machine asks for', () => {
+  const host = new Host();
+  const wishes = { ip: at(50), hostname: 'shop', aliases: ['api'] };
+  const shown = (macs: readonly number[]) =>
+    host
+      .define(machine(1, 'web', macs, wishes))
+      .entries.map(({ ip: address, hostname, aliases, problem, refusedAliases }) => [
+        address === at(50),
+        hostname,
+        aliases,
+        problem,
+        refusedAliases,
+      ]);
+  const first = [true, 'shop', ['api'], null, []];
+  const other = [false, 'web', [], null, []];
+  assert.deepEqual(shown([1]), [first]);
+  assert.deepEqual(shown([2, 1]), [other, first]);
+  const reading = { ...host.reading(), isDefinedElsewhere: () => false };
+  const known = { ...reading, machine: machine(1, 'web', [2, 1], wishes) };
+  const { address } = predictAddress(host.network, { name: 'web', nic: 0 }, known, host.now);
+  assert.equal(address, at(50), '`virlan ip web` prints it');
+  assert.deepEqual(shown([2]), [first], 'it is the first once the other has gone');
+  assert.equal(host.live().length, 2, 'the MAC of that one stays known');
+  const [, returned] = shown([2, 1]);
+  assert.deepEqual(returned?.slice(2), [[], null, []], 'what is in use does not move');
+  assert.deepEqual(
+    host
+      .entriesOf(machine(1, 'web', []))
+      .flatMap(({ macs }) => macs)
+      .sort(),
+    [mac(1), mac(2)],
+  );
 });
 
 reservations('a later wish is granted, and its removal does not move the machine', () => {
@@ -1122,7 +1197,9 @@ function assertConsistent(host: Host): void {
   for (const entry of live.filter(one => host.machines.has(one.uuid))) {
     const fixed = host.network.hosts.find(one => one.ip === entry.ip);
     assert(fixed === undefined || fixed.mac === entry.macs[0], "a fixed host's address");
-    if (entry.ip === null) assert(['mac-taken', 'pool-exhausted'].includes(entry.problem?.kind ?? ''));
+    const isPlugged = host.machines.get(entry.uuid)?.macs.some(own => own === entry.macs[0]);
+    if (entry.ip === null && isPlugged)
+      assert(['mac-taken', 'pool-exhausted'].includes(entry.problem?.kind ?? ''));
   }
 
   const wanted = host.wantedLines();
@@ -1373,7 +1450,8 @@ reservations('after any sequence of events on a host, reservations are consisten
             const reserved = host.define(wanted, moment);
             assertDecision(host, before, wanted, reserved);
             // One of its NICs may have released what an earlier one could not get.
-            if (reserved.entries.some(one => one.problem !== null)) host.define(wanted, moment);
+            const { entries } = reserved;
+            if (entries.length > 1 || entries[0]?.problem != null) host.define(wanted, moment);
             const { ledger, hostsfile } = host;
             const again = host.define(wanted, moment);
             assert.deepEqual(

@@ -190,7 +190,7 @@ paths('the kernel is asked about few of many kinds', async () => {
   assert.deepEqual([queries.length, queries[1]], [9, 'dport 1']);
 });
 
-paths('what comes in by a link that does not forward is no detour', async () => {
+paths('what comes in by a link that does not forward is not a detour', async () => {
   const rules = [{ priority: 100, src: 'all', iif: 'eth0', table: '7' }];
   assert.equal(await detourOf({ rules, answers: { '': own } }), null);
 });
@@ -342,7 +342,7 @@ paths('no rule precedes one of priority 0: it is shown', async () => {
   assert.deepEqual(detours.map(detourRemedy), [{ command: 'ip rule show pref 0', mends: false }]);
 });
 
-paths('the addresses of a link in a VRF are no networks of the host', () => {
+paths('the addresses of a link in a VRF are not networks of the host', () => {
   const address = { family: 'inet', local: '192.168.100.9', prefixlen: 24 };
   const link = { mtu: 1500, flags: ['UP'] };
   const links = [
@@ -358,7 +358,7 @@ paths('the addresses of a link in a VRF are no networks of the host', () => {
 });
 
 paths(
-  'a route that sends to the next table (throw) is no network of the host, others in such a table are',
+  'a route that sends to the next table (throw) is not a network of the host, others in such a table are',
   () => {
     const rules = [{ priority: 5270, src: 'all', table: '52' }];
     const routes = [

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { findHandedDrop } from '../../src/diagnosis/doctor/bridge-drops.ts';
-import { bridgeChains, findRuleDrops } from '../../src/diagnosis/probe/rule-drops.ts';
+import { findRuleDrops } from '../../src/diagnosis/probe/rule-drops.ts';
 import { makeBaseChains } from '../../src/other-firewalls/base-chains.ts';
 import { ip, mac, probedPath } from './builders.ts';
 
@@ -11,9 +11,9 @@ const drops = suite('rule drops');
 const path = { ...probedPath, ip: ip('192.168.100.7'), mac: mac(1), tap: 'vnet0' };
 
 /** Returns the kinds of packets that are dropped, each with its rule. */
-function lostBy({ nft = '', saved = '', devices = '' }, of = path): Record<string, string | null> {
-  const bases = [...makeBaseChains(nft, saved, '', devices), ...bridgeChains(nft)];
-  const found = Object.entries(findRuleDrops(bases, of));
+function lostBy(listings: Parameters<typeof makeBaseChains>[0], of = path): Record<string, string | null> {
+  const { ofPackets, ofFrames } = makeBaseChains(listings);
+  const found = Object.entries(findRuleDrops([...ofPackets, ...ofFrames], of));
   return Object.fromEntries(found.map(([kind, { drop }]) => [kind, drop.rule]));
 }
 
@@ -102,8 +102,7 @@ drops('a rule of nftables, by a set, a MAC or the port of the machine', () => {
 });
 
 drops('rules of IPv4 that frames from port to port meet where br_netfilter hands them over', () => {
-  const place = (rule: string) =>
-    findHandedDrop(makeBaseChains('', saved('filter', rule).saved, ''), 'k8s-br0');
+  const place = (rule: string) => findHandedDrop(makeBaseChains(saved('filter', rule)).ofPackets, 'k8s-br0');
   for (const [rule, isFound] of [
     ['-A FORWARD -i k8s-br0 -o k8s-br0 -j DROP', true],
     ['-A FORWARD -m physdev --physdev-is-bridged -j DROP', true],

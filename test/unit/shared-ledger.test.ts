@@ -52,7 +52,7 @@ class Host {
   /** The machines that run, with the addresses that they started with. */
   readonly running = new Map<string, readonly (Ipv4 | null)[]>();
   readonly starting = new Set<string>();
-  /** Those of them that migrate to another host. */
+  /** The machines among them that migrate to another host. */
   readonly migrating = new Set<string>();
   readonly network: NetworkConfig;
   readonly member: { network: string; host: Ipv4 };
@@ -752,6 +752,32 @@ shared('fields of a later virlan are kept', () => {
   settle(hosts);
   const written = JSON.parse(etcd.keys.get(key)?.value ?? '');
   assert.deepEqual([written.host, written.entries[0].later], ['10.0.0.2', { x: 1 }]);
+});
+
+shared('fields of a later virlan stay at the NIC that they are about', () => {
+  const { etcd, hosts } = cluster(1);
+  const [first] = hosts;
+  assert(first !== undefined);
+  first.define('web', uuid(1), [mac(1), mac(2)]);
+  settle(hosts);
+  const key = `${prefix}machine/${uuid(1)}`;
+  const known = JSON.parse(etcd.keys.get(key)?.value ?? '');
+  for (const each of known.entries) each.later = each.nic;
+  etcd.write(
+    { compares: [], operations: [{ key: `machine/${uuid(1)}`, value: JSON.stringify(known) }] },
+    prefix,
+  );
+  settle(hosts);
+  const second = first.entries.filter(({ nic }) => nic === 1);
+  first.ledger = Ledger.of(second.map(each => ({ entry: each, fields: {} })));
+  const [write] = planPushes(first.member, second, first.ledger, first.mirror(), () => false);
+  const value = write?.transaction.operations.find(
+    operation => operation.key === `machine/${uuid(1)}`,
+  )?.value;
+  assert.deepEqual(
+    JSON.parse(value ?? '{}').entries?.map((each: { nic: number; later: number }) => [each.nic, each.later]),
+    [[1, 1]],
+  );
 });
 
 shared('a subnet has enough blocks for many hosts', () => {

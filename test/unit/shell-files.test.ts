@@ -1,3 +1,4 @@
+// shell-files.test.ts: tests that the shell scripts name the same files and routes as the program.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';

@@ -8,7 +8,7 @@ import { checksumScript } from '../../src/firewall/iptables.ts';
 import { nftables } from '../../src/firewall/nftables.ts';
 import type { Translation } from '../../src/firewall/translation.ts';
 import { belongingElements, noElements } from '../../src/guard/elements.ts';
-import { describeStep, type Step } from '../../src/network/steps/steps.ts';
+import { describeStep, type Step, stepForms } from '../../src/network/steps/steps.ts';
 import { assertForm } from '../json-forms.ts';
 import { bridgeWith, ip, mac, network, rulesetOf, uuid } from './builders.ts';
 
@@ -326,13 +326,17 @@ describe('each kind of step has its description', () => {
   }
 });
 
+describe('there is a case for each kind of step', () => {
+  assert.deepEqual([...new Set(cases.map(([{ kind }]) => kind))].sort(), Object.keys(stepForms()).sort());
+});
+
 describe('docs/json.md names every kind of step, and no other', () => {
   const table = /\| `do` \|[\s\S]*?\n\n/.exec(readFileSync('docs/json.md', 'utf8'))?.[0] ?? '';
   const rows = table.split('\n').slice(2);
   const named = rows.flatMap(row =>
     [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, kind]) => kind),
   );
-  assert.deepEqual(named.sort(), [...new Set(cases.map(([{ kind }]) => kind))].sort());
+  assert.deepEqual(named.sort(), Object.keys(stepForms()).sort());
 });
 
 describe('JSON has the kind as do, the fields, and addresses of both families as texts', () => {

@@ -10,8 +10,8 @@ const drops = suite('tunnel drops');
 
 const ends = { address: ip('10.0.0.1'), peers: [ip('10.0.0.2'), ip('10.0.0.3')], link: 'lan' };
 
-function dropsOf({ nft = '', saved = '', hidden = '' }): TunnelDrop[] {
-  return judgeTunnels(makeBaseChains(nft, saved, hidden), ends);
+function dropsOf(listings: Parameters<typeof makeBaseChains>[0]): TunnelDrop[] {
+  return judgeTunnels(makeBaseChains(listings).ofPackets, ends);
 }
 
 /** Returns what drops packets, as `WAY PEERS CHAIN: RULE`. */

@@ -1,3 +1,4 @@
+// uplink.test.ts: tests by which link the host reaches the outside, from what `ip route get` prints.
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
 import { CommandError } from '../../src/errors.ts';

@@ -250,6 +250,10 @@ const samples: { readonly [K in DetailKind]: readonly [Details[K], ...Details[K]
     { bridge, link: 'web-tap', manager: 'systemd-networkd' },
   ],
   'bridge-is-uplink': [{ bridge }],
+  'dnsmasq-cannot-read': [
+    { path: '/data', isDirectory: true, mode: 0o700 },
+    { path: '/data/a b', isDirectory: false, mode: 0o600 },
+  ],
   'own-mac-unknown': [{ bridge, mac: mac(1) }],
   'bridge-of-libvirt': [{ bridge, network: 'default' }],
   'lan-port': [

@@ -2,10 +2,8 @@
 // ebtables has its rules, too, and among those of IPv4 where br_netfilter hands frames to them. No probe goes from
 // machine to machine.
 //   table bridge corp { chain f { type filter hook forward priority 0; iifname "vnet1" drop; } }
-import { createRulesReader } from '../../firewall/rules-reader.ts';
-import { type BaseChain, readBaseChains, readRuleText } from '../../other-firewalls/base-chains.ts';
+import { type BaseChain, type HostRules, readRuleText } from '../../other-firewalls/base-chains.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
-import { parseNftTables } from '../../other-firewalls/nft-rules.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
 import {
   findCertainDrop,
@@ -29,12 +27,11 @@ const maxTaps = 64;
 /** Reads the first rule that may drop frames of machines with these taps; null for none, and where nft fails. */
 export async function readBridgeDrop(
   system: Pick<System, 'run'>,
+  rules: HostRules,
   taps: readonly string[],
 ): Promise<Drop | null> {
-  const ruleset = await createRulesReader(system)
-    .ruleset()
-    .catch(() => '');
-  const found = findBridgeDrop(ruleset, taps);
+  const { ofFrames } = await rules.chains();
+  const found = findBridgeDrop(ofFrames, taps);
   if (found === null || found.rule === null) return found;
   const { family, table, chain, rule: handle } = found;
   const place = { family, table, name: chain, hook: null, policy: null };
@@ -43,10 +40,11 @@ export async function readBridgeDrop(
 
 /** Reads the first rule of IPv4 that drops frames from port to port for certain, if br_netfilter hands them to it. */
 export async function readHandedDrop(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
+  system: Pick<System, 'run'>,
+  rules: HostRules,
   bridge: string,
 ): Promise<Drop | null> {
-  const found = findHandedDrop(await readBaseChains(system, createRulesReader(system)), bridge);
+  const found = findHandedDrop((await rules.chains()).ofPackets, bridge);
   if (found === null || found.drop.rule === null) return found?.drop ?? null;
   const { base, drop } = found;
   const rule = await readRuleText(system, base, drop.chain, found.drop.rule);
@@ -69,23 +67,22 @@ export function findHandedDrop(
   return null;
 }
 
-/** Returns the same as `readBridgeDrop` from what `nft --json list ruleset` prints, with handles in place of texts. */
-export function findBridgeDrop(ruleset: string, taps: readonly string[]): Drop | null {
+/** Returns the same as `readBridgeDrop` from these chains, with the handle of a rule in place of its text. */
+export function findBridgeDrop(bases: readonly BaseChain[], taps: readonly string[]): Drop | null {
   const frames = taps.slice(0, maxTaps).flatMap((tap): Packet[] => [
     { ...unknownPacket, in: tap, isToHost: false },
     { ...unknownPacket, out: tap, isToHost: false },
   ]);
-  for (const { family, table, chains, baseChains } of parseNftTables(ruleset)) {
-    if (family !== 'bridge') continue;
-    for (const { name, hook, policy } of baseChains) {
-      if (!hooks.includes(hook) || ownChainOf({ family, table, chain: name }) !== null) continue;
-      for (const frame of frames) {
-        const drop = findDroppingRules(chains, name, frame).find(each => !ofNwfilter.test(each.chain));
-        const links = { in: frame.in, out: frame.out };
-        if (drop !== undefined) return { family, table, chain: drop.chain, rule: drop.rule.id, links };
-        if (policy === 'drop' && !isAccepted(chains, name, frame))
-          return { family, table, chain: name, rule: null, links };
-      }
+  for (const { base, chains } of bases) {
+    const { family, table, name, hook, policy } = base;
+    if (hook === null || !hooks.includes(hook) || ownChainOf({ family, table, chain: name }) !== null)
+      continue;
+    for (const frame of frames) {
+      const drop = findDroppingRules(chains, name, frame).find(each => !ofNwfilter.test(each.chain));
+      const links = { in: frame.in, out: frame.out };
+      if (drop !== undefined) return { family, table, chain: drop.chain, rule: drop.rule.id, links };
+      if (policy === 'drop' && !isAccepted(chains, name, frame))
+        return { family, table, chain: name, rule: null, links };
     }
   }
   return null;

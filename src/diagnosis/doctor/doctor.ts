@@ -1,6 +1,8 @@
 // The checks of `virlan doctor`: reads facts and has them judged.
 import type { Config, EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import { messageOf } from '../../errors.ts';
+import { createHostRules, type HostRules } from '../../other-firewalls/base-chains.ts';
+import { system } from '../../system/system.ts';
 import { type Finding, fail } from '../finding.ts';
 import type { Subject } from '../subject.ts';
 import type { DoctorHostFacts, MachineFacts } from './facts.ts';
@@ -26,12 +28,16 @@ export async function examine(
   machineName: string | null,
   done: (checks: readonly Check[]) => void = () => {},
 ): Promise<Check[]> {
-  const machine = machineName === null ? null : await readMachineFacts(machineName, config);
+  const rules = createHostRules(system);
+  const machine = machineName === null ? null : await readMachineFacts(machineName, config, rules);
   const host = readHostFacts(config);
   const parts = [
     host.then(facts => checksAbout({ kind: 'host' }, judgeHost(facts))),
     ...networksOf(config, machine).map(async network =>
-      checksAbout({ kind: 'network', name: network.name }, await examineNetwork(network, config.etcd, host)),
+      checksAbout(
+        { kind: 'network', name: network.name },
+        await examineNetwork(network, config.etcd, host, rules),
+      ),
     ),
     ...(machine === null ? [] : [Promise.resolve(examineMachine(machine))]),
   ];
@@ -59,9 +65,10 @@ async function examineNetwork(
   network: NetworkConfig,
   etcd: EtcdConfig | null,
   host: Promise<DoctorHostFacts>,
+  rules: HostRules,
 ): Promise<Finding[]> {
   try {
-    return judgeNetwork(await readNetworkFacts(network, etcd, host), await host);
+    return judgeNetwork(await readNetworkFacts(network, etcd, host, rules), await host);
   } catch (error) {
     return [fail('bridge', { kind: 'network-unreadable', message: messageOf(error) })];
   }

@@ -24,6 +24,7 @@ import type { DroppedFrames, MachinePort, OtherPlace } from '../machine-details.
 import type { Drop } from '../packet-drop.ts';
 import type { Drops } from '../probe/drops.ts';
 import type { Takings } from '../probe/takings.ts';
+import type { Permissions } from './closed-path.ts';
 import type { HookState } from './hooks.ts';
 
 /** Facts about the host. Null stands for a fact that could not be read. */
@@ -56,6 +57,8 @@ export interface NetworkFacts {
   readonly survey: Pick<Survey, 'network' | 'steps' | 'warnings' | 'damage' | 'tunnelDrops'> & {
     readonly observed: Pick<ObservedNetwork, 'link' | 'dnsmasq' | 'otherPorts' | 'tunnel'>;
   };
+  /** The directory or file whose mode keeps the running dnsmasq from its hostsfile; null for none. */
+  readonly closedPath: Permissions | null;
   /** The MAC of the bridge if its table has no entry for it; otherwise null. */
   readonly unknownOwnMac: Mac | null;
   /** A link of the network that another program manages, first the bridge; null for none. */

@@ -67,7 +67,7 @@ function judgeClock(members: readonly MemberReport[]): Finding {
     : warn('clock', { kind: 'clock-of-member', ...most });
 }
 
-/** A host that is gone is no failure of this one. */
+/** A host that is gone is not a failure of this one. */
 function judgeFaults(
   check: CheckId,
   faults: readonly (HostFault | AddressFault)[],

@@ -22,7 +22,7 @@ export function judgeNetwork(facts: NetworkFacts, host: DoctorHostFacts): Findin
     subject('settings'),
     judgeReservations(facts),
     judgeNeighbours(facts),
-    subject('dnsmasq'),
+    judgeDnsmasq(facts),
     judgeForwarding(facts, host),
     subject('rules'),
     judgeOtherFirewalls(facts),
@@ -125,6 +125,17 @@ function judgeReservations(facts: NetworkFacts): Finding {
   return first === undefined
     ? ok('reservations', { kind: 'as-configured' })
     : fail('reservations', { kind: 'address-shared', ...first.shared });
+}
+
+function judgeDnsmasq(facts: NetworkFacts): Finding {
+  const { closedPath, probe } = facts;
+  const failure = judgeSubject(facts, 'dnsmasq');
+  if (failure !== null) return failure;
+  // dnsmasq has read the reservation of the probe: an access list (ACL) lets it.
+  const isRead = probe.some(({ detail }) => detail.kind === 'probe-leased');
+  if (closedPath === null || isRead) return ok('dnsmasq', { kind: 'as-configured' });
+  const { path, isDirectory, mode } = closedPath;
+  return fail('dnsmasq', { kind: 'dnsmasq-cannot-read', path, isDirectory, mode });
 }
 
 function judgeNeighbours({ misleading }: NetworkFacts): Finding {

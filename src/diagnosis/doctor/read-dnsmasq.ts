@@ -1,9 +1,20 @@
-// Reads facts about dnsmasq: the version and changelog of its package, and its log.
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+// Reads facts about dnsmasq: the version and changelog of its package, its log, and what it cannot read.
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { Mac } from '../../address/mac.ts';
 import { isAnswer } from '../../answers.ts';
 import { run, runOrNull } from '../../system/run.ts';
+import { findClosed, type Permissions, parseCredentials } from './closed-path.ts';
 import { dnsmasqVersion } from './dnsmasq-cves.ts';
 import type { DoctorHostFacts } from './facts.ts';
 
@@ -27,6 +38,33 @@ function unpacked(path: string): string | null {
   } catch {
     return null;
   }
+}
+
+/**
+ * Returns the first directory or file that keeps a dnsmasq from a file, on the way through symbolic links, too; null
+ * for none, and where that cannot be told.
+ */
+export function findClosedPath(pid: number, file: string): Permissions | null {
+  try {
+    const credentials = parseCredentials(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    const way = [...directoriesAbove(file), ...directoriesAbove(realpathSync(file)), file].map(permissionsOf);
+    return credentials === null ? null : findClosed(way, credentials);
+  } catch {
+    // The process or the file has gone meanwhile.
+    return null;
+  }
+}
+
+/** `/var/lib/file` → `/`, `/var`, `/var/lib`. */
+function directoriesAbove(path: string): string[] {
+  const directory = dirname(path);
+  return directory === path ? [] : [...directoriesAbove(directory), directory];
+}
+
+function permissionsOf(path: string): Permissions {
+  const stats = statSync(path);
+  const { uid, gid, mode } = stats;
+  return { path, isDirectory: stats.isDirectory(), uid, gid, mode: mode & 0o777 };
 }
 
 const journals = ['/run/log/journal', '/var/log/journal'];

@@ -16,6 +16,7 @@ import type { Domain, Nic } from '../../libvirt/domain-xml.ts';
 import { nearestName } from '../../names/nearest.ts';
 import { listStaticEntries } from '../../network/kernel/read-kernel.ts';
 import { misleadingNeighbour, readStaticNeighbours } from '../../network/kernel/static-neighbours.ts';
+import type { HostRules } from '../../other-firewalls/base-chains.ts';
 import { readFileOrNull } from '../../system/files.ts';
 import { askNeighbours } from '../../system/neighbours.ts';
 import { system } from '../../system/system.ts';
@@ -29,7 +30,11 @@ import { readForwardsFacts, readHostName } from './read-reach.ts';
 const arpTimeoutMs = 1500;
 
 /** Reads the facts about the machine of this name. */
-export async function readMachineFacts(name: string, { networks }: Config): Promise<MachineFacts> {
+export async function readMachineFacts(
+  name: string,
+  { networks }: Config,
+  rules: HostRules,
+): Promise<MachineFacts> {
   const [allRunning, allDefined] = [runningDomains(), definedDomains()];
   const running = allRunning.find(domain => domain.name === name);
   const domain = running ?? allDefined.find(other => other.name === name);
@@ -48,8 +53,8 @@ export async function readMachineFacts(name: string, { networks }: Config): Prom
     state: running === undefined ? 'shut off' : 'running',
     nearest: null,
     elsewhere: elsewhere.map(placeOf),
-    nics: await Promise.all(onNetworks.map(({ network, mac }) => readNicFacts(network, domain, mac))),
-    forwards: running === undefined ? noForwards : await readForwardsFacts(domain.uuid, networks),
+    nics: await Promise.all(onNetworks.map(({ network, mac }) => readNicFacts(network, domain, mac, rules))),
+    forwards: running === undefined ? noForwards : await readForwardsFacts(domain.uuid, networks, rules),
   };
 }
 
@@ -58,7 +63,12 @@ function placeOf({ network, bridge }: Nic): OtherPlace {
   return bridge === null ? { kind: 'other' } : { kind: 'bridge', name: bridge };
 }
 
-async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): Promise<NicFacts> {
+async function readNicFacts(
+  network: NetworkConfig,
+  domain: Domain,
+  mac: Mac,
+  rules: HostRules,
+): Promise<NicFacts> {
   const { name, bridge } = network;
   const { tap = null, isUp = true } = domain.nics.find(nic => nic.mac === mac) ?? {};
   const reserved = reservedFor(mac, network);
@@ -74,7 +84,7 @@ async function readNicFacts(network: NetworkConfig, domain: Domain, mac: Mac): P
     readDnsmasqLog(mac),
     tap === null ? null : listDenied(system, bridge),
     tap === null || entry === null ? null : readHostName(network, entry.hostname),
-    tap === null || ip === null ? null : readPassage(network, { bridge, tap, mac, ip }),
+    tap === null || ip === null ? null : readPassage(network, { bridge, tap, mac, ip }, rules),
     listStaticEntries(bridge),
   ]);
   return {

@@ -4,6 +4,7 @@ import type { EtcdConfig, NetworkConfig } from '../../config/config.ts';
 import { promisedAddresses } from '../../dnsmasq/hostsfile.ts';
 import { readLeasesTextOrNone } from '../../dnsmasq/lease-file.ts';
 import { isCurrent, type PromisedAddress, parseLeases } from '../../dnsmasq/leases.ts';
+import { dnsmasqPaths } from '../../dnsmasq/paths.ts';
 import { Ledger } from '../../identity/ledger.ts';
 import { machineOn } from '../../identity/machine.ts';
 import { readHostsfile, readLedger } from '../../identity/store.ts';
@@ -15,6 +16,7 @@ import { linkSysctl, readSysctls } from '../../network/kernel/sysctl.ts';
 import { readOwnUplink, readUplink, type Uplink } from '../../network/routes/uplink.ts';
 import { linkManagerNames, linkManagers } from '../../network/state/link-managers.ts';
 import { readBgpSessions, type Survey, surveyNetwork } from '../../network/survey-network.ts';
+import type { HostRules } from '../../other-firewalls/base-chains.ts';
 import { dropsByPolicy } from '../../other-firewalls/model.ts';
 import { isRunning } from '../../system/processes.ts';
 import { runOrNull } from '../../system/run.ts';
@@ -25,15 +27,18 @@ import { probe as sendProbe } from '../probe/probe.ts';
 import { readBridgeDrop, readHandedDrop } from './bridge-drops.ts';
 import { sharedMacs } from './duplicates.ts';
 import type { DoctorHostFacts, ManagedLink, NetworkFacts } from './facts.ts';
+import { findClosedPath } from './read-dnsmasq.ts';
 
 /** Reads the facts about one network. Throws when the desired state of the network cannot be determined. */
 export async function readNetworkFacts(
   network: NetworkConfig,
   etcd: EtcdConfig | null,
   host: Promise<Pick<DoctorHostFacts, 'nftError' | 'isNftNeeded'>>,
+  rules: HostRules,
 ): Promise<NetworkFacts> {
   const { bridge } = network;
-  const survey = await surveyNetwork(network);
+  const survey = await surveyNetwork(network, rules);
+  const taps = survey.observed.taps.map(({ name }) => name);
   const ownForwarding = readSysctls([ipForward, forwardingKey(bridge)], system.readFile);
   const forwards = ownForwarding.get(ipForward) === '1' && ownForwarding.get(forwardingKey(bridge)) !== '0';
   const isAsked = survey.observed.link !== null && forwards;
@@ -41,8 +46,8 @@ export async function readNetworkFacts(
   const ownUplink = uplink?.kind === 'unreachable' ? await readOwnUplink(system) : null;
   const [unknownOwnMac, managed, probe, peers, sessions, members] = await Promise.all([
     readUnknownOwnMac(survey),
-    readManager([bridge, ...survey.observed.taps.map(({ name }) => name)]),
-    host.then(facts => probeIfUseful(survey, facts)),
+    readManager([bridge, ...taps]),
+    host.then(facts => probeIfUseful(survey, facts, rules)),
     readPeers(network),
     askSessions(survey),
     askMembers(survey, etcd),
@@ -50,14 +55,13 @@ export async function readNetworkFacts(
   return {
     survey,
     managed,
+    closedPath: readClosedPath(survey),
     unknownOwnMac,
     droppingChains: survey.otherFirewalls.reading.chains.filter(dropsByPolicy),
     unreadFirewalls: survey.otherFirewalls.reading.unread,
     bridgeDrop:
-      (await readBridgeDrop(
-        system,
-        survey.observed.taps.map(({ name }) => name),
-      )) ?? (filtersFrames(bridge) ? await readHandedDrop(system, bridge) : null),
+      (await readBridgeDrop(system, rules, taps)) ??
+      (filtersFrames(bridge) ? await readHandedDrop(system, rules, bridge) : null),
     forwarding: readSysctls([bridge, ...linksOf(uplink)].map(forwardingKey), system.readFile),
     uplink,
     ownUplink,
@@ -75,6 +79,12 @@ async function readUnknownOwnMac({ network: { bridge }, observed: { link } }: Su
   if (link === null) return null;
   const output = await runOrNull('bridge', ['-json', 'fdb', 'show', 'br', bridge, 'state', 'permanent']);
   return output === null || isOwnMac(output, link.mac) ? null : link.mac;
+}
+
+/** Returns the directory or file that keeps dnsmasq from its hostsfile; null for none, and where it does not run. */
+function readClosedPath({ network: { bridge }, observed: { dnsmasq } }: Survey): NetworkFacts['closedPath'] {
+  const { pid } = dnsmasq;
+  return pid === null ? null : findClosedPath(pid, dnsmasqPaths(bridge).hostsfile);
 }
 
 /** Asks the other hosts of its cluster. */
@@ -127,12 +137,13 @@ function linksOf(uplink: Uplink | null): string[] {
 async function probeIfUseful(
   { network, observed: { link, dnsmasq } }: Survey,
   { nftError, isNftNeeded }: Pick<DoctorHostFacts, 'nftError' | 'isNftNeeded'>,
+  rules: HostRules,
 ): Promise<readonly Finding[]> {
   const { bridge } = network;
   if (nftError !== null && isNftNeeded) return notSent({ kind: 'probe-without-nft' });
   if (link?.up !== true) return notSent({ kind: 'probe-without-bridge', bridge });
   if (dnsmasq.pid === null) return notSent({ kind: 'probe-without-dnsmasq' });
-  return sendProbe(network);
+  return sendProbe(network, rules);
 }
 
 function readSharedMacs({ name, bridge }: NetworkConfig): NetworkFacts['sharedMacs'] {

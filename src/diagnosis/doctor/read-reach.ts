@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { formatIp, prefixContains } from '../../address/ip.ts';
 import type { NetworkConfig } from '../../config/config.ts';
-import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { conntrackProgram } from '../../firewall/udp-flows.ts';
 import type { Claim } from '../../forwards/choose.ts';
 import { loopback } from '../../forwards/listeners.ts';
@@ -15,6 +14,7 @@ import { linkSysctl, readSysctls } from '../../network/kernel/sysctl.ts';
 import { countReversePathDrops } from '../../network/routes/reverse-path.ts';
 import { defaultLinks } from '../../network/routes/route-links.ts';
 import { surveyHostNames, surveyOtherFirewalls } from '../../network/survey-other-programs.ts';
+import type { HostRules } from '../../other-firewalls/base-chains.ts';
 import { findForwardRules } from '../../other-firewalls/forward-rules.ts';
 import type { Chain } from '../../other-firewalls/model.ts';
 import { listDirectory, readFileOrNull } from '../../system/files.ts';
@@ -32,6 +32,7 @@ const maxTried = 20;
 export async function readForwardsFacts(
   uuid: string,
   networks: readonly NetworkConfig[],
+  rules: HostRules,
 ): Promise<ForwardsFacts> {
   const readings = networks.map(network => ({ network, ...readForwards(network) }));
   const own = readings.map(({ network, claims, refused }) => ({
@@ -45,9 +46,8 @@ export async function readForwardsFacts(
   const using = own.filter(each => each.claims.length > 0);
   const host = await readLinksAndRoutes(system);
   const [link = null] = defaultLinks(host);
-  const reader = createRulesReader(system);
   const firewalld = readFileOrNull('/etc/firewalld/firewalld.conf') ?? '';
-  const [active, rules, chainsInTheWay] = await Promise.all([
+  const [active, found, chainsInTheWay] = await Promise.all([
     Promise.all(
       claims.map(async ({ forward, ip }, index) => {
         const isTried = forward.protocol === 'tcp' && forward.first === forward.last && index < maxTried;
@@ -57,10 +57,10 @@ export async function readForwardsFacts(
     ),
     Promise.all(
       using.map(({ network: { bridge }, claims: forwards }) =>
-        findForwardRules(system, reader, bridge, forwards, link),
+        findForwardRules(system, rules, bridge, forwards, link),
       ),
     ),
-    Promise.all(using.map(({ network }) => readChainsInTheWay(network))),
+    Promise.all(using.map(({ network }) => readChainsInTheWay(network, rules))),
   ]);
   return {
     active,
@@ -68,8 +68,8 @@ export async function readForwardsFacts(
     unreachable: withoutHostAddress(claims, host),
     hasConntrack: system.isInstalled(conntrackProgram),
     isStrict: /^\s*StrictForwardPorts\s*=\s*yes/im.test(firewalld) && existsSync('/run/firewalld'),
-    drops: rules.flatMap(each => each.drops),
-    takings: rules.flatMap(each => each.takings),
+    drops: found.flatMap(each => each.drops),
+    takings: found.flatMap(each => each.takings),
     chainsInTheWay: chainsInTheWay.flat(),
     strictLinks: strictLinks(
       host,
@@ -104,8 +104,11 @@ async function tryConnection(host: string, port: number): Promise<Answer> {
   }
 }
 
-async function readChainsInTheWay(network: NetworkConfig): Promise<ForwardsFacts['chainsInTheWay']> {
-  const { warnings } = await surveyOtherFirewalls(network, createRulesReader(system));
+async function readChainsInTheWay(
+  network: NetworkConfig,
+  rules: HostRules,
+): Promise<ForwardsFacts['chainsInTheWay']> {
+  const { warnings } = await surveyOtherFirewalls(network, rules);
   return warnings.flatMap(warning =>
     warning.kind === 'unknown-chain' && isOnTheWay(warning.found.chain)
       ? [{ bridge: network.bridge, chain: warning.found.chain }]

@@ -28,10 +28,9 @@ export function findMarks(events: readonly TraceEvent[], { gateway, nextHop }: P
 
 /** Returns the first mark that a packet has at the end of our last chain before routing; null where none has one. */
 function findMark(events: readonly TraceEvent[]): number | null {
-  for (const { table, chain, text } of events) {
-    if (table !== counterTable || !routedChains.includes(chain)) continue;
-    const [, mark] = /^policy accept meta mark (0x[0-9a-f]+)/.exec(text) ?? [];
-    if (mark !== undefined) return Number(mark);
-  }
-  return null;
+  const routed = events.filter(({ table, chain }) => table === counterTable && routedChains.includes(chain));
+  // A packet whose mark is refused comes no further than the chain that has set it, of the type `route`.
+  const ends = routed.length > 0 ? routed : events.slice(-1);
+  const marks = ends.flatMap(({ text }) => /^policy accept meta mark (0x[0-9a-f]+)/.exec(text)?.[1] ?? []);
+  return marks[0] === undefined ? null : Number(marks[0]);
 }

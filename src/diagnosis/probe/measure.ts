@@ -3,10 +3,10 @@ import { formatIp, formatPrefix, type Ipv4, parseIpv4 } from '../../address/ip.t
 import type { Mac } from '../../address/mac.ts';
 import type { NetworkConfig } from '../../config/config.ts';
 import { availableBackends } from '../../firewall/backends.ts';
-import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { findMarkedRoute } from '../../network/routes/marked-route.ts';
 import { countReversePathDrops } from '../../network/routes/reverse-path.ts';
 import type { Uplink } from '../../network/routes/uplink.ts';
+import type { HostRules } from '../../other-firewalls/base-chains.ts';
 import { findZoneSource } from '../../other-firewalls/firewalld-sources.ts';
 import { firewalldTable } from '../../other-firewalls/model.ts';
 import { isUnresolved } from '../../system/neighbours.ts';
@@ -44,6 +44,7 @@ export interface Plugged {
   readonly told: boolean;
   /** The time until its port forwarded; null when it did not before the timeout. */
   readonly portWaitedMs: number | null;
+  readonly rules: HostRules;
 }
 
 /** The facts of a probe, and the marks that its packets had where it was necessary to trace them. */
@@ -81,7 +82,7 @@ export function unmeasured({ network, ip, told, portWaitedMs }: Plugged, uplink:
 
 /** Sends a probe's packets, to the outside by way of an uplink. Sends them again, traced, where some are lost. */
 export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measurement> {
-  const { network, mac, ip } = plugged;
+  const { network, mac, ip, rules } = plugged;
   const { bridge, gateway } = network;
   const facts = unmeasured(plugged, uplink);
   const { dev: outside, gateway: nextHop } = uplink.kind === 'via' ? uplink : { dev: null, gateway: null };
@@ -112,14 +113,14 @@ export async function measure(plugged: Plugged, uplink: Uplink): Promise<Measure
   // Without counters, only the host's own try shows that packets to the outside are lost.
   const isLossKnown = counters !== null || hostAnswered === true;
   const { outgoing = null, returning = null } = isLossKnown ? legacy.possible : legacy.certain;
-  const { connecting = null, connected = null } = await readRuleDrops(system, createRulesReader(system), {
+  const { connecting = null, connected = null } = await readRuleDrops(system, rules, {
     ...path,
     mac,
     tap: probeNamespace,
   });
   const drops = joinDrops(
     { ...legacy.possible, outgoing, returning, connecting, connected },
-    isLost(report) ? await readDeviceDrops(system, path) : {},
+    isLost(report) ? await readDeviceDrops(system, rules, path) : {},
   );
   const takings = isLost(report) ? await readTakings(system, path) : {};
   const found = {

@@ -13,6 +13,7 @@ import { messageOf } from '../../errors.ts';
 import { availableBackends } from '../../firewall/backends.ts';
 import { dropProbe, hasProbe, reserveProbe } from '../../identity/store.ts';
 import { readOwnUplink, readUplink, type Uplink } from '../../network/routes/uplink.ts';
+import { createHostRules, type HostRules } from '../../other-firewalls/base-chains.ts';
 import { readClusterCopy } from '../../records/cluster-copy.ts';
 import { LockTimeout, withLock } from '../../system/lock.ts';
 import { holderOf } from '../../system/lock-files.ts';
@@ -42,12 +43,15 @@ const portIntervalMs = 20;
  * Sends a probe: it takes a lease of an address that is reserved for it, looks up a name and sends a packet
  * to the outside. Removes everything afterwards, also after an error. Does not throw: an error is a finding.
  */
-export async function probe(network: NetworkConfig): Promise<Finding[]> {
+export async function probe(
+  network: NetworkConfig,
+  rules: HostRules = createHostRules(system),
+): Promise<Finding[]> {
   try {
     return await withLock(paths.probeLock, probeLockTimeoutSeconds, async () => {
       await clearRemains(network);
       try {
-        return await sendProbe(network);
+        return await sendProbe(network, rules);
       } finally {
         await clearRemains(network);
       }
@@ -80,7 +84,7 @@ function hasAddressesToGive({ name, sharesLedger }: NetworkConfig): boolean {
   return !sharesLedger || readClusterCopy(name).blocks.length > 0;
 }
 
-async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
+async function sendProbe(network: NetworkConfig, rules: HostRules): Promise<Finding[]> {
   const { bridge } = network;
   // Created first and deleted last: without the namespace, nothing of a probe is left.
   await run('ip', ['netns', 'add', probeNamespace]);
@@ -94,7 +98,7 @@ async function sendProbe(network: NetworkConfig): Promise<Finding[]> {
     waitForPort(),
     network.mode === 'isolated' ? readOwnUplink(system) : readUplink(system, bridge, ip),
   ]);
-  const plugged = { network, mac, ip, told, portWaitedMs };
+  const plugged = { network, mac, ip, told, portWaitedMs, rules };
   return portWaitedMs === null
     ? judgeProbe(unmeasured(plugged, uplink))
     : judgeProbe(await measureByMark(plugged, uplink));

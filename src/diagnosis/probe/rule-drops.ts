@@ -3,9 +3,7 @@
 //   -A FORWARD -s 192.168.100.155/32 -j DROP
 //   table inet f2b { set banned { … elements = { 192.168.100.155 } }; chain in { …; ip saddr @banned drop; } }
 import type { Mac } from '../../address/mac.ts';
-import type { RulesReader } from '../../firewall/rules-reader.ts';
-import { type BaseChain, readBaseChains, readRuleText } from '../../other-firewalls/base-chains.ts';
-import { parseNftTables } from '../../other-firewalls/nft-rules.ts';
+import { type BaseChain, type HostRules, readRuleText } from '../../other-firewalls/base-chains.ts';
 import { ownChainOf } from '../../other-firewalls/own-chains.ts';
 import { findCertainDrop, type Packet } from '../../other-firewalls/packet.ts';
 import type { System } from '../../system/system.ts';
@@ -26,37 +24,19 @@ const judgedKinds = ['dhcp', 'dns', 'connecting', 'connected'] as const;
 /** From this priority of postrouting on, packets to the outside may have the address of the host. */
 const translatedPriority = 100;
 
-/** Reads the rules, and returns the first drop of each kind of packets. */
+/** Returns the first drop of each kind of packets. */
 export async function readRuleDrops(
-  system: Pick<System, 'run' | 'readFile' | 'leadsTo'>,
-  reader: RulesReader,
+  system: Pick<System, 'run'>,
+  rules: HostRules,
   path: MachinePath,
 ): Promise<Drops> {
-  const [bases, ruleset] = await Promise.all([
-    readBaseChains(system, reader),
-    reader.ruleset().catch(() => ''),
-  ]);
-  const found = findRuleDrops([...bases, ...bridgeChains(ruleset)], path);
+  const { ofPackets, ofFrames } = await rules.chains();
+  const found = findRuleDrops([...ofPackets, ...ofFrames], path);
   const withTexts = Object.entries(found).map(async ([kind, { base, drop }]) => {
     const rule = drop.rule === null ? null : await readRuleText(system, base, drop.chain, drop.rule);
     return [kind, drop.rule === null ? drop : { ...drop, rule: rule ?? `handle ${drop.rule}` }];
   });
   return Object.fromEntries(await Promise.all(withTexts));
-}
-
-/** Returns the chains of the family bridge, which frames between a machine's port and the host pass. */
-export function bridgeChains(ruleset: string): BaseChain[] {
-  return parseNftTables(ruleset)
-    .filter(({ family }) => family === 'bridge')
-    .flatMap(({ family, table, chains, baseChains }) =>
-      baseChains.map(({ name, type, hook, priority, policy }) => ({
-        base: { family, table, name, hook, policy },
-        priority,
-        isForNat: type === 'nat',
-        links: [],
-        chains,
-      })),
-    );
 }
 
 /** A drop whose rule is its text, or its handle in nftables, and the chain that the packet came to first. */

@@ -113,9 +113,12 @@ export function iptablesProgram(family: string, table: string): string | null {
   return family === 'ip' && iptablesTables.includes(table) ? 'iptables' : null;
 }
 
-/** Returns whether a rule asks by which link the kernel would answer: `fib saddr . iif oif missing`, `-m rpfilter`. */
+/**
+ * Returns whether a rule asks by which link the kernel would answer: `fib saddr . iif oif missing`, `-m rpfilter`. What
+ * the kernel says of the destination (`fib daddr type broadcast`) is no such question.
+ */
 export function isReversePathFilter(rule: string | null): boolean {
-  return rule !== null && /\b(?:fib|rpfilter)\b/.test(rule);
+  return rule !== null && /\bfib saddr\b.*\boif(?:name)?\b|\brpfilter\b/.test(rule);
 }
 
 /**

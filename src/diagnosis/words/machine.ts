@@ -1,6 +1,7 @@
 // The words for findings about one machine and its NICs. A machine's name is hostile, and always quoted.
 
 import { formatIp } from '../../address/ip.ts';
+import { broadcastsPerSecond } from '../../guard/broadcast-rules.ts';
 import type { Denial } from '../../guard/denials.ts';
 import { clientsBehindTap } from '../../guard/dhcp-rules.ts';
 import { groupsBehindTap } from '../../guard/group-rules.ts';
@@ -178,6 +179,7 @@ const denialText: Readonly<Record<Denial, string>> = {
   dhcp_clients: `of DHCP, from more than ${clientsBehindTap} clients with MACs of their own`,
   senders: `of more than ${sendersBehindTap} MACs that are not its own`,
   neighbours: `from, or to by way of the host, more than ${neighboursBehindTap} addresses that are not its own`,
+  broadcasts: `to all machines or to a group, more than ${broadcastsPerSecond} a second`,
   groups: `that join more than ${groupsBehindTap} multicast groups`,
   router: 'of a router',
   bridge: 'of the spanning tree, or others to bridges',

@@ -7,6 +7,7 @@ import {
   outsideRefusalText,
 } from '../../network/routes/route-text.ts';
 import type { StepCheck } from '../../network/steps/step-kind.ts';
+import { modeText } from '../../network/steps/step-text.ts';
 import { faultOf } from '../../network/steps/steps.ts';
 import { sharedAddressRemedy, sharedAddressText } from '../../network/warnings/address-text.ts';
 import { conflictText, obstacleText, removalOf } from '../../network/warnings/obstacle-text.ts';
@@ -113,6 +114,12 @@ export const networkWords: Words<keyof NetworkDetails> = {
     seen: ({ subject, bridge, step, others }) =>
       `${faultOf(step, bridge)}${andMore(others)}: ${consequences[subject]}`,
     fix: () => virlanRepairs(),
+  },
+  'dnsmasq-cannot-read': {
+    seen: ({ path, isDirectory, mode }) =>
+      `dnsmasq cannot ${isDirectory ? 'enter' : 'read'} ${path} (mode ${modeText(mode)}): it gets no new reservations`,
+    // For all: the group of dnsmasq may have less than others.
+    fix: ({ path, isDirectory }) => repairs(`chmod a+${isDirectory ? 'x' : 'r'} ${shellQuoted(path)}`),
   },
   'forwarding-on': { seen: () => 'on for each link on the way, and on again after a boot' },
   'forwarding-off': {

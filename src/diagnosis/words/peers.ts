@@ -1,7 +1,7 @@
 // The words for findings about the tunnel to the other hosts of a cluster, and about these.
 import { formatIp } from '../../address/ip.ts';
 import { bgpPort, vxlanPort } from '../../address/port.ts';
-import { bgpProblemText, bgpRemedy } from '../../network/tunnel/bgp-text.ts';
+import { bgpProblemText, bgpRemedy } from '../../network/steps/bgp-text.ts';
 import { commandAgainstTunnelDrop, tunnelDropText } from '../../other-firewalls/tunnel-drop-text.ts';
 import { largePing } from '../large-ping.ts';
 import type { PacketLimit, PeerDetails } from '../peer-details.ts';
@@ -16,10 +16,7 @@ export const peerWords: Words<keyof PeerDetails> = {
   },
   'tunnel-dropped': {
     seen: ({ drop }) => tunnelDropText(drop),
-    fix({ drop }) {
-      const command = commandAgainstTunnelDrop(drop);
-      return command === null ? null : repairs(command);
-    },
+    fix: ({ drop }) => repairs(commandAgainstTunnelDrop(drop)),
   },
   'peer-answers': {
     seen: ({ peer, bytes, macs }) => `${formatIp(peer)} answers packets of ${bytes} bytes; ${macsText(macs)}`,
@@ -44,10 +41,7 @@ export const peerWords: Words<keyof PeerDetails> = {
   },
   'bgp-not-configured': {
     seen: ({ problem }) => bgpProblemText(problem),
-    fix({ problem }) {
-      const command = bgpRemedy(problem);
-      return command === null ? null : repairs(command);
-    },
+    fix: ({ problem }) => repairs(bgpRemedy(problem)),
   },
   'bgp-established': {
     seen: ({ neighbour, routes }) =>

@@ -51,10 +51,7 @@ export const reachWords: Words<keyof ReachDetails> = {
   },
   'forward-dropped': {
     seen: ({ drop }) => forwardDropText(drop),
-    fix({ drop }) {
-      const command = commandAgainstDrop(drop);
-      return command === null ? null : repairs(command);
-    },
+    fix: ({ drop }) => repairs(commandAgainstDrop(drop)),
   },
   'forward-dropped-by-virlan': {
     seen: ({ drop }) => forwardDropText(drop),
@@ -62,18 +59,12 @@ export const reachWords: Words<keyof ReachDetails> = {
   },
   'forward-taken': {
     seen: ({ taking }) => forwardTakingText(taking),
-    fix({ taking }) {
-      const command = commandAboutTaking(taking);
-      return command === null ? null : showsMore(command);
-    },
+    fix: ({ taking }) => showsMore(commandAboutTaking(taking)),
   },
   'forwards-meet-chain': {
     seen: ({ chain: { family, table, name } }) =>
       `active; ${family} ${table} ${name} drops connections of other hosts, unless a rule of its own accepts them`,
-    fix({ bridge, chain }) {
-      const command = proposedCommand(bridge, chain);
-      return command === null ? null : repairs(command);
-    },
+    fix: ({ bridge, chain }) => repairs(proposedCommand(bridge, chain)),
   },
   'forwards-meet-reverse-path': {
     seen: ({ link, dropped }) =>

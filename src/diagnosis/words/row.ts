@@ -11,14 +11,18 @@ interface Row<D> {
 /** A row for each of these kinds: a missing one does not compile. */
 export type Words<K extends DetailKind> = { readonly [Each in K]: Row<Detail<Each>> };
 
-/** Returns a command that repairs the failure. */
-export function repairs(command: string): Fix {
-  return { command, mends: true, ours: false };
+/** Returns a command that repairs the failure; null where there is none. */
+export function repairs(command: string): Fix;
+export function repairs(command: string | null): Fix | null;
+export function repairs(command: string | null): Fix | null {
+  return command === null ? null : { command, mends: true, ours: false };
 }
 
-/** Returns a command that shows more about a finding, where the repair needs a decision. */
-export function showsMore(command: string): Fix {
-  return { command, mends: false, ours: false };
+/** Returns a command that shows more about a finding, where the repair needs a decision; null where there is none. */
+export function showsMore(command: string): Fix;
+export function showsMore(command: string | null): Fix | null;
+export function showsMore(command: string | null): Fix | null {
+  return command === null ? null : { command, mends: false, ours: false };
 }
 
 /** Returns a command that does either. */

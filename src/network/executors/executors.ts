@@ -13,7 +13,7 @@ import { backends } from '../../firewall/backends.ts';
 import { removeLeftover } from '../../firewall/flavours.ts';
 import { createRulesReader } from '../../firewall/rules-reader.ts';
 import { endUdpFlows, endUntranslatedUdpFlows } from '../../firewall/udp-flows.ts';
-import { correct, type NewGuard, newGuard, withdrawGuard } from '../../guard/guard.ts';
+import { correct, withdrawGuard } from '../../guard/guard.ts';
 import { forgetNetworkManager, tellNetworkManager } from '../../host-names/network-manager.ts';
 import { revertResolved, tellResolved } from '../../host-names/resolved.ts';
 import { syncReservations } from '../../identity/store.ts';
@@ -28,9 +28,10 @@ import { parseVlans, vlanCommands } from '../kernel/vlans.ts';
 import { recordMadeObjects } from '../records/made-tables.ts';
 import { type LinkManagerName, linkManagers } from '../state/link-managers.ts';
 import { formatAddress, formatDestination } from '../state/state.ts';
-import type { Step, StepName, StepOf } from '../steps/steps.ts';
+import type { StepName, StepOf } from '../steps/steps.ts';
 import { endConnections } from './connections.ts';
 import { linkOption } from './link-option.ts';
+import { guardOf } from './new-table.ts';
 
 /**
  * The execution of a kind of step: commands of ip(8), of which consecutive ones share a process, or a
@@ -212,35 +213,7 @@ export const executors: { readonly [Name in StepName]: Executor<Name> } = {
   'stop dnsmasq': { kind: 'single', run: ({ pid, bridge }) => stopDnsmasq(pid, bridge) },
 };
 
-/** A table of nftables that a step makes. */
-export interface NewTable {
-  /** A script for nft, which fails where the table exists. */
-  readonly script: string;
-  /** Does what the step does after the table is there. Throws CommandError. */
-  complete(): Promise<void>;
-}
-
-/** Returns the table that a step makes where there is none yet; null for a step that makes none. */
-export function newTable(step: Step): NewTable | null {
-  if (step.kind === 'load guard') return guardOf(step);
-  const script = rulesTable(step);
-  return script === null ? null : { script, complete: async () => {} };
-}
-
-/** Returns whether a step makes a table, without reading what would be in it. */
-export function makesTable(step: Step): boolean {
-  return step.kind === 'load guard' || rulesTable(step) !== null;
-}
-
-function rulesTable(step: Step): string | null {
-  return step.kind === 'load rules' ? backends[step.backend].newTable(step, step.script) : null;
-}
-
-function guardOf({ bridge, guard: { table, belongings, taps } }: StepOf<'load guard'>): NewGuard {
-  return newGuard(bridge, table, [belongings, ...taps.map(({ elements }) => elements)], taps);
-}
-
-/** How long systemd-resolved may take to notice a new link, and the pause before it is told again. */
+/** The time that systemd-resolved may take to notice a new link, and the pause before it is told again. */
 const newLinkTimeoutMs = 1000;
 const newLinkPauseMs = 30;
 

@@ -8,8 +8,9 @@ import { loadTables } from '../../firewall/nft-script.ts';
 import { makeDirectory, type StagedFile, stageFile } from '../../system/files.ts';
 import { system } from '../../system/system.ts';
 import type { Step, StepName, StepOf } from '../steps/steps.ts';
-import { type Executor, executors, makesTable, newTable } from './executors.ts';
+import { type Executor, executors } from './executors.ts';
 import { runIpBatch } from './ip-batch.ts';
+import { makesTable, newTable } from './new-table.ts';
 
 export interface FailedStep {
   readonly step: Step;

@@ -1,7 +1,7 @@
 // Reads what the kernel has: links, routes, rules, and what it is capable of.
 
 import { release } from 'node:os';
-import type { Family } from '../../address/ip.ts';
+import { type Family, families } from '../../address/ip.ts';
 import { isAnswer } from '../../answers.ts';
 import type { BackendName, Listing, RulesPlace, RulesScript } from '../../firewall/backend.ts';
 import { backends, type UsableFamilies, usableFamilies } from '../../firewall/backends.ts';
@@ -125,7 +125,7 @@ async function listVlans(bridge: string): Promise<KernelReading['vlans']> {
 }
 
 export function readFamilies(): UsableFamilies {
-  return usableFamilies(kernelHasIpv6() ? ['ipv4', 'ipv6'] : ['ipv4'], system.isInstalled);
+  return usableFamilies(kernelHasIpv6() ? families : ['ipv4'], system.isInstalled);
 }
 
 export function kernelHasIpv6(): boolean {

@@ -10,7 +10,7 @@ export interface StaticNeighbour {
   readonly mac: string;
 }
 
-/** One that leads to another MAC than that of the machine which owns its address. */
+/** A static entry with another MAC than that of the machine which owns its address. */
 export interface MisleadingNeighbour extends StaticNeighbour {
   readonly bridge: string;
   readonly owner: Mac;

@@ -8,10 +8,13 @@
 //    "vlans": {"defaultVlan": 1, "byLink": {"vnet0": [{"vid": 10, "isPvid": true, "isUntagged": true}]}}, "version": 2}
 import { existsSync } from 'node:fs';
 import * as v from 'valibot';
+import { families } from '../../address/ip.ts';
 import { dnsmasqPaths } from '../../dnsmasq/paths.ts';
+import { backendNames, lackingParts } from '../../firewall/backend.ts';
 import { formatRecord, parseRecord, type RecordFormat } from '../../records/record.ts';
-import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../../system/files.ts';
+import { makeDirectory, removeFile, writeAtomically } from '../../system/files.ts';
 import { paths } from '../../system/paths.ts';
+import { readOwnIfReadable } from '../../system/unreadable-files.ts';
 import { newPortFlags, newPortNumbers, type PortFlag, type PortNumber } from '../state/port-options.ts';
 import { macSchema } from './record-schemas.ts';
 
@@ -25,8 +28,8 @@ const portOptionsSchema = v.partial(
 const schema = v.looseObject({
   rules: v.array(
     v.looseObject({
-      backend: v.picklist(['nftables', 'iptables']),
-      family: v.picklist(['ipv4', 'ipv6']),
+      backend: v.picklist(backendNames),
+      family: v.picklist(families),
       script: v.string(),
       /** Lines that the kernel listed right after loading. */
       listing: v.array(v.string()),
@@ -49,7 +52,7 @@ const schema = v.looseObject({
     v.record(v.string(), v.array(v.looseObject({ mac: macSchema, isSticky: v.boolean() }))),
     {},
   ),
-  /** Where the bridge keeps VLANs apart: that of a new port, and by tap, and of the bridge itself, those it is in. */
+  /** The VLANs of a bridge that keeps them apart: that of a new port, and by link (taps, the bridge) those it is in. */
   vlans: v.optional(
     v.nullable(
       v.looseObject({
@@ -67,9 +70,7 @@ const schema = v.looseObject({
   /** The parts that the kernel refused to load, and a digest of the circumstances: see lacking.ts. */
   lacking: v.optional(
     v.looseObject({
-      parts: v.array(
-        v.picklist(['nftables', 'iptables', 'checksum', 'security', 'guard', 'connection-limit']),
-      ),
+      parts: v.array(v.picklist(lackingParts)),
       under: v.string(),
     }),
     { parts: [], under: '' },
@@ -137,9 +138,9 @@ const unsaved = new Map<string, { readonly applied: AppliedRecord; readonly inst
  * this process could not write counts, until another process writes the file.
  */
 export function readApplied(bridge: string): AppliedRecord {
-  const text = readOwnFileOrNull(recordPath(bridge));
+  const text = readOwnIfReadable(recordPath(bridge));
   const kept = unsaved.get(bridge);
-  if (kept?.instead === text) return kept.applied;
+  if (kept !== undefined && kept.instead === text) return kept.applied;
   unsaved.delete(bridge);
   return text === null ? empty : parseApplied(text);
 }
@@ -162,7 +163,7 @@ export function writeApplied(bridge: string, applied: AppliedRecord): void {
     writeAtomically(recordPath(bridge), formatRecord(applied, format), 0o600);
     unsaved.delete(bridge);
   } catch (error) {
-    unsaved.set(bridge, { applied, instead: readOwnFileOrNull(recordPath(bridge)) });
+    unsaved.set(bridge, { applied, instead: readOwnIfReadable(recordPath(bridge)) });
     throw error;
   }
 }

@@ -60,14 +60,19 @@ export type OriginalState = v.InferOutput<typeof schema>;
 
 interface NetworkOfVersion1 {
   readonly link: {
-    readonly addresses?: readonly { ip: Ipv4; prefix: number; broadcast: Ipv4 | null }[];
+    readonly addresses?: readonly {
+      readonly ip: Ipv4;
+      readonly prefix: number;
+      readonly broadcast: Ipv4 | null;
+    }[];
   } | null;
   readonly nic: unknown;
 }
 
 /** Version 1 called the dummy NIC `nic` and kept addresses as numbers. */
 function migrateNetwork({ link, nic, ...others }: NetworkOfVersion1) {
-  const addresses = (link?.addresses ?? []).map(({ ip, prefix, broadcast }) => ({
+  const addresses = (link?.addresses ?? []).map(({ ip, prefix, broadcast, ...rest }) => ({
+    ...rest,
     address: `${formatIp(ip)}/${prefix}`,
     broadcast: broadcast === null ? null : formatIp(broadcast),
   }));

@@ -19,10 +19,11 @@ export const macSchema = v.pipe(
 const linkAddressSchema = v.pipe(
   v.looseObject({ address: v.string(), broadcast: v.nullable(v.string()) }),
   v.rawTransform(({ dataset, addIssue, NEVER }): LinkAddress => {
-    const read = parseAddressWithPrefix(dataset.value.address);
+    const { address, broadcast, ...others } = dataset.value;
+    const read = parseAddressWithPrefix(address);
     if (read !== null) {
-      const broadcast = parseIpv4(dataset.value.broadcast ?? '');
-      return { ip: read.address, prefixLength: read.length, broadcast };
+      const { address: ip, length: prefixLength } = read;
+      return { ...others, ip, prefixLength, broadcast: parseIpv4(broadcast ?? '') };
     }
     addIssue({ message: 'not an address with a prefix length' });
     return NEVER;
@@ -52,7 +53,8 @@ export const dummySchema = v.looseObject({
 
 /** Returns a bridge as `bridgeSchema` reads it. */
 export function bridgeFields(bridge: BridgeState) {
-  const addresses = bridge.addresses.map(({ ip, prefixLength, broadcast }) => ({
+  const addresses = bridge.addresses.map(({ ip, prefixLength, broadcast, ...others }) => ({
+    ...others,
     address: `${formatIp(ip)}/${prefixLength}`,
     broadcast: broadcast === null ? null : formatIp(broadcast),
   }));

@@ -15,7 +15,7 @@ export interface PacketRoute {
   readonly link: string | null;
   /** `main` also for table `local` of a host without routing rules of its own: the kernel keeps both together. */
   readonly table: string | null;
-  /** As of routes: `unicast`, or `local` for a packet that this host keeps. */
+  /** The type of the route: `unicast`, or `local` for a packet that this host keeps. */
   readonly type: string | null;
 }
 

@@ -30,7 +30,7 @@ export function machinesOf(
   const [first, last] = [part.network, broadcastOf(part)];
   const isMachine = (address: Ipv4) =>
     address >= first && address <= last && isHostOf(subnet, address) && address !== gateway;
-  // At most the gateway and the first or the last address of the subnet are no machine's.
+  // At most the gateway and the first or the last address of the subnet belong to no machine.
   const ends = [first, last].map((end, at) =>
     [0, 1, 2].map(count => ipv4After(end, at === 0 ? count : -count)).find(isMachine),
   );

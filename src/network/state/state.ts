@@ -241,12 +241,12 @@ export interface ObservedNetwork {
   readonly managerFiles: ReadonlyMap<LinkManagerName, string>;
   /** Links in the bridge that are neither a machine's nor virlan's. */
   readonly otherPorts: readonly OtherPort[];
-  /** Null if the root is the bridge itself, or is behind a link that is no guest's. */
+  /** Null if the root is the bridge itself, or is behind a link that is not a guest's. */
   readonly rootPort: RootPort | null;
   readonly sysctls: ReadonlyMap<string, string>;
   /** One entry for each backend and family. */
   readonly rules: readonly FoundRules[];
-  /** That of the connections which machines have begun so far; null if it is not known. */
+  /** The treatment of the connections that machines have begun so far; null if it is not known. */
   readonly treatment: Treatment | null;
   /** virlan's rules of the flavour of iptables that is not selected. */
   readonly leftovers: readonly Leftover[];
@@ -261,7 +261,7 @@ export interface ObservedNetwork {
     /** True if it writes its leases to another file than the one at their path. */
     readonly hasOtherLeases: boolean;
   };
-  /** By path: the mode of what exists and is no symbolic link. */
+  /** By path: the mode of what exists and is not a symbolic link. */
   readonly modes: ReadonlyMap<string, number>;
   readonly published: Published;
 }

@@ -1,10 +1,12 @@
 // Steps for dnsmasq: its process, and the files that it reads.
+import * as v from 'valibot';
 import { withoutMark } from '../../dnsmasq/hostsfile.ts';
 import { dnsmasqPaths } from '../../dnsmasq/paths.ts';
 import type { ReservedNetwork } from '../../identity/decision.ts';
 import type { DesiredNetwork, ObservedNetwork } from '../state/state.ts';
 import { type HostStep, planFile } from './host-steps.ts';
-import type { Kinds, StepsOf } from './step-kind.ts';
+import { formParts } from './step-form.ts';
+import type { Forms, Kinds, StepKind, StepsOf } from './step-kind.ts';
 import { describeLines, line } from './step-text.ts';
 
 /** The fields of each kind. */
@@ -32,26 +34,8 @@ interface ChangedLines {
 type DnsmasqStep = StepsOf<DnsmasqFields>;
 
 export const dnsmasqKinds: Kinds<DnsmasqFields> = {
-  'write reservations': {
-    describe: step => describeLines(dnsmasqPaths(step.bridge).hostsfile, step),
-    unit: ({ bridge }) => ({ kind: 'reservations', bridge }),
-    goal: changedLines,
-    check: () => 'reservations',
-    fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
-      lacking === undefined
-        ? `the hostsfile has a surplus line: ${withoutMark(surplus)}`
-        : `the hostsfile lacks ${withoutMark(lacking)}`,
-  },
-  'write names': {
-    describe: step => describeLines(dnsmasqPaths(step.bridge).names, step),
-    unit: ({ bridge }) => ({ kind: 'names', bridge }),
-    goal: changedLines,
-    check: () => 'reservations',
-    fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
-      lacking === undefined
-        ? `the file of names has a surplus line: ${surplus}`
-        : `the file of names lacks ${lacking}`,
-  },
+  'write reservations': linesKind('reservations', 'hostsfile', 'the hostsfile'),
+  'write names': linesKind('names', 'names', 'the file of names'),
   'start dnsmasq': {
     describe: ({ bridge }) => line('+', 'dnsmasq', `DHCP and DNS on ${bridge}`),
     unit: ({ bridge }) => ({ kind: 'dnsmasq', bridge }),
@@ -74,6 +58,46 @@ export const dnsmasqKinds: Kinds<DnsmasqFields> = {
     },
   },
 };
+
+export function dnsmasqForms(): Forms<DnsmasqFields> {
+  const { integer, text } = formParts();
+  const lines = { network: text, bridge: text, missing: v.array(text), stale: v.array(text) };
+  return {
+    'write reservations': lines,
+    'write names': lines,
+    'start dnsmasq': { bridge: text },
+    'stop dnsmasq': {
+      bridge: text,
+      pid: integer,
+      isStopped: v.boolean(),
+      isUnbound: v.boolean(),
+      hasOtherLeases: v.boolean(),
+    },
+  };
+}
+
+/** Returns the declaration of a kind that changes lines of a file, whose name for people is `fileText`. */
+function linesKind(
+  unit: 'reservations' | 'names',
+  file: 'hostsfile' | 'names',
+  fileText: string,
+): StepKind<ChangedLines> {
+  return {
+    describe: step => describeLines(dnsmasqPaths(step.bridge)[file], step),
+    unit: ({ bridge }) => ({ kind: unit, bridge }),
+    goal: changedLines,
+    check: () => 'reservations',
+    fault: ({ missing: [lacking], stale: [surplus = ''] }) =>
+      lacking === undefined
+        ? `${fileText} has a surplus line: ${withoutMark(surplus)}`
+        : `${fileText} lacks ${withoutMark(lacking)}`,
+    json: changedLinesJson,
+  };
+}
+
+function changedLinesJson({ network, bridge, missing, stale }: ChangedLines): object {
+  return { network: network.name, bridge, missing, stale };
+}
 
 /** Returns the lines that the step changes: all others are as they were. */
 function changedLines({ missing, stale }: ChangedLines): string {

@@ -1,9 +1,18 @@
 // Steps for the guard of a bridge.
+import * as v from 'valibot';
 import type { RuleDrift } from '../../firewall/drift.ts';
-import { countElements, type Elements, elementsWithout, joinElements } from '../../guard/elements.ts';
+import {
+  countElements,
+  type Elements,
+  elementsWithout,
+  joinElements,
+  setNames,
+} from '../../guard/elements.ts';
 import { guardTable } from '../../guard/ruleset.ts';
+import { described } from '../../json-form.ts';
 import type { DesiredNetwork, GuardState, ObservedNetwork, TapElements } from '../state/state.ts';
-import type { Kinds, StepsOf } from './step-kind.ts';
+import { formParts } from './step-form.ts';
+import type { Forms, Kinds, StepsOf } from './step-kind.ts';
 import { describeDrift, driftFault, line } from './step-text.ts';
 import type { Unit } from './units.ts';
 
@@ -46,6 +55,13 @@ export const guardKinds: Kinds<GuardFields> = {
         ? `the guard of ${bridge} is missing`
         : `the guard of ${bridge} was changed: ${driftFault(first)}`,
     isOptional: () => true,
+    json: ({ bridge, guard: { table, taps }, isPresent, drift }) => ({
+      bridge,
+      table,
+      taps: taps.map(({ tap }) => tap),
+      isPresent,
+      drift,
+    }),
   },
   'change guard': {
     describe({ bridge, missing, surplus }) {
@@ -57,6 +73,12 @@ export const guardKinds: Kinds<GuardFields> = {
     check: () => 'rules',
     fault: ({ bridge }) => `the guard of ${bridge} does not know all MACs and addresses`,
     isOptional: () => true,
+    // All taps may be thousands.
+    json: ({ bridge, missing, surplus }) => ({
+      bridge,
+      missing: elementsJson(missing),
+      surplus: elementsJson(surplus),
+    }),
   },
   'remove guard': {
     describe: ({ bridge }) => line('-', 'guard', `table ${guardTable(bridge)}`),
@@ -66,6 +88,29 @@ export const guardKinds: Kinds<GuardFields> = {
     fault: ({ bridge }) => `the guard of ${bridge} is not needed`,
   },
 };
+
+export function guardForms(): Forms<GuardFields> {
+  const { drift, text } = formParts();
+  const elements = described(v.record(text, v.array(text)), 'By the name of the set.');
+  return {
+    'load guard': {
+      bridge: text,
+      table: text,
+      taps: v.array(text),
+      isPresent: described(v.boolean(), 'Whether a table of the guard is there.'),
+      drift,
+    },
+    'change guard': { bridge: text, missing: elements, surplus: elements },
+    'remove guard': { bridge: text },
+  };
+}
+
+/** Returns the elements by the name of their set, without empty sets. */
+function elementsJson(elements: Elements): object {
+  return Object.fromEntries(
+    setNames.filter(name => elements[name].size > 0).map(name => [name, [...elements[name]]]),
+  );
+}
 
 function listElements(elements: Elements): string[] {
   return Object.entries(elements).flatMap(([set, members]) => [...members].map(each => `${set} ${each}`));

@@ -1,10 +1,13 @@
 // Steps for the host around a network: settings of the kernel, files, managers of links, systemd-resolved.
+import * as v from 'valibot';
 import { dnsmasqPaths } from '../../dnsmasq/paths.ts';
 import type { LinkNames } from '../../host-names/resolved.ts';
+import { nullable } from '../../json-form.ts';
 import { paths } from '../../system/paths.ts';
 import { type LinkManagerName, linkManagerNames, linkManagers } from '../state/link-managers.ts';
 import type { DesiredNetwork, ObservedNetwork } from '../state/state.ts';
-import type { Kinds, StepsOf } from './step-kind.ts';
+import { formParts } from './step-form.ts';
+import type { Forms, Kinds, StepsOf } from './step-kind.ts';
 import { compareText, domainsText, line, modeText } from './step-text.ts';
 import type { Unit } from './units.ts';
 
@@ -83,7 +86,7 @@ export const hostKinds: Kinds<HostFields> = {
   'set mode': {
     describe: ({ path, from, to }) => line('~', `mode of ${path}`, `${modeText(from)} → ${modeText(to)}`),
     unit: ({ path }) => ({ kind: 'file', path }),
-    goal: ({ to }) => modeText(to),
+    goal: ({ to }) => String(to),
     check: () => 'dnsmasq',
     fault: ({ path, from, to }) => `the mode of ${path} is ${modeText(from)}, not ${modeText(to)}`,
   },
@@ -127,6 +130,28 @@ export const hostKinds: Kinds<HostFields> = {
     isOptional: () => true,
   },
 };
+
+export function hostForms(): Forms<HostFields> {
+  const { integer, text } = formParts();
+  const manager = v.picklist(linkManagerNames);
+  const names = v.object({
+    servers: v.array(text),
+    domains: v.array(v.object({ name: text, routingOnly: v.boolean() })),
+    isConfined: v.boolean(),
+  });
+  return {
+    'set sysctl': { key: text, from: v.nullable(text), to: text },
+    'write file': { path: text, from: nullable(text, 'The old content; null for a new file.'), to: text },
+    'remove file': { path: text, from: text },
+    'claim links': { manager, bridge: text, from: v.nullable(text), to: text },
+    'release links': { manager, bridge: text, from: text },
+    'set mode': { bridge: text, path: text, from: integer, to: integer },
+    'tell resolved': { bridge: text, from: v.nullable(names), to: names },
+    'revert resolved': { bridge: text },
+    'tell NetworkManager': { bridge: text, from: v.nullable(text), to: text },
+    'forget NetworkManager': { bridge: text },
+  };
+}
 
 function fileUnit({ path }: { readonly path: string }, bridge: string): Unit {
   return path === dnsmasqPaths(bridge).conf ? { kind: 'dnsmasq', bridge } : { kind: 'file', path };

@@ -1,29 +1,21 @@
 // Steps for links, their addresses and their routes: bridge, dummy NIC and taps.
-import { familyOf } from '../../address/ip.ts';
+import * as v from 'valibot';
+import { familyOf, formatIp } from '../../address/ip.ts';
+import { described, nullable } from '../../json-form.ts';
 import { dummyName } from '../state/link-names.ts';
-import {
-  newPortFlags,
-  newPortNumbers,
-  type PortFlag,
-  type PortNumber,
-  type PortOptions,
-} from '../state/port-options.ts';
 import {
   type BridgeState,
   type DesiredNetwork,
-  type DesiredTap,
   type DummyState,
   formatAddress,
   formatDestination,
-  guardedPortMask,
   isForGuard,
   type LinkAddress,
   type LinkChange,
   type ObservedNetwork,
-  type TapState,
 } from '../state/state.ts';
-import { type PortFields, planBridgeVlans, planReturn } from './port-steps.ts';
-import type { Kinds, StepsOf } from './step-kind.ts';
+import { formParts } from './step-form.ts';
+import type { Forms, Kinds, StepsOf } from './step-kind.ts';
 import { describeAddress, describeLinkChange, line, linkValues, onOff } from './step-text.ts';
 
 /** The fields of each kind. */
@@ -40,7 +32,7 @@ export interface LinkFields {
   'add route': { readonly link: string; readonly address: LinkAddress };
 }
 
-type LinkStep = StepsOf<LinkFields & PortFields>;
+export type LinkStep = StepsOf<LinkFields>;
 
 /** By type of link: what people call it. */
 const linkNames: Readonly<Record<LinkFields['remove link']['type'], string>> = {
@@ -57,6 +49,10 @@ export const linkKinds: Kinds<LinkFields> = {
     goal: () => 'there',
     check: () => 'bridge',
     fault: ({ link }) => `there is no bridge ${link}`,
+    json: ({ link, state }) => ({
+      link,
+      state: { ...state, addresses: state.addresses.map(addressJson) },
+    }),
   },
   'rename bridge': {
     describe: ({ link, to }) => line('~', `bridge ${link}`, `is ${to} again`),
@@ -113,16 +109,18 @@ export const linkKinds: Kinds<LinkFields> = {
   'add address': {
     describe: ({ link, address }) => line('+', `address on ${link}`, describeAddress(address)),
     unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
-    goal: ({ address }) => `+ ${describeAddress(address)}`,
+    goal: ({ address }) => `+ ${addressGoal(address)}`,
     check: () => 'bridge',
     fault: ({ link, address }) => `${link} lacks its ${formatAddress(address)}`,
+    json: linkAddressJson,
   },
   'remove address': {
     describe: ({ link, address }) => line('-', `address on ${link}`, describeAddress(address)),
     unit: ({ link, address }) => ({ kind: 'address', link, family: familyOf(address.ip) }),
-    goal: ({ address }) => `- ${describeAddress(address)}`,
+    goal: ({ address }) => `- ${addressGoal(address)}`,
     check: () => 'bridge',
     fault: ({ link, address }) => `${link} has ${formatAddress(address)}, which is not configured`,
+    json: linkAddressJson,
   },
   'add route': {
     describe: ({ link, address }) => line('+', `route on ${link}`, formatDestination(address)),
@@ -130,97 +128,49 @@ export const linkKinds: Kinds<LinkFields> = {
     goal: ({ address }) => formatDestination(address),
     check: () => 'bridge',
     fault: ({ link, address }) => `no route to ${formatDestination(address)} leads to ${link}`,
+    json: linkAddressJson,
   },
 };
 
-/**
- * A port that enters a bridge with STP, or comes up, forwards nothing for twice the forward delay. Machines
- * that return to the network must not wait: STP starts once they are back, and a port that forwards continues
- * (br_stp_start in net/bridge/br_stp_if.c).
- */
-export function planLinks(desired: DesiredNetwork, observed: ObservedNetwork): LinkStep[] {
-  const { bridge, link } = desired;
-  const { renamedTo } = observed;
-  const ports = [...planRootPort(desired, observed), ...planTaps(desired, observed)];
-  const isDelayed = link?.stp === true && ports.some(startsForwarding);
-  const meanwhile = isDelayed ? { ...desired, link: { ...link, stp: false } } : desired;
-  return [
-    ...(renamedTo === null ? [] : [{ kind: 'rename bridge', link: renamedTo, to: bridge } as const]),
-    ...planBridge(meanwhile, observed),
-    ...planBridgeVlans(desired, observed),
-    ...planDummy(desired, observed),
-    ...ports,
-    ...(isDelayed ? setLink(bridge, { attribute: 'stp', from: false, to: true }) : []),
-  ];
+function addressGoal(address: LinkAddress): string {
+  return `${formatAddress(address)} ${address.broadcast}`;
 }
 
-function startsForwarding(step: LinkStep): boolean {
-  return step.kind === 'set link' && (step.attribute === 'bridge' || step.attribute === 'state');
+function linkAddressJson({ link, address }: { readonly link: string; readonly address: LinkAddress }) {
+  return { link, address: addressJson(address) };
 }
 
-/**
- * Excludes a guest whose bridge has become the root of the spanning tree, and decides for how long new ports wait. The
- * host's bridge no longer hears its BPDUs, and forwards them like other frames (br_handle_frame in
- * net/bridge/br_input.c). What it heard before is forgotten when the port goes down, not only after up to 40 s.
- */
-function planRootPort(
-  { excludesGuestRoots }: DesiredNetwork,
-  { rootPort }: Pick<ObservedNetwork, 'rootPort'>,
-): LinkStep[] {
-  if (!excludesGuestRoots || rootPort === null) return [];
-  const { name, groupForwardMask: from } = rootPort;
-  return [
-    ...setLink(name, { attribute: 'group_fwd_mask', from, to: from | 1 }),
-    ...setLink(name, { attribute: 'state', from: 'up', to: 'down' }),
-    ...setLink(name, { attribute: 'state', from: 'down', to: 'up' }),
-  ];
+function addressJson({ ip, prefixLength, broadcast }: LinkAddress): object {
+  return { ip: formatIp(ip), prefixLength, broadcast: broadcast === null ? null : formatIp(broadcast) };
 }
 
-/** Plans the taps that are in the bridge or in none. */
-function planTaps({ bridge, taps }: DesiredNetwork, observed: ObservedNetwork): LinkStep[] {
-  return taps.flatMap(tap => {
-    const found = observed.taps.find(({ name }) => name === tap.name);
-    if (found === undefined || (found.master !== null && found.master !== bridge)) return [];
-    return [
-      ...setLink(tap.name, { attribute: 'mtu', from: found.mtu, to: tap.mtu }),
-      ...setLink(tap.name, { attribute: 'bridge', from: found.master, to: bridge }),
-      ...planOptions(found, wantedOptions(tap, found.options)),
-      ...(tap.isGuarded ? planGuardedPort(found) : []),
-      ...(tap.up ? setLink(tap.name, { attribute: 'state', from: upOrDown(found.up), to: 'up' }) : []),
-      ...planReturn(bridge, found),
-    ];
+export function linkForms(): Forms<LinkFields> {
+  const { address, integer, text } = formParts();
+  const bridgeState = v.object({
+    mac: text,
+    mtu: described(integer, 'In bytes.'),
+    stp: v.boolean(),
+    priority: integer,
+    forwardDelay: nullable(integer, 'In hundredths of a second.'),
+    up: v.boolean(),
+    arp: v.boolean(),
+    addresses: v.array(address),
   });
-}
-
-function planGuardedPort({ name, master, groupForwardMask }: TapState): LinkStep[] {
-  const from = master === null ? 0 : groupForwardMask;
-  return setLink(name, { attribute: 'group_fwd_mask', from, to: from | guardedPortMask });
-}
-
-function wantedOptions({ isolated, hairpin }: DesiredTap, found: PortOptions): PortOptions {
+  const dummyState = v.object({ mac: text, mtu: integer, up: v.boolean(), master: v.nullable(text) });
+  const value = v.nullable(v.union([text, integer, v.boolean()]));
   return {
-    ...found,
-    ...(isolated ? { isolated } : {}),
-    ...(hairpin === 'leave' ? {} : { hairpin: hairpin === 'on' }),
+    'add bridge': { link: text, state: bridgeState },
+    'rename bridge': { link: text, to: text },
+    'add dummy': { link: text, state: dummyState },
+    'remove link': { link: text, type: v.picklist(['bridge', 'dummy', 'vxlan']) },
+    'set link': { link: text, attribute: text, from: value, to: value },
+    'add address': { link: text, address },
+    'remove address': { link: text, address },
+    'add route': { link: text, address },
   };
 }
 
-/** A port that is new in a bridge has the options of a new port. */
-function planOptions({ name, master, options }: TapState, wanted: PortOptions): LinkStep[] {
-  const found: PortOptions = master === null ? {} : options;
-  return [
-    ...(Object.keys(newPortFlags) as PortFlag[]).flatMap(attribute => {
-      const from = found[attribute] ?? newPortFlags[attribute];
-      return setLink(name, { attribute, from, to: wanted[attribute] ?? from });
-    }),
-    ...(Object.keys(newPortNumbers) as PortNumber[]).flatMap(attribute => {
-      const from = found[attribute] ?? newPortNumbers[attribute];
-      return setLink(name, { attribute, from, to: wanted[attribute] ?? from });
-    }),
-  ];
-}
-
-function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork): LinkStep[] {
+export function planBridge({ bridge, link }: DesiredNetwork, observed: ObservedNetwork): LinkStep[] {
   const found = observed.link;
   if (link === null) return found === null ? [] : [{ kind: 'remove link', link: bridge, type: 'bridge' }];
   if (found === null) {
@@ -272,7 +222,7 @@ function planAddresses(
   ];
 }
 
-function planDummy(
+export function planDummy(
   { dummy: { name, state } }: DesiredNetwork,
   { dummy: found }: ObservedNetwork,
 ): LinkStep[] {
@@ -287,7 +237,7 @@ function planDummy(
   ];
 }
 
-function setLink(link: string, change: LinkChange): LinkStep[] {
+export function setLink(link: string, change: LinkChange): LinkStep[] {
   return change.from === change.to ? [] : [{ kind: 'set link', link, ...change }];
 }
 
@@ -295,6 +245,6 @@ function isSameAddress(a: LinkAddress, b: LinkAddress): boolean {
   return a.ip === b.ip && a.prefixLength === b.prefixLength;
 }
 
-function upOrDown(up: boolean): 'up' | 'down' {
+export function upOrDown(up: boolean): 'up' | 'down' {
   return up ? 'up' : 'down';
 }

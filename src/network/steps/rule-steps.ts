@@ -1,14 +1,17 @@
 // Steps for rules: those of the backends, forwards, and those in other firewalls.
+import * as v from 'valibot';
 import type { Family } from '../../address/ip.ts';
 import type { BackendName, RulesScript } from '../../firewall/backend.ts';
 import { backends } from '../../firewall/backends.ts';
 import type { RuleDrift } from '../../firewall/drift.ts';
 import type { Leftover } from '../../firewall/flavours.ts';
 import { compareTranslations, type TranslationsChange, translationText } from '../../firewall/translation.ts';
-import type { RulesByFirewall } from '../../other-firewalls/model.ts';
+import { described } from '../../json-form.ts';
+import { otherFirewallNames, type RulesByFirewall } from '../../other-firewalls/model.ts';
 import { compareRules, describeRules, type OtherFirewallChange } from '../../other-firewalls/registry.ts';
 import type { DesiredNetwork, FoundRules, ObservedNetwork, Treatment } from '../state/state.ts';
-import type { Kinds, StepsOf } from './step-kind.ts';
+import { formParts } from './step-form.ts';
+import type { Forms, Kinds, StepsOf } from './step-kind.ts';
 import { changeCount, countOf, describeDrift, driftFault, line, lineCount, ownRules } from './step-text.ts';
 import type { Unit } from './units.ts';
 
@@ -46,7 +49,7 @@ export const ruleKinds: Kinds<RuleFields> = {
         step.drift.map(describeDrift),
       ),
     unit: ({ backend, family, bridge }) => ({ kind: 'rules', backend, family, bridge }),
-    // An administrator who adds one rule after another is no fight.
+    // An administrator who adds one rule after another is not a fight.
     goal: ({ script, drift }) =>
       [script, ...drift.flatMap(each => (each.kind === 'overruled' ? [each.rule] : []))].join('\n'),
     check: () => 'rules',
@@ -98,6 +101,13 @@ export const ruleKinds: Kinds<RuleFields> = {
       if (lacking !== undefined) return `the forward ${translationText(lacking)} is not in force`;
       return `the forward ${surplus === undefined ? '' : translationText(surplus)} is not needed`;
     },
+    // All translations may be thousands.
+    json: ({ backend, bridge, missing, stale }) => ({
+      backend,
+      bridge,
+      missing: missing.map(translationText),
+      stale: stale.map(translationText),
+    }),
   },
   'allow in': {
     describe: step =>
@@ -116,6 +126,29 @@ export const ruleKinds: Kinds<RuleFields> = {
     fault: ({ firewall, bridge }) => `${firewall} has more rules for ${bridge} than needed`,
   },
 };
+
+export function ruleForms(): Forms<RuleFields> {
+  const { backend, drift, family, text } = formParts();
+  const treatment = v.object({
+    subnet: text,
+    isTranslated: described(v.boolean(), "Whether machines' addresses are translated."),
+  });
+  const otherRules = {
+    firewall: v.picklist(otherFirewallNames),
+    bridge: text,
+    rules: v.array(v.objectWithRest({ kind: text }, v.unknown())),
+  };
+  const role = v.picklist(['primary', 'companion']);
+  return {
+    'load rules': { backend, family, bridge: text, role, script: text, drift },
+    'remove rules': { backend, family, bridge: text },
+    'end connections': { bridge: text, from: treatment, to: treatment },
+    'remove leftovers': { family, flavour: v.picklist(['nft', 'legacy']), bridge: text },
+    'change forwards': { backend, bridge: text, missing: v.array(text), stale: v.array(text) },
+    'allow in': otherRules,
+    'withdraw from': otherRules,
+  };
+}
 
 function otherFirewallUnit({ firewall, bridge }: OtherFirewallChange): Unit {
   return { kind: 'other-firewall', firewall, bridge };

@@ -1,4 +1,5 @@
 // The declaration of one kind of step.
+import type * as v from 'valibot';
 import type { Description } from './step-text.ts';
 import type { Unit } from './units.ts';
 
@@ -20,13 +21,15 @@ export type StepCheck =
 export interface StepKind<S> {
   describe(step: S): Description;
   unit(step: S, bridge: string): Unit;
-  /** Returns a text that is equal for steps of one unit that lead to the same state. */
+  /** Returns a key that is equal for steps of one unit that lead to the same state. Nobody reads it. */
   goal(step: S): string;
   check(step: S, bridge: string): StepCheck;
   /** Describes the fault of the host while the step is pending. */
   fault(step: S, bridge: string): string;
   /** Returns whether a network can be established, or taken down, without the step; by default it cannot. */
   isOptional?(step: S): boolean;
+  /** Returns the fields in JSON output, where they are not those of the step. IP addresses are texts. */
+  json?(step: S): object;
 }
 
 /** The steps with these fields, by kind. */
@@ -38,3 +41,6 @@ export type StepsOf<Fields> = {
 export type Kinds<Fields> = {
   readonly [Name in keyof Fields]: StepKind<{ readonly kind: Name } & Fields[Name]>;
 };
+
+/** The forms of the fields of these kinds in JSON output, for docs/schema/plan.json. */
+export type Forms<Fields> = { readonly [Name in keyof Fields]: v.ObjectEntries };

@@ -82,7 +82,14 @@ export function driftFault(drift: RuleDrift): string {
 }
 
 export function ownRules(backend: BackendName, family: Family): string {
-  return `virlan's rules (${backend}${family === 'ipv6' ? ', IPv6' : ''})`;
+  return `virlan's rules (${backendText(backend, family)})`;
+}
+
+const familySuffix: Readonly<Record<Family, string>> = { ipv4: '', ipv6: ', IPv6' };
+
+/** Names the rules of one family: `nftables, IPv6`. */
+export function backendText(backend: BackendName, family: Family): string {
+  return `${backend}${familySuffix[family]}`;
 }
 
 export function countOf(script: string, backend: BackendName): string {

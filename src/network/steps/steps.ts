@@ -1,17 +1,18 @@
 // Steps: single changes of the host. The files *-steps.ts declare every kind of step: its fields, how it is
 // described, which repair unit it belongs to, the state that it leads to, which check of the doctor it fails, what is
-// wrong while it is pending, and when it is planned. network/executors/executors.ts executes them.
+// wrong while it is pending, its form in JSON output, and when it is planned. network/executors/executors.ts executes
+// them.
 
-import { type BgpFields, bgpKinds } from './bgp-steps.ts';
-import { type DnsmasqFields, dnsmasqKinds } from './dnsmasq-steps.ts';
-import { type GuardFields, guardKinds } from './guard-steps.ts';
-import { type HostFields, hostKinds } from './host-steps.ts';
-import { type LinkFields, linkKinds } from './link-steps.ts';
-import { type PortFields, portKinds } from './port-steps.ts';
-import { type RuleFields, ruleKinds } from './rule-steps.ts';
-import type { Kinds, StepCheck, StepKind, StepsOf } from './step-kind.ts';
+import { type BgpFields, bgpForms, bgpKinds } from './bgp-steps.ts';
+import { type DnsmasqFields, dnsmasqForms, dnsmasqKinds } from './dnsmasq-steps.ts';
+import { type GuardFields, guardForms, guardKinds } from './guard-steps.ts';
+import { type HostFields, hostForms, hostKinds } from './host-steps.ts';
+import { type LinkFields, linkForms, linkKinds } from './link-steps.ts';
+import { type PortFields, portForms, portKinds } from './port-steps.ts';
+import { type RuleFields, ruleForms, ruleKinds } from './rule-steps.ts';
+import type { Forms, Kinds, StepCheck, StepKind, StepsOf } from './step-kind.ts';
 import type { Description } from './step-text.ts';
-import { type TunnelFields, tunnelKinds } from './tunnel-steps.ts';
+import { type TunnelFields, tunnelForms, tunnelKinds } from './tunnel-steps.ts';
 import type { Unit } from './units.ts';
 
 type StepFields = LinkFields &
@@ -41,6 +42,20 @@ const kinds: Kinds<StepFields> = {
   ...bgpKinds,
 };
 
+/** Returns the form of each kind in JSON output: a function, so that only the program that writes schemas has it. */
+export function stepForms(): Forms<StepFields> {
+  return {
+    ...linkForms(),
+    ...portForms(),
+    ...hostForms(),
+    ...ruleForms(),
+    ...guardForms(),
+    ...dnsmasqForms(),
+    ...tunnelForms(),
+    ...bgpForms(),
+  };
+}
+
 function kindOf<Name extends StepName>(step: StepOf<Name>): StepKind<StepOf<Name>> {
   return kinds[step.kind];
 }
@@ -48,6 +63,12 @@ function kindOf<Name extends StepName>(step: StepOf<Name>): StepKind<StepOf<Name
 /** Describes a step for people. */
 export function describeStep<Name extends StepName>(step: StepOf<Name>): Description {
   return kindOf(step).describe(step);
+}
+
+/** Returns the fields of a step in JSON output. */
+export function stepFields<Name extends StepName>(step: StepOf<Name>): object {
+  const { kind: _, ...fields } = step;
+  return kindOf(step).json?.(step) ?? fields;
 }
 
 /** Returns the check of the doctor that fails while a step is pending. */

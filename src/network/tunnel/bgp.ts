@@ -21,8 +21,8 @@ import { formatRecord, parseRecord, type RecordFormat } from '../../records/reco
 import { makeDirectory, readOwnFileOrNull, removeFile, writeAtomically } from '../../system/files.ts';
 import { paths } from '../../system/paths.ts';
 import { system } from '../../system/system.ts';
+import { bgpProblemText } from '../steps/bgp-text.ts';
 import type { StepOf } from '../steps/steps.ts';
-import { bgpProblemText } from './bgp-text.ts';
 import { frrProcess } from './frr-process.ts';
 
 /** Longest wait for bgpd, which answers in milliseconds: a start of libvirtd may wait meanwhile. */
@@ -76,6 +76,7 @@ export async function configureBgp(change: StepOf<'configure bgp'>): Promise<voi
   const bgpd = frrProcess('bgpd');
   const before = readAdded(bgpd);
   const added = {
+    ...before,
     instance: change.isNew || before.instance,
     lines: [...before.lines, ...sharedLines(change.missing)],
   };
@@ -122,15 +123,21 @@ function withReason(error: unknown): unknown {
 }
 
 function readAdded(bgpd: string | null): AddedBgp {
-  const parsed = parseRecord(readOwnFileOrNull(paths.bgp) ?? '', format);
+  return parseAdded(readOwnFileOrNull(paths.bgp) ?? '', bgpd);
+}
+
+/** Reads the record of what was added to a process of bgpd; nothing if it is damaged, or about another process. */
+export function parseAdded(text: string, bgpd: string | null): AddedBgp {
+  const parsed = parseRecord(text, format);
   return parsed.ok && parsed.value.bgpd === bgpd ? parsed.value : nothing;
 }
 
 function writeAdded(bgpd: string, added: AddedBgp): void {
   makeDirectory(paths.run, 0o700);
-  writeAtomically(
-    paths.bgp,
-    formatRecord({ bgpd, instance: added.instance, lines: added.lines.map(line => ({ ...line })) }, format),
-    0o600,
-  );
+  writeAtomically(paths.bgp, formatAdded(bgpd, added), 0o600);
+}
+
+/** Returns the record's text in the present version. */
+export function formatAdded(bgpd: string, added: AddedBgp): string {
+  return formatRecord({ ...added, bgpd, lines: added.lines.map(line => ({ ...line })) }, format);
 }

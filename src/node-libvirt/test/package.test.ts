@@ -15,14 +15,15 @@ const folder = `${process.cwd()}/src/node-libvirt`;
 const readme = readFileSync(`${folder}/README.md`, 'utf8');
 const example = `${folder}/examples/follow.mjs`;
 
-test('package: has the built files of all sources, and nothing else', () => {
+test('package: has the built files of all sources, the example that its README names, and nothing else', () => {
   const pack = ['pack', '--dry-run', '--json', '--ignore-scripts'];
   const [packed] = JSON.parse(execFileSync('npm', pack, { cwd: folder, encoding: 'utf8', stdio: 'pipe' }));
   const built = readdirSync(`${folder}/src`).flatMap(file =>
     ['.d.ts', '.js'].map(extension => `dist/${file.replace(/\.ts$/, extension)}`),
   );
   const paths = packed.files.map(({ path }: { path: string }) => path).sort();
-  assert.deepEqual(paths, ['LICENSE', 'README.md', 'package.json', ...built].sort());
+  const others = ['LICENSE', 'README.md', 'examples/follow.mjs', 'package.json'];
+  assert.deepEqual(paths, [...others, ...built].sort());
 });
 
 test('package: its sources import each other and Node alone', () => {

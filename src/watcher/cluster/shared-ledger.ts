@@ -263,6 +263,7 @@ export class SharedLedger {
     const { name } = this.network;
     const before = readClusterCopy(name);
     const copy: ClusterCopy = {
+      ...before,
       blocks: ownBlocks(this.#member, this.network, mirror, before.blocks),
       hosts: [...mirror.hosts.keys()].filter(host => host !== this.#member.host).sort((a, b) => a - b),
     };

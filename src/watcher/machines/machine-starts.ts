@@ -12,6 +12,7 @@ import { type HookOutcome, unknownStart } from '../../operations/hook-outcome.ts
 import { machineStopped } from '../../operations/machine-stopped.ts';
 import { prepareMachine } from '../../operations/prepare-machine.ts';
 import type { System } from '../../system/system.ts';
+import { PausedStarts } from './paused-starts.ts';
 
 /** Longest wait of others for machines that start, from when they ask: repairs have to be done within a second. */
 const maxWaitMs = 400;
@@ -39,6 +40,7 @@ export interface MachineStartEvents {
 
 /** The machines of a host that are starting. */
 export class MachineStarts {
+  readonly paused = new PausedStarts();
   readonly #system: Pick<System, 'listDirectory' | 'readFile'>;
   readonly #config: () => Config;
   readonly #events: MachineStartEvents;
@@ -46,7 +48,7 @@ export class MachineStarts {
   readonly #starting = new Map<string, { readonly domain: Domain; readonly timer: NodeJS.Timeout }>();
   /** By the index of the link. */
   readonly #early = new Map<number, EarlyTap>();
-  /** The ports of bridges that are no new taps. */
+  /** The ports of bridges that are not new taps. */
   #knownPorts = new Set<string>();
   #waiting: (() => void)[] = [];
 
@@ -83,8 +85,11 @@ export class MachineStarts {
   async stopped(xml: string): Promise<HookOutcome> {
     // Wait until nft has added the elements: it could not remove them before.
     await Promise.all([...this.#early.values()].map(({ done }) => done));
-    const failed = await machineStopped(xml, this.#config);
-    if (failed !== null) this.#events.failed(failed);
+    const failed = await machineStopped(xml, this.#config, uuid => this.paused.isPausedSinceBoot(uuid));
+    if (failed !== null) {
+      this.paused.forget(failed.uuid);
+      this.#events.failed(failed);
+    }
     return { events: [], abort: null };
   }
 
@@ -124,6 +129,7 @@ export class MachineStarts {
       this.#knownPorts = new Set(this.#config().networks.flatMap(network => this.#portsOf(network)));
     const timer = setTimeout(() => this.ended(domain.uuid), maxStartMs).unref();
     this.#starting.set(domain.uuid, { domain, timer });
+    this.paused.begin(domain.uuid);
     this.#events.began();
   }
 

@@ -25,6 +25,7 @@ import { retireMachines } from '../../operations/retire-machines.ts';
 import type { Event } from '../../report/event.ts';
 import { idOf, rehearsalXml } from './domains.ts';
 import { type DomainOnNetworks, MacChoice } from './mac-choice.ts';
+import type { PausedStarts } from './paused-starts.ts';
 import { type Due, reserveDue } from './reserve-due.ts';
 
 /** Most attempts to write a definition that another tool changes at the same time. */
@@ -32,6 +33,9 @@ const maxAttempts = 5;
 
 /** The reason of `DomainState.PAUSED` before the machine first runs: VIR_DOMAIN_PAUSED_STARTING_UP. */
 const pausedStartingUp = 11;
+
+/** Its reason where somebody paused it, maybe when it was started: VIR_DOMAIN_PAUSED_USER. */
+const pausedByUser = 1;
 
 /** Most machines that are reconciled together: a machine's start waits for the ledger's lock meanwhile. */
 const maxTogether = 50;
@@ -46,7 +50,7 @@ interface Assigned extends MacsWritten {
 
 /** The state of a machine that was active a moment ago. */
 type LiveMachine =
-  | { readonly kind: 'runs'; readonly domain: DomainXml }
+  | { readonly kind: 'runs' | 'paused-since-boot'; readonly domain: DomainXml }
   | { readonly kind: 'starting' }
   | { readonly kind: 'stopped' };
 
@@ -55,16 +59,19 @@ export class Machines {
   readonly #client: LibvirtClient;
   readonly #report: (events: readonly Event[]) => void;
   readonly #networks: () => readonly NetworkConfig[];
+  readonly #paused: PausedStarts;
   readonly #macs = new MacChoice();
 
   constructor(
     client: LibvirtClient,
     report: (events: readonly Event[]) => void,
     networks: () => readonly NetworkConfig[],
+    paused: PausedStarts,
   ) {
     this.#client = client;
     this.#report = report;
     this.#networks = networks;
+    this.#paused = paused;
   }
 
   /**
@@ -182,8 +189,11 @@ export class Machines {
         case 'stopped':
           continue;
         case 'starting':
-          // It has its reservations by the hook, and its start may fail; libvirt sends an event if it does not.
+          // It has its reservations by the hook, and its start may fail; libvirt sends an event when it runs.
           return [];
+        case 'paused-since-boot':
+          // A NIC may have been plugged in. The hook has reserved for the others as booting, which may be taken back.
+          return this.#onNetworks(live.domain).machines.map(each => ({ ...each, moment: 'defined' }));
         case 'runs':
           // It has run, whatever libvirt's files say when it stops.
           removeStartedNics(remote.uuid);
@@ -201,9 +211,14 @@ export class Machines {
     // libvirt answers with its definition then, in which it may have MACs that it never booted with.
     if (!(await this.#client.domainIsActive(remote))) return { kind: 'stopped' };
     // libvirt sets a state when QEMU has begun.
-    const isStarting =
-      state === DomainState.SHUTOFF || (state === DomainState.PAUSED && reason === pausedStartingUp);
-    return isStarting ? { kind: 'starting' } : { kind: 'runs', domain: readDomain(xml) };
+    const isPaused = state === DomainState.PAUSED;
+    if (state === DomainState.SHUTOFF || (isPaused && reason === pausedStartingUp))
+      return { kind: 'starting' };
+    const domain = readDomain(xml);
+    if (isPaused && reason === pausedByUser && this.#paused.mayBePausedSinceBoot(remote.uuid))
+      return { kind: 'paused-since-boot', domain };
+    this.#paused.forget(remote.uuid);
+    return { kind: 'runs', domain };
   }
 
   #onNetworks(domain: DomainXml): DomainOnNetworks {

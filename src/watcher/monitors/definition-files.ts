@@ -4,7 +4,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { libvirtPaths } from '../../system/paths.ts';
 
 /** Wait after a change, until libvirt's events of it, if it sends some, have had their effect. */
-const settleMs = 500;
+const quietMs = 500;
 
 /** Calls `changed` when definitions have changed, once for a burst of changes. */
 export class DefinitionFiles {
@@ -23,7 +23,7 @@ export class DefinitionFiles {
   follow(): void {
     this.close();
     try {
-      this.#watcher = watch(libvirtPaths.domains, () => this.#settle()).on('error', () => this.close());
+      this.#watcher = watch(libvirtPaths.domains, () => this.#restart()).on('error', () => this.close());
       this.#watcher.unref();
     } catch {
       // Used up.
@@ -36,8 +36,8 @@ export class DefinitionFiles {
     this.#watcher = null;
   }
 
-  #settle(): void {
+  #restart(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#changed, settleMs).unref();
+    this.#timer = setTimeout(this.#changed, quietMs).unref();
   }
 }

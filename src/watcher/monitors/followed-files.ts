@@ -17,6 +17,8 @@ export interface Closable {
 
 /** The two ways of following the same files. */
 export interface Ways {
+  /** Identifies what is at the paths: the text changes when a directory is removed, made again or mounted over. */
+  identity(): string;
   /**
    * Follows by inotify. After it has returned, calls `started` when all files are followed, and `usedUp` when one
    * cannot be, then or later.
@@ -40,11 +42,12 @@ export class FollowedFiles {
   readonly #ways: Ways;
   readonly #changes: WayChanges;
   #events: Closable | null = null;
+  #identity = '';
   #polling: Closable | null = null;
   #usedUp: InotifySysctl | null = null;
   #isClosed = false;
   #retryTimer: NodeJS.Timeout | null = null;
-  /** Those that are replaced, and the timer that closes each. */
+  /** The ways that are replaced, and the timer that closes each. */
   readonly #replaced = new Map<Closable, NodeJS.Timeout>();
 
   constructor(ways: Ways, changes: WayChanges) {
@@ -58,6 +61,16 @@ export class FollowedFiles {
     return this.#usedUp;
   }
 
+  /** Follows the paths anew if what is there was replaced: inotify follows what was there before. */
+  followReplaced(): void {
+    const replaced = this.#events;
+    if (this.#isClosed || replaced === null || this.#ways.identity() === this.#identity) return;
+    // Closed first, because chokidar has one inotify watch for all that follow a path. `settled` looks for changes
+    // in between.
+    void replaced.close();
+    this.#follow();
+  }
+
   close(): unknown {
     this.#isClosed = true;
     if (this.#retryTimer !== null) clearTimeout(this.#retryTimer);
@@ -67,12 +80,12 @@ export class FollowedFiles {
   }
 
   #follow(): void {
-    let hasFailed = false;
+    // Read first, so that a directory that is replaced meanwhile is noticed.
+    this.#identity = this.#ways.identity();
     const events = this.#ways.byEvents(
-      () => hasFailed || this.#eventsStarted(),
+      () => this.#events === events && this.#eventsStarted(),
       limit => {
-        if (hasFailed || this.#isClosed) return;
-        hasFailed = true;
+        if (this.#events !== events || this.#isClosed) return;
         this.#events = null;
         this.#poll(limit);
         this.#closeLater(events, () => this.#changes.settled());

@@ -1,9 +1,7 @@
 // Finds out whether anybody has changed rules of iptables-legacy, which the kernel does not report.
-import type { Family } from '../../address/ip.ts';
+import { type Family, families } from '../../address/ip.ts';
 import { hasLegacyTables, legacyPrefix } from '../../firewall/flavours.ts';
 import type { System } from '../../system/system.ts';
-
-const families = ['ipv4', 'ipv6'] as const satisfies readonly Family[];
 
 /** Compares the rules of both families with those at the time before. */
 export class LegacyRules {

@@ -27,6 +27,9 @@ const bgpdIntervalMs = 1000;
 /** Interval of looking whether the watcher's socket is there: inotify would miss a directory that is replaced. */
 const socketIntervalMs = 1000;
 
+/** Interval of looking whether a followed directory was replaced: inotify would follow the old one. */
+const followedIntervalMs = 1000;
+
 /** Interval of asking the other hosts of a cluster. */
 const peersIntervalMs = 30_000;
 
@@ -39,6 +42,8 @@ export interface TimedWork {
   checkStaticEntries(): void;
   checkBgpd(): void;
   checkSocket(): void;
+  /** The files that are followed. */
+  followed(): readonly { followReplaced(): void }[];
   checkLegacyRules(): void;
   askPeers(): void;
 }
@@ -52,6 +57,7 @@ export function startTimers({
   checkStaticEntries,
   checkBgpd,
   checkSocket,
+  followed,
   checkLegacyRules,
   askPeers,
 }: TimedWork): () => void {
@@ -64,6 +70,9 @@ export function startTimers({
     setInterval(checkStaticEntries, staticEntriesIntervalMs),
     setInterval(checkBgpd, bgpdIntervalMs),
     setInterval(checkSocket, socketIntervalMs),
+    setInterval(() => {
+      for (const files of followed()) files.followReplaced();
+    }, followedIntervalMs),
     setInterval(checkLegacyRules, legacyRulesIntervalMs),
     setInterval(askPeers, peersIntervalMs),
     ...(watchdogMs === null ? [] : [setInterval(() => void notifySystemd('WATCHDOG=1'), watchdogMs)]),

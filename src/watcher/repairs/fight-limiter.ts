@@ -1,11 +1,11 @@
 // Limits repairs, so that a fight with another program does not use up the CPU. Pure: times are passed in.
 import { type Fight, type Unit, unitKey } from '../../network/steps/units.ts';
 
-/** So many repairs of one unit to the same state, in a row and within a minute, are a fight with another program. */
+/** The number of repairs of one unit to the same state, in a row and within a minute, that count as a fight. */
 const maxRepairsPerMinute = 3;
 /**
- * So many repairs within a minute to states that change, as rules do with the default route, are paused too:
- * a link that goes up and down all the time must not use up the CPU.
+ * The number of repairs within a minute after which a unit whose state changes, as that of rules does with the default
+ * route, is left alone too: a link that goes up and down all the time must not use up the CPU.
  */
 const maxChangesPerMinute = 12;
 const minuteMs = 60_000;

@@ -1,11 +1,9 @@
 // Establishes, publishes and takes down networks for the watcher. Failures are reported, and do not end it.
 import type { NetworkConfig } from '../../config/config.ts';
-import { dnsmasqPaths } from '../../dnsmasq/paths.ts';
 import { establishForHook } from '../../operations/establish-networks.ts';
 import { publishNetwork } from '../../operations/publish.ts';
 import { takeDownNetworks } from '../../operations/take-down-networks.ts';
 import type { Event } from '../../report/event.ts';
-import { removeDeadTemporaries } from '../../system/files.ts';
 
 type Report = (events: readonly Event[]) => void;
 
@@ -17,12 +15,9 @@ export async function establishAll(networks: readonly NetworkConfig[], report: R
   }
 }
 
-/** Publishes the machines of networks, and removes what killed processes left beside the published files. */
+/** Publishes the machines of networks to libvirt's tools. */
 export function publishAll(networks: readonly NetworkConfig[], report: Report): void {
-  for (const network of networks) {
-    publish(network, report);
-    removeDeadTemporaries(dnsmasqPaths(network.bridge).directory);
-  }
+  for (const network of networks) publish(network, report);
 }
 
 /** Takes down networks that are no longer configured. */

@@ -32,9 +32,8 @@ export function absenceOf(problem: string | null, message: string): Absence {
     case 'disconnected':
     case 'terminated':
       return { kind: 'no-watcher' };
-    default:
-      return { kind: 'failed', reason: message };
   }
+  return { kind: 'failed', reason: message };
 }
 
 /** Splits the stream into its lines. */

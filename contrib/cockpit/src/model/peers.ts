@@ -7,9 +7,9 @@ export interface PeerRow {
   /** Its address, or `etcd`. */
   readonly title: string;
   readonly state: 'ok' | 'warn' | 'fail' | 'skipped';
-  /** How it answers. */
+  /** Its answer. */
   readonly text: string;
-  /** When it began to answer like this. */
+  /** The time since which it answers like this. */
   readonly since: string | null;
   /** Further facts. */
   readonly more: string;
@@ -54,7 +54,7 @@ export function etcdRow({ etcd, freeAddresses }: SharedStatus): PeerRow {
   return { title, state: 'fail', text: error === null ? 'away' : `away: ${error}`, since, more };
 }
 
-/** Returns the row of a host that shares the ledger. One that is away may be switched off: that is no failure. */
+/** Returns the row of a host that shares the ledger. One that is away may be switched off: that is not a failure. */
 export function memberRow({ address: title, alive, machines }: SharedStatus['hosts'][number]): PeerRow {
   const more = counted(machines, 'machine');
   if (alive === null)

@@ -12,7 +12,7 @@ export interface ChangeGroup {
   readonly changes: readonly Change[];
 }
 
-/** Returns the groups that have changes. Throws for output that is no plan. */
+/** Returns the groups that have changes. Throws for output that is not a plan. */
 export function readPlan(output: string): ChangeGroup[] {
   const { changes: _, ...groups }: Record<string, readonly Change[]> = JSON.parse(output);
   return Object.entries(groups)
